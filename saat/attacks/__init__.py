@@ -1,0 +1,24 @@
+"""Attacks, one file each, and the registry that names them."""
+
+from collections.abc import Mapping
+
+from saat.attacks.attack import Attack, Knowledge, attack_queries
+from saat.attacks.hag import HAG
+from saat.attacks.mainstay import MainstayAttack, TargetedMainstayAttack
+
+# name → class, called as ATTACKS[name](steps=…, step_size=…)
+ATTACKS: Mapping[str, type[Attack]] = {
+    "mainstay": MainstayAttack,
+    "mainstay_targeted": TargetedMainstayAttack,
+    "hag": HAG,
+}
+
+__all__ = [
+    "ATTACKS",
+    "HAG",
+    "Attack",
+    "Knowledge",
+    "MainstayAttack",
+    "TargetedMainstayAttack",
+    "attack_queries",
+]

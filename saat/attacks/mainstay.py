@@ -1,0 +1,60 @@
+"""The mainstay attack of SAAT, untargeted (Eq. 13) and targeted (Eq. 14)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from saat.attacks.attack import Attack, Knowledge, Perturbed
+from saat.attacks.pgd import alpha_at, default_step_size, pgd, random_start
+from saat.mainstay import MainstayWeights, mainstay_codes
+from saat.threat_model import ThreatModel
+
+
+@dataclass(frozen=True)
+class MainstayAttack(Attack):
+    """PGD on (1/K) b_mᵀ tanh(α f(x')) from a random start: minimised, so the code leaves b_m.
+
+    Attributes:
+        weights: weighting of the mainstay codes.
+        rescale: divide every bit's feature by its median magnitude first. Off in the published
+            attack; on where the number steers a search, which would otherwise be rewarded for
+            hiding its gradients behind a large last layer.
+    """
+
+    weights: MainstayWeights = "saat"
+    rescale: bool = False
+
+    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
+        """Mainstay codes of ``labels`` (Eq. 10)."""
+        del query_codes
+        return mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels, self.weights)
+
+    def perturb(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        representatives: Tensor,
+        knowledge: Knowledge,
+        threat: ThreatModel,
+        seeds: Sequence[int],
+    ) -> Perturbed:
+        """See :meth:`Attack.perturb`."""
+        towards = 1.0 if self.targeted else -1.0
+        scale = knowledge.feature_scale.to(images.device) if self.rescale else 1.0
+
+        def loss(features: Tensor, step: int) -> Tensor:
+            relaxed = torch.tanh(alpha_at(step, self.steps) * features / scale)
+            return -towards * (relaxed * representatives).mean(1)
+
+        step_size = self.step_size or default_step_size(threat.eps, self.steps)
+        start = random_start(images, threat.eps, seeds)
+        return pgd(network, images, loss, threat, self.steps, step_size, start)
+
+
+@dataclass(frozen=True)
+class TargetedMainstayAttack(MainstayAttack):
+    """The same towards the mainstay code of a target label (Eq. 14)."""
+
+    targeted = True

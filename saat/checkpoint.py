@@ -1,0 +1,93 @@
+"""Checkpoints without pickle: one safetensors file, replaced atomically, with a checksum."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class CorruptCheckpoint(Exception):
+    """A checkpoint that is truncated, altered, or no checkpoint at all."""
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Write tensors and JSON-able ``meta`` to ``path``; afterwards it is on the disk, or unchanged.
+
+    Raises:
+        OSError: the disk is full or the folder not writable; nothing half-written stays.
+    """
+    from safetensors.torch import save_file
+
+    # contiguous(): channels-last weights are strided; the memory format is the network's business.
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {"meta": json.dumps(dict(meta)), "digest": _digest(flat)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        save_file(flat, temporary, metadata=header)
+        fsync(Path(temporary))
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    fsync(path.parent)
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors (on the CPU) and ``meta`` of a file written by :func:`save`.
+
+    Raises:
+        CorruptCheckpoint: the file is truncated, altered or of another kind.
+        FileNotFoundError: there is no such file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        meta = json.loads(header["meta"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise CorruptCheckpoint(f"{path}: {error}") from error
+    if _digest(tensors) != header.get("digest"):
+        raise CorruptCheckpoint(f"{path}: checksum does not match")
+    return tensors, meta
+
+
+def fsync(path: Path) -> None:
+    """Flush a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    """State of a module as ``prefix.name`` → tensor."""
+    return {f"{prefix}.{name}": value for name, value in module.state_dict().items()}
+
+
+def restore_module(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Inverse of :func:`module_tensors`; every key must be there, with its shape."""
+    start = len(prefix) + 1
+    state = {name[start:]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
+    module.load_state_dict(state)

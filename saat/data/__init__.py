@@ -1,0 +1,93 @@
+"""Data sets for hashing: images, label vectors and who plays which part in retrieval.
+
+:func:`load` opens an embedded set by ``name`` (:data:`DATASETS`) or a folder of image lists by
+``path`` (:mod:`saat.data.lists` states the layouts). The splits mean the same for all of them:
+
+- ``train``: what the network learns from; usually a subset of ``database``.
+- ``database``: what queries retrieve from.
+- ``validation``: queries for decisions made while searching. From lists they are drawn from the
+  database outside ``train``; where too few rows are outside, they are held out from ``train``
+  and leave it. They leave the database while validating (``validation_database``), so that no
+  query retrieves itself.
+- ``test``: queries of the final numbers, disjoint from all of the above.
+
+Images are decoded once per node into a memory map (:mod:`saat.data.store`), so every process
+that loads the same data shares its pages.
+"""
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+from saat.data import digits
+from saat.data.dataset import HashingData
+from saat.data.folder import load_folder
+from saat.data.store import Progress, default_cache_dir
+from saat.errors import InputError
+
+__all__ = ["DATASETS", "HashingData", "default_cache_dir", "load"]
+
+DATASETS: dict[str, Callable[..., HashingData]] = {"digits": digits.load_digits}
+
+
+def load(
+    *,
+    name: str | None = None,
+    path: str | Path | None = None,
+    image_size: int,
+    val_queries: int,
+    seed: int = 0,
+    resize: str = "squash",
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> HashingData:
+    """Load a data set, decoding its images if this node has not done so before.
+
+    Args:
+        name: An embedded data set, a key of :data:`DATASETS`.
+        path: A folder of image lists. Exactly one of ``name`` and ``path`` is given.
+        image_size: Height and width of the stored images in pixels.
+        val_queries: Number of validation queries; 0 for none.
+        seed: Decides which rows become validation queries, and how embedded sets are composed.
+        resize: ``"squash"`` resizes the whole image to a square, as in the paper; ``"crop"``
+            resizes the short side to ``image_size * 256 / 224`` and crops the centre, as the
+            reference repositories do.
+        cache_dir: Node-local folder of decoded images; :func:`default_cache_dir` where None.
+        progress: Called with (images done, images in all) while images are decoded.
+
+    Returns:
+        The data set, its images a read-only memory map.
+
+    Raises:
+        InputError: One line that names the list file and line, the value and what is allowed.
+        OSError: The cache cannot be written, a full disk for example; it names the file.
+    """
+    if (name is None) == (path is None):
+        raise InputError(
+            f"data: give exactly one of name and path, not name={name!r}, path={path!r}"
+        )
+    if image_size < 1:
+        raise InputError(f"data: image_size {image_size}: must be at least 1 pixel")
+    if val_queries < 0:
+        raise InputError(f"data: val_queries {val_queries}: must be 0 or more")
+    loader = _named(name) if path is None else load_folder
+    source = {} if path is None else {"root": Path(path).expanduser()}
+    return loader(
+        **source,
+        image_size=image_size,
+        val_queries=val_queries,
+        seed=seed,
+        resize=resize,
+        cache_dir=cache_dir or default_cache_dir(),
+        progress=progress,
+    )
+
+
+def _named(name: str | None) -> Callable[..., HashingData]:
+    if name in DATASETS:
+        return DATASETS[name]
+    nearest = difflib.get_close_matches(str(name), DATASETS, n=1, cutoff=0.0)
+    raise InputError(
+        f"data: unknown name {name!r}; the nearest known one is {nearest[0]!r} "
+        f"(known: {', '.join(sorted(DATASETS))}; a folder of image lists goes under path)"
+    )

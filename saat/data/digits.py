@@ -1,0 +1,155 @@
+"""The embedded set ``digits``: real handwritten digits composed on colour canvases.
+
+scikit-learn carries 1,797 handwritten 8×8 digits of the UCI optical recognition set, so this
+multi-label retrieval task (C = 10, one to three digits per image) needs no download. The *source*
+digits are split first, and an image of a split shows only source digits of its own pool: a network
+that memorises training digits gains nothing on queries.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from saat.data import store
+from saat.data.canvas import compose
+from saat.data.dataset import HashingData, fingerprint
+from saat.errors import InputError
+from saat.seeding import derive_seed
+
+TRAIN_IMAGES = 2000  # the first of the database images
+DATABASE_IMAGES = 4000
+TEST_QUERIES = 500
+MAX_DIGITS = 3
+
+# Of every class, this fraction of the source digits is each query split's own.
+_POOL_FRACTION = {"validation": 0.15, "test": 0.15}
+_BLOCK = 256
+_MIN_IMAGE_SIZE = 16  # below, a digit has fewer pixels than its source
+
+
+def load_digits(
+    *,
+    image_size: int,
+    val_queries: int,
+    seed: int,
+    resize: str,
+    cache_dir: Path,
+    progress: store.Progress | None,
+) -> HashingData:
+    """Compose the set, or open it from the cache; see :func:`saat.data.load`.
+
+    Rows are the database (``train`` first), then the validation queries, then the test queries.
+    ``seed`` decides everything. More validation queries under the same seed leave every other
+    image as it was.
+    """
+    if image_size < _MIN_IMAGE_SIZE:
+        raise InputError(
+            f"data: image_size {image_size}: digits need at least {_MIN_IMAGE_SIZE} pixels"
+        )
+    if resize != "squash":
+        raise InputError(
+            f"data: resize {resize!r}: digits are composed at image_size; only squash is allowed"
+        )
+    sources = source_indices(val_queries=val_queries, seed=seed)
+    total = len(sources)
+    recipe = {"digits": seed, "image_size": image_size, "val_queries": val_queries}
+    key = fingerprint(recipe, {"sources": sources})
+    images = store.open_or_build(
+        cache_dir,
+        f"digits-{key}",
+        (total, 3, image_size, image_size),
+        lambda: _compose_blocks(sources, image_size, val_queries, seed),
+        progress,
+    )
+    labels = _labels(sources)
+    first_test = DATABASE_IMAGES + val_queries
+    splits = {
+        "train": np.arange(TRAIN_IMAGES),
+        "database": np.arange(DATABASE_IMAGES),
+        "validation": np.arange(DATABASE_IMAGES, first_test),
+        "test": np.arange(first_test, total),
+    }
+    return HashingData(
+        name="digits",
+        images=images,
+        labels=labels,
+        fingerprint=fingerprint(recipe, {"labels": labels, **splits}),
+        lists_sha256={},
+        **splits,
+    )
+
+
+def source_indices(*, val_queries: int, seed: int) -> np.ndarray:
+    """Tell which of scikit-learn's digits every image shows.
+
+    Returns:
+        int64 (M, 3) rows of ``sklearn.datasets.load_digits()``, −1 where an image has fewer
+        than three digits. Sources of the database, of the validation queries and of the test
+        queries are three disjoint sets.
+    """
+    pools = _pools(seed)
+    parts = []
+    for split, count in _counts(val_queries).items():
+        rng = _generator(seed, split, "sources")
+        # One draw of doubles, row by row, so that the first images stay when count grows.
+        draw = rng.random((count, 1 + MAX_DIGITS))
+        sources = pools[split][(draw[:, 1:] * len(pools[split])).astype(np.int64)]
+        digits = 1 + (draw[:, :1] * MAX_DIGITS).astype(np.int64)
+        parts.append(np.where(np.arange(MAX_DIGITS) < digits, sources, -1))
+    return np.concatenate(parts)
+
+
+def _counts(val_queries: int) -> dict[str, int]:
+    return {"database": DATABASE_IMAGES, "validation": val_queries, "test": TEST_QUERIES}
+
+
+def _generator(*parts: int | str) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(derive_seed("digits", *parts)))
+
+
+@cache
+def _source_digits() -> tuple[np.ndarray, np.ndarray]:
+    """float32 (1797, 8, 8) ink in [0, 1] and int64 (1797,) classes."""
+    # Here, not above: only this set needs scikit-learn, and importing it takes a second.
+    from sklearn.datasets import load_digits as sklearn_digits
+
+    bunch = sklearn_digits()
+    return (bunch.images / 16).astype(np.float32), bunch.target.astype(np.int64)
+
+
+def _pools(seed: int) -> dict[str, np.ndarray]:
+    """Source digits of every split, stratified by class."""
+    _, classes = _source_digits()
+    rng = _generator(seed, "pools")
+    pools: dict[str, list[np.ndarray]] = {split: [] for split in _counts(0)}
+    for digit in range(10):
+        members = rng.permutation(np.flatnonzero(classes == digit))
+        for split, fraction in _POOL_FRACTION.items():
+            own = round(fraction * np.count_nonzero(classes == digit))
+            pools[split].append(members[:own])
+            members = members[own:]
+        pools["database"].append(members)
+    return {split: np.concatenate(members) for split, members in pools.items()}
+
+
+def _labels(sources: np.ndarray) -> np.ndarray:
+    _, classes = _source_digits()
+    labels = np.zeros((len(sources), 10), dtype=np.uint8)
+    row, column = np.nonzero(sources >= 0)
+    labels[row, classes[sources[row, column]]] = 1
+    return labels
+
+
+def _compose_blocks(
+    sources: np.ndarray, size: int, val_queries: int, seed: int
+) -> Iterator[np.ndarray]:
+    # A generator per image: an image depends on its place in its split, not on other splits.
+    ink, _ = _source_digits()
+    names = [(split, i) for split, n in _counts(val_queries).items() for i in range(n)]
+    for start in range(0, len(names), _BLOCK):
+        block = zip(names[start : start + _BLOCK], sources[start : start + _BLOCK], strict=True)
+        yield np.stack(
+            [compose(ink[own[own >= 0]], size, _generator(seed, *name)) for name, own in block]
+        )

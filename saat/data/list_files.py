@@ -1,0 +1,109 @@
+"""The list files of one split: image paths and their label vectors, checked line by line."""
+
+import hashlib
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from saat.errors import InputError, one_line
+
+
+@dataclass(frozen=True, eq=False)
+class SplitList:
+    """One split as its files give it.
+
+    Attributes:
+        file: The file that names the images, for messages.
+        paths: Normalised image paths, one per line.
+        labels: uint8 (n, C) of 0 and 1.
+        sha256: SHA-256 (hex) per file name.
+    """
+
+    file: Path
+    paths: list[str]
+    labels: np.ndarray
+    sha256: dict[str, str]
+
+
+def read_pair(image_file: Path, label_file: Path) -> SplitList:
+    """Read the reference layout: paths in one file, labels in another."""
+    image_lines, image_sha = _read_lines(image_file)
+    label_lines, label_sha = _read_lines(label_file)
+    if len(image_lines) != len(label_lines):
+        short = min(len(image_lines), len(label_lines))
+        longer = image_file if len(image_lines) > short else label_file
+        raise InputError(
+            f"{longer}:{short + 1}: no partner for this line: {image_file.name} has "
+            f"{len(image_lines)} lines and {label_file.name} has {len(label_lines)}; "
+            "they must be equal"
+        )
+    return SplitList(
+        image_file,
+        [_relative_path(image_file, i, line) for i, line in enumerate(image_lines, 1)],
+        _parse_labels(label_file, [line.split() for line in label_lines]),
+        {image_file.name: image_sha, label_file.name: label_sha},
+    )
+
+
+def read_single(file: Path) -> SplitList:
+    """Read the one-file layout: ``path 0 1 0 …``."""
+    lines, sha = _read_lines(file)
+    words = [line.split() for line in lines]
+    return SplitList(
+        file,
+        [_relative_path(file, i, row[0] if row else "") for i, row in enumerate(words, 1)],
+        _parse_labels(file, [row[1:] for row in words]),
+        {file.name: sha},
+    )
+
+
+def _read_lines(file: Path) -> tuple[list[str], str]:
+    try:
+        raw = file.read_bytes()
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{file}:{line}: not UTF-8 text; lists are UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {one_line(error.strerror)}") from error
+    # Not splitlines(): it also splits at U+2028 and the like, which a path may contain.
+    lines = text.split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise InputError(f"{file}:1: the list is empty; it must name at least one image")
+    return lines, hashlib.sha256(raw).hexdigest()
+
+
+def _relative_path(file: Path, line: int, text: str) -> str:
+    text = text.strip()
+    if not text:
+        raise InputError(f"{file}:{line}: empty line; every line names one image")
+    # Normalised, so that "a/./b.jpg" and "a/b.jpg" are the same image to every later check.
+    path = posixpath.normpath(text)
+    if path.startswith("/"):
+        raise InputError(f"{file}:{line}: absolute path {text!r}; must be relative to the folder")
+    if path == ".." or path.startswith("../"):
+        raise InputError(f"{file}:{line}: path {text!r} leaves the folder; must stay inside it")
+    return path
+
+
+def _parse_labels(file: Path, rows: list[list[str]]) -> np.ndarray:
+    width = len(rows[0])
+    if width == 0:
+        raise InputError(f"{file}:1: no labels; every image needs one 0 or 1 per class")
+    packed = []
+    for line, words in enumerate(rows, 1):
+        digits = "".join(words)
+        # One character per word, and stripping 0s and 1s leaves nothing: cheaper than a look
+        # at every word, and lists have millions of them.
+        if len(digits) != len(words) or digits.strip("01"):
+            bad = next(word for word in words if word not in ("0", "1"))
+            raise InputError(f"{file}:{line}: label {one_line(bad, 40)!r}; must be 0 or 1")
+        if len(words) != width:
+            raise InputError(f"{file}:{line}: {len(words)} labels; line 1 has {width}")
+        packed.append(digits)
+    flat = np.frombuffer("".join(packed).encode("ascii"), dtype=np.uint8)
+    return flat.reshape(len(rows), width) - np.uint8(ord("0"))

@@ -1,0 +1,141 @@
+"""Image lists: the two layouts in which hashing papers publish their splits.
+
+The reference layout has two files per split, one line per image in each::
+
+    {root}/{train,test,database}_img.txt       a path relative to root
+    {root}/{train,test,database}_label.txt     0 1 0 0 …
+
+HashNet's and DeepHash's layout has one file per split, ``path 0 1 0 0 …`` (no spaces in the
+path)::
+
+    {root}/{train,test,database}.txt
+
+Where a folder holds both, the reference layout is read. Trailing spaces, CRLF and empty lines at
+the end are allowed. A path may stand twice in one list, because FLICKR-25K's published train list
+repeats 504; it then counts twice, as it does in the reference code.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from saat.data.list_files import SplitList, read_pair, read_single
+from saat.errors import InputError
+
+# The order in which images get their rows.
+SPLITS = ("database", "train", "test")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an image was first named: a list file and a line, counted from 1."""
+
+    file: Path
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """The distinct images of a folder of lists, and the rows of every split.
+
+    Attributes:
+        root: The folder.
+        paths: M distinct image paths relative to ``root``.
+        origins: Where each of them was first named.
+        labels: uint8 (M, C) of 0 and 1.
+        rows: Per split of :data:`SPLITS`, int64 rows of ``paths`` in the order of its list.
+        sha256: SHA-256 (hex) per list file name.
+    """
+
+    root: Path
+    paths: list[str]
+    origins: list[Origin]
+    labels: np.ndarray
+    rows: Mapping[str, np.ndarray]
+    sha256: Mapping[str, str]
+
+
+def read_lists(root: Path) -> Lists:
+    """Read the lists in ``root``; the images themselves are not touched.
+
+    Raises:
+        InputError: A list is missing, empty, of unequal length or width, has a label that is
+            neither 0 nor 1, names a path outside ``root``, or contradicts another list.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: not a folder; expected a folder of image lists")
+    pairs = {s: (root / f"{s}_img.txt", root / f"{s}_label.txt") for s in SPLITS}
+    singles = {s: root / f"{s}.txt" for s in SPLITS}
+    missing_pairs = [f.name for pair in pairs.values() for f in pair if not f.is_file()]
+    missing_singles = [file.name for file in singles.values() if not file.is_file()]
+    if not missing_pairs:
+        return _merge(root, {s: read_pair(*pair) for s, pair in pairs.items()})
+    if not missing_singles:
+        return _merge(root, {s: read_single(file) for s, file in singles.items()})
+    raise InputError(
+        f"{root}: list files are missing; looked for "
+        f"{{train,test,database}}_{{img,label}}.txt (missing: {', '.join(missing_pairs)}) and for "
+        f"{{train,test,database}}.txt (missing: {', '.join(missing_singles)})"
+    )
+
+
+def _merge(root: Path, splits: Mapping[str, SplitList]) -> Lists:
+    row_of: dict[str, int] = {}
+    origins: list[Origin] = []
+    rows: dict[str, np.ndarray] = {}
+    for name, split in splits.items():
+        split_rows = np.empty(len(split.paths), dtype=np.int64)
+        for i, path in enumerate(split.paths):
+            row = split_rows[i] = row_of.setdefault(path, len(row_of))
+            if row == len(origins):
+                origins.append(Origin(split.file, i + 1))
+        rows[name] = split_rows
+    paths = list(row_of)
+    _check_disjoint(splits["test"], rows, paths, origins)
+    labels = _merge_labels(splits, rows, origins)
+    sha256 = {file: sha for split in splits.values() for file, sha in split.sha256.items()}
+    return Lists(root, paths, origins, labels, rows, sha256)
+
+
+def _check_disjoint(
+    test: SplitList, rows: Mapping[str, np.ndarray], paths: list[str], origins: list[Origin]
+) -> None:
+    others = np.concatenate([rows["database"], rows["train"]])
+    shared = np.flatnonzero(np.isin(rows["test"], others))
+    if shared.size:
+        first = int(rows["test"][shared[0]])
+        raise InputError(
+            f"{test.file}:{shared[0] + 1}: test image {paths[first]!r} is also at "
+            f"{origins[first]} ({shared.size} such in all); "
+            "test queries must not be in the database or in train"
+        )
+
+
+def _merge_labels(
+    splits: Mapping[str, SplitList], rows: Mapping[str, np.ndarray], origins: list[Origin]
+) -> np.ndarray:
+    width = splits[SPLITS[0]].labels.shape[1]
+    labels = np.full((len(origins), width), 255, dtype=np.uint8)
+    for name, split in splits.items():
+        if split.labels.shape[1] != width:
+            raise InputError(
+                f"{split.file}:1: {split.labels.shape[1]} labels per image; "
+                f"{splits[SPLITS[0]].file.name} has {width}"
+            )
+        # Of a row named twice only the first naming is written, and the second compared with it.
+        fresh, first = np.unique(rows[name], return_index=True)
+        new = labels[fresh, 0] == 255
+        labels[fresh[new]] = split.labels[first[new]]
+        conflict = np.flatnonzero((labels[rows[name]] != split.labels).any(axis=1))
+        if conflict.size:
+            i = int(conflict[0])
+            raise InputError(
+                f"{split.file}:{i + 1}: image {split.paths[i]!r} has another label than at "
+                f"{origins[int(rows[name][i])]}; one image has one label"
+            )
+    return labels

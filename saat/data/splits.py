@@ -1,0 +1,48 @@
+"""Validation queries: drawn from the database, never from the test queries."""
+
+import numpy as np
+
+from saat.errors import InputError
+from saat.seeding import derive_seed
+
+
+def draw_validation(
+    train: np.ndarray, database: np.ndarray, val_queries: int, seed: int, source: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose validation queries and take them out of the training rows.
+
+    They come from the database outside ``train``. Where that has fewer rows than ``val_queries``,
+    or where it would cost the database more than half of its rows, all of them are held out from
+    ``train`` instead. The draw depends on nothing but the arguments, and fewer queries under the
+    same seed are a subset of more.
+
+    Args:
+        train: int64 rows; a row may stand twice.
+        database: int64 rows.
+        val_queries: Number of validation queries.
+        seed: Seed of the draw.
+        source: Where the lists came from, for the error message.
+
+    Returns:
+        ``(train, validation)``: the training rows that remain, in their order, and
+        ``val_queries`` distinct rows in random order. The order stays random because whoever
+        validates on the first few of them must not get the first few classes of a sorted list.
+
+    Raises:
+        InputError: Fewer than half of the training images would remain.
+    """
+    outside = np.setdiff1d(database, train)
+    distinct = np.unique(train)
+    if val_queries <= min(outside.size, np.unique(database).size // 2):
+        pool = outside
+    elif val_queries <= distinct.size // 2:
+        pool = distinct
+    else:
+        raise InputError(
+            f"{source}: val_queries {val_queries}: the database has {outside.size} images outside "
+            f"train, and of the {distinct.size} train images at most {distinct.size // 2} may be "
+            "held out; lower val_queries"
+        )
+    rng = np.random.Generator(np.random.PCG64(derive_seed("validation queries", seed)))
+    validation = rng.permutation(pool)[:val_queries]
+    return train[~np.isin(train, validation)], validation

@@ -1,0 +1,170 @@
+"""The decoded store: one folder per set of images, built once per node.
+
+``{cache_dir}/images/{key}/`` holds ``images.npy``, uint8 (M, 3, H, W), and ``entry.json`` with
+its key, shape, size in bytes and checksum. An entry is built in ``{key}.building`` under a file
+lock and renamed into place when it is durable, so an entry that can be seen is whole; the lock of
+a killed builder is released by the kernel, and what it left behind is thrown away by the next.
+Entries of images that changed get another key; nothing deletes the old ones.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from filelock import FileLock
+
+Progress = Callable[[int, int], None]
+
+# Below this many bytes every load reads everything and compares the checksum (a fraction of a
+# second); above, loading checks sizes only and `verify` reads everything.
+CHECKED_ON_LOAD = 256 * 2**20
+
+_ARRAY, _SIDECAR = "images.npy", "entry.json"
+
+
+def default_cache_dir() -> Path:
+    """Node-local cache: the environment variable SAAT_CACHE, or ``~/.cache/saat-harness``."""
+    chosen = os.environ.get("SAAT_CACHE")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "saat-harness"
+
+
+def open_or_build(
+    cache_dir: Path,
+    key: str,
+    shape: tuple[int, int, int, int],
+    blocks: Callable[[], Iterable[np.ndarray]],
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Open the entry ``key``, building it from ``blocks`` where it is absent or damaged.
+
+    Args:
+        cache_dir: Node-local folder; created where absent.
+        key: Name of the entry: a hash of everything its pixels depend on.
+        shape: (M, 3, H, W) of the whole.
+        blocks: Makes uint8 blocks (n, 3, H, W) that together are the images in order. Called
+            only by the process that builds.
+        progress: Called with (images done, M) after every block.
+
+    Returns:
+        uint8 (M, 3, H, W), a read-only memory map.
+
+    Raises:
+        OSError: The entry cannot be written; it names the file, and no half entry stays.
+    """
+    folder = cache_dir / "images" / key
+    images = _open(folder, key, shape)
+    if images is not None:
+        return images
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{key}.lock")):
+        images = _open(folder, key, shape)  # another process may have built it meanwhile
+        if images is None:
+            _build(folder, key, shape, blocks(), progress)
+            images = _open(folder, key, shape)
+    if images is None:
+        raise OSError(f"{folder}: damaged right after it was written; check the disk")
+    return images
+
+
+def verify(folder: Path) -> bool:
+    """Read all of an entry and tell whether its bytes have the recorded size and checksum."""
+    try:
+        sidecar = json.loads((folder / _SIDECAR).read_text(encoding="utf-8"))
+        return bool(_checksum(folder / _ARRAY) == sidecar["blake2b"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _open(folder: Path, key: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Open the entry, or None where it is absent, damaged or of another shape."""
+    array = folder / _ARRAY
+    try:
+        sidecar = json.loads((folder / _SIDECAR).read_text(encoding="utf-8"))
+        size = array.stat().st_size
+        if (sidecar["key"], sidecar["shape"], sidecar["bytes"]) != (key, list(shape), size):
+            return None
+        if size < CHECKED_ON_LOAD and not verify(folder):
+            return None
+        images: np.ndarray = np.load(array, mmap_mode="r", allow_pickle=False)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return images if images.shape == shape and images.dtype == np.uint8 else None
+
+
+def _build(
+    folder: Path,
+    key: str,
+    shape: tuple[int, ...],
+    blocks: Iterable[np.ndarray],
+    progress: Progress | None,
+) -> None:
+    # One name for every builder: whoever holds the lock may clear what a dead one left.
+    building = folder.with_name(f"{key}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
+    try:
+        _write_array(building / _ARRAY, shape, blocks, progress)
+        sidecar = {
+            "key": key,
+            "shape": list(shape),
+            "bytes": (building / _ARRAY).stat().st_size,
+            "blake2b": _checksum(building / _ARRAY),
+        }
+        with _durable(building / _SIDECAR) as file:
+            file.write(json.dumps(sidecar, indent=1).encode())
+        _fsync_folder(building)
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged entry: the name must be free
+        building.replace(folder)
+        _fsync_folder(folder.parent)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+
+
+def _write_array(
+    array: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray], progress: Progress | None
+) -> None:
+    # Written, not mapped: on a full disk a write raises, while a store into a mapped page kills
+    # the process.
+    done = 0
+    with _durable(array) as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block).data)
+            done += len(block)
+            if progress is not None:
+                progress(done, shape[0])
+
+
+@contextmanager
+def _durable(path: Path) -> Iterator[BinaryIO]:
+    """A file that is on the disk when the block ends; its errors name it."""
+    try:
+        with path.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.filename is None:  # write() does not know its file's name
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _checksum(array: Path) -> str:
+    with array.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,68 @@
+"""What every hashing objective offers, and the memory most of them share."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from saat.seeding import generator
+
+
+class HashingObjective(nn.Module, ABC):
+    """The original objective L_ori of a hashing method.
+
+    A module, because some objectives have buffers or parameters of their own; they are saved with
+    the model. ``forward`` takes pre-tanh features, the 0/1 labels and the training positions of a
+    batch and returns a scalar loss.
+    """
+
+    def codes(self, features: Tensor) -> Tensor:
+        """Relaxed codes u = tanh(f) of pre-tanh features (B, K)."""
+        return torch.tanh(features)
+
+    def start_from(self, features: Tensor) -> None:
+        """Take over the pre-tanh features (N, K) of the whole training set, if it keeps any."""
+        del features
+
+    @abstractmethod
+    def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            features: pre-tanh features (B, K), with gradient.
+            labels: float 0/1 labels (B, C).
+            index: int64 (B,), positions within the training set, each at most once.
+
+        Returns:
+            Scalar loss.
+        """
+
+
+class CodeMemory(HashingObjective):
+    """An objective that compares a batch with the relaxed codes U (N, K) of all training items.
+
+    U starts at random signs: started at zero, a network trained from scratch sits at the saddle
+    u ≈ 0 of the pairwise losses.
+
+    Args:
+        labels: 0/1 labels (N, C) of the training set.
+        bits: code length K.
+        seed: seed of the initial U.
+    """
+
+    memory: Tensor
+    labels: Tensor
+
+    def __init__(self, labels: Tensor, bits: int, seed: int) -> None:
+        super().__init__()
+        noise = torch.rand(len(labels), bits, generator=generator("code memory", seed))
+        self.register_buffer("memory", torch.where(noise < 0.5, -1.0, 1.0))
+        self.register_buffer("labels", labels.float(), persistent=False)
+
+    def start_from(self, features: Tensor) -> None:
+        """Replace U by the relaxed codes of ``features`` (N, K)."""
+        self.memory.copy_(self.codes(features))
+
+    def remember(self, relaxed: Tensor, index: Tensor) -> None:
+        """Overwrite rows ``index`` of U with the batch's relaxed codes, without gradient."""
+        self.memory[index] = relaxed.detach()

@@ -1,0 +1,76 @@
+"""Multi-label vectors: relevance, groups of equal label vectors, target labels."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def relevance(a: Tensor, b: Tensor) -> Tensor:
+    """Whether two items share a label (S_ij > 0 in the paper).
+
+    Args:
+        a: 0/1 labels (Q, C), any dtype.
+        b: 0/1 labels (N, C).
+
+    Returns:
+        bool (Q, N). Rows without a label are relevant to nothing.
+    """
+    return (a.float() @ b.float().T) > 0.5
+
+
+@dataclass(frozen=True)
+class LabelGroups:
+    """Rows grouped by equal label vector.
+
+    Attributes:
+        vectors: float64 (G, C), the distinct 0/1 label vectors, sorted lexicographically.
+        index: int64 (N,), the group of each row.
+        counts: float64 (G,), rows in each group.
+    """
+
+    vectors: Tensor
+    index: Tensor
+    counts: Tensor
+
+    @classmethod
+    def of(cls, labels: Tensor) -> "LabelGroups":
+        """Group the rows of 0/1 ``labels`` (N, C); the first step of every fast formula here."""
+        vectors, index, counts = torch.unique(
+            labels.to(torch.uint8), dim=0, return_inverse=True, return_counts=True
+        )
+        return cls(vectors.double(), index, counts.double())
+
+    def sums(self, rows: Tensor) -> Tensor:
+        """Sum real ``rows`` (N, K) within each group: float64 (G, K)."""
+        out = torch.zeros(len(self.vectors), rows.shape[1], dtype=torch.float64, device=rows.device)
+        return out.index_add_(0, self.index, rows.double())
+
+
+def draw_target_labels(
+    query_labels: Tensor, database_labels: Tensor, generator: torch.Generator
+) -> Tensor:
+    """A target label vector per query for targeted attacks.
+
+    Uniform over the distinct non-zero label vectors of the database that share no label with the
+    query. A query that shares a label with every one of them gets the zero vector: no target
+    exists, and nothing is relevant to it.
+
+    Args:
+        query_labels: 0/1 labels (Q, C).
+        database_labels: 0/1 labels (N, C).
+        generator: CPU generator; one draw per query, in order.
+
+    Returns:
+        uint8 (Q, C).
+    """
+    candidates = LabelGroups.of(database_labels.cpu()).vectors
+    candidates = candidates[candidates.sum(1) > 0]
+    targets = torch.zeros(query_labels.shape, dtype=torch.uint8)
+    disjoint = ~relevance(query_labels.cpu(), candidates)
+    for row, allowed in enumerate(disjoint):
+        choices = allowed.nonzero().flatten()
+        draw = torch.rand((), generator=generator, dtype=torch.float64)
+        if len(choices):
+            targets[row] = candidates[choices[int(draw * len(choices))]].to(torch.uint8)
+    return targets

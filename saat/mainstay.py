@@ -1,0 +1,134 @@
+"""Mainstay codes: the globally optimal semantic representative of a label (Theorem 1, Eq. 10).
+
+    b_m = sign( Σ_i w_i b_i⁽ᵖ⁾ − Σ_j w_j b_j⁽ⁿ⁾ )
+
+over all positives i (training items that share a label) and negatives j (those that share none).
+Weights depend on labels only, and labels repeat, so the sums run over *groups* of equal label
+vectors: with code sums Σ_g per group the code of any label is one row of coefficients times Σ.
+Labels never change during training, so the coefficients are computed once, and Σ_g follows the
+codes by differences.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from saat.codes import sign
+from saat.labels import LabelGroups
+
+MainstayWeights = Literal["saat", "eq11", "cgat"]
+MAINSTAY_WEIGHTS: tuple[str, ...] = get_args(MainstayWeights)
+
+# Group coefficients are one matrix of float64 (rows, groups); larger sets go through in blocks.
+_BLOCK_ELEMENTS = 1 << 24
+
+
+def group_coefficients(labels: Tensor, groups: LabelGroups, weights: MainstayWeights) -> Tensor:
+    """Coefficient of every group's code sum in the mainstay code of every label.
+
+    With s_g = ⟨y, d_g⟩/(‖y‖‖d_g‖), n_g rows in group g, N_p positives and N_n negatives:
+
+    - ``"saat"`` (reference implementation): s_g / Σ_positives s, and −1/N_n;
+    - ``"eq11"`` (Eq. 11 of the paper): s_g / N_p, and −1/N_n;
+    - ``"cgat"`` (binary, Wang et al., WWW 2023): 1/N_p, and −1/N_n.
+
+    A term without members (no positives, no negatives) is dropped, so nothing is ever NaN.
+
+    Args:
+        labels: 0/1 labels (Q, C).
+        groups: groups of the training labels.
+        weights: one of the three weightings.
+
+    Returns:
+        float64 (Q, G).
+    """
+    y = labels.double()
+    d = groups.vectors.to(y.device)
+    counts = groups.counts.to(y.device)
+    shared = y @ d.T
+    positive = shared > 0.5
+    norms = y.norm(dim=1)[:, None] * d.norm(dim=1)[None, :]
+    similarity = torch.where(positive, shared / norms.clamp_min(1e-12), 0.0)
+    n_positive = (positive * counts).sum(1, keepdim=True)
+    n_negative = (~positive * counts).sum(1, keepdim=True)
+    if weights == "saat":
+        numerator, denominator = similarity, (similarity * counts).sum(1, keepdim=True)
+    elif weights == "eq11":
+        numerator, denominator = similarity, n_positive
+    else:
+        numerator, denominator = positive.double(), n_positive
+    pull = torch.where(denominator > 0, numerator / denominator, 0.0)
+    push = torch.where(~positive, 1.0 / n_negative, 0.0)  # n_negative ≥ 1 wherever it is used
+    return pull - push
+
+
+class MainstayCodes:
+    """Mainstay codes of training items whose hash codes change during training.
+
+    Args:
+        train_codes: ±1 codes (N, K), any dtype.
+        train_labels: 0/1 labels (N, C).
+        weights: see :func:`group_coefficients`.
+    """
+
+    def __init__(
+        self, train_codes: Tensor, train_labels: Tensor, weights: MainstayWeights = "saat"
+    ) -> None:
+        self._groups = LabelGroups.of(train_labels.to(train_codes.device))
+        self._weights = weights
+        self.codes = train_codes.to(torch.int8).clone()
+        self._sums = self._groups.sums(self.codes)
+        self._coefficients: Tensor | None = None
+
+    def update(self, index: Tensor, codes: Tensor) -> None:
+        """Replace the ±1 codes (B, K) of training rows ``index`` (B,), each row at most once.
+
+        The sums hold integers below 2⁵³ in float64, so updates by differences stay exact.
+        """
+        new = codes.to(torch.int8)
+        change = new.double() - self.codes[index].double()
+        self._sums.index_add_(0, self._groups.index[index], change)
+        self.codes[index] = new
+
+    def of_rows(self, index: Tensor) -> Tensor:
+        """Mainstay codes float32 (B, K) of training rows ``index`` (B,) under their own labels."""
+        if self._coefficients is None:
+            vectors = self._groups.vectors
+            self._coefficients = group_coefficients(vectors, self._groups, self._weights)
+        return sign(self._coefficients[self._groups.index[index]] @ self._sums).float()
+
+    def of_labels(self, labels: Tensor) -> Tensor:
+        """Mainstay codes float32 (Q, K) of arbitrary 0/1 labels (Q, C)."""
+        labels = labels.to(self._sums.device)
+        rows = max(1, _BLOCK_ELEMENTS // max(1, len(self._groups.vectors)))
+        blocks = [
+            sign(group_coefficients(block, self._groups, self._weights) @ self._sums)
+            for block in labels.split(rows)
+        ]
+        return torch.cat(blocks).float() if blocks else self._sums.new_zeros(0).float()
+
+
+def mainstay_codes(
+    labels: Tensor,
+    train_codes: Tensor,
+    train_labels: Tensor,
+    weights: MainstayWeights = "saat",
+) -> Tensor:
+    """Mainstay codes of ``labels`` under the codes and labels of the training set (Eq. 10).
+
+    Args:
+        labels: 0/1 labels (Q, C) of queries, or target labels for a targeted attack.
+        train_codes: ±1 codes (N, K).
+        train_labels: 0/1 labels (N, C).
+        weights: ``"saat"``, ``"eq11"`` or ``"cgat"``; see :func:`group_coefficients`.
+
+    Returns:
+        float32 ±1 codes (Q, K); sums in float64. Bits whose sum is exactly 0 are +1.
+
+    Raises:
+        ValueError: an unknown weighting.
+    """
+    if weights not in MAINSTAY_WEIGHTS:
+        raise ValueError(f"weights {weights!r}: one of {', '.join(MAINSTAY_WEIGHTS)}")
+    return MainstayCodes(train_codes, train_labels, weights).of_labels(labels)

@@ -1,0 +1,23 @@
+"""Backbones and the hashing network."""
+
+from saat.models.network import (
+    BACKBONES,
+    HashingNetwork,
+    build_network,
+    check_backbone,
+    codes_of,
+    device_of,
+    encode,
+    to_float,
+)
+
+__all__ = [
+    "BACKBONES",
+    "HashingNetwork",
+    "build_network",
+    "check_backbone",
+    "codes_of",
+    "device_of",
+    "encode",
+    "to_float",
+]

@@ -1,0 +1,25 @@
+"""Pretraining: the hashing objective alone, on benign images."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from saat.training import OptimiserSettings, Training
+
+
+@dataclass(frozen=True)
+class PretrainSettings(OptimiserSettings):
+    """Published: SGD 0.01, momentum 0.9, weight decay 5e-4, batch 32, 100 epochs, × 0.1 at
+    34 % and 67 %.
+    """
+
+
+class Pretraining(Training):
+    """min L_ori(x); see :class:`saat.training.Training`."""
+
+    stage = "pretrain"
+
+    def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """The objective's loss of a batch."""
+        loss: Tensor = self.objective(self.network(images), labels, index)
+        return loss

@@ -1,0 +1,187 @@
+"""Retrieval metrics from distance histograms: AP, MAP, t-MAP, precision at N, chance.
+
+With K-bit codes there are only K + 1 possible distances, so most of a ranking is ties. Everything
+but the stable order is a function of two histograms per query (items and relevant items at each
+distance); no sort is needed. A targeted attack's t-MAP is the same computation with the target
+labels in place of the query's.
+
+The denominator of AP is the number of relevant items *within the top* ``top_k`` (the convention
+of the deep hashing literature); queries with none there score 0 and stay in the mean.
+"""
+
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from saat.codes import hamming_distance
+from saat.labels import relevance
+
+Ties = Literal["expected", "stable"]
+TIES: tuple[str, ...] = get_args(Ties)
+
+# Queries go through in blocks so that the (block, N) distance matrix stays near 64 MB.
+_BLOCK_ELEMENTS = 1 << 23
+
+
+class DistanceHistograms(NamedTuple):
+    """Database items per query and Hamming distance: int64 (Q, K+1) each."""
+
+    total: Tensor
+    relevant: Tensor
+
+
+def _query_blocks(queries: int, items: int) -> list[slice]:
+    step = max(1, _BLOCK_ELEMENTS // max(1, items))
+    return [slice(start, start + step) for start in range(0, queries, step)]
+
+
+def distance_histograms(
+    query_codes: Tensor, query_labels: Tensor, database_codes: Tensor, database_labels: Tensor
+) -> DistanceHistograms:
+    """Count items, and relevant items, at every Hamming distance from every query.
+
+    Args:
+        query_codes: ±1 codes (Q, K).
+        query_labels: 0/1 labels (Q, C).
+        database_codes: ±1 codes (N, K).
+        database_labels: 0/1 labels (N, C).
+    """
+    queries, bits = query_codes.shape
+    bins = 2 * (bits + 1)
+    database = database_codes.float().T.contiguous()
+    labels = database_labels.float().T.contiguous()
+    out = torch.zeros(queries, bins, dtype=torch.int64, device=query_codes.device)
+    for block in _query_blocks(queries, database.shape[1]):
+        # bin = 2·distance + relevant, written in place: distance = (K − a·b)/2.
+        bin_of = (query_codes[block].float() @ database).neg_().add_(bits)
+        bin_of += (query_labels[block].float() @ labels).clamp_(max=1)
+        rows = len(bin_of)
+        offset = torch.arange(rows, device=bin_of.device)[:, None] * bins
+        flat = bin_of.round_().long().add_(offset).flatten()
+        out[block] = torch.bincount(flat, minlength=rows * bins).view(rows, bins)
+    split = out.view(queries, bits + 1, 2)
+    return DistanceHistograms(split.sum(2), split[..., 1].clone())
+
+
+def expected_average_precision(histograms: DistanceHistograms, top_k: int) -> Tensor:
+    """Tie-expected AP (McSherry & Najork 2008; He et al., CVPR 2018, arXiv 1705.08562).
+
+    Within a block of n items at equal distance, r of them relevant, that follows N₀ items with
+    R₀ relevant, every order is equally likely; the expected contribution is
+    Σ_i (r/n)(R₀ + 1 + (i−1)(r−1)/(n−1))/(N₀ + i), cut at ``top_k``. The sum over i is closed form
+    in harmonic numbers H: with ΔH = H(N₀+m) − H(N₀) over the m items inside the cut,
+    Σ 1/(N₀+i) = ΔH and Σ (i−1)/(N₀+i) = m − (N₀+1)ΔH.
+
+    Returns:
+        float64 (Q,), over E[number of relevant items within top_k]; 0 where that is 0.
+    """
+    total, relevant = histograms.total.double(), histograms.relevant.double()
+    before = total.cumsum(1) - total
+    relevant_before = relevant.cumsum(1) - relevant
+    inside = (top_k - before).clamp(min=0).minimum(total)
+    ranks = torch.arange(1, top_k + 1, dtype=torch.float64, device=total.device)
+    harmonic = torch.cat([ranks.new_zeros(1), ranks.reciprocal().cumsum(0)])
+    start = before.clamp(max=top_k).long()
+    delta = harmonic[start + inside.long()] - harmonic[start]
+    share = torch.where(total > 0, relevant / total.clamp_min(1), 0.0)
+    slope = torch.where(total > 1, (relevant - 1) / (total - 1).clamp_min(1), 0.0)
+    gain = share * ((relevant_before + 1) * delta + slope * (inside - (before + 1) * delta))
+    found = (share * inside).sum(1)
+    return torch.where(found > 0, gain.sum(1) / found.clamp_min(1e-300), 0.0)
+
+
+def _stable_average_precision(
+    query_codes: Tensor,
+    query_labels: Tensor,
+    database_codes: Tensor,
+    database_labels: Tensor,
+    top_k: int,
+) -> Tensor:
+    """AP of the order by (distance, database index)."""
+    parts = []
+    ranks = torch.arange(1, top_k + 1, dtype=torch.float64, device=query_codes.device)
+    for block in _query_blocks(len(query_codes), len(database_codes)):
+        distance = hamming_distance(query_codes[block], database_codes)
+        order = distance.sort(dim=1, stable=True).indices[:, :top_k]
+        hits = relevance(query_labels[block], database_labels).gather(1, order).double()
+        found = hits.sum(1)
+        gain = (hits.cumsum(1) / ranks[: hits.shape[1]] * hits).sum(1)
+        parts.append(torch.where(found > 0, gain / found.clamp_min(1), 0.0))
+    return torch.cat(parts) if parts else query_codes.new_zeros(0, dtype=torch.float64)
+
+
+def average_precision(
+    query_codes: Tensor,
+    query_labels: Tensor,
+    database_codes: Tensor,
+    database_labels: Tensor,
+    top_k: int = 5000,
+    ties: Ties = "expected",
+) -> Tensor:
+    """AP@top_k of every query.
+
+    Args:
+        query_codes: ±1 codes (Q, K).
+        query_labels: 0/1 labels (Q, C).
+        database_codes: ±1 codes (N, K).
+        database_labels: 0/1 labels (N, C).
+        top_k: depth of the ranking, 1…N.
+        ties: ``"expected"`` over all orders of equal distances, or ``"stable"`` by database index
+            (for comparison with published numbers; it depends on the order of the database).
+
+    Returns:
+        float64 (Q,) in [0, 1].
+
+    Raises:
+        ValueError: ``top_k`` outside 1…N, or unknown ``ties``.
+    """
+    if not 1 <= top_k <= len(database_codes):
+        raise ValueError(f"top_k {top_k}: 1 to {len(database_codes)}, the size of the database")
+    arguments = (query_codes, query_labels, database_codes, database_labels)
+    if ties == "expected":
+        return expected_average_precision(distance_histograms(*arguments), top_k)
+    if ties == "stable":
+        return _stable_average_precision(*arguments, top_k)
+    raise ValueError(f"ties {ties!r}: one of {', '.join(TIES)}")
+
+
+def mean_average_precision(
+    query_codes: Tensor,
+    query_labels: Tensor,
+    database_codes: Tensor,
+    database_labels: Tensor,
+    top_k: int = 5000,
+    ties: Ties = "expected",
+) -> float:
+    """Mean of :func:`average_precision` over the queries, in [0, 1]; NaN without queries."""
+    arguments = (query_codes, query_labels, database_codes, database_labels)
+    return float(average_precision(*arguments, top_k=top_k, ties=ties).mean())
+
+
+def chance_average_precision(query_labels: Tensor, database_labels: Tensor, top_k: int) -> Tensor:
+    """Expected AP@top_k of a random order of the database: float64 (Q,).
+
+    The whole database as one block of ties; the level that any robust MAP must be read against.
+    """
+    relevant = relevance(query_labels, database_labels).sum(1, keepdim=True)
+    total = torch.full_like(relevant, len(database_labels))
+    return expected_average_precision(DistanceHistograms(total, relevant), top_k)
+
+
+def precision_at(histograms: DistanceHistograms, depths: Tensor) -> Tensor:
+    """Tie-expected precision within the first n items, for every n in ``depths``.
+
+    Args:
+        histograms: see :func:`distance_histograms`.
+        depths: int64 (D,), each 1…N.
+
+    Returns:
+        float64 (Q, D).
+    """
+    total, relevant = histograms.total.double(), histograms.relevant.double()
+    before = total.cumsum(1) - total
+    inside = (depths.double()[None, :, None] - before[:, None, :]).clamp(min=0)
+    share = torch.where(total > 0, relevant / total.clamp_min(1), 0.0)
+    found = (inside.minimum(total[:, None, :]) * share[:, None, :]).sum(2)
+    return found / depths.double()

@@ -1,0 +1,217 @@
+"""The training loop shared by pretraining and adversarial training.
+
+Every epoch derives its seeds from (seed, stage, epoch) and the learning rate is a function of the
+iteration, so a state restored from a checkpoint continues to the same bits as one that was never
+interrupted, without stored generator or scheduler states.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saat import checkpoint
+from saat.data import HashingData
+from saat.hashing import HashingObjective
+from saat.models import HashingNetwork, device_of, encode, to_float
+from saat.seeding import generator, seed_torch
+from saat.settings import option
+
+# A training set that takes less than this share of free GPU memory lives there as bytes.
+_RESIDENT_SHARE = 0.25
+
+
+class TrainingFailed(Exception):
+    """Training cannot go on: a loss that is not finite. The message says where."""
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """SGD and its schedule: the learning rate falls × 0.1 at each fraction of all iterations."""
+
+    epochs: int = option(100, ge=0, help="passes over the training set")
+    lr: float = option(0.01, gt=0, help="learning rate of SGD")
+    momentum: float = option(0.9, ge=0, le=1, help="momentum of SGD")
+    weight_decay: float = option(5e-4, ge=0, help="weight decay of SGD")
+    batch_size: int = option(32, ge=1, help="images per step")
+
+    decay_at = (0.34, 0.67)
+
+    def lr_at(self, iteration: int, iterations: int) -> float:
+        """Learning rate in ``iteration`` (from 0) of ``iterations``."""
+        passed = sum(iteration >= math.floor(share * iterations) for share in self.decay_at)
+        return self.lr * 0.1**passed
+
+
+class Training(ABC):
+    """Epochs of SGD over the training set.
+
+    Args:
+        network: trained in place.
+        objective: the hashing objective; its parameters, if any, are trained too.
+        data: training images and labels.
+        settings: optimiser and schedule.
+        seed: seed of order and dropout.
+    """
+
+    stage: str
+
+    def __init__(
+        self,
+        network: HashingNetwork,
+        objective: HashingObjective,
+        data: HashingData,
+        settings: OptimiserSettings,
+        seed: int,
+    ) -> None:
+        self.network = network
+        self.objective = objective
+        self.settings = settings
+        self.seed = seed
+        self.epoch = 0
+        self._data = data
+        self._device = device_of(network)
+        self._labels = data.label_tensor(data.train).float().to(self._device)
+        self._resident = self._on_device()
+        parameters = [*network.parameters(), *objective.parameters()]
+        self._optimiser = torch.optim.SGD(
+            parameters,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.epoch >= self.settings.epochs
+
+    @abstractmethod
+    def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """Scalar loss of a batch.
+
+        Args:
+            images: float (B, 3, H, W) in [0, 1].
+            labels: float 0/1 (B, C).
+            index: int64 (B,), positions within the training set.
+        """
+
+    def set_mode(self) -> None:
+        """Put network and objective into the mode of this stage."""
+        self.network.train()
+        self.objective.train()
+
+    def run_epoch(self, progress: Callable[[int, int], None] | None = None) -> dict[str, float]:
+        """One pass over the training set in a seeded order.
+
+        Args:
+            progress: called with (batches done, batches in all).
+
+        Returns:
+            ``train/loss``, the mean over batches, and ``train/lr``.
+
+        Raises:
+            TrainingFailed: a loss that is not finite.
+        """
+        seed_torch(self.stage, self.seed, self.epoch)
+        order = torch.randperm(
+            len(self._labels), generator=generator("order", self.stage, self.seed, self.epoch)
+        )
+        batches = order.split(self.settings.batch_size)
+        iterations = self.settings.epochs * len(batches)
+        total = torch.zeros((), device=self._device)
+        lr = self.settings.lr
+        self.set_mode()
+        for number, index in enumerate(batches):
+            lr = self.settings.lr_at(self.epoch * len(batches) + number, iterations)
+            total += self._step(index, lr)
+            if progress:
+                progress(number + 1, len(batches))
+        self.epoch += 1
+        mean = float(total) / len(batches)
+        if not math.isfinite(mean):
+            raise TrainingFailed(f"{self.stage} loss is {mean} in epoch {self.epoch}; lower lr")
+        return {"train/loss": mean, "train/lr": lr}
+
+    def _step(self, index: Tensor, lr: float) -> Tensor:
+        for group in self._optimiser.param_groups:
+            group["lr"] = lr
+        on_device = index.to(self._device)
+        images = self._images(index)
+        loss = self.batch_loss(images, self._labels[on_device], on_device)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimiser.step()
+        return loss.detach()
+
+    def _images(self, index: Tensor) -> Tensor:
+        if self._resident is not None:
+            return to_float(self._resident[index.to(self._device)], self._device)
+        return to_float(self._data.batch(self._data.train[index.numpy()]), self._device)
+
+    def _on_device(self) -> Tensor | None:
+        if self._device.type != "cuda":
+            return None
+        free, _ = torch.cuda.mem_get_info(self._device)
+        size = self._data.images[0].nbytes * len(self._data.train)
+        if size > _RESIDENT_SHARE * free:
+            return None
+        return self._data.batch(self._data.train).to(self._device)
+
+    def train_features(self) -> Tensor:
+        """Pre-tanh features (N, K) of the training set under the present network."""
+        rows = self._data.train
+        return encode(self.network, lambda part: self._data.batch(rows[part]), len(rows))
+
+    def buffers(self) -> dict[str, Tensor]:
+        """State of this stage beyond network, objective and optimiser."""
+        return {}
+
+    def load_buffers(self, tensors: dict[str, Tensor]) -> None:
+        """Inverse of :meth:`buffers`."""
+
+    def save(self, path: Path, meta: dict[str, Any]) -> None:
+        """Write a checkpoint of this stage; ``meta`` is kept beside the epoch."""
+        tensors = {
+            **checkpoint.module_tensors("network", self.network),
+            **checkpoint.module_tensors("objective", self.objective),
+            **{f"buffer.{name}": tensor for name, tensor in self.buffers().items()},
+        }
+        for number, state in self._optimiser.state_dict()["state"].items():
+            for name, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimiser.{number}.{name}"] = value
+        checkpoint.save(path, tensors, {**meta, "stage": self.stage, "epoch": self.epoch})
+
+    def restore(self, path: Path) -> dict[str, Any]:
+        """Continue from a checkpoint of this stage; returns its meta.
+
+        Raises:
+            checkpoint.CorruptCheckpoint: the file cannot be trusted.
+        """
+        tensors, meta = checkpoint.load(path)
+        if meta["stage"] != self.stage:
+            raise checkpoint.CorruptCheckpoint(f"{path}: a checkpoint of stage {meta['stage']}")
+        checkpoint.restore_module("network", self.network, tensors)
+        checkpoint.restore_module("objective", self.objective, tensors)
+        self.load_buffers(
+            {
+                name.removeprefix("buffer."): tensor
+                for name, tensor in tensors.items()
+                if name.startswith("buffer.")
+            }
+        )
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            if key.startswith("optimiser."):
+                _, number, name = key.split(".")
+                state.setdefault(int(number), {})[name] = tensor
+        groups = self._optimiser.state_dict()["param_groups"]
+        self._optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.epoch = int(meta["epoch"])
+        return meta
