@@ -1,0 +1,224 @@
+"""The data behind every figure; both renderers draw exactly that."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reports.confirmed import confirmed_settings, gains_over_default
+from reports.figures import overlaid_figures, search_figures
+from reports.figures.confirmed import confirmed_data, confirmed_static
+from reports.figures.cost import cost_data
+from reports.figures.examples import amplify, examples_data
+from reports.figures.frontier import frontier_data, frontier_interactive, frontier_static
+from reports.figures.learning_curves import learning_curves_data
+from reports.figures.parameters import parameters_data
+from reports.figures.precision_recall import precision_at_recall, precision_recall_data
+from reports.results import SearchResults, load_search
+from tests.reports.synthetic import QUERIES, write_run
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> SearchResults:
+    return load_search(write_run(tmp_path_factory.mktemp("runs") / "run"))
+
+
+@pytest.fixture(scope="module")
+def settings(results):
+    return confirmed_settings(results)
+
+
+def test_frontier_has_every_completed_and_stopped_trial(results):
+    data = frontier_data([results])
+    assert [one.label for one in data.series] == ["16 bits", "32 bits"]
+    assert sum(len(one.points) for one in data.series) == 6
+    assert sum(len(one.stopped) for one in data.series) == 5
+    assert [one.is_default.sum() for one in data.series] == [1, 1]
+    assert data.lines.chance == pytest.approx(0.155)
+    assert (data.lines.floor_low, data.lines.floor_high) == pytest.approx((0.06, 0.07))
+
+
+def test_union_front_dominates_every_series(results):
+    data = frontier_data([results])
+    points = np.concatenate([one.points for one in data.series])
+    for clean, robust in points:
+        assert ((data.union >= [clean, robust]).all(axis=1)).any()
+    assert (np.diff(data.union[:, 0]) > 0).all()
+    assert (np.diff(data.union[:, 1]) < 0).all()
+
+
+def test_renderers_draw_the_same_points_in_percent(results):
+    data = frontier_data([results])
+    expected = {tuple(np.round(100 * row, 9)) for one in data.series for row in one.points}
+    drawn = {
+        (round(x, 9), round(y, 9))
+        for trace in frontier_interactive(data).data
+        if trace.mode == "markers" and trace.hovertemplate and "stopped" not in trace.hovertemplate
+        for x, y in zip(trace.x, trace.y, strict=True)
+    }
+    assert drawn == expected
+    axes = frontier_static(data).axes[0]
+    circles = [line for line in axes.lines if line.get_marker() == "o"]
+    static = {
+        (round(x, 9), round(y, 9))
+        for line in circles
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    }
+    assert static == expected
+
+
+def test_legends_lie_below_the_axes(results, settings):
+    for figure in (
+        frontier_static(frontier_data([results])),
+        confirmed_static(confirmed_data(settings)),
+    ):
+        figure.canvas.draw()
+        legend = figure.legends[0].get_window_extent()
+        assert all(legend.y1 <= axes.get_window_extent().y0 for axes in figure.axes)
+
+
+def test_confirmed_settings_are_grouped_by_seed(settings):
+    assert [setting.label for setting in settings] == [
+        "recommended, 16 bits",
+        "recommended, 32 bits",
+        "paper's default, 16 bits",
+        "paper's default, 32 bits",
+        "undefended, 16 bits",
+        "undefended, 32 bits",
+    ]
+    assert all(len(setting.trials) == 3 for setting in settings)
+    for setting in settings:
+        for metric, band in setting.bands.items():
+            assert band.low < setting.summary(metric).mean < band.high
+            assert band.mean == pytest.approx(setting.summary(metric).mean)
+
+
+def test_gains_pair_equal_bits_and_seeds(settings):
+    gains = gains_over_default(settings)
+    assert [(g.recommended.bits, g.default.bits, g.metric) for g in gains] == [
+        (16, 16, "robust"),
+        (16, 16, "clean"),
+        (32, 32, "robust"),
+        (32, 32, "clean"),
+    ]
+    first = gains[0]
+    expected = first.recommended.seeds("robust") - first.default.seeds("robust")
+    np.testing.assert_allclose(first.comparison.differences, expected)
+
+
+def test_gains_use_common_seeds_alone(settings):
+    recommended, default = settings[0], settings[2]
+    fewer = type(default)(**{**default.__dict__, "trials": default.trials.iloc[1:]})
+    gain = gains_over_default([recommended, fewer])[0]
+    np.testing.assert_allclose(
+        gain.comparison.differences,
+        recommended.seeds("robust")[1:] - default.seeds("robust")[1:],
+    )
+    assert gain.recommended_mean - gain.default_mean == pytest.approx(gain.comparison.mean)
+
+
+def test_learning_curves_show_where_trials_were_stopped(results):
+    data = learning_curves_data(results)
+    lengths = {curve.status: len(curve.epochs) for curve in data.curves}
+    assert lengths == {"completed": 6, "stopped": 2, "failed": 1}
+    assert sum(curve.status == "stopped" for curve in data.curves) == 5
+    assert sum(curve.is_default for curve in data.curves) == 2
+
+
+def test_parameters_have_units_and_scales(results):
+    panels = {panel.label: panel for panel in parameters_data(results).panels}
+    assert panels["defense.eps (1/255)"].values.max() == pytest.approx(13.2, abs=0.1)
+    assert panels["defense.lambda (log scale)"].log
+    assert panels["model.bits"].choices == ("16", "32")
+    assert not panels["defense.steps"].log
+
+
+def test_precision_recall_without_ties_is_the_textbook_curve():
+    # One item at each distance: relevant, irrelevant, relevant, irrelevant.
+    curve = precision_at_recall([[1, 1, 1, 1]], [[1, 0, 1, 0]], [0.5, 1.0])
+    assert curve.tolist() == pytest.approx([1.0, 2 / 3])
+
+
+def test_precision_in_one_block_of_ties_is_the_share_of_relevant_items():
+    curve = precision_at_recall([[8, 0]], [[2, 0]], [0.1, 0.5, 1.0])
+    assert curve.tolist() == pytest.approx([0.25, 0.25, 0.25])
+
+
+def test_precision_recall_equals_random_orders():
+    rng = np.random.default_rng(0)
+    total, relevant = np.array([3, 5, 4]), np.array([2, 1, 3])
+    hits = np.zeros(total.sum())
+    for _ in range(20000):
+        order = [
+            rng.permutation([1] * r + [0] * (n - r)) for n, r in zip(total, relevant, strict=True)
+        ]
+        hits += np.concatenate(order).cumsum()
+    hits /= 20000
+    for cut, found in enumerate(hits, start=1):
+        level = found / relevant.sum()
+        assert precision_at_recall([total], [relevant], [min(level, 1)])[0] == pytest.approx(
+            found / cut, rel=0.02
+        )
+
+
+def test_queries_without_relevant_items_are_left_out():
+    some = precision_at_recall([[1, 1]], [[0, 1]], [1.0])
+    both = precision_at_recall([[1, 1], [1, 1]], [[0, 1], [0, 0]], [1.0])
+    assert both == some
+    assert np.isnan(precision_at_recall([[1, 1]], [[0, 0]], [1.0])).all()
+
+
+def test_precision_recall_takes_the_strongest_attack(results, settings):
+    curves = precision_recall_data(results, settings)
+    assert [curve.attack for curve in curves] == ["mainstay"] * 6
+    undefended = curves[-1]
+    assert undefended.attacked.mean() < 0.5 * undefended.clean.mean()
+
+
+def test_amplified_perturbation_fits_into_uint8():
+    query = np.full((1, 3, 2, 2), 100, dtype=np.uint8)
+    adversarial = query.copy()
+    adversarial[0, 0, 0, 0], adversarial[0, 1, 0, 0] = 108, 92
+    image, factor = amplify(query, adversarial)
+    assert factor == 15
+    assert (image[0, 0, 0, 0], image[0, 1, 0, 0], image[0, 2, 0, 0]) == (248, 8, 128)
+
+
+def test_examples_set_the_undefended_model_beside_the_best(results, settings):
+    panels = examples_data(results, settings)
+    assert [panel.title.split(",")[0] for panel in panels] == ["undefended", "recommended"]
+    assert all(panel.title.split(", ")[1] == "32 bits" for panel in panels)
+
+
+def test_cost_of_searches_without_completed_trials_is_left_out(tmp_path):
+    running = load_search(write_run(tmp_path / "run", complete=False))
+    assert cost_data([running]).curves == ()
+
+
+@pytest.mark.parametrize("options", [{"complete": False}, {"explore": False, "phases": ()}])
+def test_every_figure_can_be_drawn_without_results(tmp_path: Path, options):
+    results = load_search(write_run(tmp_path / "run", **options))
+    figures = overlaid_figures([results], []) | search_figures(results, [])
+    assert len(figures) == 7
+    text = str(figures["confirmed"].interactive[0].layout.annotations[0].text)
+    assert text == "no completed trials on test queries yet"
+
+
+def test_missing_per_query_files_take_the_bands_away(tmp_path):
+    run = write_run(tmp_path / "run")
+    for path in run.glob("trials/*/*"):
+        path.unlink()
+    results = load_search(run)
+    settings = confirmed_settings(results)
+    assert all(np.isnan(s.bands["robust"].low) for s in settings)
+    confirmed_static(confirmed_data(settings)).canvas.draw()
+    assert precision_recall_data(results, settings) == ()
+    assert examples_data(results, settings) == ()
+
+
+def test_bands_use_the_worst_case_of_every_query(results, settings):
+    setting = settings[0]
+    tables = [results.per_query(trial) for trial in setting.trials["trial_id"]]
+    worst = [table[table["attack"] != "worst"].groupby("query")["ap"].min() for table in tables]
+    assert all(len(ap) == QUERIES for ap in worst)
+    assert setting.bands["robust"].mean == pytest.approx(np.mean(worst))

@@ -1,0 +1,141 @@
+"""Files of a run: what is written is read, and what is broken is named."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports.results import (
+    EPOCH_COLUMNS,
+    TRIAL_COLUMNS,
+    load_search,
+    write_epochs,
+    write_trials,
+)
+from saat.errors import InputError
+from tests.reports.synthetic import write_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path / "run")
+
+
+def bare_run(path, rows):
+    path.mkdir()
+    (path / "experiment.yaml").write_text("name: bare\n")
+    write_trials(path, rows)
+    return load_search(path)
+
+
+def test_phases(run):
+    results = load_search(run)
+    assert results.name == "quickstart"
+    assert len(results.explore) == 12
+    assert len(results.confirm) == len(results.tested) == 18
+    assert results.explore["status"].value_counts().to_dict() == {
+        "completed": 6,
+        "stopped": 5,
+        "failed": 1,
+    }
+    assert results.provenance["git"]["revision"] == "0bb66e4"
+
+
+def test_zero_rows_keep_every_column(tmp_path):
+    results = bare_run(tmp_path / "run", [])
+    write_epochs(tmp_path / "run", [])
+    assert list(results.trials.columns) == list(TRIAL_COLUMNS)
+    assert list(load_search(tmp_path / "run").epochs.columns) == list(EPOCH_COLUMNS)
+    assert results.trials["cost_s"].dtype == "float64"
+
+
+def test_a_parameter_of_mixed_types_is_stored_as_text(tmp_path):
+    rows = [
+        {"trial_id": "a", "param.defense.step_size": "auto", "param.model.bits": 16},
+        {"trial_id": "b", "param.defense.step_size": 0.01, "param.model.bits": 32},
+        {"trial_id": "c", "param.model.freeze": True},
+    ]
+    trials = bare_run(tmp_path / "run", rows).trials
+    assert trials["param.defense.step_size"].tolist()[:2] == ["auto", "0.01"]
+    assert pd.isna(trials["param.defense.step_size"][2])
+    assert trials["param.model.bits"].tolist()[:2] == [16, 32]
+    assert pd.isna(trials["param.model.bits"][2])
+    assert trials["param.model.freeze"][2]
+
+
+def test_numbers_keep_full_precision(tmp_path):
+    value = 0.1 + 0.2
+    rows = [{"trial_id": "a", "metric.reattack/robust_map": value, "param.defense.lambda": 1}]
+    trials = bare_run(tmp_path / "run", [*rows, {"param.defense.lambda": value}]).trials
+    assert trials["metric.reattack/robust_map"][0] == value
+    assert trials["param.defense.lambda"].tolist() == [1.0, value]
+    assert np.isnan(trials["metric.val/clean_map"][0])
+
+
+def test_a_key_outside_the_schema_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no column 'metrics'"):
+        write_trials(tmp_path, [{"metrics": 1}])
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    write_trials(tmp_path, [{"trial_id": "old"}])
+
+    def full_disk(*_args, **_kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_trials(tmp_path, [{"trial_id": "new"}])
+    assert pd.read_parquet(tmp_path / "trials.parquet")["trial_id"].tolist() == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["trials.parquet"]
+
+
+@pytest.mark.parametrize("name", ["trials.parquet", "experiment.yaml"])
+def test_missing_and_broken_files_are_named(run, name):
+    (run / name).write_bytes(b"\x00: [not anything")
+    with pytest.raises(InputError, match=name) as broken:
+        load_search(run)
+    assert "\n" not in str(broken.value)
+    (run / name).unlink()
+    with pytest.raises(InputError, match=rf"{name}: missing"):
+        load_search(run)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match="nowhere: no such run"):
+        load_search(tmp_path / "nowhere")
+
+
+def test_a_foreign_parquet_file_is_refused(run):
+    pd.DataFrame({"x": [1]}).to_parquet(run / "trials.parquet")
+    with pytest.raises(InputError, match="column 'trial_id' is missing"):
+        load_search(run)
+
+
+def test_epochs_and_provenance_may_be_missing(run):
+    (run / "epochs.parquet").unlink()
+    (run / "provenance.json").unlink()
+    results = load_search(run)
+    assert len(results.epochs) == 0
+    assert results.provenance == {}
+
+
+def test_files_of_a_trial(run):
+    results = load_search(run)
+    trial = results.confirm["trial_id"].iloc[0]
+    assert set(results.per_query(trial)["attack"]) == {"clean", "mainstay", "hag", "worst"}
+    assert results.histograms(trial)["clean_total"].dtype == np.int32
+    assert results.examples(trial)["query"].shape[1:] == (3, 32, 32)
+    assert results.per_query(results.explore["trial_id"].iloc[0]) is None
+
+
+def test_arrays_with_pickles_are_refused(run):
+    results = load_search(run)
+    trial = results.confirm["trial_id"].iloc[0]
+    np.savez(run / "trials" / trial / "histograms.npz", bad=np.array([{}], dtype=object))
+    with pytest.raises(InputError, match=r"histograms\.npz: not readable"):
+        results.histograms(trial)
+
+
+def test_a_trial_id_cannot_leave_the_run(run):
+    with pytest.raises(InputError, match="is no name"):
+        load_search(run).per_query("../../etc")

@@ -1,0 +1,105 @@
+"""Intervals and the one comparison."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from reports.statistics import (
+    bootstrap_interval,
+    compare_paired,
+    seed_query_interval,
+    seed_summary,
+)
+
+
+def test_bootstrap_interval_is_close_to_the_normal_one():
+    values = np.random.default_rng(0).beta(2, 2, 600)
+    interval = bootstrap_interval(values)
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    assert interval.mean == pytest.approx(values.mean())
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.15 * half)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.15 * half)
+    assert interval == bootstrap_interval(values)
+
+
+@pytest.mark.parametrize("values", [[0.4], [0.4, 0.4, 0.4], [0.4, np.nan]])
+def test_bootstrap_of_one_or_equal_values_is_the_point(values):
+    assert tuple(bootstrap_interval(values)) == pytest.approx((0.4, 0.4, 0.4))
+
+
+def test_bootstrap_of_nothing_is_missing():
+    assert np.isnan(bootstrap_interval([])).all()
+
+
+def test_band_over_seeds_and_queries_covers_both_spreads():
+    rng = np.random.default_rng(1)
+    difficulty = rng.normal(0, 0.2, 100)
+    seeds = np.array([-0.05, 0.0, 0.05])
+    both = seed_query_interval(0.5 + seeds[:, None] + difficulty)
+    queries_alone = seed_query_interval(0.5 + np.zeros((3, 1)) + difficulty)
+    seeds_alone = seed_query_interval(0.5 + seeds[:, None] + np.zeros(100))
+    assert seeds_alone.high - seeds_alone.low > 0.03
+    assert both.high - both.low > queries_alone.high - queries_alone.low
+
+
+def test_band_does_not_average_the_difficulty_of_queries_away():
+    """With identical seeds there is no more information than in one."""
+    difficulty = np.random.default_rng(2).normal(0.5, 0.2, 100)
+    one = bootstrap_interval(difficulty)
+    five = seed_query_interval(np.tile(difficulty, (5, 1)))
+    assert five.high - five.low == pytest.approx(one.high - one.low, rel=0.1)
+
+
+def test_band_needs_seeds_by_queries():
+    with pytest.raises(ValueError, match="seeds, queries"):
+        seed_query_interval([0.1, 0.2])
+
+
+def test_seed_summary():
+    summary = seed_summary([0.1, 0.2, 0.3, np.nan])
+    assert tuple(summary) == pytest.approx((0.2, 0.1, 3, 0.1, 0.3))
+    assert np.isnan(seed_summary([0.1]).std)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_few_seeds_never_become_significant(n):
+    a = np.linspace(0.8, 0.81, n)
+    result = compare_paired(a, a - 0.5)
+    assert not result.significant
+    assert "too few for a claim of significance (6 needed)" in result.verdict
+    assert result.mean == pytest.approx(0.5)
+
+
+def test_three_seeds_read_as_agreed():
+    verdict = compare_paired([1, 2, 3], [0, 0, 0]).verdict
+    assert verdict == "3 seeds are too few for a claim of significance (6 needed)"
+
+
+def test_six_seeds_are_the_paired_t_test():
+    rng = np.random.default_rng(3)
+    b = rng.normal(0.5, 0.1, 6)
+    a = b + rng.normal(0.05, 0.01, 6)
+    result = compare_paired(a, b)
+    expected = stats.ttest_rel(a, b)
+    assert result.significant
+    assert result.p_value == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval(0.95)
+    assert (result.low, result.high) == pytest.approx((interval.low, interval.high))
+    assert "paired t-test, 6 seeds" in result.verdict
+
+
+def test_more_comparisons_need_a_smaller_p():
+    a, b = np.array([3.0, 1.0, 2.0, 4.0, -0.2, 1.0]), np.zeros(6)
+    p = compare_paired(a, b).p_value
+    assert 0.05 / 4 < p < 0.05
+    assert compare_paired(a, b).significant
+    assert not compare_paired(a, b, comparisons=4).significant
+
+
+def test_equal_results_are_not_significant():
+    assert not compare_paired([0.5] * 6, [0.5] * 6).significant
+
+
+def test_unpaired_values_are_refused():
+    with pytest.raises(ValueError, match="do not pair"):
+        compare_paired([1.0, 2.0], [1.0])

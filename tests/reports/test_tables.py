@@ -1,0 +1,150 @@
+"""Numbers in the files equal the numbers in the frames, and text is escaped."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports.confirmed import confirmed_settings, gains_over_default
+from reports.results import load_search
+from reports.table_formats import displayed, latex_escape, to_csv, to_latex, to_markdown
+from reports.tables import (
+    Table,
+    attacks_table,
+    confirm_table,
+    front_table,
+    gains_table,
+    trials_table,
+)
+from tests.reports.synthetic import write_run
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return load_search(write_run(tmp_path_factory.mktemp("runs") / "run"))
+
+
+@pytest.fixture(scope="module")
+def settings(results):
+    return confirmed_settings(results)
+
+
+def read_csv(table):
+    return pd.read_csv(io.StringIO(to_csv(table)))
+
+
+def test_front_csv_holds_the_stored_fractions(results):
+    table = read_csv(front_table([results])).set_index("trial")
+    trials = results.trials.set_index("trial_id")
+    assert len(table) == 5
+    for trial, row in table.iterrows():
+        assert row["clean MAP"] == trials.loc[trial, "metric.reattack/clean_map"]
+        assert row["robust MAP"] == trials.loc[trial, "metric.reattack/robust_map"]
+        assert row["param.defense.lambda"] == trials.loc[trial, "param.defense.lambda"]
+
+
+def test_front_csv_leaves_dominated_trials_out(results):
+    table = read_csv(front_table([results]))
+    completed = results.explore[results.explore["status"] == "completed"]
+    for _, trial in completed.iterrows():
+        if trial["trial_id"] in set(table["trial"]):
+            continue
+        peers = table[table["bits"] == trial["param.model.bits"]]
+        better = (peers["clean MAP"] >= trial["metric.reattack/clean_map"]) & (
+            peers["robust MAP"] >= trial["metric.reattack/robust_map"]
+        )
+        assert better.any()
+    assert table["on union front"].sum() == 3
+
+
+def test_confirm_csv_equals_the_trials(results, settings):
+    table = read_csv(confirm_table(settings))
+    row = table[(table["role"] == "recommended") & (table["bits"] == 32)].iloc[0]
+    mine = results.confirm[
+        (results.confirm["role"] == "recommended") & (results.confirm["param.model.bits"] == 32)
+    ]
+    robust = mine["metric.test/robust_map"].to_numpy(float)
+    assert row["robust MAP"] == pytest.approx(robust.mean(), rel=1e-15)
+    assert row["robust MAP std"] == pytest.approx(robust.std(ddof=1))
+    assert row["robust MAP low"] < robust.mean() < row["robust MAP high"]
+    assert row["chance MAP"] == pytest.approx(0.158)
+    assert row["floor MAP"] == pytest.approx(0.05)
+
+
+def test_every_attack_stands_beside_its_theory(settings):
+    table = read_csv(attacks_table(settings))
+    assert len(table) == 12
+    assert table[table["attack"] == "hag"]["theoretical MAP"].tolist() == pytest.approx([0.07] * 6)
+
+
+def test_gains_table_says_that_seeds_are_too_few(settings):
+    table = read_csv(gains_table(gains_over_default(settings)))
+    assert set(table["verdict"]) == {"3 seeds are too few for a claim of significance (6 needed)"}
+    gain = table["recommended MAP"] - table["default's MAP"]
+    np.testing.assert_allclose(table["gain"], gain)
+
+
+def test_trials_table_says_what_was_measured(results):
+    table = trials_table(results).frame
+    assert len(table) == 30
+    assert table.groupby("status")["measured on"].unique()["stopped"] == [
+        "validation, short attack"
+    ]
+    completed = table[(table["phase"] == "explore") & (table["status"] == "completed")]
+    assert set(completed["measured on"]) == {"validation"}
+    assert set(table[table["phase"] == "confirm"]["measured on"]) == {"test"}
+    stored = results.trials.set_index("trial_id")["metric.reattack/robust_map"]
+    assert (
+        completed.set_index("trial")["robust MAP"].tolist() == stored[completed["trial"]].tolist()
+    )
+
+
+def test_pages_show_rounded_percent_and_the_file_does_not():
+    frame = pd.DataFrame(
+        {"MAP": [0.123456], "MAP std": [0.01], "MAP low": [0.1], "MAP high": [0.2]}
+    )
+    table = Table("t", "c", frame, fractions={"MAP": "%"}, estimates=("MAP",))
+    assert displayed(table).to_dict("list") == {"MAP (%)": ["12.3 ± 1.0 [10.0, 20.0]"]}
+    assert "0.123456" in to_csv(table)
+
+
+def test_missing_values_are_dashes_and_empty_cells():
+    table = Table("t", "c", pd.DataFrame({"MAP": [np.nan], "x": [pd.NA]}), fractions={"MAP": "%"})
+    assert displayed(table).iloc[0].tolist() == ["–", "–"]
+    assert to_csv(table).splitlines()[1] in (",", '""')
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("a_b & 50%", r"a\_b \& 50\%"),
+        ("$x^2$ #1 {y}~", r"\$x\textasciicircum{}2\$ \#1 \{y\}\textasciitilde{}"),
+        ("\\input{x}", r"\textbackslash{}input\{x\}"),
+        ("two\nlines", "two lines"),
+    ],
+)
+def test_latex_escapes(text, latex):
+    assert latex_escape(text) == latex
+
+
+def test_markdown_cells_cannot_break_the_table():
+    table = Table("t", "c", pd.DataFrame({"name": ["a|b <script>\n& *x*"]}))
+    line = to_markdown(table).splitlines()[-1]
+    assert line == r"| a\|b \<script\> &amp; \*x\* |"
+
+
+def test_latex_is_a_booktabs_table():
+    text = to_latex(Table("t", "50 %", pd.DataFrame({"n_1": [1], "s": ["x"]})))
+    assert r"\begin{tabular}{rl}" in text
+    assert r"\caption{50 \%}" in text
+    assert r"n\_1 & s \\" in text
+
+
+def test_tables_without_rows_can_be_written(tmp_path):
+    results = load_search(write_run(tmp_path / "run", explore=False, phases=()))
+    tables = [trials_table(results), front_table([results]), confirm_table([]), gains_table([])]
+    for table in [*tables, attacks_table([])]:
+        assert len(read_csv(table)) == 0
+        assert to_markdown(table)
+        assert to_latex(table)

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+import saat.data
+
+from .samples import folder, input_error
+
+
+def test_the_registry_can_be_read() -> None:
+    assert list(saat.data.DATASETS) == ["digits"]
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_exactly_one_of_name_and_path(tmp_path: Path, both: bool) -> None:
+    message = input_error(
+        lambda: saat.data.load(
+            name="digits" if both else None,
+            path=tmp_path if both else None,
+            image_size=32,
+            val_queries=10,
+        )
+    )
+    assert "exactly one of name and path" in message
+
+
+@pytest.mark.parametrize("name", ["digit", "Digits", "cifar10", ""])
+def test_an_unknown_name_gets_the_nearest_known_one(name: str) -> None:
+    message = input_error(lambda: saat.data.load(name=name, image_size=32, val_queries=10))
+    assert f"unknown name {name!r}; the nearest known one is 'digits'" in message
+
+
+@pytest.mark.parametrize(("image_size", "val_queries"), [(0, 1), (-3, 1), (8, -1)])
+def test_numbers_out_of_range_are_refused(image_size: int, val_queries: int) -> None:
+    message = input_error(
+        lambda: saat.data.load(name="digits", image_size=image_size, val_queries=val_queries)
+    )
+    assert f"image_size {image_size}" in message or f"val_queries {val_queries}" in message
+
+
+def test_the_cache_is_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAAT_CACHE", str(tmp_path / "cache"))
+    saat.data.load(path=str(folder(tmp_path / "toys")), image_size=8, val_queries=2)
+    assert len(list((tmp_path / "cache/images").glob("*/images.npy"))) == 1

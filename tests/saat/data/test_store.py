@@ -1,0 +1,213 @@
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from saat.data import store
+from saat.data.store import open_or_build, verify
+
+SHAPE = (10, 3, 4, 4)
+PIXELS = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
+
+
+def blocks() -> Iterator[np.ndarray]:
+    yield PIXELS[:4]
+    yield PIXELS[4:]
+
+
+def never() -> Iterator[np.ndarray]:
+    raise AssertionError("built although the entry is whole")
+
+
+def entry(cache: Path) -> Path:
+    return cache / "images" / "key"
+
+
+def logged_build(cache: Path, log: Path) -> None:
+    """What each of several processes does; the builder leaves a line."""
+
+    def slow() -> Iterator[np.ndarray]:
+        with log.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(0.5)
+        yield from blocks()
+
+    assert np.array_equal(open_or_build(cache, "key", SHAPE, slow), PIXELS)
+
+
+def stuck_build(cache: Path, half_done: Path) -> None:
+    def stuck() -> Iterator[np.ndarray]:
+        yield PIXELS[:4]
+        half_done.touch()
+        time.sleep(120)
+
+    open_or_build(cache, "key", SHAPE, stuck)
+
+
+def test_pixels_come_back_as_a_read_only_map(tmp_path: Path) -> None:
+    images = open_or_build(tmp_path, "key", SHAPE, blocks)
+    assert isinstance(images, np.memmap)
+    assert np.array_equal(images, PIXELS)
+    with pytest.raises(ValueError, match="read-only"):
+        images[0] = 0
+    assert np.array_equal(np.load(entry(tmp_path) / "images.npy"), PIXELS)
+
+
+def test_a_whole_entry_is_not_built_again(tmp_path: Path) -> None:
+    open_or_build(tmp_path, "key", SHAPE, blocks)
+    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, never), PIXELS)
+
+
+def test_progress_counts_images(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    open_or_build(tmp_path, "key", SHAPE, blocks, lambda done, total: seen.append((done, total)))
+    assert seen == [(4, 10), (10, 10)]
+
+
+def flip_byte(folder: Path) -> None:
+    with (folder / "images.npy").open("r+b") as file:
+        file.seek(-7, os.SEEK_END)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def truncate(folder: Path) -> None:
+    os.truncate(folder / "images.npy", 200)
+
+
+def lengthen(folder: Path) -> None:
+    with (folder / "images.npy").open("ab") as file:
+        file.write(b"\0")
+
+
+def remove_array(folder: Path) -> None:
+    (folder / "images.npy").unlink()
+
+
+def remove_sidecar(folder: Path) -> None:
+    (folder / "entry.json").unlink()
+
+
+def cut_sidecar(folder: Path) -> None:
+    os.truncate(folder / "entry.json", 20)
+
+
+def empty_sidecar(folder: Path) -> None:
+    (folder / "entry.json").write_text("{}")
+
+
+def list_sidecar(folder: Path) -> None:
+    (folder / "entry.json").write_text("[]")
+
+
+def other_key(folder: Path) -> None:
+    sidecar = json.loads((folder / "entry.json").read_text())
+    (folder / "entry.json").write_text(json.dumps({**sidecar, "key": "other"}))
+
+
+DAMAGES = [flip_byte, truncate, lengthen, remove_array, remove_sidecar, cut_sidecar]
+DAMAGES += [empty_sidecar, list_sidecar, other_key]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_entry_is_built_again(tmp_path: Path, damage: object) -> None:
+    assert callable(damage)
+    open_or_build(tmp_path, "key", SHAPE, blocks)
+    damage(entry(tmp_path))
+    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, blocks), PIXELS)
+    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, never), PIXELS)
+
+
+def test_large_entries_are_checked_in_full_by_verify_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "CHECKED_ON_LOAD", 100)
+    open_or_build(tmp_path, "key", SHAPE, blocks)
+    assert verify(entry(tmp_path))
+    flip_byte(entry(tmp_path))
+    open_or_build(tmp_path, "key", SHAPE, never)
+    assert not verify(entry(tmp_path))
+    truncate(entry(tmp_path))
+    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, blocks), PIXELS)
+
+
+def test_verify_of_nothing_is_false(tmp_path: Path) -> None:
+    assert not verify(tmp_path)
+
+
+def test_an_error_while_building_leaves_no_entry(tmp_path: Path) -> None:
+    def broken() -> Iterator[np.ndarray]:
+        yield PIXELS[:4]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_or_build(tmp_path, "key", SHAPE, broken)
+    assert [path.name for path in (tmp_path / "images").iterdir() if path.is_dir()] == []
+
+
+def test_too_few_images_are_never_taken_for_an_entry(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="key: damaged right after"):
+        open_or_build(tmp_path, "key", SHAPE, lambda: [PIXELS[:4]])
+
+
+def test_a_full_disk_is_an_os_error_that_names_the_file(tmp_path: Path) -> None:
+    shape = (10, 3, 64, 64)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))  # stands in for the end of the disk
+    try:
+        with pytest.raises(OSError, match=r"images\.npy") as caught:
+            open_or_build(tmp_path, "key", shape, lambda: [np.zeros(shape, dtype=np.uint8)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.errno is not None
+    assert [path.name for path in (tmp_path / "images").iterdir() if path.is_dir()] == []
+
+
+def test_several_processes_build_once(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    log = tmp_path / "log"
+    workers = [spawn.Process(target=logged_build, args=(tmp_path, log)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert len(log.read_text().splitlines()) == 1
+
+
+def test_what_a_killed_builder_left_is_not_trusted(tmp_path: Path) -> None:
+    half_done = tmp_path / "half"
+    worker = multiprocessing.get_context("spawn").Process(
+        target=stuck_build, args=(tmp_path, half_done)
+    )
+    worker.start()
+    deadline = time.monotonic() + 120
+    while not half_done.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join()
+    left = tmp_path / "images" / "key.building"
+    assert left.is_dir()
+    assert not entry(tmp_path).exists()
+    (left / "stray").touch()
+    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, blocks), PIXELS)
+    assert not left.exists()
+    assert sorted(path.name for path in entry(tmp_path).iterdir()) == ["entry.json", "images.npy"]
+
+
+def test_the_cache_folder_follows_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SAAT_CACHE", str(tmp_path))
+    assert store.default_cache_dir() == tmp_path
+    monkeypatch.setenv("SAAT_CACHE", "")
+    assert store.default_cache_dir() == Path.home() / ".cache" / "saat-harness"
