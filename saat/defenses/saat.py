@@ -41,6 +41,8 @@ class SaatSettings(OptimiserSettings):
     weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
 
     decay_at = (0.5, 0.75)
+    # File keys of the fields that make up "the paper's default" in a search.
+    published = ("lambda", "mu", "eps", "steps", "step_size")
 
     @property
     def inner_step(self) -> float:

@@ -59,12 +59,20 @@ def test_renderers_draw_the_same_points_in_percent(results):
     assert drawn == expected
     axes = frontier_static(data).axes[0]
     circles = [line for line in axes.lines if line.get_marker() == "o"]
-    static = {
-        (round(x, 9), round(y, 9))
-        for line in circles
-        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
-    }
+    drawn_points = np.concatenate([np.asarray(line.get_xydata(), float) for line in circles])
+    static = {(round(x, 9), round(y, 9)) for x, y in drawn_points.tolist()}
     assert static == expected
+
+
+def test_front_steps_never_promise_more_than_a_trial_reached(results):
+    data = frontier_data([results])
+    lines = [t for t in frontier_interactive(data).data if t.mode == "lines" and len(t.x) > 1]
+    assert [line.line.shape for line in lines] == ["vh"] * 3
+    axes = frontier_static(data).axes[0]
+    steps = [
+        line for line in axes.lines if line.get_linestyle() == "-" and np.size(line.get_xdata()) > 1
+    ]
+    assert {line.get_drawstyle() for line in steps} == {"steps-pre"}
 
 
 def test_legends_lie_below_the_axes(results, settings):
@@ -72,7 +80,7 @@ def test_legends_lie_below_the_axes(results, settings):
         frontier_static(frontier_data([results])),
         confirmed_static(confirmed_data(settings)),
     ):
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         legend = figure.legends[0].get_window_extent()
         assert all(legend.y1 <= axes.get_window_extent().y0 for axes in figure.axes)
 
@@ -211,7 +219,7 @@ def test_missing_per_query_files_take_the_bands_away(tmp_path):
     results = load_search(run)
     settings = confirmed_settings(results)
     assert all(np.isnan(s.bands["robust"].low) for s in settings)
-    confirmed_static(confirmed_data(settings)).canvas.draw()
+    confirmed_static(confirmed_data(settings)).draw_without_rendering()
     assert precision_recall_data(results, settings) == ()
     assert examples_data(results, settings) == ()
 

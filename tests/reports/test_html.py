@@ -1,16 +1,20 @@
 """The page: self-contained, escaped, honest, and possible with little data."""
 
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from reports.html import comparable_groups, write_report
 from reports.results import load_search
 from tests.reports.synthetic import write_run
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FIGURES = (
     "frontier",
     "confirmed",
@@ -60,6 +64,17 @@ def report(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(report):
     return Page(report)
+
+
+@pytest.fixture
+def quick_pictures(monkeypatch):
+    """Leave the pictures empty where it is the text that counts."""
+    monkeypatch.setattr(Figure, "savefig", lambda _self, file, **_options: touch(file))
+
+
+def touch(file: object) -> None:
+    if isinstance(file, Path):
+        file.write_bytes(b"")
 
 
 def test_every_file_exists_and_is_not_trivial(report):
@@ -128,6 +143,41 @@ def test_plotly_is_inlined_once(page):
     assert sum(len(script) > 1_000_000 for script in page.scripts) == 1
 
 
+@pytest.mark.usefixtures("quick_pictures")
+def test_json_cannot_end_its_script(page):
+    figures = [script for script in page.scripts if script.startswith('{"data"')]
+    assert len(figures) == 11
+    assert not any("<" in script for script in figures)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
+def test_browser_draws_every_plot_and_sorts(report, tmp_path):
+    page = tmp_path / "page.html"
+    click = """<script>
+      const header = [...document.querySelectorAll("th button")]
+        .filter((b) => b.textContent === "robust MAP (%)").at(-1);
+      for (let i = 0; i < 2; i += 1) header.click();
+      const body = header.closest("table").tBodies[0];
+      const rows = [...body.rows].map((row) => row.cells[6].textContent);
+      document.title = `${document.querySelectorAll(".plot .main-svg").length > 0} `
+        + `${document.querySelectorAll(".plot.js-plotly-plot").length} sorted ${rows.join(",")}`;
+    </script>"""
+    page.write_text(report.read_text(encoding="utf-8").replace("</body>", f"{click}</body>"))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    options += ["--disable-component-update", "--disable-sync", "--no-first-run"]
+    options += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=8000"]
+    command = [str(CHROMIUM), *options, "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    title = re.search(r"<title>(.*?)</title>", done.stdout)
+    assert title
+    drawn, plots, _, values = title.group(1).split()
+    assert (drawn, plots) == ("true", "11")
+    numbers = [float(value) for value in values.split(",")]
+    assert len(numbers) == 30
+    assert numbers == sorted(numbers, reverse=True)
+
+
 def test_names_from_files_are_escaped(tmp_path):
     name = "<script>alert(1)</script> a_b & 100% $x$ <a href='http://evil'>"
     run = write_run(tmp_path / "run", name=name)
@@ -147,6 +197,7 @@ def test_names_from_files_are_escaped(tmp_path):
     assert r"a\_b \& 100\% \$x\$" in latex
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_two_runs_of_one_protocol_are_overlaid(tmp_path):
     searches = [
         load_search(write_run(tmp_path / "a", name="same")),
@@ -164,6 +215,7 @@ def test_two_runs_of_one_protocol_are_overlaid(tmp_path):
     assert set(table["search"]) == {"same (1)", "same (2)"}
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_two_protocols_are_kept_apart(tmp_path):
     searches = [
         load_search(write_run(tmp_path / "a", name="first")),
@@ -193,6 +245,7 @@ def test_one_trained_setting_has_a_report(tmp_path):
     assert "Trained, 32 bits, reaches" in " ".join(page.text.split())
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_six_seeds_may_be_called_significant(tmp_path):
     run = write_run(tmp_path / "run", seeds=(100, 101, 102, 103, 104, 105))
     page = Page(write_report([load_search(run)], tmp_path / "out"))

@@ -1,5 +1,8 @@
 """Files of a run: what is written is read, and what is broken is named."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from reports.results import (
     EPOCH_COLUMNS,
     TRIAL_COLUMNS,
+    SearchResults,
     load_search,
     write_epochs,
     write_trials,
@@ -20,7 +24,7 @@ def run(tmp_path):
     return write_run(tmp_path / "run")
 
 
-def bare_run(path, rows):
+def bare_run(path: Path, rows: list[dict[str, Any]]) -> SearchResults:
     path.mkdir()
     (path / "experiment.yaml").write_text("name: bare\n")
     write_trials(path, rows)
@@ -122,9 +126,17 @@ def test_epochs_and_provenance_may_be_missing(run):
 def test_files_of_a_trial(run):
     results = load_search(run)
     trial = results.confirm["trial_id"].iloc[0]
-    assert set(results.per_query(trial)["attack"]) == {"clean", "mainstay", "hag", "worst"}
-    assert results.histograms(trial)["clean_total"].dtype == np.int32
-    assert results.examples(trial)["query"].shape[1:] == (3, 32, 32)
+    table, histograms, examples = (
+        results.per_query(trial),
+        results.histograms(trial),
+        results.examples(trial),
+    )
+    assert table is not None
+    assert set(table["attack"]) == {"clean", "mainstay", "hag", "worst"}
+    assert histograms is not None
+    assert histograms["clean_total"].dtype == np.int32
+    assert examples is not None
+    assert examples["query"].shape[1:] == (3, 32, 32)
     assert results.per_query(results.explore["trial_id"].iloc[0]) is None
 
 

@@ -30,7 +30,7 @@ def settings(results):
     return confirmed_settings(results)
 
 
-def read_csv(table):
+def read_csv(table: Table) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(to_csv(table)))
 
 
@@ -98,6 +98,16 @@ def test_trials_table_says_what_was_measured(results):
     assert (
         completed.set_index("trial")["robust MAP"].tolist() == stored[completed["trial"]].tolist()
     )
+
+
+def test_trials_csv_keeps_parameters_exact_and_pages_show_what_was_searched(results):
+    table = trials_table(results)
+    stored = results.trials["param.defense.eps"].tolist()
+    assert read_csv(table)["param.defense.eps"].tolist() == stored
+    page = displayed(table)
+    assert page["ε"][0] == "8/255"
+    assert {"λ", "μ", "T", "bits"} <= set(page.columns)
+    assert not any("step_size" in name for name in page.columns)
 
 
 def test_pages_show_rounded_percent_and_the_file_does_not():

@@ -1,0 +1,71 @@
+"""What a finished trial leaves beside its numbers: AP per query, histograms, images."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from saat.checkpoint import replacing
+from saat.codes import hamming_distance
+from saat.data import HashingData
+from saat.evaluate import Evaluation
+from saat.labels import relevance
+
+_EXAMPLES = 6
+_RETRIEVED = 5
+
+
+def write_artifacts(folder: Path, evaluation: Evaluation, data: HashingData, images: bool) -> None:
+    """Write ``per_query.parquet``, and with ``images`` the histograms, examples and adversarials.
+
+    Formats are described in ``docs/architecture.md``.
+    """
+    _write_per_query(folder / "per_query.parquet", evaluation)
+    if not images:
+        return
+    histograms = {
+        f"{name}_{part}": getattr(pair, part).numpy().astype(np.int32)
+        for name, pair in evaluation.histograms(data).items()
+        for part in ("total", "relevant")
+    }
+    _write_arrays(folder / "histograms.npz", histograms)
+    attacked = {name: result.images.numpy() for name, result in evaluation.attacks.items()}
+    _write_arrays(folder / "adversarial.npz", {**attacked, "rows": evaluation.rows})
+    _write_arrays(folder / "examples.npz", examples(evaluation, data))
+
+
+def _write_per_query(path: Path, evaluation: Evaluation) -> None:
+    frames = [
+        pd.DataFrame({"query": np.arange(len(ap)), "attack": name, "restart": 0, "ap": ap.numpy()})
+        for name, ap in evaluation.per_query().items()
+    ]
+    with replacing(path) as temporary:
+        pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def examples(evaluation: Evaluation, data: HashingData) -> dict[str, np.ndarray]:
+    """The first queries under the strongest attack, with what they retrieve before and after."""
+    name, attack = min(evaluation.attacks.items(), key=lambda item: float(item[1].ap.mean()))
+    count = min(_EXAMPLES, len(evaluation.rows))
+    labels = data.label_tensor(evaluation.rows[:count])
+    database_labels = data.label_tensor(evaluation.database_rows)
+    out: dict[str, np.ndarray] = {
+        "query": data.batch(evaluation.rows[:count]).numpy(),
+        "adversarial": attack.images[:count].numpy(),
+        "attack": np.array(name),
+    }
+    relevant = relevance(labels, database_labels)
+    for prefix, codes in (("clean", evaluation.query_codes), ("attacked", attack.codes)):
+        distance = hamming_distance(codes[:count], evaluation.database_codes)
+        order = distance.sort(dim=1, stable=True).indices[:, :_RETRIEVED]
+        out[f"{prefix}_relevant"] = relevant.gather(1, order).numpy()
+        rows = evaluation.database_rows[order.numpy()]
+        out[f"{prefix}_top"] = np.stack([data.batch(row).numpy() for row in rows])
+    return out

@@ -1,0 +1,269 @@
+"""Experiment files: strict models, resolved once, with one-line errors.
+
+A section that belongs to a method (``pretrain``, ``defense``) is built from the settings
+dataclass of that method in ``saat``, bounds included, so a new method brings its options along.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache, reduce
+from operator import or_
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+
+from harness.space import Dimension
+from saat.attacks import ATTACKS
+from saat.defenses import DEFENSES
+from saat.errors import InputError, one_line
+from saat.hashing import OBJECTIVES
+from saat.models import BACKBONES
+from saat.pretrain import PretrainSettings
+from saat.retrieval import Ties
+from saat.settings import file_key
+
+SCHEMA_VERSION = 1
+OBJECTIVE_NAMES = ("val/clean_map", "val/robust_map")
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_METHODS = ("none", *DEFENSES)
+
+
+def parse_number(value: Any) -> Any:
+    """Fractions such as ``8/255`` and ``1e-4`` (a string in YAML) as numbers; the rest as it is."""
+    if not isinstance(value, str):
+        return value
+    numerator, slash, denominator = value.partition("/")
+    try:
+        return float(numerator) / float(denominator) if slash else float(value)
+    except (ValueError, ZeroDivisionError):
+        return value
+
+
+Number = Annotated[float, BeforeValidator(parse_number)]
+
+
+class Section(BaseModel):
+    """A part of an experiment file: no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _known(registry: Mapping[str, Any], *more: str) -> Any:
+    """A string that must name an entry of a registry."""
+    return Literal[*more, *registry]
+
+
+class DataSection(Section):
+    """Which images; ``name`` of an embedded set, or ``path`` of a folder in list format."""
+
+    name: str | None = None
+    path: str | None = None
+    image_size: int = Field(32, ge=8, le=1024)
+    val_queries: int = Field(300, ge=1)
+    seed: int = Field(0, ge=0)
+    resize: Literal["squash", "crop"] = "squash"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "DataSection":
+        if (self.name is None) == (self.path is None):
+            raise ValueError("give exactly one of name and path")
+        return self
+
+
+class ModelSection(Section):
+    """Backbone, its weights, the hashing objective and the code length."""
+
+    backbone: _known(BACKBONES) = "small_cnn"  # type: ignore[valid-type]
+    weights: str = "none"
+    hashing: _known(OBJECTIVES) = "dph"  # type: ignore[valid-type]
+    bits: int = Field(32, ge=1, le=4096)
+
+
+@cache
+def settings_model(settings: type[Any], **fixed: str) -> type[Section]:
+    """The file section of a settings dataclass; ``fixed`` adds literal keys."""
+    columns: dict[str, Any] = {key: (str, value) for key, value in fixed.items()}
+    for item in dataclasses.fields(settings):
+        columns[file_key(item)] = (_bounded(item), Field(item.default))
+    return create_model(settings.__name__, __base__=Section, **columns)
+
+
+def _bounded(item: "dataclasses.Field[Any]") -> Any:
+    """The field's type with its bounds on the numbers (``auto`` and other words have none)."""
+    bounds = Field(**item.metadata.get("bounds", {}))
+    is_union = get_origin(item.type) in (Union, UnionType)
+    members = get_args(item.type) if is_union else (item.type,)
+    kinds = [Annotated[kind, bounds] if kind in (int, float) else kind for kind in members]
+    union = reduce(or_, kinds)
+    return Annotated[union, BeforeValidator(parse_number)] if float in members else union
+
+
+def to_settings(settings: type[Any], section: Section) -> Any:
+    """A settings dataclass from its validated section."""
+    values = {item.name: getattr(section, file_key(item)) for item in dataclasses.fields(settings)}
+    return settings(**values)
+
+
+class NoDefense(Section):
+    """The undefended, pretrained model."""
+
+    method: Literal["none"] = "none"
+
+
+def defense_model(method: str) -> type[Section]:
+    """The section of a defense."""
+    return NoDefense if method == "none" else settings_model(DEFENSES[method].settings, method=method)
+
+
+class SearchSection(Section):
+    """How the space is explored."""
+
+    num_samples: int = Field(12, ge=0)
+    sampler: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
+    scheduler: Literal["pareto_asha", "none"] = "pareto_asha"
+    grace_period: int = Field(1, ge=1)
+    reduction_factor: int = Field(3, ge=2)
+    max_concurrent: int | Literal["auto"] = "auto"
+
+    @model_validator(mode="after")
+    def _positive(self) -> "SearchSection":
+        if self.max_concurrent != "auto" and self.max_concurrent < 1:
+            raise ValueError("max_concurrent: at least 1, or auto")
+        return self
+
+
+class ConfirmSection(Section):
+    """Which settings are trained again, on test queries, under fresh seeds."""
+
+    max_configs: int = Field(2, ge=0)
+    seeds: int = Field(3, ge=1, le=1000)
+    undefended: bool = True
+
+
+_UNTARGETED = {name: attack for name, attack in ATTACKS.items() if not attack.targeted}
+
+
+class ValidationSection(Section):
+    """The short, fixed attack after every epoch, on validation queries."""
+
+    attack: Literal["mainstay"] = "mainstay"
+    eps: Number = Field(8 / 255, ge=0, le=1)
+    steps: int = Field(10, ge=1)
+    queries: int = Field(200, ge=1)
+
+
+class EvaluationSection(Section):
+    """The full protocol, the same for every trial; its ε is not searched."""
+
+    top_k: int = Field(5000, ge=1)
+    ties: Ties = "expected"
+    eps: Number = Field(8 / 255, ge=0, le=1)
+    steps: int = Field(100, ge=1)
+    attacks: list[_known(_UNTARGETED)] = Field(["mainstay", "hag"], min_length=1)  # type: ignore[valid-type]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "EvaluationSection":
+        if len(set(self.attacks)) != len(self.attacks):
+            raise ValueError("attacks: name each one once")
+        return self
+
+
+class ResourcesSection(Section):
+    """What one trial asks of its node."""
+
+    cpus_per_trial: int = Field(1, ge=1)
+    gpus_per_trial: Number = Field(0.0, ge=0)
+
+
+class Constraint(Section):
+    """A floor for an objective; settings below it are never recommended."""
+
+    at_least: Number = Field(ge=0, le=1)
+
+
+class Setting(Section):
+    """One point: everything that decides what a trial trains, but for its seed."""
+
+    data: DataSection
+    model: ModelSection = ModelSection()
+    pretrain: Section
+    defense: Section
+
+    @model_validator(mode="before")
+    @classmethod
+    def _typed_sections(cls, values: Any) -> Any:
+        return typed_sections(values)
+
+    def flat(self) -> dict[str, Any]:
+        """``{"model.bits": 32, "defense.lambda": 1.0, …}`` without the data section."""
+        dump = self.dump()
+        return {
+            f"{section}.{key}": value
+            for section in ("model", "pretrain", "defense")
+            for key, value in dump[section].items()
+        }
+
+    def dump(self) -> dict[str, dict[str, Any]]:
+        """JSON-able, every default filled in."""
+        return {
+            section: getattr(self, section).model_dump(mode="json")
+            for section in ("data", "model", "pretrain", "defense")
+        }
+
+
+def typed_sections(values: Any) -> Any:
+    """Give ``pretrain`` and ``defense`` the model of their method before validation."""
+    if not isinstance(values, Mapping):
+        return values
+    out = dict(values)
+    pretrain = out.get("pretrain", {})
+    if isinstance(pretrain, Mapping):
+        out["pretrain"] = settings_model(PretrainSettings).model_validate(pretrain)
+    defense = out.get("defense", {})
+    if isinstance(defense, Mapping):
+        method = defense.get("method", "saat")
+        if method not in _METHODS:
+            raise InputError(f"defense.method: {one_line(method, 60)}: one of {', '.join(_METHODS)}")
+        out["defense"] = defense_model(method).model_validate({**defense, "method": method})
+    return out
+
+
+class Experiment(Section):
+    """A whole experiment file, resolved."""
+
+    schema_version: Literal[1]
+    name: str = Field(pattern=NAME_PATTERN)
+    seed: int = Field(0, ge=0)
+    data: DataSection
+    model: ModelSection = ModelSection()
+    pretrain: Section
+    defense: Section
+    space: dict[str, Dimension] = Field(default_factory=dict)
+    objectives: dict[Literal[OBJECTIVE_NAMES], Literal["max"]] = Field(  # type: ignore[valid-type]
+        default_factory=lambda: dict.fromkeys(OBJECTIVE_NAMES, "max"), min_length=2
+    )
+    constraints: dict[Literal[OBJECTIVE_NAMES], Constraint] = Field(default_factory=dict)  # type: ignore[valid-type]
+    search: SearchSection = SearchSection()
+    confirm: ConfirmSection = ConfirmSection()
+    validation: ValidationSection = ValidationSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    resources: ResourcesSection = ResourcesSection()
+
+    def dump(self) -> dict[str, Any]:
+        """JSON-able, every default filled in; loads to the same experiment."""
+        out = self.model_dump(mode="json", exclude={"space", "pretrain", "defense"})
+        out["pretrain"] = self.pretrain.model_dump(mode="json")
+        out["defense"] = self.defense.model_dump(mode="json")
+        out["space"] = {
+            key: dimension.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            for key, dimension in self.space.items()
+        }
+        return out
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

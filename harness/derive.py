@@ -1,0 +1,50 @@
+"""Tables of results, derived from the journal."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.journal import read
+from harness.state import SearchState, TrialRecord
+from reports.results import write_epochs, write_trials
+
+
+def derive_tables(run_dir: Path) -> SearchState:
+    """Write ``trials.parquet`` and ``epochs.parquet`` anew; returns the state they show."""
+    events = read(run_dir / "events.jsonl")
+    state = SearchState(events)
+    protocol = next(e["protocol_hash"] for e in events if e["event"] == "started")
+    write_trials(run_dir, (_trial_row(record, protocol) for record in state.trials.values()))
+    write_epochs(run_dir, (row for record in state.trials.values() for row in _epochs(record)))
+    return state
+
+
+def _trial_row(record: TrialRecord, protocol: str) -> dict[str, Any]:
+    spec = record.spec
+    return {
+        "trial_id": spec.trial_id,
+        "number": spec.number,
+        "config_hash": record.config_hash,
+        "protocol_hash": protocol,
+        "phase": spec.phase,
+        "role": spec.role,
+        "seed": spec.seed,
+        "status": record.status,
+        "stop_reason": record.stop_reason,
+        "epochs": len(record.epochs),
+        "cost_s": record.cost_s,
+        "finished_at": record.finished_at,
+        **{f"param.{key}": value for key, value in record.setting.flat().items()},
+        **{f"metric.{name}": value for name, value in record.metrics.items()},
+    }
+
+
+def _epochs(record: TrialRecord) -> Iterator[dict[str, Any]]:
+    for event in record.epochs:
+        metrics = {f"metric.{name}": value for name, value in event["metrics"].items()}
+        yield {
+            "trial_id": record.spec.trial_id,
+            "epoch": event["epoch"],
+            "seconds": event["seconds"],
+            **metrics,
+        }

@@ -1,0 +1,65 @@
+"""The interface of executors: they carry out what a search decides, and decide nothing."""
+
+import errno
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from harness.search import Search
+from harness.trial import EpochReport, FinalReport, TrialContext, TrialSpec, run_trial
+from saat.errors import one_line
+from saat.training import TrainingFailed
+
+
+class SearchStopped(Exception):
+    """The search cannot go on now (a full disk, say); it can be resumed. One line says why."""
+
+
+class Executor(Protocol):
+    """Runs the trials of a search until it is done.
+
+    Implementations honour three rules, checked by one contract suite: a trial that the search
+    stops does no further epoch; a trial that fails is told as failed, with its reason, and the
+    others go on; a full disk raises :class:`SearchStopped`.
+    """
+
+    def run(self, search: Search, context: TrialContext, status: Callable[[str, str], None]) -> None:
+        """Run until :meth:`Search.next_trial` is done.
+
+        Args:
+            search: decides; called from one thread only.
+            context: folders, protocol, device of every trial.
+            status: called with (trial id, what it is doing), where the executor knows.
+        """
+
+
+class TrialFailed(Exception):
+    """A trial that cannot go on; the message is its reason, in one line."""
+
+
+def reports_of(
+    spec: TrialSpec, context: TrialContext, status: Callable[[str], None] | None = None
+) -> Iterator[EpochReport | FinalReport]:
+    """Reports of a trial, with every failure as :class:`TrialFailed` or :class:`SearchStopped`.
+
+    The traceback of an unexpected error goes to ``error.log`` in the trial's folder.
+    """
+    try:
+        yield from run_trial(spec, context, status)
+    except TrainingFailed as error:
+        raise TrialFailed(one_line(error)) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = error.filename or context.run_dir
+            raise SearchStopped(f"no space left on the disk of {where}") from error
+        raise TrialFailed(_logged(spec, context, error)) from error
+    except Exception as error:
+        raise TrialFailed(_logged(spec, context, error)) from error
+
+
+def _logged(spec: TrialSpec, context: TrialContext, error: Exception) -> str:
+    path = Path(context.run_dir) / "trials" / spec.trial_id / "error.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return f"{type(error).__name__}: {one_line(error, 160)} (see {path.parent.name}/{path.name})"

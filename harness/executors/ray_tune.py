@@ -1,0 +1,207 @@
+"""Trials on Ray Tune: one machine or a cluster.
+
+Tune places trials, restarts them when a worker dies, and asks: its searcher and its scheduler are
+thin adapters over :class:`harness.search.Search`, which decides. Nothing that Tune stores is ever
+read back; the journal is the truth.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher as TuneSearcher
+
+from harness.executors.executor import SearchStopped, TrialFailed, reports_of
+from harness.search import Pause, Search
+from harness.trial import EpochReport, FinalReport, TrialContext, TrialSpec
+from saat.errors import InputError, one_line
+
+# A worker that dies takes its trial back to the last durable epoch, this many times.
+_MAX_WORKER_DEATHS = 4
+_OBJECT_STORE_BYTES = 256 * 1024**2  # nothing large travels through Ray
+
+
+def connect(address: str | None, cpus: int | None = None) -> None:
+    """Connect to a cluster, or start Ray on this machine.
+
+    Raises:
+        InputError: no cluster answers at ``address``.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    # The driver has its own handlers for both signals; Tune's would swallow the first Ctrl-C.
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    if ray.is_initialized():
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    try:
+        if address:
+            ray.init(address=address, **quiet)
+        else:
+            ray.init(
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                **quiet,
+            )
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        if address:
+            reason = one_line(error, 160)
+            raise InputError(f"--address {address}: no Ray cluster answers ({reason})") from None
+        raise
+
+
+def check_request(cpus: int, gpus: float) -> int:
+    """How many trials fit at once.
+
+    Raises:
+        InputError: no node can ever place one trial (Tune would wait for ever).
+    """
+    fitting = 0
+    best: dict[str, float] = {"CPU": 0, "GPU": 0}
+    for node in ray.nodes():
+        if not node["Alive"]:
+            continue
+        has = node["Resources"]
+        best = {kind: max(best[kind], has.get(kind, 0)) for kind in best}
+        by_cpu = has.get("CPU", 0) // cpus
+        by_gpu = has.get("GPU", 0) / gpus if gpus else by_cpu
+        fitting += int(min(by_cpu, by_gpu + 1e-9))
+    if fitting < 1:
+        raise InputError(
+            f"resources: {cpus} CPUs and {gpus:g} GPUs per trial, but the largest node offers "
+            f"{best['CPU']:g} CPUs and {best['GPU']:g} GPUs"
+        )
+    return fitting
+
+
+class RayTuneExecutor:
+    """See :class:`harness.executors.executor.Executor`; :func:`connect` comes first.
+
+    Args:
+        cpus: CPUs of one trial.
+        gpus: GPUs of one trial, may be a fraction.
+    """
+
+    def __init__(self, cpus: int, gpus: float) -> None:
+        self._resources = {"cpu": cpus, "gpu": gpus}
+
+    def run(self, search: Search, context: TrialContext, status: Callable[[str, str], None]) -> None:
+        """See :meth:`harness.executors.executor.Executor.run`."""
+        del status  # workers are other processes; their epochs are what is known of them
+        scheduler = _Scheduler(search)
+        with tempfile.TemporaryDirectory(prefix="saat-tune-") as storage:
+            tune.Tuner(
+                tune.with_resources(
+                    tune.with_parameters(_trainable, context=asdict(context)), self._resources
+                ),
+                tune_config=tune.TuneConfig(
+                    search_alg=_Searcher(search),
+                    scheduler=scheduler,
+                    num_samples=-1,
+                    reuse_actors=True,
+                ),
+                run_config=tune.RunConfig(
+                    name=Path(context.run_dir).name,
+                    storage_path=storage,
+                    failure_config=tune.FailureConfig(max_failures=_MAX_WORKER_DEATHS),
+                    verbose=0,
+                ),
+            ).fit()
+        if scheduler.stopped:
+            raise SearchStopped(scheduler.stopped)
+
+
+def _trainable(config: dict[str, Any], context: dict[str, Any]) -> None:
+    """A trial in a worker process: every report of the generator goes to the driver."""
+    spec = TrialSpec(**config["trial"])
+    try:
+        for report in reports_of(spec, TrialContext(**context)):
+            kind = "epoch" if isinstance(report, EpochReport) else "final"
+            tune.report({"trial": spec.trial_id, "kind": kind, "report": asdict(report)})
+    except TrialFailed as error:
+        tune.report({"trial": spec.trial_id, "kind": "failed", "report": str(error)})
+    except SearchStopped as error:
+        tune.report({"trial": spec.trial_id, "kind": "halt", "report": str(error)})
+
+
+class _Adapter:
+    """Tune copies and pickles its searcher and scheduler for a restore that never happens here:
+    the journal is the truth, so a copy is the thing itself and a pickle is empty.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Adapter":
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Searcher(_Adapter, TuneSearcher):
+    """Hands Tune the trials that the search wants to run."""
+
+    def __init__(self, search: Search) -> None:
+        super().__init__()
+        self._search = search
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial as a Tune config; None to wait; FINISHED at the end."""
+        del trial_id
+        spec = self._search.next_trial()
+        if spec is Pause.WAIT:
+            return None
+        if isinstance(spec, Pause):
+            return TuneSearcher.FINISHED
+        return {"trial": asdict(spec)}
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """The search learns of ends from reports."""
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing to save."""
+
+
+class _Scheduler(_Adapter, FIFOScheduler):
+    """Carries reports to the search and its decisions back."""
+
+    def __init__(self, search: Search) -> None:
+        super().__init__()
+        self._search = search
+        self._ended: set[str] = set()
+        self.stopped = ""
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """An epoch, an end, a failure, or a disk that is full."""
+        trial_id, kind, report = result["trial"], result["kind"], result["report"]
+        if self.stopped:
+            return str(TrialScheduler.STOP)
+        if kind == "epoch":
+            if not self._search.on_epoch(trial_id, EpochReport(**report)):
+                return str(TrialScheduler.CONTINUE)
+            self._ended.add(trial_id)
+            return str(TrialScheduler.STOP)
+        if kind == "halt":
+            self.stopped = report
+            tune_controller.request_stop_experiment()
+            return str(TrialScheduler.STOP)
+        self._ended.add(trial_id)
+        if kind == "final":
+            self._search.on_final(trial_id, FinalReport(**report))
+        else:
+            self._search.on_failure(trial_id, report)
+        return str(TrialScheduler.STOP)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """The worker died once too often."""
+        trial_id = trial.config["trial"]["trial_id"]
+        if trial_id not in self._ended:
+            deaths = _MAX_WORKER_DEATHS + 1
+            self._search.on_failure(trial_id, f"its worker process died {deaths} times")

@@ -1,0 +1,272 @@
+"""Reading experiment files: YAML, ``--set`` overrides, and every error as one line."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from harness.config import Experiment, Section, Setting, defense_model, settings_model, typed_sections
+from harness.space import SEARCHABLE
+from saat.defenses import DEFENSES
+from saat.errors import InputError, one_line
+from saat.models import check_backbone
+from saat.pretrain import PretrainSettings
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experiment, list[str]]:
+    """Read, override and check an experiment file.
+
+    Args:
+        path: a YAML file.
+        overrides: ``key=value`` pairs; a value is YAML.
+
+    Returns:
+        The experiment, and notes for the user (searched keys that an override fixed).
+
+    Raises:
+        InputError: anything wrong with the file or an override.
+    """
+    raw = _read_yaml(path)
+    notes = [note for pair in overrides if (note := _override(raw, pair))]
+    return parse_experiment(raw, str(path)), notes
+
+
+def parse_experiment(raw: Mapping[str, Any], source: str) -> Experiment:
+    """Check the parsed content of an experiment file; ``source`` names it in errors."""
+    try:
+        experiment = Experiment.model_validate(_with_sections(raw))
+    except ValidationError as error:
+        raise InputError(f"{source}: {describe(error, Experiment, raw)}") from None
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    _check_space(experiment, source)
+    return experiment
+
+
+def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
+    """The setting of a search point: the experiment's own with ``point``'s dotted keys replaced.
+
+    Raises:
+        InputError: a value that the key does not allow.
+    """
+    raw = {
+        "data": experiment.data.model_dump(),
+        "model": experiment.model.model_dump(),
+        "pretrain": experiment.pretrain.model_dump(),
+        "defense": experiment.defense.model_dump(),
+    }
+    for key, value in point.items():
+        section, _, name = key.partition(".")
+        if name not in raw[section] and key != "defense.method":
+            options = _nearest(name, raw[section])
+            raise InputError(f"{key}: no such key{options}; keys of {section}: {', '.join(raw[section])}")
+        raw[section][name] = value
+    return parse_setting(raw)
+
+
+def parse_setting(raw: Mapping[str, Any]) -> Setting:
+    """Check a setting; errors name the dotted key."""
+    try:
+        setting = Setting.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(describe(error, Setting, raw)) from None
+    check_backbone(setting.model.backbone, setting.model.weights, setting.data.image_size)
+    return setting
+
+
+def undefended(setting: Setting) -> Setting:
+    """The same pretrained model without a defense."""
+    return parse_setting({**setting.dump(), "defense": {"method": "none"}})
+
+
+def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
+    """The published setting of the experiment's defense as search points, one per bit length.
+
+    Other fields stay as in the experiment, whether or not the space contains the point.
+    """
+    method = experiment.defense.model_dump()["method"]
+    if method == "none":
+        return []
+    section = settings_model(DEFENSES[method].settings, method=method)()
+    values = section.model_dump()
+    point = {f"defense.{key}": values[key] for key in DEFENSES[method].settings.published}
+    bits = experiment.space.get("model.bits")
+    if bits is None:
+        return [point]
+    return [{"model.bits": value, **point} for value in sorted(set(bits.samples()))]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({one_line(error, 100)})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise InputError(f"{path}:{where} {one_line(problem, 120)}") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: an experiment is a mapping of keys, not {type(raw).__name__}")
+    return raw
+
+
+def _override(raw: dict[str, Any], pair: str) -> str | None:
+    key, equals, text = pair.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {pair}: write key=value, for example defense.lambda=2")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set {pair}: the value is not YAML") from None
+    *sections, name = key.split(".") if not key.startswith("space.") else ["space", key[6:]]
+    where: Any = raw
+    for section in sections:
+        where = where.setdefault(section, {})
+        if not isinstance(where, dict):
+            raise InputError(f"--set {pair}: {section} is not a section")
+    where[name] = value
+    if sections == ["data"] and name in ("path", "name"):
+        where.pop("name" if name == "path" else "path", None)
+    space = raw.get("space")
+    if isinstance(space, dict) and key in space:
+        del space[key]
+        return f"--set {pair}: {key} is no longer searched"
+    return None
+
+
+def _with_sections(raw: Mapping[str, Any]) -> Any:
+    out = {**raw}
+    out.setdefault("pretrain", {})
+    out.setdefault("defense", {})
+    return typed_sections(out)
+
+
+def _check_space(experiment: Experiment, source: str) -> None:
+    """Every key exists, and both ends of every range are allowed."""
+    for key, dimension in experiment.space.items():
+        if key.partition(".")[0] not in SEARCHABLE or "." not in key:
+            raise InputError(
+                f"{source}: space.{key}: only keys of {', '.join(SEARCHABLE)} can be searched"
+            )
+        for value in dimension.samples():
+            try:
+                setting_at(experiment, {key: value})
+            except InputError as error:
+                raise InputError(f"{source}: space.{key}: {error}") from None
+    try:
+        setting_at(experiment, {})
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def describe(error: ValidationError, model: type[BaseModel], raw: Any) -> str:
+    """The first problem of a pydantic error as ``key: value …: what is allowed``."""
+    problem = error.errors()[0]
+    location = [str(part) for part in problem["loc"] if not _is_union_tag(str(part))]
+    if error.title != model.__name__ and error.title in _SECTION_TITLES:
+        location = [_SECTION_TITLES[error.title], *location]
+    key = ".".join(location) or "file"
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key{_nearest(location[-1], _keys_at(model, location[:-1], raw))}"
+    if problem["type"] == "missing":
+        return f"{key}: missing"
+    message = _allowed(problem)
+    value = problem["input"]
+    if isinstance(value, Mapping | BaseModel):
+        return f"{key}: {message}"
+    return f"{key}: {one_line(value, 60)}: {message}"
+
+
+# Pydantic's kinds of problem in the words of a user.
+_WORDS = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "above {gt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "one of {expected}",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a section of keys",
+    "model_type": "a section of keys",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
+    "string_pattern_mismatch": "letters, digits, dots, dashes and underscores, 64 at most",
+}
+
+
+def _allowed(problem: ErrorDetails) -> str:
+    words = _WORDS.get(problem["type"])
+    if words is None:
+        return one_line(problem["msg"].removeprefix("Value error, "), 160)
+    return words.format(**problem.get("ctx", {}))
+
+
+_SECTION_TITLES = {
+    "PretrainSettings": "pretrain",
+    "NoDefense": "defense",
+    **{entry.settings.__name__: "defense" for entry in DEFENSES.values()},
+}
+
+
+def _is_union_tag(part: str) -> bool:
+    """Pydantic names the member of a union in a location (``int``, ``literal['auto']``)."""
+    return bool(re.match(r"(literal|constrained|function|nullable)|^(float|int|str|bool)$", part))
+
+
+def _keys_at(model: type[BaseModel], location: Sequence[str], raw: Any) -> list[str]:
+    """Allowed keys of the section at ``location``."""
+    current: type[BaseModel] | None = model
+    for part in location:
+        if part == "pretrain":
+            current = settings_model(PretrainSettings)
+        elif part == "defense":
+            section = raw.get("defense") if isinstance(raw, Mapping) else None
+            method = section.get("method", "saat") if isinstance(section, Mapping) else "saat"
+            current = defense_model(method)
+        else:
+            field = current.model_fields.get(part) if current else None
+            annotation = field.annotation if field else None
+            candidates = [annotation, *get_args(annotation)]
+            models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+            # A dictionary of sections (space, constraints): the next part is the user's own key.
+            current = models[0] if models else current if part in _dict_keys(raw) else None
+    if current is None:
+        return []
+    return [field.alias or name for name, field in current.model_fields.items()]
+
+
+def _dict_keys(raw: Any) -> set[str]:
+    if not isinstance(raw, Mapping):
+        return set()
+    return {str(key) for part in ("space", "constraints") for key in (raw.get(part) or {})}
+
+
+def _nearest(key: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    match = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    if match:
+        return f"; did you mean {match[0]}?"
+    return f"; allowed: {', '.join(known)}" if known else ""
+
+
+__all__ = [
+    "Section",
+    "describe",
+    "load_experiment",
+    "paper_defaults",
+    "parse_experiment",
+    "parse_setting",
+    "setting_at",
+    "undefended",
+]

@@ -1,0 +1,56 @@
+"""Where a result came from: versions, revision, data, machine. No secrets, no environment."""
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from saat.data import HashingData
+
+_PACKAGES = (
+    "saat-harness", "torch", "torchvision", "numpy", "ray", "optuna", "mlflow", "pandas",
+)  # fmt: skip
+
+
+def provenance(data: HashingData, device: str) -> dict[str, Any]:
+    """JSON-able facts about the software, the data and the machine of a run."""
+    gpu = torch.cuda.get_device_name() if device == "cuda" else None
+    return {
+        "versions": {"python": platform.python_version(), **_versions()},
+        "git_revision": _revision(),
+        "data": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "lists_sha256": dict(data.lists_sha256),
+            "train": len(data.train),
+            "database": len(data.database),
+            "validation": len(data.validation),
+            "test": len(data.test),
+            "classes": data.classes,
+        },
+        "machine": {"platform": platform.platform(), "device": device, "gpu": gpu},
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _revision() -> str | None:
+    """The git revision of this code, with ``-dirty`` where it was changed."""
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,133 @@
+"""``saat evaluate``: attack a trained model again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from harness.artifacts import write_artifacts
+from harness.config import EvaluationSection, parse_number
+from harness.experiment import parse_setting
+from harness.files import write_json
+from harness.trial import full_protocol, trial_data
+from saat import checkpoint
+from saat.attacks import ATTACKS
+from saat.errors import InputError
+from saat.evaluate import Queries, evaluate
+from saat.models import HashingNetwork, build_network
+
+
+@dataclass(frozen=True)
+class Request:
+    """Options of the command; ``None`` and empty mean the trial's own protocol."""
+
+    checkpoint: Path
+    attacks: list[str]
+    steps: int | None
+    eps: str | None
+    queries: str
+    seed: int
+    output: Path | None
+    cache_dir: str | None
+    device: str
+
+
+def reevaluate(request: Request, say: Callable[[str], None]) -> str:
+    """Evaluate and return a table; with an output folder also write metrics and artifacts.
+
+    Raises:
+        InputError: no model there, unknown attack, a protocol that does not fit.
+    """
+    if request.queries not in ("test", "validation"):
+        raise InputError(f"--queries {request.queries}: test or validation")
+    if request.device not in ("cpu", "cuda"):
+        raise InputError(f"--device {request.device}: cpu or cuda")
+    if request.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no GPU on this machine; cpu")
+    if request.output is not None and request.output.exists():
+        raise InputError(f"{request.output}: exists; take another -o")
+    tensors, meta = load_model(request.checkpoint)
+    section = protocol_section(meta["evaluation"], request)
+    setting = parse_setting(meta["setting"])
+    data = trial_data(setting, request.cache_dir)
+    if data.fingerprint != meta["data_fingerprint"]:
+        raise InputError(f"{request.checkpoint}: trained on another version of the data set")
+    if section["top_k"] > len(data.validation_database):
+        raise InputError(f"evaluation.top_k: {section['top_k']}: larger than the database")
+    network = _network(tensors, meta, setting.data.image_size).to(request.device)
+    result = evaluate(
+        network,
+        data,
+        full_protocol(section),
+        cast(Queries, request.queries),
+        request.seed,
+        progress=lambda name, done, count: say(f"attack {name} {done}/{count}"),
+    )
+    metrics = result.metrics()
+    if request.output is not None:
+        request.output.mkdir(parents=True)
+        described = {"protocol": section, "queries": request.queries, "seed": request.seed}
+        write_json(request.output / "metrics.json", {**described, "metrics": metrics})
+        write_artifacts(request.output, result, data, images=True)
+    return table(metrics, section)
+
+
+def load_model(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and meta of a trained model; ``path`` is the file or its trial's folder."""
+    file = path / "model.safetensors" if path.is_dir() else path
+    try:
+        tensors, meta = checkpoint.load(file)
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; a trial's folder or its model.safetensors") from None
+    except checkpoint.CorruptCheckpoint as error:
+        raise InputError(f"{error}; not a model that saat can trust") from None
+    if "setting" not in meta or "evaluation" not in meta:
+        raise InputError(f"{file}: a checkpoint of another kind; a trial's model.safetensors")
+    return tensors, meta
+
+
+def protocol_section(own: dict[str, Any], request: Request) -> dict[str, Any]:
+    """The trial's evaluation section with the request's changes, checked."""
+    unknown = [name for name in request.attacks if name not in ATTACKS or ATTACKS[name].targeted]
+    if unknown:
+        known = ", ".join(name for name, attack in ATTACKS.items() if not attack.targeted)
+        raise InputError(f"--attack {unknown[0]}: one of {known}")
+    changes: dict[str, Any] = {"attacks": request.attacks} if request.attacks else {}
+    if request.steps is not None:
+        changes["steps"] = request.steps
+    if request.eps is not None:
+        number = parse_number(request.eps)
+        if not isinstance(number, float) or not 0 <= number <= 1:
+            raise InputError(f"--eps {request.eps}: a fraction between 0 and 1, for example 8/255")
+        changes["eps"] = number
+    if len(set(request.attacks)) != len(request.attacks):
+        raise InputError("--attack: name each one once")
+    return EvaluationSection.model_validate({**own, **changes}).model_dump()
+
+
+def _network(
+    tensors: dict[str, torch.Tensor], meta: dict[str, Any], image_size: int
+) -> HashingNetwork:
+    model = meta["setting"]["model"]
+    # The trained weights replace whatever the network starts from, so nothing is downloaded.
+    network = build_network(model["backbone"], "none", model["bits"], image_size, meta["seed"])
+    checkpoint.restore_module("network", network, tensors)
+    return network
+
+
+def table(metrics: dict[str, float], section: dict[str, Any]) -> str:
+    """MAPs in percent, every robust number beside chance and its floor."""
+    eps = f"{255 * section['eps']:g}/255"
+    lines = [f"MAP@{section['top_k']} in %, ties {section['ties']}, eps {eps}, T {section['steps']}"]
+    rows = [("clean", metrics["clean_map"], None)]
+    rows += [(name, metrics[f"map.{name}"], metrics[f"theory.{name}"]) for name in section["attacks"]]
+    rows += [("worst case", metrics["robust_map"], metrics["floor_map"])]
+    rows += [("chance", metrics["chance_map"], None)]
+    for name, value, floor in rows:
+        beside = f"   (theoretical floor {100 * floor:.2f})" if floor is not None else ""
+        lines.append(f"  {name:<12}{100 * value:6.2f}{beside}")
+    return "\n".join(lines)
+
+

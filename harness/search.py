@@ -1,0 +1,280 @@
+"""A search from the first suggestion to the last confirmation: explore → confirm → done.
+
+Every decision is journaled before anything acts on it, and every state is a fold of the journal,
+so a search that is resumed is the search that was interrupted.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from enum import Enum
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.config import Experiment, Setting
+from harness.experiment import paper_defaults, setting_at, undefended
+from harness.journal import Event, Journal
+from harness.scheduler import ParetoSuccessiveHalving
+from harness.searcher import Searcher
+from harness.state import SearchState, TrialRecord, config_hash, suggested_event
+from harness.trial import EpochReport, FinalReport, TrialSpec
+from reports.frontier import select_by_hypervolume
+
+Plan = Literal["search", "train"]
+_ATTEMPTS = 60  # suggestions for one trial before the space counts as exhausted
+
+
+class Pause(Enum):
+    """Why :meth:`Search.next_trial` has no trial to give."""
+
+    WAIT = "wait"  # until a running trial ends
+    DONE = "done"
+
+
+class Search:
+    """Decides what runs next and what stops; executors only carry it out.
+
+    Args:
+        experiment: the resolved experiment.
+        journal: opened journal; its events are replayed.
+        data_fingerprint: of the data set, for hashes.
+        max_concurrent: trials at once.
+        plan: ``search``, or ``train`` for the experiment's own setting alone.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        journal: Journal,
+        data_fingerprint: str,
+        max_concurrent: int,
+        plan: Plan = "search",
+    ) -> None:
+        self.experiment = experiment
+        self.journal = journal
+        self.max_concurrent = max_concurrent
+        self._plan = plan
+        self._fingerprint = data_fingerprint
+        self._base = setting_at(experiment, {})
+        self._defaults = paper_defaults(experiment) if plan == "search" else []
+        search = experiment.search
+        self._searcher = Searcher(
+            experiment.space, self._base.flat(), search.sampler, experiment.seed, search.num_samples
+        )
+        self._scheduler = ParetoSuccessiveHalving(search.grace_period, search.reduction_factor)
+        self._exhausted = False
+        self.state = SearchState()
+        for event in list(journal.events):
+            self._replay(event)
+        journal.listen(self.state.apply)
+        self._waiting = self.state.running()  # begun by an earlier driver, to be taken up again
+        self._live: set[str] = set()
+
+    def next_trial(self) -> TrialSpec | Pause:
+        """The next trial to run, or why there is none."""
+        if self._waiting:
+            return self._begin(self._waiting.pop(0))
+        if len(self._live) >= self.max_concurrent:
+            return Pause.WAIT
+        record = self._suggest()
+        if record is not None:
+            return self._begin(record)
+        if self._live:
+            return Pause.WAIT
+        if self._plan == "search" and self.state.recommended is None:
+            self._record("recommended", trial_ids=self._recommend())
+            return self.next_trial()
+        if not self.state.finished:
+            self._record("finished")
+        return Pause.DONE
+
+    def planned_trials(self) -> int:
+        """How many trials the search will have, as far as can be told now."""
+        if self._plan == "train":
+            return 1
+        explored = self.state.of_phase("explore")
+        if self.state.recommended is not None:
+            return len(explored) + sum(1 for _ in self._confirmations())
+        explore = len(self._defaults) + self.experiment.search.num_samples
+        confirm = self.experiment.confirm
+        roles = confirm.max_configs + 1 + confirm.undefended if confirm.max_configs else 0
+        return max(explore, len(explored)) + roles * confirm.seeds
+
+    def on_epoch(self, trial_id: str, report: EpochReport) -> bool:
+        """Take in a finished epoch; whether the trial shall stop.
+
+        An epoch that the journal already has (a trial tells its whole history when it is taken up
+        again) changes nothing.
+        """
+        record = self.state.trials[trial_id]
+        if report.epoch <= len(record.epochs):
+            return record.status == "stopped"
+        reason = self._stop_reason(record, report)
+        fields = asdict(report) | ({"stop_reason": reason} if reason else {})
+        self._record("epoch", trial_id=trial_id, **fields)
+        if reason:
+            self._end(record)
+        return bool(reason)
+
+    def on_final(self, trial_id: str, report: FinalReport) -> None:
+        """Take in the end of a trial that was re-attacked."""
+        record = self.state.trials[trial_id]
+        self._record("completed", trial_id=trial_id, **asdict(report))
+        self._end(record)
+
+    def on_failure(self, trial_id: str, reason: str) -> None:
+        """Take in a trial that cannot go on."""
+        self._record("failed", trial_id=trial_id, stop_reason=reason)
+        self._end(self.state.trials[trial_id])
+
+    def _begin(self, record: TrialRecord) -> TrialSpec:
+        self._live.add(record.spec.trial_id)
+        return record.spec
+
+    def _record(self, kind: str, **fields: Any) -> None:
+        self.journal.append(kind, **fields)
+
+    def _replay(self, event: Event) -> None:
+        """Bring state, scheduler and searcher to where the journal left them."""
+        self.state.apply(event)
+        kind = event["event"]
+        if kind == "suggested":
+            record = self.state.trials[event["trial"]["trial_id"]]
+            if record.spec.phase == "explore":
+                self._searcher.include(record.spec.number, record.point, record.notes)
+        elif kind in ("epoch", "completed", "failed"):
+            record = self.state.trials[event["trial_id"]]
+            if kind == "epoch" and record.spec.phase == "explore":
+                self._scheduler.should_stop(
+                    record.spec.trial_id, event["epoch"], _objectives(event["metrics"], "val")
+                )
+            if record.status != "running":
+                self._tell(record)
+
+    def _suggest(self) -> TrialRecord | None:
+        """Journal a new trial of the present phase, if it has one left."""
+        if self._plan == "train":
+            planned = iter([("train", "train", self.experiment.seed, self._base)])
+        elif self.state.recommended is None:
+            return self._explore()
+        else:
+            planned = self._confirmations()
+        for phase, role, seed, setting in planned:
+            trial_id = f"{config_hash(setting, self._fingerprint)[:10]}-{phase}-{seed}"
+            if trial_id not in self.state.trials:
+                return self._add(phase, role, seed, setting, {}, {})
+        return None
+
+    def _explore(self) -> TrialRecord | None:
+        explored = self.state.of_phase("explore")
+        known = {record.config_hash for record in explored}
+        for point in self._defaults:
+            setting = setting_at(self.experiment, point)
+            if config_hash(setting, self._fingerprint) not in known:
+                record = self._add("explore", "default", self.experiment.seed, setting, point, {})
+                self._searcher.include(record.spec.number, point, {})
+                return record
+        sampled = sum(record.spec.role == "sampled" for record in explored)
+        if self._exhausted or sampled >= self.experiment.search.num_samples:
+            return None
+        number = len(self.state.trials)
+        for attempt in range(_ATTEMPTS):
+            point, notes = self._searcher.suggest(number, attempt)
+            setting = setting_at(self.experiment, point)
+            if config_hash(setting, self._fingerprint) not in known:
+                seed = self.experiment.seed
+                return self._add("explore", "sampled", seed, setting, point, notes)
+            self._searcher.discard(number)
+        self._exhausted = True
+        return None
+
+    def _confirmations(self) -> Iterator[tuple[str, str, int, Setting]]:
+        """Recommended settings, the paper's default and the undefended model at the same bit
+        lengths, under the same fresh seeds; seed by seed, so that an early end stays balanced.
+        """
+        confirm = self.experiment.confirm
+        chosen = [self.state.trials[trial_id] for trial_id in self.state.recommended or []]
+        settings = [("recommended", record.setting) for record in chosen]
+        if confirm.max_configs == 0:
+            return
+        lengths = sorted({setting.model.bits for _, setting in settings}) or [self._base.model.bits]
+        defaults = [setting_at(self.experiment, point) for point in self._defaults]
+        settings += [("default", s) for s in defaults if s.model.bits in lengths]
+        if confirm.undefended:
+            settings += [
+                ("undefended", undefended(setting_at(self.experiment, {"model.bits": bits})))
+                for bits in lengths
+            ]
+        for offset in range(1, confirm.seeds + 1):
+            for role, setting in settings:
+                yield "confirm", role, self.experiment.seed + offset, setting
+
+    def _add(
+        self,
+        phase: str,
+        role: str,
+        seed: int,
+        setting: Setting,
+        point: dict[str, Any],
+        notes: dict[str, Any],
+    ) -> TrialRecord:
+        full_hash = config_hash(setting, self._fingerprint)
+        trial_id = f"{full_hash[:10]}-{phase}-{seed}"
+        number = len(self.state.trials)
+        spec = TrialSpec(trial_id, phase, role, number, seed, setting.dump())
+        self._record("suggested", **suggested_event(spec, full_hash, point, notes))
+        return self.state.trials[trial_id]
+
+    def _stop_reason(self, record: TrialRecord, report: EpochReport) -> str:
+        if record.spec.phase != "explore":
+            return ""
+        values = _objectives(report.metrics, "val")
+        stop = self._scheduler.should_stop(record.spec.trial_id, report.epoch, values)
+        last = report.epoch >= record.spec.setting["defense"]["epochs"]
+        if self.experiment.search.scheduler == "none" or record.spec.role == "default" or last:
+            return ""
+        factor = self.experiment.search.reduction_factor
+        return f"not among the best 1/{factor} at epoch {report.epoch}" if stop else ""
+
+    def _end(self, record: TrialRecord) -> None:
+        self._live.discard(record.spec.trial_id)
+        self._tell(record)
+
+    def _tell(self, record: TrialRecord) -> None:
+        if record.spec.phase != "explore" or record.status == "running":
+            return
+        values = _objectives(record.metrics, "reattack")
+        usable = record.status == "completed" and bool(np.isfinite(values).all())
+        outcome = "failed" if record.status == "completed" and not usable else record.status
+        self._searcher.tell(
+            record.spec.number,
+            outcome,
+            values if usable else None,
+            self._violations(record) if usable else None,
+        )
+
+    def _violations(self, record: TrialRecord) -> dict[str, float]:
+        return {
+            name: constraint.at_least - record.metrics[name.replace("val/", "reattack/")]
+            for name, constraint in self.experiment.constraints.items()
+        }
+
+    def _recommend(self) -> list[str]:
+        """Settings to confirm: completed, feasible, not the default, by hypervolume."""
+        candidates = [
+            record
+            for record in self.state.of_phase("explore")
+            if record.status == "completed"
+            and record.spec.role == "sampled"
+            and np.isfinite(_objectives(record.metrics, "reattack")).all()
+            and all(amount <= 0 for amount in self._violations(record).values())
+        ]
+        values = np.array([_objectives(r.metrics, "reattack") for r in candidates]).reshape(-1, 2)
+        chosen = select_by_hypervolume(values, self.experiment.confirm.max_configs)
+        return [candidates[index].spec.trial_id for index in chosen]
+
+
+def _objectives(metrics: dict[str, float], prefix: str) -> tuple[float, float]:
+    """(clean MAP, robust MAP) of one kind; NaN where not measured."""
+    nan = float("nan")
+    return metrics.get(f"{prefix}/clean_map", nan), metrics.get(f"{prefix}/robust_map", nan)

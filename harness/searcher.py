@@ -1,0 +1,127 @@
+"""Optuna as an honest multi-objective searcher.
+
+Every suggestion gets a sampler of its own, seeded with (search seed, trial number, attempt), so
+the n-th suggestion depends on the trials before it and on nothing else: a study that is rebuilt
+from the journal goes on exactly as the first one would have. Trials that were stopped early are
+told as PRUNED and failed ones as FAIL, never as results.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import optuna
+
+from harness.space import Dimension, suggest
+from saat.seeding import derive_seed
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+Outcome = Literal["completed", "stopped", "failed"]
+_STATES: dict[Outcome, optuna.trial.TrialState] = {
+    "completed": optuna.trial.TrialState.COMPLETE,
+    "stopped": optuna.trial.TrialState.PRUNED,
+    "failed": optuna.trial.TrialState.FAIL,
+}
+
+
+class Searcher:
+    """Suggests points of a space and learns from finished trials.
+
+    Args:
+        space: searched keys.
+        base: the experiment's own flat setting, for conditions on keys that are not searched.
+        sampler: ``tpe``, ``nsga2``, ``gp`` or ``random``.
+        seed: seed of the search.
+        budget: number of trials planned; a small one gets fewer random ones at the start.
+    """
+
+    def __init__(
+        self,
+        space: Mapping[str, Dimension],
+        base: Mapping[str, Any],
+        sampler: str,
+        seed: int,
+        budget: int,
+    ) -> None:
+        self._space, self._base = space, base
+        self._sampler, self._seed = sampler, seed
+        self._startup = max(4, min(10, budget // 3))
+        self._study = optuna.create_study(directions=["maximize", "maximize"])
+        self._trials: dict[int, optuna.Trial] = {}
+
+    def suggest(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Point of trial ``number``, and the sampler's notes on it, to be journaled.
+
+        ``attempt`` counts earlier suggestions for the same trial that could not be used; from the
+        10th on they are random, so that a small discrete space is searched through.
+        """
+        name = self._sampler if attempt < 10 else "random"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.sampler = self._make_sampler(name, derive_seed(self._seed, number, attempt))
+            trial = self._study.ask()
+            point = suggest(trial, self._space, self._base)
+        self._trials[number] = trial
+        return point, dict(self._study.trials[trial.number].system_attrs)
+
+    def discard(self, number: int) -> None:
+        """Forget the last suggestion for trial ``number``."""
+        self._study.tell(self._trials.pop(number), state=optuna.trial.TrialState.FAIL)
+
+    def include(self, number: int, point: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+        """Add a running trial that this study did not suggest: the paper's default, or a trial of
+        an earlier driver. A point outside the space is left out.
+        """
+        params = {key: point[key] for key in self._space if key in point}
+        applicable = {k for k, d in self._space.items() if d.applies({**self._base, **point})}
+        if set(params) != applicable or not all(
+            self._space[key].contains(value) for key, value in params.items()
+        ):
+            return
+        template = optuna.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            params=params,
+            distributions={key: self._space[key].distribution() for key in params},
+            system_attrs=dict(notes),
+        )
+        self._study.add_trial(template)
+        added = self._study.get_trials(deepcopy=False)[-1]
+        self._trials[number] = optuna.trial.Trial(self._study, added._trial_id)
+
+    def tell(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float] | None = None,
+        violations: Mapping[str, float] | None = None,
+    ) -> None:
+        """Report the end of a trial.
+
+        Args:
+            number: the trial.
+            outcome: how it ended.
+            values: the objectives of a completed trial.
+            violations: constraint name → amount by which it is violated (≤ 0: it holds).
+        """
+        trial = self._trials.pop(number, None)
+        if trial is None:  # a point outside the space
+            return
+        for name, amount in (violations or {}).items():
+            trial.set_constraint(name, amount)
+        if outcome == "completed":
+            self._study.tell(trial, values=list(values or ()))
+        else:
+            self._study.tell(trial, state=_STATES[outcome])
+
+    def _make_sampler(self, name: str, seed: int) -> optuna.samplers.BaseSampler:
+        seed %= 2**32
+        if name == "tpe":
+            return optuna.samplers.TPESampler(
+                seed=seed, multivariate=True, n_startup_trials=self._startup
+            )
+        if name == "nsga2":
+            return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, self._startup))
+        if name == "gp":
+            return optuna.samplers.GPSampler(seed=seed, n_startup_trials=self._startup)
+        return optuna.samplers.RandomSampler(seed=seed)

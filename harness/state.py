@@ -1,0 +1,99 @@
+"""What a search knows of its trials, as a function of its journal and of nothing else."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from harness.config import Setting, digest
+from harness.experiment import parse_setting
+from harness.journal import Event
+from harness.trial import TrialSpec
+
+TrialStatus = Literal["running", "completed", "stopped", "failed"]
+
+
+@dataclass
+class TrialRecord:
+    """One trial as the journal tells it."""
+
+    spec: TrialSpec
+    config_hash: str
+    point: dict[str, Any]
+    notes: dict[str, Any]
+    status: TrialStatus = "running"
+    stop_reason: str = ""
+    cost_s: float = 0.0
+    started_at: float = math.nan
+    finished_at: float = math.nan
+    metrics: dict[str, float] = field(default_factory=dict)
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def setting(self) -> Setting:
+        """The trial's resolved setting."""
+        return parse_setting(self.spec.setting)
+
+
+class SearchState:
+    """The fold of a journal's events."""
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.trials: dict[str, TrialRecord] = {}
+        self.recommended: list[str] | None = None
+        self.finished = False
+        for event in events:
+            self.apply(event)
+
+    def apply(self, event: Event) -> None:
+        """Take in one event."""
+        kind = event["event"]
+        if kind == "suggested":
+            spec = TrialSpec(**event["trial"])
+            record = TrialRecord(spec, event["config_hash"], event["point"], event["notes"])
+            record.started_at = event["time"]
+            self.trials[spec.trial_id] = record
+        elif kind == "recommended":
+            self.recommended = event["trial_ids"]
+        elif kind == "finished":
+            self.finished = True
+        elif kind in ("epoch", "completed", "failed"):
+            self._apply_to_trial(self.trials[event["trial_id"]], event)
+
+    @staticmethod
+    def _apply_to_trial(record: TrialRecord, event: Event) -> None:
+        record.metrics |= event.get("metrics", {})
+        record.cost_s = event.get("cost_s", record.cost_s)
+        record.finished_at = event["time"]
+        if event["event"] == "epoch":
+            record.epochs.append(event)
+        else:
+            record.status = event["event"]
+        if event.get("stop_reason"):
+            record.stop_reason = event["stop_reason"]
+            if event["event"] == "epoch":
+                record.status = "stopped"
+
+    def of_phase(self, *phases: str) -> list[TrialRecord]:
+        """Trials of some phases in order of suggestion."""
+        return [record for record in self.trials.values() if record.spec.phase in phases]
+
+    def running(self) -> list[TrialRecord]:
+        """Trials without an end."""
+        return [record for record in self.trials.values() if record.status == "running"]
+
+
+def suggested_event(spec: TrialSpec, config_hash: str, point: Any, notes: Any) -> dict[str, Any]:
+    """Fields of a ``suggested`` event."""
+    return {"trial": asdict(spec), "config_hash": config_hash, "point": point, "notes": notes}
+
+
+def config_hash(setting: Setting, data_fingerprint: str) -> str:
+    """What a setting is: model, pretraining, defense and data; not the seed."""
+    dump = setting.dump()
+    return digest([data_fingerprint, dump["model"], dump["pretrain"], dump["defense"]])
+
+
+def protocol_hash(evaluation: dict[str, Any], data_fingerprint: str) -> str:
+    """What makes two numbers comparable: the data and the evaluation protocol."""
+    return digest([data_fingerprint, evaluation])

@@ -1,0 +1,51 @@
+"""``saat status``: how far a search is."""
+
+from pathlib import Path
+from typing import Any
+
+from harness.journal import read
+from harness.session import read_experiment, summary
+from harness.state import SearchState, TrialRecord
+from reports.frontier import hypervolume, pareto_mask
+
+
+def status_of(run_dir: Path) -> dict[str, Any]:
+    """JSON-able state of a search, read from its journal."""
+    read_experiment(run_dir)
+    state = SearchState(read(run_dir / "events.jsonl"))
+    done = [r for r in state.of_phase("explore") if r.status == "completed"]
+    points = [(r.metrics["reattack/clean_map"], r.metrics["reattack/robust_map"]) for r in done]
+    front = [record for record, on in zip(done, pareto_mask(points), strict=True) if on]
+    return {
+        "name": run_dir.name,
+        "state": "finished" if state.finished else "unfinished",
+        "phase": "explore" if state.recommended is None else "confirm",
+        "trials": summary(state),
+        "hypervolume": hypervolume(points),
+        "front": [_point(record) for record in front],
+        "running": [record.spec.trial_id for record in state.running()],
+        "failed": {r.spec.trial_id: r.stop_reason for r in state.trials.values() if r.status == "failed"},
+    }
+
+
+def _point(record: TrialRecord) -> dict[str, Any]:
+    values = {name: record.metrics[f"reattack/{name}_map"] for name in ("clean", "robust")}
+    return {"trial_id": record.spec.trial_id, **values, "setting": record.point}
+
+
+def render(found: dict[str, Any]) -> str:
+    """The same for a person."""
+    lines = [
+        f"{found['name']}: {found['state']} ({found['phase']}), {found['trials']}",
+        f"hypervolume {found['hypervolume']:.4f}; front (clean MAP, robust MAP on validation):",
+    ]
+    for entry in sorted(found["front"], key=lambda entry: -float(entry["clean"])):
+        setting = " ".join(
+            f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in entry["setting"].items()
+        )
+        values = f"{100 * entry['clean']:5.1f} {100 * entry['robust']:5.1f}"
+        lines.append(f"  {values}  {entry['trial_id']}  {setting}")
+    lines += [f"  running: {trial_id}" for trial_id in found["running"]]
+    lines += [f"  failed: {trial_id}: {reason}" for trial_id, reason in found["failed"].items()]
+    return "\n".join(lines)

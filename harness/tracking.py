@@ -1,0 +1,271 @@
+"""MLflow: one parent run a search, one child a trial, fed from the journal.
+
+A daemon thread delivers the journal's events in order, each until it is accepted, so a tracking
+server that is slow or down delays nothing and loses nothing. A cursor beside the journal
+remembers what was delivered; runs are found again by tags of our own, so a resumed search
+continues the runs of the interrupted one.
+"""
+
+import json
+import logging
+import os
+import queue
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tenacity
+
+from harness.config import Experiment
+from harness.files import write_json
+from harness.journal import Event
+from harness.state import SearchState, TrialRecord
+from reports.frontier import hypervolume
+from saat.errors import one_line
+
+log = logging.getLogger(__name__)
+
+_PARAM_LIMIT = 6000
+_TAG_LIMIT = 8000
+_ARTIFACTS = ("config.json", "result.json", "per_query.parquet", "model.safetensors")
+_STATUS = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+
+
+def default_uri(runs_dir: Path) -> str:
+    """The embedded SQLite store of a folder of runs."""
+    return f"sqlite:///{runs_dir.resolve() / 'mlflow.db'}"
+
+
+class Tracker:
+    """Delivers events to MLflow.
+
+    Args:
+        uri: tracking URI; SQLite stores keep their artifacts beside the data base.
+        run_dir: folder of the search.
+        experiment: the resolved experiment.
+        tags: more tags of the parent run.
+    """
+
+    def __init__(self, uri: str, run_dir: Path, experiment: Experiment, tags: dict[str, str]) -> None:
+        # A refused connection must come back at once; the retries are ours.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        self.uri = uri
+        self._run_dir, self._experiment, self._tags = run_dir, experiment, tags
+        self._cursor = run_dir / "tracked.json"
+        self._delivered = _read_cursor(self._cursor)
+        self._last_seq = self._delivered
+        self._known = SearchState()
+        self._runs: dict[str, str] = {}
+        self._experiment_id = ""
+        self._queue: queue.Queue[Event | None] = queue.Queue()
+        self._closing = threading.Event()
+        self._last_error = ""
+        self._client: Any = None
+        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+
+    def start(self, events: list[Event]) -> None:
+        """Begin with the journal's events so far; those delivered before are only remembered."""
+        for event in events:
+            self.handle(event)
+        self._thread.start()
+
+    def handle(self, event: Event) -> None:
+        """Queue an event; returns at once."""
+        self._last_seq = event["seq"]
+        self._queue.put(event)
+
+    def close(self, timeout: float = 60.0) -> str:
+        """Wait until everything is delivered, ``timeout`` seconds at most.
+
+        Returns:
+            An empty string, or one line on what the tracking server did not receive.
+        """
+        self._queue.put(None)
+        self._thread.join(timeout)
+        if not self._thread.is_alive() and not self._closing.is_set():
+            return ""
+        self._closing.set()
+        waiting = self._last_seq - self._delivered
+        return f"tracking server {_public(self.uri)} did not accept {waiting} events ({self._last_error})"
+
+    def _work(self) -> None:
+        while (event := self._queue.get()) is not None and not self._closing.is_set():
+            self._known.apply(event)
+            if event["seq"] <= self._delivered:
+                continue
+            try:
+                self._retrying()(self._deliver, event)
+            except tenacity.RetryError:  # closing
+                self._closing.set()
+                return
+            self._delivered = event["seq"]
+            write_json(self._cursor, {"delivered": self._delivered})
+
+    def _retrying(self) -> tenacity.Retrying:
+        def note(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            message = one_line(error, 200)
+            if message != self._last_error:
+                log.warning("tracking server %s: %s; trying again", _public(self.uri), message)
+            self._last_error = message
+
+        return tenacity.Retrying(
+            wait=tenacity.wait_exponential(multiplier=0.5, max=30),
+            stop=tenacity.stop_when_event_set(self._closing),
+            sleep=tenacity.sleep_using_event(self._closing),
+            before_sleep=note,
+        )
+
+    def _deliver(self, event: Event) -> None:
+        if self._client is None:
+            self._connect()
+        kind = event["event"]
+        if kind == "suggested":
+            self._child(self._known.trials[event["trial"]["trial_id"]])
+        elif kind in ("epoch", "completed", "failed"):
+            self._deliver_progress(self._known.trials[event["trial_id"]], event)
+        elif kind == "reported":
+            self._finish()
+
+    def _connect(self) -> None:
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=self.uri)
+        name = self._experiment.name
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            location = None
+            if self.uri.startswith("sqlite:"):
+                location = (self._run_dir.parent / "mlartifacts" / name).resolve().as_uri()
+            self._experiment_id = client.create_experiment(name, artifact_location=location)
+        else:
+            self._experiment_id = found.experiment_id
+        self._client = client
+        parent, new = self._run("search", name, self._tags)
+        if new:
+            for key, value in _flat(self._experiment.dump()):
+                client.log_param(parent, key, str(value)[:_PARAM_LIMIT])
+            client.log_artifact(parent, str(self._run_dir / "experiment.yaml"))
+
+    def _run(self, trial_id: str, name: str, tags: dict[str, str]) -> tuple[str, bool]:
+        """The run tagged with ``trial_id`` (``search`` for the parent), made if there is none."""
+        if trial_id in self._runs:
+            return self._runs[trial_id], False
+        own = {"saat.search_id": self._tags["saat.search_id"], "saat.trial_id": trial_id}
+        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in own.items())
+        found = self._client.search_runs([self._experiment_id], wanted, max_results=1)
+        if found:
+            run_id = found[0].info.run_id
+        else:
+            run_id = self._client.create_run(
+                self._experiment_id, run_name=name, tags={**tags, **own}
+            ).info.run_id
+        self._runs[trial_id] = run_id
+        return run_id, not found
+
+    def _child(self, record: TrialRecord) -> str:
+        spec = record.spec
+        parent, _ = self._run("search", self._experiment.name, self._tags)
+        tags = {
+            "mlflow.parentRunId": parent,
+            "saat.config_hash": record.config_hash,
+            "saat.protocol": self._tags["saat.protocol"],
+            "saat.phase": spec.phase,
+            "saat.role": spec.role,
+        }
+        run_id, new = self._run(spec.trial_id, spec.trial_id, tags)
+        if new:
+            for key, value in {**record.setting.flat(), "seed": spec.seed}.items():
+                self._client.log_param(run_id, key, str(value)[:_PARAM_LIMIT])
+        return run_id
+
+    def _deliver_progress(self, record: TrialRecord, event: Event) -> None:
+        run_id = self._child(record)
+        step = event.get("epoch", event.get("epochs", len(record.epochs)))
+        metrics = dict(event.get("metrics", {}))
+        if event["event"] == "epoch":
+            metrics |= _best(record, step)
+        self._log(run_id, metrics | {"cost_s": record.cost_s}, step)
+        if event["event"] != "epoch" or event.get("stop_reason"):
+            self._end(run_id, record)
+            self._log_hypervolume()
+
+    def _log(self, run_id: str, metrics: dict[str, float], step: int) -> None:
+        """Log metrics at a step, once: an event may come twice after a kill or a lost answer."""
+        from mlflow.entities import Metric
+
+        key = next(iter(metrics))
+        if any(m.step == step for m in self._client.get_metric_history(run_id, key)):
+            return
+        stamp = int(1000 * time.time())
+        batch = [Metric(name, value, stamp, step) for name, value in metrics.items()]
+        self._client.log_batch(run_id, metrics=batch)
+
+    def _end(self, run_id: str, record: TrialRecord) -> None:
+        self._client.set_tag(run_id, "saat.status", record.status)
+        if record.stop_reason:
+            self._client.set_tag(run_id, "saat.stop_reason", record.stop_reason[:_TAG_LIMIT])
+        folder = self._run_dir / "trials" / record.spec.trial_id
+        if record.status == "completed":
+            for name in _ARTIFACTS:
+                if (folder / name).exists():
+                    self._client.log_artifact(run_id, str(folder / name))
+        self._client.set_terminated(run_id, _STATUS[record.status])
+
+    def _log_hypervolume(self) -> None:
+        done = [r for r in self._known.of_phase("explore") if r.status == "completed"]
+        if not done:
+            return
+        points = [
+            (r.metrics["reattack/clean_map"], r.metrics["reattack/robust_map"]) for r in done
+        ]
+        parent = self._runs["search"]
+        self._log(parent, {"hypervolume": hypervolume(points)}, len(done))
+
+    def _finish(self) -> None:
+        parent, _ = self._run("search", self._experiment.name, self._tags)
+        folder = self._run_dir / "report"
+        self._client.log_artifact(parent, str(folder / "report.html"))
+        self._client.log_artifact(parent, str(folder / "frontier.csv"))
+        for figure in sorted((folder / "figures").glob("*.png")):
+            self._client.log_artifact(parent, str(figure), "figures")
+        table = pd.read_csv(folder / "frontier.csv")
+        self._client.log_table(parent, table, "frontier.json")
+        self._client.set_terminated(parent, "FINISHED")
+
+
+def _best(record: TrialRecord, epoch: int) -> dict[str, float]:
+    """Largest validation MAPs over the epochs up to ``epoch``."""
+    seen = [entry["metrics"] for entry in record.epochs if entry["epoch"] <= epoch]
+    return {
+        f"best/{name}": max(metrics[f"val/{name}"] for metrics in seen)
+        for name in ("clean_map", "robust_map")
+    }
+
+
+def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        return [
+            pair
+            for key, part in value.items()
+            for pair in _flat(part, f"{prefix}.{key}" if prefix else str(key))
+        ]
+    return [(prefix, value)]
+
+
+def _public(uri: str) -> str:
+    """A tracking URI without user and password."""
+    scheme, slashes, rest = uri.partition("://")
+    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
+
+
+def _read_cursor(path: Path) -> int:
+    try:
+        return int(json.loads(path.read_text())["delivered"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return -1

@@ -1,0 +1,36 @@
+"""``saat ui``: the MLflow UI over the embedded store, on 127.0.0.1 only."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.tracking import default_uri
+from saat.errors import InputError
+
+
+def serve(runs_dir: Path, name: str | None, port: int) -> None:
+    """Serve until interrupted.
+
+    Raises:
+        InputError: there is no store, or no such search in it.
+    """
+    if not (runs_dir / "mlflow.db").is_file():
+        raise InputError(f"{runs_dir / 'mlflow.db'}: no such file; run a search first")
+    address = f"http://127.0.0.1:{port}"
+    if name is not None:
+        from mlflow import MlflowClient
+
+        found = MlflowClient(default_uri(runs_dir)).get_experiment_by_name(name)
+        if found is None:
+            raise InputError(f"{name}: no such search in {runs_dir / 'mlflow.db'}")
+        address += f"/#/experiments/{found.experiment_id}"
+    print(f"MLflow UI: {address} (Ctrl-C ends it)", flush=True)
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", default_uri(runs_dir),
+        "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    done = subprocess.run(command, env=environment, check=False)  # noqa: S603
+    if done.returncode not in (0, 130, -2, -15):
+        raise InputError(f"--port {port}: the MLflow server ended with status {done.returncode}")

@@ -1,0 +1,131 @@
+"""What single attacked queries look like and what they retrieve."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from reports.confirmed import ConfirmedSetting
+from reports.figures.style import IRRELEVANT, RELEVANT, message_static, new_static
+from reports.results import SearchResults
+
+_PITCH = 1.12  # distance of images, in widths of one
+NO_EXAMPLES = "no example images of confirmed trials yet"
+EXAMPLES_PER_SETTING = 4
+
+
+class ExamplePanel(NamedTuple):
+    """Examples of one trained model; images are uint8 ``(…, 3, H, W)``."""
+
+    title: str
+    query: NDArray[np.uint8]  # (n, 3, H, W)
+    adversarial: NDArray[np.uint8]  # (n, 3, H, W)
+    amplified: NDArray[np.uint8]  # (n, 3, H, W), the perturbation around middle grey
+    amplification: int
+    clean_top: NDArray[np.uint8]  # (n, 5, 3, H, W)
+    attacked_top: NDArray[np.uint8]  # (n, 5, 3, H, W)
+    clean_relevant: NDArray[np.bool_]  # (n, 5)
+    attacked_relevant: NDArray[np.bool_]  # (n, 5)
+
+
+def examples_data(
+    results: SearchResults, settings: Sequence[ConfirmedSetting]
+) -> tuple[ExamplePanel, ...]:
+    """Examples of the undefended model beside the best defended one of the same bits."""
+    defended = [setting for setting in settings if setting.role != "undefended"]
+    best = max(defended, key=lambda s: s.bands["robust"].mean, default=None)
+    bits = best.bits if best else None
+    bare = [s for s in settings if s.role == "undefended" and bits in (s.bits, None)]
+    panels = (_panel(results, setting) for setting in [*bare[:1], best] if setting)
+    return tuple(panel for panel in panels if panel is not None)
+
+
+def _panel(results: SearchResults, setting: ConfirmedSetting) -> ExamplePanel | None:
+    for trial in setting.trials.to_dict("records"):
+        arrays = results.examples(trial["trial_id"])
+        if arrays is not None and len(arrays["query"]):
+            break
+    else:
+        return None
+    first = {name: array[:EXAMPLES_PER_SETTING] for name, array in arrays.items() if array.ndim}
+    amplified, factor = amplify(first["query"], first["adversarial"])
+    attack = ", ".join(sorted({str(name) for name in np.atleast_1d(arrays["attack"])}))
+    return ExamplePanel(
+        title=f"{setting.label}, seed {trial['seed']}, attack {attack}",
+        query=first["query"],
+        adversarial=first["adversarial"],
+        amplified=amplified,
+        amplification=factor,
+        clean_top=first["clean_top"],
+        attacked_top=first["attacked_top"],
+        clean_relevant=first["clean_relevant"],
+        attacked_relevant=first["attacked_relevant"],
+    )
+
+
+def amplify(
+    query: NDArray[np.uint8], adversarial: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], int]:
+    """The perturbation around middle grey, times the largest whole factor that fits in uint8.
+
+    Args:
+        query: uint8 ``(n, 3, H, W)``.
+        adversarial: the same images after the attack.
+
+    Returns:
+        uint8 images of the same shape, and the factor.
+    """
+    perturbation = adversarial.astype(np.int32) - query.astype(np.int32)
+    factor = max(127 // max(int(np.abs(perturbation).max(initial=0)), 1), 1)
+    return np.clip(128 + factor * perturbation, 0, 255).astype(np.uint8), factor
+
+
+def examples_static(panels: Sequence[ExamplePanel]) -> Figure:
+    """Draw the image grid; frames are green for relevant and orange for irrelevant items."""
+    if not panels:
+        return message_static(NO_EXAMPLES)
+    rows = [len(panel.query) + 0.6 for panel in panels]
+    figure = new_static(width=12.5, height=0.95 * sum(rows) + 0.3)
+    grid = figure.add_gridspec(len(panels), 1, height_ratios=rows)
+    for i, panel in enumerate(panels):
+        _draw_panel(figure.add_subplot(grid[i]), panel)
+    return figure
+
+
+def _draw_panel(axes: Axes, panel: ExamplePanel) -> None:
+    """All images of a panel in one axes, one unit wide each: many axes are slow to lay out."""
+    axes.set_axis_off()
+    axes.set_title(panel.title, fontsize=11, fontweight="bold", loc="left")
+    step = _PITCH * panel.query.shape[-2] / panel.query.shape[-1]
+    columns: list[tuple[str, NDArray[np.uint8], NDArray[np.bool_] | None]]
+    columns = [("query", panel.query, None), ("attacked", panel.adversarial, None)]
+    columns.append((f"change ×{panel.amplification}", panel.amplified, None))
+    for when, top, hits in (
+        ("before", panel.clean_top, panel.clean_relevant),
+        ("after", panel.attacked_top, panel.attacked_relevant),
+    ):
+        columns += [(f"{when} {k + 1}", top[:, k], hits[:, k]) for k in range(top.shape[1])]
+    for position, (title, images, relevant) in enumerate(columns):
+        # Gaps separate the query, the ranking before the attack and the one after it.
+        left = _PITCH * position + (0.3 if position > 2 else 0) + (0.3 if position > 7 else 0)
+        axes.text(left + 0.5, -0.06, title, ha="center", va="bottom", fontsize=8.5)
+        for row, image in enumerate(images):
+            shown = None if relevant is None else bool(relevant[row])
+            _draw_image(axes, image, left, row * step, shown)
+    axes.set(xlim=(-0.05, left + 1.05), ylim=(len(panel.query) * step, -0.3), aspect="equal")
+
+
+def _draw_image(
+    axes: Axes, image: NDArray[np.uint8], left: float, top: float, relevant: bool | None
+) -> None:
+    height = image.shape[-2] / image.shape[-1]
+    extent = (left, left + 1, top + height, top)
+    axes.imshow(image.transpose(1, 2, 0), interpolation="nearest", extent=extent)
+    if relevant is not None:
+        colour, style = (RELEVANT, "-") if relevant else (IRRELEVANT, "--")
+        frame = Rectangle((left, top), 1, height, fill=False, ec=colour, ls=style, lw=3)
+        axes.add_patch(frame)

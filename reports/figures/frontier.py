@@ -1,0 +1,276 @@
+"""Clean against robust MAP of all explored trials, on validation queries."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from reports.explored import (
+    bit_lengths,
+    bits_label,
+    completed_trials,
+    on_front,
+    points_of,
+    stopped_trials,
+)
+from reports.figures.style import (
+    NEUTRAL,
+    colour,
+    escape,
+    legend_below,
+    message_interactive,
+    message_static,
+    new_interactive,
+    new_static,
+)
+from reports.frontier import pareto_mask
+from reports.results import SearchResults
+from reports.wording import describe_setting, percent
+
+X_LABEL, Y_LABEL = "clean MAP (%)", "robust MAP (%)"
+STOPPED_LABEL = "stopped early (last val/* values, short attack)"
+UNION_LABEL = "front over all series"
+
+
+class FrontierSeries(NamedTuple):
+    """Trials of one search and code length; MAPs are fractions."""
+
+    label: str
+    points: NDArray[np.float64]  # (n, 2) clean and robust MAP of completed trials
+    on_front: NDArray[np.bool_]  # (n,)
+    is_default: NDArray[np.bool_]  # (n,)
+    texts: tuple[str, ...]  # n, trial and setting
+    stopped: NDArray[np.float64]  # (m, 2) last validation values of stopped trials
+    stopped_texts: tuple[str, ...]  # m
+
+
+class ReferenceLines(NamedTuple):
+    """What a robust MAP must be read against; fractions, NaN where unknown."""
+
+    chance: float
+    floor_low: float  # lowest and highest theoretical floor of the trials
+    floor_high: float
+
+
+class FrontierData(NamedTuple):
+    """Everything that both renderers draw."""
+
+    series: tuple[FrontierSeries, ...]
+    union: NDArray[np.float64]  # (k, 2) front over all series, by increasing clean MAP
+    lines: ReferenceLines
+
+
+def frontier_data(searches: Sequence[SearchResults]) -> FrontierData:
+    """Completed and stopped explore trials of searches that share one protocol."""
+    series = tuple(one for results in searches for one in _series(results, len(searches) > 1))
+    everything = np.concatenate([one.points for one in series] or [np.empty((0, 2))])
+    completed = [completed_trials(results) for results in searches]
+    return FrontierData(series, _sorted_front(everything), reference_lines(completed, "reattack"))
+
+
+def reference_lines(frames: Sequence[pd.DataFrame], when: str) -> ReferenceLines:
+    """Chance and theoretical floor under ``reattack`` or ``test`` over the given trials."""
+    columns = [f"metric.{when}/chance_map", f"metric.{when}/floor_map"]
+    values = [frame[columns].to_numpy(dtype=np.float64) for frame in frames]
+    chance, floor = np.concatenate([*values, np.empty((0, 2))]).T
+    chance, floor = chance[~np.isnan(chance)], floor[~np.isnan(floor)]
+    return ReferenceLines(
+        # Chance depends on labels alone, so under one protocol all trials agree.
+        chance=float(np.median(chance)) if len(chance) else np.nan,
+        floor_low=float(floor.min()) if len(floor) else np.nan,
+        floor_high=float(floor.max()) if len(floor) else np.nan,
+    )
+
+
+def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
+    completed, stopped = completed_trials(results), stopped_trials(results)
+    bits, stopped_bits = bit_lengths(completed), bit_lengths(stopped)
+    for value in sorted({*bits, *stopped_bits}):
+        mine, theirs = completed[bits == value], stopped[stopped_bits == value]
+        label = bits_label(value)
+        yield FrontierSeries(
+            label=f"{results.name}: {label}" if several else label,
+            points=points_of(mine),
+            on_front=on_front(mine),
+            is_default=(mine["role"] == "default").to_numpy(dtype=bool),
+            texts=_texts(mine, results),
+            stopped=theirs[["metric.val/clean_map", "metric.val/robust_map"]].to_numpy(np.float64),
+            stopped_texts=_texts(theirs, results),
+        )
+
+
+def _texts(frame: pd.DataFrame, results: SearchResults) -> tuple[str, ...]:
+    return tuple(
+        f"{row['trial_id']}: {describe_setting(row, results.space)}"
+        for row in frame.to_dict("records")
+    )
+
+
+def _sorted_front(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    front = np.unique(points[pareto_mask(points)], axis=0)
+    return front[np.argsort(front[:, 0], kind="stable")]
+
+
+def frontier_static(data: FrontierData) -> Figure:
+    """Draw the frontier with matplotlib."""
+    if not any(len(one.points) or len(one.stopped) for one in data.series):
+        return message_static()
+    figure = new_static(height=5.2)
+    axes = figure.add_subplot(xlabel=X_LABEL, ylabel=Y_LABEL)
+    draw_lines_static(axes, data.lines)
+    if len(data.series) > 1 and len(data.union):
+        # Step "pre": what is reached at a clean MAP is the robust MAP of the next point.
+        axes.plot(
+            *(100 * data.union.T),
+            drawstyle="steps-pre",
+            color=NEUTRAL,
+            lw=5,
+            alpha=0.3,
+            label=UNION_LABEL,
+        )
+    for index, one in enumerate(data.series):
+        shade, (clean, robust) = colour(index), 100 * one.points.T
+        front = 100 * _sorted_front(one.points)
+        axes.plot(*front.T, drawstyle="steps-pre", color=shade, lw=1.6)
+        axes.plot(clean, robust, "o", color=shade, ms=6, mec="white", label=one.label)
+        axes.plot(*(100 * one.stopped.T), "x", color=shade, alpha=0.45, ms=5)
+        axes.plot(
+            clean[one.is_default],
+            robust[one.is_default],
+            "*",
+            color=shade,
+            ms=15,
+            mec="black",
+            mew=0.8,
+        )
+    if any(len(one.stopped) for one in data.series):
+        axes.plot([], [], "x", color=NEUTRAL, ms=5, label=STOPPED_LABEL)
+    if any(one.is_default.any() for one in data.series):
+        axes.plot([], [], "*", color="white", mec="black", ms=12, label="paper's default")
+    legend_below(figure, columns=2)
+    return figure
+
+
+def draw_lines_static(axes: Axes, lines: ReferenceLines) -> None:
+    """Draw chance and the range of the theoretical floor into matplotlib axes."""
+    if not np.isnan(lines.chance):
+        axes.axhline(
+            100 * lines.chance, color="#444444", ls=":", lw=1.4, label=_chance_label(lines)
+        )
+    low, high = 100 * lines.floor_low, 100 * lines.floor_high
+    if low < high:
+        axes.axhspan(low, high, color=NEUTRAL, alpha=0.3, lw=1, label=_floor_label(lines))
+    elif low == high:
+        axes.axhline(low, color=NEUTRAL, ls="--", lw=1.4, label=_floor_label(lines))
+
+
+def frontier_interactive(data: FrontierData) -> go.Figure:
+    """Draw the frontier with plotly."""
+    if not any(len(one.points) or len(one.stopped) for one in data.series):
+        return message_interactive()
+    figure = new_interactive(X_LABEL, Y_LABEL, height=560)
+    if len(data.series) > 1 and len(data.union):
+        figure.add_scatter(
+            x=100 * data.union[:, 0],
+            y=100 * data.union[:, 1],
+            mode="lines",
+            line_shape="vh",
+            line={"color": NEUTRAL, "width": 7},
+            opacity=0.35,
+            name=UNION_LABEL,
+            hoverinfo="skip",
+        )
+    for index, one in enumerate(data.series):
+        _add_series(figure, one, colour(index), escape(one.label))
+    for name, symbol, present in (
+        (STOPPED_LABEL, "x-thin", any(len(one.stopped) for one in data.series)),
+        ("paper's default", "star", any(one.is_default.any() for one in data.series)),
+    ):
+        if present:
+            marker = {
+                "symbol": symbol,
+                "size": 9,
+                "color": NEUTRAL,
+                "line": {"width": 1.5, "color": NEUTRAL},
+            }
+            figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
+    draw_lines_interactive(figure, data.lines)
+    return figure
+
+
+def _add_series(figure: go.Figure, one: FrontierSeries, shade: str, label: str) -> None:
+    front = 100 * _sorted_front(one.points)
+    figure.add_scatter(
+        x=front[:, 0],
+        y=front[:, 1],
+        mode="lines",
+        line_shape="vh",
+        showlegend=False,
+        line={"color": shade, "width": 2},
+        hoverinfo="skip",
+        legendgroup=label,
+    )
+    hover = "%{text}<br>clean %{x:.2f} %<br>robust %{y:.2f} %<extra>" + label + "</extra>"
+    for mine, symbol, size in ((~one.is_default, "circle", 10), (one.is_default, "star", 17)):
+        figure.add_scatter(
+            x=100 * one.points[mine, 0],
+            y=100 * one.points[mine, 1],
+            mode="markers",
+            name=label,
+            showlegend=symbol == "circle",
+            legendgroup=label,
+            text=[escape(text) for text, shown in zip(one.texts, mine, strict=True) if shown],
+            hovertemplate=hover,
+            opacity=1,
+            marker={
+                "color": shade,
+                "symbol": symbol,
+                "size": size,
+                "line": {"color": "white", "width": 1},
+            },
+        )
+    figure.add_scatter(
+        x=100 * one.stopped[:, 0],
+        y=100 * one.stopped[:, 1],
+        mode="markers",
+        showlegend=False,
+        text=[escape(text) for text in one.stopped_texts],
+        legendgroup=label,
+        opacity=0.5,
+        hovertemplate=hover.replace("<extra>", "<br>stopped early<extra>"),
+        marker={"symbol": "x-thin", "size": 8, "line": {"color": shade, "width": 1.8}},
+    )
+
+
+def draw_lines_interactive(figure: go.Figure, lines: ReferenceLines) -> None:
+    """Draw chance and the range of the theoretical floor into a plotly figure."""
+    chance, low, high = (100 * value for value in lines)
+    dotted = {"color": NEUTRAL, "dash": "dot", "width": 1.6}
+    dashed = {"color": NEUTRAL, "dash": "dash", "width": 1.6}
+    chance_legend = {"name": _chance_label(lines), "showlegend": True}
+    floor_legend = {"name": _floor_label(lines), "showlegend": True}
+    if not np.isnan(chance):
+        figure.add_hline(y=chance, line=dotted, **chance_legend)
+    if low < high:
+        figure.add_hrect(
+            y0=low, y1=high, fillcolor=NEUTRAL, opacity=0.3, line={"width": 0}, **floor_legend
+        )
+    elif low == high:
+        figure.add_hline(y=low, line=dashed, **floor_legend)
+    # Lines do not widen an axis by themselves, and these two must be seen.
+    known = [value - 1 for value in (chance, low) if not np.isnan(value)]
+    figure.update_yaxes(autorangeoptions_include=known)
+
+
+def _chance_label(lines: ReferenceLines) -> str:
+    return f"chance, random order: {percent(lines.chance)}"
+
+
+def _floor_label(lines: ReferenceLines) -> str:
+    low, high = percent(lines.floor_low), percent(lines.floor_high)
+    return f"theoretical floor: {low if low == high else f'{low[:-2]}–{high}'}"

@@ -1,0 +1,194 @@
+"""Pareto fronts and hypervolume, shared by scheduler, tracker and report.
+
+Points are rows of an ``(n, m)`` array, one column an objective, larger is better (see
+`orient`). A row with a value that is not finite is a trial without a result: it is never on
+a front and adds no hypervolume.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import moocore
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from reports.results import SearchResults
+
+Direction = Literal["max", "min"]
+
+# Both objectives are MAPs in [0, 1], so the origin is worse than every trial of every search
+# and hypervolumes of different searches can be compared.
+REFERENCE = (0.0, 0.0)
+
+
+class HypervolumeCurve(NamedTuple):
+    """Hypervolume after each explore trial, in the order in which the trials finished."""
+
+    cost_s: NDArray[np.float64]  # (n,) seconds of work so far, summed over trials
+    hypervolume: NDArray[np.float64]  # (n,) of the completed trials so far
+
+
+def orient(values: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.float64]:
+    """Turn objectives with the given directions into objectives that are all maximised.
+
+    Args:
+        values: ``(n, m)`` objective values.
+        directions: ``m`` directions, ``"max"`` or ``"min"``.
+
+    Returns:
+        ``(n, m)`` float64, the columns of ``"min"`` negated.
+
+    Raises:
+        ValueError: the number of directions is not m, or a direction is unknown.
+    """
+    points = np.asarray(values, dtype=np.float64).reshape(-1, len(directions))
+    unknown = set(directions) - {"max", "min"}
+    if unknown:
+        raise ValueError(f"unknown direction {sorted(unknown)}; allowed: 'max', 'min'")
+    signs = np.array([1.0 if d == "max" else -1.0 for d in directions], dtype=np.float64)
+    return np.multiply(points, signs, dtype=np.float64)
+
+
+def pareto_ranks(values: ArrayLike) -> NDArray[np.int64]:
+    """Rank of every point by non-dominated sorting (Deb et al. 2002, NSGA-II).
+
+    Args:
+        values: ``(n, m)``, larger is better.
+
+    Returns:
+        ``(n,)`` int64; 0 is the front, equal points share a rank, and a row that is not finite
+        has the worst rank, which is at least 1.
+    """
+    points, usable = _points(values)
+    ranks = np.zeros(len(points), dtype=np.int64)
+    if usable.any():
+        ranks[usable] = moocore.pareto_rank(points[usable], maximise=True)
+    ranks[~usable] = ranks.max(initial=0) + 1
+    return ranks
+
+
+def pareto_mask(values: ArrayLike) -> NDArray[np.bool_]:
+    """Which points no other point dominates.
+
+    Args:
+        values: ``(n, m)``, larger is better.
+
+    Returns:
+        ``(n,)`` bool; all copies of an equal point are on the front.
+    """
+    return np.equal(pareto_ranks(values), 0)
+
+
+def hypervolume(values: ArrayLike, reference: ArrayLike = REFERENCE) -> float:
+    """Volume that the points dominate above the reference point (Zitzler & Thiele 1998).
+
+    Args:
+        values: ``(n, m)``, larger is better; n may be 0.
+        reference: ``(m,)``; points that do not exceed it in every objective add nothing.
+    """
+    corner = np.asarray(reference, dtype=np.float64)
+    points, usable = _points(values, objectives=len(corner))
+    if not usable.any():
+        return 0.0
+    return float(moocore.hypervolume(points[usable], ref=corner, maximise=True))
+
+
+def hypervolume_contributions(
+    values: ArrayLike, reference: ArrayLike = REFERENCE
+) -> NDArray[np.float64]:
+    """Hypervolume that would be lost without each point.
+
+    Args:
+        values: ``(n, m)``, larger is better.
+        reference: ``(m,)``.
+
+    Returns:
+        ``(n,)`` float64; 0 for dominated points and for points that have an equal.
+    """
+    points, _ = _points(values, objectives=np.size(reference))
+    total = hypervolume(points, reference)
+    without = (hypervolume(np.delete(points, i, axis=0), reference) for i in range(len(points)))
+    return np.array([max(total - volume, 0.0) for volume in without], dtype=np.float64)
+
+
+def select_by_hypervolume(
+    values: ArrayLike, k: int, reference: ArrayLike = REFERENCE
+) -> NDArray[np.int64]:
+    """Choose at most k points of the front, greedily by the hypervolume that each adds.
+
+    Hypervolume is submodular, so the greedy choice reaches at least 1 − 1/e of the best
+    possible (Nemhauser et al. 1978). Equal gains are decided by the lowest index.
+
+    Args:
+        values: ``(n, m)``, larger is better.
+        k: how many points to choose.
+        reference: ``(m,)``.
+
+    Returns:
+        Indices in the order of choice; fewer than k when the front has fewer distinct points.
+    """
+    points, _ = _points(values, objectives=np.size(reference))
+    front = np.flatnonzero(pareto_mask(points))
+    _, first_copies = np.unique(points[front], axis=0, return_index=True)
+    candidates = [int(i) for i in front[np.sort(first_copies)]]
+    chosen: list[int] = []
+    while candidates and len(chosen) < k:
+        volumes = [hypervolume(points[[*chosen, i]], reference) for i in candidates]
+        chosen.append(candidates.pop(int(np.argmax(volumes))))
+    return np.array(chosen, dtype=np.int64)
+
+
+def epsilon_net_order(values: ArrayLike) -> NDArray[np.int64]:
+    """Order points of one front so that every beginning of the order is spread out.
+
+    The tie-break of MO-ASHA (Schmucker et al. 2021, arXiv 2106.12639): begin with the best
+    point in the first objective, then always take the point farthest from all taken ones.
+    Every objective is scaled to the range of the points first, so that units do not matter.
+    Equal distances are decided by the lowest index; rows that are not finite come last.
+
+    Args:
+        values: ``(n, m)``, larger is better.
+
+    Returns:
+        ``(n,)`` int64, a permutation of the row indices.
+    """
+    points, usable = _points(values)
+    rows = np.flatnonzero(usable)
+    if not len(rows):
+        return np.arange(len(points), dtype=np.int64)
+    scaled = points[rows] - points[rows].min(axis=0)
+    scaled /= np.maximum(scaled.max(axis=0), np.finfo(np.float64).tiny)
+    order = [int(np.argmax(scaled[:, 0]))]
+    distance = np.linalg.norm(scaled - scaled[order[0]], axis=1)
+    while len(order) < len(rows):
+        distance[order[-1]] = -1.0
+        order.append(int(np.argmax(distance)))
+        distance = np.minimum(distance, np.linalg.norm(scaled - scaled[order[-1]], axis=1))
+    return np.concatenate([rows[order], np.flatnonzero(~usable)]).astype(np.int64)
+
+
+def hypervolume_over_cost(results: "SearchResults") -> HypervolumeCurve:
+    """Hypervolume of clean and robust MAP against the work spent.
+
+    The cost of every explore trial counts, of stopped and failed ones too; only completed
+    trials add hypervolume, with their ``reattack/*`` values.
+    """
+    explore = results.explore.sort_values(["finished_at", "number"], kind="stable")
+    columns = ["metric.reattack/clean_map", "metric.reattack/robust_map"]
+    points = explore[columns].to_numpy(dtype=np.float64, copy=True)
+    points[(explore["status"] != "completed").to_numpy(dtype=bool)] = np.nan
+    volumes = [hypervolume(points[: i + 1]) for i in range(len(points))]
+    cost = np.nancumsum(explore["cost_s"].to_numpy(dtype=np.float64))
+    return HypervolumeCurve(cost, np.array(volumes, dtype=np.float64))
+
+
+def _points(
+    values: ArrayLike, objectives: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    points = np.asarray(values, dtype=np.float64)
+    if points.shape == (0,):
+        points = points.reshape(0, objectives or 1)
+    if points.ndim != 2 or (objectives is not None and points.shape[1] != objectives):
+        raise ValueError(f"points must be (n, {objectives or 'm'}), not {points.shape}")
+    return points, np.asarray(np.isfinite(points).all(axis=1), dtype=np.bool_)

@@ -1,0 +1,236 @@
+"""The report of one or several searches: one self-contained page, figures and tables."""
+
+import base64
+import dataclasses
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import matplotlib
+import pandas as pd
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from reports.confirmed import ConfirmedSetting, Gain, confirmed_settings, gains_over_default
+from reports.figures import overlaid_figures, search_figures
+from reports.figures.style import STATIC_STYLE, RenderedFigure
+from reports.protocol import Terms, experiment_terms, protocol_terms, provenance_terms
+from reports.results import SearchResults
+from reports.table_formats import displayed, numeric_columns, write_table
+from reports.tables import (
+    Table,
+    attacks_table,
+    confirm_table,
+    front_table,
+    gains_table,
+    trials_table,
+)
+from reports.verdict import verdict
+
+
+class FigureView(NamedTuple):
+    """A figure as the template shows it."""
+
+    title: str
+    caption: str
+    stem: str  # path of the files without suffix, relative to the page
+    plots: list[Markup]  # JSON of plotly figures
+    image: str  # data URI, for figures without an interactive form
+
+
+class TableView(NamedTuple):
+    """A table as the template shows it."""
+
+    caption: str
+    stem: str
+    header: list[tuple[str, bool]]  # text and whether the column holds numbers
+    rows: list[list[str]]
+
+
+class SearchView(NamedTuple):
+    """The parts of a section that belong to one search."""
+
+    name: str
+    verdict: list[str]
+    figures: dict[str, FigureView]
+    trials: TableView
+    protocol: Terms
+    provenance: Terms
+    experiment: Terms
+
+
+class SectionView(NamedTuple):
+    """Searches of one protocol, overlaid."""
+
+    title: str
+    figures: dict[str, FigureView]
+    tables: dict[str, TableView]
+    searches: list[SearchView]
+
+
+def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
+    """Write ``report.html``, ``frontier.csv``, ``figures/`` and ``tables/`` into a folder.
+
+    Searches are drawn over each other where their protocols are equal, and apart otherwise.
+
+    Args:
+        searches: at least one, as `reports.results.load_search` returns them.
+        out_dir: made if it does not exist; files of an earlier report are overwritten.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        InputError: a file of a trial is broken.
+        ValueError: there is no search.
+    """
+    if not searches:
+        raise ValueError("a report needs at least one search")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    named = _with_distinct_names(searches)
+    groups = comparable_groups(named)
+    with matplotlib.rc_context(STATIC_STYLE):
+        sections = [
+            _section(group, out_dir, f"-protocol{i + 1}" if len(groups) > 1 else "", _slugs(named))
+            for i, group in enumerate(groups)
+        ]
+    fronts = [_front_with_protocol(group) for group in groups]
+    front = pd.concat(fronts, ignore_index=True)
+    (out_dir / "frontier.csv").write_text(front.to_csv(index=False), encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("reports"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.j2").render(
+        title=" · ".join(results.name for results in named),
+        sections=sections,
+        plotly_js=Markup(get_plotlyjs()),  # noqa: S704 (the library's own file)
+    )
+    path = out_dir / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def comparable_groups(searches: Sequence[SearchResults]) -> list[list[SearchResults]]:
+    """Searches with equal protocol hashes together, in the order of their first one."""
+    groups: dict[frozenset[str], list[SearchResults]] = {}
+    for results in searches:
+        groups.setdefault(results.protocol_hashes, []).append(results)
+    return list(groups.values())
+
+
+def _front_with_protocol(searches: Sequence[SearchResults]) -> pd.DataFrame:
+    frame = front_table(searches).frame
+    return frame.assign(protocol_hash=", ".join(sorted(searches[0].protocol_hashes)))
+
+
+def _with_distinct_names(searches: Sequence[SearchResults]) -> list[SearchResults]:
+    """Runs of one experiment file share a name; legends must tell them apart."""
+    counts = Counter(results.name for results in searches)
+    seen: Counter[str] = Counter()
+    renamed = []
+    for results in searches:
+        seen[results.name] += 1
+        suffix = f" ({seen[results.name]})" if counts[results.name] > 1 else ""
+        renamed.append(dataclasses.replace(results, name=results.name + suffix))
+    return renamed
+
+
+def _section(
+    searches: Sequence[SearchResults], out_dir: Path, suffix: str, slugs: dict[str, str]
+) -> SectionView:
+    settings = {results.name: confirmed_settings(results) for results in searches}
+    everything = [setting for found in settings.values() for setting in found]
+    gains = {name: gains_over_default(found) for name, found in settings.items()}
+    tables = [
+        front_table(searches),
+        confirm_table(everything),
+        attacks_table(everything),
+        gains_table([gain for found in gains.values() for gain in found]),
+    ]
+    drawn = overlaid_figures(searches, everything)
+    return SectionView(
+        title=" · ".join(results.name for results in searches),
+        figures={name: _save_figure(figure, out_dir, suffix) for name, figure in drawn.items()},
+        tables={table.name: _save_table(table, out_dir, suffix) for table in tables},
+        searches=[
+            _search(
+                results,
+                settings[results.name],
+                gains[results.name],
+                out_dir,
+                slugs[results.name],
+            )
+            for results in searches
+        ],
+    )
+
+
+def _search(
+    results: SearchResults,
+    settings: Sequence[ConfirmedSetting],
+    gains: Sequence[Gain],
+    out_dir: Path,
+    suffix: str,
+) -> SearchView:
+    drawn = search_figures(results, settings)
+    return SearchView(
+        name=results.name,
+        verdict=verdict(results, settings, gains),
+        figures={name: _save_figure(figure, out_dir, suffix) for name, figure in drawn.items()},
+        trials=_save_table(trials_table(results), out_dir, suffix),
+        protocol=protocol_terms(results),
+        provenance=provenance_terms(results),
+        experiment=experiment_terms(results),
+    )
+
+
+def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:
+    """File name suffixes that tell the searches apart; none where there is only one."""
+    if len(searches) == 1:
+        return {searches[0].name: ""}
+    plain = (re.sub(r"[^A-Za-z0-9]+", "-", results.name)[:40] for results in searches)
+    slugs = (f"-{i + 1}-{name}".rstrip("-") for i, name in enumerate(plain))
+    return {results.name: slug for results, slug in zip(searches, slugs, strict=True)}
+
+
+def _save_figure(figure: RenderedFigure, out_dir: Path, suffix: str) -> FigureView:
+    folder = out_dir / "figures"
+    folder.mkdir(exist_ok=True)
+    stem = f"{figure.name}{suffix}"
+    picture = io.BytesIO()
+    figure.static.savefig(picture, format="png")
+    (folder / f"{stem}.png").write_bytes(picture.getvalue())
+    # Without a date equal results give equal files.
+    figure.static.savefig(folder / f"{stem}.pdf", metadata={"CreationDate": None})
+    encoded = base64.b64encode(picture.getvalue()).decode("ascii")
+    return FigureView(
+        title=figure.title,
+        caption=figure.caption,
+        stem=f"figures/{stem}",
+        plots=[_script_json(plot.to_json()) for plot in figure.interactive],
+        image="" if figure.interactive else f"data:image/png;base64,{encoded}",
+    )
+
+
+def _script_json(text: Any) -> Markup:
+    """JSON that cannot end the script element it stands in."""
+    return Markup(str(text).replace("<", "\\u003c"))  # noqa: S704 (no "<" is left)
+
+
+def _save_table(table: Table, out_dir: Path, suffix: str) -> TableView:
+    named = dataclasses.replace(table, name=f"{table.name}{suffix}")
+    write_table(named, out_dir / "tables")
+    frame = displayed(table)
+    return TableView(
+        caption=table.caption,
+        stem=f"tables/{named.name}",
+        header=list(zip(map(str, frame.columns), numeric_columns(table), strict=True)),
+        rows=[[str(cell) for cell in row] for row in frame.to_numpy()],
+    )

@@ -1,0 +1,97 @@
+"""What the numbers of a report mean, and where they come from, as pairs of term and text."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reports.results import SearchResults
+from reports.wording import MISSING, parameter_value
+
+Terms = list[tuple[str, str]]
+
+
+def protocol_terms(results: SearchResults) -> Terms:
+    """The evaluation protocol in words, from the experiment file."""
+    evaluation, validation = (_section(results, name) for name in ("evaluation", "validation"))
+    attacks = _attacks(evaluation.get("attacks"))
+    top_k = evaluation.get("top_k", MISSING)
+    ties = {
+        "expected": "the expected AP over all orders of items at equal distance",
+        "stable": "items at equal distance stay in the order of the database",
+    }.get(str(evaluation.get("ties")), str(evaluation.get("ties", MISSING)))
+    return [
+        (
+            "Robust MAP",
+            "The worst case for every query: the minimum AP over the clean image and all attacks "
+            f"({attacks}), then the mean over queries. It is an upper bound: an attack that is "
+            "not in the list can be stronger.",
+        ),
+        (
+            "Attacker",
+            f"L∞ distance ε = {parameter_value('eps', evaluation.get('eps'))}, "
+            f"T = {evaluation.get('steps', MISSING)} steps, the same for every trial, whatever ε "
+            "and T it was trained with.",
+        ),
+        (
+            "AP",
+            f"AP@{top_k}: the sum of precision at every relevant item within the top {top_k}, over "
+            f"the number of relevant items within the top {top_k}. Queries without one score 0 and "
+            f"stay in the mean. Ties: {ties}.",
+        ),
+        (
+            "Validation",
+            "The search sees validation queries alone. val/*: after every epoch, "
+            f"{validation.get('queries', MISSING)} queries, attack "
+            f"{validation.get('attack', MISSING)}, ε = "
+            f"{parameter_value('eps', validation.get('eps'))}, "
+            f"{validation.get('steps', MISSING)} steps. reattack/*: trials that reached the end, "
+            "full protocol. test/*: test queries, full protocol, only for confirmed and singly "
+            "trained settings.",
+        ),
+        (
+            "Chance",
+            "The MAP of a random order of the database. It depends on the labels alone, and a "
+            "robust MAP near it means that nothing useful is retrieved.",
+        ),
+        (
+            "Theoretical floor",
+            "The MAP of an attack's representative code itself, which the attack can approach and "
+            "in practice rarely pass; the floor of a trial is the lowest over its attacks.",
+        ),
+        (
+            "Intervals",
+            "95 %, percentile bootstrap of the mean over training seeds and test queries, one set "
+            "of queries for all drawn seeds. Differences: paired t-test over common seeds.",
+        ),
+        ("Protocol hash", ", ".join(sorted(results.protocol_hashes)) or MISSING),
+    ]
+
+
+def provenance_terms(results: SearchResults) -> Terms:
+    """Versions, data fingerprint and machine, flattened."""
+    return list(_flatten(results.provenance))
+
+
+def experiment_terms(results: SearchResults) -> Terms:
+    """The resolved experiment, flattened."""
+    return list(_flatten(results.experiment))
+
+
+def _section(results: SearchResults, name: str) -> dict[str, Any]:
+    section = results.experiment.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def _attacks(names: Any) -> str:
+    if not isinstance(names, list) or not names:
+        return "none named"
+    return ", ".join(str(a.get("name", a)) if isinstance(a, dict) else str(a) for a in names)
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield f"{prefix}{key}", ", ".join(str(item) for item in value)
+        else:
+            yield f"{prefix}{key}", MISSING if value is None else str(value)

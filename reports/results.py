@@ -1,0 +1,270 @@
+"""The result files of a search: their schema, how they are written and read.
+
+The schema is described in ``docs/architecture.md``. Everything is stored as fractions.
+"""
+
+import json
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import yaml
+from numpy.typing import NDArray
+
+from saat.errors import InputError, one_line
+
+STATUSES = ("completed", "stopped", "failed", "running")
+_TEXT, _INTEGER, _NUMBER = "string", "Int64", "float64"
+
+TRIAL_COLUMNS: dict[str, str] = {
+    "trial_id": _TEXT,
+    "number": _INTEGER,
+    "config_hash": _TEXT,
+    "protocol_hash": _TEXT,
+    "phase": _TEXT,
+    "role": _TEXT,
+    "seed": _INTEGER,
+    "status": _TEXT,
+    "stop_reason": _TEXT,
+    "epochs": _INTEGER,
+    "cost_s": _NUMBER,
+    "finished_at": _NUMBER,
+    "metric.val/clean_map": _NUMBER,
+    "metric.val/robust_map": _NUMBER,
+    "metric.val/zero_grad": _NUMBER,
+    **{
+        f"metric.{when}/{name}": _NUMBER
+        for when in ("reattack", "test")
+        for name in ("clean_map", "robust_map", "chance_map", "floor_map")
+    },
+}
+EPOCH_COLUMNS: dict[str, str] = {
+    "trial_id": _TEXT,
+    "epoch": _INTEGER,
+    "seconds": _NUMBER,
+    "metric.val/clean_map": _NUMBER,
+    "metric.val/robust_map": _NUMBER,
+}
+
+
+@dataclass(frozen=True)
+class SearchResults:
+    """Everything that one search, or one trained setting, left on disk."""
+
+    name: str
+    path: Path
+    experiment: dict[str, Any]
+    provenance: dict[str, Any]
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+
+    @property
+    def explore(self) -> pd.DataFrame:
+        """Trials of the search itself, in the order of suggestion."""
+        return self._phases("explore").sort_values("number", kind="stable")
+
+    @property
+    def confirm(self) -> pd.DataFrame:
+        """Trials on test queries after the search."""
+        return self._phases("confirm")
+
+    @property
+    def tested(self) -> pd.DataFrame:
+        """All trials that were measured on test queries: confirmed and singly trained ones."""
+        return self._phases("confirm", "train")
+
+    @property
+    def space(self) -> dict[str, Any]:
+        """The searched parameters, such as ``defense.lambda``, and their ranges."""
+        space = self.experiment.get("space")
+        return space if isinstance(space, dict) else {}
+
+    @property
+    def protocol_hashes(self) -> frozenset[str]:
+        """Protocols that the trials were measured under; one, unless files were mixed."""
+        return frozenset(str(value) for value in self.trials["protocol_hash"].unique())
+
+    def per_query(self, trial_id: str) -> pd.DataFrame | None:
+        """AP per query, attack and restart, or None where the trial did not keep it.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        path = self._trial_file(trial_id, "per_query.parquet")
+        return _read_parquet(path, ("query", "attack", "restart", "ap")) if path else None
+
+    def histograms(self, trial_id: str) -> dict[str, NDArray] | None:
+        """``ATTACK_total`` and ``ATTACK_relevant``, int32 ``(Q, K+1)``, or None."""
+        path = self._trial_file(trial_id, "histograms.npz")
+        return _read_arrays(path) if path else None
+
+    def examples(self, trial_id: str) -> dict[str, NDArray] | None:
+        """Thumbnails of queries and of what they retrieve, or None."""
+        path = self._trial_file(trial_id, "examples.npz")
+        return _read_arrays(path) if path else None
+
+    def _phases(self, *phases: str) -> pd.DataFrame:
+        return self.trials[self.trials["phase"].isin(phases)]
+
+    def _trial_file(self, trial_id: str, name: str) -> Path | None:
+        if Path(trial_id).name != trial_id:
+            raise InputError(f"{self.path / 'trials.parquet'}: trial_id {trial_id!r} is no name")
+        path = self.path / "trials" / trial_id / name
+        return path if path.is_file() else None
+
+
+def load_search(run_dir: Path) -> SearchResults:
+    """Read the results in ``run_dir``; the files of single trials are read when asked for.
+
+    Raises:
+        InputError: the folder, ``trials.parquet`` or ``experiment.yaml`` is missing or broken.
+    """
+    run_dir = Path(run_dir)
+    if not run_dir.is_dir():
+        raise InputError(f"{run_dir}: no such run; allowed: a folder that `saat search` wrote")
+    experiment = _read_mapping(run_dir / "experiment.yaml")
+    trials = _read_parquet(run_dir / "trials.parquet", ("trial_id", "phase", "status"))
+    epochs_path = run_dir / "epochs.parquet"
+    epochs = (
+        _read_parquet(epochs_path, ("trial_id", "epoch"))
+        if epochs_path.exists()
+        else pd.DataFrame()
+    )
+    provenance_path = run_dir / "provenance.json"
+    return SearchResults(
+        name=str(experiment.get("name") or run_dir.resolve().name),
+        path=run_dir,
+        experiment=experiment,
+        provenance=_read_mapping(provenance_path) if provenance_path.exists() else {},
+        trials=_typed(trials, TRIAL_COLUMNS),
+        epochs=_typed(epochs, EPOCH_COLUMNS),
+    )
+
+
+def write_trials(run_dir: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Replace ``trials.parquet`` by the given rows, atomically.
+
+    Args:
+        run_dir: folder of the search.
+        rows: one mapping a trial: columns of the schema, ``param.*`` and ``metric.*``. What a
+            row lacks is stored as missing. A parameter that is text in one row and a number in
+            another is stored as text.
+
+    Raises:
+        ValueError: a row has a key outside the schema.
+    """
+    _write_rows(Path(run_dir) / "trials.parquet", rows, TRIAL_COLUMNS)
+
+
+def write_epochs(run_dir: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Replace ``epochs.parquet`` by the given rows, atomically; see `write_trials`."""
+    _write_rows(Path(run_dir) / "epochs.parquet", rows, EPOCH_COLUMNS)
+
+
+def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]], schema: dict[str, str]) -> None:
+    records = [dict(row) for row in rows]
+    names = list(dict.fromkeys([*schema, *(key for record in records for key in record)]))
+    unknown = [n for n in names if n not in schema and not n.startswith(("param.", "metric."))]
+    if unknown:
+        raise ValueError(f"{path.name} has no column {unknown[0]!r}; allowed: {', '.join(schema)}")
+    columns = {name: [record.get(name) for record in records] for name in names}
+    frame = pd.DataFrame({name: pd.Series(v, dtype=object) for name, v in columns.items()})
+    _write_atomically(_typed(frame, schema), path)
+
+
+def _typed(frame: pd.DataFrame, schema: dict[str, str]) -> pd.DataFrame:
+    """Every column of the schema with its type, then parameters and further metrics."""
+    columns: dict[str, pd.Series] = {}
+    for name in dict.fromkeys([*schema, *frame.columns]):
+        values = frame[name] if name in frame else pd.Series([None] * len(frame), dtype=object)
+        if name.startswith("param."):
+            columns[name] = _parameter(values)
+            continue
+        dtype = schema.get(name, _NUMBER)
+        typed = values.map(lambda v: math.nan if v is None else v).astype(dtype)  # type: ignore[call-overload]
+        columns[name] = typed.fillna("") if dtype == _TEXT else typed
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def _parameter(values: pd.Series) -> pd.Series:
+    """One type for a column: Parquet has no mixed ones, and step_size is "auto" or 0.01."""
+    present = [value for value in values if not _missing(value)]
+    if present and all(isinstance(value, bool | np.bool_) for value in present):
+        dtype = "boolean"
+    elif any(isinstance(value, bool | np.bool_) for value in present):
+        dtype = _TEXT
+    elif present and all(isinstance(value, Integral) for value in present):
+        dtype = _INTEGER
+    elif all(isinstance(value, Real) for value in present):
+        dtype = _NUMBER
+    else:
+        dtype = _TEXT
+    missing = math.nan if dtype == _NUMBER else pd.NA
+    cells = [missing if _missing(value) else value for value in values]
+    return pd.Series(cells, index=values.index, dtype=dtype)
+
+
+def _missing(value: object) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
+
+
+def _write_atomically(frame: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            frame.to_parquet(file, index=False)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read_parquet(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
+    try:
+        frame = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing; was the search interrupted before it began?") from None
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: not readable as Parquet: {one_line(error)}") from error
+    absent = [name for name in required if name not in frame.columns]
+    if absent:
+        raise InputError(f"{path}: column {absent[0]!r} is missing; needed: {', '.join(required)}")
+    return frame
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing; every run has its experiment beside it") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: not readable: {one_line(error)}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds a {type(content).__name__}; allowed: a mapping")
+    return content
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not readable as arrays: {one_line(error)}") from error

@@ -1,0 +1,174 @@
+"""Intervals over queries and seeds, and the one comparison that may be called significant."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+# Below this the report never claims significance, whatever the p-value: with fewer seeds the
+# normality that the paired t-test assumes cannot be judged, and no rank test reaches 0.05.
+SEEDS_FOR_SIGNIFICANCE = 6
+RESAMPLES = 2000
+
+
+class Interval(NamedTuple):
+    """A mean and its confidence interval, in the unit of the values."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class SeedSummary(NamedTuple):
+    """Spread of one number over training seeds; ``std`` has n − 1 and is NaN for one seed."""
+
+    mean: float
+    std: float
+    n: int
+    minimum: float
+    maximum: float
+
+
+class PairedComparison(NamedTuple):
+    """Difference a − b over the seeds that both were trained with."""
+
+    differences: NDArray[np.float64]  # (S,)
+    mean: float
+    low: float
+    high: float
+    p_value: float  # of the two-sided paired t-test; NaN below the needed number of seeds
+    significant: bool
+    verdict: str
+
+
+def bootstrap_interval(values: ArrayLike, confidence: float = 0.95, seed: int = 0) -> Interval:
+    """Percentile bootstrap of the mean over queries (Efron & Tibshirani 1993).
+
+    Args:
+        values: ``(Q,)`` AP per query; NaN is left out.
+        confidence: coverage in (0, 1).
+        seed: of the resampling.
+
+    Returns:
+        The mean and its interval; both ends are the mean when all values are equal or there is
+        only one, and NaN when there is none.
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    sample = sample[~np.isnan(sample)]
+    if not len(sample):
+        return Interval(np.nan, np.nan, np.nan)
+    mean = float(sample.mean())
+    if np.ptp(sample) == 0:
+        return Interval(mean, mean, mean)
+    bounds = stats.bootstrap(
+        (sample,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=100,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(mean, float(bounds.low), float(bounds.high))
+
+
+def seed_query_interval(values: ArrayLike, confidence: float = 0.95, seed: int = 0) -> Interval:
+    """Bootstrap of the mean over seeds and queries, both resampled.
+
+    All seeds answer the same queries, so a resample draws seeds and, independently of them, one
+    set of queries for all drawn seeds (Owen 2007, "The pigeonhole bootstrap"). Drawing queries
+    anew within every seed would average their difficulty away and make the band too narrow.
+
+    Args:
+        values: ``(S, Q)`` AP of every query under every seed.
+        confidence: coverage in (0, 1).
+        seed: of the resampling.
+
+    Returns:
+        The mean over everything and its percentile interval; NaN for an empty array.
+
+    Raises:
+        ValueError: the array is not ``(S, Q)``.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2:
+        raise ValueError(f"values must be (seeds, queries), not {table.shape}")
+    if not table.size:
+        return Interval(np.nan, np.nan, np.nan)
+    rng = np.random.default_rng(seed)
+    seeds, queries = table.shape
+    means = np.empty(RESAMPLES)
+    for i in range(RESAMPLES):
+        drawn = table[rng.integers(seeds, size=seeds)].mean(axis=0)
+        means[i] = drawn[rng.integers(queries, size=queries)].mean()
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(table.mean()), float(low), float(high))
+
+
+def seed_summary(values: ArrayLike) -> SeedSummary:
+    """Mean, standard deviation, number and range of ``(S,)`` values; NaN is left out."""
+    sample = np.asarray(values, dtype=np.float64)
+    sample = sample[~np.isnan(sample)]
+    if not len(sample):
+        return SeedSummary(np.nan, np.nan, 0, np.nan, np.nan)
+    std = float(sample.std(ddof=1)) if len(sample) > 1 else np.nan
+    return SeedSummary(
+        float(sample.mean()), std, len(sample), float(sample.min()), float(sample.max())
+    )
+
+
+def compare_paired(
+    a: Sequence[float] | NDArray[np.float64],
+    b: Sequence[float] | NDArray[np.float64],
+    confidence: float = 0.95,
+    comparisons: int = 1,
+) -> PairedComparison:
+    """Compare two settings that were trained with the same seeds.
+
+    The interval is that of the paired t-test. Significance is claimed only from
+    `SEEDS_FOR_SIGNIFICANCE` seeds on, and only when p is below (1 − confidence) divided by the
+    number of comparisons declared together (Bonferroni).
+
+    Args:
+        a: ``(S,)`` values of the recommended setting, one a seed.
+        b: ``(S,)`` values of the setting it is compared with, the same seeds in the same order.
+        confidence: coverage of the interval in (0, 1).
+        comparisons: how many comparisons the report makes.
+
+    Raises:
+        ValueError: the two do not pair.
+    """
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if first.ndim != 1 or first.shape != second.shape:
+        raise ValueError(f"values do not pair: {first.shape} and {second.shape}")
+    differences = first - second
+    n = len(differences)
+    mean = float(differences.mean()) if n else np.nan
+    half = np.nan
+    if n > 1:
+        error = differences.std(ddof=1) / np.sqrt(n)
+        half = float(error * stats.t.ppf((1 + confidence) / 2, n - 1))
+    if n < SEEDS_FOR_SIGNIFICANCE:
+        few = f"{n} seed{' is' if n == 1 else 's are'} too few for a claim of significance"
+        verdict = f"{few} ({SEEDS_FOR_SIGNIFICANCE} needed)"
+        return PairedComparison(differences, mean, mean - half, mean + half, np.nan, False, verdict)
+    p_value = _paired_p(differences)
+    threshold = (1 - confidence) / comparisons
+    significant = p_value < threshold
+    verdict = (
+        f"{'significant' if significant else 'not significant'} "
+        f"(paired t-test, {n} seeds, p = {p_value:.2g}, threshold {threshold:.2g}"
+        f"{f' for {comparisons} comparisons' if comparisons > 1 else ''})"
+    )
+    return PairedComparison(
+        differences, mean, mean - half, mean + half, p_value, significant, verdict
+    )
+
+
+def _paired_p(differences: NDArray[np.float64]) -> float:
+    if np.ptp(differences) == 0:  # the t statistic is 0/0 or infinite
+        return 0.0 if differences[0] != 0 else 1.0
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)

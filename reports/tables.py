@@ -1,0 +1,194 @@
+"""The numbers of a report as tables with readable headers; MAPs are fractions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports.confirmed import ConfirmedSetting, Gain
+from reports.explored import BITS, CLEAN, ROBUST, bit_lengths, completed_trials, on_front
+from reports.frontier import pareto_mask
+from reports.results import SearchResults
+from reports.statistics import seed_summary
+from reports.wording import ROLES
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with full precision, and how its columns are shown."""
+
+    name: str  # file stem
+    caption: str
+    frame: pd.DataFrame
+    # Columns of fractions, which are shown times 100, and their unit there: "%" or "points".
+    fractions: Mapping[str, str] = field(default_factory=dict)
+    # Columns that are shown as one with their companions "… std", "… low" and "… high".
+    estimates: tuple[str, ...] = ()
+    # Searched parameters; other columns "param.…" are not shown.
+    parameters: tuple[str, ...] = ()
+
+
+def trials_table(results: SearchResults) -> Table:
+    """Every trial: how it ended, what it cost, its setting and its MAPs."""
+    trials = results.trials
+    # Explore trials have reattack/*, confirmed and trained ones test/*, stopped ones only val/*.
+    measured = trials[CLEAN].notna(), trials["metric.test/clean_map"].notna()
+    where = np.select(measured, ["validation", "test"], "validation, short attack")
+    last = trials["metric.val/clean_map"].notna() | measured[0] | measured[1]
+    columns: dict[str, Any] = {
+        "trial": trials["trial_id"],
+        "phase": trials["phase"],
+        "role": trials["role"].map(lambda role: ROLES.get(role, role)),
+        "status": trials["status"],
+        "epochs": trials["epochs"],
+    }
+    for name in ("clean", "robust"):
+        sources = [f"metric.{when}/{name}_map" for when in ("reattack", "test", "val")]
+        columns[f"{name} MAP"] = trials[sources].bfill(axis=1).iloc[:, 0]
+    columns["measured on"] = np.where(last, where, "")
+    columns |= {str(name): trials[name] for name in trials if str(name).startswith("param.")}
+    columns |= {
+        "seed": trials["seed"],
+        "cost (s)": trials["cost_s"],
+        "stop reason": trials["stop_reason"],
+    }
+    return Table(
+        "trials",
+        f"All trials of {results.name}",
+        pd.DataFrame(columns).reset_index(drop=True),
+        fractions=dict.fromkeys(("clean MAP", "robust MAP"), "%"),
+        parameters=tuple(results.space),
+    )
+
+
+def front_table(searches: Sequence[SearchResults]) -> Table:
+    """Trials on a Pareto front of their bit length, with the whole setting."""
+    parts = [_front_rows(results) for results in searches]
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    frame.insert(3, "on union front", pareto_mask(frame[["clean MAP", "robust MAP"]].to_numpy()))
+    order = ["search", "bits", "clean MAP"]
+    return Table(
+        "frontier",
+        "Pareto fronts of clean and robust MAP, one for each bit length, on validation queries",
+        frame.sort_values(order, kind="stable").reset_index(drop=True),
+        fractions=dict.fromkeys(("clean MAP", "robust MAP", "chance MAP", "floor MAP"), "%"),
+        parameters=tuple(
+            # The code length has a column of its own.
+            dict.fromkeys(k for r in searches for k in r.space if f"param.{k}" != BITS)
+        ),
+    )
+
+
+def _front_rows(results: SearchResults) -> pd.DataFrame:
+    completed = completed_trials(results)
+    bits = bit_lengths(completed)
+    keep = pd.Series(False, index=completed.index)
+    for length in set(bits):
+        keep[bits == length] = on_front(completed[bits == length])
+    front = completed[keep]
+    columns = {
+        "search": pd.Series(results.name, index=front.index, dtype="string"),
+        "trial": front["trial_id"],
+        "bits": bits[keep],
+        "role": front["role"],
+        "clean MAP": front[CLEAN],
+        "robust MAP": front[ROBUST],
+        "chance MAP": front["metric.reattack/chance_map"],
+        "floor MAP": front["metric.reattack/floor_map"],
+        "cost (s)": front["cost_s"],
+    }
+    settings = {name: front[name] for name in front.columns if name.startswith("param.")}
+    return pd.DataFrame(columns | settings)
+
+
+def confirm_table(settings: Sequence[ConfirmedSetting]) -> Table:
+    """Clean and robust MAP of the confirmed settings, beside chance and theoretical floor."""
+    rows = []
+    for setting in settings:
+        row = _identity(setting) | {"setting": setting.setting}
+        for metric in ("clean", "robust"):
+            summary, band = setting.summary(metric), setting.bands[metric]
+            row |= {
+                f"{metric} MAP": summary.mean,
+                f"{metric} MAP std": summary.std,
+                f"{metric} MAP low": band.low,
+                f"{metric} MAP high": band.high,
+            }
+        for name in ("chance", "floor"):
+            row[f"{name} MAP"] = seed_summary(setting.trials[f"metric.test/{name}_map"]).mean
+        rows.append(row)
+    names = [f"{metric} MAP" for metric in ("clean", "robust", "chance", "floor")]
+    parts = [f"{name}{end}" for name in names[:2] for end in ("", " std", " low", " high")]
+    return Table(
+        "confirm",
+        "Test queries: mean ± standard deviation over seeds, 95 % interval over seeds and queries",
+        pd.DataFrame(rows, columns=[*_IDENTITY, "setting", *parts, *names[2:]]),
+        fractions=dict.fromkeys(names, "%"),
+        estimates=("clean MAP", "robust MAP"),
+    )
+
+
+def attacks_table(settings: Sequence[ConfirmedSetting]) -> Table:
+    """MAP under every single attack beside the MAP of its representative code, its floor."""
+    prefix = "metric.test/map."
+    rows = []
+    for setting in settings:
+        trials = setting.trials
+        for column in (str(name) for name in trials if str(name).startswith(prefix)):
+            if trials[column].isna().all():
+                continue
+            attack = column.removeprefix(prefix)
+            measured = seed_summary(trials[column])
+            row = _identity(setting) | {"attack": attack}
+            row |= {"MAP": measured.mean, "MAP std": measured.std}
+            for title, name in (("theoretical MAP", "theory"), ("zero gradients", "zero_grad")):
+                values = trials.get(f"metric.test/{name}.{attack}", pd.Series(dtype="float64"))
+                row[title] = seed_summary(values).mean
+            rows.append(row)
+    columns = [*_IDENTITY, "attack", "MAP", "MAP std", "theoretical MAP", "zero gradients"]
+    return Table(
+        "attacks",
+        "Test queries under every attack: mean ± standard deviation over seeds",
+        pd.DataFrame(rows, columns=columns),
+        fractions=dict.fromkeys(("MAP", "theoretical MAP", "zero gradients"), "%"),
+        estimates=("MAP",),
+    )
+
+
+def gains_table(gains: Sequence[Gain]) -> Table:
+    """What each recommended setting gained over the paper's default of the same bit length."""
+    rows = [
+        {
+            "search": gain.recommended.search,
+            "role": gain.recommended.role_label,
+            "bits": gain.recommended.bits,
+            "metric": f"{gain.metric} MAP",
+            "default's MAP": gain.default_mean,
+            "recommended MAP": gain.recommended_mean,
+            "gain": gain.comparison.mean,
+            "gain low": gain.comparison.low,
+            "gain high": gain.comparison.high,
+            "common seeds": len(gain.comparison.differences),
+            "verdict": gain.comparison.verdict,
+        }
+        for gain in gains
+    ]
+    names = ["search", "role", "bits", "metric", "default's MAP", "recommended MAP"]
+    columns = [*names, "gain", "gain low", "gain high", "common seeds", "verdict"]
+    return Table(
+        "gains",
+        "Gain over the paper's default at equal bits and seeds, 95 % interval of the paired t-test",
+        pd.DataFrame(rows, columns=columns),
+        fractions={"default's MAP": "%", "recommended MAP": "%", "gain": "points"},
+        estimates=("gain",),
+    )
+
+
+_IDENTITY = ("search", "role", "bits", "seeds")
+
+
+def _identity(setting: ConfirmedSetting) -> dict[str, Any]:
+    values = (setting.search, setting.role_label, setting.bits, len(setting.trials))
+    return dict(zip(_IDENTITY, values, strict=True))

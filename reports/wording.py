@@ -1,0 +1,72 @@
+"""How numbers and settings are written on pages: percent, k/255, Greek letters."""
+
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+MISSING = "–"
+ROLES = {
+    "default": "paper's default",
+    "recommended": "recommended",
+    "undefended": "undefended",
+    "sampled": "sampled",
+    "train": "trained",
+}
+# Other parameters keep their whole key: pretrain.epochs is not defense.epochs.
+_SYMBOLS = {
+    "defense.lambda": "λ",
+    "defense.mu": "μ",
+    "defense.eps": "ε",
+    "defense.steps": "T",
+    "model.bits": "bits",
+}
+_PIXEL_PARAMETERS = ("eps", "step_size")
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """``0.4213`` as ``42.1 %``; missing values as a dash."""
+    return MISSING if math.isnan(fraction) else f"{100 * fraction:.{digits}f} %"
+
+
+def points(difference: float) -> str:
+    """A difference of fractions as signed percentage points, without the unit."""
+    return MISSING if math.isnan(difference) else f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit a person would choose."""
+    if math.isnan(seconds):
+        return MISSING
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def is_pixel_parameter(key: str) -> bool:
+    """Whether the parameter is a distance in [0, 1] that the field writes as k/255."""
+    return key.rsplit(".", 1)[-1] in _PIXEL_PARAMETERS
+
+
+def parameter_symbol(key: str) -> str:
+    """``defense.lambda`` as ``λ``, ``model.bits`` as ``bits``."""
+    return _SYMBOLS.get(key, key)
+
+
+def parameter_value(key: str, value: Any) -> str:
+    """A value as its field writes it: ε as k/255, other numbers with three digits."""
+    if value is None or value != value or str(value) == "<NA>":
+        return MISSING
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return str(value)
+    if is_pixel_parameter(key):
+        return f"{float(value) * 255:.3g}/255"
+    return f"{float(value):.3g}"
+
+
+def describe_setting(row: Mapping[Any, Any], keys: Iterable[str]) -> str:
+    """The searched parameters of a trial, such as ``λ=2.31, μ=0.0001, ε=8/255``."""
+    values = {key: parameter_value(key, row.get(f"param.{key}")) for key in keys}
+    return ", ".join(
+        f"{parameter_symbol(key)}={value}" for key, value in values.items() if value != MISSING
+    )
