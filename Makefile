@@ -15,3 +15,23 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
+
+# Searches the embedded digits in about ten minutes on two cores; continues where it was stopped.
+.PHONY: demo
+demo: install
+	@if [ -e runs/demo ]; then $(BIN)/saat resume demo; \
+	else $(BIN)/saat search search_spaces/quickstart.yaml --name demo; fi
+	@echo "open runs/demo/report/report.html, or: $(BIN)/saat ui demo"
+
+.PHONY: lint
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The fast stage (lint, types, import contracts, unit tests) first, whole runs after it.
+.PHONY: test
+test: lint
+	$(BIN)/python -m pytest -m "not slow and not ray and not browser"
+	$(BIN)/python -m pytest -m "(slow or ray) and not browser"

@@ -129,6 +129,14 @@ def report(
 
 
 @app.command()
+def sync(name: str, runs_dir: RunsDir = RUNS, tracking_uri: Tracking = None) -> None:
+    """Deliver to the tracking server what it has not received."""
+    from harness import session
+
+    print(session.sync(name, session.Options(runs_dir, tracking_uri)))
+
+
+@app.command()
 def ui(
     name: Annotated[str | None, typer.Argument()] = None,
     runs_dir: RunsDir = RUNS,
@@ -143,7 +151,9 @@ def ui(
 @app.command()
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A trial's folder or its model.safetensors.")],
-    attack: Annotated[list[str] | None, typer.Option(help="Attacks; the trial's own by default.")] = None,
+    attack: Annotated[
+        list[str] | None, typer.Option(help="Attacks; the trial's own by default.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Iterations of every attack.")] = None,
     eps: Annotated[str | None, typer.Option(help="Radius of the ball, for example 8/255.")] = None,
     queries: Annotated[str, typer.Option(help="test or validation.")] = "test",
@@ -155,7 +165,9 @@ def evaluate(
     """Attack a trained model again, under its own protocol or another."""
     from harness.reevaluate import Request, reevaluate
 
-    request = Request(checkpoint, attack or [], steps, eps, queries, seed, output, cache_dir, device)
+    request = Request(
+        checkpoint, attack or [], steps, eps, queries, seed, output, cache_dir, device
+    )
     print(reevaluate(request, say))
 
 
@@ -169,7 +181,10 @@ def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) ->
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="datasets, backbones, hashing, attacks, defenses, spaces, searches")],
+    what: Annotated[
+        str,
+        typer.Argument(help="datasets, backbones, hashing, attacks, defenses, spaces, searches"),
+    ],
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """What is there to choose from."""
@@ -198,7 +213,9 @@ def _start(
     if executor not in ("ray", "inline"):
         raise InputError(f"--executor {executor}: ray or inline")
     if executor == "inline" and address:
-        raise InputError(f"--address {address}: the inline executor uses no cluster; --executor ray")
+        raise InputError(
+            f"--address {address}: the inline executor uses no cluster; --executor ray"
+        )
     from harness import session
 
     options = session.Options(runs_dir, tracking_uri, executor, address, cache_dir)  # type: ignore[arg-type]
@@ -230,5 +247,3 @@ def _resumable(name: str, runs_dir: Path) -> Iterator[None]:
             folder = "" if runs_dir == RUNS else f" --runs-dir {runs_dir}"
             say(f"continue with: saat resume {name}{folder}")
         raise
-
-

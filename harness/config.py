@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from harness.space import Dimension
 from saat.attacks import ATTACKS
+from saat.data import DATASETS
 from saat.defenses import DEFENSES
 from saat.errors import InputError, one_line
 from saat.hashing import OBJECTIVES
@@ -29,6 +30,7 @@ SCHEMA_VERSION = 1
 OBJECTIVE_NAMES = ("val/clean_map", "val/robust_map")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _METHODS = ("none", *DEFENSES)
+_LARGEST = 2**53  # above, a table's integers and floats cannot hold a number exactly
 
 
 def parse_number(value: Any) -> Any:
@@ -50,6 +52,13 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    @model_validator(mode="after")
+    def _storable(self) -> "Section":
+        for name, value in self:
+            if isinstance(value, int) and abs(value) > _LARGEST:
+                raise ValueError(f"{name}: {value:.0e}: at most 2**53")
+        return self
+
 
 def _known(registry: Mapping[str, Any], *more: str) -> Any:
     """A string that must name an entry of a registry."""
@@ -70,6 +79,8 @@ class DataSection(Section):
     def _one_source(self) -> "DataSection":
         if (self.name is None) == (self.path is None):
             raise ValueError("give exactly one of name and path")
+        if self.name is not None and self.name not in DATASETS:
+            raise ValueError(f"name: {self.name!r}: one of {', '.join(DATASETS)}, or a path")
         return self
 
 
@@ -115,7 +126,9 @@ class NoDefense(Section):
 
 def defense_model(method: str) -> type[Section]:
     """The section of a defense."""
-    return NoDefense if method == "none" else settings_model(DEFENSES[method].settings, method=method)
+    return (
+        NoDefense if method == "none" else settings_model(DEFENSES[method].settings, method=method)
+    )
 
 
 class SearchSection(Section):
@@ -131,7 +144,7 @@ class SearchSection(Section):
     @model_validator(mode="after")
     def _positive(self) -> "SearchSection":
         if self.max_concurrent != "auto" and self.max_concurrent < 1:
-            raise ValueError("max_concurrent: at least 1, or auto")
+            raise ValueError(f"max_concurrent: {self.max_concurrent}: at least 1, or auto")
         return self
 
 
@@ -166,8 +179,9 @@ class EvaluationSection(Section):
 
     @model_validator(mode="after")
     def _distinct(self) -> "EvaluationSection":
-        if len(set(self.attacks)) != len(self.attacks):
-            raise ValueError("attacks: name each one once")
+        twice = [name for name in self.attacks if self.attacks.count(name) > 1]
+        if twice:
+            raise ValueError(f"attacks: {twice[0]} is named twice")
         return self
 
 
@@ -226,7 +240,9 @@ def typed_sections(values: Any) -> Any:
     if isinstance(defense, Mapping):
         method = defense.get("method", "saat")
         if method not in _METHODS:
-            raise InputError(f"defense.method: {one_line(method, 60)}: one of {', '.join(_METHODS)}")
+            raise InputError(
+                f"defense.method: {one_line(method, 60)}: one of {', '.join(_METHODS)}"
+            )
         out["defense"] = defense_model(method).model_validate({**defense, "method": method})
     return out
 

@@ -7,13 +7,16 @@ from typing import Any
 from harness.journal import read
 from harness.state import SearchState, TrialRecord
 from reports.results import write_epochs, write_trials
+from saat.errors import InputError
 
 
 def derive_tables(run_dir: Path) -> SearchState:
     """Write ``trials.parquet`` and ``epochs.parquet`` anew; returns the state they show."""
     events = read(run_dir / "events.jsonl")
     state = SearchState(events)
-    protocol = next(e["protocol_hash"] for e in events if e["event"] == "started")
+    if not events:
+        raise InputError(f"{run_dir}: the search never started, so there is nothing to report")
+    protocol = events[0]["protocol_hash"]
     write_trials(run_dir, (_trial_row(record, protocol) for record in state.trials.values()))
     write_epochs(run_dir, (row for record in state.trials.values() for row in _epochs(record)))
     return state

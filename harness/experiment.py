@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,12 +11,21 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from harness.config import Experiment, Section, Setting, defense_model, settings_model, typed_sections
-from harness.space import SEARCHABLE
+from harness.config import (
+    Experiment,
+    Section,
+    Setting,
+    defense_model,
+    settings_model,
+    typed_sections,
+)
+from harness.space import SEARCHABLE, Dimension
 from saat.defenses import DEFENSES
 from saat.errors import InputError, one_line
 from saat.models import check_backbone
 from saat.pretrain import PretrainSettings
+
+_CORNERS = 1024  # combinations of choices that are tried before a search starts
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experiment, list[str]]:
@@ -60,11 +70,17 @@ def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
         "pretrain": experiment.pretrain.model_dump(),
         "defense": experiment.defense.model_dump(),
     }
+    method = point.get("defense.method", raw["defense"]["method"])
+    if method != raw["defense"]["method"] and method in ("none", *DEFENSES):
+        shared = _keys_at(Experiment, ["defense"], {"defense": {"method": method}})
+        raw["defense"] = {k: v for k, v in raw["defense"].items() if k in shared}
     for key, value in point.items():
         section, _, name = key.partition(".")
-        if name not in raw[section] and key != "defense.method":
+        if name not in raw[section]:
             options = _nearest(name, raw[section])
-            raise InputError(f"{key}: no such key{options}; keys of {section}: {', '.join(raw[section])}")
+            raise InputError(
+                f"{key}: no such key{options}; keys of {section}: {', '.join(raw[section])}"
+            )
         raw[section][name] = value
     return parse_setting(raw)
 
@@ -72,7 +88,7 @@ def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
 def parse_setting(raw: Mapping[str, Any]) -> Setting:
     """Check a setting; errors name the dotted key."""
     try:
-        setting = Setting.model_validate(raw)
+        setting = Setting.model_validate(typed_sections(raw))
     except ValidationError as error:
         raise InputError(describe(error, Setting, raw)) from None
     check_backbone(setting.model.backbone, setting.model.weights, setting.data.image_size)
@@ -101,9 +117,22 @@ def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
     return [{"model.bits": value, **point} for value in sorted(set(bits.samples()))]
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that is given twice is an error, not silently the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                problem = f"the key {key.value} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -113,6 +142,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         where = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise InputError(f"{path}:{where} {one_line(problem, 120)}") from None
+    except (ValueError, RecursionError) as error:  # 2001-13-45, a number of 5,000 digits, [[[[…
+        raise InputError(f"{path}: not YAML ({one_line(error, 100)})") from None
     if not isinstance(raw, dict):
         raise InputError(f"{path}: an experiment is a mapping of keys, not {type(raw).__name__}")
     return raw
@@ -124,8 +155,8 @@ def _override(raw: dict[str, Any], pair: str) -> str | None:
         raise InputError(f"--set {pair}: write key=value, for example defense.lambda=2")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"--set {pair}: the value is not YAML") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise InputError(f"--set {one_line(pair, 80)}: the value is not YAML") from None
     *sections, name = key.split(".") if not key.startswith("space.") else ["space", key[6:]]
     where: Any = raw
     for section in sections:
@@ -150,27 +181,74 @@ def _with_sections(raw: Mapping[str, Any]) -> Any:
 
 
 def _check_space(experiment: Experiment, source: str) -> None:
-    """Every key exists, and both ends of every range are allowed."""
-    for key, dimension in experiment.space.items():
+    """Every point that can be suggested is a setting, as far as the ends of its ranges tell."""
+    space = experiment.space
+    base = _check_point(experiment, {}, "", source).flat()
+    for key, dimension in space.items():
         if key.partition(".")[0] not in SEARCHABLE or "." not in key:
             raise InputError(
                 f"{source}: space.{key}: only keys of {', '.join(SEARCHABLE)} can be searched"
             )
+        _check_conditions(space, key, base, f"{source}: space.{key}.when")
         for value in dimension.samples():
-            try:
-                setting_at(experiment, {key: value})
-            except InputError as error:
-                raise InputError(f"{source}: space.{key}: {error}") from None
+            _check_point(experiment, {**_condition(dimension), key: value}, f"space.{key}", source)
+    for point in islice(_corners(space, base), _CORNERS):
+        _check_point(experiment, point, "space", source)
+
+
+def _check_point(
+    experiment: Experiment, point: Mapping[str, Any], where: str, source: str
+) -> Setting:
     try:
-        setting_at(experiment, {})
+        return setting_at(experiment, point)
     except InputError as error:
-        raise InputError(f"{source}: {error}") from None
+        # Of a combination all its parts are named: each of them alone was allowed.
+        parts = " ".join(f"{key}={value}" for key, value in point.items())
+        place = f"{where}: " if where else ""
+        given = f"{parts}: " if where == "space" else ""
+        raise InputError(f"{source}: {place}{given}{error}") from None
+
+
+def _condition(dimension: Dimension) -> dict[str, Any]:
+    """A point at which the dimension applies."""
+    return {k: w[0] if isinstance(w, list) else w for k, w in dimension.when.items()}
+
+
+def _check_conditions(
+    space: Mapping[str, Dimension], key: str, base: Mapping[str, Any], where: str
+) -> None:
+    """A condition names a key that is decided before the conditional one, and can hold."""
+    before = list(space)[: list(space).index(key)]
+    for other, wanted in space[key].when.items():
+        if other in space and other not in before:
+            raise InputError(f"{where}.{other}: searched too; write it before {key}")
+        if other not in space and other not in base:
+            raise InputError(f"{where}.{other}: no such key{_nearest(other, base)}")
+        for value in wanted if isinstance(wanted, list) else [wanted]:
+            can_be = space[other].contains(value) if other in space else value == base[other]
+            if not can_be:
+                found = "what is searched" if other in space else base[other]
+                raise InputError(f"{where}.{other}: {value!r}: never so, it is {found}")
+        if wanted == []:
+            raise InputError(f"{where}.{other}: []: a value, or a list of at least one")
+
+
+def _corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Points of every combination of choices, with all ranges at their lower, then upper ends."""
+    choices = {key: d.samples() for key, d in space.items() if d.choice is not None}
+    for chosen in product(*choices.values(), (0, -1)):
+        values = dict(zip(choices, chosen, strict=False))
+        point: dict[str, Any] = {}
+        for key, dimension in space.items():
+            if dimension.applies({**base, **point}):
+                point[key] = values.get(key, dimension.samples()[chosen[-1]])
+        yield point
 
 
 def describe(error: ValidationError, model: type[BaseModel], raw: Any) -> str:
     """The first problem of a pydantic error as ``key: value …: what is allowed``."""
-    problem = error.errors()[0]
-    location = [str(part) for part in problem["loc"] if not _is_union_tag(str(part))]
+    problem, *others = error.errors()
+    location = _location(problem)
     if error.title != model.__name__ and error.title in _SECTION_TITLES:
         location = [_SECTION_TITLES[error.title], *location]
     key = ".".join(location) or "file"
@@ -178,11 +256,18 @@ def describe(error: ValidationError, model: type[BaseModel], raw: Any) -> str:
         return f"{key}: unknown key{_nearest(location[-1], _keys_at(model, location[:-1], raw))}"
     if problem["type"] == "missing":
         return f"{key}: missing"
-    message = _allowed(problem)
+    # The members of a union complain one after the other: a number, or one of 'auto'.
+    same = [_allowed(p) for p in (problem, *others) if _location(p) == _location(problem)]
+    message = " or ".join(dict.fromkeys(same))
     value = problem["input"]
-    if isinstance(value, Mapping | BaseModel):
+    if isinstance(value, Mapping | BaseModel) or problem["type"] == "invalid_key":
         return f"{key}: {message}"
-    return f"{key}: {one_line(value, 60)}: {message}"
+    return f"{key}: {one_line(repr(value), 60)}: {message}"
+
+
+def _location(problem: ErrorDetails) -> list[str]:
+    parts = [str(part) for part in problem["loc"]]
+    return [part for part in parts if not _is_union_tag(part) and part != "[key]"]
 
 
 # Pydantic's kinds of problem in the words of a user.
@@ -202,6 +287,8 @@ _WORDS = {
     "model_type": "a section of keys",
     "too_short": "at least {min_length} of them",
     "too_long": "at most {max_length} of them",
+    "invalid_key": "keys are texts",
+    "int_from_float": "a whole number",
     "string_pattern_mismatch": "letters, digits, dots, dashes and underscores, 64 at most",
 }
 

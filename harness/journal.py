@@ -36,7 +36,11 @@ class Journal:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise InputError(f"{run_dir.name}: another process is running this search") from None
-        self.events = repair(self.path)
+        try:
+            self.events = repair(self.path)
+        except BaseException:
+            self._lock.release()
+            raise
         self._listeners: list[Callable[[Event], None]] = []
         self._file = self.path.open("a", encoding="utf-8")
         fsync(run_dir)
@@ -93,4 +97,6 @@ def _parse(path: Path, content: bytes) -> Iterator[Event]:
             raise InputError(f"{path}: line {number}: not JSON; the journal is damaged") from None
         if not isinstance(event, dict) or event.get("seq") != number - 1:
             raise InputError(f"{path}: line {number}: out of sequence; the journal is damaged")
+        if (event.get("event") == "started") != (number == 1):
+            raise InputError(f"{path}: line {number}: not what a search begins with; damaged")
         yield event

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 
-
 from saat.attacks import ATTACKS
 from saat.data import DATASETS
 from saat.defenses import DEFENSES

@@ -29,7 +29,10 @@ class Progress:
         self._live: Live | None = None
         if self._console.is_terminal:
             self._live = Live(
-                get_renderable=self._view, console=self._console, refresh_per_second=2, transient=True
+                get_renderable=self._view,
+                console=self._console,
+                refresh_per_second=2,
+                transient=True,
             )
 
     def __enter__(self) -> "Progress":
@@ -69,7 +72,8 @@ class Progress:
         name = event["trial_id"]
         if kind == "epoch":
             epochs = record.spec.setting["defense"].get("epochs", 0) if record else 0
-            values = f"clean {_percent(event, 'val/clean_map')} robust {_percent(event, 'val/robust_map')}"
+            clean, robust = (_percent(event, f"val/{which}_map") for which in ("clean", "robust"))
+            values = f"clean {clean} robust {robust}"
             stopped = f"; stopped: {event['stop_reason']}" if event.get("stop_reason") else ""
             return f"{name} epoch {event['epoch']}/{epochs} {values}{stopped}{self._after(stopped)}"
         if kind == "failed":
@@ -115,7 +119,11 @@ class Progress:
         prefix = next((p for p in ("test", "reattack") if f"{p}/clean_map" in metrics), "val")
         values = [metrics.get(f"{prefix}/{name}_map") for name in ("clean", "robust")]
         shown = ["" if value is None else f"{100 * value:.1f}" for value in values]
-        now = self._doing.get(spec.trial_id, "running") if record.status == "running" else record.status
+        now = (
+            self._doing.get(spec.trial_id, "running")
+            if record.status == "running"
+            else record.status
+        )
         epochs = f"{len(record.epochs)}/{spec.setting['defense'].get('epochs', 0)}"
         return (spec.trial_id, spec.role, _point(record.point), epochs, *shown, now)
 

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from pydantic import ValidationError
 
 from harness.artifacts import write_artifacts
 from harness.config import EvaluationSection, parse_number
-from harness.experiment import parse_setting
+from harness.experiment import describe, parse_setting
 from harness.files import write_json
 from harness.trial import full_protocol, trial_data
 from saat import checkpoint
 from saat.attacks import ATTACKS
-from saat.errors import InputError
+from saat.errors import InputError, one_line
 from saat.evaluate import Queries, evaluate
 from saat.models import HashingNetwork, build_network
 
@@ -50,13 +51,17 @@ def reevaluate(request: Request, say: Callable[[str], None]) -> str:
         raise InputError(f"{request.output}: exists; take another -o")
     tensors, meta = load_model(request.checkpoint)
     section = protocol_section(meta["evaluation"], request)
-    setting = parse_setting(meta["setting"])
+    try:
+        setting = parse_setting(meta["setting"])
+    except InputError as error:
+        raise InputError(f"{request.checkpoint}: {error}") from None
     data = trial_data(setting, request.cache_dir)
     if data.fingerprint != meta["data_fingerprint"]:
         raise InputError(f"{request.checkpoint}: trained on another version of the data set")
     if section["top_k"] > len(data.validation_database):
         raise InputError(f"evaluation.top_k: {section['top_k']}: larger than the database")
-    network = _network(tensors, meta, setting.data.image_size).to(request.device)
+    size = setting.data.image_size
+    network = _network(request.checkpoint, tensors, meta, size).to(request.device)
     result = evaluate(
         network,
         data,
@@ -80,10 +85,12 @@ def load_model(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
         tensors, meta = checkpoint.load(file)
     except FileNotFoundError:
-        raise InputError(f"{file}: no such file; a trial's folder or its model.safetensors") from None
+        raise InputError(
+            f"{file}: no such file; a trial's folder or its model.safetensors"
+        ) from None
     except checkpoint.CorruptCheckpoint as error:
         raise InputError(f"{error}; not a model that saat can trust") from None
-    if "setting" not in meta or "evaluation" not in meta:
+    if not {"setting", "seed", "evaluation", "data_fingerprint"} <= set(meta):
         raise InputError(f"{file}: a checkpoint of another kind; a trial's model.safetensors")
     return tensors, meta
 
@@ -102,32 +109,42 @@ def protocol_section(own: dict[str, Any], request: Request) -> dict[str, Any]:
         if not isinstance(number, float) or not 0 <= number <= 1:
             raise InputError(f"--eps {request.eps}: a fraction between 0 and 1, for example 8/255")
         changes["eps"] = number
-    if len(set(request.attacks)) != len(request.attacks):
-        raise InputError("--attack: name each one once")
-    return EvaluationSection.model_validate({**own, **changes}).model_dump()
+    twice = [name for name in request.attacks if request.attacks.count(name) > 1]
+    if twice:
+        raise InputError(f"--attack {twice[0]}: named twice")
+    try:
+        return EvaluationSection.model_validate({**own, **changes}).model_dump()
+    except ValidationError as error:
+        described = describe(error, EvaluationSection, own)
+        raise InputError(f"{request.checkpoint}: evaluation.{described}") from None
 
 
 def _network(
-    tensors: dict[str, torch.Tensor], meta: dict[str, Any], image_size: int
+    path: Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any], image_size: int
 ) -> HashingNetwork:
     model = meta["setting"]["model"]
     # The trained weights replace whatever the network starts from, so nothing is downloaded.
     network = build_network(model["backbone"], "none", model["bits"], image_size, meta["seed"])
-    checkpoint.restore_module("network", network, tensors)
+    try:
+        checkpoint.restore_module("network", network, tensors)
+    except RuntimeError as error:
+        raise InputError(f"{path}: not the network it says ({one_line(error, 120)})") from None
     return network
 
 
 def table(metrics: dict[str, float], section: dict[str, Any]) -> str:
     """MAPs in percent, every robust number beside chance and its floor."""
     eps = f"{255 * section['eps']:g}/255"
-    lines = [f"MAP@{section['top_k']} in %, ties {section['ties']}, eps {eps}, T {section['steps']}"]
+    lines = [
+        f"MAP@{section['top_k']} in %, ties {section['ties']}, eps {eps}, T {section['steps']}"
+    ]
     rows = [("clean", metrics["clean_map"], None)]
-    rows += [(name, metrics[f"map.{name}"], metrics[f"theory.{name}"]) for name in section["attacks"]]
+    rows += [
+        (name, metrics[f"map.{name}"], metrics[f"theory.{name}"]) for name in section["attacks"]
+    ]
     rows += [("worst case", metrics["robust_map"], metrics["floor_map"])]
     rows += [("chance", metrics["chance_map"], None)]
     for name, value, floor in rows:
         beside = f"   (theoretical floor {100 * floor:.2f})" if floor is not None else ""
         lines.append(f"  {name:<12}{100 * value:6.2f}{beside}")
     return "\n".join(lines)
-
-

@@ -189,8 +189,10 @@ class Search:
         return None
 
     def _confirmations(self) -> Iterator[tuple[str, str, int, Setting]]:
-        """Recommended settings, the paper's default and the undefended model at the same bit
-        lengths, under the same fresh seeds; seed by seed, so that an early end stays balanced.
+        """Recommended settings, the paper's default and the undefended model.
+
+        All at the same bit lengths and under the same fresh seeds; seed by seed, so that an early
+        end stays balanced.
         """
         confirm = self.experiment.confirm
         chosen = [self.state.trials[trial_id] for trial_id in self.state.recommended or []]

@@ -70,8 +70,10 @@ class Searcher:
         self._study.tell(self._trials.pop(number), state=optuna.trial.TrialState.FAIL)
 
     def include(self, number: int, point: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
-        """Add a running trial that this study did not suggest: the paper's default, or a trial of
-        an earlier driver. A point outside the space is left out.
+        """Add a running trial that this study did not suggest.
+
+        The paper's default, or a trial of an earlier driver. A point outside the space is left
+        out.
         """
         params = {key: point[key] for key in self._space if key in point}
         applicable = {k for k, d in self._space.items() if d.applies({**self._base, **point})}

@@ -66,7 +66,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     device = _device(experiment, options)
     data = _check_data(experiment, options.cache_dir, say)
     executor, fitting = _executor(experiment, options)
-    concurrent = _max_concurrent(experiment, options, fitting)
+    concurrent = _max_concurrent(experiment, fitting, say)
     (run_dir / "trials").mkdir(parents=True)
     text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
     write_text(run_dir / "experiment.yaml", text)
@@ -96,7 +96,9 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
     journal = Journal(run_dir)
     if not journal.events:
         journal.close()
-        raise InputError(f"{run_dir}: the search never started; delete the folder and start it again")
+        raise InputError(
+            f"{run_dir}: the search never started; delete the folder and start it again"
+        )
     started = journal.events[0]
     options = Options(
         options.runs_dir,
@@ -111,7 +113,7 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
     if data.fingerprint != started["data_fingerprint"]:
         raise InputError(f"{run_dir}: the data set is not the one the search began with")
     executor, fitting = _executor(experiment, options)
-    concurrent = _max_concurrent(experiment, options, fitting)
+    concurrent = _max_concurrent(experiment, fitting, say)
     return _run(experiment, journal, options, executor, concurrent, run_dir, say)
 
 
@@ -125,9 +127,7 @@ def _run(
     say: Callable[[str], None],
 ) -> Path:
     started = journal.events[0]
-    tags = {"saat.search_id": started["search_id"], "saat.protocol": started["protocol_hash"]}
-    uri = options.tracking_uri or default_uri(options.runs_dir)
-    tracker = Tracker(uri, run_dir, experiment, tags)
+    tracker = _tracker(experiment, journal, options, run_dir)
     tracker.start(journal.events)
     journal.listen(tracker.handle)
     search = Search(experiment, journal, started["data_fingerprint"], concurrent, started["plan"])
@@ -146,6 +146,35 @@ def _run(
         if left:
             say(f"{left}; deliver them with: saat sync {experiment.name}")
     return run_dir
+
+
+def sync(name: str, options: Options) -> str:
+    """Deliver what the tracking server has not received; one line on how it went.
+
+    Raises:
+        InputError: no such search, another process runs it, or the server does not answer.
+    """
+    run_dir = (options.runs_dir / name).resolve()
+    experiment = read_experiment(run_dir)
+    journal = Journal(run_dir)
+    try:
+        if not journal.events:
+            raise InputError(f"{run_dir}: the search never started; there is nothing to deliver")
+        tracker = _tracker(experiment, journal, options, run_dir)
+        tracker.start(journal.events)
+        left = tracker.close(timeout=120)
+    finally:
+        journal.close()
+    if left:
+        raise InputError(left)
+    return f"{name}: the tracking server has all {len(journal.events)} events"
+
+
+def _tracker(experiment: Experiment, journal: Journal, options: Options, run_dir: Path) -> Tracker:
+    started = journal.events[0]
+    tags = {"saat.search_id": started["search_id"], "saat.protocol": started["protocol_hash"]}
+    uri = options.tracking_uri or started["tracking_uri"] or default_uri(options.runs_dir)
+    return Tracker(uri, run_dir, experiment, tags)
 
 
 def make_report(run_dirs: list[Path], out_dir: Path) -> Path:
@@ -168,13 +197,13 @@ def summary(state: SearchState) -> str:
     counts: dict[str, int] = {}
     for record in state.trials.values():
         counts[record.status] = counts.get(record.status, 0) + 1
-    parts = [f"{counts[s]} {s}" for s in ("completed", "stopped", "failed", "running") if s in counts]
+    parts = [
+        f"{counts[s]} {s}" for s in ("completed", "stopped", "failed", "running") if s in counts
+    ]
     return f"{len(state.trials)} trials: {', '.join(parts) or 'none'}"
 
 
-def _context(
-    experiment: Experiment, options: Options, run_dir: Path, device: str
-) -> TrialContext:
+def _context(experiment: Experiment, options: Options, run_dir: Path, device: str) -> TrialContext:
     return TrialContext(
         run_dir=str(run_dir),
         pretrained_dir=str(options.runs_dir.resolve() / "pretrained"),
@@ -206,7 +235,8 @@ def _check_data(
     top_k, smallest = experiment.evaluation.top_k, len(data.validation_database)
     if top_k > smallest:
         raise InputError(
-            f"evaluation.top_k: {top_k}: at most {smallest}, the database without the validation queries"
+            f"evaluation.top_k: {top_k}: at most {smallest}, the database without the "
+            "validation queries"
         )
     return data
 
@@ -235,11 +265,22 @@ def _executor(experiment: Experiment, options: Options) -> tuple[Executor, int]:
     return RayTuneExecutor(resources.cpus_per_trial, resources.gpus_per_trial), fitting
 
 
-def _max_concurrent(experiment: Experiment, options: Options, fitting: int) -> int:
+def _max_concurrent(experiment: Experiment, fitting: int, say: Callable[[str], None]) -> int:
+    """How many trials run at once: as asked, or what fits."""
     wanted = experiment.search.max_concurrent
-    if wanted == "auto" or options.executor == "inline":
+    if wanted == "auto":
         return fitting
-    return min(int(wanted), fitting) if options.address is None else int(wanted)
+    if wanted > fitting:
+        say(f"search.max_concurrent: {wanted} wanted, {fitting} fit now")
+    return wanted
 
 
-__all__ = ["Options", "SearchStopped", "make_report", "read_experiment", "resume", "start", "summary"]
+__all__ = [
+    "Options",
+    "SearchStopped",
+    "make_report",
+    "read_experiment",
+    "resume",
+    "start",
+    "summary",
+]

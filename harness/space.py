@@ -6,7 +6,10 @@ from typing import Annotated, Any, cast
 import optuna
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from saat.errors import one_line
+
 SEARCHABLE = ("model", "pretrain", "defense")
+_LARGEST = 2**53  # above, Optuna's floats cannot hold every whole number
 
 
 def _fraction(value: Any) -> Any:
@@ -26,7 +29,9 @@ class Dimension(BaseModel):
     (or one of a list of values).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
+    )
 
     choice: list[bool | int | float | str] | None = Field(None, min_length=1)
     float_range: list[Bound] | None = Field(None, alias="float", min_length=2, max_length=2)
@@ -37,15 +42,23 @@ class Dimension(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Dimension":
-        given = [part for part in (self.choice, self.float_range, self.int_range) if part is not None]
+        given = [
+            part for part in (self.choice, self.float_range, self.int_range) if part is not None
+        ]
         if len(given) != 1:
             raise ValueError("give exactly one of choice, float, int")
         if self.choice is not None:
             if self.log or self.step is not None:
                 raise ValueError("log and step go with float and int, not with choice")
-            if len({repr(value) for value in self.choice}) != len(self.choice):
-                raise ValueError("choice: name each value once")
+            twice = [value for value in self.choice if self.choice.count(value) > 1]
+            if twice:
+                raise ValueError(f"choice: {twice[0]} is named twice")
             return self
+        if self.int_range is not None:
+            if max(map(abs, self.int_range)) > _LARGEST:
+                raise ValueError(f"int: {one_line(self.int_range, 60)}: at most 2**53")
+            if self.step is not None and self.step != int(self.step):
+                raise ValueError(f"step: {self.step:g}: a whole number, as int has")
         low, high = self.bounds
         if low > high:
             raise ValueError(f"the lower bound {low} is above the upper bound {high}")
@@ -101,7 +114,9 @@ class Dimension(BaseModel):
         return trial.suggest_float(key, low, high, step=self.step, log=self.log)
 
 
-def suggest(trial: optuna.Trial, space: Mapping[str, Dimension], base: Mapping[str, Any]) -> dict[str, Any]:
+def suggest(
+    trial: optuna.Trial, space: Mapping[str, Dimension], base: Mapping[str, Any]
+) -> dict[str, Any]:
     """Draw a point; conditional keys that do not apply keep the experiment's own value.
 
     Args:

@@ -9,6 +9,7 @@ from harness.config import Setting, digest
 from harness.experiment import parse_setting
 from harness.journal import Event
 from harness.trial import TrialSpec
+from saat.errors import InputError, one_line
 
 TrialStatus = Literal["running", "completed", "stopped", "failed"]
 
@@ -46,7 +47,21 @@ class SearchState:
             self.apply(event)
 
     def apply(self, event: Event) -> None:
-        """Take in one event."""
+        """Take in one event.
+
+        Raises:
+            InputError: it is not an event of a search, or tells of a trial that never began.
+        """
+        try:
+            self._apply(event)
+        except (KeyError, TypeError) as error:
+            line = event.get("seq", -1) + 1
+            raise InputError(
+                f"events.jsonl: line {line}: no event of a search ({one_line(error, 80)}); "
+                "the journal is damaged"
+            ) from None
+
+    def _apply(self, event: Event) -> None:
         kind = event["event"]
         if kind == "suggested":
             spec = TrialSpec(**event["trial"])

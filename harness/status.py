@@ -24,7 +24,9 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "hypervolume": hypervolume(points),
         "front": [_point(record) for record in front],
         "running": [record.spec.trial_id for record in state.running()],
-        "failed": {r.spec.trial_id: r.stop_reason for r in state.trials.values() if r.status == "failed"},
+        "failed": {
+            r.spec.trial_id: r.stop_reason for r in state.trials.values() if r.status == "failed"
+        },
     }
 
 

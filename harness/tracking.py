@@ -48,12 +48,15 @@ class Tracker:
         tags: more tags of the parent run.
     """
 
-    def __init__(self, uri: str, run_dir: Path, experiment: Experiment, tags: dict[str, str]) -> None:
+    def __init__(
+        self, uri: str, run_dir: Path, experiment: Experiment, tags: dict[str, str]
+    ) -> None:
         # A refused connection must come back at once; the retries are ours.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        for noisy in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
         self.uri = uri
         self._run_dir, self._experiment, self._tags = run_dir, experiment, tags
         self._cursor = run_dir / "tracked.json"
@@ -91,7 +94,8 @@ class Tracker:
             return ""
         self._closing.set()
         waiting = self._last_seq - self._delivered
-        return f"tracking server {_public(self.uri)} did not accept {waiting} events ({self._last_error})"
+        server = f"tracking server {_public(self.uri)}"
+        return f"{server} did not accept {waiting} events ({self._last_error})"
 
     def _work(self) -> None:
         while (event := self._queue.get()) is not None and not self._closing.is_set():
@@ -142,7 +146,9 @@ class Tracker:
             location = None
             if self.uri.startswith("sqlite:"):
                 location = (self._run_dir.parent / "mlartifacts" / name).resolve().as_uri()
-            self._experiment_id = client.create_experiment(name, artifact_location=location)
+            # The tag opens the UI on training runs instead of on language model traces.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            self._experiment_id = client.create_experiment(name, location, tags=kind)
         else:
             self._experiment_id = found.experiment_id
         self._client = client
@@ -221,9 +227,7 @@ class Tracker:
         done = [r for r in self._known.of_phase("explore") if r.status == "completed"]
         if not done:
             return
-        points = [
-            (r.metrics["reattack/clean_map"], r.metrics["reattack/robust_map"]) for r in done
-        ]
+        points = [(r.metrics["reattack/clean_map"], r.metrics["reattack/robust_map"]) for r in done]
         parent = self._runs["search"]
         self._log(parent, {"hypervolume": hypervolume(points)}, len(done))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from harness import checkpoints
 from harness.artifacts import write_artifacts
@@ -136,13 +137,17 @@ def run_trial(
         saat.training.TrainingFailed: a loss that is not finite.
         OSError: the disk is full; what was finished stays.
     """
-    result = trial_folder(context, spec.trial_id) / "result.json"
-    if result.exists():
-        content = json.loads(result.read_text())
-        yield from (EpochReport(**record) for record in content.pop("history"))
-        yield FinalReport(**content)
-        return
-    yield from _Trial(spec, context, status or (lambda _: None)).run()
+    folder = trial_folder(context, spec.trial_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    # The worker of a driver that was killed may live on for a moment: one writer at a time.
+    with FileLock(folder / ".lock"):
+        result = folder / "result.json"
+        if result.exists():
+            content = json.loads(result.read_text())
+            yield from (EpochReport(**record) for record in content.pop("history"))
+            yield FinalReport(**content)
+        else:
+            yield from _Trial(spec, context, status or (lambda _: None)).run()
 
 
 class _Trial:
@@ -198,9 +203,7 @@ class _Trial:
             return
         entry = DEFENSES[method]
         settings = to_settings(entry.settings, self.setting.defense)
-        training = entry.training(
-            self.network, self.objective, self.data, settings, self.spec.seed
-        )
+        training = entry.training(self.network, self.objective, self.data, settings, self.spec.seed)
         folder = self.folder / "checkpoint"
         meta = checkpoints.restore_newest(training, folder) or {"history": []}
         history = [EpochReport(**record) for record in meta["history"]]
@@ -278,7 +281,4 @@ class _Trial:
 def full_protocol(section: dict[str, Any]) -> Protocol:
     """The experiment's ``evaluation`` section as a protocol."""
     checked = EvaluationSection.model_validate(section)
-    return Protocol.named(
-        checked.attacks, checked.steps, checked.eps, checked.top_k, checked.ties
-    )
-
+    return Protocol.named(checked.attacks, checked.steps, checked.eps, checked.top_k, checked.ties)

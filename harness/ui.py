@@ -1,8 +1,10 @@
 """``saat ui``: the MLflow UI over the embedded store, on 127.0.0.1 only."""
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from harness.tracking import default_uri
@@ -31,6 +33,11 @@ def serve(runs_dir: Path, name: str | None, port: int) -> None:
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    done = subprocess.run(command, env=environment, check=False)  # noqa: S603
-    if done.returncode not in (0, 130, -2, -15):
-        raise InputError(f"--port {port}: the MLflow server ended with status {done.returncode}")
+    # A group of its own, because the server starts workers that have to end with it.
+    server = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
+    try:
+        status = server.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+    raise InputError(f"--port {port}: the MLflow server ended by itself with status {status}")

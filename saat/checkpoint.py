@@ -99,5 +99,7 @@ def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
 def restore_module(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Inverse of :func:`module_tensors`; every key must be there, with its shape."""
     start = len(prefix) + 1
-    state = {name[start:]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
+    state = {
+        name[start:]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")
+    }
     module.load_state_dict(state)

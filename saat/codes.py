@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def sign(values: Tensor) -> Tensor:
-    """±1 codes of real values, with sign(0) = +1.
+    """Codes ±1 of real values; zero gives +1.
 
     Args:
         values: real tensor of any shape.

@@ -47,7 +47,9 @@ class Protocol:
     batch_size: int = 128
 
     @classmethod
-    def named(cls, names: Sequence[str], steps: int, eps: float, top_k: int, ties: Ties) -> "Protocol":
+    def named(
+        cls, names: Sequence[str], steps: int, eps: float, top_k: int, ties: Ties
+    ) -> "Protocol":
         """A protocol of registered attacks with their own step rules and ``steps`` iterations."""
         attacks = {name: ATTACKS[name](steps=steps) for name in names}
         return cls(attacks, eps=eps, top_k=top_k, ties=ties)
@@ -168,10 +170,10 @@ def evaluate(
     query_codes = codes_of(features(rows)).cpu()
 
     def ap(codes: Tensor) -> Tensor:
-        return average_precision(
-            codes, labels, *database, top_k=protocol.top_k, ties=protocol.ties
-        )
+        return average_precision(codes, labels, *database, top_k=protocol.top_k, ties=protocol.ties)
 
+    # Before the attacks: a ranking deeper than the database is refused while it costs nothing.
+    clean_ap = ap(query_codes)
     results = {}
     for name, attack in protocol.attacks.items():
         codes = attack.representatives(
@@ -202,7 +204,7 @@ def evaluate(
         )
     return Evaluation(
         rows=rows,
-        clean_ap=ap(query_codes),
+        clean_ap=clean_ap,
         chance_ap=chance_average_precision(labels, database[1], protocol.top_k),
         query_codes=query_codes,
         database_rows=database_rows,

@@ -9,8 +9,9 @@ from saat.training import OptimiserSettings, Training
 
 @dataclass(frozen=True)
 class PretrainSettings(OptimiserSettings):
-    """Published: SGD 0.01, momentum 0.9, weight decay 5e-4, batch 32, 100 epochs, × 0.1 at
-    34 % and 67 %.
+    """The published settings.
+
+    SGD 0.01, momentum 0.9, weight decay 5e-4, batch 32, 100 epochs, × 0.1 at 34 % and 67 %.
     """
 
 

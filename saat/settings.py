@@ -28,7 +28,9 @@ def option(
         le: largest allowed value.
         key: name in experiment files where it is no Python name (``lambda``).
     """
-    bounds = {name: bound for name, bound in (("ge", ge), ("gt", gt), ("le", le)) if bound is not None}
+    bounds = {
+        name: bound for name, bound in (("ge", ge), ("gt", gt), ("le", le)) if bound is not None
+    }
     return field(default=default, metadata={"help": help, "key": key, "bounds": bounds})
 
 

@@ -174,6 +174,7 @@ class Training(ABC):
 
     def load_buffers(self, tensors: dict[str, Tensor]) -> None:
         """Inverse of :meth:`buffers`."""
+        del tensors
 
     def save(self, path: Path, meta: dict[str, Any]) -> None:
         """Write a checkpoint of this stage; ``meta`` is kept beside the epoch."""

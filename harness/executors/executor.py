@@ -24,7 +24,9 @@ class Executor(Protocol):
     others go on; a full disk raises :class:`SearchStopped`.
     """
 
-    def run(self, search: Search, context: TrialContext, status: Callable[[str, str], None]) -> None:
+    def run(
+        self, search: Search, context: TrialContext, status: Callable[[str, str], None]
+    ) -> None:
         """Run until :meth:`Search.next_trial` is done.
 
         Args:

@@ -10,7 +10,9 @@ from harness.trial import FinalReport, TrialContext, TrialSpec
 class InlineExecutor:
     """See :class:`harness.executors.executor.Executor`."""
 
-    def run(self, search: Search, context: TrialContext, status: Callable[[str, str], None]) -> None:
+    def run(
+        self, search: Search, context: TrialContext, status: Callable[[str, str], None]
+    ) -> None:
         """See :meth:`harness.executors.executor.Executor.run`."""
         while not isinstance(spec := search.next_trial(), Pause):
             try:

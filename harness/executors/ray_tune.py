@@ -5,6 +5,7 @@ thin adapters over :class:`harness.search.Search`, which decides. Nothing that T
 read back; the journal is the truth.
 """
 
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -94,7 +95,9 @@ class RayTuneExecutor:
     def __init__(self, cpus: int, gpus: float) -> None:
         self._resources = {"cpu": cpus, "gpu": gpus}
 
-    def run(self, search: Search, context: TrialContext, status: Callable[[str, str], None]) -> None:
+    def run(
+        self, search: Search, context: TrialContext, status: Callable[[str, str], None]
+    ) -> None:
         """See :meth:`harness.executors.executor.Executor.run`."""
         del status  # workers are other processes; their epochs are what is known of them
         scheduler = _Scheduler(search)
@@ -126,16 +129,23 @@ def _trainable(config: dict[str, Any], context: dict[str, Any]) -> None:
     try:
         for report in reports_of(spec, TrialContext(**context)):
             kind = "epoch" if isinstance(report, EpochReport) else "final"
-            tune.report({"trial": spec.trial_id, "kind": kind, "report": asdict(report)})
+            _send(spec, kind, asdict(report))
     except TrialFailed as error:
-        tune.report({"trial": spec.trial_id, "kind": "failed", "report": str(error)})
+        _send(spec, "failed", str(error))
     except SearchStopped as error:
-        tune.report({"trial": spec.trial_id, "kind": "halt", "report": str(error)})
+        _send(spec, "halt", str(error))
+
+
+def _send(spec: TrialSpec, kind: str, report: Any) -> None:
+    # As one string: Tune flattens nested results into keys of its own.
+    tune.report({"trial": spec.trial_id, "kind": kind, "report": json.dumps(report)})
 
 
 class _Adapter:
-    """Tune copies and pickles its searcher and scheduler for a restore that never happens here:
-    the journal is the truth, so a copy is the thing itself and a pickle is empty.
+    """A copy is the thing itself, and a pickle is empty.
+
+    Tune copies and pickles its searcher and scheduler for a restore that never happens here: the
+    journal is the truth.
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Adapter":
@@ -180,7 +190,7 @@ class _Scheduler(_Adapter, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """An epoch, an end, a failure, or a disk that is full."""
-        trial_id, kind, report = result["trial"], result["kind"], result["report"]
+        trial_id, kind, report = result["trial"], result["kind"], json.loads(result["report"])
         if self.stopped:
             return str(TrialScheduler.STOP)
         if kind == "epoch":

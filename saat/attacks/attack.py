@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from saat.models import device_of, to_float
+from saat.models import device_of, evaluating, to_float
 from saat.threat_model import ThreatModel
 
 # Kernels choose another order of summation for small batches; at multiples of this size they
@@ -43,8 +43,12 @@ class Knowledge:
 
 
 class Perturbed(NamedTuple):
-    """Adversarial float images (B, 3, H, W) in [0, 1], and the fraction (B,) of exactly zero
-    input gradients that the attack met on its way: near 1 it was blind.
+    """A perturbed batch.
+
+    Attributes:
+        images: adversarial float images (B, 3, H, W) in [0, 1].
+        zero_gradient: (B,) fraction of exactly zero input gradients on the way; near 1 the attack
+            was blind.
     """
 
     images: Tensor
@@ -108,7 +112,7 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
 
 class AttackedQueries(NamedTuple):
-    """Attacked queries as bytes (Q, 3, H, W), on the CPU, and their zero-gradient fractions (Q,)."""
+    """Attacked queries as bytes (Q, 3, H, W) on the CPU, and zero-gradient fractions (Q,)."""
 
     images: Tensor
     zero_gradient: Tensor
@@ -145,28 +149,23 @@ def attack_queries(
     count = len(images)
     width = -(-max(1, batch_size) // BATCH_GRAIN) * BATCH_GRAIN
     attacked, zeros = [], []
-    was_training = network.training
-    network.eval()
-    try:
-        with frozen(network):
-            for start in range(0, count, width):
-                rows = torch.arange(start, min(start + width, count))
-                padded = _pad(rows)
-                result = attack.perturb(
-                    network,
-                    to_float(images[padded], device),
-                    representatives[padded.to(representatives.device)].to(device).float(),
-                    knowledge,
-                    threat,
-                    [seeds[row] for row in padded.tolist()],
-                )
-                kept = result.images[: len(rows)].cpu()
-                attacked.append(threat.to_uint8(kept, images[rows]))
-                zeros.append(result.zero_gradient[: len(rows)].cpu())
-                if progress:
-                    progress(int(rows[-1]) + 1, count)
-    finally:
-        network.train(was_training)
+    with evaluating(network), frozen(network):
+        for start in range(0, count, width):
+            rows = torch.arange(start, min(start + width, count))
+            padded = _pad(rows)
+            result = attack.perturb(
+                network,
+                to_float(images[padded], device),
+                representatives[padded.to(representatives.device)].to(device).float(),
+                knowledge,
+                threat,
+                [seeds[row] for row in padded.tolist()],
+            )
+            kept = result.images[: len(rows)].cpu()
+            attacked.append(threat.to_uint8(kept, images[rows]))
+            zeros.append(result.zero_gradient[: len(rows)].cpu())
+            if progress:
+                progress(int(rows[-1]) + 1, count)
     if not attacked:
         return AttackedQueries(images.clone(), torch.zeros(0))
     return AttackedQueries(torch.cat(attacked), torch.cat(zeros))

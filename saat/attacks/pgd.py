@@ -36,9 +36,7 @@ def random_start(images: Tensor, eps: float, seeds: Sequence[int]) -> Tensor:
     return images + noise.to(images.device)
 
 
-def input_gradient(
-    network: nn.Module, images: Tensor, loss: QueryLoss, step: int
-) -> Tensor:
+def input_gradient(network: nn.Module, images: Tensor, loss: QueryLoss, step: int) -> Tensor:
     """Gradient of the summed loss with respect to ``images`` alone."""
     point = images.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(loss(network(point), step).sum(), point)

@@ -8,6 +8,7 @@ from saat.models.network import (
     codes_of,
     device_of,
     encode,
+    evaluating,
     to_float,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "codes_of",
     "device_of",
     "encode",
+    "evaluating",
     "to_float",
 ]

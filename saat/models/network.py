@@ -1,6 +1,7 @@
 """The hashing network: normalisation, backbone, and one linear layer to K pre-tanh features."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -16,8 +17,13 @@ from saat.seeding import seed_torch
 
 
 class Backbone(Protocol):
-    """What a backbone offers: its width, the statistics its input is normalised with, and whether
-    it is trained from scratch.
+    """What a backbone offers.
+
+    Attributes:
+        features_out: its width.
+        mean: per channel, subtracted from its input.
+        std: per channel, its input is divided by it.
+        from_scratch: whether it is trained from random weights.
     """
 
     features_out: int
@@ -45,7 +51,10 @@ class BackboneEntry:
 
 BACKBONES: Mapping[str, BackboneEntry] = {
     "small_cnn": BackboneEntry(
-        lambda weights: SmallCNN(), 16, False, "patches and 1 convolution, for CPUs and small images"
+        lambda weights: SmallCNN(),
+        16,
+        False,
+        "patches and 1 convolution, for CPUs and small images",
     ),
     "alexnet": BackboneEntry(AlexNet, 63, True, "torchvision's AlexNet, 4096 features, 224 px"),
 }
@@ -83,7 +92,9 @@ class HashingNetwork(nn.Module):
         return out
 
 
-def build_network(backbone: str, weights: str, bits: int, image_size: int, seed: int) -> HashingNetwork:
+def build_network(
+    backbone: str, weights: str, bits: int, image_size: int, seed: int
+) -> HashingNetwork:
     """A hashing network with seeded initial weights, channels-last, on the CPU.
 
     Raises:
@@ -117,8 +128,22 @@ def to_float(images: Tensor, device: torch.device) -> Tensor:
     return (moved.float() / 255).contiguous(memory_format=torch.channels_last)
 
 
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode; afterwards every module is in its own mode again (frozen batch norm)."""
+    trained = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in trained:
+            module.training = True
+
+
 @torch.no_grad()
-def encode(network: nn.Module, batches: Callable[[slice], Tensor], count: int, batch_size: int = 250) -> Tensor:
+def encode(
+    network: nn.Module, batches: Callable[[slice], Tensor], count: int, batch_size: int = 250
+) -> Tensor:
     """Pre-tanh features of ``count`` images, in evaluation mode.
 
     Args:
@@ -131,15 +156,11 @@ def encode(network: nn.Module, batches: Callable[[slice], Tensor], count: int, b
         float32 (count, K) on the network's device.
     """
     device = device_of(network)
-    was_training = network.training
-    network.eval()
-    try:
+    with evaluating(network):
         parts = [
             network(to_float(batches(slice(start, min(start + batch_size, count))), device))
             for start in range(0, count, batch_size)
         ]
-    finally:
-        network.train(was_training)
     return torch.cat(parts) if parts else torch.empty(0, 0, device=device)
 
 

@@ -1,0 +1,289 @@
+"""Every registered attack: its budget, its independence of batches, its manners."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from saat.attacks import ATTACKS, Attack, Knowledge, attack_queries
+from saat.attacks.attack import AttackedQueries
+from saat.data import HashingData
+from saat.labels import draw_target_labels
+from saat.models import HashingNetwork, codes_of, encode
+from saat.retrieval import mean_average_precision
+from saat.threat_model import ThreatModel
+from tests import toy
+
+EPS = 8 / 255
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A network, its queries, and what an attacker knows."""
+
+    network: nn.Module
+    images: Tensor
+    labels: Tensor
+    target_labels: Tensor
+    knowledge: Knowledge
+
+    @classmethod
+    def of(cls, network: nn.Module, data: HashingData) -> "Setting":
+        train, train_labels = data.batch(data.train), data.label_tensor(data.train)
+        features = encode(network, lambda part: train[part], len(train))
+        # Test and validation together: 64 queries and a few more, so that the last batch is odd.
+        rows = [*data.test, *data.validation, *data.train[:6]]
+        labels = data.label_tensor(rows)
+        targets = draw_target_labels(labels, train_labels, torch.Generator().manual_seed(0))
+        knowledge = Knowledge.of(features, train_labels)
+        return cls(network, data.batch(rows), labels, targets, knowledge)
+
+    def codes(self, images: Tensor) -> Tensor:
+        return codes_of(encode(self.network, lambda part: images[part], len(images)))
+
+    def representatives(self, attack: Attack) -> Tensor:
+        labels = self.target_labels if attack.targeted else self.labels
+        return attack.representatives(self.knowledge, labels, self.codes(self.images))
+
+    def attacked(
+        self,
+        attack: Attack,
+        eps: float = EPS,
+        batch_size: int = 128,
+        count: int | None = None,
+        seed: int = 0,
+    ) -> AttackedQueries:
+        codes = self.representatives(attack)[:count]
+        seeds = [1000 * seed + row for row in range(len(codes))]
+        return attack_queries(
+            attack,
+            self.network,
+            self.images[:count],
+            codes,
+            self.knowledge,
+            ThreatModel(eps, targeted=attack.targeted),
+            seeds,
+            batch_size,
+        )
+
+
+@pytest.fixture(scope="module")
+def setting(trained: HashingNetwork, data: HashingData) -> Setting:
+    return Setting.of(trained, data)
+
+
+every_attack = pytest.mark.parametrize("name", ATTACKS)
+
+
+def largest_change(setting: Setting, attacked: AttackedQueries) -> int:
+    change = attacked.images.to(torch.int16) - setting.images.to(torch.int16)
+    return int(change.abs().max())
+
+
+@every_attack
+@pytest.mark.parametrize(("eps", "levels"), [(8 / 255, 8), (2.5 / 255, 2), (0.4 / 255, 0)])
+def test_bytes_stay_within_the_budget(
+    name: str, eps: float, levels: int, setting: Setting
+) -> None:
+    attacked = setting.attacked(ATTACKS[name](steps=5), eps=eps)
+    assert attacked.images.dtype == torch.uint8
+    assert attacked.images.shape == setting.images.shape
+    assert largest_change(setting, attacked) == levels  # the ball is used up to its rim, too
+
+
+@every_attack
+def test_floats_stay_within_the_ball_and_the_image_range(name: str, setting: Setting) -> None:
+    attack = ATTACKS[name](steps=3)
+    # Black and white images: half of every step leads out of the range.
+    images = (setting.images[:8].float() / 255).round()
+    codes = setting.representatives(attack)[:8]
+    threat = ThreatModel(EPS)
+    result = attack.perturb(
+        setting.network, images, codes, setting.knowledge, threat, list(range(8))
+    )
+    assert float(result.images.min()) >= 0
+    assert float(result.images.max()) <= 1
+    assert float((result.images - images).abs().max()) <= EPS + 1e-6
+    assert result.zero_gradient.shape == (8,)
+    assert not result.images.requires_grad
+
+
+@every_attack
+def test_a_ball_of_radius_zero_changes_nothing(name: str, setting: Setting) -> None:
+    attacked = setting.attacked(ATTACKS[name](steps=3), eps=0.0)
+    assert torch.equal(attacked.images, setting.images)
+
+
+@every_attack
+def test_equal_seeds_give_equal_images(name: str, setting: Setting) -> None:
+    attack = ATTACKS[name](steps=3)
+    first, second = setting.attacked(attack), setting.attacked(attack)
+    assert torch.equal(first.images, second.images)
+    assert torch.equal(first.zero_gradient, second.zero_gradient)
+
+
+@every_attack
+def test_the_global_random_state_plays_no_part_and_is_left_alone(
+    name: str, setting: Setting
+) -> None:
+    attack = ATTACKS[name](steps=2)
+    torch.manual_seed(0)
+    first = setting.attacked(attack)
+    assert torch.equal(torch.get_rng_state(), torch.manual_seed(0).get_state())
+    torch.manual_seed(99)
+    assert torch.equal(setting.attacked(attack).images, first.images)
+
+
+@every_attack
+def test_the_batch_size_never_changes_a_result(name: str, setting: Setting) -> None:
+    attack = ATTACKS[name](steps=4)
+    count = len(setting.images)
+    whole = setting.attacked(attack, batch_size=count)
+    for batch_size in (1, 7):
+        parts = setting.attacked(attack, batch_size=batch_size)
+        assert torch.equal(parts.images, whole.images)
+        assert torch.equal(parts.zero_gradient, whole.zero_gradient)
+        assert torch.equal(setting.codes(parts.images), setting.codes(whole.images))
+
+
+@every_attack
+def test_a_query_alone_gets_what_it_gets_among_others(name: str, setting: Setting) -> None:
+    attack = ATTACKS[name](steps=4)
+    whole = setting.attacked(attack)
+    for count in (1, 3):
+        assert torch.equal(setting.attacked(attack, count=count).images, whole.images[:count])
+
+
+@every_attack
+def test_no_queries_give_no_images(name: str, setting: Setting) -> None:
+    attacked = setting.attacked(ATTACKS[name](steps=2), count=0)
+    assert attacked.images.shape == (0, 3, toy.SIZE, toy.SIZE)
+    assert attacked.zero_gradient.shape == (0,)
+
+
+def aim(setting: Setting, attack: Attack, images: Tensor) -> float:
+    """Mean share of bits on which the codes of ``images`` have reached the attack's goal."""
+    goal = attack.goal(setting.representatives(attack))
+    return float((setting.codes(images) == goal).float().mean())
+
+
+@every_attack
+def test_an_attack_moves_codes_and_more_steps_are_at_least_as_strong(
+    name: str, setting: Setting
+) -> None:
+    short, long = ATTACKS[name](steps=1), ATTACKS[name](steps=20)
+    benign = aim(setting, long, setting.images)
+    one = aim(setting, short, setting.attacked(short).images)
+    many = aim(setting, long, setting.attacked(long).images)
+    assert many > benign + 0.1
+    assert many >= one - 0.02
+
+
+@every_attack
+def test_a_larger_ball_is_at_least_as_strong(name: str, setting: Setting) -> None:
+    attack = ATTACKS[name](steps=10)
+    reached = [aim(setting, attack, setting.attacked(attack, eps=e / 255).images) for e in (1, 24)]
+    assert reached[1] > reached[0]
+
+
+@every_attack
+def test_the_goal_is_the_code_an_attack_without_bounds_would_reach(
+    name: str, setting: Setting
+) -> None:
+    attack = ATTACKS[name]()
+    codes = setting.representatives(attack)
+    assert codes.shape == (len(setting.images), toy.BITS)
+    assert set(codes.unique().tolist()) <= {-1.0, 1.0}
+    assert torch.equal(attack.goal(codes), codes if attack.targeted else -codes)
+
+
+@every_attack
+@pytest.mark.parametrize("mode", ["train", "eval", "mixed"])
+def test_the_network_is_left_as_it_was(name: str, mode: str, data: HashingData) -> None:
+    network = toy.toy_network(seed=5)
+    network.train(mode != "eval")
+    if mode == "mixed":  # batch statistics frozen, as in adversarial training
+        network.code_norm.eval()
+    frozen = network.backbone.body[0].weight  # type: ignore[union-attr, index]
+    frozen.requires_grad_(False)
+    modes = [module.training for module in network.modules()]
+    grads = [parameter.requires_grad for parameter in network.parameters()]
+    before = toy.snapshot(network)
+
+    Setting.of(network, data).attacked(ATTACKS[name](steps=2), count=5)
+
+    assert not toy.differences(before, toy.snapshot(network))
+    assert [module.training for module in network.modules()] == modes
+    assert [parameter.requires_grad for parameter in network.parameters()] == grads
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Fails(nn.Sequential):
+    def forward(self, images: Tensor) -> Tensor:
+        raise Interrupted
+
+
+@every_attack
+def test_the_network_is_left_as_it_was_even_by_a_failure(name: str, setting: Setting) -> None:
+    network = Fails(nn.Linear(1, 1)).train()
+    broken = Setting(
+        network, setting.images, setting.labels, setting.target_labels, setting.knowledge
+    )
+    attack = ATTACKS[name](steps=1)
+    codes = setting.representatives(attack)
+    with pytest.raises(Interrupted):
+        attack_queries(
+            attack,
+            broken.network,
+            setting.images,
+            codes,
+            setting.knowledge,
+            ThreatModel(EPS),
+            list(range(len(codes))),
+        )
+    assert network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+@every_attack
+def test_progress_ends_at_the_number_of_queries(name: str, setting: Setting) -> None:
+    seen: list[tuple[int, int]] = []
+    attack = ATTACKS[name](steps=1)
+    count = len(setting.images)
+    attack_queries(
+        attack,
+        setting.network,
+        setting.images,
+        setting.representatives(attack),
+        setting.knowledge,
+        ThreatModel(EPS),
+        list(range(count)),
+        batch_size=32,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(32, count), (64, count), (count, count)]
+
+
+@pytest.mark.parametrize("name", [name for name, attack in ATTACKS.items() if not attack.targeted])
+def test_untargeted_attacks_lower_map_to_below_chance_at_their_goal(
+    name: str, setting: Setting, data: HashingData
+) -> None:
+    database = data.batch(data.database)
+    against = (setting.codes(database), data.label_tensor(data.database), 50)
+    attack = ATTACKS[name](steps=20)
+    attacked = setting.attacked(attack, eps=24 / 255)
+    clean, robust, goal = (
+        mean_average_precision(codes, setting.labels, *against)
+        for codes in (
+            setting.codes(setting.images),
+            setting.codes(attacked.images),
+            attack.goal(setting.representatives(attack)),
+        )
+    )
+    assert robust < clean - 0.1
+    assert goal < clean

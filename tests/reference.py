@@ -1,0 +1,166 @@
+"""The formulas in their plainest form: one query at a time, item by item, float64.
+
+Slow on purpose and free of tricks; the fast code in ``saat`` must equal it. Codes are ±1 and labels
+0/1, as numpy arrays; nothing here imports ``saat``.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def sign(values: Array) -> Array:
+    return np.where(np.asarray(values, dtype=np.float64) >= 0, 1.0, -1.0)
+
+
+def relevant(a: Array, b: Array) -> bool:
+    """Two items are relevant to each other when they share a label."""
+    return any(x == 1 and y == 1 for x, y in zip(a, b, strict=True))
+
+
+def hamming(a: Array, b: Array) -> int:
+    return sum(int(x != y) for x, y in zip(a, b, strict=True))
+
+
+# Mainstay codes (Theorem 1, Eq. 10)
+
+
+def mainstay_sum(label: Array, train_codes: Array, train_labels: Array, weights: str) -> Array:
+    """Σ_positives w_i b_i − Σ_negatives w_j b_j of one label; its sign is the mainstay code.
+
+    Rows without members drop out: no positives, no first sum; no negatives, no second sum.
+    """
+    y = np.asarray(label, dtype=np.float64)
+    items = np.asarray(train_labels, dtype=np.float64)
+    codes = np.asarray(train_codes, dtype=np.float64)
+    shared = (items * y).sum(1)
+    positive = np.flatnonzero(shared > 0)
+    negative = np.flatnonzero(shared == 0)
+    total = np.zeros(codes.shape[1])
+    if len(positive):
+        lengths = np.sqrt((items[positive] ** 2).sum(1)) * math.sqrt((y**2).sum())
+        cosine = shared[positive] / lengths
+        if weights == "saat":
+            w = cosine / cosine.sum()
+        elif weights == "eq11":
+            w = cosine / len(positive)
+        elif weights == "cgat":
+            w = np.ones(len(positive)) / len(positive)
+        else:
+            raise ValueError(weights)
+        total += (w[:, None] * codes[positive]).sum(0)
+    if len(negative):
+        total -= codes[negative].sum(0) / len(negative)
+    return total
+
+
+# Average precision
+
+
+def average_precision_of_order(hits: Sequence[bool]) -> tuple[float, int]:
+    """(Σ precision(i)·rel(i), number of relevant items) of a ranking already cut."""
+    gain, found = 0.0, 0
+    for rank, hit in enumerate(hits, start=1):
+        if hit:
+            found += 1
+            gain += found / rank
+    return gain, found
+
+
+def stable_average_precision(
+    distances: Sequence[int], relevance: Sequence[bool], top_k: int
+) -> float:
+    order = sorted(range(len(distances)), key=lambda item: (distances[item], item))
+    gain, found = average_precision_of_order([relevance[item] for item in order[:top_k]])
+    return gain / found if found else 0.0
+
+
+def expected_average_precision(
+    distances: Sequence[int], relevance: Sequence[bool], top_k: int
+) -> float:
+    """Per block of n items at equal distance, r relevant, after N₀ items with R₀ relevant.
+
+    Σ_i (r/n)(R₀ + 1 + (i−1)(r−1)/(n−1))/(N₀+i) cut at top_k, over E[relevant within top_k].
+    """
+    gain, found = 0.0, 0.0
+    before, relevant_before = 0, 0
+    for distance in sorted(set(distances)):
+        block = [rel for d, rel in zip(distances, relevance, strict=True) if d == distance]
+        n, r = len(block), sum(block)
+        for i in range(1, n + 1):
+            if before + i > top_k:
+                break
+            slope = (i - 1) * (r - 1) / (n - 1) if n > 1 else 0.0
+            gain += r / n * (relevant_before + 1 + slope) / (before + i)
+            found += r / n
+        before += n
+        relevant_before += r
+    return gain / found if found > 0 else 0.0
+
+
+def average_precision_over_orders(
+    orders: Iterable[Sequence[int]], relevance: Sequence[bool], top_k: int
+) -> float:
+    """E[Σ precision·rel] / E[relevant within top_k] over the given equally likely orders."""
+    gain, found = 0.0, 0
+    for order in orders:
+        one_gain, one_found = average_precision_of_order([relevance[i] for i in order[:top_k]])
+        gain += one_gain
+        found += one_found
+    return gain / found if found else 0.0
+
+
+def orders_of_ties(distances: Sequence[int]) -> Iterable[Sequence[int]]:
+    """Every order that sorts by distance: all permutations within each block of ties."""
+    blocks = [
+        itertools.permutations([i for i, d in enumerate(distances) if d == distance])
+        for distance in sorted(set(distances))
+    ]
+    for parts in itertools.product(*(list(block) for block in blocks)):
+        yield [item for part in parts for item in part]
+
+
+def expected_precision_at(distances: Sequence[int], relevance: Sequence[bool], n: int) -> float:
+    """Mean over all orders of the share of relevant items among the first ``n``."""
+    orders = list(orders_of_ties(distances))
+    return sum(relevance[i] for order in orders for i in order[:n]) / (n * len(orders))
+
+
+# Training losses
+
+
+def dph_loss(
+    features: Array, labels: Array, index: Array, memory: Array, train_labels: Array
+) -> float:
+    """Σ (u·U_j/K − (2s−1))² / (N·B); the batch's rows of U are refreshed first."""
+    relaxed = np.tanh(np.asarray(features, dtype=np.float64))
+    memory = np.array(memory, dtype=np.float64)
+    for row, position in enumerate(index):
+        memory[position] = relaxed[row]
+    total = 0.0
+    for u, y in zip(relaxed, labels, strict=True):
+        for other, label in zip(memory, train_labels, strict=True):
+            target = 1.0 if relevant(y, label) else -1.0
+            total += (float(np.dot(u, other)) / len(u) - target) ** 2
+    return total / (len(relaxed) * len(memory))
+
+
+# objective → loss(features, labels, index, memory, train_labels)
+OBJECTIVE_LOSSES = {"dph": dph_loss}
+
+
+def saat_loss(
+    attacked_features: Array, mainstay: Array, original: float, lambda_: float, mu: float
+) -> float:
+    """Eq. 20: −λ·mean(u'·b) + μ·mean((u' − sign u')²) + L_ori, means over batch and bits."""
+    adversarial, quantisation = 0.0, 0.0
+    relaxed = np.tanh(np.asarray(attacked_features, dtype=np.float64))
+    for u, b in zip(relaxed, mainstay, strict=True):
+        for value, bit in zip(u, b, strict=True):
+            adversarial -= value * bit
+            quantisation += (value - (1.0 if value >= 0 else -1.0)) ** 2
+    return lambda_ * adversarial / relaxed.size + mu * quantisation / relaxed.size + original

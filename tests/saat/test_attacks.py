@@ -1,0 +1,169 @@
+"""What single attacks promise beyond the contract: schedules, starts, the sight of gradients."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from saat.attacks import HAG, Knowledge, MainstayAttack, TargetedMainstayAttack, attack_queries
+from saat.attacks.attack import AttackedQueries
+from saat.attacks.hag import LEARNING_RATE
+from saat.attacks.pgd import alpha_at, default_step_size, pgd, random_start
+from saat.mainstay import MAINSTAY_WEIGHTS, mainstay_codes
+from saat.models import codes_of, encode
+from saat.threat_model import ThreatModel
+from tests import toy
+
+DATA = toy.toy_data()
+IMAGES = DATA.batch(DATA.test)
+LABELS = DATA.label_tensor(DATA.test)
+TRAIN, TRAIN_LABELS = DATA.batch(DATA.train), DATA.label_tensor(DATA.train)
+
+
+def attacked(network: nn.Module, attack: MainstayAttack) -> AttackedQueries:
+    features = encode(network, lambda part: TRAIN[part], len(TRAIN))
+    knowledge = Knowledge.of(features, TRAIN_LABELS)
+    codes = attack.representatives(knowledge, LABELS, torch.zeros(len(LABELS), toy.BITS))
+    seeds = list(range(len(IMAGES)))
+    return attack_queries(
+        attack, network, IMAGES, codes, knowledge, ThreatModel(24 / 255), seeds
+    )
+
+
+def codes(network: nn.Module, images: Tensor) -> Tensor:
+    return codes_of(encode(network, lambda part: images[part], len(images)))
+
+
+def test_a_scaled_last_layer_blinds_the_attack_and_rescaling_opens_its_eyes() -> None:
+    plain, scaled = toy.bare_network(DATA), toy.bare_network(DATA, factor=60)
+    assert torch.equal(codes(plain, IMAGES), codes(scaled, IMAGES))
+    blind, seeing = MainstayAttack(steps=20), MainstayAttack(steps=20, rescale=True)
+
+    assert float(attacked(plain, blind).zero_gradient.mean()) < 0.05
+    hidden = attacked(scaled, blind)
+    assert float(hidden.zero_gradient.mean()) > 0.5
+    found, expected = attacked(scaled, seeing), attacked(plain, seeing)
+    assert float(found.zero_gradient.mean()) < 0.05
+
+    differing = (codes(plain, found.images) != codes(plain, expected.images)).sum(1)
+    assert float(differing.float().mean()) < 0.1
+    moved = (codes(plain, IMAGES) != codes(plain, expected.images)).float().mean()
+    unmoved = (codes(plain, IMAGES) != codes(plain, hidden.images)).float().mean()
+    assert float(moved) > float(unmoved) + 0.1  # blindness costs the attack something
+
+
+def test_feature_scale_is_the_median_magnitude_and_never_zero() -> None:
+    features = torch.tensor([[-1.0, 0.0, 4.0], [2.0, 0.0, -4.0], [3.0, 0.0, 8.0]])
+    knowledge = Knowledge.of(features, torch.eye(3))
+    assert knowledge.feature_scale.tolist() == [2.0, 1.0, 4.0]
+    assert knowledge.train_codes.tolist() == [[-1, 1, 1], [1, 1, -1], [1, 1, 1]]
+
+
+def test_alpha_rises_in_tenths_of_the_iterations() -> None:
+    schedule = [0.1] * 5 + [0.2, 0.3, 0.5, 0.7, 1.0]
+    assert [alpha_at(step, 10) for step in range(10)] == schedule
+    assert [alpha_at(step, 100) for step in range(100)] == [a for a in schedule for _ in range(10)]
+    assert alpha_at(0, 1) == 0.1
+
+
+def test_the_default_step_reaches_every_point_of_the_ball() -> None:
+    for steps in (1, 2, 7, 10, 100):
+        step = default_step_size(8 / 255, steps)
+        assert step * steps >= 2.5 * 8 / 255 - 1e-12
+        assert step >= 2 / 255
+    assert default_step_size(8 / 255, 100) == 2 / 255
+
+
+def test_random_starts_fill_the_ball_and_depend_on_their_own_seed_alone() -> None:
+    images = torch.zeros(3, 3, 16, 16)
+    start = random_start(images, 0.1, [1, 2, 1])
+    assert torch.equal(start[0], start[2])
+    assert not torch.equal(start[0], start[1])
+    assert torch.equal(random_start(images[:1], 0.1, [2])[0], start[1])
+    assert 0.09 < float(start.max()) <= 0.1
+    assert -0.1 <= float(start.min()) < -0.09
+
+
+def test_pgd_descends_by_steps_of_the_sign() -> None:
+    images = torch.full((1, 1, 1, 2), 0.5)
+    result = pgd(
+        nn.Flatten(),
+        images,
+        lambda features, _: features[:, 0] - 2 * features[:, 1],
+        ThreatModel(0.25),
+        steps=2,
+        step_size=0.1,
+    )
+    torch.testing.assert_close(result.images.flatten(), torch.tensor([0.3, 0.7]))
+    assert result.zero_gradient.tolist() == [0.0]
+
+
+def test_the_zero_gradient_fraction_counts_pixels_and_steps() -> None:
+    result = pgd(
+        nn.Flatten(),
+        torch.full((2, 1, 2, 2), 0.5),
+        # Two of four pixels matter, and only in the first of two steps.
+        lambda features, step: features[:, :2].sum(1) * (1 - step),
+        ThreatModel(0.25),
+        steps=2,
+        step_size=0.1,
+    )
+    assert result.zero_gradient.tolist() == [0.75, 0.75]
+
+
+def test_no_steps_return_the_projected_start() -> None:
+    images = torch.full((1, 1, 1, 2), 0.5)
+    start = torch.tensor([0.9, 0.5]).view(1, 1, 1, 2)
+    result = pgd(nn.Flatten(), images, lambda f, _: f.sum(1), ThreatModel(0.25), 0, 0.1, start)
+    assert result.images.flatten().tolist() == [0.75, 0.5]
+
+
+@pytest.mark.parametrize("weights", MAINSTAY_WEIGHTS)
+def test_mainstay_attacks_are_guided_by_mainstay_codes_of_their_weighting(weights: str) -> None:
+    features = torch.randn(len(TRAIN), 12, generator=torch.Generator().manual_seed(0))
+    knowledge = Knowledge.of(features, TRAIN_LABELS)
+    expected = mainstay_codes(LABELS, knowledge.train_codes, TRAIN_LABELS, weights)  # type: ignore[arg-type]
+    for attack in (MainstayAttack, TargetedMainstayAttack):
+        found = attack(weights=weights).representatives(knowledge, LABELS, torch.zeros(1))  # type: ignore[arg-type]
+        assert torch.equal(found, expected)
+
+
+def test_hag_steps_down_the_published_loss_with_momentum() -> None:
+    """Two steps on two pixels, beside the formula differentiated by hand (finite differences)."""
+    code = torch.tensor([[1.0, -1.0]])
+    start = torch.tensor([0.5, 0.5], dtype=torch.float64)
+
+    def loss(pixels: Tensor, alpha: float) -> float:
+        f = [2 * float(pixels[0]) - 0.9, 1.5 * float(pixels[1]) - 0.8]
+        u = [math.tanh(alpha * value) for value in f]
+        mask = [abs(value - bit) < 1.5 for value, bit in zip(u, (1, -1), strict=True)]
+        agreement = sum(v * bit for v, bit, m in zip(u, (1, -1), mask, strict=True) if m)
+        spread = sum(v for v, m in zip(u, mask, strict=True) if m) / 2
+        return (agreement / max(sum(mask), 1) + 1) ** 2 + spread**2
+
+    point, velocity = start.clone(), torch.zeros(2, dtype=torch.float64)
+    for alpha in (0.1, 0.2):  # the schedule's values in the two halves
+        gradient = torch.zeros(2, dtype=torch.float64)
+        for pixel in range(2):
+            step = torch.zeros(2, dtype=torch.float64)
+            step[pixel] = 1e-6
+            gradient[pixel] = (loss(point + step, alpha) - loss(point - step, alpha)) / 2e-6
+        velocity = 0.9 * velocity + gradient
+        point = (point - 0.5 * velocity).clamp(0.25, 0.75)
+
+    layer = nn.Linear(2, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[2.0, 0.0], [0.0, 1.5]]))
+        layer.bias.copy_(torch.tensor([-0.9, -0.8]))
+    knowledge = Knowledge(code.to(torch.int8), torch.ones(1, 1), torch.ones(2))
+    result = HAG(steps=2, step_size=0.5).perturb(
+        nn.Sequential(nn.Flatten(), layer),
+        torch.full((1, 1, 1, 2), 0.5),
+        code,
+        knowledge,
+        ThreatModel(0.25),
+        [0],
+    )
+    torch.testing.assert_close(result.images.flatten().double(), point, rtol=0, atol=1e-5)
+    assert LEARNING_RATE == 100 / 32

@@ -1,0 +1,179 @@
+import errno
+import json
+import pickle
+import struct
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from saat import checkpoint
+from saat.checkpoint import CorruptCheckpoint
+from tests import toy
+
+META = {"epoch": 3, "stage": "saat", "nested": {"λ": [1.0, None, True]}}
+
+
+def tensors() -> dict[str, Tensor]:
+    return {
+        "float": torch.randn(3, 4),
+        "channels_last": torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last),
+        "transposed": torch.randn(3, 4).T,
+        "scalar": torch.tensor(7, dtype=torch.int64),
+        "codes": torch.tensor([[1, -1], [-1, 1]], dtype=torch.int8),
+        "double": torch.randn(2, dtype=torch.float64),
+        "half": torch.randn(3).to(torch.bfloat16),
+        "mask": torch.tensor([True, False]),
+        "empty": torch.zeros(0, 4),
+    }
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "folder" / "checkpoint.safetensors"
+    checkpoint.save(file, tensors(), META)
+    return file
+
+
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    saved = tensors()
+    checkpoint.save(tmp_path / "c", saved, META)
+    loaded, meta = checkpoint.load(tmp_path / "c")
+    assert meta == META
+    assert not toy.differences(saved, loaded)
+    assert {n: t.dtype for n, t in saved.items()} == {n: t.dtype for n, t in loaded.items()}
+
+
+def test_a_module_comes_back_bit_for_bit_in_its_own_memory_format(tmp_path: Path) -> None:
+    network = toy.toy_network(seed=1)
+    checkpoint.save(tmp_path / "c", checkpoint.module_tensors("network", network), {})
+    other = toy.toy_network(seed=2)
+    assert toy.differences(toy.snapshot(network), toy.snapshot(other))
+    checkpoint.restore_module("network", other, checkpoint.load(tmp_path / "c")[0])
+    assert not toy.differences(toy.snapshot(network), toy.snapshot(other))
+    strides = [[p.stride() for p in net.parameters()] for net in (network, other)]
+    assert strides[0] == strides[1]
+
+
+def test_modules_with_similar_prefixes_stay_apart() -> None:
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    held = {
+        **checkpoint.module_tensors("net", first),
+        **checkpoint.module_tensors("network", second),
+    }
+    copy = nn.Linear(2, 2)
+    checkpoint.restore_module("net", copy, held)
+    assert torch.equal(copy.weight, first.weight)
+
+
+def test_a_missing_tensor_is_not_passed_over() -> None:
+    held = checkpoint.module_tensors("net", nn.Linear(2, 2))
+    del held["net.bias"]
+    with pytest.raises(RuntimeError, match="bias"):
+        checkpoint.restore_module("net", nn.Linear(2, 2), held)
+
+
+def test_parameters_with_gradient_are_saved_without_it(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "c", {"w": nn.Parameter(torch.ones(2))}, {})
+    assert not checkpoint.load(tmp_path / "c")[0]["w"].requires_grad
+
+
+def test_a_file_is_plain_safetensors_and_holds_no_pickle(path: Path) -> None:
+    loaded = safetensors.torch.load_file(path)
+    assert loaded.keys() == tensors().keys()
+    with pytest.raises((pickle.UnpicklingError, KeyError, ValueError, IndexError)):
+        pickle.loads(path.read_bytes())
+
+
+def test_a_file_cut_anywhere_is_corrupt(path: Path) -> None:
+    content = path.read_bytes()
+    for length in range(0, len(content), 37):
+        path.write_bytes(content[:length])
+        with pytest.raises(CorruptCheckpoint, match=path.name):
+            checkpoint.load(path)
+
+
+def test_a_longer_file_is_corrupt(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(CorruptCheckpoint):
+        checkpoint.load(path)
+
+
+def test_a_flipped_bit_anywhere_is_corrupt_or_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    saved = {"a": torch.arange(6.0), "b": torch.tensor([1, 2], dtype=torch.int8)}
+    checkpoint.save(path, saved, {"epoch": 3, "name": "x"})
+    content = path.read_bytes()
+    (header,) = struct.unpack("<Q", content[:8])
+    harmless = 0
+    for position in range(len(content)):
+        for bit in (0, 1, 4, 7):
+            changed = bytearray(content)
+            changed[position] ^= 1 << bit
+            path.write_bytes(changed)
+            try:
+                loaded, meta = checkpoint.load(path)
+            except CorruptCheckpoint:
+                continue
+            assert meta == {"epoch": 3, "name": "x"}, (position, bit)
+            assert not toy.differences(saved, loaded)
+            assert position < 8 + header  # some spellings in the header are equivalent
+            harmless += 1
+    assert harmless < 20
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no checkpoint", pickle.dumps({"a": 1}), b"\xff" * 64, b"PK\x03\x04" * 20]
+)
+def test_a_file_of_another_kind_is_corrupt(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "c").write_bytes(content)
+    with pytest.raises(CorruptCheckpoint):
+        checkpoint.load(tmp_path / "c")
+
+
+def test_safetensors_of_somebody_else_are_no_checkpoint(tmp_path: Path) -> None:
+    for number, metadata in enumerate((None, {"meta": "{}"}, {"meta": json.dumps({"epoch": 1})})):
+        file = tmp_path / str(number)
+        safetensors.torch.save_file({"a": torch.ones(1)}, file, metadata=metadata)
+        with pytest.raises(CorruptCheckpoint):
+            checkpoint.load(file)
+
+
+def test_a_missing_file_is_told_apart_from_a_corrupt_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        checkpoint.load(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError):
+        checkpoint.load(tmp_path)
+
+
+def full_disk(tensors: object, file: Path, metadata: object) -> None:
+    Path(file).write_bytes(b"half")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+    monkeypatch.setattr(safetensors.torch, "save_file", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(path, {"a": torch.ones(1)}, {})
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_interrupted_replacement_leaves_the_old_file_and_nothing_else(path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), checkpoint.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_write_replaces_the_old_file_and_leaves_nothing_else(path: Path) -> None:
+    checkpoint.save(path, {"a": torch.ones(1)}, {"epoch": 4})
+    assert checkpoint.load(path)[1] == {"epoch": 4}
+    assert list(path.parent.iterdir()) == [path]
