@@ -54,7 +54,7 @@ def search(
     cache_dir: CacheDir = None,
 ) -> None:
     """Search the trade-off between clean and robust MAP; confirm; report."""
-    given = {
+    given: dict[str, object] = {
         "name": name,
         "search.num_samples": num_samples,
         "search.max_concurrent": max_concurrent,

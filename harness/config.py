@@ -93,10 +93,9 @@ class ModelSection(Section):
     bits: int = Field(32, ge=1, le=4096)
 
 
-@cache
-def settings_model(settings: type[Any], **fixed: str) -> type[Section]:
-    """The file section of a settings dataclass; ``fixed`` adds literal keys."""
-    columns: dict[str, Any] = {key: (str, value) for key, value in fixed.items()}
+def settings_model(settings: type[Any], method: str | None = None) -> type[Section]:
+    """The file section of a settings dataclass, with the name of its ``method`` if it has one."""
+    columns: dict[str, Any] = {} if method is None else {"method": (str, method)}
     for item in dataclasses.fields(settings):
         columns[file_key(item)] = (_bounded(item), Field(item.default))
     return create_model(settings.__name__, __base__=Section, **columns)
@@ -124,11 +123,13 @@ class NoDefense(Section):
     method: Literal["none"] = "none"
 
 
+PRETRAIN_MODEL = settings_model(PretrainSettings)
+
+
+@cache
 def defense_model(method: str) -> type[Section]:
     """The section of a defense."""
-    return (
-        NoDefense if method == "none" else settings_model(DEFENSES[method].settings, method=method)
-    )
+    return NoDefense if method == "none" else settings_model(DEFENSES[method].settings, method)
 
 
 class SearchSection(Section):
@@ -235,7 +236,7 @@ def typed_sections(values: Any) -> Any:
     out = dict(values)
     pretrain = out.get("pretrain", {})
     if isinstance(pretrain, Mapping):
-        out["pretrain"] = settings_model(PretrainSettings).model_validate(pretrain)
+        out["pretrain"] = PRETRAIN_MODEL.model_validate(pretrain)
     defense = out.get("defense", {})
     if isinstance(defense, Mapping):
         method = defense.get("method", "saat")
@@ -259,7 +260,7 @@ class Experiment(Section):
     defense: Section
     space: dict[str, Dimension] = Field(default_factory=dict)
     objectives: dict[Literal[OBJECTIVE_NAMES], Literal["max"]] = Field(  # type: ignore[valid-type]
-        default_factory=lambda: dict.fromkeys(OBJECTIVE_NAMES, "max"), min_length=2
+        {"val/clean_map": "max", "val/robust_map": "max"}, min_length=2
     )
     constraints: dict[Literal[OBJECTIVE_NAMES], Constraint] = Field(default_factory=dict)  # type: ignore[valid-type]
     search: SearchSection = SearchSection()

@@ -12,18 +12,17 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.config import (
+    PRETRAIN_MODEL,
     Experiment,
     Section,
     Setting,
     defense_model,
-    settings_model,
     typed_sections,
 )
 from harness.space import SEARCHABLE, Dimension
 from saat.defenses import DEFENSES
 from saat.errors import InputError, one_line
 from saat.models import check_backbone
-from saat.pretrain import PretrainSettings
 
 _CORNERS = 1024  # combinations of choices that are tried before a search starts
 
@@ -108,7 +107,7 @@ def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
     method = experiment.defense.model_dump()["method"]
     if method == "none":
         return []
-    section = settings_model(DEFENSES[method].settings, method=method)()
+    section = defense_model(method)()
     values = section.model_dump()
     point = {f"defense.{key}": values[key] for key in DEFENSES[method].settings.published}
     bits = experiment.space.get("model.bits")
@@ -317,7 +316,7 @@ def _keys_at(model: type[BaseModel], location: Sequence[str], raw: Any) -> list[
     current: type[BaseModel] | None = model
     for part in location:
         if part == "pretrain":
-            current = settings_model(PretrainSettings)
+            current = PRETRAIN_MODEL
         elif part == "defense":
             section = raw.get("defense") if isinstance(raw, Mapping) else None
             method = section.get("method", "saat") if isinstance(section, Mapping) else "saat"

@@ -138,7 +138,7 @@ def table(metrics: dict[str, float], section: dict[str, Any]) -> str:
     lines = [
         f"MAP@{section['top_k']} in %, ties {section['ties']}, eps {eps}, T {section['steps']}"
     ]
-    rows = [("clean", metrics["clean_map"], None)]
+    rows: list[tuple[str, float, float | None]] = [("clean", metrics["clean_map"], None)]
     rows += [
         (name, metrics[f"map.{name}"], metrics[f"theory.{name}"]) for name in section["attacks"]
     ]

@@ -123,7 +123,21 @@ class Searcher:
                 seed=seed, multivariate=True, n_startup_trials=self._startup
             )
         if name == "nsga2":
-            return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, self._startup))
+            return _Nsga2(seed=seed, population_size=max(4, self._startup))
         if name == "gp":
             return optuna.samplers.GPSampler(seed=seed, n_startup_trials=self._startup)
         return optuna.samplers.RandomSampler(seed=seed)
+
+
+class _Nsga2(optuna.samplers.NSGAIISampler):
+    """NSGA-II whose parents are a function of the trials.
+
+    Optuna keeps the parents of a generation, chosen when its first trial is suggested, in the
+    study and in another order than it first used: a study that is rebuilt would choose others.
+    """
+
+    def get_parent_population(
+        self, study: optuna.Study, generation: int
+    ) -> list[optuna.trial.FrozenTrial]:
+        """The best of the generation before and of its own parents."""
+        return self.select_parent(study, generation) if generation else []

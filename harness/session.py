@@ -27,6 +27,7 @@ from reports.html import write_report
 from reports.results import load_search
 from saat.data import HashingData
 from saat.errors import InputError
+from saat.models import build_network
 
 ExecutorName = Literal["ray", "inline"]
 
@@ -230,6 +231,10 @@ def _check_data(
 ) -> HashingData:
     """Open the data set, decoding it if need be, and check the protocol against its size."""
     setting = setting_at(experiment, {})
+    if setting.model.weights != "none":
+        # A download that cannot be had, or a file that does not fit, must not fail in a worker.
+        model, size = setting.model, setting.data.image_size
+        build_network(model.backbone, model.weights, model.bits, size, seed=0)
     say(f"data: {experiment.data.name or experiment.data.path}")
     data = trial_data(setting, cache_dir)
     top_k, smallest = experiment.evaluation.top_k, len(data.validation_database)

@@ -192,7 +192,7 @@ class Tracker:
 
     def _deliver_progress(self, record: TrialRecord, event: Event) -> None:
         run_id = self._child(record)
-        step = event.get("epoch", event.get("epochs", len(record.epochs)))
+        step = int(event.get("epoch") or event.get("epochs") or len(record.epochs))
         metrics = dict(event.get("metrics", {}))
         if event["event"] == "epoch":
             metrics |= _best(record, step)

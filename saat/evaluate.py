@@ -6,6 +6,7 @@ attacked queries are computed from images rounded to bytes: what a victim would 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -188,7 +189,7 @@ def evaluate(
             ThreatModel(protocol.eps),
             [derive_seed("attack", name, seed, int(row)) for row in rows],
             protocol.batch_size,
-            (lambda done, count, name=name: progress(name, done, count)) if progress else None,
+            partial(progress, name) if progress else None,
         )
         attacked_codes = codes_of(
             encode(model, lambda part, a=attacked: a.images[part], len(rows))  # type: ignore[misc]

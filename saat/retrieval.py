@@ -20,8 +20,9 @@ from saat.labels import relevance
 Ties = Literal["expected", "stable"]
 TIES: tuple[str, ...] = get_args(Ties)
 
-# Queries go through in blocks so that the (block, N) distance matrix stays near 64 MB.
-_BLOCK_ELEMENTS = 1 << 23
+# Distances are made in blocks (queries × items) that stay in a CPU's cache.
+_BLOCK_ELEMENTS = 1 << 19
+_BLOCK_QUERIES = 32
 
 
 class DistanceHistograms(NamedTuple):
@@ -49,17 +50,22 @@ def distance_histograms(
     """
     queries, bits = query_codes.shape
     bins = 2 * (bits + 1)
-    database = database_codes.float().T.contiguous()
-    labels = database_labels.float().T.contiguous()
-    out = torch.zeros(queries, bins, dtype=torch.int64, device=query_codes.device)
-    for block in _query_blocks(queries, database.shape[1]):
-        # bin = 2·distance + relevant, written in place: distance = (K − a·b)/2.
-        bin_of = (query_codes[block].float() @ database).neg_().add_(bits)
-        bin_of += (query_labels[block].float() @ labels).clamp_(max=1)
-        rows = len(bin_of)
-        offset = torch.arange(rows, device=bin_of.device)[:, None] * bins
-        flat = bin_of.round_().long().add_(offset).flatten()
-        out[block] = torch.bincount(flat, minlength=rows * bins).view(rows, bins)
+    out = torch.zeros(queries * bins, dtype=torch.int64, device=query_codes.device)
+    items = max(1, _BLOCK_ELEMENTS // _BLOCK_QUERIES)
+    for codes, labels in zip(
+        database_codes.split(items), database_labels.split(items), strict=True
+    ):
+        codes_t, labels_t = codes.float().T.contiguous(), labels.float().T.contiguous()
+        for start in range(0, queries, _BLOCK_QUERIES):
+            block = slice(start, start + _BLOCK_QUERIES)
+            query, wanted = query_codes[block].float(), query_labels[block].float()
+            # bin = 2·distance + relevant, where distance = (K − a·b)/2, behind the bins of the
+            # block's earlier queries; exact in float32, and int32 halves what bincount reads.
+            offset = torch.arange(len(query), device=out.device)[:, None] * bins + bits
+            bin_of = torch.addmm(offset.float(), query, codes_t, alpha=-1)
+            bin_of += (wanted @ labels_t).clamp_(max=1)
+            counts = torch.bincount(bin_of.flatten().int(), minlength=len(query) * bins)
+            out[start * bins : start * bins + len(counts)] += counts
     split = out.view(queries, bits + 1, 2)
     return DistanceHistograms(split.sum(2), split[..., 1].clone())
 

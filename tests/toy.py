@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from saat.data import HashingData
 from saat.hashing import OBJECTIVES, HashingObjective
 from saat.models import HashingNetwork, build_network, to_float
-from saat.pretrain import PretrainSettings, Pretraining
+from saat.pretrain import Pretraining, PretrainSettings
 
 SIZE = 16
 BITS = 12  # no power of two, no multiple of eight

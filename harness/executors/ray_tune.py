@@ -183,7 +183,7 @@ class _Scheduler(_Adapter, FIFOScheduler):
     """Carries reports to the search and its decisions back."""
 
     def __init__(self, search: Search) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._search = search
         self._ended: set[str] = set()
         self.stopped = ""

@@ -171,8 +171,8 @@ def codes_of(features: Tensor) -> Tensor:
 
 def device_of(network: nn.Module) -> torch.device:
     """The device of the network's first parameter or buffer (the CPU if it has neither)."""
-    for tensor in network.parameters():
-        return tensor.device
-    for tensor in network.buffers():
-        return tensor.device
+    for parameter in network.parameters():
+        return parameter.device
+    for buffer in network.buffers():
+        return buffer.device
     return torch.device("cpu")

@@ -83,9 +83,7 @@ def largest_change(setting: Setting, attacked: AttackedQueries) -> int:
 
 @every_attack
 @pytest.mark.parametrize(("eps", "levels"), [(8 / 255, 8), (2.5 / 255, 2), (0.4 / 255, 0)])
-def test_bytes_stay_within_the_budget(
-    name: str, eps: float, levels: int, setting: Setting
-) -> None:
+def test_bytes_stay_within_the_budget(name: str, eps: float, levels: int, setting: Setting) -> None:
     attacked = setting.attacked(ATTACKS[name](steps=5), eps=eps)
     assert attacked.images.dtype == torch.uint8
     assert attacked.images.shape == setting.images.shape

@@ -162,10 +162,9 @@ def test_seeds_decide_the_run(name: str, trained: HashingNetwork, data: HashingD
 def test_a_loss_that_is_not_finite_fails_with_its_place(
     name: str, trained: HashingNetwork, data: HashingData
 ) -> None:
-    with pytest.raises(TrainingFailed, match=f"{name} loss is .* in epoch [1-4]"):
-        exploding = training(name, trained, data, lr=1e30)
-        for _ in range(4):
-            exploding.run_epoch()
+    exploding = training(name, trained, data, lr=1e30)
+    with pytest.raises(TrainingFailed, match=rf"{name} loss is (nan|inf) in epoch 1; lower lr"):
+        exploding.run_epoch()
     poisoned = training(name, trained, data)
     with torch.no_grad():
         poisoned.network.hash_layer.weight[0, 0] = float("nan")
@@ -211,7 +210,7 @@ class Given:
         self.codes = rng.choice([-1, 1], shape).astype(np.int8)
         self.memory = rng.uniform(-1, 1, shape).astype(np.float32)
         self.run.mainstay = MainstayCodes(torch.from_numpy(self.codes), self.run._labels)
-        self.run.objective.memory.copy_(torch.from_numpy(self.memory))  # type: ignore[operator, union-attr]
+        self.run.objective.memory.copy_(torch.from_numpy(self.memory))  # type: ignore[operator]
         self.train_labels = data.labels[data.train]
         self.index = torch.from_numpy(rng.permutation(len(data.train))[:32])
         self.images = data.batch(data.train[self.index.numpy()]).float() / 255
@@ -230,7 +229,7 @@ class Given:
 
     def features(self, images: Tensor) -> np.ndarray:
         # Batch norm is frozen and there is no dropout: evaluation mode gives the same features.
-        return encode(self.run.network, lambda part: (255 * images[part]), len(images)).numpy()
+        return encode(self.run.network, lambda part: 255 * images[part], len(images)).numpy()
 
     def mainstay(self, codes: np.ndarray) -> np.ndarray:
         labels = self.train_labels
@@ -239,9 +238,7 @@ class Given:
 
 
 @pytest.fixture
-def batch(
-    trained: HashingNetwork, data: HashingData, monkeypatch: pytest.MonkeyPatch
-) -> Given:
+def batch(trained: HashingNetwork, data: HashingData, monkeypatch: pytest.MonkeyPatch) -> Given:
     return Given(trained, data, monkeypatch)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from saat.data import HashingData
 from saat.hashing import OBJECTIVES, CodeMemory
 from saat.models import codes_of, encode
-from saat.pretrain import PretrainSettings, Pretraining
+from saat.pretrain import Pretraining, PretrainSettings
 from saat.retrieval import chance_average_precision, mean_average_precision
 from tests import reference, toy
 

@@ -26,9 +26,7 @@ def attacked(network: nn.Module, attack: MainstayAttack) -> AttackedQueries:
     knowledge = Knowledge.of(features, TRAIN_LABELS)
     codes = attack.representatives(knowledge, LABELS, torch.zeros(len(LABELS), toy.BITS))
     seeds = list(range(len(IMAGES)))
-    return attack_queries(
-        attack, network, IMAGES, codes, knowledge, ThreatModel(24 / 255), seeds
-    )
+    return attack_queries(attack, network, IMAGES, codes, knowledge, ThreatModel(24 / 255), seeds)
 
 
 def codes(network: nn.Module, images: Tensor) -> Tensor:

@@ -166,9 +166,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
 
 def test_an_interrupted_replacement_leaves_the_old_file_and_nothing_else(path: Path) -> None:
     before = path.read_bytes()
-    with pytest.raises(KeyboardInterrupt), checkpoint.replacing(path) as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with checkpoint.replacing(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 

@@ -33,9 +33,7 @@ def test_hamming_distance_counts_differing_bits(size: tuple[int, int, int], seed
     a, b = codes(queries, bits, seed), codes(items, bits, seed + 1)
     found = hamming_distance(a, b)
     assert found.dtype == torch.int64
-    assert found.tolist() == [
-        [reference.hamming(x, y) for y in b.numpy()] for x in a.numpy()
-    ]
+    assert found.tolist() == [[reference.hamming(x, y) for y in b.numpy()] for x in a.numpy()]
 
 
 @given(rows=st.integers(0, 5), bits=st.integers(1, 33), seed=st.integers(0, 1000))

@@ -91,8 +91,7 @@ def test_the_three_weightings_differ() -> None:
     labels = torch.tensor([[1, 0, 0]])
     groups = LabelGroups.of(torch.tensor([[1, 1, 0], [1, 0, 0], [0, 1, 0]]))
     saat, eq11, cgat = (
-        group_coefficients(labels, groups, weights)[0]
-        for weights in ("saat", "eq11", "cgat")  # type: ignore[arg-type]
+        group_coefficients(labels, groups, weights)[0] for weights in ("saat", "eq11", "cgat")
     )
     # Groups in lexicographic order: 010 (negative), 100 (cosine 1), 110 (cosine 1/√2).
     root = 0.5**0.5

@@ -100,9 +100,12 @@ def test_a_cut_inside_a_block_of_ties_counts_its_share() -> None:
 
 def test_ties_at_the_cut_are_independent_of_the_database_order_only_when_expected() -> None:
     query, query_labels, database, labels = ranking(0, 5, 60, 3)
-    for ties, equal in (("expected", True), ("stable", False)):
-        forward = average_precision(query, query_labels, database, labels, 20, ties)  # type: ignore[arg-type]
-        backward = average_precision(query, query_labels, database.flip(0), labels.flip(0), 20, ties)  # type: ignore[arg-type]
+    orders = (database, labels), (database.flip(0), labels.flip(0))
+    for ties, equal in zip(saat.retrieval.TIES, (True, False), strict=True):
+        forward, backward = (
+            average_precision(query, query_labels, *order, top_k=20, ties=ties)  # type: ignore[arg-type]
+            for order in orders
+        )
         assert torch.allclose(forward, backward, atol=1e-12) == equal
 
 
@@ -188,12 +191,14 @@ def test_chance_is_the_mean_over_all_orders(top_k: int) -> None:
 
 
 def test_chance_is_what_codes_that_tell_nothing_get() -> None:
-    query, query_labels, database, labels = ranking(6, 8, 300, 7)
-    same = average_precision(query[:1].expand(8, 7), query_labels, query[:1].expand(300, 7), labels, 50)
+    query, query_labels, _, labels = ranking(6, 8, 300, 7)
+    same = average_precision(
+        query[:1].expand(8, 7), query_labels, query[:1].expand(300, 7), labels, 50
+    )
     chance = chance_average_precision(query_labels, labels, 50)
     torch.testing.assert_close(chance, same, rtol=0, atol=1e-12)
     rng = np.random.default_rng(0)
-    orders = [rng.permutation(300) for _ in range(500)]
+    orders = [rng.permutation(300).tolist() for _ in range(500)]
     hits = relevance(query_labels, labels)[0].tolist()
     drawn = reference.average_precision_over_orders(orders, hits, 50)
     assert float(chance[0]) == pytest.approx(drawn, abs=0.01)

@@ -1,0 +1,27 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.harness.tiny import shared_cache
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_dir(tmp_path_factory: pytest.TempPathFactory):
+    """Digits are composed once; the user's own cache stays as it is."""
+    before = os.environ.get("SAAT_CACHE")
+    yield shared_cache(tmp_path_factory)
+    os.environ.pop("SAAT_CACHE")
+    if before is not None:
+        os.environ["SAAT_CACHE"] = before
+
+
+@pytest.fixture
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of journals in one test: durability is not what it is about."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Path:
+    return tmp_path / "runs"

@@ -1,0 +1,144 @@
+"""Searches without training: reports that are a function of the setting alone."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.config import Experiment
+from harness.journal import Event, Journal
+from harness.search import Pause, Search
+from harness.state import TrialRecord
+from harness.trial import EpochReport, FinalReport, TrialSpec
+from saat.seeding import derive_seed
+from tests.harness.tiny import tiny
+
+FINGERPRINT = "data"
+SPACE: dict[str, Any] = {
+    "model.bits": {"choice": [16, 32]},
+    "defense.lambda": {"float": [0.1, 10.0], "log": True},
+    "defense.eps": {"float": ["2/255", "16/255"]},
+    "defense.steps": {"int": [1, 10]},
+}
+
+
+class Broken(Exception):
+    """A trial that cannot go on."""
+
+
+def experiment(**changes: Any) -> Experiment:
+    """A search over the fake; ``search__sampler="tpe"`` sets ``search.sampler``."""
+    plain = {
+        "space": SPACE,
+        "defense.epochs": 4,
+        "search.num_samples": 7,
+        "search.sampler": "tpe",
+        "confirm.max_configs": 2,
+        "confirm.seeds": 2,
+    }
+    return tiny(plain | {key.replace("__", "."): value for key, value in changes.items()})
+
+
+def open_search(
+    run_dir: Path, searched: Experiment, max_concurrent: int = 1, plan: Any = "search"
+) -> Search:
+    """A search on the journal in ``run_dir``, begun if it is new."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    journal = Journal(run_dir)
+    if not journal.events:
+        journal.append("started", plan=plan, protocol_hash="protocol", search_id="id")
+    return Search(searched, journal, FINGERPRINT, max_concurrent, plan)
+
+
+def objectives(setting: dict[str, Any], progress: float = 1.0) -> tuple[float, float]:
+    """(clean, robust) of a setting: a trade-off in λ and ε, a little rough, rising with epochs."""
+    defense = setting["defense"]
+    if defense["method"] == "none":
+        return 0.9, 0.05
+    weight = math.log10(defense["lambda"])
+    rough = derive_seed(json.dumps(setting, sort_keys=True)) % 1000 / 1e4
+    clean = 0.7 - 0.2 * max(weight, -1) - 2 * defense["eps"] + rough
+    robust = 0.3 + 0.15 * weight + 3 * defense["eps"] + 0.01 * defense["steps"] - rough
+    share = 0.5 + 0.5 * progress
+    return min(1.0, max(0.0, clean * share)), min(1.0, max(0.0, robust * share))
+
+
+def fake_trial(
+    spec: TrialSpec, fails: tuple[float, float] = (math.inf, math.inf)
+) -> Iterator[EpochReport | FinalReport]:
+    """Reports of a trial; settings with λ within ``fails`` break in the second epoch."""
+    defense = spec.setting["defense"]
+    epochs = defense.get("epochs", 0)
+    for epoch in range(1, epochs + 1):
+        if epoch == 2 and fails[0] <= defense["lambda"] <= fails[1]:
+            raise Broken("saat loss is nan in epoch 2; lower lr")
+        clean, robust = objectives(spec.setting, epoch / epochs)
+        values = {"val/clean_map": clean, "val/robust_map": robust, "val/zero_grad": 0.0}
+        yield EpochReport(epoch, values, 1.0, 2.0 + epoch)
+    clean, robust = objectives(spec.setting)
+    prefix = "reattack" if spec.phase == "explore" else "test"
+    metrics = {f"{prefix}/clean_map": clean, f"{prefix}/robust_map": robust}
+    yield FinalReport(epochs, metrics, 5.0 + epochs)
+
+
+def drive(search: Search, fails: tuple[float, float] = (math.inf, math.inf)) -> list[str]:
+    """Run a search to its end, a report of every live trial in turn; returns what was begun."""
+    live: dict[str, Iterator[EpochReport | FinalReport]] = {}
+    begun: list[str] = []
+    while True:
+        while not isinstance(spec := search.next_trial(), Pause):
+            assert spec.trial_id not in live
+            live[spec.trial_id] = fake_trial(spec, fails)
+            begun.append(spec.trial_id)
+            assert len(live) <= search.max_concurrent
+        if spec is Pause.DONE:
+            assert not live
+            search.journal.close()
+            return begun
+        assert live, "waits for nothing"
+        for trial_id, reports in list(live.items()):
+            if _step(search, trial_id, reports):
+                del live[trial_id]
+
+
+def _step(search: Search, trial_id: str, reports: Iterator[EpochReport | FinalReport]) -> bool:
+    """Hand on one report; whether the trial has ended."""
+    try:
+        report = next(reports)
+    except Broken as error:
+        search.on_failure(trial_id, str(error))
+        return True
+    if isinstance(report, FinalReport):
+        search.on_final(trial_id, report)
+        return True
+    return search.on_epoch(trial_id, report)
+
+
+def finished(run_dir: Path, searched: Experiment, **options: Any) -> Search:
+    """A search that was driven to its end."""
+    fails = options.pop("fails", (math.inf, math.inf))
+    search = open_search(run_dir, searched, **options)
+    drive(search, fails)
+    return search
+
+
+def cut(events: list[Event], count: int, run_dir: Path) -> None:
+    """A journal of the first ``count`` events."""
+    run_dir.mkdir(parents=True)
+    text = "".join(json.dumps(event) + "\n" for event in events[:count])
+    (run_dir / "events.jsonl").write_text(text)
+
+
+def outcome(record: TrialRecord) -> tuple[Any, ...]:
+    """Everything of a trial but the clock."""
+    epochs = [(e["epoch"], e["metrics"], e["cost_s"]) for e in record.epochs]
+    return (
+        record.spec,
+        record.point,
+        record.status,
+        record.stop_reason,
+        record.metrics,
+        record.cost_s,
+        epochs,
+    )

@@ -1,0 +1,140 @@
+"""Pareto successive halving against a plain reading of the rule."""
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.scheduler import ParetoSuccessiveHalving
+
+Point = tuple[float, float]
+
+
+def dominates(a: Point, b: Point) -> bool:
+    return a != b and all(x >= y for x, y in zip(a, b, strict=True))
+
+
+def ranks_of(values: list[Point]) -> list[int]:
+    """Non-dominated sorting by peeling fronts; values that are not finite come last."""
+    ranks = [-1] * len(values)
+    left = [i for i, v in enumerate(values) if all(map(math.isfinite, v))]
+    rank = 0
+    while left:
+        front = [i for i in left if not any(dominates(values[j], values[i]) for j in left)]
+        for i in front:
+            ranks[i] = rank
+        left = [i for i in left if i not in front]
+        rank += 1
+    return [rank if r < 0 else r for r in ranks]
+
+
+class Plain:
+    """The rule in words: of n at a rung, the n // η best by rank go on; none stop below η."""
+
+    def __init__(self, grace: int, factor: int) -> None:
+        self.rungs = {grace * factor**k: [] for k in range(20)}  # type: ignore[var-annotated]
+        self.factor = factor
+
+    def allowed(self, epoch: int, values: Point) -> set[bool]:
+        """Decisions the rule leaves open: within a split front either way is right."""
+        finite = all(map(math.isfinite, values))
+        if epoch not in self.rungs:
+            return {not finite}
+        rung = self.rungs[epoch]
+        rung.append(values)
+        if not finite:
+            return {True}
+        if len(rung) < self.factor:
+            return {False}
+        ranks = ranks_of(rung)
+        better = sum(r < ranks[-1] for r in ranks)
+        equal = sum(r == ranks[-1] for r in ranks)
+        kept = len(rung) // self.factor
+        if better + equal <= kept:
+            return {False}
+        return {True} if better >= kept else {True, False}
+
+
+coarse = st.sampled_from([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
+value = st.one_of(coarse, st.floats(0, 1), st.just(math.nan))
+reports = st.lists(
+    st.tuples(st.integers(0, 11), st.integers(1, 12), st.tuples(value, value)), max_size=60
+)
+
+
+@given(reports, st.integers(1, 3), st.integers(2, 4))
+def test_decisions_follow_the_rule(
+    told: list[tuple[int, int, Point]], grace: int, factor: int
+) -> None:
+    ours, plain = ParetoSuccessiveHalving(grace, factor), Plain(grace, factor)
+    seen = set()
+    for trial, epoch, values in told:
+        if (trial, epoch) in seen:
+            continue
+        seen.add((trial, epoch))
+        assert ours.should_stop(str(trial), epoch, values) in plain.allowed(epoch, values)
+
+
+@given(reports)
+def test_replaying_the_journal_rebuilds_the_rungs(told: list[tuple[int, int, Point]]) -> None:
+    first, replayed = ParetoSuccessiveHalving(1, 2), ParetoSuccessiveHalving(1, 2)
+    for trial, epoch, values in told:
+        first.should_stop(str(trial), epoch, values)
+    for trial, epoch, values in told:
+        replayed.should_stop(str(trial), epoch, values)
+    assert repr(first._rungs) == repr(replayed._rungs)
+    for probe in itertools.product((1, 2, 4, 8), ((0.5, 0.5), (0.9, 0.1))):
+        epoch, values = probe
+        assert first.should_stop("new", epoch, values) == replayed.should_stop("new", epoch, values)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_fewer_than_the_reduction_factor_at_a_rung_go_on(factor: int) -> None:
+    scheduler = ParetoSuccessiveHalving(1, factor)
+    for trial in range(factor - 1):
+        worse = (0.5 - trial / 10, 0.5 - trial / 10)
+        assert not scheduler.should_stop(str(trial), 1, worse)
+    assert scheduler.should_stop("last", 1, (0.0, 0.0))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_values_that_are_not_finite_stop_at_any_epoch(bad: float, epoch: int) -> None:
+    scheduler = ParetoSuccessiveHalving(1, 2)
+    assert scheduler.should_stop("a", epoch, (bad, 0.5))
+    assert scheduler.should_stop("b", epoch, (0.5, bad))
+
+
+def test_between_rungs_nobody_stops() -> None:
+    scheduler = ParetoSuccessiveHalving(2, 3)
+    stops = {
+        epoch
+        for epoch in range(1, 30)
+        for trial in range(12)
+        if scheduler.should_stop(str(trial), epoch, (1 - trial / 12, 1 - trial / 12))
+    }
+    assert stops == {2, 6, 18}
+
+
+def test_a_dominated_trial_stops_and_the_front_goes_on() -> None:
+    scheduler = ParetoSuccessiveHalving(1, 2)
+    front = [(0.1, 0.9), (0.5, 0.5), (0.9, 0.1)]
+    weak = [(0.1, 0.1), (0.2, 0.05), (0.05, 0.2)]
+    for number, values in enumerate(weak):
+        scheduler.should_stop(f"weak-{number}", 1, values)
+    for number, values in enumerate(front):
+        assert not scheduler.should_stop(f"front-{number}", 1, values)
+    assert scheduler.should_stop("dominated", 1, (0.4, 0.4))
+
+
+def test_where_the_front_does_not_fit_those_far_apart_are_kept() -> None:
+    scheduler = ParetoSuccessiveHalving(1, 2)
+    for number, x in enumerate((0.0, 1.0, 0.5, 0.52, 0.49)):
+        scheduler.should_stop(str(number), 1, (x, 1 - x))
+    assert scheduler.should_stop("crowded", 1, (0.51, 0.49))
+    lonely = ParetoSuccessiveHalving(1, 2)
+    for number, x in enumerate((0.5, 0.51, 0.52, 0.49, 0.48)):
+        lonely.should_stop(str(number), 1, (x, 1 - x))
+    assert not lonely.should_stop("far", 1, (0.0, 1.0))

@@ -1,0 +1,204 @@
+"""Optuna told the truth, and suggestions that depend on the history alone."""
+
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.searcher import Outcome, Searcher
+from harness.space import Dimension
+from saat.seeding import derive_seed
+
+SPACE = {
+    "model.bits": Dimension(choice=[16, 32]),
+    "defense.lambda": Dimension(float=[0.1, 10.0], log=True),
+    "defense.steps": Dimension(int=[1, 10]),
+}
+BASE = {"model.bits": 16, "defense.lambda": 1.0, "defense.steps": 7}
+COMPLETE, PRUNED, FAIL = (
+    optuna.trial.TrialState.COMPLETE,
+    optuna.trial.TrialState.PRUNED,
+    optuna.trial.TrialState.FAIL,
+)
+History = list[tuple[str, Any]]
+
+
+def searcher(sampler: str = "tpe", budget: int = 12) -> Searcher:
+    return Searcher(SPACE, BASE, sampler, 0, budget)
+
+
+def values_of(point: dict[str, Any]) -> tuple[float, float]:
+    return 1 / (1 + point["defense.lambda"]), point["defense.steps"] / 10
+
+
+def tell(to: Searcher, number: int, outcome: Outcome, point: dict[str, Any]) -> None:
+    if outcome == "completed":
+        to.tell(number, outcome, values_of(point), {"val/clean_map": 0.4 - values_of(point)[0]})
+    else:
+        to.tell(number, outcome)
+
+
+def rebuilt(sampler: str, history: History) -> Searcher:
+    """A searcher that learns a history as a resumed search does."""
+    fresh = searcher(sampler)
+    for kind, item in history:
+        if kind == "suggested":
+            fresh.include(*item)
+        else:
+            tell(fresh, *item)
+    return fresh
+
+
+def states(of: Searcher) -> list[optuna.trial.TrialState]:
+    return [trial.state for trial in of._study.trials]
+
+
+def test_stopped_trials_are_pruned_and_failed_ones_fail() -> None:
+    found = searcher()
+    for number, outcome in enumerate(("completed", "stopped", "failed")):
+        point, _ = found.suggest(number)
+        tell(found, number, outcome, point)  # type: ignore[arg-type]
+    assert states(found) == [COMPLETE, PRUNED, FAIL]
+    assert [trial.values is not None for trial in found._study.trials] == [True, False, False]
+
+
+def test_trials_of_an_earlier_driver_end_as_their_own_would() -> None:
+    found = searcher()
+    for number, outcome in enumerate(("completed", "stopped", "failed")):
+        found.include(number, {**BASE, "defense.steps": number + 1}, {})
+        tell(found, number, outcome, BASE)  # type: ignore[arg-type]
+    assert states(found) == [COMPLETE, PRUNED, FAIL]
+    assert [t.params["defense.steps"] for t in found._study.trials] == [1, 2, 3]
+
+
+def test_only_completed_trials_are_on_the_studys_front() -> None:
+    found = searcher()
+    for number, outcome in enumerate(("stopped", "completed", "failed")):
+        found.suggest(number)
+        found.tell(number, outcome, (0.5, 0.5) if outcome == "completed" else None)  # type: ignore[arg-type]
+    assert [trial.number for trial in found._study.best_trials] == [1]
+
+
+def test_constraints_reach_the_study() -> None:
+    found = searcher()
+    for number, clean in enumerate((0.2, 0.9)):
+        found.suggest(number)
+        found.tell(number, "completed", (clean, 0.9 - clean), {"val/clean_map": 0.5 - clean})
+    assert [trial.number for trial in found._study.best_trials] == [1]
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        {"model.bits": 64, "defense.lambda": 1.0, "defense.steps": 7},
+        {"model.bits": 16, "defense.lambda": 20.0, "defense.steps": 7},
+        {"model.bits": 16, "defense.lambda": 1.0, "defense.steps": 0},
+        {"model.bits": 16, "defense.lambda": 1.0},
+    ],
+)
+def test_a_point_outside_the_space_is_left_out(point: dict[str, Any]) -> None:
+    found = searcher()
+    found.include(0, point, {})
+    found.tell(0, "completed", (0.5, 0.5))
+    assert found._study.trials == []
+
+
+def test_a_discarded_suggestion_is_no_result() -> None:
+    found = searcher()
+    found.suggest(0)
+    found.discard(0)
+    point, _ = found.suggest(0, 1)
+    tell(found, 0, "completed", point)
+    assert states(found) == [FAIL, COMPLETE]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+@settings(max_examples=12)
+@given(
+    outcomes=st.lists(st.sampled_from(("completed", "stopped", "failed")), min_size=9, max_size=9),
+    seed=st.integers(0, 2**16),
+    wide=st.integers(1, 3),
+)
+def test_the_next_point_depends_on_the_history_alone(
+    sampler: str, outcomes: list[Outcome], seed: int, wide: int
+) -> None:
+    check_history(sampler, outcomes, seed, wide, every=2)
+
+
+def test_the_next_point_of_a_gaussian_process_depends_on_the_history_alone() -> None:
+    outcomes: list[Outcome] = ["completed"] * 5 + ["stopped", "completed", "failed"]
+    check_history("gp", outcomes, seed=1, wide=2, every=3)
+
+
+def check_history(sampler: str, outcomes: list[Outcome], seed: int, wide: int, every: int) -> None:
+    """``wide`` trials at once, ended in a random order; rebuilt searchers agree at any time."""
+    live: list[int] = []
+    points: dict[int, dict[str, Any]] = {}
+    history: History = []
+    found = searcher(sampler)
+    for number in range(len(outcomes)):
+        if derive_seed("duplicate", seed, number) % 3 == 0:
+            found.suggest(number)
+            found.discard(number)
+            point, notes = found.suggest(number, 1)
+            attempt = 1
+        else:
+            point, notes = found.suggest(number)
+            attempt = 0
+        if number % every == 0 or number == len(outcomes) - 1:
+            assert rebuilt(sampler, history).suggest(number, attempt) == (point, notes)
+        points[number] = point
+        history.append(("suggested", (number, point, notes)))
+        live.append(number)
+        while len(live) >= wide:
+            ended = live.pop(derive_seed("end", seed, number, len(live)) % len(live))
+            history.append(("told", (ended, outcomes[ended], points[ended])))
+            tell(found, ended, outcomes[ended], points[ended])
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp"])
+def test_every_sampler_stays_within_the_space(sampler: str) -> None:
+    found = searcher(sampler, budget=4)
+    for number in range(8):
+        point, _ = found.suggest(number)
+        assert set(point) == set(SPACE)
+        assert all(SPACE[key].contains(value) for key, value in point.items())
+        tell(found, number, "completed", point)
+
+
+def test_tpe_learns_and_random_does_not() -> None:
+    def mean_robust(sampler: str) -> float:
+        found = Searcher(SPACE, BASE, sampler, 3, 40)
+        steps = []
+        for number in range(40):
+            point, _ = found.suggest(number)
+            found.tell(number, "completed", (point["defense.steps"] / 10,) * 2)
+            steps.append(point["defense.steps"])
+        return sum(steps[20:]) / 20
+
+    assert mean_robust("tpe") > mean_robust("random") + 1
+
+
+def test_other_seeds_and_other_attempts_give_other_points() -> None:
+    first = Searcher(SPACE, BASE, "tpe", 0, 12).suggest(0)[0]
+    assert Searcher(SPACE, BASE, "tpe", 0, 12).suggest(0)[0] == first
+    assert Searcher(SPACE, BASE, "tpe", 1, 12).suggest(0)[0] != first
+    assert Searcher(SPACE, BASE, "tpe", 0, 12).suggest(0, 1)[0] != first
+
+
+def test_a_condition_takes_a_key_out_of_the_point() -> None:
+    space = {
+        "model.bits": Dimension(choice=[16, 32]),
+        "defense.lambda": Dimension(float=[0.1, 10.0], when={"model.bits": 32}),
+    }
+    found = Searcher(space, BASE, "tpe", 0, 12)
+    points = [found.suggest(number)[0] for number in range(12)]
+    assert {p["model.bits"] for p in points} == {16, 32}
+    for number, point in enumerate(points):
+        assert ("defense.lambda" in point) == (point["model.bits"] == 32)
+        found.tell(number, "failed")
+        again = Searcher(space, BASE, "tpe", 0, 12)
+        again.include(number, point, {})
+        assert len(again._study.trials) == 1

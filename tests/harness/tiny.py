@@ -1,0 +1,81 @@
+"""The smallest experiment that goes through every stage: digits of 16 pixels, a second a trial."""
+
+import os
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.config import Experiment, Setting
+from harness.experiment import parse_experiment, setting_at
+from harness.state import config_hash
+from harness.trial import TrialContext, TrialSpec
+
+TINY: dict[str, Any] = {
+    "schema_version": 1,
+    "name": "tiny",
+    "data": {"name": "digits", "image_size": 16, "val_queries": 40},
+    "model": {"bits": 16},
+    "pretrain": {"epochs": 2, "lr": 0.3, "batch_size": 200},
+    "defense": {"epochs": 2, "steps": 1, "batch_size": 200},
+    "space": {"defense.lambda": {"float": [0.1, 10.0], "log": True}},
+    "search": {"num_samples": 2, "grace_period": 1, "reduction_factor": 2},
+    "confirm": {"max_configs": 1, "seeds": 1},
+    "validation": {"steps": 1, "queries": 20},
+    "evaluation": {"top_k": 100, "steps": 2, "attacks": ["mainstay", "hag"]},
+}
+
+
+def tiny_raw(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The content of the file; ``changes`` maps ``section.key`` (or ``section``) to values."""
+    raw = deepcopy(TINY)
+    for key, value in (changes or {}).items():
+        section, dot, name = key.partition(".")
+        if dot:
+            raw.setdefault(section, {})[name] = value
+        else:
+            raw[key] = value
+    return raw
+
+
+def tiny(changes: Mapping[str, Any] | None = None) -> Experiment:
+    """The tiny experiment with changes."""
+    return parse_experiment(tiny_raw(changes), "tiny.yaml")
+
+
+def context_of(experiment: Experiment, runs_dir: Path) -> TrialContext:
+    """What the session would hand to its executor."""
+    run_dir = runs_dir / experiment.name
+    run_dir.mkdir(parents=True, exist_ok=True)
+    return TrialContext(
+        run_dir=str(run_dir),
+        pretrained_dir=str(runs_dir / "pretrained"),
+        cache_dir=os.environ["SAAT_CACHE"],
+        validation=experiment.validation.model_dump(),
+        evaluation=experiment.evaluation.model_dump(),
+        device="cpu",
+        threads=1,
+    )
+
+
+def spec_of(
+    experiment: Experiment,
+    point: Mapping[str, Any] | None = None,
+    phase: str = "explore",
+    seed: int = 0,
+    setting: Setting | None = None,
+) -> TrialSpec:
+    """A trial of the experiment at a point."""
+    setting = setting or setting_at(experiment, point or {})
+    trial_id = f"{config_hash(setting, 'data')[:10]}-{phase}-{seed}"
+    return TrialSpec(trial_id, phase, "sampled", 0, seed, setting.dump())
+
+
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache of decoded images for the whole test run; digits are composed once."""
+    cache = tmp_path_factory.getbasetemp() / "saat-cache"
+    cache.mkdir(exist_ok=True)
+    os.environ["SAAT_CACHE"] = str(cache)
+    return cache
