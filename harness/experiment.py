@@ -42,6 +42,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experime
     """
     raw = _read_yaml(path)
     notes = [note for pair in overrides if (note := _override(raw, pair))]
+    _make_absolute(raw)
     return parse_experiment(raw, str(path)), notes
 
 
@@ -170,6 +171,17 @@ def _override(raw: dict[str, Any], pair: str) -> str | None:
         del space[key]
         return f"--set {pair}: {key} is no longer searched"
     return None
+
+
+def _make_absolute(raw: Mapping[str, Any]) -> None:
+    """Paths as seen from here; workers have working folders of their own."""
+    for section, key in (("data", "path"), ("model", "weights")):
+        part = raw.get(section)
+        if not isinstance(part, dict):
+            continue
+        value = part.get(key)
+        if isinstance(value, str) and value not in ("", "none", "imagenet"):
+            part[key] = str(Path(value).expanduser().absolute())
 
 
 def _with_sections(raw: Mapping[str, Any]) -> Any:

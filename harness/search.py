@@ -18,7 +18,7 @@ from harness.scheduler import ParetoSuccessiveHalving
 from harness.searcher import Searcher
 from harness.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.trial import EpochReport, FinalReport, TrialSpec
-from reports.frontier import select_by_hypervolume
+from reports.frontier import pareto_ranks, select_by_hypervolume
 
 Plan = Literal["search", "train"]
 _ATTEMPTS = 60  # suggestions for one trial before the space counts as exhausted
@@ -262,18 +262,28 @@ class Search:
         }
 
     def _recommend(self) -> list[str]:
-        """Settings to confirm: completed, feasible, not the default, by hypervolume."""
-        candidates = [
+        """Settings to confirm: completed, feasible, not the default itself.
+
+        Front by front of all completed trials (the default counts: what it dominates comes
+        later), within a front greedily by hypervolume.
+        """
+        done = [
             record
             for record in self.state.of_phase("explore")
             if record.status == "completed"
-            and record.spec.role == "sampled"
             and np.isfinite(_objectives(record.metrics, "reattack")).all()
             and all(amount <= 0 for amount in self._violations(record).values())
         ]
-        values = np.array([_objectives(r.metrics, "reattack") for r in candidates]).reshape(-1, 2)
-        chosen = select_by_hypervolume(values, self.experiment.confirm.max_configs)
-        return [candidates[index].spec.trial_id for index in chosen]
+        values = np.array([_objectives(r.metrics, "reattack") for r in done]).reshape(-1, 2)
+        ranks = pareto_ranks(values)
+        chosen: list[str] = []
+        for rank in np.unique(ranks):
+            front = [i for i in np.flatnonzero(ranks == rank) if done[i].spec.role == "sampled"]
+            left = self.experiment.confirm.max_configs - len(chosen)
+            chosen += [
+                done[front[i]].spec.trial_id for i in select_by_hypervolume(values[front], left)
+            ]
+        return chosen
 
 
 def _objectives(metrics: dict[str, float], prefix: str) -> tuple[float, float]:

@@ -16,8 +16,8 @@ class CorruptCheckpoint(Exception):
     """A checkpoint that is truncated, altered, or no checkpoint at all."""
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+def _digest(tensors: Mapping[str, Tensor], meta: str) -> str:
+    digest = hashlib.blake2b(meta.encode(), digest_size=16)
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
@@ -35,7 +35,8 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
 
     # contiguous(): channels-last weights are strided; the memory format is the network's business.
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"meta": json.dumps(dict(meta)), "digest": _digest(flat)}
+    text = json.dumps(dict(meta))
+    header = {"meta": text, "digest": _digest(flat, text)}
     with replacing(path) as temporary:
         save_file(flat, temporary, metadata=header)
 
@@ -77,7 +78,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         meta = json.loads(header["meta"])
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise CorruptCheckpoint(f"{path}: {error}") from error
-    if _digest(tensors) != header.get("digest"):
+    if _digest(tensors, header["meta"]) != header.get("digest"):
         raise CorruptCheckpoint(f"{path}: checksum does not match")
     return tensors, meta
 

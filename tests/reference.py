@@ -6,7 +6,7 @@ Slow on purpose and free of tricks; the fast code in ``saat`` must equal it. Cod
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -134,11 +134,11 @@ def expected_precision_at(distances: Sequence[int], relevance: Sequence[bool], n
 
 
 def dph_loss(
-    features: Array, labels: Array, index: Array, memory: Array, train_labels: Array
+    features: Array, labels: Array, index: Array, state: Mapping[str, Array], train_labels: Array
 ) -> float:
     """Σ (u·U_j/K − (2s−1))² / (N·B); the batch's rows of U are refreshed first."""
     relaxed = np.tanh(np.asarray(features, dtype=np.float64))
-    memory = np.array(memory, dtype=np.float64)
+    memory = np.array(state["memory"], dtype=np.float64)
     for row, position in enumerate(index):
         memory[position] = relaxed[row]
     total = 0.0
@@ -149,7 +149,7 @@ def dph_loss(
     return total / (len(relaxed) * len(memory))
 
 
-# objective → loss(features, labels, index, memory, train_labels)
+# objective → loss(features, labels, index, state before the batch, train_labels)
 OBJECTIVE_LOSSES = {"dph": dph_loss}
 
 

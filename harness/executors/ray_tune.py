@@ -7,7 +7,9 @@ read back; the journal is the truth.
 
 import json
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +45,7 @@ def connect(address: str | None, cpus: int | None = None) -> None:
     if ray.is_initialized():
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    on_term = signal.getsignal(signal.SIGTERM)
     try:
         if address:
             ray.init(address=address, **quiet)
@@ -58,6 +61,9 @@ def connect(address: str | None, cpus: int | None = None) -> None:
             reason = one_line(error, 160)
             raise InputError(f"--address {address}: no Ray cluster answers ({reason})") from None
         raise
+    # Ray takes SIGTERM over and aborts on it; the driver wants to end in order.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_term)
 
 
 def check_request(cpus: int, gpus: float) -> int:
@@ -161,19 +167,27 @@ class _Searcher(_Adapter, TuneSearcher):
     def __init__(self, search: Search) -> None:
         super().__init__()
         self._search = search
+        self._ours: dict[str, str] = {}  # Tune's trial id → ours
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial as a Tune config; None to wait; FINISHED at the end."""
-        del trial_id
         spec = self._search.next_trial()
         if spec is Pause.WAIT:
             return None
         if isinstance(spec, Pause):
             return TuneSearcher.FINISHED
+        self._ours[trial_id] = spec.trial_id
         return {"trial": asdict(spec)}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """The search learns of ends from reports."""
+        """The search learns of ends from reports, but for a worker that died once too often.
+
+        The scheduler hears of every death, those that Tune recovers from included.
+        """
+        ours = self._ours[trial_id]
+        if error and self._search.state.trials[ours].status == "running":
+            deaths = _MAX_WORKER_DEATHS + 1
+            self._search.on_failure(ours, f"its worker process died {deaths} times")
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing to save."""
@@ -185,7 +199,6 @@ class _Scheduler(_Adapter, FIFOScheduler):
     def __init__(self, search: Search) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._search = search
-        self._ended: set[str] = set()
         self.stopped = ""
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
@@ -196,22 +209,13 @@ class _Scheduler(_Adapter, FIFOScheduler):
         if kind == "epoch":
             if not self._search.on_epoch(trial_id, EpochReport(**report)):
                 return str(TrialScheduler.CONTINUE)
-            self._ended.add(trial_id)
             return str(TrialScheduler.STOP)
         if kind == "halt":
             self.stopped = report
             tune_controller.request_stop_experiment()
             return str(TrialScheduler.STOP)
-        self._ended.add(trial_id)
         if kind == "final":
             self._search.on_final(trial_id, FinalReport(**report))
         else:
             self._search.on_failure(trial_id, report)
         return str(TrialScheduler.STOP)
-
-    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """The worker died once too often."""
-        trial_id = trial.config["trial"]["trial_id"]
-        if trial_id not in self._ended:
-            deaths = _MAX_WORKER_DEATHS + 1
-            self._search.on_failure(trial_id, f"its worker process died {deaths} times")

@@ -15,6 +15,6 @@ class DPH(CodeMemory):
         """Loss of a batch; see :meth:`HashingObjective.forward`."""
         relaxed = self.codes(features)
         self.remember(relaxed, index)
-        similar = (labels @ self.labels.T > 0.5).to(relaxed.dtype)
+        similar = self.similarity(labels).to(relaxed.dtype)
         products = relaxed @ self.memory.T / relaxed.shape[1]
         return (products - (2 * similar - 1)).square().mean()

@@ -14,7 +14,16 @@ class HashingObjective(nn.Module, ABC):
     A module, because some objectives have buffers or parameters of their own; they are saved with
     the model. ``forward`` takes pre-tanh features, the 0/1 labels and the training positions of a
     batch and returns a scalar loss.
+
+    Args:
+        labels: 0/1 labels (N, C) of the training set.
+        bits: code length K.
+        seed: of whatever the objective draws once (targets, initial memory).
     """
+
+    def __init__(self, labels: Tensor, bits: int, seed: int) -> None:
+        del labels, bits, seed
+        super().__init__()
 
     def codes(self, features: Tensor) -> Tensor:
         """Relaxed codes u = tanh(f) of pre-tanh features (B, K)."""
@@ -43,18 +52,13 @@ class CodeMemory(HashingObjective):
 
     U starts at random signs: started at zero, a network trained from scratch sits at the saddle
     u ≈ 0 of the pairwise losses.
-
-    Args:
-        labels: 0/1 labels (N, C) of the training set.
-        bits: code length K.
-        seed: seed of the initial U.
     """
 
     memory: Tensor
     labels: Tensor
 
     def __init__(self, labels: Tensor, bits: int, seed: int) -> None:
-        super().__init__()
+        super().__init__(labels, bits, seed)
         noise = torch.rand(len(labels), bits, generator=generator("code memory", seed))
         self.register_buffer("memory", torch.where(noise < 0.5, -1.0, 1.0))
         self.register_buffer("labels", labels.float(), persistent=False)
@@ -66,3 +70,7 @@ class CodeMemory(HashingObjective):
     def remember(self, relaxed: Tensor, index: Tensor) -> None:
         """Overwrite rows ``index`` of U with the batch's relaxed codes, without gradient."""
         self.memory[index] = relaxed.detach()
+
+    def similarity(self, labels: Tensor) -> Tensor:
+        """Whether batch and training items share a label: bool (B, N)."""
+        return labels @ self.labels.T > 0.5

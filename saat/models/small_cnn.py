@@ -20,13 +20,13 @@ class SmallCNN(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *_block(3, 48, kernel=4, stride=4, padding=0),
-            *_block(48, 96, kernel=3, stride=2, padding=1),
+            *_block(3, 40, kernel=4, stride=4, padding=0),
+            *_block(40, 80, kernel=3, stride=2, padding=1),
         )
         self.pool = nn.AdaptiveAvgPool2d(4)  # the identity at image_size 32
         self.head = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(96 * 16, self.features_out, bias=False),
+            nn.Linear(80 * 16, self.features_out, bias=False),
             nn.BatchNorm1d(self.features_out),
             nn.ReLU(inplace=True),
         )

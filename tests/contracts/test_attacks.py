@@ -10,7 +10,7 @@ from saat.attacks import ATTACKS, Attack, Knowledge, attack_queries
 from saat.attacks.attack import AttackedQueries
 from saat.data import HashingData
 from saat.labels import draw_target_labels
-from saat.models import HashingNetwork, codes_of, encode
+from saat.models import HashingNetwork, build_network, codes_of, encode
 from saat.retrieval import mean_average_precision
 from saat.threat_model import ThreatModel
 from tests import toy
@@ -82,7 +82,9 @@ def largest_change(setting: Setting, attacked: AttackedQueries) -> int:
 
 
 @every_attack
-@pytest.mark.parametrize(("eps", "levels"), [(8 / 255, 8), (2.5 / 255, 2), (0.4 / 255, 0)])
+@pytest.mark.parametrize(
+    ("eps", "levels"), [(8 / 255, 8), (2.5 / 255, 2), (2.7 / 255, 2), (0.4 / 255, 0)]
+)
 def test_bytes_stay_within_the_budget(name: str, eps: float, levels: int, setting: Setting) -> None:
     attacked = setting.attacked(ATTACKS[name](steps=5), eps=eps)
     assert attacked.images.dtype == torch.uint8
@@ -143,6 +145,30 @@ def test_the_batch_size_never_changes_a_result(name: str, setting: Setting) -> N
         assert torch.equal(parts.images, whole.images)
         assert torch.equal(parts.zero_gradient, whole.zero_gradient)
         assert torch.equal(setting.codes(parts.images), setting.codes(whole.images))
+
+
+@every_attack
+def test_the_batch_size_changes_no_rounding_where_kernels_differ(name: str) -> None:
+    """32 pixels, the size at which unpadded batches of one differ from larger ones."""
+    network = build_network("small_cnn", "none", 16, 32, seed=0)
+    drawn = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (33, 3, 32, 32), dtype=torch.uint8, generator=drawn)
+    codes = torch.randint(0, 2, (33, 16), generator=drawn) * 2 - 1
+    knowledge = Knowledge(torch.ones(1, 16, dtype=torch.int8), torch.ones(1, 1), torch.ones(16))
+    widths: list[int] = []
+    network.register_forward_pre_hook(lambda _, args: widths.append(len(args[0])))
+
+    def attacked(rows: slice) -> Tensor:
+        attack, threat = ATTACKS[name](steps=15), ThreatModel(EPS)
+        seeds = list(range(33))[rows]
+        return attack_queries(
+            attack, network, images[rows], codes[rows], knowledge, threat, seeds
+        ).images
+
+    whole = attacked(slice(None))
+    for row in (0, 15, 32):
+        assert torch.equal(attacked(slice(row, row + 1)), whole[row : row + 1])
+    assert {width % 32 for width in widths} == {0}
 
 
 @every_attack

@@ -14,6 +14,10 @@ from tests import reference, toy
 
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)
 
+# Those that compare a batch with the codes of all training items.
+MEMORIES = {name: kind for name, kind in OBJECTIVES.items() if issubclass(kind, CodeMemory)}
+every_memory = pytest.mark.parametrize("name", MEMORIES)
+
 LABELS = torch.tensor([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0], [0, 0, 1]])
 INDEX = torch.tensor([4, 0, 2])
 
@@ -27,14 +31,14 @@ def features(rows: int, seed: int = 0, size: float = 1.0) -> Tensor:
 def test_the_loss_equals_its_plain_formula(name: str) -> None:
     for seed in range(5):
         objective = OBJECTIVES[name](LABELS, toy.BITS, seed)
-        memory = objective.memory.clone()
+        before = {key: value.numpy() for key, value in toy.snapshot(objective).items()}
         f = features(len(INDEX), seed)
         loss = objective(f, LABELS[INDEX].float(), INDEX)
         expected = reference.OBJECTIVE_LOSSES[name](
             f.detach().numpy(),
             LABELS[INDEX].numpy(),
             INDEX.numpy(),
-            memory.numpy(),
+            before,
             LABELS.numpy(),
         )
         assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
@@ -54,60 +58,59 @@ def test_loss_and_gradient_are_finite_even_for_rows_without_labels(name: str, si
         assert f.grad.isfinite().all()
 
 
-@every_objective
-def test_the_gradient_is_that_of_the_loss(name: str) -> None:
-    objective = OBJECTIVES[name](LABELS, toy.BITS, 0).double()
+@every_memory
+def test_the_gradient_flows_through_the_batch_and_not_through_the_memory(name: str) -> None:
+    objective = MEMORIES[name](LABELS, toy.BITS, 0).double()
+    labels = LABELS[INDEX].double()
     f = features(len(INDEX)).detach().double().requires_grad_(True)
-    start = objective.memory.clone()
-
-    def loss(point: Tensor) -> float:
-        objective.memory.copy_(start)
-        # The batch's own rows of the memory carry no gradient, so they stay at f.
-        objective(f.detach(), LABELS[INDEX].double(), INDEX)
-        kept = objective.memory.clone()
-        remember, objective.remember = objective.remember, lambda *_: None  # type: ignore[method-assign]
-        objective.memory.copy_(kept)
-        value = float(objective(point, LABELS[INDEX].double(), INDEX))
-        objective.remember = remember  # type: ignore[method-assign]
-        return value
-
-    objective(f, LABELS[INDEX].double(), INDEX).backward()
+    objective(f, labels, INDEX).backward()
+    held = objective.memory.clone()
+    # From here on the memory stays as it is, at the batch's own features.
+    objective.remember = lambda *_: None  # type: ignore[method-assign]
     assert f.grad is not None
     for row, bit in ((0, 0), (1, 5), (2, toy.BITS - 1)):
         step = torch.zeros_like(f)
         step[row, bit] = 1e-6
-        slope = (loss(f.detach() + step) - loss(f.detach() - step)) / 2e-6
-        assert float(f.grad[row, bit]) == pytest.approx(slope, abs=1e-7)
+        with torch.no_grad():
+            slope = objective(f + step, labels, INDEX) - objective(f - step, labels, INDEX)
+        assert float(f.grad[row, bit]) == pytest.approx(float(slope) / 2e-6, abs=1e-7)
+    assert torch.equal(objective.memory, held)
 
 
-@every_objective
+@every_memory
 def test_memory_is_overwritten_for_the_batch_alone_and_carries_no_gradient(name: str) -> None:
-    objective = OBJECTIVES[name](LABELS, toy.BITS, 0)
+    objective = MEMORIES[name](LABELS, toy.BITS, 0)
     before = objective.memory.clone()
     f = features(len(INDEX))
     objective(f, LABELS[INDEX].float(), INDEX)
-    assert torch.equal(objective.memory[INDEX], torch.tanh(f.detach()))
+    assert torch.equal(objective.memory[INDEX], objective.codes(f.detach()))
     others = [row for row in range(len(LABELS)) if row not in INDEX.tolist()]
     assert torch.equal(objective.memory[others], before[others])
     assert not objective.memory.requires_grad
 
 
-@every_objective
+@every_memory
 def test_memory_starts_at_seeded_signs_and_can_take_over_features(name: str) -> None:
-    first, same, other = (OBJECTIVES[name](LABELS, toy.BITS, seed) for seed in (0, 0, 1))
+    first, same, other = (MEMORIES[name](LABELS, toy.BITS, seed) for seed in (0, 0, 1))
     assert set(first.memory.unique().tolist()) == {-1.0, 1.0}
     assert torch.equal(first.memory, same.memory)
     assert not torch.equal(first.memory, other.memory)
     f = features(len(LABELS)).detach()
     first.start_from(f)
-    assert torch.equal(first.memory, torch.tanh(f))
+    assert torch.equal(first.memory, first.codes(f))
+
+
+@every_memory
+def test_memory_is_saved_with_the_model_and_labels_are_not(name: str) -> None:
+    state = MEMORIES[name](LABELS, toy.BITS, 0).state_dict()
+    assert "memory" in state
+    assert "labels" not in state
 
 
 @every_objective
-def test_memory_is_saved_with_the_model_and_labels_are_not(name: str) -> None:
-    assert issubclass(OBJECTIVES[name], CodeMemory)
-    assert "labels" not in OBJECTIVES[name](LABELS, toy.BITS, 0).state_dict()
-    assert "memory" in OBJECTIVES[name](LABELS, toy.BITS, 0).state_dict()
+def test_equal_seeds_give_equal_objectives(name: str) -> None:
+    first, same = (toy.snapshot(OBJECTIVES[name](LABELS, toy.BITS, 3)) for _ in range(2))
+    assert not toy.differences(first, same)
 
 
 @every_objective

@@ -15,6 +15,14 @@ from saat.seeding import derive_seed
 from tests.harness.tiny import tiny
 
 FINGERPRINT = "data"
+STARTED: dict[str, Any] = {
+    "search_id": "id",
+    "executor": "inline",
+    "tracking_uri": None,
+    "device": "cpu",
+    "data_fingerprint": FINGERPRINT,
+    "protocol_hash": "protocol",
+}
 SPACE: dict[str, Any] = {
     "model.bits": {"choice": [16, 32]},
     "defense.lambda": {"float": [0.1, 10.0], "log": True},
@@ -47,7 +55,7 @@ def open_search(
     run_dir.mkdir(parents=True, exist_ok=True)
     journal = Journal(run_dir)
     if not journal.events:
-        journal.append("started", plan=plan, protocol_hash="protocol", search_id="id")
+        journal.append("started", plan=plan, **STARTED)
     return Search(searched, journal, FINGERPRINT, max_concurrent, plan)
 
 

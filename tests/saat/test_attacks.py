@@ -127,20 +127,57 @@ def test_mainstay_attacks_are_guided_by_mainstay_codes_of_their_weighting(weight
         assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("rescale", [False, True])
+def test_the_mainstay_attack_descends_the_scheduled_relaxation(rescale: bool) -> None:
+    """One pixel, two bits: the steep saturated one rules at small α, the flat one at α near 1."""
+    slope, offset, code, scales = (2.0, 1.0), (3.0, -0.5), (1.0, -1.0), (0.8, 1.0)
+    attack = MainstayAttack(steps=20, step_size=0.01, rescale=rescale)
+    threat = ThreatModel(0.2)
+
+    def descend(alphas: list[float]) -> float:
+        image = torch.full((1, 1, 1, 1), 0.5)
+        pixel = float(random_start(image, 0.2, [7]))
+        for alpha in alphas:
+            gradient = 0.0
+            for w, c, bit, scale in zip(slope, offset, code, scales, strict=True):
+                by = scale if rescale else 1.0
+                relaxed = math.tanh(alpha * (w * pixel + c) / by)
+                gradient += bit * (1 - relaxed**2) * alpha * w / by
+            pixel = min(max(pixel - math.copysign(0.01, gradient), 0.3), 0.7)
+        return pixel
+
+    layer = nn.Linear(1, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(slope)[:, None])
+        layer.bias.copy_(torch.tensor(offset))
+    found = attack.perturb(
+        nn.Sequential(nn.Flatten(), layer),
+        torch.full((1, 1, 1, 1), 0.5),
+        torch.tensor([code]),
+        Knowledge(torch.ones(1, 2, dtype=torch.int8), torch.ones(1, 1), torch.tensor(scales)),
+        threat,
+        [7],
+    )
+    scheduled = descend([alpha_at(step, 20) for step in range(20)])
+    assert abs(scheduled - descend([1.0] * 20)) > 0.05  # the schedule shows
+    assert float(found.images) == pytest.approx(scheduled, abs=1e-5)
+
+
 def test_hag_steps_down_the_published_loss_with_momentum() -> None:
-    """Two steps on two pixels, beside the formula differentiated by hand (finite differences)."""
-    code = torch.tensor([[1.0, -1.0]])
-    start = torch.tensor([0.5, 0.5], dtype=torch.float64)
+    """Two pixels, beside the formula differentiated by differences; the last bit is masked."""
+    slope, offset = [[2.0, 0.0], [0.0, 1.5], [1.0, 2.0]], [-0.9, -0.8, 9.0]
+    code = [1.0, -1.0, -1.0]
 
     def loss(pixels: Tensor, alpha: float) -> float:
-        f = [2 * float(pixels[0]) - 0.9, 1.5 * float(pixels[1]) - 0.8]
-        u = [math.tanh(alpha * value) for value in f]
-        mask = [abs(value - bit) < 1.5 for value, bit in zip(u, (1, -1), strict=True)]
-        agreement = sum(v * bit for v, bit, m in zip(u, (1, -1), mask, strict=True) if m)
-        spread = sum(v for v, m in zip(u, mask, strict=True) if m) / 2
-        return (agreement / max(sum(mask), 1) + 1) ** 2 + spread**2
+        total, spread, active = 0.0, 0.0, 0
+        for row, bias, bit in zip(slope, offset, code, strict=True):
+            u = math.tanh(alpha * (row[0] * float(pixels[0]) + row[1] * float(pixels[1]) + bias))
+            if abs(u - bit) < 1.5:
+                total, spread, active = total + u * bit, spread + u, active + 1
+        return (total / max(active, 1) + 1) ** 2 + (spread / 3) ** 2
 
-    point, velocity = start.clone(), torch.zeros(2, dtype=torch.float64)
+    point = torch.tensor([0.5, 0.5], dtype=torch.float64)
+    velocity = torch.zeros(2, dtype=torch.float64)
     for alpha in (0.1, 0.2):  # the schedule's values in the two halves
         gradient = torch.zeros(2, dtype=torch.float64)
         for pixel in range(2):
@@ -150,15 +187,15 @@ def test_hag_steps_down_the_published_loss_with_momentum() -> None:
         velocity = 0.9 * velocity + gradient
         point = (point - 0.5 * velocity).clamp(0.25, 0.75)
 
-    layer = nn.Linear(2, 2)
+    layer = nn.Linear(2, 3)
     with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[2.0, 0.0], [0.0, 1.5]]))
-        layer.bias.copy_(torch.tensor([-0.9, -0.8]))
-    knowledge = Knowledge(code.to(torch.int8), torch.ones(1, 1), torch.ones(2))
+        layer.weight.copy_(torch.tensor(slope))
+        layer.bias.copy_(torch.tensor(offset))
+    knowledge = Knowledge(torch.ones(1, 3, dtype=torch.int8), torch.ones(1, 1), torch.ones(3))
     result = HAG(steps=2, step_size=0.5).perturb(
         nn.Sequential(nn.Flatten(), layer),
         torch.full((1, 1, 1, 2), 0.5),
-        code,
+        torch.tensor([code]),
         knowledge,
         ThreatModel(0.25),
         [0],

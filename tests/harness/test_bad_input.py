@@ -1,0 +1,542 @@
+"""A table of wrong inputs: status 2, one line that names the mistake, and nothing was started."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from filelock import FileLock
+
+from harness.__main__ import main
+from harness.experiment import setting_at
+from harness.files import write_text
+from saat import checkpoint
+from saat.data import load
+from saat.models import build_network
+from tests.harness.fakes import experiment, finished
+from tests.harness.tiny import tiny, tiny_raw
+
+NAN, INF = float("nan"), float("inf")
+
+
+@dataclass(frozen=True)
+class World:
+    """A folder with a valid experiment, a finished search, a model, and what is wrong with them."""
+
+    root: Path
+
+    def __getattr__(self, name: str) -> Path:
+        return self.root / name
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    root = tmp_path_factory.mktemp("world")
+    load(name="digits", image_size=16, val_queries=40)  # composing them is a line of its own
+    (root / "tiny.yaml").write_text(yaml.safe_dump(tiny_raw()))
+    (root / "file.txt").write_text("hello")
+    searched = experiment(name="done")
+    finished(root / "runs" / "done", searched)
+    text = yaml.safe_dump(searched.dump(), sort_keys=False)
+    write_text(root / "runs" / "done" / "experiment.yaml", text)
+    (root / "runs" / "taken").mkdir()
+    (root / "runs" / "empty").mkdir()
+    write_text(root / "runs" / "empty" / "experiment.yaml", text)
+    _models(root)
+    return World(root)
+
+
+def _models(root: Path) -> None:
+    setting = setting_at(tiny(), {}).dump()
+    network = build_network("small_cnn", "none", 16, 16, 0)
+    tensors = checkpoint.module_tensors("network", network)
+    meta = {
+        "setting": setting,
+        "seed": 0,
+        "evaluation": tiny().evaluation.model_dump(),
+        "data_fingerprint": "of another set",
+    }
+    good = root / "model.safetensors"
+    checkpoint.save(good, tensors, meta)
+    (root / "truncated").write_bytes(good.read_bytes()[:-50])
+    torch.save({"a": tensors["network.mean"]}, root / "pickle")
+    checkpoint.save(root / "unknown", tensors, {"stage": "pretrain"})
+    other = {**setting, "model": {**setting["model"], "bits": 8}}
+    checkpoint.save(root / "other_bits", tensors, {**meta, "setting": other})
+    checkpoint.save(root / "no_setting", tensors, {**meta, "setting": {"data": 1}})
+    checkpoint.save(root / "no_protocol", tensors, {**meta, "evaluation": {"top_q": 1}})
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def tree(folder: Path) -> dict[str, int]:
+    """Every file with its time of change; the lock of a driver is no content."""
+    paths = [path for path in folder.rglob("*") if path.name != ".driver.lock"]
+    return {str(path): path.stat().st_mtime_ns for path in paths if path.is_file()} | {
+        str(path): 0 for path in paths if path.is_dir()
+    }
+
+
+def refused(world: World, capsys: Any, *arguments: object) -> str:
+    """Run the command; what it says on its one line."""
+    before = tree(world.runs)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    check_line(ended.value.code, out, err)
+    assert tree(world.runs) == before
+    return str(err).strip()
+
+
+def check_line(status: object, out: str, err: str) -> None:
+    assert status == 2, err
+    assert "Traceback" not in out + err
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert len(lines) == 1, err
+    assert lines[0].startswith("saat: ")
+    assert len(lines[0]) > 12
+    assert len(lines[0]) < 520
+
+
+LAMBDA, STEPS, BITS = "space.defense.lambda", "space.defense.steps", "space.model.bits"
+
+
+def one(key: str, dimension: Any) -> dict[str, Any]:
+    return {"space": {key.removeprefix("space."): dimension}}
+
+
+# What the file has in place of the tiny experiment's own, and what the line must contain.
+FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
+    ({"nam": 1}, ("nam: unknown key", "did you mean name?")),
+    ({"search.num_sample": 1}, ("search.num_sample", "did you mean num_samples?")),
+    ({"defense.lamda": 1}, ("defense.lamda", "did you mean lambda?")),
+    ({"pretrain.learning": 1}, ("pretrain.learning", "unknown key")),
+    ({"data.imagesize": 1}, ("data.imagesize", "did you mean image_size?")),
+    ({"model.bit": 1}, ("model.bit", "did you mean bits?")),
+    ({"confirm.seed": 1}, ("confirm.seed", "did you mean seeds?")),
+    ({"validation.query": 1}, ("validation.query", "did you mean queries?")),
+    ({"evaluation.topk": 1}, ("evaluation.topk", "did you mean top_k?")),
+    ({"resources.gpu_per_trial": 1}, ("resources.gpu_per_trial", "did you mean gpus_per_trial?")),
+    ({"resources.memory": 1}, ("resources.memory", "cpus_per_trial, gpus_per_trial")),
+    ({"ключ": 1}, ("ключ: unknown key",)),
+    ({1: 2}, ("1:", "keys are texts")),
+    ({"model": {1: 2}}, ("model.1", "keys are texts")),
+    ({"schema_version": 2}, ("schema_version", "2", "one of 1")),
+    ({"schema_version": "1"}, ("schema_version", "'1'", "one of 1")),
+    ({"name": "a/b"}, ("name: 'a/b'", "letters, digits")),
+    ({"name": "../escape"}, ("name: '../escape'",)),
+    ({"name": ""}, ("name: ''",)),
+    ({"name": "naïve"}, ("name: 'naïve'",)),
+    ({"name": "a\n"}, ("name: 'a\\n'",)),
+    ({"name": 5}, ("name: 5", "a text")),
+    ({"seed": -1}, ("seed: -1", "at least 0")),
+    ({"seed": 1.5}, ("seed: 1.5", "whole number")),
+    ({"seed": 10**30}, ("seed", "2**53")),
+    ({"data": None}, ("data: None", "a section")),
+    ({"data": "digits"}, ("data: 'digits'", "a section")),
+    ({"data": {}}, ("data", "exactly one of name and path")),
+    ({"data.path": "/data"}, ("data", "exactly one of name and path")),
+    ({"data.name": "digit"}, ("'digit'", "one of digits")),
+    ({"data.name": ["digits"]}, ("data.name", "['digits']", "a text")),
+    ({"data": {"path": "/nowhere/at/all"}}, ("/nowhere/at/all",)),
+    ({"data.image_size": "big"}, ("data.image_size: 'big'", "whole number")),
+    ({"data.image_size": 15}, ("data.image_size 15", "at least 16")),
+    ({"data.val_queries": 0}, ("data.val_queries: 0", "at least 1")),
+    ({"data.resize": "zoom"}, ("data.resize: 'zoom'", "squash")),
+    ({"data.resize": "crop"}, ("resize", "'crop'", "squash")),
+    ({"model.backbone": "resnet"}, ("model.backbone: 'resnet'", "small_cnn")),
+    ({"model.backbone": "alexnet"}, ("data.image_size 16", "alexnet needs at least 63")),
+    ({"model.weights": "/no/such.pt"}, ("model.weights /no/such.pt",)),
+    ({"model.weights": 3}, ("model.weights: 3", "a text")),
+    (
+        {"model.backbone": "alexnet", "model.weights": "/no/such.pt", "data.image_size": 64},
+        ("model.weights /no/such.pt", "no such file"),
+    ),
+    ({"model.hashing": "dhp"}, ("model.hashing: 'dhp'", "'dph'")),
+    ({"model.bits": "32"}, ("model.bits: '32'", "whole number")),
+    ({"model.bits": True}, ("model.bits: True", "whole number")),
+    ({"model.bits": 5000}, ("model.bits: 5000", "at most 4096")),
+    ({"pretrain": 3}, ("pretrain: 3", "a section")),
+    ({"pretrain": None}, ("pretrain: None", "a section")),
+    ({"pretrain.lr": 0}, ("pretrain.lr: 0", "above 0")),
+    ({"pretrain.momentum": 1.5}, ("pretrain.momentum: 1.5", "at most 1")),
+    ({"pretrain.epochs": 10**30}, ("epochs", "2**53")),
+    ({"defense": None}, ("defense: None", "a section")),
+    ({"defense.method": "sat"}, ("defense.method: sat", "none, saat")),
+    ({"defense.method": ["saat"]}, ("defense.method: ['saat']", "none, saat")),
+    ({"defense.method": None}, ("defense.method: None",)),
+    ({"defense": {"method": "none", "eps": 0.1}}, ("defense.eps", "unknown key")),
+    ({"defense.eps": "8/0"}, ("defense.eps: '8/0'", "a number")),
+    ({"defense.eps": "8/255/2"}, ("defense.eps: '8/255/2'",)),
+    ({"defense.eps": "eight"}, ("defense.eps: 'eight'",)),
+    ({"defense.eps": 8}, ("defense.eps: 8", "at most 1")),
+    ({"defense.eps": NAN}, ("defense.eps: nan", "finite")),
+    ({"defense.lambda": INF}, ("defense.lambda: inf", "finite")),
+    ({"defense.lr": "1e400"}, ("defense.lr: inf", "finite")),
+    ({"defense.steps": 0}, ("defense.steps: 0", "at least 1")),
+    ({"defense.steps": 1.5}, ("defense.steps: 1.5", "whole number")),
+    ({"defense.step_size": "atuo"}, ("defense.step_size: 'atuo'", "a number or one of 'auto'")),
+    ({"defense.weights": "cga"}, ("defense.weights: 'cga'", "cgat")),
+    ({"space": None}, ("space: None", "a section")),
+    ({"space": [1]}, ("space: [1]", "a section")),
+    ({"space": {1: 2}}, ("space.1", "a text")),
+    (one("space.defense.lamda", {"float": [1, 2]}), ("space.defense.lamda", "did you mean lambda")),
+    (one("space.evaluation.eps", {"float": [0, 1]}), ("space.evaluation.eps", "model, pretrain")),
+    (one("space.bits", {"int": [1, 2]}), ("space.bits", "model, pretrain, defense")),
+    (one("space.defense.", {"int": [1, 2]}), ("space.defense.", "no such key")),
+    (one(LAMBDA, {"flaot": [1, 2]}), (f"{LAMBDA}.flaot", "did you mean float?")),
+    (one(LAMBDA, {"float": [2, 1]}), (LAMBDA, "2.0", "above the upper bound 1.0")),
+    (one(LAMBDA, {"float": [0, 1], "log": True}), (LAMBDA, "log needs a lower bound above 0")),
+    (one(LAMBDA, {"float": [0, 1], "choice": [1]}), (LAMBDA, "exactly one of choice, float")),
+    (one(LAMBDA, {}), (LAMBDA, "exactly one of choice, float, int")),
+    (one(LAMBDA, None), (f"{LAMBDA}: None", "a section")),
+    (one(LAMBDA, {"float": [1]}), (f"{LAMBDA}: [1]", "at least 2")),
+    (one(LAMBDA, {"float": [1, 2, 3]}), (f"{LAMBDA}: [1, 2, 3]", "at most 2")),
+    (one(LAMBDA, {"float": ["a", 1]}), (f"{LAMBDA}.0: 'a'", "a number")),
+    (one(LAMBDA, {"float": [1, NAN]}), (f"{LAMBDA}.1: nan", "finite")),
+    (one(LAMBDA, {"float": [-1, 1]}), (LAMBDA, "-1.0", "at least 0")),
+    (one(LAMBDA, {"choice": []}), (f"{LAMBDA}.choice: []", "at least 1")),
+    (one(LAMBDA, {"choice": [1.0, 1.0]}), (LAMBDA, "1.0 is named twice")),
+    (one(LAMBDA, {"choice": [1, 1.0]}), (LAMBDA, "named twice")),
+    (one(LAMBDA, {"choice": [[1]]}), (f"{LAMBDA}.choice.0: [1]", "a number")),
+    (one(LAMBDA, {"choice": [1], "log": True}), (LAMBDA, "log and step")),
+    (one("space.defense.eps", {"float": [0, 2]}), ("space.defense.eps", "2.0", "at most 1")),
+    (one(STEPS, {"float": [1, 3]}), (STEPS, "1.0", "whole number")),
+    (one(STEPS, {"int": [0, 3]}), (STEPS, "0", "at least 1")),
+    (one(STEPS, {"int": [1.5, 3]}), (f"{STEPS}.0: 1.5", "whole number")),
+    (one(STEPS, {"int": [1, 10**30]}), (STEPS, "2**53")),
+    (one(STEPS, {"int": [1, 4], "step": 0.5}), (STEPS, "0.5", "whole number")),
+    (one(STEPS, {"int": [1, 4], "step": 0}), (f"{STEPS}.step: 0", "above 0")),
+    (one(BITS, {"choice": [16, "a"]}), (BITS, "'a'", "whole number")),
+    (one("space.model.backbone", {"choice": ["vgg"]}), ("space.model.backbone", "'vgg'")),
+    (
+        one("space.defense.method", {"choice": ["saat", "foo"]}),
+        ("space.defense.method", "foo", "none, saat"),
+    ),
+    (
+        one(LAMBDA, {"float": [1, 2], "when": {"defense.methd": "saat"}}),
+        (f"{LAMBDA}.when.defense.methd", "did you mean defense.method?"),
+    ),
+    (
+        one(LAMBDA, {"float": [1, 2], "when": {"defense.steps": 99}}),
+        (f"{LAMBDA}.when.defense.steps: 99", "never so"),
+    ),
+    (one(LAMBDA, {"float": [1, 2], "when": {"model.bits": []}}), (f"{LAMBDA}.when.model.bits",)),
+    (one(LAMBDA, {"float": [1, 2], "when": 3}), (f"{LAMBDA}.when: 3", "a section")),
+    (
+        {
+            "space": {
+                "defense.lambda": {"float": [1, 2], "when": {"model.bits": 16}},
+                "model.bits": {"choice": [16, 32]},
+            }
+        },
+        (f"{LAMBDA}.when.model.bits", "before defense.lambda"),
+    ),
+    (
+        {
+            "space": {
+                "defense.method": {"choice": ["saat", "none"]},
+                "defense.steps": {"int": [1, 3]},
+            }
+        },
+        ("space: defense.method=none", "defense.steps: no such key"),
+    ),
+    ({"objectives": {"val/clean_map": "max"}}, ("objectives", "at least 2")),
+    ({"objectives.val/clean_map": "min"}, ("objectives.val/clean_map", "'min'")),
+    ({"objectives.speed": "max"}, ("objectives.speed", "val/clean_map")),
+    ({"constraints": {"val/map": {"at_least": 0.5}}}, ("val/map", "val/clean_map")),
+    ({"constraints": {"val/clean_map": {"at_least": 60}}}, ("at_least: 60", "at most 1")),
+    ({"constraints": {"val/clean_map": {"at_most": 1}}}, ("constraints.val/clean_map",)),
+    ({"constraints": {"val/clean_map": 0.5}}, ("constraints.val/clean_map: 0.5", "a section")),
+    ({"constraints": {"val/clean_map": {"at_least": NAN}}}, ("at_least: nan", "finite")),
+    ({"search": None}, ("search: None", "a section")),
+    ({"search.sampler": "tpee"}, ("search.sampler: 'tpee'", "'tpe'")),
+    ({"search.scheduler": "asha"}, ("search.scheduler: 'asha'", "'pareto_asha'")),
+    ({"search.max_concurrent": 0}, ("max_concurrent: 0", "at least 1")),
+    ({"search.max_concurrent": "many"}, ("search.max_concurrent: 'many'", "'auto'")),
+    ({"search.reduction_factor": 1}, ("search.reduction_factor: 1", "at least 2")),
+    ({"search.grace_period": 0}, ("search.grace_period: 0", "at least 1")),
+    ({"search.num_samples": -1}, ("search.num_samples: -1", "at least 0")),
+    ({"search.num_samples": 10**30}, ("num_samples", "2**53")),
+    ({"confirm.seeds": 0}, ("confirm.seeds: 0", "at least 1")),
+    ({"confirm.undefended": "yes"}, ("confirm.undefended: 'yes'", "true or false")),
+    ({"confirm.max_configs": -1}, ("confirm.max_configs: -1",)),
+    ({"validation.attack": "hag"}, ("validation.attack: 'hag'", "'mainstay'")),
+    ({"validation.queries": 0}, ("validation.queries: 0", "at least 1")),
+    ({"evaluation.attacks": []}, ("evaluation.attacks: []", "at least 1")),
+    ({"evaluation.attacks": ["hag", "hag"]}, ("attacks: hag", "twice")),
+    ({"evaluation.attacks": ["pgd"]}, ("evaluation.attacks.0: 'pgd'", "'mainstay'")),
+    ({"evaluation.attacks": ["mainstay_targeted"]}, ("'mainstay_targeted'", "'hag'")),
+    ({"evaluation.attacks": "hag"}, ("evaluation.attacks: 'hag'", "a list")),
+    ({"evaluation.attacks": [["hag"]]}, ("evaluation.attacks.0: ['hag']",)),
+    ({"evaluation.ties": "random"}, ("evaluation.ties: 'random'", "'stable'")),
+    ({"evaluation.top_k": 0}, ("evaluation.top_k: 0", "at least 1")),
+    ({"evaluation.top_k": 4001}, ("evaluation.top_k: 4001", "at most 4000")),
+    ({"evaluation.eps": -0.1}, ("evaluation.eps: -0.1", "at least 0")),
+    ({"resources.cpus_per_trial": 0}, ("resources.cpus_per_trial: 0", "at least 1")),
+    ({"resources.gpus_per_trial": "all"}, ("resources.gpus_per_trial: 'all'", "a number")),
+]
+
+
+@pytest.mark.parametrize(("changes", "named"), FILES, ids=lambda part: str(part)[:60])
+def test_a_wrong_experiment_starts_nothing(
+    world: World, capsys: Any, changes: dict[Any, Any], named: tuple[str, ...]
+) -> None:
+    raw = tiny_raw({key: value for key, value in changes.items() if isinstance(key, str)})
+    raw |= {key: value for key, value in changes.items() if not isinstance(key, str)}
+    world.wrong.write_text(yaml.safe_dump(raw, allow_unicode=True, sort_keys=False))
+    line = refused(
+        world, capsys, "search", world.wrong, "--executor", "inline", "--runs-dir", world.runs
+    )
+    for part in named:
+        assert part in line
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_starts_nothing(world: World, capsys: Any) -> None:
+    world.wrong.write_text(yaml.safe_dump(tiny_raw({"resources.gpus_per_trial": 1})))
+    line = refused(world, capsys, "train", world.wrong, "--runs-dir", world.runs)
+    assert "resources.gpus_per_trial: 1" in line
+
+
+CONTENTS: dict[str, tuple[bytes, str]] = {
+    "a list": (b"- 1\n", "not list"),
+    "empty": (b"", "not NoneType"),
+    "a word": (b"hello", "not str"),
+    "unclosed": (b"name: [1\n", "line 2"),
+    "tabs": (b"data:\n\tname: x\n", "line 2"),
+    "a key twice": (b"name: a\nname: b\n", "line 2 the key name is given twice"),
+    "a key twice in a section": (b"data:\n  seed: 1\n  seed: 2\n", "line 3 the key seed"),
+    "binary": (bytes(range(256)), "cannot be read"),
+    "UTF-16": ("name: a".encode("utf-16"), "cannot be read"),
+    "a NUL": (b"name: \0", "not YAML"),
+    "a Python object": (b"name: !!python/object:os.system x", "line 1"),
+    "an unknown alias": (b"name: *x", "line 1"),
+    "two documents": (b"a: 1\n---\nb: 1\n", "line 2"),
+    "no such date": (b"name: 2001-13-45\n", "month must be in 1..12"),
+    "a number of 5000 digits": (b"seed: " + b"1" * 5000, "not YAML"),
+    "very deep": (b"a: " + b"[" * 1200, "not YAML"),
+    "a list as a key": (b"[1]: 2\n", "line 1"),
+}
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_a_file_that_is_no_experiment_is_refused(world: World, capsys: Any, content: str) -> None:
+    text, named = CONTENTS[content]
+    world.wrong.write_bytes(text)
+    for command in ("validate", "search", "train"):
+        line = refused(world, capsys, command, world.wrong)
+        assert str(world.wrong) in line
+        assert named in line
+
+
+# {root} is the world's folder; every command gets what it needs after its own arguments.
+INLINE = "--executor inline --runs-dir {root}/runs"
+COMMANDS: list[tuple[str, str]] = [
+    ("", "command"),
+    ("serch", "serch"),
+    ("--version-of-things", "--version-of-things"),
+    ("search", "EXPERIMENT.yaml"),
+    ("train", "EXPERIMENT.yaml"),
+    ("resume", "name"),
+    ("status", "name"),
+    ("report", "NAME"),
+    ("sync", "name"),
+    ("evaluate", "checkpoint"),
+    ("validate", "FILE"),
+    ("list", "what"),
+    ("list backbone", "list backbone: one of datasets, backbones"),
+    ("list spaces more", "more"),
+    ("search {root}/nowhere.yaml " + INLINE, "nowhere.yaml: no such file"),
+    ("search {root} " + INLINE, "Is a directory"),
+    ("train {root}/nowhere.yaml " + INLINE, "nowhere.yaml: no such file"),
+    ("validate {root}/tiny.yaml {root}/nowhere.yaml", "nowhere.yaml: no such file"),
+    ("search {root}/tiny.yaml --sampels 3", "--sampels"),
+    ("search {root}/tiny.yaml --num-samples x " + INLINE, "--num-samples"),
+    ("search {root}/tiny.yaml --num-samples -1 " + INLINE, "search.num_samples: -1"),
+    ("search {root}/tiny.yaml --max-concurrent 0 " + INLINE, "max_concurrent: 0"),
+    ("search {root}/tiny.yaml --seed -1 " + INLINE, "seed: -1"),
+    ("search {root}/tiny.yaml --name a/b " + INLINE, "name: 'a/b'"),
+    ("search {root}/tiny.yaml --name .. " + INLINE, "name: '..'"),
+    ("search {root}/tiny.yaml --name taken " + INLINE, "taken: exists; take another --name"),
+    ("train {root}/tiny.yaml --name done " + INLINE, "saat resume done"),
+    ("search {root}/tiny.yaml --set defense.eps " + INLINE, "--set defense.eps: write key=value"),
+    ("search {root}/tiny.yaml --set =1 " + INLINE, "--set =1: write key=value"),
+    ("search {root}/tiny.yaml --set defense.lamda=1 " + INLINE, "did you mean lambda?"),
+    ("search {root}/tiny.yaml --set name.x=1 " + INLINE, "name is not a section"),
+    ("search {root}/tiny.yaml --set defense.eps=[ " + INLINE, "defense.eps=["),
+    ("search {root}/tiny.yaml --set defense.eps= " + INLINE, "defense.eps: None"),
+    ("search {root}/tiny.yaml --set defense.eps=2 " + INLINE, "defense.eps: 2"),
+    ("search {root}/tiny.yaml --executor foo", "--executor foo: ray or inline"),
+    ("search {root}/tiny.yaml --address auto " + INLINE, "--address auto"),
+    ("search {root}/tiny.yaml --tracking-uri http://u:secret@h " + INLINE, "no password"),
+    ("search {root}/tiny.yaml --tracking-uri ftp://host " + INLINE, "--tracking-uri ftp://host"),
+    ("search {root}/tiny.yaml --tracking-uri /tmp/x " + INLINE, "--tracking-uri /tmp/x"),
+    ("search {root}/tiny.yaml --tracking-uri http://[ " + INLINE, "--tracking-uri http://["),
+    ("search {root}/tiny.yaml --tracking-uri http:/// " + INLINE, "--tracking-uri http:///"),
+    ("search {root}/tiny.yaml --executor inline --runs-dir {root}/file.txt", "file.txt"),
+    ("search {root}/tiny.yaml --cache-dir {root}/file.txt " + INLINE, "file.txt"),
+    ("resume nowhere --runs-dir {root}/runs", "nowhere: no such search"),
+    ("resume empty --runs-dir {root}/runs", "empty: the search never started"),
+    ("status nowhere --runs-dir {root}/runs", "nowhere: no such search"),
+    ("status .. --runs-dir {root}/runs", "no such search"),
+    ("report nowhere --runs-dir {root}/runs", "nowhere: no such search"),
+    ("report done nowhere --runs-dir {root}/runs", "nowhere: no such search"),
+    ("report done done --runs-dir {root}/runs", "-o DIR"),
+    ("report empty --runs-dir {root}/runs", "empty: the search never started"),
+    ("sync nowhere --runs-dir {root}/runs", "nowhere: no such search"),
+    ("ui --runs-dir {root}/nowhere", "mlflow.db"),
+    ("ui --port 0", "--port"),
+    ("ui --port 99999", "--port"),
+    ("evaluate {root}/nowhere", "nowhere: no such file"),
+    ("evaluate {root}", "of another version"),
+    ("evaluate {root}/runs", "model.safetensors: no such file"),
+    ("evaluate {root}/truncated", "truncated"),
+    ("evaluate {root}/pickle", "pickle"),
+    ("evaluate {root}/file.txt", "file.txt"),
+    ("evaluate {root}/unknown", "unknown: a checkpoint of another kind"),
+    ("evaluate {root}/other_bits", "of another version"),
+    ("evaluate {root}/no_setting", "no_setting: data"),
+    ("evaluate {root}/no_protocol", "evaluation.top_q: unknown key; did you mean top_k?"),
+    ("evaluate {root} --eps 2", "--eps 2"),
+    ("evaluate {root} --eps=-1/255", "--eps -1/255"),
+    ("evaluate {root} --eps nan", "--eps nan"),
+    ("evaluate {root} --eps much", "--eps much"),
+    ("evaluate {root} --steps 0", "--steps"),
+    ("evaluate {root} --queries foo", "--queries foo: test or validation"),
+    ("evaluate {root} --seed -1", "--seed"),
+    ("evaluate {root} --attack pgd", "--attack pgd: one of mainstay, hag"),
+    ("evaluate {root} --attack mainstay_targeted", "--attack mainstay_targeted"),
+    ("evaluate {root} --attack hag --attack hag", "--attack hag"),
+    ("evaluate {root} --device tpu", "--device tpu: cpu or cuda"),
+    ("evaluate {root} -o {root}/runs", "runs: exists"),
+]
+
+
+@pytest.mark.parametrize(("command", "named"), COMMANDS)
+def test_a_wrong_command_starts_nothing(
+    world: World, capsys: Any, command: str, named: str
+) -> None:
+    arguments = [part.format(root=world.root) for part in command.split()]
+    line = refused(world, capsys, *arguments)
+    assert named.replace("of another version", "another version") in line
+    assert "secret" not in line
+
+
+def test_a_network_that_is_not_the_one_it_says_is_refused(world: World, capsys: Any) -> None:
+    meta = checkpoint.load(world.other_bits)[1]
+    data = load(name="digits", image_size=16, val_queries=40)
+    tensors = checkpoint.load(world.other_bits)[0]
+    own = world.root / "own_data"
+    checkpoint.save(own, tensors, {**meta, "data_fingerprint": data.fingerprint})
+    line = refused(world, capsys, "evaluate", own)
+    assert f"{own}: not the network it says" in line
+
+
+def middle(lines: list[str]) -> None:
+    lines[2] = "garbage\n"
+
+
+def missing(lines: list[str]) -> None:
+    event = json.loads(lines[2])
+    del event["trial_id"]
+    lines[2] = json.dumps(event) + "\n"
+
+
+def unknown_trial(lines: list[str]) -> None:
+    lines[2] = json.dumps({**json.loads(lines[2]), "trial_id": "nobody"}) + "\n"
+
+
+@pytest.mark.parametrize("damage", [middle, missing, unknown_trial])
+@pytest.mark.parametrize("command", ["status", "report", "resume", "list"])
+def test_a_damaged_journal_is_named_and_left_as_it_is(
+    world: World, capsys: Any, tmp_path: Path, damage: Callable[[list[str]], None], command: str
+) -> None:
+    run_dir = tmp_path / "done"
+    run_dir.mkdir()
+    lines = (world.runs / "done" / "events.jsonl").read_text().splitlines(keepends=True)
+    damage(lines)
+    (run_dir / "events.jsonl").write_text("".join(lines))
+    (run_dir / "experiment.yaml").write_bytes(
+        (world.runs / "done" / "experiment.yaml").read_bytes()
+    )
+    before = tree(tmp_path)
+    name = "searches" if command == "list" else "done"
+    line = refused(world, capsys, command, name, "--runs-dir", tmp_path)
+    assert "events.jsonl: line 3:" in line
+    assert "damaged" in line
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"- 1", b"", b"\xff\xfe", b"schema_version: 1"])
+@pytest.mark.parametrize("command", ["status", "report", "resume"])
+def test_a_damaged_experiment_of_a_search_is_named(
+    world: World, capsys: Any, tmp_path: Path, content: bytes, command: str
+) -> None:
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "experiment.yaml").write_bytes(content)
+    line = refused(world, capsys, command, "done", "--runs-dir", tmp_path)
+    assert "done/experiment.yaml" in line
+
+
+def test_a_search_that_another_process_runs_is_left_alone(world: World, capsys: Any) -> None:
+    with FileLock(world.runs / "done" / ".driver.lock"):
+        line = refused(world, capsys, "resume", "done", "--runs-dir", world.runs)
+    assert "done: another process is running this search" in line
+
+
+def test_the_data_of_a_resumed_search_must_be_its_own(world: World, capsys: Any) -> None:
+    line = refused(world, capsys, "resume", "done", "--runs-dir", world.runs)
+    assert "data" in line
+
+
+SAAT = str(Path(sys.executable).parent / "saat")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["validate", "{root}/nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["serch"], "did you mean 'search'?"),
+    ],
+)
+def test_the_installed_command_refuses_as_well(
+    world: World, tmp_path: Path, arguments: list[str], named: str
+) -> None:
+    command = [SAAT, *(part.format(root=world.root) for part in arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    check_line(done.returncode, done.stdout, done.stderr)
+    assert named.lower() in done.stderr.lower()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: no Ray cluster answers"),
+        (["--set", "resources.gpus_per_trial=99"], "99 GPUs per trial"),
+    ],
+)
+def test_a_cluster_that_cannot_run_a_trial_starts_nothing(
+    world: World, options: list[str], named: str
+) -> None:
+    command = [SAAT, "search", str(world.root / "tiny.yaml"), "--runs-dir", str(world.runs)]
+    before = tree(world.runs)
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    check_line(done.returncode, done.stdout, done.stderr)
+    assert named in done.stderr
+    assert tree(world.runs) == before

@@ -1,0 +1,234 @@
+"""Experiment files: what is accepted means the same after every round trip."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.config import Setting
+from harness.experiment import (
+    load_experiment,
+    paper_defaults,
+    parse_experiment,
+    parse_setting,
+    setting_at,
+    undefended,
+)
+from harness.pretrained import pretrained_key
+from harness.space import suggest
+from harness.state import config_hash, protocol_hash
+from saat.errors import InputError
+from tests.harness.tiny import TINY, tiny, tiny_raw
+
+SPACES = sorted(Path("search_spaces").glob("*.yaml"))
+EVERYTHING = {
+    "seed": 7,
+    "space": {
+        "defense.method": {"choice": ["saat", "none"]},
+        "model.bits": {"choice": [16, 32, 64]},
+        "pretrain.lr": {"float": ["1e-3", 0.3], "log": True},
+        "defense.eps": {"float": ["2/255", "16/255"], "when": {"defense.method": "saat"}},
+        "defense.steps": {"int": [1, 9], "step": 2, "when": {"defense.method": ["saat"]}},
+        "defense.step_size": {"choice": ["auto", 0.01], "when": {"defense.method": "saat"}},
+        "defense.mu": {"float": [0, 1], "step": 0.25, "when": {"defense.method": "saat"}},
+    },
+    "constraints": {"val/clean_map": {"at_least": "1/2"}},
+    "search.max_concurrent": 2,
+    "evaluation.ties": "stable",
+}
+
+
+@pytest.mark.parametrize("changes", [{}, EVERYTHING])
+def test_a_dump_loads_to_the_same_experiment(changes: dict[str, Any]) -> None:
+    experiment = tiny(changes)
+    dump = experiment.dump()
+    assert parse_experiment(json.loads(json.dumps(dump)), "dump") == experiment
+    text = yaml.safe_dump(dump, sort_keys=False, allow_unicode=True)
+    again = parse_experiment(yaml.safe_load(text), "dump")
+    assert again == experiment
+    assert list(again.space) == list(experiment.space)
+
+
+@pytest.mark.parametrize("path", SPACES, ids=lambda path: path.name)
+def test_every_search_space_that_ships_is_valid(path: Path) -> None:
+    experiment, notes = load_experiment(path)
+    assert notes == []
+    assert parse_experiment(experiment.dump(), "dump") == experiment
+    assert path.read_text().startswith("# "), "saat list spaces shows the first comment"
+
+
+def test_there_are_search_spaces() -> None:
+    assert SPACES
+
+
+@pytest.mark.parametrize(
+    ("written", "number"), [("8/255", 8 / 255), ("1e-4", 1e-4), (1, 1.0), (0.5, 0.5), ("0/3", 0)]
+)
+def test_fractions_are_numbers(written: Any, number: float) -> None:
+    experiment = tiny({"defense.eps": written, "evaluation.eps": written})
+    assert experiment.defense.model_dump()["eps"] == number
+    assert experiment.evaluation.eps == number
+
+
+def test_a_setting_is_the_experiments_own_but_for_the_point() -> None:
+    experiment = tiny()
+    own = setting_at(experiment, {})
+    point = {"defense.lambda": 3.5, "model.bits": 64, "defense.step_size": "auto"}
+    changed = setting_at(experiment, point)
+    assert changed.flat() == own.flat() | point
+    assert changed.data == own.data
+    assert parse_setting(json.loads(json.dumps(changed.dump()))) == changed
+
+
+@pytest.mark.parametrize(
+    ("point", "named"),
+    [
+        ({"defense.lamda": 1}, "defense.lamda: no such key; did you mean lambda?"),
+        ({"defense.eps": 2.0}, "defense.eps: 2.0: at most 1"),
+        ({"model.bits": 16.0}, "model.bits: 16.0: a whole number"),
+        ({"defense.method": "foo"}, "defense.method: foo: one of none, saat"),
+        ({"model.backbone": "alexnet"}, "data.image_size 16: alexnet needs at least 63"),
+    ],
+)
+def test_a_point_that_is_no_setting_is_refused(point: dict[str, Any], named: str) -> None:
+    with pytest.raises(InputError) as caught:
+        setting_at(tiny(), point)
+    assert named in str(caught.value)
+
+
+def test_the_papers_default_is_the_published_setting_at_every_bit_length() -> None:
+    published = {
+        "defense.lambda": 1.0,
+        "defense.mu": 1e-4,
+        "defense.eps": 8 / 255,
+        "defense.steps": 7,
+        "defense.step_size": 2 / 255,
+    }
+    assert paper_defaults(tiny({"defense.lambda": 5.0, "defense.steps": 2})) == [published]
+    lengths = {"model.bits": {"choice": [64, 16]}}
+    assert paper_defaults(tiny({"space": lengths})) == [
+        {"model.bits": 16, **published},
+        {"model.bits": 64, **published},
+    ]
+    assert paper_defaults(tiny({"defense": {"method": "none"}, "space": {}})) == []
+
+
+def test_the_undefended_model_is_pretrained_as_the_defended_one() -> None:
+    setting = setting_at(tiny(), {})
+    bare = undefended(setting)
+    assert bare.defense.model_dump() == {"method": "none"}
+    assert bare.model == setting.model
+    assert pretrained_key(bare, "data", 0) == pretrained_key(setting, "data", 0)
+
+
+def test_the_pretrained_model_depends_on_what_pretraining_sees_alone() -> None:
+    experiment = tiny()
+    own = pretrained_key(setting_at(experiment, {}), "data", 0)
+    for point in ({"defense.lambda": 9.0}, {"defense.eps": 0.1}, {"defense.steps": 3}):
+        assert pretrained_key(setting_at(experiment, point), "data", 0) == own
+    for point in ({"model.bits": 8}, {"pretrain.lr": 0.1}, {"pretrain.epochs": 3}):
+        assert pretrained_key(setting_at(experiment, point), "data", 0) != own
+    assert pretrained_key(setting_at(experiment, {}), "other", 0) != own
+    assert pretrained_key(setting_at(experiment, {}), "data", 1) != own
+
+
+def load(path: Path, *overrides: str) -> tuple[Any, list[str]]:
+    path.write_text(yaml.safe_dump(tiny_raw()))
+    return load_experiment(path, overrides)
+
+
+def test_overrides_replace_values_and_are_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "e.yaml"
+    experiment, notes = load(
+        file, "defense.eps=4/255", "search.sampler=random", "evaluation.attacks=[hag]", "seed=9"
+    )
+    assert notes == []
+    assert experiment.defense.model_dump()["eps"] == 4 / 255
+    assert experiment.search.sampler == "random"
+    assert experiment.evaluation.attacks == ["hag"]
+    assert experiment.seed == 9
+
+
+def test_an_override_of_a_searched_key_fixes_it_and_says_so(tmp_path: Path) -> None:
+    experiment, notes = load(tmp_path / "e.yaml", "defense.lambda=2")
+    assert notes == ["--set defense.lambda=2: defense.lambda is no longer searched"]
+    assert experiment.space == {}
+    assert experiment.defense.model_dump()["lambda"] == 2.0
+
+
+def test_an_override_can_change_the_space_itself(tmp_path: Path) -> None:
+    experiment, _ = load(tmp_path / "e.yaml", "space.defense.steps={int: [1, 3]}")
+    assert list(experiment.space) == ["defense.lambda", "defense.steps"]
+    assert experiment.space["defense.steps"].bounds == (1, 3)
+
+
+def test_an_override_of_the_path_replaces_the_name(tmp_path: Path) -> None:
+    experiment, _ = load(tmp_path / "e.yaml", f"data.path={tmp_path}")
+    assert (experiment.data.name, experiment.data.path) == (None, str(tmp_path))
+
+
+points = st.builds(
+    lambda seed: optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask(),
+    st.integers(0, 2**31),
+)
+
+
+@given(points, st.sampled_from([EVERYTHING, {}]))
+def test_any_point_of_a_space_is_a_valid_setting(
+    trial: optuna.Trial, changes: dict[str, Any]
+) -> None:
+    experiment = tiny(changes)
+    base = setting_at(experiment, {}).flat()
+    point = suggest(trial, experiment.space, base)
+    setting = setting_at(experiment, point)
+    assert {key: setting.flat()[key] for key in point} == point
+    assert all(experiment.space[key].contains(value) for key, value in point.items())
+    defended = point.get("defense.method", "saat") == "saat"
+    assert ("defense.steps" in point) == (defended and bool(changes))
+
+
+def reversed_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: reversed_keys(value[key]) for key in reversed(list(value))}
+    return value
+
+
+def test_the_config_hash_knows_neither_seed_nor_the_order_of_keys() -> None:
+    own = config_hash(setting_at(tiny(), {}), "data")
+    assert config_hash(setting_at(tiny({"seed": 5}), {}), "data") == own
+    assert config_hash(setting_at(parse_experiment(reversed_keys(TINY), "e"), {}), "data") == own
+    assert config_hash(setting_at(tiny({"defense.eps": "8/255"}), {}), "data") == own
+    assert config_hash(setting_at(tiny({"evaluation.steps": 9}), {}), "data") == own
+
+
+@pytest.mark.parametrize(
+    "point",
+    [{"defense.lambda": 1.5}, {"model.bits": 8}, {"pretrain.momentum": 0.5}, {"defense.lr": 0.01}],
+)
+def test_the_config_hash_depends_on_every_key_of_the_setting(point: dict[str, Any]) -> None:
+    own: Setting = setting_at(tiny(), {})
+    changed = setting_at(tiny(), point)
+    assert config_hash(changed, "data") != config_hash(own, "data")
+    assert config_hash(own, "other") != config_hash(own, "data")
+
+
+def test_the_protocol_hash_depends_on_evaluation_and_data() -> None:
+    def of(changes: dict[str, Any], data: str = "data") -> str:
+        return protocol_hash(tiny(changes).evaluation.model_dump(), data)
+
+    same = [of({}), of({"seed": 3}), of({"defense.eps": 0.1}), of({"validation.steps": 5})]
+    assert len(set(same)) == 1
+    others = [
+        of({"evaluation.steps": 3}),
+        of({"evaluation.eps": 0.1}),
+        of({"evaluation.top_k": 99}),
+        of({"evaluation.ties": "stable"}),
+        of({"evaluation.attacks": ["hag"]}),
+        of({}, "other"),
+    ]
+    assert len({same[0], *others}) == 7

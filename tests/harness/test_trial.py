@@ -1,0 +1,325 @@
+"""One trial end to end on the tiny experiment: interrupted anywhere, it is the same trial."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from harness.config import Experiment
+from harness.experiment import setting_at, undefended
+from harness.trial import (
+    EpochReport,
+    FinalReport,
+    TrialContext,
+    TrialSpec,
+    full_protocol,
+    run_trial,
+    trial_data,
+    trial_folder,
+)
+from saat import checkpoint
+from saat.evaluate import evaluate
+from saat.models import build_network, codes_of, encode
+from saat.pretrain import Pretraining
+from saat.retrieval import average_precision
+from tests.harness.tiny import context_of, spec_of, tiny
+
+Reports = list[EpochReport | FinalReport]
+
+
+def timeless(reports: Reports) -> list[dict[str, Any]]:
+    """Reports without their clocks."""
+    clocks = ("seconds", "cost_s")
+    return [{k: v for k, v in asdict(report).items() if k not in clocks} for report in reports]
+
+
+def take(reports: Iterator[EpochReport | FinalReport], count: int) -> Reports:
+    """The first reports, and then the trial dies."""
+    out = list(islice(reports, count))
+    reports.close()  # type: ignore[attr-defined]
+    return out
+
+
+@pytest.fixture(scope="module")
+def experiment() -> Experiment:
+    return tiny({"defense.epochs": 3})
+
+
+@pytest.fixture(scope="module")
+def finished(
+    experiment: Experiment, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrialContext, TrialSpec, Reports]:
+    """An undisturbed trial, to be looked at only."""
+    context = context_of(experiment, tmp_path_factory.mktemp("runs"))
+    spec = spec_of(experiment)
+    return context, spec, list(run_trial(spec, context))
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_reports_are_every_epoch_and_the_end(finished: Any) -> None:
+    context, spec, reports = finished
+    *epochs, final = reports
+    assert [report.epoch for report in epochs] == [1, 2, 3]
+    assert isinstance(final, FinalReport)
+    assert final.epochs == 3
+    for report in epochs:
+        assert {"train/loss", "val/clean_map", "val/robust_map", "val/zero_grad"} <= set(
+            report.metrics
+        )
+        assert report.metrics["val/robust_map"] <= report.metrics["val/clean_map"]
+    costs = [report.cost_s for report in reports]
+    assert costs == sorted(costs)
+    assert all(name.startswith("reattack/") for name in final.metrics)
+    folder = trial_folder(context, spec.trial_id)
+    assert json.loads((folder / "config.json").read_text()) == asdict(spec)
+    assert not (folder / "checkpoint").exists()
+    lines = (folder / "epochs.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [asdict(report) for report in epochs]
+
+
+def test_exploring_measures_validation_queries_and_keeps_no_images(finished: Any) -> None:
+    context, spec, reports = finished
+    folder = trial_folder(context, spec.trial_id)
+    table = pd.read_parquet(folder / "per_query.parquet")
+    data = trial_data(setting_at(tiny(), {}), context.cache_dir)
+    assert set(table.attack) == {"clean", "mainstay", "hag", "worst"}
+    assert (table.groupby("attack").size() == len(data.validation)).all()
+    means = table.groupby("attack")["ap"].mean()
+    metrics = reports[-1].metrics
+    assert means["clean"] == pytest.approx(metrics["reattack/clean_map"], abs=1e-12)
+    assert means["worst"] == pytest.approx(metrics["reattack/robust_map"], abs=1e-12)
+    assert not {"adversarial.npz", "histograms.npz", "examples.npz"} & files(folder)
+
+
+def test_a_trial_that_dies_at_every_report_ends_the_same(
+    finished: Any, tmp_path: Path, experiment: Experiment
+) -> None:
+    _, spec, expected = finished
+    context = context_of(experiment, tmp_path)
+    for count in range(1, len(expected) + 1):
+        assert timeless(take(run_trial(spec, context), count)) == timeless(expected[:count])
+    again = list(run_trial(spec, context))
+    assert timeless(again) == timeless(expected)
+    costs = [report.cost_s for report in again]
+    assert costs == sorted(costs)
+
+
+def test_a_truncated_newest_checkpoint_costs_one_epoch(
+    finished: Any, tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, spec, expected = finished
+    context = context_of(experiment, tmp_path)
+    take(run_trial(spec, context), 2)
+    newest = trial_folder(context, spec.trial_id) / "checkpoint" / "epoch-00002.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    trained = count_epochs(monkeypatch)
+    assert timeless(list(run_trial(spec, context))) == timeless(expected)
+    assert trained == [("saat", 1), ("saat", 2)]
+
+
+def count_epochs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """(stage, epoch) of every epoch that is trained from now on."""
+    from saat.training import Training
+
+    original = Training.run_epoch
+    seen: list[tuple[str, int]] = []
+
+    def counting(self: Any, progress: Any = None) -> dict[str, float]:
+        seen.append((self.stage, self.epoch))
+        return original(self, progress)
+
+    monkeypatch.setattr(Training, "run_epoch", counting)
+    return seen
+
+
+def test_restored_epochs_are_not_trained_again(
+    finished: Any, tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, spec, _ = finished
+    context = context_of(experiment, tmp_path)
+    trained = count_epochs(monkeypatch)
+    take(run_trial(spec, context), 2)
+    assert trained == [("pretrain", 0), ("pretrain", 1), ("saat", 0), ("saat", 1)]
+    trained.clear()
+    take(run_trial(spec, context), 3)
+    assert trained == [("saat", 2)]
+
+
+def test_pretraining_that_dies_continues_from_its_last_epoch(
+    finished: Any, tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, spec, expected = finished
+    context = context_of(experiment, tmp_path)
+    original = Pretraining.run_epoch
+
+    def dies(self: Any, progress: Any = None) -> dict[str, float]:
+        if self.epoch == 1:
+            raise KeyboardInterrupt
+        return original(self, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pretraining, "run_epoch", dies)
+        with pytest.raises(KeyboardInterrupt):
+            list(run_trial(spec, context))
+    trained = count_epochs(monkeypatch)
+    assert timeless(list(run_trial(spec, context))) == timeless(expected)
+    assert trained[0] == ("pretrain", 1)
+
+
+def test_a_finished_trial_is_told_from_its_result_without_any_work(
+    finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, spec, expected = finished
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("worked again")
+
+    monkeypatch.setattr("harness.trial._Trial", never)
+    assert list(run_trial(spec, context)) == expected
+
+
+def test_other_weights_of_the_loss_share_the_pretrained_model(
+    tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = context_of(experiment, tmp_path)
+    trained = count_epochs(monkeypatch)
+    first = take(run_trial(spec_of(experiment), context), 1)
+    trained.clear()
+    second = spec_of(experiment, {"defense.lambda": 5.0, "defense.eps": 0.01})
+    reports = take(run_trial(second, context), 1)
+    assert trained == [("saat", 0)]
+    assert reports[0].cost_s == pytest.approx(reports[0].seconds)  # type: ignore[union-attr]
+    assert first[0].cost_s > first[0].seconds  # type: ignore[union-attr]
+    assert timeless(reports) != timeless(first)
+    other_seed = spec_of(experiment, seed=1)
+    trained.clear()
+    take(run_trial(other_seed, context), 1)
+    assert trained == [("pretrain", 0), ("pretrain", 1), ("saat", 0)]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_a_damaged_pretrained_model_is_trained_again(
+    finished: Any,
+    tmp_path: Path,
+    experiment: Experiment,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: str,
+) -> None:
+    _, spec, expected = finished
+    context = context_of(experiment, tmp_path)
+    take(run_trial(spec, context), 1)
+    (model,) = (tmp_path / "pretrained").glob("*/model.safetensors")
+    content = model.read_bytes()
+    damaged = {
+        "truncated": content[:-20],
+        "flipped": content[:-20] + bytes([content[-20] ^ 1]) + content[-19:],
+    }
+    model.write_bytes(damaged[damage])
+    shutil.rmtree(trial_folder(context, spec.trial_id))
+    trained = count_epochs(monkeypatch)
+    assert timeless(take(run_trial(spec, context), 1)) == timeless(expected[:1])
+    assert trained == [("pretrain", 0), ("pretrain", 1), ("saat", 0)]
+    mended, _ = checkpoint.load(model)
+    model.write_bytes(content)
+    original, _ = checkpoint.load(model)
+    assert all(torch.equal(mended[name], original[name]) for name in original)
+
+
+def test_the_undefended_model_is_attacked_without_training(
+    finished: Any, tmp_path: Path, experiment: Experiment
+) -> None:
+    context = context_of(experiment, tmp_path)
+    setting = undefended(setting_at(experiment, {}))
+    (report,) = run_trial(spec_of(experiment, setting=setting), context)
+    assert isinstance(report, FinalReport)
+    assert report.epochs == 0
+    assert report.metrics != finished[2][-1].metrics
+    assert "reattack/robust_map" in report.metrics
+
+
+@pytest.fixture(scope="module")
+def confirmed(
+    experiment: Experiment, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, TrialSpec, FinalReport, TrialContext]:
+    context = context_of(experiment, tmp_path_factory.mktemp("runs"))
+    spec = spec_of(experiment, phase="confirm", seed=1)
+    *_, final = run_trial(spec, context)
+    assert isinstance(final, FinalReport)
+    return trial_folder(context, spec.trial_id), spec, final, context
+
+
+def network_of(folder: Path) -> torch.nn.Module:
+    tensors, meta = checkpoint.load(folder / "model.safetensors")
+    network = build_network("small_cnn", "none", meta["setting"]["model"]["bits"], 16, 99)
+    checkpoint.restore_module("network", network, tensors)
+    return network.eval()
+
+
+def test_every_confirmed_number_can_be_recomputed_from_the_stored_images(confirmed: Any) -> None:
+    folder, _, final, context = confirmed
+    network = network_of(folder)
+    data = trial_data(setting_at(tiny(), {}), context.cache_dir)
+    stored = np.load(folder / "adversarial.npz")
+    assert set(stored) == {"mainstay", "hag", "rows"}
+    assert (stored["rows"] == data.test).all()
+    database = codes_of(encode(network, lambda p: data.batch(data.database[p]), 4000))
+    labels = data.label_tensor(data.database)
+
+    def ap(images: torch.Tensor) -> torch.Tensor:
+        codes = codes_of(encode(network, lambda part: images[part], len(images)))
+        queries = data.label_tensor(data.test)
+        return average_precision(codes, queries, database, labels, top_k=100)
+
+    clean_images = data.batch(data.test)
+    worst = clean = ap(clean_images)
+    for name in ("mainstay", "hag"):
+        images = torch.from_numpy(stored[name])
+        assert images.dtype == torch.uint8
+        change = (images.int() - clean_images.int()).abs().max()
+        assert 0 < change <= 8
+        attacked = ap(images)
+        assert float(attacked.mean()) == final.metrics[f"test/map.{name}"]
+        worst = torch.minimum(worst, attacked)
+    assert float(clean.mean()) == final.metrics["test/clean_map"]
+    assert float(worst.mean()) == final.metrics["test/robust_map"]
+    assert json.loads((folder / "result.json").read_text())["metrics"] == final.metrics
+
+
+def test_the_stored_model_under_its_own_protocol_gives_its_own_numbers(confirmed: Any) -> None:
+    folder, spec, final, context = confirmed
+    data = trial_data(setting_at(tiny(), {}), context.cache_dir)
+    meta = checkpoint.load(folder / "model.safetensors")[1]
+    again = evaluate(
+        network_of(folder), data, full_protocol(meta["evaluation"]), "test", spec.seed
+    ).metrics()
+    assert {f"test/{name}": value for name, value in again.items()} == final.metrics
+
+
+def test_confirmed_histograms_and_examples_fit_the_data(confirmed: Any) -> None:
+    folder, _, _, context = confirmed
+    data = trial_data(setting_at(tiny(), {}), context.cache_dir)
+    histograms = np.load(folder / "histograms.npz")
+    names = {f"{n}_{part}" for n in ("clean", "mainstay", "hag") for part in ("total", "relevant")}
+    assert set(histograms) == names
+    for name in names:
+        assert histograms[name].shape == (500, 17)
+        assert histograms[name].dtype == np.int32
+    assert (histograms["clean_total"].sum(1) == 4000).all()
+    assert (histograms["hag_relevant"] <= histograms["hag_total"]).all()
+    examples = np.load(folder / "examples.npz")
+    adversarial = np.load(folder / "adversarial.npz")
+    assert (examples["query"] == data.batch(data.test[:6]).numpy()).all()
+    assert (examples["adversarial"] == adversarial[str(examples["attack"])][:6]).all()
+    assert examples["clean_top"].shape == examples["attacked_top"].shape == (6, 5, 3, 16, 16)
+    assert examples["clean_relevant"].shape == (6, 5)
