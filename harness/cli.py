@@ -14,7 +14,6 @@ from harness.experiment import load_experiment
 from saat.errors import InputError
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Search, train, attack and compare adversarially robust deep hashing models.",

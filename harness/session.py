@@ -1,9 +1,11 @@
 """Starting and resuming searches: everything is checked before any work starts."""
 
+import os
 import sys
+import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -14,9 +16,9 @@ import yaml
 from harness.config import Experiment
 from harness.derive import derive_tables
 from harness.executors import Executor, SearchStopped
-from harness.experiment import parse_experiment, setting_at
+from harness.experiment import load_experiment, setting_at
 from harness.files import write_json, write_text
-from harness.journal import Journal
+from harness.journal import Journal, read
 from harness.progress import Progress
 from harness.provenance import provenance
 from harness.search import Plan, Search
@@ -58,6 +60,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         InputError: anything that would make the search fail later; nothing was started.
         SearchStopped: it cannot go on now, and can be resumed.
     """
+    _check_folders(options)
     run_dir = (options.runs_dir / experiment.name).resolve()
     if run_dir.exists():
         raise InputError(
@@ -92,29 +95,30 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
     Raises:
         InputError: there is no such search, its data changed, or another process runs it.
     """
+    _check_folders(options)
     run_dir = (options.runs_dir / name).resolve()
     experiment = read_experiment(run_dir)
-    journal = Journal(run_dir)
-    if not journal.events:
-        journal.close()
+    events = read(run_dir / "events.jsonl")
+    if not events:
         raise InputError(
             f"{run_dir}: the search never started; delete the folder and start it again"
         )
-    started = journal.events[0]
-    options = Options(
-        options.runs_dir,
-        options.tracking_uri or started["tracking_uri"],
-        started["executor"],
-        options.address,
-        options.cache_dir,
-    )
-    _check_uri(options.tracking_uri)
-    _device(experiment, options)
-    data = _check_data(experiment, options.cache_dir, say)
-    if data.fingerprint != started["data_fingerprint"]:
-        raise InputError(f"{run_dir}: the data set is not the one the search began with")
-    executor, fitting = _executor(experiment, options)
-    concurrent = _max_concurrent(experiment, fitting, say)
+    SearchState(events)  # a damaged journal shows before anything is touched
+    journal = Journal(run_dir)
+    try:
+        started = journal.events[0]
+        uri = options.tracking_uri or started["tracking_uri"]
+        options = replace(options, tracking_uri=uri, executor=started["executor"])
+        _check_uri(options.tracking_uri)
+        _device(experiment, options)
+        data = _check_data(experiment, options.cache_dir, say)
+        if data.fingerprint != started["data_fingerprint"]:
+            raise InputError(f"{run_dir}: the data set is not the one the search began with")
+        executor, fitting = _executor(experiment, options)
+        concurrent = _max_concurrent(experiment, fitting, say)
+    except InputError:
+        journal.close()
+        raise
     return _run(experiment, journal, options, executor, concurrent, run_dir, say)
 
 
@@ -190,7 +194,8 @@ def read_experiment(run_dir: Path) -> Experiment:
     path = run_dir / "experiment.yaml"
     if not path.is_file():
         raise InputError(f"{run_dir}: no such search (no experiment.yaml there)")
-    return parse_experiment(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    experiment, _ = load_experiment(path)
+    return experiment
 
 
 def summary(state: SearchState) -> str:
@@ -235,8 +240,7 @@ def _check_data(
         # A download that cannot be had, or a file that does not fit, must not fail in a worker.
         model, size = setting.model, setting.data.image_size
         build_network(model.backbone, model.weights, model.bits, size, seed=0)
-    say(f"data: {experiment.data.name or experiment.data.path}")
-    data = trial_data(setting, cache_dir)
+    data = trial_data(setting, cache_dir, _decoding(say))
     top_k, smallest = experiment.evaluation.top_k, len(data.validation_database)
     if top_k > smallest:
         raise InputError(
@@ -246,14 +250,49 @@ def _check_data(
     return data
 
 
+def _decoding(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """A progress line every few seconds while images are decoded."""
+    last = time.monotonic()
+
+    def progress(done: int, count: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 3:
+            last = time.monotonic()
+            say(f"decoding images: {done} of {count}")
+
+    return progress
+
+
 def _check_uri(uri: str | None) -> None:
-    if uri and urlsplit(uri).password:
+    if uri is None:
+        return
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.password:
         raise InputError(
             "--tracking-uri: no password in the address; set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD"
         )
-    if uri and urlsplit(uri).scheme not in ("http", "https", "sqlite", "postgresql", "mysql"):
+    known = parts.scheme in ("http", "https", "sqlite", "postgresql", "mysql")
+    if not known or (parts.scheme != "sqlite" and not parts.hostname):
         raise InputError(f"--tracking-uri {uri}: http://…, https://…, sqlite:///… or a data base")
+
+
+def _check_folders(options: Options) -> None:
+    """Neither the runs nor the cache can lie below a file."""
+    folders = [("--runs-dir", options.runs_dir)]
+    if options.cache_dir is not None:
+        folders.append(("--cache-dir", Path(options.cache_dir)))
+    for flag, folder in folders:
+        existing = next(
+            path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+        )
+        if not existing.is_dir():
+            raise InputError(f"{flag} {folder}: {existing} is not a folder")
+        if not os.access(existing, os.W_OK):
+            raise InputError(f"{flag} {folder}: {existing} is not writable")
 
 
 def _executor(experiment: Experiment, options: Options) -> tuple[Executor, int]:

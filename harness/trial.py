@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -110,14 +109,25 @@ def trial_folder(context: TrialContext, trial_id: str) -> Path:
     return Path(context.run_dir) / "trials" / trial_id
 
 
-def trial_data(setting: Setting, cache_dir: str | None) -> HashingData:
-    """The data set of a setting, opened once per process."""
-    return _load_data(setting.data.model_dump_json(), cache_dir)
+def trial_data(
+    setting: Setting, cache_dir: str | None, progress: Callable[[int, int], None] | None = None
+) -> HashingData:
+    """The data set of a setting, opened once per process.
+
+    Args:
+        setting: its ``data`` section counts.
+        cache_dir: node-local cache; None for the default.
+        progress: called with (images decoded, images in all) if they are not decoded yet.
+    """
+    key = (setting.data.model_dump_json(), cache_dir)
+    if key not in _OPENED:
+        _OPENED.clear()  # a worker of a search sees one data set
+        cache = Path(cache_dir) if cache_dir else None
+        _OPENED[key] = load(**setting.data.model_dump(), cache_dir=cache, progress=progress)
+    return _OPENED[key]
 
 
-@lru_cache(maxsize=2)
-def _load_data(section: str, cache_dir: str | None) -> HashingData:
-    return load(**json.loads(section), cache_dir=Path(cache_dir) if cache_dir else None)
+_OPENED: dict[tuple[str, str | None], HashingData] = {}
 
 
 def run_trial(

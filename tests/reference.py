@@ -149,10 +149,6 @@ def dph_loss(
     return total / (len(relaxed) * len(memory))
 
 
-# objective → loss(features, labels, index, state before the batch, train_labels)
-OBJECTIVE_LOSSES = {"dph": dph_loss}
-
-
 def saat_loss(
     attacked_features: Array, mainstay: Array, original: float, lambda_: float, mu: float
 ) -> float:

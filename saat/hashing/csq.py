@@ -1,10 +1,10 @@
 """CSQ: central similarity quantisation (Yuan et al., CVPR 2020)."""
 
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from saat.hashing.objective import HashingObjective
-from saat.hashing.targets import class_centres, label_targets, labelled_mean
+from saat.hashing.targets import class_centres, label_targets, labelled_mean, tie_breaker
 
 QUANTISATION_WEIGHT = 0.05
 
@@ -16,17 +16,19 @@ class CSQ(HashingObjective):
     """
 
     centres: Tensor
+    ties: Tensor
 
     def __init__(self, labels: Tensor, bits: int, seed: int) -> None:
         super().__init__(labels, bits, seed)
-        self._seed = seed
         self.register_buffer("centres", class_centres(labels.shape[1], bits, seed))
+        self.register_buffer("ties", tie_breaker(bits, seed))
 
     def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Loss of a batch; see :meth:`HashingObjective.forward`."""
         del index
-        relaxed = self.codes(features)
-        target = label_targets(labels, self.centres, self._seed)
-        central = binary_cross_entropy((relaxed + 1) / 2, (target + 1) / 2, reduction="none")
-        quantisation = (relaxed.abs() - 1).square().mean()
-        return labelled_mean(central.mean(1), labels) + QUANTISATION_WEIGHT * quantisation
+        target = label_targets(labels, self.centres, self.ties)
+        # (tanh f + 1)/2 is the sigmoid of 2f. From the logits, a bit saturated on the wrong side
+        # keeps its gradient; from float32 probabilities of 0 and 1 it would have none.
+        central = binary_cross_entropy_with_logits(2 * features, (target + 1) / 2, reduction="none")
+        quantisation = (self.codes(features).abs() - 1).square()
+        return labelled_mean((central + QUANTISATION_WEIGHT * quantisation).mean(1), labels)

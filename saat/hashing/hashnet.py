@@ -41,9 +41,14 @@ class HashNet(CodeMemory):
     def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Loss of a batch; see :meth:`HashingObjective.forward`."""
         relaxed = self.codes(features)
-        self.remember(relaxed, index)
+        loss = self.loss_of_codes(relaxed, labels, index)
         if self.training:
             self.iterations += 1
+        return loss
+
+    def loss_of_codes(self, relaxed: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """Loss of a batch of relaxed codes (B, K); the rest as in :meth:`forward`."""
+        self.remember(relaxed, index)
         similar = self.similarity(labels).to(relaxed.dtype)
         theta = relaxed @ self.memory.T * (10 / relaxed.shape[1])
         loss = softplus(theta) - similar * theta

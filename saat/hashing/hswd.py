@@ -15,10 +15,9 @@ class HSWD(HashNet):
     fair coin flips: bits become balanced and binary.
     """
 
-    def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
-        """Loss of a batch; see :meth:`HashingObjective.forward`."""
-        loss = super().forward(features, labels, index)
-        relaxed = self.codes(features)
+    def loss_of_codes(self, relaxed: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """See :meth:`HashNet.loss_of_codes`; the flips come from torch's global generator."""
+        loss = super().loss_of_codes(relaxed, labels, index)
         flips = torch.where(torch.rand_like(relaxed) < 0.5, -1.0, 1.0)
         distance = (relaxed.sort(dim=0).values - flips.sort(dim=0).values).square().mean()
         return loss + DISTRIBUTION_WEIGHT * distance

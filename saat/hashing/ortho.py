@@ -2,10 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import log_softmax, normalize
+from torch.nn.functional import batch_norm, log_softmax, normalize
 
 from saat.hashing.objective import HashingObjective
-from saat.hashing.targets import labelled_mean
 from saat.seeding import generator
 
 SCALE = 8.0
@@ -15,7 +14,8 @@ MARGIN = 0.2
 class OrthoHash(HashingObjective):
     """Cross-entropy of logits 8(cos(BN(u), codeword) − 0.2 y) with the label distribution y/|y|₁.
 
-    The codebook is fixed Bernoulli ±1. Rows without a label have no distribution and drop out.
+    The codebook is fixed Bernoulli ±1. Rows without a label have no distribution and drop out,
+    of the batch statistics too. A single row has no statistics and takes the running ones.
     """
 
     codebook: Tensor
@@ -30,8 +30,19 @@ class OrthoHash(HashingObjective):
     def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Loss of a batch; see :meth:`HashingObjective.forward`."""
         del index
-        directions = normalize(self.norm(self.codes(features)), dim=1)
+        labelled = labels.sum(1) > 0
+        features, labels = features[labelled], labels[labelled]
+        directions = normalize(self._normed(self.codes(features)), dim=1)
         cosine = directions @ normalize(self.codebook, dim=1).T
         logits = SCALE * (cosine - MARGIN * labels)
-        target = labels / labels.sum(1, keepdim=True).clamp_min(1)
-        return labelled_mean(-(target * log_softmax(logits, dim=1)).sum(1), labels)
+        target = labels / labels.sum(1, keepdim=True)
+        return -(target * log_softmax(logits, dim=1)).sum() / max(len(labels), 1)
+
+    def _normed(self, relaxed: Tensor) -> Tensor:
+        norm = self.norm
+        if len(relaxed) > 1:
+            normed: Tensor = norm(relaxed)
+            return normed
+        return batch_norm(
+            relaxed, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+        )

@@ -1,5 +1,7 @@
 """Fixed target codes: Hadamard or balanced random centres of classes, and codes of label sets."""
 
+from math import comb
+
 import torch
 from torch import Tensor
 
@@ -24,28 +26,42 @@ def class_centres(classes: int, bits: int, seed: int) -> Tensor:
 
 
 def balanced_codes(count: int, bits: int, seed: int) -> Tensor:
-    """Random ±1 codes with ⌈K/2⌉ positive bits each: float32 (count, K)."""
-    order = torch.rand(count, bits, generator=generator("balanced codes", seed)).argsort(dim=1)
-    return torch.where(order < (bits + 1) // 2, 1.0, -1.0)
+    """Random ±1 codes with ⌈K/2⌉ positive bits each: float32 (count, K).
+
+    All different, for as long as there are others: independent draws would give two of 80 classes
+    the same 16 bits in one of four cases, and no hash could tell them apart.
+    """
+    draws = generator("balanced codes", seed)
+    positive = (bits + 1) // 2
+    seen: set[tuple[int, ...]] = set()
+    codes = -torch.ones(count, bits)
+    for code in codes:
+        chosen = torch.randperm(bits, generator=draws)[:positive].sort().values
+        while tuple(chosen.tolist()) in seen and len(seen) < comb(bits, positive):
+            chosen = torch.randperm(bits, generator=draws)[:positive].sort().values
+        seen.add(tuple(chosen.tolist()))
+        code[chosen] = 1.0
+    return codes
 
 
-def label_targets(labels: Tensor, centres: Tensor, seed: int) -> Tensor:
+def tie_breaker(bits: int, seed: int) -> Tensor:
+    """The fixed random ±1 code, float32 (K,), for :func:`label_targets`."""
+    return sign(torch.rand(bits, generator=generator("ties of centres", seed)) - 0.5)
+
+
+def label_targets(labels: Tensor, centres: Tensor, ties: Tensor) -> Tensor:
     """Target code of every label vector: the sign of the sum of its classes' centres.
-
-    Bits where the sum is 0 take those of one fixed random code, for all images alike.
 
     Args:
         labels: float 0/1 (B, C).
         centres: ±1 (C, K).
-        seed: of the code that breaks ties.
+        ties: ±1 (K,), the bits where that sum is 0, for all images alike.
 
     Returns:
-        float ±1 (B, K); rows without a label are that fixed code and mean nothing.
+        float ±1 (B, K); rows without a label are ``ties`` and mean nothing.
     """
     total = labels @ centres
-    draw = torch.rand(centres.shape[1], generator=generator("ties of centres", seed))
-    ties = sign(draw - 0.5).to(total.device)
-    return torch.where(total == 0, ties.expand_as(total), sign(total))
+    return torch.where(total == 0, ties, sign(total))
 
 
 def labelled_mean(losses: Tensor, labels: Tensor) -> Tensor:

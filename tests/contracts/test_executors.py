@@ -186,7 +186,7 @@ def test_a_full_disk_stops_the_search_which_goes_on_later(
     folder = tmp_path / "full" / "trials" / f"{config_hash(setting, FINGERPRINT)[:10]}-explore-0"
     folder.mkdir(parents=True)
     (folder / "epochs.jsonl").symlink_to("/dev/full")
-    with pytest.raises(SearchStopped, match="no space left on the disk of .*full"):
+    with pytest.raises(SearchStopped, match=r"no space left on the disk of .*full"):
         run(executor, tmp_path, search)
     assert [r.status for r in search.state.trials.values()] == ["running"]
     (folder / "epochs.jsonl").unlink()

@@ -108,7 +108,7 @@ def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path: Path, da
 
 def test_a_journal_that_does_not_begin_with_the_start_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text(json.dumps({"seq": 0, "event": "epoch"}) + "\n")
-    with pytest.raises(InputError, match="line 1: .*damaged"):
+    with pytest.raises(InputError, match=r"line 1: .*damaged"):
         read(tmp_path / "events.jsonl")
 
 

@@ -1,5 +1,6 @@
 """Optuna told the truth, and suggestions that depend on the history alone."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -12,9 +13,9 @@ from harness.space import Dimension
 from saat.seeding import derive_seed
 
 SPACE = {
-    "model.bits": Dimension(choice=[16, 32]),
-    "defense.lambda": Dimension(float=[0.1, 10.0], log=True),
-    "defense.steps": Dimension(int=[1, 10]),
+    "model.bits": Dimension.model_validate({"choice": [16, 32]}),
+    "defense.lambda": Dimension.model_validate({"float": [0.1, 10.0], "log": True}),
+    "defense.steps": Dimension.model_validate({"int": [1, 10]}),
 }
 BASE = {"model.bits": 16, "defense.lambda": 1.0, "defense.steps": 7}
 COMPLETE, PRUNED, FAIL = (
@@ -128,11 +129,13 @@ def test_the_next_point_depends_on_the_history_alone(
 
 
 def test_the_next_point_of_a_gaussian_process_depends_on_the_history_alone() -> None:
-    outcomes: list[Outcome] = ["completed"] * 5 + ["stopped", "completed", "failed"]
+    outcomes: tuple[Outcome, ...] = (*(("completed",) * 5), "stopped", "completed", "failed")
     check_history("gp", outcomes, seed=1, wide=2, every=3)
 
 
-def check_history(sampler: str, outcomes: list[Outcome], seed: int, wide: int, every: int) -> None:
+def check_history(
+    sampler: str, outcomes: Sequence[Outcome], seed: int, wide: int, every: int
+) -> None:
     """``wide`` trials at once, ended in a random order; rebuilt searchers agree at any time."""
     live: list[int] = []
     points: dict[int, dict[str, Any]] = {}
@@ -171,7 +174,7 @@ def test_every_sampler_stays_within_the_space(sampler: str) -> None:
 def test_tpe_learns_and_random_does_not() -> None:
     def mean_robust(sampler: str) -> float:
         found = Searcher(SPACE, BASE, sampler, 3, 40)
-        steps = []
+        steps: list[int] = []
         for number in range(40):
             point, _ = found.suggest(number)
             found.tell(number, "completed", (point["defense.steps"] / 10,) * 2)
@@ -190,8 +193,10 @@ def test_other_seeds_and_other_attempts_give_other_points() -> None:
 
 def test_a_condition_takes_a_key_out_of_the_point() -> None:
     space = {
-        "model.bits": Dimension(choice=[16, 32]),
-        "defense.lambda": Dimension(float=[0.1, 10.0], when={"model.bits": 32}),
+        "model.bits": SPACE["model.bits"],
+        "defense.lambda": Dimension.model_validate(
+            {"float": [0.1, 10.0], "when": {"model.bits": 32}}
+        ),
     }
     found = Searcher(space, BASE, "tpe", 0, 12)
     points = [found.suggest(number)[0] for number in range(12)]

@@ -1,0 +1,153 @@
+"""What is derived from a journal: tables, status, lists."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from harness.__main__ import main
+from harness.derive import derive_tables
+from harness.listing import LISTS, listing
+from harness.search import Search
+from harness.status import render, status_of
+from reports.frontier import hypervolume, pareto_mask
+from saat.attacks import ATTACKS
+from saat.errors import InputError
+from tests.harness.fakes import cut, experiment, finished
+
+FAILS = (3.0, 5.0)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Search]:
+    run_dir = tmp_path_factory.mktemp("runs") / "done"
+    searched = experiment(name="done", search__num_samples=9)
+    search = finished(run_dir, searched, fails=FAILS)
+    (run_dir / "experiment.yaml").write_text(yaml.safe_dump(searched.dump(), sort_keys=False))
+    derive_tables(run_dir)
+    return run_dir, search
+
+
+def test_the_fake_search_has_every_end(run: tuple[Path, Search]) -> None:
+    statuses = {r.status for r in run[1].state.trials.values()}
+    assert statuses == {"completed", "stopped", "failed"}
+
+
+def test_the_table_of_trials_is_the_journal(run: tuple[Path, Search]) -> None:
+    run_dir, search = run
+    table = pd.read_parquet(run_dir / "trials.parquet")
+    records = list(search.state.trials.values())
+    assert list(table.trial_id) == [r.spec.trial_id for r in records]
+    assert list(table.number) == list(range(len(records)))
+    assert set(table.protocol_hash) == {"protocol"}
+    for row, record in zip(table.to_dict("records"), records, strict=True):
+        assert (row["phase"], row["role"]) == (record.spec.phase, record.spec.role)
+        assert (row["seed"], row["status"]) == (record.spec.seed, record.status)
+        assert row["stop_reason"] == record.stop_reason
+        assert (row["stop_reason"] == "") == (record.status == "completed")
+        assert (row["epochs"], row["cost_s"]) == (len(record.epochs), record.cost_s)
+        assert row["finished_at"] == record.finished_at
+        assert row["config_hash"] == record.config_hash
+        for key, value in record.setting.flat().items():
+            found = row[f"param.{key}"]
+            assert str(found) == str(value) or float(found) == pytest.approx(value, rel=1e-12)
+        for name in (c.removeprefix("metric.") for c in map(str, table) if c[:7] == "metric."):
+            found = row[f"metric.{name}"]
+            assert found == record.metrics[name] if name in record.metrics else math.isnan(found)
+
+
+def test_the_table_of_epochs_is_the_journal(run: tuple[Path, Search]) -> None:
+    run_dir, search = run
+    table = pd.read_parquet(run_dir / "epochs.parquet")
+    expected = [
+        (event["trial_id"], event["epoch"], event["seconds"], event["metrics"]["val/robust_map"])
+        for event in search.journal.events
+        if event["event"] == "epoch"
+    ]
+    columns = table[["trial_id", "epoch", "seconds", "metric.val/robust_map"]]
+    assert sorted(columns.itertuples(index=False, name=None)) == sorted(expected)
+
+
+def test_deriving_again_changes_nothing_but_the_tables(run: tuple[Path, Search]) -> None:
+    run_dir, _ = run
+    before = pd.read_parquet(run_dir / "trials.parquet")
+    journal = (run_dir / "events.jsonl").read_bytes()
+    derive_tables(run_dir)
+    pd.testing.assert_frame_equal(pd.read_parquet(run_dir / "trials.parquet"), before)
+    assert (run_dir / "events.jsonl").read_bytes() == journal
+
+
+def test_a_search_that_never_started_has_no_tables(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="never started"):
+        derive_tables(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_status_is_the_state_of_the_search(run: tuple[Path, Search], capsys: Any) -> None:
+    run_dir, search = run
+    with pytest.raises(SystemExit) as ended:
+        main(["status", "done", "--json", "--runs-dir", str(run_dir.parent)])
+    assert ended.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    explored = [r for r in search.state.of_phase("explore") if r.status == "completed"]
+    points = [tuple(r.metrics[f"reattack/{n}_map"] for n in ("clean", "robust")) for r in explored]
+    front = {r.spec.trial_id for r, on in zip(explored, pareto_mask(points), strict=True) if on}
+    assert (found["name"], found["state"], found["phase"]) == ("done", "finished", "confirm")
+    assert {entry["trial_id"] for entry in found["front"]} == front
+    assert found["hypervolume"] == pytest.approx(hypervolume(points))
+    assert found["running"] == []
+    failed = [r for r in search.state.trials.values() if r.status == "failed"]
+    assert found["failed"] == {r.spec.trial_id: r.stop_reason for r in failed}
+    text = render(found)
+    assert all(trial_id in text for trial_id in front)
+    assert f"{len(search.state.trials)} trials" in text
+
+
+def test_status_of_an_unfinished_search_names_what_runs(
+    run: tuple[Path, Search], tmp_path: Path
+) -> None:
+    run_dir, search = run
+    cut(search.journal.events, 3, tmp_path / "cut")
+    (tmp_path / "cut" / "experiment.yaml").write_bytes((run_dir / "experiment.yaml").read_bytes())
+    before = (tmp_path / "cut" / "events.jsonl").read_bytes()
+    found = status_of(tmp_path / "cut")
+    first = next(iter(search.state.trials))
+    assert (found["state"], found["phase"], found["running"]) == ("unfinished", "explore", [first])
+    assert (found["front"], found["hypervolume"]) == ([], 0.0)
+    assert (tmp_path / "cut" / "events.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_every_list_has_a_line_an_entry(what: str, tmp_path: Path) -> None:
+    lines = listing(what, tmp_path).splitlines()
+    if what == "searches":
+        assert lines == ["no searches yet"]
+        return
+    assert lines
+    for line in lines:
+        name, _, sentence = line.partition("  ")
+        assert name
+        assert len(sentence.strip()) > 5
+
+
+def test_lists_name_what_experiments_may_name() -> None:
+    attacks = listing("attacks", Path())
+    for name, attack in ATTACKS.items():
+        (line,) = [line for line in attacks.splitlines() if line.split()[0] == name]
+        assert ("  targeted" in line) == attack.targeted
+    assert "none" in listing("defenses", Path())
+    assert "quickstart.yaml" in listing("spaces", Path())
+
+
+def test_the_list_of_searches_says_how_they_ended(run: tuple[Path, Search]) -> None:
+    run_dir, search = run
+    cut(search.journal.events, 5, run_dir.parent / "other")
+    lines = listing("searches", run_dir.parent).splitlines()
+    (done,) = [line for line in lines if line.startswith("done")]
+    (other,) = [line for line in lines if line.startswith("other")]
+    assert f"finished, {len(search.state.trials)} trials" in done
+    assert "unfinished, 1 trials: 1 running" in other
