@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
         status = command.main(arguments, prog_name="saat", standalone_mode=False)
     except InputError as error:
         fail(one_line(error, 500), 2)
-    except SearchStopped as error:
+    except (SearchStopped, OSError) as error:
         fail(one_line(error, 500), 1)
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted; what was finished is on the disk", 130)

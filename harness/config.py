@@ -8,8 +8,9 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 from operator import or_
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -192,6 +193,12 @@ class ResourcesSection(Section):
     cpus_per_trial: int = Field(1, ge=1)
     gpus_per_trial: Number = Field(0.0, ge=0)
 
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> "ResourcesSection":
+        if self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial):
+            raise ValueError("gpus_per_trial: a fraction up to 1, or a whole number")
+        return self
+
 
 class Constraint(Section):
     """A floor for an objective; settings below it are never recommended."""
@@ -220,6 +227,15 @@ class Setting(Section):
             for section in ("model", "pretrain", "defense")
             for key, value in dump[section].items()
         }
+
+    def identity(self) -> dict[str, dict[str, Any]]:
+        """What the setting is, wherever its files lie: weights by content, without the data."""
+        out = {key: part for key, part in self.dump().items() if key != "data"}
+        weights = self.model.weights
+        if weights not in ("none", "imagenet"):
+            stat = Path(weights).stat()
+            out["model"]["weights"] = _content(weights, stat.st_mtime_ns, stat.st_size)
+        return out
 
     def dump(self) -> dict[str, dict[str, Any]]:
         """JSON-able, every default filled in."""
@@ -279,6 +295,14 @@ class Experiment(Section):
             for key, dimension in self.space.items()
         }
         return out
+
+
+@lru_cache(maxsize=16)
+def _content(path: str, mtime_ns: int, size: int) -> str:
+    """SHA-256 of a file; time and size only tell a changed file from a known one."""
+    del mtime_ns, size
+    with Path(path).open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(value: Any) -> str:

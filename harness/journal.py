@@ -41,8 +41,10 @@ class Journal:
         except BaseException:
             self._lock.release()
             raise
+        self.error: OSError | None = None  # why the last event could not be written
         self._listeners: list[Callable[[Event], None]] = []
-        self._file = self.path.open("a", encoding="utf-8")
+        # Unbuffered: a line that could not be written must not appear later.
+        self._file = self.path.open("ab", buffering=0)
         fsync(run_dir)
 
     def listen(self, listener: Callable[[Event], None]) -> None:
@@ -56,9 +58,17 @@ class Journal:
             OSError: the disk is full; the event has not happened.
         """
         event: Event = {"seq": len(self.events), "time": time.time(), "event": kind, **fields}
-        self._file.write(json.dumps(event) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        size = self._file.seek(0, os.SEEK_END)
+        line = json.dumps(event).encode() + b"\n"
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._file.truncate(size)
+            error.filename = str(self.path)
+            self.error = error
+            raise
         self.events.append(event)
         for listener in self._listeners:
             listener(event)

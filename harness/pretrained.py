@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -14,13 +15,13 @@ from saat.models import HashingNetwork
 log = logging.getLogger(__name__)
 
 # Raised when pretraining itself changes, so that no older model is taken for a newer one.
-FORMAT = 1
+FORMAT = 2
 
 
 def pretrained_key(setting: Setting, data_fingerprint: str, seed: int) -> str:
     """What a pretrained model depends on: neither λ nor μ nor ε nor any defense."""
-    dump = setting.dump()
-    parts = [FORMAT, data_fingerprint, dump["model"], dump["pretrain"], seed]
+    identity = setting.identity()
+    parts = [FORMAT, data_fingerprint, identity["model"], identity["pretrain"], seed]
     return digest(parts)[:32]
 
 
@@ -39,6 +40,7 @@ class PretrainedStore:
         network: HashingNetwork,
         objective: HashingObjective,
         build: Callable[[Path], float],
+        builder: str,
     ) -> float:
         """Load the pretrained state into ``network`` and ``objective``, training it if missing.
 
@@ -48,35 +50,39 @@ class PretrainedStore:
             objective: takes the objective's state.
             build: trains both in place, checkpointing into the given folder, and returns the
                 seconds it took.
+            builder: who asks; whoever built a model is charged for it, also in a later life.
 
         Returns:
-            Seconds spent building, 0 if the model was there.
+            Seconds that ``builder`` spent on building; 0 if somebody else did.
         """
         folder = self.root / key
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / "model.safetensors"
         with FileLock(folder / ".lock"):
-            if self._load(target, network, objective):
-                return 0.0
+            meta = self._load(target, network, objective)
+            if meta is not None:
+                return float(meta["seconds"]) if meta["builder"] == builder else 0.0
             seconds = build(folder)
             tensors = {
                 **checkpoint.module_tensors("network", network),
                 **checkpoint.module_tensors("objective", objective),
             }
-            checkpoint.save(target, tensors, {"seconds": seconds})
+            checkpoint.save(target, tensors, {"seconds": seconds, "builder": builder})
             # Whoever builds and whoever loads start from the very same bits and memory layout.
             self._load(target, network, objective)
             return seconds
 
     @staticmethod
-    def _load(path: Path, network: HashingNetwork, objective: HashingObjective) -> bool:
+    def _load(
+        path: Path, network: HashingNetwork, objective: HashingObjective
+    ) -> dict[str, Any] | None:
         try:
-            tensors, _ = checkpoint.load(path)
+            tensors, meta = checkpoint.load(path)
             checkpoint.restore_module("network", network, tensors)
             checkpoint.restore_module("objective", objective, tensors)
         except FileNotFoundError:
-            return False
+            return None
         except (checkpoint.CorruptCheckpoint, RuntimeError) as error:
             log.warning("pretrained model is damaged and will be trained again: %s", error)
-            return False
-        return True
+            return None
+        return meta

@@ -17,7 +17,9 @@ _PACKAGES = (
 
 def provenance(data: HashingData, device: str) -> dict[str, Any]:
     """JSON-able facts about the software, the data and the machine of a run."""
-    gpu = torch.cuda.get_device_name() if device == "cuda" else None
+    # The driver of a cluster need not have the GPU that its workers have.
+    here = device == "cuda" and torch.cuda.is_available()
+    gpu = torch.cuda.get_device_name() if here else None
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "git_revision": _revision(),

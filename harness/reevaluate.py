@@ -61,6 +61,8 @@ def reevaluate(request: Request, say: Callable[[str], None]) -> str:
     if section["top_k"] > len(data.validation_database):
         raise InputError(f"evaluation.top_k: {section['top_k']}: larger than the database")
     size = setting.data.image_size
+    if request.output is not None:
+        request.output.mkdir(parents=True)  # before the attacks, which may take hours
     network = _network(request.checkpoint, tensors, meta, size).to(request.device)
     result = evaluate(
         network,
@@ -72,7 +74,6 @@ def reevaluate(request: Request, say: Callable[[str], None]) -> str:
     )
     metrics = result.metrics()
     if request.output is not None:
-        request.output.mkdir(parents=True)
         described = {"protocol": section, "queries": request.queries, "seed": request.seed}
         write_json(request.output / "metrics.json", {**described, "metrics": metrics})
         write_artifacts(request.output, result, data, images=True)

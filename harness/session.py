@@ -16,6 +16,7 @@ import yaml
 from harness.config import Experiment
 from harness.derive import derive_tables
 from harness.executors import Executor, SearchStopped
+from harness.executors.executor import stop_if_full
 from harness.experiment import load_experiment, setting_at
 from harness.files import write_json, write_text
 from harness.journal import Journal, read
@@ -145,6 +146,9 @@ def _run(
             say("writing the report")
             make_report([run_dir], run_dir / "report")
             journal.append("reported")
+    except OSError as error:
+        stop_if_full(error, str(run_dir))
+        raise
     finally:
         left = tracker.close(timeout=60 if sys.exc_info()[0] is None else 5)
         journal.close()
@@ -159,6 +163,7 @@ def sync(name: str, options: Options) -> str:
     Raises:
         InputError: no such search, another process runs it, or the server does not answer.
     """
+    _check_uri(options.tracking_uri)
     run_dir = (options.runs_dir / name).resolve()
     experiment = read_experiment(run_dir)
     journal = Journal(run_dir)
@@ -247,6 +252,11 @@ def _check_data(
             f"evaluation.top_k: {top_k}: at most {smallest}, the database without the "
             "validation queries"
         )
+    wanted, drawn = experiment.validation.queries, len(data.validation)
+    if wanted > drawn:
+        raise InputError(
+            f"validation.queries: {wanted}: at most {drawn}, the validation queries there are"
+        )
     return data
 
 
@@ -270,10 +280,10 @@ def _check_uri(uri: str | None) -> None:
         parts = urlsplit(uri)
     except ValueError:
         parts = urlsplit("")
-    if parts.password:
+    if parts.username or parts.password or "password" in parts.query.lower():
         raise InputError(
-            "--tracking-uri: no password in the address; set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD"
+            "--tracking-uri: no user or password in the address; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or the data base's own password file"
         )
     known = parts.scheme in ("http", "https", "sqlite", "postgresql", "mysql")
     if not known or (parts.scheme != "sqlite" and not parts.hostname):

@@ -105,8 +105,7 @@ def suggested_event(spec: TrialSpec, config_hash: str, point: Any, notes: Any) -
 
 def config_hash(setting: Setting, data_fingerprint: str) -> str:
     """What a setting is: model, pretraining, defense and data; not the seed."""
-    dump = setting.dump()
-    return digest([data_fingerprint, dump["model"], dump["pretrain"], dump["defense"]])
+    return digest([data_fingerprint, setting.identity()])
 
 
 def protocol_hash(evaluation: dict[str, Any], data_fingerprint: str) -> str:

@@ -12,6 +12,7 @@ import os
 import queue
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ from saat.errors import one_line
 log = logging.getLogger(__name__)
 
 _PARAM_LIMIT = 6000
+_PARAM_BATCH = 100
+# Answers that another try will not change; a few are made all the same.
+_FINAL_ERRORS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
+_FINAL_TRIES = 5
 _TAG_LIMIT = 8000
 _ARTIFACTS = ("config.json", "result.json", "per_query.parquet", "model.safetensors")
 _STATUS = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
@@ -60,8 +65,9 @@ class Tracker:
         self.uri = uri
         self._run_dir, self._experiment, self._tags = run_dir, experiment, tags
         self._cursor = run_dir / "tracked.json"
-        self._delivered = _read_cursor(self._cursor)
-        self._last_seq = self._delivered
+        self._delivered = _read_cursor(self._cursor, _public(uri))
+        self._last_seq = -1
+        self._refused = 0
         self._known = SearchState()
         self._runs: dict[str, str] = {}
         self._experiment_id = ""
@@ -90,27 +96,43 @@ class Tracker:
         """
         self._queue.put(None)
         self._thread.join(timeout)
-        if not self._thread.is_alive() and not self._closing.is_set():
-            return ""
         self._closing.set()
-        waiting = self._last_seq - self._delivered
+        missing = self._last_seq - self._delivered + self._refused
+        if not missing:
+            return ""
         server = f"tracking server {_public(self.uri)}"
-        return f"{server} did not accept {waiting} events ({self._last_error})"
+        return f"{server} did not accept {missing} events ({self._last_error})"
 
     def _work(self) -> None:
-        while (event := self._queue.get()) is not None and not self._closing.is_set():
-            self._known.apply(event)
-            if event["seq"] <= self._delivered:
-                continue
-            try:
-                self._retrying()(self._deliver, event)
-            except tenacity.RetryError:  # closing
-                self._closing.set()
-                return
-            self._delivered = event["seq"]
-            write_json(self._cursor, {"delivered": self._delivered})
+        try:
+            self._retrying()(self._connect)
+            while (event := self._queue.get()) is not None and not self._closing.is_set():
+                self._known.apply(event)
+                if event["seq"] > self._delivered:
+                    self._deliver_until_accepted(event)
+        except tenacity.RetryError:  # closing
+            return
+        except Exception as error:  # close() tells that events are missing, and why
+            self._last_error = one_line(error, 200)
+            log.exception("tracking ended")
+
+    def _deliver_until_accepted(self, event: Event) -> None:
+        try:
+            self._retrying()(self._deliver, event)
+        except tenacity.RetryError:
+            if self._closing.is_set():
+                raise
+            self._refused += 1  # a server that refuses for good must not hold up the rest
+        self._delivered = event["seq"]
+        with suppress(OSError):  # a full disk: the event is only delivered again, which is safe
+            write_json(self._cursor, {"uri": _public(self.uri), "delivered": self._delivered})
 
     def _retrying(self) -> tenacity.Retrying:
+        def give_up(state: tenacity.RetryCallState) -> bool:
+            error = state.outcome.exception() if state.outcome else None
+            final = getattr(error, "error_code", "") in _FINAL_ERRORS
+            return self._closing.is_set() or (final and state.attempt_number >= _FINAL_TRIES)
+
         def note(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
             message = one_line(error, 200)
@@ -120,43 +142,57 @@ class Tracker:
 
         return tenacity.Retrying(
             wait=tenacity.wait_exponential(multiplier=0.5, max=30),
-            stop=tenacity.stop_when_event_set(self._closing),
+            stop=give_up,
             sleep=tenacity.sleep_using_event(self._closing),
             before_sleep=note,
         )
 
     def _deliver(self, event: Event) -> None:
-        if self._client is None:
-            self._connect()
         kind = event["event"]
         if kind == "suggested":
-            self._child(self._known.trials[event["trial"]["trial_id"]])
+            record = self._known.trials[event["trial"]["trial_id"]]
+            params = {**record.setting.flat(), "seed": record.spec.seed}
+            self._log_params(self._child(record), params)
         elif kind in ("epoch", "completed", "failed"):
             self._deliver_progress(self._known.trials[event["trial_id"]], event)
         elif kind == "reported":
             self._finish()
 
     def _connect(self) -> None:
+        """Find or make experiment and parent run; every call may be repeated after a failure."""
         from mlflow import MlflowClient
 
-        client = MlflowClient(tracking_uri=self.uri)
+        self._client = MlflowClient(tracking_uri=self.uri)
         name = self._experiment.name
-        found = client.get_experiment_by_name(name)
+        found = self._client.get_experiment_by_name(name)
         if found is None:
             location = None
             if self.uri.startswith("sqlite:"):
                 location = (self._run_dir.parent / "mlartifacts" / name).resolve().as_uri()
             # The tag opens the UI on training runs instead of on language model traces.
             kind = {"mlflow.experimentKind": "custom_model_development"}
-            self._experiment_id = client.create_experiment(name, location, tags=kind)
+            self._experiment_id = self._client.create_experiment(name, location, tags=kind)
         else:
             self._experiment_id = found.experiment_id
-        self._client = client
+            if found.lifecycle_stage == "deleted":
+                self._client.restore_experiment(self._experiment_id)
         parent, new = self._run("search", name, self._tags)
         if new:
-            for key, value in _flat(self._experiment.dump()):
-                client.log_param(parent, key, str(value)[:_PARAM_LIMIT])
-            client.log_artifact(parent, str(self._run_dir / "experiment.yaml"))
+            self._delivered = -1  # the server was wiped, or is another one
+        self._log_params(parent, dict(_flat(self._experiment.dump())))
+        self._log_file(parent, self._run_dir / "experiment.yaml")
+
+    def _log_params(self, run_id: str, params: dict[str, Any]) -> None:
+        """Log params; the same ones again change nothing."""
+        from mlflow.entities import Param
+
+        entries = [Param(key, str(value)[:_PARAM_LIMIT]) for key, value in params.items()]
+        for start in range(0, len(entries), _PARAM_BATCH):
+            self._client.log_batch(run_id, params=entries[start : start + _PARAM_BATCH])
+
+    def _log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        if path.exists():
+            self._client.log_artifact(run_id, str(path), folder)
 
     def _run(self, trial_id: str, name: str, tags: dict[str, str]) -> tuple[str, bool]:
         """The run tagged with ``trial_id`` (``search`` for the parent), made if there is none."""
@@ -184,10 +220,7 @@ class Tracker:
             "saat.phase": spec.phase,
             "saat.role": spec.role,
         }
-        run_id, new = self._run(spec.trial_id, spec.trial_id, tags)
-        if new:
-            for key, value in {**record.setting.flat(), "seed": spec.seed}.items():
-                self._client.log_param(run_id, key, str(value)[:_PARAM_LIMIT])
+        run_id, _ = self._run(spec.trial_id, spec.trial_id, tags)
         return run_id
 
     def _deliver_progress(self, record: TrialRecord, event: Event) -> None:
@@ -219,8 +252,7 @@ class Tracker:
         folder = self._run_dir / "trials" / record.spec.trial_id
         if record.status == "completed":
             for name in _ARTIFACTS:
-                if (folder / name).exists():
-                    self._client.log_artifact(run_id, str(folder / name))
+                self._log_file(run_id, folder / name)
         self._client.set_terminated(run_id, _STATUS[record.status])
 
     def _log_hypervolume(self) -> None:
@@ -234,12 +266,16 @@ class Tracker:
     def _finish(self) -> None:
         parent, _ = self._run("search", self._experiment.name, self._tags)
         folder = self._run_dir / "report"
-        self._client.log_artifact(parent, str(folder / "report.html"))
-        self._client.log_artifact(parent, str(folder / "frontier.csv"))
+        for name in ("report.html", "frontier.csv"):
+            self._log_file(parent, folder / name)
         for figure in sorted((folder / "figures").glob("*.png")):
-            self._client.log_artifact(parent, str(figure), "figures")
-        table = pd.read_csv(folder / "frontier.csv")
-        self._client.log_table(parent, table, "frontier.json")
+            self._log_file(parent, figure, "figures")
+        # log_table would append to the rows of an earlier try.
+        front = pd.read_csv(folder / "frontier.csv").astype(object).fillna("")
+        table = front.to_dict(orient="split", index=False)
+        self._client.log_dict(parent, table, "frontier.json")
+        listed = json.dumps([{"path": "frontier.json", "type": "table"}])
+        self._client.set_tag(parent, "mlflow.loggedArtifacts", listed)
         self._client.set_terminated(parent, "FINISHED")
 
 
@@ -268,8 +304,10 @@ def _public(uri: str) -> str:
     return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
 
 
-def _read_cursor(path: Path) -> int:
+def _read_cursor(path: Path, uri: str) -> int:
+    """The last event that the server at ``uri`` has; −1 for another server or none."""
     try:
-        return int(json.loads(path.read_text())["delivered"])
-    except (FileNotFoundError, ValueError, KeyError):
+        cursor = json.loads(path.read_text())
+        return int(cursor["delivered"]) if cursor["uri"] == uri else -1
+    except (OSError, ValueError, KeyError, TypeError):
         return -1

@@ -186,7 +186,9 @@ class _Trial:
         store = PretrainedStore(Path(self.context.pretrained_dir))
         key = pretrained_key(self.setting, self.data.fingerprint, self.spec.seed)
         self.say("pretrained model")
-        self.pretrain_s = store.fetch(key, self.network, self.objective, self._pretrain)
+        self.pretrain_s = store.fetch(
+            key, self.network, self.objective, self._pretrain, self.spec.trial_id
+        )
         history: list[EpochReport] = []
         for report in self._minimax():
             history.append(report)

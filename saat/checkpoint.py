@@ -1,5 +1,6 @@
 """Checkpoints without pickle: one safetensors file, replaced atomically, with a checksum."""
 
+import errno
 import hashlib
 import json
 import os
@@ -31,6 +32,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
     Raises:
         OSError: the disk is full or the folder not writable; nothing half-written stays.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     # contiguous(): channels-last weights are strided; the memory format is the network's business.
@@ -38,7 +40,15 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
     text = json.dumps(dict(meta))
     header = {"meta": text, "digest": _digest(flat, text)}
     with replacing(path) as temporary:
-        save_file(flat, temporary, metadata=header)
+        try:
+            save_file(flat, temporary, metadata=header)
+        except SafetensorError as error:
+            # The library wraps the system's error; a full disk has to be seen as one.
+            for code in (errno.ENOSPC, errno.EDQUOT):
+                if f"os error {code}" in str(error):
+                    raise OSError(code, os.strerror(code), str(path)) from error
+            raise
+        temporary.chmod(0o666 & ~_umask())  # safetensors writes for the owner alone
 
 
 @contextmanager
@@ -58,6 +68,12 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     fsync(path.parent)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

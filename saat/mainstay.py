@@ -21,7 +21,7 @@ MainstayWeights = Literal["saat", "eq11", "cgat"]
 MAINSTAY_WEIGHTS: tuple[str, ...] = get_args(MainstayWeights)
 
 # Group coefficients are one matrix of float64 (rows, groups); larger sets go through in blocks.
-_BLOCK_ELEMENTS = 1 << 24
+_BLOCK_ELEMENTS = 1 << 22
 
 
 def group_coefficients(labels: Tensor, groups: LabelGroups, weights: MainstayWeights) -> Tensor:
@@ -94,14 +94,26 @@ class MainstayCodes:
     def of_rows(self, index: Tensor) -> Tensor:
         """Mainstay codes float32 (B, K) of training rows ``index`` (B,) under their own labels."""
         if self._coefficients is None:
-            vectors = self._groups.vectors
-            self._coefficients = group_coefficients(vectors, self._groups, self._weights)
+            self._coefficients = self._all_coefficients()
         return sign(self._coefficients[self._groups.index[index]] @ self._sums).float()
+
+    def _all_coefficients(self) -> Tensor:
+        """Coefficients of every group's own label, (G, G), filled block by block."""
+        vectors = self._groups.vectors
+        out = vectors.new_empty(len(vectors), len(vectors))
+        rows = self._block_rows()
+        for start in range(0, len(vectors), rows):
+            block = slice(start, start + rows)
+            out[block] = group_coefficients(vectors[block], self._groups, self._weights)
+        return out
+
+    def _block_rows(self) -> int:
+        return max(1, _BLOCK_ELEMENTS // max(1, len(self._groups.vectors)))
 
     def of_labels(self, labels: Tensor) -> Tensor:
         """Mainstay codes float32 (Q, K) of arbitrary 0/1 labels (Q, C)."""
         labels = labels.to(self._sums.device)
-        rows = max(1, _BLOCK_ELEMENTS // max(1, len(self._groups.vectors)))
+        rows = self._block_rows()
         blocks = [
             sign(group_coefficients(block, self._groups, self._weights) @ self._sums)
             for block in labels.split(rows)

@@ -170,7 +170,9 @@ def chance_average_precision(query_labels: Tensor, database_labels: Tensor, top_
 
     The whole database as one block of ties; the level that any robust MAP must be read against.
     """
-    relevant = relevance(query_labels, database_labels).sum(1, keepdim=True)
+    blocks = query_labels.split(max(1, _BLOCK_ELEMENTS // max(1, len(database_labels))))
+    counts = [relevance(block, database_labels).sum(1, keepdim=True) for block in blocks]
+    relevant = torch.cat(counts)
     total = torch.full_like(relevant, len(database_labels))
     return expected_average_precision(DistanceHistograms(total, relevant), top_k)
 

@@ -52,12 +52,16 @@ def reports_of(
     except TrainingFailed as error:
         raise TrialFailed(one_line(error)) from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            where = error.filename or context.run_dir
-            raise SearchStopped(f"no space left on the disk of {where}") from error
+        stop_if_full(error, context.run_dir)
         raise TrialFailed(_logged(spec, context, error)) from error
     except Exception as error:
         raise TrialFailed(_logged(spec, context, error)) from error
+
+
+def stop_if_full(error: OSError, folder: str) -> None:
+    """Raise :class:`SearchStopped` if ``error`` is a full disk or quota."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise SearchStopped(f"no space left on the disk of {error.filename or folder}") from error
 
 
 def _logged(spec: TrialSpec, context: TrialContext, error: Exception) -> str:

@@ -80,14 +80,21 @@ def check_request(cpus: int, gpus: float) -> int:
         has = node["Resources"]
         best = {kind: max(best[kind], has.get(kind, 0)) for kind in best}
         by_cpu = has.get("CPU", 0) // cpus
-        by_gpu = has.get("GPU", 0) / gpus if gpus else by_cpu
-        fitting += int(min(by_cpu, by_gpu + 1e-9))
+        by_gpu = _fitting_gpus(has.get("GPU", 0), gpus) if gpus else by_cpu
+        fitting += int(min(by_cpu, by_gpu))
     if fitting < 1:
         raise InputError(
             f"resources: {cpus} CPUs and {gpus:g} GPUs per trial, but the largest node offers "
             f"{best['CPU']:g} CPUs and {best['GPU']:g} GPUs"
         )
     return fitting
+
+
+def _fitting_gpus(offered: float, wanted: float) -> int:
+    """Trials on a node's GPUs; a fraction cannot span two of them."""
+    if wanted >= 1:
+        return int(offered // wanted)
+    return int(offered) * int(1 / wanted + 1e-9)
 
 
 class RayTuneExecutor:
@@ -108,23 +115,28 @@ class RayTuneExecutor:
         del status  # workers are other processes; their epochs are what is known of them
         scheduler = _Scheduler(search)
         with tempfile.TemporaryDirectory(prefix="saat-tune-") as storage:
-            tune.Tuner(
-                tune.with_resources(
-                    tune.with_parameters(_trainable, context=asdict(context)), self._resources
-                ),
-                tune_config=tune.TuneConfig(
-                    search_alg=_Searcher(search),
-                    scheduler=scheduler,
-                    num_samples=-1,
-                    reuse_actors=True,
-                ),
-                run_config=tune.RunConfig(
-                    name=Path(context.run_dir).name,
-                    storage_path=storage,
-                    failure_config=tune.FailureConfig(max_failures=_MAX_WORKER_DEATHS),
-                    verbose=0,
-                ),
-            ).fit()
+            try:
+                tune.Tuner(
+                    tune.with_resources(
+                        tune.with_parameters(_trainable, context=asdict(context)), self._resources
+                    ),
+                    tune_config=tune.TuneConfig(
+                        search_alg=_Searcher(search),
+                        scheduler=scheduler,
+                        num_samples=-1,
+                        reuse_actors=True,
+                    ),
+                    run_config=tune.RunConfig(
+                        name=Path(context.run_dir).name,
+                        storage_path=storage,
+                        failure_config=tune.FailureConfig(max_failures=_MAX_WORKER_DEATHS),
+                        verbose=0,
+                    ),
+                ).fit()
+            except Exception:
+                if search.journal.error is not None:  # Tune keeps only the text of an error
+                    raise search.journal.error from None
+                raise
         if scheduler.stopped:
             raise SearchStopped(scheduler.stopped)
 

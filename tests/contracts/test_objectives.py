@@ -89,7 +89,8 @@ def test_the_loss_equals_its_plain_formula(name: str, bits: int, index: Tensor) 
 def test_loss_and_gradient_are_finite_even_for_rows_without_labels(
     name: str, size: float, rows: int
 ) -> None:
-    for labels in (LABELS, torch.zeros_like(LABELS)):
+    # The last two: no pair is similar, every pair is.
+    for labels in (LABELS, torch.zeros_like(LABELS), torch.ones_like(LABELS)):
         objective = OBJECTIVES[name](labels, toy.BITS, 0)
         index = INDEX[-rows:]
         f = features(rows, size=size)

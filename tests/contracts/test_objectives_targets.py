@@ -38,6 +38,15 @@ def test_hadamard_centres_differ_in_half_of_the_bits_or_in_all(bits: int) -> Non
 )
 @pytest.mark.parametrize("name", ["csq", "dpn"])
 def test_elsewhere_centres_are_random_and_balanced(name: str, classes: int, bits: int) -> None:
+    check_balanced(name, classes, bits)
+
+
+@pytest.mark.parametrize(("classes", "bits"), [(10, 32), (3, 4), (64, 32)])
+def test_centres_of_dpn_are_random_and_balanced_for_any_length(classes: int, bits: int) -> None:
+    check_balanced("dpn", classes, bits)
+
+
+def check_balanced(name: str, classes: int, bits: int) -> None:
     labels = torch.eye(classes)
     centres = [OBJECTIVES[name](labels, bits, seed).centres for seed in (0, 0, 1)]
     assert isinstance(centres[0], Tensor)

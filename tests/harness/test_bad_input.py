@@ -382,7 +382,7 @@ COMMANDS: list[tuple[str, str]] = [
     ("search {root}/tiny.yaml --set defense.eps=2 " + INLINE, "defense.eps: 2"),
     ("search {root}/tiny.yaml --executor foo", "--executor foo: ray or inline"),
     ("search {root}/tiny.yaml --address auto " + INLINE, "--address auto"),
-    ("search {root}/tiny.yaml --tracking-uri http://u:secret@h " + INLINE, "no password"),
+    ("search {root}/tiny.yaml --tracking-uri http://u:secret@h " + INLINE, "password in the address"),
     ("search {root}/tiny.yaml --tracking-uri ftp://host " + INLINE, "--tracking-uri ftp://host"),
     ("search {root}/tiny.yaml --tracking-uri /tmp/x " + INLINE, "--tracking-uri /tmp/x"),
     ("search {root}/tiny.yaml --tracking-uri http://[ " + INLINE, "--tracking-uri http://["),

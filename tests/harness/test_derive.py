@@ -60,6 +60,26 @@ def test_the_table_of_trials_is_the_journal(run: tuple[Path, Search]) -> None:
             assert found == record.metrics[name] if name in record.metrics else math.isnan(found)
 
 
+def test_costs_and_metrics_are_those_of_the_last_event_that_has_them(
+    run: tuple[Path, Search],
+) -> None:
+    run_dir, search = run
+    table = pd.read_parquet(run_dir / "trials.parquet").set_index("trial_id")
+    costs: dict[str, float] = {}
+    times: dict[str, float] = {}
+    metrics: dict[tuple[str, str], float] = {}
+    for event in search.journal.events:
+        if event["event"] in ("epoch", "completed", "failed"):
+            trial_id = event["trial_id"]
+            times[trial_id] = event["time"]
+            costs[trial_id] = event.get("cost_s", costs.get(trial_id))
+            metrics |= {(trial_id, n): v for n, v in event.get("metrics", {}).items()}
+    assert table.cost_s.to_dict() == costs
+    assert table.finished_at.to_dict() == times
+    for (trial_id, name), value in metrics.items():
+        assert table.loc[trial_id, f"metric.{name}"] == value
+
+
 def test_the_table_of_epochs_is_the_journal(run: tuple[Path, Search]) -> None:
     run_dir, search = run
     table = pd.read_parquet(run_dir / "epochs.parquet")

@@ -8,7 +8,7 @@ import pytest
 
 from harness.search import Pause
 from harness.trial import EpochReport
-from reports.frontier import pareto_mask
+from reports.frontier import pareto_ranks
 from tests.harness.fakes import (
     SPACE,
     cut,
@@ -85,15 +85,22 @@ def test_without_early_stopping_every_trial_reaches_the_end(tmp_path: Path) -> N
     assert {r.status for r in search.state.trials.values()} == {"completed"}
 
 
-def test_recommended_settings_are_on_the_front_and_not_the_default(tmp_path: Path) -> None:
-    search = finished(tmp_path, experiment(search__scheduler="none"))
-    sampled = [r for r in search.state.of_phase("explore") if r.spec.role == "sampled"]
-    front = pareto_mask([objectives(r.spec.setting) for r in sampled])
-    on_front = {r.spec.trial_id for r, on in zip(sampled, front, strict=True) if on}
+@pytest.mark.parametrize("most", [1, 2, 5, 50])
+def test_the_best_fronts_are_recommended_and_never_the_default(tmp_path: Path, most: int) -> None:
+    searched = experiment(search__scheduler="none", confirm__max_configs=most)
+    search = finished(tmp_path, searched)
+    explored = search.state.of_phase("explore")
+    ranks = pareto_ranks([objectives(r.spec.setting) for r in explored])
+    rank_of = {
+        r.spec.trial_id: rank
+        for r, rank in zip(explored, ranks, strict=True)
+        if r.spec.role == "sampled"
+    }
     recommended = search.state.recommended
     assert recommended is not None
-    assert len(recommended) == min(2, len(on_front))
-    assert set(recommended) <= on_front
+    assert len(recommended) == len(set(recommended)) == min(most, len(rank_of))
+    found = [rank_of[trial_id] for trial_id in recommended]
+    assert found == sorted(rank_of.values())[: len(found)]
 
 
 def test_settings_below_a_constraint_are_never_recommended(tmp_path: Path) -> None:
@@ -125,6 +132,8 @@ def test_all_settings_are_confirmed_under_the_same_fresh_seeds(tmp_path: Path) -
         role: {r.spec.setting["model"]["bits"] for r in confirmed if r.spec.role == role}
         for role in roles
     }
+    order = [record.spec.seed for record in confirmed]
+    assert order == sorted(order), "seed by seed, so that an early end stays balanced"
     assert lengths["recommended"] == lengths["default"] == lengths["undefended"]
     assert all(r.status == "completed" and "test/clean_map" in r.metrics for r in confirmed)
 
