@@ -11,6 +11,7 @@ import typer
 
 from harness.config import Experiment
 from harness.experiment import load_experiment
+from harness.options import Options
 from saat.errors import InputError
 
 app = typer.Typer(
@@ -91,7 +92,7 @@ def resume(
     """Continue a search or training after any interruption."""
     from harness import session
 
-    options = session.Options(runs_dir, tracking_uri, "ray", address, cache_dir)
+    options = Options(runs_dir, tracking_uri, "ray", address, cache_dir)
     with _resumable(name, runs_dir):
         _conclude(session.resume(name, options, say))
 
@@ -132,7 +133,7 @@ def sync(name: str, runs_dir: RunsDir = RUNS, tracking_uri: Tracking = None) -> 
     """Deliver to the tracking server what it has not received."""
     from harness import session
 
-    print(session.sync(name, session.Options(runs_dir, tracking_uri)))
+    print(session.sync(name, Options(runs_dir, tracking_uri)))
 
 
 @app.command()
@@ -217,14 +218,15 @@ def _start(
         )
     from harness import session
 
-    options = session.Options(runs_dir, tracking_uri, executor, address, cache_dir)  # type: ignore[arg-type]
+    options = Options(runs_dir, tracking_uri, executor, address, cache_dir)  # type: ignore[arg-type]
     with _resumable(experiment.name, runs_dir):
         _conclude(session.start(experiment, options, plan, say))  # type: ignore[arg-type]
 
 
 def _conclude(run_dir: Path) -> None:
+    from harness.executors import SearchStopped
     from harness.journal import read
-    from harness.session import SearchStopped, summary
+    from harness.session import summary
     from harness.state import SearchState
 
     state = SearchState(read(run_dir / "events.jsonl"))

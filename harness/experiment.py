@@ -1,24 +1,20 @@
 """Reading experiment files: YAML, ``--set`` overrides, and every error as one line."""
 
-import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, product
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from harness.config import (
-    PRETRAIN_MODEL,
     Experiment,
-    Section,
     Setting,
     defense_model,
     typed_sections,
 )
+from harness.problems import describe, keys_at, nearest
 from harness.space import SEARCHABLE, Dimension
 from saat.defenses import DEFENSES
 from saat.errors import InputError, one_line
@@ -72,12 +68,12 @@ def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
     }
     method = point.get("defense.method", raw["defense"]["method"])
     if method != raw["defense"]["method"] and method in ("none", *DEFENSES):
-        shared = _keys_at(Experiment, ["defense"], {"defense": {"method": method}})
+        shared = keys_at(Experiment, ["defense"], {"defense": {"method": method}})
         raw["defense"] = {k: v for k, v in raw["defense"].items() if k in shared}
     for key, value in point.items():
         section, _, name = key.partition(".")
         if name not in raw[section]:
-            options = _nearest(name, raw[section])
+            options = nearest(name, raw[section])
             raise InputError(
                 f"{key}: no such key{options}; keys of {section}: {', '.join(raw[section])}"
             )
@@ -234,7 +230,7 @@ def _check_conditions(
         if other in space and other not in before:
             raise InputError(f"{where}.{other}: searched too; write it before {key}")
         if other not in space and other not in base:
-            raise InputError(f"{where}.{other}: no such key{_nearest(other, base)}")
+            raise InputError(f"{where}.{other}: no such key{nearest(other, base)}")
         for value in wanted if isinstance(wanted, list) else [wanted]:
             can_be = space[other].contains(value) if other in space else value == base[other]
             if not can_be:
@@ -254,117 +250,3 @@ def _corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterato
             if dimension.applies({**base, **point}):
                 point[key] = values.get(key, dimension.samples()[chosen[-1]])
         yield point
-
-
-def describe(error: ValidationError, model: type[BaseModel], raw: Any) -> str:
-    """The first problem of a pydantic error as ``key: value …: what is allowed``."""
-    problem, *others = error.errors()
-    location = _location(problem)
-    if error.title != model.__name__ and error.title in _SECTION_TITLES:
-        location = [_SECTION_TITLES[error.title], *location]
-    key = ".".join(location) or "file"
-    if problem["type"] == "extra_forbidden":
-        return f"{key}: unknown key{_nearest(location[-1], _keys_at(model, location[:-1], raw))}"
-    if problem["type"] == "missing":
-        return f"{key}: missing"
-    # The members of a union complain one after the other: a number, or one of 'auto'.
-    same = [_allowed(p) for p in (problem, *others) if _location(p) == _location(problem)]
-    message = " or ".join(dict.fromkeys(same))
-    value = problem["input"]
-    if isinstance(value, Mapping | BaseModel) or problem["type"] == "invalid_key":
-        return f"{key}: {message}"
-    return f"{key}: {one_line(repr(value), 60)}: {message}"
-
-
-def _location(problem: ErrorDetails) -> list[str]:
-    parts = [str(part) for part in problem["loc"]]
-    return [part for part in parts if not _is_union_tag(part) and part != "[key]"]
-
-
-# Pydantic's kinds of problem in the words of a user.
-_WORDS = {
-    "greater_than_equal": "at least {ge}",
-    "greater_than": "above {gt}",
-    "less_than_equal": "at most {le}",
-    "literal_error": "one of {expected}",
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "finite_number": "a finite number",
-    "string_type": "a text",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "dict_type": "a section of keys",
-    "model_type": "a section of keys",
-    "too_short": "at least {min_length} of them",
-    "too_long": "at most {max_length} of them",
-    "invalid_key": "keys are texts",
-    "int_from_float": "a whole number",
-    "string_pattern_mismatch": "letters, digits, dots, dashes and underscores, 64 at most",
-}
-
-
-def _allowed(problem: ErrorDetails) -> str:
-    words = _WORDS.get(problem["type"])
-    if words is None:
-        return one_line(problem["msg"].removeprefix("Value error, "), 160)
-    return words.format(**problem.get("ctx", {}))
-
-
-_SECTION_TITLES = {
-    "PretrainSettings": "pretrain",
-    "NoDefense": "defense",
-    **{entry.settings.__name__: "defense" for entry in DEFENSES.values()},
-}
-
-
-def _is_union_tag(part: str) -> bool:
-    """Pydantic names the member of a union in a location (``int``, ``literal['auto']``)."""
-    return bool(re.match(r"(literal|constrained|function|nullable)|^(float|int|str|bool)$", part))
-
-
-def _keys_at(model: type[BaseModel], location: Sequence[str], raw: Any) -> list[str]:
-    """Allowed keys of the section at ``location``."""
-    current: type[BaseModel] | None = model
-    for part in location:
-        if part == "pretrain":
-            current = PRETRAIN_MODEL
-        elif part == "defense":
-            section = raw.get("defense") if isinstance(raw, Mapping) else None
-            method = section.get("method", "saat") if isinstance(section, Mapping) else "saat"
-            current = defense_model(method)
-        else:
-            field = current.model_fields.get(part) if current else None
-            annotation = field.annotation if field else None
-            candidates = [annotation, *get_args(annotation)]
-            models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-            # A dictionary of sections (space, constraints): the next part is the user's own key.
-            current = models[0] if models else current if part in _dict_keys(raw) else None
-    if current is None:
-        return []
-    return [field.alias or name for name, field in current.model_fields.items()]
-
-
-def _dict_keys(raw: Any) -> set[str]:
-    if not isinstance(raw, Mapping):
-        return set()
-    return {str(key) for part in ("space", "constraints") for key in (raw.get(part) or {})}
-
-
-def _nearest(key: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    match = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
-    if match:
-        return f"; did you mean {match[0]}?"
-    return f"; allowed: {', '.join(known)}" if known else ""
-
-
-__all__ = [
-    "Section",
-    "describe",
-    "load_experiment",
-    "paper_defaults",
-    "parse_experiment",
-    "parse_setting",
-    "setting_at",
-    "undefended",
-]

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from harness.artifacts import write_artifacts
 from harness.config import EvaluationSection, parse_number
-from harness.experiment import describe, parse_setting
+from harness.experiment import parse_setting
 from harness.files import write_json
+from harness.problems import describe
 from harness.trial import full_protocol, trial_data
 from saat import checkpoint
 from saat.attacks import ATTACKS

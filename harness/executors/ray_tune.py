@@ -8,6 +8,7 @@ read back; the journal is the truth.
 import json
 import os
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from saat.errors import InputError, one_line
 
 # A worker that dies takes its trial back to the last durable epoch, this many times.
 _MAX_WORKER_DEATHS = 4
+_KNOCK_S = 10
 _OBJECT_STORE_BYTES = 256 * 1024**2  # nothing large travels through Ray
 
 
@@ -48,15 +50,17 @@ def connect(address: str | None, cpus: int | None = None) -> None:
     on_term = signal.getsignal(signal.SIGTERM)
     try:
         if address:
+            _knock(address)
             ray.init(address=address, **quiet)
         else:
             ray.init(
+                address="local",  # whatever RAY_ADDRESS says
                 num_cpus=cpus,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 **quiet,
             )
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         if address:
             reason = one_line(error, 160)
             raise InputError(f"--address {address}: no Ray cluster answers ({reason})") from None
@@ -64,6 +68,17 @@ def connect(address: str | None, cpus: int | None = None) -> None:
     # Ray takes SIGTERM over and aborts on it; the driver wants to end in order.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_term)
+
+
+def _knock(address: str) -> None:
+    """See that something listens at ``host:port``; Ray itself would try for minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
 
 
 def check_request(cpus: int, gpus: float) -> int:

@@ -382,7 +382,10 @@ COMMANDS: list[tuple[str, str]] = [
     ("search {root}/tiny.yaml --set defense.eps=2 " + INLINE, "defense.eps: 2"),
     ("search {root}/tiny.yaml --executor foo", "--executor foo: ray or inline"),
     ("search {root}/tiny.yaml --address auto " + INLINE, "--address auto"),
-    ("search {root}/tiny.yaml --tracking-uri http://u:secret@h " + INLINE, "password in the address"),
+    (
+        "search {root}/tiny.yaml --tracking-uri http://u:secret@h " + INLINE,
+        "password in the address",
+    ),
     ("search {root}/tiny.yaml --tracking-uri ftp://host " + INLINE, "--tracking-uri ftp://host"),
     ("search {root}/tiny.yaml --tracking-uri /tmp/x " + INLINE, "--tracking-uri /tmp/x"),
     ("search {root}/tiny.yaml --tracking-uri http://[ " + INLINE, "--tracking-uri http://["),
@@ -528,6 +531,9 @@ def test_the_installed_command_refuses_as_well(
     ("options", "named"),
     [
         (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: no Ray cluster answers"),
+        (["--address", "no.such.host:6379"], "--address no.such.host:6379: no Ray cluster"),
+        (["--address", "127.0.0.1:99999"], "--address 127.0.0.1:99999: no Ray cluster answers"),
+        (["--address", "foo"], "--address foo: no Ray cluster answers"),
         (["--set", "resources.gpus_per_trial=99"], "99 GPUs per trial"),
     ],
 )

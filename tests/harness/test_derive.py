@@ -72,7 +72,7 @@ def test_costs_and_metrics_are_those_of_the_last_event_that_has_them(
         if event["event"] in ("epoch", "completed", "failed"):
             trial_id = event["trial_id"]
             times[trial_id] = event["time"]
-            costs[trial_id] = event.get("cost_s", costs.get(trial_id))
+            costs[trial_id] = event.get("cost_s", costs.get(trial_id, 0.0))
             metrics |= {(trial_id, n): v for n, v in event.get("metrics", {}).items()}
     assert table.cost_s.to_dict() == costs
     assert table.finished_at.to_dict() == times

@@ -1,0 +1,122 @@
+"""Everything that is checked before a search starts or goes on."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import torch
+
+from harness.config import Experiment
+from harness.executors import Executor
+from harness.experiment import setting_at
+from harness.options import Options
+from harness.trial import trial_data
+from saat.data import HashingData
+from saat.errors import InputError
+from saat.models import build_network
+
+
+def device_of_run(experiment: Experiment, options: Options) -> str:
+    """``cuda`` where GPUs were asked for; refused here where the inline executor has none."""
+    gpus = experiment.resources.gpus_per_trial
+    if gpus and options.executor == "inline" and not torch.cuda.is_available():
+        raise InputError(
+            f"resources.gpus_per_trial: {gpus:g}: this machine has no GPU that torch can use; 0"
+        )
+    return "cuda" if gpus else "cpu"
+
+
+def open_data(
+    experiment: Experiment, cache_dir: str | None, say: Callable[[str], None]
+) -> HashingData:
+    """Open the data set, decoding it if need be, and check the protocol against its size."""
+    setting = setting_at(experiment, {})
+    if setting.model.weights != "none":
+        # A download that cannot be had, or a file that does not fit, must not fail in a worker.
+        model, size = setting.model, setting.data.image_size
+        build_network(model.backbone, model.weights, model.bits, size, seed=0)
+    data = trial_data(setting, cache_dir, _decoding(say))
+    top_k, smallest = experiment.evaluation.top_k, len(data.validation_database)
+    if top_k > smallest:
+        raise InputError(
+            f"evaluation.top_k: {top_k}: at most {smallest}, the database without the "
+            "validation queries"
+        )
+    wanted, drawn = experiment.validation.queries, len(data.validation)
+    if wanted > drawn:
+        raise InputError(
+            f"validation.queries: {wanted}: at most {drawn}, the validation queries there are"
+        )
+    return data
+
+
+def _decoding(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """A progress line every few seconds while images are decoded."""
+    last = time.monotonic()
+
+    def progress(done: int, count: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 3:
+            last = time.monotonic()
+            say(f"decoding images: {done} of {count}")
+
+    return progress
+
+
+def check_uri(uri: str | None) -> None:
+    """Refuse what MLflow cannot reach, and secrets, which would end up in the journal."""
+    if uri is None:
+        return
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.username or parts.password or "password" in parts.query.lower():
+        raise InputError(
+            "--tracking-uri: no user or password in the address; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or the data base's own password file"
+        )
+    known = parts.scheme in ("http", "https", "sqlite", "postgresql", "mysql")
+    if not known or (parts.scheme != "sqlite" and not parts.hostname):
+        raise InputError(f"--tracking-uri {uri}: http://…, https://…, sqlite:///… or a data base")
+
+
+def check_folders(options: Options) -> None:
+    """Neither the runs nor the cache can lie below a file."""
+    folders = [("--runs-dir", options.runs_dir)]
+    if options.cache_dir is not None:
+        folders.append(("--cache-dir", Path(options.cache_dir)))
+    for flag, folder in folders:
+        existing = next(
+            path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+        )
+        if not existing.is_dir():
+            raise InputError(f"{flag} {folder}: {existing} is not a folder")
+        if not os.access(existing, os.W_OK):
+            raise InputError(f"{flag} {folder}: {existing} is not writable")
+
+
+def executor_of_run(experiment: Experiment, options: Options) -> tuple[Executor, int]:
+    """The executor, and how many trials it can run at once."""
+    if options.executor == "inline":
+        from harness.executors.inline import InlineExecutor
+
+        return InlineExecutor(), 1
+    from harness.executors.ray_tune import RayTuneExecutor, check_request, connect
+
+    resources = experiment.resources
+    connect(options.address)
+    fitting = check_request(resources.cpus_per_trial, resources.gpus_per_trial)
+    return RayTuneExecutor(resources.cpus_per_trial, resources.gpus_per_trial), fitting
+
+
+def max_concurrent(experiment: Experiment, fitting: int, say: Callable[[str], None]) -> int:
+    """How many trials run at once: as asked, or what fits."""
+    wanted = experiment.search.max_concurrent
+    if wanted == "auto":
+        return fitting
+    if wanted > fitting:
+        say(f"search.max_concurrent: {wanted} wanted, {fitting} fit now")
+    return wanted

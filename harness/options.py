@@ -1,0 +1,26 @@
+"""Where and how a search runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+ExecutorName = Literal["ray", "inline"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and how a search runs; what decides its results is in the experiment.
+
+    Attributes:
+        runs_dir: folder of all runs.
+        tracking_uri: MLflow server; None for the embedded store.
+        executor: ``ray`` or ``inline``.
+        address: Ray cluster to connect to; None starts Ray here.
+        cache_dir: node-local cache of decoded images; None for the default.
+    """
+
+    runs_dir: Path
+    tracking_uri: str | None = None
+    executor: ExecutorName = "ray"
+    address: str | None = None
+    cache_dir: str | None = None
