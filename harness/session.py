@@ -91,6 +91,8 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
         started = journal.events[0]
         uri = options.tracking_uri or started["tracking_uri"]
         options = replace(options, tracking_uri=uri, executor=started["executor"])
+        if options.address and options.executor == "inline":
+            raise InputError(f"--address {options.address}: this search runs inline, on no cluster")
         check_uri(options.tracking_uri)
         device_of_run(experiment, options)
         data = open_data(experiment, options.cache_dir, say)
