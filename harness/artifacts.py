@@ -32,14 +32,22 @@ def write_artifacts(folder: Path, evaluation: Evaluation, data: HashingData, ima
     }
     _write_arrays(folder / "histograms.npz", histograms)
     attacked = {name: result.images.numpy() for name, result in evaluation.attacks.items()}
-    _write_arrays(folder / "adversarial.npz", {**attacked, "rows": evaluation.rows})
+    targets = {f"{name}_target": t.labels.numpy() for name, t in evaluation.targets.items()}
+    _write_arrays(folder / "adversarial.npz", {**attacked, **targets, "rows": evaluation.rows})
     _write_arrays(folder / "examples.npz", examples(evaluation, data))
 
 
 def _write_per_query(path: Path, evaluation: Evaluation) -> None:
     frames = [
-        pd.DataFrame({"query": np.arange(len(ap)), "attack": name, "restart": 0, "ap": ap.numpy()})
-        for name, ap in evaluation.per_query().items()
+        pd.DataFrame(
+            {
+                "query": np.arange(len(ap)),
+                "attack": name,
+                "restart": restart.numpy(),
+                "ap": ap.numpy(),
+            }
+        )
+        for name, (ap, restart) in evaluation.per_query().items()
     ]
     with replacing(path) as temporary:
         pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)
@@ -52,7 +60,8 @@ def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 def examples(evaluation: Evaluation, data: HashingData) -> dict[str, np.ndarray]:
     """The first queries under the strongest attack, with what they retrieve before and after."""
-    name, attack = min(evaluation.attacks.items(), key=lambda item: float(item[1].ap.mean()))
+    attacks = evaluation.untargeted or evaluation.attacks
+    name, attack = min(attacks.items(), key=lambda item: float(item[1].ap.mean()))
     count = min(_EXAMPLES, len(evaluation.rows))
     labels = data.label_tensor(evaluation.rows[:count])
     database_labels = data.label_tensor(evaluation.database_rows)

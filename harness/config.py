@@ -14,7 +14,15 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from harness.space import Dimension
 from saat.attacks import ATTACKS
@@ -25,7 +33,8 @@ from saat.hashing import OBJECTIVES
 from saat.models import BACKBONES
 from saat.pretrain import PretrainSettings
 from saat.retrieval import Ties
-from saat.settings import file_key
+from saat.settings import file_key, option_fields
+from saat.threat_model import Norm
 
 SCHEMA_VERSION = 1
 OBJECTIVE_NAMES = ("val/clean_map", "val/robust_map")
@@ -97,7 +106,7 @@ class ModelSection(Section):
 def settings_model(settings: type[Any], method: str | None = None) -> type[Section]:
     """The file section of a settings dataclass, with the name of its ``method`` if it has one."""
     columns: dict[str, Any] = {} if method is None else {"method": (str, method)}
-    for item in dataclasses.fields(settings):
+    for item in option_fields(settings):
         columns[file_key(item)] = (_bounded(item), Field(item.default))
     return create_model(settings.__name__, __base__=Section, **columns)
 
@@ -114,7 +123,7 @@ def _bounded(item: "dataclasses.Field[Any]") -> Any:
 
 def to_settings(settings: type[Any], section: Section) -> Any:
     """A settings dataclass from its validated section."""
-    values = {item.name: getattr(section, file_key(item)) for item in dataclasses.fields(settings)}
+    values = {item.name: getattr(section, file_key(item)) for item in option_fields(settings)}
     return settings(**values)
 
 
@@ -158,9 +167,6 @@ class ConfirmSection(Section):
     undefended: bool = True
 
 
-_UNTARGETED = {name: attack for name, attack in ATTACKS.items() if not attack.targeted}
-
-
 class ValidationSection(Section):
     """The short, fixed attack after every epoch, on validation queries."""
 
@@ -171,20 +177,43 @@ class ValidationSection(Section):
 
 
 class EvaluationSection(Section):
-    """The full protocol, the same for every trial; its ε is not searched."""
+    """The full protocol, the same for every trial; its ball is not searched."""
 
     top_k: int = Field(5000, ge=1)
     ties: Ties = "expected"
-    eps: Number = Field(8 / 255, ge=0, le=1)
+    norm: Norm = "linf"
+    eps: Number = Field(8 / 255, ge=0)
     steps: int = Field(100, ge=1)
-    attacks: list[_known(_UNTARGETED)] = Field(["mainstay", "hag"], min_length=1)  # type: ignore[valid-type]
+    attacks: list[_known(ATTACKS)] = Field(["mainstay", "hag"], min_length=1)  # type: ignore[valid-type]
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    target_seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
-    def _distinct(self) -> "EvaluationSection":
+    def _consistent(self) -> "EvaluationSection":
         twice = [name for name in self.attacks if self.attacks.count(name) > 1]
         if twice:
             raise ValueError(f"attacks: {twice[0]} is named twice")
+        if self.norm == "linf" and self.eps > 1:
+            raise ValueError(f"eps: {self.eps:g}: at most 1 where norm is linf")
+        for name, options in self.options.items():
+            if name not in self.attacks:
+                raise ValueError(f"options.{name}: not among attacks ({', '.join(self.attacks)})")
+            _attack_options(name, options)
         return self
+
+
+def _attack_options(name: str, options: Mapping[str, Any]) -> None:
+    """Check the options of one attack against its own fields."""
+    model = settings_model(ATTACKS[name])
+    unknown = [key for key in options if key not in model.model_fields]
+    if unknown:
+        known = ", ".join(model.model_fields)
+        raise ValueError(f"options.{name}.{unknown[0]}: no such option; {known}")
+    try:
+        model.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"options.{name}.{first['loc'][0]}: {first['msg']}") from None
 
 
 class ResourcesSection(Section):
@@ -284,6 +313,17 @@ class Experiment(Section):
     validation: ValidationSection = ValidationSection()
     evaluation: EvaluationSection = EvaluationSection()
     resources: ResourcesSection = ResourcesSection()
+
+    @model_validator(mode="after")
+    def _robust_map_is_defined(self) -> "Experiment":
+        names = self.evaluation.attacks
+        if all(ATTACKS[name].targeted for name in names):
+            untargeted = ", ".join(n for n, attack in ATTACKS.items() if not attack.targeted)
+            raise ValueError(
+                f"evaluation.attacks: {', '.join(names)}: all targeted; robust MAP needs at least "
+                f"one of {untargeted}"
+            )
+        return self
 
     def dump(self) -> dict[str, Any]:
         """JSON-able, every default filled in; loads to the same experiment."""

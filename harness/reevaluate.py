@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from harness.artifacts import write_artifacts
 from harness.config import EvaluationSection, parse_number
@@ -16,9 +17,10 @@ from harness.problems import describe
 from harness.trial import full_protocol, trial_data
 from saat import checkpoint
 from saat.attacks import ATTACKS
+from saat.defenses import defended_network
 from saat.errors import InputError, one_line
-from saat.evaluate import Queries, evaluate
-from saat.models import HashingNetwork, build_network
+from saat.evaluate import QueryKind, evaluate
+from saat.models import build_network
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def reevaluate(request: Request, say: Callable[[str], None]) -> str:
         network,
         data,
         full_protocol(section),
-        cast(Queries, request.queries),
+        cast(QueryKind, request.queries),
         request.seed,
         progress=lambda name, done, count: say(f"attack {name} {done}/{count}"),
     )
@@ -99,11 +101,13 @@ def load_model(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 def protocol_section(own: dict[str, Any], request: Request) -> dict[str, Any]:
     """The trial's evaluation section with the request's changes, checked."""
-    unknown = [name for name in request.attacks if name not in ATTACKS or ATTACKS[name].targeted]
+    unknown = [name for name in request.attacks if name not in ATTACKS]
     if unknown:
-        known = ", ".join(name for name, attack in ATTACKS.items() if not attack.targeted)
-        raise InputError(f"--attack {unknown[0]}: one of {known}")
-    changes: dict[str, Any] = {"attacks": request.attacks} if request.attacks else {}
+        raise InputError(f"--attack {unknown[0]}: one of {', '.join(ATTACKS)}")
+    changes: dict[str, Any] = {}
+    if request.attacks:
+        kept = {k: v for k, v in own.get("options", {}).items() if k in request.attacks}
+        changes = {"attacks": request.attacks, "options": kept}
     if request.steps is not None:
         changes["steps"] = request.steps
     if request.eps is not None:
@@ -123,15 +127,16 @@ def protocol_section(own: dict[str, Any], request: Request) -> dict[str, Any]:
 
 def _network(
     path: Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any], image_size: int
-) -> HashingNetwork:
+) -> nn.Module:
     model = meta["setting"]["model"]
     # The trained weights replace whatever the network starts from, so nothing is downloaded.
     network = build_network(model["backbone"], "none", model["bits"], image_size, meta["seed"])
+    defended = defended_network(meta["setting"]["defense"]["method"], network)
     try:
-        checkpoint.restore_module("network", network, tensors)
+        checkpoint.restore_module("network", defended, tensors)
     except RuntimeError as error:
         raise InputError(f"{path}: not the network it says ({one_line(error, 120)})") from None
-    return network
+    return defended
 
 
 def table(metrics: dict[str, float], section: dict[str, Any]) -> str:
@@ -141,12 +146,18 @@ def table(metrics: dict[str, float], section: dict[str, Any]) -> str:
         f"MAP@{section['top_k']} in %, ties {section['ties']}, eps {eps}, T {section['steps']}"
     ]
     rows: list[tuple[str, float, float | None]] = [("clean", metrics["clean_map"], None)]
-    rows += [
-        (name, metrics[f"map.{name}"], metrics[f"theory.{name}"]) for name in section["attacks"]
-    ]
-    rows += [("worst case", metrics["robust_map"], metrics["floor_map"])]
+    untargeted = [name for name in section["attacks"] if not ATTACKS[name].targeted]
+    rows += [(name, metrics[f"map.{name}"], metrics[f"theory.{name}"]) for name in untargeted]
+    if untargeted:
+        rows += [("worst case", metrics["robust_map"], metrics["floor_map"])]
     rows += [("chance", metrics["chance_map"], None)]
+    for name in section["attacks"]:
+        if name not in untargeted:
+            rows += [(f"{name} t-MAP", metrics[f"tmap.{name}"], metrics[f"theory.{name}"])]
+    if "target_map" in metrics:
+        rows += [("clean t-MAP", metrics["tmap.clean"], None)]
+    width = 2 + max(len(name) for name, *_ in rows)
     for name, value, floor in rows:
-        beside = f"   (theoretical floor {100 * floor:.2f})" if floor is not None else ""
-        lines.append(f"  {name:<12}{100 * value:6.2f}{beside}")
+        beside = f"   (theoretical {100 * floor:.2f})" if floor is not None else ""
+        lines.append(f"  {name:<{width}}{100 * value:6.2f}{beside}")
     return "\n".join(lines)

@@ -7,12 +7,13 @@ in the same folder continues from its last durable epoch, to the same bits (on a
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
+from torch import nn
 
 from harness import checkpoints
 from harness.artifacts import write_artifacts
@@ -29,7 +30,7 @@ from saat import checkpoint
 from saat.attacks import MainstayAttack
 from saat.data import HashingData, load
 from saat.defenses import DEFENSES
-from saat.evaluate import Protocol, evaluate
+from saat.evaluate import Protocol, evaluate, named_attacks
 from saat.hashing import OBJECTIVES
 from saat.models import build_network
 from saat.pretrain import Pretraining, PretrainSettings
@@ -178,6 +179,7 @@ class _Trial:
         self.network = build_network(
             model.backbone, model.weights, model.bits, image_size, spec.seed
         ).to(device)
+        self.defended: nn.Module = self.network
         self.objective = OBJECTIVES[model.hashing](labels, model.bits, spec.seed).to(device)
         self.pretrain_s = 0.0
 
@@ -216,6 +218,7 @@ class _Trial:
         entry = DEFENSES[method]
         settings = to_settings(entry.settings, self.setting.defense)
         training = entry.training(self.network, self.objective, self.data, settings, self.spec.seed)
+        self.defended = training.defended
         folder = self.folder / "checkpoint"
         meta = checkpoints.restore_newest(training, folder) or {"history": []}
         history = [EpochReport(**record) for record in meta["history"]]
@@ -240,7 +243,7 @@ class _Trial:
         attack = MainstayAttack(steps=validation.steps, rescale=True)
         protocol = self._protocol(Protocol({"mainstay": attack}, eps=validation.eps))
         result = evaluate(
-            self.network, self.data, protocol, "validation", self.spec.seed, validation.queries
+            self.defended, self.data, protocol, "validation", self.spec.seed, validation.queries
         ).metrics()
         return {
             "val/clean_map": result["clean_map"],
@@ -251,14 +254,14 @@ class _Trial:
     def _protocol(self, protocol: Protocol) -> Protocol:
         """The ranking of the experiment's evaluation, so that all numbers mean the same."""
         ranking = EvaluationSection.model_validate(self.context.evaluation)
-        return Protocol(protocol.attacks, protocol.eps, ranking.top_k, ranking.ties)
+        return replace(protocol, top_k=ranking.top_k, ties=ranking.ties)
 
     def _reattack(self, history: list[EpochReport]) -> FinalReport:
         """The full protocol: validation queries while exploring, test queries otherwise."""
         started = time.monotonic()
         explore = self.spec.phase == "explore"
         evaluation = evaluate(
-            self.network,
+            self.defended,
             self.data,
             full_protocol(self.context.evaluation),
             "validation" if explore else "test",
@@ -283,7 +286,7 @@ class _Trial:
             "data_fingerprint": self.data.fingerprint,
             "evaluation": self.context.evaluation,
         }
-        tensors = checkpoint.module_tensors("network", self.network)
+        tensors = checkpoint.module_tensors("network", self.defended)
         checkpoint.save(self.folder / "model.safetensors", tensors, meta)
 
     def _batches(self, stage: str, epoch: int, epochs: int) -> Callable[[int, int], None]:
@@ -293,4 +296,11 @@ class _Trial:
 def full_protocol(section: dict[str, Any]) -> Protocol:
     """The experiment's ``evaluation`` section as a protocol."""
     checked = EvaluationSection.model_validate(section)
-    return Protocol.named(checked.attacks, checked.steps, checked.eps, checked.top_k, checked.ties)
+    return Protocol(
+        named_attacks(checked.attacks, checked.steps, checked.options),
+        checked.eps,
+        checked.top_k,
+        checked.ties,
+        checked.norm,
+        checked.target_seed,
+    )

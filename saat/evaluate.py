@@ -7,26 +7,19 @@ attacked queries are computed from images rounded to bytes: what a victim would 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saat.attacks import ATTACKS, Attack, Knowledge, attack_queries
+from saat.attacks import ATTACKS, Attack
 from saat.data import HashingData
-from saat.models import codes_of, encode
-from saat.retrieval import (
-    DistanceHistograms,
-    Ties,
-    average_precision,
-    chance_average_precision,
-    distance_histograms,
-)
-from saat.seeding import derive_seed
-from saat.threat_model import ThreatModel
+from saat.retrieval import DistanceHistograms, Ties, distance_histograms
+from saat.threat_model import Norm, ThreatModel
+from saat.victim import AttackResult, QueryKind, Target, Victim
 
-Queries = Literal["validation", "test"]
+__all__ = ["AttackResult", "Evaluation", "Protocol", "QueryKind", "Target", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -34,10 +27,12 @@ class Protocol:
     """How a model is measured; the same for every model that is compared.
 
     Attributes:
-        attacks: name → untargeted attack, steps included.
-        eps: radius of the L∞ ball, fraction of 1.
+        attacks: name → attack, steps included.
+        eps: radius of the ball, in its norm.
         top_k: depth of the ranking.
         ties: see :func:`saat.retrieval.average_precision`.
+        norm: of the ball.
+        target_seed: seed of the target labels; the same for every model.
         batch_size: queries attacked together; never changes a result.
     """
 
@@ -45,36 +40,22 @@ class Protocol:
     eps: float = 8 / 255
     top_k: int = 5000
     ties: Ties = "expected"
+    norm: Norm = "linf"
+    target_seed: int = 0
     batch_size: int = 128
 
-    @classmethod
-    def named(
-        cls, names: Sequence[str], steps: int, eps: float, top_k: int, ties: Ties
-    ) -> "Protocol":
-        """A protocol of registered attacks with their own step rules and ``steps`` iterations."""
-        attacks = {name: ATTACKS[name](steps=steps) for name in names}
-        return cls(attacks, eps=eps, top_k=top_k, ties=ties)
+    @property
+    def threat(self) -> ThreatModel:
+        """The ball."""
+        return ThreatModel(self.eps, self.norm)
 
 
-@dataclass(frozen=True)
-class AttackResult:
-    """One attack on all queries.
-
-    Attributes:
-        ap: float64 (Q,), AP of the attacked queries.
-        theory_ap: float64 (Q,), AP of the code the attack aims for: its theoretical floor.
-        images: uint8 (Q, 3, H, W), the attacked queries.
-        codes: int8 ±1 (Q, K), their codes.
-        zero_gradient: mean fraction of exactly zero input gradients on the way.
-        linf: largest pixel change, fraction of 1.
-    """
-
-    ap: Tensor
-    theory_ap: Tensor
-    images: Tensor
-    codes: Tensor
-    zero_gradient: float
-    linf: float
+def named_attacks(
+    names: Sequence[str], steps: int, options: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Attack]:
+    """Registered attacks with ``steps`` iterations, unless their own ``options`` say otherwise."""
+    chosen = options or {}
+    return {name: ATTACKS[name](**{"steps": steps, **chosen.get(name, {})}) for name in names}
 
 
 @dataclass(frozen=True)
@@ -100,9 +81,25 @@ class Evaluation:
     attacks: Mapping[str, AttackResult] = field(default_factory=dict)
 
     @property
+    def untargeted(self) -> dict[str, AttackResult]:
+        """Results of the attacks that only want the query's own retrieval to fail."""
+        return {name: result for name, result in self.attacks.items() if result.target is None}
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """Targets of the targeted attacks."""
+        return {name: r.target for name, r in self.attacks.items() if r.target is not None}
+
+    @property
     def worst_ap(self) -> Tensor:
-        """Per query the minimum over the clean image and all attacks: float64 (Q,)."""
-        return torch.stack([self.clean_ap, *(a.ap for a in self.attacks.values())]).amin(0)
+        """Per query the minimum over the clean image and all untargeted attacks: float64 (Q,)."""
+        return torch.stack([self.clean_ap, *(a.ap for a in self.untargeted.values())]).amin(0)
+
+    @property
+    def worst_target_ap(self) -> Tensor:
+        """Per query the maximum t-AP over the clean image and all targeted attacks: (Q,)."""
+        found = [ap for target in self.targets.values() for ap in (target.clean_ap, target.ap)]
+        return torch.stack(found).amax(0)
 
     def metrics(self) -> dict[str, float]:
         """Means over the queries, in [0, 1]; names as in ``docs/architecture.md``."""
@@ -111,35 +108,51 @@ class Evaluation:
             "robust_map": self.worst_ap,
             "chance_map": self.chance_ap,
         }
-        for name, result in self.attacks.items():
+        for name, result in self.untargeted.items():
             means[f"map.{name}"] = result.ap
             means[f"theory.{name}"] = result.theory_ap
+        for name, target in self.targets.items():
+            means["tmap.clean"] = target.clean_ap
+            means[f"tmap.{name}"] = target.ap
+            means[f"theory.{name}"] = target.theory_ap
+        if self.targets:
+            means["target_map"] = self.worst_target_ap
         out = {name: float(values.mean()) for name, values in means.items()}
-        if self.attacks:
-            out["floor_map"] = min(out[f"theory.{name}"] for name in self.attacks)
+        if self.untargeted:
+            out["floor_map"] = min(out[f"theory.{name}"] for name in self.untargeted)
         for name, result in self.attacks.items():
             out[f"zero_grad.{name}"] = result.zero_gradient
-            out[f"linf.{name}"] = result.linf
+            out |= {f"{kind}.{name}": value for kind, value in result.perceptibility.items()}
         return out
 
-    def per_query(self) -> dict[str, Tensor]:
-        """AP per query: ``clean``, every attack, ``worst``."""
-        attacked = {name: result.ap for name, result in self.attacks.items()}
-        return {"clean": self.clean_ap, **attacked, "worst": self.worst_ap}
+    def per_query(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """(AP, restart) per query: ``clean``, every attack, ``worst``; targeted ones as t-AP."""
+        none = torch.zeros(len(self.rows), dtype=torch.int64)
+        out = {"clean": (self.clean_ap, none)}
+        for name, result in self.attacks.items():
+            out[name] = (result.ap if result.target is None else result.target.ap, result.restart)
+        out["worst"] = (self.worst_ap, none)
+        return out
 
     def histograms(self, data: HashingData) -> dict[str, DistanceHistograms]:
-        """Distance histograms of the benign queries (``clean``) and of every attack."""
+        """Distance histograms of the benign queries (``clean``) and of every attack.
+
+        Those of a targeted attack count what is relevant to the target label.
+        """
         labels = data.label_tensor(self.rows)
         database = (self.database_codes, data.label_tensor(self.database_rows))
-        codes = {"clean": self.query_codes, **{n: a.codes for n, a in self.attacks.items()}}
-        return {name: distance_histograms(c, labels, *database) for name, c in codes.items()}
+        out = {"clean": distance_histograms(self.query_codes, labels, *database)}
+        for name, result in self.attacks.items():
+            wanted = labels if result.target is None else result.target.labels
+            out[name] = distance_histograms(result.codes, wanted, *database)
+        return out
 
 
 def evaluate(
     model: nn.Module,
     data: HashingData,
     protocol: Protocol,
-    queries: Queries = "test",
+    queries: QueryKind = "test",
     seed: int = 0,
     limit: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
@@ -158,57 +171,25 @@ def evaluate(
     Raises:
         ValueError: ``top_k`` larger than the database.
     """
-    rows = (data.validation if queries == "validation" else data.test)[:limit]
-    database_rows = data.validation_database if queries == "validation" else data.database
-    labels = data.label_tensor(rows)
-
-    def features(which: np.ndarray) -> Tensor:
-        return encode(model, lambda part: data.batch(which[part]), len(which))
-
-    train_features = features(data.train)
-    knowledge = Knowledge.of(train_features, data.label_tensor(data.train))
-    database = (codes_of(features(database_rows)).cpu(), data.label_tensor(database_rows))
-    query_codes = codes_of(features(rows)).cpu()
-
-    def ap(codes: Tensor) -> Tensor:
-        return average_precision(codes, labels, *database, top_k=protocol.top_k, ties=protocol.ties)
-
-    # Before the attacks: a ranking deeper than the database is refused while it costs nothing.
-    clean_ap = ap(query_codes)
-    results = {}
-    for name, attack in protocol.attacks.items():
-        codes = attack.representatives(
-            knowledge, labels.to(train_features.device), query_codes.to(train_features.device)
-        )
-        attacked = attack_queries(
+    victim = Victim(model, data, queries, protocol.top_k, protocol.ties, limit)
+    results = {
+        name: victim.attack(
+            name,
             attack,
-            model,
-            data.batch(rows),
-            codes,
-            knowledge,
-            ThreatModel(protocol.eps),
-            [derive_seed("attack", name, seed, int(row)) for row in rows],
+            protocol.threat,
+            seed,
+            protocol.target_seed,
             protocol.batch_size,
             partial(progress, name) if progress else None,
         )
-        attacked_codes = codes_of(
-            encode(model, lambda part, a=attacked: a.images[part], len(rows))  # type: ignore[misc]
-        ).cpu()
-        change = attacked.images.to(torch.int16) - data.batch(rows).to(torch.int16)
-        results[name] = AttackResult(
-            ap=ap(attacked_codes),
-            theory_ap=ap(codes_of(attack.goal(codes)).cpu()),
-            images=attacked.images,
-            codes=attacked_codes,
-            zero_gradient=float(attacked.zero_gradient.mean()) if len(rows) else 0.0,
-            linf=float(change.abs().max()) / 255 if len(rows) else 0.0,
-        )
+        for name, attack in protocol.attacks.items()
+    }
     return Evaluation(
-        rows=rows,
-        clean_ap=clean_ap,
-        chance_ap=chance_average_precision(labels, database[1], protocol.top_k),
-        query_codes=query_codes,
-        database_rows=database_rows,
-        database_codes=database[0],
+        rows=victim.rows,
+        clean_ap=victim.clean_ap,
+        chance_ap=victim.chance_ap,
+        query_codes=victim.query_codes,
+        database_rows=victim.database_rows,
+        database_codes=victim.database_codes,
         attacks=results,
     )

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from saat.training import OptimiserSettings, Training
+from saat.training import SgdSettings, Training
 
 
 @dataclass(frozen=True)
-class PretrainSettings(OptimiserSettings):
+class PretrainSettings(SgdSettings):
     """The published settings.
 
     SGD 0.01, momentum 0.9, weight decay 5e-4, batch 32, 100 epochs, × 0.1 at 34 % and 67 %.

@@ -34,6 +34,11 @@ def option(
     return field(default=default, metadata={"help": help, "key": key, "bounds": bounds})
 
 
+def option_fields(settings: Any) -> "list[Field[Any]]":
+    """The fields of a settings dataclass that were declared with :func:`option`."""
+    return [item for item in fields(settings) if "help" in item.metadata]
+
+
 def file_key(item: "Field[Any]") -> str:
     """The name of a settings field in experiment files."""
     return str(item.metadata.get("key") or item.name)
@@ -41,5 +46,5 @@ def file_key(item: "Field[Any]") -> str:
 
 def items(settings: Any) -> Iterator[tuple[str, Any]]:
     """(file key, value) of every field of a settings dataclass instance."""
-    for item in fields(settings):
+    for item in option_fields(settings):
         yield file_key(item), getattr(settings, item.name)

@@ -1,42 +1,145 @@
-"""What an attack may do: the ball around an image, and the pixel grid."""
+"""What an attack may do: the ball around an image, and the pixel grid.
 
+The attacker is white-box: it knows the network, the codes and labels of the training set and of
+the database, and the label of the query. It changes the query only, never the database.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+Norm = Literal["linf", "l2", "l1"]
+NORMS: tuple[str, ...] = get_args(Norm)
+
 # eps = 8/255 read from a file as a float may lie a rounding error below the grid point.
 _GRID_SLACK = 1e-6
+# Share of the coordinates that one step in the L1 ball moves (SLIDE, Tramèr & Boneh 2019).
+_L1_SHARE = 0.01
 
 
 @dataclass(frozen=True)
 class ThreatModel:
-    """An L∞ ball of radius ``eps`` (fraction of the pixel range) within the image range [0, 1].
+    """The ball ‖x' − x‖_p ≤ ``eps`` (Eq. 12) within the image range [0, 1].
 
-    The attacker is white-box: it knows the network, the training codes and labels, and the label
-    of the query. It changes the query only, never the database.
+    Attributes:
+        eps: radius. L∞: fraction of the pixel range. L2, L1: the norm of the whole perturbation
+            (3·H·W values, each a fraction of the pixel range).
+        norm: p.
     """
 
     eps: float
-    targeted: bool = False
+    norm: Norm = "linf"
 
     def project(self, adversarial: Tensor, images: Tensor) -> Tensor:
-        """The nearest point to ``adversarial`` within the ball around ``images`` and [0, 1]."""
-        nearest = adversarial.clamp(images - self.eps, images + self.eps)
-        return nearest.clamp(0.0, 1.0)
+        """A point of the ball around ``images`` and of [0, 1]; both float (B, 3, H, W).
+
+        In L∞ the nearest one. In L2 and L1 the nearest of the ball, then clamped to [0, 1], which
+        only moves values towards ``images``.
+        """
+        if self.norm == "linf":
+            nearest = adversarial.clamp(images - self.eps, images + self.eps)
+        else:
+            change = (adversarial - images).flatten(1)
+            nearest = images + _BALLS[self.norm](change, self.eps).view_as(images)
+        inside: Tensor = nearest.clamp(0.0, 1.0)
+        return inside
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """The direction of unit norm in which a function of this gradient rises fastest.
+
+        L1: the largest 1 % of the coordinates share the step; a single one would need thousands.
+        """
+        if self.norm == "linf":
+            return gradient.sign()
+        flat = gradient.flatten(1)
+        if self.norm == "l2":
+            unit: Tensor = flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-30)
+            return unit.view_as(gradient)
+        count = max(1, int(_L1_SHARE * flat.shape[1]))
+        largest = flat.abs().topk(count, dim=1).indices
+        chosen = torch.zeros_like(flat).scatter_(1, largest, 1.0)
+        return (chosen * flat.sign() / count).view_as(gradient)
+
+    def random_start(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+        """``images`` plus noise within the ball, drawn per query from its own seed.
+
+        L∞: uniform. L2 and L1: uniform direction (Gaussian, Laplace), at a uniform radius. Drawn
+        on the CPU, so that every device starts at the same point.
+        """
+        noise = torch.empty(images.shape)
+        for row, seed in zip(noise, seeds, strict=True):
+            generator = torch.Generator().manual_seed(seed)
+            row.uniform_(-self.eps, self.eps, generator=generator)
+            if self.norm != "linf":
+                row.copy_(self._spread(row, generator))
+        return images + noise.to(images.device)
+
+    def _spread(self, uniform: Tensor, generator: torch.Generator) -> Tensor:
+        direction = torch.empty_like(uniform)
+        if self.norm == "l2":
+            direction.normal_(generator=generator)
+            length = direction.norm()
+        else:
+            direction.exponential_(generator=generator).mul_(uniform.sign())
+            length = direction.abs().sum()
+        radius = self.eps * torch.rand((), generator=generator)
+        spread: Tensor = direction * (radius / length.clamp_min(1e-30))
+        return spread
+
+    def size(self, adversarial: Tensor, images: Tensor) -> Tensor:
+        """Norm of the perturbation per image, float64 (B,); both uint8 (B, 3, H, W)."""
+        change = (adversarial.to(torch.int16) - images.to(torch.int16)).flatten(1).double() / 255
+        if self.norm == "linf":
+            return change.abs().amax(1)
+        return change.norm(dim=1) if self.norm == "l2" else change.abs().sum(1)
 
     def to_uint8(self, adversarial: Tensor, images: Tensor) -> Tensor:
         """Round adversarial float images to bytes without leaving the ball.
 
+        In L∞ to the nearest byte within ⌊255·eps⌋ of the original. In L2 and L1 to the nearest
+        byte, and where that leaves the ball every change is cut towards the original instead.
+
         Args:
-            adversarial: float (B, 3, H, W) in [0, 1].
+            adversarial: float (B, 3, H, W) in [0, 1], within the ball.
             images: uint8 (B, 3, H, W), the originals.
 
         Returns:
-            uint8 (B, 3, H, W) with |result − images| ≤ ⌊255·eps⌋: what a victim would receive.
+            uint8 (B, 3, H, W): what a victim would receive.
         """
-        radius = int(255 * self.eps + _GRID_SLACK)
         original = images.to(torch.int16)
-        rounded = (adversarial * 255).round().to(torch.int16).to(original.device)
-        inside = rounded.clamp(original - radius, original + radius)
-        return inside.clamp(0, 255).to(torch.uint8)
+        bytes_ = (adversarial * 255).to(original.device)
+        rounded = bytes_.round().to(torch.int16)
+        if self.norm == "linf":
+            radius = int(255 * self.eps + _GRID_SLACK)
+            inside = rounded.clamp(original - radius, original + radius)
+            return inside.clamp(0, 255).to(torch.uint8)
+        nearest = rounded.clamp(0, 255).to(torch.uint8)
+        change = bytes_ - original
+        # 1e-3 of a level: 255·(x/255) is not x in float32.
+        cut = (original + (change + 1e-3 * change.sign()).trunc()).clamp(0, 255).to(torch.uint8)
+        outside = self.size(nearest, images) > self.eps * (1 + _GRID_SLACK)
+        return torch.where(outside.view(-1, 1, 1, 1), cut, nearest)
+
+
+def _project_l2(change: Tensor, eps: float) -> Tensor:
+    length = change.norm(dim=1, keepdim=True)
+    projected: Tensor = change * (eps / length.clamp_min(1e-30)).clamp(max=1.0)
+    return projected
+
+
+def _project_l1(change: Tensor, eps: float) -> Tensor:
+    """Soft thresholding at the level where the norm is ``eps`` (Duchi et al., ICML 2008)."""
+    magnitude = change.abs()
+    ordered = magnitude.sort(dim=1, descending=True).values
+    excess = ordered.cumsum(1) - eps
+    ranks = torch.arange(1, change.shape[1] + 1, device=change.device)
+    kept = (ordered * ranks > excess).sum(1, keepdim=True).clamp_min(1)
+    level = (excess.gather(1, kept - 1) / kept).clamp_min(0.0)
+    inside = magnitude.sum(1, keepdim=True) <= eps
+    return torch.where(inside, change, change.sign() * (magnitude - level).clamp_min(0.0))
+
+
+_BALLS: Mapping[str, Callable[[Tensor, float], Tensor]] = {"l2": _project_l2, "l1": _project_l1}

@@ -7,13 +7,13 @@ interrupted, without stored generator or scheduler states.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from saat import checkpoint
 from saat.data import HashingData
@@ -31,25 +31,56 @@ class TrainingFailed(Exception):
 
 
 @dataclass(frozen=True)
-class OptimiserSettings:
-    """SGD and its schedule: the learning rate falls × 0.1 at each fraction of all iterations."""
+class OptimiserSettings(ABC):
+    """Schedule: the learning rate falls × 0.1 at each fraction of all iterations."""
 
     epochs: int = option(100, ge=0, help="passes over the training set")
-    lr: float = option(0.01, gt=0, help="learning rate of SGD")
-    momentum: float = option(0.9, ge=0, le=1, help="momentum of SGD")
-    weight_decay: float = option(5e-4, ge=0, help="weight decay of SGD")
+    lr: float = option(0.01, gt=0, help="learning rate")
     batch_size: int = option(32, ge=1, help="images per step")
 
-    decay_at = (0.34, 0.67)
+    decay_at: ClassVar[tuple[float, ...]] = (0.34, 0.67)
+    # File keys of the fields that make up "the paper's default" in a search.
+    published: ClassVar[tuple[str, ...]] = ()
 
     def lr_at(self, iteration: int, iterations: int) -> float:
         """Learning rate in ``iteration`` (from 0) of ``iterations``."""
         passed = sum(iteration >= math.floor(share * iterations) for share in self.decay_at)
         return self.lr * 0.1**passed
 
+    @abstractmethod
+    def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """A fresh optimiser."""
+
+
+@dataclass(frozen=True)
+class SgdSettings(OptimiserSettings):
+    """Stochastic gradient descent."""
+
+    momentum: float = option(0.9, ge=0, le=1, help="momentum of SGD")
+    weight_decay: float = option(5e-4, ge=0, help="weight decay of SGD")
+
+    def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """SGD."""
+        return torch.optim.SGD(
+            parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+
+
+@dataclass(frozen=True)
+class AdamSettings(OptimiserSettings):
+    """Adam."""
+
+    lr: float = option(1e-4, gt=0, help="learning rate of Adam")
+    beta1: float = option(0.5, ge=0, le=1, help="β₁ of Adam")
+    beta2: float = option(0.999, ge=0, le=1, help="β₂ of Adam")
+
+    def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Adam."""
+        return torch.optim.Adam(parameters, lr=self.lr, betas=(self.beta1, self.beta2))
+
 
 class Training(ABC):
-    """Epochs of SGD over the training set.
+    """Epochs over the training set.
 
     Args:
         network: trained in place.
@@ -78,13 +109,21 @@ class Training(ABC):
         self._device = device_of(network)
         self._labels = data.label_tensor(data.train).float().to(self._device)
         self._resident = self._on_device()
-        parameters = [*network.parameters(), *objective.parameters()]
-        self._optimiser = torch.optim.SGD(
-            parameters,
-            lr=settings.lr,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
+        self._optimiser = settings.optimiser(
+            parameter for module in self.modules().values() for parameter in module.parameters()
         )
+
+    @property
+    def defended(self) -> nn.Module:
+        """What is attacked and deployed in the end: the network, or a wrapper around it."""
+        return self.network
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Everything that is trained and saved; called once before the optimiser is made.
+
+        A stage with modules of its own creates them before it calls ``super().__init__``.
+        """
+        return {"network": self.network, "objective": self.objective}
 
     @property
     def finished(self) -> bool:
@@ -102,9 +141,9 @@ class Training(ABC):
         """
 
     def set_mode(self) -> None:
-        """Put network and objective into the mode of this stage."""
-        self.network.train()
-        self.objective.train()
+        """Put all modules into the mode of this stage."""
+        for module in self.modules().values():
+            module.train()
 
     def run_epoch(self, progress: Callable[[int, int], None] | None = None) -> dict[str, float]:
         """One pass over the training set in a seeded order.
@@ -169,7 +208,7 @@ class Training(ABC):
         return encode(self.network, lambda part: self._data.batch(rows[part]), len(rows))
 
     def buffers(self) -> dict[str, Tensor]:
-        """State of this stage beyond network, objective and optimiser."""
+        """State of this stage beyond its modules and the optimiser."""
         return {}
 
     def load_buffers(self, tensors: dict[str, Tensor]) -> None:
@@ -178,11 +217,9 @@ class Training(ABC):
 
     def save(self, path: Path, meta: dict[str, Any]) -> None:
         """Write a checkpoint of this stage; ``meta`` is kept beside the epoch."""
-        tensors = {
-            **checkpoint.module_tensors("network", self.network),
-            **checkpoint.module_tensors("objective", self.objective),
-            **{f"buffer.{name}": tensor for name, tensor in self.buffers().items()},
-        }
+        tensors = {f"buffer.{name}": tensor for name, tensor in self.buffers().items()}
+        for name, module in self.modules().items():
+            tensors |= checkpoint.module_tensors(name, module)
         for number, state in self._optimiser.state_dict()["state"].items():
             for name, value in state.items():
                 if isinstance(value, Tensor):
@@ -198,8 +235,8 @@ class Training(ABC):
         tensors, meta = checkpoint.load(path)
         if meta["stage"] != self.stage:
             raise checkpoint.CorruptCheckpoint(f"{path}: a checkpoint of stage {meta['stage']}")
-        checkpoint.restore_module("network", self.network, tensors)
-        checkpoint.restore_module("objective", self.objective, tensors)
+        for name, module in self.modules().items():
+            checkpoint.restore_module(name, module, tensors)
         self.load_buffers(
             {
                 name.removeprefix("buffer."): tensor

@@ -160,3 +160,22 @@ def saat_loss(
             adversarial -= value * bit
             quantisation += (value - (1.0 if value >= 0 else -1.0)) ** 2
     return lambda_ * adversarial / relaxed.size + mu * quantisation / relaxed.size + original
+
+
+# Perceptibility
+
+
+def perceptibility(images: Array, adversarial: Array) -> dict[str, float]:
+    """Pixel norms, and the matrix norms of every channel as the papers report them."""
+    out = dict.fromkeys(("linf", "l2", "l1", "matrix_linf", "matrix_l2", "mse"), 0.0)
+    for image, moved in zip(images, adversarial, strict=True):
+        change = (moved.astype(np.float64) - image.astype(np.float64)) / 255
+        out["linf"] = max(out["linf"], float(np.abs(change).max()))
+        out["l2"] += math.sqrt(float((change**2).sum())) / len(images)
+        out["l1"] += float(np.abs(change).sum()) / len(images)
+        out["mse"] += float((change**2).mean()) / len(images)
+        for channel in change:
+            rows = [sum(abs(float(value)) for value in row) for row in channel]
+            out["matrix_linf"] += max(rows) / (3 * len(images))
+            out["matrix_l2"] += float(np.linalg.svd(channel)[1].max()) / (3 * len(images))
+    return out

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-from saat.attacks.attack import Attack, Knowledge, attack_queries
+from saat.attacks.attack import (
+    Attack,
+    Knowledge,
+    Queries,
+    TrainingImages,
+    attack_queries,
+    frozen,
+)
 from saat.attacks.hag import HAG
 from saat.attacks.mainstay import MainstayAttack, TargetedMainstayAttack
 
@@ -19,6 +26,9 @@ __all__ = [
     "Attack",
     "Knowledge",
     "MainstayAttack",
+    "Queries",
     "TargetedMainstayAttack",
+    "TrainingImages",
     "attack_queries",
+    "frozen",
 ]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.models import device_of, evaluating, to_float
+from saat.settings import option
 from saat.threat_model import ThreatModel
 
 # Kernels choose another order of summation for small batches; at multiples of this size they
@@ -27,19 +28,82 @@ class Knowledge:
         feature_scale: float (K,), median |f| of every bit's pre-tanh feature over the training
             set, > 0. Dividing by it undoes a rescaled last layer, which would otherwise hide the
             gradient of tanh without changing a single code.
+        database_codes: int8 ±1 (M, K), codes of the database that queries retrieve from.
+        database_labels: 0/1 (M, C).
     """
 
     train_codes: Tensor
     train_labels: Tensor
     feature_scale: Tensor
+    database_codes: Tensor
+    database_labels: Tensor
 
     @classmethod
-    def of(cls, train_features: Tensor, train_labels: Tensor) -> "Knowledge":
-        """From pre-tanh features (N, K) and labels (N, C) of the training set."""
+    def of(
+        cls,
+        train_features: Tensor,
+        train_labels: Tensor,
+        database: tuple[Tensor, Tensor] | None = None,
+    ) -> "Knowledge":
+        """From the training set's pre-tanh features (N, K) and labels (N, C).
+
+        Args:
+            train_features: pre-tanh features (N, K).
+            train_labels: 0/1 (N, C).
+            database: ±1 codes and labels of the database; the training set where None.
+        """
+        device = train_features.device
         codes = torch.where(train_features >= 0, 1, -1).to(torch.int8)
+        labels = train_labels.to(device)
         scale = train_features.abs().median(dim=0).values
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-        return cls(codes, train_labels.to(train_features.device), scale)
+        database_codes, database_labels = database or (codes, labels)
+        return cls(codes, labels, scale, database_codes.to(device), database_labels.to(device))
+
+
+class Queries(NamedTuple):
+    """Queries under attack: a whole set, or a batch of it.
+
+    Attributes:
+        images: (Q, 3, H, W); uint8 on the CPU for a set, float in [0, 1] on the network's device
+            for a batch.
+        labels: 0/1 (Q, C); the queries' own labels, or the target labels if targeted.
+        codes: ±1 (Q, K), codes of the benign queries.
+        representatives: ±1 (Q, K), from :meth:`Attack.representatives`.
+        seeds: one seed per query.
+    """
+
+    images: Tensor
+    labels: Tensor
+    codes: Tensor
+    representatives: Tensor
+    seeds: Sequence[int]
+
+    def batch(self, rows: Tensor, device: torch.device) -> "Queries":
+        """Rows of a set as a batch on ``device``."""
+
+        def pick(values: Tensor) -> Tensor:
+            return values[rows.to(values.device)].to(device).float()
+
+        return Queries(
+            to_float(self.images[rows], device),
+            pick(self.labels),
+            pick(self.codes),
+            pick(self.representatives),
+            [self.seeds[row] for row in rows.tolist()],
+        )
+
+
+class TrainingImages(NamedTuple):
+    """The training set, for attacks that have to learn something first.
+
+    Attributes:
+        labels: 0/1 (N, C) on the CPU.
+        images: int64 positions (n,) within the training set → uint8 (n, 3, H, W) on the CPU.
+    """
+
+    labels: Tensor
+    images: Callable[[Tensor], Tensor]
 
 
 class Perturbed(NamedTuple):
@@ -61,13 +125,40 @@ class Attack(ABC):
 
     Attributes:
         steps: iterations T.
-        step_size: step η, fraction of the pixel range; ``None`` takes the attack's own rule.
+        step_size: step η; ``None`` takes the attack's own rule.
+        restarts: runs from different seeds, of which the worst for the victim counts per query.
     """
 
-    steps: int = 100
-    step_size: float | None = None
+    steps: int = option(100, ge=1, help="iterations T")
+    step_size: float | None = option(None, gt=0, help="step η; null is the attack's own rule")
+    restarts: int = option(1, ge=1, help="runs from different seeds; the worst counts per query")
 
     targeted = False
+
+    def fit(
+        self,
+        network: nn.Module,
+        train: TrainingImages,
+        knowledge: Knowledge,
+        threat: ThreatModel,
+        seed: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "Attack":
+        """Learn what the attack needs before any query is seen; most need nothing.
+
+        Args:
+            network: the victim, in evaluation mode and frozen.
+            train: the victim's training set.
+            knowledge: see :class:`Knowledge`.
+            threat: the ball.
+            seed: of whatever is drawn.
+            progress: called with (steps done, steps in all).
+
+        Returns:
+            The attack that is ready to run.
+        """
+        del network, train, knowledge, threat, seed, progress
+        return self
 
     @abstractmethod
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
@@ -76,22 +167,16 @@ class Attack(ABC):
         An untargeted attack drives the query's code away from them, a targeted one towards them.
 
         Args:
-            knowledge: training codes and labels.
+            knowledge: codes and labels.
             labels: 0/1 (Q, C); the queries' own labels, or the target labels if targeted.
             query_codes: ±1 (Q, K), codes of the benign queries.
         """
 
     @abstractmethod
     def perturb(
-        self,
-        network: nn.Module,
-        images: Tensor,
-        representatives: Tensor,
-        knowledge: Knowledge,
-        threat: ThreatModel,
-        seeds: Sequence[int],
+        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
-        """Attack a batch of float images (B, 3, H, W); ``seeds`` gives one seed per query."""
+        """Attack a batch; ``network`` maps float images to pre-tanh features (B, K)."""
 
     def goal(self, representatives: Tensor) -> Tensor:
         """The best code the attack could reach: its theoretical result, ±1 (Q, K)."""
@@ -121,11 +206,9 @@ class AttackedQueries(NamedTuple):
 def attack_queries(
     attack: Attack,
     network: nn.Module,
-    images: Tensor,
-    representatives: Tensor,
+    queries: Queries,
     knowledge: Knowledge,
     threat: ThreatModel,
-    seeds: Sequence[int],
     batch_size: int = 128,
     progress: Callable[[int, int], None] | None = None,
 ) -> AttackedQueries:
@@ -135,32 +218,23 @@ def attack_queries(
     seeded per query, and batches are padded to a multiple of :data:`BATCH_GRAIN`.
 
     Args:
-        attack: the attack.
+        attack: the attack, fitted.
         network: float images in [0, 1] → pre-tanh features (B, K).
-        images: uint8 (Q, 3, H, W).
-        representatives: ±1 (Q, K), from :meth:`Attack.representatives`.
+        queries: the set.
         knowledge: see :class:`Knowledge`.
         threat: the ball.
-        seeds: one seed per query.
         batch_size: queries per batch, rounded up to a multiple of :data:`BATCH_GRAIN`.
         progress: called with (queries done, queries in all).
     """
     device = device_of(network)
+    images = queries.images
     count = len(images)
     width = -(-max(1, batch_size) // BATCH_GRAIN) * BATCH_GRAIN
     attacked, zeros = [], []
     with evaluating(network), frozen(network):
         for start in range(0, count, width):
             rows = torch.arange(start, min(start + width, count))
-            padded = _pad(rows)
-            result = attack.perturb(
-                network,
-                to_float(images[padded], device),
-                representatives[padded.to(representatives.device)].to(device).float(),
-                knowledge,
-                threat,
-                [seeds[row] for row in padded.tolist()],
-            )
+            result = attack.perturb(network, queries.batch(_pad(rows), device), knowledge, threat)
             kept = result.images[: len(rows)].cpu()
             attacked.append(threat.to_uint8(kept, images[rows]))
             zeros.append(result.zero_gradient[: len(rows)].cpu())

@@ -1,13 +1,13 @@
 """HAG: the Hamming-distance attack of Yang et al. (TCYB 2020), on the query's own code."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import Attack, Knowledge, Perturbed
+from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
 from saat.attacks.pgd import alpha_at, input_gradient
+from saat.settings import option
 from saat.threat_model import ThreatModel
 
 # Published for the mean over a batch of 32; losses here are sums, so that the batch size does
@@ -27,7 +27,7 @@ class HAG(Attack):
     ``step_size`` is the learning rate of one query (published: 100 over a batch of 32).
     """
 
-    steps: int = 2000
+    steps: int = option(2000, ge=1, help="iterations T")
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """The benign codes themselves."""
@@ -35,22 +35,17 @@ class HAG(Attack):
         return query_codes.float()
 
     def perturb(
-        self,
-        network: nn.Module,
-        images: Tensor,
-        representatives: Tensor,
-        knowledge: Knowledge,
-        threat: ThreatModel,
-        seeds: Sequence[int],
+        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
-        """See :meth:`Attack.perturb`; deterministic, ``seeds`` are not used."""
-        del knowledge, seeds
+        """See :meth:`Attack.perturb`; deterministic, seeds are not used."""
+        del knowledge
         rate = self.step_size or LEARNING_RATE
+        images, benign = queries.images, queries.codes
 
         def loss(features: Tensor, step: int) -> Tensor:
             relaxed = torch.tanh(alpha_at(step, self.steps) * features)
-            mask = ((relaxed - representatives).abs() < MASK_DISTANCE).float()
-            agreement = (mask * relaxed * representatives).sum(1) / mask.sum(1).clamp_min(1)
+            mask = ((relaxed - benign).abs() < MASK_DISTANCE).float()
+            agreement = (mask * relaxed * benign).sum(1) / mask.sum(1).clamp_min(1)
             return (agreement + 1).square() + (mask * relaxed).mean(1).square()
 
         point = images

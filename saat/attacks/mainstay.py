@@ -1,14 +1,14 @@
 """The mainstay attack of SAAT, untargeted (Eq. 13) and targeted (Eq. 14)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import Attack, Knowledge, Perturbed
-from saat.attacks.pgd import alpha_at, default_step_size, pgd, random_start
+from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
+from saat.attacks.pgd import alpha_at, default_step_size, pgd
 from saat.mainstay import MainstayWeights, mainstay_codes
+from saat.settings import option
 from saat.threat_model import ThreatModel
 
 
@@ -23,8 +23,8 @@ class MainstayAttack(Attack):
             hiding its gradients behind a large last layer.
     """
 
-    weights: MainstayWeights = "saat"
-    rescale: bool = False
+    weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
+    rescale: bool = option(False, help="divide features by their median magnitude")
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """Mainstay codes of ``labels`` (Eq. 10)."""
@@ -32,25 +32,19 @@ class MainstayAttack(Attack):
         return mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels, self.weights)
 
     def perturb(
-        self,
-        network: nn.Module,
-        images: Tensor,
-        representatives: Tensor,
-        knowledge: Knowledge,
-        threat: ThreatModel,
-        seeds: Sequence[int],
+        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """See :meth:`Attack.perturb`."""
         towards = 1.0 if self.targeted else -1.0
-        scale = knowledge.feature_scale.to(images.device) if self.rescale else 1.0
+        scale = knowledge.feature_scale.to(queries.images.device) if self.rescale else 1.0
 
         def loss(features: Tensor, step: int) -> Tensor:
             relaxed = torch.tanh(alpha_at(step, self.steps) * features / scale)
-            return -towards * (relaxed * representatives).mean(1)
+            return -towards * (relaxed * queries.representatives).mean(1)
 
         step_size = self.step_size or default_step_size(threat.eps, self.steps)
-        start = random_start(images, threat.eps, seeds)
-        return pgd(network, images, loss, threat, self.steps, step_size, start)
+        start = threat.random_start(queries.images, queries.seeds)
+        return pgd(network, queries.images, loss, threat, self.steps, step_size, start)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Projected gradient descent on the input, shared by the attacks and by adversarial training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -25,17 +25,6 @@ def default_step_size(eps: float, steps: int) -> float:
     return max(eps / 4, 2.5 * eps / max(steps, 1))
 
 
-def random_start(images: Tensor, eps: float, seeds: Sequence[int]) -> Tensor:
-    """``images`` plus uniform noise of ±``eps``, drawn per query from its own seed.
-
-    Drawn on the CPU, so that every device starts at the same point.
-    """
-    noise = torch.empty(images.shape)
-    for row, seed in zip(noise, seeds, strict=True):
-        row.uniform_(-eps, eps, generator=torch.Generator().manual_seed(seed))
-    return images + noise.to(images.device)
-
-
 def input_gradient(network: nn.Module, images: Tensor, loss: QueryLoss, step: int) -> Tensor:
     """Gradient of the summed loss with respect to ``images`` alone."""
     point = images.detach().requires_grad_(True)
@@ -52,7 +41,7 @@ def pgd(
     step_size: float,
     start: Tensor | None = None,
 ) -> Perturbed:
-    """Signed gradient descent in the L∞ ball (Eq. 15; Madry et al., ICLR 2018).
+    """Projected steepest descent in the ball (Eq. 15; Madry et al., ICLR 2018).
 
     Args:
         network: float images → pre-tanh features (B, K), used in the mode it is in.
@@ -60,7 +49,7 @@ def pgd(
         loss: see :data:`QueryLoss`; descended.
         threat: the ball.
         steps: iterations T ≥ 0.
-        step_size: η, fraction of the pixel range.
+        step_size: η, in the norm of the ball.
         start: first iterate; ``images`` by default.
     """
     point = threat.project(images if start is None else start, images)
@@ -68,5 +57,5 @@ def pgd(
     for step in range(steps):
         gradient = input_gradient(network, point, loss, step)
         zero += (gradient == 0).flatten(1).float().mean(1)
-        point = threat.project(point - step_size * gradient.sign(), images)
+        point = threat.project(point - step_size * threat.steepest(gradient), images)
     return Perturbed(point.detach(), zero / max(steps, 1))

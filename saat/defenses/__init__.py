@@ -1,17 +1,34 @@
 """Defenses, one file each, and the registry that names them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from torch import nn
+
 from saat.defenses.saat import SaatSettings, SaatTraining
+from saat.models import HashingNetwork
+from saat.training import OptimiserSettings, Training
 
 
 class DefenseEntry(NamedTuple):
-    """A row of :data:`DEFENSES`: its options, its training, one line for ``saat list defenses``."""
+    """A row of :data:`DEFENSES`.
 
-    settings: type[SaatSettings]
-    training: type[SaatTraining]
+    Attributes:
+        settings: its options, with the published defaults.
+        training: called as ``training(network, objective, data, settings, seed)``.
+        description: one line for ``saat list defenses``.
+        wrap: builds around a network what ``training.defended`` is, to load saved weights into.
+    """
+
+    settings: type[OptimiserSettings]
+    training: Callable[..., Training]
     description: str
+    wrap: Callable[[HashingNetwork], nn.Module] = lambda network: network
+
+
+def defended_network(method: str, network: HashingNetwork) -> nn.Module:
+    """The module that a defense deploys, to load the weights of a trained one into."""
+    return network if method == "none" else DEFENSES[method].wrap(network)
 
 
 # ``none`` is the pretrained model itself and needs no training.
@@ -21,4 +38,4 @@ DEFENSES: Mapping[str, DefenseEntry] = {
     ),
 }
 
-__all__ = ["DEFENSES", "DefenseEntry", "SaatSettings", "SaatTraining"]
+__all__ = ["DEFENSES", "DefenseEntry", "SaatSettings", "SaatTraining", "defended_network"]

@@ -15,11 +15,11 @@ from saat.mainstay import MainstayCodes, MainstayWeights
 from saat.models import HashingNetwork
 from saat.settings import option
 from saat.threat_model import ThreatModel
-from saat.training import OptimiserSettings, Training
+from saat.training import SgdSettings, Training
 
 
 @dataclass(frozen=True)
-class SaatSettings(OptimiserSettings):
+class SaatSettings(SgdSettings):
     """The published settings.
 
     λ 1, μ 1e-4, inner PGD-7 at 8/255 with step 2/255; SGD 0.05 without momentum, weight decay

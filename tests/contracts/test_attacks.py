@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saat.attacks import ATTACKS, Attack, Knowledge, attack_queries
+from saat.attacks import ATTACKS, Attack, Knowledge, Queries, attack_queries
 from saat.attacks.attack import AttackedQueries
 from saat.data import HashingData
 from saat.labels import draw_target_labels
@@ -46,25 +46,18 @@ class Setting:
         labels = self.target_labels if attack.targeted else self.labels
         return attack.representatives(self.knowledge, labels, self.codes(self.images))
 
+    def queries(self, attack: Attack, count: int | None = None) -> Queries:
+        labels = self.target_labels if attack.targeted else self.labels
+        images, benign = self.images[:count], self.codes(self.images)[:count]
+        guides = self.representatives(attack)[:count]
+        return Queries(images, labels[:count], benign, guides, range(len(images)))
+
     def attacked(
-        self,
-        attack: Attack,
-        eps: float = EPS,
-        batch_size: int = 128,
-        count: int | None = None,
-        seed: int = 0,
+        self, attack: Attack, eps: float = EPS, batch_size: int = 128, count: int | None = None
     ) -> AttackedQueries:
-        codes = self.representatives(attack)[:count]
-        seeds = [1000 * seed + row for row in range(len(codes))]
+        queries = self.queries(attack, count)
         return attack_queries(
-            attack,
-            self.network,
-            self.images[:count],
-            codes,
-            self.knowledge,
-            ThreatModel(eps, targeted=attack.targeted),
-            seeds,
-            batch_size,
+            attack, self.network, queries, self.knowledge, ThreatModel(eps), batch_size
         )
 
 
@@ -96,11 +89,11 @@ def test_bytes_stay_within_the_budget(name: str, eps: float, levels: int, settin
 def test_floats_stay_within_the_ball_and_the_image_range(name: str, setting: Setting) -> None:
     attack = ATTACKS[name](steps=3)
     # Black and white images: half of every step leads out of the range.
-    images = (setting.images[:8].float() / 255).round()
-    codes = setting.representatives(attack)[:8]
+    queries = setting.queries(attack, 8).batch(torch.arange(8), torch.device("cpu"))
+    images = queries.images.round()
     threat = ThreatModel(EPS)
     result = attack.perturb(
-        setting.network, images, codes, setting.knowledge, threat, list(range(8))
+        setting.network, queries._replace(images=images), setting.knowledge, threat
     )
     assert float(result.images.min()) >= 0
     assert float(result.images.max()) <= 1
@@ -154,16 +147,16 @@ def test_the_batch_size_changes_no_rounding_where_kernels_differ(name: str) -> N
     drawn = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (33, 3, 32, 32), dtype=torch.uint8, generator=drawn)
     codes = torch.randint(0, 2, (33, 16), generator=drawn) * 2 - 1
-    knowledge = Knowledge(torch.ones(1, 16, dtype=torch.int8), torch.ones(1, 1), torch.ones(16))
+    labels = torch.ones(33, 1, dtype=torch.uint8)
+    knowledge = Knowledge.of(torch.ones(1, 16), torch.ones(1, 1))
     widths: list[int] = []
     network.register_forward_pre_hook(lambda _, args: widths.append(len(args[0])))
 
     def attacked(rows: slice) -> Tensor:
-        attack, threat = ATTACKS[name](steps=15), ThreatModel(EPS)
-        seeds = list(range(33))[rows]
-        return attack_queries(
-            attack, network, images[rows], codes[rows], knowledge, threat, seeds
-        ).images
+        chosen = codes[rows]
+        queries = Queries(images[rows], labels[rows], chosen, chosen, range(33)[rows])
+        attack = ATTACKS[name](steps=15)
+        return attack_queries(attack, network, queries, knowledge, ThreatModel(EPS)).images
 
     whole = attacked(slice(None))
     for row in (0, 15, 32):
@@ -255,20 +248,10 @@ class Fails(nn.Sequential):
 @every_attack
 def test_the_network_is_left_as_it_was_even_by_a_failure(name: str, setting: Setting) -> None:
     network = Fails(nn.Linear(1, 1)).train()
-    broken = Setting(
-        network, setting.images, setting.labels, setting.target_labels, setting.knowledge
-    )
     attack = ATTACKS[name](steps=1)
-    codes = setting.representatives(attack)
     with pytest.raises(Interrupted):
         attack_queries(
-            attack,
-            broken.network,
-            setting.images,
-            codes,
-            setting.knowledge,
-            ThreatModel(EPS),
-            list(range(len(codes))),
+            attack, network, setting.queries(attack), setting.knowledge, ThreatModel(EPS)
         )
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
@@ -282,11 +265,9 @@ def test_progress_ends_at_the_number_of_queries(name: str, setting: Setting) -> 
     attack_queries(
         attack,
         setting.network,
-        setting.images,
-        setting.representatives(attack),
+        setting.queries(attack),
         setting.knowledge,
         ThreatModel(EPS),
-        list(range(count)),
         batch_size=32,
         progress=lambda done, total: seen.append((done, total)),
     )

@@ -44,7 +44,9 @@ def training(
     settings = replace(entry.settings(), **{"epochs": 4, "steps": 2, **changes})
     copy = toy.toy_network(seed=9)
     copy.load_state_dict(network.state_dict())
-    return entry.training(copy, toy.toy_objective(data), data, settings, seed)
+    run = entry.training(copy, toy.toy_objective(data), data, settings, seed)
+    assert isinstance(run, SaatTraining)
+    return run
 
 
 @every_defense

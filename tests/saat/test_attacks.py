@@ -1,15 +1,23 @@
 """What single attacks promise beyond the contract: schedules, starts, the sight of gradients."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from saat.attacks import HAG, Knowledge, MainstayAttack, TargetedMainstayAttack, attack_queries
+from saat.attacks import (
+    HAG,
+    Knowledge,
+    MainstayAttack,
+    Queries,
+    TargetedMainstayAttack,
+    attack_queries,
+)
 from saat.attacks.attack import AttackedQueries
 from saat.attacks.hag import LEARNING_RATE
-from saat.attacks.pgd import alpha_at, default_step_size, pgd, random_start
+from saat.attacks.pgd import alpha_at, default_step_size, pgd
 from saat.mainstay import MAINSTAY_WEIGHTS, mainstay_codes
 from saat.models import codes_of, encode
 from saat.threat_model import ThreatModel
@@ -24,13 +32,20 @@ TRAIN, TRAIN_LABELS = DATA.batch(DATA.train), DATA.label_tensor(DATA.train)
 def attacked(network: nn.Module, attack: MainstayAttack) -> AttackedQueries:
     features = encode(network, lambda part: TRAIN[part], len(TRAIN))
     knowledge = Knowledge.of(features, TRAIN_LABELS)
-    codes = attack.representatives(knowledge, LABELS, torch.zeros(len(LABELS), toy.BITS))
-    seeds = list(range(len(IMAGES)))
-    return attack_queries(attack, network, IMAGES, codes, knowledge, ThreatModel(24 / 255), seeds)
+    benign = codes(network, IMAGES)
+    guides = attack.representatives(knowledge, LABELS, benign)
+    queries = Queries(IMAGES, LABELS, benign, guides, range(len(IMAGES)))
+    return attack_queries(attack, network, queries, knowledge, ThreatModel(24 / 255))
 
 
 def codes(network: nn.Module, images: Tensor) -> Tensor:
     return codes_of(encode(network, lambda part: images[part], len(images)))
+
+
+def one_query(image: Tensor, code: Sequence[float], seed: int = 0) -> Queries:
+    """A batch of one whose benign code is also its representative."""
+    codes = torch.tensor([code])
+    return Queries(image, torch.ones(1, 1), codes, codes, [seed])
 
 
 def test_a_scaled_last_layer_blinds_the_attack_and_rescaling_opens_its_eyes() -> None:
@@ -75,10 +90,10 @@ def test_the_default_step_reaches_every_point_of_the_ball() -> None:
 
 def test_random_starts_fill_the_ball_and_depend_on_their_own_seed_alone() -> None:
     images = torch.zeros(3, 3, 16, 16)
-    start = random_start(images, 0.1, [1, 2, 1])
+    start = ThreatModel(0.1).random_start(images, [1, 2, 1])
     assert torch.equal(start[0], start[2])
     assert not torch.equal(start[0], start[1])
-    assert torch.equal(random_start(images[:1], 0.1, [2])[0], start[1])
+    assert torch.equal(ThreatModel(0.1).random_start(images[:1], [2])[0], start[1])
     assert 0.09 < float(start.max()) <= 0.1
     assert -0.1 <= float(start.min()) < -0.09
 
@@ -136,7 +151,7 @@ def test_the_mainstay_attack_descends_the_scheduled_relaxation(rescale: bool) ->
 
     def descend(alphas: list[float]) -> float:
         image = torch.full((1, 1, 1, 1), 0.5)
-        pixel = float(random_start(image, 0.2, [7]))
+        pixel = float(threat.random_start(image, [7]))
         for alpha in alphas:
             gradient = 0.0
             for w, c, bit, scale in zip(slope, offset, code, scales, strict=True):
@@ -152,11 +167,9 @@ def test_the_mainstay_attack_descends_the_scheduled_relaxation(rescale: bool) ->
         layer.bias.copy_(torch.tensor(offset))
     found = attack.perturb(
         nn.Sequential(nn.Flatten(), layer),
-        torch.full((1, 1, 1, 1), 0.5),
-        torch.tensor([code]),
-        Knowledge(torch.ones(1, 2, dtype=torch.int8), torch.ones(1, 1), torch.tensor(scales)),
+        one_query(torch.full((1, 1, 1, 1), 0.5), code, seed=7),
+        Knowledge.of(torch.tensor([scales]), torch.ones(1, 1)),
         threat,
-        [7],
     )
     scheduled = descend([alpha_at(step, 20) for step in range(20)])
     assert abs(scheduled - descend([1.0] * 20)) > 0.05  # the schedule shows
@@ -191,14 +204,11 @@ def test_hag_steps_down_the_published_loss_with_momentum() -> None:
     with torch.no_grad():
         layer.weight.copy_(torch.tensor(slope))
         layer.bias.copy_(torch.tensor(offset))
-    knowledge = Knowledge(torch.ones(1, 3, dtype=torch.int8), torch.ones(1, 1), torch.ones(3))
     result = HAG(steps=2, step_size=0.5).perturb(
         nn.Sequential(nn.Flatten(), layer),
-        torch.full((1, 1, 1, 2), 0.5),
-        torch.tensor([code]),
-        knowledge,
+        one_query(torch.full((1, 1, 1, 2), 0.5), code),
+        Knowledge.of(torch.ones(1, 3), torch.ones(1, 1)),
         ThreatModel(0.25),
-        [0],
     )
     torch.testing.assert_close(result.images.flatten().double(), point, rtol=0, atol=1e-5)
     assert LEARNING_RATE == 100 / 32

@@ -5,15 +5,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saat.attacks import HAG, MainstayAttack
+from saat.attacks import HAG, MainstayAttack, TargetedMainstayAttack
 from saat.data import HashingData
-from saat.evaluate import AttackResult, Evaluation, Protocol, evaluate
+from saat.evaluate import AttackResult, Evaluation, Protocol, evaluate, named_attacks
 from saat.mainstay import mainstay_codes
 from saat.models import HashingNetwork, codes_of, encode
 from saat.retrieval import average_precision, chance_average_precision
 from tests import toy
 
 DATA = toy.toy_data()
+PERCEPTIBILITY = ("linf", "l2", "l1", "matrix_linf", "matrix_l2", "mse")
 PROTOCOL = Protocol({"mainstay": MainstayAttack(steps=5), "hag": HAG(steps=5)}, top_k=40)
 
 
@@ -43,7 +44,7 @@ def test_worst_is_the_minimum_over_clean_and_attacks_per_query(evaluation: Evalu
     assert evaluation.worst_ap.tolist() == expected
     per_query = evaluation.per_query()
     assert list(per_query) == ["clean", "mainstay", "hag", "worst"]
-    assert torch.equal(per_query["worst"], evaluation.worst_ap)
+    assert torch.equal(per_query["worst"][0], evaluation.worst_ap)
 
 
 def test_worst_takes_the_clean_image_where_attacks_help() -> None:
@@ -53,7 +54,8 @@ def test_worst_takes_the_clean_image_where_attacks_help() -> None:
 
     def result(*values: float):
         scores = torch.tensor(values, dtype=torch.float64)
-        return AttackResult(scores, scores / 2, images, codes, 0.25, 0.1)
+        first = torch.zeros(2, dtype=torch.int64)
+        return AttackResult(scores, scores / 2, images, codes, 0.25, first, {"linf": 0.1})
 
     found = Evaluation(
         rows, one, one / 3, codes, rows, codes, {"a": result(0.5, 0.4), "b": result(0.6, 0.1)}
@@ -81,11 +83,11 @@ def test_metrics_carry_the_documented_names(evaluation: Evaluation) -> None:
     metrics = evaluation.metrics()
     each = [
         f"{kind}.{a}"
-        for kind in ("map", "theory", "zero_grad", "linf")
+        for kind in ("map", "theory", "zero_grad", *PERCEPTIBILITY)
         for a in ("mainstay", "hag")
     ]
     assert set(metrics) == {"clean_map", "robust_map", "chance_map", "floor_map", *each}
-    assert all(type(value) is float and 0 <= value <= 1 for value in metrics.values())
+    assert all(type(value) is float and value >= 0 for value in metrics.values())
     clean_only = evaluate(toy.toy_network(), DATA, Protocol({}, top_k=40)).metrics()
     assert set(clean_only) == {"clean_map", "robust_map", "chance_map"}
     assert clean_only["clean_map"] == clean_only["robust_map"]
@@ -102,8 +104,9 @@ def test_numbers_can_be_recomputed_from_what_is_returned(
         assert torch.equal(result.codes, codes_of(stored))  # codes of the bytes, not of floats
         assert torch.equal(result.ap, ap(result.codes, evaluation))
         change = result.images.int() - DATA.batch(DATA.test).int()
-        assert result.linf == float(change.abs().max()) / 255
-        assert 0 < result.linf <= 8 / 255 + 1e-9
+        linf = result.perceptibility["linf"]
+        assert linf == float(change.abs().max()) / 255
+        assert 0 < linf <= 8 / 255 + 1e-9
 
 
 def test_theory_is_the_ap_of_the_code_an_attack_aims_for(
@@ -219,10 +222,67 @@ def test_histograms_count_the_database_for_clean_and_every_attack(evaluation: Ev
         assert (relevant <= total).all()
 
 
-def test_named_protocols_hold_registered_attacks_with_their_steps() -> None:
-    protocol = Protocol.named(["hag", "mainstay"], 9, 4 / 255, 77, "stable")
-    assert protocol.attacks == {"hag": HAG(steps=9), "mainstay": MainstayAttack(steps=9)}
-    assert (protocol.eps, protocol.top_k, protocol.ties) == (4 / 255, 77, "stable")
+def test_named_attacks_have_the_steps_of_the_protocol_or_their_own() -> None:
+    found = named_attacks(["hag", "mainstay"], 9, {"hag": {"steps": 3, "step_size": 0.5}})
+    assert found == {"hag": HAG(steps=3, step_size=0.5), "mainstay": MainstayAttack(steps=9)}
+
+
+TARGETED = Protocol(
+    {"towards": TargetedMainstayAttack(steps=5), "away": MainstayAttack(steps=5)}, top_k=40
+)
+
+
+def test_targeted_attacks_are_measured_by_their_target_labels(network: HashingNetwork) -> None:
+    found = evaluate(network, DATA, TARGETED)
+    result = found.attacks["towards"]
+    target = result.target
+    assert target is not None
+    own = DATA.label_tensor(DATA.test)
+    assert not ((own * target.labels).sum(1) > 0).any()
+    against = (found.database_codes, DATA.label_tensor(DATA.database), 40)
+    assert torch.equal(target.ap, average_precision(result.codes, target.labels, *against))
+    assert torch.equal(
+        target.clean_ap, average_precision(found.query_codes, target.labels, *against)
+    )
+    train = codes_of(features(network, DATA.train))
+    goal = mainstay_codes(target.labels, train, DATA.label_tensor(DATA.train))
+    assert torch.equal(target.theory_ap, average_precision(goal, target.labels, *against))
+    metrics = found.metrics()
+    assert metrics["tmap.towards"] == float(target.ap.mean()) > metrics["tmap.clean"]
+    assert metrics["target_map"] == float(torch.maximum(target.ap, target.clean_ap).mean())
+    # The worst case of the untargeted attacks does not count what a targeted one did by the way.
+    assert torch.equal(found.worst_ap, torch.minimum(found.clean_ap, found.attacks["away"].ap))
+    assert "map.towards" not in metrics
+    assert torch.equal(found.per_query()["towards"][0], target.ap)
+
+
+def test_target_labels_are_the_same_for_every_model_and_seed(network: HashingNetwork) -> None:
+    first = evaluate(network, DATA, TARGETED)
+    other = evaluate(toy.toy_network(seed=3), DATA, TARGETED, seed=5)
+    labels = [e.attacks["towards"].target.labels for e in (first, other)]  # type: ignore[union-attr]
+    assert torch.equal(*labels)
+    moved = evaluate(network, DATA, replace(TARGETED, target_seed=1), limit=8)
+    changed = moved.attacks["towards"].target
+    assert changed is not None
+    assert not torch.equal(changed.labels, labels[0][:8])
+
+
+@pytest.mark.parametrize("attack", [MainstayAttack, TargetedMainstayAttack])
+def test_of_restarts_the_worst_counts_per_query(
+    network: HashingNetwork, attack: type[MainstayAttack]
+) -> None:
+    def run(restarts: int) -> AttackResult:
+        protocol = Protocol({"a": attack(steps=2, restarts=restarts)}, top_k=40)
+        return evaluate(network, DATA, protocol).attacks["a"]
+
+    one, three = run(1), run(3)
+    assert (three.success <= one.success).all()
+    assert (three.success < one.success).any()
+    assert set(three.restart.tolist()) == {0, 1, 2}
+    kept = three.restart == 0
+    assert torch.equal(three.images[kept], one.images[kept])
+    stored = encode(network, lambda part: three.images[part], len(three.images))
+    assert torch.equal(three.codes, codes_of(stored))
 
 
 def test_no_queries_give_empty_results(network: HashingNetwork) -> None:

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saat.threat_model import ThreatModel
+from saat.threat_model import Norm, ThreatModel
 
 
 @given(
@@ -40,3 +40,89 @@ def test_projection_keeps_the_ball_and_the_range() -> None:
     torch.testing.assert_close(high, torch.tensor([0.1, 0.6, 1.0]))
     inside = torch.tensor([0.05, 0.55, 0.95])
     assert torch.equal(ThreatModel(0.1).project(inside, images), inside)
+
+
+NORMS = {"l2": 2, "l1": 1}
+every_norm = pytest.mark.parametrize("norm", NORMS)
+
+
+def noise(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def length(change: torch.Tensor, norm: str) -> torch.Tensor:
+    norms: torch.Tensor = torch.linalg.vector_norm(change.flatten(1).double(), NORMS[norm], dim=1)
+    return norms
+
+
+@every_norm
+def test_projection_is_the_nearest_point_of_the_ball(norm: str) -> None:
+    """No point of the ball found by chance is nearer; points inside stay."""
+    images = torch.full((4, 1, 2, 3), 0.5)
+    outside = images + 0.2 * noise(0, 4, 1, 2, 3)
+    threat = ThreatModel(0.15, norm)  # type: ignore[arg-type]
+    found = threat.project(outside, images)
+    assert (length(found - images, norm) <= 0.15 * (1 + 1e-5)).all()
+    best = length(found - outside, "l2")
+    for seed in range(300):
+        drawn = noise(seed + 1, 4, 1, 2, 3)
+        radius = torch.rand(4, generator=torch.Generator().manual_seed(seed)).double()
+        scale = 0.15 * radius / length(drawn, norm)
+        other = images + drawn * scale.view(-1, 1, 1, 1).float()
+        assert (length(other - outside, "l2") >= best - 1e-6).all()
+    inside = images + 0.01 * noise(9, 4, 1, 2, 3).clamp(-1, 1)
+    torch.testing.assert_close(threat.project(inside, images), inside)
+
+
+@every_norm
+def test_steps_have_unit_length_and_lead_uphill(norm: str) -> None:
+    gradient = noise(3, 5, 3, 8, 8)
+    step = ThreatModel(1.0, norm).steepest(gradient)  # type: ignore[arg-type]
+    torch.testing.assert_close(length(step, norm), torch.ones(5, dtype=torch.float64))
+    assert ((step * gradient).flatten(1).sum(1) > 0).all()
+    assert not ThreatModel(1.0, norm).steepest(torch.zeros(1, 3, 2, 2)).isnan().any()  # type: ignore[arg-type]
+
+
+def test_a_step_in_l1_moves_the_largest_hundredth_of_the_coordinates() -> None:
+    gradient = noise(3, 1, 3, 10, 10)
+    step = ThreatModel(1.0, "l1").steepest(gradient).flatten()
+    moved = step.nonzero().flatten()
+    assert set(moved.tolist()) == set(gradient.flatten().abs().topk(3).indices.tolist())
+
+
+@every_norm
+def test_random_starts_lie_in_the_ball_and_depend_on_their_own_seed(norm: str) -> None:
+    images = torch.full((6, 3, 8, 8), 0.5)
+    start = ThreatModel(0.5, norm).random_start(images, [1, 2, 3, 4, 5, 1])  # type: ignore[arg-type]
+    sizes = length(start - images, norm)
+    assert (sizes <= 0.5 * (1 + 1e-5)).all()
+    assert float(sizes.max() - sizes.min()) > 0.05
+    assert torch.equal(start[0], start[5])
+    assert not torch.equal(start[0], start[1])
+
+
+@every_norm
+@pytest.mark.parametrize("eps", [0.02, 0.3, 2.0])
+def test_rounding_stays_in_the_ball(norm: str, eps: float) -> None:
+    drawn = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (8, 3, 6, 6), dtype=torch.uint8, generator=drawn)
+    floats = images.float() / 255
+    threat = ThreatModel(eps, norm)  # type: ignore[arg-type]
+    moved = threat.project(floats + noise(1, 8, 3, 6, 6), floats)
+    found = threat.to_uint8(moved, images)
+    assert (threat.size(found, images) <= eps * (1 + 1e-5)).all()
+    assert torch.equal(threat.to_uint8(floats, images), images)
+    # Rounding costs at most a level a pixel, so most of a large ball is used.
+    if eps == 2.0:
+        assert (threat.size(found, images) > 0.5 * length(moved - floats, norm)).all()
+
+
+def test_size_is_the_norm_of_all_values_in_fractions() -> None:
+    images = torch.zeros(1, 3, 1, 2, dtype=torch.uint8)
+    moved = images.clone()
+    moved[0, 0, 0, 0], moved[0, 2, 0, 1] = 51, 255
+    norms: tuple[Norm, ...] = ("linf", "l2", "l1")
+    sizes = {norm: float(ThreatModel(1.0, norm).size(moved, images)) for norm in norms}
+    assert sizes["linf"] == 1.0
+    assert sizes["l1"] == pytest.approx(1.2)
+    assert sizes["l2"] == pytest.approx((1 + 0.04) ** 0.5)

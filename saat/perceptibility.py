@@ -1,0 +1,38 @@
+"""How visible a perturbation is: true pixel norms, and the figures as the papers publish them."""
+
+import torch
+from torch import Tensor
+
+_BLOCK = 256  # images at a time: differences need four times the memory of the bytes
+
+
+def perceptibility(images: Tensor, adversarial: Tensor) -> dict[str, float]:
+    """Norms of the perturbation, in fractions of the pixel range.
+
+    The papers (Table VII of SAAT) report *matrix* norms of every colour channel, averaged over
+    images and channels: ∞ is the largest row sum of absolute values and 2 the largest singular
+    value. Neither is what the threat model bounds, so the pixel norms stand beside them.
+
+    Args:
+        images: uint8 (Q, 3, H, W), the originals.
+        adversarial: uint8 (Q, 3, H, W).
+
+    Returns:
+        ``linf`` (largest over all images), ``l2`` and ``l1`` (mean over images, of all 3·H·W
+        values), ``matrix_linf``, ``matrix_l2``, ``mse``. Zeros without images.
+    """
+    names = ("l2", "l1", "matrix_linf", "matrix_l2", "mse")
+    sums = dict.fromkeys(names, 0.0)
+    largest = 0.0
+    for original, attacked in zip(images.split(_BLOCK), adversarial.split(_BLOCK), strict=True):
+        change = (attacked.to(torch.int16) - original.to(torch.int16)).double() / 255
+        if not len(change):
+            continue
+        flat = change.flatten(1)
+        largest = max(largest, float(flat.abs().max()))
+        sums["l2"] += float(flat.norm(dim=1).sum())
+        sums["l1"] += float(flat.abs().sum())
+        sums["matrix_linf"] += float(change.abs().sum(3).amax(2).mean(1).sum())
+        sums["matrix_l2"] += float(torch.linalg.matrix_norm(change, 2).mean(1).sum())
+        sums["mse"] += float(flat.square().mean(1).sum())
+    return {"linf": largest, **{name: sums[name] / max(len(images), 1) for name in names}}
