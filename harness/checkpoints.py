@@ -21,7 +21,12 @@ def write(training: Training, folder: Path, meta: dict[str, Any]) -> None:
 
 
 def restore_newest(training: Training, folder: Path) -> dict[str, Any] | None:
-    """Continue ``training`` from the newest intact checkpoint; its meta, or None without one."""
+    """Continue ``training`` from the newest intact checkpoint; its meta, or None without one.
+
+    Whoever holds the folder is its only writer, so half a file is of a writer that was killed.
+    """
+    for half in folder.glob(".*.epoch-*.safetensors"):
+        half.unlink()
     for path in sorted(folder.glob("epoch-*.safetensors"), reverse=True):
         try:
             return training.restore(path)

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 import torch
 
-from harness.config import Experiment
+from harness.config import Experiment, Setting
 from harness.executors import Executor
 from harness.experiment import setting_at
 from harness.options import Options
 from harness.trial import trial_data
 from saat.data import HashingData
-from saat.errors import InputError
+from saat.errors import InputError, one_line
 from saat.models import build_network
 
 
@@ -34,9 +34,7 @@ def open_data(
     """Open the data set, decoding it if need be, and check the protocol against its size."""
     setting = setting_at(experiment, {})
     if setting.model.weights != "none":
-        # A download that cannot be had, or a file that does not fit, must not fail in a worker.
-        model, size = setting.model, setting.data.image_size
-        build_network(model.backbone, model.weights, model.bits, size, seed=0)
+        _try_weights(experiment, setting, say)
     data = trial_data(setting, cache_dir, _decoding(say))
     top_k, smallest = experiment.evaluation.top_k, len(data.validation_database)
     if top_k > smallest:
@@ -50,6 +48,16 @@ def open_data(
             f"validation.queries: {wanted}: at most {drawn}, the validation queries there are"
         )
     return data
+
+
+def _try_weights(experiment: Experiment, setting: Setting, say: Callable[[str], None]) -> None:
+    """A download that cannot be had, or a file that does not fit, must not fail in a worker."""
+    model, size = setting.model, setting.data.image_size
+    searched = experiment.space.get("model.bits")
+    for bits in {model.bits} if searched is None else set(searched.samples()):
+        network = build_network(model.backbone, model.weights, bits, size, seed=0)
+    taken = "and hash layer" if network.hash_layer_imported else "only; the hash layer is new"
+    say(f"model.weights {model.weights}: backbone {taken}")
 
 
 def _decoding(say: Callable[[str], None]) -> Callable[[int, int], None]:
@@ -81,6 +89,23 @@ def check_uri(uri: str | None) -> None:
     known = parts.scheme in ("http", "https", "sqlite", "postgresql", "mysql")
     if not known or (parts.scheme != "sqlite" and not parts.hostname):
         raise InputError(f"--tracking-uri {uri}: http://…, https://…, sqlite:///… or a data base")
+    if parts.scheme in ("postgresql", "mysql"):
+        _check_driver(uri)
+
+
+def _check_driver(uri: str) -> None:
+    """Refuse a data base whose driver is not installed; it comes with neither us nor MLflow."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        make_url(uri).get_dialect().import_dbapi()
+    except ImportError as error:
+        raise InputError(
+            f"--tracking-uri {uri}: its driver, the module {error.name}, is not installed"
+        ) from None
+    except (ArgumentError, ValueError) as error:
+        raise InputError(f"--tracking-uri {uri}: {one_line(error, 100)}") from None
 
 
 def check_folders(options: Options) -> None:

@@ -7,6 +7,7 @@ dataclass of that method in ``saat``, bounds included, so a new method brings it
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import cache, lru_cache, reduce
 from operator import or_
@@ -26,7 +27,8 @@ from pydantic import (
 
 from harness.space import Dimension
 from saat.attacks import ATTACKS
-from saat.data import DATASETS
+from saat.battery import BATTERIES
+from saat.data import source_problem
 from saat.defenses import DEFENSES
 from saat.errors import InputError, one_line
 from saat.hashing import OBJECTIVES
@@ -38,6 +40,8 @@ from saat.threat_model import Norm
 
 SCHEMA_VERSION = 1
 OBJECTIVE_NAMES = ("val/clean_map", "val/robust_map")
+# What a trial can be within a search; the settings of a comparison have names of their own.
+ROLES = ("default", "sampled", "recommended", "undefended", "train")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _METHODS = ("none", *DEFENSES)
 _LARGEST = 2**53  # above, a table's integers and floats cannot hold a number exactly
@@ -76,10 +80,15 @@ def _known(registry: Mapping[str, Any], *more: str) -> Any:
 
 
 class DataSection(Section):
-    """Which images; ``name`` of an embedded set, or ``path`` of a folder in list format."""
+    """Which images; ``name`` of a known set, or ``path`` of a folder in list format.
+
+    ``root`` is the folder that contains a named set's own folder; without it, the environment
+    variable ``SAAT_DATA`` of every process that loads images counts.
+    """
 
     name: str | None = None
     path: str | None = None
+    root: str | None = None
     image_size: int = Field(32, ge=8, le=1024)
     val_queries: int = Field(300, ge=1)
     seed: int = Field(0, ge=0)
@@ -87,10 +96,9 @@ class DataSection(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> "DataSection":
-        if (self.name is None) == (self.path is None):
-            raise ValueError("give exactly one of name and path")
-        if self.name is not None and self.name not in DATASETS:
-            raise ValueError(f"name: {self.name!r}: one of {', '.join(DATASETS)}, or a path")
+        problem = source_problem(self.name, self.path, self.root)
+        if problem is not None:
+            raise ValueError(problem)
         return self
 
 
@@ -165,6 +173,7 @@ class ConfirmSection(Section):
     max_configs: int = Field(2, ge=0)
     seeds: int = Field(3, ge=1, le=1000)
     undefended: bool = True
+    battery: _known(BATTERIES, "none") = "core"  # type: ignore[valid-type]
 
 
 class ValidationSection(Section):
@@ -304,6 +313,7 @@ class Experiment(Section):
     pretrain: Section
     defense: Section
     space: dict[str, Dimension] = Field(default_factory=dict)
+    compare: dict[str, dict[str, Any]] = Field(default_factory=dict)
     objectives: dict[Literal[OBJECTIVE_NAMES], Literal["max"]] = Field(  # type: ignore[valid-type]
         {"val/clean_map": "max", "val/robust_map": "max"}, min_length=2
     )
@@ -323,6 +333,16 @@ class Experiment(Section):
                 f"evaluation.attacks: {', '.join(names)}: all targeted; robust MAP needs at least "
                 f"one of {untargeted}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _names_of_compared_settings(self) -> "Experiment":
+        for name in self.compare:
+            if not re.fullmatch(r"[\w][\w .+()=-]{0,47}", name) or name in ROLES:
+                raise ValueError(
+                    f"compare.{name}: a name of up to 48 letters, digits, spaces and .+()=-, "
+                    f"other than {', '.join(ROLES)}"
+                )
         return self
 
     def dump(self) -> dict[str, Any]:

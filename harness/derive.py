@@ -16,24 +16,25 @@ def derive_tables(run_dir: Path) -> SearchState:
     state = SearchState(events)
     if not events:
         raise InputError(f"{run_dir}: the search never started, so there is nothing to report")
-    protocol = events[0]["protocol_hash"]
-    write_trials(run_dir, (_trial_row(record, protocol) for record in state.trials.values()))
+    # Journals of versions before data sets had labels lack theirs.
+    common = {"dataset": events[0].get("dataset"), "protocol_hash": events[0]["protocol_hash"]}
+    write_trials(run_dir, (_trial_row(record) | common for record in state.trials.values()))
     write_epochs(run_dir, (row for record in state.trials.values() for row in _epochs(record)))
     return state
 
 
-def _trial_row(record: TrialRecord, protocol: str) -> dict[str, Any]:
+def _trial_row(record: TrialRecord) -> dict[str, Any]:
     spec = record.spec
     return {
         "trial_id": spec.trial_id,
         "number": spec.number,
         "config_hash": record.config_hash,
-        "protocol_hash": protocol,
         "phase": spec.phase,
         "role": spec.role,
         "seed": spec.seed,
         "status": record.status,
         "stop_reason": record.stop_reason,
+        "unreliable": " ".join(f"{sentence}." for sentence in record.unreliable),
         "epochs": len(record.epochs),
         "cost_s": record.cost_s,
         "finished_at": record.finished_at,

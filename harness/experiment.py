@@ -12,9 +12,10 @@ from harness.config import (
     Experiment,
     Setting,
     defense_model,
+    digest,
     typed_sections,
 )
-from harness.problems import describe, keys_at, nearest
+from harness.problems import describe, nearest
 from harness.space import SEARCHABLE, Dimension
 from saat.defenses import DEFENSES
 from saat.errors import InputError, one_line
@@ -36,7 +37,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experime
     Raises:
         InputError: anything wrong with the file or an override.
     """
-    raw = _read_yaml(path)
+    raw = read_yaml(path, "an experiment")
     notes = [note for pair in overrides if (note := _override(raw, pair))]
     _make_absolute(raw)
     return parse_experiment(raw, str(path)), notes
@@ -51,11 +52,15 @@ def parse_experiment(raw: Mapping[str, Any], source: str) -> Experiment:
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     _check_space(experiment, source)
+    _check_compared(experiment, source)
     return experiment
 
 
 def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
     """The setting of a search point: the experiment's own with ``point``'s dotted keys replaced.
+
+    Another ``defense.method`` starts from its own published defaults: a learning rate of one
+    method means nothing for another.
 
     Raises:
         InputError: a value that the key does not allow.
@@ -68,10 +73,11 @@ def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
     }
     method = point.get("defense.method", raw["defense"]["method"])
     if method != raw["defense"]["method"] and method in ("none", *DEFENSES):
-        shared = keys_at(Experiment, ["defense"], {"defense": {"method": method}})
-        raw["defense"] = {k: v for k, v in raw["defense"].items() if k in shared}
+        raw["defense"] = defense_model(method)().model_dump()
     for key, value in point.items():
         section, _, name = key.partition(".")
+        if section not in SEARCHABLE:
+            raise InputError(f"{key}: only keys of {', '.join(SEARCHABLE)} can differ")
         if name not in raw[section]:
             options = nearest(name, raw[section])
             raise InputError(
@@ -126,7 +132,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, what: str) -> dict[str, Any]:
+    """The mapping in a YAML file; ``what`` the file is, for errors.
+
+    Raises:
+        InputError: no such file, no YAML, a key twice, or no mapping.
+    """
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
     except FileNotFoundError:
@@ -141,7 +152,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # 2001-13-45, a number of 5,000 digits, [[[[…
         raise InputError(f"{path}: not YAML ({one_line(error, 100)})") from None
     if not isinstance(raw, dict):
-        raise InputError(f"{path}: an experiment is a mapping of keys, not {type(raw).__name__}")
+        raise InputError(f"{path}: {what} is a mapping of keys, not {type(raw).__name__}")
     return raw
 
 
@@ -171,7 +182,7 @@ def _override(raw: dict[str, Any], pair: str) -> str | None:
 
 def _make_absolute(raw: Mapping[str, Any]) -> None:
     """Paths as seen from here; workers have working folders of their own."""
-    for section, key in (("data", "path"), ("model", "weights")):
+    for section, key in (("data", "path"), ("data", "root"), ("model", "weights")):
         part = raw.get(section)
         if not isinstance(part, dict):
             continue
@@ -201,6 +212,16 @@ def _check_space(experiment: Experiment, source: str) -> None:
             _check_point(experiment, {**_condition(dimension), key: value}, f"space.{key}", source)
     for point in islice(_corners(space, base), _CORNERS):
         _check_point(experiment, point, "space", source)
+
+
+def _check_compared(experiment: Experiment, source: str) -> None:
+    """Every setting of ``compare`` is possible, and no two are the same."""
+    seen: dict[str, str] = {}
+    for name, point in experiment.compare.items():
+        setting = _check_point(experiment, point, f"compare.{name}", source)
+        same = seen.setdefault(digest(setting.identity()), name)
+        if same != name:
+            raise InputError(f"{source}: compare.{name}: the same setting as compare.{same}")
 
 
 def _check_point(

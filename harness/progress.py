@@ -80,7 +80,8 @@ class Progress:
             return f"{name} failed: {event['stop_reason']}{self._after('x')}"
         prefix = "reattack" if "reattack/clean_map" in event["metrics"] else "test"
         clean, robust = (_percent(event, f"{prefix}/{n}_map") for n in ("clean", "robust"))
-        return f"{name} done: {prefix} clean {clean} robust {robust}{self._after('x')}"
+        doubts = "".join(f"; UNRELIABLE, {reason}" for reason in event.get("unreliable", []))
+        return f"{name} done: {prefix} clean {clean} robust {robust}{doubts}{self._after('x')}"
 
     def _after(self, ended: str) -> str:
         """Progress of the whole search, after the end of a trial."""

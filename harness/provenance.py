@@ -25,6 +25,7 @@ def provenance(data: HashingData, device: str) -> dict[str, Any]:
         "git_revision": _revision(),
         "data": {
             "name": data.name,
+            "label": data.label,
             "fingerprint": data.fingerprint,
             "lists_sha256": dict(data.lists_sha256),
             "train": len(data.train),

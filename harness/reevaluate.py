@@ -1,109 +1,130 @@
 """``saat evaluate``: attack a trained model again."""
 
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
-from torch import nn
 
 from harness.artifacts import write_artifacts
 from harness.config import EvaluationSection, parse_number
-from harness.experiment import parse_setting
 from harness.files import write_json
+from harness.models import Subject
 from harness.problems import describe
-from harness.trial import full_protocol, trial_data
-from saat import checkpoint
+from harness.trial import full_protocol
 from saat.attacks import ATTACKS
-from saat.defenses import defended_network
-from saat.errors import InputError, one_line
-from saat.evaluate import QueryKind, evaluate
-from saat.models import build_network
+from saat.battery import BATTERIES
+from saat.errors import InputError
+from saat.evaluate import Evaluation, QueryKind, evaluate
 
 
 @dataclass(frozen=True)
 class Request:
-    """Options of the command; ``None`` and empty mean the trial's own protocol."""
+    """Options of the command; ``None`` and empty mean the subject's own protocol."""
 
-    checkpoint: Path
     attacks: list[str]
     steps: int | None
     eps: str | None
     queries: str
     seed: int
     output: Path | None
-    cache_dir: str | None
     device: str
+    battery: str = "none"
+
+    def check(self) -> None:
+        """What can be known before a model is loaded.
+
+        Raises:
+            InputError: an option that cannot be.
+        """
+        if self.queries not in ("test", "validation"):
+            raise InputError(f"--queries {self.queries}: test or validation")
+        if self.device not in ("cpu", "cuda"):
+            raise InputError(f"--device {self.device}: cpu or cuda")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise InputError("--device cuda: torch finds no GPU on this machine; cpu")
+        if self.battery not in ("none", *BATTERIES):
+            raise InputError(f"--battery {self.battery}: none, {', '.join(BATTERIES)}")
+        if self.output is not None and self.output.exists() and not _interrupted(self.output):
+            raise InputError(f"{self.output}: exists; take another -o")
+        unknown = [name for name in self.attacks if name not in ATTACKS]
+        if unknown:
+            raise InputError(f"--attack {unknown[0]}: one of {', '.join(ATTACKS)}")
+        twice = [name for name in self.attacks if self.attacks.count(name) > 1]
+        if twice:
+            raise InputError(f"--attack {twice[0]}: named twice")
+        number = None if self.eps is None else parse_number(self.eps)
+        if number is not None and not (isinstance(number, float) and number >= 0):
+            raise InputError(f"--eps {self.eps}: a number from 0, for example 8/255")
 
 
-def reevaluate(request: Request, say: Callable[[str], None]) -> str:
+def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -> str:
     """Evaluate and return a table; with an output folder also write metrics and artifacts.
 
     Raises:
-        InputError: no model there, unknown attack, a protocol that does not fit.
+        InputError: unknown attack, a protocol that does not fit.
     """
-    if request.queries not in ("test", "validation"):
-        raise InputError(f"--queries {request.queries}: test or validation")
-    if request.device not in ("cpu", "cuda"):
-        raise InputError(f"--device {request.device}: cpu or cuda")
-    if request.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no GPU on this machine; cpu")
-    if request.output is not None and request.output.exists():
-        raise InputError(f"{request.output}: exists; take another -o")
-    tensors, meta = load_model(request.checkpoint)
-    section = protocol_section(meta["evaluation"], request)
-    try:
-        setting = parse_setting(meta["setting"])
-    except InputError as error:
-        raise InputError(f"{request.checkpoint}: {error}") from None
-    data = trial_data(setting, request.cache_dir)
-    if data.fingerprint != meta["data_fingerprint"]:
-        raise InputError(f"{request.checkpoint}: trained on another version of the data set")
+    section = protocol_section(subject, request)
+    data = subject.data
     if section["top_k"] > len(data.validation_database):
         raise InputError(f"evaluation.top_k: {section['top_k']}: larger than the database")
-    size = setting.data.image_size
     if request.output is not None:
-        request.output.mkdir(parents=True)  # before the attacks, which may take hours
-    network = _network(request.checkpoint, tensors, meta, size).to(request.device)
+        # Before the attacks, which may take hours.
+        (request.output / _UNFINISHED).mkdir(parents=True, exist_ok=True)
     result = evaluate(
-        network,
+        subject.network.to(request.device),
         data,
         full_protocol(section),
         cast(QueryKind, request.queries),
         request.seed,
         progress=lambda name, done, count: say(f"attack {name} {done}/{count}"),
+        battery=None if request.battery == "none" else request.battery,
+        store=None if request.output is None else request.output / _UNFINISHED,
     )
     metrics = result.metrics()
     if request.output is not None:
-        described = {"protocol": section, "queries": request.queries, "seed": request.seed}
-        write_json(request.output / "metrics.json", {**described, "metrics": metrics})
+        described = {
+            "model": subject.name,
+            "dataset": data.label,
+            "lists_sha256": dict(data.lists_sha256),
+            "protocol": section,
+            "queries": request.queries,
+            "seed": request.seed,
+            "battery": request.battery,
+            "gates": [asdict(verdict) for verdict in result.verdicts],
+        }
         write_artifacts(request.output, result, data, images=True)
-    return table(metrics, section)
+        write_json(request.output / "metrics.json", {**described, "metrics": metrics})
+        shutil.rmtree(request.output / _UNFINISHED)
+    return "\n".join([table(result, section), *_gates(result)])
 
 
-def load_model(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and meta of a trained model; ``path`` is the file or its trial's folder."""
-    file = path / "model.safetensors" if path.is_dir() else path
-    try:
-        tensors, meta = checkpoint.load(file)
-    except FileNotFoundError:
-        raise InputError(
-            f"{file}: no such file; a trial's folder or its model.safetensors"
-        ) from None
-    except checkpoint.CorruptCheckpoint as error:
-        raise InputError(f"{error}; not a model that saat can trust") from None
-    if not {"setting", "seed", "evaluation", "data_fingerprint"} <= set(meta):
-        raise InputError(f"{file}: a checkpoint of another kind; a trial's model.safetensors")
-    return tensors, meta
+# Finished attacks of an evaluation that has not come to its end.
+_UNFINISHED = "attacked"
 
 
-def protocol_section(own: dict[str, Any], request: Request) -> dict[str, Any]:
-    """The trial's evaluation section with the request's changes, checked."""
-    unknown = [name for name in request.attacks if name not in ATTACKS]
-    if unknown:
-        raise InputError(f"--attack {unknown[0]}: one of {', '.join(ATTACKS)}")
+def _interrupted(output: Path) -> bool:
+    """Whether an earlier evaluation was cut off there; this one goes on from its attacks."""
+    return (output / _UNFINISHED).is_dir() and not (output / "metrics.json").exists()
+
+
+def _gates(result: Evaluation) -> list[str]:
+    if not result.verdicts:
+        return []
+    lines = [
+        f"  {'passed' if verdict.passed else 'FAILED':<8}{verdict.name}: {verdict.detail}"
+        for verdict in result.verdicts
+    ]
+    word = "UNRELIABLE" if result.unreliable else "reliable as far as the gates can see"
+    return ["gates (docs/reliability.md):", *lines, f"the robust number is {word}"]
+
+
+def protocol_section(subject: Subject, request: Request) -> dict[str, Any]:
+    """The subject's evaluation section with the request's changes, checked."""
+    own = subject.evaluation
     changes: dict[str, Any] = {}
     if request.attacks:
         kept = {k: v for k, v in own.get("options", {}).items() if k in request.attacks}
@@ -111,53 +132,34 @@ def protocol_section(own: dict[str, Any], request: Request) -> dict[str, Any]:
     if request.steps is not None:
         changes["steps"] = request.steps
     if request.eps is not None:
-        number = parse_number(request.eps)
-        if not isinstance(number, float) or not 0 <= number <= 1:
-            raise InputError(f"--eps {request.eps}: a fraction between 0 and 1, for example 8/255")
-        changes["eps"] = number
-    twice = [name for name in request.attacks if request.attacks.count(name) > 1]
-    if twice:
-        raise InputError(f"--attack {twice[0]}: named twice")
+        changes["eps"] = parse_number(request.eps)
     try:
         return EvaluationSection.model_validate({**own, **changes}).model_dump()
     except ValidationError as error:
         described = describe(error, EvaluationSection, own)
-        raise InputError(f"{request.checkpoint}: evaluation.{described}") from None
+        raise InputError(f"{subject.name}: evaluation.{described}") from None
 
 
-def _network(
-    path: Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any], image_size: int
-) -> nn.Module:
-    model = meta["setting"]["model"]
-    # The trained weights replace whatever the network starts from, so nothing is downloaded.
-    network = build_network(model["backbone"], "none", model["bits"], image_size, meta["seed"])
-    defended = defended_network(meta["setting"]["defense"]["method"], network)
-    try:
-        checkpoint.restore_module("network", defended, tensors)
-    except RuntimeError as error:
-        raise InputError(f"{path}: not the network it says ({one_line(error, 120)})") from None
-    return defended
-
-
-def table(metrics: dict[str, float], section: dict[str, Any]) -> str:
-    """MAPs in percent, every robust number beside chance and its floor."""
-    eps = f"{255 * section['eps']:g}/255"
+def table(result: Evaluation, section: dict[str, Any]) -> str:
+    """MAPs in percent, every robust number beside chance and its theoretical result."""
+    metrics = result.metrics()
+    eps = f"{255 * section['eps']:g}/255" if section["norm"] == "linf" else f"{section['eps']:g}"
     lines = [
-        f"MAP@{section['top_k']} in %, ties {section['ties']}, eps {eps}, T {section['steps']}"
+        f"MAP@{section['top_k']} in %, ties {section['ties']}, {section['norm']} eps {eps}, "
+        f"T {section['steps']}"
     ]
     rows: list[tuple[str, float, float | None]] = [("clean", metrics["clean_map"], None)]
-    untargeted = [name for name in section["attacks"] if not ATTACKS[name].targeted]
-    rows += [(name, metrics[f"map.{name}"], metrics[f"theory.{name}"]) for name in untargeted]
-    if untargeted:
-        rows += [("worst case", metrics["robust_map"], metrics["floor_map"])]
-    rows += [("chance", metrics["chance_map"], None)]
-    for name in section["attacks"]:
-        if name not in untargeted:
-            rows += [(f"{name} t-MAP", metrics[f"tmap.{name}"], metrics[f"theory.{name}"])]
-    if "target_map" in metrics:
-        rows += [("clean t-MAP", metrics["tmap.clean"], None)]
+    for name in result.untargeted:
+        rows.append((name, metrics[f"map.{name}"], metrics[f"theory.{name}"]))
+    if result.untargeted:
+        rows.append(("worst case", metrics["robust_map"], metrics["floor_map"]))
+    rows.append(("chance", metrics["chance_map"], None))
+    for name in result.targets:
+        rows.append((f"{name} t-MAP", metrics[f"tmap.{name}"], metrics[f"theory.{name}"]))
+    if result.targets:
+        rows.append(("clean t-MAP", metrics["tmap.clean"], None))
     width = 2 + max(len(name) for name, *_ in rows)
-    for name, value, floor in rows:
-        beside = f"   (theoretical {100 * floor:.2f})" if floor is not None else ""
+    for name, value, theory in rows:
+        beside = f"   (theoretical {100 * theory:.2f})" if theory is not None else ""
         lines.append(f"  {name:<{width}}{100 * value:6.2f}{beside}")
     return "\n".join(lines)

@@ -20,7 +20,7 @@ from harness.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.trial import EpochReport, FinalReport, TrialSpec
 from reports.frontier import pareto_ranks, select_by_hypervolume
 
-Plan = Literal["search", "train"]
+Plan = Literal["search", "train", "compare"]
 _ATTEMPTS = 60  # suggestions for one trial before the space counts as exhausted
 
 
@@ -39,7 +39,8 @@ class Search:
         journal: opened journal; its events are replayed.
         data_fingerprint: of the data set, for hashes.
         max_concurrent: trials at once.
-        plan: ``search``, or ``train`` for the experiment's own setting alone.
+        plan: ``search``; ``train`` for the experiment's own setting alone; ``compare`` for the
+            settings of its ``compare`` section under all confirm seeds.
     """
 
     def __init__(
@@ -90,8 +91,8 @@ class Search:
 
     def planned_trials(self) -> int:
         """How many trials the search will have, as far as can be told now."""
-        if self._plan == "train":
-            return 1
+        if self._plan != "search":
+            return len(list(self._given()))
         explored = self.state.of_phase("explore")
         if self.state.recommended is not None:
             return len(explored) + sum(1 for _ in self._confirmations())
@@ -153,8 +154,8 @@ class Search:
 
     def _suggest(self) -> TrialRecord | None:
         """Journal a new trial of the present phase, if it has one left."""
-        if self._plan == "train":
-            planned = iter([("train", "train", self.experiment.seed, self._base)])
+        if self._plan != "search":
+            planned = self._given()
         elif self.state.recommended is None:
             return self._explore()
         else:
@@ -164,6 +165,16 @@ class Search:
             if trial_id not in self.state.trials:
                 return self._add(phase, role, seed, setting, {}, {})
         return None
+
+    def _given(self) -> Iterator[tuple[str, str, int, Setting]]:
+        """The settings of a plan without a search, seed by seed."""
+        seed = self.experiment.seed
+        if self._plan == "train":
+            yield "train", "train", seed, self._base
+            return
+        for offset in range(self.experiment.confirm.seeds):
+            for name, point in self.experiment.compare.items():
+                yield "train", name, seed + offset, setting_at(self.experiment, point)
 
     def _explore(self) -> TrialRecord | None:
         explored = self.state.of_phase("explore")

@@ -66,7 +66,8 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         tracking_uri=options.tracking_uri,
         device=device,
         data_fingerprint=data.fingerprint,
-        protocol_hash=protocol_hash(experiment.evaluation.model_dump(), data.fingerprint),
+        dataset=data.label,
+        protocol_hash=protocol_hash(experiment, data.fingerprint),
     )
     return _run(experiment, journal, options, executor, concurrent, run_dir, say)
 
@@ -204,6 +205,7 @@ def _context(experiment: Experiment, options: Options, run_dir: Path, device: st
         cache_dir=options.cache_dir,
         validation=experiment.validation.model_dump(),
         evaluation=experiment.evaluation.model_dump(),
+        battery=experiment.confirm.battery,
         device=device,
         threads=experiment.resources.cpus_per_trial,
     )

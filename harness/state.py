@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from harness.config import Setting, digest
+from harness.config import Experiment, Setting, digest
 from harness.experiment import parse_setting
 from harness.journal import Event
 from harness.trial import TrialSpec
@@ -24,6 +24,7 @@ class TrialRecord:
     notes: dict[str, Any]
     status: TrialStatus = "running"
     stop_reason: str = ""
+    unreliable: list[str] = field(default_factory=list)
     cost_s: float = 0.0
     started_at: float = math.nan
     finished_at: float = math.nan
@@ -80,6 +81,7 @@ class SearchState:
         record.metrics |= event.get("metrics", {})
         record.cost_s = event.get("cost_s", record.cost_s)
         record.finished_at = event["time"]
+        record.unreliable = event.get("unreliable", record.unreliable)
         if event["event"] == "epoch":
             record.epochs.append(event)
         else:
@@ -108,6 +110,8 @@ def config_hash(setting: Setting, data_fingerprint: str) -> str:
     return digest([data_fingerprint, setting.identity()])
 
 
-def protocol_hash(evaluation: dict[str, Any], data_fingerprint: str) -> str:
-    """What makes two numbers comparable: the data and the evaluation protocol."""
-    return digest([data_fingerprint, evaluation])
+def protocol_hash(experiment: Experiment, data_fingerprint: str) -> str:
+    """What makes two numbers comparable: the data and how models are attacked."""
+    return digest(
+        [data_fingerprint, experiment.evaluation.model_dump(), experiment.confirm.battery]
+    )

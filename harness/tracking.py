@@ -12,7 +12,6 @@ import os
 import queue
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import pandas as pd
 import tenacity
 
 from harness.config import Experiment
-from harness.files import write_json
+from harness.cursor import Cursor, read_cursor
 from harness.journal import Event
 from harness.state import SearchState, TrialRecord
 from reports.frontier import hypervolume
@@ -64,10 +63,9 @@ class Tracker:
             logging.getLogger(noisy).setLevel(logging.WARNING)
         self.uri = uri
         self._run_dir, self._experiment, self._tags = run_dir, experiment, tags
-        self._cursor = run_dir / "tracked.json"
-        self._delivered = _read_cursor(self._cursor, _public(uri))
+        self._cursor_path = run_dir / "tracked.json"
+        self._cursor = read_cursor(self._cursor_path, _public(uri))
         self._last_seq = -1
-        self._refused = 0
         self._known = SearchState()
         self._runs: dict[str, str] = {}
         self._experiment_id = ""
@@ -97,7 +95,7 @@ class Tracker:
         self._queue.put(None)
         self._thread.join(timeout)
         self._closing.set()
-        missing = self._last_seq - self._delivered + self._refused
+        missing = self._cursor.missing(self._last_seq)
         if not missing:
             return ""
         server = f"tracking server {_public(self.uri)}"
@@ -108,7 +106,7 @@ class Tracker:
             self._retrying()(self._connect)
             while (event := self._queue.get()) is not None and not self._closing.is_set():
                 self._known.apply(event)
-                if event["seq"] > self._delivered:
+                if self._cursor.lacks(event["seq"]):
                     self._deliver_until_accepted(event)
         except tenacity.RetryError:  # closing
             return
@@ -117,34 +115,36 @@ class Tracker:
             log.exception("tracking ended")
 
     def _deliver_until_accepted(self, event: Event) -> None:
+        accepted = True
         try:
             self._retrying()(self._deliver, event)
         except tenacity.RetryError:
             if self._closing.is_set():
                 raise
-            self._refused += 1  # a server that refuses for good must not hold up the rest
-        self._delivered = event["seq"]
-        with suppress(OSError):  # a full disk: the event is only delivered again, which is safe
-            write_json(self._cursor, {"uri": _public(self.uri), "delivered": self._delivered})
+            accepted = False  # a server that refuses for good must not hold up the rest
+        self._cursor.move(event["seq"], accepted)
+        self._cursor.save(self._cursor_path, _public(self.uri))
 
     def _retrying(self) -> tenacity.Retrying:
         def give_up(state: tenacity.RetryCallState) -> bool:
             error = state.outcome.exception() if state.outcome else None
             final = getattr(error, "error_code", "") in _FINAL_ERRORS
-            return self._closing.is_set() or (final and state.attempt_number >= _FINAL_TRIES)
+            final = final and state.attempt_number >= _FINAL_TRIES
+            # A data base's driver that is not installed will not be at the next try either.
+            return self._closing.is_set() or final or isinstance(error, ImportError)
 
         def note(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            message = one_line(error, 200)
+            message = one_line(str(error).replace(self.uri, _public(self.uri)), 200)
             if message != self._last_error:
-                log.warning("tracking server %s: %s; trying again", _public(self.uri), message)
+                log.warning("tracking server %s: %s", _public(self.uri), message)
             self._last_error = message
 
         return tenacity.Retrying(
             wait=tenacity.wait_exponential(multiplier=0.5, max=30),
             stop=give_up,
             sleep=tenacity.sleep_using_event(self._closing),
-            before_sleep=note,
+            after=note,
         )
 
     def _deliver(self, event: Event) -> None:
@@ -176,10 +176,10 @@ class Tracker:
             self._experiment_id = found.experiment_id
             if found.lifecycle_stage == "deleted":
                 self._client.restore_experiment(self._experiment_id)
-        parent, new = self._run("search", name, self._tags)
-        if new:
-            self._delivered = -1  # the server was wiped, or is another one
-        self._log_params(parent, dict(_flat(self._experiment.dump())))
+        parent = self._run("search", name, self._tags)
+        if self._cursor.run != parent:  # the server was wiped, or is another one
+            self._cursor = Cursor(parent)
+        self._log_params(parent, _experiment_params(self._experiment))
         self._log_file(parent, self._run_dir / "experiment.yaml")
 
     def _log_params(self, run_id: str, params: dict[str, Any]) -> None:
@@ -194,25 +194,26 @@ class Tracker:
         if path.exists():
             self._client.log_artifact(run_id, str(path), folder)
 
-    def _run(self, trial_id: str, name: str, tags: dict[str, str]) -> tuple[str, bool]:
+    def _run(self, trial_id: str, name: str, tags: dict[str, str]) -> str:
         """The run tagged with ``trial_id`` (``search`` for the parent), made if there is none."""
         if trial_id in self._runs:
-            return self._runs[trial_id], False
+            return self._runs[trial_id]
         own = {"saat.search_id": self._tags["saat.search_id"], "saat.trial_id": trial_id}
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in own.items())
         found = self._client.search_runs([self._experiment_id], wanted, max_results=1)
         if found:
-            run_id = found[0].info.run_id
+            run_id = str(found[0].info.run_id)
         else:
-            run_id = self._client.create_run(
+            created = self._client.create_run(
                 self._experiment_id, run_name=name, tags={**tags, **own}
-            ).info.run_id
+            )
+            run_id = str(created.info.run_id)
         self._runs[trial_id] = run_id
-        return run_id, not found
+        return run_id
 
     def _child(self, record: TrialRecord) -> str:
         spec = record.spec
-        parent, _ = self._run("search", self._experiment.name, self._tags)
+        parent = self._run("search", self._experiment.name, self._tags)
         tags = {
             "mlflow.parentRunId": parent,
             "saat.config_hash": record.config_hash,
@@ -220,8 +221,7 @@ class Tracker:
             "saat.phase": spec.phase,
             "saat.role": spec.role,
         }
-        run_id, _ = self._run(spec.trial_id, spec.trial_id, tags)
-        return run_id
+        return self._run(spec.trial_id, spec.trial_id, tags)
 
     def _deliver_progress(self, record: TrialRecord, event: Event) -> None:
         run_id = self._child(record)
@@ -249,6 +249,9 @@ class Tracker:
         self._client.set_tag(run_id, "saat.status", record.status)
         if record.stop_reason:
             self._client.set_tag(run_id, "saat.stop_reason", record.stop_reason[:_TAG_LIMIT])
+        if record.unreliable:
+            reasons = "; ".join(record.unreliable)[:_TAG_LIMIT]
+            self._client.set_tag(run_id, "saat.unreliable", reasons)
         folder = self._run_dir / "trials" / record.spec.trial_id
         if record.status == "completed":
             for name in _ARTIFACTS:
@@ -264,18 +267,19 @@ class Tracker:
         self._log(parent, {"hypervolume": hypervolume(points)}, len(done))
 
     def _finish(self) -> None:
-        parent, _ = self._run("search", self._experiment.name, self._tags)
+        parent = self._run("search", self._experiment.name, self._tags)
         folder = self._run_dir / "report"
         for name in ("report.html", "frontier.csv"):
             self._log_file(parent, folder / name)
         for figure in sorted((folder / "figures").glob("*.png")):
             self._log_file(parent, figure, "figures")
-        # log_table would append to the rows of an earlier try.
-        front = pd.read_csv(folder / "frontier.csv").astype(object).fillna("")
-        table = front.to_dict(orient="split", index=False)
-        self._client.log_dict(parent, table, "frontier.json")
-        listed = json.dumps([{"path": "frontier.json", "type": "table"}])
-        self._client.set_tag(parent, "mlflow.loggedArtifacts", listed)
+        if (folder / "frontier.csv").exists():  # the report may have been deleted since
+            # log_table would append to the rows of an earlier try.
+            front = pd.read_csv(folder / "frontier.csv").astype(object).fillna("")
+            table = front.to_dict(orient="split", index=False)
+            self._client.log_dict(parent, table, "frontier.json")
+            listed = json.dumps([{"path": "frontier.json", "type": "table"}])
+            self._client.set_tag(parent, "mlflow.loggedArtifacts", listed)
         self._client.set_terminated(parent, "FINISHED")
 
 
@@ -286,6 +290,13 @@ def _best(record: TrialRecord, epoch: int) -> dict[str, float]:
         f"best/{name}": max(metrics[f"val/{name}"] for metrics in seen)
         for name in ("clean_map", "robust_map")
     }
+
+
+def _experiment_params(experiment: Experiment) -> dict[str, Any]:
+    dump = experiment.dump()
+    # Names that a user gives to settings may have characters that MLflow refuses in a key.
+    dump["compare"] = json.dumps(dump["compare"], ensure_ascii=False)
+    return dict(_flat(dump))
 
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
@@ -302,12 +313,3 @@ def _public(uri: str) -> str:
     """A tracking URI without user and password."""
     scheme, slashes, rest = uri.partition("://")
     return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
-
-
-def _read_cursor(path: Path, uri: str) -> int:
-    """The last event that the server at ``uri`` has; −1 for another server or none."""
-    try:
-        cursor = json.loads(path.read_text())
-        return int(cursor["delivered"]) if cursor["uri"] == uri else -1
-    except (OSError, ValueError, KeyError, TypeError):
-        return -1

@@ -5,9 +5,10 @@ in the same folder continues from its last durable epoch, to the same bits (on a
 """
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ class TrialContext:
     cache_dir: str | None
     validation: dict[str, Any]
     evaluation: dict[str, Any]
+    battery: str
     device: str
     threads: int
 
@@ -95,11 +97,13 @@ class FinalReport:
         epochs: finished minimax epochs.
         metrics: ``reattack/…`` or ``test/…``.
         cost_s: seconds of work, pretraining it had to do included.
+        unreliable: a sentence per reliability gate that failed; see ``docs/reliability.md``.
     """
 
     epochs: int
     metrics: dict[str, float]
     cost_s: float
+    unreliable: list[str] = field(default_factory=list)
 
 
 Status = Callable[[str], None]
@@ -267,6 +271,8 @@ class _Trial:
             "validation" if explore else "test",
             self.spec.seed,
             progress=lambda name, done, count: self.say(f"attack {name} {done}/{count}"),
+            battery=None if explore or self.context.battery == "none" else self.context.battery,
+            store=self.folder / "attacked",
         )
         self._save_model()
         write_artifacts(self.folder, evaluation, self.data, images=not explore)
@@ -274,16 +280,20 @@ class _Trial:
         cost += time.monotonic() - started
         prefix = "reattack" if explore else "test"
         metrics = {f"{prefix}/{name}": value for name, value in evaluation.metrics().items()}
-        final = FinalReport(len(history), metrics, cost)
+        final = FinalReport(len(history), metrics, cost, evaluation.unreliable)
         records = [asdict(report) for report in history]
         write_json(self.folder / "result.json", {**asdict(final), "history": records})
         checkpoints.forget(self.folder / "checkpoint")
+        shutil.rmtree(self.folder / "attacked", ignore_errors=True)
         return final
 
     def _save_model(self) -> None:
         meta = {
             **asdict(self.spec),
             "data_fingerprint": self.data.fingerprint,
+            "classes": self.data.classes,
+            "dataset": self.data.label,
+            "lists_sha256": dict(self.data.lists_sha256),
             "evaluation": self.context.evaluation,
         }
         tensors = checkpoint.module_tensors("network", self.defended)

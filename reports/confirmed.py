@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -35,12 +36,40 @@ class ConfirmedSetting:
     role_label: str  # role in words, with a letter where several settings share role and bits
     setting: str  # the searched parameters but the code length, in words
     trials: pd.DataFrame  # one completed trial a seed, in the order of seeds
-    bands: dict[str, Interval]  # of "clean" and "robust" MAP over seeds and queries
+    # AP per query (S, Q) of "clean", every attack and "worst"; empty where trials kept none.
+    queries: dict[str, NDArray[np.float64]]
+
+    @property
+    def reliability(self) -> str:
+        """What the gates of the battery said of the setting's trials."""
+        if self.trials["unreliable"].ne("").any():
+            reasons = dict.fromkeys(text for text in self.trials["unreliable"] if text)
+            return f"unreliable: {' '.join(reasons)}"
+        checked = self.trials.get("metric.test/gates_failed")
+        if checked is None or checked.isna().any():
+            return "not checked"
+        return "all gates passed"
 
     @property
     def label(self) -> str:
         """Role and code length, unique within the search."""
         return f"{self.role_label}, {bits_label(self.bits)}"
+
+    def band(self, attack: str) -> Interval:
+        """MAP under ``clean``, an attack or ``worst``, with its interval over seeds and queries.
+
+        Without AP per query only the mean is known; of an attack that was not run nothing is.
+        """
+        if attack in self.queries:
+            return seed_query_interval(self.queries[attack])
+        metric = {"clean": "clean_map", "worst": "robust_map"}.get(attack, f"map.{attack}")
+        values = self.trials.get(f"metric.test/{metric}")
+        return Interval(np.nan if values is None else float(values.mean()), np.nan, np.nan)
+
+    @cached_property
+    def bands(self) -> dict[str, Interval]:
+        """Of clean and robust MAP."""
+        return {metric: self.band(attack) for metric, attack in _ATTACK_OF.items()}
 
     def seeds(self, metric: str) -> NDArray[np.float64]:
         """``(S,)`` clean or robust MAP, one a seed."""
@@ -81,7 +110,9 @@ def confirmed_settings(results: SearchResults) -> list[ConfirmedSetting]:
             group[2],
         ),
     )
-    others = [key for key in results.space if f"param.{key}" != BITS]
+    compared = results.experiment.get("compare") or {}
+    searched = [*results.space, *(key for point in compared.values() for key in point)]
+    others = [key for key in dict.fromkeys(searched) if f"param.{key}" != BITS]
     settings: list[ConfirmedSetting] = []
     for role, bits, digest, trials in groups:
         peers = [group[2] for group in groups if group[:2] == (role, bits)]
@@ -92,10 +123,10 @@ def confirmed_settings(results: SearchResults) -> list[ConfirmedSetting]:
                 role=role,
                 bits=bits,
                 config_hash=digest,
-                role_label=f"{ROLES.get(role, role)}{ordinal}",
+                role_label=f"{ROLES.get(role, role)}{ordinal}{_doubt(trials)}",
                 setting=describe_setting(trials.iloc[0].to_dict(), others),
                 trials=trials,
-                bands={metric: _band(results, trials, metric) for metric in METRICS},
+                queries=_queries(results, trials),
             )
         )
     return settings
@@ -125,20 +156,28 @@ def _compare(a: ConfirmedSetting, b: ConfirmedSetting, metric: str, comparisons:
     return Gain(a, b, metric, comparison, seed_summary(first).mean, seed_summary(second).mean)
 
 
-def _band(results: SearchResults, trials: pd.DataFrame, metric: str) -> Interval:
-    """Interval over seeds and queries; without AP per query only the mean is known."""
-    rows = [_query_ap(results, str(trial), _ATTACK_OF[metric]) for trial in trials["trial_id"]]
-    if any(row is None for row in rows) or len({len(row) for row in rows if row is not None}) != 1:
-        return Interval(float(trials[METRICS[metric]].mean()), np.nan, np.nan)
-    return seed_query_interval(np.stack([row for row in rows if row is not None]))
+def _doubt(trials: pd.DataFrame) -> str:
+    """Stands in every label of a setting of which any trial failed a reliability gate."""
+    return " [unreliable]" if (trials["unreliable"] != "").any() else ""
 
 
-def _query_ap(results: SearchResults, trial_id: str, attack: str) -> NDArray[np.float64] | None:
-    table = results.per_query(trial_id)
-    if table is None:
-        return None
-    ap = table[table["attack"] == attack].groupby("query")["ap"].min()
-    return ap.sort_index().to_numpy(dtype=np.float64) if len(ap) else None
+def _queries(results: SearchResults, trials: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """AP per query of every attack that all of the trials kept for the same queries."""
+    tables = [results.per_query(str(trial)) for trial in trials["trial_id"]]
+    kept = [
+        {str(attack): group.groupby("query")["ap"].min().sort_index().to_numpy(np.float64)
+         for attack, group in table.groupby("attack")}
+        for table in tables
+        if table is not None
+    ]  # fmt: skip
+    if not kept or len(kept) < len(tables):
+        return {}
+    common = set.intersection(*(set(found) for found in kept))
+    return {
+        attack: np.stack([found[attack] for found in kept])
+        for attack in sorted(common)
+        if len({len(found[attack]) for found in kept}) == 1
+    }
 
 
 def _rank(role: str) -> int:

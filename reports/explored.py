@@ -33,9 +33,27 @@ def points_of(frame: pd.DataFrame) -> NDArray[np.float64]:
     return frame[[CLEAN, ROBUST]].to_numpy(dtype=np.float64)
 
 
-def on_front(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """``(n,)`` whether no other trial of the frame is better in both objectives."""
-    return pareto_mask(points_of(frame))
+def floors(results: SearchResults) -> dict[str, float]:
+    """The experiment's constraints: column of completed trials → its least allowed value."""
+    given = results.experiment.get("constraints") or {}
+    return {
+        f"metric.{name.replace('val/', 'reattack/')}": float(constraint["at_least"])
+        for name, constraint in given.items()
+    }
+
+
+def feasible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """``(n,)`` whether completed trials keep every constraint, on values of the full protocol."""
+    keeps = np.ones(len(frame), dtype=np.bool_)
+    for column, floor in floors(results).items():
+        keeps &= frame[column].to_numpy(dtype=np.float64) >= floor
+    return keeps
+
+
+def on_front(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """``(n,)`` whether a trial is feasible and no other feasible one of the frame dominates it."""
+    keeps = feasible(results, frame)
+    return pareto_mask(np.where(keeps[:, None], points_of(frame), np.nan))
 
 
 def bit_lengths(frame: pd.DataFrame) -> pd.Series:
@@ -51,11 +69,11 @@ def bits_label(bits: int) -> str:
 
 
 def front_extremes(results: SearchResults) -> tuple[dict[Any, Any], dict[Any, Any]] | None:
-    """The trials at the robust and at the clean end of the front over all bits, as rows."""
+    """The trials at the robust and at the clean end of the front over all bits, if there is one."""
     completed = completed_trials(results)
-    if not len(completed):
+    front = completed[on_front(results, completed)]
+    if not len(front):
         return None
-    front = completed[on_front(completed)]
     clean, robust = points_of(front).T
     ends = (int(np.argmax(robust)), int(np.argmax(clean)))
     return front.iloc[ends[0]].to_dict(), front.iloc[ends[1]].to_dict()

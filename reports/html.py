@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 from reports.confirmed import ConfirmedSetting, Gain, confirmed_settings, gains_over_default
 from reports.figures import overlaid_figures, search_figures
 from reports.figures.style import STATIC_STYLE, RenderedFigure
+from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
 from reports.protocol import Terms, experiment_terms, protocol_terms, provenance_terms
 from reports.results import SearchResults
 from reports.table_formats import displayed, numeric_columns, write_table
@@ -127,7 +128,17 @@ def comparable_groups(searches: Sequence[SearchResults]) -> list[list[SearchResu
 
 def _front_with_protocol(searches: Sequence[SearchResults]) -> pd.DataFrame:
     frame = front_table(searches).frame
-    return frame.assign(protocol_hash=", ".join(sorted(searches[0].protocol_hashes)))
+    return frame.assign(
+        dataset=", ".join(searches[0].datasets),
+        protocol_hash=", ".join(sorted(searches[0].protocol_hashes)),
+    )
+
+
+def _section_title(searches: Sequence[SearchResults]) -> str:
+    """The searches and what they were measured on; equal protocols mean equal data."""
+    names = " · ".join(results.name for results in searches)
+    datasets = ", ".join(searches[0].datasets)
+    return f"{names} on {datasets}" if datasets else names
 
 
 def _with_distinct_names(searches: Sequence[SearchResults]) -> list[SearchResults]:
@@ -155,8 +166,14 @@ def _section(
         gains_table([gain for found in gains.values() for gain in found]),
     ]
     drawn = overlaid_figures(searches, everything)
+    for name, data in (
+        ("matrix", untargeted_matrix(everything)),
+        ("targeted", targeted_matrix(everything)),
+    ):
+        if data.columns:
+            tables.append(matrix_table(everything, data, name))
     return SectionView(
-        title=" · ".join(results.name for results in searches),
+        title=_section_title(searches),
         figures={name: _save_figure(figure, out_dir, suffix) for name, figure in drawn.items()},
         tables={table.name: _save_table(table, out_dir, suffix) for table in tables},
         searches=[

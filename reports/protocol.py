@@ -27,10 +27,11 @@ def protocol_terms(results: SearchResults) -> Terms:
         ),
         (
             "Attacker",
-            f"L∞ distance ε = {parameter_value('eps', evaluation.get('eps'))}, "
-            f"T = {evaluation.get('steps', MISSING)} steps, the same for every trial, whatever ε "
-            "and T it was trained with.",
+            f"{_ball(evaluation)}, T = {evaluation.get('steps', MISSING)} steps unless an attack "
+            "has its own, the same for every trial, whatever ε and T it was trained with. White "
+            "box: network, codes and labels are known; the database stays as it is.",
         ),
+        ("Battery", _BATTERIES.get(str(_section(results, "confirm").get("battery")), MISSING)),
         (
             "AP",
             f"AP@{top_k}: the sum of precision at every relevant item within the top {top_k}, over "
@@ -62,6 +63,7 @@ def protocol_terms(results: SearchResults) -> Terms:
             "95 %, percentile bootstrap of the mean over training seeds and test queries, one set "
             "of queries for all drawn seeds. Differences: paired t-test over common seeds.",
         ),
+        ("Data set", _dataset(results)),
         ("Protocol hash", ", ".join(sorted(results.protocol_hashes)) or MISSING),
     ]
 
@@ -76,9 +78,33 @@ def experiment_terms(results: SearchResults) -> Terms:
     return list(_flatten(results.experiment))
 
 
+_BATTERIES = {
+    "none": "Not run: nothing was checked for hidden gradients, so read robust numbers with care.",
+    "core": "core: APGD on two objectives, Square and noise as controls, and reliability gates at "
+    "reduced size, on test queries; its attacks count in the worst case.",
+    "full": "full: every objective and optimiser, Square, and all reliability gates, on test "
+    "queries; its attacks count in the worst case.",
+}
+
+
+def _ball(evaluation: Mapping[str, Any]) -> str:
+    norm, eps = evaluation.get("norm", "linf"), evaluation.get("eps")
+    if norm == "linf":
+        return f"L∞ distance ε = {parameter_value('eps', eps)}"
+    return f"{str(norm).upper()} distance ε = {eps} (of the whole image, pixels in [0, 1])"
+
+
 def _section(results: SearchResults, name: str) -> dict[str, Any]:
     section = results.experiment.get(name)
     return section if isinstance(section, dict) else {}
+
+
+def _dataset(results: SearchResults) -> str:
+    """The label of the set, which names its split, and what an unrecognised one means."""
+    text = ", ".join(results.datasets) or MISSING
+    if any("/custom-" in label for label in results.datasets):
+        text += " (lists that are no published split; the digits are of their SHA-256)"
+    return text
 
 
 def _attacks(names: Any) -> str:

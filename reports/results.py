@@ -29,12 +29,14 @@ TRIAL_COLUMNS: dict[str, str] = {
     "trial_id": _TEXT,
     "number": _INTEGER,
     "config_hash": _TEXT,
+    "dataset": _TEXT,
     "protocol_hash": _TEXT,
     "phase": _TEXT,
     "role": _TEXT,
     "seed": _INTEGER,
     "status": _TEXT,
     "stop_reason": _TEXT,
+    "unreliable": _TEXT,
     "epochs": _INTEGER,
     "cost_s": _NUMBER,
     "finished_at": _NUMBER,
@@ -54,6 +56,11 @@ EPOCH_COLUMNS: dict[str, str] = {
     "metric.val/clean_map": _NUMBER,
     "metric.val/robust_map": _NUMBER,
 }
+
+_EXAMPLES = (
+    *("query", "adversarial", "attack"),
+    *("clean_top", "clean_relevant", "attacked_top", "attacked_relevant"),
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,11 @@ class SearchResults:
         """Protocols that the trials were measured under; one, unless files were mixed."""
         return frozenset(str(value) for value in self.trials["protocol_hash"].unique())
 
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Labels of the data sets that the trials were measured on; none in tables without."""
+        return tuple(sorted({str(value) for value in self.trials["dataset"] if value}))
+
     def per_query(self, trial_id: str) -> pd.DataFrame | None:
         """AP per query, attack and restart, or None where the trial did not keep it.
 
@@ -105,12 +117,16 @@ class SearchResults:
     def histograms(self, trial_id: str) -> dict[str, NDArray] | None:
         """``ATTACK_total`` and ``ATTACK_relevant``, int32 ``(Q, K+1)``, or None."""
         path = self._trial_file(trial_id, "histograms.npz")
-        return _read_arrays(path) if path else None
+        if path is None:
+            return None
+        arrays = _read_arrays(path)
+        totals = [name for name in arrays if name.endswith("_total")]
+        return _complete(path, arrays, [f"{name.removesuffix('total')}relevant" for name in totals])
 
     def examples(self, trial_id: str) -> dict[str, NDArray] | None:
         """Thumbnails of queries and of what they retrieve, or None."""
         path = self._trial_file(trial_id, "examples.npz")
-        return _read_arrays(path) if path else None
+        return _complete(path, _read_arrays(path), _EXAMPLES) if path else None
 
     def _phases(self, *phases: str) -> pd.DataFrame:
         return self.trials[self.trials["phase"].isin(phases)]
@@ -268,3 +284,13 @@ def _read_arrays(path: Path) -> dict[str, NDArray]:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not readable as arrays: {one_line(error)}") from error
+
+
+def _complete(
+    path: Path, arrays: dict[str, NDArray], required: Iterable[str]
+) -> dict[str, NDArray]:
+    """The arrays, if none of the required ones is missing."""
+    for name in required:
+        if name not in arrays:
+            raise InputError(f"{path}: array {name!r} is missing")
+    return arrays

@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 
 from reports.confirmed import ConfirmedSetting, Gain
-from reports.explored import BITS, CLEAN, ROBUST, bit_lengths, completed_trials, on_front
+from reports.explored import (
+    BITS,
+    CLEAN,
+    ROBUST,
+    bit_lengths,
+    completed_trials,
+    feasible,
+    floors,
+    on_front,
+)
 from reports.frontier import pareto_mask
 from reports.results import SearchResults
 from reports.statistics import seed_summary
@@ -48,6 +57,10 @@ def trials_table(results: SearchResults) -> Table:
         sources = [f"metric.{when}/{name}_map" for when in ("reattack", "test", "val")]
         columns[f"{name} MAP"] = trials[sources].bfill(axis=1).iloc[:, 0]
     columns["measured on"] = np.where(last, where, "")
+    if floors(results):
+        completed = completed_trials(results)
+        keeps = pd.Series(feasible(results, completed), completed.index, dtype="boolean")
+        columns["feasible"] = keeps.reindex(trials.index)
     columns |= {str(name): trials[name] for name in trials if str(name).startswith("param.")}
     columns |= {
         "seed": trials["seed"],
@@ -71,7 +84,8 @@ def front_table(searches: Sequence[SearchResults]) -> Table:
     order = ["search", "bits", "clean MAP"]
     return Table(
         "frontier",
-        "Pareto fronts of clean and robust MAP, one for each bit length, on validation queries",
+        "Pareto fronts of clean and robust MAP, one for each bit length, on validation queries"
+        + (", of feasible trials" if any(floors(results) for results in searches) else ""),
         frame.sort_values(order, kind="stable").reset_index(drop=True),
         fractions=dict.fromkeys(("clean MAP", "robust MAP", "chance MAP", "floor MAP"), "%"),
         parameters=tuple(
@@ -86,7 +100,7 @@ def _front_rows(results: SearchResults) -> pd.DataFrame:
     bits = bit_lengths(completed)
     keep = pd.Series(False, index=completed.index)
     for length in set(bits):
-        keep[bits == length] = on_front(completed[bits == length])
+        keep[bits == length] = on_front(results, completed[bits == length])
     front = completed[keep]
     columns = {
         "search": pd.Series(results.name, index=front.index, dtype="string"),
@@ -107,7 +121,7 @@ def confirm_table(settings: Sequence[ConfirmedSetting]) -> Table:
     """Clean and robust MAP of the confirmed settings, beside chance and theoretical floor."""
     rows = []
     for setting in settings:
-        row = _identity(setting) | {"setting": setting.setting}
+        row = identity(setting) | {"setting": setting.setting}
         for metric in ("clean", "robust"):
             summary, band = setting.summary(metric), setting.bands[metric]
             row |= {
@@ -116,38 +130,40 @@ def confirm_table(settings: Sequence[ConfirmedSetting]) -> Table:
                 f"{metric} MAP low": band.low,
                 f"{metric} MAP high": band.high,
             }
+        row["reliability"] = setting.reliability
         for name in ("chance", "floor"):
             row[f"{name} MAP"] = seed_summary(setting.trials[f"metric.test/{name}_map"]).mean
         rows.append(row)
     names = [f"{metric} MAP" for metric in ("clean", "robust", "chance", "floor")]
     parts = [f"{name}{end}" for name in names[:2] for end in ("", " std", " low", " high")]
+    columns = [*_IDENTITY, "setting", *parts, *names[2:], "reliability"]
     return Table(
         "confirm",
         "Test queries: mean ± standard deviation over seeds, 95 % interval over seeds and queries",
-        pd.DataFrame(rows, columns=[*_IDENTITY, "setting", *parts, *names[2:]]),
+        pd.DataFrame(rows, columns=columns),
         fractions=dict.fromkeys(names, "%"),
         estimates=("clean MAP", "robust MAP"),
     )
 
 
 def attacks_table(settings: Sequence[ConfirmedSetting]) -> Table:
-    """MAP under every single attack beside the MAP of its representative code, its floor."""
-    prefix = "metric.test/map."
+    """MAP (t-MAP if targeted) under every attack, beside that of its representative code."""
     rows = []
     for setting in settings:
         trials = setting.trials
-        for column in (str(name) for name in trials if str(name).startswith(prefix)):
-            if trials[column].isna().all():
+        for column in map(str, trials.columns):
+            kind, _, attack = column.removeprefix("metric.test/").partition(".")
+            if kind not in ("map", "tmap") or trials[column].isna().all():
                 continue
-            attack = column.removeprefix(prefix)
             measured = seed_summary(trials[column])
-            row = _identity(setting) | {"attack": attack}
+            row = identity(setting) | {"attack": attack, "measure": _MEASURES[kind]}
             row |= {"MAP": measured.mean, "MAP std": measured.std}
-            for title, name in (("theoretical MAP", "theory"), ("zero gradients", "zero_grad")):
+            for name, title in _BESIDE_ATTACK.items():
                 values = trials.get(f"metric.test/{name}.{attack}", pd.Series(dtype="float64"))
                 row[title] = seed_summary(values).mean
             rows.append(row)
-    columns = [*_IDENTITY, "attack", "MAP", "MAP std", "theoretical MAP", "zero gradients"]
+    columns = [*_IDENTITY, "attack", "measure", "MAP", "MAP std", *_PERCEPTIBILITY.values()]
+    columns += ["theoretical MAP", "zero gradients"]
     return Table(
         "attacks",
         "Test queries under every attack: mean ± standard deviation over seeds",
@@ -186,9 +202,20 @@ def gains_table(gains: Sequence[Gain]) -> Table:
     )
 
 
+_MEASURES = {"map": "MAP", "tmap": "t-MAP"}
+# Largest pixel change, mean L2 of the whole change, and the figures as the papers publish them.
+_PERCEPTIBILITY = {
+    "linf": "L∞",
+    "l2": "L2",
+    "matrix_linf": "∞ (published)",
+    "matrix_l2": "2 (published)",
+    "mse": "MSE",
+}
+_BESIDE_ATTACK = {"theory": "theoretical MAP", "zero_grad": "zero gradients", **_PERCEPTIBILITY}
 _IDENTITY = ("search", "role", "bits", "seeds")
 
 
-def _identity(setting: ConfirmedSetting) -> dict[str, Any]:
+def identity(setting: ConfirmedSetting) -> dict[str, Any]:
+    """Which setting a row is about."""
     values = (setting.search, setting.role_label, setting.bits, len(setting.trials))
     return dict(zip(_IDENTITY, values, strict=True))

@@ -2,8 +2,18 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from reports.confirmed import ConfirmedSetting, Gain
-from reports.explored import CLEAN, ROBUST, completed_trials, front_extremes, on_front
+from reports.explored import (
+    CLEAN,
+    ROBUST,
+    completed_trials,
+    feasible,
+    floors,
+    front_extremes,
+    on_front,
+)
 from reports.results import STATUSES, SearchResults
 from reports.wording import describe_setting, duration, percent, points
 
@@ -14,14 +24,44 @@ def verdict(
     results: SearchResults, settings: Sequence[ConfirmedSetting], gains: Sequence[Gain]
 ) -> list[str]:
     """Sentences on how the search went, its front, the test queries and what was gained."""
+    explored = [*_course(results), *_front(results)] if len(results.explore) else []
+    if not explored and results.experiment.get("compare") and settings:
+        explored = _compared(settings)
     return [
-        *_course(results),
-        *_front(results),
+        *(explored or _course(results)),
         *(_gain(robust, clean) for robust, clean in zip(gains[::2], gains[1::2], strict=True)),
         *_significance(gains),
         *_alone(settings, gains),
         *_beside(settings),
+        *_doubts(settings),
     ]
+
+
+def _doubts(settings: Sequence[ConfirmedSetting]) -> list[str]:
+    """What the reliability gates found fault with."""
+    return [
+        f"The numbers of {setting.label} are {setting.reliability}"
+        for setting in settings
+        if setting.reliability.startswith("unreliable")
+    ]
+
+
+def _compared(settings: Sequence[ConfirmedSetting]) -> list[str]:
+    """Which of the given settings holds most under its worst case, and by how much."""
+    ranked = sorted(settings, key=lambda setting: -_mean(setting, "robust"))
+    first, *others = ranked
+    text = (
+        f"{len(ranked)} settings were compared on test queries. Under its worst case "
+        f"{first.label} keeps most, {percent(_mean(first, 'robust'))} robust and "
+        f"{percent(_mean(first, 'clean'))} clean MAP"
+    )
+    if others:
+        band = others[0].bands["robust"]
+        text += (
+            f"; {others[0].label} follows with {percent(band.mean)} "
+            f"(95 % interval {percent(band.low)} to {percent(band.high)})"
+        )
+    return [f"{text}."]
 
 
 def _course(results: SearchResults) -> list[str]:
@@ -42,15 +82,17 @@ def _course(results: SearchResults) -> list[str]:
 
 
 def _front(results: SearchResults) -> list[str]:
-    ends = front_extremes(results)
-    if ends is None:
+    ends, completed = front_extremes(results), completed_trials(results)
+    if not len(completed):
         return ["No explored trial has completed yet, so there is no front."]
+    bound = _constraints(results, completed)
+    if ends is None:
+        return [f"{bound}So there is no front."]
     robust, clean = ends
-    completed = completed_trials(results)
-    count = int(on_front(completed).sum())
+    count = int(on_front(results, completed).sum())
     if count == 1:
         return [
-            "On validation queries one trial is best in both objectives: "
+            f"{bound}On validation queries one trial is best in both objectives: "
             f"{percent(clean[CLEAN])} clean and {percent(clean[ROBUST])} robust "
             f"MAP{_in_brackets(describe_setting(clean, results.space))}."
         ]
@@ -60,9 +102,22 @@ def _front(results: SearchResults) -> list[str]:
         for row in (robust, clean)
     )
     return [
-        f"On validation queries {count} of {len(completed)} completed trials are on the front, "
-        f"from {' to '.join(ends_in_words)}."
+        f"{bound}On validation queries {count} of {len(completed)} completed trials are on the "
+        f"front, from {' to '.join(ends_in_words)}."
     ]
+
+
+def _constraints(results: SearchResults, completed: pd.DataFrame) -> str:
+    """A sentence on how many trials keep the constraints; nothing where there are none."""
+    names = {CLEAN: "clean", ROBUST: "robust"}
+    bounds = [f"{names[key]} MAP ≥ {percent(value)}" for key, value in floors(results).items()]
+    if not bounds:
+        return ""
+    keeping = int(feasible(results, completed).sum())
+    return (
+        f"{keeping} of {len(completed)} completed trials "
+        f"{'is' if keeping == 1 else 'are'} feasible ({', '.join(bounds)}). "
+    )
 
 
 def _gain(robust: Gain, clean: Gain) -> str:

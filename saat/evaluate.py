@@ -6,15 +6,18 @@ attacked queries are computed from images rounded to bytes: what a victim would 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saat.arena import Arena
 from saat.attacks import ATTACKS, Attack
+from saat.battery import run_battery
 from saat.data import HashingData
+from saat.reliability import Verdict
 from saat.retrieval import DistanceHistograms, Ties, distance_histograms
 from saat.threat_model import Norm, ThreatModel
 from saat.victim import AttackResult, QueryKind, Target, Victim
@@ -70,6 +73,7 @@ class Evaluation:
         query_codes: int8 ±1 (Q, K), benign.
         database_rows: int64 (N,).
         database_codes: int8 ±1 (N, K).
+        verdicts: of the battery's gates; none without a battery.
     """
 
     rows: np.ndarray
@@ -79,6 +83,12 @@ class Evaluation:
     database_rows: np.ndarray
     database_codes: Tensor
     attacks: Mapping[str, AttackResult] = field(default_factory=dict)
+    verdicts: Sequence[Verdict] = ()
+
+    @property
+    def unreliable(self) -> list[str]:
+        """A sentence per gate that failed; empty where all passed, or none was asked."""
+        return [f"{v.name}: {v.detail}" for v in self.verdicts if not v.passed]
 
     @property
     def untargeted(self) -> dict[str, AttackResult]:
@@ -123,6 +133,8 @@ class Evaluation:
         for name, result in self.attacks.items():
             out[f"zero_grad.{name}"] = result.zero_gradient
             out |= {f"{kind}.{name}": value for kind, value in result.perceptibility.items()}
+        if self.verdicts:
+            out["gates_failed"] = float(len(self.unreliable))
         return out
 
     def per_query(self) -> dict[str, tuple[Tensor, Tensor]]:
@@ -156,6 +168,8 @@ def evaluate(
     seed: int = 0,
     limit: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    battery: str | None = None,
+    store: Path | None = None,
 ) -> Evaluation:
     """Clean and robust retrieval of ``model`` under ``protocol``.
 
@@ -167,23 +181,34 @@ def evaluate(
         seed: seed of the random starts, combined with every query's row.
         limit: only the first so many queries.
         progress: called with (attack name, queries done, queries in all).
+        battery: a name in :data:`saat.battery.BATTERIES`: its attacks are run as well, and its
+            gates say whether the numbers can be trusted.
+        store: folder that keeps every finished attack; an evaluation that was interrupted and is
+            started again with the same arguments and model takes them from there.
 
     Raises:
         ValueError: ``top_k`` larger than the database.
     """
     victim = Victim(model, data, queries, protocol.top_k, protocol.ties, limit)
+    arena = Arena(protocol.threat, seed, protocol.target_seed, protocol.batch_size, store, progress)
     results = {
-        name: victim.attack(
-            name,
-            attack,
-            protocol.threat,
-            seed,
-            protocol.target_seed,
-            protocol.batch_size,
-            partial(progress, name) if progress else None,
-        )
-        for name, attack in protocol.attacks.items()
+        name: arena.attack(victim, name, attack) for name, attack in protocol.attacks.items()
     }
+    verdicts: Sequence[Verdict] = ()
+    if battery is not None:
+        found = run_battery(
+            victim,
+            protocol.threat,
+            battery,
+            seed=seed,
+            progress=progress,
+            store=store,
+            target_seed=protocol.target_seed,
+            batch_size=protocol.batch_size,
+        )
+        # The protocol's and the battery's attack of one name differ in their iterations.
+        results |= {f"{n}.battery" if n in results else n: r for n, r in found.results.items()}
+        verdicts = found.verdicts
     return Evaluation(
         rows=victim.rows,
         clean_ap=victim.clean_ap,
@@ -192,4 +217,5 @@ def evaluate(
         database_rows=victim.database_rows,
         database_codes=victim.database_codes,
         attacks=results,
+        verdicts=verdicts,
     )

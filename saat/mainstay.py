@@ -22,6 +22,7 @@ MAINSTAY_WEIGHTS: tuple[str, ...] = get_args(MainstayWeights)
 
 # Group coefficients are one matrix of float64 (rows, groups); larger sets go through in blocks.
 _BLOCK_ELEMENTS = 1 << 22
+_RELAXED_STEP = 2.0**-30
 
 
 def group_coefficients(labels: Tensor, groups: LabelGroups, weights: MainstayWeights) -> Tensor:
@@ -66,27 +67,39 @@ def group_coefficients(labels: Tensor, groups: LabelGroups, weights: MainstayWei
 class MainstayCodes:
     """Mainstay codes of training items whose hash codes change during training.
 
+    The sums are exact, so they do not depend on the order of updates: ±1 codes add up to integers,
+    and relaxed codes are kept in steps of 2⁻³⁰ (finer than float32 near 1), of which float64 holds
+    sums of 2²³ rows.
+
     Args:
-        train_codes: ±1 codes (N, K), any dtype.
+        train_codes: codes (N, K), any dtype; ±1 unless ``relaxed``.
         train_labels: 0/1 labels (N, C).
         weights: see :func:`group_coefficients`.
+        relaxed: codes may be anything in [−1, 1].
     """
 
     def __init__(
-        self, train_codes: Tensor, train_labels: Tensor, weights: MainstayWeights = "saat"
+        self,
+        train_codes: Tensor,
+        train_labels: Tensor,
+        weights: MainstayWeights = "saat",
+        relaxed: bool = False,
     ) -> None:
         self._groups = LabelGroups.of(train_labels.to(train_codes.device))
         self._weights = weights
-        self.codes = train_codes.to(torch.int8).clone()
+        self._relaxed = relaxed
+        self.codes = self._exact(train_codes).clone()
         self._sums = self._groups.sums(self.codes)
         self._coefficients: Tensor | None = None
 
-    def update(self, index: Tensor, codes: Tensor) -> None:
-        """Replace the ±1 codes (B, K) of training rows ``index`` (B,), each row at most once.
+    def _exact(self, codes: Tensor) -> Tensor:
+        if not self._relaxed:
+            return codes.to(torch.int8)
+        return (codes.double() / _RELAXED_STEP).round() * _RELAXED_STEP
 
-        The sums hold integers below 2⁵³ in float64, so updates by differences stay exact.
-        """
-        new = codes.to(torch.int8)
+    def update(self, index: Tensor, codes: Tensor) -> None:
+        """Replace the codes (B, K) of training rows ``index`` (B,), each row at most once."""
+        new = self._exact(codes)
         change = new.double() - self.codes[index].double()
         self._sums.index_add_(0, self._groups.index[index], change)
         self.codes[index] = new

@@ -5,6 +5,8 @@ killed and restored repeats an undisturbed one exactly.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -23,3 +25,14 @@ def generator(*parts: int | str) -> torch.Generator:
 def seed_torch(*parts: int | str) -> None:
     """Seed torch's global generators (dropout, initialisation), CPU and CUDA."""
     torch.manual_seed(derive_seed(*parts))
+
+
+@contextmanager
+def drawing_from(*parts: int | str) -> Iterator[None]:
+    """Draw initial weights on the CPU from a seed of their own, whatever the global state is.
+
+    The global state is afterwards what it was before; attacks build their networks within.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(*parts))
+        yield

@@ -140,6 +140,16 @@ class Training(ABC):
             index: int64 (B,), positions within the training set.
         """
 
+    def augment(self, images: Tensor) -> Tensor:
+        """Change a batch of images before it is trained on; most stages do not.
+
+        Random choices come from torch's global generators, which every epoch seeds anew.
+
+        Args:
+            images: float (B, 3, H, W) in [0, 1].
+        """
+        return images
+
     def set_mode(self) -> None:
         """Put all modules into the mode of this stage."""
         for module in self.modules().values():
@@ -181,7 +191,7 @@ class Training(ABC):
         for group in self._optimiser.param_groups:
             group["lr"] = lr
         on_device = index.to(self._device)
-        images = self._images(index)
+        images = self.augment(self._images(index))
         loss = self.batch_loss(images, self._labels[on_device], on_device)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -94,6 +94,7 @@ class Victim:
     ) -> None:
         self.network = network
         self.data = data
+        self.kind = queries
         self.top_k, self.ties = top_k, ties
         self.rows: np.ndarray = (data.validation if queries == "validation" else data.test)[:limit]
         self.database_rows = data.validation_database if queries == "validation" else data.database

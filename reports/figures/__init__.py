@@ -9,11 +9,16 @@ from reports.figures import (
     examples,
     frontier,
     learning_curves,
+    matrix,
     parameters,
     precision_recall,
 )
 from reports.figures.style import RenderedFigure
+from reports.matrix import targeted_matrix, untargeted_matrix
 from reports.results import SearchResults
+
+# Clean, two attacks and the worst case: a table of that size needs no colours.
+_FEW = 4
 
 
 def overlaid_figures(
@@ -54,6 +59,29 @@ def overlaid_figures(
             [cost.cost_interactive(spent)],
         ),
     ]
+    untargeted, targeted = untargeted_matrix(settings), targeted_matrix(settings)
+    if len(untargeted.columns) > _FEW:
+        rendered.append(
+            RenderedFigure(
+                "matrix",
+                "Every setting under every attack",
+                "MAP on test queries in %, mean over seeds and queries. The worst case takes the "
+                "minimum over all columns for every query, so it is below each of them.",
+                matrix.matrix_static(untargeted),
+                [matrix.matrix_interactive(untargeted)],
+            )
+        )
+    if targeted.columns:
+        rendered.append(
+            RenderedFigure(
+                "targeted",
+                "Every setting under every targeted attack",
+                "t-MAP on test queries in %: how well an attacked query retrieves what carries the "
+                "target label. High is bad.",
+                matrix.matrix_static(targeted),
+                [matrix.matrix_interactive(targeted)],
+            )
+        )
     return {figure.name: figure for figure in rendered}
 
 

@@ -14,6 +14,7 @@ from reports.explored import (
     bit_lengths,
     bits_label,
     completed_trials,
+    feasible,
     on_front,
     points_of,
     stopped_trials,
@@ -35,6 +36,7 @@ from reports.wording import describe_setting, percent
 X_LABEL, Y_LABEL = "clean MAP (%)", "robust MAP (%)"
 STOPPED_LABEL = "stopped early (last val/* values, short attack)"
 UNION_LABEL = "front over all series"
+INFEASIBLE_LABEL = "violates a constraint"
 
 
 class FrontierSeries(NamedTuple):
@@ -43,6 +45,7 @@ class FrontierSeries(NamedTuple):
     label: str
     points: NDArray[np.float64]  # (n, 2) clean and robust MAP of completed trials
     on_front: NDArray[np.bool_]  # (n,)
+    feasible: NDArray[np.bool_]  # (n,) keeps the constraints of its experiment
     is_default: NDArray[np.bool_]  # (n,)
     texts: tuple[str, ...]  # n, trial and setting
     stopped: NDArray[np.float64]  # (m, 2) last validation values of stopped trials
@@ -68,7 +71,8 @@ class FrontierData(NamedTuple):
 def frontier_data(searches: Sequence[SearchResults]) -> FrontierData:
     """Completed and stopped explore trials of searches that share one protocol."""
     series = tuple(one for results in searches for one in _series(results, len(searches) > 1))
-    everything = np.concatenate([one.points for one in series] or [np.empty((0, 2))])
+    fronts = [one.points[one.on_front] for one in series]
+    everything = np.concatenate(fronts or [np.empty((0, 2))])
     completed = [completed_trials(results) for results in searches]
     return FrontierData(series, _sorted_front(everything), reference_lines(completed, "reattack"))
 
@@ -96,7 +100,8 @@ def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
         yield FrontierSeries(
             label=f"{results.name}: {label}" if several else label,
             points=points_of(mine),
-            on_front=on_front(mine),
+            on_front=on_front(results, mine),
+            feasible=feasible(results, mine),
             is_default=(mine["role"] == "default").to_numpy(dtype=bool),
             texts=_texts(mine, results),
             stopped=theirs[["metric.val/clean_map", "metric.val/robust_map"]].to_numpy(np.float64),
@@ -134,22 +139,20 @@ def frontier_static(data: FrontierData) -> Figure:
             label=UNION_LABEL,
         )
     for index, one in enumerate(data.series):
-        shade, (clean, robust) = colour(index), 100 * one.points.T
-        front = 100 * _sorted_front(one.points)
+        shade = colour(index)
+        front = 100 * _sorted_front(one.points[one.on_front])
         axes.plot(*front.T, drawstyle="steps-pre", color=shade, lw=1.6)
-        axes.plot(clean, robust, "o", color=shade, ms=6, mec="white", label=one.label)
+        kept, broken = 100 * one.points[one.feasible].T, 100 * one.points[~one.feasible].T
+        axes.plot(*kept, "o", color=shade, ms=6, mec="white", label=one.label)
+        axes.plot(*broken, "o", mfc="none", mec=shade, ms=6)
         axes.plot(*(100 * one.stopped.T), "x", color=shade, alpha=0.45, ms=5)
-        axes.plot(
-            clean[one.is_default],
-            robust[one.is_default],
-            "*",
-            color=shade,
-            ms=15,
-            mec="black",
-            mew=0.8,
-        )
+        for mine, fill in ((one.feasible, shade), (~one.feasible, "white")):
+            stars = 100 * one.points[one.is_default & mine].T
+            axes.plot(*stars, "*", color=fill, ms=15, mec="black", mew=0.8)
     if any(len(one.stopped) for one in data.series):
         axes.plot([], [], "x", color=NEUTRAL, ms=5, label=STOPPED_LABEL)
+    if any((~one.feasible).any() for one in data.series):
+        axes.plot([], [], "o", mfc="none", mec=NEUTRAL, ms=6, label=INFEASIBLE_LABEL)
     if any(one.is_default.any() for one in data.series):
         axes.plot([], [], "*", color="white", mec="black", ms=12, label="paper's default")
     legend_below(figure, columns=2)
@@ -189,6 +192,7 @@ def frontier_interactive(data: FrontierData) -> go.Figure:
         _add_series(figure, one, colour(index), escape(one.label))
     for name, symbol, present in (
         (STOPPED_LABEL, "x-thin", any(len(one.stopped) for one in data.series)),
+        (INFEASIBLE_LABEL, "circle-open", any((~one.feasible).any() for one in data.series)),
         ("paper's default", "star", any(one.is_default.any() for one in data.series)),
     ):
         if present:
@@ -204,7 +208,7 @@ def frontier_interactive(data: FrontierData) -> go.Figure:
 
 
 def _add_series(figure: go.Figure, one: FrontierSeries, shade: str, label: str) -> None:
-    front = 100 * _sorted_front(one.points)
+    front = 100 * _sorted_front(one.points[one.on_front])
     figure.add_scatter(
         x=front[:, 0],
         y=front[:, 1],
@@ -216,7 +220,13 @@ def _add_series(figure: go.Figure, one: FrontierSeries, shade: str, label: str) 
         legendgroup=label,
     )
     hover = "%{text}<br>clean %{x:.2f} %<br>robust %{y:.2f} %<extra>" + label + "</extra>"
-    for mine, symbol, size in ((~one.is_default, "circle", 10), (one.is_default, "star", 17)):
+    markers = [
+        (~one.is_default & one.feasible, "circle", 10),
+        (one.is_default & one.feasible, "star", 17),
+        (~one.is_default & ~one.feasible, "circle-open", 10),
+        (one.is_default & ~one.feasible, "star-open", 17),
+    ]
+    for mine, symbol, size in markers:
         figure.add_scatter(
             x=100 * one.points[mine, 0],
             y=100 * one.points[mine, 1],
@@ -231,7 +241,7 @@ def _add_series(figure: go.Figure, one: FrontierSeries, shade: str, label: str) 
                 "color": shade,
                 "symbol": symbol,
                 "size": size,
-                "line": {"color": "white", "width": 1},
+                "line": {"color": shade if "open" in symbol else "white", "width": 1},
             },
         )
     figure.add_scatter(

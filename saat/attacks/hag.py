@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
-from saat.attacks.pgd import alpha_at, input_gradient
+from saat.attacks.pgd import alpha_at, descend, input_gradient
 from saat.settings import option
 from saat.threat_model import ThreatModel
 
@@ -48,12 +48,14 @@ class HAG(Attack):
             agreement = (mask * relaxed * benign).sum(1) / mask.sum(1).clamp_min(1)
             return (agreement + 1).square() + (mask * relaxed).mean(1).square()
 
-        point = images
         velocity = torch.zeros_like(images)
-        zero = torch.zeros(len(images), device=images.device)
-        for step in range(self.steps):
-            gradient = input_gradient(network, point, loss, step)
-            zero += (gradient == 0).flatten(1).float().mean(1)
-            velocity = MOMENTUM * velocity + gradient
-            point = threat.project(point - rate * velocity, images)
-        return Perturbed(point.detach(), zero / max(self.steps, 1))
+
+        def update(point: Tensor, slope: Tensor) -> Tensor:
+            nonlocal velocity
+            velocity = MOMENTUM * velocity + slope
+            return point - rate * velocity
+
+        def gradient(point: Tensor, step: int) -> Tensor:
+            return input_gradient(network, point, loss, step)
+
+        return descend(images, gradient, update, threat, self.steps)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
-from saat.attacks.pgd import alpha_at, default_step_size, pgd
+from saat.attacks.pgd import QueryLoss, alpha_at, default_step_size, pgd
 from saat.mainstay import MainstayWeights, mainstay_codes
 from saat.settings import option
 from saat.threat_model import ThreatModel
@@ -31,10 +31,8 @@ class MainstayAttack(Attack):
         del query_codes
         return mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels, self.weights)
 
-    def perturb(
-        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
-    ) -> Perturbed:
-        """See :meth:`Attack.perturb`."""
+    def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
+        """(1/K) bᵀ tanh(α f), minimised under the α schedule; negated if targeted."""
         towards = 1.0 if self.targeted else -1.0
         scale = knowledge.feature_scale.to(queries.images.device) if self.rescale else 1.0
 
@@ -42,6 +40,13 @@ class MainstayAttack(Attack):
             relaxed = torch.tanh(alpha_at(step, self.steps) * features / scale)
             return -towards * (relaxed * queries.representatives).mean(1)
 
+        return loss
+
+    def perturb(
+        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
+    ) -> Perturbed:
+        """See :meth:`Attack.perturb`."""
+        loss = self.loss(queries, knowledge)
         step_size = self.step_size or default_step_size(threat.eps, self.steps)
         start = threat.random_start(queries.images, queries.seeds)
         return pgd(network, queries.images, loss, threat, self.steps, step_size, start)

@@ -11,8 +11,15 @@ from saat.threat_model import ThreatModel
 # α of tanh(α f), one value per tenth of the iterations (HAG; section IV-A of the SAAT paper).
 ALPHA_SCHEDULE = (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 
+# η of BIM, of the transfer attacks and of THA, P2P and DHTA in L∞.
+PUBLISHED_STEP_SIZE = 1 / 255
+
 # Features and iteration → loss per query (B,), to be minimised.
 QueryLoss = Callable[[Tensor, int], Tensor]
+# Iterate (B, 3, H, W) and iteration → gradient of the summed loss, as seen from there.
+GradientSource = Callable[[Tensor, int], Tensor]
+# Iterate and gradient → next iterate, before it is projected.
+Update = Callable[[Tensor, Tensor], Tensor]
 
 
 def alpha_at(step: int, steps: int) -> float:
@@ -25,11 +32,43 @@ def default_step_size(eps: float, steps: int) -> float:
     return max(eps / 4, 2.5 * eps / max(steps, 1))
 
 
+def published_step_size(eps: float, steps: int) -> float:
+    """1/255, or 2.5·ε/T where that is larger, so that few steps or another norm fill the ball."""
+    return max(PUBLISHED_STEP_SIZE, 2.5 * eps / max(steps, 1))
+
+
 def input_gradient(network: nn.Module, images: Tensor, loss: QueryLoss, step: int) -> Tensor:
     """Gradient of the summed loss with respect to ``images`` alone."""
     point = images.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(loss(network(point), step).sum(), point)
     return gradient
+
+
+def descend(
+    images: Tensor,
+    gradient: GradientSource,
+    update: Update,
+    threat: ThreatModel,
+    steps: int,
+    start: Tensor | None = None,
+) -> Perturbed:
+    """The loop of every attack by gradients: look, move, project back into the ball.
+
+    Args:
+        images: float (B, 3, H, W) in [0, 1].
+        gradient: see :data:`GradientSource`; where it is exactly zero, the attack is blind.
+        update: see :data:`Update`.
+        threat: the ball.
+        steps: iterations T ≥ 0.
+        start: first iterate; ``images`` by default.
+    """
+    point = threat.project(images if start is None else start, images)
+    zero = torch.zeros(len(images), device=images.device)
+    for step in range(steps):
+        slope = gradient(point, step)
+        zero += (slope == 0).flatten(1).float().mean(1)
+        point = threat.project(update(point, slope), images)
+    return Perturbed(point.detach(), zero / max(steps, 1))
 
 
 def pgd(
@@ -52,10 +91,11 @@ def pgd(
         step_size: η, in the norm of the ball.
         start: first iterate; ``images`` by default.
     """
-    point = threat.project(images if start is None else start, images)
-    zero = torch.zeros(len(images), device=images.device)
-    for step in range(steps):
-        gradient = input_gradient(network, point, loss, step)
-        zero += (gradient == 0).flatten(1).float().mean(1)
-        point = threat.project(point - step_size * threat.steepest(gradient), images)
-    return Perturbed(point.detach(), zero / max(steps, 1))
+    return descend(
+        images,
+        lambda point, step: input_gradient(network, point, loss, step),
+        lambda point, slope: point - step_size * threat.steepest(slope),
+        threat,
+        steps,
+        start,
+    )

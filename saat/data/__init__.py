@@ -1,7 +1,8 @@
 """Data sets for hashing: images, label vectors and who plays which part in retrieval.
 
-:func:`load` opens an embedded set by ``name`` (:data:`DATASETS`) or a folder of image lists by
-``path`` (:mod:`saat.data.lists` states the layouts). The splits mean the same for all of them:
+:func:`load` opens a set of :data:`DATASETS` by ``name`` or any folder of image lists by ``path``
+(:mod:`saat.data.lists` states the layouts, ``docs/datasets.md`` where the sets come from). The
+splits mean the same for all of them:
 
 - ``train``: what the network learns from; usually a subset of ``database``.
 - ``database``: what queries retrieve from.
@@ -19,21 +20,29 @@ import difflib
 from collections.abc import Callable
 from pathlib import Path
 
-from saat.data import digits
 from saat.data.dataset import HashingData
 from saat.data.folder import load_folder
+from saat.data.registry import DATASETS, ROOT_VARIABLE, Dataset, locate
 from saat.data.store import Progress, default_cache_dir
 from saat.errors import InputError
 
-__all__ = ["DATASETS", "HashingData", "default_cache_dir", "load"]
-
-DATASETS: dict[str, Callable[..., HashingData]] = {"digits": digits.load_digits}
+__all__ = [
+    "DATASETS",
+    "ROOT_VARIABLE",
+    "Dataset",
+    "HashingData",
+    "default_cache_dir",
+    "load",
+    "locate",
+    "source_problem",
+]
 
 
 def load(
     *,
     name: str | None = None,
     path: str | Path | None = None,
+    root: str | Path | None = None,
     image_size: int,
     val_queries: int,
     seed: int = 0,
@@ -44,8 +53,10 @@ def load(
     """Load a data set, decoding its images if this node has not done so before.
 
     Args:
-        name: An embedded data set, a key of :data:`DATASETS`.
+        name: A key of :data:`DATASETS`.
         path: A folder of image lists. Exactly one of ``name`` and ``path`` is given.
+        root: The folder that contains a named set's own folder (``FLICKR-25K``, …); where None,
+            the environment variable ``SAAT_DATA`` names it. Not for embedded sets.
         image_size: Height and width of the stored images in pixels.
         val_queries: Number of validation queries; 0 for none.
         seed: Decides which rows become validation queries, and how embedded sets are composed.
@@ -62,16 +73,21 @@ def load(
         InputError: One line that names the list file and line, the value and what is allowed.
         OSError: The cache cannot be written, a full disk for example; it names the file.
     """
-    if (name is None) == (path is None):
-        raise InputError(
-            f"data: give exactly one of name and path, not name={name!r}, path={path!r}"
-        )
+    problem = source_problem(name, path, root)
+    if problem is not None:
+        raise InputError(f"data: {problem}")
     if image_size < 1:
         raise InputError(f"data: image_size {image_size}: must be at least 1 pixel")
     if val_queries < 0:
         raise InputError(f"data: val_queries {val_queries}: must be 0 or more")
-    loader = _named(name) if path is None else load_folder
-    source = {} if path is None else {"root": Path(path).expanduser()}
+    loader: Callable[..., HashingData] = load_folder
+    source: dict[str, Path] = {}
+    if path is not None:
+        source = {"root": Path(path).expanduser()}
+    elif name is not None:
+        loader = DATASETS[name].load
+        if DATASETS[name].folder is not None:
+            source = {"root": locate(name, root)}
     return loader(
         **source,
         image_size=image_size,
@@ -83,11 +99,20 @@ def load(
     )
 
 
-def _named(name: str | None) -> Callable[..., HashingData]:
-    if name in DATASETS:
-        return DATASETS[name]
-    nearest = difflib.get_close_matches(str(name), DATASETS, n=1, cutoff=0.0)
-    raise InputError(
-        f"data: unknown name {name!r}; the nearest known one is {nearest[0]!r} "
-        f"(known: {', '.join(sorted(DATASETS))}; a folder of image lists goes under path)"
-    )
+def source_problem(
+    name: str | None, path: str | Path | None, root: str | Path | None
+) -> str | None:
+    """What is wrong with a choice of ``name``, ``path`` and ``root``; None where nothing is."""
+    if (name is None) == (path is None):
+        return f"give exactly one of name and path, not name={name!r}, path={path!r}"
+    if name is None:
+        return None if root is None else f"root {str(root)!r}: only with name; path says it all"
+    if name not in DATASETS:
+        nearest = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.0)
+        return (
+            f"unknown name {name!r}; the nearest known one is {nearest[0]!r}; one of "
+            f"{', '.join(DATASETS)}, or the path of a folder of image lists"
+        )
+    if root is not None and DATASETS[name].folder is None:
+        return f"root {str(root)!r}: {name} is embedded and takes none"
+    return None

@@ -15,7 +15,9 @@ _CANDIDATES = 24  # colours tried per digit
 _BLOTCHES, _NOISE = 0.05, 0.02  # standard deviations
 
 
-def compose(digits: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+def compose(
+    digits: np.ndarray, size: int, rng: np.random.Generator, cells: np.ndarray | None = None
+) -> np.ndarray:
     """Paint digits in random colours, sizes and quadrants on a random background.
 
     Every draw comes from ``rng``, so equal generators give equal images.
@@ -24,13 +26,15 @@ def compose(digits: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarr
         digits: float32 (n, 8, 8), n at most 4, ink in [0, 1].
         size: Height and width of the canvas in pixels.
         rng: Source of all randomness.
+        cells: int64 (n,), the quadrant (0–3, row by row) of every digit; random where None.
 
     Returns:
         uint8 (3, size, size).
     """
     colour = rng.uniform(0, _DARK, (3, 1, 1))
     canvas: np.ndarray = colour + _texture(size, rng)
-    for ink, cell in zip(digits, rng.permutation(4), strict=False):
+    places = rng.permutation(4) if cells is None else cells
+    for ink, cell in zip(digits, places, strict=False):
         side = round(size * rng.uniform(_SMALLEST, _LARGEST))
         y, x = _place(side, int(cell), size, rng)
         alpha = _resized(ink, side).clip(0, 1)

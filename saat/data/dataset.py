@@ -23,7 +23,7 @@ class HashingData:
     list names twice is in its split twice (FLICKR-25K's published train list has 504 such).
 
     Attributes:
-        name: ``"digits"``, or the name of the folder the lists are in.
+        name: The set's name (``"digits"``, ``"flickr25k"``), or that of its lists' folder.
         images: uint8 (M, 3, H, W), a read-only memory map.
         labels: uint8 (M, C) of 0 and 1.
         train: Training rows, usually a subset of ``database``.
@@ -33,6 +33,8 @@ class HashingData:
         fingerprint: SHA-256 (hex) of the lists or recipe, labels, split membership, image size
             and way of resizing, validation queries and format version; equal on every node.
         lists_sha256: SHA-256 (hex) per list file; empty for embedded sets.
+        label: Which split this is, for results and reports (:func:`saat.data.identity.set_label`);
+            the name where there are no lists.
     """
 
     name: str
@@ -44,8 +46,11 @@ class HashingData:
     test: np.ndarray
     fingerprint: str
     lists_sha256: Mapping[str, str]
+    label: str = ""
 
     def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", self.name)
         for array in (self.labels, self.train, self.database, self.validation, self.test):
             array.setflags(write=False)
 

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from saat.data.dataset import FORMAT_VERSION
 from saat.data.lists import Lists, Origin
+from saat.data.prefix import prefix_hint
 from saat.errors import InputError, one_line
 
 # Images decoded between two writes: enough to keep the pool busy, 38 MB at 224 px.
@@ -47,7 +48,8 @@ def _locate(lists: Lists) -> Iterator[os.stat_result]:
             is_link = stat.S_ISLNK(status.st_mode)
             status = file.stat() if is_link else status
         except FileNotFoundError as error:
-            raise InputError(f"{origin}: image {file}: no such file") from error
+            hint = prefix_hint(origin.file, path)
+            raise InputError(f"{origin}: image {file}: no such file{hint}") from error
         except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
             raise InputError(f"{origin}: image {one_line(file)}: {one_line(error)}") from error
         if not (is_inside(file.parent) and (not is_link or is_inside(file))):

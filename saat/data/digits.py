@@ -37,8 +37,13 @@ def load_digits(
     resize: str,
     cache_dir: Path,
     progress: store.Progress | None,
+    numbers: bool = False,
 ) -> HashingData:
     """Compose the set, or open it from the cache; see :func:`saat.data.load`.
+
+    With ``numbers`` it is ``digits100`` (C = 100): one or two numbers from 00 to 99, tens on the
+    left and units on the right of the upper and the lower half. Images differ from those of
+    ``digits`` in nothing else, so that costs and MAP can be compared over the number of classes.
 
     Rows are the database (``train`` first), then the validation queries, then the test queries.
     ``seed`` decides everything. More validation queries under the same seed leave every other
@@ -52,18 +57,20 @@ def load_digits(
         raise InputError(
             f"data: resize {resize!r}: digits are composed at image_size; only squash is allowed"
         )
-    sources = source_indices(val_queries=val_queries, seed=seed)
+    name = "digits100" if numbers else "digits"
+    draw = number_sources if numbers else source_indices
+    sources = draw(val_queries=val_queries, seed=seed)
     total = len(sources)
-    recipe = {"digits": seed, "image_size": image_size, "val_queries": val_queries}
+    recipe = {name: seed, "image_size": image_size, "val_queries": val_queries}
     key = fingerprint(recipe, {"sources": sources})
     images = store.open_or_build(
         cache_dir,
-        f"digits-{key}",
+        f"{name}-{key}",
         (total, 3, image_size, image_size),
         lambda: _compose_blocks(sources, image_size, val_queries, seed),
         progress,
     )
-    labels = _labels(sources)
+    labels = _number_labels(sources) if numbers else _labels(sources)
     first_test = DATABASE_IMAGES + val_queries
     splits = {
         "train": np.arange(TRAIN_IMAGES),
@@ -72,11 +79,12 @@ def load_digits(
         "test": np.arange(first_test, total),
     }
     return HashingData(
-        name="digits",
+        name=name,
         images=images,
         labels=labels,
         fingerprint=fingerprint(recipe, {"labels": labels, **splits}),
         lists_sha256={},
+        label=name,
         **splits,
     )
 
@@ -98,6 +106,25 @@ def source_indices(*, val_queries: int, seed: int) -> np.ndarray:
         sources = pools[split][(draw[:, 1:] * len(pools[split])).astype(np.int64)]
         digits = 1 + (draw[:, :1] * MAX_DIGITS).astype(np.int64)
         parts.append(np.where(np.arange(MAX_DIGITS) < digits, sources, -1))
+    return np.concatenate(parts)
+
+
+def number_sources(*, val_queries: int, seed: int) -> np.ndarray:
+    """Tell which of scikit-learn's digits every image of ``digits100`` shows, and where.
+
+    Returns:
+        int64 (M, 4) rows of ``sklearn.datasets.load_digits()`` by quadrant (tens and units of the
+        upper number, then of the lower one), −1 twice where an image has one number. Sources of
+        the splits are disjoint, as those of :func:`source_indices`.
+    """
+    pools = _pools(seed)
+    parts = []
+    for split, count in _counts(val_queries).items():
+        draw = _generator(seed, split, "numbers").random((count, 5))
+        sources = pools[split][(draw[:, 1:] * len(pools[split])).astype(np.int64)]
+        row = (draw[:, :1] * 3).astype(np.int64)  # upper number, lower number, both
+        kept = np.concatenate([row != 1, row != 1, row != 0, row != 0], axis=1)
+        parts.append(np.where(kept, sources, -1))
     return np.concatenate(parts)
 
 
@@ -142,6 +169,16 @@ def _labels(sources: np.ndarray) -> np.ndarray:
     return labels
 
 
+def _number_labels(sources: np.ndarray) -> np.ndarray:
+    _, classes = _source_digits()
+    labels = np.zeros((len(sources), 100), dtype=np.uint8)
+    for tens, units in ((0, 1), (2, 3)):
+        rows = np.flatnonzero(sources[:, tens] >= 0)
+        number = 10 * classes[sources[rows, tens]] + classes[sources[rows, units]]
+        labels[rows, number] = 1
+    return labels
+
+
 def _compose_blocks(
     sources: np.ndarray, size: int, val_queries: int, seed: int
 ) -> Iterator[np.ndarray]:
@@ -150,6 +187,11 @@ def _compose_blocks(
     names = [(split, i) for split, n in _counts(val_queries).items() for i in range(n)]
     for start in range(0, len(names), _BLOCK):
         block = zip(names[start : start + _BLOCK], sources[start : start + _BLOCK], strict=True)
-        yield np.stack(
-            [compose(ink[own[own >= 0]], size, _generator(seed, *name)) for name, own in block]
-        )
+        yield np.stack([_image(ink, own, size, _generator(seed, *name)) for name, own in block])
+
+
+def _image(ink: np.ndarray, own: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    shown = own >= 0
+    # Four columns are quadrants; three are digits that stand anywhere.
+    cells = np.flatnonzero(shown) if len(own) == 4 else None
+    return compose(ink[own[shown]], size, rng, cells)

@@ -3,11 +3,15 @@
 import hashlib
 import posixpath
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 
+from saat.data.prefix import prefix_hint
 from saat.errors import InputError, one_line
+
+_BINARY = frozenset("01")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +52,45 @@ def read_pair(image_file: Path, label_file: Path) -> SplitList:
 
 
 def read_single(file: Path) -> SplitList:
-    """Read the one-file layout: ``path 0 1 0 …``."""
+    """Read the one-file layout: ``path 0 1 0 …``, the path with or without spaces.
+
+    Line 1 tells the width: the 0s and 1s at its end. Every line must end in exactly as many, so
+    the last word of a path cannot be a bare 0 or 1; such a path needs the two-file layout.
+    """
     lines, sha = _read_lines(file)
-    words = [line.split() for line in lines]
+    width = _zeros_and_ones_at_end(lines[0].split())
+    rows = [_split_line(file, i, line, width) for i, line in enumerate(lines, 1)]
     return SplitList(
         file,
-        [_relative_path(file, i, row[0] if row else "") for i, row in enumerate(words, 1)],
-        _parse_labels(file, [row[1:] for row in words]),
+        [path for path, _ in rows],
+        _parse_labels(file, [labels for _, labels in rows]),
         {file.name: sha},
     )
+
+
+def _split_line(file: Path, line: int, text: str, width: int) -> tuple[str, list[str]]:
+    """A line's normalised path and its ``width`` labels."""
+    path, *labels = text.rsplit(None, width) or [""]
+    last = path.rsplit(None, 1)[-1:]
+    if width and len(labels) == width and set(labels) <= _BINARY and not set(last) & _BINARY:
+        return _relative_path(file, line, path), labels
+    words = text.split()
+    found = _zeros_and_ones_at_end(words)
+    if not words:
+        problem = "empty line; every line names one image"
+    elif found == len(words):
+        problem = "no path before the labels"
+    elif found:
+        problem = f"{found} labels after {one_line(words[-found - 1], 40)!r}; line 1 has {width}"
+    elif len(words) > 1:
+        problem = f"label {one_line(words[-1], 40)!r}; must be 0 or 1"
+    else:
+        problem = "no labels; every image needs one 0 or 1 per class"
+    raise InputError(f"{file}:{line}: {problem}")
+
+
+def _zeros_and_ones_at_end(words: list[str]) -> int:
+    return sum(1 for _ in takewhile(_BINARY.__contains__, reversed(words)))
 
 
 def _read_lines(file: Path) -> tuple[list[str], str]:
@@ -84,7 +118,10 @@ def _relative_path(file: Path, line: int, text: str) -> str:
     # Normalised, so that "a/./b.jpg" and "a/b.jpg" are the same image to every later check.
     path = posixpath.normpath(text)
     if path.startswith("/"):
-        raise InputError(f"{file}:{line}: absolute path {text!r}; must be relative to the folder")
+        raise InputError(
+            f"{file}:{line}: absolute path {one_line(text, 120)!r}; must be relative to the folder"
+            f"{prefix_hint(file, text)}"
+        )
     if path == ".." or path.startswith("../"):
         raise InputError(f"{file}:{line}: path {text!r} leaves the folder; must stay inside it")
     return path

@@ -5,8 +5,7 @@ The reference layout has two files per split, one line per image in each::
     {root}/{train,test,database}_img.txt       a path relative to root
     {root}/{train,test,database}_label.txt     0 1 0 0 …
 
-HashNet's and DeepHash's layout has one file per split, ``path 0 1 0 0 …`` (no spaces in the
-path)::
+HashNet's and DeepHash's layout has one file per split, ``path 0 1 0 0 …``::
 
     {root}/{train,test,database}.txt
 
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saat.data.identity import content_sha256
 from saat.data.list_files import SplitList, read_pair, read_single
 from saat.errors import InputError
 
@@ -49,7 +49,9 @@ class Lists:
         origins: Where each of them was first named.
         labels: uint8 (M, C) of 0 and 1.
         rows: Per split of :data:`SPLITS`, int64 rows of ``paths`` in the order of its list.
-        sha256: SHA-256 (hex) per list file name.
+        sha256: SHA-256 (hex) per list file name, of its bytes.
+        content_sha256: Per split, the hash (hex) of what its lists say
+            (:mod:`saat.data.identity`).
     """
 
     root: Path
@@ -58,6 +60,7 @@ class Lists:
     labels: np.ndarray
     rows: Mapping[str, np.ndarray]
     sha256: Mapping[str, str]
+    content_sha256: Mapping[str, str]
 
 
 def read_lists(root: Path) -> Lists:
@@ -99,7 +102,8 @@ def _merge(root: Path, splits: Mapping[str, SplitList]) -> Lists:
     _check_disjoint(splits["test"], rows, paths, origins)
     labels = _merge_labels(splits, rows, origins)
     sha256 = {file: sha for split in splits.values() for file, sha in split.sha256.items()}
-    return Lists(root, paths, origins, labels, rows, sha256)
+    content = {name: content_sha256(split.paths, split.labels) for name, split in splits.items()}
+    return Lists(root, paths, origins, labels, rows, sha256, content)
 
 
 def _check_disjoint(

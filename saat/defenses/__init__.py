@@ -1,12 +1,17 @@
 """Defenses, one file each, and the registry that names them."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
+from saat.defenses.atrdh import AtrdhSettings, AtrdhTraining
+from saat.defenses.cgat import CgatSettings, CgatTraining
+from saat.defenses.comdefend import ComDefendSettings, ComDefendTraining, preprocessed
+from saat.defenses.crdat import CrdatSettings, CrdatTraining
 from saat.defenses.saat import SaatSettings, SaatTraining
 from saat.models import HashingNetwork
+from saat.settings import file_key, option_fields
 from saat.training import OptimiserSettings, Training
 
 
@@ -23,12 +28,30 @@ class DefenseEntry(NamedTuple):
     settings: type[OptimiserSettings]
     training: Callable[..., Training]
     description: str
-    wrap: Callable[[HashingNetwork], nn.Module] = lambda network: network
+    wrap: Callable[[HashingNetwork, OptimiserSettings], nn.Module] = lambda network, _: network
 
 
-def defended_network(method: str, network: HashingNetwork) -> nn.Module:
-    """The module that a defense deploys, to load the weights of a trained one into."""
-    return network if method == "none" else DEFENSES[method].wrap(network)
+def defended_network(
+    method: str, network: HashingNetwork, options: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """The module that a defense deploys, to load the weights of a trained one into.
+
+    Args:
+        method: a name in :data:`DEFENSES`, or ``none``.
+        network: the bare network.
+        options: file keys and values of the defense's options, others are ignored; its defaults
+            where a key is missing.
+    """
+    if method == "none":
+        return network
+    entry = DEFENSES[method]
+    given = options or {}
+    values = {
+        item.name: given[file_key(item)]
+        for item in option_fields(entry.settings)
+        if file_key(item) in given
+    }
+    return entry.wrap(network, entry.settings(**values))
 
 
 # ``none`` is the pretrained model itself and needs no training.
@@ -36,6 +59,35 @@ DEFENSES: Mapping[str, DefenseEntry] = {
     "saat": DefenseEntry(
         SaatSettings, SaatTraining, "minimax training around mainstay codes (Yuan et al. 2023)"
     ),
+    "cgat": DefenseEntry(
+        CgatSettings, CgatTraining, "minimax training around center codes (Wang et al. 2023)"
+    ),
+    "atrdh": DefenseEntry(
+        AtrdhSettings, AtrdhTraining, "training against targeted attacks (Wang et al. 2021)"
+    ),
+    "crdat": DefenseEntry(
+        CrdatSettings, CrdatTraining, "distillation from a clean teacher (after Zhu et al. 2025)"
+    ),
+    "comdefend": DefenseEntry(
+        ComDefendSettings,
+        ComDefendTraining,
+        "images are compressed before the network sees them (Jia et al. 2019)",
+        preprocessed,
+    ),
 }
 
-__all__ = ["DEFENSES", "DefenseEntry", "SaatSettings", "SaatTraining", "defended_network"]
+__all__ = [
+    "DEFENSES",
+    "AtrdhSettings",
+    "AtrdhTraining",
+    "CgatSettings",
+    "CgatTraining",
+    "ComDefendSettings",
+    "ComDefendTraining",
+    "CrdatSettings",
+    "CrdatTraining",
+    "DefenseEntry",
+    "SaatSettings",
+    "SaatTraining",
+    "defended_network",
+]

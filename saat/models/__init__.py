@@ -1,20 +1,19 @@
 """Backbones and the hashing network."""
 
 from saat.models.network import (
-    BACKBONES,
     HashingNetwork,
-    build_network,
-    check_backbone,
     codes_of,
     device_of,
     encode,
     evaluating,
     to_float,
 )
+from saat.models.registry import BACKBONES, blank_network, build_network, check_backbone
 
 __all__ = [
     "BACKBONES",
     "HashingNetwork",
+    "blank_network",
     "build_network",
     "check_backbone",
     "codes_of",

@@ -1,19 +1,13 @@
 """The hashing network: normalisation, backbone, and one linear layer to K pre-tanh features."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from saat.codes import sign
-from saat.errors import InputError
-from saat.models.alexnet import AlexNet
-from saat.models.small_cnn import SmallCNN
-from saat.seeding import seed_torch
 
 
 class Backbone(Protocol):
@@ -32,34 +26,6 @@ class Backbone(Protocol):
     from_scratch: bool
 
 
-@dataclass(frozen=True)
-class BackboneEntry:
-    """A row of :data:`BACKBONES`.
-
-    Attributes:
-        build: weights (``none``, ``imagenet`` or a path) → backbone module.
-        min_image_size: smallest side of the input in pixels.
-        pretrained: whether ``imagenet`` and paths are possible.
-        description: one line for ``saat list backbones``.
-    """
-
-    build: Callable[[str], nn.Module]
-    min_image_size: int
-    pretrained: bool
-    description: str
-
-
-BACKBONES: Mapping[str, BackboneEntry] = {
-    "small_cnn": BackboneEntry(
-        lambda weights: SmallCNN(),
-        16,
-        False,
-        "patches and 1 convolution, for CPUs and small images",
-    ),
-    "alexnet": BackboneEntry(AlexNet, 63, True, "torchvision's AlexNet, 4096 features, 224 px"),
-}
-
-
 class HashingNetwork(nn.Module):
     """Images in [0, 1] → pre-tanh features f (B, K); codes are sign(f).
 
@@ -70,6 +36,9 @@ class HashingNetwork(nn.Module):
         backbone: module that maps normalised images to (B, features_out), with the attributes of
             :class:`Backbone`.
         bits: code length K.
+
+    Attributes:
+        hash_layer_imported: whether the hash layer came with the weights and is no new one.
     """
 
     mean: Tensor
@@ -79,6 +48,7 @@ class HashingNetwork(nn.Module):
         super().__init__()
         facts = cast(Backbone, backbone)
         self.bits = bits
+        self.hash_layer_imported = False
         self.backbone = backbone
         self.hash_layer = nn.Linear(facts.features_out, bits)
         self.code_norm = nn.BatchNorm1d(bits) if facts.from_scratch else nn.Identity()
@@ -92,33 +62,6 @@ class HashingNetwork(nn.Module):
         features = self.backbone(normalised)
         out: Tensor = self.code_norm(self.hash_layer(features))
         return out
-
-
-def build_network(
-    backbone: str, weights: str, bits: int, image_size: int, seed: int
-) -> HashingNetwork:
-    """A hashing network with seeded initial weights, channels-last, on the CPU.
-
-    Raises:
-        InputError: images too small for the backbone, or weights it does not have.
-    """
-    check_backbone(backbone, weights, image_size)
-    seed_torch("network", seed)
-    network = HashingNetwork(BACKBONES[backbone].build(weights), bits)
-    return network.to(memory_format=torch.channels_last)
-
-
-def check_backbone(backbone: str, weights: str, image_size: int) -> None:
-    """Refuse what :func:`build_network` could not build, before any work starts."""
-    entry = BACKBONES[backbone]
-    if image_size < entry.min_image_size:
-        raise InputError(
-            f"data.image_size {image_size}: {backbone} needs at least {entry.min_image_size}"
-        )
-    if weights != "none" and not entry.pretrained:
-        raise InputError(f"model.weights {weights}: {backbone} has no published weights; none")
-    if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
-        raise InputError(f"model.weights {weights}: no such file; none, imagenet or a path")
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:

@@ -46,6 +46,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     finished(root / "runs" / "done", searched)
     text = yaml.safe_dump(searched.dump(), sort_keys=False)
     write_text(root / "runs" / "done" / "experiment.yaml", text)
+    (root / "narrow" / "CIFAR-10").mkdir(parents=True)
+    for split in ("train", "test", "database"):
+        (root / "narrow" / "CIFAR-10" / f"{split}.txt").write_text(f"{split}.png 0 1\n")
     (root / "runs" / "taken").mkdir()
     (root / "runs" / "empty").mkdir()
     write_text(root / "runs" / "empty" / "experiment.yaml", text)
@@ -150,6 +153,20 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"data": {}}, ("data", "exactly one of name and path")),
     ({"data.path": "/data"}, ("data", "exactly one of name and path")),
     ({"data.name": "digit"}, ("'digit'", "one of digits")),
+    ({"data.name": "flickr"}, ("'flickr'", "nearest known one is 'flickr25k'")),
+    ({"data.root": "/data"}, ("data", "root '/data'", "digits is embedded")),
+    ({"data": {"path": "/nowhere", "root": "/data"}}, ("data", "root '/data'", "only with name")),
+    ({"data": {"root": "/data"}}, ("data", "exactly one of name and path")),
+    ({"data": {"name": "mscoco", "root": 3}}, ("data.root: 3", "a text")),
+    ({"data": {"name": "mscoco"}}, ("mscoco not found", "SAAT_DATA", "MS-COCO")),
+    (
+        {"data": {"name": "flickr25k", "root": "/nowhere/at/all"}},
+        ("flickr25k not found: looked in /nowhere/at/all/FLICKR-25K", "mirflickr"),
+    ),
+    (
+        {"data": {"name": "cifar10", "root": "{root}/narrow", "image_size": 16}},
+        ("narrow/CIFAR-10: its lists have 2 labels per image; cifar10 has 10",),
+    ),
     ({"data.name": ["digits"]}, ("data.name", "['digits']", "a text")),
     ({"data": {"path": "/nowhere/at/all"}}, ("/nowhere/at/all",)),
     ({"data.image_size": "big"}, ("data.image_size: 'big'", "whole number")),
@@ -302,6 +319,9 @@ def test_a_wrong_experiment_starts_nothing(
 ) -> None:
     raw = tiny_raw({key: value for key, value in changes.items() if isinstance(key, str)})
     raw |= {key: value for key, value in changes.items() if not isinstance(key, str)}
+    data = raw["data"]
+    if isinstance(data, dict) and isinstance(data.get("root"), str):
+        raw["data"] = {**data, "root": data["root"].format(root=world.root)}
     world.wrong.write_text(yaml.safe_dump(raw, allow_unicode=True, sort_keys=False))
     line = refused(
         world, capsys, "search", world.wrong, "--executor", "inline", "--runs-dir", world.runs
@@ -360,7 +380,7 @@ COMMANDS: list[tuple[str, str]] = [
     ("status", "name"),
     ("report", "NAME"),
     ("sync", "name"),
-    ("evaluate", "checkpoint"),
+    ("evaluate", "CHECKPOINT"),
     ("validate", "FILE"),
     ("list", "what"),
     ("list backbone", "list backbone: one of datasets, backbones"),
@@ -419,7 +439,8 @@ COMMANDS: list[tuple[str, str]] = [
     ("evaluate {root}/other_bits", "of another version"),
     ("evaluate {root}/no_setting", "no_setting: data"),
     ("evaluate {root}/no_protocol", "evaluation.top_q: unknown key; did you mean top_k?"),
-    ("evaluate {root} --eps 2", "--eps 2"),
+    ("evaluate {root} --eps -1", "--eps -1"),
+    ("evaluate {root} --battery huge", "--battery huge: none, core, full"),
     ("evaluate {root} --eps=-1/255", "--eps -1/255"),
     ("evaluate {root} --eps nan", "--eps nan"),
     ("evaluate {root} --eps much", "--eps much"),
@@ -430,6 +451,8 @@ COMMANDS: list[tuple[str, str]] = [
     ("evaluate {root} --attack hag --attack hag", "--attack hag"),
     ("evaluate {root} --device tpu", "--device tpu: cpu or cuda"),
     ("evaluate {root} -o {root}/runs", "runs: exists"),
+    ("evaluate {root} --data-path {root}", "the model's data are digits; neither"),
+    ("evaluate {root} --data-root {root}", "the model's data are digits; neither"),
 ]
 
 

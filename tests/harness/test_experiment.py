@@ -219,16 +219,18 @@ def test_the_config_hash_depends_on_every_key_of_the_setting(point: dict[str, An
 
 def test_the_protocol_hash_depends_on_evaluation_and_data() -> None:
     def of(changes: dict[str, Any], data: str = "data") -> str:
-        return protocol_hash(tiny(changes).evaluation.model_dump(), data)
+        return protocol_hash(tiny(changes), data)
 
     same = [of({}), of({"seed": 3}), of({"defense.eps": 0.1}), of({"validation.steps": 5})]
     assert len(set(same)) == 1
     others = [
         of({"evaluation.steps": 3}),
+        of({"evaluation.norm": "l2"}),
+        of({"confirm.battery": "core"}),
         of({"evaluation.eps": 0.1}),
         of({"evaluation.top_k": 99}),
         of({"evaluation.ties": "stable"}),
         of({"evaluation.attacks": ["hag"]}),
         of({}, "other"),
     ]
-    assert len({same[0], *others}) == 7
+    assert len({same[0], *others}) == len(others) + 1

@@ -22,7 +22,7 @@ TINY: dict[str, Any] = {
     "defense": {"epochs": 2, "steps": 1, "batch_size": 200},
     "space": {"defense.lambda": {"float": [0.1, 10.0], "log": True}},
     "search": {"num_samples": 2, "grace_period": 1, "reduction_factor": 2},
-    "confirm": {"max_configs": 1, "seeds": 1},
+    "confirm": {"max_configs": 1, "seeds": 1, "battery": "none"},
     "validation": {"steps": 1, "queries": 20},
     "evaluation": {"top_k": 100, "steps": 2, "attacks": ["mainstay", "hag"]},
 }
@@ -55,6 +55,7 @@ def context_of(experiment: Experiment, runs_dir: Path) -> TrialContext:
         cache_dir=os.environ["SAAT_CACHE"],
         validation=experiment.validation.model_dump(),
         evaluation=experiment.evaluation.model_dump(),
+        battery=experiment.confirm.battery,
         device="cpu",
         threads=1,
     )

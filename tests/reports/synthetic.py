@@ -113,6 +113,7 @@ def _explore(
             "trial_id": trial_id,
             "number": number,
             "config_hash": f"{number:064x}",
+            "dataset": f"digits-{protocol}",
             "protocol_hash": protocol,
             "phase": "explore",
             "role": "default" if default else "sampled",
@@ -172,6 +173,7 @@ def _tested(
     return {
         "trial_id": trial_id,
         "config_hash": f"{role}{bits}".ljust(64, "0"),
+        "dataset": f"digits-{protocol}",
         "protocol_hash": protocol,
         "phase": phase,
         "role": role,

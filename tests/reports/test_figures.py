@@ -1,5 +1,6 @@
 """The data behind every figure; both renderers draw exactly that."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_gains_pair_equal_bits_and_seeds(settings):
 
 def test_gains_use_common_seeds_alone(settings):
     recommended, default = settings[0], settings[2]
-    fewer = type(default)(**{**default.__dict__, "trials": default.trials.iloc[1:]})
+    fewer = replace(default, trials=default.trials.iloc[1:])
     gain = gains_over_default([recommended, fewer])[0]
     np.testing.assert_allclose(
         gain.comparison.differences,

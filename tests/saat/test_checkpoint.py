@@ -1,12 +1,17 @@
 import errno
 import json
+import os
 import pickle
+import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from saat import checkpoint
@@ -182,3 +187,65 @@ def test_a_write_replaces_the_old_file_and_leaves_nothing_else(path: Path) -> No
     checkpoint.save(path, {"a": torch.ones(1)}, {"epoch": 4})
     assert checkpoint.load(path)[1] == {"epoch": 4}
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_full_disk_within_safetensors_error_is_the_systems_own_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+
+    def fails(with_code: int) -> None:
+        def save_file(tensors: object, file: Path, metadata: object) -> None:
+            Path(file).write_bytes(b"half")
+            raise SafetensorError(f"Error while serializing: I/O error (os error {with_code})")
+
+        monkeypatch.setattr(safetensors.torch, "save_file", save_file)
+        checkpoint.save(path, {"a": torch.ones(1)}, {})
+
+    for code in (errno.ENOSPC, errno.EDQUOT):
+        with pytest.raises(OSError, match=os.strerror(code)) as full:
+            fails(code)
+        assert full.value.errno == code
+        assert full.value.filename == str(path)
+    with pytest.raises(SafetensorError):  # any other reason keeps its words
+        fails(errno.EIO)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+ON_A_SMALL_DISK = """
+import errno, sys
+from pathlib import Path
+import torch
+from saat import checkpoint
+
+folder = Path(sys.argv[1])
+checkpoint.save(folder / "old", {"a": torch.zeros(1000)}, {"epoch": 1})
+for count in (65_530, 70_000, 1_000_000):
+    for name in ("old", "new"):
+        try:
+            checkpoint.save(folder / name, {"a": torch.zeros(count)}, {"epoch": 2})
+        except OSError as error:
+            assert error.errno == errno.ENOSPC, error
+            assert error.filename == str(folder / name), error
+        else:
+            raise AssertionError("fitted")
+        assert [path.name for path in folder.iterdir()] == ["old"]
+        assert checkpoint.load(folder / "old")[1] == {"epoch": 1}
+checkpoint.save(folder / "old", {"a": torch.zeros(20_000)}, {"epoch": 2})
+print("as it should")
+"""
+
+
+def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    """256 KiB of memory as a disk, in a mount namespace of its own that ends with the process."""
+    if shutil.which("unshare") is None:
+        pytest.skip("needs unshare to mount a small disk")
+    mount = 'mount -t tmpfs -o size=256k tmpfs "$1" || exit 77; exec "$2" -c "$3" "$1"'
+    own = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
+    command = [*own, str(tmp_path), sys.executable, ON_A_SMALL_DISK]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode == 77 or ran.stderr.startswith("unshare:"):
+        pytest.skip(f"this process may not mount a small disk: {ran.stderr.strip()}")
+    assert ran.stdout == "as it should\n", ran.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -141,3 +142,50 @@ def test_train_features_are_those_of_the_training_rows_in_order() -> None:
         expected = run.network(DATA.batch(DATA.train[:3]).float() / 255)
     torch.testing.assert_close(features[:3], expected, rtol=1e-4, atol=1e-5)
     assert features.shape == (96, toy.BITS)
+
+
+class Drawing(Pretraining):
+    """Draws from torch's global generator, as dropout and random starts do."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.drawn: list[Tensor] = []
+
+    def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        self.drawn.append(torch.rand(8))
+        return super().batch_loss(images, labels, index)
+
+
+def drawing(seed: int = 0) -> Drawing:
+    settings = PretrainSettings(epochs=3, lr=0.02, batch_size=48)
+    return Drawing(toy.toy_network(), toy.toy_objective(DATA), DATA, settings, seed)
+
+
+def test_every_batch_of_every_epoch_and_seed_draws_numbers_of_its_own() -> None:
+    draws: list[Tensor] = []
+    for seed in (0, 1):
+        run = drawing(seed)
+        while not run.finished:
+            run.run_epoch()
+        assert len(run.drawn) == 3 * 2
+        draws += run.drawn
+    assert len({tuple(draw.tolist()) for draw in draws}) == len(draws)
+
+
+def test_another_stage_draws_other_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = drawing(), drawing()
+    monkeypatch.setattr(second, "stage", "another")
+    first.run_epoch()
+    second.run_epoch()
+    assert not torch.equal(first.drawn[0], second.drawn[0])
+
+
+def test_a_restored_epoch_draws_the_numbers_of_the_undisturbed_one(tmp_path: Path) -> None:
+    whole, second = drawing(), drawing()
+    whole.run_epoch()
+    whole.save(tmp_path / "checkpoint", {})
+    torch.rand(3)  # whatever was drawn in between
+    second.restore(tmp_path / "checkpoint")
+    second.run_epoch()
+    whole.run_epoch()
+    assert torch.equal(torch.stack(second.drawn), torch.stack(whole.drawn[2:]))

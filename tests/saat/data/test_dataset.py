@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -24,6 +26,11 @@ def data() -> HashingData:
 
 def test_validation_queries_leave_the_database_with_every_copy() -> None:
     assert data().validation_database.tolist() == [0, 1, 2, 3]
+
+
+def test_a_set_without_lists_is_labelled_by_its_name() -> None:
+    assert data().label == "toy"
+    assert dataclasses.replace(data(), label="toy/custom-12345678").label == "toy/custom-12345678"
 
 
 def test_sizes() -> None:

@@ -30,7 +30,7 @@ def sha(array: np.ndarray) -> str:
 
 def test_splits(cache: Path) -> None:
     data = load(cache)
-    assert data.name == "digits"
+    assert (data.name, data.label) == ("digits", "digits")
     assert data.images.shape == (4540, 3, 16, 16)
     assert data.images.dtype == np.uint8
     assert data.classes == 10

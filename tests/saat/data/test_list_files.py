@@ -92,13 +92,52 @@ def test_mistakes_name_file_and_line(
         (b"a.jpg\n", ["train.txt:1:", "no labels"]),
         (b"a.jpg 0 1\n\nb.jpg 0 1\n", ["train.txt:2:", "empty line"]),
         (b"a.jpg 0 1\nb.jpg 0\n", ["train.txt:2:", "1 labels"]),
-        (b"a.jpg 0 1\nb c.jpg 0 1\n", ["train.txt:2:", "'c.jpg'", "0 or 1"]),
+        (b"a.jpg 0 1\nb c.jpg 0\n", ["train.txt:2:", "1 labels after 'c.jpg'", "line 1 has 2"]),
+        (b"a.jpg 0 1\nb.jpg 1 0 1\n", ["train.txt:2:", "3 labels after 'b.jpg'", "has 2"]),
+        (b"a.jpg 0 1\nb 1 0 1\n", ["train.txt:2:", "3 labels after 'b'", "has 2"]),
+        (b"a.jpg 0 1\nb.jpg 0 2\n", ["train.txt:2:", "'2'", "0 or 1"]),
+        (b"a.jpg 0 1\nb.jpg 2 1\n", ["train.txt:2:", "1 labels after '2'", "has 2"]),
+        (b"a.jpg 0 1\nb.jpg 0 10\n", ["train.txt:2:", "'10'", "0 or 1"]),
+        (b"a.jpg 0 x\n", ["train.txt:1:", "'x'", "0 or 1"]),
+        (b"0 1\n", ["train.txt:1:", "no path"]),
+        (b"a.jpg 0 1\n0 1\n", ["train.txt:2:", "no path"]),
+        (b"a.jpg 0 1\nb.jpg\n", ["train.txt:2:", "no labels"]),
+        (b"a.jpg 0 1\n../b c.jpg 0 1\n", ["train.txt:2:", "inside"]),
+        (b"a.jpg 0 1\n/b c.jpg 0 1\n", ["train.txt:2:", "'/b c.jpg'", "relative"]),
     ],
 )
 def test_mistakes_in_the_one_file_layout(tmp_path: Path, text: bytes, expected: list[str]) -> None:
     message = input_error(lambda: single(tmp_path, text))
     for part in expected:
         assert part in message
+
+
+def test_paths_with_spaces_in_the_one_file_layout(tmp_path: Path) -> None:
+    text = b"my  photos/a 1.jpg 0 1\r\n  b 0 c.jpg\t1 1 \nd.jpg 0 0\n"
+    split = single(tmp_path, text)
+    assert split.paths == ["my  photos/a 1.jpg", "b 0 c.jpg", "d.jpg"]
+    assert split.labels.tolist() == [[0, 1], [1, 1], [0, 0]]
+
+
+@given(st.data())
+def test_one_file_and_two_files_say_the_same(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    word = st.text("ab01. ", min_size=1, max_size=5).map(lambda text: f"{text.strip()}.jpg")
+    width = data.draw(st.integers(1, 5))
+    row = st.lists(st.sampled_from("01"), min_size=width, max_size=width)
+    paths = data.draw(st.lists(word, min_size=1, max_size=6))
+    labels = [" ".join(data.draw(row)) for _ in paths]
+    folder = tmp_path_factory.mktemp("lists")
+    lines = zip(paths, labels, strict=True)
+    one = single(folder, "".join(f"{p} {label}\n" for p, label in lines).encode())
+    two = pair(
+        folder,
+        "".join(f"{path}\n" for path in paths).encode(),
+        "".join(f"{label}\n" for label in labels).encode(),
+    )
+    assert one.paths == two.paths
+    assert np.array_equal(one.labels, two.labels)
 
 
 def test_the_first_bad_line_is_named(tmp_path: Path) -> None:

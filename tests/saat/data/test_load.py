@@ -8,7 +8,19 @@ from .samples import folder, input_error
 
 
 def test_the_registry_can_be_read() -> None:
-    assert list(saat.data.DATASETS) == ["digits"]
+    known = {name: entry.classes for name, entry in saat.data.DATASETS.items()}
+    assert known == {
+        "digits": 10,
+        "digits100": 100,
+        "flickr25k": 38,
+        "nuswide": 21,
+        "mscoco": 80,
+        "cifar10": 10,
+        "imagenet100": 100,
+    }
+    for entry in saat.data.DATASETS.values():
+        assert entry.description
+        assert entry.obtain
 
 
 @pytest.mark.parametrize("both", [True, False])
@@ -24,10 +36,34 @@ def test_exactly_one_of_name_and_path(tmp_path: Path, both: bool) -> None:
     assert "exactly one of name and path" in message
 
 
-@pytest.mark.parametrize("name", ["digit", "Digits", "cifar10", ""])
-def test_an_unknown_name_gets_the_nearest_known_one(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("digit", "digits"),
+        ("Digits", "digits"),
+        ("NUS-WIDE", ""),
+        ("cifar-10", "cifar10"),
+        ("", ""),
+    ],
+)
+def test_an_unknown_name_gets_the_nearest_known_one(name: str, nearest: str) -> None:
     message = input_error(lambda: saat.data.load(name=name, image_size=32, val_queries=10))
-    assert f"unknown name {name!r}; the nearest known one is 'digits'" in message
+    assert f"unknown name {name!r}; the nearest known one is '{nearest}" in message
+    assert ", ".join(saat.data.DATASETS) in message
+
+
+@pytest.mark.parametrize("source", [{"name": "digits"}, {"path": "/data/toys"}])
+def test_a_root_belongs_to_listed_sets_alone(source: dict[str, str]) -> None:
+    message = input_error(
+        lambda: saat.data.load(
+            name=source.get("name"),
+            path=source.get("path"),
+            root="/data",
+            image_size=32,
+            val_queries=10,
+        )
+    )
+    assert message.startswith("data: root '/data': ")
 
 
 @pytest.mark.parametrize(("image_size", "val_queries"), [(0, 1), (-3, 1), (8, -1)])

@@ -1,0 +1,105 @@
+"""Every setting on test queries under every attack: the table that papers print, with intervals."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from reports.confirmed import ConfirmedSetting
+from reports.statistics import Interval, seed_summary
+from reports.tables import Table, identity
+
+_MAP, _TMAP, _THEORY = "metric.test/map.", "metric.test/tmap.", "metric.test/theory."
+
+
+class MatrixData(NamedTuple):
+    """MAPs as fractions; rows are settings, columns what their queries went through.
+
+    Attributes:
+        title: of the figure.
+        rows: labels of the settings.
+        columns: ``clean``, every attack, ``worst``.
+        cells: ``(rows, columns)`` means and intervals over seeds and queries; NaN: not measured.
+        chance: MAP of a random order; NaN where unknown.
+    """
+
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: tuple[tuple[Interval, ...], ...]
+    chance: float
+
+
+def untargeted_matrix(settings: Sequence[ConfirmedSetting]) -> MatrixData:
+    """MAP of every setting: clean, under every untargeted attack, and the worst case."""
+    columns = ("clean", *attacks_of(settings, _MAP), "worst")
+    chance = [seed_summary(s.trials["metric.test/chance_map"]).mean for s in settings]
+    return MatrixData(
+        "MAP under every attack",
+        _labels(settings),
+        columns,
+        tuple(tuple(s.band(column) for column in columns) for s in settings),
+        float(np.mean(chance)) if chance else np.nan,
+    )
+
+
+def targeted_matrix(settings: Sequence[ConfirmedSetting]) -> MatrixData:
+    """t-MAP of every setting under every targeted attack: how well the target label is served."""
+    columns = tuple(name for name in attacks_of(settings, _TMAP) if name != "clean")
+    return MatrixData(
+        "t-MAP under every targeted attack",
+        _labels(settings),
+        columns,
+        tuple(tuple(s.band(column) for column in columns) for s in settings),
+        np.nan,
+    )
+
+
+def attacks_of(settings: Sequence[ConfirmedSetting], prefix: str) -> list[str]:
+    """Attacks with a metric of this prefix in any of the settings, in their order."""
+    names: dict[str, None] = {}
+    for setting in settings:
+        measured = setting.trials.notna().any()
+        for column in map(str, setting.trials.columns):
+            if column.startswith(prefix) and measured[column]:
+                names[column.removeprefix(prefix)] = None
+    return list(names)
+
+
+def matrix_table(settings: Sequence[ConfirmedSetting], data: MatrixData, name: str) -> Table:
+    """The cells as a table: mean and 95 % interval, beside chance and theoretical results."""
+    theory = {column: _theory(settings, column) for column in data.columns}
+    rows = []
+    for setting, cells in zip(settings, data.cells, strict=True):
+        row = identity(setting)
+        for column, cell in zip(data.columns, cells, strict=True):
+            row |= {column: cell.mean, f"{column} low": cell.low, f"{column} high": cell.high}
+        rows.append(row)
+    if rows and any(not np.isnan(value) for value in theory.values()):
+        rows.append({"role": "theoretical, mean over settings", **theory})
+    companions = [f"{column}{end}" for column in data.columns for end in ("", " low", " high")]
+    columns = ["search", "role", "bits", "seeds", *companions]
+    frame = pd.DataFrame(rows, columns=columns)
+    return Table(
+        name,
+        f"{data.title}: test queries, mean and 95 % interval over seeds and queries"
+        + ("" if np.isnan(data.chance) else f"; a random order scores {100 * data.chance:.1f} %"),
+        frame.astype({"bits": "Int64", "seeds": "Int64"}),
+        fractions=dict.fromkeys(data.columns, "%"),
+        estimates=data.columns,
+    )
+
+
+def _theory(settings: Sequence[ConfirmedSetting], attack: str) -> float:
+    found = [
+        seed_summary(setting.trials[f"{_THEORY}{attack}"]).mean
+        for setting in settings
+        if f"{_THEORY}{attack}" in setting.trials
+    ]
+    return float(np.mean(found)) if found else np.nan
+
+
+def _labels(settings: Sequence[ConfirmedSetting]) -> tuple[str, ...]:
+    several = len({setting.search for setting in settings}) > 1
+    return tuple(f"{s.search}: {s.label}" if several else s.label for s in settings)

@@ -1,0 +1,157 @@
+"""Attacks that know the defense: gradients through randomness and through rounding.
+
+A defense that draws noise or cannot be differentiated looks strong to an attack that does not take
+that into account (Athalye et al., ICML 2018). Random networks get the expectation over their draws
+(EOT), those that offer a differentiable stand-in (``surrogate()``) its backward pass (BPDA).
+"""
+
+import copy
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from saat.models import device_of, evaluating, to_float
+from saat.seeding import derive_seed
+from saat.victim import Victim
+
+# Forward passes behind one gradient of a randomised network.
+EOT_PASSES = 8
+# More than rounding (summation order on a GPU), as a share of the mean feature.
+_NOISE = 1e-3
+# Images looked at.
+_PROBED = 16
+
+
+@dataclass(frozen=True)
+class Nature:
+    """What an attack has to know about a network.
+
+    Attributes:
+        randomised: two passes in evaluation mode differ, or it says so (``randomised``).
+        zero_gradient: fraction of exactly zero input gradients; 1 where there is no gradient.
+        surrogate: it offers a differentiable stand-in.
+    """
+
+    randomised: bool
+    zero_gradient: float
+    surrogate: bool
+
+    @property
+    def blind(self) -> bool:
+        """Whether its own gradient says nothing."""
+        return self.zero_gradient > 0.99
+
+
+def inspect(network: nn.Module, images: Tensor) -> Nature:
+    """Look at a network; ``images`` uint8 (Q, 3, H, W), of which a few are used."""
+    few = to_float(images[:_PROBED], device_of(network))
+    with evaluating(network):
+        with torch.no_grad():
+            first, second = (_drawn(network, few, "inspect", n) for n in range(2))
+        differs = (first - second).abs().max() > _NOISE * first.abs().mean()
+        point = few.detach().requires_grad_(True)
+        zero = 1.0
+        # Autograd's word for an output that does not depend on the input, or on nothing at all.
+        with suppress(RuntimeError):
+            (gradient,) = torch.autograd.grad(
+                _drawn(network, point, "inspect", 0).abs().sum(), point
+            )
+            zero = float((gradient == 0).float().mean())
+    says = bool(getattr(network, "randomised", False))
+    return Nature(says or bool(differs), zero, callable(getattr(network, "surrogate", None)))
+
+
+def _drawn(network: nn.Module, images: Tensor, *seed: int | str) -> Tensor:
+    """A pass whose random draws come from ``seed``; the global states are left alone."""
+    devices = [images.device] if images.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(derive_seed("draw", *seed))
+        features: Tensor = network(images)
+    return features
+
+
+class Adapted(nn.Module):
+    """A network as an adaptive attack sees it.
+
+    Without gradients: one pass, its draws from a fixed seed. With gradients: the mean over
+    ``passes`` draws, a fresh set every call, differentiated through the stand-in if there is one.
+
+    Args:
+        network: the network.
+        passes: draws behind one gradient; 1 for a network that draws nothing.
+        surrogate: the stand-in; the value is the network's, the derivative that of the stand-in.
+        draw: seed of the draws.
+    """
+
+    def __init__(
+        self, network: nn.Module, passes: int = 1, surrogate: nn.Module | None = None, draw: int = 0
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.surrogate_network = surrogate
+        self._passes = passes
+        self._draw = draw
+        self._calls = 0
+
+    def restart(self) -> None:
+        """Begin the sequence of draws anew, so that an attack repeats itself."""
+        self._calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images (B, 3, H, W) → features (B, K)."""
+        if not torch.is_grad_enabled():
+            return _drawn(self.network, images, self._draw)
+        self._calls += 1
+        if self.surrogate_network is None:
+            return self._mean(self.network, images)
+        with torch.no_grad():
+            value = self._mean(self.network, images)
+        stand_in = self._mean(self.surrogate_network, images)
+        return value + (stand_in - stand_in.detach())
+
+    def _mean(self, network: nn.Module, images: Tensor) -> Tensor:
+        draws = [
+            _drawn(network, images, self._draw, self._calls, number)
+            for number in range(self._passes)
+        ]
+        return torch.stack(draws).mean(0)
+
+
+def adaptations(network: nn.Module, nature: Nature) -> dict[str, nn.Module]:
+    """The network under every gradient worth attacking with: suffix of the attack's name → module.
+
+    Empty where there is none: black-box attacks are all that is left.
+    """
+    passes = EOT_PASSES if nature.randomised else 1
+    out: dict[str, nn.Module] = {}
+    if not nature.blind:
+        out[""] = Adapted(network, passes) if nature.randomised else network
+    if nature.surrogate:
+        make: Callable[[], nn.Module] = network.surrogate  # type: ignore[assignment]
+        out[".bpda"] = Adapted(network, passes, make())
+    return out
+
+
+def on_queries(victim: Victim, positions: Tensor) -> Victim:
+    """The same victim with some of its queries; nothing is encoded again."""
+    part = copy.copy(victim)
+    part.rows = victim.rows[positions.numpy()]
+    part.labels, part.images = victim.labels[positions], victim.images[positions]
+    part.query_codes, part.clean_ap = victim.query_codes[positions], victim.clean_ap[positions]
+    return part
+
+
+def seen_as(victim: Victim, network: nn.Module) -> Victim:
+    """The same victim, attacked through a network with the same codes."""
+    other = copy.copy(victim)
+    other.network = network
+    return other
+
+
+def rebuilt(victim: Victim, network: nn.Module) -> Victim:
+    """The victim built anew around another network: same queries, other codes."""
+    limit = len(victim.rows)
+    return Victim(network, victim.data, victim.kind, victim.top_k, victim.ties, limit)

@@ -1,0 +1,123 @@
+"""APGD: projected gradient descent that chooses its own steps (Croce & Hein, ICML 2020)."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from saat.attacks.attack import Perturbed
+from saat.attacks.pgd import QueryLoss
+from saat.threat_model import ThreatModel
+
+MOMENTUM = 0.75
+# A step survives a checkpoint if at least this share of the iterations since the last improved.
+SUCCESS_SHARE = 0.75
+
+
+def checkpoints(steps: int) -> list[int]:
+    """Iterations after which steps are judged, w_j = ⌈p_j T⌉ for 0 < p_j ≤ 1.
+
+    p₀ = 0, p₁ = 0.22, p_{j+1} = p_j + max(p_j − p_{j−1} − 0.03, 0.06).
+    """
+    # In hundredths: sums of 0.06 would miss the integers that ⌈·⌉ asks for.
+    before, now = 0, 22
+    out: list[int] = []
+    while now <= 100:
+        out.append(-(-now * steps // 100))
+        before, now = now, now + max(now - before - 3, 6)
+    return sorted(set(out))
+
+
+class Iterate(NamedTuple):
+    """A point and what one pass through the network told about it.
+
+    Attributes:
+        images: (B, 3, H, W).
+        features: pre-tanh (B, K).
+        loss: (B,).
+        gradient: of the loss, as ``images``.
+    """
+
+    images: Tensor
+    features: Tensor
+    loss: Tensor
+    gradient: Tensor
+
+    def where(self, chosen: Tensor, other: "Iterate") -> "Iterate":
+        """Rows of this iterate where ``chosen`` (B,), of ``other`` elsewhere."""
+        return Iterate(
+            *(
+                torch.where(chosen.view(-1, *[1] * (mine.dim() - 1)), mine, theirs)
+                for mine, theirs in zip(self, other, strict=True)
+            )
+        )
+
+
+def _visit(network: nn.Module, images: Tensor, loss: QueryLoss, step: int) -> Iterate:
+    point = images.detach().requires_grad_(True)
+    features = network(point)
+    losses = loss(features, step)
+    (gradient,) = torch.autograd.grad(losses.sum(), point)
+    return Iterate(point.detach(), features.detach(), losses.detach(), gradient)
+
+
+def apgd(
+    network: nn.Module,
+    images: Tensor,
+    loss: QueryLoss,
+    threat: ThreatModel,
+    steps: int,
+    start: Tensor,
+    first_step: float,
+    changes: Collection[int] = (),
+) -> Perturbed:
+    """The best point of ``steps`` iterations from ``start``, per query.
+
+    z = P(x_k − η s(∇L)), x_{k+1} = P(x_k + ¾ (z − x_k) + ¼ (x_k − x_{k−1})), where s is the
+    steepest direction of the ball. At a checkpoint a query whose loss fell in less than ¾ of the
+    iterations since the last, or whose step was kept and whose best loss has not fallen since,
+    halves η and goes on from its best point.
+
+    Args:
+        network: float images → pre-tanh features (B, K).
+        images: float (B, 3, H, W) in [0, 1].
+        loss: see :data:`QueryLoss`; descended. Per query, so a batch changes nothing.
+        threat: the ball.
+        steps: iterations T; the network is visited T + 1 times.
+        start: first iterate (projected first).
+        first_step: η at first, in the norm of the ball; published: 2ε.
+        changes: iterations at which ``loss`` becomes another function (the α schedule). Losses
+            found before are then computed anew from their features, so that only losses of one
+            function are ever compared.
+    """
+    here = _visit(network, threat.project(start, images), loss, 0)
+    best, previous = here, here.images
+    zero = (here.gradient == 0).flatten(1).float().mean(1)
+    eta = torch.full((len(images), 1, 1, 1), first_step, device=images.device)
+    improved = torch.zeros(len(images), device=images.device)
+    kept = torch.ones(len(images), dtype=torch.bool, device=images.device)
+    found_better = ~kept
+    judged, last = set(checkpoints(steps)), 0
+    for step in range(steps):
+        if step in changes:
+            here = here._replace(loss=loss(here.features, step))
+            best = best._replace(loss=loss(best.features, step))
+        moved = threat.project(here.images - eta * threat.steepest(here.gradient), images)
+        if step:
+            drift = MOMENTUM * (moved - here.images) + (1 - MOMENTUM) * (here.images - previous)
+            moved = threat.project(here.images + drift, images)
+        previous = here.images
+        there = _visit(network, moved, loss, step)
+        zero += (there.gradient == 0).flatten(1).float().mean(1)
+        improved += (there.loss < here.loss).float()
+        better = there.loss < best.loss
+        best, found_better, here = there.where(better, best), found_better | better, there
+        if step + 1 in judged:
+            slow = improved < SUCCESS_SHARE * (step + 1 - last)
+            stuck = slow | (kept & ~found_better)
+            eta = torch.where(stuck.view(-1, 1, 1, 1), eta / 2, eta)
+            here = best.where(stuck, here)
+            kept, found_better, last = ~stuck, torch.zeros_like(kept), step + 1
+            improved.zero_()
+    return Perturbed(best.images, zero / (steps + 1))

@@ -1,0 +1,81 @@
+"""Random resizing and padding as two matrices per image (Xie et al., CVPR 2019)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Placement(NamedTuple):
+    """Where an image of ``full`` pixels a side is drawn: ``size`` of them from ``first`` on.
+
+    Attributes:
+        full: pixels of the side, before and after.
+        size: int64 (B,), pixels that the image is resized to.
+        first: int64 (B,), of these pixels.
+    """
+
+    full: int
+    size: Tensor
+    first: Tensor
+
+    def matrix(self) -> Tensor:
+        """Bilinear interpolation and zero padding along one axis: float64 (B, full, full).
+
+        Output pixel i of the resized image lies at (i + ½)·full/size − ½ of the original, kept
+        within it, and interpolates between its two neighbours there.
+        """
+        pixels = torch.arange(self.full, dtype=torch.float64)
+        inner = pixels - self.first[:, None]
+        at = (inner + 0.5) * self.full / self.size[:, None] - 0.5
+        at = at.clamp(0, self.full - 1)
+        drawn = (inner >= 0) & (inner < self.size[:, None])
+        weights = (1 - (at[:, :, None] - pixels).abs()).clamp_min(0)
+        return weights * drawn[:, :, None]
+
+
+def input_diversity(
+    seeds: Sequence[int], images: Tensor, probability: float, resize: float
+) -> tuple[Tensor, Tensor]:
+    """Matrices R, C such that R·x·Cᵀ is every channel resized and padded with zeros.
+
+    With ``probability`` an image shrinks to a side uniform in [⌊resize·W⌋, W) at a uniform place;
+    otherwise R and C are the identity. Draws depend on the image's own seed alone. Matrices
+    instead of an interpolation kernel: their transposes are the gradient, summed in a fixed order
+    on every device, and a batch needs no loop.
+
+    Args:
+        seeds: one per image.
+        images: (B, 3, H, W), for their shape, dtype and device.
+        probability: of being transformed.
+        resize: smallest width, share of W; the height shrinks by the same share.
+
+    Returns:
+        (B, 1, H, H) and (B, 1, W, W), to be multiplied with images.
+    """
+    height, width = images.shape[-2:]
+    placed = [_draw(seed, height, width, probability, resize) for seed in seeds]
+    shape = torch.tensor(placed, dtype=torch.int64).view(-1, 4)
+    rows = Placement(height, shape[:, 0], shape[:, 1]).matrix()
+    columns = Placement(width, shape[:, 2], shape[:, 3]).matrix()
+    return rows[:, None].to(images), columns[:, None].to(images)
+
+
+def _draw(
+    seed: int, height: int, width: int, probability: float, resize: float
+) -> tuple[int, int, int, int]:
+    """(height, top, width, left) of one image."""
+    generator = torch.Generator().manual_seed(seed)
+    applied, share, top, left = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+    if applied >= probability:
+        return height, 0, width, 0
+    smallest = max(1, int(resize * width))
+    new_width = smallest + int(share * (width - smallest))
+    new_height = max(1, height * new_width // width)
+    return (
+        new_height,
+        int(top * (height - new_height)),
+        new_width,
+        int(left * (width - new_width)),
+    )

@@ -1,0 +1,76 @@
+"""Multi-target: towards each of the nine mainstay codes that lie farthest from the query's code."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from saat.attacks.attack import Knowledge, Perturbed, Queries
+from saat.attacks.strong import ApgdMainstay
+from saat.codes import hamming_distance, sign
+from saat.labels import LabelGroups
+from saat.mainstay import mainstay_codes
+from saat.retrieval import average_precision
+from saat.settings import option
+from saat.threat_model import ThreatModel
+
+# Depth at which targets are compared; the protocol's own depth decides what is reported.
+_TOP_K = 5000
+
+
+@dataclass(frozen=True)
+class MultiTarget(ApgdMainstay):
+    """(g) (a) towards each target; the one that leaves the lowest AP counts.
+
+    Candidates are the mainstay codes of all distinct label vectors of the training set. The
+    theoretical result is that of the farthest one.
+
+    Attributes:
+        targets: codes tried per query; the work is so many times that of one attack.
+    """
+
+    targets: int = option(9, ge=1, help="targets tried per query")
+
+    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
+        """The negated farthest code, so that leaving it means reaching that code."""
+        del labels
+        return -self.farthest(knowledge, query_codes)[:, 0]
+
+    def farthest(self, knowledge: Knowledge, query_codes: Tensor) -> Tensor:
+        """Candidate codes by falling distance from ±1 ``query_codes`` (Q, K): (Q, targets, K).
+
+        With fewer than ``targets`` distinct label vectors, all of them. Equal distances in the
+        order of the label vectors.
+        """
+        labels = LabelGroups.of(knowledge.train_labels).vectors
+        codes = mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels, self.weights)
+        distance = hamming_distance(query_codes.to(codes.device), codes)
+        order = distance.sort(dim=1, descending=True, stable=True).indices
+        return codes[order[:, : self.targets]]
+
+    def perturb(
+        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
+    ) -> Perturbed:
+        """See :meth:`Attack.perturb`."""
+        goals = self.farthest(knowledge, queries.codes)
+        best, lowest = queries.images, torch.full((len(goals),), torch.inf, dtype=torch.float64)
+        zero = torch.zeros(len(goals), device=queries.images.device)
+        for goal in goals.unbind(1):
+            one = queries._replace(representatives=-goal)
+            found = super().perturb(network, one, knowledge, threat)
+            ap = self._ap(network, found.images, queries, knowledge)
+            better = ap < lowest
+            best = torch.where(better.to(best.device).view(-1, 1, 1, 1), found.images, best)
+            lowest = torch.where(better, ap, lowest)
+            zero += found.zero_gradient
+        return Perturbed(best, zero / goals.shape[1])
+
+    def _ap(
+        self, network: nn.Module, images: Tensor, queries: Queries, knowledge: Knowledge
+    ) -> Tensor:
+        """AP per query (B,) of float images, after rounding to bytes."""
+        with torch.no_grad():
+            codes = sign(network((images * 255).round() / 255))
+        database = knowledge.database_codes, knowledge.database_labels
+        depth = min(_TOP_K, len(database[0]))
+        return average_precision(codes, queries.labels, *database, top_k=depth).cpu()

@@ -1,0 +1,29 @@
+"""Random noise within the ball: the control that every attack has to beat."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
+from saat.mainstay import mainstay_codes
+from saat.threat_model import ThreatModel
+
+
+@dataclass(frozen=True)
+class Noise(Attack):
+    """A random start and nothing else. Not registered: it is a control, not an attack."""
+
+    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
+        """Mainstay codes of ``labels``, for the theoretical result beside other attacks'."""
+        del query_codes
+        return mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels)
+
+    def perturb(
+        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
+    ) -> Perturbed:
+        """See :meth:`Attack.perturb`; the network is not asked."""
+        del network, knowledge
+        start = threat.random_start(queries.images, queries.seeds)
+        zero = torch.zeros(len(start), device=start.device)
+        return Perturbed(threat.project(start, queries.images), zero)

@@ -1,0 +1,160 @@
+"""ProS-GAN: a generator instead of an optimisation per query (Wang et al., CVPR 2021)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss, softplus
+
+from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries, TrainingImages
+from saat.attacks.prosgan_networks import Generator, LabelledPrototypeNet
+from saat.attacks.prosgan_training import GeneratorSettings, GeneratorTraining
+from saat.labels import relevance
+from saat.prototype import (
+    prototype_codes,
+    quantisation_loss,
+    target_vectors,
+    train_prototypes,
+)
+from saat.seeding import drawing_from
+from saat.settings import option
+from saat.threat_model import ThreatModel
+
+
+def prototype_loss(
+    prototypes: Tensor, told: Tensor, wanted: Tensor, codes: Tensor, labels: Tensor
+) -> Tensor:
+    """DPSH likelihood + squared error of the labels + quantisation.
+
+    With θ_ij = h_i·c_j/2 and s_ij = 1 where the two share a label:
+    mean(softplus θ − s θ) + MSE(told, wanted) + ‖sign h − h‖²/(10⁴·B).
+
+    Args:
+        prototypes: relaxed codes h (B, K).
+        told: probabilities of labels (B, C).
+        wanted: float 0/1 (B, C), the labels that ``prototypes`` and ``told`` are of.
+        codes: ±1 c (N, K), float, of the training set.
+        labels: float 0/1 (N, C), of the training set.
+    """
+    theta = prototypes @ codes.T / 2
+    similar = relevance(wanted, labels).to(theta.dtype)
+    likelihood = (softplus(theta) - similar * theta).mean()
+    return likelihood + mse_loss(told, wanted) + quantisation_loss(prototypes)
+
+
+@dataclass(frozen=True)
+class ProsGAN(GeneratorSettings, Attack):
+    """A generator that repaints an image so that its code is the prototype of a target label.
+
+    :meth:`fit` trains a prototype network on label vectors of the database and codes of the
+    training set, then generator against discriminator on the training images
+    (:class:`saat.attacks.prosgan_training.GeneratorTraining`). At attack time nothing is
+    optimised and no gradient taken: ``zero_gradient`` is 0, and T, η and restarts, which every
+    protocol passes, have no meaning and are no options here.
+
+    The published attack has no ball: its images (:meth:`generate`) resemble the original by a
+    mean squared error alone. :meth:`perturb` projects them into the protocol's ball, which the
+    generator knew nothing of; report both.
+
+    Attributes:
+        prototype_steps: updates of the prototype network (published: 100 epochs of 300).
+        prototype_batch: label vectors per update.
+        prototypes: the trained prototype network; no option of a user.
+        generator: the trained generator; no option of a user.
+    """
+
+    steps: int = 0
+    step_size: float | None = None
+    restarts: int = 1
+    prototype_steps: int = option(30_000, ge=1, help="updates of the prototype network")
+    prototype_batch: int = option(64, ge=1, help="label vectors per update of that network")
+    prototypes: LabelledPrototypeNet | None = field(default=None, repr=False, compare=False)
+    generator: Generator | None = field(default=None, repr=False, compare=False)
+
+    targeted = True
+
+    def fit(
+        self,
+        network: nn.Module,
+        train: TrainingImages,
+        knowledge: Knowledge,
+        threat: ThreatModel,
+        seed: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "ProsGAN":
+        """Train prototype network and generator; see :meth:`Attack.fit`.
+
+        Raises:
+            TrainingFailed: the generator's loss is not finite.
+        """
+        del threat
+        batches = -(-len(train.labels) // self.batch_size)
+        total = self.prototype_steps + self.epochs * batches
+        report = (lambda done: progress(done, total)) if progress else None
+        prototypes = self._fit_prototypes(knowledge, seed, report)
+        training = GeneratorTraining(network, prototypes, train, knowledge, self, seed)
+        for epoch in range(self.epochs):
+            training.run_epoch(epoch)
+            if progress:
+                progress(self.prototype_steps + (epoch + 1) * batches, total)
+        generator = training.generator.eval().requires_grad_(False)
+        return replace(self, prototypes=prototypes, generator=generator)
+
+    def _fit_prototypes(
+        self, knowledge: Knowledge, seed: int, report: Callable[[int], None] | None
+    ) -> LabelledPrototypeNet:
+        codes, labels = knowledge.train_codes.float(), knowledge.train_labels.float()
+        with drawing_from("prosgan prototypes", seed):
+            net = LabelledPrototypeNet(labels.shape[1], codes.shape[1]).to(codes.device)
+
+        def loss(wanted: Tensor) -> Tensor:
+            return prototype_loss(*net.codes_and_labels(wanted), wanted, codes, labels)
+
+        vectors = target_vectors(knowledge.database_labels)
+        steps, batch = self.prototype_steps, self.prototype_batch
+        train_prototypes(net, vectors, loss, steps, batch, seed, report)
+        return net
+
+    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
+        """Prototype codes of the target labels; see :meth:`Attack.representatives`.
+
+        Raises:
+            RuntimeError: before :meth:`fit`.
+        """
+        del knowledge, query_codes
+        return prototype_codes(self._fitted()[0], labels)
+
+    @torch.no_grad()
+    def generate(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The published attack, in no ball.
+
+        Args:
+            images: float (B, 3, H, H) in [0, 1], H as in training.
+            labels: target labels, float 0/1 (B, C).
+
+        Returns:
+            Float images (B, 3, H, H) in [0, 1].
+
+        Raises:
+            RuntimeError: before :meth:`fit`.
+        """
+        prototypes, generator = self._fitted()
+        painted: Tensor = generator(2 * images - 1, prototypes.features(labels))
+        return (painted + 1) / 2
+
+    def perturb(
+        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
+    ) -> Perturbed:
+        """:meth:`generate`, projected into the ball; see :meth:`Attack.perturb`."""
+        del network, knowledge
+        images = queries.images
+        painted = self.generate(images, queries.labels)
+        return Perturbed(
+            threat.project(painted, images), torch.zeros(len(images), device=images.device)
+        )
+
+    def _fitted(self) -> tuple[LabelledPrototypeNet, Generator]:
+        if self.prototypes is None or self.generator is None:
+            raise RuntimeError("prosgan: fit comes before the attack")
+        return self.prototypes, self.generator

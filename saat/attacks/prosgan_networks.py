@@ -1,0 +1,155 @@
+"""The networks of ProS-GAN (Wang et al., CVPR 2021); images in [−1, 1].
+
+Published for 224 pixels. Other sizes keep the architecture, and depart where it cannot hold:
+the generator works on the next multiple of 16, into which images are padded by repeating their
+border and from which the result is cropped; the discriminator magnifies what is smaller than its
+field of 32 pixels. At 224 nothing differs.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
+from torch.nn.utils.parametrizations import spectral_norm
+
+from saat.prototype import PrototypeNet
+
+# Side of the label map before it is doubled four times, in image pixels.
+GRAIN = 16
+# Five convolutions of stride 2 turn this side into one pixel.
+FIELD = 32
+DISCRIMINATOR_LAYERS = 5
+RESIDUAL_BLOCKS = 3
+
+
+class LabelledPrototypeNet(PrototypeNet):
+    """A prototype network whose 512 features also have to tell the labels."""
+
+    def __init__(self, classes: int, bits: int) -> None:
+        super().__init__(classes, bits)
+        self.classifier = nn.Linear(self.features_out, classes)
+
+    def codes_and_labels(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Float 0/1 labels (B, C) → codes in (−1, 1) (B, K), probabilities of labels (B, C)."""
+        features = self.features(labels)
+        codes = torch.tanh(self.hashing(features))
+        return codes, torch.sigmoid(self.classifier(features))
+
+
+class LabelMap(nn.Module):
+    """Label features (B, 512) → 3 channels (B, 3, S, S): one layer, four doublings."""
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        start = size // GRAIN
+        channels = 2 * width
+        layers: list[nn.Module] = [
+            nn.Linear(PrototypeNet.features_out, channels * start * start),
+            nn.ReLU(inplace=True),
+            nn.Unflatten(1, (channels, start, start)),
+        ]
+        for _ in range(4):
+            layers += _up(channels, channels // 2)
+            channels //= 2
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, 3, 3, padding=1, bias=False))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """See the class."""
+        out: Tensor = self.layers(features)
+        return out
+
+
+class Generator(nn.Module):
+    """Images (B, 3, H, H) and label features (B, 512) → adversarial images in (−1, 1).
+
+    The label map beside the image → 7×7 convolution, two halvings, 3 residual blocks (encoder) →
+    3 residual blocks, two doublings (decoder) → beside the image again, one convolution, tanh.
+
+    Args:
+        size: side H of the images, at least 16.
+        width: channels of the first convolution (published: 64).
+    """
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        self.padding = -size % GRAIN
+        self.label_map = LabelMap(size + self.padding, width)
+        self.encoder = nn.Sequential(
+            *_normalised(nn.Conv2d(6, width, 7, padding=3)),
+            *_normalised(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)),
+            *_normalised(nn.Conv2d(2 * width, 4 * width, 4, stride=2, padding=1)),
+            *(ResidualBlock(4 * width) for _ in range(RESIDUAL_BLOCKS)),
+        )
+        self.decoder = nn.Sequential(
+            *(ResidualBlock(4 * width) for _ in range(RESIDUAL_BLOCKS)),
+            *_up(4 * width, 2 * width),
+            *_up(2 * width, width),
+        )
+        self.last = nn.Conv2d(width + 3, 3, 3, padding=1, bias=False)
+
+    def forward(self, images: Tensor, features: Tensor) -> Tensor:
+        """See the class."""
+        side = images.shape[-1]
+        padded = pad(images, (0, self.padding, 0, self.padding), mode="replicate")
+        mixed = torch.cat([self.label_map(features), padded], dim=1)
+        decoded = self.decoder(self.encoder(mixed))
+        out = torch.tanh(self.last(torch.cat([decoded, padded], dim=1)))
+        return out[..., :side, :side]
+
+
+class Discriminator(nn.Module):
+    """Images (B, 3, H, H) → (B, C + 1): which labels, and 0 for a real image, 1 for another.
+
+    Five spectrally normalised convolutions of stride 2 and one over all that is left.
+
+    Args:
+        size: side H of the images.
+        classes: C.
+        width: channels of the first convolution (published: 64).
+    """
+
+    def __init__(self, size: int, classes: int, width: int) -> None:
+        super().__init__()
+        self.size = max(size, FIELD)
+        layers: list[nn.Module] = []
+        inputs, channels = 3, width
+        for _ in range(DISCRIMINATOR_LAYERS):
+            layers += [
+                spectral_norm(nn.Conv2d(inputs, channels, 4, stride=2, padding=1)),
+                nn.LeakyReLU(0.01),
+            ]
+            inputs, channels = channels, 2 * channels
+        last = nn.Conv2d(inputs, classes + 1, self.size // FIELD, bias=False)
+        self.layers = nn.Sequential(*layers, last, nn.Flatten())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the class."""
+        if images.shape[-1] < self.size:
+            images = interpolate(images, size=self.size, mode="bilinear")
+        out: Tensor = self.layers(images)
+        return out
+
+
+class ResidualBlock(nn.Module):
+    """x + two 3×3 convolutions of it, each with instance norm."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_normalised(nn.Conv2d(channels, channels, 3, padding=1, bias=False)),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.InstanceNorm2d(channels),
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, channels, H, W) → the same shape."""
+        out: Tensor = inputs + self.layers(inputs)
+        return out
+
+
+def _up(inputs: int, outputs: int) -> list[nn.Module]:
+    """Twice the side."""
+    return _normalised(nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False))
+
+
+def _normalised(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+    return [convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU(inplace=True)]

@@ -1,0 +1,173 @@
+"""ProS-GAN's game: a generator against a discriminator and a frozen hashing network."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from saat.attacks.attack import Knowledge, TrainingImages
+from saat.attacks.prosgan_networks import Discriminator, Generator, LabelledPrototypeNet
+from saat.codes import sign
+from saat.models import to_float
+from saat.prototype import BETAS, LEARNING_RATE, target_vectors
+from saat.seeding import drawing_from, generator
+from saat.settings import option
+from saat.training import TrainingFailed
+
+CODE_WEIGHT = 5.0
+# The generator moves in every step, the discriminator in the first of every so many.
+DISCRIMINATOR_EVERY = 3
+
+
+@dataclass(frozen=True)
+class GeneratorSettings:
+    """Options of the game.
+
+    Attributes:
+        reconstruction: weight w of the mean squared error (published: 100 on FLICKR-25K, else 50).
+        epochs: passes over the training images; the learning rate falls linearly in the second
+            half (published: 50 + 50).
+        batch_size: training images per step.
+        width: channels of the networks' first convolutions.
+    """
+
+    reconstruction: float = option(50.0, ge=0, help="weight of the squared error; FLICKR-25K 100")
+    epochs: int = option(100, ge=1, help="passes over the training images")
+    batch_size: int = option(24, ge=1, help="training images per step")
+    width: int = option(64, ge=8, help="channels of the networks' first convolutions")
+
+
+def generator_loss(
+    painted: Tensor,
+    images: Tensor,
+    features: Tensor,
+    codes: Tensor,
+    verdict: Tensor,
+    goal: Tensor,
+    reconstruction: float,
+) -> Tensor:
+    """w·MSE(x', x) + 5·(1 − mean(tanh(f)·b)) + MSE(D(x'), [target, 0]).
+
+    The last term wants the discriminator to see a real image of the target label.
+
+    Args:
+        painted: x' (B, 3, H, H) in (−1, 1), with gradient.
+        images: x (B, 3, H, H) in [−1, 1].
+        features: pre-tanh features f of x' (B, K).
+        codes: prototype codes b, ±1 (B, K).
+        verdict: D(x') (B, C + 1).
+        goal: target labels, float 0/1 (B, C).
+        reconstruction: w.
+    """
+    code = CODE_WEIGHT * (1 - (torch.tanh(features) * codes).mean())
+    fooled = mse_loss(verdict, _with_last(goal, 0.0))
+    return reconstruction * mse_loss(painted, images) + code + fooled
+
+
+def discriminator_loss(real: Tensor, labels: Tensor, painted: Tensor, goal: Tensor) -> Tensor:
+    """½ MSE(D(x), [label, 0]) + ½ MSE(D(x'), [target, 1]) (LSGAN).
+
+    Args:
+        real: D(x) (B, C + 1).
+        labels: labels of the images, float 0/1 (B, C).
+        painted: D(x') (B, C + 1).
+        goal: target labels, float 0/1 (B, C).
+    """
+    return (mse_loss(real, _with_last(labels, 0.0)) + mse_loss(painted, _with_last(goal, 1.0))) / 2
+
+
+def _with_last(labels: Tensor, value: float) -> Tensor:
+    return torch.cat([labels, labels.new_full((len(labels), 1), value)], dim=1)
+
+
+def rate_at(epoch: int, epochs: int) -> float:
+    """Share of the learning rate in ``epoch`` (from 0): 1 in the first half, then a line to 0."""
+    constant = -(-epochs // 2)
+    return 1 - max(0, epoch + 1 - constant) / (epochs - constant + 1)
+
+
+class GeneratorTraining:
+    """Adam 1e-4 (.5, .999) for generator and discriminator; targets drawn from the database.
+
+    The victim gives the gradient of its input and keeps everything else: only the parameters of
+    generator and discriminator receive gradients.
+
+    Args:
+        victim: float images in [0, 1] → pre-tanh features (B, K), in evaluation mode.
+        prototypes: trained.
+        train: training images and labels.
+        knowledge: label vectors of the database.
+        settings: see :class:`GeneratorSettings`.
+        seed: of weights, order and targets.
+    """
+
+    def __init__(
+        self,
+        victim: nn.Module,
+        prototypes: LabelledPrototypeNet,
+        train: TrainingImages,
+        knowledge: Knowledge,
+        settings: GeneratorSettings,
+        seed: int,
+    ) -> None:
+        self.victim, self.prototypes, self.train = victim, prototypes, train
+        self.settings, self.seed = settings, seed
+        self.device = knowledge.train_codes.device
+        self.targets = target_vectors(knowledge.database_labels)
+        size, width = train.images(torch.tensor([0])).shape[-1], settings.width
+        with drawing_from("prosgan", seed):
+            self.generator = Generator(size, width).to(self.device)
+            critic = Discriminator(size, self.targets.shape[1], width)
+            self.discriminator = critic.to(self.device)
+        self._painter = self._adam(self.generator)
+        self._critic = self._adam(self.discriminator)
+
+    def _adam(self, network: nn.Module) -> torch.optim.Adam:
+        return torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS)
+
+    def run_epoch(self, epoch: int) -> float:
+        """One pass in a seeded order; the mean loss of the generator.
+
+        Raises:
+            TrainingFailed: it is not finite.
+        """
+        for optimiser in (self._painter, self._critic):
+            for group in optimiser.param_groups:
+                group["lr"] = LEARNING_RATE * rate_at(epoch, self.settings.epochs)
+        draws = generator("prosgan epoch", self.seed, epoch)
+        order = torch.randperm(len(self.train.labels), generator=draws)
+        total = torch.zeros((), device=self.device)
+        batches = order.split(self.settings.batch_size)
+        for step, index in enumerate(batches):
+            chosen = torch.randint(len(self.targets), (len(index),), generator=draws)
+            goal = self.targets[chosen.to(self.device)]
+            total += self._step(index, goal, step % DISCRIMINATOR_EVERY == 0)
+        if not math.isfinite(float(total)):
+            raise TrainingFailed(f"prosgan: the loss is {float(total)} in epoch {epoch + 1}")
+        return float(total) / len(batches)
+
+    def _step(self, index: Tensor, goal: Tensor, both: bool) -> Tensor:
+        images = 2 * to_float(self.train.images(index), self.device) - 1
+        with torch.no_grad():
+            features = self.prototypes.features(goal)
+            codes = sign(self.prototypes.hashing(features))
+        painted = self.generator(images, features)
+        if both:
+            labels = self.train.labels[index].float().to(self.device)
+            real, fake = self.discriminator(images), self.discriminator(painted.detach())
+            _update(self._critic, discriminator_loss(real, labels, fake, goal))
+        seen = self.victim((painted + 1) / 2)
+        verdict, weight = self.discriminator(painted), self.settings.reconstruction
+        loss = generator_loss(painted, images, seen, codes, verdict, goal, weight)
+        _update(self._painter, loss)
+        return loss.detach()
+
+
+def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step of ``optimiser``; no other parameter receives a gradient."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward(inputs=parameters)
+    optimiser.step()

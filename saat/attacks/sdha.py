@@ -1,0 +1,176 @@
+"""SDHA: a differentiable Hamming distance to every relevant code (Lu et al., ICMR 2021)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
+from saat.attacks.pgd import QueryLoss, alpha_at, descend, input_gradient
+from saat.codes import hamming_distance, sign
+from saat.labels import LabelGroups, relevance
+from saat.settings import option
+from saat.threat_model import ThreatModel
+
+LEARNING_RATE = 0.01
+# Weight of the surrogate beside the mean squared error of the pixels, times 1/K.
+TRADE_OFF = 25.0
+# Keeps the weight of a code at distance 0 finite.
+NEAREST = 1e-8
+
+
+class Adam:
+    """Adam (Kingma & Ba, 2015) pixel by pixel, so a batch changes nothing.
+
+    Args:
+        rate: learning rate.
+    """
+
+    decays: ClassVar[tuple[float, float]] = (0.9, 0.999)
+    floor: ClassVar[float] = 1e-8
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.count = 0
+        self.mean: Tensor | float = 0.0
+        self.square: Tensor | float = 0.0
+
+    def step(self, gradient: Tensor) -> Tensor:
+        """What to subtract after another ``gradient``."""
+        first, second = self.decays
+        self.count += 1
+        self.mean = first * self.mean + (1 - first) * gradient
+        self.square = second * self.square + (1 - second) * gradient.square()
+        mean = self.mean / (1 - first**self.count)
+        square = self.square / (1 - second**self.count)
+        return self.rate * mean / (square.sqrt() + self.floor)
+
+
+class RelevantCodes:
+    """The training codes relevant to every query of a batch; its own code where there are none.
+
+    Args:
+        labels: 0/1 (B, C), of the queries, or the target labels.
+        benign: ±1 (B, K), codes of the benign queries.
+        knowledge: codes and labels of the training set.
+    """
+
+    def __init__(self, labels: Tensor, benign: Tensor, knowledge: Knowledge) -> None:
+        device = benign.device
+        self._codes = knowledge.train_codes.to(device)
+        self._related = relevance(labels, knowledge.train_labels.to(device))
+        self._lonely = ~self._related.any(1)
+        self._benign = benign
+        self._count = self._related.sum(1).clamp_min(1)
+
+    def weighted(self, signs: Tensor, power: float) -> tuple[Tensor, Tensor]:
+        """(1/n) Σ w and (1/n) Σ w·r over relevant codes r, w = (D_H(signs, r) + 1e-8)^power.
+
+        Memory is B × N, whatever K is; sums in float64.
+
+        Args:
+            signs: ±1 (B, K).
+            power: −z.
+
+        Returns:
+            (B,) and (B, K), in the dtype of ``signs``.
+        """
+        bits = signs.shape[1]
+        distances = torch.arange(bits + 1, dtype=torch.float64, device=signs.device)
+        table = (distances + NEAREST) ** power
+        weights = table[hamming_distance(signs, self._codes)] * self._related
+        own = (bits - (signs * self._benign).sum(1)).div(2).round().long()
+        alone = table[own] * self._lonely
+        total = weights.sum(1) + alone
+        towards = weights @ self._codes.double() + alone[:, None] * self._benign.double()
+        counts = self._count
+        return (total / counts).to(signs.dtype), (towards / counts[:, None]).to(signs.dtype)
+
+
+@dataclass(frozen=True)
+class SDHA(Attack):
+    """Adam on the mean squared pixel error and a surrogate distance to all relevant train codes.
+
+    With q = tanh(α f) and relevant codes r of the training set, per query
+    L = mean((x' − x)²) − (25/K)·(1/n) Σ_r w_r d_r, where w_r = (D_H(sign q, r) + 1e-8)^−z is a
+    constant and d_r = Σ_k φ(q_k r_k), φ(s) = ½ (1 − s) g(s) + 1 − g(s), g(s) = 1/(1 + e^−σs),
+    σ = 5, z = ½.
+
+    d_r is linear in r: φ has an even part e and an odd part o in s, so Σ_r w_r d_r =
+    (Σ_r w_r)·Σ_k e(q_k) + Σ_k o(q_k)·(Σ_r w_r r)_k needs two products with the code matrix and
+    never B × N × K values.
+
+    ``step_size`` is Adam's learning rate (0.01). Queries to which nothing is relevant flee from
+    their own code. Deterministic.
+    """
+
+    steps: int = option(1500, ge=1, help="iterations T")
+
+    sigma: ClassVar[float] = 5.0
+    z: ClassVar[float] = 0.5
+
+    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
+        """Sign of the mean relevant train code; the query's own code where nothing is relevant.
+
+        Its negative maximises the mean distance to them. A bit whose mean is 0 is +1.
+        """
+        groups = LabelGroups.of(knowledge.train_labels)
+        related = relevance(labels.to(groups.vectors.device), groups.vectors)
+        total = related.double() @ groups.sums(knowledge.train_codes)
+        own = query_codes.to(total.device).float()
+        return torch.where(related.any(1, keepdim=True), sign(total).float(), own)
+
+    def distance(self, agreement: Tensor) -> Tensor:
+        """φ(s) of one bit, s = q·r."""
+        gate = torch.sigmoid(self.sigma * agreement)
+        return 0.5 * (1 - agreement) * gate + 1 - gate
+
+    def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
+        """The surrogate's part of L."""
+        relevant = RelevantCodes(queries.labels, queries.codes, knowledge)
+        weight = (1.0 if self.targeted else -1.0) * TRADE_OFF
+
+        def loss(features: Tensor, step: int) -> Tensor:
+            relaxed = torch.tanh(alpha_at(step, self.steps) * features)
+            total, towards = relevant.weighted(sign(relaxed.detach()), -self.z)
+            near, far = self.distance(relaxed), self.distance(-relaxed)
+            even, odd = (near + far) / 2, (near - far) / 2
+            surrogate = total * even.sum(1) + (odd * towards).sum(1)
+            return weight / features.shape[1] * surrogate
+
+        return loss
+
+    def perturb(
+        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
+    ) -> Perturbed:
+        """See :meth:`Attack.perturb`."""
+        loss, images = self.loss(queries, knowledge), queries.images
+        adam = Adam(self.step_size or LEARNING_RATE)
+        pixels = images[0].numel() if len(images) else 1
+
+        def update(point: Tensor, slope: Tensor) -> Tensor:
+            # The error's own gradient joins here: it would hide a network that gives none.
+            return point - adam.step(slope + 2 * (point - images) / pixels)
+
+        def gradient(point: Tensor, step: int) -> Tensor:
+            return input_gradient(network, point, loss, step)
+
+        return descend(images, gradient, update, threat, self.steps)
+
+
+@dataclass(frozen=True)
+class TargetedSDHA(SDHA):
+    """The same towards the train codes that share a label with the target.
+
+    L = mean((x' − x)²) + (25/K)·(1/n) Σ_r w_r d_r with φ(s) = ½ (1 − s) g(−s), σ = 10, z = −0.3.
+    Without such codes a query stays at its own.
+    """
+
+    targeted = True
+    sigma: ClassVar[float] = 10.0
+    z: ClassVar[float] = -0.3
+
+    def distance(self, agreement: Tensor) -> Tensor:
+        """φ(s) of one bit, s = q·r."""
+        return 0.5 * (1 - agreement) * torch.sigmoid(-self.sigma * agreement)

@@ -1,0 +1,104 @@
+"""Square attack: random squares, no gradients (Andriushchenko et al., ECCV 2020)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
+from saat.codes import sign
+from saat.mainstay import MainstayWeights, mainstay_codes
+from saat.settings import option
+from saat.threat_model import ThreatModel
+
+# Share of the pixels that a square covers at first; halved at these of 10,000 queries.
+_FIRST_SHARE = 0.8
+_HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+
+
+def square_side(query: int, queries: int, size: int) -> int:
+    """Side in pixels of the square tried in ``query`` (from 0) of ``queries`` on size² pixels."""
+    passed = sum(query * 10_000 // queries > mark for mark in _HALVED_AT)
+    side = round(math.sqrt(_FIRST_SHARE / 2**passed) * size)
+    return min(max(side, 1), size)
+
+
+@dataclass(frozen=True)
+class Square(Attack):
+    """Black box: the only thing it sees of the network is the codes of what it asks.
+
+    A proposal is kept if no fewer bits agree with the goal. In L∞ a square is x ± ε, one sign a
+    channel, after a start of vertical stripes, as published. In L2 and L1 the square is added at
+    the norm ε and the sum projected, which is simpler than the published L2 variant.
+
+    ``steps`` is the number of queries to the network.
+
+    Attributes:
+        weights: weighting of the mainstay codes.
+    """
+
+    steps: int = option(5000, ge=1, help="queries to the network")
+    weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
+
+    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
+        """Mainstay codes of ``labels`` (Eq. 10)."""
+        del query_codes
+        return mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels, self.weights)
+
+    @torch.no_grad()
+    def perturb(
+        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
+    ) -> Perturbed:
+        """See :meth:`Attack.perturb`; ``step_size`` is not used, no gradient is ever zero."""
+        del knowledge
+        images, goal = queries.images, self.goal(queries.representatives)
+        draws = _draw(queries.seeds, self.steps, images.shape[3])
+        start = threat.eps * draws.stripes.to(images.device)[:, :, None, :]
+        best = threat.project(images + start, images)
+        score = (sign(network(best)) * goal).sum(1)
+        for query in range(1, self.steps):
+            proposal = self._proposal(best, images, threat, draws, query)
+            reached = (sign(network(proposal)) * goal).sum(1)
+            taken = reached >= score
+            best = torch.where(taken.view(-1, 1, 1, 1), proposal, best)
+            score = torch.where(taken, reached, score)
+        return Perturbed(best, torch.zeros(len(images), device=images.device))
+
+    def _proposal(
+        self, best: Tensor, images: Tensor, threat: ThreatModel, draws: "_Draws", query: int
+    ) -> Tensor:
+        size = images.shape[2]
+        side = square_side(query, self.steps, size)
+        corner = (draws.corners[:, query] * (size - side + 1)).long().to(images.device)
+        line = torch.arange(size, device=images.device)
+        inside = (line >= corner[:, :, None]) & (line < corner[:, :, None] + side)
+        window = (inside[:, 0, :, None] & inside[:, 1, None, :])[:, None]
+        signs = draws.signs[:, query].to(images.device).view(-1, images.shape[1], 1, 1)
+        if threat.norm == "linf":
+            return threat.project(torch.where(window, images + threat.eps * signs, best), images)
+        pixels = images.shape[1] * side**2
+        # More than the whole range of a value would be spent in vain.
+        level = min(1.0, threat.eps / (pixels**0.5 if threat.norm == "l2" else pixels))
+        return threat.project(best + level * signs * window, images)
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """Everything random: corners (B, T, 2) in [0, 1), signs (B, T, 3), stripes (B, 3, W)."""
+
+    corners: Tensor
+    signs: Tensor
+    stripes: Tensor
+
+
+def _draw(seeds: Sequence[int], queries: int, width: int) -> _Draws:
+    corners = torch.empty(len(seeds), queries, 2)
+    signs = torch.empty(len(seeds), queries, 3)
+    stripes = torch.empty(len(seeds), 3, width)
+    for row, seed in enumerate(seeds):
+        generator = torch.Generator().manual_seed(seed)
+        for values in (corners, signs, stripes):
+            values[row].uniform_(generator=generator)
+    return _Draws(corners, sign(signs - 0.5), sign(stripes - 0.5))

@@ -1,0 +1,156 @@
+"""The battery's gradient attacks: one objective each, on features rescaled per bit."""
+
+from abc import abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from saat.attacks.apgd import apgd
+from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
+from saat.attacks.objectives import SmoothAP, agreement, capped_margin, masked_agreement
+from saat.attacks.pgd import QueryLoss, alpha_at, default_step_size, pgd
+from saat.mainstay import MainstayWeights, mainstay_codes
+from saat.settings import option
+from saat.threat_model import ThreatModel
+
+# Multiplies the α schedule, as features have median magnitude 1 here: in the end only bits near
+# their threshold have a gradient, and the budget is not spent on those that cannot be turned.
+SHARPNESS = 6.0
+# α of the SmoothAP objective.
+SMOOTH_AP_ALPHA = 4.0
+
+
+@dataclass(frozen=True)
+class StrongAttack(Attack):
+    """APGD from a random start on a loss that a rescaled network does not change.
+
+    ``step_size`` is the first step η; see :func:`first_step`.
+
+    Attributes:
+        weights: weighting of the mainstay codes.
+    """
+
+    weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
+
+    @abstractmethod
+    def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
+        """What is minimised, on features that are already divided by their median magnitude."""
+
+    def changes(self) -> Collection[int]:
+        """Iterations at which :meth:`loss` becomes another function."""
+        return ()
+
+    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
+        """Mainstay codes of ``labels`` (Eq. 10)."""
+        del query_codes
+        return mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels, self.weights)
+
+    def perturb(
+        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
+    ) -> Perturbed:
+        """See :meth:`Attack.perturb`; the best iterate by the loss."""
+        return apgd(
+            network,
+            queries.images,
+            rescaled(self.loss(queries, knowledge), knowledge),
+            threat,
+            self.steps,
+            threat.random_start(queries.images, queries.seeds),
+            self.step_size or first_step(threat, self.steps),
+            self.changes(),
+        )
+
+
+def first_step(threat: ThreatModel, steps: int) -> float:
+    """2ε as published; in L1, where few values carry a step and [0, 1] would cut it, PGD's η."""
+    return default_step_size(threat.eps, steps) if threat.norm == "l1" else 2 * threat.eps
+
+
+def rescaled(loss: QueryLoss, knowledge: Knowledge) -> QueryLoss:
+    """``loss`` of features divided by every bit's median magnitude."""
+    scale = knowledge.feature_scale
+    return lambda features, step: loss(features / scale.to(features.device), step)
+
+
+@dataclass(frozen=True)
+class ApgdMainstay(StrongAttack):
+    """(a) −(1/K) goalᵀ tanh(α f) under the α schedule."""
+
+    def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
+        """See :func:`saat.attacks.objectives.agreement`."""
+        goal = self.goal(queries.representatives)
+        return lambda features, step: agreement(features, goal, self._alpha(step))
+
+    def _alpha(self, step: int) -> float:
+        return SHARPNESS * alpha_at(step, self.steps)
+
+    def changes(self) -> Collection[int]:
+        """Where α grows."""
+        alpha = [self._alpha(step) for step in range(self.steps)]
+        return {step for step in range(1, self.steps) if alpha[step] != alpha[step - 1]}
+
+
+@dataclass(frozen=True)
+class TargetedApgdMainstay(ApgdMainstay):
+    """The same towards the mainstay code of a target label."""
+
+    targeted = True
+
+
+@dataclass(frozen=True)
+class MaskedMainstay(StrongAttack):
+    """(b) Bits that are there drop out of the loss; PGD, as the loss of few bits is no measure.
+
+    ``step_size`` is η of every step; by default the rule of
+    :func:`saat.attacks.pgd.default_step_size`.
+    """
+
+    def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
+        """See :func:`saat.attacks.objectives.masked_agreement`; α as scheduled."""
+        goal = self.goal(queries.representatives)
+
+        def masked(features: Tensor, step: int) -> Tensor:
+            return masked_agreement(torch.tanh(alpha_at(step, self.steps) * features), goal)
+
+        return masked
+
+    def perturb(
+        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
+    ) -> Perturbed:
+        """See :meth:`Attack.perturb`."""
+        loss = rescaled(self.loss(queries, knowledge), knowledge)
+        step_size = self.step_size or default_step_size(threat.eps, self.steps)
+        start = threat.random_start(queries.images, queries.seeds)
+        return pgd(network, queries.images, loss, threat, self.steps, step_size, start)
+
+
+@dataclass(frozen=True)
+class ApgdMargin(StrongAttack):
+    """(c) −(1/K) Σ min(goal·f, κ)."""
+
+    def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
+        """See :func:`saat.attacks.objectives.capped_margin`."""
+        goal = self.goal(queries.representatives)
+        return lambda features, step: capped_margin(features, goal)
+
+
+@dataclass(frozen=True)
+class TargetedApgdMargin(ApgdMargin):
+    """The same towards the mainstay code of a target label."""
+
+    targeted = True
+
+
+@dataclass(frozen=True)
+class ApgdSmoothAP(StrongAttack):
+    """(f) The metric itself, smoothed, against the real database codes.
+
+    Its theoretical result is that of the mainstay code: the objective names no code of its own.
+    """
+
+    def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
+        """See :class:`saat.attacks.objectives.SmoothAP`."""
+        smooth_ap = SmoothAP(queries.labels, knowledge, queries.seeds)
+        return lambda features, step: smooth_ap(torch.tanh(SMOOTH_AP_ALPHA * features))

@@ -1,0 +1,216 @@
+"""The battery: the strongest attacks on one model, their worst case, and whether to believe it.
+
+Per query the minimum AP over all attacks, restarts, the clean image and random noise counts
+(targeted attacks: the maximum t-AP). Codes are computed from images rounded to bytes. The gates of
+:mod:`saat.reliability` decide whether the number is reliable.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saat.adaptive import Adapted, adaptations, inspect, on_queries, rebuilt, seen_as
+from saat.arena import Arena, measured
+from saat.attacks import ATTACKS, Attack
+from saat.attacks.noise import Noise
+from saat.attacks.square import Square
+from saat.bootstrap import Interval, bootstrap_interval
+from saat.errors import InputError
+from saat.reliability import CORE_SWEEP, FULL_SWEEP, GATES, Case, Sweep, Verdict, ask
+from saat.seeding import generator
+from saat.threat_model import ThreatModel
+from saat.transfer import Source, mainstay_floor, transfer
+from saat.victim import AttackResult, Victim
+
+
+@dataclass(frozen=True)
+class Battery:
+    """What is run.
+
+    Attributes:
+        white_box: name → attack by gradients.
+        square: the black-box attack.
+        square_queries: queries it takes, all where there are fewer; it is slow.
+        probe: name in ``white_box`` of the attack that gates repeat and transfer uses.
+        sweep: the gates' sizes.
+        gates: names in :data:`saat.reliability.GATES`.
+        noise: draws of the noise control.
+    """
+
+    white_box: Mapping[str, Attack]
+    square: Square
+    square_queries: int
+    sweep: Sweep
+    probe: str = "apgd_mainstay"
+    gates: Sequence[str] = tuple(GATES)
+    noise: Noise = field(default_factory=lambda: Noise(restarts=2))
+
+
+def _core() -> Battery:
+    options = {"steps": 15, "restarts": 2}
+    names = ("apgd_mainstay", "apgd_smoothap")
+    attacks = {name: ATTACKS[name](**options) for name in names}
+    return Battery(attacks, Square(steps=100), 64, CORE_SWEEP)
+
+
+def _full() -> Battery:
+    five = ("apgd_mainstay", "apgd_margin", "apgd_smoothap")
+    one = ("masked_mainstay", "multi_target", "apgd_mainstay_targeted", "apgd_margin_targeted")
+    attacks = {name: ATTACKS[name](steps=100, restarts=5) for name in five}
+    attacks |= {name: ATTACKS[name](steps=100) for name in one}
+    # With their published numbers of iterations.
+    attacks |= {name: ATTACKS[name]() for name in ("mainstay", "hag", "sdha")}
+    return Battery(attacks, Square(), 500, FULL_SWEEP)
+
+
+# ``core`` takes seconds on a small model, ``full`` is what a claim should rest on.
+BATTERIES: Mapping[str, Battery] = {"core": _core(), "full": _full()}
+
+
+@dataclass(frozen=True)
+class BatteryResult:
+    """What the battery found; tensors on the CPU.
+
+    Attributes:
+        rows: int64 (Q,), rows of the data set that were the queries.
+        clean_ap: float64 (Q,).
+        chance_ap: float64 (Q,), AP of a random order.
+        results: name → result, all of full length. ``noise`` and ``square`` are the controls,
+            ``transfer.NAME`` images from elsewhere, ``NAME.bpda`` an attack through a stand-in.
+        taken: positions of the queries that an attack took, where not all; the others are clean.
+        verdicts: of the gates.
+    """
+
+    rows: np.ndarray
+    clean_ap: Tensor
+    chance_ap: Tensor
+    results: Mapping[str, AttackResult]
+    taken: Mapping[str, Tensor]
+    verdicts: Sequence[Verdict]
+
+    @property
+    def worst_ap(self) -> Tensor:
+        """Per query the minimum over the clean image and everything untargeted: float64 (Q,)."""
+        found = [result.ap for result in self.results.values() if result.target is None]
+        return torch.stack([self.clean_ap, *found]).amin(0)
+
+    @property
+    def worst_target_ap(self) -> Tensor | None:
+        """Per query the maximum t-AP: float64 (Q,); None without targeted attacks."""
+        targets = [result.target for result in self.results.values() if result.target is not None]
+        found = [ap for target in targets for ap in (target.clean_ap, target.ap)]
+        return torch.stack(found).amax(0) if found else None
+
+    @property
+    def robust_map(self) -> Interval:
+        """Mean of :attr:`worst_ap` and its interval over queries, in [0, 1]."""
+        return bootstrap_interval(self.worst_ap)
+
+    @property
+    def reliable(self) -> bool:
+        """Whether every gate passed."""
+        return all(verdict.passed for verdict in self.verdicts)
+
+    @property
+    def reasons(self) -> list[str]:
+        """One sentence per failed gate."""
+        return [
+            f"{verdict.name}: {verdict.detail}" for verdict in self.verdicts if not verdict.passed
+        ]
+
+
+def run_battery(
+    victim: Victim,
+    threat: ThreatModel,
+    battery: str | Battery = "full",
+    sources: Sequence[Source] = (),
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+    store: Path | None = None,
+    target_seed: int = 0,
+    batch_size: int = 128,
+) -> BatteryResult:
+    """Attack a victim with everything, then ask the gates.
+
+    A network that draws noise is measured under one fixed draw, for which its codes are computed
+    anew; the gate ``deterministic`` says that its numbers vary, and they depend on the batch size.
+
+    Args:
+        victim: the model and its queries.
+        threat: the ball.
+        battery: a name in :data:`BATTERIES`, or one of your own.
+        sources: models or images for transfer.
+        seed: of random starts and of the queries that gates draw.
+        progress: called with (attack name, queries done, queries in all).
+        store: folder in which every finished attack is kept; a battery started again with the same
+            arguments and model takes them from there.
+        target_seed: seed of the target labels.
+        batch_size: queries attacked together; never changes a result of a network without noise.
+
+    Raises:
+        InputError: an unknown battery, or a source that does not fit.
+    """
+    plan = _named(battery)
+    arena = Arena(threat, seed, target_seed, batch_size, store, progress)
+    nature = inspect(victim.network, victim.images)
+    views = adaptations(victim.network, nature)
+    if nature.randomised:
+        victim = rebuilt(victim, Adapted(victim.network))
+    results = {
+        name + suffix: arena.attack(seen_as(victim, network), name, attack)
+        for suffix, network in views.items()
+        for name, attack in plan.white_box.items()
+    }
+    white_box = list(results)
+    results["noise"] = arena.attack(victim, "noise", plan.noise)
+    results["square"], positions = _square(arena, victim, plan)
+    for source in sources:
+        attack = plan.white_box[plan.probe]
+        results[f"transfer.{source.name}"] = transfer(arena, victim, source, attack)
+    case = Case(
+        victim=victim,
+        nature=nature,
+        views=views,
+        arena=arena,
+        results=results,
+        white_box=white_box,
+        taken={"square": positions},
+        probe=replace(plan.white_box[plan.probe], restarts=1),
+        positions=_drawn(len(victim.rows), plan.sweep.queries, "gates", seed),
+        sweep=plan.sweep,
+    )
+    return BatteryResult(
+        rows=victim.rows,
+        clean_ap=victim.clean_ap,
+        chance_ap=victim.chance_ap,
+        results=results,
+        taken=case.taken,
+        verdicts=ask(case, plan.gates),
+    )
+
+
+def _named(battery: str | Battery) -> Battery:
+    if isinstance(battery, Battery):
+        return battery
+    if battery not in BATTERIES:
+        raise InputError(f"battery {battery!r}: one of {', '.join(BATTERIES)}")
+    return BATTERIES[battery]
+
+
+def _square(arena: Arena, victim: Victim, plan: Battery) -> tuple[AttackResult, Tensor]:
+    """Square on the queries drawn for it, clean images for the others; and their positions."""
+    positions = _drawn(len(victim.rows), plan.square_queries, "square", arena.seed)
+    found = arena.attack(on_queries(victim, positions), "square", plan.square)
+    images = victim.images.clone()
+    images[positions] = found.images
+    return measured(victim, images, mainstay_floor(victim)), positions
+
+
+def _drawn(queries: int, count: int, purpose: str, seed: int) -> Tensor:
+    """Sorted positions of at most ``count`` queries: int64."""
+    order = torch.randperm(queries, generator=generator("battery", purpose, seed))
+    return order[:count].sort().values

@@ -1,0 +1,29 @@
+"""Confidence intervals over queries."""
+
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+RESAMPLES = 1000
+
+
+class Interval(NamedTuple):
+    """A mean and the 95 % interval of its percentile bootstrap, in the unit of the values."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap_interval(values: Tensor, seed: int = 0) -> Interval:
+    """Of values per query (Q,), queries resampled; NaN without queries."""
+    sample = values.double().cpu().numpy()
+    if not len(sample):
+        return Interval(np.nan, np.nan, np.nan)
+    rng = np.random.default_rng(seed)
+    # Counts of every query in a resample: the mean is their product with the values.
+    counts = rng.multinomial(len(sample), np.full(len(sample), 1 / len(sample)), RESAMPLES)
+    means = counts @ sample / len(sample)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Interval(float(sample.mean()), float(low), float(high))

@@ -1,0 +1,186 @@
+"""An explicit map from the classes of one data set to those of another.
+
+A model trained on set A can retrieve from set B, but relevance there, mainstay codes included, is
+defined by labels, and class 3 of one set is not class 3 of another (not even of another list of
+the same set). A label map says which class of B is which class of A; :func:`relabelled` turns B
+into a data set with A's labels. The content of a map file::
+
+    source: [aeroplane, bicycle, bird, …]   # B's classes in order, or their number
+    target: 80                              # A's classes in order, or their number
+    map: {bird: 14, aeroplane: 4, …}        # from a class of B to a class of A
+
+Classes are counted from 0 or, where ``source`` or ``target`` lists names, named. Several classes
+of B may be one class of A. A class of B that is not in ``map``, or is mapped to null, is dropped.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from saat.data.dataset import HashingData, fingerprint
+from saat.errors import InputError, one_line
+
+_KEYS = ("source", "target", "map")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """Which class of a source set is which class of a target set.
+
+    Attributes:
+        target_of: int64 (C_source,): the target class of every source class, −1 where none.
+        source: C_source class names, or their numbers as text.
+        target: C_target class names, or their numbers as text.
+    """
+
+    target_of: np.ndarray
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+
+    def apply(self, labels: np.ndarray) -> np.ndarray:
+        """Labels in the target's classes.
+
+        Args:
+            labels: uint8 (N, C_source) of 0 and 1.
+
+        Returns:
+            uint8 (N, C_target) of 0 and 1: a row has a target class if it has at least one of
+            the source classes that are mapped to it.
+        """
+        mapped = np.zeros((len(labels), len(self.target)), dtype=np.uint8)
+        for source in np.flatnonzero(self.target_of >= 0):
+            np.maximum(
+                mapped[:, self.target_of[source]],
+                labels[:, source],
+                out=mapped[:, self.target_of[source]],
+            )
+        return mapped
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Source classes without a counterpart."""
+        return tuple(self.source[i] for i in np.flatnonzero(self.target_of < 0))
+
+
+@dataclass(frozen=True)
+class Relabelling:
+    """What a label map did to a data set.
+
+    Attributes:
+        dropped: Source classes without a counterpart.
+        rows: Rows per split, a row that stands twice counted twice.
+        emptied: Rows per split that had a label before and have none now.
+        unlabelled: Rows per split without any label now, ``emptied`` included.
+    """
+
+    dropped: tuple[str, ...]
+    rows: Mapping[str, int]
+    emptied: Mapping[str, int]
+    unlabelled: Mapping[str, int]
+
+    def sentence(self) -> str:
+        """The same in words, on one line."""
+        dropped = ", ".join(self.dropped) or "none"
+        splits = ", ".join(
+            f"{split} {self.unlabelled[split]} of {self.rows[split]} ({self.emptied[split]} new)"
+            for split in self.rows
+        )
+        return f"classes without counterpart: {dropped}; rows without any label: {splits}"
+
+
+def relabelled(data: HashingData, label_map: LabelMap) -> tuple[HashingData, Relabelling]:
+    """The same images and splits with the target's labels.
+
+    No row is left out: rows without any label have nothing relevant to them, as everywhere.
+
+    Raises:
+        InputError: the map is for another number of classes than ``data`` has.
+    """
+    if data.classes != len(label_map.source):
+        raise InputError(
+            f"label map: source has {len(label_map.source)} classes; {data.label} has "
+            f"{data.classes}"
+        )
+    labels = label_map.apply(data.labels)
+    had = np.flatnonzero(data.labels.any(axis=1))
+    has = np.flatnonzero(labels.any(axis=1))
+    emptied = np.setdiff1d(had, has)
+    splits = {split: getattr(data, split) for split in ("train", "database", "validation", "test")}
+    report = Relabelling(
+        label_map.dropped,
+        {split: len(rows) for split, rows in splits.items()},
+        {split: int(np.isin(rows, emptied).sum()) for split, rows in splits.items()},
+        {split: int((~np.isin(rows, has)).sum()) for split, rows in splits.items()},
+    )
+    identity = fingerprint(
+        {"source": data.fingerprint, "classes": len(label_map.target)},
+        {"target_of": label_map.target_of},
+    )
+    changed = dataclasses.replace(
+        data, labels=labels, fingerprint=identity, label=f"{data.label}+map-{identity[:8]}"
+    )
+    return changed, report
+
+
+def parse_label_map(content: Any, file: str) -> LabelMap:
+    """Check the parsed content of a label map file.
+
+    Args:
+        content: What YAML or JSON made of the file.
+        file: Its name, for errors.
+
+    Raises:
+        InputError: An unknown or missing key, a class that is not there, one mapped twice, or
+            no class with a counterpart.
+    """
+    if not isinstance(content, Mapping) or set(content) != set(_KEYS):
+        found = ", ".join(map(str, content)) if isinstance(content, Mapping) else content
+        raise InputError(
+            f"{file}: a label map has the keys {', '.join(_KEYS)}, not {one_line(found, 80)}"
+        )
+    source = _classes(content["source"], f"{file}: source")
+    target = _classes(content["target"], f"{file}: target")
+    pairs = content["map"]
+    if not isinstance(pairs, Mapping):
+        raise InputError(f"{file}: map: {one_line(pairs, 60)}: must be class: class pairs")
+    target_of = np.full(len(source), -1, dtype=np.int64)
+    seen: set[int] = set()
+    for key, value in pairs.items():
+        index = _index(key, source, f"{file}: map: {one_line(key, 40)}")
+        if index in seen:
+            raise InputError(f"{file}: map: {one_line(key, 40)}: this class is mapped twice")
+        seen.add(index)
+        if value is not None:
+            where = f"{file}: map: {one_line(key, 40)}: {one_line(value, 40)}"
+            target_of[index] = _index(value, target, where)
+    if (target_of < 0).all():
+        raise InputError(f"{file}: map: no class has a counterpart; map at least one")
+    return LabelMap(target_of, source, target)
+
+
+def _classes(value: Any, where: str) -> tuple[str, ...]:
+    """Class names in order; the numbers from 0 where only their count is given."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return tuple(map(str, range(value)))
+    is_names = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+    if not is_names or not all(isinstance(name, str) for name in value):
+        raise InputError(f"{where}: {one_line(value, 60)}: a number of classes or their names")
+    numbers = [name for i, name in enumerate(value) if name.isdecimal() and name != str(i)]
+    twice = [name for name in value if value.count(name) > 1]
+    if numbers or twice:
+        problem = "a name twice" if twice else "a number that is not its own place"
+        raise InputError(f"{where}: {one_line((twice or numbers)[0], 40)}: {problem}")
+    return tuple(value)
+
+
+def _index(key: Any, classes: tuple[str, ...], where: str) -> int:
+    """A class by name or by number; JSON knows only text as keys, so ``"3"`` is 3."""
+    if isinstance(key, str) and key in classes:
+        return classes.index(key)
+    number = int(key) if isinstance(key, str) and key.isascii() and key.isdigit() else key
+    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(classes):
+        return number
+    raise InputError(f"{where}: no such class; a name, or 0 to {len(classes) - 1}")

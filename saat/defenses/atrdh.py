@@ -1,0 +1,99 @@
+"""ATRDH: adversarial training of the first targeted attack on hashing (Wang et al., SIGIR 2021)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from saat.codes import sign
+from saat.data import HashingData
+from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
+from saat.hashing import HashingObjective
+from saat.labels import LabelGroups, relevance
+from saat.models import HashingNetwork, device_of
+from saat.prototype import PrototypeNet, circle_loss, quantisation_loss
+from saat.seeding import drawing_from
+from saat.settings import option
+from saat.training import AdamSettings
+
+
+@dataclass(frozen=True)
+class AtrdhSettings(AdamSettings, MinimaxSettings):
+    """The settings of the reference implementation (xandery-geek/SAAT, defense_model/atrdh.py).
+
+    Adam 1e-4 (0.5, 0.999) for the hashing network and the prototype network, batch 32, 100
+    epochs, × 0.1 at 50 % and 75 %; inner PGD-7 at 8/255 with step 2/255; adversarial term times
+    2, original term times 1.
+    """
+
+    epochs: int = option(100, ge=1, help="passes over the training set")
+    adversarial: float = option(2.0, ge=0, help="weight of the adversarial term")
+    original: float = option(1.0, ge=0, help="weight of the hashing objective")
+
+    published = ("adversarial", "original", "eps", "steps", "step_size")
+
+
+class AtrdhTraining(MinimaxTraining):
+    """Training images attacked towards the prototype code of a random label keep their neighbours.
+
+        L = original·L_ori + adversarial·Σ (u' Uᵀ/K − S)²/(N·B) + L_prototype
+
+    u' relaxed codes of the attacked batch, U those of all N benign training images, S = ±1 whether
+    two images share a label. The prototype network is trained along; its loss and the others have
+    no parameters in common, so one step for the sum is one step for each.
+
+    Departures from the reference: targets are the distinct label vectors of the *training* set
+    that have a label (there, all of the database's, whose labels no defender needs); U starts at
+    the pretrained network's relaxed codes, not at zero; :func:`saat.prototype.circle_loss`, the
+    first part of L_prototype, sees all pairs.
+    """
+
+    stage = "atrdh"
+    settings: AtrdhSettings
+
+    def __init__(
+        self,
+        network: HashingNetwork,
+        objective: HashingObjective,
+        data: HashingData,
+        settings: AtrdhSettings,
+        seed: int,
+    ) -> None:
+        with drawing_from("prototype network", self.stage, seed):
+            self.prototypes = PrototypeNet(data.classes, network.bits).to(device_of(network))
+        super().__init__(network, objective, data, settings, seed)
+        features = self.train_features()
+        objective.start_from(features)
+        self.memory = torch.tanh(features)
+        vectors = LabelGroups.of(self._labels).vectors.float()
+        self.targets = vectors[vectors.sum(1) > 0]
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The prototype network too."""
+        return {**super().modules(), "prototypes": self.prototypes}
+
+    def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """Attack towards the prototype codes of random labels, then the sum of the three terms."""
+        features = self.network(images)
+        self.memory[index] = torch.tanh(features.detach())
+        original: Tensor = self.settings.original * self.objective(features, labels, index)
+        if not len(self.targets):  # no training image has a label: nothing to be attacked towards
+            return original
+        drawn = torch.randint(len(self.targets), (len(images),)).to(self._device)
+        prototypes = self.prototypes(self.targets[drawn])
+        attacked = self.inner_maximisation(images, -sign(prototypes.detach()))
+        relaxed = torch.tanh(self.network(attacked))
+        similar = 2 * relevance(labels, self._labels).to(relaxed.dtype) - 1
+        error = (relaxed @ self.memory.T / relaxed.shape[1] - similar).square().mean()
+        circle = circle_loss(prototypes, self.targets[drawn], sign(self.memory), self._labels)
+        prototype = circle + quantisation_loss(prototypes)
+        loss: Tensor = original + self.settings.adversarial * error + prototype
+        return loss
+
+    def buffers(self) -> dict[str, Tensor]:
+        """Relaxed codes of the benign training images."""
+        return {"memory": self.memory}
+
+    def load_buffers(self, tensors: dict[str, Tensor]) -> None:
+        """Restore them."""
+        self.memory = tensors["memory"].to(self._device)

@@ -1,0 +1,50 @@
+"""CgAT: center-guided adversarial training (Wang et al., WWW 2023, arXiv:2204.10779)."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from saat.defenses.augment import crop_and_flip
+from saat.defenses.guided import GuidedSettings, GuidedTraining
+from saat.mainstay import MainstayWeights
+from saat.settings import option
+
+# The reference crops 224 pixels out of 256: a shift of at most 16 pixels of 224.
+_SHIFT = 16 / 224
+
+
+@dataclass(frozen=True)
+class CgatSettings(GuidedSettings):
+    """The settings of the reference implementation (xunguangwang/CgAT, central_adv_train.py).
+
+    Inner PGD-7 at 8/255 with step 2/255; SGD 0.01, momentum 0.9, weight decay 5e-4, batch 32,
+    30 epochs, × 0.1 at 50 % and 75 %. Its loss adds the adversarial term as it is, so λ is 1 here;
+    the λ of the paper's own experiments could not be verified.
+    """
+
+    epochs: int = option(30, ge=1, help="passes over the training set")
+    augment: bool = option(True, help="random crops and horizontal flips")
+
+    published = ("lambda", "eps", "steps", "step_size", "augment")
+
+    @property
+    def weighting(self) -> MainstayWeights:
+        """Binary: the mean of the positives against the mean of the negatives."""
+        return "cgat"
+
+
+class CgatTraining(GuidedTraining):
+    """min_θ λ·L_adv + L_ori around center codes: mainstay codes with binary weights.
+
+    Where a label has no positives or no negatives the reference's center code is zero, which
+    attacks and defends nothing; here the missing term is dropped (:mod:`saat.mainstay`).
+    """
+
+    stage = "cgat"
+    settings: CgatSettings
+
+    def augment(self, images: Tensor) -> Tensor:
+        """Random crops and flips."""
+        if not self.settings.augment:
+            return images
+        return crop_and_flip(images, round(_SHIFT * images.shape[-1]))

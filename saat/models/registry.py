@@ -1,0 +1,145 @@
+"""The backbones by name, and hashing networks built from them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from saat.errors import InputError
+from saat.models import efficientnet
+from saat.models.efficientnet import EfficientNetLite0
+from saat.models.network import HashingNetwork
+from saat.models.reference_weights import convert
+from saat.models.small_cnn import SmallCNN
+from saat.models.torchvision_backbones import TorchvisionBackbone, published_weights
+from saat.models.weights_file import check_file, read_weights
+from saat.seeding import seed_torch
+
+
+@dataclass(frozen=True)
+class BackboneEntry:
+    """A row of :data:`BACKBONES`.
+
+    Attributes:
+        build: whether it is trained from scratch → backbone module with random weights.
+        min_image_size: smallest side of the input in pixels.
+        imagenet: backbone module → state of a hashing network with the published weights; None
+            where there are none, and then no files either.
+        check_imagenet: raises InputError where ``imagenet`` is known to fail, in no time.
+        description: one line for ``saat list backbones``.
+    """
+
+    build: Callable[[bool], nn.Module]
+    min_image_size: int
+    imagenet: Callable[[nn.Module], dict[str, Tensor]] | None
+    description: str
+    check_imagenet: Callable[[], object] = lambda: None
+
+
+def _torchvision(name: str, min_image_size: int, description: str) -> BackboneEntry:
+    return BackboneEntry(
+        partial(TorchvisionBackbone, name),
+        min_image_size,
+        lambda backbone: convert(published_weights(name), backbone),
+        description,
+    )
+
+
+BACKBONES: Mapping[str, BackboneEntry] = {
+    "small_cnn": BackboneEntry(
+        lambda from_scratch: SmallCNN(),
+        16,
+        None,
+        "patches and 1 convolution, for CPUs and small images",
+    ),
+    "alexnet": _torchvision("alexnet", 63, "torchvision's AlexNet, 4096 features, 224 px"),
+    "vgg11": _torchvision("vgg11", 32, "torchvision's VGG11, 4096 features, 224 px"),
+    "vgg16": _torchvision("vgg16", 32, "torchvision's VGG16, 4096 features, 224 px"),
+    "vgg19": _torchvision("vgg19", 32, "torchvision's VGG19, 4096 features, 224 px"),
+    "resnet18": _torchvision("resnet18", 16, "torchvision's ResNet18, 512 features, 224 px"),
+    "resnet50": _torchvision("resnet50", 16, "torchvision's ResNet50, 2048 features, 224 px"),
+    "efficientnet_lite0": BackboneEntry(
+        EfficientNetLite0,
+        16,
+        lambda backbone: read_weights(
+            str(efficientnet.published_weights()), "efficientnet_lite0", backbone
+        ),
+        "ImageNet weights without a download (extra efficientnet), 1280 features, 224 px",
+        efficientnet.published_weights,
+    ),
+}
+
+
+def build_network(
+    backbone: str, weights: str, bits: int, image_size: int, seed: int
+) -> HashingNetwork:
+    """A hashing network with seeded initial weights, channels-last, on the CPU.
+
+    Args:
+        backbone: key of :data:`BACKBONES`.
+        weights: ``none`` (trained from scratch), ``imagenet`` (the published ones), or the path
+            of a state dict: the backbone's own, or a whole hashing network of a reference
+            repository (:mod:`saat.models.reference_weights`), whose hash layer comes along;
+            ``hash_layer_imported`` of the result says whether it did.
+        bits: code length K.
+        image_size: side of the images in pixels.
+        seed: decides whatever the weights do not.
+
+    Raises:
+        InputError: images too small for the backbone, weights it does not have, a file that does
+            not fit, or a hash layer of another code length.
+    """
+    check_backbone(backbone, weights, image_size)
+    seed_torch("network", seed)
+    entry = BACKBONES[backbone]
+    if weights == "none" or entry.imagenet is None:
+        network = HashingNetwork(entry.build(True), bits)
+        return network.to(memory_format=torch.channels_last)
+    with torch.device("meta"):  # half a gigabyte of random VGG weights would be thrown away
+        module = entry.build(False)
+    if weights == "imagenet":
+        state = entry.imagenet(module)
+    else:
+        state = read_weights(weights, backbone, module)
+    network = HashingNetwork(module, bits)
+    network.hash_layer_imported = "hash_layer.weight" in state
+    if network.hash_layer_imported and len(state["hash_layer.weight"]) != bits:
+        raise InputError(
+            f"model.weights {weights}: its hash layer has {len(state['hash_layer.weight'])} bits, "
+            f"model.bits is {bits}"
+        )
+    network.load_state_dict(state, strict=False, assign=True)
+    return network.to(memory_format=torch.channels_last)
+
+
+def blank_network(backbone: str, weights: str, bits: int, image_size: int) -> HashingNetwork:
+    """The structure that :func:`build_network` gives, to load a checkpoint into.
+
+    Its values are undefined until then. Reads no weights: their file need not be there any more.
+
+    Raises:
+        InputError: images too small for the backbone.
+    """
+    check_backbone(backbone, "none", image_size)
+    with torch.device("meta"):
+        network = HashingNetwork(BACKBONES[backbone].build(weights == "none"), bits)
+    return network.to_empty(device="cpu").to(memory_format=torch.channels_last)
+
+
+def check_backbone(backbone: str, weights: str, image_size: int) -> None:
+    """Refuse what :func:`build_network` could not build, as far as that shows without reading."""
+    entry = BACKBONES[backbone]
+    if image_size < entry.min_image_size:
+        raise InputError(
+            f"data.image_size {image_size}: {backbone} needs at least {entry.min_image_size}"
+        )
+    if weights == "none":
+        return
+    if entry.imagenet is None:
+        raise InputError(f"model.weights {weights}: {backbone} has no published weights; none")
+    if weights == "imagenet":
+        entry.check_imagenet()
+    else:
+        check_file(weights)

@@ -1,0 +1,42 @@
+"""Gates that a robustness number has to pass before anybody believes it.
+
+One small function a gate; none of them knows what a defense does. ``docs/reliability.md`` says
+what each looks for and what its failure means.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from saat.reliability.case import CORE_SWEEP, FULL_SWEEP, Case, Sweep, Verdict
+from saat.reliability.gradients import differentiable, direction, zero_gradient
+from saat.reliability.images import budget, zero_eps
+from saat.reliability.randomness import deterministic
+from saat.reliability.scale import scale
+from saat.reliability.strength import black_box, floor, monotone, plateau
+
+Gate = Callable[[Case], Verdict]
+
+# Cheap ones first.
+GATES: Mapping[str, Gate] = {
+    "budget": budget,
+    "deterministic": deterministic,
+    "differentiable": differentiable,
+    "zero_gradient": zero_gradient,
+    "direction": direction,
+    "zero_eps": zero_eps,
+    "scale": scale,
+    "monotone": monotone,
+    "floor": floor,
+    "plateau": plateau,
+    "black_box": black_box,
+}
+
+# Without a gradient these have nothing to look at, and ``differentiable`` has failed.
+_BY_GRADIENT = frozenset(GATES) - {"budget", "deterministic", "differentiable"}
+
+
+def ask(case: Case, names: Sequence[str] = tuple(GATES)) -> list[Verdict]:
+    """Verdicts of the named gates; those that need a gradient are left out where there is none."""
+    return [GATES[name](case) for name in names if case.views or name not in _BY_GRADIENT]
+
+
+__all__ = ["CORE_SWEEP", "FULL_SWEEP", "GATES", "Case", "Gate", "Sweep", "Verdict", "ask"]

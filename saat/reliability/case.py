@@ -1,0 +1,149 @@
+"""What a gate gets to see, and what it answers."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from torch import Tensor, nn
+
+from saat.adaptive import Nature, on_queries, seen_as
+from saat.arena import Arena
+from saat.attacks import Attack
+from saat.threat_model import ThreatModel
+from saat.victim import AttackResult, Victim
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of a gate.
+
+    Attributes:
+        name: of the gate; its anchor in ``docs/reliability.md``.
+        passed: whether the numbers may be trusted as far as this gate can see.
+        detail: one sentence with the numbers that decided.
+        measured: those numbers; AP and fractions in [0, 1].
+    """
+
+    name: str
+    passed: bool
+    detail: str
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """How much work the gates put into their own attacks.
+
+    Attributes:
+        queries: drawn for them, all where there are fewer.
+        radii: multiples of the ball's radius that MAP must fall along, 0 excluded; then the whole
+            image range.
+        steps: of the probe at those radii.
+        lengths: iterations T that MAP must fall and settle along.
+        paper_steps: iterations of the published attack in the scale gate.
+    """
+
+    queries: int
+    radii: Sequence[float]
+    steps: int
+    lengths: Sequence[int]
+    paper_steps: int
+
+
+# Radii as multiples of 8/255: 1, 2, 4, 8, 16 and 32 levels of a byte; the image range follows.
+FULL_SWEEP = Sweep(128, (0.125, 0.25, 0.5, 1.0, 2.0, 4.0), 100, (1, 10, 50, 100, 500, 1000), 100)
+CORE_SWEEP = Sweep(64, (0.25, 1.0, 4.0), 15, (1, 10, 30), 30)
+
+
+class Scaled(nn.Module):
+    """A network whose features are all multiplied: the codes stay, gradients of tanh may vanish."""
+
+    def __init__(self, network: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.network = network
+        self.factor = factor
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images (B, 3, H, W) → features (B, K)."""
+        features: Tensor = self.network(images)
+        return features * self.factor
+
+
+@dataclass(frozen=True)
+class Case:
+    """An attacked victim before the gates.
+
+    Attributes:
+        victim: all queries, through the network whose codes count.
+        nature: what :func:`saat.adaptive.inspect` saw of its network.
+        views: see :func:`saat.adaptive.adaptations`.
+        arena: runs the gates' own attacks.
+        results: the battery's, by name; queries an attack did not take are clean there.
+        white_box: names among ``results`` of attacks by gradients on this victim.
+        taken: positions of the queries that an attack took, where not all.
+        probe: the attack that the gates repeat under other circumstances.
+        positions: sorted int64 (n,), the queries the gates attack.
+        sweep: sizes.
+    """
+
+    victim: Victim
+    nature: Nature
+    views: Mapping[str, nn.Module]
+    arena: Arena
+    results: Mapping[str, AttackResult]
+    white_box: Sequence[str]
+    taken: Mapping[str, Tensor]
+    probe: Attack
+    positions: Tensor
+    sweep: Sweep
+
+    @cached_property
+    def sample(self) -> Victim:
+        """The drawn queries, through the network whose codes count."""
+        return on_queries(self.victim, self.positions)
+
+    @cached_property
+    def view(self) -> nn.Module:
+        """The network that the gates' gradient attacks see: the first view."""
+        return next(iter(self.views.values()))
+
+    def run(
+        self,
+        attack: Attack,
+        threat: ThreatModel | None = None,
+        factor: float | None = None,
+        name: str = "probe",
+    ) -> AttackResult:
+        """An attack on the drawn queries.
+
+        Starts are the same whatever the circumstances, so that differences are paired.
+
+        Args:
+            attack: the attack.
+            threat: another ball than the battery's.
+            factor: multiplies the network's features, of which the attacker knows.
+            name: enters the seeds.
+        """
+        key = (attack, threat, factor, name)
+        if key not in self._finished:
+            self._finished[key] = self._attack(attack, threat, factor, name)
+        return self._finished[key]
+
+    @cached_property
+    def _finished(self) -> dict[Hashable, AttackResult]:
+        """Several gates ask for the same attack."""
+        return {}
+
+    def _attack(
+        self, attack: Attack, threat: ThreatModel | None, factor: float | None, name: str
+    ) -> AttackResult:
+        victim = seen_as(self.sample, self.view)
+        if factor is not None:
+            victim = seen_as(self.sample, Scaled(self.view, factor))
+            scale = factor * victim.knowledge.feature_scale
+            victim.knowledge = replace(victim.knowledge, feature_scale=scale)
+        return self.arena.attack(victim, name, attack, threat)
+
+    def probe_of(self, steps: int) -> Attack:
+        """The probe with ``steps`` iterations."""
+        return replace(self.probe, steps=steps)

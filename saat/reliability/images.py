@@ -1,0 +1,40 @@
+"""Gates on what an attack hands over: the budget, and that nothing changes without one."""
+
+from dataclasses import replace
+
+import torch
+
+from saat.reliability.case import Case, Verdict
+
+# An ε read from a file may lie a rounding error below the grid of bytes.
+_SLACK = 1e-6
+_SMALLEST_STEPS = 3
+
+
+def budget(case: Case) -> Verdict:
+    """Every attacked image is bytes of the right shape within the ball."""
+    threat, originals = case.arena.threat, case.victim.images
+    largest, wrong = 0.0, []
+    for name, result in case.results.items():
+        same = result.images.dtype == torch.uint8 and result.images.shape == originals.shape
+        size = float(threat.size(result.images, originals).max()) if same else float("inf")
+        largest = max(largest, size)
+        if not size <= threat.eps * (1 + _SLACK):
+            wrong.append(name)
+    where = f", broken by {', '.join(wrong)}" if wrong else ""
+    detail = f"largest {threat.norm} change {largest:.6g} of {threat.eps:.6g}{where}"
+    return Verdict("budget", not wrong, detail, {"largest": largest, "eps": threat.eps})
+
+
+def zero_eps(case: Case) -> Verdict:
+    """In a ball of radius 0 the attacked images, codes and AP are the clean ones."""
+    nothing = replace(case.arena.threat, eps=0.0)
+    result = case.run(case.probe_of(_SMALLEST_STEPS), nothing)
+    moved = int((result.images != case.sample.images).flatten(1).any(1).sum())
+    # Encoded together: the draws of a network with noise depend on an image's place in its batch.
+    clean = case.sample.codes(case.sample.images)
+    other = int((result.codes != clean).any(1).sum())
+    gap = float((result.ap - case.sample.ap(clean)).abs().max())
+    passed = moved == 0 and other == 0 and gap == 0.0
+    detail = f"at ε = 0, {moved} images and {other} codes of {len(result.ap)} differ from clean"
+    return Verdict("zero_eps", passed, detail, {"images": moved, "codes": other, "ap": gap})

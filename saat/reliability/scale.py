@@ -1,0 +1,70 @@
+"""The scale gate: a large last layer hides gradients without changing a single code."""
+
+from dataclasses import replace
+
+import torch
+
+from saat.attacks.mainstay import MainstayAttack
+from saat.bootstrap import bootstrap_interval
+from saat.models import encode
+from saat.reliability.case import Case, Verdict
+from saat.reliability.strength import significantly_above
+
+# MAP by which the published attack may be weaker than itself on rescaled features.
+TOLERANCE = 0.02
+# MAP by which the probe's result may change with the scale; rounding takes its part.
+UNCHANGED = 0.01
+SCALES = (0.1, 60.0)
+# Fraction of the features that saturate tanh at α = 1.
+MOST_BITS = 0.5
+
+
+def scale(case: Case) -> Verdict:
+    """The published attack sees as much as on rescaled features, and the probe at any scale.
+
+    The first comparison is between two runs of the mainstay attack that differ in nothing but the
+    division by the median magnitude of every bit's feature: what the second finds more was hidden
+    by the scale. A bit whose feature saturates tanh is out of its sight altogether, whether or not
+    the others are enough for it. The probe's network has its output multiplied, whatever its last
+    layer is.
+    """
+    saturated = _saturated(case)
+    published = MainstayAttack(steps=case.sweep.paper_steps)
+    as_is = case.run(published, name="published")
+    seeing = case.run(replace(published, rescale=True), name="published")
+    hidden = significantly_above(as_is.ap, seeing.ap, TOLERANCE)
+    here = case.run(case.probe_of(case.sweep.steps)).ap
+    changes = {
+        f"probe at scale {factor:g}": case.run(case.probe_of(case.sweep.steps), factor=factor).ap
+        - here
+        for factor in SCALES
+    }
+    unstable = [name for name, change in changes.items() if abs(float(change.mean())) > UNCHANGED]
+    measured = {
+        "published": float(as_is.ap.mean()),
+        "published, rescaled": float(seeing.ap.mean()),
+        "saturated": saturated,
+        "probe": float(here.mean()),
+        **{name: float((here + change).mean()) for name, change in changes.items()},
+    }
+    gap = bootstrap_interval(as_is.ap - seeing.ap)
+    detail = (
+        f"the published attack leaves {100 * gap.mean:.1f} points of MAP more than on rescaled "
+        f"features (95 %: {100 * gap.low:.1f} to {100 * gap.high:.1f})"
+    )
+    if hidden or saturated > MOST_BITS:
+        detail += (
+            f", and {100 * saturated:.0f} % of the features saturate tanh: their scale hides "
+            "gradients from it"
+        )
+    if unstable:
+        detail += f"; changed by the scale: {', '.join(unstable)}"
+    passed = not hidden and not unstable and saturated <= MOST_BITS
+    return Verdict("scale", passed, detail, measured)
+
+
+def _saturated(case: Case) -> float:
+    """Fraction of clean queries' features at which the float32 gradient of tanh is exactly 0."""
+    images = case.sample.images
+    features = encode(case.view, lambda part: images[part], len(images))
+    return float((1 - torch.tanh(features.float()).square() == 0).float().mean())

@@ -1,0 +1,111 @@
+"""Gates on the strength of the attacks: more of anything must not leave more retrieval."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from saat.bootstrap import bootstrap_interval
+from saat.reliability.case import Case, Verdict
+from saat.threat_model import ThreatModel
+from saat.victim import AttackResult
+
+# MAP that may be lost to chance where more should be stronger, beyond the bootstrap's interval.
+TOLERANCE = 0.01
+# MAP above the theoretical floor when any image may be shown.
+FLOOR_TOLERANCE = 0.05
+# MAP that many more iterations may still gain over the battery's own.
+PLATEAU_TOLERANCE = 0.05
+
+
+def significantly_above(higher: Tensor, lower: Tensor, tolerance: float) -> bool:
+    """Whether AP (Q,) exceeds another of the same queries by more than chance and tolerance."""
+    return bootstrap_interval(higher - lower).low > tolerance
+
+
+def whole_range(threat: ThreatModel, pixels: int) -> ThreatModel:
+    """The ball that holds every image of so many values in [0, 1]."""
+    return replace(threat, eps={"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels)}[threat.norm])
+
+
+def _rises(aps: Mapping[str, Tensor]) -> list[str]:
+    """Neighbours of a sequence that should fall, where it rises."""
+    return [
+        f"{before} → {after}"
+        for (before, lower), (after, higher) in pairwise(aps.items())
+        if significantly_above(higher, lower, TOLERANCE)
+    ]
+
+
+def _means(aps: Mapping[str, Tensor]) -> dict[str, float]:
+    return {name: float(ap.mean()) for name, ap in aps.items()}
+
+
+def _listed(aps: Mapping[str, Tensor]) -> str:
+    return ", ".join(f"{name}: {100 * mean:.1f}" for name, mean in _means(aps).items())
+
+
+def monotone(case: Case) -> Verdict:
+    """MAP does not rise with the radius."""
+    threat = case.arena.threat
+    aps = {"0": case.sample.clean_ap}
+    for multiple in case.sweep.radii:
+        ball = None if multiple == 1 else replace(threat, eps=multiple * threat.eps)
+        name = f"{multiple * threat.eps:.4g}"
+        aps[name] = case.run(case.probe_of(case.sweep.steps), ball).ap
+    aps["all"] = _unbounded(case).ap
+    rises = _rises(aps)
+    said = f"rises at {', '.join(rises)}" if rises else "falls"
+    return Verdict("monotone", not rises, f"MAP over ε {said} ({_listed(aps)})", _means(aps))
+
+
+def floor(case: Case) -> Verdict:
+    """With the whole image range allowed the attack reaches the code it aims for."""
+    result = _unbounded(case)
+    reached, theory = float(result.ap.mean()), float(result.theory_ap.mean())
+    passed = not significantly_above(result.ap, result.theory_ap, FLOOR_TOLERANCE)
+    detail = f"any image allowed: MAP {100 * reached:.1f}, theoretical floor {100 * theory:.1f}"
+    return Verdict("floor", passed, detail, {"reached": reached, "theory": theory})
+
+
+def _unbounded(case: Case) -> AttackResult:
+    pixels = case.sample.images[:1].numel()
+    ball = whole_range(case.arena.threat, pixels)
+    return case.run(case.probe_of(case.sweep.steps), ball)
+
+
+def plateau(case: Case) -> Verdict:
+    """MAP falls with the iterations and has settled at the battery's own number of them."""
+    own = case.probe.steps
+    lengths = sorted({*case.sweep.lengths, own})
+    aps = {f"T={steps}": case.run(case.probe_of(steps)).ap for steps in lengths}
+    longest = f"T={lengths[-1]}"
+    rises = _rises(aps)
+    moving = significantly_above(aps[f"T={own}"], aps[longest], PLATEAU_TOLERANCE)
+    said = f"rises at {', '.join(rises)}" if rises else "falls"
+    if moving:
+        said += f" and is still moving after T={own}"
+    return Verdict(
+        "plateau", not rises and not moving, f"MAP over T {said} ({_listed(aps)})", _means(aps)
+    )
+
+
+def black_box(case: Case) -> Verdict:
+    """No attack without gradients of this network leaves less than those with them."""
+    white = torch.stack([case.results[name].ap for name in case.white_box]).amin(0)
+    stronger, measured = [], {}
+    for name, result in case.results.items():
+        if name in case.white_box or result.target is not None:
+            continue
+        rows = case.taken.get(name, slice(None))
+        measured[name] = float(result.ap[rows].mean())
+        measured[f"white box for {name}"] = float(white[rows].mean())
+        if significantly_above(white[rows], result.ap[rows], 0.0):
+            stronger.append(name)
+    said = f"stronger than the white box: {', '.join(stronger)}" if stronger else "all weaker"
+    listed = ", ".join(f"{name}: {100 * value:.1f}" for name, value in measured.items())
+    return Verdict(
+        "black_box", not stronger, f"attacks without gradients {said} ({listed})", measured
+    )

@@ -1,0 +1,62 @@
+"""What a setting is: the content of its weights counts, not where they lie."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.config import Setting
+from harness.experiment import setting_at
+from harness.state import config_hash
+from tests.harness.tiny import tiny
+
+
+def with_weights(path: Path | str) -> Setting:
+    """A setting on some weights; the file's content is only read for its hash."""
+    changes: dict[str, Any] = {"model.backbone": "alexnet", "data.image_size": 64}
+    return setting_at(tiny({**changes, "model.weights": str(path)}), {})
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "weights.pt"
+    path.write_bytes(b"weights" * 1000)
+    return path
+
+
+def test_the_same_weights_in_two_places_are_one_setting(weights: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / "copied.pt"
+    other.parent.mkdir()
+    other.write_bytes(weights.read_bytes())
+    os.utime(other, (1, 1))
+    assert config_hash(with_weights(weights), "data") == config_hash(with_weights(other), "data")
+    assert with_weights(weights).dump() != with_weights(other).dump(), "a worker needs the path"
+
+
+def test_other_weights_in_the_same_place_are_another_setting(weights: Path) -> None:
+    seen = {config_hash(with_weights(weights), "data")}
+    for content in (b"weights" * 999, b"Weights" * 1000, b""):
+        stamp = weights.stat().st_mtime_ns
+        weights.write_bytes(content)
+        os.utime(weights, ns=(stamp, stamp + 1_000_000))
+        seen.add(config_hash(with_weights(weights), "data"))
+    assert len(seen) == 4
+
+
+def test_published_and_no_weights_are_named_and_differ_from_a_file(weights: Path) -> None:
+    hashes = {
+        config_hash(with_weights(name), "data") for name in ("none", "imagenet", str(weights))
+    }
+    assert len(hashes) == 3
+    for name in ("none", "imagenet"):
+        assert with_weights(name).identity()["model"]["weights"] == name
+    assert with_weights(weights).identity()["model"]["weights"].startswith("sha256:")
+
+
+def test_where_the_data_lies_is_not_part_of_the_identity_but_its_content_is() -> None:
+    first = setting_at(tiny(), {})
+    second = setting_at(tiny({"data.val_queries": 41}), {})
+    assert "data" not in first.identity()
+    assert config_hash(first, "data") == config_hash(second, "data")
+    assert config_hash(first, "data") != config_hash(first, "other data")

@@ -1,0 +1,136 @@
+"""``saat evaluate --factory``: a user's own network under the protocol of an experiment."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from harness.__main__ import main
+from harness.models import factory_subject
+from saat.evaluate import Protocol, evaluate, named_attacks
+from tests.harness.tiny import tiny_raw
+
+MODULE = '''
+import torch
+from torch import nn
+
+class Colours(nn.Module):
+    """Mean colours through a layer whose weights lie in a file."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 24)
+
+    def forward(self, images):
+        return self.layer(images.mean((2, 3)) - 0.5)
+
+def make(weights):
+    torch.manual_seed(0)
+    network = Colours()
+    if weights is not None:
+        network.load_state_dict(torch.load(weights, weights_only=True))
+    return network
+
+def number(weights):
+    return 3
+
+def images(weights):
+    return nn.Identity()
+
+def broken(weights):
+    raise RuntimeError("no such \\n layer")
+'''
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    name = f"own_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny_raw()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path / name
+
+
+def command(own: Path, function: str, *more: str) -> int:
+    arguments = ["evaluate", "--factory", f"{own.name}:{function}", "--experiment", "tiny.yaml"]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, *more])
+    return int(str(ended.value.code))
+
+
+def test_a_network_of_ones_own_is_attacked_like_any_other(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(own, "make", "-o", "out") == 0
+    assert "worst case" in capsys.readouterr().out
+    written = json.loads(Path("out/metrics.json").read_text())
+    assert written["model"] == f"{own.name}:make"
+    assert written["dataset"] == "digits"
+    subject = factory_subject(f"{own.name}:make", None, Path("tiny.yaml"))
+    protocol = Protocol(named_attacks(["mainstay", "hag"], 2), top_k=100)
+    expected = evaluate(subject.network, subject.data, protocol).metrics()
+    assert written["metrics"] == expected
+    with np.load("out/adversarial.npz") as arrays:
+        assert arrays["hag"].shape == (500, 3, 16, 16)
+
+
+def test_weights_reach_the_factory(own: Path) -> None:
+    layer = {"layer.weight": torch.zeros(24, 3), "layer.bias": torch.ones(24)}
+    torch.save(layer, "weights.pt")
+    subject = factory_subject(f"{own.name}:make", Path("weights.pt"), Path("tiny.yaml"))
+    codes = subject.network(torch.rand(2, 3, 4, 4))
+    assert codes.tolist() == [[1.0] * 24] * 2
+    assert isinstance(subject.network, nn.Module)
+
+
+@pytest.mark.parametrize(
+    ("factory", "named"),
+    [
+        ("number", "gave a int, not a torch.nn.Module"),
+        ("images", "its output is"),
+        ("broken", "no such layer"),
+        ("missing", "has no attribute 'missing'"),
+    ],
+)
+def test_a_factory_that_gives_no_network_is_refused(
+    own: Path, factory: str, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(own, factory) == 2
+    err = capsys.readouterr().err
+    assert named in err
+    assert err.startswith(f"saat: --factory {own.name}:{factory}")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["evaluate"], "give a CHECKPOINT or --factory"),
+        (["evaluate", "x", "--factory", "a:b"], "one of the two"),
+        (["evaluate", "--factory", "a:b"], "give --experiment"),
+        (["evaluate", "--factory", "ab", "--experiment", "tiny.yaml"], "package.module:function"),
+        (["evaluate", "--factory", "nowhere:f", "--experiment", "tiny.yaml"], "nowhere"),
+        (["evaluate", "--factory", "a:b", "--experiment", "no.yaml"], "no.yaml: no such file"),
+        (["evaluate", "x", "--weights", "w"], "--weights w: belongs to --factory"),
+        (["evaluate", "x", "--experiment", "w"], "x: no such file"),
+    ],
+)
+def test_options_that_do_not_belong_together_are_refused(
+    own: Path, arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert named in err
+    assert len(err.splitlines()) == 1
+
+
+def test_missing_weights_are_refused(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(own, "make", "--weights", "none.pt") == 2
+    assert "--weights none.pt: no such file" in capsys.readouterr().err

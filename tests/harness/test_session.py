@@ -1,0 +1,176 @@
+"""Starting, stopping on a full disk, and resuming a whole search within this process."""
+
+import errno
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness import session
+from harness.__main__ import main
+from harness.executors import SearchStopped
+from harness.journal import Event, Journal, read
+from harness.options import Options
+from harness.state import SearchState
+from tests.harness.tiny import tiny, tiny_raw
+
+SEARCHED = tiny(
+    {
+        "pretrain.epochs": 1,
+        "defense.epochs": 2,
+        "search.num_samples": 1,
+        "confirm.max_configs": 0,
+        "evaluation.steps": 1,
+    }
+)
+CLOCKS = ("time", "seconds", "cost_s", "search_id")
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(autouse=True)
+def neither_tracking_nor_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tracked is the matter of test_tracking.py, and a page takes seconds."""
+
+    class Silent:
+        def __init__(self, *_: Any) -> None: ...
+        def start(self, events: list[Event]) -> None: ...
+        def handle(self, event: Event) -> None: ...
+        def close(self, timeout: float) -> str:
+            return ""
+
+    monkeypatch.setattr(session, "Tracker", Silent)
+    monkeypatch.setattr(session, "write_report", lambda searches, folder: folder)
+
+
+@pytest.fixture
+def options(runs_dir: Path) -> Options:
+    return Options(runs_dir, executor="inline", cache_dir=os.environ["SAAT_CACHE"])
+
+
+def timeless(events: list[Event]) -> list[Event]:
+    return [{k: v for k, v in event.items() if k not in CLOCKS} for event in events]
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+class Disk:
+    """Is full whenever one of some events is written, half way through its line."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, kinds: list[str]) -> None:
+        self._kinds = kinds
+        self._append = Journal.append
+        monkeypatch.setattr(Journal, "append", lambda *a, **f: self.append(*a, **f))
+
+    def append(self, journal: Journal, kind: str, **fields: Any) -> Event:
+        if not self._kinds or kind != self._kinds[0]:
+            return self._append(journal, kind, **fields)
+        self._kinds.pop(0)
+        whole = journal._file
+
+        class Full:
+            def write(self, line: bytes) -> int:
+                if len(line) > 40:
+                    return int(whole.write(line[:40]) or 0)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(whole, name)
+
+        journal._file = Full()  # type: ignore[assignment]
+        try:
+            return self._append(journal, kind, **fields)
+        finally:
+            journal._file = whole
+
+
+def test_a_journal_on_a_full_disk_stops_the_search_which_is_resumed_to_the_same_end(
+    tmp_path: Path, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = session.start(SEARCHED, Options(tmp_path / "whole", None, "inline"), "search", quiet)
+    kinds = ["suggested", "epoch", "completed", "recommended", "finished", "reported"]
+    Disk(monkeypatch, list(kinds))
+    journal = options.runs_dir.resolve() / "tiny" / "events.jsonl"
+    with pytest.raises(SearchStopped) as stopped:
+        session.start(SEARCHED, options, "search", quiet)
+    said = [str(stopped.value)]
+    for _ in kinds[1:]:
+        before = journal.read_bytes()
+        with pytest.raises(SearchStopped) as stopped:
+            session.resume("tiny", options, quiet)
+        assert journal.read_bytes().startswith(before), "an event was taken back"
+        assert journal.read_bytes().endswith(b"\n"), "half a line stayed"
+        said.append(str(stopped.value))
+    assert set(said) == {f"no space left on the disk of {journal}"}
+    session.resume("tiny", options, quiet)
+    assert timeless(read(journal)) == timeless(read(whole / "events.jsonl"))
+    assert SearchState(read(journal)).finished
+
+
+def test_an_address_for_an_inline_search_is_refused_and_the_search_left_alone(
+    runs_dir: Path, options: Options, capsys: Any
+) -> None:
+    experiment = tiny({"pretrain.epochs": 1, "defense.epochs": 1, "name": "alone"})
+    run_dir = session.start(experiment, options, "train", quiet)
+    before = (run_dir / "events.jsonl").read_bytes()
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["resume", "alone", "--address", "auto", "--runs-dir", str(runs_dir)])
+    out, err = capsys.readouterr()
+    assert ended.value.code == 2
+    assert (out, err) == ("", "saat: --address auto: this search runs inline, on no cluster\n")
+    assert (run_dir / "events.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("gpus", ["1.5", "5/2"])
+def test_more_than_one_gpu_a_trial_is_a_whole_number(
+    gpus: str, tmp_path: Path, runs_dir: Path, capsys: Any
+) -> None:
+    file = tmp_path / "gpus.yaml"
+    file.write_text(yaml.safe_dump(tiny_raw({"resources.gpus_per_trial": gpus})))
+    with pytest.raises(SystemExit) as ended:
+        main(["search", str(file), "--runs-dir", str(runs_dir)])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert line.endswith("gpus_per_trial: a fraction up to 1, or a whole number")
+    assert not runs_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "gpus"), [(0, 0), ("1/3", 1 / 3), (0.5, 0.5), (1, 1), ("4/2", 2)]
+)
+def test_fractions_of_a_gpu_and_whole_ones_are_allowed(given: Any, gpus: float) -> None:
+    assert tiny({"resources.gpus_per_trial": given}).resources.gpus_per_trial == gpus
+
+
+@pytest.mark.parametrize(
+    ("offered", "wanted", "trials"),
+    [
+        (8, 1, 8),
+        (8, 2, 4),
+        (7, 2, 3),
+        (1, 2, 0),
+        (0, 0.5, 0),
+        (1, 0.5, 2),
+        (4, 0.3, 12),  # three on each of four, not 4 / 0.3 = 13
+        (2, 0.6, 2),  # one on each of two, not 2 / 0.6 = 3
+        (1, 1 / 3, 3),
+        (1, 1 / 93, 93),  # 1 / (1 / 93) is a little below 93
+        (3, 0.1, 30),
+    ],
+)
+def test_a_trial_never_spans_two_gpus_by_parts(offered: float, wanted: float, trials: int) -> None:
+    from harness.executors.ray_tune import _fitting_gpus
+
+    assert _fitting_gpus(offered, wanted) == trials

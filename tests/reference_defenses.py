@@ -1,0 +1,98 @@
+"""The defenses' losses in their plainest form: item by item, float64; nothing imports ``saat``."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tests import reference
+
+Array = np.ndarray
+
+
+class AliasedBatch(NamedTuple):
+    """What one batch of the reference implementation's loop computes.
+
+    ``guide``, ``target``: mainstay sums (B, K) of the inner maximisation and of the loss; their
+    signs are the codes. ``shared``: the storage after the batch.
+    """
+
+    guide: Array
+    target: Array
+    original: float
+    shared: Array
+
+
+def aliased_epoch(
+    sign_codes: Array,
+    labels: Array,
+    batches: Sequence[Array],
+    features: Sequence[Array],
+    weights: str,
+) -> list[AliasedBatch]:
+    """One epoch of the reference implementation, where two tensors are one by accident.
+
+    ``U_ben.data = train_code.data; model.U.data = train_code.data``: mainstay codes and the
+    objective (DPH) read and write the same (N, K) tensor, first filled with sign codes.
+    """
+    shared = np.array(sign_codes, dtype=np.float64)
+    out = []
+    for index, f in zip(batches, features, strict=True):
+        guide = np.stack(
+            [reference.mainstay_sum(labels[i], shared, labels, weights) for i in index]
+        )
+        shared[index] = reference.sign(f)
+        target = np.stack(
+            [reference.mainstay_sum(labels[i], shared, labels, weights) for i in index]
+        )
+        original = reference.dph_loss(f, labels[index], index, {"memory": shared}, labels)
+        shared[index] = np.tanh(np.asarray(f, dtype=np.float64))
+        out.append(AliasedBatch(guide, target, original, shared.copy()))
+    return out
+
+
+def atrdh_adversarial(attacked: Array, labels: Array, memory: Array, train_labels: Array) -> float:
+    """Σ (u'·U_j/K − S)² / (N·B)."""
+    total = 0.0
+    for u, y in zip(np.tanh(np.asarray(attacked, dtype=np.float64)), labels, strict=True):
+        for other, label in zip(memory, train_labels, strict=True):
+            target = 1.0 if reference.relevant(y, label) else -1.0
+            total += (float(np.dot(u, other)) / len(u) - target) ** 2
+    return total / (len(attacked) * len(memory))
+
+
+def crdat_loss(
+    attacked: Array,
+    attacked_hidden: Array,
+    clean: Array,
+    clean_hidden: Array,
+    weights: Sequence[float],
+) -> float:
+    """−w₀·mean(tanh f(x')·sign f_T(x)) + w₁·mean(1 − cos(φ(x'), φ_T(x)))."""
+    code, feature = 0.0, 0.0
+    for f, teacher in zip(attacked, clean, strict=True):
+        for value, bit in zip(f, reference.sign(teacher), strict=True):
+            code -= math.tanh(value) * bit / attacked.size
+    for a, b in zip(attacked_hidden, clean_hidden, strict=True):
+        cosine = float(np.dot(a, b)) / math.sqrt(float(np.dot(a, a)) * float(np.dot(b, b)))
+        feature += (1 - cosine) / len(attacked)
+    return weights[0] * code + weights[1] * feature
+
+
+def shifted(image: Array, top: int, left: int, shift: int, mirrored: bool) -> Array:
+    """A crop of an image (3, H, W) out of itself mirrored at its borders, pixel by pixel."""
+    _, height, width = image.shape
+
+    def inside(position: int, size: int) -> int:
+        position = abs(position)
+        return 2 * (size - 1) - position if position >= size else position
+
+    out = np.empty_like(image)
+    for row in range(height):
+        for column in range(width):
+            source = width - 1 - column if mirrored else column
+            y = inside(top - shift + row, height)
+            x = inside(left - shift + source, width)
+            out[:, row, column] = image[:, y, x]
+    return out

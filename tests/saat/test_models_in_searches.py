@@ -1,0 +1,60 @@
+"""Weights from elsewhere in a search: refused or announced before it starts, evaluated after it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet18
+
+from harness.checks import open_data
+from saat.checkpoint import module_tensors, restore_module
+from saat.models import blank_network, build_network
+from tests.harness.tiny import tiny
+from tests.reference_networks import ResNetTwice
+from tests.saat.data.samples import input_error
+
+BITS = 16
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    reference = ResNetTwice(resnet18(weights=None), nn.Linear(512, BITS))
+    torch.save(reference.state_dict(), tmp_path / "saat.pth")
+    return tmp_path / "saat.pth"
+
+
+def test_what_the_file_gave_is_said(file: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    model = {"model.backbone": "resnet18", "model.weights": str(file), "model.bits": BITS}
+    open_data(tiny(model), str(tmp_path), said.append)
+    assert said[0] == f"model.weights {file}: backbone and hash layer"
+    torch.save(resnet18(weights=None).state_dict(), file)
+    open_data(tiny(model), str(tmp_path), said.append)
+    assert f"model.weights {file}: backbone only; the hash layer is new" in said
+
+
+def test_every_searched_code_length_has_to_fit(file: Path, tmp_path: Path) -> None:
+    changes = {
+        "model.backbone": "resnet18",
+        "model.weights": str(file),
+        "model.bits": BITS,
+        "space": {"model.bits": {"choice": [BITS, 32]}},
+    }
+    message = input_error(lambda: open_data(tiny(changes), str(tmp_path), print))
+    assert "its hash layer has 16 bits, model.bits is 32" in message
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_checkpoint_finds_the_structure_its_weights_gave(given: bool, file: Path) -> None:
+    """Batch norm before the code is there only where the network began from scratch."""
+    weights = str(file) if given else "none"
+    trained = build_network("resnet18", weights, BITS, 16, seed=0).eval()
+    tensors = module_tensors("network", trained)
+    file.unlink()
+    images = torch.rand(3, 3, 16, 16)
+    rebuilt = blank_network("resnet18", weights, BITS, 16)
+    restore_module("network", rebuilt, tensors)
+    with torch.no_grad():
+        torch.testing.assert_close(rebuilt.eval()(images), trained(images))

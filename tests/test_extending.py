@@ -1,0 +1,79 @@
+"""docs/extending.md works as it stands: one file and one entry each, and nothing else."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"<!-- (file|entry): (\S+)(?: : (\w+))? -->\n```\w+\n(.*?)```", re.DOTALL)
+
+
+def apply(page: str, root: Path) -> list[str]:
+    """Carry out what the page says in a copy of the project; the files it touched."""
+    touched = []
+    for kind, name, registry, code in BLOCK.findall(page):
+        path = root / name
+        touched.append(name)
+        if kind == "file":
+            assert not path.exists(), f"{name} exists already"
+            path.write_text(code, encoding="utf-8")
+            continue
+        text = path.read_text(encoding="utf-8")
+        imported, _, entry = code.partition("\n\n")
+        text, count = re.subn(rf"(\n{registry}: [^\n]*= {{\n)", rf"\1{entry}", text)
+        assert count == 1, f"{registry} of {name}"
+        first = text.index("\nfrom saat")
+        path.write_text(f"{text[:first]}\n{imported}{text[first:]}", encoding="utf-8")
+    return touched
+
+
+def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(root), "SAAT_CACHE": str(root / "cache")}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_the_page_can_be_followed_to_the_letter(tmp_path: Path) -> None:
+    for package in ("saat", "harness", "reports", "search_spaces"):
+        shutil.copytree(ROOT / package, tmp_path / package)
+    assert len(apply(PAGE, tmp_path)) == 9
+
+    ended = run(tmp_path, "-m", "harness", "train", "example.yaml")
+    assert ended.returncode == 0, ended.stderr
+    (trial,) = pd.read_parquet(tmp_path / "runs/extended/trials.parquet").to_dict("records")
+    assert trial["status"] == "completed"
+    assert trial["param.model.hashing"] == "contrast"
+    assert trial["param.defense.method"] == "noise"
+    assert trial["param.defense.eps"] == 12 / 255
+    assert trial["metric.test/robust_map"] <= trial["metric.test/map.fgsm"]
+    assert trial["metric.test/clean_map"] > trial["metric.test/chance_map"] + 0.2
+
+    for what, name in (
+        ("attacks", "fgsm"),
+        ("hashing", "contrast"),
+        ("defenses", "noise"),
+        ("datasets", "squares"),
+    ):
+        assert re.search(rf"^{name}\s", run(tmp_path, "-m", "harness", "list", what).stdout, re.M)
+    wrong = run(tmp_path, "-m", "harness", "train", "example.yaml", "--set", "defense.eps=2")
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
+    assert "defense.eps: 2" in wrong.stderr
+
+
+@pytest.mark.slow
+def test_the_code_of_the_page_is_clean(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "saat", tmp_path / "saat")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    files = [name for name in apply(PAGE, tmp_path) if name.startswith("saat/")]
+    checked = run(tmp_path, "-m", "ruff", "check", "--ignore=I001", *files)
+    assert checked.returncode == 0, checked.stdout
+    typed = run(tmp_path, "-m", "mypy", "--config-file", "pyproject.toml", "saat")
+    assert typed.returncode == 0, typed.stdout
