@@ -88,6 +88,6 @@ class P2P(Attack):
 
 @dataclass(frozen=True)
 class DHTA(P2P):
-    """The same towards the vote of nine database items."""
+    """PGD like P2P towards the bitwise vote of nine database items."""
 
     anchors: int = option(9, ge=1, help="database codes n that vote on the anchor code")

@@ -23,13 +23,12 @@ class Placement(NamedTuple):
     def matrix(self) -> Tensor:
         """Bilinear interpolation and zero padding along one axis: float64 (B, full, full).
 
-        Output pixel i of the resized image lies at (i + ½)·full/size − ½ of the original, kept
-        within it, and interpolates between its two neighbours there.
+        Output pixel i of the resized image lies at (i + ½)·full/size − ½ of the original, which is
+        within it as size ≤ full, and interpolates between its two neighbours there.
         """
         pixels = torch.arange(self.full, dtype=torch.float64)
         inner = pixels - self.first[:, None]
         at = (inner + 0.5) * self.full / self.size[:, None] - 0.5
-        at = at.clamp(0, self.full - 1)
         drawn = (inner >= 0) & (inner < self.size[:, None])
         weights = (1 - (at[:, :, None] - pixels).abs()).clamp_min(0)
         return weights * drawn[:, :, None]

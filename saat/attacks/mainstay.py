@@ -54,6 +54,6 @@ class MainstayAttack(Attack):
 
 @dataclass(frozen=True)
 class TargetedMainstayAttack(MainstayAttack):
-    """The same towards the mainstay code of a target label (Eq. 14)."""
+    """The mainstay attack towards the mainstay code of a target label (Eq. 14)."""
 
     targeted = True

@@ -20,7 +20,7 @@ _TOP_K = 5000
 
 @dataclass(frozen=True)
 class MultiTarget(ApgdMainstay):
-    """(g) (a) towards each target; the one that leaves the lowest AP counts.
+    """APGD towards each of the 9 mainstay codes farthest from the query; the lowest AP counts.
 
     Candidates are the mainstay codes of all distinct label vectors of the training set. The
     theoretical result is that of the farthest one.

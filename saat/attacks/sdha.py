@@ -161,7 +161,7 @@ class SDHA(Attack):
 
 @dataclass(frozen=True)
 class TargetedSDHA(SDHA):
-    """The same towards the train codes that share a label with the target.
+    """SDHA towards the train codes that share a label with the target.
 
     L = mean((x' − x)²) + (25/K)·(1/n) Σ_r w_r d_r with φ(s) = ½ (1 − s) g(−s), σ = 10, z = −0.3.
     Without such codes a query stays at its own.

@@ -27,7 +27,7 @@ def square_side(query: int, queries: int, size: int) -> int:
 
 @dataclass(frozen=True)
 class Square(Attack):
-    """Black box: the only thing it sees of the network is the codes of what it asks.
+    """Square attack: a black box that sees nothing of the network but the codes of what it asks.
 
     A proposal is kept if no fewer bits agree with the goal. In L∞ a square is x ± ε, one sign a
     channel, after a start of vertical stripes, as published. In L2 and L1 the square is added at

@@ -76,7 +76,7 @@ def rescaled(loss: QueryLoss, knowledge: Knowledge) -> QueryLoss:
 
 @dataclass(frozen=True)
 class ApgdMainstay(StrongAttack):
-    """(a) −(1/K) goalᵀ tanh(α f) under the α schedule."""
+    """APGD on −(1/K) goalᵀ tanh(α f) under the α schedule, on features rescaled per bit."""
 
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
         """See :func:`saat.attacks.objectives.agreement`."""
@@ -94,14 +94,16 @@ class ApgdMainstay(StrongAttack):
 
 @dataclass(frozen=True)
 class TargetedApgdMainstay(ApgdMainstay):
-    """The same towards the mainstay code of a target label."""
+    """APGD towards the mainstay code of a target label."""
 
     targeted = True
 
 
 @dataclass(frozen=True)
 class MaskedMainstay(StrongAttack):
-    """(b) Bits that are there drop out of the loss; PGD, as the loss of few bits is no measure.
+    """PGD on the mainstay loss from which bits that are there already drop out.
+
+    No APGD, which judges steps by the loss: with few bits left it is no measure.
 
     ``step_size`` is η of every step; by default the rule of
     :func:`saat.attacks.pgd.default_step_size`.
@@ -128,7 +130,7 @@ class MaskedMainstay(StrongAttack):
 
 @dataclass(frozen=True)
 class ApgdMargin(StrongAttack):
-    """(c) −(1/K) Σ min(goal·f, κ)."""
+    """APGD on the margin −(1/K) Σ min(goal·f, κ), features rescaled per bit."""
 
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
         """See :func:`saat.attacks.objectives.capped_margin`."""
@@ -138,14 +140,14 @@ class ApgdMargin(StrongAttack):
 
 @dataclass(frozen=True)
 class TargetedApgdMargin(ApgdMargin):
-    """The same towards the mainstay code of a target label."""
+    """APGD on the margin towards the mainstay code of a target label."""
 
     targeted = True
 
 
 @dataclass(frozen=True)
 class ApgdSmoothAP(StrongAttack):
-    """(f) The metric itself, smoothed, against the real database codes.
+    """APGD on the metric itself, smoothed (SmoothAP), against the real database codes.
 
     Its theoretical result is that of the mainstay code: the objective names no code of its own.
     """

@@ -47,6 +47,9 @@ def test_a_subset_of_the_target_label_is_not_the_target_label() -> None:
     codes = torch.tensor([[1, 1], [1, -1], [-1, -1]])
     found = anchor_codes(labels, -codes, codes, labels, 9)
     assert found.tolist() == codes.tolist()
+    # Where only the larger one exists there is no anchor.
+    alone = anchor_codes(labels[::2], -codes[::2], codes[1:2], labels[1:2], 9)
+    assert alone.tolist() == (-codes[::2]).tolist()
 
 
 def test_ties_of_a_vote_are_positive() -> None:
