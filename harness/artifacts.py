@@ -32,8 +32,9 @@ def write_artifacts(folder: Path, evaluation: Evaluation, data: HashingData, ima
     }
     _write_arrays(folder / "histograms.npz", histograms)
     attacked = {name: result.images.numpy() for name, result in evaluation.attacks.items()}
-    targets = {f"{name}_target": t.labels.numpy() for name, t in evaluation.targets.items()}
-    _write_arrays(folder / "adversarial.npz", {**attacked, **targets, "rows": evaluation.rows})
+    more = {f"{name}_target": t.labels.numpy() for name, t in evaluation.targets.items()}
+    more |= {f"{name}_taken": rows.numpy() for name, rows in evaluation.taken.items()}
+    _write_arrays(folder / "adversarial.npz", {**attacked, **more, "rows": evaluation.rows})
     _write_arrays(folder / "examples.npz", examples(evaluation, data))
 
 
@@ -41,13 +42,13 @@ def _write_per_query(path: Path, evaluation: Evaluation) -> None:
     frames = [
         pd.DataFrame(
             {
-                "query": np.arange(len(ap)),
+                "query": rows.numpy(),
                 "attack": name,
                 "restart": restart.numpy(),
                 "ap": ap.numpy(),
             }
         )
-        for name, (ap, restart) in evaluation.per_query().items()
+        for name, (rows, ap, restart) in evaluation.per_query().items()
     ]
     with replacing(path) as temporary:
         pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)

@@ -50,9 +50,13 @@ def transfer(
         found = _row(run_dir, setting, settings, attack, cache_dir)
         cells.append(tuple(seed_query_interval(found[column]) for column in columns))
     data = MatrixData(
-        f"MAP of transferred {attack} images", tuple(s.label for s in settings), columns,
-        tuple(cells), float("nan"),
-    )  # fmt: skip
+        title=f"MAP of transferred {attack} images",
+        rows=tuple(s.label for s in settings),
+        columns=columns,
+        headers=columns,
+        cells=tuple(cells),
+        chance=float("nan"),
+    )
     write_table(matrix_table(settings, data, "transfer"), out_dir)
     with matplotlib.rc_context(STATIC_STYLE):
         figure = matrix_static(data)

@@ -23,7 +23,7 @@ from saat.victim import Victim
 
 # AP is a sum of float64 in another order at most; codes are recomputed, not stored.
 _TOLERANCE = 1e-9
-_NOT_RECOMPUTED = ("zero_grad.", "theory.", "floor_map")
+_NOT_RECOMPUTED = ("zero_grad.", "theory.", "floor_map", "gates_failed")
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,7 @@ def _recomputed(folder: Path, cache_dir: str | None) -> Iterator[tuple[str, floa
     stored = stored_images(folder)
     if not np.array_equal(stored.pop("rows").numpy(), victim.rows):
         raise InputError(f"{folder / 'adversarial.npz'}: images of other queries")
-    ends = [name for name in stored if name.endswith("_target")]
-    targets = {name.removesuffix("_target"): stored.pop(name) for name in ends}
+    targets, taken = (_companions(stored, end) for end in ("_target", "_taken"))
     yield from _both("clean_map", victim.clean_ap.mean())
     yield from _both("chance_map", victim.chance_ap.mean())
     ap = {"clean": victim.clean_ap}
@@ -145,8 +144,9 @@ def _recomputed(folder: Path, cache_dir: str | None) -> Iterator[tuple[str, floa
             benign = victim.ap(victim.query_codes, target)
             worst_target = torch.stack([worst_target, benign, ap[name]]).amax(0)
             yield from _both("tmap.clean", benign.mean())
-        yield from _both(f"{'map' if target is None else 'tmap'}.{name}", ap[name].mean())
-        for kind, value in perceptibility(victim.images, images).items():
+        rows = taken.get(name, torch.arange(len(victim.rows)))
+        yield from _both(f"{'map' if target is None else 'tmap'}.{name}", ap[name][rows].mean())
+        for kind, value in perceptibility(victim.images[rows], images[rows]).items():
             yield from _both(f"{kind}.{name}", value)
     ap["worst"] = worst
     yield from _both("robust_map", worst.mean())
@@ -155,6 +155,12 @@ def _recomputed(folder: Path, cache_dir: str | None) -> Iterator[tuple[str, floa
     for name, values in ap.items():
         for query, value in enumerate(values.tolist()):
             yield f"per query {query} {name}", value
+
+
+def _companions(stored: dict[str, torch.Tensor], end: str) -> dict[str, torch.Tensor]:
+    """Take what belongs to attacks out of the arrays: by attack, without the ending."""
+    names = [name for name in stored if name.endswith(end)]
+    return {name.removesuffix(end): stored.pop(name) for name in names}
 
 
 def stored_images(folder: Path) -> dict[str, torch.Tensor]:

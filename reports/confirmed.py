@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,7 @@ class ConfirmedSetting:
     trials: pd.DataFrame  # one completed trial a seed, in the order of seeds
     # AP per query (S, Q) of "clean", every attack and "worst"; empty where trials kept none.
     queries: dict[str, NDArray[np.float64]]
+    taken: dict[str, int]  # how many queries each of these took; a black box takes fewer
 
     @property
     def reliability(self) -> str:
@@ -126,7 +128,7 @@ def confirmed_settings(results: SearchResults) -> list[ConfirmedSetting]:
                 role_label=f"{ROLES.get(role, role)}{ordinal}{_doubt(trials)}",
                 setting=describe_setting(trials.iloc[0].to_dict(), others),
                 trials=trials,
-                queries=_queries(results, trials),
+                **_kept(results, trials),
             )
         )
     return settings
@@ -161,23 +163,26 @@ def _doubt(trials: pd.DataFrame) -> str:
     return " [unreliable]" if (trials["unreliable"] != "").any() else ""
 
 
-def _queries(results: SearchResults, trials: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
-    """AP per query of every attack that all of the trials kept for the same queries."""
+def _kept(results: SearchResults, trials: pd.DataFrame) -> dict[str, Any]:
+    """``queries`` and ``taken``, from what all of the trials kept."""
     tables = [results.per_query(str(trial)) for trial in trials["trial_id"]]
     kept = [
-        {str(attack): group.groupby("query")["ap"].min().sort_index().to_numpy(np.float64)
+        {str(attack): group.groupby("query")["ap"].min().sort_index()
          for attack, group in table.groupby("attack")}
         for table in tables
         if table is not None
     ]  # fmt: skip
     if not kept or len(kept) < len(tables):
-        return {}
-    common = set.intersection(*(set(found) for found in kept))
-    return {
-        attack: np.stack([found[attack] for found in kept])
-        for attack in sorted(common)
-        if len({len(found[attack]) for found in kept}) == 1
+        return {"queries": {}, "taken": {}}
+    common = sorted(set.intersection(*(set(found) for found in kept)))
+    queries = {
+        attack: np.stack([found[attack].to_numpy(np.float64) for found in kept])
+        for attack in common
+        # The interval resamples one set of queries for all seeds.
+        if all(found[attack].index.equals(kept[0][attack].index) for found in kept)
     }
+    taken = {attack: min(len(found[attack]) for found in kept) for attack in common}
+    return {"queries": queries, "taken": taken}
 
 
 def _rank(role: str) -> int:

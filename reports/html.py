@@ -68,6 +68,7 @@ class SectionView(NamedTuple):
     """Searches of one protocol, overlaid."""
 
     title: str
+    explored: bool  # whether any of the searches explored; comparisons do not
     figures: dict[str, FigureView]
     tables: dict[str, TableView]
     searches: list[SearchView]
@@ -174,6 +175,7 @@ def _section(
             tables.append(matrix_table(everything, data, name))
     return SectionView(
         title=_section_title(searches),
+        explored=any(len(results.explore) for results in searches) or not everything,
         figures={name: _save_figure(figure, out_dir, suffix) for name, figure in drawn.items()},
         tables={table.name: _save_table(table, out_dir, suffix) for table in tables},
         searches=[

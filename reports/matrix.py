@@ -20,6 +20,7 @@ class MatrixData(NamedTuple):
         title: of the figure.
         rows: labels of the settings.
         columns: ``clean``, every attack, ``worst``.
+        headers: the columns in words.
         cells: ``(rows, columns)`` means and intervals over seeds and queries; NaN: not measured.
         chance: MAP of a random order; NaN where unknown.
     """
@@ -27,6 +28,7 @@ class MatrixData(NamedTuple):
     title: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
+    headers: tuple[str, ...]
     cells: tuple[tuple[Interval, ...], ...]
     chance: float
 
@@ -39,6 +41,7 @@ def untargeted_matrix(settings: Sequence[ConfirmedSetting]) -> MatrixData:
         "MAP under every attack",
         _labels(settings),
         columns,
+        tuple(_header(settings, column) for column in columns),
         tuple(tuple(s.band(column) for column in columns) for s in settings),
         float(np.mean(chance)) if chance else np.nan,
     )
@@ -51,6 +54,7 @@ def targeted_matrix(settings: Sequence[ConfirmedSetting]) -> MatrixData:
         "t-MAP under every targeted attack",
         _labels(settings),
         columns,
+        tuple(_header(settings, column) for column in columns),
         tuple(tuple(s.band(column) for column in columns) for s in settings),
         np.nan,
     )
@@ -69,16 +73,17 @@ def attacks_of(settings: Sequence[ConfirmedSetting], prefix: str) -> list[str]:
 
 def matrix_table(settings: Sequence[ConfirmedSetting], data: MatrixData, name: str) -> Table:
     """The cells as a table: mean and 95 % interval, beside chance and theoretical results."""
-    theory = {column: _theory(settings, column) for column in data.columns}
+    pairs = zip(data.headers, data.columns, strict=True)
+    theory = {header: _theory(settings, column) for header, column in pairs}
     rows = []
     for setting, cells in zip(settings, data.cells, strict=True):
         row = identity(setting)
-        for column, cell in zip(data.columns, cells, strict=True):
-            row |= {column: cell.mean, f"{column} low": cell.low, f"{column} high": cell.high}
+        for header, cell in zip(data.headers, cells, strict=True):
+            row |= {header: cell.mean, f"{header} low": cell.low, f"{header} high": cell.high}
         rows.append(row)
     if rows and any(not np.isnan(value) for value in theory.values()):
         rows.append({"role": "theoretical, mean over settings", **theory})
-    companions = [f"{column}{end}" for column in data.columns for end in ("", " low", " high")]
+    companions = [f"{header}{end}" for header in data.headers for end in ("", " low", " high")]
     columns = ["search", "role", "bits", "seeds", *companions]
     frame = pd.DataFrame(rows, columns=columns)
     return Table(
@@ -86,9 +91,16 @@ def matrix_table(settings: Sequence[ConfirmedSetting], data: MatrixData, name: s
         f"{data.title}: test queries, mean and 95 % interval over seeds and queries"
         + ("" if np.isnan(data.chance) else f"; a random order scores {100 * data.chance:.1f} %"),
         frame.astype({"bits": "Int64", "seeds": "Int64"}),
-        fractions=dict.fromkeys(data.columns, "%"),
-        estimates=data.columns,
+        fractions=dict.fromkeys(data.headers, "%"),
+        estimates=data.headers,
     )
+
+
+def _header(settings: Sequence[ConfirmedSetting], attack: str) -> str:
+    """The attack, and how many queries it took where not all of them."""
+    fewest = min((s.taken[attack] for s in settings if attack in s.taken), default=0)
+    everyone = max((s.taken.get("clean", 0) for s in settings), default=0)
+    return f"{attack} ({fewest} queries)" if 0 < fewest < everyone else attack
 
 
 def _theory(settings: Sequence[ConfirmedSetting], attack: str) -> float:

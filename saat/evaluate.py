@@ -5,7 +5,7 @@ attacked queries are computed from images rounded to bytes: what a victim would 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from saat.arena import Arena
 from saat.attacks import ATTACKS, Attack
 from saat.battery import run_battery
 from saat.data import HashingData
+from saat.perceptibility import perceptibility
 from saat.reliability import Verdict
 from saat.retrieval import DistanceHistograms, Ties, distance_histograms
 from saat.threat_model import Norm, ThreatModel
@@ -74,6 +75,8 @@ class Evaluation:
         database_rows: int64 (N,).
         database_codes: int8 ±1 (N, K).
         verdicts: of the battery's gates; none without a battery.
+        taken: positions of the queries that an attack took, where not all of them (a black box
+            is slow); its own numbers are means over these.
     """
 
     rows: np.ndarray
@@ -84,6 +87,7 @@ class Evaluation:
     database_codes: Tensor
     attacks: Mapping[str, AttackResult] = field(default_factory=dict)
     verdicts: Sequence[Verdict] = ()
+    taken: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def unreliable(self) -> list[str]:
@@ -119,8 +123,9 @@ class Evaluation:
             "chance_map": self.chance_ap,
         }
         for name, result in self.untargeted.items():
-            means[f"map.{name}"] = result.ap
-            means[f"theory.{name}"] = result.theory_ap
+            rows = self.taken.get(name, slice(None))
+            means[f"map.{name}"] = result.ap[rows]
+            means[f"theory.{name}"] = result.theory_ap[rows]
         for name, target in self.targets.items():
             means["tmap.clean"] = target.clean_ap
             means[f"tmap.{name}"] = target.ap
@@ -137,13 +142,19 @@ class Evaluation:
             out["gates_failed"] = float(len(self.unreliable))
         return out
 
-    def per_query(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """(AP, restart) per query: ``clean``, every attack, ``worst``; targeted ones as t-AP."""
-        none = torch.zeros(len(self.rows), dtype=torch.int64)
-        out = {"clean": (self.clean_ap, none)}
+    def per_query(self) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+        """(position, AP, restart) of every query an attack took; targeted ones as t-AP.
+
+        Keys are ``clean``, every attack, ``worst``.
+        """
+        everyone = torch.arange(len(self.rows))
+        none = torch.zeros_like(everyone)
+        out = {"clean": (everyone, self.clean_ap, none)}
         for name, result in self.attacks.items():
-            out[name] = (result.ap if result.target is None else result.target.ap, result.restart)
-        out["worst"] = (self.worst_ap, none)
+            rows = self.taken.get(name, everyone)
+            ap = result.ap if result.target is None else result.target.ap
+            out[name] = (rows, ap[rows], result.restart[rows])
+        out["worst"] = (everyone, self.worst_ap, none)
         return out
 
     def histograms(self, data: HashingData) -> dict[str, DistanceHistograms]:
@@ -195,6 +206,7 @@ def evaluate(
         name: arena.attack(victim, name, attack) for name, attack in protocol.attacks.items()
     }
     verdicts: Sequence[Verdict] = ()
+    taken: dict[str, Tensor] = {}
     if battery is not None:
         found = run_battery(
             victim,
@@ -209,6 +221,10 @@ def evaluate(
         # The protocol's and the battery's attack of one name differ in their iterations.
         results |= {f"{n}.battery" if n in results else n: r for n, r in found.results.items()}
         verdicts = found.verdicts
+        taken = {n: rows for n, rows in found.taken.items() if len(rows) < len(victim.rows)}
+        for name, rows in taken.items():
+            visible = perceptibility(victim.images[rows], results[name].images[rows])
+            results[name] = replace(results[name], perceptibility=visible)
     return Evaluation(
         rows=victim.rows,
         clean_ap=victim.clean_ap,
@@ -218,4 +234,5 @@ def evaluate(
         database_codes=victim.database_codes,
         attacks=results,
         verdicts=verdicts,
+        taken=taken,
     )

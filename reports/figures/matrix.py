@@ -30,7 +30,7 @@ def matrix_static(data: MatrixData) -> Figure:
     axes = figure.add_subplot()
     image = axes.imshow(means, cmap=_COLOURS, aspect="auto", vmin=0, vmax=100)
     axes.grid(False)
-    axes.set_xticks(range(len(data.columns)), data.columns, rotation=40, ha="right")
+    axes.set_xticks(range(len(data.columns)), data.headers, rotation=40, ha="right")
     axes.set_yticks(range(len(data.rows)), data.rows)
     for (row, column), value in np.ndenumerate(means):
         shade = "black" if value > 55 else "white"
@@ -49,7 +49,7 @@ def matrix_interactive(data: MatrixData) -> go.Figure:
     figure = new_interactive("", "", height=130 + 34 * len(data.rows))
     figure.add_heatmap(
         z=means,
-        x=[escape(name) for name in data.columns],
+        x=[escape(name) for name in data.headers],
         y=[escape(name) for name in data.rows],
         zmin=0,
         zmax=100,

@@ -24,7 +24,7 @@ ADEQUATE: dict[str, dict[str, Any]] = {
     "cgat": {"epochs": 4, "augment": False},
     "atrdh": {"epochs": 4, "lr": 1e-3},
     "crdat": {"epochs": 4},
-    "comdefend": {"epochs": 4, "lr": 1e-3, "width": 1 / 8},
+    "comdefend": {"epochs": 8, "lr": 1e-3, "width": 1 / 8},
 }
 # Clean MAP may fall by so much, robust MAP must rise by so much.
 COST, GAIN = 0.05, 0.25
