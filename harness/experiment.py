@@ -8,14 +8,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from harness.config import (
-    Experiment,
-    Setting,
-    defense_model,
-    digest,
-    typed_sections,
-)
+from harness.config import Experiment, Setting, digest, typed_sections
 from harness.problems import describe, nearest
+from harness.sections import defense_model
 from harness.space import SEARCHABLE, Dimension
 from saat.defenses import DEFENSES
 from saat.errors import InputError, one_line

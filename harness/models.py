@@ -10,11 +10,11 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from harness.config import EvaluationSection
 from harness.experiment import load_experiment, parse_setting, setting_at
 from harness.label_maps import load_label_map
 from harness.problems import describe
 from harness.relocate import relocated
+from harness.sections import EvaluationSection
 from harness.trial import trial_data
 from saat import checkpoint
 from saat.data import HashingData

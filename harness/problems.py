@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from harness.config import PRETRAIN_MODEL, defense_model
+from harness.sections import PRETRAIN_MODEL, defense_model
 from saat.defenses import DEFENSES
 from saat.errors import one_line
 

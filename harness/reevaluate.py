@@ -10,10 +10,10 @@ import torch
 from pydantic import ValidationError
 
 from harness.artifacts import write_artifacts
-from harness.config import EvaluationSection, parse_number
 from harness.files import write_json
 from harness.models import Subject
 from harness.problems import describe
+from harness.sections import EvaluationSection, parse_number
 from harness.trial import full_protocol
 from saat.attacks import ATTACKS
 from saat.battery import BATTERIES

@@ -13,7 +13,7 @@ _LARGEST = 2**53  # above, Optuna's floats cannot hold every whole number
 
 
 def _fraction(value: Any) -> Any:
-    from harness.config import parse_number
+    from harness.sections import parse_number
 
     return parse_number(value)
 

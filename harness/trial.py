@@ -18,15 +18,11 @@ from torch import nn
 
 from harness import checkpoints
 from harness.artifacts import write_artifacts
-from harness.config import (
-    EvaluationSection,
-    Setting,
-    ValidationSection,
-    to_settings,
-)
+from harness.config import Setting
 from harness.experiment import parse_setting
 from harness.files import write_json
 from harness.pretrained import PretrainedStore, pretrained_key
+from harness.sections import EvaluationSection, ValidationSection, to_settings
 from saat import checkpoint
 from saat.attacks import MainstayAttack
 from saat.data import HashingData, load

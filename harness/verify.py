@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.config import EvaluationSection
 from harness.models import load_model, trained_subject
+from harness.sections import EvaluationSection
 from reports.results import SearchResults, load_search
 from saat.errors import InputError
 from saat.perceptibility import perceptibility

@@ -11,13 +11,13 @@ import yaml
 
 from harness import trial
 from harness.__main__ import main
-from harness.config import DataSection
 from harness.datasets import dataset_lines
 from harness.derive import derive_tables
 from harness.experiment import load_experiment, setting_at
 from harness.label_maps import load_label_map
 from harness.provenance import provenance
 from harness.relocate import relocated
+from harness.sections import DataSection
 from reports.protocol import protocol_terms
 from reports.results import load_search
 from saat import checkpoint

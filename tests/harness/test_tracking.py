@@ -252,6 +252,33 @@ def test_a_server_that_was_down_gets_what_it_missed(
     assert contents(server) == undisturbed
 
 
+def test_a_search_that_ends_while_the_server_is_down_delivers_the_rest_later(
+    server: str,
+    run_dir: Path,
+    events: list[Event],
+    undisturbed: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = next(e for e in events if e["event"] == "epoch")
+    down = threading.Event()
+
+    def plan(name: str, args: Any, options: Any) -> tuple[Exception | None, None]:
+        if any(m.key == "val/clean_map" for m in options.get("metrics", ())):
+            down.set()
+        return (DOWN if down.is_set() else None), None
+
+    with monkeypatch.context() as patch:
+        flaky(patch, server, plan)
+        tracker = Tracker(server, run_dir, searched(), TAGS)
+        tracker.start(events)
+        assert down.wait(60)
+        left = tracker.close(timeout=0.5)
+    missing = len(events) - first["seq"]
+    assert left.endswith(f"did not accept {missing} events (come back later)")
+    assert deliver(server, run_dir, events) == ""
+    assert contents(server) == undisturbed
+
+
 def test_a_resumed_search_delivers_the_rest_to_the_same_runs(
     server: str,
     run_dir: Path,

@@ -1,7 +1,6 @@
-"""The command ``saat``: thin; every command hands over to one function."""
+"""Commands that start, continue and show runs; thin, each hands over to one function."""
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,37 +8,22 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.common import (
+    RUNS,
+    Address,
+    CacheDir,
+    ExecutorOption,
+    ExperimentFile,
+    Overrides,
+    RunsDir,
+    Tracking,
+    app,
+    say,
+)
 from harness.config import Experiment
 from harness.experiment import load_experiment
 from harness.options import Options
 from saat.errors import InputError
-
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Search, train, attack and compare adversarially robust deep hashing models.",
-)
-
-RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
-Tracking = Annotated[
-    str | None, typer.Option(help="MLflow tracking server; the default is RUNS_DIR/mlflow.db.")
-]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the file.")
-]
-ExecutorOption = Annotated[str, typer.Option(help="ray, or inline (this process, one at a time).")]
-Address = Annotated[str | None, typer.Option(help="Ray cluster to connect to, for example auto.")]
-DataRoot = Annotated[
-    Path | None, typer.Option(help="Folder that contains FLICKR-25K, …; the default is SAAT_DATA.")
-]
-CacheDir = Annotated[str | None, typer.Option(help="Node-local cache of decoded images.")]
-ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml")]
-RUNS = Path("runs")
-
-
-def say(text: str) -> None:
-    """A line for the person at the terminal, beside the results on standard output."""
-    print(text, file=sys.stderr, flush=True)
 
 
 @app.command()
@@ -174,111 +158,6 @@ def ui(
     from harness.ui import serve
 
     serve(runs_dir, name, port)
-
-
-@app.command()
-def evaluate(
-    checkpoint: Annotated[
-        Path | None, typer.Argument(help="A trial's folder or its model.safetensors.")
-    ] = None,
-    factory: Annotated[
-        str | None, typer.Option(metavar="PKG:FN", help="Function that makes your own network.")
-    ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Handed to the factory.")] = None,
-    experiment: Annotated[
-        Path | None, typer.Option(help="Data and protocol of another experiment file.")
-    ] = None,
-    label_map: Annotated[
-        Path | None, typer.Option(help="Which class of that data is which class of the model.")
-    ] = None,
-    attack: Annotated[
-        list[str] | None, typer.Option(help="Attacks; the model's own protocol by default.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Iterations of every attack.")] = None,
-    eps: Annotated[str | None, typer.Option(help="Radius of the ball, for example 8/255.")] = None,
-    battery: Annotated[str, typer.Option(help="none, core or full: attacks and gates.")] = "none",
-    queries: Annotated[str, typer.Option(help="test or validation.")] = "test",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random starts.")] = 0,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder to write.")] = None,
-    cache_dir: CacheDir = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    data_path: Annotated[
-        Path | None, typer.Option(help="Where the folder of the model's data lies now.")
-    ] = None,
-    data_root: DataRoot = None,
-) -> None:
-    """Attack a trained model again, or a network of your own."""
-    from harness.models import factory_subject, moved_subject, trained_subject
-    from harness.reevaluate import Request, reevaluate
-
-    request = Request(attack or [], steps, eps, queries, seed, output, device, battery)
-    request.check()
-    if (checkpoint is None) == (factory is None):
-        raise InputError("evaluate: give a CHECKPOINT or --factory pkg:fn, one of the two")
-    if label_map is not None and (checkpoint is None or experiment is None):
-        raise InputError(f"--label-map {label_map}: belongs to a CHECKPOINT on --experiment's data")
-    if checkpoint is None:
-        if experiment is None:
-            raise InputError(f"--factory {factory}: give --experiment FILE for data and protocol")
-        subject = factory_subject(str(factory), weights, experiment, cache_dir)
-    elif weights is not None:
-        raise InputError(f"--weights {weights}: belongs to --factory")
-    elif experiment is not None:
-        subject, sentence = moved_subject(checkpoint, experiment, label_map, cache_dir)
-        say(sentence)
-    else:
-        subject = trained_subject(checkpoint, cache_dir, data_path, data_root)
-    print(reevaluate(subject, request, say))
-
-
-@app.command()
-def verify(name: str, runs_dir: RunsDir = RUNS, cache_dir: CacheDir = None) -> None:
-    """Recompute a run's reported numbers from its stored images."""
-    from harness.executors import SearchStopped
-    from harness.verify import verify as recompute
-
-    found = recompute(runs_dir / name, cache_dir, say)
-    print(found.text())
-    if found.wrong:
-        raise SearchStopped(f"{name}: {len(found.wrong)} numbers are not what the images give")
-
-
-@app.command()
-def transfer(
-    name: str,
-    attack: Annotated[str, typer.Option(help="Attack whose stored images are used.")] = "mainstay",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder to write.")] = None,
-    runs_dir: RunsDir = RUNS,
-    cache_dir: CacheDir = None,
-) -> None:
-    """Measure images made on each model of a run on all the others."""
-    from harness.transfer import transfer as measure
-
-    run_dir = runs_dir / name
-    print(measure(run_dir, attack, output or run_dir / "transfer", cache_dir, say))
-
-
-@app.command()
-def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) -> None:
-    """Check experiment files."""
-    for file in files:
-        experiment, _ = load_experiment(file)
-        print(f"{file}: valid ({experiment.name}, {len(experiment.space)} searched keys)")
-
-
-@app.command("list")
-def list_(
-    what: Annotated[
-        str,
-        typer.Argument(help="datasets, backbones, hashing, attacks, defenses, spaces, searches"),
-    ],
-    runs_dir: RunsDir = RUNS,
-    data_root: DataRoot = None,
-) -> None:
-    """What is there to choose from."""
-    from harness.listing import listing
-
-    print(listing(what, runs_dir, data_root))
 
 
 def _load(path: Path, overrides: list[str] | None, given: dict[str, object]) -> Experiment:

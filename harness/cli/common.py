@@ -1,0 +1,34 @@
+"""What the commands share: the application, their options, and a line for the person."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Search, train, attack and compare adversarially robust deep hashing models.",
+)
+
+RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
+Tracking = Annotated[
+    str | None, typer.Option(help="MLflow tracking server; the default is RUNS_DIR/mlflow.db.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the file.")
+]
+ExecutorOption = Annotated[str, typer.Option(help="ray, or inline (this process, one at a time).")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster to connect to, for example auto.")]
+DataRoot = Annotated[
+    Path | None, typer.Option(help="Folder that contains FLICKR-25K, …; the default is SAAT_DATA.")
+]
+CacheDir = Annotated[str | None, typer.Option(help="Node-local cache of decoded images.")]
+ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml")]
+RUNS = Path("runs")
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal, beside the results on standard output."""
+    print(text, file=sys.stderr, flush=True)
