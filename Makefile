@@ -5,6 +5,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Processes of the fast tests; each takes about 1.5 GB.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu); [ $$n -gt 6 ] && echo 6 || echo $$n)
 
 .PHONY: install
 install: $(STAMP)
@@ -33,5 +35,5 @@ lint: install
 # The fast stage (lint, types, import contracts, unit tests) first, whole runs after it.
 .PHONY: test
 test: lint
-	$(BIN)/python -m pytest -m "not slow and not ray and not browser"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not ray and not browser"
 	$(BIN)/python -m pytest -m "(slow or ray) and not browser"
