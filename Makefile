@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Processes of the fast tests; each takes about 1.5 GB.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu); [ $$n -gt 6 ] && echo 6 || echo $$n)
+TESTS := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: install
 install: $(STAMP)
@@ -35,5 +36,11 @@ lint: install
 # The fast stage (lint, types, import contracts, unit tests) first, whole runs after it.
 .PHONY: test
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not ray and not browser"
-	$(BIN)/python -m pytest -m "(slow or ray) and not browser"
+	$(TESTS) -m "not slow and not ray and not trained and not browser"
+	$(TESTS) -m "slow and not ray and not trained and not browser"
+	$(BIN)/python -m pytest -m "ray and not trained and not browser"
+
+# Claims about defenses and the battery, shown on models trained on the digits.
+.PHONY: trained
+trained: install
+	$(TESTS) --dist load -m trained
