@@ -43,4 +43,4 @@ test: lint
 # Claims about defenses and the battery, shown on models trained on the digits.
 .PHONY: trained
 trained: install
-	$(TESTS) --dist load -m trained
+	$(TESTS) -m trained

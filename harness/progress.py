@@ -61,6 +61,8 @@ class Progress:
 
     def _line(self, event: Event) -> str:
         kind = event["event"]
+        if kind == "stopped_exploring":
+            return f"exploring stops, {event['reason']}"
         if kind == "recommended":
             return f"exploring is done; {len(event['trial_ids'])} settings go to confirmation"
         if kind == "suggested":
@@ -112,7 +114,10 @@ class Progress:
         for record in [*ended[-_SHOWN_ENDED:], *state.running()]:
             table.add_row(*self._row(record))
         elapsed = _duration(time.monotonic() - self._started)
-        head = Text(f"{self._search.experiment.name}: {self._overall()}, {elapsed} so far", "bold")
+        text = f"{self._search.experiment.name}: {self._overall()}, {elapsed} so far"
+        if state.stopped_exploring:
+            text += f"; exploring stopped, {state.stopped_exploring}"
+        head = Text(text, "bold")
         return Group(head, table)
 
     def _row(self, record: TrialRecord) -> tuple[str, ...]:

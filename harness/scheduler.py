@@ -1,16 +1,20 @@
-"""Pareto successive halving: asynchronous, multi-objective early stopping.
+"""Asynchronous successive halving (ASHA: Li et al., MLSys 2020): early stopping at rungs.
 
-Asynchronous successive halving (Li et al., MLSys 2020) with the scalar comparison replaced by
-non-dominated ranks and, within a front, by the order of an ε-net, which keeps the trials that
-lie far apart (MO-ASHA: Schmucker et al. 2021, arXiv 2106.12639).
+Plain ASHA compares scalars; Pareto successive halving compares by non-dominated ranks and, within
+a front, by the order of an ε-net, which keeps the trials that lie far apart (MO-ASHA: Schmucker
+et al. 2021, arXiv 2106.12639).
 """
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import numpy as np
 
+from harness.sections import SearchSection
 from reports.frontier import epsilon_net_order, pareto_ranks
 
 
-class ParetoSuccessiveHalving:
+class SuccessiveHalving(ABC):
     """Decides after every epoch whether a trial goes on.
 
     At epochs grace_period · reduction_factorᵏ (the rungs) a trial is compared with all trials
@@ -46,13 +50,78 @@ class ParetoSuccessiveHalving:
         if len(rung) < self._factor:
             return False
         kept = len(rung) // self._factor
-        return list(rung).index(trial_id) not in best_first(np.array(list(rung.values())))[:kept]
+        return list(rung).index(trial_id) not in self.order(np.array(list(rung.values())))[:kept]
+
+    @abstractmethod
+    def order(self, values: np.ndarray) -> list[int]:
+        """Rows of ``values`` (n, m), best first; rows that are not finite come last."""
 
     def _is_rung(self, epoch: int) -> bool:
         rung = self._grace
         while rung < epoch:
             rung *= self._factor
         return rung == epoch
+
+
+class ParetoSuccessiveHalving(SuccessiveHalving):
+    """Compares all objectives at once."""
+
+    def order(self, values: np.ndarray) -> list[int]:
+        """By non-dominated rank, then by ε-net order."""
+        return best_first(values)
+
+
+class ScalarSuccessiveHalving(SuccessiveHalving):
+    """Plain ASHA on one number made of (clean MAP, robust MAP).
+
+    Args:
+        grace_period: see :class:`SuccessiveHalving`.
+        reduction_factor: see :class:`SuccessiveHalving`.
+        scalarisation: ``clean``, ``robust``, ``mean``; ``hypervolume``, what the trial alone
+            dominates above the origin, clean · robust; or weights of clean and robust.
+    """
+
+    def __init__(
+        self, grace_period: int, reduction_factor: int, scalarisation: str | Mapping[str, float]
+    ) -> None:
+        super().__init__(grace_period, reduction_factor)
+        self._scalarisation = scalarisation
+
+    def order(self, values: np.ndarray) -> list[int]:
+        """By the scalar; of equal trials the one that reached the rung first comes first."""
+        scalars = scalarise(self._scalarisation, values)
+        scalars[~np.isfinite(values).all(axis=1)] = -np.inf
+        return [int(row) for row in np.argsort(-scalars, kind="stable")]
+
+
+_WEIGHTS: dict[str, Mapping[str, float]] = {
+    "clean": {"clean": 1.0},
+    "robust": {"robust": 1.0},
+    "mean": {"clean": 0.5, "robust": 0.5},
+}
+
+
+def scalarise(scalarisation: str | Mapping[str, float], values: np.ndarray) -> np.ndarray:
+    """One number for each row (clean MAP, robust MAP) of ``values`` (n, 2), larger is better."""
+    if scalarisation == "hypervolume":
+        return np.asarray(np.prod(values, axis=1))
+    weights = _WEIGHTS[scalarisation] if isinstance(scalarisation, str) else scalarisation
+    # A weight of 0 leaves the objective out.
+    columns = [
+        w * values[:, i]
+        for i, name in enumerate(("clean", "robust"))
+        if (w := weights.get(name, 0.0))
+    ]
+    return np.asarray(np.sum(columns, axis=0))
+
+
+def make_scheduler(search: SearchSection) -> SuccessiveHalving:
+    """The scheduler of a search; with ``none`` nobody asks it."""
+    if search.scheduler == "asha" and search.scalarisation is not None:
+        return ScalarSuccessiveHalving(
+            search.grace_period, search.reduction_factor, search.scalarisation
+        )
+    return ParetoSuccessiveHalving(search.grace_period, search.reduction_factor)
 
 
 def best_first(values: np.ndarray) -> list[int]:

@@ -9,16 +9,15 @@ from dataclasses import asdict
 from enum import Enum
 from typing import Any, Literal
 
-import numpy as np
-
 from harness.config import Experiment, Setting
 from harness.experiment import paper_defaults, setting_at, undefended
 from harness.journal import Event, Journal
-from harness.scheduler import ParetoSuccessiveHalving
+from harness.recommendation import objectives, recommend, usable, violations
+from harness.scheduler import make_scheduler
 from harness.searcher import Searcher
 from harness.state import SearchState, TrialRecord, config_hash, suggested_event
+from harness.stopping import stop_reason
 from harness.trial import EpochReport, FinalReport, TrialSpec
-from reports.frontier import pareto_ranks, select_by_hypervolume
 
 Plan = Literal["search", "train", "compare"]
 _ATTEMPTS = 60  # suggestions for one trial before the space counts as exhausted
@@ -62,7 +61,7 @@ class Search:
         self._searcher = Searcher(
             experiment.space, self._base.flat(), search.sampler, experiment.seed, search.num_samples
         )
-        self._scheduler = ParetoSuccessiveHalving(search.grace_period, search.reduction_factor)
+        self._scheduler = make_scheduler(search)
         self._exhausted = False
         self.state = SearchState()
         for event in list(journal.events):
@@ -83,7 +82,7 @@ class Search:
         if self._live:
             return Pause.WAIT
         if self._plan == "search" and self.state.recommended is None:
-            self._record("recommended", trial_ids=self._recommend())
+            self._record("recommended", trial_ids=recommend(self.experiment, self.state.known()))
             return self.next_trial()
         if not self.state.finished:
             self._record("finished")
@@ -93,13 +92,14 @@ class Search:
         """How many trials the search will have, as far as can be told now."""
         if self._plan != "search":
             return len(list(self._given()))
-        explored = self.state.of_phase("explore")
+        explored = len(self.state.of_phase("explore"))
         if self.state.recommended is not None:
-            return len(explored) + sum(1 for _ in self._confirmations())
-        explore = len(self._defaults) + self.experiment.search.num_samples
-        confirm = self.experiment.confirm
-        roles = confirm.max_configs + 1 + confirm.undefended if confirm.max_configs else 0
-        return max(explore, len(explored)) + roles * confirm.seeds
+            return explored + sum(1 for _ in self._confirmations())
+        confirm = confirmed_settings(self.experiment) * self.experiment.confirm.seeds
+        if self.state.stopped_exploring:
+            return explored + confirm
+        planned = sum(not self._is_warm(point) for point in self._defaults)
+        return max(planned + self.experiment.search.num_samples, explored) + confirm
 
     def on_epoch(self, trial_id: str, report: EpochReport) -> bool:
         """Take in a finished epoch; whether the trial shall stop.
@@ -139,7 +139,11 @@ class Search:
         """Bring state, scheduler and searcher to where the journal left them."""
         self.state.apply(event)
         kind = event["event"]
-        if kind == "suggested":
+        if kind == "warm_started":
+            for record in self.state.warm.values():
+                self._searcher.include(record.spec.number, record.point, record.notes)
+                self._tell(record)
+        elif kind == "suggested":
             record = self.state.trials[event["trial"]["trial_id"]]
             if record.spec.phase == "explore":
                 self._searcher.include(record.spec.number, record.point, record.notes)
@@ -147,7 +151,7 @@ class Search:
             record = self.state.trials[event["trial_id"]]
             if kind == "epoch" and record.spec.phase == "explore":
                 self._scheduler.should_stop(
-                    record.spec.trial_id, event["epoch"], _objectives(event["metrics"], "val")
+                    record.spec.trial_id, event["epoch"], objectives(event["metrics"], "val")
                 )
             if record.status != "running":
                 self._tell(record)
@@ -177,17 +181,30 @@ class Search:
                 yield "train", name, seed + offset, setting_at(self.experiment, point)
 
     def _explore(self) -> TrialRecord | None:
-        explored = self.state.of_phase("explore")
-        known = {record.config_hash for record in explored}
-        for point in self._defaults:
-            setting = setting_at(self.experiment, point)
-            if config_hash(setting, self._fingerprint) not in known:
-                record = self._add("explore", "default", self.experiment.seed, setting, point, {})
-                self._searcher.include(record.spec.number, point, {})
-                return record
-        sampled = sum(record.spec.role == "sampled" for record in explored)
-        if self._exhausted or sampled >= self.experiment.search.num_samples:
+        known = {record.config_hash for record in self.state.known()}
+        settings = [(point, setting_at(self.experiment, point)) for point in self._defaults]
+        missing = [
+            (point, setting)
+            for point, setting in settings
+            if config_hash(setting, self._fingerprint) not in known
+        ]
+        sampled = sum(r.spec.role == "sampled" for r in self.state.of_phase("explore"))
+        spent = self._exhausted or sampled >= self.experiment.search.num_samples
+        if self.state.stopped_exploring or (spent and not missing):
             return None
+        reason = stop_reason(self.experiment.search.stop, self.state)
+        if reason:
+            self._record("stopped_exploring", reason=reason)
+            return None
+        if missing:
+            point, setting = missing[0]
+            record = self._add("explore", "default", self.experiment.seed, setting, point, {})
+            self._searcher.include(record.spec.number, point, {})
+            return record
+        return self._sample(known)
+
+    def _sample(self, known: set[str]) -> TrialRecord | None:
+        """A suggestion of the sampler whose setting is not among the ``known`` hashes."""
         number = len(self.state.trials)
         for attempt in range(_ATTEMPTS):
             point, notes = self._searcher.suggest(number, attempt)
@@ -206,7 +223,8 @@ class Search:
         end stays balanced.
         """
         confirm = self.experiment.confirm
-        chosen = [self.state.trials[trial_id] for trial_id in self.state.recommended or []]
+        explored = {record.spec.trial_id: record for record in self.state.known()}
+        chosen = [explored[trial_id] for trial_id in self.state.recommended or []]
         settings = [("recommended", record.setting) for record in chosen]
         if confirm.max_configs == 0:
             return
@@ -241,7 +259,7 @@ class Search:
     def _stop_reason(self, record: TrialRecord, report: EpochReport) -> str:
         if record.spec.phase != "explore":
             return ""
-        values = _objectives(report.metrics, "val")
+        values = objectives(report.metrics, "val")
         stop = self._scheduler.should_stop(record.spec.trial_id, report.epoch, values)
         last = report.epoch >= record.spec.setting["defense"]["epochs"]
         if self.experiment.search.scheduler == "none" or record.spec.role == "default" or last:
@@ -256,48 +274,19 @@ class Search:
     def _tell(self, record: TrialRecord) -> None:
         if record.spec.phase != "explore" or record.status == "running":
             return
-        values = _objectives(record.metrics, "reattack")
-        usable = record.status == "completed" and bool(np.isfinite(values).all())
-        outcome = "failed" if record.status == "completed" and not usable else record.status
-        self._searcher.tell(
-            record.spec.number,
-            outcome,
-            values if usable else None,
-            self._violations(record) if usable else None,
-        )
+        number = record.spec.number
+        if usable(record):
+            values = objectives(record.metrics)
+            self._searcher.tell(number, "completed", values, violations(self.experiment, record))
+        else:
+            self._searcher.tell(number, "stopped" if record.status == "stopped" else "failed")
 
-    def _violations(self, record: TrialRecord) -> dict[str, float]:
-        return {
-            name: constraint.at_least - record.metrics[name.replace("val/", "reattack/")]
-            for name, constraint in self.experiment.constraints.items()
-        }
-
-    def _recommend(self) -> list[str]:
-        """Settings to confirm: completed, feasible, not the default itself.
-
-        Front by front of all completed trials (the default counts: what it dominates comes
-        later), within a front greedily by hypervolume.
-        """
-        done = [
-            record
-            for record in self.state.of_phase("explore")
-            if record.status == "completed"
-            and np.isfinite(_objectives(record.metrics, "reattack")).all()
-            and all(amount <= 0 for amount in self._violations(record).values())
-        ]
-        values = np.array([_objectives(r.metrics, "reattack") for r in done]).reshape(-1, 2)
-        ranks = pareto_ranks(values)
-        chosen: list[str] = []
-        for rank in np.unique(ranks):
-            front = [i for i in np.flatnonzero(ranks == rank) if done[i].spec.role == "sampled"]
-            left = self.experiment.confirm.max_configs - len(chosen)
-            chosen += [
-                done[front[i]].spec.trial_id for i in select_by_hypervolume(values[front], left)
-            ]
-        return chosen
+    def _is_warm(self, point: dict[str, Any]) -> bool:
+        full_hash = config_hash(setting_at(self.experiment, point), self._fingerprint)
+        return any(record.config_hash == full_hash for record in self.state.warm.values())
 
 
-def _objectives(metrics: dict[str, float], prefix: str) -> tuple[float, float]:
-    """(clean MAP, robust MAP) of one kind; NaN where not measured."""
-    nan = float("nan")
-    return metrics.get(f"{prefix}/clean_map", nan), metrics.get(f"{prefix}/robust_map", nan)
+def confirmed_settings(experiment: Experiment) -> int:
+    """How many settings are confirmed, as far as can be told before the search."""
+    confirm = experiment.confirm
+    return confirm.max_configs + 1 + confirm.undefended if confirm.max_configs else 0

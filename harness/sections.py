@@ -8,6 +8,7 @@ options along.
 import dataclasses
 from collections.abc import Mapping
 from functools import cache, reduce
+from math import inf
 from operator import or_
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -139,20 +140,79 @@ def defense_model(method: str) -> type[Section]:
     return NoDefense if method == "none" else settings_model(DEFENSES[method].settings, method)
 
 
+def parse_duration(value: Any) -> Any:
+    """Durations such as ``90s``, ``30m``, ``2h``, ``1.5d`` in seconds; numbers are seconds."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    scale = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
+    try:
+        return float(text) if scale is None else float(text[:-1]) * scale
+    except ValueError:
+        raise ValueError("seconds, or a duration such as 90s, 30m, 2h, 1d") from None
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
+
+
+class StagnationSection(Section):
+    """No growth of the hypervolume by more than ``tolerance`` (relative) over ``trials`` trials."""
+
+    trials: int = Field(ge=1)
+    tolerance: Number = Field(0.01, ge=0)
+
+
+class StopSection(Section):
+    """When exploring ends before ``num_samples``; see :mod:`harness.stopping`."""
+
+    time: Duration | None = None
+    cost: Duration | None = None
+    stagnation: StagnationSection | None = None
+
+
+SCALARISATIONS = ("robust", "clean", "mean", "hypervolume")
+
+
+def _scalarisation(value: Any) -> Any:
+    """A name, or weights of clean and robust MAP, as numbers."""
+    problem = f"one of {', '.join(SCALARISATIONS)}, or weights such as {{clean: 0.5, robust: 0.5}}"
+    if value is None or (isinstance(value, str) and value in SCALARISATIONS):
+        return value
+    if not isinstance(value, Mapping) or not value or set(value) - {"clean", "robust"}:
+        raise ValueError(problem)
+    weights = {key: parse_number(weight) for key, weight in value.items()}
+    if not all(type(weight) in (int, float) and 0 <= weight < inf for weight in weights.values()):
+        raise ValueError("weights of clean and robust are numbers from 0 on")
+    if not any(weights.values()):
+        raise ValueError("one of the weights of clean and robust is above 0")
+    return {key: float(weight) for key, weight in weights.items()}
+
+
 class SearchSection(Section):
-    """How the space is explored."""
+    """How the space is explored, and when that ends."""
 
     num_samples: int = Field(12, ge=0)
     sampler: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
-    scheduler: Literal["pareto_asha", "none"] = "pareto_asha"
+    scheduler: Literal["pareto_asha", "asha", "none"] = "pareto_asha"
+    scalarisation: Annotated[str | dict[str, float] | None, BeforeValidator(_scalarisation)] = None
     grace_period: int = Field(1, ge=1)
     reduction_factor: int = Field(3, ge=2)
     max_concurrent: int | Literal["auto"] = "auto"
+    stop: StopSection = StopSection()
+    warm_start: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
 
     @model_validator(mode="after")
-    def _positive(self) -> "SearchSection":
+    def _consistent(self) -> "SearchSection":
         if self.max_concurrent != "auto" and self.max_concurrent < 1:
             raise ValueError(f"max_concurrent: {self.max_concurrent}: at least 1, or auto")
+        if self.scheduler == "asha" and self.scalarisation is None:
+            names = ", ".join(SCALARISATIONS)
+            raise ValueError(f"scheduler: asha: needs scalarisation, one of {names}, or weights")
+        if self.scheduler != "asha" and self.scalarisation is not None:
+            raise ValueError(f"scalarisation: belongs to scheduler asha, not {self.scheduler}")
+        twice = [name for name in self.warm_start if self.warm_start.count(name) > 1]
+        if twice:
+            raise ValueError(f"warm_start: {twice[0]} is named twice")
         return self
 
 

@@ -30,6 +30,7 @@ from harness.search import Plan, Search
 from harness.state import SearchState, protocol_hash
 from harness.tracking import Tracker, default_uri
 from harness.trial import TrialContext
+from harness.warm_start import missing_warm_start, warm_start
 from reports.html import write_report
 from reports.results import load_search
 from saat.errors import InputError
@@ -53,6 +54,9 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     data = open_data(experiment, options.cache_dir, say)
     executor, fitting = executor_of_run(experiment, options)
     concurrent = max_concurrent(experiment, fitting, say)
+    protocol = protocol_hash(experiment, data.fingerprint)
+    if plan == "search":  # refused here, journaled below
+        warm_start(experiment, options.runs_dir, data.fingerprint, protocol)
     (run_dir / "trials").mkdir(parents=True)
     text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
     write_text(run_dir / "experiment.yaml", text)
@@ -67,8 +71,9 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         device=device,
         data_fingerprint=data.fingerprint,
         dataset=data.label,
-        protocol_hash=protocol_hash(experiment, data.fingerprint),
+        protocol_hash=protocol,
     )
+    _warm_start(experiment, journal, options, say)
     return _run(experiment, journal, options, executor, concurrent, run_dir, say)
 
 
@@ -101,10 +106,25 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
             raise InputError(f"{run_dir}: the data set is not the one the search began with")
         executor, fitting = executor_of_run(experiment, options)
         concurrent = max_concurrent(experiment, fitting, say)
+        _warm_start(experiment, journal, options, say)
     except InputError:
         journal.close()
         raise
     return _run(experiment, journal, options, executor, concurrent, run_dir, say)
+
+
+def _warm_start(
+    experiment: Experiment, journal: Journal, options: Options, say: Callable[[str], None]
+) -> None:
+    """Journal what earlier searches found, unless the journal has it."""
+    if not missing_warm_start(experiment, journal.events):
+        return
+    started = journal.events[0]
+    fields = warm_start(
+        experiment, options.runs_dir, started["data_fingerprint"], started["protocol_hash"]
+    )
+    journal.append("warm_started", **fields)
+    say(f"search.warm_start: {len(fields['trials'])} trials of earlier searches are known")
 
 
 def _run(

@@ -42,6 +42,10 @@ class SearchState:
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.trials: dict[str, TrialRecord] = {}
+        self.warm: dict[str, TrialRecord] = {}  # completed trials of earlier searches
+        self.completed: list[TrialRecord] = []  # in the order in which they were
+        self.began, self.latest = math.nan, math.nan  # times of the first and the last event
+        self.stopped_exploring = ""  # why no further trial is suggested
         self.recommended: list[str] | None = None
         self.finished = False
         for event in events:
@@ -64,7 +68,18 @@ class SearchState:
 
     def _apply(self, event: Event) -> None:
         kind = event["event"]
-        if kind == "suggested":
+        self.latest = event.get("time", math.nan)
+        if kind == "started":
+            self.began = self.latest
+        elif kind == "warm_started":
+            for entry in event["trials"]:
+                spec = TrialSpec(**entry["trial"])
+                known = TrialRecord(spec, entry["config_hash"], entry["point"], entry["notes"])
+                known.status, known.metrics = "completed", entry["metrics"]
+                self.warm[spec.trial_id] = known
+        elif kind == "stopped_exploring":
+            self.stopped_exploring = event["reason"]
+        elif kind == "suggested":
             spec = TrialSpec(**event["trial"])
             record = TrialRecord(spec, event["config_hash"], event["point"], event["notes"])
             record.started_at = event["time"]
@@ -74,7 +89,10 @@ class SearchState:
         elif kind == "finished":
             self.finished = True
         elif kind in ("epoch", "completed", "failed"):
-            self._apply_to_trial(self.trials[event["trial_id"]], event)
+            record = self.trials[event["trial_id"]]
+            self._apply_to_trial(record, event)
+            if kind == "completed":
+                self.completed.append(record)
 
     @staticmethod
     def _apply_to_trial(record: TrialRecord, event: Event) -> None:
@@ -94,6 +112,10 @@ class SearchState:
     def of_phase(self, *phases: str) -> list[TrialRecord]:
         """Trials of some phases in order of suggestion."""
         return [record for record in self.trials.values() if record.spec.phase in phases]
+
+    def known(self) -> list[TrialRecord]:
+        """Completed trials of earlier searches, then the explore trials of this one."""
+        return [*self.warm.values(), *self.of_phase("explore")]
 
     def running(self) -> list[TrialRecord]:
         """Trials without an end."""

@@ -20,6 +20,8 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "name": run_dir.name,
         "state": "finished" if state.finished else "unfinished",
         "phase": "explore" if state.recommended is None else "confirm",
+        "stopped_exploring": state.stopped_exploring,
+        "warm_started": len(state.warm),
         "trials": summary(state),
         "hypervolume": hypervolume(points),
         "front": [_point(record) for record in front],
@@ -48,6 +50,10 @@ def render(found: dict[str, Any]) -> str:
         )
         values = f"{100 * entry['clean']:5.1f} {100 * entry['robust']:5.1f}"
         lines.append(f"  {values}  {entry['trial_id']}  {setting}")
+    if found["warm_started"]:
+        lines.append(f"  warm start: {found['warm_started']} trials of earlier searches are known")
+    if found["stopped_exploring"]:
+        lines.append(f"  exploring stopped, {found['stopped_exploring']}")
     lines += [f"  running: {trial_id}" for trial_id in found["running"]]
     lines += [f"  failed: {trial_id}: {reason}" for trial_id, reason in found["failed"].items()]
     return "\n".join(lines)

@@ -4,10 +4,11 @@ import hashlib
 import re
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -45,6 +46,10 @@ class Arena:
     batch_size: int = 128
     store: Path | None = None
     progress: Callable[[str, int, int], None] | None = None
+    # Weights are read once a network and arena, not once an attack.
+    _weights: WeakKeyDictionary[nn.Module, str] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    )
 
     def attack(
         self, victim: Victim, name: str, attack: Attack, threat: ThreatModel | None = None
@@ -83,23 +88,22 @@ class Arena:
         ranking = (victim.data.fingerprint, victim.kind, victim.top_k, victim.ties)
         digest = hashlib.sha256(repr((settings, ranking)).encode())
         digest.update(victim.rows.tobytes())
-        digest.update(fingerprint(victim).encode())
+        if victim.network not in self._weights:
+            self._weights[victim.network] = weights_digest(victim.network)
+        digest.update(self._weights[victim.network].encode())
+        # Weights alone would not tell apart two modules that differ in a plain Python attribute.
+        for codes in (victim.knowledge.train_codes, victim.database_codes, victim.query_codes):
+            digest.update(pack_bits(codes).tobytes())
+        digest.update(_features(victim.network, victim.images[:_PROBED]).numpy().tobytes())
         return digest.hexdigest()[:16]
 
 
-def fingerprint(victim: Victim) -> str:
-    """SHA-256 (hex) of a victim's network: structure, weights, codes, and a few features.
-
-    Weights alone would not tell apart two modules that differ in a plain Python attribute.
-    """
-    network = victim.network
+def weights_digest(network: nn.Module) -> str:
+    """SHA-256 (hex) of a network's structure and of everything in its state."""
     digest = hashlib.sha256(repr(network).encode())
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    for codes in (victim.knowledge.train_codes, victim.database_codes, victim.query_codes):
-        digest.update(pack_bits(codes).tobytes())
-    digest.update(_features(network, victim.images[:_PROBED]).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -49,6 +49,11 @@ class Battery:
     gates: Sequence[str] = tuple(GATES)
     noise: Noise = field(default_factory=lambda: Noise(restarts=2))
 
+    def __post_init__(self) -> None:
+        if self.probe not in self.white_box:
+            known = ", ".join(self.white_box)
+            raise InputError(f"battery: probe {self.probe!r}: one of its attacks, {known}")
+
 
 def _core() -> Battery:
     options = {"steps": 15, "restarts": 2}

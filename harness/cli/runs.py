@@ -39,6 +39,9 @@ def search(
     runs_dir: RunsDir = RUNS,
     tracking_uri: Tracking = None,
     cache_dir: CacheDir = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would run, and about how long.")
+    ] = False,
 ) -> None:
     """Search the trade-off between clean and robust MAP; confirm; report."""
     given: dict[str, object] = {
@@ -48,6 +51,12 @@ def search(
         "seed": seed,
     }
     loaded = _load(experiment, set_, given)
+    if dry_run:
+        from harness.dry_run import dry_run as describe
+
+        options = _options(executor, address, runs_dir, tracking_uri, cache_dir)
+        print(describe(loaded, options, say))
+        return
     _start(loaded, "search", executor, address, runs_dir, tracking_uri, cache_dir)
 
 
@@ -177,17 +186,27 @@ def _start(
     tracking_uri: str | None,
     cache_dir: str | None,
 ) -> None:
+    from harness import session
+
+    options = _options(executor, address, runs_dir, tracking_uri, cache_dir)
+    with _resumable(experiment.name, runs_dir):
+        _conclude(session.start(experiment, options, plan, say))  # type: ignore[arg-type]
+
+
+def _options(
+    executor: str,
+    address: str | None,
+    runs_dir: Path,
+    tracking_uri: str | None,
+    cache_dir: str | None,
+) -> Options:
     if executor not in ("ray", "inline"):
         raise InputError(f"--executor {executor}: ray or inline")
     if executor == "inline" and address:
         raise InputError(
             f"--address {address}: the inline executor uses no cluster; --executor ray"
         )
-    from harness import session
-
-    options = Options(runs_dir, tracking_uri, executor, address, cache_dir)  # type: ignore[arg-type]
-    with _resumable(experiment.name, runs_dir):
-        _conclude(session.start(experiment, options, plan, say))  # type: ignore[arg-type]
+    return Options(runs_dir, tracking_uri, executor, address, cache_dir)  # type: ignore[arg-type]
 
 
 def _conclude(run_dir: Path) -> None:

@@ -7,7 +7,8 @@ what each looks for and what its failure means.
 from collections.abc import Callable, Mapping, Sequence
 
 from saat.reliability.case import CORE_SWEEP, FULL_SWEEP, Case, Sweep, Verdict
-from saat.reliability.gradients import differentiable, direction, zero_gradient
+from saat.reliability.directions import direction, smooth
+from saat.reliability.gradients import differentiable, zero_gradient
 from saat.reliability.images import budget, zero_eps
 from saat.reliability.randomness import deterministic
 from saat.reliability.scale import scale
@@ -22,6 +23,7 @@ GATES: Mapping[str, Gate] = {
     "differentiable": differentiable,
     "zero_gradient": zero_gradient,
     "direction": direction,
+    "smooth": smooth,
     "zero_eps": zero_eps,
     "scale": scale,
     "monotone": monotone,

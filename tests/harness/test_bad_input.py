@@ -121,6 +121,10 @@ def one(key: str, dimension: Any) -> dict[str, Any]:
     return {"space": {key.removeprefix("space."): dimension}}
 
 
+def asha(scalarisation: Any) -> dict[str, Any]:
+    return {"search.scheduler": "asha", "search.scalarisation": scalarisation}
+
+
 # What the file has in place of the tiny experiment's own, and what the line must contain.
 FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"nam": 1}, ("nam: unknown key", "did you mean name?")),
@@ -281,7 +285,38 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"constraints": {"val/clean_map": {"at_least": NAN}}}, ("at_least: nan", "finite")),
     ({"search": None}, ("search: None", "a section")),
     ({"search.sampler": "tpee"}, ("search.sampler: 'tpee'", "'tpe'")),
-    ({"search.scheduler": "asha"}, ("search.scheduler: 'asha'", "'pareto_asha'")),
+    ({"search.scheduler": "asah"}, ("search.scheduler: 'asah'", "'pareto_asha'")),
+    ({"search.scheduler": "asha"}, ("scheduler: asha: needs scalarisation", "robust, clean, mean")),
+    ({"search.scalarisation": "mean"}, ("scalarisation", "asha, not pareto_asha")),
+    (
+        asha("best"),
+        ("search.scalarisation: 'best'", "robust, clean, mean, hypervolume, or weights"),
+    ),
+    (asha(["clean"]), ("search.scalarisation: ['clean']", "or weights")),
+    (asha({}), ("search.scalarisation", "or weights")),
+    (asha({"speed": 1}), ("search.scalarisation", "weights such as {clean: 0.5, robust: 0.5}")),
+    (asha({"clean": -1}), ("search.scalarisation", "numbers from 0 on")),
+    (asha({"clean": NAN}), ("search.scalarisation", "numbers from 0 on")),
+    (asha({"clean": "much"}), ("search.scalarisation", "numbers from 0 on")),
+    (asha({"clean": 0, "robust": 0}), ("search.scalarisation", "above 0")),
+    ({"search.stop": 3}, ("search.stop: 3", "a section")),
+    ({"search.stop": {"tim": 3}}, ("search.stop.tim: unknown key", "did you mean time?")),
+    ({"search.stop": {"time": "2 weeks"}}, ("search.stop.time: '2 weeks'", "30m, 2h")),
+    ({"search.stop": {"time": 0}}, ("search.stop.time: 0", "above 0")),
+    ({"search.stop": {"time": "-1h"}}, ("search.stop.time", "above 0")),
+    ({"search.stop": {"cost": "nanh"}}, ("search.stop.cost", "a finite number")),
+    ({"search.stop": {"cost": [1]}}, ("search.stop.cost: [1]", "a number")),
+    ({"search.stop": {"stagnation": 5}}, ("search.stop.stagnation: 5", "a section")),
+    ({"search.stop": {"stagnation": {}}}, ("search.stop.stagnation.trials: missing",)),
+    ({"search.stop": {"stagnation": {"trials": 0}}}, ("stagnation.trials: 0", "at least 1")),
+    (
+        {"search.stop": {"stagnation": {"trials": 3, "tolerance": -0.1}}},
+        ("stagnation.tolerance: -0.1", "at least 0"),
+    ),
+    ({"search.stop": {"stagnation": {"trials": 3, "tol": 1}}}, ("did you mean tolerance?",)),
+    ({"search.warm_start": "done"}, ("search.warm_start: 'done'", "a list")),
+    ({"search.warm_start": [""]}, ("search.warm_start.0: ''",)),
+    ({"search.warm_start": ["a", "a"]}, ("warm_start: a is named twice",)),
     ({"search.max_concurrent": 0}, ("max_concurrent: 0", "at least 1")),
     ({"search.max_concurrent": "many"}, ("search.max_concurrent: 'many'", "'auto'")),
     ({"search.reduction_factor": 1}, ("search.reduction_factor: 1", "at least 2")),

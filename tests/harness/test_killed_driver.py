@@ -80,7 +80,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     file = folder / "experiment.yaml"
     file.write_text(yaml.safe_dump(EXPERIMENT))
     arguments = ["search", str(file), "--executor", "inline", "--runs-dir", str(folder / "runs")]
-    subprocess.run(command(*arguments), check=True, capture_output=True, timeout=280)
+    subprocess.run(command(*arguments), check=True, capture_output=True, timeout=900)
     return facts(folder / "runs" / "killed")
 
 
@@ -100,7 +100,7 @@ def run_and_kill(arguments: list[str], journal: Path, moments: random.Random) ->
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("executor", "kills"), [("inline", 4), pytest.param("ray", 2, marks=pytest.mark.ray)]
 )

@@ -1,13 +1,23 @@
-"""Pareto successive halving against a plain reading of the rule."""
+"""Successive halving, Pareto and plain, against a plain reading of the rules."""
 
 import itertools
 import math
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.scheduler import ParetoSuccessiveHalving
+from harness.scheduler import (
+    ParetoSuccessiveHalving,
+    ScalarSuccessiveHalving,
+    make_scheduler,
+    scalarise,
+)
+from harness.sections import SCALARISATIONS, SearchSection
+from tests.harness.fakes import cut, experiment, finished, outcome
 
 Point = tuple[float, float]
 
@@ -138,3 +148,130 @@ def test_where_the_front_does_not_fit_those_far_apart_are_kept() -> None:
     for number, x in enumerate((0.5, 0.51, 0.52, 0.49, 0.48)):
         lonely.should_stop(str(number), 1, (x, 1 - x))
     assert not lonely.should_stop("far", 1, (0.0, 1.0))
+
+
+SCALARS: dict[str, Any] = {
+    "clean": lambda clean, robust: clean,
+    "robust": lambda clean, robust: robust,
+    "mean": lambda clean, robust: (clean + robust) / 2,
+    "hypervolume": lambda clean, robust: clean * robust,
+}
+WEIGHTED = {"clean": 0.25, "robust": 0.75}
+
+
+def scalar(scalarisation: Any, values: Point) -> float:
+    if isinstance(scalarisation, str):
+        return float(SCALARS[scalarisation](*values))
+    clean, robust = scalarisation.get("clean", 0), scalarisation.get("robust", 0)
+    return float(clean * values[0] + robust * values[1])
+
+
+@pytest.mark.parametrize("scalarisation", [*SCALARISATIONS, WEIGHTED, {"robust": 2.0}])
+def test_scalarisations(scalarisation: Any) -> None:
+    values = [(0.2, 0.8), (0.9, 0.3), (0.0, 1.0)]
+    expected = [scalar(scalarisation, row) for row in values]
+    assert np.allclose(scalarise(scalarisation, np.array(values)), expected, atol=1e-15)
+
+
+class PlainAsha:
+    """The rule in words: at a rung go on those with fewer than n // η better or earlier equals."""
+
+    def __init__(self, grace: int, factor: int, scalarisation: Any) -> None:
+        self.rungs: dict[int, list[float]] = {grace * factor**k: [] for k in range(20)}
+        self.factor, self.scalarisation = factor, scalarisation
+
+    def stops(self, epoch: int, values: Point) -> bool:
+        finite = all(map(math.isfinite, values))
+        if epoch not in self.rungs:
+            return not finite
+        before = self.rungs[epoch]
+        own = scalar(self.scalarisation, values) if finite else -math.inf
+        better = sum(other >= own for other in before)
+        before.append(own)
+        if not finite:
+            return True
+        return len(before) >= self.factor and better >= len(before) // self.factor
+
+
+# Powers of two, or their scaled sums differ by rounding between two correct ways of adding.
+exact = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, math.nan, math.inf])
+exact_reports = st.lists(
+    st.tuples(st.integers(0, 11), st.integers(1, 9), st.tuples(exact, exact)),
+    max_size=60,
+    unique_by=lambda told: told[:2],
+)
+
+
+@given(
+    exact_reports,
+    st.integers(1, 3),
+    st.integers(2, 4),
+    st.sampled_from([*SCALARISATIONS, WEIGHTED, {"clean": 0.0, "robust": 1.0}]),
+)
+def test_asha_follows_the_rule(
+    told: list[tuple[int, int, Point]], grace: int, factor: int, scalarisation: Any
+) -> None:
+    ours = ScalarSuccessiveHalving(grace, factor, scalarisation)
+    plain = PlainAsha(grace, factor, scalarisation)
+    for trial, epoch, values in told:
+        assert ours.should_stop(str(trial), epoch, values) == plain.stops(epoch, values)
+
+
+def test_a_late_trial_is_compared_with_all_that_reached_its_rung_before() -> None:
+    scheduler = ScalarSuccessiveHalving(1, 2, "robust")
+    for number, robust in enumerate((0.5, 0.6, 0.7)):
+        scheduler.should_stop(str(number), 1, (0.9, robust))
+    assert not scheduler.should_stop("0", 2, (0.9, 0.1)), "the first at its rung"
+    assert scheduler.should_stop("late", 1, (1.0, 0.55))
+    assert not scheduler.should_stop("best", 1, (0.0, 0.65)), "the second of five, two go on"
+
+
+def test_what_pareto_keeps_plain_asha_stops() -> None:
+    pareto, plain = ParetoSuccessiveHalving(1, 2), ScalarSuccessiveHalving(1, 2, "robust")
+    for scheduler, stops in ((pareto, False), (plain, True)):
+        scheduler.should_stop("robust", 1, (0.1, 0.9))
+        scheduler.should_stop("middle", 1, (0.05, 0.5))
+        scheduler.should_stop("weak", 1, (0.0, 0.2))
+        assert scheduler.should_stop("clean", 1, (0.9, 0.1)) is stops
+
+
+def test_the_section_makes_its_scheduler() -> None:
+    raw = {"scheduler": "asha", "scalarisation": {"clean": 1, "robust": "1/2"}}
+    made = make_scheduler(SearchSection.model_validate(raw))
+    assert isinstance(made, ScalarSuccessiveHalving)
+    assert made._scalarisation == {"clean": 1.0, "robust": 0.5}
+    assert isinstance(make_scheduler(SearchSection()), ParetoSuccessiveHalving)
+
+
+@pytest.mark.usefixtures("no_fsync")
+@pytest.mark.parametrize(
+    ("scalarisation", "fails"),
+    [("clean", (0.1, 0.5)), ("hypervolume", (1.5, 6.0)), (WEIGHTED, (1.5, 6.0))],
+)
+def test_a_search_under_asha_is_the_same_wherever_it_was_cut(
+    tmp_path: Path, scalarisation: Any, fails: tuple[float, float]
+) -> None:
+    changes: dict[str, Any] = {
+        "search__scheduler": "asha",
+        "search__scalarisation": scalarisation,
+        "search__sampler": "random",
+        "search__num_samples": 8,
+        "defense__epochs": 4,
+        "confirm__seeds": 1,
+    }
+    searched = experiment(**changes)
+    whole = finished(tmp_path / "whole", searched, fails=fails)
+    expected = {i: outcome(r) for i, r in whole.state.trials.items()}
+    events = whole.journal.events
+    assert {r.status for r in whole.state.trials.values()} == {"completed", "stopped", "failed"}
+    for count in range(1, len(events) + 1):
+        cut(events, count, tmp_path / str(count))
+        again = finished(tmp_path / str(count), searched, fails=fails)
+        assert {i: outcome(r) for i, r in again.state.trials.items()} == expected, count
+        assert [e["event"] for e in again.journal.events] == [e["event"] for e in events], count
+
+
+def test_of_equal_trials_under_asha_the_first_at_the_rung_goes_on() -> None:
+    scheduler = ScalarSuccessiveHalving(1, 2, "clean")
+    assert not scheduler.should_stop("first", 1, (0.5, 0.1))
+    assert scheduler.should_stop("second", 1, (0.5, 0.9))

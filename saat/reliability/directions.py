@@ -1,0 +1,136 @@
+"""Gates on where the gradient points: down, and as far down as the slope around it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from saat.attacks.attack import BATCH_GRAIN, frozen
+from saat.attacks.objectives import agreement
+from saat.attacks.pgd import input_gradient
+from saat.models import device_of, evaluating, to_float
+from saat.reliability.case import Case, Verdict
+from saat.seeding import derive_seed, generator
+from saat.threat_model import ThreatModel
+
+# Queries on which the gradient's step must beat the best random one, as a fraction.
+USEFUL = 0.8
+# Random directions, tried both ways.
+_DIRECTIONS = 4
+# Steps tried, as a share of the radius.
+_STEPS = (0.125, 0.5)
+# What a step along the gradient must gain, as a share of a step along the smoothed one.
+SMOOTH = 0.8
+# Points of the ball whose gradients make the smoothed one.
+_NEIGHBOURS = 8
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Some of the drawn queries, and a loss that falls towards the probe's goal.
+
+    Attributes:
+        network: the network, frozen and in evaluation mode.
+        threat: the ball.
+        images: float (B, 3, H, W).
+        goal: ±1 (B, K).
+        scale: median magnitudes (K,).
+        rows: rows of the data set, for seeds.
+    """
+
+    network: nn.Module
+    threat: ThreatModel
+    images: Tensor
+    goal: Tensor
+    scale: Tensor
+    rows: list[int]
+
+    def loss(self, features: Tensor, _: int = 0) -> Tensor:
+        """(B,) of features (B, K)."""
+        return agreement(features / self.scale, self.goal, 1.0)
+
+    def down(self, images: Tensor) -> Tensor:
+        """Minus the gradient at ``images``."""
+        return -input_gradient(self.network, images, self.loss, 0)
+
+    @torch.no_grad()
+    def after(self, direction: Tensor, length: float) -> Tensor:
+        """Loss (B,) after a step in the steepest sense of ``direction``."""
+        moved = self.images + length * self.threat.steepest(direction)
+        return self.loss(self.network(moved.clamp(0, 1)))
+
+
+@contextmanager
+def _batches(case: Case) -> Iterator[Iterator[_Batch]]:
+    sample, network = case.sample, case.view
+    knowledge = sample.knowledge
+    device = knowledge.train_codes.device
+    labels, codes = sample.labels.to(device), sample.query_codes.to(device)
+    goals = case.probe.goal(case.probe.representatives(knowledge, labels, codes))
+
+    def batch(part: Tensor) -> _Batch:
+        images = to_float(sample.images[part], device_of(network))
+        rows = [int(sample.rows[row]) for row in part]
+        goal = goals[part.to(device)]
+        return _Batch(network, case.arena.threat, images, goal, knowledge.feature_scale, rows)
+
+    with evaluating(network), frozen(network):
+        yield (batch(part) for part in torch.arange(len(sample.rows)).split(2 * BATCH_GRAIN))
+
+
+def direction(case: Case) -> Verdict:
+    """A step along the gradient lowers the loss by more than random steps of equal length."""
+    lengths = {f"{share:g} ε": share * case.arena.threat.eps for share in _STEPS}
+    won = dict.fromkeys(lengths, 0)
+    with _batches(case) as batches:
+        for batch in batches:
+            down, randoms = batch.down(batch.images), _random(batch)
+            for name, length in lengths.items():
+                tried = [batch.after(way * draw, length) for draw in randoms for way in (1, -1)]
+                led = batch.after(down, length)
+                won[name] += int((led < torch.stack(tried).amin(0)).sum())
+    count = max(len(case.positions), 1)
+    shares = {name: number / count for name, number in won.items()}
+    worst = min(shares.values())
+    detail = (
+        f"a gradient step beats {2 * _DIRECTIONS} random ones on {100 * worst:.0f} % of "
+        f"{count} queries"
+    )
+    return Verdict("direction", worst >= USEFUL, detail, shares)
+
+
+def _random(batch: _Batch) -> list[Tensor]:
+    """Gaussian directions (B, 3, H, W), drawn per query."""
+    shape = (_DIRECTIONS, *batch.images.shape[1:])
+    drawn = [torch.randn(shape, generator=generator("direction", row)) for row in batch.rows]
+    return list(torch.stack(drawn, 1).to(batch.images.device))
+
+
+def smooth(case: Case) -> Verdict:
+    """A step ε along the gradient gains about what one along the mean of its neighbours does.
+
+    The mean of the gradients at random points of the ball is that of a smoothed network: fine
+    structure has left it, and what the network computes is still in it.
+    """
+    own, smoothed = 0.0, 0.0
+    with _batches(case) as batches:
+        for batch in batches:
+            before = batch.after(torch.zeros_like(batch.images), 0.0)
+            own += float((before - batch.after(batch.down(batch.images), batch.threat.eps)).sum())
+            mean = torch.stack([batch.down(point) for point in _neighbours(batch)]).mean(0)
+            smoothed += float((before - batch.after(mean, batch.threat.eps)).sum())
+    share = own / smoothed if smoothed > 0 else 1.0
+    detail = (
+        f"a step along the gradient gains {100 * share:.0f} % of one along the mean gradient "
+        "around it"
+    )
+    return Verdict("smooth", share >= SMOOTH, detail, {"share": share})
+
+
+def _neighbours(batch: _Batch) -> Iterator[Tensor]:
+    for number in range(_NEIGHBOURS):
+        seeds = [derive_seed("smooth", row, number) for row in batch.rows]
+        start = batch.threat.random_start(batch.images, seeds)
+        yield batch.threat.project(start, batch.images)

@@ -1,0 +1,202 @@
+"""A dry run: the plan by counting, the estimate by adding up, and nothing started or written."""
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from harness import dry_run
+from harness.__main__ import main
+from harness.dry_run import Costs, Plan, _timed, device_seconds, plan_of
+from harness.experiment import paper_defaults, setting_at
+from harness.state import config_hash
+from tests.harness.fakes import drive, experiment, open_search
+from tests.harness.tiny import tiny, tiny_raw
+
+BITS = {"model.bits": {"choice": [16, 32, 64]}}
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def plan(known: int = 0, **changes: Any) -> Plan:
+    searched = experiment(**changes)
+    points = [setting_at(searched, point) for point in paper_defaults(searched)]
+    hashes = {config_hash(setting, "data") for setting in points[:known]}
+    return plan_of(searched, "data", hashes)
+
+
+@pytest.mark.parametrize(
+    ("space", "models"),
+    [
+        ({"defense.steps": {"int": [1, 3]}}, 1),
+        (BITS, 3),
+        (BITS | {"pretrain.epochs": {"int": [2, 6], "step": 2}}, 9),
+        (BITS | {"model.hashing": {"choice": ["dph"]}, "pretrain.batch_size": {"int": [5, 5]}}, 3),
+        (BITS | {"pretrain.momentum": {"float": [0.0, 0.3], "step": 0.1}}, 12),
+        (BITS | {"pretrain.lr": {"float": [0.1, 0.2]}}, 99),
+    ],
+)
+def test_distinct_pretrained_models(space: dict[str, Any], models: int) -> None:
+    """No more than there are trials (exploring) or settings under each seed (confirming)."""
+    for samples in (0, 2, 40):
+        found = plan(space=space, search__num_samples=samples, confirm__seeds=5)
+        defaults = 3 if "model.bits" in space else 1
+        assert found.explored == defaults + samples
+        assert found.explore_pretrained == min(models, defaults + samples)
+        assert found.confirmed == 4  # two recommended, the default and the undefended
+        assert found.confirm_pretrained == 5 * min(models, 4)
+    assert plan(space=space, confirm__max_configs=0).confirm_pretrained == 0
+
+
+def test_known_settings_are_not_counted_again() -> None:
+    found = plan(known=2, space=BITS)
+    assert (found.defaults, found.known) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rungs"),
+    [
+        ({"search__num_samples": 20}, [(1, 10), (2, 5), (4, 2), (8, 1)]),
+        ({"search__num_samples": 20, "search__grace_period": 3}, [(3, 10), (6, 5)]),
+        ({"search__num_samples": 20, "search__reduction_factor": 3}, [(1, 6), (3, 2)]),
+        ({"search__num_samples": 1}, [(1, 1), (2, 1), (4, 1), (8, 1)]),
+        ({"search__num_samples": 20, "search__scheduler": "none"}, []),
+        ({"search__num_samples": 20, "search__grace_period": 9}, []),  # the last epoch is no rung
+    ],
+)
+def test_rungs_and_survivors(changes: dict[str, Any], rungs: list[tuple[int, int]]) -> None:
+    assert plan(**{"defense__epochs": 9} | changes).rungs == rungs
+
+
+def test_where_epochs_are_searched_the_longest_trial_counts() -> None:
+    space = {"defense.epochs": {"int": [2, 5]}}
+    assert [rung for rung, _ in plan(space=space, defense__epochs=2).rungs] == [1, 2, 4]
+
+
+@pytest.mark.usefixtures("no_fsync")
+def test_the_plan_has_as_many_trials_as_the_search(tmp_path: Path) -> None:
+    one_length = {"defense.lambda": {"float": [0.1, 10.0], "log": True}}
+    searched = experiment(space=one_length)
+    search = open_search(tmp_path, searched)
+    drive(search)
+    found = plan(space=one_length)
+    assert len(search.state.of_phase("explore")) == found.explored
+    assert len(search.state.of_phase("confirm")) == found.confirmed * found.seeds
+
+
+def test_the_estimate_is_the_sum_over_all_trials() -> None:
+    searched = experiment(defense__epochs=9, search__num_samples=20, pretrain__epochs=6)
+    costs = Costs(1.0, 100.0, 10.0, 1e4, 1e6)
+    found = plan_of(searched, "data", set())
+    pretraining, exploring, confirming = device_seconds(searched, found, costs)
+    assert pretraining == 6 * (found.explore_pretrained + found.confirm_pretrained)
+    # Of 20 trials 10 end at epoch 1, 5 at 2, 3 at 4, 1 at 8; one and both defaults go to 9.
+    epochs = [1] * 10 + [2] * 5 + [4] * 3 + [8] + [9] * 3
+    assert exploring == pytest.approx(110 * sum(epochs) + 3 * 1e4)
+    # Two recommended settings and the default are trained, the undefended model only attacked.
+    assert confirming == pytest.approx(found.seeds * (3 * 9 * 110 + 4 * 1e6))
+
+
+class FakeTraining:
+    """Batches of two seconds after a first one of five."""
+
+    def __init__(self, clock: list[float], batches: int) -> None:
+        self.network = torch.nn.Linear(1, 1)
+        self.clock, self.batches, self.ran = clock, batches, 0
+
+    def run_epoch(self, progress: Any) -> None:
+        for number in range(self.batches):
+            self.ran += 1
+            self.clock[0] += 2.0 if number else 5.0
+            progress(number + 1, self.batches)
+
+
+@pytest.mark.parametrize(("batches", "ran"), [(1, 1), (2, 2), (3, 3), (100, 4)])
+def test_an_epoch_is_timed_by_its_beginning(
+    monkeypatch: pytest.MonkeyPatch, batches: int, ran: int
+) -> None:
+    clock = [50.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(dry_run, "_CALIBRATION_S", 10.0)
+    training = FakeTraining(clock, batches)
+    data = SimpleNamespace(train=range(batches * 10))
+    epoch, image = _timed(training, data)  # type: ignore[arg-type]
+    assert training.ran == ran
+    assert epoch == 5.0 + 2.0 * (batches - 1)
+    assert image == (0.5 if batches == 1 else 0.2)
+
+
+def test_the_cost_of_the_protocol_follows_its_steps_and_queries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dry_run, "_stage", lambda *_, **__: None)
+    monkeypatch.setattr(dry_run, "_timed", lambda *_: (7.0, 3.0))
+    data: Any = SimpleNamespace(
+        validation=range(40), validation_database=range(500), test=range(60), database=range(600)
+    )
+    options = {"hag": {"steps": 20}}
+    searched = tiny({"evaluation.steps": 2, "evaluation.options": options, "validation.steps": 5})
+    found = dry_run.calibrate(searched, data, "cpu")
+    assert (found.pretrain_epoch, found.defense_epoch) == (7.0, 7.0)
+    assert found.validation == 500 + 20 * 5 * 3  # encoding an image costs a third of a gradient
+    assert found.reattack == 500 + 40 * (2 + 20) * 3
+    assert found.test == 600 + 60 * (2 + 20) * 3
+    undefended = tiny({"defense": {"method": "none"}, "space": {}})
+    assert dry_run.calibrate(undefended, data, "cpu").defense_epoch == 0.0
+
+
+def test_the_command_tells_the_plan_and_leaves_everything_as_it_is(
+    tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dry_run, "_CALIBRATION_S", 0.0)
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(tiny_raw({"search.num_samples": 7, "confirm.battery": "core"})))
+    with pytest.raises(SystemExit) as ended:
+        main(["search", str(file), "--dry-run", "--runs-dir", str(runs_dir)])
+    assert ended.value.code == 0
+    out, err = capsys.readouterr()
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
+    assert "calibration" in err
+    for part in (
+        "a dry run; nothing is started",
+        "  defense.lambda: float [0.1, 10.0], log True",
+        "explore: 8 trials (1 of the paper's default, 7 sampled)",
+        "confirm: about 3 trials (3 settings under 1 seeds)",
+        "pretrained models: at most 1 to explore and 1 to confirm",
+        "rung at epoch 1: of 7 sampled trials about 3 go on",
+        "device-hours",
+        "without the core battery",
+        "an estimate",
+    ):
+        assert part in out
+    (line,) = (line for line in out.splitlines() if "device-hours" in line)
+    assert 0 < float(line.split()[1]) < math.inf
+
+
+def test_what_the_search_would_refuse_is_refused(
+    tmp_path: Path, runs_dir: Path, capsys: Any
+) -> None:
+    file = tmp_path / "tiny.yaml"
+    for changes, named in (
+        ({"search.warm_start": ["nobody"]}, "search.warm_start: nobody: no such search"),
+        ({"evaluation.top_k": 10**6}, "evaluation.top_k"),
+    ):
+        file.write_text(yaml.safe_dump(tiny_raw(changes)))
+        with pytest.raises(SystemExit) as ended:
+            main(["search", str(file), "--dry-run", "--runs-dir", str(runs_dir)])
+        assert ended.value.code == 2
+        assert named in capsys.readouterr().err
+    assert not runs_dir.exists()

@@ -1,0 +1,372 @@
+"""The battery: worst cases, adaptive attacks, transfer, and going on after it was killed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from saat.adaptive import EOT_PASSES, Adapted, adaptations, inspect, on_queries
+from saat.arena import Arena
+from saat.attacks import ATTACKS
+from saat.attacks.square import Square
+from saat.battery import BATTERIES, Battery, BatteryResult, run_battery
+from saat.bootstrap import bootstrap_interval
+from saat.errors import InputError
+from saat.reliability import GATES, Sweep
+from saat.threat_model import ThreatModel
+from saat.transfer import Source
+from saat.victim import Victim
+from tests import planted, reference, toy
+
+DATA = toy.toy_data()
+THREAT = ThreatModel(8 / 255)
+NETWORK = toy.pretrained(DATA)
+TOP_K = 50
+
+
+def small(**changes: object) -> Battery:
+    attacks = {
+        "apgd_mainstay": ATTACKS["apgd_mainstay"](steps=4, restarts=2),
+        "apgd_smoothap": ATTACKS["apgd_smoothap"](steps=4),
+        "apgd_margin_targeted": ATTACKS["apgd_margin_targeted"](steps=4),
+    }
+    sweep = Sweep(12, (0.5, 1.0), 4, (1, 4), 4)
+    battery = Battery(attacks, Square(steps=5), 10, sweep, gates=("budget", "deterministic"))
+    return replace(battery, **changes)  # type: ignore[arg-type]
+
+
+def victim_of(network: nn.Module, limit: int | None = None) -> Victim:
+    return Victim(network, DATA, "test", TOP_K, limit=limit)
+
+
+VICTIM = victim_of(NETWORK)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BatteryResult]:
+    folder = tmp_path_factory.mktemp("battery")
+    source = Source("other", victim_of(toy.toy_network(seed=4)))
+    return folder, run_battery(VICTIM, THREAT, small(), [source], store=folder)
+
+
+def test_the_worst_case_is_no_better_than_any_attack(
+    stored: tuple[Path, BatteryResult],
+) -> None:
+    _, result = stored
+    assert set(result.results) == {
+        "apgd_mainstay", "apgd_smoothap", "apgd_margin_targeted", "noise", "square",
+        "transfer.other",
+    }  # fmt: skip
+    assert bool((result.worst_ap <= result.clean_ap).all())
+    for name, found in result.results.items():
+        if name == "apgd_margin_targeted":
+            assert found.target is not None
+            assert result.worst_target_ap is not None
+            assert bool((result.worst_target_ap >= found.target.ap).all())
+            assert bool((result.worst_target_ap >= found.target.clean_ap).all())
+        else:
+            assert bool((result.worst_ap <= found.ap).all()), name
+    # No attack alone is the worst case, and the targeted one has no part in it.
+    alone = [r.ap.mean() for r in result.results.values() if r.target is None]
+    assert float(result.worst_ap.mean()) < min(float(mean) for mean in alone)
+    assert result.reliable == all(verdict.passed for verdict in result.verdicts)
+
+
+def test_clean_images_and_noise_count_among_the_worst(
+    stored: tuple[Path, BatteryResult],
+) -> None:
+    _, result = stored
+    clean, noise = torch.zeros_like(result.clean_ap), result.results["noise"]
+    assert torch.equal(replace(result, clean_ap=clean).worst_ap, clean)
+    quiet = {**result.results, "noise": replace(noise, ap=torch.zeros_like(noise.ap))}
+    assert torch.equal(replace(result, results=quiet).worst_ap, clean)
+
+
+def test_every_number_follows_from_the_stored_images(
+    stored: tuple[Path, BatteryResult],
+) -> None:
+    """As a script would do it: arrays, the network, and the plain formula of AP."""
+    folder, result = stored
+
+    def codes(images: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            features = NETWORK.eval()(torch.from_numpy(np.ascontiguousarray(images)).float() / 255)
+        return np.where(features.numpy() >= 0, 1, -1)
+
+    database, labels = codes(DATA.images[DATA.database]), DATA.labels[DATA.database]
+
+    def ap(images: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        scores = []
+        for code, label in zip(codes(images), wanted, strict=True):
+            distances = [reference.hamming(code, other) for other in database]
+            related = [reference.relevant(label, other) for other in labels]
+            scores.append(reference.expected_average_precision(distances, related, TOP_K))
+        return np.array(scores)
+
+    own = DATA.labels[DATA.test]
+    worst = ap(DATA.images[DATA.test], own)
+    np.testing.assert_allclose(result.clean_ap.numpy(), worst, atol=1e-12)
+    names = {name.split("-")[0] for name in (path.name for path in folder.iterdir())}
+    assert names >= {"apgd_mainstay", "apgd_smoothap", "noise", "square"}
+    for path in folder.iterdir():
+        name = path.name.split("-")[0]
+        images = np.load(path)["images"]
+        if name in ("apgd_mainstay", "apgd_smoothap", "noise", "source.other"):
+            found = ap(images, own)
+            key = name.replace("source", "transfer")
+            np.testing.assert_allclose(result.results[key].ap.numpy(), found, atol=1e-12)
+            worst = np.minimum(worst, found)
+        elif name == "square":
+            rows = result.taken["square"].numpy()
+            worst[rows] = np.minimum(worst[rows], ap(images, own[rows]))
+        elif name == "apgd_margin_targeted":
+            target = result.results[name].target
+            assert target is not None
+            wanted = np.load(path)["target_labels"]
+            np.testing.assert_allclose(target.ap.numpy(), ap(images, wanted), atol=1e-12)
+        change = np.abs(images.astype(int) - DATA.images[DATA.test].astype(int)[: len(images)])
+        assert name == "square" or change.max() <= 8
+    np.testing.assert_allclose(result.worst_ap.numpy(), worst, atol=1e-12)
+
+
+def equal(a: BatteryResult, b: BatteryResult) -> bool:
+    return a.results.keys() == b.results.keys() and all(
+        torch.equal(a.results[name].images, b.results[name].images)
+        and torch.equal(a.results[name].ap, b.results[name].ap)
+        and torch.equal(a.results[name].restart, b.results[name].restart)
+        and a.results[name].zero_gradient == b.results[name].zero_gradient
+        for name in a.results
+    )
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_battery_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    undisturbed = run_battery(VICTIM, THREAT, small())
+    begun: list[str] = []
+
+    def kill(name: str, done: int, total: int) -> None:
+        begun.append(name)
+        if name == "apgd_margin_targeted":
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_battery(VICTIM, THREAT, small(), store=tmp_path, progress=kill)
+    assert len(list(tmp_path.iterdir())) == 2
+    again: list[str] = []
+    resumed = run_battery(
+        VICTIM, THREAT, small(), store=tmp_path, progress=lambda name, *_: again.append(name)
+    )
+    assert "apgd_mainstay" in begun
+    assert set(again) == {"apgd_margin_targeted", "noise", "square"}
+    assert equal(resumed, undisturbed)
+    once_more: list[str] = []
+    third = run_battery(
+        VICTIM, THREAT, small(), store=tmp_path, progress=lambda name, *_: once_more.append(name)
+    )
+    assert not once_more
+    assert equal(third, undisturbed)
+
+
+def test_a_damaged_file_is_attacked_again(tmp_path: Path) -> None:
+    before = run_battery(VICTIM, THREAT, small(), store=tmp_path)
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-40])
+    assert equal(run_battery(VICTIM, THREAT, small(), store=tmp_path), before)
+
+
+class Factor(nn.Module):
+    """Two of these differ in nothing that a state_dict or a repr would show, nor in any code."""
+
+    def __init__(self, network: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.network = network
+        self.factor = factor
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.network(images)
+        return features * self.factor
+
+
+def attacked_anew(store: Path, victim: Victim, **changes: object) -> int:
+    """How many attacks were not taken from the store."""
+    names: list[str] = []
+    arguments: dict[str, object] = {"threat": THREAT, "battery": small(), **changes}
+    run_battery(victim, store=store, progress=lambda n, *_: names.append(n), **arguments)  # type: ignore[arg-type]
+    return len(set(names))
+
+
+def test_the_store_never_mixes_models_or_settings(tmp_path: Path) -> None:
+    assert attacked_anew(tmp_path, VICTIM) == 5
+    assert attacked_anew(tmp_path, VICTIM) == 0
+    assert attacked_anew(tmp_path, victim_of(toy.toy_network(seed=9))) == 5
+    assert attacked_anew(tmp_path, victim_of(Factor(NETWORK, 2.0))) == 5
+    assert attacked_anew(tmp_path, victim_of(Factor(NETWORK, 3.0))) == 5
+    assert attacked_anew(tmp_path, victim_of(NETWORK, limit=20)) == 5
+    assert attacked_anew(tmp_path, VICTIM, seed=1) == 5
+    assert attacked_anew(tmp_path, VICTIM, threat=ThreatModel(4 / 255)) == 5
+    assert attacked_anew(tmp_path, VICTIM, target_seed=1) >= 1
+    more = small(white_box={"apgd_mainstay": ATTACKS["apgd_mainstay"](steps=5, restarts=2)})
+    assert attacked_anew(tmp_path, VICTIM, battery=more) == 1
+    assert attacked_anew(tmp_path, VICTIM) == 0
+
+
+def test_other_queries_have_another_key_even_with_equal_codes() -> None:
+    attack, arena = ATTACKS["hag"](steps=1), Arena(THREAT)
+    other = on_queries(VICTIM, torch.arange(len(VICTIM.rows)))
+    assert arena._key(other, "hag", attack, THREAT) == arena._key(VICTIM, "hag", attack, THREAT)
+    other.rows = other.rows[::-1].copy()
+    assert arena._key(other, "hag", attack, THREAT) != arena._key(VICTIM, "hag", attack, THREAT)
+
+
+def test_batteries_by_name() -> None:
+    assert set(BATTERIES) == {"core", "full"}
+    assert {"hag", "sdha", "masked_mainstay", "multi_target"} <= set(BATTERIES["full"].white_box)
+    assert BATTERIES["full"].square.steps == 5000
+    assert all(tuple(battery.gates) == tuple(GATES) for battery in BATTERIES.values())
+    assert toy.raised(lambda: run_battery(VICTIM, THREAT, "half"), InputError) == (
+        "battery 'half': one of core, full"
+    )
+    assert toy.raised(lambda: small(probe="hag"), InputError).startswith("battery: probe 'hag': ")
+
+
+# Transfer
+
+
+def test_transferred_images_are_those_of_the_source() -> None:
+    other = victim_of(toy.toy_network(seed=4))
+    attack = small().white_box["apgd_mainstay"]
+    images = other.attack("source.other", attack, THREAT).images
+    by_model = run_battery(VICTIM, THREAT, small(), [Source("other", other)])
+    by_images = run_battery(VICTIM, THREAT, small(), [Source("other", images=images)])
+    for result in (by_model, by_images):
+        found = result.results["transfer.other"]
+        assert torch.equal(found.images, images)
+        assert torch.equal(found.ap, VICTIM.ap(VICTIM.codes(images)))
+
+
+def test_sources_that_do_not_fit_are_refused_in_one_line() -> None:
+    far = VICTIM.images ^ 64
+    for source, words in (
+        (Source("x"), "exactly one"),
+        (Source("x", VICTIM, VICTIM.images), "exactly one"),
+        (Source("x", victim_of(NETWORK, limit=5)), "queries"),
+        (Source("x", images=VICTIM.images[:3]), "one per query"),
+        (Source("x", images=VICTIM.images.float()), "one per query"),
+        (Source("x", images=far), "at most"),
+    ):
+        with pytest.raises(InputError, match=words) as refused:
+            run_battery(VICTIM, THREAT, small(), [source])
+        assert "\n" not in str(refused.value)
+
+
+# Adaptive attacks
+
+
+def test_the_nature_of_networks() -> None:
+    def nature(network: nn.Module) -> tuple[bool, bool, bool]:
+        found = inspect(network, VICTIM.images)
+        return found.randomised, found.blind, found.surrogate
+
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    assert nature(NETWORK) == (False, False, False)
+    assert nature(planted.LargeLastLayer(NETWORK)) == (False, False, False)
+    assert nature(planted.Rounded(NETWORK)) == (False, True, False)
+    assert nature(planted.RoundedWithSurrogate(NETWORK)) == (False, True, True)
+    assert nature(planted.Detached(NETWORK)) == (False, True, False)
+    assert nature(planted.NoisyInput(NETWORK)) == (True, False, False)
+    assert nature(planted.RandomResize(NETWORK)) == (True, False, False)
+    says_so = planted.Wrapped(NETWORK)
+    says_so.randomised = True  # type: ignore[assignment]
+    assert nature(says_so) == (True, False, False)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_random_network_is_measured_under_one_draw_and_attacked_through_many() -> None:
+    network = Adapted(planted.NoisyInput(NETWORK), EOT_PASSES)
+    images = VICTIM.images.float() / 255
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    with torch.no_grad():
+        first, second = network(images), network(images)
+    assert torch.equal(first, second)
+    with torch.enable_grad():
+        one, two = network(images).detach(), network(images)
+        assert not torch.equal(one, two)  # fresh draws every call …
+        network.restart()
+        assert torch.equal(network(images), one)  # … in a sequence that repeats itself
+    assert torch.equal(state, torch.get_rng_state())
+    with torch.no_grad():
+        settled = NETWORK.eval()(images)
+    assert float((one - settled).abs().mean()) < float((first - settled).abs().mean())
+
+    victims = [victim_of(planted.NoisyInput(NETWORK)) for _ in range(2)]
+    state = torch.get_rng_state()  # Victim itself draws
+    result, again = (run_battery(victim, THREAT, small()) for victim in victims)
+    assert torch.equal(state, torch.get_rng_state())
+    assert equal(result, again)
+    assert torch.equal(result.clean_ap, again.clean_ap)
+    assert not result.reliable
+    # Draws do not depend on what was attacked before: a battery that goes on repeats itself.
+    smooth = {"apgd_smoothap": ATTACKS["apgd_smoothap"](steps=4)}
+    later = small(white_box=smooth, probe="apgd_smoothap")
+    alone = run_battery(victims[0], THREAT, later).results["apgd_smoothap"]
+    assert torch.equal(alone.images, result.results["apgd_smoothap"].images)
+
+
+def test_a_stand_in_lends_its_gradient_and_not_its_value() -> None:
+    rounded = planted.RoundedWithSurrogate(NETWORK).eval()
+    views = adaptations(rounded, inspect(rounded, VICTIM.images))
+    assert set(views) == {".bpda"}
+    images = (VICTIM.images.float() / 255).requires_grad_(True)
+    features = views[".bpda"](images)
+    with torch.no_grad():
+        assert torch.equal(features, rounded(images))
+    (gradient,) = torch.autograd.grad(features.sum(), images)
+    seen = (VICTIM.images.float() / 255).requires_grad_(True)
+    (expected,) = torch.autograd.grad(NETWORK(seen).sum(), seen)
+    assert torch.allclose(gradient, expected)
+
+    result = run_battery(victim_of(rounded), THREAT, small())
+    blind = run_battery(victim_of(planted.Rounded(NETWORK)), THREAT, small())
+    assert {"apgd_mainstay.bpda", "square"} <= set(result.results)
+    assert set(blind.results) == {"noise", "square"}
+    assert float(result.worst_ap.mean()) < float(blind.worst_ap.mean()) - 0.1
+
+
+def test_square_leaves_the_other_queries_clean() -> None:
+    result = run_battery(VICTIM, THREAT, small())
+    taken = result.taken["square"]
+    assert len(taken) == 10
+    others = torch.ones(len(VICTIM.rows), dtype=torch.bool)
+    others[taken] = False
+    square = result.results["square"]
+    assert torch.equal(square.images[others], VICTIM.images[others])
+    assert torch.equal(square.ap[others], VICTIM.clean_ap[others])
+    assert bool((square.images[taken] != VICTIM.images[taken]).flatten(1).any(1).all())
+
+
+def test_some_queries_of_a_victim_are_attacked_as_among_all() -> None:
+    part = on_queries(VICTIM, torch.tensor([3, 7, 20]))
+    attack = ATTACKS["apgd_mainstay"](steps=3)
+    whole, few = VICTIM.attack("a", attack, THREAT), part.attack("a", attack, THREAT)
+    assert torch.equal(few.images, whole.images[[3, 7, 20]])
+    assert torch.equal(few.ap, whole.ap[[3, 7, 20]])
+
+
+def test_the_interval_covers_the_mean_and_narrows_with_the_queries() -> None:
+    values = torch.rand(400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    wide, narrow = bootstrap_interval(values[:25]), bootstrap_interval(values)
+    for interval in (wide, narrow):
+        assert interval.low < interval.mean < interval.high
+    assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
+    expected = 2 * 1.96 * float(values.std(correction=0)) / 20
+    assert narrow.high - narrow.low == pytest.approx(expected, rel=0.15)
+    assert bootstrap_interval(torch.ones(3)) == (1.0, 1.0, 1.0)
+    assert np.isnan(bootstrap_interval(torch.ones(0)).mean)

@@ -1,0 +1,321 @@
+"""The gates, one by one: what each lets pass and what it catches."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from saat.adaptive import Nature
+from saat.arena import Arena
+from saat.attacks import ATTACKS, Attack
+from saat.battery import run_battery
+from saat.reliability import GATES, Case, Sweep, Verdict, ask
+from saat.reliability.case import FULL_SWEEP, Scaled
+from saat.reliability.strength import significantly_above, whole_range
+from saat.threat_model import Norm, ThreatModel
+from saat.victim import AttackResult, Victim
+from tests import planted, toy
+from tests.saat.test_battery import small
+
+DATA = toy.toy_data()
+THREAT = ThreatModel(8 / 255)
+VICTIM = Victim(toy.pretrained(DATA), DATA, "test", 50)
+QUERIES = len(VICTIM.rows)
+HONEST = Nature(randomised=False, zero_gradient=0.0, surrogate=False)
+SWEEP = Sweep(QUERIES, (0.5, 1.0, 2.0), 10, (1, 10, 20), 10)
+
+Answer = Callable[[Attack, ThreatModel, float, str], AttackResult]
+
+
+def result(ap: float | Tensor, theory: float = 0.0, **changes: Any) -> AttackResult:
+    """An attack that changed nothing and yet left this AP."""
+    made = AttackResult(
+        ap=torch.full((QUERIES,), ap, dtype=torch.float64) if isinstance(ap, float) else ap,
+        theory_ap=torch.full((QUERIES,), theory, dtype=torch.float64),
+        images=VICTIM.images,
+        codes=VICTIM.query_codes,
+        zero_gradient=0.0,
+        restart=torch.zeros(QUERIES, dtype=torch.int64),
+        perceptibility={},
+    )
+    return replace(made, **changes)
+
+
+@dataclass(frozen=True)
+class Told(Case):
+    """A case whose gates' own attacks find what they are told to."""
+
+    answer: Answer | None = field(default=None)
+
+    def run(
+        self,
+        attack: Attack,
+        threat: ThreatModel | None = None,
+        factor: float | None = None,
+        name: str = "probe",
+    ) -> AttackResult:
+        if self.answer is None:
+            return super().run(attack, threat, factor, name)
+        return self.answer(attack, threat or THREAT, factor or 1.0, name)
+
+
+def case(
+    results: Mapping[str, AttackResult] | None = None,
+    answer: Answer | None = None,
+    **changes: Any,
+) -> Told:
+    made = Told(
+        victim=VICTIM,
+        nature=HONEST,
+        views={"": VICTIM.network},
+        arena=Arena(THREAT),
+        results=results or {"white": result(0.2), "noise": result(0.8), "square": result(0.5)},
+        white_box=["white"],
+        taken={"square": torch.arange(10)},
+        probe=ATTACKS["apgd_mainstay"](steps=10),
+        positions=torch.arange(QUERIES),
+        sweep=SWEEP,
+        answer=answer,
+    )
+    return replace(made, **changes)
+
+
+def verdict(name: str, told: Case) -> Verdict:
+    found = GATES[name](told)
+    assert found.name == name
+    assert "\n" not in found.detail
+    return found
+
+
+def test_every_gate_has_its_paragraph() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text()
+    assert all(f"\n### {name}\n" in page for name in GATES)
+    assert page.count("\n### ") == len(GATES)
+
+
+def test_a_difference_counts_beyond_chance_and_tolerance() -> None:
+    drawn = torch.Generator().manual_seed(0)
+    lower = torch.rand(64, generator=drawn, dtype=torch.float64)
+    assert significantly_above(lower + 0.03, lower, 0.02)
+    assert not significantly_above(lower + 0.01, lower, 0.02)
+    swing = 0.5 * torch.tensor([1.0, -1.0]).repeat(32)
+    assert not significantly_above(lower + 0.03 + swing, lower, 0.0)
+
+
+# Budget and zero
+
+
+def test_budget() -> None:
+    assert verdict("budget", case()).passed
+    over = VICTIM.images.clone()
+    over[3, 0, 0, 0] = over[3, 0, 0, 0] ^ 16
+    floats = VICTIM.images.float() / 255
+    for images in (over, floats, VICTIM.images[:5]):
+        found = verdict("budget", case({"bad": result(0.1, images=images), "good": result(0.2)}))
+        assert not found.passed
+        assert "bad" in found.detail
+        assert "good" not in found.detail
+
+
+def test_zero_eps() -> None:
+    assert verdict("zero_eps", case()).passed
+    radii: list[float] = []
+
+    def honest(attack: Attack, threat: ThreatModel, *_: object) -> AttackResult:
+        radii.append(threat.eps)
+        return result(VICTIM.clean_ap)
+
+    assert verdict("zero_eps", case(answer=honest)).passed
+    assert radii == [0.0]
+    moved = VICTIM.images ^ 1
+    flipped = VICTIM.query_codes.clone()
+    flipped[0, 0] *= -1
+    for wrong in (
+        result(VICTIM.clean_ap, images=moved),
+        result(VICTIM.clean_ap, codes=flipped),
+        result(VICTIM.clean_ap - 0.1),
+    ):
+        assert not verdict("zero_eps", case(answer=lambda *_, w=wrong: w)).passed
+
+
+# Strength
+
+
+def test_monotone() -> None:
+    def falling(attack: Attack, threat: ThreatModel, *_: object) -> AttackResult:
+        return result(0.1 / (1 + 10 * threat.eps))
+
+    def rising(attack: Attack, threat: ThreatModel, *_: object) -> AttackResult:
+        return result(0.1 if threat.eps < THREAT.eps else 0.2)
+
+    def wobbling(attack: Attack, threat: ThreatModel, *_: object) -> AttackResult:
+        return result(0.1 if threat.eps < THREAT.eps else 0.105)
+
+    passed = verdict("monotone", case(answer=falling))
+    assert passed.passed
+    assert list(passed.measured) == ["0", "0.01569", "0.03137", "0.06275", "all"]
+    assert passed.measured["all"] == pytest.approx(0.1 / 11)
+    assert verdict("monotone", case(answer=wobbling)).passed
+    found = verdict("monotone", case(answer=rising))
+    assert not found.passed
+    assert "0.01569 → 0.03137" in found.detail
+    # Noise that retrieves better than the clean image is a rise, too.
+    assert not verdict("monotone", case(answer=lambda *_: result(1.0))).passed
+
+
+def test_the_full_sweep_has_the_radii_and_lengths_of_the_field() -> None:
+    assert [8 * multiple for multiple in FULL_SWEEP.radii] == [1, 2, 4, 8, 16, 32]
+    assert list(FULL_SWEEP.lengths) == [1, 10, 50, 100, 500, 1000]
+    for norm, size in (("linf", 1.0), ("l2", 768**0.5), ("l1", 768.0)):
+        assert whole_range(ThreatModel(0.1, norm), 768) == ThreatModel(size, norm)  # type: ignore[arg-type]
+
+
+def test_floor() -> None:
+    radii: list[float] = []
+
+    def reached(ap: float) -> Answer:
+        def answer(attack: Attack, threat: ThreatModel, *_: object) -> AttackResult:
+            radii.append(threat.eps)
+            return result(ap, theory=0.05)
+
+        return answer
+
+    assert verdict("floor", case(answer=reached(0.08))).passed
+    assert not verdict("floor", case(answer=reached(0.12))).passed
+    assert radii == [1.0, 1.0]
+
+
+def test_plateau() -> None:
+    def settled(attack: Attack, *_: object) -> AttackResult:
+        return result(0.2 + 0.3 / attack.steps)
+
+    def moving(attack: Attack, *_: object) -> AttackResult:
+        return result(0.4 - 0.01 * attack.steps)
+
+    def rising(attack: Attack, *_: object) -> AttackResult:
+        return result(0.2 if attack.steps < 20 else 0.25)
+
+    found = verdict("plateau", case(answer=settled))
+    assert found.passed
+    assert list(found.measured) == ["T=1", "T=10", "T=20"]
+    still = verdict("plateau", case(answer=moving))
+    assert not still.passed
+    assert "still moving after T=10" in still.detail
+    assert not verdict("plateau", case(answer=rising)).passed
+
+
+def test_black_box() -> None:
+    assert verdict("black_box", case()).passed
+    for name in ("noise", "square", "transfer.other"):
+        results = {"white": result(0.4), name: result(0.3)}
+        found = verdict("black_box", case(results))
+        assert not found.passed
+        assert name in found.detail
+    # Square counts on the queries it took; elsewhere its images are the clean ones.
+    half = torch.full((QUERIES,), 0.9, dtype=torch.float64)
+    half[:10] = 0.1
+    assert not verdict("black_box", case({"white": result(0.2), "square": result(half)})).passed
+    # Several white boxes count together.
+    first, second = half, 1.0 - half
+    both = {"white": result(first), "other": result(second), "noise": result(0.15)}
+    assert verdict("black_box", case(both, white_box=["white", "other"])).passed
+    assert not verdict("black_box", case(both)).passed
+
+
+# Gradients
+
+
+def test_zero_gradient_is_that_of_the_attack_that_sees_most() -> None:
+    blind = result(0.5, zero_gradient=0.95)
+    seeing = result(0.5, zero_gradient=0.01)
+    both = case({"white": blind, "other": seeing}, white_box=["white", "other"])
+    assert verdict("zero_gradient", both).passed
+    assert not verdict("zero_gradient", case({"white": blind})).passed
+
+
+def test_differentiable() -> None:
+    for zero, surrogate, passed in ((0.0, False, True), (1.0, True, True), (1.0, False, False)):
+        nature = Nature(randomised=False, zero_gradient=zero, surrogate=surrogate)
+        assert verdict("differentiable", case(nature=nature)).passed == passed
+
+
+@pytest.mark.parametrize(
+    ("plant", "gates"),
+    [
+        (planted.Wrapped, {"direction": True, "smooth": True}),
+        (planted.LargeLastLayer, {"direction": True, "smooth": True}),
+        (planted.Sawtooth, {"direction": False}),
+        (planted.Ripple, {"smooth": False}),
+    ],
+)
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_gradients_that_lead_nowhere(
+    plant: type[planted.Wrapped], gates: Mapping[str, bool], norm: Norm
+) -> None:
+    victim = Victim(plant(VICTIM.network), DATA, "test", 50)
+    ball = THREAT if norm == "linf" else ThreatModel(0.6, norm)
+    told = case(victim=victim, views={"": victim.network}, arena=Arena(ball))
+    for name, passed in gates.items():
+        assert verdict(name, told).passed == passed, verdict(name, told)
+
+
+def test_gates_that_need_a_gradient_are_left_out_without_one() -> None:
+    nature = Nature(randomised=False, zero_gradient=1.0, surrogate=False)
+    found = ask(case(nature=nature, views={}, white_box=[]))
+    assert {one.name: one.passed for one in found} == {
+        "budget": True,
+        "deterministic": True,
+        "differentiable": False,
+    }
+    assert len(ask(case(answer=lambda *_: result(VICTIM.clean_ap)))) == len(GATES)
+
+
+# Scale
+
+
+def test_scale_compares_the_published_attack_with_itself() -> None:
+    def found(gap: float, drift: float = 0.0) -> Verdict:
+        def answer(attack: Attack, _: ThreatModel, factor: float, name: str) -> AttackResult:
+            if name == "published":
+                return result(0.2 + (0.0 if attack.rescale else gap))  # type: ignore[attr-defined]
+            return result(0.2 + (drift if factor == 60.0 else 0.0))
+
+        return verdict("scale", case(answer=answer))
+
+    assert found(0.0).passed
+    assert found(-0.1).passed  # stronger as published: nothing is hidden
+    assert not found(0.04).passed
+    drifted = found(0.0, drift=0.05)
+    assert not drifted.passed
+    assert "probe at scale 60" in drifted.detail
+
+
+@pytest.mark.parametrize(("factor", "passed"), [(1.0, True), (60.0, False)])
+def test_scale_catches_a_large_last_layer(factor: float, passed: bool) -> None:
+    # The toy network with features of some size; those of the briefly trained one are tiny.
+    victim = Victim(Scaled(toy.bare_network(DATA), factor), DATA, "test", 50)
+    found = verdict("scale", case(victim=victim, views={"": victim.network}))
+    assert found.passed == passed
+    assert (found.measured["saturated"] > 0.5) == (not passed)
+    assert found.measured["probe at scale 60"] == pytest.approx(found.measured["probe"], abs=0.02)
+
+
+# Randomness
+
+
+@pytest.mark.parametrize("plant", [planted.NoisyInput, planted.RandomResize])
+def test_randomised_networks_are_told_apart(plant: type[planted.Wrapped]) -> None:
+    found = run_battery(Victim(plant(VICTIM.network), DATA, "test", 50), THREAT, small())
+    assert not found.reliable
+    assert [one.name for one in found.verdicts if not one.passed] == ["deterministic"]
+    (reason,) = found.reasons
+    assert reason.startswith("deterministic: ")
+    assert "vary" in reason
+    told = found.verdicts[1].measured
+    assert 0 < told["bits"] < 0.5
+    assert told["lowest"] < told["highest"]
+    assert run_battery(VICTIM, THREAT, small()).reliable
