@@ -30,7 +30,7 @@ EXPERIMENT: dict[str, Any] = {
         "defense.steps": {"int": [1, 2]},
     },
     "search": {"num_samples": 3, "reduction_factor": 2, "max_concurrent": 1},
-    "confirm": {"max_configs": 1, "seeds": 1},
+    "confirm": {"max_configs": 1, "seeds": 1, "battery": "none"},
     "validation": {"steps": 1, "queries": 32},
     "evaluation": {"top_k": 200, "steps": 2},
 }
