@@ -234,3 +234,21 @@ def test_the_protocol_hash_depends_on_evaluation_and_data() -> None:
         of({}, "other"),
     ]
     assert len({same[0], *others}) == len(others) + 1
+
+
+@pytest.mark.parametrize(
+    ("data", "battery"),
+    [
+        ({"name": "digits"}, "core"),
+        ({"name": "digits100"}, "core"),
+        ({"name": "flickr25k", "root": "/data"}, "full"),
+        ({"path": "/data/voc2007"}, "full"),
+    ],
+)
+def test_real_data_are_confirmed_with_the_full_battery_unless_the_file_says_otherwise(
+    data: dict[str, str], battery: str
+) -> None:
+    raw = {"schema_version": 1, "name": "x", "data": data}
+    assert parse_experiment(raw, "x").confirm.battery == battery
+    chosen = parse_experiment({**raw, "confirm": {"battery": "none", "seeds": 2}}, "x").confirm
+    assert (chosen.battery, chosen.seeds) == ("none", 2)
