@@ -36,11 +36,22 @@ lint: install
 # The fast stage (lint, types, import contracts, unit tests) first, whole runs after it.
 .PHONY: test
 test: lint
-	$(TESTS) -m "not slow and not ray and not trained and not browser"
-	$(TESTS) -m "slow and not ray and not trained and not browser"
-	$(BIN)/python -m pytest -m "ray and not trained and not browser"
+	$(TESTS) -m "not slow and not ray and not trained and not browser and not cluster and not chaos"
+	$(TESTS) -m "slow and not ray and not trained and not browser and not cluster and not chaos"
+	$(BIN)/python -m pytest -m "ray and not trained and not browser and not cluster and not chaos"
 
 # Claims about defenses and the battery, shown on models trained on the digits.
 .PHONY: trained
 trained: install
 	$(TESTS) -m trained
+
+# A Ray cluster of several hosts (network namespaces) that come and go; Linux, as root.
+.PHONY: cluster
+cluster: install
+	$(BIN)/python -m pytest -m cluster
+
+# Processes killed, disks filled, files damaged at random moments of real searches: at least sixty
+# faults in about half an hour; the page is its log. `pytest -m chaos` is a selection of eight.
+.PHONY: chaos
+chaos: install
+	$(BIN)/python -m tests.chaos --page docs/results/chaos.md

@@ -3,9 +3,13 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
+from harness.redaction import redacted
 from saat.errors import InputError, one_line
+
+_INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -26,24 +30,31 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         status = command.main(arguments, prog_name="saat", standalone_mode=False)
     except InputError as error:
-        fail(one_line(error, 500), 2)
+        fail(_told(error), 2)
     except (SearchStopped, OSError) as error:
-        fail(one_line(error, 500), 1)
+        fail(_told(error), 1)
     except (KeyboardInterrupt, click.Abort):
-        fail("interrupted; what was finished is on the disk", 130)
+        status = _INTERRUPTED
     except Exception as error:
         # typer carries a click of its own; its usage errors share only the name of the method.
         if not hasattr(error, "format_message"):
             raise
-        fail(one_line(error.format_message(), 500), 2)
+        fail(_told(error.format_message()), 2)
+    if status == _INTERRUPTED:  # newer versions of typer answer an interruption with it
+        fail("interrupted; what was finished is on the disk", _INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def fail(message: str, status: int) -> None:
     """Print one line on standard error and exit."""
-    print(f"saat: {message}", file=sys.stderr)
-    sys.stderr.flush()
+    with suppress(OSError):  # nobody reads it
+        print(f"saat: {message}", file=sys.stderr, flush=True)
     sys.exit(status)
+
+
+def _told(error: object) -> str:
+    """Redacted before it is cut: half a secret would not be known as one."""
+    return one_line(redacted(error), 500)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """Everything that is checked before a search starts or goes on."""
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from harness.config import Experiment, Setting
 from harness.executors import Executor
 from harness.experiment import setting_at
 from harness.options import Options
+from harness.redaction import public_uri, redacted
 from harness.trial import trial_data
 from saat.data import HashingData
 from saat.errors import InputError, one_line
@@ -20,12 +22,13 @@ from saat.models import build_network
 
 def device_of_run(experiment: Experiment, options: Options) -> str:
     """``cuda`` where GPUs were asked for; refused here where the inline executor has none."""
-    gpus = experiment.resources.gpus_per_trial
-    if gpus and options.executor == "inline" and not torch.cuda.is_available():
+    resources = experiment.resources
+    if resources.gpus and options.executor == "inline" and not torch.cuda.is_available():
         raise InputError(
-            f"resources.gpus_per_trial: {gpus:g}: this machine has no GPU that torch can use; 0"
+            f"resources.gpus_per_trial: {resources.gpus_per_trial}: this machine has no GPU that "
+            "torch can use; 0"
         )
-    return "cuda" if gpus else "cpu"
+    return "cuda" if resources.gpus else "cpu"
 
 
 def open_data(
@@ -77,19 +80,30 @@ def check_uri(uri: str | None) -> None:
     """Refuse what MLflow cannot reach, and secrets, which would end up in the journal."""
     if uri is None:
         return
+    scheme, _, rest = uri.partition("://")
     try:
         parts = urlsplit(uri)
+        known = parts.port is not None or parts.hostname is not None  # a wrong port raises here
     except ValueError:
-        parts = urlsplit("")
-    if parts.username or parts.password or "password" in parts.query.lower():
+        parts, known = urlsplit(""), False
+    scheme = scheme.lower()
+    is_server = scheme in ("http", "https")
+    in_query = re.search("passw|pwd|secret|token|credential", parts.query, re.IGNORECASE)
+    if in_query or (scheme != "sqlite" and "@" in rest):
         raise InputError(
             "--tracking-uri: no user or password in the address; set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD, or the data base's own password file"
         )
-    known = parts.scheme in ("http", "https", "sqlite", "postgresql", "mysql")
-    if not known or (parts.scheme != "sqlite" and not parts.hostname):
-        raise InputError(f"--tracking-uri {uri}: http://…, https://…, sqlite:///… or a data base")
-    if parts.scheme in ("postgresql", "mysql"):
+    if is_server and re.search("[?#]", rest):
+        raise InputError(
+            f"--tracking-uri {public_uri(uri)}: a server's address has no ? and no #; "
+            "MLFLOW_TRACKING_TOKEN holds a token"
+        )
+    if scheme != "sqlite" and not (known and (is_server or scheme in ("postgresql", "mysql"))):
+        raise InputError(
+            f"--tracking-uri {public_uri(uri)}: http://…, https://…, sqlite:///… or a data base"
+        )
+    if scheme in ("postgresql", "mysql"):
         _check_driver(uri)
 
 
@@ -102,10 +116,12 @@ def _check_driver(uri: str) -> None:
         make_url(uri).get_dialect().import_dbapi()
     except ImportError as error:
         raise InputError(
-            f"--tracking-uri {uri}: its driver, the module {error.name}, is not installed"
+            f"--tracking-uri {public_uri(uri)}: its driver, the module {error.name}, is not "
+            "installed"
         ) from None
     except (ArgumentError, ValueError) as error:
-        raise InputError(f"--tracking-uri {uri}: {one_line(error, 100)}") from None
+        said = one_line(redacted(error), 100)
+        raise InputError(f"--tracking-uri {public_uri(uri)}: {said}") from None
 
 
 def check_folders(options: Options) -> None:
@@ -114,34 +130,52 @@ def check_folders(options: Options) -> None:
     if options.cache_dir is not None:
         folders.append(("--cache-dir", Path(options.cache_dir)))
     for flag, folder in folders:
-        existing = next(
-            path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
-        )
-        if not existing.is_dir():
-            raise InputError(f"{flag} {folder}: {existing} is not a folder")
-        if not os.access(existing, os.W_OK):
-            raise InputError(f"{flag} {folder}: {existing} is not writable")
+        try:
+            writable_parent(folder)
+        except InputError as error:
+            raise InputError(f"{flag} {error}") from None
+
+
+def writable_parent(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there.
+
+    Raises:
+        InputError: it is a file, or cannot be written.
+    """
+    existing = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+    )
+    if not existing.is_dir():
+        raise InputError(f"{folder}: {existing} is not a folder")
+    if not os.access(existing, os.W_OK):
+        raise InputError(f"{folder}: {existing} is not writable")
+    return existing
 
 
 def executor_of_run(experiment: Experiment, options: Options) -> tuple[Executor, int]:
-    """The executor, and how many trials it can run at once."""
+    """The executor, and how many trials it can run at once now."""
+    if options.autoscaling and not options.address:
+        raise InputError("--autoscaling: is about a cluster, and needs --address")
     if options.executor == "inline":
         from harness.executors.inline import InlineExecutor
 
         return InlineExecutor(), 1
-    from harness.executors.ray_tune import RayTuneExecutor, check_request, connect
+    from harness.executors.ray_cluster import check_request, connect
+    from harness.executors.ray_tune import RayTuneExecutor
 
     resources = experiment.resources
     connect(options.address)
-    fitting = check_request(resources.cpus_per_trial, resources.gpus_per_trial)
-    return RayTuneExecutor(resources.cpus_per_trial, resources.gpus_per_trial), fitting
+    cpus, gpus = resources.cpus_per_trial, resources.gpus
+    fitting = check_request(cpus, gpus, options.autoscaling)
+    follow = experiment.search.max_concurrent == "auto"
+    return RayTuneExecutor(cpus, gpus, follow), fitting
 
 
 def max_concurrent(experiment: Experiment, fitting: int, say: Callable[[str], None]) -> int:
     """How many trials run at once: as asked, or what fits."""
     wanted = experiment.search.max_concurrent
     if wanted == "auto":
-        return fitting
+        return max(1, fitting)
     if wanted > fitting:
         say(f"search.max_concurrent: {wanted} wanted, {fitting} fit now")
     return wanted

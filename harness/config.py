@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from harness.resources import ResourcesSection
 from harness.sections import (
     PRETRAIN_MODEL,
     ConfirmSection,
@@ -17,7 +18,6 @@ from harness.sections import (
     DataSection,
     EvaluationSection,
     ModelSection,
-    ResourcesSection,
     SearchSection,
     Section,
     ValidationSection,

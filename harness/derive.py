@@ -35,9 +35,11 @@ def _trial_row(record: TrialRecord) -> dict[str, Any]:
         "status": record.status,
         "stop_reason": record.stop_reason,
         "unreliable": " ".join(f"{sentence}." for sentence in record.unreliable),
+        "out_of_memory": " ".join(f"{sentence}." for sentence in record.out_of_memory),
         "epochs": len(record.epochs),
         "cost_s": record.cost_s,
         "finished_at": record.finished_at,
+        "host": record.host,
         **{f"param.{key}": value for key, value in record.setting.flat().items()},
         **{f"metric.{name}": value for name, value in record.metrics.items()},
     }
@@ -50,5 +52,6 @@ def _epochs(record: TrialRecord) -> Iterator[dict[str, Any]]:
             "trial_id": record.spec.trial_id,
             "epoch": event["epoch"],
             "seconds": event["seconds"],
+            "host": event.get("host", ""),
             **metrics,
         }

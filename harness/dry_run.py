@@ -13,21 +13,17 @@ from dataclasses import dataclass
 import torch
 
 from harness.checks import check_folders, device_of_run, open_data
-from harness.config import Experiment, Setting
+from harness.config import Experiment
+from harness.confirmation import confirmed_settings
 from harness.experiment import paper_defaults, setting_at
 from harness.options import Options
-from harness.search import confirmed_settings
-from harness.sections import to_settings
+from harness.protocols import full_protocol
 from harness.space import Dimension
+from harness.stages import adversarial_training, build_models, pretraining
 from harness.state import config_hash, protocol_hash
-from harness.trial import full_protocol
 from harness.warm_start import warm_start
 from saat.attacks import Attack
 from saat.data import HashingData
-from saat.defenses import DEFENSES
-from saat.hashing import OBJECTIVES
-from saat.models import build_network
-from saat.pretrain import Pretraining, PretrainSettings
 from saat.training import Training
 
 _CALIBRATION_S = 1.0  # of each stage
@@ -159,11 +155,10 @@ def calibrate(experiment: Experiment, data: HashingData, device: str) -> Costs:
     pretraining costs; encoding an image costs a third of that.
     """
     setting = setting_at(experiment, {})
-    pretrain_epoch, per_image = _timed(_stage(setting, data, device, pretraining=True), data)
-    method = setting.defense.model_dump()["method"]
-    defense_epoch = 0.0
-    if method != "none":
-        defense_epoch, _ = _timed(_stage(setting, data, device, pretraining=False), data)
+    models = build_models(setting, data, 0, device)
+    pretrain_epoch, per_image = _timed(pretraining(setting, *models, data, 0), data)
+    training = adversarial_training(setting, *build_models(setting, data, 0, device), data, 0)
+    defense_epoch = 0.0 if training is None else _timed(training, data)[0]
     encoding = per_image / 3
     validation, full = experiment.validation, full_protocol(experiment.evaluation.model_dump())
     steps = sum(_steps(attack, experiment.evaluation.steps) for attack in full.attacks.values())
@@ -180,19 +175,6 @@ def calibrate(experiment: Experiment, data: HashingData, device: str) -> Costs:
 def _steps(attack: Attack, default: int) -> int:
     """Gradients of an attack per query."""
     return int(getattr(attack, "steps", default)) * int(getattr(attack, "restarts", 1))
-
-
-def _stage(setting: Setting, data: HashingData, device: str, pretraining: bool) -> Training:
-    model, on = setting.model, torch.device(device)
-    labels = data.label_tensor(data.train)
-    network = build_network(model.backbone, model.weights, model.bits, setting.data.image_size, 0)
-    objective = OBJECTIVES[model.hashing](labels, model.bits, 0).to(on)
-    if pretraining:
-        settings = to_settings(PretrainSettings, setting.pretrain)
-        return Pretraining(network.to(on), objective, data, settings, 0)
-    entry = DEFENSES[setting.defense.model_dump()["method"]]
-    settings = to_settings(entry.settings, setting.defense)
-    return entry.training(network.to(on), objective, data, settings, 0)
 
 
 class _Enough(Exception):

@@ -17,7 +17,7 @@ from saat.defenses import DEFENSES
 from saat.errors import InputError, one_line
 from saat.models import check_backbone
 
-_CORNERS = 1024  # combinations of choices that are tried before a search starts
+CORNERS = 1024  # combinations of choices that are tried before a search starts
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experiment, list[str]]:
@@ -159,13 +159,13 @@ def _override(raw: dict[str, Any], pair: str) -> str | None:
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise InputError(f"--set {one_line(pair, 80)}: the value is not YAML") from None
+        raise InputError(f"--set {one_line(key, 80)}: the value is not YAML") from None
     *sections, name = key.split(".") if not key.startswith("space.") else ["space", key[6:]]
     where: Any = raw
     for section in sections:
         where = where.setdefault(section, {})
         if not isinstance(where, dict):
-            raise InputError(f"--set {pair}: {section} is not a section")
+            raise InputError(f"--set {key}: {section} is not a section")
     where[name] = value
     if sections == ["data"] and name in ("path", "name"):
         where.pop("name" if name == "path" else "path", None)
@@ -212,7 +212,7 @@ def _check_space(experiment: Experiment, source: str) -> None:
         _check_conditions(space, key, base, f"{source}: space.{key}.when")
         for value in dimension.samples():
             _check_point(experiment, {**_condition(dimension), key: value}, f"space.{key}", source)
-    for point in islice(_corners(space, base), _CORNERS):
+    for point in islice(corners(space, base), CORNERS):
         _check_point(experiment, point, "space", source)
 
 
@@ -263,7 +263,7 @@ def _check_conditions(
             raise InputError(f"{where}.{other}: []: a value, or a list of at least one")
 
 
-def _corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Points of every combination of choices, with all ranges at their lower, then upper ends."""
     choices = {key: d.samples() for key, d in space.items() if d.choice is not None}
     for chosen in product(*choices.values(), (0, -1)):

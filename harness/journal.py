@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from harness.onlookers import looking_on
 from saat.checkpoint import fsync
 from saat.errors import InputError
 
@@ -42,14 +43,22 @@ class Journal:
             self._lock.release()
             raise
         self.error: OSError | None = None  # why the last event could not be written
+        self._folds: list[Callable[[Event], None]] = []
         self._listeners: list[Callable[[Event], None]] = []
         # Unbuffered: a line that could not be written must not appear later.
         self._file = self.path.open("ab", buffering=0)
         fsync(run_dir)
 
+    def fold(self, apply: Callable[[Event], None]) -> None:
+        """Call ``apply`` with every event from now on, after it is on the disk.
+
+        Before all who listen: what they see is the state that the event made.
+        """
+        self._folds.append(apply)
+
     def listen(self, listener: Callable[[Event], None]) -> None:
-        """Call ``listener`` with every event from now on, after it is on the disk."""
-        self._listeners.append(listener)
+        """Call ``listener`` with every event from now on; an exception in it stops nothing."""
+        self._listeners.append(looking_on(listener))
 
     def append(self, kind: str, **fields: Any) -> Event:
         """Write an event durably; returns it with its ``seq`` and ``time``.
@@ -70,8 +79,8 @@ class Journal:
             self.error = error
             raise
         self.events.append(event)
-        for listener in self._listeners:
-            listener(event)
+        for hear in (*self._folds, *self._listeners):
+            hear(event)
         return event
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,25 @@ def load_model(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     if not {"setting", "seed", "evaluation", "data_fingerprint"} <= set(meta):
         raise InputError(f"{file}: a checkpoint of another kind; a trial's model.safetensors")
     return tensors, meta
+
+
+def source_networks(paths: Sequence[Path], image_size: int) -> dict[str, nn.Module]:
+    """Trained models whose attacked images are tried on another one, by their folders' names.
+
+    Raises:
+        InputError: no model there, of another image size, or two of one name.
+    """
+    out: dict[str, nn.Module] = {}
+    for path in paths:
+        tensors, meta = load_model(path)
+        size = parse_setting(meta["setting"]).data.image_size
+        name = (path if path.is_dir() else path.parent).resolve().name
+        if size != image_size:
+            raise InputError(f"--transfer-from {path}: of {size}-pixel images, not {image_size}")
+        if name in out:
+            raise InputError(f"--transfer-from {path}: {name} is named twice")
+        out[name] = _rebuild(path, tensors, meta, size)
+    return out
 
 
 def _rebuild(

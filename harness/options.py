@@ -17,6 +17,8 @@ class Options:
         executor: ``ray`` or ``inline``.
         address: Ray cluster to connect to; None starts Ray here.
         cache_dir: node-local cache of decoded images; None for the default.
+        autoscaling: whether the cluster adds nodes by itself, so that a request that none meets
+            now can wait for one.
     """
 
     runs_dir: Path
@@ -24,3 +26,4 @@ class Options:
     executor: ExecutorName = "ray"
     address: str | None = None
     cache_dir: str | None = None
+    autoscaling: bool = False

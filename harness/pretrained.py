@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from harness.config import Setting, digest
+from harness.lease import Lease
 from saat import checkpoint
 from saat.hashing import HashingObjective
 from saat.models import HashingNetwork
@@ -25,6 +25,19 @@ def pretrained_key(setting: Setting, data_fingerprint: str, seed: int) -> str:
     return digest(parts)[:32]
 
 
+@dataclass(frozen=True)
+class Pretrained:
+    """How a pretrained model came about.
+
+    Attributes:
+        seconds: spent on it by whoever asks; 0 if somebody else built it.
+        out_of_memory: see :class:`harness.messages.EpochReport`; of the model, whoever built it.
+    """
+
+    seconds: float
+    out_of_memory: str = ""
+
+
 class PretrainedStore:
     """Models under ``root/KEY/model.safetensors``; unfinished ones leave their checkpoints there.
 
@@ -39,38 +52,36 @@ class PretrainedStore:
         key: str,
         network: HashingNetwork,
         objective: HashingObjective,
-        build: Callable[[Path], float],
+        build: Callable[[Path], Pretrained],
         builder: str,
-    ) -> float:
+    ) -> Pretrained:
         """Load the pretrained state into ``network`` and ``objective``, training it if missing.
 
         Args:
             key: see :func:`pretrained_key`.
             network: takes the weights.
             objective: takes the objective's state.
-            build: trains both in place, checkpointing into the given folder, and returns the
-                seconds it took.
+            build: trains both in place, checkpointing into the given folder.
             builder: who asks; whoever built a model is charged for it, also in a later life.
-
-        Returns:
-            Seconds that ``builder`` spent on building; 0 if somebody else did.
         """
         folder = self.root / key
-        folder.mkdir(parents=True, exist_ok=True)
         target = folder / "model.safetensors"
-        with FileLock(folder / ".lock"):
+        with Lease(folder, takes_over=False) as lease:
             meta = self._load(target, network, objective)
             if meta is not None:
-                return float(meta["seconds"]) if meta["builder"] == builder else 0.0
-            seconds = build(folder)
+                own = meta["builder"] == builder
+                seconds = float(meta["seconds"]) if own else 0.0
+                return Pretrained(seconds, meta.get("out_of_memory", ""))
+            built = build(folder)
             tensors = {
                 **checkpoint.module_tensors("network", network),
                 **checkpoint.module_tensors("objective", objective),
             }
-            checkpoint.save(target, tensors, {"seconds": seconds, "builder": builder})
+            lease.check()
+            checkpoint.save(target, tensors, {**asdict(built), "builder": builder})
             # Whoever builds and whoever loads start from the very same bits and memory layout.
             self._load(target, network, objective)
-            return seconds
+            return built
 
     @staticmethod
     def _load(

@@ -17,12 +17,23 @@ _SHOWN_ENDED = 6  # latest ended trials in the live view
 _SEARCHED_SHOWN = 5
 
 
+class _Log(Console):
+    """Standard error; where nobody reads it any more (a dead ``tee``, say), it falls silent."""
+
+    def __init__(self) -> None:
+        super().__init__(file=sys.stderr)
+
+    def on_broken_pipe(self) -> None:
+        """Instead of ending the program, which is what Rich does."""
+        self.quiet = True
+
+
 class Progress:
     """Shows a search; a terminal gets a view that redraws itself, a log gets a line an event."""
 
     def __init__(self, search: Search, console: Console | None = None) -> None:
         self._search = search
-        self._console = console or Console(file=sys.stderr)
+        self._console = console or _Log()
         self._started = time.monotonic()
         self._doing: dict[str, str] = {}
         self._ended_before = len(search.state.trials) - len(search.state.running())
@@ -68,6 +79,8 @@ class Progress:
         if kind == "suggested":
             trial = event["trial"]
             return f"{trial['trial_id']} starts ({trial['role']}) {_point(event['point'])}".rstrip()
+        if kind == "lost":
+            return f"{event['trial_id']} lost its worker: {event['reason']}"
         if kind not in ("epoch", "completed", "failed"):
             return ""
         record = self._search.state.trials.get(event["trial_id"])

@@ -21,7 +21,7 @@ def provenance(data: HashingData, device: str) -> dict[str, Any]:
     here = device == "cuda" and torch.cuda.is_available()
     gpu = torch.cuda.get_device_name() if here else None
     return {
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": versions(),
         "git_revision": _revision(),
         "data": {
             "name": data.name,
@@ -38,8 +38,9 @@ def provenance(data: HashingData, device: str) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
-    found = {}
+def versions() -> dict[str, str]:
+    """Python and the packages that results depend on, those that are installed."""
+    found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)

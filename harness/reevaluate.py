@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from harness.artifacts import write_artifacts
 from harness.files import write_json
-from harness.models import Subject
+from harness.models import Subject, source_networks
 from harness.problems import describe
+from harness.protocols import full_protocol
 from harness.sections import EvaluationSection, parse_number
-from harness.trial import full_protocol
 from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
 from saat.errors import InputError
@@ -33,6 +33,7 @@ class Request:
     output: Path | None
     device: str
     battery: str = "none"
+    transfer_from: list[Path] = field(default_factory=list)
 
     def check(self) -> None:
         """What can be known before a model is loaded.
@@ -48,6 +49,8 @@ class Request:
             raise InputError("--device cuda: torch finds no GPU on this machine; cpu")
         if self.battery not in ("none", *BATTERIES):
             raise InputError(f"--battery {self.battery}: none, {', '.join(BATTERIES)}")
+        if self.transfer_from and self.battery == "none":
+            raise InputError(f"--transfer-from {self.transfer_from[0]}: belongs to --battery")
         if self.output is not None and self.output.exists() and not _interrupted(self.output):
             raise InputError(f"{self.output}: exists; take another -o")
         unknown = [name for name in self.attacks if name not in ATTACKS]
@@ -71,6 +74,7 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
     data = subject.data
     if section["top_k"] > len(data.validation_database):
         raise InputError(f"evaluation.top_k: {section['top_k']}: larger than the database")
+    sources = source_networks(request.transfer_from, data.images.shape[-1])
     if request.output is not None:
         # Before the attacks, which may take hours.
         (request.output / _UNFINISHED).mkdir(parents=True, exist_ok=True)
@@ -83,6 +87,7 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
         progress=lambda name, done, count: say(f"attack {name} {done}/{count}"),
         battery=None if request.battery == "none" else request.battery,
         store=None if request.output is None else request.output / _UNFINISHED,
+        sources={name: network.to(request.device) for name, network in sources.items()},
     )
     metrics = result.metrics()
     if request.output is not None:
@@ -94,11 +99,13 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
             "queries": request.queries,
             "seed": request.seed,
             "battery": request.battery,
+            "transfer_from": [str(path) for path in request.transfer_from],
             "gates": [asdict(verdict) for verdict in result.verdicts],
         }
         write_artifacts(request.output, result, data, images=True)
         write_json(request.output / "metrics.json", {**described, "metrics": metrics})
-        shutil.rmtree(request.output / _UNFINISHED)
+        # Images in there are still mapped, which keeps a folder on NFS from going.
+        shutil.rmtree(request.output / _UNFINISHED, ignore_errors=True)
     return "\n".join([table(result, section), *_gates(result)])
 
 

@@ -49,12 +49,12 @@ class SuccessiveHalving(ABC):
             return True
         if len(rung) < self._factor:
             return False
-        kept = len(rung) // self._factor
-        return list(rung).index(trial_id) not in self.order(np.array(list(rung.values())))[:kept]
+        row, kept = list(rung).index(trial_id), len(rung) // self._factor
+        return not self.among_best(np.array(list(rung.values())), row, kept)
 
     @abstractmethod
-    def order(self, values: np.ndarray) -> list[int]:
-        """Rows of ``values`` (n, m), best first; rows that are not finite come last."""
+    def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:
+        """Whether a row, which is finite, is among the best ``kept`` of ``values`` (n, m)."""
 
     def _is_rung(self, epoch: int) -> bool:
         rung = self._grace
@@ -66,9 +66,17 @@ class SuccessiveHalving(ABC):
 class ParetoSuccessiveHalving(SuccessiveHalving):
     """Compares all objectives at once."""
 
-    def order(self, values: np.ndarray) -> list[int]:
-        """By non-dominated rank, then by ε-net order."""
-        return best_first(values)
+    def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:
+        """By non-dominated rank, then by ε-net order within the row's own front.
+
+        No other front is put in order: a rung of a long search has dozens.
+        """
+        ranks = pareto_ranks(values)
+        left = kept - int(np.count_nonzero(ranks < ranks[row]))
+        front = np.flatnonzero(ranks == ranks[row])
+        if left <= 0 or len(front) <= left:
+            return left > 0
+        return row in front[epsilon_net_order(values[front], left)]
 
 
 class ScalarSuccessiveHalving(SuccessiveHalving):
@@ -87,11 +95,11 @@ class ScalarSuccessiveHalving(SuccessiveHalving):
         super().__init__(grace_period, reduction_factor)
         self._scalarisation = scalarisation
 
-    def order(self, values: np.ndarray) -> list[int]:
+    def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:
         """By the scalar; of equal trials the one that reached the rung first comes first."""
         scalars = scalarise(self._scalarisation, values)
         scalars[~np.isfinite(values).all(axis=1)] = -np.inf
-        return [int(row) for row in np.argsort(-scalars, kind="stable")]
+        return row in np.argsort(-scalars, kind="stable")[:kept]
 
 
 _WEIGHTS: dict[str, Mapping[str, float]] = {
@@ -122,13 +130,3 @@ def make_scheduler(search: SearchSection) -> SuccessiveHalving:
             search.grace_period, search.reduction_factor, search.scalarisation
         )
     return ParetoSuccessiveHalving(search.grace_period, search.reduction_factor)
-
-
-def best_first(values: np.ndarray) -> list[int]:
-    """Rows of ``values`` (n, m) by non-dominated rank, then by ε-net order within a front."""
-    ranks = pareto_ranks(values)
-    order: list[int] = []
-    for rank in np.unique(ranks):
-        front = np.flatnonzero(ranks == rank)
-        order += front[epsilon_net_order(values[front])].tolist()
-    return order

@@ -10,8 +10,10 @@ from enum import Enum
 from typing import Any, Literal
 
 from harness.config import Experiment, Setting
-from harness.experiment import paper_defaults, setting_at, undefended
+from harness.confirmation import confirmed_settings, to_confirm
+from harness.experiment import paper_defaults, setting_at
 from harness.journal import Event, Journal
+from harness.losses import given_up
 from harness.recommendation import objectives, recommend, usable, violations
 from harness.scheduler import make_scheduler
 from harness.searcher import Searcher
@@ -37,9 +39,10 @@ class Search:
         experiment: the resolved experiment.
         journal: opened journal; its events are replayed.
         data_fingerprint: of the data set, for hashes.
-        max_concurrent: trials at once.
+        max_concurrent: trials at once; the attribute of that name may change during the search.
         plan: ``search``; ``train`` for the experiment's own setting alone; ``compare`` for the
             settings of its ``compare`` section under all confirm seeds.
+        searcher: suggests points; by default what the experiment asks for.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Search:
         data_fingerprint: str,
         max_concurrent: int,
         plan: Plan = "search",
+        searcher: Searcher | None = None,
     ) -> None:
         self.experiment = experiment
         self.journal = journal
@@ -58,7 +62,7 @@ class Search:
         self._base = setting_at(experiment, {})
         self._defaults = paper_defaults(experiment) if plan == "search" else []
         search = experiment.search
-        self._searcher = Searcher(
+        self._searcher = searcher or Searcher(
             experiment.space, self._base.flat(), search.sampler, experiment.seed, search.num_samples
         )
         self._scheduler = make_scheduler(search)
@@ -66,16 +70,16 @@ class Search:
         self.state = SearchState()
         for event in list(journal.events):
             self._replay(event)
-        journal.listen(self.state.apply)
-        self._waiting = self.state.running()  # begun by an earlier driver, to be taken up again
+        journal.fold(self.state.apply)
+        self._waiting = self.state.running()  # begun before, to be taken up again
         self._live: set[str] = set()
 
     def next_trial(self) -> TrialSpec | Pause:
         """The next trial to run, or why there is none."""
-        if self._waiting:
-            return self._begin(self._waiting.pop(0))
         if len(self._live) >= self.max_concurrent:
             return Pause.WAIT
+        if self._waiting:
+            return self._begin(self._waiting.pop(0))
         record = self._suggest()
         if record is not None:
             return self._begin(record)
@@ -127,6 +131,21 @@ class Search:
         """Take in a trial that cannot go on."""
         self._record("failed", trial_id=trial_id, stop_reason=reason)
         self._end(self.state.trials[trial_id])
+
+    def on_lost(self, trial_id: str, reason: str, node: bool) -> None:
+        """Take in that the worker of a trial is gone: with its ``node``, or it alone.
+
+        The trial is given out again and goes on from its last durable epoch, unless that has
+        happened too often.
+        """
+        record = self.state.trials[trial_id]
+        self._record("lost", trial_id=trial_id, node=node, reason=reason)
+        verdict = given_up(record, reason)
+        if verdict:
+            self.on_failure(trial_id, verdict)
+        else:
+            self._live.discard(trial_id)
+            self._waiting.append(record)
 
     def _begin(self, record: TrialRecord) -> TrialSpec:
         self._live.add(record.spec.trial_id)
@@ -217,26 +236,14 @@ class Search:
         return None
 
     def _confirmations(self) -> Iterator[tuple[str, str, int, Setting]]:
-        """Recommended settings, the paper's default and the undefended model.
+        """What is confirmed, all under the same fresh seeds.
 
-        All at the same bit lengths and under the same fresh seeds; seed by seed, so that an early
-        end stays balanced.
+        Seed by seed, so that an early end stays balanced.
         """
-        confirm = self.experiment.confirm
         explored = {record.spec.trial_id: record for record in self.state.known()}
-        chosen = [explored[trial_id] for trial_id in self.state.recommended or []]
-        settings = [("recommended", record.setting) for record in chosen]
-        if confirm.max_configs == 0:
-            return
-        lengths = sorted({setting.model.bits for _, setting in settings}) or [self._base.model.bits]
-        defaults = [setting_at(self.experiment, point) for point in self._defaults]
-        settings += [("default", s) for s in defaults if s.model.bits in lengths]
-        if confirm.undefended:
-            settings += [
-                ("undefended", undefended(setting_at(self.experiment, {"model.bits": bits})))
-                for bits in lengths
-            ]
-        for offset in range(1, confirm.seeds + 1):
+        chosen = [explored[trial_id].setting for trial_id in self.state.recommended or []]
+        settings = to_confirm(self.experiment, chosen)
+        for offset in range(1, self.experiment.confirm.seeds + 1):
             for role, setting in settings:
                 yield "confirm", role, self.experiment.seed + offset, setting
 
@@ -284,9 +291,3 @@ class Search:
     def _is_warm(self, point: dict[str, Any]) -> bool:
         full_hash = config_hash(setting_at(self.experiment, point), self._fingerprint)
         return any(record.config_hash == full_hash for record in self.state.warm.values())
-
-
-def confirmed_settings(experiment: Experiment) -> int:
-    """How many settings are confirmed, as far as can be told before the search."""
-    confirm = experiment.confirm
-    return confirm.max_configs + 1 + confirm.undefended if confirm.max_configs else 0

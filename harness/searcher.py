@@ -48,6 +48,11 @@ class Searcher:
         self._sampler, self._seed = sampler, seed
         self._startup = max(4, min(10, budget // 3))
         self._study = optuna.create_study(directions=["maximize", "maximize"])
+        self._always_searched = {
+            key: distribution
+            for key, dimension in sorted(space.items())
+            if not dimension.when and not (distribution := dimension.distribution()).single()
+        }
         self._trials: dict[int, optuna.Trial] = {}
 
     def suggest(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -63,7 +68,9 @@ class Searcher:
             trial = self._study.ask()
             point = suggest(trial, self._space, self._base)
         self._trials[number] = trial
-        return point, dict(self._study.trials[trial.number].system_attrs)
+        # Without a copy of every trial so far.
+        notes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
+        return point, dict(notes)
 
     def discard(self, number: int) -> None:
         """Forget the last suggestion for trial ``number``."""
@@ -119,14 +126,39 @@ class Searcher:
     def _make_sampler(self, name: str, seed: int) -> optuna.samplers.BaseSampler:
         seed %= 2**32
         if name == "tpe":
-            return optuna.samplers.TPESampler(
-                seed=seed, multivariate=True, n_startup_trials=self._startup
-            )
+            return _Tpe(self._always_searched, seed, self._startup)
         if name == "nsga2":
             return _Nsga2(seed=seed, population_size=max(4, self._startup))
         if name == "gp":
             return optuna.samplers.GPSampler(seed=seed, n_startup_trials=self._startup)
         return optuna.samplers.RandomSampler(seed=seed)
+
+
+class _Tpe(optuna.samplers.TPESampler):
+    """Multivariate TPE that knows which parameters every trial has.
+
+    Optuna finds that out from the trials, all of them again for every new sampler.
+
+    Args:
+        always_searched: parameter → distribution, by name; modelled together.
+        seed: of this sampler.
+        startup: random trials at the start.
+    """
+
+    def __init__(
+        self,
+        always_searched: Mapping[str, optuna.distributions.BaseDistribution],
+        seed: int,
+        startup: int,
+    ) -> None:
+        super().__init__(seed=seed, multivariate=True, n_startup_trials=startup)
+        self._always_searched = dict(always_searched)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
+    ) -> dict[str, optuna.distributions.BaseDistribution]:
+        """The parameters without a condition."""
+        return self._always_searched
 
 
 class _Nsga2(optuna.samplers.NSGAIISampler):

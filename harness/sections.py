@@ -274,19 +274,6 @@ def _attack_options(name: str, options: Mapping[str, Any]) -> None:
         raise ValueError(f"options.{name}.{first['loc'][0]}: {first['msg']}") from None
 
 
-class ResourcesSection(Section):
-    """What one trial asks of its node."""
-
-    cpus_per_trial: int = Field(1, ge=1)
-    gpus_per_trial: Number = Field(0.0, ge=0)
-
-    @model_validator(mode="after")
-    def _whole_gpus(self) -> "ResourcesSection":
-        if self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial):
-            raise ValueError("gpus_per_trial: a fraction up to 1, or a whole number")
-        return self
-
-
 class Constraint(Section):
     """A floor for an objective; settings below it are never recommended."""
 

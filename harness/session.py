@@ -23,7 +23,9 @@ from harness.executors.executor import stop_if_full
 from harness.experiment import load_experiment
 from harness.files import write_json, write_text
 from harness.journal import Journal, read
+from harness.onlookers import looking_on
 from harness.options import Options
+from harness.packing import settle
 from harness.progress import Progress
 from harness.provenance import provenance
 from harness.search import Plan, Search
@@ -31,7 +33,6 @@ from harness.state import SearchState, protocol_hash
 from harness.tracking import Tracker, default_uri
 from harness.trial import TrialContext
 from harness.warm_start import missing_warm_start, warm_start
-from reports.html import write_report
 from reports.results import load_search
 from saat.errors import InputError
 
@@ -52,11 +53,12 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     check_uri(options.tracking_uri)
     device = device_of_run(experiment, options)
     data = open_data(experiment, options.cache_dir, say)
-    executor, fitting = executor_of_run(experiment, options)
-    concurrent = max_concurrent(experiment, fitting, say)
     protocol = protocol_hash(experiment, data.fingerprint)
     if plan == "search":  # refused here, journaled below
         warm_start(experiment, options.runs_dir, data.fingerprint, protocol)
+    experiment, packing = settle(experiment, plan, options, say)
+    executor, fitting = executor_of_run(experiment, options)
+    concurrent = max_concurrent(experiment, fitting, say)
     (run_dir / "trials").mkdir(parents=True)
     text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
     write_text(run_dir / "experiment.yaml", text)
@@ -72,6 +74,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         data_fingerprint=data.fingerprint,
         dataset=data.label,
         protocol_hash=protocol,
+        **({"packing": packing} if packing else {}),
     )
     _warm_start(experiment, journal, options, say)
     return _run(experiment, journal, options, executor, concurrent, run_dir, say)
@@ -144,8 +147,8 @@ def _run(
     try:
         with Progress(search) as progress:
             journal.listen(progress.handle)
-            context = _context(experiment, options, run_dir, started["device"])
-            executor.run(search, context, progress.status)
+            context = trial_context(experiment, options, run_dir, started["device"])
+            executor.run(search, context, looking_on(progress.status))
         if not any(event["event"] == "reported" for event in journal.events):
             say("writing the report")
             make_report([run_dir], run_dir / "report")
@@ -193,6 +196,9 @@ def _tracker(experiment: Experiment, journal: Journal, options: Options, run_dir
 
 def make_report(run_dirs: list[Path], out_dir: Path) -> Path:
     """Derive the tables of some searches anew and write their report; returns the page."""
+    # Here, not above: figures take seconds to import, and a search needs none before its end.
+    from reports.html import write_report
+
     for run_dir in run_dirs:
         derive_tables(run_dir)
     return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
@@ -218,7 +224,12 @@ def summary(state: SearchState) -> str:
     return f"{len(state.trials)} trials: {', '.join(parts) or 'none'}"
 
 
-def _context(experiment: Experiment, options: Options, run_dir: Path, device: str) -> TrialContext:
+def trial_context(
+    experiment: Experiment, options: Options, run_dir: Path, device: str
+) -> TrialContext:
+    """Folders and protocol of the trials of a search."""
+    gpus = experiment.resources.gpus
+    shared = options.executor == "ray" and 0 < gpus < 1
     return TrialContext(
         run_dir=str(run_dir),
         pretrained_dir=str(options.runs_dir.resolve() / "pretrained"),
@@ -228,4 +239,5 @@ def _context(experiment: Experiment, options: Options, run_dir: Path, device: st
         battery=experiment.confirm.battery,
         device=device,
         threads=experiment.resources.cpus_per_trial,
+        gpu_share=gpus if shared else 1.0,
     )

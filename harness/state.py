@@ -30,6 +30,10 @@ class TrialRecord:
     finished_at: float = math.nan
     metrics: dict[str, float] = field(default_factory=dict)
     epochs: list[dict[str, Any]] = field(default_factory=list)
+    out_of_memory: list[str] = field(default_factory=list)
+    host: str = ""  # the machine that worked on it last
+    deaths: int = 0  # of its worker process, on a node that lived on
+    nodes_lost: int = 0  # under it, pre-empted ones included
 
     @property
     def setting(self) -> Setting:
@@ -88,6 +92,10 @@ class SearchState:
             self.recommended = event["trial_ids"]
         elif kind == "finished":
             self.finished = True
+        elif kind == "lost":
+            record = self.trials[event["trial_id"]]
+            record.nodes_lost += event["node"]
+            record.deaths += not event["node"]
         elif kind in ("epoch", "completed", "failed"):
             record = self.trials[event["trial_id"]]
             self._apply_to_trial(record, event)
@@ -100,6 +108,8 @@ class SearchState:
         record.cost_s = event.get("cost_s", record.cost_s)
         record.finished_at = event["time"]
         record.unreliable = event.get("unreliable", record.unreliable)
+        record.out_of_memory = event.get("out_of_memory", record.out_of_memory)
+        record.host = event.get("host", record.host)
         if event["event"] == "epoch":
             record.epochs.append(event)
         else:

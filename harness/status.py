@@ -1,5 +1,6 @@
 """``saat status``: how far a search is."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,15 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "trials": summary(state),
         "hypervolume": hypervolume(points),
         "front": [_point(record) for record in front],
+        "hosts": dict(Counter(r.host for r in state.trials.values() if r.host)),
+        "nodes_lost": sum(record.nodes_lost for record in state.trials.values()),
+        "workers_died": sum(record.deaths for record in state.trials.values()),
         "running": [record.spec.trial_id for record in state.running()],
+        "out_of_memory": {
+            r.spec.trial_id: "; ".join(r.out_of_memory)
+            for r in state.trials.values()
+            if r.out_of_memory
+        },
         "failed": {
             r.spec.trial_id: r.stop_reason for r in state.trials.values() if r.status == "failed"
         },
@@ -54,6 +63,15 @@ def render(found: dict[str, Any]) -> str:
         lines.append(f"  warm start: {found['warm_started']} trials of earlier searches are known")
     if found["stopped_exploring"]:
         lines.append(f"  exploring stopped, {found['stopped_exploring']}")
+    if len(found["hosts"]) > 1:
+        shares = ", ".join(f"{host} {count}" for host, count in sorted(found["hosts"].items()))
+        lines.append(f"  trials by the machine that worked on them last: {shares}")
+    if found["nodes_lost"] or found["workers_died"]:
+        lines.append(
+            f"  trials taken up again: {found['nodes_lost']} times after their node was lost, "
+            f"{found['workers_died']} times after their worker had died"
+        )
     lines += [f"  running: {trial_id}" for trial_id in found["running"]]
+    lines += [f"  out of memory: {name}: {note}" for name, note in found["out_of_memory"].items()]
     lines += [f"  failed: {trial_id}: {reason}" for trial_id, reason in found["failed"].items()]
     return "\n".join(lines)

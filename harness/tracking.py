@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 import pandas as pd
@@ -21,7 +22,9 @@ import tenacity
 from harness.config import Experiment
 from harness.cursor import Cursor, read_cursor
 from harness.journal import Event
+from harness.redaction import public_uri, redacted
 from harness.state import SearchState, TrialRecord
+from harness.tracking_store import make_tables
 from reports.frontier import hypervolume
 from saat.errors import one_line
 
@@ -64,10 +67,11 @@ class Tracker:
         self.uri = uri
         self._run_dir, self._experiment, self._tags = run_dir, experiment, tags
         self._cursor_path = run_dir / "tracked.json"
-        self._cursor = read_cursor(self._cursor_path, _public(uri))
+        self._cursor = read_cursor(self._cursor_path, public_uri(uri))
         self._last_seq = -1
         self._known = SearchState()
         self._runs: dict[str, str] = {}
+        self._newest: dict[tuple[str, str], int] = {}  # (run, metric) → the last step logged
         self._experiment_id = ""
         self._queue: queue.Queue[Event | None] = queue.Queue()
         self._closing = threading.Event()
@@ -98,7 +102,7 @@ class Tracker:
         missing = self._cursor.missing(self._last_seq)
         if not missing:
             return ""
-        server = f"tracking server {_public(self.uri)}"
+        server = f"tracking server {public_uri(self.uri)}"
         return f"{server} did not accept {missing} events ({self._last_error})"
 
     def _work(self) -> None:
@@ -111,8 +115,8 @@ class Tracker:
         except tenacity.RetryError:  # closing
             return
         except Exception as error:  # close() tells that events are missing, and why
-            self._last_error = one_line(error, 200)
-            log.exception("tracking ended")
+            self._last_error = one_line(redacted(error), 200)
+            log.error("tracking ended: %s", redacted("".join(format_exception(error))))
 
     def _deliver_until_accepted(self, event: Event) -> None:
         accepted = True
@@ -123,7 +127,7 @@ class Tracker:
                 raise
             accepted = False  # a server that refuses for good must not hold up the rest
         self._cursor.move(event["seq"], accepted)
-        self._cursor.save(self._cursor_path, _public(self.uri))
+        self._cursor.save(self._cursor_path, public_uri(self.uri))
 
     def _retrying(self) -> tenacity.Retrying:
         def give_up(state: tenacity.RetryCallState) -> bool:
@@ -135,9 +139,9 @@ class Tracker:
 
         def note(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            message = one_line(str(error).replace(self.uri, _public(self.uri)), 200)
+            message = one_line(redacted(error), 200)
             if message != self._last_error:
-                log.warning("tracking server %s: %s", _public(self.uri), message)
+                log.warning("tracking server %s: %s", public_uri(self.uri), message)
             self._last_error = message
 
         return tenacity.Retrying(
@@ -162,6 +166,7 @@ class Tracker:
         """Find or make experiment and parent run; every call may be repeated after a failure."""
         from mlflow import MlflowClient
 
+        make_tables(self.uri)
         self._client = MlflowClient(tracking_uri=self.uri)
         name = self._experiment.name
         found = self._client.get_experiment_by_name(name)
@@ -239,11 +244,16 @@ class Tracker:
         from mlflow.entities import Metric
 
         key = next(iter(metrics))
-        if any(m.step == step for m in self._client.get_metric_history(run_id, key)):
-            return
+        # Unknown after a failure: the server may have taken what it gave no answer to.
+        newest = self._newest.pop((run_id, key), None)
+        if newest is None or step <= newest:
+            logged = self._client.get_metric_history(run_id, key)
+            if any(m.step == step for m in logged):
+                return
         stamp = int(1000 * time.time())
         batch = [Metric(name, value, stamp, step) for name, value in metrics.items()]
         self._client.log_batch(run_id, metrics=batch)
+        self._newest[run_id, key] = step
 
     def _end(self, run_id: str, record: TrialRecord) -> None:
         self._client.set_tag(run_id, "saat.status", record.status)
@@ -252,6 +262,9 @@ class Tracker:
         if record.unreliable:
             reasons = "; ".join(record.unreliable)[:_TAG_LIMIT]
             self._client.set_tag(run_id, "saat.unreliable", reasons)
+        if record.out_of_memory:
+            notes = "; ".join(record.out_of_memory)[:_TAG_LIMIT]
+            self._client.set_tag(run_id, "saat.out_of_memory", notes)
         folder = self._run_dir / "trials" / record.spec.trial_id
         if record.status == "completed":
             for name in _ARTIFACTS:
@@ -307,9 +320,3 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
             for pair in _flat(part, f"{prefix}.{key}" if prefix else str(key))
         ]
     return [(prefix, value)]
-
-
-def _public(uri: str) -> str:
-    """A tracking URI without user and password."""
-    scheme, slashes, rest = uri.partition("://")
-    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"

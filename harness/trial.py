@@ -1,106 +1,51 @@
 """One trial from end to end: pretrain or fetch, minimax training, re-attack.
 
 Framework-free: a generator of reports that any executor can drive. A trial that is started again
-in the same folder continues from its last durable epoch, to the same bits (on a CPU).
+in the same folder continues from its last durable epoch, to the same bits (on a CPU). One that
+runs out of memory is started again here, once, with its batches split.
 """
 
 import json
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from torch import nn
 
-from harness import checkpoints
+from harness import checkpoints, out_of_memory
 from harness.artifacts import write_artifacts
 from harness.config import Setting
 from harness.experiment import parse_setting
 from harness.files import write_json
-from harness.pretrained import PretrainedStore, pretrained_key
-from harness.sections import EvaluationSection, ValidationSection, to_settings
-from saat import checkpoint
-from saat.attacks import MainstayAttack
+from harness.lease import Lease
+from harness.messages import EpochReport, FinalReport, TrialContext, TrialSpec
+from harness.pretrained import Pretrained, PretrainedStore, pretrained_key
+from harness.protocols import full_protocol, validation_protocol
+from harness.stages import adversarial_training, build_models, pretraining
+from harness.threads import bound_threads
+from saat import checkpoint, memory
 from saat.data import HashingData, load
-from saat.defenses import DEFENSES
-from saat.evaluate import Protocol, evaluate, named_attacks
-from saat.hashing import OBJECTIVES
-from saat.models import build_network
-from saat.pretrain import Pretraining, PretrainSettings
+from saat.errors import one_line
+from saat.evaluate import evaluate
+from saat.hashing import HashingObjective
+from saat.models import HashingNetwork
+from saat.training import Training, TrainingFailed
 
-
-@dataclass(frozen=True)
-class TrialSpec:
-    """What a worker needs to know of a trial; JSON-able.
-
-    Attributes:
-        trial_id: ``config_hash[:10]-phase-seed``.
-        phase: ``explore``, ``confirm`` or ``train``.
-        role: see ``docs/architecture.md``.
-        number: order of suggestion.
-        seed: training seed.
-        setting: the resolved setting, as :meth:`harness.config.Setting.dump` gives it.
-    """
-
-    trial_id: str
-    phase: str
-    role: str
-    number: int
-    seed: int
-    setting: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class TrialContext:
-    """Where and under which protocol the trials of a search run; the same for all of them."""
-
-    run_dir: str
-    pretrained_dir: str
-    cache_dir: str | None
-    validation: dict[str, Any]
-    evaluation: dict[str, Any]
-    battery: str
-    device: str
-    threads: int
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """A finished, durable epoch.
-
-    Attributes:
-        epoch: from 1.
-        metrics: ``val/…`` and ``train/…``.
-        seconds: of this epoch, validation included.
-        cost_s: seconds of work so far, pretraining the trial had to do included.
-    """
-
-    epoch: int
-    metrics: dict[str, float]
-    seconds: float
-    cost_s: float
-
-
-@dataclass(frozen=True)
-class FinalReport:
-    """A trial that reached its end: re-attacked, every file written.
-
-    Attributes:
-        epochs: finished minimax epochs.
-        metrics: ``reattack/…`` or ``test/…``.
-        cost_s: seconds of work, pretraining it had to do included.
-        unreliable: a sentence per reliability gate that failed; see ``docs/reliability.md``.
-    """
-
-    epochs: int
-    metrics: dict[str, float]
-    cost_s: float
-    unreliable: list[str] = field(default_factory=list)
-
+__all__ = [
+    "EpochReport",
+    "FinalReport",
+    "TrialContext",
+    "TrialSpec",
+    "run_trial",
+    "trial_data",
+    "trial_folder",
+]
 
 Status = Callable[[str], None]
 
@@ -145,105 +90,157 @@ def run_trial(
         Every epoch in order, those of an earlier life of the trial included, then the end.
 
     Raises:
-        saat.training.TrainingFailed: a loss that is not finite.
+        saat.training.TrainingFailed: a loss that is not finite; memory that ran out twice.
         OSError: the disk is full; what was finished stays.
     """
     folder = trial_folder(context, spec.trial_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    # The worker of a driver that was killed may live on for a moment: one writer at a time.
-    with FileLock(folder / ".lock"):
+    # An earlier worker may live on, cut off from its driver: one writer at a time.
+    with Lease(folder, takes_over=True) as lease:
         result = folder / "result.json"
         if result.exists():
             content = json.loads(result.read_text())
             yield from (EpochReport(**record) for record in content.pop("history"))
             yield FinalReport(**content)
         else:
-            yield from _Trial(spec, context, status or (lambda _: None)).run()
+            yield from _lives(spec, context, status or (lambda _: None), lease)
+
+
+def _lives(
+    spec: TrialSpec, context: TrialContext, say: Status, lease: Lease
+) -> Iterator[EpochReport | FinalReport]:
+    """The trial, and once more from its last durable epoch if memory runs out."""
+    folder = trial_folder(context, spec.trial_id)
+    told = 0
+    while True:
+        again = out_of_memory.happened(folder)
+        trial = _Trial(spec, context, say, lease, split=again)
+        try:
+            for report in trial.run():
+                if isinstance(report, FinalReport):
+                    yield report
+                elif report.epoch > told:
+                    told = report.epoch
+                    yield report
+            return
+        except Exception as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            failure = out_of_memory.failure(trial.training, context.device, context.gpu_share < 1)
+            problem = one_line(error, 200)
+        del trial
+        memory.release()
+        if again:
+            raise TrainingFailed(f"{failure} ({problem})")
+        out_of_memory.remember(folder, problem)
+        say("out of memory; again with split batches")
 
 
 class _Trial:
-    """The state that the stages of one trial hand on."""
+    """The state that the stages of one trial hand on.
 
-    def __init__(self, spec: TrialSpec, context: TrialContext, say: Status) -> None:
-        torch.set_num_threads(context.threads)
-        self.spec, self.context, self.say = spec, context, say
+    Args:
+        spec: the trial.
+        context: folders, protocol, device.
+        say: told what is happening.
+        lease: on the trial's folder.
+        split: whether batches are split, because memory ran out before.
+    """
+
+    def __init__(
+        self, spec: TrialSpec, context: TrialContext, say: Status, lease: Lease, split: bool
+    ) -> None:
+        bound_threads(context.threads)
+        if context.gpu_share < 1:
+            memory.limit_share(torch.device(context.device), context.gpu_share)
+        self.spec, self.context, self.say, self.lease = spec, context, say, lease
+        self.split = split
         self.folder = trial_folder(context, spec.trial_id)
         write_json(self.folder / "config.json", asdict(spec))
         self.setting = parse_setting(spec.setting)
         say("data")
         self.data = trial_data(self.setting, context.cache_dir)
-        model = self.setting.model
-        image_size = self.setting.data.image_size
-        labels = self.data.label_tensor(self.data.train)
-        device = torch.device(context.device)
-        self.network = build_network(
-            model.backbone, model.weights, model.bits, image_size, spec.seed
-        ).to(device)
+        self.network, self.objective = build_models(
+            self.setting, self.data, spec.seed, context.device
+        )
         self.defended: nn.Module = self.network
-        self.objective = OBJECTIVES[model.hashing](labels, model.bits, spec.seed).to(device)
-        self.pretrain_s = 0.0
+        self.pretrained = Pretrained(0.0)
+        self.training: Training | None = None  # what is under way
 
     def run(self) -> Iterator[EpochReport | FinalReport]:
         """Pretraining, epochs, end."""
-        store = PretrainedStore(Path(self.context.pretrained_dir))
-        key = pretrained_key(self.setting, self.data.fingerprint, self.spec.seed)
         self.say("pretrained model")
-        self.pretrain_s = store.fetch(
-            key, self.network, self.objective, self._pretrain, self.spec.trial_id
-        )
+        self.pretrained = self._fetch(self.network, self.objective)
         history: list[EpochReport] = []
         for report in self._minimax():
             history.append(report)
             yield report
         yield self._reattack(history)
 
-    def _pretrain(self, folder: Path) -> float:
-        settings = to_settings(PretrainSettings, self.setting.pretrain)
-        training = Pretraining(self.network, self.objective, self.data, settings, self.spec.seed)
-        meta = checkpoints.restore_newest(training, folder)
-        seconds = float(meta["seconds"]) if meta else 0.0
+    def _fetch(self, network: HashingNetwork, objective: HashingObjective) -> Pretrained:
+        store = PretrainedStore(Path(self.context.pretrained_dir))
+        key = pretrained_key(self.setting, self.data.fingerprint, self.spec.seed)
+        build = partial(self._pretrain, network, objective)
+        return store.fetch(key, network, objective, build, self.spec.trial_id)
+
+    def _pretrain(
+        self, network: HashingNetwork, objective: HashingObjective, folder: Path
+    ) -> Pretrained:
+        training = pretraining(self.setting, network, objective, self.data, self.spec.seed)
+        meta, note = self._restored(training, folder)
+        done = Pretrained(float(meta.get("seconds", 0.0)), note)
         while not training.finished:
             started = time.monotonic()
-            training.run_epoch(self._batches("pretrain", training.epoch, settings.epochs))
-            seconds += time.monotonic() - started
-            checkpoints.write(training, folder, {"seconds": seconds})
+            training.run_epoch(self._batches(training))
+            done = replace(done, seconds=done.seconds + time.monotonic() - started)
+            checkpoints.write(training, folder, asdict(done))
         checkpoints.forget(folder)
-        return seconds
+        return done
+
+    def _restored(self, training: Training, folder: Path) -> tuple[dict[str, Any], str]:
+        """Continue from the newest checkpoint: its meta, and the note on split batches."""
+        self.training = training
+        meta = checkpoints.restore_newest(training, folder) or {}
+        note = meta.get("out_of_memory", "")
+        return meta, out_of_memory.split(training, note) if self.split else note
 
     def _minimax(self) -> Iterator[EpochReport]:
         """Epochs of adversarial training; each is durable before it is yielded."""
-        method = self.setting.defense.model_dump()["method"]
-        if method == "none":
+        training = adversarial_training(
+            self.setting, self.network, self.objective, self.data, self.spec.seed
+        )
+        if training is None:
             return
-        entry = DEFENSES[method]
-        settings = to_settings(entry.settings, self.setting.defense)
-        training = entry.training(self.network, self.objective, self.data, settings, self.spec.seed)
         self.defended = training.defended
         folder = self.folder / "checkpoint"
-        meta = checkpoints.restore_newest(training, folder) or {"history": []}
-        history = [EpochReport(**record) for record in meta["history"]]
+        meta, note = self._restored(training, folder)
+        history = [EpochReport(**record) for record in meta.get("history", [])]
+        if history:
+            self._list_epochs(history)  # a writer that was killed may have left half of it
         yield from history
+        host, notes = socket.gethostname(), self._notes(note)
         while not training.finished:
             started = time.monotonic()
-            metrics = training.run_epoch(self._batches(method, training.epoch, settings.epochs))
-            metrics |= self._validate()
+            metrics = training.run_epoch(self._batches(training)) | self._validate()
             seconds = time.monotonic() - started
-            cost = (history[-1].cost_s if history else self.pretrain_s) + seconds
-            history.append(EpochReport(training.epoch, metrics, seconds, cost))
+            cost = (history[-1].cost_s if history else self.pretrained.seconds) + seconds
+            history.append(EpochReport(training.epoch, metrics, seconds, cost, host, notes))
             records = [asdict(report) for report in history]
-            checkpoints.write(training, folder, {"history": records})
-            lines = "".join(json.dumps(record) + "\n" for record in records)
-            (self.folder / "epochs.jsonl").write_text(lines)
+            self.lease.check()
+            checkpoints.write(training, folder, {"history": records, "out_of_memory": note})
+            self._list_epochs(history)
             yield history[-1]
+
+    def _list_epochs(self, history: list[EpochReport]) -> None:
+        lines = "".join(json.dumps(asdict(report)) + "\n" for report in history)
+        (self.folder / "epochs.jsonl").write_text(lines)
 
     def _validate(self) -> dict[str, float]:
         """Clean MAP and robust MAP under the short attack, on validation queries."""
-        section = self.context.validation
-        validation = ValidationSection.model_validate(section)
-        attack = MainstayAttack(steps=validation.steps, rescale=True)
-        protocol = self._protocol(Protocol({"mainstay": attack}, eps=validation.eps))
+        context = self.context
+        protocol = validation_protocol(context.validation, context.evaluation)
+        queries = int(context.validation["queries"])
         result = evaluate(
-            self.defended, self.data, protocol, "validation", self.spec.seed, validation.queries
+            self.defended, self.data, protocol, "validation", self.spec.seed, queries
         ).metrics()
         return {
             "val/clean_map": result["clean_map"],
@@ -251,14 +248,10 @@ class _Trial:
             "val/zero_grad": result["zero_grad.mainstay"],
         }
 
-    def _protocol(self, protocol: Protocol) -> Protocol:
-        """The ranking of the experiment's evaluation, so that all numbers mean the same."""
-        ranking = EvaluationSection.model_validate(self.context.evaluation)
-        return replace(protocol, top_k=ranking.top_k, ties=ranking.ties)
-
     def _reattack(self, history: list[EpochReport]) -> FinalReport:
         """The full protocol: validation queries while exploring, test queries otherwise."""
         started = time.monotonic()
+        self.training = None
         explore = self.spec.phase == "explore"
         evaluation = evaluate(
             self.defended,
@@ -269,19 +262,33 @@ class _Trial:
             progress=lambda name, done, count: self.say(f"attack {name} {done}/{count}"),
             battery=None if explore or self.context.battery == "none" else self.context.battery,
             store=self.folder / "attacked",
+            sources=self._sources(),
         )
+        self.lease.check()
         self._save_model()
         write_artifacts(self.folder, evaluation, self.data, images=not explore)
-        cost = history[-1].cost_s if history else self.pretrain_s
+        cost = history[-1].cost_s if history else self.pretrained.seconds
         cost += time.monotonic() - started
         prefix = "reattack" if explore else "test"
         metrics = {f"{prefix}/{name}": value for name, value in evaluation.metrics().items()}
-        final = FinalReport(len(history), metrics, cost, evaluation.unreliable)
+        host, notes = socket.gethostname(), self._notes("")
+        if history:
+            notes = history[-1].out_of_memory
+        final = FinalReport(len(history), metrics, cost, evaluation.unreliable, host, notes)
         records = [asdict(report) for report in history]
         write_json(self.folder / "result.json", {**asdict(final), "history": records})
         checkpoints.forget(self.folder / "checkpoint")
         shutil.rmtree(self.folder / "attacked", ignore_errors=True)
         return final
+
+    def _sources(self) -> dict[str, nn.Module]:
+        """For the full battery the model before its defense, whose images are tried on it."""
+        undefended = self.setting.defense.model_dump()["method"] == "none"
+        if self.spec.phase == "explore" or self.context.battery != "full" or undefended:
+            return {}
+        fresh = build_models(self.setting, self.data, self.spec.seed, self.context.device)
+        self._fetch(*fresh)
+        return {"undefended": fresh[0]}
 
     def _save_model(self) -> None:
         meta = {
@@ -295,18 +302,10 @@ class _Trial:
         tensors = checkpoint.module_tensors("network", self.defended)
         checkpoint.save(self.folder / "model.safetensors", tensors, meta)
 
-    def _batches(self, stage: str, epoch: int, epochs: int) -> Callable[[int, int], None]:
-        return lambda done, count: self.say(f"{stage} epoch {epoch + 1}/{epochs} {done}/{count}")
+    def _notes(self, note: str) -> list[str]:
+        """What is to be said of pretraining, and ``note`` of what followed."""
+        return [text for text in (self.pretrained.out_of_memory, note) if text]
 
-
-def full_protocol(section: dict[str, Any]) -> Protocol:
-    """The experiment's ``evaluation`` section as a protocol."""
-    checked = EvaluationSection.model_validate(section)
-    return Protocol(
-        named_attacks(checked.attacks, checked.steps, checked.options),
-        checked.eps,
-        checked.top_k,
-        checked.ties,
-        checked.norm,
-        checked.target_seed,
-    )
+    def _batches(self, training: Training) -> Callable[[int, int], None]:
+        where = f"{training.stage} epoch {training.epoch + 1}/{training.settings.epochs}"
+        return lambda done, count: self.say(f"{where} {done}/{count}")

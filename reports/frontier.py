@@ -139,7 +139,7 @@ def select_by_hypervolume(
     return np.array(chosen, dtype=np.int64)
 
 
-def epsilon_net_order(values: ArrayLike) -> NDArray[np.int64]:
+def epsilon_net_order(values: ArrayLike, count: int | None = None) -> NDArray[np.int64]:
     """Order points of one front so that every beginning of the order is spread out.
 
     The tie-break of MO-ASHA (Schmucker et al. 2021, arXiv 2106.12639): begin with the best
@@ -149,23 +149,25 @@ def epsilon_net_order(values: ArrayLike) -> NDArray[np.int64]:
 
     Args:
         values: ``(n, m)``, larger is better.
+        count: how many rows to order; all by default.
 
     Returns:
-        ``(n,)`` int64, a permutation of the row indices.
+        ``(count,)`` int64, the beginning of a permutation of the row indices.
     """
     points, usable = _points(values)
     rows = np.flatnonzero(usable)
+    wanted = len(points) if count is None else count
     if not len(rows):
-        return np.arange(len(points), dtype=np.int64)
+        return np.arange(wanted, dtype=np.int64)
     scaled = points[rows] - points[rows].min(axis=0)
     scaled /= np.maximum(scaled.max(axis=0), np.finfo(np.float64).tiny)
     order = [int(np.argmax(scaled[:, 0]))]
     distance = np.linalg.norm(scaled - scaled[order[0]], axis=1)
-    while len(order) < len(rows):
+    while len(order) < min(len(rows), wanted):
         distance[order[-1]] = -1.0
         order.append(int(np.argmax(distance)))
         distance = np.minimum(distance, np.linalg.norm(scaled - scaled[order[-1]], axis=1))
-    return np.concatenate([rows[order], np.flatnonzero(~usable)]).astype(np.int64)
+    return np.concatenate([rows[order], np.flatnonzero(~usable)])[:wanted].astype(np.int64)
 
 
 def hypervolume_over_cost(results: "SearchResults") -> HypervolumeCurve:

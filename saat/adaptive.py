@@ -2,18 +2,20 @@
 
 A defense that draws noise or cannot be differentiated looks strong to an attack that does not take
 that into account (Athalye et al., ICML 2018). Random networks get the expectation over their draws
-(EOT), those that offer a differentiable stand-in (``surrogate()``) its backward pass (BPDA).
+(EOT), those that offer a differentiable stand-in (``surrogate()``) its backward pass (BPDA), those
+whose rectifiers hide a part of the image a backward pass that sees through them.
 """
 
 import copy
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from saat.memory import is_out_of_memory, shrinking
 from saat.models import device_of, evaluating, to_float
+from saat.rectifiers import LeakyBackward, has_rectifiers
 from saat.seeding import derive_seed
 from saat.victim import Victim
 
@@ -23,6 +25,9 @@ EOT_PASSES = 8
 _NOISE = 1e-3
 # Images looked at.
 _PROBED = 16
+# Exactly zero input gradients of clean images, as a fraction, from which on attacks see through
+# rectifiers. On the way of an attack there are more of them.
+_HIDDEN = 0.02
 
 
 @dataclass(frozen=True)
@@ -47,21 +52,29 @@ class Nature:
 
 def inspect(network: nn.Module, images: Tensor) -> Nature:
     """Look at a network; ``images`` uint8 (Q, 3, H, W), of which a few are used."""
-    few = to_float(images[:_PROBED], device_of(network))
+    few = images[:_PROBED]
     with evaluating(network):
-        with torch.no_grad():
-            first, second = (_drawn(network, few, "inspect", n) for n in range(2))
-        differs = (first - second).abs().max() > _NOISE * first.abs().mean()
-        point = few.detach().requires_grad_(True)
-        zero = 1.0
-        # Autograd's word for an output that does not depend on the input, or on nothing at all.
-        with suppress(RuntimeError):
-            (gradient,) = torch.autograd.grad(
-                _drawn(network, point, "inspect", 0).abs().sum(), point
-            )
-            zero = float((gradient == 0).float().mean())
+        # Memory that runs out must not pass for a network without a gradient.
+        (differs, zero), _ = shrinking(lambda count: _probe(network, few[:count]), max(len(few), 1))
     says = bool(getattr(network, "randomised", False))
-    return Nature(says or bool(differs), zero, callable(getattr(network, "surrogate", None)))
+    return Nature(says or differs, zero, callable(getattr(network, "surrogate", None)))
+
+
+def _probe(network: nn.Module, images: Tensor) -> tuple[bool, float]:
+    """Whether two passes differ, and the fraction of exactly zero input gradients."""
+    few = to_float(images, device_of(network))
+    with torch.no_grad():
+        first, second = (_drawn(network, few, "inspect", n) for n in range(2))
+    differs = (first - second).abs().max() > _NOISE * first.abs().mean()
+    point = few.detach().requires_grad_(True)
+    try:
+        (gradient,) = torch.autograd.grad(_drawn(network, point, "inspect", 0).abs().sum(), point)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        # Autograd's word for an output that does not depend on the input, or on nothing at all.
+        return bool(differs), 1.0
+    return bool(differs), float((gradient == 0).float().mean())
 
 
 def _drawn(network: nn.Module, images: Tensor, *seed: int | str) -> Tensor:
@@ -132,6 +145,9 @@ def adaptations(network: nn.Module, nature: Nature) -> dict[str, nn.Module]:
     if nature.surrogate:
         make: Callable[[], nn.Module] = network.surrogate  # type: ignore[assignment]
         out[".bpda"] = Adapted(network, passes, make())
+    if nature.zero_gradient > _HIDDEN and not nature.blind and has_rectifiers(network):
+        leaky = LeakyBackward(network)
+        out[".leaky"] = Adapted(leaky, passes) if nature.randomised else leaky
     return out
 
 

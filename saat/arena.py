@@ -1,13 +1,15 @@
 """Attacks on victims, each finished one kept on disk, so that a killed battery goes on."""
 
 import hashlib
+import os
 import re
+import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -80,6 +82,7 @@ class Arena:
         )
         if path:
             _write(path, result)
+            result = replace(result, images=_mapped(path))
         return result
 
     def _key(self, victim: Victim, name: str, attack: Attack, threat: ThreatModel) -> str:
@@ -126,16 +129,38 @@ def _write(path: Path, result: AttackResult) -> None:
         arrays["target_labels"] = result.target.labels.numpy()
         arrays["target_theory_ap"] = result.target.theory_ap.numpy()
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez(file, **arrays)
+
+
+def _mapped(path: Path) -> Tensor:
+    """The images of a stored attack, uint8 (Q, 3, H, W), on the disk until they are looked at.
+
+    Those of a whole battery on thousands of photographs would fill the memory.
+    """
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        member = archive.getinfo("images.npy")
+        if member.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{path}: compressed")
+        # 30 bytes of which the last 4 are lengths, a name, more fields; then an .npy file.
+        file.seek(member.header_offset + 26)
+        file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
+        np.lib.format.read_magic(file)
+        shape, by_columns, _ = np.lib.format.read_array_header_1_0(file)
+        start = file.tell()
+    # Copy on write: no tensor may be read-only, and the file stays as it is.
+    order: Literal["F", "C"] = "F" if by_columns else "C"
+    return torch.from_numpy(np.memmap(path, np.uint8, "c", start, shape, order))
 
 
 def _read(path: Path, victim: Victim, attack: Attack) -> AttackResult | None:
     """A stored attack; None where there is none, or none that can be read."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: torch.from_numpy(file[name]) for name in file.files}
-        images = arrays["images"]
-        result = measured(victim, images, arrays["theory_ap"])
+            if file.zip.testzip():  # reads everything, a little at a time
+                return None
+            kept = [name for name in file.files if name != "images"]
+            arrays = {name: torch.from_numpy(file[name]) for name in kept}
+        result = measured(victim, _mapped(path), arrays["theory_ap"])
         target = None
         if attack.targeted:
             labels = arrays["target_labels"]

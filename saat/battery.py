@@ -85,7 +85,8 @@ class BatteryResult:
         clean_ap: float64 (Q,).
         chance_ap: float64 (Q,), AP of a random order.
         results: name → result, all of full length. ``noise`` and ``square`` are the controls,
-            ``transfer.NAME`` images from elsewhere, ``NAME.bpda`` an attack through a stand-in.
+            ``transfer.NAME`` images from elsewhere, ``NAME.bpda`` an attack through a stand-in,
+            ``NAME.leaky`` one through rectifiers that are off.
         taken: positions of the queries that an attack took, where not all; the others are clean.
         verdicts: of the gates.
     """

@@ -21,6 +21,7 @@ from saat.perceptibility import perceptibility
 from saat.reliability import Verdict
 from saat.retrieval import DistanceHistograms, Ties, distance_histograms
 from saat.threat_model import Norm, ThreatModel
+from saat.transfer import Source
 from saat.victim import AttackResult, QueryKind, Target, Victim
 
 __all__ = ["AttackResult", "Evaluation", "Protocol", "QueryKind", "Target", "evaluate"]
@@ -181,6 +182,7 @@ def evaluate(
     progress: Callable[[str, int, int], None] | None = None,
     battery: str | None = None,
     store: Path | None = None,
+    sources: Mapping[str, nn.Module] | None = None,
 ) -> Evaluation:
     """Clean and robust retrieval of ``model`` under ``protocol``.
 
@@ -196,6 +198,8 @@ def evaluate(
             gates say whether the numbers can be trusted.
         store: folder that keeps every finished attack; an evaluation that was interrupted and is
             started again with the same arguments and model takes them from there.
+        sources: name → another network, in the same place; images that the battery makes on it
+            are tried on this one too (``transfer.NAME``).
 
     Raises:
         ValueError: ``top_k`` larger than the database.
@@ -212,6 +216,10 @@ def evaluate(
             victim,
             protocol.threat,
             battery,
+            [
+                Source(name, Victim(network, data, queries, protocol.top_k, protocol.ties, limit))
+                for name, network in (sources or {}).items()
+            ],
             seed=seed,
             progress=progress,
             store=store,
@@ -219,9 +227,10 @@ def evaluate(
             batch_size=protocol.batch_size,
         )
         # The protocol's and the battery's attack of one name differ in their iterations.
-        results |= {f"{n}.battery" if n in results else n: r for n, r in found.results.items()}
+        names = {n: f"{n}.battery" if n in results else n for n in found.results}
+        results |= {names[n]: r for n, r in found.results.items()}
         verdicts = found.verdicts
-        taken = {n: rows for n, rows in found.taken.items() if len(rows) < len(victim.rows)}
+        taken = {names[n]: rows for n, rows in found.taken.items() if len(rows) < len(victim.rows)}
         for name, rows in taken.items():
             visible = perceptibility(victim.images[rows], results[name].images[rows])
             results[name] = replace(results[name], perceptibility=visible)

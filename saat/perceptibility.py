@@ -33,6 +33,12 @@ def perceptibility(images: Tensor, adversarial: Tensor) -> dict[str, float]:
         sums["l2"] += float(flat.norm(dim=1).sum())
         sums["l1"] += float(flat.abs().sum())
         sums["matrix_linf"] += float(change.abs().sum(3).amax(2).mean(1).sum())
-        sums["matrix_l2"] += float(torch.linalg.matrix_norm(change, 2).mean(1).sum())
+        sums["matrix_l2"] += float(_largest_singular(change).mean(1).sum())
         sums["mse"] += float(flat.square().mean(1).sum())
     return {"linf": largest, **{name: sums[name] / max(len(images), 1) for name in names}}
+
+
+def _largest_singular(matrices: Tensor) -> Tensor:
+    """Of matrices float64 (..., H, W): (...). By eigenvalues, a tenth of the work of an SVD."""
+    squares: Tensor = torch.linalg.eigvalsh(matrices @ matrices.mT)[..., -1]
+    return squares.clamp_min(0).sqrt()

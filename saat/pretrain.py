@@ -22,5 +22,5 @@ class Pretraining(Training):
 
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """The objective's loss of a batch."""
-        loss: Tensor = self.objective(self.network(images), labels, index)
+        loss: Tensor = self.objective(self.in_parts(self.network, images), labels, index)
         return loss

@@ -107,6 +107,7 @@ def _stable_average_precision(
     """AP of the order by (distance, database index)."""
     parts = []
     ranks = torch.arange(1, top_k + 1, dtype=torch.float64, device=query_codes.device)
+    database_codes, database_labels = database_codes.float(), database_labels.float()  # once
     for block in _query_blocks(len(query_codes), len(database_codes)):
         distance = hamming_distance(query_codes[block], database_codes)
         order = distance.sort(dim=1, stable=True).indices[:, :top_k]
@@ -170,6 +171,7 @@ def chance_average_precision(query_labels: Tensor, database_labels: Tensor, top_
 
     The whole database as one block of ties; the level that any robust MAP must be read against.
     """
+    database_labels = database_labels.float()  # once, not once a block
     blocks = query_labels.split(max(1, _BLOCK_ELEMENTS // max(1, len(database_labels))))
     counts = [relevance(block, database_labels).sum(1, keepdim=True) for block in blocks]
     relevant = torch.cat(counts)

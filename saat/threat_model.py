@@ -16,6 +16,10 @@ NORMS: tuple[str, ...] = get_args(Norm)
 
 # eps = 8/255 read from a file as a float may lie a rounding error below the grid point.
 _GRID_SLACK = 1e-6
+# Images whose perturbations are measured at once: differences need many times the bytes' memory.
+_BLOCK = 128
+# Halvings of the share of a perturbation that is left after rounding.
+_BISECTIONS = 12
 # Share of the coordinates that one step in the L1 ball moves (SLIDE, Tramèr & Boneh 2019).
 _L1_SHARE = 0.01
 
@@ -91,16 +95,25 @@ class ThreatModel:
 
     def size(self, adversarial: Tensor, images: Tensor) -> Tensor:
         """Norm of the perturbation per image, float64 (B,); both uint8 (B, 3, H, W)."""
-        change = (adversarial.to(torch.int16) - images.to(torch.int16)).flatten(1).double() / 255
+        pairs = zip(adversarial.split(_BLOCK), images.split(_BLOCK), strict=True)
+        return torch.cat([self._length(a.to(torch.int16) - b.to(torch.int16)) for a, b in pairs])
+
+    def _length(self, change: Tensor) -> Tensor:
+        """Norm per image, float64 (B,), of a change in levels of a byte (B, 3, H, W)."""
+        flat = change.flatten(1)
         if self.norm == "linf":
-            return change.abs().amax(1)
-        return change.norm(dim=1) if self.norm == "l2" else change.abs().sum(1)
+            return flat.abs().amax(1).double() / 255
+        if self.norm == "l1":
+            return flat.abs().sum(1, dtype=torch.int64).double() / 255
+        length: Tensor = flat.double().norm(dim=1) / 255
+        return length
 
     def to_uint8(self, adversarial: Tensor, images: Tensor) -> Tensor:
         """Round adversarial float images to bytes without leaving the ball.
 
         In L∞ to the nearest byte within ⌊255·eps⌋ of the original. In L2 and L1 to the nearest
-        byte, and where that leaves the ball every change is cut towards the original instead.
+        byte, and where that leaves the ball (rounding adds to most perturbations on its rim) after
+        shrinking the perturbation by just as much as it takes.
 
         Args:
             adversarial: float (B, 3, H, W) in [0, 1], within the ball.
@@ -110,18 +123,35 @@ class ThreatModel:
             uint8 (B, 3, H, W): what a victim would receive.
         """
         original = images.to(torch.int16)
-        bytes_ = (adversarial * 255).to(original.device)
-        rounded = bytes_.round().to(torch.int16)
+        levels = (adversarial * 255).to(original.device)
         if self.norm == "linf":
             radius = int(255 * self.eps + _GRID_SLACK)
-            inside = rounded.clamp(original - radius, original + radius)
+            inside = levels.round().to(torch.int16).clamp(original - radius, original + radius)
             return inside.clamp(0, 255).to(torch.uint8)
-        nearest = rounded.clamp(0, 255).to(torch.uint8)
-        change = bytes_ - original
-        # 1e-3 of a level: 255·(x/255) is not x in float32.
-        cut = (original + (change + 1e-3 * change.sign()).trunc()).clamp(0, 255).to(torch.uint8)
-        outside = self.size(nearest, images) > self.eps * (1 + _GRID_SLACK)
-        return torch.where(outside.view(-1, 1, 1, 1), cut, nearest)
+        change = levels.clamp(0, 255) - original
+        return (original + self._rounded(change)).to(torch.uint8)
+
+    def _rounded(self, change: Tensor) -> Tensor:
+        """A change in levels (B, 3, H, W) times the largest share that stays inside, as int16.
+
+        By bisection: a rounded change never gets longer when its share falls.
+        """
+
+        def at(share: Tensor) -> Tensor:
+            return (change * share.view(-1, 1, 1, 1)).round().to(torch.int16)
+
+        def inside(share: Tensor) -> Tensor:
+            return self._length(at(share)) <= self.eps * (1 + _GRID_SLACK)
+
+        high = torch.ones(len(change))
+        low = inside(high).float()
+        if low.all():
+            return at(high)
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            fits = inside(middle)
+            low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+        return at(low)
 
 
 def _project_l2(change: Tensor, eps: float) -> Tensor:

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from saat import checkpoint
 from saat.data import HashingData
 from saat.hashing import HashingObjective
+from saat.memory import free_bytes
+from saat.micro_batches import Outputs, changed_by_splitting, in_parts
 from saat.models import HashingNetwork, device_of, encode, to_float
 from saat.seeding import generator, seed_torch
 from saat.settings import option
@@ -27,7 +29,7 @@ _RESIDENT_SHARE = 0.25
 
 
 class TrainingFailed(Exception):
-    """Training cannot go on: a loss that is not finite. The message says where."""
+    """Training cannot go on: a loss that is not finite, or no memory. The message says where."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,9 @@ class Training(ABC):
         data: training images and labels.
         settings: optimiser and schedule.
         seed: seed of order and dropout.
+
+    Attributes:
+        physical_batch: see :meth:`split_batches`; None for whole batches.
     """
 
     stage: str
@@ -105,6 +110,7 @@ class Training(ABC):
         self.settings = settings
         self.seed = seed
         self.epoch = 0
+        self.physical_batch: int | None = None
         self._data = data
         self._device = device_of(network)
         self._labels = data.label_tensor(data.train).float().to(self._device)
@@ -130,9 +136,35 @@ class Training(ABC):
         """Whether all epochs are done."""
         return self.epoch >= self.settings.epochs
 
+    def split_batches(self, physical_batch: int) -> None:
+        """From now on at most ``physical_batch`` images pass a network at once.
+
+        A step is still one of the whole batch: losses see all its features, and the gradient is
+        that of the whole batch up to rounding; :meth:`changed_by_splitting` names the exceptions.
+        The training set leaves the GPU.
+        """
+        self.physical_batch = physical_batch
+        self._resident = None
+
+    def changed_by_splitting(self) -> list[str]:
+        """What a physical batch changes in this stage beyond rounding, in words."""
+        self.set_mode()
+        return changed_by_splitting(self._networks())
+
+    def in_parts(self, function: Callable[..., Outputs], *rows: Tensor) -> Outputs:
+        """``function(*rows)``; see :func:`saat.micro_batches.in_parts`.
+
+        Losses call every network through here, so that a batch can be split.
+        """
+        return in_parts(function, rows, self.physical_batch, self._networks())
+
+    def _networks(self) -> list[nn.Module]:
+        """All modules but the objective, which always sees whole batches."""
+        return [module for name, module in self.modules().items() if name != "objective"]
+
     @abstractmethod
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
-        """Scalar loss of a batch.
+        """Scalar loss of a batch; networks are called through :meth:`in_parts`.
 
         Args:
             images: float (B, 3, H, W) in [0, 1].
@@ -206,9 +238,8 @@ class Training(ABC):
     def _on_device(self) -> Tensor | None:
         if self._device.type != "cuda":
             return None
-        free, _ = torch.cuda.mem_get_info(self._device)
         size = self._data.images[0].nbytes * len(self._data.train)
-        if size > _RESIDENT_SHARE * free:
+        if size > _RESIDENT_SHARE * free_bytes(self._device):
             return None
         return self._data.batch(self._data.train).to(self._device)
 

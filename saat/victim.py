@@ -1,7 +1,7 @@
 """A network as a target: its codes, its queries, and how well they retrieve."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks import Attack, Knowledge, Queries, TrainingImages, attack_queries, frozen
+from saat.attacks.attack import BATCH_GRAIN, AttackedQueries
 from saat.data import HashingData
+from saat.errors import InputError
 from saat.labels import draw_target_labels
+from saat.memory import shrinking
 from saat.models import codes_of, encode, evaluating
 from saat.perceptibility import perceptibility
 from saat.retrieval import Ties, average_precision, chance_average_precision
@@ -59,7 +62,7 @@ class AttackResult:
     codes: Tensor
     zero_gradient: float
     restart: Tensor
-    perceptibility: dict[str, float]
+    perceptibility: dict[str, float] = field(default_factory=dict)
     target: Target | None = None
 
     @property
@@ -80,6 +83,7 @@ class Victim:
         limit: only the first so many queries.
 
     Raises:
+        InputError: features that are not finite.
         ValueError: ``top_k`` larger than the database.
     """
 
@@ -96,6 +100,7 @@ class Victim:
         self.data = data
         self.kind = queries
         self.top_k, self.ties = top_k, ties
+        self._fitting: int | None = None  # queries at once, since memory ran out
         self.rows: np.ndarray = (data.validation if queries == "validation" else data.test)[:limit]
         self.database_rows = data.validation_database if queries == "validation" else data.database
         self.labels = data.label_tensor(self.rows)
@@ -113,7 +118,14 @@ class Victim:
         self.clean_ap = self.ap(self.query_codes)
 
     def _features(self, rows: np.ndarray) -> Tensor:
-        return encode(self.network, lambda part: self.data.batch(rows[part]), len(rows))
+        features = encode(self.network, lambda part: self.data.batch(rows[part]), len(rows))
+        broken = int((~features.isfinite()).any(1).sum())
+        if broken:  # NaN would pass for −1 in every bit, and chance for robustness
+            raise InputError(
+                f"model: features of {broken} of {len(rows)} images are not finite; its weights "
+                "are damaged, or its training diverged"
+            )
+        return features
 
     def codes(self, images: Tensor) -> Tensor:
         """Codes of uint8 images (Q, 3, H, W): int8 ±1 (Q, K) on the CPU."""
@@ -174,7 +186,8 @@ class Victim:
             )
             best = found if best is None else self._worst(best, found, restart)
         assert best is not None
-        return best
+        # Once, not once a restart: at 224 pixels it takes longer than many an attack.
+        return replace(best, perceptibility=perceptibility(self.images, best.images))
 
     def _train_images(self, positions: Tensor) -> Tensor:
         return self.data.batch(self.data.train[positions.cpu().numpy()])
@@ -193,9 +206,7 @@ class Victim:
         batch_size: int,
         progress: Progress | None,
     ) -> AttackResult:
-        attacked = attack_queries(
-            attack, self.network, queries, self.knowledge, threat, batch_size, progress
-        )
+        attacked = self._attacked(attack, queries, threat, batch_size, progress)
         codes = self.codes(attacked.images)
         goal = codes_of(attack.goal(queries.representatives)).cpu()
         target = None
@@ -209,9 +220,32 @@ class Victim:
             codes=codes,
             zero_gradient=float(attacked.zero_gradient.mean()) if len(self.rows) else 0.0,
             restart=torch.full((len(self.rows),), restart),
-            perceptibility=perceptibility(self.images, attacked.images),
             target=target,
         )
+
+    def _attacked(
+        self,
+        attack: Attack,
+        queries: Queries,
+        threat: ThreatModel,
+        batch_size: int,
+        progress: Progress | None,
+    ) -> AttackedQueries:
+        """Where memory runs out, again with half the queries at once, also of later attacks."""
+
+        def attacked(size: int) -> AttackedQueries:
+            grain = min(size, BATCH_GRAIN)
+            return attack_queries(
+                attack, self.network, queries, self.knowledge, threat, size, progress, grain
+            )
+
+        first = max(batch_size, BATCH_GRAIN)  # batches are padded to that in any case
+        if self._fitting is not None:
+            first = min(first, self._fitting)
+        found, size = shrinking(attacked, first)
+        if size < first:
+            self._fitting = size
+        return found
 
     def _worst(self, a: AttackResult, b: AttackResult, restarts: int) -> AttackResult:
         """Per query whichever of ``a`` (the worst of ``restarts``) and ``b`` did more harm."""
@@ -220,7 +254,6 @@ class Victim:
         def pick(x: Tensor, y: Tensor) -> Tensor:
             return torch.where(better.view(-1, *[1] * (x.dim() - 1)), y, x)
 
-        images = pick(a.images, b.images)
         target = a.target
         if target is not None and b.target is not None:
             ap = pick(target.ap, b.target.ap)
@@ -228,11 +261,10 @@ class Victim:
         return AttackResult(
             ap=pick(a.ap, b.ap),
             theory_ap=a.theory_ap,
-            images=images,
+            images=pick(a.images, b.images),
             codes=pick(a.codes, b.codes),
             zero_gradient=(restarts * a.zero_gradient + b.zero_gradient) / (restarts + 1),
             restart=pick(a.restart, b.restart),
-            perceptibility=perceptibility(self.images, images),
             target=target,
         )
 

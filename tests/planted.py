@@ -28,6 +28,20 @@ class LargeLastLayer(Wrapped):
         return self.factor * super().forward(images)
 
 
+class DeadZone(Wrapped):
+    """Rectifiers that are off for all but very bright and very dark pixels: no gradient there."""
+
+    width = 0.05
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network)
+        self.bright, self.dark = nn.ReLU(), nn.ReLU()
+
+    def see(self, images: Tensor) -> Tensor:
+        far: Tensor = self.bright(images - 0.5 - self.width) - self.dark(0.5 - self.width - images)
+        return 0.5 + far
+
+
 class Rounded(Wrapped):
     """Images at 8 levels: the gradient is exactly zero."""
 

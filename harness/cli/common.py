@@ -1,6 +1,7 @@
 """What the commands share: the application, their options, and a line for the person."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,10 @@ Overrides = Annotated[
 ]
 ExecutorOption = Annotated[str, typer.Option(help="ray, or inline (this process, one at a time).")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster to connect to, for example auto.")]
+Autoscaling = Annotated[
+    bool,
+    typer.Option("--autoscaling", help="The cluster adds nodes by itself: wait for those needed."),
+]
 DataRoot = Annotated[
     Path | None, typer.Option(help="Folder that contains FLICKR-25K, …; the default is SAAT_DATA.")
 ]
@@ -30,5 +35,6 @@ RUNS = Path("runs")
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal, beside the results on standard output."""
-    print(text, file=sys.stderr, flush=True)
+    """A line for the person at the terminal, if any, beside the results on standard output."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ import typer
 from harness.cli.common import (
     RUNS,
     Address,
+    Autoscaling,
     CacheDir,
     ExecutorOption,
     ExperimentFile,
@@ -36,6 +37,7 @@ def search(
     set_: Overrides = None,
     executor: ExecutorOption = "ray",
     address: Address = None,
+    autoscaling: Autoscaling = False,
     runs_dir: RunsDir = RUNS,
     tracking_uri: Tracking = None,
     cache_dir: CacheDir = None,
@@ -54,10 +56,10 @@ def search(
     if dry_run:
         from harness.dry_run import dry_run as describe
 
-        options = _options(executor, address, runs_dir, tracking_uri, cache_dir)
+        options = _options(executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
         print(describe(loaded, options, say))
         return
-    _start(loaded, "search", executor, address, runs_dir, tracking_uri, cache_dir)
+    _start(loaded, "search", executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
 
 
 @app.command()
@@ -68,13 +70,14 @@ def train(
     set_: Overrides = None,
     executor: ExecutorOption = "inline",
     address: Address = None,
+    autoscaling: Autoscaling = False,
     runs_dir: RunsDir = RUNS,
     tracking_uri: Tracking = None,
     cache_dir: CacheDir = None,
 ) -> None:
     """Train the experiment's own setting, without a search, and attack it on test queries."""
     loaded = _load(experiment, set_, {"name": name, "seed": seed})
-    _start(loaded, "train", executor, address, runs_dir, tracking_uri, cache_dir)
+    _start(loaded, "train", executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
 
 
 @app.command()
@@ -86,6 +89,7 @@ def compare(
     set_: Overrides = None,
     executor: ExecutorOption = "ray",
     address: Address = None,
+    autoscaling: Autoscaling = False,
     runs_dir: RunsDir = RUNS,
     tracking_uri: Tracking = None,
     cache_dir: CacheDir = None,
@@ -99,13 +103,14 @@ def compare(
     loaded = _load(experiment, set_, given)
     if not loaded.compare:
         raise InputError(f"{experiment}: compare: names no setting; give at least one")
-    _start(loaded, "compare", executor, address, runs_dir, tracking_uri, cache_dir)
+    _start(loaded, "compare", executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
 
 
 @app.command()
 def resume(
     name: str,
     address: Address = None,
+    autoscaling: Autoscaling = False,
     runs_dir: RunsDir = RUNS,
     tracking_uri: Tracking = None,
     cache_dir: CacheDir = None,
@@ -113,7 +118,7 @@ def resume(
     """Continue a search or training after any interruption."""
     from harness import session
 
-    options = Options(runs_dir, tracking_uri, "ray", address, cache_dir)
+    options = Options(runs_dir, tracking_uri, "ray", address, cache_dir, autoscaling)
     with _resumable(name, runs_dir):
         _conclude(session.resume(name, options, say))
 
@@ -185,10 +190,11 @@ def _start(
     runs_dir: Path,
     tracking_uri: str | None,
     cache_dir: str | None,
+    autoscaling: bool,
 ) -> None:
     from harness import session
 
-    options = _options(executor, address, runs_dir, tracking_uri, cache_dir)
+    options = _options(executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
     with _resumable(experiment.name, runs_dir):
         _conclude(session.start(experiment, options, plan, say))  # type: ignore[arg-type]
 
@@ -199,6 +205,7 @@ def _options(
     runs_dir: Path,
     tracking_uri: str | None,
     cache_dir: str | None,
+    autoscaling: bool,
 ) -> Options:
     if executor not in ("ray", "inline"):
         raise InputError(f"--executor {executor}: ray or inline")
@@ -206,7 +213,7 @@ def _options(
         raise InputError(
             f"--address {address}: the inline executor uses no cluster; --executor ray"
         )
-    return Options(runs_dir, tracking_uri, executor, address, cache_dir)  # type: ignore[arg-type]
+    return Options(runs_dir, tracking_uri, executor, address, cache_dir, autoscaling)  # type: ignore[arg-type]
 
 
 def _conclude(run_dir: Path) -> None:

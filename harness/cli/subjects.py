@@ -31,6 +31,10 @@ def evaluate(
     steps: Annotated[int | None, typer.Option(min=1, help="Iterations of every attack.")] = None,
     eps: Annotated[str | None, typer.Option(help="Radius of the ball, for example 8/255.")] = None,
     battery: Annotated[str, typer.Option(help="none, core or full: attacks and gates.")] = "none",
+    transfer_from: Annotated[
+        list[Path] | None,
+        typer.Option(help="Other models, whose attacked images the battery tries on this one."),
+    ] = None,
     queries: Annotated[str, typer.Option(help="test or validation.")] = "test",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random starts.")] = 0,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder to write.")] = None,
@@ -45,7 +49,8 @@ def evaluate(
     from harness.models import factory_subject, moved_subject, trained_subject
     from harness.reevaluate import Request, reevaluate
 
-    request = Request(attack or [], steps, eps, queries, seed, output, device, battery)
+    others = transfer_from or []
+    request = Request(attack or [], steps, eps, queries, seed, output, device, battery, others)
     request.check()
     if (checkpoint is None) == (factory is None):
         raise InputError("evaluate: give a CHECKPOINT or --factory pkg:fn, one of the two")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from harness.redaction import redacted
 from harness.search import Search
 from harness.trial import EpochReport, FinalReport, TrialContext, TrialSpec, run_trial
 from saat.errors import one_line
@@ -67,5 +68,6 @@ def stop_if_full(error: OSError, folder: str) -> None:
 def _logged(spec: TrialSpec, context: TrialContext, error: Exception) -> str:
     path = Path(context.run_dir) / "trials" / spec.trial_id / "error.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return f"{type(error).__name__}: {one_line(error, 160)} (see {path.parent.name}/{path.name})"
+    path.write_text(redacted("".join(traceback.format_exception(error))), encoding="utf-8")
+    reason = one_line(redacted(error), 160)
+    return f"{type(error).__name__}: {reason} (see {path.parent.name}/{path.name})"

@@ -1,127 +1,47 @@
 """Trials on Ray Tune: one machine or a cluster.
 
-Tune places trials, restarts them when a worker dies, and asks: its searcher and its scheduler are
-thin adapters over :class:`harness.search.Search`, which decides. Nothing that Tune stores is ever
-read back; the journal is the truth.
+Tune places trials and asks: its searcher and its scheduler are thin adapters over
+:class:`harness.search.Search`, which decides, also whether a trial whose worker is gone is given
+out again. Nothing that Tune stores is ever read back; the journal is the truth.
 """
 
 import json
-import os
-import signal
-import socket
+import re
 import tempfile
-import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
 from harness.executors.executor import SearchStopped, TrialFailed, reports_of
+from harness.executors.ray_cluster import places
 from harness.search import Pause, Search
 from harness.trial import EpochReport, FinalReport, TrialContext, TrialSpec
-from saat.errors import InputError, one_line
+from saat.errors import one_line
 
-# A worker that dies takes its trial back to the last durable epoch, this many times.
-_MAX_WORKER_DEATHS = 4
-_KNOCK_S = 10
-_OBJECT_STORE_BYTES = 256 * 1024**2  # nothing large travels through Ray
-
-
-def connect(address: str | None, cpus: int | None = None) -> None:
-    """Connect to a cluster, or start Ray on this machine.
-
-    Raises:
-        InputError: no cluster answers at ``address``.
-    """
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    # The driver has its own handlers for both signals; Tune's would swallow the first Ctrl-C.
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    if ray.is_initialized():
-        return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    on_term = signal.getsignal(signal.SIGTERM)
-    try:
-        if address:
-            _knock(address)
-            ray.init(address=address, **quiet)
-        else:
-            ray.init(
-                address="local",  # whatever RAY_ADDRESS says
-                num_cpus=cpus,
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                **quiet,
-            )
-    except (OSError, ValueError, RuntimeError) as error:
-        if address:
-            reason = one_line(error, 160)
-            raise InputError(f"--address {address}: no Ray cluster answers ({reason})") from None
-        raise
-    # Ray takes SIGTERM over and aborts on it; the driver wants to end in order.
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_term)
-
-
-def _knock(address: str) -> None:
-    """See that something listens at ``host:port``; Ray itself would try for minutes.
-
-    Raises:
-        OSError: nothing does.
-    """
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
-
-
-def check_request(cpus: int, gpus: float) -> int:
-    """How many trials fit at once.
-
-    Raises:
-        InputError: no node can ever place one trial (Tune would wait for ever).
-    """
-    fitting = 0
-    best: dict[str, float] = {"CPU": 0, "GPU": 0}
-    for node in ray.nodes():
-        if not node["Alive"]:
-            continue
-        has = node["Resources"]
-        best = {kind: max(best[kind], has.get(kind, 0)) for kind in best}
-        by_cpu = has.get("CPU", 0) // cpus
-        by_gpu = _fitting_gpus(has.get("GPU", 0), gpus) if gpus else by_cpu
-        fitting += int(min(by_cpu, by_gpu))
-    if fitting < 1:
-        raise InputError(
-            f"resources: {cpus} CPUs and {gpus:g} GPUs per trial, but the largest node offers "
-            f"{best['CPU']:g} CPUs and {best['GPU']:g} GPUs"
-        )
-    return fitting
-
-
-def _fitting_gpus(offered: float, wanted: float) -> int:
-    """Trials on a node's GPUs; a fraction cannot span two of them."""
-    if wanted >= 1:
-        return int(offered // wanted)
-    return int(offered) * int(1 / wanted + 1e-9)
+_RECOUNT_S = 3
 
 
 class RayTuneExecutor:
-    """See :class:`harness.executors.executor.Executor`; :func:`connect` comes first.
+    """See :class:`harness.executors.executor.Executor`.
+
+    :func:`harness.executors.ray_cluster.connect` comes first.
 
     Args:
         cpus: CPUs of one trial.
         gpus: GPUs of one trial, may be a fraction.
+        follow: let the search run as many trials at once as the cluster has places for, whatever
+            nodes join and leave.
     """
 
-    def __init__(self, cpus: int, gpus: float) -> None:
-        self._resources = {"cpu": cpus, "gpu": gpus}
+    def __init__(self, cpus: int, gpus: float, follow: bool = False) -> None:
+        self._cpus, self._gpus, self._follow = cpus, gpus, follow
 
     def run(
         self, search: Search, context: TrialContext, status: Callable[[str, str], None]
@@ -129,14 +49,16 @@ class RayTuneExecutor:
         """See :meth:`harness.executors.executor.Executor.run`."""
         del status  # workers are other processes; their epochs are what is known of them
         scheduler = _Scheduler(search)
+        count = _Places(self._cpus, self._gpus) if self._follow else None
+        resources = {"cpu": self._cpus, "gpu": self._gpus}
         with tempfile.TemporaryDirectory(prefix="saat-tune-") as storage:
             try:
                 tune.Tuner(
                     tune.with_resources(
-                        tune.with_parameters(_trainable, context=asdict(context)), self._resources
+                        tune.with_parameters(_trainable, context=asdict(context)), resources
                     ),
                     tune_config=tune.TuneConfig(
-                        search_alg=_Searcher(search),
+                        search_alg=_Searcher(search, scheduler.errors, count),
                         scheduler=scheduler,
                         num_samples=-1,
                         reuse_actors=True,
@@ -144,7 +66,6 @@ class RayTuneExecutor:
                     run_config=tune.RunConfig(
                         name=Path(context.run_dir).name,
                         storage_path=storage,
-                        failure_config=tune.FailureConfig(max_failures=_MAX_WORKER_DEATHS),
                         verbose=0,
                     ),
                 ).fit()
@@ -174,6 +95,23 @@ def _send(spec: TrialSpec, kind: str, report: Any) -> None:
     tune.report({"trial": spec.trial_id, "kind": kind, "report": json.dumps(report)})
 
 
+def _loss(error: str) -> tuple[str, bool]:
+    """Why a worker is gone, in a line, and whether its node is gone with it.
+
+    Args:
+        error: what Tune wrote down of Ray's exception.
+    """
+    address = re.search(r"^\s*ip: (\S+)$", error, flags=re.MULTILINE)
+    where = f" {address[1]}" if address else ""
+    if "its node has died" in error:
+        how = "was pre-empted" if "node was preempted" in error else "was lost"
+        return f"node{where} {how}", True
+    if "is unavailable:" in error:  # as a node looks that was killed, before Ray knows that it was
+        return f"node{where} does not answer", True
+    told = re.search("Worker exit detail: (.*)", error)
+    return one_line(told[1] if told else error, 200) or "no reason known", False
+
+
 class _Adapter:
     """A copy is the thing itself, and a pickle is empty.
 
@@ -188,16 +126,43 @@ class _Adapter:
         return {}
 
 
-class _Searcher(_Adapter, TuneSearcher):
-    """Hands Tune the trials that the search wants to run."""
+class _Places:
+    """Counts the places of the cluster, every few seconds at most.
 
-    def __init__(self, search: Search) -> None:
+    At least one: a trial that waits for its place is what an autoscaler acts on.
+    """
+
+    def __init__(self, cpus: int, gpus: float) -> None:
+        self._cpus, self._gpus = cpus, gpus
+        self._count, self._due = 1, 0.0
+
+    def __call__(self) -> int:
+        if time.monotonic() >= self._due:
+            self._count = max(1, places(self._cpus, self._gpus))
+            self._due = time.monotonic() + _RECOUNT_S
+        return self._count
+
+
+class _Searcher(_Adapter, TuneSearcher):
+    """Hands Tune the trials that the search wants to run.
+
+    Args:
+        search: decides.
+        errors: what Tune knows of trials that ended with an error, by its own ids.
+        count: places of the cluster, where the search follows them.
+    """
+
+    def __init__(
+        self, search: Search, errors: Mapping[str, str], count: Callable[[], int] | None
+    ) -> None:
         super().__init__()
-        self._search = search
+        self._search, self._errors, self._count = search, errors, count
         self._ours: dict[str, str] = {}  # Tune's trial id → ours
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial as a Tune config; None to wait; FINISHED at the end."""
+        if self._count is not None:
+            self._search.max_concurrent = self._count()
         spec = self._search.next_trial()
         if spec is Pause.WAIT:
             return None
@@ -207,14 +172,15 @@ class _Searcher(_Adapter, TuneSearcher):
         return {"trial": asdict(spec)}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """The search learns of ends from reports, but for a worker that died once too often.
+        """The search learns of ends from reports, but for a worker that is gone.
 
-        The scheduler hears of every death, those that Tune recovers from included.
+        To Tune the trial has failed then: one that is given out again is a new one for it. (Its
+        own way of starting a trial again fails it for good when an idle worker dies that was kept
+        for the next trial.)
         """
         ours = self._ours[trial_id]
         if error and self._search.state.trials[ours].status == "running":
-            deaths = _MAX_WORKER_DEATHS + 1
-            self._search.on_failure(ours, f"its worker process died {deaths} times")
+            self._search.on_lost(ours, *_loss(self._errors.get(trial_id, "")))
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing to save."""
@@ -227,6 +193,12 @@ class _Scheduler(_Adapter, FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._search = search
         self.stopped = ""
+        self.errors: dict[str, str] = {}  # by Tune's trial ids
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Keep what is known of the error; the searcher hears of it next, without a reason."""
+        if trial.error_file is not None:
+            self.errors[trial.trial_id] = Path(trial.error_file).read_text(errors="replace")
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """An epoch, an end, a failure, or a disk that is full."""

@@ -70,22 +70,61 @@ def learning_curves_data(results: SearchResults) -> LearningCurvesData:
     return LearningCurvesData(tuple(bits_label(length) for length in lengths), tuple(curves))
 
 
+class _Look(NamedTuple):
+    """What curves that are drawn as one line share."""
+
+    is_default: bool
+    series: int
+
+
+def _by_look(data: LearningCurvesData) -> list[tuple[_Look, list[Curve]]]:
+    """Curves by look, the default's last, above the others.
+
+    A line for each of a thousand trials would take a browser seconds to draw.
+    """
+    looks = sorted({_Look(curve.is_default, curve.series) for curve in data.curves})
+    return [(look, [c for c in data.curves if (c.is_default, c.series) == look]) for look in looks]
+
+
+def _joined(curves: list[Curve]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Epochs and percents of all curves, a gap after each."""
+    x, y = (
+        np.concatenate([np.append(part, np.nan) for part in parts])
+        for parts in ([c.epochs for c in curves], [100 * c.robust_map for c in curves])
+    )
+    return x, y
+
+
+def _points_of(curves: list[Curve]) -> tuple[list[str], list[int], list[str]]:
+    """Symbol, size and hover text of every point of joined curves."""
+    symbols: list[str] = []
+    sizes: list[int] = []
+    texts: list[str] = []
+    for curve in curves:
+        last = (_ENDS[curve.status][1], 10) if curve.status in _ENDS else ("circle", 4)
+        before = len(curve.epochs) - 1
+        symbols += ["circle"] * before + [last[0], "circle"]
+        sizes += [4] * before + [last[1], 4]
+        texts += [escape(f"{curve.trial_id} ({curve.status}): {curve.setting}")] * (before + 2)
+    return symbols, sizes, texts
+
+
 def learning_curves_static(data: LearningCurvesData) -> Figure:
     """Draw the curves with matplotlib."""
     if not data.curves:
         return message_static(NOTHING_TRAINED)
     figure = new_static(height=4.2)
     axes = figure.add_subplot(xlabel=X_LABEL, ylabel=Y_LABEL)
-    for curve in data.curves:
-        shade = colour(curve.series)
-        y = 100 * curve.robust_map
-        width, alpha = (2.6, 1.0) if curve.is_default else (1.2, 0.7)
-        axes.plot(curve.epochs, y, "-", color=shade, lw=width, alpha=alpha)
-        axes.plot(curve.epochs, y, ".", color=shade, ms=4, alpha=alpha)
-        if curve.status in _ENDS:
-            axes.plot(
-                curve.epochs[-1], y[-1], _ENDS[curve.status][0], color=shade, ms=8, mec="white"
-            )
+    for look, curves in _by_look(data):
+        shade, (x, y) = colour(look.series), _joined(curves)
+        width, alpha = (2.6, 1.0) if look.is_default else (1.2, 0.7)
+        axes.plot(x, y, "-", color=shade, lw=width, alpha=alpha)
+        axes.plot(x, y, ".", color=shade, ms=4, alpha=alpha)
+        for status, (marker, _, _) in _ENDS.items():
+            ends = [curve for curve in curves if curve.status == status]
+            last = [100 * curve.robust_map[-1] for curve in ends]
+            at = [curve.epochs[-1] for curve in ends]
+            axes.plot(at, last, marker, color=shade, ms=8, mec="white")
     for index, label in enumerate(data.labels):
         axes.plot([], [], "-", color=colour(index), label=label)
     if any(curve.is_default for curve in data.curves):
@@ -103,22 +142,19 @@ def learning_curves_interactive(data: LearningCurvesData) -> go.Figure:
     if not data.curves:
         return message_interactive(NOTHING_TRAINED)
     figure = new_interactive(X_LABEL, Y_LABEL, height=460)
-    for curve in data.curves:
-        shade = colour(curve.series)
-        symbols, sizes = ["circle"] * len(curve.epochs), [4] * len(curve.epochs)
-        if curve.status in _ENDS:
-            symbols[-1], sizes[-1] = _ENDS[curve.status][1], 10
+    for look, curves in _by_look(data):
+        x, y = _joined(curves)
+        symbols, sizes, texts = _points_of(curves)
         figure.add_scatter(
-            x=curve.epochs,
-            y=100 * curve.robust_map,
+            x=x,
+            y=y,
             mode="lines+markers",
-            line={"color": shade, "width": 3.2 if curve.is_default else 1.4},
+            line={"color": colour(look.series), "width": 3.2 if look.is_default else 1.4},
             marker={"symbol": symbols, "size": sizes},
-            opacity=1.0 if curve.is_default else 0.75,
+            opacity=1.0 if look.is_default else 0.75,
             showlegend=False,
-            legendgroup=data.labels[curve.series],
-            text=[escape(f"{curve.trial_id} ({curve.status}): {curve.setting}")]
-            * len(curve.epochs),
+            legendgroup=data.labels[look.series],
+            text=texts,
             hovertemplate="%{text}<br>epoch %{x}<br>robust %{y:.2f} %<extra></extra>",
         )
     for index, label in enumerate(data.labels):

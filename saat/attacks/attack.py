@@ -211,11 +211,12 @@ def attack_queries(
     threat: ThreatModel,
     batch_size: int = 128,
     progress: Callable[[int, int], None] | None = None,
+    grain: int = BATCH_GRAIN,
 ) -> AttackedQueries:
     """Attack a set of queries batch by batch, in evaluation mode.
 
     The result does not depend on ``batch_size``: losses are sums over queries, random starts are
-    seeded per query, and batches are padded to a multiple of :data:`BATCH_GRAIN`.
+    seeded per query, and batches are padded to a multiple of ``grain``.
 
     Args:
         attack: the attack, fitted.
@@ -223,18 +224,20 @@ def attack_queries(
         queries: the set.
         knowledge: see :class:`Knowledge`.
         threat: the ball.
-        batch_size: queries per batch, rounded up to a multiple of :data:`BATCH_GRAIN`.
+        batch_size: queries per batch, rounded up to a multiple of ``grain``.
         progress: called with (queries done, queries in all).
+        grain: with a smaller one, where memory is short, results are the same up to rounding.
     """
     device = device_of(network)
     images = queries.images
     count = len(images)
-    width = -(-max(1, batch_size) // BATCH_GRAIN) * BATCH_GRAIN
+    width = -(-max(1, batch_size) // grain) * grain
     attacked, zeros = [], []
     with evaluating(network), frozen(network):
         for start in range(0, count, width):
             rows = torch.arange(start, min(start + width, count))
-            result = attack.perturb(network, queries.batch(_pad(rows), device), knowledge, threat)
+            padded = _pad(rows, grain)
+            result = attack.perturb(network, queries.batch(padded, device), knowledge, threat)
             kept = result.images[: len(rows)].cpu()
             attacked.append(threat.to_uint8(kept, images[rows]))
             zeros.append(result.zero_gradient[: len(rows)].cpu())
@@ -245,7 +248,7 @@ def attack_queries(
     return AttackedQueries(torch.cat(attacked), torch.cat(zeros))
 
 
-def _pad(rows: Tensor) -> Tensor:
-    """Repeat the last row up to the next multiple of :data:`BATCH_GRAIN`."""
-    missing = -len(rows) % BATCH_GRAIN
+def _pad(rows: Tensor, grain: int) -> Tensor:
+    """Repeat the last row up to the next multiple of ``grain``."""
+    missing = -len(rows) % grain
     return torch.cat([rows, rows[-1:].expand(missing)])

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
 from saat.attacks.pgd import QueryLoss, alpha_at, default_step_size, pgd
 from saat.mainstay import MainstayWeights, mainstay_codes
+from saat.rectifiers import LeakyBackward
 from saat.settings import option
 from saat.threat_model import ThreatModel
 
@@ -21,10 +22,12 @@ class MainstayAttack(Attack):
         rescale: divide every bit's feature by its median magnitude first. Off in the published
             attack; on where the number steers a search, which would otherwise be rewarded for
             hiding its gradients behind a large last layer.
+        leaky: see through rectifiers that are off (:mod:`saat.rectifiers`); for the same reason.
     """
 
     weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
     rescale: bool = option(False, help="divide features by their median magnitude")
+    leaky: bool = option(False, help="gradients pass rectifiers that are off")
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """Mainstay codes of ``labels`` (Eq. 10)."""
@@ -42,6 +45,10 @@ class MainstayAttack(Attack):
 
         return loss
 
+    def seen(self, network: nn.Module) -> nn.Module:
+        """The network that gradients are taken of."""
+        return LeakyBackward(network) if self.leaky else network
+
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
@@ -49,7 +56,7 @@ class MainstayAttack(Attack):
         loss = self.loss(queries, knowledge)
         step_size = self.step_size or default_step_size(threat.eps, self.steps)
         start = threat.random_start(queries.images, queries.seeds)
-        return pgd(network, queries.images, loss, threat, self.steps, step_size, start)
+        return pgd(self.seen(network), queries.images, loss, threat, self.steps, step_size, start)
 
 
 @dataclass(frozen=True)

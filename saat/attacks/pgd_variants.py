@@ -75,10 +75,10 @@ class BIM(MainstayAttack):
     ) -> Perturbed:
         """See :meth:`Attack.perturb`."""
         loss, momentum = self.loss(queries, knowledge), Momentum(self.decay)
-        step_size = self.step_in(threat)
+        step_size, seen = self.step_in(threat), self.seen(network)
 
         def plain(point: Tensor, step: int) -> Tensor:
-            return input_gradient(network, point, loss, step)
+            return input_gradient(seen, point, loss, step)
 
         def update(point: Tensor, slope: Tensor) -> Tensor:
             return point - step_size * threat.steepest(momentum.add(slope))

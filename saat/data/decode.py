@@ -22,16 +22,21 @@ from saat.errors import InputError, one_line
 BLOCK = 256
 
 
-def cache_key(lists: Lists, image_size: int, resize: str) -> str:
+def cache_key(lists: Lists, image_size: int, resize: str) -> tuple[str, int]:
     """Name the decoded images: SHA-256 of the ordered paths, sizes, mtimes and how to decode.
+
+    Returns:
+        The name, and the bytes of all image files together.
 
     Raises:
         InputError: An image is missing, is not a file, or is a link that leaves the folder.
     """
     digest = hashlib.sha256(f"images {FORMAT_VERSION} {image_size} {resize}\n".encode())
+    total = 0
     for path, status in zip(lists.paths, _locate(lists), strict=True):
         digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+        total += status.st_size
+    return digest.hexdigest(), total
 
 
 def _locate(lists: Lists) -> Iterator[os.stat_result]:

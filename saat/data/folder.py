@@ -1,6 +1,10 @@
 """A data set from a folder of image lists."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from saat.data import store
 from saat.data.dataset import HashingData, fingerprint
@@ -36,20 +40,74 @@ def load_folder(
         cache_dir: Node-local folder of decoded images.
         progress: Called with (images done, images in all).
     """
-    if resize not in RESIZES:
-        raise InputError(f"data: resize {resize!r}: must be one of {', '.join(RESIZES)}")
-    lists = read_named(root, name, classes)
-    name = name or root.resolve().name
-    train, validation = draw_validation(
-        lists.rows["train"], lists.rows["database"], val_queries, seed, str(root)
+    found = read_folder(
+        root=root,
+        name=name,
+        classes=classes,
+        image_size=image_size,
+        val_queries=val_queries,
+        seed=seed,
+        resize=resize,
     )
+    lists = found.lists
+    name = name or root.resolve().name
     images = store.open_or_build(
         cache_dir,
-        cache_key(lists, image_size, resize),
-        (len(lists.paths), 3, image_size, image_size),
+        found.key,
+        found.shape,
         lambda: decode_blocks(lists, image_size, resize),
         progress,
     )
+    return HashingData(
+        name=name,
+        images=images,
+        labels=lists.labels,
+        fingerprint=found.fingerprint,
+        lists_sha256=lists.sha256,
+        label=set_label(name, lists.content_sha256),
+        **found.splits,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """A folder of image lists as it will be loaded; none of its images has been decoded.
+
+    Attributes:
+        lists: What the lists say.
+        splits: int64 rows per split, the validation queries drawn.
+        fingerprint: That of the data set.
+        key: Name of the decoded images in the store.
+        shape: (M, 3, H, W) of the decoded images, one byte each.
+        source_bytes: Bytes of all image files together.
+    """
+
+    lists: Lists
+    splits: Mapping[str, np.ndarray]
+    fingerprint: str
+    key: str
+    shape: tuple[int, int, int, int]
+    source_bytes: int
+
+
+def read_folder(
+    *,
+    root: Path,
+    name: str | None,
+    classes: int | None,
+    image_size: int,
+    val_queries: int,
+    seed: int,
+    resize: str,
+) -> Folder:
+    """Read the lists and see that every image is there; the arguments are :func:`load_folder`'s."""
+    if resize not in RESIZES:
+        raise InputError(f"data: resize {resize!r}: must be one of {', '.join(RESIZES)}")
+    lists = read_named(root, name, classes)
+    train, validation = draw_validation(
+        lists.rows["train"], lists.rows["database"], val_queries, seed, str(root)
+    )
+    key, source_bytes = cache_key(lists, image_size, resize)
     splits = {**lists.rows, "train": train, "validation": validation}
     recipe = {
         "lists": dict(lists.content_sha256),
@@ -57,14 +115,13 @@ def load_folder(
         "resize": resize,
         "val_queries": val_queries,
     }
-    return HashingData(
-        name=name,
-        images=images,
-        labels=lists.labels,
+    return Folder(
+        lists=lists,
+        splits=splits,
         fingerprint=fingerprint(recipe, {"labels": lists.labels, **splits}),
-        lists_sha256=lists.sha256,
-        label=set_label(name, lists.content_sha256),
-        **splits,
+        key=key,
+        shape=(len(lists.paths), 3, image_size, image_size),
+        source_bytes=source_bytes,
     )
 
 

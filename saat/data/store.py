@@ -34,6 +34,11 @@ def default_cache_dir() -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "saat-harness"
 
 
+def entry_folder(cache_dir: Path, key: str) -> Path:
+    """Where the entry ``key`` lies; it is there only when it is whole."""
+    return cache_dir / "images" / key
+
+
 def open_or_build(
     cache_dir: Path,
     key: str,
@@ -57,7 +62,7 @@ def open_or_build(
     Raises:
         OSError: The entry cannot be written; it names the file, and no half entry stays.
     """
-    folder = cache_dir / "images" / key
+    folder = entry_folder(cache_dir, key)
     images = _open(folder, key, shape)
     if images is not None:
         return images

@@ -74,7 +74,7 @@ class AtrdhTraining(MinimaxTraining):
 
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Attack towards the prototype codes of random labels, then the sum of the three terms."""
-        features = self.network(images)
+        features = self.in_parts(self.network, images)
         self.memory[index] = torch.tanh(features.detach())
         original: Tensor = self.settings.original * self.objective(features, labels, index)
         if not len(self.targets):  # no training image has a label: nothing to be attacked towards
@@ -82,7 +82,7 @@ class AtrdhTraining(MinimaxTraining):
         drawn = torch.randint(len(self.targets), (len(images),)).to(self._device)
         prototypes = self.prototypes(self.targets[drawn])
         attacked = self.inner_maximisation(images, -sign(prototypes.detach()))
-        relaxed = torch.tanh(self.network(attacked))
+        relaxed = torch.tanh(self.in_parts(self.network, attacked))
         similar = 2 * relevance(labels, self._labels).to(relaxed.dtype) - 1
         error = (relaxed @ self.memory.T / relaxed.shape[1] - similar).square().mean()
         circle = circle_loss(prototypes, self.targets[drawn], sign(self.memory), self._labels)

@@ -187,9 +187,9 @@ class ComDefendTraining(Training):
         """The codec's loss on a batch."""
         del labels, index
         codec = self._defended.codec
-        logits = codec(images)
+        logits = self.in_parts(codec, images)
         code = torch.sigmoid(logits - self.settings.noise * torch.randn_like(logits))
-        error = (codec.decode(code) - images).square().mean()
+        error = (self.in_parts(codec.decode, code) - images).square().mean()
         return error + self.settings.penalty * code.square().mean()
 
 

@@ -16,6 +16,7 @@ and the optimiser, which is SAAT's.
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -76,10 +77,10 @@ class CrdatTraining(MinimaxTraining):
         """Inner maximisation away from the teacher's codes, then the two distances to it."""
         del labels, index
         with torch.no_grad():
-            clean, features = represent(self.teacher, images)
+            clean, features = self.in_parts(partial(represent, self.teacher), images)
         codes = sign(features)
         attacked = self.inner_maximisation(images, codes)
-        representation, features = represent(self.network, attacked)
+        representation, features = self.in_parts(partial(represent, self.network), attacked)
         code = -(torch.tanh(features) * codes).mean()
         feature = (1 - cosine_similarity(representation, clean, dim=1)).mean()
         return self.settings.code * code + self.settings.feature * feature

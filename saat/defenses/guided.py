@@ -71,7 +71,8 @@ class GuidedTraining(MinimaxTraining):
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Inner maximisation, then the loss of Eq. 20 with refreshed mainstay codes."""
         attacked = self.inner_maximisation(images, self.mainstay.of_rows(index))
-        features, attacked_features = self.network(torch.cat([images, attacked])).chunk(2)
+        both = self.in_parts(self.network, torch.cat([images, attacked]))
+        features, attacked_features = both.chunk(2)
         self.mainstay.update(index, sign(features.detach()))
         mainstay = self.mainstay.of_rows(index)
         adversarial = self.adversarial_loss(torch.tanh(attacked_features), mainstay)

@@ -10,6 +10,7 @@ from saat.attacks.attack import frozen
 from saat.attacks.pgd import default_step_size, pgd
 from saat.data import HashingData
 from saat.hashing import HashingObjective
+from saat.micro_batches import joined, parts
 from saat.models import HashingNetwork
 from saat.settings import option
 from saat.threat_model import ThreatModel
@@ -72,13 +73,17 @@ class MinimaxTraining(Training):
             Adversarial float images (B, 3, H, W) in [0, 1].
         """
         start = images + torch.empty_like(images).uniform_(-self.settings.eps, self.settings.eps)
+        split = parts((images, codes, start), self.physical_batch)
         with frozen(self.network):
-            return pgd(
-                self.network,
-                images,
-                lambda features, _: (torch.tanh(features) * codes).mean(1),
-                self.threat,
-                self.settings.steps,
-                self.settings.inner_step,
-                start,
-            ).images
+            return joined([self._descended(*part) for part in split])
+
+    def _descended(self, images: Tensor, codes: Tensor, start: Tensor) -> Tensor:
+        return pgd(
+            self.network,
+            images,
+            lambda features, _: (torch.tanh(features) * codes).mean(1),
+            self.threat,
+            self.settings.steps,
+            self.settings.inner_step,
+            start,
+        ).images

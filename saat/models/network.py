@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.codes import sign
+from saat.memory import shrinking
 
 
 class Backbone(Protocol):
@@ -91,6 +92,8 @@ def encode(
 ) -> Tensor:
     """Pre-tanh features of ``count`` images, in evaluation mode.
 
+    Where memory runs out, fewer images pass the network at once.
+
     Args:
         network: float images in [0, 1] → features (B, K).
         batches: a slice of 0…count → its uint8 images.
@@ -101,12 +104,16 @@ def encode(
         float32 (count, K) on the network's device.
     """
     device = device_of(network)
-    with evaluating(network):
+
+    def features(size: int) -> Tensor:
         parts = [
-            network(to_float(batches(slice(start, min(start + batch_size, count))), device))
-            for start in range(0, count, batch_size)
+            network(to_float(batches(slice(start, min(start + size, count))), device))
+            for start in range(0, count, size)
         ]
-    return torch.cat(parts) if parts else torch.empty(0, 0, device=device)
+        return torch.cat(parts) if parts else torch.empty(0, 0, device=device)
+
+    with evaluating(network):
+        return shrinking(features, max(1, min(batch_size, count)))[0]
 
 
 def codes_of(features: Tensor) -> Tensor:

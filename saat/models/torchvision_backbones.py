@@ -1,10 +1,9 @@
 """torchvision's classifiers up to their last hidden layer, as the deep hashing papers use them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torchvision.models as tv
 from torch import Tensor, nn
 
 from saat.errors import InputError, one_line
@@ -16,26 +15,30 @@ class Architecture:
     """A row of :data:`ARCHITECTURES`.
 
     Attributes:
-        build: torchvision's constructor.
-        weights: the published weights that the papers start from (``pretrained=True``).
         head: name of the classification layer, which the hash layer replaces.
         features_out: inputs of that layer.
     """
 
-    build: Callable[..., nn.Module]
-    weights: Any
     head: str
     features_out: int
 
 
+# By torchvision's own names.
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "alexnet": Architecture(tv.alexnet, tv.AlexNet_Weights.IMAGENET1K_V1, "classifier.6", 4096),
-    "vgg11": Architecture(tv.vgg11, tv.VGG11_Weights.IMAGENET1K_V1, "classifier.6", 4096),
-    "vgg16": Architecture(tv.vgg16, tv.VGG16_Weights.IMAGENET1K_V1, "classifier.6", 4096),
-    "vgg19": Architecture(tv.vgg19, tv.VGG19_Weights.IMAGENET1K_V1, "classifier.6", 4096),
-    "resnet18": Architecture(tv.resnet18, tv.ResNet18_Weights.IMAGENET1K_V1, "fc", 512),
-    "resnet50": Architecture(tv.resnet50, tv.ResNet50_Weights.IMAGENET1K_V1, "fc", 2048),
+    "alexnet": Architecture("classifier.6", 4096),
+    "vgg11": Architecture("classifier.6", 4096),
+    "vgg16": Architecture("classifier.6", 4096),
+    "vgg19": Architecture("classifier.6", 4096),
+    "resnet18": Architecture("fc", 512),
+    "resnet50": Architecture("fc", 2048),
 }
+
+
+def _torchvision() -> Any:
+    """Torchvision's models; importing them takes as long as importing torch."""
+    import torchvision.models
+
+    return torchvision.models
 
 
 class TorchvisionBackbone(nn.Module):
@@ -55,7 +58,7 @@ class TorchvisionBackbone(nn.Module):
         architecture = ARCHITECTURES[name]
         self.features_out = architecture.features_out
         self.from_scratch = from_scratch
-        self.net = architecture.build(weights=None)
+        self.net: nn.Module = _torchvision().get_model(name, weights=None)
         parent, _, last = architecture.head.rpartition(".")
         setattr(self.net.get_submodule(parent), last, nn.Identity())
 
@@ -66,12 +69,14 @@ class TorchvisionBackbone(nn.Module):
 
 
 def published_weights(name: str) -> dict[str, Tensor]:
-    """ImageNet weights of torchvision; downloaded once, then from torch's cache.
+    """Torchvision's first ImageNet weights, which the papers start from (``pretrained=True``).
+
+    Downloaded once, then from torch's cache.
 
     Raises:
         InputError: the download failed.
     """
-    weights = ARCHITECTURES[name].weights
+    weights = _torchvision().get_model_weights(name).IMAGENET1K_V1
     try:
         state = weights.get_state_dict(
             progress=False, check_hash=True, map_location="cpu", weights_only=True

@@ -55,7 +55,8 @@ def ray_executor() -> Iterator[Executor]:
     """One Ray for the module; it ends with it."""
     import ray
 
-    from harness.executors.ray_tune import RayTuneExecutor, connect
+    from harness.executors.ray_cluster import connect
+    from harness.executors.ray_tune import RayTuneExecutor
 
     connect(None, cpus=2)
     yield RayTuneExecutor(1, 0.0)

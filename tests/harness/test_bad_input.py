@@ -437,7 +437,10 @@ COMMANDS: list[tuple[str, str]] = [
     ("search {root}/tiny.yaml --set =1 " + INLINE, "--set =1: write key=value"),
     ("search {root}/tiny.yaml --set defense.lamda=1 " + INLINE, "did you mean lambda?"),
     ("search {root}/tiny.yaml --set name.x=1 " + INLINE, "name is not a section"),
-    ("search {root}/tiny.yaml --set defense.eps=[ " + INLINE, "defense.eps=["),
+    (
+        "search {root}/tiny.yaml --set defense.eps=[ " + INLINE,
+        "--set defense.eps: the value is not",
+    ),
     ("search {root}/tiny.yaml --set defense.eps= " + INLINE, "defense.eps: None"),
     ("search {root}/tiny.yaml --set defense.eps=2 " + INLINE, "defense.eps: 2"),
     ("search {root}/tiny.yaml --executor foo", "--executor foo: ray or inline"),
@@ -461,6 +464,17 @@ COMMANDS: list[tuple[str, str]] = [
     ("report done done --runs-dir {root}/runs", "-o DIR"),
     ("report empty --runs-dir {root}/runs", "empty: the search never started"),
     ("sync nowhere --runs-dir {root}/runs", "nowhere: no such search"),
+    ("preflight {root}/nowhere.yaml", "nowhere.yaml: no such file"),
+    ("preflight {root}/file.txt", "file.txt: an experiment is a mapping"),
+    ("preflight {root}/tiny.yaml {root}/tiny.yaml", "unexpected extra argument"),
+    ("preflight {root}/tiny.yaml --set defense.lamda=1", "did you mean lambda?"),
+    ("preflight --set defense.eps=1", "--set defense.eps: belongs to an EXPERIMENT.yaml"),
+    ("preflight --runs-dir {root}/file.txt", "--runs-dir {root}/file.txt: "),
+    ("preflight --cache-dir {root}/file.txt", "--cache-dir {root}/file.txt: "),
+    ("preflight --tracking-uri ftp://host", "--tracking-uri ftp://host: http://"),
+    ("preflight --tracking-uri http://u:secret@h", "password in the address"),
+    ("preflight --timeout 0", "--timeout"),
+    ("preflight --executor ray", "--executor"),
     ("ui --runs-dir {root}/nowhere", "mlflow.db"),
     ("ui --port 0", "--port"),
     ("ui --port 99999", "--port"),
@@ -476,6 +490,7 @@ COMMANDS: list[tuple[str, str]] = [
     ("evaluate {root}/no_protocol", "evaluation.top_q: unknown key; did you mean top_k?"),
     ("evaluate {root} --eps -1", "--eps -1"),
     ("evaluate {root} --battery huge", "--battery huge: none, core, full"),
+    ("evaluate {root} --transfer-from {root}", "belongs to --battery"),
     ("evaluate {root} --eps=-1/255", "--eps -1/255"),
     ("evaluate {root} --eps nan", "--eps nan"),
     ("evaluate {root} --eps much", "--eps much"),
@@ -497,7 +512,8 @@ def test_a_wrong_command_starts_nothing(
 ) -> None:
     arguments = [part.format(root=world.root) for part in command.split()]
     line = refused(world, capsys, *arguments)
-    assert named.replace("of another version", "another version") in line
+    expected = named.replace("{root}", str(world.root))
+    assert expected.replace("of another version", "another version") in line
     assert "secret" not in line
 
 

@@ -141,7 +141,13 @@ def test_an_epoch_is_timed_by_its_beginning(
 def test_the_cost_of_the_protocol_follows_its_steps_and_queries(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dry_run, "_stage", lambda *_, **__: None)
+    monkeypatch.setattr(dry_run, "build_models", lambda *_: (None, None))
+    monkeypatch.setattr(dry_run, "pretraining", lambda *_: None)
+    monkeypatch.setattr(
+        dry_run,
+        "adversarial_training",
+        lambda setting, *_: None if setting.defense.method == "none" else object(),
+    )
     monkeypatch.setattr(dry_run, "_timed", lambda *_: (7.0, 3.0))
     data: Any = SimpleNamespace(
         validation=range(40), validation_database=range(500), test=range(60), database=range(600)

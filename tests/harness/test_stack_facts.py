@@ -131,7 +131,7 @@ def test_tune_flattens_results_and_tells_schedulers_of_deaths_it_recovers_from(
     from ray import tune
     from ray.tune.schedulers import FIFOScheduler
 
-    from harness.executors.ray_tune import connect
+    from harness.executors.ray_cluster import connect
 
     calls: list[Any] = []
 

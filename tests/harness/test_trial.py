@@ -15,12 +15,12 @@ import torch
 
 from harness.config import Experiment
 from harness.experiment import setting_at, undefended
+from harness.protocols import full_protocol
 from harness.trial import (
     EpochReport,
     FinalReport,
     TrialContext,
     TrialSpec,
-    full_protocol,
     run_trial,
     trial_data,
     trial_folder,
@@ -107,10 +107,15 @@ def test_a_trial_that_dies_at_every_report_ends_the_same(
 ) -> None:
     _, spec, expected = finished
     context = context_of(experiment, tmp_path)
+    listed = trial_folder(context, spec.trial_id) / "epochs.jsonl"
     for count in range(1, len(expected) + 1):
         assert timeless(take(run_trial(spec, context), count)) == timeless(expected[:count])
+        if count < len(expected):
+            listed.write_text(listed.read_text()[:-5])  # it died while writing
     again = list(run_trial(spec, context))
     assert timeless(again) == timeless(expected)
+    lines = listed.read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [asdict(report) for report in again[:-1]]
     costs = [report.cost_s for report in again]
     assert costs == sorted(costs)
 

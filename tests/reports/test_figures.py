@@ -12,7 +12,11 @@ from reports.figures.confirmed import confirmed_data, confirmed_static
 from reports.figures.cost import cost_data
 from reports.figures.examples import amplify, examples_data
 from reports.figures.frontier import frontier_data, frontier_interactive, frontier_static
-from reports.figures.learning_curves import learning_curves_data
+from reports.figures.learning_curves import (
+    learning_curves_data,
+    learning_curves_interactive,
+    learning_curves_static,
+)
 from reports.figures.parameters import parameters_data
 from reports.figures.precision_recall import precision_at_recall, precision_recall_data
 from reports.results import SearchResults, load_search
@@ -132,6 +136,30 @@ def test_learning_curves_show_where_trials_were_stopped(results):
     assert lengths == {"completed": 6, "stopped": 2, "failed": 1}
     assert sum(curve.status == "stopped" for curve in data.curves) == 5
     assert sum(curve.is_default for curve in data.curves) == 2
+
+
+def test_learning_curves_draw_every_point_once_and_no_line_for_each_trial(results):
+    data = learning_curves_data(results)
+    several = data._replace(curves=data.curves * 50)
+    drawn = learning_curves_interactive(several)
+    assert len(drawn.data) == len(learning_curves_interactive(data).data)
+    lines = [trace for trace in drawn.data if trace.mode == "lines+markers"]
+    assert len(lines) == 4, "two code lengths, the default's and the others"
+    for trace in lines:
+        length = [bits for bits in data.labels if bits == trace.legendgroup]
+        default = trace.line.width == max(one.line.width for one in lines)
+        mine = [
+            curve
+            for curve in several.curves
+            if data.labels[curve.series] in length and curve.is_default == default
+        ]
+        joined = [value for curve in mine for value in (*(100 * curve.robust_map), np.nan)]
+        np.testing.assert_allclose(trace.y, joined)
+        ended = sum(curve.status in ("stopped", "failed") for curve in mine)
+        assert sum(symbol != "circle" for symbol in trace.marker.symbol) == ended
+        assert len(trace.text) == len(trace.marker.size) == len(trace.x) == len(trace.y)
+    figure = learning_curves_static(several)
+    assert len(figure.axes[0].lines) == len(learning_curves_static(data).axes[0].lines)
 
 
 def test_parameters_have_units_and_scales(results):

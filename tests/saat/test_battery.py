@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from saat.attacks.square import Square
 from saat.battery import BATTERIES, Battery, BatteryResult, run_battery
 from saat.bootstrap import bootstrap_interval
 from saat.errors import InputError
+from saat.evaluate import Protocol, evaluate
 from saat.reliability import GATES, Sweep
 from saat.threat_model import ThreatModel
 from saat.transfer import Source
@@ -174,10 +176,44 @@ def test_a_killed_battery_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path)
 
 
 def test_a_damaged_file_is_attacked_again(tmp_path: Path) -> None:
-    before = run_battery(VICTIM, THREAT, small(), store=tmp_path)
+    before = run_battery(VICTIM, THREAT, small())
+    run_battery(VICTIM, THREAT, small(), store=tmp_path)
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:-40])
     assert equal(run_battery(VICTIM, THREAT, small(), store=tmp_path), before)
+
+
+def test_a_flipped_byte_and_a_compressed_file_are_attacked_again(tmp_path: Path) -> None:
+    before = run_battery(VICTIM, THREAT, small())
+    run_battery(VICTIM, THREAT, small(), store=tmp_path)
+    for path in tmp_path.iterdir():
+        content = bytearray(path.read_bytes())
+        content[len(content) // 4] ^= 64  # among the images
+        path.write_bytes(content)
+    assert equal(run_battery(VICTIM, THREAT, small(), store=tmp_path), before)
+    for path in tmp_path.iterdir():  # as earlier versions wrote them
+        arrays = dict(np.load(path))
+        np.savez_compressed(path, **arrays)
+    assert equal(run_battery(VICTIM, THREAT, small(), store=tmp_path), before)
+
+
+def test_images_of_finished_attacks_stay_on_the_disk(tmp_path: Path) -> None:
+    """Those of a whole battery on thousands of photographs would fill the memory."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("no /proc/self/maps here, which says what is mapped")
+    in_memory = run_battery(VICTIM, THREAT, small())
+    for _ in range(2):  # attacked, and taken from the store
+        result = run_battery(VICTIM, THREAT, small(), store=tmp_path)
+        mapped = maps.read_text()
+        names = [path.name for path in tmp_path.iterdir()]
+        # Square's own are put among the clean ones of the queries it did not take.
+        assert [name.split("-")[0] for name in names if name not in mapped] == ["square"]
+        assert equal(result, in_memory)
+        kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        result.results["noise"].images.zero_()
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == kept
+        del result
 
 
 class Factor(nn.Module):
@@ -288,6 +324,21 @@ def test_the_nature_of_networks() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("room", [4, 0])
+def test_memory_that_runs_out_is_no_missing_gradient(room: int) -> None:
+    class Narrow(planted.Wrapped):
+        def see(self, images: Tensor) -> Tensor:
+            if images.requires_grad and len(images) > room:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            return images
+
+    if room:
+        assert not inspect(Narrow(NETWORK), VICTIM.images).blind
+    else:
+        with pytest.raises(torch.cuda.OutOfMemoryError):
+            inspect(Narrow(NETWORK), VICTIM.images)
+
+
 def test_a_random_network_is_measured_under_one_draw_and_attacked_through_many() -> None:
     network = Adapted(planted.NoisyInput(NETWORK), EOT_PASSES)
     images = VICTIM.images.float() / 255
@@ -350,6 +401,19 @@ def test_square_leaves_the_other_queries_clean() -> None:
     assert torch.equal(square.images[others], VICTIM.images[others])
     assert torch.equal(square.ap[others], VICTIM.clean_ap[others])
     assert bool((square.images[taken] != VICTIM.images[taken]).flatten(1).any(1).all())
+
+
+def test_a_protocol_with_square_keeps_its_own_beside_the_batterys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(cast(dict[str, Battery], BATTERIES), "core", small())
+    protocol = Protocol({"square": Square(steps=3)}, top_k=TOP_K)
+    found = evaluate(NETWORK, DATA, protocol, battery="core")
+    assert set(found.taken) == {"square.battery"}
+    metrics, rows = found.metrics(), found.taken["square.battery"]
+    assert metrics["map.square"] == float(found.attacks["square"].ap.mean())
+    own = found.attacks["square.battery"].ap
+    assert metrics["map.square.battery"] == float(own[rows].mean()) < float(own.mean())
 
 
 def test_some_queries_of_a_victim_are_attacked_as_among_all() -> None:

@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from saat.attacks import HAG, MainstayAttack, TargetedMainstayAttack
 from saat.data import HashingData
+from saat.errors import InputError
 from saat.evaluate import AttackResult, Evaluation, Protocol, evaluate, named_attacks
 from saat.mainstay import mainstay_codes
 from saat.models import HashingNetwork, codes_of, encode
+from saat.perceptibility import perceptibility
 from saat.retrieval import average_precision, chance_average_precision
 from tests import toy
 
@@ -283,6 +285,31 @@ def test_of_restarts_the_worst_counts_per_query(
     assert torch.equal(three.images[kept], one.images[kept])
     stored = encode(network, lambda part: three.images[part], len(three.images))
     assert torch.equal(three.codes, codes_of(stored))
+
+
+def test_what_restarts_change_is_measured_once(
+    network: HashingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Tensor] = []
+
+    def counted(images: Tensor, adversarial: Tensor) -> dict[str, float]:
+        calls.append(adversarial)
+        return perceptibility(images, adversarial)
+
+    monkeypatch.setattr("saat.victim.perceptibility", counted)
+    protocol = Protocol({"a": MainstayAttack(steps=2, restarts=3)}, top_k=40)
+    result = evaluate(network, DATA, protocol).attacks["a"]
+    assert len(calls) == 1
+    assert result.perceptibility == perceptibility(DATA.batch(DATA.test), result.images)
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    broken = toy.toy_network()
+    with torch.no_grad():
+        broken.hash_layer.bias[3] = torch.nan
+    message = toy.raised(lambda: evaluate(broken, DATA, PROTOCOL), InputError)
+    assert message.startswith("model: features of 96 of 96 images are not finite")
+    assert "\n" not in message
 
 
 def test_no_queries_give_empty_results(network: HashingNetwork) -> None:

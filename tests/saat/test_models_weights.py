@@ -254,7 +254,7 @@ def test_a_missing_weights_file_is_named() -> None:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_failed_download_says_what_to_do(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    published = ARCHITECTURES[name].weights
+    published = torchvision.models.get_model_weights(name).IMAGENET1K_V1
 
     def offline(*_: object, **options: object) -> None:
         assert options["weights_only"] is True
@@ -269,7 +269,7 @@ def test_a_failed_download_says_what_to_do(name: str, monkeypatch: pytest.Monkey
 
 
 def test_a_download_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    published = ARCHITECTURES["resnet18"].weights
+    published = torchvision.models.get_model_weights("resnet18").IMAGENET1K_V1
     monkeypatch.setattr(type(published), "get_state_dict", lambda *_, **__: resnet_file())
     network = build_network("resnet18", "imagenet", BITS, 64, seed=0)
     assert bool((network.state_dict()["backbone.net.conv1.weight"] == 1).all())

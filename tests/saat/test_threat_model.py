@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from saat.threat_model import Norm, ThreatModel
 
@@ -126,3 +127,59 @@ def test_size_is_the_norm_of_all_values_in_fractions() -> None:
     assert sizes["linf"] == 1.0
     assert sizes["l1"] == pytest.approx(1.2)
     assert sizes["l2"] == pytest.approx((1 + 0.04) ** 0.5)
+
+
+@every_norm
+def test_rounding_wastes_little_of_a_small_ball(norm: str) -> None:
+    """Cut off instead of shrunk, a change of less than a level a pixel would be no change."""
+    drawn = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (4, 3, 48, 48), dtype=torch.uint8, generator=drawn)
+    floats = images.float() / 255
+    eps = {"l2": 0.2, "l1": 10.0}[norm]
+    threat = ThreatModel(eps, norm)  # type: ignore[arg-type]
+    moved = threat.project(floats + 0.02 * noise(1, 4, 3, 48, 48), floats)
+    found = threat.to_uint8(moved, images)
+    sizes = threat.size(found, images)
+    assert (sizes <= eps * (1 + 1e-6)).all()
+    assert (sizes > 0.97 * eps).all()
+    change = (found.double() - images.double()).flatten(1) / 255
+    wanted = (moved - floats).flatten(1).double()
+    assert ((change * wanted).sum(1) > 0.5 * wanted.square().sum(1)).all()
+
+
+@every_norm
+def test_rounding_stays_in_the_ball_just_below_a_level(norm: str) -> None:
+    """Every pixel moves 0.9995 levels: a whole level is out of the ball."""
+    images = torch.full((1, 3, 8, 8), 100, dtype=torch.uint8)
+    moved = (100 + 0.9995) / 255 * torch.ones(1, 3, 8, 8)
+    eps = float(length(moved - images.float() / 255, norm))
+    threat = ThreatModel(eps, norm)  # type: ignore[arg-type]
+    assert float(threat.size(threat.to_uint8(moved, images), images)) <= eps * (1 + 1e-6)
+
+
+class Largest(TorchDispatchMode):
+    """Bytes of the largest tensor that was made."""
+
+    seen = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and not func.is_view:
+            self.seen = max(self.seen, out.numel() * out.element_size())
+        return out
+
+
+@pytest.mark.parametrize("norm", ["linf", *NORMS])
+def test_size_takes_no_memory_for_all_images_at_once(norm: str) -> None:
+    drawn = torch.Generator().manual_seed(0)
+    shape = 3000, 3, 4, 4
+    images, moved = (
+        torch.randint(0, 256, shape, dtype=torch.uint8, generator=drawn) for _ in range(2)
+    )
+    with Largest() as largest:  # type: ignore[no-untyped-call]
+        sizes = ThreatModel(1.0, norm).size(moved, images)  # type: ignore[arg-type]
+    assert largest.seen < images.numel()
+    change = (moved.double() - images.double()) / 255
+    order = {"linf": torch.inf, **NORMS}[norm]
+    expected = torch.linalg.vector_norm(change.flatten(1), order, dim=1)
+    torch.testing.assert_close(sizes, expected)

@@ -19,7 +19,7 @@ def decode(root: Path, image_size: int = 8, resize: str = "squash") -> np.ndarra
 
 
 def key(root: Path, image_size: int = 8, resize: str = "squash") -> str:
-    return cache_key(read_lists(root), image_size, resize)
+    return cache_key(read_lists(root), image_size, resize)[0]
 
 
 def test_images_come_in_list_order(tmp_path: Path) -> None:

@@ -1,0 +1,176 @@
+"""Train every setting of a design to its end, under several seeds, and keep all that was seen.
+
+``python -m benchmarks.efficiency.record SPACE.yaml --folder FOLDER -o TABLE.parquet`` appends a
+line for every finished training to ``FOLDER/recording.jsonl``; started again, it goes on with what
+is missing. The table has a row for every setting, seed and epoch. Costs are seconds of CPU time of
+the one thread that worked, so other work on the machine hardly changes them.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.efficiency.design import design
+from benchmarks.efficiency.recording import write_recording
+from harness.config import Experiment, Setting
+from harness.experiment import load_experiment, parse_experiment, setting_at, undefended
+from harness.options import Options
+from harness.session import trial_context
+from harness.state import config_hash
+from harness.trial import EpochReport, TrialSpec, run_trial, trial_data, trial_folder
+from saat.training import TrainingFailed
+
+Line = dict[str, Any]
+_WRITE_EVERY = 24  # finished trainings between two writings of the table
+
+
+class Task(NamedTuple):
+    """One training."""
+
+    name: str  # of its folder, and of its line
+    seed: int
+    setting: dict[str, Any]
+    facts: Line  # written with the line
+
+
+def tasks(experiment: Experiment, settings: int, seeds: int) -> list[Task]:
+    """All trainings, setting by setting, so that a recording cut short has all seeds of some."""
+    fingerprint = trial_data(setting_at(experiment, {}), None).fingerprint
+    out = []
+    for number, (role, point) in enumerate(design(experiment, settings)):
+        setting = setting_at(experiment, point)
+        full_hash = config_hash(setting, fingerprint)
+        facts = {"setting": number, "role": role, "config_hash": full_hash, "point": point}
+        out += [
+            Task(f"{full_hash[:10]}-{seed}", seed, setting.dump(), facts) for seed in range(seeds)
+        ]
+    return out
+
+
+def pretrainings(experiment: Experiment, seeds: int) -> list[tuple[Task, Task]]:
+    """The undefended model of every bit length and seed twice: it is pretrained once.
+
+    What the first costs more than the second is the pretraining.
+    """
+    bits = experiment.space.get("model.bits")
+    lengths = bits.samples() if bits else [experiment.model.bits]
+    out = []
+    for length in lengths:
+        setting: Setting = undefended(setting_at(experiment, {"model.bits": length}))
+        for seed in range(seeds):
+            facts = {"pretrained": length}
+            name = f"undefended-{length}-{seed}"
+            first, again = (Task(f"{name}-{n}", seed, setting.dump(), facts) for n in (1, 2))
+            out.append((first, again))
+    return out
+
+
+def train(task: Task, raw: Mapping[str, Any], folder: Path) -> Line:
+    """Run one training from its beginning; what it reported, and the CPU seconds of every part.
+
+    The experiment comes as its content: its models cannot travel to another process.
+    """
+    experiment = parse_experiment(raw, "experiment")
+    context = trial_context(experiment, Options(folder, executor="inline"), folder, "cpu")
+    spec = TrialSpec(task.name, "explore", "sampled", 0, task.seed, task.setting)
+    # What an interrupted training had done cost CPU time that nobody counted.
+    shutil.rmtree(trial_folder(context, task.name), ignore_errors=True)
+    epochs: list[dict[str, float]] = []
+    final: dict[str, float] = {}
+    before = time.process_time()
+    for report in run_trial(spec, context):
+        spent = {"cpu_s": time.process_time() - before}
+        if isinstance(report, EpochReport):
+            epochs.append(report.metrics | spent)
+        else:
+            final = report.metrics | spent
+        before = time.process_time()
+    shutil.rmtree(trial_folder(context, task.name))
+    return {"name": task.name, "seed": task.seed, **task.facts, "epochs": epochs, "final": final}
+
+
+def pretrain(pair: tuple[Task, Task], raw: Mapping[str, Any], folder: Path) -> Line:
+    """Train a pretrained model of the store; its line says what that cost."""
+    first, again = (train(task, raw, folder) for task in pair)
+    cost = first["final"]["cpu_s"] - again["final"]["cpu_s"]
+    return {**again, "cpu_s": cost}
+
+
+def read_lines(path: Path) -> list[Line]:
+    """Finished trainings; a line that a kill left unfinished is not one."""
+    text = path.read_text() if path.exists() else ""
+    complete = text[: text.rfind("\n") + 1]
+    if complete != text:
+        path.write_text(complete)
+    return [json.loads(line) for line in complete.splitlines()]
+
+
+def record(experiment: Experiment, folder: Path, table: Path, args: argparse.Namespace) -> None:
+    """Do what is missing, ``args.processes`` at once; write the table as it grows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = read_lines(folder / "recording.jsonl")
+    done = {line["name"] for line in lines}
+    planned = tasks(experiment, args.settings, args.seeds)
+    pairs = [p for p in pretrainings(experiment, args.seeds) if p[1].name not in done]
+    missing = [task for task in planned if task.name not in done]
+    raw = experiment.dump()
+    spawn = multiprocessing.get_context("spawn")  # a fork of a process with torch may hang
+    with (
+        (folder / "recording.jsonl").open("a") as file,
+        ProcessPoolExecutor(args.processes, spawn) as pool,
+    ):
+        stages: Sequence[Iterable[Any]] = (
+            (pool.submit(pretrain, pair, raw, folder) for pair in pairs),
+            (pool.submit(train, task, raw, folder) for task in missing),
+        )
+        started, count = time.monotonic(), 0
+        for stage in stages:
+            for future in as_completed(list(stage)):
+                try:
+                    line = future.result()
+                except TrainingFailed as error:  # its setting will not be in the table
+                    print(f"failed: {error}", flush=True)
+                    continue
+                lines.append(line)
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+                count += 1
+                left = (time.monotonic() - started) / count * (len(pairs) + len(missing) - count)
+                print(f"{len(lines)}: {describe(line)}; about {left / 60:.0f} min", flush=True)
+                if count % _WRITE_EVERY == 0:
+                    write_recording(table, experiment, lines, args.seeds)
+    write_recording(table, experiment, lines, args.seeds)
+
+
+def describe(line: Line) -> str:
+    """A finished training in a few words."""
+    final = line["final"]
+    spent = final["cpu_s"] + sum(epoch["cpu_s"] for epoch in line["epochs"])
+    values = (100 * final[f"reattack/{name}_map"] for name in ("clean", "robust"))
+    return f"{line['name']} clean {next(values):.1f} robust {next(values):.1f}, {spent:.1f} CPU s"
+
+
+def main() -> None:
+    """Record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("space", type=Path, metavar="SPACE.yaml")
+    parser.add_argument("--folder", type=Path, required=True, help="where the work lies")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="TABLE.parquet")
+    parser.add_argument("--settings", type=int, default=256, help="beside the paper's defaults")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=2)
+    args = parser.parse_args()
+    experiment, _ = load_experiment(args.space)
+    record(experiment, args.folder.resolve(), args.output, args)
+
+
+if __name__ == "__main__":
+    main()

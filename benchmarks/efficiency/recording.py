@@ -1,0 +1,164 @@
+"""The table of a recording, and what a replay asks of it.
+
+``TABLE.parquet`` has a row for every setting, seed and epoch: ``setting`` (its number), ``role``
+(``default``: the paper's; ``sampled``), ``config_hash``, ``seed``, ``epoch`` from 1, ``param.*``
+of the searched keys and of what the defaults fix beside them, ``metric.val/*``, and ``cpu_s``,
+seconds of CPU time of the epoch. The last epoch's row also has ``metric.reattack/*`` and
+``reattack_cpu_s``. ``pretrain_cpu_s`` is what the pretrained model cost that the setting starts
+from; settings of one bit length and seed share it.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.efficiency.design import Point, positions
+from harness.config import Experiment
+from harness.experiment import setting_at
+from saat.checkpoint import replacing
+
+BITS = "model.bits"
+OBJECTIVES = ("clean_map", "robust_map")
+
+
+class Run(NamedTuple):
+    """One setting under one seed."""
+
+    validation: tuple[dict[str, float], ...]  # metrics of every epoch
+    seconds: tuple[float, ...]  # CPU time of every epoch
+    final: dict[str, float]  # metrics of the re-attack
+    final_seconds: float
+
+
+class Recording:
+    """Every recorded setting under every seed.
+
+    Args:
+        frame: the table.
+        experiment: the space that it was recorded in.
+    """
+
+    def __init__(self, frame: pd.DataFrame, experiment: Experiment) -> None:
+        self.space = experiment.space
+        self.points: dict[str, Point] = {}  # by config hash, in the order of the design
+        self.runs: dict[tuple[str, int], Run] = {}
+        self.pretraining: dict[tuple[int, int], float] = {}  # (bits, seed) → CPU seconds
+        self.sampled: list[str] = []  # config hashes of the settings that lie in the space
+        names = [str(name) for name in frame.columns if str(name).startswith("param.")]
+        for key, rows in frame.groupby(["config_hash", "seed"], sort=False):
+            full_hash, seed = cast("tuple[str, int]", key)
+            first = rows.iloc[0]
+            if full_hash not in self.points:
+                values = {n.removeprefix("param."): plain(first[n]) for n in names}
+                self.points[full_hash] = {k: v for k, v in values.items() if v is not None}
+                if first["role"] == "sampled":
+                    self.sampled.append(full_hash)
+            self.runs[full_hash, int(seed)] = _run(rows.sort_values("epoch"))
+            bits = int(self.points[full_hash].get(BITS, experiment.model.bits))
+            self.pretraining[bits, int(seed)] = float(first["pretrain_cpu_s"])
+        self.seeds = sorted({seed for _, seed in self.runs})
+        self._places = np.array([positions(self.space, self.points[h]) for h in self.sampled])
+        self._hashes = {_key(point): full_hash for full_hash, point in self.points.items()}
+
+    def hash_of(self, point: Mapping[str, Any]) -> str:
+        """Config hash of a recorded point."""
+        return self._hashes[_key(point)]
+
+    def nearest(self, point: Mapping[str, Any], taken: set[str]) -> tuple[str, float]:
+        """The recorded setting of the space nearest to a point, of those not ``taken``.
+
+        Returns:
+            Its config hash and its Euclidean distance in positions, see
+            :mod:`benchmarks.efficiency.design`; when all are taken, one that is.
+        """
+        distance = np.linalg.norm(self._places - positions(self.space, point), axis=1)
+        free = np.array([h not in taken for h in self.sampled])
+        row = int(np.argmin(np.where(free, distance, np.inf) if free.any() else distance))
+        return self.sampled[row], float(distance[row])
+
+    def mean_objectives(self) -> dict[str, NDArray[np.float64]]:
+        """(clean MAP, robust MAP) of every setting, averaged over its seeds: what it is worth."""
+        values: dict[str, list[list[float]]] = defaultdict(list)
+        for (full_hash, _), run in self.runs.items():
+            values[full_hash].append([run.final[f"reattack/{name}"] for name in OBJECTIVES])
+        return {full_hash: np.mean(rows, axis=0) for full_hash, rows in values.items()}
+
+
+def _key(point: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(point.items()))
+
+
+def _run(rows: pd.DataFrame) -> Run:
+    columns = [str(name) for name in rows.columns]
+    validation, final = (
+        [name for name in columns if name.startswith(f"metric.{kind}/")]
+        for kind in ("val", "reattack")
+    )
+    last = rows.iloc[-1]
+    return Run(
+        tuple(
+            {name.removeprefix("metric."): float(row[name]) for name in validation}
+            for row in rows.to_dict("records")
+        ),
+        tuple(map(float, rows["cpu_s"])),
+        {name.removeprefix("metric."): float(last[name]) for name in final},
+        float(last["reattack_cpu_s"]),
+    )
+
+
+def plain(value: Any) -> Any:
+    """A cell as a plain Python value; None where it is missing."""
+    if pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def load_recording(table: Path, experiment: Experiment) -> Recording:
+    """Read a table."""
+    return Recording(pd.read_parquet(table), experiment)
+
+
+def write_recording(
+    table: Path, experiment: Experiment, lines: Sequence[dict[str, Any]], seeds: int
+) -> None:
+    """Write the table of the finished trainings; a setting that lacks a seed is left out."""
+    pretraining = {
+        (line["pretrained"], line["seed"]): line["cpu_s"] for line in lines if "pretrained" in line
+    }
+    trained: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for line in lines:
+        if "setting" in line:
+            trained[line["setting"]].append(line)
+    rows: list[dict[str, Any]] = []
+    for number in sorted(trained):
+        if len(trained[number]) == seeds:
+            for line in sorted(trained[number], key=lambda line: int(line["seed"])):
+                rows += _rows(line, experiment, pretraining)
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(table) as temporary:
+        pd.DataFrame(rows).to_parquet(temporary, index=False, compression="zstd")
+
+
+def _rows(
+    line: dict[str, Any], experiment: Experiment, pretraining: Mapping[tuple[int, int], float]
+) -> list[dict[str, Any]]:
+    bits = setting_at(experiment, line["point"]).model.bits
+    common = {
+        "setting": line["setting"],
+        "role": line["role"],
+        "config_hash": line["config_hash"],
+        "seed": line["seed"],
+        **{f"param.{key}": value for key, value in line["point"].items()},
+    }
+    rows = []
+    for number, epoch in enumerate(line["epochs"], start=1):
+        seen = {f"metric.{k}": v for k, v in epoch.items() if k.startswith("val/")}
+        rows.append(common | {"epoch": number} | seen | {"cpu_s": epoch["cpu_s"]})
+    final = {f"metric.{k}": v for k, v in line["final"].items() if k != "cpu_s"}
+    rows[-1] |= final | {"reattack_cpu_s": line["final"]["cpu_s"]}
+    return [row | {"pretrain_cpu_s": pretraining[bits, line["seed"]]} for row in rows]

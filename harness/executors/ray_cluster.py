@@ -1,0 +1,132 @@
+"""The Ray cluster that trials run on: how it is reached, and how many of them fit."""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray._private import ray_constants
+
+from saat.errors import InputError, one_line
+
+_KNOCK_S = 10
+_OBJECT_STORE_BYTES = 256 * 1024**2  # nothing large travels through Ray
+
+
+def connect(address: str | None, cpus: int | None = None) -> None:
+    """Connect to a cluster, or start Ray on this machine.
+
+    Raises:
+        InputError: no cluster answers at ``address``.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    # A trial whose worker is lost is told in a line of our own, and is no error yet.
+    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
+    # How many trials wait for a place is the search's to say; one alone would start a large
+    # cluster's workers one after another, and show an autoscaler too little.
+    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "1000000")
+    # The driver has its own handlers for both signals; Tune's would swallow the first Ctrl-C.
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    if ray.is_initialized():
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    on_term = signal.getsignal(signal.SIGTERM)
+    try:
+        if address:
+            _knock(address)
+            ray.init(address=address, **quiet)
+        else:
+            with _kept_to_this_machine():
+                ray.init(
+                    address="local",  # whatever RAY_ADDRESS says
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    **quiet,
+                )
+    except (OSError, ValueError, RuntimeError) as error:
+        if address:
+            reason = one_line(error, 160)
+            raise InputError(f"--address {address}: no Ray cluster answers ({reason})") from None
+        raise
+    # Ray takes SIGTERM over and aborts on it; the driver wants to end in order.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_term)
+
+
+@contextmanager
+def _kept_to_this_machine() -> Iterator[None]:
+    """A Ray that is started here listens on 127.0.0.1 alone, and its token is in no file.
+
+    On Linux Ray binds all interfaces, for one machine too; other systems' switch is taken. The
+    token that it would write to the home folder is readable by all under the usual umask.
+    """
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _knock(address: str) -> None:
+    """See that something listens at ``host:port``; Ray itself would try for minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
+
+
+def check_request(cpus: int, gpus: float, autoscaling: bool = False) -> int:
+    """How many trials fit at once, now.
+
+    Args:
+        cpus: of one trial.
+        gpus: of one trial.
+        autoscaling: whether the cluster adds nodes by itself, of kinds that it does not show.
+
+    Raises:
+        InputError: no node can ever place one trial (Tune would wait for ever).
+    """
+    fitting = places(cpus, gpus)
+    if fitting < 1 and not autoscaling:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        most_cpus, most_gpus = (max(has.get(k, 0) for has in nodes) for k in ("CPU", "GPU"))
+        raise InputError(
+            f"resources: {cpus} CPUs and {gpus:g} GPUs per trial, but the largest node offers "
+            f"{most_cpus:g} CPUs and {most_gpus:g} GPUs; if the cluster adds larger ones by "
+            "itself: --autoscaling"
+        )
+    return fitting
+
+
+def places(cpus: int, gpus: float) -> int:
+    """How many trials the live nodes take at once."""
+    return sum(trials_on(node["Resources"], cpus, gpus) for node in ray.nodes() if node["Alive"])
+
+
+def trials_on(offered: Mapping[str, float], cpus: int, gpus: float) -> int:
+    """How many trials a node with these resources takes at once."""
+    by_cpu = offered.get("CPU", 0) // cpus
+    by_gpu = _fitting_gpus(offered.get("GPU", 0), gpus) if gpus else by_cpu
+    return int(min(by_cpu, by_gpu))
+
+
+def _fitting_gpus(offered: float, wanted: float) -> int:
+    """Trials on a node's GPUs; a fraction cannot span two of them."""
+    if wanted >= 1:
+        return int(offered // wanted)
+    return int(offered) * int(1 / wanted + 1e-9)

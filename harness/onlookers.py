@@ -1,0 +1,27 @@
+"""Whoever only looks on: what such a callback raises costs a search nothing."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from harness.redaction import redacted
+from saat.errors import one_line
+
+log = logging.getLogger(__name__)
+
+
+def looking_on(callback: Callable[..., Any]) -> Callable[..., None]:
+    """``callback``, but an exception in it is told, each message once, and goes no further."""
+    told: set[str] = set()
+
+    def call(*arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception as error:
+            name = getattr(callback, "__qualname__", type(callback).__name__)
+            message = f"{name}: {type(error).__name__}: {one_line(redacted(error), 200)}"
+            if message not in told:
+                told.add(message)
+                log.warning("%s; the search goes on", message)
+
+    return call

@@ -1,0 +1,166 @@
+"""The checks of ``saat preflight`` in their order, and what is told of them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.checks import check_folders, check_uri
+from harness.config import Experiment
+from harness.experiment import setting_at
+from harness.options import Options
+from harness.preflight import judge
+from harness.preflight.meeting import meeting
+from harness.preflight.node import NodeReport, Question, inspect_node
+from harness.preflight.tracker import ask_tracker
+from harness.redaction import redacted
+
+_COLUMNS = (
+    "node", *judge.EQUAL, "GPUs", "driver", "CPUs", "OMP", "data", "runs", "clock", "free: runs",
+    "cache",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was found.
+
+    Attributes:
+        cluster: nodes and their reports.
+        tracker: how the tracker answered.
+        failures: a line each; a search should not be started.
+        warnings: a line each.
+    """
+
+    cluster: judge.Cluster
+    tracker: str
+    failures: list[str]
+    warnings: list[str]
+
+    def text(self) -> str:
+        """A table of a row a node, and a line for everything else."""
+        cluster = self.cluster
+        rows = [_row(node, cluster.driver) for node in cluster.nodes]
+        lines = _aligned([_COLUMNS, *rows])
+        lines += [self.tracker] if self.tracker else []
+        if cluster.trials:
+            lines.append(f"trials at once: {cluster.trials}")
+        lines += [f"warning: {line}" for line in self.warnings]
+        return "\n".join(lines if self.failures else [*lines, "ok"])
+
+    def content(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "ok": not self.failures,
+            "failures": self.failures,
+            "warnings": self.warnings,
+            "trials": self.cluster.trials,
+            "tracker": self.tracker,
+            "driver": asdict(self.cluster.driver),
+            "nodes": [asdict(node) for node in self.cluster.nodes],
+        }
+
+
+def preflight(experiment: Experiment | None, options: Options, timeout_s: float) -> Outcome:
+    """Check the cluster at ``options.address``, or this machine alone.
+
+    Args:
+        experiment: its data, weights and resources are looked at; None for the machines alone.
+        options: folders, tracker, address.
+        timeout_s: how long a node may take to answer.
+
+    Raises:
+        InputError: a folder, tracker or address that cannot be.
+        OSError: the folder of runs cannot be written.
+    """
+    check_folders(options)
+    check_uri(options.tracking_uri)
+    runs_dir = options.runs_dir.resolve()
+    setting = None if experiment is None else setting_at(experiment, {}).dump()
+    tracker, tracker_problem = ask_tracker(options.tracking_uri, runs_dir)
+    with meeting(runs_dir) as place:
+        question = Question(place, options.cache_dir, setting)
+        if options.address:
+            driver, nodes, gone = _cluster(question, options.address, timeout_s)
+        else:
+            driver = inspect_node(question, "driver")
+            nodes, gone = [_this_machine(driver)], []
+    resources = None if experiment is None else experiment.resources
+    cluster = judge.Cluster(
+        driver,
+        nodes,
+        gone=gone,
+        cpus_per_trial=resources.cpus_per_trial if resources else None,
+        gpus_per_trial=resources.gpus if resources else 0.0,
+        trials=_trials(experiment, nodes),
+        tracker=tracker_problem,
+        is_cluster=bool(options.address),
+    )
+    failures = [redacted(line) for line in judge.failures(cluster)]
+    return Outcome(cluster, tracker, failures, judge.warnings(cluster))
+
+
+def _cluster(
+    question: Question, address: str, timeout_s: float
+) -> tuple[NodeReport, list[judge.Node], list[str]]:
+    import ray
+
+    from harness.executors.ray_cluster import connect
+    from harness.preflight.cluster import ask_nodes
+
+    was_connected = ray.is_initialized()
+    connect(address)
+    try:
+        return ask_nodes(question, timeout_s, lambda: inspect_node(question, "driver"))
+    finally:
+        if not was_connected:
+            ray.shutdown()
+
+
+def _this_machine(report: NodeReport) -> judge.Node:
+    return judge.Node(report.host, report.cpus, report.gpus, report, offset_s=0.0)
+
+
+def _trials(experiment: Experiment | None, nodes: Sequence[judge.Node]) -> int | None:
+    if experiment is None:
+        return None
+    from harness.executors.ray_cluster import trials_on
+
+    wanted = experiment.resources
+    return sum(
+        trials_on({"CPU": node.cpus, "GPU": node.gpus}, wanted.cpus_per_trial, wanted.gpus)
+        for node in nodes
+    )
+
+
+def _row(node: judge.Node, driver: NodeReport) -> tuple[str, ...]:
+    report = node.report
+    if report is None:
+        return (node.name, "no answer")
+    problems = report.problems
+    data = "-" if report.data is None else report.data.fingerprint[:8]
+    runs_failed = "runs" in problems or any(line.startswith("runs:") for line in node.problems)
+    offset = "-" if node.offset_s is None else f"{node.offset_s:+.2f} s"
+    frees = [report.runs_free, report.cache_free]
+    name = f"{node.name} {report.host}" if report.host != node.name else node.name
+    names = sorted(set(report.gpu_names))
+    return (
+        name,
+        *(report.versions.get(package, "-") for package in judge.EQUAL),
+        f"{report.gpus}× {', '.join(names)}" if names else str(report.gpus),
+        report.gpu_driver or "-",
+        f"{node.cpus:g}",
+        report.omp_threads or "-",
+        "FAILED" if "data" in problems else data,
+        "FAILED" if runs_failed else "ok",
+        offset,
+        *("-" if free is None else judge.size(free) for free in frees),
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns as wide as their widest cell; a short row says something in words."""
+    full = [row for row in rows if len(row) == len(_COLUMNS)]
+    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
+    return [
+        "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=False)).rstrip() for row in rows
+    ]

@@ -1,0 +1,166 @@
+"""What is wrong with a cluster, from what its nodes say; a pure function of the reports."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from harness.preflight.node import DataReport, NodeReport
+
+EQUAL = ("python", "torch", "torchvision", "ray", "saat-harness")
+LARGEST_OFFSET_S = 2.0
+_LEAST_FREE = 10**9
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node as the driver sees it.
+
+    Attributes:
+        name: in messages.
+        cpus: CPUs offered to trials.
+        gpus: GPUs offered to trials.
+        report: what it says; None if it said nothing.
+        problems: what went wrong on the way; why there is no report.
+        offset_s: its clock minus the driver's; None where that was not measured.
+        accuracy_s: half of the round trip: how far off ``offset_s`` can be.
+    """
+
+    name: str
+    cpus: float
+    gpus: float
+    report: NodeReport | None
+    problems: list[str] = field(default_factory=list)
+    offset_s: float | None = None
+    accuracy_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Everything that is judged.
+
+    Attributes:
+        driver: the driver's own report; nodes are held against it.
+        nodes: nodes of the cluster; without one, this machine alone.
+        gone: addresses whose nodes have left the cluster.
+        cpus_per_trial: of the experiment; None without one.
+        gpus_per_trial: the same; 0 without one.
+        trials: how many fit at once; None without an experiment.
+        tracker: what is wrong with the tracker; empty if nothing is.
+        is_cluster: whether the nodes are those of ``--address``.
+    """
+
+    driver: NodeReport
+    nodes: Sequence[Node]
+    gone: Sequence[str] = ()
+    cpus_per_trial: int | None = None
+    gpus_per_trial: float = 0.0
+    trials: int | None = None
+    tracker: str = ""
+    is_cluster: bool = True
+
+
+def failures(cluster: Cluster) -> list[str]:
+    """A line for everything that would make a search fail, or its numbers differ."""
+    found = []
+    # The driver reads the data as well, in an environment of its own.
+    if cluster.is_cluster:
+        found += [f"driver: {what}: {why}" for what, why in cluster.driver.problems.items()]
+    for node in cluster.nodes:
+        found += [f"{node.name}: {line}" for line in _node_failures(cluster, node)]
+    if cluster.tracker:
+        found.append(cluster.tracker)
+    if cluster.trials == 0:
+        cpus = max((node.cpus for node in cluster.nodes), default=0)
+        gpus = max((node.gpus for node in cluster.nodes), default=0)
+        found.append(
+            f"resources: {cluster.cpus_per_trial} CPUs and {cluster.gpus_per_trial:g} GPUs per "
+            f"trial fit on no node; the most are {cpus:g} CPUs and {gpus:g} GPUs"
+        )
+    return found
+
+
+def _node_failures(cluster: Cluster, node: Node) -> Iterator[str]:
+    driver, report = cluster.driver, node.report
+    yield from node.problems
+    if report is None:
+        return
+    for package in EQUAL:
+        own, other = report.versions.get(package), driver.versions.get(package)
+        if own != other:
+            yield f"{package} {own or 'is missing'}; the driver has {other}"
+    same_version = report.versions.get("saat-harness") == driver.versions.get("saat-harness")
+    if same_version and report.code != driver.code:
+        yield "its saat-harness is other code than the driver's, of the same version"
+    if node.gpus > report.gpus:
+        yield f"Ray offers {node.gpus:g} GPUs, torch can use {report.gpus}"
+    for what, why in report.problems.items():
+        yield f"{what}: {why}"
+    if report.data is not None:
+        yield from _data_failures(report, report.data, driver.data)
+
+
+def _data_failures(report: NodeReport, own: DataReport, other: DataReport | None) -> Iterator[str]:
+    if other is not None:
+        if own.fingerprint != other.fingerprint:
+            yield (
+                f"data: fingerprint {own.fingerprint[:10]}; the driver's is "
+                f"{other.fingerprint[:10]}: other lists or labels"
+            )
+        elif own.source_bytes != other.source_bytes:
+            yield (
+                f"data: image files of {own.source_bytes} bytes in all; the driver's have "
+                f"{other.source_bytes}"
+            )
+        if own.weights != other.weights:
+            yield "data: model.weights is another file than the driver's"
+    free = report.cache_free
+    if free is not None and own.to_decode > free:
+        yield f"cache: {size(own.to_decode)} to decode, {size(free)} free"
+
+
+def warnings(cluster: Cluster) -> list[str]:
+    """A line for everything that a search survives, but its user may not like."""
+    found = []
+    for node in cluster.nodes:
+        found += [f"{node.name}: {line}" for line in _node_warnings(cluster, node)]
+    if cluster.gone:
+        found.append(f"nodes that have left the cluster: {', '.join(cluster.gone)}")
+    answered = [(node.name, node.report) for node in cluster.nodes if node.report is not None]
+    drivers = {report.gpu_driver for _, report in answered if report.gpu_driver}
+    if len(drivers) > 1:
+        found.append(f"GPU drivers differ between nodes: {', '.join(sorted(drivers))}")
+    without = [name for name, report in answered if not report.token]
+    if cluster.is_cluster and without:
+        found.append(
+            f"Ray asks for no token on {', '.join(without)}: whoever reaches its ports runs code "
+            "there; RAY_AUTH_MODE=token for every ray start"
+        )
+    return found
+
+
+def _node_warnings(cluster: Cluster, node: Node) -> Iterator[str]:
+    report = node.report
+    if report is None:
+        return
+    if node.offset_s is None:
+        yield "its clock could not be compared with the driver's"
+    elif abs(node.offset_s) - node.accuracy_s > LARGEST_OFFSET_S:
+        yield f"its clock is {node.offset_s:+.1f} s from the driver's (± {node.accuracy_s:.1f} s)"
+    if node.cpus > report.cpus:
+        yield f"Ray offers {node.cpus:g} CPUs, a process may use {report.cpus}"
+    if report.gpu_names and not report.gpus:
+        yield f"nvidia-smi lists {len(report.gpu_names)} GPUs, torch can use none"
+    threads = report.omp_threads
+    if cluster.cpus_per_trial and threads.isdigit() and int(threads) > cluster.cpus_per_trial:
+        yield f"OMP_NUM_THREADS={threads}, but a trial has {cluster.cpus_per_trial} CPUs"
+    for what, free in (("runs", report.runs_free), ("cache", report.cache_free)):
+        if free is not None and free < _LEAST_FREE:
+            yield f"{what}: only {size(free)} free"
+
+
+def size(count: float) -> str:
+    """Bytes for a person: ``3.8 GB``."""
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"

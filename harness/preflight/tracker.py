@@ -1,0 +1,77 @@
+"""Does the tracker answer? The driver alone writes to it, so the driver alone asks."""
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from harness.checks import writable_parent
+from harness.redaction import public_uri, redacted
+from harness.tracking import default_uri
+from saat.errors import InputError, one_line
+
+_TIMEOUT_S = 10
+
+
+def ask_tracker(uri: str | None, runs_dir: Path) -> tuple[str, str]:
+    """Ask the tracker for next to nothing.
+
+    Returns:
+        How it went, in a line for a person, and what is wrong; empty if nothing is.
+    """
+    uri = uri or default_uri(runs_dir)
+    began = time.monotonic()
+    try:
+        kind = urlsplit(uri).scheme
+        ask = _ask_file if kind == "sqlite" else _ask_server if "http" in kind else _ask_data_base
+        ask(uri)
+    except Exception as error:  # of MLflow, of a driver of a data base, of the network
+        reason = one_line(redacted(_root(error)), 200)
+        return "", f"tracker {public_uri(uri)}: {reason}"
+    return f"tracker {public_uri(uri)}: answers ({time.monotonic() - began:.2f} s)", ""
+
+
+def _root(error: BaseException) -> BaseException:
+    """The system's own error, where there is one beneath those of the libraries."""
+    root, below = error, error.__cause__ or error.__context__
+    while below is not None:
+        root = below if isinstance(below, OSError) else root
+        below = below.__cause__ or below.__context__
+    return root
+
+
+def _ask_server(uri: str) -> None:
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(_TIMEOUT_S)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+
+
+def _ask_file(uri: str) -> None:
+    """Nothing is made where there is no file yet: the search will."""
+    path = Path(urlsplit(uri).path.removeprefix("/"))
+    if not path.exists():
+        writable_parent(path.parent)
+        return
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", timeout=_TIMEOUT_S, uri=True)
+    try:
+        connection.execute("BEGIN IMMEDIATE")  # takes the lock that a write takes
+        connection.execute("SELECT count(*) FROM sqlite_master")
+        connection.rollback()
+    finally:
+        connection.close()
+
+
+def _ask_data_base(uri: str) -> None:
+    from sqlalchemy import create_engine
+
+    engine = create_engine(uri, connect_args={"connect_timeout": _TIMEOUT_S})
+    try:
+        engine.connect().close()
+    except ImportError:
+        raise InputError("its driver is not installed") from None
+    finally:
+        engine.dispose()

@@ -1,0 +1,53 @@
+"""The stages of a trial, built from its setting."""
+
+import torch
+
+from harness.config import Setting
+from harness.sections import to_settings
+from saat.data import HashingData
+from saat.defenses import DEFENSES
+from saat.hashing import OBJECTIVES, HashingObjective
+from saat.models import HashingNetwork, build_network
+from saat.pretrain import Pretraining, PretrainSettings
+from saat.training import Training
+
+
+def build_models(
+    setting: Setting, data: HashingData, seed: int, device: str
+) -> tuple[HashingNetwork, HashingObjective]:
+    """Network and objective before pretraining, on ``device``."""
+    model = setting.model
+    labels = data.label_tensor(data.train)
+    network = build_network(
+        model.backbone, model.weights, model.bits, setting.data.image_size, seed
+    )
+    objective = OBJECTIVES[model.hashing](labels, model.bits, seed)
+    return network.to(torch.device(device)), objective.to(torch.device(device))
+
+
+def pretraining(
+    setting: Setting,
+    network: HashingNetwork,
+    objective: HashingObjective,
+    data: HashingData,
+    seed: int,
+) -> Pretraining:
+    """The pretraining of a setting."""
+    settings = to_settings(PretrainSettings, setting.pretrain)
+    return Pretraining(network, objective, data, settings, seed)
+
+
+def adversarial_training(
+    setting: Setting,
+    network: HashingNetwork,
+    objective: HashingObjective,
+    data: HashingData,
+    seed: int,
+) -> Training | None:
+    """The training of a setting's defense, from a pretrained network; None for method ``none``."""
+    method = setting.defense.model_dump()["method"]
+    if method == "none":
+        return None
+    entry = DEFENSES[method]
+    settings = to_settings(entry.settings, setting.defense)
+    return entry.training(network, objective, data, settings, seed)

@@ -1,0 +1,22 @@
+"""CPU threads of a process: every pool is bounded to what the trial asked for."""
+
+import os
+from contextlib import suppress
+
+import torch
+from threadpoolctl import threadpool_limits
+
+_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def bound_threads(count: int) -> None:
+    """At most ``count`` threads in each pool: torch's two, and those of BLAS and OpenMP.
+
+    The environment is for what is loaded later and for child processes.
+    """
+    for variable in _VARIABLES:
+        os.environ[variable] = str(count)
+    threadpool_limits(count)
+    torch.set_num_threads(count)
+    with suppress(RuntimeError):  # torch takes this once a process, before its pool has run
+        torch.set_num_interop_threads(count)

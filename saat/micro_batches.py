@@ -1,0 +1,106 @@
+"""A batch that does not fit: the same step in parts, by gradient caching (Gao et al., 2021).
+
+"Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", RepL4NLP 2021. Every
+part passes the network without keeping what its gradient needs; the loss sees the features of the
+whole batch; when its gradient comes back, every part passes the network once more and takes its
+share. One forward pass more, the activations of one part at a time.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+Outputs = TypeVar("Outputs", Tensor, tuple[Tensor, Tensor])
+Module = TypeVar("Module", bound=nn.Module)
+
+_BatchNorm = nn.modules.batchnorm._BatchNorm
+_Dropout = nn.modules.dropout._DropoutNd
+
+
+def parts(rows: Sequence[Tensor], size: int | None) -> list[tuple[Tensor, ...]]:
+    """Tensors (B, …) in parts of at most ``size`` rows, all of about the same length.
+
+    A short part of a single row would have no batch statistics.
+
+    Args:
+        rows: tensors with the same first dimension B.
+        size: rows in a part; None for one part.
+    """
+    count = 1 if size is None else -(-len(rows[0]) // size)
+    if count <= 1:
+        return [tuple(rows)]
+    return list(zip(*(tensor.tensor_split(count) for tensor in rows), strict=True))
+
+
+def joined(outputs: Sequence[Outputs]) -> Outputs:
+    """The parts' outputs as those of the whole batch; a single part as it is."""
+    if len(outputs) == 1:
+        return outputs[0]
+    if isinstance(outputs[0], Tensor):
+        return torch.cat(list(outputs))
+    return tuple(torch.cat(column) for column in zip(*outputs, strict=True))  # type: ignore[return-value]
+
+
+def in_parts(
+    function: Callable[..., Outputs],
+    rows: Sequence[Tensor],
+    size: int | None,
+    modules: Iterable[nn.Module],
+) -> Outputs:
+    """``function(*rows)``, row by row independent, at most ``size`` rows at a time.
+
+    Parts draw their random numbers one after the other, the second pass the same as the first.
+    Batch norm in training mode takes its statistics from a part, and counts each part once.
+
+    Args:
+        function: differentiable.
+        rows: tensors (B, …).
+        size: rows in a part; None to call ``function`` just so.
+        modules: whatever ``function`` may run.
+    """
+    split = parts(rows, size)
+    if len(split) == 1:
+        return function(*rows)
+    norms = list(_training(modules, _BatchNorm))
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _statistics_kept(norms)
+
+    return joined(
+        [checkpoint(function, *part, use_reentrant=False, context_fn=contexts) for part in split]
+    )
+
+
+def changed_by_splitting(modules: Iterable[nn.Module]) -> list[str]:
+    """What a step in parts changes beyond rounding under modules in their present mode."""
+    given = list(modules)
+    found = {
+        "batch norm": any(True for _ in _training(given, _BatchNorm)),
+        "dropout": any(dropout.p > 0 for dropout in _training(given, _Dropout)),
+    }
+    return [word for word, changes in found.items() if changes]
+
+
+def _training(modules: Iterable[nn.Module], kind: type[Module]) -> Iterator[Module]:
+    """The submodules of a kind that are in training mode."""
+    for module in modules:
+        for part in module.modules():
+            if isinstance(part, kind) and part.training:
+                yield part
+
+
+@contextmanager
+def _statistics_kept(norms: Sequence[_BatchNorm]) -> Iterator[None]:
+    """Batch norm as ever, but its running statistics stay: the first pass has counted."""
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, counted) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, counted

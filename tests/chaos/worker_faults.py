@@ -1,0 +1,78 @@
+"""Faults of Ray's processes on this machine."""
+
+from collections.abc import Callable
+
+from tests.chaos.bench import Bench
+from tests.chaos.faults import Fault
+from tests.chaos.processes import Process, kill, marked
+
+
+def is_actor(process: Process) -> bool:
+    """Whether it runs a trial."""
+    return "ImplicitFunc" in process.title
+
+
+def is_worker(process: Process) -> bool:
+    """Whether it is a worker of Ray that runs no trial."""
+    worker = process.title.startswith("ray::") or "default_worker.py" in process.title
+    return worker and not is_actor(process)
+
+
+def is_raylet(process: Process) -> bool:
+    """Whether it is a node's raylet."""
+    return "/raylet/raylet" in process.title.partition(" ")[0]
+
+
+def is_head(process: Process) -> bool:
+    """Whether it is the head's control service."""
+    return process.title.partition(" ")[0].endswith("gcs_server")
+
+
+class _ProcessKilled(Fault):
+    """SIGKILL of one process."""
+
+    wanted: Callable[[Process], bool]
+    statuses: tuple[int, ...] = ()  # of the driver
+
+    def strike(self, bench: Bench) -> None:
+        """One of those there are, by chance."""
+        if not bench.reach(self.moment):
+            return
+        found = [process for process in marked(bench.mark) if type(self).wanted(process)]
+        if found:
+            bench.note(self.kind, self.moment)
+            bench.expect(*self.statuses)
+            kill(self.chance.choice(sorted(found, key=lambda process: process.pid)))
+
+
+class ActorKilled(_ProcessKilled):
+    """The worker of a trial."""
+
+    kind = "trial actor killed"
+    wanted = staticmethod(is_actor)
+
+
+class WorkerKilled(_ProcessKilled):
+    """A worker process that waits for work."""
+
+    kind = "Ray worker killed"
+    wanted = staticmethod(is_worker)
+
+
+class RayletKilled(_ProcessKilled):
+    """The raylet of the only node."""
+
+    kind = "raylet killed"
+    wanted = staticmethod(is_raylet)
+    statuses = (1,)
+
+
+class HeadKilled(_ProcessKilled):
+    """The control service of the only node."""
+
+    kind = "head killed"
+    wanted = staticmethod(is_head)
+    statuses = (1,)
+
+
+FAULTS: tuple[type[Fault], ...] = (ActorKilled, WorkerKilled, RayletKilled, HeadKilled)

@@ -1,0 +1,79 @@
+"""No file that somebody else may have written is loaded in a way that could run what it holds."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def keyword(call: ast.Call, name: str) -> str:
+    return next((ast.unparse(k.value) for k in call.keywords if k.arg == name), "")
+
+
+_UNPICKLES = ("pickle.", "cloudpickle.", "joblib.", "marshal.", "shelve.", "dill.")
+_RUNS = ("eval", "exec", "compile", "os.system", "yaml.unsafe_load", "yaml.full_load")
+_WEIGHTS = ("torch.load", "get_state_dict", "load_state_dict_from_url")
+
+
+def faults(source: str) -> list[str]:
+    """Calls that would run what somebody else wrote into a file."""
+    found = []
+    for name, call in calls(ast.parse(source)):
+        wrong = ""
+        if name.endswith(_WEIGHTS) and keyword(call, "weights_only") != "True":
+            wrong = "without weights_only=True"
+        elif name in ("np.load", "numpy.load") and keyword(call, "allow_pickle") != "False":
+            wrong = "without allow_pickle=False"
+        elif name == "yaml.load" and ast.unparse(call.args[1]) != "_Loader":
+            wrong = "without our safe loader"
+        elif name in _RUNS or name.startswith(_UNPICKLES) or name.endswith("read_pickle"):
+            wrong = "runs what it reads"
+        elif keyword(call, "shell") == "True":
+            wrong = "through a shell"
+        if wrong:
+            found.append(f"line {call.lineno}: {name} {wrong}")
+    return found
+
+
+@pytest.mark.parametrize("package", ["saat", "harness", "reports", "benchmarks"])
+def test_no_file_is_loaded_that_could_run_code(package: str) -> None:
+    paths = sorted((ROOT / package).rglob("*.py"))
+    assert paths
+    found = {str(path): faults(path.read_text()) for path in paths}
+    assert {path: said for path, said in found.items() if said} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "weights.get_state_dict(progress=False)",
+        "np.load(path)",
+        "np.load(path, allow_pickle=True)",
+        "yaml.load(text, yaml.Loader)",
+        "yaml.unsafe_load(text)",
+        "pickle.loads(text)",
+        "pd.read_pickle(path)",
+        "eval(text)",
+        "subprocess.run(text, shell=True)",
+    ],
+)
+def test_a_call_that_could_run_code_is_seen(line: str) -> None:
+    assert len(faults(line)) == 1
+
+
+def test_the_yaml_loader_is_a_safe_one() -> None:
+    from harness.experiment import _Loader
+
+    assert issubclass(_Loader, yaml.SafeLoader)

@@ -1,0 +1,248 @@
+"""``gpus_per_trial: auto``: what weighs most is measured, and as many trials as fit share a GPU."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from harness import packing, session
+from harness.__main__ import main
+from harness.config import Experiment, Setting
+from harness.journal import read
+from harness.options import Options
+from harness.packing import Footprint, GpuNode, footprint, heaviest, settle, trials_per_gpu
+from harness.protocols import full_protocol
+from saat.errors import InputError
+from saat.training import Training
+from tests.harness.tiny import tiny, tiny_raw
+from tests.toy import raised
+
+GIB = 2**30
+AUTO = {"resources.gpus_per_trial": "auto"}
+FOUND = Footprint(5 * GIB, GIB // 2, "adversarial training", "small_cnn, 16 bits, saat")
+
+
+def silent(line: str) -> None:
+    del line
+
+
+@pytest.mark.parametrize(
+    ("need", "gpus", "cpus_per_trial", "trials"),
+    [
+        (5.5, [(64, (80,))], 1, 12),  # 5.5 GiB and a fifth: 6.6
+        (5.5, [(64, (80,)), (64, (80, 24))], 1, 3),  # the smallest GPU of all
+        (5.5, [(8, (80, 80, 80, 80))], 1, 2),  # eight CPUs, four GPUs
+        (5.5, [(9, (80, 80, 80, 80))], 1, 3),  # the ninth CPU is not left idle
+        (5.5, [(8, (80,))], 4, 2),
+        (5.5, [(4, (80,)), (16, (80,))], 2, 8),  # the node with most CPUs
+        (5.5, [(0, (80,))], 1, 1),
+        (0.5, [(64, (80,))], 1, 16),
+        (20, [(64, (23,))], 1, 1),  # it fits, without the margin
+        (1, [(64, (2.4,))], 1, 2),
+        (1, [(64, (2.39,))], 1, 1),
+    ],
+)
+def test_as_many_trials_as_fit_the_smallest_gpu_and_the_cpus(
+    need: float, gpus: list[tuple[int, tuple[float, ...]]], cpus_per_trial: int, trials: int
+) -> None:
+    nodes = [GpuNode(cpus, tuple(round(gib * GIB) for gib in memory)) for cpus, memory in gpus]
+    found = Footprint(round((need - 0.25) * GIB), GIB // 4, "evaluation", "")
+    assert trials_per_gpu(found, nodes, cpus_per_trial) == trials
+
+
+def test_a_setting_that_fits_no_gpu_is_refused() -> None:
+    line = raised(lambda: trials_per_gpu(FOUND, [GpuNode(8, (5 * GIB,))], 1), InputError)
+    assert line == (
+        "resources.gpus_per_trial: auto: 5.5 GiB in adversarial training (small_cnn, 16 bits, "
+        "saat), and the smallest GPU has 5 GiB; lower batch_size or data.image_size"
+    )
+
+
+def described(settings: list[Setting]) -> list[tuple[Any, ...]]:
+    flat = [setting.flat() for setting in settings]
+    keys = ("model.backbone", "model.bits", "defense.method", "defense.batch_size")
+    return sorted(tuple(point.get(key) for key in keys) for point in flat)
+
+
+def test_the_heaviest_settings_of_a_space() -> None:
+    assert described(heaviest(tiny(), "search")) == [("small_cnn", 16, "saat", 200)]
+    searched = tiny(
+        {
+            "space": {
+                "model.bits": {"choice": [64, 16, 32]},
+                "model.backbone": {"choice": ["small_cnn", "alexnet"]},
+                "defense.method": {"choice": ["saat", "comdefend"]},
+                "defense.batch_size": {"int": [8, 32]},
+                "defense.lambda": {"float": [0.1, 10.0], "when": {"defense.method": "saat"}},
+            },
+            "data.image_size": 64,
+        }
+    )
+    assert described(heaviest(searched, "search")) == [
+        ("alexnet", 64, "comdefend", 32),
+        ("alexnet", 64, "saat", 32),
+        ("small_cnn", 64, "comdefend", 32),
+        ("small_cnn", 64, "saat", 32),
+    ]
+    assert described(heaviest(searched, "train")) == [("small_cnn", 16, "saat", 200)]
+    compared = tiny({"compare": {"a": {"model.bits": 8}, "b": {"defense.method": "none"}}})
+    assert described(heaviest(compared, "compare")) == [
+        ("small_cnn", 8, "saat", 200),
+        ("small_cnn", 16, "none", None),
+    ]
+
+
+class FakeMeter:
+    """Every stage takes a gigabyte more than the one before, up to a limit."""
+
+    def __init__(self, most: int = 100) -> None:
+        self.stages, self.most = 0, most
+
+    def restart(self) -> None:
+        pass
+
+    def peak(self) -> int:
+        self.stages += 1
+        return min(self.stages, self.most) * GIB
+
+    def context(self) -> int:
+        return GIB // 2
+
+
+def measured(experiment: Experiment, meter: FakeMeter) -> Footprint:
+    settings = heaviest(experiment, "search")
+    cache = os.environ["SAAT_CACHE"]
+    return footprint(settings, experiment.evaluation.model_dump(), cache, 1, "cpu", meter)
+
+
+def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[tuple[str, int, int]] = []
+    original = Training._step
+
+    def counting(self: Training, index: torch.Tensor, lr: float) -> torch.Tensor:
+        steps.append((self.stage, len(index), self.network.bits))
+        return original(self, index, lr)
+
+    asked: list[tuple[dict[str, int], int]] = []
+
+    def evaluate(model: Any, data: Any, protocol: Any, queries: str, seed: int, limit: int) -> None:
+        asked.append(({name: a.steps for name, a in protocol.attacks.items()}, limit))
+
+    monkeypatch.setattr(Training, "_step", counting)
+    monkeypatch.setattr(packing, "evaluate", evaluate)
+    experiment = tiny(
+        {
+            "space": {"model.bits": {"choice": [16, 48]}},
+            "evaluation.steps": 40,
+            "evaluation.attacks": ["mainstay", "hag", "prosgan"],
+            "evaluation.options": {"hag": {"steps": 1}},
+        }
+    )
+    found = measured(experiment, FakeMeter())
+    assert steps == [("pretrain", 200, 48), ("saat", 200, 48)]
+    # ProS-GAN would train its networks for hours first.
+    assert asked == [({"mainstay": 2, "hag": 1}, 128)]
+    assert found == Footprint(3 * GIB, GIB // 2, "evaluation", "small_cnn, 48 bits, saat")
+    assert measured(experiment, FakeMeter(most=2)).stage == "adversarial training"
+    assert measured(experiment, FakeMeter(most=1)).stage == "pretraining"
+
+
+def test_an_evaluation_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = tiny({"defense": {"method": "none"}, "space": {}})
+    real: Any = vars(packing)["evaluate"]
+    seen: list[Any] = []
+
+    def spy(*arguments: Any) -> Any:
+        seen.append(real(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(packing, "evaluate", spy)
+    found = measured(experiment, FakeMeter())
+    assert (found.peak, found.stage) == (2 * GIB, "evaluation")
+    (evaluation,) = seen
+    assert len(evaluation.rows) == full_protocol(experiment.evaluation.model_dump()).batch_size
+    assert set(evaluation.attacks) == {"mainstay", "hag"}
+
+
+def test_memory_that_runs_out_while_measuring_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Training, index: torch.Tensor, lr: float) -> torch.Tensor:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    monkeypatch.setattr(Training, "_step", full)
+    line = raised(lambda: measured(tiny(), FakeMeter()), InputError)
+    assert line == (
+        "resources.gpus_per_trial: auto: out of memory after reading the data (small_cnn, 16 bits, "
+        "saat): CUDA out of memory. Tried to allocate 9 GiB; lower batch_size or data.image_size"
+    )
+
+
+def taking(found: Footprint, *gpus: int) -> Callable[..., Any]:
+    """A measurement that was made, on one node of 64 CPUs."""
+    return lambda *_: (found, [GpuNode(64, gpus)])
+
+
+def test_a_number_is_left_alone_and_auto_becomes_one(tmp_path: Path) -> None:
+    options = Options(tmp_path)
+    lines: list[str] = []
+    given = tiny({"resources.gpus_per_trial": 0.5})
+    assert settle(given, "search", options, silent, None) == (given, {})
+    auto = tiny(AUTO)
+    settled, told = settle(auto, "search", options, lines.append, taking(FOUND, 40 * GIB))
+    assert settled == tiny({"resources.gpus_per_trial": 1 / 6})
+    assert json.loads(json.dumps(told)) == {
+        "peak": 5 * GIB,
+        "context": GIB // 2,
+        "stage": "adversarial training",
+        "setting": "small_cnn, 16 bits, saat",
+        "smallest_gpu": 40 * GIB,
+        "trials_per_gpu": 6,
+    }
+    assert lines == [
+        "resources.gpus_per_trial: auto: measuring 1 settings on a GPU",
+        "resources.gpus_per_trial: auto: 5 GiB in adversarial training (small_cnn, 16 bits, saat) "
+        "and 0.5 GiB of CUDA; 6 trials a GPU of 40 GiB: 0.166667",
+    ]
+
+
+def test_a_search_keeps_what_was_measured(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[float, str]] = []
+
+    def run(experiment: Experiment, journal: Any, options: Options, *_: Any) -> Path:
+        seen.append((experiment.resources.gpus, journal.events[0]["device"]))
+        journal.close()
+        return runs_dir
+
+    monkeypatch.setattr(session, "_run", run)
+    monkeypatch.setattr(session, "provenance", lambda *_: {})  # it would ask the GPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(packing, "measured_here", taking(FOUND, 80 * GIB))
+    options = Options(runs_dir, executor="inline")
+    session.start(tiny(AUTO), options, "search", silent)
+    started = read(runs_dir / "tiny" / "events.jsonl")[0]
+    assert started["packing"]["trials_per_gpu"] == 12
+    written = yaml.safe_load((runs_dir / "tiny" / "experiment.yaml").read_text())
+    assert written["resources"]["gpus_per_trial"] == 1 / 12
+    monkeypatch.setattr(packing, "measured_here", None)  # nothing is measured again
+    session.resume("tiny", options, silent)
+    assert seen == [(1 / 12, "cuda"), (1 / 12, "cuda")]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
+def test_auto_is_refused_where_there_is_no_gpu(tmp_path: Path, runs_dir: Path, capsys: Any) -> None:
+    file = tmp_path / "auto.yaml"
+    file.write_text(yaml.safe_dump(tiny_raw(AUTO)))
+    with pytest.raises(SystemExit) as ended:
+        main(["search", str(file), "--runs-dir", str(runs_dir), "--executor", "inline"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert line.endswith(
+        "resources.gpus_per_trial: auto: this machine has no GPU that torch can use; 0"
+    )
+    assert not runs_dir.exists()
+    nothing = raised(lambda: packing.measured_here([], tiny(AUTO), Options(runs_dir)), InputError)
+    assert nothing == line.removeprefix("saat: ")

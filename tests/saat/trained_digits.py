@@ -1,0 +1,52 @@
+"""Models trained on the digits as the quickstart does, and the battery on them."""
+
+from functools import cache
+
+from torch import nn
+
+from saat.battery import BatteryResult, run_battery
+from saat.data import HashingData, load
+from saat.defenses import SaatSettings, SaatTraining
+from saat.hashing import OBJECTIVES
+from saat.models import HashingNetwork, build_network
+from saat.pretrain import Pretraining, PretrainSettings
+from saat.threat_model import ThreatModel
+from saat.victim import Victim
+
+THREAT = ThreatModel(8 / 255)
+BITS, TOP_K = 32, 1000
+
+
+@cache
+def digits() -> HashingData:
+    return load(name="digits", image_size=32, val_queries=300)
+
+
+@cache
+def model(defense: str, seed: int) -> HashingNetwork:
+    """As in the quickstart."""
+    data = digits()
+    network = build_network("small_cnn", "none", BITS, 32, seed)
+    labels = data.label_tensor(data.train)
+    settings = PretrainSettings(epochs=20, lr=0.3)
+    training = Pretraining(network, OBJECTIVES["dph"](labels, BITS, seed), data, settings, seed)
+    while not training.finished:
+        training.run_epoch()
+    if defense == "saat":
+        inner = SaatSettings(epochs=8, step_size="auto")
+        saat = SaatTraining(network, OBJECTIVES["dph"](labels, BITS, seed), data, inner, seed)
+        while not saat.finished:
+            saat.run_epoch()
+    return network.eval()
+
+
+def victim_of(network: nn.Module) -> Victim:
+    return Victim(network, digits(), "test", TOP_K)
+
+
+def core(network: nn.Module) -> BatteryResult:
+    return run_battery(victim_of(network), THREAT, "core")
+
+
+def failed(result: BatteryResult) -> set[str]:
+    return {verdict.name for verdict in result.verdicts if not verdict.passed}
