@@ -244,16 +244,18 @@ class Tracker:
         from mlflow.entities import Metric
 
         key = next(iter(metrics))
-        # Unknown after a failure: the server may have taken what it gave no answer to.
-        newest = self._newest.pop((run_id, key), None)
-        if newest is None or step <= newest:
-            logged = self._client.get_metric_history(run_id, key)
-            if any(m.step == step for m in logged):
-                return
-        stamp = int(1000 * time.time())
-        batch = [Metric(name, value, stamp, step) for name, value in metrics.items()]
-        self._client.log_batch(run_id, metrics=batch)
-        self._newest[run_id, key] = step
+        newest = self._newest.pop((run_id, key), -1)
+        if step > newest >= 0:
+            logged = set[int]()
+        elif step == newest:
+            logged = {step}
+        else:  # nothing is known after a failure: what gave no answer may have been taken
+            logged = {m.step for m in self._client.get_metric_history(run_id, key)}
+        if step not in logged:
+            stamp = int(1000 * time.time())
+            batch = [Metric(name, value, stamp, step) for name, value in metrics.items()]
+            self._client.log_batch(run_id, metrics=batch)
+        self._newest[run_id, key] = max(step, newest, *logged)
 
     def _end(self, run_id: str, record: TrialRecord) -> None:
         self._client.set_tag(run_id, "saat.status", record.status)

@@ -58,7 +58,7 @@ for node in "${nodes[@]:1}"; do
   start_ray "$node" --address="$address"
 done
 
-# A search counts what the nodes offer when it starts: wait for all of them.
+# A search is refused when no node takes a trial at its start: wait for all of them.
 "$VENV/bin/python" - "$address" "${#nodes[@]}" <<'PYTHON'
 import sys
 import time

@@ -6,9 +6,19 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import RUNS, Address, CacheDir, Overrides, RunsDir, Tracking, app, say
+from harness.cli.common import (
+    RUNS,
+    Address,
+    Autoscaling,
+    CacheDir,
+    Overrides,
+    RunsDir,
+    Tracking,
+    app,
+    say,
+)
 from harness.experiment import load_experiment
-from harness.options import Options
+from harness.options import ExecutorName, Options
 from saat.errors import InputError
 
 
@@ -17,6 +27,7 @@ def preflight(
     experiment: Annotated[Path | None, typer.Argument(metavar="[EXPERIMENT.yaml]")] = None,
     set_: Overrides = None,
     address: Address = None,
+    autoscaling: Autoscaling = False,
     runs_dir: RunsDir = RUNS,
     tracking_uri: Tracking = None,
     cache_dir: CacheDir = None,
@@ -33,8 +44,8 @@ def preflight(
             say(note)
     elif set_:
         raise InputError(f"--set {set_[0].partition('=')[0]}: belongs to an EXPERIMENT.yaml")
-    executor = "ray" if address else "inline"
-    options = Options(runs_dir, tracking_uri, executor, address, cache_dir)  # type: ignore[arg-type]
+    executor: ExecutorName = "ray" if address else "inline"
+    options = Options(runs_dir, tracking_uri, executor, address, cache_dir, autoscaling)
     found = check(loaded, options, timeout)
     print(json.dumps(found.content(), indent=1) if as_json else found.text())
     for line in found.failures:

@@ -15,8 +15,8 @@ from harness.preflight.tracker import ask_tracker
 from harness.redaction import redacted
 
 _COLUMNS = (
-    "node", *judge.EQUAL, "GPUs", "driver", "CPUs", "OMP", "data", "runs", "clock", "free: runs",
-    "cache",
+    "node", *judge.EQUAL, "GPUs", "driver", "CPUs", "OMP", "data", "runs", "clock", "token",
+    "free: runs", "cache",
 )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ class Outcome:
     def text(self) -> str:
         """A table of a row a node, and a line for everything else."""
         cluster = self.cluster
-        rows = [_row(node, cluster.driver) for node in cluster.nodes]
+        rows = [_row(node) for node in cluster.nodes]
         lines = _aligned([_COLUMNS, *rows])
         lines += [self.tracker] if self.tracker else []
         if cluster.trials:
@@ -92,6 +92,7 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
         cpus_per_trial=resources.cpus_per_trial if resources else None,
         gpus_per_trial=resources.gpus if resources else 0.0,
         trials=_trials(experiment, nodes),
+        autoscaling=options.autoscaling,
         tracker=tracker_problem,
         is_cluster=bool(options.address),
     )
@@ -132,7 +133,7 @@ def _trials(experiment: Experiment | None, nodes: Sequence[judge.Node]) -> int |
     )
 
 
-def _row(node: judge.Node, driver: NodeReport) -> tuple[str, ...]:
+def _row(node: judge.Node) -> tuple[str, ...]:
     report = node.report
     if report is None:
         return (node.name, "no answer")
@@ -153,6 +154,7 @@ def _row(node: judge.Node, driver: NodeReport) -> tuple[str, ...]:
         "FAILED" if "data" in problems else data,
         "FAILED" if runs_failed else "ok",
         offset,
+        "on" if report.token else "off",
         *("-" if free is None else judge.size(free) for free in frees),
     )
 

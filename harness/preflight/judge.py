@@ -44,6 +44,7 @@ class Cluster:
         cpus_per_trial: of the experiment; None without one.
         gpus_per_trial: the same; 0 without one.
         trials: how many fit at once; None without an experiment.
+        autoscaling: whether the cluster adds nodes by itself.
         tracker: what is wrong with the tracker; empty if nothing is.
         is_cluster: whether the nodes are those of ``--address``.
     """
@@ -54,6 +55,7 @@ class Cluster:
     cpus_per_trial: int | None = None
     gpus_per_trial: float = 0.0
     trials: int | None = None
+    autoscaling: bool = False
     tracker: str = ""
     is_cluster: bool = True
 
@@ -68,7 +70,7 @@ def failures(cluster: Cluster) -> list[str]:
         found += [f"{node.name}: {line}" for line in _node_failures(cluster, node)]
     if cluster.tracker:
         found.append(cluster.tracker)
-    if cluster.trials == 0:
+    if cluster.trials == 0 and not cluster.autoscaling:
         cpus = max((node.cpus for node in cluster.nodes), default=0)
         gpus = max((node.gpus for node in cluster.nodes), default=0)
         found.append(

@@ -110,7 +110,7 @@ def inspect_node(question: Question, name: str) -> NodeReport:
         try:
             return look()
         except (InputError, OSError, NotImplementedError) as error:
-            problems[what] = one_line(error, 200)
+            problems[what] = one_line(error, 400)
         return None
 
     cache = Path(question.cache_dir) if question.cache_dir else default_cache_dir()

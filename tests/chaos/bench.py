@@ -31,7 +31,7 @@ class Bench:
     """Where a search runs and is hurt.
 
     Args:
-        folder: for everything of this bench.
+        folder: for everything of this bench; decoded images are kept beside it.
         executor: of the search.
         needs: of the faults to come.
         chance: draws moments.
@@ -64,6 +64,7 @@ class Bench:
             MARK: self.mark,
             "SPT_NOENV": "1",
             "OMP_NUM_THREADS": "1",
+            "SAAT_CACHE": str(folder.parent / "cache"),
             "RAY_TMPDIR": str(self._ray),
             "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # not a minute, for a dead head
             "PYTHONPATH": str(ROOT),

@@ -20,11 +20,10 @@ class ClusterBench(Bench):
 
     def __init__(self, folder: Path, needs: Needs, chance: random.Random) -> None:
         super().__init__(folder, "ray", needs, chance)
-        self.hosts = Hosts(1 + len(WORKERS), folder)
+        self.hosts = Hosts(1 + len(WORKERS), folder.parent)
         self.hosts.__enter__()
-        wait = "RAY_gcs_rpc_server_reconnect_timeout_s"
-        kept = {MARK: self.mark, "SPT_NOENV": "1", wait: self.environment[wait]}
-        self.hosts.environment |= kept
+        kept = (MARK, "SPT_NOENV", "SAAT_CACHE", "RAY_gcs_rpc_server_reconnect_timeout_s")
+        self.hosts.environment |= {name: self.environment[name] for name in kept}
         self.start_cluster()
 
     def start_cluster(self) -> None:

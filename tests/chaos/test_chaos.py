@@ -11,18 +11,23 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    return undisturbed(tmp_path_factory.mktemp("undisturbed") / "bench")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("chaos")
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path) -> Undisturbed:
+    return undisturbed(folder / "undisturbed")
 
 
 @pytest.mark.parametrize(("where", "seed", "count"), [("inline", 1, 4), ("ray", 1, 4)])
 def test_nothing_is_lost_and_nothing_counted_twice(
-    where: Where, seed: int, count: int, reference: Undisturbed, tmp_path: Path
+    where: Where, seed: int, count: int, folder: Path, reference: Undisturbed
 ) -> None:
     reason = unavailable(where)
     if reason:
         pytest.skip(reason)
-    outcome = run(draw(seed, where, count), tmp_path / "bench", reference)
+    outcome = run(draw(seed, where, count), folder / f"{where}-{seed}", reference)
     struck = [f"{strike.kind}, {strike.moment}" for strike in outcome.strikes]
     assert outcome.problems == [], struck
     assert len(struck) == count, struck

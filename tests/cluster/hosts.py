@@ -84,13 +84,13 @@ class Hosts:
         """A host's IP address."""
         return f"{self._net}.{host + 1}"
 
-    def start_head(self, num_cpus: int = 0) -> str:
+    def start_head(self, num_cpus: int = 0, *arguments: str) -> str:
         """Start Ray's head on host 0, without places for trials unless told; its address."""
         if 0 not in self._first:
             self._boot(0)
         self._ray(
             0, num_cpus, "--head", f"--port={_PORT}", "--include-dashboard=false",
-            "--disable-usage-stats",
+            "--disable-usage-stats", *arguments,
         )  # fmt: skip
         return f"{self.address(0)}:{_PORT}"
 

@@ -445,6 +445,8 @@ COMMANDS: list[tuple[str, str]] = [
     ("search {root}/tiny.yaml --set defense.eps=2 " + INLINE, "defense.eps: 2"),
     ("search {root}/tiny.yaml --executor foo", "--executor foo: ray or inline"),
     ("search {root}/tiny.yaml --address auto " + INLINE, "--address auto"),
+    ("search {root}/tiny.yaml --autoscaling " + INLINE, "--autoscaling: is about a cluster"),
+    ("train {root}/tiny.yaml --autoscaling " + INLINE, "--autoscaling: is about a cluster"),
     (
         "search {root}/tiny.yaml --tracking-uri http://u:secret@h " + INLINE,
         "password in the address",

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from harness.__main__ import main
 from harness.checks import executor_of_run, max_concurrent
 from harness.derive import derive_tables
 from harness.executors import ray_cluster
@@ -21,7 +22,7 @@ from harness.status import render, status_of
 from harness.trial import EpochReport, FinalReport, TrialSpec
 from saat.errors import InputError
 from tests.harness.fakes import cut, drive, experiment, fake_trial, finished, open_search, outcome
-from tests.harness.tiny import tiny
+from tests.harness.tiny import tiny, tiny_raw
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
@@ -202,6 +203,29 @@ def test_autoscaling_is_about_a_cluster(executor: Any, tmp_path: Path) -> None:
     options = Options(tmp_path, executor=executor, autoscaling=True)
     with pytest.raises(InputError, match=r"--autoscaling: .* needs --address"):
         executor_of_run(tiny(), options)
+
+
+@pytest.mark.parametrize("command", ["search", "train", "compare", "resume"])
+def test_every_command_that_runs_trials_takes_the_flag(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Options] = []
+
+    def stop(*arguments: Any) -> None:
+        seen.extend(part for part in arguments if isinstance(part, Options))
+        raise InputError("seen")
+
+    monkeypatch.setattr("harness.session.start", stop)
+    monkeypatch.setattr("harness.session.resume", stop)
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(tiny_raw({"compare": {"one": {"defense.steps": 1}}})))
+    named = "tiny" if command == "resume" else str(file)
+    arguments = [command, named, "--address", "auto", "--autoscaling"]
+    if command != "resume":
+        arguments += ["--executor", "ray"]
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert [(options.address, options.autoscaling) for options in seen] == [("auto", True)]
 
 
 def test_hosts_and_losses_are_shown(tmp_path: Path) -> None:

@@ -16,7 +16,10 @@ from torch import Tensor
 
 from harness.derive import derive_tables
 from harness.executors.inline import InlineExecutor
+from harness.executors.ray_tune import _loss
+from harness.losses import MAX_DEATHS, given_up
 from harness.out_of_memory import failure
+from harness.state import TrialRecord
 from harness.status import render, status_of
 from harness.trial import EpochReport, FinalReport, run_trial, trial_folder
 from saat.models import HashingNetwork
@@ -185,6 +188,33 @@ def test_other_errors_are_not_tried_again(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(RuntimeError, match="shapes"):
         list(run_trial(spec_of(EXPERIMENT), context))
     assert tries == ["pretrain"]
+
+
+# What Ray 2.60 says when its memory monitor, and when the kernel, kills a worker.
+MONITOR = """Failure # 1 (occurred at 2026-11-21_18-50-00)
+1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 10.0.0.2, \
+ID: 82dba973) was 22.59GB used / 23.54GB limit (0.96)
+OOM kill reason: Memory usage 6003806208B exceeded threshold"""
+KERNEL = """Failure # 1 (occurred at 2026-11-21_18-50-00)
+The actor died unexpectedly before finishing this task.
+	ip: 10.0.0.2
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit \
+detail: Worker unexpectedly exits with a connection error code 2. End of file. Some common causes \
+include: (1) the process was killed by the OOM killer due to high memory usage, (2) ray stop"""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(MONITOR, "the node running low on memory. Memory on the node"), (KERNEL, "the OOM killer")],
+)
+def test_a_worker_that_was_killed_for_its_memory_is_a_dead_worker_that_says_so(
+    error: str, said: str
+) -> None:
+    reason, node = _loss(error)
+    assert said in reason
+    assert not node
+    record = TrialRecord(spec_of(EXPERIMENT), "hash", {}, {}, deaths=MAX_DEATHS + 1)
+    assert said in given_up(record, reason)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,7 @@ def test_what_is_wrong_with_no_single_node_is_told_once() -> None:
         "tracker http://h: refused",
         "resources: 4 CPUs and 1 GPUs per trial fit on no node; the most are 16 CPUs and 2 GPUs",
     ]
+    assert judge.failures(cluster(trials=0, autoscaling=True)) == []
     assert judge.failures(replace(cluster(), driver=bad)) == ["driver: data: /d: not a folder"]
     assert judge.warnings(cluster(gone=["10.0.0.3"])) == [
         "nodes that have left the cluster: 10.0.0.3"
@@ -174,6 +175,7 @@ def test_the_table_has_a_row_a_node_and_the_verdict_at_its_end() -> None:
         "warning:",
     ]
     assert "2× H200" in lines[1]
+    assert " on " in lines[1]
     assert lines[2] == "10.0.0.2    no answer"
     well = Outcome(cluster(), "tracker t: answers", [], []).text().splitlines()
     assert well[-3:] == ["tracker t: answers", "trials at once: 4", "ok"]
@@ -262,11 +264,13 @@ def test_a_node_without_an_image_says_which(tmp_path: Path) -> None:
     assert "d3.png: no such file" in found.problems["data"]
 
 
-def test_a_node_without_the_weights_says_so(tmp_path: Path) -> None:
+def test_a_node_whose_weights_are_not_there_or_do_not_fit_says_so(tmp_path: Path) -> None:
     weights = tmp_path / "there.pt"
     weights.touch()
     changes = {"model.backbone": "alexnet", "model.weights": str(weights), "data.image_size": 64}
     setting = setting_at(tiny(changes), {})
+    found = inspect_node(question(tmp_path, setting), "node")
+    assert f"model.weights {weights}: not a state dict of alexnet" in found.problems["data"]
     weights.unlink()
     found = inspect_node(question(tmp_path, setting), "node")
     said = f"model.weights {weights}: no such file; none, imagenet or a path"

@@ -1,12 +1,15 @@
 """Secrets stay where they are, and nothing that we start listens to the world."""
 
+import base64
 import logging
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -62,6 +65,7 @@ ADDRESSES = [
     f"http://{SECRET}@host",
     f"https://me:{SECRET}@[::1]:5000",
     f"http://me:a/{SECRET}@host",
+    f"http://me:5/{SECRET}@host",
     f"http://me:a#{SECRET}@host",
     f"http://me:a?{SECRET}@host",
     f"http://me:{SECRET}",
@@ -120,6 +124,7 @@ def test_an_address_without_a_secret_is_taken_and_told_as_it_is(uri: str) -> Non
         (f"Authorization: Bearer {SECRET}", "Authorization: Bearer ***"),
         ("Authorization: Basic bWU6aHVudGVyMg==", "Authorization: Basic ***"),
         (f"the proxy said {SECRET}-aws-secret", "the proxy said ***"),
+        (f"of one {SECRET}-aws-secret-too and no more", "of one *** and no more"),
         ("did you mean eps? defense.eps=2", "did you mean eps? defense.eps=2"),
         ("no user or password in the address", "no user or password in the address"),
     ],
@@ -128,6 +133,7 @@ def test_messages_lose_their_secrets_and_nothing_else(
     text: str, told: str, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{SECRET}-aws-secret")
+    monkeypatch.setenv("A_LONGER_SECRET", f"{SECRET}-aws-secret-too")
     monkeypatch.setenv("A_SHORT_KEY", "eps")
     assert redacted(text) == told
 
@@ -179,12 +185,10 @@ class Leaky(BaseHTTPRequestHandler):
     """A tracking server that repeats secrets in what it answers."""
 
     def do_POST(self) -> None:
-        port = self.server.server_port  # type: ignore[attr-defined]
         body = f"denied to {self.headers.get('Authorization')}".encode()
-        if "redirect" in self.path:
+        if self.path.startswith("/moved"):
             self.send_response(302)
-            there = f"http://me:{SECRET}-moved@127.0.0.1:1/{port}?token={SECRET}-query"
-            self.send_header("Location", there)
+            self.send_header("Location", f"http://me:{SECRET}@127.0.0.1:1/?t={SECRET}")
         else:
             self.send_response(403)
         self.send_header("Content-Length", str(len(body)))
@@ -196,7 +200,7 @@ class Leaky(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
 
-@pytest.mark.parametrize("path", ["", "/redirect"])
+@pytest.mark.parametrize("path", ["", "/moved"])
 def test_what_a_tracking_server_repeats_is_told_nowhere(
     path: str, runs_dir: Path, monkeypatch: Any, caplog: Any, capfd: Any
 ) -> None:
@@ -223,7 +227,8 @@ def test_what_a_tracking_server_repeats_is_told_nowhere(
     said = left + caplog.text + "".join(capfd.readouterr())
     assert "did not accept 1 events" in left
     assert tracker._last_error
-    for part in (SECRET, VARIABLES["MLFLOW_TRACKING_USERNAME"] + ":"):
+    user, password = (VARIABLES[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD"))
+    for part in (SECRET, base64.b64encode(f"{user}:{password}".encode()).decode()):
         assert part not in said
 
 
@@ -257,11 +262,13 @@ def small(folder: Path, executor: str) -> Path:
 @pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
 @on_linux
 def test_a_search_writes_no_secret_and_listens_on_this_machine_only(
-    executor: str, tmp_path: Path, runs_dir: Path
+    executor: str, tmp_path: Path, runs_dir: Path, request: Any
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    environment = {**os.environ, **VARIABLES, "HOME": str(home)}
+    ray_folder = Path(tempfile.mkdtemp(prefix="saat-ray-", dir="/tmp"))  # sockets: a short path
+    request.addfinalizer(lambda: shutil.rmtree(ray_folder))
+    environment = {**os.environ, **VARIABLES, "HOME": str(home), "RAY_TMPDIR": str(ray_folder)}
     arguments = ["search", small(tmp_path, executor), "--executor", executor]
     process = subprocess.Popen(
         command(*arguments, "--runs-dir", runs_dir),
@@ -283,6 +290,7 @@ def test_a_search_writes_no_secret_and_listens_on_this_machine_only(
     assert SECRET.encode() not in said[0]
     assert (runs_dir / "mlflow.db").is_file()
     assert planted_in(runs_dir) == []
+    assert executor == "inline" or planted_in(ray_folder) == [], "Ray's own logs"
     assert to_the_world(heard) == {}
     assert any("gcs_server" in who for who in heard.values()) == (executor == "ray")
     assert list(home.rglob("*token*")) == []

@@ -207,3 +207,23 @@ def test_a_condition_takes_a_key_out_of_the_point() -> None:
         again = Searcher(space, BASE, "tpe", 0, 12)
         again.include(number, point, {})
         assert len(again._study.trials) == 1
+
+
+def test_tpe_suggests_what_optunas_own_would() -> None:
+    """It only knows beforehand what Optuna finds out from all trials."""
+    ours, plain = searcher("tpe", budget=40), searcher("tpe", budget=40)
+
+    def optunas(name: str, seed: int) -> optuna.samplers.BaseSampler:
+        assert name == "tpe"
+        return optuna.samplers.TPESampler(
+            seed=seed % 2**32, multivariate=True, n_startup_trials=plain._startup
+        )
+
+    plain._make_sampler = optunas  # type: ignore[method-assign]
+    for number in range(40):
+        (point, notes), theirs = ours.suggest(number), plain.suggest(number)
+        assert (point, notes) == theirs
+        outcome: Outcome = ("completed", "completed", "stopped", "failed")[number % 4]
+        tell(ours, number, outcome, point)
+        tell(plain, number, outcome, point)
+    assert len(states(ours)) == 40

@@ -232,6 +232,19 @@ def test_a_server_that_fails_now_and_then_has_every_event_once_and_in_order(
     assert told == [(e["trial_id"], e["epoch"]) for e in events if e["event"] == "epoch"]
 
 
+def test_a_history_is_read_once_and_not_for_every_value(
+    server: str, run_dir: Path, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = flaky(monkeypatch, server, obeys)
+    assert deliver(server, run_dir, events) == ""
+    trials = sum(event["event"] == "suggested" for event in events)
+    values = sum(event["event"] in ("epoch", "completed", "failed") for event in events)
+    # Of a trial its epochs and its end, of the search its hypervolume.
+    most = 2 * trials + 1
+    assert values > most, "otherwise the test says nothing"
+    assert 0 < client.calls.count("get_metric_history") <= most
+
+
 def test_a_server_that_was_down_gets_what_it_missed(
     server: str,
     run_dir: Path,

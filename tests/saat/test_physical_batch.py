@@ -181,6 +181,14 @@ def test_whole_batches_run_the_same_bits_with_a_physical_batch_that_holds_them(
     assert not toy.differences(state(runs[0]), state(runs[1]))
 
 
+def test_a_split_training_takes_its_images_from_the_data(trained: HashingNetwork) -> None:
+    run = training("saat", trained, DATA)
+    run._resident = torch.zeros(len(DATA.train), 3, toy.SIZE, toy.SIZE, dtype=torch.uint8)
+    run.split_batches(16)
+    index = torch.tensor([3, 90])
+    assert torch.equal(run._images(index), DATA.batch(DATA.train[[3, 90]]).float() / 255)
+
+
 def test_parts_have_about_the_same_length_and_every_row_once() -> None:
     for count in range(1, 40):
         rows = torch.arange(count)
