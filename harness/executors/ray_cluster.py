@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 
 from saat.errors import InputError, one_line
 
@@ -80,11 +80,13 @@ def _kept_to_this_machine() -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """See that something listens at ``host:port``; Ray itself would try for minutes.
+    """See that something listens there; Ray itself would try for minutes.
 
     Raises:
-        OSError: nothing does.
+        OSError: nothing does, or there is no cluster that ``auto`` could mean.
     """
+    if address == "auto":
+        address = services.get_ray_address_from_environment(address, None)
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
@@ -48,6 +49,10 @@ class RayTuneExecutor:
     ) -> None:
         """See :meth:`harness.executors.executor.Executor.run`."""
         del status  # workers are other processes; their epochs are what is known of them
+        # Tune would hand the driver's AWS credentials to all workers; every node logs them then.
+        ENV_VARS_TO_PROPAGATE.difference_update(
+            {name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+        )
         scheduler = _Scheduler(search)
         count = _Places(self._cpus, self._gpus) if self._follow else None
         resources = {"cpu": self._cpus, "gpu": self._gpus}

@@ -42,6 +42,12 @@ FAKE_CLOUD: dict[str, Any] = {
     "provider": {"type": "fake_multinode", "fake_multinode": True},
     "available_node_types": MACHINES,
     "head_node_type": "head",
+    "upscaling_speed": 1.0,
+    "idle_timeout_minutes": 1.0,
+    **{key: {} for key in ("auth", "docker", "file_mounts")},
+    **{key: [] for key in ("cluster_synced_files", "initialization_commands", "setup_commands")},
+    **{f"{node}_setup_commands": [] for node in ("head", "worker")},
+    **{f"{node}_start_ray_commands": [] for node in ("head", "worker")},
 }
 
 
@@ -70,7 +76,7 @@ def search(growing: tuple[Hosts, str, Path], *more: str) -> tuple[int, str]:
     command += ["--address", address, "--runs-dir", str(folder / "runs"), *more]
     pipe = subprocess.PIPE
     process = hosts.run(0, command, stdout=pipe, stderr=subprocess.STDOUT, text=True)
-    output, _ = process.communicate(timeout=1000)
+    output, _ = process.communicate(timeout=600)
     return process.returncode, output
 
 

@@ -105,7 +105,7 @@ def midway_on(host: str) -> Callable[[list[Event]], str]:
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
-    """Two workers; one is cut off, one joins late, one is killed and comes back."""
+    """Two workers; one is cut off, a larger one joins late, one is killed and comes back."""
     if reason := unavailable():
         pytest.skip(f"no hosts here: {reason}")
     folder = tmp_path_factory.mktemp("shared")
@@ -123,7 +123,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
         driver = Driver(hosts, address, folder)
         cut_off = driver.until(midway_on("host-1"), "epoch on host 1")
         hosts.cut(1)
-        hosts.start_worker(3)
+        hosts.start_worker(3, cpus=2)
         driver.until(midway_on("host-3"), "epoch on host 3, which joined late")
         killed = driver.until(midway_on("host-2"), "epoch on host 2")
         hosts.kill(2)
@@ -189,10 +189,20 @@ def test_a_host_that_joined_late_and_one_that_came_back_did_work(outcome: Outcom
     assert {event["host"] for event in epochs} == {"host-1", "host-2", "host-3"}
     killed_at = next(e["time"] for e in outcome.of("lost") if e["trial_id"] == outcome.killed)
     assert any(e["host"] == "host-2" and e["time"] > killed_at + 5 for e in epochs)
+    assert most_at_once(outcome.events) > 2, "the search has more places than at its start"
     found = status_of(outcome.run_dir)
     assert found["hosts"].keys() >= {"host-2", "host-3"}
     assert found["nodes_lost"] >= 2
     assert found["workers_died"] == 0
+
+
+def most_at_once(events: list[Event]) -> int:
+    """Most trials that had begun and not ended."""
+    live = most = 0
+    for event in events:
+        live += (event["event"] == "suggested") - (event["event"] == "completed")
+        most = max(most, live)
+    return most
 
 
 def test_the_worker_that_was_cut_off_has_given_way(outcome: Outcome) -> None:

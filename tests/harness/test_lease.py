@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from harness import lease
 from harness.lease import Lease
@@ -22,7 +23,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from harness import lease
-lease._BEAT_S = float(sys.argv[3])
+lease._BEAT_S, lease.SILENT_S = float(sys.argv[3]), float(sys.argv[5])
 folder = Path(sys.argv[1])
 with lease.Lease(folder, takes_over=sys.argv[2] == "over") as mine:
     print("holds", flush=True)
@@ -38,10 +39,12 @@ with lease.Lease(folder, takes_over=sys.argv[2] == "over") as mine:
 class Holder:
     """A process that holds the lease of a folder."""
 
-    def __init__(self, folder: Path, how: str, name: str, beat: float = 0.1) -> None:
+    def __init__(
+        self, folder: Path, how: str, name: str, beat: float = 0.1, patience: float = 120
+    ) -> None:
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, str(folder), how, str(beat), name],
+            [sys.executable, "-c", HOLDER, str(folder), how, str(beat), name, str(patience)],
             stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1,
         )  # fmt: skip
 
@@ -195,10 +198,35 @@ def test_one_after_the_other_in_one_process(tmp_path: Path) -> None:
     assert len(list((tmp_path / ".lease").iterdir())) == 2, "ended claims are cleared away"
 
 
-def test_a_failed_claim_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_patient_claim_goes_behind_one_that_was_less_patient(
+    tmp_path: Path, start: type[Holder]
+) -> None:
+    frozen = start(tmp_path, "wait", "1")
+    assert frozen.says() == "holds"
+    frozen.send(signal.SIGSTOP)
+    entered = threading.Event()
+
+    def claim() -> None:
+        with Lease(tmp_path, takes_over=False):
+            entered.set()
+
+    waiting = threading.Thread(target=claim)
+    waiting.start()
+    second = start(tmp_path, "wait", "2", patience=0.5)
+    assert second.says() == "holds"
+    frozen.send(signal.SIGKILL)
+    assert not entered.wait(1), "the first claim is free, but no longer the one that counts"
+    second.send(signal.SIGKILL)
+    assert entered.wait(10)
+    waiting.join()
+
+
+def test_a_failed_claim_holds_nothing(tmp_path: Path) -> None:
+    failed = Lease(tmp_path, takes_over=True)
     with pytest.MonkeyPatch.context() as broken:
         broken.setattr(Path, "write_text", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
-        with pytest.raises(OSError, match="full"), Lease(tmp_path, takes_over=True):
-            pass
-    with Lease(tmp_path, takes_over=False):
-        pass
+        with pytest.raises(OSError, match="full"):
+            failed.__enter__()
+    lock = FileLock(tmp_path / ".lease" / "1.lock")
+    with lock.acquire(timeout=0):
+        assert lock.is_locked

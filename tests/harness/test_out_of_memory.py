@@ -142,6 +142,19 @@ def test_a_pretrained_model_of_split_batches_is_known_to_all_who_use_it(tmp_path
     assert bare.out_of_memory == [PRETRAIN]
 
 
+def test_a_pretraining_that_another_trial_finishes_keeps_its_note(tmp_path: Path) -> None:
+    context = context_of(EXPERIMENT, tmp_path)
+
+    def dies(text: str) -> None:
+        if text.startswith("pretrain epoch 2/2"):
+            raise KeyboardInterrupt
+
+    with scarce(199), pytest.raises(KeyboardInterrupt):
+        list(run_trial(spec_of(EXPERIMENT), context, dies))
+    *_, final = run_trial(spec_of(EXPERIMENT, {"defense.lambda": 3.0}), context)
+    assert final.out_of_memory == [PRETRAIN]
+
+
 def test_memory_that_runs_out_twice_fails_the_trial_alone(tmp_path: Path) -> None:
     experiment = tiny(
         {

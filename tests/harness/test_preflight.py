@@ -135,6 +135,7 @@ def test_what_is_wrong_with_no_single_node_is_told_once() -> None:
         "resources: 4 CPUs and 1 GPUs per trial fit on no node; the most are 16 CPUs and 2 GPUs",
     ]
     assert judge.failures(cluster(trials=0, autoscaling=True)) == []
+    assert judge.warnings(cluster(says(omp_threads="4"))) == []
     assert judge.failures(replace(cluster(), driver=bad)) == ["driver: data: /d: not a folder"]
     assert judge.warnings(cluster(gone=["10.0.0.3"])) == [
         "nodes that have left the cluster: 10.0.0.3"
@@ -385,6 +386,18 @@ def test_a_failed_check_is_status_1_and_a_line(tmp_path: Path, runs_dir: Path, c
     assert first.startswith(f"saat: tracker {tracker}: ")
     assert second.startswith("saat: resources: 9999 CPUs and 0 GPUs per trial fit on no node")
     assert found["nodes"][0]["report"]["versions"] == found["driver"]["versions"]
+    assert not runs_dir.exists()
+
+
+def test_an_address_from_the_environment_at_which_nobody_answers_is_refused_at_once(
+    runs_dir: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    began = time.monotonic()
+    assert ended("--address", "auto", "--runs-dir", runs_dir) == 2
+    assert time.monotonic() - began < 60
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("saat: --address auto: no Ray cluster answers (")
     assert not runs_dir.exists()
 
 
