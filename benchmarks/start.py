@@ -3,7 +3,7 @@
 ``python -m benchmarks.start search_spaces/quickstart.yaml`` runs the experiment through Ray, as a
 person would, in a folder of its own, and prints the seconds from the command to the first training
 step and the overhead: what the trials' slots spent on anything but the trials' own work, as a share
-of that work.
+of that work. A trial that waits for a pretrained model that another one is building counts too.
 """
 
 import argparse
@@ -18,41 +18,66 @@ from harness.journal import Event, read
 
 
 class Overhead(NamedTuple):
-    """Of a finished search."""
+    """What the slots of a finished search did beside its trials' own work, in seconds."""
 
-    work: float  # seconds of work of all trials
-    within: float  # from being suggested to the last report, beyond the trial's own work
+    work: float  # of all trials
+    workers: float  # until the first report of the first trial in every slot
+    trials: float  # until the first report of all others
+    epochs: float  # between the reports of a trial
     between: float  # from the end of a trial to the start of the next one in its slot
 
     @property
     def share(self) -> float:
         """Of the work."""
-        return (self.within + self.between) / self.work
+        return (self.workers + self.trials + self.epochs + self.between) / self.work
 
 
 def overhead(events: list[Event]) -> Overhead:
     """Read the overhead off a journal.
 
     A trial that begins takes the slot that has been free for the longest time; the first trials
-    find slots that nothing ran in.
+    find slots that nothing ran in, and wait for worker processes.
     """
-    begun: dict[str, float] = {}
-    cost: dict[str, float] = {}
+    told: dict[str, tuple[float, float]] = {}  # trial → time and cost of its last report
+    first: set[str] = set()  # trials in new slots
+    silent: set[str] = set()  # trials without a report
     free: list[float] = []
-    within = between = 0.0
+    work = workers = trials = epochs = between = 0.0
     for event in events:
-        kind = event["event"]
-        if kind == "suggested":
+        if event["event"] == "suggested":
+            name = event["trial"]["trial_id"]
+            told[name] = event["time"], 0.0
+            silent.add(name)
             if free:
                 between += event["time"] - free.pop(0)
-            begun[event["trial"]["trial_id"]] = event["time"]
-        elif kind in ("epoch", "completed", "failed"):
+            else:
+                first.add(name)
+        elif event["event"] in ("epoch", "completed", "failed"):
             name = event["trial_id"]
-            cost[name] = event.get("cost_s", cost.get(name, 0.0))
-            if kind != "epoch" or event.get("stop_reason"):
-                within += event["time"] - begun[name] - cost[name]
+            then, before = told[name]
+            cost = event.get("cost_s", before)
+            beside = event["time"] - then - (cost - before)
+            told[name] = event["time"], cost
+            work += cost - before
+            if name not in silent:
+                epochs += beside
+            elif name in first:
+                workers += beside
+            else:
+                trials += beside
+            silent.discard(name)
+            if event["event"] != "epoch" or event.get("stop_reason"):
                 free.append(event["time"])
-    return Overhead(sum(cost.values()), within, between)
+    return Overhead(work, workers, trials, epochs, between)
+
+
+_TITLES = {
+    "work": "work of all trials",
+    "workers": "start of the worker processes",
+    "trials": "start of the other trials",
+    "epochs": "between the reports of a trial",
+    "between": "between trials",
+}
 
 
 def first_step(space: Path, runs_dir: Path, overrides: list[str]) -> tuple[float, float]:
@@ -83,10 +108,9 @@ def main() -> None:
         found = overhead(read(Path(folder) / "start" / "events.jsonl"))
     print(f"first training step after           {first:8.1f} s")
     print(f"the whole search                    {whole:8.1f} s")
-    print(f"work of all trials                  {found.work:8.1f} s")
-    print(f"beside it, within trials            {found.within:8.1f} s")
-    print(f"beside it, between trials           {found.between:8.1f} s")
-    print(f"overhead, of the work               {100 * found.share:8.1f} %")
+    for name, seconds in found._asdict().items():
+        print(f"{_TITLES[name]:<36}{seconds:8.1f} s {100 * seconds / found.work:8.1f} %")
+    print(f"{'overhead':<36}{'':>10} {100 * found.share:8.1f} %")
 
 
 if __name__ == "__main__":

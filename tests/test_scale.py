@@ -57,17 +57,16 @@ def test_the_overhead_is_what_no_trial_worked_for() -> None:
             event(0, "started"),
             suggested(5, "a"),
             suggested(5, "b"),
-            event(16, "epoch", "a", cost_s=10.0),  # 1 s late
+            event(16, "epoch", "a", cost_s=10.0),  # a worker that took 1 s to start
             event(25, "epoch", "b", cost_s=20.0, stop_reason="not among the best"),
             suggested(27, "c"),  # 2 s between b and c
-            event(36, "completed", "a", cost_s=30.0),  # still 1 s late
-            event(38, "failed", "c", stop_reason="nan"),  # it never said what it cost
+            event(30, "epoch", "c", cost_s=2.5),  # 0.5 s to start
+            event(36.25, "completed", "a", cost_s=30.0),  # 0.25 s between its reports
+            event(38, "failed", "c", stop_reason="nan"),  # 8 s of which it said nothing
         ]
     )
-    assert found.work == 50
-    assert found.within == 1 + 0 + 11
-    assert found.between == 2
-    assert found.share == pytest.approx(14 / 50)
+    assert found == (10 + 20 + 2.5 + 20, 1.0, 0.5, 0.25 + 8, 2.0)
+    assert found.share == pytest.approx(11.75 / 52.5)
 
 
 def test_parts_are_cut_where_trials_end() -> None:

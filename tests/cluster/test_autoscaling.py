@@ -27,8 +27,9 @@ EXPERIMENT = tiny_raw(
         "resources": {"cpus_per_trial": 2},
     }
 )
+HEAD = "ray.head.default"  # as Ray's fake cloud calls it
 MACHINES: dict[str, Any] = {
-    "head": {"resources": {"CPU": 1}, "node_config": {}, "max_workers": 0},
+    HEAD: {"resources": {"CPU": 1}, "node_config": {}, "max_workers": 0},
     "larger": {
         "resources": {"CPU": 2, "object_store_memory": 100 * 10**6},
         "node_config": {},
@@ -41,7 +42,7 @@ FAKE_CLOUD: dict[str, Any] = {
     "max_workers": 2,
     "provider": {"type": "fake_multinode", "fake_multinode": True},
     "available_node_types": MACHINES,
-    "head_node_type": "head",
+    "head_node_type": HEAD,
     "upscaling_speed": 1.0,
     "idle_timeout_minutes": 1.0,
     **{key: {} for key in ("auth", "docker", "file_mounts")},

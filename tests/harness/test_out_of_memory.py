@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -21,6 +22,7 @@ from harness.losses import MAX_DEATHS, given_up
 from harness.out_of_memory import failure
 from harness.state import TrialRecord
 from harness.status import render, status_of
+from harness.tracking import Tracker
 from harness.trial import EpochReport, FinalReport, run_trial, trial_folder
 from saat.models import HashingNetwork
 from saat.training import Training, TrainingFailed
@@ -263,6 +265,19 @@ def test_tables_and_status_tell_which_trials_were_split(tmp_path: Path, no_fsync
     found = status_of(run_dir)
     assert found["out_of_memory"] == {names[1]: f"{PRETRAIN}; {SAAT.format(2)}"}
     assert f"  out of memory: {names[1]}: {PRETRAIN}; {SAAT.format(2)}" in render(found).split("\n")
+
+
+def test_the_run_at_the_tracker_has_a_tag(tmp_path: Path) -> None:
+    tracker = Tracker("sqlite:///unused.db", tmp_path, EXPERIMENT, {"saat.search_id": "id"})
+    tags: dict[str, str] = {}
+    tracker._client = SimpleNamespace(
+        set_tag=lambda _, key, value: tags.update({key: value}), set_terminated=lambda *_: None
+    )
+    for notes in ([], [PRETRAIN, SAAT.format(2)]):
+        assert "saat.out_of_memory" not in tags
+        record = TrialRecord(spec_of(EXPERIMENT), "hash", {}, {}, "stopped", out_of_memory=notes)
+        tracker._end("run", record)
+    assert tags["saat.out_of_memory"] == f"{PRETRAIN}; {SAAT.format(2)}"
 
 
 def test_the_error_of_a_second_time_is_a_failed_training(tmp_path: Path) -> None:
