@@ -6,6 +6,7 @@ out again. Nothing that Tune stores is ever read back; the journal is the truth.
 """
 
 import json
+import os
 import re
 import tempfile
 import time
@@ -84,6 +85,9 @@ class RayTuneExecutor:
 
 def _trainable(config: dict[str, Any], context: dict[str, Any]) -> None:
     """A trial in a worker process: every report of the generator goes to the driver."""
+    # So long Tune waits between two trials for the thread of the first to end. When it has waited
+    # in vain it drops the second without a word to anybody, and after 2 s of its own accord.
+    os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
     spec = TrialSpec(**config["trial"])
     try:
         for report in reports_of(spec, TrialContext(**context)):

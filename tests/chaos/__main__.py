@@ -1,6 +1,7 @@
 """``make chaos``: faults by a fixed list of seeds, and what became of each as a page."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("--only", help="one search, as inline:3")
     parser.add_argument("--keep", type=Path, help="folder for the searches, which stays")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what it started
     with tempfile.TemporaryDirectory(prefix="saat-chaos-") as name:
         folder = arguments.keep or Path(name)
         reference = undisturbed(folder / "undisturbed")
