@@ -30,7 +30,7 @@ from saat.errors import InputError, one_line
 from saat.evaluate import evaluate
 from saat.training import Training
 
-_KEY = "resources.gpus_per_trial: auto"
+KEY = "resources.gpus_per_trial: auto"
 _MARGIN = 1.2
 _MOST = 16
 # Of a space: of these the largest value weighs most, of those every one is measured.
@@ -126,13 +126,13 @@ def settle(
     if resources.gpus_per_trial != "auto":
         return experiment, {}
     settings = heaviest(experiment, plan)
-    say(f"{_KEY}: measuring {len(settings)} settings on a GPU")
+    say(f"{KEY}: settings to measure on a GPU: {len(settings)}")
     found, nodes = (measure or _measure_of(options))(settings, experiment, options)
     trials = trials_per_gpu(found, nodes, resources.cpus_per_trial)
     share = 1 / trials
     smallest = min(min(node.memory) for node in nodes)
     say(
-        f"{_KEY}: {_gib(found.peak)} in {found.stage} ({found.setting}) and {_gib(found.context)} "
+        f"{KEY}: {_gib(found.peak)} in {found.stage} ({found.setting}) and {_gib(found.context)} "
         f"of CUDA; {trials} trials a GPU of {_gib(smallest)}: {share:g}"
     )
     settled = resources.model_copy(update={"gpus_per_trial": share})
@@ -149,7 +149,7 @@ def trials_per_gpu(found: Footprint, nodes: Sequence[GpuNode], cpus_per_trial: i
     smallest = min(min(node.memory) for node in nodes)
     if found.bytes > smallest:
         raise InputError(
-            f"{_KEY}: {_gib(found.bytes)} in {found.stage} ({found.setting}), and the smallest GPU "
+            f"{KEY}: {_gib(found.bytes)} in {found.stage} ({found.setting}), and the smallest GPU "
             f"has {_gib(smallest)}; lower batch_size or data.image_size"
         )
     by_memory = int(smallest / (_MARGIN * found.bytes))
@@ -215,7 +215,7 @@ def footprint(
             if not memory.is_out_of_memory(error):
                 raise
             raise InputError(
-                f"{_KEY}: out of memory after {stage} ({name}): {one_line(error, 120)}; lower "
+                f"{KEY}: out of memory after {stage} ({name}): {one_line(error, 120)}; lower "
                 "batch_size or data.image_size"
             ) from None
     return replace(worst, context=max(0, meter.context()))
@@ -270,7 +270,7 @@ def measured_here(
 ) -> tuple[Footprint, list[GpuNode]]:
     """In this process, on its GPU."""
     if not torch.cuda.is_available():
-        raise InputError(f"{_KEY}: this machine has no GPU that torch can use; 0")
+        raise InputError(f"{KEY}: this machine has no GPU that torch can use; 0")
     threads = experiment.resources.cpus_per_trial
     found = footprint(settings, experiment.evaluation.model_dump(), options.cache_dir, threads)
     return found, [GpuNode(threads, gpu_memory()[:1])]

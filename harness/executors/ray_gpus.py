@@ -11,10 +11,9 @@ from harness.config import Experiment, Setting
 from harness.executors.ray_cluster import connect
 from harness.experiment import parse_setting
 from harness.options import Options
-from harness.packing import Footprint, GpuNode, footprint, gpu_memory
+from harness.packing import KEY, Footprint, GpuNode, footprint, gpu_memory
 from saat.errors import InputError, one_line
 
-_KEY = "resources.gpus_per_trial: auto"
 _ANSWER_S = 120.0
 _MEASURE_S = 3600.0  # a GPU that others use is waited for
 # Without it a task of no GPU sees none of its node's.
@@ -60,7 +59,7 @@ def measured_on_cluster(
 def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> list[GpuNode]:
     offering = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("GPU", 0) >= 1]
     if not offering:
-        raise InputError(f"{_KEY}: no node has a GPU; 0")
+        raise InputError(f"{KEY}: no node has a GPU; 0")
     asked = []
     for node in offering:
         here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
@@ -74,7 +73,7 @@ def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> list[GpuNode]:
         sizes = _answer(answer, _ANSWER_S, name)
         if len(sizes) < offered["GPU"]:
             raise InputError(
-                f"{_KEY}: {name}: Ray offers {offered['GPU']:g} GPUs, torch can use {len(sizes)}"
+                f"{KEY}: {name}: Ray offers {offered['GPU']:g} GPUs, torch can use {len(sizes)}"
             )
         found.append(GpuNode(offered.get("CPU", 0.0), tuple(sizes)))
     return found
@@ -93,8 +92,8 @@ def _answer(asked: Any, timeout_s: float, whom: str) -> Any:
         return ray.get(asked, timeout=timeout_s)
     except ray.exceptions.GetTimeoutError:
         ray.cancel(asked, force=True)
-        raise InputError(f"{_KEY}: {whom}: no answer within {timeout_s:g} s") from None
+        raise InputError(f"{KEY}: {whom}: no answer within {timeout_s:g} s") from None
     except ray.exceptions.RayError as error:
         # A traceback of the worker, whose last line is the error itself.
         reason = one_line(str(error).strip().splitlines()[-1], 160)
-        raise InputError(f"{_KEY}: {whom}: {reason}; give a number") from None
+        raise InputError(f"{KEY}: {whom}: {reason}; give a number") from None

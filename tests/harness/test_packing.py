@@ -203,7 +203,7 @@ def test_a_number_is_left_alone_and_auto_becomes_one(tmp_path: Path) -> None:
         "trials_per_gpu": 6,
     }
     assert lines == [
-        "resources.gpus_per_trial: auto: measuring 1 settings on a GPU",
+        "resources.gpus_per_trial: auto: settings to measure on a GPU: 1",
         "resources.gpus_per_trial: auto: 5 GiB in adversarial training (small_cnn, 16 bits, saat) "
         "and 0.5 GiB of CUDA; 6 trials a GPU of 40 GiB: 0.166667",
     ]

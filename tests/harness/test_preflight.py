@@ -453,7 +453,7 @@ def on_cluster(head: str, runs_dir: Path, *arguments: object, first: str = "") -
         capture_output=True,
         text=True,
         env=NO_TOKEN,
-        timeout=240,
+        timeout=500,
         check=False,
     )
     assert done.stdout, done.stderr
@@ -474,7 +474,8 @@ def test_a_node_of_a_real_cluster_answers_though_it_has_no_cpu_left(
     write_pairs(tmp_path / "set", splits())
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(setting))
-    status, found = on_cluster(head, runs_dir, file, "--cache-dir", tmp_path / "cache")
+    options = ["--cache-dir", tmp_path / "cache", "--timeout", 240]  # for machines under load
+    status, found = on_cluster(head, runs_dir, file, *options)
     (node,) = found["nodes"]
     assert status == 1
     assert found["failures"] == [
