@@ -48,10 +48,11 @@ trained: install
 # A Ray cluster of several hosts (network namespaces) that come and go; Linux, as root.
 .PHONY: cluster
 cluster: install
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m cluster -rs
 
 # Processes killed, disks filled, files damaged at random moments of real searches: at least sixty
-# faults in about half an hour; the page is its log. `pytest -m chaos` is a selection of eight.
+# faults in about an hour; the page is its log. `pytest -m chaos` strikes eight of them, and
+# workers and drivers that die in the middle.
 .PHONY: chaos
 chaos: install
 	$(BIN)/python -m tests.chaos --page docs/results/chaos.md

@@ -78,6 +78,7 @@ def dry_run(experiment: Experiment, options: Options, say: Callable[[str], None]
     """
     check_folders(options)
     device = device_of_run(experiment, options)
+    here = device if torch.cuda.is_available() else "cpu"  # the workers may have what we have not
     data = open_data(experiment, options.cache_dir, say)
     protocol = protocol_hash(experiment, data.fingerprint)
     warm = warm_start(experiment, options.runs_dir, data.fingerprint, protocol)
@@ -87,10 +88,13 @@ def dry_run(experiment: Experiment, options: Options, say: Callable[[str], None]
     threads = torch.get_num_threads()
     torch.set_num_threads(experiment.resources.cpus_per_trial)  # as a trial has them
     try:
-        costs = calibrate(experiment, data, device)
+        costs = calibrate(experiment, data, here)
     finally:
         torch.set_num_threads(threads)
-    return "\n".join([*_described(experiment, plan), *_estimated(experiment, plan, costs)])
+    lines = [*_described(experiment, plan), *_estimated(experiment, plan, costs)]
+    if here != device:
+        lines.append("this machine has no GPU that torch can use: hours of its CPU, not of a GPU")
+    return "\n".join(lines)
 
 
 def plan_of(experiment: Experiment, fingerprint: str, known: set[str]) -> Plan:

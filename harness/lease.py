@@ -123,8 +123,11 @@ class Lease:
     def _live(self) -> None:
         """Give signs of life, and look for a higher claim, until the lease ends."""
         while not self._ended.wait(_BEAT_S):
-            with suppress(OSError):  # a file system that is away for a moment
+            # Apart, and each may fail while a file system is away: whoever took over clears the
+            # sign of life away, and that must not keep its former holder from looking.
+            with suppress(OSError):
                 os.utime(self._path(self._number, "beat"))
+            with suppress(OSError):
                 self.check()
 
     def _beat(self, number: int) -> int | None:

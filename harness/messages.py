@@ -1,6 +1,7 @@
 """What a driver tells its workers, and what they report: JSON-able."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -43,6 +44,11 @@ class TrialContext:
     device: str
     threads: int
     gpu_share: float = 1.0
+
+
+def trial_folder(context: TrialContext, trial_id: str) -> Path:
+    """Where everything of a trial lies."""
+    return Path(context.run_dir) / "trials" / trial_id
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import checkpoints
 from harness.config import Setting, digest
 from harness.lease import Lease
 from saat import checkpoint
@@ -41,7 +42,7 @@ class Pretrained:
 class PretrainedStore:
     """Models under ``root/KEY/model.safetensors``; unfinished ones leave their checkpoints there.
 
-    The builder holds a lock that its death releases; everyone else waits for it.
+    The builder holds a lease, which ends with it; everyone else waits.
     """
 
     def __init__(self, root: Path) -> None:
@@ -52,7 +53,7 @@ class PretrainedStore:
         key: str,
         network: HashingNetwork,
         objective: HashingObjective,
-        build: Callable[[Path], Pretrained],
+        build: Callable[[Path, Callable[[], None]], Pretrained],
         builder: str,
     ) -> Pretrained:
         """Load the pretrained state into ``network`` and ``objective``, training it if missing.
@@ -61,7 +62,8 @@ class PretrainedStore:
             key: see :func:`pretrained_key`.
             network: takes the weights.
             objective: takes the objective's state.
-            build: trains both in place, checkpointing into the given folder.
+            build: trains both in place, checkpointing into the given folder, and calls what it is
+                given before it writes there: a builder that was taken for dead ends then.
             builder: who asks; whoever built a model is charged for it, also in a later life.
         """
         folder = self.root / key
@@ -72,13 +74,14 @@ class PretrainedStore:
                 own = meta["builder"] == builder
                 seconds = float(meta["seconds"]) if own else 0.0
                 return Pretrained(seconds, meta.get("out_of_memory", ""))
-            built = build(folder)
+            built = build(folder, lease.check)
             tensors = {
                 **checkpoint.module_tensors("network", network),
                 **checkpoint.module_tensors("objective", objective),
             }
             lease.check()
             checkpoint.save(target, tensors, {**asdict(built), "builder": builder})
+            checkpoints.forget(folder)
             # Whoever builds and whoever loads start from the very same bits and memory layout.
             self._load(target, network, objective)
             return built

@@ -123,8 +123,7 @@ class Progress:
         table = Table(box=None, pad_edge=False, expand=False)
         for column in ("trial", "role", "setting", "epoch", "clean", "robust", "now"):
             table.add_column(column, no_wrap=True, style="dim" if column == "setting" else None)
-        ended = [r for r in state.trials.values() if r.status != "running"]
-        for record in [*ended[-_SHOWN_ENDED:], *state.running()]:
+        for record in [*state.ended()[-_SHOWN_ENDED:], *state.running()]:
             table.add_row(*self._row(record))
         elapsed = _duration(time.monotonic() - self._started)
         text = f"{self._search.experiment.name}: {self._overall()}, {elapsed} so far"

@@ -28,6 +28,11 @@ def violations(experiment: Experiment, record: TrialRecord) -> dict[str, float]:
     }
 
 
+def feasible(experiment: Experiment, record: TrialRecord) -> bool:
+    """Whether a trial completed with numbers that keep every constraint."""
+    return usable(record) and all(amount <= 0 for amount in violations(experiment, record).values())
+
+
 def recommend(experiment: Experiment, explored: Iterable[TrialRecord]) -> list[str]:
     """Settings to confirm: completed, feasible, not the default itself.
 
@@ -37,11 +42,7 @@ def recommend(experiment: Experiment, explored: Iterable[TrialRecord]) -> list[s
     Returns:
         Trial ids in the order of choice, ``confirm.max_configs`` at most.
     """
-    done = [
-        record
-        for record in explored
-        if usable(record) and all(amount <= 0 for amount in violations(experiment, record).values())
-    ]
+    done = [record for record in explored if feasible(experiment, record)]
     values = np.array([objectives(record.metrics) for record in done]).reshape(-1, 2)
     ranks = pareto_ranks(values)
     chosen: list[str] = []

@@ -124,7 +124,7 @@ def scalarise(scalarisation: str | Mapping[str, float], values: np.ndarray) -> n
 
 
 def make_scheduler(search: SearchSection) -> SuccessiveHalving:
-    """The scheduler of a search; with ``none`` nobody asks it."""
+    """The scheduler of a search; with ``none`` nobody obeys it."""
     if search.scheduler == "asha" and search.scalarisation is not None:
         return ScalarSuccessiveHalving(
             search.grace_period, search.reduction_factor, search.scalarisation

@@ -211,7 +211,7 @@ class Search:
         spent = self._exhausted or sampled >= self.experiment.search.num_samples
         if self.state.stopped_exploring or (spent and not missing):
             return None
-        reason = stop_reason(self.experiment.search.stop, self.state)
+        reason = stop_reason(self.experiment, self.state)
         if reason:
             self._record("stopped_exploring", reason=reason)
             return None

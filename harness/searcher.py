@@ -69,8 +69,11 @@ class Searcher:
             point = suggest(trial, self._space, self._base)
         self._trials[number] = trial
         # Without a copy of every trial so far.
-        notes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
-        return point, dict(notes)
+        notes = dict(self._study.get_trials(deepcopy=False)[trial.number].system_attrs)
+        for key, value in self._founding(notes).items():
+            trial.storage.set_trial_system_attr(trial._trial_id, key, value)
+            notes[key] = value
+        return point, notes
 
     def discard(self, number: int) -> None:
         """Forget the last suggestion for trial ``number``."""
@@ -92,7 +95,7 @@ class Searcher:
             state=optuna.trial.TrialState.RUNNING,
             params=params,
             distributions={key: self._space[key].distribution() for key in params},
-            system_attrs=dict(notes),
+            system_attrs={**notes, **self._founding(notes)},
         )
         self._study.add_trial(template)
         added = self._study.get_trials(deepcopy=False)[-1]
@@ -122,6 +125,15 @@ class Searcher:
             self._study.tell(trial, values=list(values or ()))
         else:
             self._study.tell(trial, state=_STATES[outcome])
+
+    def _founding(self, notes: Mapping[str, Any]) -> dict[str, int]:
+        """What makes a trial that NSGA-II did not suggest one of its first generation.
+
+        The paper's default and trials of earlier searches, say; without it they would never be
+        parents.
+        """
+        key = _Nsga2._get_generation_key()
+        return {key: 0} if self._sampler == "nsga2" and key not in notes else {}
 
     def _make_sampler(self, name: str, seed: int) -> optuna.samplers.BaseSampler:
         seed %= 2**32

@@ -107,10 +107,15 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
         data = open_data(experiment, options.cache_dir, say)
         if data.fingerprint != started["data_fingerprint"]:
             raise InputError(f"{run_dir}: the data set is not the one the search began with")
+        if protocol_hash(experiment, data.fingerprint) != started["protocol_hash"]:
+            raise InputError(
+                f"{run_dir / 'experiment.yaml'}: evaluation or confirm.battery is not what the "
+                "search began with; its numbers could not be compared"
+            )
         executor, fitting = executor_of_run(experiment, options)
         concurrent = max_concurrent(experiment, fitting, say)
         _warm_start(experiment, journal, options, say)
-    except InputError:
+    except BaseException:
         journal.close()
         raise
     return _run(experiment, journal, options, executor, concurrent, run_dir, say)
@@ -142,9 +147,10 @@ def _run(
     started = journal.events[0]
     tracker = _tracker(experiment, journal, options, run_dir)
     tracker.start(journal.events)
-    journal.listen(tracker.handle)
-    search = Search(experiment, journal, started["data_fingerprint"], concurrent, started["plan"])
     try:
+        journal.listen(tracker.handle)
+        fingerprint, plan = started["data_fingerprint"], started["plan"]
+        search = Search(experiment, journal, fingerprint, concurrent, plan)
         with Progress(search) as progress:
             journal.listen(progress.handle)
             context = trial_context(experiment, options, run_dir, started["device"])
@@ -179,7 +185,7 @@ def sync(name: str, options: Options) -> str:
             raise InputError(f"{run_dir}: the search never started; there is nothing to deliver")
         tracker = _tracker(experiment, journal, options, run_dir)
         tracker.start(journal.events)
-        left = tracker.close(timeout=120)
+        left = tracker.close(timeout=120, patient=True)
     finally:
         journal.close()
     if left:

@@ -18,7 +18,13 @@ def _fraction(value: Any) -> Any:
     return parse_number(value)
 
 
+def _wanted(value: Any) -> Any:
+    return [_fraction(part) for part in value] if isinstance(value, list) else _fraction(value)
+
+
 Bound = Annotated[float, BeforeValidator(_fraction)]
+# A fraction is the number that the setting has then; otherwise it would never be found there.
+Value = Annotated[bool | int | float | str, BeforeValidator(_fraction)]
 
 
 class Dimension(BaseModel):
@@ -33,12 +39,12 @@ class Dimension(BaseModel):
         extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
     )
 
-    choice: list[bool | int | float | str] | None = Field(None, min_length=1)
+    choice: list[Value] | None = Field(None, min_length=1)
     float_range: list[Bound] | None = Field(None, alias="float", min_length=2, max_length=2)
     int_range: list[int] | None = Field(None, alias="int", min_length=2, max_length=2)
     log: bool = False
     step: Bound | None = Field(None, gt=0)
-    when: dict[str, Any] = Field(default_factory=dict)
+    when: dict[str, Annotated[Any, BeforeValidator(_wanted)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Dimension":

@@ -1,15 +1,39 @@
 """The stages of a trial, built from its setting."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import torch
 
 from harness.config import Setting
 from harness.sections import to_settings
-from saat.data import HashingData
+from saat.data import HashingData, load
 from saat.defenses import DEFENSES
 from saat.hashing import OBJECTIVES, HashingObjective
 from saat.models import HashingNetwork, build_network
 from saat.pretrain import Pretraining, PretrainSettings
 from saat.training import Training
+
+
+def trial_data(
+    setting: Setting, cache_dir: str | None, progress: Callable[[int, int], None] | None = None
+) -> HashingData:
+    """The data set of a setting, opened once per process.
+
+    Args:
+        setting: its ``data`` section counts.
+        cache_dir: node-local cache; None for the default.
+        progress: called with (images decoded, images in all) if they are not decoded yet.
+    """
+    key = (setting.data.model_dump_json(), cache_dir)
+    if key not in _OPENED:
+        _OPENED.clear()  # a worker of a search sees one data set
+        cache = Path(cache_dir) if cache_dir else None
+        _OPENED[key] = load(**setting.data.model_dump(), cache_dir=cache, progress=progress)
+    return _OPENED[key]
+
+
+_OPENED: dict[tuple[str, str | None], HashingData] = {}
 
 
 def build_models(

@@ -121,7 +121,7 @@ class SearchState:
 
     def of_phase(self, *phases: str) -> list[TrialRecord]:
         """Trials of some phases in order of suggestion."""
-        return [record for record in self.trials.values() if record.spec.phase in phases]
+        return [record for record in self._listed() if record.spec.phase in phases]
 
     def known(self) -> list[TrialRecord]:
         """Completed trials of earlier searches, then the explore trials of this one."""
@@ -129,7 +129,15 @@ class SearchState:
 
     def running(self) -> list[TrialRecord]:
         """Trials without an end."""
-        return [record for record in self.trials.values() if record.status == "running"]
+        return [record for record in self._listed() if record.status == "running"]
+
+    def ended(self) -> list[TrialRecord]:
+        """Trials with an end."""
+        return [record for record in self._listed() if record.status != "running"]
+
+    def _listed(self) -> list[TrialRecord]:
+        # At once: a live view reads in a thread of its own while trials are added.
+        return list(self.trials.values())
 
 
 def suggested_event(spec: TrialSpec, config_hash: str, point: Any, notes: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.journal import read
+from harness.recommendation import feasible, objectives
 from harness.session import read_experiment, summary
 from harness.state import SearchState, TrialRecord
 from reports.frontier import hypervolume, pareto_mask
@@ -12,15 +13,18 @@ from reports.frontier import hypervolume, pareto_mask
 
 def status_of(run_dir: Path) -> dict[str, Any]:
     """JSON-able state of a search, read from its journal."""
-    read_experiment(run_dir)
-    state = SearchState(read(run_dir / "events.jsonl"))
-    done = [r for r in state.of_phase("explore") if r.status == "completed"]
-    points = [(r.metrics["reattack/clean_map"], r.metrics["reattack/robust_map"]) for r in done]
+    experiment = read_experiment(run_dir)
+    events = read(run_dir / "events.jsonl")
+    state = SearchState(events)
+    searches = not events or events[0].get("plan", "search") == "search"
+    exploring = "explore" if state.recommended is None else "confirm"
+    done = [r for r in state.of_phase("explore") if feasible(experiment, r)]
+    points = [objectives(record.metrics) for record in done]
     front = [record for record, on in zip(done, pareto_mask(points), strict=True) if on]
     return {
         "name": run_dir.name,
         "state": "finished" if state.finished else "unfinished",
-        "phase": "explore" if state.recommended is None else "confirm",
+        "phase": exploring if searches else "train",
         "stopped_exploring": state.stopped_exploring,
         "warm_started": len(state.warm),
         "trials": summary(state),
@@ -42,16 +46,17 @@ def status_of(run_dir: Path) -> dict[str, Any]:
 
 
 def _point(record: TrialRecord) -> dict[str, Any]:
-    values = {name: record.metrics[f"reattack/{name}_map"] for name in ("clean", "robust")}
-    return {"trial_id": record.spec.trial_id, **values, "setting": record.point}
+    clean, robust = objectives(record.metrics)
+    trial_id = record.spec.trial_id
+    return {"trial_id": trial_id, "clean": clean, "robust": robust, "setting": record.point}
 
 
 def render(found: dict[str, Any]) -> str:
     """The same for a person."""
-    lines = [
-        f"{found['name']}: {found['state']} ({found['phase']}), {found['trials']}",
-        f"hypervolume {found['hypervolume']:.4f}; front (clean MAP, robust MAP on validation):",
-    ]
+    lines = [f"{found['name']}: {found['state']} ({found['phase']}), {found['trials']}"]
+    if found["phase"] != "train":
+        volume = f"hypervolume {found['hypervolume']:.4f}"
+        lines.append(f"{volume}; front (clean MAP, robust MAP on validation):")
     for entry in sorted(found["front"], key=lambda entry: -float(entry["clean"])):
         setting = " ".join(
             f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"

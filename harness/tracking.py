@@ -3,7 +3,8 @@
 A daemon thread delivers the journal's events in order, each until it is accepted, so a tracking
 server that is slow or down delays nothing and loses nothing. A cursor beside the journal
 remembers what was delivered; runs are found again by tags of our own, so a resumed search
-continues the runs of the interrupted one.
+continues the runs of the interrupted one. A server that has forgotten the search, which was wiped,
+is told everything once more.
 """
 
 import json
@@ -16,26 +17,22 @@ from pathlib import Path
 from traceback import format_exception
 from typing import Any
 
-import pandas as pd
 import tenacity
 
+from harness import tracked_values
 from harness.config import Experiment
 from harness.cursor import Cursor, read_cursor
 from harness.journal import Event
 from harness.redaction import public_uri, redacted
+from harness.retries import FINAL_ERRORS, GONE, retrying
 from harness.state import SearchState, TrialRecord
 from harness.tracking_store import make_tables
-from reports.frontier import hypervolume
 from saat.errors import one_line
 
 log = logging.getLogger(__name__)
 
 _PARAM_LIMIT = 6000
 _PARAM_BATCH = 100
-# Answers that another try will not change; a few are made all the same.
-_FINAL_ERRORS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
-_FINAL_TRIES = 5
-_TAG_LIMIT = 8000
 _ARTIFACTS = ("config.json", "result.json", "per_query.parquet", "model.safetensors")
 _STATUS = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
@@ -62,6 +59,8 @@ class Tracker:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        # Standard output is ours; MLflow would write two lines there for every trial that ends.
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         for noisy in ("alembic", "mlflow.store.db.utils"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         self.uri = uri
@@ -74,6 +73,7 @@ class Tracker:
         self._newest: dict[tuple[str, str], int] = {}  # (run, metric) → the last step logged
         self._experiment_id = ""
         self._queue: queue.Queue[Event | None] = queue.Queue()
+        self._past: list[Event] = []  # taken from the queue
         self._closing = threading.Event()
         self._last_error = ""
         self._client: Any = None
@@ -90,66 +90,97 @@ class Tracker:
         self._last_seq = event["seq"]
         self._queue.put(event)
 
-    def close(self, timeout: float = 60.0) -> str:
+    def close(self, timeout: float = 60.0, patient: bool = False) -> str:
         """Wait until everything is delivered, ``timeout`` seconds at most.
+
+        Args:
+            timeout: seconds.
+            patient: count them anew for as long as the server accepts something within them.
 
         Returns:
             An empty string, or one line on what the tracking server did not receive.
         """
         self._queue.put(None)
-        self._thread.join(timeout)
+        gets_on = True
+        while gets_on:
+            before = self._missing()
+            self._thread.join(timeout)
+            missing = self._missing()
+            gets_on = patient and self._thread.is_alive() and missing != before
         self._closing.set()
-        missing = self._cursor.missing(self._last_seq)
         if not missing:
             return ""
         server = f"tracking server {public_uri(self.uri)}"
-        return f"{server} did not accept {missing} events ({self._last_error})"
+        reason = self._last_error or f"not within {timeout:g} s"
+        return f"{server} did not accept {missing} events ({reason})"
+
+    def _missing(self) -> int:
+        return self._cursor.missing(self._last_seq)
 
     def _work(self) -> None:
         try:
-            self._retrying()(self._connect)
-            while (event := self._queue.get()) is not None and not self._closing.is_set():
+            self._insist(self._connect)
+            position = 0
+            while (event := self._event(position)) is not None and not self._closing.is_set():
                 self._known.apply(event)
-                if self._cursor.lacks(event["seq"]):
-                    self._deliver_until_accepted(event)
+                position += 1
+                told = not self._cursor.lacks(event["seq"]) or self._deliver_until_accepted(event)
+                if not told and self._insist(self._is_wiped):
+                    log.warning("tracking server %s was wiped", public_uri(self.uri))
+                    self._known, position = SearchState(), 0
+                    self._insist(self._connect)
         except tenacity.RetryError:  # closing
             return
         except Exception as error:  # close() tells that events are missing, and why
             self._last_error = one_line(redacted(error), 200)
             log.error("tracking ended: %s", redacted("".join(format_exception(error))))
 
-    def _deliver_until_accepted(self, event: Event) -> None:
+    def _event(self, position: int) -> Event | None:
+        """An event by its place in the journal, waited for; None at the end."""
+        if position == len(self._past):
+            event = self._queue.get()
+            if event is None:
+                return None
+            self._past.append(event)
+        return self._past[position]
+
+    def _is_wiped(self) -> bool:
+        """Whether the server does not know the parent run any more."""
+        try:
+            self._client.get_run(self._runs["search"])
+        except Exception as error:
+            code = getattr(error, "error_code", "")
+            if code not in FINAL_ERRORS:
+                raise
+            return bool(code == GONE)
+        return False
+
+    def _deliver_until_accepted(self, event: Event) -> bool:
+        """Whether it was; a server that refuses it for good must not hold up the rest."""
         accepted = True
         try:
-            self._retrying()(self._deliver, event)
+            self._insist(self._deliver, event)
         except tenacity.RetryError:
             if self._closing.is_set():
                 raise
-            accepted = False  # a server that refuses for good must not hold up the rest
+            accepted = False
         self._cursor.move(event["seq"], accepted)
         self._cursor.save(self._cursor_path, public_uri(self.uri))
+        return accepted
 
-    def _retrying(self) -> tenacity.Retrying:
-        def give_up(state: tenacity.RetryCallState) -> bool:
-            error = state.outcome.exception() if state.outcome else None
-            final = getattr(error, "error_code", "") in _FINAL_ERRORS
-            final = final and state.attempt_number >= _FINAL_TRIES
-            # A data base's driver that is not installed will not be at the next try either.
-            return self._closing.is_set() or final or isinstance(error, ImportError)
+    def _insist(self, *call: Any) -> Any:
+        """Call until the server accepts.
 
-        def note(state: tenacity.RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            message = one_line(redacted(error), 200)
-            if message != self._last_error:
-                log.warning("tracking server %s: %s", public_uri(self.uri), message)
-            self._last_error = message
+        Raises:
+            tenacity.RetryError: it refuses for good, or the tracker is closing.
+        """
+        return retrying(self._closing, self._note)(*call)
 
-        return tenacity.Retrying(
-            wait=tenacity.wait_exponential(multiplier=0.5, max=30),
-            stop=give_up,
-            sleep=tenacity.sleep_using_event(self._closing),
-            after=note,
-        )
+    def _note(self, error: BaseException) -> None:
+        message = one_line(redacted(error), 200)
+        if message != self._last_error:
+            log.warning("tracking server %s: %s", public_uri(self.uri), message)
+        self._last_error = message
 
     def _deliver(self, event: Event) -> None:
         kind = event["event"]
@@ -168,6 +199,7 @@ class Tracker:
 
         make_tables(self.uri)
         self._client = MlflowClient(tracking_uri=self.uri)
+        self._runs, self._newest = {}, {}
         name = self._experiment.name
         found = self._client.get_experiment_by_name(name)
         if found is None:
@@ -184,7 +216,7 @@ class Tracker:
         parent = self._run("search", name, self._tags)
         if self._cursor.run != parent:  # the server was wiped, or is another one
             self._cursor = Cursor(parent)
-        self._log_params(parent, _experiment_params(self._experiment))
+        self._log_params(parent, tracked_values.experiment_params(self._experiment))
         self._log_file(parent, self._run_dir / "experiment.yaml")
 
     def _log_params(self, run_id: str, params: dict[str, Any]) -> None:
@@ -209,6 +241,8 @@ class Tracker:
         if found:
             run_id = str(found[0].info.run_id)
         else:
+            if "search" in self._runs:  # a wiped server may have given the number to another one
+                self._client.get_run(self._runs["search"])
             created = self._client.create_run(
                 self._experiment_id, run_name=name, tags={**tags, **own}
             )
@@ -217,23 +251,16 @@ class Tracker:
         return run_id
 
     def _child(self, record: TrialRecord) -> str:
-        spec = record.spec
         parent = self._run("search", self._experiment.name, self._tags)
-        tags = {
-            "mlflow.parentRunId": parent,
-            "saat.config_hash": record.config_hash,
-            "saat.protocol": self._tags["saat.protocol"],
-            "saat.phase": spec.phase,
-            "saat.role": spec.role,
-        }
-        return self._run(spec.trial_id, spec.trial_id, tags)
+        tags = tracked_values.child_tags(record, parent, self._tags["saat.protocol"])
+        return self._run(record.spec.trial_id, record.spec.trial_id, tags)
 
     def _deliver_progress(self, record: TrialRecord, event: Event) -> None:
         run_id = self._child(record)
         step = int(event.get("epoch") or event.get("epochs") or len(record.epochs))
         metrics = dict(event.get("metrics", {}))
         if event["event"] == "epoch":
-            metrics |= _best(record, step)
+            metrics |= tracked_values.best(record, step)
         self._log(run_id, metrics | {"cost_s": record.cost_s}, step)
         if event["event"] != "epoch" or event.get("stop_reason"):
             self._end(run_id, record)
@@ -258,15 +285,8 @@ class Tracker:
         self._newest[run_id, key] = max(step, newest, *logged)
 
     def _end(self, run_id: str, record: TrialRecord) -> None:
-        self._client.set_tag(run_id, "saat.status", record.status)
-        if record.stop_reason:
-            self._client.set_tag(run_id, "saat.stop_reason", record.stop_reason[:_TAG_LIMIT])
-        if record.unreliable:
-            reasons = "; ".join(record.unreliable)[:_TAG_LIMIT]
-            self._client.set_tag(run_id, "saat.unreliable", reasons)
-        if record.out_of_memory:
-            notes = "; ".join(record.out_of_memory)[:_TAG_LIMIT]
-            self._client.set_tag(run_id, "saat.out_of_memory", notes)
+        for key, value in tracked_values.end_tags(record).items():
+            self._client.set_tag(run_id, key, value)
         folder = self._run_dir / "trials" / record.spec.trial_id
         if record.status == "completed":
             for name in _ARTIFACTS:
@@ -274,12 +294,9 @@ class Tracker:
         self._client.set_terminated(run_id, _STATUS[record.status])
 
     def _log_hypervolume(self) -> None:
-        done = [r for r in self._known.of_phase("explore") if r.status == "completed"]
-        if not done:
-            return
-        points = [(r.metrics["reattack/clean_map"], r.metrics["reattack/robust_map"]) for r in done]
-        parent = self._runs["search"]
-        self._log(parent, {"hypervolume": hypervolume(points)}, len(done))
+        done, volume = tracked_values.growth(self._experiment, self._known)
+        if done:
+            self._log(self._runs["search"], {"hypervolume": volume}, done)
 
     def _finish(self) -> None:
         parent = self._run("search", self._experiment.name, self._tags)
@@ -290,35 +307,8 @@ class Tracker:
             self._log_file(parent, figure, "figures")
         if (folder / "frontier.csv").exists():  # the report may have been deleted since
             # log_table would append to the rows of an earlier try.
-            front = pd.read_csv(folder / "frontier.csv").astype(object).fillna("")
-            table = front.to_dict(orient="split", index=False)
+            table = tracked_values.front_table(folder / "frontier.csv")
             self._client.log_dict(parent, table, "frontier.json")
             listed = json.dumps([{"path": "frontier.json", "type": "table"}])
             self._client.set_tag(parent, "mlflow.loggedArtifacts", listed)
         self._client.set_terminated(parent, "FINISHED")
-
-
-def _best(record: TrialRecord, epoch: int) -> dict[str, float]:
-    """Largest validation MAPs over the epochs up to ``epoch``."""
-    seen = [entry["metrics"] for entry in record.epochs if entry["epoch"] <= epoch]
-    return {
-        f"best/{name}": max(metrics[f"val/{name}"] for metrics in seen)
-        for name in ("clean_map", "robust_map")
-    }
-
-
-def _experiment_params(experiment: Experiment) -> dict[str, Any]:
-    dump = experiment.dump()
-    # Names that a user gives to settings may have characters that MLflow refuses in a key.
-    dump["compare"] = json.dumps(dump["compare"], ensure_ascii=False)
-    return dict(_flat(dump))
-
-
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        return [
-            pair
-            for key, part in value.items()
-            for pair in _flat(part, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    return [(prefix, value)]

@@ -1,17 +1,24 @@
 """Explore trials as points of clean and robust MAP on validation queries."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.frontier import pareto_mask
+from reports.frontier import hypervolume, pareto_mask
 from reports.results import SearchResults
 
 CLEAN = "metric.reattack/clean_map"
 ROBUST = "metric.reattack/robust_map"
 BITS = "param.model.bits"
+
+
+class HypervolumeCurve(NamedTuple):
+    """Hypervolume after each explore trial, in the order in which the trials finished."""
+
+    cost_s: NDArray[np.float64]  # (n,) seconds of work so far, summed over trials
+    hypervolume: NDArray[np.float64]  # (n,) of the completed, feasible trials so far
 
 
 def completed_trials(results: SearchResults) -> pd.DataFrame:
@@ -54,6 +61,20 @@ def on_front(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """``(n,)`` whether a trial is feasible and no other feasible one of the frame dominates it."""
     keeps = feasible(results, frame)
     return pareto_mask(np.where(keeps[:, None], points_of(frame), np.nan))
+
+
+def hypervolume_over_cost(results: SearchResults) -> HypervolumeCurve:
+    """Hypervolume of clean and robust MAP against the work spent.
+
+    The cost of every explore trial counts, of stopped and failed ones too; only completed,
+    feasible trials add hypervolume, with their ``reattack/*`` values.
+    """
+    explore = results.explore.sort_values(["finished_at", "number"], kind="stable")
+    adds = feasible(results, explore) & (explore["status"] == "completed").to_numpy(dtype=bool)
+    points = np.where(adds[:, None], points_of(explore), np.nan)
+    volumes = [hypervolume(points[: i + 1]) for i in range(len(points))]
+    cost = np.nancumsum(explore["cost_s"].to_numpy(dtype=np.float64))
+    return HypervolumeCurve(cost, np.array(volumes, dtype=np.float64))
 
 
 def bit_lengths(frame: pd.DataFrame) -> pd.Series:

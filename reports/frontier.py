@@ -6,27 +6,17 @@ a front and adds no hypervolume.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal
 
 import moocore
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-if TYPE_CHECKING:
-    from reports.results import SearchResults
 
 Direction = Literal["max", "min"]
 
 # Both objectives are MAPs in [0, 1], so the origin is worse than every trial of every search
 # and hypervolumes of different searches can be compared.
 REFERENCE = (0.0, 0.0)
-
-
-class HypervolumeCurve(NamedTuple):
-    """Hypervolume after each explore trial, in the order in which the trials finished."""
-
-    cost_s: NDArray[np.float64]  # (n,) seconds of work so far, summed over trials
-    hypervolume: NDArray[np.float64]  # (n,) of the completed trials so far
 
 
 def orient(values: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.float64]:
@@ -168,21 +158,6 @@ def epsilon_net_order(values: ArrayLike, count: int | None = None) -> NDArray[np
         order.append(int(np.argmax(distance)))
         distance = np.minimum(distance, np.linalg.norm(scaled - scaled[order[-1]], axis=1))
     return np.concatenate([rows[order], np.flatnonzero(~usable)])[:wanted].astype(np.int64)
-
-
-def hypervolume_over_cost(results: "SearchResults") -> HypervolumeCurve:
-    """Hypervolume of clean and robust MAP against the work spent.
-
-    The cost of every explore trial counts, of stopped and failed ones too; only completed
-    trials add hypervolume, with their ``reattack/*`` values.
-    """
-    explore = results.explore.sort_values(["finished_at", "number"], kind="stable")
-    columns = ["metric.reattack/clean_map", "metric.reattack/robust_map"]
-    points = explore[columns].to_numpy(dtype=np.float64, copy=True)
-    points[(explore["status"] != "completed").to_numpy(dtype=bool)] = np.nan
-    volumes = [hypervolume(points[: i + 1]) for i in range(len(points))]
-    cost = np.nancumsum(explore["cost_s"].to_numpy(dtype=np.float64))
-    return HypervolumeCurve(cost, np.array(volumes, dtype=np.float64))
 
 
 def _points(

@@ -1,5 +1,6 @@
 """The files for clusters: what Ray, Kubernetes, bash and the command line make of them."""
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -81,7 +82,7 @@ def test_the_dashboard_stays_on_loopback_and_every_node_needs_the_token(path: Pa
     assert len(starts) == 2
     assert all("RAY_AUTH_MODE=token" in command for command in starts)
     assert all("SAAT_DATA=/" in command for command in starts)
-    assert "--dashboard-host=127.0.0.1" in config["head_start_ray_commands"][-1]
+    assert "--dashboard-host=127.0.0.1" in starts[0]
     assert any(target.endswith(".ray/auth_token") for target in config["file_mounts"])
     assert any(re.match(r"chmod 600 \S+/auth_token", c) for c in config["setup_commands"])
 
@@ -94,6 +95,24 @@ def test_what_the_head_needs_is_installed_where_ray_runs() -> None:
         )
     head = yaml.safe_load(AWS.read_text())["head_setup_commands"]
     assert any("venv/bin/pip" in command and "boto3" in command for command in head)
+
+
+def test_the_tracking_server_is_on_the_head_alone_and_the_search_is_told_where() -> None:
+    from mlflow.cli import cli
+
+    config = yaml.safe_load(AWS.read_text())
+    (start,) = (c for c in config["head_start_ray_commands"] if "mlflow" in c)
+    assert subprocess.run(["bash", "-n", "-c", start], check=False).returncode == 0
+    (words,) = commands(start, "mlflow")
+    assert fault(cli, words) == ""
+    given = dict(itertools.pairwise(words))
+    assert given["--host"] == "127.0.0.1"
+    assert f"{given['--host']}:{given['--port']} " in start, "not started twice"
+    address = f"http://{given['--host']}:{given['--port']}"
+    for path in (AWS, READMES[1]):
+        searches = [w for w in commands(_text(path), "saat") if w[0] == "search"]
+        assert any(address in w for w in searches), path
+    assert not any("mlflow" in c for c in config["worker_start_ray_commands"])
 
 
 def test_machines_of_ones_own_all_start() -> None:

@@ -3,12 +3,20 @@
 import errno
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import suppress
 from typing import Protocol
 
+from harness import checkpoints
 from harness.redaction import redacted
 from harness.search import Search
-from harness.trial import EpochReport, FinalReport, TrialContext, TrialSpec, run_trial
+from harness.trial import (
+    EpochReport,
+    FinalReport,
+    TrialContext,
+    TrialSpec,
+    run_trial,
+    trial_folder,
+)
 from saat.errors import one_line
 from saat.training import TrainingFailed
 
@@ -59,6 +67,15 @@ def reports_of(
         raise TrialFailed(_logged(spec, context, error)) from error
 
 
+def forget_stopped(context: TrialContext, trial_id: str) -> None:
+    """Delete the checkpoints of a trial that the search stopped: it never goes on.
+
+    Two of them a trial, with optimizer states, are most of what a long search would leave behind.
+    """
+    with suppress(OSError):
+        checkpoints.forget(trial_folder(context, trial_id) / "checkpoint")
+
+
 def stop_if_full(error: OSError, folder: str) -> None:
     """Raise :class:`SearchStopped` if ``error`` is a full disk or quota."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -66,8 +83,12 @@ def stop_if_full(error: OSError, folder: str) -> None:
 
 
 def _logged(spec: TrialSpec, context: TrialContext, error: Exception) -> str:
-    path = Path(context.run_dir) / "trials" / spec.trial_id / "error.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(redacted("".join(traceback.format_exception(error))), encoding="utf-8")
-    reason = one_line(redacted(error), 160)
-    return f"{type(error).__name__}: {reason} (see {path.parent.name}/{path.name})"
+    path = trial_folder(context, spec.trial_id) / "error.log"
+    reason = f"{type(error).__name__}: {one_line(redacted(error), 160)}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(redacted("".join(traceback.format_exception(error))), encoding="utf-8")
+    except OSError as unwritten:
+        stop_if_full(unwritten, context.run_dir)
+        return f"{reason} (no {path.parent.name}/{path.name}: {one_line(unwritten, 80)})"
+    return f"{reason} (see {path.parent.name}/{path.name})"

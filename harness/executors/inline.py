@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from harness.executors.executor import TrialFailed, reports_of
+from harness.executors.executor import TrialFailed, forget_stopped, reports_of
 from harness.search import Pause, Search
 from harness.trial import FinalReport, TrialContext, TrialSpec
 
@@ -31,4 +31,5 @@ class InlineExecutor:
             if isinstance(report, FinalReport):
                 search.on_final(spec.trial_id, report)
             elif search.on_epoch(spec.trial_id, report):
+                forget_stopped(context, spec.trial_id)
                 return

@@ -6,13 +6,15 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import ray
 from ray._private import ray_constants, services
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from harness.redaction import redacted
 from saat.errors import InputError, one_line
 
 _KNOCK_S = 10
@@ -23,8 +25,14 @@ def connect(address: str | None, cpus: int | None = None) -> None:
     """Connect to a cluster, or start Ray on this machine.
 
     Raises:
-        InputError: no cluster answers at ``address``.
+        InputError: no cluster answers at ``address``, or it is that of Ray's client.
     """
+    meant = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
+    if meant and meant.startswith("ray://"):  # the search would be pickled to another machine
+        raise InputError(
+            f"--address {meant}: not through Ray's client; run the driver on a node of the "
+            "cluster: auto, or HOST:6379"
+        )
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -87,9 +95,32 @@ def _knock(address: str) -> None:
     """
     if address == "auto":
         address = services.get_ray_address_from_environment(address, None)
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    host, colon, port = address.rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
+
+
+def on_node(function: Callable[..., Any], node_id: str) -> Any:
+    """``function`` as a task of that very node, busy or not; it sees the GPUs without taking one.
+
+    Args:
+        function: run there at most once.
+        node_id: of a live node.
+    """
+    here = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    return ray.remote(function).options(
+        num_cpus=0,
+        max_retries=0,
+        scheduling_strategy=here,
+        # Without it a task of no GPU sees none of its node's.
+        runtime_env={"env_vars": {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}},
+    )
+
+
+def last_line(error: object) -> str:
+    """The error itself: what stands last in the traceback that Ray tells of a worker."""
+    lines = str(error).strip().splitlines()
+    return one_line(redacted(lines[-1] if lines else type(error).__name__), 160)
 
 
 def check_request(cpus: int, gpus: float, autoscaling: bool = False) -> int:

@@ -5,19 +5,16 @@ from dataclasses import asdict
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from harness.config import Experiment, Setting
-from harness.executors.ray_cluster import connect
+from harness.executors.ray_cluster import check_request, connect, last_line, on_node
 from harness.experiment import parse_setting
 from harness.options import Options
 from harness.packing import KEY, Footprint, GpuNode, footprint, gpu_memory
-from saat.errors import InputError, one_line
+from saat.errors import InputError
 
 _ANSWER_S = 120.0
 _MEASURE_S = 3600.0  # a GPU that others use is waited for
-# Without it a task of no GPU sees none of its node's.
-_SEES_GPUS = {"env_vars": {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}}
 
 
 def measured_on_cluster(
@@ -37,11 +34,13 @@ def measured_on_cluster(
         memory: run on every node with GPUs.
 
     Raises:
-        InputError: no node has a GPU, or one that torch cannot use; memory runs out.
+        InputError: no node has a GPU, or enough CPUs beside it, or torch cannot use it; memory
+            runs out.
     """
     connect(options.address)
-    nodes = _gpu_nodes(memory)
     cpus = experiment.resources.cpus_per_trial
+    nodes = _gpu_nodes(memory)
+    check_request(cpus, 1, options.autoscaling)
     task = ray.remote(_measured).options(num_cpus=cpus, num_gpus=1, max_retries=0)
     asked = task.remote(
         measure,
@@ -60,13 +59,7 @@ def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> list[GpuNode]:
     offering = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("GPU", 0) >= 1]
     if not offering:
         raise InputError(f"{KEY}: no node has a GPU; 0")
-    asked = []
-    for node in offering:
-        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        task = ray.remote(memory).options(
-            num_cpus=0, max_retries=0, scheduling_strategy=here, runtime_env=_SEES_GPUS
-        )
-        asked.append(task.remote())
+    asked = [on_node(memory, node["NodeID"]).remote() for node in offering]
     found = []
     for node, answer in zip(offering, asked, strict=True):
         name, offered = node["NodeManagerAddress"], node["Resources"]
@@ -94,6 +87,4 @@ def _answer(asked: Any, timeout_s: float, whom: str) -> Any:
         ray.cancel(asked, force=True)
         raise InputError(f"{KEY}: {whom}: no answer within {timeout_s:g} s") from None
     except ray.exceptions.RayError as error:
-        # A traceback of the worker, whose last line is the error itself.
-        reason = one_line(str(error).strip().splitlines()[-1], 160)
-        raise InputError(f"{KEY}: {whom}: {reason}; give a number") from None
+        raise InputError(f"{KEY}: {whom}: {last_line(error)}; give a number") from None

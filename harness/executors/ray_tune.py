@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,14 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
-from harness.executors.executor import SearchStopped, TrialFailed, reports_of
-from harness.executors.ray_cluster import places
+from harness.executors.executor import (
+    SearchStopped,
+    TrialFailed,
+    forget_stopped,
+    reports_of,
+)
+from harness.executors.ray_cluster import last_line, places
+from harness.redaction import redacted
 from harness.search import Pause, Search
 from harness.trial import EpochReport, FinalReport, TrialContext, TrialSpec
 from saat.errors import one_line
@@ -54,17 +60,20 @@ class RayTuneExecutor:
         ENV_VARS_TO_PROPAGATE.difference_update(
             {name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
         )
-        scheduler = _Scheduler(search)
+        scheduler = _Scheduler(search, context)
         count = _Places(self._cpus, self._gpus) if self._follow else None
         resources = {"cpu": self._cpus, "gpu": self._gpus}
-        with tempfile.TemporaryDirectory(prefix="saat-tune-") as storage:
+        # Tune's own threads may still write there when a search is interrupted.
+        with tempfile.TemporaryDirectory(
+            prefix="saat-tune-", ignore_cleanup_errors=True
+        ) as storage:
             try:
                 tune.Tuner(
                     tune.with_resources(
                         tune.with_parameters(_trainable, context=asdict(context)), resources
                     ),
                     tune_config=tune.TuneConfig(
-                        search_alg=_Searcher(search, scheduler.errors, count),
+                        search_alg=_Searcher(search, scheduler, count),
                         scheduler=scheduler,
                         num_samples=-1,
                         reuse_actors=True,
@@ -85,8 +94,8 @@ class RayTuneExecutor:
 
 def _trainable(config: dict[str, Any], context: dict[str, Any]) -> None:
     """A trial in a worker process: every report of the generator goes to the driver."""
-    # So long Tune waits between two trials for the thread of the first to end. When it has waited
-    # in vain it drops the second without a word to anybody, and after 2 s of its own accord.
+    # So long Tune waits between two trials for the thread of the first to end, of its own accord
+    # 2 s. When it has waited in vain it drops the second, and its worker with it.
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
     spec = TrialSpec(**config["trial"])
     try:
@@ -118,7 +127,9 @@ def _loss(error: str) -> tuple[str, bool]:
     if "is unavailable:" in error:  # as a node looks that was killed, before Ray knows that it was
         return f"node{where} does not answer", True
     told = re.search("Worker exit detail: (.*)", error)
-    return one_line(told[1] if told else error, 200) or "no reason known", False
+    if told is None and re.search(r'^\s*File ".*", line \d', error, flags=re.MULTILINE):
+        return last_line(error), False  # a traceback: of an environment that lacks a module, say
+    return one_line(redacted(told[1] if told else error), 200) or "no reason known", False
 
 
 class _Adapter:
@@ -157,19 +168,20 @@ class _Searcher(_Adapter, TuneSearcher):
 
     Args:
         search: decides.
-        errors: what Tune knows of trials that ended with an error, by its own ids.
+        scheduler: knows Tune's trials, and what is known of those that ended with an error.
         count: places of the cluster, where the search follows them.
     """
 
     def __init__(
-        self, search: Search, errors: Mapping[str, str], count: Callable[[], int] | None
+        self, search: Search, scheduler: "_Scheduler", count: Callable[[], int] | None
     ) -> None:
         super().__init__()
-        self._search, self._errors, self._count = search, errors, count
-        self._ours: dict[str, str] = {}  # Tune's trial id → ours
+        self._search, self._scheduler, self._count = search, scheduler, count
+        self._ours: dict[str, str] = {}  # Tune's trial id → ours, while Tune has told no end
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial as a Tune config; None to wait; FINISHED at the end."""
+        self._take_back()
         if self._count is not None:
             self._search.max_concurrent = self._count()
         spec = self._search.next_trial()
@@ -187,9 +199,16 @@ class _Searcher(_Adapter, TuneSearcher):
         own way of starting a trial again fails it for good when an idle worker dies that was kept
         for the next trial.)
         """
-        ours = self._ours[trial_id]
-        if error and self._search.state.trials[ours].status == "running":
-            self._search.on_lost(ours, *_loss(self._errors.get(trial_id, "")))
+        ours = self._ours.pop(trial_id, None)  # Tune tells of some ends twice
+        if error and ours and self._search.state.trials[ours].status == "running":
+            self._search.on_lost(ours, *_loss(self._scheduler.errors.get(trial_id, "")))
+
+    def _take_back(self) -> None:
+        """Give out again what Tune has dropped without telling; the search would wait for ever."""
+        for trial_id in self._scheduler.dropped(self._ours):
+            ours = self._ours.pop(trial_id)
+            if self._search.state.trials[ours].status == "running":
+                self._search.on_lost(ours, "Tune dropped it: its worker was not free", node=False)
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing to save."""
@@ -198,11 +217,21 @@ class _Searcher(_Adapter, TuneSearcher):
 class _Scheduler(_Adapter, FIFOScheduler):
     """Carries reports to the search and its decisions back."""
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, context: TrialContext) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._search = search
+        self._search, self._context = search, context
+        self._trials: dict[str, Trial] = {}  # by Tune's ids, as are the errors
         self.stopped = ""
-        self.errors: dict[str, str] = {}  # by Tune's trial ids
+        self.errors: dict[str, str] = {}
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Remember Tune's trial: its status tells of an end that nobody else is told of."""
+        self._trials[trial.trial_id] = trial
+
+    def dropped(self, live: Iterable[str]) -> list[str]:
+        """Which of the trials that are thought to be live have ended in Tune."""
+        ends = (Trial.ERROR, Trial.TERMINATED)
+        return [i for i in live if i in self._trials and self._trials[i].status in ends]
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Keep what is known of the error; the searcher hears of it next, without a reason."""
@@ -217,6 +246,7 @@ class _Scheduler(_Adapter, FIFOScheduler):
         if kind == "epoch":
             if not self._search.on_epoch(trial_id, EpochReport(**report)):
                 return str(TrialScheduler.CONTINUE)
+            forget_stopped(self._context, trial_id)
             return str(TrialScheduler.STOP)
         if kind == "halt":
             self.stopped = report

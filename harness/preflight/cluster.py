@@ -7,17 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from harness.executors.ray_cluster import last_line, on_node
 from harness.preflight.judge import Node
 from harness.preflight.meeting import attended
 from harness.preflight.node import DataReport, NodeReport, Question, inspect_node
-from saat.errors import one_line
 
 _PINGS = 3
 _PING_TIMEOUT_S = 5.0
-# Without it a task of no GPU sees none of its node's.
-_SEES_GPUS = {"env_vars": {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}}
 
 
 def ask_nodes(
@@ -38,7 +35,7 @@ def ask_nodes(
     gone = {e["NodeManagerAddress"] for e in known} - {e["NodeManagerAddress"] for e in alive}
     began = time.monotonic()
     asked = {
-        entry["NodeID"]: _pinned(_inspect, entry["NodeID"]).remote(question, entry["NodeID"])
+        entry["NodeID"]: on_node(_inspect, entry["NodeID"]).remote(question, entry["NodeID"])
         for entry in alive
     }
     driver = meanwhile()
@@ -68,13 +65,6 @@ def _names(alive: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def _pinned(function: Callable[..., Any], node_id: str) -> Any:
-    here = NodeAffinitySchedulingStrategy(node_id, soft=False)
-    return ray.remote(function).options(
-        num_cpus=0, max_retries=0, scheduling_strategy=here, runtime_env=_SEES_GPUS
-    )
-
-
 def _inspect(question: Question, name: str) -> dict[str, Any]:
     return asdict(inspect_node(question, name))
 
@@ -93,8 +83,7 @@ def _answer(asked: Any, timeout_s: float) -> tuple[NodeReport | None, list[str]]
         ray.cancel(asked, force=True)
         return None, [f"no answer within {timeout_s:g} s"]
     except (ray.exceptions.RayError, TypeError) as error:
-        # A traceback of the node, whose last line is the error itself.
-        return None, [f"could not be asked: {one_line(str(error).strip().splitlines()[-1], 160)}"]
+        return None, [f"could not be asked: {last_line(error)}"]
 
 
 def _missed(question: Question, node_id: str, report: NodeReport) -> str:
@@ -112,7 +101,7 @@ def _clock(node_id: str) -> tuple[float | None, float]:
     for _ in range(_PINGS):
         sent, started = time.time(), time.monotonic()
         try:
-            there = ray.get(_pinned(_now, node_id).remote(), timeout=_PING_TIMEOUT_S)
+            there = ray.get(on_node(_now, node_id).remote(), timeout=_PING_TIMEOUT_S)
         except ray.exceptions.RayError:
             break
         half = (time.monotonic() - started) / 2

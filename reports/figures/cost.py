@@ -6,7 +6,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from reports.explored import completed_trials
+from reports.explored import HypervolumeCurve, completed_trials, hypervolume_over_cost
 from reports.figures.style import (
     colour,
     escape,
@@ -16,7 +16,6 @@ from reports.figures.style import (
     new_interactive,
     new_static,
 )
-from reports.frontier import HypervolumeCurve, hypervolume_over_cost
 from reports.results import SearchResults
 
 X_LABEL = "work of all explore trials so far (minutes)"
@@ -55,7 +54,8 @@ def cost_static(data: CostData) -> Figure:
             color=colour(index),
             label=name,
         )
-    axes.set_ylim(0, 1.08 * max(curve.hypervolume[-1] for curve in data.curves))
+    # No feasible trial, no hypervolume.
+    axes.set_ylim(0, 1.08 * (max(curve.hypervolume[-1] for curve in data.curves) or 1.0))
     axes.set_xlim(left=0)
     legend_below(figure)
     return figure

@@ -145,6 +145,7 @@ def test_a_stopped_trial_does_no_further_epoch(ran: tuple[Path, Search]) -> None
         assert last < 3
         lines = (runs_dir / "contract" / "trials" / record.spec.trial_id / "epochs.jsonl").open()
         assert [json.loads(line)["epoch"] for line in lines] == list(range(1, last + 1))
+        assert not list(Path(lines.name).parent.glob("checkpoint/*")), "it never goes on"
 
 
 def test_costs_and_files_of_completed_trials(ran: tuple[Path, Search]) -> None:
@@ -175,6 +176,26 @@ def test_an_unexpected_error_fails_the_trial_and_leaves_its_traceback(
         assert f"(see {record.spec.trial_id}/error.log)" in record.stop_reason
         log = tmp_path / "broken" / "trials" / record.spec.trial_id / "error.log"
         assert "Traceback" in log.read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_that_is_full_when_an_error_is_logged_stops_the_search_as_well(
+    executor: Executor, tmp_path: Path
+) -> None:
+    experiment = tiny({"name": "broken", "search.num_samples": 0, "confirm.max_configs": 0})
+    search = search_in(tmp_path, experiment)
+    setting = setting_at(experiment, paper_defaults(experiment)[0])
+    folder = tmp_path / "broken" / "trials" / f"{config_hash(setting, FINGERPRINT)[:10]}-explore-0"
+    folder.mkdir(parents=True)
+    (folder / "error.log").symlink_to("/dev/full")
+    (tmp_path / "file").write_text("")
+    context = replace(context_of(experiment, tmp_path), pretrained_dir=str(tmp_path / "file"))
+    try:
+        with pytest.raises(SearchStopped, match="no space left on the disk of "):
+            executor.run(search, context, lambda *_: None)
+    finally:
+        search.journal.close()
+    assert [r.status for r in search.state.trials.values()] == ["running"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

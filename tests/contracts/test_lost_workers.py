@@ -27,6 +27,7 @@ __all__ = ["cache", "ray_executor"]  # fixtures
 
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.chaos,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc"),
 ]
 

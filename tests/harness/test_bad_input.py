@@ -614,6 +614,7 @@ def test_the_installed_command_refuses_as_well(
         (["--address", "no.such.host:6379"], "--address no.such.host:6379: no Ray cluster"),
         (["--address", "127.0.0.1:99999"], "--address 127.0.0.1:99999: no Ray cluster answers"),
         (["--address", "foo"], "--address foo: no Ray cluster answers"),
+        (["--address", "ray://127.0.0.1:10001"], "10001: not through Ray's client; run the driver"),
         (["--set", "resources.gpus_per_trial=99"], "99 GPUs per trial"),
     ],
 )

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from harness import trial
+from harness import stages
 from harness.__main__ import main
 from harness.datasets import dataset_lines
 from harness.derive import derive_tables
@@ -198,7 +198,7 @@ def test_every_result_names_its_data_and_models_follow_them(tmp_path: Path, caps
     assert dict(protocol_terms(results))["Data set"].startswith(f"{data.label} (")
     before = run(capsys, "evaluate", model)
     shutil.move(root, tmp_path / "moved")
-    trial._OPENED.clear()  # as in a process of its own
+    stages._OPENED.clear()  # as in a process of its own
     with pytest.raises(SystemExit):
         main(["evaluate", str(model)])
     assert f"looked in {root / 'CIFAR-10'}" in capsys.readouterr().err
@@ -207,7 +207,7 @@ def test_every_result_names_its_data_and_models_follow_them(tmp_path: Path, caps
     other["test"] = other["test"][:-1]
     padded = {k: [(p, lab + " 0" * 7) for p, lab in rows] for k, rows in other.items()}
     write_pairs(tmp_path / "moved" / "CIFAR-10", padded)
-    trial._OPENED.clear()
+    stages._OPENED.clear()
     with pytest.raises(SystemExit):
         main(["evaluate", str(model), "--data-root", str(tmp_path / "moved")])
     line = capsys.readouterr().err

@@ -141,6 +141,15 @@ def test_status_of_an_unfinished_search_names_what_runs(
     assert (tmp_path / "cut" / "events.jsonl").read_bytes() == before
 
 
+def test_status_of_a_training_knows_no_front(tmp_path: Path) -> None:
+    searched = experiment()
+    finished(tmp_path, searched, plan="train")
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(searched.dump()))
+    found = status_of(tmp_path)
+    assert (found["state"], found["phase"]) == ("finished", "train")
+    assert render(found) == f"{tmp_path.name}: finished (train), 1 trials: 1 completed"
+
+
 @pytest.mark.parametrize("what", LISTS)
 def test_every_list_has_a_line_an_entry(what: str, tmp_path: Path) -> None:
     lines = listing(what, tmp_path).splitlines()

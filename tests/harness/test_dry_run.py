@@ -188,8 +188,25 @@ def test_the_command_tells_the_plan_and_leaves_everything_as_it_is(
         "an estimate",
     ):
         assert part in out
+    assert "no GPU" not in out
     (line,) = (line for line in out.splitlines() if "device-hours" in line)
     assert 0 < float(line.split()[1]) < math.inf
+
+
+@pytest.mark.parametrize("gpus", [0.5, "auto"])
+def test_without_the_gpu_that_workers_have_the_cpu_is_timed_and_the_plan_says_so(
+    gpus: Any, tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dry_run, "_CALIBRATION_S", 0.0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(tiny_raw({"resources.gpus_per_trial": gpus})))
+    with pytest.raises(SystemExit) as ended:
+        main(["search", str(file), "--dry-run", "--runs-dir", str(runs_dir)])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert out.endswith("no GPU that torch can use: hours of its CPU, not of a GPU\n")
+    assert "device-hours" in out
 
 
 def test_what_the_search_would_refuse_is_refused(

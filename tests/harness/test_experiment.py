@@ -54,6 +54,29 @@ def test_a_dump_loads_to_the_same_experiment(changes: dict[str, Any]) -> None:
     assert list(again.space) == list(experiment.space)
 
 
+def test_a_fraction_among_choices_and_conditions_is_a_number() -> None:
+    """The one that settings have; the paper's default is found among the choices then."""
+    space = {
+        "defense.eps": {"choice": ["4/255", "8/255"]},
+        "defense.step_size": {"choice": ["auto", "2/255"]},
+        "defense.mu": {"float": [0, 1], "when": {"defense.eps": ["8/255"]}},
+        "defense.steps": {"int": [1, 9], "when": {"defense.eps": "4/255"}},
+    }
+    experiment = tiny({"space": space})
+    found = experiment.space
+    assert found["defense.eps"].choice == [4 / 255, 8 / 255]
+    assert found["defense.step_size"].choice == ["auto", 2 / 255]
+    assert [found[key].when for key in ("defense.mu", "defense.steps")] == [
+        {"defense.eps": [8 / 255]},
+        {"defense.eps": 4 / 255},
+    ]
+    setting = setting_at(experiment, {"defense.eps": found["defense.eps"].choice[0]}).flat()
+    assert all(found[key].contains(setting[key]) for key in ("defense.eps", "defense.step_size"))
+    assert not found["defense.mu"].applies(setting)
+    assert found["defense.steps"].applies(setting)
+    assert parse_experiment(json.loads(json.dumps(experiment.dump())), "dump") == experiment
+
+
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.name)
 def test_every_search_space_that_ships_is_valid(path: Path) -> None:
     experiment, notes = load_experiment(path)

@@ -102,7 +102,8 @@ def run_and_kill(arguments: list[str], journal: Path, moments: random.Random) ->
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    ("executor", "kills"), [("inline", 4), pytest.param("ray", 2, marks=pytest.mark.ray)]
+    ("executor", "kills"),
+    [("inline", 4), pytest.param("ray", 2, marks=[pytest.mark.ray, pytest.mark.chaos])],
 )
 def test_a_killed_and_resumed_search_ends_like_an_undisturbed_one(
     executor: str, kills: int, undisturbed: dict[str, Any], tmp_path: Path

@@ -150,6 +150,17 @@ def test_the_check_before_a_write_needs_no_look_out(
     assert not (tmp_path / "written").exists()
 
 
+def test_a_holder_whose_sign_of_life_was_cleared_away_still_looks(
+    tmp_path: Path, start: type[Holder]
+) -> None:
+    cut_off = start(tmp_path, "over", "old")
+    assert cut_off.says() == "holds"
+    claims = tmp_path / ".lease"
+    (claims / "1.beat").unlink()  # by a successor: a file server frees the locks of a lost node
+    (claims / "2.lock").touch()
+    assert cut_off.process.wait(10) == 1
+
+
 def test_a_patient_claim_waits_for_a_living_holder(
     tmp_path: Path, start: type[Holder], monkeypatch: pytest.MonkeyPatch
 ) -> None:

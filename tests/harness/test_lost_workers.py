@@ -38,6 +38,11 @@ PREEMPTED = f"""{DIED}The actor died because its node has died. Node Id: 220b0bf
 	the actor's node was preempted: spot"""
 WORKER_DIED = f"""{DIED}The actor is dead because its worker process has died. Worker exit type: \
 SYSTEM_ERROR Worker exit detail: Worker unexpectedly exits with a connection error code 2."""
+NO_MODULE = """Failure # 1 (occurred at 2026-11-21_20-00-00)
+The actor died because of an error raised in its creation task, ray::ImplicitFunc.__init__()
+  File "/usr/lib/python3.11/importlib/__init__.py", line 126, in import_module
+ModuleNotFoundError: No module named 'harness' at http://me:secret@host
+"""
 UNAVAILABLE = """The actor 3c8a is unavailable: The actor is temporarily unavailable: RpcError: \
 RPC error: Socket closed rpc_code: 14. The task may or may not have been executed."""
 
@@ -157,6 +162,7 @@ def test_a_search_resumed_on_fewer_places_takes_up_no_more_trials_than_fit(tmp_p
         (PREEMPTED, "node 10.0.0.2 was pre-empted", True),
         (UNAVAILABLE, "node does not answer", True),
         (WORKER_DIED, "Worker unexpectedly exits with a connection error code 2.", False),
+        (NO_MODULE, "ModuleNotFoundError: No module named 'harness' at http://***@host", False),
         ("ValueError: of our own", "ValueError: of our own", False),
         ("", "no reason known", False),
     ],

@@ -15,7 +15,8 @@ from harness.journal import Event, Journal, read
 from harness.onlookers import looking_on
 from harness.options import Options
 from harness.progress import Progress
-from harness.state import SearchState
+from harness.state import SearchState, TrialRecord
+from harness.trial import TrialSpec
 from tests.harness.fakes import experiment, finished, open_search
 from tests.harness.tiny import tiny
 
@@ -77,6 +78,30 @@ def test_a_search_whose_progress_is_broken_ends_like_any_other(
     state = SearchState(read(run_dir / "events.jsonl"))
     assert [record.status for record in state.trials.values()] == ["completed"]
     assert state.finished
+
+
+def test_a_live_view_reads_while_trials_are_added(tmp_path: Path) -> None:
+    """Its thread may be interrupted within a list of trials, and another one begin meanwhile."""
+    state = finished(tmp_path, experiment()).state
+    count = len(state.trials)
+
+    class Slow(TrialRecord):
+        @property
+        def spec(self) -> TrialSpec:  # type: ignore[override]
+            state.trials[f"added {len(state.trials)}"] = last
+            return last.spec
+
+        @property
+        def status(self) -> str:  # type: ignore[override]
+            state.trials[f"added {len(state.trials)}"] = last
+            return "running"
+
+    first, *_, last = state.trials.values()
+    state.trials[first.spec.trial_id] = Slow.__new__(Slow)
+    assert len(state.running()) == 1
+    assert len(state.ended()) == count
+    assert len(state.of_phase("explore", "confirm")) == count + 2
+    assert len(state.trials) == count + 3
 
 
 @pytest.fixture

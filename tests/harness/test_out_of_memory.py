@@ -20,6 +20,7 @@ from harness.executors.inline import InlineExecutor
 from harness.executors.ray_tune import _loss
 from harness.losses import MAX_DEATHS, given_up
 from harness.out_of_memory import failure
+from harness.stages import build_models
 from harness.state import TrialRecord
 from harness.status import render, status_of
 from harness.tracking import Tracker
@@ -191,6 +192,27 @@ def test_memory_that_runs_out_twice_fails_the_trial_alone(tmp_path: Path) -> Non
     )
 
 
+def test_memory_that_runs_out_while_the_models_are_made_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, spec = context_of(EXPERIMENT, tmp_path), spec_of(EXPERIMENT)
+    full = 1
+
+    def make(*given: Any) -> Any:
+        nonlocal full
+        full -= 1
+        if full >= 0:  # of a neighbour on the same GPU, say
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return build_models(*given)
+
+    monkeypatch.setattr("harness.life.build_models", make)
+    *_, final = run_trial(spec, context)
+    assert isinstance(final, FinalReport)
+    full = 2
+    with pytest.raises(TrainingFailed, match=r"^out of memory twice: lower data\.image_size"):
+        list(run_trial(spec_of(EXPERIMENT, seed=1), context))
+
+
 def test_other_errors_are_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[str] = []
 
@@ -229,7 +251,9 @@ def test_a_worker_that_was_killed_for_its_memory_is_a_dead_worker_that_says_so(
     assert said in reason
     assert not node
     record = TrialRecord(spec_of(EXPERIMENT), "hash", {}, {}, deaths=MAX_DEATHS + 1)
-    assert said in given_up(record, reason)
+    verdict = given_up(record, reason)
+    assert said in verdict
+    assert ("lower search.max_concurrent" in verdict) == (error == MONITOR)
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,17 @@ def test_what_goes_wrong_on_a_worker_is_one_line(
     assert re.fullmatch(f"resources.gpus_per_trial: auto: {problem}", line)
 
 
+def test_more_cpus_than_any_node_has_are_not_waited_for(runs_dir: Path) -> None:
+    experiment = tiny({**AUTO, "resources.cpus_per_trial": 7})
+    line = raised(
+        lambda: measured_on_cluster(
+            [], experiment, Options(runs_dir), bits_as_memory, two_of_48_gib
+        ),
+        InputError,
+    )
+    assert "the largest node offers 6 CPUs and 2 GPUs" in line
+
+
 def test_a_cluster_without_gpus_is_refused(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [{"Alive": True, "Resources": {"CPU": 4.0}}]
     monkeypatch.setattr("harness.executors.ray_gpus.ray.nodes", lambda: nodes)

@@ -77,6 +77,21 @@ def test_a_trial_may_take_its_share_of_the_memory(
     assert context.gpu_share == share
 
 
+def test_an_address_of_rays_client_is_refused_also_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for address in ("ray://host:10001", "auto"):
+        monkeypatch.setenv("RAY_ADDRESS", "ray://host:10001")
+        line = raised(lambda: ray_cluster.connect(address), InputError)  # noqa: B023
+        assert line.startswith("--address ray://host:10001: not through Ray's client; ")
+
+
+def test_the_last_line_of_an_error_says_something_and_no_secret() -> None:
+    assert ray_cluster.last_line(RuntimeError()) == "RuntimeError"
+    told = "Traceback\n  in task\nOSError: http://me:secret@host\n\n"
+    assert ray_cluster.last_line(told) == "OSError: http://***@host"
+
+
 def test_less_than_ray_can_count_is_refused() -> None:
     line = raised(lambda: tiny({"resources.gpus_per_trial": 0.00001}), InputError)
     assert line.endswith("gpus_per_trial: 1e-05: at least 0.0001, or 0")

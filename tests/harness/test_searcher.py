@@ -161,6 +161,28 @@ def check_history(
             tell(found, ended, outcomes[ended], points[ended])
 
 
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+def test_after_a_random_way_out_a_rebuilt_searcher_agrees_too(sampler: str) -> None:
+    """From the 10th suggestion for one trial on they are random, whatever the sampler."""
+    found, history = searcher(sampler), History()
+    for number in range(14):
+        attempt = 10 if number % 3 == 0 else 0
+        point, notes = found.suggest(number, attempt)
+        assert rebuilt(sampler, history).suggest(number, attempt) == (point, notes)
+        history += [("suggested", (number, point, notes)), ("told", (number, "completed", point))]
+        tell(found, number, "completed", point)
+
+
+def test_trials_that_nsga2_did_not_suggest_are_parents_too() -> None:
+    """As the paper's default and trials of earlier searches are."""
+    found = searcher("nsga2")
+    for number in range(4):  # a whole population
+        found.include(number, BASE | {"defense.steps": 10}, {})
+        found.tell(number, "completed", (0.5, 0.5))
+    steps = [found.suggest(number)[0]["defense.steps"] for number in range(4, 16)]
+    assert steps.count(10) >= 6, steps
+
+
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp"])
 def test_every_sampler_stays_within_the_space(sampler: str) -> None:
     found = searcher(sampler, budget=4)
@@ -191,20 +213,25 @@ def test_other_seeds_and_other_attempts_give_other_points() -> None:
     assert Searcher(SPACE, BASE, "tpe", 0, 12).suggest(0, 1)[0] != first
 
 
-def test_a_condition_takes_a_key_out_of_the_point() -> None:
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp"])
+def test_a_condition_takes_a_key_out_of_the_point(sampler: str) -> None:
     space = {
         "model.bits": SPACE["model.bits"],
         "defense.lambda": Dimension.model_validate(
             {"float": [0.1, 10.0], "when": {"model.bits": 32}}
         ),
     }
-    found = Searcher(space, BASE, "tpe", 0, 12)
-    points = [found.suggest(number)[0] for number in range(12)]
+    found = Searcher(space, BASE, sampler, 0, 12)
+    points = []
+    for number in range(12):
+        point, _ = found.suggest(number)
+        points.append(point)
+        assert ("defense.lambda" in point) == (point["model.bits"] == 32)
+        value = 1 / (1 + point.get("defense.lambda", 5))
+        found.tell(number, "completed", (value, 1 - value), {"val/clean_map": 0.3 - value})
     assert {p["model.bits"] for p in points} == {16, 32}
     for number, point in enumerate(points):
-        assert ("defense.lambda" in point) == (point["model.bits"] == 32)
-        found.tell(number, "failed")
-        again = Searcher(space, BASE, "tpe", 0, 12)
+        again = Searcher(space, BASE, sampler, 0, 12)
         again.include(number, point, {})
         assert len(again._study.trials) == 1
 

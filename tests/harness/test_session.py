@@ -16,6 +16,7 @@ from harness.executors import SearchStopped
 from harness.journal import Event, Journal, read
 from harness.options import Options
 from harness.state import SearchState
+from saat.errors import InputError
 from tests.harness.tiny import tiny, tiny_raw
 
 SEARCHED = tiny(
@@ -116,6 +117,44 @@ def test_a_journal_on_a_full_disk_stops_the_search_which_is_resumed_to_the_same_
     session.resume("tiny", options, quiet)
     assert timeless(read(journal)) == timeless(read(whole / "events.jsonl"))
     assert SearchState(read(journal)).finished
+
+
+def test_a_search_goes_on_under_the_protocol_it_began_with(options: Options) -> None:
+    experiment = tiny({"pretrain.epochs": 1, "defense.epochs": 1, "name": "edited"})
+    run_dir = session.start(experiment, options, "train", quiet)
+    file, journal = run_dir / "experiment.yaml", run_dir / "events.jsonl"
+    text, before = file.read_text(), journal.read_bytes()
+    for section, key, value in (("evaluation", "steps", 9), ("confirm", "battery", "core")):
+        content = yaml.safe_load(text)
+        content[section][key] = value
+        file.write_text(yaml.safe_dump(content))
+        with pytest.raises(
+            InputError, match=r"experiment\.yaml: evaluation or confirm\.battery is"
+        ):
+            session.resume("edited", options, quiet)
+        assert journal.read_bytes() == before
+    content = yaml.safe_load(text)
+    content["search"]["num_samples"] += 1  # what is asked for beyond may change
+    file.write_text(yaml.safe_dump(content))
+    session.resume("edited", options, quiet)
+
+
+@pytest.mark.parametrize("broken", ["open_data", "Search"])
+def test_whatever_stops_a_resumed_search_leaves_it_to_the_next_driver(
+    broken: str, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = tiny({"pretrain.epochs": 1, "defense.epochs": 1, "name": "left"})
+    run_dir = session.start(experiment, options, "train", quiet)
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, broken, refuse)
+        with pytest.raises(OSError, match="error") as held:  # and with it everything on the way
+            session.resume("left", options, quiet)
+    Journal(run_dir).close()
+    assert held.value.errno == errno.EIO
 
 
 def test_an_address_for_an_inline_search_is_refused_and_the_search_left_alone(

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.config import Experiment
 from harness.progress import Progress
 from harness.search import Search
-from harness.sections import SearchSection, StopSection
+from harness.sections import SearchSection
 from harness.state import SearchState
 from harness.status import render, status_of
 from harness.stopping import stop_reason
@@ -37,8 +38,8 @@ def told(*events: tuple[float, dict[str, Any]]) -> SearchState:
     return SearchState({"seq": seq, "time": at, **e} for seq, (at, e) in enumerate(events))
 
 
-def rules(**given: Any) -> StopSection:
-    return StopSection.model_validate(given)
+def rules(**given: Any) -> Experiment:
+    return tiny({"search.stop": given})
 
 
 def history(*points: tuple[float, float] | None, warm: tuple[float, float] | None = None) -> Any:
@@ -112,6 +113,16 @@ def test_trials_of_earlier_searches_are_what_growth_is_measured_from() -> None:
     assert stop_reason(rule, history((0.1, 0.1), (0.2, 0.2), warm=(0.2, 0.2)))
     assert not stop_reason(rule, history((0.1, 0.1), (0.3, 0.2), warm=(0.2, 0.2)))
     assert not stop_reason(rule, history((0.1, 0.1), warm=(0.2, 0.2)))
+
+
+def test_trials_below_a_constraint_are_no_growth_and_nothing_stagnates_without_others() -> None:
+    stop = {"stagnation": {"trials": 1, "tolerance": 0}}
+    bound = tiny({"search.stop": stop, "constraints": {"val/clean_map": {"at_least": 0.5}}})
+    grows = history((0.4, 0.9), (0.5, 0.1))  # in the order of completion: reversed
+    assert stop_reason(bound, grows)
+    assert not stop_reason(rules(**stop), grows)
+    assert not stop_reason(bound, history((0.6, 0.1), (0.5, 0.1)))
+    assert not stop_reason(bound, history((0.4, 0.1), (0.4, 0.1)))
 
 
 def early(search: Search) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -16,12 +17,14 @@ import tenacity
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
+from mlflow.store.tracking.rest_store import RestStore
 
 from harness.checks import check_uri
 from harness.config import Experiment
 from harness.cursor import Cursor, read_cursor
 from harness.journal import Event, read
-from harness.tracking import _FINAL_TRIES, Tracker
+from harness.retries import FINAL_TRIES
+from harness.tracking import Tracker
 from saat.errors import InputError
 from tests.harness.fakes import experiment, finished
 
@@ -351,6 +354,48 @@ def test_a_wiped_server_gets_everything_even_if_the_first_try_got_no_further_tha
     assert contents(server) == undisturbed
 
 
+@pytest.mark.parametrize("kind", ["suggested", "epoch", "completed", "recommended", "reported"])
+def test_a_server_that_is_wiped_while_a_search_runs_gets_everything_once_more(
+    kind: str,
+    stores: tuple[str, str],
+    server: str,
+    run_dir: Path,
+    events: list[Event],
+    undisturbed: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Just before the middle one of the events of some kind; its experiment's number is taken."""
+    client = flaky(monkeypatch, server, obeys)
+    tracker = Tracker(server, run_dir, searched(), TAGS)
+    of_kind = [number for number, event in enumerate(events) if event["event"] == kind]
+    moment = of_kind[len(of_kind) // 2]
+    tracker.start(events[:moment])
+    eventually(lambda: tracker._cursor.delivered == moment - 1)
+    there = client._client = MlflowClient(stores[1])  # the same address, and nothing behind it
+    while int(there.create_experiment(f"{time.time_ns()}")) < int(tracker._experiment_id):
+        pass
+    others = {run.info.run_id for run in there.search_runs([tracker._experiment_id])}
+    taken = tracker._experiment_id
+    client.logged.clear()
+    for event in events[moment:]:
+        tracker.handle(event)
+    assert tracker.close() == ""
+    assert contents(stores[1]) == undisturbed
+    assert {run.info.run_id for run in there.search_runs([taken])} == others
+    epochs = [event for event in events if event["event"] == "epoch"]
+    assert sum(key == "val/clean_map" for _, _, key in client.logged) == len(epochs)
+    client.calls.clear()
+    assert deliver(server, run_dir, events) == ""
+    assert "create_run" not in client.calls, "the cursor is of the new runs"
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_a_final_refusal_is_told_and_the_rest_delivered_and_tried_again_later(
     server: str,
     run_dir: Path,
@@ -377,7 +422,7 @@ def test_a_final_refusal_is_told_and_the_rest_delivered_and_tried_again_later(
         flaky(patch, server, plan)
         left = deliver(server, run_dir, events)
     assert left.endswith("did not accept 1 events (never)"), left
-    assert tries == _FINAL_TRIES
+    assert tries == FINAL_TRIES
     found = contents(server)
     steps = [step for step, _ in found[wanted["trial_id"]]["metrics"]["val/robust_map"]]
     assert 2 not in steps
@@ -451,6 +496,42 @@ def test_a_server_that_is_down_delays_nothing_and_no_password_is_told(
     tracker._thread.join(10)
     assert not tracker._thread.is_alive(), "closing ends the waiting between two tries"
     assert not (run_dir / "tracked.json").exists()
+
+
+def test_a_slow_server_is_waited_for_as_long_as_it_accepts_something(
+    server: str, run_dir: Path, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down = threading.Event()
+
+    def plan(name: str, args: Any, options: Any) -> tuple[Exception | None, None]:
+        time.sleep(0.15 if name == "log_batch" else 0)
+        return (DOWN if down.is_set() else None), None
+
+    def patiently(timeout: float) -> str:
+        tracker = Tracker(server, run_dir, searched(), TAGS)
+        tracker.start(events)
+        return tracker.close(timeout, patient=True)
+
+    flaky(monkeypatch, server, plan)
+    begun = time.monotonic()
+    assert patiently(2.0) == ""
+    assert time.monotonic() - begun > 2.2, "otherwise the test says nothing"
+    (run_dir / "tracked.json").unlink()
+    down.set()
+    assert "did not accept" in patiently(0.3)
+
+
+def test_mlflow_prints_nothing_when_a_run_at_a_server_ends(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.delenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", raising=False)
+    info = SimpleNamespace(experiment_id="1", run_name="a trial")
+    run = SimpleNamespace(info=info, data=SimpleNamespace(tags={}))
+    monkeypatch.setattr(RestStore, "update_run_info", lambda *_, **__: None)
+    monkeypatch.setattr(RestStore, "get_run", lambda *_, **__: run)
+    Tracker("http://127.0.0.1:9", run_dir, searched(), TAGS)
+    MlflowClient("http://127.0.0.1:9").set_terminated("id")
+    assert capsys.readouterr().out == ""
 
 
 def test_a_full_disk_loses_the_cursor_and_nothing_else(

@@ -1,6 +1,8 @@
 """One trial end to end on the tiny experiment: interrupted anywhere, it is the same trial."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -182,6 +184,54 @@ def test_pretraining_that_dies_continues_from_its_last_epoch(
     assert trained[0] == ("pretrain", 1)
 
 
+def test_a_disk_that_is_full_when_the_pretrained_model_is_written_costs_no_epoch_of_it(
+    tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, spec = context_of(experiment, tmp_path), spec_of(experiment)
+
+    save = checkpoint.save
+
+    def full(path: Path, *rest: Any) -> None:
+        if path.name == "model.safetensors":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        save(path, *rest)
+
+    trained = count_epochs(monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", full)
+        with pytest.raises(OSError, match="No space left"):
+            take(run_trial(spec, context), 1)
+    assert trained == [("pretrain", 0), ("pretrain", 1)]
+    take(run_trial(spec, context), 1)
+    assert trained[2:] == [("saat", 0)]
+    (model,) = (tmp_path / "pretrained").glob("*/model.safetensors")
+    assert not list(model.parent.glob("epoch-*")), "what is safe elsewhere is not kept"
+
+
+def test_a_builder_that_was_taken_for_dead_writes_no_further_checkpoint(
+    tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, spec = context_of(experiment, tmp_path), spec_of(experiment)
+
+    class Ended(BaseException):
+        """Instead of the process."""
+
+    def end(folder: Path) -> None:
+        raise Ended(folder)
+
+    def overtake(text: str) -> None:
+        if text.startswith("pretrain epoch 2"):
+            (claims,) = (tmp_path / "pretrained").glob("*/.lease")
+            (claims / "9.lock").touch()
+
+    monkeypatch.setattr("harness.lease._end_process", end)
+    monkeypatch.setattr("harness.lease._BEAT_S", 60.0)  # only the look before a write is left
+    with pytest.raises(Ended):
+        list(run_trial(spec, context, overtake))
+    written = [path.name for path in (tmp_path / "pretrained").glob("*/*.safetensors")]
+    assert written == ["epoch-00001.safetensors"]
+
+
 def test_a_finished_trial_is_told_from_its_result_without_any_work(
     finished: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +240,7 @@ def test_a_finished_trial_is_told_from_its_result_without_any_work(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("worked again")
 
-    monkeypatch.setattr("harness.trial._Trial", never)
+    monkeypatch.setattr("harness.trial.Life", never)
     assert list(run_trial(spec, context)) == expected
 
 

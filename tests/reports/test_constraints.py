@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from reports.explored import feasible, front_extremes, on_front
+from reports.explored import feasible, front_extremes, hypervolume_over_cost, on_front
 from reports.figures.frontier import frontier_data, frontier_interactive, frontier_static
+from reports.frontier import hypervolume
 from reports.html import write_report
 from reports.results import SearchResults, load_search
 from reports.table_formats import displayed, to_csv
@@ -159,6 +160,16 @@ def test_the_verdict_names_the_constraints_and_how_many_trials_keep_them(
     assert front_sentences(never).endswith(
         "0 of 6 completed trials are feasible (robust MAP ≥ 100.0 %). So there is no front."
     )
+
+
+def test_hypervolume_over_cost_is_of_feasible_trials(free: SearchResults) -> None:
+    bounded = bound(free, clean=0.86)
+    kept = completed(free)[completed(free)[CLEAN] >= 0.86]
+    curve, whole = hypervolume_over_cost(bounded), hypervolume_over_cost(free)
+    assert curve.hypervolume[-1] == pytest.approx(hypervolume(kept[[CLEAN, ROBUST]].to_numpy()))
+    assert curve.hypervolume[-1] < whole.hypervolume[-1]
+    np.testing.assert_array_equal(curve.cost_s, whole.cost_s)
+    assert not hypervolume_over_cost(bound(free, robust=1.0)).hypervolume.any()
 
 
 def test_a_search_in_which_nothing_is_feasible_has_a_report(tmp_path: Path) -> None:

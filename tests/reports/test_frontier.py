@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from reports.explored import hypervolume_over_cost
 from reports.frontier import (
     epsilon_net_order,
     hypervolume,
     hypervolume_contributions,
-    hypervolume_over_cost,
     orient,
     pareto_mask,
     pareto_ranks,
