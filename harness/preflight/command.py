@@ -1,6 +1,8 @@
 """The checks of ``saat preflight`` in their order, and what is told of them."""
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -109,12 +111,13 @@ def _cluster(
     from harness.preflight.cluster import ask_nodes
 
     was_connected = ray.is_initialized()
-    connect(address)
-    try:
-        return ask_nodes(question, timeout_s, lambda: inspect_node(question, "driver"))
-    finally:
-        if not was_connected:
-            ray.shutdown()
+    with redirect_stdout(sys.stderr):  # Ray prints what it has to say of lost nodes into ours
+        connect(address)
+        try:
+            return ask_nodes(question, timeout_s, lambda: inspect_node(question, "driver"))
+        finally:
+            if not was_connected:
+                ray.shutdown()
 
 
 def _this_machine(report: NodeReport) -> judge.Node:

@@ -444,6 +444,22 @@ def until_up(port: int) -> None:
     pytest.fail("Ray's head did not start")
 
 
+def test_what_ray_prints_is_not_among_the_answers(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(question: Question, *_: Any) -> tuple[NodeReport, list[Node], list[str]]:
+        print("(raylet) The node with node id: 7628ac35 is gone")
+        return GOOD, [NODE], []
+
+    monkeypatch.setattr("harness.executors.ray_cluster.connect", lambda address: None)
+    monkeypatch.setattr("harness.preflight.cluster.ask_nodes", told)
+    with pytest.raises(SystemExit):
+        main(["preflight", "--address", "10.0.0.1:6379", "--runs-dir", str(runs_dir), "--json"])
+    out, err = capsys.readouterr()
+    assert [node["name"] for node in json.loads(out)["nodes"]] == ["10.0.0.2"]
+    assert "(raylet)" in err
+
+
 def on_cluster(head: str, runs_dir: Path, *arguments: object, first: str = "") -> tuple[int, Any]:
     """Preflight in a process of its own, after the statements ``first``: status and findings."""
     options = ["preflight", *map(str, arguments), "--address", head, "--runs-dir", str(runs_dir)]
