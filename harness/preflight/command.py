@@ -1,6 +1,6 @@
 """The checks of ``saat preflight`` in their order, and what is told of them."""
 
-import sys
+import io
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
@@ -111,7 +111,8 @@ def _cluster(
     from harness.preflight.cluster import ask_nodes
 
     was_connected = ray.is_initialized()
-    with redirect_stdout(sys.stderr):  # Ray prints what it has to say of lost nodes into ours
+    # Ray prints there what it has to say of lost nodes, which the findings tell in their own line.
+    with redirect_stdout(io.StringIO()):
         connect(address)
         try:
             return ask_nodes(question, timeout_s, lambda: inspect_node(question, "driver"))
