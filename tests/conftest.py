@@ -1,3 +1,6 @@
+import os
+import secrets
+
 import torch
 from hypothesis import settings
 
@@ -8,3 +11,6 @@ torch.set_num_threads(1)
 # Shared machines stall; a slow example is no failure. Derandomised: equal code, equal verdict.
 settings.register_profile("saat", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("saat")
+
+# Ray reads it once a process; whatever starts Ray later in this one must not have another.
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -101,6 +101,7 @@ class Bench:
 
     def begin(self) -> None:
         """Start the search, or resume it."""
+        self._judge()
         self._lives += 1
         self._expected = {0}
         if self.run_dir.exists() and not self.events():
@@ -175,7 +176,7 @@ class Bench:
         return self.wait()
 
     def wait(self) -> int:
-        """Wait for the driver's end; a complaint if it is not an expected one."""
+        """Wait for the driver's end; a complaint if it does not come."""
         assert self.driver is not None
         patience = _Patience(self.journal)
         while (status := self.driver.poll()) is None:
@@ -184,9 +185,12 @@ class Bench:
                 self.driver.kill()
                 return self.driver.wait()
             time.sleep(0.02)
-        if status not in self._expected:
-            self.complaints.append(f"life {self._lives}: status {status}: {_tail(self.said())}")
         return status
+
+    def _judge(self) -> None:
+        """A complaint if the present driver ended as it should not have."""
+        if self.driver and (status := self.driver.poll()) not in {None, *self._expected}:
+            self.complaints.append(f"life {self._lives}: status {status}: {_tail(self.said())}")
 
     def conclude(self) -> None:
         """Let the search end, resuming it as often as need be; deliver what MLflow lacks."""
@@ -196,6 +200,7 @@ class Bench:
             self.wait()
             if self.finished():
                 break
+        self._judge()
         told = json.loads((self.run_dir / "tracked.json").read_text())
         if told["delivered"] < len(self.events()) - 1 or told["refused"]:
             sync = [sys.executable, "-m", "harness", "sync", NAME, "--runs-dir", str(self.runs)]

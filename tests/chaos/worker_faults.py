@@ -12,10 +12,15 @@ def is_actor(process: Process) -> bool:
     return "ImplicitFunc" in process.title
 
 
+def is_agent(process: Process) -> bool:
+    """Whether it serves a raylet, which ends with it."""
+    return process.title.startswith("ray::") and process.title.partition(" ")[0].endswith("Agent")
+
+
 def is_worker(process: Process) -> bool:
     """Whether it is a worker of Ray that runs no trial."""
     worker = process.title.startswith("ray::") or "default_worker.py" in process.title
-    return worker and not is_actor(process)
+    return worker and not is_actor(process) and not is_agent(process)
 
 
 def is_raylet(process: Process) -> bool:
@@ -67,6 +72,14 @@ class RayletKilled(_ProcessKilled):
     statuses = (1,)
 
 
+class AgentKilled(_ProcessKilled):
+    """A process that the raylet of the only node does not outlive."""
+
+    kind = "raylet's agent killed"
+    wanted = staticmethod(is_agent)
+    statuses = (1,)
+
+
 class HeadKilled(_ProcessKilled):
     """The control service of the only node."""
 
@@ -75,4 +88,10 @@ class HeadKilled(_ProcessKilled):
     statuses = (1,)
 
 
-FAULTS: tuple[type[Fault], ...] = (ActorKilled, WorkerKilled, RayletKilled, HeadKilled)
+FAULTS: tuple[type[Fault], ...] = (
+    ActorKilled,
+    WorkerKilled,
+    RayletKilled,
+    AgentKilled,
+    HeadKilled,
+)
