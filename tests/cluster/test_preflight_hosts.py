@@ -116,7 +116,7 @@ def test_a_host_that_was_killed_is_told(hosts: Hosts) -> None:
     until = time.monotonic() + ANSWERS_WITHIN_S
     told: list[str] = []
     while not told and time.monotonic() < until:
-        _, found = preflight(hosts, str(hosts.shared / "runs"))
+        _, found = preflight(hosts, str(hosts.shared / "runs"), timeout_s=10)
         told = [line for line in found["warnings"] if "have left" in line]
     assert told == [f"nodes that have left the cluster: {address}"]
     assert address not in [node["name"] for node in found["nodes"]]

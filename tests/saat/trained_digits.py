@@ -40,12 +40,12 @@ def model(defense: str, seed: int) -> HashingNetwork:
     return network.eval()
 
 
-def victim_of(network: nn.Module) -> Victim:
-    return Victim(network, digits(), "test", TOP_K)
+def victim_of(network: nn.Module, limit: int | None = None) -> Victim:
+    return Victim(network, digits(), "test", TOP_K, limit=limit)
 
 
-def core(network: nn.Module) -> BatteryResult:
-    return run_battery(victim_of(network), THREAT, "core")
+def core(network: nn.Module, limit: int | None = None) -> BatteryResult:
+    return run_battery(victim_of(network, limit), THREAT, "core")
 
 
 def failed(result: BatteryResult) -> set[str]:
