@@ -18,6 +18,7 @@ from harness.confirmation import confirmed_settings
 from harness.experiment import paper_defaults, setting_at
 from harness.options import Options
 from harness.protocols import full_protocol
+from harness.scheduler import first_rung
 from harness.space import Dimension
 from harness.stages import adversarial_training, build_models, pretraining
 from harness.state import config_hash, protocol_hash
@@ -133,23 +134,15 @@ def _values(dimension: Dimension) -> float:
 
 def _rungs(experiment: Experiment) -> list[tuple[int, int]]:
     """Epochs grace · ηᵏ below the last epoch; of n sampled trials at a rung about n / η go on."""
-    search, epochs = experiment.search, _epochs(experiment)
+    search, epochs = experiment.search, experiment.longest_training
     rungs, left = [], search.num_samples
-    epoch = search.grace_period
+    epoch = first_rung(search, epochs)
     while search.scheduler != "none" and epoch < epochs:
         if left >= search.reduction_factor:  # fewer at a rung go on, all of them
             left //= search.reduction_factor
         rungs.append((epoch, left))
         epoch *= search.reduction_factor
     return rungs
-
-
-def _epochs(experiment: Experiment) -> int:
-    """Epochs of a trial that reaches its end; the most where they are searched."""
-    searched = experiment.space.get("defense.epochs")
-    if searched is not None:
-        return int(max(searched.samples()))
-    return int(experiment.defense.model_dump().get("epochs", 0))
 
 
 def calibrate(experiment: Experiment, data: HashingData, device: str) -> Costs:
@@ -237,7 +230,7 @@ def _described(experiment: Experiment, plan: Plan) -> list[str]:
 
 def device_seconds(experiment: Experiment, plan: Plan, costs: Costs) -> tuple[float, float, float]:
     """Estimated seconds of one device: pretraining, exploring, confirming."""
-    epochs = _epochs(experiment)
+    epochs = experiment.longest_training
     pretrain = int(experiment.pretrain.model_dump()["epochs"]) * costs.pretrain_epoch
     epoch = costs.defense_epoch + costs.validation
     done, at, count = 0, 0, plan.sampled  # epochs of sampled trials

@@ -123,10 +123,25 @@ def scalarise(scalarisation: str | Mapping[str, float], values: np.ndarray) -> n
     return np.asarray(np.sum(columns, axis=0))
 
 
-def make_scheduler(search: SearchSection) -> SuccessiveHalving:
-    """The scheduler of a search; with ``none`` nobody obeys it."""
+def first_rung(search: SearchSection, epochs: int) -> int:
+    """Epochs before the first rung: ``search.grace_period``, or half of the ``epochs``, rounded up.
+
+    Half, because the order of clean MAPs in the first epochs says little about the order at the
+    end (docs/results/search_efficiency.md).
+    """
+    if search.grace_period == "auto":
+        return max(1, -(-epochs // 2))
+    return search.grace_period
+
+
+def make_scheduler(search: SearchSection, epochs: int) -> SuccessiveHalving:
+    """The scheduler of a search; with ``none`` nobody obeys it.
+
+    Args:
+        search: the section.
+        epochs: of the longest training.
+    """
+    rung = first_rung(search, epochs)
     if search.scheduler == "asha" and search.scalarisation is not None:
-        return ScalarSuccessiveHalving(
-            search.grace_period, search.reduction_factor, search.scalarisation
-        )
-    return ParetoSuccessiveHalving(search.grace_period, search.reduction_factor)
+        return ScalarSuccessiveHalving(rung, search.reduction_factor, search.scalarisation)
+    return ParetoSuccessiveHalving(rung, search.reduction_factor)

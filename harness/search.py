@@ -65,7 +65,7 @@ class Search:
         self._searcher = searcher or Searcher(
             experiment.space, self._base.flat(), search.sampler, experiment.seed, search.num_samples
         )
-        self._scheduler = make_scheduler(search)
+        self._scheduler = make_scheduler(search, experiment.longest_training)
         self._exhausted = False
         self.state = SearchState()
         for event in list(journal.events):

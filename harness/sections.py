@@ -195,16 +195,18 @@ class SearchSection(Section):
     sampler: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
     scheduler: Literal["pareto_asha", "asha", "none"] = "pareto_asha"
     scalarisation: Annotated[str | dict[str, float] | None, BeforeValidator(_scalarisation)] = None
-    grace_period: int = Field(1, ge=1)
-    reduction_factor: int = Field(3, ge=2)
+    grace_period: int | Literal["auto"] = "auto"
+    reduction_factor: int = Field(2, ge=2)
     max_concurrent: int | Literal["auto"] = "auto"
     stop: StopSection = StopSection()
     warm_start: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _consistent(self) -> "SearchSection":
-        if self.max_concurrent != "auto" and self.max_concurrent < 1:
-            raise ValueError(f"max_concurrent: {self.max_concurrent}: at least 1, or auto")
+        for key in ("max_concurrent", "grace_period"):
+            value = getattr(self, key)
+            if value != "auto" and value < 1:
+                raise ValueError(f"{key}: {value}: at least 1, or auto")
         if self.scheduler == "asha" and self.scalarisation is None:
             names = ", ".join(SCALARISATIONS)
             raise ValueError(f"scheduler: asha: needs scalarisation, one of {names}, or weights")

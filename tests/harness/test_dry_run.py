@@ -73,6 +73,7 @@ def test_known_settings_are_not_counted_again() -> None:
         ({"search__num_samples": 20, "search__reduction_factor": 3}, [(1, 6), (3, 2)]),
         ({"search__num_samples": 1}, [(1, 1), (2, 1), (4, 1), (8, 1)]),
         ({"search__num_samples": 20, "search__scheduler": "none"}, []),
+        ({"search__num_samples": 20, "search__grace_period": "auto"}, [(5, 10)]),
         ({"search__num_samples": 20, "search__grace_period": 9}, []),  # the last epoch is no rung
     ],
 )

@@ -237,10 +237,29 @@ def test_what_pareto_keeps_plain_asha_stops() -> None:
 
 def test_the_section_makes_its_scheduler() -> None:
     raw = {"scheduler": "asha", "scalarisation": {"clean": 1, "robust": "1/2"}}
-    made = make_scheduler(SearchSection.model_validate(raw))
+    made = make_scheduler(SearchSection.model_validate(raw), 9)
     assert isinstance(made, ScalarSuccessiveHalving)
     assert made._scalarisation == {"clean": 1.0, "robust": 0.5}
-    assert isinstance(make_scheduler(SearchSection()), ParetoSuccessiveHalving)
+    assert isinstance(make_scheduler(SearchSection(), 9), ParetoSuccessiveHalving)
+
+
+@pytest.mark.parametrize(
+    ("asked", "epochs", "rungs"),
+    [
+        ("auto", 9, [5]),
+        ("auto", 8, [4, 8]),
+        ("auto", 1, [1, 2, 4, 8]),
+        ("auto", 0, [1, 2, 4, 8]),  # an undefended model
+        (2, 9, [2, 4, 8]),
+    ],
+)
+def test_rungs_begin_halfway_unless_told(asked: Any, epochs: int, rungs: list[int]) -> None:
+    search = SearchSection.model_validate({"grace_period": asked, "reduction_factor": 2})
+    scheduler = make_scheduler(search, epochs)
+    for epoch in range(1, 10):
+        scheduler.should_stop("good", epoch, (0.9, 0.9))
+        stopped = scheduler.should_stop("bad", epoch, (0.1, 0.1))
+        assert stopped is (epoch in rungs)
 
 
 @pytest.mark.usefixtures("no_fsync")
