@@ -7,6 +7,7 @@ what each looks for and what its failure means.
 from collections.abc import Callable, Mapping, Sequence
 
 from saat.reliability.case import CORE_SWEEP, FULL_SWEEP, Case, Sweep, Verdict
+from saat.reliability.clean import above_chance
 from saat.reliability.directions import direction, smooth
 from saat.reliability.gradients import differentiable, zero_gradient
 from saat.reliability.images import budget, zero_eps
@@ -19,6 +20,7 @@ Gate = Callable[[Case], Verdict]
 # Cheap ones first.
 GATES: Mapping[str, Gate] = {
     "budget": budget,
+    "above_chance": above_chance,
     "deterministic": deterministic,
     "differentiable": differentiable,
     "zero_gradient": zero_gradient,
@@ -33,7 +35,7 @@ GATES: Mapping[str, Gate] = {
 }
 
 # Without a gradient these have nothing to look at, and ``differentiable`` has failed.
-_BY_GRADIENT = frozenset(GATES) - {"budget", "deterministic", "differentiable"}
+_BY_GRADIENT = frozenset(GATES) - {"budget", "above_chance", "deterministic", "differentiable"}
 
 
 def ask(case: Case, names: Sequence[str] = tuple(GATES)) -> list[Verdict]:

@@ -121,6 +121,37 @@ def test_budget() -> None:
         assert "good" not in found.detail
 
 
+class Collapsed(planted.Wrapped):
+    """Codes all images alike; its gradients are those of the network."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return 1.0 + 0.001 * torch.tanh(super().forward(images))
+
+
+def test_above_chance() -> None:
+    assert verdict("above_chance", case()).passed
+    found = verdict(
+        "above_chance", case(victim=Victim(Collapsed(VICTIM.network), DATA, "test", 50))
+    )
+    assert not found.passed
+    assert found.measured["clean_map"] == pytest.approx(found.measured["chance_map"])
+
+
+@pytest.mark.parametrize(("gain", "passed"), [(0.005, False), (0.02, True)])
+def test_barely_above_chance_is_chance(gain: float, passed: bool) -> None:
+    victim = Victim(VICTIM.network, DATA, "test", 50)
+    victim.clean_ap = victim.chance_ap + gain
+    assert verdict("above_chance", case(victim=victim)).passed is passed
+
+
+def test_a_collapsed_model_is_marked() -> None:
+    victim = Victim(Collapsed(VICTIM.network), DATA, "test", 50)
+    found = run_battery(victim, THREAT, small(gates=("budget", "above_chance")))
+    assert not found.reliable
+    (reason,) = found.reasons
+    assert reason.startswith("above_chance: clean MAP ")
+
+
 def test_zero_eps() -> None:
     assert verdict("zero_eps", case()).passed
     radii: list[float] = []
@@ -268,6 +299,7 @@ def test_gates_that_need_a_gradient_are_left_out_without_one() -> None:
     found = ask(case(nature=nature, views={}, white_box=[]))
     assert {one.name: one.passed for one in found} == {
         "budget": True,
+        "above_chance": True,
         "deterministic": True,
         "differentiable": False,
     }

@@ -1,0 +1,22 @@
+"""The gate on clean retrieval: where there is none, there is nothing to defend."""
+
+from saat.reliability.case import Case, Verdict
+from saat.reliability.strength import significantly_above
+
+# MAP above a random order's, beyond the bootstrap's interval.
+MARGIN = 0.01
+
+
+def above_chance(case: Case) -> Verdict:
+    """Clean MAP is more than that of a random order.
+
+    A network that codes all images alike cannot be attacked; its robust MAP is that of chance,
+    which on photographs with frequent labels is more than many a defense keeps.
+    """
+    clean, chance = case.victim.clean_ap, case.victim.chance_ap
+    measured = {"clean_map": float(clean.mean()), "chance_map": float(chance.mean())}
+    passed = not len(clean) or significantly_above(clean, chance, MARGIN)
+    detail = (
+        f"clean MAP {100 * measured['clean_map']:.1f}, chance {100 * measured['chance_map']:.1f}"
+    )
+    return Verdict("above_chance", passed, detail, measured)
