@@ -92,9 +92,9 @@ def plant_status(count: Count) -> None:
 
 def plant_delivery(count: Count) -> None:
     """The tracker's thread meets an error of its own in the middle of an event, once."""
-    from harness.tracking import Tracker
+    from harness.mlflow_runs import MlflowRuns
 
-    Tracker._log = raising(Tracker._log, count, False)  # type: ignore[method-assign]
+    MlflowRuns._log = raising(MlflowRuns._log, count, False)  # type: ignore[method-assign]
 
 
 SITES: dict[str, Callable[[Count], None]] = {

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.config import Experiment
 from harness.executors import Executor, SearchStopped
 from harness.executors.inline import InlineExecutor
 from harness.experiment import paper_defaults, setting_at
@@ -178,16 +179,22 @@ def test_an_unexpected_error_fails_the_trial_and_leaves_its_traceback(
         assert "Traceback" in log.read_text()
 
 
+def full_disk_for(experiment: Experiment, run_dir: Path, name: str) -> Path:
+    """A file of the default's trial on a disk that is full."""
+    setting = setting_at(experiment, paper_defaults(experiment)[0])
+    folder = run_dir / "trials" / f"{config_hash(setting, FINGERPRINT)[:10]}-explore-0"
+    folder.mkdir(parents=True)
+    (folder / name).symlink_to("/dev/full")
+    return folder / name
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_disk_that_is_full_when_an_error_is_logged_stops_the_search_as_well(
     executor: Executor, tmp_path: Path
 ) -> None:
     experiment = tiny({"name": "broken", "search.num_samples": 0, "confirm.max_configs": 0})
     search = search_in(tmp_path, experiment)
-    setting = setting_at(experiment, paper_defaults(experiment)[0])
-    folder = tmp_path / "broken" / "trials" / f"{config_hash(setting, FINGERPRINT)[:10]}-explore-0"
-    folder.mkdir(parents=True)
-    (folder / "error.log").symlink_to("/dev/full")
+    full_disk_for(experiment, tmp_path / "broken", "error.log")
     (tmp_path / "file").write_text("")
     context = replace(context_of(experiment, tmp_path), pretrained_dir=str(tmp_path / "file"))
     try:
@@ -204,14 +211,11 @@ def test_a_full_disk_stops_the_search_which_goes_on_later(
 ) -> None:
     experiment = tiny({"name": "full", "search.num_samples": 0, "confirm.max_configs": 0})
     search = search_in(tmp_path, experiment)
-    setting = setting_at(experiment, paper_defaults(experiment)[0])
-    folder = tmp_path / "full" / "trials" / f"{config_hash(setting, FINGERPRINT)[:10]}-explore-0"
-    folder.mkdir(parents=True)
-    (folder / "epochs.jsonl").symlink_to("/dev/full")
+    file = full_disk_for(experiment, tmp_path / "full", "epochs.jsonl")
     with pytest.raises(SearchStopped, match=r"no space left on the disk of .*full"):
         run(executor, tmp_path, search)
     assert [r.status for r in search.state.trials.values()] == ["running"]
-    (folder / "epochs.jsonl").unlink()
+    file.unlink()
     again = run(executor, tmp_path, search_in(tmp_path, experiment))
     (record,) = again.state.trials.values()
     assert record.status == "completed"

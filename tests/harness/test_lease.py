@@ -161,20 +161,26 @@ def test_a_holder_whose_sign_of_life_was_cleared_away_still_looks(
     assert cut_off.process.wait(10) == 1
 
 
+def patient_claim(folder: Path) -> tuple[threading.Event, threading.Thread]:
+    """A claim that takes nothing over, waiting in a thread; the event says that it got in."""
+    entered = threading.Event()
+
+    def claim() -> None:
+        with Lease(folder, takes_over=False):
+            entered.set()
+
+    waiting = threading.Thread(target=claim)
+    waiting.start()
+    return entered, waiting
+
+
 def test_a_patient_claim_waits_for_a_living_holder(
     tmp_path: Path, start: type[Holder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "SILENT_S", 1.5)
     builder = start(tmp_path, "wait", "old")
     assert builder.says() == "holds"
-    entered = threading.Event()
-
-    def claim() -> None:
-        with Lease(tmp_path, takes_over=False):
-            entered.set()
-
-    waiting = threading.Thread(target=claim)
-    waiting.start()
+    entered, waiting = patient_claim(tmp_path)
     assert not entered.wait(3), "a holder that gives signs of life is waited for"
     assert builder.write() == "wrote"
     builder.send(signal.SIGKILL)
@@ -215,14 +221,7 @@ def test_a_patient_claim_goes_behind_one_that_was_less_patient(
     frozen = start(tmp_path, "wait", "1")
     assert frozen.says() == "holds"
     frozen.send(signal.SIGSTOP)
-    entered = threading.Event()
-
-    def claim() -> None:
-        with Lease(tmp_path, takes_over=False):
-            entered.set()
-
-    waiting = threading.Thread(target=claim)
-    waiting.start()
+    entered, waiting = patient_claim(tmp_path)
     second = start(tmp_path, "wait", "2", patience=0.5)
     assert second.says() == "holds"
     frozen.send(signal.SIGKILL)

@@ -19,11 +19,11 @@ from harness.derive import derive_tables
 from harness.executors.inline import InlineExecutor
 from harness.executors.ray_tune import _loss
 from harness.losses import MAX_DEATHS, given_up
+from harness.mlflow_runs import MlflowRuns
 from harness.out_of_memory import failure
 from harness.stages import build_models
 from harness.state import TrialRecord
 from harness.status import render, status_of
-from harness.tracking import Tracker
 from harness.trial import EpochReport, FinalReport, run_trial, trial_folder
 from saat.models import HashingNetwork
 from saat.training import Training, TrainingFailed
@@ -292,15 +292,15 @@ def test_tables_and_status_tell_which_trials_were_split(tmp_path: Path, no_fsync
 
 
 def test_the_run_at_the_tracker_has_a_tag(tmp_path: Path) -> None:
-    tracker = Tracker("sqlite:///unused.db", tmp_path, EXPERIMENT, {"saat.search_id": "id"})
+    runs = MlflowRuns("sqlite:///unused.db", tmp_path, EXPERIMENT, {"saat.search_id": "id"})
     tags: dict[str, str] = {}
-    tracker._client = SimpleNamespace(
+    runs._client = SimpleNamespace(
         set_tag=lambda _, key, value: tags.update({key: value}), set_terminated=lambda *_: None
     )
     for notes in ([], [PRETRAIN, SAAT.format(2)]):
         assert "saat.out_of_memory" not in tags
         record = TrialRecord(spec_of(EXPERIMENT), "hash", {}, {}, "stopped", out_of_memory=notes)
-        tracker._end("run", record)
+        runs._end("run", record)
     assert tags["saat.out_of_memory"] == f"{PRETRAIN}; {SAAT.format(2)}"
 
 

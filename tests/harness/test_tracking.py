@@ -372,10 +372,10 @@ def test_a_server_that_is_wiped_while_a_search_runs_gets_everything_once_more(
     tracker.start(events[:moment])
     eventually(lambda: tracker._cursor.delivered == moment - 1)
     there = client._client = MlflowClient(stores[1])  # the same address, and nothing behind it
-    while int(there.create_experiment(f"{time.time_ns()}")) < int(tracker._experiment_id):
+    while int(there.create_experiment(f"{time.time_ns()}")) < int(tracker._runs._experiment_id):
         pass
-    others = {run.info.run_id for run in there.search_runs([tracker._experiment_id])}
-    taken = tracker._experiment_id
+    others = {run.info.run_id for run in there.search_runs([tracker._runs._experiment_id])}
+    taken = tracker._runs._experiment_id
     client.logged.clear()
     for event in events[moment:]:
         tracker.handle(event)
