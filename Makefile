@@ -57,7 +57,7 @@ cluster: install
 chaos: install
 	$(BIN)/python -m tests.chaos --page docs/results/chaos.md
 
-# Eight of the faults, by a fixed seed, and workers that die in the middle.
+# Eight of the faults, by a fixed seed, and workers and drivers that die in the middle.
 .PHONY: chaos-sample
 chaos-sample: install
 	$(TESTS) -m chaos -rs

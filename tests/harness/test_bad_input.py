@@ -320,7 +320,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"search.max_concurrent": 0}, ("max_concurrent: 0", "at least 1")),
     ({"search.max_concurrent": "many"}, ("search.max_concurrent: 'many'", "'auto'")),
     ({"search.reduction_factor": 1}, ("search.reduction_factor: 1", "at least 2")),
-    ({"search.grace_period": 0}, ("grace_period: 0", "at least 1, or auto")),
+    ({"search.grace_period": 0}, ("search: grace_period: 0", "at least 1, or auto")),
     ({"search.num_samples": -1}, ("search.num_samples: -1", "at least 0")),
     ({"search.num_samples": 10**30}, ("num_samples", "2**53")),
     ({"confirm.seeds": 0}, ("confirm.seeds: 0", "at least 1")),

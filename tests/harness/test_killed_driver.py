@@ -17,7 +17,6 @@ from harness.journal import read
 from harness.tracking import default_uri
 
 SEED = 20261121
-KILLS = 4
 
 EXPERIMENT: dict[str, Any] = {
     "schema_version": 1,
@@ -102,18 +101,22 @@ def run_and_kill(arguments: list[str], journal: Path, moments: random.Random) ->
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("executor", "kills"),
+    [("inline", 4), pytest.param("ray", 2, marks=[pytest.mark.ray, pytest.mark.chaos])],
+)
 def test_a_killed_and_resumed_search_ends_like_an_undisturbed_one(
-    undisturbed: dict[str, Any], tmp_path: Path
+    executor: str, kills: int, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "experiment.yaml"
     file.write_text(yaml.safe_dump(EXPERIMENT))
     runs = tmp_path / "runs"
     journal = runs / "killed" / "events.jsonl"
-    moments = random.Random(f"{SEED} inline")
-    search = ["search", str(file), "--executor", "inline", "--runs-dir", str(runs)]
+    moments = random.Random(f"{SEED} {executor}")
+    search = ["search", str(file), "--executor", executor, "--runs-dir", str(runs)]
     resume = ["resume", "killed", "--runs-dir", str(runs)]
     killed = [run_and_kill(resume if journal.exists() else search, journal, moments)]
-    killed += [run_and_kill(resume, journal, moments) for _ in range(KILLS - 1)]
+    killed += [run_and_kill(resume, journal, moments) for _ in range(kills - 1)]
     assert sum(killed) >= 2
     end = subprocess.run(command(*resume), capture_output=True, text=True, check=False)
     assert end.returncode == 0, end.stderr
