@@ -4,6 +4,7 @@ import time
 
 from tests.chaos.bench import Bench
 from tests.chaos.faults import Fault, KillsDriver
+from tests.chaos.server import TrackingServer
 from tests.chaos.setup import Needs
 
 
@@ -23,14 +24,28 @@ class ServerKilled(Fault):
             return
         bench.note(self.kind, self.moment)
         bench.server.kill()
+        self.damage(bench.server)
         time.sleep(self.chance.uniform(0, 4))
         bench.server.start()
 
+    def damage(self, server: TrackingServer) -> None:
+        """What else happens while it is down."""
 
-class ServerWiped(KillsDriver):
-    """The driver dies, and the server loses everything it had."""
+
+class ServerWiped(ServerKilled):
+    """The same, and it has lost everything: the search that goes on has to tell it all again."""
 
     kind = "tracking server wiped"
+
+    def damage(self, server: TrackingServer) -> None:
+        """Another server under the same address, so to speak."""
+        server.wipe()
+
+
+class ServerWipedUnseen(KillsDriver):
+    """The server loses everything while no driver lives: the next one has to find out."""
+
+    kind = "tracking server wiped, driver dead"
 
     def prepare(self, needs: Needs) -> None:
         """A server."""
@@ -44,4 +59,4 @@ class ServerWiped(KillsDriver):
         bench.server.start()
 
 
-FAULTS: tuple[type[Fault], ...] = (ServerKilled, ServerWiped)
+FAULTS: tuple[type[Fault], ...] = (ServerKilled, ServerWiped, ServerWipedUnseen)
