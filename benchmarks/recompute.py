@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from harness.models import trained_subject
+from harness.evaluation.models import trained_subject
 
 TOLERANCE = 1e-9
 

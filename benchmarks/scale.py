@@ -25,14 +25,21 @@ import numpy as np
 import pandas as pd
 import torch
 
-from harness import session
-from harness.derive import derive_tables
 from harness.executors import executor
-from harness.experiment import parse_experiment
+from harness.experiment.file import parse_experiment
 from harness.files import write_json
-from harness.journal import Event, read
+from harness.journal.journal import Event, read
 from harness.options import Options
-from harness.trial import EpochReport, FinalReport, Status, TrialContext, TrialSpec, trial_folder
+from harness.session import session
+from harness.session.derive import derive_tables
+from harness.trial.trial import (
+    EpochReport,
+    FinalReport,
+    Status,
+    TrialContext,
+    TrialSpec,
+    trial_folder,
+)
 from reports.html import write_report
 from reports.results import load_search
 from saat import checkpoint
@@ -59,7 +66,7 @@ _QUERIES = 200
 def stand_in(
     spec: TrialSpec, context: TrialContext, status: Status | None = None
 ) -> Iterator[EpochReport | FinalReport]:
-    """In place of :func:`harness.trial.run_trial`: its reports and files, made up in no time.
+    """In place of :func:`harness.trial.trial.run_trial`: its reports and files, made up in no time.
 
     Clean MAP falls and robust MAP rises with λ and ε; both are a little rough and rise with the
     epochs.

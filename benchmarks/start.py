@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.journal import Event, read
+from harness.journal.journal import Event, read
 
 
 class Overhead(NamedTuple):

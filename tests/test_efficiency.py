@@ -14,10 +14,10 @@ from benchmarks.efficiency.design import design, position, positions, value_at
 from benchmarks.efficiency.record import read_lines
 from benchmarks.efficiency.recording import Recording, load_recording, write_recording
 from benchmarks.efficiency.replay import RecordedSearcher, Replay, replay, with_search
-from harness.config import Experiment
-from harness.experiment import setting_at
-from harness.space import Dimension
-from harness.state import config_hash
+from harness.experiment.config import Experiment
+from harness.experiment.file import setting_at
+from harness.experiment.space import Dimension
+from harness.journal.state import config_hash
 from tests.harness.fakes import SPACE
 from tests.harness.tiny import tiny
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import scale
 from benchmarks.start import overhead
 from harness.executors import executor
-from harness.status import status_of
+from harness.session.status import status_of
 from reports.results import load_search
 from tests.harness.tiny import shared_cache
 

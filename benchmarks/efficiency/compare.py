@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from benchmarks.efficiency.recording import Recording, load_recording
 from benchmarks.efficiency.replay import Replay, replay, with_search
-from harness.config import Experiment
-from harness.experiment import load_experiment, parse_experiment
+from harness.experiment.config import Experiment
+from harness.experiment.file import load_experiment, parse_experiment
 from reports.figures.style import STATIC_STYLE, colour, legend_below, new_static
 from reports.frontier import hypervolume
 

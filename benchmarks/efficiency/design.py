@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from harness.config import Experiment
-from harness.experiment import paper_defaults
-from harness.space import Dimension
+from harness.experiment.config import Experiment
+from harness.experiment.file import paper_defaults
+from harness.experiment.space import Dimension
 
 Point = dict[str, Any]
 

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 from benchmarks.efficiency.design import design
 from benchmarks.efficiency.recording import write_recording
-from harness.config import Experiment, Setting
-from harness.experiment import load_experiment, parse_experiment, setting_at, undefended
+from harness.experiment.config import Experiment, Setting
+from harness.experiment.file import load_experiment, parse_experiment, setting_at, undefended
+from harness.journal.state import config_hash
 from harness.options import Options
-from harness.session import trial_context
-from harness.state import config_hash
-from harness.trial import EpochReport, TrialSpec, run_trial, trial_data, trial_folder
+from harness.session.session import trial_context
+from harness.trial.trial import EpochReport, TrialSpec, run_trial, trial_data, trial_folder
 from saat.training import TrainingFailed
 
 Line = dict[str, Any]

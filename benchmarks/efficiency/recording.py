@@ -18,8 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.efficiency.design import Point, positions
-from harness.config import Experiment
-from harness.experiment import setting_at
+from harness.experiment.config import Experiment
+from harness.experiment.file import setting_at
 from saat.checkpoint import replacing
 
 BITS = "model.bits"

@@ -1,8 +1,9 @@
 """A search over recorded trainings: the product's own search, a simulated clock, no training.
 
-:class:`harness.search.Search` decides everything, with its sampler, scheduler, stopping rules and
-journal; only the trainings are read from a table. Several workers run at once: an event queue
-orders their reports by the recorded costs, so trials meet at the rungs as they would for real.
+:class:`harness.search.search.Search` decides everything, with its sampler, scheduler, stopping
+rules and journal; only the trainings are read from a table. Several workers run at once: an event
+queue orders their reports by the recorded costs, so trials meet at the rungs as they would for
+real.
 Rules on time (``search.stop.time``) mean nothing here: the journal's clock is the real one.
 """
 
@@ -17,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.efficiency.recording import Recording
-from harness.config import Experiment
-from harness.experiment import parse_experiment, setting_at
-from harness.journal import Journal
-from harness.search import Pause, Search
-from harness.searcher import Searcher
-from harness.trial import EpochReport, FinalReport, TrialSpec
+from harness.experiment.config import Experiment
+from harness.experiment.file import parse_experiment, setting_at
+from harness.journal.journal import Journal
+from harness.search.search import Pause, Search
+from harness.search.searcher import Searcher
+from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from reports.frontier import hypervolume
 
 
@@ -43,7 +44,7 @@ class RecordedSearcher(Searcher):
         self.distances: list[float] = []  # of every suggestion to the setting it became
 
     def suggest(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
-        """See :meth:`harness.searcher.Searcher.suggest`."""
+        """See :meth:`harness.search.searcher.Searcher.suggest`."""
         wanted, notes = super().suggest(number, attempt)
         self.discard(number)
         nearest, distance = self._recording.nearest(wanted, self._taken)

@@ -17,7 +17,7 @@ from harness.cli.common import (
     app,
     say,
 )
-from harness.experiment import load_experiment
+from harness.experiment.file import load_experiment
 from harness.options import ExecutorName, Options
 from saat.errors import InputError
 

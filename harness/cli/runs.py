@@ -21,8 +21,8 @@ from harness.cli.common import (
     app,
     say,
 )
-from harness.config import Experiment
-from harness.experiment import load_experiment
+from harness.experiment.config import Experiment
+from harness.experiment.file import load_experiment
 from harness.options import Options
 from saat.errors import InputError
 
@@ -54,7 +54,7 @@ def search(
     }
     loaded = _load(experiment, set_, given)
     if dry_run:
-        from harness.dry_run import dry_run as describe
+        from harness.session.dry_run import dry_run as describe
 
         options = _options(executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
         print(describe(loaded, options, say))
@@ -116,7 +116,7 @@ def resume(
     cache_dir: CacheDir = None,
 ) -> None:
     """Continue a search or training after any interruption."""
-    from harness import session
+    from harness.session import session
 
     options = Options(runs_dir, tracking_uri, "ray", address, cache_dir, autoscaling)
     with _resumable(name, runs_dir):
@@ -130,7 +130,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """How far a search is, from its journal; changes nothing."""
-    from harness.status import render, status_of
+    from harness.session.status import render, status_of
 
     found = status_of(runs_dir / name)
     print(json.dumps(found, indent=1) if as_json else render(found))
@@ -143,7 +143,7 @@ def report(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Write report.html, figures and tables of one or more searches."""
-    from harness import session
+    from harness.session import session
 
     run_dirs = [runs_dir / name for name in names]
     for run_dir in run_dirs:
@@ -157,7 +157,7 @@ def report(
 @app.command()
 def sync(name: str, runs_dir: RunsDir = RUNS, tracking_uri: Tracking = None) -> None:
     """Deliver to the tracking server what it has not received."""
-    from harness import session
+    from harness.session import session
 
     print(session.sync(name, Options(runs_dir, tracking_uri)))
 
@@ -169,7 +169,7 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
     """Open the MLflow UI over the runs, on 127.0.0.1."""
-    from harness.ui import serve
+    from harness.session.ui import serve
 
     serve(runs_dir, name, port)
 
@@ -192,7 +192,7 @@ def _start(
     cache_dir: str | None,
     autoscaling: bool,
 ) -> None:
-    from harness import session
+    from harness.session import session
 
     options = _options(executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
     with _resumable(experiment.name, runs_dir):
@@ -218,9 +218,9 @@ def _options(
 
 def _conclude(run_dir: Path) -> None:
     from harness.executors import SearchStopped
-    from harness.journal import read
-    from harness.session import summary
-    from harness.state import SearchState
+    from harness.journal.journal import read
+    from harness.journal.state import SearchState
+    from harness.session.session import summary
 
     state = SearchState(read(run_dir / "events.jsonl"))
     print(f"{summary(state)}; report: {run_dir / 'report' / 'report.html'}")

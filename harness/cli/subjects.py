@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.common import RUNS, CacheDir, DataRoot, RunsDir, app, say
-from harness.experiment import load_experiment
+from harness.experiment.file import load_experiment
 from saat.errors import InputError
 
 
@@ -46,8 +46,8 @@ def evaluate(
     data_root: DataRoot = None,
 ) -> None:
     """Attack a trained model again, or a network of your own."""
-    from harness.models import factory_subject, moved_subject, trained_subject
-    from harness.reevaluate import Request, reevaluate
+    from harness.evaluation.models import factory_subject, moved_subject, trained_subject
+    from harness.evaluation.reevaluate import Request, reevaluate
 
     others = transfer_from or []
     request = Request(attack or [], steps, eps, queries, seed, output, device, battery, others)
@@ -73,8 +73,8 @@ def evaluate(
 @app.command()
 def verify(name: str, runs_dir: RunsDir = RUNS, cache_dir: CacheDir = None) -> None:
     """Recompute a run's reported numbers from its stored images."""
+    from harness.evaluation.verify import verify as recompute
     from harness.executors import SearchStopped
-    from harness.verify import verify as recompute
 
     found = recompute(runs_dir / name, cache_dir, say)
     print(found.text())
@@ -91,7 +91,7 @@ def transfer(
     cache_dir: CacheDir = None,
 ) -> None:
     """Measure images made on each model of a run on all the others."""
-    from harness.transfer import transfer as measure
+    from harness.evaluation.transfer import transfer as measure
 
     run_dir = runs_dir / name
     print(measure(run_dir, attack, output or run_dir / "transfer", cache_dir, say))
@@ -115,6 +115,6 @@ def list_(
     data_root: DataRoot = None,
 ) -> None:
     """What is there to choose from."""
-    from harness.listing import listing
+    from harness.session.listing import listing
 
     print(listing(what, runs_dir, data_root))

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Protocol
 
-from harness import checkpoints
 from harness.redaction import redacted
-from harness.search import Search
-from harness.trial import (
+from harness.search.search import Search
+from harness.trial import checkpoints
+from harness.trial.trial import (
     EpochReport,
     FinalReport,
     TrialContext,

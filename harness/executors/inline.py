@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from harness.executors.executor import TrialFailed, forget_stopped, reports_of
-from harness.search import Pause, Search
-from harness.trial import FinalReport, TrialContext, TrialSpec
+from harness.search.search import Pause, Search
+from harness.trial.trial import FinalReport, TrialContext, TrialSpec
 
 
 class InlineExecutor:

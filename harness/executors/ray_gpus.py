@@ -6,11 +6,11 @@ from typing import Any
 
 import ray
 
-from harness.config import Experiment, Setting
+from harness.executors.footprint import KEY, Footprint, GpuNode, footprint, gpu_memory
 from harness.executors.ray_cluster import check_request, connect, last_line, on_node
-from harness.experiment import parse_setting
+from harness.experiment.config import Experiment, Setting
+from harness.experiment.file import parse_setting
 from harness.options import Options
-from harness.packing import KEY, Footprint, GpuNode, footprint, gpu_memory
 from saat.errors import InputError
 
 _ANSWER_S = 120.0

@@ -1,8 +1,8 @@
 """Trials on Ray Tune: one machine or a cluster.
 
 Tune places trials and asks: its searcher and its scheduler are thin adapters over
-:class:`harness.search.Search`, which decides, also whether a trial whose worker is gone is given
-out again. Nothing that Tune stores is ever read back; the journal is the truth.
+:class:`harness.search.search.Search`, which decides, also whether a trial whose worker is gone is
+given out again. Nothing that Tune stores is ever read back; the journal is the truth.
 """
 
 import json
@@ -29,8 +29,8 @@ from harness.executors.executor import (
 )
 from harness.executors.ray_cluster import last_line, places
 from harness.redaction import redacted
-from harness.search import Pause, Search
-from harness.trial import EpochReport, FinalReport, TrialContext, TrialSpec
+from harness.search.search import Pause, Search
+from harness.trial.trial import EpochReport, FinalReport, TrialContext, TrialSpec
 from saat.errors import one_line
 
 _RECOUNT_S = 3

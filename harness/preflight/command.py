@@ -6,15 +6,15 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.checks import check_folders, check_uri
-from harness.config import Experiment
-from harness.experiment import setting_at
+from harness.experiment.config import Experiment
+from harness.experiment.file import setting_at
 from harness.options import Options
 from harness.preflight import judge
 from harness.preflight.meeting import meeting
 from harness.preflight.node import NodeReport, Question, inspect_node
 from harness.preflight.tracker import ask_tracker
 from harness.redaction import redacted
+from harness.session.checks import check_folders, check_uri
 
 _COLUMNS = (
     "node", *judge.EQUAL, "GPUs", "driver", "CPUs", "OMP", "data", "runs", "clock", "token",

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from harness.checks import writable_parent
-from harness.config import Setting
-from harness.experiment import parse_setting
+from harness.experiment.config import Setting
+from harness.experiment.file import parse_setting
 from harness.preflight.meeting import Place, attend
 from harness.provenance import versions
-from harness.trial import trial_data
+from harness.session.checks import writable_parent
+from harness.trial.trial import trial_data
 from saat.data import DATASETS, default_cache_dir, locate
 from saat.data.folder import read_folder
 from saat.data.store import entry_folder
@@ -36,8 +36,8 @@ class Question:
     Attributes:
         place: where driver and node meet in the folder of runs.
         cache_dir: node-local cache of decoded images; None for the node's own default.
-        setting: of the experiment, as :meth:`harness.config.Setting.dump` gives it; None without
-            an experiment.
+        setting: of the experiment, as :meth:`harness.experiment.config.Setting.dump` gives it;
+            None without an experiment.
     """
 
     place: Place

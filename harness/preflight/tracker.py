@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from harness.checks import writable_parent
 from harness.redaction import public_uri, redacted
-from harness.tracking import default_uri
+from harness.session.checks import writable_parent
+from harness.tracking.tracker import default_uri
 from saat.errors import InputError, one_line
 
 _TIMEOUT_S = 10

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
-from saat.attacks.objectives import agreement
-from saat.attacks.pgd import alpha_at, pgd, published_step_size
+from saat.attacks.attack import Knowledge
+from saat.attacks.towards import TowardsRepresentatives
 from saat.codes import sign
 from saat.labels import LabelGroups
 from saat.settings import option
-from saat.threat_model import ThreatModel
 
 
 def anchor_codes(
@@ -52,7 +50,7 @@ def anchor_codes(
 
 
 @dataclass(frozen=True)
-class P2P(Attack):
+class P2P(TowardsRepresentatives):
     """PGD on −(1/K) aᵀ tanh(α f(x')) from the benign image, a the code of one database item.
 
     The item carries exactly the target label; see :func:`anchor_codes`. ``step_size`` null is the
@@ -66,24 +64,10 @@ class P2P(Attack):
     steps: int = option(2000, ge=1, help="iterations T")
     anchors: int = option(1, ge=1, help="database codes n that vote on the anchor code")
 
-    targeted = True
-
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """Anchor codes; see :func:`anchor_codes`."""
         database = knowledge.database_codes, knowledge.database_labels
         return anchor_codes(labels, query_codes, *database, self.anchors)
-
-    def perturb(
-        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
-    ) -> Perturbed:
-        """See :meth:`Attack.perturb`."""
-        del knowledge
-
-        def loss(features: Tensor, step: int) -> Tensor:
-            return agreement(features, queries.representatives, alpha_at(step, self.steps))
-
-        step_size = self.step_size or published_step_size(threat.eps, self.steps)
-        return pgd(network, queries.images, loss, threat, self.steps, step_size)
 
 
 @dataclass(frozen=True)

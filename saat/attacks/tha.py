@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
-from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries, TrainingImages
-from saat.attacks.objectives import agreement
-from saat.attacks.pgd import alpha_at, pgd, published_step_size
+from saat.attacks.attack import Knowledge, TrainingImages
+from saat.attacks.towards import TowardsRepresentatives
 from saat.prototype import (
     PrototypeNet,
     circle_loss,
@@ -22,7 +21,7 @@ from saat.threat_model import ThreatModel
 
 
 @dataclass(frozen=True)
-class THA(Attack):
+class THA(TowardsRepresentatives):
     """PGD on −(1/K) b_pᵀ tanh(α f(x')) from the benign image, towards the prototype code b_p.
 
     b_p is the sign of a :class:`saat.prototype.PrototypeNet` of the target label. :meth:`fit`
@@ -41,8 +40,6 @@ class THA(Attack):
     prototype_steps: int = option(30_000, ge=1, help="updates of the prototype network")
     prototype_batch: int = option(128, ge=1, help="label vectors per update of that network")
     prototypes: PrototypeNet | None = field(default=None, repr=False, compare=False)
-
-    targeted = True
 
     def fit(
         self,
@@ -79,15 +76,3 @@ class THA(Attack):
         if self.prototypes is None:
             raise RuntimeError("tha: fit comes before the attack")
         return prototype_codes(self.prototypes, labels)
-
-    def perturb(
-        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
-    ) -> Perturbed:
-        """See :meth:`Attack.perturb`; deterministic, seeds are not used."""
-        del knowledge
-
-        def loss(features: Tensor, step: int) -> Tensor:
-            return agreement(features, queries.representatives, alpha_at(step, self.steps))
-
-        step_size = self.step_size or published_step_size(threat.eps, self.steps)
-        return pgd(network, queries.images, loss, threat, self.steps, step_size)

@@ -78,21 +78,21 @@ def raising(before: Callable[..., Any], count: Count, for_ever: bool) -> Callabl
 
 def plant_progress(count: Count) -> None:
     """The progress view breaks and stays broken."""
-    from harness.progress import Progress
+    from harness.session.progress import Progress
 
     Progress.handle = raising(Progress.handle, count, True)  # type: ignore[method-assign]
 
 
 def plant_status(count: Count) -> None:
     """What shows the status of a trial breaks and stays broken."""
-    from harness.progress import Progress
+    from harness.session.progress import Progress
 
     Progress.status = raising(Progress.status, count, True)  # type: ignore[method-assign]
 
 
 def plant_delivery(count: Count) -> None:
     """The tracker's thread meets an error of its own in the middle of an event, once."""
-    from harness.mlflow_runs import MlflowRuns
+    from harness.tracking.mlflow_runs import MlflowRuns
 
     MlflowRuns._log = raising(MlflowRuns._log, count, False)  # type: ignore[method-assign]
 

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness import session
 from harness.options import Options
-from harness.tracking import default_uri
+from harness.session import session
+from harness.tracking.tracker import default_uri
 from tests.chaos.invariants import violations
 from tests.chaos.runner import Undisturbed
 from tests.chaos.seen import look, lost

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.journal import read
-from harness.state import SearchState
+from harness.journal.journal import read
+from harness.journal.state import SearchState
 from tests.cluster.hosts import Hosts, unavailable
 from tests.harness.tiny import tiny_raw
 

@@ -19,10 +19,10 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from harness.journal import Event, read
-from harness.state import SearchState, TrialRecord
-from harness.status import status_of
-from harness.tracking import default_uri
+from harness.journal.journal import Event, read
+from harness.journal.state import SearchState, TrialRecord
+from harness.session.status import status_of
+from harness.tracking.tracker import default_uri
 from tests.cluster.hosts import Hosts, unavailable
 from tests.harness.tiny import tiny_raw
 

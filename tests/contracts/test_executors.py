@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from harness.config import Experiment
 from harness.executors import Executor, SearchStopped
 from harness.executors.inline import InlineExecutor
-from harness.experiment import paper_defaults, setting_at
-from harness.journal import Journal
-from harness.search import Search
-from harness.state import TrialRecord, config_hash
-from harness.trial import EpochReport
+from harness.experiment.config import Experiment
+from harness.experiment.file import paper_defaults, setting_at
+from harness.journal.journal import Journal
+from harness.journal.state import TrialRecord, config_hash
+from harness.search.search import Search
+from harness.trial.trial import EpochReport
 from saat.data import load
 from tests.harness.fakes import FINGERPRINT, STARTED
 from tests.harness.tiny import context_of, shared_cache, tiny

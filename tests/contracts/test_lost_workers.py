@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from harness.executors import Executor
-from harness.journal import Journal
-from harness.losses import MAX_DEATHS
-from harness.search import Pause, Search
-from harness.trial import EpochReport, TrialSpec
+from harness.journal.journal import Journal
+from harness.search.losses import MAX_DEATHS
+from harness.search.search import Pause, Search
+from harness.trial.trial import EpochReport, TrialSpec
 from tests.contracts.test_executors import (
     cache,
     own_workers,

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.config import Experiment
-from harness.journal import Event, Journal
-from harness.search import Pause, Search
-from harness.state import TrialRecord
-from harness.trial import EpochReport, FinalReport, TrialSpec
+from harness.experiment.config import Experiment
+from harness.journal.journal import Event, Journal
+from harness.journal.state import TrialRecord
+from harness.search.search import Pause, Search
+from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from saat.seeding import derive_seed
 from tests.harness.tiny import tiny
 

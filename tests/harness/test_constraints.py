@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.search import Search
-from harness.status import status_of
-from harness.tracked_values import growth
+from harness.search.search import Search
+from harness.session.status import status_of
+from harness.tracking.tracked_values import growth
 from reports.frontier import hypervolume, pareto_mask
 from tests.harness.fakes import experiment, finished, objectives
 

@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from harness import stages
 from harness.__main__ import main
-from harness.datasets import dataset_lines
-from harness.derive import derive_tables
-from harness.experiment import load_experiment, setting_at
-from harness.label_maps import load_label_map
+from harness.evaluation.label_maps import load_label_map
+from harness.evaluation.relocate import relocated
+from harness.experiment.datasets import dataset_lines
+from harness.experiment.file import load_experiment, setting_at
+from harness.experiment.sections import DataSection
 from harness.provenance import provenance
-from harness.relocate import relocated
-from harness.sections import DataSection
+from harness.session.derive import derive_tables
+from harness.trial import stages
 from reports.protocol import protocol_terms
 from reports.results import load_search
 from saat import checkpoint

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from harness.__main__ import main
-from harness.derive import derive_tables
-from harness.listing import LISTS, listing
-from harness.search import Search
-from harness.status import render, status_of
+from harness.search.search import Search
+from harness.session.derive import derive_tables
+from harness.session.listing import LISTS, listing
+from harness.session.status import render, status_of
 from reports.frontier import hypervolume, pareto_mask
 from saat.attacks import ATTACKS
 from saat.errors import InputError

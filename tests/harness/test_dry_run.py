@@ -12,11 +12,11 @@ import pytest
 import torch
 import yaml
 
-from harness import dry_run
 from harness.__main__ import main
-from harness.dry_run import Costs, Plan, _timed, device_seconds, plan_of
-from harness.experiment import paper_defaults, setting_at
-from harness.state import config_hash
+from harness.experiment.file import paper_defaults, setting_at
+from harness.journal.state import config_hash
+from harness.session import dry_run
+from harness.session.dry_run import Costs, Plan, _timed, device_seconds, plan_of
 from tests.harness.fakes import drive, experiment, open_search
 from tests.harness.tiny import tiny, tiny_raw
 

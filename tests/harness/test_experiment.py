@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config import Setting
-from harness.experiment import (
+from harness.experiment.config import Setting
+from harness.experiment.file import (
     load_experiment,
     paper_defaults,
     parse_experiment,
@@ -19,9 +19,9 @@ from harness.experiment import (
     setting_at,
     undefended,
 )
-from harness.pretrained import pretrained_key
-from harness.space import suggest
-from harness.state import config_hash, protocol_hash
+from harness.experiment.space import suggest
+from harness.journal.state import config_hash, protocol_hash
+from harness.trial.pretrained import pretrained_key
 from saat.errors import InputError
 from tests.harness.tiny import TINY, tiny, tiny_raw
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.executors.footprint import measured_here
+from harness.executors.packing import heaviest
 from harness.options import Options
-from harness.packing import heaviest, measured_here
 from saat import memory
 from saat.pretrain import Pretraining, PretrainSettings
 from tests import toy

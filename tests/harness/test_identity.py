@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.config import Setting
-from harness.experiment import setting_at
-from harness.state import config_hash
+from harness.experiment.config import Setting
+from harness.experiment.file import setting_at
+from harness.journal.state import config_hash
 from tests.harness.tiny import tiny
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.journal import Journal, read, repair
+from harness.journal.journal import Journal, read, repair
 from saat.errors import InputError
 
 
@@ -121,7 +121,7 @@ def test_a_second_opener_is_refused_until_the_first_is_closed(tmp_path: Path) ->
     written(tmp_path)
     first = Journal(tmp_path)
     code = (
-        "import sys; from pathlib import Path; from harness.journal import Journal\n"
+        "import sys; from pathlib import Path; from harness.journal.journal import Journal\n"
         "from saat.errors import InputError\n"
         "try: Journal(Path(sys.argv[1]))\n"
         "except InputError as error: print(error); sys.exit(2)"

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from harness.journal import read
-from harness.tracking import default_uri
+from harness.journal.journal import read
+from harness.tracking.tracker import default_uri
 
 SEED = 20261121
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from harness import lease
-from harness.lease import Lease
+from harness.trial import lease
+from harness.trial.lease import Lease
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals")
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals")
 HOLDER = """
 import sys, time
 from pathlib import Path
-from harness import lease
+from harness.trial import lease
 lease._BEAT_S, lease.SILENT_S = float(sys.argv[3]), float(sys.argv[5])
 folder = Path(sys.argv[1])
 with lease.Lease(folder, takes_over=sys.argv[2] == "over") as mine:

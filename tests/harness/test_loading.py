@@ -74,6 +74,6 @@ def test_a_call_that_could_run_code_is_seen(line: str) -> None:
 
 
 def test_the_yaml_loader_is_a_safe_one() -> None:
-    from harness.experiment import _Loader
+    from harness.experiment.file import _Loader
 
     assert issubclass(_Loader, yaml.SafeLoader)

@@ -9,17 +9,17 @@ import pytest
 import yaml
 
 from harness.__main__ import main
-from harness.checks import executor_of_run, max_concurrent
-from harness.derive import derive_tables
 from harness.executors import ray_cluster
 from harness.executors.ray_tune import _loss, _Places
-from harness.journal import read
-from harness.losses import MAX_DEATHS, MAX_NODES_LOST
+from harness.journal.journal import read
+from harness.journal.state import SearchState
 from harness.options import Options
-from harness.search import Pause, Search
-from harness.state import SearchState
-from harness.status import render, status_of
-from harness.trial import EpochReport, FinalReport, TrialSpec
+from harness.search.losses import MAX_DEATHS, MAX_NODES_LOST
+from harness.search.search import Pause, Search
+from harness.session.checks import executor_of_run, max_concurrent
+from harness.session.derive import derive_tables
+from harness.session.status import render, status_of
+from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from saat.errors import InputError
 from tests.harness.fakes import cut, drive, experiment, fake_trial, finished, open_search, outcome
 from tests.harness.tiny import tiny, tiny_raw
@@ -221,8 +221,8 @@ def test_every_command_that_runs_trials_takes_the_flag(
         seen.extend(part for part in arguments if isinstance(part, Options))
         raise InputError("seen")
 
-    monkeypatch.setattr("harness.session.start", stop)
-    monkeypatch.setattr("harness.session.resume", stop)
+    monkeypatch.setattr("harness.session.session.start", stop)
+    monkeypatch.setattr("harness.session.session.resume", stop)
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny_raw({"compare": {"one": {"defense.steps": 1}}})))
     named = "tiny" if command == "resume" else str(file)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from harness.__main__ import main
-from harness.models import moved_subject, trained_subject
+from harness.evaluation.models import moved_subject, trained_subject
 from saat.errors import InputError
 from saat.evaluate import Protocol, evaluate, named_attacks
 from tests.harness.tiny import tiny_raw

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from harness import session
 from harness.cli.common import say
-from harness.journal import Event, Journal, read
-from harness.onlookers import looking_on
+from harness.journal.journal import Event, Journal, read
+from harness.journal.onlookers import looking_on
+from harness.journal.state import SearchState, TrialRecord
 from harness.options import Options
-from harness.progress import Progress
-from harness.state import SearchState, TrialRecord
-from harness.trial import TrialSpec
+from harness.session import session
+from harness.session.progress import Progress
+from harness.trial.trial import TrialSpec
 from tests.harness.fakes import experiment, finished, open_search
 from tests.harness.tiny import tiny
 

@@ -15,16 +15,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.derive import derive_tables
 from harness.executors.inline import InlineExecutor
 from harness.executors.ray_tune import _loss
-from harness.losses import MAX_DEATHS, given_up
-from harness.mlflow_runs import MlflowRuns
-from harness.out_of_memory import failure
-from harness.stages import build_models
-from harness.state import TrialRecord
-from harness.status import render, status_of
-from harness.trial import EpochReport, FinalReport, run_trial, trial_folder
+from harness.journal.state import TrialRecord
+from harness.search.losses import MAX_DEATHS, given_up
+from harness.session.derive import derive_tables
+from harness.session.status import render, status_of
+from harness.tracking.mlflow_runs import MlflowRuns
+from harness.trial.out_of_memory import failure
+from harness.trial.stages import build_models
+from harness.trial.trial import EpochReport, FinalReport, run_trial, trial_folder
 from saat.models import HashingNetwork
 from saat.training import Training, TrainingFailed
 from tests.harness.fakes import open_search
@@ -205,7 +205,7 @@ def test_memory_that_runs_out_while_the_models_are_made_is_tried_again(
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return build_models(*given)
 
-    monkeypatch.setattr("harness.life.build_models", make)
+    monkeypatch.setattr("harness.trial.life.build_models", make)
     *_, final = run_trial(spec, context)
     assert isinstance(final, FinalReport)
     full = 2

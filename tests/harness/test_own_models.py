@@ -10,7 +10,7 @@ import yaml
 from torch import nn
 
 from harness.__main__ import main
-from harness.models import factory_subject
+from harness.evaluation.models import factory_subject
 from saat.evaluate import Protocol, evaluate, named_attacks
 from tests.harness.tiny import tiny_raw
 

@@ -10,13 +10,16 @@ import pytest
 import torch
 import yaml
 
-from harness import packing, session
 from harness.__main__ import main
-from harness.config import Experiment, Setting
-from harness.journal import read
+from harness.executors import footprint as measuring
+from harness.executors import packing
+from harness.executors.footprint import Footprint, GpuNode, footprint, measured_here
+from harness.executors.packing import heaviest, settle, trials_per_gpu
+from harness.experiment.config import Experiment, Setting
+from harness.experiment.protocols import full_protocol
+from harness.journal.journal import read
 from harness.options import Options
-from harness.packing import Footprint, GpuNode, footprint, heaviest, settle, trials_per_gpu
-from harness.protocols import full_protocol
+from harness.session import session
 from saat.errors import InputError
 from saat.training import Training
 from tests.harness.tiny import tiny, tiny_raw
@@ -134,7 +137,7 @@ def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
         asked.append(({name: a.steps for name, a in protocol.attacks.items()}, limit))
 
     monkeypatch.setattr(Training, "_step", counting)
-    monkeypatch.setattr(packing, "evaluate", evaluate)
+    monkeypatch.setattr(measuring, "evaluate", evaluate)
     experiment = tiny(
         {
             "space": {"model.bits": {"choice": [16, 48]}},
@@ -154,14 +157,14 @@ def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_evaluation_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = tiny({"defense": {"method": "none"}, "space": {}})
-    real: Any = vars(packing)["evaluate"]
+    real: Any = vars(measuring)["evaluate"]
     seen: list[Any] = []
 
     def spy(*arguments: Any) -> Any:
         seen.append(real(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(packing, "evaluate", spy)
+    monkeypatch.setattr(measuring, "evaluate", spy)
     found = measured(experiment, FakeMeter())
     assert (found.peak, found.stage) == (2 * GIB, "evaluation")
     (evaluation,) = seen
@@ -244,5 +247,5 @@ def test_auto_is_refused_where_there_is_no_gpu(tmp_path: Path, runs_dir: Path, c
         "resources.gpus_per_trial: auto: this machine has no GPU that torch can use; 0"
     )
     assert not runs_dir.exists()
-    nothing = raised(lambda: packing.measured_here([], tiny(AUTO), Options(runs_dir)), InputError)
+    nothing = raised(lambda: measured_here([], tiny(AUTO), Options(runs_dir)), InputError)
     assert nothing == line.removeprefix("saat: ")

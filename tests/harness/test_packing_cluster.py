@@ -10,11 +10,12 @@ import pytest
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
-from harness.checks import executor_of_run
-from harness.config import Experiment, Setting
+from harness.executors.footprint import Footprint, gpu_memory
+from harness.executors.packing import settle
 from harness.executors.ray_gpus import measured_on_cluster
+from harness.experiment.config import Experiment, Setting
 from harness.options import Options
-from harness.packing import Footprint, gpu_memory, settle
+from harness.session.checks import executor_of_run
 from saat.errors import InputError
 from tests.harness.test_packing import AUTO, GIB, silent
 from tests.harness.tiny import tiny
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("two_gpus")]
 
 
 def bits_as_memory(settings: list[Setting], *more: Any) -> Footprint:
-    """Stands in for :func:`harness.packing.footprint` on a worker."""
+    """Stands in for :func:`harness.executors.footprint.footprint` on a worker."""
     assert os.environ["CUDA_VISIBLE_DEVICES"] in ("0", "1")
     evaluation, _, threads = more
     assert evaluation["attacks"] == ["mainstay", "hag"]

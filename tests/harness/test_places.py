@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness import session
 from harness.executors import ray_cluster
 from harness.options import Options
-from harness.trial import FinalReport, run_trial
+from harness.session import session
+from harness.trial.trial import FinalReport, run_trial
 from saat import memory
 from saat.errors import InputError
 from tests.harness.tiny import context_of, spec_of, tiny

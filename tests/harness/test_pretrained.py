@@ -19,8 +19,8 @@ FETCHES = """
 import sys, time
 from pathlib import Path
 import torch
-from harness import lease
-from harness.pretrained import Pretrained, PretrainedStore
+from harness.trial import lease
+from harness.trial.pretrained import Pretrained, PretrainedStore
 lease._BEAT_S, lease._LOOK_S = 0.1, 0.05
 root, name, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 network, objective = torch.nn.Linear(3, 2), torch.nn.Linear(1, 1)

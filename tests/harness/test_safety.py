@@ -22,10 +22,11 @@ import tenacity
 import yaml
 
 from harness.__main__ import main
-from harness.checks import check_uri
 from harness.executors.executor import TrialFailed, reports_of
 from harness.redaction import public_uri, redacted
-from harness.tracking import Tracker
+from harness.session.checks import check_uri
+from harness.tracking.mlflow_runs import MlflowRuns
+from harness.tracking.tracker import Tracker
 from saat.errors import InputError
 from tests.harness.tiny import context_of, spec_of, tiny, tiny_raw
 from tests.listening import listeners, to_the_world
@@ -213,7 +214,9 @@ def test_what_a_tracking_server_repeats_is_told_nowhere(
     run_dir = runs_dir / "tiny"
     run_dir.mkdir(parents=True)
     tags = {"saat.search_id": "s", "saat.protocol": "p"}
-    tracker = Tracker(f"http://127.0.0.1:{server.server_port}{path}", run_dir, tiny(), tags)
+    tracker = Tracker(
+        MlflowRuns(f"http://127.0.0.1:{server.server_port}{path}", run_dir, tiny(), tags)
+    )
     with caplog.at_level(logging.DEBUG, logger="harness"):
         tracker.start([])
         tracker.handle({"seq": 0, "event": "reported"})
@@ -335,7 +338,7 @@ def test_ray_on_this_machine_makes_a_token_that_is_in_no_file(tmp_path: Path) ->
 def test_the_ui_listens_on_this_machine_only(runs_dir: Path) -> None:
     from mlflow import MlflowClient
 
-    from harness.tracking import default_uri
+    from harness.tracking.tracker import default_uri
 
     runs_dir.mkdir()
     MlflowClient(default_uri(runs_dir)).search_experiments()

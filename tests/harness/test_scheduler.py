@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.scheduler import (
+from harness.experiment.sections import SCALARISATIONS, SearchSection
+from harness.search.scheduler import (
     ParetoSuccessiveHalving,
     ScalarSuccessiveHalving,
     make_scheduler,
     scalarise,
 )
-from harness.sections import SCALARISATIONS, SearchSection
 from tests.harness.fakes import cut, experiment, finished, outcome
 
 Point = tuple[float, float]

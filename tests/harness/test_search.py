@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness.search import Pause
-from harness.trial import EpochReport
+from harness.search.search import Pause
+from harness.trial.trial import EpochReport
 from reports.frontier import pareto_ranks
 from tests.harness.fakes import (
     SPACE,

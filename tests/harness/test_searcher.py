@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.searcher import Outcome, Searcher
-from harness.space import Dimension
+from harness.experiment.space import Dimension
+from harness.search.searcher import Outcome, Searcher
 from saat.seeding import derive_seed
 
 SPACE = {

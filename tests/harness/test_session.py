@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import session
 from harness.__main__ import main
 from harness.executors import SearchStopped
-from harness.journal import Event, Journal, read
+from harness.journal.journal import Event, Journal, read
+from harness.journal.state import SearchState
 from harness.options import Options
-from harness.state import SearchState
+from harness.session import session
 from saat.errors import InputError
 from tests.harness.tiny import tiny, tiny_raw
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.config import Experiment
-from harness.progress import Progress
-from harness.search import Search
-from harness.sections import SearchSection
-from harness.state import SearchState
-from harness.status import render, status_of
-from harness.stopping import stop_reason
+from harness.experiment.config import Experiment
+from harness.experiment.sections import SearchSection
+from harness.journal.state import SearchState
+from harness.search.search import Search
+from harness.search.stopping import stop_reason
+from harness.session.progress import Progress
+from harness.session.status import render, status_of
 from tests.harness.fakes import cut, experiment, finished, outcome
 from tests.harness.tiny import spec_of, tiny
 

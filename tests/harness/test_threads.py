@@ -12,7 +12,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from harness.trial import run_trial
+from harness.trial.trial import run_trial
 from tests.harness.tiny import context_of, spec_of, tiny
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 threadpool_limits(3)
 torch.set_num_threads(3)
 from tests.harness.test_threads import pools
-from harness.threads import bound_threads
+from harness.trial.threads import bound_threads
 before = pools()
 bound_threads(2)
 bound_threads(2)  # torch's second pool is bounded once a process, and no error afterwards
@@ -78,7 +78,7 @@ def test_a_trial_bounds_its_threads(tmp_path: Path) -> None:
 
 
 def bounded_pools() -> dict[str, Any]:
-    from harness.threads import bound_threads
+    from harness.trial.threads import bound_threads
 
     bound_threads(1)
     return pools()

@@ -19,12 +19,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 from mlflow.store.tracking.rest_store import RestStore
 
-from harness.checks import check_uri
-from harness.config import Experiment
-from harness.cursor import Cursor, read_cursor
-from harness.journal import Event, read
-from harness.retries import FINAL_TRIES
-from harness.tracking import Tracker
+from harness.experiment.config import Experiment
+from harness.journal.journal import Event, read
+from harness.session.checks import check_uri
+from harness.tracking.cursor import Cursor, read_cursor
+from harness.tracking.mlflow_runs import MlflowRuns
+from harness.tracking.retries import FINAL_TRIES
+from harness.tracking.tracker import Tracker
 from saat.errors import InputError
 from tests.harness.fakes import experiment, finished
 
@@ -135,7 +136,7 @@ def obeys(*_: Any) -> tuple[None, None]:
 
 
 def deliver(uri: str, run_dir: Path, events: list[Event], timeout: float = 60) -> str:
-    tracker = Tracker(uri, run_dir, searched(), TAGS)
+    tracker = Tracker(MlflowRuns(uri, run_dir, searched(), TAGS))
     tracker.start(events)
     return tracker.close(timeout)
 
@@ -257,7 +258,7 @@ def test_a_server_that_was_down_gets_what_it_missed(
 ) -> None:
     up = threading.Event()
     flaky(monkeypatch, server, lambda *_: (None if up.is_set() else DOWN, None))
-    tracker = Tracker(server, run_dir, searched(), TAGS)
+    tracker = Tracker(MlflowRuns(server, run_dir, searched(), TAGS))
     tracker.start(events[:10])
     for event in events[10:15]:
         tracker.handle(event)
@@ -285,7 +286,7 @@ def test_a_search_that_ends_while_the_server_is_down_delivers_the_rest_later(
 
     with monkeypatch.context() as patch:
         flaky(patch, server, plan)
-        tracker = Tracker(server, run_dir, searched(), TAGS)
+        tracker = Tracker(MlflowRuns(server, run_dir, searched(), TAGS))
         tracker.start(events)
         assert down.wait(60)
         left = tracker.close(timeout=0.5)
@@ -366,7 +367,7 @@ def test_a_server_that_is_wiped_while_a_search_runs_gets_everything_once_more(
 ) -> None:
     """Just before the middle one of the events of some kind; its experiment's number is taken."""
     client = flaky(monkeypatch, server, obeys)
-    tracker = Tracker(server, run_dir, searched(), TAGS)
+    tracker = Tracker(MlflowRuns(server, run_dir, searched(), TAGS))
     of_kind = [number for number, event in enumerate(events) if event["event"] == kind]
     moment = of_kind[len(of_kind) // 2]
     tracker.start(events[:moment])
@@ -468,7 +469,7 @@ def test_a_server_that_never_answers_delays_nothing(
 
     monkeypatch.setattr(mlflow, "MlflowClient", lambda tracking_uri: Hangs())
     begun = time.monotonic()
-    tracker = Tracker("http://tracking.example", run_dir, searched(), TAGS)
+    tracker = Tracker(MlflowRuns("http://tracking.example", run_dir, searched(), TAGS))
     tracker.start(events[:5])
     for event in events[5:]:
         tracker.handle(event)
@@ -487,7 +488,7 @@ def test_a_server_that_is_down_delays_nothing_and_no_password_is_told(
 ) -> None:
     monkeypatch.undo()  # real waits between the tries
     begun = time.monotonic()
-    tracker = Tracker(uri, run_dir, searched(), TAGS)
+    tracker = Tracker(MlflowRuns(uri, run_dir, searched(), TAGS))
     tracker.start(events)
     left = tracker.close(timeout=1)
     assert time.monotonic() - begun < 6
@@ -508,7 +509,7 @@ def test_a_slow_server_is_waited_for_as_long_as_it_accepts_something(
         return (DOWN if down.is_set() else None), None
 
     def patiently(timeout: float) -> str:
-        tracker = Tracker(server, run_dir, searched(), TAGS)
+        tracker = Tracker(MlflowRuns(server, run_dir, searched(), TAGS))
         tracker.start(events)
         return tracker.close(timeout, patient=True)
 
@@ -529,7 +530,7 @@ def test_mlflow_prints_nothing_when_a_run_at_a_server_ends(
     run = SimpleNamespace(info=info, data=SimpleNamespace(tags={}))
     monkeypatch.setattr(RestStore, "update_run_info", lambda *_, **__: None)
     monkeypatch.setattr(RestStore, "get_run", lambda *_, **__: run)
-    Tracker("http://127.0.0.1:9", run_dir, searched(), TAGS)
+    Tracker(MlflowRuns("http://127.0.0.1:9", run_dir, searched(), TAGS))
     MlflowClient("http://127.0.0.1:9").set_terminated("id")
     assert capsys.readouterr().out == ""
 
@@ -545,7 +546,7 @@ def test_a_full_disk_loses_the_cursor_and_nothing_else(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("harness.cursor.write_json", full)
+        patch.setattr("harness.tracking.cursor.write_json", full)
         assert deliver(server, run_dir, events) == ""
     assert not (run_dir / "tracked.json").exists()
     assert contents(server) == undisturbed
@@ -565,7 +566,7 @@ def test_names_of_compared_settings_may_have_any_character_that_a_name_may_have(
 ) -> None:
     point = {"defense.lambda": 2.0}
     compared = experiment(name=NAME, compare={"λ=2 (ours) +": point, "plain": {}})
-    tracker = Tracker(server, run_dir, compared, TAGS)
+    tracker = Tracker(MlflowRuns(server, run_dir, compared, TAGS))
     tracker.start(events[:3])
     assert tracker.close() == ""
     logged = contents(server)["search"]["params"]["compare"]

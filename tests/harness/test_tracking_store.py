@@ -7,7 +7,7 @@ from typing import Any
 import mlflow
 import pytest
 
-from harness.tracking_store import make_tables
+from harness.tracking.store import make_tables
 
 
 class Maker:

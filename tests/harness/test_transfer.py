@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from harness.__main__ import main
-from harness.verify import stored_images, stored_victim
+from harness.evaluation.verify import stored_images, stored_victim
 from tests.harness.tiny import tiny_raw
 
 

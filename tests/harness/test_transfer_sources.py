@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from harness.__main__ import main
-from harness.messages import FinalReport
-from harness.models import trained_subject
-from harness.trial import run_trial, trial_folder
+from harness.evaluation.models import trained_subject
+from harness.trial.messages import FinalReport
+from harness.trial.trial import run_trial, trial_folder
 from saat.attacks import ATTACKS
 from saat.attacks.square import Square
 from saat.battery import BATTERIES, Battery

@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 import torch
 
-from harness.config import Experiment
-from harness.experiment import setting_at, undefended
-from harness.protocols import full_protocol
-from harness.trial import (
+from harness.experiment.config import Experiment
+from harness.experiment.file import setting_at, undefended
+from harness.experiment.protocols import full_protocol
+from harness.trial.trial import (
     EpochReport,
     FinalReport,
     TrialContext,
@@ -224,8 +224,8 @@ def test_a_builder_that_was_taken_for_dead_writes_no_further_checkpoint(
             (claims,) = (tmp_path / "pretrained").glob("*/.lease")
             (claims / "9.lock").touch()
 
-    monkeypatch.setattr("harness.lease._end_process", end)
-    monkeypatch.setattr("harness.lease._BEAT_S", 60.0)  # only the look before a write is left
+    monkeypatch.setattr("harness.trial.lease._end_process", end)
+    monkeypatch.setattr("harness.trial.lease._BEAT_S", 60.0)  # only the look before a write is left
     with pytest.raises(Ended):
         list(run_trial(spec, context, overtake))
     written = [path.name for path in (tmp_path / "pretrained").glob("*/*.safetensors")]
@@ -240,7 +240,7 @@ def test_a_finished_trial_is_told_from_its_result_without_any_work(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("worked again")
 
-    monkeypatch.setattr("harness.trial.Life", never)
+    monkeypatch.setattr("harness.trial.trial.Life", never)
     assert list(run_trial(spec, context)) == expected
 
 

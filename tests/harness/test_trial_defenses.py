@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness.experiment import paper_defaults
-from harness.models import trained_subject
-from harness.reevaluate import Request, reevaluate
-from harness.trial import EpochReport, FinalReport, run_trial, trial_folder
+from harness.evaluation.models import trained_subject
+from harness.evaluation.reevaluate import Request, reevaluate
+from harness.experiment.file import paper_defaults
+from harness.trial.trial import EpochReport, FinalReport, run_trial, trial_folder
 from saat.defenses import DEFENSES
 from tests.harness.tiny import context_of, spec_of, tiny
 

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from harness.__main__ import main
-from harness.derive import derive_tables
-from harness.journal import read
-from harness.verify import verify
+from harness.evaluation.verify import verify
+from harness.journal.journal import read
+from harness.session.derive import derive_tables
 from tests.harness.tiny import tiny_raw
 
 ATTACKS = ["mainstay", "hag", "mainstay_targeted"]

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 import optuna
 import pytest
 
-from harness import session
-from harness.config import Experiment
-from harness.journal import Event, read
+from harness.experiment.config import Experiment
+from harness.journal.journal import Event, read
+from harness.journal.state import SearchState
 from harness.options import Options
-from harness.search import Pause, Search
-from harness.state import SearchState
-from harness.status import render, status_of
-from harness.trial import FinalReport, TrialContext
+from harness.search.search import Pause, Search
+from harness.session import session
+from harness.session.status import render, status_of
+from harness.trial.trial import FinalReport, TrialContext
 from saat.errors import InputError
 from tests.harness.fakes import SPACE, Broken, cut, experiment, fake_trial, outcome
 

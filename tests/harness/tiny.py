@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness.config import Experiment, Setting
-from harness.experiment import parse_experiment, setting_at
-from harness.state import config_hash
-from harness.trial import TrialContext, TrialSpec
+from harness.experiment.config import Experiment, Setting
+from harness.experiment.file import parse_experiment, setting_at
+from harness.journal.state import config_hash
+from harness.trial.trial import TrialContext, TrialSpec
 
 TINY: dict[str, Any] = {
     "schema_version": 1,

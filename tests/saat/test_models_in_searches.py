@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from harness.checks import open_data
+from harness.session.checks import open_data
 from saat.checkpoint import module_tensors, restore_module
 from saat.models import blank_network, build_network
 from tests.harness.tiny import tiny

@@ -1,0 +1,1 @@
+"""Models that exist: attacked again, verified, carried to other data."""

@@ -1,0 +1,212 @@
+"""Models to evaluate: one that this project trained, or a user's own network."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from harness.evaluation.label_maps import load_label_map
+from harness.evaluation.relocate import relocated
+from harness.experiment.file import load_experiment, parse_setting, setting_at
+from harness.experiment.problems import describe
+from harness.experiment.sections import EvaluationSection
+from harness.trial.trial import trial_data
+from saat import checkpoint
+from saat.data import HashingData
+from saat.data.label_map import relabelled
+from saat.defenses import defended_network
+from saat.errors import InputError, one_line
+from saat.models import blank_network, encode
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, the data it is measured on, and the protocol it brings along.
+
+    Attributes:
+        name: in messages: the checkpoint's path, or the factory.
+        network: float images in [0, 1] → pre-tanh features, on the CPU.
+        data: images and splits.
+        evaluation: an ``evaluation`` section of an experiment file.
+    """
+
+    name: str
+    network: nn.Module
+    data: HashingData
+    evaluation: dict[str, Any]
+
+
+def trained_subject(
+    path: Path,
+    cache_dir: str | None = None,
+    data_path: Path | None = None,
+    data_root: Path | None = None,
+) -> Subject:
+    """The model of a trial, on the data it was trained with.
+
+    Args:
+        path: ``model.safetensors`` or its trial's folder.
+        cache_dir: node-local cache of decoded images.
+        data_path: where the folder of lists lies now.
+        data_root: where the folder of a named set lies now.
+
+    Raises:
+        InputError: no model there, or its data are not here.
+    """
+    tensors, meta = load_model(path)
+    try:
+        setting = parse_setting(meta["setting"])
+        EvaluationSection.model_validate(meta["evaluation"])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except ValidationError as error:
+        described = describe(error, EvaluationSection, meta["evaluation"])
+        raise InputError(f"{path}: evaluation.{described}") from None
+    data = trial_data(relocated(setting, data_path, data_root), cache_dir)
+    if data.fingerprint != meta["data_fingerprint"]:
+        raise InputError(
+            f"{path}: trained on another version of the data set "
+            f"({meta.get('dataset', 'unnamed')}; here is {data.label})"
+        )
+    network = _rebuild(path, tensors, meta, setting.data.image_size)
+    return Subject(str(path), network, data, meta["evaluation"])
+
+
+def moved_subject(
+    path: Path, experiment: Path, label_map: Path | None, cache_dir: str | None = None
+) -> tuple[Subject, str]:
+    """The model of a trial on other data: trained on A, measured on B.
+
+    Args:
+        path: ``model.safetensors`` or its trial's folder.
+        experiment: an experiment file; its ``data`` and ``evaluation`` count.
+        label_map: from B's classes to A's (:mod:`saat.data.label_map`); without one the two sets
+            must have the same classes.
+        cache_dir: node-local cache of decoded images.
+
+    Returns:
+        The subject, and a sentence on what became of B's labels.
+
+    Raises:
+        InputError: no model there, or sizes or classes that do not fit.
+    """
+    tensors, meta = load_model(path)
+    own = parse_setting(meta["setting"])
+    loaded, _ = load_experiment(experiment)
+    size = own.data.image_size
+    if loaded.data.image_size != size:
+        raise InputError(f"{experiment}: data.image_size: the model was trained with {size}")
+    data, sentence = trial_data(setting_at(loaded, {}), cache_dir), "labels as they are"
+    if label_map is not None:
+        data, relabelling = relabelled(data, load_label_map(label_map))
+        sentence = relabelling.sentence()
+    classes = meta.get("classes")
+    if classes is not None and data.classes != classes:
+        raise InputError(
+            f"{experiment}: {data.classes} classes; the model was trained with {classes}: "
+            "--label-map FILE says which is which (docs/datasets.md)"
+        )
+    network = _rebuild(path, tensors, meta, size)
+    name = f"{path} on {data.label}"
+    return Subject(name, network, data, loaded.evaluation.model_dump()), sentence
+
+
+def factory_subject(
+    factory: str, weights: Path | None, experiment: Path, cache_dir: str | None = None
+) -> Subject:
+    """A user's own network, on data and under the protocol of an experiment file.
+
+    Args:
+        factory: ``package.module:function``; called with the path of the weights (None without),
+            it returns a module: float images (B, 3, H, W) in [0, 1] → pre-tanh features (B, K).
+        weights: handed to the factory as it is.
+        experiment: an experiment file; its ``data`` and ``evaluation`` count.
+        cache_dir: node-local cache of decoded images.
+
+    Raises:
+        InputError: the factory cannot be had, or does not give such a module.
+    """
+    if weights is not None and not weights.is_file():
+        raise InputError(f"--weights {weights}: no such file")
+    loaded, _ = load_experiment(experiment)
+    make = _import(factory)
+    data = trial_data(setting_at(loaded, {}), cache_dir)
+    try:
+        network = make(weights)
+        if not isinstance(network, nn.Module):
+            raise TypeError(f"gave a {type(network).__name__}, not a torch.nn.Module")
+        features = encode(network, lambda part: data.batch(data.test[part]), min(2, len(data.test)))
+        if features.dim() != 2 or not features.is_floating_point():
+            raise TypeError(f"its output is {features.dtype} {tuple(features.shape)}, not (B, K)")
+    except Exception as error:
+        raise InputError(f"--factory {factory}: {one_line(error, 300)}") from error
+    return Subject(factory, network, data, loaded.evaluation.model_dump())
+
+
+def _import(factory: str) -> Any:
+    module, colon, function = factory.partition(":")
+    if not colon or not module or not function:
+        raise InputError(f"--factory {factory}: write package.module:function")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # a file beside the user is a module, as for python -m
+    try:
+        return getattr(importlib.import_module(module), function)
+    except Exception as error:
+        raise InputError(f"--factory {factory}: {one_line(error, 200)}") from error
+
+
+def load_model(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and meta of a trained model; ``path`` is the file or its trial's folder."""
+    file = path / "model.safetensors" if path.is_dir() else path
+    try:
+        tensors, meta = checkpoint.load(file)
+    except FileNotFoundError:
+        raise InputError(
+            f"{file}: no such file; a trial's folder or its model.safetensors"
+        ) from None
+    except checkpoint.CorruptCheckpoint as error:
+        raise InputError(f"{error}; not a model that saat can trust") from None
+    if not {"setting", "seed", "evaluation", "data_fingerprint"} <= set(meta):
+        raise InputError(f"{file}: a checkpoint of another kind; a trial's model.safetensors")
+    return tensors, meta
+
+
+def source_networks(paths: Sequence[Path], image_size: int) -> dict[str, nn.Module]:
+    """Trained models whose attacked images are tried on another one, by their folders' names.
+
+    Raises:
+        InputError: no model there, of another image size, or two of one name.
+    """
+    out: dict[str, nn.Module] = {}
+    for path in paths:
+        tensors, meta = load_model(path)
+        size = parse_setting(meta["setting"]).data.image_size
+        name = (path if path.is_dir() else path.parent).resolve().name
+        if size != image_size:
+            raise InputError(f"--transfer-from {path}: of {size}-pixel images, not {image_size}")
+        if name in out:
+            raise InputError(f"--transfer-from {path}: {name} is named twice")
+        out[name] = _rebuild(path, tensors, meta, size)
+    return out
+
+
+def _rebuild(
+    path: Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any], image_size: int
+) -> nn.Module:
+    """The trained module of a checkpoint that :func:`load_model` read; ``path`` names it."""
+    model = meta["setting"]["model"]
+    # The trained weights replace whatever the network starts from, so nothing is downloaded.
+    network = blank_network(model["backbone"], model["weights"], model["bits"], image_size)
+    defense = meta["setting"]["defense"]
+    defended = defended_network(defense["method"], network, defense)
+    try:
+        checkpoint.restore_module("network", defended, tensors)
+    except RuntimeError as error:
+        raise InputError(f"{path}: not the network it says ({one_line(error, 120)})") from None
+    return defended

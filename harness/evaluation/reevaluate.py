@@ -1,0 +1,172 @@
+"""``saat evaluate``: attack a trained model again."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from pydantic import ValidationError
+
+from harness.evaluation.models import Subject, source_networks
+from harness.experiment.problems import describe
+from harness.experiment.protocols import full_protocol
+from harness.experiment.sections import EvaluationSection, parse_number
+from harness.files import write_json
+from harness.trial.artifacts import write_artifacts
+from saat.attacks import ATTACKS
+from saat.battery import BATTERIES
+from saat.errors import InputError
+from saat.evaluate import Evaluation, QueryKind, evaluate
+
+
+@dataclass(frozen=True)
+class Request:
+    """Options of the command; ``None`` and empty mean the subject's own protocol."""
+
+    attacks: list[str]
+    steps: int | None
+    eps: str | None
+    queries: str
+    seed: int
+    output: Path | None
+    device: str
+    battery: str = "none"
+    transfer_from: list[Path] = field(default_factory=list)
+
+    def check(self) -> None:
+        """What can be known before a model is loaded.
+
+        Raises:
+            InputError: an option that cannot be.
+        """
+        if self.queries not in ("test", "validation"):
+            raise InputError(f"--queries {self.queries}: test or validation")
+        if self.device not in ("cpu", "cuda"):
+            raise InputError(f"--device {self.device}: cpu or cuda")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise InputError("--device cuda: torch finds no GPU on this machine; cpu")
+        if self.battery not in ("none", *BATTERIES):
+            raise InputError(f"--battery {self.battery}: none, {', '.join(BATTERIES)}")
+        if self.transfer_from and self.battery == "none":
+            raise InputError(f"--transfer-from {self.transfer_from[0]}: belongs to --battery")
+        if self.output is not None and self.output.exists() and not _interrupted(self.output):
+            raise InputError(f"{self.output}: exists; take another -o")
+        unknown = [name for name in self.attacks if name not in ATTACKS]
+        if unknown:
+            raise InputError(f"--attack {unknown[0]}: one of {', '.join(ATTACKS)}")
+        twice = [name for name in self.attacks if self.attacks.count(name) > 1]
+        if twice:
+            raise InputError(f"--attack {twice[0]}: named twice")
+        number = None if self.eps is None else parse_number(self.eps)
+        if number is not None and not (isinstance(number, float) and number >= 0):
+            raise InputError(f"--eps {self.eps}: a number from 0, for example 8/255")
+
+
+def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -> str:
+    """Evaluate and return a table; with an output folder also write metrics and artifacts.
+
+    Raises:
+        InputError: unknown attack, a protocol that does not fit.
+    """
+    section = protocol_section(subject, request)
+    data = subject.data
+    if section["top_k"] > len(data.validation_database):
+        raise InputError(f"evaluation.top_k: {section['top_k']}: larger than the database")
+    sources = source_networks(request.transfer_from, data.images.shape[-1])
+    if request.output is not None:
+        # Before the attacks, which may take hours.
+        (request.output / _UNFINISHED).mkdir(parents=True, exist_ok=True)
+    result = evaluate(
+        subject.network.to(request.device),
+        data,
+        full_protocol(section),
+        cast(QueryKind, request.queries),
+        request.seed,
+        progress=lambda name, done, count: say(f"attack {name} {done}/{count}"),
+        battery=None if request.battery == "none" else request.battery,
+        store=None if request.output is None else request.output / _UNFINISHED,
+        sources={name: network.to(request.device) for name, network in sources.items()},
+    )
+    metrics = result.metrics()
+    if request.output is not None:
+        described = {
+            "model": subject.name,
+            "dataset": data.label,
+            "lists_sha256": dict(data.lists_sha256),
+            "protocol": section,
+            "queries": request.queries,
+            "seed": request.seed,
+            "battery": request.battery,
+            "transfer_from": [str(path) for path in request.transfer_from],
+            "gates": [asdict(verdict) for verdict in result.verdicts],
+        }
+        write_artifacts(request.output, result, data, images=True)
+        write_json(request.output / "metrics.json", {**described, "metrics": metrics})
+        # Images in there are still mapped, which keeps a folder on NFS from going.
+        shutil.rmtree(request.output / _UNFINISHED, ignore_errors=True)
+    return "\n".join([table(result, section), *_gates(result)])
+
+
+# Finished attacks of an evaluation that has not come to its end.
+_UNFINISHED = "attacked"
+
+
+def _interrupted(output: Path) -> bool:
+    """Whether an earlier evaluation was cut off there; this one goes on from its attacks."""
+    return (output / _UNFINISHED).is_dir() and not (output / "metrics.json").exists()
+
+
+def _gates(result: Evaluation) -> list[str]:
+    if not result.verdicts:
+        return []
+    lines = [
+        f"  {'passed' if verdict.passed else 'FAILED':<8}{verdict.name}: {verdict.detail}"
+        for verdict in result.verdicts
+    ]
+    word = "UNRELIABLE" if result.unreliable else "reliable as far as the gates can see"
+    return ["gates (docs/reliability.md):", *lines, f"the robust number is {word}"]
+
+
+def protocol_section(subject: Subject, request: Request) -> dict[str, Any]:
+    """The subject's evaluation section with the request's changes, checked."""
+    own = subject.evaluation
+    changes: dict[str, Any] = {}
+    if request.attacks:
+        kept = {k: v for k, v in own.get("options", {}).items() if k in request.attacks}
+        changes = {"attacks": request.attacks, "options": kept}
+    if request.steps is not None:
+        changes["steps"] = request.steps
+    if request.eps is not None:
+        changes["eps"] = parse_number(request.eps)
+    try:
+        return EvaluationSection.model_validate({**own, **changes}).model_dump()
+    except ValidationError as error:
+        described = describe(error, EvaluationSection, own)
+        raise InputError(f"{subject.name}: evaluation.{described}") from None
+
+
+def table(result: Evaluation, section: dict[str, Any]) -> str:
+    """MAPs in percent, every robust number beside chance and its theoretical result."""
+    metrics = result.metrics()
+    eps = f"{255 * section['eps']:g}/255" if section["norm"] == "linf" else f"{section['eps']:g}"
+    lines = [
+        f"MAP@{section['top_k']} in %, ties {section['ties']}, {section['norm']} eps {eps}, "
+        f"T {section['steps']}"
+    ]
+    rows: list[tuple[str, float, float | None]] = [("clean", metrics["clean_map"], None)]
+    for name in result.untargeted:
+        rows.append((name, metrics[f"map.{name}"], metrics[f"theory.{name}"]))
+    if result.untargeted:
+        rows.append(("worst case", metrics["robust_map"], metrics["floor_map"]))
+    rows.append(("chance", metrics["chance_map"], None))
+    for name in result.targets:
+        rows.append((f"{name} t-MAP", metrics[f"tmap.{name}"], metrics[f"theory.{name}"]))
+    if result.targets:
+        rows.append(("clean t-MAP", metrics["tmap.clean"], None))
+    width = 2 + max(len(name) for name, *_ in rows)
+    for name, value, theory in rows:
+        beside = f"   (theoretical {100 * theory:.2f})" if theory is not None else ""
+        lines.append(f"  {name:<{width}}{100 * value:6.2f}{beside}")
+    return "\n".join(lines)

@@ -1,0 +1,42 @@
+"""Where the data of a trained model lie now: another place, the same data."""
+
+from pathlib import Path
+
+from harness.experiment.config import Setting
+from harness.experiment.file import parse_setting
+from saat.data import DATASETS
+from saat.errors import InputError
+
+
+def relocated(setting: Setting, data_path: Path | None, data_root: Path | None) -> Setting:
+    """The setting with its data looked for elsewhere; whoever loads them compares fingerprints.
+
+    Args:
+        setting: As it was trained.
+        data_path: The folder of the lists now, for a model that was trained on a path.
+        data_root: The folder that contains the set's folder now, for a model that was trained
+            on a named set.
+
+    Raises:
+        InputError: an option that does not fit the model's data, or no such folder.
+    """
+    data = setting.data
+    is_listed = data.name is not None and DATASETS[data.name].folder is not None
+    if data_path is not None and data.path is None:
+        fitting = "--data-root" if is_listed else "neither --data-path nor --data-root"
+        raise InputError(f"--data-path {data_path}: the model's data are {data.name}; {fitting}")
+    if data_root is not None and not is_listed:
+        fitting = "neither --data-path nor --data-root" if data.path is None else "--data-path"
+        raise InputError(
+            f"--data-root {data_root}: the model's data are {data.name or data.path}; {fitting}"
+        )
+    changes: dict[str, str] = {}
+    for key, place in (("path", data_path), ("root", data_root)):
+        if place is not None:
+            if not place.is_dir():
+                raise InputError(f"--data-{key} {place}: no such folder")
+            changes[key] = str(place.absolute())
+    if data.path is not None and data_path is None and not Path(data.path).is_dir():
+        raise InputError(f"{data.path}: the model's data are not here; --data-path FOLDER")
+    dump = setting.dump()
+    return parse_setting({**dump, "data": {**dump["data"], **changes}})

@@ -1,0 +1,116 @@
+"""``saat transfer``: images made on one model, measured on every other.
+
+A defense that only hides its gradients is as weak as any other against images that were made
+elsewhere, so the whole matrix belongs beside every table of white-box numbers.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.evaluation.verify import stored_images, stored_victim
+from reports.confirmed import ConfirmedSetting, confirmed_settings
+from reports.figures.matrix import matrix_static
+from reports.figures.style import STATIC_STYLE
+from reports.matrix import MatrixData, matrix_table
+from reports.results import load_search
+from reports.statistics import seed_query_interval
+from reports.table_formats import write_table
+from saat.errors import InputError
+from saat.victim import Victim
+
+OTHER_SEED = "same setting, other seed"
+
+
+def transfer(
+    run_dir: Path, attack: str, out_dir: Path, cache_dir: str | None, say: Callable[[str], None]
+) -> Path:
+    """Write ``transfer.{csv,md,tex,png,pdf}``: rows are victims, columns where images come from.
+
+    A cell compares models of the same training seed and averages over seeds; the diagonal is the
+    white box. The column "same setting, other seed" is the black box of an attacker who trains
+    the same defense again.
+
+    Raises:
+        InputError: no trial of the run kept images of the attack.
+    """
+    settings = [s for s in confirmed_settings(load_search(run_dir)) if _has(run_dir, s, attack)]
+    if not settings:
+        raise InputError(
+            f"{run_dir}: no trial kept images of {attack}; another --attack, or a run of "
+            "saat compare with it under evaluation.attacks"
+        )
+    columns = ("clean", *(s.label for s in settings), OTHER_SEED)
+    cells = []
+    for setting in settings:
+        say(f"transfer to {setting.label}")
+        found = _row(run_dir, setting, settings, attack, cache_dir)
+        cells.append(tuple(seed_query_interval(found[column]) for column in columns))
+    data = MatrixData(
+        title=f"MAP of transferred {attack} images",
+        rows=tuple(s.label for s in settings),
+        columns=columns,
+        headers=columns,
+        cells=tuple(cells),
+        chance=float("nan"),
+    )
+    write_table(matrix_table(settings, data, "transfer"), out_dir)
+    with matplotlib.rc_context(STATIC_STYLE):
+        figure = matrix_static(data)
+        figure.savefig(out_dir / "transfer.png")
+        figure.savefig(out_dir / "transfer.pdf", metadata={"CreationDate": None})
+    return out_dir / "transfer.md"
+
+
+def _row(
+    run_dir: Path,
+    victim_setting: ConfirmedSetting,
+    sources: Sequence[ConfirmedSetting],
+    attack: str,
+    cache_dir: str | None,
+) -> dict[str, NDArray[np.float64]]:
+    """AP (seeds, queries) of one victim setting, by where the images come from."""
+    out: dict[str, list[NDArray[np.float64]]] = {}
+    own = dict(_trials(victim_setting))
+    for seed, trial_id in own.items():
+        victim = stored_victim(run_dir / "trials" / trial_id, cache_dir)
+        out.setdefault("clean", []).append(victim.clean_ap.numpy())
+        for source in sources:
+            made = dict(_trials(source)).get(seed)
+            if made is not None:
+                out.setdefault(source.label, []).append(_ap(victim, run_dir, made, attack))
+        others = [trial for other, trial in own.items() if other != seed]
+        if others:
+            found = [_ap(victim, run_dir, other, attack) for other in others]
+            out.setdefault(OTHER_SEED, []).append(np.mean(found, axis=0))
+    empty = np.empty((0, 0))
+    names = ["clean", *(source.label for source in sources), OTHER_SEED]
+    return {name: np.stack(out[name]) if name in out else empty for name in names}
+
+
+def _ap(victim: Victim, run_dir: Path, trial_id: str, attack: str) -> NDArray[np.float64]:
+    images = stored_images(run_dir / "trials" / trial_id)
+    if not np.array_equal(images["rows"].numpy(), victim.rows):
+        raise InputError(f"{run_dir}: {trial_id} was attacked on other queries")
+    ap: NDArray[np.float64] = victim.ap(victim.codes(images[attack])).numpy()
+    return ap
+
+
+def _trials(setting: ConfirmedSetting) -> list[tuple[int, str]]:
+    frame = setting.trials
+    return [(int(s), str(t)) for s, t in zip(frame["seed"], frame["trial_id"], strict=True)]
+
+
+def _has(run_dir: Path, setting: ConfirmedSetting, attack: str) -> bool:
+    """Whether all of the setting's trials kept images of an untargeted attack."""
+    for _, trial_id in _trials(setting):
+        path = run_dir / "trials" / trial_id / "adversarial.npz"
+        if not path.is_file():
+            return False
+        with np.load(path, allow_pickle=False) as arrays:
+            if attack not in arrays.files or f"{attack}_target" in arrays.files:
+                return False
+    return True

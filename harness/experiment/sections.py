@@ -1,0 +1,282 @@
+"""The sections of an experiment file: strict models, with bounds and no silent conversions.
+
+A section that belongs to a method (``pretrain``, ``defense``, the options of an attack) is built
+from the settings dataclass of that method in ``saat``, bounds included, so a new method brings its
+options along.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cache, reduce
+from math import inf
+from operator import or_
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+
+from saat.attacks import ATTACKS
+from saat.battery import BATTERIES
+from saat.data import source_problem
+from saat.defenses import DEFENSES
+from saat.hashing import OBJECTIVES
+from saat.models import BACKBONES
+from saat.pretrain import PretrainSettings
+from saat.retrieval import Ties
+from saat.settings import file_key, option_fields
+from saat.threat_model import Norm
+
+_LARGEST = 2**53  # above, a table's integers and floats cannot hold a number exactly
+
+
+def parse_number(value: Any) -> Any:
+    """Fractions such as ``8/255`` and ``1e-4`` (a string in YAML) as numbers; the rest as it is."""
+    if not isinstance(value, str):
+        return value
+    numerator, slash, denominator = value.partition("/")
+    try:
+        return float(numerator) / float(denominator) if slash else float(value)
+    except (ValueError, ZeroDivisionError):
+        return value
+
+
+Number = Annotated[float, BeforeValidator(parse_number)]
+
+
+class Section(BaseModel):
+    """A part of an experiment file: no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _storable(self) -> "Section":
+        for name, value in self:
+            if isinstance(value, int) and abs(value) > _LARGEST:
+                raise ValueError(f"{name}: {value:.0e}: at most 2**53")
+        return self
+
+
+def _known(registry: Mapping[str, Any], *more: str) -> Any:
+    """A string that must name an entry of a registry."""
+    return Literal[*more, *registry]
+
+
+class DataSection(Section):
+    """Which images; ``name`` of a known set, or ``path`` of a folder in list format.
+
+    ``root`` is the folder that contains a named set's own folder; without it, the environment
+    variable ``SAAT_DATA`` of every process that loads images counts.
+    """
+
+    name: str | None = None
+    path: str | None = None
+    root: str | None = None
+    image_size: int = Field(32, ge=8, le=1024)
+    val_queries: int = Field(300, ge=1)
+    seed: int = Field(0, ge=0)
+    resize: Literal["squash", "crop"] = "squash"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "DataSection":
+        problem = source_problem(self.name, self.path, self.root)
+        if problem is not None:
+            raise ValueError(problem)
+        return self
+
+
+class ModelSection(Section):
+    """Backbone, its weights, the hashing objective and the code length."""
+
+    backbone: _known(BACKBONES) = "small_cnn"  # type: ignore[valid-type]
+    weights: str = "none"
+    hashing: _known(OBJECTIVES) = "dph"  # type: ignore[valid-type]
+    bits: int = Field(32, ge=1, le=4096)
+
+
+def settings_model(settings: type[Any], method: str | None = None) -> type[Section]:
+    """The file section of a settings dataclass, with the name of its ``method`` if it has one."""
+    columns: dict[str, Any] = {} if method is None else {"method": (str, method)}
+    for item in option_fields(settings):
+        columns[file_key(item)] = (_bounded(item), Field(item.default))
+    return create_model(settings.__name__, __base__=Section, **columns)
+
+
+def _bounded(item: "dataclasses.Field[Any]") -> Any:
+    """The field's type with its bounds on the numbers (``auto`` and other words have none)."""
+    bounds = Field(**item.metadata.get("bounds", {}))
+    is_union = get_origin(item.type) in (Union, UnionType)
+    members = get_args(item.type) if is_union else (item.type,)
+    kinds = [Annotated[kind, bounds] if kind in (int, float) else kind for kind in members]
+    union = reduce(or_, kinds)
+    return Annotated[union, BeforeValidator(parse_number)] if float in members else union
+
+
+def to_settings(settings: type[Any], section: Section) -> Any:
+    """A settings dataclass from its validated section."""
+    values = {item.name: getattr(section, file_key(item)) for item in option_fields(settings)}
+    return settings(**values)
+
+
+class NoDefense(Section):
+    """The undefended, pretrained model."""
+
+    method: Literal["none"] = "none"
+
+
+PRETRAIN_MODEL = settings_model(PretrainSettings)
+
+
+@cache
+def defense_model(method: str) -> type[Section]:
+    """The section of a defense."""
+    return NoDefense if method == "none" else settings_model(DEFENSES[method].settings, method)
+
+
+def parse_duration(value: Any) -> Any:
+    """Durations such as ``90s``, ``30m``, ``2h``, ``1.5d`` in seconds; numbers are seconds."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    scale = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
+    try:
+        return float(text) if scale is None else float(text[:-1]) * scale
+    except ValueError:
+        raise ValueError("seconds, or a duration such as 90s, 30m, 2h, 1d") from None
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
+
+
+class StagnationSection(Section):
+    """No growth of the hypervolume by more than ``tolerance`` (relative) over ``trials`` trials."""
+
+    trials: int = Field(ge=1)
+    tolerance: Number = Field(0.01, ge=0)
+
+
+class StopSection(Section):
+    """When exploring ends before ``num_samples``; see :mod:`harness.search.stopping`."""
+
+    time: Duration | None = None
+    cost: Duration | None = None
+    stagnation: StagnationSection | None = None
+
+
+SCALARISATIONS = ("robust", "clean", "mean", "hypervolume")
+
+
+def _scalarisation(value: Any) -> Any:
+    """A name, or weights of clean and robust MAP, as numbers."""
+    problem = f"one of {', '.join(SCALARISATIONS)}, or weights such as {{clean: 0.5, robust: 0.5}}"
+    if value is None or (isinstance(value, str) and value in SCALARISATIONS):
+        return value
+    if not isinstance(value, Mapping) or not value or set(value) - {"clean", "robust"}:
+        raise ValueError(problem)
+    weights = {key: parse_number(weight) for key, weight in value.items()}
+    if not all(type(weight) in (int, float) and 0 <= weight < inf for weight in weights.values()):
+        raise ValueError("weights of clean and robust are numbers from 0 on")
+    if not any(weights.values()):
+        raise ValueError("one of the weights of clean and robust is above 0")
+    return {key: float(weight) for key, weight in weights.items()}
+
+
+class SearchSection(Section):
+    """How the space is explored, and when that ends."""
+
+    num_samples: int = Field(12, ge=0)
+    sampler: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
+    scheduler: Literal["pareto_asha", "asha", "none"] = "pareto_asha"
+    scalarisation: Annotated[str | dict[str, float] | None, BeforeValidator(_scalarisation)] = None
+    grace_period: int | Literal["auto"] = "auto"
+    reduction_factor: int = Field(2, ge=2)
+    max_concurrent: int | Literal["auto"] = "auto"
+    stop: StopSection = StopSection()
+    warm_start: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SearchSection":
+        for key in ("max_concurrent", "grace_period"):
+            value = getattr(self, key)
+            if value != "auto" and value < 1:
+                raise ValueError(f"{key}: {value}: at least 1, or auto")
+        if self.scheduler == "asha" and self.scalarisation is None:
+            names = ", ".join(SCALARISATIONS)
+            raise ValueError(f"scheduler: asha: needs scalarisation, one of {names}, or weights")
+        if self.scheduler != "asha" and self.scalarisation is not None:
+            raise ValueError(f"scalarisation: belongs to scheduler asha, not {self.scheduler}")
+        twice = [name for name in self.warm_start if self.warm_start.count(name) > 1]
+        if twice:
+            raise ValueError(f"warm_start: {twice[0]} is named twice")
+        return self
+
+
+class ConfirmSection(Section):
+    """Which settings are trained again, on test queries, under fresh seeds."""
+
+    max_configs: int = Field(2, ge=0)
+    seeds: int = Field(3, ge=1, le=1000)
+    undefended: bool = True
+    battery: _known(BATTERIES, "none") = "core"  # type: ignore[valid-type]
+
+
+class ValidationSection(Section):
+    """The short, fixed attack after every epoch, on validation queries."""
+
+    attack: Literal["mainstay"] = "mainstay"
+    eps: Number = Field(8 / 255, ge=0, le=1)
+    steps: int = Field(10, ge=1)
+    queries: int = Field(200, ge=1)
+
+
+class EvaluationSection(Section):
+    """The full protocol, the same for every trial; its ball is not searched."""
+
+    top_k: int = Field(5000, ge=1)
+    ties: Ties = "expected"
+    norm: Norm = "linf"
+    eps: Number = Field(8 / 255, ge=0)
+    steps: int = Field(100, ge=1)
+    attacks: list[_known(ATTACKS)] = Field(["mainstay", "hag"], min_length=1)  # type: ignore[valid-type]
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    target_seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "EvaluationSection":
+        twice = [name for name in self.attacks if self.attacks.count(name) > 1]
+        if twice:
+            raise ValueError(f"attacks: {twice[0]} is named twice")
+        if self.norm == "linf" and self.eps > 1:
+            raise ValueError(f"eps: {self.eps:g}: at most 1 where norm is linf")
+        for name, options in self.options.items():
+            if name not in self.attacks:
+                raise ValueError(f"options.{name}: not among attacks ({', '.join(self.attacks)})")
+            _attack_options(name, options)
+        return self
+
+
+def _attack_options(name: str, options: Mapping[str, Any]) -> None:
+    """Check the options of one attack against its own fields."""
+    model = settings_model(ATTACKS[name])
+    unknown = [key for key in options if key not in model.model_fields]
+    if unknown:
+        known = ", ".join(model.model_fields)
+        raise ValueError(f"options.{name}.{unknown[0]}: no such option; {known}")
+    try:
+        model.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"options.{name}.{first['loc'][0]}: {first['msg']}") from None
+
+
+class Constraint(Section):
+    """A floor for an objective; settings below it are never recommended."""
+
+    at_least: Number = Field(ge=0, le=1)

@@ -1,0 +1,137 @@
+"""Search spaces: YAML dimensions → Optuna suggestions, conditions included."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
+
+import optuna
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from saat.errors import one_line
+
+SEARCHABLE = ("model", "pretrain", "defense")
+_LARGEST = 2**53  # above, Optuna's floats cannot hold every whole number
+
+
+def _fraction(value: Any) -> Any:
+    from harness.experiment.sections import parse_number
+
+    return parse_number(value)
+
+
+def _wanted(value: Any) -> Any:
+    return [_fraction(part) for part in value] if isinstance(value, list) else _fraction(value)
+
+
+Bound = Annotated[float, BeforeValidator(_fraction)]
+# A fraction is the number that the setting has then; otherwise it would never be found there.
+Value = Annotated[bool | int | float | str, BeforeValidator(_fraction)]
+
+
+class Dimension(BaseModel):
+    """One searched key: exactly one of ``choice``, ``float``, ``int``.
+
+    ``{choice: [16, 32]}``, ``{float: [0.1, 10], log: true}``, ``{int: [1, 10]}``; ``step`` for
+    grids; ``when: {defense.method: saat}`` searches the key only where another has that value
+    (or one of a list of values).
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
+    )
+
+    choice: list[Value] | None = Field(None, min_length=1)
+    float_range: list[Bound] | None = Field(None, alias="float", min_length=2, max_length=2)
+    int_range: list[int] | None = Field(None, alias="int", min_length=2, max_length=2)
+    log: bool = False
+    step: Bound | None = Field(None, gt=0)
+    when: dict[str, Annotated[Any, BeforeValidator(_wanted)]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Dimension":
+        given = [
+            part for part in (self.choice, self.float_range, self.int_range) if part is not None
+        ]
+        if len(given) != 1:
+            raise ValueError("give exactly one of choice, float, int")
+        if self.choice is not None:
+            if self.log or self.step is not None:
+                raise ValueError("log and step go with float and int, not with choice")
+            twice = [value for value in self.choice if self.choice.count(value) > 1]
+            if twice:
+                raise ValueError(f"choice: {twice[0]} is named twice")
+            return self
+        if self.int_range is not None:
+            if max(map(abs, self.int_range)) > _LARGEST:
+                raise ValueError(f"int: {one_line(self.int_range, 60)}: at most 2**53")
+            if self.step is not None and self.step != int(self.step):
+                raise ValueError(f"step: {self.step:g}: a whole number, as int has")
+        low, high = self.bounds
+        if low > high:
+            raise ValueError(f"the lower bound {low} is above the upper bound {high}")
+        if self.log and low <= 0:
+            raise ValueError(f"log needs a lower bound above 0, not {low}")
+        if self.log and self.step is not None:
+            raise ValueError("log and step exclude each other")
+        return self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lower and upper bound of a range."""
+        low, high = cast("list[float]", self.float_range or self.int_range)
+        return low, high
+
+    def samples(self) -> list[Any]:
+        """Values whose validity stands for the whole dimension: all choices, or both ends."""
+        return list(self.choice) if self.choice is not None else list(self.bounds)
+
+    def applies(self, values: Mapping[str, Any]) -> bool:
+        """Whether every condition holds under the values chosen so far."""
+        return all(
+            values.get(key) in (wanted if isinstance(wanted, list) else [wanted])
+            for key, wanted in self.when.items()
+        )
+
+    def distribution(self) -> optuna.distributions.BaseDistribution:
+        """The same as an Optuna distribution."""
+        if self.choice is not None:
+            return optuna.distributions.CategoricalDistribution(self.choice)
+        low, high = self.bounds
+        if self.int_range is not None:
+            step = int(self.step or 1)
+            return optuna.distributions.IntDistribution(int(low), int(high), self.log, step)
+        return optuna.distributions.FloatDistribution(low, high, self.log, self.step)
+
+    def contains(self, value: Any) -> bool:
+        """Whether ``value`` is a point of this dimension."""
+        distribution = self.distribution()
+        try:
+            return bool(distribution._contains(distribution.to_internal_repr(value)))
+        except (TypeError, ValueError):
+            return False
+
+    def suggest(self, trial: optuna.Trial, key: str) -> Any:
+        """Draw a value of this dimension."""
+        if self.choice is not None:
+            return trial.suggest_categorical(key, self.choice)
+        low, high = self.bounds
+        if self.int_range is not None:
+            step = int(self.step or 1)
+            return trial.suggest_int(key, int(low), int(high), step=step, log=self.log)
+        return trial.suggest_float(key, low, high, step=self.step, log=self.log)
+
+
+def suggest(
+    trial: optuna.Trial, space: Mapping[str, Dimension], base: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Draw a point; conditional keys that do not apply keep the experiment's own value.
+
+    Args:
+        trial: an asked Optuna trial.
+        space: searched keys.
+        base: the experiment's own flat setting.
+    """
+    point: dict[str, Any] = {}
+    for key, dimension in space.items():
+        if dimension.applies({**base, **point}):
+            point[key] = dimension.suggest(trial, key)
+    return point

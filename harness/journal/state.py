@@ -1,0 +1,157 @@
+"""What a search knows of its trials, as a function of its journal and of nothing else."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from harness.experiment.config import Experiment, Setting, digest
+from harness.experiment.file import parse_setting
+from harness.journal.journal import Event
+from harness.trial.trial import TrialSpec
+from saat.errors import InputError, one_line
+
+TrialStatus = Literal["running", "completed", "stopped", "failed"]
+
+
+@dataclass
+class TrialRecord:
+    """One trial as the journal tells it."""
+
+    spec: TrialSpec
+    config_hash: str
+    point: dict[str, Any]
+    notes: dict[str, Any]
+    status: TrialStatus = "running"
+    stop_reason: str = ""
+    unreliable: list[str] = field(default_factory=list)
+    cost_s: float = 0.0
+    started_at: float = math.nan
+    finished_at: float = math.nan
+    metrics: dict[str, float] = field(default_factory=dict)
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    out_of_memory: list[str] = field(default_factory=list)
+    host: str = ""  # the machine that worked on it last
+    deaths: int = 0  # of its worker process, on a node that lived on
+    nodes_lost: int = 0  # under it, pre-empted ones included
+
+    @property
+    def setting(self) -> Setting:
+        """The trial's resolved setting."""
+        return parse_setting(self.spec.setting)
+
+
+class SearchState:
+    """The fold of a journal's events."""
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.trials: dict[str, TrialRecord] = {}
+        self.warm: dict[str, TrialRecord] = {}  # completed trials of earlier searches
+        self.completed: list[TrialRecord] = []  # in the order in which they were
+        self.began, self.latest = math.nan, math.nan  # times of the first and the last event
+        self.stopped_exploring = ""  # why no further trial is suggested
+        self.recommended: list[str] | None = None
+        self.finished = False
+        for event in events:
+            self.apply(event)
+
+    def apply(self, event: Event) -> None:
+        """Take in one event.
+
+        Raises:
+            InputError: it is not an event of a search, or tells of a trial that never began.
+        """
+        try:
+            self._apply(event)
+        except (KeyError, TypeError) as error:
+            line = event.get("seq", -1) + 1
+            raise InputError(
+                f"events.jsonl: line {line}: no event of a search ({one_line(error, 80)}); "
+                "the journal is damaged"
+            ) from None
+
+    def _apply(self, event: Event) -> None:
+        kind = event["event"]
+        self.latest = event.get("time", math.nan)
+        if kind == "started":
+            self.began = self.latest
+        elif kind == "warm_started":
+            for entry in event["trials"]:
+                spec = TrialSpec(**entry["trial"])
+                known = TrialRecord(spec, entry["config_hash"], entry["point"], entry["notes"])
+                known.status, known.metrics = "completed", entry["metrics"]
+                self.warm[spec.trial_id] = known
+        elif kind == "stopped_exploring":
+            self.stopped_exploring = event["reason"]
+        elif kind == "suggested":
+            spec = TrialSpec(**event["trial"])
+            record = TrialRecord(spec, event["config_hash"], event["point"], event["notes"])
+            record.started_at = event["time"]
+            self.trials[spec.trial_id] = record
+        elif kind == "recommended":
+            self.recommended = event["trial_ids"]
+        elif kind == "finished":
+            self.finished = True
+        elif kind == "lost":
+            record = self.trials[event["trial_id"]]
+            record.nodes_lost += event["node"]
+            record.deaths += not event["node"]
+        elif kind in ("epoch", "completed", "failed"):
+            record = self.trials[event["trial_id"]]
+            self._apply_to_trial(record, event)
+            if kind == "completed":
+                self.completed.append(record)
+
+    @staticmethod
+    def _apply_to_trial(record: TrialRecord, event: Event) -> None:
+        record.metrics |= event.get("metrics", {})
+        record.cost_s = event.get("cost_s", record.cost_s)
+        record.finished_at = event["time"]
+        record.unreliable = event.get("unreliable", record.unreliable)
+        record.out_of_memory = event.get("out_of_memory", record.out_of_memory)
+        record.host = event.get("host", record.host)
+        if event["event"] == "epoch":
+            record.epochs.append(event)
+        else:
+            record.status = event["event"]
+        if event.get("stop_reason"):
+            record.stop_reason = event["stop_reason"]
+            if event["event"] == "epoch":
+                record.status = "stopped"
+
+    def of_phase(self, *phases: str) -> list[TrialRecord]:
+        """Trials of some phases in order of suggestion."""
+        return [record for record in self._listed() if record.spec.phase in phases]
+
+    def known(self) -> list[TrialRecord]:
+        """Completed trials of earlier searches, then the explore trials of this one."""
+        return [*self.warm.values(), *self.of_phase("explore")]
+
+    def running(self) -> list[TrialRecord]:
+        """Trials without an end."""
+        return [record for record in self._listed() if record.status == "running"]
+
+    def ended(self) -> list[TrialRecord]:
+        """Trials with an end."""
+        return [record for record in self._listed() if record.status != "running"]
+
+    def _listed(self) -> list[TrialRecord]:
+        # At once: a live view reads in a thread of its own while trials are added.
+        return list(self.trials.values())
+
+
+def suggested_event(spec: TrialSpec, config_hash: str, point: Any, notes: Any) -> dict[str, Any]:
+    """Fields of a ``suggested`` event."""
+    return {"trial": asdict(spec), "config_hash": config_hash, "point": point, "notes": notes}
+
+
+def config_hash(setting: Setting, data_fingerprint: str) -> str:
+    """What a setting is: model, pretraining, defense and data; not the seed."""
+    return digest([data_fingerprint, setting.identity()])
+
+
+def protocol_hash(experiment: Experiment, data_fingerprint: str) -> str:
+    """What makes two numbers comparable: the data and how models are attacked."""
+    return digest(
+        [data_fingerprint, experiment.evaluation.model_dump(), experiment.confirm.battery]
+    )

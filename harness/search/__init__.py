@@ -1,0 +1,1 @@
+"""What to try next, what to stop, what to confirm; the journal is all it knows."""

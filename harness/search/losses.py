@@ -1,0 +1,22 @@
+"""How often a trial may lose its worker before it counts as failed."""
+
+from harness.journal.state import TrialRecord
+
+MAX_DEATHS = 4  # a trial that kills its worker again and again would do so for ever
+MAX_NODES_LOST = 100  # spot machines come and go, and that is no fault of a trial
+_LOW_ON_MEMORY = "running low on memory"  # in the words of Ray's memory monitor
+
+
+def given_up(record: TrialRecord, latest: str) -> str:
+    """Why a trial is not begun again after its worker was lost; empty if it is.
+
+    Args:
+        record: with the latest loss counted.
+        latest: what is known of that loss.
+    """
+    if record.deaths > MAX_DEATHS:
+        lower = "; lower search.max_concurrent or batch_size" if _LOW_ON_MEMORY in latest else ""
+        return f"its worker process died {record.deaths} times, the last time so: {latest}{lower}"
+    if record.nodes_lost > MAX_NODES_LOST:
+        return f"its node was lost {record.nodes_lost} times, the last time so: {latest}"
+    return ""

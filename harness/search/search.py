@@ -1,0 +1,293 @@
+"""A search from the first suggestion to the last confirmation: explore → confirm → done.
+
+Every decision is journaled before anything acts on it, and every state is a fold of the journal,
+so a search that is resumed is the search that was interrupted.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from enum import Enum
+from typing import Any, Literal
+
+from harness.experiment.config import Experiment, Setting
+from harness.experiment.confirmation import confirmed_settings, to_confirm
+from harness.experiment.file import paper_defaults, setting_at
+from harness.journal.journal import Event, Journal
+from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
+from harness.search.losses import given_up
+from harness.search.recommendation import objectives, recommend, usable, violations
+from harness.search.scheduler import make_scheduler
+from harness.search.searcher import Searcher
+from harness.search.stopping import stop_reason
+from harness.trial.trial import EpochReport, FinalReport, TrialSpec
+
+Plan = Literal["search", "train", "compare"]
+_ATTEMPTS = 60  # suggestions for one trial before the space counts as exhausted
+
+
+class Pause(Enum):
+    """Why :meth:`Search.next_trial` has no trial to give."""
+
+    WAIT = "wait"  # until a running trial ends
+    DONE = "done"
+
+
+class Search:
+    """Decides what runs next and what stops; executors only carry it out.
+
+    Args:
+        experiment: the resolved experiment.
+        journal: opened journal; its events are replayed.
+        data_fingerprint: of the data set, for hashes.
+        max_concurrent: trials at once; the attribute of that name may change during the search.
+        plan: ``search``; ``train`` for the experiment's own setting alone; ``compare`` for the
+            settings of its ``compare`` section under all confirm seeds.
+        searcher: suggests points; by default what the experiment asks for.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        journal: Journal,
+        data_fingerprint: str,
+        max_concurrent: int,
+        plan: Plan = "search",
+        searcher: Searcher | None = None,
+    ) -> None:
+        self.experiment = experiment
+        self.journal = journal
+        self.max_concurrent = max_concurrent
+        self._plan = plan
+        self._fingerprint = data_fingerprint
+        self._base = setting_at(experiment, {})
+        self._defaults = paper_defaults(experiment) if plan == "search" else []
+        search = experiment.search
+        self._searcher = searcher or Searcher(
+            experiment.space, self._base.flat(), search.sampler, experiment.seed, search.num_samples
+        )
+        self._scheduler = make_scheduler(search, experiment.longest_training)
+        self._exhausted = False
+        self.state = SearchState()
+        for event in list(journal.events):
+            self._replay(event)
+        journal.fold(self.state.apply)
+        self._waiting = self.state.running()  # begun before, to be taken up again
+        self._live: set[str] = set()
+
+    def next_trial(self) -> TrialSpec | Pause:
+        """The next trial to run, or why there is none."""
+        if len(self._live) >= self.max_concurrent:
+            return Pause.WAIT
+        if self._waiting:
+            return self._begin(self._waiting.pop(0))
+        record = self._suggest()
+        if record is not None:
+            return self._begin(record)
+        if self._live:
+            return Pause.WAIT
+        if self._plan == "search" and self.state.recommended is None:
+            self._record("recommended", trial_ids=recommend(self.experiment, self.state.known()))
+            return self.next_trial()
+        if not self.state.finished:
+            self._record("finished")
+        return Pause.DONE
+
+    def planned_trials(self) -> int:
+        """How many trials the search will have, as far as can be told now."""
+        if self._plan != "search":
+            return len(list(self._given()))
+        explored = len(self.state.of_phase("explore"))
+        if self.state.recommended is not None:
+            return explored + sum(1 for _ in self._confirmations())
+        confirm = confirmed_settings(self.experiment) * self.experiment.confirm.seeds
+        if self.state.stopped_exploring:
+            return explored + confirm
+        planned = sum(not self._is_warm(point) for point in self._defaults)
+        return max(planned + self.experiment.search.num_samples, explored) + confirm
+
+    def on_epoch(self, trial_id: str, report: EpochReport) -> bool:
+        """Take in a finished epoch; whether the trial shall stop.
+
+        An epoch that the journal already has (a trial tells its whole history when it is taken up
+        again) changes nothing.
+        """
+        record = self.state.trials[trial_id]
+        if report.epoch <= len(record.epochs):
+            return record.status == "stopped"
+        reason = self._stop_reason(record, report)
+        fields = asdict(report) | ({"stop_reason": reason} if reason else {})
+        self._record("epoch", trial_id=trial_id, **fields)
+        if reason:
+            self._end(record)
+        return bool(reason)
+
+    def on_final(self, trial_id: str, report: FinalReport) -> None:
+        """Take in the end of a trial that was re-attacked."""
+        record = self.state.trials[trial_id]
+        self._record("completed", trial_id=trial_id, **asdict(report))
+        self._end(record)
+
+    def on_failure(self, trial_id: str, reason: str) -> None:
+        """Take in a trial that cannot go on."""
+        self._record("failed", trial_id=trial_id, stop_reason=reason)
+        self._end(self.state.trials[trial_id])
+
+    def on_lost(self, trial_id: str, reason: str, node: bool) -> None:
+        """Take in that the worker of a trial is gone: with its ``node``, or it alone.
+
+        The trial is given out again and goes on from its last durable epoch, unless that has
+        happened too often.
+        """
+        record = self.state.trials[trial_id]
+        self._record("lost", trial_id=trial_id, node=node, reason=reason)
+        verdict = given_up(record, reason)
+        if verdict:
+            self.on_failure(trial_id, verdict)
+        else:
+            self._live.discard(trial_id)
+            self._waiting.append(record)
+
+    def _begin(self, record: TrialRecord) -> TrialSpec:
+        self._live.add(record.spec.trial_id)
+        return record.spec
+
+    def _record(self, kind: str, **fields: Any) -> None:
+        self.journal.append(kind, **fields)
+
+    def _replay(self, event: Event) -> None:
+        """Bring state, scheduler and searcher to where the journal left them."""
+        self.state.apply(event)
+        kind = event["event"]
+        if kind == "warm_started":
+            for record in self.state.warm.values():
+                self._searcher.include(record.spec.number, record.point, record.notes)
+                self._tell(record)
+        elif kind == "suggested":
+            record = self.state.trials[event["trial"]["trial_id"]]
+            if record.spec.phase == "explore":
+                self._searcher.include(record.spec.number, record.point, record.notes)
+        elif kind in ("epoch", "completed", "failed"):
+            record = self.state.trials[event["trial_id"]]
+            if kind == "epoch" and record.spec.phase == "explore":
+                self._scheduler.should_stop(
+                    record.spec.trial_id, event["epoch"], objectives(event["metrics"], "val")
+                )
+            if record.status != "running":
+                self._tell(record)
+
+    def _suggest(self) -> TrialRecord | None:
+        """Journal a new trial of the present phase, if it has one left."""
+        if self._plan != "search":
+            planned = self._given()
+        elif self.state.recommended is None:
+            return self._explore()
+        else:
+            planned = self._confirmations()
+        for phase, role, seed, setting in planned:
+            trial_id = f"{config_hash(setting, self._fingerprint)[:10]}-{phase}-{seed}"
+            if trial_id not in self.state.trials:
+                return self._add(phase, role, seed, setting, {}, {})
+        return None
+
+    def _given(self) -> Iterator[tuple[str, str, int, Setting]]:
+        """The settings of a plan without a search, seed by seed."""
+        seed = self.experiment.seed
+        if self._plan == "train":
+            yield "train", "train", seed, self._base
+            return
+        for offset in range(self.experiment.confirm.seeds):
+            for name, point in self.experiment.compare.items():
+                yield "train", name, seed + offset, setting_at(self.experiment, point)
+
+    def _explore(self) -> TrialRecord | None:
+        known = {record.config_hash for record in self.state.known()}
+        settings = [(point, setting_at(self.experiment, point)) for point in self._defaults]
+        missing = [
+            (point, setting)
+            for point, setting in settings
+            if config_hash(setting, self._fingerprint) not in known
+        ]
+        sampled = sum(r.spec.role == "sampled" for r in self.state.of_phase("explore"))
+        spent = self._exhausted or sampled >= self.experiment.search.num_samples
+        if self.state.stopped_exploring or (spent and not missing):
+            return None
+        reason = stop_reason(self.experiment, self.state)
+        if reason:
+            self._record("stopped_exploring", reason=reason)
+            return None
+        if missing:
+            point, setting = missing[0]
+            record = self._add("explore", "default", self.experiment.seed, setting, point, {})
+            self._searcher.include(record.spec.number, point, {})
+            return record
+        return self._sample(known)
+
+    def _sample(self, known: set[str]) -> TrialRecord | None:
+        """A suggestion of the sampler whose setting is not among the ``known`` hashes."""
+        number = len(self.state.trials)
+        for attempt in range(_ATTEMPTS):
+            point, notes = self._searcher.suggest(number, attempt)
+            setting = setting_at(self.experiment, point)
+            if config_hash(setting, self._fingerprint) not in known:
+                seed = self.experiment.seed
+                return self._add("explore", "sampled", seed, setting, point, notes)
+            self._searcher.discard(number)
+        self._exhausted = True
+        return None
+
+    def _confirmations(self) -> Iterator[tuple[str, str, int, Setting]]:
+        """What is confirmed, all under the same fresh seeds.
+
+        Seed by seed, so that an early end stays balanced.
+        """
+        explored = {record.spec.trial_id: record for record in self.state.known()}
+        chosen = [explored[trial_id].setting for trial_id in self.state.recommended or []]
+        settings = to_confirm(self.experiment, chosen)
+        for offset in range(1, self.experiment.confirm.seeds + 1):
+            for role, setting in settings:
+                yield "confirm", role, self.experiment.seed + offset, setting
+
+    def _add(
+        self,
+        phase: str,
+        role: str,
+        seed: int,
+        setting: Setting,
+        point: dict[str, Any],
+        notes: dict[str, Any],
+    ) -> TrialRecord:
+        full_hash = config_hash(setting, self._fingerprint)
+        trial_id = f"{full_hash[:10]}-{phase}-{seed}"
+        number = len(self.state.trials)
+        spec = TrialSpec(trial_id, phase, role, number, seed, setting.dump())
+        self._record("suggested", **suggested_event(spec, full_hash, point, notes))
+        return self.state.trials[trial_id]
+
+    def _stop_reason(self, record: TrialRecord, report: EpochReport) -> str:
+        if record.spec.phase != "explore":
+            return ""
+        values = objectives(report.metrics, "val")
+        stop = self._scheduler.should_stop(record.spec.trial_id, report.epoch, values)
+        last = report.epoch >= record.spec.setting["defense"]["epochs"]
+        if self.experiment.search.scheduler == "none" or record.spec.role == "default" or last:
+            return ""
+        factor = self.experiment.search.reduction_factor
+        return f"not among the best 1/{factor} at epoch {report.epoch}" if stop else ""
+
+    def _end(self, record: TrialRecord) -> None:
+        self._live.discard(record.spec.trial_id)
+        self._tell(record)
+
+    def _tell(self, record: TrialRecord) -> None:
+        if record.spec.phase != "explore" or record.status == "running":
+            return
+        number = record.spec.number
+        if usable(record):
+            values = objectives(record.metrics)
+            self._searcher.tell(number, "completed", values, violations(self.experiment, record))
+        else:
+            self._searcher.tell(number, "stopped" if record.status == "stopped" else "failed")
+
+    def _is_warm(self, point: dict[str, Any]) -> bool:
+        full_hash = config_hash(setting_at(self.experiment, point), self._fingerprint)
+        return any(record.config_hash == full_hash for record in self.state.warm.values())

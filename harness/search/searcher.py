@@ -1,0 +1,187 @@
+"""Optuna as an honest multi-objective searcher.
+
+Every suggestion gets a sampler of its own, seeded with (search seed, trial number, attempt), so
+the n-th suggestion depends on the trials before it and on nothing else: a study that is rebuilt
+from the journal goes on exactly as the first one would have. Trials that were stopped early are
+told as PRUNED and failed ones as FAIL, never as results.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import optuna
+
+from harness.experiment.space import Dimension, suggest
+from saat.seeding import derive_seed
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+Outcome = Literal["completed", "stopped", "failed"]
+_STATES: dict[Outcome, optuna.trial.TrialState] = {
+    "completed": optuna.trial.TrialState.COMPLETE,
+    "stopped": optuna.trial.TrialState.PRUNED,
+    "failed": optuna.trial.TrialState.FAIL,
+}
+
+
+class Searcher:
+    """Suggests points of a space and learns from finished trials.
+
+    Args:
+        space: searched keys.
+        base: the experiment's own flat setting, for conditions on keys that are not searched.
+        sampler: ``tpe``, ``nsga2``, ``gp`` or ``random``.
+        seed: seed of the search.
+        budget: number of trials planned; a small one gets fewer random ones at the start.
+    """
+
+    def __init__(
+        self,
+        space: Mapping[str, Dimension],
+        base: Mapping[str, Any],
+        sampler: str,
+        seed: int,
+        budget: int,
+    ) -> None:
+        self._space, self._base = space, base
+        self._sampler, self._seed = sampler, seed
+        self._startup = max(4, min(10, budget // 3))
+        self._study = optuna.create_study(directions=["maximize", "maximize"])
+        self._always_searched = {
+            key: distribution
+            for key, dimension in sorted(space.items())
+            if not dimension.when and not (distribution := dimension.distribution()).single()
+        }
+        self._trials: dict[int, optuna.Trial] = {}
+
+    def suggest(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Point of trial ``number``, and the sampler's notes on it, to be journaled.
+
+        ``attempt`` counts earlier suggestions for the same trial that could not be used; from the
+        10th on they are random, so that a small discrete space is searched through.
+        """
+        name = self._sampler if attempt < 10 else "random"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.sampler = self._make_sampler(name, derive_seed(self._seed, number, attempt))
+            trial = self._study.ask()
+            point = suggest(trial, self._space, self._base)
+        self._trials[number] = trial
+        # Without a copy of every trial so far.
+        notes = dict(self._study.get_trials(deepcopy=False)[trial.number].system_attrs)
+        for key, value in self._founding(notes).items():
+            trial.storage.set_trial_system_attr(trial._trial_id, key, value)
+            notes[key] = value
+        return point, notes
+
+    def discard(self, number: int) -> None:
+        """Forget the last suggestion for trial ``number``."""
+        self._study.tell(self._trials.pop(number), state=optuna.trial.TrialState.FAIL)
+
+    def include(self, number: int, point: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+        """Add a running trial that this study did not suggest.
+
+        The paper's default, or a trial of an earlier driver. A point outside the space is left
+        out.
+        """
+        params = {key: point[key] for key in self._space if key in point}
+        applicable = {k for k, d in self._space.items() if d.applies({**self._base, **point})}
+        if set(params) != applicable or not all(
+            self._space[key].contains(value) for key, value in params.items()
+        ):
+            return
+        template = optuna.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            params=params,
+            distributions={key: self._space[key].distribution() for key in params},
+            system_attrs={**notes, **self._founding(notes)},
+        )
+        self._study.add_trial(template)
+        added = self._study.get_trials(deepcopy=False)[-1]
+        self._trials[number] = optuna.trial.Trial(self._study, added._trial_id)
+
+    def tell(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float] | None = None,
+        violations: Mapping[str, float] | None = None,
+    ) -> None:
+        """Report the end of a trial.
+
+        Args:
+            number: the trial.
+            outcome: how it ended.
+            values: the objectives of a completed trial.
+            violations: constraint name → amount by which it is violated (≤ 0: it holds).
+        """
+        trial = self._trials.pop(number, None)
+        if trial is None:  # a point outside the space
+            return
+        for name, amount in (violations or {}).items():
+            trial.set_constraint(name, amount)
+        if outcome == "completed":
+            self._study.tell(trial, values=list(values or ()))
+        else:
+            self._study.tell(trial, state=_STATES[outcome])
+
+    def _founding(self, notes: Mapping[str, Any]) -> dict[str, int]:
+        """What makes a trial that NSGA-II did not suggest one of its first generation.
+
+        The paper's default and trials of earlier searches, say; without it they would never be
+        parents.
+        """
+        key = _Nsga2._get_generation_key()
+        return {key: 0} if self._sampler == "nsga2" and key not in notes else {}
+
+    def _make_sampler(self, name: str, seed: int) -> optuna.samplers.BaseSampler:
+        seed %= 2**32
+        if name == "tpe":
+            return _Tpe(self._always_searched, seed, self._startup)
+        if name == "nsga2":
+            return _Nsga2(seed=seed, population_size=max(4, self._startup))
+        if name == "gp":
+            return optuna.samplers.GPSampler(seed=seed, n_startup_trials=self._startup)
+        return optuna.samplers.RandomSampler(seed=seed)
+
+
+class _Tpe(optuna.samplers.TPESampler):
+    """Multivariate TPE that knows which parameters every trial has.
+
+    Optuna finds that out from the trials, all of them again for every new sampler.
+
+    Args:
+        always_searched: parameter → distribution, by name; modelled together.
+        seed: of this sampler.
+        startup: random trials at the start.
+    """
+
+    def __init__(
+        self,
+        always_searched: Mapping[str, optuna.distributions.BaseDistribution],
+        seed: int,
+        startup: int,
+    ) -> None:
+        super().__init__(seed=seed, multivariate=True, n_startup_trials=startup)
+        self._always_searched = dict(always_searched)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
+    ) -> dict[str, optuna.distributions.BaseDistribution]:
+        """The parameters without a condition."""
+        return self._always_searched
+
+
+class _Nsga2(optuna.samplers.NSGAIISampler):
+    """NSGA-II whose parents are a function of the trials.
+
+    Optuna keeps the parents of a generation, chosen when its first trial is suggested, in the
+    study and in another order than it first used: a study that is rebuilt would choose others.
+    """
+
+    def get_parent_population(
+        self, study: optuna.Study, generation: int
+    ) -> list[optuna.trial.FrozenTrial]:
+        """The best of the generation before and of its own parents."""
+        return self.select_parent(study, generation) if generation else []

@@ -1,0 +1,52 @@
+"""When exploring ends before its budget of trials: a deadline, a cost, no more progress.
+
+A rule is a function of the journal's events, like every other decision. Running trials finish;
+only no further one is suggested, and the confirmation follows.
+"""
+
+from harness.experiment.config import Experiment
+from harness.experiment.sections import StagnationSection
+from harness.journal.state import SearchState
+from harness.search.recommendation import feasible, objectives, usable
+from reports.frontier import hypervolume
+
+
+def stop_reason(experiment: Experiment, state: SearchState) -> str:
+    """Why no further trial is to be suggested, in words; empty if one may be.
+
+    - ``time``: seconds between the journal's first and its latest event. It is a deadline: the
+      time between an interruption and the resumption counts too (``cost`` does not grow then).
+    - ``cost``: seconds of work of all explore trials, stopped, failed and running ones included.
+    - ``stagnation``: see :func:`_stagnation`.
+    """
+    rules = experiment.search.stop
+    elapsed = state.latest - state.began
+    if rules.time is not None and elapsed >= rules.time:
+        return f"time: {elapsed:.0f} s have passed, {rules.time:g} s were given"
+    cost = sum(record.cost_s for record in state.of_phase("explore"))
+    if rules.cost is not None and cost >= rules.cost:
+        return f"cost: {cost:.0f} s of work are done, {rules.cost:g} s were given"
+    return _stagnation(rules.stagnation, experiment, state) if rules.stagnation else ""
+
+
+def _stagnation(rule: StagnationSection, experiment: Experiment, state: SearchState) -> str:
+    """Whether HV(all) ≤ (1 + tolerance) · HV(all but the last n completed trials).
+
+    Trials below a constraint are among those n, but add no hypervolume; as long as there is none,
+    nothing stagnates. Trials of earlier searches (``warm_start``) count among the first, never
+    among the last n; there must be at least one trial before those n.
+    """
+    done = [r for r in state.completed if r.spec.phase == "explore" and usable(r)]
+    known = [*state.warm.values(), *done]
+    if len(done) < rule.trials or len(known) == rule.trials:
+        return ""
+    first, last = (
+        hypervolume([objectives(r.metrics) for r in part if feasible(experiment, r)])
+        for part in (known[: -rule.trials], known)
+    )
+    if not first or last > first * (1 + rule.tolerance):
+        return ""
+    return (
+        f"stagnation: the last {rule.trials} completed trials raised the hypervolume from "
+        f"{first:.4f} to {last:.4f}, by no more than {100 * rule.tolerance:g} %"
+    )

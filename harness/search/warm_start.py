@@ -1,0 +1,123 @@
+"""Warm start: completed trials of earlier searches under the same protocol are known beforehand.
+
+They are journaled when a search begins, points and values, so a search that is resumed does not
+need the earlier ones any more.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.experiment.config import Experiment, Setting
+from harness.experiment.file import paper_defaults, setting_at
+from harness.journal.journal import Event, read
+from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
+from harness.search.recommendation import objectives, usable
+from harness.trial.trial import TrialSpec
+from saat.errors import InputError
+
+
+def missing_warm_start(experiment: Experiment, events: list[Event]) -> bool:
+    """Whether a journal that has begun still lacks what ``search.warm_start`` asks for."""
+    told = any(event["event"] == "warm_started" for event in events)
+    searches = events[0]["plan"] == "search"
+    return searches and bool(experiment.search.warm_start) and not told
+
+
+def warm_start(experiment: Experiment, runs_dir: Path, fingerprint: str, protocol: str) -> Event:
+    """Fields of the ``warm_started`` event.
+
+    Taken are completed explore trials whose setting this search could suggest, or would run as
+    the paper's default; of equal settings the first one, in the order of ``search.warm_start``.
+
+    Args:
+        experiment: the search that begins.
+        runs_dir: folder of the runs that are given by name.
+        fingerprint: of the data.
+        protocol: protocol hash of the search that begins.
+
+    Raises:
+        InputError: no such search, it is not finished, or it has other data or another protocol.
+    """
+    entries: dict[str, dict[str, Any]] = {}
+    runs = {}
+    points = {
+        config_hash(setting_at(experiment, point), fingerprint): point
+        for point in paper_defaults(experiment)
+    }
+    for name in experiment.search.warm_start:
+        state, started = _finished(name, runs_dir, fingerprint, protocol)
+        runs[name] = started["search_id"]
+        for record in filter(usable, state.of_phase("explore")):
+            full_hash = record.config_hash
+            point = points.get(full_hash)
+            role = "sampled" if point is None else "default"
+            if point is None:
+                point = _point_of(experiment, record.setting)
+            if point is None or full_hash in entries:
+                continue
+            setting = setting_at(experiment, point)
+            if config_hash(setting, fingerprint) == full_hash:
+                number = -1 - len(entries)
+                entries[full_hash] = _entry(record, full_hash, point, setting, role, number)
+    return {"runs": runs, "trials": list(entries.values())}
+
+
+def _entry(
+    record: TrialRecord,
+    full_hash: str,
+    point: dict[str, Any],
+    setting: Setting,
+    role: str,
+    number: int,
+) -> dict[str, Any]:
+    seed = record.spec.seed
+    spec = TrialSpec(record.spec.trial_id, "explore", role, number, seed, setting.dump())
+    clean, robust = objectives(record.metrics)
+    metrics = {"reattack/clean_map": clean, "reattack/robust_map": robust}
+    return {**suggested_event(spec, full_hash, point, {}), "metrics": metrics}
+
+
+def _point_of(experiment: Experiment, setting: Setting) -> dict[str, Any] | None:
+    """The search point at which a setting lies; None if a searched key is not within its range.
+
+    Keys that are not searched are not looked at here: the hash of the point's setting tells.
+    """
+    flat: Mapping[str, Any] = setting.flat()
+    base = setting_at(experiment, {}).flat()
+    point: dict[str, Any] = {}
+    for key, dimension in experiment.space.items():
+        if not dimension.applies({**base, **point}):
+            continue
+        if key not in flat or not dimension.contains(flat[key]):
+            return None
+        point[key] = flat[key]
+    return point
+
+
+def _finished(
+    name: str, runs_dir: Path, fingerprint: str, protocol: str
+) -> tuple[SearchState, Event]:
+    """An earlier search and its first event."""
+    key = f"search.warm_start: {name}"
+    run_dir = Path(name).expanduser() if "/" in name else runs_dir / name
+    events = read(run_dir / "events.jsonl")
+    if not events:
+        raise InputError(f"{key}: no such search; there is no {run_dir / 'events.jsonl'}")
+    started = events[0]
+    if started["plan"] != "search":
+        raise InputError(f"{key}: not a search, but the run of saat {started['plan']}")
+    for what, own, other in (
+        ("data set", fingerprint, started["data_fingerprint"]),
+        ("protocol", protocol, started["protocol_hash"]),
+    ):
+        if own != other:
+            keys = "data" if what == "data set" else "evaluation and confirm.battery"
+            raise InputError(
+                f"{key}: its {what} {other[:10]} is not this search's {own[:10]}; {keys} must be "
+                "the same"
+            )
+    state = SearchState(events)
+    if not state.finished:
+        raise InputError(f"{key}: not finished; continue it with saat resume, or leave it out")
+    return state, started

@@ -1,0 +1,1 @@
+"""A search from its command to its report."""

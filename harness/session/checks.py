@@ -1,0 +1,181 @@
+"""Everything that is checked before a search starts or goes on."""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import torch
+
+from harness.executors import Executor
+from harness.experiment.config import Experiment, Setting
+from harness.experiment.file import setting_at
+from harness.options import Options
+from harness.redaction import public_uri, redacted
+from harness.trial.trial import trial_data
+from saat.data import HashingData
+from saat.errors import InputError, one_line
+from saat.models import build_network
+
+
+def device_of_run(experiment: Experiment, options: Options) -> str:
+    """``cuda`` where GPUs were asked for; refused here where the inline executor has none."""
+    resources = experiment.resources
+    if resources.gpus and options.executor == "inline" and not torch.cuda.is_available():
+        raise InputError(
+            f"resources.gpus_per_trial: {resources.gpus_per_trial}: this machine has no GPU that "
+            "torch can use; 0"
+        )
+    return "cuda" if resources.gpus else "cpu"
+
+
+def open_data(
+    experiment: Experiment, cache_dir: str | None, say: Callable[[str], None]
+) -> HashingData:
+    """Open the data set, decoding it if need be, and check the protocol against its size."""
+    setting = setting_at(experiment, {})
+    if setting.model.weights != "none":
+        _try_weights(experiment, setting, say)
+    data = trial_data(setting, cache_dir, _decoding(say))
+    top_k, smallest = experiment.evaluation.top_k, len(data.validation_database)
+    if top_k > smallest:
+        raise InputError(
+            f"evaluation.top_k: {top_k}: at most {smallest}, the database without the "
+            "validation queries"
+        )
+    wanted, drawn = experiment.validation.queries, len(data.validation)
+    if wanted > drawn:
+        raise InputError(
+            f"validation.queries: {wanted}: at most {drawn}, the validation queries there are"
+        )
+    return data
+
+
+def _try_weights(experiment: Experiment, setting: Setting, say: Callable[[str], None]) -> None:
+    """A download that cannot be had, or a file that does not fit, must not fail in a worker."""
+    model, size = setting.model, setting.data.image_size
+    searched = experiment.space.get("model.bits")
+    for bits in {model.bits} if searched is None else set(searched.samples()):
+        network = build_network(model.backbone, model.weights, bits, size, seed=0)
+    taken = "and hash layer" if network.hash_layer_imported else "only; the hash layer is new"
+    say(f"model.weights {model.weights}: backbone {taken}")
+
+
+def _decoding(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """A progress line every few seconds while images are decoded."""
+    last = time.monotonic()
+
+    def progress(done: int, count: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 3:
+            last = time.monotonic()
+            say(f"decoding images: {done} of {count}")
+
+    return progress
+
+
+def check_uri(uri: str | None) -> None:
+    """Refuse what MLflow cannot reach, and secrets, which would end up in the journal."""
+    if uri is None:
+        return
+    scheme, _, rest = uri.partition("://")
+    try:
+        parts = urlsplit(uri)
+        known = parts.port is not None or parts.hostname is not None  # a wrong port raises here
+    except ValueError:
+        parts, known = urlsplit(""), False
+    scheme = scheme.lower()
+    is_server = scheme in ("http", "https")
+    in_query = re.search("passw|pwd|secret|token|credential", parts.query, re.IGNORECASE)
+    if in_query or (scheme != "sqlite" and "@" in rest):
+        raise InputError(
+            "--tracking-uri: no user or password in the address; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or the data base's own password file"
+        )
+    if is_server and re.search("[?#]", rest):
+        raise InputError(
+            f"--tracking-uri {public_uri(uri)}: a server's address has no ? and no #; "
+            "MLFLOW_TRACKING_TOKEN holds a token"
+        )
+    if scheme != "sqlite" and not (known and (is_server or scheme in ("postgresql", "mysql"))):
+        raise InputError(
+            f"--tracking-uri {public_uri(uri)}: http://…, https://…, sqlite:///… or a data base"
+        )
+    if scheme in ("postgresql", "mysql"):
+        _check_driver(uri)
+
+
+def _check_driver(uri: str) -> None:
+    """Refuse a data base whose driver is not installed; it comes with neither us nor MLflow."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        make_url(uri).get_dialect().import_dbapi()
+    except ImportError as error:
+        raise InputError(
+            f"--tracking-uri {public_uri(uri)}: its driver, the module {error.name}, is not "
+            "installed"
+        ) from None
+    except (ArgumentError, ValueError) as error:
+        said = one_line(redacted(error), 100)
+        raise InputError(f"--tracking-uri {public_uri(uri)}: {said}") from None
+
+
+def check_folders(options: Options) -> None:
+    """Neither the runs nor the cache can lie below a file."""
+    folders = [("--runs-dir", options.runs_dir)]
+    if options.cache_dir is not None:
+        folders.append(("--cache-dir", Path(options.cache_dir)))
+    for flag, folder in folders:
+        try:
+            writable_parent(folder)
+        except InputError as error:
+            raise InputError(f"{flag} {error}") from None
+
+
+def writable_parent(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there.
+
+    Raises:
+        InputError: it is a file, or cannot be written.
+    """
+    existing = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+    )
+    if not existing.is_dir():
+        raise InputError(f"{folder}: {existing} is not a folder")
+    if not os.access(existing, os.W_OK):
+        raise InputError(f"{folder}: {existing} is not writable")
+    return existing
+
+
+def executor_of_run(experiment: Experiment, options: Options) -> tuple[Executor, int]:
+    """The executor, and how many trials it can run at once now."""
+    if options.autoscaling and not options.address:
+        raise InputError("--autoscaling: is about a cluster, and needs --address")
+    if options.executor == "inline":
+        from harness.executors.inline import InlineExecutor
+
+        return InlineExecutor(), 1
+    from harness.executors.ray_cluster import check_request, connect
+    from harness.executors.ray_tune import RayTuneExecutor
+
+    resources = experiment.resources
+    connect(options.address)
+    cpus, gpus = resources.cpus_per_trial, resources.gpus
+    fitting = check_request(cpus, gpus, options.autoscaling)
+    follow = experiment.search.max_concurrent == "auto"
+    return RayTuneExecutor(cpus, gpus, follow), fitting
+
+
+def max_concurrent(experiment: Experiment, fitting: int, say: Callable[[str], None]) -> int:
+    """How many trials run at once: as asked, or what fits."""
+    wanted = experiment.search.max_concurrent
+    if wanted == "auto":
+        return max(1, fitting)
+    if wanted > fitting:
+        say(f"search.max_concurrent: {wanted} wanted, {fitting} fit now")
+    return wanted

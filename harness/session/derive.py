@@ -1,0 +1,57 @@
+"""Tables of results, derived from the journal."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.journal.journal import read
+from harness.journal.state import SearchState, TrialRecord
+from reports.results import write_epochs, write_trials
+from saat.errors import InputError
+
+
+def derive_tables(run_dir: Path) -> SearchState:
+    """Write ``trials.parquet`` and ``epochs.parquet`` anew; returns the state they show."""
+    events = read(run_dir / "events.jsonl")
+    state = SearchState(events)
+    if not events:
+        raise InputError(f"{run_dir}: the search never started, so there is nothing to report")
+    # Journals of versions before data sets had labels lack theirs.
+    common = {"dataset": events[0].get("dataset"), "protocol_hash": events[0]["protocol_hash"]}
+    write_trials(run_dir, (_trial_row(record) | common for record in state.trials.values()))
+    write_epochs(run_dir, (row for record in state.trials.values() for row in _epochs(record)))
+    return state
+
+
+def _trial_row(record: TrialRecord) -> dict[str, Any]:
+    spec = record.spec
+    return {
+        "trial_id": spec.trial_id,
+        "number": spec.number,
+        "config_hash": record.config_hash,
+        "phase": spec.phase,
+        "role": spec.role,
+        "seed": spec.seed,
+        "status": record.status,
+        "stop_reason": record.stop_reason,
+        "unreliable": " ".join(f"{sentence}." for sentence in record.unreliable),
+        "out_of_memory": " ".join(f"{sentence}." for sentence in record.out_of_memory),
+        "epochs": len(record.epochs),
+        "cost_s": record.cost_s,
+        "finished_at": record.finished_at,
+        "host": record.host,
+        **{f"param.{key}": value for key, value in record.setting.flat().items()},
+        **{f"metric.{name}": value for name, value in record.metrics.items()},
+    }
+
+
+def _epochs(record: TrialRecord) -> Iterator[dict[str, Any]]:
+    for event in record.epochs:
+        metrics = {f"metric.{name}": value for name, value in event["metrics"].items()}
+        yield {
+            "trial_id": record.spec.trial_id,
+            "epoch": event["epoch"],
+            "seconds": event["seconds"],
+            "host": event.get("host", ""),
+            **metrics,
+        }

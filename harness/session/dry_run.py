@@ -1,0 +1,258 @@
+"""``saat search --dry-run``: what a search would do, and about how long that takes.
+
+Nothing is started and nothing is written to the folder of runs (images are decoded into their
+cache, as ``saat search`` would).
+"""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import torch
+
+from harness.experiment.config import Experiment
+from harness.experiment.confirmation import confirmed_settings
+from harness.experiment.file import paper_defaults, setting_at
+from harness.experiment.protocols import full_protocol
+from harness.experiment.space import Dimension
+from harness.journal.state import config_hash, protocol_hash
+from harness.options import Options
+from harness.search.scheduler import first_rung
+from harness.search.warm_start import warm_start
+from harness.session.checks import check_folders, device_of_run, open_data
+from harness.trial.stages import adversarial_training, build_models, pretraining
+from saat.attacks import Attack
+from saat.data import HashingData
+from saat.training import Training
+
+_CALIBRATION_S = 1.0  # of each stage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The size of a search, as far as can be told before it.
+
+    Attributes:
+        defaults: the paper's default settings that are to run.
+        sampled: settings to sample.
+        known: trials of earlier searches.
+        confirmed: settings to confirm, each under all seeds.
+        seeds: confirm seeds.
+        explore_pretrained: pretrained models that exploring needs, at most.
+        confirm_pretrained: the same for confirming.
+        rungs: (epochs, sampled trials expected to go on after them), by the rung rule.
+    """
+
+    defaults: int
+    sampled: int
+    known: int
+    confirmed: int
+    seeds: int
+    explore_pretrained: int
+    confirm_pretrained: int
+    rungs: list[tuple[int, int]]
+
+    @property
+    def explored(self) -> int:
+        """Explore trials."""
+        return self.defaults + self.sampled
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds on one device: an epoch of each stage, and one re-attack of each phase."""
+
+    pretrain_epoch: float
+    defense_epoch: float
+    validation: float
+    reattack: float
+    test: float
+
+
+def dry_run(experiment: Experiment, options: Options, say: Callable[[str], None]) -> str:
+    """The plan of a search and its estimated cost, in lines for a person.
+
+    Raises:
+        InputError: what ``saat search`` itself would refuse about file, data and folders.
+    """
+    check_folders(options)
+    device = device_of_run(experiment, options)
+    here = device if torch.cuda.is_available() else "cpu"  # the workers may have what we have not
+    data = open_data(experiment, options.cache_dir, say)
+    protocol = protocol_hash(experiment, data.fingerprint)
+    warm = warm_start(experiment, options.runs_dir, data.fingerprint, protocol)
+    known = {entry["config_hash"] for entry in warm["trials"]}
+    plan = plan_of(experiment, data.fingerprint, known)
+    say("calibration: a second of pretraining and a second of adversarial training")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(experiment.resources.cpus_per_trial)  # as a trial has them
+    try:
+        costs = calibrate(experiment, data, here)
+    finally:
+        torch.set_num_threads(threads)
+    lines = [*_described(experiment, plan), *_estimated(experiment, plan, costs)]
+    if here != device:
+        lines.append("this machine has no GPU that torch can use: hours of its CPU, not of a GPU")
+    return "\n".join(lines)
+
+
+def plan_of(experiment: Experiment, fingerprint: str, known: set[str]) -> Plan:
+    """How many trials, pretrained models and survivors; ``known`` settings are not run again."""
+    search, confirm = experiment.search, experiment.confirm
+    settings = [setting_at(experiment, point) for point in paper_defaults(experiment)]
+    defaults = sum(config_hash(setting, fingerprint) not in known for setting in settings)
+    confirmed = confirmed_settings(experiment)
+    models = math.prod(
+        _values(dimension)
+        for key, dimension in experiment.space.items()
+        if key.startswith(("model.", "pretrain."))
+    )
+    return Plan(
+        defaults,
+        search.num_samples,
+        len(known),
+        confirmed,
+        confirm.seeds,
+        int(min(models, defaults + search.num_samples)),
+        int(min(models, confirmed)) * confirm.seeds,
+        _rungs(experiment),
+    )
+
+
+def _values(dimension: Dimension) -> float:
+    """Distinct values of a dimension; infinite where a range has no grid."""
+    if dimension.choice is not None:
+        return len(dimension.choice)
+    low, high = dimension.bounds
+    step = dimension.step or (1 if dimension.int_range is not None else None)
+    if low == high or step is None:
+        return 1 if low == high else math.inf
+    return math.floor((high - low) / step + 1e-9) + 1
+
+
+def _rungs(experiment: Experiment) -> list[tuple[int, int]]:
+    """Epochs grace · ηᵏ below the last epoch; of n sampled trials at a rung about n / η go on."""
+    search, epochs = experiment.search, experiment.longest_training
+    rungs, left = [], search.num_samples
+    epoch = first_rung(search, epochs)
+    while search.scheduler != "none" and epoch < epochs:
+        if left >= search.reduction_factor:  # fewer at a rung go on, all of them
+            left //= search.reduction_factor
+        rungs.append((epoch, left))
+        epoch *= search.reduction_factor
+    return rungs
+
+
+def calibrate(experiment: Experiment, data: HashingData, device: str) -> Costs:
+    """Time a second of each kind of training on the real data, and derive the rest from it.
+
+    An iteration of an attack costs a forward and a backward pass, which is what an image of
+    pretraining costs; encoding an image costs a third of that.
+    """
+    setting = setting_at(experiment, {})
+    models = build_models(setting, data, 0, device)
+    pretrain_epoch, per_image = _timed(pretraining(setting, *models, data, 0), data)
+    training = adversarial_training(setting, *build_models(setting, data, 0, device), data, 0)
+    defense_epoch = 0.0 if training is None else _timed(training, data)[0]
+    encoding = per_image / 3
+    validation, full = experiment.validation, full_protocol(experiment.evaluation.model_dump())
+    steps = sum(_steps(attack, experiment.evaluation.steps) for attack in full.attacks.values())
+    searched = len(data.validation_database) * encoding
+    return Costs(
+        pretrain_epoch,
+        defense_epoch,
+        searched + min(validation.queries, len(data.validation)) * validation.steps * per_image,
+        searched + len(data.validation) * steps * per_image,
+        len(data.database) * encoding + len(data.test) * steps * per_image,
+    )
+
+
+def _steps(attack: Attack, default: int) -> int:
+    """Gradients of an attack per query."""
+    return int(getattr(attack, "steps", default)) * int(getattr(attack, "restarts", 1))
+
+
+class _Enough(Exception):
+    """Of an epoch that is only timed."""
+
+
+def _timed(training: Training, data: HashingData) -> tuple[float, float]:
+    """Seconds of an epoch, and of one image in it, from its beginning.
+
+    The first batch, which warms up, counts only where it is the only one.
+    """
+    cuda = next(training.network.parameters()).is_cuda
+    began = time.monotonic()
+    ends: list[float] = []
+    batches = 1
+
+    def progress(_: int, count: int) -> None:
+        nonlocal batches
+        if cuda:
+            torch.cuda.synchronize()
+        ends.append(time.monotonic())
+        batches = count
+        if len(ends) > 1 and ends[-1] - began > _CALIBRATION_S:
+            raise _Enough
+
+    with suppress(_Enough):
+        training.run_epoch(progress)
+    first = ends[0] - began
+    batch = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else first
+    return first + (batches - 1) * batch, batch * batches / len(data.train)
+
+
+def _described(experiment: Experiment, plan: Plan) -> list[str]:
+    lines = [f"{experiment.name}: a dry run; nothing is started, nothing written", "space:"]
+    for key, dimension in experiment.space.items():
+        parts = dimension.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        lines.append(f"  {key}: " + ", ".join(f"{name} {value}" for name, value in parts.items()))
+    lines[-1] += "" if experiment.space else " nothing is searched"
+    known = f", {plan.known} known from earlier searches" if plan.known else ""
+    lines += [
+        f"explore: {plan.explored} trials ({plan.defaults} of the paper's default, "
+        f"{plan.sampled} sampled){known}",
+        f"confirm: about {plan.confirmed * plan.seeds} trials ({plan.confirmed} settings under "
+        f"{plan.seeds} seeds)",
+        f"pretrained models: at most {plan.explore_pretrained} to explore and "
+        f"{plan.confirm_pretrained} to confirm",
+    ]
+    count = plan.sampled
+    for epoch, left in plan.rungs:
+        lines.append(f"rung at epoch {epoch}: of {count} sampled trials about {left} go on")
+        count = left
+    if not plan.rungs:
+        lines.append("rungs: none; every trial runs to its end")
+    return lines
+
+
+def device_seconds(experiment: Experiment, plan: Plan, costs: Costs) -> tuple[float, float, float]:
+    """Estimated seconds of one device: pretraining, exploring, confirming."""
+    epochs = experiment.longest_training
+    pretrain = int(experiment.pretrain.model_dump()["epochs"]) * costs.pretrain_epoch
+    epoch = costs.defense_epoch + costs.validation
+    done, at, count = 0, 0, plan.sampled  # epochs of sampled trials
+    for rung, left in plan.rungs:
+        done, at, count = done + count * (rung - at), rung, left
+    done += count * (epochs - at)
+    explore = (done + plan.defaults * epochs) * epoch + (count + plan.defaults) * costs.reattack
+    defended = plan.confirmed - (experiment.confirm.undefended and plan.confirmed > 0)
+    confirm = plan.seeds * (defended * epochs * epoch + plan.confirmed * costs.test)
+    return pretrain * (plan.explore_pretrained + plan.confirm_pretrained), explore, confirm
+
+
+def _estimated(experiment: Experiment, plan: Plan, costs: Costs) -> list[str]:
+    stages = [part / 3600 for part in device_seconds(experiment, plan, costs)]
+    pretraining, exploring, confirming = stages
+    battery = experiment.confirm.battery
+    without = "" if battery == "none" else f", without the {battery} battery of the confirmation"
+    return [
+        f"one epoch here: {costs.pretrain_epoch:.3g} s of pretraining, {costs.defense_epoch:.3g} s "
+        f"of adversarial training and about {costs.validation:.3g} s of validation",
+        f"about {sum(stages):.2g} device-hours: {pretraining:.2g} pretraining, {exploring:.2g} "
+        f"exploring, {confirming:.2g} confirming{without}",
+        "an estimate from two seconds on this machine at the file's own setting; other settings, "
+        "devices and trials that share one change it",
+    ]

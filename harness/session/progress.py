@@ -1,0 +1,167 @@
+"""What a person sees while a search runs: a compact live view, or plain lines in a log."""
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from harness.journal.journal import Event
+from harness.journal.state import TrialRecord
+from harness.search.search import Search
+
+_SHOWN_ENDED = 6  # latest ended trials in the live view
+_SEARCHED_SHOWN = 5
+
+
+class _Log(Console):
+    """Standard error; where nobody reads it any more (a dead ``tee``, say), it falls silent."""
+
+    def __init__(self) -> None:
+        super().__init__(file=sys.stderr)
+
+    def on_broken_pipe(self) -> None:
+        """Instead of ending the program, which is what Rich does."""
+        self.quiet = True
+
+
+class Progress:
+    """Shows a search; a terminal gets a view that redraws itself, a log gets a line an event."""
+
+    def __init__(self, search: Search, console: Console | None = None) -> None:
+        self._search = search
+        self._console = console or _Log()
+        self._started = time.monotonic()
+        self._doing: dict[str, str] = {}
+        self._ended_before = len(search.state.trials) - len(search.state.running())
+        self._live: Live | None = None
+        if self._console.is_terminal:
+            self._live = Live(
+                get_renderable=self._view,
+                console=self._console,
+                refresh_per_second=2,
+                transient=True,
+            )
+
+    def __enter__(self) -> "Progress":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def status(self, trial_id: str, text: str) -> None:
+        """What a trial is doing just now."""
+        self._doing[trial_id] = text
+
+    def handle(self, event: Event) -> None:
+        """Take in a journal event; a log prints what it means."""
+        line = self._line(event)
+        if line and not self._live:
+            self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    def _line(self, event: Event) -> str:
+        kind = event["event"]
+        if kind == "stopped_exploring":
+            return f"exploring stops, {event['reason']}"
+        if kind == "recommended":
+            return f"exploring is done; {len(event['trial_ids'])} settings go to confirmation"
+        if kind == "suggested":
+            trial = event["trial"]
+            return f"{trial['trial_id']} starts ({trial['role']}) {_point(event['point'])}".rstrip()
+        if kind == "lost":
+            return f"{event['trial_id']} lost its worker: {event['reason']}"
+        if kind not in ("epoch", "completed", "failed"):
+            return ""
+        record = self._search.state.trials.get(event["trial_id"])
+        name = event["trial_id"]
+        if kind == "epoch":
+            epochs = record.spec.setting["defense"].get("epochs", 0) if record else 0
+            clean, robust = (_percent(event, f"val/{which}_map") for which in ("clean", "robust"))
+            values = f"clean {clean} robust {robust}"
+            stopped = f"; stopped: {event['stop_reason']}" if event.get("stop_reason") else ""
+            return f"{name} epoch {event['epoch']}/{epochs} {values}{stopped}{self._after(stopped)}"
+        if kind == "failed":
+            return f"{name} failed: {event['stop_reason']}{self._after('x')}"
+        prefix = "reattack" if "reattack/clean_map" in event["metrics"] else "test"
+        clean, robust = (_percent(event, f"{prefix}/{n}_map") for n in ("clean", "robust"))
+        doubts = "".join(f"; UNRELIABLE, {reason}" for reason in event.get("unreliable", []))
+        return f"{name} done: {prefix} clean {clean} robust {robust}{doubts}{self._after('x')}"
+
+    def _after(self, ended: str) -> str:
+        """Progress of the whole search, after the end of a trial."""
+        return f"  [{self._overall()}]" if ended else ""
+
+    def _overall(self) -> str:
+        done, total = self._counts()
+        return f"{done} of about {total} trials, {self._left(done, total)}"
+
+    def _counts(self) -> tuple[int, int]:
+        state = self._search.state
+        done = len(state.trials) - len(state.running())
+        return done, max(done, self._search.planned_trials())
+
+    def _left(self, done: int, total: int) -> str:
+        fresh = done - self._ended_before
+        if fresh < 1:
+            return "no estimate yet"
+        seconds = (time.monotonic() - self._started) / fresh * (total - done)
+        return f"about {_duration(seconds)} left"
+
+    def _view(self) -> Group:
+        state = self._search.state
+        table = Table(box=None, pad_edge=False, expand=False)
+        for column in ("trial", "role", "setting", "epoch", "clean", "robust", "now"):
+            table.add_column(column, no_wrap=True, style="dim" if column == "setting" else None)
+        for record in [*state.ended()[-_SHOWN_ENDED:], *state.running()]:
+            table.add_row(*self._row(record))
+        elapsed = _duration(time.monotonic() - self._started)
+        text = f"{self._search.experiment.name}: {self._overall()}, {elapsed} so far"
+        if state.stopped_exploring:
+            text += f"; exploring stopped, {state.stopped_exploring}"
+        head = Text(text, "bold")
+        return Group(head, table)
+
+    def _row(self, record: TrialRecord) -> tuple[str, ...]:
+        metrics, spec = record.metrics, record.spec
+        prefix = next((p for p in ("test", "reattack") if f"{p}/clean_map" in metrics), "val")
+        values = [metrics.get(f"{prefix}/{name}_map") for name in ("clean", "robust")]
+        shown = ["" if value is None else f"{100 * value:.1f}" for value in values]
+        now = (
+            self._doing.get(spec.trial_id, "running")
+            if record.status == "running"
+            else record.status
+        )
+        epochs = f"{len(record.epochs)}/{spec.setting['defense'].get('epochs', 0)}"
+        return (spec.trial_id, spec.role, _point(record.point), epochs, *shown, now)
+
+
+def _point(point: dict[str, object]) -> str:
+    parts = []
+    for key, value in list(point.items())[:_SEARCHED_SHOWN]:
+        shown = f"{value:.3g}" if isinstance(value, float) else str(value)
+        parts.append(f"{key.partition('.')[2]}={shown}")
+    return " ".join(parts)
+
+
+def _percent(event: Event, name: str) -> str:
+    value = event["metrics"].get(name)
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,250 @@
+"""Starting and resuming searches: everything is checked before any work starts."""
+
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from harness.executors import Executor
+from harness.executors.executor import stop_if_full
+from harness.executors.packing import settle
+from harness.experiment.config import Experiment
+from harness.experiment.file import load_experiment
+from harness.files import write_json, write_text
+from harness.journal.journal import Journal, read
+from harness.journal.onlookers import looking_on
+from harness.journal.state import SearchState, protocol_hash
+from harness.options import Options
+from harness.provenance import provenance
+from harness.search.search import Plan, Search
+from harness.search.warm_start import missing_warm_start, warm_start
+from harness.session.checks import (
+    check_folders,
+    check_uri,
+    device_of_run,
+    executor_of_run,
+    max_concurrent,
+    open_data,
+)
+from harness.session.derive import derive_tables
+from harness.session.progress import Progress
+from harness.tracking.mlflow_runs import MlflowRuns
+from harness.tracking.tracker import Tracker, default_uri
+from harness.trial.trial import TrialContext
+from reports.results import load_search
+from saat.errors import InputError
+
+
+def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[str], None]) -> Path:
+    """Run a new search; returns its folder.
+
+    Raises:
+        InputError: anything that would make the search fail later; nothing was started.
+        SearchStopped: it cannot go on now, and can be resumed.
+    """
+    check_folders(options)
+    run_dir = (options.runs_dir / experiment.name).resolve()
+    if run_dir.exists():
+        raise InputError(
+            f"{run_dir}: exists; take another --name, or continue it: saat resume {experiment.name}"
+        )
+    check_uri(options.tracking_uri)
+    device = device_of_run(experiment, options)
+    data = open_data(experiment, options.cache_dir, say)
+    protocol = protocol_hash(experiment, data.fingerprint)
+    if plan == "search":  # refused here, journaled below
+        warm_start(experiment, options.runs_dir, data.fingerprint, protocol)
+    experiment, packing = settle(experiment, plan, options, say)
+    executor, fitting = executor_of_run(experiment, options)
+    concurrent = max_concurrent(experiment, fitting, say)
+    (run_dir / "trials").mkdir(parents=True)
+    text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
+    write_text(run_dir / "experiment.yaml", text)
+    write_json(run_dir / "provenance.json", provenance(data, device))
+    journal = Journal(run_dir)
+    journal.append(
+        "started",
+        search_id=uuid.uuid4().hex,
+        plan=plan,
+        executor=options.executor,
+        tracking_uri=options.tracking_uri,
+        device=device,
+        data_fingerprint=data.fingerprint,
+        dataset=data.label,
+        protocol_hash=protocol,
+        **({"packing": packing} if packing else {}),
+    )
+    _warm_start(experiment, journal, options, say)
+    return _run(experiment, journal, options, executor, concurrent, run_dir, say)
+
+
+def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
+    """Continue a search after any interruption; tracking and executor are remembered.
+
+    Raises:
+        InputError: there is no such search, its data changed, or another process runs it.
+    """
+    check_folders(options)
+    run_dir = (options.runs_dir / name).resolve()
+    experiment = read_experiment(run_dir)
+    events = read(run_dir / "events.jsonl")
+    if not events:
+        raise InputError(
+            f"{run_dir}: the search never started; delete the folder and start it again"
+        )
+    SearchState(events)  # a damaged journal shows before anything is touched
+    journal = Journal(run_dir)
+    try:
+        started = journal.events[0]
+        uri = options.tracking_uri or started["tracking_uri"]
+        options = replace(options, tracking_uri=uri, executor=started["executor"])
+        if options.address and options.executor == "inline":
+            raise InputError(f"--address {options.address}: this search runs inline, on no cluster")
+        check_uri(options.tracking_uri)
+        device_of_run(experiment, options)
+        data = open_data(experiment, options.cache_dir, say)
+        if data.fingerprint != started["data_fingerprint"]:
+            raise InputError(f"{run_dir}: the data set is not the one the search began with")
+        if protocol_hash(experiment, data.fingerprint) != started["protocol_hash"]:
+            raise InputError(
+                f"{run_dir / 'experiment.yaml'}: evaluation or confirm.battery is not what the "
+                "search began with; its numbers could not be compared"
+            )
+        executor, fitting = executor_of_run(experiment, options)
+        concurrent = max_concurrent(experiment, fitting, say)
+        _warm_start(experiment, journal, options, say)
+    except BaseException:
+        journal.close()
+        raise
+    return _run(experiment, journal, options, executor, concurrent, run_dir, say)
+
+
+def _warm_start(
+    experiment: Experiment, journal: Journal, options: Options, say: Callable[[str], None]
+) -> None:
+    """Journal what earlier searches found, unless the journal has it."""
+    if not missing_warm_start(experiment, journal.events):
+        return
+    started = journal.events[0]
+    fields = warm_start(
+        experiment, options.runs_dir, started["data_fingerprint"], started["protocol_hash"]
+    )
+    journal.append("warm_started", **fields)
+    say(f"search.warm_start: {len(fields['trials'])} trials of earlier searches are known")
+
+
+def _run(
+    experiment: Experiment,
+    journal: Journal,
+    options: Options,
+    executor: Executor,
+    concurrent: int,
+    run_dir: Path,
+    say: Callable[[str], None],
+) -> Path:
+    started = journal.events[0]
+    tracker = _tracker(experiment, journal, options, run_dir)
+    tracker.start(journal.events)
+    try:
+        journal.listen(tracker.handle)
+        fingerprint, plan = started["data_fingerprint"], started["plan"]
+        search = Search(experiment, journal, fingerprint, concurrent, plan)
+        with Progress(search) as progress:
+            journal.listen(progress.handle)
+            context = trial_context(experiment, options, run_dir, started["device"])
+            executor.run(search, context, looking_on(progress.status))
+        if not any(event["event"] == "reported" for event in journal.events):
+            say("writing the report")
+            make_report([run_dir], run_dir / "report")
+            journal.append("reported")
+    except OSError as error:
+        stop_if_full(error, str(run_dir))
+        raise
+    finally:
+        left = tracker.close(timeout=60 if sys.exc_info()[0] is None else 5)
+        journal.close()
+        if left:
+            say(f"{left}; deliver them with: saat sync {experiment.name}")
+    return run_dir
+
+
+def sync(name: str, options: Options) -> str:
+    """Deliver what the tracking server has not received; one line on how it went.
+
+    Raises:
+        InputError: no such search, another process runs it, or the server does not answer.
+    """
+    check_uri(options.tracking_uri)
+    run_dir = (options.runs_dir / name).resolve()
+    experiment = read_experiment(run_dir)
+    journal = Journal(run_dir)
+    try:
+        if not journal.events:
+            raise InputError(f"{run_dir}: the search never started; there is nothing to deliver")
+        tracker = _tracker(experiment, journal, options, run_dir)
+        tracker.start(journal.events)
+        left = tracker.close(timeout=120, patient=True)
+    finally:
+        journal.close()
+    if left:
+        raise InputError(left)
+    return f"{name}: the tracking server has all {len(journal.events)} events"
+
+
+def _tracker(experiment: Experiment, journal: Journal, options: Options, run_dir: Path) -> Tracker:
+    started = journal.events[0]
+    tags = {"saat.search_id": started["search_id"], "saat.protocol": started["protocol_hash"]}
+    uri = options.tracking_uri or started["tracking_uri"] or default_uri(options.runs_dir)
+    return Tracker(MlflowRuns(uri, run_dir, experiment, tags))
+
+
+def make_report(run_dirs: list[Path], out_dir: Path) -> Path:
+    """Derive the tables of some searches anew and write their report; returns the page."""
+    # Here, not above: figures take seconds to import, and a search needs none before its end.
+    from reports.html import write_report
+
+    for run_dir in run_dirs:
+        derive_tables(run_dir)
+    return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
+
+
+def read_experiment(run_dir: Path) -> Experiment:
+    """The resolved experiment of a search folder."""
+    path = run_dir / "experiment.yaml"
+    if not path.is_file():
+        raise InputError(f"{run_dir}: no such search (no experiment.yaml there)")
+    experiment, _ = load_experiment(path)
+    return experiment
+
+
+def summary(state: SearchState) -> str:
+    """How the trials ended, in words."""
+    counts: dict[str, int] = {}
+    for record in state.trials.values():
+        counts[record.status] = counts.get(record.status, 0) + 1
+    parts = [
+        f"{counts[s]} {s}" for s in ("completed", "stopped", "failed", "running") if s in counts
+    ]
+    return f"{len(state.trials)} trials: {', '.join(parts) or 'none'}"
+
+
+def trial_context(
+    experiment: Experiment, options: Options, run_dir: Path, device: str
+) -> TrialContext:
+    """Folders and protocol of the trials of a search."""
+    gpus = experiment.resources.gpus
+    shared = options.executor == "ray" and 0 < gpus < 1
+    return TrialContext(
+        run_dir=str(run_dir),
+        pretrained_dir=str(options.runs_dir.resolve() / "pretrained"),
+        cache_dir=options.cache_dir,
+        validation=experiment.validation.model_dump(),
+        evaluation=experiment.evaluation.model_dump(),
+        battery=experiment.confirm.battery,
+        device=device,
+        threads=experiment.resources.cpus_per_trial,
+        gpu_share=gpus if shared else 1.0,
+    )

@@ -1,0 +1,82 @@
+"""``saat status``: how far a search is."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from harness.journal.journal import read
+from harness.journal.state import SearchState, TrialRecord
+from harness.search.recommendation import feasible, objectives
+from harness.session.session import read_experiment, summary
+from reports.frontier import hypervolume, pareto_mask
+
+
+def status_of(run_dir: Path) -> dict[str, Any]:
+    """JSON-able state of a search, read from its journal."""
+    experiment = read_experiment(run_dir)
+    events = read(run_dir / "events.jsonl")
+    state = SearchState(events)
+    searches = not events or events[0].get("plan", "search") == "search"
+    exploring = "explore" if state.recommended is None else "confirm"
+    done = [r for r in state.of_phase("explore") if feasible(experiment, r)]
+    points = [objectives(record.metrics) for record in done]
+    front = [record for record, on in zip(done, pareto_mask(points), strict=True) if on]
+    return {
+        "name": run_dir.name,
+        "state": "finished" if state.finished else "unfinished",
+        "phase": exploring if searches else "train",
+        "stopped_exploring": state.stopped_exploring,
+        "warm_started": len(state.warm),
+        "trials": summary(state),
+        "hypervolume": hypervolume(points),
+        "front": [_point(record) for record in front],
+        "hosts": dict(Counter(r.host for r in state.trials.values() if r.host)),
+        "nodes_lost": sum(record.nodes_lost for record in state.trials.values()),
+        "workers_died": sum(record.deaths for record in state.trials.values()),
+        "running": [record.spec.trial_id for record in state.running()],
+        "out_of_memory": {
+            r.spec.trial_id: "; ".join(r.out_of_memory)
+            for r in state.trials.values()
+            if r.out_of_memory
+        },
+        "failed": {
+            r.spec.trial_id: r.stop_reason for r in state.trials.values() if r.status == "failed"
+        },
+    }
+
+
+def _point(record: TrialRecord) -> dict[str, Any]:
+    clean, robust = objectives(record.metrics)
+    trial_id = record.spec.trial_id
+    return {"trial_id": trial_id, "clean": clean, "robust": robust, "setting": record.point}
+
+
+def render(found: dict[str, Any]) -> str:
+    """The same for a person."""
+    lines = [f"{found['name']}: {found['state']} ({found['phase']}), {found['trials']}"]
+    if found["phase"] != "train":
+        volume = f"hypervolume {found['hypervolume']:.4f}"
+        lines.append(f"{volume}; front (clean MAP, robust MAP on validation):")
+    for entry in sorted(found["front"], key=lambda entry: -float(entry["clean"])):
+        setting = " ".join(
+            f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in entry["setting"].items()
+        )
+        values = f"{100 * entry['clean']:5.1f} {100 * entry['robust']:5.1f}"
+        lines.append(f"  {values}  {entry['trial_id']}  {setting}")
+    if found["warm_started"]:
+        lines.append(f"  warm start: {found['warm_started']} trials of earlier searches are known")
+    if found["stopped_exploring"]:
+        lines.append(f"  exploring stopped, {found['stopped_exploring']}")
+    if len(found["hosts"]) > 1:
+        shares = ", ".join(f"{host} {count}" for host, count in sorted(found["hosts"].items()))
+        lines.append(f"  trials by the machine that worked on them last: {shares}")
+    if found["nodes_lost"] or found["workers_died"]:
+        lines.append(
+            f"  trials taken up again: {found['nodes_lost']} times after their node was lost, "
+            f"{found['workers_died']} times after their worker had died"
+        )
+    lines += [f"  running: {trial_id}" for trial_id in found["running"]]
+    lines += [f"  out of memory: {name}: {note}" for name, note in found["out_of_memory"].items()]
+    lines += [f"  failed: {trial_id}: {reason}" for trial_id, reason in found["failed"].items()]
+    return "\n".join(lines)

@@ -1,0 +1,43 @@
+"""``saat ui``: the MLflow UI over the embedded store, on 127.0.0.1 only."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from harness.tracking.tracker import default_uri
+from saat.errors import InputError
+
+
+def serve(runs_dir: Path, name: str | None, port: int) -> None:
+    """Serve until interrupted.
+
+    Raises:
+        InputError: there is no store, or no such search in it.
+    """
+    if not (runs_dir / "mlflow.db").is_file():
+        raise InputError(f"{runs_dir / 'mlflow.db'}: no such file; run a search first")
+    address = f"http://127.0.0.1:{port}"
+    if name is not None:
+        from mlflow import MlflowClient
+
+        found = MlflowClient(default_uri(runs_dir)).get_experiment_by_name(name)
+        if found is None:
+            raise InputError(f"{name}: no such search in {runs_dir / 'mlflow.db'}")
+        address += f"/#/experiments/{found.experiment_id}"
+    print(f"MLflow UI: {address} (Ctrl-C ends it)", flush=True)
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", default_uri(runs_dir),
+        "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # A group of its own, because the server starts workers that have to end with it.
+    server = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
+    try:
+        status = server.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+    raise InputError(f"--port {port}: the MLflow server ended by itself with status {status}")

@@ -1,0 +1,1 @@
+"""MLflow, told from the journal by a thread that cannot hold up a search."""

@@ -1,0 +1,195 @@
+"""A search's runs at an MLflow server: one parent, one child a trial, written event by event.
+
+Every call may be repeated after a failure: runs are found again by tags of our own, and nothing
+is logged twice.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.experiment.config import Experiment
+from harness.journal.journal import Event
+from harness.journal.state import SearchState, TrialRecord
+from harness.tracking import tracked_values
+from harness.tracking.retries import FINAL_ERRORS, GONE
+from harness.tracking.store import make_tables
+
+_PARAM_LIMIT = 6000
+_PARAM_BATCH = 100
+_ARTIFACTS = ("config.json", "result.json", "per_query.parquet", "model.safetensors")
+_STATUS = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+
+
+class MlflowRuns:
+    """The runs of one search.
+
+    Attributes:
+        uri: tracking URI; SQLite stores keep their artifacts beside the data base.
+        run_dir: folder of the search.
+
+    Args:
+        uri: see above.
+        run_dir: see above.
+        experiment: the resolved experiment.
+        tags: more tags of the parent run.
+    """
+
+    def __init__(
+        self, uri: str, run_dir: Path, experiment: Experiment, tags: dict[str, str]
+    ) -> None:
+        self.uri, self.run_dir = uri, run_dir
+        self._experiment, self._tags = experiment, tags
+        self._runs: dict[str, str] = {}
+        self._newest: dict[tuple[str, str], int] = {}  # (run, metric) → the last step logged
+        self._experiment_id = ""
+        self._client: Any = None
+
+    def connect(self) -> str:
+        """Find or make experiment and parent run; the parent's id."""
+        from mlflow import MlflowClient
+
+        make_tables(self.uri)
+        self._client = MlflowClient(tracking_uri=self.uri)
+        self._runs, self._newest = {}, {}
+        name = self._experiment.name
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            location = None
+            if self.uri.startswith("sqlite:"):
+                location = (self.run_dir.parent / "mlartifacts" / name).resolve().as_uri()
+            # The tag opens the UI on training runs instead of on language model traces.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            self._experiment_id = self._client.create_experiment(name, location, tags=kind)
+        else:
+            self._experiment_id = found.experiment_id
+            if found.lifecycle_stage == "deleted":
+                self._client.restore_experiment(self._experiment_id)
+        parent = self._run("search", name, self._tags)
+        self._log_params(parent, tracked_values.experiment_params(self._experiment))
+        self._log_file(parent, self.run_dir / "experiment.yaml")
+        return parent
+
+    def is_wiped(self) -> bool:
+        """Whether the server does not know the parent run any more."""
+        try:
+            self._client.get_run(self._runs["search"])
+        except Exception as error:
+            code = getattr(error, "error_code", "")
+            if code not in FINAL_ERRORS:
+                raise
+            return bool(code == GONE)
+        return False
+
+    def deliver(self, event: Event, known: SearchState) -> None:
+        """Write what an event says.
+
+        Args:
+            event: of the journal.
+            known: the search up to and with this event.
+        """
+        kind = event["event"]
+        if kind == "suggested":
+            record = known.trials[event["trial"]["trial_id"]]
+            params = {**record.setting.flat(), "seed": record.spec.seed}
+            self._log_params(self._child(record), params)
+        elif kind in ("epoch", "completed", "failed"):
+            self._deliver_progress(known, event)
+        elif kind == "reported":
+            self._finish()
+
+    def _log_params(self, run_id: str, params: dict[str, Any]) -> None:
+        """Log params; the same ones again change nothing."""
+        from mlflow.entities import Param
+
+        entries = [Param(key, str(value)[:_PARAM_LIMIT]) for key, value in params.items()]
+        for start in range(0, len(entries), _PARAM_BATCH):
+            self._client.log_batch(run_id, params=entries[start : start + _PARAM_BATCH])
+
+    def _log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        if path.exists():
+            self._client.log_artifact(run_id, str(path), folder)
+
+    def _run(self, trial_id: str, name: str, tags: dict[str, str]) -> str:
+        """The run tagged with ``trial_id`` (``search`` for the parent), made if there is none."""
+        if trial_id in self._runs:
+            return self._runs[trial_id]
+        own = {"saat.search_id": self._tags["saat.search_id"], "saat.trial_id": trial_id}
+        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in own.items())
+        found = self._client.search_runs([self._experiment_id], wanted, max_results=1)
+        if found:
+            run_id = str(found[0].info.run_id)
+        else:
+            if "search" in self._runs:  # a wiped server may have given the number to another one
+                self._client.get_run(self._runs["search"])
+            created = self._client.create_run(
+                self._experiment_id, run_name=name, tags={**tags, **own}
+            )
+            run_id = str(created.info.run_id)
+        self._runs[trial_id] = run_id
+        return run_id
+
+    def _child(self, record: TrialRecord) -> str:
+        parent = self._run("search", self._experiment.name, self._tags)
+        tags = tracked_values.child_tags(record, parent, self._tags["saat.protocol"])
+        return self._run(record.spec.trial_id, record.spec.trial_id, tags)
+
+    def _deliver_progress(self, known: SearchState, event: Event) -> None:
+        record = known.trials[event["trial_id"]]
+        run_id = self._child(record)
+        step = int(event.get("epoch") or event.get("epochs") or len(record.epochs))
+        metrics = dict(event.get("metrics", {}))
+        if event["event"] == "epoch":
+            metrics |= tracked_values.best(record, step)
+        self._log(run_id, metrics | {"cost_s": record.cost_s}, step)
+        if event["event"] != "epoch" or event.get("stop_reason"):
+            self._end(run_id, record)
+            self._log_hypervolume(known)
+
+    def _log(self, run_id: str, metrics: dict[str, float], step: int) -> None:
+        """Log metrics at a step, once: an event may come twice after a kill or a lost answer."""
+        from mlflow.entities import Metric
+
+        key = next(iter(metrics))
+        newest = self._newest.pop((run_id, key), -1)
+        if step > newest >= 0:
+            logged = set[int]()
+        elif step == newest:
+            logged = {step}
+        else:  # nothing is known after a failure: what gave no answer may have been taken
+            logged = {m.step for m in self._client.get_metric_history(run_id, key)}
+        if step not in logged:
+            stamp = int(1000 * time.time())
+            batch = [Metric(name, value, stamp, step) for name, value in metrics.items()]
+            self._client.log_batch(run_id, metrics=batch)
+        self._newest[run_id, key] = max(step, newest, *logged)
+
+    def _end(self, run_id: str, record: TrialRecord) -> None:
+        for key, value in tracked_values.end_tags(record).items():
+            self._client.set_tag(run_id, key, value)
+        folder = self.run_dir / "trials" / record.spec.trial_id
+        if record.status == "completed":
+            for name in _ARTIFACTS:
+                self._log_file(run_id, folder / name)
+        self._client.set_terminated(run_id, _STATUS[record.status])
+
+    def _log_hypervolume(self, known: SearchState) -> None:
+        done, volume = tracked_values.growth(self._experiment, known)
+        if done:
+            self._log(self._runs["search"], {"hypervolume": volume}, done)
+
+    def _finish(self) -> None:
+        parent = self._run("search", self._experiment.name, self._tags)
+        folder = self.run_dir / "report"
+        for name in ("report.html", "frontier.csv"):
+            self._log_file(parent, folder / name)
+        for figure in sorted((folder / "figures").glob("*.png")):
+            self._log_file(parent, figure, "figures")
+        if (folder / "frontier.csv").exists():  # the report may have been deleted since
+            # log_table would append to the rows of an earlier try.
+            table = tracked_values.front_table(folder / "frontier.csv")
+            self._client.log_dict(parent, table, "frontier.json")
+            listed = json.dumps([{"path": "frontier.json", "type": "table"}])
+            self._client.set_tag(parent, "mlflow.loggedArtifacts", listed)
+        self._client.set_terminated(parent, "FINISHED")

@@ -1,0 +1,77 @@
+"""What the tracker is told besides the journal's own metrics; pure functions."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.experiment.config import Experiment
+from harness.journal.state import SearchState, TrialRecord
+from harness.search.recommendation import feasible, objectives
+from reports.frontier import hypervolume
+
+_TAG_LIMIT = 8000
+
+
+def best(record: TrialRecord, epoch: int) -> dict[str, float]:
+    """Largest validation MAPs over the epochs up to ``epoch``."""
+    seen = [entry["metrics"] for entry in record.epochs if entry["epoch"] <= epoch]
+    return {
+        f"best/{name}": max(metrics[f"val/{name}"] for metrics in seen)
+        for name in ("clean_map", "robust_map")
+    }
+
+
+def growth(experiment: Experiment, known: SearchState) -> tuple[int, float]:
+    """Completed explore trials, and the hypervolume of the re-attacked MAPs of feasible ones."""
+    done = [r for r in known.of_phase("explore") if r.status == "completed"]
+    points = [objectives(r.metrics) for r in done if feasible(experiment, r)]
+    return len(done), hypervolume(points)
+
+
+def child_tags(record: TrialRecord, parent: str, protocol: str) -> dict[str, str]:
+    """What the run of a trial is, beside its own name: under which parent, of which setting."""
+    return {
+        "mlflow.parentRunId": parent,
+        "saat.config_hash": record.config_hash,
+        "saat.protocol": protocol,
+        "saat.phase": record.spec.phase,
+        "saat.role": record.spec.role,
+    }
+
+
+def end_tags(record: TrialRecord) -> dict[str, str]:
+    """How a trial ended, in words; cut to what MLflow takes."""
+    tags = {
+        "saat.status": record.status,
+        "saat.stop_reason": record.stop_reason,
+        "saat.unreliable": "; ".join(record.unreliable),
+        "saat.out_of_memory": "; ".join(record.out_of_memory),
+    }
+    return {key: text[:_TAG_LIMIT] for key, text in tags.items() if text}
+
+
+def front_table(path: Path) -> dict[str, Any]:
+    """The report's ``frontier.csv`` as MLflow stores tables: columns and rows."""
+    front = pd.read_csv(path).astype(object).fillna("")
+    table: dict[str, Any] = front.to_dict(orient="split", index=False)
+    return table
+
+
+def experiment_params(experiment: Experiment) -> dict[str, Any]:
+    """The resolved experiment, flattened: ``{"search.num_samples": 12, …}``."""
+    dump = experiment.dump()
+    # Names that a user gives to settings may have characters that MLflow refuses in a key.
+    dump["compare"] = json.dumps(dump["compare"], ensure_ascii=False)
+    return dict(_flat(dump))
+
+
+def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        return [
+            pair
+            for key, part in value.items()
+            for pair in _flat(part, f"{prefix}.{key}" if prefix else str(key))
+        ]
+    return [(prefix, value)]

@@ -1,0 +1,1 @@
+"""One trial: pretraining, adversarial training, re-attack, on a worker."""

@@ -1,0 +1,216 @@
+"""One life of a trial: from where the last one ended to its end, or to the worker's.
+
+Pretrained model, epochs of adversarial training, re-attack; what is finished is durable before it
+is reported.
+"""
+
+import json
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.experiment.file import parse_setting
+from harness.experiment.protocols import full_protocol, validation_protocol
+from harness.files import write_json
+from harness.trial import checkpoints, out_of_memory
+from harness.trial.artifacts import write_artifacts
+from harness.trial.lease import Lease
+from harness.trial.messages import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
+from harness.trial.pretrained import Pretrained, PretrainedStore, pretrained_key
+from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
+from harness.trial.threads import bound_threads
+from saat import checkpoint, memory
+from saat.evaluate import evaluate
+from saat.hashing import HashingObjective
+from saat.models import HashingNetwork
+from saat.training import Training
+
+Status = Callable[[str], None]
+
+
+class Life:
+    """The state that the stages of one life hand on.
+
+    Args:
+        spec: the trial.
+        context: folders, protocol, device.
+        say: told what is happening.
+        lease: on the trial's folder.
+        split: whether batches are split, because memory ran out before.
+    """
+
+    def __init__(
+        self, spec: TrialSpec, context: TrialContext, say: Status, lease: Lease, split: bool
+    ) -> None:
+        bound_threads(context.threads)
+        if context.gpu_share < 1:
+            memory.limit_share(torch.device(context.device), context.gpu_share)
+        self.spec, self.context, self.say, self.lease = spec, context, say, lease
+        self.split = split
+        self.folder = trial_folder(context, spec.trial_id)
+        write_json(self.folder / "config.json", asdict(spec))
+        self.setting = parse_setting(spec.setting)
+        say("data")
+        self.data = trial_data(self.setting, context.cache_dir)
+        self.network, self.objective = build_models(
+            self.setting, self.data, spec.seed, context.device
+        )
+        self.defended: nn.Module = self.network
+        self.pretrained = Pretrained(0.0)
+        self.training: Training | None = None  # what is under way
+
+    def run(self) -> Iterator[EpochReport | FinalReport]:
+        """Pretraining, epochs, end."""
+        self.say("pretrained model")
+        self.pretrained = self._fetch(self.network, self.objective)
+        history: list[EpochReport] = []
+        for report in self._minimax():
+            history.append(report)
+            yield report
+        yield self._reattack(history)
+
+    def _fetch(self, network: HashingNetwork, objective: HashingObjective) -> Pretrained:
+        store = PretrainedStore(Path(self.context.pretrained_dir))
+        key = pretrained_key(self.setting, self.data.fingerprint, self.spec.seed)
+        build = partial(self._pretrain, network, objective)
+        return store.fetch(key, network, objective, build, self.spec.trial_id)
+
+    def _pretrain(
+        self,
+        network: HashingNetwork,
+        objective: HashingObjective,
+        folder: Path,
+        check: Callable[[], None],
+    ) -> Pretrained:
+        training = pretraining(self.setting, network, objective, self.data, self.spec.seed)
+        meta, note = self._restored(training, folder)
+        done = Pretrained(float(meta.get("seconds", 0.0)), note)
+        while not training.finished:
+            started = time.monotonic()
+            training.run_epoch(self._batches(training))
+            done = replace(done, seconds=done.seconds + time.monotonic() - started)
+            check()
+            checkpoints.write(training, folder, asdict(done))
+        return done
+
+    def _restored(self, training: Training, folder: Path) -> tuple[dict[str, Any], str]:
+        """Continue from the newest checkpoint: its meta, and the note on split batches."""
+        self.training = training
+        meta = checkpoints.restore_newest(training, folder) or {}
+        note = meta.get("out_of_memory", "")
+        return meta, out_of_memory.split(training, note) if self.split else note
+
+    def _minimax(self) -> Iterator[EpochReport]:
+        """Epochs of adversarial training; each is durable before it is yielded."""
+        training = adversarial_training(
+            self.setting, self.network, self.objective, self.data, self.spec.seed
+        )
+        if training is None:
+            return
+        self.defended = training.defended
+        folder = self.folder / "checkpoint"
+        meta, note = self._restored(training, folder)
+        history = [EpochReport(**record) for record in meta.get("history", [])]
+        if history:
+            self._list_epochs(history)  # a writer that was killed may have left half of it
+        yield from history
+        host, notes = socket.gethostname(), self._notes(note)
+        while not training.finished:
+            started = time.monotonic()
+            metrics = training.run_epoch(self._batches(training)) | self._validate()
+            seconds = time.monotonic() - started
+            cost = (history[-1].cost_s if history else self.pretrained.seconds) + seconds
+            history.append(EpochReport(training.epoch, metrics, seconds, cost, host, notes))
+            records = [asdict(report) for report in history]
+            self.lease.check()
+            checkpoints.write(training, folder, {"history": records, "out_of_memory": note})
+            self._list_epochs(history)
+            yield history[-1]
+
+    def _list_epochs(self, history: list[EpochReport]) -> None:
+        lines = "".join(json.dumps(asdict(report)) + "\n" for report in history)
+        (self.folder / "epochs.jsonl").write_text(lines)
+
+    def _validate(self) -> dict[str, float]:
+        """Clean MAP and robust MAP under the short attack, on validation queries."""
+        context = self.context
+        protocol = validation_protocol(context.validation, context.evaluation)
+        queries = int(context.validation["queries"])
+        result = evaluate(
+            self.defended, self.data, protocol, "validation", self.spec.seed, queries
+        ).metrics()
+        return {
+            "val/clean_map": result["clean_map"],
+            "val/robust_map": result["robust_map"],
+            "val/zero_grad": result["zero_grad.mainstay"],
+        }
+
+    def _reattack(self, history: list[EpochReport]) -> FinalReport:
+        """The full protocol: validation queries while exploring, test queries otherwise."""
+        started = time.monotonic()
+        self.training = None
+        explore = self.spec.phase == "explore"
+        evaluation = evaluate(
+            self.defended,
+            self.data,
+            full_protocol(self.context.evaluation),
+            "validation" if explore else "test",
+            self.spec.seed,
+            progress=lambda name, done, count: self.say(f"attack {name} {done}/{count}"),
+            battery=None if explore or self.context.battery == "none" else self.context.battery,
+            store=self.folder / "attacked",
+            sources=self._sources(),
+        )
+        self.lease.check()
+        self._save_model()
+        write_artifacts(self.folder, evaluation, self.data, images=not explore)
+        cost = history[-1].cost_s if history else self.pretrained.seconds
+        cost += time.monotonic() - started
+        prefix = "reattack" if explore else "test"
+        metrics = {f"{prefix}/{name}": value for name, value in evaluation.metrics().items()}
+        host, notes = socket.gethostname(), self._notes("")
+        if history:
+            notes = history[-1].out_of_memory
+        final = FinalReport(len(history), metrics, cost, evaluation.unreliable, host, notes)
+        records = [asdict(report) for report in history]
+        write_json(self.folder / "result.json", {**asdict(final), "history": records})
+        checkpoints.forget(self.folder / "checkpoint")
+        shutil.rmtree(self.folder / "attacked", ignore_errors=True)
+        return final
+
+    def _sources(self) -> dict[str, nn.Module]:
+        """For the full battery the model before its defense, whose images are tried on it."""
+        undefended = self.setting.defense.model_dump()["method"] == "none"
+        if self.spec.phase == "explore" or self.context.battery != "full" or undefended:
+            return {}
+        fresh = build_models(self.setting, self.data, self.spec.seed, self.context.device)
+        self._fetch(*fresh)
+        return {"undefended": fresh[0]}
+
+    def _save_model(self) -> None:
+        meta = {
+            **asdict(self.spec),
+            "data_fingerprint": self.data.fingerprint,
+            "classes": self.data.classes,
+            "dataset": self.data.label,
+            "lists_sha256": dict(self.data.lists_sha256),
+            "evaluation": self.context.evaluation,
+        }
+        tensors = checkpoint.module_tensors("network", self.defended)
+        checkpoint.save(self.folder / "model.safetensors", tensors, meta)
+
+    def _notes(self, note: str) -> list[str]:
+        """What is to be said of pretraining, and ``note`` of what followed."""
+        return [text for text in (self.pretrained.out_of_memory, note) if text]
+
+    def _batches(self, training: Training) -> Callable[[int, int], None]:
+        where = f"{training.stage} epoch {training.epoch + 1}/{training.settings.epochs}"
+        return lambda done, count: self.say(f"{where} {done}/{count}")

@@ -1,0 +1,94 @@
+"""What a driver tells its workers, and what they report: JSON-able."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """What a worker needs to know of a trial; JSON-able.
+
+    Attributes:
+        trial_id: ``config_hash[:10]-phase-seed``.
+        phase: ``explore``, ``confirm`` or ``train``.
+        role: see ``docs/architecture.md``.
+        number: order of suggestion.
+        seed: training seed.
+        setting: the resolved setting, as :meth:`harness.experiment.config.Setting.dump` gives it.
+    """
+
+    trial_id: str
+    phase: str
+    role: str
+    number: int
+    seed: int
+    setting: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """Where and under which protocol the trials of a search run; the same for all of them.
+
+    Attributes:
+        threads: of a trial, in every pool.
+        gpu_share: of its GPU's memory that a trial may take; 1 where it has the GPU to itself.
+    """
+
+    run_dir: str
+    pretrained_dir: str
+    cache_dir: str | None
+    validation: dict[str, Any]
+    evaluation: dict[str, Any]
+    battery: str
+    device: str
+    threads: int
+    gpu_share: float = 1.0
+
+
+def trial_folder(context: TrialContext, trial_id: str) -> Path:
+    """Where everything of a trial lies."""
+    return Path(context.run_dir) / "trials" / trial_id
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """A finished, durable epoch.
+
+    Attributes:
+        epoch: from 1.
+        metrics: ``val/…`` and ``train/…``.
+        seconds: of this epoch, validation included.
+        cost_s: seconds of work so far, pretraining the trial had to do included.
+        host: name of the machine that trained it.
+        out_of_memory: a sentence per stage whose batches were split because memory had run out;
+            its numbers are not those of whole batches.
+    """
+
+    epoch: int
+    metrics: dict[str, float]
+    seconds: float
+    cost_s: float
+    host: str = ""
+    out_of_memory: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class FinalReport:
+    """A trial that reached its end: re-attacked, every file written.
+
+    Attributes:
+        epochs: finished minimax epochs.
+        metrics: ``reattack/…`` or ``test/…``.
+        cost_s: seconds of work, pretraining it had to do included.
+        unreliable: a sentence per reliability gate that failed; see ``docs/reliability.md``.
+        host: name of the machine that re-attacked it.
+        out_of_memory: see :class:`EpochReport`.
+    """
+
+    epochs: int
+    metrics: dict[str, float]
+    cost_s: float
+    unreliable: list[str] = field(default_factory=list)
+    host: str = ""
+    out_of_memory: list[str] = field(default_factory=list)

@@ -1,0 +1,90 @@
+"""One trial from end to end: pretrain or fetch, minimax training, re-attack.
+
+Framework-free: a generator of reports that any executor can drive. A trial that is started again
+in the same folder continues from its last durable epoch, to the same bits (on a CPU). One that
+runs out of memory is started again here, once, with its batches split.
+"""
+
+import json
+from collections.abc import Iterator
+
+from harness.trial import out_of_memory
+from harness.trial.lease import Lease
+from harness.trial.life import Life, Status
+from harness.trial.messages import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
+from harness.trial.stages import trial_data
+from saat import memory
+from saat.errors import one_line
+from saat.training import TrainingFailed
+
+__all__ = [
+    "EpochReport",
+    "FinalReport",
+    "Status",
+    "TrialContext",
+    "TrialSpec",
+    "run_trial",
+    "trial_data",
+    "trial_folder",
+]
+
+
+def run_trial(
+    spec: TrialSpec, context: TrialContext, status: Status | None = None
+) -> Iterator[EpochReport | FinalReport]:
+    """Run or continue a trial.
+
+    Args:
+        spec: the trial.
+        context: folders, protocol, device.
+        status: called with a short line on what is happening.
+
+    Yields:
+        Every epoch in order, those of an earlier life of the trial included, then the end.
+
+    Raises:
+        saat.training.TrainingFailed: a loss that is not finite; memory that ran out twice.
+        OSError: the disk is full; what was finished stays.
+    """
+    folder = trial_folder(context, spec.trial_id)
+    # An earlier worker may live on, cut off from its driver: one writer at a time.
+    with Lease(folder, takes_over=True) as lease:
+        result = folder / "result.json"
+        if result.exists():
+            content = json.loads(result.read_text())
+            yield from (EpochReport(**record) for record in content.pop("history"))
+            yield FinalReport(**content)
+        else:
+            yield from _lives(spec, context, status or (lambda _: None), lease)
+
+
+def _lives(
+    spec: TrialSpec, context: TrialContext, say: Status, lease: Lease
+) -> Iterator[EpochReport | FinalReport]:
+    """The trial, and once more from its last durable epoch if memory runs out."""
+    folder = trial_folder(context, spec.trial_id)
+    told = 0
+    while True:
+        again = out_of_memory.happened(folder)
+        trial: Life | None = None
+        try:
+            trial = Life(spec, context, say, lease, split=again)
+            for report in trial.run():
+                if isinstance(report, FinalReport):
+                    yield report
+                elif report.epoch > told:
+                    told = report.epoch
+                    yield report
+            return
+        except Exception as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            stage = None if trial is None else trial.training
+            failure = out_of_memory.failure(stage, context.device, context.gpu_share < 1)
+            problem = one_line(error, 200)
+        del trial, stage
+        memory.release()
+        if again:
+            raise TrainingFailed(f"{failure} ({problem})")
+        out_of_memory.remember(folder, problem)
+        say("out of memory; again with split batches")
