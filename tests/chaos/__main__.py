@@ -11,10 +11,10 @@ from tests.chaos.page import page
 from tests.chaos.runner import run, unavailable, undisturbed
 
 # Where: up to which seed, and how many kinds of faults strike each search.
-PLAN: dict[Where, tuple[int, int]] = {"inline": (9, 5), "ray": (5, 4), "cluster": (3, 3)}
+PLAN: dict[Where, tuple[int, int]] = {"inline": (10, 5), "ray": (6, 4), "cluster": (3, 3)}
 SEARCHES = [
     (where, seed, count)
-    for seed in range(1, 10)
+    for seed in range(1, 11)
     for where, (last, count) in PLAN.items()
     if seed <= last
 ]

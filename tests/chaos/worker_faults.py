@@ -19,8 +19,9 @@ def is_agent(process: Process) -> bool:
 
 def is_worker(process: Process) -> bool:
     """Whether it is a worker of Ray that runs no trial."""
+    # A raylet's own command names the workers' program too.
     worker = process.title.startswith("ray::") or "default_worker.py" in process.title
-    return worker and not is_actor(process) and not is_agent(process)
+    return worker and not any(is_(process) for is_ in (is_actor, is_agent, is_raylet))
 
 
 def is_raylet(process: Process) -> bool:
