@@ -68,7 +68,6 @@ class MlflowRuns:
                 self._client.restore_experiment(self._experiment_id)
         parent = self._run("search", name, self._tags)
         self._log_params(parent, tracked_values.experiment_params(self._experiment))
-        self._log_file(parent, self.run_dir / "experiment.yaml")
         return parent
 
     def is_wiped(self) -> bool:
@@ -90,7 +89,9 @@ class MlflowRuns:
             known: the search up to and with this event.
         """
         kind = event["event"]
-        if kind == "suggested":
+        if kind == "started":
+            self._log_file(self._runs["search"], self.run_dir / "experiment.yaml")
+        elif kind == "suggested":
             record = known.trials[event["trial"]["trial_id"]]
             params = {**record.setting.flat(), "seed": record.spec.seed}
             self._log_params(self._child(record), params)
@@ -144,8 +145,8 @@ class MlflowRuns:
             metrics |= tracked_values.best(record, step)
         self._log(run_id, metrics | {"cost_s": record.cost_s}, step)
         if event["event"] != "epoch" or event.get("stop_reason"):
-            self._end(run_id, record)
             self._log_hypervolume(known)
+            self._end(run_id, record)
 
     def _log(self, run_id: str, metrics: dict[str, float], step: int) -> None:
         """Log metrics at a step, once: an event may come twice after a kill or a lost answer."""
@@ -168,11 +169,12 @@ class MlflowRuns:
     def _end(self, run_id: str, record: TrialRecord) -> None:
         for key, value in tracked_values.end_tags(record).items():
             self._client.set_tag(run_id, key, value)
+        # Before its files, which a store of artifacts may refuse.
+        self._client.set_terminated(run_id, _STATUS[record.status])
         folder = self.run_dir / "trials" / record.spec.trial_id
         if record.status == "completed":
             for name in _ARTIFACTS:
                 self._log_file(run_id, folder / name)
-        self._client.set_terminated(run_id, _STATUS[record.status])
 
     def _log_hypervolume(self, known: SearchState) -> None:
         done, volume = tracked_values.growth(self._experiment, known)
@@ -181,6 +183,7 @@ class MlflowRuns:
 
     def _finish(self) -> None:
         parent = self._run("search", self._experiment.name, self._tags)
+        self._client.set_terminated(parent, "FINISHED")
         folder = self.run_dir / "report"
         for name in ("report.html", "frontier.csv"):
             self._log_file(parent, folder / name)
@@ -192,4 +195,3 @@ class MlflowRuns:
             self._client.log_dict(parent, table, "frontier.json")
             listed = json.dumps([{"path": "frontier.json", "type": "table"}])
             self._client.set_tag(parent, "mlflow.loggedArtifacts", listed)
-        self._client.set_terminated(parent, "FINISHED")

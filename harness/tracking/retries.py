@@ -9,6 +9,7 @@ import tenacity
 GONE = "RESOURCE_DOES_NOT_EXIST"
 FINAL_ERRORS = ("INVALID_PARAMETER_VALUE", GONE, "BAD_REQUEST")
 FINAL_TRIES = 5
+_LATER = (408, 425, 429)  # statuses of the client's own fault that ask for another try
 
 
 def retrying(closing: threading.Event, note: Callable[[BaseException], None]) -> tenacity.Retrying:
@@ -21,8 +22,7 @@ def retrying(closing: threading.Event, note: Callable[[BaseException], None]) ->
 
     def give_up(state: tenacity.RetryCallState) -> bool:
         error = _error(state)
-        final = getattr(error, "error_code", "") in FINAL_ERRORS
-        final = final and state.attempt_number >= FINAL_TRIES
+        final = is_refusal(error) and state.attempt_number >= FINAL_TRIES
         # A data base's driver that is not installed will not be at the next try either.
         return closing.is_set() or final or isinstance(error, ImportError)
 
@@ -32,6 +32,32 @@ def retrying(closing: threading.Event, note: Callable[[BaseException], None]) ->
         sleep=tenacity.sleep_using_event(closing),
         after=lambda state: note(_error(state)),
     )
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether a server or a store of artifacts was reached and does not want what it was given.
+
+    MLflow has codes for it; stores raise their clients' errors, with an HTTP status (requests,
+    botocore, Google's and Azure's clients each in a place of their own), or a folder's.
+    """
+    if hasattr(error, "error_code") and not isinstance(error, OSError):
+        return error.error_code in FINAL_ERRORS
+    status = _http_status(error)
+    if status is not None:
+        return 400 <= status < 500 and status not in _LATER
+    return isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError)
+
+
+def _http_status(error: BaseException) -> int | None:
+    answer = getattr(error, "response", None)
+    if isinstance(answer, dict):  # botocore
+        answer = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    found = (
+        answer,
+        *(getattr(of, "status_code", None) for of in (answer, error)),
+        getattr(error, "code", None),
+    )
+    return next((int(status) for status in found if isinstance(status, int)), None)
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException:

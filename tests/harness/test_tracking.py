@@ -24,7 +24,7 @@ from harness.journal.journal import Event, read
 from harness.session.checks import check_uri
 from harness.tracking.cursor import Cursor, read_cursor
 from harness.tracking.mlflow_runs import MlflowRuns
-from harness.tracking.retries import FINAL_TRIES
+from harness.tracking.retries import FINAL_TRIES, is_refusal
 from harness.tracking.tracker import Tracker
 from saat.errors import InputError
 from tests.harness.fakes import experiment, finished
@@ -430,6 +430,72 @@ def test_a_final_refusal_is_told_and_the_rest_delivered_and_tried_again_later(
     assert found["search"] == undisturbed["search"]
     assert deliver(server, run_dir, events) == ""
     assert contents(server) == undisturbed
+
+
+@pytest.mark.parametrize("whose", ["experiment.yaml", "result.json", "report.html"])
+def test_files_that_are_refused_hold_nothing_else_up(
+    whose: str,
+    server: str,
+    run_dir: Path,
+    events: list[Event],
+    undisturbed: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trial_id = next(e["trial_id"] for e in events if e["event"] == "completed")
+    (run_dir / "trials" / trial_id).mkdir(parents=True)
+    (run_dir / "trials" / trial_id / "result.json").write_text("{}")
+    (run_dir / "experiment.yaml").write_text("{}")
+
+    def without_files(found: dict[str, Any]) -> dict[str, Any]:
+        return {name: {**run, "files": None} for name, run in found.items()}
+
+    def plan(name: str, args: Any, options: Any) -> tuple[Exception | None, None]:
+        refused = name == "log_artifact" and args[1].endswith(whose)
+        return (PermissionError("this bucket is not yours") if refused else None), None
+
+    with monkeypatch.context() as patch:
+        flaky(patch, server, plan)
+        left = deliver(server, run_dir, events)
+    assert "(this bucket is not yours)" in left
+    assert without_files(contents(server)) == without_files(undisturbed)
+    assert deliver(server, run_dir, events) == ""
+    assert whose in {file for run in contents(server).values() for file in run["files"]}
+
+
+class Answer(Exception):
+    """Of a server, as the clients of many stores raise it."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(str(attributes))
+        vars(self).update(attributes)
+
+
+def botocore(status: int) -> Answer:
+    return Answer(response={"ResponseMetadata": {"HTTPStatusCode": status}})
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (REFUSED, True),
+        (DOWN, False),
+        (botocore(403), True),
+        (botocore(503), False),
+        (Answer(response=SimpleNamespace(status_code=404)), True),
+        (Answer(response=SimpleNamespace(status_code=429)), False),
+        (Answer(response=None), False),
+        (Answer(status_code=401), True),  # Azure
+        (Answer(code=403), True),  # Google
+        (Answer(code=500), False),
+        (Answer(code="gkpj"), False),  # SQLAlchemy
+        (PermissionError(errno.EACCES, "no"), True),
+        (OSError(errno.ENOSPC, "full"), False),
+        (ConnectionError("refused"), False),
+        (TimeoutError(), False),
+    ],
+)
+def test_a_refusal_is_told_from_trouble_that_passes(error: BaseException, expected: bool) -> None:
+    assert is_refusal(error) is expected
 
 
 def test_a_missing_driver_is_final_at_once(
