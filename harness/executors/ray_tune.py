@@ -6,6 +6,7 @@ given out again. Nothing that Tune stores is ever read back; the journal is the 
 """
 
 import json
+import logging
 import os
 import re
 import tempfile
@@ -33,6 +34,7 @@ from harness.search.search import Pause, Search
 from harness.trial.trial import EpochReport, FinalReport, TrialContext, TrialSpec
 from saat.errors import one_line
 
+log = logging.getLogger(__name__)
 _RECOUNT_S = 3
 
 
@@ -61,7 +63,7 @@ class RayTuneExecutor:
             {name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
         )
         scheduler = _Scheduler(search, context)
-        count = _Places(self._cpus, self._gpus) if self._follow else None
+        count = _Places(self._cpus, self._gpus, self._follow)
         resources = {"cpu": self._cpus, "gpu": self._gpus}
         # Tune's own threads may still write there when a search is interrupted.
         with tempfile.TemporaryDirectory(
@@ -147,20 +149,31 @@ class _Adapter:
 
 
 class _Places:
-    """Counts the places of the cluster, every few seconds at most.
+    """Counts the places of the cluster, every few seconds at most; tells when there are none.
 
-    At least one: a trial that waits for its place is what an autoscaler acts on.
+    Args:
+        cpus: of a trial.
+        gpus: of a trial.
+        follow: whether :meth:`limit` changes anything.
     """
 
-    def __init__(self, cpus: int, gpus: float) -> None:
-        self._cpus, self._gpus = cpus, gpus
+    def __init__(self, cpus: int, gpus: float, follow: bool) -> None:
+        self._cpus, self._gpus, self._follow = cpus, gpus, follow
         self._count, self._due = 1, 0.0
 
-    def __call__(self) -> int:
+    def limit(self, search: Search) -> None:
+        """Let a search run as many trials at once as there are places.
+
+        At least one: a trial that waits for its place is what an autoscaler acts on.
+        """
         if time.monotonic() >= self._due:
-            self._count = max(1, places(self._cpus, self._gpus))
+            before, self._count = self._count, places(self._cpus, self._gpus)
             self._due = time.monotonic() + _RECOUNT_S
-        return self._count
+            if before and not self._count:
+                of_trial = f"{self._cpus} CPUs and {self._gpus:g} GPUs"
+                log.warning("no node that is left has %s for a trial: waiting for one", of_trial)
+        if self._follow:
+            search.max_concurrent = max(1, self._count)
 
 
 class _Searcher(_Adapter, TuneSearcher):
@@ -169,12 +182,10 @@ class _Searcher(_Adapter, TuneSearcher):
     Args:
         search: decides.
         scheduler: knows Tune's trials, and what is known of those that ended with an error.
-        count: places of the cluster, where the search follows them.
+        count: places of the cluster.
     """
 
-    def __init__(
-        self, search: Search, scheduler: "_Scheduler", count: Callable[[], int] | None
-    ) -> None:
+    def __init__(self, search: Search, scheduler: "_Scheduler", count: _Places) -> None:
         super().__init__()
         self._search, self._scheduler, self._count = search, scheduler, count
         self._ours: dict[str, str] = {}  # Tune's trial id → ours, while Tune has told no end
@@ -182,8 +193,7 @@ class _Searcher(_Adapter, TuneSearcher):
     def suggest(self, trial_id: str) -> Any:
         """The next trial as a Tune config; None to wait; FINISHED at the end."""
         self._take_back()
-        if self._count is not None:
-            self._search.max_concurrent = self._count()
+        self._count.limit(self._search)
         spec = self._search.next_trial()
         if spec is Pause.WAIT:
             return None

@@ -10,13 +10,18 @@ import pytest
 from ray import tune
 from ray.tune.experiment import Trial
 
-from harness.executors.ray_tune import RayTuneExecutor, _Scheduler, _Searcher
+from harness.executors.ray_tune import RayTuneExecutor, _Places, _Scheduler, _Searcher
 from harness.search.losses import MAX_DEATHS
 from harness.search.search import Search
 from tests.harness.fakes import experiment, open_search
 from tests.harness.tiny import context_of
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
+
+
+@pytest.fixture(autouse=True)
+def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": {"CPU": 8.0}}])
 
 
 class Tune:
@@ -26,7 +31,7 @@ class Tune:
         searched = experiment()
         self.search: Search = open_search(run_dir, searched, max_concurrent)
         self.scheduler = _Scheduler(self.search, context_of(searched, run_dir))
-        self.searcher = _Searcher(self.search, self.scheduler, None)
+        self.searcher = _Searcher(self.search, self.scheduler, _Places(1, 0, follow=False))
         self.trials: list[Any] = []
 
     def ask(self) -> str:

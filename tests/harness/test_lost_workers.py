@@ -176,12 +176,18 @@ def nodes(*offers: dict[str, float], alive: bool = True) -> list[dict[str, Any]]
 
 
 def test_places_are_counted_on_live_nodes_and_now_and_then_only(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     now, cluster = [100.0], nodes({"CPU": 2.0})
     monkeypatch.setattr("harness.executors.ray_tune.time.monotonic", lambda: now[0])
     monkeypatch.setattr("ray.nodes", lambda: cluster)
-    count = _Places(1, 0)
+    places = _Places(1, 0, follow=True)
+    search = open_search(tmp_path / "run", experiment(), 7)
+
+    def count() -> int:
+        places.limit(search)
+        return search.max_concurrent
+
     assert count() == 2
     cluster += nodes({"CPU": 3.0, "GPU": 1.0}) + nodes({"CPU": 8.0}, alive=False)
     assert count() == 2, "not yet"
@@ -190,6 +196,16 @@ def test_places_are_counted_on_live_nodes_and_now_and_then_only(
     cluster.clear()
     now[0] += 3
     assert count() == 1, "one trial waits, so that an autoscaler sees what is needed"
+    now[0] += 3
+    assert count() == 1
+    line = "no node that is left has 1 CPUs and 0 GPUs for a trial: waiting for one"
+    assert caplog.messages == [line], "once"
+    cluster += nodes({"CPU": 3.0})
+    now[0] += 3
+    assert count() == 3
+    search.max_concurrent = 2
+    _Places(1, 0, follow=False).limit(search)
+    assert search.max_concurrent == 2, "the user's own number"
 
 
 def test_what_no_node_meets_is_refused_unless_the_cluster_adds_nodes_by_itself(
