@@ -1,10 +1,13 @@
 """Faults of Ray's processes on this machine."""
 
+import time
 from collections.abc import Callable
 
 from tests.chaos.bench import Bench
 from tests.chaos.faults import Fault
 from tests.chaos.processes import Process, kill, marked
+
+_APPEARS_S = 15  # workers come and go
 
 
 def is_actor(process: Process) -> bool:
@@ -44,11 +47,16 @@ class _ProcessKilled(Fault):
         """One of those there are, by chance."""
         if not bench.reach(self.moment):
             return
-        found = [process for process in marked(bench.mark) if type(self).wanted(process)]
+        until = time.monotonic() + _APPEARS_S
+        while not (found := self._found(bench)) and bench.alive and time.monotonic() < until:
+            time.sleep(0.05)
         if found:
             bench.note(self.kind, self.moment)
             bench.expect(*self.statuses)
             kill(self.chance.choice(sorted(found, key=lambda process: process.pid)))
+
+    def _found(self, bench: Bench) -> list[Process]:
+        return [process for process in marked(bench.mark) if type(self).wanted(process)]
 
 
 class ActorKilled(_ProcessKilled):
