@@ -171,7 +171,7 @@ class _Places:
             self._due = time.monotonic() + _RECOUNT_S
             if before and not self._count:
                 of_trial = f"{self._cpus} CPUs and {self._gpus:g} GPUs"
-                log.warning("no node that is left has %s for a trial: waiting for one", of_trial)
+                log.warning("no node has %s for a trial now: waiting for one", of_trial)
         if self._follow:
             search.max_concurrent = max(1, self._count)
 

@@ -40,8 +40,8 @@ def is_refusal(error: BaseException) -> bool:
     MLflow has codes for it; stores raise their clients' errors, with an HTTP status (requests,
     botocore, Google's and Azure's clients each in a place of their own), or a folder's.
     """
-    if hasattr(error, "error_code") and not isinstance(error, OSError):
-        return error.error_code in FINAL_ERRORS
+    if getattr(error, "error_code", "") in FINAL_ERRORS:
+        return True
     status = _http_status(error)
     if status is not None:
         return 400 <= status < 500 and status not in _LATER

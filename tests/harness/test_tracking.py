@@ -484,7 +484,7 @@ def botocore(status: int) -> Answer:
         (Answer(response=SimpleNamespace(status_code=404)), True),
         (Answer(response=SimpleNamespace(status_code=429)), False),
         (Answer(response=None), False),
-        (Answer(status_code=401), True),  # Azure
+        (Answer(status_code=401, error_code="AuthorizationFailure"), True),  # Azure
         (Answer(code=403), True),  # Google
         (Answer(code=500), False),
         (Answer(code="gkpj"), False),  # SQLAlchemy
