@@ -70,6 +70,26 @@ def pareto_mask(values: ArrayLike) -> NDArray[np.bool_]:
     return np.equal(pareto_ranks(values), 0)
 
 
+def additive_gap(values: ArrayLike) -> NDArray[np.float64]:
+    """How much each point lacks, in every objective, to be on the front of all of them.
+
+    The additive ε-indicator of the point against the front (Zitzler et al. 2003).
+
+    Args:
+        values: ``(n, m)``, larger is better.
+
+    Returns:
+        ``(n,)`` float64; 0 on the front, inf for a row that is not finite.
+    """
+    points, usable = _points(values)
+    gap = np.full(len(points), np.inf)
+    if usable.any():
+        front = points[pareto_mask(points)]
+        lacking = (front[None] - points[usable, None]).min(axis=2).max(axis=1)
+        gap[usable] = np.maximum(lacking, 0.0)
+    return gap
+
+
 def hypervolume(values: ArrayLike, reference: ArrayLike = REFERENCE) -> float:
     """Volume that the points dominate above the reference point (Zitzler & Thiele 1998).
 

@@ -10,13 +10,12 @@ import pandas as pd
 import pytest
 
 from benchmarks.efficiency.compare import RANDOM, compare, markdown, summary
-from benchmarks.efficiency.design import design, position, positions, value_at
+from benchmarks.efficiency.design import design, positions
 from benchmarks.efficiency.record import read_lines
 from benchmarks.efficiency.recording import Recording, load_recording, write_recording
 from benchmarks.efficiency.replay import RecordedSearcher, Replay, replay, with_search
 from harness.experiment.config import Experiment
 from harness.experiment.file import setting_at
-from harness.experiment.space import Dimension
 from harness.journal.state import config_hash
 from tests.harness.fakes import SPACE
 from tests.harness.tiny import tiny
@@ -224,26 +223,6 @@ def test_the_sampler_learns_of_the_settings_that_were_recorded(recording: Record
         told[number] = (point, list(worth(point, 0)))
     completed = [t for t in searcher._study.trials if t.state.name == "COMPLETE"]
     assert [(t.params, t.values) for t in completed] == list(told.values())
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"choice": [16, 32, 64]},
-        {"int": [1, 10]},
-        {"float": [0.1, 10.0], "log": True},
-        {"float": [0.0, 2.0]},
-    ],
-)
-def test_positions_are_the_inverse_of_values(given: dict[str, Any]) -> None:
-    dimension = Dimension.model_validate(given)
-    for share in np.linspace(0, 0.999, 23):
-        value = value_at(dimension, float(share))
-        assert dimension.contains(value)
-        place = position(dimension, value)
-        assert value_at(dimension, place) == pytest.approx(value)
-        whole = dimension.choice or dimension.int_range
-        assert abs(place - share) < (0.2 if whole else 1e-9)
 
 
 def test_every_beginning_of_a_design_covers_the_space() -> None:

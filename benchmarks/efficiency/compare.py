@@ -31,7 +31,7 @@ RANDOM = "random search, FIFO"
 # Keys of `search` that differ from the file, which is the product's own way of searching.
 METHODS: Mapping[str, Mapping[str, Any]] = {
     RANDOM: {"sampler": "random", "scheduler": "none"},
-    "Optuna (TPE), FIFO": {"scheduler": "none"},
+    "Optuna (TPE), FIFO": {"sampler": "tpe", "scheduler": "none"},
     "ASHA on the mean": {"sampler": "random", "scheduler": "asha", "scalarisation": "mean"},
     "saat-harness": {},
 }

@@ -4,7 +4,6 @@ Positions are coordinates in [0, 1], one a searched key: logarithmic where the k
 numbers and choices in the middle of their share of the interval.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,33 +18,9 @@ from harness.experiment.space import Dimension
 Point = dict[str, Any]
 
 
-def value_at(dimension: Dimension, share: float) -> Any:
-    """The value of a dimension at a position in [0, 1)."""
-    if dimension.choice is not None:
-        return dimension.choice[int(share * len(dimension.choice))]
-    low, high = dimension.bounds
-    if dimension.int_range is not None:
-        return int(low + math.floor(share * (high - low + 1)))
-    if dimension.log:
-        return math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
-    return low + share * (high - low)
-
-
-def position(dimension: Dimension, value: Any) -> float:
-    """The inverse of :func:`value_at`."""
-    if dimension.choice is not None:
-        return (dimension.choice.index(value) + 0.5) / len(dimension.choice)
-    low, high = dimension.bounds
-    if dimension.int_range is not None:
-        return float((value - low + 0.5) / (high - low + 1))
-    if dimension.log:
-        return (math.log(value) - math.log(low)) / (math.log(high) - math.log(low))
-    return float((value - low) / (high - low))
-
-
 def positions(space: Mapping[str, Dimension], point: Mapping[str, Any]) -> NDArray[np.float64]:
     """Coordinates (d,) of a point of the space."""
-    return np.array([position(dimension, point[key]) for key, dimension in space.items()])
+    return np.array([dimension.position(point[key]) for key, dimension in space.items()])
 
 
 def design(experiment: Experiment, count: int, seed: int = 0) -> list[tuple[str, Point]]:
@@ -64,7 +39,7 @@ def design(experiment: Experiment, count: int, seed: int = 0) -> list[tuple[str,
     sequence = qmc.Sobol(len(space), seed=seed).random_base2(max(1, (count - 1).bit_length()))
     sampled = [
         {
-            key: value_at(dimension, float(share))
+            key: dimension.value_at(float(share))
             for share, (key, dimension) in zip(row, space.items(), strict=True)
         }
         for row in sequence[:count]

@@ -9,7 +9,7 @@ Rules on time (``search.stop.time``) mean nothing here: the journal's clock is t
 
 import heapq
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.efficiency.design import Point
 from benchmarks.efficiency.recording import Recording
 from harness.experiment.config import Experiment
 from harness.experiment.file import parse_experiment, setting_at
+from harness.experiment.space import Dimension
 from harness.journal.journal import Journal
+from harness.search.pareto_model import Objectives, ParetoModel
 from harness.search.search import Pause, Search
 from harness.search.searcher import Searcher
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
@@ -36,11 +39,11 @@ class RecordedSearcher(Searcher):
 
     def __init__(self, recording: Recording, experiment: Experiment) -> None:
         search, base = experiment.search, setting_at(experiment, {}).flat()
+        self._recording = recording
+        self._taken: set[str] = set()
         super().__init__(
             experiment.space, base, search.sampler, experiment.seed, search.num_samples
         )
-        self._recording = recording
-        self._taken: set[str] = set()
         self.distances: list[float] = []  # of every suggestion to the setting it became
 
     def suggest(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -53,6 +56,32 @@ class RecordedSearcher(Searcher):
         point = self._recording.points[nearest]
         self.include(number, point, notes)
         return point, notes
+
+    def _make_model(self, floors: Objectives) -> ParetoModel:
+        return _RecordedModel(self._space, self._base, self._recording, self._taken)
+
+
+class _RecordedModel(ParetoModel):
+    """The product's model, which chooses among the recorded settings that were not yet taken.
+
+    On a continuous space it looks for the best point; the best recorded one takes its place.
+    """
+
+    def __init__(
+        self,
+        space: Mapping[str, Dimension],
+        base: Mapping[str, Any],
+        recording: Recording,
+        taken: set[str],
+    ) -> None:
+        super().__init__(space, base)
+        self._recording, self._taken = recording, taken
+
+    def _candidates(
+        self, worth: Callable[[Sequence[Point]], NDArray[np.float64]], rng: np.random.Generator
+    ) -> list[Point]:
+        points = self._recording.points
+        return [points[h] for h in self._recording.sampled if h not in self._taken]
 
 
 class Replay(NamedTuple):

@@ -192,11 +192,12 @@ class SearchSection(Section):
     """How the space is explored, and when that ends."""
 
     num_samples: int = Field(12, ge=0)
-    sampler: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
+    sampler: Literal["ehvi", "tpe", "nsga2", "gp", "random"] = "ehvi"
     scheduler: Literal["pareto_asha", "asha", "none"] = "pareto_asha"
     scalarisation: Annotated[str | dict[str, float] | None, BeforeValidator(_scalarisation)] = None
     grace_period: int | Literal["auto"] = "auto"
     reduction_factor: int = Field(2, ge=2)
+    margin: Number = Field(0.02, ge=0, le=1)
     max_concurrent: int | Literal["auto"] = "auto"
     stop: StopSection = StopSection()
     warm_start: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from harness.experiment.config import Experiment
+from harness.experiment.config import OBJECTIVE_NAMES, Experiment
 from harness.journal.state import TrialRecord
 from reports.frontier import pareto_ranks, select_by_hypervolume
 
@@ -26,6 +26,12 @@ def violations(experiment: Experiment, record: TrialRecord) -> dict[str, float]:
         name: constraint.at_least - record.metrics[name.replace("val/", "reattack/")]
         for name, constraint in experiment.constraints.items()
     }
+
+
+def floors(experiment: Experiment) -> tuple[float, float]:
+    """The constraints' floors of clean and robust MAP; 0 where there is none."""
+    clean, robust = (experiment.constraints.get(name) for name in OBJECTIVE_NAMES)
+    return clean.at_least if clean else 0.0, robust.at_least if robust else 0.0
 
 
 def feasible(experiment: Experiment, record: TrialRecord) -> bool:

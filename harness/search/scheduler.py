@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from harness.experiment.sections import SearchSection
-from reports.frontier import epsilon_net_order, pareto_ranks
+from reports.frontier import additive_gap, epsilon_net_order, pareto_ranks
 
 
 class SuccessiveHalving(ABC):
@@ -52,6 +52,10 @@ class SuccessiveHalving(ABC):
         row, kept = list(rung).index(trial_id), len(rung) // self._factor
         return not self.among_best(np.array(list(rung.values())), row, kept)
 
+    def is_first_rung(self, epoch: int) -> bool:
+        """Whether trials are compared for the first time at this epoch."""
+        return epoch == self._grace
+
     @abstractmethod
     def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:
         """Whether a row, which is finite, is among the best ``kept`` of ``values`` (n, m)."""
@@ -64,13 +68,26 @@ class SuccessiveHalving(ABC):
 
 
 class ParetoSuccessiveHalving(SuccessiveHalving):
-    """Compares all objectives at once."""
+    """Compares all objectives at once.
+
+    Args:
+        grace_period: see :class:`SuccessiveHalving`.
+        reduction_factor: see :class:`SuccessiveHalving`.
+        margin: a trial that lacks no more than this, in every objective, to be on the front of its
+            rung goes on whatever its rank: the noise of training decides about less.
+    """
+
+    def __init__(self, grace_period: int, reduction_factor: int, margin: float = 0.0) -> None:
+        super().__init__(grace_period, reduction_factor)
+        self._margin = margin
 
     def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:
         """By non-dominated rank, then by ε-net order within the row's own front.
 
         No other front is put in order: a rung of a long search has dozens.
         """
+        if self._margin and additive_gap(values)[row] < self._margin:
+            return True
         ranks = pareto_ranks(values)
         left = kept - int(np.count_nonzero(ranks < ranks[row]))
         front = np.flatnonzero(ranks == ranks[row])
@@ -144,4 +161,4 @@ def make_scheduler(search: SearchSection, epochs: int) -> SuccessiveHalving:
     rung = first_rung(search, epochs)
     if search.scheduler == "asha" and search.scalarisation is not None:
         return ScalarSuccessiveHalving(rung, search.reduction_factor, search.scalarisation)
-    return ParetoSuccessiveHalving(rung, search.reduction_factor)
+    return ParetoSuccessiveHalving(rung, search.reduction_factor, search.margin)

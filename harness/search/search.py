@@ -15,9 +15,9 @@ from harness.experiment.file import paper_defaults, setting_at
 from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.search.losses import given_up
-from harness.search.recommendation import objectives, recommend, usable, violations
+from harness.search.recommendation import floors, objectives, recommend, usable, violations
 from harness.search.scheduler import make_scheduler
-from harness.search.searcher import Searcher
+from harness.search.searcher import PROBE, Searcher
 from harness.search.stopping import stop_reason
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 
@@ -63,7 +63,12 @@ class Search:
         self._defaults = paper_defaults(experiment) if plan == "search" else []
         search = experiment.search
         self._searcher = searcher or Searcher(
-            experiment.space, self._base.flat(), search.sampler, experiment.seed, search.num_samples
+            experiment.space,
+            self._base.flat(),
+            search.sampler,
+            experiment.seed,
+            search.num_samples,
+            floors(experiment),
         )
         self._scheduler = make_scheduler(search, experiment.longest_training)
         self._exhausted = False
@@ -169,9 +174,9 @@ class Search:
         elif kind in ("epoch", "completed", "failed"):
             record = self.state.trials[event["trial_id"]]
             if kind == "epoch" and record.spec.phase == "explore":
-                self._scheduler.should_stop(
-                    record.spec.trial_id, event["epoch"], objectives(event["metrics"], "val")
-                )
+                values = objectives(event["metrics"], "val")
+                self._scheduler.should_stop(record.spec.trial_id, event["epoch"], values)
+                self._searcher.observe(record.spec.number, values)
             if record.status != "running":
                 self._tell(record)
 
@@ -267,10 +272,13 @@ class Search:
         if record.spec.phase != "explore":
             return ""
         values = objectives(report.metrics, "val")
+        self._searcher.observe(record.spec.number, values)
         stop = self._scheduler.should_stop(record.spec.trial_id, report.epoch, values)
         last = report.epoch >= record.spec.setting["defense"]["epochs"]
         if self.experiment.search.scheduler == "none" or record.spec.role == "default" or last:
             return ""
+        if PROBE in record.notes and self._scheduler.is_first_rung(report.epoch):
+            return f"a random probe, which ends at epoch {report.epoch}"
         factor = self.experiment.search.reduction_factor
         return f"not among the best 1/{factor} at epoch {report.epoch}" if stop else ""
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import optuna
 
 from harness.experiment.space import Dimension, suggest
+from harness.search.pareto_model import ModelledTrial, Objectives, ParetoModel
 from saat.seeding import derive_seed
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -25,15 +26,20 @@ _STATES: dict[Outcome, optuna.trial.TrialState] = {
 }
 
 
+PROBE = "probe"  # note of a random trial that is there to teach the model
+_PROBES = 8  # trials begun before the model suggests
+
+
 class Searcher:
     """Suggests points of a space and learns from finished trials.
 
     Args:
         space: searched keys.
         base: the experiment's own flat setting, for conditions on keys that are not searched.
-        sampler: ``tpe``, ``nsga2``, ``gp`` or ``random``.
+        sampler: ``ehvi``, ``tpe``, ``nsga2``, ``gp`` or ``random``.
         seed: seed of the search.
         budget: number of trials planned; a small one gets fewer random ones at the start.
+        floors: of clean and robust MAP; what ``ehvi`` suggests is to lie above them.
     """
 
     def __init__(
@@ -43,10 +49,14 @@ class Searcher:
         sampler: str,
         seed: int,
         budget: int,
+        floors: Objectives = (0.0, 0.0),
     ) -> None:
         self._space, self._base = space, base
         self._sampler, self._seed = sampler, seed
         self._startup = max(4, min(10, budget // 3))
+        self._probes = min(_PROBES, budget // 3)
+        self._model = self._make_model(floors)
+        self._modelled: dict[int, ModelledTrial] = {}
         self._study = optuna.create_study(directions=["maximize", "maximize"])
         self._always_searched = {
             key: distribution
@@ -59,8 +69,16 @@ class Searcher:
         """Point of trial ``number``, and the sampler's notes on it, to be journaled.
 
         ``attempt`` counts earlier suggestions for the same trial that could not be used; from the
-        10th on they are random, so that a small discrete space is searched through.
+        10th on they are random, so that a small discrete space is searched through. Random points
+        that ``ehvi`` begins with have the note :data:`PROBE`.
         """
+        probe = False
+        if self._sampler == "ehvi" and attempt < 10:
+            seed = derive_seed(self._seed, number, attempt)
+            probe = self._model.begun < self._probes or not self._model.ready
+            if not probe and (chosen := self._model.choose(seed)) is not None:
+                self.include(number, chosen, {})
+                return chosen, {}
         name = self._sampler if attempt < 10 else "random"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -68,6 +86,9 @@ class Searcher:
             trial = self._study.ask()
             point = suggest(trial, self._space, self._base)
         self._trials[number] = trial
+        self._begin(number, point)
+        if probe:
+            trial.storage.set_trial_system_attr(trial._trial_id, PROBE, True)
         # Without a copy of every trial so far.
         notes = dict(self._study.get_trials(deepcopy=False)[trial.number].system_attrs)
         for key, value in self._founding(notes).items():
@@ -78,6 +99,13 @@ class Searcher:
     def discard(self, number: int) -> None:
         """Forget the last suggestion for trial ``number``."""
         self._study.tell(self._trials.pop(number), state=optuna.trial.TrialState.FAIL)
+        if number in self._modelled:
+            self._model.forget(self._modelled.pop(number))
+
+    def observe(self, number: int, values: Objectives) -> None:
+        """Report the objectives on validation queries after one more epoch of a trial."""
+        if number in self._modelled:
+            self._modelled[number].epochs.append(values)
 
     def include(self, number: int, point: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
         """Add a running trial that this study did not suggest.
@@ -85,6 +113,7 @@ class Searcher:
         The paper's default, or a trial of an earlier driver. A point outside the space is left
         out.
         """
+        self._begin(number, point)
         params = {key: point[key] for key in self._space if key in point}
         applicable = {k for k, d in self._space.items() if d.applies({**self._base, **point})}
         if set(params) != applicable or not all(
@@ -116,6 +145,9 @@ class Searcher:
             values: the objectives of a completed trial.
             violations: constraint name → amount by which it is violated (≤ 0: it holds).
         """
+        if number in self._modelled:
+            final = (values[0], values[1]) if outcome == "completed" and values else None
+            self._modelled.pop(number).end(final)
         trial = self._trials.pop(number, None)
         if trial is None:  # a point outside the space
             return
@@ -125,6 +157,13 @@ class Searcher:
             self._study.tell(trial, values=list(values or ()))
         else:
             self._study.tell(trial, state=_STATES[outcome])
+
+    def _make_model(self, floors: Objectives) -> ParetoModel:
+        return ParetoModel(self._space, self._base, floors)
+
+    def _begin(self, number: int, point: Mapping[str, Any]) -> None:
+        if self._sampler == "ehvi" and (trial := self._model.begin(point)) is not None:
+            self._modelled[number] = trial
 
     def _founding(self, notes: Mapping[str, Any]) -> dict[str, int]:
         """What makes a trial that NSGA-II did not suggest one of its first generation.

@@ -294,3 +294,28 @@ def test_of_equal_trials_under_asha_the_first_at_the_rung_goes_on() -> None:
     scheduler = ScalarSuccessiveHalving(1, 2, "clean")
     assert not scheduler.should_stop("first", 1, (0.5, 0.1))
     assert scheduler.should_stop("second", 1, (0.5, 0.9))
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=12))
+def test_within_the_margin_of_the_front_every_trial_goes_on(values: list[Point]) -> None:
+    """With a margin a trial goes on if it would without, or lacks less than that to be on it."""
+    strict, lenient = ParetoSuccessiveHalving(1, 2), ParetoSuccessiveHalving(1, 2, margin=0.1)
+    for number, value in enumerate(values):
+        raised = (value[0] + 0.1, value[1] + 0.1)
+        near = not any(all(x >= y for x, y in zip(v, raised, strict=True)) for v in values[:number])
+        stops = strict.should_stop(str(number), 1, value)
+        assert lenient.should_stop(str(number), 1, value) == (stops and not near)
+
+
+def test_a_probe_ends_at_the_first_rung_and_no_other(tmp_path: Path) -> None:
+    """Probes of the sampler ehvi stop there whatever their values are; no default does."""
+    searched = experiment(
+        search__sampler="ehvi", search__num_samples=9, search__margin=1, search__grace_period=2
+    )
+    records = finished(tmp_path, searched).state.of_phase("explore")
+    probes = [r for r in records if "probe" in r.notes]
+    others = [r for r in records if "probe" not in r.notes]
+    assert len(probes) >= 1
+    assert {(r.status, len(r.epochs)) for r in probes} == {("stopped", 2)}
+    assert {r.stop_reason for r in probes} == {"a random probe, which ends at epoch 2"}
+    assert {r.status for r in others} == {"completed"}

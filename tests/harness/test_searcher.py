@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.experiment.space import Dimension
-from harness.search.searcher import Outcome, Searcher
+from harness.search.searcher import PROBE, Outcome, Searcher
 from saat.seeding import derive_seed
 
 SPACE = {
@@ -47,6 +47,8 @@ def rebuilt(sampler: str, history: History) -> Searcher:
     for kind, item in history:
         if kind == "suggested":
             fresh.include(*item)
+        elif kind == "epoch":
+            fresh.observe(*item)
         else:
             tell(fresh, *item)
     return fresh
@@ -128,9 +130,10 @@ def test_the_next_point_depends_on_the_history_alone(
     check_history(sampler, outcomes, seed, wide, every=2)
 
 
-def test_the_next_point_of_a_gaussian_process_depends_on_the_history_alone() -> None:
+@pytest.mark.parametrize("sampler", ["gp", "ehvi"])
+def test_the_next_point_of_a_gaussian_process_depends_on_the_history_alone(sampler: str) -> None:
     outcomes: tuple[Outcome, ...] = (*(("completed",) * 5), "stopped", "completed", "failed")
-    check_history("gp", outcomes, seed=1, wide=2, every=3)
+    check_history(sampler, outcomes, seed=1, wide=2, every=3)
 
 
 def check_history(
@@ -154,6 +157,10 @@ def check_history(
             assert rebuilt(sampler, history).suggest(number, attempt) == (point, notes)
         points[number] = point
         history.append(("suggested", (number, point, notes)))
+        if number % 3 != 2:
+            clean, robust = values_of(point)
+            history.append(("epoch", (number, (0.9 * clean, 0.9 * robust))))
+            found.observe(*history[-1][1])
         live.append(number)
         while len(live) >= wide:
             ended = live.pop(derive_seed("end", seed, number, len(live)) % len(live))
@@ -161,7 +168,7 @@ def check_history(
             tell(found, ended, outcomes[ended], points[ended])
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "ehvi"])
 def test_after_a_random_way_out_a_rebuilt_searcher_agrees_too(sampler: str) -> None:
     """From the 10th suggestion for one trial on they are random, whatever the sampler."""
     found, history = searcher(sampler), History()
@@ -183,7 +190,7 @@ def test_trials_that_nsga2_did_not_suggest_are_parents_too() -> None:
     assert steps.count(10) >= 6, steps
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp", "ehvi"])
 def test_every_sampler_stays_within_the_space(sampler: str) -> None:
     found = searcher(sampler, budget=4)
     for number in range(8):
@@ -213,7 +220,7 @@ def test_other_seeds_and_other_attempts_give_other_points() -> None:
     assert Searcher(SPACE, BASE, "tpe", 0, 12).suggest(0, 1)[0] != first
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp", "ehvi"])
 def test_a_condition_takes_a_key_out_of_the_point(sampler: str) -> None:
     space = {
         "model.bits": SPACE["model.bits"],
@@ -254,3 +261,39 @@ def test_tpe_suggests_what_optunas_own_would() -> None:
         tell(ours, number, outcome, point)
         tell(plain, number, outcome, point)
     assert len(states(ours)) == 40
+
+
+def test_ehvi_begins_with_probes_and_goes_on_with_its_model() -> None:
+    """Probes until a third of a small budget was begun, and until three trials were seen."""
+    found = searcher("ehvi", budget=12)
+    notes = []
+    for number in range(8):
+        point, note = found.suggest(number)
+        notes.append(PROBE in note)
+        found.observe(number, values_of(point))
+        tell(found, number, "completed", point)
+    assert notes == [True] * 4 + [False] * 4
+    unseen = searcher("ehvi", budget=12)
+    assert all(PROBE in unseen.suggest(number)[1] for number in range(9))
+
+
+def test_ehvi_learns_from_trials_of_earlier_searches() -> None:
+    found = searcher("ehvi", budget=30)
+    for number in range(8):
+        point = {"model.bits": 16, "defense.lambda": 0.5 + number, "defense.steps": 1 + number}
+        found.include(number, point, {})
+        tell(found, number, "completed", point)
+    assert PROBE not in found.suggest(8)[1]
+    assert not any(PROBE in found.suggest(number)[1] for number in (9, 10))
+
+
+def test_a_discarded_suggestion_of_ehvi_teaches_nothing() -> None:
+    found, other = searcher("ehvi"), searcher("ehvi")
+    for each in (found, other):
+        for number in range(5):
+            point, _ = each.suggest(number)
+            each.observe(number, values_of(point))
+            tell(each, number, "completed", point)
+    found.suggest(5)
+    found.discard(5)
+    assert found.suggest(6) == other.suggest(6)

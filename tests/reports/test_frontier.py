@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from reports.explored import hypervolume_over_cost
 from reports.frontier import (
+    additive_gap,
     epsilon_net_order,
     hypervolume,
     hypervolume_contributions,
@@ -57,6 +58,19 @@ def plain_ranks(values: Points) -> list[int]:
         rank += 1
     worst = max(rank, 1)
     return [ranks.get(i, worst) for i in range(len(values))]
+
+
+@given(two_or_three)
+def test_the_gap_is_what_a_point_lacks_to_be_on_the_front(values):
+    """Raised by a little more than the gap it is on the front; by a little less it is not."""
+    gaps = additive_gap(values)
+    for row, gap in zip(values, gaps, strict=True):
+        if np.isnan(row).any():
+            assert gap == np.inf
+            continue
+        others = [other for other in values if not np.isnan(other).any()]
+        assert not any(all(other > row + gap + 1e-9) for other in others)
+        assert gap == 0 or any(all(other > row + gap - 1e-9) for other in others)
 
 
 def plain_hypervolume(values: Points, reference: Sequence[float]) -> float:

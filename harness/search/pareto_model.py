@@ -1,0 +1,190 @@
+"""Suggestions from a model of both objectives, for searches of a few dozen costly trials.
+
+A Gaussian process each for clean and robust MAP learns from every trial that finished an epoch,
+stopped and running ones by their forecast end. Trials far below the front count for little: a
+training that collapsed says where the cliff is, and must not bend the model near the front. The
+next point is the one with the largest expected hypervolume improvement. Constants were chosen on
+recorded searches that are not among those that were published (docs/results/search_efficiency.md).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.experiment.space import Dimension
+from harness.search.forecast import Curve, Forecaster
+from harness.search.improvement import expected_hypervolume_improvement
+from harness.search.surrogate import Surrogate
+from reports.frontier import additive_gap, pareto_mask
+
+Array = NDArray[np.float64]
+Point = dict[str, Any]
+Objectives = tuple[float, float]
+
+_ENOUGH = 3  # trials with an epoch, before there is a model
+_CAUTION = 1.0  # deviation of a value that lacks 1 MAP to be on the front, in MAP
+_CURIOSITY = 0.1**0.5  # share of the model's deviation that counts: it is wide in five dimensions
+# Volume counts above this share of the best value of each objective: settings that give up more
+# of one than that are nobody's trade-off, and would take most of the suggestions.
+_WORTHWHILE = 0.75
+_MOST = 120  # trials that a process is fitted to, those nearest to the front: costs grow as n³
+_RANDOM, _BEST, _NEAR = 1024, 8, 32
+_RADII = (0.1, 0.03)  # of two rounds of neighbours around the best candidates
+
+
+@dataclass(eq=False)
+class ModelledTrial:
+    """A trial as the model knows it; whoever runs it keeps it up to date."""
+
+    point: Point
+    planned: int = 0  # epochs
+    epochs: list[Objectives] = field(default_factory=list)
+    final: Objectives | None = None
+    running: bool = True
+
+    def end(self, final: Objectives | None) -> None:
+        """It ended, with the re-attack's objectives or without."""
+        self.final, self.running = final, False
+
+    @property
+    def usable(self) -> bool:
+        """Whether it has numbers, all of them finite."""
+        return bool(self.epochs or self.final) and bool(
+            np.isfinite([*self.epochs, *([self.final] if self.final else [])]).all()
+        )
+
+
+class ParetoModel:
+    """What is known of the trials of a search, and where the next one promises most.
+
+    Args:
+        space: searched keys.
+        base: the experiment's own flat setting.
+        floors: of clean and robust MAP; volume below one counts for nothing.
+    """
+
+    def __init__(
+        self,
+        space: Mapping[str, Dimension],
+        base: Mapping[str, Any],
+        floors: Objectives = (0.0, 0.0),
+    ) -> None:
+        self._space, self._base = space, base
+        self._floors = np.array(floors)
+        self._trials: list[ModelledTrial] = []
+
+    @property
+    def begun(self) -> int:
+        """Trials that were begun, ended ones included."""
+        return len(self._trials)
+
+    @property
+    def ready(self) -> bool:
+        """Whether enough trials finished an epoch."""
+        return sum(trial.usable for trial in self._trials) >= _ENOUGH
+
+    def begin(self, point: Mapping[str, Any]) -> "ModelledTrial | None":
+        """A trial that runs; None for a point with a choice that the space does not have."""
+        choices = [key for key, dimension in self._space.items() if dimension.choice is not None]
+        if not all(self._space[key].contains(point[key]) for key in choices if key in point):
+            return None
+        trial = ModelledTrial({key: point[key] for key in self._space if key in point})
+        trial.planned = int({**self._base, **point}.get("defense.epochs") or 0)
+        self._trials.append(trial)
+        return trial
+
+    def forget(self, trial: ModelledTrial) -> None:
+        """A trial that was begun and never ran."""
+        self._trials.remove(trial)
+
+    def choose(self, seed: int) -> Point | None:
+        """The next point; None if every candidate has been tried."""
+        rng = np.random.default_rng(seed)
+        surrogates, front, reference = self._fit()
+
+        def worth(points: Sequence[Point]) -> Array:
+            predictions = [s.predict(self._places(points)) for s in surrogates]
+            mean, deviation = (np.stack(part, axis=1) for part in zip(*predictions, strict=True))
+            return expected_hypervolume_improvement(mean, _CURIOSITY * deviation, front, reference)
+
+        candidates = self._untried(self._candidates(worth, rng))
+        return candidates[int(np.argmax(worth(candidates)))] if candidates else None
+
+    def _candidates(
+        self, worth: Callable[[Sequence[Point]], Array], rng: np.random.Generator
+    ) -> list[Point]:
+        """Random points, and neighbours of the most promising ones."""
+        points = [self._point(rng.random(len(self._space))) for _ in range(_RANDOM)]
+        for radius in _RADII:
+            best = np.argsort(-worth(points), kind="stable")[:_BEST]
+            points += [self._neighbour(points[i], radius, rng) for i in best for _ in range(_NEAR)]
+        return points
+
+    def _fit(self) -> tuple[list[Surrogate], Array, Array]:
+        """A surrogate for each objective, the front and the corner above which volume counts."""
+        seen = [trial for trial in self._trials if trial.usable]
+        curves = [self._curve(trial) for trial in seen]
+        forecasts = list(map(Forecaster(curves), curves))
+        values, variances = (np.array(part) for part in zip(*forecasts, strict=True))
+        gap = additive_gap(values)
+        variances = variances + (_CAUTION * gap[:, None]) ** 2
+        used = np.sort(np.argsort(gap, kind="stable")[:_MOST])
+        places = self._places([seen[i].point for i in used])
+        surrogates = [Surrogate(places, values[used, i], variances[used, i]) for i in range(2)]
+        running = [trial for trial in self._trials if trial.running]
+        unseen = [trial.point for trial in running if not trial.epochs]
+        for surrogate in surrogates if unseen else ():
+            surrogate.believe(self._places(unseen))
+        counted = [*(t for t in seen if t.final is not None), *running]
+        expected = (
+            np.stack(
+                [s.predict(self._places([t.point for t in counted]))[0] for s in surrogates], axis=1
+            )
+            if counted
+            else np.empty((0, 2))
+        )
+        reference = np.maximum(_WORTHWHILE * values.max(axis=0), self._floors)
+        return surrogates, expected[pareto_mask(expected)], reference
+
+    def _curve(self, trial: ModelledTrial) -> Curve:
+        final = None if trial.final is None else np.array(trial.final)
+        planned = max(trial.planned, len(trial.epochs))
+        return Curve(np.array(trial.epochs).reshape(-1, 2), planned, final)
+
+    def _places(self, points: Sequence[Mapping[str, Any]]) -> Array:
+        """(n, d) positions: a column for a number, one for every value of a choice of words."""
+        rows = [[x for key in self._space for x in self._columns(key, p)] for p in points]
+        return np.array(rows, dtype=np.float64).reshape(len(points), -1)
+
+    def _columns(self, key: str, point: Mapping[str, Any]) -> list[float]:
+        dimension = self._space[key]
+        words = dimension.choice is not None and not all(
+            isinstance(value, int | float) for value in dimension.choice
+        )
+        value = point.get(key)
+        if words:
+            return [0.5 * (key in point and value == choice) for choice in dimension.choice or []]
+        return [dimension.position(value) if key in point else 0.5]
+
+    def _point(self, shares: Array) -> Point:
+        """The point at shares (d,) in [0, 1), without the keys whose conditions do not hold."""
+        point: Point = {}
+        for share, (key, dimension) in zip(shares, self._space.items(), strict=True):
+            if dimension.applies({**self._base, **point}):
+                point[key] = dimension.value_at(float(share))
+        return point
+
+    def _neighbour(self, point: Point, radius: float, rng: np.random.Generator) -> Point:
+        shares = [
+            dimension.position(point[key]) if key in point else rng.random()
+            for key, dimension in self._space.items()
+        ]
+        moved = np.array(shares) + radius * rng.standard_normal(len(shares))
+        return self._point(np.clip(moved, 0.0, np.nextafter(1.0, 0.0)))
+
+    def _untried(self, points: Sequence[Point]) -> list[Point]:
+        tried = [trial.point for trial in self._trials]
+        return [point for point in points if point not in tried]

@@ -1,0 +1,92 @@
+"""Ends of trials that did not end, against a plain reading of the rules."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.search.forecast import Curve, Forecaster
+
+PLANNED = 5
+Pairs = list[tuple[float, float]]
+
+
+def curve(epochs: Pairs, final: tuple[float, float] | None = None) -> Curve:
+    end = None if final is None else np.array(final)
+    return Curve(np.array(epochs, dtype=np.float64).reshape(-1, 2), PLANNED, end)
+
+
+def plain_moments(gains: list[float], at: int) -> tuple[float, float]:
+    expected = 0.02 * (1 - at / (PLANNED + 1)) + 0.003
+    mean = sum(gains) / (len(gains) + 1)
+    scatter = sum((gain - mean) ** 2 for gain in gains) + 3 * expected**2
+    return mean, scatter / (max(len(gains) - 1, 0) + 3)
+
+
+def plain_forecast(one: Curve, known: list[Curve], axis: int) -> tuple[float, float]:
+    """Mean and variance of one objective."""
+    if one.final is not None:
+        return float(one.final[axis]), 0.0
+    begun = len(one.epochs)
+    ends = [c for c in known if c.final is not None and len(c.epochs) >= begun]
+    if len(ends) >= 4:
+        gains = [float(c.final[axis] - c.epochs[begun - 1][axis]) for c in ends]  # type: ignore[index]
+        mean, variance = plain_moments(gains, begun)
+        return float(one.epochs[-1][axis]) + mean, variance
+    total, spread = float(one.epochs[-1][axis]), 0.0
+    for at in range(begun, PLANNED + 1):
+        steps = []
+        for c in known:
+            if at < PLANNED and len(c.epochs) > at:
+                steps.append(float(c.epochs[at][axis] - c.epochs[at - 1][axis]))
+            if at == PLANNED and c.final is not None and len(c.epochs):
+                steps.append(float(c.final[axis] - c.epochs[-1][axis]))
+        mean, variance = plain_moments(steps, at)
+        total, spread = total + mean, spread + variance
+    return total, spread
+
+
+unit = st.floats(0, 1)
+running = st.lists(st.tuples(unit, unit), min_size=1, max_size=PLANNED).map(curve)
+completed = st.tuples(
+    st.lists(st.tuples(unit, unit), min_size=PLANNED, max_size=PLANNED), st.tuples(unit, unit)
+).map(lambda parts: curve(*parts))
+
+
+@settings(max_examples=60)
+@given(st.lists(running, min_size=1, max_size=5), st.lists(completed, max_size=6))
+def test_forecasts_equal_the_plain_rule(begun: list[Curve], ended: list[Curve]) -> None:
+    known = [*begun, *ended]
+    forecaster = Forecaster(known)
+    for one in known:
+        mean, variance = forecaster(one)
+        for axis in (0, 1):
+            plain = plain_forecast(one, known, axis)
+            assert (mean[axis], variance[axis]) == pytest.approx(plain, abs=1e-12)
+
+
+def test_a_completed_trial_has_what_it_has() -> None:
+    ended = curve([(0.1, 0.1)] * PLANNED, (0.7, 0.4))
+    mean, variance = Forecaster([ended])(ended)
+    assert mean.tolist() == [0.7, 0.4]
+    assert variance.tolist() == [0.0, 0.0]
+
+
+def test_what_all_others_gained_is_expected_of_the_next() -> None:
+    """Nine trials that gain 0.2 and lose 0.1 to the end; with more of them the prior fades."""
+    ended = [curve([(x, 0.5)] * PLANNED, (x + 0.2, 0.4)) for x in np.linspace(0.3, 0.5, 9).tolist()]
+    stopped = curve([(0.4, 0.6)])
+    mean, variance = Forecaster([*ended, stopped])(stopped)
+    assert mean == pytest.approx([0.4 + 0.18, 0.6 - 0.09])
+    many, less = Forecaster([*ended * 20, stopped])(stopped)
+    assert many == pytest.approx([0.6, 0.5], abs=2e-3)
+    assert (less < variance).all()
+
+
+def test_an_early_epoch_is_less_certain_than_a_late_one() -> None:
+    early, late = curve([(0.4, 0.4)]), curve([(0.4, 0.4)] * PLANNED)
+    spreads = [float(Forecaster([])(one)[1][0]) for one in (early, late)]
+    assert spreads[0] > spreads[1] > 0
+    assert all(map(math.isfinite, spreads))

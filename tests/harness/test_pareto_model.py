@@ -1,0 +1,186 @@
+"""Suggestions of the model: on toy searches with a known front."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.experiment.space import Dimension
+from harness.search.pareto_model import ModelledTrial, ParetoModel
+from reports.frontier import hypervolume
+
+SPACE = {
+    "defense.lambda": Dimension.model_validate({"float": [0.1, 10.0], "log": True}),
+    "defense.mu": Dimension.model_validate({"float": [1e-5, 1e-2], "log": True}),
+    "defense.steps": Dimension.model_validate({"int": [1, 10]}),
+}
+BASE = {"defense.epochs": 4, "model.hashing": "dph"}
+
+
+def objectives(point: dict[str, Any]) -> tuple[float, float]:
+    """λ trades clean for robust; beyond a cliff everything collapses; μ does nothing."""
+    place = SPACE["defense.lambda"].position(point["defense.lambda"])
+    steps = point["defense.steps"] / 10
+    if place * steps > 0.75:
+        return 0.33, 0.33
+    return 0.8 - 0.3 * place**2, 0.3 + 0.3 * place**0.5 * (0.5 + 0.5 * steps)
+
+
+def run(model: ParetoModel, point: dict[str, Any], ended: bool = True) -> ModelledTrial:
+    trial = model.begin(point)
+    assert trial is not None
+    values = objectives(point)
+    trial.epochs += [(values[0] - gap, values[1] - gap) for gap in (0.1, 0.05, 0.02, 0.0)]
+    if ended:
+        trial.end(values)
+    return trial
+
+
+def random_point(rng: np.random.Generator) -> dict[str, Any]:
+    return {key: SPACE[key].value_at(float(rng.random())) for key in SPACE}
+
+
+def begun(seed: int, count: int = 6) -> tuple[ParetoModel, list[dict[str, Any]]]:
+    rng, model = np.random.default_rng(seed), ParetoModel(SPACE, BASE)
+    points = [random_point(rng) for _ in range(count)]
+    for point in points:
+        run(model, point)
+    return model, points
+
+
+def test_a_dozen_suggestions_beat_random_ones() -> None:
+    ours, theirs = [], []
+    for seed in range(3):
+        model, points = begun(seed)
+        rng = np.random.default_rng(100 + seed)
+        others = points + [random_point(rng) for _ in range(12)]
+        for number in range(12):
+            chosen = model.choose(1000 * seed + number)
+            assert chosen is not None
+            run(model, chosen)
+            points.append(chosen)
+        ours.append(hypervolume([objectives(p) for p in points]))
+        theirs.append(hypervolume([objectives(p) for p in others]))
+    assert np.mean(ours) > np.mean(theirs) + 0.005
+    assert all(a > b for a, b in zip(ours, theirs, strict=True))
+
+
+def test_a_suggestion_is_a_function_of_the_trials_and_the_seed() -> None:
+    assert begun(0)[0].choose(5) == begun(0)[0].choose(5)
+    assert begun(0)[0].choose(5) != begun(0)[0].choose(6)
+
+
+def test_it_is_ready_when_three_trials_finished_an_epoch() -> None:
+    model = ParetoModel(SPACE, BASE)
+    for number in range(3):
+        assert not model.ready
+        trial = model.begin(random_point(np.random.default_rng(number)))
+        assert trial is not None
+        assert not model.ready
+        trial.epochs.append((0.5, 0.4))
+    assert model.ready
+    assert model.begun == 3
+
+
+def test_a_trial_with_a_value_that_is_not_finite_teaches_nothing() -> None:
+    (model, _), (other, _) = begun(1), begun(1)
+    broken = model.begin(random_point(np.random.default_rng(50)))
+    assert broken is not None
+    broken.epochs.append((float("nan"), 0.4))
+    broken.end(None)
+    assert model.choose(3) == other.choose(3)
+
+
+def test_a_running_trial_sends_the_next_one_elsewhere() -> None:
+    model, _ = begun(2)
+    first = model.choose(7)
+    assert first is not None
+    model.begin(first)
+    second = model.choose(7)
+    assert second is not None
+    assert second != first
+    gap = [SPACE[k].position(first[k]) - SPACE[k].position(second[k]) for k in SPACE]
+    assert np.abs(gap).max() > 0.02
+
+
+def test_what_stopped_early_teaches_too() -> None:
+    """Trials that only ran for two epochs move the next suggestion."""
+    (model, _), (other, _) = begun(3), begun(3)
+    for lam in (3.0, 5.0):
+        trial = model.begin({"defense.lambda": lam, "defense.mu": 1e-4, "defense.steps": 5})
+        assert trial is not None
+        trial.epochs += [(0.7, 0.1), (0.75, 0.1)]
+        trial.end(None)
+    assert model.choose(3) != other.choose(3)
+
+
+def test_what_lies_below_a_floor_is_not_looked_for() -> None:
+    """With a floor for clean MAP, suggestions give up less of it."""
+
+    def clean(floor: float) -> float:
+        model = ParetoModel(SPACE, BASE, (floor, 0.0))
+        rng = np.random.default_rng(4)
+        for _ in range(8):
+            run(model, random_point(rng))
+        values = []
+        for number in range(8):
+            chosen = model.choose(number)
+            assert chosen is not None
+            run(model, chosen)
+            values.append(objectives(chosen)[0])
+        return float(np.mean(values))
+
+    assert clean(0.77) > clean(0.0) + 0.02
+
+
+def test_a_space_that_is_used_up_has_no_suggestion() -> None:
+    space = {"model.bits": Dimension.model_validate({"choice": [16, 32, 64]})}
+    model = ParetoModel(space, BASE)
+    for bits in (16, 32, 64):
+        trial = model.begin({"model.bits": bits})
+        assert trial is not None
+        trial.epochs.append((bits / 100, 0.3))
+    assert model.choose(0) is None
+
+
+@pytest.mark.parametrize("hashing", ["dph", "csq"])
+def test_words_and_conditions(hashing: str) -> None:
+    """λ exists for one objective only; the model learns which word is the better one."""
+    space = {
+        "model.hashing": Dimension.model_validate({"choice": ["dph", "csq", "dpn"]}),
+        "defense.lambda": SPACE["defense.lambda"].model_copy(
+            update={"when": {"model.hashing": hashing}}
+        ),
+    }
+    model, rng = ParetoModel(space, BASE), np.random.default_rng(0)
+    worth = {"dph": 0.4, "csq": 0.5, "dpn": 0.3} | {hashing: 0.7}
+    for number in range(20):
+        if number < 8:
+            word = ("dph", "csq", "dpn")[number % 3]
+            point: dict[str, Any] = {"model.hashing": word}
+            if word == hashing:
+                point["defense.lambda"] = space["defense.lambda"].value_at(float(rng.random()))
+        else:
+            chosen = model.choose(number)
+            assert chosen is not None
+            point = chosen
+        assert ("defense.lambda" in point) == (point["model.hashing"] == hashing)
+        trial = model.begin(point)
+        assert trial is not None
+        value = worth[point["model.hashing"]]
+        trial.epochs.append((value, value))
+        trial.end((value, value))
+    words = [trial.point["model.hashing"] for trial in model._trials[8:]]
+    assert words.count(hashing) >= 9
+
+
+def test_a_choice_that_the_space_lacks_is_no_trial_of_the_model() -> None:
+    space = {"model.bits": Dimension.model_validate({"choice": [16, 32]})}
+    assert ParetoModel(space, BASE).begin({"model.bits": 64}) is None
+
+
+def test_a_number_outside_its_range_is_learned_from() -> None:
+    """As the paper's default may be."""
+    model, _ = begun(0, count=3)
+    assert model.begin({"defense.lambda": 50.0, "defense.mu": 1e-4, "defense.steps": 12})
+    assert model.choose(1) is not None

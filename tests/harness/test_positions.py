@@ -1,0 +1,58 @@
+"""Values of a dimension and their positions in [0, 1)."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.experiment.space import Dimension
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"choice": [16, 32, 64]},
+        {"choice": ["dph", "csq"]},
+        {"int": [1, 10]},
+        {"int": [1, 1000], "log": True},
+        {"int": [2, 11], "step": 4},
+        {"float": [0.1, 10.0], "log": True},
+        {"float": [0.0, 2.0]},
+        {"float": [0.0, 1.0], "step": 0.3},
+        {"float": [0.5, 0.5]},
+        {"int": [3, 3]},
+    ],
+)
+def test_positions_are_the_inverse_of_values(given: dict[str, Any]) -> None:
+    dimension = Dimension.model_validate(given)
+    seen = set()
+    for share in np.linspace(0, np.nextafter(1, 0), 997):
+        value = dimension.value_at(float(share))
+        assert dimension.contains(value)
+        assert type(value) is type((dimension.choice or dimension.int_range or [0.5])[0])
+        place = dimension.position(value)
+        assert 0 <= place <= 1
+        assert dimension.value_at(min(place, np.nextafter(1, 0))) == pytest.approx(value)
+        seen.add(value)
+    if dimension.choice is not None:
+        assert seen == set(dimension.choice)
+    if given.get("int") == [1, 10]:
+        assert seen == set(range(1, 11))
+    if "step" in given:
+        assert sorted(seen) == pytest.approx([2, 6, 10] if "int" in given else [0, 0.3, 0.6, 0.9])
+
+
+@pytest.mark.parametrize("given", [{"int": [1, 10]}, {"float": [0.0, 1.0], "step": 0.25}])
+def test_every_value_has_an_equal_share(given: dict[str, Any]) -> None:
+    dimension = Dimension.model_validate(given)
+    shares = (np.arange(1000) + 0.5) / 1000
+    _, counts = np.unique([dimension.value_at(float(s)) for s in shares], return_counts=True)
+    assert set(counts) == {1000 // len(counts)}
+
+
+def test_a_number_outside_the_bounds_lies_outside() -> None:
+    dimension = Dimension.model_validate({"float": [0.1, 10.0], "log": True})
+    assert dimension.position(100.0) == pytest.approx(1.5)
+    assert dimension.position(0.01) == pytest.approx(-0.5)
+    with pytest.raises(ValueError, match="not in list"):
+        Dimension.model_validate({"choice": [16, 32]}).position(64)

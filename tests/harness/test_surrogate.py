@@ -1,0 +1,70 @@
+"""A Gaussian process with priors and noise of its own for every value."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.optimize import check_grad
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+from harness.search.surrogate import Surrogate, _WithPriors
+
+RNG = np.random.default_rng(0)
+PLACES = RNG.random((24, 3))
+VALUES = np.sin(3 * PLACES[:, 0]) + 0.3 * PLACES[:, 1]
+NONE = np.zeros(24)
+
+
+def test_the_gradient_belongs_to_the_posterior() -> None:
+    kernel = ConstantKernel(1.0) * Matern(np.full(3, 0.5), nu=2.5) + WhiteKernel(0.02)
+    process = _WithPriors(kernel, optimizer=None).fit(PLACES, VALUES)
+    theta = np.log([0.7, 0.4, 0.9, 1.3, 0.05])
+    gap = check_grad(
+        lambda t: process.log_marginal_likelihood(t),
+        lambda t: process.log_marginal_likelihood(t, eval_gradient=True)[1],
+        theta,
+    )
+    assert gap < 1e-3
+    plain = super(_WithPriors, process).log_marginal_likelihood(theta)
+    offset = theta - np.log([1, 0.5, 0.5, 0.5, 0.02])
+    assert process.log_marginal_likelihood(theta) == pytest.approx(plain - offset @ offset / 2)
+
+
+def test_it_predicts_a_smooth_function() -> None:
+    surrogate = Surrogate(PLACES, VALUES, NONE)
+    places = np.random.default_rng(1).random((40, 3))
+    mean, deviation = surrogate.predict(places)
+    truth = np.sin(3 * places[:, 0]) + 0.3 * places[:, 1]
+    assert np.abs(mean - truth).max() < 0.25
+    assert np.sqrt(np.mean((mean - truth) ** 2)) < 0.25 * VALUES.std()
+    assert (deviation > 0).all()
+
+
+def test_a_value_known_to_be_noisy_counts_for_little() -> None:
+    wrong = VALUES.copy()
+    wrong[3] += 2
+    noise = NONE.copy()
+    noise[3] = 4.0
+    trusted, _ = Surrogate(PLACES, wrong, NONE).predict(PLACES[3:4])
+    doubted, _ = Surrogate(PLACES, wrong, noise).predict(PLACES[3:4])
+    assert abs(doubted[0] - VALUES[3]) < 0.3 < abs(trusted[0] - VALUES[3])
+
+
+def test_a_believed_place_keeps_its_mean_and_is_less_uncertain() -> None:
+    surrogate = Surrogate(PLACES, VALUES, NONE)
+    place = np.array([[0.98, 0.02, 0.97]])
+    before, doubt = surrogate.predict(place)
+    surrogate.believe(place)
+    after, less = surrogate.predict(place)
+    assert after == pytest.approx(before, abs=1e-6)
+    assert less[0] < doubt[0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_or_equal_values_are_no_error(count: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        surrogate = Surrogate(PLACES[:count], np.full(count, 0.5), np.zeros(count))
+    mean, deviation = surrogate.predict(PLACES)
+    assert mean == pytest.approx(np.full(24, 0.5))
+    assert np.isfinite(deviation).all()
