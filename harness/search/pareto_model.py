@@ -7,12 +7,14 @@ next point is the one with the largest expected hypervolume improvement. Constan
 recorded searches that are not among those that were published (docs/results/search_efficiency.md).
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import qmc
 
 from harness.experiment.space import Dimension
 from harness.search.forecast import Curve, Forecaster
@@ -29,7 +31,7 @@ _CAUTION = 1.0  # deviation of a value that lacks 1 MAP to be on the front, in M
 _CURIOSITY = 0.1**0.5  # share of the model's deviation that counts: it is wide in five dimensions
 # Volume counts above this share of the best value of each objective: settings that give up more
 # of one than that are nobody's trade-off, and would take most of the suggestions.
-_WORTHWHILE = 0.75
+_WORTHWHILE = 0.8
 _MOST = 120  # trials that a process is fitted to, those nearest to the front: costs grow as n³
 _RANDOM, _BEST, _NEAR = 1024, 8, 32
 _RADII = (0.1, 0.03)  # of two rounds of neighbours around the best candidates
@@ -95,6 +97,18 @@ class ParetoModel:
         trial.planned = int({**self._base, **point}.get("defense.epochs") or 0)
         self._trials.append(trial)
         return trial
+
+    def probe(self, seed: int) -> Point:
+        """A point of a scrambled Sobol sequence: as many as there are trials cover the space.
+
+        Args:
+            seed: of the sequence, the same for all probes of a search.
+        """
+        sequence = qmc.Sobol(len(self._space), seed=seed)
+        with warnings.catch_warnings():
+            # Of a number of points that is no power of two, the balance is not perfect.
+            warnings.simplefilter("ignore", UserWarning)
+            return self._point(sequence.random(len(self._trials) + 1)[-1])
 
     def forget(self, trial: ModelledTrial) -> None:
         """A trial that was begun and never ran."""

@@ -278,7 +278,7 @@ class Search:
         if self.experiment.search.scheduler == "none" or record.spec.role == "default" or last:
             return ""
         if PROBE in record.notes and self._scheduler.is_first_rung(report.epoch):
-            return f"a random probe, which ends at epoch {report.epoch}"
+            return f"a probe, which ends at epoch {report.epoch}"
         factor = self.experiment.search.reduction_factor
         return f"not among the best 1/{factor} at epoch {report.epoch}" if stop else ""
 

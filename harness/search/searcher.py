@@ -26,7 +26,7 @@ _STATES: dict[Outcome, optuna.trial.TrialState] = {
 }
 
 
-PROBE = "probe"  # note of a random trial that is there to teach the model
+PROBE = "probe"  # note of a trial that is there to teach the model
 _PROBES = 8  # trials begun before the model suggests
 
 
@@ -69,16 +69,14 @@ class Searcher:
         """Point of trial ``number``, and the sampler's notes on it, to be journaled.
 
         ``attempt`` counts earlier suggestions for the same trial that could not be used; from the
-        10th on they are random, so that a small discrete space is searched through. Random points
-        that ``ehvi`` begins with have the note :data:`PROBE`.
+        10th on they are random, so that a small discrete space is searched through. The points that
+        ``ehvi`` begins with have the note :data:`PROBE`.
         """
-        probe = False
         if self._sampler == "ehvi" and attempt < 10:
-            seed = derive_seed(self._seed, number, attempt)
-            probe = self._model.begun < self._probes or not self._model.ready
-            if not probe and (chosen := self._model.choose(seed)) is not None:
-                self.include(number, chosen, {})
-                return chosen, {}
+            chosen, notes = self._modelled_point(number, attempt)
+            if chosen is not None:
+                self.include(number, chosen, notes)
+                return chosen, notes
         name = self._sampler if attempt < 10 else "random"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -87,8 +85,6 @@ class Searcher:
             point = suggest(trial, self._space, self._base)
         self._trials[number] = trial
         self._begin(number, point)
-        if probe:
-            trial.storage.set_trial_system_attr(trial._trial_id, PROBE, True)
         # Without a copy of every trial so far.
         notes = dict(self._study.get_trials(deepcopy=False)[trial.number].system_attrs)
         for key, value in self._founding(notes).items():
@@ -157,6 +153,14 @@ class Searcher:
             self._study.tell(trial, values=list(values or ()))
         else:
             self._study.tell(trial, state=_STATES[outcome])
+
+    def _modelled_point(
+        self, number: int, attempt: int
+    ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """What the model suggests, or a probe where it knows too little, and the notes on it."""
+        if self._model.begun >= self._probes and self._model.ready:
+            return self._model.choose(derive_seed(self._seed, number, attempt)), {}
+        return self._model.probe(derive_seed(self._seed, "probes", attempt)), {PROBE: True}
 
     def _make_model(self, floors: Objectives) -> ParetoModel:
         return ParetoModel(self._space, self._base, floors)

@@ -43,6 +43,7 @@ class Plan:
         explore_pretrained: pretrained models that exploring needs, at most.
         confirm_pretrained: the same for confirming.
         rungs: (epochs, sampled trials expected to go on after them), by the rung rule.
+        margin: MAP that a trial may lack to go on whatever its rank.
     """
 
     defaults: int
@@ -53,6 +54,7 @@ class Plan:
     explore_pretrained: int
     confirm_pretrained: int
     rungs: list[tuple[int, int]]
+    margin: float
 
     @property
     def explored(self) -> int:
@@ -109,6 +111,7 @@ def plan_of(experiment: Experiment, fingerprint: str, known: set[str]) -> Plan:
         for key, dimension in experiment.space.items()
         if key.startswith(("model.", "pretrain."))
     )
+    rungs = _rungs(experiment)
     return Plan(
         defaults,
         search.num_samples,
@@ -117,7 +120,8 @@ def plan_of(experiment: Experiment, fingerprint: str, known: set[str]) -> Plan:
         confirm.seeds,
         int(min(models, defaults + search.num_samples)),
         int(min(models, confirmed)) * confirm.seeds,
-        _rungs(experiment),
+        rungs,
+        search.margin if rungs and search.scheduler == "pareto_asha" else 0.0,
     )
 
 
@@ -223,6 +227,8 @@ def _described(experiment: Experiment, plan: Plan) -> list[str]:
     for epoch, left in plan.rungs:
         lines.append(f"rung at epoch {epoch}: of {count} sampled trials about {left} go on")
         count = left
+    if plan.margin:
+        lines.append(f"more go on if they lie within {plan.margin:g} MAP of the front of a rung")
     if not plan.rungs:
         lines.append("rungs: none; every trial runs to its end")
     return lines

@@ -184,6 +184,7 @@ def test_the_command_tells_the_plan_and_leaves_everything_as_it_is(
         "confirm: about 3 trials (3 settings under 1 seeds)",
         "pretrained models: at most 1 to explore and 1 to confirm",
         "rung at epoch 1: of 7 sampled trials about 3 go on",
+        "more go on if they lie within 0.02 MAP of the front of a rung",
         "device-hours",
         "without the core battery",
         "an estimate",

@@ -184,3 +184,18 @@ def test_a_number_outside_its_range_is_learned_from() -> None:
     model, _ = begun(0, count=3)
     assert model.begin({"defense.lambda": 50.0, "defense.mu": 1e-4, "defense.steps": 12})
     assert model.choose(1) is not None
+
+
+def test_probes_are_spread_over_the_space() -> None:
+    """Sixteen of a Sobol sequence: one in every sixteenth of each range."""
+    space = {key: SPACE[key] for key in ("defense.lambda", "defense.mu")}
+    model = ParetoModel(space, BASE)
+    places = []
+    for _ in range(16):
+        point = model.probe(3)
+        assert model.probe(3) == point
+        places.append([space[key].position(point[key]) for key in space])
+        model.begin(point)
+    for column in np.array(places).T:
+        assert sorted(np.floor(16 * column).tolist()) == list(range(16))
+    assert ParetoModel(space, BASE).probe(3) != ParetoModel(space, BASE).probe(4)

@@ -317,5 +317,5 @@ def test_a_probe_ends_at_the_first_rung_and_no_other(tmp_path: Path) -> None:
     others = [r for r in records if "probe" not in r.notes]
     assert len(probes) >= 1
     assert {(r.status, len(r.epochs)) for r in probes} == {("stopped", 2)}
-    assert {r.stop_reason for r in probes} == {"a random probe, which ends at epoch 2"}
+    assert {r.stop_reason for r in probes} == {"a probe, which ends at epoch 2"}
     assert {r.status for r in others} == {"completed"}
