@@ -158,9 +158,11 @@ class Searcher:
         self, number: int, attempt: int
     ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         """What the model suggests, or a probe where it knows too little, and the notes on it."""
-        if self._model.begun >= self._probes and self._model.ready:
-            return self._model.choose(derive_seed(self._seed, number, attempt)), {}
-        return self._model.probe(derive_seed(self._seed, "probes", attempt)), {PROBE: True}
+        if self._model.begun < self._probes:
+            return self._model.probe(derive_seed(self._seed, "probes", attempt)), {PROBE: True}
+        if not self._model.ready:  # as a search of two trials never is: these run on
+            return self._model.probe(derive_seed(self._seed, "probes", attempt)), {}
+        return self._model.choose(derive_seed(self._seed, number, attempt)), {}
 
     def _make_model(self, floors: Objectives) -> ParetoModel:
         return ParetoModel(self._space, self._base, floors)

@@ -52,7 +52,7 @@ def test_no_setting_runs_twice_and_the_budget_is_spent(tmp_path: Path) -> None:
     assert len({r.config_hash for r in explored}) == 14
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "ehvi"])
 def test_a_small_discrete_space_is_searched_through_and_the_search_ends(
     tmp_path: Path, sampler: str
 ) -> None:
@@ -186,6 +186,8 @@ CASES: list[dict[str, Any]] = [
     {"space": DISCRETE, "search__num_samples": 14, "search__scheduler": "none"},
     {"space": DISCRETE, "search__num_samples": 14, "search__sampler": "nsga2"},
     {"space": DISCRETE, "search__num_samples": 14, "search__sampler": "random"},
+    {"space": DISCRETE, "search__num_samples": 14, "search__sampler": "ehvi"},
+    {"space": SPACE, "search__num_samples": 12, "search__sampler": "ehvi"},
 ]
 
 
