@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("space", type=Path, metavar="SPACE.yaml")
     parser.add_argument("table", type=Path, metavar="TABLE.parquet")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--seeds", type=int, default=30, help="replay seeds")
+    parser.add_argument("--seeds", type=int, default=120, help="replay seeds")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=64, help="of random search")
     parser.add_argument("--workers", type=int, default=4, help="trials at once")

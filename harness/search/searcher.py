@@ -1,9 +1,9 @@
-"""Optuna as an honest multi-objective searcher.
+"""Suggestions: from Optuna, told the truth, or from our own model (``ehvi``).
 
 Every suggestion gets a sampler of its own, seeded with (search seed, trial number, attempt), so
-the n-th suggestion depends on the trials before it and on nothing else: a study that is rebuilt
-from the journal goes on exactly as the first one would have. Trials that were stopped early are
-told as PRUNED and failed ones as FAIL, never as results.
+the n-th suggestion depends on the trials and epochs before it and on nothing else: a study that is
+rebuilt from the journal goes on exactly as the first one would have. Trials that were stopped
+early are told as PRUNED and failed ones as FAIL, never as results.
 """
 
 import warnings
@@ -24,7 +24,6 @@ _STATES: dict[Outcome, optuna.trial.TrialState] = {
     "stopped": optuna.trial.TrialState.PRUNED,
     "failed": optuna.trial.TrialState.FAIL,
 }
-
 
 PROBE = "probe"  # note of a trial that is there to teach the model
 _PROBES = 8  # trials begun before the model suggests

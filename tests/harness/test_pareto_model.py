@@ -199,3 +199,19 @@ def test_probes_are_spread_over_the_space() -> None:
     for column in np.array(places).T:
         assert sorted(np.floor(16 * column).tolist()) == list(range(16))
     assert ParetoModel(space, BASE).probe(3) != ParetoModel(space, BASE).probe(4)
+
+
+def test_trainings_that_collapsed_do_not_bend_the_model_at_the_front() -> None:
+    """Beside a cliff, predictions for the good side are what good trials say."""
+    errors = []
+    for seed in range(4):
+        model, rng = ParetoModel(SPACE, BASE), np.random.default_rng(seed)
+        points = [random_point(rng) for _ in range(120)]
+        good = [p for p in points if objectives(p)[0] > 0.4]
+        bad = [p for p in points if objectives(p)[0] < 0.4]
+        for point in [*good[:20], *bad[:5]]:
+            run(model, point)
+        surrogates, _, _ = model._fit()
+        means = np.stack([s.predict(model._places(good[20:]))[0] for s in surrogates], axis=1)
+        errors.append(means - np.array([objectives(p) for p in good[20:]]))
+    assert np.sqrt(np.mean(np.concatenate(errors) ** 2)) < 0.02
