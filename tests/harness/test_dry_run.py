@@ -170,7 +170,11 @@ def test_the_command_tells_the_plan_and_leaves_everything_as_it_is(
     monkeypatch.setattr(dry_run, "_CALIBRATION_S", 0.0)
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "tiny.yaml"
-    file.write_text(yaml.safe_dump(tiny_raw({"search.num_samples": 7, "confirm.battery": "core"})))
+    file.write_text(
+        yaml.safe_dump(
+            tiny_raw({"search.num_samples": 7, "search.margin": 0.02, "confirm.battery": "core"})
+        )
+    )
     with pytest.raises(SystemExit) as ended:
         main(["search", str(file), "--dry-run", "--runs-dir", str(runs_dir)])
     assert ended.value.code == 0

@@ -21,7 +21,7 @@ TINY: dict[str, Any] = {
     "pretrain": {"epochs": 2, "lr": 0.3, "batch_size": 200},
     "defense": {"epochs": 2, "steps": 1, "batch_size": 200},
     "space": {"defense.lambda": {"float": [0.1, 10.0], "log": True}},
-    "search": {"num_samples": 2, "grace_period": 1, "reduction_factor": 2},
+    "search": {"num_samples": 2, "grace_period": 1, "reduction_factor": 2, "margin": 0},
     "confirm": {"max_configs": 1, "seeds": 1, "battery": "none"},
     "validation": {"steps": 1, "queries": 20},
     "evaluation": {"top_k": 100, "steps": 2, "attacks": ["mainstay", "hag"]},
