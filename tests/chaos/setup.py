@@ -24,6 +24,7 @@ EXPERIMENT: dict[str, Any] = {
         "sampler": "random",
         "grace_period": 1,
         "reduction_factor": 2,
+        "margin": 0,
         "max_concurrent": 2,
     },
     "confirm": {"max_configs": 1, "seeds": 1, "battery": "none"},

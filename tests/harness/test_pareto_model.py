@@ -95,7 +95,11 @@ def test_a_running_trial_sends_the_next_one_elsewhere() -> None:
     model, _ = begun(2)
     first = model.choose(7)
     assert first is not None
+    place = model._places([first])
+    before = [float(s.predict(place)[1][0]) for s in model._fit()[0]]
     model.begin(first)
+    after = [float(s.predict(place)[1][0]) for s in model._fit()[0]]
+    assert all(less < more for less, more in zip(after, before, strict=True))
     second = model.choose(7)
     assert second is not None
     assert second != first
