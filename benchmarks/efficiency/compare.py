@@ -32,7 +32,12 @@ RANDOM = "random search, FIFO"
 METHODS: Mapping[str, Mapping[str, Any]] = {
     RANDOM: {"sampler": "random", "scheduler": "none"},
     "Optuna (TPE), FIFO": {"sampler": "tpe", "scheduler": "none"},
-    "ASHA on the mean": {"sampler": "random", "scheduler": "asha", "scalarisation": "mean"},
+    "ASHA on the mean": {
+        "sampler": "random",
+        "scheduler": "asha",
+        "scalarisation": "mean",
+        "margin": None,
+    },
     "saat-harness": {},
 }
 _GRID = 200

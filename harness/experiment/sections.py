@@ -170,6 +170,7 @@ class StopSection(Section):
     stagnation: StagnationSection | None = None
 
 
+_MARGIN = 0.02  # MAP; chosen in docs/results/search_efficiency.md
 SCALARISATIONS = ("robust", "clean", "mean", "hypervolume")
 
 
@@ -197,10 +198,18 @@ class SearchSection(Section):
     scalarisation: Annotated[str | dict[str, float] | None, BeforeValidator(_scalarisation)] = None
     grace_period: int | Literal["auto"] = "auto"
     reduction_factor: int = Field(2, ge=2)
-    margin: Number = Field(0.02, ge=0, le=1)
+    margin: Annotated[Number, Field(ge=0, le=1)] | None = None
     max_concurrent: int | Literal["auto"] = "auto"
     stop: StopSection = StopSection()
     warm_start: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_margin(cls, values: Any) -> Any:
+        """``asha`` has no margin: its scalar has no front."""
+        if not isinstance(values, Mapping) or values.get("scheduler") == "asha":
+            return values
+        return {**values, "margin": _MARGIN if values.get("margin") is None else values["margin"]}
 
     @model_validator(mode="after")
     def _consistent(self) -> "SearchSection":
@@ -213,6 +222,8 @@ class SearchSection(Section):
             raise ValueError(f"scheduler: asha: needs scalarisation, one of {names}, or weights")
         if self.scheduler != "asha" and self.scalarisation is not None:
             raise ValueError(f"scalarisation: belongs to scheduler asha, not {self.scheduler}")
+        if self.scheduler == "asha" and self.margin is not None:
+            raise ValueError("margin: belongs to scheduler pareto_asha, not asha")
         twice = [name for name in self.warm_start if self.warm_start.count(name) > 1]
         if twice:
             raise ValueError(f"warm_start: {twice[0]} is named twice")

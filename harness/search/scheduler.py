@@ -161,4 +161,4 @@ def make_scheduler(search: SearchSection, epochs: int) -> SuccessiveHalving:
     rung = first_rung(search, epochs)
     if search.scheduler == "asha" and search.scalarisation is not None:
         return ScalarSuccessiveHalving(rung, search.reduction_factor, search.scalarisation)
-    return ParetoSuccessiveHalving(rung, search.reduction_factor, search.margin)
+    return ParetoSuccessiveHalving(rung, search.reduction_factor, search.margin or 0.0)

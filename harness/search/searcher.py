@@ -157,10 +157,10 @@ class Searcher:
         self, number: int, attempt: int
     ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         """What the model suggests, or a probe where it knows too little, and the notes on it."""
-        if self._model.begun < self._probes:
-            return self._model.probe(derive_seed(self._seed, "probes", attempt)), {PROBE: True}
-        if not self._model.ready:  # as a search of two trials never is: these run on
-            return self._model.probe(derive_seed(self._seed, "probes", attempt)), {}
+        teaching = self._model.begun < self._probes
+        if teaching or not self._model.ready:  # as a search of two trials never is: these run on
+            probe = self._model.probe(derive_seed(self._seed, "probes", attempt))
+            return probe, {PROBE: True} if teaching else {}
         return self._model.choose(derive_seed(self._seed, number, attempt)), {}
 
     def _make_model(self, floors: Objectives) -> ParetoModel:

@@ -3,21 +3,44 @@
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import torch
 
 from harness.executors import Executor
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import setting_at
+from harness.experiment.file import read_yaml, setting_at
 from harness.options import Options
 from harness.redaction import public_uri, redacted
 from harness.trial.trial import trial_data
 from saat.data import HashingData
 from saat.errors import InputError, one_line
 from saat.models import build_network
+
+
+def check_whole(experiment: Experiment, file: Path) -> None:
+    """Every key of a resolved experiment is in its file, so that no new default changes a search.
+
+    Raises:
+        InputError: the file of another version lacks a key.
+    """
+    for key, default in _missing(experiment.dump(), read_yaml(file, "an experiment")):
+        raise InputError(
+            f"{file}: {key}: missing; another version of saat-harness began this search: set the "
+            f"key there (here {default} is the default), or begin anew with search.warm_start"
+        )
+
+
+def _missing(whole: Mapping[str, Any], given: Any, section: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys, and values, of ``whole`` that ``given`` lacks."""
+    for key, value in whole.items():
+        if not isinstance(given, Mapping) or key not in given:
+            yield f"{section}{key}", value
+        elif isinstance(value, Mapping):
+            yield from _missing(value, given[key], f"{section}{key}.")
 
 
 def device_of_run(experiment: Experiment, options: Options) -> str:

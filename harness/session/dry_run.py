@@ -121,7 +121,7 @@ def plan_of(experiment: Experiment, fingerprint: str, known: set[str]) -> Plan:
         int(min(models, defaults + search.num_samples)),
         int(min(models, confirmed)) * confirm.seeds,
         rungs,
-        search.margin if rungs and search.scheduler == "pareto_asha" else 0.0,
+        (search.margin or 0.0) if rungs else 0.0,
     )
 
 

@@ -24,6 +24,7 @@ from harness.search.warm_start import missing_warm_start, warm_start
 from harness.session.checks import (
     check_folders,
     check_uri,
+    check_whole,
     device_of_run,
     executor_of_run,
     max_concurrent,
@@ -85,7 +86,8 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
     """Continue a search after any interruption; tracking and executor are remembered.
 
     Raises:
-        InputError: there is no such search, its data changed, or another process runs it.
+        InputError: there is no such search, its data changed, another version began it with fewer
+            keys, or another process runs it.
     """
     check_folders(options)
     run_dir = (options.runs_dir / name).resolve()
@@ -95,6 +97,7 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
         raise InputError(
             f"{run_dir}: the search never started; delete the folder and start it again"
         )
+    check_whole(experiment, run_dir / "experiment.yaml")
     SearchState(events)  # a damaged journal shows before anything is touched
     journal = Journal(run_dir)
     try:

@@ -122,7 +122,8 @@ def one(key: str, dimension: Any) -> dict[str, Any]:
 
 
 def asha(scalarisation: Any) -> dict[str, Any]:
-    return {"search.scheduler": "asha", "search.scalarisation": scalarisation}
+    keys = {"scheduler": "asha", "scalarisation": scalarisation, "margin": None}
+    return {f"search.{key}": value for key, value in keys.items()}
 
 
 # What the file has in place of the tiny experiment's own, and what the line must contain.
@@ -287,6 +288,10 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"search.sampler": "tpee"}, ("search.sampler: 'tpee'", "'tpe'")),
     ({"search.scheduler": "asah"}, ("search.scheduler: 'asah'", "'pareto_asha'")),
     ({"search.scheduler": "asha"}, ("scheduler: asha: needs scalarisation", "robust, clean, mean")),
+    ({**asha("mean"), "search.margin": 0.01}, ("search: margin", "pareto_asha, not asha")),
+    ({"search.margin": -0.1}, ("search.margin: -0.1", "at least 0")),
+    ({"search.margin": 2}, ("search.margin: 2", "at most 1")),
+    ({"search.margin": "wide"}, ("search.margin: 'wide'", "a number")),
     ({"search.scalarisation": "mean"}, ("scalarisation", "asha, not pareto_asha")),
     (
         asha("best"),

@@ -508,11 +508,32 @@ def test_a_node_of_a_real_cluster_answers_though_it_has_no_cpu_left(
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)
-def test_a_node_that_does_not_answer_is_named_and_not_waited_for(head: str, runs_dir: Path) -> None:
-    first = (
-        "import time\nfrom harness.preflight import cluster\n"
-        "cluster._inspect = lambda question, name: time.sleep(3600)"
-    )
+def test_a_node_that_does_not_answer_is_named_and_not_waited_for(
+    head: str, tmp_path: Path, runs_dir: Path
+) -> None:
+    # Its worker dies, which Ray sees before the command ends: nothing may be said of it.
+    died = tmp_path / "died"
+    first = f"""
+import os, pathlib, time, ray
+from harness.preflight import cluster
+
+died = pathlib.Path({str(died)!r})
+
+def inspect(question, name):
+    time.sleep(6)
+    died.touch()
+    os.kill(os.getpid(), 9)
+
+def answer(asked, timeout_s, plain=cluster._answer):
+    said = plain(asked, timeout_s)
+    while not died.exists():
+        time.sleep(0.1)
+    time.sleep(8)
+    return said
+
+ray.cancel = lambda asked, force: None  # not heard in time
+cluster._inspect, cluster._answer = inspect, answer
+"""
     status, found = on_cluster(head, runs_dir, "--timeout", 5, first=first)
     (node,) = found["nodes"]
     assert status == 1

@@ -139,6 +139,31 @@ def test_a_search_goes_on_under_the_protocol_it_began_with(options: Options) -> 
     session.resume("edited", options, quiet)
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "default"),
+    [("search", "margin", 0.02), ("search", "stop", None), (None, "confirm", None)],
+)
+def test_a_search_of_a_version_with_fewer_keys_is_not_resumed_under_new_defaults(
+    section: str | None, key: str, default: float | None, options: Options
+) -> None:
+    """What decides which trials stop must not change in the middle."""
+    experiment = tiny({"pretrain.epochs": 1, "defense.epochs": 1, "name": "older"})
+    run_dir = session.start(experiment, options, "train", quiet)
+    file, journal = run_dir / "experiment.yaml", run_dir / "events.jsonl"
+    whole, before = file.read_text(), journal.read_bytes()
+    content = yaml.safe_load(whole)
+    (content if section is None else content[section]).pop(key)
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError) as refused:
+        session.resume("older", options, quiet)
+    name = key if section is None else f"{section}.{key}"
+    assert str(refused.value).startswith(f"{file}: {name}: missing; another version")
+    assert default is None or f"(here {default} is the default)" in str(refused.value)
+    assert journal.read_bytes() == before
+    file.write_text(whole)
+    session.resume("older", options, quiet)
+
+
 @pytest.mark.parametrize("broken", ["open_data", "Search"])
 def test_whatever_stops_a_resumed_search_leaves_it_to_the_next_driver(
     broken: str, options: Options, monkeypatch: pytest.MonkeyPatch
