@@ -16,7 +16,7 @@ from harness.executors.footprint import KEY, Footprint, GpuNode, measured_here
 from harness.experiment.config import Experiment, Setting
 from harness.experiment.file import CORNERS, corners, setting_at
 from harness.options import Options
-from harness.search.search import Plan
+from harness.search.plan import Plan
 from saat.errors import InputError
 
 _MARGIN = 1.2

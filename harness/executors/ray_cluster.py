@@ -42,8 +42,8 @@ def connect(address: str | None, cpus: int | None = None) -> None:
     # How many trials wait for a place is the search's to say; one alone would start a large
     # cluster's workers one after another, and show an autoscaler too little.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "1000000")
-    # The answer of a node that was not waited for, which died meanwhile: what matters is fetched, and
-    # its failure told in a line of our own.
+    # What matters is fetched, its failure told in a line of our own; the task of a dead node that
+    # was not waited for is no news.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     # The driver has its own handlers for both signals; Tune's would swallow the first Ctrl-C.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"

@@ -4,24 +4,22 @@ Every decision is journaled before anything acts on it, and every state is a fol
 so a search that is resumed is the search that was interrupted.
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from enum import Enum
-from typing import Any, Literal
+from typing import Any
 
-from harness.experiment.config import Experiment, Setting
-from harness.experiment.confirmation import confirmed_settings, to_confirm
+from harness.experiment.config import Experiment
 from harness.experiment.file import paper_defaults, setting_at
 from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.search.losses import given_up
+from harness.search.plan import Plan, Planned, confirmations, given, planned_trials
 from harness.search.recommendation import floors, objectives, recommend, usable, violations
 from harness.search.scheduler import make_scheduler
 from harness.search.searcher import PROBE, Searcher
 from harness.search.stopping import stop_reason
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 
-Plan = Literal["search", "train", "compare"]
 _ATTEMPTS = 60  # suggestions for one trial before the space counts as exhausted
 
 
@@ -99,16 +97,8 @@ class Search:
 
     def planned_trials(self) -> int:
         """How many trials the search will have, as far as can be told now."""
-        if self._plan != "search":
-            return len(list(self._given()))
-        explored = len(self.state.of_phase("explore"))
-        if self.state.recommended is not None:
-            return explored + sum(1 for _ in self._confirmations())
-        confirm = confirmed_settings(self.experiment) * self.experiment.confirm.seeds
-        if self.state.stopped_exploring:
-            return explored + confirm
-        planned = sum(not self._is_warm(point) for point in self._defaults)
-        return max(planned + self.experiment.search.num_samples, explored) + confirm
+        defaults = sum(not self._is_warm(point) for point in self._defaults)
+        return planned_trials(self.experiment, self._plan, self.state, defaults)
 
     def on_epoch(self, trial_id: str, report: EpochReport) -> bool:
         """Take in a finished epoch; whether the trial shall stop.
@@ -183,26 +173,15 @@ class Search:
     def _suggest(self) -> TrialRecord | None:
         """Journal a new trial of the present phase, if it has one left."""
         if self._plan != "search":
-            planned = self._given()
+            planned = given(self.experiment, self._plan)
         elif self.state.recommended is None:
             return self._explore()
         else:
-            planned = self._confirmations()
-        for phase, role, seed, setting in planned:
-            trial_id = f"{config_hash(setting, self._fingerprint)[:10]}-{phase}-{seed}"
-            if trial_id not in self.state.trials:
-                return self._add(phase, role, seed, setting, {}, {})
+            planned = confirmations(self.experiment, self.state)
+        for training in planned:
+            if self._trial_id(training) not in self.state.trials:
+                return self._add(training, {}, {})
         return None
-
-    def _given(self) -> Iterator[tuple[str, str, int, Setting]]:
-        """The settings of a plan without a search, seed by seed."""
-        seed = self.experiment.seed
-        if self._plan == "train":
-            yield "train", "train", seed, self._base
-            return
-        for offset in range(self.experiment.confirm.seeds):
-            for name, point in self.experiment.compare.items():
-                yield "train", name, seed + offset, setting_at(self.experiment, point)
 
     def _explore(self) -> TrialRecord | None:
         known = {record.config_hash for record in self.state.known()}
@@ -222,7 +201,8 @@ class Search:
             return None
         if missing:
             point, setting = missing[0]
-            record = self._add("explore", "default", self.experiment.seed, setting, point, {})
+            default = Planned("explore", "default", self.experiment.seed, setting)
+            record = self._add(default, point, {})
             self._searcher.include(record.spec.number, point, {})
             return record
         return self._sample(known)
@@ -234,39 +214,23 @@ class Search:
             point, notes = self._searcher.suggest(number, attempt)
             setting = setting_at(self.experiment, point)
             if config_hash(setting, self._fingerprint) not in known:
-                seed = self.experiment.seed
-                return self._add("explore", "sampled", seed, setting, point, notes)
+                sampled = Planned("explore", "sampled", self.experiment.seed, setting)
+                return self._add(sampled, point, notes)
             self._searcher.discard(number)
         self._exhausted = True
         return None
 
-    def _confirmations(self) -> Iterator[tuple[str, str, int, Setting]]:
-        """What is confirmed, all under the same fresh seeds.
-
-        Seed by seed, so that an early end stays balanced.
-        """
-        explored = {record.spec.trial_id: record for record in self.state.known()}
-        chosen = [explored[trial_id].setting for trial_id in self.state.recommended or []]
-        settings = to_confirm(self.experiment, chosen)
-        for offset in range(1, self.experiment.confirm.seeds + 1):
-            for role, setting in settings:
-                yield "confirm", role, self.experiment.seed + offset, setting
-
-    def _add(
-        self,
-        phase: str,
-        role: str,
-        seed: int,
-        setting: Setting,
-        point: dict[str, Any],
-        notes: dict[str, Any],
-    ) -> TrialRecord:
-        full_hash = config_hash(setting, self._fingerprint)
-        trial_id = f"{full_hash[:10]}-{phase}-{seed}"
-        number = len(self.state.trials)
+    def _add(self, training: Planned, point: dict[str, Any], notes: dict[str, Any]) -> TrialRecord:
+        phase, role, seed, setting = training
+        trial_id, number = self._trial_id(training), len(self.state.trials)
         spec = TrialSpec(trial_id, phase, role, number, seed, setting.dump())
+        full_hash = config_hash(setting, self._fingerprint)
         self._record("suggested", **suggested_event(spec, full_hash, point, notes))
         return self.state.trials[trial_id]
+
+    def _trial_id(self, training: Planned) -> str:
+        full_hash = config_hash(training.setting, self._fingerprint)
+        return f"{full_hash[:10]}-{training.phase}-{training.seed}"
 
     def _stop_reason(self, record: TrialRecord, report: EpochReport) -> str:
         if record.spec.phase != "explore":

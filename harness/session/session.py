@@ -19,7 +19,8 @@ from harness.journal.onlookers import looking_on
 from harness.journal.state import SearchState, protocol_hash
 from harness.options import Options
 from harness.provenance import provenance
-from harness.search.search import Plan, Search
+from harness.search.plan import Plan
+from harness.search.search import Search
 from harness.search.warm_start import missing_warm_start, warm_start
 from harness.session.checks import (
     check_folders,

@@ -1,0 +1,64 @@
+"""Which trainings a search consists of besides the suggestions of its sampler."""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from harness.experiment.config import Experiment, Setting
+from harness.experiment.confirmation import confirmed_settings, to_confirm
+from harness.experiment.file import setting_at
+from harness.journal.state import SearchState
+
+Plan = Literal["search", "train", "compare"]
+
+
+class Planned(NamedTuple):
+    """A training that is known before it begins."""
+
+    phase: str
+    role: str
+    seed: int
+    setting: Setting
+
+
+def given(experiment: Experiment, plan: Plan) -> Iterator[Planned]:
+    """The trainings of a plan without a search, seed by seed."""
+    seed = experiment.seed
+    if plan == "train":
+        yield Planned("train", "train", seed, setting_at(experiment, {}))
+        return
+    for offset in range(experiment.confirm.seeds):
+        for name, point in experiment.compare.items():
+            yield Planned("train", name, seed + offset, setting_at(experiment, point))
+
+
+def confirmations(experiment: Experiment, state: SearchState) -> Iterator[Planned]:
+    """What is confirmed once there is a recommendation, all under the same fresh seeds.
+
+    Seed by seed, so that an early end stays balanced.
+    """
+    explored = {record.spec.trial_id: record for record in state.known()}
+    chosen = [explored[trial_id].setting for trial_id in state.recommended or []]
+    settings = to_confirm(experiment, chosen)
+    for offset in range(1, experiment.confirm.seeds + 1):
+        for role, setting in settings:
+            yield Planned("confirm", role, experiment.seed + offset, setting)
+
+
+def planned_trials(experiment: Experiment, plan: Plan, state: SearchState, defaults: int) -> int:
+    """How many trials a search will have, as far as can be told now.
+
+    Args:
+        experiment: the resolved experiment.
+        plan: what was asked for.
+        state: of the search.
+        defaults: published settings that are trained, warm ones left out.
+    """
+    if plan != "search":
+        return sum(1 for _ in given(experiment, plan))
+    explored = len(state.of_phase("explore"))
+    if state.recommended is not None:
+        return explored + sum(1 for _ in confirmations(experiment, state))
+    confirm = confirmed_settings(experiment) * experiment.confirm.seeds
+    if state.stopped_exploring:
+        return explored + confirm
+    return max(defaults + experiment.search.num_samples, explored) + confirm
