@@ -1,3 +1,4 @@
+import gc
 import os
 import secrets
 
@@ -14,3 +15,9 @@ settings.load_profile("saat")
 
 # Ray reads it once a process; whatever starts Ray later in this one must not have another.
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def pytest_collection_finish() -> None:
+    """What importing and collecting made is never garbage; looking through it takes 0.3 s each."""
+    gc.collect()
+    gc.freeze()

@@ -9,7 +9,7 @@ Rules on time (``search.stop.time``) mean nothing here: the journal's clock is t
 
 import heapq
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,7 +78,9 @@ class _RecordedModel(ParetoModel):
         self._recording, self._taken = recording, taken
 
     def _candidates(
-        self, worth: Callable[[Sequence[Point]], NDArray[np.float64]], rng: np.random.Generator
+        self,
+        worth: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+        rng: np.random.Generator,
     ) -> list[Point]:
         points = self._recording.points
         return [points[h] for h in self._recording.sampled if h not in self._taken]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, cast
 
 import optuna
@@ -75,7 +76,7 @@ class Dimension(BaseModel):
             raise ValueError("log and step exclude each other")
         return self
 
-    @property
+    @cached_property
     def bounds(self) -> tuple[float, float]:
         """Lower and upper bound of a range."""
         low, high = cast("list[float]", self.float_range or self.int_range)
@@ -117,7 +118,7 @@ class Dimension(BaseModel):
         """
         if self.choice is not None:
             return self.choice[int(share * len(self.choice))]
-        low, high = self._edges()
+        low, high = self._edges
         value = math.exp(low + share * (high - low)) if self.log else low + share * (high - low)
         if self.int_range is None and self.step is None:
             return min(max(value, self.bounds[0]), self.bounds[1])
@@ -136,10 +137,11 @@ class Dimension(BaseModel):
         """
         if self.choice is not None:
             return (self.choice.index(value) + 0.5) / len(self.choice)
-        low, high = self._edges()
+        low, high = self._edges
         place = math.log(value) if self.log else value
         return float((place - low) / (high - low)) if high > low else 0.5
 
+    @cached_property
     def _edges(self) -> tuple[float, float]:
         """What positions 0 and 1 stand for: half a step beyond the bounds, as logarithms if so."""
         low, high = self.bounds

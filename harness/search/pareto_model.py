@@ -32,7 +32,8 @@ _CURIOSITY = 0.1**0.5  # share of the model's deviation that counts: it is wide 
 # Volume counts above this share of the best value of each objective: settings that give up more
 # of one than that are nobody's trade-off, and would take most of the suggestions.
 _WORTHWHILE = 0.8
-_MOST = 120  # trials that a process is fitted to, those nearest to the front: costs grow as n³
+# Trials that a process is fitted to and a front is made of, those nearest to it: costs grow as n³.
+_MOST = 120
 _RANDOM, _BEST, _NEAR = 1024, 8, 32
 _RADII = (0.1, 0.03)  # of two rounds of neighbours around the best candidates
 
@@ -119,22 +120,28 @@ class ParetoModel:
         rng = np.random.default_rng(seed)
         surrogates, front, reference = self._fit()
 
-        def worth(points: Sequence[Point]) -> Array:
-            predictions = [s.predict(self._places(points)) for s in surrogates]
+        def worth(places: Array) -> Array:
+            predictions = [surrogate.predict(places) for surrogate in surrogates]
             mean, deviation = (np.stack(part, axis=1) for part in zip(*predictions, strict=True))
             return expected_hypervolume_improvement(mean, _CURIOSITY * deviation, front, reference)
 
-        candidates = self._untried(self._candidates(worth, rng))
-        return candidates[int(np.argmax(worth(candidates)))] if candidates else None
+        points = self._untried(self._candidates(worth, rng))
+        return points[int(np.argmax(worth(self._places(points))))] if points else None
 
     def _candidates(
-        self, worth: Callable[[Sequence[Point]], Array], rng: np.random.Generator
-    ) -> list[Point]:
-        """Random points, and neighbours of the most promising ones."""
+        self, worth: Callable[[Array], Array], rng: np.random.Generator
+    ) -> Sequence[Point]:
+        """Random points, and neighbours of the most promising ones.
+
+        ``worth`` gives the worth (n,) of positions (n, d).
+        """
         points = [self._point(rng.random(len(self._space))) for _ in range(_RANDOM)]
+        places = self._places(points)
         for radius in _RADII:
-            best = np.argsort(-worth(points), kind="stable")[:_BEST]
-            points += [self._neighbour(points[i], radius, rng) for i in best for _ in range(_NEAR)]
+            best = np.argsort(-worth(places), kind="stable")[:_BEST]
+            near = [self._neighbour(points[i], radius, rng) for i in best for _ in range(_NEAR)]
+            points += near
+            places = np.vstack([places, self._places(near)])
         return points
 
     def _fit(self) -> tuple[list[Surrogate], Array, Array]:
@@ -152,7 +159,7 @@ class ParetoModel:
         unseen = [trial.point for trial in running if not trial.epochs]
         for surrogate in surrogates if unseen else ():
             surrogate.believe(self._places(unseen))
-        counted = [*(t for t in seen if t.final is not None), *running]
+        counted = [*(seen[i] for i in used if seen[i].final is not None), *running]
         expected = (
             np.stack(
                 [s.predict(self._places([t.point for t in counted]))[0] for s in surrogates], axis=1
@@ -200,5 +207,5 @@ class ParetoModel:
         return self._point(np.clip(moved, 0.0, np.nextafter(1.0, 0.0)))
 
     def _untried(self, points: Sequence[Point]) -> list[Point]:
-        tried = [trial.point for trial in self._trials]
-        return [point for point in points if point not in tried]
+        tried = {frozenset(trial.point.items()) for trial in self._trials}
+        return [point for point in points if frozenset(point.items()) not in tried]

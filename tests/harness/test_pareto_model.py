@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from harness.experiment.space import Dimension
+from harness.search import pareto_model
 from harness.search.pareto_model import ModelledTrial, ParetoModel
-from reports.frontier import hypervolume
+from harness.search.surrogate import Surrogate
+from reports.frontier import additive_gap, hypervolume
 
 SPACE = {
     "defense.lambda": Dimension.model_validate({"float": [0.1, 10.0], "log": True}),
@@ -219,3 +221,33 @@ def test_trainings_that_collapsed_do_not_bend_the_model_at_the_front() -> None:
         means = np.stack([s.predict(model._places(good[20:]))[0] for s in surrogates], axis=1)
         errors.append(means - np.array([objectives(p) for p in good[20:]]))
     assert np.sqrt(np.mean(np.concatenate(errors) ** 2)) < 0.02
+
+
+def test_a_suggestion_of_a_long_search_weighs_no_more_trials_than_that_of_a_short_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fits are of the trials nearest to the front, and so are the values that make it."""
+    monkeypatch.setattr(pareto_model, "_MOST", 20)
+    fitted: list[Any] = []
+    predicted: list[int] = []
+
+    class Counting(Surrogate):
+        def __init__(self, places: Any, values: Any, variances: Any) -> None:
+            fitted.append(values)
+            super().__init__(places, values, variances)
+
+        def predict(self, places: Any) -> Any:
+            predicted.append(len(places))
+            return super().predict(places)
+
+    monkeypatch.setattr(pareto_model, "Surrogate", Counting)
+    model, points = begun(0, count=60)
+    run(model, random_point(np.random.default_rng(1)), ended=False)
+    _, front, _ = model._fit()
+    assert [len(values) for values in fitted] == [20, 20]
+    assert max(predicted) <= 21
+    whole = np.array([objectives(point) for point in points])
+    gap = additive_gap(whole)
+    assert set(fitted[0]) <= set(whole[gap <= np.sort(gap)[19]][:, 0])
+    # A front of the model's own predictions, near the true one.
+    assert abs(hypervolume(front) - hypervolume(whole)) < 0.01
