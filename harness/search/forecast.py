@@ -54,7 +54,9 @@ class Forecaster:
         gains = [
             curve.final - curve.epochs[epoch - 1]
             for curve in self._known
-            if curve.final is not None and len(curve.epochs) >= epoch
+            if curve.final is not None
+            and curve.planned == planned  # a shorter training gains less after its fourth epoch
+            and len(curve.epochs) >= epoch
         ]
         if len(gains) >= _ENOUGH:
             return _moments(gains, _expected_gain(epoch, planned))

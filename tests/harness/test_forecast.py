@@ -90,3 +90,15 @@ def test_an_early_epoch_is_less_certain_than_a_late_one() -> None:
     spreads = [float(Forecaster([])(one)[1][0]) for one in (early, late)]
     assert spreads[0] > spreads[1] > 0
     assert all(map(math.isfinite, spreads))
+
+
+def test_trainings_of_another_length_say_nothing_of_what_is_gained_to_the_end() -> None:
+    """They tell the gains of single epochs only."""
+    flat, rising = [(0.4, 0.4)] * PLANNED, [(0.4 + 0.1 * i, 0.4) for i in range(PLANNED)]
+    ended = [Curve(np.array(flat), PLANNED, np.array([0.4, 0.4]))] * 6
+    longer = [Curve(np.array([*rising, (0.9, 0.4)]), PLANNED + 2, None)] * 6
+    one = Curve(np.array(rising), PLANNED + 2, None)
+    mean, _ = Forecaster([*ended, *longer, one])(one)
+    assert mean[0] > rising[-1][0] + 0.05
+    same, _ = Forecaster([*ended, one])(Curve(np.array(flat), PLANNED, None))
+    assert same == pytest.approx([0.4, 0.4])
