@@ -11,13 +11,15 @@ import pytest
 
 from benchmarks.efficiency.compare import RANDOM, compare, markdown, summary
 from benchmarks.efficiency.design import design, positions
+from benchmarks.efficiency.live import Live, Prices, live
+from benchmarks.efficiency.live import table as live_table
 from benchmarks.efficiency.record import read_lines
 from benchmarks.efficiency.recording import Recording, load_recording, write_recording
 from benchmarks.efficiency.replay import RecordedSearcher, Replay, replay, with_search
 from harness.experiment.config import Experiment
 from harness.experiment.file import setting_at
 from harness.journal.state import config_hash
-from tests.harness.fakes import SPACE
+from tests.harness.fakes import SPACE, finished
 from tests.harness.tiny import tiny
 
 EPOCHS, SEEDS, PRETRAINING = 9, 3, 5.0
@@ -280,3 +282,36 @@ def test_the_summary_reads_the_curves_at_equal_cost() -> None:
     assert "| fast | 20 % |" in text
     assert "| late | never |" in text
     assert "1 of 1" in text
+
+
+def test_a_real_search_is_priced_by_the_recording(tmp_path: Path, recording: Recording) -> None:
+    """Epochs cost 1 + steps / 10, a re-attack 2 and the model of each bit length 5 seconds."""
+    searched = experiment(num_samples=12, grace_period=3, sampler="random")
+    state = finished(tmp_path, searched).state
+    found = live(state, Prices(recording))
+    records = state.of_phase("explore")
+    ended = {record.status for record in records}
+    assert ended == {"completed", "stopped"}
+    for count in range(1, len(records) + 1):
+        begun = records[:count]
+        spent = sum(len(r.epochs) * (1 + r.point["defense.steps"] / 10) for r in begun)
+        spent += sum(2.0 for r in begun if r.status == "completed")
+        spent += PRETRAINING * len({r.point["model.bits"] for r in begun})
+        assert found.cost[count - 1] == pytest.approx(spent)
+        values = [
+            [r.metrics[f"reattack/{name}_map"] for name in ("clean", "robust")]
+            for r in begun
+            if r.status == "completed"
+        ]
+        assert found.hypervolume[count - 1] == pytest.approx(plain_hypervolume(np.array(values)))
+    assert found.completed == sum(r.status == "completed" for r in records)
+
+
+def test_real_searches_are_held_against_the_first_of_them() -> None:
+    random = Live([10.0, 20.0, 40.0], [0.1, 0.2, 0.3], 3)
+    ours = Live([8.0, 12.0, 30.0], [0.2, 0.3, 0.4], 2)
+    never = Live([20.0, 50.0], [0.0, 0.29], 1)
+    rows = live_table({"random": random, "ours": ours, "never": never})
+    assert list(rows["share to the first one's end"]) == ["100%", "30%", "not"]
+    assert list(rows["at 30 s"]) == ["0.2000", "0.4000", "0.0000"]
+    assert list(rows["CPU seconds"]) == ["40", "30", "50"]
