@@ -42,12 +42,21 @@ def test_positions_are_the_inverse_of_values(given: dict[str, Any]) -> None:
         assert sorted(seen) == pytest.approx([2, 6, 10] if "int" in given else [0, 0.3, 0.6, 0.9])
 
 
-@pytest.mark.parametrize("given", [{"int": [1, 10]}, {"float": [0.0, 1.0], "step": 0.25}])
+@pytest.mark.parametrize(
+    "given",
+    [{"int": [1, 10]}, {"float": [0.0, 1.0], "step": 0.25}, {"int": [2, 11], "step": 4}],
+)
 def test_every_value_has_an_equal_share(given: dict[str, Any]) -> None:
     dimension = Dimension.model_validate(given)
-    shares = (np.arange(1000) + 0.5) / 1000
+    shares = (np.arange(1200) + 0.5) / 1200
     _, counts = np.unique([dimension.value_at(float(s)) for s in shares], return_counts=True)
-    assert set(counts) == {1000 // len(counts)}
+    assert set(counts) == {1200 // len(counts)}
+
+
+def test_a_choice_stands_in_the_middle_of_its_share() -> None:
+    dimension = Dimension.model_validate({"choice": [16, 32, 64, 128]})
+    places = [dimension.position(bits) for bits in (16, 32, 64, 128)]
+    assert places == [0.125, 0.375, 0.625, 0.875]
 
 
 def test_a_number_outside_the_bounds_lies_outside() -> None:

@@ -40,6 +40,15 @@ def test_it_predicts_a_smooth_function() -> None:
     assert (deviation > 0).all()
 
 
+def test_predictions_are_in_the_units_of_the_values() -> None:
+    places = np.random.default_rng(2).random((10, 3))
+    noise = np.full(24, 0.01)
+    mean, deviation = Surrogate(PLACES, VALUES, noise).predict(places)
+    scaled = Surrogate(PLACES, 5 * VALUES + 2, 25 * noise).predict(places)
+    assert scaled[0] == pytest.approx(5 * mean + 2, rel=1e-4)
+    assert scaled[1] == pytest.approx(5 * deviation, rel=1e-4)
+
+
 def test_a_value_known_to_be_noisy_counts_for_little() -> None:
     wrong = VALUES.copy()
     wrong[3] += 2
