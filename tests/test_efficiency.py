@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.efficiency.compare import RANDOM, compare, markdown, summary
 from benchmarks.efficiency.design import design, positions
-from benchmarks.efficiency.live import Live, Prices, live
+from benchmarks.efficiency.live import Live, Prices, live, problem
 from benchmarks.efficiency.live import table as live_table
 from benchmarks.efficiency.record import read_lines
 from benchmarks.efficiency.recording import Recording, load_recording, write_recording
@@ -287,8 +287,9 @@ def test_the_summary_reads_the_curves_at_equal_cost() -> None:
 def test_a_real_search_is_priced_by_the_recording(tmp_path: Path, recording: Recording) -> None:
     """Epochs cost 1 + steps / 10, a re-attack 2 and the model of each bit length 5 seconds."""
     searched = experiment(num_samples=12, grace_period=3, sampler="random")
-    state = finished(tmp_path, searched).state
-    found = live(state, Prices(recording))
+    search = finished(tmp_path / "one", searched)
+    state, prices = search.state, Prices(recording)
+    found = live(state, prices)
     records = state.of_phase("explore")
     ended = {record.status for record in records}
     assert ended == {"completed", "stopped"}
@@ -305,6 +306,14 @@ def test_a_real_search_is_priced_by_the_recording(tmp_path: Path, recording: Rec
         ]
         assert found.hypervolume[count - 1] == pytest.approx(plain_hypervolume(np.array(values)))
     assert found.completed == sum(r.status == "completed" for r in records)
+    assert problem(search.journal.events, prices) == ""
+    assert problem(search.journal.events[:-1], prices) == "not finished"
+    several = finished(tmp_path / "several", searched, max_concurrent=2).journal.events
+    assert problem(several, prices).startswith("ran trials at the same time")
+    narrow = {key: SPACE[key] for key in SPACE if key != "model.bits"}
+    other = tiny({"space": narrow, "search.num_samples": 2, "confirm.max_configs": 0})
+    found_elsewhere = finished(tmp_path / "other", other).journal.events
+    assert problem(found_elsewhere, prices) == "has trials of another space than the recording"
 
 
 def test_real_searches_are_held_against_the_first_of_them() -> None:

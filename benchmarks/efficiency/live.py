@@ -17,7 +17,7 @@ import pandas as pd
 
 from benchmarks.efficiency.recording import BITS, Recording, load_recording
 from harness.experiment.file import load_experiment
-from harness.journal.journal import read
+from harness.journal.journal import Event, read
 from harness.journal.state import SearchState
 from harness.search.recommendation import objectives
 from reports.frontier import hypervolume
@@ -65,9 +65,33 @@ class Prices:
         kind = _kind(point)
         return epochs * self._epoch[kind] + completed * self._final[kind]
 
+    def known(self, point: Mapping[str, Any]) -> bool:
+        """Whether the recording has trials of as many bits and steps."""
+        return {BITS, _STEPS} <= set(point) and _kind(point) in self._epoch
+
     def pretraining(self, bits: int) -> float:
         """Of the model that all trials of a code length start from."""
         return float(np.mean(self._pretraining[bits]))
+
+
+def problem(events: Sequence[Event], prices: Prices) -> str:
+    """Why a search cannot be held against the recording; empty if it can."""
+    state = SearchState(events)
+    if not state.finished:
+        return "not finished"
+    if state.warm:
+        return "knew trials of earlier searches"
+    if not all(prices.known(record.point) for record in state.of_phase("explore")):
+        return "has trials of another space than the recording"
+    live: set[str] = set()
+    for event in events:
+        if event["event"] == "suggested":
+            if live:
+                return "ran trials at the same time; set search.max_concurrent to 1"
+            live.add(event["trial"]["trial_id"])
+        elif event["event"] in ("completed", "failed") or event.get("stop_reason"):
+            live.discard(event["trial_id"])
+    return ""
 
 
 def live(state: SearchState, prices: Prices) -> Live:
@@ -121,9 +145,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     experiment, _ = load_experiment(options.experiment)
     prices = Prices(load_recording(options.table, experiment))
-    searches = {
-        run.name: live(SearchState(read(run / "events.jsonl")), prices) for run in options.runs
-    }
+    searches = {}
+    for run in options.runs:
+        events = read(run / "events.jsonl")
+        if reason := problem(events, prices):
+            parser.error(f"{run}: {reason}")
+        searches[run.name] = live(SearchState(events), prices)
     print(table(searches).to_string(index=False))
 
 

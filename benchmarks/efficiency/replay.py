@@ -23,7 +23,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.file import parse_experiment, setting_at
 from harness.experiment.space import Dimension
 from harness.journal.journal import Journal
-from harness.search.pareto_model import Objectives, ParetoModel
+from harness.search.pareto_model import Complete, Objectives, ParetoModel
 from harness.search.search import Pause, Search
 from harness.search.searcher import Searcher
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
@@ -38,11 +38,15 @@ class RecordedSearcher(Searcher):
     """
 
     def __init__(self, recording: Recording, experiment: Experiment) -> None:
-        search, base = experiment.search, setting_at(experiment, {}).flat()
+        search = experiment.search
         self._recording = recording
         self._taken: set[str] = set()
         super().__init__(
-            experiment.space, base, search.sampler, experiment.seed, search.num_samples
+            experiment.space,
+            lambda point: setting_at(experiment, point).flat(),
+            search.sampler,
+            experiment.seed,
+            search.num_samples,
         )
         self.distances: list[float] = []  # of every suggestion to the setting it became
 
@@ -58,7 +62,7 @@ class RecordedSearcher(Searcher):
         return point, notes
 
     def _make_model(self, floors: Objectives) -> ParetoModel:
-        return _RecordedModel(self._space, self._base, self._recording, self._taken)
+        return _RecordedModel(self._space, self._complete, self._recording, self._taken)
 
 
 class _RecordedModel(ParetoModel):
@@ -70,11 +74,11 @@ class _RecordedModel(ParetoModel):
     def __init__(
         self,
         space: Mapping[str, Dimension],
-        base: Mapping[str, Any],
+        complete: Complete,
         recording: Recording,
         taken: set[str],
     ) -> None:
-        super().__init__(space, base)
+        super().__init__(space, complete)
         self._recording, self._taken = recording, taken
 
     def _candidates(

@@ -137,14 +137,6 @@ class Experiment(Section):
                 )
         return self
 
-    @property
-    def longest_training(self) -> int:
-        """Epochs of a trial that reaches its end; the most where they are searched."""
-        searched = self.space.get("defense.epochs")
-        if searched is not None:
-            return int(max(searched.samples()))
-        return int(self.defense.model_dump().get("epochs", 0))
-
     def dump(self) -> dict[str, Any]:
         """JSON-able, every default filled in; loads to the same experiment."""
         out = self.model_dump(mode="json", exclude={"space", "pretrain", "defense"})

@@ -93,6 +93,18 @@ def parse_setting(raw: Mapping[str, Any]) -> Setting:
     return setting
 
 
+def longest_training(experiment: Experiment) -> int:
+    """Epochs of a sampled trial that reaches its end; the most where they differ."""
+    base = setting_at(experiment, {}).flat()
+    keys = ("defense.method", "defense.epochs")
+    points = {
+        tuple((key, point[key]) for key in keys if key in point)
+        for point in islice(corners(experiment.space, base), CORNERS)
+    }
+    settings = (setting_at(experiment, dict(point)) for point in points)
+    return max(int(setting.defense.model_dump().get("epochs", 0)) for setting in settings)
+
+
 def undefended(setting: Setting) -> Setting:
     """The same pretrained model without a defense."""
     return parse_setting({**setting.dump(), "defense": {"method": "none"}})

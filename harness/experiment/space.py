@@ -1,7 +1,7 @@
 """Search spaces: YAML dimensions → Optuna suggestions, conditions included."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, cast
 
@@ -125,12 +125,15 @@ class Dimension(BaseModel):
         if self.log:
             return int(min(max(round(value), self.bounds[0]), self.bounds[1]))
         first, step = self.bounds[0], self.step or 1
-        # Rounding may put a share just below 1 beyond the last value.
-        value = first + step * min(math.floor((value - low) / step), round((high - low) / step) - 1)
+        # Rounding may put a share just below 1 beyond the last value, and that beyond the bound.
+        number = min(math.floor((value - low) / step), round((high - low) / step) - 1)
+        value = min(first + step * number, self.bounds[1])
         return int(value) if self.int_range is not None else value
 
     def position(self, value: Any) -> float:
         """The inverse of :meth:`value_at`; a number outside the bounds lies outside [0, 1].
+
+        Within [−1, 2] wherever it is, and at −1 if it has no logarithm.
 
         Raises:
             ValueError: ``value`` is not among the choices.
@@ -138,8 +141,23 @@ class Dimension(BaseModel):
         if self.choice is not None:
             return (self.choice.index(value) + 0.5) / len(self.choice)
         low, high = self._edges
+        if self.log and value <= 0:
+            return -1.0
         place = math.log(value) if self.log else value
-        return float((place - low) / (high - low)) if high > low else 0.5
+        share = (place - low) / (high - low) if high > low else 0.5
+        return float(min(max(share, -1.0), 2.0))
+
+    def grid(self) -> Sequence[Any] | None:
+        """All values of the dimension; None for a continuous range."""
+        if self.choice is not None:
+            return self.choice
+        first, last = self.bounds
+        if self.int_range is not None:
+            return range(int(first), int(last) + 1, int(self.step or 1))
+        if self.step is None:
+            return None if last > first else [first]
+        steps = math.floor((last - first) / self.step + 1e-9)
+        return [min(first + self.step * number, last) for number in range(steps + 1)]
 
     @cached_property
     def _edges(self) -> tuple[float, float]:
@@ -177,3 +195,25 @@ def suggest(
         if dimension.applies({**base, **point}):
             point[key] = dimension.suggest(trial, key)
     return point
+
+
+def points(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every point of a space, lazily; nothing if one of its ranges is continuous."""
+    if any(dimension.grid() is None for dimension in space.values()):
+        return
+    yield from _extended({}, list(space.items()), base)
+
+
+def _extended(
+    point: dict[str, Any], left: Sequence[tuple[str, Dimension]], base: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Points that begin like ``point``, with the keys that are left."""
+    if not left:
+        yield point
+        return
+    (key, dimension), *rest = left
+    if not dimension.applies({**base, **point}):
+        yield from _extended(point, rest, base)
+        return
+    for value in dimension.grid() or ():
+        yield from _extended({**point, key: value}, rest, base)

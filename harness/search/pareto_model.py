@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from scipy.stats import qmc
 
 from harness.experiment.space import Dimension
@@ -25,6 +26,7 @@ from reports.frontier import additive_gap, pareto_mask
 Array = NDArray[np.float64]
 Point = dict[str, Any]
 Objectives = tuple[float, float]
+Complete = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _ENOUGH = 3  # trials with an epoch, before there is a model
 _CAUTION = 1.0  # deviation of a value that lacks 1 MAP to be on the front, in MAP
@@ -34,6 +36,9 @@ _CURIOSITY = 0.1**0.5  # share of the model's deviation that counts: it is wide 
 _WORTHWHILE = 0.8
 # Trials that a process is fitted to and a front is made of, those nearest to it: costs grow as n³.
 _MOST = 120
+# A trial that failed keeps the next ones this much farther away than the nearest that did not, or
+# searches whose best values lie beside a cliff would throw one training after the other down there.
+_WARY = 2.0
 _RANDOM, _BEST, _NEAR = 1024, 8, 32
 _RADII = (0.1, 0.03)  # of two rounds of neighbours around the best candidates
 
@@ -47,16 +52,19 @@ class ModelledTrial:
     epochs: list[Objectives] = field(default_factory=list)
     final: Objectives | None = None
     running: bool = True
+    failed: bool = False
 
-    def end(self, final: Objectives | None) -> None:
+    def end(self, final: Objectives | None, failed: bool = False) -> None:
         """It ended, with the re-attack's objectives or without."""
-        self.final, self.running = final, False
+        self.final, self.running, self.failed = final, False, failed
 
     @property
     def usable(self) -> bool:
-        """Whether it has numbers, all of them finite."""
-        return bool(self.epochs or self.final) and bool(
-            np.isfinite([*self.epochs, *([self.final] if self.final else [])]).all()
+        """Whether it has numbers, all of them finite, that lead to an end."""
+        return (
+            not self.failed
+            and bool(self.epochs or self.final)
+            and bool(np.isfinite([*self.epochs, *([self.final] if self.final else [])]).all())
         )
 
 
@@ -65,18 +73,19 @@ class ParetoModel:
 
     Args:
         space: searched keys.
-        base: the experiment's own flat setting.
+        complete: the whole flat setting that is trained at a point.
         floors: of clean and robust MAP; volume below one counts for nothing.
     """
 
     def __init__(
         self,
         space: Mapping[str, Dimension],
-        base: Mapping[str, Any],
+        complete: Complete,
         floors: Objectives = (0.0, 0.0),
     ) -> None:
-        self._space, self._base = space, base
-        self._floors = np.array(floors)
+        self._space, self._complete = space, complete
+        self._base = complete({})
+        self._floors: Array = np.array(floors)
         self._trials: list[ModelledTrial] = []
 
     @property
@@ -90,12 +99,20 @@ class ParetoModel:
         return sum(trial.usable for trial in self._trials) >= _ENOUGH
 
     def begin(self, point: Mapping[str, Any]) -> "ModelledTrial | None":
-        """A trial that runs; None for a point with a choice that the space does not have."""
-        choices = [key for key, dimension in self._space.items() if dimension.choice is not None]
-        if not all(self._space[key].contains(point[key]) for key in choices if key in point):
+        """A trial that runs; None for one with a choice that the space does not have.
+
+        The paper's default names no key but its own: the others are the file's.
+        """
+        setting = self._complete(point)
+        place = {
+            key: setting[key]
+            for key, dimension in self._space.items()
+            if key in setting and dimension.applies(setting)
+        }
+        choices = [key for key in place if self._space[key].choice is not None]
+        if not all(self._space[key].contains(place[key]) for key in choices):
             return None
-        trial = ModelledTrial({key: point[key] for key in self._space if key in point})
-        trial.planned = int({**self._base, **point}.get("defense.epochs") or 0)
+        trial = ModelledTrial(place, int(setting.get("defense.epochs") or 0))
         self._trials.append(trial)
         return trial
 
@@ -126,7 +143,25 @@ class ParetoModel:
             return expected_hypervolume_improvement(mean, _CURIOSITY * deviation, front, reference)
 
         points = self._untried(self._candidates(worth, rng))
-        return points[int(np.argmax(worth(self._places(points))))] if points else None
+        if not points:
+            return None
+        places = self._places(points)
+        doubtful = self._near_failures(places)
+        return points[int(np.argmax(np.where(doubtful, -1.0, worth(places))))]
+
+    def _near_failures(self, places: Array) -> NDArray[np.bool_]:
+        """(n,) whether a failed trial is near, compared with those that went well.
+
+        None where all would be.
+        """
+        ended = [trial for trial in self._trials if not trial.running]
+        failed = np.array([trial.failed for trial in ended], dtype=bool)
+        if not failed.any():
+            return np.zeros(len(places), dtype=bool)
+        distances = cdist(places, self._places([trial.point for trial in ended]))
+        distances[:, failed] /= _WARY
+        doubtful = failed[distances.argmin(axis=1)]
+        return np.asarray(doubtful & ~doubtful.all())
 
     def _candidates(
         self, worth: Callable[[Array], Array], rng: np.random.Generator
@@ -167,8 +202,18 @@ class ParetoModel:
             if counted
             else np.empty((0, 2))
         )
-        reference = np.maximum(_WORTHWHILE * values.max(axis=0), self._floors)
-        return surrogates, expected[pareto_mask(expected)], reference
+        front = expected[pareto_mask(expected)]
+        return surrogates, front, self._corner(values, front)
+
+    def _corner(self, values: Array, front: Array) -> Array:
+        """Above which volume counts (2,): where the front has a point, if anywhere."""
+        feasible = values[(values >= self._floors).all(axis=1)]
+        for known in (values, feasible):
+            if len(known):
+                corner: Array = np.maximum(_WORTHWHILE * known.max(axis=0), self._floors)
+                if (front > corner).all(axis=1).any():
+                    return corner
+        return np.asarray(self._floors)
 
     def _curve(self, trial: ModelledTrial) -> Curve:
         final = None if trial.final is None else np.array(trial.final)
@@ -188,7 +233,8 @@ class ParetoModel:
         value = point.get(key)
         if words:
             return [0.5 * (key in point and value == choice) for choice in dimension.choice or []]
-        return [dimension.position(value) if key in point else 0.5]
+        number = isinstance(value, int | float)  # of a range; the file may say auto
+        return [dimension.position(value) if number else 0.5]
 
     def _point(self, shares: Array) -> Point:
         """The point at shares (d,) in [0, 1), without the keys whose conditions do not hold."""

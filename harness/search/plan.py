@@ -34,14 +34,16 @@ def given(experiment: Experiment, plan: Plan) -> Iterator[Planned]:
 def confirmations(experiment: Experiment, state: SearchState) -> Iterator[Planned]:
     """What is confirmed once there is a recommendation, all under the same fresh seeds.
 
-    Seed by seed, so that an early end stays balanced.
+    Seed by seed, so that an early end stays balanced. No recommended setting was chosen by a
+    training under one of the seeds: those of earlier searches may be others than this one's.
     """
     explored = {record.spec.trial_id: record for record in state.known()}
     chosen = [explored[trial_id].setting for trial_id in state.recommended or []]
     settings = to_confirm(experiment, chosen)
+    used = max([experiment.seed, *(record.spec.seed for record in state.warm.values())])
     for offset in range(1, experiment.confirm.seeds + 1):
         for role, setting in settings:
-            yield Planned("confirm", role, experiment.seed + offset, setting)
+            yield Planned("confirm", role, used + offset, setting)
 
 
 def planned_trials(experiment: Experiment, plan: Plan, state: SearchState, defaults: int) -> int:

@@ -6,10 +6,11 @@ so a search that is resumed is the search that was interrupted.
 
 from dataclasses import asdict
 from enum import Enum
+from itertools import islice
 from typing import Any
 
 from harness.experiment.config import Experiment
-from harness.experiment.file import paper_defaults, setting_at
+from harness.experiment.file import longest_training, paper_defaults, setting_at
 from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.search.losses import given_up
@@ -20,7 +21,8 @@ from harness.search.searcher import PROBE, Searcher
 from harness.search.stopping import stop_reason
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 
-_ATTEMPTS = 60  # suggestions for one trial before the space counts as exhausted
+_ATTEMPTS = 60  # suggestions for one trial before all points are gone through
+_MOST_POINTS = 4096  # of those
 
 
 class Pause(Enum):
@@ -57,19 +59,17 @@ class Search:
         self.max_concurrent = max_concurrent
         self._plan = plan
         self._fingerprint = data_fingerprint
-        self._base = setting_at(experiment, {})
         self._defaults = paper_defaults(experiment) if plan == "search" else []
         search = experiment.search
         self._searcher = searcher or Searcher(
             experiment.space,
-            self._base.flat(),
+            lambda point: setting_at(experiment, point).flat(),
             search.sampler,
             experiment.seed,
             search.num_samples,
             floors(experiment),
         )
-        self._scheduler = make_scheduler(search, experiment.longest_training)
-        self._exhausted = False
+        self._scheduler = make_scheduler(search, longest_training(experiment))
         self.state = SearchState()
         for event in list(journal.events):
             self._replay(event)
@@ -192,7 +192,7 @@ class Search:
             if config_hash(setting, self._fingerprint) not in known
         ]
         sampled = sum(r.spec.role == "sampled" for r in self.state.of_phase("explore"))
-        spent = self._exhausted or sampled >= self.experiment.search.num_samples
+        spent = sampled >= self.experiment.search.num_samples
         if self.state.stopped_exploring or (spent and not missing):
             return None
         reason = stop_reason(self.experiment, self.state)
@@ -212,13 +212,21 @@ class Search:
         number = len(self.state.trials)
         for attempt in range(_ATTEMPTS):
             point, notes = self._searcher.suggest(number, attempt)
-            setting = setting_at(self.experiment, point)
-            if config_hash(setting, self._fingerprint) not in known:
-                sampled = Planned("explore", "sampled", self.experiment.seed, setting)
-                return self._add(sampled, point, notes)
+            if new := self._if_new(point, known):
+                return self._add(new, point, notes)
             self._searcher.discard(number)
-        self._exhausted = True
+        for point in islice(self._searcher.remaining(), _MOST_POINTS):
+            if new := self._if_new(point, known):
+                self._searcher.include(number, point, {})
+                return self._add(new, point, {})
+        self._record("stopped_exploring", reason="the space has no setting that was not tried")
         return None
+
+    def _if_new(self, point: dict[str, Any], known: set[str]) -> Planned | None:
+        setting = setting_at(self.experiment, point)
+        if config_hash(setting, self._fingerprint) in known:
+            return None
+        return Planned("explore", "sampled", self.experiment.seed, setting)
 
     def _add(self, training: Planned, point: dict[str, Any], notes: dict[str, Any]) -> TrialRecord:
         phase, role, seed, setting = training

@@ -7,13 +7,13 @@ early are told as PRUNED and failed ones as FAIL, never as results.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import optuna
 
-from harness.experiment.space import Dimension, suggest
-from harness.search.pareto_model import ModelledTrial, Objectives, ParetoModel
+from harness.experiment.space import Dimension, points, suggest
+from harness.search.pareto_model import Complete, ModelledTrial, Objectives, ParetoModel
 from saat.seeding import derive_seed
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -34,7 +34,7 @@ class Searcher:
 
     Args:
         space: searched keys.
-        base: the experiment's own flat setting, for conditions on keys that are not searched.
+        complete: the whole flat setting that is trained at a point.
         sampler: ``ehvi``, ``tpe``, ``nsga2``, ``gp`` or ``random``.
         seed: seed of the search.
         budget: number of trials planned; a small one gets fewer random ones at the start.
@@ -44,13 +44,14 @@ class Searcher:
     def __init__(
         self,
         space: Mapping[str, Dimension],
-        base: Mapping[str, Any],
+        complete: Complete,
         sampler: str,
         seed: int,
         budget: int,
         floors: Objectives = (0.0, 0.0),
     ) -> None:
-        self._space, self._base = space, base
+        self._space, self._complete = space, complete
+        self._base = complete({})
         self._sampler, self._seed = sampler, seed
         self._startup = max(4, min(10, budget // 3))
         self._probes = min(_PROBES, budget // 3)
@@ -91,9 +92,14 @@ class Searcher:
             notes[key] = value
         return point, notes
 
+    def remaining(self) -> Iterator[dict[str, Any]]:
+        """Every point of a space without a continuous range, suggested before or not."""
+        return points(self._space, self._base)
+
     def discard(self, number: int) -> None:
         """Forget the last suggestion for trial ``number``."""
-        self._study.tell(self._trials.pop(number), state=optuna.trial.TrialState.FAIL)
+        if trial := self._trials.pop(number, None):  # none of a point outside the space
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
         if number in self._modelled:
             self._model.forget(self._modelled.pop(number))
 
@@ -142,7 +148,7 @@ class Searcher:
         """
         if number in self._modelled:
             final = (values[0], values[1]) if outcome == "completed" and values else None
-            self._modelled.pop(number).end(final)
+            self._modelled.pop(number).end(final, failed=outcome == "failed")
         trial = self._trials.pop(number, None)
         if trial is None:  # a point outside the space
             return
@@ -164,7 +170,7 @@ class Searcher:
         return self._model.choose(derive_seed(self._seed, number, attempt)), {}
 
     def _make_model(self, floors: Objectives) -> ParetoModel:
-        return ParetoModel(self._space, self._base, floors)
+        return ParetoModel(self._space, self._complete, floors)
 
     def _begin(self, number: int, point: Mapping[str, Any]) -> None:
         if self._sampler == "ehvi" and (trial := self._model.begin(point)) is not None:

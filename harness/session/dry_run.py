@@ -14,7 +14,7 @@ import torch
 
 from harness.experiment.config import Experiment
 from harness.experiment.confirmation import confirmed_settings
-from harness.experiment.file import paper_defaults, setting_at
+from harness.experiment.file import longest_training, paper_defaults, setting_at
 from harness.experiment.protocols import full_protocol
 from harness.experiment.space import Dimension
 from harness.journal.state import config_hash, protocol_hash
@@ -138,7 +138,7 @@ def _values(dimension: Dimension) -> float:
 
 def _rungs(experiment: Experiment) -> list[tuple[int, int]]:
     """Epochs grace · ηᵏ below the last epoch; of n sampled trials at a rung about n / η go on."""
-    search, epochs = experiment.search, experiment.longest_training
+    search, epochs = experiment.search, longest_training(experiment)
     rungs, left = [], search.num_samples
     epoch = first_rung(search, epochs)
     while search.scheduler != "none" and epoch < epochs:
@@ -236,7 +236,7 @@ def _described(experiment: Experiment, plan: Plan) -> list[str]:
 
 def device_seconds(experiment: Experiment, plan: Plan, costs: Costs) -> tuple[float, float, float]:
     """Estimated seconds of one device: pretraining, exploring, confirming."""
-    epochs = experiment.longest_training
+    epochs = longest_training(experiment)
     pretrain = int(experiment.pretrain.model_dump()["epochs"]) * costs.pretrain_epoch
     epoch = costs.defense_epoch + costs.validation
     done, at, count = 0, 0, plan.sampled  # epochs of sampled trials

@@ -11,7 +11,7 @@ import yaml
 from harness.executors import Executor
 from harness.executors.executor import stop_if_full
 from harness.executors.packing import settle
-from harness.experiment.config import Experiment
+from harness.experiment.config import Experiment, digest
 from harness.experiment.file import load_experiment
 from harness.files import write_json, write_text
 from harness.journal.journal import Journal, read
@@ -77,6 +77,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         data_fingerprint=data.fingerprint,
         dataset=data.label,
         protocol_hash=protocol,
+        validation_hash=digest(experiment.dump()["validation"]),
         **({"packing": packing} if packing else {}),
     )
     _warm_start(experiment, journal, options, say)
@@ -116,6 +117,12 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
             raise InputError(
                 f"{run_dir / 'experiment.yaml'}: evaluation or confirm.battery is not what the "
                 "search began with; its numbers could not be compared"
+            )
+        own = digest(experiment.dump()["validation"])
+        if own != started.get("validation_hash", own):  # journals of earlier versions lack it
+            raise InputError(
+                f"{run_dir / 'experiment.yaml'}: validation is not what the search began with; "
+                "its trials could not be compared"
             )
         executor, fitting = executor_of_run(experiment, options)
         concurrent = max_concurrent(experiment, fitting, say)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from harness.experiment.config import Setting
 from harness.experiment.file import (
     load_experiment,
+    longest_training,
     paper_defaults,
     parse_experiment,
     parse_setting,
@@ -275,3 +276,22 @@ def test_real_data_are_confirmed_with_the_full_battery_unless_the_file_says_othe
     assert parse_experiment(raw, "x").confirm.battery == battery
     chosen = parse_experiment({**raw, "confirm": {"battery": "none", "seeds": 2}}, "x").confirm
     assert (chosen.battery, chosen.seeds) == ("none", 2)
+
+
+@pytest.mark.parametrize(
+    ("space", "epochs"),
+    [
+        ({"defense.lambda": {"float": [1, 2]}}, 20),
+        ({"defense.epochs": {"int": [2, 6]}}, 6),
+        ({"defense.method": {"choice": ["saat", "cgat"]}}, 30),  # CgAT's own, as published
+        (
+            {
+                "model.bits": {"choice": [16, 32]},
+                "defense.epochs": {"int": [2, 4], "when": {"model.bits": 16}},
+            },
+            20,
+        ),
+    ],
+)
+def test_the_longest_training_is_that_of_some_setting(space: dict[str, Any], epochs: int) -> None:
+    assert longest_training(tiny({"defense.epochs": 20, "space": space})) == epochs

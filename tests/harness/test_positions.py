@@ -19,6 +19,8 @@ from harness.experiment.space import Dimension
         {"float": [0.1, 10.0], "log": True},
         {"float": [0.0, 2.0]},
         {"float": [0.0, 1.0], "step": 0.3},
+        {"float": [0.1, 0.3], "step": 0.1},  # 0.1 + 2 · 0.1 > 0.3
+        {"float": [0.1, 0.7], "step": 0.2},
         {"float": [0.5, 0.5]},
         {"int": [3, 3]},
     ],
@@ -39,7 +41,8 @@ def test_positions_are_the_inverse_of_values(given: dict[str, Any]) -> None:
     if given.get("int") == [1, 10]:
         assert seen == set(range(1, 11))
     if "step" in given:
-        assert sorted(seen) == pytest.approx([2, 6, 10] if "int" in given else [0, 0.3, 0.6, 0.9])
+        low, high = dimension.bounds
+        assert sorted(seen) == pytest.approx(np.arange(low, high + 1e-9, given["step"]).tolist())
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,29 @@ def test_a_small_discrete_space_is_searched_through_and_the_search_ends(
     )
     explored = search.state.of_phase("explore")
     assert len(explored) == 12  # the paper's default is one of the 3 × 2 × 2 points
+    assert search.state.stopped_exploring == "the space has no setting that was not tried"
     assert search.state.finished
+
+
+@pytest.mark.parametrize("sampler", ["ehvi", "tpe", "random"])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_point_of_a_grid_is_missed_or_trained_twice(
+    tmp_path: Path, sampler: str, seed: int
+) -> None:
+    """With several trials at once, and steps whose last value rounding puts above the bound."""
+    space = {
+        "defense.steps": {"int": [5, 8]},
+        "model.bits": {"choice": [16, 32], "when": {"defense.steps": [6, 8]}},
+        "defense.lambda": {"float": [0.1, 0.3], "step": 0.1},
+    }
+    asked = {"num_samples": 40, "sampler": sampler, "grace_period": 1}
+    changes = {f"search__{key}": value for key, value in asked.items()}
+    searched = experiment(seed=seed, space=space, **changes)
+    search = finished(tmp_path, searched, max_concurrent=4)
+    sampled = [r for r in search.state.of_phase("explore") if r.spec.role == "sampled"]
+    assert len(sampled) == 2 * 3 * 2 + 2 * 3
+    assert len({round(r.point["defense.lambda"], 9) for r in sampled}) == 3
+    assert search.state.stopped_exploring == "the space has no setting that was not tried"
 
 
 def test_stopped_trials_say_why_and_do_no_further_epoch(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Optuna told the truth, and suggestions that depend on the history alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -18,6 +18,12 @@ SPACE = {
     "defense.steps": Dimension.model_validate({"int": [1, 10]}),
 }
 BASE = {"model.bits": 16, "defense.lambda": 1.0, "defense.steps": 7}
+
+
+def complete(point: Mapping[str, Any]) -> dict[str, Any]:
+    return {**BASE, **point}
+
+
 COMPLETE, PRUNED, FAIL = (
     optuna.trial.TrialState.COMPLETE,
     optuna.trial.TrialState.PRUNED,
@@ -27,7 +33,7 @@ History = list[tuple[str, Any]]
 
 
 def searcher(sampler: str = "tpe", budget: int = 12) -> Searcher:
-    return Searcher(SPACE, BASE, sampler, 0, budget)
+    return Searcher(SPACE, complete, sampler, 0, budget)
 
 
 def values_of(point: dict[str, Any]) -> tuple[float, float]:
@@ -202,7 +208,7 @@ def test_every_sampler_stays_within_the_space(sampler: str) -> None:
 
 def test_tpe_learns_and_random_does_not() -> None:
     def mean_robust(sampler: str) -> float:
-        found = Searcher(SPACE, BASE, sampler, 3, 40)
+        found = Searcher(SPACE, complete, sampler, 3, 40)
         steps: list[int] = []
         for number in range(40):
             point, _ = found.suggest(number)
@@ -214,10 +220,10 @@ def test_tpe_learns_and_random_does_not() -> None:
 
 
 def test_other_seeds_and_other_attempts_give_other_points() -> None:
-    first = Searcher(SPACE, BASE, "tpe", 0, 12).suggest(0)[0]
-    assert Searcher(SPACE, BASE, "tpe", 0, 12).suggest(0)[0] == first
-    assert Searcher(SPACE, BASE, "tpe", 1, 12).suggest(0)[0] != first
-    assert Searcher(SPACE, BASE, "tpe", 0, 12).suggest(0, 1)[0] != first
+    first = Searcher(SPACE, complete, "tpe", 0, 12).suggest(0)[0]
+    assert Searcher(SPACE, complete, "tpe", 0, 12).suggest(0)[0] == first
+    assert Searcher(SPACE, complete, "tpe", 1, 12).suggest(0)[0] != first
+    assert Searcher(SPACE, complete, "tpe", 0, 12).suggest(0, 1)[0] != first
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp", "ehvi"])
@@ -228,7 +234,7 @@ def test_a_condition_takes_a_key_out_of_the_point(sampler: str) -> None:
             {"float": [0.1, 10.0], "when": {"model.bits": 32}}
         ),
     }
-    found = Searcher(space, BASE, sampler, 0, 12)
+    found = Searcher(space, complete, sampler, 0, 12)
     points = []
     for number in range(12):
         point, _ = found.suggest(number)
@@ -238,7 +244,7 @@ def test_a_condition_takes_a_key_out_of_the_point(sampler: str) -> None:
         found.tell(number, "completed", (value, 1 - value), {"val/clean_map": 0.3 - value})
     assert {p["model.bits"] for p in points} == {16, 32}
     for number, point in enumerate(points):
-        again = Searcher(space, BASE, sampler, 0, 12)
+        again = Searcher(space, complete, sampler, 0, 12)
         again.include(number, point, {})
         assert len(again._study.trials) == 1
 

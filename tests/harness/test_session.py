@@ -134,6 +134,12 @@ def test_a_search_goes_on_under_the_protocol_it_began_with(options: Options) -> 
             session.resume("edited", options, quiet)
         assert journal.read_bytes() == before
     content = yaml.safe_load(text)
+    content["validation"]["eps"] = 0.01
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match=r"experiment\.yaml: validation is not what the search"):
+        session.resume("edited", options, quiet)
+    assert journal.read_bytes() == before
+    content = yaml.safe_load(text)
     content["search"]["num_samples"] += 1  # what is asked for beyond may change
     file.write_text(yaml.safe_dump(content))
     session.resume("edited", options, quiet)

@@ -152,6 +152,12 @@ def test_known_settings_can_be_recommended_but_the_known_default_cannot(runs_dir
     assert FakeExecutor.searches[1].planned_trials() == len(new.trials)
 
 
+def test_no_setting_is_confirmed_under_the_seed_it_was_chosen_by(runs_dir: Path) -> None:
+    run(runs_dir, named("old", search__num_samples=9, seed=5))
+    new = SearchState(run(runs_dir, named("new", "old", search__num_samples=0, confirm__seeds=2)))
+    assert {record.spec.seed for record in new.of_phase("confirm")} == {6, 7}
+
+
 def test_of_equal_settings_the_first_named_counts(runs_dir: Path) -> None:
     run(runs_dir, named("a", space=DISCRETE, **EVERY))
     run(runs_dir, named("b", space=DISCRETE, **EVERY, seed=7))
