@@ -19,12 +19,12 @@ from scipy.stats import qmc
 
 from harness.experiment.space import Dimension
 from harness.search.forecast import Curve, Forecaster
+from harness.search.geometry import Geometry, Point
 from harness.search.improvement import expected_hypervolume_improvement
 from harness.search.surrogate import Surrogate
 from reports.frontier import additive_gap, pareto_mask
 
 Array = NDArray[np.float64]
-Point = dict[str, Any]
 Objectives = tuple[float, float]
 Complete = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -84,7 +84,7 @@ class ParetoModel:
         floors: Objectives = (0.0, 0.0),
     ) -> None:
         self._space, self._complete = space, complete
-        self._base = complete({})
+        self._geometry = Geometry(space, complete({}))
         self._floors: Array = np.array(floors)
         self._trials: list[ModelledTrial] = []
 
@@ -126,7 +126,7 @@ class ParetoModel:
         with warnings.catch_warnings():
             # Of a number of points that is no power of two, the balance is not perfect.
             warnings.simplefilter("ignore", UserWarning)
-            return self._point(sequence.random(len(self._trials) + 1)[-1])
+            return self._geometry.point(sequence.random(len(self._trials) + 1)[-1])
 
     def forget(self, trial: ModelledTrial) -> None:
         """A trial that was begun and never ran."""
@@ -145,7 +145,7 @@ class ParetoModel:
         points = self._untried(self._candidates(worth, rng))
         if not points:
             return None
-        places = self._places(points)
+        places = self._geometry.places(points)
         doubtful = self._near_failures(places)
         return points[int(np.argmax(np.where(doubtful, -1.0, worth(places))))]
 
@@ -158,7 +158,7 @@ class ParetoModel:
         failed = np.array([trial.failed for trial in ended], dtype=bool)
         if not failed.any():
             return np.zeros(len(places), dtype=bool)
-        distances = cdist(places, self._places([trial.point for trial in ended]))
+        distances = cdist(places, self._geometry.places([trial.point for trial in ended]))
         distances[:, failed] /= _WARY
         doubtful = failed[distances.argmin(axis=1)]
         return np.asarray(doubtful & ~doubtful.all())
@@ -170,13 +170,15 @@ class ParetoModel:
 
         ``worth`` gives the worth (n,) of positions (n, d).
         """
-        points = [self._point(rng.random(len(self._space))) for _ in range(_RANDOM)]
-        places = self._places(points)
+        points = [self._geometry.point(rng.random(len(self._space))) for _ in range(_RANDOM)]
+        places = self._geometry.places(points)
         for radius in _RADII:
             best = np.argsort(-worth(places), kind="stable")[:_BEST]
-            near = [self._neighbour(points[i], radius, rng) for i in best for _ in range(_NEAR)]
+            near = [
+                self._geometry.neighbour(points[i], radius, rng) for i in best for _ in range(_NEAR)
+            ]
             points += near
-            places = np.vstack([places, self._places(near)])
+            places = np.vstack([places, self._geometry.places(near)])
         return points
 
     def _fit(self) -> tuple[list[Surrogate], Array, Array]:
@@ -188,16 +190,20 @@ class ParetoModel:
         gap = additive_gap(values)
         variances = variances + (_CAUTION * gap[:, None]) ** 2
         used = np.sort(np.argsort(gap, kind="stable")[:_MOST])
-        places = self._places([seen[i].point for i in used])
+        places = self._geometry.places([seen[i].point for i in used])
         surrogates = [Surrogate(places, values[used, i], variances[used, i]) for i in range(2)]
         running = [trial for trial in self._trials if trial.running]
         unseen = [trial.point for trial in running if not trial.epochs]
         for surrogate in surrogates if unseen else ():
-            surrogate.believe(self._places(unseen))
+            surrogate.believe(self._geometry.places(unseen))
         counted = [*(seen[i] for i in used if seen[i].final is not None), *running]
         expected = (
             np.stack(
-                [s.predict(self._places([t.point for t in counted]))[0] for s in surrogates], axis=1
+                [
+                    s.predict(self._geometry.places([t.point for t in counted]))[0]
+                    for s in surrogates
+                ],
+                axis=1,
             )
             if counted
             else np.empty((0, 2))
@@ -219,38 +225,6 @@ class ParetoModel:
         final = None if trial.final is None else np.array(trial.final)
         planned = max(trial.planned, len(trial.epochs))
         return Curve(np.array(trial.epochs).reshape(-1, 2), planned, final)
-
-    def _places(self, points: Sequence[Mapping[str, Any]]) -> Array:
-        """(n, d) positions: a column for a number, one for every value of a choice of words."""
-        rows = [[x for key in self._space for x in self._columns(key, p)] for p in points]
-        return np.array(rows, dtype=np.float64).reshape(len(points), -1)
-
-    def _columns(self, key: str, point: Mapping[str, Any]) -> list[float]:
-        dimension = self._space[key]
-        words = dimension.choice is not None and not all(
-            isinstance(value, int | float) for value in dimension.choice
-        )
-        value = point.get(key)
-        if words:
-            return [0.5 * (key in point and value == choice) for choice in dimension.choice or []]
-        number = isinstance(value, int | float)  # of a range; the file may say auto
-        return [dimension.position(value) if number else 0.5]
-
-    def _point(self, shares: Array) -> Point:
-        """The point at shares (d,) in [0, 1), without the keys whose conditions do not hold."""
-        point: Point = {}
-        for share, (key, dimension) in zip(shares, self._space.items(), strict=True):
-            if dimension.applies({**self._base, **point}):
-                point[key] = dimension.value_at(float(share))
-        return point
-
-    def _neighbour(self, point: Point, radius: float, rng: np.random.Generator) -> Point:
-        shares = [
-            dimension.position(point[key]) if key in point else rng.random()
-            for key, dimension in self._space.items()
-        ]
-        moved = np.array(shares) + radius * rng.standard_normal(len(shares))
-        return self._point(np.clip(moved, 0.0, np.nextafter(1.0, 0.0)))
 
     def _untried(self, points: Sequence[Point]) -> list[Point]:
         tried = {frozenset(trial.point.items()) for trial in self._trials}

@@ -102,7 +102,7 @@ def test_a_running_trial_sends_the_next_one_elsewhere() -> None:
     model, _ = begun(2)
     first = model.choose(7)
     assert first is not None
-    place = model._places([first])
+    place = model._geometry.places([first])
     before = [float(s.predict(place)[1][0]) for s in model._fit()[0]]
     model.begin(first)
     after = [float(s.predict(place)[1][0]) for s in model._fit()[0]]
@@ -223,7 +223,9 @@ def test_trainings_that_collapsed_do_not_bend_the_model_at_the_front() -> None:
         for point in [*good[:20], *bad[:5]]:
             run(model, point)
         surrogates, _, _ = model._fit()
-        means = np.stack([s.predict(model._places(good[20:]))[0] for s in surrogates], axis=1)
+        means = np.stack(
+            [s.predict(model._geometry.places(good[20:]))[0] for s in surrogates], axis=1
+        )
         errors.append(means - np.array([objectives(p) for p in good[20:]]))
     assert np.sqrt(np.mean(np.concatenate(errors) ** 2)) < 0.02
 
@@ -338,7 +340,7 @@ def test_a_point_without_all_keys_lies_where_it_is_trained() -> None:
     default = model.begin({"defense.lambda": 1.0})
     assert default is not None
     assert default.planned == 7
-    assert model._places([default.point])[0] == pytest.approx(
+    assert model._geometry.places([default.point])[0] == pytest.approx(
         [0.5, 0.5, 0.5, 0.0, 0.5, -1.0, 0.5]  # of what does not apply or is no number, the middle
     )
     assert model.begin({"defense.lambda": 1.0, "defense.weights": "other"}) is None
