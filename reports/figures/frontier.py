@@ -220,6 +220,15 @@ def _add_series(figure: go.Figure, one: FrontierSeries, shade: str, label: str) 
         legendgroup=label,
     )
     hover = "%{text}<br>clean %{x:.2f} %<br>robust %{y:.2f} %<extra>" + label + "</extra>"
+    # Of its own: plotly leaves a trace without points out of the legend.
+    figure.add_scatter(
+        x=[None],
+        y=[None],
+        mode="markers",
+        name=label,
+        legendgroup=label,
+        marker={"color": shade, "size": 10},
+    )
     markers = [
         (~one.is_default & one.feasible, "circle", 10),
         (one.is_default & one.feasible, "star", 17),
@@ -232,7 +241,7 @@ def _add_series(figure: go.Figure, one: FrontierSeries, shade: str, label: str) 
             y=100 * one.points[mine, 1],
             mode="markers",
             name=label,
-            showlegend=symbol == "circle",
+            showlegend=False,
             legendgroup=label,
             text=[escape(text) for text, shown in zip(one.texts, mine, strict=True) if shown],
             hovertemplate=hover,

@@ -69,6 +69,24 @@ def test_renderers_draw_the_same_points_in_percent(results):
     assert static == expected
 
 
+def test_a_code_length_of_which_only_the_default_ended_is_in_the_legend(results):
+    data = frontier_data([results])
+    one, *others = data.series
+    mine = one.is_default
+    alone = one._replace(
+        points=one.points[mine],
+        on_front=one.on_front[mine],
+        feasible=one.feasible[mine],
+        is_default=mine[mine],
+        texts=tuple(np.array(one.texts)[mine]),
+    )
+    drawn = frontier_interactive(data._replace(series=(alone, *others)))
+    # Plotly shows no trace without points in its legend.
+    shown = [trace.name for trace in drawn.data if trace.showlegend is not False and len(trace.x)]
+    for series in data.series:
+        assert shown.count(series.label) == 1
+
+
 def test_front_steps_never_promise_more_than_a_trial_reached(results):
     data = frontier_data([results])
     lines = [t for t in frontier_interactive(data).data if t.mode == "lines" and len(t.x) > 1]
