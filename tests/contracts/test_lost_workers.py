@@ -13,21 +13,14 @@ from harness.journal.journal import Journal
 from harness.search.losses import MAX_DEATHS
 from harness.search.search import Pause, Search
 from harness.trial.trial import EpochReport, TrialSpec
-from tests.contracts.test_executors import (
-    cache,
-    own_workers,
-    ray_executor,
-    run,
-    search_in,
-)
+from tests.contracts.executor_runs import own_workers, run, search_in
 from tests.harness.fakes import FINGERPRINT
 from tests.harness.tiny import tiny
-
-__all__ = ["cache", "ray_executor"]  # fixtures
 
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.chaos,
+    pytest.mark.usefixtures("cache"),
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc"),
 ]
 
