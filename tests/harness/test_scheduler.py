@@ -272,6 +272,7 @@ def test_a_search_under_asha_is_the_same_wherever_it_was_cut(
 ) -> None:
     changes: dict[str, Any] = {
         "search__scheduler": "asha",
+        "search__margin": None,  # belongs to the other scheduler
         "search__scalarisation": scalarisation,
         "search__sampler": "random",
         "search__num_samples": 8,
