@@ -19,7 +19,8 @@ from tests.contracts.executor_runs import outcome, own_workers, run, search_in
 from tests.harness.fakes import FINGERPRINT
 from tests.harness.tiny import context_of, tiny
 
-pytestmark = pytest.mark.usefixtures("cache")
+# Ray gives its workers the lowest priority; beside other work they take their time.
+pytestmark = [pytest.mark.usefixtures("cache"), pytest.mark.timeout(900)]
 
 
 def test_an_unexpected_error_fails_the_trial_and_leaves_its_traceback(

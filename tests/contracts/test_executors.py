@@ -11,7 +11,8 @@ from harness.executors.inline import InlineExecutor
 from harness.search.search import Search
 from tests.contracts.executor_runs import outcome, run, search_in
 
-pytestmark = pytest.mark.usefixtures("cache")
+# Ray gives its workers the lowest priority; beside other work they take their time.
+pytestmark = [pytest.mark.usefixtures("cache"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
