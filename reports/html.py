@@ -223,6 +223,9 @@ def _save_figure(figure: RenderedFigure, out_dir: Path, suffix: str) -> FigureVi
     folder = out_dir / "figures"
     folder.mkdir(exist_ok=True)
     stem = f"{figure.name}{suffix}"
+    # Both files have the layout of one pass; otherwise each would be laid out twice.
+    figure.static.draw_without_rendering()
+    figure.static.set_layout_engine(None)
     picture = io.BytesIO()
     figure.static.savefig(picture, format="png")
     (folder / f"{stem}.png").write_bytes(picture.getvalue())

@@ -1,6 +1,7 @@
 """Intervals over queries and seeds, and the one comparison that may be called significant."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import stats
 # normality that the paired t-test assumes cannot be judged, and no rank test reaches 0.05.
 SEEDS_FOR_SIGNIFICANCE = 6
 RESAMPLES = 2000
+_AT_ONCE = 250  # resamples; bounds the memory that many queries take
 
 
 class Interval(NamedTuple):
@@ -97,15 +99,28 @@ def seed_query_interval(values: ArrayLike, confidence: float = 0.95, seed: int =
         raise ValueError(f"values must be (seeds, queries), not {table.shape}")
     if not table.size:
         return Interval(np.nan, np.nan, np.nan)
-    rng = np.random.default_rng(seed)
-    seeds, queries = table.shape
-    means = np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
-        drawn = table[rng.integers(seeds, size=seeds)].mean(axis=0)
-        means[i] = drawn[rng.integers(queries, size=queries)].mean()
+    of_seeds, of_queries = _drawn(*table.shape, seed)
+    parts = [slice(start, start + _AT_ONCE) for start in range(0, RESAMPLES, _AT_ONCE)]
+    sums = [((of_seeds[part] @ table) * of_queries[part]).sum(axis=1) for part in parts]
+    means = np.concatenate(sums) / table.size
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(table.mean()), float(low), float(high))
+
+
+@lru_cache(maxsize=4)
+def _drawn(seeds: int, queries: int, seed: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """How often every resample draws each seed (R, S) and each query (R, Q).
+
+    A report asks for the same numbers of seeds and queries dozens of times.
+    """
+    rng = np.random.default_rng(seed)
+    of_seeds = np.empty((RESAMPLES, seeds), dtype=np.uint16)
+    of_queries = np.empty((RESAMPLES, queries), dtype=np.uint16)
+    for i in range(RESAMPLES):
+        of_seeds[i] = np.bincount(rng.integers(seeds, size=seeds), minlength=seeds)
+        of_queries[i] = np.bincount(rng.integers(queries, size=queries), minlength=queries)
+    return of_seeds, of_queries
 
 
 def seed_summary(values: ArrayLike) -> SeedSummary:

@@ -10,6 +10,7 @@ from torch.nn.functional import softplus
 from saat.codes import sign
 from saat.errors import InputError
 from saat.labels import LabelGroups, relevance
+from saat.optimisers import Adam
 from saat.seeding import generator
 
 LEARNING_RATE = 1e-4
@@ -122,7 +123,7 @@ def train_prototypes(
         seed: of the draws.
         progress: called with the steps done, every :data:`REPORT_EVERY` and at the end.
     """
-    optimiser = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE, betas=BETAS)
+    optimiser = Adam(net.parameters(), lr=LEARNING_RATE, betas=BETAS)
     milestones = [steps // 2, 3 * steps // 4]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones, gamma=0.1)
     draws = generator("prototypes", seed)

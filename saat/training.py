@@ -21,6 +21,7 @@ from saat.hashing import HashingObjective
 from saat.memory import free_bytes
 from saat.micro_batches import Outputs, changed_by_splitting, in_parts
 from saat.models import HashingNetwork, device_of, encode, to_float
+from saat.optimisers import Adam, Sgd
 from saat.seeding import generator, seed_torch
 from saat.settings import option
 
@@ -63,9 +64,7 @@ class SgdSettings(OptimiserSettings):
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """SGD."""
-        return torch.optim.SGD(
-            parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
-        )
+        return Sgd(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class AdamSettings(OptimiserSettings):
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam."""
-        return torch.optim.Adam(parameters, lr=self.lr, betas=(self.beta1, self.beta2))
+        return Adam(parameters, lr=self.lr, betas=(self.beta1, self.beta2))
 
 
 class Training(ABC):

@@ -1,9 +1,15 @@
 import gc
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import settings
+
+from harness.tracking import store
 
 # Tests share few cores with whatever else runs; results must not depend on the number of threads
 # and small nets are fastest on one.
@@ -21,3 +27,22 @@ def pytest_collection_finish() -> None:
     """What importing and collecting made is never garbage; looking through it takes 0.3 s each."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tracking_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow makes its tables, 50 migrations, once a process; later stores get a copy of them.
+
+    Searches in processes of their own, which have no fixtures, always have MLflow make them.
+    """
+    make = store._make
+    made = tmp_path_factory.mktemp("tracking") / "made.db"
+
+    def copied(path: Path) -> None:
+        if not made.exists():
+            make(made)
+        shutil.copyfile(made, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_make", copied)
+        yield

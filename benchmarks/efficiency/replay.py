@@ -11,6 +11,7 @@ import heapq
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.file import parse_experiment, setting_at
 from harness.experiment.space import Dimension
 from harness.journal.journal import Journal
-from harness.search.pareto_model import Complete, Objectives, ParetoModel
+from harness.search.pareto_model import Complete, ParetoModel
 from harness.search.search import Pause, Search
 from harness.search.searcher import Searcher
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
@@ -61,7 +62,8 @@ class RecordedSearcher(Searcher):
         self.include(number, point, notes)
         return point, notes
 
-    def _make_model(self, floors: Objectives) -> ParetoModel:
+    @cached_property
+    def _model(self) -> ParetoModel:
         return _RecordedModel(self._space, self._complete, self._recording, self._taken)
 
 

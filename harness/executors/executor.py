@@ -4,10 +4,9 @@ import errno
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.redaction import redacted
-from harness.search.search import Search
 from harness.trial import checkpoints
 from harness.trial.trial import (
     EpochReport,
@@ -19,6 +18,9 @@ from harness.trial.trial import (
 )
 from saat.errors import one_line
 from saat.training import TrainingFailed
+
+if TYPE_CHECKING:  # a worker needs no sampler, and its libraries take seconds to import
+    from harness.search.search import Search
 
 
 class SearchStopped(Exception):
@@ -34,7 +36,7 @@ class Executor(Protocol):
     """
 
     def run(
-        self, search: Search, context: TrialContext, status: Callable[[str, str], None]
+        self, search: "Search", context: TrialContext, status: Callable[[str, str], None]
     ) -> None:
         """Run until :meth:`Search.next_trial` is done.
 

@@ -7,7 +7,6 @@ given out again. Nothing that Tune stores is ever read back; the journal is the 
 
 import json
 import logging
-import os
 import re
 import tempfile
 import time
@@ -22,16 +21,12 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
-from harness.executors.executor import (
-    SearchStopped,
-    TrialFailed,
-    forget_stopped,
-    reports_of,
-)
+from harness.executors.executor import SearchStopped, forget_stopped
 from harness.executors.ray_cluster import last_line, places
+from harness.executors.ray_worker import trainable
 from harness.redaction import redacted
 from harness.search.search import Pause, Search
-from harness.trial.trial import EpochReport, FinalReport, TrialContext, TrialSpec
+from harness.trial.trial import EpochReport, FinalReport, TrialContext
 from saat.errors import one_line
 
 log = logging.getLogger(__name__)
@@ -72,7 +67,7 @@ class RayTuneExecutor:
             try:
                 tune.Tuner(
                     tune.with_resources(
-                        tune.with_parameters(_trainable, context=asdict(context)), resources
+                        tune.with_parameters(trainable, context=asdict(context)), resources
                     ),
                     tune_config=tune.TuneConfig(
                         search_alg=_Searcher(search, scheduler, count),
@@ -92,27 +87,6 @@ class RayTuneExecutor:
                 raise
         if scheduler.stopped:
             raise SearchStopped(scheduler.stopped)
-
-
-def _trainable(config: dict[str, Any], context: dict[str, Any]) -> None:
-    """A trial in a worker process: every report of the generator goes to the driver."""
-    # So long Tune waits between two trials for the thread of the first to end, of its own accord
-    # 2 s. When it has waited in vain it drops the second, and its worker with it.
-    os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
-    spec = TrialSpec(**config["trial"])
-    try:
-        for report in reports_of(spec, TrialContext(**context)):
-            kind = "epoch" if isinstance(report, EpochReport) else "final"
-            _send(spec, kind, asdict(report))
-    except TrialFailed as error:
-        _send(spec, "failed", str(error))
-    except SearchStopped as error:
-        _send(spec, "halt", str(error))
-
-
-def _send(spec: TrialSpec, kind: str, report: Any) -> None:
-    # As one string: Tune flattens nested results into keys of its own.
-    tune.report({"trial": spec.trial_id, "kind": kind, "report": json.dumps(report)})
 
 
 def _loss(error: str) -> tuple[str, bool]:

@@ -8,13 +8,16 @@ early are told as PRUNED and failed ones as FAIL, never as results.
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import optuna
 
 from harness.experiment.space import Dimension, points, suggest
-from harness.search.pareto_model import Complete, ModelledTrial, Objectives, ParetoModel
 from saat.seeding import derive_seed
+
+if TYPE_CHECKING:  # what the model needs takes seconds to import; other samplers do without
+    from harness.search.pareto_model import Complete, ModelledTrial, Objectives, ParetoModel
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -44,18 +47,18 @@ class Searcher:
     def __init__(
         self,
         space: Mapping[str, Dimension],
-        complete: Complete,
+        complete: "Complete",
         sampler: str,
         seed: int,
         budget: int,
-        floors: Objectives = (0.0, 0.0),
+        floors: "Objectives" = (0.0, 0.0),
     ) -> None:
         self._space, self._complete = space, complete
         self._base = complete({})
         self._sampler, self._seed = sampler, seed
         self._startup = max(4, min(10, budget // 3))
         self._probes = min(_PROBES, budget // 3)
-        self._model = self._make_model(floors)
+        self._floors = floors
         self._modelled: dict[int, ModelledTrial] = {}
         self._study = optuna.create_study(directions=["maximize", "maximize"])
         self._always_searched = {
@@ -103,7 +106,7 @@ class Searcher:
         if number in self._modelled:
             self._model.forget(self._modelled.pop(number))
 
-    def observe(self, number: int, values: Objectives) -> None:
+    def observe(self, number: int, values: "Objectives") -> None:
         """Report the objectives on validation queries after one more epoch of a trial."""
         if number in self._modelled:
             self._modelled[number].epochs.append(values)
@@ -169,8 +172,11 @@ class Searcher:
             return probe, {PROBE: True} if teaching else {}
         return self._model.choose(derive_seed(self._seed, number, attempt)), {}
 
-    def _make_model(self, floors: Objectives) -> ParetoModel:
-        return ParetoModel(self._space, self._complete, floors)
+    @cached_property
+    def _model(self) -> "ParetoModel":
+        from harness.search.pareto_model import ParetoModel
+
+        return ParetoModel(self._space, self._complete, self._floors)
 
     def _begin(self, number: int, point: Mapping[str, Any]) -> None:
         if self._sampler == "ehvi" and (trial := self._model.begin(point)) is not None:

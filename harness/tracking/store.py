@@ -24,10 +24,14 @@ def make_tables(uri: str) -> None:
         for half in path.parent.glob(f".*.{path.name}*"):
             half.unlink(missing_ok=True)
         if not path.exists():  # another search may have made it meanwhile
-            from mlflow import MlflowClient
-
             with replacing(path) as temporary:
-                MlflowClient(f"sqlite:///{temporary.resolve()}").search_experiments(max_results=1)
+                _make(temporary)
+
+
+def _make(path: Path) -> None:
+    from mlflow import MlflowClient
+
+    MlflowClient(f"sqlite:///{path.resolve()}").search_experiments(max_results=1)
 
 
 def _file(uri: str) -> Path | None:

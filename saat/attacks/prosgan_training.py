@@ -11,6 +11,7 @@ from saat.attacks.attack import Knowledge, TrainingImages
 from saat.attacks.prosgan_networks import Discriminator, Generator, LabelledPrototypeNet
 from saat.codes import sign
 from saat.models import to_float
+from saat.optimisers import Adam
 from saat.prototype import BETAS, LEARNING_RATE, target_vectors
 from saat.seeding import drawing_from, generator
 from saat.settings import option
@@ -124,8 +125,8 @@ class GeneratorTraining:
         self._painter = self._adam(self.generator)
         self._critic = self._adam(self.discriminator)
 
-    def _adam(self, network: nn.Module) -> torch.optim.Adam:
-        return torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS)
+    def _adam(self, network: nn.Module) -> Adam:
+        return Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS)
 
     def run_epoch(self, epoch: int) -> float:
         """One pass in a seeded order; the mean loss of the generator.

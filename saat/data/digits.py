@@ -8,6 +8,7 @@ that memorises training digits gains nothing on queries.
 
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from saat.data import store
 from saat.data.canvas import compose
 from saat.data.dataset import HashingData, fingerprint
-from saat.errors import InputError
+from saat.errors import InputError, one_line
 from saat.seeding import derive_seed
 
 TRAIN_IMAGES = 2000  # the first of the database images
@@ -139,11 +140,16 @@ def _generator(*parts: int | str) -> np.random.Generator:
 @cache
 def _source_digits() -> tuple[np.ndarray, np.ndarray]:
     """float32 (1797, 8, 8) ink in [0, 1] and int64 (1797,) classes."""
-    # Here, not above: only this set needs scikit-learn, and importing it takes a second.
-    from sklearn.datasets import load_digits as sklearn_digits
-
-    bunch = sklearn_digits()
-    return (bunch.images / 16).astype(np.float32), bunch.target.astype(np.int64)
+    # The file alone: importing scikit-learn, which every worker would do, takes seconds.
+    spec = find_spec("sklearn")
+    if spec is None or spec.origin is None:
+        raise InputError("data: digits come with scikit-learn; pip install scikit-learn")
+    file = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    try:
+        table = np.loadtxt(file, delimiter=",", dtype=np.float32)
+    except (OSError, ValueError) as error:
+        raise InputError(f"data: digits cannot be read from {file}: {one_line(error)}") from None
+    return table[:, :-1].reshape(-1, 8, 8) / 16, table[:, -1].astype(np.int64)
 
 
 def _pools(seed: int) -> dict[str, np.ndarray]:

@@ -7,7 +7,10 @@ from typing import Any
 import mlflow
 import pytest
 
+from harness.tracking import store as tables
 from harness.tracking.store import make_tables
+
+_MAKE = tables._make
 
 
 class Maker:
@@ -30,6 +33,12 @@ class Maker:
             raise self.stopped_by
         self._path.with_name(f"{self._path.name}-journal").unlink()
         self._path.write_text("whole")
+
+
+@pytest.fixture(autouse=True)
+def made_by_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a copy, as in all other tests."""
+    monkeypatch.setattr(tables, "_make", _MAKE)
 
 
 @pytest.fixture

@@ -1,14 +1,16 @@
+import gzip
 import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import saat.data
-from saat.data import HashingData
+from saat.data import HashingData, digits
 from saat.data.digits import DATABASE_IMAGES, TEST_QUERIES, TRAIN_IMAGES, source_indices
 
 from .samples import input_error
@@ -123,9 +125,32 @@ def test_other_processes_compose_the_same_set(cache: Path, tmp_path: Path) -> No
     assert done.stdout.split() == [data.fingerprint, sha(data.images)]
 
 
-def test_scikit_learn_is_imported_only_for_digits() -> None:
-    code = "import sys, saat.data; assert not any(m.startswith('sklearn') for m in sys.modules)"
+def test_source_digits_are_those_of_scikit_learn_which_is_not_imported() -> None:
+    code = (
+        "import sys\n"
+        "from saat.data.digits import _source_digits\n"
+        "ink, classes = _source_digits()\n"
+        "assert not any(m.startswith('sklearn') for m in sys.modules)\n"
+        "from sklearn.datasets import load_digits\n"
+        "theirs = load_digits()\n"
+        "assert (ink == theirs.images / 16).all() and (classes == theirs.target).all()\n"
+        "assert ink.dtype == 'float32' and classes.dtype == 'int64'"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_source_that_is_missing_or_no_table_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "sklearn"
+    monkeypatch.setattr(digits, "find_spec", lambda _: SimpleNamespace(origin=package / "x.py"))
+    digits._source_digits.cache_clear()
+    assert "digits.csv.gz" in input_error(lambda: load(tmp_path))
+    (package / "datasets" / "data").mkdir(parents=True)
+    (package / "datasets" / "data" / "digits.csv.gz").write_bytes(gzip.compress(b"no,table"))
+    assert "digits cannot be read" in input_error(lambda: load(tmp_path))
+    monkeypatch.setattr(digits, "find_spec", lambda _: None)
+    assert "pip install scikit-learn" in input_error(lambda: load(tmp_path))
 
 
 def test_small_canvases_and_other_resizes_are_refused(cache: Path) -> None:
