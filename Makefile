@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Processes of the tests; each takes about 1.5 GB.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu); [ $$n -gt 6 ] && echo 6 || echo $$n)
-TESTS := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+# Files go to the processes whole, in the order of tests/conftest.py: long ones first.
+TESTS := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+LONG := trained or cluster or chaos or browser
 
 .PHONY: install
 install: $(STAMP)
@@ -15,7 +17,8 @@ install: $(STAMP)
 $(STAMP): pyproject.toml requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; set PYTHON=/path/to/python (3.11 or newer)" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+# Of 20,000 modules a search needs a quarter, and Python compiles these when they are first used.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -33,16 +36,25 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The fast stage (lint, types, import contracts, unit tests) first, whole runs after it.
+.PHONY: unit
+unit: install
+	$(TESTS) -m "not (slow or ray or $(LONG))"
+
+# The fast stage (lint, types, import contracts, unit tests) first, whole runs after it. Types take
+# one process a minute, which has the unit tests beside it.
 .PHONY: test
-test: lint
-	$(TESTS) -m "not slow and not ray and not trained and not browser and not cluster and not chaos"
-	$(TESTS) -m "slow and not ray and not trained and not browser and not cluster and not chaos"
-	$(TESTS) -m "ray and not trained and not browser and not cluster and not chaos"
+test: install
+	@$(MAKE) --no-print-directory -j 2 lint unit
+	$(TESTS) -m "(slow or ray) and not ($(LONG))"
+
+# All that `make test` leaves out, side by side: clusters and killed drivers are waited for much of
+# the time. Each suite can be run alone, too.
+.PHONY: thorough
+thorough: install
+	$(TESTS) -m "$(LONG)"
 
 # Claims about defenses and the battery, shown on models trained on the digits.
 .PHONY: trained
-trained: TESTS := $(BIN)/python -m pytest -n 3 --dist loadfile
 trained: install
 	$(TESTS) -m trained
 

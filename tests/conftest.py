@@ -23,6 +23,32 @@ settings.load_profile("saat")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
+# Files that take minutes, in the order they begin in: one that began last would be waited for by
+# all other processes.
+_LONG = (
+    "saat/test_reliability_digits.py",
+    "cluster/test_multi_host.py",
+    "chaos/test_chaos.py",
+    "saat/test_defenses_digits.py",
+    "cluster/test_preflight_hosts.py",
+    "harness/test_killed_driver.py",
+    "test_scale.py",
+    "contracts/test_lost_workers.py",
+    "contracts/test_executor_faults.py",
+    "contracts/test_executors.py",
+    "contracts/test_attacks.py",
+    "harness/test_bad_input.py",
+    "test_extending.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; all others as they were found."""
+    here = Path(__file__).parent
+    place = {here / name: number for number, name in enumerate(_LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
 def pytest_collection_finish() -> None:
     """What importing and collecting made is never garbage; looking through it takes 0.3 s each."""
     gc.collect()

@@ -32,7 +32,7 @@ EPOCHS = 4
 EXPERIMENT = tiny_raw(
     {
         "name": "hosts",
-        "defense": {"epochs": EPOCHS, "steps": 20, "batch_size": 200},
+        "defense": {"epochs": EPOCHS, "steps": 12, "batch_size": 200},
         "search": {"num_samples": 7, "scheduler": "none"},
         "confirm": {"max_configs": 1, "seeds": 2, "battery": "none"},
     }

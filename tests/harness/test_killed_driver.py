@@ -103,7 +103,7 @@ def run_and_kill(arguments: list[str], journal: Path, moments: random.Random) ->
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("executor", "kills"),
-    [("inline", 4), pytest.param("ray", 2, marks=[pytest.mark.ray, pytest.mark.chaos])],
+    [("inline", 3), pytest.param("ray", 2, marks=[pytest.mark.ray, pytest.mark.chaos])],
 )
 def test_a_killed_and_resumed_search_ends_like_an_undisturbed_one(
     executor: str, kills: int, undisturbed: dict[str, Any], tmp_path: Path
