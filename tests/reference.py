@@ -179,3 +179,17 @@ def perceptibility(images: Array, adversarial: Array) -> dict[str, float]:
             out["matrix_linf"] += max(rows) / (3 * len(images))
             out["matrix_l2"] += float(np.linalg.svd(channel)[1].max()) / (3 * len(images))
     return out
+
+
+def pigeonhole_interval(
+    table: Array, confidence: float, seed: int, resamples: int
+) -> tuple[float, float]:
+    """Percentile bootstrap of a mean over seeds (rows) and queries (columns), both drawn."""
+    rng = np.random.default_rng(seed)
+    means = []
+    for _ in range(resamples):
+        seeds = rng.integers(len(table), size=len(table))
+        queries = rng.integers(len(table[0]), size=len(table[0]))
+        means.append(math.fsum(table[s][q] for s in seeds for q in queries) / table.size)
+    tail = (1 - confidence) / 2
+    return float(np.quantile(means, tail)), float(np.quantile(means, 1 - tail))

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from reports import statistics
 from reports.statistics import (
     bootstrap_interval,
     compare_paired,
     seed_query_interval,
     seed_summary,
 )
+from tests import reference
 
 
 def test_bootstrap_interval_is_close_to_the_normal_one():
@@ -48,6 +50,33 @@ def test_band_does_not_average_the_difficulty_of_queries_away():
     one = bootstrap_interval(difficulty)
     five = seed_query_interval(np.tile(difficulty, (5, 1)))
     assert five.high - five.low == pytest.approx(one.high - one.low, rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (3, 1), (2, 5), (4, 9)])
+@pytest.mark.parametrize(("confidence", "seed"), [(0.95, 0), (0.5, 3)])
+def test_band_is_the_plain_formula(monkeypatch, shape, confidence, seed):
+    # Parts of a number that does not divide them.
+    monkeypatch.setattr(statistics, "RESAMPLES", 110)
+    monkeypatch.setattr(statistics, "_AT_ONCE", 25)
+    statistics._drawn.cache_clear()
+    table = np.random.default_rng(5).beta(2, 2, shape)
+    interval = seed_query_interval(table, confidence, seed)
+    statistics._drawn.cache_clear()
+    plain = reference.pigeonhole_interval(table, confidence, seed, 110)
+    assert interval == pytest.approx((table.mean(), *plain), rel=1e-12)
+
+
+def test_band_of_another_shape_or_seed_has_its_own_resamples():
+    table = np.random.default_rng(6).beta(2, 2, (3, 40))
+    first = seed_query_interval(table)
+    assert seed_query_interval(table[:, :39]) != first
+    assert seed_query_interval(table, seed=1) != first
+    assert seed_query_interval(table) == first
+
+
+def test_band_of_equal_values_is_the_point_and_of_nothing_is_missing():
+    assert tuple(seed_query_interval(np.full((3, 11), 0.3))) == pytest.approx((0.3, 0.3, 0.3))
+    assert np.isnan(seed_query_interval(np.zeros((0, 4)))).all()
 
 
 def test_band_needs_seeds_by_queries():
