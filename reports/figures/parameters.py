@@ -109,7 +109,7 @@ def parameters_static(data: ParametersData) -> Figure:
                 mew=0.7,
                 label=f"paper's default, {name}",
             )
-    legend_below(figure, columns=4)
+    legend_below(figure, columns=4 if columns == 3 else 2)
     return figure
 
 

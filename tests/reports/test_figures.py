@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -17,8 +18,9 @@ from reports.figures.learning_curves import (
     learning_curves_interactive,
     learning_curves_static,
 )
-from reports.figures.parameters import parameters_data
+from reports.figures.parameters import parameters_data, parameters_static
 from reports.figures.precision_recall import precision_at_recall, precision_recall_data
+from reports.figures.style import STATIC_STYLE
 from reports.results import SearchResults, load_search
 from tests.reports.synthetic import QUERIES, write_run
 
@@ -178,6 +180,19 @@ def test_learning_curves_draw_every_point_once_and_no_line_for_each_trial(result
         assert len(trace.text) == len(trace.marker.size) == len(trace.x) == len(trace.y)
     figure = learning_curves_static(several)
     assert len(figure.axes[0].lines) == len(learning_curves_static(data).axes[0].lines)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_the_legend_of_parameters_fits_however_many_there_are(results, count):
+    data = parameters_data(results)
+    assert len(data.panels) >= count
+    with matplotlib.rc_context(STATIC_STYLE):
+        figure = parameters_static(data._replace(panels=data.panels[:count]))
+        figure.draw_without_rendering()
+        legend, page = figure.legends[0].get_window_extent(), figure.bbox
+    assert page.x0 <= legend.x0
+    assert legend.x1 <= page.x1
+    assert page.y0 <= legend.y0
 
 
 def test_parameters_have_units_and_scales(results):
