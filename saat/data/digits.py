@@ -1,4 +1,4 @@
-"""The embedded set ``digits``: real handwritten digits composed on colour canvases.
+"""The embedded sets of digits: real handwritten digits composed on colour canvases.
 
 scikit-learn carries 1,797 handwritten 8×8 digits of the UCI optical recognition set, so this
 multi-label retrieval task (C = 10, one to three digits per image) needs no download. The *source*
@@ -6,10 +6,11 @@ digits are split first, and an image of a split shows only source digits of its 
 that memorises training digits gains nothing on queries.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,10 +20,19 @@ from saat.data.dataset import HashingData, fingerprint
 from saat.errors import InputError, one_line
 from saat.seeding import derive_seed
 
-TRAIN_IMAGES = 2000  # the first of the database images
-DATABASE_IMAGES = 4000
-TEST_QUERIES = 500
 MAX_DIGITS = 3
+
+
+class Sizes(NamedTuple):
+    """Numbers of images; the training images are the first of the database."""
+
+    train: int
+    database: int
+    test: int
+
+
+SIZES = Sizes(2000, 4000, 500)
+MINI = Sizes(400, 800, 100)
 
 # Of every class, this fraction of the source digits is each query split's own.
 _POOL_FRACTION = {"validation": 0.15, "test": 0.15}
@@ -38,13 +48,14 @@ def load_digits(
     resize: str,
     cache_dir: Path,
     progress: store.Progress | None,
-    numbers: bool = False,
+    name: str = "digits",
 ) -> HashingData:
     """Compose the set, or open it from the cache; see :func:`saat.data.load`.
 
-    With ``numbers`` it is ``digits100`` (C = 100): one or two numbers from 00 to 99, tens on the
-    left and units on the right of the upper and the lower half. Images differ from those of
-    ``digits`` in nothing else, so that costs and MAP can be compared over the number of classes.
+    ``digits100`` (C = 100) shows one or two numbers from 00 to 99, tens on the left and units on
+    the right of the upper and the lower half. Images differ from those of ``digits`` in nothing
+    else, so that costs and MAP can be compared over the number of classes. ``digits_mini`` has the
+    first images of every split of ``digits``.
 
     Rows are the database (``train`` first), then the validation queries, then the test queries.
     ``seed`` decides everything. More validation queries under the same seed leave every other
@@ -58,9 +69,9 @@ def load_digits(
         raise InputError(
             f"data: resize {resize!r}: digits are composed at image_size; only squash is allowed"
         )
-    name = "digits100" if numbers else "digits"
+    sizes, numbers = MINI if name == "digits_mini" else SIZES, name == "digits100"
     draw = number_sources if numbers else source_indices
-    sources = draw(val_queries=val_queries, seed=seed)
+    sources = draw(val_queries=val_queries, seed=seed, sizes=sizes)
     total = len(sources)
     recipe = {name: seed, "image_size": image_size, "val_queries": val_queries}
     key = fingerprint(recipe, {"sources": sources})
@@ -68,15 +79,15 @@ def load_digits(
         cache_dir,
         f"{name}-{key}",
         (total, 3, image_size, image_size),
-        lambda: _compose_blocks(sources, image_size, val_queries, seed),
+        lambda: _compose_blocks(sources, image_size, _counts(val_queries, sizes), seed),
         progress,
     )
     labels = _number_labels(sources) if numbers else _labels(sources)
-    first_test = DATABASE_IMAGES + val_queries
+    first_test = sizes.database + val_queries
     splits = {
-        "train": np.arange(TRAIN_IMAGES),
-        "database": np.arange(DATABASE_IMAGES),
-        "validation": np.arange(DATABASE_IMAGES, first_test),
+        "train": np.arange(sizes.train),
+        "database": np.arange(sizes.database),
+        "validation": np.arange(sizes.database, first_test),
         "test": np.arange(first_test, total),
     }
     return HashingData(
@@ -90,7 +101,7 @@ def load_digits(
     )
 
 
-def source_indices(*, val_queries: int, seed: int) -> np.ndarray:
+def source_indices(*, val_queries: int, seed: int, sizes: Sizes = SIZES) -> np.ndarray:
     """Tell which of scikit-learn's digits every image shows.
 
     Returns:
@@ -100,7 +111,7 @@ def source_indices(*, val_queries: int, seed: int) -> np.ndarray:
     """
     pools = _pools(seed)
     parts = []
-    for split, count in _counts(val_queries).items():
+    for split, count in _counts(val_queries, sizes).items():
         rng = _generator(seed, split, "sources")
         # One draw of doubles, row by row, so that the first images stay when count grows.
         draw = rng.random((count, 1 + MAX_DIGITS))
@@ -110,7 +121,7 @@ def source_indices(*, val_queries: int, seed: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def number_sources(*, val_queries: int, seed: int) -> np.ndarray:
+def number_sources(*, val_queries: int, seed: int, sizes: Sizes = SIZES) -> np.ndarray:
     """Tell which of scikit-learn's digits every image of ``digits100`` shows, and where.
 
     Returns:
@@ -120,7 +131,7 @@ def number_sources(*, val_queries: int, seed: int) -> np.ndarray:
     """
     pools = _pools(seed)
     parts = []
-    for split, count in _counts(val_queries).items():
+    for split, count in _counts(val_queries, sizes).items():
         draw = _generator(seed, split, "numbers").random((count, 5))
         sources = pools[split][(draw[:, 1:] * len(pools[split])).astype(np.int64)]
         row = (draw[:, :1] * 3).astype(np.int64)  # upper number, lower number, both
@@ -129,8 +140,8 @@ def number_sources(*, val_queries: int, seed: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _counts(val_queries: int) -> dict[str, int]:
-    return {"database": DATABASE_IMAGES, "validation": val_queries, "test": TEST_QUERIES}
+def _counts(val_queries: int, sizes: Sizes) -> dict[str, int]:
+    return {"database": sizes.database, "validation": val_queries, "test": sizes.test}
 
 
 def _generator(*parts: int | str) -> np.random.Generator:
@@ -156,7 +167,7 @@ def _pools(seed: int) -> dict[str, np.ndarray]:
     """Source digits of every split, stratified by class."""
     _, classes = _source_digits()
     rng = _generator(seed, "pools")
-    pools: dict[str, list[np.ndarray]] = {split: [] for split in _counts(0)}
+    pools: dict[str, list[np.ndarray]] = {"database": [], "validation": [], "test": []}
     for digit in range(10):
         members = rng.permutation(np.flatnonzero(classes == digit))
         for split, fraction in _POOL_FRACTION.items():
@@ -186,11 +197,11 @@ def _number_labels(sources: np.ndarray) -> np.ndarray:
 
 
 def _compose_blocks(
-    sources: np.ndarray, size: int, val_queries: int, seed: int
+    sources: np.ndarray, size: int, counts: Mapping[str, int], seed: int
 ) -> Iterator[np.ndarray]:
     # A generator per image: an image depends on its place in its split, not on other splits.
     ink, _ = _source_digits()
-    names = [(split, i) for split, n in _counts(val_queries).items() for i in range(n)]
+    names = [(split, i) for split, n in counts.items() for i in range(n)]
     for start in range(0, len(names), _BLOCK):
         block = zip(names[start : start + _BLOCK], sources[start : start + _BLOCK], strict=True)
         yield np.stack([_image(ink, own, size, _generator(seed, *name)) for name, own in block])

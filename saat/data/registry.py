@@ -47,8 +47,14 @@ DATASETS: Mapping[str, Dataset] = {
         10,
         "embedded: composed from scikit-learn's digits",
     ),
+    "digits_mini": Dataset(
+        partial(load_digits, name="digits_mini"),
+        "a fifth of digits, for trying out a cluster or a search",
+        10,
+        "embedded: composed from scikit-learn's digits",
+    ),
     "digits100": Dataset(
-        partial(load_digits, numbers=True),
+        partial(load_digits, name="digits100"),
         "one or two handwritten numbers from 00 to 99 on a colour canvas",
         100,
         "embedded: composed from scikit-learn's digits",

@@ -14,10 +14,10 @@ EXPERIMENT: dict[str, Any] = {
     "schema_version": 1,
     "name": NAME,
     "seed": 3,
-    "data": {"name": "digits", "image_size": 16, "val_queries": 40},
+    "data": {"name": "digits_mini", "image_size": 16, "val_queries": 40},
     "model": {"bits": 16},
-    "pretrain": {"epochs": 2, "lr": 0.3, "batch_size": 200},
-    "defense": {"epochs": 3, "steps": 1, "batch_size": 200, "step_size": "auto"},
+    "pretrain": {"epochs": 2, "lr": 0.3, "batch_size": 40},
+    "defense": {"epochs": 3, "steps": 1, "batch_size": 40, "step_size": "auto"},
     "space": {"defense.lambda": {"float": [0.1, 10.0], "log": True}},
     "search": {
         "num_samples": 4,

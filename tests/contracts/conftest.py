@@ -27,7 +27,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Images of the searches, decoded; and the variable that names their place."""
     before = os.environ.get("SAAT_CACHE")
     shared_cache(tmp_path_factory)
-    load(name="digits", image_size=16, val_queries=40)
+    load(name="digits_mini", image_size=16, val_queries=40)
     yield
     os.environ.pop("SAAT_CACHE")
     if before is not None:

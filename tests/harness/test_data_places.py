@@ -68,7 +68,7 @@ def test_the_list_says_what_is_where(tmp_path: Path, capsys: Any, monkeypatch: A
     assert f"in {root / 'CIFAR-10'}:" in lines["cifar10"]
     assert f"not found: looked in {root / 'MS-COCO'}; " in lines["mscoco"]
     for name, line in zip(lines, before.splitlines(), strict=True):
-        if name not in ("digits", "digits100", "data.path"):
+        if name not in ("digits", "digits_mini", "digits100", "data.path"):
             assert "SAAT_DATA" in line
             assert DATASETS[name].obtain in line
 

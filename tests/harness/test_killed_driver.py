@@ -21,7 +21,7 @@ SEED = 20261121
 EXPERIMENT: dict[str, Any] = {
     "schema_version": 1,
     "name": "killed",
-    "data": {"name": "digits", "image_size": 16, "val_queries": 60},
+    "data": {"name": "digits_mini", "image_size": 16, "val_queries": 60},
     "model": {"bits": 12},
     "pretrain": {"epochs": 2, "lr": 0.3},
     "defense": {"method": "saat", "epochs": 3, "step_size": "auto"},

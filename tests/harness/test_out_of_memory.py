@@ -33,7 +33,13 @@ from tests.harness.tiny import context_of, spec_of, tiny
 
 # Batches of 200: 200 images pass the network in pretraining, 400 in a step of adversarial
 # training; half of them are 100 at once.
-EXPERIMENT = tiny({"evaluation.attacks": ["mainstay"]})
+EXPERIMENT = tiny(
+    {
+        "evaluation.attacks": ["mainstay"],
+        "pretrain.batch_size": 200,
+        "defense.batch_size": 200,
+    }
+)
 SAAT = "saat: 100 of 200 images at once from epoch {} on"
 PRETRAIN = "pretrain: 100 of 200 images at once from epoch 1 on, which changes batch norm"
 

@@ -70,13 +70,13 @@ def test_a_network_of_ones_own_is_attacked_like_any_other(
     assert "worst case" in capsys.readouterr().out
     written = json.loads(Path("out/metrics.json").read_text())
     assert written["model"] == f"{own.name}:make"
-    assert written["dataset"] == "digits"
+    assert written["dataset"] == "digits_mini"
     subject = factory_subject(f"{own.name}:make", None, Path("tiny.yaml"))
     protocol = Protocol(named_attacks(["mainstay", "hag"], 2), top_k=100)
     expected = evaluate(subject.network, subject.data, protocol).metrics()
     assert written["metrics"] == expected
     with np.load("out/adversarial.npz") as arrays:
-        assert arrays["hag"].shape == (500, 3, 16, 16)
+        assert arrays["hag"].shape == (100, 3, 16, 16)
 
 
 def test_weights_reach_the_factory(own: Path) -> None:

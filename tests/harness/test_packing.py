@@ -73,7 +73,7 @@ def described(settings: list[Setting]) -> list[tuple[Any, ...]]:
 
 
 def test_the_heaviest_settings_of_a_space() -> None:
-    assert described(heaviest(tiny(), "search")) == [("small_cnn", 16, "saat", 200)]
+    assert described(heaviest(tiny(), "search")) == [("small_cnn", 16, "saat", 40)]
     searched = tiny(
         {
             "space": {
@@ -92,10 +92,10 @@ def test_the_heaviest_settings_of_a_space() -> None:
         ("small_cnn", 64, "comdefend", 32),
         ("small_cnn", 64, "saat", 32),
     ]
-    assert described(heaviest(searched, "train")) == [("small_cnn", 16, "saat", 200)]
+    assert described(heaviest(searched, "train")) == [("small_cnn", 16, "saat", 40)]
     compared = tiny({"compare": {"a": {"model.bits": 8}, "b": {"defense.method": "none"}}})
     assert described(heaviest(compared, "compare")) == [
-        ("small_cnn", 8, "saat", 200),
+        ("small_cnn", 8, "saat", 40),
         ("small_cnn", 16, "none", None),
     ]
 
@@ -147,7 +147,7 @@ def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
         }
     )
     found = measured(experiment, FakeMeter())
-    assert steps == [("pretrain", 200, 48), ("saat", 200, 48)]
+    assert steps == [("pretrain", 40, 48), ("saat", 40, 48)]
     # ProS-GAN would train its networks for hours first.
     assert asked == [({"mainstay": 2, "hag": 1}, 128)]
     assert found == Footprint(3 * GIB, GIB // 2, "evaluation", "small_cnn, 48 bits, saat")
@@ -156,7 +156,8 @@ def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_an_evaluation_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    experiment = tiny({"defense": {"method": "none"}, "space": {}})
+    data = {"name": "digits", "image_size": 16, "val_queries": 40}  # enough queries for a batch
+    experiment = tiny({"data": data, "defense": {"method": "none"}, "space": {}})
     real: Any = vars(measuring)["evaluate"]
     seen: list[Any] = []
 

@@ -328,7 +328,7 @@ def test_every_confirmed_number_can_be_recomputed_from_the_stored_images(confirm
     stored = np.load(folder / "adversarial.npz")
     assert set(stored) == {"mainstay", "hag", "rows"}
     assert (stored["rows"] == data.test).all()
-    database = codes_of(encode(network, lambda p: data.batch(data.database[p]), 4000))
+    database = codes_of(encode(network, lambda p: data.batch(data.database[p]), 800))
     labels = data.label_tensor(data.database)
 
     def ap(images: torch.Tensor) -> torch.Tensor:
@@ -368,9 +368,9 @@ def test_confirmed_histograms_and_examples_fit_the_data(confirmed: Any) -> None:
     names = {f"{n}_{part}" for n in ("clean", "mainstay", "hag") for part in ("total", "relevant")}
     assert set(histograms) == names
     for name in names:
-        assert histograms[name].shape == (500, 17)
+        assert histograms[name].shape == (100, 17)
         assert histograms[name].dtype == np.int32
-    assert (histograms["clean_total"].sum(1) == 4000).all()
+    assert (histograms["clean_total"].sum(1) == 800).all()
     assert (histograms["hag_relevant"] <= histograms["hag_total"]).all()
     examples = np.load(folder / "examples.npz")
     adversarial = np.load(folder / "adversarial.npz")

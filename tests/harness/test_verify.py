@@ -48,7 +48,7 @@ def wrong(run: Path) -> set[str]:
 def test_an_untouched_run_is_confirmed_number_by_number(run: Path) -> None:
     found = verify(run, None, lambda _: None)
     assert not found.wrong
-    queries = 500
+    queries = 100
     # Per trial: AP per query for clean, three attacks and worst; metrics in two files.
     assert found.numbers > 2 * 5 * queries
     assert "0 differ" in found.text()

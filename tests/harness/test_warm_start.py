@@ -100,7 +100,7 @@ def completed(events: list[Event]) -> dict[str, tuple[float, float]]:
 
 
 def test_completed_trials_are_known_and_never_run_again(runs_dir: Path) -> None:
-    old = run(runs_dir, named("old", space=DISCRETE, search__num_samples=5))
+    old = run(runs_dir, named("old", space=DISCRETE, search__num_samples=7))
     new = run(runs_dir, named("new", "old", space=DISCRETE, search__num_samples=50))
     statuses = {r.status for r in SearchState(old).of_phase("explore")}
     assert statuses == {"completed", "stopped", "failed"}

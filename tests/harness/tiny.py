@@ -1,4 +1,4 @@
-"""The smallest experiment that goes through every stage: digits of 16 pixels, a second a trial."""
+"""The smallest experiment that goes through every stage: few small digits, a second a trial."""
 
 import os
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from harness.trial.trial import TrialContext, TrialSpec
 TINY: dict[str, Any] = {
     "schema_version": 1,
     "name": "tiny",
-    "data": {"name": "digits", "image_size": 16, "val_queries": 40},
+    "data": {"name": "digits_mini", "image_size": 16, "val_queries": 40},
     "model": {"bits": 16},
-    "pretrain": {"epochs": 2, "lr": 0.3, "batch_size": 200},
-    "defense": {"epochs": 2, "steps": 1, "batch_size": 200},
+    "pretrain": {"epochs": 2, "lr": 0.3, "batch_size": 40},
+    "defense": {"epochs": 2, "steps": 1, "batch_size": 40},
     "space": {"defense.lambda": {"float": [0.1, 10.0], "log": True}},
     "search": {"num_samples": 2, "grace_period": 1, "reduction_factor": 2, "margin": 0},
     "confirm": {"max_configs": 1, "seeds": 1, "battery": "none"},

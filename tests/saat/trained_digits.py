@@ -1,5 +1,6 @@
 """Models trained on the digits as the quickstart does, and the battery on them."""
 
+import copy
 from functools import cache
 
 from torch import nn
@@ -11,6 +12,7 @@ from saat.hashing import OBJECTIVES
 from saat.models import HashingNetwork, build_network
 from saat.pretrain import Pretraining, PretrainSettings
 from saat.threat_model import ThreatModel
+from saat.training import Training
 from saat.victim import Victim
 
 THREAT = ThreatModel(8 / 255)
@@ -27,17 +29,18 @@ def digits() -> HashingData:
 def model(defense: str, seed: int) -> HashingNetwork:
     """As in the quickstart."""
     data = digits()
-    network = build_network("small_cnn", "none", BITS, 32, seed)
-    labels = data.label_tensor(data.train)
-    settings = PretrainSettings(epochs=20, lr=0.3)
-    training = Pretraining(network, OBJECTIVES["dph"](labels, BITS, seed), data, settings, seed)
+    objective = OBJECTIVES["dph"](data.label_tensor(data.train), BITS, seed)
+    training: Training
+    if defense == "saat":
+        network = copy.deepcopy(model("none", seed))
+        inner = SaatSettings(epochs=8, step_size="auto")
+        training = SaatTraining(network, objective, data, inner, seed)
+    else:
+        network = build_network("small_cnn", "none", BITS, 32, seed)
+        settings = PretrainSettings(epochs=20, lr=0.3)
+        training = Pretraining(network, objective, data, settings, seed)
     while not training.finished:
         training.run_epoch()
-    if defense == "saat":
-        inner = SaatSettings(epochs=8, step_size="auto")
-        saat = SaatTraining(network, OBJECTIVES["dph"](labels, BITS, seed), data, inner, seed)
-        while not saat.finished:
-            saat.run_epoch()
     return network.eval()
 
 

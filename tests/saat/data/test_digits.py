@@ -11,7 +11,7 @@ import pytest
 
 import saat.data
 from saat.data import HashingData, digits
-from saat.data.digits import DATABASE_IMAGES, TEST_QUERIES, TRAIN_IMAGES, source_indices
+from saat.data.digits import SIZES, source_indices
 
 from .samples import input_error
 
@@ -38,7 +38,7 @@ def test_splits(cache: Path) -> None:
     assert data.classes == 10
     assert data.lists_sha256 == {}
     sizes = [len(rows) for rows in (data.train, data.database, data.validation, data.test)]
-    assert sizes == [TRAIN_IMAGES, DATABASE_IMAGES, 40, TEST_QUERIES] == [2000, 4000, 40, 500]
+    assert sizes == [2000, 4000, 40, 500]
     assert np.isin(data.train, data.database).all()
     assert np.array_equal(data.validation_database, data.database)
     apart = np.concatenate([data.database, data.validation, data.test])
@@ -64,7 +64,7 @@ def test_labels_name_the_digits_shown(cache: Path) -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_source_digit_is_shared_between_splits(seed: int) -> None:
     sources = source_indices(val_queries=400, seed=seed)
-    pools = [set(part[part >= 0].tolist()) for part in np.split(sources, [DATABASE_IMAGES, 4400])]
+    pools = [set(part[part >= 0].tolist()) for part in np.split(sources, [SIZES.database, 4400])]
     assert len(set.union(*pools)) == sum(len(pool) for pool in pools)
     assert min(len(pool) for pool in pools) > 200
 
@@ -73,7 +73,7 @@ def test_every_pool_has_every_class() -> None:
     from sklearn.datasets import load_digits
 
     sources = source_indices(val_queries=400, seed=0)
-    for part in np.split(sources, [DATABASE_IMAGES, 4400]):
+    for part in np.split(sources, [SIZES.database, 4400]):
         own = np.unique(part[part >= 0])
         assert np.bincount(load_digits().target[own], minlength=10).min() >= 20
 
@@ -151,6 +151,19 @@ def test_a_source_that_is_missing_or_no_table_is_told(
     assert "digits cannot be read" in input_error(lambda: load(tmp_path))
     monkeypatch.setattr(digits, "find_spec", lambda _: None)
     assert "pip install scikit-learn" in input_error(lambda: load(tmp_path))
+
+
+def test_the_small_set_is_the_first_of_every_split(cache: Path) -> None:
+    data, small = load(cache), load(cache, name="digits_mini")
+    assert (small.name, small.label, small.classes) == ("digits_mini", "digits_mini", 10)
+    assert small.fingerprint != data.fingerprint
+    sizes = {"train": 400, "database": 800, "validation": 40, "test": 100}
+    for split, size in sizes.items():
+        rows, first = getattr(small, split), getattr(data, split)[:size]
+        assert len(rows) == size
+        assert np.array_equal(small.images[rows], data.images[first])
+        assert np.array_equal(small.labels[rows], data.labels[first])
+    assert small.images.shape == (940, 3, 16, 16)
 
 
 def test_small_canvases_and_other_resizes_are_refused(cache: Path) -> None:

@@ -11,6 +11,7 @@ def test_the_registry_can_be_read() -> None:
     known = {name: entry.classes for name, entry in saat.data.DATASETS.items()}
     assert known == {
         "digits": 10,
+        "digits_mini": 10,
         "digits100": 100,
         "flickr25k": 38,
         "nuswide": 21,
