@@ -47,11 +47,11 @@ test: install
 	@$(MAKE) --no-print-directory -j 2 lint unit
 	$(TESTS) -m "(slow or ray) and not ($(LONG))"
 
-# All that `make test` leaves out, side by side: clusters and killed drivers are waited for much of
-# the time. Each suite can be run alone, too.
+# What `make test` leaves out, side by side: clusters and killed drivers are waited for much of the
+# time. Each suite can be run alone, too; of the trained models `make trained` has more.
 .PHONY: thorough
 thorough: install
-	$(TESTS) -m "$(LONG)"
+	$(TESTS) -m "($(LONG)) and not lengthy"
 
 # Claims about defenses and the battery, shown on models trained on the digits.
 .PHONY: trained

@@ -39,6 +39,12 @@ _LONG = (
     "contracts/test_attacks.py",
     "harness/test_bad_input.py",
     "test_extending.py",
+    "reports/test_html.py",
+    "harness/test_tracking.py",
+    "harness/test_search.py",
+    "harness/test_pareto_model.py",
+    "test_efficiency.py",
+    "saat/data/test_digits.py",
 )
 
 

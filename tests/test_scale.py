@@ -13,7 +13,7 @@ from harness.session.status import status_of
 from reports.results import load_search
 from tests.harness.tiny import shared_cache
 
-TRIALS, PART = 160, 32
+TRIALS, PART = 120, 24
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.trained, pytest.mark.timeout(1800)]
 FEW = 64  # queries, for gates that ask each of them; adaptive attacks take minutes on all
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.lengthy) for n in (1, 2))])
 @pytest.mark.parametrize("defense", ["none", "saat"])
 def test_honest_models_pass_every_gate(defense: str, seed: int) -> None:
     result = core(model(defense, seed))

@@ -48,6 +48,7 @@ def victim_of(network: nn.Module, limit: int = QUERIES) -> Victim:
     return Victim(network, digits(), "test", TOP_K, limit=limit)
 
 
+@cache
 def core(network: nn.Module, limit: int = QUERIES) -> BatteryResult:
     return run_battery(victim_of(network, limit), THREAT, "core")
 
