@@ -13,7 +13,8 @@ from tests.harness.tiny import context_of, spec_of, tiny
 experiment = tiny({"defense.epochs": 1, "pretrain.epochs": 1})
 reports = ray_worker.reports_of(spec_of(experiment), context_of(experiment, Path(sys.argv[1])))
 print([type(report).__name__ for report in reports])
-print(sorted({"torch._dynamo", "sympy", "scipy.stats", "sklearn", "mlflow"} & set(sys.modules)))
+costly = {"torch._dynamo", "sympy", "scipy.stats", "sklearn", "mlflow"}
+print(sorted((costly | {"harness.search.searcher"}) & set(sys.modules)))
 """
 
 
