@@ -84,7 +84,6 @@ def test_a_worker_that_dies_idle_fails_no_trial(
 ) -> None:
     # Two trials at once, one of them long: the other's worker waits for the confirmation.
     changes = {"search.num_samples": 1, "space": {"defense.steps": {"choice": [120]}}}
-    changes["confirm.max_configs"] = 0  # which would train the long one once more
     search = watched(tmp_path, changes, 2)
     killed: list[int] = []
 
