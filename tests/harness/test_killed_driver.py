@@ -103,7 +103,7 @@ def run_and_kill(arguments: list[str], journal: Path, moments: random.Random) ->
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("executor", "kills"),
-    [("inline", 3), pytest.param("ray", 1, marks=[pytest.mark.ray, pytest.mark.chaos])],
+    [("inline", 4), pytest.param("ray", 2, marks=[pytest.mark.ray, pytest.mark.chaos])],
 )
 def test_a_killed_and_resumed_search_ends_like_an_undisturbed_one(
     executor: str, kills: int, undisturbed: dict[str, Any], tmp_path: Path
@@ -117,7 +117,7 @@ def test_a_killed_and_resumed_search_ends_like_an_undisturbed_one(
     resume = ["resume", "killed", "--runs-dir", str(runs)]
     killed = [run_and_kill(resume if journal.exists() else search, journal, moments)]
     killed += [run_and_kill(resume, journal, moments) for _ in range(kills - 1)]
-    assert sum(killed) >= max(1, kills - 1)  # the search may end before its last moment
+    assert sum(killed) >= 2
     end = subprocess.run(command(*resume), capture_output=True, text=True, check=False)
     assert end.returncode == 0, end.stderr
     assert facts(journal.parent) == undisturbed

@@ -53,8 +53,7 @@ def test_a_large_last_layer_fools_the_published_attack_alone(defense: str) -> No
 def test_planted_weaknesses_are_caught(
     plant: type[planted.Wrapped], gate: str, defense: str
 ) -> None:
-    # What adapts to chance attacks through many draws.
-    result = core(plant(model(defense, 0)), FEW // 2 if gate == "deterministic" else FEW)
+    result = core(plant(model(defense, 0)), FEW)
     assert not result.reliable
     assert gate in failed(result)
 
