@@ -11,6 +11,10 @@ WORKERS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu); [ $$n -gt 6 ] &
 TESTS := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 LONG := trained or cluster or chaos or browser
 
+# Many containers set it; each process of a search or a test would then compile, for half a minute,
+# what the one before it compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install
 install: $(STAMP)
 
