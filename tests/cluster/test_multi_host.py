@@ -28,13 +28,12 @@ from tests.harness.tiny import tiny_raw
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
-EPOCHS = 4
+EPOCHS = 6
 EXPERIMENT = tiny_raw(
     {
         "name": "hosts",
         # Epochs of seconds: a host is to be lost in the middle of a trial.
-        "data": {"name": "digits", "image_size": 16, "val_queries": 40},
-        "defense": {"epochs": EPOCHS, "steps": 20, "batch_size": 200},
+        "defense": {"epochs": EPOCHS, "steps": 20, "batch_size": 40},
         "search": {"num_samples": 7, "scheduler": "none"},
         "confirm": {"max_configs": 1, "seeds": 2, "battery": "none"},
     }

@@ -44,6 +44,12 @@ FAST_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "multi_target": {"targets": 2},
 }
 
+# What an attack does to anything but images does not depend on how much it has learned.
+BRIEF_OPTIONS = FAST_OPTIONS | {
+    "tha": {"prototype_steps": 2, "prototype_batch": 16},
+    "prosgan": {"prototype_steps": 2, "prototype_batch": 16, "epochs": 1, "width": 8},
+}
+
 # Generators: they take no steps at attack time, do not look at the network, and knew no ball when
 # they learned, so only a wide one shows what they can do.
 GENERATORS = {"prosgan"}
@@ -109,9 +115,11 @@ class Setting:
         return ap if attack.targeted else -ap
 
 
-def learned(name: str, setting: Setting) -> Attack:
+def learned(
+    name: str, setting: Setting, options: Mapping[str, Mapping[str, Any]] = FAST_OPTIONS
+) -> Attack:
     """An attack that has learned what it needs, anew."""
-    attack = ATTACKS[name](**FAST_OPTIONS.get(name, {}))
+    attack = ATTACKS[name](**options.get(name, {}))
     with evaluating(setting.network), frozen(setting.network):
         return attack.fit(
             setting.network, setting.train, setting.knowledge, ThreatModel(EPS), seed=0
@@ -200,10 +208,10 @@ def test_the_global_random_state_plays_no_part_and_is_left_alone(
     name: str, setting: Setting
 ) -> None:
     torch.manual_seed(0)
-    first = setting.attacked(replace(learned(name, setting), steps=2))
+    first = setting.attacked(replace(learned(name, setting, BRIEF_OPTIONS), steps=2))
     assert torch.equal(torch.get_rng_state(), torch.manual_seed(0).get_state())
     torch.manual_seed(99)
-    again = setting.attacked(replace(learned(name, setting), steps=2))
+    again = setting.attacked(replace(learned(name, setting, BRIEF_OPTIONS), steps=2))
     assert torch.equal(again.images, first.images)
 
 
@@ -230,7 +238,7 @@ def test_the_batch_size_changes_no_rounding_where_kernels_differ(name: str) -> N
     train = TrainingImages(labels, lambda positions: images[positions])
     knowledge = Knowledge.of(torch.randn(33, 16, generator=drawn), labels)
     setting = Setting(network, images, labels, labels, knowledge, train)
-    attack = prepared(name, setting, steps=6)
+    attack = replace(learned(name, setting, BRIEF_OPTIONS), steps=6)
     widths: list[int] = []
     network.register_forward_pre_hook(lambda _, args: widths.append(len(args[0])))
 
@@ -322,7 +330,7 @@ def test_the_network_is_left_as_it_was(name: str, mode: str, data: HashingData) 
     before = toy.snapshot(network)
 
     setting = Setting.of(network, data)
-    setting.attacked(prepared(name, setting, steps=2), count=5)
+    setting.attacked(replace(learned(name, setting, BRIEF_OPTIONS), steps=2), count=5)
 
     assert not toy.differences(before, toy.snapshot(network))
     assert [module.training for module in network.modules()] == modes
