@@ -1,12 +1,15 @@
 import gc
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
+from itertools import chain, combinations
 from pathlib import Path
 
 import pytest
 import torch
+from _pytest.mark.expression import Expression
 from hypothesis import settings
 
 from harness.tracking import store
@@ -46,6 +49,23 @@ _LONG = (
     "test_efficiency.py",
     "saat/data/test_digits.py",
 )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave files alone in which no test can be meant by ``-m``: importing all takes half a minute.
+
+    The marks of a test are some of those that its file and the conftest files above it name.
+    """
+    if not config.option.markexpr or not collection_path.match("test_*.py"):
+        return None
+    above = [folder / "conftest.py" for folder in collection_path.parents]
+    text = "".join(path.read_text() for path in (collection_path, *above) if path.is_file())
+    named = sorted(set(re.findall(r"mark\.(\w+)", text)))
+    subsets = chain.from_iterable(combinations(named, n) for n in range(len(named) + 1))
+    meant = Expression.compile(config.option.markexpr)
+    if any(meant.evaluate(lambda name, **_: name in marks) for marks in map(set, subsets)):  # noqa: B023
+        return None
+    return True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
