@@ -162,7 +162,9 @@ def resident_megabytes() -> float:
     return math.nan
 
 
-def run(trials: int, runs_dir: Path, name: str = "inline", size: int = 100) -> list[Hundred]:
+def run(
+    trials: int, runs_dir: Path, name: str = "inline", size: int = 100, sampler: str = "ehvi"
+) -> list[Hundred]:
     """Search with ``trials`` samples; what every ``size`` of them took.
 
     Args:
@@ -170,8 +172,10 @@ def run(trials: int, runs_dir: Path, name: str = "inline", size: int = 100) -> l
         runs_dir: where the run lies, under ``scale``.
         name: the executor.
         size: trials a row.
+        sampler: ``search.sampler``.
     """
-    experiment = parse_experiment({**EXPERIMENT, "search": {"num_samples": trials}}, "scale")
+    search = {"num_samples": trials, "sampler": sampler}
+    experiment = parse_experiment({**EXPERIMENT, "search": search}, "scale")
     usage = Usage()
     usage.start()
     with (runs_dir / "log").open("w") as log, contextlib.redirect_stderr(log):
