@@ -4,6 +4,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
 
@@ -62,10 +63,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     text = "".join(path.read_text() for path in (collection_path, *above) if path.is_file())
     named = sorted(set(re.findall(r"mark\.(\w+)", text)))
     subsets = chain.from_iterable(combinations(named, n) for n in range(len(named) + 1))
-    meant = Expression.compile(config.option.markexpr)
-    if any(meant.evaluate(lambda name, **_: name in marks) for marks in map(set, subsets)):  # noqa: B023
-        return None
-    return True
+    meant = Expression.compile(config.option.markexpr).evaluate
+    return None if any(meant(partial(_among, set(marks))) for marks in subsets) else True
+
+
+def _among(marks: set[str], name: str, /, **_: object) -> bool:
+    return name in marks
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

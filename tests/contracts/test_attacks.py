@@ -45,7 +45,8 @@ FAST_OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 # What an attack does to anything but images does not depend on how much it has learned.
-BRIEF_OPTIONS = FAST_OPTIONS | {
+BRIEF_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    **FAST_OPTIONS,
     "tha": {"prototype_steps": 2, "prototype_batch": 16},
     "prosgan": {"prototype_steps": 2, "prototype_batch": 16, "epochs": 1, "width": 8},
 }
