@@ -84,6 +84,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module")
+def quick_collection() -> None:
+    """For tests of scarce memory, which is collected again and again: what is there now stays."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def tracking_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """MLflow makes its tables, 50 migrations, once a process; later stores get a copy of them.

@@ -22,6 +22,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.file import setting_at
 from saat.checkpoint import replacing
 
+Line = dict[str, Any]  # a row of the table
 BITS = "model.bits"
 OBJECTIVES = ("clean_map", "robust_map")
 
@@ -50,17 +51,20 @@ class Recording:
         self.pretraining: dict[tuple[int, int], float] = {}  # (bits, seed) → CPU seconds
         self.sampled: list[str] = []  # config hashes of the settings that lie in the space
         names = [str(name) for name in frame.columns if str(name).startswith("param.")]
-        for key, rows in frame.groupby(["config_hash", "seed"], sort=False):
-            full_hash, seed = cast("tuple[str, int]", key)
-            first = rows.iloc[0]
+        # Plain rows: thousands of small frames would take seconds.
+        trained: dict[tuple[str, int], list[Line]] = defaultdict(list)
+        for line in frame.sort_values("epoch", kind="stable").to_dict("records"):
+            trained[line["config_hash"], int(line["seed"])].append(cast("Line", line))
+        for (full_hash, seed), epochs in trained.items():
+            first = epochs[0]
             if full_hash not in self.points:
                 values = {n.removeprefix("param."): plain(first[n]) for n in names}
                 self.points[full_hash] = {k: v for k, v in values.items() if v is not None}
                 if first["role"] == "sampled":
                     self.sampled.append(full_hash)
-            self.runs[full_hash, int(seed)] = _run(rows.sort_values("epoch"))
+            self.runs[full_hash, seed] = _run(epochs)
             bits = int(self.points[full_hash].get(BITS, experiment.model.bits))
-            self.pretraining[bits, int(seed)] = float(first["pretrain_cpu_s"])
+            self.pretraining[bits, seed] = float(first["pretrain_cpu_s"])
         self.seeds = sorted({seed for _, seed in self.runs})
         self._places = np.array([positions(self.space, self.points[h]) for h in self.sampled])
         self._hashes = {_key(point): full_hash for full_hash, point in self.points.items()}
@@ -93,22 +97,21 @@ def _key(point: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(point.items()))
 
 
-def _run(rows: pd.DataFrame) -> Run:
-    columns = [str(name) for name in rows.columns]
-    validation, final = (
-        [name for name in columns if name.startswith(f"metric.{kind}/")]
-        for kind in ("val", "reattack")
-    )
-    last = rows.iloc[-1]
+def _run(epochs: Sequence[Line]) -> Run:
     return Run(
-        tuple(
-            {name.removeprefix("metric."): float(row[name]) for name in validation}
-            for row in rows.to_dict("records")
-        ),
-        tuple(map(float, rows["cpu_s"])),
-        {name.removeprefix("metric."): float(last[name]) for name in final},
-        float(last["reattack_cpu_s"]),
+        tuple(_metrics(line, "val") for line in epochs),
+        tuple(float(line["cpu_s"]) for line in epochs),
+        _metrics(epochs[-1], "reattack"),
+        float(epochs[-1]["reattack_cpu_s"]),
     )
+
+
+def _metrics(line: Line, kind: str) -> dict[str, float]:
+    return {
+        name.removeprefix("metric."): float(value)
+        for name, value in line.items()
+        if name.startswith(f"metric.{kind}/")
+    }
 
 
 def plain(value: Any) -> Any:

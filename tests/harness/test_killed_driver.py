@@ -23,8 +23,8 @@ EXPERIMENT: dict[str, Any] = {
     "name": "killed",
     "data": {"name": "digits_mini", "image_size": 16, "val_queries": 60},
     "model": {"bits": 12},
-    "pretrain": {"epochs": 2, "lr": 0.3},
-    "defense": {"method": "saat", "epochs": 3, "step_size": "auto"},
+    "pretrain": {"epochs": 2, "lr": 0.3, "batch_size": 40},
+    "defense": {"method": "saat", "epochs": 3, "step_size": "auto", "batch_size": 40},
     "space": {
         "defense.lambda": {"float": [0.1, 10.0], "log": True},
         "defense.steps": {"int": [1, 2]},

@@ -31,6 +31,8 @@ from tests.harness.fakes import open_search
 from tests.harness.test_trial import count_epochs
 from tests.harness.tiny import context_of, spec_of, tiny
 
+pytestmark = pytest.mark.usefixtures("quick_collection")
+
 # Batches of 200: 200 images pass the network in pretraining, 400 in a step of adversarial
 # training; half of them are 100 at once.
 EXPERIMENT = tiny(

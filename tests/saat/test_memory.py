@@ -16,6 +16,8 @@ from saat.memory import is_out_of_memory, shrinking
 from saat.models import HashingNetwork
 from tests import toy
 
+pytestmark = pytest.mark.usefixtures("quick_collection")
+
 DATA = toy.toy_data()
 
 
