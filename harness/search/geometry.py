@@ -22,6 +22,12 @@ class Geometry:
 
     def __init__(self, space: Mapping[str, Dimension], base: Mapping[str, Any]) -> None:
         self._space, self._base = space, base
+        self._words = {
+            key: dimension.choice
+            for key, dimension in space.items()
+            if dimension.choice is not None
+            and not all(isinstance(value, int | float) for value in dimension.choice)
+        }
 
     def places(self, points: Sequence[Mapping[str, Any]]) -> Array:
         """(n, d) positions: a column for a number, one for every value of a choice of words.
@@ -35,7 +41,7 @@ class Geometry:
         """The point at shares (d,) in [0, 1), without the keys whose conditions do not hold."""
         point: Point = {}
         for share, (key, dimension) in zip(shares, self._space.items(), strict=True):
-            if dimension.applies({**self._base, **point}):
+            if not dimension.when or dimension.applies({**self._base, **point}):
                 point[key] = dimension.value_at(float(share))
         return point
 
@@ -49,12 +55,8 @@ class Geometry:
         return self.point(np.clip(moved, 0.0, np.nextafter(1.0, 0.0)))
 
     def _columns(self, key: str, point: Mapping[str, Any]) -> list[float]:
-        dimension = self._space[key]
-        words = dimension.choice is not None and not all(
-            isinstance(value, int | float) for value in dimension.choice
-        )
         value = point.get(key)
-        if words:
-            return [0.5 * (key in point and value == choice) for choice in dimension.choice or []]
+        if key in self._words:
+            return [0.5 * (key in point and value == choice) for choice in self._words[key]]
         number = isinstance(value, int | float)  # of a range; the file may say auto
-        return [dimension.position(value) if number else 0.5]
+        return [self._space[key].position(value) if number else 0.5]
