@@ -14,6 +14,18 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"<!-- (file|entry): (\S+)(?: : (\w+))? -->\n```\w+\n(.*?)```", re.DOTALL)
 
+# `saat list` of each argument, a page each, in one process.
+LISTS = """
+import sys
+from harness.__main__ import main
+for what in sys.argv[1:]:
+    try:
+        main(["list", what])
+    except SystemExit as end:
+        assert not end.code
+    print("\\f", flush=True)
+"""
+
 
 def apply(page: str, root: Path) -> list[str]:
     """Carry out what the page says in a copy of the project; the files it touched."""
@@ -56,13 +68,12 @@ def test_the_page_can_be_followed_to_the_letter(tmp_path: Path) -> None:
     assert trial["metric.test/robust_map"] <= trial["metric.test/map.fgsm"]
     assert trial["metric.test/clean_map"] > trial["metric.test/chance_map"] + 0.2
 
-    for what, name in (
-        ("attacks", "fgsm"),
-        ("hashing", "contrast"),
-        ("defenses", "noise"),
-        ("datasets", "squares"),
-    ):
-        assert re.search(rf"^{name}\s", run(tmp_path, "-m", "harness", "list", what).stdout, re.M)
+    new = {"attacks": "fgsm", "hashing": "contrast", "defenses": "noise", "datasets": "squares"}
+    listed = run(tmp_path, "-c", LISTS, *new)
+    assert listed.returncode == 0, listed.stderr
+    *pages, _ = listed.stdout.split("\f")
+    for text, name in zip(pages, new.values(), strict=True):
+        assert re.search(rf"^{name}\s", text, re.M)
     wrong = run(tmp_path, "-m", "harness", "train", "example.yaml", "--set", "defense.eps=2")
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
     assert "defense.eps: 2" in wrong.stderr
