@@ -4,7 +4,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import chain, combinations
 from pathlib import Path
 
@@ -55,16 +55,22 @@ _LONG = (
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave files alone in which no test can be meant by ``-m``: importing all takes half a minute.
 
-    The marks of a test are some of those that its file and the conftest files above it name.
+    The marks of a test are some of those that its file and the conftest files above it name, which
+    is checked where a file is imported.
     """
     if not config.option.markexpr or not collection_path.match("test_*.py"):
         return None
-    above = [folder / "conftest.py" for folder in collection_path.parents]
-    text = "".join(path.read_text() for path in (collection_path, *above) if path.is_file())
-    named = sorted(set(re.findall(r"mark\.(\w+)", text)))
+    named = sorted(_named_marks(collection_path))
     subsets = chain.from_iterable(combinations(named, n) for n in range(len(named) + 1))
     meant = Expression.compile(config.option.markexpr).evaluate
     return None if any(meant(partial(_among, set(marks))) for marks in subsets) else True
+
+
+@cache
+def _named_marks(file: Path) -> frozenset[str]:
+    above = [folder / "conftest.py" for folder in file.parents]
+    text = "".join(path.read_text() for path in (file, *above) if path.is_file())
+    return frozenset(re.findall(r"mark\.(\w+)", text))
 
 
 def _among(marks: set[str], name: str, /, **_: object) -> bool:
@@ -72,7 +78,12 @@ def _among(marks: set[str], name: str, /, **_: object) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first; all others as they were found."""
+    """Long files first; all others as they were found. No mark that the text does not name."""
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        if unnamed := marks - _named_marks(item.path):
+            problem = f"{item.nodeid}: write pytest.mark.{unnamed.pop()} out in its file"
+            raise pytest.UsageError(problem)
     here = Path(__file__).parent
     place = {here / name: number for number, name in enumerate(_LONG)}
     items.sort(key=lambda item: place.get(item.path, len(place)))
