@@ -144,6 +144,54 @@ def resized_and_padded(image: Array, size: int, top: int, left: int) -> Array:
     return out
 
 
+# HAG
+
+
+def hag_mask(u: Array, h: Array) -> list[bool]:
+    """Bits that still have their old side: |u − sign h| < 1.5, h the benign relaxed code."""
+    return [abs(a - (1.0 if b >= 0 else -1.0)) < 1.5 for a, b in zip(u, h, strict=True)]
+
+
+def hag_loss(u: Array, h: Array) -> float:
+    """(Σ mask·u·h / m + 1)² + (mean(mask·u))² of one query; without a bit left, 1."""
+    left = [(float(a), float(b)) for a, b, on in zip(u, h, hag_mask(u, h), strict=True) if on]
+    agreement = sum(a * b for a, b in left) / len(left) if left else 0.0
+    return (agreement + 1) ** 2 + (sum(a for a, _ in left) / len(u)) ** 2
+
+
+def hag_slope(u: Array, h: Array) -> Array:
+    """Its derivative with respect to every bit of u; the mask is a constant."""
+    mask = hag_mask(u, h)
+    left = [(float(a), float(b)) for a, b, on in zip(u, h, mask, strict=True) if on]
+    slope = np.zeros(len(u))
+    for k, on in enumerate(mask):
+        if on:
+            agreement = sum(a * b for a, b in left) / len(left)
+            mean = sum(a for a, _ in left) / len(u)
+            slope[k] = 2 * (agreement + 1) * float(h[k]) / len(left) + 2 * mean / len(u)
+    return slope
+
+
+def hag_descent(
+    images: Array, weight: Array, offset: Array, eps: float, steps: int, rate: float = 100.0
+) -> Array:
+    """SGD with momentum 0.9 on the mean of the loss over a batch of images (B, pixels).
+
+    One layer, u = tanh(α (W x + c)); h is taken at the images themselves, with α = 1.
+    """
+    benign = np.tanh(images @ weight.T + offset)
+    x, velocity = images.copy(), np.zeros_like(images)
+    for step in range(steps):
+        slope = np.zeros_like(images)
+        for row, point in enumerate(x):
+            u = np.tanh(alpha(step, steps) * (weight @ point + offset))
+            inner = hag_slope(u, benign[row]) * (1 - u**2) * alpha(step, steps)
+            slope[row] = inner @ weight / len(images)
+        velocity = 0.9 * velocity + slope
+        x = clip(x - rate * velocity, images, eps)
+    return x
+
+
 # SDHA
 
 
@@ -157,6 +205,8 @@ def sdha_loss(
     targeted: bool,
 ) -> float:
     """Mean squared error plus (25/K) times the surrogate, over the relevant codes one by one.
+
+    Of one query; the reference implementation descends its mean over a batch.
 
     ``sign_of`` are the signs of q, constants in the weights. Without relevant codes the query's
     own ``code`` is the only one.

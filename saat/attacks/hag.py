@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
-from saat.attacks.pgd import alpha_at, descend, input_gradient
+from saat.attacks.pgd import PUBLISHED_BATCH, alpha_at, descend, input_gradient
+from saat.codes import sign
 from saat.settings import option
 from saat.threat_model import ThreatModel
 
-# Published for the mean over a batch of 32; losses here are sums, so that the batch size does
-# not change a result, and the rate of one query is the 32nd part.
-LEARNING_RATE = 100 / 32
+# Published: 100 on the mean over a batch. Losses here are sums, so that the batch size does not
+# change a result.
+LEARNING_RATE = 100 / PUBLISHED_BATCH
 MOMENTUM = 0.9
 MASK_DISTANCE = 1.5
 
@@ -21,16 +22,22 @@ MASK_DISTANCE = 1.5
 class HAG(Attack):
     """SGD with momentum on the perturbation, from the benign image.
 
-    With u = tanh(α f), the benign code h, and the mask of bits not yet flipped
-    (|u − h| < 1.5, m of them): L = (Σ mask·u·h / m + 1)² + (mean(mask·u))².
+    With u = tanh(α f(x')), the benign image's relaxed code h = tanh f(x), and the mask of bits not
+    yet flipped (|u − sign h| < 1.5, m of them): L = (Σ mask·u·h / m + 1)² + (mean(mask·u))².
 
-    ``step_size`` is the learning rate of one query (published: 100 over a batch of 32).
+    Loss, mask, α schedule, momentum and rate are those of the reference implementation
+    (xandery-geek/SAAT) for every query of a full batch of 128: its rate of 100 acts on the mean
+    over the batch, so a query moves by 100/128 of its own gradient, here in batches of any size.
+    Its last, smaller batch moves further a step, and it measures the code of the image before the
+    last step; here the final image counts.
+
+    ``step_size`` is the learning rate of one query; null is 100/128.
     """
 
     steps: int = option(2000, ge=1, help="iterations T")
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """The benign codes themselves."""
+        """The benign codes sign h themselves."""
         del knowledge, labels
         return query_codes.float()
 
@@ -40,11 +47,13 @@ class HAG(Attack):
         """See :meth:`Attack.perturb`; deterministic, seeds are not used."""
         del knowledge
         rate = self.step_size or LEARNING_RATE
-        images, benign = queries.images, queries.codes
+        images = queries.images
+        with torch.no_grad():
+            benign = torch.tanh(network(images))
 
         def loss(features: Tensor, step: int) -> Tensor:
             relaxed = torch.tanh(alpha_at(step, self.steps) * features)
-            mask = ((relaxed - benign).abs() < MASK_DISTANCE).float()
+            mask = ((relaxed - sign(benign)).abs() < MASK_DISTANCE).to(relaxed.dtype)
             agreement = (mask * relaxed * benign).sum(1) / mask.sum(1).clamp_min(1)
             return (agreement + 1).square() + (mask * relaxed).mean(1).square()
 

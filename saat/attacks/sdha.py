@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
-from saat.attacks.pgd import QueryLoss, alpha_at, descend, input_gradient
+from saat.attacks.pgd import PUBLISHED_BATCH, QueryLoss, alpha_at, descend, input_gradient
 from saat.codes import hamming_distance, sign
 from saat.labels import LabelGroups, relevance
 from saat.settings import option
@@ -101,8 +101,10 @@ class SDHA(Attack):
     (Σ_r w_r)·Σ_k e(q_k) + Σ_k o(q_k)·(Σ_r w_r r)_k needs two products with the code matrix and
     never B × N × K values.
 
-    ``step_size`` is Adam's learning rate (0.01). Queries to which nothing is relevant flee from
-    their own code. Deterministic.
+    ``step_size`` is Adam's learning rate (0.01). Adam sees a 128th of the gradient of L, as in the
+    reference implementation, whose loss is the mean over a batch of 128: beside the 1e-8 that keeps
+    Adam from dividing by zero the scale counts. Queries to which nothing is relevant flee from their
+    own code. Deterministic.
     """
 
     steps: int = option(1500, ge=1, help="iterations T")
@@ -151,7 +153,8 @@ class SDHA(Attack):
 
         def update(point: Tensor, slope: Tensor) -> Tensor:
             # The error's own gradient joins here: it would hide a network that gives none.
-            return point - adam.step(slope + 2 * (point - images) / pixels)
+            whole = slope + 2 * (point - images) / pixels
+            return point - adam.step(whole / PUBLISHED_BATCH)
 
         def gradient(point: Tensor, step: int) -> Tensor:
             return input_gradient(network, point, loss, step)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks import (
-    HAG,
     Knowledge,
     MainstayAttack,
     Queries,
@@ -16,7 +15,6 @@ from saat.attacks import (
     attack_queries,
 )
 from saat.attacks.attack import AttackedQueries
-from saat.attacks.hag import LEARNING_RATE
 from saat.attacks.pgd import alpha_at, default_step_size, pgd
 from saat.mainstay import MAINSTAY_WEIGHTS, mainstay_codes
 from saat.models import codes_of, encode
@@ -174,41 +172,3 @@ def test_the_mainstay_attack_descends_the_scheduled_relaxation(rescale: bool) ->
     scheduled = descend([alpha_at(step, 20) for step in range(20)])
     assert abs(scheduled - descend([1.0] * 20)) > 0.05  # the schedule shows
     assert float(found.images) == pytest.approx(scheduled, abs=1e-5)
-
-
-def test_hag_steps_down_the_published_loss_with_momentum() -> None:
-    """Two pixels, beside the formula differentiated by differences; the last bit is masked."""
-    slope, offset = [[2.0, 0.0], [0.0, 1.5], [1.0, 2.0]], [-0.9, -0.8, 9.0]
-    code = [1.0, -1.0, -1.0]
-
-    def loss(pixels: Tensor, alpha: float) -> float:
-        total, spread, active = 0.0, 0.0, 0
-        for row, bias, bit in zip(slope, offset, code, strict=True):
-            u = math.tanh(alpha * (row[0] * float(pixels[0]) + row[1] * float(pixels[1]) + bias))
-            if abs(u - bit) < 1.5:
-                total, spread, active = total + u * bit, spread + u, active + 1
-        return (total / max(active, 1) + 1) ** 2 + (spread / 3) ** 2
-
-    point = torch.tensor([0.5, 0.5], dtype=torch.float64)
-    velocity = torch.zeros(2, dtype=torch.float64)
-    for alpha in (0.1, 0.2):  # the schedule's values in the two halves
-        gradient = torch.zeros(2, dtype=torch.float64)
-        for pixel in range(2):
-            step = torch.zeros(2, dtype=torch.float64)
-            step[pixel] = 1e-6
-            gradient[pixel] = (loss(point + step, alpha) - loss(point - step, alpha)) / 2e-6
-        velocity = 0.9 * velocity + gradient
-        point = (point - 0.5 * velocity).clamp(0.25, 0.75)
-
-    layer = nn.Linear(2, 3)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor(slope))
-        layer.bias.copy_(torch.tensor(offset))
-    result = HAG(steps=2, step_size=0.5).perturb(
-        nn.Sequential(nn.Flatten(), layer),
-        one_query(torch.full((1, 1, 1, 2), 0.5), code),
-        Knowledge.of(torch.ones(1, 3), torch.ones(1, 1)),
-        ThreatModel(0.25),
-    )
-    torch.testing.assert_close(result.images.flatten().double(), point, rtol=0, atol=1e-5)
-    assert LEARNING_RATE == 100 / 32
