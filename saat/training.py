@@ -47,8 +47,11 @@ class OptimiserSettings(ABC):
 
     def lr_at(self, iteration: int, iterations: int) -> float:
         """Learning rate in ``iteration`` (from 0) of ``iterations``."""
-        passed = sum(iteration >= math.floor(share * iterations) for share in self.decay_at)
-        return self.lr * 0.1**passed
+        return self.lr * 0.1 ** sum(iteration >= first for first in self.decays(iterations))
+
+    def decays(self, iterations: int) -> list[int]:
+        """The iterations (from 0) of ``iterations`` from which on the rate is × 0.1 lower."""
+        return [math.floor(share * iterations) for share in self.decay_at]
 
     @abstractmethod
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

@@ -31,24 +31,45 @@ def aliased_epoch(
     features: Sequence[Array],
     weights: str,
 ) -> list[AliasedBatch]:
-    """One epoch of the reference implementation, where two tensors are one by accident.
+    """One epoch of the reference implementations, where two tensors are one by accident.
 
     ``U_ben.data = train_code.data; model.U.data = train_code.data``: mainstay codes and the
-    objective (DPH) read and write the same (N, K) tensor, first filled with sign codes.
+    objective (DPH) read and write the same (N, K) tensor, first filled with sign codes. SAAT writes
+    the batch's relaxed codes with the objective, after the mainstay codes of the loss; CgAT
+    (``weights`` "cgat") in its loop, before them.
     """
     shared = np.array(sign_codes, dtype=np.float64)
     out = []
     for index, f in zip(batches, features, strict=True):
-        guide = np.stack(
-            [reference.mainstay_sum(labels[i], shared, labels, weights) for i in index]
-        )
+        relaxed = np.tanh(np.asarray(f, dtype=np.float64))
+        guide = mainstay_sums(index, shared, labels, weights)
         shared[index] = reference.sign(f)
-        target = np.stack(
-            [reference.mainstay_sum(labels[i], shared, labels, weights) for i in index]
-        )
+        if weights == "cgat":
+            shared[index] = relaxed
+        target = mainstay_sums(index, shared, labels, weights)
         original = reference.dph_loss(f, labels[index], index, {"memory": shared}, labels)
-        shared[index] = np.tanh(np.asarray(f, dtype=np.float64))
+        shared[index] = relaxed
         out.append(AliasedBatch(guide, target, original, shared.copy()))
+    return out
+
+
+def mainstay_sums(index: Array, codes: Array, labels: Array, weights: str) -> Array:
+    """Of the training rows ``index`` under their own labels."""
+    return np.stack([reference.mainstay_sum(labels[i], codes, labels, weights) for i in index])
+
+
+def rates(lr: float, epochs: int, batches: int) -> list[float]:
+    """The learning rate of every iteration of SAAT's, CgAT's and ATRDH's reference implementations.
+
+    Milestones are half and three quarters of the iterations as floating-point numbers. The count of
+    finished steps is looked up among them, so one that is no whole number never comes.
+    """
+    milestones = [epochs * batches / 2, epochs * batches * 3 / 4]
+    rate, out = lr, []
+    for finished in range(1, epochs * batches + 1):
+        out.append(rate)
+        if finished in milestones:
+            rate *= 0.1
     return out
 
 

@@ -18,8 +18,8 @@ class CgatSettings(GuidedSettings):
     """The settings of the reference implementation (xunguangwang/CgAT, central_adv_train.py).
 
     Inner PGD-7 at 8/255 with step 2/255; SGD 0.01, momentum 0.9, weight decay 5e-4, batch 32,
-    30 epochs, × 0.1 at 50 % and 75 %. Its loss adds the adversarial term as it is, so λ is 1 here;
-    the λ of the paper's own experiments could not be verified.
+    30 epochs; the rate falls × 0.1 as :meth:`decays` says. Its loss adds the adversarial term as it
+    is, so λ is 1 here; the λ of the paper's own experiments could not be verified.
     """
 
     epochs: int = option(30, ge=1, help="passes over the training set")
@@ -32,16 +32,34 @@ class CgatSettings(GuidedSettings):
         """Binary: the mean of the positives against the mean of the negatives."""
         return "cgat"
 
+    def decays(self, iterations: int) -> list[int]:
+        """At ½ and ¾ of the iterations, where those are whole numbers.
+
+        The reference implementation's scheduler waits for exactly these numbers. After 22.5 epochs
+        of an odd number of batches there is no such iteration: the rate then falls once, as on
+        FLICKR-25K, NUS-WIDE and MS-COCO.
+        """
+        shares = [share * iterations for share in self.decay_at]
+        return [int(share) for share in shares if share.is_integer()]
+
 
 class CgatTraining(GuidedTraining):
     """min_θ λ·L_adv + L_ori around center codes: mainstay codes with binary weights.
 
     Where a label has no positives or no negatives the reference's center code is zero, which
     attacks and defends nothing; here the missing term is dropped (:mod:`saat.mainstay`).
+
+    With ``upstream_aliasing`` the batch's codes are relaxed before the center codes of the loss are
+    computed, whatever the objective: the reference's own loop writes them, not its objective.
     """
 
     stage = "cgat"
+    relaxed_in_loss = True
     settings: CgatSettings
+
+    def shares_codes(self) -> bool:
+        """Always, if the switch is on."""
+        return self.settings.upstream_aliasing
 
     def augment(self, images: Tensor) -> Tensor:
         """Random crops and flips."""

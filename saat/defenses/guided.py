@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,10 +22,10 @@ class GuidedSettings(SgdSettings, MinimaxSettings):
     """The adversarial term, and a switch for an accident of the reference implementations.
 
     ``upstream_aliasing``: in xandery-geek/SAAT and xunguangwang/CgAT the codes that the mainstay
-    codes are computed from and the relaxed codes of the hashing objective share storage. So the
+    codes are computed from and the relaxed codes of the training set share storage. So the
     objective starts from sign codes, and the mainstay codes are computed from relaxed codes
-    wherever a row was visited. Objectives without a memory of relaxed codes have nothing to share,
-    there as here.
+    wherever a row was visited. In SAAT only objectives write relaxed codes, so those that keep none
+    (csq, ortho) have nothing to share; in CgAT the loop writes them.
     """
 
     lambda_: float = option(1.0, ge=0, key="lambda", help="weight λ of the adversarial term")
@@ -43,8 +44,13 @@ class GuidedTraining(MinimaxTraining):
 
     Starts from a pretrained network. The sign codes that the mainstay codes are computed from are
     kept apart from the relaxed codes of the hashing objective, unless ``upstream_aliasing`` is on.
+
+    Attributes:
+        relaxed_in_loss: with ``upstream_aliasing``, whether the batch's codes are relaxed before
+            the mainstay codes of the loss are computed, or only after that.
     """
 
+    relaxed_in_loss: ClassVar[bool] = False
     settings: GuidedSettings
 
     def __init__(
@@ -58,27 +64,31 @@ class GuidedTraining(MinimaxTraining):
         super().__init__(network, objective, data, settings, seed)
         features = self.train_features()
         objective.start_from(features)
-        self._shared: CodeMemory | None = None
-        if settings.upstream_aliasing and isinstance(objective, CodeMemory):
-            self._shared = objective
+        if self.shares_codes() and isinstance(objective, CodeMemory):
             objective.memory.copy_(sign(features))
         self.mainstay = self._mainstay_of(sign(features))
 
+    def shares_codes(self) -> bool:
+        """Whether the codes behind the mainstay codes become relaxed, as upstream."""
+        return self.settings.upstream_aliasing and self.objective.keeps_codes_upstream
+
     def _mainstay_of(self, codes: Tensor) -> MainstayCodes:
-        relaxed = self._shared is not None
-        return MainstayCodes(codes, self._labels, self.settings.weighting, relaxed)
+        weighting = self.settings.weighting
+        return MainstayCodes(codes, self._labels, weighting, relaxed=self.shares_codes())
 
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Inner maximisation, then the loss of Eq. 20 with refreshed mainstay codes."""
         attacked = self.inner_maximisation(images, self.mainstay.of_rows(index))
         both = self.in_parts(self.network, torch.cat([images, attacked]))
         features, attacked_features = both.chunk(2)
-        self.mainstay.update(index, sign(features.detach()))
+        codes = sign(features.detach())
+        shared = self.objective.codes(features.detach()) if self.shares_codes() else codes
+        self.mainstay.update(index, shared if self.relaxed_in_loss else codes)
         mainstay = self.mainstay.of_rows(index)
+        if self.shares_codes() and not self.relaxed_in_loss:
+            self.mainstay.update(index, shared)
         adversarial = self.adversarial_loss(torch.tanh(attacked_features), mainstay)
         original: Tensor = self.objective(features, labels, index)
-        if self._shared is not None:
-            self.mainstay.update(index, self._shared.memory[index])
         return adversarial + original
 
     def adversarial_loss(self, relaxed: Tensor, mainstay: Tensor) -> Tensor:

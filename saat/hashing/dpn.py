@@ -9,6 +9,8 @@ from saat.hashing.targets import balanced_codes, label_targets, labelled_mean, t
 class DPN(HashingObjective):
     """L = mean (1 − u·t)₊ per bit, t balanced random class codes, combined for label sets."""
 
+    keeps_codes_upstream = True  # though the loss never reads them
+
     centres: Tensor
     ties: Tensor
 

@@ -1,6 +1,7 @@
 """What every hashing objective offers, and the memory most of them share."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,13 @@ class HashingObjective(nn.Module, ABC):
         labels: 0/1 labels (N, C) of the training set.
         bits: code length K.
         seed: of whatever the objective draws once (targets, initial memory).
+
+    Attributes:
+        keeps_codes_upstream: whether the reference implementation (xandery-geek/SAAT) keeps the
+            relaxed codes of all training items with this objective.
     """
+
+    keeps_codes_upstream: ClassVar[bool] = False
 
     def __init__(self, labels: Tensor, bits: int, seed: int) -> None:
         del labels, bits, seed
@@ -53,6 +60,8 @@ class CodeMemory(HashingObjective):
     U starts at random signs: started at zero, a network trained from scratch sits at the saddle
     u ≈ 0 of the pairwise losses.
     """
+
+    keeps_codes_upstream = True
 
     memory: Tensor
     labels: Tensor

@@ -62,6 +62,9 @@ def test_upstream_aliasing_is_the_reference_implementations_sequence(
     changes: dict[str, Any] = {"upstream_aliasing": True, "lambda_": 1.3}
     changes |= {"mu": 0.2} if weights == "saat" else {}
     run = training(weights, trained, data, **changes)
+    run.network.double()
+    run.objective.double()
+    run._labels = run._labels.double()
     labels = data.labels[data.train]
     features = encode(trained, lambda part: data.batch(data.train[part]), len(labels)).numpy()
     shared = reference.sign(features)
@@ -79,11 +82,8 @@ def test_upstream_aliasing_is_the_reference_implementations_sequence(
             known = decided(expected.guide)
             ours = seen.guides[number]
             np.testing.assert_array_equal(ours[known], reference.sign(expected.guide)[known])
-            signs = np.stack(
-                [
-                    reference.mainstay_sum(labels[i], reference.sign(shared), labels, weights)
-                    for i in seen.batches[number]
-                ]
+            signs = reference_defenses.mainstay_sums(
+                seen.batches[number], reference.sign(shared), labels, weights
             )
             apart += int((reference.sign(signs) != ours)[known].sum())
             assert decided(expected.target).mean() > 0.9
@@ -96,24 +96,43 @@ def test_upstream_aliasing_is_the_reference_implementations_sequence(
             )
             if decided(expected.target).all():
                 compared += 1
-                assert seen.losses[number] == pytest.approx(loss, rel=1e-5)
+                assert seen.losses[number] == pytest.approx(loss, rel=1e-12)
         assert epoch == 0 or apart > 0  # without the accident other codes would guide
-        np.testing.assert_allclose(run.objective.memory.numpy(), shared, atol=1e-6)
-        np.testing.assert_allclose(run.mainstay.codes.numpy(), shared, atol=1e-6)
+        np.testing.assert_allclose(run.objective.memory.numpy(), shared, atol=1e-12)
+        np.testing.assert_allclose(run.mainstay.codes.numpy(), shared, atol=2.0**-31)
         monkeypatch.undo()
     assert compared >= 3
 
 
+@pytest.mark.parametrize("objective", ["csq", "ortho"])
 def test_upstream_aliasing_changes_nothing_where_nothing_is_shared(
-    trained: HashingNetwork, data: HashingData
+    objective: str, trained: HashingNetwork, data: HashingData
 ) -> None:
     runs = [
-        training("saat", trained, data, objective="csq", upstream_aliasing=on)
+        training("saat", trained, data, objective=objective, upstream_aliasing=on)
         for on in (False, True)
     ]
     losses = [[run.run_epoch(), run.run_epoch()] for run in runs]
     assert losses[0] == losses[1]
     assert runs[1].mainstay.codes.dtype == torch.int8
+
+
+@pytest.mark.parametrize(
+    ("name", "objective"), [("saat", "dpn"), ("cgat", "dpn"), ("cgat", "csq"), ("cgat", "ortho")]
+)
+def test_codes_become_relaxed_where_the_reference_writes_them_beside_its_objective(
+    name: str,
+    objective: str,
+    trained: HashingNetwork,
+    data: HashingData,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = training(name, trained, data, objective=objective, upstream_aliasing=True)
+    assert set(run.mainstay.codes.unique().tolist()) == {-1.0, 1.0}
+    seen = Watched(run, monkeypatch)
+    for index, features in zip(seen.batches, seen.features, strict=True):
+        found = run.mainstay.codes[torch.from_numpy(index)].numpy()
+        np.testing.assert_allclose(found, np.tanh(features), atol=1e-6)
 
 
 def test_mainstay_codes_of_relaxed_codes_follow_updates_exactly() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from saat.data import HashingData
@@ -17,7 +19,7 @@ from saat.mainstay import mainstay_codes
 from saat.models import HashingNetwork, codes_of, encode
 from saat.settings import items
 from saat.training import AdamSettings, TrainingFailed
-from tests import toy
+from tests import reference_defenses, toy
 from tests.contracts.defense_runs import MINIMAX, settings_of, state, training
 
 every_defense = pytest.mark.parametrize("name", DEFENSES)
@@ -64,6 +66,27 @@ def test_the_rate_falls_at_the_published_points(name: str) -> None:
     rates = [settings.lr_at(iteration, 100) for iteration in (0, 49, 50, 74, 75, 99)]
     falls = [1, 1, 1, 1, 1, 1] if name == "comdefend" else [1, 1, 0.1, 0.1, 0.01, 0.01]
     assert rates == pytest.approx(falls)
+
+
+@pytest.mark.parametrize("name", ["saat", "cgat", "atrdh"])
+@pytest.mark.parametrize("batches", [1, 2, 9, 10, 157])
+def test_rates_are_those_of_the_reference_at_its_number_of_epochs(name: str, batches: int) -> None:
+    settings = DEFENSES[name].settings()
+    total = settings.epochs * batches
+    ours = [settings.lr_at(iteration, total) for iteration in range(total)]
+    plain = reference_defenses.rates(settings.lr, settings.epochs, batches)
+    np.testing.assert_allclose(ours, plain, rtol=1e-12)
+    falls = 1 if name == "cgat" and batches % 2 else 2
+    assert len(set(ours)) == falls + 1
+
+
+@given(epochs=st.integers(1, 40), batches=st.integers(1, 40))
+def test_cgats_rate_waits_for_whole_numbers_as_in_the_reference(epochs: int, batches: int) -> None:
+    settings = replace(DEFENSES["cgat"].settings(), epochs=epochs)
+    total = epochs * batches
+    ours = [settings.lr_at(iteration, total) for iteration in range(total)]
+    plain = reference_defenses.rates(settings.lr, epochs, batches)
+    np.testing.assert_allclose(ours, plain, rtol=1e-12)
 
 
 @every_defense
