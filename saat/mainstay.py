@@ -7,6 +7,10 @@ Weights depend on labels only, and labels repeat, so the sums run over *groups* 
 vectors: with code sums Σ_g per group the code of any label is one row of coefficients times Σ.
 Labels never change during training, so the coefficients are computed once, and Σ_g follows the
 codes by differences.
+
+A bit that is constant over the training set has the sum 0 whatever the weights are, and in floating
+point the sign of 0 is left to rounding. Sums of ±1 codes that are that close to 0 are therefore
+computed again in integers (:mod:`saat.exact_sums`).
 """
 
 from typing import Literal, get_args
@@ -15,6 +19,7 @@ import torch
 from torch import Tensor
 
 from saat.codes import sign
+from saat.exact_sums import exact_mainstay_sums
 from saat.labels import LabelGroups
 
 MainstayWeights = Literal["saat", "eq11", "cgat"]
@@ -23,6 +28,8 @@ MAINSTAY_WEIGHTS: tuple[str, ...] = get_args(MainstayWeights)
 # Group coefficients are one matrix of float64 (rows, groups); larger sets go through in blocks.
 _BLOCK_ELEMENTS = 1 << 22
 _RELAXED_STEP = 2.0**-30
+# Sums lie in [−2, 2]. Rounding makes less than this of a 0.
+_NEARLY_ZERO = 1e-10
 
 
 def group_coefficients(labels: Tensor, groups: LabelGroups, weights: MainstayWeights) -> Tensor:
@@ -67,9 +74,12 @@ def group_coefficients(labels: Tensor, groups: LabelGroups, weights: MainstayWei
 class MainstayCodes:
     """Mainstay codes of training items whose hash codes change during training.
 
-    The sums are exact, so they do not depend on the order of updates: ±1 codes add up to integers,
-    and relaxed codes are kept in steps of 2⁻³⁰ (finer than float32 near 1), of which float64 holds
-    sums of 2²³ rows.
+    The sums of every group are exact, so they do not depend on the order of updates: ±1 codes add
+    up to integers, and relaxed codes are kept in steps of 2⁻³⁰ (finer than float32 near 1), of
+    which float64 holds sums of 2²³ rows.
+
+    A bit whose mainstay sum is exactly 0 is +1. Of relaxed codes that holds for bits that are
+    constant over the training set; about others rounding may decide.
 
     Args:
         train_codes: codes (N, K), any dtype; ±1 unless ``relaxed``.
@@ -108,7 +118,30 @@ class MainstayCodes:
         """Mainstay codes float32 (B, K) of training rows ``index`` (B,) under their own labels."""
         if self._coefficients is None:
             self._coefficients = self._all_coefficients()
-        return sign(self._coefficients[self._groups.index[index]] @ self._sums).float()
+        members = self._groups.index[index]
+        return self._signs(self._coefficients[members], self._groups.vectors[members])
+
+    def _signs(self, coefficients: Tensor, labels: Tensor) -> Tensor:
+        """Mainstay codes float32 (Q, K) of labels (Q, C) with these coefficients (Q, G)."""
+        totals = coefficients @ self._sums
+        if (unsure := totals.abs() < _NEARLY_ZERO).any():
+            totals = self._settled(totals, unsure, labels)
+        return sign(totals).float()
+
+    def _settled(self, totals: Tensor, unsure: Tensor, labels: Tensor) -> Tensor:
+        """``totals`` (Q, K) of labels (Q, C) with the right sign where ``unsure`` (Q, K)."""
+        # The sum of a constant bit is a mean of cosines (1 of weights that add up to 1) or 0, minus
+        # 1 or 0. Cosines below 1 are so by more than 1/(2 C), so a sum that small is 0.
+        constant = self._sums.sum(0).abs() == len(self.codes)
+        totals = totals.masked_fill(unsure & constant, 0.0)
+        unsure = unsure & ~constant
+        rows, bits = unsure.any(1), unsure.any(0)
+        if self._relaxed or not rows.any():
+            return totals
+        sums = self._sums[:, bits]
+        exact = exact_mainstay_sums(labels[rows], self._groups, sums, self._weights)
+        block = rows[:, None] & bits
+        return torch.where(unsure, totals.masked_scatter(block, exact), totals)
 
     def _all_coefficients(self) -> Tensor:
         """Coefficients of every group's own label, (G, G), filled block by block."""
@@ -126,12 +159,11 @@ class MainstayCodes:
     def of_labels(self, labels: Tensor) -> Tensor:
         """Mainstay codes float32 (Q, K) of arbitrary 0/1 labels (Q, C)."""
         labels = labels.to(self._sums.device)
-        rows = self._block_rows()
         blocks = [
-            sign(group_coefficients(block, self._groups, self._weights) @ self._sums)
-            for block in labels.split(rows)
+            self._signs(group_coefficients(block, self._groups, self._weights), block)
+            for block in labels.split(self._block_rows())
         ]
-        return torch.cat(blocks).float() if blocks else self._sums.new_zeros(0).float()
+        return torch.cat(blocks) if blocks else self._sums.new_zeros(0).float()
 
 
 def mainstay_codes(
@@ -149,7 +181,7 @@ def mainstay_codes(
         weights: ``"saat"``, ``"eq11"`` or ``"cgat"``; see :func:`group_coefficients`.
 
     Returns:
-        float32 ±1 codes (Q, K); sums in float64. Bits whose sum is exactly 0 are +1.
+        float32 ±1 codes (Q, K). A bit whose sum is exactly 0 is +1.
 
     Raises:
         ValueError: an unknown weighting.

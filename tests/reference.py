@@ -6,7 +6,10 @@ Slow on purpose and free of tricks; the fast code in ``saat`` must equal it. Cod
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, localcontext
+from fractions import Fraction
 
 import numpy as np
 
@@ -56,6 +59,49 @@ def mainstay_sum(label: Array, train_codes: Array, train_labels: Array, weights:
     if len(negative):
         total -= codes[negative].sum(0) / len(negative)
     return total
+
+
+def mainstay_code(label: Array, train_codes: Array, train_labels: Array, weights: str) -> Array:
+    """The sign of :func:`mainstay_sum` without rounding: a sum that is exactly 0 gives +1.
+
+    Codes are ±1. The sum is multiplied by both denominators.
+    """
+    y = [int(v) for v in label]
+    items = [[int(v) for v in row] for row in train_labels]
+    shared = [sum(a * b for a, b in zip(y, d, strict=True)) for d in items]
+    positive = [i for i, s in enumerate(shared) if s > 0]
+    negative = [i for i, s in enumerate(shared) if s == 0]
+    code = []
+    for bit in range(np.shape(train_codes)[1]):
+        b = [int(row[bit]) for row in train_codes]
+        away, others = sum(b[j] for j in negative), max(len(negative), 1)
+        terms: list[tuple[Fraction, int]] = []  # Σ factor/√integer
+        for i in positive:
+            if weights == "saat":  # whose denominator is Σ of these cosines
+                terms.append((Fraction(shared[i] * (others * b[i] - away)), sum(items[i])))
+            elif weights == "eq11":
+                terms.append((Fraction(shared[i] * others * b[i]), sum(y) * sum(items[i])))
+            else:
+                terms.append((Fraction(others * b[i]), 1))
+        if weights != "saat" or not positive:
+            terms.append((Fraction(-max(len(positive), 1) * away), 1))
+        code.append(sign_over_roots(terms))
+    return np.array(code)
+
+
+def sign_over_roots(terms: Iterable[tuple[Fraction, int]]) -> float:
+    """The sign of Σ f/√m; +1 where the multiples of every irreducible root cancel."""
+    factors: Counter[int] = Counter()  # of √r, r without a square factor
+    for factor, m in terms:
+        square = max(a for a in range(1, m + 1) if m % (a * a) == 0)
+        factors[m // square**2] += factor * Fraction(square, m)
+    with localcontext() as context:
+        context.prec = 60
+        total = sum(
+            Decimal(f.numerator) / Decimal(f.denominator) * Decimal(r).sqrt()
+            for r, f in ((r, Fraction(f)) for r, f in factors.items() if f)
+        )
+    return -1.0 if total < 0 else 1.0
 
 
 # Average precision

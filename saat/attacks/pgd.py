@@ -14,8 +14,8 @@ ALPHA_SCHEDULE = (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 # η of BIM, of the transfer attacks and of THA, P2P and DHTA in L∞.
 PUBLISHED_STEP_SIZE = 1 / 255
 
-# Queries that the reference implementation (xandery-geek/SAAT) attacks at once. Its losses are means
-# over them, which matters to an optimiser whose steps depend on the gradient's length.
+# Queries that the reference implementation (xandery-geek/SAAT) attacks at once. Its losses are
+# means over them, which matters to an optimiser whose steps depend on the gradient's length.
 PUBLISHED_BATCH = 128
 
 # Features and iteration → loss per query (B,), to be minimised.

@@ -102,9 +102,9 @@ class SDHA(Attack):
     never B × N × K values.
 
     ``step_size`` is Adam's learning rate (0.01). Adam sees a 128th of the gradient of L, as in the
-    reference implementation, whose loss is the mean over a batch of 128: beside the 1e-8 that keeps
-    Adam from dividing by zero the scale counts. Queries to which nothing is relevant flee from their
-    own code. Deterministic.
+    reference implementation, whose loss is the mean over a batch of 128: beside the 1e-8 in Adam's
+    denominator the scale counts. Queries to which nothing is relevant flee from their own code.
+    Deterministic.
     """
 
     steps: int = option(1500, ge=1, help="iterations T")

@@ -77,13 +77,9 @@ class Given:
 
     def mainstay(self, codes: np.ndarray) -> np.ndarray:
         labels = self.train_labels
-        sums = np.stack(
-            [reference.mainstay_sum(labels[i], codes, labels, self.weights) for i in self.index]
+        return np.stack(
+            [reference.mainstay_code(labels[i], codes, labels, self.weights) for i in self.index]
         )
-        # Sums of 0 are decided by rounding, in either formula: there, and only there, trust ours.
-        ours = self.run._mainstay_of(torch.from_numpy(codes))
-        undecided = np.abs(sums) < 1e-9
-        return np.where(undecided, ours.of_rows(self.index).numpy(), reference.sign(sums))
 
     def fresh(self) -> np.ndarray:
         codes = self.codes.copy()

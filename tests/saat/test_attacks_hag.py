@@ -55,7 +55,7 @@ def test_steps_are_those_of_the_formula(
 
 
 def test_a_query_moves_as_in_the_reference_implementations_full_batch() -> None:
-    """There, 100 times the mean over 128 queries; here the number attacked at once plays no part."""
+    """There by 100 times the mean over 128; here the number attacked at once plays no part."""
     rng = np.random.default_rng(0)
     images = rng.uniform(0.2, 0.8, (128, 3))
     weight, offset = rng.normal(0, 0.1, (6, 3)), rng.normal(size=6)

@@ -11,13 +11,13 @@ from saat.mainstay import MAINSTAY_WEIGHTS, MainstayCodes, group_coefficients, m
 from tests import reference
 from tests.saat.data.samples import real
 
-# Bits whose sum is smaller than this are decided by rounding, in either formula.
+# In the plain formula bits whose sum is smaller than this are decided by rounding.
 UNDECIDED = 1e-9
 
 
-def assert_equals_plain(
+def fast_codes(
     labels: np.ndarray, codes: np.ndarray, train_labels: np.ndarray, weights: str
-) -> None:
+) -> np.ndarray:
     fast = mainstay_codes(
         torch.from_numpy(labels),
         torch.from_numpy(codes),
@@ -26,10 +26,15 @@ def assert_equals_plain(
     ).numpy()
     assert fast.shape == (len(labels), codes.shape[1])
     assert set(np.unique(fast)) <= {-1.0, 1.0}
-    for row, label in zip(fast, labels, strict=True):
-        plain = reference.mainstay_sum(label, codes, train_labels, weights)
-        decided = np.abs(plain) > UNDECIDED
-        assert np.array_equal(row[decided], reference.sign(plain)[decided])
+    return fast
+
+
+def assert_equals_exact(
+    labels: np.ndarray, codes: np.ndarray, train_labels: np.ndarray, weights: str
+) -> None:
+    fast = fast_codes(labels, codes, train_labels, weights)
+    exact = [reference.mainstay_code(label, codes, train_labels, weights) for label in labels]
+    np.testing.assert_array_equal(fast, np.stack(exact))
 
 
 @st.composite
@@ -38,7 +43,7 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     items = draw(st.sampled_from([1, 2, 5, 17, 40]))
     queries = draw(st.sampled_from([1, 2, 8]))
-    classes = draw(st.sampled_from([1, 2, 4, 7]))
+    classes = draw(st.sampled_from([1, 2, 4, 7, 9]))
     bits = draw(st.sampled_from([1, 3, 8, 12, 33]))
     density = draw(st.sampled_from([0.0, 0.2, 0.4, 0.9, 1.0]))
     train_labels = (rng.random((items, classes)) < density).astype(np.uint8)
@@ -47,16 +52,19 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     labels = (rng.random((queries, classes)) < draw(st.sampled_from([0.0, 0.3, 1.0]))).astype(
         np.uint8
     )
-    return labels, (rng.integers(0, 2, (items, bits)) * 2 - 1).astype(np.int8), train_labels
+    codes = (rng.integers(0, 2, (items, bits)) * 2 - 1).astype(np.int8)
+    constant = rng.random(bits) < draw(st.sampled_from([0.0, 0.3]))
+    codes[:, constant] = codes[:1, constant]
+    return labels, codes, train_labels
 
 
 @pytest.mark.parametrize("weights", MAINSTAY_WEIGHTS)
 @given(problem=problems())
-def test_codes_equal_the_plain_formula(
+def test_codes_equal_the_formula_without_rounding(
     weights: str, problem: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> None:
     labels, codes, train_labels = problem
-    assert_equals_plain(labels, codes, train_labels, weights)
+    assert_equals_exact(labels, codes, train_labels, weights)
     # Before the sign, where a wrong weight shows even if it turns no bit.
     groups = LabelGroups.of(torch.from_numpy(train_labels))
     coefficients = group_coefficients(torch.from_numpy(labels), groups, weights)  # type: ignore[arg-type]
@@ -78,11 +86,11 @@ EDGES = {
 
 @pytest.mark.parametrize("weights", MAINSTAY_WEIGHTS)
 @pytest.mark.parametrize("name", EDGES)
-def test_edge_cases_equal_the_plain_formula(name: str, weights: str) -> None:
+def test_edge_cases_equal_the_formula_without_rounding(name: str, weights: str) -> None:
     labels, train_labels = (np.array(part, dtype=np.uint8) for part in EDGES[name])
     for seed in range(10):
         codes = np.random.default_rng(seed).choice([-1, 1], (len(train_labels), 5)).astype(np.int8)
-        assert_equals_plain(labels, codes, train_labels, weights)
+        assert_equals_exact(labels, codes, train_labels, weights)
 
 
 def test_a_label_with_positives_only_gets_their_code_and_with_negatives_only_the_opposite() -> None:
@@ -112,6 +120,40 @@ def test_a_sum_of_exactly_zero_gives_plus_one() -> None:
     assert mainstay_codes(labels[:1], codes, labels).tolist() == [[1.0, 1.0]]
 
 
+@pytest.mark.parametrize("weights", MAINSTAY_WEIGHTS)
+@pytest.mark.parametrize("constant", [-1, 1])
+def test_a_constant_bit_is_plus_one_wherever_there_are_positives_and_negatives(
+    constant: int, weights: str
+) -> None:
+    """Every weighting subtracts a mean from a mean but Eq. 11's, whose cosines add up to less."""
+    rng = np.random.default_rng(4)
+    labels = torch.from_numpy((rng.random((400, 9)) < 0.25).astype(np.uint8))
+    labels = labels[labels.sum(1) > 0]
+    codes = random_codes(rng, len(labels), 6)
+    codes[:, [1, 4]] = constant
+    everyone = torch.arange(len(labels))
+    expected = -constant if weights == "eq11" else 1
+    for relaxed in (False, True):
+        first = random_codes(rng, len(labels), 6)
+        moving = MainstayCodes(first, labels, weights, relaxed)  # type: ignore[arg-type]
+        moving.update(everyone, codes)
+        for found in (moving.of_rows(everyone), moving.of_labels(labels)):
+            assert set(found[:, [1, 4]].unique().tolist()) == {expected}
+            assert torch.equal(found, mainstay_codes(labels, codes, labels, weights))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("weights", MAINSTAY_WEIGHTS)
+def test_roots_of_one_another_cancel(weights: str) -> None:
+    """Items of one and of four labels: 1/√1 against 1/√4; with two labels nothing cancels."""
+    query = np.array([[1, 0, 0, 0, 0, 0]], dtype=np.uint8)
+    single, four, none = [1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 1, 0]
+    train = np.array([single, four, four, none, none], dtype=np.uint8)
+    codes = np.array([[1, -1, -1, 1, -1]] * 2, dtype=np.int8).T
+    assert_equals_exact(query, codes, train, weights)
+    if weights != "cgat":  # 1 − ½ − ½
+        assert fast_codes(query, codes, train, weights).tolist() == [[1.0, 1.0]]
+
+
 def test_an_unknown_weighting_is_refused() -> None:
     with pytest.raises(ValueError, match="saat, eq11, cgat"):
         mainstay_codes(torch.ones(1, 1), torch.ones(1, 1), torch.ones(1, 1), "dhta")  # type: ignore[arg-type]
@@ -130,7 +172,10 @@ def test_codes_equal_the_plain_formula_on_published_lists(dataset: str, weights:
     projected = train.astype(np.float64) @ rng.normal(size=(train.shape[1], 24))
     codes = reference.sign(projected + rng.normal(size=projected.shape)).astype(np.int8)
     queries = test[rng.choice(len(test), 100, replace=False)]
-    assert_equals_plain(queries, codes, train, weights)
+    for row, label in zip(fast_codes(queries, codes, train, weights), queries, strict=True):
+        plain = reference.mainstay_sum(label, codes, train, weights)
+        decided = np.abs(plain) > UNDECIDED
+        assert np.array_equal(row[decided], reference.sign(plain)[decided])
 
 
 def random_codes(rng: np.random.Generator, rows: int, bits: int) -> torch.Tensor:
