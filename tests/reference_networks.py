@@ -6,7 +6,7 @@ classifier, maps normalised images to K features, and has a hash layer ``layer``
 
 from collections.abc import Callable, Mapping
 
-from torch import Tensor, nn, zeros
+from torch import Tensor, nn, rand, randn, zeros
 
 
 class LastOfClassifier(nn.Module):
@@ -87,6 +87,31 @@ class Wrapped(nn.Module):
         return out
 
 
+class CosineToCodebook(nn.Module):
+    """The last layer of OrthoHash's loss."""
+
+    def __init__(self, codebook: Tensor) -> None:
+        super().__init__()
+        self.centroids = nn.Parameter(codebook.clone(), requires_grad=False)
+
+
+class WithOrthoHashLoss(nn.Module):
+    """SAAT's OrthoHash: batch norm and codebook belong to the loss, the code is sign(model)."""
+
+    def __init__(self, model: nn.Module, bits: int) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("codebook", randn(5, bits).sign())
+        self.batchnorm = nn.BatchNorm1d(bits)
+        self.batchnorm.running_mean = randn(bits)
+        self.batchnorm.running_var = rand(bits) + 0.5
+        self.fc = CosineToCodebook(self.codebook)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.model(images)
+        return out
+
+
 LAYOUTS: Mapping[str, tuple[str, Callable[[nn.Module, nn.Linear], nn.Module]]] = {
     "SAAT AlexNet": ("alexnet", lambda n, h: Wrapped(LastOfClassifier(n, h), h.out_features)),
     "CgAT AlexNet": ("alexnet", LastOfClassifier),
@@ -96,5 +121,13 @@ LAYOUTS: Mapping[str, tuple[str, Callable[[nn.Module, nn.Linear], nn.Module]]] =
     "HashNet ResNet18": ("resnet18", lambda n, h: nn.Sequential(ResNetTwice(n, h))),
     "ResNet18 on several GPUs": ("resnet18", lambda n, h: nn.DataParallel(ResNetTwice(n, h))),
     "SAAT VGG11": ("vgg11", lambda n, h: Wrapped(LastOfClassifier(n, h), h.out_features)),
+    "SAAT OrthoHash ResNet18": (
+        "resnet18",
+        lambda n, h: WithOrthoHashLoss(ResNetTwice(n, h), h.out_features),
+    ),
+    "CgAT AlexNetFc": ("alexnet", NamedClassifier),
     "HashNet VGG11": ("vgg11", lambda n, h: nn.Sequential(NamedClassifier(n, h))),
 }
+
+# Fed images in [0, 1] as they are; the others subtract ImageNet's mean, inside or before.
+UNNORMALISED = {"CgAT AlexNetFc"}

@@ -83,7 +83,9 @@ def _try_weights(experiment: Experiment, setting: Setting, say: Callable[[str], 
     for bits in {model.bits} if searched is None else set(searched.samples()):
         network = build_network(model.backbone, model.weights, bits, size, seed=0)
     taken = "and hash layer" if network.hash_layer_imported else "only; the hash layer is new"
-    say(f"model.weights {model.weights}: backbone {taken}")
+    plain = bool((network.mean == 0).all() and (network.std == 1).all())
+    images = "images as they are" if plain else "images are normalised"
+    say(f"model.weights {model.weights}: backbone {taken}; {images}")
 
 
 def _decoding(say: Callable[[str], None]) -> Callable[[int, int], None]:

@@ -16,6 +16,9 @@ class OrthoHash(HashingObjective):
 
     The codebook is fixed Bernoulli ±1. Rows without a label have no distribution and drop out,
     of the batch statistics too. A single row has no statistics and takes the running ones.
+
+    Batch norm and codebook belong to the loss alone, as in the reference implementation: the code
+    of an image is sign(f).
     """
 
     codebook: Tensor

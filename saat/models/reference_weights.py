@@ -6,15 +6,21 @@ Layouts that are known, by the names of their layers:
 - xandery-geek/SAAT, xunguangwang/CgAT and ProS-GAN: AlexNet and VGG put the hash layer where the
   classification layer was (``classifier.6``), VGG names its first hidden layer a second time
   (``cl1``); ResNet has ``hash_layer`` and every other layer twice (``feature_layers``). SAAT wraps
-  it all in ``model``, and CSQ adds its hash centres.
-- thuml/HashNet (and the ``…Fc`` classes of CgAT and ProS-GAN): hidden layers
-  ``classifier.classifier1`` and ``classifier.classifier4``, ``hash_layer``, ``feature_layers``;
-  snapshots are inside a ``Sequential`` (``0``).
+  it all in ``model`` and adds what its losses keep: hash centres (CSQ, DPN), or codebook and batch
+  norm (OrthoHash). Codes there are the sign of the network's output all the same.
+- thuml/HashNet: hidden layers ``classifier.classifier1`` and ``classifier.classifier4``,
+  ``hash_layer``, ``feature_layers``; snapshots are inside a ``Sequential`` (``0``). The classes
+  ``AlexNetFc``, ``VGGFc`` and ``ResNetFc`` of CgAT and ProS-GAN are the same without it.
 - swuxyj/DeepHash-pytorch: AlexNet's hidden layers and hash layer are ``hash_layer.1``, ``.4`` and
   ``.6``; ResNet as above.
 
-``DataParallel`` (``module``) may be around any of them. ``mean`` and ``std``, if a file has them,
-replace the backbone's normalisation of images in [0, 1]: ProS-GAN's networks are fed without any.
+``DataParallel`` (``module``) may be around any of them.
+
+Images in [0, 1] are normalised as by the backbone, with two exceptions. ``mean`` and ``std``, if a
+file has them, are used instead. An AlexNet with ``classifier.classifier1`` and without the
+``Sequential`` is an ``AlexNetFc`` of CgAT or ProS-GAN, which takes images as they are. Other
+networks that do (all of ProS-GAN's, CgAT's ``ResNetFc``) have the layer names of networks that do
+not, so their files need ``mean`` and ``std``.
 """
 
 import re
@@ -35,10 +41,13 @@ TORCHVISION_NAMES: Names = (
     (r"classifier\.(?:classifier)?(\d+\..+)", r"backbone.net.classifier.\1"),
     (r"(features\..+|conv1\..+|bn1\..+|layer[1-4]\..+)", r"backbone.net.\1"),
     (r"(mean|std)", r"\1"),
-    (r"fc\..+|feature_layers\..+|cl1\..+|hash_targets|random_center", None),
+    (r"fc\..+|feature_layers\..+|cl1\..+", None),
+    (r"hash_targets|random_center|codebook|batchnorm\..+", None),  # of losses
 )
 _WRAPPERS = re.compile(r"^(?:(?:module|model|0)\.)+")
 _IMAGENET_CLASSES = 1000
+# A layer that only networks have which are fed images in [0, 1] as they are.
+_UNNORMALISED = re.compile(r"(?:module\.)*classifier\.classifier1\.weight")
 
 
 class Importable(Protocol):
@@ -58,13 +67,16 @@ def convert(state: Any, backbone: nn.Module) -> dict[str, Tensor]:
 
     Returns:
         float32 tensors of the whole backbone (``backbone.…``); of ``hash_layer`` where the file
-        has one; ``mean`` and ``std`` (1, 3, 1, 1) where the file has them.
+        has one; ``mean`` and ``std`` (1, 3, 1, 1) where the file has them, or its layout tells.
 
     Raises:
         ValueError: no state dict, unknown or missing layers, other shapes; one line.
     """
     facts = cast(Importable, backbone)
-    named = _renamed(_tensors(state), facts.names)
+    tensors = _tensors(state)
+    named = _renamed(tensors, facts.names)
+    if any(_UNNORMALISED.fullmatch(key) for key in tensors):
+        named = {"mean": torch.zeros(3), "std": torch.ones(3), **named}
     head = {key: named.pop(f"{_HEAD}.{key}", None) for key in ("weight", "bias")}
     if head["weight"] is not None and head["weight"].shape[:1] != (_IMAGENET_CLASSES,):
         named |= {f"hash_layer.{key}": part for key, part in head.items() if part is not None}

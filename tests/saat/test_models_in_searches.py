@@ -29,10 +29,14 @@ def test_what_the_file_gave_is_said(file: Path, tmp_path: Path) -> None:
     said: list[str] = []
     model = {"model.backbone": "resnet18", "model.weights": str(file), "model.bits": BITS}
     open_data(tiny(model), str(tmp_path), said.append)
-    assert said[0] == f"model.weights {file}: backbone and hash layer"
+    assert said[0] == f"model.weights {file}: backbone and hash layer; images are normalised"
+    plain = {"mean": torch.zeros(3), "std": torch.ones(3)}
+    torch.save({**torch.load(file), **plain}, file)
+    open_data(tiny(model), str(tmp_path), said.append)
+    assert f"model.weights {file}: backbone and hash layer; images as they are" in said
     torch.save(resnet18(weights=None).state_dict(), file)
     open_data(tiny(model), str(tmp_path), said.append)
-    assert f"model.weights {file}: backbone only; the hash layer is new" in said
+    assert f"model.weights {file}: backbone only; the hash layer is new; images are normalised" in said
 
 
 def test_every_searched_code_length_has_to_fit(file: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from saat.models import BACKBONES, build_network
 from saat.models.reference_weights import convert
 from saat.models.torchvision_backbones import ARCHITECTURES
-from tests.reference_networks import LAYOUTS, NamedClassifier
+from tests.reference_networks import LAYOUTS, UNNORMALISED, NamedClassifier, ResNetTwice
 from tests.saat.data.samples import input_error
 
 BITS = 12
@@ -72,10 +72,9 @@ def test_a_reference_network_gives_its_own_codes(
     network = build_network(name, str(file), BITS, 224, seed=0).eval()
     assert network.hash_layer_imported
     images = torch.rand(1, 3, 224, 224)
+    given = images if layout in UNNORMALISED else (images - MEAN) / STD
     with torch.no_grad():
-        torch.testing.assert_close(
-            network(images), reference((images - MEAN) / STD), rtol=1e-3, atol=1e-4
-        )
+        torch.testing.assert_close(network(images), reference(given), rtol=1e-3, atol=1e-4)
     assert all(part.requires_grad for part in network.parameters())
     weight = next(p for p in network.modules() if isinstance(p, nn.Conv2d)).weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
@@ -97,6 +96,9 @@ def test_every_tensor_finds_its_place(layout: str) -> None:
     for i, key in enumerate(net.state_dict()):
         if not key.startswith(f"{head}."):
             assert float(ours.pop(f"backbone.net.{key}").flatten()[0]) == i + 1, key
+    if layout in UNNORMALISED:
+        assert ours.pop("mean").flatten().tolist() == [0, 0, 0]
+        assert ours.pop("std").flatten().tolist() == [1, 1, 1]
     assert {key: float(part.flatten()[0]) for key, part in ours.items()} == {
         "hash_layer.weight": len(whole) - 1,
         "hash_layer.bias": len(whole),
@@ -151,6 +153,44 @@ def test_normalisation_in_the_file_replaces_ours(file: Path) -> None:
     network = build_network("resnet18", str(file), BITS, 64, seed=0)
     assert torch.equal(network.mean, torch.zeros(1, 3, 1, 1))
     assert torch.equal(network.std, torch.ones(1, 3, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "around", "told"),
+    [
+        ("alexnet", lambda net: net, True),
+        ("alexnet", nn.DataParallel, True),
+        ("alexnet", nn.Sequential, False),  # HashNet's
+        ("vgg11", lambda net: net, False),  # CgAT's VGGFc normalises inside
+    ],
+)
+def test_only_an_alexnetfc_outside_a_sequential_tells_that_it_takes_images_as_they_are(
+    name: str, around: Callable[[nn.Module], nn.Module], told: bool
+) -> None:
+    net = NamedClassifier(torchvision_net(name, meta=True), nn.Linear(4096, BITS))
+    found = convert(tiny(around(net).state_dict()), module_on_meta(name))
+    assert ("mean" in found, "std" in found) == (told, told)
+
+
+def test_normalisation_in_the_file_counts_more_than_that_of_its_layout(file: Path) -> None:
+    """HashNet's AlexNetFc taken out of its Sequential looks like CgAT's."""
+    reference = NamedClassifier(torchvision_net("alexnet", meta=True), nn.Linear(4096, BITS))
+    torch.save({**tiny(reference.state_dict()), "mean": MEAN, "std": STD}, file)
+    network = build_network("alexnet", str(file), BITS, 224, seed=0)
+    assert torch.equal(network.mean, MEAN)
+    assert torch.equal(network.std, STD)
+
+
+def test_cgats_resnetfc_gives_its_own_codes_with_mean_and_std_in_the_file(
+    nets: dict[str, nn.Module], file: Path
+) -> None:
+    net = nets.setdefault("resnet18", torchvision_net("resnet18"))
+    reference = ResNetTwice(net, nn.Linear(512, BITS)).eval()
+    torch.save({**reference.state_dict(), "mean": torch.zeros(3), "std": torch.ones(3)}, file)
+    network = build_network("resnet18", str(file), BITS, 64, seed=0).eval()
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(network(images), reference(images), rtol=1e-3, atol=1e-4)
 
 
 def test_old_files_without_counters_and_half_precision_load(file: Path) -> None:
