@@ -20,6 +20,7 @@ from harness.experiment.file import (
     setting_at,
     undefended,
 )
+from harness.experiment.sections import PRETRAIN_MODEL, defense_model
 from harness.experiment.space import suggest
 from harness.journal.state import config_hash, protocol_hash
 from harness.trial.pretrained import pretrained_key
@@ -140,6 +141,14 @@ def test_the_papers_default_is_the_published_setting_at_every_bit_length() -> No
         {"model.bits": 64, **published},
     ]
     assert paper_defaults(tiny({"defense": {"method": "none"}, "space": {}})) == []
+
+
+def test_the_file_of_the_papers_training_has_the_published_settings() -> None:
+    """As they stand in the file, not only in the first trial of its search."""
+    experiment, _ = load_experiment(Path("search_spaces/saat_lambda_mu.yaml"))
+    own = setting_at(experiment, {})
+    assert own.defense.model_dump() == defense_model("saat")().model_dump()
+    assert own.pretrain.model_dump() == PRETRAIN_MODEL().model_dump()
 
 
 def test_the_undefended_model_is_pretrained_as_the_defended_one() -> None:

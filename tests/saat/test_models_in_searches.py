@@ -36,7 +36,9 @@ def test_what_the_file_gave_is_said(file: Path, tmp_path: Path) -> None:
     assert f"model.weights {file}: backbone and hash layer; images as they are" in said
     torch.save(resnet18(weights=None).state_dict(), file)
     open_data(tiny(model), str(tmp_path), said.append)
-    assert f"model.weights {file}: backbone only; the hash layer is new; images are normalised" in said
+    assert (
+        f"model.weights {file}: backbone only; the hash layer is new; images are normalised" in said
+    )
 
 
 def test_every_searched_code_length_has_to_fit(file: Path, tmp_path: Path) -> None:
