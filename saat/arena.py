@@ -87,7 +87,7 @@ class Arena:
 
     def _key(self, victim: Victim, name: str, attack: Attack, threat: ThreatModel) -> str:
         """Of everything that decides the images: 16 hex digits."""
-        settings = (name, repr(attack), repr(threat), self.seed, self.target_seed)
+        settings = (name, repr(attack), attack.revision, repr(threat), self.seed, self.target_seed)
         ranking = (victim.data.fingerprint, victim.kind, victim.top_k, victim.ties)
         digest = hashlib.sha256(repr((settings, ranking)).encode())
         digest.update(victim.rows.tobytes())

@@ -8,9 +8,9 @@ vectors: with code sums Σ_g per group the code of any label is one row of coeff
 Labels never change during training, so the coefficients are computed once, and Σ_g follows the
 codes by differences.
 
-A bit that is constant over the training set has the sum 0 whatever the weights are, and in floating
-point the sign of 0 is left to rounding. Sums of ±1 codes that are that close to 0 are therefore
-computed again in integers (:mod:`saat.exact_sums`).
+A bit that is constant over the training set has the sum 0 where both kinds of weights add up to 1,
+and in floating point the sign of 0 is left to rounding. Sums of ±1 codes that are that close to 0
+are therefore computed again in integers (:mod:`saat.exact_sums`).
 """
 
 from typing import Literal, get_args
@@ -130,8 +130,8 @@ class MainstayCodes:
 
     def _settled(self, totals: Tensor, unsure: Tensor, labels: Tensor) -> Tensor:
         """``totals`` (Q, K) of labels (Q, C) with the right sign where ``unsure`` (Q, K)."""
-        # The sum of a constant bit is a mean of cosines (1 of weights that add up to 1) or 0, minus
-        # 1 or 0. Cosines below 1 are so by more than 1/(2 C), so a sum that small is 0.
+        # The sum of a constant bit is a mean of cosines (1 where weights add up to 1) or 0, minus
+        # 1 or 0. A cosine below 1 is so by at least 1/(2 C), their mean by 1/(2 C N): this is 0.
         constant = self._sums.sum(0).abs() == len(self.codes)
         totals = totals.masked_fill(unsure & constant, 0.0)
         unsure = unsure & ~constant

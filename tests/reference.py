@@ -6,7 +6,6 @@ Slow on purpose and free of tricks; the fast code in ``saat`` must equal it. Cod
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -91,15 +90,16 @@ def mainstay_code(label: Array, train_codes: Array, train_labels: Array, weights
 
 def sign_over_roots(terms: Iterable[tuple[Fraction, int]]) -> float:
     """The sign of Σ f/√m; +1 where the multiples of every irreducible root cancel."""
-    factors: Counter[int] = Counter()  # of √r, r without a square factor
+    factors: dict[int, Fraction] = {}  # of √r, r without a square factor
     for factor, m in terms:
         square = max(a for a in range(1, m + 1) if m % (a * a) == 0)
-        factors[m // square**2] += factor * Fraction(square, m)
+        root = m // square**2
+        factors[root] = factors.get(root, Fraction(0)) + factor * Fraction(square, m)
     with localcontext() as context:
         context.prec = 60
         total = sum(
-            Decimal(f.numerator) / Decimal(f.denominator) * Decimal(r).sqrt()
-            for r, f in ((r, Fraction(f)) for r, f in factors.items() if f)
+            Decimal(factor.numerator) / Decimal(factor.denominator) * Decimal(root).sqrt()
+            for root, factor in factors.items()
         )
     return -1.0 if total < 0 else 1.0
 

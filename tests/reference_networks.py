@@ -101,11 +101,12 @@ class WithOrthoHashLoss(nn.Module):
     def __init__(self, model: nn.Module, bits: int) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("codebook", randn(5, bits).sign())
+        codebook = randn(5, bits).sign()
+        self.register_buffer("codebook", codebook)
         self.batchnorm = nn.BatchNorm1d(bits)
         self.batchnorm.running_mean = randn(bits)
         self.batchnorm.running_var = rand(bits) + 0.5
-        self.fc = CosineToCodebook(self.codebook)
+        self.fc = CosineToCodebook(codebook)
 
     def forward(self, images: Tensor) -> Tensor:
         out: Tensor = self.model(images)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -127,6 +127,8 @@ class Attack(ABC):
         steps: iterations T.
         step_size: step η; ``None`` takes the attack's own rule.
         restarts: runs from different seeds, of which the worst for the victim counts per query.
+        revision: raised when equal settings come to give other images, so that those kept by
+            another version are not taken for these.
     """
 
     steps: int = option(100, ge=1, help="iterations T")
@@ -134,6 +136,7 @@ class Attack(ABC):
     restarts: int = option(1, ge=1, help="runs from different seeds; the worst counts per query")
 
     targeted = False
+    revision: ClassVar[int] = 1
 
     def fit(
         self,

@@ -1,6 +1,7 @@
 """HAG: the Hamming-distance attack of Yang et al. (TCYB 2020), on the query's own code."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,8 @@ class HAG(Attack):
     """
 
     steps: int = option(2000, ge=1, help="iterations T")
+
+    revision: ClassVar[int] = 2
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """The benign codes sign h themselves."""

@@ -252,6 +252,15 @@ def test_the_store_never_mixes_models_or_settings(tmp_path: Path) -> None:
     assert attacked_anew(tmp_path, VICTIM) == 0
 
 
+def test_images_of_another_revision_of_an_attack_are_not_reused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attack, arena = ATTACKS["hag"](steps=1), Arena(THREAT)
+    before = arena._key(VICTIM, "hag", attack, THREAT)
+    monkeypatch.setattr(ATTACKS["hag"], "revision", 99)
+    assert arena._key(VICTIM, "hag", attack, THREAT) != before
+
+
 def test_other_queries_have_another_key_even_with_equal_codes() -> None:
     attack, arena = ATTACKS["hag"](steps=1), Arena(THREAT)
     other = on_queries(VICTIM, torch.arange(len(VICTIM.rows)))
