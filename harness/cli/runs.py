@@ -23,6 +23,7 @@ from harness.cli.common import (
 )
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_experiment
+from harness.files import check_output
 from harness.options import Options
 from saat.errors import InputError
 
@@ -150,6 +151,8 @@ def report(
         session.read_experiment(run_dir)
     if output is None and len(run_dirs) > 1:
         raise InputError("report: several searches need a folder for their report: -o DIR")
+    if output is not None:
+        check_output(output, ["report.html", "figures", "tables"])
     page = session.make_report(run_dirs, output or run_dirs[0] / "report")
     print(page)
 
