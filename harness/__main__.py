@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
@@ -68,7 +69,7 @@ def _told(error: object) -> str:
     return one_line(redacted(error), 500)
 
 
-def _handle(handler: signal.Handlers) -> None:
+def _handle(handler: Callable[[int, FrameType | None], NoReturn]) -> None:
     """Let ``handler`` take the signals that end a run, but for one that the parent had ignored."""
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:

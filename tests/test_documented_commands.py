@@ -247,7 +247,7 @@ def test_make_has_every_documented_target() -> None:
     assert {"demo", "test"} <= targets
 
     def knows(target: str) -> bool:
-        asked = ["make", "--question", "--dry-run", "--file", ROOT / "Makefile", target]
+        asked = ["make", "--question", "--dry-run", "--file", str(ROOT / "Makefile"), target]
         told = subprocess.run(asked, capture_output=True, text=True, cwd=ROOT, check=False)
         return "No rule" not in told.stderr
 

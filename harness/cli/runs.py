@@ -1,6 +1,7 @@
 """Commands that start, continue and show runs; thin, each hands over to one function."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -241,6 +242,6 @@ def _resumable(name: str, runs_dir: Path) -> Iterator[None]:
         raise
     except BaseException:
         if (runs_dir / name / "events.jsonl").exists():
-            folder = "" if runs_dir == RUNS else f" --runs-dir {runs_dir}"
+            folder = "" if runs_dir == RUNS else f" --runs-dir {shlex.quote(str(runs_dir))}"
             say(f"continue with: saat resume {name}{folder}")
         raise

@@ -77,9 +77,6 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
     if section["top_k"] > len(data.validation_database):
         raise InputError(f"evaluation.top_k: {section['top_k']}: larger than the database")
     sources = source_networks(request.transfer_from, data.images.shape[-1])
-    if request.output is not None:
-        # Before the attacks, which may take hours.
-        (request.output / _UNFINISHED).mkdir(parents=True, exist_ok=True)
     result = evaluate(
         subject.network.to(request.device),
         data,

@@ -159,6 +159,7 @@ def test_a_network_without_input_gradients_is_left_to_what_needs_none(
     told = capsys.readouterr()
     assert "no input gradients, which mainstay, hag need" in told.err
     assert len(told.err.splitlines()) == 1
+    assert not Path("none").exists()
     attacks = ("--attack", "hag", "--attack", "square", "--steps", "3")
     assert command(own, function, *attacks, "-o", "out") == 0
     table = capsys.readouterr().out

@@ -153,15 +153,16 @@ def test_tune_flattens_results_and_tells_schedulers_of_deaths_it_recovers_from(
         def on_trial_complete(self, controller: Any, trial: Any, result: Any) -> None:
             calls.append("complete")
 
+    raylet: Any = ray._raylet
     # Ray's core worker would take SIGTERM over, not by way of Python, and abort on it.
-    handlers, core_worker = [ctypes.pythonapi.PyOS_getsig(signal.SIGTERM)], ray._raylet.CoreWorker
+    handlers, core_worker = [ctypes.pythonapi.PyOS_getsig(signal.SIGTERM)], raylet.CoreWorker
 
     def made(*given: Any) -> Any:
         worker = core_worker(*given)
         handlers.append(ctypes.pythonapi.PyOS_getsig(signal.SIGTERM))
         return worker
 
-    monkeypatch.setattr(ray._raylet, "CoreWorker", made)
+    monkeypatch.setattr(raylet, "CoreWorker", made)
     connect(None, cpus=1)
     assert handlers == [handlers[0]] * 2
     try:

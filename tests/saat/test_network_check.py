@@ -123,7 +123,8 @@ class Counting(planted.Wrapped):
 
     def forward(self, images: Tensor) -> Tensor:
         self.calls += 1
-        return super().forward(images) * (-1) ** self.calls
+        sign = 1.0 if self.calls % 2 else -1.0
+        return super().forward(images) * sign
 
 
 @pytest.mark.parametrize("kind", [planted.NoisyInput, Counting])
