@@ -149,6 +149,11 @@ def double_precision(model: Around, images: Tensor) -> Any:
     return model.network(images).double()
 
 
+def collapsed(model: Around, images: Tensor) -> Any:
+    """What is left of its features is rounding, which differs with the batch."""
+    return 1e-7 * model.network(images) + 1e-7 * len(images)
+
+
 @pytest.mark.parametrize("forward", [returns_a_view, half_precision, double_precision])
 def test_what_harms_no_number_is_measured(forward: Callable[[Around, Tensor], Any]) -> None:
     model = Around(forward).eval()
@@ -157,6 +162,10 @@ def test_what_harms_no_number_is_measured(forward: Callable[[Around, Tensor], An
         codes = model(IMAGES.float() / 255) >= 0
     assert torch.equal(found.query_codes > 0, codes)
     assert float(found.attacks["mainstay"].ap.mean()) <= float(found.clean_ap.mean()) + 0.05
+
+
+def test_a_training_that_collapsed_is_still_measured() -> None:
+    check_network(Around(collapsed), IMAGES)
 
 
 def test_looking_at_a_network_changes_no_random_state_and_no_mode() -> None:
