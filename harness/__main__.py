@@ -3,13 +3,18 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
+from typing import NoReturn
 
 from harness.redaction import redacted
 from saat.errors import InputError, one_line
 
+# Nothing is imported above that takes time: until main() begins, signals are Python's own.
 _INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_interruptions: list[int] = []  # signals that were turned into an exception
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -17,6 +22,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     Status 0: done; 1: the run failed; 2: bad input; 130: interrupted.
     """
+    _interruptions.clear()
+    _handle(_leave)
     try:
         from harness.cli import app
         from harness.executors import SearchStopped
@@ -25,27 +32,32 @@ def main(arguments: list[str] | None = None) -> None:
     import click
     import typer.main
 
-    signal.signal(signal.SIGTERM, _interrupt)
     command = typer.main.get_command(app)
+    _handle(_interrupt)
     try:
         status = command.main(arguments, prog_name="saat", standalone_mode=False)
-    except InputError as error:
-        fail(_told(error), 2)
-    except (SearchStopped, OSError) as error:
-        fail(_told(error), 1)
     except (KeyboardInterrupt, click.Abort):
         status = _INTERRUPTED
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # Whatever an interruption was turned into, for example by an import that it cut off.
+        if _interruptions:
+            status = _INTERRUPTED
+        elif isinstance(error, InputError):
+            fail(_told(error), 2)
+        elif isinstance(error, SearchStopped | OSError):
+            fail(_told(error), 1)
         # typer carries a click of its own; its usage errors share only the name of the method.
-        if not hasattr(error, "format_message"):
+        elif hasattr(error, "format_message"):
+            fail(_told(error.format_message()), 2)
+        else:
             raise
-        fail(_told(error.format_message()), 2)
     if status == _INTERRUPTED:  # newer versions of typer answer an interruption with it
+        _handle(_leave_quietly)
         fail("interrupted; what was finished is on the disk", _INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def fail(message: str, status: int) -> None:
+def fail(message: str, status: int) -> NoReturn:
     """Print one line on standard error and exit."""
     with suppress(OSError):  # nobody reads it
         print(f"saat: {message}", file=sys.stderr, flush=True)
@@ -57,10 +69,32 @@ def _told(error: object) -> str:
     return one_line(redacted(error), 500)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends a run as Ctrl-C does."""
+def _handle(handler: Callable[[int, FrameType | None], NoReturn]) -> None:
+    """Let ``handler`` take the signals that end a run, but for one that the parent had ignored."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    """End at once: nothing was begun, and an exception would be lost among half-made imports."""
+    with suppress(OSError):
+        os.write(2, b"saat: interrupted; nothing was begun\n")
+    _leave_quietly(number, frame)
+
+
+def _leave_quietly(number: int, frame: FrameType | None) -> NoReturn:
+    """Do not wait any more: the person has asked twice."""
     del number, frame
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os._exit(_INTERRUPTED)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """SIGTERM ends a run as Ctrl-C does."""
+    del frame
+    if number == signal.SIGTERM:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _interruptions.append(number)
     raise KeyboardInterrupt
 
 

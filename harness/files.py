@@ -1,10 +1,13 @@
-"""Small files, written atomically."""
+"""Small files, written atomically; folders that can be written, or not."""
 
 import json
+import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from saat.checkpoint import replacing
+from saat.errors import InputError
 
 
 def write_text(path: Path, text: str) -> None:
@@ -16,3 +19,57 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replace ``path`` by ``value`` as JSON."""
     write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def existing_parent(folder: Path, option: str = "") -> Path:
+    """The folder itself, or the nearest one above it that is there.
+
+    Args:
+        folder: need not be there.
+        option: by which it was given, for the message.
+
+    Raises:
+        InputError: it is a file.
+    """
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if _is(path))
+    if not existing.is_dir():
+        raise InputError(f"{option} {folder}: {existing} is not a folder".lstrip())
+    return existing
+
+
+def writable_parent(folder: Path, option: str = "") -> Path:
+    """:func:`existing_parent`, in which a file can be made.
+
+    Raises:
+        InputError: it is a file, or cannot be written.
+    """
+    existing = existing_parent(folder, option)
+    try:
+        tempfile.TemporaryFile(dir=existing).close()  # permissions alone do not tell
+    except OSError as error:
+        reason = f"{existing} is not writable ({error.strerror})"
+        raise InputError(f"{option} {folder}: {reason}".lstrip()) from None
+    return existing
+
+
+def _is(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, or a folder that may not be looked into
+        return False
+
+
+def check_output(folder: Path, own: Collection[str]) -> None:
+    """Refuse a folder for results that cannot be written, or that holds something else.
+
+    Args:
+        folder: where results are to go; need not be there.
+        own: names of which an earlier result left one at least.
+
+    Raises:
+        InputError: why another folder is needed.
+    """
+    writable_parent(folder, "-o")
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if found and not found & set(own):
+        raise InputError(f"-o {folder}: exists, and holds something else; take another folder")

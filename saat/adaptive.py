@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from saat.memory import is_out_of_memory, shrinking
-from saat.models import device_of, evaluating, to_float
+from saat.models import device_of, evaluating, seeded_pass, to_float
 from saat.rectifiers import LeakyBackward, has_rectifiers
-from saat.seeding import derive_seed
 from saat.victim import Victim
 
 # Forward passes behind one gradient of a randomised network.
@@ -28,6 +27,8 @@ _PROBED = 16
 # Exactly zero input gradients of clean images, as a fraction, from which on attacks see through
 # rectifiers. On the way of an attack there are more of them.
 _HIDDEN = 0.02
+# Why attacks by gradients are skipped, in a clause.
+NO_GRADIENTS = "the network has no input gradients; it is left to noise, Square and transfer"
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ class Nature:
         randomised: two passes in evaluation mode differ, or it says so (``randomised``).
         zero_gradient: fraction of exactly zero input gradients; 1 where there is no gradient.
         surrogate: it offers a differentiable stand-in.
+        differentiable: a backward pass reaches the images, whatever it brings there.
     """
 
     randomised: bool
     zero_gradient: float
     surrogate: bool
+    differentiable: bool = True
 
     @property
     def blind(self) -> bool:
@@ -53,37 +56,32 @@ class Nature:
 def inspect(network: nn.Module, images: Tensor) -> Nature:
     """Look at a network; ``images`` uint8 (Q, 3, H, W), of which a few are used."""
     few = images[:_PROBED]
+    if not len(few):
+        return Nature(randomised=False, zero_gradient=0.0, surrogate=False)
     with evaluating(network):
         # Memory that runs out must not pass for a network without a gradient.
-        (differs, zero), _ = shrinking(lambda count: _probe(network, few[:count]), max(len(few), 1))
+        (differs, zero), _ = shrinking(lambda count: _probe(network, few[:count]), len(few))
     says = bool(getattr(network, "randomised", False))
-    return Nature(says or differs, zero, callable(getattr(network, "surrogate", None)))
+    surrogate = callable(getattr(network, "surrogate", None))
+    return Nature(says or differs, 1.0 if zero is None else zero, surrogate, zero is not None)
 
 
-def _probe(network: nn.Module, images: Tensor) -> tuple[bool, float]:
-    """Whether two passes differ, and the fraction of exactly zero input gradients."""
+def _probe(network: nn.Module, images: Tensor) -> tuple[bool, float | None]:
+    """Whether two passes differ, and the fraction of exactly zero input gradients, if any."""
     few = to_float(images, device_of(network))
     with torch.no_grad():
-        first, second = (_drawn(network, few, "inspect", n) for n in range(2))
+        first, second = (seeded_pass(network, few, "inspect", n) for n in range(2))
     differs = (first - second).abs().max() > _NOISE * first.abs().mean()
     point = few.detach().requires_grad_(True)
     try:
-        (gradient,) = torch.autograd.grad(_drawn(network, point, "inspect", 0).abs().sum(), point)
+        total = seeded_pass(network, point, "inspect", 0).abs().sum()
+        (gradient,) = torch.autograd.grad(total, point)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
         # Autograd's word for an output that does not depend on the input, or on nothing at all.
-        return bool(differs), 1.0
+        return bool(differs), None
     return bool(differs), float((gradient == 0).float().mean())
-
-
-def _drawn(network: nn.Module, images: Tensor, *seed: int | str) -> Tensor:
-    """A pass whose random draws come from ``seed``; the global states are left alone."""
-    devices = [images.device] if images.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(derive_seed("draw", *seed))
-        features: Tensor = network(images)
-    return features
 
 
 class Adapted(nn.Module):
@@ -98,6 +96,9 @@ class Adapted(nn.Module):
         surrogate: the stand-in; the value is the network's, the derivative that of the stand-in.
         draw: seed of the draws.
     """
+
+    # A fixed draw is one of a whole batch: an image's features depend on its place there.
+    randomised = True
 
     def __init__(
         self, network: nn.Module, passes: int = 1, surrogate: nn.Module | None = None, draw: int = 0
@@ -116,7 +117,7 @@ class Adapted(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Float images (B, 3, H, W) → features (B, K)."""
         if not torch.is_grad_enabled():
-            return _drawn(self.network, images, self._draw)
+            return seeded_pass(self.network, images, self._draw)
         self._calls += 1
         if self.surrogate_network is None:
             return self._mean(self.network, images)
@@ -127,7 +128,7 @@ class Adapted(nn.Module):
 
     def _mean(self, network: nn.Module, images: Tensor) -> Tensor:
         draws = [
-            _drawn(network, images, self._draw, self._calls, number)
+            seeded_pass(network, images, self._draw, self._calls, number)
             for number in range(self._passes)
         ]
         return torch.stack(draws).mean(0)

@@ -13,7 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saat.adaptive import Adapted, adaptations, inspect, on_queries, rebuilt, seen_as
+from saat.adaptive import (
+    NO_GRADIENTS,
+    Adapted,
+    adaptations,
+    inspect,
+    on_queries,
+    rebuilt,
+    seen_as,
+)
 from saat.arena import Arena, measured
 from saat.attacks import ATTACKS, Attack
 from saat.attacks.noise import Noise
@@ -89,6 +97,7 @@ class BatteryResult:
             ``NAME.leaky`` one through rectifiers that are off.
         taken: positions of the queries that an attack took, where not all; the others are clean.
         verdicts: of the gates.
+        skipped: attack that could not be run → why.
     """
 
     rows: np.ndarray
@@ -97,6 +106,7 @@ class BatteryResult:
     results: Mapping[str, AttackResult]
     taken: Mapping[str, Tensor]
     verdicts: Sequence[Verdict]
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def worst_ap(self) -> Tensor:
@@ -196,6 +206,7 @@ def run_battery(
         results=results,
         taken=case.taken,
         verdicts=ask(case, plan.gates),
+        skipped={} if views else dict.fromkeys(plan.white_box, NO_GRADIENTS),
     )
 
 

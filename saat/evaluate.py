@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saat.adaptive import NO_GRADIENTS, Nature, inspect
 from saat.arena import Arena
 from saat.attacks import ATTACKS, Attack
 from saat.battery import run_battery
 from saat.data import HashingData
+from saat.errors import InputError
 from saat.perceptibility import perceptibility
 from saat.reliability import Verdict
 from saat.retrieval import DistanceHistograms, Ties, distance_histograms
@@ -75,9 +77,10 @@ class Evaluation:
         query_codes: int8 ±1 (Q, K), benign.
         database_rows: int64 (N,).
         database_codes: int8 ±1 (N, K).
-        verdicts: of the battery's gates; none without a battery.
+        verdicts: of the battery's gates; without a battery only a failed ``deterministic``.
         taken: positions of the queries that an attack took, where not all of them (a black box
             is slow); its own numbers are means over these.
+        skipped: attack that could not be run on this network → why.
     """
 
     rows: np.ndarray
@@ -89,6 +92,7 @@ class Evaluation:
     attacks: Mapping[str, AttackResult] = field(default_factory=dict)
     verdicts: Sequence[Verdict] = ()
     taken: Mapping[str, Tensor] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unreliable(self) -> list[str]:
@@ -141,6 +145,8 @@ class Evaluation:
             out |= {f"{kind}.{name}": value for kind, value in result.perceptibility.items()}
         if self.verdicts:
             out["gates_failed"] = float(len(self.unreliable))
+        if self.skipped:
+            out["attacks_skipped"] = float(len(self.skipped))
         return out
 
     def per_query(self) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
@@ -172,6 +178,13 @@ class Evaluation:
         return out
 
 
+_VARIES = Verdict(
+    "deterministic",
+    False,
+    "two passes over the same images differ, so all numbers vary; a battery says by how much",
+)
+
+
 def evaluate(
     model: nn.Module,
     data: HashingData,
@@ -185,6 +198,9 @@ def evaluate(
     sources: Mapping[str, nn.Module] | None = None,
 ) -> Evaluation:
     """Clean and robust retrieval of ``model`` under ``protocol``.
+
+    On a network without input gradients the attacks that need them are skipped, which the result
+    tells.
 
     Args:
         model: float images in [0, 1] (B, 3, H, W) → pre-tanh features (B, K).
@@ -202,14 +218,18 @@ def evaluate(
             are tried on this one too (``transfer.NAME``).
 
     Raises:
+        InputError: a model that cannot be measured, or on which no attack can be run.
         ValueError: ``top_k`` larger than the database.
     """
     victim = Victim(model, data, queries, protocol.top_k, protocol.ties, limit)
     arena = Arena(protocol.threat, seed, protocol.target_seed, protocol.batch_size, store, progress)
-    results = {
-        name: arena.attack(victim, name, attack) for name, attack in protocol.attacks.items()
-    }
-    verdicts: Sequence[Verdict] = ()
+    nature = inspect(model, victim.images)
+    attacks = _runnable(protocol.attacks, nature, battery is not None)
+    skipped = dict.fromkeys(
+        (name for name in protocol.attacks if name not in attacks), NO_GRADIENTS
+    )
+    results = {name: arena.attack(victim, name, attack) for name, attack in attacks.items()}
+    verdicts: Sequence[Verdict] = [_VARIES] if nature.randomised else []
     taken: dict[str, Tensor] = {}
     if battery is not None:
         found = run_battery(
@@ -227,7 +247,9 @@ def evaluate(
             batch_size=protocol.batch_size,
         )
         # The protocol's and the battery's attack of one name differ in their iterations.
-        names = {n: f"{n}.battery" if n in results else n for n in found.results}
+        every = (*found.results, *found.skipped)
+        names = {n: f"{n}.battery" if n in protocol.attacks else n for n in every}
+        skipped |= {names[n]: why for n, why in found.skipped.items()}
         results |= {names[n]: r for n, r in found.results.items()}
         verdicts = found.verdicts
         taken = {names[n]: rows for n, rows in found.taken.items() if len(rows) < len(victim.rows)}
@@ -244,4 +266,23 @@ def evaluate(
         attacks=results,
         verdicts=verdicts,
         taken=taken,
+        skipped=skipped,
     )
+
+
+def _runnable(attacks: Mapping[str, Attack], nature: Nature, battery: bool) -> Mapping[str, Attack]:
+    """The attacks that a network leaves possible.
+
+    Raises:
+        InputError: none is, and its clean MAP would pass for robust.
+    """
+    if nature.differentiable:
+        return attacks
+    left = {name: attack for name, attack in attacks.items() if not attack.by_gradient}
+    if attacks and not left and not battery:
+        free = [name for name, kind in ATTACKS.items() if not kind.by_gradient]
+        raise InputError(
+            f"model: no input gradients, which {', '.join(attacks)} need; attack it with "
+            f"{', '.join(free)} or with a battery"
+        )
+    return left

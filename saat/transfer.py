@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from saat.adaptive import inspect
 from saat.arena import Arena, measured
 from saat.attacks import Attack
 from saat.attacks.noise import Noise
@@ -39,13 +40,16 @@ def transfer(arena: Arena, victim: Victim, source: Source, attack: Attack) -> At
         attack: untargeted; not used for stored images.
 
     Raises:
-        InputError: the source has other queries, its images another shape, or they leave the ball.
+        InputError: the source has other queries or no input gradients, or its images another
+            shape, or they leave the ball.
     """
     if (source.victim is None) == (source.images is None):
         raise InputError(f"source {source.name}: give exactly one of a model and images")
     if source.victim is not None:
         if not np.array_equal(source.victim.rows, victim.rows):
             raise InputError(f"source {source.name}: its queries are not those of the victim")
+        if attack.by_gradient and not inspect(source.victim.network, victim.images).differentiable:
+            raise InputError(f"source {source.name}: no input gradients to make images with")
         images = arena.attack(source.victim, f"source.{source.name}", attack).images
     else:
         assert source.images is not None

@@ -14,7 +14,7 @@ from saat.data import HashingData
 from saat.errors import InputError
 from saat.labels import draw_target_labels
 from saat.memory import shrinking
-from saat.models import codes_of, encode, evaluating
+from saat.models import check_network, codes_of, encode, evaluating
 from saat.perceptibility import perceptibility
 from saat.retrieval import Ties, average_precision, chance_average_precision
 from saat.seeding import derive_seed, generator
@@ -83,7 +83,7 @@ class Victim:
         limit: only the first so many queries.
 
     Raises:
-        InputError: features that are not finite.
+        InputError: features that are not finite, or what :func:`saat.models.check_network` refuses.
         ValueError: ``top_k`` larger than the database.
     """
 
@@ -106,6 +106,7 @@ class Victim:
         self.labels = data.label_tensor(self.rows)
         self.images = data.batch(self.rows)
         self.database_labels = data.label_tensor(self.database_rows)
+        check_network(network, self.images)
         train_features = self._features(data.train)
         self.database_codes = codes_of(self._features(self.database_rows)).cpu()
         self.query_codes = codes_of(self._features(self.rows)).cpu()
@@ -118,18 +119,25 @@ class Victim:
         self.clean_ap = self.ap(self.query_codes)
 
     def _features(self, rows: np.ndarray) -> Tensor:
-        features = encode(self.network, lambda part: self.data.batch(rows[part]), len(rows))
+        return self._encoded(lambda part: self.data.batch(rows[part]), len(rows))
+
+    def _encoded(self, batches: Callable[[slice], Tensor], count: int) -> Tensor:
+        features = encode(self.network, batches, count)
         broken = int((~features.isfinite()).any(1).sum())
         if broken:  # NaN would pass for −1 in every bit, and chance for robustness
             raise InputError(
-                f"model: features of {broken} of {len(rows)} images are not finite; its weights "
+                f"model: features of {broken} of {count} images are not finite; its weights "
                 "are damaged, or its training diverged"
             )
         return features
 
     def codes(self, images: Tensor) -> Tensor:
-        """Codes of uint8 images (Q, 3, H, W): int8 ±1 (Q, K) on the CPU."""
-        return codes_of(encode(self.network, lambda part: images[part], len(images))).cpu()
+        """Codes of uint8 images (Q, 3, H, W): int8 ±1 (Q, K) on the CPU.
+
+        Raises:
+            InputError: features that are not finite.
+        """
+        return codes_of(self._encoded(lambda part: images[part], len(images))).cpu()
 
     def ap(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """AP of ±1 codes (Q, K) under the queries' own labels, or others: float64 (Q,)."""

@@ -1,6 +1,7 @@
 """Commands that start, continue and show runs; thin, each hands over to one function."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from harness.cli.common import (
 )
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_experiment
+from harness.files import check_output
 from harness.options import Options
 from saat.errors import InputError
 
@@ -150,6 +152,8 @@ def report(
         session.read_experiment(run_dir)
     if output is None and len(run_dirs) > 1:
         raise InputError("report: several searches need a folder for their report: -o DIR")
+    if output is not None:
+        check_output(output, ["report.html", "figures", "tables"])
     page = session.make_report(run_dirs, output or run_dirs[0] / "report")
     print(page)
 
@@ -238,6 +242,6 @@ def _resumable(name: str, runs_dir: Path) -> Iterator[None]:
         raise
     except BaseException:
         if (runs_dir / name / "events.jsonl").exists():
-            folder = "" if runs_dir == RUNS else f" --runs-dir {runs_dir}"
+            folder = "" if runs_dir == RUNS else f" --runs-dir {shlex.quote(str(runs_dir))}"
             say(f"continue with: saat resume {name}{folder}")
         raise

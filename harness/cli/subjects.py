@@ -7,6 +7,7 @@ import typer
 
 from harness.cli.common import RUNS, CacheDir, DataRoot, RunsDir, app, say
 from harness.experiment.file import load_experiment
+from harness.files import check_output
 from saat.errors import InputError
 
 
@@ -93,6 +94,8 @@ def transfer(
     """Measure images made on each model of a run on all the others."""
     from harness.evaluation.transfer import transfer as measure
 
+    if output is not None:
+        check_output(output, ["transfer.csv"])
     run_dir = runs_dir / name
     print(measure(run_dir, attack, output or run_dir / "transfer", cache_dir, say))
 

@@ -22,7 +22,8 @@ from saat.data import HashingData
 from saat.data.label_map import relabelled
 from saat.defenses import defended_network
 from saat.errors import InputError, one_line
-from saat.models import blank_network, encode
+from saat.models import blank_network, check_network
+from saat.models.check import PROBED
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,12 @@ def factory_subject(
     data = trial_data(setting_at(loaded, {}), cache_dir)
     try:
         network = make(weights)
-        if not isinstance(network, nn.Module):
-            raise TypeError(f"gave a {type(network).__name__}, not a torch.nn.Module")
-        features = encode(network, lambda part: data.batch(data.test[part]), min(2, len(data.test)))
-        if features.dim() != 2 or not features.is_floating_point():
-            raise TypeError(f"its output is {features.dtype} {tuple(features.shape)}, not (B, K)")
     except Exception as error:
         raise InputError(f"--factory {factory}: {one_line(error, 300)}") from error
+    if not isinstance(network, nn.Module):
+        given = type(network).__name__
+        raise InputError(f"--factory {factory}: gave a {given}, not a torch.nn.Module")
+    check_network(network, data.batch(data.test[:PROBED]), f"--factory {factory}")
     return Subject(factory, network, data, loaded.evaluation.model_dump())
 
 

@@ -13,7 +13,7 @@ from harness.evaluation.models import Subject, source_networks
 from harness.experiment.problems import describe
 from harness.experiment.protocols import full_protocol
 from harness.experiment.sections import EvaluationSection, parse_number
-from harness.files import write_json
+from harness.files import check_output, write_json
 from harness.trial.artifacts import write_artifacts
 from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
@@ -53,6 +53,8 @@ class Request:
             raise InputError(f"--transfer-from {self.transfer_from[0]}: belongs to --battery")
         if self.output is not None and self.output.exists() and not _interrupted(self.output):
             raise InputError(f"{self.output}: exists; take another -o")
+        if self.output is not None:
+            check_output(self.output, [_UNFINISHED])
         unknown = [name for name in self.attacks if name not in ATTACKS]
         if unknown:
             raise InputError(f"--attack {unknown[0]}: one of {', '.join(ATTACKS)}")
@@ -75,9 +77,6 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
     if section["top_k"] > len(data.validation_database):
         raise InputError(f"evaluation.top_k: {section['top_k']}: larger than the database")
     sources = source_networks(request.transfer_from, data.images.shape[-1])
-    if request.output is not None:
-        # Before the attacks, which may take hours.
-        (request.output / _UNFINISHED).mkdir(parents=True, exist_ok=True)
     result = evaluate(
         subject.network.to(request.device),
         data,
@@ -101,6 +100,7 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
             "battery": request.battery,
             "transfer_from": [str(path) for path in request.transfer_from],
             "gates": [asdict(verdict) for verdict in result.verdicts],
+            "skipped": dict(result.skipped),
         }
         write_artifacts(request.output, result, data, images=True)
         write_json(request.output / "metrics.json", {**described, "metrics": metrics})
@@ -169,4 +169,5 @@ def table(result: Evaluation, section: dict[str, Any]) -> str:
     for name, value, theory in rows:
         beside = f"   (theoretical {100 * theory:.2f})" if theory is not None else ""
         lines.append(f"  {name:<{width}}{100 * value:6.2f}{beside}")
+    lines += [f"  skipped {name}: {reason}" for name, reason in result.skipped.items()]
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """The Ray cluster that trials run on: how it is reached, and how many of them fit."""
 
+import ctypes
 import logging
 import os
 import secrets
@@ -11,13 +12,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray._private import ray_constants, services
+from ray._private import ray_constants, services, utils
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from harness.executors.executor import SearchStopped
 from harness.redaction import redacted
 from saat.errors import InputError, one_line
 
 _KNOCK_S = 10
+# ray::RayLog::is_failure_signal_handler_installed_
+_SYSTEM_HANDLER = "_ZN3ray6RayLog36is_failure_signal_handler_installed_E"
 _OBJECT_STORE_BYTES = 256 * 1024**2  # nothing large travels through Ray
 
 
@@ -26,6 +30,7 @@ def connect(address: str | None, cpus: int | None = None) -> None:
 
     Raises:
         InputError: no cluster answers at ``address``, or it is that of Ray's client.
+        SearchStopped: Ray does not start on this machine.
     """
     meant = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
     if meant and meant.startswith("ray://"):  # the search would be pickled to another machine
@@ -50,13 +55,13 @@ def connect(address: str | None, cpus: int | None = None) -> None:
     if ray.is_initialized():
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    on_term = signal.getsignal(signal.SIGTERM)
     try:
         if address:
             _knock(address)
-            ray.init(address=address, **quiet)
+            with _sigterm_kept():
+                ray.init(address=address, **quiet)
         else:
-            with _kept_to_this_machine():
+            with _kept_to_this_machine(), _sigterm_kept():
                 ray.init(
                     address="local",  # whatever RAY_ADDRESS says
                     num_cpus=cpus,
@@ -64,14 +69,48 @@ def connect(address: str | None, cpus: int | None = None) -> None:
                     object_store_memory=_OBJECT_STORE_BYTES,
                     **quiet,
                 )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # a node that is too slow to start is a bare one
+        reason = one_line(redacted(error), 160)
         if address:
-            reason = one_line(error, 160)
             raise InputError(f"--address {address}: no Ray cluster answers ({reason})") from None
-        raise
-    # Ray takes SIGTERM over and aborts on it; the driver wants to end in order.
-    if threading.current_thread() is threading.main_thread():
+        raise SearchStopped(
+            f"Ray did not start on this machine ({reason}); try again with less running beside "
+            "it, or without Ray: --executor inline"
+        ) from None
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """SIGTERM stays the driver's: Ray would exit on it while it starts, and later abort.
+
+    Ray sets a handler of Python, and its core worker one of the system, which nothing but the
+    worker's own note that it did so keeps away.
+    """
+    on_term = signal.getsignal(signal.SIGTERM)
+    take = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        with _noted(_SYSTEM_HANDLER):
+            yield
+    finally:
+        utils.set_sigterm_handler = take
+    if threading.current_thread() is threading.main_thread():  # of a Ray without that note
         signal.signal(signal.SIGTERM, on_term)
+
+
+@contextmanager
+def _noted(symbol: str) -> Iterator[None]:
+    """A flag of Ray's library is set; nothing happens where the library does not have it."""
+    try:
+        flag = ctypes.c_bool.in_dll(ctypes.CDLL(ray._raylet.__file__), symbol)
+    except ValueError:
+        yield
+        return
+    flag.value, before = True, flag.value
+    try:
+        yield
+    finally:
+        flag.value = before
 
 
 @contextmanager

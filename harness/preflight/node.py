@@ -15,9 +15,9 @@ import torch
 
 from harness.experiment.config import Setting
 from harness.experiment.file import parse_setting
+from harness.files import writable_parent
 from harness.preflight.meeting import Place, attend
 from harness.provenance import versions
-from harness.session.checks import writable_parent
 from harness.trial.trial import trial_data
 from saat.data import DATASETS, default_cache_dir, locate
 from saat.data.folder import read_folder

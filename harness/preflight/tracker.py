@@ -7,8 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from harness.redaction import public_uri, redacted
-from harness.session.checks import writable_parent
-from harness.tracking.tracker import default_uri
+from harness.tracking.store import check_store, default_uri, sqlite_file
 from saat.errors import InputError, one_line
 
 _TIMEOUT_S = 10
@@ -52,9 +51,9 @@ def _ask_server(uri: str) -> None:
 
 def _ask_file(uri: str) -> None:
     """Nothing is made where there is no file yet: the search will."""
-    path = Path(urlsplit(uri).path.removeprefix("/"))
-    if not path.exists():
-        writable_parent(path.parent)
+    check_store(uri)
+    path = sqlite_file(uri)
+    if path is None or not path.exists():
         return
     connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", timeout=_TIMEOUT_S, uri=True)
     try:

@@ -1,20 +1,21 @@
 """Everything that is checked before a search starts or goes on."""
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import torch
 
 from harness.executors import Executor
 from harness.experiment.config import Experiment, Setting
 from harness.experiment.file import read_yaml, setting_at
+from harness.files import writable_parent
 from harness.options import Options
 from harness.redaction import public_uri, redacted
+from harness.tracking.store import check_store, default_uri, sqlite_file
 from harness.trial.trial import trial_data
 from saat.data import HashingData
 from saat.errors import InputError, one_line
@@ -101,6 +102,24 @@ def _decoding(say: Callable[[str], None]) -> Callable[[int, int], None]:
     return progress
 
 
+def check_tracking(uri: str | None, runs_dir: Path) -> None:
+    """Refuse a tracking URI that cannot work, and a file of SQLite that cannot be used.
+
+    Args:
+        uri: of a tracking server; None for the embedded store.
+        runs_dir: folder of the embedded store.
+
+    Raises:
+        InputError: what is wrong with it.
+    """
+    check_uri(uri)
+    try:
+        check_store(uri or default_uri(runs_dir))
+    except InputError as error:
+        named = "--runs-dir" if uri is None else "--tracking-uri"
+        raise InputError(f"{named}: {error}") from None
+
+
 def check_uri(uri: str | None) -> None:
     """Refuse what MLflow cannot reach, and secrets, which would end up in the journal."""
     if uri is None:
@@ -113,6 +132,7 @@ def check_uri(uri: str | None) -> None:
         parts, known = urlsplit(""), False
     scheme = scheme.lower()
     is_server = scheme in ("http", "https")
+    known &= not is_server or parts.hostname is not None
     in_query = re.search("passw|pwd|secret|token|credential", parts.query, re.IGNORECASE)
     if in_query or (scheme != "sqlite" and "@" in rest):
         raise InputError(
@@ -128,6 +148,13 @@ def check_uri(uri: str | None) -> None:
         raise InputError(
             f"--tracking-uri {public_uri(uri)}: http://…, https://…, sqlite:///… or a data base"
         )
+    if scheme == "sqlite":
+        file = sqlite_file(uri)
+        if file is None or unquote(str(file)) != str(file):
+            raise InputError(
+                f"--tracking-uri {public_uri(uri)}: sqlite:///FILE, a path without %; what lies "
+                "in memory is gone with its process"
+            )
     if scheme in ("postgresql", "mysql"):
         _check_driver(uri)
 
@@ -155,26 +182,7 @@ def check_folders(options: Options) -> None:
     if options.cache_dir is not None:
         folders.append(("--cache-dir", Path(options.cache_dir)))
     for flag, folder in folders:
-        try:
-            writable_parent(folder)
-        except InputError as error:
-            raise InputError(f"{flag} {error}") from None
-
-
-def writable_parent(folder: Path) -> Path:
-    """The folder itself, or the nearest one above it that is there.
-
-    Raises:
-        InputError: it is a file, or cannot be written.
-    """
-    existing = next(
-        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
-    )
-    if not existing.is_dir():
-        raise InputError(f"{folder}: {existing} is not a folder")
-    if not os.access(existing, os.W_OK):
-        raise InputError(f"{folder}: {existing} is not writable")
-    return existing
+        writable_parent(folder, flag)
 
 
 def executor_of_run(experiment: Experiment, options: Options) -> tuple[Executor, int]:

@@ -21,7 +21,7 @@ from harness.journal.state import config_hash, protocol_hash
 from harness.options import Options
 from harness.search.scheduler import first_rung
 from harness.search.warm_start import warm_start
-from harness.session.checks import check_folders, device_of_run, open_data
+from harness.session.checks import check_folders, check_tracking, device_of_run, open_data
 from harness.trial.stages import adversarial_training, build_models, pretraining
 from saat.attacks import Attack
 from saat.data import HashingData
@@ -80,6 +80,7 @@ def dry_run(experiment: Experiment, options: Options, say: Callable[[str], None]
         InputError: what ``saat search`` itself would refuse about file, data and folders.
     """
     check_folders(options)
+    check_tracking(options.tracking_uri, options.runs_dir)
     device = device_of_run(experiment, options)
     here = device if torch.cuda.is_available() else "cpu"  # the workers may have what we have not
     data = open_data(experiment, options.cache_dir, say)

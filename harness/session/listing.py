@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from harness.experiment.datasets import dataset_lines
+from harness.files import existing_parent
 from saat.attacks import ATTACKS
 from saat.defenses import DEFENSES
 from saat.errors import InputError
@@ -62,6 +63,7 @@ def _searches(runs_dir: Path, _: object) -> dict[str, str]:
     from harness.journal.state import SearchState
     from harness.session.session import summary
 
+    existing_parent(runs_dir, "--runs-dir")
     found = {}
     for path in sorted(runs_dir.glob("*/events.jsonl")):
         state = SearchState(read(path))

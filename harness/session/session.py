@@ -24,7 +24,7 @@ from harness.search.search import Search
 from harness.search.warm_start import missing_warm_start, warm_start
 from harness.session.checks import (
     check_folders,
-    check_uri,
+    check_tracking,
     check_whole,
     device_of_run,
     executor_of_run,
@@ -34,7 +34,8 @@ from harness.session.checks import (
 from harness.session.derive import derive_tables
 from harness.session.progress import Progress
 from harness.tracking.mlflow_runs import MlflowRuns
-from harness.tracking.tracker import Tracker, default_uri
+from harness.tracking.store import default_uri
+from harness.tracking.tracker import Tracker
 from harness.trial.trial import TrialContext
 from reports.results import load_search
 from saat.errors import InputError
@@ -53,7 +54,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         raise InputError(
             f"{run_dir}: exists; take another --name, or continue it: saat resume {experiment.name}"
         )
-    check_uri(options.tracking_uri)
+    check_tracking(options.tracking_uri, options.runs_dir)
     device = device_of_run(experiment, options)
     data = open_data(experiment, options.cache_dir, say)
     protocol = protocol_hash(experiment, data.fingerprint)
@@ -108,7 +109,7 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
         options = replace(options, tracking_uri=uri, executor=started["executor"])
         if options.address and options.executor == "inline":
             raise InputError(f"--address {options.address}: this search runs inline, on no cluster")
-        check_uri(options.tracking_uri)
+        check_tracking(options.tracking_uri, options.runs_dir)
         device_of_run(experiment, options)
         data = open_data(experiment, options.cache_dir, say)
         if data.fingerprint != started["data_fingerprint"]:
@@ -188,13 +189,14 @@ def sync(name: str, options: Options) -> str:
     Raises:
         InputError: no such search, another process runs it, or the server does not answer.
     """
-    check_uri(options.tracking_uri)
     run_dir = (options.runs_dir / name).resolve()
     experiment = read_experiment(run_dir)
     journal = Journal(run_dir)
     try:
         if not journal.events:
             raise InputError(f"{run_dir}: the search never started; there is nothing to deliver")
+        uri = options.tracking_uri or journal.events[0]["tracking_uri"]
+        check_tracking(uri, options.runs_dir)
         tracker = _tracker(experiment, journal, options, run_dir)
         tracker.start(journal.events)
         left = tracker.close(timeout=120, patient=True)

@@ -2,12 +2,13 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from harness.tracking.tracker import default_uri
+from harness.tracking.store import check_store, default_uri
 from saat.errors import InputError
 
 
@@ -15,21 +16,25 @@ def serve(runs_dir: Path, name: str | None, port: int) -> None:
     """Serve until interrupted.
 
     Raises:
-        InputError: there is no store, or no such search in it.
+        InputError: there is no store, it cannot be used, there is no such search in it, or the
+            port is taken.
     """
     if not (runs_dir / "mlflow.db").is_file():
         raise InputError(f"{runs_dir / 'mlflow.db'}: no such file; run a search first")
+    uri = default_uri(runs_dir)
+    check_store(uri)
+    _check_port(port)
     address = f"http://127.0.0.1:{port}"
     if name is not None:
         from mlflow import MlflowClient
 
-        found = MlflowClient(default_uri(runs_dir)).get_experiment_by_name(name)
+        found = MlflowClient(uri).get_experiment_by_name(name)
         if found is None:
             raise InputError(f"{name}: no such search in {runs_dir / 'mlflow.db'}")
         address += f"/#/experiments/{found.experiment_id}"
     print(f"MLflow UI: {address} (Ctrl-C ends it)", flush=True)
     command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", default_uri(runs_dir),
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -41,3 +46,17 @@ def serve(runs_dir: Path, name: str | None, port: int) -> None:
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
     raise InputError(f"--port {port}: the MLflow server ended by itself with status {status}")
+
+
+def _check_port(port: int) -> None:
+    """Refuse a port that is taken, or that only root may use."""
+    with socket.socket() as probe, socket.socket() as other:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            other.bind(("127.0.0.1", 0))
+            free = other.getsockname()[1]
+            raise InputError(
+                f"--port {port}: {error.strerror}; another one, for example --port {free}"
+            ) from None

@@ -9,6 +9,7 @@ import tenacity
 GONE = "RESOURCE_DOES_NOT_EXIST"
 FINAL_ERRORS = ("INVALID_PARAMETER_VALUE", GONE, "BAD_REQUEST")
 FINAL_TRIES = 5
+_OTHER_TABLES = "out-of-date database schema"  # MLflow has no code for it
 _LATER = (408, 425, 429)  # statuses of the client's own fault that ask for another try
 
 
@@ -23,8 +24,9 @@ def retrying(closing: threading.Event, note: Callable[[BaseException], None]) ->
     def give_up(state: tenacity.RetryCallState) -> bool:
         error = _error(state)
         final = is_refusal(error) and state.attempt_number >= FINAL_TRIES
-        # A data base's driver that is not installed will not be at the next try either.
-        return closing.is_set() or final or isinstance(error, ImportError)
+        # Neither comes with time: a data base's driver, and tables of another version.
+        lasting = isinstance(error, ImportError) or _OTHER_TABLES in str(error)
+        return closing.is_set() or final or lasting
 
     return tenacity.Retrying(
         wait=tenacity.wait_exponential(multiplier=0.5, max=30),

@@ -1,10 +1,18 @@
-"""The tables of an embedded tracking store: made whole, or not there."""
+"""The SQLite file of an embedded tracking store: its tables made whole, or not there."""
 
+import importlib.util
+import re
+import shlex
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import unquote
 
 from filelock import FileLock
 
+from harness.files import writable_parent
 from saat.checkpoint import replacing
+from saat.errors import InputError, one_line
 
 
 def make_tables(uri: str) -> None:
@@ -16,7 +24,7 @@ def make_tables(uri: str) -> None:
     Args:
         uri: a tracking URI; all but SQLite files are left alone.
     """
-    path = _file(uri)
+    path = sqlite_file(uri)
     if path is None or path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,8 +42,84 @@ def _make(path: Path) -> None:
     MlflowClient(f"sqlite:///{path.resolve()}").search_experiments(max_results=1)
 
 
-def _file(uri: str) -> Path | None:
+def default_uri(runs_dir: Path) -> str:
+    """The embedded SQLite store of a folder of runs.
+
+    Raises:
+        InputError: the folder's path would mean another one in a URL.
+    """
+    path = runs_dir.resolve() / "mlflow.db"
+    if "?" in str(path) or unquote(str(path)) != str(path):
+        raise InputError(f"{runs_dir}: MLflow's data base cannot lie there: its URL has no ? or %")
+    return f"sqlite:///{path}"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite URI; None for other URIs, and for a data base in memory."""
     if not uri.startswith("sqlite:///"):
         return None
     name = uri.removeprefix("sqlite:///").partition("?")[0]
     return None if name in ("", ":memory:") else Path(name)
+
+
+def check_store(uri: str) -> None:
+    """Refuse a SQLite file that cannot be made, used, or is of another version of MLflow.
+
+    Trying would only tell after minutes: the tracker takes most errors for those of a server that
+    is down for a while.
+
+    Args:
+        uri: a tracking URI; all but SQLite files are left alone.
+
+    Raises:
+        InputError: what is wrong, and what to do.
+    """
+    path = sqlite_file(uri)
+    if path is None:
+        return
+    if not path.exists():
+        writable_parent(path.parent)
+        return
+    if not path.is_file():
+        raise InputError(f"{path}: not a file")
+    try:
+        path.open("r+b").close()
+        revision = _revision(path)
+    except (OSError, sqlite3.DatabaseError) as error:
+        raise InputError(f"{path}: {one_line(error, 160)}") from None
+    known, newest = _revisions()
+    if revision is None or newest is None or revision == newest:
+        return
+    if revision not in known:
+        raise InputError(f"{path}: of a newer MLflow than the one that is installed here")
+    raise InputError(
+        f"{path}: of an older MLflow; back it up, then: mlflow db upgrade {shlex.quote(uri)}"
+    )
+
+
+def _revision(path: Path) -> str | None:
+    """The version of the tables; None where there are none of MLflow, or a writer is at work."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, timeout=0, uri=True)) as connection:
+        try:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.OperationalError:
+            return None
+    return None if found is None else str(found[0])
+
+
+def _revisions() -> tuple[set[str], str | None]:
+    """All versions of the tables that the installed MLflow knows, and the newest one, if certain.
+
+    Read from the text of its migrations: MLflow and alembic take seconds to import.
+    """
+    spec = importlib.util.find_spec("mlflow")
+    known, replaced = set[str](), set[str]()
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for path in Path(folder, "store/db_migrations/versions").glob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            known.update(re.findall(r"^revision\b.*?[\"'](\w+)[\"']", text, re.MULTILINE))
+            for line in re.findall(r"^down_revision\b.*", text, re.MULTILINE):
+                replaced.update(re.findall(r"[\"'](\w+)[\"']", line))
+    newest = known - replaced
+    return known, newest.pop() if len(newest) == 1 else None

@@ -11,7 +11,6 @@ import logging
 import os
 import queue
 import threading
-from pathlib import Path
 from traceback import format_exception
 from typing import Any
 
@@ -26,11 +25,6 @@ from harness.tracking.retries import retrying
 from saat.errors import one_line
 
 log = logging.getLogger(__name__)
-
-
-def default_uri(runs_dir: Path) -> str:
-    """The embedded SQLite store of a folder of runs."""
-    return f"sqlite:///{runs_dir.resolve() / 'mlflow.db'}"
 
 
 class Tracker:

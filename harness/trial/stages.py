@@ -7,7 +7,9 @@ import torch
 
 from harness.experiment.config import Setting
 from harness.experiment.sections import to_settings
+from harness.files import existing_parent
 from saat.data import HashingData, load
+from saat.data.store import default_cache_dir
 from saat.defenses import DEFENSES
 from saat.hashing import OBJECTIVES, HashingObjective
 from saat.models import HashingNetwork, build_network
@@ -24,11 +26,15 @@ def trial_data(
         setting: its ``data`` section counts.
         cache_dir: node-local cache; None for the default.
         progress: called with (images decoded, images in all) if they are not decoded yet.
+
+    Raises:
+        InputError: data that are not there, or a cache below a file.
     """
     key = (setting.data.model_dump_json(), cache_dir)
     if key not in _OPENED:
         _OPENED.clear()  # a worker of a search sees one data set
         cache = Path(cache_dir) if cache_dir else None
+        existing_parent(cache or default_cache_dir(), "--cache-dir" if cache else "SAAT_CACHE")
         _OPENED[key] = load(**setting.data.model_dump(), cache_dir=cache, progress=progress)
     return _OPENED[key]
 

@@ -136,6 +136,8 @@ class Attack(ABC):
     restarts: int = option(1, ge=1, help="runs from different seeds; the worst counts per query")
 
     targeted = False
+    # Whether it needs the network's input gradients; where there are none, it is told as skipped.
+    by_gradient = True
     revision: ClassVar[int] = 1
 
     def fit(

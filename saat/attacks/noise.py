@@ -14,6 +14,8 @@ from saat.threat_model import ThreatModel
 class Noise(Attack):
     """A random start and nothing else. Not registered: it is a control, not an attack."""
 
+    by_gradient = False
+
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """Mainstay codes of ``labels``, for the theoretical result beside other attacks'."""
         del query_codes

@@ -42,6 +42,8 @@ class Square(Attack):
     steps: int = option(5000, ge=1, help="queries to the network")
     weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
 
+    by_gradient = False
+
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """Mainstay codes of ``labels`` (Eq. 10)."""
         del query_codes

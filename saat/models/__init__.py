@@ -1,11 +1,13 @@
 """Backbones and the hashing network."""
 
+from saat.models.check import check_network
 from saat.models.network import (
     HashingNetwork,
     codes_of,
     device_of,
     encode,
     evaluating,
+    seeded_pass,
     to_float,
 )
 from saat.models.registry import BACKBONES, blank_network, build_network, check_backbone
@@ -16,9 +18,11 @@ __all__ = [
     "blank_network",
     "build_network",
     "check_backbone",
+    "check_network",
     "codes_of",
     "device_of",
     "encode",
     "evaluating",
+    "seeded_pass",
     "to_float",
 ]

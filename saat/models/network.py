@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from saat.codes import sign
 from saat.memory import shrinking
+from saat.seeding import derive_seed
 
 
 class Backbone(Protocol):
@@ -84,6 +85,24 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module in trained:
             module.training = True
+
+
+def seeded_pass(network: nn.Module, images: Tensor, *seed: int | str) -> Tensor:
+    """A forward pass whose random draws come from ``seed``; the global states are left alone.
+
+    Args:
+        network: in the mode it is to have.
+        images: float (B, 3, H, W) in [0, 1].
+        seed: parts of the seed.
+
+    Returns:
+        Features (B, K).
+    """
+    devices = [images.device] if images.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(derive_seed("draw", *seed))
+        features: Tensor = network(images)
+    return features
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from harness.journal.journal import Event, read
-from harness.tracking.tracker import default_uri
+from harness.tracking.store import default_uri
 from tests.chaos.processes import MARK, Process, kill, marked
 from tests.chaos.seen import Seen, look
 from tests.chaos.server import TrackingServer

@@ -13,7 +13,7 @@ import pytest
 
 from harness.options import Options
 from harness.session import session
-from harness.tracking.tracker import default_uri
+from harness.tracking.store import default_uri
 from tests.chaos.invariants import violations
 from tests.chaos.runner import Undisturbed
 from tests.chaos.seen import look, lost

@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from harness.journal.journal import Event, read
 from harness.journal.state import SearchState, TrialRecord
 from harness.session.status import status_of
-from harness.tracking.tracker import default_uri
+from harness.tracking.store import default_uri
 from tests.cluster.hosts import Hosts, unavailable
 from tests.harness.tiny import tiny_raw
 

@@ -2,9 +2,11 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +55,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (root / "runs" / "empty").mkdir()
     write_text(root / "runs" / "empty" / "experiment.yaml", text)
     _models(root)
+    _stores(root)
     return World(root)
+
+
+def _stores(root: Path) -> None:
+    """SQLite files of other versions of MLflow, one that is none, and a folder of other things."""
+    for name, version in (("old", "cbc13b556ace"), ("new", "ffffffffffff")):
+        (root / name).mkdir()
+        with closing(sqlite3.connect(root / name / "mlflow.db")) as connection:
+            connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+            connection.execute(f"INSERT INTO alembic_version VALUES ('{version}')")
+            connection.commit()
+    (root / "kept").mkdir()
+    (root / "kept" / "notes.txt").write_text("mine")
 
 
 def _models(root: Path) -> None:
@@ -460,6 +475,46 @@ COMMANDS: list[tuple[str, str]] = [
     ("search {root}/tiny.yaml --tracking-uri /tmp/x " + INLINE, "--tracking-uri /tmp/x"),
     ("search {root}/tiny.yaml --tracking-uri http://[ " + INLINE, "--tracking-uri http://["),
     ("search {root}/tiny.yaml --tracking-uri http:/// " + INLINE, "--tracking-uri http:///"),
+    ("search {root}/tiny.yaml --tracking-uri http://:80 " + INLINE, "--tracking-uri http://:80"),
+    (
+        "search {root}/tiny.yaml --tracking-uri sqlite:////proc/x.db " + INLINE,
+        "--tracking-uri: /proc: /proc is not writable",
+    ),
+    (
+        "search {root}/tiny.yaml --tracking-uri sqlite:///{root}/runs " + INLINE,
+        "runs: not a file",
+    ),
+    (
+        "search {root}/tiny.yaml --tracking-uri sqlite:///{root}/file.txt/x.db " + INLINE,
+        "file.txt is not a folder",
+    ),
+    (
+        "search {root}/tiny.yaml --tracking-uri sqlite:///{root}/pickle " + INLINE,
+        "pickle: file is not a database",
+    ),
+    (
+        "train {root}/tiny.yaml --tracking-uri sqlite:///{root}/old/mlflow.db " + INLINE,
+        "of an older MLflow; back it up, then: mlflow db upgrade sqlite:///{root}/old/mlflow.db",
+    ),
+    (
+        "search {root}/tiny.yaml --tracking-uri sqlite:///{root}/new/mlflow.db " + INLINE,
+        "of a newer MLflow",
+    ),
+    ("search {root}/tiny.yaml --tracking-uri sqlite:// " + INLINE, "in memory"),
+    ("search {root}/tiny.yaml --tracking-uri sqlite:///:memory: " + INLINE, "in memory"),
+    ("search {root}/tiny.yaml --tracking-uri sqlite:////tmp/a%20b.db " + INLINE, "without %"),
+    (
+        "sync done --runs-dir {root}/runs --tracking-uri sqlite:///{root}/old/mlflow.db",
+        "of an older MLflow",
+    ),
+    (
+        "search {root}/tiny.yaml --executor inline --runs-dir {root}/a?b",
+        "--runs-dir: {root}/a?b: MLflow's data base cannot lie there",
+    ),
+    ("search {root}/tiny.yaml --executor inline --runs-dir {root}/a%20b", "no ? or %"),
+    ("search {root}/tiny.yaml --dry-run --executor inline --runs-dir {root}/a?b", "no ? or %"),
+    ("search {root}/tiny.yaml --executor inline --runs-dir /proc/runs", "/proc is not writable"),
+    ("search {root}/tiny.yaml --executor inline --runs-dir {root}/old", "of an older MLflow"),
     ("search {root}/tiny.yaml --executor inline --runs-dir {root}/file.txt", "file.txt"),
     ("search {root}/tiny.yaml --cache-dir {root}/file.txt " + INLINE, "file.txt"),
     ("resume nowhere --runs-dir {root}/runs", "nowhere: no such search"),
@@ -470,6 +525,19 @@ COMMANDS: list[tuple[str, str]] = [
     ("report done nowhere --runs-dir {root}/runs", "nowhere: no such search"),
     ("report done done --runs-dir {root}/runs", "-o DIR"),
     ("report empty --runs-dir {root}/runs", "empty: the search never started"),
+    ("report done --runs-dir {root}/runs -o {root}/file.txt", "-o {root}/file.txt: "),
+    ("report done --runs-dir {root}/runs -o /dev/null", "-o /dev/null: "),
+    ("report done --runs-dir {root}/runs -o /proc/report", "/proc is not writable"),
+    ("report done --runs-dir {root}/runs -o {root}/kept", "kept: exists, and holds something else"),
+    ("transfer done --runs-dir {root}/runs -o /dev/null", "-o /dev/null: "),
+    ("transfer done --runs-dir {root}/runs -o {root}/kept", "kept: exists, and holds something"),
+    ("transfer done --runs-dir {root}/file.txt", "no such"),
+    ("verify done --runs-dir {root}/file.txt", "no such"),
+    ("status done --runs-dir {root}/file.txt", "done: no such search"),
+    ("report done --runs-dir {root}/file.txt", "done: no such search"),
+    ("sync done --runs-dir {root}/file.txt", "done: no such search"),
+    ("resume done --runs-dir {root}/file.txt", "--runs-dir {root}/file.txt: "),
+    ("list searches --runs-dir {root}/file.txt", "--runs-dir {root}/file.txt: "),
     ("sync nowhere --runs-dir {root}/runs", "nowhere: no such search"),
     ("preflight {root}/nowhere.yaml", "nowhere.yaml: no such file"),
     ("preflight {root}/file.txt", "file.txt: an experiment is a mapping"),
@@ -483,6 +551,7 @@ COMMANDS: list[tuple[str, str]] = [
     ("preflight --timeout 0", "--timeout"),
     ("preflight --executor ray", "--executor"),
     ("ui --runs-dir {root}/nowhere", "mlflow.db"),
+    ("ui --runs-dir {root}/old", "of an older MLflow"),
     ("ui --port 0", "--port"),
     ("ui --port 99999", "--port"),
     ("evaluate {root}/nowhere", "nowhere: no such file"),
@@ -508,6 +577,10 @@ COMMANDS: list[tuple[str, str]] = [
     ("evaluate {root} --attack hag --attack hag", "--attack hag"),
     ("evaluate {root} --device tpu", "--device tpu: cpu or cuda"),
     ("evaluate {root} -o {root}/runs", "runs: exists"),
+    ("evaluate {root} -o {root}/file.txt/out", "file.txt is not a folder"),
+    ("evaluate {root} -o /dev/null", "/dev/null: exists"),
+    ("evaluate {root} -o /proc/out", "/proc is not writable"),
+    ("evaluate {root} --cache-dir {root}/file.txt", "--cache-dir {root}/file.txt: "),
     ("evaluate {root} --data-path {root}", "the model's data are digits_mini; neither"),
     ("evaluate {root} --data-root {root}", "the model's data are digits_mini; neither"),
 ]

@@ -14,7 +14,7 @@ import yaml
 from mlflow import MlflowClient
 
 from harness.journal.journal import read
-from harness.tracking.tracker import default_uri
+from harness.tracking.store import default_uri
 
 SEED = 20261121
 

@@ -43,6 +43,44 @@ def images(weights):
 
 def broken(weights):
     raise RuntimeError("no such \\n layer")
+
+class Around(nn.Module):
+    def __init__(self, around):
+        super().__init__()
+        self.network, self.around = make(None), around
+
+    def forward(self, images):
+        return self.around(self.network, images)
+
+def pair(weights):
+    return Around(lambda network, images: (network(images), images))
+
+def named(weights):
+    return Around(lambda network, images: {"codes": network(images)})
+
+def long(weights):
+    return Around(lambda network, images: network(images).sign().long())
+
+def centred(weights):
+    return Around(lambda network, images: network(images.sub_(0.5)))
+
+def hidden(weights):
+    def around(network, images):
+        images.data.sub_(0.5)
+        return network(images)
+    return Around(around)
+
+def double(weights):
+    return make(None).double()
+
+def flat(weights):
+    return Around(lambda network, images: network(images.detach()))
+
+def numpy(weights):
+    def around(network, images):
+        mean = torch.from_numpy(images.numpy().mean((2, 3)))
+        return network.layer(mean - 0.5)
+    return Around(around)
 '''
 
 
@@ -95,6 +133,12 @@ def test_weights_reach_the_factory(own: Path) -> None:
         ("images", "its output is"),
         ("broken", "no such layer"),
         ("missing", "has no attribute 'missing'"),
+        ("pair", "its output is a tuple of 2, not a float tensor (B, K)"),
+        ("named", "its output is a dict with the keys codes, not"),
+        ("long", "its output is torch.int64 (16, 24), not"),
+        ("centred", "changes its input in place"),
+        ("hidden", "changes its input in place"),
+        ("double", "RuntimeError: "),
     ],
 )
 def test_a_factory_that_gives_no_network_is_refused(
@@ -105,6 +149,26 @@ def test_a_factory_that_gives_no_network_is_refused(
     assert named in err
     assert err.startswith(f"saat: --factory {own.name}:{factory}")
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("function", ["flat", "numpy"])
+def test_a_network_without_input_gradients_is_left_to_what_needs_none(
+    own: Path, function: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(own, function, "-o", "none") == 2
+    told = capsys.readouterr()
+    assert "no input gradients, which mainstay, hag need" in told.err
+    assert len(told.err.splitlines()) == 1
+    assert not Path("none").exists()
+    attacks = ("--attack", "hag", "--attack", "square", "--steps", "3")
+    assert command(own, function, *attacks, "-o", "out") == 0
+    table = capsys.readouterr().out
+    assert "square" in table
+    assert "  skipped hag: the network has no input gradients" in table
+    written = json.loads(Path("out/metrics.json").read_text())
+    assert list(written["skipped"]) == ["hag"]
+    assert written["metrics"]["attacks_skipped"] == 1
+    assert "map.hag" not in written["metrics"]
 
 
 @pytest.mark.parametrize(

@@ -338,7 +338,7 @@ def test_ray_on_this_machine_makes_a_token_that_is_in_no_file(tmp_path: Path) ->
 def test_the_ui_listens_on_this_machine_only(runs_dir: Path) -> None:
     from mlflow import MlflowClient
 
-    from harness.tracking.tracker import default_uri
+    from harness.tracking.store import default_uri
 
     runs_dir.mkdir()
     MlflowClient(default_uri(runs_dir)).search_experiments()

@@ -1,14 +1,24 @@
 """An embedded tracking store is there with all its tables, or not at all."""
 
+import re
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import _get_latest_schema_revision
 
+from harness.preflight.tracker import ask_tracker
 from harness.tracking import store as tables
-from harness.tracking.store import make_tables
+from harness.tracking.mlflow_runs import MlflowRuns
+from harness.tracking.store import check_store, default_uri, make_tables
+from harness.tracking.tracker import Tracker
+from saat.errors import InputError
+from tests.harness.tiny import tiny
 
 _MAKE = tables._make
 
@@ -115,3 +125,69 @@ def test_mlflow_uses_a_store_made_so(tmp_path: Path) -> None:
     run = client.create_run(client.create_experiment("one")).info.run_id
     client.log_metric(run, "value", 0.5)
     assert client.get_run(run).data.metrics == {"value": 0.5}
+
+
+# What cannot be used is told before anything is tried
+
+
+def test_the_versions_of_the_tables_are_those_that_mlflow_names() -> None:
+    """Read from the text of its migrations, in no time; this is what MLflow itself says."""
+    known, newest = tables._revisions()
+    assert newest == _get_latest_schema_revision()  # type: ignore[no-untyped-call]
+    assert {newest, "cbc13b556ace"} <= known
+
+
+def test_a_store_of_this_version_is_taken_and_one_that_is_not_there_yet(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    check_store(uri)
+    assert names(tmp_path) == []
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        connection.execute(f"INSERT INTO alembic_version VALUES ('{tables._revisions()[1]}')")
+        connection.commit()
+        check_store(uri)
+        connection.execute("BEGIN EXCLUSIVE")  # another search writes to it
+        check_store(uri)
+    check_store("http://127.0.0.1:9")
+
+
+def test_tables_of_another_version_are_not_tried_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where only the server's own check tells, as of a data base that is no file."""
+    tries: list[str] = []
+
+    def outdated(tracking_uri: str) -> None:
+        tries.append(tracking_uri)
+        raise MlflowException("Detected out-of-date database schema (found version 1); upgrade")
+
+    monkeypatch.setattr(mlflow, "MlflowClient", outdated)
+    runs = MlflowRuns("http://host", tmp_path, tiny(), {"saat.search_id": "x"})
+    tracker = Tracker(runs)
+    tracker.start([{"seq": 0, "event": "started"}])
+    left = tracker.close(timeout=20)
+    assert "Detected out-of-date database schema" in left
+    assert len(tries) == 1
+
+
+def test_a_store_lies_in_its_folder_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    folder = "a b#c%d ä&e;f=g"
+    runs_dir = tmp_path / folder
+    uri = default_uri(runs_dir)
+    make_tables(uri)
+    client = mlflow.MlflowClient(uri)
+    artifacts = (runs_dir / "mlartifacts" / "one").resolve().as_uri()
+    run = client.create_run(client.create_experiment("one", artifacts)).info.run_id
+    client.log_text(run, "hello", "note.txt")
+    assert [path.name for path in tmp_path.iterdir()] == [folder]
+    assert names(runs_dir) == ["mlartifacts", "mlflow.db"]
+    assert len(list(runs_dir.glob("mlartifacts/one/*/artifacts/note.txt"))) == 1
+    assert ask_tracker(uri, runs_dir)[1] == ""
+
+
+@pytest.mark.parametrize("folder", ["a?b", "a%20b", "a?b%41"])
+def test_a_folder_that_a_url_cannot_name_is_refused(tmp_path: Path, folder: str) -> None:
+    """MLflow takes the rest for options, or makes a folder of the name as it is written."""
+    with pytest.raises(InputError, match=re.escape(str(tmp_path / folder))) as refused:
+        default_uri(tmp_path / folder)
+    assert "\n" not in str(refused.value)

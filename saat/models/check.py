@@ -1,0 +1,102 @@
+"""What a module has to keep to, so that what is measured on it is a number of its own."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saat.errors import InputError, one_line
+from saat.memory import is_out_of_memory, shrinking
+from saat.models.network import device_of, evaluating, seeded_pass, to_float
+
+# Images looked at.
+PROBED = 16
+# Relative change of an image's features with its batch. Networks quantised on the fly take the
+# scale of their 8 bits from the batch and stay below; batch statistics do not.
+_OTHER_BATCH = 0.05
+# Norm of features below which a change may be rounding, as of a training that collapsed.
+_SMALLEST = 1e-3
+
+
+def check_network(network: nn.Module, images: Tensor, name: str = "model") -> None:
+    """Refuse a module on which a measurement would fail or be wrong without a sign of it.
+
+    In evaluation mode it has to map float images (B, 3, H, W) to float features (B, K), for every
+    B; to leave its input and what it returned earlier as they are; and to treat every image as if
+    it were alone.
+
+    Args:
+        network: the module.
+        images: uint8 (Q, 3, H, W), of which a few are used; without any nothing is checked.
+        name: of the module, in the message.
+
+    Raises:
+        InputError: what the module does instead, in one line.
+    """
+    few = images[:PROBED]
+    if not len(few):
+        return
+    with evaluating(network), torch.no_grad():
+        fault, _ = shrinking(lambda count: _fault(network, few[:count]), len(few))
+    if fault:
+        raise InputError(f"{name}: {fault}")
+
+
+def _fault(network: nn.Module, images: Tensor) -> str:
+    """What is wrong with the network; empty if nothing is."""
+    try:
+        return _call_fault(network, images) or _batch_fault(network, images)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return f"{type(error).__name__}: {one_line(error, 200)}"
+
+
+def _call_fault(network: nn.Module, images: Tensor) -> str:
+    """Of a single call."""
+    given = to_float(images, device_of(network))
+    kept = given.clone()
+    fault = _output_fault(seeded_pass(network, given, "check"), len(images))
+    if not torch.equal(given, kept):
+        return "changes its input in place; it has to work on a copy (x = x - 0.5, not x.sub_(0.5))"
+    return fault
+
+
+def _output_fault(output: Any, count: int) -> str:
+    wanted = "a float tensor (B, K)"
+    if isinstance(output, dict):
+        return f"its output is a dict with the keys {', '.join(map(str, output))}, not {wanted}"
+    if isinstance(output, tuple | list):
+        return f"its output is a {type(output).__name__} of {len(output)}, not {wanted}"
+    if not isinstance(output, Tensor):
+        return f"its output is a {type(output).__name__}, not {wanted}"
+    fits = output.dim() == 2 and len(output) == count and output.shape[1] > 0
+    if not (fits and output.is_floating_point()):
+        return f"its output is {output.dtype} {tuple(output.shape)}, not {wanted}, B = {count}"
+    return ""
+
+
+def _batch_fault(network: nn.Module, images: Tensor) -> str:
+    """Of calls with other batches; differences beyond those of a random network's draws."""
+    batch, half = to_float(images, device_of(network)), -(-len(images) // 2)
+    first = seeded_pass(network, batch, "check")
+    kept = first.clone()
+    if not kept.isfinite().all():  # whoever encodes all images tells how many there are
+        return ""
+    varies = _differ(seeded_pass(network, batch, "check", "again"), kept)
+    varies |= bool(getattr(network, "randomised", False))
+    part = seeded_pass(network, batch[half - 1 :].clone(), "check")
+    if not torch.equal(first, kept):
+        return "changes what an earlier call returned; it has to return a new tensor every time"
+    if not varies and _differ(part, kept[half - 1 :]):
+        return (
+            "the features of an image depend on the other images of its batch, as of batch norm "
+            "that stays in training mode"
+        )
+    return _output_fault(seeded_pass(network, batch[:1].clone(), "check"), 1)
+
+
+def _differ(features: Tensor, expected: Tensor) -> bool:
+    """Whether the features (B, K) of some image are others, beyond rounding."""
+    gap, size = (features - expected).float().norm(dim=1), expected.float().norm(dim=1)
+    return bool((gap > _OTHER_BATCH * size.clamp(min=_SMALLEST)).any())

@@ -1,0 +1,117 @@
+"""Ctrl-C and SIGTERM end the command with status 130 and one line, at whatever moment."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import harness.__main__ as command
+
+BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+ON_LINUX = pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks /proc what a process does")
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def handles_signals(process: subprocess.Popen[str]) -> bool:
+    """Whether the process has a handler of its own for SIGTERM by now."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def loads_torch(process: subprocess.Popen[str]) -> bool:
+    return "libtorch_cpu" in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def interrupted(
+    arguments: list[str], moment: Callable[[subprocess.Popen[str]], bool], number: int
+) -> tuple[int, str, list[str]]:
+    """Run the command and send it a signal at a moment of its start; status, output, errors."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        while not moment(process):
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process.returncode, out, err.splitlines()
+
+
+@ON_LINUX
+@BOTH
+@pytest.mark.parametrize("moment", [handles_signals, loads_torch])
+def test_a_start_that_is_interrupted_ends_with_one_line(
+    moment: Callable[[subprocess.Popen[str]], bool], number: int, tmp_path: Path
+) -> None:
+    runs_dir = tmp_path / "runs"
+    arguments = ["search", "no.yaml", "--executor", "inline", "--runs-dir", str(runs_dir)]
+    status, out, err = interrupted(arguments, moment, number)
+    assert (status, out) == (130, "")
+    assert err == ["saat: interrupted; nothing was begun"]
+    assert not runs_dir.exists()
+
+
+@BOTH
+def test_what_an_interruption_was_turned_into_is_still_one(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An import that is cut off in the middle fails with whatever it likes."""
+
+    class Group:
+        def main(self, *_: object, **__: object) -> int:
+            try:
+                os.kill(os.getpid(), number)
+                time.sleep(5)
+            except KeyboardInterrupt:
+                raise ImportError("half of it") from None
+            return 0
+
+    monkeypatch.setattr(typer.main, "get_command", lambda app: Group())
+    with pytest.raises(SystemExit) as ended:
+        command.main(["status", "x"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "saat: interrupted; what was finished is on the disk\n"
+
+
+def test_an_error_without_an_interruption_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Group:
+        def main(self, *_: object, **__: object) -> int:
+            raise ImportError("half of it")
+
+    monkeypatch.setattr(typer.main, "get_command", lambda app: Group())
+    with pytest.raises(ImportError, match="half of it"):
+        command.main(["status", "x"])
+
+
+def test_a_signal_that_the_parent_ignores_stays_ignored(capsys: pytest.CaptureFixture[str]) -> None:
+    """As of a command in the background of a script, and under nohup."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with pytest.raises(SystemExit):
+        command.main(["list", "hashing"])
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_nothing_that_takes_time_is_imported_before_the_handlers() -> None:
+    code = "import sys, harness.__main__; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "saat" in loaded
+    assert not loaded & {"torch", "numpy", "ray", "typer", "click", "pydantic", "pandas", "yaml"}
