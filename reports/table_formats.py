@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.csv_files import to_csv
 from reports.tables import Table
 from reports.wording import MISSING, parameter_symbol, parameter_value
 
@@ -31,24 +32,19 @@ _LATEX = {
     "−": "$-$",
 }
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
-_COMPANIONS = ("std", "low", "high")
+_COMPANIONS = ("std", "low", "high", "seeds")
 _PARAMETER = "param."
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:
     """Write ``NAME.csv``, ``NAME.md`` and ``NAME.tex`` into the folder; the paths written."""
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table)}
+    contents = {"csv": to_csv(table.frame), "md": to_markdown(table), "tex": to_latex(table)}
     paths = []
     for suffix, text in contents.items():
         paths.append(folder / f"{table.name}.{suffix}")
         paths[-1].write_text(text, encoding="utf-8")
     return paths
-
-
-def to_csv(table: Table) -> str:
-    """All columns, fractions, full precision; missing values are empty."""
-    return table.frame.to_csv(index=False, lineterminator="\n")
 
 
 def displayed(table: Table) -> pd.DataFrame:
@@ -137,12 +133,14 @@ def _markdown(text: str) -> str:
 
 
 def _estimate(row: dict[Any, Any], name: str, scale: float) -> str:
-    std, low, high = (row.get(f"{name} {end}") for end in _COMPANIONS)
+    std, low, high, seeds = (row.get(f"{name} {end}") for end in _COMPANIONS)
     text = _cell(row[name], scale)
     if std is not None and not pd.isna(std):
         text += f" ± {_cell(std, scale)}"
     if low is not None and not pd.isna(low):
         text += f" [{_cell(low, scale)}, {_cell(high, scale)}]"
+    if seeds is not None and not pd.isna(seeds) and 0 < seeds < row["seeds"]:
+        text += f" (n = {seeds})"
     return text
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from reports.explored import (
     bit_lengths,
     bits_label,
+    chance_levels,
     completed_trials,
     feasible,
     on_front,
@@ -37,6 +38,8 @@ X_LABEL, Y_LABEL = "clean MAP (%)", "robust MAP (%)"
 STOPPED_LABEL = "stopped early (last val/* values, short attack)"
 UNION_LABEL = "front over all series"
 INFEASIBLE_LABEL = "violates a constraint"
+COLLAPSED_LABEL = "clean MAP at chance: on no front"
+POWERLESS_LABEL = "robust MAP at chance: not recommended"
 
 
 class FrontierSeries(NamedTuple):
@@ -46,6 +49,7 @@ class FrontierSeries(NamedTuple):
     points: NDArray[np.float64]  # (n, 2) clean and robust MAP of completed trials
     on_front: NDArray[np.bool_]  # (n,)
     feasible: NDArray[np.bool_]  # (n,) keeps the constraints of its experiment
+    at_chance: NDArray[np.bool_]  # (n, 2) clean and robust MAP are not above chance
     is_default: NDArray[np.bool_]  # (n,)
     texts: tuple[str, ...]  # n, trial and setting
     stopped: NDArray[np.float64]  # (m, 2) last validation values of stopped trials
@@ -102,6 +106,7 @@ def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
             points=points_of(mine),
             on_front=on_front(results, mine),
             feasible=feasible(results, mine),
+            at_chance=chance_levels(mine),
             is_default=(mine["role"] == "default").to_numpy(dtype=bool),
             texts=_texts(mine, results),
             stopped=theirs[["metric.val/clean_map", "metric.val/robust_map"]].to_numpy(np.float64),
@@ -149,14 +154,41 @@ def frontier_static(data: FrontierData) -> Figure:
         for mine, fill in ((one.feasible, shade), (~one.feasible, "white")):
             stars = 100 * one.points[one.is_default & mine].T
             axes.plot(*stars, "*", color=fill, ms=15, mec="black", mew=0.8)
+        for _, mine, marker, _ in _chance_marks(one):
+            axes.plot(*(100 * one.points[mine].T), marker, mfc="none", mec="#444444", ms=11)
     if any(len(one.stopped) for one in data.series):
         axes.plot([], [], "x", color=NEUTRAL, ms=5, label=STOPPED_LABEL)
     if any((~one.feasible).any() for one in data.series):
         axes.plot([], [], "o", mfc="none", mec=NEUTRAL, ms=6, label=INFEASIBLE_LABEL)
+    for label, _, marker, _ in _shown_marks(data):
+        axes.plot([], [], marker, mfc="none", mec="#444444", ms=9, label=label)
     if any(one.is_default.any() for one in data.series):
         axes.plot([], [], "*", color="white", mec="black", ms=12, label="paper's default")
     legend_below(figure, columns=2)
     return figure
+
+
+class _ChanceMark(NamedTuple):
+    """A frame around points whose numbers are at chance."""
+
+    label: str
+    points: NDArray[np.bool_]  # (n,)
+    marker: str  # of matplotlib
+    symbol: str  # of plotly
+
+
+def _chance_marks(one: FrontierSeries) -> tuple[_ChanceMark, _ChanceMark]:
+    clean, robust = one.at_chance.T
+    return (
+        _ChanceMark(COLLAPSED_LABEL, clean, "s", "square-open"),
+        _ChanceMark(POWERLESS_LABEL, robust & ~clean, "D", "diamond-open"),
+    )
+
+
+def _shown_marks(data: FrontierData) -> list[_ChanceMark]:
+    """The marks that some point has, once each."""
+    marks = [mark for one in data.series for mark in _chance_marks(one) if mark.points.any()]
+    return list({mark.label: mark for mark in marks}.values())
 
 
 def draw_lines_static(axes: Axes, lines: ReferenceLines) -> None:
@@ -203,6 +235,9 @@ def frontier_interactive(data: FrontierData) -> go.Figure:
                 "line": {"width": 1.5, "color": NEUTRAL},
             }
             figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
+    for label, _, _, symbol in _shown_marks(data):
+        marker = {"symbol": symbol, "size": 11, "color": NEUTRAL, "line": {"width": 1.5}}
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=label)
     draw_lines_interactive(figure, data.lines)
     return figure
 
@@ -252,6 +287,16 @@ def _add_series(figure: go.Figure, one: FrontierSeries, shade: str, label: str) 
                 "size": size,
                 "line": {"color": shade if "open" in symbol else "white", "width": 1},
             },
+        )
+    for mark in _chance_marks(one):
+        figure.add_scatter(
+            x=100 * one.points[mark.points, 0],
+            y=100 * one.points[mark.points, 1],
+            mode="markers",
+            showlegend=False,
+            hoverinfo="skip",
+            legendgroup=label,
+            marker={"symbol": mark.symbol, "size": 16, "color": NEUTRAL, "line": {"width": 1.5}},
         )
     figure.add_scatter(
         x=100 * one.stopped[:, 0],

@@ -4,6 +4,7 @@ import html
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 # Okabe & Ito (2008): distinguishable with every common colour blindness. Its yellow and black
@@ -13,9 +14,30 @@ NEUTRAL = "#7F7F7F"
 RELEVANT, IRRELEVANT = "#009E73", "#D55E00"
 NOTHING_YET = "no completed trials yet"
 
+# A character is taken from the first of these that is installed and has it. DejaVu has Latin,
+# Greek and Cyrillic; names of searches and settings may be in any script.
+_FONTS = (
+    "DejaVu Sans",
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR"),
+    *("Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback"),
+    *("PingFang SC", "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
+    *("Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari"),
+    *("Noto Sans Thai", "Noto Sans Symbols", "Noto Sans Symbols 2", "Noto Emoji"),
+    *("Segoe UI Symbol", "Arial Unicode MS", "Unifont", "STIXGeneral"),
+    # Matplotlib's own; has a box with the name of its script for every character there is.
+    "Last Resort High-Efficiency",
+)
+
+
+def installed_fonts() -> list[str]:
+    """The fonts that text falls back to, in order."""
+    installed = set(font_manager.get_font_names())
+    return [name for name in _FONTS if name in installed]
+
+
 # Any: matplotlib's stubs list every key as a literal.
 STATIC_STYLE: Any = {
-    "font.family": "DejaVu Sans",
+    "font.family": installed_fonts(),
     "font.size": 9.5,
     "axes.titlesize": 10.5,
     "axes.spines.top": False,
