@@ -1,5 +1,6 @@
 """CSV that a spreadsheet opens without running anything in it."""
 
+import csv
 import io
 from pathlib import Path
 
@@ -11,18 +12,21 @@ import pandas as pd
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
-def to_csv(frame: pd.DataFrame) -> str:
+def csv_text(frame: pd.DataFrame) -> str:
     """All columns with full precision; missing values are empty, numbers stay numbers.
 
     Text, in headers too, that a spreadsheet would take for a formula has an apostrophe in front.
     """
     safe = frame.apply(lambda column: column.map(_neutral) if _is_text(column) else column)
     safe.columns = [_neutral(name) for name in frame.columns]
-    return safe.to_csv(index=False, lineterminator="\n")
+    text = safe.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:  # which ends a row to every reader, and which pandas leaves unquoted
+        text = safe.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    return text
 
 
 def read_csv(source: Path | str) -> pd.DataFrame:
-    """What `to_csv` wrote, from a file, or from the text itself.
+    """What `csv_text` wrote, from a file, or from the text itself.
 
     Raises:
         OSError: the file cannot be read.

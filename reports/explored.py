@@ -60,7 +60,7 @@ def feasible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def chance_levels(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """``(n, 2)`` whether clean and robust MAP of completed trials are not above chance."""
+    """``(n, 2)`` whether clean and robust MAP of trials are not above chance."""
     low = [at_chance(final_metrics(row)) for row in frame.to_dict("records")]
     levels = [["clean" in names, "robust" in names] for names in low]
     return np.array(levels, dtype=np.bool_).reshape(-1, 2)

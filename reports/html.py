@@ -16,7 +16,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from reports.confirmed import ConfirmedSetting, Gain, confirmed_settings, gains_over_default
-from reports.csv_files import to_csv
+from reports.csv_files import csv_text
 from reports.figures import overlaid_figures, search_figures
 from reports.figures.style import STATIC_STYLE, RenderedFigure
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
@@ -105,7 +105,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
         ]
     fronts = [_front_with_protocol(group) for group in groups]
     front = pd.concat(fronts, ignore_index=True)
-    (out_dir / "frontier.csv").write_text(to_csv(front), encoding="utf-8")
+    (out_dir / "frontier.csv").write_text(csv_text(front), encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
         autoescape=True,

@@ -28,9 +28,9 @@ def protocol_terms(results: SearchResults) -> Terms:
         ),
         (
             "Attacker",
-            f"{_ball(evaluation)}, T = {_counted(evaluation.get('steps'), 'step')} unless an attack "
-            "has its own, the same for every trial, whatever ε and T it was trained with. White "
-            "box: network, codes and labels are known; the database stays as it is.",
+            f"{_ball(evaluation)}, T = {_counted(evaluation.get('steps'), 'step')} unless an "
+            "attack has its own, the same for every trial, whatever ε and T it was trained with. "
+            "White box: network, codes and labels are known; the database stays as it is.",
         ),
         ("Battery", _BATTERIES.get(str(_section(results, "confirm").get("battery")), MISSING)),
         (
@@ -45,9 +45,9 @@ def protocol_terms(results: SearchResults) -> Terms:
             f"{_counted(validation.get('queries'), 'query', 'queries')}, attack "
             f"{validation.get('attack', MISSING)}, ε = "
             f"{parameter_value('eps', validation.get('eps'))}, "
-            f"{_counted(validation.get('steps'), 'step')}. reattack/*: trials that reached the end, "
-            "full protocol. test/*: test queries, full protocol, only for confirmed and singly "
-            "trained settings.",
+            f"{_counted(validation.get('steps'), 'step')}. reattack/*: trials that reached the "
+            "end, full protocol. test/*: test queries, full protocol, only for confirmed and "
+            "singly trained settings.",
         ),
         (
             "Chance",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.csv_files import to_csv
+from reports.csv_files import csv_text
 from reports.tables import Table
 from reports.wording import MISSING, parameter_symbol, parameter_value
 
@@ -39,12 +39,17 @@ _PARAMETER = "param."
 def write_table(table: Table, folder: Path) -> list[Path]:
     """Write ``NAME.csv``, ``NAME.md`` and ``NAME.tex`` into the folder; the paths written."""
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {"csv": to_csv(table.frame), "md": to_markdown(table), "tex": to_latex(table)}
+    contents = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table)}
     paths = []
     for suffix, text in contents.items():
         paths.append(folder / f"{table.name}.{suffix}")
         paths[-1].write_text(text, encoding="utf-8")
     return paths
+
+
+def to_csv(table: Table) -> str:
+    """All columns, fractions, full precision; missing values are empty."""
+    return csv_text(table.frame)
 
 
 def displayed(table: Table) -> pd.DataFrame:

@@ -145,10 +145,8 @@ def _warm_start(
         experiment, options.runs_dir, started["data_fingerprint"], started["protocol_hash"]
     )
     journal.append("warm_started", **fields)
-    known = counted(
-        len(fields["trials"]), "trial of earlier searches is", "trials of earlier searches are"
-    )
-    say(f"search.warm_start: {known} known")
+    known = counted(len(fields["trials"]), "trial")
+    say(f"search.warm_start: {known} of earlier searches")
 
 
 def _run(

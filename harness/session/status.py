@@ -81,9 +81,8 @@ def render(found: dict[str, Any]) -> str:
         mark = "  (robust MAP at chance: not recommended)" if entry["at_chance"] else ""
         lines.append(f"  {values}  {entry['trial_id']}  {setting}{mark}")
     if found["warm_started"]:
-        lines.append(
-            f"  warm start: known from earlier searches: {counted(found['warm_started'], 'trial')}"
-        )
+        known = counted(found["warm_started"], "trial")
+        lines.append(f"  warm start: {known} of earlier searches")
     if found["stopped_exploring"]:
         lines.append(f"  exploring stopped, {found['stopped_exploring']}")
     if len(found["hosts"]) > 1:

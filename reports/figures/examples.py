@@ -102,7 +102,7 @@ def examples_static(panels: Sequence[ExamplePanel]) -> Figure:
 def _draw_panel(axes: Axes, panel: ExamplePanel) -> None:
     """All images of a panel in one axes, one unit wide each: many axes are slow to lay out."""
     axes.set_axis_off()
-    axes.set_title(panel.title, fontsize=11, fontweight="bold", loc="left")
+    axes.set_title(panel.title, fontsize=12, loc="left")
     step = _PITCH * panel.query.shape[-2] / panel.query.shape[-1]
     columns: list[tuple[str, NDArray[np.uint8], NDArray[np.bool_] | None]]
     columns = [("query", panel.query, None), ("attacked", panel.adversarial, None)]

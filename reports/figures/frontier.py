@@ -86,6 +86,9 @@ def reference_lines(frames: Sequence[pd.DataFrame], when: str) -> ReferenceLines
     columns = [f"metric.{when}/chance_map", f"metric.{when}/floor_map"]
     values = [frame[columns].to_numpy(dtype=np.float64) for frame in frames]
     chance, floor = np.concatenate([*values, np.empty((0, 2))]).T
+    # The floor of a collapsed network is chance, whatever attacks it.
+    low = np.concatenate([*(chance_levels(frame) for frame in frames), np.empty((0, 2), bool)])
+    floor = floor[~low[:, 0]]
     chance, floor = chance[~np.isnan(chance)], floor[~np.isnan(floor)]
     return ReferenceLines(
         # Chance depends on labels alone, so under one protocol all trials agree.

@@ -422,7 +422,7 @@ def test_a_final_refusal_is_told_and_the_rest_delivered_and_tried_again_later(
     with monkeypatch.context() as patch:
         flaky(patch, server, plan)
         left = deliver(server, run_dir, events)
-    assert left.endswith("did not accept 1 events (never)"), left
+    assert left.endswith("did not accept 1 event (never)"), left
     assert tries == FINAL_TRIES
     found = contents(server)
     steps = [step for step, _ in found[wanted["trial_id"]]["metrics"]["val/robust_map"]]
