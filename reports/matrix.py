@@ -128,8 +128,8 @@ def fewer_seeds(data: MatrixData) -> str:
     ):
         return ""
     return (
-        "n = 2 in a cell: only 2 of the row's seeds met this attack, and the cell is over these; "
-        "it cannot be compared with cells over all seeds"
+        "A cell with n = 2 is over the 2 seeds of its row that met the attack; it cannot be "
+        "compared with cells over all seeds"
     )
 
 

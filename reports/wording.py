@@ -58,7 +58,7 @@ def attack_notes(names: Iterable[str]) -> str:
 
 def sentences(*parts: str) -> str:
     """Further sentences behind a caption that has none at its end; empty parts are left out."""
-    return "".join(f". {part[:1].upper()}{part[1:]}" for part in parts if part)
+    return "".join(f". {part}" for part in parts if part)
 
 
 def duration(seconds: float) -> str:
