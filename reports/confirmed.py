@@ -118,7 +118,9 @@ class ConfirmedSetting:
         whole = {"clean": "clean_map", "worst": "robust_map"}
         for name in [whole[attack]] if attack in whole else [f"map.{attack}", f"tmap.{attack}"]:
             if f"metric.test/{name}" in self.trials:
-                values = self.trials[f"metric.test/{name}"].to_numpy(dtype=np.float64)
+                values: NDArray[np.float64] = self.trials[f"metric.test/{name}"].to_numpy(
+                    dtype=np.float64
+                )
                 if not np.isnan(values).all():
                     return values[~np.isnan(values)]
         return np.empty(0)

@@ -19,9 +19,10 @@ def csv_text(frame: pd.DataFrame) -> str:
     """
     safe = frame.apply(lambda column: column.map(_neutral) if _is_text(column) else column)
     safe.columns = [_neutral(name) for name in frame.columns]
-    text = safe.to_csv(index=False, lineterminator="\n")
+    text = str(safe.to_csv(index=False, lineterminator="\n"))
     if "\r" in text:  # which ends a row to every reader, and which pandas leaves unquoted
-        text = safe.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        quoting = csv.QUOTE_NONNUMERIC
+        text = str(safe.to_csv(index=False, lineterminator="\n", quoting=quoting))
     return text
 
 
@@ -31,8 +32,8 @@ def read_csv(source: Path | str) -> pd.DataFrame:
     Raises:
         OSError: the file cannot be read.
     """
-    frame = pd.read_csv(io.StringIO(source) if isinstance(source, str) else source)
-    frame = frame.apply(lambda column: column.map(_plain) if _is_text(column) else column)
+    found = pd.read_csv(io.StringIO(source) if isinstance(source, str) else source)
+    frame: pd.DataFrame = found.apply(lambda column: column.map(_plain) if _is_text(column) else column)
     frame.columns = [_plain(name) for name in frame.columns]
     return frame
 

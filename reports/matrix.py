@@ -128,8 +128,8 @@ def fewer_seeds(data: MatrixData) -> str:
     ):
         return ""
     return (
-        "A cell with n = 2 is over the 2 seeds of its row that met the attack; it cannot be "
-        "compared with cells over all seeds"
+        "A cell that names n is over only n of the seeds of its row, which met the attack; it "
+        "cannot be compared with cells over all seeds"
     )
 
 

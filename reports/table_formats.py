@@ -21,6 +21,10 @@ _LATEX = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    # After a line break these two would be its options.
+    "[": "{[}",
+    "*": "{*}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
@@ -30,6 +34,10 @@ _LATEX = {
     "ε": r"$\varepsilon$",
     "×": r"$\times$",
     "−": "$-$",
+    "∞": r"$\infty$",
+    "≥": r"$\geq$",
+    "→": r"$\to$",
+    "…": r"\ldots{}",
 }
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 _COMPANIONS = ("std", "low", "high", "seeds")

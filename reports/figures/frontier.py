@@ -25,6 +25,7 @@ from reports.figures.style import (
     colour,
     escape,
     legend_below,
+    legend_label,
     message_interactive,
     message_static,
     new_interactive,
@@ -151,7 +152,7 @@ def frontier_static(data: FrontierData) -> Figure:
         front = 100 * _sorted_front(one.points[one.on_front])
         axes.plot(*front.T, drawstyle="steps-pre", color=shade, lw=1.6)
         kept, broken = 100 * one.points[one.feasible].T, 100 * one.points[~one.feasible].T
-        axes.plot(*kept, "o", color=shade, ms=6, mec="white", label=one.label)
+        axes.plot(*kept, "o", color=shade, ms=6, mec="white", label=legend_label(one.label))
         axes.plot(*broken, "o", mfc="none", mec=shade, ms=6)
         axes.plot(*(100 * one.stopped.T), "x", color=shade, alpha=0.45, ms=5)
         for mine, fill in ((one.feasible, shade), (~one.feasible, "white")):

@@ -13,6 +13,7 @@ from reports.figures.style import (
     colour,
     escape,
     legend_below,
+    legend_label,
     message_interactive,
     message_static,
     new_interactive,
@@ -128,7 +129,7 @@ def precision_recall_static(curves: Sequence[PrecisionRecallCurve]) -> Figure:
                 style,
                 color=colour(index),
                 lw=1.8,
-                label=curve.label,
+                label=legend_label(curve.label),
             )
     left.set(xlim=(0, 100), ylim=(0, 100))
     legend_below(figure)

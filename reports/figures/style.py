@@ -76,6 +76,11 @@ def escape(text: str) -> str:
     return html.escape(text, quote=False)
 
 
+def legend_label(text: str) -> str:
+    """Text from a file as a label; matplotlib leaves what begins with _ out of a legend."""
+    return f" {text}" if text.startswith("_") else text
+
+
 def new_static(width: float = 7.2, height: float = 4.6) -> Figure:
     """An empty figure of the given size in inches, outside pyplot's global state."""
     return Figure(figsize=(width, height), layout="constrained")

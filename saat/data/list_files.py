@@ -82,8 +82,8 @@ def _split_line(file: Path, line: int, text: str, width: int) -> tuple[str, list
     elif found == len(words):
         problem = "no path before the labels"
     elif found:
-        labels, before = counted(found, "label"), one_line(words[-found - 1], 40)
-        problem = f"{labels} after {before!r}; line 1 has {width}"
+        after = f"{counted(found, 'label')} after {one_line(words[-found - 1], 40)!r}"
+        problem = f"{after}; line 1 has {width}"
     elif len(words) > 1:
         problem = f"label {one_line(words[-1], 40)!r}; must be 0 or 1"
     else:

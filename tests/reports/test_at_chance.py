@@ -197,12 +197,12 @@ def test_a_robust_map_at_chance_is_marked_and_said(fine: SearchResults) -> None:
 
 
 def test_a_comparison_ranks_only_what_retrieves(fine: SearchResults) -> None:
-    def compare(trials: pd.DataFrame) -> None:
-        trials.drop(trials.index[trials["phase"] == "explore"], inplace=True)
-        collapse_tested("recommended", 3)(trials)
-
-    results = changed(fine, compare)
-    results = replace(results, experiment=results.experiment | {"compare": {"a": {}}})
+    results = changed(fine, collapse_tested("recommended", 3))
+    results = replace(
+        results,
+        trials=results.tested,
+        experiment=results.experiment | {"compare": {"a": {}}},
+    )
     text = spoken(results)
     assert "6 settings were compared on test queries. Under its worst case recommended, 16" in text
 

@@ -270,6 +270,20 @@ def test_characters_that_dejavu_lacks_fall_back_to_other_fonts(label):
                 figure.savefig(io.BytesIO(), format=kind)
 
 
+def test_a_search_whose_name_begins_with_an_underscore_is_in_the_legends(results):
+    searches = [replace(results, name="_one"), replace(results, name="two")]
+    settings = [s for found in searches for s in confirmed_settings(found)]
+    with matplotlib.rc_context(STATIC_STYLE):
+        shown = {
+            figure.name: [text.get_text() for text in figure.static.legends[0].get_texts()]
+            for figure in overlaid_figures(searches, settings).values()
+            if figure.static.legends
+        }
+    assert {"frontier", "confirmed", "hypervolume"} <= set(shown)
+    for name in ("frontier", "confirmed", "hypervolume"):
+        assert any("_one" in text for text in shown[name]), name
+
+
 def test_no_text_of_a_figure_asks_for_a_weight_that_a_font_of_last_resort_lacks(
     results, settings, caplog
 ):
