@@ -33,7 +33,9 @@ def read_csv(source: Path | str) -> pd.DataFrame:
         OSError: the file cannot be read.
     """
     found = pd.read_csv(io.StringIO(source) if isinstance(source, str) else source)
-    frame: pd.DataFrame = found.apply(lambda column: column.map(_plain) if _is_text(column) else column)
+    frame: pd.DataFrame = found.apply(
+        lambda column: column.map(_plain) if _is_text(column) else column
+    )
     frame.columns = [_plain(name) for name in frame.columns]
     return frame
 

@@ -86,7 +86,7 @@ def seed_query_interval(values: ArrayLike, confidence: float = 0.95, seed: int =
     anew within every seed would average their difficulty away and make the band too narrow.
 
     Args:
-        values: ``(S, Q)`` AP of every query under every seed.
+        values: ``(S, Q)`` AP of every query under every seed; 0 without a relevant item.
         confidence: coverage in (0, 1).
         seed: of the resampling.
 

@@ -29,7 +29,7 @@ _ATTACK_NOTES = {
     ".battery": "….battery: the attack … with the battery's own number of steps",
     "apgd_": "apgd_…: APGD (adaptive step sizes) on the loss …",
     "transfer.": "transfer.…: images that were made on the model …",
-    "square": "square: a black box that only sees retrieval, on few queries",
+    "square": "square: the Square attack, a black box without gradients",
     "noise": "noise: random noise, a control",
     "worst": "worst: per query and seed the lowest of clean and all attacks of that seed",
 }
