@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Okabe & Ito (2008): distinguishable with every common colour blindness. Its yellow and black
 # are left out: one is invisible on white, the other on a dark page.
@@ -83,7 +84,8 @@ def legend_label(text: str) -> str:
 
 def new_static(width: float = 7.2, height: float = 4.6) -> Figure:
     """An empty figure of the given size in inches, outside pyplot's global state."""
-    return Figure(figsize=(width, height), layout="constrained")
+    # Text is a little wider when it is drawn than when it is laid out, at another resolution.
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
 
 
 def legend_below(figure: Figure, columns: int = 3, **options: Any) -> None:
