@@ -75,7 +75,7 @@ def failures(cluster: Cluster) -> list[str]:
         cpus = max((node.cpus for node in cluster.nodes), default=0)
         gpus = max((node.gpus for node in cluster.nodes), default=0)
         found.append(
-            f"resources: {counted(cluster.cpus_per_trial, 'CPU')} and "
+            f"resources: {counted(cluster.cpus_per_trial or 0, 'CPU')} and "
             f"{counted(cluster.gpus_per_trial, 'GPU')} per trial fit on no node; the most are "
             f"{counted(cpus, 'CPU')} and {counted(gpus, 'GPU')}"
         )
