@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness.evaluation.models import trained_subject
+from saat.wording import counted
 
 TOLERANCE = 1e-9
 
@@ -88,7 +89,8 @@ def main() -> None:
         print(f"{folder.name}: {compared} AP values, largest difference {largest:.1e}", flush=True)
         if largest > TOLERANCE:
             sys.exit(f"{folder}: stored and recomputed AP differ")
-    print(f"{len(folders)} trials: the worst case is at or below every single attack everywhere")
+    trials = counted(len(folders), "trial")
+    print(f"{trials}: the worst case is at or below every single attack everywhere")
 
 
 if __name__ == "__main__":

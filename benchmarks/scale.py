@@ -44,6 +44,7 @@ from reports.html import write_report
 from reports.results import load_search
 from saat import checkpoint
 from saat.seeding import derive_seed
+from saat.wording import counted
 
 EXPERIMENT: dict[str, Any] = {
     "schema_version": 1,
@@ -250,7 +251,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="saat-scale-") as folder:
         started = time.perf_counter()
         found = run(args.trials, Path(folder), args.executor)
-        print(f"{args.trials} trials, {args.executor}: {time.perf_counter() - started:.0f} s")
+        seconds = time.perf_counter() - started
+        print(f"{counted(args.trials, 'trial')}, {args.executor}: {seconds:.0f} s")
         print("| trials | s a trial | driver's CPU ms a trial | driver MB |\n|---:|---:|---:|---:|")
         for row in found:
             cells = f"{row.seconds:.3f} | {1000 * row.cpu_s:.1f} | {row.megabytes:.0f}"

@@ -1,5 +1,6 @@
 """Settings measured on test queries: means and bands over seeds and queries."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports.explored import BITS, bit_lengths, bits_label
-from reports.results import SearchResults
+from reports.results import SearchResults, final_metrics
 from reports.statistics import (
     Interval,
     PairedComparison,
@@ -20,6 +21,7 @@ from reports.statistics import (
     seed_summary,
 )
 from reports.wording import ROLES, describe_setting
+from saat.sanity import at_chance, has_dead_gradients, zero_gradients
 
 METRICS = {"clean": "metric.test/clean_map", "robust": "metric.test/robust_map"}
 _ATTACK_OF = {"clean": "clean", "robust": "worst"}
@@ -37,12 +39,47 @@ class ConfirmedSetting:
     role_label: str  # role in words, with a letter where several settings share role and bits
     setting: str  # the searched parameters but the code length, in words
     trials: pd.DataFrame  # one completed trial a seed, in the order of seeds
-    # AP per query (S, Q) of "clean", every attack and "worst"; empty where trials kept none.
+    # AP per query (S, Q) of "clean", every attack and "worst", a row for every seed that kept
+    # them; empty where trials kept none.
     queries: dict[str, NDArray[np.float64]]
     taken: dict[str, int]  # how many queries each of these took; a black box takes fewer
 
+    @cached_property
+    def metrics(self) -> list[dict[str, float]]:
+        """Metrics on test queries by their plain names, one mapping a seed."""
+        return [final_metrics(row) for row in self.trials.to_dict("records")]
+
+    @property
+    def at_chance(self) -> dict[str, int]:
+        """``clean`` and ``robust`` → under how many seeds that MAP is not above chance."""
+        return dict(Counter(name for found in self.metrics for name in at_chance(found)))
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether clean MAP is not above chance under any seed, so that no mean says anything."""
+        return "clean" in self.at_chance
+
+    @property
+    def dead_gradients(self) -> list[float]:
+        """Fraction of exactly zero input gradients under every seed whose gradients hide images."""
+        dead = [found for found in self.metrics if has_dead_gradients(found)]
+        return [zero_gradients(found, stand_ins=False) for found in dead]
+
     @property
     def reliability(self) -> str:
+        """What the gates said of the setting's trials, and what their numbers say themselves."""
+        chance = [f"{name} MAP at chance{self.under(n)}" for name, n in self.at_chance.items()]
+        dead = self.dead_gradients
+        shown = ", ".join(f"{100 * share:.0f} %" for share in dead)
+        blind = f"dead gradients{self.under(len(dead))} ({shown} exactly zero)" if dead else ""
+        return "; ".join(filter(None, [self.gates, *chance, blind]))
+
+    def under(self, seeds: int) -> str:
+        """`` under 2 of 3 seeds``; nothing where it is all of them."""
+        return "" if seeds == len(self.trials) else f" under {seeds} of {len(self.trials)} seeds"
+
+    @property
+    def gates(self) -> str:
         """What the gates of the battery said of the setting's trials."""
         if self.trials["unreliable"].ne("").any():
             reasons = dict.fromkeys(text for text in self.trials["unreliable"] if text)
@@ -60,13 +97,33 @@ class ConfirmedSetting:
     def band(self, attack: str) -> Interval:
         """MAP under ``clean``, an attack or ``worst``, with its interval over seeds and queries.
 
-        Without AP per query only the mean is known; of an attack that was not run nothing is.
+        Over the seeds that were measured: `seeds_of` says how many. Without AP per query of all
+        of these only the mean is known; of an attack that was not run nothing is.
         """
-        if attack in self.queries:
-            return seed_query_interval(self.queries[attack])
-        metric = {"clean": "clean_map", "worst": "robust_map"}.get(attack, f"map.{attack}")
-        values = self.trials.get(f"metric.test/{metric}")
-        return Interval(np.nan if values is None else float(values.mean()), np.nan, np.nan)
+        values = self._measured(attack)
+        kept = self.queries.get(attack)
+        if kept is not None and len(kept) >= len(values):
+            return seed_query_interval(kept)
+        return Interval(float(values.mean()) if len(values) else np.nan, np.nan, np.nan)
+
+    def seeds_of(self, attack: str) -> int:
+        """How many seeds were measured under ``clean``, an attack or ``worst``.
+
+        A battery adds attacks where a network needs them, so not every seed meets every attack.
+        """
+        return max(len(self._measured(attack)), len(self.queries.get(attack, ())))
+
+    def _measured(self, attack: str) -> NDArray[np.float64]:
+        """``(S,)`` MAP, or t-MAP of a targeted attack, of the seeds that met the attack."""
+        whole = {"clean": "clean_map", "worst": "robust_map"}
+        for name in [whole[attack]] if attack in whole else [f"map.{attack}", f"tmap.{attack}"]:
+            if f"metric.test/{name}" in self.trials:
+                values: NDArray[np.float64] = self.trials[f"metric.test/{name}"].to_numpy(
+                    dtype=np.float64
+                )
+                if not np.isnan(values).all():
+                    return values[~np.isnan(values)]
+        return np.empty(0)
 
     @cached_property
     def bands(self) -> dict[str, Interval]:
@@ -125,7 +182,7 @@ def confirmed_settings(results: SearchResults) -> list[ConfirmedSetting]:
                 role=role,
                 bits=bits,
                 config_hash=digest,
-                role_label=f"{ROLES.get(role, role)}{ordinal}{_doubt(trials)}",
+                role_label=f"{ROLES.get(role, role)}{ordinal}{_doubts(trials)}",
                 setting=describe_setting(trials.iloc[0].to_dict(), others),
                 trials=trials,
                 **_kept(results, trials),
@@ -135,13 +192,17 @@ def confirmed_settings(results: SearchResults) -> list[ConfirmedSetting]:
 
 
 def gains_over_default(settings: Sequence[ConfirmedSetting]) -> list[Gain]:
-    """Compare every recommended setting with the default of its bits over their common seeds."""
+    """Compare every recommended setting with the default of its bits over their common seeds.
+
+    A setting whose clean MAP is at chance is compared with nothing: its robust MAP is void.
+    """
     pairs = [
         (setting, default)
         for setting in settings
         for default in settings
         if (setting.role, default.role) == ("recommended", "default")
         and (setting.search, setting.bits) == (default.search, default.bits)
+        and not (setting.collapsed or default.collapsed)
     ]
     return [
         _compare(setting, default, metric, 2 * len(pairs))
@@ -158,9 +219,18 @@ def _compare(a: ConfirmedSetting, b: ConfirmedSetting, metric: str, comparisons:
     return Gain(a, b, metric, comparison, seed_summary(first).mean, seed_summary(second).mean)
 
 
-def _doubt(trials: pd.DataFrame) -> str:
-    """Stands in every label of a setting of which any trial failed a reliability gate."""
-    return " [unreliable]" if (trials["unreliable"] != "").any() else ""
+def _doubts(trials: pd.DataFrame) -> str:
+    """What stands in every label of a setting whose numbers are not to be taken as they are."""
+    metrics = [final_metrics(row) for row in trials.to_dict("records")]
+    low = {name for found in metrics for name in at_chance(found)}
+    marks = {
+        "unreliable": (trials["unreliable"] != "").any(),
+        "at chance": "clean" in low,
+        "robust MAP at chance": low == {"robust"},
+        "dead gradients": any(has_dead_gradients(found) for found in metrics),
+    }
+    found = ", ".join(mark for mark, holds in marks.items() if holds)
+    return f" [{found}]" if found else ""
 
 
 def _kept(results: SearchResults, trials: pd.DataFrame) -> dict[str, Any]:
@@ -174,14 +244,17 @@ def _kept(results: SearchResults, trials: pd.DataFrame) -> dict[str, Any]:
     ]  # fmt: skip
     if not kept or len(kept) < len(tables):
         return {"queries": {}, "taken": {}}
-    common = sorted(set.intersection(*(set(found) for found in kept)))
-    queries = {
-        attack: np.stack([found[attack].to_numpy(np.float64) for found in kept])
-        for attack in common
-        # The interval resamples one set of queries for all seeds.
-        if all(found[attack].index.equals(kept[0][attack].index) for found in kept)
+    having = {
+        attack: [found[attack] for found in kept if attack in found]
+        for attack in sorted(set().union(*kept))
     }
-    taken = {attack: min(len(found[attack]) for found in kept) for attack in common}
+    queries = {
+        attack: np.stack([ap.to_numpy(np.float64) for ap in found])
+        for attack, found in having.items()
+        # The interval resamples one set of queries for all seeds.
+        if all(ap.index.equals(found[0].index) for ap in found)
+    }
+    taken = {attack: min(map(len, found)) for attack, found in having.items()}
     return {"queries": queries, "taken": taken}
 
 

@@ -7,7 +7,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports.frontier import hypervolume, pareto_mask
-from reports.results import SearchResults
+from reports.results import SearchResults, final_metrics
+from saat.sanity import at_chance
+from saat.wording import counted
 
 CLEAN = "metric.reattack/clean_map"
 ROBUST = "metric.reattack/robust_map"
@@ -18,7 +20,7 @@ class HypervolumeCurve(NamedTuple):
     """Hypervolume after each explore trial, in the order in which the trials finished."""
 
     cost_s: NDArray[np.float64]  # (n,) seconds of work so far, summed over trials
-    hypervolume: NDArray[np.float64]  # (n,) of the completed, feasible trials so far
+    hypervolume: NDArray[np.float64]  # (n,) of the completed, eligible trials so far
 
 
 def completed_trials(results: SearchResults) -> pd.DataFrame:
@@ -57,9 +59,21 @@ def feasible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     return keeps
 
 
+def chance_levels(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """``(n, 2)`` whether clean and robust MAP of trials are not above chance."""
+    low = [at_chance(final_metrics(row)) for row in frame.to_dict("records")]
+    levels = [["clean" in names, "robust" in names] for names in low]
+    return np.array(levels, dtype=np.bool_).reshape(-1, 2)
+
+
+def eligible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """``(n,)`` whether a completed trial may be on a front: feasible, clean MAP above chance."""
+    return feasible(results, frame) & ~chance_levels(frame)[:, 0]
+
+
 def on_front(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """``(n,)`` whether a trial is feasible and no other feasible one of the frame dominates it."""
-    keeps = feasible(results, frame)
+    """``(n,)`` whether a trial is eligible and no other eligible one of the frame dominates it."""
+    keeps = eligible(results, frame)
     return pareto_mask(np.where(keeps[:, None], points_of(frame), np.nan))
 
 
@@ -67,10 +81,10 @@ def hypervolume_over_cost(results: SearchResults) -> HypervolumeCurve:
     """Hypervolume of clean and robust MAP against the work spent.
 
     The cost of every explore trial counts, of stopped and failed ones too; only completed,
-    feasible trials add hypervolume, with their ``reattack/*`` values.
+    eligible trials add hypervolume, with their ``reattack/*`` values.
     """
     explore = results.explore.sort_values(["finished_at", "number"], kind="stable")
-    adds = feasible(results, explore) & (explore["status"] == "completed").to_numpy(dtype=bool)
+    adds = eligible(results, explore) & (explore["status"] == "completed").to_numpy(dtype=bool)
     points = np.where(adds[:, None], points_of(explore), np.nan)
     volumes = [hypervolume(points[: i + 1]) for i in range(len(points))]
     cost = np.nancumsum(explore["cost_s"].to_numpy(dtype=np.float64))
@@ -86,7 +100,7 @@ def bit_lengths(frame: pd.DataFrame) -> pd.Series:
 
 def bits_label(bits: int) -> str:
     """``32`` as ``32 bits``."""
-    return f"{bits} bits" if bits >= 0 else "all trials"
+    return counted(bits, "bit") if bits >= 0 else "all trials"
 
 
 def front_extremes(results: SearchResults) -> tuple[dict[Any, Any], dict[Any, Any]] | None:

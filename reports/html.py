@@ -16,11 +16,12 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from reports.confirmed import ConfirmedSetting, Gain, confirmed_settings, gains_over_default
+from reports.csv_files import csv_text
 from reports.figures import overlaid_figures, search_figures
 from reports.figures.style import STATIC_STYLE, RenderedFigure
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
 from reports.protocol import Terms, experiment_terms, protocol_terms, provenance_terms
-from reports.results import SearchResults
+from reports.results import SearchResults, final_metrics
 from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import (
     Table,
@@ -31,6 +32,7 @@ from reports.tables import (
     trials_table,
 )
 from reports.verdict import verdict
+from saat.sanity import objection_lines
 
 
 class FigureView(NamedTuple):
@@ -57,6 +59,7 @@ class SearchView(NamedTuple):
 
     name: str
     verdict: list[str]
+    warnings: list[str]  # what the numbers of trials say against themselves, a line a kind
     figures: dict[str, FigureView]
     trials: TableView
     protocol: Terms
@@ -102,7 +105,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
         ]
     fronts = [_front_with_protocol(group) for group in groups]
     front = pd.concat(fronts, ignore_index=True)
-    (out_dir / "frontier.csv").write_text(front.to_csv(index=False), encoding="utf-8")
+    (out_dir / "frontier.csv").write_text(csv_text(front), encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
         autoescape=True,
@@ -202,12 +205,19 @@ def _search(
     return SearchView(
         name=results.name,
         verdict=verdict(results, settings, gains),
+        warnings=_warnings(results),
         figures={name: _save_figure(figure, out_dir, suffix) for name, figure in drawn.items()},
         trials=_save_table(trials_table(results), out_dir, suffix),
         protocol=protocol_terms(results),
         provenance=provenance_terms(results),
         experiment=experiment_terms(results),
     )
+
+
+def _warnings(results: SearchResults) -> list[str]:
+    """Objections to the numbers of completed trials, which need no battery to be seen."""
+    rows = results.trials[results.trials["status"] == "completed"].to_dict("records")
+    return objection_lines({str(row["trial_id"]): final_metrics(row) for row in rows})
 
 
 def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:

@@ -7,10 +7,22 @@ import numpy as np
 import pandas as pd
 
 from reports.confirmed import ConfirmedSetting
-from reports.statistics import Interval, seed_summary
+from reports.statistics import seed_summary
 from reports.tables import Table, identity
+from reports.wording import attack_notes, sentences
+from saat.wording import counted
 
+_COLUMNS = ("", " low", " high", " seeds")
 _MAP, _TMAP, _THEORY = "metric.test/map.", "metric.test/tmap.", "metric.test/theory."
+
+
+class MatrixCell(NamedTuple):
+    """A MAP as a fraction, with its 95 % interval; NaN where not measured."""
+
+    mean: float
+    low: float
+    high: float
+    seeds: int  # that the mean and the interval are over
 
 
 class MatrixData(NamedTuple):
@@ -21,7 +33,8 @@ class MatrixData(NamedTuple):
         rows: labels of the settings.
         columns: ``clean``, every attack, ``worst``.
         headers: the columns in words.
-        cells: ``(rows, columns)`` means and intervals over seeds and queries; NaN: not measured.
+        cells: ``(rows, columns)`` means and intervals over seeds and queries.
+        seeds: of every setting; a cell may have fewer.
         chance: MAP of a random order; NaN where unknown.
     """
 
@@ -29,7 +42,8 @@ class MatrixData(NamedTuple):
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     headers: tuple[str, ...]
-    cells: tuple[tuple[Interval, ...], ...]
+    cells: tuple[tuple[MatrixCell, ...], ...]
+    seeds: tuple[int, ...]
     chance: float
 
 
@@ -42,7 +56,8 @@ def untargeted_matrix(settings: Sequence[ConfirmedSetting]) -> MatrixData:
         _labels(settings),
         columns,
         tuple(_header(settings, column) for column in columns),
-        tuple(tuple(s.band(column) for column in columns) for s in settings),
+        tuple(tuple(_cell(s, column) for column in columns) for s in settings),
+        tuple(len(s.trials) for s in settings),
         float(np.mean(chance)) if chance else np.nan,
     )
 
@@ -55,9 +70,14 @@ def targeted_matrix(settings: Sequence[ConfirmedSetting]) -> MatrixData:
         _labels(settings),
         columns,
         tuple(_header(settings, column) for column in columns),
-        tuple(tuple(s.band(column) for column in columns) for s in settings),
+        tuple(tuple(_cell(s, column) for column in columns) for s in settings),
+        tuple(len(s.trials) for s in settings),
         np.nan,
     )
+
+
+def _cell(setting: ConfirmedSetting, column: str) -> MatrixCell:
+    return MatrixCell(*setting.band(column), setting.seeds_of(column))
 
 
 def attacks_of(settings: Sequence[ConfirmedSetting], prefix: str) -> list[str]:
@@ -80,19 +100,36 @@ def matrix_table(settings: Sequence[ConfirmedSetting], data: MatrixData, name: s
         row = identity(setting)
         for header, cell in zip(data.headers, cells, strict=True):
             row |= {header: cell.mean, f"{header} low": cell.low, f"{header} high": cell.high}
+            row[f"{header} seeds"] = cell.seeds
         rows.append(row)
     if rows and any(not np.isnan(value) for value in theory.values()):
-        rows.append({"role": "theoretical, mean over settings", **theory})
-    companions = [f"{header}{end}" for header in data.headers for end in ("", " low", " high")]
+        rows.append({"role": "theoretical, mean over the settings that met the attack", **theory})
+    companions = [f"{header}{end}" for header in data.headers for end in _COLUMNS]
     columns = ["search", "role", "bits", "seeds", *companions]
     frame = pd.DataFrame(rows, columns=columns)
+    counts = [name for name in columns if name.endswith("seeds")]
     return Table(
         name,
         f"{data.title}: test queries, mean and 95 % interval over seeds and queries"
-        + ("" if np.isnan(data.chance) else f"; a random order scores {100 * data.chance:.1f} %"),
-        frame.astype({"bits": "Int64", "seeds": "Int64"}),
+        + ("" if np.isnan(data.chance) else f"; a random order scores {100 * data.chance:.1f} %")
+        + sentences(fewer_seeds(data), attack_notes(data.columns)),
+        frame.astype(dict.fromkeys(["bits", *counts], "Int64")),
         fractions=dict.fromkeys(data.headers, "%"),
         estimates=data.headers,
+    )
+
+
+def fewer_seeds(data: MatrixData) -> str:
+    """What n in a cell means; empty where every cell has all seeds of its row."""
+    if not any(
+        0 < cell.seeds < seeds
+        for cells, seeds in zip(data.cells, data.seeds, strict=True)
+        for cell in cells
+    ):
+        return ""
+    return (
+        "A cell that names n is over only n of the seeds of its row, which met the attack; it "
+        "cannot be compared with cells over all seeds"
     )
 
 
@@ -100,7 +137,8 @@ def _header(settings: Sequence[ConfirmedSetting], attack: str) -> str:
     """The attack, and how many queries it took where not all of them."""
     fewest = min((s.taken[attack] for s in settings if attack in s.taken), default=0)
     everyone = max((s.taken.get("clean", 0) for s in settings), default=0)
-    return f"{attack} ({fewest} queries)" if 0 < fewest < everyone else attack
+    took = counted(fewest, "query", "queries")
+    return f"{attack} ({took})" if 0 < fewest < everyone else attack
 
 
 def _theory(settings: Sequence[ConfirmedSetting], attack: str) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 
 from reports.results import SearchResults
 from reports.wording import MISSING, parameter_value
+from saat.wording import counted
 
 Terms = list[tuple[str, str]]
 
@@ -27,9 +28,9 @@ def protocol_terms(results: SearchResults) -> Terms:
         ),
         (
             "Attacker",
-            f"{_ball(evaluation)}, T = {evaluation.get('steps', MISSING)} steps unless an attack "
-            "has its own, the same for every trial, whatever ε and T it was trained with. White "
-            "box: network, codes and labels are known; the database stays as it is.",
+            f"{_ball(evaluation)}, T = {_counted(evaluation.get('steps'), 'step')} unless an "
+            "attack has its own, the same for every trial, whatever ε and T it was trained with. "
+            "White box: network, codes and labels are known; the database stays as it is.",
         ),
         ("Battery", _BATTERIES.get(str(_section(results, "confirm").get("battery")), MISSING)),
         (
@@ -41,17 +42,20 @@ def protocol_terms(results: SearchResults) -> Terms:
         (
             "Validation",
             "The search sees validation queries alone. val/*: after every epoch, "
-            f"{validation.get('queries', MISSING)} queries, attack "
+            f"{_counted(validation.get('queries'), 'query', 'queries')}, attack "
             f"{validation.get('attack', MISSING)}, ε = "
             f"{parameter_value('eps', validation.get('eps'))}, "
-            f"{validation.get('steps', MISSING)} steps. reattack/*: trials that reached the end, "
-            "full protocol. test/*: test queries, full protocol, only for confirmed and singly "
-            "trained settings.",
+            f"{_counted(validation.get('steps'), 'step')}. reattack/*: trials that reached the "
+            "end, full protocol. test/*: test queries, full protocol, only for confirmed and "
+            "singly trained settings.",
         ),
         (
             "Chance",
             "The MAP of a random order of the database. It depends on the labels alone, and a "
-            "robust MAP near it means that nothing useful is retrieved.",
+            "robust MAP near it means that nothing useful is retrieved. A MAP is above chance if "
+            "the lower end of the 95 % interval over queries of AP minus that of a random order "
+            "is more than 1 point. A trial whose clean MAP is not is on no front; one whose "
+            "robust MAP is not is never recommended.",
         ),
         (
             "Theoretical floor",
@@ -61,7 +65,8 @@ def protocol_terms(results: SearchResults) -> Terms:
         (
             "Intervals",
             "95 %, percentile bootstrap of the mean over training seeds and test queries, one set "
-            "of queries for all drawn seeds. Differences: paired t-test over common seeds.",
+            "of queries for all drawn seeds; queries without a relevant item are drawn too. "
+            "Differences: paired t-test over common seeds.",
         ),
         ("Data set", _dataset(results)),
         ("Protocol hash", ", ".join(sorted(results.protocol_hashes)) or MISSING),
@@ -85,6 +90,10 @@ _BATTERIES = {
     "full": "full: every objective and optimiser, Square, and all reliability gates, on test "
     "queries; its attacks count in the worst case.",
 }
+
+
+def _counted(count: Any, noun: str, plural: str = "") -> str:
+    return counted(count, noun, plural) if isinstance(count, int) else f"{MISSING} {noun}"
 
 
 def _ball(evaluation: Mapping[str, Any]) -> str:

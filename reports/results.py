@@ -21,6 +21,7 @@ import yaml
 from numpy.typing import NDArray
 
 from saat.errors import InputError, one_line
+from saat.sanity import without_prefix
 
 STATUSES = ("completed", "stopped", "failed", "running")
 _TEXT, _INTEGER, _NUMBER = "string", "Int64", "float64"
@@ -139,6 +140,15 @@ class SearchResults:
             raise InputError(f"{self.path / 'trials.parquet'}: trial_id {trial_id!r} is no name")
         path = self.path / "trials" / trial_id / name
         return path if path.is_file() else None
+
+
+def final_metrics(row: Mapping[Any, Any]) -> dict[str, float]:
+    """Metrics of a trial's row under the full protocol, by their plain names.
+
+    Those on test queries where there are any, else those of the re-attack on validation queries.
+    """
+    known = {str(key): v for key, v in row.items() if str(key).startswith("metric.") and v == v}
+    return without_prefix(known, ("metric.test/", "metric.reattack/"))
 
 
 def load_search(run_dir: Path) -> SearchResults:

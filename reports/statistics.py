@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from saat.wording import counted
+
 # Below this the report never claims significance, whatever the p-value: with fewer seeds the
 # normality that the paired t-test assumes cannot be judged, and no rank test reaches 0.05.
 SEEDS_FOR_SIGNIFICANCE = 6
@@ -84,7 +86,7 @@ def seed_query_interval(values: ArrayLike, confidence: float = 0.95, seed: int =
     anew within every seed would average their difficulty away and make the band too narrow.
 
     Args:
-        values: ``(S, Q)`` AP of every query under every seed.
+        values: ``(S, Q)`` AP of every query under every seed; 0 without a relevant item.
         confidence: coverage in (0, 1).
         seed: of the resampling.
 
@@ -167,7 +169,7 @@ def compare_paired(
         error = differences.std(ddof=1) / np.sqrt(n)
         half = float(error * stats.t.ppf((1 + confidence) / 2, n - 1))
     if n < SEEDS_FOR_SIGNIFICANCE:
-        few = f"{n} seed{' is' if n == 1 else 's are'} too few for a claim of significance"
+        few = f"{counted(n, 'seed is', 'seeds are')} too few for a claim of significance"
         verdict = f"{few} ({SEEDS_FOR_SIGNIFICANCE} needed)"
         return PairedComparison(differences, mean, mean - half, mean + half, np.nan, False, verdict)
     p_value = _paired_p(differences)
@@ -175,7 +177,7 @@ def compare_paired(
     significant = p_value < threshold
     verdict = (
         f"{'significant' if significant else 'not significant'} "
-        f"(paired t-test, {n} seeds, p = {p_value:.2g}, threshold {threshold:.2g}"
+        f"(paired t-test, {counted(n, 'seed')}, p = {p_value:.2g}, threshold {threshold:.2g}"
         f"{f' for {comparisons} comparisons' if comparisons > 1 else ''})"
     )
     return PairedComparison(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.csv_files import csv_text
 from reports.tables import Table
 from reports.wording import MISSING, parameter_symbol, parameter_value
 
@@ -20,6 +21,10 @@ _LATEX = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    # After a line break these two would be its options.
+    "[": "{[}",
+    "*": "{*}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
@@ -29,9 +34,13 @@ _LATEX = {
     "ε": r"$\varepsilon$",
     "×": r"$\times$",
     "−": "$-$",
+    "∞": r"$\infty$",
+    "≥": r"$\geq$",
+    "→": r"$\to$",
+    "…": r"\ldots{}",
 }
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
-_COMPANIONS = ("std", "low", "high")
+_COMPANIONS = ("std", "low", "high", "seeds")
 _PARAMETER = "param."
 
 
@@ -48,7 +57,7 @@ def write_table(table: Table, folder: Path) -> list[Path]:
 
 def to_csv(table: Table) -> str:
     """All columns, fractions, full precision; missing values are empty."""
-    return table.frame.to_csv(index=False, lineterminator="\n")
+    return csv_text(table.frame)
 
 
 def displayed(table: Table) -> pd.DataFrame:
@@ -137,12 +146,14 @@ def _markdown(text: str) -> str:
 
 
 def _estimate(row: dict[Any, Any], name: str, scale: float) -> str:
-    std, low, high = (row.get(f"{name} {end}") for end in _COMPANIONS)
+    std, low, high, seeds = (row.get(f"{name} {end}") for end in _COMPANIONS)
     text = _cell(row[name], scale)
     if std is not None and not pd.isna(std):
         text += f" ± {_cell(std, scale)}"
     if low is not None and not pd.isna(low):
         text += f" [{_cell(low, scale)}, {_cell(high, scale)}]"
+    if seeds is not None and not pd.isna(seeds) and 0 < seeds < row["seeds"]:
+        text += f" (n = {seeds})"
     return text
 
 

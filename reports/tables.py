@@ -19,9 +19,10 @@ from reports.explored import (
     on_front,
 )
 from reports.frontier import pareto_mask
-from reports.results import SearchResults
+from reports.results import SearchResults, final_metrics
 from reports.statistics import seed_summary
-from reports.wording import ROLES
+from reports.wording import ROLES, attack_notes, sentences
+from saat.sanity import at_chance
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def trials_table(results: SearchResults) -> Table:
         completed = completed_trials(results)
         keeps = pd.Series(feasible(results, completed), completed.index, dtype="boolean")
         columns["feasible"] = keeps.reindex(trials.index)
+    columns["at chance"] = [chance_text(row) for row in trials.to_dict("records")]
     columns |= {str(name): trials[name] for name in trials if str(name).startswith("param.")}
     columns |= {
         "seed": trials["seed"],
@@ -76,6 +78,11 @@ def trials_table(results: SearchResults) -> Table:
     )
 
 
+def chance_text(row: Mapping[Any, Any]) -> str:
+    """Which MAPs of a trial under the full protocol are not above chance."""
+    return ", ".join(at_chance(final_metrics(row)))
+
+
 def front_table(searches: Sequence[SearchResults]) -> Table:
     """Trials on a Pareto front of their bit length, with the whole setting."""
     parts = [_front_rows(results) for results in searches]
@@ -85,7 +92,12 @@ def front_table(searches: Sequence[SearchResults]) -> Table:
     return Table(
         "frontier",
         "Pareto fronts of clean and robust MAP, one for each bit length, on validation queries"
-        + (", of feasible trials" if any(floors(results) for results in searches) else ""),
+        + (", of feasible trials" if any(floors(results) for results in searches) else "")
+        + (
+            "; a setting whose robust MAP is at chance is not recommended"
+            if (frame["at chance"] != "").any()
+            else ""
+        ),
         frame.sort_values(order, kind="stable").reset_index(drop=True),
         fractions=dict.fromkeys(("clean MAP", "robust MAP", "chance MAP", "floor MAP"), "%"),
         parameters=tuple(
@@ -109,6 +121,7 @@ def _front_rows(results: SearchResults) -> pd.DataFrame:
         "role": front["role"],
         "clean MAP": front[CLEAN],
         "robust MAP": front[ROBUST],
+        "at chance": [chance_text(row) for row in front.to_dict("records")],
         "chance MAP": front["metric.reattack/chance_map"],
         "floor MAP": front["metric.reattack/floor_map"],
         "cost (s)": front["cost_s"],
@@ -157,6 +170,7 @@ def attacks_table(settings: Sequence[ConfirmedSetting]) -> Table:
                 continue
             measured = seed_summary(trials[column])
             row = identity(setting) | {"attack": attack, "measure": _MEASURES[kind]}
+            row["seeds"] = measured.n
             row |= {"MAP": measured.mean, "MAP std": measured.std}
             for name, title in _BESIDE_ATTACK.items():
                 values = trials.get(f"metric.test/{name}.{attack}", pd.Series(dtype="float64"))
@@ -166,7 +180,8 @@ def attacks_table(settings: Sequence[ConfirmedSetting]) -> Table:
     columns += ["theoretical MAP", "zero gradients"]
     return Table(
         "attacks",
-        "Test queries under every attack: mean ± standard deviation over seeds",
+        "Test queries under every attack: mean ± standard deviation over the seeds that met it"
+        + sentences(attack_notes(row["attack"] for row in rows)),
         pd.DataFrame(rows, columns=columns),
         fractions=dict.fromkeys(("MAP", "theoretical MAP", "zero gradients"), "%"),
         estimates=("MAP",),

@@ -8,6 +8,7 @@ from reports.confirmed import ConfirmedSetting, Gain
 from reports.explored import (
     CLEAN,
     ROBUST,
+    chance_levels,
     completed_trials,
     feasible,
     floors,
@@ -16,6 +17,7 @@ from reports.explored import (
 )
 from reports.results import STATUSES, SearchResults
 from reports.wording import describe_setting, duration, percent, points
+from saat.wording import counted
 
 _STATUS_WORDS = {"stopped": "stopped early"}
 
@@ -24,34 +26,102 @@ def verdict(
     results: SearchResults, settings: Sequence[ConfirmedSetting], gains: Sequence[Gain]
 ) -> list[str]:
     """Sentences on how the search went, its front, the test queries and what was gained."""
-    explored = [*_course(results), *_front(results)] if len(results.explore) else []
+    explored = []
+    if len(results.explore):
+        explored = [*_course(results), *_at_chance(results), *_front(results)]
     if not explored and results.experiment.get("compare") and settings:
         explored = _compared(settings)
     return [
         *(explored or _course(results)),
+        *_collapsed(settings),
         *(_gain(robust, clean) for robust, clean in zip(gains[::2], gains[1::2], strict=True)),
         *_significance(gains),
         *_alone(settings, gains),
         *_beside(settings),
+        *_powerless(settings),
+        *_dead_gradients(settings),
         *_doubts(settings),
     ]
+
+
+def _at_chance(results: SearchResults) -> list[str]:
+    """How many explored settings are at chance, and whether any is left to recommend."""
+    completed = completed_trials(results)
+    clean, robust = chance_levels(completed).T
+    if not robust.any():
+        return []
+    chance = percent(float(completed["metric.reattack/chance_map"].median()))
+    sampled = (completed["role"] == "sampled").to_numpy(dtype=bool)
+    found = (
+        f"of {counted(len(completed), 'completed trial')}, {clean.sum()} "
+        f"{'has' if clean.sum() == 1 else 'have'} a clean MAP and {robust.sum()} "
+        f"{'has' if robust.sum() == 1 else 'have'} a robust MAP that is not above chance ({chance})"
+    )
+    if not (sampled & ~robust & feasible(results, completed)).any():
+        return [f"No setting is recommended: {found}."]
+    return [f"{_start(found)}; these are not recommended."]
+
+
+def _collapsed(settings: Sequence[ConfirmedSetting]) -> list[str]:
+    """Settings that retrieve nothing on test queries; their robust MAP is void."""
+    return [
+        f"{_start(setting.label)}{_in_brackets(setting.setting)}, retrieves nothing"
+        f"{setting.under(setting.at_chance['clean'])}: its clean MAP of "
+        f"{percent(_mean(setting, 'clean'))} is not above chance ({_chance(setting)}), so its "
+        f"robust MAP of {percent(_mean(setting, 'robust'))} says nothing and is compared with "
+        "nothing."
+        for setting in settings
+        if setting.collapsed
+    ]
+
+
+def _powerless(settings: Sequence[ConfirmedSetting]) -> list[str]:
+    """Settings that retrieve something, but nothing useful under attack."""
+    return [
+        f"The robust MAP of {setting.label}, {percent(_mean(setting, 'robust'))}, is not above "
+        f"chance ({_chance(setting)}){setting.under(setting.at_chance['robust'])}: under attack "
+        "it retrieves nothing useful."
+        for setting in settings
+        if "robust" in setting.at_chance and not setting.collapsed
+    ]
+
+
+def _dead_gradients(settings: Sequence[ConfirmedSetting]) -> list[str]:
+    """Settings whose robust MAP may be high only because attacks could not see."""
+    return [
+        f"Input gradients of {setting.label} are dead{setting.under(len(shares))} "
+        f"({', '.join(percent(share, 0) for share in shares)} exactly zero), so its robust MAP is "
+        "no more than an upper bound by blind attacks."
+        for setting in settings
+        if (shares := setting.dead_gradients)
+    ]
+
+
+def _chance(setting: ConfirmedSetting) -> str:
+    return percent(float(setting.trials["metric.test/chance_map"].mean()))
 
 
 def _doubts(settings: Sequence[ConfirmedSetting]) -> list[str]:
     """What the reliability gates found fault with."""
     return [
-        f"The numbers of {setting.label} are {setting.reliability}"
+        f"The numbers of {setting.label} are {setting.gates}"
         for setting in settings
-        if setting.reliability.startswith("unreliable")
+        if setting.gates.startswith("unreliable")
     ]
 
 
 def _compared(settings: Sequence[ConfirmedSetting]) -> list[str]:
     """Which of the given settings holds most under its worst case, and by how much."""
-    ranked = sorted(settings, key=lambda setting: -_mean(setting, "robust"))
+    said = f"{counted(len(settings), 'setting was', 'settings were')} compared on test queries."
+    ranked = sorted(
+        (setting for setting in settings if not setting.collapsed),
+        key=lambda setting: -_mean(setting, "robust"),
+    )
+    if not ranked:
+        return [f"{said} All of them are at chance, so none is ahead of another."]
     first, *others = ranked
     text = (
-        f"{len(ranked)} settings were compared on test queries. Under its worst case "
+        f"{said} Under its worst case "
         f"{first.label} keeps most, {percent(_mean(first, 'robust'))} robust and "
         f"{percent(_mean(first, 'clean'))} clean MAP"
     )
@@ -76,7 +146,7 @@ def _course(results: SearchResults) -> list[str]:
     ]
     spent = duration(float(explore["cost_s"].sum()))
     return [
-        f"{len(explore)} trial{'s were' if len(explore) > 1 else ' was'} explored in {spent} of "
+        f"{counted(len(explore), 'trial was', 'trials were')} explored in {spent} of "
         f"work: {', '.join(parts)}."
     ]
 
@@ -87,7 +157,7 @@ def _front(results: SearchResults) -> list[str]:
         return ["No explored trial has completed yet, so there is no front."]
     bound = _constraints(results, completed)
     if ends is None:
-        return [f"{bound}So there is no front."]
+        return [f"{bound or 'No completed trial is above chance. '}So there is no front."]
     robust, clean = ends
     count = int(on_front(results, completed).sum())
     if count == 1:
@@ -102,7 +172,8 @@ def _front(results: SearchResults) -> list[str]:
         for row in (robust, clean)
     )
     return [
-        f"{bound}On validation queries {count} of {len(completed)} completed trials are on the "
+        f"{bound}On validation queries {count} of {counted(len(completed), 'completed trial')} "
+        "are on the "
         f"front, from {' to '.join(ends_in_words)}."
     ]
 
@@ -115,7 +186,7 @@ def _constraints(results: SearchResults, completed: pd.DataFrame) -> str:
         return ""
     keeping = int(feasible(results, completed).sum())
     return (
-        f"{keeping} of {len(completed)} completed trials "
+        f"{keeping} of {counted(len(completed), 'completed trial')} "
         f"{'is' if keeping == 1 else 'are'} feasible ({', '.join(bounds)}). "
     )
 
@@ -155,9 +226,11 @@ def _alone(settings: Sequence[ConfirmedSetting], gains: Sequence[Gain]) -> list[
     return [
         f"{_start(setting.label)}, reaches {percent(_mean(setting, 'robust'))} robust and "
         f"{percent(_mean(setting, 'clean'))} clean MAP on test queries, over "
-        f"{len(setting.trials)} seed{'s' if len(setting.trials) > 1 else ''}."
+        f"{counted(len(setting.trials), 'seed')}."
         for setting in settings
-        if setting.role in ("recommended", "train") and setting.label not in compared
+        if setting.role in ("recommended", "train")
+        and setting.label not in compared
+        and not setting.collapsed
     ]
 
 

@@ -21,6 +21,18 @@ _SYMBOLS = {
     "defense.steps": "T",
     "model.bits": "bits",
 }
+# Beginning or end of an attack's name in a table → what it means. "…" is the rest of the name.
+_ATTACK_NOTES = {
+    ".leaky": "….leaky: the attack … again, through rectifiers that pass gradients on where they "
+    "are off; run on a network many of whose input gradients are zero",
+    ".bpda": "….bpda: the attack … through the differentiable stand-in that the network offers",
+    ".battery": "….battery: the attack … with the battery's own number of steps",
+    "apgd_": "apgd_…: APGD (adaptive step sizes) on the loss …",
+    "transfer.": "transfer.…: images that were made on the model …",
+    "square": "square: the Square attack, a black box without gradients",
+    "noise": "noise: random noise, a control",
+    "worst": "worst: per query and seed the lowest of clean and all attacks of that seed",
+}
 _PIXEL_PARAMETERS = ("eps", "step_size")
 
 
@@ -32,6 +44,21 @@ def percent(fraction: float, digits: int = 1) -> str:
 def points(difference: float) -> str:
     """A difference of fractions as signed percentage points, without the unit."""
     return MISSING if math.isnan(difference) else f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def attack_notes(names: Iterable[str]) -> str:
+    """What the names of a table's attacks mean, as far as they are more than a method's name."""
+    listed = list(names)
+    return ". ".join(
+        note
+        for part, note in _ATTACK_NOTES.items()
+        if any(name.startswith(part) or name.endswith(part) for name in listed)
+    )
+
+
+def sentences(*parts: str) -> str:
+    """Further sentences behind a caption that has none at its end; empty parts are left out."""
+    return "".join(f". {part}" for part in parts if part)
 
 
 def duration(seconds: float) -> str:

@@ -17,7 +17,10 @@ class Interval(NamedTuple):
 
 
 def bootstrap_interval(values: Tensor, seed: int = 0) -> Interval:
-    """Of values per query (Q,), queries resampled; NaN without queries."""
+    """Of values per query (Q,), queries resampled; NaN without queries.
+
+    Queries without a relevant item have AP 0 and are drawn like any other.
+    """
     sample = values.double().cpu().numpy()
     if not len(sample):
         return Interval(np.nan, np.nan, np.nan)

@@ -17,6 +17,8 @@ from saat.adaptive import NO_GRADIENTS, Nature, inspect
 from saat.arena import Arena
 from saat.attacks import ATTACKS, Attack
 from saat.battery import run_battery
+from saat.bootstrap import bootstrap_interval
+from saat.codes import distinct_codes
 from saat.data import HashingData
 from saat.errors import InputError
 from saat.perceptibility import perceptibility
@@ -121,7 +123,11 @@ class Evaluation:
         return torch.stack(found).amax(0)
 
     def metrics(self) -> dict[str, float]:
-        """Means over the queries, in [0, 1]; names as in ``docs/architecture.md``."""
+        """Means over the queries, in [0, 1]; names as in ``docs/architecture.md``.
+
+        Two kinds are no means: ``lift.clean`` and ``lift.robust``, the lower ends of the 95 %
+        intervals of AP minus chance, and ``distinct_codes``, a count over the database.
+        """
         means = {
             "clean_map": self.clean_ap,
             "robust_map": self.worst_ap,
@@ -138,6 +144,9 @@ class Evaluation:
         if self.targets:
             means["target_map"] = self.worst_target_ap
         out = {name: float(values.mean()) for name, values in means.items()}
+        out["lift.clean"] = bootstrap_interval(self.clean_ap - self.chance_ap).low
+        out["lift.robust"] = bootstrap_interval(self.worst_ap - self.chance_ap).low
+        out["distinct_codes"] = float(distinct_codes(self.database_codes))
         if self.untargeted:
             out["floor_map"] = min(out[f"theory.{name}"] for name in self.untargeted)
         for name, result in self.attacks.items():

@@ -6,7 +6,9 @@ distance); no sort is needed. A targeted attack's t-MAP is the same computation 
 labels in place of the query's.
 
 The denominator of AP is the number of relevant items *within the top* ``top_k`` (the convention
-of the deep hashing literature); queries with none there score 0 and stay in the mean.
+of the deep hashing literature). One rule holds for queries without a relevant item: they score 0
+and stay in every mean, of AP, t-AP, chance and precision at N, in bootstraps over queries, and in
+curves of precision over recall, where recall is of all relevant items of the database.
 """
 
 from typing import Literal, NamedTuple, get_args
@@ -181,6 +183,8 @@ def chance_average_precision(query_labels: Tensor, database_labels: Tensor, top_
 
 def precision_at(histograms: DistanceHistograms, depths: Tensor) -> Tensor:
     """Tie-expected precision within the first n items, for every n in ``depths``.
+
+    0 for a query without a relevant item.
 
     Args:
         histograms: see :func:`distance_histograms`.

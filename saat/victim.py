@@ -19,6 +19,7 @@ from saat.perceptibility import perceptibility
 from saat.retrieval import Ties, average_precision, chance_average_precision
 from saat.seeding import derive_seed, generator
 from saat.threat_model import ThreatModel
+from saat.wording import counted
 
 QueryKind = Literal["validation", "test"]
 Progress = Callable[[int, int], None]
@@ -126,8 +127,8 @@ class Victim:
         broken = int((~features.isfinite()).any(1).sum())
         if broken:  # NaN would pass for −1 in every bit, and chance for robustness
             raise InputError(
-                f"model: features of {broken} of {count} images are not finite; its weights "
-                "are damaged, or its training diverged"
+                f"model: features of {broken} of {counted(count, 'image')} are not finite; its "
+                "weights are damaged, or its training diverged"
             )
         return features
 

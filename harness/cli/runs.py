@@ -27,6 +27,7 @@ from harness.experiment.file import load_experiment
 from harness.files import check_output
 from harness.options import Options
 from saat.errors import InputError
+from saat.sanity import objection_lines
 
 
 @app.command()
@@ -225,9 +226,12 @@ def _conclude(run_dir: Path) -> None:
     from harness.journal.journal import read
     from harness.journal.state import SearchState
     from harness.session.session import summary
+    from harness.session.status import finished_metrics
 
     state = SearchState(read(run_dir / "events.jsonl"))
     print(f"{summary(state)}; report: {run_dir / 'report' / 'report.html'}")
+    for line in objection_lines(finished_metrics(state)):
+        say(f"warning: {line}")
     failed = [record for record in state.trials.values() if record.status == "failed"]
     if failed and len(failed) == len(state.trials):
         raise SearchStopped(f"every trial failed, the first one so: {failed[0].stop_reason}")

@@ -9,6 +9,7 @@ from harness.cli.common import RUNS, CacheDir, DataRoot, RunsDir, app, say
 from harness.experiment.file import load_experiment
 from harness.files import check_output
 from saat.errors import InputError
+from saat.wording import counted
 
 
 @app.command()
@@ -80,7 +81,8 @@ def verify(name: str, runs_dir: RunsDir = RUNS, cache_dir: CacheDir = None) -> N
     found = recompute(runs_dir / name, cache_dir, say)
     print(found.text())
     if found.wrong:
-        raise SearchStopped(f"{name}: {len(found.wrong)} numbers are not what the images give")
+        wrong = counted(len(found.wrong), "number is", "numbers are")
+        raise SearchStopped(f"{name}: {wrong} not what the images give")
 
 
 @app.command()
@@ -105,7 +107,9 @@ def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) ->
     """Check experiment files."""
     for file in files:
         experiment, _ = load_experiment(file)
-        print(f"{file}: valid ({experiment.name}, {len(experiment.space)} searched keys)")
+        print(
+            f"{file}: valid ({experiment.name}, {counted(len(experiment.space), 'searched key')})"
+        )
 
 
 @app.command("list")

@@ -24,6 +24,7 @@ from saat.defenses import defended_network
 from saat.errors import InputError, one_line
 from saat.models import blank_network, check_network
 from saat.models.check import PROBED
+from saat.wording import counted
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ def moved_subject(
     classes = meta.get("classes")
     if classes is not None and data.classes != classes:
         raise InputError(
-            f"{experiment}: {data.classes} classes; the model was trained with {classes}: "
-            "--label-map FILE says which is which (docs/datasets.md)"
+            f"{experiment}: {counted(data.classes, 'class', 'classes')}; the model was trained "
+            f"with {classes}: --label-map FILE says which is which (docs/datasets.md)"
         )
     network = _rebuild(path, tensors, meta, size)
     name = f"{path} on {data.label}"

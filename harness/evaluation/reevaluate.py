@@ -19,6 +19,7 @@ from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
 from saat.errors import InputError
 from saat.evaluate import Evaluation, QueryKind, evaluate
+from saat.sanity import objection_lines
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
         write_json(request.output / "metrics.json", {**described, "metrics": metrics})
         # Images in there are still mapped, which keeps a folder on NFS from going.
         shutil.rmtree(request.output / _UNFINISHED, ignore_errors=True)
-    return "\n".join([table(result, section), *_gates(result)])
+    warned = [f"warning: {line}" for line in objection_lines({"": metrics})]
+    return "\n".join([table(result, section), *_gates(result), *warned])
 
 
 # Finished attacks of an evaluation that has not come to its end.

@@ -15,7 +15,7 @@ from harness.evaluation.verify import stored_images, stored_victim
 from reports.confirmed import ConfirmedSetting, confirmed_settings
 from reports.figures.matrix import matrix_static
 from reports.figures.style import STATIC_STYLE
-from reports.matrix import MatrixData, matrix_table
+from reports.matrix import MatrixCell, MatrixData, matrix_table
 from reports.results import load_search
 from reports.statistics import seed_query_interval
 from reports.table_formats import write_table
@@ -48,13 +48,19 @@ def transfer(
     for setting in settings:
         say(f"transfer to {setting.label}")
         found = _row(run_dir, setting, settings, attack, cache_dir)
-        cells.append(tuple(seed_query_interval(found[column]) for column in columns))
+        cells.append(
+            tuple(
+                MatrixCell(*seed_query_interval(found[column]), len(found[column]))
+                for column in columns
+            )
+        )
     data = MatrixData(
         title=f"MAP of transferred {attack} images",
         rows=tuple(s.label for s in settings),
         columns=columns,
         headers=columns,
         cells=tuple(cells),
+        seeds=tuple(len(s.trials) for s in settings),
         chance=float("nan"),
     )
     write_table(matrix_table(settings, data, "transfer"), out_dir)

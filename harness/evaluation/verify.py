@@ -16,10 +16,13 @@ import torch
 from harness.evaluation.models import load_model, trained_subject
 from harness.experiment.sections import EvaluationSection
 from reports.results import SearchResults, load_search
+from saat.bootstrap import bootstrap_interval
+from saat.codes import distinct_codes
 from saat.errors import InputError
 from saat.perceptibility import perceptibility
 from saat.threat_model import ThreatModel
 from saat.victim import Victim
+from saat.wording import counted
 
 # AP is a sum of float64 in another order at most; codes are recomputed, not stored.
 _TOLERANCE = 1e-9
@@ -64,9 +67,10 @@ class Verification:
         if len(self.wrong) > len(lines):
             lines.append(f"… and {len(self.wrong) - len(lines)} more")
         lines.append(
-            f"{self.numbers} numbers recomputed from stored images, {len(self.wrong)} differ; "
-            f"{self.left_out} numbers on gradients and representative codes are not determined by "
-            f"images; {self.without_images} trials keep no images"
+            f"{counted(self.numbers, 'number')} recomputed from stored images, "
+            f"{counted(len(self.wrong), 'differs', 'differ')}; not determined by images: "
+            f"{counted(self.left_out, 'number')} on gradients and representative codes; "
+            f"without images: {counted(self.without_images, 'trial')}"
         )
         return "\n".join(lines)
 
@@ -129,6 +133,8 @@ def _recomputed(folder: Path, cache_dir: str | None) -> Iterator[tuple[str, floa
     targets, taken = (_companions(stored, end) for end in ("_target", "_taken"))
     yield from _both("clean_map", victim.clean_ap.mean())
     yield from _both("chance_map", victim.chance_ap.mean())
+    yield from _both("lift.clean", bootstrap_interval(victim.clean_ap - victim.chance_ap).low)
+    yield from _both("distinct_codes", distinct_codes(victim.database_codes))
     ap = {"clean": victim.clean_ap}
     worst, worst_target = victim.clean_ap, torch.zeros_like(victim.clean_ap)
     threat = ThreatModel(protocol.eps, protocol.norm)
@@ -150,6 +156,7 @@ def _recomputed(folder: Path, cache_dir: str | None) -> Iterator[tuple[str, floa
             yield from _both(f"{kind}.{name}", value)
     ap["worst"] = worst
     yield from _both("robust_map", worst.mean())
+    yield from _both("lift.robust", bootstrap_interval(worst - victim.chance_ap).low)
     if targets:
         yield from _both("target_map", worst_target.mean())
     for name, values in ap.items():

@@ -22,6 +22,7 @@ from saat.data import HashingData
 from saat.errors import InputError, one_line
 from saat.evaluate import evaluate
 from saat.training import Training
+from saat.wording import counted
 
 KEY = "resources.gpus_per_trial: auto"
 _STEPS = 2  # of an attack; each takes as much as the first
@@ -120,7 +121,7 @@ def footprint(
     worst = Footprint(0, 0, "", "")
     for setting in settings:
         model, method = setting.model, setting.defense.model_dump()["method"]
-        name = f"{model.backbone}, {model.bits} bits, {method}"
+        name = f"{model.backbone}, {counted(model.bits, 'bit')}, {method}"
         stage = "reading the data"
         try:
             data = trial_data(setting, cache_dir)

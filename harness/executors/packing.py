@@ -18,6 +18,7 @@ from harness.experiment.file import CORNERS, corners, setting_at
 from harness.options import Options
 from harness.search.plan import Plan
 from saat.errors import InputError
+from saat.wording import counted
 
 _MARGIN = 1.2
 _MOST = 16
@@ -53,7 +54,7 @@ def settle(
     smallest = min(min(node.memory) for node in nodes)
     say(
         f"{KEY}: {_gib(found.peak)} in {found.stage} ({found.setting}) and {_gib(found.context)} "
-        f"of CUDA; {trials} trials a GPU of {_gib(smallest)}: {share:g}"
+        f"of CUDA; {counted(trials, 'trial')} a GPU of {_gib(smallest)}: {share:g}"
     )
     settled = resources.model_copy(update={"gpus_per_trial": share})
     packing = {**asdict(found), "smallest_gpu": smallest, "trials_per_gpu": trials}

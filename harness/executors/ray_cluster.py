@@ -18,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from harness.executors.executor import SearchStopped
 from harness.redaction import redacted
 from saat.errors import InputError, one_line
+from saat.wording import counted
 
 _KNOCK_S = 10
 # ray::RayLog::is_failure_signal_handler_installed_
@@ -181,9 +182,9 @@ def check_request(cpus: int, gpus: float, autoscaling: bool = False) -> int:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         most_cpus, most_gpus = (max(has.get(k, 0) for has in nodes) for k in ("CPU", "GPU"))
         raise InputError(
-            f"resources: {cpus} CPUs and {gpus:g} GPUs per trial, but the largest node offers "
-            f"{most_cpus:g} CPUs and {most_gpus:g} GPUs; if the cluster adds larger ones by "
-            "itself: --autoscaling"
+            f"resources: {counted(cpus, 'CPU')} and {counted(gpus, 'GPU')} per trial, but the "
+            f"largest node offers {counted(most_cpus, 'CPU')} and {counted(most_gpus, 'GPU')}; if "
+            "the cluster adds larger ones by itself: --autoscaling"
         )
     return fitting
 

@@ -12,6 +12,7 @@ from harness.experiment.config import Experiment, Setting
 from harness.experiment.file import parse_setting
 from harness.options import Options
 from saat.errors import InputError
+from saat.wording import counted
 
 _ANSWER_S = 120.0
 _MEASURE_S = 3600.0  # a GPU that others use is waited for
@@ -66,7 +67,8 @@ def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> list[GpuNode]:
         sizes = _answer(answer, _ANSWER_S, name)
         if len(sizes) < offered["GPU"]:
             raise InputError(
-                f"{KEY}: {name}: Ray offers {offered['GPU']:g} GPUs, torch can use {len(sizes)}"
+                f"{KEY}: {name}: Ray offers {counted(offered['GPU'], 'GPU')}, "
+                f"torch can use {len(sizes)}"
             )
         found.append(GpuNode(offered.get("CPU", 0.0), tuple(sizes)))
     return found

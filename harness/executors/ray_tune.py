@@ -28,6 +28,7 @@ from harness.redaction import redacted
 from harness.search.search import Pause, Search
 from harness.trial.trial import EpochReport, FinalReport, TrialContext
 from saat.errors import one_line
+from saat.wording import counted
 
 log = logging.getLogger(__name__)
 _RECOUNT_S = 3
@@ -144,7 +145,7 @@ class _Places:
             before, self._count = self._count, places(self._cpus, self._gpus)
             self._due = time.monotonic() + _RECOUNT_S
             if before and not self._count:
-                of_trial = f"{self._cpus} CPUs and {self._gpus:g} GPUs"
+                of_trial = f"{counted(self._cpus, 'CPU')} and {counted(self._gpus, 'GPU')}"
                 log.warning("no node has %s for a trial now: waiting for one", of_trial)
         if self._follow:
             search.max_concurrent = max(1, self._count)

@@ -9,6 +9,7 @@ from saat.data.folder import read_named
 from saat.data.identity import set_label
 from saat.data.lists import Lists
 from saat.errors import InputError
+from saat.wording import counted
 
 
 def dataset_lines(data_root: Path | None) -> dict[str, str]:
@@ -22,7 +23,7 @@ def dataset_lines(data_root: Path | None) -> dict[str, str]:
 
 
 def _sentence(name: str, entry: Dataset, root: Path | None) -> str:
-    about = f"{entry.description}, {entry.classes} classes"
+    about = f"{entry.description}, {counted(entry.classes, 'class', 'classes')}"
     if entry.folder is None:
         return f"{about}; {entry.obtain}"
     try:

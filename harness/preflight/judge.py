@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from harness.preflight.node import DataReport, NodeReport
+from saat.wording import counted
 
 EQUAL = ("python", "torch", "torchvision", "ray", "saat-harness")
 LARGEST_OFFSET_S = 2.0
@@ -74,8 +75,9 @@ def failures(cluster: Cluster) -> list[str]:
         cpus = max((node.cpus for node in cluster.nodes), default=0)
         gpus = max((node.gpus for node in cluster.nodes), default=0)
         found.append(
-            f"resources: {cluster.cpus_per_trial} CPUs and {cluster.gpus_per_trial:g} GPUs per "
-            f"trial fit on no node; the most are {cpus:g} CPUs and {gpus:g} GPUs"
+            f"resources: {counted(cluster.cpus_per_trial or 0, 'CPU')} and "
+            f"{counted(cluster.gpus_per_trial, 'GPU')} per trial fit on no node; the most are "
+            f"{counted(cpus, 'CPU')} and {counted(gpus, 'GPU')}"
         )
     return found
 
@@ -93,7 +95,7 @@ def _node_failures(cluster: Cluster, node: Node) -> Iterator[str]:
     if same_version and report.code != driver.code:
         yield "its saat-harness is other code than the driver's, of the same version"
     if node.gpus > report.gpus:
-        yield f"Ray offers {node.gpus:g} GPUs, torch can use {report.gpus}"
+        yield f"Ray offers {counted(node.gpus, 'GPU')}, torch can use {report.gpus}"
     for what, why in report.problems.items():
         yield f"{what}: {why}"
     if report.data is not None:
@@ -148,12 +150,12 @@ def _node_warnings(cluster: Cluster, node: Node) -> Iterator[str]:
     elif abs(node.offset_s) - node.accuracy_s > LARGEST_OFFSET_S:
         yield f"its clock is {node.offset_s:+.1f} s from the driver's (± {node.accuracy_s:.1f} s)"
     if node.cpus > report.cpus:
-        yield f"Ray offers {node.cpus:g} CPUs, a process may use {report.cpus}"
+        yield f"Ray offers {counted(node.cpus, 'CPU')}, a process may use {report.cpus}"
     if report.gpu_names and not report.gpus:
-        yield f"nvidia-smi lists {len(report.gpu_names)} GPUs, torch can use none"
+        yield f"nvidia-smi lists {counted(len(report.gpu_names), 'GPU')}, torch can use none"
     threads = report.omp_threads
     if cluster.cpus_per_trial and threads.isdigit() and int(threads) > cluster.cpus_per_trial:
-        yield f"OMP_NUM_THREADS={threads}, but a trial has {cluster.cpus_per_trial} CPUs"
+        yield f"OMP_NUM_THREADS={threads}, but a trial has {counted(cluster.cpus_per_trial, 'CPU')}"
     for what, free in (("runs", report.runs_free), ("cache", report.cache_free)):
         if free is not None and free < _LEAST_FREE:
             yield f"{what}: only {size(free)} free"

@@ -1,6 +1,7 @@
 """How often a trial may lose its worker before it counts as failed."""
 
 from harness.journal.state import TrialRecord
+from saat.wording import counted
 
 MAX_DEATHS = 4  # a trial that kills its worker again and again would do so for ever
 MAX_NODES_LOST = 100  # spot machines come and go, and that is no fault of a trial
@@ -16,7 +17,8 @@ def given_up(record: TrialRecord, latest: str) -> str:
     """
     if record.deaths > MAX_DEATHS:
         lower = "; lower search.max_concurrent or batch_size" if _LOW_ON_MEMORY in latest else ""
-        return f"its worker process died {record.deaths} times, the last time so: {latest}{lower}"
+        died = counted(record.deaths, "time")
+        return f"its worker process died {died}, the last time so: {latest}{lower}"
     if record.nodes_lost > MAX_NODES_LOST:
-        return f"its node was lost {record.nodes_lost} times, the last time so: {latest}"
+        return f"its node was lost {counted(record.nodes_lost, 'time')}, the last time so: {latest}"
     return ""

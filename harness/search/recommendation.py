@@ -7,6 +7,7 @@ import numpy as np
 from harness.experiment.config import OBJECTIVE_NAMES, Experiment
 from harness.journal.state import TrialRecord
 from reports.frontier import pareto_ranks, select_by_hypervolume
+from saat.sanity import at_chance, without_prefix
 
 
 def objectives(metrics: dict[str, float], prefix: str = "reattack") -> tuple[float, float]:
@@ -34,26 +35,44 @@ def floors(experiment: Experiment) -> tuple[float, float]:
     return clean.at_least if clean else 0.0, robust.at_least if robust else 0.0
 
 
-def feasible(experiment: Experiment, record: TrialRecord) -> bool:
-    """Whether a trial completed with numbers that keep every constraint."""
-    return usable(record) and all(amount <= 0 for amount in violations(experiment, record).values())
+def final_metrics(record: TrialRecord) -> dict[str, float]:
+    """Metrics of a trial under the full protocol by their plain names; none before its end."""
+    return without_prefix(record.metrics, ("test/", "reattack/"))
+
+
+def collapsed(record: TrialRecord) -> bool:
+    """Whether a trial's clean MAP is not above chance (`saat.sanity.at_chance`)."""
+    return "clean" in at_chance(final_metrics(record))
+
+
+def eligible(experiment: Experiment, record: TrialRecord) -> bool:
+    """Whether a trial may be on the front.
+
+    It completed with numbers, keeps every constraint, and has not collapsed.
+    """
+    kept = usable(record) and all(v <= 0 for v in violations(experiment, record).values())
+    return kept and not collapsed(record)
 
 
 def recommend(experiment: Experiment, explored: Iterable[TrialRecord]) -> list[str]:
-    """Settings to confirm: completed, feasible, not the default itself.
+    """Settings to confirm: eligible, robust MAP above chance, not the default itself.
 
-    Front by front of all completed trials (the default counts: what it dominates comes later),
+    Front by front of all eligible trials (the default counts: what it dominates comes later),
     within a front greedily by hypervolume.
 
     Returns:
-        Trial ids in the order of choice, ``confirm.max_configs`` at most.
+        Trial ids in the order of choice, ``confirm.max_configs`` at most; none where no trial is
+        above chance.
     """
-    done = [record for record in explored if feasible(experiment, record)]
+    done = [record for record in explored if eligible(experiment, record)]
     values = np.array([objectives(record.metrics) for record in done]).reshape(-1, 2)
     ranks = pareto_ranks(values)
+    wanted = [
+        record.spec.role == "sampled" and not at_chance(final_metrics(record)) for record in done
+    ]
     chosen: list[str] = []
     for rank in np.unique(ranks):
-        front = [i for i in np.flatnonzero(ranks == rank) if done[i].spec.role == "sampled"]
+        front = [i for i in np.flatnonzero(ranks == rank) if wanted[i]]
         left = experiment.confirm.max_configs - len(chosen)
         chosen += [done[front[i]].spec.trial_id for i in select_by_hypervolume(values[front], left)]
     return chosen

@@ -15,7 +15,14 @@ from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.search.losses import given_up
 from harness.search.plan import Plan, Planned, confirmations, given, planned_trials
-from harness.search.recommendation import floors, objectives, recommend, usable, violations
+from harness.search.recommendation import (
+    collapsed,
+    floors,
+    objectives,
+    recommend,
+    usable,
+    violations,
+)
 from harness.search.scheduler import make_scheduler
 from harness.search.searcher import PROBE, Searcher
 from harness.search.stopping import stop_reason
@@ -262,7 +269,10 @@ class Search:
         if record.spec.phase != "explore" or record.status == "running":
             return
         number = record.spec.number
-        if usable(record):
+        if usable(record) and collapsed(record):
+            # Its robust MAP, chance, may be the best so far: no sampler may be drawn to it.
+            self._searcher.tell(number, "failed")
+        elif usable(record):
             values = objectives(record.metrics)
             self._searcher.tell(number, "completed", values, violations(self.experiment, record))
         else:

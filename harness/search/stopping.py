@@ -7,7 +7,7 @@ only no further one is suggested, and the confirmation follows.
 from harness.experiment.config import Experiment
 from harness.experiment.sections import StagnationSection
 from harness.journal.state import SearchState
-from harness.search.recommendation import feasible, objectives, usable
+from harness.search.recommendation import eligible, objectives, usable
 from reports.frontier import hypervolume
 
 
@@ -32,16 +32,17 @@ def stop_reason(experiment: Experiment, state: SearchState) -> str:
 def _stagnation(rule: StagnationSection, experiment: Experiment, state: SearchState) -> str:
     """Whether HV(all) ≤ (1 + tolerance) · HV(all but the last n completed trials).
 
-    Trials below a constraint are among those n, but add no hypervolume; as long as there is none,
-    nothing stagnates. Trials of earlier searches (``warm_start``) count among the first, never
-    among the last n; there must be at least one trial before those n.
+    Trials below a constraint, or with a clean MAP at chance, are among those n, but add no
+    hypervolume; as long as there is none, nothing stagnates. Trials of earlier searches
+    (``warm_start``) count among the first, never among the last n; there
+    must be at least one trial before those n.
     """
     done = [r for r in state.completed if r.spec.phase == "explore" and usable(r)]
     known = [*state.warm.values(), *done]
     if len(done) < rule.trials or len(known) == rule.trials:
         return ""
     first, last = (
-        hypervolume([objectives(r.metrics) for r in part if feasible(experiment, r)])
+        hypervolume([objectives(r.metrics) for r in part if eligible(experiment, r)])
         for part in (known[: -rule.trials], known)
     )
     if not first or last > first * (1 + rule.tolerance):

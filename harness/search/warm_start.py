@@ -16,6 +16,9 @@ from harness.search.recommendation import objectives, usable
 from harness.trial.trial import TrialSpec
 from saat.errors import InputError
 
+# What says whether a trial is at chance.
+_CHANCE = ("reattack/chance_map", "reattack/lift.clean", "reattack/lift.robust")
+
 
 def missing_warm_start(experiment: Experiment, events: list[Event]) -> bool:
     """Whether a journal that has begun still lacks what ``search.warm_start`` asks for."""
@@ -75,6 +78,7 @@ def _entry(
     spec = TrialSpec(record.spec.trial_id, "explore", role, number, seed, setting.dump())
     clean, robust = objectives(record.metrics)
     metrics = {"reattack/clean_map": clean, "reattack/robust_map": robust}
+    metrics |= {name: record.metrics[name] for name in _CHANCE if name in record.metrics}
     return {**suggested_event(spec, full_hash, point, {}), "metrics": metrics}
 
 

@@ -26,6 +26,7 @@ from harness.trial.stages import adversarial_training, build_models, pretraining
 from saat.attacks import Attack
 from saat.data import HashingData
 from saat.training import Training
+from saat.wording import counted
 
 _CALIBRATION_S = 1.0  # of each stage
 
@@ -217,16 +218,17 @@ def _described(experiment: Experiment, plan: Plan) -> list[str]:
     lines[-1] += "" if experiment.space else " nothing is searched"
     known = f", {plan.known} known from earlier searches" if plan.known else ""
     lines += [
-        f"explore: {plan.explored} trials ({plan.defaults} of the paper's default, "
+        f"explore: {counted(plan.explored, 'trial')} ({plan.defaults} of the paper's default, "
         f"{plan.sampled} sampled){known}",
-        f"confirm: about {plan.confirmed * plan.seeds} trials ({plan.confirmed} settings under "
-        f"{plan.seeds} seeds)",
+        f"confirm: about {counted(plan.confirmed * plan.seeds, 'trial')} "
+        f"({counted(plan.confirmed, 'setting')} under {counted(plan.seeds, 'seed')})",
         f"pretrained models: at most {plan.explore_pretrained} to explore and "
         f"{plan.confirm_pretrained} to confirm",
     ]
     count = plan.sampled
     for epoch, left in plan.rungs:
-        lines.append(f"rung at epoch {epoch}: of {count} sampled trials about {left} go on")
+        of_them = counted(count, "sampled trial")
+        lines.append(f"rung at epoch {epoch}: of {of_them} about {left} will go on")
         count = left
     if plan.margin:
         lines.append(f"more go on if they lie within {plan.margin:g} MAP of the front of a rung")

@@ -12,6 +12,7 @@ from rich.text import Text
 from harness.journal.journal import Event
 from harness.journal.state import TrialRecord
 from harness.search.search import Search
+from saat.wording import counted
 
 _SHOWN_ENDED = 6  # latest ended trials in the live view
 _SEARCHED_SHOWN = 5
@@ -75,7 +76,7 @@ class Progress:
         if kind == "stopped_exploring":
             return f"exploring stops, {event['reason']}"
         if kind == "recommended":
-            return f"exploring is done; {len(event['trial_ids'])} settings go to confirmation"
+            return f"exploring is done; {_confirmed(len(event['trial_ids']))}"
         if kind == "suggested":
             trial = event["trial"]
             return f"{trial['trial_id']} starts ({trial['role']}) {_point(event['point'])}".rstrip()
@@ -104,7 +105,7 @@ class Progress:
 
     def _overall(self) -> str:
         done, total = self._counts()
-        return f"{done} of about {total} trials, {self._left(done, total)}"
+        return f"{done} of about {counted(total, 'trial')}, {self._left(done, total)}"
 
     def _counts(self) -> tuple[int, int]:
         state = self._search.state
@@ -144,6 +145,12 @@ class Progress:
         )
         epochs = f"{len(record.epochs)}/{spec.setting['defense'].get('epochs', 0)}"
         return (spec.trial_id, spec.role, _point(record.point), epochs, *shown, now)
+
+
+def _confirmed(count: int) -> str:
+    if not count:
+        return "no setting is recommended"
+    return counted(count, "setting goes", "settings go") + " to confirmation"
 
 
 def _point(point: dict[str, object]) -> str:

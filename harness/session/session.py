@@ -39,6 +39,7 @@ from harness.tracking.tracker import Tracker
 from harness.trial.trial import TrialContext
 from reports.results import load_search
 from saat.errors import InputError
+from saat.wording import counted
 
 
 def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[str], None]) -> Path:
@@ -145,7 +146,8 @@ def _warm_start(
         experiment, options.runs_dir, started["data_fingerprint"], started["protocol_hash"]
     )
     journal.append("warm_started", **fields)
-    say(f"search.warm_start: {len(fields['trials'])} trials of earlier searches are known")
+    known = counted(len(fields["trials"]), "trial")
+    say(f"search.warm_start: {known} of earlier searches")
 
 
 def _run(
@@ -204,7 +206,7 @@ def sync(name: str, options: Options) -> str:
         journal.close()
     if left:
         raise InputError(left)
-    return f"{name}: the tracking server has all {len(journal.events)} events"
+    return f"{name}: the tracking server has all {counted(len(journal.events), 'event')}"
 
 
 def _tracker(experiment: Experiment, journal: Journal, options: Options, run_dir: Path) -> Tracker:
@@ -241,7 +243,7 @@ def summary(state: SearchState) -> str:
     parts = [
         f"{counts[s]} {s}" for s in ("completed", "stopped", "failed", "running") if s in counts
     ]
-    return f"{len(state.trials)} trials: {', '.join(parts) or 'none'}"
+    return f"{counted(len(state.trials), 'trial')}: {', '.join(parts) or 'none'}"
 
 
 def trial_context(

@@ -6,9 +6,11 @@ from typing import Any
 
 from harness.journal.journal import read
 from harness.journal.state import SearchState, TrialRecord
-from harness.search.recommendation import feasible, objectives
+from harness.search.recommendation import eligible, final_metrics, objectives
 from harness.session.session import read_experiment, summary
 from reports.frontier import hypervolume, pareto_mask
+from saat.sanity import at_chance, objection_lines
+from saat.wording import counted
 
 
 def status_of(run_dir: Path) -> dict[str, Any]:
@@ -18,7 +20,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
     state = SearchState(events)
     searches = not events or events[0].get("plan", "search") == "search"
     exploring = "explore" if state.recommended is None else "confirm"
-    done = [r for r in state.of_phase("explore") if feasible(experiment, r)]
+    done = [r for r in state.of_phase("explore") if eligible(experiment, r)]
     points = [objectives(record.metrics) for record in done]
     front = [record for record, on in zip(done, pareto_mask(points), strict=True) if on]
     return {
@@ -39,6 +41,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
             for r in state.trials.values()
             if r.out_of_memory
         },
+        "warnings": objection_lines(finished_metrics(state)),
         "failed": {
             r.spec.trial_id: r.stop_reason for r in state.trials.values() if r.status == "failed"
         },
@@ -48,7 +51,19 @@ def status_of(run_dir: Path) -> dict[str, Any]:
 def _point(record: TrialRecord) -> dict[str, Any]:
     clean, robust = objectives(record.metrics)
     trial_id = record.spec.trial_id
-    return {"trial_id": trial_id, "clean": clean, "robust": robust, "setting": record.point}
+    return {
+        "trial_id": trial_id,
+        "clean": clean,
+        "robust": robust,
+        "at_chance": list(at_chance(final_metrics(record))),
+        "setting": record.point,
+    }
+
+
+def finished_metrics(state: SearchState) -> dict[str, dict[str, float]]:
+    """Metrics under the full protocol of every completed trial, by its id."""
+    ended = state.ended()
+    return {r.spec.trial_id: final_metrics(r) for r in ended if r.status == "completed"}
 
 
 def render(found: dict[str, Any]) -> str:
@@ -63,9 +78,11 @@ def render(found: dict[str, Any]) -> str:
             for key, value in entry["setting"].items()
         )
         values = f"{100 * entry['clean']:5.1f} {100 * entry['robust']:5.1f}"
-        lines.append(f"  {values}  {entry['trial_id']}  {setting}")
+        mark = "  (robust MAP at chance: not recommended)" if entry["at_chance"] else ""
+        lines.append(f"  {values}  {entry['trial_id']}  {setting}{mark}")
     if found["warm_started"]:
-        lines.append(f"  warm start: {found['warm_started']} trials of earlier searches are known")
+        known = counted(found["warm_started"], "trial")
+        lines.append(f"  warm start: {known} of earlier searches")
     if found["stopped_exploring"]:
         lines.append(f"  exploring stopped, {found['stopped_exploring']}")
     if len(found["hosts"]) > 1:
@@ -73,10 +90,11 @@ def render(found: dict[str, Any]) -> str:
         lines.append(f"  trials by the machine that worked on them last: {shares}")
     if found["nodes_lost"] or found["workers_died"]:
         lines.append(
-            f"  trials taken up again: {found['nodes_lost']} times after their node was lost, "
-            f"{found['workers_died']} times after their worker had died"
+            f"  trials taken up again: {counted(found['nodes_lost'], 'time')} after their node "
+            f"was lost, {counted(found['workers_died'], 'time')} after their worker had died"
         )
     lines += [f"  running: {trial_id}" for trial_id in found["running"]]
     lines += [f"  out of memory: {name}: {note}" for name, note in found["out_of_memory"].items()]
+    lines += [f"  warning: {line}" for line in found["warnings"]]
     lines += [f"  failed: {trial_id}: {reason}" for trial_id, reason in found["failed"].items()]
     return "\n".join(lines)

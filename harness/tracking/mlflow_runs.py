@@ -143,16 +143,32 @@ class MlflowRuns:
         metrics = dict(event.get("metrics", {}))
         if event["event"] == "epoch":
             metrics |= tracked_values.best(record, step)
-        self._log(run_id, metrics | {"cost_s": record.cost_s}, step)
+        # The last epoch has logged its own cost at that step; the re-attack is one step more.
+        cost_step = step + (event["event"] == "completed")
+        self._log(run_id, metrics, step, {"cost_s": (record.cost_s, cost_step)})
         if event["event"] != "epoch" or event.get("stop_reason"):
             self._log_hypervolume(known)
             self._end(run_id, record)
 
-    def _log(self, run_id: str, metrics: dict[str, float], step: int) -> None:
-        """Log metrics at a step, once: an event may come twice after a kill or a lost answer."""
+    def _log(
+        self,
+        run_id: str,
+        metrics: dict[str, float],
+        step: int,
+        more: dict[str, tuple[float, int]] | None = None,
+    ) -> None:
+        """Log metrics at a step, once: an event may come twice after a kill or a lost answer.
+
+        Args:
+            run_id: of the run.
+            metrics: name → value at ``step``.
+            step: of the event.
+            more: name → value and step of its own; logged together with the metrics.
+        """
         from mlflow.entities import Metric
 
-        key = next(iter(metrics))
+        steps = {name: (value, step) for name, value in metrics.items()} | (more or {})
+        key, (_, step) = next(iter(steps.items()))
         newest = self._newest.pop((run_id, key), -1)
         if step > newest >= 0:
             logged = set[int]()
@@ -162,7 +178,7 @@ class MlflowRuns:
             logged = {m.step for m in self._client.get_metric_history(run_id, key)}
         if step not in logged:
             stamp = int(1000 * time.time())
-            batch = [Metric(name, value, stamp, step) for name, value in metrics.items()]
+            batch = [Metric(name, value, stamp, at) for name, (value, at) in steps.items()]
             self._client.log_batch(run_id, metrics=batch)
         self._newest[run_id, key] = max(step, newest, *logged)
 

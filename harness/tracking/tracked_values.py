@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from harness.experiment.config import Experiment
 from harness.journal.state import SearchState, TrialRecord
-from harness.search.recommendation import feasible, objectives
+from harness.search.recommendation import eligible, final_metrics, objectives
+from reports.csv_files import read_csv
 from reports.frontier import hypervolume
+from saat.sanity import at_chance, objections
 
 _TAG_LIMIT = 8000
 
@@ -24,9 +24,9 @@ def best(record: TrialRecord, epoch: int) -> dict[str, float]:
 
 
 def growth(experiment: Experiment, known: SearchState) -> tuple[int, float]:
-    """Completed explore trials, and the hypervolume of the re-attacked MAPs of feasible ones."""
+    """Completed explore trials, and the hypervolume of the re-attacked MAPs of eligible ones."""
     done = [r for r in known.of_phase("explore") if r.status == "completed"]
-    points = [objectives(r.metrics) for r in done if feasible(experiment, r)]
+    points = [objectives(r.metrics) for r in done if eligible(experiment, r)]
     return len(done), hypervolume(points)
 
 
@@ -42,8 +42,16 @@ def child_tags(record: TrialRecord, parent: str, protocol: str) -> dict[str, str
 
 
 def end_tags(record: TrialRecord) -> dict[str, str]:
-    """How a trial ended, in words; cut to what MLflow takes."""
+    """How a trial ended, in words; cut to what MLflow takes.
+
+    ``saat.at_chance`` names the MAPs that are not above chance, ``saat.warnings`` all that the
+    numbers say against themselves.
+    """
+    found = final_metrics(record) if record.status == "completed" else {}
+    warned = [f"{phrase}: {why}" if why else phrase for phrase, why in objections(found).items()]
     tags = {
+        "saat.at_chance": ", ".join(at_chance(found)),
+        "saat.warnings": "; ".join(warned),
         "saat.status": record.status,
         "saat.stop_reason": record.stop_reason,
         "saat.unreliable": "; ".join(record.unreliable),
@@ -54,7 +62,7 @@ def end_tags(record: TrialRecord) -> dict[str, str]:
 
 def front_table(path: Path) -> dict[str, Any]:
     """The report's ``frontier.csv`` as MLflow stores tables: columns and rows."""
-    front = pd.read_csv(path).astype(object).fillna("")
+    front = read_csv(path).astype(object).fillna("")
     table: dict[str, Any] = front.to_dict(orient="split", index=False)
     return table
 

@@ -23,6 +23,7 @@ from harness.tracking.cursor import Cursor, read_cursor
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.retries import retrying
 from saat.errors import one_line
+from saat.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,9 @@ class Tracker:
         if not missing:
             return ""
         reason = self._last_error or f"not within {timeout:g} s"
-        return f"tracking server {self._server} did not accept {missing} events ({reason})"
+        return (
+            f"tracking server {self._server} did not accept {counted(missing, 'event')} ({reason})"
+        )
 
     def _missing(self) -> int:
         return self._cursor.missing(self._last_seq)

@@ -14,8 +14,9 @@ from reports.figures import (
     precision_recall,
 )
 from reports.figures.style import RenderedFigure
-from reports.matrix import targeted_matrix, untargeted_matrix
+from reports.matrix import fewer_seeds, targeted_matrix, untargeted_matrix
 from reports.results import SearchResults
+from reports.wording import attack_notes, sentences
 
 # Clean, two attacks and the worst case: a table of that size needs no colours.
 _FEW = 4
@@ -66,7 +67,10 @@ def overlaid_figures(
                 "matrix",
                 "Every setting under every attack",
                 "MAP on test queries in %, mean over seeds and queries. The worst case takes the "
-                "minimum over all columns for every query, so it is below each of them.",
+                "minimum over all columns for every query and seed, so it is at most any cell "
+                "that is over the same seeds"
+                + sentences(fewer_seeds(untargeted), attack_notes(untargeted.columns))
+                + ".",
                 matrix.matrix_static(untargeted),
                 [matrix.matrix_interactive(untargeted)],
             )
@@ -77,7 +81,9 @@ def overlaid_figures(
                 "targeted",
                 "Every setting under every targeted attack",
                 "t-MAP on test queries in %: how well an attacked query retrieves what carries the "
-                "target label. High is bad.",
+                "target label. High is bad"
+                + sentences(fewer_seeds(targeted), attack_notes(targeted.columns))
+                + ".",
                 matrix.matrix_static(targeted),
                 [matrix.matrix_interactive(targeted)],
             )
@@ -113,8 +119,10 @@ def search_figures(
         RenderedFigure(
             "precision_recall",
             "Precision and recall on test queries",
-            "From distance histograms with ties in random order, averaged over queries with at "
-            "least one relevant item and over seeds. The attack is the one with the lowest MAP.",
+            "From distance histograms with ties in random order, averaged over all queries and "
+            "seeds. A query without a relevant item counts with precision 0 at every recall, as "
+            "its AP of 0 counts in MAP. Recall is of all relevant items of the database. The "
+            "attack is the one with the lowest MAP.",
             precision_recall.precision_recall_static(recall),
             precision_recall.precision_recall_interactive(recall),
         ),

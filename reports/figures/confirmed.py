@@ -21,6 +21,7 @@ from reports.figures.style import (
     colour,
     escape,
     legend_below,
+    legend_label,
     message_interactive,
     message_static,
     new_interactive,
@@ -95,7 +96,7 @@ def confirmed_static(data: ConfirmedData) -> Figure:
             mec="white",
             capsize=3,
             lw=1.3,
-            label=point.label,
+            label=legend_label(point.label),
         )
     legend_below(figure, columns=2)
     return figure

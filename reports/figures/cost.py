@@ -11,6 +11,7 @@ from reports.figures.style import (
     colour,
     escape,
     legend_below,
+    legend_label,
     message_interactive,
     message_static,
     new_interactive,
@@ -52,7 +53,7 @@ def cost_static(data: CostData) -> Figure:
             marker="o",
             ms=3.5,
             color=colour(index),
-            label=name,
+            label=legend_label(name),
         )
     # No feasible trial, no hypervolume.
     axes.set_ylim(0, 1.08 * (max(curve.hypervolume[-1] for curve in data.curves) or 1.0))

@@ -35,9 +35,12 @@ class ExamplePanel(NamedTuple):
 def examples_data(
     results: SearchResults, settings: Sequence[ConfirmedSetting]
 ) -> tuple[ExamplePanel, ...]:
-    """Examples of the undefended model beside the best defended one of the same bits."""
+    """Examples of the undefended model beside the best defended one of the same bits.
+
+    A collapsed setting is shown only where no other is.
+    """
     defended = [setting for setting in settings if setting.role != "undefended"]
-    best = max(defended, key=lambda s: s.bands["robust"].mean, default=None)
+    best = max(defended, key=lambda s: (not s.collapsed, s.bands["robust"].mean), default=None)
     bits = best.bits if best else None
     bare = [s for s in settings if s.role == "undefended" and bits in (s.bits, None)]
     panels = (_panel(results, setting) for setting in [*bare[:1], best] if setting)
@@ -99,7 +102,7 @@ def examples_static(panels: Sequence[ExamplePanel]) -> Figure:
 def _draw_panel(axes: Axes, panel: ExamplePanel) -> None:
     """All images of a panel in one axes, one unit wide each: many axes are slow to lay out."""
     axes.set_axis_off()
-    axes.set_title(panel.title, fontsize=11, fontweight="bold", loc="left")
+    axes.set_title(panel.title, fontsize=12, loc="left")
     step = _PITCH * panel.query.shape[-2] / panel.query.shape[-1]
     columns: list[tuple[str, NDArray[np.uint8], NDArray[np.bool_] | None]]
     columns = [("query", panel.query, None), ("attacked", panel.adversarial, None)]

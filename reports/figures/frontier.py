@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from reports.explored import (
     bit_lengths,
     bits_label,
+    chance_levels,
     completed_trials,
     feasible,
     on_front,
@@ -24,6 +25,7 @@ from reports.figures.style import (
     colour,
     escape,
     legend_below,
+    legend_label,
     message_interactive,
     message_static,
     new_interactive,
@@ -37,6 +39,8 @@ X_LABEL, Y_LABEL = "clean MAP (%)", "robust MAP (%)"
 STOPPED_LABEL = "stopped early (last val/* values, short attack)"
 UNION_LABEL = "front over all series"
 INFEASIBLE_LABEL = "violates a constraint"
+COLLAPSED_LABEL = "clean MAP at chance: on no front"
+POWERLESS_LABEL = "robust MAP at chance: not recommended"
 
 
 class FrontierSeries(NamedTuple):
@@ -46,6 +50,7 @@ class FrontierSeries(NamedTuple):
     points: NDArray[np.float64]  # (n, 2) clean and robust MAP of completed trials
     on_front: NDArray[np.bool_]  # (n,)
     feasible: NDArray[np.bool_]  # (n,) keeps the constraints of its experiment
+    at_chance: NDArray[np.bool_]  # (n, 2) clean and robust MAP are not above chance
     is_default: NDArray[np.bool_]  # (n,)
     texts: tuple[str, ...]  # n, trial and setting
     stopped: NDArray[np.float64]  # (m, 2) last validation values of stopped trials
@@ -82,6 +87,9 @@ def reference_lines(frames: Sequence[pd.DataFrame], when: str) -> ReferenceLines
     columns = [f"metric.{when}/chance_map", f"metric.{when}/floor_map"]
     values = [frame[columns].to_numpy(dtype=np.float64) for frame in frames]
     chance, floor = np.concatenate([*values, np.empty((0, 2))]).T
+    # The floor of a collapsed network is chance, whatever attacks it.
+    low = np.concatenate([*(chance_levels(frame) for frame in frames), np.empty((0, 2), bool)])
+    floor = floor[~low[:, 0]]
     chance, floor = chance[~np.isnan(chance)], floor[~np.isnan(floor)]
     return ReferenceLines(
         # Chance depends on labels alone, so under one protocol all trials agree.
@@ -102,6 +110,7 @@ def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
             points=points_of(mine),
             on_front=on_front(results, mine),
             feasible=feasible(results, mine),
+            at_chance=chance_levels(mine),
             is_default=(mine["role"] == "default").to_numpy(dtype=bool),
             texts=_texts(mine, results),
             stopped=theirs[["metric.val/clean_map", "metric.val/robust_map"]].to_numpy(np.float64),
@@ -143,20 +152,47 @@ def frontier_static(data: FrontierData) -> Figure:
         front = 100 * _sorted_front(one.points[one.on_front])
         axes.plot(*front.T, drawstyle="steps-pre", color=shade, lw=1.6)
         kept, broken = 100 * one.points[one.feasible].T, 100 * one.points[~one.feasible].T
-        axes.plot(*kept, "o", color=shade, ms=6, mec="white", label=one.label)
+        axes.plot(*kept, "o", color=shade, ms=6, mec="white", label=legend_label(one.label))
         axes.plot(*broken, "o", mfc="none", mec=shade, ms=6)
         axes.plot(*(100 * one.stopped.T), "x", color=shade, alpha=0.45, ms=5)
         for mine, fill in ((one.feasible, shade), (~one.feasible, "white")):
             stars = 100 * one.points[one.is_default & mine].T
             axes.plot(*stars, "*", color=fill, ms=15, mec="black", mew=0.8)
+        for _, mine, marker, _ in _chance_marks(one):
+            axes.plot(*(100 * one.points[mine].T), marker, mfc="none", mec="#444444", ms=11)
     if any(len(one.stopped) for one in data.series):
         axes.plot([], [], "x", color=NEUTRAL, ms=5, label=STOPPED_LABEL)
     if any((~one.feasible).any() for one in data.series):
         axes.plot([], [], "o", mfc="none", mec=NEUTRAL, ms=6, label=INFEASIBLE_LABEL)
+    for label, _, marker, _ in _shown_marks(data):
+        axes.plot([], [], marker, mfc="none", mec="#444444", ms=9, label=label)
     if any(one.is_default.any() for one in data.series):
         axes.plot([], [], "*", color="white", mec="black", ms=12, label="paper's default")
     legend_below(figure, columns=2)
     return figure
+
+
+class _ChanceMark(NamedTuple):
+    """A frame around points whose numbers are at chance."""
+
+    label: str
+    points: NDArray[np.bool_]  # (n,)
+    marker: str  # of matplotlib
+    symbol: str  # of plotly
+
+
+def _chance_marks(one: FrontierSeries) -> tuple[_ChanceMark, _ChanceMark]:
+    clean, robust = one.at_chance.T
+    return (
+        _ChanceMark(COLLAPSED_LABEL, clean, "s", "square-open"),
+        _ChanceMark(POWERLESS_LABEL, robust & ~clean, "D", "diamond-open"),
+    )
+
+
+def _shown_marks(data: FrontierData) -> list[_ChanceMark]:
+    """The marks that some point has, once each."""
+    marks = [mark for one in data.series for mark in _chance_marks(one) if mark.points.any()]
+    return list({mark.label: mark for mark in marks}.values())
 
 
 def draw_lines_static(axes: Axes, lines: ReferenceLines) -> None:
@@ -203,6 +239,9 @@ def frontier_interactive(data: FrontierData) -> go.Figure:
                 "line": {"width": 1.5, "color": NEUTRAL},
             }
             figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
+    for label, _, _, symbol in _shown_marks(data):
+        marker = {"symbol": symbol, "size": 11, "color": NEUTRAL, "line": {"width": 1.5}}
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=label)
     draw_lines_interactive(figure, data.lines)
     return figure
 
@@ -252,6 +291,16 @@ def _add_series(figure: go.Figure, one: FrontierSeries, shade: str, label: str) 
                 "size": size,
                 "line": {"color": shade if "open" in symbol else "white", "width": 1},
             },
+        )
+    for mark in _chance_marks(one):
+        figure.add_scatter(
+            x=100 * one.points[mark.points, 0],
+            y=100 * one.points[mark.points, 1],
+            mode="markers",
+            showlegend=False,
+            hoverinfo="skip",
+            legendgroup=label,
+            marker={"symbol": mark.symbol, "size": 16, "color": NEUTRAL, "line": {"width": 1.5}},
         )
     figure.add_scatter(
         x=100 * one.stopped[:, 0],

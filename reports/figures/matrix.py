@@ -25,8 +25,9 @@ def matrix_static(data: MatrixData) -> Figure:
     if not data.rows or not data.columns:
         return message_static(NOTHING_MEASURED)
     means = _means(data)
-    height = 1.4 + 0.36 * len(data.rows)
-    figure = new_static(width=max(7.2, 2.2 + 0.62 * len(data.columns)), height=height)
+    height = 1.4 + 0.4 * len(data.rows)
+    labels = 0.08 * max(map(len, data.rows))
+    figure = new_static(width=max(7.2, 1.3 + labels + 0.62 * len(data.columns)), height=height)
     axes = figure.add_subplot()
     image = axes.imshow(means, cmap=_COLOURS, aspect="auto", vmin=0, vmax=100)
     axes.grid(False)
@@ -34,7 +35,7 @@ def matrix_static(data: MatrixData) -> Figure:
     axes.set_yticks(range(len(data.rows)), data.rows)
     for (row, column), value in np.ndenumerate(means):
         shade = "black" if value > 55 else "white"
-        text = "–" if np.isnan(value) else f"{value:.1f}"
+        text = "–" if np.isnan(value) else f"{value:.1f}{_fewer(data, row, column)}"
         axes.text(column, row, text, ha="center", va="center", fontsize=8,
                   color="#666666" if np.isnan(value) else shade)  # fmt: skip
     figure.colorbar(image, ax=axes, label="%", fraction=0.03)
@@ -54,7 +55,15 @@ def matrix_interactive(data: MatrixData) -> go.Figure:
         zmin=0,
         zmax=100,
         colorscale=_COLOURS,
-        text=[[NOT_MEASURED if np.isnan(v) else f"{v:.1f}" for v in row] for row in means],
+        text=[
+            [
+                NOT_MEASURED
+                if np.isnan(value)
+                else f"{value:.1f}{_fewer(data, row, column, '<br>')}"
+                for column, value in enumerate(values)
+            ]
+            for row, values in enumerate(means)
+        ],
         texttemplate="%{text}",
         customdata=[[_interval(cell.low, cell.high) for cell in row] for row in data.cells],
         hovertemplate="%{y}<br>%{x}: %{text} %{customdata}<extra></extra>",
@@ -62,6 +71,12 @@ def matrix_interactive(data: MatrixData) -> go.Figure:
     )
     figure.update_layout(yaxis={"autorange": "reversed"})
     return figure
+
+
+def _fewer(data: MatrixData, row: int, column: int, newline: str = "\n") -> str:
+    """The number of seeds of a cell that has fewer than its row."""
+    seeds = data.cells[row][column].seeds
+    return f"{newline}n = {seeds}" if 0 < seeds < data.seeds[row] else ""
 
 
 def _means(data: MatrixData) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from reports.figures.style import (
     colour,
     escape,
     legend_below,
+    legend_label,
     message_interactive,
     message_static,
     new_interactive,
@@ -43,7 +44,9 @@ def precision_at_recall(
 
     After a cut inside a block of equal distance, the expected number of relevant items grows
     linearly, so expected recall and expected precision of every cut are exact (McSherry &
-    Najork 2008); a level is read at the first cut whose expected recall reaches it.
+    Najork 2008); a level is read at the first cut whose expected recall reaches it. Recall is over
+    all relevant items of the database. A query without any counts with precision 0 at every level,
+    as it counts with AP 0 in MAP.
 
     Args:
         total: ``(Q, K+1)`` database items at each Hamming distance.
@@ -51,14 +54,13 @@ def precision_at_recall(
         levels: ``(L,)`` recalls in (0, 1].
 
     Returns:
-        ``(L,)`` float64, the mean over queries with at least one relevant item; NaN when there
-        is no such query.
+        ``(L,)`` float64, the mean over all queries; NaN where there is none.
     """
     counts, hits = (np.asarray(a, dtype=np.float64) for a in (total, relevant))
-    keep = hits.sum(axis=1) > 0
-    counts, hits, levels = counts[keep], hits[keep], np.asarray(levels, dtype=np.float64)
-    if not len(hits):
+    levels, queries = np.asarray(levels, dtype=np.float64), len(hits)
+    if not queries:
         return np.full(len(levels), np.nan)
+    counts, hits = (array[hits.sum(axis=1) > 0] for array in (counts, hits))
     found, ranked = hits.cumsum(axis=1), counts.cumsum(axis=1)
     means = np.empty(len(levels))
     for i, level in enumerate(levels):
@@ -68,7 +70,7 @@ def precision_at_recall(
         n, r = np.take_along_axis(counts, block, 1), np.take_along_axis(hits, block, 1)
         before = np.take_along_axis(found, block, 1) - r
         cut = np.take_along_axis(ranked, block, 1) - n + n * (wanted - before) / r
-        means[i] = (wanted / cut).mean()
+        means[i] = (wanted / cut).sum() / queries
     return means
 
 
@@ -127,7 +129,7 @@ def precision_recall_static(curves: Sequence[PrecisionRecallCurve]) -> Figure:
                 style,
                 color=colour(index),
                 lw=1.8,
-                label=curve.label,
+                label=legend_label(curve.label),
             )
     left.set(xlim=(0, 100), ylim=(0, 100))
     legend_below(figure)

@@ -4,7 +4,9 @@ import html
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
+from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Okabe & Ito (2008): distinguishable with every common colour blindness. Its yellow and black
 # are left out: one is invisible on white, the other on a dark page.
@@ -13,9 +15,30 @@ NEUTRAL = "#7F7F7F"
 RELEVANT, IRRELEVANT = "#009E73", "#D55E00"
 NOTHING_YET = "no completed trials yet"
 
+# A character is taken from the first of these that is installed and has it. DejaVu has Latin,
+# Greek and Cyrillic; names of searches and settings may be in any script.
+_FONTS = (
+    "DejaVu Sans",
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR"),
+    *("Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback"),
+    *("PingFang SC", "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
+    *("Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari"),
+    *("Noto Sans Thai", "Noto Sans Symbols", "Noto Sans Symbols 2", "Noto Emoji"),
+    *("Segoe UI Symbol", "Arial Unicode MS", "Unifont", "STIXGeneral"),
+    # Matplotlib's own; has a box with the name of its script for every character there is.
+    "Last Resort High-Efficiency",
+)
+
+
+def installed_fonts() -> list[str]:
+    """The fonts that text falls back to, in order."""
+    installed = set(font_manager.get_font_names())
+    return [name for name in _FONTS if name in installed]
+
+
 # Any: matplotlib's stubs list every key as a literal.
 STATIC_STYLE: Any = {
-    "font.family": "DejaVu Sans",
+    "font.family": installed_fonts(),
     "font.size": 9.5,
     "axes.titlesize": 10.5,
     "axes.spines.top": False,
@@ -54,9 +77,15 @@ def escape(text: str) -> str:
     return html.escape(text, quote=False)
 
 
+def legend_label(text: str) -> str:
+    """Text from a file as a label; matplotlib leaves what begins with _ out of a legend."""
+    return f" {text}" if text.startswith("_") else text
+
+
 def new_static(width: float = 7.2, height: float = 4.6) -> Figure:
     """An empty figure of the given size in inches, outside pyplot's global state."""
-    return Figure(figsize=(width, height), layout="constrained")
+    # Text is a little wider when it is drawn than when it is laid out, at another resolution.
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
 
 
 def legend_below(figure: Figure, columns: int = 3, **options: Any) -> None:

@@ -13,6 +13,7 @@ from saat.data.identity import set_label
 from saat.data.lists import Lists, read_lists
 from saat.data.splits import draw_validation
 from saat.errors import InputError
+from saat.wording import counted
 
 
 def load_folder(
@@ -130,5 +131,7 @@ def read_named(root: Path, name: str | None, classes: int | None) -> Lists:
     lists = read_lists(root)
     width = lists.labels.shape[1]
     if classes is not None and width != classes:
-        raise InputError(f"{root}: its lists have {width} labels per image; {name} has {classes}")
+        raise InputError(
+            f"{root}: its lists have {counted(width, 'label')} per image; {name} has {classes}"
+        )
     return lists

@@ -22,6 +22,7 @@ import numpy as np
 
 from saat.data.dataset import HashingData, fingerprint
 from saat.errors import InputError, one_line
+from saat.wording import counted
 
 _KEYS = ("source", "target", "map")
 
@@ -101,8 +102,8 @@ def relabelled(data: HashingData, label_map: LabelMap) -> tuple[HashingData, Rel
     """
     if data.classes != len(label_map.source):
         raise InputError(
-            f"label map: source has {len(label_map.source)} classes; {data.label} has "
-            f"{data.classes}"
+            f"label map: source has {counted(len(label_map.source), 'class', 'classes')}; "
+            f"{data.label} has {data.classes}"
         )
     labels = label_map.apply(data.labels)
     had = np.flatnonzero(data.labels.any(axis=1))

@@ -10,6 +10,7 @@ import numpy as np
 
 from saat.data.prefix import prefix_hint
 from saat.errors import InputError, one_line
+from saat.wording import counted
 
 _BINARY = frozenset("01")
 
@@ -40,7 +41,7 @@ def read_pair(image_file: Path, label_file: Path) -> SplitList:
         longer = image_file if len(image_lines) > short else label_file
         raise InputError(
             f"{longer}:{short + 1}: no partner for this line: {image_file.name} has "
-            f"{len(image_lines)} lines and {label_file.name} has {len(label_lines)}; "
+            f"{counted(len(image_lines), 'line')} and {label_file.name} has {len(label_lines)}; "
             "they must be equal"
         )
     return SplitList(
@@ -81,7 +82,8 @@ def _split_line(file: Path, line: int, text: str, width: int) -> tuple[str, list
     elif found == len(words):
         problem = "no path before the labels"
     elif found:
-        problem = f"{found} labels after {one_line(words[-found - 1], 40)!r}; line 1 has {width}"
+        after = f"{counted(found, 'label')} after {one_line(words[-found - 1], 40)!r}"
+        problem = f"{after}; line 1 has {width}"
     elif len(words) > 1:
         problem = f"label {one_line(words[-1], 40)!r}; must be 0 or 1"
     else:
@@ -140,7 +142,7 @@ def _parse_labels(file: Path, rows: list[list[str]]) -> np.ndarray:
             bad = next(word for word in words if word not in ("0", "1"))
             raise InputError(f"{file}:{line}: label {one_line(bad, 40)!r}; must be 0 or 1")
         if len(words) != width:
-            raise InputError(f"{file}:{line}: {len(words)} labels; line 1 has {width}")
+            raise InputError(f"{file}:{line}: {counted(len(words), 'label')}; line 1 has {width}")
         packed.append(digits)
     flat = np.frombuffer("".join(packed).encode("ascii"), dtype=np.uint8)
     return flat.reshape(len(rows), width) - np.uint8(ord("0"))

@@ -23,6 +23,7 @@ import numpy as np
 from saat.data.identity import content_sha256
 from saat.data.list_files import SplitList, read_pair, read_single
 from saat.errors import InputError
+from saat.wording import counted
 
 # The order in which images get their rows.
 SPLITS = ("database", "train", "test")
@@ -128,7 +129,7 @@ def _merge_labels(
     for name, split in splits.items():
         if split.labels.shape[1] != width:
             raise InputError(
-                f"{split.file}:1: {split.labels.shape[1]} labels per image; "
+                f"{split.file}:1: {counted(split.labels.shape[1], 'label')} per image; "
                 f"{splits[SPLITS[0]].file.name} has {width}"
             )
         # Of a row named twice only the first naming is written, and the second compared with it.

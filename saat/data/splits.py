@@ -4,6 +4,7 @@ import numpy as np
 
 from saat.errors import InputError
 from saat.seeding import derive_seed
+from saat.wording import counted
 
 
 def draw_validation(
@@ -39,9 +40,10 @@ def draw_validation(
         pool = distinct
     else:
         raise InputError(
-            f"{source}: val_queries {val_queries}: the database has {outside.size} images outside "
-            f"train, and of the {distinct.size} train images at most {distinct.size // 2} may be "
-            "held out; lower val_queries"
+            f"{source}: val_queries {val_queries}: the database has "
+            f"{counted(outside.size, 'image')} outside train, and of the "
+            f"{counted(distinct.size, 'train image')} at most {distinct.size // 2} may be held "
+            "out; lower val_queries"
         )
     rng = np.random.Generator(np.random.PCG64(derive_seed("validation queries", seed)))
     validation = rng.permutation(pool)[:val_queries]

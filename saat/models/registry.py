@@ -16,6 +16,7 @@ from saat.models.small_cnn import SmallCNN
 from saat.models.torchvision_backbones import TorchvisionBackbone, published_weights
 from saat.models.weights_file import check_file, read_weights
 from saat.seeding import seed_torch
+from saat.wording import counted
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ def build_network(
     network.hash_layer_imported = "hash_layer.weight" in state
     if network.hash_layer_imported and len(state["hash_layer.weight"]) != bits:
         raise InputError(
-            f"model.weights {weights}: its hash layer has {len(state['hash_layer.weight'])} bits, "
-            f"model.bits is {bits}"
+            f"model.weights {weights}: its hash layer has "
+            f"{counted(len(state['hash_layer.weight']), 'bit')}, model.bits is {bits}"
         )
     network.load_state_dict(state, strict=False, assign=True)
     return network.to(memory_format=torch.channels_last)

@@ -2,9 +2,7 @@
 
 from saat.reliability.case import Case, Verdict
 from saat.reliability.strength import significantly_above
-
-# MAP above a random order's, beyond the bootstrap's interval.
-MARGIN = 0.01
+from saat.sanity import MARGIN
 
 
 def above_chance(case: Case) -> Verdict:

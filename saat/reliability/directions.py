@@ -14,6 +14,7 @@ from saat.models import device_of, evaluating, to_float
 from saat.reliability.case import Case, Verdict
 from saat.seeding import derive_seed, generator
 from saat.threat_model import ThreatModel
+from saat.wording import counted
 
 # Queries on which the gradient's step must beat the best random one, as a fraction.
 USEFUL = 0.8
@@ -96,7 +97,7 @@ def direction(case: Case) -> Verdict:
     worst = min(shares.values())
     detail = (
         f"a gradient step beats {2 * _DIRECTIONS} random ones on {100 * worst:.0f} % of "
-        f"{count} queries"
+        f"{counted(count, 'query', 'queries')}"
     )
     return Verdict("direction", worst >= USEFUL, detail, shares)
 

@@ -1,9 +1,7 @@
 """Gates on whether there are gradients at all."""
 
 from saat.reliability.case import Case, Verdict
-
-# Exactly zero input gradients, as a fraction.
-ZERO_TOLERANCE = 0.1
+from saat.sanity import ZERO_TOLERANCE
 
 
 def differentiable(case: Case) -> Verdict:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from saat.reliability.case import Case, Verdict
+from saat.wording import counted
 
 # An ε read from a file may lie a rounding error below the grid of bytes.
 _SLACK = 1e-6
@@ -36,5 +37,6 @@ def zero_eps(case: Case) -> Verdict:
     other = int((result.codes != clean).any(1).sum())
     gap = float((result.ap - case.sample.ap(clean)).abs().max())
     passed = moved == 0 and other == 0 and gap == 0.0
-    detail = f"at ε = 0, {moved} images and {other} codes of {len(result.ap)} differ from clean"
+    both = f"{counted(moved, 'image')} and {counted(other, 'code')}"
+    detail = f"at ε = 0, {both} of {len(result.ap)} differ from clean"
     return Verdict("zero_eps", passed, detail, {"images": moved, "codes": other, "ap": gap})

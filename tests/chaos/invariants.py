@@ -220,7 +220,7 @@ def _tracking(store: str, events: list[Row], trials: dict[str, Trial]) -> Iterat
 
 
 def _metrics(trial: Trial) -> dict[str, list[tuple[int, float]]]:
-    """Every metric with its steps, each once; a trial's own cost at its epochs and at its end."""
+    """Every metric with its steps, each once; a trial's own cost also one step after its epochs."""
     out: dict[str, list[tuple[int, float]]] = {}
     best = {"clean_map": -math.inf, "robust_map": -math.inf}
     for event in trial.epochs:
@@ -231,8 +231,9 @@ def _metrics(trial: Trial) -> dict[str, list[tuple[int, float]]]:
             out.setdefault(key, []).append((event["epoch"], value))
     (end,) = trial.ends
     if end["event"] == "completed":
-        for key, value in {**end["metrics"], "cost_s": end["cost_s"]}.items():
+        for key, value in end["metrics"].items():
             out.setdefault(key, []).append((end["epochs"], value))
+        out.setdefault("cost_s", []).append((end["epochs"] + 1, end["cost_s"]))
     elif not trial.epochs:
         out["cost_s"] = [(0, 0.0)]
     return {key: sorted(values) for key, values in out.items()}
@@ -242,16 +243,24 @@ def _areas(events: list[Row]) -> list[tuple[int, float]]:
     """Area below the front after each completed explore trial, summed by strips."""
     out: list[tuple[int, float]] = []
     points: list[tuple[float, float]] = []
+    done = 0
     for event in events:
         told = event.get("metrics", {})
         if event["event"] == "completed" and "reattack/clean_map" in told:
-            points.append((told["reattack/clean_map"], told["reattack/robust_map"]))
+            done += 1
+            if _retrieves(told):
+                points.append((told["reattack/clean_map"], told["reattack/robust_map"]))
             area = height = 0.0
             for clean, robust in sorted(points, reverse=True):
                 area += clean * max(0.0, robust - height)
                 height = max(height, robust)
-            out.append((len(points), area))
+            out.append((done, area))
     return out
+
+
+def _retrieves(metrics: Row) -> bool:
+    """Whether clean MAP is above chance; a front has no other trial."""
+    return bool(metrics.get("reattack/lift.clean", 1.0) > 0.01)
 
 
 def _report(run_dir: Path, trials: dict[str, Trial]) -> Iterator[str]:
@@ -264,7 +273,9 @@ def _report(run_dir: Path, trials: dict[str, Trial]) -> Iterator[str]:
             t.ends[0]["metrics"][f"reattack/{n}_map"] for n in ("clean", "robust")
         )
         for name, t in trials.items()
-        if t.status == "completed" and t.suggested[0]["trial"]["phase"] == "explore"
+        if t.status == "completed"
+        and t.suggested[0]["trial"]["phase"] == "explore"
+        and _retrieves(t.ends[0]["metrics"])
     }
     front = {
         name

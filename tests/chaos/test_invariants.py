@@ -22,7 +22,7 @@ from tests.harness.tiny import shared_cache, tiny
 pytestmark = pytest.mark.slow
 EXPERIMENT = tiny(
     {
-        "pretrain.epochs": 1,
+        "pretrain.epochs": 6,
         "defense.epochs": 2,
         "search.sampler": "random",
         "search.num_samples": 3,

@@ -147,7 +147,7 @@ def test_status_of_a_training_knows_no_front(tmp_path: Path) -> None:
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(searched.dump()))
     found = status_of(tmp_path)
     assert (found["state"], found["phase"]) == ("finished", "train")
-    assert render(found) == f"{tmp_path.name}: finished (train), 1 trials: 1 completed"
+    assert render(found) == f"{tmp_path.name}: finished (train), 1 trial: 1 completed"
 
 
 @pytest.mark.parametrize("what", LISTS)
@@ -179,4 +179,4 @@ def test_the_list_of_searches_says_how_they_ended(run: tuple[Path, Search]) -> N
     (done,) = [line for line in lines if line.startswith("done")]
     (other,) = [line for line in lines if line.startswith("other")]
     assert f"finished, {len(search.state.trials)} trials" in done
-    assert "unfinished, 1 trials: 1 running" in other
+    assert "unfinished, 1 trial: 1 running" in other

@@ -41,6 +41,13 @@ def number(weights):
 def images(weights):
     return nn.Identity()
 
+class Constant(Colours):
+    def forward(self, images):
+        return super().forward(images) * 0 + 1
+
+def constant(weights):
+    return Constant()
+
 def broken(weights):
     raise RuntimeError("no such \\n layer")
 
@@ -99,6 +106,18 @@ def command(own: Path, function: str, *more: str) -> int:
     with pytest.raises(SystemExit) as ended:
         main([*arguments, *more])
     return int(str(ended.value.code))
+
+
+def test_numbers_that_mean_nothing_are_warned_of_without_a_battery(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(own, "constant") == 0
+    warned = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
+    assert len(warned) == 3
+    for line, said in zip(
+        warned, ("clean MAP is not above chance", "have one code", "exactly zero"), strict=True
+    ):
+        assert said in line
 
 
 def test_a_network_of_ones_own_is_attacked_like_any_other(

@@ -228,7 +228,7 @@ def test_what_a_tracking_server_repeats_is_told_nowhere(
     server.shutdown()
     server.server_close()
     said = left + caplog.text + "".join(capfd.readouterr())
-    assert "did not accept 1 events" in left
+    assert "did not accept 1 event" in left
     assert tracker._last_error
     user, password = (VARIABLES[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD"))
     for part in (SECRET, base64.b64encode(f"{user}:{password}".encode()).decode()):

@@ -207,6 +207,10 @@ def test_a_server_has_what_the_journal_has(
         end = {"completed": "FINISHED", "failed": "FAILED", "epoch": "KILLED"}[mine[-1]["event"]]
         assert run["status"] == end
         assert run["tags"].get("saat.stop_reason") == mine[-1].get("stop_reason")
+        costs = [(e["epoch"], e["cost_s"]) for e in epochs]
+        if end == "FINISHED":
+            costs.append((mine[-1]["epochs"] + 1, mine[-1]["cost_s"]))
+        assert run["metrics"]["cost_s"] == costs
     done = [e for e in events if e["event"] == "completed" and "-explore-" in e["trial_id"]]
     assert [step for step, _ in parent["metrics"]["hypervolume"]] == list(range(1, len(done) + 1))
 
@@ -422,7 +426,7 @@ def test_a_final_refusal_is_told_and_the_rest_delivered_and_tried_again_later(
     with monkeypatch.context() as patch:
         flaky(patch, server, plan)
         left = deliver(server, run_dir, events)
-    assert left.endswith("did not accept 1 events (never)"), left
+    assert left.endswith("did not accept 1 event (never)"), left
     assert tries == FINAL_TRIES
     found = contents(server)
     steps = [step for step, _ in found[wanted["trial_id"]]["metrics"]["val/robust_map"]]

@@ -114,4 +114,4 @@ def test_a_discrepancy_ends_the_command_with_1(
     assert ended.value.code == 1
     out, err = capsys.readouterr()
     assert "robust_map: reported 1." in out
-    assert "1 numbers are not what the images give" in err
+    assert "1 number is not what the images give" in err

@@ -1,17 +1,20 @@
 """The data behind every figure; both renderers draw exactly that."""
 
+import io
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
+import torch
 
 from reports.confirmed import confirmed_settings, gains_over_default
 from reports.figures import overlaid_figures, search_figures
 from reports.figures.confirmed import confirmed_data, confirmed_static
 from reports.figures.cost import cost_data
-from reports.figures.examples import amplify, examples_data
+from reports.figures.examples import amplify, examples_data, examples_static
 from reports.figures.frontier import frontier_data, frontier_interactive, frontier_static
 from reports.figures.learning_curves import (
     learning_curves_data,
@@ -20,8 +23,9 @@ from reports.figures.learning_curves import (
 )
 from reports.figures.parameters import parameters_data, parameters_static
 from reports.figures.precision_recall import precision_at_recall, precision_recall_data
-from reports.figures.style import STATIC_STYLE
+from reports.figures.style import STATIC_STYLE, legend_below, new_static
 from reports.results import SearchResults, load_search
+from saat.retrieval import DistanceHistograms, expected_average_precision, precision_at
 from tests.reports.synthetic import QUERIES, write_run
 
 
@@ -79,6 +83,7 @@ def test_a_code_length_of_which_only_the_default_ended_is_in_the_legend(results)
         points=one.points[mine],
         on_front=one.on_front[mine],
         feasible=one.feasible[mine],
+        at_chance=one.at_chance[mine],
         is_default=mine[mine],
         texts=tuple(np.array(one.texts)[mine]),
     )
@@ -231,11 +236,19 @@ def test_precision_recall_equals_random_orders():
         )
 
 
-def test_queries_without_relevant_items_are_left_out():
-    some = precision_at_recall([[1, 1]], [[0, 1]], [1.0])
-    both = precision_at_recall([[1, 1], [1, 1]], [[0, 1], [0, 0]], [1.0])
-    assert both == some
-    assert np.isnan(precision_at_recall([[1, 1]], [[0, 0]], [1.0])).all()
+def test_queries_without_relevant_items_stay_in_with_precision_0_as_in_map():
+    total, relevant = np.array([[2, 3], [4, 1]]), np.array([[1, 2], [2, 0]])
+    levels = [0.1, 0.5, 1.0]
+    found = precision_at_recall(total, relevant, levels)
+    more = precision_at_recall(
+        np.vstack([total, [[1, 4]]]), np.vstack([relevant, [[0, 0]]]), levels
+    )
+    np.testing.assert_allclose(more, found * 2 / 3)
+    histograms = DistanceHistograms(torch.tensor([[1, 4]]), torch.zeros(1, 2, dtype=torch.int64))
+    assert expected_average_precision(histograms, 5).tolist() == [0.0]
+    assert precision_at(histograms, torch.tensor([1, 5])).tolist() == [[0.0, 0.0]]
+    assert precision_at_recall([[1, 1]], [[0, 0]], [1.0]).tolist() == [0.0]
+    assert np.isnan(precision_at_recall(np.empty((0, 2)), np.empty((0, 2)), [1.0])).all()
 
 
 def test_precision_recall_takes_the_strongest_attack(results, settings):
@@ -243,6 +256,41 @@ def test_precision_recall_takes_the_strongest_attack(results, settings):
     assert [curve.attack for curve in curves] == ["mainstay"] * 6
     undefended = curves[-1]
     assert undefended.attacked.mean() < 0.5 * undefended.clean.mean()
+
+
+@pytest.mark.parametrize("label", ["日本語 λ", "हिन्दी", "🎉 \u0e44\u0e17\u0e22", "a₁ ⟶ ∀"])
+def test_characters_that_dejavu_lacks_fall_back_to_other_fonts(label):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with matplotlib.rc_context(STATIC_STYLE):
+            figure = new_static()
+            figure.add_subplot(title=label, xlabel=label).plot([0, 1], label=label)
+            legend_below(figure)
+            for kind in ("png", "pdf"):
+                figure.savefig(io.BytesIO(), format=kind)
+
+
+def test_a_search_whose_name_begins_with_an_underscore_is_in_the_legends(results):
+    searches = [replace(results, name="_one"), replace(results, name="two")]
+    settings = [s for found in searches for s in confirmed_settings(found)]
+    with matplotlib.rc_context(STATIC_STYLE):
+        shown = {
+            figure.name: [text.get_text() for text in figure.static.legends[0].get_texts()]
+            for figure in overlaid_figures(searches, settings).values()
+            if figure.static.legends
+        }
+    assert {"frontier", "confirmed", "hypervolume"} <= set(shown)
+    for name in ("frontier", "confirmed", "hypervolume"):
+        assert any("_one" in text for text in shown[name]), name
+
+
+def test_no_text_of_a_figure_asks_for_a_weight_that_a_font_of_last_resort_lacks(
+    results, settings, caplog
+):
+    images = [panel._replace(title="日本語") for panel in examples_data(results, settings)]
+    with matplotlib.rc_context(STATIC_STYLE):
+        examples_static(images).savefig(io.BytesIO(), format="png")
+    assert "findfont" not in caplog.text
 
 
 def test_amplified_perturbation_fits_into_uint8():

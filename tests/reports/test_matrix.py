@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.confirmed import confirmed_settings
+from reports.confirmed import ConfirmedSetting, confirmed_settings
 from reports.figures.matrix import matrix_interactive, matrix_static
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
 from reports.results import load_search
 from reports.table_formats import to_markdown
+from reports.tables import attacks_table
 from tests.reports.synthetic import write_run
 
 
@@ -80,3 +81,61 @@ def test_nothing_to_show_says_so():
     empty = untargeted_matrix([])
     assert matrix_static(empty).axes
     assert "no attacked settings" in matrix_interactive(empty).layout.annotations[0].text
+
+
+def met_by(setting: ConfirmedSetting, attack: str, ap: list[float]) -> ConfirmedSetting:
+    """The setting with one more attack, that the seeds met for which ``ap`` is a number."""
+    trials = setting.trials.assign(**{f"metric.test/map.{attack}": ap})
+    rows = [np.full(80, value) for value in ap if not np.isnan(value)]
+    queries = setting.queries | {attack: np.stack(rows)}
+    return replace(setting, trials=trials, queries=queries)
+
+
+def test_a_cell_over_fewer_seeds_says_so(settings):
+    attack = "apgd_mainstay.leaky"
+    mixed = [met_by(settings[0], attack, [0.5, np.nan, 0.6]), settings[1]]
+    data = untargeted_matrix(mixed)
+    at = data.columns.index(attack)
+    cell = data.cells[0][at]
+    assert cell.mean == pytest.approx(0.55)
+    assert (cell.seeds, data.seeds[0]) == (2, 3)
+    assert cell.low < 0.55 < cell.high
+    assert [c.seeds for c in data.cells[0]].count(3) == len(data.columns) - 1
+    table = matrix_table(mixed, data, "matrix")
+    assert table.frame[f"{attack} seeds"][0] == 2
+    row = to_markdown(table).splitlines()[4]
+    assert row.count("n = 2") == 1
+    assert "A cell that names n is over" in table.caption
+    assert "….leaky: the attack … again" in table.caption
+    assert matrix_interactive(data).data[0].text[0][at] == "55.0<br>n = 2"
+    drawn = [text.get_text() for text in matrix_static(data).axes[0].texts]
+    assert "55.0\nn = 2" in drawn
+    assert sum("n =" in text for text in drawn) == 1
+    listed = attacks_table(mixed).frame
+    assert listed[listed["attack"] == attack]["seeds"].tolist() == [2]
+
+
+def test_where_every_seed_met_every_attack_no_cell_has_a_number(settings):
+    data = untargeted_matrix(settings)
+    assert {cell.seeds for cells in data.cells for cell in cells} == {3}
+    table = matrix_table(settings, data, "matrix")
+    assert "n =" not in to_markdown(table)
+
+
+def test_attacks_that_one_seed_kept_are_read_from_its_file(tmp_path):
+    run = write_run(tmp_path / "run", explore=False)
+    loaded = load_search(run)
+    trial = str(confirmed_settings(loaded)[0].trials["trial_id"].iloc[1])
+    path = run / "trials" / trial / "per_query.parquet"
+    table = pd.read_parquet(path)
+    more = table[table["attack"] == "hag"].assign(attack="hag.leaky", ap=0.25)
+    pd.concat([table, more]).to_parquet(path)
+    trials = loaded.trials.assign(
+        **{"metric.test/map.hag.leaky": np.where(loaded.trials["trial_id"] == trial, 0.25, np.nan)}
+    )
+    settings = confirmed_settings(replace(loaded, trials=trials))
+    data = untargeted_matrix(settings)
+    cell = data.cells[0][data.columns.index("hag.leaky")]
+    assert (cell.mean, cell.low, cell.high, cell.seeds) == (0.25, 0.25, 0.25, 1)
+    other = data.cells[1][data.columns.index("hag.leaky")]
+    assert (np.isnan(other.mean), other.seeds) == (True, 0)

@@ -132,6 +132,9 @@ def test_missing_values_are_dashes_and_empty_cells():
         ("$x^2$ #1 {y}~", r"\$x\textasciicircum{}2\$ \#1 \{y\}\textasciitilde{}"),
         ("\\input{x}", r"\textbackslash{}input\{x\}"),
         ("two\nlines", "two lines"),
+        ("[2pt] a|b", r"{[}2pt] a\textbar{}b"),
+        ("*", "{*}"),
+        ("L∞ …", r"L$\infty$ \ldots{}"),
     ],
 )
 def test_latex_escapes(text, latex):
@@ -142,6 +145,11 @@ def test_markdown_cells_cannot_break_the_table():
     table = Table("t", "c", pd.DataFrame({"name": ["a|b <script>\n& *x*"]}))
     line = to_markdown(table).splitlines()[-1]
     assert line == r"| a\|b \<script\> &amp; \*x\* |"
+
+
+def test_text_of_a_table_is_no_formula_in_its_csv_file():
+    table = Table("t", "c", pd.DataFrame({"search": ["=1+1", "ok"], "gain": [-0.5, 0.1]}))
+    assert to_csv(table).splitlines()[1] == "'=1+1,-0.5"
 
 
 def test_latex_is_a_booktabs_table():

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks import HAG, MainstayAttack, TargetedMainstayAttack
+from saat.bootstrap import bootstrap_interval
 from saat.data import HashingData
 from saat.errors import InputError
 from saat.evaluate import AttackResult, Evaluation, Protocol, evaluate, named_attacks
@@ -68,6 +69,9 @@ def test_worst_takes_the_clean_image_where_attacks_help() -> None:
             "clean_map": 0.55,
             "robust_map": 0.15,
             "chance_map": 0.55 / 3,
+            "lift.clean": bootstrap_interval(one * 2 / 3).low,
+            "lift.robust": bootstrap_interval(torch.tensor([0.2, 0.1]) - one / 3).low,
+            "distinct_codes": 1,
             "map.a": 0.45,
             "map.b": 0.35,
             "theory.a": 0.225,
@@ -88,7 +92,10 @@ def test_metrics_carry_the_documented_names(evaluation: Evaluation) -> None:
         for kind in ("map", "theory", "zero_grad", *PERCEPTIBILITY)
         for a in ("mainstay", "hag")
     ]
-    assert set(metrics) == {"clean_map", "robust_map", "chance_map", "floor_map", *each}
+    whole = {"clean_map", "robust_map", "chance_map", "floor_map"}
+    assert set(metrics) == {*whole, "lift.clean", "lift.robust", "distinct_codes", *each}
+    lift = bootstrap_interval(evaluation.clean_ap - evaluation.chance_ap)
+    assert metrics["lift.clean"] == lift.low < lift.mean
     assert all(type(value) is float and value >= 0 for value in metrics.values())
     clean_only = evaluate(toy.toy_network(), DATA, Protocol({}, top_k=40)).metrics()
     assert set(clean_only) == {"clean_map", "robust_map", "chance_map"}

@@ -1,0 +1,53 @@
+"""CSV that a spreadsheet opens without running anything in it."""
+
+import csv
+import io
+from pathlib import Path
+
+import pandas as pd
+
+# A cell that begins so is a formula to a spreadsheet, or is cut into cells that may be ones. An
+# apostrophe in front makes it text; one that is there already gets another, so that reading a
+# cell back can take exactly one away.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """All columns with full precision; missing values are empty, numbers stay numbers.
+
+    Text, in headers too, that a spreadsheet would take for a formula has an apostrophe in front.
+    """
+    safe = frame.apply(lambda column: column.map(_neutral) if _is_text(column) else column)
+    safe.columns = [_neutral(name) for name in frame.columns]
+    text = str(safe.to_csv(index=False, lineterminator="\n"))
+    if "\r" in text:  # which ends a row to every reader, and which pandas leaves unquoted
+        quoting = csv.QUOTE_NONNUMERIC
+        text = str(safe.to_csv(index=False, lineterminator="\n", quoting=quoting))
+    return text
+
+
+def read_csv(source: Path | str) -> pd.DataFrame:
+    """What `csv_text` wrote, from a file, or from the text itself.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    found = pd.read_csv(io.StringIO(source) if isinstance(source, str) else source)
+    frame: pd.DataFrame = found.apply(
+        lambda column: column.map(_plain) if _is_text(column) else column
+    )
+    frame.columns = [_plain(name) for name in frame.columns]
+    return frame
+
+
+def _is_text(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column))
+
+
+def _neutral(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def _plain(cell: object) -> object:
+    quoted = isinstance(cell, str) and cell[:1] == "'" and cell[1:].startswith(_FORMULA)
+    return cell[1:] if quoted and isinstance(cell, str) else cell
