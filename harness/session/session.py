@@ -14,9 +14,9 @@ from harness.executors.packing import settle
 from harness.experiment.config import Experiment, digest
 from harness.experiment.file import load_experiment
 from harness.files import write_json, write_text
-from harness.journal.journal import Journal, read
+from harness.journal.journal import Journal
 from harness.journal.onlookers import looking_on
-from harness.journal.state import SearchState, protocol_hash
+from harness.journal.state import SearchState, load_state, protocol_hash
 from harness.options import Options
 from harness.provenance import provenance
 from harness.search.plan import Plan
@@ -32,11 +32,13 @@ from harness.session.checks import (
     open_data,
 )
 from harness.session.derive import derive_tables
+from harness.session.foreign import check_protocol, tracking_uri_of
 from harness.session.progress import Progress
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.tracker import Tracker, default_uri
 from harness.trial.trial import TrialContext
 from reports.results import load_search
+from reports.run_folder import check_run_folder
 from saat.errors import InputError
 
 
@@ -94,17 +96,12 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
     check_folders(options)
     run_dir = (options.runs_dir / name).resolve()
     experiment = read_experiment(run_dir)
-    events = read(run_dir / "events.jsonl")
-    if not events:
-        raise InputError(
-            f"{run_dir}: the search never started; delete the folder and start it again"
-        )
+    load_state(run_dir)  # a damaged journal shows before anything is touched
     check_whole(experiment, run_dir / "experiment.yaml")
-    SearchState(events)  # a damaged journal shows before anything is touched
     journal = Journal(run_dir)
     try:
         started = journal.events[0]
-        uri = options.tracking_uri or started["tracking_uri"]
+        uri = tracking_uri_of(started, options, name)
         options = replace(options, tracking_uri=uri, executor=started["executor"])
         if options.address and options.executor == "inline":
             raise InputError(f"--address {options.address}: this search runs inline, on no cluster")
@@ -113,11 +110,7 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
         data = open_data(experiment, options.cache_dir, say)
         if data.fingerprint != started["data_fingerprint"]:
             raise InputError(f"{run_dir}: the data set is not the one the search began with")
-        if protocol_hash(experiment, data.fingerprint) != started["protocol_hash"]:
-            raise InputError(
-                f"{run_dir / 'experiment.yaml'}: evaluation or confirm.battery is not what the "
-                "search began with; its numbers could not be compared"
-            )
+        check_protocol(experiment, started, run_dir / "experiment.yaml")
         own = digest(experiment.dump()["validation"])
         if own != started.get("validation_hash", own):  # journals of earlier versions lack it
             raise InputError(
@@ -161,7 +154,7 @@ def _run(
     tracker.start(journal.events)
     try:
         journal.listen(tracker.handle)
-        fingerprint, plan = started["data_fingerprint"], started["plan"]
+        fingerprint, plan = started["data_fingerprint"], started.get("plan", "search")
         search = Search(experiment, journal, fingerprint, concurrent, plan)
         with Progress(search) as progress:
             journal.listen(progress.handle)
@@ -188,13 +181,13 @@ def sync(name: str, options: Options) -> str:
     Raises:
         InputError: no such search, another process runs it, or the server does not answer.
     """
-    check_uri(options.tracking_uri)
     run_dir = (options.runs_dir / name).resolve()
     experiment = read_experiment(run_dir)
+    started, _ = load_state(run_dir)
+    options = replace(options, tracking_uri=tracking_uri_of(started, options, name))
+    check_uri(options.tracking_uri)
     journal = Journal(run_dir)
     try:
-        if not journal.events:
-            raise InputError(f"{run_dir}: the search never started; there is nothing to deliver")
         tracker = _tracker(experiment, journal, options, run_dir)
         tracker.start(journal.events)
         left = tracker.close(timeout=120, patient=True)
@@ -208,7 +201,7 @@ def sync(name: str, options: Options) -> str:
 def _tracker(experiment: Experiment, journal: Journal, options: Options, run_dir: Path) -> Tracker:
     started = journal.events[0]
     tags = {"saat.search_id": started["search_id"], "saat.protocol": started["protocol_hash"]}
-    uri = options.tracking_uri or started["tracking_uri"] or default_uri(options.runs_dir)
+    uri = options.tracking_uri or default_uri(options.runs_dir)
     return Tracker(MlflowRuns(uri, run_dir, experiment, tags))
 
 
@@ -227,6 +220,7 @@ def read_experiment(run_dir: Path) -> Experiment:
     path = run_dir / "experiment.yaml"
     if not path.is_file():
         raise InputError(f"{run_dir}: no such search (no experiment.yaml there)")
+    check_run_folder(run_dir)
     experiment, _ = load_experiment(path)
     return experiment
 

@@ -4,8 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from harness.journal.journal import read
-from harness.journal.state import SearchState, TrialRecord
+from harness.journal.state import TrialRecord, load_state
 from harness.search.recommendation import feasible, objectives
 from harness.session.session import read_experiment, summary
 from reports.frontier import hypervolume, pareto_mask
@@ -14,9 +13,8 @@ from reports.frontier import hypervolume, pareto_mask
 def status_of(run_dir: Path) -> dict[str, Any]:
     """JSON-able state of a search, read from its journal."""
     experiment = read_experiment(run_dir)
-    events = read(run_dir / "events.jsonl")
-    state = SearchState(events)
-    searches = not events or events[0].get("plan", "search") == "search"
+    started, state = load_state(run_dir)
+    searches = started.get("plan", "search") == "search"
     exploring = "explore" if state.recommended is None else "confirm"
     done = [r for r in state.of_phase("explore") if feasible(experiment, r)]
     points = [objectives(record.metrics) for record in done]
