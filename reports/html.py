@@ -106,6 +106,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
         autoescape=True,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -117,6 +118,12 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
     path = out_dir / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _shown(value: object) -> object:
+    """A text without the characters that turn or hide what stands beside them."""
+    is_text = isinstance(value, str) and not isinstance(value, Markup)
+    return "\n".join(map(printable, value.split("\n"))) if is_text else value
 
 
 def comparable_groups(searches: Sequence[SearchResults]) -> list[list[SearchResults]]:

@@ -23,6 +23,7 @@ from reports.run_folder import check_file, check_run_folder, trial_folder
 from saat.errors import InputError, one_line
 
 STATUSES = ("completed", "stopped", "failed", "running")
+_DEEPEST = 12  # levels of a mapping that we write
 _ROUNDING = 1e-6  # an average precision may be above 1 by it
 _TEXT, _INTEGER, _NUMBER = "string", "Int64", "float64"
 
@@ -295,6 +296,21 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: missing; every run has its experiment beside it") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not readable: {one_line(error)}") from error
+    if _is_deep(content):
+        raise InputError(f"{path}: nested more than {_DEEPEST} levels deep")
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}; allowed: a mapping")
     return content
+
+
+def _is_deep(content: Any) -> bool:
+    """Whether a level is deeper than any that we write; whoever walks through it would fail."""
+    level = [content]
+    for _ in range(_DEEPEST):
+        level = [
+            part
+            for whole in level
+            if isinstance(whole, dict | list)
+            for part in (whole.values() if isinstance(whole, dict) else whole)
+        ]
+    return any(isinstance(part, dict | list) for part in level)

@@ -1,6 +1,7 @@
 """Commands that start, continue and show runs; thin, each hands over to one function."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,7 +120,7 @@ def resume(
     from harness.session import session
 
     options = Options(runs_dir, tracking_uri, "ray", address, cache_dir, autoscaling)
-    with _resumable(name, runs_dir):
+    with _resumable(name, runs_dir, tracking_uri):
         _conclude(session.resume(name, options, say))
 
 
@@ -195,7 +196,7 @@ def _start(
     from harness.session import session
 
     options = _options(executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
-    with _resumable(experiment.name, runs_dir):
+    with _resumable(experiment.name, runs_dir, tracking_uri):
         _conclude(session.start(experiment, options, plan, say))  # type: ignore[arg-type]
 
 
@@ -230,7 +231,7 @@ def _conclude(run_dir: Path) -> None:
 
 
 @contextmanager
-def _resumable(name: str, runs_dir: Path) -> Iterator[None]:
+def _resumable(name: str, runs_dir: Path, tracking_uri: str | None) -> Iterator[None]:
     """Tell how to go on after an interruption or a stop."""
     try:
         yield
@@ -238,6 +239,7 @@ def _resumable(name: str, runs_dir: Path) -> Iterator[None]:
         raise
     except BaseException:
         if (runs_dir / name / "events.jsonl").exists():
-            folder = "" if runs_dir == RUNS else f" --runs-dir {runs_dir}"
-            say(f"continue with: saat resume {name}{folder}")
+            folder = "" if runs_dir == RUNS else f" --runs-dir {shlex.quote(str(runs_dir))}"
+            server = f" --tracking-uri {shlex.quote(tracking_uri)}" if tracking_uri else ""
+            say(f"continue with: saat resume {name}{folder}{server}")
         raise

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.evaluation.verify import stored_images, stored_victim
+from harness.experiment.file import load_experiment
 from reports.arrays import read_adversarial
 from reports.confirmed import ConfirmedSetting, confirmed_settings
 from reports.figures.matrix import matrix_static
@@ -39,7 +40,9 @@ def transfer(
     Raises:
         InputError: no trial of the run kept images of the attack.
     """
-    settings = [s for s in confirmed_settings(load_search(run_dir)) if _has(run_dir, s, attack)]
+    results = load_search(run_dir)
+    load_experiment(run_dir / "experiment.yaml")  # or what is shown of it may be anything
+    settings = [s for s in confirmed_settings(results) if _has(run_dir, s, attack)]
     if not settings:
         raise InputError(
             f"{run_dir}: no trial kept images of {attack}; another --attack, or a run of "

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 from harness.evaluation.models import load_model, trained_subject
+from harness.experiment.file import load_experiment
 from harness.experiment.sections import EvaluationSection
 from harness.trial.records import Record, read_record
 from reports.arrays import read_adversarial
 from reports.results import SearchResults, load_search
 from reports.run_folder import trial_folder
-from saat.errors import InputError
+from saat.errors import InputError, printable
 from saat.perceptibility import perceptibility
 from saat.threat_model import ThreatModel
 from saat.victim import Victim
@@ -70,7 +71,7 @@ class Verification:
             f"{self.left_out} numbers on gradients and representative codes are not determined by "
             f"images; {self.without_images} trials keep no images"
         )
-        return "\n".join(lines)
+        return "\n".join(printable(line) for line in lines)
 
 
 def verify(run_dir: Path, cache_dir: str | None, say: Callable[[str], None]) -> Verification:
@@ -80,6 +81,7 @@ def verify(run_dir: Path, cache_dir: str | None, say: Callable[[str], None]) -> 
         InputError: no such run, or files of it are missing or broken.
     """
     results = load_search(run_dir)
+    load_experiment(run_dir / "experiment.yaml")  # or what is shown of it may be anything
     found = Verification(0, [], 0, 0)
     for trial in results.trials.to_dict("records"):
         folder = trial_folder(run_dir, str(trial["trial_id"]))

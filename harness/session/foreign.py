@@ -8,6 +8,7 @@ from harness.journal.journal import Event
 from harness.journal.state import protocol_hash
 from harness.options import Options
 from harness.redaction import public_uri
+from harness.session.checks import is_whole
 from saat.errors import InputError
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
@@ -36,6 +37,18 @@ def tracking_uri_of(started: Event, options: Options, name: str) -> str | None:
         f"{name}: began with the tracking server {public_uri(uri)}, which is contacted only if you "
         f"name it: --tracking-uri {public_uri(uri)}, or the same in {_VARIABLE} (SECURITY.md)"
     )
+
+
+def check_shown(experiment: Experiment, started: Event, file: Path) -> None:
+    """A report's protocol is the one that its numbers were measured under.
+
+    Files and journals of earlier versions lack keys, with which the hash would be another one.
+
+    Raises:
+        InputError: it is not.
+    """
+    if "validation_hash" in started and is_whole(experiment, file):
+        check_protocol(experiment, started, file)
 
 
 def check_protocol(experiment: Experiment, started: Event, file: Path) -> None:

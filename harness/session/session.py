@@ -32,7 +32,7 @@ from harness.session.checks import (
     open_data,
 )
 from harness.session.derive import derive_tables
-from harness.session.foreign import check_protocol, tracking_uri_of
+from harness.session.foreign import check_protocol, check_shown, tracking_uri_of
 from harness.session.progress import Progress
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.tracker import Tracker, default_uri
@@ -171,7 +171,8 @@ def _run(
         left = tracker.close(timeout=60 if sys.exc_info()[0] is None else 5)
         journal.close()
         if left:
-            say(f"{left}; deliver them with: saat sync {experiment.name}")
+            server = f" --tracking-uri {options.tracking_uri}" if options.tracking_uri else ""
+            say(f"{left}; deliver them with: saat sync {experiment.name}{server}")
     return run_dir
 
 
@@ -211,6 +212,8 @@ def make_report(run_dirs: list[Path], out_dir: Path) -> Path:
     from reports.html import write_report
 
     for run_dir in run_dirs:
+        started, _ = load_state(run_dir)
+        check_shown(read_experiment(run_dir), started, run_dir / "experiment.yaml")
         derive_tables(run_dir)
     return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
 

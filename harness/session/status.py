@@ -8,6 +8,7 @@ from harness.journal.state import TrialRecord, load_state
 from harness.search.recommendation import feasible, objectives
 from harness.session.session import read_experiment, summary
 from reports.frontier import hypervolume, pareto_mask
+from saat.errors import printable
 
 
 def status_of(run_dir: Path) -> dict[str, Any]:
@@ -77,4 +78,4 @@ def render(found: dict[str, Any]) -> str:
     lines += [f"  running: {trial_id}" for trial_id in found["running"]]
     lines += [f"  out of memory: {name}: {note}" for name, note in found["out_of_memory"].items()]
     lines += [f"  failed: {trial_id}: {reason}" for trial_id, reason in found["failed"].items()]
-    return "\n".join(lines)
+    return "\n".join(printable(line) for line in lines)
