@@ -31,6 +31,7 @@ from reports.tables import (
     trials_table,
 )
 from reports.verdict import verdict
+from saat.errors import printable
 
 
 class FigureView(NamedTuple):
@@ -122,8 +123,9 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
 
 def _shown(value: object) -> object:
     """A text without the characters that turn or hide what stands beside them."""
-    is_text = isinstance(value, str) and not isinstance(value, Markup)
-    return "\n".join(map(printable, value.split("\n"))) if is_text else value
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "\n".join(map(printable, value.split("\n")))
 
 
 def comparable_groups(searches: Sequence[SearchResults]) -> list[list[SearchResults]]:

@@ -3,7 +3,6 @@
 The schema is described in ``docs/architecture.md``. Everything is stored as fractions.
 """
 
-import json
 import math
 import os
 import tempfile
@@ -19,11 +18,11 @@ import pyarrow as pa
 import yaml
 
 from reports.arrays import Arrays, read_examples, read_histograms
+from reports.checksums import read_json
 from reports.run_folder import check_file, check_run_folder, trial_folder
 from saat.errors import InputError, one_line
 
 STATUSES = ("completed", "stopped", "failed", "running")
-_DEEPEST = 12  # levels of a mapping that we write
 _ROUNDING = 1e-6  # an average precision may be above 1 by it
 _TEXT, _INTEGER, _NUMBER = "string", "Int64", "float64"
 
@@ -156,7 +155,7 @@ def load_search(run_dir: Path) -> SearchResults:
         name=str(experiment.get("name") or run_dir.resolve().name),
         path=run_dir,
         experiment=experiment,
-        provenance=_read_mapping(provenance_path) if os.path.lexists(provenance_path) else {},
+        provenance=read_json(provenance_path) if os.path.lexists(provenance_path) else {},
         trials=trials,
         epochs=epochs,
     )
@@ -290,27 +289,11 @@ def _read_parquet(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
 def _read_mapping(path: Path) -> dict[str, Any]:
     check_file(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: missing; every run has its experiment beside it") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not readable: {one_line(error)}") from error
-    if _is_deep(content):
-        raise InputError(f"{path}: nested more than {_DEEPEST} levels deep")
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}; allowed: a mapping")
     return content
-
-
-def _is_deep(content: Any) -> bool:
-    """Whether a level is deeper than any that we write; whoever walks through it would fail."""
-    level = [content]
-    for _ in range(_DEEPEST):
-        level = [
-            part
-            for whole in level
-            if isinstance(whole, dict | list)
-            for part in (whole.values() if isinstance(whole, dict) else whole)
-        ]
-    return any(isinstance(part, dict | list) for part in level)

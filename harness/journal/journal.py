@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from harness.journal.events import problem_with
 from harness.journal.onlookers import looking_on
-from harness.trial.records import checksum
+from reports.checksums import checksum
 from reports.run_folder import check_file
 from saat.checkpoint import fsync
 from saat.errors import InputError, one_line

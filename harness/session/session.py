@@ -13,7 +13,7 @@ from harness.executors.executor import stop_if_full
 from harness.executors.packing import settle
 from harness.experiment.config import Experiment, digest
 from harness.experiment.file import load_experiment
-from harness.files import write_json, write_text
+from harness.files import write_text
 from harness.journal.journal import Journal
 from harness.journal.onlookers import looking_on
 from harness.journal.state import SearchState, load_state, protocol_hash
@@ -36,6 +36,7 @@ from harness.session.foreign import check_protocol, check_shown, tracking_uri_of
 from harness.session.progress import Progress
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.tracker import Tracker, default_uri
+from harness.trial.records import write_record
 from harness.trial.trial import TrialContext
 from reports.results import load_search
 from reports.run_folder import check_run_folder
@@ -67,7 +68,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     (run_dir / "trials").mkdir(parents=True)
     text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
     write_text(run_dir / "experiment.yaml", text)
-    write_json(run_dir / "provenance.json", provenance(data, device))
+    write_record(run_dir / "provenance.json", provenance(data, device))
     journal = Journal(run_dir)
     journal.append(
         "started",

@@ -1,9 +1,7 @@
 """What was written for a later reading, and is not trusted then: types, bounds, a checksum."""
 
 import dataclasses
-import json
 import math
-import zlib
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,10 +9,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from harness.files import write_json
-from reports.run_folder import check_file, is_trial_id
+from reports.checksums import read_json, with_checksum
+from reports.run_folder import is_trial_id
 from saat.errors import InputError, one_line
 
-_CHECKSUM = "checksum"
 _ROUNDING = 1e-6  # a mean of average precisions may be above 1 by it
 _FRACTIONS = ("clean_map", "robust_map", "chance_map", "floor_map", "target_map", "zero_grad")
 _FRACTIONS_OF_ATTACKS = ("map", "tmap", "theory", "zero_grad")
@@ -75,11 +73,6 @@ def record_of(kind: type[Any]) -> type[Record]:
     return create_model(kind.__name__, __base__=Record, **columns)
 
 
-def checksum(text: bytes) -> str:
-    """CRC-32 in eight hexadecimal digits: against damage, not against forgery."""
-    return f"{zlib.crc32(text):08x}"
-
-
 def problem_of(error: ValidationError) -> str:
     """The first problem of a record, in a line that names the key."""
     first = error.errors(include_url=False)[0]
@@ -90,32 +83,16 @@ def problem_of(error: ValidationError) -> str:
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
     """Replace ``path`` by ``content`` as JSON, with a checksum of it."""
-    write_json(path, {**content, _CHECKSUM: checksum(json.dumps(content).encode())})
+    write_json(path, with_checksum(content))
 
 
 def read_record(path: Path, kind: type[Record], verified: bool = True) -> dict[str, Any]:
-    """What :func:`write_record` wrote; a file of an earlier version has no checksum.
-
-    Args:
-        path: the file.
-        kind: what it must be.
-        verified: whether the checksum is compared.
+    """What :func:`write_record` wrote, its types checked; see :func:`reports.checksums.read_json`.
 
     Raises:
         InputError: the file is not there, damaged, or something else.
     """
-    check_file(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: damaged: {one_line(error, 120)}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: damaged: holds a {type(content).__name__}, not a mapping")
-    given = content.pop(_CHECKSUM, None)
-    if verified and given not in (None, checksum(json.dumps(content).encode())):
-        raise InputError(f"{path}: damaged: its checksum is of other content")
+    content = read_json(path, verified)
     try:
         kind.model_validate(content)
     except ValidationError as error:
