@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 from harness.__main__ import main
+from harness.experiment.config import RESERVED_NAMES
 from harness.journal.journal import line_of, read
 from harness.options import Options
 from harness.session import session
@@ -325,6 +326,24 @@ def test_the_run_itself_passes_every_command(runs: Runs) -> None:
     for command in COMMANDS:
         arguments = ["list", "searches"] if command == "list" else [command, "tiny"]
         assert called(runs.folder, *arguments).status == 0, command
+
+
+def test_what_lies_beside_a_run_is_reserved(runs: Runs) -> None:
+    beside = {path.name for path in runs.folder.iterdir() if not path.name.startswith(".")}
+    assert beside - {"tiny"} == set(RESERVED_NAMES)
+
+
+def test_a_report_shows_no_protocol_that_the_numbers_are_not_of(runs: Runs) -> None:
+    run_dir = runs.folder / "tiny"
+    shutil.rmtree(run_dir)
+    shutil.copytree(runs.whole, run_dir)
+    path = run_dir / "experiment.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("  top_k: 100\n", "  top_k: 101\n"))
+    assert path.read_text() != text
+    ended = called(runs.folder, "report", "tiny")
+    assert ended.status == 2
+    assert "evaluation or confirm.battery is not what the search began with" in ended.err
 
 
 def test_there_are_fifty_of_them() -> None:
