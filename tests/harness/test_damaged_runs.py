@@ -119,11 +119,14 @@ def pipe(name: str) -> Damage:
 
 
 def content(name: str, text: bytes) -> Damage:
-    return lambda run_dir, _: removed(place(run_dir, name)) or write(place(run_dir, name), text)
+    """Something else stands in the file."""
 
+    def damage(run_dir: Path, _: random.Random) -> None:
+        path = place(run_dir, name)
+        removed(path)
+        path.write_bytes(text)
 
-def write(path: Path, text: bytes) -> None:
-    path.write_bytes(text)
+    return damage
 
 
 def told(kind: str, *keys: str, value: Any) -> Damage:

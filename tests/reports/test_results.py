@@ -221,6 +221,7 @@ def test_every_flipped_byte_of_average_precisions_shows_or_changes_nothing(run):
     trial = results.confirm["trial_id"].iloc[0]
     path = run / "trials" / trial / "per_query.parquet"
     whole = results.per_query(trial)
+    assert whole is not None
     whole.to_parquet(path, index=False, write_page_checksum=True)
     content = path.read_bytes()
     for position in range(0, len(content), max(1, len(content) // 150)):
@@ -228,7 +229,9 @@ def test_every_flipped_byte_of_average_precisions_shows_or_changes_nothing(run):
         damaged[position] ^= 0x10
         path.write_bytes(damaged)
         with suppress(InputError):
-            pd.testing.assert_frame_equal(results.per_query(trial), whole)
+            found = results.per_query(trial)
+            assert found is not None
+            pd.testing.assert_frame_equal(found, whole)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +242,7 @@ def test_average_precisions_that_cannot_be_are_refused(run, column, value):
     results = load_search(run)
     trial = results.confirm["trial_id"].iloc[0]
     path = run / "trials" / trial / "per_query.parquet"
-    results.per_query(trial).assign(**{column: value}).to_parquet(path)
+    pd.read_parquet(path).assign(**{column: value}).to_parquet(path)
     with pytest.raises(InputError, match=r"per_query\.parquet: .*damaged"):
         results.per_query(trial)
 
