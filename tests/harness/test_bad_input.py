@@ -155,6 +155,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
         for taken in ("mlflow.db", "MLflow.DB", "mlflow.db-wal", "pretrained", "mlartifacts")
     ],
     ({"name": "tiny."}, ("name", "ends with a dot")),
+    ({"compare": {"a ": {}}}, ("compare.a", "no space or dot at its end")),
     ({"name": "a\u202eb"}, ("name: ", "\\u202e")),
     ({"name": ".hidden"}, ("name: '.hidden'",)),
     ({"name": "tiny "}, ("name: 'tiny '",)),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from markupsafe import Markup
 
 from harness.__main__ import main
 from harness.cli.common import say
@@ -16,11 +17,13 @@ from harness.journal.journal import line_of, read
 from harness.options import Options
 from harness.session.foreign import tracking_uri_of
 from harness.trial.messages import trial_folder
-from reports import run_folder
+from reports import html, run_folder
 from reports.run_folder import check_run_folder
+from saat.data import load
 from saat.errors import InputError, one_line, printable
 from tests.harness.fakes import experiment, finished
 from tests.harness.tiny import context_of, tiny
+from tests.saat.data.samples import folder
 
 URI = "http://somebody.else:5000"
 VARIABLE = "MLFLOW_TRACKING_URI"
@@ -259,3 +262,16 @@ def test_a_status_obeys_no_character_of_the_run(
     assert ended.value.code == 0
     assert all(line.isprintable() for line in out.splitlines())
     assert "\\x1b[2J\\u202ehost" in out
+
+
+def test_a_page_obeys_no_character_of_the_run_either() -> None:
+    assert html._shown("a\u202eb\nc") == "a\\u202eb\nc"
+    assert html._shown(Markup("<b>\u202e</b>")) == Markup("<b>\u202e</b>")
+    assert html._shown(3) == 3
+
+
+def test_a_data_set_is_not_called_by_characters_that_turn_a_line(tmp_path: Path) -> None:
+    root = folder(tmp_path / TURNED)
+    data = load(path=str(root), image_size=8, val_queries=1, cache_dir=tmp_path / "cache")
+    assert data.name == printable(TURNED)
+    assert data.label.isprintable()
