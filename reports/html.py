@@ -32,6 +32,7 @@ from reports.tables import (
     trials_table,
 )
 from reports.verdict import verdict
+from saat.errors import printable
 from saat.sanity import objection_lines
 
 
@@ -109,6 +110,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
         autoescape=True,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -120,6 +122,13 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
     path = out_dir / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _shown(value: object) -> object:
+    """A text without the characters that turn or hide what stands beside them."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "\n".join(map(printable, value.split("\n")))
 
 
 def comparable_groups(searches: Sequence[SearchResults]) -> list[list[SearchResults]]:

@@ -3,11 +3,9 @@
 The schema is described in ``docs/architecture.md``. Everything is stored as fractions.
 """
 
-import json
 import math
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -18,12 +16,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import yaml
-from numpy.typing import NDArray
 
+from reports.arrays import Arrays, read_examples, read_histograms
+from reports.checksums import read_json
+from reports.run_folder import check_file, check_run_folder, trial_folder
 from saat.errors import InputError, one_line
 from saat.sanity import without_prefix
 
 STATUSES = ("completed", "stopped", "failed", "running")
+_ROUNDING = 1e-6  # an average precision may be above 1 by it
 _TEXT, _INTEGER, _NUMBER = "string", "Int64", "float64"
 
 TRIAL_COLUMNS: dict[str, str] = {
@@ -60,11 +61,6 @@ EPOCH_COLUMNS: dict[str, str] = {
     "metric.val/clean_map": _NUMBER,
     "metric.val/robust_map": _NUMBER,
 }
-
-_EXAMPLES = (
-    *("query", "adversarial", "attack"),
-    *("clean_top", "clean_relevant", "attacked_top", "attacked_relevant"),
-)
 
 
 @dataclass(frozen=True)
@@ -116,30 +112,24 @@ class SearchResults:
             InputError: the file cannot be read.
         """
         path = self._trial_file(trial_id, "per_query.parquet")
-        return _read_parquet(path, ("query", "attack", "restart", "ap")) if path else None
+        return _read_per_query(path) if path else None
 
-    def histograms(self, trial_id: str) -> dict[str, NDArray] | None:
+    def histograms(self, trial_id: str) -> Arrays | None:
         """``ATTACK_total`` and ``ATTACK_relevant``, int32 ``(Q, K+1)``, or None."""
         path = self._trial_file(trial_id, "histograms.npz")
-        if path is None:
-            return None
-        arrays = _read_arrays(path)
-        totals = [name for name in arrays if name.endswith("_total")]
-        return _complete(path, arrays, [f"{name.removesuffix('total')}relevant" for name in totals])
+        return read_histograms(path) if path else None
 
-    def examples(self, trial_id: str) -> dict[str, NDArray] | None:
+    def examples(self, trial_id: str) -> Arrays | None:
         """Thumbnails of queries and of what they retrieve, or None."""
         path = self._trial_file(trial_id, "examples.npz")
-        return _complete(path, _read_arrays(path), _EXAMPLES) if path else None
+        return read_examples(path) if path else None
 
     def _phases(self, *phases: str) -> pd.DataFrame:
         return self.trials[self.trials["phase"].isin(phases)]
 
     def _trial_file(self, trial_id: str, name: str) -> Path | None:
-        if Path(trial_id).name != trial_id:
-            raise InputError(f"{self.path / 'trials.parquet'}: trial_id {trial_id!r} is no name")
-        path = self.path / "trials" / trial_id / name
-        return path if path.is_file() else None
+        path = trial_folder(self.path, trial_id) / name
+        return path if os.path.lexists(path) else None
 
 
 def final_metrics(row: Mapping[Any, Any]) -> dict[str, float]:
@@ -160,22 +150,24 @@ def load_search(run_dir: Path) -> SearchResults:
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
         raise InputError(f"{run_dir}: no such run; allowed: a folder that `saat search` wrote")
+    check_run_folder(run_dir)
     experiment = _read_mapping(run_dir / "experiment.yaml")
-    trials = _read_parquet(run_dir / "trials.parquet", ("trial_id", "phase", "status"))
+    trials_path = run_dir / "trials.parquet"
+    trials = _read_table(trials_path, ("trial_id", "phase", "status"), TRIAL_COLUMNS)
     epochs_path = run_dir / "epochs.parquet"
     epochs = (
-        _read_parquet(epochs_path, ("trial_id", "epoch"))
-        if epochs_path.exists()
-        else pd.DataFrame()
+        _read_table(epochs_path, ("trial_id", "epoch"), EPOCH_COLUMNS)
+        if os.path.lexists(epochs_path)
+        else _typed(pd.DataFrame(), EPOCH_COLUMNS)
     )
     provenance_path = run_dir / "provenance.json"
     return SearchResults(
         name=str(experiment.get("name") or run_dir.resolve().name),
         path=run_dir,
         experiment=experiment,
-        provenance=_read_mapping(provenance_path) if provenance_path.exists() else {},
-        trials=_typed(trials, TRIAL_COLUMNS),
-        epochs=_typed(epochs, EPOCH_COLUMNS),
+        provenance=read_json(provenance_path) if os.path.lexists(provenance_path) else {},
+        trials=trials,
+        epochs=epochs,
     )
 
 
@@ -251,7 +243,7 @@ def _write_atomically(frame: pd.DataFrame, path: Path) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            frame.to_parquet(file, index=False)
+            frame.to_parquet(file, index=False, write_page_checksum=True)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
@@ -265,12 +257,38 @@ def _write_atomically(frame: pd.DataFrame, path: Path) -> None:
         os.close(folder)
 
 
-def _read_parquet(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
+def _read_table(path: Path, required: tuple[str, ...], schema: dict[str, str]) -> pd.DataFrame:
+    """A table of trials or of their epochs, every column with its type."""
+    frame = _read_parquet(path, required)
     try:
-        frame = pd.read_parquet(path)
+        return _typed(frame, schema)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{path}: damaged: {one_line(error, 120)}") from None
+
+
+def _read_per_query(path: Path) -> pd.DataFrame:
+    frame = _read_parquet(path, ("query", "attack", "restart", "ap"))
+    types = pd.api.types
+    for name, is_type in (
+        ("query", types.is_integer_dtype),
+        ("restart", types.is_integer_dtype),
+        ("attack", types.is_string_dtype),
+        ("ap", types.is_float_dtype),
+    ):
+        if not is_type(frame[name]) or frame[name].isna().any():
+            raise InputError(f"{path}: column {name!r} has values of another type; damaged")
+    if not frame["ap"].between(-_ROUNDING, 1 + _ROUNDING).all() or (frame["query"] < 0).any():
+        raise InputError(f"{path}: average precisions outside 0 to 1, or queries below 0; damaged")
+    return frame
+
+
+def _read_parquet(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
+    check_file(path)
+    try:
+        frame = pd.read_parquet(path, page_checksum_verification=True)
     except FileNotFoundError:
         raise InputError(f"{path}: missing; was the search interrupted before it began?") from None
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, TypeError, KeyError, MemoryError, pa.ArrowException) as error:
         raise InputError(f"{path}: not readable as Parquet: {one_line(error)}") from error
     absent = [name for name in required if name not in frame.columns]
     if absent:
@@ -279,31 +297,13 @@ def _read_parquet(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
+    check_file(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: missing; every run has its experiment beside it") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not readable: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}; allowed: a mapping")
     return content
-
-
-def _read_arrays(path: Path) -> dict[str, NDArray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not readable as arrays: {one_line(error)}") from error
-
-
-def _complete(
-    path: Path, arrays: dict[str, NDArray], required: Iterable[str]
-) -> dict[str, NDArray]:
-    """The arrays, if none of the required ones is missing."""
-    for name in required:
-        if name not in arrays:
-            raise InputError(f"{path}: array {name!r} is missing")
-    return arrays

@@ -92,8 +92,10 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         meta = json.loads(header["meta"])
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, OSError, RecursionError) as error:
         raise CorruptCheckpoint(f"{path}: {error}") from error
+    if not isinstance(meta, dict):
+        raise CorruptCheckpoint(f"{path}: its meta is no mapping")
     if _digest(tensors, header["meta"]) != header.get("digest"):
         raise CorruptCheckpoint(f"{path}: checksum does not match")
     return tensors, meta

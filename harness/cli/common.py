@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from saat.errors import printable
+
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -36,5 +38,6 @@ RUNS = Path("runs")
 
 def say(text: str) -> None:
     """A line for the person at the terminal, if any, beside the results on standard output."""
+    lines = "\n".join(printable(line) for line in text.split("\n"))
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(lines, file=sys.stderr, flush=True)

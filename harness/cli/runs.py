@@ -122,7 +122,7 @@ def resume(
     from harness.session import session
 
     options = Options(runs_dir, tracking_uri, "ray", address, cache_dir, autoscaling)
-    with _resumable(name, runs_dir):
+    with _resumable(name, runs_dir, tracking_uri):
         _conclude(session.resume(name, options, say))
 
 
@@ -200,7 +200,7 @@ def _start(
     from harness.session import session
 
     options = _options(executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
-    with _resumable(experiment.name, runs_dir):
+    with _resumable(experiment.name, runs_dir, tracking_uri):
         _conclude(session.start(experiment, options, plan, say))  # type: ignore[arg-type]
 
 
@@ -238,7 +238,7 @@ def _conclude(run_dir: Path) -> None:
 
 
 @contextmanager
-def _resumable(name: str, runs_dir: Path) -> Iterator[None]:
+def _resumable(name: str, runs_dir: Path, tracking_uri: str | None) -> Iterator[None]:
     """Tell how to go on after an interruption or a stop."""
     try:
         yield
@@ -247,5 +247,6 @@ def _resumable(name: str, runs_dir: Path) -> Iterator[None]:
     except BaseException:
         if (runs_dir / name / "events.jsonl").exists():
             folder = "" if runs_dir == RUNS else f" --runs-dir {shlex.quote(str(runs_dir))}"
-            say(f"continue with: saat resume {name}{folder}")
+            server = f" --tracking-uri {shlex.quote(tracking_uri)}" if tracking_uri else ""
+            say(f"continue with: saat resume {name}{folder}{server}")
         raise

@@ -122,6 +122,11 @@ def list_(
     data_root: DataRoot = None,
 ) -> None:
     """What is there to choose from."""
-    from harness.session.listing import listing
+    from harness.session.listing import SomeUnreadable, listing
 
-    print(listing(what, runs_dir, data_root))
+    try:
+        print(listing(what, runs_dir, data_root))
+    except SomeUnreadable as error:
+        if error.readable:
+            print(error.readable)
+        raise

@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.evaluation.verify import stored_images, stored_victim
+from harness.experiment.file import load_experiment
+from reports.arrays import read_adversarial
 from reports.confirmed import ConfirmedSetting, confirmed_settings
 from reports.figures.matrix import matrix_static
 from reports.figures.style import STATIC_STYLE
 from reports.matrix import MatrixCell, MatrixData, matrix_table
 from reports.results import load_search
+from reports.run_folder import trial_folder
 from reports.statistics import seed_query_interval
 from reports.table_formats import write_table
 from saat.errors import InputError
@@ -37,7 +40,9 @@ def transfer(
     Raises:
         InputError: no trial of the run kept images of the attack.
     """
-    settings = [s for s in confirmed_settings(load_search(run_dir)) if _has(run_dir, s, attack)]
+    results = load_search(run_dir)
+    load_experiment(run_dir / "experiment.yaml")  # or what is shown of it may be anything
+    settings = [s for s in confirmed_settings(results) if _has(run_dir, s, attack)]
     if not settings:
         raise InputError(
             f"{run_dir}: no trial kept images of {attack}; another --attack, or a run of "
@@ -82,7 +87,7 @@ def _row(
     out: dict[str, list[NDArray[np.float64]]] = {}
     own = dict(_trials(victim_setting))
     for seed, trial_id in own.items():
-        victim = stored_victim(run_dir / "trials" / trial_id, cache_dir)
+        victim = stored_victim(trial_folder(run_dir, trial_id), cache_dir)
         out.setdefault("clean", []).append(victim.clean_ap.numpy())
         for source in sources:
             made = dict(_trials(source)).get(seed)
@@ -98,7 +103,9 @@ def _row(
 
 
 def _ap(victim: Victim, run_dir: Path, trial_id: str, attack: str) -> NDArray[np.float64]:
-    images = stored_images(run_dir / "trials" / trial_id)
+    images = stored_images(trial_folder(run_dir, trial_id))
+    if images[attack].shape != victim.images.shape:
+        raise InputError(f"{run_dir}: {trial_id} was attacked on images of another size")
     if not np.array_equal(images["rows"].numpy(), victim.rows):
         raise InputError(f"{run_dir}: {trial_id} was attacked on other queries")
     ap: NDArray[np.float64] = victim.ap(victim.codes(images[attack])).numpy()
@@ -113,10 +120,10 @@ def _trials(setting: ConfirmedSetting) -> list[tuple[int, str]]:
 def _has(run_dir: Path, setting: ConfirmedSetting, attack: str) -> bool:
     """Whether all of the setting's trials kept images of an untargeted attack."""
     for _, trial_id in _trials(setting):
-        path = run_dir / "trials" / trial_id / "adversarial.npz"
+        path = trial_folder(run_dir, trial_id) / "adversarial.npz"
         if not path.is_file():
             return False
-        with np.load(path, allow_pickle=False) as arrays:
-            if attack not in arrays.files or f"{attack}_target" in arrays.files:
-                return False
+        arrays = read_adversarial(path)
+        if attack not in arrays or f"{attack}_target" in arrays:
+            return False
     return True

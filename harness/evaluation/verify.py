@@ -4,7 +4,6 @@ Only the network's forward pass, the labels and the stored bytes enter; no attac
 What cannot be recomputed that way (fractions of zero gradients) is named, not passed over.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,15 @@ import numpy as np
 import torch
 
 from harness.evaluation.models import load_model, trained_subject
+from harness.experiment.file import load_experiment
 from harness.experiment.sections import EvaluationSection
+from harness.trial.records import Record, read_record
+from reports.arrays import read_adversarial
 from reports.results import SearchResults, load_search
+from reports.run_folder import trial_folder
 from saat.bootstrap import bootstrap_interval
 from saat.codes import distinct_codes
-from saat.errors import InputError
+from saat.errors import InputError, printable
 from saat.perceptibility import perceptibility
 from saat.threat_model import ThreatModel
 from saat.victim import Victim
@@ -72,7 +75,7 @@ class Verification:
             f"{counted(self.left_out, 'number')} on gradients and representative codes; "
             f"without images: {counted(self.without_images, 'trial')}"
         )
-        return "\n".join(lines)
+        return "\n".join(printable(line) for line in lines)
 
 
 def verify(run_dir: Path, cache_dir: str | None, say: Callable[[str], None]) -> Verification:
@@ -82,9 +85,10 @@ def verify(run_dir: Path, cache_dir: str | None, say: Callable[[str], None]) -> 
         InputError: no such run, or files of it are missing or broken.
     """
     results = load_search(run_dir)
+    load_experiment(run_dir / "experiment.yaml")  # or what is shown of it may be anything
     found = Verification(0, [], 0, 0)
     for trial in results.trials.to_dict("records"):
-        folder = run_dir / "trials" / str(trial["trial_id"])
+        folder = trial_folder(run_dir, str(trial["trial_id"]))
         if not (folder / "adversarial.npz").is_file():
             found.without_images += 1
             continue
@@ -104,6 +108,12 @@ def verify(run_dir: Path, cache_dir: str | None, say: Callable[[str], None]) -> 
     return found
 
 
+class _Result(Record):
+    """What is compared; that it can be no fraction is among what is found."""
+
+    metrics: dict[str, float]
+
+
 def _reported(results: SearchResults, folder: Path, trial: dict[Any, Any]) -> dict[str, float]:
     """What the table and the per-query file say, by the names of :func:`_recomputed`."""
     prefix = "metric.test/"
@@ -112,7 +122,8 @@ def _reported(results: SearchResults, folder: Path, trial: dict[Any, Any]) -> di
         for name, value in trial.items()
         if str(name).startswith(prefix) and value == value
     }
-    stored = json.loads((folder / "result.json").read_text())["metrics"]
+    # Without its checksum: here every number is recomputed.
+    stored = read_record(folder / "result.json", _Result, verified=False)["metrics"]
     out |= {f"result.json {k.removeprefix('test/')}": float(v) for k, v in stored.items()
             if not k.removeprefix("test/").startswith(_NOT_RECOMPUTED)}  # fmt: skip
     table = results.per_query(str(trial["trial_id"]))
@@ -139,6 +150,11 @@ def _recomputed(folder: Path, cache_dir: str | None) -> Iterator[tuple[str, floa
     worst, worst_target = victim.clean_ap, torch.zeros_like(victim.clean_ap)
     threat = ThreatModel(protocol.eps, protocol.norm)
     for name, images in stored.items():
+        if images.shape != victim.images.shape:
+            raise InputError(
+                f"{folder / 'adversarial.npz'}: images of {name}: {tuple(images.shape)}, where "
+                f"{tuple(victim.images.shape)} belongs"
+            )
         size = float(threat.size(images, victim.images).max())
         if size > protocol.eps * (1 + 1e-6) + 1e-9:
             raise InputError(f"{folder}: images of {name} leave the ball: {size:.6f}")
@@ -172,8 +188,8 @@ def _companions(stored: dict[str, torch.Tensor], end: str) -> dict[str, torch.Te
 
 def stored_images(folder: Path) -> dict[str, torch.Tensor]:
     """``adversarial.npz`` of a trial: uint8 images by attack, ``rows``, ``ATTACK_target``."""
-    with np.load(folder / "adversarial.npz", allow_pickle=False) as arrays:
-        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    arrays = read_adversarial(folder / "adversarial.npz")
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def stored_victim(folder: Path, cache_dir: str | None) -> Victim:

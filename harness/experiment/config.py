@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.experiment.resources import ResourcesSection
 from harness.experiment.sections import (
@@ -33,6 +33,8 @@ OBJECTIVE_NAMES = ("val/clean_map", "val/robust_map")
 # What a trial can be within a search; the settings of a comparison have names of their own.
 ROLES = ("default", "sampled", "recommended", "undefended", "train")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+# What lies beside the runs in their folder; of SQLite's own files the beginning.
+RESERVED_NAMES = ("mlflow.db", "mlartifacts", "pretrained")
 _METHODS = ("none", *DEFENSES)
 
 
@@ -127,13 +129,27 @@ class Experiment(Section):
             )
         return self
 
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder_of_its_own(cls, name: str) -> str:
+        # Lower case: some file systems do not tell the two apart.
+        taken = next((own for own in RESERVED_NAMES if name.lower().startswith(own)), "")
+        if name.lower() == taken or taken == "mlflow.db":
+            raise ValueError(f"{taken} is what saat itself has in a folder of runs; another name")
+        if name.endswith("."):
+            raise ValueError(
+                "ends with a dot, which not every system keeps in a name; another name"
+            )
+        return name
+
     @model_validator(mode="after")
     def _names_of_compared_settings(self) -> "Experiment":
         for name in self.compare:
-            if not re.fullmatch(r"[\w][\w .+()=-]{0,47}", name) or name in ROLES:
+            allowed = re.fullmatch(r"[\w][\w .+()=-]{0,47}", name) and not name.endswith((" ", "."))
+            if not allowed or name in ROLES:
                 raise ValueError(
                     f"compare.{name}: a name of up to 48 letters, digits, spaces and .+()=-, "
-                    f"other than {', '.join(ROLES)}"
+                    f"no space or dot at its end, other than {', '.join(ROLES)}"
                 )
         return self
 

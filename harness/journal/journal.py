@@ -1,11 +1,15 @@
 """The truth about a search: an append-only file of JSON events, one a line.
 
 Every event is on the disk before anything acts on it. A line that a dying driver left unfinished
-is cut off at the next opening; anything else that cannot be read is an error, never skipped.
+is cut off at the next opening; anything else that cannot be read is an error, never skipped. Every
+line ends with a checksum of what stands before it, so that a changed digit shows; journals of
+versions without checksums are read on, and lines that are added to them have one.
 """
 
 import json
+import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,11 +17,17 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from harness.journal.events import problem_with
 from harness.journal.onlookers import looking_on
+from reports.checksums import checksum
+from reports.run_folder import check_file
 from saat.checkpoint import fsync
-from saat.errors import InputError
+from saat.errors import InputError, one_line
+
+log = logging.getLogger(__name__)
 
 Event = dict[str, Any]
+_CHECKSUM = re.compile(rb'(\{.*), "checksum": "([0-9a-f]{8})"\}')
 
 
 class Journal:
@@ -68,7 +78,7 @@ class Journal:
         """
         event: Event = {"seq": len(self.events), "time": time.time(), "event": kind, **fields}
         size = self._file.seek(0, os.SEEK_END)
-        line = json.dumps(event).encode() + b"\n"
+        line = line_of(event)
         try:
             while line:
                 line = line[self._file.write(line) :]
@@ -89,33 +99,99 @@ class Journal:
         self._lock.release()
 
 
+def line_of(event: Event) -> bytes:
+    """An event as it stands in a journal, its checksum last."""
+    content = json.dumps(event).encode()
+    return content[:-1] + f', "checksum": "{checksum(content)}"}}\n'.encode()
+
+
 def repair(path: Path) -> list[Event]:
     """Events of a journal; an unfinished last line is cut off the file."""
-    if not path.exists():
-        return []
-    content = path.read_bytes()
+    content = _content(path)
     complete = content.rfind(b"\n") + 1
     if complete < len(content):
         with path.open("r+b") as file:
             file.truncate(complete)
             os.fsync(file.fileno())
-    return list(_parse(path, content[:complete]))
+    return _events(path, content[:complete])
 
 
 def read(path: Path) -> list[Event]:
-    """Events of a journal that another process may be writing; changes nothing."""
-    content = path.read_bytes() if path.exists() else b""
-    return list(_parse(path, content[: content.rfind(b"\n") + 1]))
+    """Events of a journal that another process may be writing; changes nothing.
+
+    Raises:
+        InputError: it is no file, or damaged.
+    """
+    content = _content(path)
+    return _events(path, content[: content.rfind(b"\n") + 1])
 
 
-def _parse(path: Path, content: bytes) -> Iterator[Event]:
-    for number, line in enumerate(content.splitlines(), start=1):
+def _content(path: Path) -> bytes:
+    check_file(path)
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _events(path: Path, content: bytes) -> list[Event]:
+    lines = content.splitlines()
+    events = list(_parse(path, lines))
+    if lines and _CHECKSUM.fullmatch(lines[0]) is None:
+        _tell_unchecked(path)
+    return events
+
+
+def _parse(path: Path, lines: list[bytes]) -> Iterator[Event]:
+    checked, suggested = False, 0
+    for number, line in enumerate(lines, start=1):
+        where = f"{path}: line {number}"
+        content, checked = _verified(where, line, checked)
         try:
-            event = json.loads(line)
-        except ValueError:
-            raise InputError(f"{path}: line {number}: not JSON; the journal is damaged") from None
+            event = json.loads(content)
+        except (ValueError, RecursionError):
+            raise InputError(f"{where}: not JSON; the journal is damaged") from None
         if not isinstance(event, dict) or event.get("seq") != number - 1:
-            raise InputError(f"{path}: line {number}: out of sequence; the journal is damaged")
+            raise InputError(f"{where}: out of sequence; the journal is damaged")
         if (event.get("event") == "started") != (number == 1):
-            raise InputError(f"{path}: line {number}: not what a search begins with; damaged")
+            raise InputError(f"{where}: not what a search begins with; damaged")
+        problem = problem_with(event)
+        if not problem and event["event"] == "suggested":
+            if event["trial"]["number"] != suggested:
+                problem = f"trial.number: not {suggested}, though it comes next"
+            suggested += 1
+        if problem:
+            raise InputError(f"{where}: {one_line(problem, 200)}; the journal is damaged")
         yield event
+
+
+def _verified(where: str, line: bytes, checked: bool) -> tuple[bytes, bool]:
+    """A line without its checksum, and whether it has one; all have, after the first that has.
+
+    Raises:
+        InputError: the checksum is of another line, or missing.
+    """
+    found = _CHECKSUM.fullmatch(line)
+    if found is None:
+        if checked or b'"checksum"' in line:
+            raise InputError(f"{where}: no checksum; the journal is damaged")
+        return line, False
+    content = found[1] + b"}"
+    if checksum(content).encode() != found[2]:
+        raise InputError(f"{where}: not what its checksum says; the journal is damaged")
+    return content, True
+
+
+_TOLD: set[Path] = set()
+
+
+def _tell_unchecked(path: Path) -> None:
+    """Say once of a journal that damage to its numbers would not show."""
+    if path not in _TOLD:
+        _TOLD.add(path)
+        log.warning(
+            "%s: an earlier version wrote it, without checksums; a changed number does not show",
+            path,
+        )

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from harness.experiment.config import Experiment, Setting, digest
 from harness.experiment.file import parse_setting
-from harness.journal.journal import Event
+from harness.journal.journal import Event, read
 from harness.trial.trial import TrialSpec
 from saat.errors import InputError, one_line
 
@@ -37,8 +38,15 @@ class TrialRecord:
 
     @property
     def setting(self) -> Setting:
-        """The trial's resolved setting."""
-        return parse_setting(self.spec.setting)
+        """The trial's resolved setting.
+
+        Raises:
+            InputError: the journal's is none.
+        """
+        try:
+            return parse_setting(self.spec.setting)
+        except InputError as error:
+            raise InputError(f"events.jsonl: {self.spec.trial_id}: {error}") from None
 
 
 class SearchState:
@@ -90,6 +98,8 @@ class SearchState:
             self.trials[spec.trial_id] = record
         elif kind == "recommended":
             self.recommended = event["trial_ids"]
+            for trial_id in event["trial_ids"]:
+                self.warm.get(trial_id) or self.trials[trial_id]
         elif kind == "finished":
             self.finished = True
         elif kind == "lost":
@@ -138,6 +148,31 @@ class SearchState:
     def _listed(self) -> list[TrialRecord]:
         # At once: a live view reads in a thread of its own while trials are added.
         return list(self.trials.values())
+
+
+class NeverStarted(InputError):
+    """A folder whose search ended before its first event."""
+
+
+def load_state(run_dir: Path) -> tuple[Event, SearchState]:
+    """The first event of a run's journal, and what all of them add up to.
+
+    Raises:
+        InputError: the journal is gone or damaged; :class:`NeverStarted` where it never was.
+    """
+    path = run_dir / "events.jsonl"
+    events = read(path)
+    if events:
+        return events[0], SearchState(events)
+    kept = [name for name in ("trials.parquet", "epochs.parquet") if (run_dir / name).exists()]
+    trials = sum(1 for _ in run_dir.glob("trials/*"))
+    kept += [f"the folders of {trials} trials"] if trials else []
+    if kept:
+        raise InputError(
+            f"{path}: missing or empty, and with it what the search knew; still there are "
+            f"{', '.join(kept)}"
+        )
+    raise NeverStarted(f"{run_dir}: the search never started; delete the folder, start it again")
 
 
 def suggested_event(spec: TrialSpec, config_hash: str, point: Any, notes: Any) -> dict[str, Any]:

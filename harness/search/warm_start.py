@@ -10,8 +10,14 @@ from typing import Any
 
 from harness.experiment.config import Experiment, Setting
 from harness.experiment.file import paper_defaults, setting_at
-from harness.journal.journal import Event, read
-from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
+from harness.journal.journal import Event
+from harness.journal.state import (
+    SearchState,
+    TrialRecord,
+    config_hash,
+    load_state,
+    suggested_event,
+)
 from harness.search.recommendation import objectives, usable
 from harness.trial.trial import TrialSpec
 from saat.errors import InputError
@@ -23,7 +29,7 @@ _CHANCE = ("reattack/chance_map", "reattack/lift.clean", "reattack/lift.robust")
 def missing_warm_start(experiment: Experiment, events: list[Event]) -> bool:
     """Whether a journal that has begun still lacks what ``search.warm_start`` asks for."""
     told = any(event["event"] == "warm_started" for event in events)
-    searches = events[0]["plan"] == "search"
+    searches = events[0].get("plan", "search") == "search"
     return searches and bool(experiment.search.warm_start) and not told
 
 
@@ -105,12 +111,12 @@ def _finished(
     """An earlier search and its first event."""
     key = f"search.warm_start: {name}"
     run_dir = Path(name).expanduser() if "/" in name else runs_dir / name
-    events = read(run_dir / "events.jsonl")
-    if not events:
+    if not (run_dir / "events.jsonl").exists():
         raise InputError(f"{key}: no such search; there is no {run_dir / 'events.jsonl'}")
-    started = events[0]
-    if started["plan"] != "search":
-        raise InputError(f"{key}: not a search, but the run of saat {started['plan']}")
+    started, state = load_state(run_dir)
+    plan = started.get("plan", "search")
+    if plan != "search":
+        raise InputError(f"{key}: not a search, but the run of saat {plan}")
     for what, own, other in (
         ("data set", fingerprint, started["data_fingerprint"]),
         ("protocol", protocol, started["protocol_hash"]),
@@ -121,7 +127,6 @@ def _finished(
                 f"{key}: its {what} {other[:10]} is not this search's {own[:10]}; {keys} must be "
                 "the same"
             )
-    state = SearchState(events)
     if not state.finished:
         raise InputError(f"{key}: not finished; continue it with saat resume, or leave it out")
     return state, started

@@ -35,6 +35,11 @@ def check_whole(experiment: Experiment, file: Path) -> None:
         )
 
 
+def is_whole(experiment: Experiment, file: Path) -> bool:
+    """Whether every key of a resolved experiment is in its file."""
+    return not any(True for _ in _missing(experiment.dump(), read_yaml(file, "an experiment")))
+
+
 def _missing(whole: Mapping[str, Any], given: Any, section: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys, and values, of ``whole`` that ``given`` lacks."""
     for key, value in whole.items():

@@ -4,20 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.journal.journal import read
-from harness.journal.state import SearchState, TrialRecord
+from harness.journal.state import SearchState, TrialRecord, load_state
 from reports.results import write_epochs, write_trials
-from saat.errors import InputError
 
 
 def derive_tables(run_dir: Path) -> SearchState:
     """Write ``trials.parquet`` and ``epochs.parquet`` anew; returns the state they show."""
-    events = read(run_dir / "events.jsonl")
-    state = SearchState(events)
-    if not events:
-        raise InputError(f"{run_dir}: the search never started, so there is nothing to report")
+    started, state = load_state(run_dir)
     # Journals of versions before data sets had labels lack theirs.
-    common = {"dataset": events[0].get("dataset"), "protocol_hash": events[0]["protocol_hash"]}
+    common = {"dataset": started.get("dataset"), "protocol_hash": started["protocol_hash"]}
     write_trials(run_dir, (_trial_row(record) | common for record in state.trials.values()))
     write_epochs(run_dir, (row for record in state.trials.values() for row in _epochs(record)))
     return state

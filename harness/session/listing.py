@@ -8,9 +8,21 @@ from harness.experiment.datasets import dataset_lines
 from harness.files import existing_parent
 from saat.attacks import ATTACKS
 from saat.defenses import DEFENSES
-from saat.errors import InputError
+from saat.errors import InputError, printable
 from saat.hashing import OBJECTIVES
 from saat.models import BACKBONES
+
+
+class SomeUnreadable(InputError):
+    """Some of the runs cannot be read.
+
+    Attributes:
+        readable: the lines of the others.
+    """
+
+    def __init__(self, message: str, rows: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.readable = _lines(rows)
 
 
 def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> str:
@@ -22,13 +34,16 @@ def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> str:
         data_root: Folder that contains the folders of named data sets; ``SAAT_DATA`` where None.
 
     Raises:
-        InputError: there is no such list.
+        InputError: there is no such list; :class:`SomeUnreadable` where runs are damaged.
     """
     if what not in LISTS:
         raise InputError(f"list {what}: one of {', '.join(LISTS)}")
-    rows = LISTS[what](runs_dir, data_root)
+    return _lines(LISTS[what](runs_dir, data_root)) or f"no {what} yet"
+
+
+def _lines(rows: Mapping[str, str]) -> str:
     width = max((len(name) for name in rows), default=0)
-    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items()) or f"no {what} yet"
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items())
 
 
 def _first_line(thing: object) -> str:
@@ -59,16 +74,26 @@ def _comment(path: Path) -> str:
 
 
 def _searches(runs_dir: Path, _: object) -> dict[str, str]:
-    from harness.journal.journal import read
-    from harness.journal.state import SearchState
+    from harness.journal.state import NeverStarted, load_state
     from harness.session.session import summary
 
     existing_parent(runs_dir, "--runs-dir")
-    found = {}
-    for path in sorted(runs_dir.glob("*/events.jsonl")):
-        state = SearchState(read(path))
-        ended = "finished" if state.finished else "unfinished"
-        found[path.parent.name] = f"{ended}, {summary(state)}"
+    found, problems = {}, []
+    files = (*runs_dir.glob("*/events.jsonl"), *runs_dir.glob("*/experiment.yaml"))
+    for run_dir in sorted({path.parent for path in files}):
+        name = printable(run_dir.name)
+        try:
+            _, state = load_state(run_dir)
+        except NeverStarted:
+            found[name] = "never started"
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            ended = "finished" if state.finished else "unfinished"
+            found[name] = f"{ended}, {summary(state)}"
+    if problems:
+        more = f" (and {len(problems) - 1} more such runs)" if problems[1:] else ""
+        raise SomeUnreadable(f"{problems[0]}{more}", found)
     return found
 
 

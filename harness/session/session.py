@@ -13,10 +13,10 @@ from harness.executors.executor import stop_if_full
 from harness.executors.packing import settle
 from harness.experiment.config import Experiment, digest
 from harness.experiment.file import load_experiment
-from harness.files import write_json, write_text
-from harness.journal.journal import Journal, read
+from harness.files import write_text
+from harness.journal.journal import Journal
 from harness.journal.onlookers import looking_on
-from harness.journal.state import SearchState, protocol_hash
+from harness.journal.state import SearchState, load_state, protocol_hash
 from harness.options import Options
 from harness.provenance import provenance
 from harness.search.plan import Plan
@@ -32,12 +32,15 @@ from harness.session.checks import (
     open_data,
 )
 from harness.session.derive import derive_tables
+from harness.session.foreign import check_protocol, check_shown, tracking_uri_of
 from harness.session.progress import Progress
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.store import default_uri
 from harness.tracking.tracker import Tracker
+from harness.trial.records import write_record
 from harness.trial.trial import TrialContext
 from reports.results import load_search
+from reports.run_folder import check_run_folder
 from saat.errors import InputError
 from saat.wording import counted
 
@@ -67,7 +70,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     (run_dir / "trials").mkdir(parents=True)
     text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
     write_text(run_dir / "experiment.yaml", text)
-    write_json(run_dir / "provenance.json", provenance(data, device))
+    write_record(run_dir / "provenance.json", provenance(data, device))
     journal = Journal(run_dir)
     journal.append(
         "started",
@@ -96,17 +99,12 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
     check_folders(options)
     run_dir = (options.runs_dir / name).resolve()
     experiment = read_experiment(run_dir)
-    events = read(run_dir / "events.jsonl")
-    if not events:
-        raise InputError(
-            f"{run_dir}: the search never started; delete the folder and start it again"
-        )
+    load_state(run_dir)  # a damaged journal shows before anything is touched
     check_whole(experiment, run_dir / "experiment.yaml")
-    SearchState(events)  # a damaged journal shows before anything is touched
     journal = Journal(run_dir)
     try:
         started = journal.events[0]
-        uri = options.tracking_uri or started["tracking_uri"]
+        uri = tracking_uri_of(started, options, name)
         options = replace(options, tracking_uri=uri, executor=started["executor"])
         if options.address and options.executor == "inline":
             raise InputError(f"--address {options.address}: this search runs inline, on no cluster")
@@ -115,11 +113,7 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
         data = open_data(experiment, options.cache_dir, say)
         if data.fingerprint != started["data_fingerprint"]:
             raise InputError(f"{run_dir}: the data set is not the one the search began with")
-        if protocol_hash(experiment, data.fingerprint) != started["protocol_hash"]:
-            raise InputError(
-                f"{run_dir / 'experiment.yaml'}: evaluation or confirm.battery is not what the "
-                "search began with; its numbers could not be compared"
-            )
+        check_protocol(experiment, started, run_dir / "experiment.yaml")
         own = digest(experiment.dump()["validation"])
         if own != started.get("validation_hash", own):  # journals of earlier versions lack it
             raise InputError(
@@ -164,7 +158,7 @@ def _run(
     tracker.start(journal.events)
     try:
         journal.listen(tracker.handle)
-        fingerprint, plan = started["data_fingerprint"], started["plan"]
+        fingerprint, plan = started["data_fingerprint"], started.get("plan", "search")
         search = Search(experiment, journal, fingerprint, concurrent, plan)
         with Progress(search) as progress:
             journal.listen(progress.handle)
@@ -181,7 +175,8 @@ def _run(
         left = tracker.close(timeout=60 if sys.exc_info()[0] is None else 5)
         journal.close()
         if left:
-            say(f"{left}; deliver them with: saat sync {experiment.name}")
+            server = f" --tracking-uri {options.tracking_uri}" if options.tracking_uri else ""
+            say(f"{left}; deliver them with: saat sync {experiment.name}{server}")
     return run_dir
 
 
@@ -193,12 +188,11 @@ def sync(name: str, options: Options) -> str:
     """
     run_dir = (options.runs_dir / name).resolve()
     experiment = read_experiment(run_dir)
+    started, _ = load_state(run_dir)
+    options = replace(options, tracking_uri=tracking_uri_of(started, options, name))
+    check_tracking(options.tracking_uri, options.runs_dir)
     journal = Journal(run_dir)
     try:
-        if not journal.events:
-            raise InputError(f"{run_dir}: the search never started; there is nothing to deliver")
-        uri = options.tracking_uri or journal.events[0]["tracking_uri"]
-        check_tracking(uri, options.runs_dir)
         tracker = _tracker(experiment, journal, options, run_dir)
         tracker.start(journal.events)
         left = tracker.close(timeout=120, patient=True)
@@ -212,7 +206,7 @@ def sync(name: str, options: Options) -> str:
 def _tracker(experiment: Experiment, journal: Journal, options: Options, run_dir: Path) -> Tracker:
     started = journal.events[0]
     tags = {"saat.search_id": started["search_id"], "saat.protocol": started["protocol_hash"]}
-    uri = options.tracking_uri or started["tracking_uri"] or default_uri(options.runs_dir)
+    uri = options.tracking_uri or default_uri(options.runs_dir)
     return Tracker(MlflowRuns(uri, run_dir, experiment, tags))
 
 
@@ -222,6 +216,8 @@ def make_report(run_dirs: list[Path], out_dir: Path) -> Path:
     from reports.html import write_report
 
     for run_dir in run_dirs:
+        started, _ = load_state(run_dir)
+        check_shown(read_experiment(run_dir), started, run_dir / "experiment.yaml")
         derive_tables(run_dir)
     return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
 
@@ -231,6 +227,7 @@ def read_experiment(run_dir: Path) -> Experiment:
     path = run_dir / "experiment.yaml"
     if not path.is_file():
         raise InputError(f"{run_dir}: no such search (no experiment.yaml there)")
+    check_run_folder(run_dir)
     experiment, _ = load_experiment(path)
     return experiment
 

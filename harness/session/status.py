@@ -4,11 +4,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from harness.journal.journal import read
-from harness.journal.state import SearchState, TrialRecord
+from harness.journal.state import SearchState, TrialRecord, load_state
 from harness.search.recommendation import eligible, final_metrics, objectives
 from harness.session.session import read_experiment, summary
 from reports.frontier import hypervolume, pareto_mask
+from saat.errors import printable
 from saat.sanity import at_chance, objection_lines
 from saat.wording import counted
 
@@ -16,9 +16,8 @@ from saat.wording import counted
 def status_of(run_dir: Path) -> dict[str, Any]:
     """JSON-able state of a search, read from its journal."""
     experiment = read_experiment(run_dir)
-    events = read(run_dir / "events.jsonl")
-    state = SearchState(events)
-    searches = not events or events[0].get("plan", "search") == "search"
+    started, state = load_state(run_dir)
+    searches = started.get("plan", "search") == "search"
     exploring = "explore" if state.recommended is None else "confirm"
     done = [r for r in state.of_phase("explore") if eligible(experiment, r)]
     points = [objectives(record.metrics) for record in done]
@@ -97,4 +96,4 @@ def render(found: dict[str, Any]) -> str:
     lines += [f"  out of memory: {name}: {note}" for name, note in found["out_of_memory"].items()]
     lines += [f"  warning: {line}" for line in found["warnings"]]
     lines += [f"  failed: {trial_id}: {reason}" for trial_id, reason in found["failed"].items()]
-    return "\n".join(lines)
+    return "\n".join(printable(line) for line in lines)

@@ -1,11 +1,11 @@
 """What a tracking server was told of a journal, remembered beside it."""
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.files import write_json
+from harness.trial.records import Record, read_record, write_record
+from saat.errors import InputError
 
 
 @dataclass
@@ -34,15 +34,22 @@ class Cursor:
         refused = sorted(self.refused)
         content = {"uri": uri, "run": self.run, "delivered": self.delivered, "refused": refused}
         with suppress(OSError):
-            write_json(path, content)
+            write_record(path, content)
 
 
 def read_cursor(path: Path, uri: str) -> Cursor:
     """What the server at ``uri`` was told; nothing if the file is of another one or damaged."""
     try:
-        content = json.loads(path.read_text())
-        delivered, refused = int(content["delivered"]), {int(n) for n in content["refused"]}
-        cursor = Cursor(str(content["run"]), delivered, refused)
-        return cursor if content["uri"] == uri else Cursor()
-    except (OSError, ValueError, KeyError, TypeError):
+        content = read_record(path, _Told)
+    except InputError:
         return Cursor()
+    if content["uri"] != uri:
+        return Cursor()
+    return Cursor(content["run"], content["delivered"], set(content["refused"]))
+
+
+class _Told(Record):
+    uri: str
+    run: str
+    delivered: int
+    refused: list[int]

@@ -51,7 +51,9 @@ def _write_per_query(path: Path, evaluation: Evaluation) -> None:
         for name, (rows, ap, restart) in evaluation.per_query().items()
     ]
     with replacing(path) as temporary:
-        pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)
+        pd.concat(frames, ignore_index=True).to_parquet(
+            temporary, index=False, write_page_checksum=True
+        )
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

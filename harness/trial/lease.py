@@ -10,6 +10,7 @@ number before it writes anything.
 """
 
 import os
+import re
 import socket
 import sys
 import threading
@@ -137,7 +138,8 @@ class Lease:
         return None
 
     def _numbers(self) -> list[int]:
-        return sorted(int(path.stem) for path in self._claims.glob("*.lock"))
+        names = (path.stem for path in self._claims.glob("*.lock"))
+        return sorted(int(name) for name in names if re.fullmatch(r"[0-9]{1,9}", name))
 
     def _highest(self) -> int:
         return max(self._numbers(), default=0)

@@ -25,6 +25,7 @@ from harness.trial.artifacts import write_artifacts
 from harness.trial.lease import Lease
 from harness.trial.messages import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
 from harness.trial.pretrained import Pretrained, PretrainedStore, pretrained_key
+from harness.trial.records import write_record
 from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
 from harness.trial.threads import bound_threads
 from saat import checkpoint, memory
@@ -181,7 +182,7 @@ class Life:
             notes = history[-1].out_of_memory
         final = FinalReport(len(history), metrics, cost, evaluation.unreliable, host, notes)
         records = [asdict(report) for report in history]
-        write_json(self.folder / "result.json", {**asdict(final), "history": records})
+        write_record(self.folder / "result.json", {**asdict(final), "history": records})
         checkpoints.forget(self.folder / "checkpoint")
         shutil.rmtree(self.folder / "attacked", ignore_errors=True)
         return final

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reports import run_folder
+
 
 @dataclass(frozen=True)
 class TrialSpec:
@@ -47,8 +49,8 @@ class TrialContext:
 
 
 def trial_folder(context: TrialContext, trial_id: str) -> Path:
-    """Where everything of a trial lies."""
-    return Path(context.run_dir) / "trials" / trial_id
+    """Where everything of a trial lies; see :func:`reports.run_folder.trial_folder`."""
+    return run_folder.trial_folder(Path(context.run_dir), trial_id)
 
 
 @dataclass(frozen=True)

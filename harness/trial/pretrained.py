@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.experiment.config import Setting, digest
 from harness.trial import checkpoints
@@ -70,11 +69,9 @@ class PretrainedStore:
         folder = self.root / key
         target = folder / "model.safetensors"
         with Lease(folder, takes_over=False) as lease:
-            meta = self._load(target, network, objective)
-            if meta is not None:
-                own = meta["builder"] == builder
-                seconds = float(meta["seconds"]) if own else 0.0
-                return Pretrained(seconds, meta.get("out_of_memory", ""))
+            found = self._load(target, network, objective, builder)
+            if found is not None:
+                return found
             built = build(folder, lease.check)
             tensors = {
                 **checkpoint.module_tensors("network", network),
@@ -84,20 +81,29 @@ class PretrainedStore:
             checkpoint.save(target, tensors, {**asdict(built), "builder": builder})
             checkpoints.forget(folder)
             # Whoever builds and whoever loads start from the very same bits and memory layout.
-            self._load(target, network, objective)
+            self._load(target, network, objective, builder)
             return built
 
     @staticmethod
     def _load(
-        path: Path, network: HashingNetwork, objective: HashingObjective
-    ) -> dict[str, Any] | None:
+        path: Path, network: HashingNetwork, objective: HashingObjective, builder: str
+    ) -> Pretrained | None:
         try:
             tensors, meta = checkpoint.load(path)
+            own = meta["builder"] == builder
+            seconds = float(meta["seconds"]) if own else 0.0
+            found = Pretrained(seconds, str(meta.get("out_of_memory", "")))
             checkpoint.restore_module("network", network, tensors)
             checkpoint.restore_module("objective", objective, tensors)
         except FileNotFoundError:
             return None
-        except (checkpoint.CorruptCheckpoint, RuntimeError) as error:
+        except (
+            checkpoint.CorruptCheckpoint,
+            RuntimeError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:
             log.warning("pretrained model is damaged and will be trained again: %s", error)
             return None
-        return meta
+        return found

@@ -5,17 +5,24 @@ in the same folder continues from its last durable epoch, to the same bits (on a
 runs out of memory is started again here, once, with its batches split.
 """
 
-import json
+import logging
+import os
 from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 from harness.trial import out_of_memory
 from harness.trial.lease import Lease
 from harness.trial.life import Life, Status
 from harness.trial.messages import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
+from harness.trial.records import read_record, record_of
 from harness.trial.stages import trial_data
 from saat import memory
-from saat.errors import one_line
+from saat.errors import InputError, one_line
 from saat.training import TrainingFailed
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "EpochReport",
@@ -49,13 +56,31 @@ def run_trial(
     folder = trial_folder(context, spec.trial_id)
     # An earlier worker may live on, cut off from its driver: one writer at a time.
     with Lease(folder, takes_over=True) as lease:
-        result = folder / "result.json"
-        if result.exists():
-            content = json.loads(result.read_text())
-            yield from (EpochReport(**record) for record in content.pop("history"))
-            yield FinalReport(**content)
-        else:
-            yield from _lives(spec, context, status or (lambda _: None), lease)
+        finished = _finished(folder)
+        yield from finished or _lives(spec, context, status or (lambda _: None), lease)
+
+
+def _finished(folder: Path) -> list[EpochReport | FinalReport]:
+    """The whole history of a trial that has its result; nothing of one that has to go on."""
+    path = folder / "result.json"
+    if not os.path.lexists(path):
+        return []
+    try:
+        content = read_record(path, _Result)
+    except InputError as error:
+        log.warning("damaged result skipped, the trial is done again: %s", error)
+        return []
+    history = [EpochReport(**_fields(EpochReport, record)) for record in content["history"]]
+    return [*history, FinalReport(**_fields(FinalReport, content))]
+
+
+class _Result(record_of(FinalReport)):  # type: ignore[misc]
+    history: list[record_of(EpochReport)]  # type: ignore[valid-type]
+
+
+def _fields(kind: type[Any], content: dict[str, Any]) -> dict[str, Any]:
+    """What a report takes; later versions may have written more."""
+    return {item.name: content[item.name] for item in fields(kind) if item.name in content}
 
 
 def _lives(

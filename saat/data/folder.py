@@ -12,7 +12,7 @@ from saat.data.decode import RESIZES, cache_key, decode_blocks
 from saat.data.identity import set_label
 from saat.data.lists import Lists, read_lists
 from saat.data.splits import draw_validation
-from saat.errors import InputError
+from saat.errors import InputError, printable
 from saat.wording import counted
 
 
@@ -51,7 +51,7 @@ def load_folder(
         resize=resize,
     )
     lists = found.lists
-    name = name or root.resolve().name
+    name = printable(name or root.resolve().name)
     images = store.open_or_build(
         cache_dir,
         found.key,

@@ -109,7 +109,7 @@ class Bench:
         arguments = ["resume", NAME]
         if not self.run_dir.exists():
             arguments = ["search", str(self._file), "--executor", self.executor]
-            arguments += ["--tracking-uri", self.server.uri] if self.server else []
+        arguments += ["--tracking-uri", self.server.uri] if self.server else []
         arguments += ["--runs-dir", str(self.runs)]
         arguments += ["--address", self.address] if self.address else []
         with self._output().open("wb") as output:

@@ -7,6 +7,7 @@ data base and the report tell the same, row for row.
 
 import json
 import math
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ def violations(run_dir: Path, store: str) -> list[str]:
     lines = (run_dir / "events.jsonl").read_text().splitlines()
     events: list[Row] = [json.loads(line) for line in lines]
     trials = trials_of(events)
-    found = list(_journal(run_dir, events, trials))
+    found = [*_checksums(lines), *_journal(run_dir, events, trials)]
     if found:
         return found  # what follows is derived from it
     found += [f"trials.parquet: {line}" for line in _trials_table(run_dir, trials)]
@@ -61,6 +62,14 @@ def violations(run_dir: Path, store: str) -> list[str]:
     found += [f"MLflow: {line}" for line in _tracking(store, events, trials)]
     found += [f"report: {line}" for line in _report(run_dir, trials)]
     return found
+
+
+def _checksums(lines: list[str]) -> Iterator[str]:
+    """Every line ends with the CRC-32 of what it would be without it."""
+    for number, line in enumerate(lines):
+        content, _, rest = line.rpartition(', "checksum": ')
+        if rest != f'"{zlib.crc32(content.encode() + b"}"):08x}"}}':
+            yield f"journal: line {number + 1} has another checksum"
 
 
 def trials_of(events: list[Row]) -> dict[str, Trial]:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from harness.journal.journal import line_of
 from harness.options import Options
 from harness.session import session
 from harness.tracking.store import default_uri
@@ -56,8 +57,9 @@ def events_of(run_dir: Path) -> list[Event]:
 
 
 def rewrite(run_dir: Path, events: list[Event]) -> None:
-    lines = [json.dumps(event | {"seq": number}) for number, event in enumerate(events)]
-    (run_dir / "events.jsonl").write_text("\n".join(lines) + "\n")
+    told = [{k: v for k, v in event.items() if k != "checksum"} for event in events]
+    lines = [line_of(event | {"seq": number}) for number, event in enumerate(told)]
+    (run_dir / "events.jsonl").write_bytes(b"".join(lines))
 
 
 def found(run_dir: Path) -> list[str]:
@@ -70,6 +72,12 @@ def first(events: list[Event], kind: str) -> int:
 
 def test_a_search_that_nothing_struck_breaks_no_promise(ended: Path) -> None:
     assert found(ended / "tiny") == []
+
+
+def test_a_changed_digit_breaks_a_promise(run_dir: Path) -> None:
+    path = run_dir / "events.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"epoch": 2', b'"epoch": 3', 1))
+    assert any("has another checksum" in line for line in found(run_dir))
 
 
 def epoch_twice(events: list[Event]) -> None:

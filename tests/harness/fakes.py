@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.experiment.config import Experiment
-from harness.journal.journal import Event, Journal
+from harness.journal.journal import Event, Journal, line_of
 from harness.journal.state import TrialRecord
 from harness.search.search import Pause, Search
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
@@ -134,8 +134,7 @@ def finished(run_dir: Path, searched: Experiment, **options: Any) -> Search:
 def cut(events: list[Event], count: int, run_dir: Path) -> None:
     """A journal of the first ``count`` events."""
     run_dir.mkdir(parents=True)
-    text = "".join(json.dumps(event) + "\n" for event in events[:count])
-    (run_dir / "events.jsonl").write_text(text)
+    (run_dir / "events.jsonl").write_bytes(b"".join(map(line_of, events[:count])))
 
 
 def outcome(record: TrialRecord) -> tuple[Any, ...]:

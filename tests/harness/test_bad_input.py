@@ -165,6 +165,15 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"name": "naïve"}, ("name: 'naïve'",)),
     ({"name": "a\n"}, ("name: 'a\\n'",)),
     ({"name": 5}, ("name: 5", "a text")),
+    *[
+        ({"name": taken}, ("name", "saat itself has in a folder of runs; another name"))
+        for taken in ("mlflow.db", "MLflow.DB", "mlflow.db-wal", "pretrained", "mlartifacts")
+    ],
+    ({"name": "tiny."}, ("name", "ends with a dot")),
+    ({"compare": {"a ": {}}}, ("compare.a", "no space or dot at its end")),
+    ({"name": "a\u202eb"}, ("name: ", "\\u202e")),
+    ({"name": ".hidden"}, ("name: '.hidden'",)),
+    ({"name": "tiny "}, ("name: 'tiny '",)),
     ({"seed": -1}, ("seed: -1", "at least 0")),
     ({"seed": 1.5}, ("seed: 1.5", "whole number")),
     ({"seed": 10**30}, ("seed", "2**53")),

@@ -240,3 +240,11 @@ def test_a_failed_claim_holds_nothing(tmp_path: Path) -> None:
     lock = FileLock(tmp_path / ".lease" / "1.lock")
     with lock.acquire(timeout=0):
         assert lock.is_locked
+
+
+@pytest.mark.parametrize("name", ["x", "\u0661", "9" * 200, "-1", "1.5"])
+def test_a_claim_that_is_no_number_is_none(tmp_path: Path, name: str) -> None:
+    (tmp_path / ".lease").mkdir()
+    (tmp_path / ".lease" / f"{name}.lock").write_text("")
+    with Lease(tmp_path, takes_over=True):
+        assert (tmp_path / ".lease" / "1.beat").is_file()

@@ -17,7 +17,7 @@ from harness.options import Options
 from harness.session import session
 from harness.session.progress import Progress
 from harness.trial.trial import TrialSpec
-from tests.harness.fakes import experiment, finished, open_search
+from tests.harness.fakes import STARTED, experiment, finished, open_search
 from tests.harness.tiny import tiny
 
 
@@ -32,8 +32,8 @@ def test_a_listener_that_raises_is_told_once_and_neither_event_nor_others_are_lo
     heard: list[Event] = []
     journal.listen(broken)
     journal.listen(heard.append)
-    for kind in ("started", "finished"):
-        journal.append(kind)
+    journal.append("started", **STARTED)
+    journal.append("finished")
     journal.close()
     assert [event["event"] for event in heard] == ["started", "finished"]
     assert read(journal.path) == heard

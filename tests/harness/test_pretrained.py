@@ -6,10 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from harness.trial.pretrained import Pretrained, PretrainedStore
 from saat import checkpoint
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals")
@@ -86,3 +88,19 @@ def test_a_killed_builder_is_followed_by_one_of_those_who_wait(
     assert answers == {name: f"{second} {name == second}" for name in waiting}
     tensors, _ = checkpoint.load(model)
     assert torch.equal(tensors["network.weight"], torch.full((2, 3), float(ord(second))))
+
+
+@pytest.mark.parametrize("meta", [{}, {"builder": "a", "seconds": "long"}, {"seconds": [1]}])
+def test_a_model_that_does_not_say_how_it_came_about_is_trained_again(
+    tmp_path: Path, meta: dict[str, Any]
+) -> None:
+    network, objective = torch.nn.Linear(3, 2), torch.nn.Linear(1, 1)
+    tensors = {
+        **checkpoint.module_tensors("network", network),
+        **checkpoint.module_tensors("objective", objective),
+    }
+    checkpoint.save(tmp_path / "key" / "model.safetensors", tensors, meta)
+    built = Pretrained(3.0)
+    store: Any = PretrainedStore(tmp_path)
+    assert store.fetch("key", network, objective, lambda *_: built, "a") == built
+    assert store.fetch("key", network, objective, lambda *_: 1 / 0, "a") == built

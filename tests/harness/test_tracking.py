@@ -616,7 +616,7 @@ def test_a_full_disk_loses_the_cursor_and_nothing_else(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("harness.tracking.cursor.write_json", full)
+        patch.setattr("harness.tracking.cursor.write_record", full)
         assert deliver(server, run_dir, events) == ""
     assert not (run_dir / "tracked.json").exists()
     assert contents(server) == undisturbed
@@ -676,3 +676,11 @@ def test_a_cursor_comes_back_and_counts_what_is_missing(tmp_path: Path) -> None:
     assert (cursor.delivered, cursor.missing(3)) == (3, 1)
     cursor.save(tmp_path / "tracked.json", "u")
     assert read_cursor(tmp_path / "tracked.json", "u") == cursor
+
+
+def test_a_cursor_with_a_flipped_digit_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "tracked.json"
+    Cursor("r", 5).save(path, "u")
+    assert read_cursor(path, "u") == Cursor("r", 5)
+    path.write_text(path.read_text().replace('"delivered": 5', '"delivered": 9'))
+    assert read_cursor(path, "u") == Cursor()

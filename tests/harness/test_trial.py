@@ -18,6 +18,7 @@ import torch
 from harness.experiment.config import Experiment
 from harness.experiment.file import setting_at, undefended
 from harness.experiment.protocols import full_protocol
+from harness.trial.records import read_record, record_of
 from harness.trial.trial import (
     EpochReport,
     FinalReport,
@@ -378,3 +379,28 @@ def test_confirmed_histograms_and_examples_fit_the_data(confirmed: Any) -> None:
     assert (examples["adversarial"] == adversarial[str(examples["attack"])][:6]).all()
     assert examples["clean_top"].shape == examples["attacked_top"].shape == (6, 5, 3, 16, 16)
     assert examples["clean_relevant"].shape == (6, 5)
+
+
+@pytest.mark.parametrize("damage", ["digit", "half", "type"])
+def test_a_damaged_result_is_not_believed_and_done_again(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    experiment = tiny({"pretrain.epochs": 1, "defense.epochs": 1})
+    context = context_of(experiment, tmp_path)
+    spec = spec_of(experiment)
+    first = list(run_trial(spec, context))
+    path = trial_folder(context, spec.trial_id) / "result.json"
+    text = path.read_text()
+    value = str(first[-1].metrics["reattack/robust_map"])
+    digit = str((int(value[2]) + 1) % 10)
+    path.write_text(
+        {
+            "digit": text.replace(value, f"0.{digit}{value[3:]}"),
+            "half": text[: len(text) // 2],
+            "type": json.dumps({**json.loads(text), "metrics": "", "checksum": None}),
+        }[damage]
+    )
+    again = list(run_trial(spec, context))
+    assert "damaged result skipped" in caplog.text
+    assert [report.metrics for report in again] == [report.metrics for report in first]
+    assert read_record(path, record_of(FinalReport))["metrics"] == first[-1].metrics

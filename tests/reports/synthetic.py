@@ -1,6 +1,7 @@
 """A realistic run on disk, without any training: what a finished quickstart search leaves."""
 
 import json
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,7 @@ def _tested(
     protocol: str,
 ) -> dict[str, Any]:
     role, bits = key
-    trial_id = f"{role[:8]}{bits}-{phase}-{seed}"
+    trial_id = f"{zlib.crc32(role.encode()):08x}{bits}-{phase}-{seed}"
     folder = path / "trials" / trial_id
     folder.mkdir(parents=True)
     ap = _per_query(rng, maps, seed)

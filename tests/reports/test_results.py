@@ -1,5 +1,10 @@
 """Files of a run: what is written is read, and what is broken is named."""
 
+import json
+import math
+import re
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reports.arrays import read_adversarial
+from reports.checksums import with_checksum
 from reports.results import (
     EPOCH_COLUMNS,
     TRIAL_COLUMNS,
@@ -149,5 +156,101 @@ def test_arrays_with_pickles_are_refused(run):
 
 
 def test_a_trial_id_cannot_leave_the_run(run):
-    with pytest.raises(InputError, match="is no name"):
+    with pytest.raises(InputError, match="no trial id"):
         load_search(run).per_query("../../etc")
+
+
+IMAGES = np.zeros((4, 3, 8, 8), np.uint8)
+ROWS = np.arange(4)
+
+
+def claims(path: Path, shape: tuple[int, ...]) -> None:
+    """An archive of an array that says it is larger than it is."""
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+    size = 64 * (-(-(len(header) + 11) // 64)) - 10
+    start = b"\x93NUMPY\x01\x00" + size.to_bytes(2, "little")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mainstay.npy", start + header.encode().ljust(size - 1) + b"\n" + b"0" * 9)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "named"),
+    [
+        ({"mainstay": IMAGES}, "'rows' is missing"),
+        ({"rows": ROWS, "mainstay": IMAGES.astype(float)}, "'mainstay': float64"),
+        ({"rows": ROWS, "mainstay": IMAGES[:3]}, "'mainstay': uint8"),
+        ({"rows": ROWS, "mainstay": IMAGES[:, :1]}, "'mainstay': uint8"),
+        ({"rows": ROWS, "mainstay": IMAGES, "hag": IMAGES[..., 1:]}, "'hag': uint8"),
+        ({"rows": ROWS[:, None], "mainstay": IMAGES}, "'rows': int64"),
+        ({"rows": ROWS.astype("U"), "mainstay": IMAGES}, "'rows': <U"),
+        ({"rows": ROWS, "mainstay_target": ROWS}, "'mainstay_target': int64"),
+        ({"rows": ROWS, "mainstay": IMAGES, "mainstay_taken": ROWS + 1}, "not positions of 4"),
+        ({"rows": ROWS, "mainstay": np.array([{}], dtype=object)}, "not readable as arrays"),
+    ],
+)
+def test_stored_images_of_another_form_are_refused(tmp_path, arrays, named):
+    path = tmp_path / "adversarial.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match=re.escape(named)):
+        read_adversarial(path)
+
+
+@pytest.mark.parametrize("shape", [(10**15,), (10**30,), (2**63,), (-1,), (8,)])
+def test_an_array_that_claims_another_size_is_never_made(tmp_path, shape):
+    claims(tmp_path / "adversarial.npz", shape)
+    with pytest.raises(InputError, match="not readable as arrays"):
+        read_adversarial(tmp_path / "adversarial.npz")
+
+
+def test_every_flipped_byte_of_stored_arrays_shows_or_changes_nothing(tmp_path):
+    path = tmp_path / "adversarial.npz"
+    noise = np.random.default_rng(0).integers(0, 255, IMAGES.shape).astype(np.uint8)
+    np.savez_compressed(path, mainstay=noise, rows=ROWS)
+    whole, content = read_adversarial(path), path.read_bytes()
+    for position in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[position] ^= 0x10
+        path.write_bytes(damaged)
+        with suppress(InputError):
+            found = read_adversarial(path)
+            assert all(np.array_equal(found[name], whole[name]) for name in found)
+
+
+def test_every_flipped_byte_of_average_precisions_shows_or_changes_nothing(run):
+    results = load_search(run)
+    trial = results.confirm["trial_id"].iloc[0]
+    path = run / "trials" / trial / "per_query.parquet"
+    whole = results.per_query(trial)
+    assert whole is not None
+    whole.to_parquet(path, index=False, write_page_checksum=True)
+    content = path.read_bytes()
+    for position in range(0, len(content), max(1, len(content) // 150)):
+        damaged = bytearray(content)
+        damaged[position] ^= 0x10
+        path.write_bytes(damaged)
+        with suppress(InputError):
+            found = results.per_query(trial)
+            assert found is not None
+            pd.testing.assert_frame_equal(found, whole)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("ap", 1.5), ("ap", math.nan), ("ap", "0.5"), ("query", -1), ("query", 0.5), ("attack", 3)],
+)
+def test_average_precisions_that_cannot_be_are_refused(run, column, value):
+    results = load_search(run)
+    trial = results.confirm["trial_id"].iloc[0]
+    path = run / "trials" / trial / "per_query.parquet"
+    pd.read_parquet(path).assign(**{column: value}).to_parquet(path)
+    with pytest.raises(InputError, match=r"per_query\.parquet: .*damaged"):
+        results.per_query(trial)
+
+
+def test_a_changed_character_of_the_provenance_shows(run):
+    path = run / "provenance.json"
+    path.write_text(json.dumps(with_checksum({"versions": {"torch": "2.1"}})))
+    assert load_search(run).provenance == {"versions": {"torch": "2.1"}}
+    path.write_text(path.read_text().replace("2.1", "2.7"))
+    with pytest.raises(InputError, match=r"provenance\.json: damaged: its checksum"):
+        load_search(run)

@@ -1,0 +1,64 @@
+"""What a run may not decide, because somebody else may have made it."""
+
+import os
+from pathlib import Path
+
+from harness.experiment.config import Experiment
+from harness.journal.journal import Event
+from harness.journal.state import protocol_hash
+from harness.options import Options
+from harness.redaction import public_uri
+from harness.session.checks import is_whole
+from saat.errors import InputError
+
+_VARIABLE = "MLFLOW_TRACKING_URI"
+
+
+def tracking_uri_of(started: Event, options: Options, name: str) -> str | None:
+    """The tracking server of a run that goes on; None for the embedded store.
+
+    A server decides where its client writes files, and is sent this user's credentials. So a
+    server that only the run's journal names is not contacted.
+
+    Args:
+        started: first event of the journal.
+        options: of the command.
+        name: of the run.
+
+    Raises:
+        InputError: the user has not named the server of the journal.
+    """
+    uri: str | None = started["tracking_uri"]
+    if options.tracking_uri or uri is None:
+        return options.tracking_uri
+    if os.environ.get(_VARIABLE, "").rstrip("/") == uri.rstrip("/"):
+        return uri
+    raise InputError(
+        f"{name}: began with the tracking server {public_uri(uri)}, which is contacted only if you "
+        f"name it: --tracking-uri {public_uri(uri)}, or the same in {_VARIABLE} (SECURITY.md)"
+    )
+
+
+def check_shown(experiment: Experiment, started: Event, file: Path) -> None:
+    """A report's protocol is the one that its numbers were measured under.
+
+    Files and journals of earlier versions lack keys, with which the hash would be another one.
+
+    Raises:
+        InputError: it is not.
+    """
+    if "validation_hash" in started and is_whole(experiment, file):
+        check_protocol(experiment, started, file)
+
+
+def check_protocol(experiment: Experiment, started: Event, file: Path) -> None:
+    """Numbers of the journal belong to the protocol in the file.
+
+    Raises:
+        InputError: the file's ``evaluation`` or ``confirm.battery`` is another one.
+    """
+    if protocol_hash(experiment, started["data_fingerprint"]) != started["protocol_hash"]:
+        raise InputError(
+            f"{file}: evaluation or confirm.battery is not what the search began with; its "
+            "numbers could not be compared"
+        )

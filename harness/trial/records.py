@@ -1,0 +1,100 @@
+"""What was written for a later reading, and is not trusted then: types, bounds, a checksum."""
+
+import dataclasses
+import math
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from harness.files import write_json
+from reports.checksums import read_json, with_checksum
+from reports.run_folder import is_trial_id
+from saat.errors import InputError, one_line
+
+_ROUNDING = 1e-6  # a mean of average precisions may be above 1 by it
+_FRACTIONS = ("clean_map", "robust_map", "chance_map", "floor_map", "target_map", "zero_grad")
+_FRACTIONS_OF_ATTACKS = ("map", "tmap", "theory", "zero_grad")
+
+
+class Record(BaseModel):
+    """Types without conversions; keys of later versions are let through."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+def _is_fraction(metric: str) -> bool:
+    kind, dot, _ = metric.rpartition("/")[2].partition(".")
+    return kind in (_FRACTIONS_OF_ATTACKS if dot else _FRACTIONS)
+
+
+def _checked_metrics(metrics: dict[str, float]) -> dict[str, float]:
+    for name, value in metrics.items():
+        if math.isnan(value):  # not measured
+            continue
+        if math.isinf(value) or (_is_fraction(name) and not -_ROUNDING <= value <= 1 + _ROUNDING):
+            raise ValueError(f"{one_line(name, 60)} is {value}, which it cannot be")
+    return metrics
+
+
+def _checked_id(text: str) -> str:
+    if not is_trial_id(text):
+        raise ValueError("not HASH-PHASE-SEED")
+    return text
+
+
+TrialId = Annotated[str, AfterValidator(_checked_id)]
+Metrics = Annotated[dict[str, float], AfterValidator(_checked_metrics)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+_TYPES: dict[str, Any] = {
+    "trial_id": TrialId,
+    "metrics": Metrics,
+    "seconds": Seconds,
+    "cost_s": Seconds,
+    "epoch": Count,
+    "epochs": Count,
+    "seed": Count,
+}
+
+
+@cache
+def record_of(kind: type[Any]) -> type[Record]:
+    """The checked form of a dataclass of :mod:`harness.trial.messages`."""
+    columns: dict[str, Any] = {}
+    for item in dataclasses.fields(kind):
+        default: Any = item.default
+        if item.default_factory is not dataclasses.MISSING:
+            default = item.default_factory()
+        given = ... if default is dataclasses.MISSING else default
+        columns[item.name] = (_TYPES.get(item.name, item.type), given)
+    return create_model(kind.__name__, __base__=Record, **columns)
+
+
+def problem_of(error: ValidationError) -> str:
+    """The first problem of a record, in a line that names the key."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    said = first["msg"].removeprefix("Value error, ")
+    return one_line(f"{where}: {said}", 160)
+
+
+def write_record(path: Path, content: dict[str, Any]) -> None:
+    """Replace ``path`` by ``content`` as JSON, with a checksum of it."""
+    write_json(path, with_checksum(content))
+
+
+def read_record(path: Path, kind: type[Record], verified: bool = True) -> dict[str, Any]:
+    """What :func:`write_record` wrote, its types checked; see :func:`reports.checksums.read_json`.
+
+    Raises:
+        InputError: the file is not there, damaged, or something else.
+    """
+    content = read_json(path, verified)
+    try:
+        kind.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: damaged: {problem_of(error)}") from None
+    return content

@@ -1,0 +1,61 @@
+"""Checksums of small files: against damage, not against forgery."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reports.run_folder import check_file
+from saat.errors import InputError, one_line
+
+_KEY = "checksum"
+_DEEPEST = 12  # levels of a mapping that we write
+
+
+def checksum(content: bytes) -> str:
+    """CRC-32 in eight hexadecimal digits."""
+    return f"{zlib.crc32(content):08x}"
+
+
+def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON-able ``content`` with the checksum of its JSON."""
+    return {**content, _KEY: checksum(json.dumps(content).encode())}
+
+
+def read_json(path: Path, verified: bool = True) -> dict[str, Any]:
+    """The mapping in a JSON file, its checksum taken off; files of earlier versions have none.
+
+    Args:
+        path: the file.
+        verified: whether the checksum is compared.
+
+    Raises:
+        InputError: the file is not there, is damaged, or holds something else.
+    """
+    check_file(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: damaged: {one_line(error, 120)}") from None
+    if not isinstance(content, dict) or _is_deep(content):
+        raise InputError(f"{path}: damaged: no mapping of at most {_DEEPEST} levels")
+    given = content.pop(_KEY, None)
+    if verified and given not in (None, checksum(json.dumps(content).encode())):
+        raise InputError(f"{path}: damaged: its checksum is of other content")
+    return content
+
+
+def _is_deep(content: Any) -> bool:
+    """Whether a level is deeper than any that we write; whoever walks through it would fail."""
+    level = [content]
+    for _ in range(_DEEPEST):
+        level = [
+            part
+            for whole in level
+            if isinstance(whole, dict | list)
+            for part in (whole.values() if isinstance(whole, dict) else whole)
+        ]
+    return any(isinstance(part, dict | list) for part in level)
