@@ -143,8 +143,8 @@ def protocol_section(subject: Subject, request: Request) -> dict[str, Any]:
     try:
         return EvaluationSection.model_validate({**own, **changes}).model_dump()
     except ValidationError as error:
-        described = describe(error, EvaluationSection, own)
-        raise InputError(f"{subject.name}: evaluation.{described}") from None
+        faults = describe(error, EvaluationSection, own, "evaluation")
+        raise InputError(*(f"{subject.name}: {fault}" for fault in faults)) from None
 
 
 def table(result: Evaluation, section: dict[str, Any]) -> str:

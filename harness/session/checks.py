@@ -12,7 +12,8 @@ import torch
 
 from harness.executors import Executor
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import read_yaml, setting_at
+from harness.experiment.file import setting_at
+from harness.experiment.yaml_file import read_yaml
 from harness.options import Options
 from harness.redaction import public_uri, redacted
 from harness.trial.trial import trial_data

@@ -27,7 +27,7 @@ class HAG(Attack):
     ``step_size`` is the learning rate of one query (published: 100 over a batch of 32).
     """
 
-    steps: int = option(2000, ge=1, help="iterations T")
+    steps: int = option(2000, ge=1, le=100_000, help="iterations T")
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """The benign codes themselves."""

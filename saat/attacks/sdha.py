@@ -105,7 +105,7 @@ class SDHA(Attack):
     their own code. Deterministic.
     """
 
-    steps: int = option(1500, ge=1, help="iterations T")
+    steps: int = option(1500, ge=1, le=100_000, help="iterations T")
 
     sigma: ClassVar[float] = 5.0
     z: ClassVar[float] = 0.5
