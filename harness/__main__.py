@@ -30,7 +30,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         status = command.main(arguments, prog_name="saat", standalone_mode=False)
     except InputError as error:
-        fail(_told(error), 2)
+        hint = "; saat validate shows all" if len(error.faults) > 1 else ""
+        fail(_told(error) + hint, 2)
     except (SearchStopped, OSError) as error:
         fail(_told(error), 1)
     except (KeyboardInterrupt, click.Abort):
@@ -39,7 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
         # typer carries a click of its own; its usage errors share only the name of the method.
         if not hasattr(error, "format_message"):
             raise
-        fail(_told(error.format_message()), 2)
+        # What the reader of a value raised is told by pydantic.
+        fail(_told(error.format_message().replace("Value error, ", "")), 2)
     if status == _INTERRUPTED:  # newer versions of typer answer an interruption with it
         fail("interrupted; what was finished is on the disk", _INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)

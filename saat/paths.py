@@ -1,6 +1,5 @@
 """Paths as a user writes them, wherever one enters: an option, a key of a file, a variable."""
 
-import os
 from pathlib import Path
 
 from saat.errors import InputError, one_line

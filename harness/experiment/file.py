@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.experiment.config import METHODS, Experiment, Setting, digest, typed_sections
-from harness.experiment.problems import describe
+from harness.experiment.other_method import other_method_faults
+from harness.experiment.problems import describe, method_of
 from harness.experiment.sections import defense_model
 from harness.experiment.space import SEARCHABLE, Dimension
 from harness.experiment.words import SHOWN, nearest
@@ -22,12 +23,15 @@ from saat.paths import user_path
 CORNERS = 1024  # combinations of choices that are tried before a search starts
 
 
-def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experiment, list[str]]:
+def load_experiment(
+    path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> tuple[Experiment, list[str]]:
     """Read, override and check an experiment file.
 
     Args:
         path: a YAML file.
         overrides: ``key=value`` pairs; a value is YAML.
+        values: keys that options of their own replace.
 
     Returns:
         The experiment, and notes for the user (searched keys that an override fixed).
@@ -36,9 +40,17 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experime
         InputError: anything wrong with the file or an override.
     """
     raw = read_yaml(path, "an experiment")
-    notes = [note for pair in overrides if (note := _override(raw, pair))]
+    written, faults, notes = method_of(raw), [], []
+    for pair in overrides:
+        try:
+            notes += _override(raw, pair)
+        except InputError as error:
+            faults += error.faults
+    for key, value in (values or {}).items():
+        _replace(raw, key, value, f"{key}:")
     source = one_line(path, 200)
-    faults = [f"{source}: {fault}" for fault in _make_absolute(raw)]
+    found = _make_absolute(raw) + other_method_faults(raw, written)
+    faults += [f"{source}: {fault}" for fault in found]
     try:
         experiment = parse_experiment(raw, source)
     except InputError as error:
@@ -148,7 +160,7 @@ def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
     return [{"model.bits": value, **point} for value in sorted(set(bits.samples()))]
 
 
-def _override(raw: dict[Any, Any], pair: str) -> str | None:
+def _override(raw: dict[Any, Any], pair: str) -> list[str]:
     """Replace a key of the content; a sentence where that ends its being searched."""
     key, equals, text = pair.partition("=")
     shown = f"--set {one_line(key, SHOWN)}"
@@ -160,6 +172,16 @@ def _override(raw: dict[Any, Any], pair: str) -> str | None:
         value = parse_yaml(text)
     except YamlError as error:
         raise InputError(f"{shown}: the value is not YAML ({error})") from None
+    _replace(raw, key, value, shown)
+    space = raw.get("space")
+    if isinstance(space, dict) and key in space:
+        del space[key]
+        return [f"--set {one_line(pair, 200)}: {key} is no longer searched"]
+    return []
+
+
+def _replace(raw: dict[Any, Any], key: str, value: Any, shown: str) -> None:
+    """Give a dotted key of the content a value; ``shown`` names it in an error."""
     *sections, name = key.split(".") if not key.startswith("space.") else ["space", key[6:]]
     where: Any = raw
     for section in sections:
@@ -169,11 +191,6 @@ def _override(raw: dict[Any, Any], pair: str) -> str | None:
     where[name] = value
     if sections == ["data"] and name in ("path", "name"):
         where.pop("name" if name == "path" else "path", None)
-    space = raw.get("space")
-    if isinstance(space, dict) and key in space:
-        del space[key]
-        return f"--set {one_line(pair, 200)}: {key} is no longer searched"
-    return None
 
 
 def _make_absolute(raw: Mapping[Any, Any]) -> list[str]:

@@ -20,7 +20,7 @@ _MOST_BYTES = 2**18
 _MOST_VALUES = 10_000  # with every alias counted as what it stands for
 _MOST_LEVELS = 12
 _MOST_DIGITS = 1000
-# Line ends and tabs are text; a NUL, other controls and half a surrogate pair can be stored nowhere.
+# A NUL, other controls and half a surrogate pair; tabs and line ends are text.
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 

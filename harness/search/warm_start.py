@@ -14,7 +14,8 @@ from harness.journal.journal import Event, read
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.search.recommendation import objectives, usable
 from harness.trial.trial import TrialSpec
-from saat.errors import InputError
+from saat.errors import InputError, did_you_mean, one_line
+from saat.paths import user_path
 
 
 def missing_warm_start(experiment: Experiment, events: list[Event]) -> bool:
@@ -99,11 +100,15 @@ def _finished(
     name: str, runs_dir: Path, fingerprint: str, protocol: str
 ) -> tuple[SearchState, Event]:
     """An earlier search and its first event."""
-    key = f"search.warm_start: {name}"
-    run_dir = Path(name).expanduser() if "/" in name else runs_dir / name
+    key = f"search.warm_start: {one_line(name, 100)}"
+    run_dir = user_path(name if "/" in name else runs_dir / name, "search.warm_start:")
     events = read(run_dir / "events.jsonl")
     if not events:
-        raise InputError(f"{key}: no such search; there is no {run_dir / 'events.jsonl'}")
+        known = sorted(path.parent.name for path in run_dir.parent.glob("*/events.jsonl"))
+        raise InputError(
+            f"{key}: no such search; there is no {one_line(run_dir / 'events.jsonl', 200)}"
+            f"{did_you_mean(run_dir.name, known)}"
+        )
     started = events[0]
     if started["plan"] != "search":
         raise InputError(f"{key}: not a search, but the run of saat {started['plan']}")

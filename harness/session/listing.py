@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.experiment.datasets import dataset_lines
 from saat.attacks import ATTACKS
 from saat.defenses import DEFENSES
-from saat.errors import InputError
+from saat.errors import InputError, did_you_mean, one_line
 from saat.hashing import OBJECTIVES
 from saat.models import BACKBONES
 
@@ -24,7 +24,8 @@ def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> str:
         InputError: there is no such list.
     """
     if what not in LISTS:
-        raise InputError(f"list {what}: one of {', '.join(LISTS)}")
+        hint = did_you_mean(what, LISTS)
+        raise InputError(f"list {one_line(what, 60)}: one of {', '.join(LISTS)}{hint}")
     rows = LISTS[what](runs_dir, data_root)
     width = max((len(name) for name in rows), default=0)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items()) or f"no {what} yet"

@@ -1,0 +1,45 @@
+"""``--set defense.method=…`` on a file whose other keys belong to the method that it names."""
+
+from typing import Any
+
+from harness.experiment.problems import method_of
+from harness.experiment.sections import defense_model
+
+
+def other_method_faults(raw: dict[Any, Any], written: str) -> list[str]:
+    """A line where keys of the file do not go with its new method: which, and what works instead.
+
+    Those keys are taken out of ``raw``, so that the rest of it can be checked.
+
+    Args:
+        raw: the content after all overrides.
+        written: the method before them.
+    """
+    method = method_of(raw)
+    if method == written:
+        return []
+    own = {f"defense.{name}" for name in _keys(method)}
+    defense, space = raw["defense"], raw.get("space")
+    given = [f"defense.{key}" for key in defense]
+    searched = [str(key) for key in space] if isinstance(space, dict) else []
+    foreign = [key for key in given if key not in own]
+    unsearchable = [key for key in searched if key.startswith("defense.") and key not in own]
+    if not foreign and not unsearchable:
+        return []
+    for key in foreign:
+        del defense[key.removeprefix("defense.")]
+    for key in unsearchable:
+        del space[key]  # type: ignore[index]
+    wrong = [f"does not know {', '.join(foreign)}"] if foreign else []
+    wrong += [f"cannot search {', '.join(unsearchable)}"] if unsearchable else []
+    emptied = "".join(f" --set {part}={{}}" for part in ("space", "compare") if raw.get(part))
+    return [
+        f"defense.method={method}: {method} {' and '.join(wrong)}; alone: saat train FILE "
+        f"--set 'defense={{method: {method}}}'{emptied}; beside {written}: saat compare FILE "
+        f"--set 'compare={{{written}: {{}}, {method}: {{defense.method: {method}}}}}'"
+    ]
+
+
+def _keys(method: str) -> list[str]:
+    fields = defense_model(method).model_fields
+    return [field.alias or name for name, field in fields.items()]
