@@ -4,6 +4,7 @@ from typing import Any
 
 from harness.experiment.problems import method_of
 from harness.experiment.sections import defense_model
+from saat.errors import one_line
 
 
 def other_method_faults(raw: dict[Any, Any], written: str) -> list[str]:
@@ -30,8 +31,8 @@ def other_method_faults(raw: dict[Any, Any], written: str) -> list[str]:
         del defense[key.removeprefix("defense.")]
     for key in unsearchable:
         del space[key]  # type: ignore[index]
-    wrong = [f"does not know {', '.join(foreign)}"] if foreign else []
-    wrong += [f"cannot search {', '.join(unsearchable)}"] if unsearchable else []
+    wrong = [f"does not know {one_line(', '.join(foreign), 100)}"] if foreign else []
+    wrong += [f"cannot search {one_line(', '.join(unsearchable), 100)}"] if unsearchable else []
     emptied = "".join(f" --set {part}={{}}" for part in ("space", "compare") if raw.get(part))
     return [
         f"defense.method={method}: {method} {' and '.join(wrong)}; alone: saat train FILE "

@@ -21,7 +21,7 @@ def describe(
         raw: the content.
         section: of the file, where ``raw`` is not the whole.
     """
-    return describe_faults(error, section, lambda location: keys_at(model, location, raw))
+    return describe_faults(error, raw, section, lambda location: keys_at(model, location, raw))
 
 
 def keys_at(model: type[BaseModel], location: Sequence[str], raw: Any) -> list[str]:

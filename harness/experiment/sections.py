@@ -292,7 +292,9 @@ def _option_faults(name: str, options: Mapping[str, Any], attacks: Sequence[str]
     try:
         model.model_validate(dict(options))
     except ValidationError as error:
-        return describe_faults(error, f"options.{name}", lambda _: list(model.model_fields))
+        return describe_faults(
+            error, options, f"options.{name}", lambda _: list(model.model_fields)
+        )
     return []
 
 

@@ -118,7 +118,7 @@ class Dimension(BaseModel):
         distribution = self.distribution()
         try:
             return bool(distribution._contains(distribution.to_internal_repr(value)))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return False
 
     def value_at(self, share: float) -> Any:

@@ -35,18 +35,23 @@ _WORDS = {
 
 
 def describe_faults(
-    error: ValidationError, section: str, known: Callable[[Sequence[str]], Sequence[str]]
+    error: ValidationError,
+    raw: object,
+    section: str,
+    known: Callable[[Sequence[str]], Sequence[str]],
 ) -> list[str]:
     """Every fault as ``key: value: what is allowed``.
 
     Args:
         error: of a section's validation.
+        raw: the section as it is written.
         section: what precedes its keys; may be empty.
         known: allowed keys of the part at a location within it.
     """
     lines: list[str] = []
     # The members of a union complain one after the other: a number, or one of 'auto'.
-    for location, problems in groupby(error.errors(include_url=False), _location):
+    found = groupby(error.errors(include_url=False), lambda problem: _location(problem, raw))
+    for location, problems in found:
         key = ".".join(one_line(part, SHOWN) for part in (section, *location) if part)
         lines += _lines(key, location, list(problems), known)
     return list(dict.fromkeys(lines))
@@ -76,13 +81,24 @@ def _lines(
     return [f"{key or 'file'}: {shown}{words}{hint}"]
 
 
-def _location(problem: ErrorDetails) -> list[str]:
-    parts = [str(part) for part in problem["loc"]]
-    return [part for part in parts if not _is_union_tag(part) and part != "[key]"]
+def _location(problem: ErrorDetails, raw: object) -> list[str]:
+    """The keys that lead to a problem."""
+    location: list[str] = []
+    here = raw
+    for part in problem["loc"]:
+        is_key = isinstance(here, Mapping) and part in here
+        if not is_key and (part == "[key]" or _is_union_tag(str(part))):
+            continue
+        location.append(str(part))
+        here = here[part] if is_key else None  # type: ignore[index]
+    return location
 
 
 def _is_union_tag(part: str) -> bool:
-    """Pydantic names the member of a union in a location (``int``, ``literal['auto']``)."""
+    """Pydantic names the member of a union in a location (``int``, ``literal['auto']``).
+
+    A key of that name is none.
+    """
     return bool(re.match(r"(literal|constrained|function|nullable)|^(float|int|str|bool)$", part))
 
 
