@@ -42,8 +42,18 @@ class Generated:
 
 def bases() -> list[dict[str, Any]]:
     """What is changed: the files that ship as they are written, and one with every key."""
-    written = [yaml.safe_load(path.read_text()) for path in SHIPPED]
-    return [*written, deepcopy(TINY), load_experiment(SHIPPED[0])[0].dump()]
+    shipped = [yaml.safe_load(path.read_text()) for path in SHIPPED]
+    return [*shipped, deepcopy(TINY), load_experiment(SHIPPED[0])[0].dump()]
+
+
+def written(value: Any, flow: bool = False) -> str:
+    """``value`` as YAML, by libyaml if it is there and the value has nothing that it refuses."""
+    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True}
+    try:
+        quick = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+        return str(yaml.dump(value, Dumper=quick, default_flow_style=flow, **options))
+    except UnicodeEncodeError:
+        return str(yaml.safe_dump(value, default_flow_style=flow, **options))
 
 
 def generate(draw: random.Random, base: dict[str, Any]) -> Generated:
@@ -51,7 +61,7 @@ def generate(draw: random.Random, base: dict[str, Any]) -> Generated:
     raw = deepcopy(base)
     for _ in range(draw.choice((0, 1, 1, 1, 1, 2, 3))):
         draw.choice(_CHANGES)(draw, raw)
-    text = yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
+    text = written(raw)
     if draw.random() < 0.25:
         text = draw.choice(_TEXT_CHANGES)(draw, text)
     pairs = [_pair(draw, raw) for _ in range(draw.choice((0, 0, 0, 0, 1, 2)))]
@@ -212,9 +222,7 @@ def _pair(draw: random.Random, raw: dict[str, Any]) -> str:
     part = raw.get(section)
     name = _key(draw, [str(key) for key in part] if isinstance(part, dict) else list(map(str, raw)))
     key = f"{section}.{name}" if section else name
-    value = draw.choice(
-        (str(_value(draw)), yaml.safe_dump(_dimension(draw), default_flow_style=True))
-    )
+    value = draw.choice((str(_value(draw)), written(_dimension(draw), flow=True)))
     tag = draw.choice(("", "", "", draw.choice(_TAGS) + " "))
     return draw.choice(
         (f"{key}={tag}{value}", f"{key}={tag}{value}", key, f"={value}", "defense.method=none")

@@ -10,14 +10,13 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-import yaml
 
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_experiment, parse_experiment
 from harness.experiment.yaml_file import parse_yaml
 from harness.session.dry_run import Costs, device_seconds, plan_of
 from saat.errors import InputError
-from tests.harness.generated_files import bases, generate
+from tests.harness.generated_files import bases, generate, written
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +44,7 @@ def ended_if_it_hangs() -> Iterator[None]:
 def check_accepted(experiment: Experiment) -> None:
     """It is stored and read as it is, and what a dry run would count is finite."""
     dump = experiment.dump()
-    text = yaml.safe_dump(dump, sort_keys=False, allow_unicode=True)
-    assert parse_experiment(parse_yaml(text), "dump") == experiment
+    assert parse_experiment(parse_yaml(written(dump)), "dump") == experiment
     plan = plan_of(experiment, "data", set())
     assert 0 <= plan.sampled <= experiment.search.num_samples
     assert 0 <= plan.confirmed <= experiment.confirm.max_configs + 2
