@@ -6,8 +6,8 @@ import sys
 from contextlib import suppress
 from types import FrameType
 
-from harness.redaction import redacted
-from saat.errors import InputError, one_line
+from harness.redaction import message_line
+from saat.errors import InputError
 
 _INTERRUPTED = 130
 
@@ -31,17 +31,16 @@ def main(arguments: list[str] | None = None) -> None:
         status = command.main(arguments, prog_name="saat", standalone_mode=False)
     except InputError as error:
         hint = "; saat validate shows all" if len(error.faults) > 1 else ""
-        fail(_told(error) + hint, 2)
+        fail(message_line(error) + hint, 2)
     except (SearchStopped, OSError) as error:
-        fail(_told(error), 1)
+        fail(message_line(error), 1)
     except (KeyboardInterrupt, click.Abort):
         status = _INTERRUPTED
     except Exception as error:
         # typer carries a click of its own; its usage errors share only the name of the method.
         if not hasattr(error, "format_message"):
             raise
-        # What the reader of a value raised is told by pydantic.
-        fail(_told(error.format_message().replace("Value error, ", "")), 2)
+        fail(message_line(_in_our_words(error.format_message())), 2)
     if status == _INTERRUPTED:  # newer versions of typer answer an interruption with it
         fail("interrupted; what was finished is on the disk", _INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
@@ -54,9 +53,22 @@ def fail(message: str, status: int) -> None:
     sys.exit(status)
 
 
-def _told(error: object) -> str:
-    """Redacted before it is cut: half a secret would not be known as one."""
-    return one_line(redacted(error), 500)
+# Typer reads values with pydantic, which tells it so.
+_WORDS = {
+    "Value error, ": "",
+    "Input should be greater than or equal to": "at least",
+    "Input should be less than or equal to": "at most",
+    "Input should be a valid integer": "a whole number",
+    "Input should be a valid number": "a number",
+    ", unable to parse string as an integer": "",
+    ", unable to parse string as a number": "",
+}
+
+
+def _in_our_words(message: str) -> str:
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -30,7 +30,7 @@ def user_path(text: str | Path, where: str = "") -> Path:
         else:
             problem = _problem(str(path)) or _refused(path)
     if problem is not None:
-        raise InputError(f"{prefix}{one_line(written, _SHOWN)}: {problem}")
+        raise InputError(f"{prefix}{_shown(written)}: {problem}")
     return path
 
 
@@ -42,14 +42,18 @@ def file_name(text: str, where: str = "") -> str:
     """
     problem = _problem(text)
     if problem is not None:
-        raise InputError(f"{where} {one_line(text, _SHOWN)}: {problem}".lstrip())
+        raise InputError(f"{where} {_shown(text)}: {problem}".lstrip())
     return text
+
+
+def _shown(text: str) -> str:
+    return one_line(text, _SHOWN) or repr(text)
 
 
 def _problem(text: str) -> str | None:
     """Why no file system can store a path."""
     if not text:
-        return "empty; give a path"
+        return "a path is not empty"
     if "\0" in text:
         return "no path has a NUL character"
     try:

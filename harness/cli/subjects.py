@@ -19,8 +19,8 @@ from harness.cli.common import (
 )
 from harness.experiment.file import load_experiment
 from harness.experiment.sections import LARGEST, MOST_STEPS
-from harness.redaction import redacted
-from saat.errors import InputError, one_line
+from harness.redaction import message_line
+from saat.errors import InputError
 from saat.paths import user_path
 
 
@@ -154,7 +154,7 @@ def validate(
             say(note)
         print(f"{file}: valid ({experiment.name}, {len(experiment.space)} searched keys)")
     for fault in faults:
-        say(f"saat: {one_line(redacted(fault), 500)}")
+        say(f"saat: {message_line(fault)}")
     if faults:
         raise typer.Exit(2)
 

@@ -40,7 +40,9 @@ def load_experiment(
         InputError: anything wrong with the file or an override.
     """
     raw = read_yaml(path, "an experiment")
-    written, faults, notes = method_of(raw), [], []
+    written = method_of(raw)
+    faults: list[str] = []
+    notes: list[str] = []
     for pair in overrides:
         try:
             notes += _override(raw, pair)
@@ -198,7 +200,7 @@ def _make_absolute(raw: Mapping[Any, Any]) -> list[str]:
 
     A wrong path is taken out, so that the rest can be checked.
     """
-    faults = []
+    faults: list[str] = []
     for section, key in (("data", "path"), ("data", "root"), ("model", "weights")):
         part = raw.get(section)
         if not isinstance(part, dict):

@@ -20,23 +20,27 @@ def other_method_faults(raw: dict[Any, Any], written: str) -> list[str]:
     if method == written:
         return []
     own = {f"defense.{name}" for name in _keys(method)}
-    defense, space = raw["defense"], raw.get("space")
+    defense: dict[Any, Any] = raw["defense"]
+    space: dict[Any, Any] = raw["space"] if isinstance(raw.get("space"), dict) else {}
     given = [f"defense.{key}" for key in defense]
-    searched = [str(key) for key in space] if isinstance(space, dict) else []
+    searched = [str(key) for key in space]
     foreign = [key for key in given if key not in own]
     unsearchable = [key for key in searched if key.startswith("defense.") and key not in own]
-    if not foreign and not unsearchable:
+    emptied = [part for part in ("space", "compare") if raw.get(part)]
+    if not foreign and not unsearchable and "compare" not in emptied:
         return []
     for key in foreign:
         del defense[key.removeprefix("defense.")]
     for key in unsearchable:
-        del space[key]  # type: ignore[index]
+        del space[key]
+    raw.pop("compare", None)
     wrong = [f"does not know {one_line(', '.join(foreign), 100)}"] if foreign else []
     wrong += [f"cannot search {one_line(', '.join(unsearchable), 100)}"] if unsearchable else []
-    emptied = "".join(f" --set {part}={{}}" for part in ("space", "compare") if raw.get(part))
+    wrong += [f"is not what compare begins with, {written}"] if "compare" in emptied else []
+    options = "".join(f" --set {part}={{}}" for part in emptied)
     return [
         f"defense.method={method}: {method} {' and '.join(wrong)}; alone: saat train FILE "
-        f"--set 'defense={{method: {method}}}'{emptied}; beside {written}: saat compare FILE "
+        f"--set 'defense={{method: {method}}}'{options}; beside {written}: saat compare FILE "
         f"--set 'compare={{{written}: {{}}, {method}: {{defense.method: {method}}}}}'"
     ]
 

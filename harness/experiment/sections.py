@@ -38,6 +38,7 @@ from saat.threat_model import LARGEST_EPS, Norm
 
 LARGEST = 2**53  # above, a table's integers and floats cannot hold a number exactly
 MOST_QUERIES, MOST_STEPS, MOST_EPOCHS = 1_000_000, 100_000, 100_000
+_HUGE = 10**300
 _MOST_SECONDS = 100 * 365 * 86400
 
 
@@ -48,6 +49,8 @@ def parse_number(value: Any) -> Any:
     """
     if isinstance(value, float):
         return value + 0.0
+    if type(value) is int:  # no float is larger, which would be told as no number at all
+        return max(-_HUGE, min(value, _HUGE))
     if not isinstance(value, str):
         return value
     numerator, slash, denominator = value.partition("/")

@@ -79,6 +79,8 @@ class Dimension(BaseModel):
             raise ValueError(f"log needs a lower bound above 0, {_SMALLEST:g} or more, not {low}")
         if self.log and self.step is not None:
             raise ValueError("log and step exclude each other")
+        if self.step is not None and self.step > high - low > 0:
+            raise ValueError(f"step: {self.step:g}: at most {high - low:g}, the whole range")
         if self.step is not None and (high - low) / self.step > _MOST_STEPS:
             raise ValueError(
                 f"step: {self.step:g}: at least {(high - low) / _MOST_STEPS:g}, a millionth of the "

@@ -22,6 +22,8 @@ _WORDS = {
     "float_parsing": "a number",
     "finite_number": "a finite number",
     "string_type": "a text",
+    "string_unicode": "a text",
+    "string_too_short": "at least {min_length} characters",
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "a section of keys",

@@ -77,8 +77,8 @@ class _Builder:
     """Makes values of events; every level is one call deeper, and there are few of them."""
 
     def __init__(self, text: str) -> None:
-        self._events: Iterator[Event] = yaml.parse(text, Loader=yaml.SafeLoader)  # type: ignore[no-untyped-call]
-        self._resolver = Resolver()  # type: ignore[no-untyped-call]
+        self._events: Iterator[Event] = yaml.parse(text, Loader=yaml.SafeLoader)
+        self._resolver = Resolver()
         self._anchored: dict[str, tuple[Any, int, int]] = {}  # value, its size and height
         self._values = 0
 
@@ -188,6 +188,6 @@ def _number(text: str, kind: str) -> Any:
     return text
 
 
-def _problem(mark: yaml.Mark | None, text: str) -> YamlError:
+def _problem(mark: Any, text: str) -> YamlError:
     where = f"line {mark.line + 1} " if mark else ""
     return YamlError(f"{where}{one_line(text, 120)}")

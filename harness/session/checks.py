@@ -104,6 +104,7 @@ def check_uri(uri: str | None) -> None:
     """Refuse what MLflow cannot reach, and secrets, which would end up in the journal."""
     if uri is None:
         return
+    shown = _shown_uri(uri)
     scheme, _, rest = uri.partition("://")
     try:
         parts = urlsplit(uri)
@@ -120,19 +121,23 @@ def check_uri(uri: str | None) -> None:
         )
     if is_server and re.search("[?#]", rest):
         raise InputError(
-            f"--tracking-uri {public_uri(uri)}: a server's address has no ? and no #; "
+            f"--tracking-uri {shown}: a server's address has no ? and no #; "
             "MLFLOW_TRACKING_TOKEN holds a token"
         )
-    if scheme != "sqlite" and not (known and (is_server or scheme in ("postgresql", "mysql"))):
-        raise InputError(
-            f"--tracking-uri {public_uri(uri)}: http://…, https://…, sqlite:///… or a data base"
-        )
+    is_file = scheme == "sqlite" and len(rest) > 1 and rest.startswith("/")
+    if not is_file and not (known and (is_server or scheme in ("postgresql", "mysql"))):
+        raise InputError(f"--tracking-uri {shown}: http://…, https://…, sqlite:///… or a data base")
     if scheme in ("postgresql", "mysql"):
         _check_driver(uri)
 
 
+def _shown_uri(uri: str) -> str:
+    return one_line(public_uri(uri), 200)
+
+
 def _check_driver(uri: str) -> None:
     """Refuse a data base whose driver is not installed; it comes with neither us nor MLflow."""
+    shown = _shown_uri(uri)
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -140,12 +145,11 @@ def _check_driver(uri: str) -> None:
         make_url(uri).get_dialect().import_dbapi()
     except ImportError as error:
         raise InputError(
-            f"--tracking-uri {public_uri(uri)}: its driver, the module {error.name}, is not "
-            "installed"
+            f"--tracking-uri {shown}: its driver, the module {error.name}, is not installed"
         ) from None
     except (ArgumentError, ValueError) as error:
         said = one_line(redacted(error), 100)
-        raise InputError(f"--tracking-uri {public_uri(uri)}: {said}") from None
+        raise InputError(f"--tracking-uri {shown}: {said}") from None
 
 
 def check_folders(options: Options) -> None:

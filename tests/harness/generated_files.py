@@ -125,7 +125,7 @@ def _dimension(draw: random.Random) -> Any:
         return _value(draw)
     pick: Callable[[], Any] = lambda: draw.choice([*NUMBERS, 16, 32, "saat", "none", "2/255"])  # noqa: E731
     kind = draw.choice(("choice", "float", "int"))
-    values = [pick() for _ in range(draw.choice((0, 1, 2, 2, 2, 3, 300)))]
+    values: Any = [pick() for _ in range(draw.choice((0, 1, 2, 2, 2, 3, 300)))]
     if draw.random() < 0.5:
         values = {"choice": [16, 32], "float": [1e-3, 0.5], "int": [1, 8]}[kind]
     found: dict[str, Any] = {kind: values}
@@ -194,7 +194,7 @@ def _nested(draw: random.Random, text: str) -> str:
 
 def _broken(draw: random.Random, text: str) -> str:
     at = draw.randrange(len(text) + 1)
-    inserted = draw.choice(
+    inserted: str = draw.choice(
         (*_ALL, "\t", "\n", ": ", "[", "{", "'", '"', "#", "|", "%YAML 9.9\n", "")
     )
     return text[:at] + inserted + text[draw.choice((at, at + 1, len(text))) :]

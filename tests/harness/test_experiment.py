@@ -1,16 +1,18 @@
 """Experiment files: what is accepted means the same after every round trip."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from harness.experiment.config import Setting
+from harness.experiment.config import Experiment, Setting
 from harness.experiment.file import (
     load_experiment,
     longest_training,
@@ -20,7 +22,7 @@ from harness.experiment.file import (
     setting_at,
     undefended,
 )
-from harness.experiment.space import suggest
+from harness.experiment.space import Dimension, suggest
 from harness.journal.state import config_hash, protocol_hash
 from harness.trial.pretrained import pretrained_key
 from saat.errors import InputError
@@ -214,6 +216,29 @@ def test_any_point_of_a_space_is_a_valid_setting(
     assert all(experiment.space[key].contains(value) for key, value in point.items())
     defended = point.get("defense.method", "saat") == "saat"
     assert ("defense.steps" in point) == (defended and bool(changes))
+
+
+def sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A section and those within it."""
+    yield model
+    for field in model.model_fields.values():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from sections(part)
+
+
+def test_every_number_of_the_file_has_a_smallest_and_a_largest_value() -> None:
+    """But for a dimension, whose ends are bounded by its key."""
+    numbers = 0
+    for model in {*sections(Experiment)} - {Dimension}:
+        kinds = model.model_json_schema().get("properties", {})
+        for name, schema in kinds.items():
+            for kind in schema.get("anyOf", [schema]):
+                if kind.get("type") in ("integer", "number") and "const" not in kind:
+                    numbers += 1
+                    ends = [{"minimum", "ge"} & set(kind), {"maximum", "le"} & set(kind)]
+                    assert all(ends), (model.__name__, name)
+    assert numbers > 20
 
 
 def reversed_keys(value: Any) -> Any:

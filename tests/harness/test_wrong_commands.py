@@ -44,7 +44,8 @@ WRONG = {
     "--attack": WORDS, "--runs-dir": PATHS, "--cache-dir": PATHS, "--output": PATHS,
     "--weights": PATHS, "--experiment": PATHS, "--label-map": PATHS, "--transfer-from": PATHS,
     "--data-path": PATHS, "--data-root": PATHS,
-    "--tracking-uri": ["ftp://host", "http://[", "http://u:p@h", "x", "", "sqlite", "x" * 5000],
+    "--tracking-uri": ["ftp://host", "http://[", "http://u:p@h", "x", "", "sqlite", "sqlite://",
+                       "x" * 5000],
     "EXPERIMENT.yaml": PATHS, "[EXPERIMENT.yaml]": PATHS, "[CHECKPOINT]": PATHS, "FILE...": PATHS,
     "NAME": [*PATHS, "don", "..", "λ"], "NAME...": [*PATHS, "don"], "[NAME]": PATHS,
     "what": WORDS, "WHAT": WORDS,
@@ -75,7 +76,7 @@ def parameters() -> list[tuple[str, Any]]:
 def called(parameter: Any) -> str:
     """An option's long name, or the name of an argument in the usage."""
     if parameter.param_type_name == "option":
-        return max(parameter.opts, key=len)
+        return str(max(parameter.opts, key=len))
     return str(parameter.metavar or parameter.name)
 
 
@@ -130,6 +131,7 @@ def test_a_generated_wrong_command_starts_nothing(world: Path, capsys: Any) -> N
                 main(arguments)
             out, err = capsys.readouterr()
             check_line(ended.value.code, out, err)
+            assert max(map(len, err.split())) <= 200
             assert tree(world) == before
         except BaseException as error:
             error.add_note(f"command {number} of seed {SEED}: {[part[:200] for part in arguments]}")
