@@ -169,7 +169,7 @@ class StagnationSection(Section):
     """No growth of the hypervolume by more than ``tolerance`` (relative) over ``trials`` trials."""
 
     trials: int = Field(ge=1, le=100_000)
-    tolerance: Number = Field(0.01, ge=0, le=1)
+    tolerance: Number = Field(0.01, ge=0, le=1000)
 
 
 class StopSection(Section):

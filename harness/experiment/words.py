@@ -113,6 +113,8 @@ def _allowed(problem: ErrorDetails) -> str:
 
 
 def _bound(value: object) -> object:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return "2**53" if value == 2**53 else value
 
 

@@ -93,12 +93,14 @@ def test_there_are_search_spaces() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "number"), [("8/255", 8 / 255), ("1e-4", 1e-4), (1, 1.0), (0.5, 0.5), ("0/3", 0)]
+    ("written", "number"),
+    [("8/255", 8 / 255), ("1e-4", 1e-4), (1, 1.0), (0.5, 0.5), ("0/3", 0), ("-0/3", 0), (-0.0, 0)],
 )
 def test_fractions_are_numbers(written: Any, number: float) -> None:
     experiment = tiny({"defense.eps": written, "evaluation.eps": written})
     assert experiment.defense.model_dump()["eps"] == number
     assert experiment.evaluation.eps == number
+    assert str(experiment.evaluation.eps)[0] != "-", "a negative zero would have another hash"
 
 
 def test_a_setting_is_the_experiments_own_but_for_the_point() -> None:
