@@ -8,8 +8,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from harness.redaction import redacted
-from saat.errors import InputError, one_line
+from harness.redaction import message_line
+from saat.errors import InputError
 
 # Nothing is imported above that takes time: until main() begins, signals are Python's own.
 _INTERRUPTED = 130
@@ -43,12 +43,13 @@ def main(arguments: list[str] | None = None) -> None:
         if _interruptions:
             status = _INTERRUPTED
         elif isinstance(error, InputError):
-            fail(_told(error), 2)
+            hint = "; saat validate shows all" if len(error.faults) > 1 else ""
+            fail(message_line(error) + hint, 2)
         elif isinstance(error, SearchStopped | OSError):
-            fail(_told(error), 1)
+            fail(message_line(error), 1)
         # typer carries a click of its own; its usage errors share only the name of the method.
         elif hasattr(error, "format_message"):
-            fail(_told(error.format_message()), 2)
+            fail(message_line(_in_our_words(error.format_message())), 2)
         else:
             raise
     if status == _INTERRUPTED:  # newer versions of typer answer an interruption with it
@@ -64,9 +65,22 @@ def fail(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
-def _told(error: object) -> str:
-    """Redacted before it is cut: half a secret would not be known as one."""
-    return one_line(redacted(error), 500)
+# Typer reads values with pydantic, which tells it so.
+_WORDS = {
+    "Value error, ": "",
+    "Input should be greater than or equal to": "at least",
+    "Input should be less than or equal to": "at most",
+    "Input should be a valid integer": "a whole number",
+    "Input should be a valid number": "a number",
+    ", unable to parse string as an integer": "",
+    ", unable to parse string as a number": "",
+}
+
+
+def _in_our_words(message: str) -> str:
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
 
 
 def _handle(handler: Callable[[int, FrameType | None], NoReturn]) -> None:

@@ -3,6 +3,8 @@
 import os
 import re
 
+from saat.errors import one_line
+
 # Whoever names a variable like this keeps a secret in it, or the path of one.
 _SECRET_NAME = re.compile(r"PASS|TOKEN|SECRET|CREDENTIAL|KEY")
 _SHORTEST = 6  # a shorter value ("1", "true") may stand in a text for something else
@@ -33,6 +35,16 @@ def redacted(text: object) -> str:
     # Also of a path alone, as urllib3 tells it.
     out = re.sub(r"(?<=\S)\?[^\s\"'<>)]*=[^\s\"'<>)]*", f"?{_HIDDEN}", out)
     return re.sub(r"(?i)\b(basic|bearer)\s+[\w+/=.~-]{8,}", rf"\1 {_HIDDEN}", out)
+
+
+def message_line(error: object) -> str:
+    """A message for the terminal: one line of at most 500 characters, without credentials.
+
+    What has no space for long, such as an option that somebody mistyped at length, is cut, so that
+    the rest of the sentence is not. Redacted before: half a secret would not be known as one.
+    """
+    text = re.sub(r"(\S{160})\S{60,}", r"\1…", redacted(error))
+    return one_line(text, 500)
 
 
 def _secret_values() -> list[str]:

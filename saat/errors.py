@@ -1,11 +1,28 @@
-"""The one exception for a user's mistake."""
+"""The one exception for a user's mistake, and how its lines show what the user wrote."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
     """Bad input: one line that names where it came from, the value, and what is allowed.
 
     The command line prints the message and exits with status 2, without a traceback.
+
+    Attributes:
+        faults: One line per mistake, the first one first; ``str()`` shows that one and counts the
+            others.
     """
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(*faults)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        first, *others = self.faults or ("",)
+        if not others:
+            return first
+        return f"{one_line(first, 400)} (and {len(others)} more)"
 
 
 def printable(text: object) -> str:
@@ -20,3 +37,9 @@ def one_line(text: object, limit: int = 300) -> str:
     """``text`` on one line, without control characters, cut at ``limit`` characters."""
     line = printable(" ".join(str(text).split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """``; did you mean X?`` with the known word that is spelt most alike; empty if none is."""
+    match = difflib.get_close_matches(str(word)[:100], list(known), n=1, cutoff=0.5)
+    return f"; did you mean {match[0]}?" if match else ""

@@ -14,7 +14,6 @@ def option(
     *,
     help: str,
     ge: float | None = None,
-    gt: float | None = None,
     le: float | None = None,
     key: str | None = None,
 ) -> Any:
@@ -24,13 +23,10 @@ def option(
         default: the published default.
         help: one line; units included.
         ge: smallest allowed value.
-        gt: value it must exceed.
-        le: largest allowed value.
+        le: largest allowed value. A number has both, so that none is accepted that cannot work.
         key: name in experiment files where it is no Python name (``lambda``).
     """
-    bounds = {
-        name: bound for name, bound in (("ge", ge), ("gt", gt), ("le", le)) if bound is not None
-    }
+    bounds = {name: bound for name, bound in (("ge", ge), ("le", le)) if bound is not None}
     return field(default=default, metadata={"help": help, "key": key, "bounds": bounds})
 
 

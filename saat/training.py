@@ -37,9 +37,9 @@ class TrainingFailed(Exception):
 class OptimiserSettings(ABC):
     """Schedule: the learning rate falls × 0.1 at each fraction of all iterations."""
 
-    epochs: int = option(100, ge=0, help="passes over the training set")
-    lr: float = option(0.01, gt=0, help="learning rate")
-    batch_size: int = option(32, ge=1, help="images per step")
+    epochs: int = option(100, ge=0, le=100_000, help="passes over the training set")
+    lr: float = option(0.01, ge=1e-9, le=100, help="learning rate")
+    batch_size: int = option(32, ge=1, le=65_536, help="images per step")
 
     decay_at: ClassVar[tuple[float, ...]] = (0.34, 0.67)
     # File keys of the fields that make up "the paper's default" in a search.
@@ -63,7 +63,7 @@ class SgdSettings(OptimiserSettings):
     """Stochastic gradient descent."""
 
     momentum: float = option(0.9, ge=0, le=1, help="momentum of SGD")
-    weight_decay: float = option(5e-4, ge=0, help="weight decay of SGD")
+    weight_decay: float = option(5e-4, ge=0, le=10, help="weight decay of SGD")
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """SGD."""
@@ -74,9 +74,9 @@ class SgdSettings(OptimiserSettings):
 class AdamSettings(OptimiserSettings):
     """Adam."""
 
-    lr: float = option(1e-4, gt=0, help="learning rate of Adam")
-    beta1: float = option(0.5, ge=0, le=1, help="β₁ of Adam")
-    beta2: float = option(0.999, ge=0, le=1, help="β₂ of Adam")
+    lr: float = option(1e-4, ge=1e-9, le=100, help="learning rate of Adam")
+    beta1: float = option(0.5, ge=0, le=0.9999, help="β₁ of Adam")
+    beta2: float = option(0.999, ge=0, le=0.999999, help="β₂ of Adam")
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam."""

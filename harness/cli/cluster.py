@@ -20,18 +20,23 @@ from harness.cli.common import (
 from harness.experiment.file import load_experiment
 from harness.options import ExecutorName, Options
 from saat.errors import InputError
+from saat.paths import user_path
 
 
 @app.command()
 def preflight(
-    experiment: Annotated[Path | None, typer.Argument(metavar="[EXPERIMENT.yaml]")] = None,
+    experiment: Annotated[
+        Path | None, typer.Argument(parser=user_path, metavar="[EXPERIMENT.yaml]")
+    ] = None,
     set_: Overrides = None,
     address: Address = None,
     autoscaling: Autoscaling = False,
     runs_dir: RunsDir = RUNS,
     tracking_uri: Tracking = None,
     cache_dir: CacheDir = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds for a node to answer.")] = 60,
+    timeout: Annotated[
+        float, typer.Option(min=1, max=86_400, help="Seconds for a node to answer.")
+    ] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Check every node of a cluster, or this machine: is all there that a search needs?"""

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from saat.errors import printable
+from saat.errors import InputError, did_you_mean, one_line, printable
+from saat.paths import file_name, user_path
 
 app = typer.Typer(
     add_completion=False,
@@ -15,7 +16,20 @@ app = typer.Typer(
     help="Search, train, attack and compare adversarially robust deep hashing models.",
 )
 
-RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
+
+def _folder(text: str) -> str:
+    return str(user_path(text))
+
+
+# Every path of the command line is read by the one function that knows what a path can be.
+RunsDir = Annotated[
+    Path, typer.Option(parser=user_path, metavar="FOLDER", help="Folder of all runs.")
+]
+RunName = Annotated[str, typer.Argument(parser=file_name, metavar="NAME")]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", parser=user_path, metavar="FOLDER", help="Folder to write."),
+]
 Tracking = Annotated[
     str | None, typer.Option(help="MLflow tracking server; the default is RUNS_DIR/mlflow.db.")
 ]
@@ -29,10 +43,18 @@ Autoscaling = Annotated[
     typer.Option("--autoscaling", help="The cluster adds nodes by itself: wait for those needed."),
 ]
 DataRoot = Annotated[
-    Path | None, typer.Option(help="Folder that contains FLICKR-25K, …; the default is SAAT_DATA.")
+    Path | None,
+    typer.Option(
+        parser=user_path,
+        metavar="FOLDER",
+        help="Folder that contains FLICKR-25K, …; the default is SAAT_DATA.",
+    ),
 ]
-CacheDir = Annotated[str | None, typer.Option(help="Node-local cache of decoded images.")]
-ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml")]
+CacheDir = Annotated[
+    str | None,
+    typer.Option(parser=_folder, metavar="FOLDER", help="Node-local cache of decoded images."),
+]
+ExperimentFile = Annotated[Path, typer.Argument(parser=user_path, metavar="EXPERIMENT.yaml")]
 RUNS = Path("runs")
 
 
@@ -41,3 +63,19 @@ def say(text: str) -> None:
     lines = "\n".join(printable(line) for line in text.split("\n"))
     with suppress(OSError):
         print(lines, file=sys.stderr, flush=True)
+
+
+def run_folder(runs_dir: Path, name: str) -> Path:
+    """The folder of a run that is there.
+
+    Raises:
+        InputError: there is none; the one that is spelt most alike.
+    """
+    folder = runs_dir / name
+    if not (folder / "experiment.yaml").is_file():
+        known = sorted(path.parent.name for path in runs_dir.glob("*/experiment.yaml"))
+        raise InputError(
+            f"{one_line(folder, 200)}: no such search (no experiment.yaml there)"
+            f"{did_you_mean(name, known)}"
+        )
+    return folder

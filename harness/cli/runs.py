@@ -16,17 +16,21 @@ from harness.cli.common import (
     CacheDir,
     ExecutorOption,
     ExperimentFile,
+    Output,
     Overrides,
+    RunName,
     RunsDir,
     Tracking,
     app,
+    run_folder,
     say,
 )
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_experiment
 from harness.files import check_output
 from harness.options import Options
-from saat.errors import InputError
+from saat.errors import InputError, did_you_mean, one_line
+from saat.paths import file_name
 from saat.sanity import objection_lines
 
 
@@ -111,7 +115,7 @@ def compare(
 
 @app.command()
 def resume(
-    name: str,
+    name: RunName,
     address: Address = None,
     autoscaling: Autoscaling = False,
     runs_dir: RunsDir = RUNS,
@@ -121,6 +125,7 @@ def resume(
     """Continue a search or training after any interruption."""
     from harness.session import session
 
+    run_folder(runs_dir, name)
     options = Options(runs_dir, tracking_uri, "ray", address, cache_dir, autoscaling)
     with _resumable(name, runs_dir, tracking_uri):
         _conclude(session.resume(name, options, say))
@@ -128,27 +133,27 @@ def resume(
 
 @app.command()
 def status(
-    name: str,
+    name: RunName,
     runs_dir: RunsDir = RUNS,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """How far a search is, from its journal; changes nothing."""
     from harness.session.status import render, status_of
 
-    found = status_of(runs_dir / name)
+    found = status_of(run_folder(runs_dir, name))
     print(json.dumps(found, indent=1) if as_json else render(found))
 
 
 @app.command()
 def report(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder to write.")] = None,
+    names: Annotated[list[str], typer.Argument(parser=file_name, metavar="NAME...")],
+    output: Output = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Write report.html, figures and tables of one or more searches."""
     from harness.session import session
 
-    run_dirs = [runs_dir / name for name in names]
+    run_dirs = [run_folder(runs_dir, name) for name in names]
     for run_dir in run_dirs:
         session.read_experiment(run_dir)
     if output is None and len(run_dirs) > 1:
@@ -160,16 +165,17 @@ def report(
 
 
 @app.command()
-def sync(name: str, runs_dir: RunsDir = RUNS, tracking_uri: Tracking = None) -> None:
+def sync(name: RunName, runs_dir: RunsDir = RUNS, tracking_uri: Tracking = None) -> None:
     """Deliver to the tracking server what it has not received."""
     from harness.session import session
 
+    run_folder(runs_dir, name)
     print(session.sync(name, Options(runs_dir, tracking_uri)))
 
 
 @app.command()
 def ui(
-    name: Annotated[str | None, typer.Argument()] = None,
+    name: Annotated[str | None, typer.Argument(parser=file_name, metavar="[NAME]")] = None,
     runs_dir: RunsDir = RUNS,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
@@ -180,8 +186,8 @@ def ui(
 
 
 def _load(path: Path, overrides: list[str] | None, given: dict[str, object]) -> Experiment:
-    pairs = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
-    experiment, notes = load_experiment(path, [*(overrides or []), *pairs])
+    values = {key: value for key, value in given.items() if value is not None}
+    experiment, notes = load_experiment(path, overrides or [], values)
     for note in notes:
         say(note)
     return experiment
@@ -213,7 +219,8 @@ def _options(
     autoscaling: bool,
 ) -> Options:
     if executor not in ("ray", "inline"):
-        raise InputError(f"--executor {executor}: ray or inline")
+        hint = did_you_mean(executor, ("ray", "inline"))
+        raise InputError(f"--executor {one_line(executor, 60)}: ray or inline{hint}")
     if executor == "inline" and address:
         raise InputError(
             f"--address {address}: the inline executor uses no cluster; --executor ray"

@@ -5,45 +5,85 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import RUNS, CacheDir, DataRoot, RunsDir, app, say
+from harness.cli.common import (
+    RUNS,
+    CacheDir,
+    DataRoot,
+    Output,
+    Overrides,
+    RunName,
+    RunsDir,
+    app,
+    run_folder,
+    say,
+)
 from harness.experiment.file import load_experiment
+from harness.experiment.sections import LARGEST, MOST_STEPS
 from harness.files import check_output
+from harness.redaction import message_line
 from saat.errors import InputError
+from saat.paths import user_path
 from saat.wording import counted
 
 
 @app.command()
 def evaluate(
     checkpoint: Annotated[
-        Path | None, typer.Argument(help="A trial's folder or its model.safetensors.")
+        Path | None,
+        typer.Argument(
+            parser=user_path,
+            metavar="[CHECKPOINT]",
+            help="A trial's folder or its model.safetensors.",
+        ),
     ] = None,
     factory: Annotated[
         str | None, typer.Option(metavar="PKG:FN", help="Function that makes your own network.")
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Handed to the factory.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(parser=user_path, metavar="FILE", help="Handed to the factory.")
+    ] = None,
     experiment: Annotated[
-        Path | None, typer.Option(help="Data and protocol of another experiment file.")
+        Path | None,
+        typer.Option(
+            parser=user_path, metavar="FILE", help="Data and protocol of another experiment file."
+        ),
     ] = None,
     label_map: Annotated[
-        Path | None, typer.Option(help="Which class of that data is which class of the model.")
+        Path | None,
+        typer.Option(
+            parser=user_path,
+            metavar="FILE",
+            help="Which class of that data is which class of the model.",
+        ),
     ] = None,
     attack: Annotated[
         list[str] | None, typer.Option(help="Attacks; the model's own protocol by default.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Iterations of every attack.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=MOST_STEPS, help="Iterations of every attack.")
+    ] = None,
     eps: Annotated[str | None, typer.Option(help="Radius of the ball, for example 8/255.")] = None,
     battery: Annotated[str, typer.Option(help="none, core or full: attacks and gates.")] = "none",
     transfer_from: Annotated[
         list[Path] | None,
-        typer.Option(help="Other models, whose attacked images the battery tries on this one."),
+        typer.Option(
+            parser=user_path,
+            metavar="MODEL",
+            help="Other models, whose attacked images the battery tries on this one.",
+        ),
     ] = None,
     queries: Annotated[str, typer.Option(help="test or validation.")] = "test",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random starts.")] = 0,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder to write.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Seed of the random starts.")] = 0,
+    output: Output = None,
     cache_dir: CacheDir = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_path: Annotated[
-        Path | None, typer.Option(help="Where the folder of the model's data lies now.")
+        Path | None,
+        typer.Option(
+            parser=user_path,
+            metavar="FOLDER",
+            help="Where the folder of the model's data lies now.",
+        ),
     ] = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -73,12 +113,12 @@ def evaluate(
 
 
 @app.command()
-def verify(name: str, runs_dir: RunsDir = RUNS, cache_dir: CacheDir = None) -> None:
+def verify(name: RunName, runs_dir: RunsDir = RUNS, cache_dir: CacheDir = None) -> None:
     """Recompute a run's reported numbers from its stored images."""
     from harness.evaluation.verify import verify as recompute
     from harness.executors import SearchStopped
 
-    found = recompute(runs_dir / name, cache_dir, say)
+    found = recompute(run_folder(runs_dir, name), cache_dir, say)
     print(found.text())
     if found.wrong:
         wrong = counted(len(found.wrong), "number is", "numbers are")
@@ -87,9 +127,9 @@ def verify(name: str, runs_dir: RunsDir = RUNS, cache_dir: CacheDir = None) -> N
 
 @app.command()
 def transfer(
-    name: str,
+    name: RunName,
     attack: Annotated[str, typer.Option(help="Attack whose stored images are used.")] = "mainstay",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder to write.")] = None,
+    output: Output = None,
     runs_dir: RunsDir = RUNS,
     cache_dir: CacheDir = None,
 ) -> None:
@@ -98,18 +138,32 @@ def transfer(
 
     if output is not None:
         check_output(output, ["transfer.csv"])
-    run_dir = runs_dir / name
+    run_dir = run_folder(runs_dir, name)
     print(measure(run_dir, attack, output or run_dir / "transfer", cache_dir, say))
 
 
 @app.command()
-def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) -> None:
-    """Check experiment files."""
+def validate(
+    files: Annotated[list[Path], typer.Argument(parser=user_path, metavar="FILE...")],
+    set_: Overrides = None,
+) -> None:
+    """Check experiment files; a line for everything that is wrong with them."""
+    faults: list[str] = []
     for file in files:
-        experiment, _ = load_experiment(file)
+        try:
+            experiment, notes = load_experiment(file, set_ or [])
+        except InputError as error:
+            faults += error.faults
+            continue
+        for note in notes:
+            say(note)
         print(
             f"{file}: valid ({experiment.name}, {counted(len(experiment.space), 'searched key')})"
         )
+    for fault in faults:
+        say(f"saat: {message_line(fault)}")
+    if faults:
+        raise typer.Exit(2)
 
 
 @app.command("list")

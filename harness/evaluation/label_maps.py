@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.experiment.file import read_yaml
+from harness.experiment.yaml_file import read_yaml
 from saat.data.label_map import LabelMap, parse_label_map
 
 

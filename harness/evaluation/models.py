@@ -68,8 +68,8 @@ def trained_subject(
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except ValidationError as error:
-        described = describe(error, EvaluationSection, meta["evaluation"])
-        raise InputError(f"{path}: evaluation.{described}") from None
+        faults = describe(error, EvaluationSection, meta["evaluation"], "evaluation")
+        raise InputError(*(f"{path}: {fault}" for fault in faults)) from None
     data = trial_data(relocated(setting, data_path, data_root), cache_dir)
     if data.fingerprint != meta["data_fingerprint"]:
         raise InputError(

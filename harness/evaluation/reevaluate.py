@@ -1,7 +1,7 @@
 """``saat evaluate``: attack a trained model again."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +17,10 @@ from harness.files import check_output, write_json
 from harness.trial.artifacts import write_artifacts
 from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
-from saat.errors import InputError
+from saat.errors import InputError, did_you_mean, one_line
 from saat.evaluate import Evaluation, QueryKind, evaluate
 from saat.sanity import objection_lines
+from saat.threat_model import LARGEST_EPS
 
 
 @dataclass(frozen=True)
@@ -42,29 +43,35 @@ class Request:
         Raises:
             InputError: an option that cannot be.
         """
-        if self.queries not in ("test", "validation"):
-            raise InputError(f"--queries {self.queries}: test or validation")
-        if self.device not in ("cpu", "cuda"):
-            raise InputError(f"--device {self.device}: cpu or cuda")
+        _one_of("--queries", self.queries, ("test", "validation"), "test or validation")
+        _one_of("--device", self.device, ("cpu", "cuda"), "cpu or cuda")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise InputError("--device cuda: torch finds no GPU on this machine; cpu")
-        if self.battery not in ("none", *BATTERIES):
-            raise InputError(f"--battery {self.battery}: none, {', '.join(BATTERIES)}")
+        batteries = ("none", *BATTERIES)
+        _one_of("--battery", self.battery, batteries, ", ".join(batteries))
         if self.transfer_from and self.battery == "none":
             raise InputError(f"--transfer-from {self.transfer_from[0]}: belongs to --battery")
         if self.output is not None and self.output.exists() and not _interrupted(self.output):
             raise InputError(f"{self.output}: exists; take another -o")
         if self.output is not None:
             check_output(self.output, [_UNFINISHED])
-        unknown = [name for name in self.attacks if name not in ATTACKS]
-        if unknown:
-            raise InputError(f"--attack {unknown[0]}: one of {', '.join(ATTACKS)}")
+        for name in self.attacks:
+            _one_of("--attack", name, ATTACKS, f"one of {', '.join(ATTACKS)}")
         twice = [name for name in self.attacks if self.attacks.count(name) > 1]
         if twice:
             raise InputError(f"--attack {twice[0]}: named twice")
         number = None if self.eps is None else parse_number(self.eps)
-        if number is not None and not (isinstance(number, float) and number >= 0):
-            raise InputError(f"--eps {self.eps}: a number from 0, for example 8/255")
+        if number is not None and not (isinstance(number, float) and 0 <= number <= LARGEST_EPS):
+            raise InputError(
+                f"--eps {one_line(self.eps, 60)}: a number from 0 to {LARGEST_EPS}, "
+                "for example 8/255"
+            )
+
+
+def _one_of(option: str, word: str, known: Collection[str], allowed: str) -> None:
+    if word not in known:
+        hint = did_you_mean(word, known)
+        raise InputError(f"{option} {one_line(word, 60)}: {allowed}{hint}")
 
 
 def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -> str:
@@ -145,8 +152,8 @@ def protocol_section(subject: Subject, request: Request) -> dict[str, Any]:
     try:
         return EvaluationSection.model_validate({**own, **changes}).model_dump()
     except ValidationError as error:
-        described = describe(error, EvaluationSection, own)
-        raise InputError(f"{subject.name}: evaluation.{described}") from None
+        faults = describe(error, EvaluationSection, own, "evaluation")
+        raise InputError(*(f"{subject.name}: {fault}" for fault in faults)) from None
 
 
 def table(result: Evaluation, section: dict[str, Any]) -> str:

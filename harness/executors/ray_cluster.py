@@ -7,7 +7,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -180,13 +180,26 @@ def check_request(cpus: int, gpus: float, autoscaling: bool = False) -> int:
     fitting = places(cpus, gpus)
     if fitting < 1 and not autoscaling:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        most_cpus, most_gpus = (max(has.get(k, 0) for has in nodes) for k in ("CPU", "GPU"))
-        raise InputError(
-            f"resources: {counted(cpus, 'CPU')} and {counted(gpus, 'GPU')} per trial, but the "
-            f"largest node offers {counted(most_cpus, 'CPU')} and {counted(most_gpus, 'GPU')}; if "
-            "the cluster adds larger ones by itself: --autoscaling"
-        )
+        raise refuse_request(cpus, gpus, nodes)
     return fitting
+
+
+def refuse_request(cpus: int, gpus: float, nodes: Sequence[Mapping[str, float]]) -> InputError:
+    """The error of a trial that none of the nodes, by their resources, can ever place."""
+    most_cpus, most_gpus = (max(has.get(k, 0) for has in nodes) for k in ("CPU", "GPU"))
+    return InputError(
+        f"resources: {counted(cpus, 'CPU')} and {counted(gpus, 'GPU')} per trial, but the "
+        f"largest node offers {counted(most_cpus, 'CPU')} and {counted(most_gpus, 'GPU')}; if "
+        "the cluster adds larger ones by itself: --autoscaling"
+    )
+
+
+def resources_here() -> dict[str, float]:
+    """What a Ray that is started on this machine would offer; it is not started."""
+    gpus = ray._private.accelerators.NvidiaGPUAcceleratorManager
+    visible = gpus.get_current_process_visible_accelerator_ids()
+    count = gpus.get_current_node_num_accelerators() if visible is None else len(visible)
+    return {"CPU": ray._private.utils.get_num_cpus(), "GPU": count}
 
 
 def places(cpus: int, gpus: float) -> int:

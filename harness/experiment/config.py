@@ -8,10 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from harness.experiment.problems import describe, method_of
 from harness.experiment.resources import ResourcesSection
 from harness.experiment.sections import (
+    LARGEST,
     PRETRAIN_MODEL,
     ConfirmSection,
     Constraint,
@@ -24,9 +26,10 @@ from harness.experiment.sections import (
     defense_model,
 )
 from harness.experiment.space import Dimension
+from harness.experiment.words import SHOWN
 from saat.attacks import ATTACKS
 from saat.defenses import DEFENSES
-from saat.errors import InputError, one_line
+from saat.errors import InputError, did_you_mean, one_line
 
 SCHEMA_VERSION = 1
 OBJECTIVE_NAMES = ("val/clean_map", "val/robust_map")
@@ -35,7 +38,7 @@ ROLES = ("default", "sampled", "recommended", "undefended", "train")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 # What lies beside the runs in their folder; of SQLite's own files the beginning.
 RESERVED_NAMES = ("mlflow.db", "mlartifacts", "pretrained")
-_METHODS = ("none", *DEFENSES)
+METHODS = ("none", *DEFENSES)
 
 
 class Setting(Section):
@@ -49,7 +52,10 @@ class Setting(Section):
     @model_validator(mode="before")
     @classmethod
     def _typed_sections(cls, values: Any) -> Any:
-        return typed_sections(values)
+        typed, faults = typed_sections(values)
+        if faults:
+            raise InputError(*faults)
+        return typed
 
     def flat(self) -> dict[str, Any]:
         """``{"model.bits": 32, "defense.lambda": 1.0, …}`` without the data section."""
@@ -77,23 +83,36 @@ class Setting(Section):
         }
 
 
-def typed_sections(values: Any) -> Any:
-    """Give ``pretrain`` and ``defense`` the model of their method before validation."""
+def typed_sections(values: Any) -> tuple[Any, list[str]]:
+    """Give ``pretrain`` and ``defense`` the model of their method before validation.
+
+    Returns:
+        The values, with defaults where a section is wrong, and what is wrong there.
+    """
     if not isinstance(values, Mapping):
-        return values
-    out = dict(values)
-    pretrain = out.get("pretrain", {})
-    if isinstance(pretrain, Mapping):
-        out["pretrain"] = PRETRAIN_MODEL.model_validate(pretrain)
+        return values, []
+    out, faults = dict(values), []
     defense = out.get("defense", {})
     if isinstance(defense, Mapping):
         method = defense.get("method", "saat")
-        if method not in _METHODS:
-            raise InputError(
-                f"defense.method: {one_line(method, 60)}: one of {', '.join(_METHODS)}"
-            )
-        out["defense"] = defense_model(method).model_validate({**defense, "method": method})
-    return out
+        if method not in METHODS:
+            hint = did_you_mean(method, METHODS)
+            shown = one_line(method, SHOWN)
+            faults.append(f"defense.method: {shown}: one of {', '.join(METHODS)}{hint}")
+            out["defense"] = defense_model("saat")()
+        else:
+            out["defense"] = {**defense, "method": method}
+    models = {"pretrain": PRETRAIN_MODEL, "defense": defense_model(method_of(out))}
+    for section, model in models.items():
+        part = out.get(section, {})
+        if not isinstance(part, Mapping):
+            continue
+        try:
+            out[section] = model.model_validate(part)
+        except ValidationError as error:
+            faults += describe(error, model, part, section)
+            out[section] = model()
+    return out, faults
 
 
 class Experiment(Section):
@@ -101,13 +120,13 @@ class Experiment(Section):
 
     schema_version: Literal[1]
     name: str = Field(pattern=NAME_PATTERN)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST)
     data: DataSection
     model: ModelSection = ModelSection()
     pretrain: Section
     defense: Section
     space: dict[str, Dimension] = Field(default_factory=dict)
-    compare: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    compare: dict[str, dict[str, Any]] = Field({}, max_length=1000)
     objectives: dict[Literal[OBJECTIVE_NAMES], Literal["max"]] = Field(  # type: ignore[valid-type]
         {"val/clean_map": "max", "val/robust_map": "max"}, min_length=2
     )
@@ -144,13 +163,16 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _names_of_compared_settings(self) -> "Experiment":
-        for name in self.compare:
-            allowed = re.fullmatch(r"[\w][\w .+()=-]{0,47}", name) and not name.endswith((" ", "."))
-            if not allowed or name in ROLES:
-                raise ValueError(
-                    f"compare.{name}: a name of up to 48 letters, digits, spaces and .+()=-, "
-                    f"no space or dot at its end, other than {', '.join(ROLES)}"
-                )
+        faults = [
+            f"compare.{one_line(name, SHOWN)}: a name of up to 48 letters, digits, spaces and "
+            f".+()=-, no space or dot at its end, other than {', '.join(ROLES)}"
+            for name in self.compare
+            if not re.fullmatch(r"[\w][\w .+()=-]{0,47}", name)
+            or name.endswith((" ", "."))
+            or name in ROLES
+        ]
+        if faults:
+            raise InputError(*faults)
         return self
 
     def dump(self) -> dict[str, Any]:

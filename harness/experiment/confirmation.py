@@ -25,7 +25,15 @@ def to_confirm(experiment: Experiment, recommended: list[Setting]) -> list[tuple
     return settings
 
 
-def confirmed_settings(experiment: Experiment) -> int:
-    """How many settings are confirmed, as far as can be told before the search."""
+def confirmed_settings(experiment: Experiment, candidates: int) -> int:
+    """How many settings are confirmed, as far as can be told before there is a recommendation.
+
+    Args:
+        experiment: the resolved experiment.
+        candidates: sampled settings that could be recommended.
+    """
     confirm = experiment.confirm
-    return confirm.max_configs + 1 + confirm.undefended if confirm.max_configs else 0
+    if confirm.max_configs == 0:
+        return 0
+    defaults = min(1, len(paper_defaults(experiment)))
+    return min(confirm.max_configs, candidates) + defaults + confirm.undefended

@@ -5,27 +5,33 @@ from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from harness.experiment.config import Experiment, Setting, digest, typed_sections
-from harness.experiment.problems import describe, nearest
+from harness.experiment.config import METHODS, Experiment, Setting, digest, typed_sections
+from harness.experiment.other_method import other_method_faults
+from harness.experiment.problems import describe, method_of
 from harness.experiment.sections import defense_model
 from harness.experiment.space import SEARCHABLE, Dimension
+from harness.experiment.words import SHOWN, nearest
+from harness.experiment.yaml_file import YamlError, parse_yaml, read_yaml
 from saat.data import DATASETS
 from saat.defenses import DEFENSES
-from saat.errors import InputError, one_line
+from saat.errors import InputError, did_you_mean, one_line
 from saat.models import check_backbone
+from saat.paths import user_path
 
 CORNERS = 1024  # combinations of choices that are tried before a search starts
 
 
-def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experiment, list[str]]:
+def load_experiment(
+    path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> tuple[Experiment, list[str]]:
     """Read, override and check an experiment file.
 
     Args:
         path: a YAML file.
         overrides: ``key=value`` pairs; a value is YAML.
+        values: keys that options of their own replace.
 
     Returns:
         The experiment, and notes for the user (searched keys that an override fixed).
@@ -34,21 +40,44 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experime
         InputError: anything wrong with the file or an override.
     """
     raw = read_yaml(path, "an experiment")
-    notes = [note for pair in overrides if (note := _override(raw, pair))]
-    _make_absolute(raw)
-    return parse_experiment(raw, str(path)), notes
-
-
-def parse_experiment(raw: Mapping[str, Any], source: str) -> Experiment:
-    """Check the parsed content of an experiment file; ``source`` names it in errors."""
+    written = method_of(raw)
+    faults: list[str] = []
+    notes: list[str] = []
+    for pair in overrides:
+        try:
+            notes += _override(raw, pair)
+        except InputError as error:
+            faults += error.faults
+    for key, value in (values or {}).items():
+        _replace(raw, key, value, f"{key}:")
+    source = one_line(path, 200)
+    found = _make_absolute(raw) + other_method_faults(raw, written)
+    faults += [f"{source}: {fault}" for fault in found]
     try:
-        experiment = Experiment.model_validate(_with_sections(raw))
-    except ValidationError as error:
-        raise InputError(f"{source}: {describe(error, Experiment, raw)}") from None
+        experiment = parse_experiment(raw, source)
     except InputError as error:
-        raise InputError(f"{source}: {error}") from None
-    _check_space(experiment, source)
-    _check_compared(experiment, source)
+        raise InputError(*faults, *error.faults) from None
+    if faults:
+        raise InputError(*faults)
+    return experiment, notes
+
+
+def parse_experiment(raw: Mapping[Any, Any], source: str) -> Experiment:
+    """Check the parsed content of an experiment file; ``source`` names it in errors.
+
+    Raises:
+        InputError: with everything that is wrong; combinations of keys are looked at where each
+            key is right.
+    """
+    typed, faults = _with_sections(raw)
+    try:
+        experiment = Experiment.model_validate(typed)
+    except ValidationError as error:
+        faults += describe(error, Experiment, raw)
+    if not faults:
+        faults = _space_faults(experiment) + _compare_faults(experiment)
+    if faults:
+        raise InputError(*(f"{source}: {fault}" for fault in faults))
     return experiment
 
 
@@ -68,27 +97,33 @@ def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
         "defense": experiment.defense.model_dump(),
     }
     method = point.get("defense.method", raw["defense"]["method"])
-    if method != raw["defense"]["method"] and method in ("none", *DEFENSES):
+    if method != raw["defense"]["method"] and method in METHODS:
         raw["defense"] = defense_model(method)().model_dump()
+    faults = []
     for key, value in point.items():
         section, _, name = key.partition(".")
+        shown = one_line(key, SHOWN)
         if section not in SEARCHABLE:
-            raise InputError(f"{key}: only keys of {', '.join(SEARCHABLE)} can differ")
-        if name not in raw[section]:
-            options = nearest(name, raw[section])
-            raise InputError(
-                f"{key}: no such key{options}; keys of {section}: {', '.join(raw[section])}"
-            )
-        raw[section][name] = value
+            faults.append(f"{shown}: only keys of {', '.join(SEARCHABLE)} can differ")
+        elif name not in raw[section]:
+            hint, known = did_you_mean(name, raw[section]), ", ".join(raw[section])
+            faults.append(f"{shown}: no such key{hint}; keys of {section}: {known}")
+        else:
+            raw[section][name] = value
+    if faults:
+        raise InputError(*faults)
     return parse_setting(raw)
 
 
 def parse_setting(raw: Mapping[str, Any]) -> Setting:
     """Check a setting; errors name the dotted key."""
+    typed, faults = typed_sections(raw)
     try:
-        setting = Setting.model_validate(typed_sections(raw))
+        setting = Setting.model_validate(typed)
     except ValidationError as error:
-        raise InputError(describe(error, Setting, raw)) from None
+        faults += describe(error, Setting, raw)
+    if faults:
+        raise InputError(*faults)
     check_backbone(setting.model.backbone, setting.model.weights, setting.data.image_size)
     return setting
 
@@ -127,79 +162,60 @@ def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
     return [{"model.bits": value, **point} for value in sorted(set(bits.samples()))]
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that is given twice is an error, not silently the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                problem = f"the key {key.value} is given twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path, what: str) -> dict[str, Any]:
-    """The mapping in a YAML file; ``what`` the file is, for errors.
-
-    Raises:
-        InputError: no such file, no YAML, a key twice, or no mapping.
-    """
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({one_line(error, 100)})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise InputError(f"{path}:{where} {one_line(problem, 120)}") from None
-    except (ValueError, RecursionError) as error:  # 2001-13-45, a number of 5,000 digits, [[[[…
-        raise InputError(f"{path}: not YAML ({one_line(error, 100)})") from None
-    if not isinstance(raw, dict):
-        raise InputError(f"{path}: {what} is a mapping of keys, not {type(raw).__name__}")
-    return raw
-
-
-def _override(raw: dict[str, Any], pair: str) -> str | None:
+def _override(raw: dict[Any, Any], pair: str) -> list[str]:
+    """Replace a key of the content; a sentence where that ends its being searched."""
     key, equals, text = pair.partition("=")
+    shown = f"--set {one_line(key, SHOWN)}"
     if not equals or not key:
-        raise InputError(f"--set {pair}: write key=value, for example defense.lambda=2")
+        raise InputError(
+            f"--set {one_line(pair, SHOWN)}: write key=value, for example defense.lambda=2"
+        )
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise InputError(f"--set {one_line(key, 80)}: the value is not YAML") from None
+        value = parse_yaml(text)
+    except YamlError as error:
+        raise InputError(f"{shown}: the value is not YAML ({error})") from None
+    _replace(raw, key, value, shown)
+    space = raw.get("space")
+    if isinstance(space, dict) and key in space:
+        del space[key]
+        return [f"--set {one_line(pair, 200)}: {key} is no longer searched"]
+    return []
+
+
+def _replace(raw: dict[Any, Any], key: str, value: Any, shown: str) -> None:
+    """Give a dotted key of the content a value; ``shown`` names it in an error."""
     *sections, name = key.split(".") if not key.startswith("space.") else ["space", key[6:]]
     where: Any = raw
     for section in sections:
         where = where.setdefault(section, {})
         if not isinstance(where, dict):
-            raise InputError(f"--set {key}: {section} is not a section")
+            raise InputError(f"{shown}: {one_line(section, SHOWN)} is not a section")
     where[name] = value
     if sections == ["data"] and name in ("path", "name"):
         where.pop("name" if name == "path" else "path", None)
-    space = raw.get("space")
-    if isinstance(space, dict) and key in space:
-        del space[key]
-        return f"--set {pair}: {key} is no longer searched"
-    return None
 
 
-def _make_absolute(raw: Mapping[str, Any]) -> None:
-    """Paths as seen from here; workers have working folders of their own."""
+def _make_absolute(raw: Mapping[Any, Any]) -> list[str]:
+    """Paths as seen from here, as workers have working folders of their own; what is no path.
+
+    A wrong path is taken out, so that the rest can be checked.
+    """
+    faults: list[str] = []
     for section, key in (("data", "path"), ("data", "root"), ("model", "weights")):
         part = raw.get(section)
         if not isinstance(part, dict):
             continue
         value = part.get(key)
         if isinstance(value, str) and value not in ("", "none", "imagenet"):
-            part[key] = str(Path(value).expanduser().absolute())
+            try:
+                part[key] = str(user_path(value, f"{section}.{key}:").absolute())
+            except InputError as error:
+                faults += error.faults
+                part[key] = "none" if key == "weights" else "/"
+    return faults
 
 
-def _with_sections(raw: Mapping[str, Any]) -> Any:
+def _with_sections(raw: Mapping[Any, Any]) -> tuple[Any, list[str]]:
     out = {**raw}
     out.setdefault("pretrain", {})
     out.setdefault("defense", {})
@@ -212,43 +228,66 @@ def _with_sections(raw: Mapping[str, Any]) -> Any:
     return typed_sections(out)
 
 
-def _check_space(experiment: Experiment, source: str) -> None:
-    """Every point that can be suggested is a setting, as far as the ends of its ranges tell."""
+def _space_faults(experiment: Experiment) -> list[str]:
+    """What is wrong with points that can be suggested, as far as the ends of ranges tell."""
     space = experiment.space
-    base = _check_point(experiment, {}, "", source).flat()
-    for key, dimension in space.items():
-        if key.partition(".")[0] not in SEARCHABLE or "." not in key:
-            raise InputError(
-                f"{source}: space.{key}: only keys of {', '.join(SEARCHABLE)} can be searched"
-            )
-        _check_conditions(space, key, base, f"{source}: space.{key}.when")
-        for value in dimension.samples():
-            _check_point(experiment, {**_condition(dimension), key: value}, f"space.{key}", source)
-    for point in islice(corners(space, base), CORNERS):
-        _check_point(experiment, point, "space", source)
+    try:
+        base = setting_at(experiment, {}).flat()
+    except InputError as error:
+        return list(error.faults)
+    faults = [
+        fault
+        for key, dimension in space.items()
+        for fault in _dimension_faults(experiment, key, dimension, base)
+    ]
+    if not faults:
+        for point in islice(corners(space, base), CORNERS):
+            # Of a combination all its parts are named: each of them alone was allowed.
+            parts = " ".join(f"{key}={one_line(value, SHOWN)}" for key, value in point.items())
+            if faults := _point_faults(experiment, point, f"space: {parts}"):
+                break
+    return faults
 
 
-def _check_compared(experiment: Experiment, source: str) -> None:
-    """Every setting of ``compare`` is possible, and no two are the same."""
+def _dimension_faults(
+    experiment: Experiment, key: str, dimension: Dimension, base: Mapping[str, Any]
+) -> list[str]:
+    """What is wrong with one searched key; of several wrong values the first."""
+    if key.partition(".")[0] not in SEARCHABLE or "." not in key:
+        hint = did_you_mean(key, base)
+        shown = one_line(key, SHOWN)
+        return [f"space.{shown}: only keys of {', '.join(SEARCHABLE)} can be searched{hint}"]
+    faults = _condition_faults(experiment.space, key, base)
+    if faults:
+        return faults
+    for value in dimension.samples():
+        point = {**_condition(dimension), key: value}
+        if faults := _point_faults(experiment, point, f"space.{one_line(key, SHOWN)}"):
+            break
+    return faults
+
+
+def _compare_faults(experiment: Experiment) -> list[str]:
+    """Settings of ``compare`` that are impossible, or the same as another."""
+    faults: list[str] = []
     seen: dict[str, str] = {}
     for name, point in experiment.compare.items():
-        setting = _check_point(experiment, point, f"compare.{name}", source)
-        same = seen.setdefault(digest(setting.identity()), name)
+        wrong = _point_faults(experiment, point, f"compare.{name}")
+        faults += wrong
+        if wrong:
+            continue
+        same = seen.setdefault(digest(setting_at(experiment, point).identity()), name)
         if same != name:
-            raise InputError(f"{source}: compare.{name}: the same setting as compare.{same}")
+            faults.append(f"compare.{name}: the same setting as compare.{same}")
+    return faults
 
 
-def _check_point(
-    experiment: Experiment, point: Mapping[str, Any], where: str, source: str
-) -> Setting:
+def _point_faults(experiment: Experiment, point: Mapping[str, Any], where: str) -> list[str]:
     try:
-        return setting_at(experiment, point)
+        setting_at(experiment, point)
     except InputError as error:
-        # Of a combination all its parts are named: each of them alone was allowed.
-        parts = " ".join(f"{key}={value}" for key, value in point.items())
-        place = f"{where}: " if where else ""
-        given = f"{parts}: " if where == "space" else ""
-        raise InputError(f"{source}: {place}{given}{error}") from None
+        return [f"{where}: {fault}" for fault in error.faults]
+    return []
 
 
 def _condition(dimension: Dimension) -> dict[str, Any]:
@@ -256,23 +295,29 @@ def _condition(dimension: Dimension) -> dict[str, Any]:
     return {k: w[0] if isinstance(w, list) else w for k, w in dimension.when.items()}
 
 
-def _check_conditions(
-    space: Mapping[str, Dimension], key: str, base: Mapping[str, Any], where: str
-) -> None:
-    """A condition names a key that is decided before the conditional one, and can hold."""
+def _condition_faults(
+    space: Mapping[str, Dimension], key: str, base: Mapping[str, Any]
+) -> list[str]:
+    """Conditions that name no key decided before the conditional one, or that never hold."""
+    faults = []
     before = list(space)[: list(space).index(key)]
     for other, wanted in space[key].when.items():
+        where = f"space.{one_line(key, SHOWN)}.when.{one_line(other, SHOWN)}"
         if other in space and other not in before:
-            raise InputError(f"{where}.{other}: searched too; write it before {key}")
+            faults.append(f"{where}: searched too; write it before {one_line(key, SHOWN)}")
+            continue
         if other not in space and other not in base:
-            raise InputError(f"{where}.{other}: no such key{nearest(other, base)}")
-        for value in wanted if isinstance(wanted, list) else [wanted]:
+            faults.append(f"{where}: no such key{nearest(other, base)}")
+            continue
+        values = wanted if isinstance(wanted, list) else [wanted]
+        if not values:
+            faults.append(f"{where}: []: a value, or a list of at least one")
+        for value in values:
             can_be = space[other].contains(value) if other in space else value == base[other]
             if not can_be:
                 found = "what is searched" if other in space else base[other]
-                raise InputError(f"{where}.{other}: {value!r}: never so, it is {found}")
-        if wanted == []:
-            raise InputError(f"{where}.{other}: []: a value, or a list of at least one")
+                faults.append(f"{where}: {one_line(repr(value), SHOWN)}: never so, it is {found}")
+    return faults
 
 
 def corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

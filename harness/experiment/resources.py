@@ -8,13 +8,15 @@ from harness.experiment.sections import Section, parse_number
 
 _LEAST = 1e-4  # of a GPU; Ray counts in ten-thousandths
 
-_Gpus = Annotated[Annotated[float, Field(ge=0)] | Literal["auto"], BeforeValidator(parse_number)]
+_Gpus = Annotated[
+    Annotated[float, Field(ge=0, le=1024)] | Literal["auto"], BeforeValidator(parse_number)
+]
 
 
 class ResourcesSection(Section):
     """CPUs and GPUs of a trial; ``auto`` GPUs are settled by :mod:`harness.executors.packing`."""
 
-    cpus_per_trial: int = Field(1, ge=1)
+    cpus_per_trial: int = Field(1, ge=1, le=1024)
     gpus_per_trial: _Gpus = 0.0
 
     @model_validator(mode="after")

@@ -6,9 +6,9 @@ options along.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cache, reduce
-from math import inf
 from operator import or_
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -23,28 +23,40 @@ from pydantic import (
     model_validator,
 )
 
+from harness.experiment.words import SHOWN, describe_faults
 from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
 from saat.data import source_problem
 from saat.defenses import DEFENSES
+from saat.errors import InputError, did_you_mean, one_line
 from saat.hashing import OBJECTIVES
 from saat.models import BACKBONES
 from saat.pretrain import PretrainSettings
 from saat.retrieval import Ties
 from saat.settings import file_key, option_fields
-from saat.threat_model import Norm
+from saat.threat_model import LARGEST_EPS, Norm
 
-_LARGEST = 2**53  # above, a table's integers and floats cannot hold a number exactly
+LARGEST = 2**53  # above, a table's integers and floats cannot hold a number exactly
+MOST_QUERIES, MOST_STEPS, MOST_EPOCHS = 1_000_000, 100_000, 100_000
+_HUGE = 10**300
+_MOST_SECONDS = 100 * 365 * 86400
 
 
 def parse_number(value: Any) -> Any:
-    """Fractions such as ``8/255`` and ``1e-4`` (a string in YAML) as numbers; the rest as it is."""
+    """Fractions such as ``8/255`` and ``1e-4`` (a string in YAML) as numbers; the rest as it is.
+
+    −0.0 becomes 0.0, since a setting must not differ from its equal.
+    """
+    if isinstance(value, float):
+        return value + 0.0
+    if type(value) is int:  # no float is larger, which would be told as no number at all
+        return max(-_HUGE, min(value, _HUGE))
     if not isinstance(value, str):
         return value
     numerator, slash, denominator = value.partition("/")
     try:
-        return float(numerator) / float(denominator) if slash else float(value)
-    except (ValueError, ZeroDivisionError):
+        return (float(numerator) / float(denominator) if slash else float(value)) + 0.0
+    except (ValueError, ArithmeticError):
         return value
 
 
@@ -55,13 +67,6 @@ class Section(BaseModel):
     """A part of an experiment file: no unknown keys, no silent conversions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _storable(self) -> "Section":
-        for name, value in self:
-            if isinstance(value, int) and abs(value) > _LARGEST:
-                raise ValueError(f"{name}: {value:.0e}: at most 2**53")
-        return self
 
 
 def _known(registry: Mapping[str, Any], *more: str) -> Any:
@@ -80,8 +85,8 @@ class DataSection(Section):
     path: str | None = None
     root: str | None = None
     image_size: int = Field(32, ge=8, le=1024)
-    val_queries: int = Field(300, ge=1)
-    seed: int = Field(0, ge=0)
+    val_queries: int = Field(300, ge=1, le=MOST_QUERIES)
+    seed: int = Field(0, ge=0, le=LARGEST)
     resize: Literal["squash", "crop"] = "squash"
 
     @model_validator(mode="after")
@@ -152,14 +157,19 @@ def parse_duration(value: Any) -> Any:
         raise ValueError("seconds, or a duration such as 90s, 30m, 2h, 1d") from None
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=1e-3, le=_MOST_SECONDS)]
+
+
+def _named_twice(names: Sequence[str]) -> str | None:
+    """The first name that stands more than once."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 class StagnationSection(Section):
     """No growth of the hypervolume by more than ``tolerance`` (relative) over ``trials`` trials."""
 
-    trials: int = Field(ge=1)
-    tolerance: Number = Field(0.01, ge=0)
+    trials: int = Field(ge=1, le=100_000)
+    tolerance: Number = Field(0.01, ge=0, le=1000)
 
 
 class StopSection(Section):
@@ -177,13 +187,15 @@ SCALARISATIONS = ("robust", "clean", "mean", "hypervolume")
 def _scalarisation(value: Any) -> Any:
     """A name, or weights of clean and robust MAP, as numbers."""
     problem = f"one of {', '.join(SCALARISATIONS)}, or weights such as {{clean: 0.5, robust: 0.5}}"
+    if isinstance(value, str):
+        problem += did_you_mean(value, SCALARISATIONS)
     if value is None or (isinstance(value, str) and value in SCALARISATIONS):
         return value
     if not isinstance(value, Mapping) or not value or set(value) - {"clean", "robust"}:
         raise ValueError(problem)
     weights = {key: parse_number(weight) for key, weight in value.items()}
-    if not all(type(weight) in (int, float) and 0 <= weight < inf for weight in weights.values()):
-        raise ValueError("weights of clean and robust are numbers from 0 on")
+    if not all(type(weight) in (int, float) and 0 <= weight <= 1e6 for weight in weights.values()):
+        raise ValueError("weights of clean and robust are numbers from 0 to 1e6")
     if not any(weights.values()):
         raise ValueError("one of the weights of clean and robust is above 0")
     return {key: float(weight) for key, weight in weights.items()}
@@ -192,16 +204,16 @@ def _scalarisation(value: Any) -> Any:
 class SearchSection(Section):
     """How the space is explored, and when that ends."""
 
-    num_samples: int = Field(12, ge=0)
+    num_samples: int = Field(12, ge=0, le=100_000)
     sampler: Literal["ehvi", "tpe", "nsga2", "gp", "random"] = "ehvi"
     scheduler: Literal["pareto_asha", "asha", "none"] = "pareto_asha"
     scalarisation: Annotated[str | dict[str, float] | None, BeforeValidator(_scalarisation)] = None
-    grace_period: int | Literal["auto"] = "auto"
-    reduction_factor: int = Field(2, ge=2)
+    grace_period: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] | Literal["auto"] = "auto"
+    reduction_factor: int = Field(2, ge=2, le=1000)
     margin: Annotated[Number, Field(ge=0, le=1)] | None = None
-    max_concurrent: int | Literal["auto"] = "auto"
+    max_concurrent: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = "auto"
     stop: StopSection = StopSection()
-    warm_start: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+    warm_start: list[Annotated[str, Field(min_length=1)]] = Field([], max_length=1000)
 
     @model_validator(mode="before")
     @classmethod
@@ -213,10 +225,6 @@ class SearchSection(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "SearchSection":
-        for key in ("max_concurrent", "grace_period"):
-            value = getattr(self, key)
-            if value != "auto" and value < 1:
-                raise ValueError(f"{key}: {value}: at least 1, or auto")
         if self.scheduler == "asha" and self.scalarisation is None:
             names = ", ".join(SCALARISATIONS)
             raise ValueError(f"scheduler: asha: needs scalarisation, one of {names}, or weights")
@@ -224,16 +232,16 @@ class SearchSection(Section):
             raise ValueError(f"scalarisation: belongs to scheduler asha, not {self.scheduler}")
         if self.scheduler == "asha" and self.margin is not None:
             raise ValueError("margin: belongs to scheduler pareto_asha, not asha")
-        twice = [name for name in self.warm_start if self.warm_start.count(name) > 1]
+        twice = _named_twice(self.warm_start)
         if twice:
-            raise ValueError(f"warm_start: {twice[0]} is named twice")
+            raise ValueError(f"warm_start: {one_line(twice, SHOWN)} is named twice")
         return self
 
 
 class ConfirmSection(Section):
     """Which settings are trained again, on test queries, under fresh seeds."""
 
-    max_configs: int = Field(2, ge=0)
+    max_configs: int = Field(2, ge=0, le=1000)
     seeds: int = Field(3, ge=1, le=1000)
     undefended: bool = True
     battery: _known(BATTERIES, "none") = "core"  # type: ignore[valid-type]
@@ -244,48 +252,53 @@ class ValidationSection(Section):
 
     attack: Literal["mainstay"] = "mainstay"
     eps: Number = Field(8 / 255, ge=0, le=1)
-    steps: int = Field(10, ge=1)
-    queries: int = Field(200, ge=1)
+    steps: int = Field(10, ge=1, le=MOST_STEPS)
+    queries: int = Field(200, ge=1, le=MOST_QUERIES)
 
 
 class EvaluationSection(Section):
     """The full protocol, the same for every trial; its ball is not searched."""
 
-    top_k: int = Field(5000, ge=1)
+    top_k: int = Field(5000, ge=1, le=1_000_000_000)
     ties: Ties = "expected"
     norm: Norm = "linf"
-    eps: Number = Field(8 / 255, ge=0)
-    steps: int = Field(100, ge=1)
+    eps: Number = Field(8 / 255, ge=0, le=LARGEST_EPS)
+    steps: int = Field(100, ge=1, le=MOST_STEPS)
     attacks: list[_known(ATTACKS)] = Field(["mainstay", "hag"], min_length=1)  # type: ignore[valid-type]
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    target_seed: int = Field(0, ge=0)
+    target_seed: int = Field(0, ge=0, le=LARGEST)
 
     @model_validator(mode="after")
     def _consistent(self) -> "EvaluationSection":
-        twice = [name for name in self.attacks if self.attacks.count(name) > 1]
+        twice = _named_twice(self.attacks)
         if twice:
-            raise ValueError(f"attacks: {twice[0]} is named twice")
+            raise ValueError(f"attacks: {twice} is named twice")
         if self.norm == "linf" and self.eps > 1:
             raise ValueError(f"eps: {self.eps:g}: at most 1 where norm is linf")
-        for name, options in self.options.items():
-            if name not in self.attacks:
-                raise ValueError(f"options.{name}: not among attacks ({', '.join(self.attacks)})")
-            _attack_options(name, options)
+        faults = [
+            fault
+            for name, options in self.options.items()
+            for fault in _option_faults(name, options, self.attacks)
+        ]
+        if faults:
+            raise InputError(*faults)
         return self
 
 
-def _attack_options(name: str, options: Mapping[str, Any]) -> None:
-    """Check the options of one attack against its own fields."""
+def _option_faults(name: str, options: Mapping[str, Any], attacks: Sequence[str]) -> list[str]:
+    """What is wrong with the options of one attack."""
+    if name not in attacks:
+        hint = did_you_mean(name, attacks)
+        shown = one_line(name, SHOWN)
+        return [f"options.{shown}: not among attacks ({', '.join(attacks)}){hint}"]
     model = settings_model(ATTACKS[name])
-    unknown = [key for key in options if key not in model.model_fields]
-    if unknown:
-        known = ", ".join(model.model_fields)
-        raise ValueError(f"options.{name}.{unknown[0]}: no such option; {known}")
     try:
         model.model_validate(dict(options))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"options.{name}.{first['loc'][0]}: {first['msg']}") from None
+        return describe_faults(
+            error, options, f"options.{name}", lambda _: list(model.model_fields)
+        )
+    return []
 
 
 class Constraint(Section):

@@ -1,6 +1,7 @@
 """Search spaces: YAML dimensions → Optuna suggestions, conditions included."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, cast
@@ -8,10 +9,14 @@ from typing import Annotated, Any, cast
 import optuna
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from harness.experiment.words import SHOWN
 from saat.errors import one_line
 
 SEARCHABLE = ("model", "pretrain", "defense")
 _LARGEST = 2**53  # above, Optuna's floats cannot hold every whole number
+_MOST_CHOICES = 256
+_MOST_STEPS = 1_000_000  # of a range
+_SMALLEST = 1e-12  # of a range that is searched by its logarithm
 
 
 def _fraction(value: Any) -> Any:
@@ -41,7 +46,7 @@ class Dimension(BaseModel):
         extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
     )
 
-    choice: list[Value] | None = Field(None, min_length=1)
+    choice: list[Value] | None = Field(None, min_length=1, max_length=_MOST_CHOICES)
     float_range: list[Bound] | None = Field(None, alias="float", min_length=2, max_length=2)
     int_range: list[int] | None = Field(None, alias="int", min_length=2, max_length=2)
     log: bool = False
@@ -58,22 +63,29 @@ class Dimension(BaseModel):
         if self.choice is not None:
             if self.log or self.step is not None:
                 raise ValueError("log and step go with float and int, not with choice")
-            twice = [value for value in self.choice if self.choice.count(value) > 1]
+            twice = [value for value, count in Counter(self.choice).items() if count > 1]
             if twice:
-                raise ValueError(f"choice: {twice[0]} is named twice")
+                raise ValueError(f"choice: {one_line(twice[0], SHOWN)} is named twice")
             return self
         if self.int_range is not None:
             if max(map(abs, self.int_range)) > _LARGEST:
-                raise ValueError(f"int: {one_line(self.int_range, 60)}: at most 2**53")
-            if self.step is not None and self.step != int(self.step):
+                raise ValueError(f"int: {one_line(self.int_range, SHOWN)}: at most 2**53")
+            if self.step is not None and not self.step.is_integer():
                 raise ValueError(f"step: {self.step:g}: a whole number, as int has")
         low, high = self.bounds
         if low > high:
             raise ValueError(f"the lower bound {low} is above the upper bound {high}")
-        if self.log and low <= 0:
-            raise ValueError(f"log needs a lower bound above 0, not {low}")
+        if self.log and low < _SMALLEST:
+            raise ValueError(f"log needs a lower bound above 0, {_SMALLEST:g} or more, not {low}")
         if self.log and self.step is not None:
             raise ValueError("log and step exclude each other")
+        if self.step is not None and self.step > high - low > 0:
+            raise ValueError(f"step: {self.step:g}: at most {high - low:g}, the whole range")
+        if self.step is not None and (high - low) / self.step > _MOST_STEPS:
+            raise ValueError(
+                f"step: {self.step:g}: at least {(high - low) / _MOST_STEPS:g}, a millionth of the "
+                "range"
+            )
         return self
 
     @cached_property
@@ -108,7 +120,7 @@ class Dimension(BaseModel):
         distribution = self.distribution()
         try:
             return bool(distribution._contains(distribution.to_internal_repr(value)))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return False
 
     def value_at(self, share: float) -> Any:

@@ -60,7 +60,9 @@ def planned_trials(experiment: Experiment, plan: Plan, state: SearchState, defau
     explored = len(state.of_phase("explore"))
     if state.recommended is not None:
         return explored + sum(1 for _ in confirmations(experiment, state))
-    confirm = confirmed_settings(experiment) * experiment.confirm.seeds
+    samples, seeds = experiment.search.num_samples, experiment.confirm.seeds
     if state.stopped_exploring:
-        return explored + confirm
-    return max(defaults + experiment.search.num_samples, explored) + confirm
+        sampled = sum(record.spec.role == "sampled" for record in state.known())
+        return explored + confirmed_settings(experiment, sampled) * seeds
+    candidates = samples + len(state.warm)
+    return max(defaults + samples, explored) + confirmed_settings(experiment, candidates) * seeds

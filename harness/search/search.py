@@ -29,7 +29,7 @@ from harness.search.stopping import stop_reason
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 
 _ATTEMPTS = 60  # suggestions for one trial before all points are gone through
-_MOST_POINTS = 4096  # of those
+MOST_POINTS = 4096  # of those
 
 
 class Pause(Enum):
@@ -222,7 +222,7 @@ class Search:
             if new := self._if_new(point, known):
                 return self._add(new, point, notes)
             self._searcher.discard(number)
-        for point in islice(self._searcher.remaining(), _MOST_POINTS):
+        for point in islice(self._searcher.remaining(), MOST_POINTS):
             if new := self._if_new(point, known):
                 self._searcher.include(number, point, {})
                 return self._add(new, point, {})

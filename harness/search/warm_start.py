@@ -20,7 +20,8 @@ from harness.journal.state import (
 )
 from harness.search.recommendation import objectives, usable
 from harness.trial.trial import TrialSpec
-from saat.errors import InputError
+from saat.errors import InputError, did_you_mean, one_line
+from saat.paths import user_path
 
 # What says whether a trial is at chance.
 _CHANCE = ("reattack/chance_map", "reattack/lift.clean", "reattack/lift.robust")
@@ -109,10 +110,14 @@ def _finished(
     name: str, runs_dir: Path, fingerprint: str, protocol: str
 ) -> tuple[SearchState, Event]:
     """An earlier search and its first event."""
-    key = f"search.warm_start: {name}"
-    run_dir = Path(name).expanduser() if "/" in name else runs_dir / name
+    key = f"search.warm_start: {one_line(name, 100)}"
+    run_dir = user_path(name if "/" in name else runs_dir / name, "search.warm_start:")
     if not (run_dir / "events.jsonl").exists():
-        raise InputError(f"{key}: no such search; there is no {run_dir / 'events.jsonl'}")
+        known = sorted(path.parent.name for path in run_dir.parent.glob("*/events.jsonl"))
+        raise InputError(
+            f"{key}: no such search; there is no {one_line(run_dir / 'events.jsonl', 200)}"
+            f"{did_you_mean(run_dir.name, known)}"
+        )
     started, state = load_state(run_dir)
     plan = started.get("plan", "search")
     if plan != "search":

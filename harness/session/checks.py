@@ -11,7 +11,8 @@ import torch
 
 from harness.executors import Executor
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import read_yaml, setting_at
+from harness.experiment.file import setting_at
+from harness.experiment.yaml_file import read_yaml
 from harness.files import writable_parent
 from harness.options import Options
 from harness.redaction import public_uri, redacted
@@ -129,6 +130,7 @@ def check_uri(uri: str | None) -> None:
     """Refuse what MLflow cannot reach, and secrets, which would end up in the journal."""
     if uri is None:
         return
+    shown = _shown_uri(uri)
     scheme, _, rest = uri.partition("://")
     try:
         parts = urlsplit(uri)
@@ -146,26 +148,29 @@ def check_uri(uri: str | None) -> None:
         )
     if is_server and re.search("[?#]", rest):
         raise InputError(
-            f"--tracking-uri {public_uri(uri)}: a server's address has no ? and no #; "
+            f"--tracking-uri {shown}: a server's address has no ? and no #; "
             "MLFLOW_TRACKING_TOKEN holds a token"
         )
     if scheme != "sqlite" and not (known and (is_server or scheme in ("postgresql", "mysql"))):
-        raise InputError(
-            f"--tracking-uri {public_uri(uri)}: http://…, https://…, sqlite:///… or a data base"
-        )
+        raise InputError(f"--tracking-uri {shown}: http://…, https://…, sqlite:///… or a data base")
     if scheme == "sqlite":
         file = sqlite_file(uri)
         if file is None or unquote(str(file)) != str(file):
             raise InputError(
-                f"--tracking-uri {public_uri(uri)}: sqlite:///FILE, a path without %; what lies "
-                "in memory is gone with its process"
+                f"--tracking-uri {shown}: sqlite:///FILE, a path without %; what lies in memory is "
+                "gone with its process"
             )
     if scheme in ("postgresql", "mysql"):
         _check_driver(uri)
 
 
+def _shown_uri(uri: str) -> str:
+    return one_line(public_uri(uri), 200)
+
+
 def _check_driver(uri: str) -> None:
     """Refuse a data base whose driver is not installed; it comes with neither us nor MLflow."""
+    shown = _shown_uri(uri)
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -173,12 +178,11 @@ def _check_driver(uri: str) -> None:
         make_url(uri).get_dialect().import_dbapi()
     except ImportError as error:
         raise InputError(
-            f"--tracking-uri {public_uri(uri)}: its driver, the module {error.name}, is not "
-            "installed"
+            f"--tracking-uri {shown}: its driver, the module {error.name}, is not installed"
         ) from None
     except (ArgumentError, ValueError) as error:
         said = one_line(redacted(error), 100)
-        raise InputError(f"--tracking-uri {public_uri(uri)}: {said}") from None
+        raise InputError(f"--tracking-uri {shown}: {said}") from None
 
 
 def check_folders(options: Options) -> None:

@@ -5,6 +5,7 @@ cache, as ``saat search`` would).
 """
 
 import math
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,10 +17,11 @@ from harness.experiment.config import Experiment
 from harness.experiment.confirmation import confirmed_settings
 from harness.experiment.file import longest_training, paper_defaults, setting_at
 from harness.experiment.protocols import full_protocol
-from harness.experiment.space import Dimension
+from harness.experiment.space import Dimension, points
 from harness.journal.state import config_hash, protocol_hash
 from harness.options import Options
 from harness.search.scheduler import first_rung
+from harness.search.search import MOST_POINTS
 from harness.search.warm_start import warm_start
 from harness.session.checks import check_folders, check_tracking, device_of_run, open_data
 from harness.trial.stages import adversarial_training, build_models, pretraining
@@ -91,36 +93,54 @@ def dry_run(experiment: Experiment, options: Options, say: Callable[[str], None]
     plan = plan_of(experiment, data.fingerprint, known)
     say("calibration: a second of pretraining and a second of adversarial training")
     threads = torch.get_num_threads()
-    torch.set_num_threads(experiment.resources.cpus_per_trial)  # as a trial has them
+    # As a trial has them, where this machine has as many.
+    torch.set_num_threads(min(experiment.resources.cpus_per_trial, os.cpu_count() or 1))
     try:
         costs = calibrate(experiment, data, here)
     finally:
         torch.set_num_threads(threads)
     lines = [*_described(experiment, plan), *_estimated(experiment, plan, costs)]
+    if refused := _refused_here(experiment, options):
+        lines.append(f"saat search would refuse it on this machine: {refused}")
     if here != device:
         lines.append("this machine has no GPU that torch can use: hours of its CPU, not of a GPU")
     return "\n".join(lines)
+
+
+def _refused_here(experiment: Experiment, options: Options) -> str:
+    """What a Ray that is started on this machine would have against the request of a trial."""
+    if options.executor != "ray" or options.address:
+        return ""
+    from harness.executors.ray_cluster import refuse_request, resources_here, trials_on
+
+    cpus, gpus = experiment.resources.cpus_per_trial, experiment.resources.gpus
+    here = resources_here()
+    if trials_on(here, cpus, gpus):
+        return ""
+    return str(refuse_request(cpus, gpus, [here]))
 
 
 def plan_of(experiment: Experiment, fingerprint: str, known: set[str]) -> Plan:
     """How many trials, pretrained models and survivors; ``known`` settings are not run again."""
     search, confirm = experiment.search, experiment.confirm
     settings = [setting_at(experiment, point) for point in paper_defaults(experiment)]
-    defaults = sum(config_hash(setting, fingerprint) not in known for setting in settings)
-    confirmed = confirmed_settings(experiment)
+    hashes = {config_hash(setting, fingerprint) for setting in settings}
+    defaults = len(hashes - known)
+    sampled = _sampled(experiment, fingerprint, known | hashes)
+    confirmed = confirmed_settings(experiment, sampled + len(known))
     models = math.prod(
         _values(dimension)
         for key, dimension in experiment.space.items()
         if key.startswith(("model.", "pretrain."))
     )
-    rungs = _rungs(experiment)
+    rungs = _rungs(experiment, sampled)
     return Plan(
         defaults,
-        search.num_samples,
+        sampled,
         len(known),
         confirmed,
         confirm.seeds,
-        int(min(models, defaults + search.num_samples)),
+        int(min(models, defaults + sampled)),
         int(min(models, confirmed)) * confirm.seeds,
         rungs,
         (search.margin or 0.0) if rungs else 0.0,
@@ -138,10 +158,27 @@ def _values(dimension: Dimension) -> float:
     return math.floor((high - low) / step + 1e-9) + 1
 
 
-def _rungs(experiment: Experiment) -> list[tuple[int, int]]:
+def _sampled(experiment: Experiment, fingerprint: str, known: set[str]) -> int:
+    """How many settings can be sampled: no more than a space without a continuous range has.
+
+    Args:
+        experiment: the resolved experiment.
+        fingerprint: of the data.
+        known: hashes of settings that are not sampled again.
+    """
+    wanted = experiment.search.num_samples
+    size = math.prod(map(_values, experiment.space.values()))
+    if size - len(known) >= wanted or size > MOST_POINTS:  # more are never gone through
+        return wanted
+    base = setting_at(experiment, {}).flat()
+    settings = (setting_at(experiment, point) for point in points(experiment.space, base))
+    return min(wanted, len({config_hash(s, fingerprint) for s in settings} - known))
+
+
+def _rungs(experiment: Experiment, sampled: int) -> list[tuple[int, int]]:
     """Epochs grace · ηᵏ below the last epoch; of n sampled trials at a rung about n / η go on."""
     search, epochs = experiment.search, longest_training(experiment)
-    rungs, left = [], search.num_samples
+    rungs, left = [], sampled
     epoch = first_rung(search, epochs)
     while search.scheduler != "none" and epoch < epochs:
         if left >= search.reduction_factor:  # fewer at a rung go on, all of them

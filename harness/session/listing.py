@@ -8,7 +8,7 @@ from harness.experiment.datasets import dataset_lines
 from harness.files import existing_parent
 from saat.attacks import ATTACKS
 from saat.defenses import DEFENSES
-from saat.errors import InputError, printable
+from saat.errors import InputError, did_you_mean, one_line, printable
 from saat.hashing import OBJECTIVES
 from saat.models import BACKBONES
 
@@ -37,7 +37,8 @@ def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> str:
         InputError: there is no such list; :class:`SomeUnreadable` where runs are damaged.
     """
     if what not in LISTS:
-        raise InputError(f"list {what}: one of {', '.join(LISTS)}")
+        hint = did_you_mean(what, LISTS)
+        raise InputError(f"list {one_line(what, 60)}: one of {', '.join(LISTS)}{hint}")
     return _lines(LISTS[what](runs_dir, data_root)) or f"no {what} yet"
 
 

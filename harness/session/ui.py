@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.tracking.store import check_store, default_uri
-from saat.errors import InputError
+from saat.errors import InputError, did_you_mean
 
 
 def serve(runs_dir: Path, name: str | None, port: int) -> None:
@@ -28,9 +28,12 @@ def serve(runs_dir: Path, name: str | None, port: int) -> None:
     if name is not None:
         from mlflow import MlflowClient
 
-        found = MlflowClient(uri).get_experiment_by_name(name)
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(name)
         if found is None:
-            raise InputError(f"{name}: no such search in {runs_dir / 'mlflow.db'}")
+            known = [one.name for one in client.search_experiments()]
+            hint = did_you_mean(name, known)
+            raise InputError(f"{name}: no such search in {runs_dir / 'mlflow.db'}{hint}")
         address += f"/#/experiments/{found.experiment_id}"
     print(f"MLflow UI: {address} (Ctrl-C ends it)", flush=True)
     command = [

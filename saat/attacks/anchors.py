@@ -61,8 +61,8 @@ class P2P(TowardsRepresentatives):
         anchors: database codes n that vote on a.
     """
 
-    steps: int = option(2000, ge=1, help="iterations T")
-    anchors: int = option(1, ge=1, help="database codes n that vote on the anchor code")
+    steps: int = option(2000, ge=1, le=100_000, help="iterations T")
+    anchors: int = option(1, ge=1, le=100_000, help="database codes n that vote on the anchor code")
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """Anchor codes; see :func:`anchor_codes`."""
@@ -74,4 +74,4 @@ class P2P(TowardsRepresentatives):
 class DHTA(P2P):
     """PGD like P2P towards the bitwise vote of nine database items."""
 
-    anchors: int = option(9, ge=1, help="database codes n that vote on the anchor code")
+    anchors: int = option(9, ge=1, le=100_000, help="database codes n that vote on the anchor code")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from saat.models import device_of, evaluating, to_float
 from saat.settings import option
-from saat.threat_model import ThreatModel
+from saat.threat_model import LARGEST_EPS, ThreatModel
 
 # Kernels choose another order of summation for small batches; at multiples of this size they
 # agree bit for bit, so the batch size never changes a result.
@@ -131,9 +131,13 @@ class Attack(ABC):
             another version are not taken for these.
     """
 
-    steps: int = option(100, ge=1, help="iterations T")
-    step_size: float | None = option(None, gt=0, help="step η; null is the attack's own rule")
-    restarts: int = option(1, ge=1, help="runs from different seeds; the worst counts per query")
+    steps: int = option(100, ge=1, le=100_000, help="iterations T")
+    step_size: float | None = option(
+        None, ge=1e-9, le=LARGEST_EPS, help="step η; null is the attack's own rule"
+    )
+    restarts: int = option(
+        1, ge=1, le=1000, help="runs from different seeds; the worst counts per query"
+    )
 
     targeted = False
     # Whether it needs the network's input gradients; where there are none, it is told as skipped.

@@ -35,7 +35,7 @@ class HAG(Attack):
     ``step_size`` is the learning rate of one query; null is 100/128.
     """
 
-    steps: int = option(2000, ge=1, help="iterations T")
+    steps: int = option(2000, ge=1, le=100_000, help="iterations T")
 
     revision: ClassVar[int] = 2
 

@@ -29,7 +29,7 @@ class MultiTarget(ApgdMainstay):
         targets: codes tried per query; the work is so many times that of one attack.
     """
 
-    targets: int = option(9, ge=1, help="targets tried per query")
+    targets: int = option(9, ge=1, le=10_000, help="targets tried per query")
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """The negated farthest code, so that leaving it means reaching that code."""

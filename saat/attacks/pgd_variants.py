@@ -50,7 +50,7 @@ class BIM(MainstayAttack):
         decay: μ of the momentum; 1 makes MI-FGSM of it.
     """
 
-    decay: float = option(0.0, ge=0, help="decay μ of the momentum")
+    decay: float = option(0.0, ge=0, le=10, help="decay μ of the momentum")
 
     def sees(
         self, plain: GradientSource, queries: Queries, threat: ThreatModel, momentum: Momentum
@@ -99,7 +99,9 @@ class DI(BIM):
     """
 
     probability: float = option(0.5, ge=0, le=1, help="probability of a transformed input")
-    resize: float = option(0.9, gt=0, le=1, help="smallest side after resizing, share of the side")
+    resize: float = option(
+        0.9, ge=0.01, le=1, help="smallest side after resizing, share of the side"
+    )
 
     def sees(
         self, plain: GradientSource, queries: Queries, threat: ThreatModel, momentum: Momentum
@@ -128,7 +130,7 @@ class NI(BIM):
             the undamped momentum looks far out of the ball, and 100 steps reach less than one.
     """
 
-    decay: float = option(1.0, ge=0, help="decay μ of the momentum")
+    decay: float = option(1.0, ge=0, le=10, help="decay μ of the momentum")
     look_ahead: Literal["ball", "free"] = option("ball", help="whether it stays in the ball")
 
     def sees(
@@ -161,7 +163,7 @@ class SINI(NI):
             images, without the factor of the chain rule.
     """
 
-    scales: int = option(5, ge=1, help="scaled copies m")
+    scales: int = option(5, ge=1, le=100, help="scaled copies m")
     scaling: Literal["powers", "cumulative"] = option("powers", help="scales of the copies")
 
     def sees(
@@ -193,9 +195,11 @@ class VMI(BIM):
         beta: β.
     """
 
-    decay: float = option(1.0, ge=0, help="decay μ of the momentum")
-    neighbours: int = option(5, ge=1, help="neighbours N")
-    beta: float = option(1.5, ge=0, help="radius β of the neighbourhood, in radii of the ball")
+    decay: float = option(1.0, ge=0, le=10, help="decay μ of the momentum")
+    neighbours: int = option(5, ge=1, le=1000, help="neighbours N")
+    beta: float = option(
+        1.5, ge=0, le=100, help="radius β of the neighbourhood, in radii of the ball"
+    )
 
     def sees(
         self, plain: GradientSource, queries: Queries, threat: ThreatModel, momentum: Momentum

@@ -67,8 +67,12 @@ class ProsGAN(GeneratorSettings, Attack):
     steps: int = 0
     step_size: float | None = None
     restarts: int = 1
-    prototype_steps: int = option(30_000, ge=1, help="updates of the prototype network")
-    prototype_batch: int = option(64, ge=1, help="label vectors per update of that network")
+    prototype_steps: int = option(
+        30_000, ge=1, le=10_000_000, help="updates of the prototype network"
+    )
+    prototype_batch: int = option(
+        64, ge=1, le=65_536, help="label vectors per update of that network"
+    )
     prototypes: LabelledPrototypeNet | None = field(default=None, repr=False, compare=False)
     generator: Generator | None = field(default=None, repr=False, compare=False)
 

@@ -34,10 +34,12 @@ class GeneratorSettings:
         width: channels of the networks' first convolutions.
     """
 
-    reconstruction: float = option(50.0, ge=0, help="weight of the squared error; FLICKR-25K 100")
-    epochs: int = option(100, ge=1, help="passes over the training images")
-    batch_size: int = option(24, ge=1, help="training images per step")
-    width: int = option(64, ge=8, help="channels of the networks' first convolutions")
+    reconstruction: float = option(
+        50.0, ge=0, le=1e6, help="weight of the squared error; FLICKR-25K 100"
+    )
+    epochs: int = option(100, ge=1, le=100_000, help="passes over the training images")
+    batch_size: int = option(24, ge=1, le=65_536, help="training images per step")
+    width: int = option(64, ge=8, le=1024, help="channels of the networks' first convolutions")
 
 
 def generator_loss(

@@ -107,7 +107,7 @@ class SDHA(Attack):
     Deterministic.
     """
 
-    steps: int = option(1500, ge=1, help="iterations T")
+    steps: int = option(1500, ge=1, le=100_000, help="iterations T")
 
     revision: ClassVar[int] = 2
     sigma: ClassVar[float] = 5.0

@@ -39,7 +39,7 @@ class Square(Attack):
         weights: weighting of the mainstay codes.
     """
 
-    steps: int = option(5000, ge=1, help="queries to the network")
+    steps: int = option(5000, ge=1, le=1_000_000, help="queries to the network")
     weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
 
     by_gradient = False

@@ -37,8 +37,12 @@ class THA(TowardsRepresentatives):
         prototypes: the trained network; no option of a user.
     """
 
-    prototype_steps: int = option(30_000, ge=1, help="updates of the prototype network")
-    prototype_batch: int = option(128, ge=1, help="label vectors per update of that network")
+    prototype_steps: int = option(
+        30_000, ge=1, le=10_000_000, help="updates of the prototype network"
+    )
+    prototype_batch: int = option(
+        128, ge=1, le=65_536, help="label vectors per update of that network"
+    )
     prototypes: PrototypeNet | None = field(default=None, repr=False, compare=False)
 
     def fit(

@@ -25,6 +25,7 @@ from saat.data.folder import load_folder
 from saat.data.registry import DATASETS, ROOT_VARIABLE, Dataset, locate
 from saat.data.store import Progress, default_cache_dir
 from saat.errors import InputError
+from saat.paths import user_path
 
 __all__ = [
     "DATASETS",
@@ -83,7 +84,7 @@ def load(
     loader: Callable[..., HashingData] = load_folder
     source: dict[str, Path] = {}
     if path is not None:
-        source = {"root": Path(path).expanduser()}
+        source = {"root": user_path(path, "data.path:")}
     elif name is not None:
         loader = DATASETS[name].load
         if DATASETS[name].folder is not None:

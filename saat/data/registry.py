@@ -10,6 +10,7 @@ from saat.data.dataset import HashingData
 from saat.data.digits import load_digits
 from saat.data.folder import load_folder
 from saat.errors import InputError
+from saat.paths import user_path
 
 ROOT_VARIABLE = "SAAT_DATA"
 
@@ -120,7 +121,7 @@ def locate(name: str, root: str | Path | None) -> Path:
             f"data: {name} not found: neither data.root nor the environment variable "
             f"{ROOT_VARIABLE} names the folder that contains {entry.folder}; {entry.obtain}"
         )
-    expanded = Path(place).expanduser()
+    expanded = user_path(place, "data.root:" if root is not None else f"data: {ROOT_VARIABLE}")
     # Workers of a search have working folders of their own.
     if root is None and not expanded.is_absolute():
         raise InputError(f"data: {ROOT_VARIABLE}={place}: must be an absolute path")

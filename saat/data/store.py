@@ -19,6 +19,8 @@ from typing import BinaryIO
 import numpy as np
 from filelock import FileLock
 
+from saat.paths import user_path
+
 Progress = Callable[[int, int], None]
 
 # Below this many bytes every load reads everything and compares the checksum (a fraction of a
@@ -31,7 +33,7 @@ _ARRAY, _SIDECAR = "images.npy", "entry.json"
 def default_cache_dir() -> Path:
     """Node-local cache: the environment variable SAAT_CACHE, or ``~/.cache/saat-harness``."""
     chosen = os.environ.get("SAAT_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "saat-harness"
+    return user_path(chosen or "~/.cache/saat-harness", "SAAT_CACHE" if chosen else "")
 
 
 def entry_folder(cache_dir: Path, key: str) -> Path:

@@ -26,9 +26,9 @@ class AtrdhSettings(AdamSettings, MinimaxSettings):
     2, original term times 1.
     """
 
-    epochs: int = option(100, ge=1, help="passes over the training set")
-    adversarial: float = option(2.0, ge=0, help="weight of the adversarial term")
-    original: float = option(1.0, ge=0, help="weight of the hashing objective")
+    epochs: int = option(100, ge=1, le=100_000, help="passes over the training set")
+    adversarial: float = option(2.0, ge=0, le=1e6, help="weight of the adversarial term")
+    original: float = option(1.0, ge=0, le=1e6, help="weight of the hashing objective")
 
     published = ("adversarial", "original", "eps", "steps", "step_size")
 

@@ -22,7 +22,7 @@ class CgatSettings(GuidedSettings):
     is, so λ is 1 here; the λ of the paper's own experiments could not be verified.
     """
 
-    epochs: int = option(30, ge=1, help="passes over the training set")
+    epochs: int = option(30, ge=1, le=100_000, help="passes over the training set")
     augment: bool = option(True, help="random crops and horizontal flips")
 
     published = ("lambda", "eps", "steps", "step_size", "augment")

@@ -29,12 +29,12 @@ class ComDefendSettings(AdamSettings):
     original's first learning rate is 1e-2, over 10 epochs of batches of 128.
     """
 
-    epochs: int = option(50, ge=1, help="passes over the training set")
-    noise: float = option(20.0, ge=0, help="standard deviation of the noise on the code")
-    penalty: float = option(1e-4, ge=0, help="weight of the mean squared code")
+    epochs: int = option(50, ge=1, le=100_000, help="passes over the training set")
+    noise: float = option(20.0, ge=0, le=1e4, help="standard deviation of the noise on the code")
+    penalty: float = option(1e-4, ge=0, le=1e6, help="weight of the mean squared code")
     binarise: bool = option(True, help="round the code to 0/1 at evaluation")
     test_noise: bool = option(True, help="keep the noise at evaluation, one fixed draw")
-    width: float = option(1.0, gt=0, le=1, help="hidden channels, fraction of the published")
+    width: float = option(1.0, ge=0.01, le=1, help="hidden channels, fraction of the published")
 
     decay_at = ()
     published = ("noise", "penalty", "binarise", "test_noise")

@@ -39,12 +39,12 @@ class CrdatSettings(SgdSettings, MinimaxSettings):
     inner PGD-7 at 8/255 with step 2/255.
     """
 
-    epochs: int = option(20, ge=1, help="passes over the training set")
-    lr: float = option(0.05, gt=0, help="learning rate of SGD")
+    epochs: int = option(20, ge=1, le=100_000, help="passes over the training set")
+    lr: float = option(0.05, ge=1e-9, le=100, help="learning rate of SGD")
     momentum: float = option(0.0, ge=0, le=1, help="momentum of SGD")
-    weight_decay: float = option(1e-5, ge=0, help="weight decay of SGD")
-    code: float = option(1.0, ge=0, help="weight of the distillation of hash codes")
-    feature: float = option(1.0, ge=0, help="weight of the distillation of features")
+    weight_decay: float = option(1e-5, ge=0, le=10, help="weight decay of SGD")
+    code: float = option(1.0, ge=0, le=1e6, help="weight of the distillation of hash codes")
+    feature: float = option(1.0, ge=0, le=1e6, help="weight of the distillation of features")
 
     published = ("code", "feature", "eps", "steps", "step_size")
 

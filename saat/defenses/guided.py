@@ -28,7 +28,9 @@ class GuidedSettings(SgdSettings, MinimaxSettings):
     (csq, ortho) have nothing to share; in CgAT the loop writes them.
     """
 
-    lambda_: float = option(1.0, ge=0, key="lambda", help="weight λ of the adversarial term")
+    lambda_: float = option(
+        1.0, ge=0, le=1e6, key="lambda", help="weight λ of the adversarial term"
+    )
     upstream_aliasing: bool = option(
         False, help="share the mainstay codes' storage with the objective's, as upstream does"
     )

@@ -22,9 +22,9 @@ class MinimaxSettings(OptimiserSettings):
     """The ball and the steps of the inner maximisation: PGD-7 at 8/255 with step 2/255."""
 
     eps: float = option(8 / 255, ge=0, le=1, help="radius ε of the inner ball, fraction of 1")
-    steps: int = option(7, ge=1, help="inner PGD iterations T")
+    steps: int = option(7, ge=1, le=1000, help="inner PGD iterations T")
     step_size: float | Literal["auto"] = option(
-        2 / 255, gt=0, le=1, help="inner step η, fraction of 1, or auto = max(ε/4, 2.5·ε/T)"
+        2 / 255, ge=1e-6, le=1, help="inner step η, fraction of 1, or auto = max(ε/4, 2.5·ε/T)"
     )
 
     decay_at = (0.5, 0.75)

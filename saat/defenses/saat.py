@@ -21,11 +21,11 @@ class SaatSettings(GuidedSettings):
     the paper's μ is this one divided by K.
     """
 
-    epochs: int = option(20, ge=1, help="passes over the training set")
-    lr: float = option(0.05, gt=0, help="learning rate of SGD")
+    epochs: int = option(20, ge=1, le=100_000, help="passes over the training set")
+    lr: float = option(0.05, ge=1e-9, le=100, help="learning rate of SGD")
     momentum: float = option(0.0, ge=0, le=1, help="momentum of SGD")
-    weight_decay: float = option(1e-5, ge=0, help="weight decay of SGD")
-    mu: float = option(1e-4, ge=0, help="weight μ of the quantisation term")
+    weight_decay: float = option(1e-5, ge=0, le=10, help="weight decay of SGD")
+    mu: float = option(1e-4, ge=0, le=1e6, help="weight μ of the quantisation term")
     weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
 
     # File keys of the fields that make up "the paper's default" in a search.

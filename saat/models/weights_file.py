@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from saat.errors import InputError, one_line
 from saat.models.reference_weights import convert
+from saat.paths import user_path
 
 _NO_FILE = "no such file; none, imagenet or a path"
 
@@ -16,11 +17,11 @@ def check_file(weights: str) -> Path:
     """The path ``model.weights`` names.
 
     Raises:
-        InputError: no such file.
+        InputError: no such file, or a path that none can have.
     """
-    path = Path(weights).expanduser()
+    path = user_path(weights, "model.weights")
     if not path.is_file():
-        raise InputError(f"model.weights {weights}: {_NO_FILE}")
+        raise InputError(f"model.weights {one_line(weights, 200)}: {_NO_FILE}")
     return path
 
 

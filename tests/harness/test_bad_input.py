@@ -217,9 +217,9 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"model.bits": 5000}, ("model.bits: 5000", "at most 4096")),
     ({"pretrain": 3}, ("pretrain: 3", "a section")),
     ({"pretrain": None}, ("pretrain: None", "a section")),
-    ({"pretrain.lr": 0}, ("pretrain.lr: 0", "above 0")),
+    ({"pretrain.lr": 0}, ("pretrain.lr: 0", "at least 1e-09")),
     ({"pretrain.momentum": 1.5}, ("pretrain.momentum: 1.5", "at most 1")),
-    ({"pretrain.epochs": 10**30}, ("epochs", "2**53")),
+    ({"pretrain.epochs": 10**30}, ("pretrain.epochs: 1000", "at most 100000")),
     ({"defense": None}, ("defense: None", "a section")),
     ({"defense.method": "sat"}, ("defense.method: sat", "none, saat")),
     ({"defense.method": ["saat"]}, ("defense.method: ['saat']", "none, saat")),
@@ -249,10 +249,10 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     (one(LAMBDA, {"float": [0, 1], "choice": [1]}), (LAMBDA, "exactly one of choice, float")),
     (one(LAMBDA, {}), (LAMBDA, "exactly one of choice, float, int")),
     (one(LAMBDA, None), (f"{LAMBDA}: None", "a section")),
-    (one(LAMBDA, {"float": [1]}), (f"{LAMBDA}: [1]", "at least 2")),
-    (one(LAMBDA, {"float": [1, 2, 3]}), (f"{LAMBDA}: [1, 2, 3]", "at most 2")),
-    (one(LAMBDA, {"float": ["a", 1]}), (f"{LAMBDA}.0: 'a'", "a number")),
-    (one(LAMBDA, {"float": [1, NAN]}), (f"{LAMBDA}.1: nan", "finite")),
+    (one(LAMBDA, {"float": [1]}), (f"{LAMBDA}.float: [1]", "at least 2")),
+    (one(LAMBDA, {"float": [1, 2, 3]}), (f"{LAMBDA}.float: [1, 2, 3]", "at most 2")),
+    (one(LAMBDA, {"float": ["a", 1]}), (f"{LAMBDA}.float.0: 'a'", "a number")),
+    (one(LAMBDA, {"float": [1, NAN]}), (f"{LAMBDA}.float.1: nan", "finite")),
     (one(LAMBDA, {"float": [-1, 1]}), (LAMBDA, "-1.0", "at least 0")),
     (one(LAMBDA, {"choice": []}), (f"{LAMBDA}.choice: []", "at least 1")),
     (one(LAMBDA, {"choice": [1.0, 1.0]}), (LAMBDA, "1.0 is named twice")),
@@ -262,7 +262,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     (one("space.defense.eps", {"float": [0, 2]}), ("space.defense.eps", "2.0", "at most 1")),
     (one(STEPS, {"float": [1, 3]}), (STEPS, "1.0", "whole number")),
     (one(STEPS, {"int": [0, 3]}), (STEPS, "0", "at least 1")),
-    (one(STEPS, {"int": [1.5, 3]}), (f"{STEPS}.0: 1.5", "whole number")),
+    (one(STEPS, {"int": [1.5, 3]}), (f"{STEPS}.int.0: 1.5", "whole number")),
     (one(STEPS, {"int": [1, 10**30]}), (STEPS, "2**53")),
     (one(STEPS, {"int": [1, 4], "step": 0.5}), (STEPS, "0.5", "whole number")),
     (one(STEPS, {"int": [1, 4], "step": 0}), (f"{STEPS}.step: 0", "above 0")),
@@ -324,15 +324,15 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     (asha(["clean"]), ("search.scalarisation: ['clean']", "or weights")),
     (asha({}), ("search.scalarisation", "or weights")),
     (asha({"speed": 1}), ("search.scalarisation", "weights such as {clean: 0.5, robust: 0.5}")),
-    (asha({"clean": -1}), ("search.scalarisation", "numbers from 0 on")),
-    (asha({"clean": NAN}), ("search.scalarisation", "numbers from 0 on")),
-    (asha({"clean": "much"}), ("search.scalarisation", "numbers from 0 on")),
+    (asha({"clean": -1}), ("search.scalarisation", "numbers from 0 to 1e6")),
+    (asha({"clean": NAN}), ("search.scalarisation", "numbers from 0 to 1e6")),
+    (asha({"clean": "much"}), ("search.scalarisation", "numbers from 0 to 1e6")),
     (asha({"clean": 0, "robust": 0}), ("search.scalarisation", "above 0")),
     ({"search.stop": 3}, ("search.stop: 3", "a section")),
     ({"search.stop": {"tim": 3}}, ("search.stop.tim: unknown key", "did you mean time?")),
     ({"search.stop": {"time": "2 weeks"}}, ("search.stop.time: '2 weeks'", "30m, 2h")),
-    ({"search.stop": {"time": 0}}, ("search.stop.time: 0", "above 0")),
-    ({"search.stop": {"time": "-1h"}}, ("search.stop.time", "above 0")),
+    ({"search.stop": {"time": 0}}, ("search.stop.time: 0", "at least 0.001")),
+    ({"search.stop": {"time": "-1h"}}, ("search.stop.time: '-1h'", "at least 0.001")),
     ({"search.stop": {"cost": "nanh"}}, ("search.stop.cost", "a finite number")),
     ({"search.stop": {"cost": [1]}}, ("search.stop.cost: [1]", "a number")),
     ({"search.stop": {"stagnation": 5}}, ("search.stop.stagnation: 5", "a section")),
@@ -349,9 +349,9 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"search.max_concurrent": 0}, ("max_concurrent: 0", "at least 1")),
     ({"search.max_concurrent": "many"}, ("search.max_concurrent: 'many'", "'auto'")),
     ({"search.reduction_factor": 1}, ("search.reduction_factor: 1", "at least 2")),
-    ({"search.grace_period": 0}, ("search: grace_period: 0", "at least 1, or auto")),
+    ({"search.grace_period": 0}, ("search.grace_period: 0", "at least 1 or one of 'auto'")),
     ({"search.num_samples": -1}, ("search.num_samples: -1", "at least 0")),
-    ({"search.num_samples": 10**30}, ("num_samples", "2**53")),
+    ({"search.num_samples": 10**30}, ("search.num_samples: 1000", "at most 100000")),
     ({"confirm.seeds": 0}, ("confirm.seeds: 0", "at least 1")),
     ({"confirm.undefended": "yes"}, ("confirm.undefended: 'yes'", "true or false")),
     ({"confirm.max_configs": -1}, ("confirm.max_configs: -1",)),
@@ -363,7 +363,10 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"evaluation.attacks": ["mainstay_targeted"]}, ("mainstay_targeted: all targeted", "hag")),
     ({"evaluation.norm": "l3"}, ("evaluation.norm: 'l3'", "'l2'")),
     ({"evaluation.eps": 2}, ("evaluation: eps: 2", "at most 1")),
-    ({"evaluation.options": {"hag": {"step": 3}}}, ("options.hag.step", "step_size")),
+    (
+        {"evaluation.options": {"hag": {"step": 3}}},
+        ("evaluation.options.hag.step: unknown key", "did you mean steps?"),
+    ),
     ({"evaluation.options": {"hag": {"steps": 0}}}, ("options.hag.steps",)),
     ({"evaluation.options": {"sdha": {}}}, ("options.sdha", "not among attacks")),
     ({"evaluation.attacks": "hag"}, ("evaluation.attacks: 'hag'", "a list")),
@@ -372,6 +375,55 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"evaluation.top_k": 0}, ("evaluation.top_k: 0", "at least 1")),
     ({"evaluation.top_k": 801}, ("evaluation.top_k: 801", "at most 800")),
     ({"evaluation.eps": -0.1}, ("evaluation.eps: -0.1", "at least 0")),
+    ({"constraints": 5}, ("constraints: 5", "a section")),
+    ({"compare": 5}, ("compare: 5", "a section")),
+    ({"compare": {"a": 5}}, ("compare.a: 5", "a section")),
+    ({"compare": {"a": {"defense.eps": 2}}}, ("compare.a: defense.eps: 2", "at most 1")),
+    ({"seed": 10**399}, ("seed: 1000", "at most 2**53")),
+    ({"seed": -(10**399)}, ("seed: -1000", "at least 0")),
+    ({"defense.steps": 2**53}, ("defense.steps: 9007199254740992", "at most 1000")),
+    ({"data.val_queries": 2**53}, ("data.val_queries: 9007199254740992", "at most 1000000")),
+    ({"defense.lr": 1e308}, ("defense.lr: 1e+308", "at most 100")),
+    ({"pretrain.lr": 5e-324}, ("pretrain.lr: 5e-324", "at least 1e-09")),
+    ({"resources.cpus_per_trial": 100_000}, ("cpus_per_trial: 100000", "at most 1024")),
+    ({"resources.cpus_per_trial": 2**40}, ("cpus_per_trial: 1099511627776", "at most 1024")),
+    ({"evaluation.eps": 10**399}, ("evaluation.eps: 1000", "at most 3145728")),
+    ({"search.stop": {"time": "1e300d"}}, ("search.stop.time: '1e300d'", "at most 3153600000")),
+    (one(LAMBDA, {"float": [0, 1], "step": 1e-18}), (LAMBDA, "step: 1e-18", "at least 1e-06")),
+    (one(LAMBDA, {"float": [0, 1], "step": 5e-324}), (LAMBDA, "step: 4.94", "at least 1e-06")),
+    (one(LAMBDA, {"float": [0, 1], "step": 2}), (LAMBDA, "step: 2", "at most 1")),
+    (one(LAMBDA, {"float": [5e-324, 1], "log": True}), (LAMBDA, "above 0, 1e-12 or more")),
+    (one(LAMBDA, {"choice": [n / 1e4 for n in range(9000)]}), (LAMBDA, "at most 256 of them")),
+    (one("float", {"int": [1, 2]}), ("space.float: only keys of",)),
+    (
+        one(LAMBDA, {"float": [1, 2], "when": {"model.bits": 10**399}}),
+        (f"{LAMBDA}.when.model.bits: 1000", "never so"),
+    ),
+    ({"data": {"path": "~nosuchuser/x"}}, ("data.path: ~nosuchuser/x", "no such user")),
+    ({"data": {"path": "/" + "x" * 300}}, ("data.path: /xxx", "a name of 300 bytes; at most 255")),
+    ({"data": {"path": "x/" * 3000}}, ("data.path: x/x", "bytes; at most 3840")),
+    (
+        {"data": {"name": "mscoco", "root": "~nosuchuser"}},
+        ("data.root: ~nosuchuser", "no such user"),
+    ),
+    ({"model.weights": "~nosuchuser/w.pt"}, ("model.weights: ~nosuchuser/w.pt", "no such user")),
+    ({"model.weights": "x" * 300}, ("model.weights: xxx", "a name of")),
+    (
+        {"search.warm_start": ["~nosuchuser/x"]},
+        ("search.warm_start: ~nosuchuser/x", "no such user"),
+    ),
+    ({"search.warm_start": ["x" * 300]}, ("search.warm_start: ", "a name of 300 bytes")),
+    ({"search.warm_start": ["dome"]}, ("search.warm_start: dome", "did you mean done?")),
+    ({"search.sampler": "ehvj"}, ("search.sampler: 'ehvj'", "did you mean ehvi?")),
+    ({"search.scheduler": "ahsa"}, ("search.scheduler: 'ahsa'", "did you mean asha?")),
+    (asha("robus"), ("search.scalarisation: 'robus'", "did you mean robust?")),
+    ({"evaluation.attacks": ["maistay"]}, ("attacks.0: 'maistay'", "did you mean mainstay?")),
+    ({"evaluation.options": {"hga": {}}}, ("evaluation.options.hga", "did you mean hag?")),
+    ({"evaluation.norm": "lnf"}, ("evaluation.norm: 'lnf'", "did you mean linf?")),
+    ({"confirm.battery": "cor"}, ("confirm.battery: 'cor'", "did you mean core?")),
+    ({"defense.method": "sat"}, ("defense.method: sat", "did you mean saat?")),
+    ({"defense.step_size": "atuo"}, ("defense.step_size: 'atuo'", "did you mean auto?")),
+    ({"model.hashing": "hashnt"}, ("model.hashing: 'hashnt'", "did you mean hashnet?")),
     ({"resources.cpus_per_trial": 0}, ("resources.cpus_per_trial: 0", "at least 1")),
     ({"resources.gpus_per_trial": "all"}, ("resources.gpus_per_trial: 'all'", "a number")),
 ]
@@ -415,9 +467,33 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
     "a Python object": (b"name: !!python/object:os.system x", "line 1"),
     "an unknown alias": (b"name: *x", "line 1"),
     "two documents": (b"a: 1\n---\nb: 1\n", "line 2"),
-    "no such date": (b"name: 2001-13-45\n", "month must be in 1..12"),
-    "a number of 5000 digits": (b"seed: " + b"1" * 5000, "not YAML"),
-    "very deep": (b"a: " + b"[" * 1200, "not YAML"),
+    "a number of 5000 digits": (b"seed: " + b"1" * 5000, "line 1 a number of 5000 characters"),
+    "very deep": (b"a: " + b"[" * 1200, "line 1 nested more than 12 deep"),
+    "very deep mappings": (b"a: " + b"{b: " * 1200, "line 1 nested more than 12 deep"),
+    "a chain of aliases": (
+        b"a0: &a0 [x]\n" + b"".join(b"a%d: &a%d [*a%d]\n" % (n, n, n - 1) for n in range(1, 40)),
+        "line 12 nested more than 12 deep",
+    ),
+    "an alias bomb": (
+        b"a0: &a0 [x, x]\n"
+        + b"".join(
+            b"a%d: &a%d %s\n" % (n, n, str([f"*a{n - 1}"] * 9).replace("'", "").encode())
+            for n in range(1, 9)
+        ),
+        "more than 10000 values",
+    ),
+    "an alias of itself": (b"a: &a [*a]\n", "line 1 *a has no anchor above it"),
+    "a megabyte": (b"# " + b"x" * 2**20, "larger than 256 KiB"),
+    "a merged mapping": (b"a: &a {b: 1}\nc: {<<: *a}\n", "line 2 the key <<: merging is not read"),
+    "a bool by tag": (b"seed: !!bool x\n", "line 1 the tag tag:yaml.org,2002:bool"),
+    "an int by tag": (b'seed: !!int ""\n', "line 1 the tag tag:yaml.org,2002:int"),
+    "a date by tag": (b"name: !!timestamp x\n", "line 1 the tag tag:yaml.org,2002:timestamp"),
+    "a set by tag": (b"space: !!set [1]\n", "line 1 the tag tag:yaml.org,2002:set"),
+    "a text by tag": (b"a: 1\nname: !!str 5\n", "line 2 the tag tag:yaml.org,2002:str"),
+    "a tagged key": (b"!!str name: 5\n", "line 1 a key is a text"),
+    "an escaped NUL": (b'name: "a\\0"\n', "line 1 the character U+0000 is no text"),
+    "half a surrogate pair": (b'name: "\\ud800"\n', "line 1 the character U+D800 is no text"),
+    "beyond Unicode": (b'name: "\\U00110000"\n', "not YAML"),
     "a list as a key": (b"[1]: 2\n", "line 1"),
 }
 
@@ -440,15 +516,40 @@ COMMANDS: list[tuple[str, str]] = [
     ("--version-of-things", "--version-of-things"),
     ("search", "EXPERIMENT.yaml"),
     ("train", "EXPERIMENT.yaml"),
-    ("resume", "name"),
-    ("status", "name"),
+    ("resume", "NAME"),
+    ("status", "NAME"),
     ("report", "NAME"),
-    ("sync", "name"),
+    ("sync", "NAME"),
     ("evaluate", "CHECKPOINT"),
     ("validate", "FILE"),
     ("list", "what"),
     ("list backbone", "list backbone: one of datasets, backbones"),
     ("list spaces more", "more"),
+    ("list atacks", "did you mean attacks?"),
+    ("status dome --runs-dir {root}/runs", "did you mean done?"),
+    ("resume dome --runs-dir {root}/runs", "did you mean done?"),
+    ("report dome --runs-dir {root}/runs", "did you mean done?"),
+    ("verify dome --runs-dir {root}/runs", "did you mean done?"),
+    ("transfer dome --runs-dir {root}/runs", "did you mean done?"),
+    ("sync dome --runs-dir {root}/runs", "did you mean done?"),
+    ("status done --runs-dir ~nosuchuser/x", "--runs-dir': ~nosuchuser/x: there is no such user"),
+    ("status done --runs-dir=", "--runs-dir': '': a path is not empty"),
+    (f"status {'x' * 300}", "a name of 300 bytes; at most 255"),
+    (f"search {'x' * 300}.yaml", "a name of 305 bytes; at most 255"),
+    ("validate {root}/tiny.yaml --set seed=-1", "tiny.yaml: seed: -1: at least 0"),
+    ("validate {root}/tiny.yaml --set seed=!!int", "--set seed: the value is not YAML (line 1 the"),
+    ("train {root}/tiny.yaml --executor inlin", "did you mean inline?"),
+    ("train {root}/tiny.yaml --tracking-uri sqlite", "--tracking-uri sqlite: http://"),
+    ("train {root}/tiny.yaml --tracking-uri sqlite://", "--tracking-uri sqlite://: http://"),
+    ("evaluate {root} --battery cor", "did you mean core?"),
+    ("evaluate {root} --attack maistay", "did you mean mainstay?"),
+    ("evaluate {root} --queries tset", "did you mean test?"),
+    ("evaluate {root} --device cud", "did you mean cuda?"),
+    ("evaluate {root} --eps 1e308", "--eps 1e308: a number from 0 to 3145728"),
+    ("evaluate {root} --steps 100001", "at most 100000"),
+    ("evaluate {root} --seed 9007199254740993", "at most 9007199254740992"),
+    ("preflight --timeout 1e9", "at most 86400"),
+    ("ui dome --port x", "a whole number"),
     ("search {root}/nowhere.yaml " + INLINE, "nowhere.yaml: no such file"),
     ("search {root} " + INLINE, "Is a directory"),
     ("train {root}/nowhere.yaml " + INLINE, "nowhere.yaml: no such file"),
@@ -604,6 +705,42 @@ def test_a_wrong_command_starts_nothing(
     expected = named.replace("{root}", str(world.root))
     assert expected.replace("of another version", "another version") in line
     assert "secret" not in line
+
+
+def test_validate_tells_all_that_is_wrong_with_all_files(world: World, capsys: Any) -> None:
+    changes = {"nam": 1, "model.bits": 0, "defense.lamda": 1, "pretrain.lr": 0, "seed": -1}
+    world.wrong.write_text(yaml.safe_dump(tiny_raw({**changes, "data.val_queries": 0})))
+    space = {"defense.eps": {"float": [0, 2]}, "defense.stps": {"int": [1, 2]}}
+    other = world.root / "other"
+    other.write_text(yaml.safe_dump(tiny_raw({"space": space})))
+    nowhere, tiny_file = world.root / "nowhere.yaml", world.root / "tiny.yaml"
+    with pytest.raises(SystemExit) as ended:
+        main(["validate", *map(str, (world.wrong, tiny_file, nowhere, other))])
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == f"{tiny_file}: valid (tiny, 1 searched keys)\n"
+    named = [
+        f"{world.wrong}: pretrain.lr: 0",
+        f"{world.wrong}: defense.lamda: unknown key",
+        f"{world.wrong}: seed: -1",
+        f"{world.wrong}: data.val_queries: 0",
+        f"{world.wrong}: model.bits: 0",
+        f"{world.wrong}: nam: unknown key",
+        f"{nowhere}: no such file",
+        f"{other}: space.defense.eps: defense.eps: 2.0",
+        f"{other}: space.defense.stps: defense.stps: no such key",
+    ]
+    lines = err.splitlines()
+    assert len(lines) == len(named)
+    assert all(line.startswith(f"saat: {start}") for line, start in zip(lines, named, strict=True))
+
+
+def test_other_commands_tell_the_first_mistake_and_count_the_others(
+    world: World, capsys: Any
+) -> None:
+    world.wrong.write_text(yaml.safe_dump(tiny_raw({"nam": 1, "model.bits": 0})))
+    line = refused(world, capsys, "train", world.wrong)
+    assert line.endswith("model.bits: 0: at least 1 (and 1 more); saat validate shows all")
 
 
 def test_a_network_that_is_not_the_one_it_says_is_refused(world: World, capsys: Any) -> None:

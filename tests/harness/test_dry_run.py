@@ -20,6 +20,7 @@ from harness.session.dry_run import Costs, Plan, _timed, device_seconds, plan_of
 from tests.harness.fakes import drive, experiment, open_search
 from tests.harness.tiny import tiny, tiny_raw
 
+INLINE = ["--executor", "inline"]
 BITS = {"model.bits": {"choice": [16, 32, 64]}}
 
 
@@ -38,25 +39,31 @@ def plan(known: int = 0, **changes: Any) -> Plan:
 
 
 @pytest.mark.parametrize(
-    ("space", "models"),
+    ("space", "models", "size"),
     [
-        ({"defense.steps": {"int": [1, 3]}}, 1),
-        (BITS, 3),
-        (BITS | {"pretrain.epochs": {"int": [2, 6], "step": 2}}, 9),
-        (BITS | {"model.hashing": {"choice": ["dph"]}, "pretrain.batch_size": {"int": [5, 5]}}, 3),
-        (BITS | {"pretrain.momentum": {"float": [0.0, 0.3], "step": 0.1}}, 12),
-        (BITS | {"pretrain.lr": {"float": [0.1, 0.2]}}, 99),
+        ({"defense.steps": {"int": [1, 3]}}, 1, 3),
+        (BITS, 3, 3),
+        (BITS | {"pretrain.epochs": {"int": [2, 6], "step": 2}}, 9, 9),
+        (
+            BITS | {"model.hashing": {"choice": ["dph"]}, "pretrain.batch_size": {"int": [5, 5]}},
+            3,
+            3,
+        ),
+        (BITS | {"pretrain.momentum": {"float": [0.0, 0.3], "step": 0.1}}, 12, 12),
+        (BITS | {"pretrain.lr": {"float": [0.1, 0.2]}}, 99, 99),
     ],
 )
-def test_distinct_pretrained_models(space: dict[str, Any], models: int) -> None:
+def test_distinct_pretrained_models(space: dict[str, Any], models: int, size: int) -> None:
     """No more than there are trials (exploring) or settings under each seed (confirming)."""
     for samples in (0, 2, 40):
         found = plan(space=space, search__num_samples=samples, confirm__seeds=5)
         defaults = 3 if "model.bits" in space else 1
-        assert found.explored == defaults + samples
-        assert found.explore_pretrained == min(models, defaults + samples)
-        assert found.confirmed == 4  # two recommended, the default and the undefended
-        assert found.confirm_pretrained == 5 * min(models, 4)
+        assert found.sampled == min(samples, size)
+        assert found.explored == defaults + found.sampled
+        assert found.explore_pretrained == min(models, found.explored)
+        # The recommended ones, two at most, the default and the undefended.
+        assert found.confirmed == min(2, found.sampled) + 2
+        assert found.confirm_pretrained == 5 * min(models, found.confirmed)
     assert plan(space=space, confirm__max_configs=0).confirm_pretrained == 0
 
 
@@ -86,13 +93,37 @@ def test_where_epochs_are_searched_the_longest_trial_counts() -> None:
     assert [rung for rung, _ in plan(space=space, defense__epochs=2).rungs] == [1, 2, 4]
 
 
+LAMBDA = "defense.lambda"
+
+
 @pytest.mark.usefixtures("no_fsync")
-def test_the_plan_has_as_many_trials_as_the_search(tmp_path: Path) -> None:
-    one_length = {"defense.lambda": {"float": [0.1, 10.0], "log": True}}
-    searched = experiment(space=one_length)
-    search = open_search(tmp_path, searched)
+@pytest.mark.parametrize(
+    ("space", "changes"),
+    [
+        ({LAMBDA: {"float": [0.1, 10.0], "log": True}}, {}),
+        ({LAMBDA: {"choice": [2.0, 3.0]}}, {"confirm__max_configs": 5}),
+        ({LAMBDA: {"choice": [2.0]}}, {"confirm__undefended": False}),
+        ({LAMBDA: {"float": [1, 2], "step": 0.25}}, {"search__num_samples": 3}),
+        ({}, {}),
+        # The paper's default is one of the two and is not sampled again.
+        ({LAMBDA: {"choice": [1.0, 2.0]}}, {"defense__steps": 7, "defense__step_size": 2 / 255}),
+        # Where no defense is, epochs cannot differ, and two points are one setting.
+        (
+            {
+                "defense.method": {"choice": ["saat", "none"]},
+                LAMBDA: {"choice": [1.5, 2.5], "when": {"defense.method": "saat"}},
+            },
+            {"confirm__undefended": False},
+        ),
+    ],
+)
+def test_the_plan_has_as_many_trials_as_the_search(
+    tmp_path: Path, space: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    changes = {"space": space, "search__scheduler": "none", **changes}
+    search = open_search(tmp_path, experiment(**changes))
     drive(search)
-    found = plan(space=one_length)
+    found = plan(**changes)
     assert len(search.state.of_phase("explore")) == found.explored
     assert len(search.state.of_phase("confirm")) == found.confirmed * found.seeds
 
@@ -213,6 +244,20 @@ def test_without_the_gpu_that_workers_have_the_cpu_is_timed_and_the_plan_says_so
     out = capsys.readouterr().out
     assert out.endswith("no GPU that torch can use: hours of its CPU, not of a GPU\n")
     assert "device-hours" in out
+
+
+def test_cpus_that_this_machine_has_not_are_told_as_the_search_would(
+    tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dry_run, "_CALIBRATION_S", 0.0)
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(tiny_raw({"resources.cpus_per_trial": 1000})))
+    said = "would refuse it on this machine: resources: 1000 CPUs and 0 GPUs per trial, but"
+    for options, told in (([], True), (["--address", "auto"], False), (INLINE, False)):
+        with pytest.raises(SystemExit) as ended:
+            main(["search", str(file), "--dry-run", "--runs-dir", str(runs_dir), *options])
+        assert ended.value.code == 0
+        assert (said in capsys.readouterr().out) == told
 
 
 def test_what_the_search_would_refuse_is_refused(

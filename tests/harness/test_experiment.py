@@ -1,16 +1,18 @@
 """Experiment files: what is accepted means the same after every round trip."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from harness.experiment.config import Setting
+from harness.experiment.config import Experiment, Setting
 from harness.experiment.file import (
     load_experiment,
     longest_training,
@@ -21,7 +23,7 @@ from harness.experiment.file import (
     undefended,
 )
 from harness.experiment.sections import PRETRAIN_MODEL, defense_model
-from harness.experiment.space import suggest
+from harness.experiment.space import Dimension, suggest
 from harness.journal.state import config_hash, protocol_hash
 from harness.trial.pretrained import pretrained_key
 from saat.errors import InputError
@@ -92,12 +94,14 @@ def test_there_are_search_spaces() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "number"), [("8/255", 8 / 255), ("1e-4", 1e-4), (1, 1.0), (0.5, 0.5), ("0/3", 0)]
+    ("written", "number"),
+    [("8/255", 8 / 255), ("1e-4", 1e-4), (1, 1.0), (0.5, 0.5), ("0/3", 0), ("-0/3", 0), (-0.0, 0)],
 )
 def test_fractions_are_numbers(written: Any, number: float) -> None:
     experiment = tiny({"defense.eps": written, "evaluation.eps": written})
     assert experiment.defense.model_dump()["eps"] == number
     assert experiment.evaluation.eps == number
+    assert str(experiment.evaluation.eps)[0] != "-", "a negative zero would have another hash"
 
 
 def test_a_setting_is_the_experiments_own_but_for_the_point() -> None:
@@ -223,6 +227,29 @@ def test_any_point_of_a_space_is_a_valid_setting(
     assert all(experiment.space[key].contains(value) for key, value in point.items())
     defended = point.get("defense.method", "saat") == "saat"
     assert ("defense.steps" in point) == (defended and bool(changes))
+
+
+def sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A section and those within it."""
+    yield model
+    for field in model.model_fields.values():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from sections(part)
+
+
+def test_every_number_of_the_file_has_a_smallest_and_a_largest_value() -> None:
+    """But for a dimension, whose ends are bounded by its key."""
+    numbers = 0
+    for model in {*sections(Experiment)} - {Dimension}:
+        kinds = model.model_json_schema().get("properties", {})
+        for name, schema in kinds.items():
+            for kind in schema.get("anyOf", [schema]):
+                if kind.get("type") in ("integer", "number") and "const" not in kind:
+                    numbers += 1
+                    ends = [{"minimum", "ge"} & set(kind), {"maximum", "le"} & set(kind)]
+                    assert all(ends), (model.__name__, name)
+    assert numbers > 20
 
 
 def reversed_keys(value: Any) -> Any:

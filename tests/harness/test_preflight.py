@@ -375,7 +375,7 @@ def test_this_machine_is_checked_without_ray(tmp_path: Path, runs_dir: Path, cap
 
 def test_a_failed_check_is_status_1_and_a_line(tmp_path: Path, runs_dir: Path, capsys: Any) -> None:
     file = tmp_path / "tiny.yaml"
-    file.write_text(yaml.safe_dump(tiny_raw({"resources.cpus_per_trial": 9999})))
+    file.write_text(yaml.safe_dump(tiny_raw({"resources.cpus_per_trial": 999})))
     tracker = "http://127.0.0.1:1"
     assert ended(file, "--runs-dir", runs_dir, "--tracking-uri", tracker, "--json") == 1
     out, err = capsys.readouterr()
@@ -384,7 +384,7 @@ def test_a_failed_check_is_status_1_and_a_line(tmp_path: Path, runs_dir: Path, c
     assert [f"saat: {line}" for line in found["failures"]] == err.splitlines()
     first, second = err.splitlines()
     assert first.startswith(f"saat: tracker {tracker}: ")
-    assert second.startswith("saat: resources: 9999 CPUs and 0 GPUs per trial fit on no node")
+    assert second.startswith("saat: resources: 999 CPUs and 0 GPUs per trial fit on no node")
     assert found["nodes"][0]["report"]["versions"] == found["driver"]["versions"]
     assert not runs_dir.exists()
 

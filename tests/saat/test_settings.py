@@ -1,12 +1,17 @@
 from dataclasses import dataclass, fields
+from typing import Any, get_args
 
-from saat.defenses import SaatSettings
-from saat.settings import file_key, items, option
+import pytest
+
+from saat.attacks import ATTACKS
+from saat.defenses import DEFENSES
+from saat.pretrain import PretrainSettings
+from saat.settings import file_key, items, option, option_fields
 
 
 @dataclass(frozen=True)
 class Example:
-    rate: float = option(0.5, gt=0, le=1, help="a rate")
+    rate: float = option(0.5, ge=0.1, le=1, help="a rate")
     lambda_: float = option(1.0, ge=0, help="a weight", key="lambda")
     plain: int = 3
 
@@ -14,7 +19,7 @@ class Example:
 def test_fields_carry_default_bounds_and_help() -> None:
     rate, weight, _ = fields(Example)
     assert Example().rate == 0.5
-    assert rate.metadata["bounds"] == {"gt": 0, "le": 1}
+    assert rate.metadata["bounds"] == {"ge": 0.1, "le": 1}
     assert weight.metadata["bounds"] == {"ge": 0}  # a bound of 0 is a bound
     assert rate.metadata["help"] == "a rate"
 
@@ -24,11 +29,15 @@ def test_files_name_a_field_by_its_key() -> None:
     assert dict(items(Example(rate=0.1))) == {"rate": 0.1, "lambda": 1.0}
 
 
-def test_published_defaults_lie_within_their_bounds() -> None:
-    for item in fields(SaatSettings):
-        bounds = item.metadata["bounds"]
-        if not bounds:
+SETTINGS = [PretrainSettings, *(entry.settings for entry in DEFENSES.values()), *ATTACKS.values()]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.__name__)
+def test_every_number_has_two_bounds_and_its_default_lies_within(settings: type[Any]) -> None:
+    for item in option_fields(settings):
+        if not {int, float} & {item.type, *get_args(item.type)}:
             continue
-        assert item.default >= bounds.get("ge", item.default)
-        assert item.default > bounds.get("gt", float("-inf"))
-        assert item.default <= bounds.get("le", item.default)
+        bounds = item.metadata["bounds"]
+        assert set(bounds) == {"ge", "le"}, item.name
+        if isinstance(item.default, int | float):
+            assert bounds["ge"] <= item.default <= bounds["le"], item.name

@@ -1,0 +1,50 @@
+"""``--set defense.method=…`` on a file whose other keys belong to the method that it names."""
+
+from typing import Any
+
+from harness.experiment.problems import method_of
+from harness.experiment.sections import defense_model
+from saat.errors import one_line
+
+
+def other_method_faults(raw: dict[Any, Any], written: str) -> list[str]:
+    """A line where keys of the file do not go with its new method: which, and what works instead.
+
+    Those keys are taken out of ``raw``, so that the rest of it can be checked.
+
+    Args:
+        raw: the content after all overrides.
+        written: the method before them.
+    """
+    method = method_of(raw)
+    if method == written:
+        return []
+    own = {f"defense.{name}" for name in _keys(method)}
+    defense: dict[Any, Any] = raw["defense"]
+    space: dict[Any, Any] = raw["space"] if isinstance(raw.get("space"), dict) else {}
+    given = [f"defense.{key}" for key in defense]
+    searched = [str(key) for key in space]
+    foreign = [key for key in given if key not in own]
+    unsearchable = [key for key in searched if key.startswith("defense.") and key not in own]
+    emptied = [part for part in ("space", "compare") if raw.get(part)]
+    if not foreign and not unsearchable and "compare" not in emptied:
+        return []
+    for key in foreign:
+        del defense[key.removeprefix("defense.")]
+    for key in unsearchable:
+        del space[key]
+    raw.pop("compare", None)
+    wrong = [f"does not know {one_line(', '.join(foreign), 100)}"] if foreign else []
+    wrong += [f"cannot search {one_line(', '.join(unsearchable), 100)}"] if unsearchable else []
+    wrong += [f"is not what compare begins with, {written}"] if "compare" in emptied else []
+    options = "".join(f" --set {part}={{}}" for part in emptied)
+    return [
+        f"defense.method={method}: {method} {' and '.join(wrong)}; alone: saat train FILE "
+        f"--set 'defense={{method: {method}}}'{options}; beside {written}: saat compare FILE "
+        f"--set 'compare={{{written}: {{}}, {method}: {{defense.method: {method}}}}}'"
+    ]
+
+
+def _keys(method: str) -> list[str]:
+    fields = defense_model(method).model_fields
+    return [field.alias or name for name, field in fields.items()]

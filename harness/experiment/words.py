@@ -1,0 +1,124 @@
+"""What pydantic finds wrong with a section, in a user's words: one line per fault."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from saat.errors import InputError, did_you_mean, one_line
+
+SHOWN = 60  # characters of a value in a message
+
+# Pydantic's kinds of problem in the words of a user.
+_WORDS = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "above {gt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "one of {expected}",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text",
+    "string_unicode": "a text",
+    "string_too_short": "at least {min_length} characters",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a section of keys",
+    "model_type": "a section of keys",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
+    "invalid_key": "keys are texts",
+    "int_from_float": "a whole number",
+    "string_pattern_mismatch": "letters, digits, dots, dashes and underscores, 64 at most",
+}
+
+
+def describe_faults(
+    error: ValidationError,
+    raw: object,
+    section: str,
+    known: Callable[[Sequence[str]], Sequence[str]],
+) -> list[str]:
+    """Every fault as ``key: value: what is allowed``.
+
+    Args:
+        error: of a section's validation.
+        raw: the section as it is written.
+        section: what precedes its keys; may be empty.
+        known: allowed keys of the part at a location within it.
+    """
+    lines: list[str] = []
+    # The members of a union complain one after the other: a number, or one of 'auto'.
+    found = groupby(error.errors(include_url=False), lambda problem: _location(problem, raw))
+    for location, problems in found:
+        key = ".".join(one_line(part, SHOWN) for part in (section, *location) if part)
+        lines += _lines(key, location, list(problems), known)
+    return list(dict.fromkeys(lines))
+
+
+def _lines(
+    key: str,
+    location: Sequence[str],
+    problems: Sequence[ErrorDetails],
+    known: Callable[[Sequence[str]], Sequence[str]],
+) -> list[str]:
+    """What is wrong at one location, the one of ``key``."""
+    first = problems[0]
+    if first["type"] == "extra_forbidden":
+        return [f"{key}: unknown key{nearest(location[-1], known(location[:-1]))}"]
+    if first["type"] == "missing":
+        return [f"{key}: missing"]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):  # of a section, whose keys its faults begin with
+        return [f"{key}.{fault}".lstrip(".") for fault in cause.faults]
+    value = first["input"]
+    whole = isinstance(value, Mapping | BaseModel) or first["type"] == "invalid_key"
+    shown = "" if whole else f"{one_line(repr(value), SHOWN)}: "
+    words = " or ".join(dict.fromkeys(map(_allowed, problems)))
+    expected = " ".join(problem.get("ctx", {}).get("expected", "") for problem in problems)
+    hint = did_you_mean(value, re.findall("'([^']+)'", expected)) if isinstance(value, str) else ""
+    return [f"{key or 'file'}: {shown}{words}{hint}"]
+
+
+def _location(problem: ErrorDetails, raw: object) -> list[str]:
+    """The keys that lead to a problem."""
+    location: list[str] = []
+    here = raw
+    for part in problem["loc"]:
+        is_key = isinstance(here, Mapping) and part in here
+        if not is_key and (part == "[key]" or _is_union_tag(str(part))):
+            continue
+        location.append(str(part))
+        here = here[part] if is_key else None  # type: ignore[index]
+    return location
+
+
+def _is_union_tag(part: str) -> bool:
+    """Pydantic names the member of a union in a location (``int``, ``literal['auto']``).
+
+    A key of that name is none.
+    """
+    return bool(re.match(r"(literal|constrained|function|nullable)|^(float|int|str|bool)$", part))
+
+
+def _allowed(problem: ErrorDetails) -> str:
+    words = _WORDS.get(problem["type"])
+    if words is None:
+        return one_line(problem["msg"].removeprefix("Value error, "), 160)
+    context = {key: _bound(value) for key, value in problem.get("ctx", {}).items()}
+    return words.format(**context)
+
+
+def _bound(value: object) -> object:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "2**53" if value == 2**53 else value
+
+
+def nearest(key: str, known: Sequence[str] | Mapping[str, object]) -> str:
+    """A hint at the nearest known key, or at all of them."""
+    hint = did_you_mean(key, known)
+    return hint or (f"; allowed: {', '.join(known)}" if known else "")

@@ -1,0 +1,79 @@
+"""Paths as a user writes them, wherever one enters: an option, a key of a file, a variable."""
+
+from pathlib import Path
+
+from saat.errors import InputError, one_line
+
+_NAME_BYTES = 255  # of a file's name, on every common file system
+_PATH_BYTES = 3840  # Linux takes 4,095; the files below a folder need the rest
+_SHOWN = 60  # characters of a path in a message
+
+
+def user_path(text: str | Path, where: str = "") -> Path:
+    """``text`` as a path, with ``~`` and ``~user`` expanded; nothing has to be there.
+
+    Args:
+        text: The path.
+        where: What precedes it in an error, for example ``data.path:`` or ``--weights``.
+
+    Raises:
+        InputError: No such user, or a path that no file can have here.
+    """
+    prefix = f"{where} " if where else ""
+    written = str(text)
+    problem = _problem(written)
+    if problem is None:
+        try:
+            path = Path(written).expanduser()
+        except RuntimeError:
+            problem = "there is no such user, or no home folder"
+        else:
+            problem = _problem(str(path)) or _refused(path)
+    if problem is not None:
+        raise InputError(f"{prefix}{_shown(written)}: {problem}")
+    return path
+
+
+def file_name(text: str, where: str = "") -> str:
+    """``text`` as the name of one file or folder.
+
+    Raises:
+        InputError: It is empty, or no file can have it.
+    """
+    problem = _problem(text)
+    if problem is not None:
+        raise InputError(f"{where} {_shown(text)}: {problem}".lstrip())
+    return text
+
+
+def _shown(text: str) -> str:
+    return one_line(text, _SHOWN) or repr(text)
+
+
+def _problem(text: str) -> str | None:
+    """Why no file system can store a path."""
+    if not text:
+        return "a path is not empty"
+    if "\0" in text:
+        return "no path has a NUL character"
+    try:
+        stored = text.encode()
+    except UnicodeEncodeError:
+        return "not UTF-8"
+    longest = max(map(len, stored.split(b"/")))
+    if longest > _NAME_BYTES:
+        return f"a name of {longest} bytes; at most {_NAME_BYTES}"
+    if len(stored) > _PATH_BYTES:
+        return f"a path of {len(stored)} bytes; at most {_PATH_BYTES}"
+    return None
+
+
+def _refused(path: Path) -> str | None:
+    """What the operating system has against looking there; absence is none."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return str(error.strerror)
+    return None

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saat.errors import InputError
+from saat.paths import file_name, user_path
+
+
+def test_a_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/of/me")
+    assert user_path("~/x") == Path("/home/of/me/x")
+    assert user_path("a/~b") == Path("a/~b")
+    assert user_path(Path("a")) == Path("a")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "'': a path is not empty"),
+        ("a\0b", "a\\x00b: no path has a NUL character"),
+        ("\udcff", "\\udcff: not UTF-8"),
+        ("~nosuchuser/x", "~nosuchuser/x: there is no such user, or no home folder"),
+        ("é" * 128, "…: a name of 256 bytes; at most 255"),
+        ("a/" * 2000, "…: a path of 4000 bytes; at most 3840"),
+    ],
+)
+def test_what_no_file_can_be_called_is_refused(text: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        user_path(text, "data.path:")
+    (fault,) = caught.value.faults
+    assert fault.startswith("data.path: ")
+    assert said in fault
+    assert len(fault) < 130
+    if not text.startswith("~"):
+        with pytest.raises(InputError, match=said):
+            file_name(text)
+
+
+def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match="symbolic links"):
+        user_path(tmp_path / "loop" / "x")
+
+
+def test_a_file_above_is_not_the_paths_own_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert user_path(tmp_path / "file" / "x") == tmp_path / "file" / "x"
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_a_path_or_one_line(text: str) -> None:
+    said = ""
+    try:
+        user_path(text)
+    except InputError as error:
+        said = str(error)
+    assert said.isprintable()
