@@ -31,7 +31,8 @@ class HashingData:
         validation: Validation queries, in random order.
         test: Test queries, disjoint from all other splits.
         fingerprint: SHA-256 (hex) of the lists or recipe, labels, split membership, image size
-            and way of resizing, validation queries and format version; equal on every node.
+            and way of resizing, validation queries, format version, and of the decoded images of
+            a folder; equal on every node.
         lists_sha256: SHA-256 (hex) per list file; empty for embedded sets.
         label: Which split this is, for results and reports (:func:`saat.data.identity.set_label`);
             the name where there are no lists.
