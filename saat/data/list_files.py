@@ -12,6 +12,10 @@ from saat.data.prefix import prefix_hint
 from saat.errors import InputError, one_line
 
 _BINARY = frozenset("01")
+_ONE_COLUMN = (
+    "one label per line; every line needs one 0 or 1 for each of at least 2 classes: class 2 of "
+    "0 to 3 is 0 0 1 0"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +62,10 @@ def read_single(file: Path) -> SplitList:
     the last word of a path cannot be a bare 0 or 1; such a path needs the two-file layout.
     """
     lines, sha = _read_lines(file)
-    width = _zeros_and_ones_at_end(lines[0].split())
+    words = lines[0].split()
+    width = _zeros_and_ones_at_end(words)
+    if width == 1 or (width == 0 and words and words[-1].isdecimal()):
+        raise InputError(f"{file}:1: {_ONE_COLUMN}")
     rows = [_split_line(file, i, line, width) for i, line in enumerate(lines, 1)]
     return SplitList(
         file,
@@ -131,6 +138,8 @@ def _parse_labels(file: Path, rows: list[list[str]]) -> np.ndarray:
     width = len(rows[0])
     if width == 0:
         raise InputError(f"{file}:1: no labels; every image needs one 0 or 1 per class")
+    if width == 1:
+        raise InputError(f"{file}:1: {_ONE_COLUMN}")
     packed = []
     for line, words in enumerate(rows, 1):
         digits = "".join(words)

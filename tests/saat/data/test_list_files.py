@@ -87,6 +87,20 @@ def test_mistakes_name_file_and_line(
 
 
 @pytest.mark.parametrize(
+    "labels", [b"0\n1\n", b"0\n0\n", b"3\n17\n", b"1\n3\n", b"0 \n1 \n"]
+)
+def test_class_indices_are_refused_with_what_to_write(tmp_path: Path, labels: bytes) -> None:
+    message = input_error(lambda: pair(tmp_path, b"a.jpg\nb.jpg\n", labels))
+    assert "train_label.txt:1: one label per line; " in message
+    assert "class 2 of 0 to 3 is 0 0 1 0" in message
+    first, second = labels.split(b"\n")[:2]
+    message = input_error(
+        lambda: single(tmp_path, b"a.jpg " + first + b"\nb c.jpg " + second + b"\n")
+    )
+    assert "train.txt:1: one label per line; " in message
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         (b"a.jpg\n", ["train.txt:1:", "no labels"]),
@@ -124,7 +138,7 @@ def test_one_file_and_two_files_say_the_same(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     word = st.text("ab01. ", min_size=1, max_size=5).map(lambda text: f"{text.strip()}.jpg")
-    width = data.draw(st.integers(1, 5))
+    width = data.draw(st.integers(2, 5))
     row = st.lists(st.sampled_from("01"), min_size=width, max_size=width)
     paths = data.draw(st.lists(word, min_size=1, max_size=6))
     labels = [" ".join(data.draw(row)) for _ in paths]
@@ -155,7 +169,7 @@ def test_an_unreadable_list_is_named(tmp_path: Path) -> None:
 def test_labels_survive_any_spacing(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    width = data.draw(st.integers(1, 6))
+    width = data.draw(st.integers(2, 6))
     rows = data.draw(
         st.lists(
             st.lists(st.integers(0, 1), min_size=width, max_size=width), min_size=1, max_size=9
