@@ -8,7 +8,13 @@ from saat.models.network import (
     evaluating,
     to_float,
 )
-from saat.models.registry import BACKBONES, blank_network, build_network, check_backbone
+from saat.models.registry import (
+    BACKBONES,
+    blank_network,
+    build_network,
+    check_backbone,
+    network_structure,
+)
 
 __all__ = [
     "BACKBONES",
@@ -20,5 +26,6 @@ __all__ = [
     "device_of",
     "encode",
     "evaluating",
+    "network_structure",
     "to_float",
 ]
