@@ -22,7 +22,7 @@ from pathlib import Path
 
 from saat.data.dataset import HashingData
 from saat.data.folder import load_folder
-from saat.data.registry import DATASETS, ROOT_VARIABLE, Dataset, locate
+from saat.data.registry import DATASETS, ROOT_VARIABLE, Dataset, expanded_path, locate
 from saat.data.store import Progress, default_cache_dir
 from saat.errors import InputError
 
@@ -86,7 +86,7 @@ def load(
     loader: Callable[..., HashingData] = load_folder
     source: dict[str, Path] = {}
     if path is not None:
-        source = {"root": Path(path).expanduser()}
+        source = {"root": expanded_path(path)}
     elif name is not None:
         loader = DATASETS[name].load
         if DATASETS[name].folder is not None:

@@ -5,7 +5,6 @@ repositories do; ``docs/datasets.md`` states what that means for alpha, palettes
 profiles. What it would get wrong silently is converted here or refused.
 """
 
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -68,10 +67,11 @@ def is_current(images: np.ndarray, lists: Lists, resize: str) -> bool:
 def _decode_rows(lists: Lists, rows: Sequence[int], image_size: int, resize: str) -> np.ndarray:
     files = [lists.root / lists.paths[row] for row in rows]
     origins = [lists.origins[row] for row in rows]
-    # Pillow warns of what is refused in one line anyway. Its decoders release the GIL, and map()
-    # raises the error of the first image that has one, whoever failed earliest.
+    # Pillow warns of sizes that are refused here, and of metadata that play no part. Its decoders
+    # release the GIL, and map() raises the error of the first image that has one, whoever failed
+    # earliest.
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore")
         return np.stack(list(pool.map(_decode, files, origins, repeat(image_size), repeat(resize))))
 
 
@@ -79,20 +79,24 @@ def _decode(file: Path, origin: Origin, image_size: int, resize: str) -> np.ndar
     try:
         with Image.open(file) as image:
             _check_size(image.size, image_size, resize)
-            square = RESIZES[resize].apply(_rgb(image), image_size)
-    except UnidentifiedImageError as error:
-        raise InputError(f"{origin}: image {file}: not an image that Pillow can read") from error
-    except InputError as error:
-        raise InputError(f"{origin}: image {file}: {error}") from error
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{origin}: image {file}: too large; {_ALLOWED}") from error
-    except _BROKEN as error:
-        raise InputError(f"{origin}: image {file}: damaged: {one_line(error)}") from error
-    return np.asarray(square).transpose(2, 0, 1)
+            rgb = _rgb(image)
+    except Exception as error:  # on damaged files Pillow's decoders raise anything
+        raise InputError(f"{origin}: image {file}: {_problem(error)}") from error
+    return np.asarray(RESIZES[resize].apply(rgb, image_size)).transpose(2, 0, 1)
 
 
-# What Pillow's decoders raise on damaged files.
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error)
+def _problem(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image that Pillow can read"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"too large; {_ALLOWED}"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read: {error.strerror}"
+    return f"damaged: {one_line(error) or type(error).__name__}"
+
+
 _ALLOWED = f"at most {MAX_SIDE} pixels a side and {MAX_PIXELS} in all"
 
 

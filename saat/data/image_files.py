@@ -53,7 +53,7 @@ def _locate(lists: Lists) -> Iterator[os.stat_result]:
         except FileNotFoundError as error:
             hint = prefix_hint(origin.file, path)
             raise InputError(f"{origin}: image {file}: no such file{hint}") from error
-        except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        except OSError as error:  # a name too long, links in a circle
             raise InputError(f"{origin}: image {one_line(file)}: {one_line(error)}") from error
         if not (is_inside(file.parent) and (not is_link or is_inside(file))):
             raise InputError(

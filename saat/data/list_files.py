@@ -109,13 +109,34 @@ def _read_lines(file: Path) -> tuple[list[str], str]:
         raise InputError(f"{file}:{line}: not UTF-8 text; lists are UTF-8") from error
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {one_line(error.strerror)}") from error
-    # Not splitlines(): it also splits at U+2028 and the like, which a path may contain.
-    lines = text.split("\n")
+    lines = _lines(file, text)
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:
         raise InputError(f"{file}:1: the list is empty; it must name at least one image")
     return lines, hashlib.sha256(raw).hexdigest()
+
+
+# What editors and exports leave in a list, invisible in every message about the line.
+_INVISIBLE = {
+    "\0": "a NUL character, as in UTF-16 text without its mark; lists are UTF-8",
+    "\ufeff": "a byte order mark within the file, as joined files have; remove it",
+    "\r": "a carriage return within the line; all lines must end alike",
+}
+
+
+def _lines(file: Path, text: str) -> list[str]:
+    """Lines that end in LF, CRLF or CR, the same in all of the file."""
+    text = text.replace("\r\n", "\n")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
+    # Not splitlines(): it also splits at U+2028 and the like, which a path may contain.
+    lines = text.split("\n")
+    for character, problem in _INVISIBLE.items():
+        if character in text:
+            line = text.count("\n", 0, text.index(character)) + 1
+            raise InputError(f"{file}:{line}: {problem}")
+    return lines
 
 
 def _relative_path(file: Path, line: int, text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from saat.data.dataset import HashingData
 from saat.data.digits import load_digits
 from saat.data.folder import load_folder
-from saat.errors import InputError
+from saat.errors import InputError, one_line
 
 ROOT_VARIABLE = "SAAT_DATA"
 
@@ -100,6 +100,18 @@ DATASETS: Mapping[str, Dataset] = {
 }
 
 
+def expanded_path(place: str | Path) -> Path:
+    """A path with ``~`` and ``~user`` replaced by home folders.
+
+    Raises:
+        InputError: that user has none.
+    """
+    try:
+        return Path(place).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"data: {place}: {one_line(error)}") from error
+
+
 def locate(name: str, root: str | Path | None) -> Path:
     """The folder of a named set: ``root`` joined with the set's own folder name.
 
@@ -120,7 +132,7 @@ def locate(name: str, root: str | Path | None) -> Path:
             f"data: {name} not found: neither data.root nor the environment variable "
             f"{ROOT_VARIABLE} names the folder that contains {entry.folder}; {entry.obtain}"
         )
-    expanded = Path(place).expanduser()
+    expanded = expanded_path(place)
     # Workers of a search have working folders of their own.
     if root is None and not expanded.is_absolute():
         raise InputError(f"data: {ROOT_VARIABLE}={place}: must be an absolute path")

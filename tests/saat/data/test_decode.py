@@ -1,8 +1,6 @@
 import os
-import struct
 from collections.abc import Callable
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from saat.data.lists import read_lists
 from saat.data.resize import RESIZES
 from saat.data.store import block_length
 
+from .damage import png_header
 from .samples import folder, input_error, noise_image, splits, write_images, write_pairs
 
 
@@ -106,6 +105,37 @@ def test_a_file_that_is_no_image_names_list_and_line(tmp_path: Path, content: by
     )
 
 
+def test_a_file_that_cannot_be_read_is_told_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, opened = folder(tmp_path), Image.open
+
+    def refuse(file: Path) -> Image.Image:
+        if file.name == "d4.png":
+            raise PermissionError(13, "Permission denied", str(file))
+        return opened(file)
+
+    monkeypatch.setattr(Image, "open", refuse)
+    message = input_error(lambda: decode(root))
+    assert message == (
+        f"{root}/database_img.txt:5: image {root}/images/d4.png: cannot be read: Permission denied"
+    )
+
+
+@pytest.mark.parametrize("error", [KeyError("tag"), RuntimeError("a\nb"), MemoryError()])
+def test_whatever_a_decoder_raises_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(self: Image.Image) -> None:
+        raise error
+
+    root = folder(tmp_path)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
+    message = input_error(lambda: decode(root))
+    assert message.startswith(f"{root}/database_img.txt:1: image {root}/images/d0.png: damaged: ")
+    assert message != f"{root}/database_img.txt:1: image {root}/images/d0.png: damaged: "
+
+
 def test_of_several_bad_images_the_first_is_named(tmp_path: Path) -> None:
     root = folder(tmp_path)
     for name in ("d4", "d5", "d9", "d16", "t0"):
@@ -183,16 +213,6 @@ def test_the_first_of_several_frames_is_taken(tmp_path: Path, form: str) -> None
     assert (decode(root)[0, 0] == 200).all()
 
 
-def header_only(width: int, height: int) -> bytes:
-    """A PNG that claims a size and has no pixels: whoever decodes it fails otherwise."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", crc32(name + body))
-
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
-
-
 @pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize(
     "size", [(1, 80_000_000), (MAX_SIDE + 1, 1), (8193, 8192), (10_000, 10_000), (60_000, 60_000)]
@@ -201,7 +221,7 @@ def test_too_many_pixels_are_refused_before_decoding(
     tmp_path: Path, size: tuple[int, int], resize: str, recwarn: pytest.WarningsRecorder
 ) -> None:
     root = folder(tmp_path)
-    (root / "images/d2.png").write_bytes(header_only(*size))
+    (root / "images/d2.png").write_bytes(png_header(*size))
     message = input_error(lambda: decode(root, resize=resize))
     assert message.startswith(f"{root}/database_img.txt:3: image {root}/images/d2.png: ")
     assert message.endswith(f"at most {MAX_SIDE} pixels a side and {MAX_PIXELS} in all")
@@ -211,7 +231,7 @@ def test_too_many_pixels_are_refused_before_decoding(
 
 def test_a_strip_that_resizing_would_blow_up_is_refused(tmp_path: Path) -> None:
     root = folder(tmp_path)
-    (root / "images/d2.png").write_bytes(header_only(1, MAX_SIDE))
+    (root / "images/d2.png").write_bytes(png_header(1, MAX_SIDE))
     message = input_error(lambda: decode(root, image_size=224, resize="crop"))
     assert "1 × 65535 pixels; too elongated for data.resize crop, which makes it" in message
     Image.new("L", (1, MAX_SIDE)).save(root / "images/d2.png")

@@ -86,7 +86,7 @@ def test_a_folder_as_image_is_refused(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
     root = folder(tmp_path)
     content = splits()
-    content["test"][1] = ("images/\0.png", "1 0 1")
+    content["test"][1] = (f"images/{'x' * 300}.png", "1 0 1")
     message = input_error(lambda: key(write_pairs(root, content)))
     assert f"{root}/test_img.txt:2: image" in message
 

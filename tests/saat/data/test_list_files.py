@@ -40,8 +40,10 @@ def test_both_layouts_read_alike(tmp_path: Path) -> None:
         (b"a.jpg\nb.jpg", b"0 1\n1 0"),
         (b"a.jpg\nb.jpg\n\n\n", b"0 1 \n1 0 \n \n"),
         (b"\xef\xbb\xbfa.jpg \n./b.jpg\n", b"0\t1\n 1  0\n"),
+        (b"a.jpg\rb.jpg\r", b"0 1\r1 0 \r\r"),
+        (b"a.jpg\rb.jpg", b"0 1\r\n1 0"),
     ],
-    ids=["crlf", "no last newline", "empty lines at the end", "mark, tabs, ./"],
+    ids=["crlf", "no last newline", "empty at the end", "mark, tabs, ./", "cr", "cr alone"],
 )
 def test_harmless_variations_are_allowed(tmp_path: Path, images: bytes, labels: bytes) -> None:
     split = pair(tmp_path, images, labels)
@@ -75,6 +77,12 @@ def test_a_line_separator_of_unicode_belongs_to_the_path(tmp_path: Path) -> None
         (b"x/../../a.jpg\n", b"0 1\n", ["train_img.txt:1:", "inside"]),
         (b"a.jpg\n\xff\n", b"0 1\n1 0\n", ["train_img.txt:2:", "UTF-8"]),
         (b"a.jpg\n", b"0 1\xe9\n", ["train_label.txt:1:", "UTF-8"]),
+        (b"a.jpg\rb.jpg\nc.jpg\n", b"0 1\n1 0\n", ["train_img.txt:1:", "carriage return"]),
+        (b"a.jpg\nb.jpg\n", b"0 1\n1 0\r0 1\n", ["train_label.txt:2:", "must end alike"]),
+        (b"a.jpg\n\xef\xbb\xbfb.jpg\n", b"0 1\n1 0\n", ["train_img.txt:2:", "byte order mark"]),
+        ("a.jpg\n".encode("utf-16"), b"0 1\n", ["train_img.txt:1:", "UTF-8"]),
+        ("a.jpg\n".encode("utf-16-le"), b"0 1\n", ["train_img.txt:1:", "NUL", "UTF-16"]),
+        (b"a.jpg\n", b"0 1\n\0", ["train_label.txt:2:", "NUL"]),
     ],
 )
 def test_mistakes_name_file_and_line(
@@ -124,6 +132,13 @@ def test_mistakes_in_the_one_file_layout(tmp_path: Path, text: bytes, expected: 
     message = input_error(lambda: single(tmp_path, text))
     for part in expected:
         assert part in message
+
+
+def test_all_line_ends_are_read_in_the_one_file_layout(tmp_path: Path) -> None:
+    for end in (b"\n", b"\r\n", b"\r"):
+        split = single(tmp_path, b"a.jpg 0 1" + end + b"b.jpg 1 1" + end)
+        assert split.paths == ["a.jpg", "b.jpg"]
+        assert split.labels.tolist() == [[0, 1], [1, 1]]
 
 
 def test_paths_with_spaces_in_the_one_file_layout(tmp_path: Path) -> None:
