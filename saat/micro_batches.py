@@ -21,9 +21,7 @@ _BatchNorm = nn.modules.batchnorm._BatchNorm
 _Dropout = nn.modules.dropout._DropoutNd
 
 
-def parts(
-    rows: Sequence[Tensor], size: int | None, least: int = 1
-) -> list[tuple[Tensor, ...]]:
+def parts(rows: Sequence[Tensor], size: int | None, least: int = 1) -> list[tuple[Tensor, ...]]:
     """Tensors (B, …) in parts of at most ``size`` rows, all of about the same length.
 
     Args:

@@ -165,9 +165,7 @@ def _run(
         search = Search(experiment, journal, fingerprint, concurrent, plan)
         with Progress(search) as progress:
             journal.listen(progress.handle)
-            context = trial_context(
-                experiment, options, run_dir, started["device"], fingerprint
-            )
+            context = trial_context(experiment, options, run_dir, started["device"], fingerprint)
             executor.run(search, context, looking_on(progress.status))
         if not any(event["event"] == "reported" for event in journal.events):
             say("writing the report")

@@ -25,7 +25,9 @@ MAX_SIDE = 65_535
 MAX_PIXELS = 2**26
 
 # 8 bits a channel and a conversion to RGB that Pillow has.
-_CONVERTIBLE = frozenset("1 L P RGB RGBA RGBX CMYK YCbCr LAB HSV LA PA".split())
+_CONVERTIBLE = frozenset(
+    ["1", "L", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "LA", "PA"]
+)
 # Formats whose 16-bit grey values fill 0…65535; mode I is how some Pillow versions open them.
 _GREY_16 = {"PNG": ("I;16", "I"), "PPM": ("I;16", "I"), "JPEG2000": ("I;16",), "TIFF": ("I;16",)}
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _BLACK_IS_ZERO = 258, 262, 1  # tags of a TIFF

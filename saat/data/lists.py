@@ -10,8 +10,8 @@ HashNet's and DeepHash's layout has one file per split, ``path 0 1 0 0 …``::
     {root}/{train,test,database}.txt
 
 Where a folder holds both, the reference layout is read. Trailing spaces, CRLF or CR and empty
-lines at the end are allowed. A path may stand twice in one list, because FLICKR-25K's published train list
-repeats 504; it then counts twice, as it does in the reference code.
+lines at the end are allowed. A path may stand twice in one list, because FLICKR-25K's published
+train list repeats 504; it then counts twice, as it does in the reference code.
 """
 
 from collections.abc import Mapping

@@ -1,10 +1,12 @@
 """The decoded store: one folder per set of images, built once per node.
 
 ``{cache_dir}/images/{key}/`` holds ``images.npy``, uint8 (M, 3, H, W), and ``entry.json`` with
-its key, shape, size in bytes and checksum; the checksum is part of the data set's fingerprint. An entry is built in ``{key}.building`` under a file
-lock and renamed into place when it is durable, so an entry that can be seen is whole; the lock of
-a killed builder is released by the kernel, and what it left behind is thrown away by the next.
-Entries of images that changed get another key; nothing deletes the old ones.
+its key, shape, size in bytes and checksum. The checksum is part of a folder's fingerprint.
+
+An entry is built in ``{key}.building`` under a file lock and renamed into place when it is
+durable, so an entry that can be seen is whole; the lock of a killed builder is released by the
+kernel, and what it left behind is thrown away by the next. Entries of images that changed get
+another key; nothing deletes the old ones.
 """
 
 import errno

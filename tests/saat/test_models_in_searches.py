@@ -61,9 +61,7 @@ def test_batches_of_one_image_are_refused_by_their_key_before_anything_starts(
 ) -> None:
     cache = tmp_path / "cache"
     message = input_error(lambda: open_data(tiny(changes), str(cache), print))
-    assert message == (
-        "pretrain.batch_size: 1: small_cnn has batch norm, which needs at least 2"
-    )
+    assert message == ("pretrain.batch_size: 1: small_cnn has batch norm, which needs at least 2")
     assert not cache.exists()
 
 

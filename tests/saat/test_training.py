@@ -159,7 +159,9 @@ def test_batches_of_one_image_are_refused_where_batch_norm_needs_two(
     run = Pretraining(toy.toy_network(), toy.toy_objective(data), data, settings, 0)
     before = state(run)
     message = input_error(run.run_epoch)
-    assert f"batch_size {batch_size}, {rows} training images: batch norm needs at least 2" in message
+    assert (
+        f"batch_size {batch_size}, {rows} training images: batch norm needs at least 2" in message
+    )
     assert not toy.differences(before, state(run))
 
 

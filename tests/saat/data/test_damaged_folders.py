@@ -1,6 +1,6 @@
 """Damaged data folders: each is refused in one line that names it, or loaded as it is."""
 
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +19,18 @@ LAYOUTS = (write_pairs, write_singles)
 CASES = [(layout, damage) for layout, damage in product(range(2), DAMAGES)]
 
 
-def load(root: Path, case: int) -> HashingData:
-    resize = sorted(RESIZES)[case % 2]
-    return saat.data.load(
-        path=root, image_size=8, val_queries=4, resize=resize, cache_dir=root.parent / "cache"
-    )
+def load_or_line(root: Path, case: int) -> HashingData | str:
+    """The data set, or the line that refuses it; anything else is a fault."""
+    resize, cache = sorted(RESIZES)[case % 2], root.parent / "cache"
+    try:
+        return saat.data.load(
+            path=root, image_size=8, val_queries=4, resize=resize, cache_dir=cache
+        )
+    except InputError as error:
+        return str(error)
 
 
-def assert_sane(data: HashingData, root: Path) -> None:
+def assert_sane(data: HashingData) -> None:
     """Everything fits together, and the images that nothing happened to are right."""
     rows = len(data.images)
     assert data.images.shape == (rows, 3, 8, 8)
@@ -57,17 +61,15 @@ def test_a_damaged_folder_is_refused_in_one_line_or_sane(
     write_images(root, splits())
     LAYOUTS[layout](root, splits())
     damage(root, np.random.default_rng(case))
-    try:
-        data = load(root, case)
-    except InputError as error:
-        assert str(root) in str(error)
-        assert "\n" not in str(error)
-        assert len(str(error)) < 1000
-        entries = list(islice((tmp_path / "cache").glob("images/*/"), 5))
-        assert not entries, "no half entry stays"
+    found = load_or_line(root, case)
+    if isinstance(found, str):
+        assert str(root) in found
+        assert "\n" not in found
+        assert len(found) < 1000
+        assert not list((tmp_path / "cache").glob("images/*/")), "no half entry stays"
     else:
         assert not DAMAGES[damage], "must be refused"
-        assert_sane(data, root)
+        assert_sane(found)
     assert "Traceback" not in capfd.readouterr().err
 
 

@@ -94,9 +94,7 @@ def test_mistakes_name_file_and_line(
         assert part in message
 
 
-@pytest.mark.parametrize(
-    "labels", [b"0\n1\n", b"0\n0\n", b"3\n17\n", b"1\n3\n", b"0 \n1 \n"]
-)
+@pytest.mark.parametrize("labels", [b"0\n1\n", b"0\n0\n", b"3\n17\n", b"1\n3\n", b"0 \n1 \n"])
 def test_class_indices_are_refused_with_what_to_write(tmp_path: Path, labels: bytes) -> None:
     message = input_error(lambda: pair(tmp_path, b"a.jpg\nb.jpg\n", labels))
     assert "train_label.txt:1: one label per line; " in message
