@@ -31,6 +31,8 @@ _CONVERTIBLE = frozenset(
 # Formats whose 16-bit grey values fill 0…65535; mode I is how some Pillow versions open them.
 _GREY_16 = {"PNG": ("I;16", "I"), "PPM": ("I;16", "I"), "JPEG2000": ("I;16",), "TIFF": ("I;16",)}
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _BLACK_IS_ZERO = 258, 262, 1  # tags of a TIFF
+# Pillow hands these to Ghostscript or Windows, which run what is in the file.
+_DRAWN = ("EPS", "WMF")
 _CHECKED = 16  # images compared by `is_current`
 
 
@@ -80,6 +82,8 @@ def _decode_rows(lists: Lists, rows: Sequence[int], image_size: int, resize: str
 def _decode(file: Path, origin: Origin, image_size: int, resize: str) -> np.ndarray:
     try:
         with Image.open(file) as image:
+            if image.format in _DRAWN:
+                raise InputError(f"{image.format} is drawn by another program; save it as PNG")
             _check_size(image.size, image_size, resize)
             rgb = _rgb(image)
     except Exception as error:  # on damaged files Pillow's decoders raise anything

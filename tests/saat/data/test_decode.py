@@ -136,6 +136,16 @@ def test_whatever_a_decoder_raises_is_one_line(
     assert message != f"{root}/database_img.txt:1: image {root}/images/d0.png: damaged: "
 
 
+def test_no_other_program_is_started_for_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder(tmp_path)
+    noise_image(8, 8).save(root / "images/d4.png", format="EPS")
+    monkeypatch.setattr("subprocess.check_call", lambda *_, **__: pytest.fail("started"))
+    message = input_error(lambda: decode(root))
+    assert message.endswith("images/d4.png: EPS is drawn by another program; save it as PNG")
+
+
 def test_of_several_bad_images_the_first_is_named(tmp_path: Path) -> None:
     root = folder(tmp_path)
     for name in ("d4", "d5", "d9", "d16", "t0"):
