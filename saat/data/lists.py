@@ -68,7 +68,8 @@ def read_lists(root: Path) -> Lists:
 
     Raises:
         InputError: A list is missing, empty, of unequal length or width, has a label that is
-            neither 0 nor 1, names a path outside ``root``, or contradicts another list.
+            neither 0 nor 1, names a path outside ``root``, or contradicts another list; or no
+            image has any label.
     """
     if not root.is_dir():
         raise InputError(f"{root}: not a folder; expected a folder of image lists")
@@ -142,4 +143,7 @@ def _merge_labels(
                 f"{split.file}:{i + 1}: image {split.paths[i]!r} has another label than at "
                 f"{origins[int(rows[name][i])]}; one image has one label"
             )
+    if not labels.any():
+        first = splits[SPLITS[0]].file
+        raise InputError(f"{first.parent}: no image of any list has a label; every 1 is missing")
     return labels

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from saat.labels import check_labels
 from saat.seeding import generator
 
 
@@ -19,10 +20,14 @@ class HashingObjective(nn.Module, ABC):
         labels: 0/1 labels (N, C) of the training set.
         bits: code length K.
         seed: of whatever the objective draws once (targets, initial memory).
+
+    Raises:
+        InputError: not such labels, class indices for example.
     """
 
     def __init__(self, labels: Tensor, bits: int, seed: int) -> None:
-        del labels, bits, seed
+        del bits, seed
+        check_labels("labels", labels)
         super().__init__()
 
     def codes(self, features: Tensor) -> Tensor:
