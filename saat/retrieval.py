@@ -52,7 +52,8 @@ def _check(
     _check_items("query", query_codes, query_labels)
     _check_items("database", database_codes, database_labels)
     check_classes(query_labels, database_labels)
-    if query_codes.shape[1] != database_codes.shape[1]:
+    # Nobody can tell how long the codes of no queries are.
+    if len(query_codes) and query_codes.shape[1] != database_codes.shape[1]:
         raise InputError(
             f"query_codes: {query_codes.shape[1]} bits; database_codes has "
             f"{database_codes.shape[1]}"

@@ -1,4 +1,6 @@
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,17 +154,18 @@ LABELS = torch.eye(3)[INDICES]
 def test_what_is_no_code_or_label_is_refused_in_one_line(
     changes: dict[int, Tensor], expected: str
 ) -> None:
-    given = [CODES, LABELS, CODES, LABELS]
-    for place, value in changes.items():
-        given[place] = value
-    for ties in ("expected", "stable"):
-        assert expected in input_error(
-            lambda: average_precision(*given, top_k=4, ties=ties)  # type: ignore[arg-type]  # noqa: B023
-        )
-    assert expected in input_error(lambda: mean_average_precision(*given, top_k=4))
-    assert expected in input_error(lambda: distance_histograms(*given))
+    good = (CODES, LABELS, CODES, LABELS)
+    query, wanted, database, labels = (changes.get(i, part) for i, part in enumerate(good))
+
+    def refused(call: Callable[..., object], *options: Any) -> None:
+        assert expected in input_error(lambda: call(query, wanted, database, labels, *options))
+
+    refused(average_precision, 4, "expected")
+    refused(average_precision, 4, "stable")
+    refused(mean_average_precision, 4)
+    refused(distance_histograms)
     if not {0, 2} & set(changes) and "rows" not in expected:
-        assert expected in input_error(lambda: chance_average_precision(given[1], given[3], 4))
+        assert expected in input_error(lambda: chance_average_precision(wanted, labels, 4))
 
 
 @pytest.mark.parametrize("kind", [torch.uint8, torch.bool, torch.int64, torch.float16])

@@ -87,7 +87,7 @@ def a_packed_comment(root: Path, rng: np.random.Generator) -> None:
 
 
 def floats(root: Path, rng: np.random.Generator) -> None:
-    values = rng.random((8, 8)).astype(rng.choice([np.float32, np.int32]))
+    values = (255 * rng.random((8, 8))).astype(np.float32 if rng.integers(2) else np.int32)
     Image.fromarray(values).save(an_image(root, rng), format="TIFF")
 
 

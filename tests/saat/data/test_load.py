@@ -80,7 +80,8 @@ def test_a_home_that_is_none_is_refused(
     source: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAAT_DATA", "~nobody-here/x")
-    message = input_error(lambda: saat.data.load(**source, image_size=8, val_queries=1))
+    path, name = source.get("path"), source.get("name")
+    message = input_error(lambda: saat.data.load(path=path, name=name, image_size=8, val_queries=1))
     assert message.startswith("data: ~nobody-here/x: ")
 
 
