@@ -144,6 +144,6 @@ def _merge_labels(
                 f"{origins[int(rows[name][i])]}; one image has one label"
             )
     if not labels.any():
-        first = splits[SPLITS[0]].file
-        raise InputError(f"{first.parent}: no image of any list has a label; every 1 is missing")
+        folder = splits[SPLITS[0]].file.parent
+        raise InputError(f"{folder}: no image of any list has a label; every 1 is missing")
     return labels
