@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saat.errors import InputError
+
 
 def sign(values: Tensor) -> Tensor:
     """Codes ±1 of real values; zero gives +1.
@@ -18,6 +20,24 @@ def sign(values: Tensor) -> Tensor:
     return torch.where(values >= 0, 1.0, -1.0).to(values.dtype)
 
 
+def check_codes(name: str, codes: Tensor) -> None:
+    """Refuse what is no set of codes; 0/1 codes would give wrong distances silently.
+
+    Args:
+        name: of the argument, for the message.
+        codes: must be (N, K) of −1 and +1, any dtype.
+
+    Raises:
+        InputError: another shape, or another value, which it names.
+    """
+    if codes.ndim != 2:
+        raise InputError(f"{name}: shape {tuple(codes.shape)}; must be codes (N, K)")
+    is_code = (codes == 1) | (codes == -1)
+    if not is_code.all():
+        found = codes[~is_code][0].item()
+        raise InputError(f"{name}: {found}; codes are −1 and +1: saat.codes.sign(features)")
+
+
 def hamming_distance(a: Tensor, b: Tensor) -> Tensor:
     """Hamming distances D_H(a, b) = (K − a·b)/2 between two sets of codes.
 
@@ -27,7 +47,19 @@ def hamming_distance(a: Tensor, b: Tensor) -> Tensor:
 
     Returns:
         int64 (Q, N), entries 0…K. Exact: float32 holds integers up to 2²⁴.
+
+    Raises:
+        InputError: not such codes, or of different lengths.
     """
+    check_codes("a", a)
+    check_codes("b", b)
+    if a.shape[1] != b.shape[1]:
+        raise InputError(f"codes of {a.shape[1]} and of {b.shape[1]} bits; must be of equal length")
+    return distance_of_codes(a, b)
+
+
+def distance_of_codes(a: Tensor, b: Tensor) -> Tensor:
+    """:func:`hamming_distance` of what is known to be codes, for inner loops."""
     bits = a.shape[1]
     products = a.float() @ b.float().T
     return ((bits - products) * 0.5).round().long()

@@ -2,8 +2,45 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from saat.errors import InputError
+
+_ONE_HOT = "of class indices make torch.nn.functional.one_hot(indices, C)"
+
+
+def check_labels(name: str, labels: Tensor | np.ndarray) -> None:
+    """Refuse what is no set of label vectors; class indices would pass for other labels silently.
+
+    One column is refused too: it is how class indices of two classes look.
+
+    Args:
+        name: of the argument, for the message.
+        labels: must be (N, C) of 0 and 1, any dtype, C at least 2.
+
+    Raises:
+        InputError: another shape, or another value, which it names.
+    """
+    if labels.ndim != 2 or labels.shape[1] < 2:
+        raise InputError(
+            f"{name}: shape {tuple(labels.shape)}; must be (N, C), a column of 0s and 1s for each "
+            f"of at least 2 classes; {_ONE_HOT}"
+        )
+    is_label = (labels == 0) | (labels == 1)
+    if not is_label.all():
+        raise InputError(f"{name}: {labels[~is_label][0].item()}; must be 0 or 1; {_ONE_HOT}")
+
+
+def check_classes(a: Tensor, b: Tensor) -> None:
+    """Refuse labels of different numbers of classes.
+
+    Raises:
+        InputError: with both numbers.
+    """
+    if a.shape[1] != b.shape[1]:
+        raise InputError(f"labels of {a.shape[1]} and of {b.shape[1]} classes; must be the same")
 
 
 def relevance(a: Tensor, b: Tensor) -> Tensor:
@@ -15,7 +52,18 @@ def relevance(a: Tensor, b: Tensor) -> Tensor:
 
     Returns:
         bool (Q, N). Rows without a label are relevant to nothing.
+
+    Raises:
+        InputError: not such labels, or of different numbers of classes.
     """
+    check_labels("a", a)
+    check_labels("b", b)
+    check_classes(a, b)
+    return share_label(a, b)
+
+
+def share_label(a: Tensor, b: Tensor) -> Tensor:
+    """:func:`relevance` of what is known to be 0/1 labels, for inner loops."""
     return (a.float() @ b.float().T) > 0.5
 
 
@@ -35,7 +83,12 @@ class LabelGroups:
 
     @classmethod
     def of(cls, labels: Tensor) -> "LabelGroups":
-        """Group the rows of 0/1 ``labels`` (N, C); the first step of every fast formula here."""
+        """Group the rows of 0/1 ``labels`` (N, C); the first step of every fast formula here.
+
+        Raises:
+            InputError: not such labels.
+        """
+        check_labels("labels", labels)
         vectors, index, counts = torch.unique(
             labels.to(torch.uint8), dim=0, return_inverse=True, return_counts=True
         )
@@ -63,6 +116,9 @@ def draw_target_labels(
 
     Returns:
         uint8 (Q, C).
+
+    Raises:
+        InputError: not such labels, or of different numbers of classes.
     """
     candidates = LabelGroups.of(database_labels.cpu()).vectors
     candidates = candidates[candidates.sum(1) > 0]

@@ -18,9 +18,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from saat.codes import sign
+from saat.codes import check_codes, sign
+from saat.errors import InputError
 from saat.exact_sums import exact_mainstay_sums
-from saat.labels import LabelGroups
+from saat.labels import LabelGroups, check_classes, check_labels
 
 MainstayWeights = Literal["saat", "eq11", "cgat"]
 MAINSTAY_WEIGHTS: tuple[str, ...] = get_args(MainstayWeights)
@@ -86,6 +87,9 @@ class MainstayCodes:
         train_labels: 0/1 labels (N, C).
         weights: see :func:`group_coefficients`.
         relaxed: codes may be anything in [−1, 1].
+
+    Raises:
+        InputError: not such codes or labels, or of different sizes.
     """
 
     def __init__(
@@ -95,6 +99,13 @@ class MainstayCodes:
         weights: MainstayWeights = "saat",
         relaxed: bool = False,
     ) -> None:
+        if not relaxed:
+            check_codes("train_codes", train_codes)
+        if len(train_codes) != len(train_labels):
+            raise InputError(
+                f"train_labels: {len(train_labels)} rows; train_codes has {len(train_codes)}"
+            )
+        check_labels("train_labels", train_labels)
         self._groups = LabelGroups.of(train_labels.to(train_codes.device))
         self._weights = weights
         self._relaxed = relaxed
@@ -157,7 +168,13 @@ class MainstayCodes:
         return max(1, _BLOCK_ELEMENTS // max(1, len(self._groups.vectors)))
 
     def of_labels(self, labels: Tensor) -> Tensor:
-        """Mainstay codes float32 (Q, K) of arbitrary 0/1 labels (Q, C)."""
+        """Mainstay codes float32 (Q, K) of arbitrary 0/1 labels (Q, C).
+
+        Raises:
+            InputError: not such labels, or of another number of classes.
+        """
+        check_labels("labels", labels)
+        check_classes(labels, self._groups.vectors)
         labels = labels.to(self._sums.device)
         blocks = [
             self._signs(group_coefficients(block, self._groups, self._weights), block)
@@ -184,6 +201,7 @@ def mainstay_codes(
         float32 ±1 codes (Q, K). A bit whose sum is exactly 0 is +1.
 
     Raises:
+        InputError: not such codes or labels, or of different sizes.
         ValueError: an unknown weighting.
     """
     if weights not in MAINSTAY_WEIGHTS:

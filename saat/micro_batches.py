@@ -21,16 +21,15 @@ _BatchNorm = nn.modules.batchnorm._BatchNorm
 _Dropout = nn.modules.dropout._DropoutNd
 
 
-def parts(rows: Sequence[Tensor], size: int | None) -> list[tuple[Tensor, ...]]:
+def parts(rows: Sequence[Tensor], size: int | None, least: int = 1) -> list[tuple[Tensor, ...]]:
     """Tensors (B, …) in parts of at most ``size`` rows, all of about the same length.
-
-    A short part of a single row would have no batch statistics.
 
     Args:
         rows: tensors with the same first dimension B.
         size: rows in a part; None for one part.
+        least: rows that a part must have, where need be more than ``size``.
     """
-    count = 1 if size is None else -(-len(rows[0]) // size)
+    count = 1 if size is None else min(-(-len(rows[0]) // size), len(rows[0]) // least)
     if count <= 1:
         return [tuple(rows)]
     return list(zip(*(tensor.tensor_split(count) for tensor in rows), strict=True))
@@ -54,7 +53,8 @@ def in_parts(
     """``function(*rows)``, row by row independent, at most ``size`` rows at a time.
 
     Parts draw their random numbers one after the other, the second pass the same as the first.
-    Batch norm in training mode takes its statistics from a part, and counts each part once.
+    Batch norm in training mode takes its statistics from a part, and counts each part once; a
+    part then has at least two rows, because one has no statistics.
 
     Args:
         function: differentiable.
@@ -62,10 +62,10 @@ def in_parts(
         size: rows in a part; None to call ``function`` just so.
         modules: whatever ``function`` may run.
     """
-    split = parts(rows, size)
+    norms = [] if size is None else list(_training(modules, _BatchNorm))
+    split = parts(rows, size, least=2 if norms else 1)
     if len(split) == 1:
         return function(*rows)
-    norms = list(_training(modules, _BatchNorm))
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _statistics_kept(norms)
@@ -75,11 +75,16 @@ def in_parts(
     )
 
 
+def has_batch_norm(modules: Iterable[nn.Module]) -> bool:
+    """Whether any of the modules has batch norm in training mode."""
+    return any(True for _ in _training(modules, _BatchNorm))
+
+
 def changed_by_splitting(modules: Iterable[nn.Module]) -> list[str]:
     """What a step in parts changes beyond rounding under modules in their present mode."""
     given = list(modules)
     found = {
-        "batch norm": any(True for _ in _training(given, _BatchNorm)),
+        "batch norm": has_batch_norm(given),
         "dropout": any(dropout.p > 0 for dropout in _training(given, _Dropout)),
     }
     return [word for word, changes in found.items() if changes]

@@ -16,8 +16,9 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from saat.codes import hamming_distance
-from saat.labels import relevance
+from saat.codes import check_codes, distance_of_codes
+from saat.errors import InputError
+from saat.labels import check_classes, check_labels, share_label
 
 Ties = Literal["expected", "stable"]
 TIES: tuple[str, ...] = get_args(Ties)
@@ -39,6 +40,28 @@ def _query_blocks(queries: int, items: int) -> list[slice]:
     return [slice(start, start + step) for start in range(0, queries, step)]
 
 
+def _check_items(name: str, codes: Tensor, labels: Tensor) -> None:
+    check_codes(f"{name}_codes", codes)
+    check_labels(f"{name}_labels", labels)
+    if len(codes) != len(labels):
+        raise InputError(f"{name}_labels: {len(labels)} rows; {name}_codes has {len(codes)}")
+
+
+def _check(
+    query_codes: Tensor, query_labels: Tensor, database_codes: Tensor, database_labels: Tensor
+) -> None:
+    """Refuse what would be ranked wrongly without a word, such as class indices or 0/1 codes."""
+    _check_items("query", query_codes, query_labels)
+    _check_items("database", database_codes, database_labels)
+    check_classes(query_labels, database_labels)
+    # Nobody can tell how long the codes of no queries are.
+    if len(query_codes) and query_codes.shape[1] != database_codes.shape[1]:
+        raise InputError(
+            f"query_codes: {query_codes.shape[1]} bits; database_codes has "
+            f"{database_codes.shape[1]}"
+        )
+
+
 def distance_histograms(
     query_codes: Tensor, query_labels: Tensor, database_codes: Tensor, database_labels: Tensor
 ) -> DistanceHistograms:
@@ -49,7 +72,17 @@ def distance_histograms(
         query_labels: 0/1 labels (Q, C).
         database_codes: ±1 codes (N, K).
         database_labels: 0/1 labels (N, C).
+
+    Raises:
+        InputError: not such codes or labels, or of different sizes.
     """
+    _check(query_codes, query_labels, database_codes, database_labels)
+    return _histograms(query_codes, query_labels, database_codes, database_labels)
+
+
+def _histograms(
+    query_codes: Tensor, query_labels: Tensor, database_codes: Tensor, database_labels: Tensor
+) -> DistanceHistograms:
     queries, bits = query_codes.shape
     bins = 2 * (bits + 1)
     out = torch.zeros(queries * bins, dtype=torch.int64, device=query_codes.device)
@@ -111,9 +144,9 @@ def _stable_average_precision(
     ranks = torch.arange(1, top_k + 1, dtype=torch.float64, device=query_codes.device)
     database_codes, database_labels = database_codes.float(), database_labels.float()  # once
     for block in _query_blocks(len(query_codes), len(database_codes)):
-        distance = hamming_distance(query_codes[block], database_codes)
+        distance = distance_of_codes(query_codes[block], database_codes)
         order = distance.sort(dim=1, stable=True).indices[:, :top_k]
-        hits = relevance(query_labels[block], database_labels).gather(1, order).double()
+        hits = share_label(query_labels[block], database_labels).gather(1, order).double()
         found = hits.sum(1)
         gain = (hits.cumsum(1) / ranks[: hits.shape[1]] * hits).sum(1)
         parts.append(torch.where(found > 0, gain / found.clamp_min(1), 0.0))
@@ -143,13 +176,15 @@ def average_precision(
         float64 (Q,) in [0, 1].
 
     Raises:
+        InputError: not such codes or labels, or of different sizes.
         ValueError: ``top_k`` outside 1…N, or unknown ``ties``.
     """
+    arguments = (query_codes, query_labels, database_codes, database_labels)
+    _check(*arguments)
     if not 1 <= top_k <= len(database_codes):
         raise ValueError(f"top_k {top_k}: 1 to {len(database_codes)}, the size of the database")
-    arguments = (query_codes, query_labels, database_codes, database_labels)
     if ties == "expected":
-        return expected_average_precision(distance_histograms(*arguments), top_k)
+        return expected_average_precision(_histograms(*arguments), top_k)
     if ties == "stable":
         return _stable_average_precision(*arguments, top_k)
     raise ValueError(f"ties {ties!r}: one of {', '.join(TIES)}")
@@ -163,7 +198,11 @@ def mean_average_precision(
     top_k: int = 5000,
     ties: Ties = "expected",
 ) -> float:
-    """Mean of :func:`average_precision` over the queries, in [0, 1]; NaN without queries."""
+    """Mean of :func:`average_precision` over the queries, in [0, 1]; NaN without queries.
+
+    Raises:
+        ValueError: as there.
+    """
     arguments = (query_codes, query_labels, database_codes, database_labels)
     return float(average_precision(*arguments, top_k=top_k, ties=ties).mean())
 
@@ -172,10 +211,16 @@ def chance_average_precision(query_labels: Tensor, database_labels: Tensor, top_
     """Expected AP@top_k of a random order of the database: float64 (Q,).
 
     The whole database as one block of ties; the level that any robust MAP must be read against.
+
+    Raises:
+        InputError: labels that are not 0/1, or of different numbers of classes.
     """
+    check_labels("query_labels", query_labels)
+    check_labels("database_labels", database_labels)
+    check_classes(query_labels, database_labels)
     database_labels = database_labels.float()  # once, not once a block
     blocks = query_labels.split(max(1, _BLOCK_ELEMENTS // max(1, len(database_labels))))
-    counts = [relevance(block, database_labels).sum(1, keepdim=True) for block in blocks]
+    counts = [share_label(block, database_labels).sum(1, keepdim=True) for block in blocks]
     relevant = torch.cat(counts)
     total = torch.full_like(relevant, len(database_labels))
     return expected_average_precision(DistanceHistograms(total, relevant), top_k)

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from saat import checkpoint
 from saat.data import HashingData
+from saat.errors import InputError
 from saat.hashing import HashingObjective
 from saat.memory import free_bytes
-from saat.micro_batches import Outputs, changed_by_splitting, in_parts
+from saat.micro_batches import Outputs, changed_by_splitting, has_batch_norm, in_parts
 from saat.models import HashingNetwork, device_of, encode, to_float
 from saat.optimisers import Adam, Sgd
 from saat.seeding import generator, seed_torch
@@ -81,6 +82,17 @@ class AdamSettings(OptimiserSettings):
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam."""
         return Adam(parameters, lr=self.lr, betas=(self.beta1, self.beta2))
+
+
+def split_into_batches(order: Tensor, batch_size: int) -> list[Tensor]:
+    """Rows (N,) in batches of ``batch_size``, the last one shorter.
+
+    A last batch of one row joins the batch before it: batch norm has no statistics of one row.
+    """
+    batches = list(order.split(batch_size))
+    if batch_size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
 
 
 class Training(ABC):
@@ -199,17 +211,23 @@ class Training(ABC):
             ``train/loss``, the mean over batches, and ``train/lr``.
 
         Raises:
+            InputError: batches of one image, and batch norm in training mode.
             TrainingFailed: a loss that is not finite.
         """
         seed_torch(self.stage, self.seed, self.epoch)
         order = torch.randperm(
             len(self._labels), generator=generator("order", self.stage, self.seed, self.epoch)
         )
-        batches = order.split(self.settings.batch_size)
+        batches = split_into_batches(order, self.settings.batch_size)
         iterations = self.settings.epochs * len(batches)
         total = torch.zeros((), device=self._device)
         lr = self.settings.lr
         self.set_mode()
+        if len(batches[0]) == 1 and has_batch_norm(self._networks()):
+            raise InputError(
+                f"batch_size {self.settings.batch_size}, {len(order)} training images: batch norm "
+                f"needs at least 2 images a batch ({self.stage})"
+            )
         for number, index in enumerate(batches):
             lr = self.settings.lr_at(self.epoch * len(batches) + number, iterations)
             total += self._step(index, lr)

@@ -78,7 +78,7 @@ def train(task: Task, raw: Mapping[str, Any], folder: Path) -> Line:
     The experiment comes as its content: its models cannot travel to another process.
     """
     experiment = parse_experiment(raw, "experiment")
-    context = trial_context(experiment, Options(folder, executor="inline"), folder, "cpu")
+    context = trial_context(experiment, Options(folder, executor="inline"), folder, "cpu", "")
     spec = TrialSpec(task.name, "explore", "sampled", 0, task.seed, task.setting)
     # What an interrupted training had done cost CPU time that nobody counted.
     shutil.rmtree(trial_folder(context, task.name), ignore_errors=True)

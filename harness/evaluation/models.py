@@ -72,9 +72,10 @@ def trained_subject(
         raise InputError(*(f"{path}: {fault}" for fault in faults)) from None
     data = trial_data(relocated(setting, data_path, data_root), cache_dir)
     if data.fingerprint != meta["data_fingerprint"]:
+        trained_on = meta.get("dataset", "unnamed")
+        differ = "its images differ" if trained_on == data.label else f"here is {data.label}"
         raise InputError(
-            f"{path}: trained on another version of the data set "
-            f"({meta.get('dataset', 'unnamed')}; here is {data.label})"
+            f"{path}: trained on another version of the data set ({trained_on}; {differ})"
         )
     network = _rebuild(path, tensors, meta, setting.data.image_size)
     return Subject(str(path), network, data, meta["evaluation"])

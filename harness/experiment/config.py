@@ -72,7 +72,8 @@ class Setting(Section):
         weights = self.model.weights
         if weights not in ("none", "imagenet"):
             stat = Path(weights).stat()
-            out["model"]["weights"] = _content(weights, stat.st_mtime_ns, stat.st_size)
+            version = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
+            out["model"]["weights"] = _content(weights, version)
         return out
 
     def dump(self) -> dict[str, dict[str, Any]]:
@@ -188,9 +189,9 @@ class Experiment(Section):
 
 
 @lru_cache(maxsize=16)
-def _content(path: str, mtime_ns: int, size: int) -> str:
-    """SHA-256 of a file; time and size only tell a changed file from a known one."""
-    del mtime_ns, size
+def _content(path: str, version: tuple[int, ...]) -> str:
+    """SHA-256 of a file; times and size only tell a changed file from a known one."""
+    del version
     with Path(path).open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 

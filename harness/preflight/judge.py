@@ -114,6 +114,8 @@ def _data_failures(report: NodeReport, own: DataReport, other: DataReport | None
                 f"data: image files of {own.source_bytes} bytes in all; the driver's have "
                 f"{other.source_bytes}"
             )
+        elif own.pixels and other.pixels and own.pixels != other.pixels:
+            yield "data: decoded images differ from the driver's: other files, or another Pillow"
         if own.weights != other.weights:
             yield "data: model.weights is another file than the driver's"
     free = report.cache_free

@@ -21,7 +21,7 @@ from harness.provenance import versions
 from harness.trial.trial import trial_data
 from saat.data import DATASETS, default_cache_dir, locate
 from saat.data.folder import read_folder
-from saat.data.store import entry_folder
+from saat.data.store import checksum_of
 from saat.errors import InputError, one_line
 from saat.models import build_network
 
@@ -50,16 +50,18 @@ class DataReport:
     """The experiment's data and weights as a node sees them.
 
     Attributes:
-        fingerprint: of the data set.
+        fingerprint: of the data set; where it is a folder of lists, of all but the pixels.
         weights: ``none``, ``imagenet``, or the SHA-256 of the file of weights.
         source_bytes: bytes of all image files; 0 where the set is embedded.
         to_decode: bytes that the cache still has to take.
+        pixels: checksum of the decoded images; empty where they are not decoded or embedded.
     """
 
     fingerprint: str
     weights: str
     source_bytes: int
     to_decode: int
+    pixels: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,9 +172,9 @@ def _data(setting: Setting, cache: Path) -> DataReport:
         resize=data.resize,
     )
     images, channels, height, width = found.shape
-    is_decoded = entry_folder(cache, found.key).is_dir()
-    to_decode = 0 if is_decoded else images * channels * height * width
-    return DataReport(found.fingerprint, weights, found.source_bytes, to_decode)
+    pixels = checksum_of(cache, found.key)
+    to_decode = 0 if pixels else images * channels * height * width
+    return DataReport(found.fingerprint, weights, found.source_bytes, to_decode, pixels)
 
 
 def _nvidia_smi() -> tuple[list[str], str]:

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,7 +21,8 @@ from harness.tracking.store import check_store, default_uri, sqlite_file
 from harness.trial.trial import trial_data
 from saat.data import HashingData
 from saat.errors import InputError, one_line
-from saat.models import build_network
+from saat.micro_batches import has_batch_norm
+from saat.models import build_network, network_structure
 
 
 def check_whole(experiment: Experiment, file: Path) -> None:
@@ -68,7 +70,10 @@ def open_data(
     setting = setting_at(experiment, {})
     if setting.model.weights != "none":
         _try_weights(experiment, setting, say)
+    _check_batch_sizes(experiment)
     data = trial_data(setting, cache_dir, _decoding(say))
+    if len(data.train) < 2:
+        raise InputError(f"data: {data.label} has {len(data.train)} training image; at least 2")
     top_k, smallest = experiment.evaluation.top_k, len(data.validation_database)
     if top_k > smallest:
         raise InputError(
@@ -81,6 +86,21 @@ def open_data(
             f"validation.queries: {wanted}: at most {drawn}, the validation queries there are"
         )
     return data
+
+
+def _check_batch_sizes(experiment: Experiment) -> None:
+    """Batch norm has no statistics of one image, which would fail every pretraining."""
+    key, space = "pretrain.batch_size", experiment.space
+    searched = [name for name in (key, "model.backbone") if name in space]
+    values = product(*(space[name].samples() for name in searched))
+    points = [dict(zip(searched, chosen, strict=True)) for chosen in values]
+    for point in [*points, *experiment.compare.values()]:
+        setting = setting_at(experiment, point)
+        model, pretrain = setting.model, setting.pretrain.model_dump()
+        if pretrain["epochs"] < 1 or pretrain["batch_size"] > 1:
+            continue
+        if has_batch_norm([network_structure(model.backbone, model.weights, model.bits)]):
+            raise InputError(f"{key}: 1: {model.backbone} has batch norm, which needs at least 2")
 
 
 def _try_weights(experiment: Experiment, setting: Setting, say: Callable[[str], None]) -> None:

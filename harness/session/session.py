@@ -162,7 +162,7 @@ def _run(
         search = Search(experiment, journal, fingerprint, concurrent, plan)
         with Progress(search) as progress:
             journal.listen(progress.handle)
-            context = trial_context(experiment, options, run_dir, started["device"])
+            context = trial_context(experiment, options, run_dir, started["device"], fingerprint)
             executor.run(search, context, looking_on(progress.status))
         if not any(event["event"] == "reported" for event in journal.events):
             say("writing the report")
@@ -244,7 +244,7 @@ def summary(state: SearchState) -> str:
 
 
 def trial_context(
-    experiment: Experiment, options: Options, run_dir: Path, device: str
+    experiment: Experiment, options: Options, run_dir: Path, device: str, data_fingerprint: str
 ) -> TrialContext:
     """Folders and protocol of the trials of a search."""
     gpus = experiment.resources.gpus
@@ -259,4 +259,5 @@ def trial_context(
         device=device,
         threads=experiment.resources.cpus_per_trial,
         gpu_share=gpus if shared else 1.0,
+        data_fingerprint=data_fingerprint,
     )

@@ -29,6 +29,7 @@ from harness.trial.records import write_record
 from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
 from harness.trial.threads import bound_threads
 from saat import checkpoint, memory
+from saat.errors import InputError
 from saat.evaluate import evaluate
 from saat.hashing import HashingObjective
 from saat.models import HashingNetwork
@@ -61,6 +62,11 @@ class Life:
         self.setting = parse_setting(spec.setting)
         say("data")
         self.data = trial_data(self.setting, context.cache_dir)
+        if context.data_fingerprint not in ("", self.data.fingerprint):
+            raise InputError(
+                f"data: the images or lists on {socket.gethostname()} are not the driver's; the "
+                "same files, and the same version of Pillow, must be on every node"
+            )
         self.network, self.objective = build_models(
             self.setting, self.data, spec.seed, context.device
         )

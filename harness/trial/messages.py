@@ -35,6 +35,7 @@ class TrialContext:
     Attributes:
         threads: of a trial, in every pool.
         gpu_share: of its GPU's memory that a trial may take; 1 where it has the GPU to itself.
+        data_fingerprint: of the driver's data set, which every worker must have; any if empty.
     """
 
     run_dir: str
@@ -46,6 +47,7 @@ class TrialContext:
     device: str
     threads: int
     gpu_share: float = 1.0
+    data_fingerprint: str = ""
 
 
 def trial_folder(context: TrialContext, trial_id: str) -> Path:

@@ -38,6 +38,9 @@ __all__ = [
     "source_problem",
 ]
 
+# A square of this side, and the larger one that it is cropped from, fit in memory in every thread.
+MAX_IMAGE_SIZE = 4096
+
 
 def load(
     *,
@@ -58,7 +61,7 @@ def load(
         path: A folder of image lists. Exactly one of ``name`` and ``path`` is given.
         root: The folder that contains a named set's own folder (``FLICKR-25K``, …); where None,
             the environment variable ``SAAT_DATA`` names it. Not for embedded sets.
-        image_size: Height and width of the stored images in pixels.
+        image_size: Height and width of the stored images in pixels, at most 4096.
         val_queries: Number of validation queries; 0 for none.
         seed: Decides which rows become validation queries, and how embedded sets are composed.
         resize: ``"squash"`` resizes the whole image to a square, as in the paper; ``"crop"``
@@ -77,8 +80,8 @@ def load(
     problem = source_problem(name, path, root)
     if problem is not None:
         raise InputError(f"data: {problem}")
-    if image_size < 1:
-        raise InputError(f"data: image_size {image_size}: must be at least 1 pixel")
+    if not 1 <= image_size <= MAX_IMAGE_SIZE:
+        raise InputError(f"data: image_size {image_size}: must be 1 to {MAX_IMAGE_SIZE} pixels")
     if val_queries < 0:
         raise InputError(f"data: val_queries {val_queries}: must be 0 or more")
     loader: Callable[..., HashingData] = load_folder

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from saat.labels import check_labels
+
 # Part of every fingerprint and of every cache key: raise it when the meaning of the stored
 # pixels or of the splits changes, and old cache entries and results stop being taken for new.
 FORMAT_VERSION = 1
@@ -25,16 +27,20 @@ class HashingData:
     Attributes:
         name: The set's name (``"digits"``, ``"flickr25k"``), or that of its lists' folder.
         images: uint8 (M, 3, H, W), a read-only memory map.
-        labels: uint8 (M, C) of 0 and 1.
+        labels: uint8 (M, C) of 0 and 1, C at least 2.
         train: Training rows, usually a subset of ``database``.
         database: Rows that test queries retrieve from.
         validation: Validation queries, in random order.
         test: Test queries, disjoint from all other splits.
         fingerprint: SHA-256 (hex) of the lists or recipe, labels, split membership, image size
-            and way of resizing, validation queries and format version; equal on every node.
+            and way of resizing, validation queries, format version, and of the decoded images of
+            a folder; equal on every node.
         lists_sha256: SHA-256 (hex) per list file; empty for embedded sets.
         label: Which split this is, for results and reports (:func:`saat.data.identity.set_label`);
             the name where there are no lists.
+
+    Raises:
+        InputError: Labels of another shape or with other values.
     """
 
     name: str
@@ -51,6 +57,7 @@ class HashingData:
     def __post_init__(self) -> None:
         if not self.label:
             object.__setattr__(self, "label", self.name)
+        check_labels(f"{self.name}: labels", self.labels)
         for array in (self.labels, self.train, self.database, self.validation, self.test):
             array.setflags(write=False)
 

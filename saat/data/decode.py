@@ -1,70 +1,39 @@
-"""From image files to uint8 pixels, in parallel and in the order of the lists."""
+"""From image files to uint8 pixels, in parallel and in the order of the lists.
 
-import hashlib
-import os
-import stat
-import struct
-from collections.abc import Iterator
+Every image becomes 8-bit RGB as Pillow's ``convert("RGB")`` makes it, which is what the reference
+repositories do; ``docs/datasets.md`` states what that means for alpha, palettes and colour
+profiles. What it would get wrong silently is converted here or refused.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from saat.data.dataset import FORMAT_VERSION
 from saat.data.lists import Lists, Origin
-from saat.data.prefix import prefix_hint
+from saat.data.resize import RESIZES
+from saat.data.store import block_length
 from saat.errors import InputError, one_line
 
-# Images decoded between two writes: enough to keep the pool busy, 38 MB at 224 px.
-BLOCK = 256
+# Below Pillow's own limits, which warn or pass what does not fit in memory once a pool of threads
+# decodes it. A JPEG cannot have a longer side.
+MAX_SIDE = 65_535
+MAX_PIXELS = 2**26
 
-
-def cache_key(lists: Lists, image_size: int, resize: str) -> tuple[str, int]:
-    """Name the decoded images: SHA-256 of the ordered paths, sizes, mtimes and how to decode.
-
-    Returns:
-        The name, and the bytes of all image files together.
-
-    Raises:
-        InputError: An image is missing, is not a file, or is a link that leaves the folder.
-    """
-    digest = hashlib.sha256(f"images {FORMAT_VERSION} {image_size} {resize}\n".encode())
-    total = 0
-    for path, status in zip(lists.paths, _locate(lists), strict=True):
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-        total += status.st_size
-    return digest.hexdigest(), total
-
-
-def _locate(lists: Lists) -> Iterator[os.stat_result]:
-    root = lists.root.resolve()
-
-    @cache  # many images, few folders
-    def is_inside(folder: Path) -> bool:
-        return folder.resolve().is_relative_to(root)
-
-    for path, origin in zip(lists.paths, lists.origins, strict=True):
-        file = lists.root / path
-        try:
-            status = file.lstat()
-            is_link = stat.S_ISLNK(status.st_mode)
-            status = file.stat() if is_link else status
-        except FileNotFoundError as error:
-            hint = prefix_hint(origin.file, path)
-            raise InputError(f"{origin}: image {file}: no such file{hint}") from error
-        except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
-            raise InputError(f"{origin}: image {one_line(file)}: {one_line(error)}") from error
-        if not (is_inside(file.parent) and (not is_link or is_inside(file))):
-            raise InputError(
-                f"{origin}: image {file}: a link leads to {file.resolve()}, outside the folder; "
-                "images must lie inside it"
-            )
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{origin}: image {file}: not a file")
-        yield status
+# 8 bits a channel and a conversion to RGB that Pillow has.
+_CONVERTIBLE = frozenset(
+    ["1", "L", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "LA", "PA"]
+)
+# Formats whose 16-bit grey values fill 0…65535; mode I is how some Pillow versions open them.
+_GREY_16 = {"PNG": ("I;16", "I"), "PPM": ("I;16", "I"), "JPEG2000": ("I;16",), "TIFF": ("I;16",)}
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _BLACK_IS_ZERO = 258, 262, 1  # tags of a TIFF
+# Pillow hands these to Ghostscript or Windows, which run what is in the file.
+_DRAWN = ("EPS", "WMF")
+_CHECKED = 16  # images compared by `is_current`
 
 
 def decode_blocks(lists: Lists, image_size: int, resize: str) -> Iterator[np.ndarray]:
@@ -73,45 +42,107 @@ def decode_blocks(lists: Lists, image_size: int, resize: str) -> Iterator[np.nda
     Raises:
         InputError: The first image in that order that cannot be decoded.
     """
-    with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without the GIL
-        for start in range(0, len(lists.paths), BLOCK):
-            files = [lists.root / path for path in lists.paths[start : start + BLOCK]]
-            origins = lists.origins[start : start + BLOCK]
-            # map() raises the error of the first image that has one, whoever failed earliest.
-            yield np.stack(
-                list(pool.map(_decode, files, origins, repeat(image_size), repeat(resize)))
-            )
+    step = block_length(image_size)
+    for start in range(0, len(lists.paths), step):
+        rows = range(start, min(start + step, len(lists.paths)))
+        yield _decode_rows(lists, rows, image_size, resize)
+
+
+def is_current(images: np.ndarray, lists: Lists, resize: str) -> bool:
+    """Whether decoding a few images, spread over the lists, gives their rows of ``images``.
+
+    Where a file system hands out the times of a packed image of itself, files can change without
+    any visible sign; then as a rule they all do.
+
+    Args:
+        images: uint8 (M, 3, H, W).
+        lists: The lists of M images.
+        resize: A way of :data:`saat.data.resize.RESIZES`.
+
+    Raises:
+        InputError: One of them cannot be decoded.
+    """
+    count = len(lists.paths)
+    rows = np.unique(np.linspace(0, count - 1, min(count, _CHECKED)).astype(np.int64))
+    found = _decode_rows(lists, rows.tolist(), images.shape[-1], resize)
+    return bool(np.array_equal(found, images[rows]))
+
+
+def _decode_rows(lists: Lists, rows: Sequence[int], image_size: int, resize: str) -> np.ndarray:
+    files = [lists.root / lists.paths[row] for row in rows]
+    origins = [lists.origins[row] for row in rows]
+    # Pillow warns of sizes that are refused here, and of metadata that play no part. Its decoders
+    # release the GIL, and map() raises the error of the first image that has one, whoever failed
+    # earliest.
+    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        warnings.simplefilter("ignore")
+        return np.stack(list(pool.map(_decode, files, origins, repeat(image_size), repeat(resize))))
 
 
 def _decode(file: Path, origin: Origin, image_size: int, resize: str) -> np.ndarray:
     try:
         with Image.open(file) as image:
-            # The EXIF orientation stays unapplied: the reference code opens its images like
-            # this, and turned images would no longer be the published data set.
-            rgb = image.convert("RGB")
-    except UnidentifiedImageError as error:
-        raise InputError(f"{origin}: image {file}: not an image that Pillow can read") from error
-    except _BROKEN as error:
-        raise InputError(f"{origin}: image {file}: damaged: {one_line(error)}") from error
-    return np.asarray(RESIZES[resize](rgb, image_size)).transpose(2, 0, 1)
+            if image.format in _DRAWN:
+                raise InputError(f"{image.format} is drawn by another program; save it as PNG")
+            _check_size(image.size, image_size, resize)
+            rgb = _rgb(image)
+    except Exception as error:  # on damaged files Pillow's decoders raise anything
+        raise InputError(f"{origin}: image {file}: {_problem(error)}") from error
+    return np.asarray(RESIZES[resize].apply(rgb, image_size)).transpose(2, 0, 1)
 
 
-# What Pillow's decoders raise on damaged files.
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+def _problem(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image that Pillow can read"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"too large; {_ALLOWED}"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read: {error.strerror}"
+    return f"damaged: {one_line(error) or type(error).__name__}"
 
 
-def _squash(image: Image.Image, size: int) -> Image.Image:
-    return image.resize((size, size), Image.Resampling.BILINEAR)  # Pillow's always antialiases
+_ALLOWED = f"at most {MAX_SIDE} pixels a side and {MAX_PIXELS} in all"
 
 
-def _crop(image: Image.Image, size: int) -> Image.Image:
-    """Resize(size * 256 / 224) and CenterCrop(size), pixel for pixel torchvision's."""
-    short = round(size * 256 / 224)
-    scale = min(image.size)
-    width, height = (int(short * side / scale) for side in image.size)
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    resized = image.resize((width, height), Image.Resampling.BILINEAR)
-    return resized.crop((left, top, left + size, top + size))
+def _check_size(size: tuple[int, int], image_size: int, resize: str) -> None:
+    """Refuse, before any pixel is decoded, what memory could not hold."""
+    width, height = size
+    if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise InputError(f"{width} × {height} pixels; {_ALLOWED}")
+    wide, high = RESIZES[resize].canvas(size, image_size)
+    if wide * high > MAX_PIXELS:
+        raise InputError(
+            f"{width} × {height} pixels; too elongated for data.resize {resize}, which makes it "
+            f"{wide} × {high}, more than {MAX_PIXELS} pixels"
+        )
 
 
-RESIZES = {"squash": _squash, "crop": _crop}
+def _rgb(image: Image.Image) -> Image.Image:
+    """The first frame as 8-bit RGB; the EXIF orientation stays unapplied.
+
+    The reference code opens its images like this, and turned images would no longer be the
+    published data set.
+    """
+    if image.mode in _CONVERTIBLE:
+        return image.convert("RGB")
+    if _is_grey_16(image):
+        # The high byte, which is what Pillow keeps of 16-bit colours.
+        high = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
+        return Image.fromarray(high).convert("RGB")
+    raise InputError(
+        f"{image.format} of mode {image.mode}, whose values have no fixed meaning as 8-bit RGB; "
+        "save it with 8 bits a channel as grey or RGB"
+    )
+
+
+def _is_grey_16(image: Image.Image) -> bool:
+    """Whether the values are grey from 0 (black) to 65535 (white)."""
+    kind = "I;16" if image.mode.startswith("I;16") else image.mode
+    if kind not in _GREY_16.get(image.format or "", ()):
+        return False
+    if image.format != "TIFF":
+        return True
+    tags = image.getexif()
+    return tags.get(_BITS_PER_SAMPLE) == 16 and tags.get(_PHOTOMETRIC) == _BLACK_IS_ZERO

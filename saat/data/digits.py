@@ -36,7 +36,6 @@ MINI = Sizes(400, 800, 100)
 
 # Of every class, this fraction of the source digits is each query split's own.
 _POOL_FRACTION = {"validation": 0.15, "test": 0.15}
-_BLOCK = 256
 _MIN_IMAGE_SIZE = 16  # below, a digit has fewer pixels than its source
 
 
@@ -81,7 +80,7 @@ def load_digits(
         (total, 3, image_size, image_size),
         lambda: _compose_blocks(sources, image_size, _counts(val_queries, sizes), seed),
         progress,
-    )
+    ).images
     labels = _number_labels(sources) if numbers else _labels(sources)
     first_test = sizes.database + val_queries
     splits = {
@@ -202,8 +201,9 @@ def _compose_blocks(
     # A generator per image: an image depends on its place in its split, not on other splits.
     ink, _ = _source_digits()
     names = [(split, i) for split, n in counts.items() for i in range(n)]
-    for start in range(0, len(names), _BLOCK):
-        block = zip(names[start : start + _BLOCK], sources[start : start + _BLOCK], strict=True)
+    step = store.block_length(size)
+    for start in range(0, len(names), step):
+        block = zip(names[start : start + step], sources[start : start + step], strict=True)
         yield np.stack([_image(ink, own, size, _generator(seed, *name)) for name, own in block])
 
 

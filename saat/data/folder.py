@@ -8,9 +8,11 @@ import numpy as np
 
 from saat.data import store
 from saat.data.dataset import HashingData, fingerprint
-from saat.data.decode import RESIZES, cache_key, decode_blocks
+from saat.data.decode import decode_blocks, is_current
 from saat.data.identity import set_label
+from saat.data.image_files import cache_key
 from saat.data.lists import Lists, read_lists
+from saat.data.resize import RESIZES
 from saat.data.splits import draw_validation
 from saat.errors import InputError, printable
 from saat.wording import counted
@@ -37,7 +39,7 @@ def load_folder(
         image_size: See :func:`saat.data.load`, as for all that follow.
         val_queries: Number of validation queries.
         seed: Decides which rows become validation queries.
-        resize: A way of :data:`saat.data.decode.RESIZES`.
+        resize: A way of :data:`saat.data.resize.RESIZES`.
         cache_dir: Node-local folder of decoded images.
         progress: Called with (images done, images in all).
     """
@@ -52,18 +54,19 @@ def load_folder(
     )
     lists = found.lists
     name = printable(name or root.resolve().name)
-    images = store.open_or_build(
+    entry = store.open_or_build(
         cache_dir,
         found.key,
         found.shape,
         lambda: decode_blocks(lists, image_size, resize),
         progress,
+        lambda images: is_current(images, lists, resize),
     )
     return HashingData(
         name=name,
-        images=images,
+        images=entry.images,
         labels=lists.labels,
-        fingerprint=found.fingerprint,
+        fingerprint=fingerprint({"set": found.fingerprint, "pixels": entry.checksum}, {}),
         lists_sha256=lists.sha256,
         label=set_label(name, lists.content_sha256),
         **found.splits,
@@ -77,7 +80,7 @@ class Folder:
     Attributes:
         lists: What the lists say.
         splits: int64 rows per split, the validation queries drawn.
-        fingerprint: That of the data set.
+        fingerprint: That of everything but the pixels.
         key: Name of the decoded images in the store.
         shape: (M, 3, H, W) of the decoded images, one byte each.
         source_bytes: Bytes of all image files together.

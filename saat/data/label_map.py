@@ -22,6 +22,7 @@ import numpy as np
 
 from saat.data.dataset import HashingData, fingerprint
 from saat.errors import InputError, one_line
+from saat.labels import check_labels
 from saat.wording import counted
 
 _KEYS = ("source", "target", "map")
@@ -50,7 +51,11 @@ class LabelMap:
         Returns:
             uint8 (N, C_target) of 0 and 1: a row has a target class if it has at least one of
             the source classes that are mapped to it.
+
+        Raises:
+            InputError: Not such labels.
         """
+        check_labels("labels", labels)
         mapped = np.zeros((len(labels), len(self.target)), dtype=np.uint8)
         for source in np.flatnonzero(self.target_of >= 0):
             np.maximum(
@@ -164,11 +169,13 @@ def parse_label_map(content: Any, file: str) -> LabelMap:
 
 def _classes(value: Any, where: str) -> tuple[str, ...]:
     """Class names in order; the numbers from 0 where only their count is given."""
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 1:
         return tuple(map(str, range(value)))
-    is_names = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+    is_names = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 1
     if not is_names or not all(isinstance(name, str) for name in value):
-        raise InputError(f"{where}: {one_line(value, 60)}: a number of classes or their names")
+        raise InputError(
+            f"{where}: {one_line(value, 60)}: a number of classes or their names, at least 2"
+        )
     numbers = [name for i, name in enumerate(value) if name.isdecimal() and name != str(i)]
     twice = [name for name in value if value.count(name) > 1]
     if numbers or twice:

@@ -13,6 +13,10 @@ from saat.errors import InputError, one_line
 from saat.wording import counted
 
 _BINARY = frozenset("01")
+_ONE_COLUMN = (
+    "one label per line; every line needs one 0 or 1 for each of at least 2 classes: class 2 of "
+    "0 to 3 is 0 0 1 0"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +63,10 @@ def read_single(file: Path) -> SplitList:
     the last word of a path cannot be a bare 0 or 1; such a path needs the two-file layout.
     """
     lines, sha = _read_lines(file)
-    width = _zeros_and_ones_at_end(lines[0].split())
+    words = lines[0].split()
+    width = _zeros_and_ones_at_end(words)
+    if width == 1 or (width == 0 and words and words[-1].isdecimal()):
+        raise InputError(f"{file}:1: {_ONE_COLUMN}")
     rows = [_split_line(file, i, line, width) for i, line in enumerate(lines, 1)]
     return SplitList(
         file,
@@ -104,13 +111,34 @@ def _read_lines(file: Path) -> tuple[list[str], str]:
         raise InputError(f"{file}:{line}: not UTF-8 text; lists are UTF-8") from error
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {one_line(error.strerror)}") from error
-    # Not splitlines(): it also splits at U+2028 and the like, which a path may contain.
-    lines = text.split("\n")
+    lines = _lines(file, text)
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:
         raise InputError(f"{file}:1: the list is empty; it must name at least one image")
     return lines, hashlib.sha256(raw).hexdigest()
+
+
+# What editors and exports leave in a list, invisible in every message about the line.
+_INVISIBLE = {
+    "\0": "a NUL character, as in UTF-16 text without its mark; lists are UTF-8",
+    "\ufeff": "a byte order mark within the file, as joined files have; remove it",
+    "\r": "a carriage return within the line; all lines must end alike",
+}
+
+
+def _lines(file: Path, text: str) -> list[str]:
+    """Lines that end in LF, CRLF or CR, the same in all of the file."""
+    text = text.replace("\r\n", "\n")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
+    # Not splitlines(): it also splits at U+2028 and the like, which a path may contain.
+    lines = text.split("\n")
+    for character, problem in _INVISIBLE.items():
+        if character in text:
+            line = text.count("\n", 0, text.index(character)) + 1
+            raise InputError(f"{file}:{line}: {problem}")
+    return lines
 
 
 def _relative_path(file: Path, line: int, text: str) -> str:
@@ -133,6 +161,8 @@ def _parse_labels(file: Path, rows: list[list[str]]) -> np.ndarray:
     width = len(rows[0])
     if width == 0:
         raise InputError(f"{file}:1: no labels; every image needs one 0 or 1 per class")
+    if width == 1:
+        raise InputError(f"{file}:1: {_ONE_COLUMN}")
     packed = []
     for line, words in enumerate(rows, 1):
         digits = "".join(words)

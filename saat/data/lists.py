@@ -9,9 +9,9 @@ HashNet's and DeepHash's layout has one file per split, ``path 0 1 0 0 …``::
 
     {root}/{train,test,database}.txt
 
-Where a folder holds both, the reference layout is read. Trailing spaces, CRLF and empty lines at
-the end are allowed. A path may stand twice in one list, because FLICKR-25K's published train list
-repeats 504; it then counts twice, as it does in the reference code.
+Where a folder holds both, the reference layout is read. Trailing spaces, CRLF or CR and empty
+lines at the end are allowed. A path may stand twice in one list, because FLICKR-25K's published
+train list repeats 504; it then counts twice, as it does in the reference code.
 """
 
 from collections.abc import Mapping
@@ -69,7 +69,8 @@ def read_lists(root: Path) -> Lists:
 
     Raises:
         InputError: A list is missing, empty, of unequal length or width, has a label that is
-            neither 0 nor 1, names a path outside ``root``, or contradicts another list.
+            neither 0 nor 1, names a path outside ``root``, or contradicts another list; or no
+            image has any label.
     """
     if not root.is_dir():
         raise InputError(f"{root}: not a folder; expected a folder of image lists")
@@ -143,4 +144,7 @@ def _merge_labels(
                 f"{split.file}:{i + 1}: image {split.paths[i]!r} has another label than at "
                 f"{origins[int(rows[name][i])]}; one image has one label"
             )
+    if not labels.any():
+        folder = splits[SPLITS[0]].file.parent
+        raise InputError(f"{folder}: no image of any list has a label; every 1 is missing")
     return labels

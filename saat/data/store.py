@@ -1,20 +1,24 @@
 """The decoded store: one folder per set of images, built once per node.
 
 ``{cache_dir}/images/{key}/`` holds ``images.npy``, uint8 (M, 3, H, W), and ``entry.json`` with
-its key, shape, size in bytes and checksum. An entry is built in ``{key}.building`` under a file
-lock and renamed into place when it is durable, so an entry that can be seen is whole; the lock of
-a killed builder is released by the kernel, and what it left behind is thrown away by the next.
-Entries of images that changed get another key; nothing deletes the old ones.
+its key, shape, size in bytes and checksum. The checksum is part of a folder's fingerprint.
+
+An entry is built in ``{key}.building`` under a file lock and renamed into place when it is
+durable, so an entry that can be seen is whole; the lock of a killed builder is released by the
+kernel, and what it left behind is thrown away by the next. Entries of images that changed get
+another key; nothing deletes the old ones.
 """
 
+import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -27,7 +31,27 @@ Progress = Callable[[int, int], None]
 # second); above, loading checks sizes only and `verify` reads everything.
 CHECKED_ON_LOAD = 256 * 2**20
 
+# Images and bytes decoded between two writes: enough to keep a pool of threads busy.
+_BLOCK, _BLOCK_BYTES = 256, 2**26
+
 _ARRAY, _SIDECAR = "images.npy", "entry.json"
+
+
+class Entry(NamedTuple):
+    """A whole entry.
+
+    Attributes:
+        images: uint8 (M, 3, H, W), a read-only memory map.
+        checksum: BLAKE2b (hex) of ``images.npy``; equal images have equal ones, on every machine.
+    """
+
+    images: np.ndarray
+    checksum: str
+
+
+def block_length(image_size: int) -> int:
+    """How many images (3, ``image_size``, ``image_size``) a block has."""
+    return max(1, min(_BLOCK, _BLOCK_BYTES // (3 * image_size**2)))
 
 
 def default_cache_dir() -> Path:
@@ -47,8 +71,9 @@ def open_or_build(
     shape: tuple[int, int, int, int],
     blocks: Callable[[], Iterable[np.ndarray]],
     progress: Progress | None = None,
-) -> np.ndarray:
-    """Open the entry ``key``, building it from ``blocks`` where it is absent or damaged.
+    is_current: Callable[[np.ndarray], bool] = lambda images: True,
+) -> Entry:
+    """Open the entry ``key``, building it where it is absent, damaged or not current.
 
     Args:
         cache_dir: Node-local folder; created where absent.
@@ -57,26 +82,38 @@ def open_or_build(
         blocks: Makes uint8 blocks (n, 3, H, W) that together are the images in order. Called
             only by the process that builds.
         progress: Called with (images done, M) after every block.
-
-    Returns:
-        uint8 (M, 3, H, W), a read-only memory map.
+        is_current: Whether the images of an entry that was built before are still right.
 
     Raises:
         OSError: The entry cannot be written; it names the file, and no half entry stays.
     """
+
+    def usable() -> Entry | None:
+        found = _open(folder, key, shape)
+        return found if found is not None and is_current(found.images) else None
+
     folder = entry_folder(cache_dir, key)
-    images = _open(folder, key, shape)
-    if images is not None:
-        return images
+    entry = usable()
+    if entry is not None:
+        return entry
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{key}.lock")):
-        images = _open(folder, key, shape)  # another process may have built it meanwhile
-        if images is None:
+        entry = usable()  # another process may have built it meanwhile
+        if entry is None:
             _build(folder, key, shape, blocks(), progress)
-            images = _open(folder, key, shape)
-    if images is None:
+            entry = _open(folder, key, shape)
+    if entry is None:
         raise OSError(f"{folder}: damaged right after it was written; check the disk")
-    return images
+    return entry
+
+
+def checksum_of(cache_dir: Path, key: str) -> str:
+    """The recorded checksum of an entry; empty where there is none."""
+    try:
+        text = (entry_folder(cache_dir, key) / _SIDECAR).read_text(encoding="utf-8")
+        return str(json.loads(text)["blake2b"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def verify(folder: Path) -> bool:
@@ -88,7 +125,7 @@ def verify(folder: Path) -> bool:
         return False
 
 
-def _open(folder: Path, key: str, shape: tuple[int, ...]) -> np.ndarray | None:
+def _open(folder: Path, key: str, shape: tuple[int, ...]) -> Entry | None:
     """Open the entry, or None where it is absent, damaged or of another shape."""
     array = folder / _ARRAY
     try:
@@ -96,12 +133,15 @@ def _open(folder: Path, key: str, shape: tuple[int, ...]) -> np.ndarray | None:
         size = array.stat().st_size
         if (sidecar["key"], sidecar["shape"], sidecar["bytes"]) != (key, list(shape), size):
             return None
+        checksum = str(sidecar["blake2b"])
         if size < CHECKED_ON_LOAD and not verify(folder):
             return None
         images: np.ndarray = np.load(array, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return images if images.shape == shape and images.dtype == np.uint8 else None
+    if images.shape != shape or images.dtype != np.uint8:
+        return None
+    return Entry(images, checksum)
 
 
 def _build(
@@ -116,6 +156,7 @@ def _build(
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
     try:
+        _check_space(building, math.prod(shape))
         _write_array(building / _ARRAY, shape, blocks, progress)
         sidecar = {
             "key": key,
@@ -132,6 +173,14 @@ def _build(
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    """Hours of decoding must not end at a full disk that was foreseeable."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        why = f"{needed} bytes of decoded images do not fit, {free} are free"
+        raise OSError(errno.ENOSPC, why, str(folder))
 
 
 def _write_array(

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from saat.labels import check_labels
 from saat.seeding import generator
 
 
@@ -24,12 +25,16 @@ class HashingObjective(nn.Module, ABC):
     Attributes:
         keeps_codes_upstream: whether the reference implementation (xandery-geek/SAAT) keeps the
             relaxed codes of all training items with this objective.
+
+    Raises:
+        InputError: not such labels, class indices for example.
     """
 
     keeps_codes_upstream: ClassVar[bool] = False
 
     def __init__(self, labels: Tensor, bits: int, seed: int) -> None:
-        del labels, bits, seed
+        del bits, seed
+        check_labels("labels", labels)
         super().__init__()
 
     def codes(self, features: Tensor) -> Tensor:

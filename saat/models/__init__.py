@@ -10,7 +10,13 @@ from saat.models.network import (
     seeded_pass,
     to_float,
 )
-from saat.models.registry import BACKBONES, blank_network, build_network, check_backbone
+from saat.models.registry import (
+    BACKBONES,
+    blank_network,
+    build_network,
+    check_backbone,
+    network_structure,
+)
 
 __all__ = [
     "BACKBONES",
@@ -23,6 +29,7 @@ __all__ = [
     "device_of",
     "encode",
     "evaluating",
+    "network_structure",
     "seeded_pass",
     "to_float",
 ]

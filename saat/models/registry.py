@@ -124,9 +124,14 @@ def blank_network(backbone: str, weights: str, bits: int, image_size: int) -> Ha
         InputError: images too small for the backbone.
     """
     check_backbone(backbone, "none", image_size)
-    with torch.device("meta"):
-        network = HashingNetwork(BACKBONES[backbone].build(weights == "none"), bits)
+    network = network_structure(backbone, weights, bits)
     return network.to_empty(device="cpu").to(memory_format=torch.channels_last)
+
+
+def network_structure(backbone: str, weights: str, bits: int) -> HashingNetwork:
+    """The modules that :func:`build_network` gives, in training mode, without any values."""
+    with torch.device("meta"):
+        return HashingNetwork(BACKBONES[backbone].build(weights == "none"), bits)
 
 
 def check_backbone(backbone: str, weights: str, image_size: int) -> None:

@@ -235,7 +235,7 @@ def test_the_batch_size_changes_no_rounding_where_kernels_differ(name: str) -> N
     drawn = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (33, 3, 32, 32), dtype=torch.uint8, generator=drawn)
     codes = torch.randint(0, 2, (33, 16), generator=drawn) * 2 - 1
-    labels = torch.ones(33, 1, dtype=torch.uint8)
+    labels = torch.ones(33, 2, dtype=torch.uint8)
     train = TrainingImages(labels, lambda positions: images[positions])
     knowledge = Knowledge.of(torch.randn(33, 16, generator=drawn), labels)
     setting = Setting(network, images, labels, labels, knowledge, train)

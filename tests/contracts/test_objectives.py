@@ -16,6 +16,7 @@ from saat.pretrain import Pretraining, PretrainSettings
 from saat.retrieval import chance_average_precision, mean_average_precision
 from tests import toy
 from tests.reference_objectives import OBJECTIVE_LOSSES
+from tests.saat.data.samples import input_error
 
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)
 
@@ -61,6 +62,14 @@ def flips(f: Tensor) -> np.ndarray:
     """The coin flips of :func:`seeded_loss`."""
     torch.manual_seed(0)
     return np.where(torch.rand(f.shape, dtype=f.dtype).numpy() < 0.5, -1.0, 1.0)
+
+
+@every_objective
+@pytest.mark.parametrize("labels", [INDEX, INDEX[:, None], 2 * LABELS])
+def test_class_indices_are_refused(name: str, labels: Tensor) -> None:
+    assert "of class indices make torch.nn.functional.one_hot" in input_error(
+        lambda: OBJECTIVES[name](labels, toy.BITS, 0)
+    )
 
 
 def test_every_objective_has_a_plain_formula() -> None:

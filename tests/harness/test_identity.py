@@ -44,6 +44,13 @@ def test_other_weights_in_the_same_place_are_another_setting(weights: Path) -> N
     assert len(seen) == 4
 
 
+def test_other_weights_under_the_old_size_and_time_are_another_setting(weights: Path) -> None:
+    before, stamp = config_hash(with_weights(weights), "data"), weights.stat().st_mtime_ns
+    weights.write_bytes(b"Weights" * 1000)
+    os.utime(weights, ns=(stamp, stamp))
+    assert config_hash(with_weights(weights), "data") != before
+
+
 def test_published_and_no_weights_are_named_and_differ_from_a_file(weights: Path) -> None:
     hashes = {
         config_hash(with_weights(name), "data") for name in ("none", "imagenet", str(weights))

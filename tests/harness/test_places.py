@@ -73,7 +73,7 @@ def test_a_trial_may_take_its_share_of_the_memory(
     experiment = tiny({"resources.gpus_per_trial": given})
     assert experiment.resources.gpus == gpus
     options = Options(runs_dir, executor=executor)
-    context = session.trial_context(experiment, options, runs_dir, "cuda")
+    context = session.trial_context(experiment, options, runs_dir, "cuda", "data")
     assert context.gpu_share == share
 
 

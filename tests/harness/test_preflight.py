@@ -42,7 +42,7 @@ VERSIONS = {
 GOOD = NodeReport(
     host="a", versions=VERSIONS, code="c", gpus=2, gpu_names=["H200"] * 2, gpu_driver="580.1",
     cpus=16, omp_threads="1", token=True, runs_free=900 * GB, cache_free=80 * GB,
-    data=DataReport("f" * 64, "none", 4000, GB),
+    data=DataReport("f" * 64, "none", 4000, GB, "d" * 128),
 )  # fmt: skip
 NODE = Node("10.0.0.2", 16, 2, GOOD, offset_s=0.01, accuracy_s=0.001)
 
@@ -99,6 +99,10 @@ FAILURES: list[tuple[Node, str]] = [
         data(source_bytes=3999),
         "data: image files of 3999 bytes in all; the driver's have 4000",
     ),
+    (
+        data(pixels="e" * 128),
+        "data: decoded images differ from the driver's: other files, or another Pillow",
+    ),
     (data(weights="sha256:1"), "data: model.weights is another file than the driver's"),
     (data(to_decode=81 * GB), "cache: 81.0 GB to decode, 80.0 GB free"),
     (says(data=None, problems={"data": "/d: not a folder"}), "data: /d: not a folder"),
@@ -136,6 +140,7 @@ def test_what_is_wrong_with_no_single_node_is_told_once() -> None:
     ]
     assert judge.failures(cluster(trials=0, autoscaling=True)) == []
     assert judge.warnings(cluster(says(omp_threads="4"))) == []
+    assert judge.failures(cluster(data(pixels=""))) == [], "not decoded there yet"
     assert judge.failures(replace(cluster(), driver=bad)) == ["driver: data: /d: not a folder"]
     assert judge.warnings(cluster(gone=["10.0.0.3"])) == [
         "nodes that have left the cluster: 10.0.0.3"
@@ -251,10 +256,17 @@ def test_a_node_sees_the_data_that_loading_them_gives(tmp_path: Path) -> None:
     sizes = sum(path.stat().st_size for path in (tmp_path / "set" / "images").iterdir())
     assert found.data.source_bytes == sizes
     assert found.data.to_decode == 25 * 3 * 16 * 16
-    loaded = load(**setting.data.model_dump(), cache_dir=Path(os.environ["SAAT_CACHE"]))
-    assert found.data.fingerprint == loaded.fingerprint
+    assert found.data.pixels == ""
+    other = setting.data.model_copy(update={"seed": 1})
+    changed = setting.model_copy(update={"data": other})
+    differs = inspect_node(question(tmp_path, changed), "node").data
+    assert differs is not None
+    assert differs.fingerprint != found.data.fingerprint
+    load(**setting.data.model_dump(), cache_dir=Path(os.environ["SAAT_CACHE"]))
     again = inspect_node(question(tmp_path, setting), "node").data
-    assert again == replace(found.data, to_decode=0)
+    assert again is not None
+    assert len(again.pixels) == 128
+    assert again == replace(found.data, to_decode=0, pixels=again.pixels)
 
 
 def test_a_node_without_an_image_says_which(tmp_path: Path) -> None:

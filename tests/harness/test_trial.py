@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from harness.trial.trial import (
     trial_folder,
 )
 from saat import checkpoint
+from saat.errors import InputError
 from saat.evaluate import evaluate
 from saat.models import build_network, codes_of, encode
 from saat.pretrain import Pretraining
@@ -243,6 +244,16 @@ def test_a_finished_trial_is_told_from_its_result_without_any_work(
 
     monkeypatch.setattr("harness.trial.trial.Life", never)
     assert list(run_trial(spec, context)) == expected
+
+
+def test_a_worker_with_other_data_than_the_driver_trains_nothing(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    context = replace(context_of(experiment, tmp_path), data_fingerprint="the driver's")
+    spec = spec_of(experiment)
+    with pytest.raises(InputError, match="are not the driver's; the same files"):
+        next(run_trial(spec, context))
+    assert not (tmp_path / "pretrained").exists()
 
 
 def test_other_weights_of_the_loss_share_the_pretrained_model(

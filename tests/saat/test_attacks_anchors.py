@@ -54,7 +54,7 @@ def test_a_subset_of_the_target_label_is_not_the_target_label() -> None:
 
 def test_ties_of_a_vote_are_positive() -> None:
     codes = torch.tensor([[1, -1], [-1, -1]])
-    labels = torch.tensor([[1], [1]])
+    labels = torch.tensor([[1, 0], [1, 0]])
     assert anchor_codes(labels[:1], codes[1:], codes, labels, 9).tolist() == [[1.0, -1.0]]
     assert anchor_codes(labels[:0], codes[:0], codes, labels, 9).shape == (0, 2)
 

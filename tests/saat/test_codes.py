@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from saat.codes import hamming_distance, pack_bits, sign, unpack_bits
 from tests import reference
+from tests.saat.data.samples import input_error
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.int8])
@@ -47,3 +48,18 @@ def test_unpacking_undoes_packing(rows: int, bits: int, seed: int) -> None:
 
 def test_the_first_bit_is_the_highest() -> None:
     assert pack_bits(torch.tensor([[1, -1, -1, -1, -1, -1, -1, -1, 1]])).tolist() == [[128, 128]]
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        (torch.eye(3), "codes are −1 and +1"),
+        (torch.full((2, 3), torch.nan), "nan; codes are −1 and +1"),
+        (torch.ones(3), "shape (3,); must be codes (N, K)"),
+        (torch.ones(2, 4), "bits; must be of equal length"),
+    ],
+)
+def test_distances_of_what_is_no_code_are_refused(codes: torch.Tensor, expected: str) -> None:
+    good = torch.ones(2, 3)
+    assert expected in input_error(lambda: hamming_distance(codes, good))
+    assert expected in input_error(lambda: hamming_distance(good, codes))

@@ -1,10 +1,12 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 import torch
 
-from saat.labels import LabelGroups, draw_target_labels, relevance
+from saat.labels import LabelGroups, check_labels, draw_target_labels, relevance
 from tests import reference
+from tests.saat.data.samples import input_error
 
 
 def random_labels(rows: int, classes: int, seed: int, density: float = 0.3) -> torch.Tensor:
@@ -17,6 +19,41 @@ def test_relevance_is_a_shared_label() -> None:
     expected = [[reference.relevant(x, y) for y in b.numpy()] for x in a.numpy()]
     assert relevance(a, b).tolist() == expected
     assert not relevance(torch.zeros(2, 5), torch.ones(3, 5)).any()
+
+
+INDICES = torch.tensor([0, 3, 1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (INDICES, "shape (3,); must be (N, C)"),
+        (INDICES[:, None], "shape (3, 1); must be (N, C)"),
+        (torch.tensor([[0, 3]]), "3; must be 0 or 1"),
+        (torch.tensor([[0.5, 1]]), "0.5; must be 0 or 1"),
+        (torch.tensor([[-1, 1]]), "-1; must be 0 or 1"),
+    ],
+)
+def test_class_indices_and_other_values_are_refused(labels: torch.Tensor, expected: str) -> None:
+    good = torch.eye(2)
+    calls = [
+        lambda: relevance(labels, good),
+        lambda: relevance(good, labels),
+        lambda: LabelGroups.of(labels),
+        lambda: draw(labels, good),
+        lambda: draw(good, labels),
+        lambda: check_labels("x", labels.numpy()),
+    ]
+    for call in calls:
+        message = input_error(call)
+        assert expected in message
+        assert "torch.nn.functional.one_hot" in message
+
+
+def test_labels_of_other_classes_are_refused() -> None:
+    assert "labels of 2 and of 3 classes" in input_error(
+        lambda: relevance(torch.eye(2), torch.eye(3))
+    )
 
 
 def test_groups_hold_every_row_once_under_its_own_label() -> None:

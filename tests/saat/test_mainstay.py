@@ -9,7 +9,7 @@ from saat.data.list_files import read_pair
 from saat.labels import LabelGroups
 from saat.mainstay import MAINSTAY_WEIGHTS, MainstayCodes, group_coefficients, mainstay_codes
 from tests import reference
-from tests.saat.data.samples import real
+from tests.saat.data.samples import input_error, real
 
 # In the plain formula bits whose sum is smaller than this are decided by rounding.
 UNDECIDED = 1e-9
@@ -43,7 +43,7 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     items = draw(st.sampled_from([1, 2, 5, 17, 40]))
     queries = draw(st.sampled_from([1, 2, 8]))
-    classes = draw(st.sampled_from([1, 2, 4, 7, 9]))
+    classes = draw(st.sampled_from([2, 3, 4, 7, 9]))
     bits = draw(st.sampled_from([1, 3, 8, 12, 33]))
     density = draw(st.sampled_from([0.0, 0.2, 0.4, 0.9, 1.0]))
     train_labels = (rng.random((items, classes)) < density).astype(np.uint8)
@@ -116,7 +116,7 @@ def test_the_three_weightings_differ() -> None:
 
 def test_a_sum_of_exactly_zero_gives_plus_one() -> None:
     codes = torch.tensor([[1, -1], [-1, 1]])
-    labels = torch.tensor([[1], [1]])
+    labels = torch.tensor([[1, 0], [1, 0]])
     assert mainstay_codes(labels[:1], codes, labels).tolist() == [[1.0, 1.0]]
 
 
@@ -156,7 +156,7 @@ def test_roots_of_one_another_cancel(weights: str) -> None:
 
 def test_an_unknown_weighting_is_refused() -> None:
     with pytest.raises(ValueError, match="saat, eq11, cgat"):
-        mainstay_codes(torch.ones(1, 1), torch.ones(1, 1), torch.ones(1, 1), "dhta")  # type: ignore[arg-type]
+        mainstay_codes(torch.ones(1, 2), torch.ones(1, 1), torch.ones(1, 2), "dhta")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("weights", MAINSTAY_WEIGHTS)
@@ -207,6 +207,21 @@ def test_rows_and_their_labels_get_the_same_codes() -> None:
     labels = torch.from_numpy((rng.random((50, 4)) < 0.4).astype(np.uint8))
     codes = MainstayCodes(random_codes(rng, 50, 9), labels)
     assert torch.equal(codes.of_rows(torch.arange(50)), codes.of_labels(labels))
+
+
+def test_what_is_no_code_or_label_is_refused_in_one_line() -> None:
+    labels, codes = torch.eye(3), torch.ones(3, 4)
+    indices = torch.tensor([0, 1, 2])
+    cases = [
+        ((indices, codes, labels), "labels: shape (3,); must be (N, C)"),
+        ((2 * labels, codes, labels), "labels: 2.0; must be 0 or 1"),
+        ((labels, codes, indices[:, None]), "train_labels: shape (3, 1); must be (N, C)"),
+        ((labels, 0 * codes, labels), "train_codes: 0.0; codes are −1 and +1"),
+        ((labels, codes[:2], labels), "train_labels: 3 rows; train_codes has 2"),
+        ((torch.eye(2), codes, labels), "labels of 2 and of 3 classes"),
+    ]
+    for arguments, expected in cases:
+        assert expected in input_error(lambda: mainstay_codes(*arguments))  # noqa: B023
 
 
 def test_the_codes_given_are_copied() -> None:

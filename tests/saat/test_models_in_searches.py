@@ -1,18 +1,19 @@
 """Weights from elsewhere in a search: refused or announced before it starts, evaluated after it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torchvision.models import resnet18
+from torchvision.models import alexnet, resnet18
 
 from harness.session.checks import open_data
 from saat.checkpoint import module_tensors, restore_module
 from saat.models import blank_network, build_network
 from tests.harness.tiny import tiny
 from tests.reference_networks import ResNetTwice
-from tests.saat.data.samples import input_error
+from tests.saat.data.samples import input_error, splits, write_images, write_pairs
 
 BITS = 16
 
@@ -50,6 +51,45 @@ def test_every_searched_code_length_has_to_fit(file: Path, tmp_path: Path) -> No
     }
     message = input_error(lambda: open_data(tiny(changes), str(tmp_path), print))
     assert "its hash layer has 16 bits, model.bits is 32" in message
+
+
+ONE = {"pretrain.batch_size": 1}
+CHOICE = {"pretrain.batch_size": {"choice": [1, 32]}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [ONE, {"space": CHOICE}, {"compare": {"a": ONE, "b": {}}}],
+    ids=["given", "searched", "compared"],
+)
+def test_batches_of_one_image_are_refused_by_their_key_before_anything_starts(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    message = input_error(lambda: open_data(tiny(changes), str(cache), print))
+    assert message == ("pretrain.batch_size: 1: small_cnn has batch norm, which needs at least 2")
+    assert not cache.exists()
+
+
+def test_batches_of_one_image_are_fine_where_nothing_is_pretrained_or_normalised(
+    tmp_path: Path,
+) -> None:
+    open_data(tiny({**ONE, "pretrain.epochs": 0}), str(tmp_path), print)
+    torch.manual_seed(0)
+    torch.save(alexnet(weights=None).state_dict(), tmp_path / "alexnet.pth")
+    weights = {"model.backbone": "alexnet", "model.weights": str(tmp_path / "alexnet.pth")}
+    open_data(tiny({**ONE, **weights, "data.image_size": 64}), str(tmp_path), print)
+
+
+def test_a_single_training_image_is_refused(tmp_path: Path) -> None:
+    content = splits()
+    content["train"] = content["database"][:1]
+    write_images(tmp_path / "set", content)
+    write_pairs(tmp_path / "set", content)
+    data = {"path": str(tmp_path / "set"), "image_size": 16, "val_queries": 4}
+    changes = {"data": data, "evaluation.top_k": 5, "validation.queries": 4}
+    message = input_error(lambda: open_data(tiny(changes), str(tmp_path / "cache"), print))
+    assert "has 1 training image; at least 2" in message
 
 
 @pytest.mark.parametrize("given", [True, False])

@@ -201,6 +201,26 @@ def test_parts_have_about_the_same_length_and_every_row_once() -> None:
             assert all(torch.equal(2 * a, b) for a, b in split_rows)
 
 
+def test_parts_are_no_shorter_than_asked_for() -> None:
+    for count in range(2, 40):
+        rows = torch.arange(count)
+        for size in range(1, 45):
+            lengths = [len(part) for (part,) in parts((rows,), size, least=2)]
+            assert min(lengths) >= 2
+            assert sum(lengths) == count
+            if size >= 3:
+                assert max(lengths) <= size
+
+
+@pytest.mark.parametrize(("batch", "physical"), [(3, 2), (2, 1), (5, 1), (25, 24)])
+def test_no_part_of_a_pretraining_batch_is_a_single_image(batch: int, physical: int) -> None:
+    run = pretraining(toy.toy_network(), physical=physical)
+    run.set_mode()
+    with batch_sizes(run.network) as seen:
+        run._step(torch.arange(batch), 0.01)
+    assert min(seen) >= 2
+
+
 def by_hand(network: nn.Module, images: Tensor, size: int) -> Tensor:
     """The parts one after the other, their graphs kept."""
     return torch.cat([network(part) for (part,) in parts((images,), size)])

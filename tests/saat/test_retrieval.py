@@ -1,4 +1,6 @@
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from saat.retrieval import (
     precision_at,
 )
 from tests import reference
+from tests.saat.data.samples import input_error
 
 Ranking = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -89,8 +92,8 @@ def test_expected_ties_equal_the_mean_over_all_orders_of_ties(top_k: int) -> Non
 def test_a_cut_inside_a_block_of_ties_counts_its_share() -> None:
     # Distances 0, then a block of four at 1 with one relevant; the cut at 3 takes two of the four.
     database = torch.tensor([[1, 1], [1, -1], [-1, 1], [1, -1], [1, -1]])
-    labels = torch.tensor([[1], [0], [0], [0], [1]])
-    one = torch.ones(1, 2), torch.ones(1, 1)
+    labels = torch.tensor([[1, 0], [0, 1], [0, 1], [0, 1], [1, 0]])
+    one = torch.ones(1, 2), torch.tensor([[1, 0]])
     # E[relevant] = 1 + 2/4; E[gain] = 1 + 1/4·2/2 + 1/4·2/3.
     expected = (1 + 1 / 4 + 1 / 6) / 1.5
     assert float(average_precision(*one, database, labels, 3)) == pytest.approx(expected, abs=1e-12)
@@ -122,9 +125,54 @@ def test_queries_with_nothing_relevant_score_zero_and_stay_in_the_mean(ties: Tie
 
 @pytest.mark.parametrize("ties", ["stable", "expected"])
 def test_relevant_items_below_the_cut_are_not_in_the_denominator(ties: Ties) -> None:
-    database, labels = torch.tensor([[1, 1], [-1, -1]]), torch.ones(2, 1)
-    one = torch.ones(1, 2), torch.ones(1, 1)
+    database, labels = torch.tensor([[1, 1], [-1, -1]]), torch.ones(2, 2)
+    one = torch.ones(1, 2), torch.ones(1, 2)
     assert float(average_precision(*one, database, labels, 1, ties)) == 1.0
+
+
+INDICES = torch.tensor([0, 1, 2, 1])
+CODES = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]])
+LABELS = torch.eye(3)[INDICES]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({0: (CODES + 1) // 2}, "query_codes: 0; codes are −1 and +1"),
+        ({2: CODES * 0.5}, "database_codes: 0.5; codes are −1 and +1"),
+        ({2: CODES * torch.nan}, "database_codes: nan; codes are −1 and +1"),
+        ({2: CODES[0]}, "database_codes: shape (2,); must be codes (N, K)"),
+        ({0: CODES[:, :1]}, "query_codes: 1 bits; database_codes has 2"),
+        ({1: INDICES}, "query_labels: shape (4,); must be (N, C)"),
+        ({1: INDICES[:, None], 3: INDICES[:, None]}, "query_labels: shape (4, 1); must be (N, C)"),
+        ({3: LABELS * 2}, "database_labels: 2.0; must be 0 or 1; of class indices make"),
+        ({3: LABELS * torch.nan}, "database_labels: nan; must be 0 or 1"),
+        ({3: LABELS[:3]}, "database_labels: 3 rows; database_codes has 4"),
+        ({1: torch.eye(4)}, "labels of 4 and of 3 classes"),
+    ],
+)
+def test_what_is_no_code_or_label_is_refused_in_one_line(
+    changes: dict[int, Tensor], expected: str
+) -> None:
+    good = (CODES, LABELS, CODES, LABELS)
+    query, wanted, database, labels = (changes.get(i, part) for i, part in enumerate(good))
+
+    def refused(call: Callable[..., object], *options: Any) -> None:
+        assert expected in input_error(lambda: call(query, wanted, database, labels, *options))
+
+    refused(average_precision, 4, "expected")
+    refused(average_precision, 4, "stable")
+    refused(mean_average_precision, 4)
+    refused(distance_histograms)
+    if not {0, 2} & set(changes) and "rows" not in expected:
+        assert expected in input_error(lambda: chance_average_precision(wanted, labels, 4))
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.bool, torch.int64, torch.float16])
+def test_labels_may_have_any_dtype(kind: torch.dtype) -> None:
+    expected = mean_average_precision(CODES, LABELS, CODES, LABELS, 4)
+    labels = LABELS.to(kind)
+    assert mean_average_precision(CODES.to(torch.int8), labels, CODES, labels, 4) == expected
 
 
 @pytest.mark.parametrize("top_k", [-1, 0, 31])

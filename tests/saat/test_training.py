@@ -1,5 +1,7 @@
 """The loop shared by pretraining and adversarial training."""
 
+import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,15 @@ import torch
 from torch import Tensor
 
 from saat.checkpoint import CorruptCheckpoint
-from saat.defenses import SaatSettings, SaatTraining
+from saat.data import HashingData
+from saat.defenses import DEFENSES, SaatSettings, SaatTraining
+from saat.hashing import OBJECTIVES
 from saat.pretrain import Pretraining, PretrainSettings
 from saat.settings import items
-from saat.training import OptimiserSettings, TrainingFailed
+from saat.training import OptimiserSettings, TrainingFailed, split_into_batches
 from tests import toy
+from tests.contracts.defense_runs import training
+from tests.saat.data.samples import input_error
 
 DATA = toy.toy_data()
 
@@ -101,6 +107,68 @@ def test_pretraining_with_momentum_restored_equals_never_interrupted(tmp_path: P
     assert [*start, second.run_epoch(), second.run_epoch()] == losses
     assert not toy.differences(state(whole), state(second))
     assert any(float(v.abs().sum()) > 0 for k, v in state(second).items() if "momentum" in k)
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "lengths"),
+    [
+        (65, 32, [32, 33]),
+        (64, 32, [32, 32]),
+        (66, 32, [32, 32, 2]),
+        (33, 32, [33]),
+        (3, 2, [3]),
+        (5, 4, [5]),
+        (1, 32, [1]),
+        (3, 1, [1, 1, 1]),
+    ],
+)
+def test_a_last_batch_of_one_row_joins_the_batch_before(
+    rows: int, batch_size: int, lengths: list[int]
+) -> None:
+    order = torch.randperm(rows)
+    batches = split_into_batches(order, batch_size)
+    assert [len(batch) for batch in batches] == lengths
+    assert torch.equal(torch.cat(batches), order)
+
+
+def first_rows(count: int) -> HashingData:
+    return dataclasses.replace(DATA, train=DATA.train[:count])
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_pretraining_survives_one_image_more_than_whole_batches(objective: str) -> None:
+    data = first_rows(33)
+    settings = PretrainSettings(epochs=2, lr=0.02, batch_size=16)
+    run = Pretraining(toy.toy_network(), toy.toy_objective(data, objective), data, settings, 0)
+    while not run.finished:
+        assert math.isfinite(run.run_epoch()["train/loss"])
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_every_defense_survives_one_image_more_than_whole_batches(name: str) -> None:
+    run = training(name, toy.toy_network(), first_rows(17), batch_size=16)
+    assert math.isfinite(run.run_epoch()["train/loss"])
+
+
+@pytest.mark.parametrize(("rows", "batch_size"), [(8, 1), (1, 8)])
+def test_batches_of_one_image_are_refused_where_batch_norm_needs_two(
+    rows: int, batch_size: int
+) -> None:
+    data = first_rows(rows)
+    settings = PretrainSettings(batch_size=batch_size)
+    run = Pretraining(toy.toy_network(), toy.toy_objective(data), data, settings, 0)
+    before = state(run)
+    message = input_error(run.run_epoch)
+    assert (
+        f"batch_size {batch_size}, {rows} training images: batch norm needs at least 2" in message
+    )
+    assert not toy.differences(before, state(run))
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_a_defense_freezes_batch_norm_and_takes_batches_of_one_image(name: str) -> None:
+    run = training(name, toy.toy_network(), first_rows(3), batch_size=1)
+    assert math.isfinite(run.run_epoch()["train/loss"])
 
 
 def test_finished_counts_epochs() -> None:

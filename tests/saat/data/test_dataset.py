@@ -6,6 +6,8 @@ import torch
 
 from saat.data.dataset import HashingData, fingerprint
 
+from .samples import input_error
+
 
 def data() -> HashingData:
     rng = np.random.default_rng(0)
@@ -31,6 +33,17 @@ def test_validation_queries_leave_the_database_with_every_copy() -> None:
 def test_a_set_without_lists_is_labelled_by_its_name() -> None:
     assert data().label == "toy"
     assert dataclasses.replace(data(), label="toy/custom-12345678").label == "toy/custom-12345678"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.arange(6) % 2, (np.arange(6) % 2)[:, None], np.full((6, 2), 2, dtype=np.uint8)],
+    ids=["indices", "one column", "not binary"],
+)
+def test_labels_that_are_no_label_vectors_are_refused(labels: np.ndarray) -> None:
+    message = input_error(lambda: dataclasses.replace(data(), labels=labels))
+    assert "labels: " in message
+    assert "0 or 1" in message or "0s and 1s" in message
 
 
 def test_sizes() -> None:

@@ -1,25 +1,25 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from torchvision.transforms import functional
 
-from saat.data.decode import BLOCK, RESIZES, cache_key, decode_blocks
+from saat.data.decode import MAX_PIXELS, MAX_SIDE, decode_blocks, is_current
 from saat.data.lists import read_lists
+from saat.data.resize import RESIZES
+from saat.data.store import block_length
 
+from .damage import png_header
 from .samples import folder, input_error, noise_image, splits, write_images, write_pairs
 
 
 def decode(root: Path, image_size: int = 8, resize: str = "squash") -> np.ndarray:
     lists = read_lists(root)
     return np.concatenate(list(decode_blocks(lists, image_size, resize)))
-
-
-def key(root: Path, image_size: int = 8, resize: str = "squash") -> str:
-    return cache_key(read_lists(root), image_size, resize)[0]
 
 
 def test_images_come_in_list_order(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_images_come_in_list_order(tmp_path: Path) -> None:
 
 def test_order_holds_across_blocks(tmp_path: Path) -> None:
     content = splits()
-    names = [f"{i}.png" for i in range(BLOCK + 20)]
+    names = [f"{i}.png" for i in range(block_length(2) + 20)]
     content["database"] = [(name, "1 0 0") for name in names]
     content["train"] = content["database"][:5]
     write_pairs(tmp_path, content)
@@ -67,7 +67,7 @@ def test_crop_is_torchvisions(tmp_path: Path, size: tuple[int, int], image_size:
     assert np.array_equal(decode(tmp_path, image_size, "crop")[0], expected)
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK"])
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK", "LAB"])
 def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     folder(tmp_path)
     image = noise_image(8, 8).convert(mode)
@@ -83,81 +83,6 @@ def test_exif_orientation_is_not_applied(tmp_path: Path) -> None:
     exif[0x0112] = 6  # orientation: to be turned by 90°
     image.save(tmp_path / "images/d0.png", exif=exif)
     assert np.array_equal(decode(tmp_path)[0], np.asarray(image).transpose(2, 0, 1))
-
-
-def test_the_key_sees_files_and_settings(tmp_path: Path) -> None:
-    root = folder(tmp_path)
-    base = key(root)
-    assert base == key(root)
-    keys = {base, key(root, image_size=9), key(root, resize="crop")}
-    os.utime(root / "images/d3.png", ns=(5, 5))
-    keys.add(key(root))
-    noise_image(20, 20).save(root / "images/d3.png")
-    os.utime(root / "images/d3.png", ns=(5, 5))
-    keys.add(key(root))
-    assert len(keys) == 5
-
-
-def test_labels_do_not_change_the_key(tmp_path: Path) -> None:
-    root = folder(tmp_path)
-    base = key(root)
-    content = splits()
-    content["test"] = [(path, "0 0 0") for path, _ in content["test"]]
-    assert key(write_pairs(root, content)) == base
-
-
-def test_a_missing_image_names_list_and_line(tmp_path: Path) -> None:
-    root = folder(tmp_path)
-    (root / "images/d7.png").unlink()
-    (root / "images/t1.png").unlink()
-    message = input_error(lambda: key(root))
-    assert message == f"{root}/database_img.txt:8: image {root}/images/d7.png: no such file"
-
-
-def test_a_folder_as_image_is_refused(tmp_path: Path) -> None:
-    root = folder(tmp_path)
-    (root / "images/t1.png").unlink()
-    (root / "images/t1.png").mkdir()
-    assert input_error(lambda: key(root)).startswith(f"{root}/test_img.txt:2: image")
-
-
-def test_a_path_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
-    root = folder(tmp_path)
-    content = splits()
-    content["test"][1] = ("images/\0.png", "1 0 1")
-    message = input_error(lambda: key(write_pairs(root, content)))
-    assert f"{root}/test_img.txt:2: image" in message
-
-
-@pytest.mark.parametrize("link", ["file", "folder"])
-def test_links_cannot_leave_the_folder(tmp_path: Path, link: str) -> None:
-    root = folder(tmp_path / "set")
-    if link == "file":
-        (root / "images/d2.png").rename(tmp_path / "outside.png")
-        (root / "images/d2.png").symlink_to(tmp_path / "outside.png")
-    else:
-        (root / "images").rename(tmp_path / "outside")
-        (root / "images").symlink_to(tmp_path / "outside")
-    message = input_error(lambda: key(root))
-    assert f"{root}/database_img.txt:{3 if link == 'file' else 1}: image" in message
-    assert f"{tmp_path}/outside" in message
-    assert "must lie inside" in message
-
-
-def test_links_within_the_folder_are_allowed(tmp_path: Path) -> None:
-    root = folder(tmp_path / "set")
-    (root / "images/d2.png").rename(root / "other.png")
-    (root / "images/d2.png").symlink_to(root / "other.png")
-    (tmp_path / "link").symlink_to(root)
-    assert key(root) == key(tmp_path / "link")
-    assert decode(tmp_path / "link").shape[0] == 25
-
-
-def test_a_link_to_nothing_is_a_missing_image(tmp_path: Path) -> None:
-    root = folder(tmp_path / "set")
-    (root / "images/d2.png").unlink()
-    (root / "images/d2.png").symlink_to("nowhere.png")
-    assert "database_img.txt:3:" in input_error(lambda: key(root))
 
 
 @pytest.mark.parametrize("resize", RESIZES)
@@ -180,9 +105,162 @@ def test_a_file_that_is_no_image_names_list_and_line(tmp_path: Path, content: by
     )
 
 
+def test_a_file_that_cannot_be_read_is_told_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, opened = folder(tmp_path), Image.open
+
+    def refuse(file: Path) -> Image.Image:
+        if file.name == "d4.png":
+            raise PermissionError(13, "Permission denied", str(file))
+        return opened(file)
+
+    monkeypatch.setattr(Image, "open", refuse)
+    message = input_error(lambda: decode(root))
+    assert message == (
+        f"{root}/database_img.txt:5: image {root}/images/d4.png: cannot be read: Permission denied"
+    )
+
+
+@pytest.mark.parametrize("error", [KeyError("tag"), RuntimeError("a\nb"), MemoryError()])
+def test_whatever_a_decoder_raises_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(self: Image.Image) -> None:
+        raise error
+
+    root = folder(tmp_path)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
+    message = input_error(lambda: decode(root))
+    assert message.startswith(f"{root}/database_img.txt:1: image {root}/images/d0.png: damaged: ")
+    assert message != f"{root}/database_img.txt:1: image {root}/images/d0.png: damaged: "
+
+
+def test_no_other_program_is_started_for_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder(tmp_path)
+    noise_image(8, 8).save(root / "images/d4.png", format="EPS")
+    monkeypatch.setattr("subprocess.check_call", lambda *_, **__: pytest.fail("started"))
+    message = input_error(lambda: decode(root))
+    assert message.endswith("images/d4.png: EPS is drawn by another program; save it as PNG")
+
+
 def test_of_several_bad_images_the_first_is_named(tmp_path: Path) -> None:
     root = folder(tmp_path)
     for name in ("d4", "d5", "d9", "d16", "t0"):
         (root / f"images/{name}.png").write_bytes(b"x")
     for _ in range(5):
         assert "database_img.txt:5:" in input_error(lambda: decode(root))
+
+
+RAMP = np.tile(np.linspace(0, 65535, 256).astype(np.uint16), (8, 1))
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "PPM", "JPEG2000"])
+def test_16_bit_grey_is_scaled_to_8(tmp_path: Path, form: str) -> None:
+    root = folder(tmp_path)
+    Image.fromarray(RAMP).save(root / "images/d0.png", format=form)
+    Image.fromarray(np.arange(256, dtype=np.uint8)[None].repeat(8, 0)).save(root / "images/d1.png")
+    sixteen, eight = decode(root)[:2]
+    assert np.array_equal(sixteen, eight)
+    assert eight.mean() == pytest.approx(127.5, abs=1)
+
+
+def test_16_bit_colours_keep_their_high_byte(tmp_path: Path) -> None:
+    root = folder(tmp_path)
+    grey, colour = tmp_path / "images/d0.png", tmp_path / "images/d1.png"
+    Image.fromarray(RAMP).save(grey, format="PPM")
+    samples = RAMP.repeat(3).astype(">u2").tobytes()
+    colour.write_bytes(b"P6 256 8 65535\n" + samples)
+    pixels = decode(root)
+    assert np.abs(pixels[0].astype(int) - pixels[1]).max() <= 1
+
+
+def integers(file: Path) -> None:
+    Image.fromarray(RAMP.astype(np.int32)).save(file, format="TIFF")
+
+
+def floats(file: Path) -> None:
+    Image.fromarray(RAMP.astype(np.float32)).save(file, format="TIFF")
+
+
+def white_is_zero(file: Path) -> None:
+    Image.fromarray(RAMP).save(file, format="TIFF", tiffinfo={262: 0})
+
+
+@pytest.mark.parametrize(
+    ("write", "mode"), [(integers, "I"), (floats, "F"), (white_is_zero, "I;16")]
+)
+def test_values_without_a_fixed_range_are_refused(
+    tmp_path: Path, write: Callable[[Path], None], mode: str
+) -> None:
+    root = folder(tmp_path)
+    write(root / "images/d4.png")
+    message = input_error(lambda: decode(root))
+    assert message.startswith(
+        f"{root}/database_img.txt:5: image {root}/images/d4.png: TIFF of mode {mode}, whose values"
+    )
+    assert "8 bits a channel" in message
+
+
+def test_colours_below_full_transparency_are_kept(tmp_path: Path) -> None:
+    root = folder(tmp_path)
+    image = noise_image(8, 8).convert("RGBA")
+    image.putalpha(0)
+    image.save(root / "images/d0.png")
+    assert np.array_equal(decode(root)[0], np.asarray(image)[..., :3].transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("form", ["GIF", "TIFF", "PNG", "WEBP"])
+def test_the_first_of_several_frames_is_taken(tmp_path: Path, form: str) -> None:
+    root = folder(tmp_path)
+    frames = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (200, 20, 40)]
+    options = {"lossless": True} if form == "WEBP" else {}
+    frames[0].save(
+        root / "images/d0.png", format=form, save_all=True, append_images=frames[1:], **options
+    )
+    assert (decode(root)[0, 0] == 200).all()
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+@pytest.mark.parametrize(
+    "size", [(1, 80_000_000), (MAX_SIDE + 1, 1), (8193, 8192), (10_000, 10_000), (60_000, 60_000)]
+)
+def test_too_many_pixels_are_refused_before_decoding(
+    tmp_path: Path, size: tuple[int, int], resize: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    root = folder(tmp_path)
+    (root / "images/d2.png").write_bytes(png_header(*size))
+    message = input_error(lambda: decode(root, resize=resize))
+    assert message.startswith(f"{root}/database_img.txt:3: image {root}/images/d2.png: ")
+    assert message.endswith(f"at most {MAX_SIDE} pixels a side and {MAX_PIXELS} in all")
+    assert f"{size[0]} × {size[1]} pixels" in message or size == (60_000, 60_000)
+    assert not recwarn.list
+
+
+def test_a_strip_that_resizing_would_blow_up_is_refused(tmp_path: Path) -> None:
+    root = folder(tmp_path)
+    (root / "images/d2.png").write_bytes(png_header(1, MAX_SIDE))
+    message = input_error(lambda: decode(root, image_size=224, resize="crop"))
+    assert "1 × 65535 pixels; too elongated for data.resize crop, which makes it" in message
+    Image.new("L", (1, MAX_SIDE)).save(root / "images/d2.png")
+    assert decode(root, image_size=224, resize="squash").shape == (25, 3, 224, 224)
+
+
+def test_text_that_unpacks_to_more_than_its_share_is_refused(tmp_path: Path) -> None:
+    root = folder(tmp_path)
+    text = PngImagePlugin.PngInfo()
+    text.add_text("comment", "x" * 2**22, zip=True)
+    Image.new("RGB", (8, 8)).save(root / "images/d2.png", pnginfo=text)
+    assert "images/d2.png: damaged: " in input_error(lambda: decode(root))
+
+
+def test_an_entry_is_current_while_a_sample_decodes_to_its_rows(tmp_path: Path) -> None:
+    root = folder(tmp_path)
+    pixels, lists = decode(root), read_lists(root)
+    assert is_current(pixels, lists, "squash")
+    assert not is_current(pixels[::-1], lists, "squash")
+    wrong = pixels.copy()
+    wrong[-1, 0, 0, 0] ^= 1
+    assert not is_current(wrong, lists, "squash")

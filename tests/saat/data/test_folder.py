@@ -1,10 +1,13 @@
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import saat.data
+import saat.data.folder
 from saat.data import HashingData
 
 from .samples import folder, input_error, real, splits, write_images, write_pairs, write_singles
@@ -76,6 +79,44 @@ def test_changed_images_are_decoded_again(tmp_path: Path) -> None:
     after = load(root, tmp_path / "cache").images
     assert np.array_equal(after[0], before[1])
     assert np.array_equal(after[1:], before[1:])
+
+
+def bitmaps(root: Path, shade: int) -> Path:
+    """A whole set whose files have the same names, sizes and times for any ``shade``."""
+    write_pairs(root, splits())
+    for i, path in enumerate(sorted({path for rows in splits().values() for path, _ in rows})):
+        file = root / path
+        file.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (12, 12), (shade, i, 0)).save(file, format="BMP")
+        os.utime(file, (10**9, 10**9))
+    return root
+
+
+def test_two_sets_that_differ_in_pixels_alone_do_not_share_them(tmp_path: Path) -> None:
+    first = load(bitmaps(tmp_path / "a/toys", 10), tmp_path / "cache")
+    second = load(bitmaps(tmp_path / "b/toys", 20), tmp_path / "cache")
+    assert (first.images[:, 0] == 10).all()
+    assert (second.images[:, 0] == 20).all()
+    assert first.label == second.label
+    assert first.fingerprint != second.fingerprint
+
+
+def test_a_set_exchanged_in_its_place_is_decoded_again(tmp_path: Path) -> None:
+    root = bitmaps(tmp_path / "toys", 10)
+    first = load(root, tmp_path / "cache").fingerprint
+    bitmaps(root, 20)
+    second = load(root, tmp_path / "cache")
+    assert (second.images[:, 0] == 20).all()
+    assert second.fingerprint != first
+
+
+def test_even_files_that_no_status_tells_apart_are_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saat.data.folder, "cache_key", lambda *_: ("key", 0))
+    load(bitmaps(tmp_path / "a/toys", 10), tmp_path / "cache")
+    second = load(bitmaps(tmp_path / "b/toys", 20), tmp_path / "cache")
+    assert (second.images[:, 0] == 20).all()
 
 
 def test_progress_is_reported_while_decoding_only(tmp_path: Path) -> None:

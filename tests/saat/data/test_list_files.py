@@ -40,8 +40,10 @@ def test_both_layouts_read_alike(tmp_path: Path) -> None:
         (b"a.jpg\nb.jpg", b"0 1\n1 0"),
         (b"a.jpg\nb.jpg\n\n\n", b"0 1 \n1 0 \n \n"),
         (b"\xef\xbb\xbfa.jpg \n./b.jpg\n", b"0\t1\n 1  0\n"),
+        (b"a.jpg\rb.jpg\r", b"0 1\r1 0 \r\r"),
+        (b"a.jpg\rb.jpg", b"0 1\r\n1 0"),
     ],
-    ids=["crlf", "no last newline", "empty lines at the end", "mark, tabs, ./"],
+    ids=["crlf", "no last newline", "empty at the end", "mark, tabs, ./", "cr", "cr alone"],
 )
 def test_harmless_variations_are_allowed(tmp_path: Path, images: bytes, labels: bytes) -> None:
     split = pair(tmp_path, images, labels)
@@ -75,6 +77,12 @@ def test_a_line_separator_of_unicode_belongs_to_the_path(tmp_path: Path) -> None
         (b"x/../../a.jpg\n", b"0 1\n", ["train_img.txt:1:", "inside"]),
         (b"a.jpg\n\xff\n", b"0 1\n1 0\n", ["train_img.txt:2:", "UTF-8"]),
         (b"a.jpg\n", b"0 1\xe9\n", ["train_label.txt:1:", "UTF-8"]),
+        (b"a.jpg\rb.jpg\nc.jpg\n", b"0 1\n1 0\n", ["train_img.txt:1:", "carriage return"]),
+        (b"a.jpg\nb.jpg\n", b"0 1\n1 0\r0 1\n", ["train_label.txt:2:", "must end alike"]),
+        (b"a.jpg\n\xef\xbb\xbfb.jpg\n", b"0 1\n1 0\n", ["train_img.txt:2:", "byte order mark"]),
+        ("a.jpg\n".encode("utf-16"), b"0 1\n", ["train_img.txt:1:", "UTF-8"]),
+        ("a.jpg\n".encode("utf-16-le"), b"0 1\n", ["train_img.txt:1:", "NUL", "UTF-16"]),
+        (b"a.jpg\n", b"0 1\n\0", ["train_label.txt:2:", "NUL"]),
     ],
 )
 def test_mistakes_name_file_and_line(
@@ -84,6 +92,18 @@ def test_mistakes_name_file_and_line(
     assert str(tmp_path) in message
     for part in expected:
         assert part in message
+
+
+@pytest.mark.parametrize("labels", [b"0\n1\n", b"0\n0\n", b"3\n17\n", b"1\n3\n", b"0 \n1 \n"])
+def test_class_indices_are_refused_with_what_to_write(tmp_path: Path, labels: bytes) -> None:
+    message = input_error(lambda: pair(tmp_path, b"a.jpg\nb.jpg\n", labels))
+    assert "train_label.txt:1: one label per line; " in message
+    assert "class 2 of 0 to 3 is 0 0 1 0" in message
+    first, second = labels.split(b"\n")[:2]
+    message = input_error(
+        lambda: single(tmp_path, b"a.jpg " + first + b"\nb c.jpg " + second + b"\n")
+    )
+    assert "train.txt:1: one label per line; " in message
 
 
 @pytest.mark.parametrize(
@@ -112,6 +132,13 @@ def test_mistakes_in_the_one_file_layout(tmp_path: Path, text: bytes, expected: 
         assert part in message
 
 
+def test_all_line_ends_are_read_in_the_one_file_layout(tmp_path: Path) -> None:
+    for end in (b"\n", b"\r\n", b"\r"):
+        split = single(tmp_path, b"a.jpg 0 1" + end + b"b.jpg 1 1" + end)
+        assert split.paths == ["a.jpg", "b.jpg"]
+        assert split.labels.tolist() == [[0, 1], [1, 1]]
+
+
 def test_paths_with_spaces_in_the_one_file_layout(tmp_path: Path) -> None:
     text = b"my  photos/a 1.jpg 0 1\r\n  b 0 c.jpg\t1 1 \nd.jpg 0 0\n"
     split = single(tmp_path, text)
@@ -124,7 +151,7 @@ def test_one_file_and_two_files_say_the_same(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     word = st.text("ab01. ", min_size=1, max_size=5).map(lambda text: f"{text.strip()}.jpg")
-    width = data.draw(st.integers(1, 5))
+    width = data.draw(st.integers(2, 5))
     row = st.lists(st.sampled_from("01"), min_size=width, max_size=width)
     paths = data.draw(st.lists(word, min_size=1, max_size=6))
     labels = [" ".join(data.draw(row)) for _ in paths]
@@ -155,7 +182,7 @@ def test_an_unreadable_list_is_named(tmp_path: Path) -> None:
 def test_labels_survive_any_spacing(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    width = data.draw(st.integers(1, 6))
+    width = data.draw(st.integers(2, 6))
     rows = data.draw(
         st.lists(
             st.lists(st.integers(0, 1), min_size=width, max_size=width), min_size=1, max_size=9

@@ -87,6 +87,13 @@ def test_another_label_within_one_list_is_refused(tmp_path: Path, split: str) ->
     assert f"image {first!r} has another label" in message
 
 
+def test_lists_without_any_label_are_refused(tmp_path: Path) -> None:
+    content = {name: [(path, "0 0 0") for path, _ in rows] for name, rows in splits().items()}
+    assert "no image of any list has a label" in input_error(
+        lambda: read_lists(write_pairs(tmp_path, content))
+    )
+
+
 def test_lists_of_unequal_width_are_refused(tmp_path: Path) -> None:
     content = splits()
     content["test"] = [(path, "1 0") for path, _ in content["test"]]

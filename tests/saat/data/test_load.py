@@ -67,12 +67,22 @@ def test_a_root_belongs_to_listed_sets_alone(source: dict[str, str]) -> None:
     assert message.startswith("data: root '/data': ")
 
 
-@pytest.mark.parametrize(("image_size", "val_queries"), [(0, 1), (-3, 1), (8, -1)])
+@pytest.mark.parametrize(("image_size", "val_queries"), [(0, 1), (-3, 1), (8, -1), (4097, 1)])
 def test_numbers_out_of_range_are_refused(image_size: int, val_queries: int) -> None:
     message = input_error(
         lambda: saat.data.load(name="digits", image_size=image_size, val_queries=val_queries)
     )
     assert f"image_size {image_size}" in message or f"val_queries {val_queries}" in message
+
+
+@pytest.mark.parametrize("source", [{"path": "~nobody-here/x"}, {"name": "cifar10"}])
+def test_a_home_that_is_none_is_refused(
+    source: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAAT_DATA", "~nobody-here/x")
+    path, name = source.get("path"), source.get("name")
+    message = input_error(lambda: saat.data.load(path=path, name=name, image_size=8, val_queries=1))
+    assert message.startswith("data: ~nobody-here/x: ")
 
 
 def test_the_cache_is_where_the_environment_says(

@@ -1,7 +1,9 @@
+import errno
 import json
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from saat.data import store
-from saat.data.store import open_or_build, verify
+from saat.data.store import block_length, checksum_of, open_or_build, verify
 
 SHAPE = (10, 3, 4, 4)
 PIXELS = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
@@ -39,7 +41,7 @@ def logged_build(cache: Path, log: Path) -> None:
         time.sleep(0.5)
         yield from blocks()
 
-    assert np.array_equal(open_or_build(cache, "key", SHAPE, slow), PIXELS)
+    assert np.array_equal(open_or_build(cache, "key", SHAPE, slow).images, PIXELS)
 
 
 def stuck_build(cache: Path, half_done: Path) -> None:
@@ -52,7 +54,7 @@ def stuck_build(cache: Path, half_done: Path) -> None:
 
 
 def test_pixels_come_back_as_a_read_only_map(tmp_path: Path) -> None:
-    images = open_or_build(tmp_path, "key", SHAPE, blocks)
+    images = open_or_build(tmp_path, "key", SHAPE, blocks).images
     assert isinstance(images, np.memmap)
     assert np.array_equal(images, PIXELS)
     with pytest.raises(ValueError, match="read-only"):
@@ -62,7 +64,7 @@ def test_pixels_come_back_as_a_read_only_map(tmp_path: Path) -> None:
 
 def test_a_whole_entry_is_not_built_again(tmp_path: Path) -> None:
     open_or_build(tmp_path, "key", SHAPE, blocks)
-    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, never), PIXELS)
+    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, never).images, PIXELS)
 
 
 def test_progress_counts_images(tmp_path: Path) -> None:
@@ -122,8 +124,8 @@ def test_a_damaged_entry_is_built_again(tmp_path: Path, damage: object) -> None:
     assert callable(damage)
     open_or_build(tmp_path, "key", SHAPE, blocks)
     damage(entry(tmp_path))
-    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, blocks), PIXELS)
-    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, never), PIXELS)
+    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, blocks).images, PIXELS)
+    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, never).images, PIXELS)
 
 
 def test_large_entries_are_checked_in_full_by_verify_alone(
@@ -136,7 +138,7 @@ def test_large_entries_are_checked_in_full_by_verify_alone(
     open_or_build(tmp_path, "key", SHAPE, never)
     assert not verify(entry(tmp_path))
     truncate(entry(tmp_path))
-    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, blocks), PIXELS)
+    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, blocks).images, PIXELS)
 
 
 def test_verify_of_nothing_is_false(tmp_path: Path) -> None:
@@ -171,6 +173,46 @@ def test_a_full_disk_is_an_os_error_that_names_the_file(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "images").iterdir() if path.is_dir()] == []
 
 
+def test_an_entry_that_is_not_current_is_built_again(tmp_path: Path) -> None:
+    def older() -> Iterator[np.ndarray]:
+        yield PIXELS[::-1]
+
+    before = open_or_build(tmp_path, "key", SHAPE, older)
+
+    def is_current(images: np.ndarray) -> bool:
+        return np.array_equal(images[0], PIXELS[0])
+
+    after = open_or_build(tmp_path, "key", SHAPE, blocks, is_current=is_current)
+    assert np.array_equal(after.images, PIXELS)
+    assert after.checksum != before.checksum
+    again = open_or_build(tmp_path, "key", SHAPE, never, is_current=is_current)
+    assert again.checksum == after.checksum == checksum_of(tmp_path, "key")
+
+
+def test_equal_images_have_equal_checksums(tmp_path: Path) -> None:
+    found = [open_or_build(tmp_path, key, SHAPE, blocks).checksum for key in ("key", "other")]
+    assert found[0] == found[1] != ""
+    assert checksum_of(tmp_path, "nothing") == ""
+
+
+def test_what_cannot_fit_on_the_disk_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=PIXELS.nbytes - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(OSError, match=rf"{PIXELS.nbytes} bytes .* {usage.free} are free") as caught:
+        open_or_build(tmp_path, "key", SHAPE, blocks, lambda *done: pytest.fail("began"))
+    assert caught.value.errno == errno.ENOSPC
+    assert list((tmp_path / "images").glob("key*/")) == []
+
+
+@pytest.mark.parametrize("image_size", [1, 224, 1024, 4096])
+def test_a_block_is_bounded_in_images_and_in_bytes(image_size: int) -> None:
+    length = block_length(image_size)
+    assert 1 <= length <= 256
+    assert length == 1 or length * 3 * image_size**2 <= 2**26
+
+
 def test_several_processes_build_once(tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     log = tmp_path / "log"
@@ -199,7 +241,7 @@ def test_what_a_killed_builder_left_is_not_trusted(tmp_path: Path) -> None:
     assert left.is_dir()
     assert not entry(tmp_path).exists()
     (left / "stray").touch()
-    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, blocks), PIXELS)
+    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, blocks).images, PIXELS)
     assert not left.exists()
     assert sorted(path.name for path in entry(tmp_path).iterdir()) == ["entry.json", "images.npy"]
 
