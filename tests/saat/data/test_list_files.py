@@ -91,7 +91,7 @@ def test_mistakes_name_file_and_line(
     [
         (b"a.jpg\n", ["train.txt:1:", "no labels"]),
         (b"a.jpg 0 1\n\nb.jpg 0 1\n", ["train.txt:2:", "empty line"]),
-        (b"a.jpg 0 1\nb.jpg 0\n", ["train.txt:2:", "1 label;"]),
+        (b"a.jpg 0 1\nb.jpg 0\n", ["train.txt:2:", "1 label after"]),
         (b"a.jpg 0 1\nb c.jpg 0\n", ["train.txt:2:", "1 label after 'c.jpg'", "line 1 has 2"]),
         (b"a.jpg 0 1\nb.jpg 1 0 1\n", ["train.txt:2:", "3 labels after 'b.jpg'", "has 2"]),
         (b"a.jpg 0 1\nb 1 0 1\n", ["train.txt:2:", "3 labels after 'b'", "has 2"]),
