@@ -84,7 +84,7 @@ def search(growing: tuple[Hosts, str, Path], *more: str) -> tuple[int, str]:
 def test_a_request_that_no_node_meets_is_refused(growing: tuple[Hosts, str, Path]) -> None:
     status, output = search(growing)
     assert status == 2
-    assert "2 CPUs and 0 GPUs per trial, but the largest node offers 1 CPUs" in output
+    assert "2 CPUs and 0 GPUs per trial, but the largest node offers 1 CPU" in output
     assert "--autoscaling" in output
     assert not (growing[2] / "runs" / "grown").exists()
 

@@ -198,7 +198,7 @@ def test_places_are_counted_on_live_nodes_and_now_and_then_only(
     assert count() == 1, "one trial waits, so that an autoscaler sees what is needed"
     now[0] += 3
     assert count() == 1
-    line = "no node has 1 CPUs and 0 GPUs for a trial now: waiting for one"
+    line = "no node has 1 CPU and 0 GPUs for a trial now: waiting for one"
     assert caplog.messages == [line], "once"
     cluster += nodes({"CPU": 3.0})
     now[0] += 3

@@ -13,6 +13,7 @@ from harness.session import session
 from harness.trial.trial import FinalReport, run_trial
 from saat import memory
 from saat.errors import InputError
+from saat.wording import counted
 from tests.harness.tiny import context_of, spec_of, tiny
 from tests.toy import raised
 
@@ -53,7 +54,9 @@ def test_what_no_node_can_ever_place_is_refused(
     listed = [{"Alive": True, "Resources": resources} for resources in offered]
     monkeypatch.setattr("harness.executors.ray_cluster.ray.nodes", lambda: listed)
     line = raised(lambda: ray_cluster.check_request(cpus, gpus), InputError)
-    assert line.startswith(f"resources: {cpus} CPUs and {gpus:g} GPUs per trial, but")
+    assert line.startswith(
+        f"resources: {counted(cpus, 'CPU')} and {counted(gpus, 'GPU')} per trial, but"
+    )
 
 
 @pytest.mark.parametrize(

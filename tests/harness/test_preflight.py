@@ -136,7 +136,7 @@ def test_what_is_wrong_with_no_single_node_is_told_once() -> None:
     bad = replace(GOOD, problems={"data": "/d: not a folder"})
     assert judge.failures(cluster(tracker="tracker http://h: refused", trials=0)) == [
         "tracker http://h: refused",
-        "resources: 4 CPUs and 1 GPUs per trial fit on no node; the most are 16 CPUs and 2 GPUs",
+        "resources: 4 CPUs and 1 GPU per trial fit on no node; the most are 16 CPUs and 2 GPUs",
     ]
     assert judge.failures(cluster(trials=0, autoscaling=True)) == []
     assert judge.warnings(cluster(says(omp_threads="4"))) == []
@@ -507,7 +507,7 @@ def test_a_node_of_a_real_cluster_answers_though_it_has_no_cpu_left(
     (node,) = found["nodes"]
     assert status == 1
     assert found["failures"] == [
-        "resources: 1 CPUs and 0 GPUs per trial fit on no node; the most are 0 CPUs and 0 GPUs"
+        "resources: 1 CPU and 0 GPUs per trial fit on no node; the most are 0 CPUs and 0 GPUs"
     ]
     assert node["problems"] == []
     assert node["report"]["problems"] == {}
