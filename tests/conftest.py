@@ -43,6 +43,7 @@ _LONG = (
     "contracts/test_executors.py",
     "contracts/test_attacks.py",
     "harness/test_bad_input.py",
+    "harness/test_generated_files.py",
     "test_extending.py",
     "harness/test_tracking.py",
     "harness/test_search.py",

@@ -25,3 +25,9 @@ def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def runs_dir(tmp_path: Path) -> Path:
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def seed(pytestconfig: pytest.Config) -> int:
+    """Of what a test generates: always the same, or what ``--hypothesis-seed`` says."""
+    return int(pytestconfig.getoption("--hypothesis-seed") or 0)

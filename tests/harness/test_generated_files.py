@@ -1,6 +1,5 @@
 """Two thousand generated experiment files: each is accepted and sane, or refused in lines."""
 
-import os
 import random
 import signal
 from collections import Counter
@@ -21,7 +20,6 @@ from tests.harness.generated_files import bases, generate, written
 pytestmark = pytest.mark.slow
 
 FILES, PARTS = 2000, 4
-SEED = int(os.environ.get("SAAT_TEST_SEED", "0"))
 _HANGS_S = 20.0  # of the processor, which waits for no other process
 
 
@@ -58,11 +56,11 @@ COSTS = Costs(1.0, 1.0, 1.0, 1.0, 1.0)
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_generated_file_is_accepted_and_sane_or_refused_in_lines(
-    part: int, tmp_path: Path
+    part: int, seed: int, tmp_path: Path
 ) -> None:
     file, known, outcomes = tmp_path / "e.yaml", bases(), Counter[str]()
     for number in range(part, FILES, PARTS):
-        draw = random.Random(f"{SEED} {number}")
+        draw = random.Random(f"{seed} {number}")
         generated = generate(draw, draw.choice(known))
         file.write_bytes(generated.content)
         try:
@@ -77,7 +75,7 @@ def test_a_generated_file_is_accepted_and_sane_or_refused_in_lines(
                 assert fault.isprintable(), (number, fault)
                 assert len(fault) < 1000, (number, fault)
         except BaseException as error:
-            error.add_note(f"file {number} of seed {SEED}: {generated}"[:2000])
+            error.add_note(f"file {number} of seed {seed}: {generated}"[:2000])
             raise
     assert outcomes["accepted"] > FILES / PARTS / 10  # as many that nothing is said against
     assert outcomes["refused"] > FILES / PARTS / 2

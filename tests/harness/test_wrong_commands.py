@@ -1,6 +1,5 @@
 """A hundred generated wrong command lines: status 2, one line, nothing started."""
 
-import os
 import random
 import signal
 from collections.abc import Iterator
@@ -21,7 +20,6 @@ from tests.harness.tiny import tiny_raw
 pytestmark = pytest.mark.slow
 
 COMMANDS = 100
-SEED = int(os.environ.get("SAAT_TEST_SEED", "0"))
 LONG = "x" * 300
 PATHS = [LONG, "a/" + LONG, "a/" * 2000 + "b", "~nosuchuser/x", "", "\udcff", "\ud800"]
 NUMBERS = ["", "x", "1.5x", "nan", "-1", "1e400", "9" * 400, "0x", "١٢x"]
@@ -120,9 +118,9 @@ def test_every_parameter_has_wrong_values() -> None:
     assert all(WRONG[name] for name in names - UNCHANGED)
 
 
-def test_a_generated_wrong_command_starts_nothing(world: Path, capsys: Any) -> None:
+def test_a_generated_wrong_command_starts_nothing(world: Path, seed: int, capsys: Any) -> None:
     before = tree(world)
-    lines = wrong_lines(random.Random(SEED))
+    lines = wrong_lines(random.Random(seed))
     for number in range(COMMANDS):
         arguments = next(lines)
         capsys.readouterr()
@@ -131,8 +129,8 @@ def test_a_generated_wrong_command_starts_nothing(world: Path, capsys: Any) -> N
                 main(arguments)
             out, err = capsys.readouterr()
             check_line(ended.value.code, out, err)
-            assert max(map(len, err.split())) <= 200
+            assert max(map(len, err.split())) <= 220  # what is longer is cut
             assert tree(world) == before
         except BaseException as error:
-            error.add_note(f"command {number} of seed {SEED}: {[part[:200] for part in arguments]}")
+            error.add_note(f"command {number} of seed {seed}: {[part[:200] for part in arguments]}")
             raise
