@@ -22,6 +22,7 @@ from saat.codes import check_codes, sign
 from saat.errors import InputError
 from saat.exact_sums import exact_mainstay_sums
 from saat.labels import LabelGroups, check_classes, check_labels
+from saat.wording import counted
 
 MainstayWeights = Literal["saat", "eq11", "cgat"]
 MAINSTAY_WEIGHTS: tuple[str, ...] = get_args(MainstayWeights)
@@ -103,7 +104,8 @@ class MainstayCodes:
             check_codes("train_codes", train_codes)
         if len(train_codes) != len(train_labels):
             raise InputError(
-                f"train_labels: {len(train_labels)} rows; train_codes has {len(train_codes)}"
+                f"train_labels: {counted(len(train_labels), 'row')}; "
+                f"train_codes has {len(train_codes)}"
             )
         check_labels("train_labels", train_labels)
         self._groups = LabelGroups.of(train_labels.to(train_codes.device))

@@ -19,6 +19,7 @@ from torch import Tensor
 from saat.codes import check_codes, distance_of_codes
 from saat.errors import InputError
 from saat.labels import check_classes, check_labels, share_label
+from saat.wording import counted
 
 Ties = Literal["expected", "stable"]
 TIES: tuple[str, ...] = get_args(Ties)
@@ -44,7 +45,9 @@ def _check_items(name: str, codes: Tensor, labels: Tensor) -> None:
     check_codes(f"{name}_codes", codes)
     check_labels(f"{name}_labels", labels)
     if len(codes) != len(labels):
-        raise InputError(f"{name}_labels: {len(labels)} rows; {name}_codes has {len(codes)}")
+        raise InputError(
+            f"{name}_labels: {counted(len(labels), 'row')}; {name}_codes has {len(codes)}"
+        )
 
 
 def _check(
@@ -57,7 +60,7 @@ def _check(
     # Nobody can tell how long the codes of no queries are.
     if len(query_codes) and query_codes.shape[1] != database_codes.shape[1]:
         raise InputError(
-            f"query_codes: {query_codes.shape[1]} bits; database_codes has "
+            f"query_codes: {counted(query_codes.shape[1], 'bit')}; database_codes has "
             f"{database_codes.shape[1]}"
         )
 

@@ -10,7 +10,10 @@ from harness.experiment.config import Experiment, Setting, digest
 from harness.experiment.file import parse_setting
 from harness.journal.journal import Event, read
 from harness.trial.trial import TrialSpec
+from saat.attacks import ATTACKS
+from saat.battery import BATTERIES
 from saat.errors import InputError, one_line
+from saat.wording import counted
 
 TrialStatus = Literal["running", "completed", "stopped", "failed"]
 
@@ -166,7 +169,7 @@ def load_state(run_dir: Path) -> tuple[Event, SearchState]:
         return events[0], SearchState(events)
     kept = [name for name in ("trials.parquet", "epochs.parquet") if (run_dir / name).exists()]
     trials = sum(1 for _ in run_dir.glob("trials/*"))
-    kept += [f"the folders of {trials} trials"] if trials else []
+    kept += [f"the folders of {counted(trials, 'trial')}"] if trials else []
     if kept:
         raise InputError(
             f"{path}: missing or empty, and with it what the search knew; still there are "
@@ -185,8 +188,25 @@ def config_hash(setting: Setting, data_fingerprint: str) -> str:
     return digest([data_fingerprint, setting.identity()])
 
 
-def protocol_hash(experiment: Experiment, data_fingerprint: str) -> str:
-    """What makes two numbers comparable: the data and how models are attacked."""
-    return digest(
-        [data_fingerprint, experiment.evaluation.model_dump(), experiment.confirm.battery]
-    )
+def protocol_hash(experiment: Experiment, data_fingerprint: str, revised: bool = True) -> str:
+    """What makes two numbers comparable: the data, how models are attacked, by which formulas.
+
+    Args:
+        experiment: a resolved experiment.
+        data_fingerprint: of its data set.
+        revised: whether revisions of attacks count; without them the hash is that of versions
+            which had the first formula of every attack.
+    """
+    protocol = [data_fingerprint, experiment.evaluation.model_dump(), experiment.confirm.battery]
+    revisions = _revisions(experiment) if revised else {}
+    # Attacks that never changed leave the hash as it was.
+    return digest([*protocol, revisions] if revisions else protocol)
+
+
+def _revisions(experiment: Experiment) -> dict[str, int]:
+    """Attacks of the protocol, battery included, whose formula is not the first one."""
+    battery = experiment.confirm.battery
+    names = [*experiment.evaluation.attacks]
+    names += BATTERIES[battery].white_box if battery in BATTERIES else []
+    found = {name: ATTACKS[name].revision for name in names}
+    return {name: revision for name, revision in found.items() if revision > 1}

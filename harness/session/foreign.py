@@ -47,18 +47,34 @@ def check_shown(experiment: Experiment, started: Event, file: Path) -> None:
     Raises:
         InputError: it is not.
     """
-    if "validation_hash" in started and is_whole(experiment, file):
+    if "validation_hash" not in started or not is_whole(experiment, file):
+        return
+    if not _is_of_first_formulas(experiment, started):
         check_protocol(experiment, started, file)
 
 
 def check_protocol(experiment: Experiment, started: Event, file: Path) -> None:
-    """Numbers of the journal belong to the protocol in the file.
+    """New numbers of a search can be compared with those of its journal.
 
     Raises:
-        InputError: the file's ``evaluation`` or ``confirm.battery`` is another one.
+        InputError: the file's ``evaluation`` or ``confirm.battery`` is another one, or one of its
+            attacks has another formula now.
     """
-    if protocol_hash(experiment, started["data_fingerprint"]) != started["protocol_hash"]:
+    if protocol_hash(experiment, started["data_fingerprint"]) == started["protocol_hash"]:
+        return
+    if _is_of_first_formulas(experiment, started):
         raise InputError(
-            f"{file}: evaluation or confirm.battery is not what the search began with; its "
-            "numbers could not be compared"
+            f"{file.parent}: an earlier version of saat-harness began this search, with other "
+            "formulas of its attacks; new numbers could not be compared: begin anew under another "
+            "--name (saat report shows the old ones)"
         )
+    raise InputError(
+        f"{file}: evaluation or confirm.battery is not what the search began with; its "
+        "numbers could not be compared"
+    )
+
+
+def _is_of_first_formulas(experiment: Experiment, started: Event) -> bool:
+    """Whether the journal's protocol is this one, by a version before attacks were revised."""
+    first = protocol_hash(experiment, started["data_fingerprint"], revised=False)
+    return bool(first == started["protocol_hash"])

@@ -11,6 +11,7 @@ from saat.defenses import DEFENSES
 from saat.errors import InputError, did_you_mean, one_line, printable
 from saat.hashing import OBJECTIVES
 from saat.models import BACKBONES
+from saat.wording import counted
 
 
 class SomeUnreadable(InputError):
@@ -93,7 +94,7 @@ def _searches(runs_dir: Path, _: object) -> dict[str, str]:
             ended = "finished" if state.finished else "unfinished"
             found[name] = f"{ended}, {summary(state)}"
     if problems:
-        more = f" (and {len(problems) - 1} more such runs)" if problems[1:] else ""
+        more = f" (and {counted(len(problems) - 1, 'more such run')})" if problems[1:] else ""
         raise SomeUnreadable(f"{problems[0]}{more}", found)
     return found
 

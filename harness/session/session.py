@@ -112,7 +112,10 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
         device_of_run(experiment, options)
         data = open_data(experiment, options.cache_dir, say)
         if data.fingerprint != started["data_fingerprint"]:
-            raise InputError(f"{run_dir}: the data set is not the one the search began with")
+            raise InputError(
+                f"{run_dir}: the data set is not the one the search began with, or an earlier "
+                "version of saat-harness began it, which did not compare pixels"
+            )
         check_protocol(experiment, started, run_dir / "experiment.yaml")
         own = digest(experiment.dump()["validation"])
         if own != started.get("validation_hash", own):  # journals of earlier versions lack it

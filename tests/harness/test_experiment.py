@@ -26,6 +26,7 @@ from harness.experiment.sections import PRETRAIN_MODEL, defense_model
 from harness.experiment.space import Dimension, suggest
 from harness.journal.state import config_hash, protocol_hash
 from harness.trial.pretrained import pretrained_key
+from saat.attacks import ATTACKS
 from saat.errors import InputError
 from tests.harness.tiny import TINY, tiny, tiny_raw
 
@@ -294,6 +295,29 @@ def test_the_protocol_hash_depends_on_evaluation_and_data() -> None:
         of({}, "other"),
     ]
     assert len({same[0], *others}) == len(others) + 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "revised"),
+    [
+        ({"evaluation.attacks": ["mainstay", "hag"]}, True),
+        ({"evaluation.attacks": ["mainstay"], "confirm.battery": "full"}, True),
+        ({"evaluation.attacks": ["mainstay"]}, False),
+        ({"evaluation.attacks": ["mainstay"], "confirm.battery": "core"}, False),
+    ],
+)
+def test_the_protocol_hash_has_the_revisions_of_formulas(
+    changes: dict[str, Any], revised: bool
+) -> None:
+    protocol = tiny(changes)
+    assert (protocol_hash(protocol, "d") != protocol_hash(protocol, "d", revised=False)) == revised
+
+
+def test_another_revision_is_another_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = protocol_hash(tiny(), "data")
+    for name in tiny().evaluation.attacks:
+        monkeypatch.setattr(ATTACKS[name], "revision", ATTACKS[name].revision + 1)
+    assert protocol_hash(tiny(), "data") != before
 
 
 @pytest.mark.parametrize(
