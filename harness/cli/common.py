@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from harness.files import existing_parent
 from saat.errors import InputError, did_you_mean, one_line, printable
 from saat.paths import file_name, user_path
 
@@ -71,6 +72,7 @@ def run_folder(runs_dir: Path, name: str) -> Path:
     Raises:
         InputError: there is none; the one that is spelt most alike.
     """
+    existing_parent(runs_dir, "--runs-dir")
     folder = runs_dir / name
     if not (folder / "experiment.yaml").is_file():
         known = sorted(path.parent.name for path in runs_dir.glob("*/experiment.yaml"))

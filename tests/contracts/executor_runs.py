@@ -11,7 +11,8 @@ from harness.search.search import Search
 from tests.harness.fakes import FINGERPRINT, STARTED
 from tests.harness.tiny import context_of, tiny
 
-# λ, and a learning rate at which the loss is no number: 2 × 2 settings beside the default.
+# λ, and a learning rate and decay at which weights grow until the loss is no number: 2 × 2
+# settings beside the default.
 EXPERIMENT = tiny(
     {
         "name": "contract",
@@ -19,7 +20,8 @@ EXPERIMENT = tiny(
         "defense.epochs": 3,
         "defense.lr": 0.05,
         "space": {
-            "defense.lr": {"choice": [0.05, 1e30]},
+            "defense.lr": {"choice": [0.05, 100.0]},
+            "defense.weight_decay": {"choice": [10.0], "when": {"defense.lr": 100.0}},
             "defense.lambda": {"choice": [0.1, 30.0]},
         },
         "search.num_samples": 4,

@@ -20,6 +20,8 @@ ON_LINUX = pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks /proc wha
 @pytest.fixture(autouse=True)
 def own_signals() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # A shell's background job ignores SIGINT, and so would what is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

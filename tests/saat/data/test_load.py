@@ -82,7 +82,8 @@ def test_a_home_that_is_none_is_refused(
     monkeypatch.setenv("SAAT_DATA", "~nobody-here/x")
     path, name = source.get("path"), source.get("name")
     message = input_error(lambda: saat.data.load(path=path, name=name, image_size=8, val_queries=1))
-    assert message.startswith("data: ~nobody-here/x: ")
+    where = "data.path:" if path else "data: SAAT_DATA"
+    assert message.startswith(f"{where} ~nobody-here/x: there is no such user")
 
 
 def test_the_cache_is_where_the_environment_says(
