@@ -209,7 +209,7 @@ def test_a_journal_that_is_gone_is_said_with_what_is_left(run_dir: Path, capsys:
     (run_dir / "trials.parquet").write_bytes(b"")
     line = refused(capsys, "status", "done", "--runs-dir", run_dir.parent)
     assert "events.jsonl: missing or empty" in line
-    assert "trials.parquet, the folders of 1 trials" in line
+    assert "trials.parquet, the folders of 1 trial" in line
 
 
 def test_a_list_shows_the_runs_that_it_can_read(
