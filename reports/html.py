@@ -33,7 +33,7 @@ from reports.tables import (
 )
 from reports.verdict import verdict
 from saat.errors import printable
-from saat.sanity import objection_lines
+from saat.sanity import warning_lines
 
 
 class FigureView(NamedTuple):
@@ -226,7 +226,7 @@ def _search(
 def _warnings(results: SearchResults) -> list[str]:
     """Objections to the numbers of completed trials, which need no battery to be seen."""
     rows = results.trials[results.trials["status"] == "completed"].to_dict("records")
-    return objection_lines({str(row["trial_id"]): final_metrics(row) for row in rows})
+    return warning_lines({str(row["trial_id"]): final_metrics(row) for row in rows})
 
 
 def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:

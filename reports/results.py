@@ -17,9 +17,9 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
-from reports.arrays import Arrays, read_examples, read_histograms
 from reports.checksums import read_json
 from reports.run_folder import check_file, check_run_folder, trial_folder
+from reports.trial_arrays import Arrays, read_examples, read_histograms
 from saat.errors import InputError, one_line
 from saat.sanity import without_prefix
 

@@ -55,10 +55,10 @@ def hamming_distance(a: Tensor, b: Tensor) -> Tensor:
     check_codes("b", b)
     if a.shape[1] != b.shape[1]:
         raise InputError(f"codes of {a.shape[1]} and of {b.shape[1]} bits; must be of equal length")
-    return distance_of_codes(a, b)
+    return unchecked_hamming_distance(a, b)
 
 
-def distance_of_codes(a: Tensor, b: Tensor) -> Tensor:
+def unchecked_hamming_distance(a: Tensor, b: Tensor) -> Tensor:
     """:func:`hamming_distance` of what is known to be codes, for inner loops."""
     bits = a.shape[1]
     products = a.float() @ b.float().T

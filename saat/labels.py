@@ -59,10 +59,10 @@ def relevance(a: Tensor, b: Tensor) -> Tensor:
     check_labels("a", a)
     check_labels("b", b)
     check_classes(a, b)
-    return share_label(a, b)
+    return unchecked_relevance(a, b)
 
 
-def share_label(a: Tensor, b: Tensor) -> Tensor:
+def unchecked_relevance(a: Tensor, b: Tensor) -> Tensor:
     """:func:`relevance` of what is known to be 0/1 labels, for inner loops."""
     return (a.float() @ b.float().T) > 0.5
 

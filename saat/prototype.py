@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 
 from saat.codes import sign
 from saat.errors import InputError
-from saat.labels import LabelGroups, share_label
+from saat.labels import LabelGroups, unchecked_relevance
 from saat.optimisers import Adam
 from saat.seeding import generator
 
@@ -69,7 +69,7 @@ def circle_loss(prototypes: Tensor, labels: Tensor, codes: Tensor, code_labels: 
     """
     similarity = prototypes @ codes.T / prototypes.shape[1]
     fixed = similarity.detach()
-    positive = share_label(labels, code_labels)
+    positive = unchecked_relevance(labels, code_labels)
     pushed = _log_sum_exp((fixed + 2).clamp_min(0) * similarity, ~positive)
     pulled = _log_sum_exp(-(2 - fixed).clamp_min(0) * similarity, positive)
     return softplus(pushed + pulled) / len(prototypes)

@@ -16,9 +16,9 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from saat.codes import check_codes, distance_of_codes
+from saat.codes import check_codes, unchecked_hamming_distance
 from saat.errors import InputError
-from saat.labels import check_classes, check_labels, share_label
+from saat.labels import check_classes, check_labels, unchecked_relevance
 from saat.wording import counted
 
 Ties = Literal["expected", "stable"]
@@ -147,9 +147,9 @@ def _stable_average_precision(
     ranks = torch.arange(1, top_k + 1, dtype=torch.float64, device=query_codes.device)
     database_codes, database_labels = database_codes.float(), database_labels.float()  # once
     for block in _query_blocks(len(query_codes), len(database_codes)):
-        distance = distance_of_codes(query_codes[block], database_codes)
+        distance = unchecked_hamming_distance(query_codes[block], database_codes)
         order = distance.sort(dim=1, stable=True).indices[:, :top_k]
-        hits = share_label(query_labels[block], database_labels).gather(1, order).double()
+        hits = unchecked_relevance(query_labels[block], database_labels).gather(1, order).double()
         found = hits.sum(1)
         gain = (hits.cumsum(1) / ranks[: hits.shape[1]] * hits).sum(1)
         parts.append(torch.where(found > 0, gain / found.clamp_min(1), 0.0))
@@ -223,7 +223,7 @@ def chance_average_precision(query_labels: Tensor, database_labels: Tensor, top_
     check_classes(query_labels, database_labels)
     database_labels = database_labels.float()  # once, not once a block
     blocks = query_labels.split(max(1, _BLOCK_ELEMENTS // max(1, len(database_labels))))
-    counts = [share_label(block, database_labels).sum(1, keepdim=True) for block in blocks]
+    counts = [unchecked_relevance(block, database_labels).sum(1, keepdim=True) for block in blocks]
     relevant = torch.cat(counts)
     total = torch.full_like(relevant, len(database_labels))
     return expected_average_precision(DistanceHistograms(total, relevant), top_k)

@@ -1,43 +1,44 @@
-"""What the numbers of one evaluation say against themselves, without any gate of a battery.
+"""Sanity checks of one evaluation's metrics: chance, equal codes, zero gradients.
 
-Pure functions of the metrics that :meth:`saat.evaluate.Evaluation.metrics` returns. The search,
-its report, the tracker and the command line all ask here, so that one setting is never at chance
-in one place and recommended in another.
+They need no battery: they are pure functions of what :meth:`saat.evaluate.Evaluation.metrics`
+returns. The search, its report, the tracker and the command line all call them, so that a setting
+is never at chance in one place and recommended in another.
 """
 
 import math
 from collections.abc import Iterable, Mapping
 
-# MAP above that of a random order, beyond the bootstrap's interval over queries.
-MARGIN = 0.01
-# Exactly zero input gradients, as a fraction, under the attack that sees fewest.
-ZERO_TOLERANCE = 0.1
+# How far the lower end of the interval of AP minus chance must lie above 0.
+CHANCE_MARGIN = 0.01
+# Largest fraction of exactly zero input gradients with which attacks count as able to see.
+ZERO_GRADIENT_TOLERANCE = 0.1
 
 _MAPS = ("clean", "robust")
-# Attacks that follow no gradient of the network and report a fraction of 0.
+# Beginnings of the names of attacks that follow no gradient and report a fraction of 0.
 _WITHOUT_GRADIENT = ("noise", "square", "prosgan", "transfer.")
-# Attacks through another backward pass than the network's own.
+# Ends of the names of attacks through another backward pass than the network's own.
 _STAND_INS = (".leaky", ".bpda")
-_NAMED = 3  # models in one line
+_NAMED = 3  # models that one line names
+# Chance of 0 or 1, up to rounding.
 _NEVER, _ALWAYS = 1e-9, 1 - 1e-9
 
 
 def at_chance(metrics: Mapping[str, float]) -> tuple[str, ...]:
     """Which of clean and robust MAP are not above that of a random order of the database.
 
-    A MAP is above chance if the lower end of the 95 % bootstrap interval over queries of AP minus
-    the AP of a random order is more than `MARGIN`: ``lift.clean`` and ``lift.robust``. Metrics
-    without them are judged by the difference of the two means.
+    ``lift.clean`` and ``lift.robust`` are the lower ends of the 95 % bootstrap intervals over
+    queries of AP minus the AP of a random order. A MAP is above chance if its lift is more than
+    `CHANCE_MARGIN`. Without a lift, the difference of the two means decides.
 
     Args:
         metrics: fractions, by their names without a prefix; what is missing is not judged.
 
     Returns:
-        ``("clean", "robust")`` at most. A network whose clean MAP is at chance retrieves nothing,
-        so its robust MAP says nothing; where the robust MAP alone is, nothing useful is left
-        under attack.
+        ``"clean"``, ``"robust"``, both or neither. If the clean MAP is at chance, the network
+        retrieves nothing and its robust MAP says nothing. If only the robust MAP is, the network
+        retrieves nothing useful under attack.
     """
-    return tuple(name for name in _MAPS if _lift(metrics, name) <= MARGIN)
+    return tuple(name for name in _MAPS if _lift(metrics, name) <= CHANCE_MARGIN)
 
 
 def _lift(metrics: Mapping[str, float], name: str) -> float:
@@ -48,7 +49,7 @@ def _lift(metrics: Mapping[str, float], name: str) -> float:
 
 
 def zero_gradients(metrics: Mapping[str, float], stand_ins: bool = True) -> float:
-    """Fraction of exactly zero input gradients, to the attack by gradients that sees fewest.
+    """The smallest fraction of exactly zero input gradients of any attack by gradients.
 
     Args:
         metrics: fractions, by their names without a prefix.
@@ -68,23 +69,26 @@ def zero_gradients(metrics: Mapping[str, float], stand_ins: bool = True) -> floa
 
 
 def has_dead_gradients(metrics: Mapping[str, float]) -> bool:
-    """Whether gradients of the network itself hide parts of the images from an attack.
+    """Whether the network's own gradients hide parts of the images from attacks.
 
-    Either too many of them are exactly zero, or the battery found enough on clean images to attack
-    a second time through leaky rectifiers.
+    Either too many of them are exactly zero under attack, or so many are on clean images that the
+    battery attacked a second time, through leaky rectifiers.
     """
     leaky = any(
         key.startswith("map.") and key.endswith(".leaky") and not math.isnan(value)
         for key, value in metrics.items()
     )
-    return leaky or zero_gradients(metrics, stand_ins=False) > ZERO_TOLERANCE
+    return leaky or zero_gradients(metrics, stand_ins=False) > ZERO_GRADIENT_TOLERANCE
 
 
-def objections(metrics: Mapping[str, float]) -> dict[str, str]:
-    """What is wrong with the numbers: a phrase each, with the values it rests on.
+def warnings_of(metrics: Mapping[str, float]) -> dict[str, str]:
+    """What is wrong with one evaluation's numbers.
 
     Args:
         metrics: fractions, by their names without a prefix; what is missing is not judged.
+
+    Returns:
+        Phrase → the values that it rests on, which may be empty.
     """
     chance, codes = metrics.get("chance_map", math.nan), metrics.get("distinct_codes", math.nan)
     hidden = zero_gradients(metrics)
@@ -102,20 +106,20 @@ def objections(metrics: Mapping[str, float]) -> dict[str, str]:
             found["robust MAP is not above chance"] = _against(metrics, "robust")
     if codes == 1:
         found["all images of the database have one code"] = ""
-    if hidden > ZERO_TOLERANCE:
+    if hidden > ZERO_GRADIENT_TOLERANCE:
         found["input gradients are exactly zero, so the attacks were blind"] = _percent(hidden)
     return found
 
 
-def objection_lines(models: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """A line for every kind of objection, with the models it concerns.
+def warning_lines(models: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """A line for every kind of warning, with the models it concerns.
 
     Args:
         models: name, which may be empty → metrics of its evaluation, without a prefix.
     """
     by_phrase: dict[str, list[tuple[str, str]]] = {}
     for name, metrics in models.items():
-        for phrase, values in objections(metrics).items():
+        for phrase, values in warnings_of(metrics).items():
             by_phrase.setdefault(phrase, []).append((name, values))
     return [": ".join(filter(None, (phrase, _listed(of)))) for phrase, of in by_phrase.items()]
 

@@ -128,7 +128,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         given = (result, "") if function == "moved_subject" else result
         monkeypatch.setattr(importlib.import_module(module), function, noting(called, name, given))
     for module in ("harness.cli.runs", "harness.cli.subjects"):
-        monkeypatch.setattr(f"{module}.run_folder", lambda runs_dir, name: runs_dir / name)
+        monkeypatch.setattr(f"{module}.existing_run", lambda runs_dir, name: runs_dir / name)
     return called
 
 

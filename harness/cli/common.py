@@ -66,11 +66,11 @@ def say(text: str) -> None:
         print(lines, file=sys.stderr, flush=True)
 
 
-def run_folder(runs_dir: Path, name: str) -> Path:
-    """The folder of a run that is there.
+def existing_run(runs_dir: Path, name: str) -> Path:
+    """The folder of a run.
 
     Raises:
-        InputError: there is none; the one that is spelt most alike.
+        InputError: there is none; it names the run that is spelt most alike.
     """
     existing_parent(runs_dir, "--runs-dir")
     folder = runs_dir / name

@@ -22,7 +22,7 @@ from harness.cli.common import (
     RunsDir,
     Tracking,
     app,
-    run_folder,
+    existing_run,
     say,
 )
 from harness.experiment.config import Experiment
@@ -31,7 +31,7 @@ from harness.files import check_output
 from harness.options import Options
 from saat.errors import InputError, did_you_mean, one_line
 from saat.paths import file_name
-from saat.sanity import objection_lines
+from saat.sanity import warning_lines
 
 
 @app.command()
@@ -125,7 +125,7 @@ def resume(
     """Continue a search or training after any interruption."""
     from harness.session import session
 
-    run_folder(runs_dir, name)
+    existing_run(runs_dir, name)
     options = Options(runs_dir, tracking_uri, "ray", address, cache_dir, autoscaling)
     with _resumable(name, runs_dir, tracking_uri):
         _conclude(session.resume(name, options, say))
@@ -140,7 +140,7 @@ def status(
     """How far a search is, from its journal; changes nothing."""
     from harness.session.status import render, status_of
 
-    found = status_of(run_folder(runs_dir, name))
+    found = status_of(existing_run(runs_dir, name))
     print(json.dumps(found, indent=1) if as_json else render(found))
 
 
@@ -153,7 +153,7 @@ def report(
     """Write report.html, figures and tables of one or more searches."""
     from harness.session import session
 
-    run_dirs = [run_folder(runs_dir, name) for name in names]
+    run_dirs = [existing_run(runs_dir, name) for name in names]
     for run_dir in run_dirs:
         session.read_experiment(run_dir)
     if output is None and len(run_dirs) > 1:
@@ -169,7 +169,7 @@ def sync(name: RunName, runs_dir: RunsDir = RUNS, tracking_uri: Tracking = None)
     """Deliver to the tracking server what it has not received."""
     from harness.session import session
 
-    run_folder(runs_dir, name)
+    existing_run(runs_dir, name)
     print(session.sync(name, Options(runs_dir, tracking_uri)))
 
 
@@ -237,7 +237,7 @@ def _conclude(run_dir: Path) -> None:
 
     state = SearchState(read(run_dir / "events.jsonl"))
     print(f"{summary(state)}; report: {run_dir / 'report' / 'report.html'}")
-    for line in objection_lines(finished_metrics(state)):
+    for line in warning_lines(finished_metrics(state)):
         say(f"warning: {line}")
     failed = [record for record in state.trials.values() if record.status == "failed"]
     if failed and len(failed) == len(state.trials):

@@ -14,7 +14,7 @@ from harness.cli.common import (
     RunName,
     RunsDir,
     app,
-    run_folder,
+    existing_run,
     say,
 )
 from harness.experiment.file import load_experiment
@@ -118,7 +118,7 @@ def verify(name: RunName, runs_dir: RunsDir = RUNS, cache_dir: CacheDir = None) 
     from harness.evaluation.verify import verify as recompute
     from harness.executors import SearchStopped
 
-    found = recompute(run_folder(runs_dir, name), cache_dir, say)
+    found = recompute(existing_run(runs_dir, name), cache_dir, say)
     print(found.text())
     if found.wrong:
         wrong = counted(len(found.wrong), "number is", "numbers are")
@@ -138,7 +138,7 @@ def transfer(
 
     if output is not None:
         check_output(output, ["transfer.csv"])
-    run_dir = run_folder(runs_dir, name)
+    run_dir = existing_run(runs_dir, name)
     print(measure(run_dir, attack, output or run_dir / "transfer", cache_dir, say))
 
 

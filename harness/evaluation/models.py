@@ -23,7 +23,7 @@ from saat.data.label_map import relabelled
 from saat.defenses import defended_network
 from saat.errors import InputError, one_line
 from saat.models import blank_network, check_network
-from saat.models.check import PROBED
+from saat.models.network_check import PROBED
 from saat.wording import counted
 
 

@@ -19,7 +19,7 @@ from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
 from saat.errors import InputError, did_you_mean, one_line
 from saat.evaluate import Evaluation, QueryKind, evaluate
-from saat.sanity import objection_lines
+from saat.sanity import warning_lines
 from saat.threat_model import LARGEST_EPS
 
 
@@ -114,7 +114,7 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
         write_json(request.output / "metrics.json", {**described, "metrics": metrics})
         # Images in there are still mapped, which keeps a folder on NFS from going.
         shutil.rmtree(request.output / _UNFINISHED, ignore_errors=True)
-    warned = [f"warning: {line}" for line in objection_lines({"": metrics})]
+    warned = [f"warning: {line}" for line in warning_lines({"": metrics})]
     return "\n".join([table(result, section), *_gates(result), *warned])
 
 

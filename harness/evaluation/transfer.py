@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from harness.evaluation.verify import stored_images, stored_victim
 from harness.experiment.file import load_experiment
-from reports.arrays import read_adversarial
 from reports.confirmed import ConfirmedSetting, confirmed_settings
 from reports.figures.matrix import matrix_static
 from reports.figures.style import STATIC_STYLE
@@ -22,6 +21,7 @@ from reports.results import load_search
 from reports.run_folder import trial_folder
 from reports.statistics import seed_query_interval
 from reports.table_formats import write_table
+from reports.trial_arrays import read_adversarial
 from saat.errors import InputError
 from saat.victim import Victim
 

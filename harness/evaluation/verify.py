@@ -16,9 +16,9 @@ from harness.evaluation.models import load_model, trained_subject
 from harness.experiment.file import load_experiment
 from harness.experiment.sections import EvaluationSection
 from harness.trial.records import Record, read_record
-from reports.arrays import read_adversarial
 from reports.results import SearchResults, load_search
 from reports.run_folder import trial_folder
+from reports.trial_arrays import read_adversarial
 from saat.bootstrap import bootstrap_interval
 from saat.codes import distinct_codes
 from saat.errors import InputError, printable

@@ -91,7 +91,7 @@ def _sigterm_kept() -> Iterator[None]:
     take = utils.set_sigterm_handler
     utils.set_sigterm_handler = lambda handler: None
     try:
-        with _noted(_SYSTEM_HANDLER):
+        with _flag_set(_SYSTEM_HANDLER):
             yield
     finally:
         utils.set_sigterm_handler = take
@@ -100,8 +100,8 @@ def _sigterm_kept() -> Iterator[None]:
 
 
 @contextmanager
-def _noted(symbol: str) -> Iterator[None]:
-    """A flag of Ray's library is set; nothing happens where the library does not have it."""
+def _flag_set(symbol: str) -> Iterator[None]:
+    """Keep a flag of Ray's library set; without such a flag nothing is done."""
     try:
         flag = ctypes.c_bool.in_dll(ctypes.CDLL(ray._raylet.__file__), symbol)
     except ValueError:
@@ -180,11 +180,11 @@ def check_request(cpus: int, gpus: float, autoscaling: bool = False) -> int:
     fitting = places(cpus, gpus)
     if fitting < 1 and not autoscaling:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        raise refuse_request(cpus, gpus, nodes)
+        raise request_error(cpus, gpus, nodes)
     return fitting
 
 
-def refuse_request(cpus: int, gpus: float, nodes: Sequence[Mapping[str, float]]) -> InputError:
+def request_error(cpus: int, gpus: float, nodes: Sequence[Mapping[str, float]]) -> InputError:
     """The error of a trial that none of the nodes, by their resources, can ever place."""
     most_cpus, most_gpus = (max(has.get(k, 0) for has in nodes) for k in ("CPU", "GPU"))
     return InputError(

@@ -26,7 +26,7 @@ from harness.experiment.sections import (
     defense_model,
 )
 from harness.experiment.space import Dimension
-from harness.experiment.words import SHOWN
+from harness.experiment.validation_errors import SHOWN
 from saat.attacks import ATTACKS
 from saat.defenses import DEFENSES
 from saat.errors import InputError, did_you_mean, one_line

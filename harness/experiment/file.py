@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.experiment.config import METHODS, Experiment, Setting, digest, typed_sections
-from harness.experiment.other_method import other_method_faults
+from harness.experiment.method_override import method_override_faults
 from harness.experiment.problems import describe, method_of
 from harness.experiment.sections import defense_model
 from harness.experiment.space import SEARCHABLE, Dimension
-from harness.experiment.words import SHOWN, nearest
+from harness.experiment.validation_errors import SHOWN, nearest
 from harness.experiment.yaml_file import YamlError, parse_yaml, read_yaml
 from saat.data import DATASETS
 from saat.defenses import DEFENSES
@@ -51,7 +51,7 @@ def load_experiment(
     for key, value in (values or {}).items():
         _replace(raw, key, value, f"{key}:")
     source = one_line(path, 200)
-    found = _make_absolute(raw) + other_method_faults(raw, written)
+    found = _make_absolute(raw) + method_override_faults(raw, written)
     faults += [f"{source}: {fault}" for fault in found]
     try:
         experiment = parse_experiment(raw, source)

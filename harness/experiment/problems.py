@@ -6,7 +6,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from harness.experiment.sections import PRETRAIN_MODEL, defense_model
-from harness.experiment.words import describe_faults
+from harness.experiment.validation_errors import describe_faults
 from saat.defenses import DEFENSES
 
 

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from harness.experiment.words import SHOWN, describe_faults
+from harness.experiment.validation_errors import SHOWN, describe_faults
 from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
 from saat.data import source_problem

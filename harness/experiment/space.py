@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 import optuna
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from harness.experiment.words import SHOWN
+from harness.experiment.validation_errors import SHOWN
 from saat.errors import one_line
 
 SEARCHABLE = ("model", "pretrain", "defense")

@@ -111,13 +111,13 @@ def _refused_here(experiment: Experiment, options: Options) -> str:
     """What a Ray that is started on this machine would have against the request of a trial."""
     if options.executor != "ray" or options.address:
         return ""
-    from harness.executors.ray_cluster import refuse_request, resources_here, trials_on
+    from harness.executors.ray_cluster import request_error, resources_here, trials_on
 
     cpus, gpus = experiment.resources.cpus_per_trial, experiment.resources.gpus
     here = resources_here()
     if trials_on(here, cpus, gpus):
         return ""
-    return str(refuse_request(cpus, gpus, [here]))
+    return str(request_error(cpus, gpus, [here]))
 
 
 def plan_of(experiment: Experiment, fingerprint: str, known: set[str]) -> Plan:

@@ -32,8 +32,12 @@ from harness.session.checks import (
     open_data,
 )
 from harness.session.derive import derive_tables
-from harness.session.foreign import check_protocol, check_shown, tracking_uri_of
 from harness.session.progress import Progress
+from harness.session.stored_run import (
+    check_reported_protocol,
+    check_resumed_protocol,
+    tracking_uri_of,
+)
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.store import default_uri
 from harness.tracking.tracker import Tracker
@@ -116,7 +120,7 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
                 f"{run_dir}: the data set is not the one the search began with, or an earlier "
                 "version of saat-harness began it, which did not compare pixels"
             )
-        check_protocol(experiment, started, run_dir / "experiment.yaml")
+        check_resumed_protocol(experiment, started, run_dir / "experiment.yaml")
         own = digest(experiment.dump()["validation"])
         if own != started.get("validation_hash", own):  # journals of earlier versions lack it
             raise InputError(
@@ -220,7 +224,7 @@ def make_report(run_dirs: list[Path], out_dir: Path) -> Path:
 
     for run_dir in run_dirs:
         started, _ = load_state(run_dir)
-        check_shown(read_experiment(run_dir), started, run_dir / "experiment.yaml")
+        check_reported_protocol(read_experiment(run_dir), started, run_dir / "experiment.yaml")
         derive_tables(run_dir)
     return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
 

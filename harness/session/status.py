@@ -9,7 +9,7 @@ from harness.search.recommendation import eligible, final_metrics, objectives
 from harness.session.session import read_experiment, summary
 from reports.frontier import hypervolume, pareto_mask
 from saat.errors import printable
-from saat.sanity import at_chance, objection_lines
+from saat.sanity import at_chance, warning_lines
 from saat.wording import counted
 
 
@@ -40,7 +40,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
             for r in state.trials.values()
             if r.out_of_memory
         },
-        "warnings": objection_lines(finished_metrics(state)),
+        "warnings": warning_lines(finished_metrics(state)),
         "failed": {
             r.spec.trial_id: r.stop_reason for r in state.trials.values() if r.status == "failed"
         },

@@ -9,7 +9,7 @@ from harness.journal.state import SearchState, TrialRecord
 from harness.search.recommendation import eligible, final_metrics, objectives
 from reports.csv_files import read_csv
 from reports.frontier import hypervolume
-from saat.sanity import at_chance, objections
+from saat.sanity import at_chance, warnings_of
 
 _TAG_LIMIT = 8000
 
@@ -48,7 +48,7 @@ def end_tags(record: TrialRecord) -> dict[str, str]:
     numbers say against themselves.
     """
     found = final_metrics(record) if record.status == "completed" else {}
-    warned = [f"{phrase}: {why}" if why else phrase for phrase, why in objections(found).items()]
+    warned = [f"{phrase}: {why}" if why else phrase for phrase, why in warnings_of(found).items()]
     tags = {
         "saat.at_chance": ", ".join(at_chance(found)),
         "saat.warnings": "; ".join(warned),

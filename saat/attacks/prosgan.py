@@ -10,7 +10,7 @@ from torch.nn.functional import mse_loss, softplus
 from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries, TrainingImages
 from saat.attacks.prosgan_networks import Generator, LabelledPrototypeNet
 from saat.attacks.prosgan_training import GeneratorSettings, GeneratorTraining
-from saat.labels import share_label
+from saat.labels import unchecked_relevance
 from saat.prototype import (
     prototype_codes,
     quantisation_loss,
@@ -38,7 +38,7 @@ def prototype_loss(
         labels: float 0/1 (N, C), of the training set.
     """
     theta = prototypes @ codes.T / 2
-    similar = share_label(wanted, labels).to(theta.dtype)
+    similar = unchecked_relevance(wanted, labels).to(theta.dtype)
     likelihood = (softplus(theta) - similar * theta).mean()
     return likelihood + mse_loss(told, wanted) + quantisation_loss(prototypes)
 

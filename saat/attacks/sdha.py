@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
 from saat.attacks.pgd import PUBLISHED_BATCH, QueryLoss, alpha_at, descend, input_gradient
-from saat.codes import distance_of_codes, sign
+from saat.codes import sign, unchecked_hamming_distance
 from saat.labels import LabelGroups, relevance
 from saat.settings import option
 from saat.threat_model import ThreatModel
@@ -79,7 +79,7 @@ class RelevantCodes:
         bits = signs.shape[1]
         distances = torch.arange(bits + 1, dtype=torch.float64, device=signs.device)
         table = (distances + NEAREST) ** power
-        weights = table[distance_of_codes(signs, self._codes)] * self._related
+        weights = table[unchecked_hamming_distance(signs, self._codes)] * self._related
         own = (bits - (signs * self._benign).sum(1)).div(2).round().long()
         alone = table[own] * self._lonely
         total = weights.sum(1) + alone

@@ -9,7 +9,7 @@ from saat.codes import sign
 from saat.data import HashingData
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
 from saat.hashing import HashingObjective
-from saat.labels import LabelGroups, share_label
+from saat.labels import LabelGroups, unchecked_relevance
 from saat.models import HashingNetwork, device_of
 from saat.prototype import PrototypeNet, circle_loss, quantisation_loss
 from saat.seeding import drawing_from
@@ -83,7 +83,7 @@ class AtrdhTraining(MinimaxTraining):
         prototypes = self.prototypes(self.targets[drawn])
         attacked = self.inner_maximisation(images, -sign(prototypes.detach()))
         relaxed = torch.tanh(self.in_parts(self.network, attacked))
-        similar = 2 * share_label(labels, self._labels).to(relaxed.dtype) - 1
+        similar = 2 * unchecked_relevance(labels, self._labels).to(relaxed.dtype) - 1
         error = (relaxed @ self.memory.T / relaxed.shape[1] - similar).square().mean()
         circle = circle_loss(prototypes, self.targets[drawn], sign(self.memory), self._labels)
         prototype = circle + quantisation_loss(prototypes)

@@ -1,6 +1,5 @@
 """Backbones and the hashing network."""
 
-from saat.models.check import check_network
 from saat.models.network import (
     HashingNetwork,
     codes_of,
@@ -10,6 +9,7 @@ from saat.models.network import (
     seeded_pass,
     to_float,
 )
+from saat.models.network_check import check_network
 from saat.models.registry import (
     BACKBONES,
     blank_network,

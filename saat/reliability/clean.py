@@ -2,7 +2,7 @@
 
 from saat.reliability.case import Case, Verdict
 from saat.reliability.strength import significantly_above
-from saat.sanity import MARGIN
+from saat.sanity import CHANCE_MARGIN
 
 
 def above_chance(case: Case) -> Verdict:
@@ -13,7 +13,7 @@ def above_chance(case: Case) -> Verdict:
     """
     clean, chance = case.victim.clean_ap, case.victim.chance_ap
     measured = {"clean_map": float(clean.mean()), "chance_map": float(chance.mean())}
-    passed = not len(clean) or significantly_above(clean, chance, MARGIN)
+    passed = not len(clean) or significantly_above(clean, chance, CHANCE_MARGIN)
     detail = (
         f"clean MAP {100 * measured['clean_map']:.1f}, chance {100 * measured['chance_map']:.1f}"
     )

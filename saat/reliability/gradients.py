@@ -1,7 +1,7 @@
 """Gates on whether there are gradients at all."""
 
 from saat.reliability.case import Case, Verdict
-from saat.sanity import ZERO_TOLERANCE
+from saat.sanity import ZERO_GRADIENT_TOLERANCE
 
 
 def differentiable(case: Case) -> Verdict:
@@ -25,4 +25,4 @@ def zero_gradient(case: Case) -> Verdict:
     found = {name: case.results[name].zero_gradient for name in case.white_box}
     name, least = min(found.items(), key=lambda item: item[1])
     detail = f"{100 * least:.1f} % of the input gradients are exactly zero under {name}"
-    return Verdict("zero_gradient", least <= ZERO_TOLERANCE, detail, found)
+    return Verdict("zero_gradient", least <= ZERO_GRADIENT_TOLERANCE, detail, found)

@@ -16,7 +16,11 @@ from harness.cli.common import say
 from harness.journal.journal import line_of, read
 from harness.journal.state import protocol_hash
 from harness.options import Options
-from harness.session.foreign import check_protocol, check_shown, tracking_uri_of
+from harness.session.stored_run import (
+    check_reported_protocol,
+    check_resumed_protocol,
+    tracking_uri_of,
+)
 from harness.trial.messages import trial_folder
 from reports import html, run_folder
 from reports.run_folder import check_run_folder
@@ -283,10 +287,10 @@ def test_a_search_of_first_formulas_is_shown_but_does_not_go_on(tmp_path: Path) 
     file.write_text(yaml.safe_dump(own.dump(), sort_keys=False))
     started = {"data_fingerprint": "data", "validation_hash": ""}
     started["protocol_hash"] = protocol_hash(own, "data", revised=False)
-    check_shown(own, started, file)
+    check_reported_protocol(own, started, file)
     with pytest.raises(InputError, match="an earlier version of saat-harness began this search"):
-        check_protocol(own, started, file)
+        check_resumed_protocol(own, started, file)
     started["protocol_hash"] = protocol_hash(own, "other")
-    for check in (check_shown, check_protocol):
+    for check in (check_reported_protocol, check_resumed_protocol):
         with pytest.raises(InputError, match="not what the search began with"):
             check(own, started, file)

@@ -239,7 +239,7 @@ def test_every_command_that_runs_trials_takes_the_flag(
 
     monkeypatch.setattr("harness.session.session.start", stop)
     monkeypatch.setattr("harness.session.session.resume", stop)
-    monkeypatch.setattr("harness.cli.runs.run_folder", lambda runs_dir, name: runs_dir / name)
+    monkeypatch.setattr("harness.cli.runs.existing_run", lambda runs_dir, name: runs_dir / name)
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny_raw({"compare": {"one": {"defense.steps": 1}}})))
     named = "tiny" if command == "resume" else str(file)

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.arrays import read_adversarial
 from reports.checksums import with_checksum
 from reports.results import (
     EPOCH_COLUMNS,
@@ -22,6 +21,7 @@ from reports.results import (
     write_epochs,
     write_trials,
 )
+from reports.trial_arrays import read_adversarial
 from saat.errors import InputError
 from tests.reports.synthetic import write_run
 

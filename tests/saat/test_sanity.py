@@ -11,11 +11,11 @@ from saat.codes import distinct_codes
 from saat.reliability.strength import significantly_above
 from saat.retrieval import average_precision, chance_average_precision
 from saat.sanity import (
-    MARGIN,
+    CHANCE_MARGIN,
     at_chance,
     has_dead_gradients,
-    objection_lines,
-    objections,
+    warning_lines,
+    warnings_of,
     without_prefix,
     zero_gradients,
 )
@@ -69,7 +69,7 @@ def test_the_gate_and_the_rule_are_one() -> None:
     chance = torch.full((50,), 0.3, dtype=torch.float64)
     for shift in np.linspace(-0.02, 0.08, 41):
         clean = chance + shift + 0.05 * torch.randn(50, generator=generator).double()
-        gate = significantly_above(clean, chance, MARGIN)
+        gate = significantly_above(clean, chance, CHANCE_MARGIN)
         assert gate == (at_chance(measured(clean, chance)) == ())
 
 
@@ -91,10 +91,10 @@ def test_without_intervals_the_means_decide(
     assert at_chance({k: v for k, v in found.items() if k != "chance_map"}) == ()
 
 
-def test_fine_numbers_raise_no_objection() -> None:
-    assert objections(FINE) == {}
-    assert objections({}) == {}
-    assert objection_lines({"a": FINE, "b": {}}) == []
+def test_fine_numbers_raise_no_warning() -> None:
+    assert warnings_of(FINE) == {}
+    assert warnings_of({}) == {}
+    assert warning_lines({"a": FINE, "b": {}}) == []
 
 
 @pytest.mark.parametrize(
@@ -108,15 +108,15 @@ def test_fine_numbers_raise_no_objection() -> None:
         ({"zero_grad.mainstay": 1.0}, "input gradients are exactly zero"),
     ],
 )
-def test_every_objection_is_one_line(changes: dict[str, float], phrase: str) -> None:
-    (line,) = objection_lines({"model": FINE | changes})
+def test_every_warning_is_one_line(changes: dict[str, float], phrase: str) -> None:
+    (line,) = warning_lines({"model": FINE | changes})
     assert line.startswith(phrase)
     assert "\n" not in line
     assert "model" in line
 
 
 def test_a_line_names_three_models_and_counts_the_others() -> None:
-    (line,) = objection_lines({f"trial{i}": FINE | {"robust_map": 0.1} for i in range(5)})
+    (line,) = warning_lines({f"trial{i}": FINE | {"robust_map": 0.1} for i in range(5)})
     assert "trial2 (10.0 % where chance is 20.0 %) and 2 more" in line
     assert "trial3" not in line
 
@@ -135,7 +135,7 @@ def test_a_second_attack_through_leaky_rectifiers_tells_of_dead_gradients() -> N
     assert not has_dead_gradients(found | {"map.apgd.leaky": math.nan})
     blind = found | {"zero_grad.apgd": 0.6}
     assert zero_gradients(blind, stand_ins=False) == 0.6
-    assert not objections(FINE | blind), "the leaky attack saw gradients"
+    assert not warnings_of(FINE | blind), "the leaky attack saw gradients"
 
 
 def test_prefixes_are_taken_in_their_order() -> None:

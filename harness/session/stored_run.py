@@ -1,4 +1,4 @@
-"""What a run may not decide, because somebody else may have made it."""
+"""What a stored run may decide when it is resumed or reported: not its server, not its protocol."""
 
 import os
 from pathlib import Path
@@ -17,8 +17,8 @@ _VARIABLE = "MLFLOW_TRACKING_URI"
 def tracking_uri_of(started: Event, options: Options, name: str) -> str | None:
     """The tracking server of a run that goes on; None for the embedded store.
 
-    A server decides where its client writes files, and is sent this user's credentials. So a
-    server that only the run's journal names is not contacted.
+    A server decides where its client writes files, and gets this user's credentials. Somebody else
+    may have made the run. So a server that only its journal names is not contacted.
 
     Args:
         started: first event of the journal.
@@ -39,22 +39,22 @@ def tracking_uri_of(started: Event, options: Options, name: str) -> str | None:
     )
 
 
-def check_shown(experiment: Experiment, started: Event, file: Path) -> None:
-    """A report's protocol is the one that its numbers were measured under.
+def check_reported_protocol(experiment: Experiment, started: Event, file: Path) -> None:
+    """Refuse to report numbers under another protocol than the one they were measured under.
 
-    Files and journals of earlier versions lack keys, with which the hash would be another one.
+    Files and journals of earlier versions lack keys that the hash covers; they are not compared.
 
     Raises:
-        InputError: it is not.
+        InputError: the file's protocol is not the journal's.
     """
     if "validation_hash" not in started or not is_whole(experiment, file):
         return
-    if not _is_of_first_formulas(experiment, started):
-        check_protocol(experiment, started, file)
+    if not _was_before_revisions(experiment, started):
+        check_resumed_protocol(experiment, started, file)
 
 
-def check_protocol(experiment: Experiment, started: Event, file: Path) -> None:
-    """New numbers of a search can be compared with those of its journal.
+def check_resumed_protocol(experiment: Experiment, started: Event, file: Path) -> None:
+    """Refuse to add numbers to a search that its earlier ones could not be compared with.
 
     Raises:
         InputError: the file's ``evaluation`` or ``confirm.battery`` is another one, or one of its
@@ -62,7 +62,7 @@ def check_protocol(experiment: Experiment, started: Event, file: Path) -> None:
     """
     if protocol_hash(experiment, started["data_fingerprint"]) == started["protocol_hash"]:
         return
-    if _is_of_first_formulas(experiment, started):
+    if _was_before_revisions(experiment, started):
         raise InputError(
             f"{file.parent}: an earlier version of saat-harness began this search, with other "
             "formulas of its attacks; new numbers could not be compared: begin anew under another "
@@ -74,7 +74,7 @@ def check_protocol(experiment: Experiment, started: Event, file: Path) -> None:
     )
 
 
-def _is_of_first_formulas(experiment: Experiment, started: Event) -> bool:
-    """Whether the journal's protocol is this one, by a version before attacks were revised."""
+def _was_before_revisions(experiment: Experiment, started: Event) -> bool:
+    """Whether the protocol is the same but for the revisions of its attacks' formulas."""
     first = protocol_hash(experiment, started["data_fingerprint"], revised=False)
     return bool(first == started["protocol_hash"])

@@ -1,4 +1,4 @@
-"""``--set defense.method=…`` on a file whose other keys belong to the method that it names."""
+"""``--set defense.method=…`` where the file has keys that only its own method knows."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from harness.experiment.sections import defense_model
 from saat.errors import one_line
 
 
-def other_method_faults(raw: dict[Any, Any], written: str) -> list[str]:
-    """A line where keys of the file do not go with its new method: which, and what works instead.
+def method_override_faults(raw: dict[Any, Any], written: str) -> list[str]:
+    """A line that names the keys that the new method does not have, and commands that work.
 
-    Those keys are taken out of ``raw``, so that the rest of it can be checked.
+    Those keys are removed from ``raw``, so that the rest of it can be checked.
 
     Args:
         raw: the content after all overrides.

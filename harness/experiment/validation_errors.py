@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a section, in a user's words: one line per fault."""
+"""Pydantic's validation errors in the words of a user: one line per fault."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
