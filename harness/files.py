@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from saat.checkpoint import replacing
+from saat.atomic_files import replacing
 from saat.errors import InputError
 
 

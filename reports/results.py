@@ -5,7 +5,6 @@ The schema is described in ``docs/architecture.md``. Everything is stored as fra
 
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -20,6 +19,7 @@ import yaml
 from reports.checksums import read_json
 from reports.run_folder import check_file, check_run_folder, trial_folder
 from reports.trial_arrays import Arrays, read_examples, read_histograms
+from saat.atomic_files import replacing
 from saat.errors import InputError, one_line
 from saat.sanity import without_prefix
 
@@ -199,7 +199,8 @@ def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]], schema: dict[str,
         raise ValueError(f"{path.name} has no column {unknown[0]!r}; allowed: {', '.join(schema)}")
     columns = {name: [record.get(name) for record in records] for name in names}
     frame = pd.DataFrame({name: pd.Series(v, dtype=object) for name, v in columns.items()})
-    _write_atomically(_typed(frame, schema), path)
+    with replacing(path) as temporary:
+        _typed(frame, schema).to_parquet(temporary, index=False, write_page_checksum=True)
 
 
 def _typed(frame: pd.DataFrame, schema: dict[str, str]) -> pd.DataFrame:
@@ -236,25 +237,6 @@ def _parameter(values: pd.Series) -> pd.Series:
 
 def _missing(value: object) -> bool:
     return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
-
-
-def _write_atomically(frame: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            frame.to_parquet(file, index=False, write_page_checksum=True)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read_table(path: Path, required: tuple[str, ...], schema: dict[str, str]) -> pd.DataFrame:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from saat.adaptive import Adapted
+from saat.atomic_files import replacing
 from saat.attacks import Attack
-from saat.checkpoint import replacing
 from saat.codes import pack_bits
 from saat.models import device_of, evaluating, to_float
 from saat.perceptibility import perceptibility

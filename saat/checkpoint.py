@@ -4,13 +4,14 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from saat.atomic_files import replacing
 
 
 class CorruptCheckpoint(Exception):
@@ -51,25 +52,6 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
         temporary.chmod(0o666 & ~_umask())  # safetensors writes for the owner alone
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file that takes the place of ``path`` once the block has written it.
-
-    Afterwards the new content is on the disk; after an exception (a full disk, say) ``path`` is
-    as it was and nothing half-written stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield temporary
-        fsync(temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    fsync(path.parent)
-
-
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -99,15 +81,6 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if _digest(tensors, header["meta"]) != header.get("digest"):
         raise CorruptCheckpoint(f"{path}: checksum does not match")
     return tensors, meta
-
-
-def fsync(path: Path) -> None:
-    """Flush a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:

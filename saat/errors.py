@@ -1,7 +1,11 @@
 """The one exception for a user's mistake, and how its lines show what the user wrote."""
 
 import difflib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from typing import TypeVar
+
+_T = TypeVar("_T", bound=Hashable)
 
 
 class InputError(ValueError):
@@ -37,6 +41,11 @@ def one_line(text: object, limit: int = 300) -> str:
     """``text`` on one line, without control characters, cut at ``limit`` characters."""
     line = printable(" ".join(str(text).split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def repeated(values: Iterable[_T]) -> list[_T]:
+    """The values that are given more than once, in the order of their first place."""
+    return [value for value, count in Counter(values).items() if count > 1]
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:

@@ -12,4 +12,5 @@ def load_label_map(path: Path) -> LabelMap:
     Raises:
         InputError: anything wrong with it.
     """
-    return parse_label_map(read_yaml(path, "a label map"), str(path))
+    content = read_yaml(path, "a label map", scale=10)  # which may name thousands of classes
+    return parse_label_map(content, str(path))

@@ -17,7 +17,7 @@ from harness.files import check_output, write_json
 from harness.trial.artifacts import write_artifacts
 from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
-from saat.errors import InputError, did_you_mean, one_line
+from saat.errors import InputError, did_you_mean, one_line, repeated
 from saat.evaluate import Evaluation, QueryKind, evaluate
 from saat.sanity import warning_lines
 from saat.threat_model import LARGEST_EPS
@@ -57,8 +57,7 @@ class Request:
             check_output(self.output, [_UNFINISHED])
         for name in self.attacks:
             _one_of("--attack", name, ATTACKS, f"one of {', '.join(ATTACKS)}")
-        twice = [name for name in self.attacks if self.attacks.count(name) > 1]
-        if twice:
+        if twice := repeated(self.attacks):
             raise InputError(f"--attack {twice[0]}: named twice")
         number = None if self.eps is None else parse_number(self.eps)
         if number is not None and not (isinstance(number, float) and 0 <= number <= LARGEST_EPS):

@@ -6,7 +6,6 @@ options along.
 """
 
 import dataclasses
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 from operator import or_
@@ -28,7 +27,7 @@ from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
 from saat.data import source_problem
 from saat.defenses import DEFENSES
-from saat.errors import InputError, did_you_mean, one_line
+from saat.errors import InputError, did_you_mean, one_line, repeated
 from saat.hashing import OBJECTIVES
 from saat.models import BACKBONES
 from saat.pretrain import PretrainSettings
@@ -160,11 +159,6 @@ def parse_duration(value: Any) -> Any:
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=1e-3, le=_MOST_SECONDS)]
 
 
-def _named_twice(names: Sequence[str]) -> str | None:
-    """The first name that stands more than once."""
-    return next((name for name, count in Counter(names).items() if count > 1), None)
-
-
 class StagnationSection(Section):
     """No growth of the hypervolume by more than ``tolerance`` (relative) over ``trials`` trials."""
 
@@ -232,9 +226,8 @@ class SearchSection(Section):
             raise ValueError(f"scalarisation: belongs to scheduler asha, not {self.scheduler}")
         if self.scheduler == "asha" and self.margin is not None:
             raise ValueError("margin: belongs to scheduler pareto_asha, not asha")
-        twice = _named_twice(self.warm_start)
-        if twice:
-            raise ValueError(f"warm_start: {one_line(twice, SHOWN)} is named twice")
+        if twice := repeated(self.warm_start):
+            raise ValueError(f"warm_start: {one_line(twice[0], SHOWN)} is named twice")
         return self
 
 
@@ -270,9 +263,8 @@ class EvaluationSection(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "EvaluationSection":
-        twice = _named_twice(self.attacks)
-        if twice:
-            raise ValueError(f"attacks: {twice} is named twice")
+        if twice := repeated(self.attacks):
+            raise ValueError(f"attacks: {twice[0]} is named twice")
         if self.norm == "linf" and self.eps > 1:
             raise ValueError(f"eps: {self.eps:g}: at most 1 where norm is linf")
         faults = [

@@ -1,7 +1,6 @@
 """Search spaces: YAML dimensions → Optuna suggestions, conditions included."""
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, cast
@@ -10,7 +9,7 @@ import optuna
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from harness.experiment.validation_errors import SHOWN
-from saat.errors import one_line
+from saat.errors import one_line, repeated
 
 SEARCHABLE = ("model", "pretrain", "defense")
 _LARGEST = 2**53  # above, Optuna's floats cannot hold every whole number
@@ -63,8 +62,7 @@ class Dimension(BaseModel):
         if self.choice is not None:
             if self.log or self.step is not None:
                 raise ValueError("log and step go with float and int, not with choice")
-            twice = [value for value, count in Counter(self.choice).items() if count > 1]
-            if twice:
+            if twice := repeated(self.choice):
                 raise ValueError(f"choice: {one_line(twice[0], SHOWN)} is named twice")
             return self
         if self.int_range is not None:

@@ -1,7 +1,7 @@
 """YAML as far as a file of ours needs it: mappings, lists and plain values, within limits.
 
-Built from the parser's events instead of PyYAML's objects: no tag constructs anything, no key is
-given twice, and neither aliases nor nesting can make a small file a large value.
+Values are built from the parser's events, not by PyYAML's constructors. So no tag constructs
+anything, no key is given twice, and neither aliases nor nesting make a large value of a small file.
 """
 
 import re
@@ -28,8 +28,13 @@ class YamlError(ValueError):
     """Text that is no YAML, or more of it than a file may have."""
 
 
-def read_yaml(path: Path, what: str) -> dict[Any, Any]:
-    """The mapping in a YAML file; ``what`` the file is, for errors.
+def read_yaml(path: Path, what: str, scale: int = 1) -> dict[Any, Any]:
+    """The mapping in a YAML file.
+
+    Args:
+        path: the file.
+        what: the file is, for errors.
+        scale: how many times larger than an experiment it may be.
 
     Raises:
         InputError: no such file, no YAML, a tag, a key twice, too large or deep, or no mapping.
@@ -37,16 +42,17 @@ def read_yaml(path: Path, what: str) -> dict[Any, Any]:
     shown = one_line(path, 200)
     try:
         with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+            content = file.read(scale * _MOST_BYTES + 1)
         text = content.decode()
     except FileNotFoundError:
         raise InputError(f"{shown}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{shown}: cannot be read ({one_line(error, 100)})") from None
-    if len(content) > _MOST_BYTES:
-        raise InputError(f"{shown}: larger than {_MOST_BYTES // 1024} KiB; {what} is a small file")
+    if len(content) > scale * _MOST_BYTES:
+        most = scale * _MOST_BYTES // 1024
+        raise InputError(f"{shown}: larger than {most} KiB; {what} is a small file")
     try:
-        raw = parse_yaml(text)
+        raw = parse_yaml(text, scale)
     except YamlError as error:
         raise InputError(f"{shown}: {error}") from None
     if not isinstance(raw, dict):
@@ -54,17 +60,18 @@ def read_yaml(path: Path, what: str) -> dict[Any, Any]:
     return raw
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str, scale: int = 1) -> Any:
     """The value that ``text`` holds: dict, list, str, int, float, bool or None.
 
     Keys are texts, or whole numbers where they are written so. A date is a text. YAML 1.1 decides
-    what is a number or a truth value, but for base 60 and leading zeros, which are texts.
+    what is a number or a truth value, but for base 60 and leading zeros, which are texts. ``scale``
+    is that of :func:`read_yaml`.
 
     Raises:
         YamlError: one line with the number of the line in ``text``.
     """
     try:
-        return _Builder(text).document()
+        return _Builder(text, scale * _MOST_VALUES).document()
     except YamlError:
         raise
     except yaml.MarkedYAMLError as error:
@@ -76,11 +83,11 @@ def parse_yaml(text: str) -> Any:
 class _Builder:
     """Makes values of events; every level is one call deeper, and there are few of them."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, most_values: int) -> None:
         self._events: Iterator[Event] = yaml.parse(text, Loader=yaml.SafeLoader)
         self._resolver = Resolver()
         self._anchored: dict[str, tuple[Any, int, int]] = {}  # value, its size and height
-        self._values = 0
+        self._values, self._most_values = 0, most_values
 
     def document(self) -> Any:
         """The only document's value; None where there is none."""
@@ -169,8 +176,8 @@ class _Builder:
 
     def _count(self, event: Event, values: int, level: int) -> None:
         self._values += values
-        if self._values > _MOST_VALUES:
-            raise _problem(event.start_mark, f"more than {_MOST_VALUES} values")
+        if self._values > self._most_values:
+            raise _problem(event.start_mark, f"more than {self._most_values} values")
         if level > _MOST_LEVELS:
             raise _problem(event.start_mark, f"nested more than {_MOST_LEVELS} deep")
 

@@ -21,7 +21,7 @@ from harness.journal.events import problem_with
 from harness.journal.onlookers import looking_on
 from reports.checksums import checksum
 from reports.run_folder import check_file
-from saat.checkpoint import fsync
+from saat.atomic_files import fsync
 from saat.errors import InputError, one_line
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from filelock import FileLock
 
 from harness.files import writable_parent
-from saat.checkpoint import replacing
+from saat.atomic_files import replacing
 from saat.errors import InputError, one_line
 
 

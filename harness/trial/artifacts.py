@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from saat.checkpoint import replacing
+from saat.atomic_files import replacing
 from saat.codes import hamming_distance
 from saat.data import HashingData
 from saat.evaluate import Evaluation

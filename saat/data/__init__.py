@@ -16,7 +16,6 @@ Images are decoded once per node into a memory map (:mod:`saat.data.store`), so 
 that loads the same data shares its pages.
 """
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from saat.data.dataset import HashingData
 from saat.data.folder import load_folder
 from saat.data.registry import DATASETS, ROOT_VARIABLE, Dataset, locate
 from saat.data.store import Progress, default_cache_dir
-from saat.errors import InputError
+from saat.errors import InputError, did_you_mean, one_line
 from saat.paths import user_path
 
 __all__ = [
@@ -112,10 +111,9 @@ def source_problem(
     if name is None:
         return None if root is None else f"root {str(root)!r}: only with name; path says it all"
     if name not in DATASETS:
-        nearest = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.0)
         return (
-            f"unknown name {name!r}; the nearest known one is {nearest[0]!r}; one of "
-            f"{', '.join(DATASETS)}, or the path of a folder of image lists"
+            f"unknown name {one_line(name, 60)!r}: one of {', '.join(DATASETS)}, or the path of a "
+            f"folder of image lists{did_you_mean(name, DATASETS)}"
         )
     if root is not None and DATASETS[name].folder is None:
         return f"root {str(root)!r}: {name} is embedded and takes none"

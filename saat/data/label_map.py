@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from saat.data.dataset import HashingData, fingerprint
-from saat.errors import InputError, one_line
+from saat.errors import InputError, one_line, repeated
 from saat.labels import check_labels
 from saat.wording import counted
 
@@ -149,19 +149,22 @@ def parse_label_map(content: Any, file: str) -> LabelMap:
         )
     source = _classes(content["source"], f"{file}: source")
     target = _classes(content["target"], f"{file}: target")
+    source_index, target_index = (
+        {name: i for i, name in enumerate(own)} for own in (source, target)
+    )
     pairs = content["map"]
     if not isinstance(pairs, Mapping):
         raise InputError(f"{file}: map: {one_line(pairs, 60)}: must be class: class pairs")
     target_of = np.full(len(source), -1, dtype=np.int64)
     seen: set[int] = set()
     for key, value in pairs.items():
-        index = _index(key, source, f"{file}: map: {one_line(key, 40)}")
+        index = _index(key, source_index, f"{file}: map: {one_line(key, 40)}")
         if index in seen:
             raise InputError(f"{file}: map: {one_line(key, 40)}: this class is mapped twice")
         seen.add(index)
         if value is not None:
             where = f"{file}: map: {one_line(key, 40)}: {one_line(value, 40)}"
-            target_of[index] = _index(value, target, where)
+            target_of[index] = _index(value, target_index, where)
     if (target_of < 0).all():
         raise InputError(f"{file}: map: no class has a counterpart; map at least one")
     return LabelMap(target_of, source, target)
@@ -177,17 +180,17 @@ def _classes(value: Any, where: str) -> tuple[str, ...]:
             f"{where}: {one_line(value, 60)}: a number of classes or their names, at least 2"
         )
     numbers = [name for i, name in enumerate(value) if name.isdecimal() and name != str(i)]
-    twice = [name for name in value if value.count(name) > 1]
+    twice = repeated(value)
     if numbers or twice:
         problem = "a name twice" if twice else "a number that is not its own place"
         raise InputError(f"{where}: {one_line((twice or numbers)[0], 40)}: {problem}")
     return tuple(value)
 
 
-def _index(key: Any, classes: tuple[str, ...], where: str) -> int:
+def _index(key: Any, classes: Mapping[str, int], where: str) -> int:
     """A class by name or by number; JSON knows only text as keys, so ``"3"`` is 3."""
     if isinstance(key, str) and key in classes:
-        return classes.index(key)
+        return classes[key]
     number = int(key) if isinstance(key, str) and key.isascii() and key.isdigit() else key
     if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(classes):
         return number

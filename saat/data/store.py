@@ -18,11 +18,12 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from filelock import FileLock
 
+from saat.atomic_files import fsync
 from saat.paths import user_path
 
 Progress = Callable[[int, int], None]
@@ -110,38 +111,45 @@ def open_or_build(
 def checksum_of(cache_dir: Path, key: str) -> str:
     """The recorded checksum of an entry; empty where there is none."""
     try:
-        text = (entry_folder(cache_dir, key) / _SIDECAR).read_text(encoding="utf-8")
-        return str(json.loads(text)["blake2b"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(_sidecar(entry_folder(cache_dir, key)).get("blake2b", ""))
+    except OSError:
         return ""
 
 
 def verify(folder: Path) -> bool:
     """Read all of an entry and tell whether its bytes have the recorded size and checksum."""
     try:
-        sidecar = json.loads((folder / _SIDECAR).read_text(encoding="utf-8"))
-        return bool(_checksum(folder / _ARRAY) == sidecar["blake2b"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return bool(_checksum(folder / _ARRAY) == _sidecar(folder).get("blake2b"))
+    except OSError:
         return False
+
+
+def _sidecar(folder: Path) -> dict[str, Any]:
+    """What is recorded of an entry; nothing where the entry is absent or the record damaged."""
+    try:
+        content = json.loads((folder / _SIDECAR).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _open(folder: Path, key: str, shape: tuple[int, ...]) -> Entry | None:
     """Open the entry, or None where it is absent, damaged or of another shape."""
     array = folder / _ARRAY
+    sidecar = _sidecar(folder)
     try:
-        sidecar = json.loads((folder / _SIDECAR).read_text(encoding="utf-8"))
         size = array.stat().st_size
-        if (sidecar["key"], sidecar["shape"], sidecar["bytes"]) != (key, list(shape), size):
+        recorded = {"key": key, "shape": list(shape), "bytes": size}
+        if any(sidecar.get(name) != value for name, value in recorded.items()):
             return None
-        checksum = str(sidecar["blake2b"])
         if size < CHECKED_ON_LOAD and not verify(folder):
             return None
         images: np.ndarray = np.load(array, mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError):
         return None
     if images.shape != shape or images.dtype != np.uint8:
         return None
-    return Entry(images, checksum)
+    return Entry(images, str(sidecar.get("blake2b")))
 
 
 def _build(
@@ -166,10 +174,10 @@ def _build(
         }
         with _durable(building / _SIDECAR) as file:
             file.write(json.dumps(sidecar, indent=1).encode())
-        _fsync_folder(building)
+        fsync(building)
         shutil.rmtree(folder, ignore_errors=True)  # a damaged entry: the name must be free
         building.replace(folder)
-        _fsync_folder(folder.parent)
+        fsync(folder.parent)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
@@ -216,11 +224,3 @@ def _durable(path: Path) -> Iterator[BinaryIO]:
 def _checksum(array: Path) -> str:
     with array.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

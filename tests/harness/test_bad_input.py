@@ -182,7 +182,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"data": {}}, ("data", "exactly one of name and path")),
     ({"data.path": "/data"}, ("data", "exactly one of name and path")),
     ({"data.name": "digit"}, ("'digit'", "one of digits")),
-    ({"data.name": "flickr"}, ("'flickr'", "nearest known one is 'flickr25k'")),
+    ({"data.name": "flickr"}, ("'flickr'", "did you mean flickr25k?")),
     ({"data.root": "/data"}, ("data", "root '/data'", "digits_mini is embedded")),
     ({"data": {"path": "/nowhere", "root": "/data"}}, ("data", "root '/data'", "only with name")),
     ({"data": {"root": "/data"}}, ("data", "exactly one of name and path")),

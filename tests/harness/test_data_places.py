@@ -228,6 +228,14 @@ def test_a_label_map_is_yaml_or_json(tmp_path: Path, text: str) -> None:
     assert load_label_map(file).target_of.tolist() == [1, 2]
 
 
+def test_a_label_map_may_name_thousands_of_classes(tmp_path: Path) -> None:
+    names = ", ".join(f"c{n}" for n in range(3400))
+    pairs = ", ".join(f"c{n}: {n}" for n in range(3400))
+    file = tmp_path / "map"
+    file.write_text(f"{{source: [{names}], target: [{names}], map: {{{pairs}}}}}")
+    assert load_label_map(file).target_of.tolist() == list(range(3400))
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from saat import checkpoint
+from saat.atomic_files import replacing
 from saat.checkpoint import CorruptCheckpoint
 from tests import toy
 
@@ -173,7 +174,7 @@ def test_an_interrupted_replacement_leaves_the_old_file_and_nothing_else(path: P
     before = path.read_bytes()
 
     def interrupted() -> None:
-        with checkpoint.replacing(path) as temporary:
+        with replacing(path) as temporary:
             temporary.write_text("half")
             raise KeyboardInterrupt
 
