@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from saat.training import SgdSettings, Training
+from saat.optimiser_settings import SgdSettings
+from saat.training import Training
 
 
 @dataclass(frozen=True)

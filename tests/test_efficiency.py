@@ -17,7 +17,7 @@ from benchmarks.efficiency.record import read_lines
 from benchmarks.efficiency.recording import Recording, load_recording, write_recording
 from benchmarks.efficiency.replay import RecordedSearcher, Replay, replay, with_search
 from harness.experiment.config import Experiment
-from harness.experiment.file import setting_at
+from harness.experiment.settings import setting_at
 from harness.journal.state import config_hash
 from tests.harness.fakes import SPACE, finished
 from tests.harness.tiny import tiny

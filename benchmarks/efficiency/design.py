@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from harness.experiment.config import Experiment
-from harness.experiment.file import paper_defaults
+from harness.experiment.settings import paper_defaults
 from harness.experiment.space import Dimension
 
 Point = dict[str, Any]

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 from benchmarks.efficiency.design import design
 from benchmarks.efficiency.recording import write_recording
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import load_experiment, parse_experiment, setting_at, undefended
+from harness.experiment.file import load_experiment, parse_experiment
+from harness.experiment.settings import setting_at, undefended
 from harness.journal.state import config_hash
 from harness.options import Options
 from harness.session.session import trial_context

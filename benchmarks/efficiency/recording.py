@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.efficiency.design import Point, positions
 from harness.experiment.config import Experiment
-from harness.experiment.file import setting_at
+from harness.experiment.settings import setting_at
 from saat.atomic_files import replacing
 
 Line = dict[str, Any]  # a row of the table

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from benchmarks.efficiency.design import Point
 from benchmarks.efficiency.recording import Recording
 from harness.experiment.config import Experiment
-from harness.experiment.file import parse_experiment, setting_at
+from harness.experiment.file import parse_experiment
+from harness.experiment.settings import setting_at
 from harness.experiment.space import Dimension
 from harness.journal.journal import Journal
 from harness.search.pareto_model import Complete, ParetoModel

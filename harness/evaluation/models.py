@@ -13,9 +13,10 @@ from torch import nn
 
 from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
-from harness.experiment.file import load_experiment, parse_setting, setting_at
+from harness.experiment.file import load_experiment
 from harness.experiment.problems import describe
 from harness.experiment.sections import EvaluationSection
+from harness.experiment.settings import parse_setting, setting_at
 from harness.trial.trial import trial_data
 from saat import checkpoint
 from saat.data import HashingData

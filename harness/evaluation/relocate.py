@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from harness.experiment.config import Setting
-from harness.experiment.file import parse_setting
+from harness.experiment.settings import parse_setting
 from saat.data import DATASETS
 from saat.errors import InputError
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.executors.footprint import KEY, Footprint, GpuNode, measured_here
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import CORNERS, corners, setting_at
+from harness.experiment.settings import CORNERS, corners, setting_at
 from harness.options import Options
 from harness.search.plan import Plan
 from saat.errors import InputError

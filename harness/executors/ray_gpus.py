@@ -9,7 +9,7 @@ import ray
 from harness.executors.footprint import KEY, Footprint, GpuNode, footprint, gpu_memory
 from harness.executors.ray_cluster import check_request, connect, last_line, on_node
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import parse_setting
+from harness.experiment.settings import parse_setting
 from harness.options import Options
 from saat.errors import InputError
 from saat.wording import counted

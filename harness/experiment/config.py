@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.experiment.problems import describe, method_of
 from harness.experiment.resources import ResourcesSection
+from harness.experiment.search_section import SearchSection
 from harness.experiment.sections import (
     LARGEST,
     PRETRAIN_MODEL,
@@ -20,7 +21,6 @@ from harness.experiment.sections import (
     DataSection,
     EvaluationSection,
     ModelSection,
-    SearchSection,
     Section,
     ValidationSection,
     defense_model,

@@ -1,7 +1,7 @@
 """Which settings are trained again under fresh seeds, on test queries."""
 
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import paper_defaults, setting_at, undefended
+from harness.experiment.settings import paper_defaults, setting_at, undefended
 
 
 def to_confirm(experiment: Experiment, recommended: list[Setting]) -> list[tuple[str, Setting]]:

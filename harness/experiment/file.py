@@ -1,26 +1,20 @@
 """Reading experiment files: YAML, ``--set`` overrides, and every error as one line."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, product
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from harness.experiment.config import METHODS, Experiment, Setting, digest, typed_sections
+from harness.experiment.config import Experiment, typed_sections
 from harness.experiment.method_override import method_override_faults
+from harness.experiment.point_faults import compare_faults, space_faults
 from harness.experiment.problems import describe, method_of
-from harness.experiment.sections import defense_model
-from harness.experiment.space import SEARCHABLE, Dimension
-from harness.experiment.validation_errors import SHOWN, nearest
+from harness.experiment.validation_errors import SHOWN
 from harness.experiment.yaml_file import YamlError, parse_yaml, read_yaml
 from saat.data import DATASETS
-from saat.defenses import DEFENSES
-from saat.errors import InputError, did_you_mean, one_line
-from saat.models import check_backbone
+from saat.errors import InputError, one_line
 from saat.paths import user_path
-
-CORNERS = 1024  # combinations of choices that are tried before a search starts
 
 
 def load_experiment(
@@ -75,91 +69,10 @@ def parse_experiment(raw: Mapping[Any, Any], source: str) -> Experiment:
     except ValidationError as error:
         faults += describe(error, Experiment, raw)
     if not faults:
-        faults = _space_faults(experiment) + _compare_faults(experiment)
+        faults = space_faults(experiment) + compare_faults(experiment)
     if faults:
         raise InputError(*(f"{source}: {fault}" for fault in faults))
     return experiment
-
-
-def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
-    """The setting of a search point: the experiment's own with ``point``'s dotted keys replaced.
-
-    Another ``defense.method`` starts from its own published defaults: a learning rate of one
-    method means nothing for another.
-
-    Raises:
-        InputError: a value that the key does not allow.
-    """
-    raw = {
-        "data": experiment.data.model_dump(),
-        "model": experiment.model.model_dump(),
-        "pretrain": experiment.pretrain.model_dump(),
-        "defense": experiment.defense.model_dump(),
-    }
-    method = point.get("defense.method", raw["defense"]["method"])
-    if method != raw["defense"]["method"] and method in METHODS:
-        raw["defense"] = defense_model(method)().model_dump()
-    faults = []
-    for key, value in point.items():
-        section, _, name = key.partition(".")
-        shown = one_line(key, SHOWN)
-        if section not in SEARCHABLE:
-            faults.append(f"{shown}: only keys of {', '.join(SEARCHABLE)} can differ")
-        elif name not in raw[section]:
-            hint, known = did_you_mean(name, raw[section]), ", ".join(raw[section])
-            faults.append(f"{shown}: no such key{hint}; keys of {section}: {known}")
-        else:
-            raw[section][name] = value
-    if faults:
-        raise InputError(*faults)
-    return parse_setting(raw)
-
-
-def parse_setting(raw: Mapping[str, Any]) -> Setting:
-    """Check a setting; errors name the dotted key."""
-    typed, faults = typed_sections(raw)
-    try:
-        setting = Setting.model_validate(typed)
-    except ValidationError as error:
-        faults += describe(error, Setting, raw)
-    if faults:
-        raise InputError(*faults)
-    check_backbone(setting.model.backbone, setting.model.weights, setting.data.image_size)
-    return setting
-
-
-def longest_training(experiment: Experiment) -> int:
-    """Epochs of a sampled trial that reaches its end; the most where they differ."""
-    base = setting_at(experiment, {}).flat()
-    keys = ("defense.method", "defense.epochs")
-    points = {
-        tuple((key, point[key]) for key in keys if key in point)
-        for point in islice(corners(experiment.space, base), CORNERS)
-    }
-    settings = (setting_at(experiment, dict(point)) for point in points)
-    return max(int(setting.defense.model_dump().get("epochs", 0)) for setting in settings)
-
-
-def undefended(setting: Setting) -> Setting:
-    """The same pretrained model without a defense."""
-    return parse_setting({**setting.dump(), "defense": {"method": "none"}})
-
-
-def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
-    """The published setting of the experiment's defense as search points, one per bit length.
-
-    Other fields stay as in the experiment, whether or not the space contains the point.
-    """
-    method = experiment.defense.model_dump()["method"]
-    if method == "none":
-        return []
-    section = defense_model(method)()
-    values = section.model_dump()
-    point = {f"defense.{key}": values[key] for key in DEFENSES[method].settings.published}
-    bits = experiment.space.get("model.bits")
-    if bits is None:
-        return [point]
-    return [{"model.bits": value, **point} for value in sorted(set(bits.samples()))]
 
 
 def _override(raw: dict[Any, Any], pair: str) -> list[str]:
@@ -226,107 +139,3 @@ def _with_sections(raw: Mapping[Any, Any]) -> tuple[Any, list[str]]:
         embedded = known is not None and known.folder is None
         out["confirm"] = {"battery": "core" if embedded else "full", **confirm}
     return typed_sections(out)
-
-
-def _space_faults(experiment: Experiment) -> list[str]:
-    """What is wrong with points that can be suggested, as far as the ends of ranges tell."""
-    space = experiment.space
-    try:
-        base = setting_at(experiment, {}).flat()
-    except InputError as error:
-        return list(error.faults)
-    faults = [
-        fault
-        for key, dimension in space.items()
-        for fault in _dimension_faults(experiment, key, dimension, base)
-    ]
-    if not faults:
-        for point in islice(corners(space, base), CORNERS):
-            # Of a combination all its parts are named: each of them alone was allowed.
-            parts = " ".join(f"{key}={one_line(value, SHOWN)}" for key, value in point.items())
-            if faults := _point_faults(experiment, point, f"space: {parts}"):
-                break
-    return faults
-
-
-def _dimension_faults(
-    experiment: Experiment, key: str, dimension: Dimension, base: Mapping[str, Any]
-) -> list[str]:
-    """What is wrong with one searched key; of several wrong values the first."""
-    if key.partition(".")[0] not in SEARCHABLE or "." not in key:
-        hint = did_you_mean(key, base)
-        shown = one_line(key, SHOWN)
-        return [f"space.{shown}: only keys of {', '.join(SEARCHABLE)} can be searched{hint}"]
-    faults = _condition_faults(experiment.space, key, base)
-    if faults:
-        return faults
-    for value in dimension.samples():
-        point = {**_condition(dimension), key: value}
-        if faults := _point_faults(experiment, point, f"space.{one_line(key, SHOWN)}"):
-            break
-    return faults
-
-
-def _compare_faults(experiment: Experiment) -> list[str]:
-    """Settings of ``compare`` that are impossible, or the same as another."""
-    faults: list[str] = []
-    seen: dict[str, str] = {}
-    for name, point in experiment.compare.items():
-        wrong = _point_faults(experiment, point, f"compare.{name}")
-        faults += wrong
-        if wrong:
-            continue
-        same = seen.setdefault(digest(setting_at(experiment, point).identity()), name)
-        if same != name:
-            faults.append(f"compare.{name}: the same setting as compare.{same}")
-    return faults
-
-
-def _point_faults(experiment: Experiment, point: Mapping[str, Any], where: str) -> list[str]:
-    try:
-        setting_at(experiment, point)
-    except InputError as error:
-        return [f"{where}: {fault}" for fault in error.faults]
-    return []
-
-
-def _condition(dimension: Dimension) -> dict[str, Any]:
-    """A point at which the dimension applies."""
-    return {k: w[0] if isinstance(w, list) else w for k, w in dimension.when.items()}
-
-
-def _condition_faults(
-    space: Mapping[str, Dimension], key: str, base: Mapping[str, Any]
-) -> list[str]:
-    """Conditions that name no key decided before the conditional one, or that never hold."""
-    faults = []
-    before = list(space)[: list(space).index(key)]
-    for other, wanted in space[key].when.items():
-        where = f"space.{one_line(key, SHOWN)}.when.{one_line(other, SHOWN)}"
-        if other in space and other not in before:
-            faults.append(f"{where}: searched too; write it before {one_line(key, SHOWN)}")
-            continue
-        if other not in space and other not in base:
-            faults.append(f"{where}: no such key{nearest(other, base)}")
-            continue
-        values = wanted if isinstance(wanted, list) else [wanted]
-        if not values:
-            faults.append(f"{where}: []: a value, or a list of at least one")
-        for value in values:
-            can_be = space[other].contains(value) if other in space else value == base[other]
-            if not can_be:
-                found = "what is searched" if other in space else base[other]
-                faults.append(f"{where}: {one_line(repr(value), SHOWN)}: never so, it is {found}")
-    return faults
-
-
-def corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Points of every combination of choices, with all ranges at their lower, then upper ends."""
-    choices = {key: d.samples() for key, d in space.items() if d.choice is not None}
-    for chosen in product(*choices.values(), (0, -1)):
-        values = dict(zip(choices, chosen, strict=False))
-        point: dict[str, Any] = {}
-        for key, dimension in space.items():
-            if dimension.applies({**base, **point}):
-                point[key] = values.get(key, dimension.samples()[chosen[-1]])
-        yield point

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.experiment.config import Experiment, Setting, digest
-from harness.experiment.file import parse_setting
+from harness.experiment.settings import parse_setting
 from harness.journal.journal import Event, read
 from harness.trial.trial import TrialSpec
 from saat.attacks import ATTACKS

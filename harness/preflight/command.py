@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.experiment.config import Experiment
-from harness.experiment.file import setting_at
+from harness.experiment.settings import setting_at
 from harness.options import Options
 from harness.preflight import judge
 from harness.preflight.meeting import meeting

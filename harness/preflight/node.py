@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from harness.experiment.config import Setting
-from harness.experiment.file import parse_setting
+from harness.experiment.settings import parse_setting
 from harness.files import writable_parent
 from harness.preflight.meeting import Place, attend
 from harness.provenance import versions

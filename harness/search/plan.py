@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from harness.experiment.config import Experiment, Setting
 from harness.experiment.confirmation import confirmed_settings, to_confirm
-from harness.experiment.file import setting_at
+from harness.experiment.settings import setting_at
 from harness.journal.state import SearchState
 
 Plan = Literal["search", "train", "compare"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from harness.experiment.sections import SearchSection
+from harness.experiment.search_section import SearchSection
 from reports.frontier import additive_gap, epsilon_net_order, pareto_ranks
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from harness.experiment.config import Experiment
-from harness.experiment.file import longest_training, paper_defaults, setting_at
+from harness.experiment.settings import longest_training, paper_defaults, setting_at
 from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.search.losses import given_up

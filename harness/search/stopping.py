@@ -5,7 +5,7 @@ only no further one is suggested, and the confirmation follows.
 """
 
 from harness.experiment.config import Experiment
-from harness.experiment.sections import StagnationSection
+from harness.experiment.search_section import StagnationSection
 from harness.journal.state import SearchState
 from harness.search.recommendation import eligible, objectives, usable
 from reports.frontier import hypervolume

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import paper_defaults, setting_at
+from harness.experiment.settings import paper_defaults, setting_at
 from harness.journal.journal import Event
 from harness.journal.state import (
     SearchState,

@@ -12,7 +12,7 @@ import torch
 
 from harness.executors import Executor
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import setting_at
+from harness.experiment.settings import setting_at
 from harness.experiment.yaml_file import read_yaml
 from harness.files import writable_parent
 from harness.options import Options

@@ -15,8 +15,8 @@ import torch
 
 from harness.experiment.config import Experiment
 from harness.experiment.confirmation import confirmed_settings
-from harness.experiment.file import longest_training, paper_defaults, setting_at
 from harness.experiment.protocols import full_protocol
+from harness.experiment.settings import longest_training, paper_defaults, setting_at
 from harness.experiment.space import Dimension, points
 from harness.journal.state import config_hash, protocol_hash
 from harness.options import Options

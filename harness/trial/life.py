@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.experiment.file import parse_setting
 from harness.experiment.protocols import full_protocol, validation_protocol
+from harness.experiment.settings import parse_setting
 from harness.files import write_json
 from harness.trial import checkpoints, out_of_memory
 from harness.trial.artifacts import write_artifacts

@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from reports.confirmed import ConfirmedSetting
-from reports.figures.frontier import (
-    X_LABEL,
-    Y_LABEL,
+from reports.figures.frontier import X_LABEL, Y_LABEL
+from reports.figures.reference_lines import (
     ReferenceLines,
     draw_lines_interactive,
     draw_lines_static,

@@ -11,8 +11,9 @@ from saat.defenses.comdefend import ComDefendSettings, ComDefendTraining, prepro
 from saat.defenses.crdat import CrdatSettings, CrdatTraining
 from saat.defenses.saat import SaatSettings, SaatTraining
 from saat.models import HashingNetwork
+from saat.optimiser_settings import OptimiserSettings
 from saat.settings import file_key, option_fields
-from saat.training import OptimiserSettings, Training
+from saat.training import Training
 
 
 class DefenseEntry(NamedTuple):

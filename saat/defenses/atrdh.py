@@ -11,10 +11,10 @@ from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
 from saat.hashing import HashingObjective
 from saat.labels import LabelGroups, unchecked_relevance
 from saat.models import HashingNetwork, device_of
+from saat.optimiser_settings import AdamSettings
 from saat.prototype import PrototypeNet, circle_loss, quantisation_loss
 from saat.seeding import drawing_from
 from saat.settings import option
-from saat.training import AdamSettings
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from saat.data import HashingData
 from saat.hashing import HashingObjective
 from saat.models import HashingNetwork, device_of
+from saat.optimiser_settings import AdamSettings, OptimiserSettings
 from saat.seeding import drawing_from, generator
 from saat.settings import option
-from saat.training import AdamSettings, OptimiserSettings, Training
+from saat.training import Training
 
 _ENCODER = (16, 32, 64, 128, 256, 128, 64, 32)
 _CODE = 12

@@ -27,8 +27,8 @@ from saat.data import HashingData
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
 from saat.hashing import HashingObjective
 from saat.models import HashingNetwork
+from saat.optimiser_settings import SgdSettings
 from saat.settings import option
-from saat.training import SgdSettings
 
 
 @dataclass(frozen=True)

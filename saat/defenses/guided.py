@@ -13,8 +13,8 @@ from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
 from saat.hashing import CodeMemory, HashingObjective
 from saat.mainstay import MainstayCodes, MainstayWeights
 from saat.models import HashingNetwork
+from saat.optimiser_settings import SgdSettings
 from saat.settings import option
-from saat.training import SgdSettings
 
 
 @dataclass(frozen=True)

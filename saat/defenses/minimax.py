@@ -12,9 +12,10 @@ from saat.data import HashingData
 from saat.hashing import HashingObjective
 from saat.micro_batches import joined, parts
 from saat.models import HashingNetwork
+from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
 from saat.threat_model import ThreatModel
-from saat.training import OptimiserSettings, Training
+from saat.training import Training
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from saat.data import HashingData
 from saat.defenses import DEFENSES
 from saat.defenses.minimax import MinimaxSettings
 from saat.models import HashingNetwork
-from saat.training import OptimiserSettings, Training
+from saat.optimiser_settings import OptimiserSettings
+from saat.training import Training
 from tests import toy
 
 # What keeps a run short; everything else is as published.

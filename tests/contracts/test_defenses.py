@@ -17,8 +17,9 @@ from saat.defenses import DEFENSES, defended_network
 from saat.hashing import OBJECTIVES
 from saat.mainstay import mainstay_codes
 from saat.models import HashingNetwork, codes_of, encode
+from saat.optimiser_settings import AdamSettings
 from saat.settings import items
-from saat.training import AdamSettings, TrainingFailed
+from saat.training import TrainingFailed
 from tests import reference_defenses, toy
 from tests.contracts.defense_runs import MINIMAX, settings_of, state, training
 

@@ -10,7 +10,7 @@ import pytest
 from harness.executors import Executor, SearchStopped
 from harness.executors.inline import InlineExecutor
 from harness.experiment.config import Experiment
-from harness.experiment.file import paper_defaults, setting_at
+from harness.experiment.settings import paper_defaults, setting_at
 from harness.journal.journal import Journal
 from harness.journal.state import config_hash
 from harness.search.search import Search

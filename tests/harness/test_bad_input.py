@@ -17,7 +17,7 @@ import yaml
 from filelock import FileLock
 
 from harness.__main__ import main
-from harness.experiment.file import setting_at
+from harness.experiment.settings import setting_at
 from harness.files import write_text
 from saat import checkpoint
 from saat.data import load

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.experiment.file import setting_at
+from harness.experiment.settings import setting_at
 from harness.journal.journal import read
 from saat.errors import InputError
 from tests.harness.fakes import cut, experiment, finished, open_search, outcome

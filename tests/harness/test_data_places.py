@@ -13,8 +13,9 @@ from harness.__main__ import main
 from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
 from harness.experiment.datasets import dataset_lines
-from harness.experiment.file import load_experiment, setting_at
+from harness.experiment.file import load_experiment
 from harness.experiment.sections import DataSection
+from harness.experiment.settings import setting_at
 from harness.provenance import provenance
 from harness.session.derive import derive_tables
 from harness.trial import stages

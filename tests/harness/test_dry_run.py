@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from harness.__main__ import main
-from harness.experiment.file import paper_defaults, setting_at
+from harness.experiment.settings import paper_defaults, setting_at
 from harness.journal.state import config_hash
 from harness.session import dry_run
 from harness.session.dry_run import Costs, Plan, _timed, device_seconds, plan_of

@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import (
-    load_experiment,
+from harness.experiment.file import load_experiment, parse_experiment
+from harness.experiment.sections import PRETRAIN_MODEL, defense_model
+from harness.experiment.settings import (
     longest_training,
     paper_defaults,
-    parse_experiment,
     parse_setting,
     setting_at,
     undefended,
 )
-from harness.experiment.sections import PRETRAIN_MODEL, defense_model
 from harness.experiment.space import Dimension, suggest
 from harness.journal.state import config_hash, protocol_hash
 from harness.trial.pretrained import pretrained_key

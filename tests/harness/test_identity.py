@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.experiment.config import Setting
-from harness.experiment.file import setting_at
+from harness.experiment.settings import setting_at
 from harness.journal.state import config_hash
 from tests.harness.tiny import tiny
 

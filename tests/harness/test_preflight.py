@@ -22,7 +22,7 @@ import yaml
 from filelock import FileLock
 
 from harness.__main__ import main
-from harness.experiment.file import setting_at
+from harness.experiment.settings import setting_at
 from harness.preflight import judge
 from harness.preflight.command import Outcome
 from harness.preflight.judge import Cluster, Node

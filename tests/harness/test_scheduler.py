@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.experiment.sections import SCALARISATIONS, SearchSection
+from harness.experiment.search_section import SCALARISATIONS, SearchSection
 from harness.search.scheduler import (
     ParetoSuccessiveHalving,
     ScalarSuccessiveHalving,

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from harness.experiment.config import Experiment
-from harness.experiment.sections import SearchSection
+from harness.experiment.search_section import SearchSection
 from harness.journal.state import SearchState
 from harness.search.search import Search
 from harness.search.stopping import stop_reason

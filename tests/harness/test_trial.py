@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from harness.experiment.config import Experiment
-from harness.experiment.file import setting_at, undefended
 from harness.experiment.protocols import full_protocol
+from harness.experiment.settings import setting_at, undefended
 from harness.trial.records import read_record, record_of
 from harness.trial.trial import (
     EpochReport,

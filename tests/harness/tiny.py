@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import parse_experiment, setting_at
+from harness.experiment.file import parse_experiment
+from harness.experiment.settings import setting_at
 from harness.journal.state import config_hash
 from harness.trial.trial import TrialContext, TrialSpec
 

@@ -14,9 +14,10 @@ from saat.checkpoint import CorruptCheckpoint
 from saat.data import HashingData
 from saat.defenses import DEFENSES, SaatSettings, SaatTraining
 from saat.hashing import OBJECTIVES
+from saat.optimiser_settings import OptimiserSettings
 from saat.pretrain import Pretraining, PretrainSettings
 from saat.settings import items
-from saat.training import OptimiserSettings, TrainingFailed, split_into_batches
+from saat.training import TrainingFailed, split_into_batches
 from tests import toy
 from tests.contracts.defense_runs import training
 from tests.saat.data.samples import input_error

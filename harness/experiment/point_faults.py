@@ -1,0 +1,103 @@
+"""What is wrong with the points of an experiment's space, and with its compared settings."""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from harness.experiment.config import Experiment, digest
+from harness.experiment.settings import CORNERS, corners, setting_at
+from harness.experiment.space import SEARCHABLE, Dimension
+from harness.experiment.validation_errors import SHOWN, nearest
+from saat.errors import InputError, did_you_mean, one_line
+
+
+def space_faults(experiment: Experiment) -> list[str]:
+    """What is wrong with points that can be suggested, as far as the ends of ranges tell."""
+    space = experiment.space
+    try:
+        base = setting_at(experiment, {}).flat()
+    except InputError as error:
+        return list(error.faults)
+    faults = [
+        fault
+        for key, dimension in space.items()
+        for fault in _dimension_faults(experiment, key, dimension, base)
+    ]
+    if not faults:
+        for point in islice(corners(space, base), CORNERS):
+            # Of a combination all its parts are named: each of them alone was allowed.
+            parts = " ".join(f"{key}={one_line(value, SHOWN)}" for key, value in point.items())
+            if faults := _point_faults(experiment, point, f"space: {parts}"):
+                break
+    return faults
+
+
+def _dimension_faults(
+    experiment: Experiment, key: str, dimension: Dimension, base: Mapping[str, Any]
+) -> list[str]:
+    """What is wrong with one searched key; of several wrong values the first."""
+    if key.partition(".")[0] not in SEARCHABLE or "." not in key:
+        hint = did_you_mean(key, base)
+        shown = one_line(key, SHOWN)
+        return [f"space.{shown}: only keys of {', '.join(SEARCHABLE)} can be searched{hint}"]
+    faults = _condition_faults(experiment.space, key, base)
+    if faults:
+        return faults
+    for value in dimension.samples():
+        point = {**_condition(dimension), key: value}
+        if faults := _point_faults(experiment, point, f"space.{one_line(key, SHOWN)}"):
+            break
+    return faults
+
+
+def compare_faults(experiment: Experiment) -> list[str]:
+    """Settings of ``compare`` that are impossible, or the same as another."""
+    faults: list[str] = []
+    seen: dict[str, str] = {}
+    for name, point in experiment.compare.items():
+        wrong = _point_faults(experiment, point, f"compare.{name}")
+        faults += wrong
+        if wrong:
+            continue
+        same = seen.setdefault(digest(setting_at(experiment, point).identity()), name)
+        if same != name:
+            faults.append(f"compare.{name}: the same setting as compare.{same}")
+    return faults
+
+
+def _point_faults(experiment: Experiment, point: Mapping[str, Any], where: str) -> list[str]:
+    try:
+        setting_at(experiment, point)
+    except InputError as error:
+        return [f"{where}: {fault}" for fault in error.faults]
+    return []
+
+
+def _condition(dimension: Dimension) -> dict[str, Any]:
+    """A point at which the dimension applies."""
+    return {k: w[0] if isinstance(w, list) else w for k, w in dimension.when.items()}
+
+
+def _condition_faults(
+    space: Mapping[str, Dimension], key: str, base: Mapping[str, Any]
+) -> list[str]:
+    """Conditions that name no key decided before the conditional one, or that never hold."""
+    faults = []
+    before = list(space)[: list(space).index(key)]
+    for other, wanted in space[key].when.items():
+        where = f"space.{one_line(key, SHOWN)}.when.{one_line(other, SHOWN)}"
+        if other in space and other not in before:
+            faults.append(f"{where}: searched too; write it before {one_line(key, SHOWN)}")
+            continue
+        if other not in space and other not in base:
+            faults.append(f"{where}: no such key{nearest(other, base)}")
+            continue
+        values = wanted if isinstance(wanted, list) else [wanted]
+        if not values:
+            faults.append(f"{where}: []: a value, or a list of at least one")
+        for value in values:
+            can_be = space[other].contains(value) if other in space else value == base[other]
+            if not can_be:
+                found = "what is searched" if other in space else base[other]
+                faults.append(f"{where}: {one_line(repr(value), SHOWN)}: never so, it is {found}")
+    return faults

@@ -1,0 +1,111 @@
+"""Settings that an experiment can lead to: its own, those of search points, the paper's default."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice, product
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.experiment.config import METHODS, Experiment, Setting, typed_sections
+from harness.experiment.problems import describe
+from harness.experiment.sections import defense_model
+from harness.experiment.space import SEARCHABLE, Dimension
+from harness.experiment.validation_errors import SHOWN
+from saat.defenses import DEFENSES
+from saat.errors import InputError, did_you_mean, one_line
+from saat.models import check_backbone
+
+CORNERS = 1024  # combinations of choices that are tried before a search starts
+
+
+def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
+    """The setting of a search point: the experiment's own with ``point``'s dotted keys replaced.
+
+    Another ``defense.method`` starts from its own published defaults: a learning rate of one
+    method means nothing for another.
+
+    Raises:
+        InputError: a value that the key does not allow.
+    """
+    raw = {
+        "data": experiment.data.model_dump(),
+        "model": experiment.model.model_dump(),
+        "pretrain": experiment.pretrain.model_dump(),
+        "defense": experiment.defense.model_dump(),
+    }
+    method = point.get("defense.method", raw["defense"]["method"])
+    if method != raw["defense"]["method"] and method in METHODS:
+        raw["defense"] = defense_model(method)().model_dump()
+    faults = []
+    for key, value in point.items():
+        section, _, name = key.partition(".")
+        shown = one_line(key, SHOWN)
+        if section not in SEARCHABLE:
+            faults.append(f"{shown}: only keys of {', '.join(SEARCHABLE)} can differ")
+        elif name not in raw[section]:
+            hint, known = did_you_mean(name, raw[section]), ", ".join(raw[section])
+            faults.append(f"{shown}: no such key{hint}; keys of {section}: {known}")
+        else:
+            raw[section][name] = value
+    if faults:
+        raise InputError(*faults)
+    return parse_setting(raw)
+
+
+def parse_setting(raw: Mapping[str, Any]) -> Setting:
+    """Check a setting; errors name the dotted key."""
+    typed, faults = typed_sections(raw)
+    try:
+        setting = Setting.model_validate(typed)
+    except ValidationError as error:
+        faults += describe(error, Setting, raw)
+    if faults:
+        raise InputError(*faults)
+    check_backbone(setting.model.backbone, setting.model.weights, setting.data.image_size)
+    return setting
+
+
+def longest_training(experiment: Experiment) -> int:
+    """Epochs of a sampled trial that reaches its end; the most where they differ."""
+    base = setting_at(experiment, {}).flat()
+    keys = ("defense.method", "defense.epochs")
+    points = {
+        tuple((key, point[key]) for key in keys if key in point)
+        for point in islice(corners(experiment.space, base), CORNERS)
+    }
+    settings = (setting_at(experiment, dict(point)) for point in points)
+    return max(int(setting.defense.model_dump().get("epochs", 0)) for setting in settings)
+
+
+def undefended(setting: Setting) -> Setting:
+    """The same pretrained model without a defense."""
+    return parse_setting({**setting.dump(), "defense": {"method": "none"}})
+
+
+def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
+    """The published setting of the experiment's defense as search points, one per bit length.
+
+    Other fields stay as in the experiment, whether or not the space contains the point.
+    """
+    method = experiment.defense.model_dump()["method"]
+    if method == "none":
+        return []
+    section = defense_model(method)()
+    values = section.model_dump()
+    point = {f"defense.{key}": values[key] for key in DEFENSES[method].settings.published}
+    bits = experiment.space.get("model.bits")
+    if bits is None:
+        return [point]
+    return [{"model.bits": value, **point} for value in sorted(set(bits.samples()))]
+
+
+def corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Points of every combination of choices, with all ranges at their lower, then upper ends."""
+    choices = {key: d.samples() for key, d in space.items() if d.choice is not None}
+    for chosen in product(*choices.values(), (0, -1)):
+        values = dict(zip(choices, chosen, strict=False))
+        point: dict[str, Any] = {}
+        for key, dimension in space.items():
+            if dimension.applies({**base, **point}):
+                point[key] = values.get(key, dimension.samples()[chosen[-1]])
+        yield point
