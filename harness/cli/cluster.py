@@ -26,7 +26,7 @@ from saat.paths import user_path
 @app.command()
 def preflight(
     experiment: Annotated[
-        Path | None, typer.Argument(parser=user_path, metavar="[EXPERIMENT.yaml]")
+        Path | None, typer.Argument(parser=user_path, metavar="EXPERIMENT.yaml")
     ] = None,
     set_: Overrides = None,
     address: Address = None,

@@ -122,7 +122,10 @@ def resume(
     tracking_uri: Tracking = None,
     cache_dir: CacheDir = None,
 ) -> None:
-    """Continue a search or training after any interruption."""
+    """Continue a search or training after any interruption.
+
+    A tracking server is contacted only if it is named again.
+    """
     from harness.session import session
 
     existing_run(runs_dir, name)
@@ -146,7 +149,7 @@ def status(
 
 @app.command()
 def report(
-    names: Annotated[list[str], typer.Argument(parser=file_name, metavar="NAME...")],
+    names: Annotated[list[str], typer.Argument(parser=file_name, metavar="NAME")],
     output: Output = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
@@ -166,7 +169,10 @@ def report(
 
 @app.command()
 def sync(name: RunName, runs_dir: RunsDir = RUNS, tracking_uri: Tracking = None) -> None:
-    """Deliver to the tracking server what it has not received."""
+    """Deliver to the tracking server what it has not received.
+
+    A server, unlike the embedded store, has to be named again.
+    """
     from harness.session import session
 
     existing_run(runs_dir, name)
@@ -175,7 +181,7 @@ def sync(name: RunName, runs_dir: RunsDir = RUNS, tracking_uri: Tracking = None)
 
 @app.command()
 def ui(
-    name: Annotated[str | None, typer.Argument(parser=file_name, metavar="[NAME]")] = None,
+    name: Annotated[str | None, typer.Argument(parser=file_name, metavar="NAME")] = None,
     runs_dir: RunsDir = RUNS,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:

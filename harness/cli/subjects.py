@@ -32,7 +32,7 @@ def evaluate(
         Path | None,
         typer.Argument(
             parser=user_path,
-            metavar="[CHECKPOINT]",
+            metavar="CHECKPOINT",
             help="A trial's folder or its model.safetensors.",
         ),
     ] = None,
@@ -144,7 +144,7 @@ def transfer(
 
 @app.command()
 def validate(
-    files: Annotated[list[Path], typer.Argument(parser=user_path, metavar="FILE...")],
+    files: Annotated[list[Path], typer.Argument(parser=user_path, metavar="FILE")],
     set_: Overrides = None,
 ) -> None:
     """Check experiment files; a line for everything that is wrong with them."""
@@ -175,7 +175,7 @@ def list_(
     runs_dir: RunsDir = RUNS,
     data_root: DataRoot = None,
 ) -> None:
-    """What is there to choose from."""
+    """List the data sets, backbones, attacks and the rest that there are to choose from."""
     from harness.session.listing import SomeUnreadable, listing
 
     try:
