@@ -1,4 +1,4 @@
-"""Small files, written atomically; folders that can be written, or not."""
+"""Small files, replaced as a whole; folders that are checked before anything is written there."""
 
 import json
 import tempfile
@@ -31,7 +31,9 @@ def existing_parent(folder: Path, option: str = "") -> Path:
     Raises:
         InputError: it is a file.
     """
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if _is(path))
+    existing = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if _exists(path)
+    )
     if not existing.is_dir():
         raise InputError(f"{option} {folder}: {existing} is not a folder".lstrip())
     return existing
@@ -52,7 +54,7 @@ def writable_parent(folder: Path, option: str = "") -> Path:
     return existing
 
 
-def _is(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except OSError:  # a name that is too long, or a folder that may not be looked into
@@ -64,10 +66,10 @@ def check_output(folder: Path, own: Collection[str]) -> None:
 
     Args:
         folder: where results are to go; need not be there.
-        own: names of which an earlier result left one at least.
+        own: names that mark a folder as an earlier result; one of them is enough.
 
     Raises:
-        InputError: why another folder is needed.
+        InputError: the folder cannot be written, or has files but none of these names.
     """
     writable_parent(folder, "-o")
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()

@@ -21,7 +21,7 @@ def sign(values: Tensor) -> Tensor:
 
 
 def check_codes(name: str, codes: Tensor) -> None:
-    """Refuse what is no set of codes; 0/1 codes would give wrong distances silently.
+    """Refuse what is not ±1 codes; 0/1 codes, for example, would give wrong distances.
 
     Args:
         name: of the argument, for the message.

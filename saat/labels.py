@@ -12,9 +12,10 @@ _ONE_HOT = "of class indices make torch.nn.functional.one_hot(indices, C)"
 
 
 def check_labels(name: str, labels: Tensor | np.ndarray) -> None:
-    """Refuse what is no set of label vectors; class indices would pass for other labels silently.
+    """Refuse what is not 0/1 label vectors, above all class indices.
 
-    One column is refused too: it is how class indices of two classes look.
+    Without this check indices would count as other labels, and nobody would notice. A single
+    column is refused because class indices of two classes look like it.
 
     Args:
         name: of the argument, for the message.

@@ -53,11 +53,11 @@ def _check_items(name: str, codes: Tensor, labels: Tensor) -> None:
 def _check(
     query_codes: Tensor, query_labels: Tensor, database_codes: Tensor, database_labels: Tensor
 ) -> None:
-    """Refuse what would be ranked wrongly without a word, such as class indices or 0/1 codes."""
+    """Refuse arguments that would give wrong numbers, such as class indices or 0/1 codes."""
     _check_items("query", query_codes, query_labels)
     _check_items("database", database_codes, database_labels)
     check_classes(query_labels, database_labels)
-    # Nobody can tell how long the codes of no queries are.
+    # Without queries the length of their codes is unknown.
     if len(query_codes) and query_codes.shape[1] != database_codes.shape[1]:
         raise InputError(
             f"query_codes: {counted(query_codes.shape[1], 'bit')}; database_codes has "

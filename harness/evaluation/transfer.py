@@ -41,7 +41,7 @@ def transfer(
         InputError: no trial of the run kept images of the attack.
     """
     results = load_search(run_dir)
-    load_experiment(run_dir / "experiment.yaml")  # or what is shown of it may be anything
+    load_experiment(run_dir / "experiment.yaml")  # refuses values that must not be shown
     settings = [s for s in confirmed_settings(results) if _has(run_dir, s, attack)]
     if not settings:
         raise InputError(

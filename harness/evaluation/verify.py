@@ -85,7 +85,7 @@ def verify(run_dir: Path, cache_dir: str | None, say: Callable[[str], None]) -> 
         InputError: no such run, or files of it are missing or broken.
     """
     results = load_search(run_dir)
-    load_experiment(run_dir / "experiment.yaml")  # or what is shown of it may be anything
+    load_experiment(run_dir / "experiment.yaml")  # refuses values that must not be shown
     found = Verification(0, [], 0, 0)
     for trial in results.trials.to_dict("records"):
         folder = trial_folder(run_dir, str(trial["trial_id"]))
@@ -109,7 +109,7 @@ def verify(run_dir: Path, cache_dir: str | None, say: Callable[[str], None]) -> 
 
 
 class _Result(Record):
-    """What is compared; that it can be no fraction is among what is found."""
+    """The metrics, with any values: an impossible one is found by the comparison."""
 
     metrics: dict[str, float]
 

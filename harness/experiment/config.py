@@ -36,7 +36,7 @@ OBJECTIVE_NAMES = ("val/clean_map", "val/robust_map")
 # What a trial can be within a search; the settings of a comparison have names of their own.
 ROLES = ("default", "sampled", "recommended", "undefended", "train")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-# What lies beside the runs in their folder; of SQLite's own files the beginning.
+# What lies beside the runs in their folder. SQLite's own files begin with mlflow.db.
 RESERVED_NAMES = ("mlflow.db", "mlartifacts", "pretrained")
 METHODS = ("none", *DEFENSES)
 

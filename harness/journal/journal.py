@@ -140,7 +140,7 @@ def _events(path: Path, content: bytes) -> list[Event]:
     lines = content.splitlines()
     events = list(_parse(path, lines))
     if lines and _CHECKSUM.fullmatch(lines[0]) is None:
-        _tell_unchecked(path)
+        _warn_unchecked(path)
     return events
 
 
@@ -184,13 +184,13 @@ def _verified(where: str, line: bytes, checked: bool) -> tuple[bytes, bool]:
     return content, True
 
 
-_TOLD: set[Path] = set()
+_WARNED: set[Path] = set()
 
 
-def _tell_unchecked(path: Path) -> None:
-    """Say once of a journal that damage to its numbers would not show."""
-    if path not in _TOLD:
-        _TOLD.add(path)
+def _warn_unchecked(path: Path) -> None:
+    """Warn once that a journal has no checksums."""
+    if path not in _WARNED:
+        _WARNED.add(path)
         log.warning(
             "%s: an earlier version wrote it, without checksums; a changed number does not show",
             path,

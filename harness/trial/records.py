@@ -1,4 +1,4 @@
-"""What was written for a later reading, and is not trusted then: types, bounds, a checksum."""
+"""JSON records of a run, whose types, bounds and checksums are verified when they are read."""
 
 import dataclasses
 import math

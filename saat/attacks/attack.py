@@ -127,8 +127,8 @@ class Attack(ABC):
         steps: iterations T.
         step_size: step η; ``None`` takes the attack's own rule.
         restarts: runs from different seeds, of which the worst for the victim counts per query.
-        revision: raised when equal settings come to give other images, so that those kept by
-            another version are not taken for these.
+        revision: raised with every change of the formula, so that kept images of an earlier
+            formula are not taken for those of this one.
     """
 
     steps: int = option(100, ge=1, le=100_000, help="iterations T")
@@ -140,7 +140,7 @@ class Attack(ABC):
     )
 
     targeted = False
-    # Whether it needs the network's input gradients; where there are none, it is told as skipped.
+    # Whether it needs the network's input gradients; without them it is skipped and reported so.
     by_gradient = True
     revision: ClassVar[int] = 1
 

@@ -2,7 +2,7 @@
 
 Every image becomes 8-bit RGB as Pillow's ``convert("RGB")`` makes it, which is what the reference
 repositories do; ``docs/datasets.md`` states what that means for alpha, palettes and colour
-profiles. What it would get wrong silently is converted here or refused.
+profiles. Images that it would convert wrongly without an error are converted here or refused.
 """
 
 import warnings
@@ -51,8 +51,8 @@ def decode_blocks(lists: Lists, image_size: int, resize: str) -> Iterator[np.nda
 def is_current(images: np.ndarray, lists: Lists, resize: str) -> bool:
     """Whether decoding a few images, spread over the lists, gives their rows of ``images``.
 
-    Where a file system hands out the times of a packed image of itself, files can change without
-    any visible sign; then as a rule they all do.
+    On file systems that are mounted from a packed image, files can change without other times;
+    then, as a rule, all of them have changed.
 
     Args:
         images: uint8 (M, 3, H, W).

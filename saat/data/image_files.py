@@ -1,4 +1,4 @@
-"""The image files of a folder of lists: whether they are there, and when they are other ones."""
+"""The image files of a folder of lists: whether they are there, and whether they have changed."""
 
 import hashlib
 import os
@@ -16,10 +16,10 @@ def cache_key(lists: Lists, image_size: int, resize: str) -> tuple[str, int]:
     """Name the decoded images by their files and by how they are decoded; no file is opened.
 
     SHA-256 of the folder's real path and, per image in order, of path, size, time of the last
-    write and time of the last change of the file's status (``ctime``). Nobody can set the last
+    write and time of the last change of the file's status (``ctime``). No program can set the last
     one, so files that were replaced under an old time get another key. Inode and device numbers
-    stay out: on network and user-space file systems they change with every mount, and everything
-    would be decoded again.
+    are left out: on network and user-space file systems they change with every mount, and
+    everything would be decoded again.
 
     Returns:
         The name, and the bytes of all image files together.

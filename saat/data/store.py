@@ -184,7 +184,7 @@ def _build(
 
 
 def _check_space(folder: Path, needed: int) -> None:
-    """Hours of decoding must not end at a full disk that was foreseeable."""
+    """Refuse to begin hours of decoding on a disk without room for the result."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         why = f"{needed} bytes of decoded images do not fit, {free} are free"

@@ -1,4 +1,4 @@
-"""What a module has to keep to, so that what is measured on it is a number of its own."""
+"""What a network must do so that numbers measured on it are its own."""
 
 from typing import Any
 
@@ -19,19 +19,19 @@ _SMALLEST = 1e-3
 
 
 def check_network(network: nn.Module, images: Tensor, name: str = "model") -> None:
-    """Refuse a module on which a measurement would fail or be wrong without a sign of it.
+    """Refuse a network on which a measurement would fail, or be wrong without anybody noticing.
 
-    In evaluation mode it has to map float images (B, 3, H, W) to float features (B, K), for every
-    B; to leave its input and what it returned earlier as they are; and to treat every image as if
-    it were alone.
+    In evaluation mode it must map float images (B, 3, H, W) to float features (B, K) for every B.
+    It must not change its input, nor what it returned earlier. The features of an image must not
+    depend on the rest of its batch.
 
     Args:
-        network: the module.
+        network: any module.
         images: uint8 (Q, 3, H, W), of which a few are used; without any nothing is checked.
-        name: of the module, in the message.
+        name: of the network, in the message.
 
     Raises:
-        InputError: what the module does instead, in one line.
+        InputError: what the network does instead, in one line.
     """
     few = images[:PROBED]
     if not len(few):
@@ -53,7 +53,7 @@ def _fault(network: nn.Module, images: Tensor) -> str:
 
 
 def _call_fault(network: nn.Module, images: Tensor) -> str:
-    """Of a single call."""
+    """What is wrong with a single call."""
     given = to_float(images, device_of(network))
     kept = given.clone()
     fault = _output_fault(seeded_pass(network, given, "check"), len(images))
@@ -77,7 +77,7 @@ def _output_fault(output: Any, count: int) -> str:
 
 
 def _batch_fault(network: nn.Module, images: Tensor) -> str:
-    """Of calls with other batches; differences beyond those of a random network's draws."""
+    """What is wrong with calls on other batches, beyond the draws of a random network."""
     batch, half = to_float(images, device_of(network)), -(-len(images) // 2)
     first = seeded_pass(network, batch, "check")
     kept = first.clone()

@@ -15,8 +15,9 @@ import yaml
 from harness.__main__ import main
 from harness.experiment.settings import paper_defaults, setting_at
 from harness.journal.state import config_hash
-from harness.session import dry_run
-from harness.session.dry_run import Costs, Plan, _timed, device_seconds, plan_of
+from harness.session import calibration
+from harness.session.calibration import Costs, _timed
+from harness.session.dry_run import Plan, device_seconds, plan_of
 from tests.harness.fakes import drive, experiment, open_search
 from tests.harness.tiny import tiny, tiny_raw
 
@@ -161,7 +162,7 @@ def test_an_epoch_is_timed_by_its_beginning(
 ) -> None:
     clock = [50.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(dry_run, "_CALIBRATION_S", 10.0)
+    monkeypatch.setattr(calibration, "_CALIBRATION_S", 10.0)
     training = FakeTraining(clock, batches)
     data = SimpleNamespace(train=range(batches * 10))
     epoch, image = _timed(training, data)  # type: ignore[arg-type]
@@ -173,32 +174,32 @@ def test_an_epoch_is_timed_by_its_beginning(
 def test_the_cost_of_the_protocol_follows_its_steps_and_queries(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dry_run, "build_models", lambda *_: (None, None))
-    monkeypatch.setattr(dry_run, "pretraining", lambda *_: None)
+    monkeypatch.setattr(calibration, "build_models", lambda *_: (None, None))
+    monkeypatch.setattr(calibration, "pretraining", lambda *_: None)
     monkeypatch.setattr(
-        dry_run,
+        calibration,
         "adversarial_training",
         lambda setting, *_: None if setting.defense.method == "none" else object(),
     )
-    monkeypatch.setattr(dry_run, "_timed", lambda *_: (7.0, 3.0))
+    monkeypatch.setattr(calibration, "_timed", lambda *_: (7.0, 3.0))
     data: Any = SimpleNamespace(
         validation=range(40), validation_database=range(500), test=range(60), database=range(600)
     )
     options = {"hag": {"steps": 20}}
     searched = tiny({"evaluation.steps": 2, "evaluation.options": options, "validation.steps": 5})
-    found = dry_run.calibrate(searched, data, "cpu")
+    found = calibration.calibrate(searched, data, "cpu")
     assert (found.pretrain_epoch, found.defense_epoch) == (7.0, 7.0)
     assert found.validation == 500 + 20 * 5 * 3  # encoding an image costs a third of a gradient
     assert found.reattack == 500 + 40 * (2 + 20) * 3
     assert found.test == 600 + 60 * (2 + 20) * 3
     undefended = tiny({"defense": {"method": "none"}, "space": {}})
-    assert dry_run.calibrate(undefended, data, "cpu").defense_epoch == 0.0
+    assert calibration.calibrate(undefended, data, "cpu").defense_epoch == 0.0
 
 
 def test_the_command_tells_the_plan_and_leaves_everything_as_it_is(
     tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dry_run, "_CALIBRATION_S", 0.0)
+    monkeypatch.setattr(calibration, "_CALIBRATION_S", 0.0)
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "tiny.yaml"
     file.write_text(
@@ -234,7 +235,7 @@ def test_the_command_tells_the_plan_and_leaves_everything_as_it_is(
 def test_without_the_gpu_that_workers_have_the_cpu_is_timed_and_the_plan_says_so(
     gpus: Any, tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dry_run, "_CALIBRATION_S", 0.0)
+    monkeypatch.setattr(calibration, "_CALIBRATION_S", 0.0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny_raw({"resources.gpus_per_trial": gpus})))
@@ -249,7 +250,7 @@ def test_without_the_gpu_that_workers_have_the_cpu_is_timed_and_the_plan_says_so
 def test_cpus_that_this_machine_has_not_are_told_as_the_search_would(
     tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dry_run, "_CALIBRATION_S", 0.0)
+    monkeypatch.setattr(calibration, "_CALIBRATION_S", 0.0)
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny_raw({"resources.cpus_per_trial": 1000})))
     said = "would refuse it on this machine: resources: 1000 CPUs and 0 GPUs per trial, but"

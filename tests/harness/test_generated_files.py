@@ -13,7 +13,8 @@ import pytest
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_experiment, parse_experiment
 from harness.experiment.yaml_file import parse_yaml
-from harness.session.dry_run import Costs, device_seconds, plan_of
+from harness.session.calibration import Costs
+from harness.session.dry_run import device_seconds, plan_of
 from saat.errors import InputError
 from tests.harness.generated_files import bases, generate, written
 

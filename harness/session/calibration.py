@@ -1,0 +1,87 @@
+"""Seconds that the work of a trial takes, from a second of each stage."""
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+import torch
+
+from harness.experiment.config import Experiment
+from harness.experiment.protocols import full_protocol
+from harness.experiment.settings import setting_at
+from harness.trial.stages import adversarial_training, build_models, pretraining
+from saat.attacks import Attack
+from saat.data import HashingData
+from saat.training import Training
+
+_CALIBRATION_S = 1.0  # of each stage
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds on one device: an epoch of each stage, and one re-attack of each phase."""
+
+    pretrain_epoch: float
+    defense_epoch: float
+    validation: float
+    reattack: float
+    test: float
+
+
+def calibrate(experiment: Experiment, data: HashingData, device: str) -> Costs:
+    """Time a second of each kind of training on the real data, and derive the rest from it.
+
+    An iteration of an attack costs a forward and a backward pass, which is what an image of
+    pretraining costs; encoding an image costs a third of that.
+    """
+    setting = setting_at(experiment, {})
+    models = build_models(setting, data, 0, device)
+    pretrain_epoch, per_image = _timed(pretraining(setting, *models, data, 0), data)
+    training = adversarial_training(setting, *build_models(setting, data, 0, device), data, 0)
+    defense_epoch = 0.0 if training is None else _timed(training, data)[0]
+    encoding = per_image / 3
+    validation, full = experiment.validation, full_protocol(experiment.evaluation.model_dump())
+    steps = sum(_steps(attack, experiment.evaluation.steps) for attack in full.attacks.values())
+    searched = len(data.validation_database) * encoding
+    return Costs(
+        pretrain_epoch,
+        defense_epoch,
+        searched + min(validation.queries, len(data.validation)) * validation.steps * per_image,
+        searched + len(data.validation) * steps * per_image,
+        len(data.database) * encoding + len(data.test) * steps * per_image,
+    )
+
+
+def _steps(attack: Attack, default: int) -> int:
+    """Gradients of an attack per query."""
+    return int(getattr(attack, "steps", default)) * int(getattr(attack, "restarts", 1))
+
+
+class _Enough(Exception):
+    """Of an epoch that is only timed."""
+
+
+def _timed(training: Training, data: HashingData) -> tuple[float, float]:
+    """Seconds of an epoch, and of one image in it, from its beginning.
+
+    The first batch, which warms up, counts only where it is the only one.
+    """
+    cuda = next(training.network.parameters()).is_cuda
+    began = time.monotonic()
+    ends: list[float] = []
+    batches = 1
+
+    def progress(_: int, count: int) -> None:
+        nonlocal batches
+        if cuda:
+            torch.cuda.synchronize()
+        ends.append(time.monotonic())
+        batches = count
+        if len(ends) > 1 and ends[-1] - began > _CALIBRATION_S:
+            raise _Enough
+
+    with suppress(_Enough):
+        training.run_epoch(progress)
+    first = ends[0] - began
+    batch = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else first
+    return first + (batches - 1) * batch, batch * batches / len(data.train)
