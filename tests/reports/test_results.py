@@ -185,7 +185,7 @@ def claims(path: Path, shape: tuple[int, ...]) -> None:
         ({"rows": ROWS.astype("U"), "mainstay": IMAGES}, "'rows': <U"),
         ({"rows": ROWS, "mainstay_target": ROWS}, "'mainstay_target': int64"),
         ({"rows": ROWS, "mainstay": IMAGES, "mainstay_taken": ROWS + 1}, "not positions of 4"),
-        ({"rows": ROWS, "mainstay": np.array([{}], dtype=object)}, "not readable as arrays"),
+        ({"rows": ROWS, "mainstay": np.array([{}], dtype=object)}, "has no numbers or text"),
     ],
 )
 def test_stored_images_of_another_form_are_refused(tmp_path, arrays, named):
@@ -195,10 +195,26 @@ def test_stored_images_of_another_form_are_refused(tmp_path, arrays, named):
         read_adversarial(path)
 
 
-@pytest.mark.parametrize("shape", [(10**15,), (10**30,), (2**63,), (-1,), (8,)])
-def test_an_array_that_claims_another_size_is_never_made(tmp_path, shape):
+@pytest.mark.parametrize(
+    ("shape", "named"),
+    [
+        *(((length,), "not as large as it says") for length in (10**15, 10**30, 2**63, 8)),
+        ((-1,), "has no numbers or text"),
+        ((-3, -3), "has no numbers or text"),  # the product is the size of what is there
+    ],
+)
+def test_an_array_that_claims_another_size_is_never_made(tmp_path, shape, named):
     claims(tmp_path / "adversarial.npz", shape)
-    with pytest.raises(InputError, match="not readable as arrays"):
+    with pytest.raises(InputError, match=f"not readable as arrays: mainstay.npy .*{named}"):
+        read_adversarial(tmp_path / "adversarial.npz")
+
+
+def test_an_archive_that_claims_more_than_deflate_can_hold_is_not_unpacked(tmp_path):
+    claims(tmp_path / "adversarial.npz", (10**9,))
+    with zipfile.ZipFile(tmp_path / "adversarial.npz", "a") as archive:
+        archive.infolist()[0].file_size += 10**9 - 9  # as large as the array says
+        archive.writestr("rows.npy", b"")  # so that the list of members is written again
+    with pytest.raises(InputError, match=r"mainstay\.npy is not as large as it says"):
         read_adversarial(tmp_path / "adversarial.npz")
 
 

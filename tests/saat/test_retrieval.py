@@ -142,7 +142,7 @@ LABELS = torch.eye(3)[INDICES]
         ({2: CODES * 0.5}, "database_codes: 0.5; codes are −1 and +1"),
         ({2: CODES * torch.nan}, "database_codes: nan; codes are −1 and +1"),
         ({2: CODES[0]}, "database_codes: shape (2,); must be codes (N, K)"),
-        ({0: CODES[:, :1]}, "query_codes: 1 bits; database_codes has 2"),
+        ({0: CODES[:, :1]}, "query_codes: 1 bit; database_codes has 2"),
         ({1: INDICES}, "query_labels: shape (4,); must be (N, C)"),
         ({1: INDICES[:, None], 3: INDICES[:, None]}, "query_labels: shape (4, 1); must be (N, C)"),
         ({3: LABELS * 2}, "database_labels: 2.0; must be 0 or 1; of class indices make"),
@@ -201,8 +201,9 @@ def test_blocks_change_nothing(ties: Ties, elements: int, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("ties", ["stable", "expected"])
 def test_no_queries_give_no_scores(ties: Ties) -> None:
     query, labels, database, database_labels = ranking(0, 2, 30, 5)
-    scores = average_precision(query[:0], labels[:0], database, database_labels, 3, ties)
-    assert scores.shape == (0,)
+    for none in (query[:0], query[:0, :0]):  # of no images a network gives features of no length
+        scores = average_precision(none, labels[:0], database, database_labels, 3, ties)
+        assert scores.shape == (0,)
 
 
 @given(case=problems())
