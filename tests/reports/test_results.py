@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.arrays import read_adversarial
+from reports.arrays import read_adversarial, read_examples, read_histograms
 from reports.checksums import with_checksum
 from reports.results import (
     EPOCH_COLUMNS,
@@ -164,6 +164,26 @@ IMAGES = np.zeros((4, 3, 8, 8), np.uint8)
 ROWS = np.arange(4)
 
 
+COUNTS = np.zeros((4, 17), np.int32)
+
+
+@pytest.mark.parametrize(
+    ("read", "arrays", "named"),
+    [
+        (read_histograms, {"hag_total": COUNTS}, "'hag_relevant' is missing"),
+        (read_histograms, {"hag_relevant": COUNTS}, "'hag_total' is missing"),
+        (read_histograms, {"hag": COUNTS}, "'hag': not of this file"),
+        (read_examples, {"query": IMAGES}, "'adversarial' is missing"),
+        (read_examples, {"queries": IMAGES}, "'queries': not of this file"),
+    ],
+)
+def test_stored_arrays_are_all_of_their_file_and_no_others(tmp_path, read, arrays, named):
+    path = tmp_path / "arrays.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match=re.escape(named)):
+        read(path)
+
+
 def claims(path: Path, shape: tuple[int, ...]) -> None:
     """An archive of an array that says it is larger than it is."""
     header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
@@ -178,6 +198,7 @@ def claims(path: Path, shape: tuple[int, ...]) -> None:
     [
         ({"mainstay": IMAGES}, "'rows' is missing"),
         ({"rows": ROWS, "mainstay": IMAGES.astype(float)}, "'mainstay': float64"),
+        ({"rows": ROWS, "mainstay": IMAGES.astype(np.uint16)}, "'mainstay': uint16"),
         ({"rows": ROWS, "mainstay": IMAGES[:3]}, "'mainstay': uint8"),
         ({"rows": ROWS, "mainstay": IMAGES[:, :1]}, "'mainstay': uint8"),
         ({"rows": ROWS, "mainstay": IMAGES, "hag": IMAGES[..., 1:]}, "'hag': uint8"),
@@ -252,7 +273,11 @@ def test_every_flipped_byte_of_average_precisions_shows_or_changes_nothing(run):
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("ap", 1.5), ("ap", math.nan), ("ap", "0.5"), ("query", -1), ("query", 0.5), ("attack", 3)],
+    [
+        *(("ap", value) for value in (1.5, math.nan, "0.5")),
+        *(("query", value) for value in (-1, 0.5)),
+        *(("attack", value) for value in (3, None)),
+    ],
 )
 def test_average_precisions_that_cannot_be_are_refused(run, column, value):
     results = load_search(run)
