@@ -39,10 +39,11 @@ VERSIONS = {
     "python": "3.11.4", "torch": "2.15.0", "torchvision": "0.29.2", "ray": "2.60.0",
     "saat-harness": "0.1.0",
 }  # fmt: skip
+DATA = DataReport("f" * 64, "none", 4000, GB, "d" * 128)
 GOOD = NodeReport(
     host="a", versions=VERSIONS, code="c", gpus=2, gpu_names=["H200"] * 2, gpu_driver="580.1",
     cpus=16, omp_threads="1", token=True, runs_free=900 * GB, cache_free=80 * GB,
-    data=DataReport("f" * 64, "none", 4000, GB, "d" * 128),
+    data=DATA,
 )  # fmt: skip
 NODE = Node("10.0.0.2", 16, 2, GOOD, offset_s=0.01, accuracy_s=0.001)
 
@@ -65,13 +66,19 @@ def says(**changes: Any) -> Node:
 
 
 def data(**changes: Any) -> Node:
-    assert GOOD.data is not None
-    return says(data=replace(GOOD.data, **changes))
+    return says(data=replace(DATA, **changes))
 
 
 def test_a_cluster_in_order_has_neither_failures_nor_warnings() -> None:
     assert judge.failures(cluster()) == []
     assert judge.warnings(cluster()) == []
+
+
+@pytest.mark.parametrize("decoded", [(True, False), (False, True), (False, False)])
+def test_images_that_are_not_decoded_yet_differ_from_none(decoded: tuple[bool, bool]) -> None:
+    own, drivers = (replace(DATA, pixels=DATA.pixels if there else "") for there in decoded)
+    held = replace(cluster(says(data=own)), driver=replace(GOOD, data=drivers))
+    assert judge.failures(held) == []
 
 
 def with_version(package: str, version: str) -> Node:

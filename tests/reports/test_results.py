@@ -21,7 +21,7 @@ from reports.results import (
     write_epochs,
     write_trials,
 )
-from reports.trial_arrays import read_adversarial
+from reports.trial_arrays import read_adversarial, read_examples, read_histograms
 from saat.errors import InputError
 from tests.reports.synthetic import write_run
 
@@ -164,6 +164,26 @@ IMAGES = np.zeros((4, 3, 8, 8), np.uint8)
 ROWS = np.arange(4)
 
 
+COUNTS = np.zeros((4, 17), np.int32)
+
+
+@pytest.mark.parametrize(
+    ("read", "arrays", "named"),
+    [
+        (read_histograms, {"hag_total": COUNTS}, "'hag_relevant' is missing"),
+        (read_histograms, {"hag_relevant": COUNTS}, "'hag_total' is missing"),
+        (read_histograms, {"hag": COUNTS}, "'hag': not of this file"),
+        (read_examples, {"query": IMAGES}, "'adversarial' is missing"),
+        (read_examples, {"queries": IMAGES}, "'queries': not of this file"),
+    ],
+)
+def test_stored_arrays_are_all_of_their_file_and_no_others(tmp_path, read, arrays, named):
+    path = tmp_path / "arrays.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match=re.escape(named)):
+        read(path)
+
+
 def claims(path: Path, shape: tuple[int, ...]) -> None:
     """An archive of an array that says it is larger than it is."""
     header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
@@ -178,6 +198,7 @@ def claims(path: Path, shape: tuple[int, ...]) -> None:
     [
         ({"mainstay": IMAGES}, "'rows' is missing"),
         ({"rows": ROWS, "mainstay": IMAGES.astype(float)}, "'mainstay': float64"),
+        ({"rows": ROWS, "mainstay": IMAGES.astype(np.uint16)}, "'mainstay': uint16"),
         ({"rows": ROWS, "mainstay": IMAGES[:3]}, "'mainstay': uint8"),
         ({"rows": ROWS, "mainstay": IMAGES[:, :1]}, "'mainstay': uint8"),
         ({"rows": ROWS, "mainstay": IMAGES, "hag": IMAGES[..., 1:]}, "'hag': uint8"),
@@ -185,7 +206,7 @@ def claims(path: Path, shape: tuple[int, ...]) -> None:
         ({"rows": ROWS.astype("U"), "mainstay": IMAGES}, "'rows': <U"),
         ({"rows": ROWS, "mainstay_target": ROWS}, "'mainstay_target': int64"),
         ({"rows": ROWS, "mainstay": IMAGES, "mainstay_taken": ROWS + 1}, "not positions of 4"),
-        ({"rows": ROWS, "mainstay": np.array([{}], dtype=object)}, "not readable as arrays"),
+        ({"rows": ROWS, "mainstay": np.array([{}], dtype=object)}, "has no numbers or text"),
     ],
 )
 def test_stored_images_of_another_form_are_refused(tmp_path, arrays, named):
@@ -195,10 +216,26 @@ def test_stored_images_of_another_form_are_refused(tmp_path, arrays, named):
         read_adversarial(path)
 
 
-@pytest.mark.parametrize("shape", [(10**15,), (10**30,), (2**63,), (-1,), (8,)])
-def test_an_array_that_claims_another_size_is_never_made(tmp_path, shape):
+@pytest.mark.parametrize(
+    ("shape", "named"),
+    [
+        *(((length,), "not as large as it says") for length in (10**15, 10**30, 2**63, 8)),
+        ((-1,), "has no numbers or text"),
+        ((-3, -3), "has no numbers or text"),  # the product is the size of what is there
+    ],
+)
+def test_an_array_that_claims_another_size_is_never_made(tmp_path, shape, named):
     claims(tmp_path / "adversarial.npz", shape)
-    with pytest.raises(InputError, match="not readable as arrays"):
+    with pytest.raises(InputError, match=f"not readable as arrays: mainstay.npy .*{named}"):
+        read_adversarial(tmp_path / "adversarial.npz")
+
+
+def test_an_archive_that_claims_more_than_deflate_can_hold_is_not_unpacked(tmp_path):
+    claims(tmp_path / "adversarial.npz", (10**9,))
+    with zipfile.ZipFile(tmp_path / "adversarial.npz", "a") as archive:
+        archive.infolist()[0].file_size += 10**9 - 9  # as large as the array says
+        archive.writestr("rows.npy", b"")  # so that the list of members is written again
+    with pytest.raises(InputError, match=r"mainstay\.npy is not as large as it says"):
         read_adversarial(tmp_path / "adversarial.npz")
 
 
@@ -236,7 +273,11 @@ def test_every_flipped_byte_of_average_precisions_shows_or_changes_nothing(run):
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("ap", 1.5), ("ap", math.nan), ("ap", "0.5"), ("query", -1), ("query", 0.5), ("attack", 3)],
+    [
+        *(("ap", value) for value in (1.5, math.nan, "0.5")),
+        *(("query", value) for value in (-1, 0.5)),
+        *(("attack", value) for value in (3, None)),
+    ],
 )
 def test_average_precisions_that_cannot_be_are_refused(run, column, value):
     results = load_search(run)

@@ -134,6 +134,7 @@ def test_missing_values_are_dashes_and_empty_cells():
         ("two\nlines", "two lines"),
         ("[2pt] a|b", r"{[}2pt] a\textbar{}b"),
         ("*", "{*}"),
+        ("<unset> a >= b", r"\textless{}unset\textgreater{} a \textgreater{}= b"),
         ("L∞ …", r"L$\infty$ \ldots{}"),
     ],
 )

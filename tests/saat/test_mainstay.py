@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 import saat.mainstay
 from saat.data.list_files import read_pair
+from saat.exact_sums import exact_mainstay_sums
 from saat.labels import LabelGroups
 from saat.mainstay import MAINSTAY_WEIGHTS, MainstayCodes, group_coefficients, mainstay_codes
 from tests import reference
@@ -71,6 +72,27 @@ def test_codes_equal_the_formula_without_rounding(
     sums = coefficients @ groups.sums(torch.from_numpy(codes))
     plain = [reference.mainstay_sum(label, codes, train_labels, weights) for label in labels]
     np.testing.assert_allclose(sums, np.stack(plain), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("weights", MAINSTAY_WEIGHTS)
+@given(problem=problems())
+def test_exact_sums_are_the_formulas_times_a_positive_factor_a_row(
+    weights: str, problem: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> None:
+    """Only sums near 0 are taken from them, where a wrong weight seldom turns a sign."""
+    labels, codes, train_labels = problem
+    groups = LabelGroups.of(torch.from_numpy(train_labels))
+    sums = groups.sums(torch.from_numpy(codes))
+    exact = exact_mainstay_sums(torch.from_numpy(labels), groups, sums, weights).numpy()
+    for row, label in zip(exact, labels, strict=True):
+        plain = reference.mainstay_sum(label, codes, train_labels, weights)
+        largest = np.abs(plain).argmax()
+        if abs(plain[largest]) < UNDECIDED:
+            assert not row.any()
+            continue
+        factor = row[largest] / plain[largest]
+        assert factor > 0
+        np.testing.assert_allclose(row, factor * plain, rtol=0, atol=1e-9 * factor)
 
 
 EDGES = {

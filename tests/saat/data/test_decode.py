@@ -1,4 +1,5 @@
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,14 +137,25 @@ def test_whatever_a_decoder_raises_is_one_line(
     assert message != f"{root}/database_img.txt:1: image {root}/images/d0.png: damaged: "
 
 
+def eps(file: Path) -> None:
+    noise_image(8, 8).save(file, format="EPS")
+
+
+def wmf(file: Path) -> None:
+    """The header of a placeable metafile of 100 × 100 units, 72 an inch."""
+    box = struct.pack("<4hH", 0, 0, 100, 100, 72)
+    file.write_bytes(b"\xd7\xcd\xc6\x9a\0\0" + box + bytes(6) + b"\x01\0\t\0" + bytes(40))
+
+
+@pytest.mark.parametrize(("write", "form"), [(eps, "EPS"), (wmf, "WMF")])
 def test_no_other_program_is_started_for_an_image(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None], form: str
 ) -> None:
     root = folder(tmp_path)
-    noise_image(8, 8).save(root / "images/d4.png", format="EPS")
+    write(root / "images/d4.png")
     monkeypatch.setattr("subprocess.check_call", lambda *_, **__: pytest.fail("started"))
     message = input_error(lambda: decode(root))
-    assert message.endswith("images/d4.png: EPS is drawn by another program; save it as PNG")
+    assert message.endswith(f"images/d4.png: {form} is drawn by another program; save it as PNG")
 
 
 def test_of_several_bad_images_the_first_is_named(tmp_path: Path) -> None:
@@ -154,7 +166,8 @@ def test_of_several_bad_images_the_first_is_named(tmp_path: Path) -> None:
         assert "database_img.txt:5:" in input_error(lambda: decode(root))
 
 
-RAMP = np.tile(np.linspace(0, 65535, 256).astype(np.uint16), (8, 1))
+# Of every high byte the largest value: to the nearest of 8 bits most of them would be one more.
+RAMP = np.tile(np.arange(255, 65536, 256).astype(np.uint16), (8, 1))
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "PPM", "JPEG2000"])
@@ -165,6 +178,27 @@ def test_16_bit_grey_is_scaled_to_8(tmp_path: Path, form: str) -> None:
     sixteen, eight = decode(root)[:2]
     assert np.array_equal(sixteen, eight)
     assert eight.mean() == pytest.approx(127.5, abs=1)
+
+
+@pytest.mark.parametrize("form", ["PNG", "PPM"])
+def test_16_bit_grey_is_scaled_where_pillow_opens_it_with_32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Which mode these formats have depends on the version of Pillow."""
+    root, opened = folder(tmp_path), Image.open
+    Image.fromarray(RAMP).save(root / "images/d0.png", format=form)
+    expected = decode(root)[0]
+
+    def wide(file: Path) -> Image.Image:
+        image = opened(file)
+        if not image.mode.startswith("I"):
+            return image
+        found = Image.fromarray(np.asarray(image).astype(np.int32))
+        found.format = image.format
+        return found
+
+    monkeypatch.setattr(Image, "open", wide)
+    assert np.array_equal(decode(root)[0], expected)
 
 
 def test_16_bit_colours_keep_their_high_byte(tmp_path: Path) -> None:
@@ -189,8 +223,29 @@ def white_is_zero(file: Path) -> None:
     Image.fromarray(RAMP).save(file, format="TIFF", tiffinfo={262: 0})
 
 
+def tiff(file: Path, bits: int, kind: int) -> None:
+    """8 × 8 grey values of ``bits``, black at 0; kind 1 is unsigned, 2 signed."""
+    tags = {256: 8, 257: 8, 258: bits, 259: 1, 262: 1, 273: 134, 277: 1, 278: 8, 279: 8 * bits}
+    tags[339] = kind
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    header = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    file.write_bytes(header + entries + bytes(4) + bytes(range(8 * bits)))
+
+
+def twelve_bits(file: Path) -> None:
+    tiff(file, 12, 1)  # Pillow gives them the mode of 16 bits
+
+
+def signed(file: Path) -> None:
+    tiff(file, 16, 2)
+
+
 @pytest.mark.parametrize(
-    ("write", "mode"), [(integers, "I"), (floats, "F"), (white_is_zero, "I;16")]
+    ("write", "mode"),
+    [
+        *((integers, "I"), (floats, "F"), (signed, "I")),
+        *((white_is_zero, "I;16"), (twelve_bits, "I;16")),
+    ],
 )
 def test_values_without_a_fixed_range_are_refused(
     tmp_path: Path, write: Callable[[Path], None], mode: str
@@ -237,6 +292,13 @@ def test_too_many_pixels_are_refused_before_decoding(
     assert message.endswith(f"at most {MAX_SIDE} pixels a side and {MAX_PIXELS} in all")
     assert f"{size[0]} × {size[1]} pixels" in message or size == (60_000, 60_000)
     assert not recwarn.list
+
+
+def test_as_many_pixels_as_are_allowed_are_decoded(tmp_path: Path) -> None:
+    root = folder(tmp_path)
+    (root / "images/d2.png").write_bytes(png_header(8192, MAX_PIXELS // 8192))
+    message = input_error(lambda: decode(root))  # of a file that ends after its header
+    assert "images/d2.png: damaged: " in message
 
 
 def test_a_strip_that_resizing_would_blow_up_is_refused(tmp_path: Path) -> None:

@@ -34,6 +34,12 @@ def test_every_row_is_mapped_class_by_class(data: st.DataObject) -> None:
     assert got.tolist() == reference_data.mapped_labels(rows, pairs, target)
 
 
+def test_class_indices_are_not_mapped() -> None:
+    label_map = parse_label_map(PETS, "m.yaml")
+    for labels in (np.array([2, 0]), np.array([[2], [0]]), np.array([[2, 0, 1, 3]])):
+        assert "labels: " in input_error(lambda labels=labels: label_map.apply(labels))  # type: ignore[misc]
+
+
 @pytest.mark.parametrize(
     "pairs",
     [

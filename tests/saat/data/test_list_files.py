@@ -63,6 +63,7 @@ def test_a_line_separator_of_unicode_belongs_to_the_path(tmp_path: Path) -> None
         (b"a.jpg\nb.jpg\n", b"0 1\n1 0 1\n", ["train_label.txt:2:", "3 labels", "line 1 has 2"]),
         (b"a.jpg\nb.jpg\n", b"0 1\n1\n", ["train_label.txt:2:", "1 label;"]),
         (b"a.jpg\nb.jpg\nc.jpg\n", b"0 1\n\n1 0\n", ["train_label.txt:2:", "0 labels"]),
+        (b"a.jpg\nb.jpg\n", b"\n0 1\n", ["train_label.txt:1:", "no labels"]),
         (b"a.jpg\nb.jpg\n", b"0 1\n1 2\n", ["train_label.txt:2:", "'2'", "0 or 1"]),
         (b"a.jpg\nb.jpg\n", b"0 1\n10\n", ["train_label.txt:2:", "'10'", "0 or 1"]),
         (b"a.jpg\nb.jpg\n", b"0 1\n0 -1\n", ["train_label.txt:2:", "'-1'", "0 or 1"]),
