@@ -1,7 +1,5 @@
 """What a network must do so that numbers measured on it are its own."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -62,7 +60,7 @@ def _call_fault(network: nn.Module, images: Tensor) -> str:
     return fault
 
 
-def _output_fault(output: Any, count: int) -> str:
+def _output_fault(output: object, count: int) -> str:
     wanted = "a float tensor (B, K)"
     if isinstance(output, dict):
         return f"its output is a dict with the keys {', '.join(map(str, output))}, not {wanted}"
