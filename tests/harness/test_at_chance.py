@@ -1,6 +1,7 @@
 """Settings at chance: recommended nowhere, marked everywhere, and no reason to stop."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,8 @@ def test_a_run_of_the_tracker_has_tags(tmp_path: Path) -> None:
     assert {end_tags(r)["saat.at_chance"] for r in powerless} == {"robust"}
     assert {end_tags(r)["saat.at_chance"] for r in collapsed} == {"clean, robust"}
     assert "clean MAP is not above chance" in end_tags(collapsed[0])["saat.warnings"]
+    wordy = replace(above[0], stop_reason="x" * 8001)
+    assert end_tags(wordy)["saat.stop_reason"] == "x" * 8000  # the most that MLflow takes
 
 
 @pytest.mark.usefixtures("collapsing")

@@ -1,5 +1,6 @@
 """What a run that somebody else made cannot make saat do."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from harness.session.stored_run import (
 )
 from harness.trial.messages import trial_folder
 from reports import html, run_folder
-from reports.run_folder import check_run_folder
+from reports.run_folder import check_file, check_run_folder
 from saat.data import load
 from saat.errors import InputError, one_line, printable
 from tests.harness.fakes import experiment, finished
@@ -192,6 +193,14 @@ def test_links_within_a_run_are_followed_and_others_are_not(tmp_path: Path) -> N
         with pytest.raises(InputError, match=r"far: a link that leads out"):
             check_run_folder(run_dir)
         link.unlink()
+
+
+def test_a_pipe_within_a_run_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "trials.parquet")
+    with pytest.raises(InputError, match=r"trials\.parquet: neither a file nor a folder"):
+        check_run_folder(tmp_path)
+    with pytest.raises(InputError, match=r"trials\.parquet: a device, not a file"):
+        check_file(tmp_path / "trials.parquet")
 
 
 @pytest.mark.parametrize("command", ["status", "report", "resume", "sync", "verify", "transfer"])

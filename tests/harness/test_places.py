@@ -78,6 +78,7 @@ def test_a_trial_may_take_its_share_of_the_memory(
     options = Options(runs_dir, executor=executor)
     context = session.trial_context(experiment, options, runs_dir, "cuda", "data")
     assert context.gpu_share == share
+    assert context.data_fingerprint == "data"
 
 
 def test_an_address_of_rays_client_is_refused_also_from_the_environment(

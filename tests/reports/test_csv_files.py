@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reports.csv_files import csv_text, read_csv
 
-TRIGGERS = ("=", "+", "-", "@", "\t", "\r")
+TRIGGERS = ("=", "+", "-", "@", "\t", "\r", "\n")
 HOSTILE = [f"{mark}cmd|' /C calc'!A0" for mark in TRIGGERS] + ["'=1", "''", "a=b", "-1"]
 
 

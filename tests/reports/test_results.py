@@ -276,7 +276,7 @@ def test_every_flipped_byte_of_average_precisions_shows_or_changes_nothing(run):
     [
         *(("ap", value) for value in (1.5, math.nan, "0.5")),
         *(("query", value) for value in (-1, 0.5)),
-        *(("attack", value) for value in (3, None)),
+        ("attack", 3),
     ],
 )
 def test_average_precisions_that_cannot_be_are_refused(run, column, value):
@@ -285,6 +285,18 @@ def test_average_precisions_that_cannot_be_are_refused(run, column, value):
     path = run / "trials" / trial / "per_query.parquet"
     pd.read_parquet(path).assign(**{column: value}).to_parquet(path)
     with pytest.raises(InputError, match=r"per_query\.parquet: .*damaged"):
+        results.per_query(trial)
+
+
+@pytest.mark.parametrize("column", ["query", "attack", "restart", "ap"])
+def test_a_cell_that_is_missing_among_average_precisions_is_damage(run, column):
+    results = load_search(run)
+    trial = results.confirm["trial_id"].iloc[0]
+    path = run / "trials" / trial / "per_query.parquet"
+    frame = pd.read_parquet(path).convert_dtypes()
+    frame.loc[0, column] = pd.NA
+    frame.to_parquet(path)
+    with pytest.raises(InputError, match=rf"column '{column}' has values of another type"):
         results.per_query(trial)
 
 

@@ -55,12 +55,18 @@ def test_every_searched_code_length_has_to_fit(file: Path, tmp_path: Path) -> No
 
 ONE = {"pretrain.batch_size": 1}
 CHOICE = {"pretrain.batch_size": {"choice": [1, 32]}}
+BACKBONES = {
+    **ONE,
+    "data.image_size": 64,
+    "model.backbone": "alexnet",
+    "space": {"model.backbone": {"choice": ["alexnet", "small_cnn"]}},
+}
 
 
 @pytest.mark.parametrize(
     "changes",
-    [ONE, {"space": CHOICE}, {"compare": {"a": ONE, "b": {}}}],
-    ids=["given", "searched", "compared"],
+    [ONE, {"space": CHOICE}, {"compare": {"a": ONE, "b": {}}}, BACKBONES],
+    ids=["given", "searched", "compared", "searched backbone"],
 )
 def test_batches_of_one_image_are_refused_by_their_key_before_anything_starts(
     changes: dict[str, Any], tmp_path: Path
