@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from saat.attacks.pgd import usable
+from saat.errors import one_line
 from saat.memory import is_out_of_memory, shrinking
 from saat.models import device_of, evaluating, seeded_pass, to_float
 from saat.rectifiers import LeakyBackward, has_rectifiers
@@ -27,8 +29,6 @@ _PROBED = 16
 # Exactly zero input gradients of clean images, as a fraction, from which on attacks see through
 # rectifiers. On the way of an attack there are more of them.
 _HIDDEN = 0.02
-# Why attacks by gradients are skipped, in a clause.
-NO_GRADIENTS = "the network has no input gradients; it is left to noise, Square and transfer"
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,24 @@ class Nature:
         zero_gradient: fraction of exactly zero input gradients; 1 where there is no gradient.
         surrogate: it offers a differentiable stand-in.
         differentiable: a backward pass reaches the images, whatever it brings there.
+        obstacle: the error that kept it from them; empty where there was none.
     """
 
     randomised: bool
     zero_gradient: float
     surrogate: bool
     differentiable: bool = True
+    obstacle: str = ""
+
+    @property
+    def no_gradients(self) -> str:
+        """That there are no input gradients, and why where an error says it."""
+        return f"no input gradients ({self.obstacle})" if self.obstacle else "no input gradients"
+
+    @property
+    def skipping(self) -> str:
+        """Why attacks by gradients are skipped, in a clause."""
+        return f"the network has {self.no_gradients}; it is left to noise, Square and transfer"
 
     @property
     def blind(self) -> bool:
@@ -60,14 +72,17 @@ def inspect(network: nn.Module, images: Tensor) -> Nature:
         return Nature(randomised=False, zero_gradient=0.0, surrogate=False)
     with evaluating(network):
         # Memory that runs out must not pass for a network without a gradient.
-        (differs, zero), _ = shrinking(lambda count: _probe(network, few[:count]), len(few))
+        found, _ = shrinking(lambda count: _probe(network, few[:count]), len(few))
     says = bool(getattr(network, "randomised", False))
     surrogate = callable(getattr(network, "surrogate", None))
-    return Nature(says or differs, 1.0 if zero is None else zero, surrogate, zero is not None)
+    differs, zero, obstacle = found
+    return Nature(
+        says or differs, 1.0 if zero is None else zero, surrogate, zero is not None, obstacle
+    )
 
 
-def _probe(network: nn.Module, images: Tensor) -> tuple[bool, float | None]:
-    """Whether two passes differ, and the fraction of exactly zero input gradients, if any."""
+def _probe(network: nn.Module, images: Tensor) -> tuple[bool, float | None, str]:
+    """Whether two passes differ, the fraction of zero input gradients, and why there are none."""
     few = to_float(images, device_of(network))
     with torch.no_grad():
         first, second = (seeded_pass(network, few, "inspect", n) for n in range(2))
@@ -75,13 +90,16 @@ def _probe(network: nn.Module, images: Tensor) -> tuple[bool, float | None]:
     point = few.detach().requires_grad_(True)
     try:
         total = seeded_pass(network, point, "inspect", 0).abs().sum()
-        (gradient,) = torch.autograd.grad(total, point)
-    except RuntimeError as error:
+        gradient = None
+        if total.requires_grad:
+            (gradient,) = torch.autograd.grad(total, point, allow_unused=True)
+    except Exception as error:
         if is_out_of_memory(error):
             raise
-        # Autograd's word for an output that does not depend on the input, or on nothing at all.
-        return bool(differs), None
-    return bool(differs), float((gradient == 0).float().mean())
+        return bool(differs), None, f"{type(error).__name__}: {one_line(error, 160)}"
+    if gradient is None:  # the output does not depend on the input
+        return bool(differs), None, ""
+    return bool(differs), float((usable(gradient) == 0).float().mean()), ""
 
 
 class Adapted(nn.Module):

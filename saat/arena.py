@@ -114,7 +114,7 @@ def weights_digest(network: nn.Module) -> str:
 def _features(network: nn.Module, images: Tensor) -> Tensor:
     with evaluating(network):
         features: Tensor = network(to_float(images, device_of(network)))
-    return features.float().cpu()
+    return features.detach().float().cpu()
 
 
 def _write(path: Path, result: AttackResult) -> None:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from saat.adaptive import (
-    NO_GRADIENTS,
     Adapted,
     adaptations,
     inspect,
@@ -206,7 +205,7 @@ def run_battery(
         results=results,
         taken=case.taken,
         verdicts=ask(case, plan.gates),
-        skipped={} if views else dict.fromkeys(plan.white_box, NO_GRADIENTS),
+        skipped={} if views else dict.fromkeys(plan.white_box, nature.skipping),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saat.adaptive import NO_GRADIENTS, Nature, inspect
+from saat.adaptive import Nature, inspect
 from saat.arena import Arena
 from saat.attacks import ATTACKS, Attack
 from saat.battery import run_battery
@@ -235,7 +235,7 @@ def evaluate(
     nature = inspect(model, victim.images)
     attacks = _runnable(protocol.attacks, nature, battery is not None)
     skipped = dict.fromkeys(
-        (name for name in protocol.attacks if name not in attacks), NO_GRADIENTS
+        (name for name in protocol.attacks if name not in attacks), nature.skipping
     )
     results = {name: arena.attack(victim, name, attack) for name, attack in attacks.items()}
     verdicts: Sequence[Verdict] = [_VARIES] if nature.randomised else []
@@ -291,7 +291,7 @@ def _runnable(attacks: Mapping[str, Attack], nature: Nature, battery: bool) -> M
     if attacks and not left and not battery:
         free = [name for name, kind in ATTACKS.items() if not kind.by_gradient]
         raise InputError(
-            f"model: no input gradients, which {', '.join(attacks)} need; attack it with "
+            f"model: {nature.no_gradients}, which {', '.join(attacks)} need; attack it with "
             f"{', '.join(free)} or with a battery"
         )
     return left

@@ -98,6 +98,12 @@ def evaluate(
         raise InputError("evaluate: give a CHECKPOINT or --factory pkg:fn, one of the two")
     if label_map is not None and (checkpoint is None or experiment is None):
         raise InputError(f"--label-map {label_map}: belongs to a CHECKPOINT on --experiment's data")
+    for option, folder in (("--data-path", data_path), ("--data-root", data_root)):
+        if folder is not None and (checkpoint is None or experiment is not None):
+            raise InputError(
+                f"{option} {folder}: belongs to a CHECKPOINT on its own data; an experiment file "
+                f"names its own, data.{option.removeprefix('--data-')}"
+            )
     if checkpoint is None:
         if experiment is None:
             raise InputError(f"--factory {factory}: give --experiment FILE for data and protocol")

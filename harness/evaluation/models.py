@@ -24,7 +24,7 @@ from saat.data.label_map import relabelled
 from saat.defenses import defended_network
 from saat.errors import InputError, one_line
 from saat.models import blank_network, check_network
-from saat.models.network_check import PROBED
+from saat.models.network_check import PROBED, described
 from saat.wording import counted
 
 
@@ -143,8 +143,8 @@ def factory_subject(
     data = trial_data(setting_at(loaded, {}), cache_dir)
     try:
         network = make(weights)
-    except Exception as error:
-        raise InputError(f"--factory {factory}: {one_line(error, 300)}") from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"--factory {factory}: {described(error)}") from error
     if not isinstance(network, nn.Module):
         given = type(network).__name__
         raise InputError(f"--factory {factory}: gave a {given}, not a torch.nn.Module")
@@ -160,8 +160,8 @@ def _import(factory: str) -> Any:
         sys.path.insert(0, str(Path.cwd()))  # a file beside the user is a module, as for python -m
     try:
         return getattr(importlib.import_module(module), function)
-    except Exception as error:
-        raise InputError(f"--factory {factory}: {one_line(error, 200)}") from error
+    except (Exception, SystemExit) as error:  # a script may end the program when it is imported
+        raise InputError(f"--factory {factory}: {described(error)}") from error
 
 
 def load_model(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -19,6 +19,8 @@ from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
 from saat.errors import InputError, did_you_mean, one_line, repeated
 from saat.evaluate import Evaluation, QueryKind, evaluate
+from saat.memory import is_out_of_memory
+from saat.models.network_check import described, raised_inside
 from saat.sanity import warning_lines
 from saat.threat_model import LARGEST_EPS
 
@@ -77,27 +79,33 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
     """Evaluate and return a table; with an output folder also write metrics and artifacts.
 
     Raises:
-        InputError: unknown attack, a protocol that does not fit.
+        InputError: unknown attack, a protocol that does not fit, an error of the network itself.
     """
     section = protocol_section(subject, request)
     data = subject.data
     if section["top_k"] > len(data.validation_database):
         raise InputError(f"evaluation.top_k: {section['top_k']}: larger than the database")
     sources = source_networks(request.transfer_from, data.images.shape[-1])
-    result = evaluate(
-        subject.network.to(request.device),
-        data,
-        full_protocol(section),
-        cast(QueryKind, request.queries),
-        request.seed,
-        progress=lambda name, done, count: say(f"attack {name} {done}/{count}"),
-        battery=None if request.battery == "none" else request.battery,
-        store=None if request.output is None else request.output / _UNFINISHED,
-        sources={name: network.to(request.device) for name, network in sources.items()},
-    )
+    network = subject.network.to(request.device)
+    try:
+        result = evaluate(
+            network,
+            data,
+            full_protocol(section),
+            cast(QueryKind, request.queries),
+            request.seed,
+            progress=lambda name, done, count: say(f"attack {name} {done}/{count}"),
+            battery=None if request.battery == "none" else request.battery,
+            store=None if request.output is None else request.output / _UNFINISHED,
+            sources={name: source.to(request.device) for name, source in sources.items()},
+        )
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error) or not raised_inside(network, error):
+            raise
+        raise InputError(f"{subject.name}: {described(error)}") from error
     metrics = result.metrics()
     if request.output is not None:
-        described = {
+        written = {
             "model": subject.name,
             "dataset": data.label,
             "lists_sha256": dict(data.lists_sha256),
@@ -110,7 +118,7 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
             "skipped": dict(result.skipped),
         }
         write_artifacts(request.output, result, data, images=True)
-        write_json(request.output / "metrics.json", {**described, "metrics": metrics})
+        write_json(request.output / "metrics.json", {**written, "metrics": metrics})
         # Images in there are still mapped, which keeps a folder on NFS from going.
         shutil.rmtree(request.output / _UNFINISHED, ignore_errors=True)
     warned = [f"warning: {line}" for line in warning_lines({"": metrics})]

@@ -70,7 +70,8 @@ def render(found: dict[str, Any]) -> str:
     lines = [f"{found['name']}: {found['state']} ({found['phase']}), {found['trials']}"]
     if found["phase"] != "train":
         volume = f"hypervolume {found['hypervolume']:.4f}"
-        lines.append(f"{volume}; front (clean MAP, robust MAP on validation):")
+        shown = "front (clean MAP, robust MAP on validation):" if found["front"] else "empty front"
+        lines.append(f"{volume}; {shown}")
     for entry in sorted(found["front"], key=lambda entry: -float(entry["clean"])):
         setting = " ".join(
             f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"

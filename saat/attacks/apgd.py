@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks.attack import Perturbed
-from saat.attacks.pgd import QueryLoss
+from saat.attacks.pgd import QueryLoss, usable
 from saat.threat_model import ThreatModel
 
 MOMENTUM = 0.75
@@ -59,7 +59,7 @@ def _visit(network: nn.Module, images: Tensor, loss: QueryLoss, step: int) -> It
     features = network(point)
     losses = loss(features, step)
     (gradient,) = torch.autograd.grad(losses.sum(), point)
-    return Iterate(point.detach(), features.detach(), losses.detach(), gradient)
+    return Iterate(point.detach(), features.detach(), losses.detach(), usable(gradient))
 
 
 def apgd(

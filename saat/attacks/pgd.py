@@ -42,10 +42,19 @@ def published_step_size(eps: float, steps: int) -> float:
 
 
 def input_gradient(network: nn.Module, images: Tensor, loss: QueryLoss, step: int) -> Tensor:
-    """Gradient of the summed loss with respect to ``images`` alone."""
+    """Gradient of the summed loss with respect to ``images`` alone, :func:`usable`."""
     point = images.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(loss(network(point), step).sum(), point)
-    return gradient
+    return usable(gradient)
+
+
+def usable(gradient: Tensor) -> Tensor:
+    """A gradient with 0 where it is no number, and ±1 where it is infinite.
+
+    One NaN, as of 0 times the slope of √0, would make its whole image NaN, and with it all later
+    gradients there: the attack would end without a sign of it, and the model would look robust.
+    """
+    return gradient.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
 
 
 def descend(

@@ -126,7 +126,8 @@ def encode(
 
     def features(size: int) -> Tensor:
         parts = [
-            network(to_float(batches(slice(start, min(start + size, count))), device))
+            # A network may switch gradients on by itself.
+            network(to_float(batches(slice(start, min(start + size, count))), device)).detach()
             for start in range(0, count, size)
         ]
         return torch.cat(parts) if parts else torch.empty(0, 0, device=device)

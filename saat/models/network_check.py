@@ -1,5 +1,7 @@
 """What a network must do so that numbers measured on it are its own."""
 
+import traceback
+
 import torch
 from torch import Tensor, nn
 
@@ -34,20 +36,32 @@ def check_network(network: nn.Module, images: Tensor, name: str = "model") -> No
     few = images[:PROBED]
     if not len(few):
         return
-    with evaluating(network), torch.no_grad():
-        fault, _ = shrinking(lambda count: _fault(network, few[:count]), len(few))
+    fault, _ = shrinking(lambda count: _fault(network, few[:count]), len(few))
     if fault:
         raise InputError(f"{name}: {fault}")
+
+
+def raised_inside(network: nn.Module, error: BaseException) -> bool:
+    """Whether an exception comes out of the forward pass of the network, not from around it."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_locals.get("self") is network for frame, _ in frames)
+
+
+def described(error: BaseException) -> str:
+    """An exception of somebody's code on one line: its kind, and what it says."""
+    said = one_line(error, 200)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _fault(network: nn.Module, images: Tensor) -> str:
     """What is wrong with the network; empty if nothing is."""
     try:
-        return _call_fault(network, images) or _batch_fault(network, images)
-    except Exception as error:
+        with evaluating(network), torch.no_grad():
+            return _call_fault(network, images) or _batch_fault(network, images)
+    except (Exception, SystemExit) as error:  # whoever ends the program, says nothing
         if is_out_of_memory(error):
             raise
-        return f"{type(error).__name__}: {one_line(error, 200)}"
+        return described(error)
 
 
 def _call_fault(network: nn.Module, images: Tensor) -> str:
@@ -63,7 +77,8 @@ def _call_fault(network: nn.Module, images: Tensor) -> str:
 def _output_fault(output: object, count: int) -> str:
     wanted = "a float tensor (B, K)"
     if isinstance(output, dict):
-        return f"its output is a dict with the keys {', '.join(map(str, output))}, not {wanted}"
+        keys = f"the keys {', '.join(map(str, output))}" if output else "no keys"
+        return f"its output is a dict with {keys}, not {wanted}"
     if isinstance(output, tuple | list):
         return f"its output is a {type(output).__name__} of {len(output)}, not {wanted}"
     if not isinstance(output, Tensor):

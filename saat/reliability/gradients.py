@@ -11,9 +11,9 @@ def differentiable(case: Case) -> Verdict:
     if not case.nature.blind:
         return Verdict("differentiable", True, "the network has input gradients", measured)
     if stand_in:
-        detail = "no input gradients; attacked through the stand-in the network offers"
+        detail = f"{case.nature.no_gradients}; attacked through the stand-in the network offers"
         return Verdict("differentiable", True, detail, measured)
-    detail = "no input gradients and no stand-in: only black-box attacks were possible"
+    detail = f"{case.nature.no_gradients} and no stand-in: only black-box attacks were possible"
     return Verdict("differentiable", False, detail, measured)
 
 

@@ -80,6 +80,39 @@ def hidden(weights):
 def double(weights):
     return make(None).double()
 
+def few(weights):
+    def around(network, images):
+        if len(images) > 16:
+            raise RuntimeError("at most\\n16 images")
+        return network(images)
+    return Around(around)
+
+def few_attacked(weights):
+    def around(network, images):
+        if images.requires_grad and len(images) > 16:
+            raise SystemExit(0)
+        return network(images)
+    return Around(around)
+
+def ends(weights):
+    raise SystemExit(0)
+
+def ends_later(weights):
+    return Around(lambda network, images: exit())
+
+class Stubborn(Colours):
+    def eval(self):
+        raise RuntimeError("never evaluated")
+
+def stubborn(weights):
+    return Stubborn()
+
+def graded(weights):
+    def around(network, images):
+        with torch.enable_grad():
+            return network(images)
+    return Around(around)
+
 def flat(weights):
     return Around(lambda network, images: network(images.detach()))
 
@@ -158,6 +191,9 @@ def test_weights_reach_the_factory(own: Path) -> None:
         ("centred", "changes its input in place"),
         ("hidden", "changes its input in place"),
         ("double", "RuntimeError: "),
+        ("ends", "SystemExit: 0"),
+        ("ends_later", "SystemExit"),
+        ("stubborn", "RuntimeError: never evaluated"),
     ],
 )
 def test_a_factory_that_gives_no_network_is_refused(
@@ -170,13 +206,46 @@ def test_a_factory_that_gives_no_network_is_refused(
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("factory", "named"),
+    [("few", "RuntimeError: at most 16 images"), ("few_attacked", "SystemExit: 0")],
+)
+def test_an_error_of_the_network_while_it_is_measured_is_one_line(
+    own: Path, factory: str, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(own, factory) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1] == f"saat: {own.name}:{factory}: {named}"
+    assert all(line.startswith("attack ") for line in told[:-1])
+
+
+def test_a_module_that_ends_the_program_when_imported_is_refused(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own.with_suffix(".py").write_text("raise SystemExit(0)")
+    assert command(own, "make") == 2
+    assert capsys.readouterr().err == f"saat: --factory {own.name}:make: SystemExit: 0\n"
+
+
+def test_a_network_that_switches_gradients_on_is_measured_like_any_other(own: Path) -> None:
+    assert command(own, "graded", "-o", "graded") == 0
+    assert command(own, "make", "-o", "plain") == 0
+    found, plain = (
+        json.loads(Path(name, "metrics.json").read_text())["metrics"]
+        for name in ("graded", "plain")
+    )
+    assert found == plain
+
+
 @pytest.mark.parametrize("function", ["flat", "numpy"])
 def test_a_network_without_input_gradients_is_left_to_what_needs_none(
     own: Path, function: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(own, function, "-o", "none") == 2
     told = capsys.readouterr()
-    assert "no input gradients, which mainstay, hag need" in told.err
+    why = "(RuntimeError: Can't call numpy" if function == "numpy" else ", which"
+    assert f"no input gradients{' ' * (why[0] == '(')}{why}" in told.err
+    assert ", which mainstay, hag need" in told.err
     assert len(told.err.splitlines()) == 1
     assert not Path("none").exists()
     attacks = ("--attack", "hag", "--attack", "square", "--steps", "3")
@@ -201,6 +270,11 @@ def test_a_network_without_input_gradients_is_left_to_what_needs_none(
         (["evaluate", "--factory", "a:b", "--experiment", "no.yaml"], "no.yaml: no such file"),
         (["evaluate", "x", "--weights", "w"], "--weights w: belongs to --factory"),
         (["evaluate", "x", "--experiment", "w"], "x: no such file"),
+        (["evaluate", "x", "--experiment", "w", "--data-path", "d"], "--data-path d: belongs to"),
+        (
+            ["evaluate", "--factory", "a:b", "--experiment", "tiny.yaml", "--data-root", "d"],
+            "--data-root d: belongs to a CHECKPOINT",
+        ),
     ],
 )
 def test_options_that_do_not_belong_together_are_refused(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from saat.attacks import ATTACKS, MainstayAttack
 from saat.battery import run_battery
 from saat.errors import InputError
-from saat.evaluate import Protocol, evaluate
+from saat.evaluate import Protocol, evaluate, named_attacks
 from saat.models import check_network
 from saat.reliability import Sweep
 from saat.threat_model import ThreatModel
@@ -114,6 +114,29 @@ def test_an_error_of_the_network_is_told_with_its_kind() -> None:
     message = toy.raised(lambda: check_network(Around(fails), IMAGES), InputError)
     assert message.startswith("model: RuntimeError: ")
     assert "\n" not in message
+
+
+def test_an_error_that_only_gradients_meet_is_told() -> None:
+    def clamped(model: Around, images: Tensor) -> Any:
+        return model.network(images.clamp_(0, 1))  # changes no image
+
+    message = toy.raised(lambda: evaluate(Around(clamped), DATA, PROTOCOL), InputError)
+    assert "no input gradients (RuntimeError: a leaf Variable that requires grad" in message
+
+
+@pytest.mark.parametrize("attack", ["mainstay", "apgd_mainstay", "hag", "sdha", "vmi"])
+def test_slopes_that_are_no_numbers_do_not_end_an_attack(attack: str) -> None:
+    def rooted(model: Around, images: Tensor) -> Any:
+        # Nothing is added, but the slope of the first row of pixels is 0 · ∞.
+        nothing = (0 * images[:, :, :1]).sqrt().sum((1, 2, 3))
+        return model.network(images) + nothing[:, None]
+
+    attacks = named_attacks([attack], 6)
+    broken = evaluate(Around(rooted), DATA, Protocol(attacks, top_k=40)).metrics()
+    whole = evaluate(NETWORK, DATA, Protocol(attacks, top_k=40)).metrics()
+    assert whole["robust_map"] < whole["clean_map"] - 0.2
+    assert broken["robust_map"] < whole["robust_map"] + 0.1
+    assert broken[f"zero_grad.{attack}"] > whole[f"zero_grad.{attack}"] + 0.9 / toy.SIZE
 
 
 class Counting(planted.Wrapped):
