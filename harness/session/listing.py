@@ -45,7 +45,7 @@ def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> str:
 
 def _lines(rows: Mapping[str, str]) -> str:
     width = max((len(name) for name in rows), default=0)
-    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items())
+    return "\n".join(printable(f"{name:<{width}}  {text}") for name, text in rows.items())
 
 
 def _first_line(thing: object) -> str:

@@ -74,6 +74,12 @@ def test_the_list_says_what_is_where(tmp_path: Path, capsys: Any, monkeypatch: A
             assert DATASETS[name].obtain in line
 
 
+def test_a_list_holds_no_control_characters(capsys: Any) -> None:
+    listed = run(capsys, "list", "datasets", "--data-root", "\x1b[31m")
+    assert "\x1b" not in listed
+    assert "looked in \\x1b[31m/MS-COCO" in listed
+
+
 def test_lists_that_are_wrong_are_listed_as_not_usable(tmp_path: Path) -> None:
     cifar(tmp_path, classes=9)
     (tmp_path / "NUS-WIDE").mkdir()
