@@ -67,6 +67,8 @@ def test_another_method_starts_from_its_own_published_defaults() -> None:
         ({"a": {"defense.lambda": -1}}, "compare.a"),
         ({"a": {}, "b": {"defense.lambda": 1.0}}, "compare.b: the same setting as compare.a"),
         ({"default": {}}, "compare.default: a name"),
+        ({"ends ": {}}, "no space or dot at its end"),
+        ({"ends.": {}}, "no space or dot at its end"),
         ({"../x": {}}, "compare.../x: a name"),
     ],
 )

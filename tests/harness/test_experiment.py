@@ -104,6 +104,11 @@ def test_fractions_are_numbers(written: Any, number: float) -> None:
     assert str(experiment.evaluation.eps)[0] != "-", "a negative zero would have another hash"
 
 
+@pytest.mark.parametrize("name", ["pretrained2", "mlartifacts-2", "mlflow", "a.b", "a"])
+def test_a_name_that_only_begins_like_a_folder_of_saats_own_is_free(name: str) -> None:
+    assert tiny({"name": name}).name == name
+
+
 def test_a_setting_is_the_experiments_own_but_for_the_point() -> None:
     experiment = tiny()
     own = setting_at(experiment, {})
@@ -300,6 +305,7 @@ def test_the_protocol_hash_depends_on_evaluation_and_data() -> None:
     ("changes", "revised"),
     [
         ({"evaluation.attacks": ["mainstay", "hag"]}, True),
+        ({"evaluation.attacks": ["mainstay", "sdha"]}, True),
         ({"evaluation.attacks": ["mainstay"], "confirm.battery": "full"}, True),
         ({"evaluation.attacks": ["mainstay"]}, False),
         ({"evaluation.attacks": ["mainstay"], "confirm.battery": "core"}, False),

@@ -90,7 +90,9 @@ def test_a_killed_builder_is_followed_by_one_of_those_who_wait(
     assert torch.equal(tensors["network.weight"], torch.full((2, 3), float(ord(second))))
 
 
-@pytest.mark.parametrize("meta", [{}, {"builder": "a", "seconds": "long"}, {"seconds": [1]}])
+@pytest.mark.parametrize(
+    "meta", [{}, {"builder": "a", "seconds": "long"}, {"builder": "a", "seconds": [1]}]
+)
 def test_a_model_that_does_not_say_how_it_came_about_is_trained_again(
     tmp_path: Path, meta: dict[str, Any]
 ) -> None:
@@ -103,4 +105,13 @@ def test_a_model_that_does_not_say_how_it_came_about_is_trained_again(
     built = Pretrained(3.0)
     store: Any = PretrainedStore(tmp_path)
     assert store.fetch("key", network, objective, lambda *_: built, "a") == built
+    assert store.fetch("key", network, objective, lambda *_: 1 / 0, "a") == built
+
+
+def test_a_model_of_another_network_is_trained_again(tmp_path: Path) -> None:
+    store: Any = PretrainedStore(tmp_path)
+    objective, built = torch.nn.Linear(1, 1), Pretrained(3.0)
+    for width in (2, 4):
+        network = torch.nn.Linear(3, width)
+        assert store.fetch("key", network, objective, lambda *_: built, "a") == built
     assert store.fetch("key", network, objective, lambda *_: 1 / 0, "a") == built

@@ -1,5 +1,6 @@
 """The values of our YAML are those of PyYAML's safe loader, but for what a file must not hold."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.experiment.yaml_file import YamlError, parse_yaml
+from harness.experiment.yaml_file import YamlError, parse_yaml, read_yaml
+from saat.errors import InputError
 
 texts = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=12)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts
@@ -51,6 +53,32 @@ def test_an_alias_is_a_value_of_its_own() -> None:
     first, second = parse_yaml("[&x {a: [1]}, *x]")
     assert first == second
     assert first["a"] is not second["a"]
+
+
+@pytest.mark.parametrize("text", ["1: a\n'1': b\n", "'1': a\n1: b\n"])
+def test_a_key_is_given_once_however_it_is_written(text: str) -> None:
+    with pytest.raises(YamlError, match="line 2 the key 1 is given twice"):
+        parse_yaml(text)
+
+
+def test_the_key_that_merges_is_a_text_in_quotes() -> None:
+    assert parse_yaml("'<<': {a: 1}") == {"<<": {"a": 1}}
+    with pytest.raises(YamlError, match="merging is not read"):
+        parse_yaml("<<: {a: 1}")
+
+
+@pytest.mark.parametrize("whole", ["[*a{}]", "{{b: *a{}}}"])
+def test_no_chain_of_aliases_is_nested_deeper_than_a_file_may_be(whole: str) -> None:
+    lines = [f"a{n + 1}: &a{n + 1} {whole.format(n)}\n" for n in range(20)]
+    with pytest.raises(YamlError, match="nested more than 12 deep"):
+        parse_yaml("a0: &a0 x\n" + "".join(lines))
+
+
+def test_a_file_that_is_not_there_or_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no\.yaml: no such file"):
+        read_yaml(tmp_path / "no.yaml", "an experiment")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_yaml(tmp_path, "an experiment")
 
 
 @given(st.text(max_size=60))

@@ -39,6 +39,13 @@ def test_what_no_file_can_be_called_is_refused(text: str, said: str) -> None:
             file_name(text)
 
 
+def test_a_path_is_too_long_with_its_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/" + "home/" * 100)
+    assert user_path("~/x")
+    with pytest.raises(InputError, match="a path of 3902 bytes; at most 3840"):
+        user_path("~/" + "a/" * 1701)
+
+
 def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(InputError, match="symbolic links"):
