@@ -91,6 +91,24 @@ def test_what_an_interruption_was_turned_into_is_still_one(
         command.main(["status", "x"])
     assert ended.value.code == 130
     assert capsys.readouterr().err == "saat: interrupted; what was finished is on the disk\n"
+    assert signal.getsignal(signal.SIGINT) is command._leave_quietly  # for who asks twice
+
+
+@BOTH
+def test_an_interruption_that_nothing_caught_is_one_line(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Group:
+        def main(self, *_: object, **__: object) -> int:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+            return 0
+
+    monkeypatch.setattr(typer.main, "get_command", lambda app: Group())
+    with pytest.raises(SystemExit) as ended:
+        command.main(["status", "x"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "saat: interrupted; what was finished is on the disk\n"
 
 
 def test_an_error_without_an_interruption_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,6 +151,24 @@ def test_a_store_of_this_version_is_taken_and_one_that_is_not_there_yet(tmp_path
     check_store("http://127.0.0.1:9")
 
 
+def test_a_store_that_may_not_be_written_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opened = tmp_path / "mlflow.db", Path.open
+    sqlite3.connect(path).close()
+    path.touch()
+
+    def refuse(self: Path, mode: str = "r", *options: Any, **named: Any) -> Any:
+        if self == path and "+" in mode:
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, mode, *options, **named)
+
+    check_store(f"sqlite:///{path}")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match=r"mlflow\.db: .*Permission denied"):
+        check_store(f"sqlite:///{path}")
+
+
 def test_tables_of_another_version_are_not_tried_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

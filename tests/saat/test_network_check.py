@@ -191,6 +191,32 @@ def test_a_training_that_collapsed_is_still_measured() -> None:
     check_network(Around(collapsed), IMAGES)
 
 
+def test_memory_that_runs_out_is_no_fault_of_the_network() -> None:
+    def small(model: Around, images: Tensor) -> Any:
+        if len(images) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return model.network(images)
+
+    check_network(Around(small), IMAGES)
+
+
+def test_features_that_are_not_finite_are_left_to_who_encodes_all_images() -> None:
+    check_network(Around(lambda model, images: model.network(images) * torch.nan), IMAGES)
+
+
+def test_a_network_that_says_it_draws_numbers_may_depend_on_its_batch() -> None:
+    """A fixed draw is one of a whole batch: an image gets the part at its place."""
+
+    def placed(model: Around, images: Tensor) -> Any:
+        return model.network(images) + torch.arange(len(images))[:, None]
+
+    model = Around(placed)
+    with pytest.raises(InputError, match="depend on the other images"):
+        check_network(model, IMAGES)
+    model.randomised = True  # type: ignore[assignment]
+    check_network(model, IMAGES)
+
+
 def test_looking_at_a_network_changes_no_random_state_and_no_mode() -> None:
     state = torch.get_rng_state()
     network = planted.NoisyInput(NETWORK).train()
