@@ -107,7 +107,7 @@ def _is_union_tag(part: str) -> bool:
 def _allowed(problem: ErrorDetails) -> str:
     words = _WORDS.get(problem["type"])
     if words is None:
-        return one_line(problem["msg"].removeprefix("Value error, "), 160)
+        return one_line(problem["msg"].removeprefix("Value error, "), 240)
     context = {key: _bound(value) for key, value in problem.get("ctx", {}).items()}
     return words.format(**context)
 
