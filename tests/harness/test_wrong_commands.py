@@ -44,9 +44,8 @@ WRONG = {
     "--data-path": PATHS, "--data-root": PATHS,
     "--tracking-uri": ["ftp://host", "http://[", "http://u:p@h", "x", "", "sqlite", "sqlite://",
                        "x" * 5000],
-    "EXPERIMENT.yaml": PATHS, "[EXPERIMENT.yaml]": PATHS, "[CHECKPOINT]": PATHS, "FILE...": PATHS,
-    "NAME": [*PATHS, "don", "..", "λ"], "NAME...": [*PATHS, "don"], "[NAME]": PATHS,
-    "what": WORDS, "WHAT": WORDS,
+    "EXPERIMENT.yaml": PATHS, "CHECKPOINT": PATHS, "FILE": PATHS,
+    "NAME": [*PATHS, "don", "..", "λ"], "what": WORDS,
 }  # fmt: skip
 # Switches have no value; an address is knocked at, and a factory is imported.
 UNCHANGED = {"--autoscaling", "--json", "--dry-run", "--help", "--address", "--factory"}
@@ -80,8 +79,8 @@ def called(parameter: Any) -> str:
 
 def given(command: str, but: str) -> list[str]:
     """Arguments that a command needs, all right, except the one called ``but``."""
-    right = {"EXPERIMENT.yaml": "tiny.yaml", "FILE...": "tiny.yaml", "NAME": "done"}
-    right |= {"NAME...": "done", "what": "attacks", "[CHECKPOINT]": "tiny.yaml"}
+    right = {"EXPERIMENT.yaml": "tiny.yaml", "FILE": "tiny.yaml", "NAME": "done"}
+    right |= {"what": "attacks", "CHECKPOINT": "tiny.yaml"}
     names = [called(one) for name, one in parameters() if name == command]
     return [right[name] for name in names if name in right and name != but]
 
