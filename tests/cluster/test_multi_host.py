@@ -32,6 +32,10 @@ EPOCHS = 6
 EXPERIMENT = tiny_raw(
     {
         "name": "hosts",
+        # Above chance, so that there is a setting to recommend and confirm.
+        "data.val_queries": 100,
+        "pretrain.epochs": 8,
+        "evaluation": {"top_k": 100, "steps": 2, "attacks": ["mainstay"], "eps": 0.001},
         # Epochs of seconds: a host is to be lost in the middle of a trial.
         "defense": {"epochs": EPOCHS, "steps": 20, "batch_size": 40},
         "search": {"num_samples": 7, "scheduler": "none"},
