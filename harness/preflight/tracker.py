@@ -33,6 +33,8 @@ def ask_tracker(uri: str | None, runs_dir: Path) -> tuple[str, str]:
 
 def _root(error: BaseException) -> BaseException:
     """The system's own error, where there is one beneath those of the libraries."""
+    if isinstance(error, InputError):  # says what to do
+        return error
     root, below = error, error.__cause__ or error.__context__
     while below is not None:
         root = below if isinstance(below, OSError) else root

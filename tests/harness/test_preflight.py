@@ -362,6 +362,14 @@ def test_a_server_that_is_not_there_or_does_not_answer_is_not_waited_for(
     assert time.monotonic() - began < 20
 
 
+def test_a_store_that_a_search_would_refuse_is_told(tmp_path: Path) -> None:
+    assert "is not writable" in ask_tracker("sqlite:////proc/x.db", tmp_path)[1]
+    with sqlite3.connect(tmp_path / "mlflow.db") as old:
+        old.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        old.execute("INSERT INTO alembic_version VALUES ('451aebb31d03')")  # MLflow's first
+    assert "of an older MLflow" in ask_tracker(None, tmp_path)[1]
+
+
 def test_the_embedded_store_is_opened_only_where_it_is(runs_dir: Path) -> None:
     assert ask_tracker(None, runs_dir)[1] == ""
     assert not runs_dir.exists()
