@@ -24,7 +24,7 @@ from benchmarks.kernels import (
 from saat.attacks import MainstayAttack
 from saat.data import load
 from saat.defenses import SaatSettings, SaatTraining
-from saat.evaluate import Protocol, evaluate
+from saat.evaluation import Protocol, evaluate
 from saat.hashing import OBJECTIVES
 from saat.mainstay import MainstayCodes
 from saat.models import build_network

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from saat.data import HashingData
+from saat.data import RetrievalData
 
 _PACKAGES = (
     "saat-harness", "torch", "torchvision", "numpy", "ray", "optuna", "mlflow", "pandas",
 )  # fmt: skip
 
 
-def provenance(data: HashingData, device: str) -> dict[str, Any]:
+def provenance(data: RetrievalData, device: str) -> dict[str, Any]:
     """JSON-able facts about the software, the data and the machine of a run."""
     # The driver of a cluster need not have the GPU that its workers have.
     here = device == "cuda" and torch.cuda.is_available()

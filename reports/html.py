@@ -15,6 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from reports.conclusions import conclusions
 from reports.confirmed import ConfirmedSetting, Gain, confirmed_settings, gains_over_default
 from reports.csv_files import csv_text
 from reports.figures import overlaid_figures, search_figures
@@ -31,7 +32,6 @@ from reports.tables import (
     gains_table,
     trials_table,
 )
-from reports.verdict import verdict
 from saat.errors import printable
 from saat.sanity import warning_lines
 
@@ -59,7 +59,7 @@ class SearchView(NamedTuple):
     """The parts of a section that belong to one search."""
 
     name: str
-    verdict: list[str]
+    conclusions: list[str]
     warnings: list[str]  # what the numbers of trials say against themselves, a line a kind
     figures: dict[str, FigureView]
     trials: TableView
@@ -213,7 +213,7 @@ def _search(
     drawn = search_figures(results, settings)
     return SearchView(
         name=results.name,
-        verdict=verdict(results, settings, gains),
+        conclusions=conclusions(results, settings, gains),
         warnings=_warnings(results),
         figures={name: _save_figure(figure, out_dir, suffix) for name, figure in drawn.items()},
         trials=_save_table(trials_table(results), out_dir, suffix),

@@ -32,7 +32,7 @@ _HIDDEN = 0.02
 
 
 @dataclass(frozen=True)
-class Nature:
+class ModelTraits:
     """What an attack has to know about a network.
 
     Attributes:
@@ -65,18 +65,18 @@ class Nature:
         return self.zero_gradient > 0.99
 
 
-def inspect(network: nn.Module, images: Tensor) -> Nature:
+def model_traits(network: nn.Module, images: Tensor) -> ModelTraits:
     """Look at a network; ``images`` uint8 (Q, 3, H, W), of which a few are used."""
     few = images[:_PROBED]
     if not len(few):
-        return Nature(randomised=False, zero_gradient=0.0, surrogate=False)
+        return ModelTraits(randomised=False, zero_gradient=0.0, surrogate=False)
     with evaluating(network):
         # Memory that runs out must not pass for a network without a gradient.
         found, _ = shrinking(lambda count: _probe(network, few[:count]), len(few))
     says = bool(getattr(network, "randomised", False))
     surrogate = callable(getattr(network, "surrogate", None))
     differs, zero, obstacle = found
-    return Nature(
+    return ModelTraits(
         says or differs, 1.0 if zero is None else zero, surrogate, zero is not None, obstacle
     )
 
@@ -152,21 +152,21 @@ class Adapted(nn.Module):
         return torch.stack(draws).mean(0)
 
 
-def adaptations(network: nn.Module, nature: Nature) -> dict[str, nn.Module]:
+def adaptations(network: nn.Module, traits: ModelTraits) -> dict[str, nn.Module]:
     """The network under every gradient worth attacking with: suffix of the attack's name → module.
 
     Empty where there is none: black-box attacks are all that is left.
     """
-    passes = EOT_PASSES if nature.randomised else 1
+    passes = EOT_PASSES if traits.randomised else 1
     out: dict[str, nn.Module] = {}
-    if not nature.blind:
-        out[""] = Adapted(network, passes) if nature.randomised else network
-    if nature.surrogate:
+    if not traits.blind:
+        out[""] = Adapted(network, passes) if traits.randomised else network
+    if traits.surrogate:
         make: Callable[[], nn.Module] = network.surrogate  # type: ignore[assignment]
         out[".bpda"] = Adapted(network, passes, make())
-    if nature.zero_gradient > _HIDDEN and not nature.blind and has_rectifiers(network):
+    if traits.zero_gradient > _HIDDEN and not traits.blind and has_rectifiers(network):
         leaky = LeakyBackward(network)
-        out[".leaky"] = Adapted(leaky, passes) if nature.randomised else leaky
+        out[".leaky"] = Adapted(leaky, passes) if traits.randomised else leaky
     return out
 
 

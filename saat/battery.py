@@ -16,18 +16,26 @@ from torch import Tensor
 from saat.adaptive import (
     Adapted,
     adaptations,
-    inspect,
+    model_traits,
     on_queries,
     rebuilt,
     seen_as,
 )
-from saat.arena import Arena, measured
+from saat.attack_runner import AttackRunner, measured
 from saat.attacks import ATTACKS, Attack
 from saat.attacks.noise import Noise
 from saat.attacks.square import Square
 from saat.bootstrap import Interval, bootstrap_interval
 from saat.errors import InputError
-from saat.reliability import CORE_SWEEP, FULL_SWEEP, GATES, Case, Sweep, Verdict, ask
+from saat.reliability import (
+    CORE_GATE_BUDGET,
+    FULL_GATE_BUDGET,
+    GATES,
+    GateBudget,
+    GateContext,
+    GateResult,
+    run_gates,
+)
 from saat.seeding import generator
 from saat.threat_model import ThreatModel
 from saat.transfer import Source, mainstay_floor, transfer
@@ -43,7 +51,7 @@ class Battery:
         square: the black-box attack.
         square_queries: queries it takes, all where there are fewer; it is slow.
         probe: name in ``white_box`` of the attack that gates repeat and transfer uses.
-        sweep: the gates' sizes.
+        gate_budget: how much the gates run.
         gates: names in :data:`saat.reliability.GATES`.
         noise: draws of the noise control.
     """
@@ -51,7 +59,7 @@ class Battery:
     white_box: Mapping[str, Attack]
     square: Square
     square_queries: int
-    sweep: Sweep
+    gate_budget: GateBudget
     probe: str = "apgd_mainstay"
     gates: Sequence[str] = tuple(GATES)
     noise: Noise = field(default_factory=lambda: Noise(restarts=2))
@@ -66,7 +74,7 @@ def _core() -> Battery:
     options = {"steps": 15, "restarts": 2}
     names = ("apgd_mainstay", "apgd_smoothap")
     attacks = {name: ATTACKS[name](**options) for name in names}
-    return Battery(attacks, Square(steps=100), 64, CORE_SWEEP)
+    return Battery(attacks, Square(steps=100), 64, CORE_GATE_BUDGET)
 
 
 def _full() -> Battery:
@@ -76,7 +84,7 @@ def _full() -> Battery:
     attacks |= {name: ATTACKS[name](steps=100) for name in one}
     # With their published numbers of iterations.
     attacks |= {name: ATTACKS[name]() for name in ("mainstay", "hag", "sdha")}
-    return Battery(attacks, Square(), 500, FULL_SWEEP)
+    return Battery(attacks, Square(), 500, FULL_GATE_BUDGET)
 
 
 # ``core`` takes seconds on a small model, ``full`` is what a claim should rest on.
@@ -104,7 +112,7 @@ class BatteryResult:
     chance_ap: Tensor
     results: Mapping[str, AttackResult]
     taken: Mapping[str, Tensor]
-    verdicts: Sequence[Verdict]
+    gate_results: Sequence[GateResult]
     skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -128,13 +136,15 @@ class BatteryResult:
     @property
     def reliable(self) -> bool:
         """Whether every gate passed."""
-        return all(verdict.passed for verdict in self.verdicts)
+        return all(verdict.passed for verdict in self.gate_results)
 
     @property
     def reasons(self) -> list[str]:
         """One sentence per failed gate."""
         return [
-            f"{verdict.name}: {verdict.detail}" for verdict in self.verdicts if not verdict.passed
+            f"{verdict.name}: {verdict.detail}"
+            for verdict in self.gate_results
+            if not verdict.passed
         ]
 
 
@@ -170,42 +180,42 @@ def run_battery(
         InputError: an unknown battery, or a source that does not fit.
     """
     plan = _named(battery)
-    arena = Arena(threat, seed, target_seed, batch_size, store, progress)
-    nature = inspect(victim.network, victim.images)
-    views = adaptations(victim.network, nature)
-    if nature.randomised:
+    runner = AttackRunner(threat, seed, target_seed, batch_size, store, progress)
+    traits = model_traits(victim.network, victim.images)
+    views = adaptations(victim.network, traits)
+    if traits.randomised:
         victim = rebuilt(victim, Adapted(victim.network))
     results = {
-        name + suffix: arena.attack(seen_as(victim, network), name, attack)
+        name + suffix: runner.attack(seen_as(victim, network), name, attack)
         for suffix, network in views.items()
         for name, attack in plan.white_box.items()
     }
     white_box = list(results)
-    results["noise"] = arena.attack(victim, "noise", plan.noise)
-    results["square"], positions = _square(arena, victim, plan)
+    results["noise"] = runner.attack(victim, "noise", plan.noise)
+    results["square"], positions = _square(runner, victim, plan)
     for source in sources:
         attack = plan.white_box[plan.probe]
-        results[f"transfer.{source.name}"] = transfer(arena, victim, source, attack)
-    case = Case(
+        results[f"transfer.{source.name}"] = transfer(runner, victim, source, attack)
+    context = GateContext(
         victim=victim,
-        nature=nature,
+        traits=traits,
         views=views,
-        arena=arena,
+        runner=runner,
         results=results,
         white_box=white_box,
         taken={"square": positions},
         probe=replace(plan.white_box[plan.probe], restarts=1),
-        positions=_drawn(len(victim.rows), plan.sweep.queries, "gates", seed),
-        sweep=plan.sweep,
+        positions=_drawn(len(victim.rows), plan.gate_budget.queries, "gates", seed),
+        gate_budget=plan.gate_budget,
     )
     return BatteryResult(
         rows=victim.rows,
         clean_ap=victim.clean_ap,
         chance_ap=victim.chance_ap,
         results=results,
-        taken=case.taken,
-        verdicts=ask(case, plan.gates),
-        skipped={} if views else dict.fromkeys(plan.white_box, nature.skipping),
+        taken=context.taken,
+        gate_results=run_gates(context, plan.gates),
+        skipped={} if views else dict.fromkeys(plan.white_box, traits.skipping),
     )
 
 
@@ -217,10 +227,10 @@ def _named(battery: str | Battery) -> Battery:
     return BATTERIES[battery]
 
 
-def _square(arena: Arena, victim: Victim, plan: Battery) -> tuple[AttackResult, Tensor]:
+def _square(runner: AttackRunner, victim: Victim, plan: Battery) -> tuple[AttackResult, Tensor]:
     """Square on the queries drawn for it, clean images for the others; and their positions."""
-    positions = _drawn(len(victim.rows), plan.square_queries, "square", arena.seed)
-    found = arena.attack(on_queries(victim, positions), "square", plan.square)
+    positions = _drawn(len(victim.rows), plan.square_queries, "square", runner.seed)
+    found = runner.attack(on_queries(victim, positions), "square", plan.square)
     images = victim.images.clone()
     images[positions] = found.images
     return measured(victim, images, mainstay_floor(victim)), positions

@@ -1,6 +1,6 @@
 """Sanity checks of one evaluation's metrics: chance, equal codes, zero gradients.
 
-They need no battery: they are pure functions of what :meth:`saat.evaluate.Evaluation.metrics`
+They need no battery: they are pure functions of what :meth:`saat.evaluation.Evaluation.metrics`
 returns. The search, its report, the tracker and the command line all call them, so that a setting
 is never at chance in one place and recommended in another.
 """

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from saat import checkpoint
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.hashing import HashingObjective
 from saat.memory import free_bytes
@@ -63,7 +63,7 @@ class Training(ABC):
         self,
         network: HashingNetwork,
         objective: HashingObjective,
-        data: HashingData,
+        data: RetrievalData,
         settings: OptimiserSettings,
         seed: int,
     ) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from saat.adaptive import inspect
-from saat.arena import Arena, measured
+from saat.adaptive import model_traits
+from saat.attack_runner import AttackRunner, measured
 from saat.attacks import Attack
 from saat.attacks.noise import Noise
 from saat.codes import sign
@@ -30,11 +30,11 @@ class Source:
     images: Tensor | None = None
 
 
-def transfer(arena: Arena, victim: Victim, source: Source, attack: Attack) -> AttackResult:
-    """What ``attack`` on the source leaves of ``victim``, in the arena's ball.
+def transfer(runner: AttackRunner, victim: Victim, source: Source, attack: Attack) -> AttackResult:
+    """What ``attack`` on the source leaves of ``victim``, in the runner's ball.
 
     Args:
-        arena: how the source is attacked.
+        runner: how the source is attacked.
         victim: measured.
         source: attacked, or images.
         attack: untargeted; not used for stored images.
@@ -48,13 +48,16 @@ def transfer(arena: Arena, victim: Victim, source: Source, attack: Attack) -> At
     if source.victim is not None:
         if not np.array_equal(source.victim.rows, victim.rows):
             raise InputError(f"source {source.name}: its queries are not those of the victim")
-        if attack.by_gradient and not inspect(source.victim.network, victim.images).differentiable:
+        if (
+            attack.by_gradient
+            and not model_traits(source.victim.network, victim.images).differentiable
+        ):
             raise InputError(f"source {source.name}: no input gradients to make images with")
-        images = arena.attack(source.victim, f"source.{source.name}", attack).images
+        images = runner.attack(source.victim, f"source.{source.name}", attack).images
     else:
         assert source.images is not None
         images = source.images
-        _check(images, victim, arena.threat, source.name)
+        _check(images, victim, runner.threat, source.name)
     return measured(victim, images, mainstay_floor(victim))
 
 

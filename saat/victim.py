@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from saat.attacks import Attack, Knowledge, Queries, TrainingImages, attack_queries, frozen
 from saat.attacks.attack import BATCH_GRAIN, AttackedQueries
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.labels import draw_target_labels
 from saat.memory import shrinking
@@ -91,7 +91,7 @@ class Victim:
     def __init__(
         self,
         network: nn.Module,
-        data: HashingData,
+        data: RetrievalData,
         queries: QueryKind = "test",
         top_k: int = 5000,
         ties: Ties = "expected",

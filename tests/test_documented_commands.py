@@ -127,7 +127,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         result.content.return_value = {}
         given = (result, "") if function == "moved_subject" else result
         monkeypatch.setattr(importlib.import_module(module), function, noting(called, name, given))
-    for module in ("harness.cli.runs", "harness.cli.subjects"):
+    for module in ("harness.cli.runs", "harness.cli.evaluation"):
         monkeypatch.setattr(f"{module}.existing_run", lambda runs_dir, name: runs_dir / name)
     return called
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.hashing import OBJECTIVES, HashingObjective
 from saat.models import HashingNetwork, build_network, to_float
 from saat.pretrain import Pretraining, PretrainSettings
@@ -16,7 +16,7 @@ BITS = 12  # no power of two, no multiple of eight
 CLASSES = 3
 
 
-def toy_data(seed: int = 0) -> HashingData:
+def toy_data(seed: int = 0) -> RetrievalData:
     """96 train ⊂ 160 database, 32 validation within the rest of the database, 32 test.
 
     Most rows have one label, some two; every 16th has none and is dark.
@@ -30,7 +30,7 @@ def toy_data(seed: int = 0) -> HashingData:
     noise = rng.normal(0, 30, (count, CLASSES, SIZE, SIZE))
     images = (lit + noise).clip(0, 255).astype(np.uint8)
     images.setflags(write=False)
-    return HashingData(
+    return RetrievalData(
         name="toy",
         images=images,
         labels=labels,
@@ -47,11 +47,11 @@ def toy_network(seed: int = 0, bits: int = BITS) -> HashingNetwork:
     return build_network("small_cnn", "none", bits, SIZE, seed)
 
 
-def toy_objective(data: HashingData, name: str = "dph", seed: int = 0) -> HashingObjective:
+def toy_objective(data: RetrievalData, name: str = "dph", seed: int = 0) -> HashingObjective:
     return OBJECTIVES[name](data.label_tensor(data.train), BITS, seed)
 
 
-def pretrained(data: HashingData, epochs: int = 4) -> HashingNetwork:
+def pretrained(data: RetrievalData, epochs: int = 4) -> HashingNetwork:
     network = toy_network()
     settings = PretrainSettings(epochs=epochs, lr=0.02)
     training = Pretraining(network, toy_objective(data), data, settings, seed=0)
@@ -60,7 +60,7 @@ def pretrained(data: HashingData, epochs: int = 4) -> HashingNetwork:
     return network
 
 
-def bare_network(data: HashingData, factor: float = 1.0) -> nn.Sequential:
+def bare_network(data: RetrievalData, factor: float = 1.0) -> nn.Sequential:
     """A trained network without batch norm before the code, its last layer times ``factor``.
 
     At ``factor`` 1 most features lie between ±2 and ±8: tanh still passes gradients.

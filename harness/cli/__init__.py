@@ -1,6 +1,6 @@
 """The command ``saat``."""
 
-from harness.cli import cluster, runs, subjects
+from harness.cli import cluster, evaluation, runs
 from harness.cli.common import app
 
-__all__ = ["app", "cluster", "runs", "subjects"]
+__all__ = ["app", "cluster", "evaluation", "runs"]

@@ -19,7 +19,7 @@ from harness.experiment.sections import EvaluationSection
 from harness.experiment.settings import parse_setting, setting_at
 from harness.trial.trial import trial_data
 from saat import checkpoint
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.data.label_map import relabelled
 from saat.defenses import defended_network
 from saat.errors import InputError, one_line
@@ -41,7 +41,7 @@ class Subject:
 
     name: str
     network: nn.Module
-    data: HashingData
+    data: RetrievalData
     evaluation: dict[str, Any]
 
 

@@ -18,7 +18,7 @@ from harness.trial.artifacts import write_artifacts
 from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
 from saat.errors import InputError, did_you_mean, one_line, repeated
-from saat.evaluate import Evaluation, QueryKind, evaluate
+from saat.evaluation import Evaluation, QueryKind, evaluate
 from saat.memory import is_out_of_memory
 from saat.models.network_check import described, raised_inside
 from saat.sanity import warning_lines
@@ -114,7 +114,7 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
             "seed": request.seed,
             "battery": request.battery,
             "transfer_from": [str(path) for path in request.transfer_from],
-            "gates": [asdict(verdict) for verdict in result.verdicts],
+            "gates": [asdict(gate) for gate in result.gate_results],
             "skipped": dict(result.skipped),
         }
         write_artifacts(request.output, result, data, images=True)
@@ -135,11 +135,11 @@ def _interrupted(output: Path) -> bool:
 
 
 def _gates(result: Evaluation) -> list[str]:
-    if not result.verdicts:
+    if not result.gate_results:
         return []
     lines = [
-        f"  {'passed' if verdict.passed else 'FAILED':<8}{verdict.name}: {verdict.detail}"
-        for verdict in result.verdicts
+        f"  {'passed' if gate.passed else 'FAILED':<8}{gate.name}: {gate.detail}"
+        for gate in result.gate_results
     ]
     word = "UNRELIABLE" if result.unreliable else "reliable as far as the gates can see"
     return ["gates (docs/reliability.md):", *lines, f"the robust number is {word}"]

@@ -18,9 +18,9 @@ from harness.trial.threads import bound_threads
 from harness.trial.trial import trial_data
 from saat import memory
 from saat.attacks import Attack
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.errors import InputError, one_line
-from saat.evaluate import evaluate
+from saat.evaluation import evaluate
 from saat.training import Training
 from saat.wording import counted
 
@@ -126,7 +126,7 @@ def footprint(
         try:
             data = trial_data(setting, cache_dir)
             meter.restart()
-            for stage in loads(setting, data, evaluation, device):
+            for stage in workloads(setting, data, evaluation, device):
                 peak = meter.peak()
                 if peak > worst.peak:
                     worst = Footprint(peak, 0, stage, name)
@@ -141,8 +141,8 @@ def footprint(
     return replace(worst, context=max(0, meter.context()))
 
 
-def loads(
-    setting: Setting, data: HashingData, evaluation: dict[str, Any], device: str
+def workloads(
+    setting: Setting, data: RetrievalData, evaluation: dict[str, Any], device: str
 ) -> Iterator[str]:
     """A batch of each kind of work of a trial; its name once it is done."""
     models = build_models(setting, data, 0, device)

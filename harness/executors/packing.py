@@ -31,7 +31,7 @@ _EACH = ("model.backbone", "defense.method")
 Measure = Callable[[list[Setting], Experiment, Options], tuple[Footprint, list[GpuNode]]]
 
 
-def settle(
+def resolve_gpu_share(
     experiment: Experiment,
     plan: Plan,
     options: Options,

@@ -11,7 +11,7 @@ from typing import Any
 from ray import tune
 
 from harness.executors.executor import SearchStopped, TrialFailed, reports_of
-from harness.trial.messages import EpochReport, TrialContext, TrialSpec
+from harness.trial.interface import EpochReport, TrialContext, TrialSpec
 
 
 def trainable(config: dict[str, Any], context: dict[str, Any]) -> None:

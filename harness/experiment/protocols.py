@@ -4,7 +4,7 @@ from typing import Any
 
 from harness.experiment.sections import EvaluationSection, ValidationSection
 from saat.attacks import MainstayAttack
-from saat.evaluate import Protocol, named_attacks
+from saat.evaluation import Protocol, named_attacks
 
 
 def full_protocol(section: dict[str, Any]) -> Protocol:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from harness.trial.messages import EpochReport, FinalReport, TrialSpec
+from harness.trial.interface import EpochReport, FinalReport, TrialSpec
 from harness.trial.records import Metrics, Record, TrialId, problem_of, record_of
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from harness.journal.callbacks import never_raising
 from harness.journal.events import problem_with
-from harness.journal.onlookers import looking_on
 from reports.checksums import checksum
 from reports.run_folder import check_file
 from saat.atomic_files import fsync
@@ -68,7 +68,7 @@ class Journal:
 
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Call ``listener`` with every event from now on; an exception in it stops nothing."""
-        self._listeners.append(looking_on(listener))
+        self._listeners.append(never_raising(listener))
 
     def append(self, kind: str, **fields: Any) -> Event:
         """Write an event durably; returns it with its ``seq`` and ``time``.

@@ -9,9 +9,9 @@ from typing import Any
 import ray
 
 from harness.executors.ray_cluster import last_line, on_node
-from harness.preflight.judge import Node
-from harness.preflight.meeting import attended
+from harness.preflight.findings import Node
 from harness.preflight.node import DataReport, NodeReport, Question, inspect_node
+from harness.preflight.shared_folder import check_token
 
 _PINGS = 3
 _PING_TIMEOUT_S = 5.0
@@ -88,7 +88,7 @@ def _answer(asked: Any, timeout_s: float) -> tuple[NodeReport | None, list[str]]
 
 def _missed(question: Question, node_id: str, report: NodeReport) -> str:
     """What the driver does not see of a node that says it has written."""
-    said = "" if "runs" in report.problems else attended(question.place, node_id)
+    said = "" if "runs" in report.problems else check_token(question.place, node_id)
     return f"runs: {said}" if said else ""
 
 

@@ -9,15 +9,15 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.experiment.settings import setting_at
 from harness.options import Options
-from harness.preflight import judge
-from harness.preflight.meeting import meeting
+from harness.preflight import findings
 from harness.preflight.node import NodeReport, Question, inspect_node
+from harness.preflight.shared_folder import shared_folder_check
 from harness.preflight.tracker import ask_tracker
 from harness.redaction import redacted
 from harness.session.checks import check_folders, check_uri
 
 _COLUMNS = (
-    "node", *judge.EQUAL, "GPUs", "driver", "CPUs", "OMP", "data", "runs", "clock", "token",
+    "node", *findings.EQUAL, "GPUs", "driver", "CPUs", "OMP", "data", "runs", "clock", "token",
     "free: runs", "cache",
 )  # fmt: skip
 
@@ -33,7 +33,7 @@ class Outcome:
         warnings: a line each.
     """
 
-    cluster: judge.Cluster
+    cluster: findings.Cluster
     tracker: str
     failures: list[str]
     warnings: list[str]
@@ -79,7 +79,7 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
     runs_dir = options.runs_dir.resolve()
     setting = None if experiment is None else setting_at(experiment, {}).dump()
     tracker, tracker_problem = ask_tracker(options.tracking_uri, runs_dir)
-    with meeting(runs_dir) as place:
+    with shared_folder_check(runs_dir) as place:
         question = Question(place, options.cache_dir, setting)
         if options.address:
             driver, nodes, gone = _cluster(question, options.address, timeout_s)
@@ -87,7 +87,7 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
             driver = inspect_node(question, "driver")
             nodes, gone = [_this_machine(driver)], []
     resources = None if experiment is None else experiment.resources
-    cluster = judge.Cluster(
+    cluster = findings.Cluster(
         driver,
         nodes,
         gone=gone,
@@ -98,13 +98,13 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
         tracker=tracker_problem,
         is_cluster=bool(options.address),
     )
-    failures = [redacted(line) for line in judge.failures(cluster)]
-    return Outcome(cluster, tracker, failures, judge.warnings(cluster))
+    failures = [redacted(line) for line in findings.failures(cluster)]
+    return Outcome(cluster, tracker, failures, findings.warnings(cluster))
 
 
 def _cluster(
     question: Question, address: str, timeout_s: float
-) -> tuple[NodeReport, list[judge.Node], list[str]]:
+) -> tuple[NodeReport, list[findings.Node], list[str]]:
     import ray
 
     from harness.executors.ray_cluster import connect
@@ -121,11 +121,11 @@ def _cluster(
                 ray.shutdown()
 
 
-def _this_machine(report: NodeReport) -> judge.Node:
-    return judge.Node(report.host, report.cpus, report.gpus, report, offset_s=0.0)
+def _this_machine(report: NodeReport) -> findings.Node:
+    return findings.Node(report.host, report.cpus, report.gpus, report, offset_s=0.0)
 
 
-def _trials(experiment: Experiment | None, nodes: Sequence[judge.Node]) -> int | None:
+def _trials(experiment: Experiment | None, nodes: Sequence[findings.Node]) -> int | None:
     if experiment is None:
         return None
     from harness.executors.ray_cluster import trials_on
@@ -137,7 +137,7 @@ def _trials(experiment: Experiment | None, nodes: Sequence[judge.Node]) -> int |
     )
 
 
-def _row(node: judge.Node) -> tuple[str, ...]:
+def _row(node: findings.Node) -> tuple[str, ...]:
     report = node.report
     if report is None:
         return (node.name, "no answer")
@@ -150,7 +150,7 @@ def _row(node: judge.Node) -> tuple[str, ...]:
     names = sorted(set(report.gpu_names))
     return (
         name,
-        *(report.versions.get(package, "-") for package in judge.EQUAL),
+        *(report.versions.get(package, "-") for package in findings.EQUAL),
         f"{report.gpus}× {', '.join(names)}" if names else str(report.gpus),
         report.gpu_driver or "-",
         f"{node.cpus:g}",
@@ -159,7 +159,7 @@ def _row(node: judge.Node) -> tuple[str, ...]:
         "FAILED" if runs_failed else "ok",
         offset,
         "on" if report.token else "off",
-        *("-" if free is None else judge.size(free) for free in frees),
+        *("-" if free is None else findings.size(free) for free in frees),
     )
 
 

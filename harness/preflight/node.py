@@ -16,7 +16,7 @@ import torch
 from harness.experiment.config import Setting
 from harness.experiment.settings import parse_setting
 from harness.files import writable_parent
-from harness.preflight.meeting import Place, attend
+from harness.preflight.shared_folder import SharedFolder, leave_token
 from harness.provenance import versions
 from harness.trial.trial import trial_data
 from saat.data import DATASETS, default_cache_dir, locate
@@ -40,7 +40,7 @@ class Question:
             None without an experiment.
     """
 
-    place: Place
+    place: SharedFolder
     cache_dir: str | None
     setting: dict[str, Any] | None
 
@@ -116,7 +116,7 @@ def inspect_node(question: Question, name: str) -> NodeReport:
         return None
 
     cache = Path(question.cache_dir) if question.cache_dir else default_cache_dir()
-    tried("runs", lambda: attend(question.place, name))
+    tried("runs", lambda: leave_token(question.place, name))
     cache_free = tried("cache", lambda: shutil.disk_usage(writable_parent(cache)).free)
     setting = question.setting
     data = None if setting is None else tried("data", lambda: _data(parse_setting(setting), cache))

@@ -19,8 +19,8 @@ from scipy.stats import qmc
 
 from harness.experiment.space import Dimension
 from harness.search.forecast import Curve, Forecaster
-from harness.search.geometry import Geometry, Point
 from harness.search.improvement import expected_hypervolume_improvement
+from harness.search.space_encoding import Point, SpaceEncoding
 from harness.search.surrogate import Surrogate
 from reports.frontier import additive_gap, pareto_mask
 
@@ -30,15 +30,15 @@ Complete = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _ENOUGH = 3  # trials with an epoch, before there is a model
 _CAUTION = 1.0  # deviation of a value that lacks 1 MAP to be on the front, in MAP
-_CURIOSITY = 0.1**0.5  # share of the model's deviation that counts: it is wide in five dimensions
+_EXPLORATION = 0.1**0.5  # share of the model's deviation that counts: it is wide in five dimensions
 # Volume counts above this share of the best value of each objective: settings that give up more
 # of one than that are nobody's trade-off, and would take most of the suggestions.
-_WORTHWHILE = 0.8
+_REFERENCE_SHARE = 0.8
 # Trials that a process is fitted to and a front is made of, those nearest to it: costs grow as n³.
 _MOST = 120
 # A trial that failed keeps the next ones this much farther away than the nearest that did not, or
 # searches whose best values lie beside a cliff would throw one training after the other down there.
-_WARY = 2.0
+_FAILURE_DISTANCE_RATIO = 2.0
 _RANDOM, _BEST, _NEAR = 1024, 8, 32
 _RADII = (0.1, 0.03)  # of two rounds of neighbours around the best candidates
 
@@ -84,7 +84,7 @@ class ParetoModel:
         floors: Objectives = (0.0, 0.0),
     ) -> None:
         self._space, self._complete = space, complete
-        self._geometry = Geometry(space, complete({}))
+        self._geometry = SpaceEncoding(space, complete({}))
         self._floors: Array = np.array(floors)
         self._trials: list[ModelledTrial] = []
 
@@ -140,7 +140,9 @@ class ParetoModel:
         def worth(places: Array) -> Array:
             predictions = [surrogate.predict(places) for surrogate in surrogates]
             mean, deviation = (np.stack(part, axis=1) for part in zip(*predictions, strict=True))
-            return expected_hypervolume_improvement(mean, _CURIOSITY * deviation, front, reference)
+            return expected_hypervolume_improvement(
+                mean, _EXPLORATION * deviation, front, reference
+            )
 
         points = self._untried(self._candidates(worth, rng))
         if not points:
@@ -159,7 +161,7 @@ class ParetoModel:
         if not failed.any():
             return np.zeros(len(places), dtype=bool)
         distances = cdist(places, self._geometry.places([trial.point for trial in ended]))
-        distances[:, failed] /= _WARY
+        distances[:, failed] /= _FAILURE_DISTANCE_RATIO
         doubtful = failed[distances.argmin(axis=1)]
         return np.asarray(doubtful & ~doubtful.all())
 
@@ -195,7 +197,7 @@ class ParetoModel:
         running = [trial for trial in self._trials if trial.running]
         unseen = [trial.point for trial in running if not trial.epochs]
         for surrogate in surrogates if unseen else ():
-            surrogate.believe(self._geometry.places(unseen))
+            surrogate.condition_on(self._geometry.places(unseen))
         counted = [*(seen[i] for i in used if seen[i].final is not None), *running]
         expected = (
             np.stack(
@@ -216,7 +218,7 @@ class ParetoModel:
         feasible = values[(values >= self._floors).all(axis=1)]
         for known in (values, feasible):
             if len(known):
-                corner: Array = np.maximum(_WORTHWHILE * known.max(axis=0), self._floors)
+                corner: Array = np.maximum(_REFERENCE_SHARE * known.max(axis=0), self._floors)
                 if (front > corner).all(axis=1).any():
                     return corner
         return np.asarray(self._floors)

@@ -13,7 +13,6 @@ from harness.experiment.config import Experiment
 from harness.experiment.settings import longest_training, paper_defaults, setting_at
 from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
-from harness.search.losses import given_up
 from harness.search.plan import Plan, Planned, confirmations, given, planned_trials
 from harness.search.recommendation import (
     collapsed,
@@ -26,6 +25,7 @@ from harness.search.recommendation import (
 from harness.search.scheduler import make_scheduler
 from harness.search.searcher import PROBE, Searcher
 from harness.search.stopping import stop_reason
+from harness.search.worker_failures import given_up
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 
 _ATTEMPTS = 60  # suggestions for one trial before all points are gone through
@@ -142,9 +142,9 @@ class Search:
         """
         record = self.state.trials[trial_id]
         self._record("lost", trial_id=trial_id, node=node, reason=reason)
-        verdict = given_up(record, reason)
-        if verdict:
-            self.on_failure(trial_id, verdict)
+        reason_to_give_up = given_up(record, reason)
+        if reason_to_give_up:
+            self.on_failure(trial_id, reason_to_give_up)
         else:
             self._live.discard(trial_id)
             self._waiting.append(record)

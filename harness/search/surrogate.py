@@ -62,7 +62,7 @@ class Surrogate:
         mean, deviation = self._process.predict(places, return_std=True)
         return mean * self._scale + self._mean, deviation * self._scale
 
-    def believe(self, places: Array) -> None:
+    def condition_on(self, places: Array) -> None:
         """Take the predictions at ``places`` (n, d) for values: trials that are on their way.
 
         So the next suggestion goes elsewhere (the kriging believer: Ginsbourger et al. 2010).

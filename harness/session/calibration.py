@@ -11,7 +11,7 @@ from harness.experiment.protocols import full_protocol
 from harness.experiment.settings import setting_at
 from harness.trial.stages import adversarial_training, build_models, pretraining
 from saat.attacks import Attack
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.training import Training
 
 _CALIBRATION_S = 1.0  # of each stage
@@ -28,7 +28,7 @@ class Costs:
     test: float
 
 
-def calibrate(experiment: Experiment, data: HashingData, device: str) -> Costs:
+def calibrate(experiment: Experiment, data: RetrievalData, device: str) -> Costs:
     """Time a second of each kind of training on the real data, and derive the rest from it.
 
     An iteration of an attack costs a forward and a backward pass, which is what an image of
@@ -61,7 +61,7 @@ class _Enough(Exception):
     """Of an epoch that is only timed."""
 
 
-def _timed(training: Training, data: HashingData) -> tuple[float, float]:
+def _timed(training: Training, data: RetrievalData) -> tuple[float, float]:
     """Seconds of an epoch, and of one image in it, from its beginning.
 
     The first batch, which warms up, counts only where it is the only one.

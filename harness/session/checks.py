@@ -19,7 +19,7 @@ from harness.options import Options
 from harness.redaction import public_uri, redacted
 from harness.tracking.store import check_store, default_uri, sqlite_file
 from harness.trial.trial import trial_data
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.errors import InputError, one_line
 from saat.micro_batches import has_batch_norm
 from saat.models import build_network, network_structure
@@ -65,7 +65,7 @@ def device_of_run(experiment: Experiment, options: Options) -> str:
 
 def open_data(
     experiment: Experiment, cache_dir: str | None, say: Callable[[str], None]
-) -> HashingData:
+) -> RetrievalData:
     """Open the data set, decoding it if need be, and check the protocol against its size."""
     setting = setting_at(experiment, {})
     if setting.model.weights != "none":

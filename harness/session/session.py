@@ -10,12 +10,12 @@ import yaml
 
 from harness.executors import Executor
 from harness.executors.executor import stop_if_full
-from harness.executors.packing import settle
+from harness.executors.packing import resolve_gpu_share
 from harness.experiment.config import Experiment, digest
 from harness.experiment.file import load_experiment
 from harness.files import write_text
+from harness.journal.callbacks import never_raising
 from harness.journal.journal import Journal
-from harness.journal.onlookers import looking_on
 from harness.journal.state import SearchState, load_state, protocol_hash
 from harness.options import Options
 from harness.provenance import provenance
@@ -68,7 +68,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     protocol = protocol_hash(experiment, data.fingerprint)
     if plan == "search":  # refused here, journaled below
         warm_start(experiment, options.runs_dir, data.fingerprint, protocol)
-    experiment, packing = settle(experiment, plan, options, say)
+    experiment, packing = resolve_gpu_share(experiment, plan, options, say)
     executor, fitting = executor_of_run(experiment, options)
     concurrent = max_concurrent(experiment, fitting, say)
     (run_dir / "trials").mkdir(parents=True)
@@ -170,7 +170,7 @@ def _run(
         with Progress(search) as progress:
             journal.listen(progress.handle)
             context = trial_context(experiment, options, run_dir, started["device"], fingerprint)
-            executor.run(search, context, looking_on(progress.status))
+            executor.run(search, context, never_raising(progress.status))
         if not any(event["event"] == "reported" for event in journal.events):
             say("writing the report")
             make_report([run_dir], run_dir / "report")

@@ -9,15 +9,17 @@ import pandas as pd
 
 from saat.atomic_files import replacing
 from saat.codes import hamming_distance
-from saat.data import HashingData
-from saat.evaluate import Evaluation
+from saat.data import RetrievalData
+from saat.evaluation import Evaluation
 from saat.labels import relevance
 
 _EXAMPLES = 6
 _RETRIEVED = 5
 
 
-def write_artifacts(folder: Path, evaluation: Evaluation, data: HashingData, images: bool) -> None:
+def write_artifacts(
+    folder: Path, evaluation: Evaluation, data: RetrievalData, images: bool
+) -> None:
     """Write ``per_query.parquet``, and with ``images`` the histograms, examples and adversarials.
 
     Formats are described in ``docs/architecture.md``.
@@ -61,7 +63,7 @@ def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def examples(evaluation: Evaluation, data: HashingData) -> dict[str, np.ndarray]:
+def examples(evaluation: Evaluation, data: RetrievalData) -> dict[str, np.ndarray]:
     """The first queries under the strongest attack, with what they retrieve before and after."""
     attacks = evaluation.untargeted or evaluation.attacks
     name, attack = min(attacks.items(), key=lambda item: float(item[1].ap.mean()))

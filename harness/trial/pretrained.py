@@ -31,7 +31,7 @@ class Pretrained:
 
     Attributes:
         seconds: spent on it by whoever asks; 0 if somebody else built it.
-        out_of_memory: see :class:`harness.trial.messages.EpochReport`; of the model, whoever built
+        out_of_memory: see :class:`harness.trial.interface.EpochReport`; of the model, whoever built
             it.
     """
 

@@ -62,7 +62,7 @@ _TYPES: dict[str, Any] = {
 
 @cache
 def record_of(kind: type[Any]) -> type[Record]:
-    """The checked form of a dataclass of :mod:`harness.trial.messages`."""
+    """The checked form of a dataclass of :mod:`harness.trial.interface`."""
     columns: dict[str, Any] = {}
     for item in dataclasses.fields(kind):
         default: Any = item.default

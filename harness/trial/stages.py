@@ -8,7 +8,7 @@ import torch
 from harness.experiment.config import Setting
 from harness.experiment.sections import to_settings
 from harness.files import existing_parent
-from saat.data import HashingData, load
+from saat.data import RetrievalData, load
 from saat.data.store import default_cache_dir
 from saat.defenses import DEFENSES
 from saat.hashing import OBJECTIVES, HashingObjective
@@ -19,7 +19,7 @@ from saat.training import Training
 
 def trial_data(
     setting: Setting, cache_dir: str | None, progress: Callable[[int, int], None] | None = None
-) -> HashingData:
+) -> RetrievalData:
     """The data set of a setting, opened once per process.
 
     Args:
@@ -39,11 +39,11 @@ def trial_data(
     return _OPENED[key]
 
 
-_OPENED: dict[tuple[str, str | None], HashingData] = {}
+_OPENED: dict[tuple[str, str | None], RetrievalData] = {}
 
 
 def build_models(
-    setting: Setting, data: HashingData, seed: int, device: str
+    setting: Setting, data: RetrievalData, seed: int, device: str
 ) -> tuple[HashingNetwork, HashingObjective]:
     """Network and objective before pretraining, on ``device``."""
     model = setting.model
@@ -59,7 +59,7 @@ def pretraining(
     setting: Setting,
     network: HashingNetwork,
     objective: HashingObjective,
-    data: HashingData,
+    data: RetrievalData,
     seed: int,
 ) -> Pretraining:
     """The pretraining of a setting."""
@@ -71,7 +71,7 @@ def adversarial_training(
     setting: Setting,
     network: HashingNetwork,
     objective: HashingObjective,
-    data: HashingData,
+    data: RetrievalData,
     seed: int,
 ) -> Training | None:
     """The training of a setting's defense, from a pretrained network; None for method ``none``."""

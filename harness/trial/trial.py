@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.trial import out_of_memory
+from harness.trial.attempt import Status, TrialAttempt
+from harness.trial.interface import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
 from harness.trial.lease import Lease
-from harness.trial.life import Life, Status
-from harness.trial.messages import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
 from harness.trial.records import read_record, record_of
 from harness.trial.stages import trial_data
 from saat import memory
@@ -91,9 +91,9 @@ def _lives(
     told = 0
     while True:
         again = out_of_memory.happened(folder)
-        trial: Life | None = None
+        trial: TrialAttempt | None = None
         try:
-            trial = Life(spec, context, say, lease, split=again)
+            trial = TrialAttempt(spec, context, say, lease, split=again)
             for report in trial.run():
                 if isinstance(report, FinalReport):
                     yield report

@@ -3,6 +3,14 @@
 from collections.abc import Mapping
 
 from saat.attacks.anchors import DHTA, P2P
+from saat.attacks.apgd_attacks import (
+    ApgdMainstay,
+    ApgdMargin,
+    ApgdSmoothAP,
+    MaskedMainstay,
+    TargetedApgdMainstay,
+    TargetedApgdMargin,
+)
 from saat.attacks.attack import (
     Attack,
     Knowledge,
@@ -18,14 +26,6 @@ from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
 from saat.attacks.prosgan import ProsGAN
 from saat.attacks.sdha import SDHA, TargetedSDHA
 from saat.attacks.square import Square
-from saat.attacks.strong import (
-    ApgdMainstay,
-    ApgdMargin,
-    ApgdSmoothAP,
-    MaskedMainstay,
-    TargetedApgdMainstay,
-    TargetedApgdMargin,
-)
 from saat.attacks.tha import THA
 
 # name → class, called as ATTACKS[name](steps=…, step_size=…)

@@ -19,7 +19,7 @@ that loads the same data shares its pages.
 from collections.abc import Callable
 from pathlib import Path
 
-from saat.data.dataset import HashingData
+from saat.data.dataset import RetrievalData
 from saat.data.folder import load_folder
 from saat.data.registry import DATASETS, ROOT_VARIABLE, Dataset, locate
 from saat.data.store import Progress, default_cache_dir
@@ -30,7 +30,7 @@ __all__ = [
     "DATASETS",
     "ROOT_VARIABLE",
     "Dataset",
-    "HashingData",
+    "RetrievalData",
     "default_cache_dir",
     "load",
     "locate",
@@ -52,7 +52,7 @@ def load(
     resize: str = "squash",
     cache_dir: Path | None = None,
     progress: Progress | None = None,
-) -> HashingData:
+) -> RetrievalData:
     """Load a data set, decoding its images if this node has not done so before.
 
     Args:
@@ -83,7 +83,7 @@ def load(
         raise InputError(f"data: image_size {image_size}: must be 1 to {MAX_IMAGE_SIZE} pixels")
     if val_queries < 0:
         raise InputError(f"data: val_queries {val_queries}: must be 0 or more")
-    loader: Callable[..., HashingData] = load_folder
+    loader: Callable[..., RetrievalData] = load_folder
     source: dict[str, Path] = {}
     if path is not None:
         source = {"root": user_path(path, "data.path:")}

@@ -18,7 +18,7 @@ Rows = np.ndarray | torch.Tensor | Sequence[int]
 
 
 @dataclass(frozen=True, eq=False)
-class HashingData:
+class RetrievalData:
     """Images, labels and splits of one data set.
 
     Every array is read-only. Splits are int64 rows of ``images`` and ``labels``; a row that a

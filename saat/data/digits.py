@@ -16,7 +16,7 @@ import numpy as np
 
 from saat.data import store
 from saat.data.canvas import compose
-from saat.data.dataset import HashingData, fingerprint
+from saat.data.dataset import RetrievalData, fingerprint
 from saat.errors import InputError, one_line
 from saat.seeding import derive_seed
 
@@ -48,7 +48,7 @@ def load_digits(
     cache_dir: Path,
     progress: store.Progress | None,
     name: str = "digits",
-) -> HashingData:
+) -> RetrievalData:
     """Compose the set, or open it from the cache; see :func:`saat.data.load`.
 
     ``digits100`` (C = 100) shows one or two numbers from 00 to 99, tens on the left and units on
@@ -89,7 +89,7 @@ def load_digits(
         "validation": np.arange(sizes.database, first_test),
         "test": np.arange(first_test, total),
     }
-    return HashingData(
+    return RetrievalData(
         name=name,
         images=images,
         labels=labels,

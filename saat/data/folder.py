@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from saat.data import store
-from saat.data.dataset import HashingData, fingerprint
+from saat.data.dataset import RetrievalData, fingerprint
 from saat.data.decode import decode_blocks, is_current
 from saat.data.identity import set_label
 from saat.data.image_files import cache_key
@@ -29,7 +29,7 @@ def load_folder(
     resize: str,
     cache_dir: Path,
     progress: store.Progress | None,
-) -> HashingData:
+) -> RetrievalData:
     """Read the lists in ``root`` and decode their images; see :func:`saat.data.load`.
 
     Args:
@@ -62,7 +62,7 @@ def load_folder(
         progress,
         lambda images: is_current(images, lists, resize),
     )
-    return HashingData(
+    return RetrievalData(
         name=name,
         images=entry.images,
         labels=lists.labels,

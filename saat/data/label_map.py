@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from saat.data.dataset import HashingData, fingerprint
+from saat.data.dataset import RetrievalData, fingerprint
 from saat.errors import InputError, one_line, repeated
 from saat.labels import check_labels
 from saat.wording import counted
@@ -97,7 +97,7 @@ class Relabelling:
         return f"classes without counterpart: {dropped}; rows without any label: {splits}"
 
 
-def relabelled(data: HashingData, label_map: LabelMap) -> tuple[HashingData, Relabelling]:
+def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData, Relabelling]:
     """The same images and splits with the target's labels.
 
     No row is left out: rows without any label have nothing relevant to them, as everywhere.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from saat.data.dataset import HashingData
+from saat.data.dataset import RetrievalData
 from saat.data.digits import load_digits
 from saat.data.folder import load_folder
 from saat.errors import InputError
@@ -27,7 +27,7 @@ class Dataset:
         folder: Its folder below the root, as in the reference repositories; None where embedded.
     """
 
-    load: Callable[..., HashingData]
+    load: Callable[..., RetrievalData]
     description: str
     classes: int
     obtain: str

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.codes import sign
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
 from saat.hashing import HashingObjective
 from saat.labels import LabelGroups, unchecked_relevance
@@ -55,7 +55,7 @@ class AtrdhTraining(MinimaxTraining):
         self,
         network: HashingNetwork,
         objective: HashingObjective,
-        data: HashingData,
+        data: RetrievalData,
         settings: AtrdhSettings,
         seed: int,
     ) -> None:

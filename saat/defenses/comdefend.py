@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.hashing import HashingObjective
 from saat.models import HashingNetwork, device_of
 from saat.optimiser_settings import AdamSettings, OptimiserSettings
@@ -162,7 +162,7 @@ class ComDefendTraining(Training):
         self,
         network: HashingNetwork,
         objective: HashingObjective,
-        data: HashingData,
+        data: RetrievalData,
         settings: ComDefendSettings,
         seed: int,
     ) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from saat.codes import sign
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
 from saat.hashing import HashingObjective
 from saat.models import HashingNetwork
@@ -66,7 +66,7 @@ class CrdatTraining(MinimaxTraining):
         self,
         network: HashingNetwork,
         objective: HashingObjective,
-        data: HashingData,
+        data: RetrievalData,
         settings: CrdatSettings,
         seed: int,
     ) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from saat.codes import sign
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
 from saat.hashing import CodeMemory, HashingObjective
 from saat.mainstay import MainstayCodes, MainstayWeights
@@ -59,7 +59,7 @@ class GuidedTraining(MinimaxTraining):
         self,
         network: HashingNetwork,
         objective: HashingObjective,
-        data: HashingData,
+        data: RetrievalData,
         settings: GuidedSettings,
         seed: int,
     ) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from saat.attacks.attack import frozen
 from saat.attacks.pgd import default_step_size, pgd
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.hashing import HashingObjective
 from saat.micro_batches import joined, parts
 from saat.models import HashingNetwork
@@ -47,7 +47,7 @@ class MinimaxTraining(Training):
         self,
         network: HashingNetwork,
         objective: HashingObjective,
-        data: HashingData,
+        data: RetrievalData,
         settings: MinimaxSettings,
         seed: int,
     ) -> None:

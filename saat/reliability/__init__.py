@@ -6,8 +6,14 @@ what each looks for and what its failure means.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from saat.reliability.case import CORE_SWEEP, FULL_SWEEP, Case, Sweep, Verdict
 from saat.reliability.clean import above_chance
+from saat.reliability.context import (
+    CORE_GATE_BUDGET,
+    FULL_GATE_BUDGET,
+    GateBudget,
+    GateContext,
+    GateResult,
+)
 from saat.reliability.directions import direction, smooth
 from saat.reliability.gradients import differentiable, zero_gradient
 from saat.reliability.images import budget, zero_eps
@@ -15,7 +21,7 @@ from saat.reliability.randomness import deterministic
 from saat.reliability.scale import scale
 from saat.reliability.strength import black_box, floor, monotone, plateau
 
-Gate = Callable[[Case], Verdict]
+Gate = Callable[[GateContext], GateResult]
 
 # Cheap ones first.
 GATES: Mapping[str, Gate] = {
@@ -38,9 +44,18 @@ GATES: Mapping[str, Gate] = {
 _BY_GRADIENT = frozenset(GATES) - {"budget", "above_chance", "deterministic", "differentiable"}
 
 
-def ask(case: Case, names: Sequence[str] = tuple(GATES)) -> list[Verdict]:
-    """Verdicts of the named gates; those that need a gradient are left out where there is none."""
-    return [GATES[name](case) for name in names if case.views or name not in _BY_GRADIENT]
+def run_gates(context: GateContext, names: Sequence[str] = tuple(GATES)) -> list[GateResult]:
+    """Results of the named gates; those that need a gradient are left out where there is none."""
+    return [GATES[name](context) for name in names if context.views or name not in _BY_GRADIENT]
 
 
-__all__ = ["CORE_SWEEP", "FULL_SWEEP", "GATES", "Case", "Gate", "Sweep", "Verdict", "ask"]
+__all__ = [
+    "CORE_GATE_BUDGET",
+    "FULL_GATE_BUDGET",
+    "GATES",
+    "Gate",
+    "GateBudget",
+    "GateContext",
+    "GateResult",
+    "ask",
+]

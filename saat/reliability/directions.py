@@ -11,7 +11,7 @@ from saat.attacks.attack import BATCH_GRAIN, frozen
 from saat.attacks.objectives import agreement
 from saat.attacks.pgd import input_gradient
 from saat.models import device_of, evaluating, to_float
-from saat.reliability.case import Case, Verdict
+from saat.reliability.context import GateContext, GateResult
 from saat.seeding import derive_seed, generator
 from saat.threat_model import ThreatModel
 from saat.wording import counted
@@ -64,42 +64,42 @@ class _Batch:
 
 
 @contextmanager
-def _batches(case: Case) -> Iterator[Iterator[_Batch]]:
-    sample, network = case.sample, case.view
+def _batches(context: GateContext) -> Iterator[Iterator[_Batch]]:
+    sample, network = context.sample, context.view
     knowledge = sample.knowledge
     device = knowledge.train_codes.device
     labels, codes = sample.labels.to(device), sample.query_codes.to(device)
-    goals = case.probe.goal(case.probe.representatives(knowledge, labels, codes))
+    goals = context.probe.goal(context.probe.representatives(knowledge, labels, codes))
 
     def batch(part: Tensor) -> _Batch:
         images = to_float(sample.images[part], device_of(network))
         rows = [int(sample.rows[row]) for row in part]
         goal = goals[part.to(device)]
-        return _Batch(network, case.arena.threat, images, goal, knowledge.feature_scale, rows)
+        return _Batch(network, context.runner.threat, images, goal, knowledge.feature_scale, rows)
 
     with evaluating(network), frozen(network):
         yield (batch(part) for part in torch.arange(len(sample.rows)).split(2 * BATCH_GRAIN))
 
 
-def direction(case: Case) -> Verdict:
+def direction(context: GateContext) -> GateResult:
     """A step along the gradient lowers the loss by more than random steps of equal length."""
-    lengths = {f"{share:g} ε": share * case.arena.threat.eps for share in _STEPS}
+    lengths = {f"{share:g} ε": share * context.runner.threat.eps for share in _STEPS}
     won = dict.fromkeys(lengths, 0)
-    with _batches(case) as batches:
+    with _batches(context) as batches:
         for batch in batches:
             down, randoms = batch.down(batch.images), _random(batch)
             for name, length in lengths.items():
                 tried = [batch.after(way * draw, length) for draw in randoms for way in (1, -1)]
                 led = batch.after(down, length)
                 won[name] += int((led < torch.stack(tried).amin(0)).sum())
-    count = max(len(case.positions), 1)
+    count = max(len(context.positions), 1)
     shares = {name: number / count for name, number in won.items()}
     worst = min(shares.values())
     detail = (
         f"a gradient step beats {2 * _DIRECTIONS} random ones on {100 * worst:.0f} % of "
         f"{counted(count, 'query', 'queries')}"
     )
-    return Verdict("direction", worst >= USEFUL, detail, shares)
+    return GateResult("direction", worst >= USEFUL, detail, shares)
 
 
 def _random(batch: _Batch) -> list[Tensor]:
@@ -109,14 +109,14 @@ def _random(batch: _Batch) -> list[Tensor]:
     return list(torch.stack(drawn, 1).to(batch.images.device))
 
 
-def smooth(case: Case) -> Verdict:
+def smooth(context: GateContext) -> GateResult:
     """A step ε along the gradient gains about what one along the mean of its neighbours does.
 
     The mean of the gradients at random points of the ball is that of a smoothed network: fine
     structure has left it, and what the network computes is still in it.
     """
     own, smoothed = 0.0, 0.0
-    with _batches(case) as batches:
+    with _batches(context) as batches:
         for batch in batches:
             before = batch.after(torch.zeros_like(batch.images), 0.0)
             own += float((before - batch.after(batch.down(batch.images), batch.threat.eps)).sum())
@@ -127,7 +127,7 @@ def smooth(case: Case) -> Verdict:
         f"a step along the gradient gains {100 * share:.0f} % of one along the mean gradient "
         "around it"
     )
-    return Verdict("smooth", share >= SMOOTH, detail, {"share": share})
+    return GateResult("smooth", share >= SMOOTH, detail, {"share": share})
 
 
 def _neighbours(batch: _Batch) -> Iterator[Tensor]:

@@ -3,21 +3,21 @@
 import torch
 
 from saat.adaptive import Adapted, seen_as
-from saat.reliability.case import Case, Verdict
+from saat.reliability.context import GateContext, GateResult
 
 _DRAWS = 3
 
 
-def deterministic(case: Case) -> Verdict:
+def deterministic(context: GateContext) -> GateResult:
     """Equal images have equal codes."""
-    if not case.nature.randomised:
-        return Verdict("deterministic", True, "two passes over the same images agree")
-    network = case.victim.network
+    if not context.traits.randomised:
+        return GateResult("deterministic", True, "two passes over the same images agree")
+    network = context.victim.network
     inner = network.network if isinstance(network, Adapted) else network
     codes, maps = [], []
     for draw in range(_DRAWS):
         drawn = Adapted(inner, 1, draw=draw + 1)
-        victim = seen_as(case.sample, drawn)
+        victim = seen_as(context.sample, drawn)
         codes.append(victim.codes(victim.images))
         maps.append(float(victim.ap(codes[-1]).mean()))
     differ = torch.stack([(code != codes[0]).float().mean() for code in codes[1:]]).mean()
@@ -27,4 +27,4 @@ def deterministic(case: Case) -> Verdict:
         f"draw, clean MAP lies between {100 * min(maps):.1f} and {100 * max(maps):.1f}; numbers "
         "are those of one draw and vary"
     )
-    return Verdict("deterministic", False, detail, measured)
+    return GateResult("deterministic", False, detail, measured)

@@ -7,7 +7,7 @@ import torch
 from saat.attacks.mainstay import MainstayAttack
 from saat.bootstrap import bootstrap_interval
 from saat.models import encode
-from saat.reliability.case import Case, Verdict
+from saat.reliability.context import GateContext, GateResult
 from saat.reliability.strength import significantly_above
 
 # MAP by which the published attack may be weaker than itself on rescaled features.
@@ -19,7 +19,7 @@ SCALES = (0.1, 60.0)
 MOST_BITS = 0.5
 
 
-def scale(case: Case) -> Verdict:
+def scale(context: GateContext) -> GateResult:
     """The published attack sees as much as on rescaled features, and the probe at any scale.
 
     The first comparison is between two runs of the mainstay attack that differ in nothing but the
@@ -28,14 +28,16 @@ def scale(case: Case) -> Verdict:
     the others are enough for it. The probe's network has its output multiplied, whatever its last
     layer is.
     """
-    saturated = _saturated(case)
-    published = MainstayAttack(steps=case.sweep.paper_steps)
-    as_is = case.run(published, name="published")
-    seeing = case.run(replace(published, rescale=True), name="published")
+    saturated = _saturated(context)
+    published = MainstayAttack(steps=context.gate_budget.paper_steps)
+    as_is = context.run(published, name="published")
+    seeing = context.run(replace(published, rescale=True), name="published")
     hidden = significantly_above(as_is.ap, seeing.ap, TOLERANCE)
-    here = case.run(case.probe_of(case.sweep.steps)).ap
+    here = context.run(context.probe_of(context.gate_budget.steps)).ap
     changes = {
-        f"probe at scale {factor:g}": case.run(case.probe_of(case.sweep.steps), factor=factor).ap
+        f"probe at scale {factor:g}": context.run(
+            context.probe_of(context.gate_budget.steps), factor=factor
+        ).ap
         - here
         for factor in SCALES
     }
@@ -60,11 +62,11 @@ def scale(case: Case) -> Verdict:
     if unstable:
         detail += f"; changed by the scale: {', '.join(unstable)}"
     passed = not hidden and not unstable and saturated <= MOST_BITS
-    return Verdict("scale", passed, detail, measured)
+    return GateResult("scale", passed, detail, measured)
 
 
-def _saturated(case: Case) -> float:
+def _saturated(context: GateContext) -> float:
     """Fraction of clean queries' features at which the float32 gradient of tanh is exactly 0."""
-    images = case.sample.images
-    features = encode(case.view, lambda part: images[part], len(images))
+    images = context.sample.images
+    features = encode(context.view, lambda part: images[part], len(images))
     return float((1 - torch.tanh(features.float()).square() == 0).float().mean())

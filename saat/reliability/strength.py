@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from saat.bootstrap import bootstrap_interval
-from saat.reliability.case import Case, Verdict
+from saat.reliability.context import GateContext, GateResult
 from saat.threat_model import ThreatModel
 from saat.victim import AttackResult
 
@@ -47,65 +47,65 @@ def _listed(aps: Mapping[str, Tensor]) -> str:
     return ", ".join(f"{name}: {100 * mean:.1f}" for name, mean in _means(aps).items())
 
 
-def monotone(case: Case) -> Verdict:
+def monotone(context: GateContext) -> GateResult:
     """MAP does not rise with the radius."""
-    threat = case.arena.threat
-    aps = {"0": case.sample.clean_ap}
-    for multiple in case.sweep.radii:
+    threat = context.runner.threat
+    aps = {"0": context.sample.clean_ap}
+    for multiple in context.gate_budget.radii:
         ball = None if multiple == 1 else replace(threat, eps=multiple * threat.eps)
         name = f"{multiple * threat.eps:.4g}"
-        aps[name] = case.run(case.probe_of(case.sweep.steps), ball).ap
-    aps["all"] = _unbounded(case).ap
+        aps[name] = context.run(context.probe_of(context.gate_budget.steps), ball).ap
+    aps["all"] = _unbounded(context).ap
     rises = _rises(aps)
     said = f"rises at {', '.join(rises)}" if rises else "falls"
-    return Verdict("monotone", not rises, f"MAP over ε {said} ({_listed(aps)})", _means(aps))
+    return GateResult("monotone", not rises, f"MAP over ε {said} ({_listed(aps)})", _means(aps))
 
 
-def floor(case: Case) -> Verdict:
+def floor(context: GateContext) -> GateResult:
     """With the whole image range allowed the attack reaches the code it aims for."""
-    result = _unbounded(case)
+    result = _unbounded(context)
     reached, theory = float(result.ap.mean()), float(result.theory_ap.mean())
     passed = not significantly_above(result.ap, result.theory_ap, FLOOR_TOLERANCE)
     detail = f"any image allowed: MAP {100 * reached:.1f}, theoretical floor {100 * theory:.1f}"
-    return Verdict("floor", passed, detail, {"reached": reached, "theory": theory})
+    return GateResult("floor", passed, detail, {"reached": reached, "theory": theory})
 
 
-def _unbounded(case: Case) -> AttackResult:
-    pixels = case.sample.images[:1].numel()
-    ball = whole_range(case.arena.threat, pixels)
-    return case.run(case.probe_of(case.sweep.steps), ball)
+def _unbounded(context: GateContext) -> AttackResult:
+    pixels = context.sample.images[:1].numel()
+    ball = whole_range(context.runner.threat, pixels)
+    return context.run(context.probe_of(context.gate_budget.steps), ball)
 
 
-def plateau(case: Case) -> Verdict:
+def plateau(context: GateContext) -> GateResult:
     """MAP falls with the iterations and has settled at the battery's own number of them."""
-    own = case.probe.steps
-    lengths = sorted({*case.sweep.lengths, own})
-    aps = {f"T={steps}": case.run(case.probe_of(steps)).ap for steps in lengths}
+    own = context.probe.steps
+    lengths = sorted({*context.gate_budget.lengths, own})
+    aps = {f"T={steps}": context.run(context.probe_of(steps)).ap for steps in lengths}
     longest = f"T={lengths[-1]}"
     rises = _rises(aps)
     moving = significantly_above(aps[f"T={own}"], aps[longest], PLATEAU_TOLERANCE)
     said = f"rises at {', '.join(rises)}" if rises else "falls"
     if moving:
         said += f" and is still moving after T={own}"
-    return Verdict(
+    return GateResult(
         "plateau", not rises and not moving, f"MAP over T {said} ({_listed(aps)})", _means(aps)
     )
 
 
-def black_box(case: Case) -> Verdict:
+def black_box(context: GateContext) -> GateResult:
     """No attack without gradients of this network leaves less than those with them."""
-    white = torch.stack([case.results[name].ap for name in case.white_box]).amin(0)
+    white = torch.stack([context.results[name].ap for name in context.white_box]).amin(0)
     stronger, measured = [], {}
-    for name, result in case.results.items():
-        if name in case.white_box or result.target is not None:
+    for name, result in context.results.items():
+        if name in context.white_box or result.target is not None:
             continue
-        rows = case.taken.get(name, slice(None))
+        rows = context.taken.get(name, slice(None))
         measured[name] = float(result.ap[rows].mean())
         measured[f"white box for {name}"] = float(white[rows].mean())
         if significantly_above(white[rows], result.ap[rows], 0.0):
             stronger.append(name)
     said = f"stronger than the white box: {', '.join(stronger)}" if stronger else "all weaker"
     listed = ", ".join(f"{name}: {100 * value:.1f}" for name, value in measured.items())
-    return Verdict(
+    return GateResult(
         "black_box", not stronger, f"attacks without gradients {said} ({listed})", measured
     )

@@ -5,19 +5,19 @@ import pytest
 
 from harness.executors import Executor
 from harness.executors.inline import InlineExecutor
-from saat.data import HashingData, load
+from saat.data import RetrievalData, load
 from saat.models import HashingNetwork
 from tests import toy
 from tests.harness.tiny import shared_cache
 
 
 @pytest.fixture(scope="session")
-def data() -> HashingData:
+def data() -> RetrievalData:
     return toy.toy_data()
 
 
 @pytest.fixture(scope="session")
-def trained(data: HashingData) -> HashingNetwork:
+def trained(data: RetrievalData) -> HashingNetwork:
     """A briefly pretrained network; tests must leave it as it is."""
     return toy.pretrained(data)
 

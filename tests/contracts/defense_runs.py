@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.defenses import DEFENSES
 from saat.defenses.minimax import MinimaxSettings
 from saat.models import HashingNetwork
@@ -35,7 +35,7 @@ def settings_of(name: str, **changes: Any) -> OptimiserSettings:
 def training(
     name: str,
     network: HashingNetwork,
-    data: HashingData,
+    data: RetrievalData,
     seed: int = 0,
     objective: str = "dph",
     **changes: Any,

@@ -20,7 +20,7 @@ from saat.attacks import (
     frozen,
 )
 from saat.attacks.attack import AttackedQueries
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.labels import draw_target_labels
 from saat.models import HashingNetwork, build_network, codes_of, encode, evaluating
 from saat.retrieval import average_precision
@@ -72,7 +72,7 @@ class Setting:
     train: TrainingImages
 
     @classmethod
-    def of(cls, network: nn.Module, data: HashingData) -> "Setting":
+    def of(cls, network: nn.Module, data: RetrievalData) -> "Setting":
         train, train_labels = data.batch(data.train), data.label_tensor(data.train)
         features = encode(network, lambda part: train[part], len(train))
         # Test and validation together: 64 queries and a few more, so that the last batch is odd.
@@ -136,7 +136,7 @@ def prepared(name: str, setting: Setting, **options: Any) -> Attack:
 
 
 @pytest.fixture(scope="module")
-def setting(trained: HashingNetwork, data: HashingData) -> Setting:
+def setting(trained: HashingNetwork, data: RetrievalData) -> Setting:
     return Setting.of(trained, data)
 
 
@@ -319,7 +319,7 @@ def test_the_goal_is_the_code_an_attack_without_bounds_would_reach(
 
 @every_attack
 @pytest.mark.parametrize("mode", ["train", "eval", "mixed"])
-def test_the_network_is_left_as_it_was(name: str, mode: str, data: HashingData) -> None:
+def test_the_network_is_left_as_it_was(name: str, mode: str, data: RetrievalData) -> None:
     network = toy.toy_network(seed=5)
     network.train(mode != "eval")
     if mode == "mixed":  # batch statistics frozen, as in adversarial training

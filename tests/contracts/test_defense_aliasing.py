@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.mainstay import MainstayCodes
 from saat.models import HashingNetwork, encode
 from tests import reference, reference_defenses
@@ -57,7 +57,7 @@ def decided(sums: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("weights", ["saat", "cgat"])
 def test_upstream_aliasing_is_the_reference_implementations_sequence(
-    weights: str, trained: HashingNetwork, data: HashingData, monkeypatch: pytest.MonkeyPatch
+    weights: str, trained: HashingNetwork, data: RetrievalData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes: dict[str, Any] = {"upstream_aliasing": True, "lambda_": 1.3}
     changes |= {"mu": 0.2} if weights == "saat" else {}
@@ -106,7 +106,7 @@ def test_upstream_aliasing_is_the_reference_implementations_sequence(
 
 @pytest.mark.parametrize("objective", ["csq", "ortho"])
 def test_upstream_aliasing_changes_nothing_where_nothing_is_shared(
-    objective: str, trained: HashingNetwork, data: HashingData
+    objective: str, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     runs = [
         training("saat", trained, data, objective=objective, upstream_aliasing=on)
@@ -124,7 +124,7 @@ def test_codes_become_relaxed_where_the_reference_writes_them_beside_its_objecti
     name: str,
     objective: str,
     trained: HashingNetwork,
-    data: HashingData,
+    data: RetrievalData,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = training(name, trained, data, objective=objective, upstream_aliasing=True)

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from saat.codes import sign
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.models import HashingNetwork, encode
 from tests import reference, reference_defenses, reference_learned, toy
 from tests.contracts.defense_runs import training
 
 
 def test_batch_loss_equals_the_plain_formula(
-    trained: HashingNetwork, data: HashingData, monkeypatch: pytest.MonkeyPatch
+    trained: HashingNetwork, data: RetrievalData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = training("atrdh", trained, data, adversarial=1.5, original=0.7)
     run.set_mode()
@@ -58,7 +58,7 @@ def test_batch_loss_equals_the_plain_formula(
 
 
 def test_targets_are_the_label_vectors_of_the_training_set_drawn_anew(
-    trained: HashingNetwork, data: HashingData
+    trained: HashingNetwork, data: RetrievalData
 ) -> None:
     run = training("atrdh", trained, data)
     drawn: list[Tensor] = []
@@ -70,7 +70,7 @@ def test_targets_are_the_label_vectors_of_the_training_set_drawn_anew(
     assert not torch.equal(drawn[0], drawn[3])
 
 
-def test_an_epoch_trains_both_networks(trained: HashingNetwork, data: HashingData) -> None:
+def test_an_epoch_trains_both_networks(trained: HashingNetwork, data: RetrievalData) -> None:
     run = training("atrdh", trained, data)
     before = {name: toy.snapshot(module) for name, module in run.modules().items()}
     run.run_epoch()

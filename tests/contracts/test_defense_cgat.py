@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.defenses.augment import crop_and_flip
 from saat.models import HashingNetwork
 from tests import reference_defenses
@@ -34,7 +34,7 @@ def test_crops_equal_the_plain_ones(size: int, shift: int) -> None:
 
 
 def test_cgat_trains_on_crops_of_its_epoch_and_of_the_papers_size(
-    trained: HashingNetwork, data: HashingData, monkeypatch: pytest.MonkeyPatch
+    trained: HashingNetwork, data: RetrievalData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[Tensor, int]] = []
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.defenses import ComDefendSettings
 from saat.defenses.comdefend import Codec, Preprocessed, preprocessed
 from saat.models import HashingNetwork
@@ -39,7 +39,7 @@ def test_any_image_size_works(size: tuple[int, int], trained: HashingNetwork) ->
     assert defended(images).shape == (2, toy.BITS)
 
 
-def test_batch_loss_equals_the_plain_formula(trained: HashingNetwork, data: HashingData) -> None:
+def test_batch_loss_equals_the_plain_formula(trained: HashingNetwork, data: RetrievalData) -> None:
     run = training("comdefend", trained, data, noise=3.0, penalty=0.25)
     index = torch.arange(8)
     images = data.batch(data.train[:8]).float() / 255
@@ -138,7 +138,7 @@ def test_no_attack_is_blind(binarise: bool, trained: HashingNetwork) -> None:
     assert torch.equal(seen[0], defended.mean_code(defended.codec(images)))
 
 
-def test_the_network_stays_as_pretrained(trained: HashingNetwork, data: HashingData) -> None:
+def test_the_network_stays_as_pretrained(trained: HashingNetwork, data: RetrievalData) -> None:
     run = training("comdefend", trained, data)
     before = toy.snapshot(trained)
     run.run_epoch()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.defenses.crdat import represent
 from saat.models import HashingNetwork
 from tests import reference, reference_defenses, toy
@@ -15,7 +15,7 @@ from tests.contracts.defense_runs import training
 
 
 def test_batch_loss_equals_the_plain_formula(
-    trained: HashingNetwork, data: HashingData, monkeypatch: pytest.MonkeyPatch
+    trained: HashingNetwork, data: RetrievalData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = training("crdat", trained, data, code=0.8, feature=2.5)
     run.run_epoch()  # now teacher and student differ
@@ -61,7 +61,7 @@ def test_represent_gives_the_networks_own_features_and_leaves_no_hook(
     assert not trained.backbone._forward_hooks
 
 
-def test_the_teacher_stays_as_pretrained(trained: HashingNetwork, data: HashingData) -> None:
+def test_the_teacher_stays_as_pretrained(trained: HashingNetwork, data: RetrievalData) -> None:
     run = training("crdat", trained, data)
     before = toy.snapshot(trained)
     run.run_epoch()
@@ -72,7 +72,7 @@ def test_the_teacher_stays_as_pretrained(trained: HashingNetwork, data: HashingD
     assert "teacher" not in run.modules()
 
 
-def test_labels_are_not_used(trained: HashingNetwork, data: HashingData) -> None:
+def test_labels_are_not_used(trained: HashingNetwork, data: RetrievalData) -> None:
     runs = [training("crdat", trained, data) for _ in range(2)]
     runs[1]._labels = 1 - runs[1]._labels
     assert runs[0].run_epoch() == runs[1].run_epoch()

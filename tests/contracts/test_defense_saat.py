@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.defenses import SaatSettings
 from saat.mainstay import MainstayCodes
 from saat.models import HashingNetwork, encode
@@ -17,7 +17,7 @@ from tests.contracts.defense_runs import training
 
 @pytest.mark.parametrize("name", ["saat", "cgat"])
 def test_sign_codes_stay_signs_and_apart_from_the_objectives_memory(
-    name: str, trained: HashingNetwork, data: HashingData
+    name: str, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     run = training(name, trained, data)
     run.run_epoch()
@@ -42,7 +42,7 @@ class Given:
     """One batch, its adversarial images, and a training whose sign codes are stale on purpose."""
 
     def __init__(
-        self, run: Any, weights: str, data: HashingData, monkeypatch: pytest.MonkeyPatch
+        self, run: Any, weights: str, data: RetrievalData, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.run = run
         self.weights = weights
@@ -91,7 +91,7 @@ class Given:
 def batch(
     request: pytest.FixtureRequest,
     trained: HashingNetwork,
-    data: HashingData,
+    data: RetrievalData,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Given:
     mu: dict[str, Any] = {"mu": 0.3} if request.param == "saat" else {}
@@ -129,7 +129,7 @@ def test_the_gradient_reaches_the_network_through_both_images(batch: Given) -> N
 
 @pytest.mark.parametrize("steps", [1, 7])
 def test_inner_maximisation_stays_in_the_ball_and_leaves_the_mainstay_code(
-    steps: int, trained: HashingNetwork, data: HashingData
+    steps: int, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     run = training("saat", trained, data, steps=steps)
     run.set_mode()
@@ -155,7 +155,7 @@ def test_inner_maximisation_stays_in_the_ball_and_leaves_the_mainstay_code(
     assert float((after < before).float().mean()) > 0.9
 
 
-def test_inner_maximisation_starts_at_random(trained: HashingNetwork, data: HashingData) -> None:
+def test_inner_maximisation_starts_at_random(trained: HashingNetwork, data: RetrievalData) -> None:
     run = training("saat", trained, data, steps=1, step_size=1e-9)
     images = torch.full((8, 3, toy.SIZE, toy.SIZE), 0.5)
     change = run.inner_maximisation(images, run.mainstay.of_rows(torch.arange(8))) - images
@@ -170,7 +170,7 @@ def test_step_size_auto_follows_radius_and_steps() -> None:
 
 
 def test_saat_starts_from_the_pretrained_network(
-    trained: HashingNetwork, data: HashingData
+    trained: HashingNetwork, data: RetrievalData
 ) -> None:
     run = training("saat", trained, data)
     features = encode(trained, lambda part: data.batch(data.train[part]), len(data.train))

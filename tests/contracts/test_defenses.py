@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.defenses import DEFENSES, defended_network
 from saat.hashing import OBJECTIVES
 from saat.mainstay import mainstay_codes
@@ -99,7 +99,7 @@ def test_fields_that_make_up_the_published_setting_exist(name: str) -> None:
 
 @every_defense
 def test_an_epoch_moves_weights_and_reports_a_finite_loss(
-    name: str, trained: HashingNetwork, data: HashingData
+    name: str, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     run = training(name, trained, data)
     before = toy.snapshot(run.defended)
@@ -119,7 +119,7 @@ def test_an_epoch_moves_weights_and_reports_a_finite_loss(
 
 @every_minimax
 def test_dropout_is_on_while_training(
-    name: str, trained: HashingNetwork, data: HashingData
+    name: str, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     run = training(name, trained, data)
     run.network.backbone.head.append(nn.Dropout(0.5))
@@ -146,7 +146,7 @@ def test_a_restored_run_equals_one_that_was_never_interrupted(
     name: str,
     changes: dict[str, Any],
     trained: HashingNetwork,
-    data: HashingData,
+    data: RetrievalData,
     tmp_path: Path,
 ) -> None:
     whole = training(name, trained, data, **changes)
@@ -169,7 +169,7 @@ def test_a_restored_run_equals_one_that_was_never_interrupted(
 
 
 @every_defense
-def test_seeds_decide_the_run(name: str, trained: HashingNetwork, data: HashingData) -> None:
+def test_seeds_decide_the_run(name: str, trained: HashingNetwork, data: RetrievalData) -> None:
     runs = [training(name, trained, data, seed=seed) for seed in (0, 0, 1)]
     for run in runs:
         run.run_epoch()
@@ -179,7 +179,7 @@ def test_seeds_decide_the_run(name: str, trained: HashingNetwork, data: HashingD
 
 @every_defense
 def test_a_loss_that_is_not_finite_fails_with_its_place(
-    name: str, trained: HashingNetwork, data: HashingData
+    name: str, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     run = training(name, trained, data)
     with torch.no_grad():
@@ -204,7 +204,7 @@ LABELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 @every_defense
 @pytest.mark.parametrize("case", LABELS)
 def test_rows_without_labels_are_safe(
-    name: str, case: str, trained: HashingNetwork, data: HashingData
+    name: str, case: str, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     odd = replace(data, labels=LABELS[case](data.labels).astype(np.uint8))
     run = training(name, trained, odd, batch_size=19)  # a last batch of a single image
@@ -215,7 +215,7 @@ def test_rows_without_labels_are_safe(
 @pytest.mark.parametrize("name", ["saat", "atrdh"])  # cgat's loop is saat's
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_any_objective_can_be_defended(
-    name: str, objective: str, trained: HashingNetwork, data: HashingData
+    name: str, objective: str, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     run = training(name, trained, data, objective=objective, batch_size=96)
     assert np.isfinite(run.run_epoch()["train/loss"])
@@ -223,7 +223,7 @@ def test_any_objective_can_be_defended(
 
 @every_defense
 def test_the_defended_module_can_be_loaded_again(
-    name: str, trained: HashingNetwork, data: HashingData
+    name: str, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     run = training(name, trained, data)
     run.run_epoch()
@@ -243,7 +243,7 @@ def test_no_defense_deploys_the_network_itself(trained: HashingNetwork) -> None:
 
 @every_minimax
 def test_training_makes_the_network_harder_to_move(
-    name: str, trained: HashingNetwork, data: HashingData
+    name: str, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     hard: dict[str, Any] = {"steps": 5, "eps": 24 / 255, "step_size": "auto"}
     run = training(name, trained, data, epochs=8, **hard)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
 from saat.hashing import OBJECTIVES, CodeMemory, HashingObjective
 from saat.models import codes_of, encode
@@ -205,7 +205,7 @@ def test_equal_seeds_give_equal_objectives(name: str) -> None:
     assert toy.differences(first, other)
 
 
-def pretraining(name: str, data: HashingData, seed: int, epochs: int) -> Pretraining:
+def pretraining(name: str, data: RetrievalData, seed: int, epochs: int) -> Pretraining:
     network = toy.toy_network(seed=1)
     objective = toy.toy_objective(data, name, seed)
     return Pretraining(network, objective, data, PretrainSettings(epochs=epochs, lr=0.02), seed=0)
@@ -213,7 +213,7 @@ def pretraining(name: str, data: HashingData, seed: int, epochs: int) -> Pretrai
 
 @every_objective
 def test_all_an_objective_draws_or_learns_is_restored_with_the_model(
-    name: str, data: HashingData, tmp_path: Path
+    name: str, data: RetrievalData, tmp_path: Path
 ) -> None:
     first = pretraining(name, data, seed=0, epochs=2)
     first.run_epoch()
@@ -227,7 +227,7 @@ def test_all_an_objective_draws_or_learns_is_restored_with_the_model(
 @every_objective
 @pytest.mark.parametrize("seed", [0, 1])
 def test_training_lowers_the_loss_and_lifts_map_well_above_chance(
-    name: str, seed: int, data: HashingData
+    name: str, seed: int, data: RetrievalData
 ) -> None:
     training = pretraining(name, data, seed, epochs=5)
     losses = [training.run_epoch()["train/loss"] for _ in range(training.settings.epochs)]
@@ -245,7 +245,7 @@ def test_training_lowers_the_loss_and_lifts_map_well_above_chance(
 
 
 @every_objective
-def test_adversarial_training_goes_on_from_there(name: str, data: HashingData) -> None:
+def test_adversarial_training_goes_on_from_there(name: str, data: RetrievalData) -> None:
     before = pretraining(name, data, seed=0, epochs=1)
     before.run_epoch()
     run = SaatTraining(before.network, before.objective, data, SaatSettings(epochs=1, steps=2), 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
 from saat.hashing import OBJECTIVES, HashNet
 from saat.hashing.hswd import DISTRIBUTION_WEIGHT
@@ -70,7 +70,7 @@ def test_the_iterations_are_restored_with_the_model(name: str) -> None:
 
 @continued
 def test_the_scale_goes_on_growing_through_adversarial_training(
-    name: str, trained: HashingNetwork, data: HashingData
+    name: str, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     objective = toy.toy_objective(data, name)
     assert isinstance(objective, HashNet)

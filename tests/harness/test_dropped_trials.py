@@ -11,8 +11,8 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from harness.executors.ray_tune import RayTuneExecutor, _Places, _Scheduler, _Searcher
-from harness.search.losses import MAX_DEATHS
 from harness.search.search import Search
+from harness.search.worker_failures import MAX_DEATHS
 from tests.harness.fakes import experiment, open_search
 from tests.harness.tiny import context_of
 

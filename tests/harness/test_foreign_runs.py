@@ -22,7 +22,7 @@ from harness.session.stored_run import (
     check_resumed_protocol,
     tracking_uri_of,
 )
-from harness.trial.messages import trial_folder
+from harness.trial.interface import trial_folder
 from reports import html, run_folder
 from reports.run_folder import check_file, check_run_folder
 from saat.data import load

@@ -14,8 +14,8 @@ from harness.executors.ray_tune import _loss, _Places
 from harness.journal.journal import read
 from harness.journal.state import SearchState
 from harness.options import Options
-from harness.search.losses import MAX_DEATHS, MAX_NODES_LOST
 from harness.search.search import Pause, Search
+from harness.search.worker_failures import MAX_DEATHS, MAX_NODES_LOST
 from harness.session.checks import executor_of_run, max_concurrent
 from harness.session.derive import derive_tables
 from harness.session.status import render, status_of

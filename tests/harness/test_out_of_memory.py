@@ -18,7 +18,7 @@ from torch import Tensor
 from harness.executors.inline import InlineExecutor
 from harness.executors.ray_tune import _loss
 from harness.journal.state import TrialRecord
-from harness.search.losses import MAX_DEATHS, given_up
+from harness.search.worker_failures import MAX_DEATHS, given_up
 from harness.session.derive import derive_tables
 from harness.session.status import render, status_of
 from harness.tracking.mlflow_runs import MlflowRuns
@@ -213,7 +213,7 @@ def test_memory_that_runs_out_while_the_models_are_made_is_tried_again(
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return build_models(*given)
 
-    monkeypatch.setattr("harness.trial.life.build_models", make)
+    monkeypatch.setattr("harness.trial.attempt.build_models", make)
     *_, final = run_trial(spec, context)
     assert isinstance(final, FinalReport)
     full = 2

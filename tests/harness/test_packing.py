@@ -14,7 +14,7 @@ from harness.__main__ import main
 from harness.executors import footprint as measuring
 from harness.executors import packing
 from harness.executors.footprint import Footprint, GpuNode, footprint, measured_here
-from harness.executors.packing import heaviest, settle, trials_per_gpu
+from harness.executors.packing import heaviest, resolve_gpu_share, trials_per_gpu
 from harness.experiment.config import Experiment, Setting
 from harness.experiment.protocols import full_protocol
 from harness.journal.journal import read
@@ -194,9 +194,11 @@ def test_a_number_is_left_alone_and_auto_becomes_one(tmp_path: Path) -> None:
     options = Options(tmp_path)
     lines: list[str] = []
     given = tiny({"resources.gpus_per_trial": 0.5})
-    assert settle(given, "search", options, silent, None) == (given, {})
+    assert resolve_gpu_share(given, "search", options, silent, None) == (given, {})
     auto = tiny(AUTO)
-    settled, told = settle(auto, "search", options, lines.append, taking(FOUND, 40 * GIB))
+    settled, told = resolve_gpu_share(
+        auto, "search", options, lines.append, taking(FOUND, 40 * GIB)
+    )
     assert settled == tiny({"resources.gpus_per_trial": 1 / 6})
     assert json.loads(json.dumps(told)) == {
         "peak": 5 * GIB,

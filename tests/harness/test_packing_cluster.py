@@ -11,7 +11,7 @@ import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from harness.executors.footprint import Footprint, gpu_memory
-from harness.executors.packing import settle
+from harness.executors.packing import resolve_gpu_share
 from harness.executors.ray_gpus import measured_on_cluster
 from harness.experiment.config import Experiment, Setting
 from harness.options import Options
@@ -68,7 +68,7 @@ def test_a_cluster_measures_on_a_worker_with_a_gpu(runs_dir: Path) -> None:
     def on_cluster(settings: list[Setting], asked: Experiment, options: Options) -> Any:
         return measured_on_cluster(settings, asked, options, bits_as_memory, two_of_48_gib)
 
-    settled, told = settle(experiment, "search", options, silent, on_cluster)
+    settled, told = resolve_gpu_share(experiment, "search", options, silent, on_cluster)
     # 13 GiB and a fifth: three on 48, but three trials' CPUs for two GPUs feed two each.
     assert told["trials_per_gpu"] == 2
     assert settled.resources.gpus == 0.5
@@ -106,7 +106,9 @@ def test_more_cpus_than_any_node_has_are_not_waited_for(runs_dir: Path) -> None:
 def test_a_cluster_without_gpus_is_refused(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [{"Alive": True, "Resources": {"CPU": 4.0}}]
     monkeypatch.setattr("harness.executors.ray_gpus.ray.nodes", lambda: nodes)
-    line = raised(lambda: settle(tiny(AUTO), "search", Options(runs_dir), silent), InputError)
+    line = raised(
+        lambda: resolve_gpu_share(tiny(AUTO), "search", Options(runs_dir), silent), InputError
+    )
     assert line == "resources.gpus_per_trial: auto: no node has a GPU; 0"
 
 

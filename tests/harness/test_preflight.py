@@ -23,11 +23,16 @@ from filelock import FileLock
 
 from harness.__main__ import main
 from harness.experiment.settings import setting_at
-from harness.preflight import judge
+from harness.preflight import findings
 from harness.preflight.command import Outcome
-from harness.preflight.judge import Cluster, Node
-from harness.preflight.meeting import Place, attend, attended, meeting
+from harness.preflight.findings import Cluster, Node
 from harness.preflight.node import DataReport, NodeReport, Question, code_digest, inspect_node
+from harness.preflight.shared_folder import (
+    SharedFolder,
+    check_token,
+    leave_token,
+    shared_folder_check,
+)
 from harness.preflight.tracker import ask_tracker
 from saat.data import load
 from saat.errors import InputError
@@ -70,15 +75,15 @@ def data(**changes: Any) -> Node:
 
 
 def test_a_cluster_in_order_has_neither_failures_nor_warnings() -> None:
-    assert judge.failures(cluster()) == []
-    assert judge.warnings(cluster()) == []
+    assert findings.failures(cluster()) == []
+    assert findings.warnings(cluster()) == []
 
 
 @pytest.mark.parametrize("decoded", [(True, False), (False, True), (False, False)])
 def test_images_that_are_not_decoded_yet_differ_from_none(decoded: tuple[bool, bool]) -> None:
     own, drivers = (replace(DATA, pixels=DATA.pixels if there else "") for there in decoded)
     held = replace(cluster(says(data=own)), driver=replace(GOOD, data=drivers))
-    assert judge.failures(held) == []
+    assert findings.failures(held) == []
 
 
 def with_version(package: str, version: str) -> Node:
@@ -130,56 +135,56 @@ WARNINGS: list[tuple[Node, str]] = [
 
 @pytest.mark.parametrize(("node", "line"), FAILURES, ids=lambda part: str(part)[:60])
 def test_every_failure_is_a_line_that_names_the_node(node: Node, line: str) -> None:
-    assert judge.failures(cluster(node)) == [f"10.0.0.2: {line}"]
+    assert findings.failures(cluster(node)) == [f"10.0.0.2: {line}"]
 
 
 @pytest.mark.parametrize(("node", "line"), WARNINGS, ids=lambda part: str(part)[:60])
 def test_every_warning_is_a_line_that_names_the_node(node: Node, line: str) -> None:
-    assert judge.warnings(cluster(node)) == [f"10.0.0.2: {line}"]
-    assert judge.failures(cluster(node)) == []
+    assert findings.warnings(cluster(node)) == [f"10.0.0.2: {line}"]
+    assert findings.failures(cluster(node)) == []
 
 
 def test_what_is_wrong_with_no_single_node_is_told_once() -> None:
     bad = replace(GOOD, problems={"data": "/d: not a folder"})
-    assert judge.failures(cluster(tracker="tracker http://h: refused", trials=0)) == [
+    assert findings.failures(cluster(tracker="tracker http://h: refused", trials=0)) == [
         "tracker http://h: refused",
         "resources: 4 CPUs and 1 GPU per trial fit on no node; the most are 16 CPUs and 2 GPUs",
     ]
-    assert judge.failures(cluster(trials=0, autoscaling=True)) == []
-    assert judge.warnings(cluster(says(omp_threads="4"))) == []
-    assert judge.failures(cluster(data(pixels=""))) == [], "not decoded there yet"
-    assert judge.failures(replace(cluster(), driver=bad)) == ["driver: data: /d: not a folder"]
-    assert judge.warnings(cluster(gone=["10.0.0.3"])) == [
+    assert findings.failures(cluster(trials=0, autoscaling=True)) == []
+    assert findings.warnings(cluster(says(omp_threads="4"))) == []
+    assert findings.failures(cluster(data(pixels=""))) == [], "not decoded there yet"
+    assert findings.failures(replace(cluster(), driver=bad)) == ["driver: data: /d: not a folder"]
+    assert findings.warnings(cluster(gone=["10.0.0.3"])) == [
         "nodes that have left the cluster: 10.0.0.3"
     ]
-    assert judge.warnings(cluster(says(gpu_driver="570.2"))) == [
+    assert findings.warnings(cluster(says(gpu_driver="570.2"))) == [
         "GPU drivers differ between nodes: 570.2, 580.1"
     ]
-    (line,) = judge.warnings(cluster(says(token=False)))
+    (line,) = findings.warnings(cluster(says(token=False)))
     assert line.startswith("Ray asks for no token on 10.0.0.2: ")
 
 
 def test_a_cache_that_is_nearly_full_is_a_warning_once_all_is_decoded() -> None:
     assert GOOD.data is not None
     full = says(cache_free=10**6, data=replace(GOOD.data, to_decode=0))
-    assert judge.warnings(cluster(full)) == ["10.0.0.2: cache: only 1.0 MB free"]
-    assert judge.failures(cluster(full)) == []
+    assert findings.warnings(cluster(full)) == ["10.0.0.2: cache: only 1.0 MB free"]
+    assert findings.failures(cluster(full)) == []
 
 
 def test_an_offset_within_what_the_round_trip_leaves_open_is_no_warning() -> None:
-    assert judge.warnings(cluster(replace(NODE, offset_s=4.0, accuracy_s=2.5))) == []
+    assert findings.warnings(cluster(replace(NODE, offset_s=4.0, accuracy_s=2.5))) == []
 
 
 def test_this_machine_alone_needs_no_token_and_tells_its_problems_once() -> None:
     alone = replace(GOOD, token=False, problems={"data": "/d: not a folder"}, data=None)
     found = Cluster(alone, [Node("a", 16, 2, alone, offset_s=0.0)], is_cluster=False)
-    assert judge.failures(found) == ["a: data: /d: not a folder"]
-    assert judge.warnings(found) == []
+    assert findings.failures(found) == ["a: data: /d: not a folder"]
+    assert findings.warnings(found) == []
 
 
 def test_the_table_has_a_row_a_node_and_the_verdict_at_its_end() -> None:
     found = cluster(replace(NODE, report=None, problems=["no answer within 60 s"]))
-    lines = Outcome(found, "", judge.failures(found), ["w"]).text().splitlines()
+    lines = Outcome(found, "", findings.failures(found), ["w"]).text().splitlines()
     assert [line.split()[0] for line in lines] == [
         "node",
         "10.0.0.1",
@@ -198,53 +203,55 @@ def test_the_table_has_a_row_a_node_and_the_verdict_at_its_end() -> None:
     ("count", "text"), [(0, "0 bytes"), (999, "999 bytes"), (3.8e9, "3.8 GB"), (5e16, "50000.0 TB")]
 )
 def test_sizes_are_for_persons(count: float, text: str) -> None:
-    assert judge.size(count) == text
+    assert findings.size(count) == text
 
 
 def test_who_meets_in_one_folder_sees_each_other_and_leaves_nothing(runs_dir: Path) -> None:
-    with meeting(runs_dir) as place:
+    with shared_folder_check(runs_dir) as place:
         for name in ("driver", "node"):
-            attend(place, name)
-            assert attended(place, name) == ""
+            leave_token(place, name)
+            assert check_token(place, name) == ""
     assert not runs_dir.exists()
     runs_dir.mkdir()
     (runs_dir / "kept").touch()
-    with meeting(runs_dir) as place:
-        attend(place, "node")
+    with shared_folder_check(runs_dir) as place:
+        leave_token(place, "node")
     assert [path.name for path in runs_dir.iterdir()] == ["kept"]
 
 
 def test_folders_that_are_not_the_same_are_told_apart(runs_dir: Path, tmp_path: Path) -> None:
-    with meeting(runs_dir) as place:
+    with shared_folder_check(runs_dir) as place:
         other = tmp_path / "other"
         with pytest.raises(InputError, match="does not show what the driver wrote"):
-            attend(replace(place, folder=str(other / "x")), "node")
+            leave_token(replace(place, folder=str(other / "x")), "node")
         with pytest.raises(InputError, match="something else than the driver wrote"):
-            attend(replace(place, token="old"), "node")
-        assert "does not see what the node wrote" in attended(place, "node")
+            leave_token(replace(place, token="old"), "node")
+        assert "does not see what the node wrote" in check_token(place, "node")
         (Path(place.folder) / "node").write_text("old")
-        assert "something else than the node wrote" in attended(place, "node")
+        assert "something else than the node wrote" in check_token(place, "node")
 
 
 def test_locks_that_do_not_hold_are_seen(runs_dir: Path, monkeypatch: Any) -> None:
-    with meeting(runs_dir) as place:
+    with shared_folder_check(runs_dir) as place:
         monkeypatch.setattr(FileLock, "acquire", lambda self, timeout: None)
         with pytest.raises(InputError, match="a file lock of the driver does not hold here"):
-            attend(place, "node")
+            leave_token(place, "node")
     monkeypatch.undo()
 
     def refuse(self: FileLock, timeout: float) -> None:
         raise NotImplementedError("no flock")
 
     monkeypatch.setattr(FileLock, "acquire", refuse)
-    with pytest.raises(InputError, match="no file locks there"), meeting(runs_dir):
+    with pytest.raises(InputError, match="no file locks there"), shared_folder_check(runs_dir):
         pass
     assert not runs_dir.exists()
 
 
 def question(folder: Path, setting: Any = None) -> Question:
     cache = os.environ["SAAT_CACHE"]
-    return Question(Place(str(folder), ""), cache, None if setting is None else setting.dump())
+    return Question(
+        SharedFolder(str(folder), ""), cache, None if setting is None else setting.dump()
+    )
 
 
 def listed(root: Path) -> Any:

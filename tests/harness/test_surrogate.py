@@ -63,7 +63,7 @@ def test_a_believed_place_keeps_its_mean_and_is_less_uncertain() -> None:
     surrogate = Surrogate(PLACES, VALUES, NONE)
     place = np.array([[0.98, 0.02, 0.97]])
     before, doubt = surrogate.predict(place)
-    surrogate.believe(place)
+    surrogate.condition_on(place)
     after, less = surrogate.predict(place)
     assert after == pytest.approx(before, abs=1e-6)
     assert less[0] < doubt[0]

@@ -8,20 +8,24 @@ import torch
 
 from harness.__main__ import main
 from harness.evaluation.models import trained_subject
-from harness.trial.messages import FinalReport
+from harness.trial.interface import FinalReport
 from harness.trial.trial import run_trial, trial_folder
 from saat.attacks import ATTACKS
 from saat.attacks.square import Square
 from saat.battery import BATTERIES, Battery
-from saat.data import HashingData
-from saat.reliability import Sweep
+from saat.data import RetrievalData
+from saat.reliability import GateBudget
 from saat.threat_model import ThreatModel
 from saat.victim import Victim
 from tests.harness.tiny import context_of, spec_of, tiny
 
 ATTACK = ATTACKS["apgd_mainstay"](steps=2)
 SMALL = Battery(
-    {"apgd_mainstay": ATTACK}, Square(steps=2), 4, Sweep(4, (1.0,), 1, (1, 2), 2), gates=("budget",)
+    {"apgd_mainstay": ATTACK},
+    Square(steps=2),
+    4,
+    GateBudget(4, (1.0,), 1, (1, 2), 2),
+    gates=("budget",),
 )
 
 
@@ -47,7 +51,7 @@ def status_of(command: list[str]) -> object:
     return ended.value.code
 
 
-def attacked_elsewhere(source: torch.nn.Module, data: HashingData) -> torch.Tensor:
+def attacked_elsewhere(source: torch.nn.Module, data: RetrievalData) -> torch.Tensor:
     victim = Victim(source, data, "test", 100)
     return victim.attack("source", ATTACK, ThreatModel(8 / 255), seed=1).images
 

@@ -30,7 +30,7 @@ from harness.trial.trial import (
 )
 from saat import checkpoint
 from saat.errors import InputError
-from saat.evaluate import evaluate
+from saat.evaluation import evaluate
 from saat.models import build_network, codes_of, encode
 from saat.pretrain import Pretraining
 from saat.retrieval import average_precision

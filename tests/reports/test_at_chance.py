@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reports.conclusions import conclusions
 from reports.confirmed import ConfirmedSetting, confirmed_settings, gains_over_default
 from reports.explored import chance_levels, completed_trials, eligible, hypervolume_over_cost
 from reports.figures.examples import examples_data
@@ -23,7 +24,6 @@ from reports.frontier import hypervolume
 from reports.html import write_report
 from reports.results import SearchResults, load_search
 from reports.tables import confirm_table, front_table, gains_table, trials_table
-from reports.verdict import verdict
 from tests.reports.synthetic import write_run
 
 CLEAN, ROBUST = "metric.reattack/clean_map", "metric.reattack/robust_map"
@@ -74,7 +74,7 @@ def one(settings: list[ConfirmedSetting], role: str, bits: int = 32) -> Confirme
 
 def spoken(results: SearchResults) -> str:
     settings = confirmed_settings(results)
-    return " ".join(verdict(results, settings, gains_over_default(settings)))
+    return " ".join(conclusions(results, settings, gains_over_default(settings)))
 
 
 def test_above_chance_nothing_is_said(fine: SearchResults) -> None:

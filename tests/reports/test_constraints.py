@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from reports.conclusions import conclusions
 from reports.explored import feasible, front_extremes, hypervolume_over_cost, on_front
 from reports.figures.frontier import frontier_data, frontier_interactive, frontier_static
 from reports.frontier import hypervolume
@@ -17,7 +18,6 @@ from reports.html import write_report
 from reports.results import SearchResults, load_search
 from reports.table_formats import displayed, to_csv
 from reports.tables import front_table, trials_table
-from reports.verdict import verdict
 from saat.errors import InputError
 from tests.reports.synthetic import write_run
 
@@ -142,7 +142,7 @@ def test_without_constraints_nothing_is_hollow(free: SearchResults) -> None:
 
 
 def front_sentences(results: SearchResults) -> str:
-    return " ".join(verdict(results, [], []))
+    return " ".join(conclusions(results, [], []))
 
 
 def test_the_verdict_names_the_constraints_and_how_many_trials_keep_them(

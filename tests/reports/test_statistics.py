@@ -100,8 +100,8 @@ def test_few_seeds_never_become_significant(n):
 
 
 def test_three_seeds_read_as_agreed():
-    verdict = compare_paired([1, 2, 3], [0, 0, 0]).verdict
-    assert verdict == "3 seeds are too few for a claim of significance (6 needed)"
+    conclusions = compare_paired([1, 2, 3], [0, 0, 0]).verdict
+    assert conclusions == "3 seeds are too few for a claim of significance (6 needed)"
 
 
 def test_six_seeds_are_the_paired_t_test():

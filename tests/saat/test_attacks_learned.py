@@ -23,7 +23,7 @@ from saat.attacks.prosgan_training import (
 )
 from saat.attacks.tha import THA
 from saat.errors import InputError
-from saat.evaluate import named_attacks
+from saat.evaluation import named_attacks
 from saat.labels import draw_target_labels
 from saat.models import codes_of, encode, evaluating, to_float
 from saat.prototype import (

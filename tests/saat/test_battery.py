@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saat.adaptive import EOT_PASSES, Adapted, adaptations, inspect, on_queries
-from saat.arena import Arena
+from saat.adaptive import EOT_PASSES, Adapted, adaptations, model_traits, on_queries
+from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS
 from saat.attacks.square import Square
 from saat.battery import BATTERIES, Battery, BatteryResult, run_battery
 from saat.bootstrap import bootstrap_interval
 from saat.errors import InputError
-from saat.evaluate import Protocol, evaluate
-from saat.reliability import GATES, Sweep
+from saat.evaluation import Protocol, evaluate
+from saat.reliability import GATES, GateBudget
 from saat.threat_model import ThreatModel
 from saat.transfer import Source
 from saat.victim import Victim
@@ -35,8 +35,8 @@ def small(**changes: object) -> Battery:
         "apgd_smoothap": ATTACKS["apgd_smoothap"](steps=4),
         "apgd_margin_targeted": ATTACKS["apgd_margin_targeted"](steps=4),
     }
-    sweep = Sweep(12, (0.5, 1.0), 4, (1, 4), 4)
-    battery = Battery(attacks, Square(steps=5), 10, sweep, gates=("budget", "deterministic"))
+    gate_budget = GateBudget(12, (0.5, 1.0), 4, (1, 4), 4)
+    battery = Battery(attacks, Square(steps=5), 10, gate_budget, gates=("budget", "deterministic"))
     return replace(battery, **changes)  # type: ignore[arg-type]
 
 
@@ -74,7 +74,7 @@ def test_the_worst_case_is_no_better_than_any_attack(
     # No attack alone is the worst case, and the targeted one has no part in it.
     alone = [r.ap.mean() for r in result.results.values() if r.target is None]
     assert float(result.worst_ap.mean()) < min(float(mean) for mean in alone)
-    assert result.reliable == all(verdict.passed for verdict in result.verdicts)
+    assert result.reliable == all(verdict.passed for verdict in result.gate_results)
 
 
 def test_clean_images_and_noise_count_among_the_worst(
@@ -255,18 +255,18 @@ def test_the_store_never_mixes_models_or_settings(tmp_path: Path) -> None:
 def test_images_of_another_revision_of_an_attack_are_not_reused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    attack, arena = ATTACKS["hag"](steps=1), Arena(THREAT)
-    before = arena._key(VICTIM, "hag", attack, THREAT)
+    attack, runner = ATTACKS["hag"](steps=1), AttackRunner(THREAT)
+    before = runner._key(VICTIM, "hag", attack, THREAT)
     monkeypatch.setattr(ATTACKS["hag"], "revision", 99)
-    assert arena._key(VICTIM, "hag", attack, THREAT) != before
+    assert runner._key(VICTIM, "hag", attack, THREAT) != before
 
 
 def test_other_queries_have_another_key_even_with_equal_codes() -> None:
-    attack, arena = ATTACKS["hag"](steps=1), Arena(THREAT)
+    attack, runner = ATTACKS["hag"](steps=1), AttackRunner(THREAT)
     other = on_queries(VICTIM, torch.arange(len(VICTIM.rows)))
-    assert arena._key(other, "hag", attack, THREAT) == arena._key(VICTIM, "hag", attack, THREAT)
+    assert runner._key(other, "hag", attack, THREAT) == runner._key(VICTIM, "hag", attack, THREAT)
     other.rows = other.rows[::-1].copy()
-    assert arena._key(other, "hag", attack, THREAT) != arena._key(VICTIM, "hag", attack, THREAT)
+    assert runner._key(other, "hag", attack, THREAT) != runner._key(VICTIM, "hag", attack, THREAT)
 
 
 def test_batteries_by_name() -> None:
@@ -314,22 +314,22 @@ def test_sources_that_do_not_fit_are_refused_in_one_line() -> None:
 
 
 def test_the_nature_of_networks() -> None:
-    def nature(network: nn.Module) -> tuple[bool, bool, bool]:
-        found = inspect(network, VICTIM.images)
+    def traits(network: nn.Module) -> tuple[bool, bool, bool]:
+        found = model_traits(network, VICTIM.images)
         return found.randomised, found.blind, found.surrogate
 
     torch.manual_seed(0)
     state = torch.get_rng_state()
-    assert nature(NETWORK) == (False, False, False)
-    assert nature(planted.LargeLastLayer(NETWORK)) == (False, False, False)
-    assert nature(planted.Rounded(NETWORK)) == (False, True, False)
-    assert nature(planted.RoundedWithSurrogate(NETWORK)) == (False, True, True)
-    assert nature(planted.Detached(NETWORK)) == (False, True, False)
-    assert nature(planted.NoisyInput(NETWORK)) == (True, False, False)
-    assert nature(planted.RandomResize(NETWORK)) == (True, False, False)
+    assert traits(NETWORK) == (False, False, False)
+    assert traits(planted.LargeLastLayer(NETWORK)) == (False, False, False)
+    assert traits(planted.Rounded(NETWORK)) == (False, True, False)
+    assert traits(planted.RoundedWithSurrogate(NETWORK)) == (False, True, True)
+    assert traits(planted.Detached(NETWORK)) == (False, True, False)
+    assert traits(planted.NoisyInput(NETWORK)) == (True, False, False)
+    assert traits(planted.RandomResize(NETWORK)) == (True, False, False)
     says_so = planted.Wrapped(NETWORK)
     says_so.randomised = True  # type: ignore[assignment]
-    assert nature(says_so) == (True, False, False)
+    assert traits(says_so) == (True, False, False)
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -342,10 +342,10 @@ def test_memory_that_runs_out_is_no_missing_gradient(room: int) -> None:
             return images
 
     if room:
-        assert not inspect(Narrow(NETWORK), VICTIM.images).blind
+        assert not model_traits(Narrow(NETWORK), VICTIM.images).blind
     else:
         with pytest.raises(torch.cuda.OutOfMemoryError):
-            inspect(Narrow(NETWORK), VICTIM.images)
+            model_traits(Narrow(NETWORK), VICTIM.images)
 
 
 def test_a_random_network_is_measured_under_one_draw_and_attacked_through_many() -> None:
@@ -382,7 +382,7 @@ def test_a_random_network_is_measured_under_one_draw_and_attacked_through_many()
 
 def test_a_stand_in_lends_its_gradient_and_not_its_value() -> None:
     rounded = planted.RoundedWithSurrogate(NETWORK).eval()
-    views = adaptations(rounded, inspect(rounded, VICTIM.images))
+    views = adaptations(rounded, model_traits(rounded, VICTIM.images))
     assert set(views) == {".bpda"}
     images = (VICTIM.images.float() / 255).requires_grad_(True)
     features = views[".bpda"](images)

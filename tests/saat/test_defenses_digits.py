@@ -7,9 +7,9 @@ import torch
 
 import saat.data
 from saat.attacks import MainstayAttack
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.defenses import DEFENSES
-from saat.evaluate import Protocol, evaluate
+from saat.evaluation import Protocol, evaluate
 from saat.hashing import OBJECTIVES, HashingObjective
 from saat.models import HashingNetwork, build_network
 from saat.pretrain import Pretraining, PretrainSettings
@@ -31,13 +31,13 @@ COST, GAIN = 0.05, 0.25
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> HashingData:
+def data(tmp_path_factory: pytest.TempPathFactory) -> RetrievalData:
     cache = tmp_path_factory.mktemp("cache")
     return saat.data.load(name="digits", image_size=32, val_queries=300, cache_dir=cache)
 
 
 @pytest.fixture(scope="module")
-def pretrained(data: HashingData) -> tuple[dict[str, Any], dict[str, Any], tuple[float, float]]:
+def pretrained(data: RetrievalData) -> tuple[dict[str, Any], dict[str, Any], tuple[float, float]]:
     """State of the network and of its objective, clean and robust MAP."""
     network, objective = fresh(data)
     settings = PretrainSettings(epochs=12, lr=0.3)
@@ -47,12 +47,12 @@ def pretrained(data: HashingData) -> tuple[dict[str, Any], dict[str, Any], tuple
     return network.state_dict(), objective.state_dict(), measured(network, data)
 
 
-def fresh(data: HashingData) -> tuple[HashingNetwork, HashingObjective]:
+def fresh(data: RetrievalData) -> tuple[HashingNetwork, HashingObjective]:
     objective = OBJECTIVES["dph"](data.label_tensor(data.train), BITS, 0)
     return build_network("small_cnn", "none", BITS, 32, 0), objective
 
 
-def measured(model: torch.nn.Module, data: HashingData) -> tuple[float, float]:
+def measured(model: torch.nn.Module, data: RetrievalData) -> tuple[float, float]:
     attack = MainstayAttack(steps=40, rescale=True)
     protocol = Protocol({"mainstay": attack}, eps=8 / 255, top_k=1000)
     metrics = evaluate(model, data, protocol, "validation", 0, limit=96).metrics()
@@ -65,7 +65,7 @@ def measured(model: torch.nn.Module, data: HashingData) -> tuple[float, float]:
     [pytest.param(n, marks=pytest.mark.lengthy if n == "comdefend" else ()) for n in DEFENSES],
 )
 def test_robust_map_rises_at_comparable_clean_map(
-    name: str, data: HashingData, pretrained: tuple[Any, Any, tuple[float, float]]
+    name: str, data: RetrievalData, pretrained: tuple[Any, Any, tuple[float, float]]
 ) -> None:
     network, objective = fresh(data)
     network.load_state_dict(pretrained[0])

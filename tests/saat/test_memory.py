@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from saat.attacks import HAG, MainstayAttack
 from saat.attacks.noise import Noise
-from saat.evaluate import Evaluation, Protocol, evaluate
+from saat.evaluation import Evaluation, Protocol, evaluate
 from saat.memory import is_out_of_memory, shrinking
 from saat.models import HashingNetwork
 from tests import toy

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from saat.attacks import ATTACKS, MainstayAttack
 from saat.battery import run_battery
 from saat.errors import InputError
-from saat.evaluate import Protocol, evaluate, named_attacks
+from saat.evaluation import Protocol, evaluate, named_attacks
 from saat.models import check_network
-from saat.reliability import Sweep
+from saat.reliability import GateBudget
 from saat.threat_model import ThreatModel
 from saat.transfer import Source
 from saat.victim import Victim
@@ -156,7 +156,7 @@ def test_numbers_that_vary_are_marked_without_a_battery_too(kind: type[planted.W
     (reason,) = found.unreliable
     assert reason.startswith("deterministic: ")
     assert found.metrics()["gates_failed"] == 1
-    assert not evaluate(NETWORK, DATA, PROTOCOL).verdicts
+    assert not evaluate(NETWORK, DATA, PROTOCOL).gate_results
 
 
 def returns_a_view(model: Around, images: Tensor) -> Any:
@@ -268,7 +268,9 @@ def test_a_clean_number_never_passes_for_a_robust_one() -> None:
 
 
 def test_the_battery_says_what_it_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    battery = small(sweep=Sweep(12, (1.0,), 2, (1, 2), 2), gates=("budget", "differentiable"))
+    battery = small(
+        gate_budget=GateBudget(12, (1.0,), 2, (1, 2), 2), gates=("budget", "differentiable")
+    )
     monkeypatch.setattr("saat.battery.BATTERIES", {"core": battery})
     found = run_battery(Victim(planted.Detached(NETWORK), DATA, "test", 40), THREAT, battery)
     assert set(found.results) == {"noise", "square"}

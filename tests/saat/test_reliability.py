@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from saat.adaptive import Nature
-from saat.arena import Arena
+from saat.adaptive import ModelTraits
+from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS, Attack
 from saat.battery import run_battery
-from saat.reliability import GATES, Case, Sweep, Verdict, ask
-from saat.reliability.case import FULL_SWEEP, Scaled
+from saat.reliability import GATES, GateBudget, GateContext, GateResult, run_gates
+from saat.reliability.context import FULL_GATE_BUDGET, Scaled
 from saat.reliability.strength import significantly_above, whole_range
 from saat.threat_model import Norm, ThreatModel
 from saat.victim import AttackResult, Victim
@@ -25,8 +25,8 @@ DATA = toy.toy_data()
 THREAT = ThreatModel(8 / 255)
 VICTIM = Victim(toy.pretrained(DATA), DATA, "test", 50)
 QUERIES = len(VICTIM.rows)
-HONEST = Nature(randomised=False, zero_gradient=0.0, surrogate=False)
-SWEEP = Sweep(QUERIES, (0.5, 1.0, 2.0), 10, (1, 10, 20), 10)
+HONEST = ModelTraits(randomised=False, zero_gradient=0.0, surrogate=False)
+SWEEP = GateBudget(QUERIES, (0.5, 1.0, 2.0), 10, (1, 10, 20), 10)
 
 Answer = Callable[[Attack, ThreatModel, float, str], AttackResult]
 
@@ -46,7 +46,7 @@ def result(ap: float | Tensor, theory: float = 0.0, **changes: Any) -> AttackRes
 
 
 @dataclass(frozen=True)
-class Told(Case):
+class Told(GateContext):
     """A case whose gates' own attacks find what they are told to."""
 
     answer: Answer | None = field(default=None)
@@ -63,28 +63,28 @@ class Told(Case):
         return self.answer(attack, threat or THREAT, factor or 1.0, name)
 
 
-def case(
+def context(
     results: Mapping[str, AttackResult] | None = None,
     answer: Answer | None = None,
     **changes: Any,
 ) -> Told:
     made = Told(
         victim=VICTIM,
-        nature=HONEST,
+        traits=HONEST,
         views={"": VICTIM.network},
-        arena=Arena(THREAT),
+        runner=AttackRunner(THREAT),
         results=results or {"white": result(0.2), "noise": result(0.8), "square": result(0.5)},
         white_box=["white"],
         taken={"square": torch.arange(10)},
         probe=ATTACKS["apgd_mainstay"](steps=10),
         positions=torch.arange(QUERIES),
-        sweep=SWEEP,
+        gate_budget=SWEEP,
         answer=answer,
     )
     return replace(made, **changes)
 
 
-def verdict(name: str, told: Case) -> Verdict:
+def verdict(name: str, told: GateContext) -> GateResult:
     found = GATES[name](told)
     assert found.name == name
     assert "\n" not in found.detail
@@ -110,12 +110,12 @@ def test_a_difference_counts_beyond_chance_and_tolerance() -> None:
 
 
 def test_budget() -> None:
-    assert verdict("budget", case()).passed
+    assert verdict("budget", context()).passed
     over = VICTIM.images.clone()
     over[3, 0, 0, 0] = over[3, 0, 0, 0] ^ 16
     floats = VICTIM.images.float() / 255
     for images in (over, floats, VICTIM.images[:5]):
-        found = verdict("budget", case({"bad": result(0.1, images=images), "good": result(0.2)}))
+        found = verdict("budget", context({"bad": result(0.1, images=images), "good": result(0.2)}))
         assert not found.passed
         assert "bad" in found.detail
         assert "good" not in found.detail
@@ -129,9 +129,9 @@ class Collapsed(planted.Wrapped):
 
 
 def test_above_chance() -> None:
-    assert verdict("above_chance", case()).passed
+    assert verdict("above_chance", context()).passed
     found = verdict(
-        "above_chance", case(victim=Victim(Collapsed(VICTIM.network), DATA, "test", 50))
+        "above_chance", context(victim=Victim(Collapsed(VICTIM.network), DATA, "test", 50))
     )
     assert not found.passed
     assert found.measured["clean_map"] == pytest.approx(found.measured["chance_map"])
@@ -141,7 +141,7 @@ def test_above_chance() -> None:
 def test_barely_above_chance_is_chance(gain: float, passed: bool) -> None:
     victim = Victim(VICTIM.network, DATA, "test", 50)
     victim.clean_ap = victim.chance_ap + gain
-    assert verdict("above_chance", case(victim=victim)).passed is passed
+    assert verdict("above_chance", context(victim=victim)).passed is passed
 
 
 def test_a_collapsed_model_is_marked() -> None:
@@ -153,14 +153,14 @@ def test_a_collapsed_model_is_marked() -> None:
 
 
 def test_zero_eps() -> None:
-    assert verdict("zero_eps", case()).passed
+    assert verdict("zero_eps", context()).passed
     radii: list[float] = []
 
     def honest(attack: Attack, threat: ThreatModel, *_: object) -> AttackResult:
         radii.append(threat.eps)
         return result(VICTIM.clean_ap)
 
-    assert verdict("zero_eps", case(answer=honest)).passed
+    assert verdict("zero_eps", context(answer=honest)).passed
     assert radii == [0.0]
     moved = VICTIM.images ^ 1
     flipped = VICTIM.query_codes.clone()
@@ -170,7 +170,7 @@ def test_zero_eps() -> None:
         result(VICTIM.clean_ap, codes=flipped),
         result(VICTIM.clean_ap - 0.1),
     ):
-        assert not verdict("zero_eps", case(answer=lambda *_, w=wrong: w)).passed
+        assert not verdict("zero_eps", context(answer=lambda *_, w=wrong: w)).passed
 
 
 # Strength
@@ -186,21 +186,21 @@ def test_monotone() -> None:
     def wobbling(attack: Attack, threat: ThreatModel, *_: object) -> AttackResult:
         return result(0.1 if threat.eps < THREAT.eps else 0.105)
 
-    passed = verdict("monotone", case(answer=falling))
+    passed = verdict("monotone", context(answer=falling))
     assert passed.passed
     assert list(passed.measured) == ["0", "0.01569", "0.03137", "0.06275", "all"]
     assert passed.measured["all"] == pytest.approx(0.1 / 11)
-    assert verdict("monotone", case(answer=wobbling)).passed
-    found = verdict("monotone", case(answer=rising))
+    assert verdict("monotone", context(answer=wobbling)).passed
+    found = verdict("monotone", context(answer=rising))
     assert not found.passed
     assert "0.01569 → 0.03137" in found.detail
     # Noise that retrieves better than the clean image is a rise, too.
-    assert not verdict("monotone", case(answer=lambda *_: result(1.0))).passed
+    assert not verdict("monotone", context(answer=lambda *_: result(1.0))).passed
 
 
 def test_the_full_sweep_has_the_radii_and_lengths_of_the_field() -> None:
-    assert [8 * multiple for multiple in FULL_SWEEP.radii] == [1, 2, 4, 8, 16, 32]
-    assert list(FULL_SWEEP.lengths) == [1, 10, 50, 100, 500, 1000]
+    assert [8 * multiple for multiple in FULL_GATE_BUDGET.radii] == [1, 2, 4, 8, 16, 32]
+    assert list(FULL_GATE_BUDGET.lengths) == [1, 10, 50, 100, 500, 1000]
     for norm, size in (("linf", 1.0), ("l2", 768**0.5), ("l1", 768.0)):
         assert whole_range(ThreatModel(0.1, norm), 768) == ThreatModel(size, norm)  # type: ignore[arg-type]
 
@@ -215,8 +215,8 @@ def test_floor() -> None:
 
         return answer
 
-    assert verdict("floor", case(answer=reached(0.08))).passed
-    assert not verdict("floor", case(answer=reached(0.12))).passed
+    assert verdict("floor", context(answer=reached(0.08))).passed
+    assert not verdict("floor", context(answer=reached(0.12))).passed
     assert radii == [1.0, 1.0]
 
 
@@ -230,31 +230,31 @@ def test_plateau() -> None:
     def rising(attack: Attack, *_: object) -> AttackResult:
         return result(0.2 if attack.steps < 20 else 0.25)
 
-    found = verdict("plateau", case(answer=settled))
+    found = verdict("plateau", context(answer=settled))
     assert found.passed
     assert list(found.measured) == ["T=1", "T=10", "T=20"]
-    still = verdict("plateau", case(answer=moving))
+    still = verdict("plateau", context(answer=moving))
     assert not still.passed
     assert "still moving after T=10" in still.detail
-    assert not verdict("plateau", case(answer=rising)).passed
+    assert not verdict("plateau", context(answer=rising)).passed
 
 
 def test_black_box() -> None:
-    assert verdict("black_box", case()).passed
+    assert verdict("black_box", context()).passed
     for name in ("noise", "square", "transfer.other"):
         results = {"white": result(0.4), name: result(0.3)}
-        found = verdict("black_box", case(results))
+        found = verdict("black_box", context(results))
         assert not found.passed
         assert name in found.detail
     # Square counts on the queries it took; elsewhere its images are the clean ones.
     half = torch.full((QUERIES,), 0.9, dtype=torch.float64)
     half[:10] = 0.1
-    assert not verdict("black_box", case({"white": result(0.2), "square": result(half)})).passed
+    assert not verdict("black_box", context({"white": result(0.2), "square": result(half)})).passed
     # Several white boxes count together.
     first, second = half, 1.0 - half
     both = {"white": result(first), "other": result(second), "noise": result(0.15)}
-    assert verdict("black_box", case(both, white_box=["white", "other"])).passed
-    assert not verdict("black_box", case(both)).passed
+    assert verdict("black_box", context(both, white_box=["white", "other"])).passed
+    assert not verdict("black_box", context(both)).passed
 
 
 # Gradients
@@ -263,15 +263,15 @@ def test_black_box() -> None:
 def test_zero_gradient_is_that_of_the_attack_that_sees_most() -> None:
     blind = result(0.5, zero_gradient=0.95)
     seeing = result(0.5, zero_gradient=0.01)
-    both = case({"white": blind, "other": seeing}, white_box=["white", "other"])
+    both = context({"white": blind, "other": seeing}, white_box=["white", "other"])
     assert verdict("zero_gradient", both).passed
-    assert not verdict("zero_gradient", case({"white": blind})).passed
+    assert not verdict("zero_gradient", context({"white": blind})).passed
 
 
 def test_differentiable() -> None:
     for zero, surrogate, passed in ((0.0, False, True), (1.0, True, True), (1.0, False, False)):
-        nature = Nature(randomised=False, zero_gradient=zero, surrogate=surrogate)
-        assert verdict("differentiable", case(nature=nature)).passed == passed
+        traits = ModelTraits(randomised=False, zero_gradient=zero, surrogate=surrogate)
+        assert verdict("differentiable", context(traits=traits)).passed == passed
 
 
 @pytest.mark.parametrize(
@@ -289,34 +289,34 @@ def test_gradients_that_lead_nowhere(
 ) -> None:
     victim = Victim(plant(VICTIM.network), DATA, "test", 50)
     ball = THREAT if norm == "linf" else ThreatModel(0.6, norm)
-    told = case(victim=victim, views={"": victim.network}, arena=Arena(ball))
+    told = context(victim=victim, views={"": victim.network}, runner=AttackRunner(ball))
     for name, passed in gates.items():
         assert verdict(name, told).passed == passed, verdict(name, told)
 
 
 def test_gates_that_need_a_gradient_are_left_out_without_one() -> None:
-    nature = Nature(randomised=False, zero_gradient=1.0, surrogate=False)
-    found = ask(case(nature=nature, views={}, white_box=[]))
+    traits = ModelTraits(randomised=False, zero_gradient=1.0, surrogate=False)
+    found = run_gates(context(traits=traits, views={}, white_box=[]))
     assert {one.name: one.passed for one in found} == {
         "budget": True,
         "above_chance": True,
         "deterministic": True,
         "differentiable": False,
     }
-    assert len(ask(case(answer=lambda *_: result(VICTIM.clean_ap)))) == len(GATES)
+    assert len(run_gates(context(answer=lambda *_: result(VICTIM.clean_ap)))) == len(GATES)
 
 
 # Scale
 
 
 def test_scale_compares_the_published_attack_with_itself() -> None:
-    def found(gap: float, drift: float = 0.0) -> Verdict:
+    def found(gap: float, drift: float = 0.0) -> GateResult:
         def answer(attack: Attack, _: ThreatModel, factor: float, name: str) -> AttackResult:
             if name == "published":
                 return result(0.2 + (0.0 if attack.rescale else gap))  # type: ignore[attr-defined]
             return result(0.2 + (drift if factor == 60.0 else 0.0))
 
-        return verdict("scale", case(answer=answer))
+        return verdict("scale", context(answer=answer))
 
     assert found(0.0).passed
     assert found(-0.1).passed  # stronger as published: nothing is hidden
@@ -330,7 +330,7 @@ def test_scale_compares_the_published_attack_with_itself() -> None:
 def test_scale_catches_a_large_last_layer(factor: float, passed: bool) -> None:
     # The toy network with features of some size; those of the briefly trained one are tiny.
     victim = Victim(Scaled(toy.bare_network(DATA), factor), DATA, "test", 50)
-    found = verdict("scale", case(victim=victim, views={"": victim.network}))
+    found = verdict("scale", context(victim=victim, views={"": victim.network}))
     assert found.passed == passed
     assert (found.measured["saturated"] > 0.5) == (not passed)
     assert found.measured["probe at scale 60"] == pytest.approx(found.measured["probe"], abs=0.02)
@@ -343,11 +343,11 @@ def test_scale_catches_a_large_last_layer(factor: float, passed: bool) -> None:
 def test_randomised_networks_are_told_apart(plant: type[planted.Wrapped]) -> None:
     found = run_battery(Victim(plant(VICTIM.network), DATA, "test", 50), THREAT, small())
     assert not found.reliable
-    assert [one.name for one in found.verdicts if not one.passed] == ["deterministic"]
+    assert [one.name for one in found.gate_results if not one.passed] == ["deterministic"]
     (reason,) = found.reasons
     assert reason.startswith("deterministic: ")
     assert "vary" in reason
-    told = found.verdicts[1].measured
+    told = found.gate_results[1].measured
     assert 0 < told["bits"] < 0.5
     assert told["lowest"] < told["highest"]
     assert run_battery(VICTIM, THREAT, small()).reliable

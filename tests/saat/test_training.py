@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from saat.checkpoint import CorruptCheckpoint
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.defenses import DEFENSES, SaatSettings, SaatTraining
 from saat.hashing import OBJECTIVES
 from saat.optimiser_settings import OptimiserSettings
@@ -132,7 +132,7 @@ def test_a_last_batch_of_one_row_joins_the_batch_before(
     assert torch.equal(torch.cat(batches), order)
 
 
-def first_rows(count: int) -> HashingData:
+def first_rows(count: int) -> RetrievalData:
     return dataclasses.replace(DATA, train=DATA.train[:count])
 
 

@@ -6,7 +6,7 @@ from functools import cache
 from torch import nn
 
 from saat.battery import BatteryResult, run_battery
-from saat.data import HashingData, load
+from saat.data import RetrievalData, load
 from saat.defenses import SaatSettings, SaatTraining
 from saat.hashing import OBJECTIVES
 from saat.models import HashingNetwork, build_network
@@ -21,7 +21,7 @@ QUERIES = 250  # half of the test queries; the gates and the claims below do not
 
 
 @cache
-def digits() -> HashingData:
+def digits() -> RetrievalData:
     return load(name="digits", image_size=32, val_queries=300)
 
 
@@ -54,4 +54,4 @@ def core(network: nn.Module, limit: int = QUERIES) -> BatteryResult:
 
 
 def failed(result: BatteryResult) -> set[str]:
-    return {verdict.name for verdict in result.verdicts if not verdict.passed}
+    return {verdict.name for verdict in result.gate_results if not verdict.passed}

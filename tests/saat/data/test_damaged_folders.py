@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import saat.data
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.data.lists import SPLITS
 from saat.data.resize import RESIZES
 from saat.errors import InputError
@@ -19,7 +19,7 @@ LAYOUTS = (write_pairs, write_singles)
 CASES = [(layout, damage) for layout, damage in product(range(2), DAMAGES)]
 
 
-def load_or_line(root: Path, case: int) -> HashingData | str:
+def load_or_line(root: Path, case: int) -> RetrievalData | str:
     """The data set, or the line that refuses it; anything else is a fault."""
     resize, cache = sorted(RESIZES)[case % 2], root.parent / "cache"
     try:
@@ -30,7 +30,7 @@ def load_or_line(root: Path, case: int) -> HashingData | str:
         return str(error)
 
 
-def assert_sane(data: HashingData) -> None:
+def assert_sane(data: RetrievalData) -> None:
     """Everything fits together, and the images that nothing happened to are right."""
     rows = len(data.images)
     assert data.images.shape == (rows, 3, 8, 8)

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from saat.data.dataset import HashingData, fingerprint
+from saat.data.dataset import RetrievalData, fingerprint
 
 from .samples import input_error
 
 
-def data() -> HashingData:
+def data() -> RetrievalData:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (8, 3, 5, 5), dtype=np.uint8)
     images.setflags(write=False)
-    return HashingData(
+    return RetrievalData(
         name="toy",
         images=images,
         labels=np.eye(8, 4, dtype=np.uint8),

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import saat.data
-from saat.data import HashingData, digits
+from saat.data import RetrievalData, digits
 from saat.data.digits import SIZES, source_indices
 
 from .samples import input_error
 
 
-def load(cache: Path, **changes: object) -> HashingData:
+def load(cache: Path, **changes: object) -> RetrievalData:
     settings = {"name": "digits", "image_size": 16, "val_queries": 40, "cache_dir": cache}
     return saat.data.load(**{**settings, **changes})  # type: ignore[arg-type]
 

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits as sklearn_digits
 
-from saat.data import HashingData, load
+from saat.data import RetrievalData, load
 from saat.data.digits import number_sources, source_indices
 
 CLASSES = sklearn_digits().target
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> HashingData:
+def data(tmp_path_factory: pytest.TempPathFactory) -> RetrievalData:
     cache = tmp_path_factory.mktemp("cache")
     return load(name="digits100", image_size=16, val_queries=40, cache_dir=cache)
 
 
-def test_labels_are_the_numbers_that_stand_in_the_two_halves(data: HashingData) -> None:
+def test_labels_are_the_numbers_that_stand_in_the_two_halves(data: RetrievalData) -> None:
     assert data.labels.shape == (4540, 100)
     assert (data.name, data.label, data.classes) == ("digits100", "digits100", 100)
     for row, sources in enumerate(number_sources(val_queries=40, seed=0)):
@@ -31,7 +31,7 @@ def test_labels_are_the_numbers_that_stand_in_the_two_halves(data: HashingData) 
     assert (data.labels.sum(0) > 10).all()  # every number is there
 
 
-def test_source_digits_of_the_splits_are_disjoint(data: HashingData) -> None:
+def test_source_digits_of_the_splits_are_disjoint(data: RetrievalData) -> None:
     sources = number_sources(val_queries=40, seed=0)
     shown = [
         set(sources[rows].flatten()) - {-1} for rows in (data.database, data.validation, data.test)
@@ -40,7 +40,7 @@ def test_source_digits_of_the_splits_are_disjoint(data: HashingData) -> None:
         assert not shown[one] & shown[other]
 
 
-def test_ink_stands_in_the_half_of_its_number(data: HashingData) -> None:
+def test_ink_stands_in_the_half_of_its_number(data: RetrievalData) -> None:
     sources = number_sources(val_queries=40, seed=0)
     brightness = data.images.astype(np.float64).mean(1)
     upper, lower = brightness[:, :8].mean((1, 2)), brightness[:, 8:].mean((1, 2))

@@ -8,12 +8,12 @@ from PIL import Image
 
 import saat.data
 import saat.data.folder
-from saat.data import HashingData
+from saat.data import RetrievalData
 
 from .samples import folder, input_error, real, splits, write_images, write_pairs, write_singles
 
 
-def load(root: Path, cache: Path, **changes: object) -> HashingData:
+def load(root: Path, cache: Path, **changes: object) -> RetrievalData:
     settings = {"path": root, "image_size": 8, "val_queries": 4, "cache_dir": cache}
     return saat.data.load(**{**settings, **changes})  # type: ignore[arg-type]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import saat.data
-from saat.data import DATASETS, HashingData, identity, locate
+from saat.data import DATASETS, RetrievalData, identity, locate
 from saat.data.identity import set_label
 from saat.data.lists import read_lists
 
@@ -26,7 +26,7 @@ def cifar(root: Path) -> Path:
     return root
 
 
-def load(cache: Path, **source: object) -> HashingData:
+def load(cache: Path, **source: object) -> RetrievalData:
     settings = {"image_size": 8, "val_queries": 4, "cache_dir": cache}
     return saat.data.load(**{**settings, **source})  # type: ignore[arg-type]
 

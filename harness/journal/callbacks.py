@@ -10,7 +10,7 @@ from saat.errors import one_line
 log = logging.getLogger(__name__)
 
 
-def looking_on(callback: Callable[..., Any]) -> Callable[..., None]:
+def never_raising(callback: Callable[..., Any]) -> Callable[..., None]:
     """``callback``, but an exception in it is told, each message once, and goes no further."""
     told: set[str] = set()
 

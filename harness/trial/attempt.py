@@ -22,15 +22,15 @@ from harness.experiment.settings import parse_setting
 from harness.files import write_json
 from harness.trial import checkpoints, out_of_memory
 from harness.trial.artifacts import write_artifacts
+from harness.trial.interface import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
 from harness.trial.lease import Lease
-from harness.trial.messages import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
 from harness.trial.pretrained import Pretrained, PretrainedStore, pretrained_key
 from harness.trial.records import write_record
 from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
 from harness.trial.threads import bound_threads
 from saat import checkpoint, memory
 from saat.errors import InputError
-from saat.evaluate import evaluate
+from saat.evaluation import evaluate
 from saat.hashing import HashingObjective
 from saat.models import HashingNetwork
 from saat.training import Training
@@ -38,7 +38,7 @@ from saat.training import Training
 Status = Callable[[str], None]
 
 
-class Life:
+class TrialAttempt:
     """The state that the stages of one life hand on.
 
     Args:

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from saat.attacks import HAG, MainstayAttack, TargetedMainstayAttack
 from saat.bootstrap import bootstrap_interval
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.errors import InputError
-from saat.evaluate import AttackResult, Evaluation, Protocol, evaluate, named_attacks
+from saat.evaluation import AttackResult, Evaluation, Protocol, evaluate, named_attacks
 from saat.mainstay import mainstay_codes
 from saat.models import HashingNetwork, codes_of, encode
 from saat.perceptibility import perceptibility
@@ -331,7 +331,7 @@ def test_no_queries_give_empty_results(network: HashingNetwork) -> None:
 def test_unused_data_of_other_splits_plays_no_part(network: HashingNetwork) -> None:
     dark = DATA.images.copy()
     dark[DATA.test] = 0
-    changed: HashingData = replace(DATA, images=dark)
+    changed: RetrievalData = replace(DATA, images=dark)
     first, second = (
         evaluate(network, data, Protocol({}, top_k=40), queries="validation").metrics()
         for data in (DATA, changed)

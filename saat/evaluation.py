@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saat.adaptive import Nature, inspect
-from saat.arena import Arena
+from saat.adaptive import ModelTraits, model_traits
+from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS, Attack
 from saat.battery import run_battery
 from saat.bootstrap import bootstrap_interval
 from saat.codes import distinct_codes
-from saat.data import HashingData
+from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.perceptibility import perceptibility
-from saat.reliability import Verdict
+from saat.reliability import GateResult
 from saat.retrieval import DistanceHistograms, Ties, distance_histograms
 from saat.threat_model import Norm, ThreatModel
 from saat.transfer import Source
@@ -92,14 +92,14 @@ class Evaluation:
     database_rows: np.ndarray
     database_codes: Tensor
     attacks: Mapping[str, AttackResult] = field(default_factory=dict)
-    verdicts: Sequence[Verdict] = ()
+    gate_results: Sequence[GateResult] = ()
     taken: Mapping[str, Tensor] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unreliable(self) -> list[str]:
         """A sentence per gate that failed; empty where all passed, or none was asked."""
-        return [f"{v.name}: {v.detail}" for v in self.verdicts if not v.passed]
+        return [f"{v.name}: {v.detail}" for v in self.gate_results if not v.passed]
 
     @property
     def untargeted(self) -> dict[str, AttackResult]:
@@ -152,7 +152,7 @@ class Evaluation:
         for name, result in self.attacks.items():
             out[f"zero_grad.{name}"] = result.zero_gradient
             out |= {f"{kind}.{name}": value for kind, value in result.perceptibility.items()}
-        if self.verdicts:
+        if self.gate_results:
             out["gates_failed"] = float(len(self.unreliable))
         if self.skipped:
             out["attacks_skipped"] = float(len(self.skipped))
@@ -173,7 +173,7 @@ class Evaluation:
         out["worst"] = (everyone, self.worst_ap, none)
         return out
 
-    def histograms(self, data: HashingData) -> dict[str, DistanceHistograms]:
+    def histograms(self, data: RetrievalData) -> dict[str, DistanceHistograms]:
         """Distance histograms of the benign queries (``clean``) and of every attack.
 
         Those of a targeted attack count what is relevant to the target label.
@@ -187,7 +187,7 @@ class Evaluation:
         return out
 
 
-_VARIES = Verdict(
+_VARIES = GateResult(
     "deterministic",
     False,
     "two passes over the same images differ, so all numbers vary; a battery says by how much",
@@ -196,7 +196,7 @@ _VARIES = Verdict(
 
 def evaluate(
     model: nn.Module,
-    data: HashingData,
+    data: RetrievalData,
     protocol: Protocol,
     queries: QueryKind = "test",
     seed: int = 0,
@@ -231,14 +231,16 @@ def evaluate(
         ValueError: ``top_k`` larger than the database.
     """
     victim = Victim(model, data, queries, protocol.top_k, protocol.ties, limit)
-    arena = Arena(protocol.threat, seed, protocol.target_seed, protocol.batch_size, store, progress)
-    nature = inspect(model, victim.images)
-    attacks = _runnable(protocol.attacks, nature, battery is not None)
-    skipped = dict.fromkeys(
-        (name for name in protocol.attacks if name not in attacks), nature.skipping
+    runner = AttackRunner(
+        protocol.threat, seed, protocol.target_seed, protocol.batch_size, store, progress
     )
-    results = {name: arena.attack(victim, name, attack) for name, attack in attacks.items()}
-    verdicts: Sequence[Verdict] = [_VARIES] if nature.randomised else []
+    traits = model_traits(model, victim.images)
+    attacks = _runnable(protocol.attacks, traits, battery is not None)
+    skipped = dict.fromkeys(
+        (name for name in protocol.attacks if name not in attacks), traits.skipping
+    )
+    results = {name: runner.attack(victim, name, attack) for name, attack in attacks.items()}
+    gate_results: Sequence[GateResult] = [_VARIES] if traits.randomised else []
     taken: dict[str, Tensor] = {}
     if battery is not None:
         found = run_battery(
@@ -260,7 +262,7 @@ def evaluate(
         names = {n: f"{n}.battery" if n in protocol.attacks else n for n in every}
         skipped |= {names[n]: why for n, why in found.skipped.items()}
         results |= {names[n]: r for n, r in found.results.items()}
-        verdicts = found.verdicts
+        gate_results = found.gate_results
         taken = {names[n]: rows for n, rows in found.taken.items() if len(rows) < len(victim.rows)}
         for name, rows in taken.items():
             visible = perceptibility(victim.images[rows], results[name].images[rows])
@@ -273,25 +275,27 @@ def evaluate(
         database_rows=victim.database_rows,
         database_codes=victim.database_codes,
         attacks=results,
-        verdicts=verdicts,
+        gate_results=gate_results,
         taken=taken,
         skipped=skipped,
     )
 
 
-def _runnable(attacks: Mapping[str, Attack], nature: Nature, battery: bool) -> Mapping[str, Attack]:
+def _runnable(
+    attacks: Mapping[str, Attack], traits: ModelTraits, battery: bool
+) -> Mapping[str, Attack]:
     """The attacks that a network leaves possible.
 
     Raises:
         InputError: none is, and its clean MAP would pass for robust.
     """
-    if nature.differentiable:
+    if traits.differentiable:
         return attacks
     left = {name: attack for name, attack in attacks.items() if not attack.by_gradient}
     if attacks and not left and not battery:
         free = [name for name, kind in ATTACKS.items() if not kind.by_gradient]
         raise InputError(
-            f"model: {nature.no_gradients}, which {', '.join(attacks)} need; attack it with "
+            f"model: {traits.no_gradients}, which {', '.join(attacks)} need; attack it with "
             f"{', '.join(free)} or with a battery"
         )
     return left

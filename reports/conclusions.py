@@ -22,7 +22,7 @@ from saat.wording import counted
 _STATUS_WORDS = {"stopped": "stopped early"}
 
 
-def verdict(
+def conclusions(
     results: SearchResults, settings: Sequence[ConfirmedSetting], gains: Sequence[Gain]
 ) -> list[str]:
     """Sentences on how the search went, its front, the test queries and what was gained."""

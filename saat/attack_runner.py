@@ -30,7 +30,7 @@ _PROBED = 4
 
 
 @dataclass(frozen=True)
-class Arena:
+class AttackRunner:
     """How attacks are run.
 
     Attributes:
@@ -48,7 +48,7 @@ class Arena:
     batch_size: int = 128
     store: Path | None = None
     progress: Callable[[str, int, int], None] | None = None
-    # Weights are read once a network and arena, not once an attack.
+    # Weights are read once a network and runner, not once an attack.
     _weights: WeakKeyDictionary[nn.Module, str] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )

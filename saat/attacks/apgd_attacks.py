@@ -23,7 +23,7 @@ SMOOTH_AP_ALPHA = 4.0
 
 
 @dataclass(frozen=True)
-class StrongAttack(Attack):
+class ApgdAttack(Attack):
     """APGD from a random start on a loss that a rescaled network does not change.
 
     ``step_size`` is the first step η; see :func:`first_step`.
@@ -75,7 +75,7 @@ def rescaled(loss: QueryLoss, knowledge: Knowledge) -> QueryLoss:
 
 
 @dataclass(frozen=True)
-class ApgdMainstay(StrongAttack):
+class ApgdMainstay(ApgdAttack):
     """APGD on −(1/K) goalᵀ tanh(α f) under the α schedule, on features rescaled per bit."""
 
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
@@ -100,7 +100,7 @@ class TargetedApgdMainstay(ApgdMainstay):
 
 
 @dataclass(frozen=True)
-class MaskedMainstay(StrongAttack):
+class MaskedMainstay(ApgdAttack):
     """PGD on the mainstay loss from which bits that are there already drop out.
 
     No APGD, which judges steps by the loss: with few bits left it is no measure.
@@ -129,7 +129,7 @@ class MaskedMainstay(StrongAttack):
 
 
 @dataclass(frozen=True)
-class ApgdMargin(StrongAttack):
+class ApgdMargin(ApgdAttack):
     """APGD on the margin −(1/K) Σ min(goal·f, κ), features rescaled per bit."""
 
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
@@ -146,7 +146,7 @@ class TargetedApgdMargin(ApgdMargin):
 
 
 @dataclass(frozen=True)
-class ApgdSmoothAP(StrongAttack):
+class ApgdSmoothAP(ApgdAttack):
     """APGD on the metric itself, smoothed (SmoothAP), against the real database codes.
 
     Its theoretical result is that of the mainstay code: the objective names no code of its own.

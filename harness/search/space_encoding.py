@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 Point = dict[str, Any]
 
 
-class Geometry:
+class SpaceEncoding:
     """Points ↔ positions.
 
     Args:

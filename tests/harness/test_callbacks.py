@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from harness.cli.common import say
+from harness.journal.callbacks import never_raising
 from harness.journal.journal import Event, Journal, read
-from harness.journal.onlookers import looking_on
 from harness.journal.state import SearchState, TrialRecord
 from harness.options import Options
 from harness.session import session
@@ -63,7 +63,7 @@ def test_interruptions_are_no_exceptions_of_an_onlooker() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        looking_on(interrupted)()
+        never_raising(interrupted)()
 
 
 def test_a_search_whose_progress_is_broken_ends_like_any_other(

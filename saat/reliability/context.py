@@ -6,15 +6,15 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
-from saat.adaptive import Nature, on_queries, seen_as
-from saat.arena import Arena
+from saat.adaptive import ModelTraits, on_queries, seen_as
+from saat.attack_runner import AttackRunner
 from saat.attacks import Attack
 from saat.threat_model import ThreatModel
 from saat.victim import AttackResult, Victim
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """The answer of a gate.
 
     Attributes:
@@ -31,7 +31,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class GateBudget:
     """How much work the gates put into their own attacks.
 
     Attributes:
@@ -51,8 +51,10 @@ class Sweep:
 
 
 # Radii as multiples of 8/255: 1, 2, 4, 8, 16 and 32 levels of a byte; the image range follows.
-FULL_SWEEP = Sweep(128, (0.125, 0.25, 0.5, 1.0, 2.0, 4.0), 100, (1, 10, 50, 100, 500, 1000), 100)
-CORE_SWEEP = Sweep(64, (0.25, 1.0, 4.0), 15, (1, 10, 30), 30)
+FULL_GATE_BUDGET = GateBudget(
+    128, (0.125, 0.25, 0.5, 1.0, 2.0, 4.0), 100, (1, 10, 50, 100, 500, 1000), 100
+)
+CORE_GATE_BUDGET = GateBudget(64, (0.25, 1.0, 4.0), 15, (1, 10, 30), 30)
 
 
 class Scaled(nn.Module):
@@ -70,32 +72,32 @@ class Scaled(nn.Module):
 
 
 @dataclass(frozen=True)
-class Case:
+class GateContext:
     """An attacked victim before the gates.
 
     Attributes:
         victim: all queries, through the network whose codes count.
-        nature: what :func:`saat.adaptive.inspect` saw of its network.
+        traits: what :func:`saat.adaptive.inspect` saw of its network.
         views: see :func:`saat.adaptive.adaptations`.
-        arena: runs the gates' own attacks.
+        runner: runs the gates' own attacks.
         results: the battery's, by name; queries an attack did not take are clean there.
         white_box: names among ``results`` of attacks by gradients on this victim.
         taken: positions of the queries that an attack took, where not all.
         probe: the attack that the gates repeat under other circumstances.
         positions: sorted int64 (n,), the queries the gates attack.
-        sweep: sizes.
+        gate_budget: sizes.
     """
 
     victim: Victim
-    nature: Nature
+    traits: ModelTraits
     views: Mapping[str, nn.Module]
-    arena: Arena
+    runner: AttackRunner
     results: Mapping[str, AttackResult]
     white_box: Sequence[str]
     taken: Mapping[str, Tensor]
     probe: Attack
     positions: Tensor
-    sweep: Sweep
+    gate_budget: GateBudget
 
     @cached_property
     def sample(self) -> Victim:
@@ -142,7 +144,7 @@ class Case:
             victim = seen_as(self.sample, Scaled(self.view, factor))
             scale = factor * victim.knowledge.feature_scale
             victim.knowledge = replace(victim.knowledge, feature_scale=scale)
-        return self.arena.attack(victim, name, attack, threat)
+        return self.runner.attack(victim, name, attack, threat)
 
     def probe_of(self, steps: int) -> Attack:
         """The probe with ``steps`` iterations."""

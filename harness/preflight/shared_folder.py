@@ -20,7 +20,7 @@ _TOKEN, _LOCK = ".token", ".lock"  # no node is called so
 
 
 @dataclass(frozen=True)
-class Place:
+class SharedFolder:
     """Where driver and nodes meet.
 
     Attributes:
@@ -33,7 +33,7 @@ class Place:
 
 
 @contextmanager
-def meeting(runs_dir: Path) -> Iterator[Place]:
+def shared_folder_check(runs_dir: Path) -> Iterator[SharedFolder]:
     """A place in the folder of runs for as long as the block lasts.
 
     Raises:
@@ -42,7 +42,7 @@ def meeting(runs_dir: Path) -> Iterator[Place]:
     """
     absent = [path for path in (runs_dir, *runs_dir.parents) if not path.exists()]
     folder = runs_dir / f".preflight-{secrets.token_hex(8)}"
-    place = Place(str(folder), secrets.token_hex(16))
+    place = SharedFolder(str(folder), secrets.token_hex(16))
     try:
         folder.mkdir(parents=True)
         (folder / _TOKEN).write_text(place.token)
@@ -55,7 +55,7 @@ def meeting(runs_dir: Path) -> Iterator[Place]:
                 path.rmdir()
 
 
-def attend(place: Place, name: str) -> None:
+def leave_token(place: SharedFolder, name: str) -> None:
     """A node's part.
 
     Raises:
@@ -75,7 +75,7 @@ def attend(place: Place, name: str) -> None:
         (folder / name).write_text(place.token)
 
 
-def attended(place: Place, name: str) -> str:
+def check_token(place: SharedFolder, name: str) -> str:
     """What is wrong with what the driver sees of a node; empty if nothing is."""
     try:
         seen = (Path(place.folder) / name).read_text()
