@@ -139,7 +139,8 @@ def first_search_id(run_dir: Path) -> str | None:
             line = file.readline()
     except FileNotFoundError:
         return None
-    return str(next(_parse(path, [line]))["search_id"]) if line.endswith(b"\n") else None
+    events = list(_parse(path, line.splitlines() if line.endswith(b"\n") else []))
+    return str(events[0]["search_id"]) if events else None
 
 
 def _content(path: Path) -> bytes:
