@@ -166,6 +166,14 @@ def test_commands_that_need_no_path_ask_for_none_and_read_none(
     capsys: Any,
 ) -> None:
     runs = foreign(tmp_path, FOREIGN[key])
+
+    class Silent:
+        def __init__(self, *_: object) -> None: ...
+        def start(self, events: object) -> None: ...
+        def close(self, timeout: float, patient: bool) -> str:
+            return ""
+
+    monkeypatch.setattr(session, "Tracker", Silent)
     monkeypatch.setattr("reports.html.write_report", lambda searches, folder: folder)
     monkeypatch.setattr(session, "check_reported_protocol", lambda *_: None)
     status, said = run(capsys, command, "done", "--runs-dir", runs)
