@@ -106,6 +106,8 @@ def evaluate(
                 f"{option} {folder}: belongs to a CHECKPOINT on its own data; an experiment file "
                 f"names its own, data.{option.removeprefix('--data-')}"
             )
+    if allow and (checkpoint is None or experiment is not None):
+        raise InputError(f"--allow {allow[0]}: belongs to a CHECKPOINT on its own data")
     if checkpoint is None:
         if experiment is None:
             raise InputError(f"--factory {factory}: give --experiment FILE for data and protocol")
