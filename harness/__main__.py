@@ -1,6 +1,7 @@
 """Entry point of the command ``saat``: exit statuses, and no traceback for a user's mistake."""
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -8,8 +9,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from harness.redaction import message_line
-from saat.errors import InputError
+from harness.redaction import message_line, redacted
+from saat.errors import InputError, printable
 
 # Nothing is imported above that takes time: until main() begins, signals are Python's own.
 _INTERRUPTED = 130
@@ -27,6 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         from harness.cli import app
         from harness.executors import SearchStopped
+        from harness.named_paths import PathsNotNamed
     except ModuleNotFoundError as error:
         fail(f"the package {error.name} is missing; pip install 'saat-harness[harness]'", 2)
     import click
@@ -42,6 +44,9 @@ def main(arguments: list[str] | None = None) -> None:
         # Whatever an interruption was turned into, for example by an import that it cut off.
         if _interruptions:
             status = _INTERRUPTED
+        elif isinstance(error, PathsNotNamed):
+            given = sys.argv[1:] if arguments is None else arguments
+            fail(f"{message_line(error)}: {_allowing(given, error.paths)}", 2)
         elif isinstance(error, InputError):
             hint = "; saat validate shows all" if len(error.faults) > 1 else ""
             fail(message_line(error) + hint, 2)
@@ -63,6 +68,12 @@ def fail(message: str, status: int) -> NoReturn:
     with suppress(OSError):  # nobody reads it
         print(f"saat: {message}", file=sys.stderr, flush=True)
     sys.exit(status)
+
+
+def _allowing(arguments: list[str], paths: list[str]) -> str:
+    """The command that was given, with paths that it may read."""
+    options = [part for path in paths for part in ("--allow", path)]
+    return printable(redacted(shlex.join(["saat", *arguments, *options])))
 
 
 # Typer reads values with pydantic, which tells it so.

@@ -104,6 +104,14 @@ def quick_collection() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Receipts of the runs that tests begin, in processes of their own too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def tracking_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """MLflow makes its tables, 50 migrations, once a process; later stores get a copy of them.
 

@@ -194,6 +194,9 @@ def test_the_entry_point_resumes_and_writes_to_the_shared_folder() -> None:
     resumed, searched = found
     assert resumed[1] == searched[searched.index("--name") + 1]
     assert f"/shared/runs/{resumed[1]}/events.jsonl" in entry
+    # A new head has none of the receipts that the first one left.
+    data = searched[searched.index("--set") + 1].removeprefix("data.path=")
+    assert Path(data).is_relative_to(resumed[resumed.index("--allow") + 1])
     space = searched[1].removeprefix("/app/")
     assert (ROOT / space).is_file()
     assert subprocess.run(["bash", "-n", "-c", entry], check=False).returncode == 0

@@ -51,6 +51,15 @@ DataRoot = Annotated[
         help="Folder that contains FLICKR-25K, …; the default is SAAT_DATA.",
     ),
 ]
+Allow = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--allow",
+        parser=user_path,
+        metavar="PATH",
+        help="File or folder outside a run, or model, of somebody else that it may read.",
+    ),
+]
 CacheDir = Annotated[
     str | None,
     typer.Option(parser=_folder, metavar="FOLDER", help="Node-local cache of decoded images."),

@@ -2,8 +2,9 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ import typer
 from harness.cli.common import (
     RUNS,
     Address,
+    Allow,
     Autoscaling,
     CacheDir,
     ExecutorOption,
@@ -121,16 +123,19 @@ def resume(
     runs_dir: RunsDir = RUNS,
     tracking_uri: Tracking = None,
     cache_dir: CacheDir = None,
+    allow: Allow = None,
 ) -> None:
     """Continue a search or training after any interruption.
 
-    A tracking server is contacted only if it is named again.
+    A tracking server is contacted only if it is named again. Of a run that you did not begin here,
+    what it names outside its folder is read only if you allow it.
     """
     from harness.session import session
 
     existing_run(runs_dir, name)
-    options = Options(runs_dir, tracking_uri, "ray", address, cache_dir, autoscaling)
-    with _resumable(name, runs_dir, tracking_uri):
+    named = tuple(allow or ())
+    options = Options(runs_dir, tracking_uri, "ray", address, cache_dir, autoscaling, named)
+    with _resumable(name, runs_dir, tracking_uri, lambda: [str(path) for path in named]):
         _conclude(session.resume(name, options, say))
 
 
@@ -212,7 +217,8 @@ def _start(
     from harness.session import session
 
     options = _options(executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
-    with _resumable(experiment.name, runs_dir, tracking_uri):
+    to_allow = partial(session.paths_to_allow, experiment, runs_dir)
+    with _resumable(experiment.name, runs_dir, tracking_uri, to_allow):
         _conclude(session.start(experiment, options, plan, say))  # type: ignore[arg-type]
 
 
@@ -251,8 +257,10 @@ def _conclude(run_dir: Path) -> None:
 
 
 @contextmanager
-def _resumable(name: str, runs_dir: Path, tracking_uri: str | None) -> Iterator[None]:
-    """Tell how to go on after an interruption or a stop."""
+def _resumable(
+    name: str, runs_dir: Path, tracking_uri: str | None, to_allow: Callable[[], list[str]]
+) -> Iterator[None]:
+    """Tell how to go on after an interruption or a stop; ``to_allow``: what has to be named."""
     try:
         yield
     except InputError:
@@ -261,5 +269,6 @@ def _resumable(name: str, runs_dir: Path, tracking_uri: str | None) -> Iterator[
         if (runs_dir / name / "events.jsonl").exists():
             folder = "" if runs_dir == RUNS else f" --runs-dir {shlex.quote(str(runs_dir))}"
             server = f" --tracking-uri {shlex.quote(tracking_uri)}" if tracking_uri else ""
-            say(f"continue with: saat resume {name}{folder}{server}")
+            allowed = "".join(f" --allow {shlex.quote(path)}" for path in to_allow())
+            say(f"continue with: saat resume {name}{folder}{server}{allowed}")
         raise

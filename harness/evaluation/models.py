@@ -13,11 +13,15 @@ from torch import nn
 
 from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
+from harness.experiment.carried_paths import setting_paths
 from harness.experiment.file import load_experiment
 from harness.experiment.problems import describe
 from harness.experiment.sections import EvaluationSection
 from harness.experiment.settings import parse_setting, setting_at
+from harness.journal.journal import first_search_id
+from harness.named_paths import check_named
 from harness.trial.trial import trial_data
+from reports.run_folder import is_trial_id
 from saat import checkpoint
 from saat.data import RetrievalData
 from saat.data.label_map import relabelled
@@ -50,6 +54,7 @@ def trained_subject(
     cache_dir: str | None = None,
     data_path: Path | None = None,
     data_root: Path | None = None,
+    allow: Sequence[Path] = (),
 ) -> Subject:
     """The model of a trial, on the data it was trained with.
 
@@ -58,9 +63,10 @@ def trained_subject(
         cache_dir: node-local cache of decoded images.
         data_path: where the folder of lists lies now.
         data_root: where the folder of a named set lies now.
+        allow: what it may read besides, of the paths that it carries.
 
     Raises:
-        InputError: no model there, or its data are not here.
+        InputError: no model there, its data are not here, or only the model names them.
     """
     tensors, meta = load_model(path)
     try:
@@ -71,6 +77,11 @@ def trained_subject(
     except ValidationError as error:
         faults = describe(error, EvaluationSection, meta["evaluation"], "evaluation")
         raise InputError(*(f"{path}: {fault}" for fault in faults)) from None
+    given = {"data.path": data_path, "data.root": data_root}
+    # Only its data: the trained weights replace what model.weights names.
+    stored = setting_paths({"data": setting.data.model_dump()})
+    if carried := [item for item in stored if given[item.key] is None]:
+        check_named(str(path), _search_id(path), carried, allow)
     data = trial_data(relocated(setting, data_path, data_root), cache_dir)
     if data.fingerprint != meta["data_fingerprint"]:
         trained_on = meta.get("dataset", "unnamed")
@@ -80,6 +91,12 @@ def trained_subject(
         )
     network = _rebuild(path, tensors, meta, setting.data.image_size)
     return Subject(str(path), network, data, meta["evaluation"])
+
+
+def _search_id(path: Path) -> str | None:
+    """The id of the run in whose folder a model lies; None where it lies in none."""
+    folder = path if path.is_dir() else path.parent
+    return first_search_id(folder.parent.parent) if is_trial_id(folder.name) else None
 
 
 def moved_subject(

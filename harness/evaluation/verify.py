@@ -4,7 +4,7 @@ Only the network's forward pass, the labels and the stored bytes enter; no attac
 What cannot be recomputed that way (fractions of zero gradients) is named, not passed over.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,14 +78,21 @@ class Verification:
         return "\n".join(printable(line) for line in lines)
 
 
-def verify(run_dir: Path, cache_dir: str | None, say: Callable[[str], None]) -> Verification:
+def verify(
+    run_dir: Path,
+    cache_dir: str | None,
+    say: Callable[[str], None],
+    allow: Sequence[Path] = (),
+) -> Verification:
     """Recompute every trial of a run that kept its attacked images.
 
     Raises:
         InputError: no such run, or files of it are missing or broken.
     """
     results = load_search(run_dir)
-    load_experiment(run_dir / "experiment.yaml")  # refuses values that must not be shown
+    load_experiment(
+        run_dir / "experiment.yaml", files=False
+    )  # refuses values that must not be shown
     found = Verification(0, [], 0, 0)
     for trial in results.trials.to_dict("records"):
         folder = trial_folder(run_dir, str(trial["trial_id"]))
@@ -94,7 +101,7 @@ def verify(run_dir: Path, cache_dir: str | None, say: Callable[[str], None]) -> 
             continue
         say(f"verifying {trial['trial_id']}")
         reported = _reported(results, folder, trial)
-        recomputed = dict(_recomputed(folder, cache_dir))
+        recomputed = dict(_recomputed(folder, cache_dir, allow))
         for name, value in reported.items():
             if name.startswith(_NOT_RECOMPUTED):
                 found.left_out += 1
@@ -133,9 +140,11 @@ def _reported(results: SearchResults, folder: Path, trial: dict[Any, Any]) -> di
     return out
 
 
-def _recomputed(folder: Path, cache_dir: str | None) -> Iterator[tuple[str, float]]:
+def _recomputed(
+    folder: Path, cache_dir: str | None, allow: Sequence[Path]
+) -> Iterator[tuple[str, float]]:
     """Every number that images, weights and labels determine."""
-    victim = stored_victim(folder, cache_dir)
+    victim = stored_victim(folder, cache_dir, allow)
     _, meta = load_model(folder)
     protocol = EvaluationSection.model_validate(meta["evaluation"])
     stored = stored_images(folder)
@@ -192,13 +201,13 @@ def stored_images(folder: Path) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def stored_victim(folder: Path, cache_dir: str | None) -> Victim:
+def stored_victim(folder: Path, cache_dir: str | None, allow: Sequence[Path] = ()) -> Victim:
     """The trained model of a trial and its test queries, under its own ranking.
 
     Raises:
-        InputError: no model there, or its data are not here.
+        InputError: see :func:`harness.evaluation.models.trained_subject`.
     """
-    subject = trained_subject(folder, cache_dir)
+    subject = trained_subject(folder, cache_dir, allow=allow)
     protocol = EvaluationSection.model_validate(subject.evaluation)
     return Victim(subject.network, subject.data, "test", protocol.top_k, protocol.ties)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from harness.experiment.carried_paths import setting_paths
 from harness.experiment.config import Experiment, typed_sections
 from harness.experiment.method_override import method_override_faults
 from harness.experiment.point_faults import compare_faults, space_faults
@@ -18,7 +19,10 @@ from saat.paths import user_path
 
 
 def load_experiment(
-    path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
+    path: Path,
+    overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+    files: bool = True,
 ) -> tuple[Experiment, list[str]]:
     """Read, override and check an experiment file.
 
@@ -26,6 +30,8 @@ def load_experiment(
         path: a YAML file.
         overrides: ``key=value`` pairs; a value is YAML.
         values: keys that options of their own replace.
+        files: whether the files that it names are looked at. Those of a stored run are not,
+            unless the user named them.
 
     Returns:
         The experiment, and notes for the user (searched keys that an override fixed).
@@ -45,10 +51,10 @@ def load_experiment(
     for key, value in (values or {}).items():
         _replace(raw, key, value, f"{key}:")
     source = one_line(path, 200)
-    found = _make_absolute(raw) + method_override_faults(raw, written)
+    found = _make_absolute(raw, files) + method_override_faults(raw, written)
     faults += [f"{source}: {fault}" for fault in found]
     try:
-        experiment = parse_experiment(raw, source)
+        experiment = parse_experiment(raw, source, files)
     except InputError as error:
         raise InputError(*faults, *error.faults) from None
     if faults:
@@ -56,8 +62,10 @@ def load_experiment(
     return experiment, notes
 
 
-def parse_experiment(raw: Mapping[Any, Any], source: str) -> Experiment:
+def parse_experiment(raw: Mapping[Any, Any], source: str, files: bool = True) -> Experiment:
     """Check the parsed content of an experiment file; ``source`` names it in errors.
+
+    ``files`` says whether the files of weights are looked at.
 
     Raises:
         InputError: with everything that is wrong; combinations of keys are looked at where each
@@ -69,7 +77,7 @@ def parse_experiment(raw: Mapping[Any, Any], source: str) -> Experiment:
     except ValidationError as error:
         faults += describe(error, Experiment, raw)
     if not faults:
-        faults = space_faults(experiment) + compare_faults(experiment)
+        faults = space_faults(experiment, files) + compare_faults(experiment, files)
     if faults:
         raise InputError(*(f"{source}: {fault}" for fault in faults))
     return experiment
@@ -108,23 +116,19 @@ def _replace(raw: dict[Any, Any], key: str, value: Any, shown: str) -> None:
         where.pop("name" if name == "path" else "path", None)
 
 
-def _make_absolute(raw: Mapping[Any, Any]) -> list[str]:
+def _make_absolute(raw: Mapping[Any, Any], look: bool) -> list[str]:
     """Paths as seen from here, as workers have working folders of their own; what is no path.
 
     A wrong path is taken out, so that the rest can be checked.
     """
     faults: list[str] = []
-    for section, key in (("data", "path"), ("data", "root"), ("model", "weights")):
-        part = raw.get(section)
-        if not isinstance(part, dict):
-            continue
-        value = part.get(key)
-        if isinstance(value, str) and value not in ("", "none", "imagenet"):
-            try:
-                part[key] = str(user_path(value, f"{section}.{key}:").absolute())
-            except InputError as error:
-                faults += error.faults
-                part[key] = "none" if key == "weights" else "/"
+    for key, value in setting_paths(raw):
+        section, _, name = key.partition(".")
+        try:
+            raw[section][name] = str(user_path(value, f"{key}:", look).absolute())
+        except InputError as error:
+            faults += error.faults
+            raw[section][name] = "none" if name == "weights" else "/"
     return faults
 
 

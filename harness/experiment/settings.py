@@ -53,7 +53,7 @@ def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
 
 
 def parse_setting(raw: Mapping[str, Any]) -> Setting:
-    """Check a setting; errors name the dotted key."""
+    """Check a setting, but not whether its files are there; errors name the dotted key."""
     typed, faults = typed_sections(raw)
     try:
         setting = Setting.model_validate(typed)

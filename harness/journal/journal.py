@@ -126,6 +126,23 @@ def read(path: Path) -> list[Event]:
     return _events(path, content[: content.rfind(b"\n") + 1])
 
 
+def first_search_id(run_dir: Path) -> str | None:
+    """The id of a run, from the first line of its journal; None where none has begun.
+
+    Raises:
+        InputError: the journal is no file, or its first line is damaged.
+    """
+    path = run_dir / "events.jsonl"
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            line = file.readline()
+    except FileNotFoundError:
+        return None
+    events = list(_parse(path, line.splitlines() if line.endswith(b"\n") else []))
+    return str(events[0]["search_id"]) if events else None
+
+
 def _content(path: Path) -> bytes:
     check_file(path)
     try:

@@ -106,12 +106,17 @@ def _point_of(experiment: Experiment, setting: Setting) -> dict[str, Any] | None
     return point
 
 
+def warm_start_folder(name: str, runs_dir: Path) -> Path:
+    """The folder of a search that ``search.warm_start`` names."""
+    return Path(name) if "/" in name else runs_dir / name
+
+
 def _finished(
     name: str, runs_dir: Path, fingerprint: str, protocol: str
 ) -> tuple[SearchState, Event]:
     """An earlier search and its first event."""
     key = f"search.warm_start: {one_line(name, 100)}"
-    run_dir = user_path(name if "/" in name else runs_dir / name, "search.warm_start:")
+    run_dir = user_path(warm_start_folder(name, runs_dir), "search.warm_start:")
     if not (run_dir / "events.jsonl").exists():
         known = sorted(path.parent.name for path in run_dir.parent.glob("*/events.jsonl"))
         raise InputError(

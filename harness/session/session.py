@@ -15,8 +15,9 @@ from harness.experiment.config import Experiment, digest
 from harness.experiment.file import load_experiment
 from harness.files import write_text
 from harness.journal.callbacks import never_raising
-from harness.journal.journal import Journal
+from harness.journal.journal import Journal, first_search_id
 from harness.journal.state import SearchState, load_state, protocol_hash
+from harness.named_paths import leave_receipt, not_named
 from harness.options import Options
 from harness.provenance import provenance
 from harness.search.plan import Plan
@@ -34,8 +35,10 @@ from harness.session.checks import (
 from harness.session.derive import derive_tables
 from harness.session.progress import Progress
 from harness.session.stored_run import (
+    check_carried_paths,
     check_reported_protocol,
     check_resumed_protocol,
+    paths_at_start,
     tracking_uri_of,
 )
 from harness.tracking.mlflow_runs import MlflowRuns
@@ -89,6 +92,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         validation_hash=digest(experiment.dump()["validation"]),
         **({"packing": packing} if packing else {}),
     )
+    _leave_receipt(experiment, journal, options, say)
     _warm_start(experiment, journal, options, say)
     return _run(experiment, journal, options, executor, concurrent, run_dir, say)
 
@@ -98,7 +102,7 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
 
     Raises:
         InputError: there is no such search, its data changed, another version began it with fewer
-            keys, or another process runs it.
+            keys, it would read what the user has not named, or another process runs it.
     """
     check_folders(options)
     run_dir = (options.runs_dir / name).resolve()
@@ -108,6 +112,8 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
     journal = Journal(run_dir)
     try:
         started = journal.events[0]
+        check_carried_paths(experiment, journal.events, options, name)
+        experiment, _ = load_experiment(run_dir / "experiment.yaml")  # and its files
         uri = tracking_uri_of(started, options, name)
         options = replace(options, tracking_uri=uri, executor=started["executor"])
         if options.address and options.executor == "inline":
@@ -134,6 +140,25 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
         journal.close()
         raise
     return _run(experiment, journal, options, executor, concurrent, run_dir, say)
+
+
+def _leave_receipt(
+    experiment: Experiment, journal: Journal, options: Options, say: Callable[[str], None]
+) -> None:
+    carried = paths_at_start(experiment, options.runs_dir)
+    try:
+        leave_receipt(journal.events[0]["search_id"], carried)
+    except OSError as error:
+        say(f"no receipt of this run could be left ({error}): saat resume will ask for --allow")
+
+
+def paths_to_allow(experiment: Experiment, runs_dir: Path) -> list[str]:
+    """What ``saat resume --allow`` has to name of a run that began here: no receipt has it."""
+    carried = list(paths_at_start(experiment, runs_dir))
+    if not carried:
+        return []
+    search_id = first_search_id(runs_dir / experiment.name)
+    return list(dict.fromkeys(path for _, path in not_named(search_id, carried)))
 
 
 def _warm_start(
@@ -230,12 +255,12 @@ def make_report(run_dirs: list[Path], out_dir: Path) -> Path:
 
 
 def read_experiment(run_dir: Path) -> Experiment:
-    """The resolved experiment of a search folder."""
+    """The resolved experiment of a search folder; the files that it names are not looked at."""
     path = run_dir / "experiment.yaml"
     if not path.is_file():
         raise InputError(f"{run_dir}: no such search (no experiment.yaml there)")
     check_run_folder(run_dir)
-    experiment, _ = load_experiment(path)
+    experiment, _ = load_experiment(path, files=False)
     return experiment
 
 

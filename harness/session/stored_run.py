@@ -1,13 +1,17 @@
-"""What a stored run may decide when it is resumed or reported: not its server, not its protocol."""
+"""What a stored run may decide when it goes on: neither its server, its files nor its protocol."""
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.experiment.carried_paths import CarriedPath, experiment_paths, setting_paths
 from harness.experiment.config import Experiment
 from harness.journal.journal import Event
 from harness.journal.state import protocol_hash
+from harness.named_paths import check_named
 from harness.options import Options
 from harness.redaction import public_uri
+from harness.search.warm_start import missing_warm_start, warm_start_folder
 from harness.session.checks import is_whole
 from saat.errors import InputError
 
@@ -37,6 +41,39 @@ def tracking_uri_of(started: Event, options: Options, name: str) -> str | None:
         f"{name}: began with the tracking server {public_uri(uri)}, which is contacted only if you "
         f"name it: --tracking-uri {public_uri(uri)}, or the same in {_VARIABLE} (SECURITY.md)"
     )
+
+
+def paths_at_start(experiment: Experiment, runs_dir: Path) -> Iterator[CarriedPath]:
+    """Every path that a run which begins now can read."""
+    yield from experiment_paths(experiment)
+    for name in experiment.search.warm_start:
+        yield CarriedPath("search.warm_start", str(warm_start_folder(name, runs_dir)))
+
+
+def check_carried_paths(
+    experiment: Experiment, events: Sequence[Event], options: Options, name: str
+) -> None:
+    """Refuse to go on with a run that would read what only the run names.
+
+    Somebody else may have made it. Its trials carry settings of their own, in the journal.
+
+    Args:
+        experiment: of the run.
+        events: of its journal.
+        options: of the command.
+        name: of the run.
+
+    Raises:
+        PathsNotNamed: the user has not named all of its paths.
+    """
+    carried = list(experiment_paths(experiment))
+    if missing_warm_start(experiment, list(events)):
+        carried = list(paths_at_start(experiment, options.runs_dir))
+    for event in events:
+        told = event["trials"] if event["event"] == "warm_started" else [event]
+        for entry in told if event["event"] in ("warm_started", "suggested") else []:
+            carried += setting_paths(entry["trial"]["setting"])
+    check_named(name, events[0]["search_id"], dict.fromkeys(carried), options.allow)
 
 
 def check_reported_protocol(experiment: Experiment, started: Event, file: Path) -> None:

@@ -17,6 +17,7 @@ from saat.models.registry import (
     check_backbone,
     network_structure,
 )
+from saat.models.weights_file import check_weights_file
 
 __all__ = [
     "BACKBONES",
@@ -25,6 +26,7 @@ __all__ = [
     "build_network",
     "check_backbone",
     "check_network",
+    "check_weights_file",
     "codes_of",
     "device_of",
     "encode",

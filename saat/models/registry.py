@@ -14,7 +14,7 @@ from saat.models.network import HashingNetwork
 from saat.models.reference_weights import convert
 from saat.models.small_cnn import SmallCNN
 from saat.models.torchvision_backbones import TorchvisionBackbone, published_weights
-from saat.models.weights_file import check_file, read_weights
+from saat.models.weights_file import read_weights
 from saat.seeding import seed_torch
 from saat.wording import counted
 
@@ -135,7 +135,7 @@ def network_structure(backbone: str, weights: str, bits: int) -> HashingNetwork:
 
 
 def check_backbone(backbone: str, weights: str, image_size: int) -> None:
-    """Refuse what :func:`build_network` could not build, as far as that shows without reading."""
+    """Refuse what :func:`build_network` could not build; a file of weights is not looked at."""
     entry = BACKBONES[backbone]
     if image_size < entry.min_image_size:
         raise InputError(
@@ -147,5 +147,3 @@ def check_backbone(backbone: str, weights: str, image_size: int) -> None:
         raise InputError(f"model.weights {weights}: {backbone} has no published weights; none")
     if weights == "imagenet":
         entry.check_imagenet()
-    else:
-        check_file(weights)

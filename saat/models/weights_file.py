@@ -13,7 +13,7 @@ from saat.paths import user_path
 _NO_FILE = "no such file; none, imagenet or a path"
 
 
-def check_file(weights: str) -> Path:
+def check_weights_file(weights: str) -> Path:
     """The path ``model.weights`` names.
 
     Raises:
@@ -36,7 +36,7 @@ def read_weights(weights: str, name: str, backbone: nn.Module) -> dict[str, Tens
     Raises:
         InputError: no such file, a pickled module, or not a state dict of this backbone.
     """
-    path = check_file(weights)
+    path = check_weights_file(weights)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
