@@ -26,7 +26,7 @@ from reports.figures.style import (
     new_interactive,
     new_static,
 )
-from reports.statistics import Interval
+from saat.bootstrap import Interval
 
 NOTHING_CONFIRMED = "no completed trials on test queries yet"
 _SYMBOLS = {
