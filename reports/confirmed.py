@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from reports.explored import BITS, bit_lengths, bits_label
 from reports.results import SearchResults, final_metrics
 from reports.statistics import (
-    Interval,
     PairedComparison,
     SeedSummary,
     compare_paired,
@@ -21,6 +20,7 @@ from reports.statistics import (
     seed_summary,
 )
 from reports.wording import ROLES, describe_setting
+from saat.bootstrap import Interval
 from saat.sanity import at_chance, has_dead_gradients, zero_gradients
 
 METRICS = {"clean": "metric.test/clean_map", "robust": "metric.test/robust_map"}

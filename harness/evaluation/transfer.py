@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from harness.evaluation.verify import stored_images, stored_victim
 from harness.experiment.file import load_experiment
 from reports.confirmed import ConfirmedSetting, confirmed_settings
-from reports.figures.matrix import matrix_static
-from reports.figures.style import STATIC_STYLE
+from reports.figures.matrix import matrix_chart
+from reports.figures.static import STATIC_STYLE, draw
 from reports.matrix import MatrixCell, MatrixData, matrix_table
 from reports.results import load_search
 from reports.run_folder import trial_folder
@@ -77,7 +77,7 @@ def transfer(
     )
     write_table(matrix_table(settings, data, "transfer"), out_dir)
     with matplotlib.rc_context(STATIC_STYLE):
-        figure = matrix_static(data)
+        figure = draw(matrix_chart(data))
         figure.savefig(out_dir / "transfer.png")
         figure.savefig(out_dir / "transfer.pdf", metadata={"CreationDate": None})
     return out_dir / "transfer.md"

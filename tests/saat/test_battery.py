@@ -113,9 +113,9 @@ def test_every_number_follows_from_the_stored_images(
     np.testing.assert_allclose(result.clean_ap.numpy(), worst, atol=1e-12)
     names = {name.split("-")[0] for name in (path.name for path in folder.iterdir())}
     assert names >= {"apgd_mainstay", "apgd_smoothap", "noise", "square"}
-    for path in folder.iterdir():
+    for path in folder.glob("*.npz"):
         name = path.name.split("-")[0]
-        images = np.load(path)["images"]
+        images = np.load(path.with_suffix(".npy"))
         if name in ("apgd_mainstay", "apgd_smoothap", "noise", "source.other"):
             found = ap(images, own)
             key = name.replace("source", "transfer")
@@ -159,7 +159,7 @@ def test_a_killed_battery_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path)
 
     with pytest.raises(Killed):
         run_battery(VICTIM, THREAT, small(), store=tmp_path, progress=kill)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("*.npz"))) == 2
     again: list[str] = []
     resumed = run_battery(
         VICTIM, THREAT, small(), store=tmp_path, progress=lambda name, *_: again.append(name)
@@ -183,17 +183,13 @@ def test_a_damaged_file_is_attacked_again(tmp_path: Path) -> None:
     assert equal(run_battery(VICTIM, THREAT, small(), store=tmp_path), before)
 
 
-def test_a_flipped_byte_and_a_compressed_file_are_attacked_again(tmp_path: Path) -> None:
+def test_a_flipped_byte_is_attacked_again(tmp_path: Path) -> None:
     before = run_battery(VICTIM, THREAT, small())
     run_battery(VICTIM, THREAT, small(), store=tmp_path)
     for path in tmp_path.iterdir():
         content = bytearray(path.read_bytes())
-        content[len(content) // 4] ^= 64  # among the images
+        content[len(content) // 4] ^= 64
         path.write_bytes(content)
-    assert equal(run_battery(VICTIM, THREAT, small(), store=tmp_path), before)
-    for path in tmp_path.iterdir():  # as earlier versions wrote them
-        arrays = dict(np.load(path))
-        np.savez_compressed(path, **arrays)
     assert equal(run_battery(VICTIM, THREAT, small(), store=tmp_path), before)
 
 
@@ -206,7 +202,7 @@ def test_images_of_finished_attacks_stay_on_the_disk(tmp_path: Path) -> None:
     for _ in range(2):  # attacked, and taken from the store
         result = run_battery(VICTIM, THREAT, small(), store=tmp_path)
         mapped = maps.read_text()
-        names = [path.name for path in tmp_path.iterdir()]
+        names = [path.name for path in tmp_path.glob("*.npy")]
         # Square's own are put among the clean ones of the queries it did not take.
         assert [name.split("-")[0] for name in names if name not in mapped] == ["square"]
         assert equal(result, in_memory)
