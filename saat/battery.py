@@ -103,7 +103,7 @@ class BatteryResult:
             ``transfer.NAME`` images from elsewhere, ``NAME.bpda`` an attack through a stand-in,
             ``NAME.leaky`` one through rectifiers that are off.
         taken: positions of the queries that an attack took, where not all; the others are clean.
-        verdicts: of the gates.
+        gate_results: of the gates.
         skipped: attack that could not be run → why.
     """
 

@@ -79,7 +79,7 @@ class Evaluation:
         query_codes: int8 ±1 (Q, K), benign.
         database_rows: int64 (N,).
         database_codes: int8 ±1 (N, K).
-        verdicts: of the battery's gates; without a battery only a failed ``deterministic``.
+        gate_results: of the battery's gates; without a battery only a failed ``deterministic``.
         taken: positions of the queries that an attack took, where not all of them (a black box
             is slow); its own numbers are means over these.
         skipped: attack that could not be run on this network → why.
