@@ -18,8 +18,6 @@ from tests.harness.fakes import FINGERPRINT
 from tests.harness.tiny import tiny
 
 pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.chaos,
     pytest.mark.usefixtures("cache"),
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc"),
 ]

@@ -8,9 +8,9 @@ import torch
 
 from saat.attacks import MainstayAttack
 from tests import planted
-from tests.saat.trained_digits import THREAT, core, failed, model, victim_of
+from tests.trained.digits import THREAT, core, failed, model, victim_of
 
-pytestmark = [pytest.mark.trained, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 # Queries, for gates that ask each of them; adaptive attacks take minutes on all of them, and those
 # that attack a random network through many draws take minutes on these.

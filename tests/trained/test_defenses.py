@@ -14,7 +14,7 @@ from saat.hashing import OBJECTIVES, HashingObjective
 from saat.models import HashingNetwork, build_network
 from saat.pretrain import Pretraining, PretrainSettings
 
-pytestmark = [pytest.mark.trained, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 BITS = 32
 # Small networks need higher rates than the papers'; flips turn digits into no digits; the codec of
