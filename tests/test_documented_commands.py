@@ -113,7 +113,9 @@ def concrete(words: list[str]) -> list[str]:
 
 def missing_files(words: list[str], page: str = "") -> list[str]:
     """Words that name files that neither the repository has nor the page has one write."""
-    files = {w for w in words if re.search(r"\.(ya?ml|parquet|csv|md)$", w)} - {*written_files(page)}
+    files = {w for w in words if re.search(r"\.(ya?ml|parquet|csv|md)$", w)} - {
+        *written_files(page)
+    }
     return [w for w in sorted(files) if not (ROOT / w).exists() and not w.startswith(ELSEWHERE)]
 
 

@@ -108,6 +108,14 @@ def test_links_of_the_root_documents_lead_to_files(page: str) -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_files_of_the_map_for_contributors_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    filled = "\n".join(line for line in text.splitlines() if "to be filled" not in line)
+    named = re.findall(r"`((?:saat|harness|reports|tests|docs)/[\w./-]*)`", filled)
+    assert len(named) > 25
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 @pytest.mark.slow
 def test_dead_links_end_the_build(tmp_path: Path) -> None:
     for path in (ROOT / "saat", ROOT / "search_spaces", *ROOT.glob("*.md")):
