@@ -45,6 +45,8 @@ _LONG = (
     "harness/test_bad_input.py",
     "harness/test_generated_files.py",
     "test_extending.py",
+    "test_tutorials.py",
+    "test_site.py",
     "harness/test_tracking.py",
     "harness/test_search.py",
     "harness/test_pareto_model.py",

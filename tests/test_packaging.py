@@ -71,7 +71,7 @@ def bare(published: Published) -> Path:
     folder = published.wheel.parent / "bare"
     run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=published.wheel.parent)
     python = next(path for path in folder.glob("*/python*") if path.stem == "python")
-    install = ["install", "--no-deps", "--no-index", "--quiet", published.wheel]
+    install = ["install", "--no-deps", "--no-index", "--quiet", str(published.wheel)]
     run(sys.executable, "-m", "pip", "--python", python, *install, cwd=folder)
     return python
 
