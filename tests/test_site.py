@@ -86,7 +86,7 @@ def test_markdown_is_rendered_as_it_was_meant(site: dict[str, Page]) -> None:
         (name, text[:60])
         for name, page in site.items()
         for text in page.paragraphs
-        if re.search(r"^\s*\||^\s*[-*] \w|\n\s*[-*] \w|\n\d\. |:(class|func|meth|mod):", text)
+        if re.search(r"^\s*(\||[-*] \w|\d\. )|:(class|func|meth|mod):`", text, re.MULTILINE)
     ]
     assert faults == []
 
