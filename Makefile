@@ -40,6 +40,12 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The documentation site, in site/; a dead link or an unknown name is an error. To read it:
+#   .venv/bin/python -m http.server --bind 127.0.0.1 --directory site
+.PHONY: docs
+docs: install
+	$(BIN)/mkdocs build --strict
+
 .PHONY: unit
 unit: install
 	$(TESTS) $(SHORT) -m "not (slow or ray)"
