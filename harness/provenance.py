@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from saat.data import RetrievalData
+from saat.registry import contributing_packages
 
 _PACKAGES = (
     "saat-harness", "torch", "torchvision", "numpy", "ray", "optuna", "mlflow", "pandas",
@@ -39,9 +40,9 @@ def provenance(data: RetrievalData, device: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that results depend on, those that are installed."""
+    """Python, the packages that results depend on, and those that bring entries of a registry."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *contributing_packages()):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

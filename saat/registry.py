@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from importlib import import_module
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from saat.errors import InputError, one_line
@@ -181,7 +181,8 @@ def subclass_of(base: type[Any]) -> Callable[[Any], str | None]:
             shown = one_line(repr(entry), 60)
             return f"must be a subclass of {base.__module__}.{base.__name__}, not {shown}"
         if inspect.isabstract(entry):
-            return f"lacks {', '.join(sorted(entry.__abstractmethods__))}"
+            missing: frozenset[str] = getattr(entry, "__abstractmethods__", frozenset())
+            return f"lacks {', '.join(sorted(missing))}"
         return None
 
     return problem
@@ -201,8 +202,11 @@ def contributing_packages() -> list[str]:
 
 
 @cache
-def _installed(path: tuple[str, ...]) -> EntryPoints:
-    """Entry points of everything on ``sys.path``: reading all metadata takes a moment."""
+def _installed(path: tuple[str, ...]) -> Any:
+    """Entry points of everything on ``sys.path``: reading all metadata takes a moment.
+
+    Their type has another name before Python 3.12, with the same methods.
+    """
     del path
     return entry_points()
 

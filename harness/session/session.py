@@ -16,7 +16,8 @@ from harness.experiment.file import load_experiment
 from harness.files import write_text
 from harness.journal.callbacks import never_raising
 from harness.journal.journal import Journal
-from harness.journal.state import SearchState, load_state, protocol_hash
+from harness.journal.protocol import changed_versions, protocol_hash, version_note
+from harness.journal.state import SearchState, load_state
 from harness.options import Options
 from harness.provenance import provenance
 from harness.search.plan import Plan
@@ -86,6 +87,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         data_fingerprint=data.fingerprint,
         dataset=data.label,
         protocol_hash=protocol,
+        versions=changed_versions(experiment),
         validation_hash=digest(experiment.dump()["validation"]),
         **({"packing": packing} if packing else {}),
     )
@@ -173,7 +175,7 @@ def _run(
             executor.run(search, context, never_raising(progress.status))
         if not any(event["event"] == "reported" for event in journal.events):
             say("writing the report")
-            make_report([run_dir], run_dir / "report")
+            make_report([run_dir], run_dir / "report", say)
             journal.append("reported")
     except OSError as error:
         stop_if_full(error, str(run_dir))
@@ -217,14 +219,17 @@ def _tracker(experiment: Experiment, journal: Journal, options: Options, run_dir
     return Tracker(MlflowRuns(uri, run_dir, experiment, tags))
 
 
-def make_report(run_dirs: list[Path], out_dir: Path) -> Path:
+def make_report(run_dirs: list[Path], out_dir: Path, say: Callable[[str], None]) -> Path:
     """Derive the tables of some searches anew and write their report; returns the page."""
     # Here, not above: figures take seconds to import, and a search needs none before its end.
     from reports.html import write_report
 
     for run_dir in run_dirs:
         started, _ = load_state(run_dir)
-        check_reported_protocol(read_experiment(run_dir), started, run_dir / "experiment.yaml")
+        experiment = read_experiment(run_dir)
+        check_reported_protocol(experiment, started, run_dir / "experiment.yaml")
+        if note := version_note(experiment, started):
+            say(f"{run_dir.name}: {note}")
         derive_tables(run_dir)
     return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
 

@@ -127,7 +127,7 @@ class Attack(ABC):
         steps: iterations T.
         step_size: step η; ``None`` takes the attack's own rule.
         restarts: runs from different seeds, of which the worst for the victim counts per query.
-        revision: raised with every change of the formula, so that kept images of an earlier
+        version: raised with every change of the formula, so that kept images of an earlier
             formula are not taken for those of this one.
     """
 
@@ -142,7 +142,7 @@ class Attack(ABC):
     targeted = False
     # Whether it needs the network's input gradients; without them it is skipped and reported so.
     by_gradient = True
-    revision: ClassVar[int] = 1
+    version: ClassVar[int] = 1
 
     def fit(
         self,

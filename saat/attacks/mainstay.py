@@ -45,7 +45,7 @@ class MainstayAttack(Attack):
 
         return loss
 
-    def seen(self, network: nn.Module) -> nn.Module:
+    def gradient_network(self, network: nn.Module) -> nn.Module:
         """The network that gradients are taken of."""
         return LeakyBackward(network) if self.leaky else network
 
@@ -56,7 +56,15 @@ class MainstayAttack(Attack):
         loss = self.loss(queries, knowledge)
         step_size = self.step_size or default_step_size(threat.eps, self.steps)
         start = threat.random_start(queries.images, queries.seeds)
-        return pgd(self.seen(network), queries.images, loss, threat, self.steps, step_size, start)
+        return pgd(
+            self.gradient_network(network),
+            queries.images,
+            loss,
+            threat,
+            self.steps,
+            step_size,
+            start,
+        )
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class SDHA(Attack):
 
     steps: int = option(1500, ge=1, le=100_000, help="iterations T")
 
-    revision: ClassVar[int] = 2
+    version: ClassVar[int] = 2
     sigma: ClassVar[float] = 5.0
     z: ClassVar[float] = 0.5
 

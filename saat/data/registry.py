@@ -25,7 +25,8 @@ class Dataset:
         description: One line.
         classes: C, the width of its label vectors.
         obtain: Where images and lists come from, one line.
-        folder: Its folder below the root, as in the reference repositories; None where embedded.
+        folder: Its folder of image lists below the root, named as in the reference repositories;
+            None where embedded.
     """
 
     load: Callable[..., RetrievalData]

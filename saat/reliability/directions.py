@@ -65,11 +65,11 @@ class _Batch:
 
 @contextmanager
 def _batches(context: GateContext) -> Iterator[Iterator[_Batch]]:
-    sample, network = context.sample, context.view
+    sample, network = context.sample, context.gradient_network
     knowledge = sample.knowledge
     device = knowledge.train_codes.device
     labels, codes = sample.labels.to(device), sample.query_codes.to(device)
-    goals = context.probe.goal(context.probe.representatives(knowledge, labels, codes))
+    goals = context.gate_attack.goal(context.gate_attack.representatives(knowledge, labels, codes))
 
     def batch(part: Tensor) -> _Batch:
         images = to_float(sample.images[part], device_of(network))

@@ -29,14 +29,14 @@ def scale(context: GateContext) -> GateResult:
     layer is.
     """
     saturated = _saturated(context)
-    published = MainstayAttack(steps=context.gate_budget.paper_steps)
+    published = MainstayAttack(steps=context.gate_budget.published_steps)
     as_is = context.run(published, name="published")
     seeing = context.run(replace(published, rescale=True), name="published")
     hidden = significantly_above(as_is.ap, seeing.ap, TOLERANCE)
-    here = context.run(context.probe_of(context.gate_budget.steps)).ap
+    here = context.run(context.gate_attack_with(context.gate_budget.steps)).ap
     changes = {
         f"probe at scale {factor:g}": context.run(
-            context.probe_of(context.gate_budget.steps), factor=factor
+            context.gate_attack_with(context.gate_budget.steps), factor=factor
         ).ap
         - here
         for factor in SCALES
@@ -68,5 +68,5 @@ def scale(context: GateContext) -> GateResult:
 def _saturated(context: GateContext) -> float:
     """Fraction of clean queries' features at which the float32 gradient of tanh is exactly 0."""
     images = context.sample.images
-    features = encode(context.view, lambda part: images[part], len(images))
+    features = encode(context.gradient_network, lambda part: images[part], len(images))
     return float((1 - torch.tanh(features.float()).square() == 0).float().mean())
