@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.pgd import usable
+from saat.attacks.pgd import finite_gradient
 from saat.errors import one_line
 from saat.memory import is_out_of_memory, shrinking
 from saat.models import device_of, evaluating, seeded_pass, to_float
@@ -99,7 +99,7 @@ def _inspect(network: nn.Module, images: Tensor) -> tuple[bool, float | None, st
         return bool(differs), None, f"{type(error).__name__}: {one_line(error, 160)}"
     if gradient is None:  # the output does not depend on the input
         return bool(differs), None, ""
-    return bool(differs), float((usable(gradient) == 0).float().mean()), ""
+    return bool(differs), float((finite_gradient(gradient) == 0).float().mean()), ""
 
 
 class Adapted(nn.Module):

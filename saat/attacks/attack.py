@@ -1,4 +1,4 @@
-"""What every attack offers, what it knows, and how a set of queries is walked through."""
+"""What every attack offers and knows, and how a set of queries is attacked batch by batch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -171,7 +171,7 @@ class Attack(ABC):
 
     @abstractmethod
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """The codes that guide the attack: float ±1 (Q, K).
+        """The codes that the attack is aimed by: float ±1 (Q, K).
 
         An untargeted attack drives the query's code away from them, a targeted one towards them.
 

@@ -66,7 +66,7 @@ class BIM(MainstayAttack):
         del queries, threat, momentum
         return plain
 
-    def step_in(self, threat: ThreatModel) -> float:
+    def resolved_step_size(self, threat: ThreatModel) -> float:
         """η in numbers."""
         return self.step_size or published_step_size(threat.eps, self.steps)
 
@@ -75,10 +75,10 @@ class BIM(MainstayAttack):
     ) -> Perturbed:
         """See :meth:`Attack.perturb`."""
         loss, momentum = self.loss(queries, knowledge), Momentum(self.decay)
-        step_size, seen = self.step_in(threat), self.gradient_network(network)
+        step_size, differentiated = self.resolved_step_size(threat), self.gradient_network(network)
 
         def plain(point: Tensor, step: int) -> Tensor:
-            return input_gradient(seen, point, loss, step)
+            return input_gradient(differentiated, point, loss, step)
 
         def update(point: Tensor, slope: Tensor) -> Tensor:
             return point - step_size * threat.steepest(momentum.add(slope))
@@ -140,7 +140,7 @@ class NI(BIM):
         images = queries.images
         pixels = images[0].numel() if len(images) else 1
         ones = {"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels)}[threat.norm]
-        reach = momentum.decay * self.step_in(threat) / ones
+        reach = momentum.decay * self.resolved_step_size(threat) / ones
 
         def gradient(point: Tensor, step: int) -> Tensor:
             ahead = point - reach * momentum.value
@@ -211,12 +211,12 @@ class VMI(BIM):
 
         def gradient(point: Tensor, step: int) -> Tensor:
             nonlocal variance
-            here = plain(point, step)
-            tuned, nearby = here + variance, torch.zeros_like(here)
+            own = plain(point, step)
+            tuned, nearby = own + variance, torch.zeros_like(own)
             for number in range(self.neighbours):
                 seeds = _seeds(queries, "vmi", step, number)
                 nearby += plain(around.random_start(point, seeds), step)
-            variance = nearby / self.neighbours - here
+            variance = nearby / self.neighbours - own
             return tuned
 
         return gradient

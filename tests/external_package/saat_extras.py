@@ -46,7 +46,8 @@ class Contrast(HashingObjective):
     def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         relaxed = self.codes(features)
         similar = 2 * (labels @ labels.T > 0.5).float() - 1
-        return (relaxed @ relaxed.T / relaxed.shape[1] - similar).square().mean()
+        loss: Tensor = (relaxed @ relaxed.T / relaxed.shape[1] - similar).square().mean()
+        return loss
 
 
 def load_channels(

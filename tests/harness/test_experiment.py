@@ -341,7 +341,7 @@ def raised(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         battery = replace(BATTERIES[name], version=2)
         monkeypatch.setattr("saat.versions.BATTERIES", {name: battery})
     else:
-        monkeypatch.setitem(METRIC_VERSIONS, name, 2)  # type: ignore[arg-type]
+        monkeypatch.setitem(METRIC_VERSIONS, name, 2)
 
 
 @pytest.mark.parametrize(

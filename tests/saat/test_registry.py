@@ -3,6 +3,7 @@
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,8 @@ def test_a_registry_is_the_mapping_of_its_entries(
     expected = dict(own)
     for name, value in later.items():
         if name in own:
-            assert "each bring one of that name" in refused(lambda: registry.register(name)(value))
+            said = refused(partial(registry.register(name), value))
+            assert "each bring one of that name" in said
         else:
             assert registry.register(name)(value) == value
             expected[name] = value

@@ -198,9 +198,9 @@ def test_monotone() -> None:
     assert not verdict("monotone", context(answer=lambda *_: result(1.0))).passed
 
 
-def test_the_full_sweep_has_the_radii_and_lengths_of_the_field() -> None:
+def test_the_full_gate_budget_has_the_radii_and_iterations_of_the_field() -> None:
     assert [8 * multiple for multiple in FULL_GATE_BUDGET.radii] == [1, 2, 4, 8, 16, 32]
-    assert list(FULL_GATE_BUDGET.lengths) == [1, 10, 50, 100, 500, 1000]
+    assert list(FULL_GATE_BUDGET.iterations) == [1, 10, 50, 100, 500, 1000]
     for norm, size in (("linf", 1.0), ("l2", 768**0.5), ("l1", 768.0)):
         assert whole_range(ThreatModel(0.1, norm), 768) == ThreatModel(size, norm)  # type: ignore[arg-type]
 
