@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,22 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def provenance(data: RetrievalData, device: str) -> dict[str, Any]:
-    """JSON-able facts about the software, the data and the machine of a run."""
+def provenance(
+    data: RetrievalData, device: str, formula_versions: Mapping[str, int]
+) -> dict[str, Any]:
+    """JSON-able facts about the software, the data and the machine of a run.
+
+    Args:
+        data: the data set.
+        device: of the training.
+        formula_versions: those of the protocol above 1 (:mod:`harness.journal.protocol`).
+    """
     # The driver of a cluster need not have the GPU that its workers have.
     here = device == "cuda" and torch.cuda.is_available()
     gpu = torch.cuda.get_device_name() if here else None
     return {
         "versions": versions(),
+        "formula_versions": dict(formula_versions),
         "git_revision": _revision(),
         "data": {
             "name": data.name,

@@ -31,7 +31,7 @@ from saat.reliability import GATES
 found = {}
 for registry in (ATTACKS, BATTERIES, DATASETS, DEFENSES, OBJECTIVES, BACKBONES, GATES):
     for name in registry:
-        if registry.package(name) != "saat-harness":
+        if registry.package(name) != "saat-harness" and name != "broken":
             found[registry.group] = [name, registry.package(name), repr(registry[name])]
 print(json.dumps(found))
 """
@@ -115,6 +115,17 @@ def test_a_search_uses_what_the_package_brings(packages: Path, tmp_path: Path) -
         rows = dict(line.split("  ", 1) for line in listed.stdout.splitlines())
         assert rows[ENTRIES[what]].endswith("[saat-extras]")
         assert sum(line.endswith("]") for line in rows.values()) == 1, "own entries name no package"
+
+    problem = "hashing objective broken of saat-extras: saat_extras:Nothing cannot be imported"
+    listed = run(tmp_path, *harness, "list", "hashing", packages=packages)
+    assert (listed.returncode, listed.stderr.count("\n")) == (2, 1)
+    assert problem in listed.stderr
+    assert "contrast" in listed.stdout
+    assert "dph" in listed.stdout
+    command_of = (*harness, "validate", "file.yaml", "--set")
+    broken = run(tmp_path, *command_of, "model.hashing=broken", packages=packages)
+    assert (broken.returncode, broken.stderr.count("\n")) == (2, 1)
+    assert problem in broken.stderr
 
     without = run(tmp_path, *command, "--name", "without")
     assert without.returncode == 2

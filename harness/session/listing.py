@@ -25,7 +25,7 @@ class SomeUnreadable(InputError):
     """
 
     def __init__(self, problems: Sequence[str], rows: Mapping[str, str]) -> None:
-        others = f" (and {len(problems) - 1} more such)" if problems[1:] else ""
+        others = f" (and {len(problems) - 1} more)" if problems[1:] else ""
         super().__init__(f"{problems[0]}{others}")
         self.readable = _lines(rows)
 

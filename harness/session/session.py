@@ -72,10 +72,11 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     experiment, packing = resolve_gpu_share(experiment, plan, options, say)
     executor, fitting = executor_of_run(experiment, options)
     concurrent = max_concurrent(experiment, fitting, say)
+    versions = changed_versions(experiment)
     (run_dir / "trials").mkdir(parents=True)
     text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
     write_text(run_dir / "experiment.yaml", text)
-    write_record(run_dir / "provenance.json", provenance(data, device))
+    write_record(run_dir / "provenance.json", provenance(data, device, versions))
     journal = Journal(run_dir)
     journal.append(
         "started",
@@ -87,7 +88,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         data_fingerprint=data.fingerprint,
         dataset=data.label,
         protocol_hash=protocol,
-        versions=changed_versions(experiment),
+        versions=versions,
         validation_hash=digest(experiment.dump()["validation"]),
         **({"packing": packing} if packing else {}),
     )

@@ -114,11 +114,8 @@ def apgd(
         zero += (candidate.gradient == 0).flatten(1).float().mean(1)
         improved += (candidate.loss < current.loss).float()
         better = candidate.loss < best.loss
-        best, improved_best, current = (
-            candidate.where(better, best),
-            improved_best | better,
-            candidate,
-        )
+        best, current = candidate.where(better, best), candidate
+        improved_best = improved_best | better
         if step + 1 in judged_at:
             slow = improved < SUCCESS_SHARE * (step + 1 - last)
             stuck = slow | (kept & ~improved_best)

@@ -238,7 +238,7 @@ def test_a_list_shows_the_runs_that_it_can_read(
     assert "never started" in rows["young"]
     assert "finished" in rows["fine"]
     assert "gone/events.jsonl: missing" in said.splitlines()[-1]
-    assert "(and 1 more such run)" in said.splitlines()[-1]
+    assert "(and 1 more)" in said.splitlines()[-1]
 
 
 # --- characters that a terminal obeys
