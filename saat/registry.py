@@ -49,8 +49,7 @@ class Registry(Mapping[str, T], Generic[T]):
         kind: str,
         group: str,
         entries: Mapping[str, T | str],
-        *,
-        problem: Callable[[Any], str | None] = lambda _: None,
+        problem: Callable[[Any], str | None] | None = None,
         describe: Callable[[T], str] = lambda _: "",
         reserved: str = "",
     ) -> None:
@@ -156,7 +155,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._checked(name, found, package)
 
     def _checked(self, name: str, entry: Any, package: str) -> T:
-        problem = self._problem(entry)
+        problem = self._problem(entry) if self._problem else None
         if problem:
             raise InputError(f"{self.kind} {name} of {package}: {problem}")
         return entry  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import cache
+from itertools import chain
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
@@ -70,7 +71,7 @@ def rounded(values: Tensor) -> list[float]:
 
 
 def attack_numbers(name: str) -> dict[str, list[float]]:
-    """A weighted mean of every attacked code, and how far bytes moved, in radii."""
+    """A weighted mean of every attacked code, how far bytes moved, in radii, and constants."""
     kind: Callable[..., Attack] = Noise if name == "noise" else ATTACKS[name]
     target, attack = victim(), kind(**{"steps": 10, **BRIEF.get(name, {})})
     found = target.attack(name, attack, THREAT)
@@ -82,7 +83,13 @@ def attack_numbers(name: str) -> dict[str, list[float]]:
         "codes": rounded((toward * toward.new_tensor(range(1, toy.BITS + 1))).mean(1)),
         "change": rounded(levels.abs().flatten(1).mean(1) / 8),
         "theory_ap": rounded(found.theory_ap),
+        "constants": sorted(set(chain.from_iterable(map(_constants, _methods(type(attack)))))),
     }
+
+
+def _methods(attack: type[Attack]) -> Iterator[FunctionType]:
+    own = attack.__mro__[: attack.__mro__.index(Attack)]
+    return (item for kind in own for item in vars(kind).values() if isinstance(item, FunctionType))
 
 
 @cache
