@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pytest
@@ -34,6 +35,20 @@ for registry in (ATTACKS, BATTERIES, DATASETS, DEFENSES, OBJECTIVES, BACKBONES, 
         if registry.package(name) != "saat-harness" and name != "broken":
             found[registry.group] = [name, registry.package(name), repr(registry[name])]
 print(json.dumps(found))
+"""
+COMMANDS = """
+import contextlib, io, json, sys
+from harness.__main__ import main
+
+ended = []
+for arguments in json.loads(sys.argv[1]):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(arguments)
+        except SystemExit as end:
+            ended.append([end.code, out.getvalue(), err.getvalue()])
+print(json.dumps(ended))
 """
 EXPERIMENT = {
     "schema_version": 1,
@@ -65,6 +80,21 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+class Ended(NamedTuple):
+    """A command's exit status and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+def commands(cwd: Path, packages: Path | None, *given: list[str]) -> list[Ended]:
+    """Commands of saat, one after the other in one new process."""
+    ended = run(cwd, "-c", COMMANDS, json.dumps(given), packages=packages)
+    assert ended.returncode == 0, ended.stderr
+    return [Ended(*end) for end in json.loads(ended.stdout)]
+
+
 def run(
     cwd: Path, *arguments: str, packages: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
@@ -92,10 +122,18 @@ def test_every_registry_has_the_entry_of_the_package(packages: Path, tmp_path: P
 @pytest.mark.slow
 def test_a_search_uses_what_the_package_brings(packages: Path, tmp_path: Path) -> None:
     (tmp_path / "file.yaml").write_text(yaml.safe_dump(EXPERIMENT))
-    harness = ("-m", "harness")
-    command = (*harness, "search", "file.yaml", "--executor", "inline")
-    ended = run(tmp_path, *command, packages=packages)
-    assert ended.returncode == 0, ended.stderr
+    search = ["search", "file.yaml", "--executor", "inline"]
+    searched, verified, attacks, datasets, hashing, broken = commands(
+        tmp_path,
+        packages,
+        search,
+        ["verify", "extended"],
+        ["list", "attacks"],
+        ["list", "datasets"],
+        ["list", "hashing"],
+        ["validate", "file.yaml", "--set", "model.hashing=broken"],
+    )
+    assert searched.status == 0, searched.err
     folder = tmp_path / "runs" / "extended"
     trials = pd.read_parquet(folder / "trials.parquet")
     assert set(trials["status"]) == {"completed"}
@@ -106,27 +144,19 @@ def test_a_search_uses_what_the_package_brings(packages: Path, tmp_path: Path) -
     assert provenance["versions"]["saat-extras"] == "0.3"
     started = json.loads((folder / "events.jsonl").read_text().splitlines()[0])
     assert started["versions"] == {"one_step": 3}
+    assert verified.status == 0, verified.err
+    assert " 0 differ" in verified.out
 
-    verified = run(tmp_path, *harness, "verify", "extended", packages=packages)
-    assert verified.returncode == 0, verified.stderr
-    assert " 0 differ" in verified.stdout
-    for what in ("attacks", "datasets"):
-        listed = run(tmp_path, *harness, "list", what, packages=packages)
-        rows = dict(line.split("  ", 1) for line in listed.stdout.splitlines())
-        assert rows[ENTRIES[what]].endswith("[saat-extras]")
+    for listed, name in ((attacks, "one_step"), (datasets, "channels")):
+        rows = dict(line.split("  ", 1) for line in listed.out.splitlines())
+        assert rows[name].endswith("[saat-extras]")
         assert sum(line.endswith("]") for line in rows.values()) == 1, "own entries name no package"
-
     problem = "hashing objective broken of saat-extras: saat_extras:Nothing cannot be imported"
-    listed = run(tmp_path, *harness, "list", "hashing", packages=packages)
-    assert (listed.returncode, listed.stderr.count("\n")) == (2, 1)
-    assert problem in listed.stderr
-    assert "contrast" in listed.stdout
-    assert "dph" in listed.stdout
-    command_of = (*harness, "validate", "file.yaml", "--set")
-    broken = run(tmp_path, *command_of, "model.hashing=broken", packages=packages)
-    assert (broken.returncode, broken.stderr.count("\n")) == (2, 1)
-    assert problem in broken.stderr
+    for refused in (hashing, broken):
+        assert (refused.status, refused.err.count("\n")) == (2, 1)
+        assert problem in refused.err
+    assert {"dph", "contrast"} <= {line.split()[0] for line in hashing.out.splitlines()}
 
-    without = run(tmp_path, *command, "--name", "without")
-    assert without.returncode == 2
-    assert "channels" in without.stderr
+    (without,) = commands(tmp_path, None, [*search, "--name", "without"])
+    assert without.status == 2
+    assert "channels" in without.err

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saat.attacks import Attack, MainstayAttack, Square
+from saat.attacks import Attack, Knowledge, MainstayAttack, Queries, Square
+from saat.attacks.attack import Perturbed
 from saat.attacks.pgd import pgd
 from saat.battery import Battery
 from saat.data import Dataset, RetrievalData
@@ -31,7 +32,9 @@ class OneStep(MainstayAttack):
 
     version: ClassVar[int] = 3
 
-    def perturb(self, network, queries, knowledge, threat: ThreatModel):
+    def perturb(
+        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
+    ) -> Perturbed:
         del knowledge
 
         def loss(features: Tensor, _: int) -> Tensor:
