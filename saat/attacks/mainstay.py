@@ -22,7 +22,7 @@ class MainstayAttack(Attack):
         rescale: divide every bit's feature by its median magnitude first. Off in the published
             attack; on where the number steers a search, which would otherwise be rewarded for
             hiding its gradients behind a large last layer.
-        leaky: see through rectifiers that are off (:mod:`saat.rectifiers`); for the same reason.
+        leaky: gradients pass rectifiers that are off (:mod:`saat.rectifiers`); for the same reason.
     """
 
     weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")

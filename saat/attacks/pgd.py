@@ -20,7 +20,7 @@ PUBLISHED_BATCH = 128
 
 # Features and iteration → loss per query (B,), to be minimised.
 QueryLoss = Callable[[Tensor, int], Tensor]
-# Iterate (B, 3, H, W) and iteration → gradient of the summed loss, as seen from there.
+# Iterate (B, 3, H, W) and iteration → gradient of the summed loss there.
 GradientSource = Callable[[Tensor, int], Tensor]
 # Iterate and gradient → next iterate, before it is projected.
 Update = Callable[[Tensor, Tensor], Tensor]

@@ -1,7 +1,7 @@
 """The mainstay attack's loss under other descents: BIM; for transfer DI, NI, SI-NI and VMI.
 
-All share PGD's loop. Each one replaces the gradient that the loop sees by a combination of
-gradients at other points, so a variant is a function from gradient source to gradient source.
+All share PGD's loop. Each one replaces the loop's gradient by a combination of gradients at other
+points, so a variant is a function from gradient source to gradient source.
 """
 
 from collections.abc import Sequence

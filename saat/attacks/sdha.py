@@ -101,7 +101,7 @@ class SDHA(Attack):
     (Σ_r w_r)·Σ_k e(q_k) + Σ_k o(q_k)·(Σ_r w_r r)_k needs two products with the code matrix and
     never B × N × K values.
 
-    ``step_size`` is Adam's learning rate (0.01). Adam sees a 128th of the gradient of L, as in the
+    ``step_size`` is Adam's learning rate (0.01). Adam gets a 128th of the gradient of L, as in the
     reference implementation, whose loss is the mean over a batch of 128: beside the 1e-8 in Adam's
     denominator the scale counts. Queries to which nothing is relevant are driven away from
     their own code. Deterministic.

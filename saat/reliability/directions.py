@@ -30,7 +30,7 @@ _NEIGHBOURS = 8
 
 @dataclass(frozen=True)
 class _Batch:
-    """Some of the drawn queries, and a loss that falls towards the probe's goal.
+    """Some of the drawn queries, and a loss that falls towards the gate attack's goal.
 
     Attributes:
         network: the network, frozen and in evaluation mode.
