@@ -25,7 +25,7 @@ from saat.threat_model import ThreatModel
 from saat.victim import AttackResult, Target, Victim
 
 # Queries whose features tell two networks with equal codes apart.
-_PROBED = 4
+_COMPARED_QUERIES = 4
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class AttackRunner:
 
     def _key(self, victim: Victim, name: str, attack: Attack, threat: ThreatModel) -> str:
         """Of everything that decides the images: 16 hex digits."""
-        settings = (name, repr(attack), attack.revision, repr(threat), self.seed, self.target_seed)
+        settings = (name, repr(attack), attack.version, repr(threat), self.seed, self.target_seed)
         ranking = (victim.data.fingerprint, victim.kind, victim.top_k, victim.ties)
         digest = hashlib.sha256(repr((settings, ranking)).encode())
         digest.update(victim.rows.tobytes())
@@ -96,7 +96,9 @@ class AttackRunner:
         # Weights alone would not tell apart two modules that differ in a plain Python attribute.
         for codes in (victim.knowledge.train_codes, victim.database_codes, victim.query_codes):
             digest.update(pack_bits(codes).tobytes())
-        digest.update(_features(victim.network, victim.images[:_PROBED]).numpy().tobytes())
+        digest.update(
+            _features(victim.network, victim.images[:_COMPARED_QUERIES]).numpy().tobytes()
+        )
         return digest.hexdigest()[:16]
 
 

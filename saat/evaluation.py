@@ -80,8 +80,8 @@ class Evaluation:
         database_rows: int64 (N,).
         database_codes: int8 ±1 (N, K).
         gate_results: of the battery's gates; without a battery only a failed ``deterministic``.
-        taken: positions of the queries that an attack took, where not all of them (a black box
-            is slow); its own numbers are means over these.
+        query_indices: positions of the queries that an attack was run on, where not all of them (a
+            black box is slow); its own numbers are means over these.
         skipped: attack that could not be run on this network → why.
     """
 
@@ -93,7 +93,7 @@ class Evaluation:
     database_codes: Tensor
     attacks: Mapping[str, AttackResult] = field(default_factory=dict)
     gate_results: Sequence[GateResult] = ()
-    taken: Mapping[str, Tensor] = field(default_factory=dict)
+    query_indices: Mapping[str, Tensor] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -134,7 +134,7 @@ class Evaluation:
             "chance_map": self.chance_ap,
         }
         for name, result in self.untargeted.items():
-            rows = self.taken.get(name, slice(None))
+            rows = self.query_indices.get(name, slice(None))
             means[f"map.{name}"] = result.ap[rows]
             means[f"theory.{name}"] = result.theory_ap[rows]
         for name, target in self.targets.items():
@@ -167,7 +167,7 @@ class Evaluation:
         none = torch.zeros_like(everyone)
         out = {"clean": (everyone, self.clean_ap, none)}
         for name, result in self.attacks.items():
-            rows = self.taken.get(name, everyone)
+            rows = self.query_indices.get(name, everyone)
             ap = result.ap if result.target is None else result.target.ap
             out[name] = (rows, ap[rows], result.restart[rows])
         out["worst"] = (everyone, self.worst_ap, none)
@@ -241,7 +241,7 @@ def evaluate(
     )
     results = {name: runner.attack(victim, name, attack) for name, attack in attacks.items()}
     gate_results: Sequence[GateResult] = [_VARIES] if traits.randomised else []
-    taken: dict[str, Tensor] = {}
+    query_indices: dict[str, Tensor] = {}
     if battery is not None:
         found = run_battery(
             victim,
@@ -263,8 +263,12 @@ def evaluate(
         skipped |= {names[n]: why for n, why in found.skipped.items()}
         results |= {names[n]: r for n, r in found.results.items()}
         gate_results = found.gate_results
-        taken = {names[n]: rows for n, rows in found.taken.items() if len(rows) < len(victim.rows)}
-        for name, rows in taken.items():
+        query_indices = {
+            names[n]: rows
+            for n, rows in found.query_indices.items()
+            if len(rows) < len(victim.rows)
+        }
+        for name, rows in query_indices.items():
             visible = perceptibility(victim.images[rows], results[name].images[rows])
             results[name] = replace(results[name], perceptibility=visible)
     return Evaluation(
@@ -276,7 +280,7 @@ def evaluate(
         database_codes=victim.database_codes,
         attacks=results,
         gate_results=gate_results,
-        taken=taken,
+        query_indices=query_indices,
         skipped=skipped,
     )
 

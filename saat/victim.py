@@ -184,11 +184,15 @@ class Victim:
             fitted = attack.fit(self.network, train, self.knowledge, threat, seed_of_fit, progress)
         labels = self.target_labels(target_seed) if attack.targeted else self.labels
         benign = self.query_codes.to(device)
-        guides = fitted.representatives(self.knowledge, labels.to(device), benign)
+        representatives = fitted.representatives(self.knowledge, labels.to(device), benign)
         best: AttackResult | None = None
         for restart in range(attack.restarts):
             queries = Queries(
-                self.images, labels, self.query_codes, guides, self._seeds(name, seed, restart)
+                self.images,
+                labels,
+                self.query_codes,
+                representatives,
+                self._seeds(name, seed, restart),
             )
             found = self._measure(
                 fitted, queries, threat, restart, batch_size, _shifted(progress, restart, attack)

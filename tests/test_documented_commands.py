@@ -77,7 +77,12 @@ NOT_TRIED = {
     "train example.yaml": "the page writes the file, with methods of its own: test_extending.py",
 }
 # Modules without a parser, and how many arguments they take.
-UNPARSED = {"benchmarks.kernels": 0, "benchmarks.scaling": 0, "benchmarks.recompute": 1}
+UNPARSED = {
+    "tests.golden": 0,
+    "benchmarks.kernels": 0,
+    "benchmarks.scaling": 0,
+    "benchmarks.recompute": 1,
+}
 
 
 class Line(NamedTuple):

@@ -39,7 +39,7 @@ def apply(page: str, root: Path) -> list[str]:
             continue
         text = path.read_text(encoding="utf-8")
         imported, _, entry = code.partition("\n\n")
-        text, count = re.subn(rf"(\n{registry}: [^\n]*= {{\n)", rf"\1{entry}", text)
+        text, count = re.subn(rf"(\n{registry}: [^{{]*{{\n)", rf"\1{entry}", text)
         assert count == 1, f"{registry} of {name}"
         first = text.index("\nfrom saat")
         path.write_text(f"{text[:first]}\n{imported}{text[first:]}", encoding="utf-8")

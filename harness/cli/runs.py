@@ -168,7 +168,7 @@ def report(
         raise InputError("report: several searches need a folder for their report: -o DIR")
     if output is not None:
         check_output(output, ["report.html", "figures", "tables"])
-    page = session.make_report(run_dirs, output or run_dirs[0] / "report")
+    page = session.make_report(run_dirs, output or run_dirs[0] / "report", say)
     print(page)
 
 

@@ -23,6 +23,7 @@ from saat.memory import is_out_of_memory
 from saat.models.network_check import described, raised_inside
 from saat.sanity import warning_lines
 from saat.threat_model import LARGEST_EPS
+from saat.versions import protocol_versions
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
             "queries": request.queries,
             "seed": request.seed,
             "battery": request.battery,
+            "versions": protocol_versions(section["attacks"], request.battery),
             "transfer_from": [str(path) for path in request.transfer_from],
             "gates": [asdict(gate) for gate in result.gate_results],
             "skipped": dict(result.skipped),

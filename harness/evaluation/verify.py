@@ -15,6 +15,8 @@ import torch
 from harness.evaluation.models import load_model, trained_subject
 from harness.experiment.file import load_experiment
 from harness.experiment.sections import EvaluationSection
+from harness.journal.journal import read
+from harness.journal.protocol import version_note
 from harness.trial.records import Record, read_record
 from reports.results import SearchResults, load_search
 from reports.run_folder import trial_folder
@@ -90,9 +92,11 @@ def verify(
         InputError: no such run, or files of it are missing or broken.
     """
     results = load_search(run_dir)
-    load_experiment(
-        run_dir / "experiment.yaml", files=False
-    )  # refuses values that must not be shown
+    # Refuses values that must not be shown.
+    experiment, _ = load_experiment(run_dir / "experiment.yaml", files=False)
+    events = read(run_dir / "events.jsonl")
+    if events and (note := version_note(experiment, events[0])):
+        say(f"{run_dir.name}: {note}")
     found = Verification(0, [], 0, 0)
     for trial in results.trials.to_dict("records"):
         folder = trial_folder(run_dir, str(trial["trial_id"]))
@@ -150,7 +154,7 @@ def _recomputed(
     stored = stored_images(folder)
     if not np.array_equal(stored.pop("rows").numpy(), victim.rows):
         raise InputError(f"{folder / 'adversarial.npz'}: images of other queries")
-    targets, taken = (_companions(stored, end) for end in ("_target", "_taken"))
+    targets, query_indices = (_companions(stored, end) for end in ("_target", "_taken"))
     yield from _both("clean_map", victim.clean_ap.mean())
     yield from _both("chance_map", victim.chance_ap.mean())
     yield from _both("lift.clean", bootstrap_interval(victim.clean_ap - victim.chance_ap).low)
@@ -175,7 +179,7 @@ def _recomputed(
             benign = victim.ap(victim.query_codes, target)
             worst_target = torch.stack([worst_target, benign, ap[name]]).amax(0)
             yield from _both("tmap.clean", benign.mean())
-        rows = taken.get(name, torch.arange(len(victim.rows)))
+        rows = query_indices.get(name, torch.arange(len(victim.rows)))
         yield from _both(f"{'map' if target is None else 'tmap'}.{name}", ap[name][rows].mean())
         for kind, value in perceptibility(victim.images[rows], images[rows]).items():
             yield from _both(f"{kind}.{name}", value)

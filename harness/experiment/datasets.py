@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from saat.data import DATASETS, Dataset, locate
+from saat.data import DATASETS, locate
 from saat.data.folder import read_named
 from saat.data.identity import set_label
 from saat.data.lists import Lists
@@ -12,22 +12,19 @@ from saat.errors import InputError
 from saat.wording import counted
 
 
-def dataset_lines(data_root: Path | None) -> dict[str, str]:
-    """A sentence per named set. Lists are read, no image is.
+def dataset_line(name: str, data_root: Path | None) -> str:
+    """A sentence about a named set. Lists are read, no image is.
 
     Args:
+        name: A key of :data:`saat.data.DATASETS`.
         data_root: The folder that contains the sets' folders; ``SAAT_DATA`` where None.
     """
-    lines = {name: _sentence(name, entry, data_root) for name, entry in DATASETS.items()}
-    return {**lines, "data.path": "any folder in the list format of docs/datasets.md"}
-
-
-def _sentence(name: str, entry: Dataset, root: Path | None) -> str:
+    entry = DATASETS[name]
     about = f"{entry.description}, {counted(entry.classes, 'class', 'classes')}"
     if entry.folder is None:
         return f"{about}; {entry.obtain}"
     try:
-        folder = locate(name, root)
+        folder = locate(name, data_root)
     except InputError as error:
         return f"{about}; {str(error).removeprefix(f'data: {name} ')}"
     try:

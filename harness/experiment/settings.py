@@ -13,6 +13,7 @@ from harness.experiment.space import SEARCHABLE, Dimension
 from harness.experiment.validation_errors import SHOWN
 from saat.defenses import DEFENSES
 from saat.errors import InputError, did_you_mean, one_line
+from saat.hashing import OBJECTIVES
 from saat.models import check_backbone
 
 CORNERS = 1024  # combinations of choices that are tried before a search starts
@@ -62,6 +63,7 @@ def parse_setting(raw: Mapping[str, Any]) -> Setting:
     if faults:
         raise InputError(*faults)
     check_backbone(setting.model.backbone, setting.model.weights, setting.data.image_size)
+    OBJECTIVES[setting.model.hashing]  # that of another package may be unusable
     return setting
 
 

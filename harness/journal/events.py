@@ -52,6 +52,7 @@ class _Started(_Event):
     protocol_hash: str
     dataset: str | None = None
     validation_hash: str | None = None
+    versions: dict[str, int] | None = None
     packing: dict[str, str | int | float] | None = None
 
 

@@ -6,12 +6,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.experiment.config import Experiment, Setting, digest
+from harness.experiment.config import Setting, digest
 from harness.experiment.settings import parse_setting
 from harness.journal.journal import Event, read
 from harness.trial.trial import TrialSpec
-from saat.attacks import ATTACKS
-from saat.battery import BATTERIES
 from saat.errors import InputError, one_line
 from saat.wording import counted
 
@@ -186,27 +184,3 @@ def suggested_event(spec: TrialSpec, config_hash: str, point: Any, notes: Any) -
 def config_hash(setting: Setting, data_fingerprint: str) -> str:
     """What a setting is: model, pretraining, defense and data; not the seed."""
     return digest([data_fingerprint, setting.identity()])
-
-
-def protocol_hash(experiment: Experiment, data_fingerprint: str, revised: bool = True) -> str:
-    """What makes two numbers comparable: the data, how models are attacked, by which formulas.
-
-    Args:
-        experiment: a resolved experiment.
-        data_fingerprint: of its data set.
-        revised: whether revisions of attacks count; without them the hash is that of versions
-            which had the first formula of every attack.
-    """
-    protocol = [data_fingerprint, experiment.evaluation.model_dump(), experiment.confirm.battery]
-    revisions = _revisions(experiment) if revised else {}
-    # Attacks that never changed leave the hash as it was.
-    return digest([*protocol, revisions] if revisions else protocol)
-
-
-def _revisions(experiment: Experiment) -> dict[str, int]:
-    """Attacks of the protocol, battery included, whose formula is not the first one."""
-    battery = experiment.confirm.battery
-    names = [*experiment.evaluation.attacks]
-    names += BATTERIES[battery].white_box if battery in BATTERIES else []
-    found = {name: ATTACKS[name].revision for name in names}
-    return {name: revision for name, revision in found.items() if revision > 1}

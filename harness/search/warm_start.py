@@ -132,7 +132,11 @@ def _finished(
         ("protocol", protocol, started["protocol_hash"]),
     ):
         if own != other:
-            keys = "data" if what == "data set" else "evaluation and confirm.battery"
+            keys = (
+                "data"
+                if what == "data set"
+                else "evaluation, confirm.battery and the versions of attacks, gates and metrics"
+            )
             raise InputError(
                 f"{key}: its {what} {other[:10]} is not this search's {own[:10]}; {keys} must be "
                 "the same"

@@ -15,7 +15,8 @@ from harness.experiment.config import Experiment
 from harness.experiment.confirmation import confirmed_settings
 from harness.experiment.settings import longest_training, paper_defaults, setting_at
 from harness.experiment.space import Dimension, points
-from harness.journal.state import config_hash, protocol_hash
+from harness.journal.protocol import protocol_hash
+from harness.journal.state import config_hash
 from harness.options import Options
 from harness.search.scheduler import first_rung
 from harness.search.search import MOST_POINTS

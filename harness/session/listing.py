@@ -1,28 +1,32 @@
 """``saat list``: what is there to choose from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from harness.experiment.datasets import dataset_lines
+from harness.experiment.datasets import dataset_line
 from harness.files import existing_parent
 from saat.attacks import ATTACKS
+from saat.data import DATASETS
 from saat.defenses import DEFENSES
 from saat.errors import InputError, did_you_mean, one_line, printable
 from saat.hashing import OBJECTIVES
 from saat.models import BACKBONES
-from saat.wording import counted
+from saat.registry import OWN_PACKAGE, Registry
 
 
 class SomeUnreadable(InputError):
-    """Some of the runs cannot be read.
+    """Some of the entries, or of the runs, cannot be read.
 
     Attributes:
         readable: the lines of the others.
     """
 
-    def __init__(self, message: str, rows: Mapping[str, str]) -> None:
-        super().__init__(message)
+    def __init__(self, problems: Sequence[str], rows: Mapping[str, str]) -> None:
+        others = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        super().__init__(f"{problems[0]}{others}")
         self.readable = _lines(rows)
 
 
@@ -35,7 +39,8 @@ def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> str:
         data_root: Folder that contains the folders of named data sets; ``SAAT_DATA`` where None.
 
     Raises:
-        InputError: there is no such list; :class:`SomeUnreadable` where runs are damaged.
+        InputError: there is no such list; :class:`SomeUnreadable` where runs or packages are
+            damaged.
     """
     if what not in LISTS:
         hint = did_you_mean(what, LISTS)
@@ -48,19 +53,31 @@ def _lines(rows: Mapping[str, str]) -> str:
     return "\n".join(printable(f"{name:<{width}}  {text}") for name, text in rows.items())
 
 
-def _first_line(thing: object) -> str:
-    return (thing.__doc__ or "").strip().partition("\n")[0]
+def _registered(
+    registry: Registry[Any],
+    describe: Callable[[str], str] | None = None,
+    before: Mapping[str, str] | None = None,
+    after: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """A line an entry, which ends with the package that brings it where that is another one."""
+    found, problems = {**(before or {})}, []
+    for name in registry:
+        try:
+            text = (describe or registry.description)(name)
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            package = registry.package(name)
+            found[name] = text if package == OWN_PACKAGE else f"{text} [{package}]"
+    found |= after or {}
+    if problems:
+        raise SomeUnreadable(problems, found)
+    return found
 
 
 def _datasets(_: Path, data_root: Path | None) -> dict[str, str]:
-    return dataset_lines(data_root)
-
-
-def _attacks(*_: object) -> dict[str, str]:
-    return {
-        name: f"{'targeted' if attack.targeted else 'untargeted'}: {_first_line(attack)}"
-        for name, attack in ATTACKS.items()
-    }
+    folder = {"data.path": "any folder in the list format of docs/datasets.md"}
+    return _registered(DATASETS, partial(dataset_line, data_root=data_root), after=folder)
 
 
 def _spaces(*_: object) -> dict[str, str]:
@@ -94,20 +111,16 @@ def _searches(runs_dir: Path, _: object) -> dict[str, str]:
             ended = "finished" if state.finished else "unfinished"
             found[name] = f"{ended}, {summary(state)}"
     if problems:
-        more = f" (and {counted(len(problems) - 1, 'more such run')})" if problems[1:] else ""
-        raise SomeUnreadable(f"{problems[0]}{more}", found)
+        raise SomeUnreadable(problems, found)
     return found
 
 
 LISTS: Mapping[str, Callable[[Path, Path | None], dict[str, str]]] = {
     "datasets": _datasets,
-    "backbones": lambda *_: {name: entry.description for name, entry in BACKBONES.items()},
-    "hashing": lambda *_: {name: _first_line(item) for name, item in OBJECTIVES.items()},
-    "attacks": _attacks,
-    "defenses": lambda *_: {
-        "none": "the pretrained model itself",
-        **{name: entry.description for name, entry in DEFENSES.items()},
-    },
+    "backbones": lambda *_: _registered(BACKBONES),
+    "hashing": lambda *_: _registered(OBJECTIVES),
+    "attacks": lambda *_: _registered(ATTACKS),
+    "defenses": lambda *_: _registered(DEFENSES, before={"none": "the pretrained model itself"}),
     "spaces": _spaces,
     "searches": _searches,
 }

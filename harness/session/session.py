@@ -16,7 +16,8 @@ from harness.experiment.file import load_experiment
 from harness.files import write_text
 from harness.journal.callbacks import never_raising
 from harness.journal.journal import Journal, first_search_id
-from harness.journal.state import SearchState, load_state, protocol_hash
+from harness.journal.protocol import changed_versions, protocol_hash, version_note
+from harness.journal.state import SearchState, load_state
 from harness.named_paths import leave_receipt, not_named
 from harness.options import Options
 from harness.provenance import provenance
@@ -74,10 +75,11 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     experiment, packing = resolve_gpu_share(experiment, plan, options, say)
     executor, fitting = executor_of_run(experiment, options)
     concurrent = max_concurrent(experiment, fitting, say)
+    versions = changed_versions(experiment)
     (run_dir / "trials").mkdir(parents=True)
     text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
     write_text(run_dir / "experiment.yaml", text)
-    write_record(run_dir / "provenance.json", provenance(data, device))
+    write_record(run_dir / "provenance.json", provenance(data, device, versions))
     journal = Journal(run_dir)
     journal.append(
         "started",
@@ -89,6 +91,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         data_fingerprint=data.fingerprint,
         dataset=data.label,
         protocol_hash=protocol,
+        versions=versions,
         validation_hash=digest(experiment.dump()["validation"]),
         **({"packing": packing} if packing else {}),
     )
@@ -198,7 +201,7 @@ def _run(
             executor.run(search, context, never_raising(progress.status))
         if not any(event["event"] == "reported" for event in journal.events):
             say("writing the report")
-            make_report([run_dir], run_dir / "report")
+            make_report([run_dir], run_dir / "report", say)
             journal.append("reported")
     except OSError as error:
         stop_if_full(error, str(run_dir))
@@ -242,14 +245,17 @@ def _tracker(experiment: Experiment, journal: Journal, options: Options, run_dir
     return Tracker(MlflowRuns(uri, run_dir, experiment, tags))
 
 
-def make_report(run_dirs: list[Path], out_dir: Path) -> Path:
+def make_report(run_dirs: list[Path], out_dir: Path, say: Callable[[str], None]) -> Path:
     """Derive the tables of some searches anew and write their report; returns the page."""
     # Here, not above: figures take seconds to import, and a search needs none before its end.
     from reports.html import write_report
 
     for run_dir in run_dirs:
         started, _ = load_state(run_dir)
-        check_reported_protocol(read_experiment(run_dir), started, run_dir / "experiment.yaml")
+        experiment = read_experiment(run_dir)
+        check_reported_protocol(experiment, started, run_dir / "experiment.yaml")
+        if note := version_note(experiment, started):
+            say(f"{run_dir.name}: {note}")
         derive_tables(run_dir)
     return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
 

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from harness.journal.protocol import version_note
 from harness.journal.state import SearchState, TrialRecord, load_state
 from harness.search.recommendation import eligible, final_metrics, objectives
 from harness.session.session import read_experiment, summary
@@ -28,6 +29,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "phase": exploring if searches else "train",
         "stopped_exploring": state.stopped_exploring,
         "warm_started": len(state.warm),
+        "versions": version_note(experiment, started),
         "trials": summary(state),
         "hypervolume": hypervolume(points),
         "front": [_point(record) for record in front],
@@ -80,6 +82,8 @@ def render(found: dict[str, Any]) -> str:
         values = f"{100 * entry['clean']:5.1f} {100 * entry['robust']:5.1f}"
         mark = "  (robust MAP at chance: not recommended)" if entry["at_chance"] else ""
         lines.append(f"  {values}  {entry['trial_id']}  {setting}{mark}")
+    if found["versions"]:
+        lines.append(f"  {found['versions']}")
     if found["warm_started"]:
         known = counted(found["warm_started"], "trial")
         lines.append(f"  warm start: {known} of earlier searches")

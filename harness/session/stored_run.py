@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.experiment.carried_paths import CarriedPath, experiment_paths, setting_paths
 from harness.experiment.config import Experiment
 from harness.journal.journal import Event
-from harness.journal.state import protocol_hash
+from harness.journal.protocol import protocol_hash, stored_versions, version_note
 from harness.named_paths import check_named
 from harness.options import Options
 from harness.redaction import public_uri
@@ -86,32 +86,29 @@ def check_reported_protocol(experiment: Experiment, started: Event, file: Path) 
     """
     if "validation_hash" not in started or not is_whole(experiment, file):
         return
-    if not _was_before_revisions(experiment, started):
-        check_resumed_protocol(experiment, started, file)
+    if stored_versions(experiment, started) is None:
+        raise InputError(_CHANGED.format(file))
 
 
 def check_resumed_protocol(experiment: Experiment, started: Event, file: Path) -> None:
     """Refuse to add numbers to a search that its earlier ones could not be compared with.
 
     Raises:
-        InputError: the file's ``evaluation`` or ``confirm.battery`` is another one, or one of its
-            attacks has another formula now.
+        InputError: the file's ``evaluation`` or ``confirm.battery`` is another one, or one of the
+            formulas behind its numbers is.
     """
     if protocol_hash(experiment, started["data_fingerprint"]) == started["protocol_hash"]:
         return
-    if _was_before_revisions(experiment, started):
+    note = version_note(experiment, started)
+    if note:
         raise InputError(
-            f"{file.parent}: an earlier version of saat-harness began this search, with other "
-            "formulas of its attacks; new numbers could not be compared: begin anew under another "
-            "--name (saat report shows the old ones)"
+            f"{file.parent}: {note}; begin anew under another --name, or resume it with the "
+            "version that began it (saat report shows its numbers)"
         )
-    raise InputError(
-        f"{file}: evaluation or confirm.battery is not what the search began with; its "
-        "numbers could not be compared"
-    )
+    raise InputError(_CHANGED.format(file))
 
 
-def _was_before_revisions(experiment: Experiment, started: Event) -> bool:
-    """Whether the protocol is the same but for the revisions of its attacks' formulas."""
-    first = protocol_hash(experiment, started["data_fingerprint"], revised=False)
-    return bool(first == started["protocol_hash"])
+_CHANGED = (
+    "{}: evaluation or confirm.battery is not what the search began with; its numbers could not be "
+    "compared"
+)

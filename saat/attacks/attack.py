@@ -1,4 +1,4 @@
-"""What every attack offers, what it knows, and how a set of queries is walked through."""
+"""What every attack offers and knows, and how a set of queries is attacked batch by batch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -127,7 +127,7 @@ class Attack(ABC):
         steps: iterations T.
         step_size: step η; ``None`` takes the attack's own rule.
         restarts: runs from different seeds, of which the worst for the victim counts per query.
-        revision: raised with every change of the formula, so that kept images of an earlier
+        version: raised with every change of the formula, so that kept images of an earlier
             formula are not taken for those of this one.
     """
 
@@ -142,7 +142,7 @@ class Attack(ABC):
     targeted = False
     # Whether it needs the network's input gradients; without them it is skipped and reported so.
     by_gradient = True
-    revision: ClassVar[int] = 1
+    version: ClassVar[int] = 1
 
     def fit(
         self,
@@ -171,7 +171,7 @@ class Attack(ABC):
 
     @abstractmethod
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """The codes that guide the attack: float ±1 (Q, K).
+        """The codes that the attack is aimed by: float ±1 (Q, K).
 
         An untargeted attack drives the query's code away from them, a targeted one towards them.
 

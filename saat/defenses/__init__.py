@@ -12,6 +12,7 @@ from saat.defenses.crdat import CrdatSettings, CrdatTraining
 from saat.defenses.saat import SaatSettings, SaatTraining
 from saat.models import HashingNetwork
 from saat.optimiser_settings import OptimiserSettings
+from saat.registry import Registry, instance_of
 from saat.settings import file_key, option_fields
 from saat.training import Training
 
@@ -56,26 +57,35 @@ def defended_network(
 
 
 # ``none`` is the pretrained model itself and needs no training.
-DEFENSES: Mapping[str, DefenseEntry] = {
-    "saat": DefenseEntry(
-        SaatSettings, SaatTraining, "minimax training around mainstay codes (Yuan et al. 2023)"
-    ),
-    "cgat": DefenseEntry(
-        CgatSettings, CgatTraining, "minimax training around center codes (Wang et al. 2023)"
-    ),
-    "atrdh": DefenseEntry(
-        AtrdhSettings, AtrdhTraining, "training against targeted attacks (Wang et al. 2021)"
-    ),
-    "crdat": DefenseEntry(
-        CrdatSettings, CrdatTraining, "distillation from a clean teacher (after Zhu et al. 2025)"
-    ),
-    "comdefend": DefenseEntry(
-        ComDefendSettings,
-        ComDefendTraining,
-        "images are compressed before the network sees them (Jia et al. 2019)",
-        preprocessed,
-    ),
-}
+DEFENSES: Registry[DefenseEntry] = Registry(
+    "defense",
+    "saat.defenses",
+    {
+        "saat": DefenseEntry(
+            SaatSettings, SaatTraining, "minimax training around mainstay codes (Yuan et al. 2023)"
+        ),
+        "cgat": DefenseEntry(
+            CgatSettings, CgatTraining, "minimax training around center codes (Wang et al. 2023)"
+        ),
+        "atrdh": DefenseEntry(
+            AtrdhSettings, AtrdhTraining, "training against targeted attacks (Wang et al. 2021)"
+        ),
+        "crdat": DefenseEntry(
+            CrdatSettings,
+            CrdatTraining,
+            "distillation from a clean teacher (after Zhu et al. 2025)",
+        ),
+        "comdefend": DefenseEntry(
+            ComDefendSettings,
+            ComDefendTraining,
+            "images are compressed before the network sees them (Jia et al. 2019)",
+            preprocessed,
+        ),
+    },
+    problem=instance_of(DefenseEntry),
+    describe=lambda entry: entry.description,
+    reserved="none",
+)
 
 __all__ = [
     "DEFENSES",

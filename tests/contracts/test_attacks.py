@@ -93,8 +93,8 @@ class Setting:
     def queries(self, attack: Attack, count: int | None = None) -> Queries:
         labels = self.target_labels if attack.targeted else self.labels
         images, benign = self.images[:count], self.codes(self.images)[:count]
-        guides = self.representatives(attack)[:count]
-        return Queries(images, labels[:count], benign, guides, range(len(images)))
+        representatives = self.representatives(attack)[:count]
+        return Queries(images, labels[:count], benign, representatives, range(len(images)))
 
     def attacked(
         self,

@@ -12,7 +12,7 @@ import yaml
 from harness.__main__ import main
 from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
-from harness.experiment.datasets import dataset_lines
+from harness.experiment.datasets import dataset_line
 from harness.experiment.file import load_experiment
 from harness.experiment.sections import DataSection
 from harness.experiment.settings import setting_at
@@ -83,7 +83,7 @@ def test_a_list_holds_no_control_characters(capsys: Any) -> None:
 def test_lists_that_are_wrong_are_listed_as_not_usable(tmp_path: Path) -> None:
     cifar(tmp_path, classes=9)
     (tmp_path / "NUS-WIDE").mkdir()
-    lines = dataset_lines(tmp_path)
+    lines = {name: dataset_line(name, tmp_path) for name in DATASETS}
     assert "not usable" in lines["cifar10"]
     assert "9 labels per image; cifar10 has 10" in lines["cifar10"]
     assert "not usable" in lines["nuswide"]
@@ -92,7 +92,7 @@ def test_lists_that_are_wrong_are_listed_as_not_usable(tmp_path: Path) -> None:
 
 
 def test_the_published_lists_are_listed_by_their_label() -> None:
-    line = dataset_lines(real("protocols"))["flickr25k"]
+    line = dataset_line("flickr25k", real("protocols"))
     assert "flickr25k/prosgan in" in line
     assert "5000 train (95 without a label), 23300 database (381 without a label)" in line
     assert "1700 test (38 without a label)" in line
@@ -181,7 +181,7 @@ def test_the_table_of_trials_names_the_data(
 
 def test_where_a_run_came_from_names_its_lists(tmp_path: Path) -> None:
     data = load(**DATA, root=cifar(tmp_path))  # type: ignore[arg-type]
-    found = provenance(data, "cpu")["data"]
+    found = provenance(data, "cpu", {})["data"]
     assert found["label"] == data.label
     assert found["lists_sha256"] == data.lists_sha256
     assert len(found["lists_sha256"]) == 6

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,10 +24,15 @@ from harness.experiment.settings import (
     undefended,
 )
 from harness.experiment.space import Dimension, suggest
-from harness.journal.state import config_hash, protocol_hash
+from harness.journal.protocol import changed_versions, protocol_hash
+from harness.journal.state import config_hash
 from harness.trial.pretrained import pretrained_key
-from saat.attacks import ATTACKS
+from saat.attacks import ATTACKS, Attack
+from saat.attacks.noise import Noise
+from saat.battery import BATTERIES
 from saat.errors import InputError
+from saat.reliability import GATES
+from saat.versions import METRIC_VERSIONS
 from tests.harness.tiny import TINY, tiny, tiny_raw
 
 SPACES = sorted(Path("search_spaces").glob("*.yaml"))
@@ -302,27 +308,62 @@ def test_the_protocol_hash_depends_on_evaluation_and_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "revised"),
+    ("changes", "versions"),
     [
-        ({"evaluation.attacks": ["mainstay", "hag"]}, True),
-        ({"evaluation.attacks": ["mainstay", "sdha"]}, True),
-        ({"evaluation.attacks": ["mainstay"], "confirm.battery": "full"}, True),
-        ({"evaluation.attacks": ["mainstay"]}, False),
-        ({"evaluation.attacks": ["mainstay"], "confirm.battery": "core"}, False),
+        ({"evaluation.attacks": ["mainstay", "hag"]}, {"hag": 2}),
+        ({"evaluation.attacks": ["mainstay", "sdha"]}, {"sdha": 2}),
+        (
+            {"evaluation.attacks": ["mainstay"], "confirm.battery": "full"},
+            {"hag": 2, "sdha": 2},
+        ),
+        ({"evaluation.attacks": ["mainstay"]}, {}),
+        ({"evaluation.attacks": ["mainstay"], "confirm.battery": "core"}, {}),
     ],
 )
-def test_the_protocol_hash_has_the_revisions_of_formulas(
-    changes: dict[str, Any], revised: bool
+def test_the_protocol_hash_has_the_versions_of_formulas(
+    changes: dict[str, Any], versions: dict[str, int]
 ) -> None:
     protocol = tiny(changes)
-    assert (protocol_hash(protocol, "d") != protocol_hash(protocol, "d", revised=False)) == revised
+    assert changed_versions(protocol) == versions
+    assert protocol_hash(protocol, "d") == protocol_hash(protocol, "d", versions)
+    assert (protocol_hash(protocol, "d") != protocol_hash(protocol, "d", {})) == bool(versions)
 
 
-def test_another_revision_is_another_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = protocol_hash(tiny(), "data")
-    for name in tiny().evaluation.attacks:
-        monkeypatch.setattr(ATTACKS[name], "revision", ATTACKS[name].revision + 1)
-    assert protocol_hash(tiny(), "data") != before
+def raised(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a formula its next version."""
+    if kind == "attack":
+        kinds: type[Attack] = Noise if name == "noise" else ATTACKS[name]
+        monkeypatch.setattr(kinds, "version", kinds.version + 1)
+    elif kind == "gate":
+        later = {**GATES, name: GATES[name]._replace(version=2)}
+        monkeypatch.setattr("saat.versions.GATES", later)
+    elif kind == "battery":
+        battery = replace(BATTERIES[name], version=2)
+        monkeypatch.setattr("saat.versions.BATTERIES", {name: battery})
+    else:
+        monkeypatch.setitem(METRIC_VERSIONS, name, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "counts"),
+    [
+        ("attack", "hag", True),
+        ("attack", "apgd_smoothap", True),  # of the battery
+        ("attack", "square", True),
+        ("attack", "noise", True),
+        ("attack", "tha", False),  # of neither
+        ("gate", "floor", True),
+        ("battery", "core", True),
+        ("metric", "average_precision", True),
+    ],
+)
+def test_another_version_of_what_a_protocol_runs_is_another_protocol(
+    kind: str, name: str, counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol = tiny({"confirm.battery": "core"})
+    before = protocol_hash(protocol, "data")
+    raised(kind, name, monkeypatch)
+    assert (protocol_hash(protocol, "data") != before) == counts
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ def attacked(network: nn.Module, attack: MainstayAttack) -> AttackedQueries:
     features = encode(network, lambda part: TRAIN[part], len(TRAIN))
     knowledge = Knowledge.of(features, TRAIN_LABELS)
     benign = codes(network, IMAGES)
-    guides = attack.representatives(knowledge, LABELS, benign)
-    queries = Queries(IMAGES, LABELS, benign, guides, range(len(IMAGES)))
+    representatives = attack.representatives(knowledge, LABELS, benign)
+    queries = Queries(IMAGES, LABELS, benign, representatives, range(len(IMAGES)))
     return attack_queries(attack, network, queries, knowledge, ThreatModel(24 / 255))
 
 

@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from saat.adaptive import EOT_PASSES, Adapted, adaptations, model_traits, on_queries
+from saat.adaptive import EOT_PASSES, Adapted, gradient_networks_of, model_traits, on_queries
 from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS
 from saat.attacks.square import Square
@@ -17,7 +16,7 @@ from saat.battery import BATTERIES, Battery, BatteryResult, run_battery
 from saat.bootstrap import bootstrap_interval
 from saat.errors import InputError
 from saat.evaluation import Protocol, evaluate
-from saat.reliability import GATES, GateBudget
+from saat.reliability import STANDARD_GATES, GateBudget
 from saat.threat_model import ThreatModel
 from saat.transfer import Source
 from saat.victim import Victim
@@ -122,7 +121,7 @@ def test_every_number_follows_from_the_stored_images(
             np.testing.assert_allclose(result.results[key].ap.numpy(), found, atol=1e-12)
             worst = np.minimum(worst, found)
         elif name == "square":
-            rows = result.taken["square"].numpy()
+            rows = result.query_indices["square"].numpy()
             worst[rows] = np.minimum(worst[rows], ap(images, own[rows]))
         elif name == "apgd_margin_targeted":
             target = result.results[name].target
@@ -248,12 +247,12 @@ def test_the_store_never_mixes_models_or_settings(tmp_path: Path) -> None:
     assert attacked_anew(tmp_path, VICTIM) == 0
 
 
-def test_images_of_another_revision_of_an_attack_are_not_reused(
+def test_images_of_another_version_of_an_attack_are_not_reused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     attack, runner = ATTACKS["hag"](steps=1), AttackRunner(THREAT)
     before = runner._key(VICTIM, "hag", attack, THREAT)
-    monkeypatch.setattr(ATTACKS["hag"], "revision", 99)
+    monkeypatch.setattr(ATTACKS["hag"], "version", 99)
     assert runner._key(VICTIM, "hag", attack, THREAT) != before
 
 
@@ -269,11 +268,13 @@ def test_batteries_by_name() -> None:
     assert set(BATTERIES) == {"core", "full"}
     assert {"hag", "sdha", "masked_mainstay", "multi_target"} <= set(BATTERIES["full"].white_box)
     assert BATTERIES["full"].square.steps == 5000
-    assert all(tuple(battery.gates) == tuple(GATES) for battery in BATTERIES.values())
+    assert all(battery.gates == STANDARD_GATES for battery in BATTERIES.values())
     assert toy.raised(lambda: run_battery(VICTIM, THREAT, "half"), InputError) == (
         "battery 'half': one of core, full"
     )
-    assert toy.raised(lambda: small(probe="hag"), InputError).startswith("battery: probe 'hag': ")
+    assert toy.raised(lambda: small(gate_attack="hag"), InputError).startswith(
+        "battery: gate_attack 'hag': "
+    )
 
 
 # Transfer
@@ -371,17 +372,17 @@ def test_a_random_network_is_measured_under_one_draw_and_attacked_through_many()
     assert not result.reliable
     # Draws do not depend on what was attacked before: a battery that goes on repeats itself.
     smooth = {"apgd_smoothap": ATTACKS["apgd_smoothap"](steps=4)}
-    later = small(white_box=smooth, probe="apgd_smoothap")
+    later = small(white_box=smooth, gate_attack="apgd_smoothap")
     alone = run_battery(victims[0], THREAT, later).results["apgd_smoothap"]
     assert torch.equal(alone.images, result.results["apgd_smoothap"].images)
 
 
 def test_a_stand_in_lends_its_gradient_and_not_its_value() -> None:
     rounded = planted.RoundedWithSurrogate(NETWORK).eval()
-    views = adaptations(rounded, model_traits(rounded, VICTIM.images))
-    assert set(views) == {".bpda"}
+    networks = gradient_networks_of(rounded, model_traits(rounded, VICTIM.images))
+    assert set(networks) == {".bpda"}
     images = (VICTIM.images.float() / 255).requires_grad_(True)
-    features = views[".bpda"](images)
+    features = networks[".bpda"](images)
     with torch.no_grad():
         assert torch.equal(features, rounded(images))
     (gradient,) = torch.autograd.grad(features.sum(), images)
@@ -398,24 +399,26 @@ def test_a_stand_in_lends_its_gradient_and_not_its_value() -> None:
 
 def test_square_leaves_the_other_queries_clean() -> None:
     result = run_battery(VICTIM, THREAT, small())
-    taken = result.taken["square"]
-    assert len(taken) == 10
+    query_indices = result.query_indices["square"]
+    assert len(query_indices) == 10
     others = torch.ones(len(VICTIM.rows), dtype=torch.bool)
-    others[taken] = False
+    others[query_indices] = False
     square = result.results["square"]
     assert torch.equal(square.images[others], VICTIM.images[others])
     assert torch.equal(square.ap[others], VICTIM.clean_ap[others])
-    assert bool((square.images[taken] != VICTIM.images[taken]).flatten(1).any(1).all())
+    assert bool(
+        (square.images[query_indices] != VICTIM.images[query_indices]).flatten(1).any(1).all()
+    )
 
 
 def test_a_protocol_with_square_keeps_its_own_beside_the_batterys(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(cast(dict[str, Battery], BATTERIES), "core", small())
+    monkeypatch.setattr("saat.battery.BATTERIES", {"core": small()})
     protocol = Protocol({"square": Square(steps=3)}, top_k=TOP_K)
     found = evaluate(NETWORK, DATA, protocol, battery="core")
-    assert set(found.taken) == {"square.battery"}
-    metrics, rows = found.metrics(), found.taken["square.battery"]
+    assert set(found.query_indices) == {"square.battery"}
+    metrics, rows = found.metrics(), found.query_indices["square.battery"]
     assert metrics["map.square"] == float(found.attacks["square"].ap.mean())
     own = found.attacks["square.battery"].ap
     assert metrics["map.square.battery"] == float(own[rows].mean()) < float(own.mean())

@@ -1,4 +1,4 @@
-"""The walk that P2P, DHTA and THA share: from the benign image towards a code."""
+"""The descent that P2P, DHTA and THA share: from the benign image towards a code."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from saat.threat_model import ThreatModel
 
 
 @dataclass(frozen=True)
-class TowardsRepresentatives(Attack):
+class TargetedPGD(Attack):
     """PGD on −(1/K) bᵀ tanh(α f(x')) under the α schedule, b the representative code.
 
     It begins at the benign image and draws nothing; attacks differ in whose code b is.

@@ -1,4 +1,4 @@
-"""P2P and DHTA: towards codes of database items that carry the target label (ECCV 2020)."""
+"""P2P: towards the code of a database item that carries the target label (ECCV 2020)."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from saat.attacks.attack import Knowledge
-from saat.attacks.towards import TowardsRepresentatives
+from saat.attacks.targeted_pgd import TargetedPGD
 from saat.codes import sign
 from saat.labels import LabelGroups
 from saat.settings import option
@@ -50,7 +50,7 @@ def anchor_codes(
 
 
 @dataclass(frozen=True)
-class P2P(TowardsRepresentatives):
+class P2P(TargetedPGD):
     """PGD on −(1/K) aᵀ tanh(α f(x')) from the benign image, a the code of one database item.
 
     The item carries exactly the target label; see :func:`anchor_codes`. ``step_size`` null is the
@@ -68,10 +68,3 @@ class P2P(TowardsRepresentatives):
         """Anchor codes; see :func:`anchor_codes`."""
         database = knowledge.database_codes, knowledge.database_labels
         return anchor_codes(labels, query_codes, *database, self.anchors)
-
-
-@dataclass(frozen=True)
-class DHTA(P2P):
-    """PGD like P2P towards the bitwise vote of nine database items."""
-
-    anchors: int = option(9, ge=1, le=100_000, help="database codes n that vote on the anchor code")

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from saat.attacks import ATTACKS, Knowledge, Queries
-from saat.attacks.anchors import DHTA, P2P, anchor_codes
+from saat.attacks import ATTACKS, DHTA, P2P, Knowledge, Queries
+from saat.attacks.p2p import anchor_codes
 from saat.threat_model import ThreatModel
 from tests import reference_attacks as plain
 
