@@ -119,7 +119,11 @@ class RetrievalData:
         images.setflags(write=False)
         arrays = {"images": images, "labels": labels, **splits}
         return cls(
-            name=name, fingerprint=fingerprint({"tensors": 1}, arrays), lists_sha256={}, **arrays
+            name=name,
+            label=name,
+            fingerprint=fingerprint({"tensors": 1}, arrays),
+            lists_sha256={},
+            **arrays,
         )
 
     @classmethod

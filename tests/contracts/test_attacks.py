@@ -186,7 +186,7 @@ def test_floats_stay_within_the_ball_and_the_image_range(name: str, setting: Set
     assert float(result.images.min()) >= 0
     assert float(result.images.max()) <= 1
     assert float((result.images - images).abs().max()) <= EPS + 1e-6
-    assert result.zero_gradient.shape == (8,)
+    assert result.zero_gradient.shape == (1, 8)
     assert not result.images.requires_grad
 
 
@@ -266,7 +266,7 @@ def test_a_query_alone_gets_what_it_gets_among_others(name: str, setting: Settin
 def test_no_queries_give_no_images(name: str, setting: Setting) -> None:
     attacked = setting.attacked(prepared(name, setting, steps=2), count=0)
     assert attacked.images.shape == (0, 3, toy.SIZE, toy.SIZE)
-    assert attacked.zero_gradient.shape == (0,)
+    assert attacked.zero_gradient.shape == (1, 0)
 
 
 def aim(setting: Setting, attack: Attack, images: Tensor) -> float:
