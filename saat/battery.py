@@ -26,7 +26,7 @@ from saat.attacks import ATTACKS, Attack
 from saat.attacks.noise import Noise
 from saat.attacks.square import Square
 from saat.bootstrap import Interval, bootstrap_interval
-from saat.errors import InputError
+from saat.errors import InputError, check_known
 from saat.reliability import (
     CORE_GATE_BUDGET,
     FULL_GATE_BUDGET,
@@ -222,8 +222,7 @@ def run_battery(
 def _named(battery: str | Battery) -> Battery:
     if isinstance(battery, Battery):
         return battery
-    if battery not in BATTERIES:
-        raise InputError(f"battery {battery!r}: one of {', '.join(BATTERIES)}")
+    check_known("battery", battery, BATTERIES)
     return BATTERIES[battery]
 
 

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from saat.attacks import Attack, Knowledge, Queries, TrainingImages, attack_queries, frozen
@@ -17,7 +16,7 @@ from saat.errors import InputError
 from saat.labels import draw_target_labels
 from saat.models import check_network, codes_of, encode, evaluating
 from saat.perceptibility import perceptibility
-from saat.retrieval import Ties, average_precision, chance_average_precision
+from saat.retrieval import Ties, average_precision, chance_average_precision, resolved_top_k
 from saat.seeding import derive_seed, generator
 from saat.threat_model import ThreatModel
 from saat.wording import counted
@@ -79,34 +78,40 @@ class Victim:
     Args:
         network: float images in [0, 1] (B, 3, H, W) → pre-tanh features (B, K).
         data: images and splits; validation queries leave the database while they are searched.
-        queries: which queries.
-        top_k: depth of the ranking.
+        queries: which queries: a split, or uint8 images (Q, 3, H, W) and 0/1 labels (Q, C), which
+            search the whole database.
+        top_k: depth of the ranking; the whole database where None.
         ties: see :func:`saat.retrieval.average_precision`.
         limit: only the first so many queries.
 
     Raises:
-        InputError: features that are not finite, or what :func:`saat.models.check_network` refuses.
-        ValueError: ``top_k`` larger than the database.
+        InputError: features that are not finite, what :func:`saat.models.check_network` refuses,
+            or a ``top_k`` larger than the database.
     """
 
     def __init__(
         self,
         network: nn.Module,
         data: RetrievalData,
-        queries: QueryKind = "test",
-        top_k: int = 5000,
+        queries: QueryKind | tuple[Tensor, Tensor] = "test",
+        top_k: int | None = None,
         ties: Ties = "expected",
         limit: int | None = None,
     ) -> None:
         self.network = network
         self.data = data
         self.kind = queries
-        self.top_k, self.ties = top_k, ties
+        self.ties = ties
         self._largest_batch = sys.maxsize  # queries at once, since memory ran out
-        self.rows: np.ndarray = (data.validation if queries == "validation" else data.test)[:limit]
         self.database_rows = data.validation_database if queries == "validation" else data.database
-        self.labels = data.label_tensor(self.rows)
-        self.images = data.batch(self.rows)
+        self.top_k = resolved_top_k(top_k, len(self.database_rows))
+        self.rows: np.ndarray
+        if isinstance(queries, tuple):
+            self.images, self.labels = (values[:limit] for values in queries)
+            self.rows = np.arange(len(self.images))
+        else:
+            self.rows = (data.validation if queries == "validation" else data.test)[:limit]
+            self.images, self.labels = data.batch(self.rows), data.label_tensor(self.rows)
         self.database_labels = data.label_tensor(self.database_rows)
         check_network(network, self.images)
         train_features = self._features(data.train)
@@ -117,7 +122,6 @@ class Victim:
             data.label_tensor(data.train),
             (self.database_codes, self.database_labels),
         )
-        # Before any attack: a ranking deeper than the database is refused while it costs nothing.
         self.clean_ap = self.ap(self.query_codes)
 
     def _features(self, rows: np.ndarray) -> Tensor:
