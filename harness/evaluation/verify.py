@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.evaluation.models import load_model, trained_subject
+from harness.evaluation.models import read_model, trained_subject
 from harness.experiment.file import load_experiment
 from harness.experiment.sections import EvaluationSection
 from harness.trial.records import Record, read_record
@@ -136,8 +136,7 @@ def _reported(results: SearchResults, folder: Path, trial: dict[Any, Any]) -> di
 def _recomputed(folder: Path, cache_dir: str | None) -> Iterator[tuple[str, float]]:
     """Every number that images, weights and labels determine."""
     victim = stored_victim(folder, cache_dir)
-    _, meta = load_model(folder)
-    protocol = EvaluationSection.model_validate(meta["evaluation"])
+    protocol = EvaluationSection.model_validate(read_model(folder).meta["evaluation"])
     stored = stored_images(folder)
     if not np.array_equal(stored.pop("rows").numpy(), victim.rows):
         raise InputError(f"{folder / 'adversarial.npz'}: images of other queries")

@@ -3,16 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from harness.experiment.config import Setting
 from harness.experiment.sections import to_settings
 from harness.files import existing_parent
+from saat import stages
 from saat.data import RetrievalData
 from saat.data.store import default_cache_dir
 from saat.defenses import DEFENSES
-from saat.hashing import OBJECTIVES, HashingObjective
-from saat.models import HashingNetwork, build_network
+from saat.hashing import HashingObjective
+from saat.models import HashingNetwork
 from saat.pretrain import Pretraining, PretrainSettings
 from saat.training import Training
 
@@ -57,12 +56,9 @@ def build_models(
 ) -> tuple[HashingNetwork, HashingObjective]:
     """Network and objective before pretraining, on ``device``."""
     model = setting.model
-    labels = data.label_tensor(data.train)
-    network = build_network(
-        model.backbone, model.weights, model.bits, setting.data.image_size, seed
+    return stages.build_models(
+        data, model.backbone, model.weights, model.hashing, model.bits, seed, device
     )
-    objective = OBJECTIVES[model.hashing](labels, model.bits, seed)
-    return network.to(torch.device(device)), objective.to(torch.device(device))
 
 
 def pretraining(
