@@ -94,7 +94,8 @@ def _chosen(attack: str | Attack, steps: int | None, restarts: int | None) -> tu
         names = (name for name, kind in ATTACKS.items() if kind is type(attack))
         chosen, name = attack, next(names, type(attack).__name__)
     else:
-        raise InputError(f"attack: a {type(attack).__name__}; the name of an attack, or an Attack")
+        given = attack.__name__ if isinstance(attack, type) else type(attack).__name__
+        raise InputError(f"attack: {given}; the name of an attack, or one such as HAG(steps=20)")
     if steps is not None:
         chosen = replace(chosen, steps=steps)
     if restarts is not None:

@@ -51,6 +51,8 @@ class TrainedModel:
                 deployed.load_state_dict({n: t for n, t in self.tensors.items() if n in names})
             else:
                 checkpoint.restore_module("network", deployed, self.tensors)
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from None
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else one_line(error, 120)
             raise InputError(f"{self.path}: not the network it says ({what})") from None
