@@ -295,7 +295,7 @@ def _attack_once(
     device, count = device_of(network), len(queries.images)
     grain = min(batch_size, BATCH_GRAIN)
     width = -(-batch_size // grain) * grain
-    attacked, zeros = [queries.images[:0]], [torch.zeros(0)]
+    attacked, zeros = [], []
     with evaluating(network), frozen(network):
         for start in range(0, count, width):
             rows = torch.arange(start, min(start + width, count))
@@ -306,6 +306,8 @@ def _attack_once(
             zeros.append(result.zero_gradient[: len(rows)].cpu())
             if progress:
                 progress(int(rows[-1]) + 1, count)
+    if not count:
+        return queries.images, torch.zeros(0)
     return torch.cat(attacked), torch.cat(zeros)
 
 
