@@ -14,7 +14,7 @@ from saat.errors import InputError, check_known
 from saat.evaluation import runnable
 from saat.settings import check_settings
 from saat.threat_model import Norm, ThreatModel
-from saat.victim import AttackResult, Victim
+from saat.victim import AttackResult, Victim, check_model_and_data
 from saat.wording import counted
 
 
@@ -71,6 +71,7 @@ def attack(
         InputError: an unknown attack, an option out of range, images or labels that do not fit,
             a model that cannot be measured or on which the attack cannot be run.
     """
+    check_model_and_data(model, data)
     chosen, name = _chosen(attack, steps, restarts)
     threat = ThreatModel(eps, norm)
     threat.check()
@@ -85,7 +86,7 @@ def attack(
     return victim.attack(name, chosen, threat, seed, target_seed, batch_size, progress)
 
 
-def _chosen(attack: str | Attack, steps: int | None, restarts: int | None) -> tuple[Attack, str]:
+def _chosen(attack: object, steps: int | None, restarts: int | None) -> tuple[Attack, str]:
     """The attack with its options, and the name that enters its seeds."""
     if isinstance(attack, str):
         check_known("attack", attack, ATTACKS)

@@ -291,6 +291,7 @@ def evaluate(
     """
     if protocol is None:
         protocol, battery = Protocol(), battery or "core"
+    _check(protocol)
     if battery is not None:
         check_known("battery", battery, BATTERIES)
     victim = Victim(model, data, queries, protocol.top_k, protocol.ties, limit)
@@ -343,6 +344,15 @@ def evaluate(
         skipped=skipped,
         title=_title(victim, protocol),
     )
+
+
+def _check(protocol: object) -> None:
+    if not isinstance(protocol, Protocol):
+        given = type(protocol).__name__
+        raise InputError(f"protocol: {given}; must be a saat.Protocol; a battery is battery=…")
+    if not isinstance(protocol.attacks, Mapping):
+        raise InputError('protocol.attacks: must be a mapping, such as {"hag": HAG(steps=20)}')
+    protocol.threat.check()
 
 
 def _title(victim: Victim, protocol: Protocol) -> str:

@@ -72,6 +72,21 @@ class AttackResult:
         return self.ap if self.target is None else -self.target.ap
 
 
+def check_model_and_data(model: object, data: object) -> None:
+    """Refuse what is no model, or no data set of this package.
+
+    Raises:
+        InputError: with the type that was given.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model: {type(model).__name__}; must be a torch.nn.Module")
+    if not isinstance(data, RetrievalData):
+        raise InputError(
+            f"data: {type(data).__name__}; must be a saat.RetrievalData, which from_tensors makes "
+            "of images and labels"
+        )
+
+
 class Victim:
     """A network with the codes of training set, database and queries under it.
 
@@ -98,6 +113,7 @@ class Victim:
         ties: Ties = "expected",
         limit: int | None = None,
     ) -> None:
+        check_model_and_data(network, data)
         self.network = network
         self.data = data
         self.kind = queries

@@ -124,8 +124,15 @@ def test_the_examples_of_the_docstrings_run(name: str) -> None:
     assert failed == 0
 
 
-def test_a_bare_evaluation_is_the_core_battery_over_the_whole_database() -> None:
-    found = saat.evaluate(toy.pretrained(DATA), DATA, limit=8)
+@pytest.fixture(scope="module")
+def core() -> saat.Evaluation:
+    return saat.evaluate(toy.pretrained(DATA), DATA, limit=8)
+
+
+def test_a_bare_evaluation_is_the_core_battery_over_the_whole_database(
+    core: saat.Evaluation,
+) -> None:
+    found = core
     assert {"apgd_mainstay", "apgd_smoothap", "square", "noise"} <= set(found.attacks)
     assert len(found.gate_results) == 13
     codes, labels = found.query_codes, DATA.label_tensor(found.rows)
@@ -134,13 +141,15 @@ def test_a_bare_evaluation_is_the_core_battery_over_the_whole_database() -> None
     assert torch.equal(found.clean_ap, expected)
 
 
-def test_an_evaluation_is_a_table() -> None:
-    protocol = saat.Protocol({"hag": HAG(steps=3)}, eps=4 / 255)
-    found = saat.evaluate(toy.pretrained(DATA), DATA, protocol, limit=8, battery="core")
-    metrics, text = found.metrics(), str(found)
+def test_an_evaluation_is_a_table(core: saat.Evaluation) -> None:
+    found, metrics, text = core, core.metrics(), str(core)
     lines = text.splitlines()
-    assert lines[0] == "MAP@160 in %, ties expected, linf eps 4/255"
-    for name, key in (("clean", "clean_map"), ("hag", "map.hag"), ("chance", "chance_map")):
+    assert lines[0] == "MAP@160 in %, ties expected, linf eps 8/255"
+    for name, key in (
+        ("clean", "clean_map"),
+        ("apgd_mainstay", "map.apgd_mainstay"),
+        ("chance", "chance_map"),
+    ):
         (line,) = [line for line in lines if line.split()[0] == name]
         assert line.split()[1] == f"{100 * metrics[key]:.2f}"
     (worst,) = [line for line in lines if line.startswith("  worst case")]
@@ -158,8 +167,11 @@ def test_an_evaluation_is_a_table() -> None:
 
 
 def test_an_evaluation_is_a_data_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    protocol = saat.Protocol({"hag": HAG(steps=1), "square": Square(steps=1)})
+    attacks = {"hag": HAG(steps=1), "square": Square(steps=1)}
+    protocol = saat.Protocol(attacks, eps=0.5, norm="l2", top_k=40)
     found = saat.evaluate(toy.toy_network(), DATA, protocol, limit=8)
+    assert str(found).startswith("MAP@40 in %, ties expected, l2 eps 0.5\n")
+    assert "gates" not in str(found)
     frame, metrics = found.to_frame(), found.metrics()
     assert list(frame.index) == ["clean", "hag", "square", "worst case", "chance"]
     assert frame.loc["hag", "map"] == metrics["map.hag"]
@@ -237,6 +249,10 @@ def run(
     return saat.attack(attack, model or toy.toy_network(), x, y, DATA, **{"steps": 1, **more})
 
 
+def evaluate(*arguments: Any) -> saat.Evaluation:
+    return saat.evaluate(*arguments)
+
+
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
@@ -262,6 +278,15 @@ def run(
         ),
         (lambda: run(model=Halves()), "model: RuntimeError: Tensor on device meta"),
         (lambda: saat.evaluate(toy.toy_network(), DATA, battery="cor"), "did you mean core?"),
+        (lambda: evaluate("model", DATA), "model: str; must be a torch.nn.Module"),
+        (lambda: evaluate(toy.toy_network(), IMAGES), "data: Tensor; must be a saat.Retrieval"),
+        (lambda: evaluate(toy.toy_network(), DATA, "core"), "protocol: str; must be a saat.Proto"),
+        (lambda: evaluate(toy.toy_network(), DATA, saat.Protocol(eps=8)), "eps 8: 0 to 1 in linf"),
+        (
+            lambda: evaluate(toy.toy_network(), DATA, saat.Protocol(["hag"])),  # type: ignore[arg-type]
+            "protocol.attacks: must be a mapping",
+        ),
+        (lambda: saat.attack("hag", toy.toy_network(), IMAGES, LABELS, 3), "data: int; must be"),  # type: ignore[arg-type]
         (lambda: saat.train(DATA, hashing="dhp"), "hashing 'dhp': one of dph, "),
         (lambda: saat.train(DATA, backbone="alex"), "did you mean alexnet?"),
         (lambda: saat.train(DATA, defense="sat"), "defense 'sat': one of none, saat, "),

@@ -27,8 +27,8 @@ def test_the_registry_can_be_read() -> None:
 
 @pytest.mark.parametrize("both", [True, False])
 def test_exactly_one_of_name_and_path(tmp_path: Path, both: bool) -> None:
-    chosen = ("digits", tmp_path) if both else (None, None)
-    assert "exactly one of name and path" in str(source_problem(*chosen, None))
+    problem = source_problem("digits", tmp_path, None) if both else source_problem(None, None, None)
+    assert "exactly one of name and path" in str(problem)
 
 
 @pytest.mark.parametrize(
