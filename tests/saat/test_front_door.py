@@ -230,19 +230,6 @@ def test_restarts_cost_what_they_say_and_never_help_the_network() -> None:
     assert set(five.restart.tolist()) > {0}
 
 
-class Halves(nn.Module):
-    """A network whose layers lie on two devices."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Linear(3 * toy.SIZE**2, 4)
-        self.second = nn.Linear(4, 4, device="meta")
-
-    def forward(self, images: Tensor) -> Tensor:
-        out: Tensor = self.second(self.first(images.flatten(1)))
-        return out
-
-
 def run(
     attack: Any = "hag", model: Any = None, x: Any = IMAGES, y: Any = LABELS, **more: Any
 ) -> Any:
@@ -276,7 +263,6 @@ def evaluate(*arguments: Any) -> saat.Evaluation:
             lambda: run(model=toy.toy_network().to("meta")),
             "model: its weights are on the device meta",
         ),
-        (lambda: run(model=Halves()), "model: RuntimeError: Tensor on device meta"),
         (lambda: saat.evaluate(toy.toy_network(), DATA, battery="cor"), "did you mean core?"),
         (lambda: evaluate("model", DATA), "model: str; must be a torch.nn.Module"),
         (lambda: evaluate(toy.toy_network(), IMAGES), "data: Tensor; must be a saat.Retrieval"),
@@ -345,6 +331,7 @@ saat.evaluat  # an error
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # without a cache mypy reads all of torch
 def test_a_users_script_passes_a_strict_type_check(tmp_path: Any) -> None:
     script = tmp_path / "script.py"
     script.write_text(USER_SCRIPT)

@@ -53,6 +53,14 @@ def test_floats_arrays_and_other_dtypes_give_the_same_bytes() -> None:
         assert other.fingerprint == plain.fingerprint
 
 
+def test_floats_become_the_nearest_level() -> None:
+    levels = torch.tensor([0.0, 0.6, 1.4, 254.7, 255.0]) / 255
+    images = levels[:, None, None, None].expand(5, 3, 2, 2)
+    labels = torch.eye(3)[torch.zeros(5, dtype=torch.long)]
+    data = RetrievalData.from_tensors(train=(images, labels), test=(images, labels))
+    assert data.batch(data.test)[:, 0, 0, 0].tolist() == [0, 1, 1, 255, 255]
+
+
 def test_the_data_set_is_a_copy_and_read_only() -> None:
     train, test = pair(4), pair(3)
     data = RetrievalData.from_tensors(train=train, test=test)
