@@ -38,7 +38,7 @@ from saat.attacks import (
 )
 from saat.attacks.noise import Noise
 from saat.bootstrap import Interval, bootstrap_interval
-from saat.errors import InputError
+from saat.errors import InputError, check_known
 from saat.registry import Registry, instance_of
 from saat.reliability import (
     CORE_GATE_BUDGET,
@@ -249,8 +249,7 @@ def run_battery(
 def _named(battery: str | Battery) -> Battery:
     if isinstance(battery, Battery):
         return battery
-    if battery not in BATTERIES:
-        raise InputError(f"battery {battery!r}: one of {', '.join(BATTERIES)}")
+    check_known("battery", battery, BATTERIES)
     return BATTERIES[battery]
 
 

@@ -7,7 +7,7 @@ attacked queries are computed from images rounded to bytes: what a victim would 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,17 +16,22 @@ from torch import Tensor, nn
 from saat.adaptive import ModelTraits, model_traits
 from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS, Attack
-from saat.battery import run_battery
+from saat.battery import BATTERIES, run_battery
 from saat.bootstrap import bootstrap_interval
 from saat.codes import distinct_codes
 from saat.data import RetrievalData
-from saat.errors import InputError
+from saat.errors import InputError, check_known
+from saat.evaluation_table import EvaluationTable, Row
 from saat.perceptibility import perceptibility
 from saat.reliability import GateResult
 from saat.retrieval import DistanceHistograms, Ties, distance_histograms
+from saat.sanity import warning_lines
 from saat.threat_model import Norm, ThreatModel
 from saat.transfer import Source
 from saat.victim import AttackResult, QueryKind, Target, Victim
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["AttackResult", "Evaluation", "Protocol", "QueryKind", "Target", "evaluate"]
 
@@ -35,19 +40,24 @@ __all__ = ["AttackResult", "Evaluation", "Protocol", "QueryKind", "Target", "eva
 class Protocol:
     """How a model is measured; the same for every model that is compared.
 
+    >>> import saat
+    >>> from saat.attacks import HAG
+    >>> saat.Protocol({"hag": HAG(steps=20)}, eps=4 / 255).top_k is None
+    True
+
     Attributes:
-        attacks: name → attack, steps included.
+        attacks: name → attack, steps included; beside those of a battery.
         eps: radius of the ball, in its norm.
-        top_k: depth of the ranking.
+        top_k: depth of the ranking; the whole database where None.
         ties: see :func:`saat.retrieval.average_precision`.
         norm: of the ball.
         target_seed: seed of the target labels; the same for every model.
         batch_size: queries attacked together; never changes a result.
     """
 
-    attacks: Mapping[str, Attack]
+    attacks: Mapping[str, Attack] = field(default_factory=dict)
     eps: float = 8 / 255
-    top_k: int = 5000
+    top_k: int | None = None
     ties: Ties = "expected"
     norm: Norm = "linf"
     target_seed: int = 0
@@ -69,7 +79,7 @@ def named_attacks(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What :func:`evaluate` found; every tensor on the CPU.
+    """What :func:`evaluate` found; every tensor on the CPU. Printed, it is a table.
 
     Attributes:
         rows: int64 (Q,), rows of the data set that were the queries.
@@ -83,6 +93,7 @@ class Evaluation:
         query_indices: positions of the queries that an attack was run on, where not all of them (a
             black box is slow); its own numbers are means over these.
         skipped: attack that could not be run on this network → why.
+        title: ranking and ball, in words.
     """
 
     rows: np.ndarray
@@ -95,6 +106,40 @@ class Evaluation:
     gate_results: Sequence[GateResult] = ()
     query_indices: Mapping[str, Tensor] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
+    title: str = "MAP in %"
+
+    def __str__(self) -> str:
+        return self.table().text()
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The table as a data frame: a row an attack, columns of :class:`Row`, fractions in [0, 1].
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return self.table().frame()
+
+    def table(self) -> EvaluationTable:
+        """Clean MAP, every attack, the worst case, chance; what the gates say; warnings."""
+        metrics, everyone = self.metrics(), len(self.rows)
+        sizes = {name: len(self.query_indices.get(name, self.rows)) for name in self.attacks}
+
+        def row(name: str, map_: str, theory: str = "", queries: int = everyone) -> Row:
+            return Row(name, metrics[map_], metrics[theory] if theory else None, queries)
+
+        rows = [row("clean", "clean_map")]
+        rows += [row(n, f"map.{n}", f"theory.{n}", sizes[n]) for n in self.untargeted]
+        if self.untargeted:
+            rows.append(row("worst case", "robust_map", "floor_map"))
+        rows.append(row("chance", "chance_map"))
+        rows += [row(f"{n} t-MAP", f"tmap.{n}", f"theory.{n}", sizes[n]) for n in self.targets]
+        if self.targets:
+            rows.append(row("clean t-MAP", "tmap.clean"))
+        warnings = warning_lines({"": metrics})
+        return EvaluationTable(self.title, rows, self.skipped, self.gate_results, warnings)
 
     @property
     def unreliable(self) -> list[str]:
@@ -197,7 +242,7 @@ _VARIES = GateResult(
 def evaluate(
     model: nn.Module,
     data: RetrievalData,
-    protocol: Protocol,
+    protocol: Protocol | None = None,
     queries: QueryKind = "test",
     seed: int = 0,
     limit: int | None = None,
@@ -206,7 +251,20 @@ def evaluate(
     store: Path | None = None,
     sources: Mapping[str, nn.Module] | None = None,
 ) -> Evaluation:
-    """Clean and robust retrieval of ``model`` under ``protocol``.
+    """Clean and robust retrieval of any network.
+
+    Without a protocol and a battery, the battery ``core`` attacks under L∞ 8/255, MAP is over the
+    whole database, and the gates tell whether the robust number can be trusted.
+
+    >>> import saat, torch
+    >>> data = saat.RetrievalData.named("digits_mini", image_size=16)
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 8))
+    >>> found = saat.evaluate(model, data, limit=8)
+    >>> print(found)  # doctest: +ELLIPSIS
+    MAP@800 in %, ties expected, linf eps 8/255
+      clean ...
+    >>> found.unreliable  # doctest: +SKIP
+    ['above_chance: ...']
 
     On a network without input gradients the attacks that need them are skipped, which the result
     tells.
@@ -214,28 +272,34 @@ def evaluate(
     Args:
         model: float images in [0, 1] (B, 3, H, W) → pre-tanh features (B, K).
         data: images and splits; validation queries leave the database while they are searched.
-        protocol: attacks, ball, ranking.
+        protocol: attacks, ball, ranking; :class:`Protocol`'s defaults where None.
         queries: which queries.
         seed: seed of the random starts, combined with every query's row.
         limit: only the first so many queries.
         progress: called with (attack name, queries done, queries in all).
         battery: a name in :data:`saat.battery.BATTERIES`: its attacks are run as well, and its
-            gates say whether the numbers can be trusted.
+            gates say whether the numbers can be trusted. ``core`` where there is no protocol
+            either.
         store: folder that keeps every finished attack; an evaluation that was interrupted and is
             started again with the same arguments and model takes them from there.
         sources: name → another network, in the same place; images that the battery makes on it
             are tried on this one too (``transfer.NAME``).
 
     Raises:
-        InputError: a model that cannot be measured, or on which no attack can be run.
-        ValueError: ``top_k`` larger than the database.
+        InputError: a model that cannot be measured, or on which no attack can be run; a ``top_k``
+            larger than the database; an unknown battery.
     """
+    if protocol is None:
+        protocol, battery = Protocol(), battery or "core"
+    _check(protocol)
+    if battery is not None:
+        check_known("battery", battery, BATTERIES)
     victim = Victim(model, data, queries, protocol.top_k, protocol.ties, limit)
     runner = AttackRunner(
         protocol.threat, seed, protocol.target_seed, protocol.batch_size, store, progress
     )
     traits = model_traits(model, victim.images)
-    attacks = _runnable(protocol.attacks, traits, battery is not None)
+    attacks = runnable(protocol.attacks, traits, battery is not None)
     skipped = dict.fromkeys(
         (name for name in protocol.attacks if name not in attacks), traits.skipping
     )
@@ -282,10 +346,26 @@ def evaluate(
         gate_results=gate_results,
         query_indices=query_indices,
         skipped=skipped,
+        title=_title(victim, protocol),
     )
 
 
-def _runnable(
+def _check(protocol: object) -> None:
+    if not isinstance(protocol, Protocol):
+        given = type(protocol).__name__
+        raise InputError(f"protocol: {given}; must be a saat.Protocol; a battery is battery=…")
+    if not isinstance(protocol.attacks, Mapping):
+        raise InputError('protocol.attacks: must be a mapping, such as {"hag": HAG(steps=20)}')
+    protocol.threat.check()
+
+
+def _title(victim: Victim, protocol: Protocol) -> str:
+    linf = protocol.norm == "linf"
+    eps = f"{255 * protocol.eps:g}/255" if linf else f"{protocol.eps:g}"
+    return f"MAP@{victim.top_k} in %, ties {victim.ties}, {protocol.norm} eps {eps}"
+
+
+def runnable(
     attacks: Mapping[str, Attack], traits: ModelTraits, battery: bool
 ) -> Mapping[str, Attack]:
     """The attacks that a network leaves possible.

@@ -11,6 +11,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from saat.errors import InputError, check_known
+
 Norm = Literal["linf", "l2", "l1"]
 NORMS: tuple[str, ...] = get_args(Norm)
 # The L1 norm of the largest perturbation of 1024 × 1024 pixels; no ball is of use beyond.
@@ -38,6 +40,20 @@ class ThreatModel:
 
     eps: float
     norm: Norm = "linf"
+
+    def check(self) -> None:
+        """Refuse what is no ball.
+
+        Raises:
+            InputError: an unknown norm, or a radius that no perturbation needs.
+        """
+        check_known("norm", self.norm, NORMS)
+        most = 1 if self.norm == "linf" else LARGEST_EPS
+        if not 0 <= self.eps <= most:  # NaN is neither
+            raise InputError(
+                f"eps {self.eps:g}: 0 to {most} in {self.norm}; pixels lie in [0, 1], so 8 of 255 "
+                "levels are 8 / 255"
+            )
 
     def project(self, adversarial: Tensor, images: Tensor) -> Tensor:
         """A point of the ball around ``images`` and of [0, 1]; both float (B, 3, H, W).

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 from torch import nn
 
@@ -22,13 +21,12 @@ from harness.journal.journal import first_search_id
 from harness.named_paths import check_named
 from harness.trial.trial import trial_data
 from reports.run_folder import is_trial_id
-from saat import checkpoint
 from saat.data import RetrievalData
 from saat.data.label_map import relabelled
-from saat.defenses import defended_network
-from saat.errors import InputError, one_line
-from saat.models import blank_network, check_network
+from saat.errors import InputError
+from saat.models import check_network
 from saat.models.network_check import PROBED, described
+from saat.trained_model import TrainedModel, read_trained
 from saat.wording import counted
 
 
@@ -68,7 +66,8 @@ def trained_subject(
     Raises:
         InputError: no model there, its data are not here, or only the model names them.
     """
-    tensors, meta = load_model(path)
+    model = read_model(path)
+    meta = model.meta
     try:
         setting = parse_setting(meta["setting"])
         EvaluationSection.model_validate(meta["evaluation"])
@@ -89,8 +88,7 @@ def trained_subject(
         raise InputError(
             f"{path}: trained on another version of the data set ({trained_on}; {differ})"
         )
-    network = _rebuild(path, tensors, meta, setting.data.image_size)
-    return Subject(str(path), network, data, meta["evaluation"])
+    return Subject(str(path), model.network(), data, meta["evaluation"])
 
 
 def _search_id(path: Path) -> str | None:
@@ -117,7 +115,8 @@ def moved_subject(
     Raises:
         InputError: no model there, or sizes or classes that do not fit.
     """
-    tensors, meta = load_model(path)
+    model = read_model(path)
+    meta = model.meta
     own = parse_setting(meta["setting"])
     loaded, _ = load_experiment(experiment)
     size = own.data.image_size
@@ -133,9 +132,8 @@ def moved_subject(
             f"{experiment}: {counted(data.classes, 'class', 'classes')}; the model was trained "
             f"with {classes}: --label-map FILE says which is which (docs/datasets.md)"
         )
-    network = _rebuild(path, tensors, meta, size)
     name = f"{path} on {data.label}"
-    return Subject(name, network, data, loaded.evaluation.model_dump()), sentence
+    return Subject(name, model.network(), data, loaded.evaluation.model_dump()), sentence
 
 
 def factory_subject(
@@ -181,20 +179,12 @@ def _import(factory: str) -> Any:
         raise InputError(f"--factory {factory}: {described(error)}") from error
 
 
-def load_model(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and meta of a trained model; ``path`` is the file or its trial's folder."""
-    file = path / "model.safetensors" if path.is_dir() else path
-    try:
-        tensors, meta = checkpoint.load(file)
-    except FileNotFoundError:
-        raise InputError(
-            f"{file}: no such file; a trial's folder or its model.safetensors"
-        ) from None
-    except checkpoint.CorruptCheckpoint as error:
-        raise InputError(f"{error}; not a model that saat can trust") from None
-    if not {"setting", "seed", "evaluation", "data_fingerprint"} <= set(meta):
-        raise InputError(f"{file}: a checkpoint of another kind; a trial's model.safetensors")
-    return tensors, meta
+def read_model(path: Path) -> TrainedModel:
+    """A trained model that says how it was trained; ``path`` is the file or its trial's folder."""
+    model = read_trained(path)
+    if not {"setting", "seed", "evaluation", "data_fingerprint"} <= set(model.meta):
+        raise InputError(f"{model.path}: a checkpoint of another kind; a trial's model.safetensors")
+    return model
 
 
 def source_networks(paths: Sequence[Path], image_size: int) -> dict[str, nn.Module]:
@@ -205,28 +195,12 @@ def source_networks(paths: Sequence[Path], image_size: int) -> dict[str, nn.Modu
     """
     out: dict[str, nn.Module] = {}
     for path in paths:
-        tensors, meta = load_model(path)
-        size = parse_setting(meta["setting"]).data.image_size
+        model = read_model(path)
+        size = parse_setting(model.meta["setting"]).data.image_size
         name = (path if path.is_dir() else path.parent).resolve().name
         if size != image_size:
             raise InputError(f"--transfer-from {path}: of {size}-pixel images, not {image_size}")
         if name in out:
             raise InputError(f"--transfer-from {path}: {name} is named twice")
-        out[name] = _rebuild(path, tensors, meta, size)
+        out[name] = model.network()
     return out
-
-
-def _rebuild(
-    path: Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any], image_size: int
-) -> nn.Module:
-    """The trained module of a checkpoint that :func:`load_model` read; ``path`` names it."""
-    model = meta["setting"]["model"]
-    # The trained weights replace whatever the network starts from, so nothing is downloaded.
-    network = blank_network(model["backbone"], model["weights"], model["bits"], image_size)
-    defense = meta["setting"]["defense"]
-    defended = defended_network(defense["method"], network, defense)
-    try:
-        checkpoint.restore_module("network", defended, tensors)
-    except RuntimeError as error:
-        raise InputError(f"{path}: not the network it says ({one_line(error, 120)})") from None
-    return defended

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.evaluation.models import load_model, trained_subject
+from harness.evaluation.models import read_model, trained_subject
 from harness.experiment.file import load_experiment
 from harness.experiment.sections import EvaluationSection
 from harness.journal.journal import read
@@ -149,8 +149,7 @@ def _recomputed(
 ) -> Iterator[tuple[str, float]]:
     """Every number that images, weights and labels determine."""
     victim = stored_victim(folder, cache_dir, allow)
-    _, meta = load_model(folder)
-    protocol = EvaluationSection.model_validate(meta["evaluation"])
+    protocol = EvaluationSection.model_validate(read_model(folder).meta["evaluation"])
     stored = stored_images(folder)
     if not np.array_equal(stored.pop("rows").numpy(), victim.rows):
         raise InputError(f"{folder / 'adversarial.npz'}: images of other queries")

@@ -49,7 +49,7 @@ def load_digits(
     progress: store.Progress | None,
     name: str = "digits",
 ) -> RetrievalData:
-    """Compose the set, or open it from the cache; see :func:`saat.data.load`.
+    """Compose the set, or open it from the cache, for ``RetrievalData.named``.
 
     ``digits100`` (C = 100) shows one or two numbers from 00 to 99, tens on the left and units on
     the right of the upper and the lower half. Images differ from those of ``digits`` in nothing

@@ -30,13 +30,13 @@ def load_folder(
     cache_dir: Path,
     progress: store.Progress | None,
 ) -> RetrievalData:
-    """Read the lists in ``root`` and decode their images; see :func:`saat.data.load`.
+    """Read the lists in ``root`` and decode their images.
 
     Args:
         root: The folder of the lists.
         name: Name of the set; that of the folder where None.
         classes: Width that the labels must have; any where None.
-        image_size: See :func:`saat.data.load`, as for all that follow.
+        image_size: See :meth:`saat.data.RetrievalData.from_folder`, as for all that follow.
         val_queries: Number of validation queries.
         seed: Decides which rows become validation queries.
         resize: A way of :data:`saat.data.resize.RESIZES`.

@@ -9,7 +9,7 @@ from pathlib import Path
 from saat.data.dataset import RetrievalData
 from saat.data.digits import load_digits
 from saat.data.folder import load_folder
-from saat.errors import InputError
+from saat.errors import InputError, did_you_mean, one_line
 from saat.paths import user_path
 from saat.registry import Registry, instance_of
 
@@ -137,3 +137,21 @@ def locate(name: str, root: str | Path | None) -> Path:
     if not folder.is_dir():
         raise InputError(f"data: {name} not found: looked in {folder}{source}; {entry.obtain}")
     return folder
+
+
+def source_problem(
+    name: str | None, path: str | Path | None, root: str | Path | None
+) -> str | None:
+    """What is wrong with a choice of ``name``, ``path`` and ``root``; None where nothing is."""
+    if (name is None) == (path is None):
+        return f"give exactly one of name and path, not name={name!r}, path={path!r}"
+    if name is None:
+        return None if root is None else f"root {str(root)!r}: only with name; path says it all"
+    if name not in DATASETS:
+        return (
+            f"unknown name {one_line(name, 60)!r}: one of {', '.join(DATASETS)}, or the path of a "
+            f"folder of image lists{did_you_mean(name, DATASETS)}"
+        )
+    if root is not None and DATASETS[name].folder is None:
+        return f"root {str(root)!r}: {name} is embedded and takes none"
+    return None

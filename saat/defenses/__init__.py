@@ -13,7 +13,7 @@ from saat.defenses.saat import SaatSettings, SaatTraining
 from saat.models import HashingNetwork
 from saat.optimiser_settings import OptimiserSettings
 from saat.registry import Registry, instance_of
-from saat.settings import file_key, option_fields
+from saat.settings import file_key, option_fields, settings_from
 from saat.training import Training
 
 
@@ -48,12 +48,9 @@ def defended_network(
         return network
     entry = DEFENSES[method]
     given = options or {}
-    values = {
-        item.name: given[file_key(item)]
-        for item in option_fields(entry.settings)
-        if file_key(item) in given
-    }
-    return entry.wrap(network, entry.settings(**values))
+    keys = (file_key(item) for item in option_fields(entry.settings))
+    values = {key: given[key] for key in keys if key in given}
+    return entry.wrap(network, settings_from(entry.settings, values, "defense"))
 
 
 # ``none`` is the pretrained model itself and needs no training.

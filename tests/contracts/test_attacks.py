@@ -266,7 +266,7 @@ def test_a_query_alone_gets_what_it_gets_among_others(name: str, setting: Settin
 def test_no_queries_give_no_images(name: str, setting: Setting) -> None:
     attacked = setting.attacked(prepared(name, setting, steps=2), count=0)
     assert attacked.images.shape == (0, 3, toy.SIZE, toy.SIZE)
-    assert attacked.zero_gradient.shape == (0,)
+    assert attacked.zero_gradient.shape == (1, 0)
 
 
 def aim(setting: Setting, attack: Attack, images: Tensor) -> float:

@@ -20,7 +20,7 @@ from harness.__main__ import main
 from harness.experiment.settings import setting_at
 from harness.files import write_text
 from saat import checkpoint
-from saat.data import load
+from saat.data import RetrievalData
 from saat.models import build_network
 from tests.harness.fakes import experiment, finished
 from tests.harness.tiny import tiny, tiny_raw
@@ -41,7 +41,8 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("world")
-    load(name="digits_mini", image_size=16, val_queries=40)  # composing them is a line of its own
+    # Composing them is a line of its own.
+    RetrievalData.named("digits_mini", image_size=16, val_queries=40)
     (root / "tiny.yaml").write_text(yaml.safe_dump(tiny_raw()))
     (root / "file.txt").write_text("hello")
     searched = experiment(name="done")
@@ -745,7 +746,7 @@ def test_other_commands_tell_the_first_mistake_and_count_the_others(
 
 def test_a_network_that_is_not_the_one_it_says_is_refused(world: World, capsys: Any) -> None:
     meta = checkpoint.load(world.other_bits)[1]
-    data = load(name="digits_mini", image_size=16, val_queries=40)
+    data = RetrievalData.named("digits_mini", image_size=16, val_queries=40)
     tensors = checkpoint.load(world.other_bits)[0]
     own = world.root / "own_data"
     checkpoint.save(own, tensors, {**meta, "data_fingerprint": data.fingerprint})

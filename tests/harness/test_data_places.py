@@ -22,11 +22,11 @@ from harness.trial import stages
 from reports.protocol import protocol_terms
 from reports.results import load_search
 from saat import checkpoint
-from saat.data import DATASETS, load
+from saat.data import DATASETS
 from saat.errors import InputError
 from tests.harness import fakes
 from tests.harness.tiny import tiny, tiny_raw
-from tests.saat.data.samples import folder, real, splits, write_images, write_pairs
+from tests.saat.data.samples import folder, opened, real, splits, write_images, write_pairs
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +180,7 @@ def test_the_table_of_trials_names_the_data(
 
 
 def test_where_a_run_came_from_names_its_lists(tmp_path: Path) -> None:
-    data = load(**DATA, root=cifar(tmp_path))  # type: ignore[arg-type]
+    data = opened(**DATA, root=cifar(tmp_path))
     found = provenance(data, "cpu", {})["data"]
     assert found["label"] == data.label
     assert found["lists_sha256"] == data.lists_sha256
@@ -193,7 +193,7 @@ def test_every_result_names_its_data_and_models_follow_them(tmp_path: Path, caps
     file, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
     file.write_text(yaml.safe_dump(tiny_raw(SMALL | {"data": {**DATA, "root": str(root)}})))
     run(capsys, "train", file, "--runs-dir", runs)
-    data = load(**DATA, root=root)  # type: ignore[arg-type]
+    data = opened(**DATA, root=root)
     (model,) = (runs / "tiny" / "trials").glob("*/model.safetensors")
     provenance = json.loads((runs / "tiny" / "provenance.json").read_text())["data"]
     _, meta = checkpoint.load(model)

@@ -20,7 +20,7 @@ from harness.session.stored_run import tracking_uri_of
 from harness.trial.interface import trial_folder
 from reports import html, run_folder
 from reports.run_folder import check_file, check_run_folder
-from saat.data import load
+from saat.data import RetrievalData
 from saat.errors import InputError, one_line, printable
 from tests.harness.fakes import experiment, finished
 from tests.harness.tiny import context_of, tiny
@@ -281,6 +281,6 @@ def test_a_page_obeys_no_character_of_the_run_either() -> None:
 
 def test_a_data_set_is_not_called_by_characters_that_turn_a_line(tmp_path: Path) -> None:
     root = folder(tmp_path / TURNED)
-    data = load(path=str(root), image_size=8, val_queries=1, cache_dir=tmp_path / "cache")
+    data = RetrievalData.from_folder(root, image_size=8, val_queries=1, cache_dir=tmp_path / "c")
     assert data.name == printable(TURNED)
     assert data.label.isprintable()

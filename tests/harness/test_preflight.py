@@ -34,7 +34,7 @@ from harness.preflight.shared_folder import (
     shared_folder_check,
 )
 from harness.preflight.tracker import ask_tracker
-from saat.data import load
+from harness.trial.trial import trial_data
 from saat.errors import InputError
 from tests.harness.tiny import tiny, tiny_raw
 from tests.saat.data.samples import splits, write_images, write_pairs
@@ -276,7 +276,7 @@ def test_a_node_sees_the_data_that_loading_them_gives(tmp_path: Path) -> None:
     differs = inspect_node(question(tmp_path, changed), "node").data
     assert differs is not None
     assert differs.fingerprint != found.data.fingerprint
-    load(**setting.data.model_dump(), cache_dir=Path(os.environ["SAAT_CACHE"]))
+    trial_data(setting, os.environ["SAAT_CACHE"])
     again = inspect_node(question(tmp_path, setting), "node").data
     assert again is not None
     assert len(again.pixels) == 128

@@ -6,7 +6,7 @@ from functools import cache
 from torch import nn
 
 from saat.battery import BatteryResult, run_battery
-from saat.data import RetrievalData, load
+from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
 from saat.hashing import OBJECTIVES
 from saat.models import HashingNetwork, build_network
@@ -22,7 +22,7 @@ QUERIES = 250  # half of the test queries; the gates and the claims below do not
 
 @cache
 def digits() -> RetrievalData:
-    return load(name="digits", image_size=32, val_queries=300)
+    return RetrievalData.named("digits", image_size=32, val_queries=300)
 
 
 @cache

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import torch
 
-import saat.data
 from saat.attacks import MainstayAttack
 from saat.data import RetrievalData
 from saat.defenses import DEFENSES
@@ -33,7 +32,7 @@ COST, GAIN = 0.05, 0.25
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> RetrievalData:
     cache = tmp_path_factory.mktemp("cache")
-    return saat.data.load(name="digits", image_size=32, val_queries=300, cache_dir=cache)
+    return RetrievalData.named("digits", image_size=32, val_queries=300, cache_dir=cache)
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,14 @@ from pathlib import Path
 
 import pytest
 
-import saat.data
+from saat.data import DATASETS, RetrievalData, source_problem
+from saat.errors import InputError
 
-from .samples import folder, input_error
+from .samples import folder, input_error, opened
 
 
 def test_the_registry_can_be_read() -> None:
-    known = {name: entry.classes for name, entry in saat.data.DATASETS.items()}
+    known = {name: entry.classes for name, entry in DATASETS.items()}
     assert known == {
         "digits": 10,
         "digits_mini": 10,
@@ -19,22 +20,15 @@ def test_the_registry_can_be_read() -> None:
         "cifar10": 10,
         "imagenet100": 100,
     }
-    for entry in saat.data.DATASETS.values():
+    for entry in DATASETS.values():
         assert entry.description
         assert entry.obtain
 
 
 @pytest.mark.parametrize("both", [True, False])
 def test_exactly_one_of_name_and_path(tmp_path: Path, both: bool) -> None:
-    message = input_error(
-        lambda: saat.data.load(
-            name="digits" if both else None,
-            path=tmp_path if both else None,
-            image_size=32,
-            val_queries=10,
-        )
-    )
-    assert "exactly one of name and path" in message
+    problem = source_problem("digits", tmp_path, None) if both else source_problem(None, None, None)
+    assert "exactly one of name and path" in str(problem)
 
 
 @pytest.mark.parametrize(
@@ -47,30 +41,24 @@ def test_exactly_one_of_name_and_path(tmp_path: Path, both: bool) -> None:
     ],
 )
 def test_an_unknown_name_gets_the_nearest_known_one(name: str, nearest: str) -> None:
-    message = input_error(lambda: saat.data.load(name=name, image_size=32, val_queries=10))
+    message = input_error(lambda: RetrievalData.named(name))
     assert f"unknown name {name!r}: " in message
     assert message.endswith(nearest)
-    assert ", ".join(saat.data.DATASETS) in message
+    assert ", ".join(DATASETS) in message
 
 
 @pytest.mark.parametrize("source", [{"name": "digits"}, {"path": "/data/toys"}])
 def test_a_root_belongs_to_listed_sets_alone(source: dict[str, str]) -> None:
-    message = input_error(
-        lambda: saat.data.load(
-            name=source.get("name"),
-            path=source.get("path"),
-            root="/data",
-            image_size=32,
-            val_queries=10,
-        )
-    )
-    assert message.startswith("data: root '/data': ")
+    problem = source_problem(source.get("name"), source.get("path"), "/data")
+    assert str(problem).startswith("root '/data': ")
+    with pytest.raises(InputError, match="root '/data': digits is embedded"):
+        RetrievalData.named("digits", root="/data")
 
 
 @pytest.mark.parametrize(("image_size", "val_queries"), [(0, 1), (-3, 1), (8, -1), (4097, 1)])
 def test_numbers_out_of_range_are_refused(image_size: int, val_queries: int) -> None:
     message = input_error(
-        lambda: saat.data.load(name="digits", image_size=image_size, val_queries=val_queries)
+        lambda: RetrievalData.named("digits", image_size=image_size, val_queries=val_queries)
     )
     assert f"image_size {image_size}" in message or f"val_queries {val_queries}" in message
 
@@ -80,9 +68,8 @@ def test_a_home_that_is_none_is_refused(
     source: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAAT_DATA", "~nobody-here/x")
-    path, name = source.get("path"), source.get("name")
-    message = input_error(lambda: saat.data.load(path=path, name=name, image_size=8, val_queries=1))
-    where = "data.path:" if path else "data: SAAT_DATA"
+    message = input_error(lambda: opened(**source))
+    where = "data.path:" if "path" in source else "data: SAAT_DATA"
     assert message.startswith(f"{where} ~nobody-here/x: there is no such user")
 
 
@@ -90,5 +77,5 @@ def test_the_cache_is_where_the_environment_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAAT_CACHE", str(tmp_path / "cache"))
-    saat.data.load(path=str(folder(tmp_path / "toys")), image_size=8, val_queries=2)
+    RetrievalData.from_folder(str(folder(tmp_path / "toys")), image_size=8, val_queries=2)
     assert len(list((tmp_path / "cache/images").glob("*/images.npy"))) == 1
