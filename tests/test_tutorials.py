@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
 from harness.__main__ import main
 from tests.command_lines import commands, written_files
@@ -33,12 +32,6 @@ def shell(page: str) -> Iterator[list[str]]:
     """The commands of its ``sh`` blocks."""
     for block in re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
         yield from commands(block, "saat")
-
-
-def drafts() -> set[str]:
-    """Tutorials that are not published yet."""
-    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    return set(yaml.safe_load(re.sub(r"!!\S+", "", text)).get("draft_docs", "").split())
 
 
 @pytest.mark.slow
@@ -71,8 +64,6 @@ def test_the_search_can_be_followed(
 @pytest.mark.parametrize("name", ["own_model.md", "add_attack.md"])
 def test_the_python_of_a_tutorial_runs(name: str, tmp_path: Path) -> None:
     """In a process of its own: what it registers is not there for other tests."""
-    if f"tutorials/{name}" in drafts():
-        pytest.skip("a draft: draft_docs of mkdocs.yml")
     blocks = PYTHON.findall((TUTORIALS / name).read_text(encoding="utf-8"))
     assert len(blocks) >= 3
     one_thread = {"OMP_NUM_THREADS": "1", "SAAT_CACHE": str(tmp_path / "cache")}
