@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from saat.adaptive import ModelTraits, model_traits
-from saat.attack_runner import AttackRunner
+from saat.attack_runner import AttackRunner, measured
 from saat.attacks import ATTACKS, Attack
 from saat.battery import run_battery
-from saat.bootstrap import bootstrap_interval
-from saat.codes import distinct_codes
 from saat.data import RetrievalData
 from saat.errors import InputError
+from saat.metrics import Phase, measure
 from saat.perceptibility import perceptibility
 from saat.reliability import GateResult
 from saat.retrieval import DistanceHistograms, Ties, distance_histograms
@@ -77,11 +76,13 @@ class Evaluation:
         chance_ap: float64 (Q,), AP of a random order.
         attacks: name → result.
         query_codes: int8 ±1 (Q, K), benign.
+        labels: uint8 0/1 (Q, C), of the queries.
         database_rows: int64 (N,).
         database_codes: int8 ±1 (N, K).
-        verdicts: of the battery's gates; without a battery only a failed ``deterministic``.
-        taken: positions of the queries that an attack took, where not all of them (a black box
-            is slow); its own numbers are means over these.
+        database_labels: uint8 0/1 (N, C).
+        gate_results: of the battery's gates; without a battery only a failed ``deterministic``.
+        query_indices: positions of the queries that an attack took, where not all of them (a black
+            box is slow); its own numbers are means over these.
         skipped: attack that could not be run on this network → why.
     """
 
@@ -89,11 +90,13 @@ class Evaluation:
     clean_ap: Tensor
     chance_ap: Tensor
     query_codes: Tensor
+    labels: Tensor
     database_rows: np.ndarray
     database_codes: Tensor
+    database_labels: Tensor
     attacks: Mapping[str, AttackResult] = field(default_factory=dict)
     gate_results: Sequence[GateResult] = ()
-    taken: Mapping[str, Tensor] = field(default_factory=dict)
+    query_indices: Mapping[str, Tensor] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -122,41 +125,17 @@ class Evaluation:
         found = [ap for target in self.targets.values() for ap in (target.clean_ap, target.ap)]
         return torch.stack(found).amax(0)
 
-    def metrics(self) -> dict[str, float]:
-        """Means over the queries, in [0, 1]; names as in ``docs/architecture.md``.
+    def query_indices_of(self, attack: str) -> Tensor:
+        """int64, positions of the queries that an attack took."""
+        return self.query_indices.get(attack, torch.arange(len(self.rows)))
 
-        Two kinds are no means: ``lift.clean`` and ``lift.robust``, the lower ends of the 95 %
-        intervals of AP minus chance, and ``distinct_codes``, a count over the database.
+    def metrics(self, phase: Phase = Phase.TEST) -> dict[str, float]:
+        """Every registered metric of a phase (:data:`saat.metrics.METRICS`), by its plain name.
+
+        Raises:
+            InputError: another package brings a metric, and it cannot be used.
         """
-        means = {
-            "clean_map": self.clean_ap,
-            "robust_map": self.worst_ap,
-            "chance_map": self.chance_ap,
-        }
-        for name, result in self.untargeted.items():
-            rows = self.taken.get(name, slice(None))
-            means[f"map.{name}"] = result.ap[rows]
-            means[f"theory.{name}"] = result.theory_ap[rows]
-        for name, target in self.targets.items():
-            means["tmap.clean"] = target.clean_ap
-            means[f"tmap.{name}"] = target.ap
-            means[f"theory.{name}"] = target.theory_ap
-        if self.targets:
-            means["target_map"] = self.worst_target_ap
-        out = {name: float(values.mean()) for name, values in means.items()}
-        out["lift.clean"] = bootstrap_interval(self.clean_ap - self.chance_ap).low
-        out["lift.robust"] = bootstrap_interval(self.worst_ap - self.chance_ap).low
-        out["distinct_codes"] = float(distinct_codes(self.database_codes))
-        if self.untargeted:
-            out["floor_map"] = min(out[f"theory.{name}"] for name in self.untargeted)
-        for name, result in self.attacks.items():
-            out[f"zero_grad.{name}"] = result.zero_gradient
-            out |= {f"{kind}.{name}": value for kind, value in result.perceptibility.items()}
-        if self.gate_results:
-            out["gates_failed"] = float(len(self.unreliable))
-        if self.skipped:
-            out["attacks_skipped"] = float(len(self.skipped))
-        return out
+        return measure(self, phase)
 
     def per_query(self) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
         """(position, AP, restart) of every query an attack took; targeted ones as t-AP.
@@ -167,24 +146,24 @@ class Evaluation:
         none = torch.zeros_like(everyone)
         out = {"clean": (everyone, self.clean_ap, none)}
         for name, result in self.attacks.items():
-            rows = self.taken.get(name, everyone)
+            rows = self.query_indices_of(name)
             ap = result.ap if result.target is None else result.target.ap
             out[name] = (rows, ap[rows], result.restart[rows])
         out["worst"] = (everyone, self.worst_ap, none)
         return out
 
-    def histograms(self, data: RetrievalData) -> dict[str, DistanceHistograms]:
-        """Distance histograms of the benign queries (``clean``) and of every attack.
+    def histograms(self, name: str) -> DistanceHistograms:
+        """Distance histograms of the benign queries (``clean``) or of those under an attack.
 
         Those of a targeted attack count what is relevant to the target label.
         """
-        labels = data.label_tensor(self.rows)
-        database = (self.database_codes, data.label_tensor(self.database_rows))
-        out = {"clean": distance_histograms(self.query_codes, labels, *database)}
-        for name, result in self.attacks.items():
-            wanted = labels if result.target is None else result.target.labels
-            out[name] = distance_histograms(result.codes, wanted, *database)
-        return out
+        if name == "clean":
+            codes, labels = self.query_codes, self.labels
+        else:
+            result = self.attacks[name]
+            codes = result.codes
+            labels = self.labels if result.target is None else result.target.labels
+        return distance_histograms(codes, labels, self.database_codes, self.database_labels)
 
 
 _VARIES = GateResult(
@@ -267,18 +246,58 @@ def evaluate(
         for name, rows in taken.items():
             visible = perceptibility(victim.images[rows], results[name].images[rows])
             results[name] = replace(results[name], perceptibility=visible)
+    return replace(
+        _without_attacks(victim),
+        attacks=results,
+        gate_results=gate_results,
+        query_indices=taken,
+        skipped=skipped,
+    )
+
+
+def _without_attacks(victim: Victim) -> Evaluation:
     return Evaluation(
         rows=victim.rows,
         clean_ap=victim.clean_ap,
         chance_ap=victim.chance_ap,
         query_codes=victim.query_codes,
+        labels=victim.labels,
         database_rows=victim.database_rows,
         database_codes=victim.database_codes,
-        attacks=results,
-        gate_results=gate_results,
-        taken=taken,
-        skipped=skipped,
+        database_labels=victim.database_labels,
     )
+
+
+def evaluation_of_images(
+    victim: Victim,
+    images: Mapping[str, Tensor],
+    target_labels: Mapping[str, Tensor],
+    query_indices: Mapping[str, Tensor],
+) -> Evaluation:
+    """What attacked images do to a victim, whatever made them: no attack is run.
+
+    What images do not determine (theoretical results, fractions of zero gradients) is NaN.
+
+    Args:
+        victim: the attacked network.
+        images: attack → uint8 (Q, 3, H, W).
+        target_labels: targeted attack → uint8 0/1 (Q, C).
+        query_indices: see :class:`Evaluation`.
+    """
+    unknown = torch.full((len(victim.rows),), torch.nan, dtype=torch.float64)
+    results = {}
+    for name, attacked in images.items():
+        result = replace(measured(victim, attacked, unknown), zero_gradient=float("nan"))
+        if name in query_indices:
+            rows = query_indices[name]
+            visible = perceptibility(victim.images[rows], attacked[rows])
+            result = replace(result, perceptibility=visible)
+        if name in target_labels:
+            labels = target_labels[name]
+            reached, before = (victim.ap(c, labels) for c in (result.codes, victim.query_codes))
+            result = replace(result, target=Target(labels, reached, unknown, before))
+        results[name] = result
+    return replace(_without_attacks(victim), attacks=results, query_indices=query_indices)
 
 
 def _runnable(

@@ -27,6 +27,7 @@ from reports.figures.style import (
     new_static,
 )
 from reports.statistics import Interval
+from saat.metrics import OBJECTIVES, Phase
 
 NOTHING_CONFIRMED = "no completed trials on test queries yet"
 _SYMBOLS = {
@@ -65,13 +66,13 @@ def confirmed_data(settings: Sequence[ConfirmedSetting]) -> ConfirmedData:
             role=setting.role,
             bits=setting.bits,
             setting=setting.setting,
-            clean=setting.bands["clean"],
-            robust=setting.bands["robust"],
-            seeds=np.column_stack([setting.seeds("clean"), setting.seeds("robust")]),
+            clean=setting.bands["clean_map"],
+            robust=setting.bands["robust_map"],
+            seeds=np.column_stack([setting.seeds(name) for name in OBJECTIVES]),
         )
         for setting in settings
     )
-    return ConfirmedData(chosen, reference_lines([s.trials for s in settings], "test"))
+    return ConfirmedData(chosen, reference_lines([s.trials for s in settings], Phase.TEST))
 
 
 def confirmed_static(data: ConfirmedData) -> Figure:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from reports.explored import (
+    VALIDATED,
     bit_lengths,
     bits_label,
     chance_levels,
@@ -37,10 +38,12 @@ from reports.figures.style import (
     new_static,
 )
 from reports.frontier import pareto_mask
+from reports.metric_columns import axis_label
 from reports.results import SearchResults
 from reports.wording import describe_setting
+from saat.metrics import OBJECTIVES, Phase
 
-X_LABEL, Y_LABEL = "clean MAP (%)", "robust MAP (%)"
+X_LABEL, Y_LABEL = map(axis_label, OBJECTIVES)
 STOPPED_LABEL = "stopped early (last val/* values, short attack)"
 UNION_LABEL = "front over all series"
 INFEASIBLE_LABEL = "violates a constraint"
@@ -76,7 +79,9 @@ def frontier_data(searches: Sequence[SearchResults]) -> FrontierData:
     fronts = [one.points[one.on_front] for one in series]
     everything = np.concatenate(fronts or [np.empty((0, 2))])
     completed = [completed_trials(results) for results in searches]
-    return FrontierData(series, _sorted_front(everything), reference_lines(completed, "reattack"))
+    return FrontierData(
+        series, _sorted_front(everything), reference_lines(completed, Phase.REATTACK)
+    )
 
 
 def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
@@ -93,7 +98,7 @@ def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
             at_chance=chance_levels(mine),
             is_default=(mine["role"] == "default").to_numpy(dtype=bool),
             texts=_texts(mine, results),
-            stopped=theirs[["metric.val/clean_map", "metric.val/robust_map"]].to_numpy(np.float64),
+            stopped=theirs[VALIDATED].to_numpy(np.float64),
             stopped_texts=_texts(theirs, results),
         )
 

@@ -19,13 +19,16 @@ from reports.figures.style import (
     new_interactive,
     new_static,
 )
-from reports.results import SearchResults
+from reports.metric_columns import column_of
+from reports.results import SearchResults, metric_column
 from reports.wording import describe_setting
+from saat.metrics import Phase
 
-X_LABEL, Y_LABEL = "minimax epoch", "robust MAP, validation, short attack (%)"
+_SHOWN = "robust_map"
+X_LABEL, Y_LABEL = "minimax epoch", f"{column_of(_SHOWN).label}, validation, short attack (%)"
 NOTHING_TRAINED = "no finished epochs yet"
 _ENDS = {"stopped": ("X", "x", "stopped early"), "failed": ("v", "triangle-down", "failed")}
-_METRIC = "metric.val/robust_map"
+_METRIC = metric_column(Phase.VALIDATION, _SHOWN)
 
 
 class Curve(NamedTuple):

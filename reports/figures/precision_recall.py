@@ -19,7 +19,8 @@ from reports.figures.style import (
     new_interactive,
     new_static,
 )
-from reports.results import SearchResults
+from reports.results import SearchResults, metric_column
+from saat.metrics import Phase
 
 X_LABEL, Y_LABEL = "recall (%)", "precision (%)"
 RECALL_LEVELS: NDArray[np.float64] = np.linspace(0.025, 1.0, 40)
@@ -101,7 +102,11 @@ def _trial_curves(
     if histograms is None or "clean_total" not in histograms:
         return None
     names = [name.removesuffix("_total") for name in histograms if name.endswith("_total")]
-    maps = {name: row.get(f"metric.test/map.{name}", np.nan) for name in names if name != "clean"}
+    maps = {
+        name: row.get(metric_column(Phase.TEST, f"map.{name}"), np.nan)
+        for name in names
+        if name != "clean"
+    }
     known = {name: value for name, value in maps.items() if not np.isnan(value)}
     if not known:
         return None
