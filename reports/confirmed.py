@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from reports.explored import BITS, bit_lengths, bits_label
 from reports.metric_columns import SCORES
-from reports.results import SearchResults, metric_column, stored_metrics
+from reports.results import SearchResults, final_metrics_of, metric_column
 from reports.statistics import (
     Interval,
     PairedComparison,
@@ -22,7 +22,7 @@ from reports.statistics import (
     seed_summary,
 )
 from reports.wording import ROLES, describe_setting
-from saat.metrics import OBJECTIVES, Phase, final_metrics
+from saat.metrics import OBJECTIVES, Phase
 from saat.sanity import at_chance, has_dead_gradients, zero_gradients
 
 # Objective → what its queries went through, as AP per query is named.
@@ -50,7 +50,7 @@ class ConfirmedSetting:
     @cached_property
     def metrics(self) -> list[dict[str, float]]:
         """Metrics on test queries by their plain names, one mapping a seed."""
-        return [final_metrics(stored_metrics(row)) for row in self.trials.to_dict("records")]
+        return final_metrics_of(self.trials)
 
     @property
     def at_chance(self) -> dict[str, int]:
@@ -228,7 +228,7 @@ def _compare(a: ConfirmedSetting, b: ConfirmedSetting, metric: str, comparisons:
 
 def _doubts(trials: pd.DataFrame) -> str:
     """What stands in every label of a setting whose numbers are not to be taken as they are."""
-    metrics = [final_metrics(stored_metrics(row)) for row in trials.to_dict("records")]
+    metrics = final_metrics_of(trials)
     low = {name for found in metrics for name in at_chance(found)}
     marks = {
         "unreliable": (trials["unreliable"] != "").any(),

@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports.frontier import hypervolume, pareto_mask
-from reports.results import SearchResults, metric_column, stored_metrics
+from reports.results import SearchResults, final_metrics_of, metric_column, stored_metrics
 from saat.feasibility import Constraints
-from saat.metrics import OBJECTIVES, Phase, final_metrics
+from saat.metrics import OBJECTIVES, Phase
 from saat.sanity import at_chance
 from saat.wording import counted
 
@@ -59,7 +59,7 @@ def feasible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
 
 def chance_levels(frame: pd.DataFrame) -> NDArray[np.bool_]:
     """``(n, 2)`` whether clean and robust MAP of trials are not above chance."""
-    low = [at_chance(final_metrics(stored_metrics(row))) for row in frame.to_dict("records")]
+    low = map(at_chance, final_metrics_of(frame))
     levels = [["clean" in names, "robust" in names] for names in low]
     return np.array(levels, dtype=np.bool_).reshape(-1, 2)
 

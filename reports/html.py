@@ -22,7 +22,7 @@ from reports.figures import overlaid_figures, search_figures
 from reports.figures.style import STATIC_STYLE, RenderedFigure
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
 from reports.protocol import Terms, experiment_terms, protocol_terms, provenance_terms
-from reports.results import SearchResults, stored_metrics
+from reports.results import SearchResults, final_metrics_of
 from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import (
     Table,
@@ -33,7 +33,6 @@ from reports.tables import (
     trials_table,
 )
 from saat.errors import printable
-from saat.metrics import final_metrics
 from saat.sanity import warning_lines
 
 
@@ -226,9 +225,8 @@ def _search(
 
 def _warnings(results: SearchResults) -> list[str]:
     """Objections to the numbers of completed trials, which need no battery to be seen."""
-    rows = results.trials[results.trials["status"] == "completed"].to_dict("records")
-    metrics = {str(row["trial_id"]): final_metrics(stored_metrics(row)) for row in rows}
-    return warning_lines(metrics)
+    ended = results.trials[results.trials["status"] == "completed"]
+    return warning_lines(dict(zip(ended["trial_id"], final_metrics_of(ended), strict=True)))
 
 
 def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:

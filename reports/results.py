@@ -21,7 +21,7 @@ from reports.run_folder import check_file, check_run_folder, trial_folder
 from reports.trial_arrays import Arrays, read_examples, read_histograms
 from saat.atomic_files import replacing
 from saat.errors import InputError, one_line
-from saat.metrics import OBJECTIVES, REFERENCES, Phase
+from saat.metrics import OBJECTIVES, REFERENCES, Phase, final_metrics
 
 STATUSES = ("completed", "stopped", "failed", "running")
 _ROUNDING = 1e-6  # an average precision may be above 1 by it
@@ -149,6 +149,11 @@ def stored_metrics(row: Mapping[Any, Any]) -> dict[str, float]:
         for key, value in row.items()
         if str(key).startswith(_METRIC) and value == value
     }
+
+
+def final_metrics_of(frame: pd.DataFrame) -> list[dict[str, float]]:
+    """A trial's metrics under the full protocol by their plain names, one mapping a row."""
+    return [final_metrics(stored_metrics(row)) for row in frame.to_dict("records")]
 
 
 def metric_cells(metrics: Mapping[str, float]) -> dict[str, float]:

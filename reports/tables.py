@@ -25,9 +25,9 @@ from reports.metric_columns import (
     columns_of_attacks,
     symbols,
 )
-from reports.results import SearchResults, measured_names, metric_column, stored_metrics
+from reports.results import SearchResults, final_metrics_of, measured_names, metric_column
 from reports.wording import ROLES, attack_notes, sentences
-from saat.metrics import OBJECTIVES, REFERENCES, Phase, final_metrics
+from saat.metrics import OBJECTIVES, REFERENCES, Phase
 from saat.sanity import at_chance
 
 
@@ -68,7 +68,7 @@ def trials_table(results: SearchResults) -> Table:
         completed = completed_trials(results)
         keeps = pd.Series(feasible(results, completed), completed.index, dtype="boolean")
         columns["feasible"] = keeps.reindex(trials.index)
-    columns["at chance"] = [chance_text(row) for row in trials.to_dict("records")]
+    columns["at chance"] = _chance_texts(trials)
     columns |= {str(name): trials[name] for name in trials if str(name).startswith("param.")}
     columns |= {
         "seed": trials["seed"],
@@ -84,9 +84,9 @@ def trials_table(results: SearchResults) -> Table:
     )
 
 
-def chance_text(row: Mapping[Any, Any]) -> str:
-    """Which MAPs of a trial under the full protocol are not above chance."""
-    return ", ".join(at_chance(final_metrics(stored_metrics(row))))
+def _chance_texts(trials: pd.DataFrame) -> list[str]:
+    """Which MAPs of every trial under the full protocol are not above chance."""
+    return [", ".join(at_chance(metrics)) for metrics in final_metrics_of(trials)]
 
 
 def front_table(searches: Sequence[SearchResults]) -> Table:
@@ -134,7 +134,7 @@ def _front_rows(results: SearchResults) -> pd.DataFrame:
         "bits": bits[keep],
         "role": front["role"],
         **_cells(front, map(column_of, OBJECTIVES)),
-        "at chance": [chance_text(row) for row in front.to_dict("records")],
+        "at chance": _chance_texts(front),
         **_cells(front, columns_beside(results.explore, Phase.REATTACK)),
         "cost (s)": front["cost_s"],
     }

@@ -19,7 +19,7 @@ from saat.attacks import ATTACKS, Attack
 from saat.battery import run_battery
 from saat.data import RetrievalData
 from saat.errors import InputError
-from saat.metrics import Phase, measure
+from saat.metrics import METRICS, Phase
 from saat.perceptibility import perceptibility
 from saat.reliability import GateResult
 from saat.retrieval import DistanceHistograms, Ties, distance_histograms
@@ -130,12 +130,16 @@ class Evaluation:
         return self.query_indices.get(attack, torch.arange(len(self.rows)))
 
     def metrics(self, phase: Phase = Phase.TEST) -> dict[str, float]:
-        """Every registered metric of a phase (:data:`saat.metrics.METRICS`), by its plain name.
+        """Every metric of a phase (:data:`saat.metrics.METRICS`), by its plain name.
 
         Raises:
             InputError: another package brings a metric, and it cannot be used.
         """
-        return measure(self, phase)
+        found: dict[str, float] = {}
+        for name, metric in METRICS.items():
+            if phase in metric.phases:
+                found |= metric.values(self, name, phase)
+        return found
 
     def per_query(self) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
         """(position, AP, restart) of every query an attack took; targeted ones as t-AP.

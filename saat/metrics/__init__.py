@@ -6,7 +6,7 @@ and no metric imports torch before it is computed: a report needs labels and uni
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from saat.metrics.metric import Metric, Phase, Unit, metric, problem_with
 from saat.registry import Registry
@@ -55,7 +55,6 @@ __all__ = [
     "Unit",
     "final_metrics",
     "known",
-    "measure",
     "metric",
 ]
 
@@ -86,19 +85,6 @@ def known(name: str) -> Known | None:
     if attack and kind in METRICS and METRICS[kind].per_attack:
         return Known(METRICS[kind], kind, attack)
     return None
-
-
-def measure(evaluation: Any, phase: Phase) -> dict[str, float]:
-    """All metrics of a :class:`saat.evaluation.Evaluation` that exist in a phase, by plain names.
-
-    Raises:
-        InputError: another package brings a metric, and it cannot be used.
-    """
-    found: dict[str, float] = {}
-    for name, entry in METRICS.items():
-        if phase in entry.phases:
-            found |= entry.values(evaluation, name, phase)
-    return found
 
 
 def final_metrics(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -61,7 +61,15 @@ def test_worst_takes_the_clean_image_where_attacks_help() -> None:
         return AttackResult(scores, scores / 2, images, codes, 0.25, first, {"linf": 0.1})
 
     found = Evaluation(
-        rows, one, one / 3, codes, codes, rows, codes, codes, {"a": result(0.5, 0.4), "b": result(0.6, 0.1)}
+        rows,
+        one,
+        one / 3,
+        codes,
+        codes,
+        rows,
+        codes,
+        codes,
+        {"a": result(0.5, 0.4), "b": result(0.6, 0.1)},
     )
     assert found.worst_ap.tolist() == [0.2, 0.1]
     assert found.metrics() == pytest.approx(

@@ -21,8 +21,8 @@ def test_every_metric_says_what_it_is() -> None:
 
 
 def test_names_lead_to_metrics_and_attacks() -> None:
-    assert [known(name).kind for name in (*OBJECTIVES, *REFERENCES)] == [*OBJECTIVES, *REFERENCES]
     for name, kind, attack in (
+        *((name, name, "") for name in (*OBJECTIVES, *REFERENCES)),
         ("map.hag", "map", "hag"),
         ("map.apgd_mainstay.leaky", "map", "apgd_mainstay.leaky"),
         ("tmap.clean", "tmap.clean", ""),
