@@ -15,7 +15,7 @@ from saat.registry import Registry
 OBJECTIVES = ("clean_map", "robust_map")
 REFERENCES = ("chance_map", "floor_map")
 
-# Plain name → metric; of a metric per attack the part before the attack's name.
+# Plain name → metric; of a metric per attack the part before the attack's name. Stored in this order.
 METRICS: Registry[Metric] = Registry(
     "metric",
     "saat.metrics",
@@ -25,11 +25,11 @@ METRICS: Registry[Metric] = Registry(
         "chance_map": "saat.metrics.retrieval:chance_map",
         "floor_map": "saat.metrics.retrieval:floor_map",
         "target_map": "saat.metrics.retrieval:target_map",
-        "tmap.clean": "saat.metrics.retrieval:clean_target_map",
         "lift.clean": "saat.metrics.retrieval:clean_lift",
         "lift.robust": "saat.metrics.retrieval:robust_lift",
         "distinct_codes": "saat.metrics.retrieval:distinct_codes",
         "map": "saat.metrics.retrieval:attacked_map",
+        "tmap.clean": "saat.metrics.retrieval:clean_target_map",
         "tmap": "saat.metrics.retrieval:attacked_target_map",
         "linf": "saat.metrics.perceptibility:linf",
         "l2": "saat.metrics.perceptibility:l2",
