@@ -15,7 +15,8 @@ from saat.registry import Registry
 OBJECTIVES = ("clean_map", "robust_map")
 REFERENCES = ("chance_map", "floor_map")
 
-# Plain name → metric; of a metric per attack the part before the attack's name. Stored in this order.
+# Plain name → metric, in the order in which they are stored; of a metric per attack the part before
+# the attack's name.
 METRICS: Registry[Metric] = Registry(
     "metric",
     "saat.metrics",
