@@ -23,7 +23,7 @@ from reports.figures.chart import Chart
 from reports.figures.static import STATIC_STYLE
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
 from reports.protocol import Terms, experiment_terms, protocol_terms, provenance_terms
-from reports.results import SearchResults, final_metrics
+from reports.results import SearchResults, final_metrics_of
 from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import (
     Table,
@@ -226,8 +226,8 @@ def _search(
 
 def _warnings(results: SearchResults) -> list[str]:
     """Objections to the numbers of completed trials, which need no battery to be seen."""
-    rows = results.trials[results.trials["status"] == "completed"].to_dict("records")
-    return warning_lines({str(row["trial_id"]): final_metrics(row) for row in rows})
+    ended = results.trials[results.trials["status"] == "completed"]
+    return warning_lines(dict(zip(ended["trial_id"], final_metrics_of(ended), strict=True)))
 
 
 def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:

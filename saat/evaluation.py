@@ -14,14 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from saat.adaptive import ModelTraits, model_traits
-from saat.attack_runner import AttackRunner
+from saat.attack_runner import AttackRunner, measured
 from saat.attacks import ATTACKS, Attack
 from saat.battery import BATTERIES, run_battery
-from saat.bootstrap import bootstrap_interval
-from saat.codes import distinct_codes
 from saat.data import RetrievalData
 from saat.errors import InputError, check_known
 from saat.evaluation_table import EvaluationTable, Row
+from saat.metrics import METRICS, Phase
 from saat.perceptibility import perceptibility
 from saat.reliability import GateResult
 from saat.retrieval import DistanceHistograms, Ties, distance_histograms
@@ -87,8 +86,10 @@ class Evaluation:
         chance_ap: float64 (Q,), AP of a random order.
         attacks: name → result.
         query_codes: int8 ±1 (Q, K), benign.
+        labels: uint8 0/1 (Q, C), of the queries.
         database_rows: int64 (N,).
         database_codes: int8 ±1 (N, K).
+        database_labels: uint8 0/1 (N, C).
         gate_results: of the battery's gates; without a battery only a failed ``deterministic``.
         query_indices: positions of the queries that an attack was run on, where not all of them (a
             black box is slow); its own numbers are means over these.
@@ -100,8 +101,10 @@ class Evaluation:
     clean_ap: Tensor
     chance_ap: Tensor
     query_codes: Tensor
+    labels: Tensor
     database_rows: np.ndarray
     database_codes: Tensor
+    database_labels: Tensor
     attacks: Mapping[str, AttackResult] = field(default_factory=dict)
     gate_results: Sequence[GateResult] = ()
     query_indices: Mapping[str, Tensor] = field(default_factory=dict)
@@ -167,41 +170,21 @@ class Evaluation:
         found = [ap for target in self.targets.values() for ap in (target.clean_ap, target.ap)]
         return torch.stack(found).amax(0)
 
-    def metrics(self) -> dict[str, float]:
-        """Means over the queries, in [0, 1]; names as in ``docs/architecture.md``.
+    def query_indices_of(self, attack: str) -> Tensor:
+        """int64, positions of the queries that an attack took."""
+        return self.query_indices.get(attack, torch.arange(len(self.rows)))
 
-        Two kinds are no means: ``lift.clean`` and ``lift.robust``, the lower ends of the 95 %
-        intervals of AP minus chance, and ``distinct_codes``, a count over the database.
+    def metrics(self, phase: Phase = Phase.TEST) -> dict[str, float]:
+        """Every metric of a phase (:data:`saat.metrics.METRICS`), by its plain name.
+
+        Raises:
+            InputError: another package brings a metric, and it cannot be used.
         """
-        means = {
-            "clean_map": self.clean_ap,
-            "robust_map": self.worst_ap,
-            "chance_map": self.chance_ap,
-        }
-        for name, result in self.untargeted.items():
-            rows = self.query_indices.get(name, slice(None))
-            means[f"map.{name}"] = result.ap[rows]
-            means[f"theory.{name}"] = result.theory_ap[rows]
-        for name, target in self.targets.items():
-            means["tmap.clean"] = target.clean_ap
-            means[f"tmap.{name}"] = target.ap
-            means[f"theory.{name}"] = target.theory_ap
-        if self.targets:
-            means["target_map"] = self.worst_target_ap
-        out = {name: float(values.mean()) for name, values in means.items()}
-        out["lift.clean"] = bootstrap_interval(self.clean_ap - self.chance_ap).low
-        out["lift.robust"] = bootstrap_interval(self.worst_ap - self.chance_ap).low
-        out["distinct_codes"] = float(distinct_codes(self.database_codes))
-        if self.untargeted:
-            out["floor_map"] = min(out[f"theory.{name}"] for name in self.untargeted)
-        for name, result in self.attacks.items():
-            out[f"zero_grad.{name}"] = result.zero_gradient
-            out |= {f"{kind}.{name}": value for kind, value in result.perceptibility.items()}
-        if self.gate_results:
-            out["gates_failed"] = float(len(self.unreliable))
-        if self.skipped:
-            out["attacks_skipped"] = float(len(self.skipped))
-        return out
+        found: dict[str, float] = {}
+        for name, metric in METRICS.items():
+            if phase in metric.phases:
+                found |= metric.values(self, name, phase)
+        return found
 
     def per_query(self) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
         """(position, AP, restart) of every query an attack took; targeted ones as t-AP.
@@ -212,24 +195,24 @@ class Evaluation:
         none = torch.zeros_like(everyone)
         out = {"clean": (everyone, self.clean_ap, none)}
         for name, result in self.attacks.items():
-            rows = self.query_indices.get(name, everyone)
+            rows = self.query_indices_of(name)
             ap = result.ap if result.target is None else result.target.ap
             out[name] = (rows, ap[rows], result.restart[rows])
         out["worst"] = (everyone, self.worst_ap, none)
         return out
 
-    def histograms(self, data: RetrievalData) -> dict[str, DistanceHistograms]:
-        """Distance histograms of the benign queries (``clean``) and of every attack.
+    def histograms(self, name: str) -> DistanceHistograms:
+        """Distance histograms of the benign queries (``clean``) or of those under an attack.
 
         Those of a targeted attack count what is relevant to the target label.
         """
-        labels = data.label_tensor(self.rows)
-        database = (self.database_codes, data.label_tensor(self.database_rows))
-        out = {"clean": distance_histograms(self.query_codes, labels, *database)}
-        for name, result in self.attacks.items():
-            wanted = labels if result.target is None else result.target.labels
-            out[name] = distance_histograms(result.codes, wanted, *database)
-        return out
+        if name == "clean":
+            codes, labels = self.query_codes, self.labels
+        else:
+            result = self.attacks[name]
+            codes = result.codes
+            labels = self.labels if result.target is None else result.target.labels
+        return distance_histograms(codes, labels, self.database_codes, self.database_labels)
 
 
 _VARIES = GateResult(
@@ -335,18 +318,26 @@ def evaluate(
         for name, rows in query_indices.items():
             visible = perceptibility(victim.images[rows], results[name].images[rows])
             results[name] = replace(results[name], perceptibility=visible)
+    return replace(
+        _without_attacks(victim),
+        title=_title(victim, protocol),
+        attacks=results,
+        gate_results=gate_results,
+        query_indices=query_indices,
+        skipped=skipped,
+    )
+
+
+def _without_attacks(victim: Victim) -> Evaluation:
     return Evaluation(
         rows=victim.rows,
         clean_ap=victim.clean_ap,
         chance_ap=victim.chance_ap,
         query_codes=victim.query_codes,
+        labels=victim.labels,
         database_rows=victim.database_rows,
         database_codes=victim.database_codes,
-        attacks=results,
-        gate_results=gate_results,
-        query_indices=query_indices,
-        skipped=skipped,
-        title=_title(victim, protocol),
+        database_labels=victim.database_labels,
     )
 
 
@@ -363,6 +354,38 @@ def _title(victim: Victim, protocol: Protocol) -> str:
     linf = protocol.norm == "linf"
     eps = f"{255 * protocol.eps:g}/255" if linf else f"{protocol.eps:g}"
     return f"MAP@{victim.top_k} in %, ties {victim.ties}, {protocol.norm} eps {eps}"
+
+
+def evaluation_of_images(
+    victim: Victim,
+    images: Mapping[str, Tensor],
+    target_labels: Mapping[str, Tensor],
+    query_indices: Mapping[str, Tensor],
+) -> Evaluation:
+    """What attacked images do to a victim, whatever made them: no attack is run.
+
+    What images do not determine (theoretical results, fractions of zero gradients) is NaN.
+
+    Args:
+        victim: the attacked network.
+        images: attack → uint8 (Q, 3, H, W).
+        target_labels: targeted attack → uint8 0/1 (Q, C).
+        query_indices: see :class:`Evaluation`.
+    """
+    unknown = torch.full((len(victim.rows),), torch.nan, dtype=torch.float64)
+    results = {}
+    for name, attacked in images.items():
+        result = replace(measured(victim, attacked, unknown), zero_gradient=float("nan"))
+        if name in query_indices:
+            rows = query_indices[name]
+            visible = perceptibility(victim.images[rows], attacked[rows])
+            result = replace(result, perceptibility=visible)
+        if name in target_labels:
+            labels = target_labels[name]
+            reached, before = (victim.ap(c, labels) for c in (result.codes, victim.query_codes))
+            result = replace(result, target=Target(labels, reached, unknown, before))
+        results[name] = result
+    return replace(_without_attacks(victim), attacks=results, query_indices=query_indices)
 
 
 def runnable(

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 
 from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
+from saat.metrics import METRICS
 from saat.reliability import GATES
 
-# Formulas that measure what attacks leave, whatever the attacks are.
-METRIC_VERSIONS: Mapping[str, int] = {
+# What metrics and targeted attacks are computed from.
+FORMULA_VERSIONS: Mapping[str, int] = {
     "average_precision": 1,
     "chance": 1,
     "lift": 1,
@@ -28,10 +29,11 @@ def protocol_versions(attacks: Iterable[str], battery: str) -> dict[str, int]:
         battery: a name in :data:`saat.battery.BATTERIES`, or ``none``.
 
     Returns:
-        name → version; attacks by their own names, others as ``battery.NAME``, ``gate.NAME`` and
-        ``metric.NAME``.
+        name → version; attacks by their own names, others as ``battery.NAME``, ``gate.NAME``,
+        ``metric.NAME`` and ``formula.NAME``.
     """
-    found = {f"metric.{name}": version for name, version in METRIC_VERSIONS.items()}
+    found = {f"formula.{name}": version for name, version in FORMULA_VERSIONS.items()}
+    found |= {f"metric.{name}": metric.version for name, metric in METRICS.items()}
     found |= {name: ATTACKS[name].version for name in attacks}
     if battery == "none":
         return found

@@ -30,9 +30,11 @@ from harness.experiment.validation_errors import SHOWN
 from saat.attacks import ATTACKS
 from saat.defenses import DEFENSES
 from saat.errors import InputError, did_you_mean, one_line
+from saat.feasibility import Constraints, check_constraint_keys
+from saat.metrics import OBJECTIVES, Phase
 
 SCHEMA_VERSION = 1
-OBJECTIVE_NAMES = ("val/clean_map", "val/robust_map")
+OBJECTIVE_NAMES = tuple(Phase.VALIDATION.key(name) for name in OBJECTIVES)
 # What a trial can be within a search; the settings of a comparison have names of their own.
 ROLES = ("default", "sampled", "recommended", "undefended", "train")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -129,14 +131,25 @@ class Experiment(Section):
     space: dict[str, Dimension] = Field(default_factory=dict)
     compare: dict[str, dict[str, Any]] = Field({}, max_length=1000)
     objectives: dict[Literal[OBJECTIVE_NAMES], Literal["max"]] = Field(  # type: ignore[valid-type]
-        {"val/clean_map": "max", "val/robust_map": "max"}, min_length=2
+        dict.fromkeys(OBJECTIVE_NAMES, "max"), min_length=2
     )
-    constraints: dict[Literal[OBJECTIVE_NAMES], Constraint] = Field(default_factory=dict)  # type: ignore[valid-type]
+    constraints: dict[str, Constraint] = Field(default_factory=dict)
     search: SearchSection = SearchSection()
     confirm: ConfirmSection = ConfirmSection()
     validation: ValidationSection = ValidationSection()
     evaluation: EvaluationSection = EvaluationSection()
     resources: ResourcesSection = ResourcesSection()
+
+    @property
+    def minimums(self) -> Constraints:
+        """What ``constraints`` ask of every setting."""
+        return Constraints.of({key: bound.at_least for key, bound in self.constraints.items()})
+
+    @field_validator("constraints")
+    @classmethod
+    def _constraints_are_on_metrics(cls, section: dict[str, Constraint]) -> dict[str, Constraint]:
+        check_constraint_keys(section)
+        return section
 
     @model_validator(mode="after")
     def _robust_map_is_defined(self) -> "Experiment":

@@ -206,6 +206,6 @@ def _option_faults(name: str, options: Mapping[str, Any], attacks: Sequence[str]
 
 
 class Constraint(Section):
-    """A floor for an objective; settings below it are never recommended."""
+    """The minimum of a metric; settings below it are never recommended."""
 
     at_least: Number = Field(ge=0, le=1)

@@ -14,19 +14,14 @@ from harness.experiment.settings import longest_training, paper_defaults, settin
 from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.search.plan import Plan, Planned, confirmations, given, planned_trials
-from harness.search.recommendation import (
-    collapsed,
-    floors,
-    objectives,
-    recommend,
-    usable,
-    violations,
-)
+from harness.search.recommendation import recommend, usable
 from harness.search.scheduler import make_scheduler
 from harness.search.searcher import PROBE, Searcher
 from harness.search.stopping import stop_reason
 from harness.search.worker_failures import given_up
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
+from saat.feasibility import is_collapsed, objective_values
+from saat.metrics import Phase
 
 _ATTEMPTS = 60  # suggestions for one trial before all points are gone through
 MOST_POINTS = 4096  # of those
@@ -74,7 +69,7 @@ class Search:
             search.sampler,
             experiment.seed,
             search.num_samples,
-            floors(experiment),
+            experiment.minimums.of_objectives,
         )
         self._scheduler = make_scheduler(search, longest_training(experiment))
         self.state = SearchState()
@@ -171,7 +166,7 @@ class Search:
         elif kind in ("epoch", "completed", "failed"):
             record = self.state.trials[event["trial_id"]]
             if kind == "epoch" and record.spec.phase == "explore":
-                values = objectives(event["metrics"], "val")
+                values = objective_values(event["metrics"], Phase.VALIDATION)
                 self._scheduler.should_stop(record.spec.trial_id, event["epoch"], values)
                 self._searcher.observe(record.spec.number, values)
             if record.status != "running":
@@ -250,7 +245,7 @@ class Search:
     def _stop_reason(self, record: TrialRecord, report: EpochReport) -> str:
         if record.spec.phase != "explore":
             return ""
-        values = objectives(report.metrics, "val")
+        values = objective_values(report.metrics, Phase.VALIDATION)
         self._searcher.observe(record.spec.number, values)
         stop = self._scheduler.should_stop(record.spec.trial_id, report.epoch, values)
         last = report.epoch >= record.spec.setting["defense"]["epochs"]
@@ -269,12 +264,13 @@ class Search:
         if record.spec.phase != "explore" or record.status == "running":
             return
         number = record.spec.number
-        if usable(record) and collapsed(record):
+        if usable(record) and is_collapsed(record.metrics):
             # Its robust MAP, chance, may be the best so far: no sampler may be drawn to it.
             self._searcher.tell(number, "failed")
         elif usable(record):
-            values = objectives(record.metrics)
-            self._searcher.tell(number, "completed", values, violations(self.experiment, record))
+            values = objective_values(record.metrics)
+            missing = self.experiment.minimums.violations(record.metrics)
+            self._searcher.tell(number, "completed", values, missing)
         else:
             self._searcher.tell(number, "stopped" if record.status == "stopped" else "failed")
 

@@ -18,13 +18,14 @@ from harness.journal.state import (
     load_state,
     suggested_event,
 )
-from harness.search.recommendation import objectives, usable
+from harness.search.recommendation import usable
 from harness.trial.trial import TrialSpec
 from saat.errors import InputError, did_you_mean, one_line
+from saat.metrics import OBJECTIVES, Phase
 from saat.paths import user_path
 
-# What says whether a trial is at chance.
-_CHANCE = ("reattack/chance_map", "reattack/lift.clean", "reattack/lift.robust")
+# What says where a trial lies, and whether it is at chance; minimums of constraints come to it.
+_KEPT = (*OBJECTIVES, "chance_map", "lift.clean", "lift.robust")
 
 
 def missing_warm_start(experiment: Experiment, events: list[Event]) -> bool:
@@ -69,13 +70,13 @@ def warm_start(experiment: Experiment, runs_dir: Path, fingerprint: str, protoco
             setting = setting_at(experiment, point)
             if config_hash(setting, fingerprint) == full_hash:
                 number = -1 - len(entries)
-                entries[full_hash] = _entry(record, full_hash, point, setting, role, number)
+                entries[full_hash] = _entry(experiment, record, point, setting, role, number)
     return {"runs": runs, "trials": list(entries.values())}
 
 
 def _entry(
+    experiment: Experiment,
     record: TrialRecord,
-    full_hash: str,
     point: dict[str, Any],
     setting: Setting,
     role: str,
@@ -83,10 +84,9 @@ def _entry(
 ) -> dict[str, Any]:
     seed = record.spec.seed
     spec = TrialSpec(record.spec.trial_id, "explore", role, number, seed, setting.dump())
-    clean, robust = objectives(record.metrics)
-    metrics = {"reattack/clean_map": clean, "reattack/robust_map": robust}
-    metrics |= {name: record.metrics[name] for name in _CHANCE if name in record.metrics}
-    return {**suggested_event(spec, full_hash, point, {}), "metrics": metrics}
+    keys = map(Phase.REATTACK.key, dict.fromkeys((*_KEPT, *experiment.minimums.minimum)))
+    metrics = {key: record.metrics[key] for key in keys if key in record.metrics}
+    return {**suggested_event(spec, record.config_hash, point, {}), "metrics": metrics}
 
 
 def _point_of(experiment: Experiment, setting: Setting) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from harness.tracking.store import check_store, default_uri, sqlite_file
 from harness.trial.trial import trial_data
 from saat.data import RetrievalData
 from saat.errors import InputError, one_line
+from saat.metrics import METRICS
 from saat.micro_batches import has_batch_norm
 from saat.models import build_network, network_structure
 
@@ -67,6 +68,7 @@ def open_data(
     experiment: Experiment, cache_dir: str | None, say: Callable[[str], None]
 ) -> RetrievalData:
     """Open the data set, decoding it if need be, and check the protocol against its size."""
+    list(METRICS.values())  # one that cannot be imported is told before any work starts
     setting = setting_at(experiment, {})
     if setting.model.weights != "none":
         _try_weights(experiment, setting, say)

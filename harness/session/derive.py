@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.journal.state import SearchState, TrialRecord, load_state
-from reports.results import write_epochs, write_trials
+from reports.results import metric_cells, write_epochs, write_trials
 
 
 def derive_tables(run_dir: Path) -> SearchState:
@@ -36,17 +36,16 @@ def _trial_row(record: TrialRecord) -> dict[str, Any]:
         "finished_at": record.finished_at,
         "host": record.host,
         **{f"param.{key}": value for key, value in record.setting.flat().items()},
-        **{f"metric.{name}": value for name, value in record.metrics.items()},
+        **metric_cells(record.metrics),
     }
 
 
 def _epochs(record: TrialRecord) -> Iterator[dict[str, Any]]:
     for event in record.epochs:
-        metrics = {f"metric.{name}": value for name, value in event["metrics"].items()}
         yield {
             "trial_id": record.spec.trial_id,
             "epoch": event["epoch"],
             "seconds": event["seconds"],
             "host": event.get("host", ""),
-            **metrics,
+            **metric_cells(event["metrics"]),
         }

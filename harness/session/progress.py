@@ -1,5 +1,6 @@
 """What a person sees while a search runs: a compact live view, or plain lines in a log."""
 
+import math
 import sys
 import time
 from types import TracebackType
@@ -12,6 +13,8 @@ from rich.text import Text
 from harness.journal.journal import Event
 from harness.journal.state import TrialRecord
 from harness.search.search import Search
+from saat.feasibility import objective_values
+from saat.metrics import Phase
 from saat.wording import counted
 
 _SHOWN_ENDED = 6  # latest ended trials in the live view
@@ -88,16 +91,15 @@ class Progress:
         name = event["trial_id"]
         if kind == "epoch":
             epochs = record.spec.setting["defense"].get("epochs", 0) if record else 0
-            clean, robust = (_percent(event, f"val/{which}_map") for which in ("clean", "robust"))
-            values = f"clean {clean} robust {robust}"
+            values = _objectives(event["metrics"], Phase.VALIDATION)
             stopped = f"; stopped: {event['stop_reason']}" if event.get("stop_reason") else ""
             return f"{name} epoch {event['epoch']}/{epochs} {values}{stopped}{self._after(stopped)}"
         if kind == "failed":
             return f"{name} failed: {event['stop_reason']}{self._after('x')}"
-        prefix = "reattack" if "reattack/clean_map" in event["metrics"] else "test"
-        clean, robust = (_percent(event, f"{prefix}/{n}_map") for n in ("clean", "robust"))
+        phase = Phase.REATTACK if Phase.REATTACK.of(event["metrics"]) else Phase.TEST
+        values = f"{phase} {_objectives(event['metrics'], phase)}"
         doubts = "".join(f"; UNRELIABLE, {reason}" for reason in event.get("unreliable", []))
-        return f"{name} done: {prefix} clean {clean} robust {robust}{doubts}{self._after('x')}"
+        return f"{name} done: {values}{doubts}{self._after('x')}"
 
     def _after(self, ended: str) -> str:
         """Progress of the whole search, after the end of a trial."""
@@ -135,9 +137,9 @@ class Progress:
 
     def _row(self, record: TrialRecord) -> tuple[str, ...]:
         metrics, spec = record.metrics, record.spec
-        prefix = next((p for p in ("test", "reattack") if f"{p}/clean_map" in metrics), "val")
-        values = [metrics.get(f"{prefix}/{name}_map") for name in ("clean", "robust")]
-        shown = ["" if value is None else f"{100 * value:.1f}" for value in values]
+        phases = (Phase.TEST, Phase.REATTACK)
+        phase = next((p for p in phases if p.of(metrics)), Phase.VALIDATION)
+        shown = [_percent(value, "") for value in objective_values(metrics, phase)]
         now = (
             self._doing.get(spec.trial_id, "running")
             if record.status == "running"
@@ -161,9 +163,13 @@ def _point(point: dict[str, object]) -> str:
     return " ".join(parts)
 
 
-def _percent(event: Event, name: str) -> str:
-    value = event["metrics"].get(name)
-    return "-" if value is None else f"{100 * value:.1f}"
+def _objectives(metrics: dict[str, float], phase: Phase) -> str:
+    clean, robust = (_percent(value, "-") for value in objective_values(metrics, phase))
+    return f"clean {clean} robust {robust}"
+
+
+def _percent(value: float, missing: str) -> str:
+    return missing if math.isnan(value) else f"{100 * value:.1f}"
 
 
 def _duration(seconds: float) -> str:

@@ -6,10 +6,12 @@ from typing import Any
 
 from harness.journal.protocol import version_note
 from harness.journal.state import SearchState, TrialRecord, load_state
-from harness.search.recommendation import eligible, final_metrics, objectives
+from harness.search.recommendation import eligible
 from harness.session.session import read_experiment, summary
 from reports.frontier import hypervolume, pareto_mask
 from saat.errors import printable
+from saat.feasibility import objective_values
+from saat.metrics import final_metrics
 from saat.sanity import at_chance, warning_lines
 from saat.wording import counted
 
@@ -21,7 +23,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
     searches = started.get("plan", "search") == "search"
     exploring = "explore" if state.recommended is None else "confirm"
     done = [r for r in state.of_phase("explore") if eligible(experiment, r)]
-    points = [objectives(record.metrics) for record in done]
+    points = [objective_values(record.metrics) for record in done]
     front = [record for record, on in zip(done, pareto_mask(points), strict=True) if on]
     return {
         "name": run_dir.name,
@@ -50,13 +52,13 @@ def status_of(run_dir: Path) -> dict[str, Any]:
 
 
 def _point(record: TrialRecord) -> dict[str, Any]:
-    clean, robust = objectives(record.metrics)
+    clean, robust = objective_values(record.metrics)
     trial_id = record.spec.trial_id
     return {
         "trial_id": trial_id,
         "clean": clean,
         "robust": robust,
-        "at_chance": list(at_chance(final_metrics(record))),
+        "at_chance": list(at_chance(final_metrics(record.metrics))),
         "setting": record.point,
     }
 
@@ -64,7 +66,7 @@ def _point(record: TrialRecord) -> dict[str, Any]:
 def finished_metrics(state: SearchState) -> dict[str, dict[str, float]]:
     """Metrics under the full protocol of every completed trial, by its id."""
     ended = state.ended()
-    return {r.spec.trial_id: final_metrics(r) for r in ended if r.status == "completed"}
+    return {r.spec.trial_id: final_metrics(r.metrics) for r in ended if r.status == "completed"}
 
 
 def render(found: dict[str, Any]) -> str:

@@ -6,9 +6,11 @@ from typing import Any
 
 from harness.experiment.config import Experiment
 from harness.journal.state import SearchState, TrialRecord
-from harness.search.recommendation import eligible, final_metrics, objectives
+from harness.search.recommendation import eligible
 from reports.csv_files import read_csv
 from reports.frontier import hypervolume
+from saat.feasibility import objective_values
+from saat.metrics import OBJECTIVES, Phase, final_metrics
 from saat.sanity import at_chance, warnings_of
 
 _TAG_LIMIT = 8000
@@ -16,17 +18,19 @@ _TAG_LIMIT = 8000
 
 def best(record: TrialRecord, epoch: int) -> dict[str, float]:
     """Largest validation MAPs over the epochs up to ``epoch``."""
-    seen = [entry["metrics"] for entry in record.epochs if entry["epoch"] <= epoch]
-    return {
-        f"best/{name}": max(metrics[f"val/{name}"] for metrics in seen)
-        for name in ("clean_map", "robust_map")
-    }
+    points = [
+        objective_values(entry["metrics"], Phase.VALIDATION)
+        for entry in record.epochs
+        if entry["epoch"] <= epoch
+    ]
+    columns = zip(OBJECTIVES, zip(*points, strict=True), strict=True)
+    return {f"best/{name}": max(values) for name, values in columns}
 
 
 def growth(experiment: Experiment, known: SearchState) -> tuple[int, float]:
     """Completed explore trials, and the hypervolume of the re-attacked MAPs of eligible ones."""
     done = [r for r in known.of_phase("explore") if r.status == "completed"]
-    points = [objectives(r.metrics) for r in done if eligible(experiment, r)]
+    points = [objective_values(r.metrics) for r in done if eligible(experiment, r)]
     return len(done), hypervolume(points)
 
 
@@ -47,7 +51,7 @@ def end_tags(record: TrialRecord) -> dict[str, str]:
     ``saat.at_chance`` names the MAPs that are not above chance, ``saat.warnings`` all that the
     numbers say against themselves.
     """
-    found = final_metrics(record) if record.status == "completed" else {}
+    found = final_metrics(record.metrics) if record.status == "completed" else {}
     warned = [f"{phrase}: {why}" if why else phrase for phrase, why in warnings_of(found).items()]
     tags = {
         "saat.at_chance": ", ".join(at_chance(found)),

@@ -32,6 +32,7 @@ from saat import checkpoint, memory
 from saat.errors import InputError
 from saat.evaluation import evaluate
 from saat.hashing import HashingObjective
+from saat.metrics import Phase
 from saat.models import HashingNetwork
 from saat.training import Training
 
@@ -151,14 +152,10 @@ class TrialAttempt:
         context = self.context
         protocol = validation_protocol(context.validation, context.evaluation)
         queries = int(context.validation["queries"])
-        result = evaluate(
+        evaluation = evaluate(
             self.defended, self.data, protocol, "validation", self.spec.seed, queries
-        ).metrics()
-        return {
-            "val/clean_map": result["clean_map"],
-            "val/robust_map": result["robust_map"],
-            "val/zero_grad": result["zero_grad.mainstay"],
-        }
+        )
+        return Phase.VALIDATION.keyed(evaluation.metrics(Phase.VALIDATION))
 
     def _reattack(self, history: list[EpochReport]) -> FinalReport:
         """The full protocol: validation queries while exploring, test queries otherwise."""
@@ -181,8 +178,8 @@ class TrialAttempt:
         write_artifacts(self.folder, evaluation, self.data, images=not explore)
         cost = history[-1].cost_s if history else self.pretrained.seconds
         cost += time.monotonic() - started
-        prefix = "reattack" if explore else "test"
-        metrics = {f"{prefix}/{name}": value for name, value in evaluation.metrics().items()}
+        phase = Phase.REATTACK if explore else Phase.TEST
+        metrics = phase.keyed(evaluation.metrics(phase))
         host, notes = socket.gethostname(), self._notes("")
         if history:
             notes = history[-1].out_of_memory

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from reports.confirmed import ConfirmedSetting
 from reports.figures.chart import Axis, Chart, Mark, Panel, Points, Symbol, percent_of
+from reports.figures.frontier import X_LABEL, Y_LABEL
 from reports.figures.reference_lines import ReferenceLines, lines_of, reference_lines
-from reports.figures.style import CLEAN_LABEL, ROBUST_LABEL, colour
+from reports.figures.style import colour
 from saat.bootstrap import Interval
+from saat.metrics import OBJECTIVES, Phase
 
 NOTHING_CONFIRMED = "no completed trials on test queries yet"
 _SYMBOLS: Mapping[str, Symbol] = {
@@ -49,13 +51,13 @@ def confirmed_data(settings: Sequence[ConfirmedSetting]) -> ConfirmedData:
             role=setting.role,
             bits=setting.bits,
             setting=setting.setting,
-            clean=setting.bands["clean"],
-            robust=setting.bands["robust"],
-            seeds=np.column_stack([setting.seeds("clean"), setting.seeds("robust")]),
+            clean=setting.bands["clean_map"],
+            robust=setting.bands["robust_map"],
+            seeds=np.column_stack([setting.seeds(name) for name in OBJECTIVES]),
         )
         for setting in settings
     )
-    return ConfirmedData(chosen, reference_lines([s.trials for s in settings], "test"))
+    return ConfirmedData(chosen, reference_lines([s.trials for s in settings], Phase.TEST))
 
 
 def confirmed_chart(data: ConfirmedData) -> Chart:
@@ -92,7 +94,7 @@ def confirmed_chart(data: ConfirmedData) -> Chart:
                 **look,
             )
         )
-    panel = Panel(marks, Axis(CLEAN_LABEL), Axis(ROBUST_LABEL))
+    panel = Panel(marks, Axis(X_LABEL), Axis(Y_LABEL))
     return Chart([panel], height=5.2, legend_columns=2)
 
 

@@ -41,7 +41,7 @@ def examples_data(
     A collapsed setting is shown only where no other is.
     """
     defended = [setting for setting in settings if setting.role != "undefended"]
-    best = max(defended, key=lambda s: (not s.collapsed, s.bands["robust"].mean), default=None)
+    best = max(defended, key=lambda s: (not s.collapsed, s.bands["robust_map"].mean), default=None)
     bits = best.bits if best else None
     bare = [s for s in settings if s.role == "undefended" and bits in (s.bits, None)]
     panels = (_panel(results, setting) for setting in [*bare[:1], best] if setting)

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports.explored import (
+    VALIDATED,
     bit_lengths,
     bits_label,
     chance_levels,
@@ -19,11 +20,14 @@ from reports.explored import (
 )
 from reports.figures.chart import Axis, Chart, Line, Mark, Panel, Points, escape, key, percent_of
 from reports.figures.reference_lines import ReferenceLines, lines_of, reference_lines
-from reports.figures.style import CLEAN_LABEL, NEUTRAL, ROBUST_LABEL, colour
+from reports.figures.style import NEUTRAL, colour
 from reports.frontier import pareto_mask
+from reports.metric_columns import axis_label
 from reports.results import SearchResults
 from reports.wording import describe_setting
+from saat.metrics import OBJECTIVES, Phase
 
+X_LABEL, Y_LABEL = map(axis_label, OBJECTIVES)
 STOPPED_LABEL = "stopped early (last val/* values, short attack)"
 UNION_LABEL = "front over all series"
 INFEASIBLE_LABEL = "violates a constraint"
@@ -60,7 +64,9 @@ def frontier_data(searches: Sequence[SearchResults]) -> FrontierData:
     fronts = [one.points[one.on_front] for one in series]
     everything = np.concatenate(fronts or [np.empty((0, 2))])
     completed = [completed_trials(results) for results in searches]
-    return FrontierData(series, _sorted_front(everything), reference_lines(completed, "reattack"))
+    return FrontierData(
+        series, _sorted_front(everything), reference_lines(completed, Phase.REATTACK)
+    )
 
 
 def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
@@ -77,7 +83,7 @@ def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
             at_chance=chance_levels(mine),
             is_default=(mine["role"] == "default").to_numpy(dtype=bool),
             texts=_texts(mine, results),
-            stopped=theirs[["metric.val/clean_map", "metric.val/robust_map"]].to_numpy(np.float64),
+            stopped=theirs[VALIDATED].to_numpy(np.float64),
             stopped_texts=_texts(theirs, results),
         )
 
@@ -113,7 +119,7 @@ def frontier_chart(data: FrontierData) -> Chart:
     for label, (look, found) in keys.items():
         if any(map(len, found)):
             marks.append(key(label, NEUTRAL, **look))
-    panel = Panel(marks, Axis(CLEAN_LABEL), Axis(ROBUST_LABEL))
+    panel = Panel(marks, Axis(X_LABEL), Axis(Y_LABEL))
     return Chart([panel], height=5.2, legend_columns=2)
 
 

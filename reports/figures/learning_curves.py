@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from reports.explored import bit_lengths, bits_label
 from reports.figures.chart import NO_VALUES, Axis, Chart, Line, Mark, Panel, Points, Symbol, key
 from reports.figures.style import NEUTRAL, colour
-from reports.results import SearchResults
+from reports.metric_columns import column_of
+from reports.results import SearchResults, metric_column
 from reports.wording import describe_setting
+from saat.metrics import Phase
 
-X_LABEL, Y_LABEL = "minimax epoch", "robust MAP, validation, short attack (%)"
+_SHOWN = "robust_map"
+X_LABEL, Y_LABEL = "minimax epoch", f"{column_of(_SHOWN).label}, validation, short attack (%)"
 NOTHING_TRAINED = "no finished epochs yet"
 DEFAULT_LABEL = "paper's default (thick)"
 _ENDS: dict[str, tuple[Symbol, str]] = {
@@ -21,7 +24,7 @@ _ENDS: dict[str, tuple[Symbol, str]] = {
 }
 _THICK, _END_SIZE = 2.6, 8
 _HOVER = "%{text}<br>epoch %{x}<br>robust %{y:.2f} %<extra></extra>"
-_METRIC = "metric.val/robust_map"
+_METRIC = metric_column(Phase.VALIDATION, _SHOWN)
 
 
 class Curve(NamedTuple):

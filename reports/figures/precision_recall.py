@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from reports.confirmed import ConfirmedSetting
 from reports.figures.chart import Axis, Chart, Dash, Line, Panel, escape
 from reports.figures.style import PALETTE, colour
-from reports.results import SearchResults
+from reports.results import SearchResults, metric_column
 from saat.curves import RECALL_LEVELS, precision_at_recall
+from saat.metrics import Phase
 
 X_LABEL, Y_LABEL = "recall (%)", "precision (%)"
 NO_HISTOGRAMS = "no distance histograms of confirmed trials yet"
@@ -54,7 +55,11 @@ def _trial_curves(
     if histograms is None or "clean_total" not in histograms:
         return None
     names = [name.removesuffix("_total") for name in histograms if name.endswith("_total")]
-    maps = {name: row.get(f"metric.test/map.{name}", np.nan) for name in names if name != "clean"}
+    maps = {
+        name: row.get(metric_column(Phase.TEST, f"map.{name}"), np.nan)
+        for name in names
+        if name != "clean"
+    }
     known = {name: value for name, value in maps.items() if not np.isnan(value)}
     if not known:
         return None

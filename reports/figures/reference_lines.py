@@ -9,7 +9,9 @@ import pandas as pd
 from reports.explored import chance_levels
 from reports.figures.chart import Band, Level
 from reports.figures.style import NEUTRAL
+from reports.results import metric_column
 from reports.wording import percent
+from saat.metrics import REFERENCES, Phase
 
 
 class ReferenceLines(NamedTuple):
@@ -20,9 +22,9 @@ class ReferenceLines(NamedTuple):
     floor_high: float
 
 
-def reference_lines(frames: Sequence[pd.DataFrame], when: str) -> ReferenceLines:
-    """Chance and theoretical floor under ``reattack`` or ``test`` over the given trials."""
-    columns = [f"metric.{when}/chance_map", f"metric.{when}/floor_map"]
+def reference_lines(frames: Sequence[pd.DataFrame], phase: Phase) -> ReferenceLines:
+    """Chance and theoretical floor under the full protocol over the given trials."""
+    columns = [metric_column(phase, name) for name in REFERENCES]
     values = [frame[columns].to_numpy(dtype=np.float64) for frame in frames]
     chance, floor = np.concatenate([*values, np.empty((0, 2))]).T
     # The floor of a collapsed network is chance, whatever attacks it.

@@ -7,7 +7,6 @@ NEUTRAL = "#7F7F7F"
 RELEVANT, IRRELEVANT = "#009E73", "#D55E00"
 # Sequential and readable with every colour blindness; numbers stand in every cell anyway.
 CELL_COLOURS = "cividis"
-CLEAN_LABEL, ROBUST_LABEL = "clean MAP (%)", "robust MAP (%)"
 
 
 def colour(index: int) -> str:

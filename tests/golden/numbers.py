@@ -21,12 +21,14 @@ from saat.attacks.noise import Noise
 from saat.attacks.square import Square
 from saat.battery import BATTERIES, Battery, run_battery
 from saat.bootstrap import bootstrap_interval
+from saat.evaluation import Evaluation, Protocol, evaluate
+from saat.metrics import METRICS, Phase
 from saat.perceptibility import perceptibility
 from saat.registry import OWN_PACKAGE, Registry
 from saat.reliability import GATES, STANDARD_GATES, GateBudget, GateResult
 from saat.settings import items
 from saat.threat_model import ThreatModel
-from saat.versions import METRIC_VERSIONS
+from saat.versions import FORMULA_VERSIONS
 from saat.victim import Victim
 from tests import toy
 
@@ -158,8 +160,8 @@ def _short(name: str, attack: Attack) -> Attack:
     return replace(attack, steps=3, restarts=1, **BRIEF.get(name, {}))
 
 
-def metric_numbers(name: str) -> Any:
-    """One metric of the fixed victim, or of drawn bytes."""
+def formula_numbers(name: str) -> Any:
+    """A formula of the fixed victim, or of drawn bytes."""
     target = victim()
     if name == "average_precision":
         stable = Victim(target.network, target.data, "test", TOP_K, "stable", QUERIES)
@@ -173,6 +175,20 @@ def metric_numbers(name: str) -> Any:
     drawn = np.random.RandomState(1)
     pair = (torch.from_numpy(drawn.randint(0, 256, (4, 3, 8, 8)).astype(np.uint8)) for _ in "ab")
     return {key: round(value, 6) for key, value in perceptibility(*pair).items()}
+
+
+@cache
+def evaluation() -> Evaluation:
+    attacks = {name: ATTACKS[name](steps=3) for name in ("mainstay", "mainstay_targeted")}
+    protocol = Protocol(attacks, top_k=TOP_K)
+    found = evaluate(FixedNetwork(), toy.toy_data(), protocol, limit=QUERIES)
+    return replace(found, gate_results=[GateResult("floor", False, "")], skipped={"hag": ""})
+
+
+def metric_numbers(name: str) -> dict[str, float]:
+    """What the metric says of the fixed network under two attacks."""
+    values = METRICS[name].values(evaluation(), name, Phase.TEST)
+    return {key: round(value, 6) for key, value in values.items()}
 
 
 def _own(registry: Registry[Any]) -> Iterator[str]:
@@ -200,5 +216,6 @@ KINDS: Mapping[str, Formulas] = {
     "batteries": Formulas(
         lambda: {n: BATTERIES[n].version for n in _own(BATTERIES)}, battery_numbers
     ),
-    "metrics": Formulas(lambda: METRIC_VERSIONS, metric_numbers),
+    "formulas": Formulas(lambda: FORMULA_VERSIONS, formula_numbers),
+    "metrics": Formulas(lambda: {n: METRICS[n].version for n in _own(METRICS)}, metric_numbers),
 }

@@ -31,8 +31,9 @@ from saat.attacks import ATTACKS, Attack
 from saat.attacks.noise import Noise
 from saat.battery import BATTERIES
 from saat.errors import InputError
+from saat.metrics import METRICS
 from saat.reliability import GATES
-from saat.versions import METRIC_VERSIONS
+from saat.versions import FORMULA_VERSIONS
 from tests.harness.tiny import TINY, tiny, tiny_raw
 
 SPACES = sorted(Path("search_spaces").glob("*.yaml"))
@@ -340,8 +341,11 @@ def raised(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     elif kind == "battery":
         battery = replace(BATTERIES[name], version=2)
         monkeypatch.setattr("saat.versions.BATTERIES", {name: battery})
+    elif kind == "metric":
+        metrics = {**METRICS, name: replace(METRICS[name], version=2)}
+        monkeypatch.setattr("saat.versions.METRICS", metrics)
     else:
-        monkeypatch.setitem(METRIC_VERSIONS, name, 2)
+        monkeypatch.setitem(FORMULA_VERSIONS, name, 2)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +358,8 @@ def raised(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("attack", "tha", False),  # of neither
         ("gate", "floor", True),
         ("battery", "core", True),
-        ("metric", "average_precision", True),
+        ("metric", "robust_map", True),
+        ("formula", "average_precision", True),
     ],
 )
 def test_another_version_of_what_a_protocol_runs_is_another_protocol(

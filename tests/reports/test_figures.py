@@ -135,13 +135,13 @@ def test_confirmed_settings_are_grouped_by_seed(settings):
 def test_gains_pair_equal_bits_and_seeds(settings):
     gains = gains_over_default(settings)
     assert [(g.recommended.bits, g.default.bits, g.metric) for g in gains] == [
-        (16, 16, "robust"),
-        (16, 16, "clean"),
-        (32, 32, "robust"),
-        (32, 32, "clean"),
+        (16, 16, "robust_map"),
+        (16, 16, "clean_map"),
+        (32, 32, "robust_map"),
+        (32, 32, "clean_map"),
     ]
     first = gains[0]
-    expected = first.recommended.seeds("robust") - first.default.seeds("robust")
+    expected = first.recommended.seeds("robust_map") - first.default.seeds("robust_map")
     np.testing.assert_allclose(first.comparison.differences, expected)
 
 
@@ -151,7 +151,7 @@ def test_gains_use_common_seeds_alone(settings):
     gain = gains_over_default([recommended, fewer])[0]
     np.testing.assert_allclose(
         gain.comparison.differences,
-        recommended.seeds("robust")[1:] - default.seeds("robust")[1:],
+        recommended.seeds("robust_map")[1:] - default.seeds("robust_map")[1:],
     )
     assert gain.recommended_mean - gain.default_mean == pytest.approx(gain.comparison.mean)
 
@@ -337,7 +337,7 @@ def test_missing_per_query_files_take_the_bands_away(tmp_path):
         path.unlink()
     results = load_search(run)
     settings = confirmed_settings(results)
-    assert all(np.isnan(s.bands["robust"].low) for s in settings)
+    assert all(np.isnan(s.bands["robust_map"].low) for s in settings)
     static.draw(confirmed_chart(confirmed_data(settings))).draw_without_rendering()
     assert precision_recall_data(results, settings) == ()
     assert examples_data(results, settings) == ()
@@ -348,4 +348,4 @@ def test_bands_use_the_worst_case_of_every_query(results, settings):
     tables = [results.per_query(trial) for trial in setting.trials["trial_id"]]
     worst = [table[table["attack"] != "worst"].groupby("query")["ap"].min() for table in tables]
     assert all(len(ap) == QUERIES for ap in worst)
-    assert setting.bands["robust"].mean == pytest.approx(np.mean(worst))
+    assert setting.bands["robust_map"].mean == pytest.approx(np.mean(worst))
