@@ -13,10 +13,11 @@ from torch import nn
 
 from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
+from harness.experiment.config import Setting, parsed
 from harness.experiment.file import load_experiment
 from harness.experiment.problems import describe
 from harness.experiment.sections import EvaluationSection
-from harness.experiment.settings import parse_setting, setting_at
+from harness.experiment.settings import setting_at
 from harness.trial.trial import trial_data
 from saat import checkpoint
 from saat.data import RetrievalData
@@ -36,13 +37,13 @@ class Subject:
         name: in messages: the checkpoint's path, or the factory.
         network: float images in [0, 1] → pre-tanh features, on the CPU.
         data: images and splits.
-        evaluation: an ``evaluation`` section of an experiment file.
+        evaluation: how it is attacked.
     """
 
     name: str
     network: nn.Module
     data: RetrievalData
-    evaluation: dict[str, Any]
+    evaluation: EvaluationSection
 
 
 def trained_subject(
@@ -64,8 +65,8 @@ def trained_subject(
     """
     tensors, meta = load_model(path)
     try:
-        setting = parse_setting(meta["setting"])
-        EvaluationSection.model_validate(meta["evaluation"])
+        setting = parsed(Setting, meta["setting"])
+        evaluation = EvaluationSection.model_validate(meta["evaluation"])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except ValidationError as error:
@@ -79,7 +80,7 @@ def trained_subject(
             f"{path}: trained on another version of the data set ({trained_on}; {differ})"
         )
     network = _rebuild(path, tensors, meta, setting.data.image_size)
-    return Subject(str(path), network, data, meta["evaluation"])
+    return Subject(str(path), network, data, evaluation)
 
 
 def moved_subject(
@@ -101,7 +102,7 @@ def moved_subject(
         InputError: no model there, or sizes or classes that do not fit.
     """
     tensors, meta = load_model(path)
-    own = parse_setting(meta["setting"])
+    own = parsed(Setting, meta["setting"])
     loaded, _ = load_experiment(experiment)
     size = own.data.image_size
     if loaded.data.image_size != size:
@@ -118,7 +119,7 @@ def moved_subject(
         )
     network = _rebuild(path, tensors, meta, size)
     name = f"{path} on {data.label}"
-    return Subject(name, network, data, loaded.evaluation.model_dump()), sentence
+    return Subject(name, network, data, loaded.evaluation), sentence
 
 
 def factory_subject(
@@ -149,7 +150,7 @@ def factory_subject(
         given = type(network).__name__
         raise InputError(f"--factory {factory}: gave a {given}, not a torch.nn.Module")
     check_network(network, data.batch(data.test[:PROBED]), f"--factory {factory}")
-    return Subject(factory, network, data, loaded.evaluation.model_dump())
+    return Subject(factory, network, data, loaded.evaluation)
 
 
 def _import(factory: str) -> Any:
@@ -189,7 +190,7 @@ def source_networks(paths: Sequence[Path], image_size: int) -> dict[str, nn.Modu
     out: dict[str, nn.Module] = {}
     for path in paths:
         tensors, meta = load_model(path)
-        size = parse_setting(meta["setting"]).data.image_size
+        size = parsed(Setting, meta["setting"]).data.image_size
         name = (path if path.is_dir() else path.parent).resolve().name
         if size != image_size:
             raise InputError(f"--transfer-from {path}: of {size}-pixel images, not {image_size}")

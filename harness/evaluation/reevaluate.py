@@ -83,8 +83,8 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
     """
     section = protocol_section(subject, request)
     data = subject.data
-    if section["top_k"] > len(data.validation_database):
-        raise InputError(f"evaluation.top_k: {section['top_k']}: larger than the database")
+    if section.top_k > len(data.validation_database):
+        raise InputError(f"evaluation.top_k: {section.top_k}: larger than the database")
     sources = source_networks(request.transfer_from, data.images.shape[-1])
     network = subject.network.to(request.device)
     try:
@@ -109,7 +109,7 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
             "model": subject.name,
             "dataset": data.label,
             "lists_sha256": dict(data.lists_sha256),
-            "protocol": section,
+            "protocol": section.model_dump(),
             "queries": request.queries,
             "seed": request.seed,
             "battery": request.battery,
@@ -145,31 +145,31 @@ def _gates(result: Evaluation) -> list[str]:
     return ["gates (docs/reliability.md):", *lines, f"the robust number is {word}"]
 
 
-def protocol_section(subject: Subject, request: Request) -> dict[str, Any]:
+def protocol_section(subject: Subject, request: Request) -> EvaluationSection:
     """The subject's evaluation section with the request's changes, checked."""
-    own = subject.evaluation
+    own = subject.evaluation.model_dump()
     changes: dict[str, Any] = {}
     if request.attacks:
-        kept = {k: v for k, v in own.get("options", {}).items() if k in request.attacks}
+        kept = {k: v for k, v in own["options"].items() if k in request.attacks}
         changes = {"attacks": request.attacks, "options": kept}
     if request.steps is not None:
         changes["steps"] = request.steps
     if request.eps is not None:
         changes["eps"] = parse_number(request.eps)
     try:
-        return EvaluationSection.model_validate({**own, **changes}).model_dump()
+        return EvaluationSection.model_validate({**own, **changes})
     except ValidationError as error:
         faults = describe(error, EvaluationSection, own, "evaluation")
         raise InputError(*(f"{subject.name}: {fault}" for fault in faults)) from None
 
 
-def table(result: Evaluation, section: dict[str, Any]) -> str:
+def table(result: Evaluation, section: EvaluationSection) -> str:
     """MAPs in percent, every robust number beside chance and its theoretical result."""
     metrics = result.metrics()
-    eps = f"{255 * section['eps']:g}/255" if section["norm"] == "linf" else f"{section['eps']:g}"
+    eps = f"{255 * section.eps:g}/255" if section.norm == "linf" else f"{section.eps:g}"
     lines = [
-        f"MAP@{section['top_k']} in %, ties {section['ties']}, {section['norm']} eps {eps}, "
-        f"T {section['steps']}"
+        f"MAP@{section.top_k} in %, ties {section.ties}, {section.norm} eps {eps}, "
+        f"T {section.steps}"
     ]
     rows: list[tuple[str, float, float | None]] = [("clean", metrics["clean_map"], None)]
     for name in result.untargeted:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from harness.evaluation.models import load_model, trained_subject
-from harness.experiment.file import load_experiment
+from harness.experiment.file import load_stored
 from harness.experiment.sections import EvaluationSection
 from harness.trial.records import Record, read_record
 from reports.results import SearchResults, load_search
@@ -85,7 +85,7 @@ def verify(run_dir: Path, cache_dir: str | None, say: Callable[[str], None]) -> 
         InputError: no such run, or files of it are missing or broken.
     """
     results = load_search(run_dir)
-    load_experiment(run_dir / "experiment.yaml")  # refuses values that must not be shown
+    load_stored(run_dir / "experiment.yaml")  # refuses values that must not be shown
     found = Verification(0, [], 0, 0)
     for trial in results.trials.to_dict("records"):
         folder = trial_folder(run_dir, str(trial["trial_id"]))
@@ -199,7 +199,7 @@ def stored_victim(folder: Path, cache_dir: str | None) -> Victim:
         InputError: no model there, or its data are not here.
     """
     subject = trained_subject(folder, cache_dir)
-    protocol = EvaluationSection.model_validate(subject.evaluation)
+    protocol = subject.evaluation
     return Victim(subject.network, subject.data, "test", protocol.top_k, protocol.ties)
 
 

@@ -13,11 +13,7 @@ from saat.errors import InputError, did_you_mean, one_line
 
 def space_faults(experiment: Experiment) -> list[str]:
     """What is wrong with points that can be suggested, as far as the ends of ranges tell."""
-    space = experiment.space
-    try:
-        base = setting_at(experiment, {}).flat()
-    except InputError as error:
-        return list(error.faults)
+    space, base = experiment.space, experiment.setting.flat()
     faults = [
         fault
         for key, dimension in space.items()

@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.experiment.config import Experiment, Setting, digest
-from harness.experiment.settings import parse_setting
 from harness.journal.journal import Event, read
 from harness.trial.trial import TrialSpec
 from saat.attacks import ATTACKS
@@ -41,15 +40,8 @@ class TrialRecord:
 
     @property
     def setting(self) -> Setting:
-        """The trial's resolved setting.
-
-        Raises:
-            InputError: the journal's is none.
-        """
-        try:
-            return parse_setting(self.spec.setting)
-        except InputError as error:
-            raise InputError(f"events.jsonl: {self.spec.trial_id}: {error}") from None
+        """What the trial trains."""
+        return self.spec.setting
 
 
 class SearchState:
@@ -74,6 +66,8 @@ class SearchState:
         """
         try:
             self._apply(event)
+        except InputError as error:
+            raise InputError(f"events.jsonl: {error}") from None
         except (KeyError, TypeError) as error:
             line = event.get("seq", -1) + 1
             raise InputError(
@@ -88,14 +82,14 @@ class SearchState:
             self.began = self.latest
         elif kind == "warm_started":
             for entry in event["trials"]:
-                spec = TrialSpec(**entry["trial"])
+                spec = TrialSpec.of(entry["trial"])
                 known = TrialRecord(spec, entry["config_hash"], entry["point"], entry["notes"])
                 known.status, known.metrics = "completed", entry["metrics"]
                 self.warm[spec.trial_id] = known
         elif kind == "stopped_exploring":
             self.stopped_exploring = event["reason"]
         elif kind == "suggested":
-            spec = TrialSpec(**event["trial"])
+            spec = TrialSpec.of(event["trial"])
             record = TrialRecord(spec, event["config_hash"], event["point"], event["notes"])
             record.started_at = event["time"]
             self.trials[spec.trial_id] = record
@@ -180,7 +174,7 @@ def load_state(run_dir: Path) -> tuple[Event, SearchState]:
 
 def suggested_event(spec: TrialSpec, config_hash: str, point: Any, notes: Any) -> dict[str, Any]:
     """Fields of a ``suggested`` event."""
-    return {"trial": asdict(spec), "config_hash": config_hash, "point": point, "notes": notes}
+    return {"trial": spec.dump(), "config_hash": config_hash, "point": point, "notes": notes}
 
 
 def config_hash(setting: Setting, data_fingerprint: str) -> str:
@@ -201,6 +195,12 @@ def protocol_hash(experiment: Experiment, data_fingerprint: str, revised: bool =
     revisions = _revisions(experiment) if revised else {}
     # Attacks that never changed leave the hash as it was.
     return digest([*protocol, revisions] if revisions else protocol)
+
+
+def validation_hash(experiment: Experiment) -> str:
+    """What makes the numbers of two epochs comparable besides the protocol."""
+    # Journals of versions whose files named the one attack have it in theirs.
+    return digest({"attack": "mainstay", **experiment.validation.model_dump()})
 
 
 def _revisions(experiment: Experiment) -> dict[str, int]:

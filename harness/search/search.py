@@ -238,7 +238,7 @@ class Search:
     def _add(self, training: Planned, point: dict[str, Any], notes: dict[str, Any]) -> TrialRecord:
         phase, role, seed, setting = training
         trial_id, number = self._trial_id(training), len(self.state.trials)
-        spec = TrialSpec(trial_id, phase, role, number, seed, setting.dump())
+        spec = TrialSpec(trial_id, phase, role, number, seed, setting)
         full_hash = config_hash(setting, self._fingerprint)
         self._record("suggested", **suggested_event(spec, full_hash, point, notes))
         return self.state.trials[trial_id]
@@ -253,7 +253,7 @@ class Search:
         values = objectives(report.metrics, "val")
         self._searcher.observe(record.spec.number, values)
         stop = self._scheduler.should_stop(record.spec.trial_id, report.epoch, values)
-        last = report.epoch >= record.spec.setting["defense"]["epochs"]
+        last = report.epoch >= record.setting.epochs
         if self.experiment.search.scheduler == "none" or record.spec.role == "default" or last:
             return ""
         if PROBE in record.notes and self._scheduler.is_first_rung(report.epoch):

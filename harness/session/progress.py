@@ -87,7 +87,7 @@ class Progress:
         record = self._search.state.trials.get(event["trial_id"])
         name = event["trial_id"]
         if kind == "epoch":
-            epochs = record.spec.setting["defense"].get("epochs", 0) if record else 0
+            epochs = record.setting.epochs if record else 0
             clean, robust = (_percent(event, f"val/{which}_map") for which in ("clean", "robust"))
             values = f"clean {clean} robust {robust}"
             stopped = f"; stopped: {event['stop_reason']}" if event.get("stop_reason") else ""
@@ -143,7 +143,7 @@ class Progress:
             if record.status == "running"
             else record.status
         )
-        epochs = f"{len(record.epochs)}/{spec.setting['defense'].get('epochs', 0)}"
+        epochs = f"{len(record.epochs)}/{spec.setting.epochs}"
         return (spec.trial_id, spec.role, _point(record.point), epochs, *shown, now)
 
 

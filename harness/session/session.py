@@ -11,12 +11,11 @@ import yaml
 from harness.executors import Executor
 from harness.executors.executor import stop_if_full
 from harness.executors.packing import resolve_gpu_share
-from harness.experiment.config import Experiment, digest
-from harness.experiment.file import load_experiment
+from harness.experiment.config import Experiment
 from harness.files import write_text
 from harness.journal.callbacks import never_raising
 from harness.journal.journal import Journal
-from harness.journal.state import SearchState, load_state, protocol_hash
+from harness.journal.state import SearchState, load_state, protocol_hash, validation_hash
 from harness.options import Options
 from harness.provenance import provenance
 from harness.search.plan import Plan
@@ -25,7 +24,6 @@ from harness.search.warm_start import missing_warm_start, warm_start
 from harness.session.checks import (
     check_folders,
     check_tracking,
-    check_whole,
     device_of_run,
     executor_of_run,
     max_concurrent,
@@ -36,6 +34,8 @@ from harness.session.progress import Progress
 from harness.session.stored_run import (
     check_reported_protocol,
     check_resumed_protocol,
+    check_whole,
+    read_stored,
     tracking_uri_of,
 )
 from harness.tracking.mlflow_runs import MlflowRuns
@@ -44,7 +44,6 @@ from harness.tracking.tracker import Tracker
 from harness.trial.records import write_record
 from harness.trial.trial import TrialContext
 from reports.results import load_search
-from reports.run_folder import check_run_folder
 from saat.errors import InputError
 from saat.wording import counted
 
@@ -86,7 +85,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         data_fingerprint=data.fingerprint,
         dataset=data.label,
         protocol_hash=protocol,
-        validation_hash=digest(experiment.dump()["validation"]),
+        validation_hash=validation_hash(experiment),
         **({"packing": packing} if packing else {}),
     )
     _warm_start(experiment, journal, options, say)
@@ -102,9 +101,9 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
     """
     check_folders(options)
     run_dir = (options.runs_dir / name).resolve()
-    experiment = read_experiment(run_dir)
+    experiment, missing = read_stored(run_dir)
     load_state(run_dir)  # a damaged journal shows before anything is touched
-    check_whole(experiment, run_dir / "experiment.yaml")
+    check_whole(missing, run_dir / "experiment.yaml")
     journal = Journal(run_dir)
     try:
         started = journal.events[0]
@@ -121,7 +120,7 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
                 "version of saat-harness began it, which did not compare pixels"
             )
         check_resumed_protocol(experiment, started, run_dir / "experiment.yaml")
-        own = digest(experiment.dump()["validation"])
+        own = validation_hash(experiment)
         if own != started.get("validation_hash", own):  # journals of earlier versions lack it
             raise InputError(
                 f"{run_dir / 'experiment.yaml'}: validation is not what the search began with; "
@@ -194,7 +193,7 @@ def sync(name: str, options: Options) -> str:
         InputError: no such search, another process runs it, or the server does not answer.
     """
     run_dir = (options.runs_dir / name).resolve()
-    experiment = read_experiment(run_dir)
+    experiment, _ = read_stored(run_dir)
     started, _ = load_state(run_dir)
     options = replace(options, tracking_uri=tracking_uri_of(started, options, name))
     check_tracking(options.tracking_uri, options.runs_dir)
@@ -224,19 +223,12 @@ def make_report(run_dirs: list[Path], out_dir: Path) -> Path:
 
     for run_dir in run_dirs:
         started, _ = load_state(run_dir)
-        check_reported_protocol(read_experiment(run_dir), started, run_dir / "experiment.yaml")
+        experiment, missing = read_stored(run_dir)
+        # Files and journals of earlier versions lack keys that the hash covers.
+        if "validation_hash" in started and not missing:
+            check_reported_protocol(experiment, started, run_dir / "experiment.yaml")
         derive_tables(run_dir)
     return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
-
-
-def read_experiment(run_dir: Path) -> Experiment:
-    """The resolved experiment of a search folder."""
-    path = run_dir / "experiment.yaml"
-    if not path.is_file():
-        raise InputError(f"{run_dir}: no such search (no experiment.yaml there)")
-    check_run_folder(run_dir)
-    experiment, _ = load_experiment(path)
-    return experiment
 
 
 def summary(state: SearchState) -> str:
@@ -260,8 +252,8 @@ def trial_context(
         run_dir=str(run_dir),
         pretrained_dir=str(options.runs_dir.resolve() / "pretrained"),
         cache_dir=options.cache_dir,
-        validation=experiment.validation.model_dump(),
-        evaluation=experiment.evaluation.model_dump(),
+        validation=experiment.validation,
+        evaluation=experiment.evaluation,
         battery=experiment.confirm.battery,
         device=device,
         threads=experiment.resources.cpus_per_trial,
