@@ -55,6 +55,7 @@ class SearchState:
         self.stopped_exploring = ""  # why no further trial is suggested
         self.recommended: list[str] | None = None
         self.finished = False
+        self.decided: dict[str, TrialSpec] = {}  # not journaled yet; need not be decoded then
         for event in events:
             self.apply(event)
 
@@ -89,7 +90,8 @@ class SearchState:
         elif kind == "stopped_exploring":
             self.stopped_exploring = event["reason"]
         elif kind == "suggested":
-            spec = TrialSpec.of(event["trial"])
+            given = event["trial"]
+            spec = self.decided.pop(given["trial_id"], None) or TrialSpec.of(given)
             record = TrialRecord(spec, event["config_hash"], event["point"], event["notes"])
             record.started_at = event["time"]
             self.trials[spec.trial_id] = record

@@ -240,6 +240,7 @@ class Search:
         trial_id, number = self._trial_id(training), len(self.state.trials)
         spec = TrialSpec(trial_id, phase, role, number, seed, setting)
         full_hash = config_hash(setting, self._fingerprint)
+        self.state.decided[trial_id] = spec
         self._record("suggested", **suggested_event(spec, full_hash, point, notes))
         return self.state.trials[trial_id]
 

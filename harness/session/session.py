@@ -29,7 +29,7 @@ from harness.session.checks import (
     max_concurrent,
     open_data,
 )
-from harness.session.derive import derive_tables
+from harness.session.derive import write_tables
 from harness.session.progress import Progress
 from harness.session.stored_run import (
     check_reported_protocol,
@@ -222,12 +222,12 @@ def make_report(run_dirs: list[Path], out_dir: Path) -> Path:
     from reports.html import write_report
 
     for run_dir in run_dirs:
-        started, _ = load_state(run_dir)
+        started, state = load_state(run_dir)
         experiment, missing = read_stored(run_dir)
         # Files and journals of earlier versions lack keys that the hash covers.
         if "validation_hash" in started and not missing:
             check_reported_protocol(experiment, started, run_dir / "experiment.yaml")
-        derive_tables(run_dir)
+        write_tables(run_dir, started, state)
     return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
 
 
