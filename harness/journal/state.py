@@ -90,8 +90,9 @@ class SearchState:
         elif kind == "stopped_exploring":
             self.stopped_exploring = event["reason"]
         elif kind == "suggested":
-            given = event["trial"]
-            spec = self.decided.pop(given["trial_id"], None) or TrialSpec.of(given)
+            trial_id = event["trial"]["trial_id"]
+            decided = trial_id in self.decided
+            spec = self.decided.pop(trial_id) if decided else TrialSpec.of(event["trial"])
             record = TrialRecord(spec, event["config_hash"], event["point"], event["notes"])
             record.started_at = event["time"]
             self.trials[spec.trial_id] = record

@@ -39,7 +39,8 @@ class TrialSpec:
 
     def dump(self) -> dict[str, Any]:
         """As journals, ``config.json`` and checkpoints hold it: JSON-able."""
-        return {**vars(self), "setting": self.setting.dump()}
+        rest = {key: value for key, value in vars(self).items() if value is not self.setting}
+        return {**rest, "setting": self.setting.dump()}
 
     @classmethod
     def of(cls, stored: dict[str, Any]) -> "TrialSpec":
@@ -53,7 +54,7 @@ class TrialSpec:
             setting = parsed(Setting, stored.get("setting"))
         except InputError as error:
             raise InputError(f"{stored.get('trial_id')}: {error}") from None
-        return cls(**{**stored, "setting": setting})
+        return cls(setting=setting, **{k: v for k, v in stored.items() if k != "setting"})
 
 
 @dataclass(frozen=True)
