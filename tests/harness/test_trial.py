@@ -243,7 +243,7 @@ def test_a_finished_trial_is_told_from_its_result_without_any_work(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("worked again")
 
-    monkeypatch.setattr("harness.trial.trial.Life", never)
+    monkeypatch.setattr("harness.trial.trial.TrialAttempt", never)
     assert list(run_trial(spec, context)) == expected
 
 
