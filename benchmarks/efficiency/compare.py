@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from benchmarks.efficiency.recording import Recording, load_recording
 from benchmarks.efficiency.replay import Replay, replay, with_search
 from harness.experiment.config import Experiment
-from harness.experiment.file import load_experiment, parse_experiment
+from harness.experiment.file import load_experiment
+from harness.experiment.resolve import resolve_experiment
 from reports.figures.static import STATIC_STYLE, legend_below, new_figure
 from reports.figures.style import colour
 from reports.frontier import hypervolume
@@ -56,7 +57,7 @@ def replay_seed(
 
     ``raw`` is the content of the experiment, whose models cannot travel to another process.
     """
-    experiment = parse_experiment(raw, "experiment")
+    experiment = resolve_experiment(raw, "experiment")
     recording = load_recording(table, experiment)
     defaults = len(recording.points) - len(recording.sampled)
     random = with_search(experiment, seed, {**METHODS[RANDOM], "num_samples": trials - defaults})

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.efficiency.design import Point
 from benchmarks.efficiency.recording import Recording
 from harness.experiment.config import Experiment
-from harness.experiment.file import parse_experiment
+from harness.experiment.resolve import resolve_experiment
 from harness.experiment.settings import setting_at
 from harness.experiment.space import Dimension
 from harness.journal.journal import Journal
@@ -118,7 +118,9 @@ class Replay(NamedTuple):
 def with_search(experiment: Experiment, seed: int, search: Mapping[str, Any]) -> Experiment:
     """The experiment with another search: its seed, and keys of its ``search`` section."""
     raw = experiment.dump()
-    return parse_experiment({**raw, "seed": seed, "search": {**raw["search"], **search}}, "replay")
+    return resolve_experiment(
+        {**raw, "seed": seed, "search": {**raw["search"], **search}}, "replay"
+    )
 
 
 def replay(experiment: Experiment, recording: Recording, workers: int) -> Replay:
@@ -210,7 +212,7 @@ class _Simulation:
         """
         point = self._search.state.trials[spec.trial_id].point
         run = self._recording.runs[self._recording.hash_of(point), self._seed]
-        bits = int(spec.setting["model"]["bits"])
+        bits = spec.setting.model.bits
         cost = 0.0
         if bits not in self._pretrained:
             self._pretrained.add(bits)

@@ -13,10 +13,11 @@ from torch import nn
 from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
 from harness.experiment.carried_paths import setting_paths
+from harness.experiment.config import Setting, parsed
 from harness.experiment.file import load_experiment
 from harness.experiment.problems import describe
 from harness.experiment.sections import EvaluationSection
-from harness.experiment.settings import parse_setting, setting_at
+from harness.experiment.settings import setting_at
 from harness.journal.journal import first_search_id
 from harness.named_paths import check_named
 from harness.trial.trial import trial_data
@@ -38,13 +39,13 @@ class Subject:
         name: in messages: the checkpoint's path, or the factory.
         network: float images in [0, 1] → pre-tanh features, on the CPU.
         data: images and splits.
-        evaluation: an ``evaluation`` section of an experiment file.
+        evaluation: how it is attacked.
     """
 
     name: str
     network: nn.Module
     data: RetrievalData
-    evaluation: dict[str, Any]
+    evaluation: EvaluationSection
 
 
 def trained_subject(
@@ -69,8 +70,8 @@ def trained_subject(
     model = read_model(path)
     meta = model.meta
     try:
-        setting = parse_setting(meta["setting"])
-        EvaluationSection.model_validate(meta["evaluation"])
+        setting = parsed(Setting, meta["setting"])
+        evaluation = EvaluationSection.model_validate(meta["evaluation"])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except ValidationError as error:
@@ -88,7 +89,7 @@ def trained_subject(
         raise InputError(
             f"{path}: trained on another version of the data set ({trained_on}; {differ})"
         )
-    return Subject(str(path), model.network(), data, meta["evaluation"])
+    return Subject(str(path), model.network(), data, evaluation)
 
 
 def _search_id(path: Path) -> str | None:
@@ -117,7 +118,7 @@ def moved_subject(
     """
     model = read_model(path)
     meta = model.meta
-    own = parse_setting(meta["setting"])
+    own = parsed(Setting, meta["setting"])
     loaded, _ = load_experiment(experiment)
     size = own.data.image_size
     if loaded.data.image_size != size:
@@ -133,7 +134,7 @@ def moved_subject(
             f"with {classes}: --label-map FILE says which is which (docs/datasets.md)"
         )
     name = f"{path} on {data.label}"
-    return Subject(name, model.network(), data, loaded.evaluation.model_dump()), sentence
+    return Subject(name, model.network(), data, loaded.evaluation), sentence
 
 
 def factory_subject(
@@ -164,7 +165,7 @@ def factory_subject(
         given = type(network).__name__
         raise InputError(f"--factory {factory}: gave a {given}, not a torch.nn.Module")
     check_network(network, data.batch(data.test[:PROBED]), f"--factory {factory}")
-    return Subject(factory, network, data, loaded.evaluation.model_dump())
+    return Subject(factory, network, data, loaded.evaluation)
 
 
 def _import(factory: str) -> Any:
@@ -196,7 +197,7 @@ def source_networks(paths: Sequence[Path], image_size: int) -> dict[str, nn.Modu
     out: dict[str, nn.Module] = {}
     for path in paths:
         model = read_model(path)
-        size = parse_setting(model.meta["setting"]).data.image_size
+        size = parsed(Setting, model.meta["setting"]).data.image_size
         name = (path if path.is_dir() else path.parent).resolve().name
         if size != image_size:
             raise InputError(f"--transfer-from {path}: of {size}-pixel images, not {image_size}")

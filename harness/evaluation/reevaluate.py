@@ -83,8 +83,8 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
     """
     section = protocol_section(subject, request)
     data = subject.data
-    if section["top_k"] > len(data.validation_database):
-        raise InputError(f"evaluation.top_k: {section['top_k']}: larger than the database")
+    if section.top_k > len(data.validation_database):
+        raise InputError(f"evaluation.top_k: {section.top_k}: larger than the database")
     sources = source_networks(request.transfer_from, data.images.shape[-1])
     network = subject.network.to(request.device)
     try:
@@ -109,11 +109,11 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
             "model": subject.name,
             "dataset": data.label,
             "lists_sha256": dict(data.lists_sha256),
-            "protocol": section,
+            "protocol": section.model_dump(),
             "queries": request.queries,
             "seed": request.seed,
             "battery": request.battery,
-            "versions": protocol_versions(section["attacks"], request.battery),
+            "versions": protocol_versions(section.attacks, request.battery),
             "transfer_from": [str(path) for path in request.transfer_from],
             "gates": [asdict(gate) for gate in result.gate_results],
             "skipped": dict(result.skipped),
@@ -122,7 +122,7 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
         write_json(request.output / "metrics.json", {**written, "metrics": metrics})
         # Images in there are still mapped, which keeps a folder on NFS from going.
         shutil.rmtree(request.output / _UNFINISHED, ignore_errors=True)
-    return "\n".join([f"{result.title}, T {section['steps']}", *result.table().lines()])
+    return "\n".join([f"{result.title}, T {section.steps}", *result.table().lines()])
 
 
 # Finished attacks of an evaluation that has not come to its end.
@@ -134,19 +134,19 @@ def _interrupted(output: Path) -> bool:
     return (output / _UNFINISHED).is_dir() and not (output / "metrics.json").exists()
 
 
-def protocol_section(subject: Subject, request: Request) -> dict[str, Any]:
+def protocol_section(subject: Subject, request: Request) -> EvaluationSection:
     """The subject's evaluation section with the request's changes, checked."""
-    own = subject.evaluation
+    own = subject.evaluation.model_dump()
     changes: dict[str, Any] = {}
     if request.attacks:
-        kept = {k: v for k, v in own.get("options", {}).items() if k in request.attacks}
+        kept = {k: v for k, v in own["options"].items() if k in request.attacks}
         changes = {"attacks": request.attacks, "options": kept}
     if request.steps is not None:
         changes["steps"] = request.steps
     if request.eps is not None:
         changes["eps"] = parse_number(request.eps)
     try:
-        return EvaluationSection.model_validate({**own, **changes}).model_dump()
+        return EvaluationSection.model_validate({**own, **changes})
     except ValidationError as error:
         faults = describe(error, EvaluationSection, own, "evaluation")
         raise InputError(*(f"{subject.name}: {fault}" for fault in faults)) from None

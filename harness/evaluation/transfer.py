@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.evaluation.verify import stored_images, stored_victim
-from harness.experiment.file import load_experiment
+from harness.experiment.file import load_stored
 from reports.confirmed import ConfirmedSetting, confirmed_settings
 from reports.figures.matrix import matrix_chart
 from reports.figures.static import STATIC_STYLE, draw
@@ -46,9 +46,7 @@ def transfer(
         InputError: no trial of the run kept images of the attack.
     """
     results = load_search(run_dir)
-    load_experiment(
-        run_dir / "experiment.yaml", files=False
-    )  # refuses values that must not be shown
+    load_stored(run_dir / "experiment.yaml")  # refuses values that must not be shown
     settings = [s for s in confirmed_settings(results) if _has(run_dir, s, attack)]
     if not settings:
         raise InputError(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from harness.evaluation.models import read_model, trained_subject
-from harness.experiment.file import load_experiment
+from harness.experiment.file import load_stored
 from harness.experiment.sections import EvaluationSection
 from harness.journal.journal import read
 from harness.journal.protocol import version_note
@@ -99,7 +99,7 @@ def verify(
     """
     results = load_search(run_dir)
     # Refuses values that must not be shown.
-    experiment, _ = load_experiment(run_dir / "experiment.yaml", files=False)
+    experiment, _ = load_stored(run_dir / "experiment.yaml")
     events = read(run_dir / "events.jsonl")
     if events and (note := version_note(experiment, events[0])):
         say(f"{run_dir.name}: {note}")
@@ -213,5 +213,5 @@ def stored_victim(folder: Path, cache_dir: str | None, allow: Sequence[Path] = (
         InputError: see :func:`harness.evaluation.models.trained_subject`.
     """
     subject = trained_subject(folder, cache_dir, allow=allow)
-    protocol = EvaluationSection.model_validate(subject.evaluation)
+    protocol = subject.evaluation
     return Victim(subject.network, subject.data, "test", protocol.top_k, protocol.ties)

@@ -6,12 +6,13 @@ A batch of pretraining, a batch of adversarial training, a batch of queries unde
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
 from harness.experiment.config import Experiment, Setting
 from harness.experiment.protocols import full_protocol
+from harness.experiment.sections import EvaluationSection
 from harness.options import Options
 from harness.trial.stages import adversarial_training, build_models, pretraining
 from harness.trial.threads import bound_threads
@@ -97,7 +98,7 @@ class CudaMeter:
 
 def footprint(
     settings: Sequence[Setting],
-    evaluation: dict[str, Any],
+    evaluation: EvaluationSection,
     cache_dir: str | None,
     threads: int,
     device: str = "cuda",
@@ -120,8 +121,8 @@ def footprint(
     meter = meter or CudaMeter()
     worst = Footprint(0, 0, "", "")
     for setting in settings:
-        model, method = setting.model, setting.defense.model_dump()["method"]
-        name = f"{model.backbone}, {counted(model.bits, 'bit')}, {method}"
+        model = setting.model
+        name = f"{model.backbone}, {counted(model.bits, 'bit')}, {setting.method}"
         stage = "reading the data"
         try:
             data = trial_data(setting, cache_dir)
@@ -142,7 +143,7 @@ def footprint(
 
 
 def workloads(
-    setting: Setting, data: RetrievalData, evaluation: dict[str, Any], device: str
+    setting: Setting, data: RetrievalData, evaluation: EvaluationSection, device: str
 ) -> Iterator[str]:
     """A batch of each kind of work of a trial; its name once it is done."""
     models = build_models(setting, data, 0, device)
@@ -184,7 +185,7 @@ def measured_here(
     if not torch.cuda.is_available():
         raise InputError(f"{KEY}: this machine has no GPU that torch can use; 0")
     threads = experiment.resources.cpus_per_trial
-    found = footprint(settings, experiment.evaluation.model_dump(), options.cache_dir, threads)
+    found = footprint(settings, experiment.evaluation, options.cache_dir, threads)
     return found, [GpuNode(threads, gpu_memory()[:1])]
 
 

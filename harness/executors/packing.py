@@ -86,7 +86,7 @@ def heaviest(experiment: Experiment, plan: Plan) -> list[Setting]:
     if plan == "search":
         space = experiment.space
         most = {key: max(space[key].samples()) for key in _LARGEST if key in space}
-        base = setting_at(experiment, {}).flat()
+        base = experiment.setting.flat()
         for corner in islice(corners(space, base), CORNERS):
             point = {key: corner[key] for key in (*_LARGEST, *_EACH) if key in corner}
             if all(point[key] == value for key, value in most.items() if key in point):

@@ -9,8 +9,9 @@ import ray
 from harness.executors.footprint import KEY, Footprint, GpuNode, footprint, gpu_memory
 from harness.executors.ray_cluster import check_request, connect, last_line, on_node
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.settings import parse_setting
+from harness.experiment.sections import EvaluationSection
 from harness.options import Options
+from harness.trial.interface import decode, encode
 from saat.errors import InputError
 from saat.wording import counted
 
@@ -45,8 +46,8 @@ def measured_on_cluster(
     task = ray.remote(_measured).options(num_cpus=cpus, num_gpus=1, max_retries=0)
     asked = task.remote(
         measure,
-        [setting.dump() for setting in settings],
-        experiment.evaluation.model_dump(),
+        [encode(setting) for setting in settings],
+        encode(experiment.evaluation),
         options.cache_dir,
         cpus,
     )
@@ -74,10 +75,13 @@ def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> list[GpuNode]:
     return found
 
 
-def _measured(measure: Callable[..., Footprint], settings: list[Any], *more: Any) -> dict[str, Any]:
+def _measured(
+    measure: Callable[..., Footprint], settings: list[str], evaluation: str, *more: Any
+) -> dict[str, Any]:
     """In a worker; what is the user's to mend comes back in words, without a traceback."""
     try:
-        return asdict(measure([parse_setting(raw) for raw in settings], *more))
+        decoded = [decode(Setting, text) for text in settings]
+        return asdict(measure(decoded, decode(EvaluationSection, evaluation), *more))
     except InputError as error:
         return {"problem": str(error)}
 

@@ -11,7 +11,6 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from harness.executors.ray_cluster import last_line, places
 from harness.executors.ray_worker import trainable
 from harness.redaction import redacted
 from harness.search.search import Pause, Search
-from harness.trial.trial import EpochReport, FinalReport, TrialContext
+from harness.trial.interface import EpochReport, FinalReport, TrialContext, encode
 from saat.errors import one_line
 from saat.wording import counted
 
@@ -68,7 +67,7 @@ class RayTuneExecutor:
             try:
                 tune.Tuner(
                     tune.with_resources(
-                        tune.with_parameters(trainable, context=asdict(context)), resources
+                        tune.with_parameters(trainable, context=encode(context)), resources
                     ),
                     tune_config=tune.TuneConfig(
                         search_alg=_Searcher(search, scheduler, count),
@@ -175,7 +174,7 @@ class _Searcher(_Adapter, TuneSearcher):
         if isinstance(spec, Pause):
             return TuneSearcher.FINISHED
         self._ours[trial_id] = spec.trial_id
-        return {"trial": asdict(spec)}
+        return {"trial": encode(spec)}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """The search learns of ends from reports, but for a worker that is gone.

@@ -11,17 +11,22 @@ from typing import Any
 from ray import tune
 
 from harness.executors.executor import SearchStopped, TrialFailed, reports_of
-from harness.trial.interface import EpochReport, TrialContext, TrialSpec
+from harness.trial.interface import EpochReport, TrialContext, TrialSpec, decode
 
 
-def trainable(config: dict[str, Any], context: dict[str, Any]) -> None:
-    """A trial in a worker process: every report of the generator goes to the driver."""
+def trainable(config: dict[str, str], context: str) -> None:
+    """A trial in a worker process: every report of the generator goes to the driver.
+
+    Args:
+        config: under ``trial`` an encoded :class:`harness.trial.interface.TrialSpec`.
+        context: an encoded :class:`harness.trial.interface.TrialContext`.
+    """
     # So long Tune waits between two trials for the thread of the first to end, of its own accord
     # 2 s. When it has waited in vain it drops the second, and its worker with it.
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
-    spec = TrialSpec(**config["trial"])
+    spec = decode(TrialSpec, config["trial"])
     try:
-        for report in reports_of(spec, TrialContext(**context)):
+        for report in reports_of(spec, decode(TrialContext, context)):
             kind = "epoch" if isinstance(report, EpochReport) else "final"
             _send(spec, kind, asdict(report))
     except TrialFailed as error:

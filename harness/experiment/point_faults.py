@@ -20,11 +20,9 @@ def space_faults(experiment: Experiment, files: bool) -> list[str]:
         experiment: the resolved experiment.
         files: whether files of weights are looked at.
     """
-    space = experiment.space
-    try:
-        base = _checked(experiment, {}, files).flat()
-    except InputError as error:
-        return list(error.faults)
+    space, base = experiment.space, experiment.setting.flat()
+    if faults := _point_faults(experiment, {}, "", files):
+        return faults
     faults = [
         fault
         for key, dimension in space.items()

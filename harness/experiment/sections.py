@@ -18,7 +18,9 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     create_model,
+    field_validator,
     model_validator,
 )
 
@@ -155,10 +157,16 @@ class ConfirmSection(Section):
 class ValidationSection(Section):
     """The short, fixed attack after every epoch, on validation queries."""
 
-    attack: Literal["mainstay"] = "mainstay"
     eps: Number = Field(8 / 255, ge=0, le=1)
     steps: int = Field(10, ge=1, le=MOST_STEPS)
     queries: int = Field(200, ge=1, le=MOST_QUERIES)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_one_attack(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "attack" in values:
+            raise InputError("attack: delete this key; the attack after every epoch is mainstay")
+        return values
 
 
 class EvaluationSection(Section):
@@ -179,30 +187,41 @@ class EvaluationSection(Section):
             raise ValueError(f"attacks: {twice[0]} is named twice")
         if self.norm == "linf" and self.eps > 1:
             raise ValueError(f"eps: {self.eps:g}: at most 1 where norm is linf")
-        faults = [
-            fault
-            for name, options in self.options.items()
-            for fault in _option_faults(name, options, self.attacks)
-        ]
-        if faults:
-            raise InputError(*faults)
         return self
 
+    @field_validator("options")
+    @classmethod
+    def _of_attacks(
+        cls, options: dict[str, dict[str, Any]], info: ValidationInfo
+    ) -> dict[str, dict[str, Any]]:
+        """Fractions such as ``1/255`` as numbers, which the attacks' own models know."""
+        if "attacks" not in info.data:  # they are wrong themselves
+            return options
+        faults: list[str] = []
+        known = info.data["attacks"]
+        checked = {name: _checked(name, given, known, faults) for name, given in options.items()}
+        if faults:
+            raise InputError(*faults)
+        return checked
 
-def _option_faults(name: str, options: Mapping[str, Any], attacks: Sequence[str]) -> list[str]:
-    """What is wrong with the options of one attack."""
+
+def _checked(
+    name: str, options: Mapping[str, Any], attacks: Sequence[str], faults: list[str]
+) -> dict[str, Any]:
+    """The options of one attack; adds what is wrong with them to ``faults``."""
     if name not in attacks:
         hint = did_you_mean(name, attacks)
         shown = one_line(name, SHOWN)
-        return [f"options.{shown}: not among attacks ({', '.join(attacks)}){hint}"]
+        faults.append(f"{shown}: not among attacks ({', '.join(attacks)}){hint}")
+        return {}
     model = settings_model(ATTACKS[name])
     try:
-        model.model_validate(dict(options))
+        section = model.model_validate(dict(options))
     except ValidationError as error:
-        return describe_faults(
-            error, options, f"options.{name}", lambda _: list(model.model_fields)
-        )
-    return []
+        faults += describe_faults(error, options, name, lambda _: list(model.model_fields))
+        return {}
+    # Only texts: the hash of a protocol tells 1 from 1.0.
+    return {k: getattr(section, k) if isinstance(v, str) else v for k, v in options.items()}
 
 
 class Constraint(Section):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 import optuna
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from harness.experiment.sections import Number, parse_number
 from harness.experiment.validation_errors import SHOWN
 from saat.errors import one_line, repeated
 
@@ -18,19 +19,14 @@ _MOST_STEPS = 1_000_000  # of a range
 _SMALLEST = 1e-12  # of a range that is searched by its logarithm
 
 
-def _fraction(value: Any) -> Any:
-    from harness.experiment.sections import parse_number
-
-    return parse_number(value)
-
-
 def _wanted(value: Any) -> Any:
-    return [_fraction(part) for part in value] if isinstance(value, list) else _fraction(value)
+    return (
+        [parse_number(part) for part in value] if isinstance(value, list) else parse_number(value)
+    )
 
 
-Bound = Annotated[float, BeforeValidator(_fraction)]
 # A fraction is the number that the setting has then; otherwise it would never be found there.
-Value = Annotated[bool | int | float | str, BeforeValidator(_fraction)]
+Value = Annotated[bool | int | float | str, BeforeValidator(parse_number)]
 
 
 class Dimension(BaseModel):
@@ -46,10 +42,10 @@ class Dimension(BaseModel):
     )
 
     choice: list[Value] | None = Field(None, min_length=1, max_length=_MOST_CHOICES)
-    float_range: list[Bound] | None = Field(None, alias="float", min_length=2, max_length=2)
+    float_range: list[Number] | None = Field(None, alias="float", min_length=2, max_length=2)
     int_range: list[int] | None = Field(None, alias="int", min_length=2, max_length=2)
     log: bool = False
-    step: Bound | None = Field(None, gt=0)
+    step: Number | None = Field(None, gt=0)
     when: dict[str, Annotated[Any, BeforeValidator(_wanted)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from harness.trial.interface import EpochReport, FinalReport, TrialSpec
-from harness.trial.records import Metrics, Record, TrialId, problem_of, record_of
+from harness.trial.interface import EpochReport, FinalReport
+from harness.trial.records import Count, Metrics, Record, TrialId, problem_of, record_of
 
 
 def _finite(point: dict[str, Any]) -> dict[str, Any]:
@@ -56,8 +56,14 @@ class _Started(_Event):
     packing: dict[str, str | int | float] | None = None
 
 
-class _Trial(record_of(TrialSpec)):  # type: ignore[misc]
+class _Trial(Record):
+    """See :meth:`harness.trial.interface.TrialSpec.dump`."""
+
+    trial_id: TrialId
     phase: Literal["explore", "confirm", "train"]
+    role: str
+    number: int
+    seed: Count
     setting: Annotated[dict[str, dict[str, Any]], AfterValidator(_whole)]
 
 

@@ -32,6 +32,12 @@ def protocol_hash(
     return digest([*protocol, changed] if changed else protocol)
 
 
+def validation_hash(experiment: Experiment) -> str:
+    """What makes the numbers of two epochs comparable besides the protocol."""
+    # Journals of versions whose files named the one attack have it in theirs.
+    return digest({"attack": "mainstay", **experiment.validation.model_dump()})
+
+
 def stored_versions(experiment: Experiment, started: Mapping[str, Any]) -> dict[str, int] | None:
     """Versions above 1 by which a run was measured.
 

@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.experiment.config import Setting, digest
-from harness.experiment.settings import parse_setting
 from harness.journal.journal import Event, read
 from harness.trial.trial import TrialSpec
 from saat.errors import InputError, one_line
@@ -39,15 +38,8 @@ class TrialRecord:
 
     @property
     def setting(self) -> Setting:
-        """The trial's resolved setting.
-
-        Raises:
-            InputError: the journal's is none.
-        """
-        try:
-            return parse_setting(self.spec.setting)
-        except InputError as error:
-            raise InputError(f"events.jsonl: {self.spec.trial_id}: {error}") from None
+        """What the trial trains."""
+        return self.spec.setting
 
 
 class SearchState:
@@ -61,6 +53,7 @@ class SearchState:
         self.stopped_exploring = ""  # why no further trial is suggested
         self.recommended: list[str] | None = None
         self.finished = False
+        self.decided: dict[str, TrialSpec] = {}  # not journaled yet; need not be decoded then
         for event in events:
             self.apply(event)
 
@@ -72,6 +65,8 @@ class SearchState:
         """
         try:
             self._apply(event)
+        except InputError as error:
+            raise InputError(f"events.jsonl: {error}") from None
         except (KeyError, TypeError) as error:
             line = event.get("seq", -1) + 1
             raise InputError(
@@ -86,14 +81,16 @@ class SearchState:
             self.began = self.latest
         elif kind == "warm_started":
             for entry in event["trials"]:
-                spec = TrialSpec(**entry["trial"])
+                spec = TrialSpec.of(entry["trial"])
                 known = TrialRecord(spec, entry["config_hash"], entry["point"], entry["notes"])
                 known.status, known.metrics = "completed", entry["metrics"]
                 self.warm[spec.trial_id] = known
         elif kind == "stopped_exploring":
             self.stopped_exploring = event["reason"]
         elif kind == "suggested":
-            spec = TrialSpec(**event["trial"])
+            trial_id = event["trial"]["trial_id"]
+            decided = trial_id in self.decided
+            spec = self.decided.pop(trial_id) if decided else TrialSpec.of(event["trial"])
             record = TrialRecord(spec, event["config_hash"], event["point"], event["notes"])
             record.started_at = event["time"]
             self.trials[spec.trial_id] = record
@@ -178,7 +175,7 @@ def load_state(run_dir: Path) -> tuple[Event, SearchState]:
 
 def suggested_event(spec: TrialSpec, config_hash: str, point: Any, notes: Any) -> dict[str, Any]:
     """Fields of a ``suggested`` event."""
-    return {"trial": asdict(spec), "config_hash": config_hash, "point": point, "notes": notes}
+    return {"trial": spec.dump(), "config_hash": config_hash, "point": point, "notes": notes}
 
 
 def config_hash(setting: Setting, data_fingerprint: str) -> str:

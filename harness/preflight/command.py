@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.experiment.config import Experiment
-from harness.experiment.settings import setting_at
 from harness.options import Options
 from harness.preflight import findings
 from harness.preflight.node import NodeReport, Question, inspect_node
@@ -15,6 +14,7 @@ from harness.preflight.shared_folder import shared_folder_check
 from harness.preflight.tracker import ask_tracker
 from harness.redaction import redacted
 from harness.session.checks import check_folders, check_uri
+from harness.trial.interface import encode
 
 _COLUMNS = (
     "node", *findings.EQUAL, "GPUs", "driver", "CPUs", "OMP", "data", "runs", "clock", "token",
@@ -77,7 +77,7 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
     check_folders(options)
     check_uri(options.tracking_uri)
     runs_dir = options.runs_dir.resolve()
-    setting = None if experiment is None else setting_at(experiment, {}).dump()
+    setting = None if experiment is None else encode(experiment.setting)
     tracker, tracker_problem = ask_tracker(options.tracking_uri, runs_dir)
     with shared_folder_check(runs_dir) as place:
         question = Question(place, options.cache_dir, setting)

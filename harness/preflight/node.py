@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from harness.experiment.config import Setting
-from harness.experiment.settings import parse_setting
 from harness.files import writable_parent
 from harness.preflight.shared_folder import SharedFolder, leave_token
 from harness.provenance import versions
+from harness.trial.interface import decode
 from harness.trial.trial import trial_data
 from saat.data import DATASETS, default_cache_dir, locate
 from saat.data.folder import read_folder
@@ -36,13 +36,13 @@ class Question:
     Attributes:
         place: where driver and node meet in the folder of runs.
         cache_dir: node-local cache of decoded images; None for the node's own default.
-        setting: of the experiment, as :meth:`harness.experiment.config.Setting.dump` gives it;
-            None without an experiment.
+        setting: of the experiment, encoded (:func:`harness.trial.interface.encode`); None
+            without an experiment.
     """
 
     place: SharedFolder
     cache_dir: str | None
-    setting: dict[str, Any] | None
+    setting: str | None
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,9 @@ def inspect_node(question: Question, name: str) -> NodeReport:
     cache = Path(question.cache_dir) if question.cache_dir else default_cache_dir()
     tried("runs", lambda: leave_token(question.place, name))
     cache_free = tried("cache", lambda: shutil.disk_usage(writable_parent(cache)).free)
-    setting = question.setting
-    data = None if setting is None else tried("data", lambda: _data(parse_setting(setting), cache))
+    asked = question.setting
+    setting = None if asked is None else decode(Setting, asked)
+    data = None if setting is None else tried("data", lambda: _data(setting, cache))
     gpu_names, gpu_driver = _nvidia_smi()
     return NodeReport(
         host=socket.gethostname(),

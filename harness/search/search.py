@@ -9,7 +9,7 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
-from harness.experiment.config import Experiment
+from harness.experiment.config import Experiment, Setting
 from harness.experiment.settings import longest_training, paper_defaults, setting_at
 from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
@@ -61,7 +61,8 @@ class Search:
         self.max_concurrent = max_concurrent
         self._plan = plan
         self._fingerprint = data_fingerprint
-        self._defaults = paper_defaults(experiment) if plan == "search" else []
+        points = paper_defaults(experiment) if plan == "search" else []
+        self._defaults = [(point, setting_at(experiment, point)) for point in points]
         search = experiment.search
         self._searcher = searcher or Searcher(
             experiment.space,
@@ -99,7 +100,7 @@ class Search:
 
     def planned_trials(self) -> int:
         """How many trials the search will have, as far as can be told now."""
-        defaults = sum(not self._is_warm(point) for point in self._defaults)
+        defaults = sum(not self._is_warm(setting) for _, setting in self._defaults)
         return planned_trials(self.experiment, self._plan, self.state, defaults)
 
     def on_epoch(self, trial_id: str, report: EpochReport) -> bool:
@@ -187,10 +188,9 @@ class Search:
 
     def _explore(self) -> TrialRecord | None:
         known = {record.config_hash for record in self.state.known()}
-        settings = [(point, setting_at(self.experiment, point)) for point in self._defaults]
         missing = [
             (point, setting)
-            for point, setting in settings
+            for point, setting in self._defaults
             if config_hash(setting, self._fingerprint) not in known
         ]
         sampled = sum(r.spec.role == "sampled" for r in self.state.of_phase("explore"))
@@ -233,8 +233,9 @@ class Search:
     def _add(self, training: Planned, point: dict[str, Any], notes: dict[str, Any]) -> TrialRecord:
         phase, role, seed, setting = training
         trial_id, number = self._trial_id(training), len(self.state.trials)
-        spec = TrialSpec(trial_id, phase, role, number, seed, setting.dump())
+        spec = TrialSpec(trial_id, phase, role, number, seed, setting)
         full_hash = config_hash(setting, self._fingerprint)
+        self.state.decided[trial_id] = spec
         self._record("suggested", **suggested_event(spec, full_hash, point, notes))
         return self.state.trials[trial_id]
 
@@ -248,7 +249,7 @@ class Search:
         values = objective_values(report.metrics, Phase.VALIDATION)
         self._searcher.observe(record.spec.number, values)
         stop = self._scheduler.should_stop(record.spec.trial_id, report.epoch, values)
-        last = report.epoch >= record.spec.setting["defense"]["epochs"]
+        last = report.epoch >= record.setting.epochs
         if self.experiment.search.scheduler == "none" or record.spec.role == "default" or last:
             return ""
         if PROBE in record.notes and self._scheduler.is_first_rung(report.epoch):
@@ -274,6 +275,6 @@ class Search:
         else:
             self._searcher.tell(number, "stopped" if record.status == "stopped" else "failed")
 
-    def _is_warm(self, point: dict[str, Any]) -> bool:
-        full_hash = config_hash(setting_at(self.experiment, point), self._fingerprint)
+    def _is_warm(self, setting: Setting) -> bool:
+        full_hash = config_hash(setting, self._fingerprint)
         return any(record.config_hash == full_hash for record in self.state.warm.values())

@@ -83,7 +83,7 @@ def _entry(
     number: int,
 ) -> dict[str, Any]:
     seed = record.spec.seed
-    spec = TrialSpec(record.spec.trial_id, "explore", role, number, seed, setting.dump())
+    spec = TrialSpec(record.spec.trial_id, "explore", role, number, seed, setting)
     keys = map(Phase.REATTACK.key, dict.fromkeys((*_KEPT, *experiment.minimums.minimum)))
     metrics = {key: record.metrics[key] for key in keys if key in record.metrics}
     return {**suggested_event(spec, record.config_hash, point, {}), "metrics": metrics}
@@ -95,7 +95,7 @@ def _point_of(experiment: Experiment, setting: Setting) -> dict[str, Any] | None
     Keys that are not searched are not looked at here: the hash of the point's setting tells.
     """
     flat: Mapping[str, Any] = setting.flat()
-    base = setting_at(experiment, {}).flat()
+    base = experiment.setting.flat()
     point: dict[str, Any] = {}
     for key, dimension in experiment.space.items():
         if not dimension.applies({**base, **point}):

@@ -8,7 +8,6 @@ import torch
 
 from harness.experiment.config import Experiment
 from harness.experiment.protocols import full_protocol
-from harness.experiment.settings import setting_at
 from harness.trial.stages import adversarial_training, build_models, pretraining
 from saat.attacks import Attack
 from saat.data import RetrievalData
@@ -34,13 +33,13 @@ def calibrate(experiment: Experiment, data: RetrievalData, device: str) -> Costs
     An iteration of an attack costs a forward and a backward pass, which is what an image of
     pretraining costs; encoding an image costs a third of that.
     """
-    setting = setting_at(experiment, {})
+    setting = experiment.setting
     models = build_models(setting, data, 0, device)
     pretrain_epoch, per_image = _timed(pretraining(setting, *models, data, 0), data)
     training = adversarial_training(setting, *build_models(setting, data, 0, device), data, 0)
     defense_epoch = 0.0 if training is None else _timed(training, data)[0]
     encoding = per_image / 3
-    validation, full = experiment.validation, full_protocol(experiment.evaluation.model_dump())
+    validation, full = experiment.validation, full_protocol(experiment.evaluation)
     steps = sum(_steps(attack, experiment.evaluation.steps) for attack in full.attacks.values())
     searched = len(data.validation_database) * encoding
     return Costs(

@@ -2,18 +2,17 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import torch
 
 from harness.executors import Executor
 from harness.experiment.config import Experiment, Setting
+from harness.experiment.sections import to_settings
 from harness.experiment.settings import setting_at
-from harness.experiment.yaml_file import read_yaml
 from harness.files import writable_parent
 from harness.options import Options
 from harness.redaction import public_uri, redacted
@@ -24,33 +23,7 @@ from saat.errors import InputError, one_line
 from saat.metrics import METRICS
 from saat.micro_batches import has_batch_norm
 from saat.models import build_network, network_structure
-
-
-def check_whole(experiment: Experiment, file: Path) -> None:
-    """Every key of a resolved experiment is in its file, so that no new default changes a search.
-
-    Raises:
-        InputError: the file of another version lacks a key.
-    """
-    for key, default in _missing(experiment.dump(), read_yaml(file, "an experiment")):
-        raise InputError(
-            f"{file}: {key}: missing; another version of saat-harness began this search: set the "
-            f"key there (here {default} is the default), or begin anew with search.warm_start"
-        )
-
-
-def is_whole(experiment: Experiment, file: Path) -> bool:
-    """Whether every key of a resolved experiment is in its file."""
-    return not any(True for _ in _missing(experiment.dump(), read_yaml(file, "an experiment")))
-
-
-def _missing(whole: Mapping[str, Any], given: Any, section: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys, and values, of ``whole`` that ``given`` lacks."""
-    for key, value in whole.items():
-        if not isinstance(given, Mapping) or key not in given:
-            yield f"{section}{key}", value
-        elif isinstance(value, Mapping):
-            yield from _missing(value, given[key], f"{section}{key}.")
+from saat.pretrain import PretrainSettings
 
 
 def device_of_run(experiment: Experiment, options: Options) -> str:
@@ -69,7 +42,7 @@ def open_data(
 ) -> RetrievalData:
     """Open the data set, decoding it if need be, and check the protocol against its size."""
     list(METRICS.values())  # one that cannot be imported is told before any work starts
-    setting = setting_at(experiment, {})
+    setting = experiment.setting
     if setting.model.weights != "none":
         _try_weights(experiment, setting, say)
     _check_batch_sizes(experiment)
@@ -98,8 +71,8 @@ def _check_batch_sizes(experiment: Experiment) -> None:
     points = [dict(zip(searched, chosen, strict=True)) for chosen in values]
     for point in [*points, *experiment.compare.values()]:
         setting = setting_at(experiment, point)
-        model, pretrain = setting.model, setting.pretrain.model_dump()
-        if pretrain["epochs"] < 1 or pretrain["batch_size"] > 1:
+        model, pretrain = setting.model, to_settings(PretrainSettings, setting.pretrain)
+        if pretrain.epochs < 1 or pretrain.batch_size > 1:
             continue
         if has_batch_norm([network_structure(model.backbone, model.weights, model.bits)]):
             raise InputError(f"{key}: 1: {model.backbone} has batch norm, which needs at least 2")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord, load_state
 from reports.results import metric_cells, write_epochs, write_trials
 
@@ -11,11 +12,16 @@ from reports.results import metric_cells, write_epochs, write_trials
 def derive_tables(run_dir: Path) -> SearchState:
     """Write ``trials.parquet`` and ``epochs.parquet`` anew; returns the state they show."""
     started, state = load_state(run_dir)
+    write_tables(run_dir, started, state)
+    return state
+
+
+def write_tables(run_dir: Path, started: Event, state: SearchState) -> None:
+    """Write both tables of what :func:`harness.journal.state.load_state` gave."""
     # Journals of versions before data sets had labels lack theirs.
     common = {"dataset": started.get("dataset"), "protocol_hash": started["protocol_hash"]}
     write_trials(run_dir, (_trial_row(record) | common for record in state.trials.values()))
     write_epochs(run_dir, (row for record in state.trials.values() for row in _epochs(record)))
-    return state
 
 
 def _trial_row(record: TrialRecord) -> dict[str, Any]:

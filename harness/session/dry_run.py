@@ -13,6 +13,7 @@ import torch
 
 from harness.experiment.config import Experiment
 from harness.experiment.confirmation import confirmed_settings
+from harness.experiment.sections import to_settings
 from harness.experiment.settings import longest_training, paper_defaults, setting_at
 from harness.experiment.space import Dimension, points
 from harness.journal.protocol import protocol_hash
@@ -23,6 +24,7 @@ from harness.search.search import MOST_POINTS
 from harness.search.warm_start import warm_start
 from harness.session.calibration import Costs, calibrate
 from harness.session.checks import check_folders, check_tracking, device_of_run, open_data
+from saat.pretrain import PretrainSettings
 from saat.wording import counted
 
 
@@ -152,7 +154,7 @@ def _sampled(experiment: Experiment, fingerprint: str, known: set[str]) -> int:
     size = math.prod(map(_values, experiment.space.values()))
     if size - len(known) >= wanted or size > MOST_POINTS:  # more are never gone through
         return wanted
-    base = setting_at(experiment, {}).flat()
+    base = experiment.setting.flat()
     settings = (setting_at(experiment, point) for point in points(experiment.space, base))
     return min(wanted, len({config_hash(s, fingerprint) for s in settings} - known))
 
@@ -200,7 +202,7 @@ def _described(experiment: Experiment, plan: Plan) -> list[str]:
 def device_seconds(experiment: Experiment, plan: Plan, costs: Costs) -> tuple[float, float, float]:
     """Estimated seconds of one device: pretraining, exploring, confirming."""
     epochs = longest_training(experiment)
-    pretrain = int(experiment.pretrain.model_dump()["epochs"]) * costs.pretrain_epoch
+    pretrain = to_settings(PretrainSettings, experiment.pretrain).epochs * costs.pretrain_epoch
     epoch = costs.defense_epoch + costs.validation
     done, at, count = 0, 0, plan.sampled  # epochs of sampled trials
     for rung, left in plan.rungs:

@@ -90,7 +90,7 @@ class Progress:
         record = self._search.state.trials.get(event["trial_id"])
         name = event["trial_id"]
         if kind == "epoch":
-            epochs = record.spec.setting["defense"].get("epochs", 0) if record else 0
+            epochs = record.setting.epochs if record else 0
             values = _objectives(event["metrics"], Phase.VALIDATION)
             stopped = f"; stopped: {event['stop_reason']}" if event.get("stop_reason") else ""
             return f"{name} epoch {event['epoch']}/{epochs} {values}{stopped}{self._after(stopped)}"
@@ -145,7 +145,7 @@ class Progress:
             if record.status == "running"
             else record.status
         )
-        epochs = f"{len(record.epochs)}/{spec.setting['defense'].get('epochs', 0)}"
+        epochs = f"{len(record.epochs)}/{spec.setting.epochs}"
         return (spec.trial_id, spec.role, _point(record.point), epochs, *shown, now)
 
 

@@ -11,12 +11,17 @@ import yaml
 from harness.executors import Executor
 from harness.executors.executor import stop_if_full
 from harness.executors.packing import resolve_gpu_share
-from harness.experiment.config import Experiment, digest
-from harness.experiment.file import load_experiment
+from harness.experiment.config import Experiment
+from harness.experiment.file import load_stored
 from harness.files import write_text
 from harness.journal.callbacks import never_raising
 from harness.journal.journal import Journal, first_search_id
-from harness.journal.protocol import changed_versions, protocol_hash, version_note
+from harness.journal.protocol import (
+    changed_versions,
+    protocol_hash,
+    validation_hash,
+    version_note,
+)
 from harness.journal.state import SearchState, load_state
 from harness.named_paths import leave_receipt, not_named
 from harness.options import Options
@@ -27,19 +32,20 @@ from harness.search.warm_start import missing_warm_start, warm_start
 from harness.session.checks import (
     check_folders,
     check_tracking,
-    check_whole,
     device_of_run,
     executor_of_run,
     max_concurrent,
     open_data,
 )
-from harness.session.derive import derive_tables
+from harness.session.derive import write_tables
 from harness.session.progress import Progress
 from harness.session.stored_run import (
     check_carried_paths,
     check_reported_protocol,
     check_resumed_protocol,
+    check_whole,
     paths_at_start,
+    read_stored,
     tracking_uri_of,
 )
 from harness.tracking.mlflow_runs import MlflowRuns
@@ -48,7 +54,6 @@ from harness.tracking.tracker import Tracker
 from harness.trial.records import write_record
 from harness.trial.trial import TrialContext
 from reports.results import load_search
-from reports.run_folder import check_run_folder
 from saat.errors import InputError
 from saat.wording import counted
 
@@ -92,7 +97,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         dataset=data.label,
         protocol_hash=protocol,
         versions=versions,
-        validation_hash=digest(experiment.dump()["validation"]),
+        validation_hash=validation_hash(experiment),
         **({"packing": packing} if packing else {}),
     )
     _leave_receipt(experiment, journal, options, say)
@@ -109,14 +114,14 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
     """
     check_folders(options)
     run_dir = (options.runs_dir / name).resolve()
-    experiment = read_experiment(run_dir)
+    experiment, missing = read_stored(run_dir)
     load_state(run_dir)  # a damaged journal shows before anything is touched
-    check_whole(experiment, run_dir / "experiment.yaml")
+    check_whole(missing, run_dir / "experiment.yaml")
     journal = Journal(run_dir)
     try:
         started = journal.events[0]
         check_carried_paths(experiment, journal.events, options, name)
-        experiment, _ = load_experiment(run_dir / "experiment.yaml")  # and its files
+        experiment, _ = load_stored(run_dir / "experiment.yaml", files=True)
         uri = tracking_uri_of(started, options, name)
         options = replace(options, tracking_uri=uri, executor=started["executor"])
         if options.address and options.executor == "inline":
@@ -130,7 +135,7 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
                 "version of saat-harness began it, which did not compare pixels"
             )
         check_resumed_protocol(experiment, started, run_dir / "experiment.yaml")
-        own = digest(experiment.dump()["validation"])
+        own = validation_hash(experiment)
         if own != started.get("validation_hash", own):  # journals of earlier versions lack it
             raise InputError(
                 f"{run_dir / 'experiment.yaml'}: validation is not what the search began with; "
@@ -222,7 +227,7 @@ def sync(name: str, options: Options) -> str:
         InputError: no such search, another process runs it, or the server does not answer.
     """
     run_dir = (options.runs_dir / name).resolve()
-    experiment = read_experiment(run_dir)
+    experiment, _ = read_stored(run_dir)
     started, _ = load_state(run_dir)
     options = replace(options, tracking_uri=tracking_uri_of(started, options, name))
     check_tracking(options.tracking_uri, options.runs_dir)
@@ -251,23 +256,15 @@ def make_report(run_dirs: list[Path], out_dir: Path, say: Callable[[str], None])
     from reports.html import write_report
 
     for run_dir in run_dirs:
-        started, _ = load_state(run_dir)
-        experiment = read_experiment(run_dir)
-        check_reported_protocol(experiment, started, run_dir / "experiment.yaml")
+        started, state = load_state(run_dir)
+        experiment, missing = read_stored(run_dir)
+        # Files and journals of earlier versions lack keys that the hash covers.
+        if "validation_hash" in started and not missing:
+            check_reported_protocol(experiment, started, run_dir / "experiment.yaml")
         if note := version_note(experiment, started):
             say(f"{run_dir.name}: {note}")
-        derive_tables(run_dir)
+        write_tables(run_dir, started, state)
     return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
-
-
-def read_experiment(run_dir: Path) -> Experiment:
-    """The resolved experiment of a search folder; the files that it names are not looked at."""
-    path = run_dir / "experiment.yaml"
-    if not path.is_file():
-        raise InputError(f"{run_dir}: no such search (no experiment.yaml there)")
-    check_run_folder(run_dir)
-    experiment, _ = load_experiment(path, files=False)
-    return experiment
 
 
 def summary(state: SearchState) -> str:
@@ -291,8 +288,8 @@ def trial_context(
         run_dir=str(run_dir),
         pretrained_dir=str(options.runs_dir.resolve() / "pretrained"),
         cache_dir=options.cache_dir,
-        validation=experiment.validation.model_dump(),
-        evaluation=experiment.evaluation.model_dump(),
+        validation=experiment.validation,
+        evaluation=experiment.evaluation,
         battery=experiment.confirm.battery,
         device=device,
         threads=experiment.resources.cpus_per_trial,

@@ -7,7 +7,8 @@ from typing import Any
 from harness.journal.protocol import version_note
 from harness.journal.state import SearchState, TrialRecord, load_state
 from harness.search.recommendation import eligible
-from harness.session.session import read_experiment, summary
+from harness.session.session import summary
+from harness.session.stored_run import read_stored
 from reports.frontier import hypervolume, pareto_mask
 from saat.errors import printable
 from saat.feasibility import objective_values
@@ -18,7 +19,7 @@ from saat.wording import counted
 
 def status_of(run_dir: Path) -> dict[str, Any]:
     """JSON-able state of a search, read from its journal."""
-    experiment = read_experiment(run_dir)
+    experiment, _ = read_stored(run_dir)
     started, state = load_state(run_dir)
     searches = started.get("plan", "search") == "search"
     exploring = "explore" if state.recommended is None else "confirm"

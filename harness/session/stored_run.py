@@ -1,18 +1,20 @@
 """What a stored run may decide when it goes on: neither its server, its files nor its protocol."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.experiment.carried_paths import CarriedPath, experiment_paths, setting_paths
 from harness.experiment.config import Experiment
+from harness.experiment.file import load_stored
 from harness.journal.journal import Event
 from harness.journal.protocol import protocol_hash, stored_versions, version_note
 from harness.named_paths import check_named
 from harness.options import Options
 from harness.redaction import public_uri
 from harness.search.warm_start import missing_warm_start, warm_start_folder
-from harness.session.checks import is_whole
+from reports.run_folder import check_run_folder
 from saat.errors import InputError
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
@@ -76,16 +78,34 @@ def check_carried_paths(
     check_named(name, events[0]["search_id"], dict.fromkeys(carried), options.allow)
 
 
+def read_stored(run_dir: Path) -> tuple[Experiment, dict[str, Any]]:
+    """See :func:`harness.experiment.file.load_stored`, of a search folder."""
+    path = run_dir / "experiment.yaml"
+    if not path.is_file():
+        raise InputError(f"{run_dir}: no such search (no experiment.yaml there)")
+    check_run_folder(run_dir)
+    return load_stored(path)
+
+
+def check_whole(missing: Mapping[str, Any], file: Path) -> None:
+    """Every key of a resolved experiment is in its file, so that no new default changes a search.
+
+    Raises:
+        InputError: the file of another version lacks a key.
+    """
+    for key, default in missing.items():
+        raise InputError(
+            f"{file}: {key}: missing; another version of saat-harness began this search: set the "
+            f"key there (here {default} is the default), or begin anew with search.warm_start"
+        )
+
+
 def check_reported_protocol(experiment: Experiment, started: Event, file: Path) -> None:
     """Refuse to report numbers under another protocol than the one they were measured under.
-
-    Files and journals of earlier versions lack keys that the hash covers; they are not compared.
 
     Raises:
         InputError: the file's protocol is not the journal's.
     """
-    if "validation_hash" not in started or not is_whole(experiment, file):
-        return
     if stored_versions(experiment, started) is None:
         raise InputError(_CHANGED.format(file))
 

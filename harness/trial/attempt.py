@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from harness.experiment.protocols import full_protocol, validation_protocol
-from harness.experiment.settings import parse_setting
 from harness.files import write_json
 from harness.trial import checkpoints, out_of_memory
 from harness.trial.artifacts import write_artifacts
@@ -59,8 +58,8 @@ class TrialAttempt:
         self.spec, self.context, self.say, self.lease = spec, context, say, lease
         self.split = split
         self.folder = trial_folder(context, spec.trial_id)
-        write_json(self.folder / "config.json", asdict(spec))
-        self.setting = parse_setting(spec.setting)
+        write_json(self.folder / "config.json", spec.dump())
+        self.setting = spec.setting
         say("data")
         self.data = trial_data(self.setting, context.cache_dir)
         if context.data_fingerprint not in ("", self.data.fingerprint):
@@ -151,7 +150,7 @@ class TrialAttempt:
         """Clean MAP and robust MAP under the short attack, on validation queries."""
         context = self.context
         protocol = validation_protocol(context.validation, context.evaluation)
-        queries = int(context.validation["queries"])
+        queries = context.validation.queries
         evaluation = evaluate(
             self.defended, self.data, protocol, "validation", self.spec.seed, queries
         )
@@ -192,7 +191,7 @@ class TrialAttempt:
 
     def _sources(self) -> dict[str, nn.Module]:
         """For the full battery the model before its defense, whose images are tried on it."""
-        undefended = self.setting.defense.model_dump()["method"] == "none"
+        undefended = self.setting.method == "none"
         if self.spec.phase == "explore" or self.context.battery != "full" or undefended:
             return {}
         fresh = build_models(self.setting, self.data, self.spec.seed, self.context.device)
@@ -201,12 +200,12 @@ class TrialAttempt:
 
     def _save_model(self) -> None:
         meta = {
-            **asdict(self.spec),
+            **self.spec.dump(),
             "data_fingerprint": self.data.fingerprint,
             "classes": self.data.classes,
             "dataset": self.data.label,
             "lists_sha256": dict(self.data.lists_sha256),
-            "evaluation": self.context.evaluation,
+            "evaluation": self.context.evaluation.model_dump(),
         }
         tensors = checkpoint.module_tensors("network", self.defended)
         checkpoint.save(self.folder / "model.safetensors", tensors, meta)

@@ -81,9 +81,8 @@ def adversarial_training(
     seed: int,
 ) -> Training | None:
     """The training of a setting's defense, from a pretrained network; None for method ``none``."""
-    method = setting.defense.model_dump()["method"]
-    if method == "none":
+    if setting.method == "none":
         return None
-    entry = DEFENSES[method]
+    entry = DEFENSES[setting.method]
     settings = to_settings(entry.settings, setting.defense)
     return entry.training(network, objective, data, settings, seed)

@@ -356,7 +356,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"confirm.seeds": 0}, ("confirm.seeds: 0", "at least 1")),
     ({"confirm.undefended": "yes"}, ("confirm.undefended: 'yes'", "true or false")),
     ({"confirm.max_configs": -1}, ("confirm.max_configs: -1",)),
-    ({"validation.attack": "hag"}, ("validation.attack: 'hag'", "'mainstay'")),
+    ({"validation.attack": "mainstay"}, ("validation.attack: delete this key", "mainstay")),
     ({"validation.queries": 0}, ("validation.queries: 0", "at least 1")),
     ({"evaluation.attacks": []}, ("evaluation.attacks: []", "at least 1")),
     ({"evaluation.attacks": ["hag", "hag"]}, ("attacks: hag", "twice")),
@@ -721,11 +721,11 @@ def test_validate_tells_all_that_is_wrong_with_all_files(world: World, capsys: A
     out, err = capsys.readouterr()
     assert out == f"{tiny_file}: valid (tiny, 1 searched key)\n"
     named = [
-        f"{world.wrong}: pretrain.lr: 0",
-        f"{world.wrong}: defense.lamda: unknown key",
         f"{world.wrong}: seed: -1",
         f"{world.wrong}: data.val_queries: 0",
         f"{world.wrong}: model.bits: 0",
+        f"{world.wrong}: pretrain.lr: 0",
+        f"{world.wrong}: defense.lamda: unknown key",
         f"{world.wrong}: nam: unknown key",
         f"{nowhere}: no such file",
         f"{other}: space.defense.eps: defense.eps: 2.0",

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import load_experiment, parse_experiment
+from harness.experiment.file import load_experiment
+from harness.experiment.resolve import resolve_experiment
 from harness.experiment.sections import PRETRAIN_MODEL, defense_model
 from harness.experiment.settings import (
     longest_training,
     paper_defaults,
-    parse_setting,
     setting_at,
     undefended,
 )
@@ -58,9 +58,9 @@ EVERYTHING = {
 def test_a_dump_loads_to_the_same_experiment(changes: dict[str, Any]) -> None:
     experiment = tiny(changes)
     dump = experiment.dump()
-    assert parse_experiment(json.loads(json.dumps(dump)), "dump") == experiment
+    assert resolve_experiment(json.loads(json.dumps(dump)), "dump") == experiment
     text = yaml.safe_dump(dump, sort_keys=False, allow_unicode=True)
-    again = parse_experiment(yaml.safe_load(text), "dump")
+    again = resolve_experiment(yaml.safe_load(text), "dump")
     assert again == experiment
     assert list(again.space) == list(experiment.space)
 
@@ -85,14 +85,14 @@ def test_a_fraction_among_choices_and_conditions_is_a_number() -> None:
     assert all(found[key].contains(setting[key]) for key in ("defense.eps", "defense.step_size"))
     assert not found["defense.mu"].applies(setting)
     assert found["defense.steps"].applies(setting)
-    assert parse_experiment(json.loads(json.dumps(experiment.dump())), "dump") == experiment
+    assert resolve_experiment(json.loads(json.dumps(experiment.dump())), "dump") == experiment
 
 
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.name)
 def test_every_search_space_that_ships_is_valid(path: Path) -> None:
     experiment, notes = load_experiment(path)
     assert notes == []
-    assert parse_experiment(experiment.dump(), "dump") == experiment
+    assert resolve_experiment(experiment.dump(), "dump") == experiment
     assert path.read_text().startswith("# "), "saat list spaces shows the first comment"
 
 
@@ -123,7 +123,7 @@ def test_a_setting_is_the_experiments_own_but_for_the_point() -> None:
     changed = setting_at(experiment, point)
     assert changed.flat() == own.flat() | point
     assert changed.data == own.data
-    assert parse_setting(json.loads(json.dumps(changed.dump()))) == changed
+    assert Setting.model_validate(json.loads(json.dumps(changed.dump()))) == changed
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def reversed_keys(value: Any) -> Any:
 def test_the_config_hash_knows_neither_seed_nor_the_order_of_keys() -> None:
     own = config_hash(setting_at(tiny(), {}), "data")
     assert config_hash(setting_at(tiny({"seed": 5}), {}), "data") == own
-    assert config_hash(setting_at(parse_experiment(reversed_keys(TINY), "e"), {}), "data") == own
+    assert config_hash(setting_at(resolve_experiment(reversed_keys(TINY), "e"), {}), "data") == own
     assert config_hash(setting_at(tiny({"defense.eps": "8/255"}), {}), "data") == own
     assert config_hash(setting_at(tiny({"evaluation.steps": 9}), {}), "data") == own
 
@@ -384,8 +384,8 @@ def test_real_data_are_confirmed_with_the_full_battery_unless_the_file_says_othe
     data: dict[str, str], battery: str
 ) -> None:
     raw = {"schema_version": 1, "name": "x", "data": data}
-    assert parse_experiment(raw, "x").confirm.battery == battery
-    chosen = parse_experiment({**raw, "confirm": {"battery": "none", "seeds": 2}}, "x").confirm
+    assert resolve_experiment(raw, "x").confirm.battery == battery
+    chosen = resolve_experiment({**raw, "confirm": {"battery": "none", "seeds": 2}}, "x").confirm
     assert (chosen.battery, chosen.seeds) == ("none", 2)
 
 

@@ -11,7 +11,8 @@ from types import FrameType
 import pytest
 
 from harness.experiment.config import Experiment
-from harness.experiment.file import load_experiment, parse_experiment
+from harness.experiment.file import load_experiment
+from harness.experiment.resolve import resolve_experiment
 from harness.experiment.yaml_file import parse_yaml
 from harness.session.calibration import Costs
 from harness.session.dry_run import device_seconds, plan_of
@@ -43,7 +44,7 @@ def ended_if_it_hangs() -> Iterator[None]:
 def check_accepted(experiment: Experiment) -> None:
     """It is stored and read as it is, and what a dry run would count is finite."""
     dump = experiment.dump()
-    assert parse_experiment(parse_yaml(written(dump)), "dump") == experiment
+    assert resolve_experiment(parse_yaml(written(dump)), "dump") == experiment
     plan = plan_of(experiment, "data", set())
     assert 0 <= plan.sampled <= experiment.search.num_samples
     assert 0 <= plan.confirmed <= experiment.confirm.max_configs + 2

@@ -16,7 +16,8 @@ from harness.__main__ import main
 from harness.executors import SearchStopped
 from harness.experiment.carried_paths import CarriedPath
 from harness.experiment.config import Experiment
-from harness.experiment.file import load_experiment, parse_experiment
+from harness.experiment.file import load_experiment
+from harness.experiment.resolve import resolve_experiment
 from harness.journal.journal import line_of, read
 from harness.named_paths import PathsNotNamed, leave_receipt, not_named
 from harness.session import session
@@ -90,8 +91,8 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def foreign(tmp_path: Path, changes: dict[str, Any], setting: dict[str, Any] | None = None) -> Path:
     """A finished run that nobody here began; ``setting`` changes what its first trial carries."""
-    experiment = parse_experiment(tiny_raw({"name": "done", **changes}), "", files=False)
-    plain = parse_experiment(tiny_raw({"name": "done"}), "")
+    experiment = resolve_experiment(tiny_raw({"name": "done", **changes}), "", files=False)
+    plain = resolve_experiment(tiny_raw({"name": "done"}), "")
     run_dir = tmp_path / "runs" / "done"
     finished(run_dir, plain)
     events = read(run_dir / "events.jsonl")

@@ -120,7 +120,7 @@ class FakeMeter:
 def measured(experiment: Experiment, meter: FakeMeter) -> Footprint:
     settings = heaviest(experiment, "search")
     cache = os.environ["SAAT_CACHE"]
-    return footprint(settings, experiment.evaluation.model_dump(), cache, 1, "cpu", meter)
+    return footprint(settings, experiment.evaluation, cache, 1, "cpu", meter)
 
 
 def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ def test_an_evaluation_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
     found = measured(experiment, FakeMeter())
     assert (found.peak, found.stage) == (2 * GIB, "evaluation")
     (evaluation,) = seen
-    assert len(evaluation.rows) == full_protocol(experiment.evaluation.model_dump()).batch_size
+    assert len(evaluation.rows) == full_protocol(experiment.evaluation).batch_size
     assert set(evaluation.attacks) == {"mainstay", "hag"}
 
 

@@ -28,7 +28,7 @@ def bits_as_memory(settings: list[Setting], *more: Any) -> Footprint:
     """Stands in for :func:`harness.executors.footprint.footprint` on a worker."""
     assert os.environ["CUDA_VISIBLE_DEVICES"] in ("0", "1")
     evaluation, _, threads = more
-    assert evaluation["attacks"] == ["mainstay", "hag"]
+    assert evaluation.attacks == ["mainstay", "hag"]
     assert threads == 2
     return Footprint(max(s.model.bits for s in settings) * GIB, GIB, "evaluation", "fake")
 

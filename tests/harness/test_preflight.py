@@ -34,6 +34,7 @@ from harness.preflight.shared_folder import (
     shared_folder_check,
 )
 from harness.preflight.tracker import ask_tracker
+from harness.trial.interface import encode
 from harness.trial.trial import trial_data
 from saat.errors import InputError
 from tests.harness.tiny import tiny, tiny_raw
@@ -250,7 +251,7 @@ def test_locks_that_do_not_hold_are_seen(runs_dir: Path, monkeypatch: Any) -> No
 def question(folder: Path, setting: Any = None) -> Question:
     cache = os.environ["SAAT_CACHE"]
     return Question(
-        SharedFolder(str(folder), ""), cache, None if setting is None else setting.dump()
+        SharedFolder(str(folder), ""), cache, None if setting is None else encode(setting)
     )
 
 

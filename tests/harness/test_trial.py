@@ -17,6 +17,7 @@ import torch
 
 from harness.experiment.config import Experiment
 from harness.experiment.protocols import full_protocol
+from harness.experiment.sections import EvaluationSection
 from harness.experiment.settings import setting_at, undefended
 from harness.trial.records import read_record, record_of
 from harness.trial.trial import (
@@ -86,7 +87,7 @@ def test_reports_are_every_epoch_and_the_end(finished: Any) -> None:
     assert costs == sorted(costs)
     assert all(name.startswith("reattack/") for name in final.metrics)
     folder = trial_folder(context, spec.trial_id)
-    assert json.loads((folder / "config.json").read_text()) == asdict(spec)
+    assert json.loads((folder / "config.json").read_text()) == spec.dump()
     assert not (folder / "checkpoint").exists()
     lines = (folder / "epochs.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [asdict(report) for report in epochs]
@@ -368,7 +369,11 @@ def test_the_stored_model_under_its_own_protocol_gives_its_own_numbers(confirmed
     data = trial_data(setting_at(tiny(), {}), context.cache_dir)
     meta = checkpoint.load(folder / "model.safetensors")[1]
     again = evaluate(
-        network_of(folder), data, full_protocol(meta["evaluation"]), "test", spec.seed
+        network_of(folder),
+        data,
+        full_protocol(EvaluationSection.model_validate(meta["evaluation"])),
+        "test",
+        spec.seed,
     ).metrics()
     assert {f"test/{name}": value for name, value in again.items()} == final.metrics
 
