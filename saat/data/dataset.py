@@ -1,26 +1,18 @@
-"""A data set in memory: uint8 images, 0/1 labels and the rows of every split."""
+"""A data set for retrieval, from tensors, from a folder, or by its name."""
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from saat.data.folder import load_folder
+from saat.data.labelled_images import LabelledImages, fingerprint
+from saat.data.registry import DATASETS, locate, source_problem
 from saat.data.store import Progress, default_cache_dir
 from saat.data.tensors import Pair, joined
 from saat.errors import InputError
-from saat.labels import check_labels
 from saat.paths import user_path
-
-# Part of every fingerprint and of every cache key: raise it when the meaning of the stored
-# pixels or of the splits changes, and old cache entries and results stop being taken for new.
-FORMAT_VERSION = 1
-
-Rows = np.ndarray | torch.Tensor | Sequence[int]
 
 # A square of this side, and the larger one that it is cropped from, fit in memory in every thread.
 MAX_IMAGE_SIZE = 4096
@@ -28,50 +20,11 @@ MAX_IMAGE_SIZE = 4096
 _EMBEDDED_SIZE, _PHOTOGRAPH_SIZE = 32, 224
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class RetrievalData:
-    """Images, labels and splits of one data set.
+class RetrievalData(LabelledImages):
+    """Images, labels, and who plays which part in retrieval.
 
-    Made by :meth:`from_tensors`, :meth:`from_folder` and :meth:`named`. Every array is read-only.
-    Splits are int64 rows of ``images`` and ``labels``; a row that a list names twice is in its
-    split twice (FLICKR-25K's published train list has 504 such).
-
-    Attributes:
-        name: The set's name (``"digits"``, ``"flickr25k"``), or that of its lists' folder.
-        images: uint8 (M, 3, H, W), a read-only memory map.
-        labels: uint8 (M, C) of 0 and 1, C at least 2.
-        train: Training rows, usually a subset of ``database``.
-        database: Rows that test queries retrieve from.
-        validation: Validation queries, in random order.
-        test: Test queries, disjoint from all other splits.
-        fingerprint: SHA-256 (hex) of the lists or recipe, labels, split membership, image size
-            and way of resizing, validation queries, format version, and of the decoded images of
-            a folder; equal on every node.
-        lists_sha256: SHA-256 (hex) per list file; empty for embedded sets.
-        label: Which split this is, for results and reports (:func:`saat.data.identity.set_label`);
-            the name where there are no lists.
-
-    Raises:
-        InputError: Labels of another shape or with other values.
+    Made by :meth:`from_tensors`, :meth:`from_folder` and :meth:`named`.
     """
-
-    name: str
-    images: np.ndarray
-    labels: np.ndarray
-    train: np.ndarray
-    database: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-    fingerprint: str
-    lists_sha256: Mapping[str, str]
-    label: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.label:
-            object.__setattr__(self, "label", self.name)
-        check_labels(f"{self.name}: labels", self.labels)
-        for array in (self.labels, self.train, self.database, self.validation, self.test):
-            array.setflags(write=False)
 
     @classmethod
     def from_tensors(
@@ -160,13 +113,11 @@ class RetrievalData:
             InputError: one line that names the list file and line, the value and what is allowed.
             OSError: the cache cannot be written, a full disk for example; it names the file.
         """
-        # Not above: whoever decodes a folder makes a data set of this class.
-        from saat.data.folder import load_folder
-
         root = user_path(path, "data.path:")
-        return _loaded(
+        loaded = _loaded(
             load_folder, image_size, val_queries, seed, resize, cache_dir, progress, root=root
         )
+        return cls(**vars(loaded))
 
     @classmethod
     def named(
@@ -203,9 +154,6 @@ class RetrievalData:
             InputError: see :meth:`from_folder`; an unknown name, or no folder of that set.
             OSError: see :meth:`from_folder`.
         """
-        # Not above: whoever loads a named set makes a data set of this class.
-        from saat.data.registry import DATASETS, locate, source_problem
-
         problem = source_problem(name, None, root)
         if problem is not None:
             raise InputError(f"data: {problem}")
@@ -214,43 +162,14 @@ class RetrievalData:
         if image_size is None:
             image_size = _EMBEDDED_SIZE if is_embedded else _PHOTOGRAPH_SIZE
         source = {} if is_embedded else {"root": locate(name, root)}
-        return _loaded(
+        loaded = _loaded(
             entry.load, image_size, val_queries, seed, resize, cache_dir, progress, **source
         )
-
-    def __repr__(self) -> str:
-        counts = ", ".join(
-            f"{len(getattr(self, split))} {split}"
-            for split in ("train", "database", "validation", "test")
-        )
-        return f"{self.label}: {self.classes} classes, {self.image_size} px; {counts}"
-
-    @property
-    def validation_database(self) -> np.ndarray:
-        """Database rows without the validation queries, int64."""
-        return self.database[~np.isin(self.database, self.validation)]
-
-    @property
-    def classes(self) -> int:
-        """C, the width of a label vector."""
-        return int(self.labels.shape[1])
-
-    @property
-    def image_size(self) -> int:
-        """H = W in pixels."""
-        return int(self.images.shape[2])
-
-    def batch(self, rows: Rows) -> torch.Tensor:
-        """Copy ``rows`` of the images: uint8 (n, 3, H, W) on the CPU."""
-        return torch.from_numpy(self.images[np.asarray(rows, dtype=np.int64)])
-
-    def label_tensor(self, rows: Rows) -> torch.Tensor:
-        """Copy ``rows`` of the labels: uint8 (n, C) on the CPU."""
-        return torch.from_numpy(self.labels[np.asarray(rows, dtype=np.int64)])
+        return cls(**vars(loaded))
 
 
 def _loaded(
-    load: Callable[..., RetrievalData],
+    load: Callable[..., LabelledImages],
     image_size: int,
     val_queries: int,
     seed: int,
@@ -258,7 +177,7 @@ def _loaded(
     cache_dir: str | Path | None,
     progress: Progress | None,
     **source: Any,
-) -> RetrievalData:
+) -> LabelledImages:
     """What a loader gives, once the numbers are known to be in range."""
     if not 1 <= image_size <= MAX_IMAGE_SIZE:
         raise InputError(f"data: image_size {image_size}: must be 1 to {MAX_IMAGE_SIZE} pixels")
@@ -273,15 +192,3 @@ def _loaded(
         cache_dir=default_cache_dir() if cache_dir is None else user_path(cache_dir, "cache_dir"),
         progress=progress,
     )
-
-
-def fingerprint(recipe: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 (hex) of a JSON-able recipe and of named arrays, independent of the machine."""
-    digest = hashlib.sha256()
-    digest.update(json.dumps({"format": FORMAT_VERSION, **recipe}, sort_keys=True).encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        digest.update(f"\n{name} {array.shape} {array.dtype.name}\n".encode())
-        digest.update(little_endian.data)
-    return digest.hexdigest()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from saat.data.dataset import RetrievalData
 from saat.data.digits import load_digits
 from saat.data.folder import load_folder
+from saat.data.labelled_images import LabelledImages
 from saat.errors import InputError, did_you_mean, one_line
 from saat.paths import user_path
 from saat.registry import Registry, instance_of
@@ -29,7 +29,7 @@ class Dataset:
             None where embedded.
     """
 
-    load: Callable[..., RetrievalData]
+    load: Callable[..., LabelledImages]
     description: str
     classes: int
     obtain: str

@@ -13,7 +13,7 @@ from saat.attacks.attack import Perturbed
 from saat.attacks.pgd import pgd
 from saat.battery import Battery
 from saat.data import Dataset, RetrievalData
-from saat.data.dataset import fingerprint
+from saat.data.labelled_images import fingerprint
 from saat.data.splits import draw_validation
 from saat.data.store import Progress
 from saat.defenses import DefenseEntry, SaatSettings, SaatTraining

@@ -16,7 +16,7 @@ from harness.__main__ import main
 from harness.executors import SearchStopped
 from harness.experiment.carried_paths import CarriedPath
 from harness.experiment.config import Experiment
-from harness.experiment.file import load_experiment
+from harness.experiment.file import load_experiment, load_stored
 from harness.experiment.resolve import resolve_experiment
 from harness.journal.journal import line_of, read
 from harness.named_paths import PathsNotNamed, leave_receipt, not_named
@@ -335,7 +335,7 @@ def test_an_experiment_file_is_still_checked_with_its_files(tmp_path: Path) -> N
         file.write_text(yaml.safe_dump(tiny_raw(FOREIGN[key])))
         with pytest.raises(InputError, match="no such file; none, imagenet or a path"):
             load_experiment(file)
-        assert load_experiment(file, files=False)
+        assert load_stored(file)
 
 
 # --- trained models
