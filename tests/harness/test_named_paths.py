@@ -64,7 +64,7 @@ def refused(capsys: Any, *arguments: object) -> str:
     status, said = run(capsys, *arguments)
     assert status == 2, said
     (line,) = (text for text in said.splitlines() if not text.startswith("decoding images"))
-    return line
+    return f"{line}\n"
 
 
 @pytest.fixture

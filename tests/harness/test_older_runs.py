@@ -12,7 +12,7 @@ import pytest
 
 from harness.__main__ import main
 from harness.experiment.config import Experiment
-from harness.experiment.file import load_experiment
+from harness.experiment.file import load_stored
 from harness.journal.journal import line_of, read
 from harness.journal.protocol import protocol_hash, stored_versions, version_note
 from harness.search.warm_start import warm_start
@@ -42,7 +42,7 @@ def another_hag(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def begun(run_dir: Path) -> tuple[Experiment, dict[str, Any]]:
-    experiment, _ = load_experiment(run_dir / "experiment.yaml")
+    experiment, _ = load_stored(run_dir / "experiment.yaml")
     return experiment, read(run_dir / "events.jsonl")[0]
 
 
