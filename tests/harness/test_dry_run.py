@@ -16,7 +16,7 @@ from harness.__main__ import main
 from harness.experiment.settings import paper_defaults, setting_at
 from harness.journal.state import config_hash
 from harness.session import calibration
-from harness.session.calibration import Costs, _timed
+from harness.session.calibration import Costs, time_epoch
 from harness.session.dry_run import Plan, device_seconds, plan_of
 from tests.harness.fakes import drive, experiment, open_search
 from tests.harness.tiny import tiny, tiny_raw
@@ -165,7 +165,7 @@ def test_an_epoch_is_timed_by_its_beginning(
     monkeypatch.setattr(calibration, "_CALIBRATION_S", 10.0)
     training = FakeTraining(clock, batches)
     data = SimpleNamespace(train=range(batches * 10))
-    epoch, image = _timed(training, data)  # type: ignore[arg-type]
+    epoch, image = time_epoch(training, data)  # type: ignore[arg-type]
     assert training.ran == ran
     assert epoch == 5.0 + 2.0 * (batches - 1)
     assert image == (0.5 if batches == 1 else 0.2)
@@ -181,7 +181,7 @@ def test_the_cost_of_the_protocol_follows_its_steps_and_queries(
         "adversarial_training",
         lambda setting, *_: None if setting.defense.method == "none" else object(),
     )
-    monkeypatch.setattr(calibration, "_timed", lambda *_: (7.0, 3.0))
+    monkeypatch.setattr(calibration, "time_epoch", lambda *_: (7.0, 3.0))
     data: Any = SimpleNamespace(
         validation=range(40), validation_database=range(500), test=range(60), database=range(600)
     )
