@@ -163,7 +163,9 @@ def measure_here(
     if not torch.cuda.is_available():
         raise InputError(f"{KEY}: this machine has no GPU that torch can use; 0")
     threads = experiment.resources.cpus_per_trial
-    found = measure_footprint(settings, experiment.evaluation.model_dump(), options.cache_dir, threads)
+    found = measure_footprint(
+        settings, experiment.evaluation.model_dump(), options.cache_dir, threads
+    )
     return found, [GpuNode(threads, gpu_memory()[:1])]
 
 

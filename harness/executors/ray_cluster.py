@@ -104,7 +104,7 @@ def _sigterm_kept() -> Iterator[None]:
 
 @contextmanager
 def _flag_set(symbol: str) -> Iterator[None]:
-    """Set a flag of Ray's library during the block; does nothing if the library has no such flag."""
+    """Set a flag of Ray's library during the block, if the library has such a flag."""
     try:
         flag = ctypes.c_bool.in_dll(ctypes.CDLL(ray._raylet.__file__), symbol)
     except ValueError:

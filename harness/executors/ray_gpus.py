@@ -76,7 +76,9 @@ def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> list[GpuNode]:
     return found
 
 
-def _measure_on_worker(measure: Callable[..., Footprint], settings: list[Any], *more: Any) -> dict[str, Any]:
+def _measure_on_worker(
+    measure: Callable[..., Footprint], settings: list[Any], *more: Any
+) -> dict[str, Any]:
     """Runs on a worker; an :class:`InputError` comes back as text, without Ray's traceback."""
     try:
         return asdict(measure([parse_setting(raw) for raw in settings], *more))

@@ -74,7 +74,9 @@ def resources_here() -> dict[str, float]:
 
 def count_slots(cpus: int, gpus: float) -> int:
     """Count the trials that fit on the live nodes at once."""
-    return sum(slots_of_node(node["Resources"], cpus, gpus) for node in ray.nodes() if node["Alive"])
+    return sum(
+        slots_of_node(node["Resources"], cpus, gpus) for node in ray.nodes() if node["Alive"]
+    )
 
 
 def slots_of_node(offered: Mapping[str, float], cpus: int, gpus: float) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 
 import ray
 
-from harness.executors.ray_cluster import last_line, on_node
+from harness.executors.ray_cluster import on_node
+from harness.executors.ray_errors import last_line
 from harness.preflight.findings import Node
 from harness.preflight.node import DataReport, NodeReport, NodeRequest, report_node
 from harness.preflight.shared_folder import check_token

@@ -130,11 +130,11 @@ def _this_machine(report: NodeReport) -> findings.Node:
 def _trials(experiment: Experiment | None, nodes: Sequence[findings.Node]) -> int | None:
     if experiment is None:
         return None
-    from harness.executors.ray_cluster import trials_on
+    from harness.executors.ray_slots import slots_of_node
 
     wanted = experiment.resources
     return sum(
-        trials_on({"CPU": node.cpus, "GPU": node.gpus}, wanted.cpus_per_trial, wanted.gpus)
+        slots_of_node({"CPU": node.cpus, "GPU": node.gpus}, wanted.cpus_per_trial, wanted.gpus)
         for node in nodes
     )
 

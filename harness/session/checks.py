@@ -222,7 +222,8 @@ def executor_of_run(experiment: Experiment, options: Options) -> tuple[Executor,
         from harness.executors.inline import InlineExecutor
 
         return InlineExecutor(), 1
-    from harness.executors.ray_cluster import check_request, connect
+    from harness.executors.ray_cluster import connect
+    from harness.executors.ray_slots import check_request
     from harness.executors.ray_tune import RayTuneExecutor
 
     resources = experiment.resources

@@ -92,11 +92,11 @@ def _refused_here(experiment: Experiment, options: Options) -> str:
     """What a Ray that is started on this machine would have against the request of a trial."""
     if options.executor != "ray" or options.address:
         return ""
-    from harness.executors.ray_cluster import request_error, resources_here, trials_on
+    from harness.executors.ray_slots import request_error, resources_here, slots_of_node
 
     cpus, gpus = experiment.resources.cpus_per_trial, experiment.resources.gpus
     here = resources_here()
-    if trials_on(here, cpus, gpus):
+    if slots_of_node(here, cpus, gpus):
         return ""
     return str(request_error(cpus, gpus, [here]))
 

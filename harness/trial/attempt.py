@@ -181,7 +181,7 @@ class TrialAttempt:
         final = FinalReport(len(history), metrics, cost, evaluation.unreliable, host, notes)
         records = [asdict(report) for report in history]
         write_record(self.folder / "result.json", {**asdict(final), "history": records})
-        checkpoints.forget(self.folder / "checkpoint")
+        checkpoints.delete(self.folder / "checkpoint")
         shutil.rmtree(self.folder / "attacked", ignore_errors=True)
         return final
 

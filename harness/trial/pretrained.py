@@ -79,7 +79,7 @@ class PretrainedStore:
             }
             lease.check()
             checkpoint.save(target, tensors, {**asdict(built), "builder": builder})
-            checkpoints.forget(folder)
+            checkpoints.delete(folder)
             # Whoever builds and whoever loads start from the very same bits and memory layout.
             self._load(target, network, objective, builder)
             return built

@@ -13,7 +13,13 @@ import yaml
 from harness.__main__ import main
 from harness.executors import footprint as measuring
 from harness.executors import packing
-from harness.executors.footprint import Footprint, GpuMemory, GpuNode, measure_footprint, measure_here
+from harness.executors.footprint import (
+    Footprint,
+    GpuMemory,
+    GpuNode,
+    measure_footprint,
+    measure_here,
+)
 from harness.executors.packing import resolve_gpu_share, settings_to_measure, trials_per_gpu
 from harness.experiment.config import Experiment, Setting
 from harness.experiment.protocols import full_protocol
