@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import ray
@@ -62,10 +62,15 @@ def connect(address: str | None, cpus: int | None = None) -> None:
     try:
         if address:
             _check_listening(address)
-            with _sigterm_kept():
+            with _own_sigterm():
                 ray.init(address=address, **quiet)
         else:
-            with _kept_to_this_machine(), _sigterm_kept():
+            # Ray would write its token to the home folder, where other users may read it.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            # On Linux Ray listens on all interfaces; with its switch for macOS and Windows only
+            # on 127.0.0.1.
+            local = _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False)
+            with local, _own_sigterm():
                 ray.init(
                     address="local",  # whatever RAY_ADDRESS says
                     num_cpus=cpus,
@@ -84,53 +89,32 @@ def connect(address: str | None, cpus: int | None = None) -> None:
 
 
 @contextmanager
-def _sigterm_kept() -> Iterator[None]:
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Give an attribute another value during the block."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
     """Keep the driver's handler of SIGTERM; Ray would replace it (ray-project/ray#17308).
 
     Ray sets a handler in Python, and one in C++ that aborts the process after three seconds
     (ray-project/ray#64830). The C++ one is not set if Ray's flag says that it already is.
     """
-    on_term = signal.getsignal(signal.SIGTERM)
-    set_handler = utils.set_sigterm_handler
-    utils.set_sigterm_handler = lambda handler: None
-    try:
-        with _flag_set(_SYSTEM_HANDLER):
-            yield
-    finally:
-        utils.set_sigterm_handler = set_handler
-    if threading.current_thread() is threading.main_thread():  # for a Ray without that flag
-        signal.signal(signal.SIGTERM, on_term)
-
-
-@contextmanager
-def _flag_set(symbol: str) -> Iterator[None]:
-    """Set a flag of Ray's library during the block, if the library has such a flag."""
-    try:
-        flag = ctypes.c_bool.in_dll(ctypes.CDLL(ray._raylet.__file__), symbol)
-    except ValueError:
+    handler = signal.getsignal(signal.SIGTERM)
+    with ExitStack() as replaced:
+        replaced.enter_context(_replaced(utils, "set_sigterm_handler", lambda _: None))
+        with suppress(ValueError):  # a Ray without that flag
+            flag = ctypes.c_bool.in_dll(ctypes.CDLL(ray._raylet.__file__), _SYSTEM_HANDLER)
+            replaced.enter_context(_replaced(flag, "value", True))
         yield
-        return
-    flag.value, before = True, flag.value
-    try:
-        yield
-    finally:
-        flag.value = before
-
-
-@contextmanager
-def _kept_to_this_machine() -> Iterator[None]:
-    """Make a Ray that starts here listen on 127.0.0.1 alone, and keep its token out of files.
-
-    On Linux Ray listens on all interfaces; the switch is the one it uses on macOS and Windows. Ray
-    would write a token to the home folder, where other users may read it.
-    """
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _check_listening(address: str) -> None:

@@ -38,7 +38,7 @@ def shared_folder_check(runs_dir: Path) -> Iterator[SharedFolder]:
 
     Raises:
         OSError: the folder cannot be made.
-        InputError: no lock can be taken there.
+        InputError: the file system has no locks.
     """
     absent = [path for path in (runs_dir, *runs_dir.parents) if not path.exists()]
     folder = runs_dir / f".preflight-{secrets.token_hex(8)}"
@@ -46,8 +46,10 @@ def shared_folder_check(runs_dir: Path) -> Iterator[SharedFolder]:
     try:
         folder.mkdir(parents=True)
         (folder / _TOKEN).write_text(shared.token)
-        with _lock(folder / _LOCK):
+        with FileLock(folder / _LOCK, timeout=0):
             yield shared
+    except NotImplementedError as error:
+        raise InputError(f"{runs_dir}: no file locks there ({one_line(error)})") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # another process may use it by now
@@ -68,10 +70,10 @@ def leave_token(shared: SharedFolder, name: str) -> None:
     if (folder / _TOKEN).read_text() != shared.token:
         raise InputError(f"{folder.parent} shows something else than the driver wrote there")
     with suppress(Timeout):
-        with _lock(folder / _LOCK):
+        with FileLock(folder / _LOCK, timeout=0):
             pass
         raise InputError(f"{folder.parent}: a file lock of the driver does not hold here")
-    with _lock(folder / f"{name}.lock"):
+    with FileLock(folder / f"{name}.lock", timeout=0):
         (folder / name).write_text(shared.token)
 
 
@@ -82,22 +84,3 @@ def check_token(shared: SharedFolder, name: str) -> str:
     except OSError as error:
         return f"the driver does not see what the node wrote ({one_line(error, 120)})"
     return "" if content == shared.token else "the driver sees something else than the node wrote"
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold a lock.
-
-    Raises:
-        InputError: the file system has no locks.
-        Timeout: somebody else holds it.
-    """
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except NotImplementedError as error:
-        raise InputError(f"{path.parent.parent}: no file locks there ({one_line(error)})") from None
-    try:
-        yield
-    finally:
-        lock.release()

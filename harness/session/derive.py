@@ -1,4 +1,4 @@
-"""Tables of results, derived from the journal."""
+"""Tables of results, made from the journal."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from reports.results import write_epochs, write_trials
 
 
 def derive_tables(run_dir: Path) -> SearchState:
-    """Write ``trials.parquet`` and ``epochs.parquet`` anew; returns the state they show."""
+    """Write ``trials.parquet`` and ``epochs.parquet`` again; returns the state that they show."""
     started, state = load_state(run_dir)
     # Journals of versions before data sets had labels lack theirs.
     common = {"dataset": started.get("dataset"), "protocol_hash": started["protocol_hash"]}

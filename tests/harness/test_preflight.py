@@ -227,12 +227,12 @@ def test_folders_that_are_not_the_same_are_told_apart(runs_dir: Path, tmp_path: 
 
 def test_locks_that_do_not_hold_are_seen(runs_dir: Path, monkeypatch: Any) -> None:
     with shared_folder_check(runs_dir) as place:
-        monkeypatch.setattr(FileLock, "acquire", lambda self, timeout: None)
+        monkeypatch.setattr(FileLock, "acquire", lambda self: None)
         with pytest.raises(InputError, match="a file lock of the driver does not hold here"):
             leave_token(place, "node")
     monkeypatch.undo()
 
-    def refuse(self: FileLock, timeout: float) -> None:
+    def refuse(self: FileLock) -> None:
         raise NotImplementedError("no flock")
 
     monkeypatch.setattr(FileLock, "acquire", refuse)
