@@ -43,7 +43,7 @@ class Executor(Protocol):
         Args:
             search: decides; called from one thread only.
             context: folders, protocol, device of every trial.
-            status: called with (trial id, what it is doing), where the executor knows.
+            status: called with (trial id, what it is doing), if the executor knows.
         """
 
 

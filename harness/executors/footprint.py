@@ -160,8 +160,6 @@ def measure_here(
     settings: list[Setting], experiment: Experiment, options: Options
 ) -> tuple[Footprint, list[GpuNode]]:
     """Measure in this process, on its GPU; see :data:`harness.executors.packing.Measure`."""
-    if not torch.cuda.is_available():
-        raise InputError(f"{KEY}: this machine has no GPU that torch can use; 0")
     threads = experiment.resources.cpus_per_trial
     found = measure_footprint(
         settings, experiment.evaluation.model_dump(), options.cache_dir, threads

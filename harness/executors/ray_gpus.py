@@ -45,14 +45,14 @@ def measure_on_cluster(
     nodes = _gpu_nodes(memory)
     check_request(cpus, 1, options.autoscaling)
     task = ray.remote(_measure_on_worker).options(num_cpus=cpus, num_gpus=1, max_retries=0)
-    asked = task.remote(
+    running = task.remote(
         measure,
         [setting.dump() for setting in settings],
         experiment.evaluation.model_dump(),
         options.cache_dir,
         cpus,
     )
-    found = _answer(asked, _MEASURE_TIMEOUT_S, "a GPU")
+    found = _result(running, _MEASURE_TIMEOUT_S, "a GPU")
     if "problem" in found:
         raise InputError(found["problem"])
     return Footprint(**found), nodes
@@ -62,11 +62,11 @@ def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> list[GpuNode]:
     offering = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("GPU", 0) >= 1]
     if not offering:
         raise InputError(f"{KEY}: no node has a GPU; 0")
-    asked = [on_node(memory, node["NodeID"]).remote() for node in offering]
+    tasks = [on_node(memory, node["NodeID"]).remote() for node in offering]
     found = []
-    for node, answer in zip(offering, asked, strict=True):
+    for node, task in zip(offering, tasks, strict=True):
         name, offered = node["NodeManagerAddress"], node["Resources"]
-        sizes = _answer(answer, _ANSWER_TIMEOUT_S, name)
+        sizes = _result(task, _ANSWER_TIMEOUT_S, name)
         if len(sizes) < offered["GPU"]:
             raise InputError(
                 f"{KEY}: {name}: Ray offers {counted(offered['GPU'], 'GPU')}, "
@@ -86,11 +86,11 @@ def _measure_on_worker(
         return {"problem": str(error)}
 
 
-def _answer(asked: Any, timeout_s: float, whom: str) -> Any:
+def _result(task: Any, timeout_s: float, worker: str) -> Any:
     try:
-        return ray.get(asked, timeout=timeout_s)
+        return ray.get(task, timeout=timeout_s)
     except ray.exceptions.GetTimeoutError:
-        ray.cancel(asked, force=True)
-        raise InputError(f"{KEY}: {whom}: no answer within {timeout_s:g} s") from None
+        ray.cancel(task, force=True)
+        raise InputError(f"{KEY}: {worker}: no answer within {timeout_s:g} s") from None
     except ray.exceptions.RayError as error:
-        raise InputError(f"{KEY}: {whom}: {last_line(error)}; give a number") from None
+        raise InputError(f"{KEY}: {worker}: {last_line(error)}; give a number") from None

@@ -125,7 +125,7 @@ class _Searcher(_Adapter, TuneSearcher):
         return {"trial_id": spec.trial_id, "trial": asdict(spec)}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Nothing: the scheduler is told as well, and knows why."""
+        """Do nothing: Tune calls the scheduler as well, which handles the end."""
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing to save."""

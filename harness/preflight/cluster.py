@@ -33,27 +33,27 @@ def ask_nodes(
     """
     known = ray.nodes()
     alive = [entry for entry in known if entry["Alive"]]
-    gone = {e["NodeManagerAddress"] for e in known} - {e["NodeManagerAddress"] for e in alive}
+    departed = {e["NodeManagerAddress"] for e in known} - {e["NodeManagerAddress"] for e in alive}
     began = time.monotonic()
-    asked = {
+    tasks = {
         entry["NodeID"]: on_node(_report, entry["NodeID"]).remote(request, entry["NodeID"])
         for entry in alive
     }
     driver = report_driver()
     left = max(1.0, timeout_s - (time.monotonic() - began))
-    ray.wait(list(asked.values()), num_returns=len(asked), timeout=left)
+    ray.wait(list(tasks.values()), num_returns=len(tasks), timeout=left)
     names = _names(alive)
     nodes = []
     for entry in alive:
         node_id, offered = entry["NodeID"], entry["Resources"]
-        report, problems = _answer(asked[node_id], timeout_s)
+        report, problems = _answer(tasks[node_id], timeout_s)
         offset, accuracy = None, 0.0
         if report is not None:
             problems += _token_problems(request, node_id, report)
             offset, accuracy = _clock_offset(node_id)
         cpus, gpus = offered.get("CPU", 0.0), offered.get("GPU", 0.0)
         nodes.append(Node(names[node_id], cpus, gpus, report, problems, offset, accuracy))
-    return driver, sorted(nodes, key=lambda node: node.name), sorted(gone)
+    return driver, sorted(nodes, key=lambda node: node.name), sorted(departed)
 
 
 def _names(alive: list[dict[str, Any]]) -> dict[str, str]:
@@ -74,14 +74,14 @@ def _now() -> float:
     return time.time()
 
 
-def _answer(asked: Any, timeout_s: float) -> tuple[NodeReport | None, list[str]]:
+def _answer(task: Any, timeout_s: float) -> tuple[NodeReport | None, list[str]]:
     """A node's report, or why there is none."""
     try:
-        content = ray.get(asked, timeout=0)
+        content = ray.get(task, timeout=0)
         data = content.pop("data")
         return NodeReport(**content, data=None if data is None else DataReport(**data)), []
     except ray.exceptions.GetTimeoutError:
-        ray.cancel(asked, force=True)
+        ray.cancel(task, force=True)
         return None, [f"no answer within {timeout_s:g} s"]
     except (ray.exceptions.RayError, TypeError) as error:
         return None, [f"could not be asked: {last_line(error)}"]

@@ -84,15 +84,15 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
     with shared_folder_check(runs_dir) as shared:
         request = NodeRequest(shared, options.cache_dir, setting)
         if options.address:
-            driver, nodes, gone = _cluster(request, options.address, timeout_s)
+            driver, nodes, departed = _cluster(request, options.address, timeout_s)
         else:
             driver = report_node(request, "driver")
-            nodes, gone = [_this_machine(driver)], []
+            nodes, departed = [_this_machine(driver)], []
     resources = None if experiment is None else experiment.resources
     cluster = findings.Cluster(
         driver,
         nodes,
-        gone=gone,
+        departed=departed,
         cpus_per_trial=resources.cpus_per_trial if resources else None,
         gpus_per_trial=resources.gpus if resources else 0.0,
         trials=_trials(experiment, nodes),

@@ -43,7 +43,7 @@ class Cluster:
     Attributes:
         driver: the driver's own report, with which the nodes are compared.
         nodes: of the cluster; without a cluster, this machine.
-        gone: addresses of nodes that have left the cluster.
+        departed: addresses of nodes that have left the cluster.
         cpus_per_trial: of the experiment; None without one.
         gpus_per_trial: the same; 0 without one.
         trials: number that fit at once; None without an experiment.
@@ -54,7 +54,7 @@ class Cluster:
 
     driver: NodeReport
     nodes: Sequence[Node]
-    gone: Sequence[str] = ()
+    departed: Sequence[str] = ()
     cpus_per_trial: int | None = None
     gpus_per_trial: float = 0.0
     trials: int | None = None
@@ -130,8 +130,8 @@ def warnings(cluster: Cluster) -> list[str]:
     found = []
     for node in cluster.nodes:
         found += [f"{node.name}: {line}" for line in _node_warnings(cluster, node)]
-    if cluster.gone:
-        found.append(f"nodes that have left the cluster: {', '.join(cluster.gone)}")
+    if cluster.departed:
+        found.append(f"nodes that have left the cluster: {', '.join(cluster.departed)}")
     answered = [(node.name, node.report) for node in cluster.nodes if node.report is not None]
     drivers = {report.gpu_driver for _, report in answered if report.gpu_driver}
     if len(drivers) > 1:

@@ -72,7 +72,5 @@ def _ask_database(uri: str) -> None:
     engine = create_engine(uri, connect_args={"connect_timeout": _TIMEOUT_S})
     try:
         engine.connect().close()
-    except ImportError:
-        raise InputError("its driver is not installed") from None
     finally:
         engine.dispose()

@@ -11,7 +11,7 @@ from reports.results import write_epochs, write_trials
 def derive_tables(run_dir: Path) -> SearchState:
     """Write ``trials.parquet`` and ``epochs.parquet`` again; returns the state that they show."""
     started, state = load_state(run_dir)
-    # Journals of versions before data sets had labels lack theirs.
+    # Journals of versions without labels of data sets have none.
     common = {"dataset": started.get("dataset"), "protocol_hash": started["protocol_hash"]}
     write_trials(run_dir, (_trial_row(record) | common for record in state.trials.values()))
     write_epochs(run_dir, (row for record in state.trials.values() for row in _epochs(record)))

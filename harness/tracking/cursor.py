@@ -33,7 +33,10 @@ class Cursor:
     def record(self, seq: int, accepted: bool) -> None:
         """Note that an event was accepted or refused."""
         self.delivered = max(seq, self.delivered)
-        (self.refused.discard if accepted else self.refused.add)(seq)
+        if accepted:
+            self.refused.discard(seq)
+        else:
+            self.refused.add(seq)
 
     def save(self, path: Path, uri: str) -> None:
         """Write the file; if the disk is full, events are delivered twice, which is safe."""

@@ -16,9 +16,9 @@ _TAG_LIMIT = 8000
 
 def best_so_far(record: TrialRecord, epoch: int) -> dict[str, float]:
     """Largest validation MAPs over the epochs up to ``epoch``."""
-    seen = [entry["metrics"] for entry in record.epochs if entry["epoch"] <= epoch]
+    reached = [entry["metrics"] for entry in record.epochs if entry["epoch"] <= epoch]
     return {
-        f"best/{name}": max(metrics[f"val/{name}"] for metrics in seen)
+        f"best/{name}": max(metrics[f"val/{name}"] for metrics in reached)
         for name in ("clean_map", "robust_map")
     }
 

@@ -97,7 +97,7 @@ class Lease:
                 path.unlink(missing_ok=True)
 
     def _lock_of_ended(self, number: int) -> FileLock | None:
-        """Wait for the lock of a claim, which frees when its holder ends; None if that is silent."""
+        """Wait for the lock of a claim, until its holder ends; None if the holder is silent."""
         beat, since = self._beat(number), time.monotonic()
         while (lock := self._try_lock(number)) is None:
             time.sleep(_LOOK_S)

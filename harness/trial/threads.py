@@ -1,4 +1,4 @@
-"""CPU threads of a process: every pool is bounded to what the trial asked for."""
+"""Bounds the CPU threads of a process to those of its trial, in every pool."""
 
 import os
 from contextlib import suppress

@@ -155,7 +155,7 @@ def test_what_is_wrong_with_no_single_node_is_told_once() -> None:
     assert findings.warnings(cluster(says(omp_threads="4"))) == []
     assert findings.failures(cluster(data(pixels=""))) == [], "not decoded there yet"
     assert findings.failures(replace(cluster(), driver=bad)) == ["driver: data: /d: not a folder"]
-    assert findings.warnings(cluster(gone=["10.0.0.3"])) == [
+    assert findings.warnings(cluster(departed=["10.0.0.3"])) == [
         "nodes that have left the cluster: 10.0.0.3"
     ]
     assert findings.warnings(cluster(says(gpu_driver="570.2"))) == [
