@@ -1,4 +1,4 @@
-"""Where a result came from: versions, revision, data, machine. No secrets, no environment."""
+"""Origin of a result: versions, git revision, data, machine; no environment variables."""
 
 import platform
 import subprocess

@@ -1,6 +1,6 @@
-"""What runs in a worker process of Ray: a trial, and nothing of the search that decides.
+"""A trial in a worker process of Ray.
 
-A module of its own, so that a worker does not import samplers before its first step.
+A module of its own, so that a worker does not import samplers.
 """
 
 import json
@@ -15,14 +15,14 @@ from harness.trial.interface import EpochReport, TrialContext, TrialSpec, decode
 
 
 def trainable(config: dict[str, str], context: str) -> None:
-    """A trial in a worker process: every report of the generator goes to the driver.
+    """Run a trial, and send every report to the driver.
 
     Args:
         config: under ``trial`` an encoded :class:`harness.trial.interface.TrialSpec`.
         context: an encoded :class:`harness.trial.interface.TrialContext`.
     """
-    # So long Tune waits between two trials for the thread of the first to end, of its own accord
-    # 2 s. When it has waited in vain it drops the second, and its worker with it.
+    # Tune waits so long for the thread of a worker's former trial, 2 s by default, and then drops
+    # the next trial and the worker (FunctionTrainable.reset).
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
     spec = decode(TrialSpec, config["trial"])
     try:

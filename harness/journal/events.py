@@ -1,6 +1,6 @@
-"""The kinds of events that a journal holds, and what each must say.
+"""The kinds of events in a journal, and the fields of each.
 
-A journal may be damaged, or be somebody else's, so every event is checked when it is read.
+Events are checked when they are read: a journal may be damaged, or written by somebody else.
 """
 
 import math
@@ -36,7 +36,7 @@ Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class _Event(Record):
-    """What every event has."""
+    """Fields of every event."""
 
     seq: int
     time: Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -74,7 +74,7 @@ class _Suggestion(Record):
     notes: dict[str, Any]
 
 
-class _Known(_Suggestion):
+class _WarmTrial(_Suggestion):
     metrics: Metrics
 
 
@@ -84,7 +84,7 @@ class _Suggested(_Event, _Suggestion):
 
 class _WarmStarted(_Event):
     runs: dict[str, str]
-    trials: list[_Known]
+    trials: list[_WarmTrial]
 
 
 class _OfTrial(_Event):
@@ -132,7 +132,7 @@ KINDS: Mapping[str, type[Record]] = {
 
 
 def problem_with(event: Mapping[str, Any]) -> str:
-    """What is wrong with an event, in a line; empty where nothing is."""
+    """What is wrong with an event, in one line; empty if nothing is."""
     kind = event.get("event")
     if not isinstance(kind, str) or kind not in KINDS:
         return f"event: none of {', '.join(KINDS)}"

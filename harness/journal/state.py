@@ -1,4 +1,4 @@
-"""What a search knows of its trials, as a function of its journal and of nothing else."""
+"""The state of a search: a function of its journal alone."""
 
 import math
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ TrialStatus = Literal["running", "completed", "stopped", "failed"]
 
 @dataclass
 class TrialRecord:
-    """One trial as the journal tells it."""
+    """A trial, according to the journal."""
 
     spec: TrialSpec
     config_hash: str
@@ -32,23 +32,23 @@ class TrialRecord:
     metrics: dict[str, float] = field(default_factory=dict)
     epochs: list[dict[str, Any]] = field(default_factory=list)
     out_of_memory: list[str] = field(default_factory=list)
-    host: str = ""  # the machine that worked on it last
-    deaths: int = 0  # of its worker process, on a node that lived on
-    nodes_lost: int = 0  # under it, pre-empted ones included
+    host: str = ""  # the last machine that worked on it
+    deaths: int = 0  # of its worker process alone
+    nodes_lost: int = 0  # while they ran it, pre-empted ones included
 
     @property
     def setting(self) -> Setting:
-        """What the trial trains."""
+        """The resolved setting of the trial."""
         return self.spec.setting
 
 
 class SearchState:
-    """The fold of a journal's events."""
+    """The state after a list of events."""
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.trials: dict[str, TrialRecord] = {}
         self.warm: dict[str, TrialRecord] = {}  # completed trials of earlier searches
-        self.completed: list[TrialRecord] = []  # in the order in which they were
+        self.completed: list[TrialRecord] = []  # in the order of their ends
         self.began, self.latest = math.nan, math.nan  # times of the first and the last event
         self.stopped_exploring = ""  # why no further trial is suggested
         self.recommended: list[str] | None = None
@@ -58,10 +58,10 @@ class SearchState:
             self.apply(event)
 
     def apply(self, event: Event) -> None:
-        """Take in one event.
+        """Apply one event.
 
         Raises:
-            InputError: it is not an event of a search, or tells of a trial that never began.
+            InputError: it is not an event of a search, or names an unknown trial.
         """
         try:
             self._apply(event)
@@ -144,7 +144,7 @@ class SearchState:
         return [record for record in self._listed() if record.status != "running"]
 
     def _listed(self) -> list[TrialRecord]:
-        # At once: a live view reads in a thread of its own while trials are added.
+        # A copy: the live view reads in a thread of its own while trials are added.
         return list(self.trials.values())
 
 
@@ -153,10 +153,10 @@ class NeverStarted(InputError):
 
 
 def load_state(run_dir: Path) -> tuple[Event, SearchState]:
-    """The first event of a run's journal, and what all of them add up to.
+    """Read the journal of a run; returns its first event, and the state after all events.
 
     Raises:
-        InputError: the journal is gone or damaged; :class:`NeverStarted` where it never was.
+        InputError: the journal is missing or damaged; :class:`NeverStarted` if it never existed.
     """
     path = run_dir / "events.jsonl"
     events = read(path)
@@ -179,5 +179,5 @@ def suggested_event(spec: TrialSpec, config_hash: str, point: Any, notes: Any) -
 
 
 def config_hash(setting: Setting, data_fingerprint: str) -> str:
-    """What a setting is: model, pretraining, defense and data; not the seed."""
+    """Hash of a setting: model, pretraining, defense and data; not the seed."""
     return digest([data_fingerprint, setting.identity()])

@@ -18,7 +18,7 @@ from harness.search.recommendation import recommend, usable
 from harness.search.scheduler import make_scheduler
 from harness.search.searcher import PROBE, Searcher
 from harness.search.stopping import stop_reason
-from harness.search.worker_failures import given_up
+from harness.search.worker_failures import why_given_up
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from saat.feasibility import is_collapsed, objective_values
 from saat.metrics import Phase
@@ -138,7 +138,7 @@ class Search:
         """
         record = self.state.trials[trial_id]
         self._record("lost", trial_id=trial_id, node=node, reason=reason)
-        reason_to_give_up = given_up(record, reason)
+        reason_to_give_up = why_given_up(record, reason)
         if reason_to_give_up:
             self.on_failure(trial_id, reason_to_give_up)
         else:

@@ -1,4 +1,4 @@
-"""Everything that is checked before a search starts or goes on."""
+"""Checks before a search starts or resumes."""
 
 import re
 import time
@@ -27,7 +27,11 @@ from saat.pretrain import PretrainSettings
 
 
 def device_of_run(experiment: Experiment, options: Options) -> str:
-    """``cuda`` where GPUs were asked for; refused here where the inline executor has none."""
+    """``cuda`` if the experiment asks for GPUs, else ``cpu``.
+
+    Raises:
+        InputError: the inline executor has no GPU on this machine.
+    """
     resources = experiment.resources
     if resources.gpus and options.executor == "inline" and not torch.cuda.is_available():
         raise InputError(
@@ -40,13 +44,13 @@ def device_of_run(experiment: Experiment, options: Options) -> str:
 def open_data(
     experiment: Experiment, cache_dir: str | None, say: Callable[[str], None]
 ) -> RetrievalData:
-    """Open the data set, decoding it if need be, and check the protocol against its size."""
+    """Open the data set, and check the protocol against its size; decodes images if necessary."""
     list(METRICS.values())  # one that cannot be imported is told before any work starts
     setting = experiment.setting
     if setting.model.weights != "none":
         _try_weights(experiment, setting, say)
     _check_batch_sizes(experiment)
-    data = trial_data(setting, cache_dir, _decoding(say))
+    data = trial_data(setting, cache_dir, _decoding_progress(say))
     if len(data.train) < 2:
         raise InputError(f"data: {data.label} has {len(data.train)} training image; at least 2")
     top_k, smallest = experiment.evaluation.top_k, len(data.validation_database)
@@ -64,7 +68,7 @@ def open_data(
 
 
 def _check_batch_sizes(experiment: Experiment) -> None:
-    """Batch norm has no statistics of one image, which would fail every pretraining."""
+    """Refuse batches of one image for backbones with batch norm, which needs two."""
     key, space = "pretrain.batch_size", experiment.space
     searched = [name for name in (key, "model.backbone") if name in space]
     values = product(*(space[name].samples() for name in searched))
@@ -79,19 +83,19 @@ def _check_batch_sizes(experiment: Experiment) -> None:
 
 
 def _try_weights(experiment: Experiment, setting: Setting, say: Callable[[str], None]) -> None:
-    """A download that cannot be had, or a file that does not fit, must not fail in a worker."""
+    """Load the weights, so that a missing download or a wrong file does not fail in a worker."""
     model, size = setting.model, setting.data.image_size
     searched = experiment.space.get("model.bits")
     for bits in {model.bits} if searched is None else set(searched.samples()):
         network = build_network(model.backbone, model.weights, bits, size, seed=0)
-    taken = "and hash layer" if network.hash_layer_imported else "only; the hash layer is new"
+    imported = "and hash layer" if network.hash_layer_imported else "only; the hash layer is new"
     plain = bool((network.mean == 0).all() and (network.std == 1).all())
     images = "images as they are" if plain else "images are normalised"
-    say(f"model.weights {model.weights}: backbone {taken}; {images}")
+    say(f"model.weights {model.weights}: backbone {imported}; {images}")
 
 
-def _decoding(say: Callable[[str], None]) -> Callable[[int, int], None]:
-    """A progress line every few seconds while images are decoded."""
+def _decoding_progress(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """A callback that says every few seconds how many images are decoded."""
     last = time.monotonic()
 
     def progress(done: int, count: int) -> None:
@@ -104,14 +108,14 @@ def _decoding(say: Callable[[str], None]) -> Callable[[int, int], None]:
 
 
 def check_tracking(uri: str | None, runs_dir: Path) -> None:
-    """Refuse a tracking URI that cannot work, and a file of SQLite that cannot be used.
+    """Refuse a tracking URI that cannot work, and a SQLite file that cannot be used.
 
     Args:
         uri: of a tracking server; None for the embedded store.
         runs_dir: folder of the embedded store.
 
     Raises:
-        InputError: what is wrong with it.
+        InputError: what is wrong.
     """
     check_uri(uri)
     try:
@@ -122,7 +126,7 @@ def check_tracking(uri: str | None, runs_dir: Path) -> None:
 
 
 def check_uri(uri: str | None) -> None:
-    """Refuse what MLflow cannot reach, and secrets, which would end up in the journal."""
+    """Refuse addresses that MLflow cannot reach, and secrets, which the journal would store."""
     if uri is None:
         return
     shown = _shown_uri(uri)
@@ -164,7 +168,7 @@ def _shown_uri(uri: str) -> str:
 
 
 def _check_driver(uri: str) -> None:
-    """Refuse a data base whose driver is not installed; it comes with neither us nor MLflow."""
+    """Refuse a database whose driver is not installed; neither we nor MLflow install one."""
     shown = _shown_uri(uri)
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
@@ -181,7 +185,7 @@ def _check_driver(uri: str) -> None:
 
 
 def check_folders(options: Options) -> None:
-    """Neither the runs nor the cache can lie below a file."""
+    """Refuse folders of runs and cache that cannot be written."""
     folders = [("--runs-dir", options.runs_dir)]
     if options.cache_dir is not None:
         folders.append(("--cache-dir", Path(options.cache_dir)))
@@ -190,14 +194,15 @@ def check_folders(options: Options) -> None:
 
 
 def executor_of_run(experiment: Experiment, options: Options) -> tuple[Executor, int]:
-    """The executor, and how many trials it can run at once now."""
+    """The executor, and the number of trials that it can run at once now."""
     if options.autoscaling and not options.address:
         raise InputError("--autoscaling: is about a cluster, and needs --address")
     if options.executor == "inline":
         from harness.executors.inline import InlineExecutor
 
         return InlineExecutor(), 1
-    from harness.executors.ray_cluster import check_request, connect
+    from harness.executors.ray_cluster import connect
+    from harness.executors.ray_slots import check_request
     from harness.executors.ray_tune import RayTuneExecutor
 
     resources = experiment.resources
@@ -209,7 +214,7 @@ def executor_of_run(experiment: Experiment, options: Options) -> tuple[Executor,
 
 
 def max_concurrent(experiment: Experiment, fitting: int, say: Callable[[str], None]) -> int:
-    """How many trials run at once: as asked, or what fits."""
+    """Number of trials to run at once: as the experiment says, or as many as fit."""
     wanted = experiment.search.max_concurrent
     if wanted == "auto":
         return max(1, fitting)

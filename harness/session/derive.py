@@ -1,4 +1,4 @@
-"""Tables of results, derived from the journal."""
+"""Tables of results, made from the journal."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from reports.results import metric_cells, write_epochs, write_trials
 
 
 def derive_tables(run_dir: Path) -> SearchState:
-    """Write ``trials.parquet`` and ``epochs.parquet`` anew; returns the state they show."""
+    """Write ``trials.parquet`` and ``epochs.parquet`` again; returns the state that they show."""
     started, state = load_state(run_dir)
     write_tables(run_dir, started, state)
     return state
@@ -18,7 +18,7 @@ def derive_tables(run_dir: Path) -> SearchState:
 
 def write_tables(run_dir: Path, started: Event, state: SearchState) -> None:
     """Write both tables of what :func:`harness.journal.state.load_state` gave."""
-    # Journals of versions before data sets had labels lack theirs.
+    # Journals of versions without labels of data sets have none.
     common = {"dataset": started.get("dataset"), "protocol_hash": started["protocol_hash"]}
     write_trials(run_dir, (_trial_row(record) | common for record in state.trials.values()))
     write_epochs(run_dir, (row for record in state.trials.values() for row in _epochs(record)))

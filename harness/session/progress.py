@@ -1,4 +1,4 @@
-"""What a person sees while a search runs: a compact live view, or plain lines in a log."""
+"""Progress of a running search: a live view in a terminal, plain lines in a log."""
 
 import math
 import sys
@@ -18,22 +18,22 @@ from saat.metrics import Phase
 from saat.wording import counted
 
 _SHOWN_ENDED = 6  # latest ended trials in the live view
-_SEARCHED_SHOWN = 5
+_SHOWN_KEYS = 5  # of a point of the space
 
 
 class _Log(Console):
-    """Standard error; where nobody reads it any more (a dead ``tee``, say), it falls silent."""
+    """Standard error; silent after its reader has ended (a dead ``tee``, for example)."""
 
     def __init__(self) -> None:
         super().__init__(file=sys.stderr)
 
     def on_broken_pipe(self) -> None:
-        """Instead of ending the program, which is what Rich does."""
+        """Go on without output; Rich would end the program."""
         self.quiet = True
 
 
 class Progress:
-    """Shows a search; a terminal gets a view that redraws itself, a log gets a line an event."""
+    """Shows a search: a view that redraws itself in a terminal, a line for each event in a log."""
 
     def __init__(self, search: Search, console: Console | None = None) -> None:
         self._search = search
@@ -65,11 +65,11 @@ class Progress:
             self._live.stop()
 
     def status(self, trial_id: str, text: str) -> None:
-        """What a trial is doing just now."""
+        """Note what a trial is doing now."""
         self._doing[trial_id] = text
 
     def handle(self, event: Event) -> None:
-        """Take in a journal event; a log prints what it means."""
+        """Print a line on a journal event, unless there is a live view."""
         line = self._line(event)
         if line and not self._live:
             self._console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -106,20 +106,14 @@ class Progress:
         return f"  [{self._overall()}]" if ended else ""
 
     def _overall(self) -> str:
-        done, total = self._counts()
-        return f"{done} of about {counted(total, 'trial')}, {self._left(done, total)}"
-
-    def _counts(self) -> tuple[int, int]:
         state = self._search.state
         done = len(state.trials) - len(state.running())
-        return done, max(done, self._search.planned_trials())
-
-    def _left(self, done: int, total: int) -> str:
-        fresh = done - self._ended_before
-        if fresh < 1:
-            return "no estimate yet"
-        seconds = (time.monotonic() - self._started) / fresh * (total - done)
-        return f"about {_duration(seconds)} left"
+        total = max(done, self._search.planned_trials())
+        left = "no estimate yet"
+        if ended_here := done - self._ended_before:
+            seconds = (time.monotonic() - self._started) / ended_here * (total - done)
+            left = f"about {_duration(seconds)} left"
+        return f"{done} of about {counted(total, 'trial')}, {left}"
 
     def _view(self) -> Group:
         state = self._search.state
@@ -157,7 +151,7 @@ def _confirmed(count: int) -> str:
 
 def _point(point: dict[str, object]) -> str:
     parts = []
-    for key, value in list(point.items())[:_SEARCHED_SHOWN]:
+    for key, value in list(point.items())[:_SHOWN_KEYS]:
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)
         parts.append(f"{key.partition('.')[2]}={shown}")
     return " ".join(parts)

@@ -18,7 +18,7 @@ from saat.wording import counted
 
 
 def status_of(run_dir: Path) -> dict[str, Any]:
-    """JSON-able state of a search, read from its journal."""
+    """Read the state of a search from its journal; JSON-able."""
     experiment, _ = read_stored(run_dir)
     started, state = load_state(run_dir)
     searches = started.get("plan", "search") == "search"
@@ -71,7 +71,7 @@ def finished_metrics(state: SearchState) -> dict[str, dict[str, float]]:
 
 
 def render(found: dict[str, Any]) -> str:
-    """The same for a person."""
+    """The state as text."""
     lines = [f"{found['name']}: {found['state']} ({found['phase']}), {found['trials']}"]
     if found["phase"] != "train":
         volume = f"hypervolume {found['hypervolume']:.4f}"

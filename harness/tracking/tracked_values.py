@@ -1,4 +1,4 @@
-"""What the tracker is told besides the journal's own metrics; pure functions."""
+"""Values, tags and parameters that MLflow gets besides the journal's own metrics."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from saat.sanity import at_chance, warnings_of
 _TAG_LIMIT = 8000
 
 
-def best(record: TrialRecord, epoch: int) -> dict[str, float]:
+def best_so_far(record: TrialRecord, epoch: int) -> dict[str, float]:
     """Largest validation MAPs over the epochs up to ``epoch``."""
     points = [
         objective_values(entry["metrics"], Phase.VALIDATION)
@@ -27,15 +27,15 @@ def best(record: TrialRecord, epoch: int) -> dict[str, float]:
     return {f"best/{name}": max(values) for name, values in columns}
 
 
-def growth(experiment: Experiment, known: SearchState) -> tuple[int, float]:
-    """Completed explore trials, and the hypervolume of the re-attacked MAPs of eligible ones."""
-    done = [r for r in known.of_phase("explore") if r.status == "completed"]
+def explored_hypervolume(experiment: Experiment, state: SearchState) -> tuple[int, float]:
+    """Number of completed explore trials, and the hypervolume of the eligible ones."""
+    done = [r for r in state.of_phase("explore") if r.status == "completed"]
     points = [objective_values(r.metrics) for r in done if eligible(experiment, r)]
     return len(done), hypervolume(points)
 
 
 def child_tags(record: TrialRecord, parent: str, protocol: str) -> dict[str, str]:
-    """What the run of a trial is, beside its own name: under which parent, of which setting."""
+    """Tags of a trial's run: its parent, its setting, its phase."""
     return {
         "mlflow.parentRunId": parent,
         "saat.config_hash": record.config_hash,
@@ -46,10 +46,9 @@ def child_tags(record: TrialRecord, parent: str, protocol: str) -> dict[str, str
 
 
 def end_tags(record: TrialRecord) -> dict[str, str]:
-    """How a trial ended, in words; cut to what MLflow takes.
+    """Tags that say how a trial ended, cut to the length that MLflow takes.
 
-    ``saat.at_chance`` names the MAPs that are not above chance, ``saat.warnings`` all that the
-    numbers say against themselves.
+    ``saat.at_chance`` names the MAPs that are not above chance, ``saat.warnings`` every warning.
     """
     found = final_metrics(record.metrics) if record.status == "completed" else {}
     warned = [f"{phrase}: {why}" if why else phrase for phrase, why in warnings_of(found).items()]
@@ -65,7 +64,7 @@ def end_tags(record: TrialRecord) -> dict[str, str]:
 
 
 def front_table(path: Path) -> dict[str, Any]:
-    """The report's ``frontier.csv`` as MLflow stores tables: columns and rows."""
+    """Columns and rows of the report's ``frontier.csv``, as MLflow stores tables."""
     front = read_csv(path).astype(object).fillna("")
     table: dict[str, Any] = front.to_dict(orient="split", index=False)
     return table

@@ -4,7 +4,6 @@ Pretrained model, epochs of adversarial training, re-attack; what is finished is
 is reported.
 """
 
-import json
 import shutil
 import socket
 import time
@@ -126,8 +125,6 @@ class TrialAttempt:
         folder = self.folder / "checkpoint"
         meta, note = self._restored(training, folder)
         history = [EpochReport(**record) for record in meta.get("history", [])]
-        if history:
-            self._list_epochs(history)  # a writer that was killed may have left half of it
         yield from history
         host, notes = socket.gethostname(), self._notes(note)
         while not training.finished:
@@ -139,12 +136,7 @@ class TrialAttempt:
             records = [asdict(report) for report in history]
             self.lease.check()
             checkpoints.write(training, folder, {"history": records, "out_of_memory": note})
-            self._list_epochs(history)
             yield history[-1]
-
-    def _list_epochs(self, history: list[EpochReport]) -> None:
-        lines = "".join(json.dumps(asdict(report)) + "\n" for report in history)
-        (self.folder / "epochs.jsonl").write_text(lines)
 
     def _validate(self) -> dict[str, float]:
         """Clean MAP and robust MAP under the short attack, on validation queries."""
@@ -185,7 +177,7 @@ class TrialAttempt:
         final = FinalReport(len(history), metrics, cost, evaluation.unreliable, host, notes)
         records = [asdict(report) for report in history]
         write_record(self.folder / "result.json", {**asdict(final), "history": records})
-        checkpoints.forget(self.folder / "checkpoint")
+        checkpoints.delete(self.folder / "checkpoint")
         shutil.rmtree(self.folder / "attacked", ignore_errors=True)
         return final
 

@@ -14,7 +14,7 @@ from harness.search.recommendation import eligible, recommend
 from harness.search.search import Search
 from harness.search.searcher import Searcher
 from harness.session.status import render, status_of
-from harness.tracking.tracked_values import end_tags, growth
+from harness.tracking.tracked_values import end_tags, explored_hypervolume
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from reports.frontier import hypervolume
 from tests.harness import fakes
@@ -101,7 +101,7 @@ def test_a_collapsed_setting_is_on_no_front_and_adds_no_hypervolume(tmp_path: Pa
     names = {r.spec.trial_id for r in collapsed}
     assert not names & {entry["trial_id"] for entry in found["front"]}
     assert found["hypervolume"] == pytest.approx(hypervolume(points))
-    assert growth(search.experiment, search.state)[1] == found["hypervolume"]
+    assert explored_hypervolume(search.experiment, search.state)[1] == found["hypervolume"]
     marks = {entry["trial_id"]: entry["at_chance"] for entry in found["front"]}
     for record in powerless:
         assert marks.get(record.spec.trial_id, ["robust"]) == ["robust"]

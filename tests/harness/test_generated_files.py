@@ -15,7 +15,7 @@ from harness.experiment.file import load_experiment
 from harness.experiment.resolve import resolve_experiment
 from harness.experiment.yaml_file import parse_yaml
 from harness.session.calibration import Costs
-from harness.session.dry_run import device_seconds, plan_of
+from harness.session.dry_run import device_seconds, size_of_search
 from saat.errors import InputError
 from tests.harness.generated_files import bases, generate, written
 
@@ -45,7 +45,7 @@ def check_accepted(experiment: Experiment) -> None:
     """It is stored and read as it is, and what a dry run would count is finite."""
     dump = experiment.dump()
     assert resolve_experiment(parse_yaml(written(dump)), "dump") == experiment
-    plan = plan_of(experiment, "data", set())
+    plan = size_of_search(experiment, "data", set())
     assert 0 <= plan.sampled <= experiment.search.num_samples
     assert 0 <= plan.confirmed <= experiment.confirm.max_configs + 2
     epochs = [epoch for epoch, _ in plan.rungs]
