@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.efficiency.design import Point, positions
+from benchmarks.efficiency.design import positions
 from harness.experiment.config import Experiment
 from harness.experiment.settings import setting_at
+from harness.search.samplers.ehvi.encoding import Point
 from saat.atomic_files import replacing
 
 Line = dict[str, Any]  # a row of the table
