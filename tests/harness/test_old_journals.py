@@ -56,6 +56,11 @@ def test_a_search_with_nsga2_goes_on_as_the_old_one_did(number: int, tmp_path: P
     cut(old, position(old, number), tmp_path / "cut")
     search = finished(tmp_path / "cut", NSGA2, fails=FAILS)
     assert outcomes(search.journal.events) == outcomes(old)
+    noted = [e["notes"] for e in old if e["event"] == "suggested"]
+    generations = [notes.get("_Nsga2:generation", 0) for notes in noted]
+    assert max(generations) == 2
+    records = search.state.trials.values()
+    assert [r.notes.get("_Nsga2:generation", 0) for r in records] == generations
 
 
 def test_a_search_with_ehvi_goes_on_with_its_probes(tmp_path: Path) -> None:
