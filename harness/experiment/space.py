@@ -117,42 +117,6 @@ class Dimension(BaseModel):
         except (TypeError, ValueError, OverflowError):
             return False
 
-    def value_at(self, share: float) -> Any:
-        """The value at a position in [0, 1): even steps in the logarithm where it is ``log``.
-
-        Whole numbers, steps and choices each have an equal part of the interval.
-        """
-        if self.choice is not None:
-            return self.choice[int(share * len(self.choice))]
-        low, high = self._edges
-        value = math.exp(low + share * (high - low)) if self.log else low + share * (high - low)
-        if self.int_range is None and self.step is None:
-            return min(max(value, self.bounds[0]), self.bounds[1])
-        if self.log:
-            return int(min(max(round(value), self.bounds[0]), self.bounds[1]))
-        first, step = self.bounds[0], self.step or 1
-        # Rounding may put a share just below 1 beyond the last value, and that beyond the bound.
-        number = min(math.floor((value - low) / step), round((high - low) / step) - 1)
-        value = min(first + step * number, self.bounds[1])
-        return int(value) if self.int_range is not None else value
-
-    def position(self, value: Any) -> float:
-        """The inverse of :meth:`value_at`; a number outside the bounds lies outside [0, 1].
-
-        Within [−1, 2] wherever it is, and at −1 if it has no logarithm.
-
-        Raises:
-            ValueError: ``value`` is not among the choices.
-        """
-        if self.choice is not None:
-            return (self.choice.index(value) + 0.5) / len(self.choice)
-        low, high = self._edges
-        if self.log and value <= 0:
-            return -1.0
-        place = math.log(value) if self.log else value
-        share = (place - low) / (high - low) if high > low else 0.5
-        return float(min(max(share, -1.0), 2.0))
-
     def grid(self) -> Sequence[Any] | None:
         """All values of the dimension; None for a continuous range."""
         if self.choice is not None:
@@ -164,16 +128,6 @@ class Dimension(BaseModel):
             return None if last > first else [first]
         steps = math.floor((last - first) / self.step + 1e-9)
         return [min(first + self.step * number, last) for number in range(steps + 1)]
-
-    @cached_property
-    def _edges(self) -> tuple[float, float]:
-        """What positions 0 and 1 stand for: half a step beyond the bounds, as logarithms if so."""
-        low, high = self.bounds
-        if self.int_range is not None or self.step is not None:
-            step = self.step or 1
-            last = low + math.floor((high - low) / step + 1e-9) * step
-            low, high = low - step / 2, last + step / 2
-        return (math.log(low), math.log(high)) if self.log else (low, high)
 
     def suggest(self, trial: optuna.Trial, key: str) -> Any:
         """Draw a value of this dimension."""

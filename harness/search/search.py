@@ -15,8 +15,10 @@ from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.search.plan import Plan, Planned, confirmations, given, planned_trials
 from harness.search.recommendation import recommend, usable
-from harness.search.scheduler import make_scheduler
-from harness.search.searcher import PROBE, Searcher
+from harness.search.samplers import SAMPLERS
+from harness.search.samplers.trial_attributes import STARTUP
+from harness.search.schedulers import SCHEDULERS
+from harness.search.searcher import Searcher
 from harness.search.stopping import stop_reason
 from harness.search.worker_failures import why_given_up
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
@@ -67,12 +69,13 @@ class Search:
         self._searcher = searcher or Searcher(
             experiment.space,
             lambda point: setting_at(experiment, point).flat(),
-            search.sampler,
+            SAMPLERS[search.sampler],
             experiment.seed,
             search.num_samples,
             experiment.minimums.of_objectives,
         )
-        self._scheduler = make_scheduler(search, longest_training(experiment))
+        longest = longest_training(experiment)
+        self._scheduler = SCHEDULERS[search.scheduler].for_search(search, longest)
         self.state = SearchState()
         for event in list(journal.events):
             self._replay(event)
@@ -250,12 +253,11 @@ class Search:
         self._searcher.observe(record.spec.number, values)
         stop = self._scheduler.should_stop(record.spec.trial_id, report.epoch, values)
         last = report.epoch >= record.setting.epochs
-        if self.experiment.search.scheduler == "none" or record.spec.role == "default" or last:
+        if record.spec.role == "default" or last:
             return ""
-        if PROBE in record.notes and self._scheduler.is_first_rung(report.epoch):
+        if STARTUP in record.notes and report.epoch == self._scheduler.first_rung:
             return f"a probe, which ends at epoch {report.epoch}"
-        factor = self.experiment.search.reduction_factor
-        return f"not among the best 1/{factor} at epoch {report.epoch}" if stop else ""
+        return self._scheduler.stop_reason(report.epoch) if stop else ""
 
     def _end(self, record: TrialRecord) -> None:
         self._live.discard(record.spec.trial_id)

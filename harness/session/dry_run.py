@@ -18,7 +18,7 @@ from harness.experiment.space import Dimension, points
 from harness.journal.protocol import protocol_hash
 from harness.journal.state import config_hash
 from harness.options import Options
-from harness.search.scheduler import first_rung
+from harness.search.schedulers import SCHEDULERS
 from harness.search.search import MOST_POINTS
 from harness.search.warm_start import warm_start
 from harness.session.calibration import Costs, calibrate
@@ -159,12 +159,10 @@ def _rungs(experiment: Experiment, sampled: int) -> list[tuple[int, int]]:
     """Rungs at the epochs grace · ηᵏ; of n sampled trials at a rung about n / η go on."""
     search, epochs = experiment.search, longest_training(experiment)
     rungs, left = [], sampled
-    epoch = first_rung(search, epochs)
-    while search.scheduler != "none" and epoch < epochs:
-        if left >= search.reduction_factor:  # fewer all go on
+    for epoch in SCHEDULERS[search.scheduler].for_search(search, epochs).rungs(epochs):
+        if left >= search.reduction_factor:  # fewer at a rung go on, all of them
             left //= search.reduction_factor
         rungs.append((epoch, left))
-        epoch *= search.reduction_factor
     return rungs
 
 

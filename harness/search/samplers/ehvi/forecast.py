@@ -1,8 +1,8 @@
 """What a trial that has not ended would end with, from the learning curves of the others.
 
-A stopped or running trial has objectives on validation queries after every epoch; a completed one
-has the re-attack's as well. The forecast adds to the latest value what other trials gained from
-that epoch to their end, and says how uncertain that is.
+A stopped or running trial has objectives after every epoch; a completed one has those of its end
+as well, in a search those of the re-attack. The forecast adds to the latest value what other
+trials gained from that epoch to their end, and says how uncertain that is.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ _PRIOR_TRIALS = 3  # weight of the prior in a variance
 class Curve(NamedTuple):
     """What is known of one trial."""
 
-    epochs: Array  # (e, 2) clean and robust MAP after every finished epoch
+    epochs: Array  # (e, 2) objectives after every finished epoch
     planned: int  # epochs of the whole training
-    final: Array | None  # (2,) of the re-attack, of a completed trial
+    final: Array | None  # (2,) objectives of a completed trial
 
 
 class Forecaster:
@@ -69,7 +69,7 @@ class Forecaster:
         return np.sum(means, axis=0), np.sum(variances, axis=0)
 
     def _steps(self, epoch: int, planned: int) -> list[Array]:
-        """Gains of one epoch, or of the re-attack over the last one."""
+        """Gains of one epoch, or of the end over the last one."""
         if epoch < planned:
             return [
                 c.epochs[epoch] - c.epochs[epoch - 1] for c in self._known if len(c.epochs) > epoch
@@ -80,13 +80,16 @@ class Forecaster:
 
 
 def _expected_gain(epoch: int, planned: int) -> float:
-    """Standard deviation of a gain before any was seen, in MAP: smaller towards the end."""
+    """Standard deviation of a gain before any was observed: smaller towards the end.
+
+    A share of the objective's range, as all values here.
+    """
     return 0.02 * (1 - epoch / (planned + 1)) + 0.003
 
 
 def _moments(gains: Sequence[Array], expected: float) -> tuple[Array, Array]:
     """Mean and variance (2,) of gains, drawn towards 0 and towards ``expected``²."""
-    seen = np.array(gains).reshape(-1, 2)
-    mean = seen.sum(axis=0) / (len(seen) + 1)
-    scatter = ((seen - mean) ** 2).sum(axis=0) + _PRIOR_TRIALS * expected**2
-    return mean, scatter / (max(len(seen) - 1, 0) + _PRIOR_TRIALS)
+    observed = np.array(gains).reshape(-1, 2)
+    mean = observed.sum(axis=0) / (len(observed) + 1)
+    scatter = ((observed - mean) ** 2).sum(axis=0) + _PRIOR_TRIALS * expected**2
+    return mean, scatter / (max(len(observed) - 1, 0) + _PRIOR_TRIALS)

@@ -39,38 +39,38 @@ class Surrogate:
     """One objective as a function of the position in the space.
 
     Args:
-        places: (n, d) positions, n ≥ 1.
+        positions: (n, d) positions, n ≥ 1.
         values: (n,) of the objective.
         variances: (n,) of the noise that is known of each value, in its units squared, beside
             the noise of training that is estimated.
     """
 
-    def __init__(self, places: Array, values: Array, variances: Array) -> None:
+    def __init__(self, positions: Array, values: Array, variances: Array) -> None:
         self._mean = float(values.mean())
         self._scale = float(values.std()) or 1.0
-        self._places, self._values, self._variances = places, values, variances
+        self._positions, self._values, self._variances = positions, values, variances
         kernel = ConstantKernel(_VARIANCE, (0.05, 20)) * Matern(
-            np.full(places.shape[1], _LENGTH), (0.05, 20), nu=2.5
+            np.full(positions.shape[1], _LENGTH), (0.05, 20), nu=2.5
         ) + WhiteKernel(_NOISE, (3e-4, 3))
         self._process = self._fit(kernel, optimise=True)
 
-    def predict(self, places: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation (n,) of what trials at ``places`` (n, d) would show.
+    def predict(self, positions: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation (n,) of what trials at ``positions`` (n, d) would show.
 
         The deviation includes the noise of training.
         """
-        mean, deviation = self._process.predict(places, return_std=True)
+        mean, deviation = self._process.predict(positions, return_std=True)
         return mean * self._scale + self._mean, deviation * self._scale
 
-    def condition_on(self, places: Array) -> None:
-        """Take the predictions at ``places`` (n, d) for values: trials that are on their way.
+    def condition_on(self, positions: Array) -> None:
+        """Take the predictions at ``positions`` (n, d) for values: trials that are on their way.
 
         So the next suggestion goes elsewhere (the kriging believer: Ginsbourger et al. 2010).
         """
-        believed, _ = self.predict(places)
-        self._places = np.vstack([self._places, places])
-        self._values = np.concatenate([self._values, believed])
-        self._variances = np.concatenate([self._variances, np.zeros(len(places))])
+        predicted, _ = self.predict(positions)
+        self._positions = np.vstack([self._positions, positions])
+        self._values = np.concatenate([self._values, predicted])
+        self._variances = np.concatenate([self._variances, np.zeros(len(positions))])
         self._process = self._fit(self._process.kernel_, optimise=False)
 
     def _fit(self, kernel: Kernel, optimise: bool) -> _WithPriors:
@@ -80,5 +80,5 @@ class Surrogate:
         with warnings.catch_warnings():
             # A hyperparameter at its bound is no error: flat objectives, say.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            process.fit(self._places, (self._values - self._mean) / self._scale)
+            process.fit(self._positions, (self._values - self._mean) / self._scale)
         return process
