@@ -7,7 +7,7 @@ import numpy as np
 from saat.data import DATASETS, locate
 from saat.data.folder import read_named
 from saat.data.identity import set_label
-from saat.data.lists import Lists
+from saat.data.layouts import Lists
 from saat.errors import InputError
 from saat.wording import counted
 
