@@ -22,9 +22,10 @@ from saat.codes import distinct_codes
 from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.perceptibility import perceptibility
+from saat.protocol_options import Norm, Ties
 from saat.reliability import GateResult
-from saat.retrieval import DistanceHistograms, Ties, distance_histograms
-from saat.threat_model import Norm, ThreatModel
+from saat.retrieval import DistanceHistograms, distance_histograms
+from saat.threat_model import ThreatModel
 from saat.transfer import Source
 from saat.victim import AttackResult, QueryKind, Target, Victim
 

@@ -11,7 +11,7 @@ and stay in every mean, of AP, t-AP, chance and precision at N, in bootstraps ov
 curves of precision over recall, where recall is of all relevant items of the database.
 """
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,10 +19,8 @@ from torch import Tensor
 from saat.codes import check_codes, unchecked_hamming_distance
 from saat.errors import InputError
 from saat.labels import check_classes, check_labels, unchecked_relevance
+from saat.protocol_options import TIES, Ties
 from saat.wording import counted
-
-Ties = Literal["expected", "stable"]
-TIES: tuple[str, ...] = get_args(Ties)
 
 # Distances are made in blocks (queries × items) that stay in a CPU's cache.
 _BLOCK_ELEMENTS = 1 << 19

@@ -21,8 +21,8 @@ from saat.errors import InputError, did_you_mean, one_line, repeated
 from saat.evaluation import Evaluation, QueryKind, evaluate
 from saat.memory import is_out_of_memory
 from saat.models.network_check import described, raised_inside
+from saat.protocol_options import LARGEST_EPS
 from saat.sanity import warning_lines
-from saat.threat_model import LARGEST_EPS
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
 """What ``saat list datasets`` says of every set: what is here, and where the rest comes from."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from saat.data import DATASETS, Dataset, locate
-from saat.data.folder import read_named
-from saat.data.identity import set_label
-from saat.data.lists import Lists
+from harness.catalogue import Dataset, Entry, catalogue
+from saat.data_source import dataset_folder
 from saat.errors import InputError
 from saat.wording import counted
+
+if TYPE_CHECKING:  # imports torch, which only a set that is here needs
+    from saat.data.lists import Lists
 
 
 def dataset_lines(data_root: Path | None) -> dict[str, str]:
@@ -18,31 +18,37 @@ def dataset_lines(data_root: Path | None) -> dict[str, str]:
     Args:
         data_root: The folder that contains the sets' folders; ``SAAT_DATA`` where None.
     """
-    lines = {name: _sentence(name, entry, data_root) for name, entry in DATASETS.items()}
+    lines = {name: _sentence(name, entry, data_root) for name, entry in catalogue().datasets.items()}
     return {**lines, "data.path": "any folder in the list format of docs/datasets.md"}
 
 
-def _sentence(name: str, entry: Dataset, root: Path | None) -> str:
-    about = f"{entry.description}, {counted(entry.classes, 'class', 'classes')}"
-    if entry.folder is None:
-        return f"{about}; {entry.obtain}"
+def _sentence(name: str, entry: Entry[Dataset], root: Path | None) -> str:
+    facts = entry.facts
+    if facts is None:
+        return entry.problem
+    about = f"{entry.description}, {counted(facts.classes, 'class', 'classes')}"
+    if facts.folder is None:
+        return f"{about}; {facts.obtain}"
     try:
-        folder = locate(name, root)
+        folder = dataset_folder(name, facts.folder, facts.obtain, root)
     except InputError as error:
         return f"{about}; {str(error).removeprefix(f'data: {name} ')}"
+    from saat.data.folder import read_named
+    from saat.data.identity import set_label
+
     try:
-        lists = read_named(folder, name, entry.classes)
+        lists = read_named(folder, name, facts.classes)
     except InputError as error:
-        return f"{about}; not usable: {error}; {entry.obtain}"
+        return f"{about}; not usable: {error}; {facts.obtain}"
     return f"{about}; {set_label(name, lists.content_sha256)} in {folder}: {_sizes(lists)}"
 
 
-def _sizes(lists: Lists) -> str:
+def _sizes(lists: "Lists") -> str:
     """Rows per split, and how many of them have no label."""
     unlabelled = lists.labels.max(axis=1) == 0
     parts = []
     for split in ("train", "database", "test"):
         rows = lists.rows[split]
-        without = int(np.count_nonzero(unlabelled[rows]))
+        without = int(unlabelled[rows].sum())
         parts.append(f"{len(rows)} {split}" + (f" ({without} without a label)" if without else ""))
     return ", ".join(parts)

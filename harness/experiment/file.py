@@ -10,9 +10,9 @@ from harness.experiment.config import Experiment, typed_sections
 from harness.experiment.method_override import method_override_faults
 from harness.experiment.point_faults import compare_faults, space_faults
 from harness.experiment.problems import describe, method_of
+from harness.experiment.sections import dataset_folders
 from harness.experiment.validation_errors import SHOWN
 from harness.experiment.yaml_file import YamlError, parse_yaml, read_yaml
-from saat.data import DATASETS
 from saat.errors import InputError, one_line
 from saat.paths import user_path
 
@@ -135,7 +135,6 @@ def _with_sections(raw: Mapping[Any, Any]) -> tuple[Any, list[str]]:
     confirm, data = out.get("confirm", {}), out.get("data")
     if isinstance(confirm, Mapping) and isinstance(data, Mapping):
         # A claim on real data rests on the whole battery; an embedded set is there to try things.
-        known = DATASETS.get(str(data.get("name")))
-        embedded = known is not None and known.folder is None
+        embedded = dataset_folders().get(str(data.get("name")), "") is None
         out["confirm"] = {"battery": "core" if embedded else "full", **confirm}
     return typed_sections(out)

@@ -5,9 +5,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from harness.experiment.sections import PRETRAIN_MODEL, defense_model
+from harness.experiment.sections import METHODS, PRETRAIN_MODEL, defense_model
 from harness.experiment.validation_errors import describe_faults
-from saat.defenses import DEFENSES
 
 
 def describe(
@@ -48,7 +47,7 @@ def method_of(raw: Any) -> str:
     """The defense that a file's content names; the default where it names none that there is."""
     section = raw.get("defense") if isinstance(raw, Mapping) else None
     method = section.get("method", "saat") if isinstance(section, Mapping) else "saat"
-    return str(method) if method in ("none", *DEFENSES) else "saat"
+    return str(method) if method in METHODS else "saat"
 
 
 def _dict_keys(raw: Any) -> set[str]:

@@ -6,14 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.experiment.config import METHODS, Experiment, Setting, typed_sections
+from harness.catalogue import catalogue
+from harness.experiment.config import Experiment, Setting, typed_sections
 from harness.experiment.problems import describe
-from harness.experiment.sections import defense_model
+from harness.experiment.sections import METHODS, defense_model
 from harness.experiment.space import SEARCHABLE, Dimension
 from harness.experiment.validation_errors import SHOWN
-from saat.defenses import DEFENSES
 from saat.errors import InputError, did_you_mean, one_line
-from saat.models import check_backbone
 
 CORNERS = 1024  # combinations of choices that are tried before a search starts
 
@@ -61,7 +60,10 @@ def parse_setting(raw: Mapping[str, Any]) -> Setting:
         faults += describe(error, Setting, raw)
     if faults:
         raise InputError(*faults)
-    check_backbone(setting.model.backbone, setting.model.weights, setting.data.image_size)
+    model = setting.model
+    catalogue().hashing[model.hashing].usable()
+    limits = catalogue().backbones[model.backbone].usable()
+    limits.check(model.backbone, model.weights, setting.data.image_size)
     return setting
 
 
@@ -92,7 +94,8 @@ def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
         return []
     section = defense_model(method)()
     values = section.model_dump()
-    point = {f"defense.{key}": values[key] for key in DEFENSES[method].settings.published}
+    published = catalogue().defenses[method].usable().published
+    point = {f"defense.{key}": values[key] for key in published}
     bits = experiment.space.get("model.bits")
     if bits is None:
         return [point]

@@ -9,9 +9,7 @@ from typing import Any, Literal
 from harness.experiment.config import Experiment, Setting, digest
 from harness.experiment.settings import parse_setting
 from harness.journal.journal import Event, read
-from harness.trial.trial import TrialSpec
-from saat.attacks import ATTACKS
-from saat.battery import BATTERIES
+from harness.trial.interface import TrialSpec
 from saat.errors import InputError, one_line
 from saat.wording import counted
 
@@ -153,6 +151,17 @@ class SearchState:
         return list(self.trials.values())
 
 
+def summary(state: SearchState) -> str:
+    """How the trials ended, in words."""
+    counts: dict[str, int] = {}
+    for record in state.trials.values():
+        counts[record.status] = counts.get(record.status, 0) + 1
+    parts = [
+        f"{counts[s]} {s}" for s in ("completed", "stopped", "failed", "running") if s in counts
+    ]
+    return f"{counted(len(state.trials), 'trial')}: {', '.join(parts) or 'none'}"
+
+
 class NeverStarted(InputError):
     """A folder whose search ended before its first event."""
 
@@ -205,6 +214,9 @@ def protocol_hash(experiment: Experiment, data_fingerprint: str, revised: bool =
 
 def _revisions(experiment: Experiment) -> dict[str, int]:
     """Attacks of the protocol, battery included, whose formula is not the first one."""
+    from saat.attacks import ATTACKS
+    from saat.battery import BATTERIES
+
     battery = experiment.confirm.battery
     names = [*experiment.evaluation.attacks]
     names += BATTERIES[battery].white_box if battery in BATTERIES else []

@@ -4,13 +4,8 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 
-from harness.experiment.datasets import dataset_lines
 from harness.files import existing_parent
-from saat.attacks import ATTACKS
-from saat.defenses import DEFENSES
 from saat.errors import InputError, did_you_mean, one_line, printable
-from saat.hashing import OBJECTIVES
-from saat.models import BACKBONES
 from saat.wording import counted
 
 
@@ -48,19 +43,18 @@ def _lines(rows: Mapping[str, str]) -> str:
     return "\n".join(printable(f"{name:<{width}}  {text}") for name, text in rows.items())
 
 
-def _first_line(thing: object) -> str:
-    return (thing.__doc__ or "").strip().partition("\n")[0]
-
-
 def _datasets(_: Path, data_root: Path | None) -> dict[str, str]:
+    from harness.experiment.datasets import dataset_lines
+
     return dataset_lines(data_root)
 
 
-def _attacks(*_: object) -> dict[str, str]:
-    return {
-        name: f"{'targeted' if attack.targeted else 'untargeted'}: {_first_line(attack)}"
-        for name, attack in ATTACKS.items()
-    }
+def _methods(registry: str) -> dict[str, str]:
+    """Of a registry of the catalogue, which is imported here to keep ``LISTS`` free of cost."""
+    from harness.catalogue import catalogue
+
+    entries = getattr(catalogue(), registry)
+    return {name: entry.description or entry.problem for name, entry in entries.items()}
 
 
 def _spaces(*_: object) -> dict[str, str]:
@@ -76,8 +70,7 @@ def _comment(path: Path) -> str:
 
 
 def _searches(runs_dir: Path, _: object) -> dict[str, str]:
-    from harness.journal.state import NeverStarted, load_state
-    from harness.session.session import summary
+    from harness.journal.state import NeverStarted, load_state, summary
 
     existing_parent(runs_dir, "--runs-dir")
     found, problems = {}, []
@@ -101,13 +94,10 @@ def _searches(runs_dir: Path, _: object) -> dict[str, str]:
 
 LISTS: Mapping[str, Callable[[Path, Path | None], dict[str, str]]] = {
     "datasets": _datasets,
-    "backbones": lambda *_: {name: entry.description for name, entry in BACKBONES.items()},
-    "hashing": lambda *_: {name: _first_line(item) for name, item in OBJECTIVES.items()},
-    "attacks": _attacks,
-    "defenses": lambda *_: {
-        "none": "the pretrained model itself",
-        **{name: entry.description for name, entry in DEFENSES.items()},
-    },
+    "backbones": lambda *_: _methods("backbones"),
+    "hashing": lambda *_: _methods("hashing"),
+    "attacks": lambda *_: _methods("attacks"),
+    "defenses": lambda *_: {"none": "the pretrained model itself", **_methods("defenses")},
     "spaces": _spaces,
     "searches": _searches,
 }

@@ -33,6 +33,7 @@ from harness.session.checks import (
 )
 from harness.session.derive import derive_tables
 from harness.session.progress import Progress
+from harness.session.stored_experiment import read_experiment
 from harness.session.stored_run import (
     check_reported_protocol,
     check_resumed_protocol,
@@ -227,27 +228,6 @@ def make_report(run_dirs: list[Path], out_dir: Path) -> Path:
         check_reported_protocol(read_experiment(run_dir), started, run_dir / "experiment.yaml")
         derive_tables(run_dir)
     return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
-
-
-def read_experiment(run_dir: Path) -> Experiment:
-    """The resolved experiment of a search folder."""
-    path = run_dir / "experiment.yaml"
-    if not path.is_file():
-        raise InputError(f"{run_dir}: no such search (no experiment.yaml there)")
-    check_run_folder(run_dir)
-    experiment, _ = load_experiment(path)
-    return experiment
-
-
-def summary(state: SearchState) -> str:
-    """How the trials ended, in words."""
-    counts: dict[str, int] = {}
-    for record in state.trials.values():
-        counts[record.status] = counts.get(record.status, 0) + 1
-    parts = [
-        f"{counts[s]} {s}" for s in ("completed", "stopped", "failed", "running") if s in counts
-    ]
-    return f"{counted(len(state.trials), 'trial')}: {', '.join(parts) or 'none'}"
 
 
 def trial_context(

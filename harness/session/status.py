@@ -4,9 +4,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from harness.journal.state import SearchState, TrialRecord, load_state
+from harness.journal.state import SearchState, TrialRecord, load_state, summary
 from harness.search.recommendation import eligible, final_metrics, objectives
-from harness.session.session import read_experiment, summary
+from harness.session.stored_experiment import read_experiment
 from reports.frontier import hypervolume, pareto_mask
 from saat.errors import printable
 from saat.sanity import at_chance, warning_lines

@@ -9,7 +9,7 @@ from harness.experiment.config import Setting
 from harness.experiment.sections import to_settings
 from harness.files import existing_parent
 from saat.data import RetrievalData, load
-from saat.data.store import default_cache_dir
+from saat.data_source import default_cache_dir
 from saat.defenses import DEFENSES
 from saat.hashing import OBJECTIVES, HashingObjective
 from saat.models import HashingNetwork, build_network

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from saat.models import device_of, evaluating, to_float
+from saat.protocol_options import LARGEST_EPS
 from saat.settings import option
-from saat.threat_model import LARGEST_EPS, ThreatModel
+from saat.threat_model import ThreatModel
 
 # Kernels choose another order of summation for small batches; at multiples of this size they
 # agree bit for bit, so the batch size never changes a result.

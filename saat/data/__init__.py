@@ -21,20 +21,18 @@ from pathlib import Path
 
 from saat.data.dataset import RetrievalData
 from saat.data.folder import load_folder
-from saat.data.registry import DATASETS, ROOT_VARIABLE, Dataset, locate
-from saat.data.store import Progress, default_cache_dir
-from saat.errors import InputError, did_you_mean, one_line
+from saat.data.registry import DATASETS, Dataset, locate
+from saat.data.store import Progress
+from saat.data_source import default_cache_dir, source_problem
+from saat.errors import InputError
 from saat.paths import user_path
 
 __all__ = [
     "DATASETS",
-    "ROOT_VARIABLE",
     "Dataset",
     "RetrievalData",
-    "default_cache_dir",
     "load",
     "locate",
-    "source_problem",
 ]
 
 # A square of this side, and the larger one that it is cropped from, fit in memory in every thread.
@@ -76,7 +74,8 @@ def load(
         InputError: One line that names the list file and line, the value and what is allowed.
         OSError: The cache cannot be written, a full disk for example; it names the file.
     """
-    problem = source_problem(name, path, root)
+    folders = {known: entry.folder for known, entry in DATASETS.items()}
+    problem = source_problem(name, path, root, folders)
     if problem is not None:
         raise InputError(f"data: {problem}")
     if not 1 <= image_size <= MAX_IMAGE_SIZE:
@@ -100,21 +99,3 @@ def load(
         cache_dir=cache_dir or default_cache_dir(),
         progress=progress,
     )
-
-
-def source_problem(
-    name: str | None, path: str | Path | None, root: str | Path | None
-) -> str | None:
-    """What is wrong with a choice of ``name``, ``path`` and ``root``; None where nothing is."""
-    if (name is None) == (path is None):
-        return f"give exactly one of name and path, not name={name!r}, path={path!r}"
-    if name is None:
-        return None if root is None else f"root {str(root)!r}: only with name; path says it all"
-    if name not in DATASETS:
-        return (
-            f"unknown name {one_line(name, 60)!r}: one of {', '.join(DATASETS)}, or the path of a "
-            f"folder of image lists{did_you_mean(name, DATASETS)}"
-        )
-    if root is not None and DATASETS[name].folder is None:
-        return f"root {str(root)!r}: {name} is embedded and takes none"
-    return None

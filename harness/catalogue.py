@@ -1,0 +1,284 @@
+"""What the registries offer: names, options with their bounds, limits, one line about each.
+
+The methods stand in modules that import torch, which takes seconds. So a file in the user's cache
+holds all that commands need to know of them: ``saat list`` and the check of an experiment file read
+it instead. It is made from the registries themselves, and again whenever their code changes.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from types import UnionType
+from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import TypeAdapter
+
+import saat
+from harness.files import write_text
+from saat.data_source import default_cache_dir
+from saat.errors import InputError
+from saat.model_source import BackboneLimits
+from saat.registry import OWN_PACKAGE, Registry
+from saat.settings import file_key, option_fields
+
+Plain = bool | int | float | str | None
+Facts = TypeVar("Facts")
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a method.
+
+    Attributes:
+        key: its name in experiment files.
+        help: one line.
+        default: the published default.
+        kinds: the types that its value can have.
+        words: the texts that its value can be, where these are all.
+        bounds: ``ge`` and ``le`` of a number.
+    """
+
+    key: str
+    help: str
+    default: Plain
+    kinds: tuple[Literal["bool", "int", "float", "str", "NoneType"], ...]
+    words: tuple[str, ...]
+    bounds: dict[str, int | float]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """An attack's side of a protocol."""
+
+    targeted: bool
+    options: tuple[Option, ...]
+
+
+@dataclass(frozen=True)
+class Defense:
+    """A defense's section of an experiment file; ``published``: keys of the paper's default."""
+
+    options: tuple[Option, ...]
+    published: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named data set; see :class:`saat.data.registry.Dataset`."""
+
+    classes: int
+    obtain: str
+    folder: str | None
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Facts]):
+    """An entry of a registry.
+
+    Attributes:
+        package: the distribution that brings it.
+        description: one line.
+        facts: what a file is checked against; None where ``problem`` says why it cannot be used.
+        problem: of an entry that another package brings.
+    """
+
+    package: str
+    description: str
+    facts: Facts | None
+    problem: str = ""
+
+    def usable(self) -> Facts:
+        """The facts.
+
+        Raises:
+            InputError: the entry cannot be used.
+        """
+        if self.facts is None:
+            raise InputError(self.problem)
+        return self.facts
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The entries of every registry by name, and the options of pretraining."""
+
+    attacks: dict[str, Entry[Attack]]
+    defenses: dict[str, Entry[Defense]]
+    hashing: dict[str, Entry[bool]]
+    backbones: dict[str, Entry[BackboneLimits]]
+    datasets: dict[str, Entry[Dataset]]
+    batteries: tuple[str, ...]
+    pretrain: tuple[Option, ...]
+
+    def problems(self) -> Iterator[str]:
+        """Of the entries that cannot be used."""
+        for registry in (self.attacks, self.defenses, self.hashing, self.backbones, self.datasets):
+            yield from (entry.problem for entry in registry.values() if entry.problem)
+
+
+_JSON = TypeAdapter(Catalogue)
+
+
+@cache
+def catalogue() -> Catalogue:
+    """What the registries offer in this process.
+
+    A process that has torch already asks the registries, so that it knows of what was added to
+    them here. Any other reads the cache. A cache that cannot be written costs the time alone.
+    """
+    if "torch" in sys.modules:
+        return derived()
+    key, path = code_key(), cache_file()
+    with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file is made anew
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["key"] == key:
+            return _JSON.validate_json(stored["catalogue"], strict=True)
+    found = derived()
+    if not any(found.problems()):  # a missing dependency, say, may be there the next time
+        content = _JSON.dump_json(found).decode()
+        with suppress(OSError):
+            write_text(path, json.dumps({"key": key, "catalogue": content}))
+    return found
+
+
+def cache_file() -> Path:
+    """Where this user's catalogue of this installation lies, beside the decoded images."""
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    installation = f"{user}:{sys.prefix}:{Path(saat.__file__).parent}"
+    name = hashlib.sha256(installation.encode()).hexdigest()[:16]
+    return default_cache_dir() / "catalogue" / f"{name}.json"
+
+
+def code_key() -> str:
+    """A digest of all that decides the catalogue.
+
+    The versions of Python, of this package and of those that bring entries; the sizes and times of
+    their source files, so that no edit goes unnoticed.
+    """
+    known = entry_points()
+    groups = [group for group in known.groups if group.startswith("saat.")]
+    entries = [entry for group in groups for entry in known.select(group=group)]
+    parts: list[Any] = [sys.version, saat.__version__, sorted(map(_identity, entries))]
+    packages = {entry.value.partition(":")[0].partition(".")[0] for entry in entries}
+    folders = [folder for package in sorted(packages) for folder in _folders(package)]
+    own = [str(Path(saat.__file__).parent), __file__]
+    parts += [list(_sources(Path(place))) for place in own + folders]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _identity(entry: EntryPoint) -> tuple[str, ...]:
+    distribution = (entry.dist.name, entry.dist.version) if entry.dist else ()
+    return (entry.group, entry.name, entry.value, *distribution)
+
+
+def _folders(package: str) -> list[str]:
+    """Folders, or the only file, of a package, which is not imported."""
+    spec = find_spec(package)
+    if spec is None:
+        return []
+    return list(spec.submodule_search_locations or [str(spec.origin)])
+
+
+def _sources(place: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of a source file, or of all in a folder."""
+    for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+        with suppress(OSError):
+            status = path.stat()
+            yield str(path), status.st_size, status.st_mtime_ns
+
+
+def derived() -> Catalogue:
+    """The catalogue as the registries say it; imports them, and torch with them."""
+    from saat.attacks import ATTACKS
+    from saat.battery import BATTERIES
+    from saat.data import DATASETS
+    from saat.defenses import DEFENSES
+    from saat.hashing import OBJECTIVES
+    from saat.models import BACKBONES
+    from saat.pretrain import PretrainSettings
+
+    return Catalogue(
+        attacks=_entries(ATTACKS, _attack_line, lambda a: Attack(a.targeted, options_of(a))),
+        defenses=_entries(
+            DEFENSES,
+            lambda d: d.description,
+            lambda d: Defense(options_of(d.settings), tuple(d.settings.published)),
+        ),
+        hashing=_entries(OBJECTIVES, _first_line, lambda _: True),
+        backbones=_entries(BACKBONES, lambda b: b.description, lambda b: b.limits),
+        datasets=_entries(
+            DATASETS,
+            lambda d: d.description,
+            lambda d: Dataset(d.classes, d.obtain, d.folder),
+        ),
+        batteries=tuple(BATTERIES),
+        pretrain=options_of(PretrainSettings),
+    )
+
+
+def _entries(
+    registry: Mapping[str, Any], line: Callable[[Any], str], facts: Callable[[Any], Facts]
+) -> dict[str, Entry[Facts]]:
+    found: dict[str, Entry[Facts]] = {}
+    for name in registry:
+        package = registry.package(name) if isinstance(registry, Registry) else OWN_PACKAGE
+        try:
+            entry = registry[name]
+        except InputError as error:
+            found[name] = Entry(package, "", None, str(error))
+        else:
+            found[name] = Entry(package, line(entry), facts(entry))
+    return found
+
+
+def _first_line(thing: object) -> str:
+    return (thing.__doc__ or "").strip().partition("\n")[0]
+
+
+def _attack_line(attack: Any) -> str:
+    return f"{'targeted' if attack.targeted else 'untargeted'}: {_first_line(attack)}"
+
+
+def options_of(settings: type[Any]) -> tuple[Option, ...]:
+    """The options that a settings dataclass declares.
+
+    Raises:
+        TypeError: an option whose type no experiment file can express.
+    """
+    return tuple(
+        Option(
+            file_key(item),
+            item.metadata["help"],
+            item.default,
+            tuple(_kinds(item.type)),
+            tuple(_words(item.type)),
+            item.metadata["bounds"],
+        )
+        for item in option_fields(settings)
+    )
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    for member in _members(annotation):
+        if member in (bool, int, float, str, type(None)):
+            yield member.__name__
+        elif get_origin(member) is not Literal:
+            raise TypeError(f"an option is a plain value or one of several texts, not {member}")
+
+
+def _words(annotation: Any) -> Iterable[str]:
+    for member in _members(annotation):
+        if get_origin(member) is Literal:
+            yield from get_args(member)
