@@ -21,11 +21,12 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
-from harness.executors.executor import SearchStopped, forget_stopped
+from harness.executors.executor import forget_stopped
 from harness.executors.ray_cluster import last_line, places
 from harness.executors.ray_worker import trainable
 from harness.redaction import redacted
 from harness.search.search import Pause, Search
+from harness.search_stopped import SearchStopped
 from harness.trial.trial import EpochReport, FinalReport, TrialContext
 from saat.errors import one_line
 from saat.wording import counted

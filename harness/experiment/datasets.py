@@ -18,7 +18,9 @@ def dataset_lines(data_root: Path | None) -> dict[str, str]:
     Args:
         data_root: The folder that contains the sets' folders; ``SAAT_DATA`` where None.
     """
-    lines = {name: _sentence(name, entry, data_root) for name, entry in catalogue().datasets.items()}
+    lines = {
+        name: _sentence(name, entry, data_root) for name, entry in catalogue().datasets.items()
+    }
     return {**lines, "data.path": "any folder in the list format of docs/datasets.md"}
 
 

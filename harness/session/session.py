@@ -12,12 +12,11 @@ from harness.executors import Executor
 from harness.executors.executor import stop_if_full
 from harness.executors.packing import resolve_gpu_share
 from harness.experiment.config import Experiment, digest
-from harness.experiment.file import load_experiment
 from harness.files import write_text
 from harness.journal.callbacks import never_raising
 from harness.journal.journal import Journal
-from harness.journal.state import SearchState, load_state, protocol_hash
-from harness.options import Options
+from harness.journal.state import load_state, protocol_hash
+from harness.options import ExecutorName, Options
 from harness.provenance import provenance
 from harness.search.plan import Plan
 from harness.search.search import Search
@@ -45,7 +44,6 @@ from harness.tracking.tracker import Tracker
 from harness.trial.records import write_record
 from harness.trial.trial import TrialContext
 from reports.results import load_search
-from reports.run_folder import check_run_folder
 from saat.errors import InputError
 from saat.wording import counted
 
@@ -94,8 +92,19 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     return _run(experiment, journal, options, executor, concurrent, run_dir, say)
 
 
-def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
-    """Continue a search after any interruption; tracking and executor are remembered.
+def resume(
+    name: str,
+    options: Options,
+    say: Callable[[str], None],
+    executor_name: ExecutorName | None = None,
+) -> Path:
+    """Continue a search after any interruption.
+
+    Args:
+        name: of the run.
+        options: of the command; its executor does not count.
+        say: prints a line for the person.
+        executor_name: the executor from now on; where None, the one that the search began with.
 
     Raises:
         InputError: there is no such search, its data changed, another version began it with fewer
@@ -110,7 +119,8 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
     try:
         started = journal.events[0]
         uri = tracking_uri_of(started, options, name)
-        options = replace(options, tracking_uri=uri, executor=started["executor"])
+        chosen = executor_name or started["executor"]
+        options = replace(options, tracking_uri=uri, executor=chosen)
         if options.address and options.executor == "inline":
             raise InputError(f"--address {options.address}: this search runs inline, on no cluster")
         check_tracking(options.tracking_uri, options.runs_dir)
