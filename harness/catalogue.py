@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import UnionType
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import TypeAdapter
 
@@ -136,7 +136,10 @@ def catalogue() -> Catalogue:
     """
     if "torch" in sys.modules:
         return derived()
-    key, path = code_key(), cache_file()
+    try:
+        key, path = code_key(), cache_file()
+    except InputError:  # no home folder, or no such SAAT_CACHE: data says so where it needs one
+        return derived()
     with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file is made anew
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["key"] == key:
@@ -150,7 +153,11 @@ def catalogue() -> Catalogue:
 
 
 def cache_file() -> Path:
-    """Where this user's catalogue of this installation lies, beside the decoded images."""
+    """Where this user's catalogue of this installation lies, beside the decoded images.
+
+    Raises:
+        InputError: there is no such folder.
+    """
     user = os.getuid() if hasattr(os, "getuid") else ""
     installation = f"{user}:{sys.prefix}:{Path(saat.__file__).parent}"
     name = hashlib.sha256(installation.encode()).hexdigest()[:16]
@@ -257,7 +264,7 @@ def options_of(settings: type[Any]) -> tuple[Option, ...]:
         Option(
             file_key(item),
             item.metadata["help"],
-            item.default,
+            cast(Plain, item.default),
             tuple(_kinds(item.type)),
             tuple(_words(item.type)),
             item.metadata["bounds"],

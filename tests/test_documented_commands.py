@@ -51,7 +51,10 @@ WORK: Mapping[str, tuple[str, list[str]]] = {
     "compare": ("minutes to days", ["session.session.start", "cli.runs._conclude"]),
     "resume": ("needs an interrupted run", ["session.session.resume", "cli.runs._conclude"]),
     "status": ("needs a run", ["session.status.status_of", "session.status.render"]),
-    "report": ("needs runs", ["session.session.read_experiment", "session.session.make_report"]),
+    "report": (
+        "needs runs",
+        ["session.stored_experiment.read_experiment", "session.session.make_report"],
+    ),
     "ui": ("serves until it is ended", ["session.ui.serve"]),
     "sync": ("needs a run and a server", ["session.session.sync"]),
     "evaluate": (

@@ -172,10 +172,11 @@ def report(
     """Write report.html, figures and tables of one or more runs."""
     with importing():
         from harness.session import session
+        from harness.session.stored_experiment import read_experiment
 
     run_dirs = [existing_run(runs_dir, name) for name in names]
     for run_dir in run_dirs:
-        session.read_experiment(run_dir)
+        read_experiment(run_dir)
     if output is None and len(run_dirs) > 1:
         raise InputError("report: several searches need a folder for their report: -o DIR")
     if output is not None:

@@ -87,8 +87,9 @@ class DataSection(Section):
     @model_validator(mode="after")
     def _one_source(self) -> "DataSection":
         known = catalogue().datasets.get(self.name or "")
-        problem = known.problem if known else ""
-        problem = problem or source_problem(self.name, self.path, self.root, dataset_folders())
+        if known and known.problem:
+            raise ValueError(known.problem)
+        problem = source_problem(self.name, self.path, self.root, dataset_folders())
         if problem is not None:
             raise ValueError(problem)
         return self
@@ -116,7 +117,7 @@ _KINDS = {"bool": bool, "int": int, "float": float, "str": str, "NoneType": None
 
 def _type_of(option: Option) -> Any:
     """The option's type with its bounds on the numbers (``auto`` and other words have none)."""
-    bounds: Any = Field(**option.bounds)
+    bounds = Field(ge=option.bounds.get("ge"), le=option.bounds.get("le"))
     members: list[Any] = [
         Annotated[_KINDS[kind], bounds] if kind in ("int", "float") else _KINDS[kind]
         for kind in option.kinds
