@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.fixture
 def without_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """A process that has not imported torch, and an empty cache; notes every derivation."""
-    monkeypatch.delitem(sys.modules, "torch")
+    process = SimpleNamespace(modules={}, prefix=sys.prefix, version=sys.version)
+    monkeypatch.setattr(module, "sys", process)
     monkeypatch.setenv("SAAT_CACHE", str(tmp_path))
     derivations: list[str] = []
 
@@ -141,7 +144,7 @@ def test_the_key_follows_what_other_packages_bring(
 
 def test_every_option_has_the_bounds_and_the_default_of_its_class() -> None:
     found = derived()
-    classes = {f"attack {name}": attack for name, attack in ATTACKS.items()}
+    classes: dict[str, Any] = {f"attack {name}": attack for name, attack in ATTACKS.items()}
     classes |= {f"defense {name}": entry.settings for name, entry in DEFENSES.items()}
     told = {f"attack {name}": entry.usable().options for name, entry in found.attacks.items()}
     told |= {f"defense {name}": entry.usable().options for name, entry in found.defenses.items()}

@@ -16,7 +16,7 @@ from harness.cli import app
 from harness.executors import ray_cluster
 from harness.options import Options
 from harness.search_stopped import SearchStopped
-from harness.session import session
+from harness.session import checks, session
 from harness.session.listing import LISTS
 from tests.harness.tiny import tiny
 
@@ -113,7 +113,7 @@ def test_a_search_is_resumed_without_ray_if_ray_does_not_start(
     monkeypatch.setattr(ray_cluster, "connect", fails)
     experiment = tiny({"pretrain.epochs": 1, "defense.epochs": 1, "name": "on_ray"})
     with monkeypatch.context() as starting:
-        inline = session.executor_of_run(experiment, Options(runs_dir, executor="inline"))
+        inline = checks.executor_of_run(experiment, Options(runs_dir, executor="inline"))
         starting.setattr(session, "executor_of_run", lambda *_: inline)
         starting.setattr(session, "_run", stopped)
         with pytest.raises(SearchStopped):

@@ -12,9 +12,8 @@ from torch import Tensor
 import saat.retrieval
 from saat.codes import hamming_distance
 from saat.labels import relevance
-from saat.protocol_options import TIES
+from saat.protocol_options import TIES, Ties
 from saat.retrieval import (
-    Ties,
     average_precision,
     chance_average_precision,
     distance_histograms,
