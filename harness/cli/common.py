@@ -46,11 +46,10 @@ def _folder(text: str) -> str:
     return str(user_path(text))
 
 
-def run_names(ctx: typer.Context, incomplete: str) -> list[str]:
+def run_names(ctx: typer.Context) -> list[str]:
     """Names of the runs in the folder of all runs, for the shell to complete."""
     folder = Path(ctx.params.get("runs_dir") or RUNS)
-    names = (path.parent.name for path in folder.glob("*/experiment.yaml"))
-    return sorted(name for name in names if name.startswith(incomplete))
+    return sorted(path.parent.name for path in folder.glob("*/experiment.yaml"))
 
 
 # Every path of the command line is read by the one function that knows what a path can be.
