@@ -132,14 +132,14 @@ def print_commands(folder: Path) -> None:
     run(30, folder, "inline")
     (journal,) = folder.glob("*/events.jsonl")
     torch = min(cpu_seconds([sys.executable, "-c", "import torch"]) for _ in range(_STARTS))
-    print(f"{'import torch':<42}{torch:6.2f} s")
+    print(f"{'import torch':<44}{torch:6.2f} s")
     for template in _COMMANDS:
         words = template.format(runs=folder, run=journal.parent.name).split()
         command = [sys.executable, "-m", "harness", *words]
         cpu_seconds(command)
         seconds = min(cpu_seconds(command) for _ in range(_STARTS))
         shown = f"saat {template.partition(' --runs-dir')[0].format(run='NAME')}"
-        print(f"{shown:<42}{seconds:6.2f} s {seconds / torch:6.2f} of it")
+        print(f"{shown:<44}{seconds:6.2f} s {seconds / torch:6.2f} of it")
 
 
 def main() -> None:
