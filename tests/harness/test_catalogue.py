@@ -13,6 +13,7 @@ import pytest
 
 from harness import catalogue as module
 from harness.catalogue import Catalogue, catalogue, derived, options_of
+from harness.code_key import code_key
 from harness.experiment.sections import settings_model
 from saat.attacks import ATTACKS
 from saat.defenses import DEFENSES
@@ -126,20 +127,20 @@ def test_the_key_follows_what_other_packages_bring(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """An entry point, its version, and the code behind it."""
-    keys = [module.code_key()]
+    keys = [code_key()]
     (tmp_path / "stranger.py").write_text("class A: pass\n")
     metadata = tmp_path / "stranger-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[saat.attacks]\nstrange = stranger:A\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    keys.append(module.code_key())
+    keys.append(code_key())
     (tmp_path / "stranger.py").write_text("class A: steps = 1\n")
-    keys.append(module.code_key())
+    keys.append(code_key())
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.1\n")
-    keys.append(module.code_key())
+    keys.append(code_key())
     assert len(set(keys)) == 4
-    assert keys[-1] == module.code_key()
+    assert keys[-1] == code_key()
 
 
 def test_every_option_has_the_bounds_and_the_default_of_its_class() -> None:
