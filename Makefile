@@ -7,9 +7,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Processes of the tests; each takes about 1.5 GB.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu); [ $$n -gt 6 ] && echo 6 || echo $$n)
-# Files go to the processes whole, in the order of tests/conftest.py: long ones first.
-TESTS := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-LONG := trained or cluster or chaos or browser
+TESTS := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+# Suites that take many minutes, or need root or a browser, have folders of their own.
+SHORT := tests $(addprefix --ignore=tests/,trained cluster chaos browser)
 
 # Many containers set it; each process of a search or a test would then compile, for half a minute,
 # what the one before it compiled.
@@ -40,34 +40,40 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The documentation site, in site/; a dead link or an unknown name is an error. To read it:
+#   .venv/bin/python -m http.server --bind 127.0.0.1 --directory site
+.PHONY: docs
+docs: install
+	$(BIN)/mkdocs build --strict
+
 .PHONY: unit
 unit: install
-	$(TESTS) -m "not (slow or ray or $(LONG))"
+	$(TESTS) $(SHORT) -m "not (slow or ray)"
 
 # The fast stage (lint, types, import contracts, unit tests) first, whole runs after it. Types take
 # one process a minute, which has the unit tests beside it.
 .PHONY: test
 test: install
 	@$(MAKE) --no-print-directory -j 2 lint unit
-	$(TESTS) -m "(slow or ray) and not ($(LONG))"
+	$(TESTS) $(SHORT) -m "slow or ray"
 
 # What `make test` leaves out. Clusters are waited for much of the time and have trainings beside
 # them, but not chaos: Ray gives its workers the lowest priority, and two searches would starve.
 # Each suite can be run alone, too; of the trained models `make trained` has more.
 .PHONY: thorough
 thorough: install
-	$(TESTS) -m "(trained or cluster) and not lengthy"
-	$(TESTS) -m "chaos or browser"
+	$(TESTS) tests/trained tests/cluster -m "not lengthy"
+	$(TESTS) tests/chaos tests/browser
 
 # Claims about defenses and the battery, shown on models trained on the digits.
 .PHONY: trained
 trained: install
-	$(TESTS) -m trained
+	$(TESTS) tests/trained
 
 # A Ray cluster of several hosts (network namespaces) that come and go; Linux, as root.
 .PHONY: cluster
 cluster: install
-	$(BIN)/python -m pytest -m cluster -rs
+	$(BIN)/python -m pytest tests/cluster -rs
 
 # Processes killed, disks filled, files damaged at random moments of real searches: at least sixty
 # faults in about an hour; the page is its log.
@@ -78,4 +84,4 @@ chaos: install
 # Eight of the faults, by a fixed seed, and workers and drivers that die in the middle.
 .PHONY: chaos-sample
 chaos-sample: install
-	$(TESTS) -m chaos -rs
+	$(TESTS) tests/chaos -rs

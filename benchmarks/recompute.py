@@ -54,7 +54,7 @@ def check(folder: Path) -> tuple[int, float]:
         AssertionError: the worst case is above a single attack.
     """
     subject = trained_subject(folder)
-    data, top_k = subject.data, int(subject.evaluation["top_k"])
+    data, top_k = subject.data, subject.evaluation.top_k
     database = codes(subject.network, data.images[data.database])
     labels = data.labels[data.database].astype(np.float64)
     table = pd.read_parquet(folder / "per_query.parquet")

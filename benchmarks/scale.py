@@ -8,7 +8,6 @@ driver's memory, then how long ``saat status``, the tables and the report take.
 
 import argparse
 import contextlib
-import json
 import logging
 import math
 import subprocess
@@ -26,7 +25,7 @@ import pandas as pd
 import torch
 
 from harness.executors import executor
-from harness.experiment.file import parse_experiment
+from harness.experiment.resolve import resolve_experiment
 from harness.files import write_json
 from harness.journal.journal import Event, read
 from harness.options import Options
@@ -76,16 +75,14 @@ def stand_in(
     started = time.monotonic()
     folder = trial_folder(context, spec.trial_id)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "config.json", asdict(spec))
+    write_json(folder / "config.json", spec.dump())
     history: list[EpochReport] = []
-    for epoch in range(1, int(spec.setting["defense"].get("epochs", 0)) + 1):
+    for epoch in range(1, spec.setting.epochs + 1):
         clean, robust = _objectives(spec, epoch)
         values = {"val/clean_map": clean, "val/robust_map": robust, "val/zero_grad": 0.01}
         spent = time.monotonic() - started
         metrics = {"train/loss": 1 / epoch, "train/lr": 0.05} | values
         history.append(EpochReport(epoch, metrics, spent, spent))
-        lines = "".join(json.dumps(asdict(report)) + "\n" for report in history)
-        (folder / "epochs.jsonl").write_text(lines)
         yield history[-1]
     clean, robust = _objectives(spec, math.inf)
     prefix = "reattack" if spec.phase == "explore" else "test"
@@ -100,7 +97,7 @@ def stand_in(
 
 
 def _objectives(spec: TrialSpec, epoch: float) -> tuple[float, float]:
-    defense = spec.setting["defense"]
+    defense = spec.setting.dump()["defense"]
     weight, eps = math.log10(defense.get("lambda", 0.1)), defense.get("eps", 0.0)
     rough = [derive_seed(spec.trial_id, name) % 1000 / 2e4 for name in ("clean", "robust")]
     share = 1 - 0.5 * 0.6**epoch
@@ -176,7 +173,7 @@ def run(
         sampler: ``search.sampler``.
     """
     search = {"num_samples": trials, "sampler": sampler}
-    experiment = parse_experiment({**EXPERIMENT, "search": search}, "scale")
+    experiment = resolve_experiment({**EXPERIMENT, "search": search}, "scale")
     usage = Usage()
     usage.start()
     with (runs_dir / "log").open("w") as log, contextlib.redirect_stderr(log):

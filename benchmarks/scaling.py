@@ -22,7 +22,7 @@ from benchmarks.kernels import (
     sorted_ap,
 )
 from saat.attacks import MainstayAttack
-from saat.data import load
+from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
 from saat.evaluation import Protocol, evaluate
 from saat.hashing import OBJECTIVES
@@ -59,7 +59,7 @@ def kernels(classes: int) -> str:
 
 def training(name: str) -> str:
     """One line: seconds and MAPs of a pretraining and of SAAT on an embedded set."""
-    data = load(name=name, image_size=32, val_queries=300)
+    data = RetrievalData.named(name, image_size=32, val_queries=300)
     labels = data.label_tensor(data.train)
     network = build_network("small_cnn", "none", 32, 32, seed=0)
     objective = OBJECTIVES["dph"](labels, 32, 0)

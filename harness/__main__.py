@@ -1,15 +1,17 @@
 """Entry point of the command ``saat``: exit statuses, and no traceback for a user's mistake."""
 
 import os
+import shlex
 import sys
 from contextlib import suppress
 from typing import NoReturn
 
 from harness import interrupts
 from harness.interrupts import INTERRUPTED
-from harness.redaction import message_line
+from harness.named_paths import PathsNotNamed
+from harness.redaction import message_line, redacted
 from harness.search_stopped import SearchStopped
-from saat.errors import InputError
+from saat.errors import InputError, printable
 
 # Nothing is imported above that takes time: until main() begins, signals are Python's own.
 
@@ -38,6 +40,9 @@ def main(arguments: list[str] | None = None) -> None:
         # Whatever an interruption was turned into, for example by an import that it cut off.
         if interrupts.raised:
             status = INTERRUPTED
+        elif isinstance(error, PathsNotNamed):
+            given = sys.argv[1:] if arguments is None else arguments
+            fail(f"{message_line(error)}: {_allowing(given, error.paths)}", 2)
         elif isinstance(error, InputError):
             hint = "; saat validate shows all" if len(error.faults) > 1 else ""
             fail(message_line(error) + hint, 2)
@@ -59,6 +64,12 @@ def fail(message: str, status: int) -> NoReturn:
     with suppress(OSError):  # nobody reads it
         print(f"saat: {message}", file=sys.stderr, flush=True)
     sys.exit(status)
+
+
+def _allowing(arguments: list[str], paths: list[str]) -> str:
+    """The command that was given, with paths that it may read."""
+    options = [part for path in paths for part in ("--allow", path)]
+    return printable(redacted(shlex.join(["saat", *arguments, *options])))
 
 
 # Typer reads values with pydantic, which tells it so.

@@ -9,10 +9,10 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import UnionType
 from typing import Any, Generic, Literal, TypeVar, Union, cast, get_args, get_origin
@@ -55,9 +55,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Attack:
-    """An attack's side of a protocol."""
+    """An attack's side of a protocol; ``version``: see :mod:`saat.versions`."""
 
     targeted: bool
+    version: int
     options: tuple[Option, ...]
 
 
@@ -107,19 +108,24 @@ class Entry(Generic[Facts]):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The entries of every registry by name, and the options of pretraining."""
+    """The entries of every registry by name, and the options of pretraining.
+
+    ``batteries``, ``none`` too, are the versions of what a protocol runs beside its own attacks.
+    """
 
     attacks: dict[str, Entry[Attack]]
     defenses: dict[str, Entry[Defense]]
     hashing: dict[str, Entry[bool]]
     backbones: dict[str, Entry[BackboneLimits]]
     datasets: dict[str, Entry[Dataset]]
-    batteries: tuple[str, ...]
+    batteries: dict[str, Entry[dict[str, int]]]
     pretrain: tuple[Option, ...]
 
     def problems(self) -> Iterator[str]:
         """Of the entries that cannot be used."""
-        for registry in (self.attacks, self.defenses, self.hashing, self.backbones, self.datasets):
+        registries = {**vars(self)}
+        del registries["pretrain"]
+        for registry in registries.values():
             yield from (entry.problem for entry in registry.values() if entry.problem)
 
 
@@ -172,47 +178,39 @@ def derived() -> Catalogue:
     from saat.hashing import OBJECTIVES
     from saat.models import BACKBONES
     from saat.pretrain import PretrainSettings
+    from saat.versions import protocol_versions
 
+    none = _entry(OWN_PACKAGE, lambda: ("no battery", protocol_versions((), "none")))
     return Catalogue(
-        attacks=_entries(ATTACKS, _attack_line, lambda a: Attack(a.targeted, options_of(a))),
+        attacks=_entries(ATTACKS, lambda a, _: Attack(a.targeted, a.version, options_of(a))),
         defenses=_entries(
-            DEFENSES,
-            lambda d: d.description,
-            lambda d: Defense(options_of(d.settings), tuple(d.settings.published)),
+            DEFENSES, lambda d, _: Defense(options_of(d.settings), tuple(d.settings.published))
         ),
-        hashing=_entries(OBJECTIVES, _first_line, lambda _: True),
-        backbones=_entries(BACKBONES, lambda b: b.description, lambda b: b.limits),
-        datasets=_entries(
-            DATASETS,
-            lambda d: d.description,
-            lambda d: Dataset(d.classes, d.obtain, d.folder),
-        ),
-        batteries=tuple(BATTERIES),
+        hashing=_entries(OBJECTIVES, lambda *_: True),
+        backbones=_entries(BACKBONES, lambda b, _: b.limits),
+        datasets=_entries(DATASETS, lambda d, _: Dataset(d.classes, d.obtain, d.folder)),
+        batteries={"none": none, **_entries(BATTERIES, lambda _, b: protocol_versions((), b))},
         pretrain=options_of(PretrainSettings),
     )
 
 
 def _entries(
-    registry: Mapping[str, Any], line: Callable[[Any], str], facts: Callable[[Any], Facts]
+    registry: Registry[Any], facts: Callable[[Any, str], Facts]
 ) -> dict[str, Entry[Facts]]:
-    found: dict[str, Entry[Facts]] = {}
-    for name in registry:
-        package = registry.package(name) if isinstance(registry, Registry) else OWN_PACKAGE
-        try:
-            entry = registry[name]
-        except InputError as error:
-            found[name] = Entry(package, "", None, str(error))
-        else:
-            found[name] = Entry(package, line(entry), facts(entry))
-    return found
+    """All entries of a registry; ``facts``: (entry, its name) → what is known of it."""
+
+    def read(name: str) -> tuple[str, Facts]:
+        return registry.description(name), facts(registry[name], name)
+
+    return {name: _entry(registry.package(name), partial(read, name)) for name in registry}
 
 
-def _first_line(thing: object) -> str:
-    return (thing.__doc__ or "").strip().partition("\n")[0]
-
-
-def _attack_line(attack: Any) -> str:
-    return f"{'targeted' if attack.targeted else 'untargeted'}: {_first_line(attack)}"
+def _entry(package: str, read: Callable[[], tuple[str, Facts]]) -> Entry[Facts]:
+    """An entry; ``read`` gives its line and facts, or raises InputError where it is unusable."""
+    try:
+        return Entry(package, *read())
+    except InputError as error:
+        return Entry(package, "", None, str(error))
 
 
 def options_of(settings: type[Any]) -> tuple[Option, ...]:

@@ -19,6 +19,7 @@ class Options:
         cache_dir: node-local cache of decoded images; None for the default.
         autoscaling: whether the cluster adds nodes by itself, so that a request that none meets
             now can wait for one.
+        allow: files and folders outside a stored run that it may read.
     """
 
     runs_dir: Path
@@ -27,3 +28,4 @@ class Options:
     address: str | None = None
     cache_dir: str | None = None
     autoscaling: bool = False
+    allow: tuple[Path, ...] = ()

@@ -1,7 +1,8 @@
-"""Where a result came from: versions, revision, data, machine. No secrets, no environment."""
+"""Origin of a result: versions, git revision, data, machine; no environment variables."""
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -9,19 +10,29 @@ from typing import Any
 import torch
 
 from saat.data import RetrievalData
+from saat.registry import contributing_packages
 
 _PACKAGES = (
     "saat-harness", "torch", "torchvision", "numpy", "ray", "optuna", "mlflow", "pandas",
 )  # fmt: skip
 
 
-def provenance(data: RetrievalData, device: str) -> dict[str, Any]:
-    """JSON-able facts about the software, the data and the machine of a run."""
+def provenance(
+    data: RetrievalData, device: str, formula_versions: Mapping[str, int]
+) -> dict[str, Any]:
+    """JSON-able facts about the software, the data and the machine of a run.
+
+    Args:
+        data: the data set.
+        device: of the training.
+        formula_versions: those of the protocol above 1 (:mod:`harness.journal.protocol`).
+    """
     # The driver of a cluster need not have the GPU that its workers have.
     here = device == "cuda" and torch.cuda.is_available()
     gpu = torch.cuda.get_device_name() if here else None
     return {
         "versions": versions(),
+        "formula_versions": dict(formula_versions),
         "git_revision": _revision(),
         "data": {
             "name": data.name,
@@ -39,9 +50,9 @@ def provenance(data: RetrievalData, device: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that results depend on, those that are installed."""
+    """Python, the packages that results depend on, and those that bring entries of a registry."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *contributing_packages()):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

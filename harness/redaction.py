@@ -1,20 +1,20 @@
-"""Addresses and messages without the credentials that they may carry."""
+"""Removes credentials from addresses and messages."""
 
 import os
 import re
 
 from saat.errors import one_line
 
-# Whoever names a variable like this keeps a secret in it, or the path of one.
+# Environment variables with such a name hold a secret, or the path of one.
 _SECRET_NAME = re.compile(r"PASS|TOKEN|SECRET|CREDENTIAL|KEY")
-_SHORTEST = 6  # a shorter value ("1", "true") may stand in a text for something else
+_SHORTEST = 6  # a shorter value, such as "1" or "true", is an ordinary word of a message
 _HIDDEN = "***"
 
 
 def public_uri(uri: str) -> str:
-    """An address without user, password, query and fragment; a path of SQLite stays.
+    """An address without user, password, query and fragment; the path of a SQLite file stays.
 
-    Where what is left is no host with a port, as of a password without its ``@``, it goes too.
+    If the rest is not a host with a port, it may be a password without its ``@``, and is removed.
     """
     scheme, slashes, rest = uri.partition("://")
     if not slashes:
@@ -27,12 +27,12 @@ def public_uri(uri: str) -> str:
 
 
 def redacted(text: object) -> str:
-    """A message without credentials in its addresses, headers and values of secret variables."""
+    """A message without credentials in addresses and headers, nor values of secret variables."""
     out = str(text)
     for value in _secret_values():
         out = out.replace(value, _HIDDEN)
     out = re.sub(r"(?<=://)[^\s\"'<>]*@", f"{_HIDDEN}@", out)
-    # Also of a path alone, as urllib3 tells it.
+    # Also after a path alone, as in urllib3's messages.
     out = re.sub(r"(?<=\S)\?[^\s\"'<>)]*=[^\s\"'<>)]*", f"?{_HIDDEN}", out)
     return re.sub(r"(?i)\b(basic|bearer)\s+[\w+/=.~-]{8,}", rf"\1 {_HIDDEN}", out)
 
@@ -40,15 +40,15 @@ def redacted(text: object) -> str:
 def message_line(error: object) -> str:
     """A message for the terminal: one line of at most 500 characters, without credentials.
 
-    What has no space for long, such as an option that somebody mistyped at length, is cut, so that
-    the rest of the sentence is not. Redacted before: half a secret would not be known as one.
+    Very long words are shortened, so that the rest of the sentence stays. Credentials are removed
+    first, because half a secret would not be recognised.
     """
     text = re.sub(r"(\S{160})\S{60,}", r"\1…", redacted(error))
     return one_line(text, 500)
 
 
 def _secret_values() -> list[str]:
-    """Longest first: one may be the beginning of another."""
+    """Values of secret variables, longest first: one may be the beginning of another."""
     values = {
         value
         for name, value in os.environ.items()

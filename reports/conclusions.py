@@ -10,13 +10,15 @@ from reports.explored import (
     ROBUST,
     chance_levels,
     completed_trials,
+    constraints,
     feasible,
-    floors,
     front_extremes,
     on_front,
 )
-from reports.results import STATUSES, SearchResults
+from reports.metric_columns import column_of
+from reports.results import STATUSES, SearchResults, metric_column
 from reports.wording import describe_setting, duration, percent, points
+from saat.metrics import OBJECTIVES, Phase
 from saat.wording import counted
 
 _STATUS_WORDS = {"stopped": "stopped early"}
@@ -50,7 +52,7 @@ def _at_chance(results: SearchResults) -> list[str]:
     clean, robust = chance_levels(completed).T
     if not robust.any():
         return []
-    chance = percent(float(completed["metric.reattack/chance_map"].median()))
+    chance = percent(float(completed[metric_column(Phase.REATTACK, "chance_map")].median()))
     sampled = (completed["role"] == "sampled").to_numpy(dtype=bool)
     found = (
         f"of {counted(len(completed), 'completed trial')}, {clean.sum()} "
@@ -67,8 +69,8 @@ def _collapsed(settings: Sequence[ConfirmedSetting]) -> list[str]:
     return [
         f"{_start(setting.label)}{_in_brackets(setting.setting)}, retrieves nothing"
         f"{setting.under(setting.at_chance['clean'])}: its clean MAP of "
-        f"{percent(_mean(setting, 'clean'))} is not above chance ({_chance(setting)}), so its "
-        f"robust MAP of {percent(_mean(setting, 'robust'))} says nothing and is compared with "
+        f"{percent(setting.mean('clean_map'))} is not above chance ({_chance(setting)}), so its "
+        f"robust MAP of {percent(setting.mean('robust_map'))} says nothing and is compared with "
         "nothing."
         for setting in settings
         if setting.collapsed
@@ -78,7 +80,7 @@ def _collapsed(settings: Sequence[ConfirmedSetting]) -> list[str]:
 def _powerless(settings: Sequence[ConfirmedSetting]) -> list[str]:
     """Settings that retrieve something, but nothing useful under attack."""
     return [
-        f"The robust MAP of {setting.label}, {percent(_mean(setting, 'robust'))}, is not above "
+        f"The robust MAP of {setting.label}, {percent(setting.mean('robust_map'))}, is not above "
         f"chance ({_chance(setting)}){setting.under(setting.at_chance['robust'])}: under attack "
         "it retrieves nothing useful."
         for setting in settings
@@ -98,7 +100,7 @@ def _dead_gradients(settings: Sequence[ConfirmedSetting]) -> list[str]:
 
 
 def _chance(setting: ConfirmedSetting) -> str:
-    return percent(float(setting.trials["metric.test/chance_map"].mean()))
+    return percent(setting.mean("chance_map"))
 
 
 def _doubts(settings: Sequence[ConfirmedSetting]) -> list[str]:
@@ -115,18 +117,18 @@ def _compared(settings: Sequence[ConfirmedSetting]) -> list[str]:
     said = f"{counted(len(settings), 'setting was', 'settings were')} compared on test queries."
     ranked = sorted(
         (setting for setting in settings if not setting.collapsed),
-        key=lambda setting: -_mean(setting, "robust"),
+        key=lambda setting: -setting.mean("robust_map"),
     )
     if not ranked:
         return [f"{said} All of them are at chance, so none is ahead of another."]
     first, *others = ranked
     text = (
         f"{said} Under its worst case "
-        f"{first.label} keeps most, {percent(_mean(first, 'robust'))} robust and "
-        f"{percent(_mean(first, 'clean'))} clean MAP"
+        f"{first.label} keeps most, {percent(first.mean('robust_map'))} robust and "
+        f"{percent(first.mean('clean_map'))} clean MAP"
     )
     if others:
-        band = others[0].bands["robust"]
+        band = others[0].bands["robust_map"]
         text += (
             f"; {others[0].label} follows with {percent(band.mean)} "
             f"(95 % interval {percent(band.low)} to {percent(band.high)})"
@@ -180,8 +182,8 @@ def _front(results: SearchResults) -> list[str]:
 
 def _constraints(results: SearchResults, completed: pd.DataFrame) -> str:
     """A sentence on how many trials keep the constraints; nothing where there are none."""
-    names = {CLEAN: "clean", ROBUST: "robust"}
-    bounds = [f"{names[key]} MAP ≥ {percent(value)}" for key, value in floors(results).items()]
+    minimums = constraints(results).minimum
+    bounds = [f"{column_of(name).label} ≥ {percent(least)}" for name, least in minimums.items()]
     if not bounds:
         return ""
     keeping = int(feasible(results, completed).sum())
@@ -193,11 +195,11 @@ def _constraints(results: SearchResults, completed: pd.DataFrame) -> str:
 
 def _gain(robust: Gain, clean: Gain) -> str:
     setting = robust.recommended
+    clean_map, robust_map = (percent(setting.mean(name)) for name in OBJECTIVES)
     return (
-        f"{_start(setting.label)}{_in_brackets(setting.setting)}, reaches "
-        f"{percent(_mean(setting, 'robust'))} robust and {percent(_mean(setting, 'clean'))} clean "
-        f"MAP on test queries; against the paper's default that is {_difference(robust)} points "
-        f"robust and {_difference(clean)} points clean."
+        f"{_start(setting.label)}{_in_brackets(setting.setting)}, reaches {robust_map} robust and "
+        f"{clean_map} clean MAP on test queries; against the paper's default that is "
+        f"{_difference(robust)} points robust and {_difference(clean)} points clean."
     )
 
 
@@ -215,7 +217,8 @@ def _significance(gains: Sequence[Gain]) -> list[str]:
     if len(verdicts) == 1:
         return [f"{_start(verdicts.pop())}."]
     return [
-        f"{_start(gain.recommended.label)}, {gain.metric} MAP: {gain.comparison.verdict}."
+        f"{_start(gain.recommended.label)}, {column_of(gain.metric).label}: "
+        f"{gain.comparison.verdict}."
         for gain in gains
     ]
 
@@ -224,8 +227,8 @@ def _alone(settings: Sequence[ConfirmedSetting], gains: Sequence[Gain]) -> list[
     """Settings with no default of their bits to compare with."""
     compared = {gain.recommended.label for gain in gains}
     return [
-        f"{_start(setting.label)}, reaches {percent(_mean(setting, 'robust'))} robust and "
-        f"{percent(_mean(setting, 'clean'))} clean MAP on test queries, over "
+        f"{_start(setting.label)}, reaches {percent(setting.mean('robust_map'))} robust and "
+        f"{percent(setting.mean('clean_map'))} clean MAP on test queries, over "
         f"{counted(len(setting.trials), 'seed')}."
         for setting in settings
         if setting.role in ("recommended", "train")
@@ -238,13 +241,13 @@ def _beside(settings: Sequence[ConfirmedSetting]) -> list[str]:
     """A robust MAP is close to chance, so it is never given alone."""
     if not settings:
         return []
-    chance = settings[0].trials["metric.test/chance_map"].mean()
-    floors = [setting.trials["metric.test/floor_map"].mean() for setting in settings]
-    bare = [_mean(s, "robust") for s in settings if s.role == "undefended"]
-    text = f"For comparison, a random order scores {percent(float(chance))}"
+    chance = settings[0].mean("chance_map")
+    floors = [setting.mean("floor_map") for setting in settings]
+    bare = [s.mean("robust_map") for s in settings if s.role == "undefended"]
+    text = f"For comparison, a random order scores {percent(chance)}"
     if any(floor == floor for floor in floors):
         lowest = min(floor for floor in floors if floor == floor)
-        text += f", the lowest theoretical floor is {percent(float(lowest))}"
+        text += f", the lowest theoretical floor is {percent(lowest)}"
     if bare:
         text += f", and the undefended model reaches {percent(max(bare))} robust MAP"
     return [f"{text}."]
@@ -252,10 +255,6 @@ def _beside(settings: Sequence[ConfirmedSetting]) -> list[str]:
 
 def _in_brackets(text: str) -> str:
     return f" ({text})" if text else ""
-
-
-def _mean(setting: ConfirmedSetting, metric: str) -> float:
-    return setting.summary(metric).mean
 
 
 def _start(text: str) -> str:

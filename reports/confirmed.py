@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports.explored import BITS, bit_lengths, bits_label
-from reports.results import SearchResults, final_metrics
+from reports.metric_columns import SCORES
+from reports.results import SearchResults, final_metrics_of, metric_column
 from reports.statistics import (
-    Interval,
     PairedComparison,
     SeedSummary,
     compare_paired,
@@ -21,10 +21,13 @@ from reports.statistics import (
     seed_summary,
 )
 from reports.wording import ROLES, describe_setting
+from saat.bootstrap import Interval
+from saat.metrics import OBJECTIVES, Phase
 from saat.sanity import at_chance, has_dead_gradients, zero_gradients
 
-METRICS = {"clean": "metric.test/clean_map", "robust": "metric.test/robust_map"}
-_ATTACK_OF = {"clean": "clean", "robust": "worst"}
+# Objective → what its queries went through, as AP per query is named.
+_ATTACK_OF = dict(zip(OBJECTIVES, ("clean", "worst"), strict=True))
+_TESTED = [metric_column(Phase.TEST, name) for name in OBJECTIVES]
 _ORDER = ("recommended", "default", "train", "undefended")
 
 
@@ -42,12 +45,12 @@ class ConfirmedSetting:
     # AP per query (S, Q) of "clean", every attack and "worst", a row for every seed that kept
     # them; empty where trials kept none.
     queries: dict[str, NDArray[np.float64]]
-    taken: dict[str, int]  # how many queries each of these took; a black box takes fewer
+    query_counts: dict[str, int]  # queries that each of these took; a black box takes fewer
 
     @cached_property
     def metrics(self) -> list[dict[str, float]]:
         """Metrics on test queries by their plain names, one mapping a seed."""
-        return [final_metrics(row) for row in self.trials.to_dict("records")]
+        return final_metrics_of(self.trials)
 
     @property
     def at_chance(self) -> dict[str, int]:
@@ -84,7 +87,7 @@ class ConfirmedSetting:
         if self.trials["unreliable"].ne("").any():
             reasons = dict.fromkeys(text for text in self.trials["unreliable"] if text)
             return f"unreliable: {' '.join(reasons)}"
-        checked = self.trials.get("metric.test/gates_failed")
+        checked = self.trials.get(metric_column(Phase.TEST, "gates_failed"))
         if checked is None or checked.isna().any():
             return "not checked"
         return "all gates passed"
@@ -115,14 +118,11 @@ class ConfirmedSetting:
 
     def _measured(self, attack: str) -> NDArray[np.float64]:
         """``(S,)`` MAP, or t-MAP of a targeted attack, of the seeds that met the attack."""
-        whole = {"clean": "clean_map", "worst": "robust_map"}
-        for name in [whole[attack]] if attack in whole else [f"map.{attack}", f"tmap.{attack}"]:
-            if f"metric.test/{name}" in self.trials:
-                values: NDArray[np.float64] = self.trials[f"metric.test/{name}"].to_numpy(
-                    dtype=np.float64
-                )
-                if not np.isnan(values).all():
-                    return values[~np.isnan(values)]
+        whole = [name for name, through in _ATTACK_OF.items() if through == attack]
+        for name in whole or [f"{kind}.{attack}" for kind in SCORES]:
+            values = self.seeds(name)
+            if not np.isnan(values).all():
+                return values[~np.isnan(values)]
         return np.empty(0)
 
     @cached_property
@@ -130,13 +130,20 @@ class ConfirmedSetting:
         """Of clean and robust MAP."""
         return {metric: self.band(attack) for metric, attack in _ATTACK_OF.items()}
 
-    def seeds(self, metric: str) -> NDArray[np.float64]:
-        """``(S,)`` clean or robust MAP, one a seed."""
-        return self.trials[METRICS[metric]].to_numpy(dtype=np.float64)
+    def seeds(self, name: str) -> NDArray[np.float64]:
+        """``(S,)`` a metric on test queries, one value a seed; NaN where not measured."""
+        column = metric_column(Phase.TEST, name)
+        if column not in self.trials:
+            return np.full(len(self.trials), np.nan)
+        return self.trials[column].to_numpy(dtype=np.float64)
 
-    def summary(self, metric: str) -> SeedSummary:
-        """Mean and spread of clean or robust MAP over seeds."""
-        return seed_summary(self.seeds(metric))
+    def summary(self, name: str) -> SeedSummary:
+        """Mean and spread of a metric over seeds."""
+        return seed_summary(self.seeds(name))
+
+    def mean(self, name: str) -> float:
+        """Mean of a metric over the seeds that have it."""
+        return self.summary(name).mean
 
 
 @dataclass(frozen=True)
@@ -154,7 +161,7 @@ class Gain:
 def confirmed_settings(results: SearchResults) -> list[ConfirmedSetting]:
     """Completed confirm and train trials, grouped by setting; recommended ones first."""
     tested = results.tested
-    measured = tested[list(METRICS.values())].notna().all(axis=1)
+    measured = tested[_TESTED].notna().all(axis=1)
     frame = tested[(tested["status"] == "completed") & measured]
     frame = frame.assign(bits=bit_lengths(frame)).sort_values("seed", kind="stable")
     groups = sorted(
@@ -165,7 +172,7 @@ def confirmed_settings(results: SearchResults) -> list[ConfirmedSetting]:
         key=lambda group: (
             _rank(group[0]),
             group[1],
-            -group[3][METRICS["robust"]].mean(),
+            -group[3][_TESTED[1]].mean(),
             group[2],
         ),
     )
@@ -207,21 +214,21 @@ def gains_over_default(settings: Sequence[ConfirmedSetting]) -> list[Gain]:
     return [
         _compare(setting, default, metric, 2 * len(pairs))
         for setting, default in pairs
-        for metric in ("robust", "clean")
+        for metric in reversed(OBJECTIVES)
     ]
 
 
 def _compare(a: ConfirmedSetting, b: ConfirmedSetting, metric: str, comparisons: int) -> Gain:
-    columns = ["seed", METRICS[metric]]
-    both = a.trials[columns].merge(b.trials[columns], on="seed", suffixes=("_a", "_b"))
-    first, second = (both[f"{METRICS[metric]}_{side}"].to_numpy(np.float64) for side in "ab")
+    column = metric_column(Phase.TEST, metric)
+    both = a.trials[["seed", column]].merge(b.trials[["seed", column]], on="seed")
+    first, second = (both[f"{column}_{side}"].to_numpy(np.float64) for side in "xy")
     comparison = compare_paired(first, second, comparisons=comparisons)
     return Gain(a, b, metric, comparison, seed_summary(first).mean, seed_summary(second).mean)
 
 
 def _doubts(trials: pd.DataFrame) -> str:
     """What stands in every label of a setting whose numbers are not to be taken as they are."""
-    metrics = [final_metrics(row) for row in trials.to_dict("records")]
+    metrics = final_metrics_of(trials)
     low = {name for found in metrics for name in at_chance(found)}
     marks = {
         "unreliable": (trials["unreliable"] != "").any(),
@@ -234,7 +241,7 @@ def _doubts(trials: pd.DataFrame) -> str:
 
 
 def _kept(results: SearchResults, trials: pd.DataFrame) -> dict[str, Any]:
-    """``queries`` and ``taken``, from what all of the trials kept."""
+    """``queries`` and ``query_counts``, from what all of the trials kept."""
     tables = [results.per_query(str(trial)) for trial in trials["trial_id"]]
     kept = [
         {str(attack): group.groupby("query")["ap"].min().sort_index()
@@ -243,7 +250,7 @@ def _kept(results: SearchResults, trials: pd.DataFrame) -> dict[str, Any]:
         if table is not None
     ]  # fmt: skip
     if not kept or len(kept) < len(tables):
-        return {"queries": {}, "taken": {}}
+        return {"queries": {}, "query_counts": {}}
     having = {
         attack: [found[attack] for found in kept if attack in found]
         for attack in sorted(set().union(*kept))
@@ -254,8 +261,8 @@ def _kept(results: SearchResults, trials: pd.DataFrame) -> dict[str, Any]:
         # The interval resamples one set of queries for all seeds.
         if all(ap.index.equals(found[0].index) for ap in found)
     }
-    taken = {attack: min(map(len, found)) for attack, found in having.items()}
-    return {"queries": queries, "taken": taken}
+    counts = {attack: min(map(len, found)) for attack, found in having.items()}
+    return {"queries": queries, "query_counts": counts}
 
 
 def _rank(role: str) -> int:

@@ -1,5 +1,6 @@
 """Explore trials as points of clean and robust MAP on validation queries."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,12 +8,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports.frontier import hypervolume, pareto_mask
-from reports.results import SearchResults, final_metrics
+from reports.results import SearchResults, final_metrics_of, metric_column, stored_metrics
+from saat.feasibility import Constraints
+from saat.metrics import OBJECTIVES, Phase
 from saat.sanity import at_chance
 from saat.wording import counted
 
-CLEAN = "metric.reattack/clean_map"
-ROBUST = "metric.reattack/robust_map"
+CLEAN, ROBUST = (metric_column(Phase.REATTACK, name) for name in OBJECTIVES)
+VALIDATED = [metric_column(Phase.VALIDATION, name) for name in OBJECTIVES]
 BITS = "param.model.bits"
 
 
@@ -26,15 +29,15 @@ class HypervolumeCurve(NamedTuple):
 def completed_trials(results: SearchResults) -> pd.DataFrame:
     """Explore trials that reached the end and were measured under the full protocol."""
     explore = results.explore
-    measured = explore[CLEAN].notna() & explore[ROBUST].notna()
-    return explore[(explore["status"] == "completed") & measured]
+    return explore[
+        (explore["status"] == "completed") & explore[[CLEAN, ROBUST]].notna().all(axis=1)
+    ]
 
 
 def stopped_trials(results: SearchResults) -> pd.DataFrame:
     """Explore trials that were stopped early and have at least one validation."""
     explore = results.explore
-    measured = explore["metric.val/clean_map"].notna() & explore["metric.val/robust_map"].notna()
-    return explore[(explore["status"] == "stopped") & measured]
+    return explore[(explore["status"] == "stopped") & explore[VALIDATED].notna().all(axis=1)]
 
 
 def points_of(frame: pd.DataFrame) -> NDArray[np.float64]:
@@ -42,33 +45,33 @@ def points_of(frame: pd.DataFrame) -> NDArray[np.float64]:
     return frame[[CLEAN, ROBUST]].to_numpy(dtype=np.float64)
 
 
-def floors(results: SearchResults) -> dict[str, float]:
-    """The experiment's constraints: column of completed trials → its least allowed value."""
+def constraints(results: SearchResults) -> Constraints:
+    """What the experiment asks of every setting."""
     given = results.experiment.get("constraints") or {}
-    return {
-        f"metric.{name.replace('val/', 'reattack/')}": float(constraint["at_least"])
-        for name, constraint in given.items()
-    }
+    return Constraints.of({key: float(bound["at_least"]) for key, bound in given.items()})
 
 
 def feasible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """``(n,)`` whether completed trials keep every constraint, on values of the full protocol."""
-    keeps = np.ones(len(frame), dtype=np.bool_)
-    for column, floor in floors(results).items():
-        keeps &= frame[column].to_numpy(dtype=np.float64) >= floor
-    return keeps
+    asked = constraints(results)
+    return _each(frame, lambda row: asked.are_kept(stored_metrics(row)))
 
 
 def chance_levels(frame: pd.DataFrame) -> NDArray[np.bool_]:
     """``(n, 2)`` whether clean and robust MAP of trials are not above chance."""
-    low = [at_chance(final_metrics(row)) for row in frame.to_dict("records")]
+    low = map(at_chance, final_metrics_of(frame))
     levels = [["clean" in names, "robust" in names] for names in low]
     return np.array(levels, dtype=np.bool_).reshape(-1, 2)
 
 
 def eligible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """``(n,)`` whether a completed trial may be on a front: feasible, clean MAP above chance."""
-    return feasible(results, frame) & ~chance_levels(frame)[:, 0]
+    asked = constraints(results)
+    return _each(frame, lambda row: asked.allow(stored_metrics(row)))
+
+
+def _each(frame: pd.DataFrame, holds: Callable[[dict[Any, Any]], bool]) -> NDArray[np.bool_]:
+    return np.array([holds(row) for row in frame.to_dict("records")], dtype=np.bool_)
 
 
 def on_front(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:

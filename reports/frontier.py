@@ -1,43 +1,17 @@
 """Pareto fronts and hypervolume, shared by scheduler, tracker and report.
 
-Points are rows of an ``(n, m)`` array, one column an objective, larger is better (see
-`orient`). A row with a value that is not finite is a trial without a result: it is never on
-a front and adds no hypervolume.
+Points are rows of an ``(n, m)`` array, one column an objective, larger is better. A row
+with a value that is not finite is a trial without a result: it is never on a front and adds no
+hypervolume.
 """
-
-from collections.abc import Sequence
-from typing import Literal
 
 import moocore
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Direction = Literal["max", "min"]
-
 # Both objectives are MAPs in [0, 1], so the origin is worse than every trial of every search
 # and hypervolumes of different searches can be compared.
 REFERENCE = (0.0, 0.0)
-
-
-def orient(values: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.float64]:
-    """Turn objectives with the given directions into objectives that are all maximised.
-
-    Args:
-        values: ``(n, m)`` objective values.
-        directions: ``m`` directions, ``"max"`` or ``"min"``.
-
-    Returns:
-        ``(n, m)`` float64, the columns of ``"min"`` negated.
-
-    Raises:
-        ValueError: the number of directions is not m, or a direction is unknown.
-    """
-    points = np.asarray(values, dtype=np.float64).reshape(-1, len(directions))
-    unknown = set(directions) - {"max", "min"}
-    if unknown:
-        raise ValueError(f"unknown direction {sorted(unknown)}; allowed: 'max', 'min'")
-    signs = np.array([1.0 if d == "max" else -1.0 for d in directions], dtype=np.float64)
-    return np.multiply(points, signs, dtype=np.float64)
 
 
 def pareto_ranks(values: ArrayLike) -> NDArray[np.int64]:
@@ -102,24 +76,6 @@ def hypervolume(values: ArrayLike, reference: ArrayLike = REFERENCE) -> float:
     if not usable.any():
         return 0.0
     return float(moocore.hypervolume(points[usable], ref=corner, maximise=True))
-
-
-def hypervolume_contributions(
-    values: ArrayLike, reference: ArrayLike = REFERENCE
-) -> NDArray[np.float64]:
-    """Hypervolume that would be lost without each point.
-
-    Args:
-        values: ``(n, m)``, larger is better.
-        reference: ``(m,)``.
-
-    Returns:
-        ``(n,)`` float64; 0 for dominated points and for points that have an equal.
-    """
-    points, _ = _points(values, objectives=np.size(reference))
-    total = hypervolume(points, reference)
-    without = (hypervolume(np.delete(points, i, axis=0), reference) for i in range(len(points)))
-    return np.array([max(total - volume, 0.0) for volume in without], dtype=np.float64)
 
 
 def select_by_hypervolume(

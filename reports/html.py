@@ -18,11 +18,12 @@ from plotly.offline import get_plotlyjs
 from reports.conclusions import conclusions
 from reports.confirmed import ConfirmedSetting, Gain, confirmed_settings, gains_over_default
 from reports.csv_files import csv_text
-from reports.figures import overlaid_figures, search_figures
-from reports.figures.style import STATIC_STYLE, RenderedFigure
+from reports.figures import ReportFigure, interactive, overlaid_figures, search_figures, static
+from reports.figures.chart import Chart
+from reports.figures.static import STATIC_STYLE
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
 from reports.protocol import Terms, experiment_terms, protocol_terms, provenance_terms
-from reports.results import SearchResults, final_metrics
+from reports.results import SearchResults, final_metrics_of
 from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import (
     Table,
@@ -225,8 +226,8 @@ def _search(
 
 def _warnings(results: SearchResults) -> list[str]:
     """Objections to the numbers of completed trials, which need no battery to be seen."""
-    rows = results.trials[results.trials["status"] == "completed"].to_dict("records")
-    return warning_lines({str(row["trial_id"]): final_metrics(row) for row in rows})
+    ended = results.trials[results.trials["status"] == "completed"]
+    return warning_lines(dict(zip(ended["trial_id"], final_metrics_of(ended), strict=True)))
 
 
 def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:
@@ -238,25 +239,27 @@ def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:
     return {results.name: slug for results, slug in zip(searches, slugs, strict=True)}
 
 
-def _save_figure(figure: RenderedFigure, out_dir: Path, suffix: str) -> FigureView:
+def _save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> FigureView:
     folder = out_dir / "figures"
     folder.mkdir(exist_ok=True)
     stem = f"{figure.name}{suffix}"
+    chart = figure.drawing if isinstance(figure.drawing, Chart) else None
+    drawn = static.draw(figure.drawing) if isinstance(figure.drawing, Chart) else figure.drawing
     # Both files have the layout of one pass; otherwise each would be laid out twice.
-    figure.static.draw_without_rendering()
-    figure.static.set_layout_engine(None)
+    drawn.draw_without_rendering()
+    drawn.set_layout_engine(None)
     picture = io.BytesIO()
-    figure.static.savefig(picture, format="png")
+    drawn.savefig(picture, format="png")
     (folder / f"{stem}.png").write_bytes(picture.getvalue())
     # Without a date equal results give equal files.
-    figure.static.savefig(folder / f"{stem}.pdf", metadata={"CreationDate": None})
+    drawn.savefig(folder / f"{stem}.pdf", metadata={"CreationDate": None})
     encoded = base64.b64encode(picture.getvalue()).decode("ascii")
     return FigureView(
         title=figure.title,
         caption=figure.caption,
         stem=f"figures/{stem}",
-        plots=[_script_json(plot.to_json()) for plot in figure.interactive],
-        image="" if figure.interactive else f"data:image/png;base64,{encoded}",
+        plots=[_script_json(plot.to_json()) for plot in interactive.draw(chart)] if chart else [],
+        image="" if chart else f"data:image/png;base64,{encoded}",
     )
 
 

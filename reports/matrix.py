@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 
 from reports.confirmed import ConfirmedSetting
-from reports.statistics import seed_summary
+from reports.metric_columns import attacks_of
+from reports.results import measured_names, metric_column
 from reports.tables import Table, identity
 from reports.wording import attack_notes, sentences
+from saat.metrics import Phase
 from saat.wording import counted
 
 _COLUMNS = ("", " low", " high", " seeds")
-_MAP, _TMAP, _THEORY = "metric.test/map.", "metric.test/tmap.", "metric.test/theory."
 
 
 class MatrixCell(NamedTuple):
@@ -49,8 +50,8 @@ class MatrixData(NamedTuple):
 
 def untargeted_matrix(settings: Sequence[ConfirmedSetting]) -> MatrixData:
     """MAP of every setting: clean, under every untargeted attack, and the worst case."""
-    columns = ("clean", *attacks_of(settings, _MAP), "worst")
-    chance = [seed_summary(s.trials["metric.test/chance_map"]).mean for s in settings]
+    columns = ("clean", *_attacks(settings, "map"), "worst")
+    chance = [setting.mean("chance_map") for setting in settings]
     return MatrixData(
         "MAP under every attack",
         _labels(settings),
@@ -64,7 +65,7 @@ def untargeted_matrix(settings: Sequence[ConfirmedSetting]) -> MatrixData:
 
 def targeted_matrix(settings: Sequence[ConfirmedSetting]) -> MatrixData:
     """t-MAP of every setting under every targeted attack: how well the target label is served."""
-    columns = tuple(name for name in attacks_of(settings, _TMAP) if name != "clean")
+    columns = tuple(_attacks(settings, "tmap"))
     return MatrixData(
         "t-MAP under every targeted attack",
         _labels(settings),
@@ -80,15 +81,10 @@ def _cell(setting: ConfirmedSetting, column: str) -> MatrixCell:
     return MatrixCell(*setting.band(column), setting.seeds_of(column))
 
 
-def attacks_of(settings: Sequence[ConfirmedSetting], prefix: str) -> list[str]:
-    """Attacks with a metric of this prefix in any of the settings, in their order."""
-    names: dict[str, None] = {}
-    for setting in settings:
-        measured = setting.trials.notna().any()
-        for column in map(str, setting.trials.columns):
-            if column.startswith(prefix) and measured[column]:
-                names[column.removeprefix(prefix)] = None
-    return list(names)
+def _attacks(settings: Sequence[ConfirmedSetting], kind: str) -> list[str]:
+    """Attacks with this metric in any of the settings, in their order."""
+    names = (name for setting in settings for name in measured_names(setting.trials, Phase.TEST))
+    return attacks_of(names, [kind])
 
 
 def matrix_table(settings: Sequence[ConfirmedSetting], data: MatrixData, name: str) -> Table:
@@ -135,18 +131,15 @@ def fewer_seeds(data: MatrixData) -> str:
 
 def _header(settings: Sequence[ConfirmedSetting], attack: str) -> str:
     """The attack, and how many queries it took where not all of them."""
-    fewest = min((s.taken[attack] for s in settings if attack in s.taken), default=0)
-    everyone = max((s.taken.get("clean", 0) for s in settings), default=0)
+    fewest = min((s.query_counts[attack] for s in settings if attack in s.query_counts), default=0)
+    everyone = max((s.query_counts.get("clean", 0) for s in settings), default=0)
     took = counted(fewest, "query", "queries")
     return f"{attack} ({took})" if 0 < fewest < everyone else attack
 
 
 def _theory(settings: Sequence[ConfirmedSetting], attack: str) -> float:
-    found = [
-        seed_summary(setting.trials[f"{_THEORY}{attack}"]).mean
-        for setting in settings
-        if f"{_THEORY}{attack}" in setting.trials
-    ]
+    name = f"theory.{attack}"
+    found = [s.mean(name) for s in settings if metric_column(Phase.TEST, name) in s.trials]
     return float(np.mean(found)) if found else np.nan
 
 

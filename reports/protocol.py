@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reports.results import SearchResults
-from reports.wording import MISSING, parameter_value
+from reports.wording import MISSING, norm_note, parameter_value
 from saat.wording import counted
 
 Terms = list[tuple[str, str]]
@@ -42,13 +42,13 @@ def protocol_terms(results: SearchResults) -> Terms:
         (
             "Validation",
             "The search sees validation queries alone. val/*: after every epoch, "
-            f"{_counted(validation.get('queries'), 'query', 'queries')}, attack "
-            f"{validation.get('attack', MISSING)}, ε = "
-            f"{parameter_value('eps', validation.get('eps'))}, "
+            f"{_counted(validation.get('queries'), 'query', 'queries')}, attack mainstay, "
+            f"L∞ distance ε = {parameter_value('eps', validation.get('eps'))}, "
             f"{_counted(validation.get('steps'), 'step')}. reattack/*: trials that reached the "
             "end, full protocol. test/*: test queries, full protocol, only for confirmed and "
             "singly trained settings.",
         ),
+        *(("Norms", note) for note in norm_note(str(evaluation.get("norm", "linf")))),
         (
             "Chance",
             "The MAP of a random order of the database. It depends on the labels alone, and a "

@@ -21,11 +21,12 @@ from reports.run_folder import check_file, check_run_folder, trial_folder
 from reports.trial_arrays import Arrays, read_examples, read_histograms
 from saat.atomic_files import replacing
 from saat.errors import InputError, one_line
-from saat.sanity import without_prefix
+from saat.metrics import OBJECTIVES, REFERENCES, Phase, final_metrics
 
 STATUSES = ("completed", "stopped", "failed", "running")
 _ROUNDING = 1e-6  # an average precision may be above 1 by it
 _TEXT, _INTEGER, _NUMBER = "string", "Int64", "float64"
+_METRIC = "metric."
 
 TRIAL_COLUMNS: dict[str, str] = {
     "trial_id": _TEXT,
@@ -44,13 +45,11 @@ TRIAL_COLUMNS: dict[str, str] = {
     "cost_s": _NUMBER,
     "finished_at": _NUMBER,
     "host": _TEXT,
-    "metric.val/clean_map": _NUMBER,
-    "metric.val/robust_map": _NUMBER,
-    "metric.val/zero_grad": _NUMBER,
+    **{f"{_METRIC}{Phase.VALIDATION.key(name)}": _NUMBER for name in OBJECTIVES},
     **{
-        f"metric.{when}/{name}": _NUMBER
-        for when in ("reattack", "test")
-        for name in ("clean_map", "robust_map", "chance_map", "floor_map")
+        f"{_METRIC}{phase.key(name)}": _NUMBER
+        for phase in (Phase.REATTACK, Phase.TEST)
+        for name in (*OBJECTIVES, *REFERENCES)
     },
 }
 EPOCH_COLUMNS: dict[str, str] = {
@@ -58,8 +57,7 @@ EPOCH_COLUMNS: dict[str, str] = {
     "epoch": _INTEGER,
     "seconds": _NUMBER,
     "host": _TEXT,
-    "metric.val/clean_map": _NUMBER,
-    "metric.val/robust_map": _NUMBER,
+    **{f"{_METRIC}{Phase.VALIDATION.key(name)}": _NUMBER for name in OBJECTIVES},
 }
 
 
@@ -132,13 +130,35 @@ class SearchResults:
         return path if os.path.lexists(path) else None
 
 
-def final_metrics(row: Mapping[Any, Any]) -> dict[str, float]:
-    """Metrics of a trial's row under the full protocol, by their plain names.
+def metric_column(phase: Phase, name: str) -> str:
+    """The column of a metric: ``metric.test/clean_map``."""
+    return f"{_METRIC}{phase.key(name)}"
 
-    Those on test queries where there are any, else those of the re-attack on validation queries.
-    """
-    known = {str(key): v for key, v in row.items() if str(key).startswith("metric.") and v == v}
-    return without_prefix(known, ("metric.test/", "metric.reattack/"))
+
+def measured_names(frame: pd.DataFrame, phase: Phase) -> list[str]:
+    """Plain names of the metrics of a phase that any of the trials has."""
+    begin = metric_column(phase, "")
+    names = [str(name) for name in frame.columns if str(name).startswith(begin)]
+    return [name.removeprefix(begin) for name in names if frame[name].notna().any()]
+
+
+def stored_metrics(row: Mapping[Any, Any]) -> dict[str, float]:
+    """Metrics of a trial's row by their stored names, such as ``test/clean_map``."""
+    return {
+        str(key).removeprefix(_METRIC): float(value)
+        for key, value in row.items()
+        if str(key).startswith(_METRIC) and value == value
+    }
+
+
+def final_metrics_of(frame: pd.DataFrame) -> list[dict[str, float]]:
+    """A trial's metrics under the full protocol by their plain names, one mapping a row."""
+    return [final_metrics(stored_metrics(row)) for row in frame.to_dict("records")]
+
+
+def metric_cells(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Metrics by their stored names as cells of a row; the inverse of `stored_metrics`."""
+    return {f"{_METRIC}{key}": value for key, value in metrics.items()}
 
 
 def load_search(run_dir: Path) -> SearchResults:
@@ -194,7 +214,7 @@ def write_epochs(run_dir: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]], schema: dict[str, str]) -> None:
     records = [dict(row) for row in rows]
     names = list(dict.fromkeys([*schema, *(key for record in records for key in record)]))
-    unknown = [n for n in names if n not in schema and not n.startswith(("param.", "metric."))]
+    unknown = [n for n in names if n not in schema and not n.startswith(("param.", _METRIC))]
     if unknown:
         raise ValueError(f"{path.name} has no column {unknown[0]!r}; allowed: {', '.join(schema)}")
     columns = {name: [record.get(name) for record in records] for name in names}

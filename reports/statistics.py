@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from saat.bootstrap import Interval
 from saat.wording import counted
 
 # Below this the report never claims significance, whatever the p-value: with fewer seeds the
@@ -15,14 +16,6 @@ from saat.wording import counted
 SEEDS_FOR_SIGNIFICANCE = 6
 RESAMPLES = 2000
 _AT_ONCE = 250  # resamples; bounds the memory that many queries take
-
-
-class Interval(NamedTuple):
-    """A mean and its confidence interval, in the unit of the values."""
-
-    mean: float
-    low: float
-    high: float
 
 
 class SeedSummary(NamedTuple):
@@ -45,37 +38,6 @@ class PairedComparison(NamedTuple):
     p_value: float  # of the two-sided paired t-test; NaN below the needed number of seeds
     significant: bool
     verdict: str
-
-
-def bootstrap_interval(values: ArrayLike, confidence: float = 0.95, seed: int = 0) -> Interval:
-    """Percentile bootstrap of the mean over queries (Efron & Tibshirani 1993).
-
-    Args:
-        values: ``(Q,)`` AP per query; NaN is left out.
-        confidence: coverage in (0, 1).
-        seed: of the resampling.
-
-    Returns:
-        The mean and its interval; both ends are the mean when all values are equal or there is
-        only one, and NaN when there is none.
-    """
-    sample = np.asarray(values, dtype=np.float64)
-    sample = sample[~np.isnan(sample)]
-    if not len(sample):
-        return Interval(np.nan, np.nan, np.nan)
-    mean = float(sample.mean())
-    if np.ptp(sample) == 0:
-        return Interval(mean, mean, mean)
-    bounds = stats.bootstrap(
-        (sample,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        batch=100,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Interval(mean, float(bounds.low), float(bounds.high))
 
 
 def seed_query_interval(values: ArrayLike, confidence: float = 0.95, seed: int = 0) -> Interval:

@@ -1,6 +1,6 @@
 """The numbers of a report as tables with readable headers; MAPs are fractions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,18 +10,24 @@ import pandas as pd
 from reports.confirmed import ConfirmedSetting, Gain
 from reports.explored import (
     BITS,
-    CLEAN,
-    ROBUST,
     bit_lengths,
     completed_trials,
+    constraints,
     feasible,
-    floors,
     on_front,
 )
 from reports.frontier import pareto_mask
-from reports.results import SearchResults, final_metrics
-from reports.statistics import seed_summary
+from reports.metric_columns import (
+    SCORES,
+    MetricColumn,
+    column_of,
+    columns_beside,
+    columns_of_attacks,
+    symbols,
+)
+from reports.results import SearchResults, final_metrics_of, measured_names, metric_column
 from reports.wording import ROLES, attack_notes, sentences
+from saat.metrics import OBJECTIVES, REFERENCES, Phase
 from saat.sanity import at_chance
 
 
@@ -44,9 +50,9 @@ def trials_table(results: SearchResults) -> Table:
     """Every trial: how it ended, what it cost, its setting and its MAPs."""
     trials = results.trials
     # Explore trials have reattack/*, confirmed and trained ones test/*, stopped ones only val/*.
-    measured = trials[CLEAN].notna(), trials["metric.test/clean_map"].notna()
-    where = np.select(measured, ["validation", "test"], "validation, short attack")
-    last = trials["metric.val/clean_map"].notna() | measured[0] | measured[1]
+    phases = (Phase.REATTACK, Phase.TEST, Phase.VALIDATION)
+    measured = [trials[metric_column(phase, OBJECTIVES[0])].notna() for phase in phases]
+    where = np.select(measured, ["validation", "test", "validation, short attack"], "")
     columns: dict[str, Any] = {
         "trial": trials["trial_id"],
         "phase": trials["phase"],
@@ -54,15 +60,15 @@ def trials_table(results: SearchResults) -> Table:
         "status": trials["status"],
         "epochs": trials["epochs"],
     }
-    for name in ("clean", "robust"):
-        sources = [f"metric.{when}/{name}_map" for when in ("reattack", "test", "val")]
-        columns[f"{name} MAP"] = trials[sources].bfill(axis=1).iloc[:, 0]
-    columns["measured on"] = np.where(last, where, "")
-    if floors(results):
+    for name in OBJECTIVES:
+        sources = [metric_column(phase, name) for phase in phases]
+        columns[column_of(name).label] = trials[sources].bfill(axis=1).iloc[:, 0]
+    columns["measured on"] = where
+    if constraints(results).minimum:
         completed = completed_trials(results)
         keeps = pd.Series(feasible(results, completed), completed.index, dtype="boolean")
         columns["feasible"] = keeps.reindex(trials.index)
-    columns["at chance"] = [chance_text(row) for row in trials.to_dict("records")]
+    columns["at chance"] = _chance_texts(trials)
     columns |= {str(name): trials[name] for name in trials if str(name).startswith("param.")}
     columns |= {
         "seed": trials["seed"],
@@ -73,33 +79,41 @@ def trials_table(results: SearchResults) -> Table:
         "trials",
         f"All trials of {results.name}",
         pd.DataFrame(columns).reset_index(drop=True),
-        fractions=dict.fromkeys(("clean MAP", "robust MAP"), "%"),
+        fractions=symbols(map(column_of, OBJECTIVES)),
         parameters=tuple(results.space),
     )
 
 
-def chance_text(row: Mapping[Any, Any]) -> str:
-    """Which MAPs of a trial under the full protocol are not above chance."""
-    return ", ".join(at_chance(final_metrics(row)))
+def _chance_texts(trials: pd.DataFrame) -> list[str]:
+    """Which MAPs of every trial under the full protocol are not above chance."""
+    return [", ".join(at_chance(metrics)) for metrics in final_metrics_of(trials)]
 
 
 def front_table(searches: Sequence[SearchResults]) -> Table:
     """Trials on a Pareto front of their bit length, with the whole setting."""
     parts = [_front_rows(results) for results in searches]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    frame.insert(3, "on union front", pareto_mask(frame[["clean MAP", "robust MAP"]].to_numpy()))
-    order = ["search", "bits", "clean MAP"]
+    objectives = [column_of(name) for name in OBJECTIVES]
+    points = frame[[column.label for column in objectives]].to_numpy()
+    frame.insert(3, "on union front", pareto_mask(points))
+    beside = [c for r in searches for c in columns_beside(r.explore, Phase.REATTACK)]
     return Table(
         "frontier",
         "Pareto fronts of clean and robust MAP, one for each bit length, on validation queries"
-        + (", of feasible trials" if any(floors(results) for results in searches) else "")
+        + (
+            ", of feasible trials"
+            if any(constraints(results).minimum for results in searches)
+            else ""
+        )
         + (
             "; a setting whose robust MAP is at chance is not recommended"
             if (frame["at chance"] != "").any()
             else ""
         ),
-        frame.sort_values(order, kind="stable").reset_index(drop=True),
-        fractions=dict.fromkeys(("clean MAP", "robust MAP", "chance MAP", "floor MAP"), "%"),
+        frame.sort_values(["search", "bits", objectives[0].label], kind="stable").reset_index(
+            drop=True
+        ),
+        fractions=symbols((*objectives, *beside)),
         parameters=tuple(
             # The code length has a column of its own.
             dict.fromkeys(k for r in searches for k in r.space if f"param.{k}" != BITS)
@@ -119,72 +133,76 @@ def _front_rows(results: SearchResults) -> pd.DataFrame:
         "trial": front["trial_id"],
         "bits": bits[keep],
         "role": front["role"],
-        "clean MAP": front[CLEAN],
-        "robust MAP": front[ROBUST],
-        "at chance": [chance_text(row) for row in front.to_dict("records")],
-        "chance MAP": front["metric.reattack/chance_map"],
-        "floor MAP": front["metric.reattack/floor_map"],
+        **_cells(front, map(column_of, OBJECTIVES)),
+        "at chance": _chance_texts(front),
+        **_cells(front, columns_beside(results.explore, Phase.REATTACK)),
         "cost (s)": front["cost_s"],
     }
     settings = {name: front[name] for name in front.columns if name.startswith("param.")}
     return pd.DataFrame(columns | settings)
 
 
+def _cells(frame: pd.DataFrame, columns: Iterable[MetricColumn]) -> dict[str, pd.Series]:
+    return {c.label: frame[metric_column(Phase.REATTACK, c.name)] for c in columns}
+
+
 def confirm_table(settings: Sequence[ConfirmedSetting]) -> Table:
     """Clean and robust MAP of the confirmed settings, beside chance and theoretical floor."""
+    beside = list(
+        dict.fromkeys(c for s in settings for c in columns_beside(s.trials, Phase.TEST))
+        or map(column_of, REFERENCES)
+    )
+    objectives = [column_of(name) for name in OBJECTIVES]
     rows = []
     for setting in settings:
         row = identity(setting) | {"setting": setting.setting}
-        for metric in ("clean", "robust"):
-            summary, band = setting.summary(metric), setting.bands[metric]
+        for label, _, name in objectives:
+            summary, band = setting.summary(name), setting.bands[name]
             row |= {
-                f"{metric} MAP": summary.mean,
-                f"{metric} MAP std": summary.std,
-                f"{metric} MAP low": band.low,
-                f"{metric} MAP high": band.high,
+                label: summary.mean,
+                f"{label} std": summary.std,
+                f"{label} low": band.low,
+                f"{label} high": band.high,
             }
         row["reliability"] = setting.reliability
-        for name in ("chance", "floor"):
-            row[f"{name} MAP"] = seed_summary(setting.trials[f"metric.test/{name}_map"]).mean
+        row |= {label: setting.mean(name) for label, _, name in beside}
         rows.append(row)
-    names = [f"{metric} MAP" for metric in ("clean", "robust", "chance", "floor")]
-    parts = [f"{name}{end}" for name in names[:2] for end in ("", " std", " low", " high")]
-    columns = [*_IDENTITY, "setting", *parts, *names[2:], "reliability"]
+    parts = [f"{c.label}{end}" for c in objectives for end in ("", " std", " low", " high")]
+    columns = [*_IDENTITY, "setting", *parts, *(c.label for c in beside), "reliability"]
     return Table(
         "confirm",
         "Test queries: mean ± standard deviation over seeds, 95 % interval over seeds and queries",
         pd.DataFrame(rows, columns=columns),
-        fractions=dict.fromkeys(names, "%"),
-        estimates=("clean MAP", "robust MAP"),
+        fractions=symbols((*objectives, *beside)),
+        estimates=tuple(column.label for column in objectives),
     )
 
 
 def attacks_table(settings: Sequence[ConfirmedSetting]) -> Table:
     """MAP (t-MAP if targeted) under every attack, beside that of its representative code."""
+    score = column_of(SCORES[0])
+    beside = columns_of_attacks((setting.trials for setting in settings), Phase.TEST)
     rows = []
     for setting in settings:
-        trials = setting.trials
-        for column in map(str, trials.columns):
-            kind, _, attack = column.removeprefix("metric.test/").partition(".")
-            if kind not in ("map", "tmap") or trials[column].isna().all():
+        for name in measured_names(setting.trials, Phase.TEST):
+            kind, _, attack = name.partition(".")
+            if kind not in SCORES:
                 continue
-            measured = seed_summary(trials[column])
-            row = identity(setting) | {"attack": attack, "measure": _MEASURES[kind]}
+            measured = setting.summary(name)
+            row = identity(setting) | {"attack": attack, "measure": column_of(kind).label}
             row["seeds"] = measured.n
-            row |= {"MAP": measured.mean, "MAP std": measured.std}
-            for name, title in _BESIDE_ATTACK.items():
-                values = trials.get(f"metric.test/{name}.{attack}", pd.Series(dtype="float64"))
-                row[title] = seed_summary(values).mean
+            row |= {score.label: measured.mean, f"{score.label} std": measured.std}
+            row |= {label: setting.mean(f"{kind}.{attack}") for label, _, kind in beside}
             rows.append(row)
-    columns = [*_IDENTITY, "attack", "measure", "MAP", "MAP std", *_PERCEPTIBILITY.values()]
-    columns += ["theoretical MAP", "zero gradients"]
+    columns = [*_IDENTITY, "attack", "measure", score.label, f"{score.label} std"]
+    columns += [column.label for column in beside]
     return Table(
         "attacks",
         "Test queries under every attack: mean ± standard deviation over the seeds that met it"
         + sentences(attack_notes(row["attack"] for row in rows)),
         pd.DataFrame(rows, columns=columns),
-        fractions=dict.fromkeys(("MAP", "theoretical MAP", "zero gradients"), "%"),
-        estimates=("MAP",),
+        fractions=symbols((score, *beside)),
+        estimates=(score.label,),
     )
 
 
@@ -195,7 +213,7 @@ def gains_table(gains: Sequence[Gain]) -> Table:
             "search": gain.recommended.search,
             "role": gain.recommended.role_label,
             "bits": gain.recommended.bits,
-            "metric": f"{gain.metric} MAP",
+            "metric": column_of(gain.metric).label,
             "default's MAP": gain.default_mean,
             "recommended MAP": gain.recommended_mean,
             "gain": gain.comparison.mean,
@@ -217,16 +235,6 @@ def gains_table(gains: Sequence[Gain]) -> Table:
     )
 
 
-_MEASURES = {"map": "MAP", "tmap": "t-MAP"}
-# Largest pixel change, mean L2 of the whole change, and the figures as the papers publish them.
-_PERCEPTIBILITY = {
-    "linf": "L∞",
-    "l2": "L2",
-    "matrix_linf": "∞ (published)",
-    "matrix_l2": "2 (published)",
-    "mse": "MSE",
-}
-_BESIDE_ATTACK = {"theory": "theoretical MAP", "zero_grad": "zero gradients", **_PERCEPTIBILITY}
 _IDENTITY = ("search", "role", "bits", "seeds")
 
 

@@ -36,6 +36,20 @@ _ATTACK_NOTES = {
 _PIXEL_PARAMETERS = ("eps", "step_size")
 
 
+def norm_note(norm: str) -> list[str]:
+    """A sentence on which numbers do not have the norm of the evaluation; none where all have.
+
+    Args:
+        norm: ``evaluation.norm`` of an experiment.
+    """
+    if norm == "linf":
+        return []
+    return [
+        f"evaluation.norm: {norm}: re-attacks and tests are in {norm.upper()}; training "
+        "(defense.eps) and the attack after every epoch (validation.eps) stay in L∞"
+    ]
+
+
 def percent(fraction: float, digits: int = 1) -> str:
     """``0.4213`` as ``42.1 %``; missing values as a dash."""
     return MISSING if math.isnan(fraction) else f"{100 * fraction:.{digits}f} %"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.pgd import usable
+from saat.attacks.pgd import finite_gradient
 from saat.errors import one_line
 from saat.memory import is_out_of_memory, shrinking
 from saat.models import device_of, evaluating, seeded_pass, to_float
@@ -24,11 +24,11 @@ from saat.victim import Victim
 EOT_PASSES = 8
 # More than rounding (summation order on a GPU), as a share of the mean feature.
 _NOISE = 1e-3
-# Images looked at.
-_PROBED = 16
+# Images that decide what a network is like.
+_INSPECTED = 16
 # Exactly zero input gradients of clean images, as a fraction, from which on attacks see through
 # rectifiers. On the way of an attack there are more of them.
-_HIDDEN = 0.02
+_HIDDEN_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ class ModelTraits:
 
 def model_traits(network: nn.Module, images: Tensor) -> ModelTraits:
     """Look at a network; ``images`` uint8 (Q, 3, H, W), of which a few are used."""
-    few = images[:_PROBED]
+    few = images[:_INSPECTED]
     if not len(few):
         return ModelTraits(randomised=False, zero_gradient=0.0, surrogate=False)
     with evaluating(network):
         # Memory that runs out must not pass for a network without a gradient.
-        found, _ = shrinking(lambda count: _probe(network, few[:count]), len(few))
+        found, _ = shrinking(lambda count: _inspect(network, few[:count]), len(few))
     says = bool(getattr(network, "randomised", False))
     surrogate = callable(getattr(network, "surrogate", None))
     differs, zero, obstacle = found
@@ -81,7 +81,7 @@ def model_traits(network: nn.Module, images: Tensor) -> ModelTraits:
     )
 
 
-def _probe(network: nn.Module, images: Tensor) -> tuple[bool, float | None, str]:
+def _inspect(network: nn.Module, images: Tensor) -> tuple[bool, float | None, str]:
     """Whether two passes differ, the fraction of zero input gradients, and why there are none."""
     few = to_float(images, device_of(network))
     with torch.no_grad():
@@ -99,7 +99,7 @@ def _probe(network: nn.Module, images: Tensor) -> tuple[bool, float | None, str]
         return bool(differs), None, f"{type(error).__name__}: {one_line(error, 160)}"
     if gradient is None:  # the output does not depend on the input
         return bool(differs), None, ""
-    return bool(differs), float((usable(gradient) == 0).float().mean()), ""
+    return bool(differs), float((finite_gradient(gradient) == 0).float().mean()), ""
 
 
 class Adapted(nn.Module):
@@ -152,8 +152,8 @@ class Adapted(nn.Module):
         return torch.stack(draws).mean(0)
 
 
-def adaptations(network: nn.Module, traits: ModelTraits) -> dict[str, nn.Module]:
-    """The network under every gradient worth attacking with: suffix of the attack's name → module.
+def gradient_networks_of(network: nn.Module, traits: ModelTraits) -> dict[str, nn.Module]:
+    """Networks to take gradients of, by the suffix that they add to an attack's name.
 
     Empty where there is none: black-box attacks are all that is left.
     """
@@ -164,7 +164,7 @@ def adaptations(network: nn.Module, traits: ModelTraits) -> dict[str, nn.Module]
     if traits.surrogate:
         make: Callable[[], nn.Module] = network.surrogate  # type: ignore[assignment]
         out[".bpda"] = Adapted(network, passes, make())
-    if traits.zero_gradient > _HIDDEN and not traits.blind and has_rectifiers(network):
+    if traits.zero_gradient > _HIDDEN_SHARE and not traits.blind and has_rectifiers(network):
         leaky = LeakyBackward(network)
         out[".leaky"] = Adapted(leaky, passes) if traits.randomised else leaky
     return out
@@ -179,8 +179,8 @@ def on_queries(victim: Victim, positions: Tensor) -> Victim:
     return part
 
 
-def seen_as(victim: Victim, network: nn.Module) -> Victim:
-    """The same victim, attacked through a network with the same codes."""
+def attacked_through(victim: Victim, network: nn.Module) -> Victim:
+    """The same victim with another network of the same codes to take gradients of."""
     other = copy.copy(victim)
     other.network = network
     return other

@@ -1,15 +1,14 @@
 """Attacks on victims, each finished one kept on disk, so that a killed battery goes on."""
 
 import hashlib
-import os
 import re
-import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,7 +25,7 @@ from saat.threat_model import ThreatModel
 from saat.victim import AttackResult, Target, Victim
 
 # Queries whose features tell two networks with equal codes apart.
-_PROBED = 4
+_COMPARED_QUERIES = 4
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class AttackRunner:
 
     def _key(self, victim: Victim, name: str, attack: Attack, threat: ThreatModel) -> str:
         """Of everything that decides the images: 16 hex digits."""
-        settings = (name, repr(attack), attack.revision, repr(threat), self.seed, self.target_seed)
+        settings = (name, repr(attack), attack.version, repr(threat), self.seed, self.target_seed)
         ranking = (victim.data.fingerprint, victim.kind, victim.top_k, victim.ties)
         digest = hashlib.sha256(repr((settings, ranking)).encode())
         digest.update(victim.rows.tobytes())
@@ -97,7 +96,9 @@ class AttackRunner:
         # Weights alone would not tell apart two modules that differ in a plain Python attribute.
         for codes in (victim.knowledge.train_codes, victim.database_codes, victim.query_codes):
             digest.update(pack_bits(codes).tobytes())
-        digest.update(_features(victim.network, victim.images[:_PROBED]).numpy().tobytes())
+        digest.update(
+            _features(victim.network, victim.images[:_COMPARED_QUERIES]).numpy().tobytes()
+        )
         return digest.hexdigest()[:16]
 
 
@@ -118,49 +119,50 @@ def _features(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def _write(path: Path, result: AttackResult) -> None:
+    """Store an attack: its images first, then ``path``, which says that it is whole."""
     arrays: dict[str, Any] = {
-        "images": result.images.numpy(),
         "ap": result.ap.numpy(),
         "theory_ap": result.theory_ap.numpy(),
         "restart": result.restart.numpy(),
         "zero_gradient": np.float64(result.zero_gradient),
+        "images_crc32": np.int64(_crc32(result.images.numpy())),
     }
     if result.target is not None:
         arrays["target_labels"] = result.target.labels.numpy()
         arrays["target_theory_ap"] = result.target.theory_ap.numpy()
+    with replacing(_images_of(path)) as temporary, temporary.open("wb") as file:
+        np.save(file, result.images.numpy())
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def _images_of(path: Path) -> Path:
+    return path.with_suffix(".npy")
 
 
 def _mapped(path: Path) -> Tensor:
     """The images of a stored attack, uint8 (Q, 3, H, W), on the disk until they are looked at.
 
-    Those of a whole battery on thousands of photographs would fill the memory.
+    Those of a whole battery on thousands of photographs would fill the memory. They are mapped
+    copy-on-write, since no tensor may be read-only.
     """
-    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-        member = archive.getinfo("images.npy")
-        if member.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"{path}: compressed")
-        # 30 bytes of which the last 4 are lengths, a name, more fields; then an .npy file.
-        file.seek(member.header_offset + 26)
-        file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
-        np.lib.format.read_magic(file)
-        shape, by_columns, _ = np.lib.format.read_array_header_1_0(file)
-        start = file.tell()
-    # Copy on write: no tensor may be read-only, and the file stays as it is.
-    order: Literal["F", "C"] = "F" if by_columns else "C"
-    return torch.from_numpy(np.memmap(path, np.uint8, "c", start, shape, order))
+    return torch.from_numpy(np.load(_images_of(path), mmap_mode="c", allow_pickle=False))
+
+
+def _crc32(images: np.ndarray) -> int:
+    """A checksum that is read image by image, for arrays larger than the memory."""
+    return reduce(lambda crc, image: zlib.crc32(image.tobytes(), crc), images, 0)
 
 
 def _read(path: Path, victim: Victim, attack: Attack) -> AttackResult | None:
     """A stored attack; None where there is none, or none that can be read."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            if file.zip.testzip():  # reads everything, a little at a time
-                return None
-            kept = [name for name in file.files if name != "images"]
-            arrays = {name: torch.from_numpy(file[name]) for name in kept}
-        result = measured(victim, _mapped(path), arrays["theory_ap"])
+            arrays = {name: torch.from_numpy(file[name]) for name in file.files}
+        images = _mapped(path)
+        if _crc32(images.numpy()) != int(arrays["images_crc32"]):
+            return None
+        result = measured(victim, images, arrays["theory_ap"])
         target = None
         if attack.targeted:
             labels = arrays["target_labels"]
@@ -176,7 +178,7 @@ def _read(path: Path, victim: Victim, attack: Attack) -> AttackResult | None:
             restart=arrays["restart"],
             target=target,
         )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
         return None
 
 

@@ -15,22 +15,35 @@ from torch import Tensor
 
 from saat.adaptive import (
     Adapted,
-    adaptations,
+    attacked_through,
+    gradient_networks_of,
     model_traits,
     on_queries,
     rebuilt,
-    seen_as,
 )
 from saat.attack_runner import AttackRunner, measured
-from saat.attacks import ATTACKS, Attack
+from saat.attacks import (
+    HAG,
+    SDHA,
+    ApgdMainstay,
+    ApgdMargin,
+    ApgdSmoothAP,
+    Attack,
+    MainstayAttack,
+    MaskedMainstay,
+    MultiTarget,
+    Square,
+    TargetedApgdMainstay,
+    TargetedApgdMargin,
+)
 from saat.attacks.noise import Noise
-from saat.attacks.square import Square
 from saat.bootstrap import Interval, bootstrap_interval
-from saat.errors import InputError
+from saat.errors import InputError, check_known
+from saat.registry import Registry, instance_of
 from saat.reliability import (
     CORE_GATE_BUDGET,
     FULL_GATE_BUDGET,
-    GATES,
+    STANDARD_GATES,
     GateBudget,
     GateContext,
     GateResult,
@@ -50,45 +63,62 @@ class Battery:
         white_box: name → attack by gradients.
         square: the black-box attack.
         square_queries: queries it takes, all where there are fewer; it is slow.
-        probe: name in ``white_box`` of the attack that gates repeat and transfer uses.
+        gate_attack: name in ``white_box`` of the attack that gates repeat and transfer uses.
         gate_budget: how much the gates run.
         gates: names in :data:`saat.reliability.GATES`.
-        noise: draws of the noise control.
+        noise: the noise control.
+        version: raised with every change of the attacks, their options or the gates' budget.
     """
 
     white_box: Mapping[str, Attack]
     square: Square
     square_queries: int
     gate_budget: GateBudget
-    probe: str = "apgd_mainstay"
-    gates: Sequence[str] = tuple(GATES)
+    gate_attack: str = "apgd_mainstay"
+    gates: Sequence[str] = STANDARD_GATES
     noise: Noise = field(default_factory=lambda: Noise(restarts=2))
+    version: int = 1
 
     def __post_init__(self) -> None:
-        if self.probe not in self.white_box:
+        if self.gate_attack not in self.white_box:
             known = ", ".join(self.white_box)
-            raise InputError(f"battery: probe {self.probe!r}: one of its attacks, {known}")
+            raise InputError(
+                f"battery: gate_attack {self.gate_attack!r}: one of its attacks, {known}"
+            )
 
 
 def _core() -> Battery:
-    options = {"steps": 15, "restarts": 2}
-    names = ("apgd_mainstay", "apgd_smoothap")
-    attacks = {name: ATTACKS[name](**options) for name in names}
+    attacks = {
+        "apgd_mainstay": ApgdMainstay(steps=15, restarts=2),
+        "apgd_smoothap": ApgdSmoothAP(steps=15, restarts=2),
+    }
     return Battery(attacks, Square(steps=100), 64, CORE_GATE_BUDGET)
 
 
 def _full() -> Battery:
-    five = ("apgd_mainstay", "apgd_margin", "apgd_smoothap")
-    one = ("masked_mainstay", "multi_target", "apgd_mainstay_targeted", "apgd_margin_targeted")
-    attacks = {name: ATTACKS[name](steps=100, restarts=5) for name in five}
-    attacks |= {name: ATTACKS[name](steps=100) for name in one}
-    # With their published numbers of iterations.
-    attacks |= {name: ATTACKS[name]() for name in ("mainstay", "hag", "sdha")}
+    attacks: dict[str, Attack] = {
+        "apgd_mainstay": ApgdMainstay(steps=100, restarts=5),
+        "apgd_margin": ApgdMargin(steps=100, restarts=5),
+        "apgd_smoothap": ApgdSmoothAP(steps=100, restarts=5),
+        "masked_mainstay": MaskedMainstay(steps=100),
+        "multi_target": MultiTarget(steps=100),
+        "apgd_mainstay_targeted": TargetedApgdMainstay(steps=100),
+        "apgd_margin_targeted": TargetedApgdMargin(steps=100),
+        # With their published numbers of iterations.
+        "mainstay": MainstayAttack(),
+        "hag": HAG(),
+        "sdha": SDHA(),
+    }
     return Battery(attacks, Square(), 500, FULL_GATE_BUDGET)
 
 
-# ``core`` takes seconds on a small model, ``full`` is what a claim should rest on.
-BATTERIES: Mapping[str, Battery] = {"core": _core(), "full": _full()}
+BATTERIES: Registry[Battery] = Registry(
+    "battery",
+    "saat.batteries",
+    {"core": _core(), "full": _full()},
+    problem=instance_of(Battery),
+    reserved="none",
+)
 
 
 @dataclass(frozen=True)
@@ -102,8 +132,9 @@ class BatteryResult:
         results: name → result, all of full length. ``noise`` and ``square`` are the controls,
             ``transfer.NAME`` images from elsewhere, ``NAME.bpda`` an attack through a stand-in,
             ``NAME.leaky`` one through rectifiers that are off.
-        taken: positions of the queries that an attack took, where not all; the others are clean.
-        verdicts: of the gates.
+        query_indices: positions of the queries that an attack was run on, where not all; the others
+            are clean.
+        gate_results: of the gates.
         skipped: attack that could not be run → why.
     """
 
@@ -111,7 +142,7 @@ class BatteryResult:
     clean_ap: Tensor
     chance_ap: Tensor
     results: Mapping[str, AttackResult]
-    taken: Mapping[str, Tensor]
+    query_indices: Mapping[str, Tensor]
     gate_results: Sequence[GateResult]
     skipped: Mapping[str, str] = field(default_factory=dict)
 
@@ -136,16 +167,12 @@ class BatteryResult:
     @property
     def reliable(self) -> bool:
         """Whether every gate passed."""
-        return all(verdict.passed for verdict in self.gate_results)
+        return all(gate.passed for gate in self.gate_results)
 
     @property
     def reasons(self) -> list[str]:
         """One sentence per failed gate."""
-        return [
-            f"{verdict.name}: {verdict.detail}"
-            for verdict in self.gate_results
-            if not verdict.passed
-        ]
+        return [f"{gate.name}: {gate.detail}" for gate in self.gate_results if not gate.passed]
 
 
 def run_battery(
@@ -159,7 +186,7 @@ def run_battery(
     target_seed: int = 0,
     batch_size: int = 128,
 ) -> BatteryResult:
-    """Attack a victim with everything, then ask the gates.
+    """Attack a victim with everything, then run the gates.
 
     A network that draws noise is measured under one fixed draw, for which its codes are computed
     anew; the gate ``deterministic`` says that its numbers vary, and they depend on the batch size.
@@ -179,58 +206,57 @@ def run_battery(
     Raises:
         InputError: an unknown battery, or a source that does not fit.
     """
-    plan = _named(battery)
+    chosen = _named(battery)
     runner = AttackRunner(threat, seed, target_seed, batch_size, store, progress)
     traits = model_traits(victim.network, victim.images)
-    views = adaptations(victim.network, traits)
+    networks = gradient_networks_of(victim.network, traits)
     if traits.randomised:
         victim = rebuilt(victim, Adapted(victim.network))
     results = {
-        name + suffix: runner.attack(seen_as(victim, network), name, attack)
-        for suffix, network in views.items()
-        for name, attack in plan.white_box.items()
+        name + suffix: runner.attack(attacked_through(victim, network), name, attack)
+        for suffix, network in networks.items()
+        for name, attack in chosen.white_box.items()
     }
     white_box = list(results)
-    results["noise"] = runner.attack(victim, "noise", plan.noise)
-    results["square"], positions = _square(runner, victim, plan)
+    results["noise"] = runner.attack(victim, "noise", chosen.noise)
+    results["square"], positions = _square(runner, victim, chosen)
     for source in sources:
-        attack = plan.white_box[plan.probe]
+        attack = chosen.white_box[chosen.gate_attack]
         results[f"transfer.{source.name}"] = transfer(runner, victim, source, attack)
     context = GateContext(
         victim=victim,
         traits=traits,
-        views=views,
+        gradient_networks=networks,
         runner=runner,
         results=results,
         white_box=white_box,
-        taken={"square": positions},
-        probe=replace(plan.white_box[plan.probe], restarts=1),
-        positions=_drawn(len(victim.rows), plan.gate_budget.queries, "gates", seed),
-        gate_budget=plan.gate_budget,
+        query_indices={"square": positions},
+        gate_attack=replace(chosen.white_box[chosen.gate_attack], restarts=1),
+        positions=_drawn(len(victim.rows), chosen.gate_budget.queries, "gates", seed),
+        gate_budget=chosen.gate_budget,
     )
     return BatteryResult(
         rows=victim.rows,
         clean_ap=victim.clean_ap,
         chance_ap=victim.chance_ap,
         results=results,
-        taken=context.taken,
-        gate_results=run_gates(context, plan.gates),
-        skipped={} if views else dict.fromkeys(plan.white_box, traits.skipping),
+        query_indices=context.query_indices,
+        gate_results=run_gates(context, chosen.gates),
+        skipped={} if networks else dict.fromkeys(chosen.white_box, traits.skipping),
     )
 
 
 def _named(battery: str | Battery) -> Battery:
     if isinstance(battery, Battery):
         return battery
-    if battery not in BATTERIES:
-        raise InputError(f"battery {battery!r}: one of {', '.join(BATTERIES)}")
+    check_known("battery", battery, BATTERIES)
     return BATTERIES[battery]
 
 
-def _square(runner: AttackRunner, victim: Victim, plan: Battery) -> tuple[AttackResult, Tensor]:
+def _square(runner: AttackRunner, victim: Victim, battery: Battery) -> tuple[AttackResult, Tensor]:
     """Square on the queries drawn for it, clean images for the others; and their positions."""
-    positions = _drawn(len(victim.rows), plan.square_queries, "square", runner.seed)
-    found = runner.attack(on_queries(victim, positions), "square", plan.square)
+    positions = _drawn(len(victim.rows), battery.square_queries, "square", runner.seed)
+    found = runner.attack(on_queries(victim, positions), "square", battery.square)
     images = victim.images.clone()
     images[positions] = found.images
     return measured(victim, images, mainstay_floor(victim)), positions

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
+from numpy.typing import ArrayLike
 
 RESAMPLES = 1000
 
@@ -16,12 +16,12 @@ class Interval(NamedTuple):
     high: float
 
 
-def bootstrap_interval(values: Tensor, seed: int = 0) -> Interval:
-    """Of values per query (Q,), queries resampled; NaN without queries.
+def bootstrap_interval(values: ArrayLike, seed: int = 0) -> Interval:
+    """Of values per query (Q,), on the CPU, queries resampled; NaN without queries.
 
     Queries without a relevant item have AP 0 and are drawn like any other.
     """
-    sample = values.double().cpu().numpy()
+    sample = np.asarray(values, dtype=np.float64)
     if not len(sample):
         return Interval(np.nan, np.nan, np.nan)
     rng = np.random.default_rng(seed)

@@ -74,8 +74,3 @@ def distinct_codes(codes: Tensor) -> int:
     """How many different codes there are among ±1 codes (N, K)."""
     packed = np.ascontiguousarray(pack_bits(codes))
     return len(np.unique(packed.view(f"V{packed.shape[1]}"))) if len(packed) else 0
-
-
-def unpack_bits(packed: np.ndarray, bits: int) -> Tensor:
-    """Inverse of :func:`pack_bits`: int8 ±1 codes (N, ``bits``)."""
-    return torch.from_numpy(np.unpackbits(packed, axis=1, count=bits).astype(np.int8) * 2 - 1)

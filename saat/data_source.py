@@ -3,11 +3,20 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from saat.errors import InputError, did_you_mean, one_line
 from saat.paths import user_path
 
 ROOT_VARIABLE = "SAAT_DATA"
+
+
+class HasFolder(Protocol):
+    """A data set; ``folder``: its folder below the root, None where it is embedded."""
+
+    @property
+    def folder(self) -> str | None:
+        """Its name."""
 
 
 def default_cache_dir() -> Path:
@@ -20,7 +29,7 @@ def source_problem(
     name: str | None,
     path: str | Path | None,
     root: str | Path | None,
-    folders: Mapping[str, str | None],
+    datasets: Mapping[str, HasFolder],
 ) -> str | None:
     """What is wrong with a choice of ``name``, ``path`` and ``root``; None where nothing is.
 
@@ -28,18 +37,21 @@ def source_problem(
         name: of a data set.
         path: of a folder of image lists.
         root: the folder that contains the named set's own folder.
-        folders: name of every data set → its folder below the root; None where it is embedded.
+        datasets: by name.
+
+    Raises:
+        InputError: another package brings the data set, and it cannot be used.
     """
     if (name is None) == (path is None):
         return f"give exactly one of name and path, not name={name!r}, path={path!r}"
     if name is None:
         return None if root is None else f"root {str(root)!r}: only with name; path says it all"
-    if name not in folders:
+    if name not in datasets:
         return (
-            f"unknown name {one_line(name, 60)!r}: one of {', '.join(folders)}, or the path of a "
-            f"folder of image lists{did_you_mean(name, folders)}"
+            f"unknown name {one_line(name, 60)!r}: one of {', '.join(datasets)}, or the path of a "
+            f"folder of image lists{did_you_mean(name, datasets)}"
         )
-    if root is not None and folders[name] is None:
+    if root is not None and datasets[name].folder is None:
         return f"root {str(root)!r}: {name} is embedded and takes none"
     return None
 

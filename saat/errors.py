@@ -43,6 +43,18 @@ def one_line(text: object, limit: int = 300) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def check_known(kind: str, word: object, known: Iterable[str]) -> None:
+    """Refuse a word that is none of the ``known`` ones, with the nearest of them.
+
+    Raises:
+        InputError: with all known words.
+    """
+    words = list(known)
+    if word not in words:
+        shown = repr(one_line(word, 60))
+        raise InputError(f"{kind} {shown}: one of {', '.join(words)}{did_you_mean(word, words)}")
+
+
 def repeated(values: Iterable[_T]) -> list[_T]:
     """The values that are given more than once, in the order of their first place."""
     return [value for value, count in Counter(values).items() if count > 1]

@@ -7,27 +7,31 @@ attacked queries are computed from images rounded to bytes: what a victim would 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from saat.adaptive import ModelTraits, model_traits
-from saat.attack_runner import AttackRunner
+from saat.attack_runner import AttackRunner, measured
 from saat.attacks import ATTACKS, Attack
-from saat.battery import run_battery
-from saat.bootstrap import bootstrap_interval
-from saat.codes import distinct_codes
+from saat.battery import BATTERIES, run_battery
 from saat.data import RetrievalData
-from saat.errors import InputError
+from saat.errors import InputError, check_known
+from saat.evaluation_table import EvaluationTable, Row
+from saat.metrics import METRICS, Phase
 from saat.perceptibility import perceptibility
 from saat.protocol_options import Norm, Ties
 from saat.reliability import GateResult
 from saat.retrieval import DistanceHistograms, distance_histograms
+from saat.sanity import warning_lines
 from saat.threat_model import ThreatModel
 from saat.transfer import Source
 from saat.victim import AttackResult, QueryKind, Target, Victim
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["AttackResult", "Evaluation", "Protocol", "QueryKind", "Target", "evaluate"]
 
@@ -36,19 +40,24 @@ __all__ = ["AttackResult", "Evaluation", "Protocol", "QueryKind", "Target", "eva
 class Protocol:
     """How a model is measured; the same for every model that is compared.
 
+    >>> import saat
+    >>> from saat.attacks import HAG
+    >>> saat.Protocol({"hag": HAG(steps=20)}, eps=4 / 255).top_k is None
+    True
+
     Attributes:
-        attacks: name → attack, steps included.
+        attacks: name → attack, steps included; beside those of a battery.
         eps: radius of the ball, in its norm.
-        top_k: depth of the ranking.
+        top_k: depth of the ranking; the whole database where None.
         ties: see :func:`saat.retrieval.average_precision`.
         norm: of the ball.
         target_seed: seed of the target labels; the same for every model.
         batch_size: queries attacked together; never changes a result.
     """
 
-    attacks: Mapping[str, Attack]
+    attacks: Mapping[str, Attack] = field(default_factory=dict)
     eps: float = 8 / 255
-    top_k: int = 5000
+    top_k: int | None = None
     ties: Ties = "expected"
     norm: Norm = "linf"
     target_seed: int = 0
@@ -70,7 +79,7 @@ def named_attacks(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What :func:`evaluate` found; every tensor on the CPU.
+    """What :func:`evaluate` found; every tensor on the CPU. Printed, it is a table.
 
     Attributes:
         rows: int64 (Q,), rows of the data set that were the queries.
@@ -78,24 +87,63 @@ class Evaluation:
         chance_ap: float64 (Q,), AP of a random order.
         attacks: name → result.
         query_codes: int8 ±1 (Q, K), benign.
+        labels: uint8 0/1 (Q, C), of the queries.
         database_rows: int64 (N,).
         database_codes: int8 ±1 (N, K).
-        verdicts: of the battery's gates; without a battery only a failed ``deterministic``.
-        taken: positions of the queries that an attack took, where not all of them (a black box
-            is slow); its own numbers are means over these.
+        database_labels: uint8 0/1 (N, C).
+        gate_results: of the battery's gates; without a battery only a failed ``deterministic``.
+        query_indices: positions of the queries that an attack was run on, where not all of them (a
+            black box is slow); its own numbers are means over these.
         skipped: attack that could not be run on this network → why.
+        title: ranking and ball, in words.
     """
 
     rows: np.ndarray
     clean_ap: Tensor
     chance_ap: Tensor
     query_codes: Tensor
+    labels: Tensor
     database_rows: np.ndarray
     database_codes: Tensor
+    database_labels: Tensor
     attacks: Mapping[str, AttackResult] = field(default_factory=dict)
     gate_results: Sequence[GateResult] = ()
-    taken: Mapping[str, Tensor] = field(default_factory=dict)
+    query_indices: Mapping[str, Tensor] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
+    title: str = "MAP in %"
+
+    def __str__(self) -> str:
+        return self.table().text()
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The table as a data frame: a row an attack, columns of :class:`Row`, fractions in [0, 1].
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return self.table().frame()
+
+    def table(self) -> EvaluationTable:
+        """Clean MAP, every attack, the worst case, chance; what the gates say; warnings."""
+        metrics, everyone = self.metrics(), len(self.rows)
+        sizes = {name: len(self.query_indices.get(name, self.rows)) for name in self.attacks}
+
+        def row(name: str, map_: str, theory: str = "", queries: int = everyone) -> Row:
+            return Row(name, metrics[map_], metrics[theory] if theory else None, queries)
+
+        rows = [row("clean", "clean_map")]
+        rows += [row(n, f"map.{n}", f"theory.{n}", sizes[n]) for n in self.untargeted]
+        if self.untargeted:
+            rows.append(row("worst case", "robust_map", "floor_map"))
+        rows.append(row("chance", "chance_map"))
+        rows += [row(f"{n} t-MAP", f"tmap.{n}", f"theory.{n}", sizes[n]) for n in self.targets]
+        if self.targets:
+            rows.append(row("clean t-MAP", "tmap.clean"))
+        warnings = warning_lines({"": metrics})
+        return EvaluationTable(self.title, rows, self.skipped, self.gate_results, warnings)
 
     @property
     def unreliable(self) -> list[str]:
@@ -123,41 +171,21 @@ class Evaluation:
         found = [ap for target in self.targets.values() for ap in (target.clean_ap, target.ap)]
         return torch.stack(found).amax(0)
 
-    def metrics(self) -> dict[str, float]:
-        """Means over the queries, in [0, 1]; names as in ``docs/architecture.md``.
+    def query_indices_of(self, attack: str) -> Tensor:
+        """int64, positions of the queries that an attack took."""
+        return self.query_indices.get(attack, torch.arange(len(self.rows)))
 
-        Two kinds are no means: ``lift.clean`` and ``lift.robust``, the lower ends of the 95 %
-        intervals of AP minus chance, and ``distinct_codes``, a count over the database.
+    def metrics(self, phase: Phase = Phase.TEST) -> dict[str, float]:
+        """Every metric of a phase (:data:`saat.metrics.METRICS`), by its plain name.
+
+        Raises:
+            InputError: another package brings a metric, and it cannot be used.
         """
-        means = {
-            "clean_map": self.clean_ap,
-            "robust_map": self.worst_ap,
-            "chance_map": self.chance_ap,
-        }
-        for name, result in self.untargeted.items():
-            rows = self.taken.get(name, slice(None))
-            means[f"map.{name}"] = result.ap[rows]
-            means[f"theory.{name}"] = result.theory_ap[rows]
-        for name, target in self.targets.items():
-            means["tmap.clean"] = target.clean_ap
-            means[f"tmap.{name}"] = target.ap
-            means[f"theory.{name}"] = target.theory_ap
-        if self.targets:
-            means["target_map"] = self.worst_target_ap
-        out = {name: float(values.mean()) for name, values in means.items()}
-        out["lift.clean"] = bootstrap_interval(self.clean_ap - self.chance_ap).low
-        out["lift.robust"] = bootstrap_interval(self.worst_ap - self.chance_ap).low
-        out["distinct_codes"] = float(distinct_codes(self.database_codes))
-        if self.untargeted:
-            out["floor_map"] = min(out[f"theory.{name}"] for name in self.untargeted)
-        for name, result in self.attacks.items():
-            out[f"zero_grad.{name}"] = result.zero_gradient
-            out |= {f"{kind}.{name}": value for kind, value in result.perceptibility.items()}
-        if self.gate_results:
-            out["gates_failed"] = float(len(self.unreliable))
-        if self.skipped:
-            out["attacks_skipped"] = float(len(self.skipped))
-        return out
+        found: dict[str, float] = {}
+        for name, metric in METRICS.items():
+            if phase in metric.phases:
+                found |= metric.values(self, name, phase)
+        return found
 
     def per_query(self) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
         """(position, AP, restart) of every query an attack took; targeted ones as t-AP.
@@ -168,24 +196,24 @@ class Evaluation:
         none = torch.zeros_like(everyone)
         out = {"clean": (everyone, self.clean_ap, none)}
         for name, result in self.attacks.items():
-            rows = self.taken.get(name, everyone)
+            rows = self.query_indices_of(name)
             ap = result.ap if result.target is None else result.target.ap
             out[name] = (rows, ap[rows], result.restart[rows])
         out["worst"] = (everyone, self.worst_ap, none)
         return out
 
-    def histograms(self, data: RetrievalData) -> dict[str, DistanceHistograms]:
-        """Distance histograms of the benign queries (``clean``) and of every attack.
+    def histograms(self, name: str) -> DistanceHistograms:
+        """Distance histograms of the benign queries (``clean``) or of those under an attack.
 
         Those of a targeted attack count what is relevant to the target label.
         """
-        labels = data.label_tensor(self.rows)
-        database = (self.database_codes, data.label_tensor(self.database_rows))
-        out = {"clean": distance_histograms(self.query_codes, labels, *database)}
-        for name, result in self.attacks.items():
-            wanted = labels if result.target is None else result.target.labels
-            out[name] = distance_histograms(result.codes, wanted, *database)
-        return out
+        if name == "clean":
+            codes, labels = self.query_codes, self.labels
+        else:
+            result = self.attacks[name]
+            codes = result.codes
+            labels = self.labels if result.target is None else result.target.labels
+        return distance_histograms(codes, labels, self.database_codes, self.database_labels)
 
 
 _VARIES = GateResult(
@@ -198,7 +226,7 @@ _VARIES = GateResult(
 def evaluate(
     model: nn.Module,
     data: RetrievalData,
-    protocol: Protocol,
+    protocol: Protocol | None = None,
     queries: QueryKind = "test",
     seed: int = 0,
     limit: int | None = None,
@@ -207,7 +235,20 @@ def evaluate(
     store: Path | None = None,
     sources: Mapping[str, nn.Module] | None = None,
 ) -> Evaluation:
-    """Clean and robust retrieval of ``model`` under ``protocol``.
+    """Clean and robust retrieval of any network.
+
+    Without a protocol and a battery, the battery ``core`` attacks under L∞ 8/255, MAP is over the
+    whole database, and the gates tell whether the robust number can be trusted.
+
+    >>> import saat, torch
+    >>> data = saat.RetrievalData.named("digits_mini", image_size=16)
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 8))
+    >>> found = saat.evaluate(model, data, limit=8)
+    >>> print(found)  # doctest: +ELLIPSIS
+    MAP@800 in %, ties expected, linf eps 8/255
+      clean ...
+    >>> found.unreliable  # doctest: +SKIP
+    ['above_chance: ...']
 
     On a network without input gradients the attacks that need them are skipped, which the result
     tells.
@@ -215,34 +256,40 @@ def evaluate(
     Args:
         model: float images in [0, 1] (B, 3, H, W) → pre-tanh features (B, K).
         data: images and splits; validation queries leave the database while they are searched.
-        protocol: attacks, ball, ranking.
+        protocol: attacks, ball, ranking; :class:`Protocol`'s defaults where None.
         queries: which queries.
         seed: seed of the random starts, combined with every query's row.
         limit: only the first so many queries.
         progress: called with (attack name, queries done, queries in all).
         battery: a name in :data:`saat.battery.BATTERIES`: its attacks are run as well, and its
-            gates say whether the numbers can be trusted.
+            gates say whether the numbers can be trusted. ``core`` where there is no protocol
+            either.
         store: folder that keeps every finished attack; an evaluation that was interrupted and is
             started again with the same arguments and model takes them from there.
         sources: name → another network, in the same place; images that the battery makes on it
             are tried on this one too (``transfer.NAME``).
 
     Raises:
-        InputError: a model that cannot be measured, or on which no attack can be run.
-        ValueError: ``top_k`` larger than the database.
+        InputError: a model that cannot be measured, or on which no attack can be run; a ``top_k``
+            larger than the database; an unknown battery.
     """
+    if protocol is None:
+        protocol, battery = Protocol(), battery or "core"
+    _check(protocol)
+    if battery is not None:
+        check_known("battery", battery, BATTERIES)
     victim = Victim(model, data, queries, protocol.top_k, protocol.ties, limit)
     runner = AttackRunner(
         protocol.threat, seed, protocol.target_seed, protocol.batch_size, store, progress
     )
     traits = model_traits(model, victim.images)
-    attacks = _runnable(protocol.attacks, traits, battery is not None)
+    attacks = runnable(protocol.attacks, traits, battery is not None)
     skipped = dict.fromkeys(
         (name for name in protocol.attacks if name not in attacks), traits.skipping
     )
     results = {name: runner.attack(victim, name, attack) for name, attack in attacks.items()}
     gate_results: Sequence[GateResult] = [_VARIES] if traits.randomised else []
-    taken: dict[str, Tensor] = {}
+    query_indices: dict[str, Tensor] = {}
     if battery is not None:
         found = run_battery(
             victim,
@@ -264,25 +311,85 @@ def evaluate(
         skipped |= {names[n]: why for n, why in found.skipped.items()}
         results |= {names[n]: r for n, r in found.results.items()}
         gate_results = found.gate_results
-        taken = {names[n]: rows for n, rows in found.taken.items() if len(rows) < len(victim.rows)}
-        for name, rows in taken.items():
+        query_indices = {
+            names[n]: rows
+            for n, rows in found.query_indices.items()
+            if len(rows) < len(victim.rows)
+        }
+        for name, rows in query_indices.items():
             visible = perceptibility(victim.images[rows], results[name].images[rows])
             results[name] = replace(results[name], perceptibility=visible)
+    return replace(
+        _without_attacks(victim),
+        title=_title(victim, protocol),
+        attacks=results,
+        gate_results=gate_results,
+        query_indices=query_indices,
+        skipped=skipped,
+    )
+
+
+def _without_attacks(victim: Victim) -> Evaluation:
     return Evaluation(
         rows=victim.rows,
         clean_ap=victim.clean_ap,
         chance_ap=victim.chance_ap,
         query_codes=victim.query_codes,
+        labels=victim.labels,
         database_rows=victim.database_rows,
         database_codes=victim.database_codes,
-        attacks=results,
-        gate_results=gate_results,
-        taken=taken,
-        skipped=skipped,
+        database_labels=victim.database_labels,
     )
 
 
-def _runnable(
+def _check(protocol: object) -> None:
+    if not isinstance(protocol, Protocol):
+        given = type(protocol).__name__
+        raise InputError(f"protocol: {given}; must be a saat.Protocol; a battery is battery=…")
+    if not isinstance(protocol.attacks, Mapping):
+        raise InputError('protocol.attacks: must be a mapping, such as {"hag": HAG(steps=20)}')
+    protocol.threat.check()
+
+
+def _title(victim: Victim, protocol: Protocol) -> str:
+    linf = protocol.norm == "linf"
+    eps = f"{255 * protocol.eps:g}/255" if linf else f"{protocol.eps:g}"
+    return f"MAP@{victim.top_k} in %, ties {victim.ties}, {protocol.norm} eps {eps}"
+
+
+def evaluation_of_images(
+    victim: Victim,
+    images: Mapping[str, Tensor],
+    target_labels: Mapping[str, Tensor],
+    query_indices: Mapping[str, Tensor],
+) -> Evaluation:
+    """What attacked images do to a victim, whatever made them: no attack is run.
+
+    What images do not determine (theoretical results, fractions of zero gradients) is NaN.
+
+    Args:
+        victim: the attacked network.
+        images: attack → uint8 (Q, 3, H, W).
+        target_labels: targeted attack → uint8 0/1 (Q, C).
+        query_indices: see :class:`Evaluation`.
+    """
+    unknown = torch.full((len(victim.rows),), torch.nan, dtype=torch.float64)
+    results = {}
+    for name, attacked in images.items():
+        result = replace(measured(victim, attacked, unknown), zero_gradient=float("nan"))
+        if name in query_indices:
+            rows = query_indices[name]
+            visible = perceptibility(victim.images[rows], attacked[rows])
+            result = replace(result, perceptibility=visible)
+        if name in target_labels:
+            labels = target_labels[name]
+            reached, before = (victim.ap(c, labels) for c in (result.codes, victim.query_codes))
+            result = replace(result, target=Target(labels, reached, unknown, before))
+        results[name] = result
+    return replace(_without_attacks(victim), attacks=results, query_indices=query_indices)
+
+
+def runnable(
     attacks: Mapping[str, Attack], traits: ModelTraits, battery: bool
 ) -> Mapping[str, Attack]:
     """The attacks that a network leaves possible.

@@ -51,7 +51,7 @@ class BackboneLimits(NamedTuple):
     weights_package: WeightsPackage | None = None
 
     def check(self, backbone: str, weights: str, image_size: int) -> None:
-        """Refuse what cannot be built, as far as that shows without reading weights.
+        """Refuse what cannot be built; a file of weights is not looked at.
 
         Args:
             backbone: its name.
@@ -59,7 +59,7 @@ class BackboneLimits(NamedTuple):
             image_size: side of the images in pixels.
 
         Raises:
-            InputError: images too small, weights that the backbone does not have, or no such file.
+            InputError: images too small, or weights that the backbone does not have.
         """
         if image_size < self.min_image_size:
             raise InputError(
@@ -69,9 +69,7 @@ class BackboneLimits(NamedTuple):
             return
         if not self.published:
             raise InputError(f"model.weights {weights}: {backbone} has no published weights; none")
-        if weights != "imagenet":
-            check_weights_file(weights)
-        elif self.weights_package:
+        if weights == "imagenet" and self.weights_package:
             self.weights_package.path(backbone)
 
 

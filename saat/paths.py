@@ -9,12 +9,13 @@ _PATH_BYTES = 3840  # Linux takes 4,095; the files below a folder need the rest
 _SHOWN = 60  # characters of a path in a message
 
 
-def user_path(text: str | Path, where: str = "") -> Path:
+def user_path(text: str | Path, where: str = "", look: bool = True) -> Path:
     """``text`` as a path, with ``~`` and ``~user`` expanded; nothing has to be there.
 
     Args:
         text: The path.
         where: What precedes it in an error, for example ``data.path:`` or ``--weights``.
+        look: Whether the operating system is asked about the path.
 
     Raises:
         InputError: No such user, or a path that no file can have here.
@@ -28,7 +29,7 @@ def user_path(text: str | Path, where: str = "") -> Path:
         except RuntimeError:
             problem = "there is no such user, or no home folder"
         else:
-            problem = _problem(str(path)) or _refused(path)
+            problem = _problem(str(path)) or (_refused(path) if look else None)
     if problem is not None:
         raise InputError(f"{prefix}{_shown(written)}: {problem}")
     return path

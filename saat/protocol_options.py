@@ -3,6 +3,7 @@
 from typing import Literal, get_args
 
 Norm = Literal["linf", "l2", "l1"]
+NORMS: tuple[str, ...] = get_args(Norm)
 # The L1 norm of the largest perturbation of 1024 × 1024 pixels; no ball is of use beyond.
 LARGEST_EPS = 3 * 1024**2
 

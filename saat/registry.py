@@ -1,15 +1,19 @@
 """Registries: entries by name, this package's own and those that other packages bring.
 
-A registry is a mapping. Its own entries stand in one dict, which can be read. Another package adds
-an entry with :meth:`Registry.register`, or names it in its metadata, so that it is there without
-any import::
+A registry is a mapping. Its own entries stand in one dict, which can be read. Another package names
+an entry in its metadata, so that every process finds it without an import::
 
     [project.entry-points."saat.attacks"]
     my_attack = "my_package:MyAttack"
+
+A script adds an entry to its own process with :meth:`Registry.register`.
 """
 
+import inspect
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -19,10 +23,15 @@ from saat.errors import InputError, one_line
 T = TypeVar("T")
 Entry = TypeVar("Entry")
 OWN_PACKAGE = "saat-harness"
+# Names become parts of file names, of metrics and of columns.
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,47}")
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Entries by name, in the order in which they were declared.
+    """Entries by name, in the order in which they were declared; those of other packages last.
+
+    Nothing that another package brings is imported before it is asked for. What is wrong with such
+    an entry is raised where it is asked for too, so that it keeps nobody from using the others.
 
     Args:
         kind: what an entry is, for messages (``"attack"``).
@@ -31,6 +40,8 @@ class Registry(Mapping[str, T], Generic[T]):
             for.
         problem: says what is wrong with an object that another package brings; None where nothing
             is.
+        describe: one line about an entry, for ``saat list``.
+        reserved: pattern of names that no other package may use.
     """
 
     def __init__(
@@ -39,23 +50,29 @@ class Registry(Mapping[str, T], Generic[T]):
         group: str,
         entries: Mapping[str, T | str],
         problem: Callable[[Any], str | None] | None = None,
+        describe: Callable[[T], str] = lambda _: "",
+        reserved: str = "",
     ) -> None:
         self.kind, self.group = kind, group
         self._entries: dict[str, Any] = dict(entries)
         self._packages = dict.fromkeys(entries, OWN_PACKAGE)
-        self._problem = problem
+        self._problem, self._describe, self._reserved = problem, describe, reserved
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
-        """Decorator that adds an entry under ``name``.
+        """Decorator that adds an entry under ``name`` in this process.
+
+        A script or notebook may replace its own entries.
 
         Raises:
-            InputError: the name is taken, or the object is none that this registry can hold.
+            InputError: the name exists or cannot be used, or the object is none that this registry
+                can hold.
         """
+        package = str(sys._getframe(1).f_globals.get("__name__")).partition(".")[0]
 
         def add(entry: Entry) -> Entry:
-            if name in self:
-                raise InputError(f"{self.kind} {name}: {self.package(name)} has one of that name")
-            package = str(getattr(entry, "__module__", "")).partition(".")[0]
+            others = [self.package(name)] if name in self else []
+            replaces = others == [package] == ["__main__"]
+            self._check_name(name, [package] if replaces else [*others, package])
             self._entries[name] = self._checked(name, entry, package)
             self._packages[name] = package
             return entry
@@ -63,14 +80,32 @@ class Registry(Mapping[str, T], Generic[T]):
         return add
 
     def package(self, name: str) -> str:
-        """The distribution that brings an entry; of a decorated one the package it stands in."""
+        """The distribution that brings an entry; of a registered one the package that did so."""
         if name in self._packages:
             return self._packages[name]
-        return _distribution(self._foreign[name])
+        return _distribution(self._foreign[name][0])
+
+    def description(self, name: str) -> str:
+        """One line about an entry.
+
+        Raises:
+            InputError: see :meth:`__getitem__`.
+        """
+        return self._describe(self[name])
 
     def __getitem__(self, name: str) -> T:
-        if name not in self._entries and name in self._foreign:
-            self._entries[name] = self._imported(name, self._foreign[name])
+        """The entry of that name.
+
+        Raises:
+            KeyError: there is none.
+            InputError: another package brings it, and it cannot be used: two of one name, a name
+                or an object that this registry cannot have, or a failing import.
+        """
+        if name in self._foreign:
+            packages = [self._packages[name]] if name in self._packages else []
+            self._check_name(name, [*packages, *map(_distribution, self._foreign[name])])
+            if name not in self._entries:
+                self._entries[name] = self._imported(name, self._foreign[name][0])
         entry = self._entries[name]
         if isinstance(entry, str):
             module, _, attribute = entry.partition(":")
@@ -78,30 +113,35 @@ class Registry(Mapping[str, T], Generic[T]):
         return entry  # type: ignore[no-any-return]
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._packages
-        yield from (name for name in self._foreign if name not in self._packages)
+        yield from dict.fromkeys((*self._packages, *self._foreign))
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len({*self._packages, *self._foreign})
 
     def __contains__(self, name: object) -> bool:
         return name in self._packages or name in self._foreign
 
     @cached_property
-    def _foreign(self) -> dict[str, EntryPoint]:
-        """Entries in the metadata of other packages; none is imported yet."""
-        found: dict[str, EntryPoint] = {}
-        for entry in sorted(entry_points(group=self.group), key=lambda e: (e.name, e.value)):
-            other = self._packages.get(entry.name) or (
-                _distribution(found[entry.name]) if entry.name in found else None
-            )
-            if other:
-                raise InputError(
-                    f"{self.kind} {entry.name}: both {other} and {_distribution(entry)} bring one; "
-                    "uninstall one of them"
-                )
-            found[entry.name] = entry
+    def _foreign(self) -> dict[str, list[EntryPoint]]:
+        """Entries in the metadata of other packages, none imported; by right one a name."""
+        found: dict[str, list[EntryPoint]] = {}
+        for entry in sorted(_installed(tuple(sys.path)).select(group=self.group)):
+            found.setdefault(entry.name, []).append(entry)
         return found
+
+    def _check_name(self, name: str, packages: list[str]) -> None:
+        if len(packages) > 1:
+            raise InputError(
+                f"{self.kind} {one_line(name, 60)}: {' and '.join(packages)} each bring one of "
+                "that name; rename or uninstall one of them"
+            )
+        if not NAME.fullmatch(name):
+            raise InputError(
+                f"{self.kind} {one_line(name, 60)!r} of {packages[0]}: a name is a letter and up "
+                "to 47 letters, digits and underscores"
+            )
+        if re.fullmatch(self._reserved, name):
+            raise InputError(f"{self.kind} {name} of {packages[0]}: saat-harness uses this name")
 
     def _imported(self, name: str, entry: EntryPoint) -> T:
         package = _distribution(entry)
@@ -119,6 +159,55 @@ class Registry(Mapping[str, T], Generic[T]):
         if problem:
             raise InputError(f"{self.kind} {name} of {package}: {problem}")
         return entry  # type: ignore[no-any-return]
+
+
+def instance_of(kind: type[Any]) -> Callable[[Any], str | None]:
+    """A registry's ``problem``: entries are objects of ``kind``."""
+
+    def problem(entry: Any) -> str | None:
+        if isinstance(entry, kind):
+            return None
+        return f"must be a {kind.__module__}.{kind.__name__}, not {one_line(repr(entry), 60)}"
+
+    return problem
+
+
+def subclass_of(base: type[Any]) -> Callable[[Any], str | None]:
+    """A registry's ``problem``: entries are classes below ``base`` without abstract methods."""
+
+    def problem(entry: Any) -> str | None:
+        if not (isinstance(entry, type) and issubclass(entry, base)):
+            shown = one_line(repr(entry), 60)
+            return f"must be a subclass of {base.__module__}.{base.__name__}, not {shown}"
+        if inspect.isabstract(entry):
+            missing: frozenset[str] = getattr(entry, "__abstractmethods__", frozenset())
+            return f"lacks {', '.join(sorted(missing))}"
+        return None
+
+    return problem
+
+
+def first_line(entry: object) -> str:
+    """A registry's ``describe``: the first line of an entry's docstring."""
+    return (entry.__doc__ or "").strip().partition("\n")[0]
+
+
+def contributing_packages() -> list[str]:
+    """Distributions that bring entries of any registry, sorted; nothing is imported."""
+    installed = _installed(tuple(sys.path))
+    groups = [group for group in installed.groups if group.startswith("saat.")]
+    found = {_distribution(entry) for group in groups for entry in installed.select(group=group)}
+    return sorted(found - {OWN_PACKAGE})
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> Any:
+    """Entry points of everything on ``sys.path``: reading all metadata takes a moment.
+
+    Their type has another name before Python 3.12, with the same methods.
+    """
+    del path
+    return entry_points()
 
 
 def _distribution(entry: EntryPoint) -> str:

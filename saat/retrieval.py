@@ -1,4 +1,4 @@
-"""Retrieval metrics from distance histograms: AP, MAP, t-MAP, precision at N, chance.
+"""Retrieval metrics from distance histograms: AP, MAP, t-MAP, P@N, precision–recall, chance.
 
 With K-bit codes there are only K + 1 possible distances, so most of a ranking is ties. Everything
 but the stable order is a function of two histograms per query (items and relevant items at each
@@ -11,13 +11,15 @@ and stay in every mean, of AP, t-AP, chance and precision at N, in bootstraps ov
 curves of precision over recall, where recall is of all relevant items of the database.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from saat.codes import check_codes, unchecked_hamming_distance
-from saat.errors import InputError
+from saat.curves import RECALL_LEVELS, precision_at_recall
+from saat.errors import InputError, did_you_mean
 from saat.labels import check_classes, check_labels, unchecked_relevance
 from saat.protocol_options import TIES, Ties
 from saat.wording import counted
@@ -32,6 +34,13 @@ class DistanceHistograms(NamedTuple):
 
     total: Tensor
     relevant: Tensor
+
+
+class PrecisionRecall(NamedTuple):
+    """A curve: recall and mean precision over the queries, float64 (L,) each, in [0, 1]."""
+
+    recall: Tensor
+    precision: Tensor
 
 
 def _query_blocks(queries: int, items: int) -> list[slice]:
@@ -106,7 +115,7 @@ def _histograms(
     return DistanceHistograms(split.sum(2), split[..., 1].clone())
 
 
-def expected_average_precision(histograms: DistanceHistograms, top_k: int) -> Tensor:
+def expected_average_precision(histograms: DistanceHistograms, top_k: int | None = None) -> Tensor:
     """Tie-expected AP (McSherry & Najork 2008; He et al., CVPR 2018, arXiv 1705.08562).
 
     Within a block of n items at equal distance, r of them relevant, that follows N₀ items with
@@ -115,10 +124,16 @@ def expected_average_precision(histograms: DistanceHistograms, top_k: int) -> Te
     in harmonic numbers H: with ΔH = H(N₀+m) − H(N₀) over the m items inside the cut,
     Σ 1/(N₀+i) = ΔH and Σ (i−1)/(N₀+i) = m − (N₀+1)ΔH.
 
+    Args:
+        histograms: see :func:`distance_histograms`.
+        top_k: depth of the ranking; the whole database where None.
+
     Returns:
         float64 (Q,), over E[number of relevant items within top_k]; 0 where that is 0.
     """
     total, relevant = histograms.total.double(), histograms.relevant.double()
+    if top_k is None:
+        top_k = int(total.sum(1).max()) if len(total) else 0
     before = total.cumsum(1) - total
     relevant_before = relevant.cumsum(1) - relevant
     inside = (top_k - before).clamp(min=0).minimum(total)
@@ -159,17 +174,24 @@ def average_precision(
     query_labels: Tensor,
     database_codes: Tensor,
     database_labels: Tensor,
-    top_k: int = 5000,
+    top_k: int | None = None,
     ties: Ties = "expected",
 ) -> Tensor:
     """AP@top_k of every query.
+
+    >>> import saat, torch
+    >>> database_codes = torch.tensor([[1, 1], [1, -1], [-1, -1]])
+    >>> database_labels = torch.tensor([[1, 0], [0, 1], [1, 0]])
+    >>> query_codes, query_labels = torch.tensor([[1, 1]]), torch.tensor([[1, 0]])
+    >>> saat.average_precision(query_codes, query_labels, database_codes, database_labels)
+    tensor([0.8333], dtype=torch.float64)
 
     Args:
         query_codes: ±1 codes (Q, K).
         query_labels: 0/1 labels (Q, C).
         database_codes: ±1 codes (N, K).
         database_labels: 0/1 labels (N, C).
-        top_k: depth of the ranking, 1…N.
+        top_k: depth of the ranking, 1…N; the whole database where None.
         ties: ``"expected"`` over all orders of equal distances, or ``"stable"`` by database index
             (for comparison with published numbers; it depends on the order of the database).
 
@@ -177,18 +199,29 @@ def average_precision(
         float64 (Q,) in [0, 1].
 
     Raises:
-        InputError: not such codes or labels, or of different sizes.
-        ValueError: ``top_k`` outside 1…N, or unknown ``ties``.
+        InputError: not such codes or labels, or of different sizes; ``top_k`` outside 1…N, or
+            unknown ``ties``.
     """
     arguments = (query_codes, query_labels, database_codes, database_labels)
     _check(*arguments)
-    if not 1 <= top_k <= len(database_codes):
-        raise ValueError(f"top_k {top_k}: 1 to {len(database_codes)}, the size of the database")
+    depth = resolved_top_k(top_k, len(database_codes))
     if ties == "expected":
-        return expected_average_precision(_histograms(*arguments), top_k)
+        return expected_average_precision(_histograms(*arguments), depth)
     if ties == "stable":
-        return _stable_average_precision(*arguments, top_k)
-    raise ValueError(f"ties {ties!r}: one of {', '.join(TIES)}")
+        return _stable_average_precision(*arguments, depth)
+    raise InputError(f"ties {ties!r}: one of {', '.join(TIES)}{did_you_mean(ties, TIES)}")
+
+
+def resolved_top_k(top_k: int | None, database_size: int) -> int:
+    """The depth of a ranking: ``top_k``, or the whole database where None.
+
+    Raises:
+        InputError: outside 1…``database_size``.
+    """
+    depth = database_size if top_k is None else top_k
+    if not 1 <= depth <= database_size:
+        raise InputError(f"top_k {depth}: 1 to {database_size}, the size of the database")
+    return depth
 
 
 def mean_average_precision(
@@ -196,22 +229,47 @@ def mean_average_precision(
     query_labels: Tensor,
     database_codes: Tensor,
     database_labels: Tensor,
-    top_k: int = 5000,
+    top_k: int | None = None,
     ties: Ties = "expected",
 ) -> float:
     """Mean of :func:`average_precision` over the queries, in [0, 1]; NaN without queries.
 
+    >>> import saat, torch
+    >>> codes, labels = torch.tensor([[1, 1], [-1, -1]]), torch.eye(2)
+    >>> saat.mean_average_precision(codes, labels, codes, labels)
+    1.0
+
+    Args:
+        query_codes: ±1 codes (Q, K).
+        query_labels: 0/1 labels (Q, C).
+        database_codes: ±1 codes (N, K).
+        database_labels: 0/1 labels (N, C).
+        top_k: depth of the ranking, 1…N; the whole database where None.
+        ties: see :func:`average_precision`.
+
     Raises:
-        ValueError: as there.
+        InputError: see :func:`average_precision`.
     """
     arguments = (query_codes, query_labels, database_codes, database_labels)
     return float(average_precision(*arguments, top_k=top_k, ties=ties).mean())
 
 
-def chance_average_precision(query_labels: Tensor, database_labels: Tensor, top_k: int) -> Tensor:
+def chance_average_precision(
+    query_labels: Tensor, database_labels: Tensor, top_k: int | None = None
+) -> Tensor:
     """Expected AP@top_k of a random order of the database: float64 (Q,).
 
     The whole database as one block of ties; the level that any robust MAP must be read against.
+
+    >>> import saat, torch
+    >>> labels = torch.tensor([[1, 0], [0, 1]])
+    >>> saat.chance_average_precision(labels, labels)
+    tensor([0.7500, 0.7500], dtype=torch.float64)
+
+    Args:
+        query_labels: 0/1 labels (Q, C).
+        database_labels: 0/1 labels (N, C).
+        top_k: depth of the ranking; the whole database where None.
 
     Raises:
         InputError: labels that are not 0/1, or of different numbers of classes.
@@ -227,10 +285,45 @@ def chance_average_precision(query_labels: Tensor, database_labels: Tensor, top_
     return expected_average_precision(DistanceHistograms(total, relevant), top_k)
 
 
-def precision_at(histograms: DistanceHistograms, depths: Tensor) -> Tensor:
-    """Tie-expected precision within the first n items, for every n in ``depths``.
+def precision_at(
+    query_codes: Tensor,
+    query_labels: Tensor,
+    database_codes: Tensor,
+    database_labels: Tensor,
+    depths: Sequence[int] | Tensor,
+) -> Tensor:
+    """Precision within the first n items (P@N) of every query, for every n in ``depths``.
 
-    0 for a query without a relevant item.
+    The expectation over all orders of equal distances; 0 for a query without a relevant item.
+
+    >>> import saat, torch
+    >>> codes, labels = torch.tensor([[1, 1], [-1, -1]]), torch.eye(2)
+    >>> saat.precision_at(codes, labels, codes, labels, [1, 2]).mean(0)
+    tensor([1.0000, 0.5000], dtype=torch.float64)
+
+    Args:
+        query_codes: ±1 codes (Q, K).
+        query_labels: 0/1 labels (Q, C).
+        database_codes: ±1 codes (N, K).
+        database_labels: 0/1 labels (N, C).
+        depths: D numbers n, each 1…N.
+
+    Returns:
+        float64 (Q, D) in [0, 1].
+
+    Raises:
+        InputError: not such codes or labels, or of different sizes; a depth outside 1…N.
+    """
+    histograms = distance_histograms(query_codes, query_labels, database_codes, database_labels)
+    wanted = torch.as_tensor(depths, device=query_codes.device)
+    for depth in wanted.tolist():
+        if not 1 <= depth <= len(database_codes):
+            raise InputError(f"depths: {depth}: 1 to {len(database_codes)}, the database's size")
+    return expected_precision(histograms, wanted)
+
+
+def expected_precision(histograms: DistanceHistograms, depths: Tensor) -> Tensor:
+    """:func:`precision_at` from distance histograms.
 
     Args:
         histograms: see :func:`distance_histograms`.
@@ -245,3 +338,32 @@ def precision_at(histograms: DistanceHistograms, depths: Tensor) -> Tensor:
     share = torch.where(total > 0, relevant / total.clamp_min(1), 0.0)
     found = (inside.minimum(total[:, None, :]) * share[:, None, :]).sum(2)
     return found / depths.double()
+
+
+def precision_recall(
+    query_codes: Tensor, query_labels: Tensor, database_codes: Tensor, database_labels: Tensor
+) -> PrecisionRecall:
+    """Precision at 40 levels of recall, mean over the queries.
+
+    Ties are in random order; see :func:`saat.curves.precision_at_recall`. Recall is of all
+    relevant items of the database.
+
+    >>> import saat, torch
+    >>> codes, labels = torch.tensor([[1, 1], [-1, -1]]), torch.eye(2)
+    >>> recall, precision = saat.precision_recall(codes, labels, codes, labels)
+    >>> recall[-1].item(), precision[-1].item()
+    (1.0, 1.0)
+
+    Args:
+        query_codes: ±1 codes (Q, K).
+        query_labels: 0/1 labels (Q, C).
+        database_codes: ±1 codes (N, K).
+        database_labels: 0/1 labels (N, C).
+
+    Raises:
+        InputError: not such codes or labels, or of different sizes.
+    """
+    arguments = (query_codes, query_labels, database_codes, database_labels)
+    total, relevant = (counts.cpu().numpy() for counts in distance_histograms(*arguments))
+    precision = precision_at_recall(total, relevant)
+    return PrecisionRecall(torch.from_numpy(RECALL_LEVELS.copy()), torch.from_numpy(precision))

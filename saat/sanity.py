@@ -6,7 +6,7 @@ is never at chance in one place and recommended in another.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 # How far the lower end of the interval of AP minus chance must lie above 0.
 CHANCE_MARGIN = 0.01
@@ -131,19 +131,6 @@ def _listed(found: list[tuple[str, str]]) -> str:
     ]
     more = len(found) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")
-
-
-def without_prefix(metrics: Mapping[str, float], prefixes: Iterable[str]) -> dict[str, float]:
-    """The metrics under the first of the prefixes that has any, by their names without it."""
-    for prefix in prefixes:
-        found = {
-            key.removeprefix(prefix): value
-            for key, value in metrics.items()
-            if key.startswith(prefix)
-        }
-        if found:
-            return found
-    return {}
 
 
 def _against(metrics: Mapping[str, float], name: str) -> str:

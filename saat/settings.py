@@ -4,9 +4,15 @@ The harness reads the bounds to check experiment files, so a new defense or obje
 own options along and nothing else has to know them.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, field, fields
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from saat.errors import InputError, did_you_mean, one_line
+
+Settings = TypeVar("Settings")
 
 
 def option(
@@ -44,3 +50,64 @@ def items(settings: Any) -> Iterator[tuple[str, Any]]:
     """(file key, value) of every field of a settings dataclass instance."""
     for item in option_fields(settings):
         yield file_key(item), getattr(settings, item.name)
+
+
+def settings_from(kind: type[Settings], options: Mapping[str, Any], where: str) -> Settings:
+    """Settings with the published defaults but for ``options``, checked.
+
+    Args:
+        kind: a settings dataclass.
+        options: file key → value.
+        where: what precedes a key in a message, for example ``defense``.
+
+    Raises:
+        InputError: an unknown key, or a value that it does not allow.
+    """
+    known = {file_key(item): item.name for item in option_fields(kind)}
+    faults = [
+        f"{where}.{one_line(key, 60)}: no such option; {', '.join(known)}{did_you_mean(key, known)}"
+        for key in options
+        if key not in known
+    ]
+    if faults:
+        raise InputError(*faults)
+    settings = kind(**{known[key]: value for key, value in options.items()})
+    check_settings(settings, where)
+    return settings
+
+
+def check_settings(settings: Any, where: str) -> None:
+    """Refuse values of another type, or out of bounds.
+
+    Raises:
+        InputError: a line per fault, which names key, value and what is allowed.
+    """
+    faults = []
+    for item in option_fields(settings):
+        value, bounds = getattr(settings, item.name), item.metadata["bounds"]
+        kinds = get_args(item.type) if get_origin(item.type) in (Union, UnionType) else [item.type]
+        fits = any(_is_a(kind, value) for kind in kinds)
+        if fits and isinstance(value, int | float) and not isinstance(value, bool):
+            fits = bounds.get("ge", -math.inf) <= value <= bounds.get("le", math.inf)
+        if not fits:
+            allowed = " or ".join(_allowed(kind, bounds) for kind in kinds)
+            faults.append(f"{where}.{file_key(item)}: {one_line(repr(value), 60)}: {allowed}")
+    if faults:
+        raise InputError(*faults)
+
+
+def _is_a(kind: Any, value: object) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
+
+
+def _allowed(kind: Any, bounds: Mapping[str, float]) -> str:
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(repr, get_args(kind)))}"
+    if kind in (int, float):
+        number = "an integer" if kind is int else "a number"
+        return f"{number} from {bounds.get('ge', '−∞')} to {bounds.get('le', '∞')}"
+    return {bool: "True or False", NoneType: "None"}.get(kind, str(kind))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from saat.protocol_options import Norm
+from saat.errors import InputError, check_known
+from saat.protocol_options import LARGEST_EPS, NORMS, Norm
 
 # eps = 8/255 read from a file as a float may lie a rounding error below the grid point.
 _GRID_SLACK = 1e-6
@@ -34,6 +35,20 @@ class ThreatModel:
 
     eps: float
     norm: Norm = "linf"
+
+    def check(self) -> None:
+        """Refuse what is no ball.
+
+        Raises:
+            InputError: an unknown norm, or a radius that no perturbation needs.
+        """
+        check_known("norm", self.norm, NORMS)
+        most = 1 if self.norm == "linf" else LARGEST_EPS
+        if not 0 <= self.eps <= most:  # NaN is neither
+            raise InputError(
+                f"eps {self.eps:g}: 0 to {most} in {self.norm}; pixels lie in [0, 1], so 8 of 255 "
+                "levels are 8 / 255"
+            )
 
     def project(self, adversarial: Tensor, images: Tensor) -> Tensor:
         """A point of the ball around ``images`` and of [0, 1]; both float (B, 3, H, W).

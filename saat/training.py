@@ -19,6 +19,7 @@ from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.hashing import HashingObjective
 from saat.memory import free_bytes
+from saat.metrics import Phase
 from saat.micro_batches import Outputs, changed_by_splitting, has_batch_norm, in_parts
 from saat.models import HashingNetwork, device_of, encode, to_float
 from saat.optimiser_settings import OptimiserSettings
@@ -185,7 +186,7 @@ class Training(ABC):
         mean = float(total) / len(batches)
         if not math.isfinite(mean):
             raise TrainingFailed(f"{self.stage} loss is {mean} in epoch {self.epoch}; lower lr")
-        return {"train/loss": mean, "train/lr": lr}
+        return Phase.TRAINING.keyed({"loss": mean, "lr": lr})
 
     def _step(self, index: Tensor, lr: float) -> Tensor:
         for group in self._optimiser.param_groups:

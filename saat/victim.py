@@ -1,11 +1,12 @@
 """A network as a target: its codes, its queries, and how well they retrieve."""
 
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from saat.attacks import Attack, Knowledge, Queries, TrainingImages, attack_queries, frozen
@@ -13,11 +14,10 @@ from saat.attacks.attack import BATCH_GRAIN, AttackedQueries
 from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.labels import draw_target_labels
-from saat.memory import shrinking
 from saat.models import check_network, codes_of, encode, evaluating
 from saat.perceptibility import perceptibility
 from saat.protocol_options import Ties
-from saat.retrieval import average_precision, chance_average_precision
+from saat.retrieval import average_precision, chance_average_precision, resolved_top_k
 from saat.seeding import derive_seed, generator
 from saat.threat_model import ThreatModel
 from saat.wording import counted
@@ -73,40 +73,62 @@ class AttackResult:
         return self.ap if self.target is None else -self.target.ap
 
 
+def check_model_and_data(model: object, data: object) -> None:
+    """Refuse what is no model, or no data set of this package.
+
+    Raises:
+        InputError: with the type that was given.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model: {type(model).__name__}; must be a torch.nn.Module")
+    if not isinstance(data, RetrievalData):
+        raise InputError(
+            f"data: {type(data).__name__}; must be a saat.RetrievalData, which from_tensors makes "
+            "of images and labels"
+        )
+
+
 class Victim:
     """A network with the codes of training set, database and queries under it.
 
     Args:
         network: float images in [0, 1] (B, 3, H, W) → pre-tanh features (B, K).
         data: images and splits; validation queries leave the database while they are searched.
-        queries: which queries.
-        top_k: depth of the ranking.
+        queries: which queries: a split, or uint8 images (Q, 3, H, W) and 0/1 labels (Q, C), which
+            search the whole database.
+        top_k: depth of the ranking; the whole database where None.
         ties: see :func:`saat.retrieval.average_precision`.
         limit: only the first so many queries.
 
     Raises:
-        InputError: features that are not finite, or what :func:`saat.models.check_network` refuses.
-        ValueError: ``top_k`` larger than the database.
+        InputError: features that are not finite, what :func:`saat.models.check_network` refuses,
+            or a ``top_k`` larger than the database.
     """
 
     def __init__(
         self,
         network: nn.Module,
         data: RetrievalData,
-        queries: QueryKind = "test",
-        top_k: int = 5000,
+        queries: QueryKind | tuple[Tensor, Tensor] = "test",
+        top_k: int | None = None,
         ties: Ties = "expected",
         limit: int | None = None,
     ) -> None:
+        check_model_and_data(network, data)
         self.network = network
         self.data = data
         self.kind = queries
-        self.top_k, self.ties = top_k, ties
-        self._fitting: int | None = None  # queries at once, since memory ran out
-        self.rows: np.ndarray = (data.validation if queries == "validation" else data.test)[:limit]
+        self.ties = ties
+        self._largest_batch = sys.maxsize  # queries at once, since memory ran out
         self.database_rows = data.validation_database if queries == "validation" else data.database
-        self.labels = data.label_tensor(self.rows)
-        self.images = data.batch(self.rows)
+        self.top_k = resolved_top_k(top_k, len(self.database_rows))
+        self.rows: np.ndarray
+        if isinstance(queries, tuple):
+            self.images, self.labels = (values[:limit] for values in queries)
+            self.rows = np.arange(len(self.images))
+        else:
+            self.rows = (data.validation if queries == "validation" else data.test)[:limit]
+            self.images, self.labels = data.batch(self.rows), data.label_tensor(self.rows)
         self.database_labels = data.label_tensor(self.database_rows)
         check_network(network, self.images)
         train_features = self._features(data.train)
@@ -117,7 +139,6 @@ class Victim:
             data.label_tensor(data.train),
             (self.database_codes, self.database_labels),
         )
-        # Before any attack: a ranking deeper than the database is refused while it costs nothing.
         self.clean_ap = self.ap(self.query_codes)
 
     def _features(self, rows: np.ndarray) -> Tensor:
@@ -185,19 +206,50 @@ class Victim:
             fitted = attack.fit(self.network, train, self.knowledge, threat, seed_of_fit, progress)
         labels = self.target_labels(target_seed) if attack.targeted else self.labels
         benign = self.query_codes.to(device)
-        guides = fitted.representatives(self.knowledge, labels.to(device), benign)
-        best: AttackResult | None = None
-        for restart in range(attack.restarts):
-            queries = Queries(
-                self.images, labels, self.query_codes, guides, self._seeds(name, seed, restart)
-            )
-            found = self._measure(
-                fitted, queries, threat, restart, batch_size, _shifted(progress, restart, attack)
-            )
-            best = found if best is None else self._worst(best, found, restart)
-        assert best is not None
-        # Once, not once a restart: at 224 pixels it takes longer than many an attack.
-        return replace(best, perceptibility=perceptibility(self.images, best.images))
+        representatives = fitted.representatives(self.knowledge, labels.to(device), benign)
+
+        def loss(images: Tensor) -> Tensor:
+            ap = self.ap(self.codes(images), labels)
+            return -ap if attack.targeted else ap
+
+        seeds = partial(self._seeds, name, seed)
+        queries = Queries(self.images, labels, self.query_codes, representatives, seeds(0))
+        found = attack_queries(
+            fitted,
+            self.network,
+            queries,
+            self.knowledge,
+            threat,
+            batch_size,
+            progress,
+            seeds,
+            loss,
+            self._largest_batch,
+        )
+        if found.batch_size < max(batch_size, BATCH_GRAIN):
+            self._largest_batch = found.batch_size
+        return self._measured(found, labels, codes_of(fitted.goal(representatives)).cpu(), attack)
+
+    def _measured(
+        self, found: AttackedQueries, labels: Tensor, goal: Tensor, attack: Attack
+    ) -> AttackResult:
+        codes = self.codes(found.images)
+        target = None
+        if attack.targeted:
+            target = Target(labels, *(self.ap(c, labels) for c in (codes, goal, self.query_codes)))
+        zero_gradient = 0.0
+        for restart, fractions in enumerate(found.zero_gradient if len(self.rows) else ()):
+            zero_gradient = (restart * zero_gradient + float(fractions.mean())) / (restart + 1)
+        return AttackResult(
+            ap=self.ap(codes),
+            theory_ap=self.ap(goal),
+            images=found.images,
+            codes=codes,
+            zero_gradient=zero_gradient,
+            restart=found.restart,
+            perceptibility=perceptibility(self.images, found.images),
+            target=target,
+        )
 
     def _train_images(self, positions: Tensor) -> Tensor:
         return self.data.batch(self.data.train[positions.cpu().numpy()])
@@ -206,81 +258,3 @@ class Victim:
         # The first restart's seeds are those of an attack without restarts.
         more = (restart,) if restart else ()
         return [derive_seed("attack", name, seed, int(row), *more) for row in self.rows]
-
-    def _measure(
-        self,
-        attack: Attack,
-        queries: Queries,
-        threat: ThreatModel,
-        restart: int,
-        batch_size: int,
-        progress: Progress | None,
-    ) -> AttackResult:
-        attacked = self._attacked(attack, queries, threat, batch_size, progress)
-        codes = self.codes(attacked.images)
-        goal = codes_of(attack.goal(queries.representatives)).cpu()
-        target = None
-        if attack.targeted:
-            measured = (self.ap(each, queries.labels) for each in (codes, goal, self.query_codes))
-            target = Target(queries.labels, *measured)
-        return AttackResult(
-            ap=self.ap(codes),
-            theory_ap=self.ap(goal),
-            images=attacked.images,
-            codes=codes,
-            zero_gradient=float(attacked.zero_gradient.mean()) if len(self.rows) else 0.0,
-            restart=torch.full((len(self.rows),), restart),
-            target=target,
-        )
-
-    def _attacked(
-        self,
-        attack: Attack,
-        queries: Queries,
-        threat: ThreatModel,
-        batch_size: int,
-        progress: Progress | None,
-    ) -> AttackedQueries:
-        """Where memory runs out, again with half the queries at once, also of later attacks."""
-
-        def attacked(size: int) -> AttackedQueries:
-            grain = min(size, BATCH_GRAIN)
-            return attack_queries(
-                attack, self.network, queries, self.knowledge, threat, size, progress, grain
-            )
-
-        first = max(batch_size, BATCH_GRAIN)  # batches are padded to that in any case
-        if self._fitting is not None:
-            first = min(first, self._fitting)
-        found, size = shrinking(attacked, first)
-        if size < first:
-            self._fitting = size
-        return found
-
-    def _worst(self, a: AttackResult, b: AttackResult, restarts: int) -> AttackResult:
-        """Per query whichever of ``a`` (the worst of ``restarts``) and ``b`` did more harm."""
-        better = b.success < a.success
-
-        def pick(x: Tensor, y: Tensor) -> Tensor:
-            return torch.where(better.view(-1, *[1] * (x.dim() - 1)), y, x)
-
-        target = a.target
-        if target is not None and b.target is not None:
-            ap = pick(target.ap, b.target.ap)
-            target = Target(target.labels, ap, target.theory_ap, target.clean_ap)
-        return AttackResult(
-            ap=pick(a.ap, b.ap),
-            theory_ap=a.theory_ap,
-            images=pick(a.images, b.images),
-            codes=pick(a.codes, b.codes),
-            zero_gradient=(restarts * a.zero_gradient + b.zero_gradient) / (restarts + 1),
-            restart=pick(a.restart, b.restart),
-            target=target,
-        )
-
-
-def _shifted(progress: Progress | None, restart: int, attack: Attack) -> Progress | None:
-    """Progress of one restart as progress of all."""
-    if progress is None:
-        return None
-    return lambda done, count: progress(restart * count + done, attack.restarts * count)

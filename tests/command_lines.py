@@ -16,6 +16,12 @@ def fenced(markdown: str) -> str:
     return "\n".join(blocks)
 
 
+def written_files(markdown: str) -> dict[str, str]:
+    """Name → content of the files that a page has its reader write, outside any folder."""
+    block = r"<!-- file: ([\w.-]+) -->\n```\w+\n(.*?)```"
+    return dict(re.findall(block, markdown, flags=re.S))
+
+
 def commands(text: str, program: str) -> Iterator[list[str]]:
     """The arguments of every call of ``program`` that has some, whatever its folder.
 

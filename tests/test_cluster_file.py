@@ -19,6 +19,7 @@ CLUSTER = ROOT / "docs" / "cluster"
 AWS, LOCAL = ROOT / "ray_cluster.yaml", CLUSTER / "on_premises.yaml"
 RAYJOB, SLURM, CONTAINER = (CLUSTER / n for n in ("rayjob.yaml", "slurm.sh", "Containerfile"))
 READMES = [ROOT / "README.md", CLUSTER / "README.md"]
+TUTORIAL = ROOT / "docs" / "tutorials" / "cluster.md"
 
 
 def _resources() -> dict[str, dict[str, Any]]:
@@ -125,7 +126,7 @@ def test_machines_of_ones_own_all_start() -> None:
     assert {"--num-cpus=0", "--num-gpus=0"} <= set(head.split())
 
 
-@pytest.mark.parametrize("path", [AWS, LOCAL, RAYJOB, SLURM, CONTAINER, READMES[1]])
+@pytest.mark.parametrize("path", [AWS, LOCAL, RAYJOB, SLURM, CONTAINER, READMES[1], TUTORIAL])
 def test_nothing_is_bound_to_all_interfaces(path: Path) -> None:
     assert "0.0.0.0" not in path.read_text()
 
@@ -194,6 +195,9 @@ def test_the_entry_point_resumes_and_writes_to_the_shared_folder() -> None:
     resumed, searched = found
     assert resumed[1] == searched[searched.index("--name") + 1]
     assert f"/shared/runs/{resumed[1]}/events.jsonl" in entry
+    # A new head has none of the receipts that the first one left.
+    data = searched[searched.index("--set") + 1].removeprefix("data.path=")
+    assert Path(data).is_relative_to(resumed[resumed.index("--allow") + 1])
     space = searched[1].removeprefix("/app/")
     assert (ROOT / space).is_file()
     assert subprocess.run(["bash", "-n", "-c", entry], check=False).returncode == 0
@@ -236,7 +240,9 @@ def test_the_image_is_pinned_installs_the_lock_and_is_not_root() -> None:
     assert all((ROOT / source).exists() for source in copied)
 
 
-@pytest.mark.parametrize("path", [*READMES, AWS, LOCAL, RAYJOB, SLURM], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*READMES, TUTORIAL, AWS, LOCAL, RAYJOB, SLURM], ids=lambda path: path.name
+)
 def test_the_command_line_knows_every_command(path: Path) -> None:
     found = list(commands(_text(path), "saat"))
     assert found, "no command was found"
@@ -245,7 +251,9 @@ def test_the_command_line_knows_every_command(path: Path) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("path", [READMES[1], AWS, LOCAL, SLURM], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [READMES[1], TUTORIAL, AWS, LOCAL, SLURM], ids=lambda path: path.name
+)
 def test_ray_knows_every_command(path: Path) -> None:
     from ray.scripts.scripts import cli
 

@@ -21,7 +21,7 @@ import typer.main
 
 from harness.__main__ import main
 from harness.cli import app
-from tests.command_lines import commands, fenced
+from tests.command_lines import commands, fenced, written_files
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -46,15 +46,15 @@ ELSEWHERE = ("/path/to/", "/shared/", "runs/")
 
 # Command → why its work is not done here, and the functions that do it.
 WORK: Mapping[str, tuple[str, list[str]]] = {
-    "search": ("minutes to days", ["session.session.start", "cli.runs._conclude"]),
+    "search": (
+        "minutes to days",
+        ["session.session.start", "cli.runs._conclude", "session.dry_run.dry_run"],
+    ),
     "train": ("minutes to days", ["session.session.start", "cli.runs._conclude"]),
     "compare": ("minutes to days", ["session.session.start", "cli.runs._conclude"]),
     "resume": ("needs an interrupted run", ["session.session.resume", "cli.runs._conclude"]),
     "status": ("needs a run", ["session.status.status_of", "session.status.render"]),
-    "report": (
-        "needs runs",
-        ["session.stored_experiment.read_experiment", "session.session.make_report"],
-    ),
+    "report": ("needs runs", ["session.stored_run.read_stored", "session.session.make_report"]),
     "ui": ("serves until it is ended", ["session.ui.serve"]),
     "sync": ("needs a run and a server", ["session.session.sync"]),
     "evaluate": (
@@ -77,7 +77,12 @@ NOT_TRIED = {
     "train example.yaml": "the page writes the file, with methods of its own: test_extending.py",
 }
 # Modules without a parser, and how many arguments they take.
-UNPARSED = {"benchmarks.kernels": 0, "benchmarks.scaling": 0, "benchmarks.recompute": 1}
+UNPARSED = {
+    "tests.golden": 0,
+    "benchmarks.kernels": 0,
+    "benchmarks.scaling": 0,
+    "benchmarks.recompute": 1,
+}
 
 
 class Line(NamedTuple):
@@ -111,10 +116,12 @@ def concrete(words: list[str]) -> list[str]:
     return [chosen.get(word, word) for word in words]
 
 
-def missing_files(words: list[str]) -> list[str]:
-    """Words that name files that are not in the repository."""
-    files = [w for w in words if re.search(r"\.(ya?ml|parquet|csv|md)$", w)]
-    return [w for w in files if not (ROOT / w).exists() and not w.startswith(ELSEWHERE)]
+def missing_files(words: list[str], page: str = "") -> list[str]:
+    """Words that name files that neither the repository has nor the page has one write."""
+    files = {w for w in words if re.search(r"\.(ya?ml|parquet|csv|md)$", w)} - {
+        *written_files(page)
+    }
+    return [w for w in sorted(files) if not (ROOT / w).exists() and not w.startswith(ELSEWHERE)]
 
 
 SAAT = [line for line in found("saat") if " ".join(line.words) not in NOT_TRIED]
@@ -152,7 +159,10 @@ def test_a_documented_command_gets_as_far_as_its_work(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     words = concrete(line.words)
-    assert missing_files(words) == []
+    page = (ROOT / line.document).read_text(encoding="utf-8")
+    assert missing_files(words, page) == []
+    for name, content in written_files(page).items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
     for folder in ("search_spaces", "docs"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)

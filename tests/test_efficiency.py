@@ -188,7 +188,7 @@ def test_workers_work_at_the_same_time(recording: Recording) -> None:
 
 
 def test_suggestions_become_the_nearest_setting_not_yet_taken(recording: Recording) -> None:
-    space, taken = recording.space, set[str]()
+    space, used = recording.space, set[str]()
     wanted = {
         "model.bits": 16,
         "defense.lambda": 1.0,
@@ -197,17 +197,17 @@ def test_suggestions_become_the_nearest_setting_not_yet_taken(recording: Recordi
     }
     places = {h: positions(space, recording.points[h]) for h in recording.sampled}
     for _ in range(len(recording.sampled)):
-        nearest, distance = recording.nearest(wanted, taken)
+        nearest, distance = recording.nearest(wanted, used)
         gaps = {
             h: float(np.linalg.norm(place - positions(space, wanted)))
             for h, place in places.items()
-            if h not in taken
+            if h not in used
         }
-        assert nearest not in taken
+        assert nearest not in used
         assert distance == pytest.approx(gaps[nearest])
         assert distance == pytest.approx(min(gaps.values()))
-        taken.add(nearest)
-    assert recording.nearest(wanted, taken)[0] in taken
+        used.add(nearest)
+    assert recording.nearest(wanted, used)[0] in used
 
 
 def test_no_setting_is_suggested_twice(recording: Recording) -> None:

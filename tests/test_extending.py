@@ -39,7 +39,7 @@ def apply(page: str, root: Path) -> list[str]:
             continue
         text = path.read_text(encoding="utf-8")
         imported, _, entry = code.partition("\n\n")
-        text, count = re.subn(rf"(\n{registry}: [^\n]*= {{\n)", rf"\1{entry}", text)
+        text, count = re.subn(rf"(\n{registry}: [^{{]*{{\n)", rf"\1{entry}", text)
         assert count == 1, f"{registry} of {name}"
         first = text.index("\nfrom saat")
         path.write_text(f"{text[:first]}\n{imported}{text[first:]}", encoding="utf-8")
@@ -90,3 +90,47 @@ def test_the_code_of_the_page_is_clean(tmp_path: Path) -> None:
         shutil.copytree(ROOT / ".mypy_cache", tmp_path / ".mypy_cache")
     typed = run(tmp_path, "-m", "mypy", "--config-file", "pyproject.toml", "saat")
     assert typed.returncode == 0, typed.stdout
+
+
+SEARCH_BLOCK = re.compile(r"<!-- search (file|entry): (\S+) -->\n```python\n(.*?)```", re.DOTALL)
+SEARCH = """
+from pathlib import Path
+from saat.errors import InputError
+from tests.harness.fakes import experiment, finished
+searched = experiment(search__sampler="local", search__scheduler="median", search__num_samples=20)
+for record in finished(Path("run"), searched).state.of_phase("explore"):
+    print(record.status, "|", record.stop_reason, "|", record.point["defense.lambda"])
+try:
+    experiment(search__sampler="lokal")
+except InputError as error:
+    print(error)
+"""
+
+
+def test_a_sampler_and_a_scheduler_are_one_file_and_one_line_each(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "harness", tmp_path / "harness")
+    for kind, name, code in SEARCH_BLOCK.findall(PAGE):
+        path = tmp_path / name
+        if kind == "file":
+            path.write_text(code, encoding="utf-8")
+        else:
+            text, count = re.subn(r"(\n    \{\n)", rf"\1{code}", path.read_text(encoding="utf-8"))
+            assert count == 1
+            path.write_text(text, encoding="utf-8")
+    paths = os.pathsep.join((str(tmp_path), str(ROOT)))
+    environment = {**os.environ, "PYTHONPATH": paths}
+    command = [sys.executable, "-c", SEARCH]
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    *trials, refused = ran.stdout.splitlines()
+    assert len(trials) == 22
+    stopped = [line.split(" | ")[1] for line in trials if line.startswith("stopped")]
+    assert set(stopped) <= {f"below the median of epoch {epoch}" for epoch in (1, 2, 3)}
+    assert len(stopped) >= 4
+    rates = [line.rpartition(" | ")[2] for line in trials]
+    assert len(set(rates)) < len(rates) - 4, "local search keeps values, random search none"
+    assert "did you mean local?" in refused
+    code = [str(tmp_path / name) for kind, name, _ in SEARCH_BLOCK.findall(PAGE) if kind == "file"]
+    config = str(ROOT / "pyproject.toml")
+    checked = run(tmp_path, "-m", "ruff", "check", "--config", config, *code)
+    assert checked.returncode == 0, checked.stdout

@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from benchmarks.efficiency.recording import Recording, load_recording
 from benchmarks.efficiency.replay import Replay, replay, with_search
 from harness.experiment.config import Experiment
-from harness.experiment.file import load_experiment, parse_experiment
-from reports.figures.style import STATIC_STYLE, colour, legend_below, new_static
+from harness.experiment.file import load_experiment
+from harness.experiment.resolve import resolve_experiment
+from reports.figures.static import STATIC_STYLE, legend_below, new_figure
+from reports.figures.style import colour
 from reports.frontier import hypervolume
 
 RANDOM = "random search, FIFO"
@@ -55,7 +57,7 @@ def replay_seed(
 
     ``raw`` is the content of the experiment, whose models cannot travel to another process.
     """
-    experiment = parse_experiment(raw, "experiment")
+    experiment = resolve_experiment(raw, "experiment")
     recording = load_recording(table, experiment)
     defaults = len(recording.points) - len(recording.sampled)
     random = with_search(experiment, seed, {**METHODS[RANDOM], "num_samples": trials - defaults})
@@ -158,7 +160,7 @@ def draw(replays: Sequence[Mapping[str, Replay]], best: float) -> Figure:
     """Median and quartiles of the hypervolume over the compute spent, one line a method."""
     shares = np.linspace(0, 1, _GRID)
     with matplotlib.rc_context(STATIC_STYLE):
-        figure = new_static(height=4.4)
+        figure = new_figure(height=4.4)
         axes = figure.add_subplot(
             xlabel="compute spent, of random search's total (%)",
             ylabel="hypervolume, of all recorded settings' (%)",

@@ -14,13 +14,12 @@ from scipy.stats import qmc
 from harness.experiment.config import Experiment
 from harness.experiment.settings import paper_defaults
 from harness.experiment.space import Dimension
-
-Point = dict[str, Any]
+from harness.search.samplers.ehvi.encoding import Axis, Point
 
 
 def positions(space: Mapping[str, Dimension], point: Mapping[str, Any]) -> NDArray[np.float64]:
     """Coordinates (d,) of a point of the space."""
-    return np.array([dimension.position(point[key]) for key, dimension in space.items()])
+    return np.array([Axis(d.distribution()).position(point[key]) for key, d in space.items()])
 
 
 def design(experiment: Experiment, count: int, seed: int = 0) -> list[tuple[str, Point]]:
@@ -39,8 +38,8 @@ def design(experiment: Experiment, count: int, seed: int = 0) -> list[tuple[str,
     sequence = qmc.Sobol(len(space), seed=seed).random_base2(max(1, (count - 1).bit_length()))
     sampled = [
         {
-            key: dimension.value_at(float(share))
-            for share, (key, dimension) in zip(row, space.items(), strict=True)
+            key: Axis(dimension.distribution()).value_at(float(position))
+            for position, (key, dimension) in zip(row, space.items(), strict=True)
         }
         for row in sequence[:count]
     ]

@@ -19,8 +19,8 @@ from benchmarks.efficiency.recording import BITS, Recording, load_recording
 from harness.experiment.file import load_experiment
 from harness.journal.journal import Event, read
 from harness.journal.state import SearchState
-from harness.search.recommendation import objectives
 from reports.frontier import hypervolume
+from saat.feasibility import objective_values
 
 _STEPS = "defense.steps"
 Kind = tuple[int, int]  # bits, PGD steps
@@ -105,7 +105,7 @@ def live(state: SearchState, prices: Prices) -> Live:
             spent += prices.pretraining(bits)
         spent += prices.trial(record.point, len(record.epochs), done)
         if done:
-            values.append(objectives(record.metrics))
+            values.append(objective_values(record.metrics))
         out.cost.append(spent)
         out.hypervolume.append(hypervolume(np.array(values).reshape(-1, 2)))
     return out._replace(completed=len(values))

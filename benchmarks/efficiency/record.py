@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 from benchmarks.efficiency.design import design
 from benchmarks.efficiency.recording import write_recording
-from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import load_experiment, parse_experiment
+from harness.experiment.config import Experiment, Setting, parsed
+from harness.experiment.file import load_experiment
+from harness.experiment.resolve import resolve_experiment
 from harness.experiment.settings import setting_at, undefended
 from harness.journal.state import config_hash
 from harness.options import Options
@@ -78,9 +79,9 @@ def train(task: Task, raw: Mapping[str, Any], folder: Path) -> Line:
 
     The experiment comes as its content: its models cannot travel to another process.
     """
-    experiment = parse_experiment(raw, "experiment")
+    experiment = resolve_experiment(raw, "experiment")
     context = trial_context(experiment, Options(folder, executor="inline"), folder, "cpu", "")
-    spec = TrialSpec(task.name, "explore", "sampled", 0, task.seed, task.setting)
+    spec = TrialSpec(task.name, "explore", "sampled", 0, task.seed, parsed(Setting, task.setting))
     # What an interrupted training had done cost CPU time that nobody counted.
     shutil.rmtree(trial_folder(context, task.name), ignore_errors=True)
     epochs: list[dict[str, float]] = []

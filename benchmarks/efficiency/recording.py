@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.efficiency.design import Point, positions
+from benchmarks.efficiency.design import positions
 from harness.experiment.config import Experiment
 from harness.experiment.settings import setting_at
+from harness.search.samplers.ehvi.encoding import Point
 from saat.atomic_files import replacing
 
 Line = dict[str, Any]  # a row of the table
@@ -66,27 +67,27 @@ class Recording:
             bits = int(self.points[full_hash].get(BITS, experiment.model.bits))
             self.pretraining[bits, seed] = float(first["pretrain_cpu_s"])
         self.seeds = sorted({seed for _, seed in self.runs})
-        self._places = np.array([positions(self.space, self.points[h]) for h in self.sampled])
+        self._positions = np.array([positions(self.space, self.points[h]) for h in self.sampled])
         self._hashes = {_key(point): full_hash for full_hash, point in self.points.items()}
 
     def hash_of(self, point: Mapping[str, Any]) -> str:
         """Config hash of a recorded point."""
         return self._hashes[_key(point)]
 
-    def nearest(self, point: Mapping[str, Any], taken: set[str]) -> tuple[str, float]:
-        """The recorded setting of the space nearest to a point, of those not ``taken``.
+    def nearest(self, point: Mapping[str, Any], used: set[str]) -> tuple[str, float]:
+        """The recorded setting of the space nearest to a point, of those not ``used``.
 
         Returns:
             Its config hash and its Euclidean distance in positions, see
-            :mod:`benchmarks.efficiency.design`; when all are taken, one that is.
+            :mod:`benchmarks.efficiency.design`; when all are used, one that is.
         """
-        distance = np.linalg.norm(self._places - positions(self.space, point), axis=1)
-        free = np.array([h not in taken for h in self.sampled])
+        distance = np.linalg.norm(self._positions - positions(self.space, point), axis=1)
+        free = np.array([h not in used for h in self.sampled])
         row = int(np.argmin(np.where(free, distance, np.inf) if free.any() else distance))
         return self.sampled[row], float(distance[row])
 
     def mean_objectives(self) -> dict[str, NDArray[np.float64]]:
-        """(clean MAP, robust MAP) of every setting, averaged over its seeds: what it is worth."""
+        """(clean MAP, robust MAP) of every setting, averaged over its seeds."""
         values: dict[str, list[list[float]]] = defaultdict(list)
         for (full_hash, _), run in self.runs.items():
             values[full_hash].append([run.final[f"reattack/{name}"] for name in OBJECTIVES])

@@ -9,23 +9,23 @@ Rules on time (``search.stop.time``) mean nothing here: the journal's clock is t
 
 import heapq
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.samplers import BaseSampler
 
-from benchmarks.efficiency.design import Point
 from benchmarks.efficiency.recording import Recording
 from harness.experiment.config import Experiment
-from harness.experiment.file import parse_experiment
+from harness.experiment.resolve import resolve_experiment
 from harness.experiment.settings import setting_at
-from harness.experiment.space import Dimension
 from harness.journal.journal import Journal
-from harness.search.pareto_model import Complete, ParetoModel
+from harness.search.samplers import SAMPLERS
+from harness.search.samplers.context import SamplerContext
+from harness.search.samplers.ehvi import EhviSampler
 from harness.search.search import Pause, Search
 from harness.search.searcher import Searcher
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
@@ -33,20 +33,22 @@ from reports.frontier import hypervolume
 
 
 class RecordedSearcher(Searcher):
-    """The product's sampler, whose suggestions move to the nearest recorded setting not yet taken.
+    """The product's sampler, whose suggestions move to the nearest recorded setting not yet used.
 
     The study holds the setting that was recorded, not the one first suggested, so the sampler
-    learns from points that have the values it is told.
+    learns from points that have the values it is told. ``ehvi`` chooses among the recorded
+    settings itself: on a continuous space it looks for the best point; the best recorded one takes
+    its place.
     """
 
     def __init__(self, recording: Recording, experiment: Experiment) -> None:
         search = experiment.search
         self._recording = recording
-        self._taken: set[str] = set()
+        self._used: set[str] = set()
         super().__init__(
             experiment.space,
             lambda point: setting_at(experiment, point).flat(),
-            search.sampler,
+            SAMPLERS[search.sampler],
             experiment.seed,
             search.num_samples,
         )
@@ -54,43 +56,22 @@ class RecordedSearcher(Searcher):
 
     def suggest(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
         """See :meth:`harness.search.searcher.Searcher.suggest`."""
-        wanted, notes = super().suggest(number, attempt)
+        suggested, notes = super().suggest(number, attempt)
         self.discard(number)
-        nearest, distance = self._recording.nearest(wanted, self._taken)
-        self._taken.add(nearest)
+        nearest, distance = self._recording.nearest(suggested, self._used)
+        self._used.add(nearest)
         self.distances.append(distance)
         point = self._recording.points[nearest]
         self.include(number, point, notes)
         return point, notes
 
-    @cached_property
-    def _model(self) -> ParetoModel:
-        return _RecordedModel(self._space, self._complete, self._recording, self._taken)
-
-
-class _RecordedModel(ParetoModel):
-    """The product's model, which chooses among the recorded settings that were not yet taken.
-
-    On a continuous space it looks for the best point; the best recorded one takes its place.
-    """
-
-    def __init__(
-        self,
-        space: Mapping[str, Dimension],
-        complete: Complete,
-        recording: Recording,
-        taken: set[str],
-    ) -> None:
-        super().__init__(space, complete)
-        self._recording, self._taken = recording, taken
-
-    def _candidates(
-        self,
-        worth: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-        rng: np.random.Generator,
-    ) -> list[Point]:
-        points = self._recording.points
-        return [points[h] for h in self._recording.sampled if h not in self._taken]
+    def make_sampler(self, kind: type[BaseSampler], context: SamplerContext) -> BaseSampler:
+        """See :meth:`harness.search.searcher.Searcher.make_sampler`."""
+        sampler = super().make_sampler(kind, context)
+        if isinstance(sampler, EhviSampler):
+            left = (h for h in self._recording.sampled if h not in self._used)
+            sampler.candidates = [self._recording.points[full_hash] for full_hash in left]
+        return sampler
 
 
 class Replay(NamedTuple):
@@ -118,7 +99,9 @@ class Replay(NamedTuple):
 def with_search(experiment: Experiment, seed: int, search: Mapping[str, Any]) -> Experiment:
     """The experiment with another search: its seed, and keys of its ``search`` section."""
     raw = experiment.dump()
-    return parse_experiment({**raw, "seed": seed, "search": {**raw["search"], **search}}, "replay")
+    return resolve_experiment(
+        {**raw, "seed": seed, "search": {**raw["search"], **search}}, "replay"
+    )
 
 
 def replay(experiment: Experiment, recording: Recording, workers: int) -> Replay:
@@ -147,7 +130,7 @@ class _Simulation:
     ) -> None:
         self._recording = recording
         self._seed = recording.seeds[experiment.seed % len(recording.seeds)]
-        self._worth = recording.mean_objectives()
+        self._objectives = recording.mean_objectives()
         self._now = self._spent = 0.0
         self._pretrained: set[int] = set()
         self._queue: list[tuple[float, int, str]] = []  # (time, tie-break, trial)
@@ -200,7 +183,7 @@ class _Simulation:
         self._search.on_final(trial_id, report)
         point = self._search.state.trials[trial_id].point
         self._completed.append(self._recording.hash_of(point))
-        volume = hypervolume([self._worth[full_hash] for full_hash in self._completed])
+        volume = hypervolume([self._objectives[full_hash] for full_hash in self._completed])
         self._curve.append((self._spent, volume))
 
     def _reports(self, spec: TrialSpec) -> Iterator[tuple[float, EpochReport | FinalReport]]:
@@ -210,7 +193,7 @@ class _Simulation:
         """
         point = self._search.state.trials[spec.trial_id].point
         run = self._recording.runs[self._recording.hash_of(point), self._seed]
-        bits = int(spec.setting["model"]["bits"])
+        bits = spec.setting.model.bits
         cost = 0.0
         if bits not in self._pretrained:
             self._pretrained.add(bits)

@@ -81,6 +81,15 @@ DataRoot = Annotated[
         help="Look for FLICKR-25K, NUS-WIDE, … in this folder.",
     ),
 ]
+Allow = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--allow",
+        parser=user_path,
+        metavar="PATH",
+        help="Read this file or folder for a run or model of somebody else.",
+    ),
+]
 CacheDir = Annotated[
     str | None,
     typer.Option(
@@ -118,6 +127,7 @@ _OPTIONS: Mapping[str, Any] = {
         typer.Option(show_default="RUNS_DIR/mlflow.db", help="Track in this MLflow server."),
     ],
     "cache_dir": CacheDir,
+    "allow": Allow,
 }
 
 
@@ -137,7 +147,7 @@ def with_options(*names: str, **defaults: Any) -> Callable[[Callable[..., None]]
 
         own = inspect.signature(command)
         kept = [p for p in own.parameters.values() if p.name != "options"]
-        given = {"runs_dir": RUNS, **defaults}
+        given = {"runs_dir": RUNS, "allow": None, **defaults}
         added = [
             inspect.Parameter(
                 name,
@@ -160,7 +170,8 @@ def checked_options(**values: Any) -> Options:
     Raises:
         InputError: an unknown executor, or a cluster for the executor that uses none.
     """
-    options = Options(**values | {"executor": executor_name(values.get("executor", "ray"))})
+    executor, allow = executor_name(values.get("executor", "ray")), values.get("allow")
+    options = Options(**values | {"executor": executor, "allow": tuple(allow or ())})
     if options.executor == "inline" and options.address:
         raise InputError(
             f"--address {options.address}: the inline executor uses no cluster; --executor ray"

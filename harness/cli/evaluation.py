@@ -7,6 +7,7 @@ import typer
 
 from harness.cli.common import (
     RUNS,
+    Allow,
     CacheDir,
     DataRoot,
     Output,
@@ -95,6 +96,7 @@ def evaluate(
         Path | None, _path_option("Look for the model's own data in this folder.", "FOLDER")
     ] = None,
     data_root: DataRoot = None,
+    allow: Allow = None,
 ) -> None:
     """Attack a trained model again, or a network of your own."""
     with importing():
@@ -114,6 +116,8 @@ def evaluate(
                 f"{option} {folder}: belongs to a CHECKPOINT on its own data; an experiment file "
                 f"names its own, data.{option.removeprefix('--data-')}"
             )
+    if allow and (checkpoint is None or experiment is not None):
+        raise InputError(f"--allow {allow[0]}: belongs to a CHECKPOINT on its own data")
     if checkpoint is None:
         if experiment is None:
             raise InputError(f"--factory {factory}: give --experiment FILE for data and protocol")
@@ -124,17 +128,19 @@ def evaluate(
         subject, sentence = moved_subject(checkpoint, experiment, label_map, cache_dir)
         say(sentence)
     else:
-        subject = trained_subject(checkpoint, cache_dir, data_path, data_root)
+        subject = trained_subject(checkpoint, cache_dir, data_path, data_root, allow or ())
     print(reevaluate(subject, request, say))
 
 
 @app.command()
-def verify(name: RunName, runs_dir: RunsDir = RUNS, cache_dir: CacheDir = None) -> None:
+def verify(
+    name: RunName, runs_dir: RunsDir = RUNS, cache_dir: CacheDir = None, allow: Allow = None
+) -> None:
     """Recompute a run's reported numbers from its stored images."""
     with importing():
         from harness.evaluation.verify import verify as recompute
 
-    found = recompute(existing_run(runs_dir, name), cache_dir, say)
+    found = recompute(existing_run(runs_dir, name), cache_dir, say, allow or ())
     print(found.text())
     if found.wrong:
         wrong = counted(len(found.wrong), "number is", "numbers are")
@@ -148,6 +154,7 @@ def transfer(
     output: Output = None,
     runs_dir: RunsDir = RUNS,
     cache_dir: CacheDir = None,
+    allow: Allow = None,
 ) -> None:
     """Measure images made on each model of a run on all the others."""
     with importing():
@@ -156,7 +163,7 @@ def transfer(
     if output is not None:
         check_output(output, ["transfer.csv"])
     run_dir = existing_run(runs_dir, name)
-    print(measure(run_dir, attack, output or run_dir / "transfer", cache_dir, say))
+    print(measure(run_dir, attack, output or run_dir / "transfer", cache_dir, say, allow or ()))
 
 
 @app.command()

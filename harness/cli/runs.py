@@ -2,8 +2,9 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -123,7 +124,7 @@ def compare(
 
 
 @app.command()
-@with_options(*_PLACES)
+@with_options(*_PLACES, "allow")
 def resume(
     name: RunName,
     options: Options,
@@ -131,13 +132,14 @@ def resume(
 ) -> None:
     """Continue a search or training after any interruption.
 
-    A tracking server is contacted only if it is named again.
+    A tracking server is contacted only if it is named again. Of a run that you did not begin here,
+    what it names outside its folder is read only if you allow it.
     """
     chosen = None if executor is None else executor_name(executor)
     existing_run(options.runs_dir, name)
     with importing():
         from harness.session import session
-    with _resumable(name, options):
+    with _resumable(name, options, lambda: [str(path) for path in options.allow]):
         _conclude(session.resume(name, options, say, chosen))
 
 
@@ -172,16 +174,16 @@ def report(
     """Write report.html, figures and tables of one or more runs."""
     with importing():
         from harness.session import session
-        from harness.session.stored_experiment import read_experiment
+        from harness.session.stored_run import read_stored
 
     run_dirs = [existing_run(runs_dir, name) for name in names]
     for run_dir in run_dirs:
-        read_experiment(run_dir)
+        read_stored(run_dir)
     if output is None and len(run_dirs) > 1:
         raise InputError("report: several searches need a folder for their report: -o DIR")
     if output is not None:
         check_output(output, ["report.html", "figures", "tables"])
-    page = session.make_report(run_dirs, output or run_dirs[0] / "report")
+    page = session.make_report(run_dirs, output or run_dirs[0] / "report", say)
     print(page)
 
 
@@ -234,7 +236,8 @@ def _load(path: Path, overrides: list[str] | None, given: dict[str, object]) -> 
 def _start(experiment: "Experiment", plan: "Plan", options: Options) -> None:
     with importing():
         from harness.session import session
-    with _resumable(experiment.name, options):
+    to_allow = partial(session.paths_to_allow, experiment, options.runs_dir)
+    with _resumable(experiment.name, options, to_allow):
         _conclude(session.start(experiment, options, plan, say))
 
 
@@ -254,8 +257,8 @@ def _conclude(run_dir: Path) -> None:
 
 
 @contextmanager
-def _resumable(name: str, options: Options) -> Iterator[None]:
-    """Tell how to go on after an interruption or a stop."""
+def _resumable(name: str, options: Options, to_allow: Callable[[], list[str]]) -> Iterator[None]:
+    """Tell how to go on after an interruption or a stop; ``to_allow``: what has to be named."""
     try:
         yield
     except InputError:
@@ -265,5 +268,6 @@ def _resumable(name: str, options: Options) -> Iterator[None]:
         if (runs_dir / name / "events.jsonl").exists():
             folder = "" if runs_dir == RUNS else f" --runs-dir {shlex.quote(str(runs_dir))}"
             server = f" --tracking-uri {shlex.quote(uri)}" if uri else ""
-            say(f"continue with: saat resume {name}{folder}{server}")
+            allowed = "".join(f" --allow {shlex.quote(path)}" for path in to_allow())
+            say(f"continue with: saat resume {name}{folder}{server}{allowed}")
         raise

@@ -7,24 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 from torch import nn
 
 from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
+from harness.experiment.carried_paths import setting_paths
+from harness.experiment.config import Setting, parsed
 from harness.experiment.file import load_experiment
 from harness.experiment.problems import describe
 from harness.experiment.sections import EvaluationSection
-from harness.experiment.settings import parse_setting, setting_at
+from harness.experiment.settings import setting_at
+from harness.journal.journal import first_search_id
+from harness.named_paths import check_named
 from harness.trial.trial import trial_data
-from saat import checkpoint
+from reports.run_folder import is_trial_id
 from saat.data import RetrievalData
 from saat.data.label_map import relabelled
-from saat.defenses import defended_network
-from saat.errors import InputError, one_line
-from saat.models import blank_network, check_network
+from saat.errors import InputError
+from saat.models import check_network
 from saat.models.network_check import PROBED, described
+from saat.trained_model import TrainedModel, read_trained
 from saat.wording import counted
 
 
@@ -36,13 +39,13 @@ class Subject:
         name: in messages: the checkpoint's path, or the factory.
         network: float images in [0, 1] → pre-tanh features, on the CPU.
         data: images and splits.
-        evaluation: an ``evaluation`` section of an experiment file.
+        evaluation: how it is attacked.
     """
 
     name: str
     network: nn.Module
     data: RetrievalData
-    evaluation: dict[str, Any]
+    evaluation: EvaluationSection
 
 
 def trained_subject(
@@ -50,6 +53,7 @@ def trained_subject(
     cache_dir: str | None = None,
     data_path: Path | None = None,
     data_root: Path | None = None,
+    allow: Sequence[Path] = (),
 ) -> Subject:
     """The model of a trial, on the data it was trained with.
 
@@ -58,19 +62,26 @@ def trained_subject(
         cache_dir: node-local cache of decoded images.
         data_path: where the folder of lists lies now.
         data_root: where the folder of a named set lies now.
+        allow: what it may read besides, of the paths that it carries.
 
     Raises:
-        InputError: no model there, or its data are not here.
+        InputError: no model there, its data are not here, or only the model names them.
     """
-    tensors, meta = load_model(path)
+    model = read_model(path)
+    meta = model.meta
     try:
-        setting = parse_setting(meta["setting"])
-        EvaluationSection.model_validate(meta["evaluation"])
+        setting = parsed(Setting, meta["setting"])
+        evaluation = EvaluationSection.model_validate(meta["evaluation"])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except ValidationError as error:
         faults = describe(error, EvaluationSection, meta["evaluation"], "evaluation")
         raise InputError(*(f"{path}: {fault}" for fault in faults)) from None
+    given = {"data.path": data_path, "data.root": data_root}
+    # Only its data: the trained weights replace what model.weights names.
+    stored = setting_paths({"data": setting.data.model_dump()})
+    if carried := [item for item in stored if given[item.key] is None]:
+        check_named(str(path), _search_id(path), carried, allow)
     data = trial_data(relocated(setting, data_path, data_root), cache_dir)
     if data.fingerprint != meta["data_fingerprint"]:
         trained_on = meta.get("dataset", "unnamed")
@@ -78,8 +89,13 @@ def trained_subject(
         raise InputError(
             f"{path}: trained on another version of the data set ({trained_on}; {differ})"
         )
-    network = _rebuild(path, tensors, meta, setting.data.image_size)
-    return Subject(str(path), network, data, meta["evaluation"])
+    return Subject(str(path), model.network(), data, evaluation)
+
+
+def _search_id(path: Path) -> str | None:
+    """The id of the run in whose folder a model lies; None where it lies in none."""
+    folder = path if path.is_dir() else path.parent
+    return first_search_id(folder.parent.parent) if is_trial_id(folder.name) else None
 
 
 def moved_subject(
@@ -100,8 +116,9 @@ def moved_subject(
     Raises:
         InputError: no model there, or sizes or classes that do not fit.
     """
-    tensors, meta = load_model(path)
-    own = parse_setting(meta["setting"])
+    model = read_model(path)
+    meta = model.meta
+    own = parsed(Setting, meta["setting"])
     loaded, _ = load_experiment(experiment)
     size = own.data.image_size
     if loaded.data.image_size != size:
@@ -116,9 +133,8 @@ def moved_subject(
             f"{experiment}: {counted(data.classes, 'class', 'classes')}; the model was trained "
             f"with {classes}: --label-map FILE says which is which (docs/datasets.md)"
         )
-    network = _rebuild(path, tensors, meta, size)
     name = f"{path} on {data.label}"
-    return Subject(name, network, data, loaded.evaluation.model_dump()), sentence
+    return Subject(name, model.network(), data, loaded.evaluation), sentence
 
 
 def factory_subject(
@@ -149,7 +165,7 @@ def factory_subject(
         given = type(network).__name__
         raise InputError(f"--factory {factory}: gave a {given}, not a torch.nn.Module")
     check_network(network, data.batch(data.test[:PROBED]), f"--factory {factory}")
-    return Subject(factory, network, data, loaded.evaluation.model_dump())
+    return Subject(factory, network, data, loaded.evaluation)
 
 
 def _import(factory: str) -> Any:
@@ -164,20 +180,12 @@ def _import(factory: str) -> Any:
         raise InputError(f"--factory {factory}: {described(error)}") from error
 
 
-def load_model(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and meta of a trained model; ``path`` is the file or its trial's folder."""
-    file = path / "model.safetensors" if path.is_dir() else path
-    try:
-        tensors, meta = checkpoint.load(file)
-    except FileNotFoundError:
-        raise InputError(
-            f"{file}: no such file; a trial's folder or its model.safetensors"
-        ) from None
-    except checkpoint.CorruptCheckpoint as error:
-        raise InputError(f"{error}; not a model that saat can trust") from None
-    if not {"setting", "seed", "evaluation", "data_fingerprint"} <= set(meta):
-        raise InputError(f"{file}: a checkpoint of another kind; a trial's model.safetensors")
-    return tensors, meta
+def read_model(path: Path) -> TrainedModel:
+    """A trained model that says how it was trained; ``path`` is the file or its trial's folder."""
+    model = read_trained(path)
+    if not {"setting", "seed", "evaluation", "data_fingerprint"} <= set(model.meta):
+        raise InputError(f"{model.path}: a checkpoint of another kind; a trial's model.safetensors")
+    return model
 
 
 def source_networks(paths: Sequence[Path], image_size: int) -> dict[str, nn.Module]:
@@ -188,28 +196,12 @@ def source_networks(paths: Sequence[Path], image_size: int) -> dict[str, nn.Modu
     """
     out: dict[str, nn.Module] = {}
     for path in paths:
-        tensors, meta = load_model(path)
-        size = parse_setting(meta["setting"]).data.image_size
+        model = read_model(path)
+        size = parsed(Setting, model.meta["setting"]).data.image_size
         name = (path if path.is_dir() else path.parent).resolve().name
         if size != image_size:
             raise InputError(f"--transfer-from {path}: of {size}-pixel images, not {image_size}")
         if name in out:
             raise InputError(f"--transfer-from {path}: {name} is named twice")
-        out[name] = _rebuild(path, tensors, meta, size)
+        out[name] = model.network()
     return out
-
-
-def _rebuild(
-    path: Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any], image_size: int
-) -> nn.Module:
-    """The trained module of a checkpoint that :func:`load_model` read; ``path`` names it."""
-    model = meta["setting"]["model"]
-    # The trained weights replace whatever the network starts from, so nothing is downloaded.
-    network = blank_network(model["backbone"], model["weights"], model["bits"], image_size)
-    defense = meta["setting"]["defense"]
-    defended = defended_network(defense["method"], network, defense)
-    try:
-        checkpoint.restore_module("network", defended, tensors)
-    except RuntimeError as error:
-        raise InputError(f"{path}: not the network it says ({one_line(error, 120)})") from None
-    return defended

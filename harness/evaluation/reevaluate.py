@@ -18,11 +18,11 @@ from harness.trial.artifacts import write_artifacts
 from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
 from saat.errors import InputError, did_you_mean, one_line, repeated
-from saat.evaluation import Evaluation, QueryKind, evaluate
+from saat.evaluation import QueryKind, evaluate
 from saat.memory import is_out_of_memory
 from saat.models.network_check import described, raised_inside
 from saat.protocol_options import LARGEST_EPS
-from saat.sanity import warning_lines
+from saat.versions import protocol_versions
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
     """
     section = protocol_section(subject, request)
     data = subject.data
-    if section["top_k"] > len(data.validation_database):
-        raise InputError(f"evaluation.top_k: {section['top_k']}: larger than the database")
+    if section.top_k > len(data.validation_database):
+        raise InputError(f"evaluation.top_k: {section.top_k}: larger than the database")
     sources = source_networks(request.transfer_from, data.images.shape[-1])
     network = subject.network.to(request.device)
     try:
@@ -109,10 +109,11 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
             "model": subject.name,
             "dataset": data.label,
             "lists_sha256": dict(data.lists_sha256),
-            "protocol": section,
+            "protocol": section.model_dump(),
             "queries": request.queries,
             "seed": request.seed,
             "battery": request.battery,
+            "versions": protocol_versions(section.attacks, request.battery),
             "transfer_from": [str(path) for path in request.transfer_from],
             "gates": [asdict(gate) for gate in result.gate_results],
             "skipped": dict(result.skipped),
@@ -121,8 +122,7 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
         write_json(request.output / "metrics.json", {**written, "metrics": metrics})
         # Images in there are still mapped, which keeps a folder on NFS from going.
         shutil.rmtree(request.output / _UNFINISHED, ignore_errors=True)
-    warned = [f"warning: {line}" for line in warning_lines({"": metrics})]
-    return "\n".join([table(result, section), *_gates(result), *warned])
+    return "\n".join([f"{result.title}, T {section.steps}", *result.table().lines()])
 
 
 # Finished attacks of an evaluation that has not come to its end.
@@ -134,56 +134,19 @@ def _interrupted(output: Path) -> bool:
     return (output / _UNFINISHED).is_dir() and not (output / "metrics.json").exists()
 
 
-def _gates(result: Evaluation) -> list[str]:
-    if not result.gate_results:
-        return []
-    lines = [
-        f"  {'passed' if gate.passed else 'FAILED':<8}{gate.name}: {gate.detail}"
-        for gate in result.gate_results
-    ]
-    word = "UNRELIABLE" if result.unreliable else "reliable as far as the gates can see"
-    return ["gates (docs/reliability.md):", *lines, f"the robust number is {word}"]
-
-
-def protocol_section(subject: Subject, request: Request) -> dict[str, Any]:
+def protocol_section(subject: Subject, request: Request) -> EvaluationSection:
     """The subject's evaluation section with the request's changes, checked."""
-    own = subject.evaluation
+    own = subject.evaluation.model_dump()
     changes: dict[str, Any] = {}
     if request.attacks:
-        kept = {k: v for k, v in own.get("options", {}).items() if k in request.attacks}
+        kept = {k: v for k, v in own["options"].items() if k in request.attacks}
         changes = {"attacks": request.attacks, "options": kept}
     if request.steps is not None:
         changes["steps"] = request.steps
     if request.eps is not None:
         changes["eps"] = parse_number(request.eps)
     try:
-        return EvaluationSection.model_validate({**own, **changes}).model_dump()
+        return EvaluationSection.model_validate({**own, **changes})
     except ValidationError as error:
         faults = describe(error, EvaluationSection, own, "evaluation")
         raise InputError(*(f"{subject.name}: {fault}" for fault in faults)) from None
-
-
-def table(result: Evaluation, section: dict[str, Any]) -> str:
-    """MAPs in percent, every robust number beside chance and its theoretical result."""
-    metrics = result.metrics()
-    eps = f"{255 * section['eps']:g}/255" if section["norm"] == "linf" else f"{section['eps']:g}"
-    lines = [
-        f"MAP@{section['top_k']} in %, ties {section['ties']}, {section['norm']} eps {eps}, "
-        f"T {section['steps']}"
-    ]
-    rows: list[tuple[str, float, float | None]] = [("clean", metrics["clean_map"], None)]
-    for name in result.untargeted:
-        rows.append((name, metrics[f"map.{name}"], metrics[f"theory.{name}"]))
-    if result.untargeted:
-        rows.append(("worst case", metrics["robust_map"], metrics["floor_map"]))
-    rows.append(("chance", metrics["chance_map"], None))
-    for name in result.targets:
-        rows.append((f"{name} t-MAP", metrics[f"tmap.{name}"], metrics[f"theory.{name}"]))
-    if result.targets:
-        rows.append(("clean t-MAP", metrics["tmap.clean"], None))
-    width = 2 + max(len(name) for name, *_ in rows)
-    for name, value, theory in rows:
-        beside = f"   (theoretical {100 * theory:.2f})" if theory is not None else ""
-        lines.append(f"  {name:<{width}}{100 * value:6.2f}{beside}")
-    lines += [f"  skipped {name}: {reason}" for name, reason in result.skipped.items()]
-    return "\n".join(lines)

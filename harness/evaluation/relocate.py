@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from harness.experiment.config import Setting
-from harness.experiment.settings import parse_setting
+from harness.experiment.settings import with_sections
 from saat.data import DATASETS
 from saat.errors import InputError
 
@@ -38,5 +38,4 @@ def relocated(setting: Setting, data_path: Path | None, data_root: Path | None) 
             changes[key] = str(place.absolute())
     if data.path is not None and data_path is None and not Path(data.path).is_dir():
         raise InputError(f"{data.path}: the model's data are not here; --data-path FOLDER")
-    dump = setting.dump()
-    return parse_setting({**dump, "data": {**dump["data"], **changes}})
+    return with_sections(setting, {"data": {**data.model_dump(), **changes}})

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.evaluation.verify import stored_images, stored_victim
-from harness.experiment.file import load_experiment
+from harness.experiment.file import load_stored
 from reports.confirmed import ConfirmedSetting, confirmed_settings
-from reports.figures.matrix import matrix_static
-from reports.figures.style import STATIC_STYLE
+from reports.figures.matrix import matrix_chart
+from reports.figures.static import STATIC_STYLE, draw
 from reports.matrix import MatrixCell, MatrixData, matrix_table
 from reports.results import load_search
 from reports.run_folder import trial_folder
@@ -29,7 +29,12 @@ OTHER_SEED = "same setting, other seed"
 
 
 def transfer(
-    run_dir: Path, attack: str, out_dir: Path, cache_dir: str | None, say: Callable[[str], None]
+    run_dir: Path,
+    attack: str,
+    out_dir: Path,
+    cache_dir: str | None,
+    say: Callable[[str], None],
+    allow: Sequence[Path] = (),
 ) -> Path:
     """Write ``transfer.{csv,md,tex,png,pdf}``: rows are victims, columns where images come from.
 
@@ -41,7 +46,7 @@ def transfer(
         InputError: no trial of the run kept images of the attack.
     """
     results = load_search(run_dir)
-    load_experiment(run_dir / "experiment.yaml")  # refuses values that must not be shown
+    load_stored(run_dir / "experiment.yaml")  # refuses values that must not be shown
     settings = [s for s in confirmed_settings(results) if _has(run_dir, s, attack)]
     if not settings:
         raise InputError(
@@ -52,7 +57,7 @@ def transfer(
     cells = []
     for setting in settings:
         say(f"transfer to {setting.label}")
-        found = _row(run_dir, setting, settings, attack, cache_dir)
+        found = _row(run_dir, setting, settings, attack, cache_dir, allow)
         cells.append(
             tuple(
                 MatrixCell(*seed_query_interval(found[column]), len(found[column]))
@@ -70,7 +75,7 @@ def transfer(
     )
     write_table(matrix_table(settings, data, "transfer"), out_dir)
     with matplotlib.rc_context(STATIC_STYLE):
-        figure = matrix_static(data)
+        figure = draw(matrix_chart(data))
         figure.savefig(out_dir / "transfer.png")
         figure.savefig(out_dir / "transfer.pdf", metadata={"CreationDate": None})
     return out_dir / "transfer.md"
@@ -82,12 +87,13 @@ def _row(
     sources: Sequence[ConfirmedSetting],
     attack: str,
     cache_dir: str | None,
+    allow: Sequence[Path],
 ) -> dict[str, NDArray[np.float64]]:
     """AP (seeds, queries) of one victim setting, by where the images come from."""
     out: dict[str, list[NDArray[np.float64]]] = {}
     own = dict(_trials(victim_setting))
     for seed, trial_id in own.items():
-        victim = stored_victim(trial_folder(run_dir, trial_id), cache_dir)
+        victim = stored_victim(trial_folder(run_dir, trial_id), cache_dir, allow)
         out.setdefault("clean", []).append(victim.clean_ap.numpy())
         for source in sources:
             made = dict(_trials(source)).get(seed)

@@ -4,32 +4,35 @@ Only the network's forward pass, the labels and the stored bytes enter; no attac
 What cannot be recomputed that way (fractions of zero gradients) is named, not passed over.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from harness.evaluation.models import load_model, trained_subject
-from harness.experiment.file import load_experiment
+from harness.evaluation.models import read_model, trained_subject
+from harness.experiment.file import load_stored
 from harness.experiment.sections import EvaluationSection
+from harness.journal.journal import read
+from harness.journal.protocol import version_note
 from harness.trial.records import Record, read_record
-from reports.results import SearchResults, load_search
+from reports.results import SearchResults, load_search, stored_metrics
 from reports.run_folder import trial_folder
 from reports.trial_arrays import read_adversarial
-from saat.bootstrap import bootstrap_interval
-from saat.codes import distinct_codes
 from saat.errors import InputError, printable
-from saat.perceptibility import perceptibility
+from saat.evaluation import Evaluation, evaluation_of_images
+from saat.metrics import Phase, known
 from saat.threat_model import ThreatModel
 from saat.victim import Victim
 from saat.wording import counted
 
+Numbers = dict[str, float]
+# What precedes the names of numbers that are not of trials.parquet.
+_RESULT, _QUERY = "result.json ", "per query "
 # AP is a sum of float64 in another order at most; codes are recomputed, not stored.
 _TOLERANCE = 1e-9
-_NOT_RECOMPUTED = ("zero_grad.", "theory.", "floor_map", "gates_failed")
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,14 @@ class Verification:
         wrong: those that differ.
         without_images: trials that kept no images (explore trials keep AP per query alone).
         left_out: reported metrics of kinds that images alone do not determine.
+        unknown: names of reported metrics that no installed package has.
     """
 
-    numbers: int
-    wrong: list[Discrepancy]
-    without_images: int
-    left_out: int
+    numbers: int = 0
+    wrong: list[Discrepancy] = field(default_factory=list)
+    without_images: int = 0
+    left_out: int = 0
+    unknown: set[str] = field(default_factory=set)
 
     def text(self) -> str:
         """Lines for the terminal."""
@@ -75,18 +80,30 @@ class Verification:
             f"{counted(self.left_out, 'number')} on gradients and representative codes; "
             f"without images: {counted(self.without_images, 'trial')}"
         )
+        if self.unknown:
+            names = ", ".join(sorted(self.unknown))
+            lines.append(f"not recomputed, because no installed package has them: {names}")
         return "\n".join(printable(line) for line in lines)
 
 
-def verify(run_dir: Path, cache_dir: str | None, say: Callable[[str], None]) -> Verification:
+def verify(
+    run_dir: Path,
+    cache_dir: str | None,
+    say: Callable[[str], None],
+    allow: Sequence[Path] = (),
+) -> Verification:
     """Recompute every trial of a run that kept its attacked images.
 
     Raises:
         InputError: no such run, or files of it are missing or broken.
     """
     results = load_search(run_dir)
-    load_experiment(run_dir / "experiment.yaml")  # refuses values that must not be shown
-    found = Verification(0, [], 0, 0)
+    # Refuses values that must not be shown.
+    experiment, _ = load_stored(run_dir / "experiment.yaml")
+    events = read(run_dir / "events.jsonl")
+    if events and (note := version_note(experiment, events[0])):
+        say(f"{run_dir.name}: {note}")
+    found = Verification()
     for trial in results.trials.to_dict("records"):
         folder = trial_folder(run_dir, str(trial["trial_id"]))
         if not (folder / "adversarial.npz").is_file():
@@ -94,15 +111,8 @@ def verify(run_dir: Path, cache_dir: str | None, say: Callable[[str], None]) -> 
             continue
         say(f"verifying {trial['trial_id']}")
         reported = _reported(results, folder, trial)
-        recomputed = dict(_recomputed(folder, cache_dir))
-        for name, value in reported.items():
-            if name.startswith(_NOT_RECOMPUTED):
-                found.left_out += 1
-                continue
-            found.numbers += 1
-            again = recomputed.get(name, float("nan"))
-            if not abs(again - value) <= _TOLERANCE:
-                found.wrong.append(Discrepancy(str(trial["trial_id"]), name, value, again))
+        again = _recomputed(folder, cache_dir, allow)
+        _compare(found, str(trial["trial_id"]), reported, again)
     if not found.numbers:
         raise InputError(f"{run_dir}: no trial kept attacked images; confirm and train trials do")
     return found
@@ -114,41 +124,64 @@ class _Result(Record):
     metrics: dict[str, float]
 
 
-def _reported(results: SearchResults, folder: Path, trial: dict[Any, Any]) -> dict[str, float]:
-    """What the table and the per-query file say, by the names of :func:`_recomputed`."""
-    prefix = "metric.test/"
-    out = {
-        str(name).removeprefix(prefix): float(value)
-        for name, value in trial.items()
-        if str(name).startswith(prefix) and value == value
+def _compare(found: Verification, trial_id: str, reported: Numbers, again: Numbers) -> None:
+    """Count and compare what a trial reports, by names as :func:`_numbers` makes them."""
+    for name, value in reported.items():
+        metric = None if name.startswith(_QUERY) else known(name.removeprefix(_RESULT))
+        if metric is None and not name.startswith(_QUERY):
+            found.unknown.add(name.removeprefix(_RESULT))
+        elif metric is not None and not metric.entry.from_images:
+            found.left_out += not name.startswith(_RESULT)
+        else:
+            found.numbers += 1
+            recomputed = again.get(name, float("nan"))
+            if not abs(recomputed - value) <= (metric.entry.tolerance if metric else _TOLERANCE):
+                found.wrong.append(Discrepancy(trial_id, name, value, recomputed))
+
+
+def _numbers(table: Numbers, result: Numbers, queries: Iterable[tuple[int, str, float]]) -> Numbers:
+    """Metrics of ``trials.parquet``, of ``result.json`` and AP per query, each by its own name."""
+    return {
+        **table,
+        **{f"{_RESULT}{name}": value for name, value in result.items()},
+        **{f"{_QUERY}{query} {attack}": ap for query, attack, ap in queries},
     }
+
+
+def _reported(results: SearchResults, folder: Path, trial: dict[Any, Any]) -> Numbers:
+    """What the tables and files of a trial say."""
     # Without its checksum: here every number is recomputed.
-    stored = read_record(folder / "result.json", _Result, verified=False)["metrics"]
-    out |= {f"result.json {k.removeprefix('test/')}": float(v) for k, v in stored.items()
-            if not k.removeprefix("test/").startswith(_NOT_RECOMPUTED)}  # fmt: skip
-    table = results.per_query(str(trial["trial_id"]))
-    if table is not None:
-        for row in table.itertuples():
-            out[f"per query {row.query} {row.attack}"] = float(row.ap)  # type: ignore[arg-type]
-    return out
+    result = read_record(folder / "result.json", _Result, verified=False)["metrics"]
+    queries = results.per_query(str(trial["trial_id"]))
+    rows = () if queries is None else queries[["query", "attack", "ap"]].itertuples(index=False)
+    return _numbers(Phase.TEST.of(stored_metrics(trial)), Phase.TEST.of(result), rows)
 
 
-def _recomputed(folder: Path, cache_dir: str | None) -> Iterator[tuple[str, float]]:
-    """Every number that images, weights and labels determine."""
-    victim = stored_victim(folder, cache_dir)
-    _, meta = load_model(folder)
-    protocol = EvaluationSection.model_validate(meta["evaluation"])
+def _recomputed(folder: Path, cache_dir: str | None, allow: Sequence[Path]) -> Numbers:
+    """The same numbers, of what images, weights and labels give."""
+    evaluation = _stored_evaluation(folder, cache_dir, allow)
+    metrics = evaluation.metrics(Phase.TEST)
+    queries = (
+        (query, attack, value)
+        for attack, (positions, ap, _) in evaluation.per_query().items()
+        for query, value in zip(positions.tolist(), ap.tolist(), strict=True)
+    )
+    return _numbers(metrics, metrics, queries)
+
+
+def _stored_evaluation(folder: Path, cache_dir: str | None, allow: Sequence[Path]) -> Evaluation:
+    """The evaluation that the stored images of a trial give.
+
+    Raises:
+        InputError: images of other queries, of another size, or outside the ball.
+    """
+    victim = stored_victim(folder, cache_dir, allow)
+    protocol = EvaluationSection.model_validate(read_model(folder).meta["evaluation"])
+    threat = ThreatModel(protocol.eps, protocol.norm)
     stored = stored_images(folder)
     if not np.array_equal(stored.pop("rows").numpy(), victim.rows):
         raise InputError(f"{folder / 'adversarial.npz'}: images of other queries")
-    targets, taken = (_companions(stored, end) for end in ("_target", "_taken"))
-    yield from _both("clean_map", victim.clean_ap.mean())
-    yield from _both("chance_map", victim.chance_ap.mean())
-    yield from _both("lift.clean", bootstrap_interval(victim.clean_ap - victim.chance_ap).low)
-    yield from _both("distinct_codes", distinct_codes(victim.database_codes))
-    ap = {"clean": victim.clean_ap}
-    worst, worst_target = victim.clean_ap, torch.zeros_like(victim.clean_ap)
-    threat = ThreatModel(protocol.eps, protocol.norm)
+    target_labels, query_indices = (_companions(stored, end) for end in ("_target", "_taken"))
     for name, images in stored.items():
         if images.shape != victim.images.shape:
             raise InputError(
@@ -158,26 +191,7 @@ def _recomputed(folder: Path, cache_dir: str | None) -> Iterator[tuple[str, floa
         size = float(threat.size(images, victim.images).max())
         if size > protocol.eps * (1 + 1e-6) + 1e-9:
             raise InputError(f"{folder}: images of {name} leave the ball: {size:.6f}")
-        target = targets.get(name)
-        ap[name] = victim.ap(victim.codes(images), target)
-        if target is None:
-            worst = torch.minimum(worst, ap[name])
-        else:
-            benign = victim.ap(victim.query_codes, target)
-            worst_target = torch.stack([worst_target, benign, ap[name]]).amax(0)
-            yield from _both("tmap.clean", benign.mean())
-        rows = taken.get(name, torch.arange(len(victim.rows)))
-        yield from _both(f"{'map' if target is None else 'tmap'}.{name}", ap[name][rows].mean())
-        for kind, value in perceptibility(victim.images[rows], images[rows]).items():
-            yield from _both(f"{kind}.{name}", value)
-    ap["worst"] = worst
-    yield from _both("robust_map", worst.mean())
-    yield from _both("lift.robust", bootstrap_interval(worst - victim.chance_ap).low)
-    if targets:
-        yield from _both("target_map", worst_target.mean())
-    for name, values in ap.items():
-        for query, value in enumerate(values.tolist()):
-            yield f"per query {query} {name}", value
+    return evaluation_of_images(victim, stored, target_labels, query_indices)
 
 
 def _companions(stored: dict[str, torch.Tensor], end: str) -> dict[str, torch.Tensor]:
@@ -192,18 +206,12 @@ def stored_images(folder: Path) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def stored_victim(folder: Path, cache_dir: str | None) -> Victim:
+def stored_victim(folder: Path, cache_dir: str | None, allow: Sequence[Path] = ()) -> Victim:
     """The trained model of a trial and its test queries, under its own ranking.
 
     Raises:
-        InputError: no model there, or its data are not here.
+        InputError: see :func:`harness.evaluation.models.trained_subject`.
     """
-    subject = trained_subject(folder, cache_dir)
-    protocol = EvaluationSection.model_validate(subject.evaluation)
+    subject = trained_subject(folder, cache_dir, allow=allow)
+    protocol = subject.evaluation
     return Victim(subject.network, subject.data, "test", protocol.top_k, protocol.ties)
-
-
-def _both(name: str, value: Any) -> Iterator[tuple[str, float]]:
-    """The metric as trials.parquet and as result.json name it."""
-    yield name, float(value)
-    yield f"result.json {name}", float(value)

@@ -1,4 +1,4 @@
-"""The interface of executors: they carry out what a search decides, and decide nothing."""
+"""The interface of executors: they run what a search decides."""
 
 import errno
 import traceback
@@ -27,9 +27,9 @@ if TYPE_CHECKING:  # a worker needs no sampler, and its libraries take seconds t
 class Executor(Protocol):
     """Runs the trials of a search until it is done.
 
-    Implementations honour three rules, checked by one contract suite: a trial that the search
-    stops does no further epoch; a trial that fails is told as failed, with its reason, and the
-    others go on; a full disk raises :class:`SearchStopped`.
+    One contract suite checks three rules. A trial that the search stops does no further epoch. A
+    trial that fails is reported as failed, with its reason, and the others go on. A full disk
+    raises :class:`SearchStopped`.
     """
 
     def run(
@@ -40,7 +40,7 @@ class Executor(Protocol):
         Args:
             search: decides; called from one thread only.
             context: folders, protocol, device of every trial.
-            status: called with (trial id, what it is doing), where the executor knows.
+            status: called with (trial id, what it is doing), if the executor knows.
         """
 
 
@@ -61,18 +61,18 @@ def reports_of(
         raise TrialFailed(one_line(error)) from error
     except OSError as error:
         stop_if_full(error, context.run_dir)
-        raise TrialFailed(_logged(spec, context, error)) from error
+        raise TrialFailed(_write_error_log(spec, context, error)) from error
     except Exception as error:
-        raise TrialFailed(_logged(spec, context, error)) from error
+        raise TrialFailed(_write_error_log(spec, context, error)) from error
 
 
-def forget_stopped(context: TrialContext, trial_id: str) -> None:
-    """Delete the checkpoints of a trial that the search stopped: it never goes on.
+def delete_checkpoints(context: TrialContext, trial_id: str) -> None:
+    """Delete the checkpoints of a trial that the search stopped.
 
-    Two of them a trial, with optimizer states, are most of what a long search would leave behind.
+    With their optimizer states they would be most of what a long search leaves on the disk.
     """
     with suppress(OSError):
-        checkpoints.forget(trial_folder(context, trial_id) / "checkpoint")
+        checkpoints.delete(trial_folder(context, trial_id) / "checkpoint")
 
 
 def stop_if_full(error: OSError, folder: str) -> None:
@@ -81,13 +81,14 @@ def stop_if_full(error: OSError, folder: str) -> None:
         raise SearchStopped(f"no space left on the disk of {error.filename or folder}") from error
 
 
-def _logged(spec: TrialSpec, context: TrialContext, error: Exception) -> str:
+def _write_error_log(spec: TrialSpec, context: TrialContext, error: Exception) -> str:
+    """Write the traceback to the trial's folder; returns the reason, with the file's name."""
     path = trial_folder(context, spec.trial_id) / "error.log"
     reason = f"{type(error).__name__}: {one_line(redacted(error), 160)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(redacted("".join(traceback.format_exception(error))), encoding="utf-8")
-    except OSError as unwritten:
-        stop_if_full(unwritten, context.run_dir)
-        return f"{reason} (no {path.parent.name}/{path.name}: {one_line(unwritten, 80)})"
+    except OSError as log_error:
+        stop_if_full(log_error, context.run_dir)
+        return f"{reason} (no {path.parent.name}/{path.name}: {one_line(log_error, 80)})"
     return f"{reason} (see {path.parent.name}/{path.name})"

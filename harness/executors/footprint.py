@@ -1,18 +1,18 @@
-"""What the heaviest batches of a trial take of a GPU, measured in a process that has one to itself.
+"""GPU memory that a trial needs: that of its largest batches, measured on a GPU without others.
 
-A batch of pretraining, a batch of adversarial training, a batch of queries under every attack.
+One batch of pretraining, one of adversarial training, one of queries under every attack.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import torch
 
 from harness.experiment.config import Experiment, Setting
 from harness.experiment.protocols import full_protocol
+from harness.experiment.sections import EvaluationSection
 from harness.options import Options
+from harness.trial.partial_epoch import run_until
 from harness.trial.stages import adversarial_training, build_models, pretraining
 from harness.trial.threads import bound_threads
 from harness.trial.trial import trial_data
@@ -25,18 +25,18 @@ from saat.training import Training
 from saat.wording import counted
 
 KEY = "resources.gpus_per_trial: auto"
-_STEPS = 2  # of an attack; each takes as much as the first
+_STEPS = 2  # of an attack; every step needs as much memory as the first
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What one trial takes of a GPU.
+    """GPU memory that one trial needs.
 
     Attributes:
-        peak: bytes that torch held at most.
-        context: bytes that CUDA takes besides, in every process.
-        stage: where the peak was.
-        setting: model and method there.
+        peak: most bytes that torch reserved.
+        context: bytes that CUDA needs besides, in every process.
+        stage: of the peak.
+        setting: model and method of the peak.
     """
 
     peak: int
@@ -46,7 +46,7 @@ class Footprint:
 
     @property
     def bytes(self) -> int:
-        """All of it."""
+        """Torch's and CUDA's bytes together."""
         return self.peak + self.context
 
 
@@ -55,82 +55,69 @@ class GpuNode:
     """A node with GPUs.
 
     Attributes:
-        cpus: that it offers.
-        memory: bytes of each of its GPUs.
+        cpus: offered to trials.
+        memory: bytes of each GPU.
     """
 
     cpus: float
     memory: tuple[int, ...]
 
 
-class Meter(Protocol):
-    """Memory of the device that this process has."""
+class GpuMemory:
+    """Memory of the GPU that this process has."""
 
-    def restart(self) -> None:
+    def reset_peak(self) -> None:
         """Begin a new peak."""
-
-    def peak(self) -> int:
-        """Bytes held at most since then."""
-
-    def context(self) -> int:
-        """Bytes taken outside torch."""
-
-
-class CudaMeter:
-    """See :class:`Meter`."""
-
-    def restart(self) -> None:
-        """See :class:`Meter`."""
         memory.release()
         torch.cuda.reset_peak_memory_stats()
 
     def peak(self) -> int:
-        """What the allocator reserved, which no neighbour can have."""
+        """Most bytes that torch's allocator reserved since then; no other process can have them."""
         torch.cuda.synchronize()
         return torch.cuda.max_memory_reserved()
 
-    def context(self) -> int:
-        """What is taken of the GPU and not by the allocator, other processes' memory included."""
+    def outside_torch(self) -> int:
+        """Bytes that are in use and not the allocator's, other processes' memory included."""
         free, total = torch.cuda.mem_get_info()
         return total - free - torch.cuda.memory_reserved()
 
 
-def footprint(
+def measure_footprint(
     settings: Sequence[Setting],
-    evaluation: dict[str, Any],
+    evaluation: EvaluationSection,
     cache_dir: str | None,
     threads: int,
     device: str = "cuda",
-    meter: Meter | None = None,
+    gpu: GpuMemory | None = None,
 ) -> Footprint:
-    """Do what weighs most, setting by setting, in a process that has a GPU to itself.
+    """Run the largest batches of every setting; returns the largest footprint.
 
     Args:
-        settings: all of one data set.
+        settings: of one data set.
         evaluation: the experiment's ``evaluation`` section.
         cache_dir: node-local cache of decoded images.
-        threads: of a trial.
+        threads: CPU threads of a trial.
         device: to work on.
-        meter: of its memory.
+        gpu: measures the memory of the device.
 
     Raises:
         InputError: memory runs out.
     """
     bound_threads(threads)
-    meter = meter or CudaMeter()
-    worst = Footprint(0, 0, "", "")
+    gpu = gpu or GpuMemory()
+    largest = Footprint(0, 0, "", "")
     for setting in settings:
-        model, method = setting.model, setting.defense.model_dump()["method"]
-        name = f"{model.backbone}, {counted(model.bits, 'bit')}, {method}"
+        model = setting.model
+        name = f"{model.backbone}, {counted(model.bits, 'bit')}, {setting.method}"
         stage = "reading the data"
         try:
             data = trial_data(setting, cache_dir)
-            meter.restart()
+            gpu.reset_peak()
             for stage in workloads(setting, data, evaluation, device):
-                peak = meter.peak()
-                if peak > worst.peak:
-                    worst = Footprint(peak, 0, stage, name)
-                meter.restart()
+                peak = gpu.peak()
+                if peak > largest.peak:
+                    largest = Footprint(peak, 0, stage, name)
+                gpu.reset_peak()
         except Exception as error:
             if not memory.is_out_of_memory(error):
                 raise
@@ -138,13 +125,13 @@ def footprint(
                 f"{KEY}: out of memory after {stage} ({name}): {one_line(error, 120)}; lower "
                 "batch_size or data.image_size"
             ) from None
-    return replace(worst, context=max(0, meter.context()))
+    return replace(largest, context=max(0, gpu.outside_torch()))
 
 
 def workloads(
-    setting: Setting, data: RetrievalData, evaluation: dict[str, Any], device: str
+    setting: Setting, data: RetrievalData, evaluation: EvaluationSection, device: str
 ) -> Iterator[str]:
-    """A batch of each kind of work of a trial; its name once it is done."""
+    """Run one batch of each kind of work of a trial; yields its name when it is done."""
     models = build_models(setting, data, 0, device)
     defended: torch.nn.Module = models[0]
     _one_batch(pretraining(setting, *models, data, 0))
@@ -165,31 +152,21 @@ def workloads(
     yield "evaluation"
 
 
-class _Enough(Exception):
-    """Of an epoch after its first batch."""
-
-
 def _one_batch(training: Training) -> None:
-    def stop(done: int, count: int) -> None:
-        raise _Enough
-
-    with suppress(_Enough):
-        training.run_epoch(stop)
+    run_until(training, lambda *_: True)
 
 
-def measured_here(
+def measure_here(
     settings: list[Setting], experiment: Experiment, options: Options
 ) -> tuple[Footprint, list[GpuNode]]:
-    """In this process, on its GPU."""
-    if not torch.cuda.is_available():
-        raise InputError(f"{KEY}: this machine has no GPU that torch can use; 0")
+    """Measure in this process, on its GPU; see :data:`harness.executors.packing.Measure`."""
     threads = experiment.resources.cpus_per_trial
-    found = footprint(settings, experiment.evaluation.model_dump(), options.cache_dir, threads)
+    found = measure_footprint(settings, experiment.evaluation, options.cache_dir, threads)
     return found, [GpuNode(threads, gpu_memory()[:1])]
 
 
 def gpu_memory() -> tuple[int, ...]:
-    """Bytes of every GPU that this process sees."""
+    """Bytes of every GPU that this process can use."""
     return tuple(
         torch.cuda.get_device_properties(number).total_memory
         for number in range(torch.cuda.device_count())

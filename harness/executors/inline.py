@@ -1,8 +1,8 @@
-"""Trials one after another in this process: for tests, debugging, a machine without Ray."""
+"""Runs trials one after another in this process, without Ray."""
 
 from collections.abc import Callable
 
-from harness.executors.executor import TrialFailed, forget_stopped, reports_of
+from harness.executors.executor import TrialFailed, delete_checkpoints, reports_of
 from harness.search.search import Pause, Search
 from harness.trial.trial import FinalReport, TrialContext, TrialSpec
 
@@ -31,5 +31,5 @@ class InlineExecutor:
             if isinstance(report, FinalReport):
                 search.on_final(spec.trial_id, report)
             elif search.on_epoch(spec.trial_id, report):
-                forget_stopped(context, spec.trial_id)
+                delete_checkpoints(context, spec.trial_id)
                 return

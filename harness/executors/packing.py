@@ -1,9 +1,7 @@
 """``resources.gpus_per_trial: auto``: as many trials on a GPU as fit, by measured memory.
 
-Before a search starts, one process with a GPU to itself does what weighs most: a batch of
-pretraining, a batch of adversarial training, a batch of queries under every attack, at the
-longest code and the largest batches of the space, for every backbone and method in it. What that
-took, CUDA's own share included, and a margin decide.
+Before a search starts, one process measures the memory of the largest batches of every stage, at
+the longest code and the largest batch sizes of the space, for every backbone and method in it.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +10,7 @@ from itertools import islice
 from math import ceil
 from typing import Any
 
-from harness.executors.footprint import KEY, Footprint, GpuNode, measured_here
+from harness.executors.footprint import KEY, Footprint, GpuNode, measure_here
 from harness.experiment.config import Experiment, Setting
 from harness.experiment.settings import CORNERS, corners, setting_at
 from harness.options import Options
@@ -20,14 +18,14 @@ from harness.search.plan import Plan
 from saat.errors import InputError
 from saat.wording import counted
 
-_MARGIN = 1.2
-_MOST = 16
-# Of a space: of these the largest value weighs most, of those every one is measured.
+_MARGIN = 1.2  # of memory
+_MAX_TRIALS = 16  # on a GPU
+# Of these keys of a space only the largest value is measured, of the others every value.
 _LARGEST = ("model.bits", "pretrain.batch_size", "defense.batch_size", "defense.width")
 _EACH = ("model.backbone", "defense.method")
 
 
-# Measures the settings of an experiment somewhere, and tells what GPUs there are.
+# Measures settings of an experiment; returns the largest footprint, and the nodes with GPUs.
 Measure = Callable[[list[Setting], Experiment, Options], tuple[Footprint, list[GpuNode]]]
 
 
@@ -38,17 +36,17 @@ def resolve_gpu_share(
     say: Callable[[str], None],
     measure: Measure | None = None,
 ) -> tuple[Experiment, dict[str, Any]]:
-    """The experiment with a number in the place of ``auto``, and what it comes from, JSON-able.
+    """Replace ``auto`` by a number; returns the experiment, and JSON-able facts behind the number.
 
     Raises:
-        InputError: there is no GPU, or the heaviest setting does not fit one.
+        InputError: there is no GPU, or the largest setting does not fit one.
     """
     resources = experiment.resources
     if resources.gpus_per_trial != "auto":
         return experiment, {}
-    settings = heaviest(experiment, plan)
+    settings = settings_to_measure(experiment, plan)
     say(f"{KEY}: settings to measure on a GPU: {len(settings)}")
-    found, nodes = (measure or _measure_of(options))(settings, experiment, options)
+    found, nodes = (measure or _measure(options))(settings, experiment, options)
     trials = trials_per_gpu(found, nodes, resources.cpus_per_trial)
     share = 1 / trials
     smallest = min(min(node.memory) for node in nodes)
@@ -56,16 +54,16 @@ def resolve_gpu_share(
         f"{KEY}: {_gib(found.peak)} in {found.stage} ({found.setting}) and {_gib(found.context)} "
         f"of CUDA; {counted(trials, 'trial')} a GPU of {_gib(smallest)}: {share:g}"
     )
-    settled = resources.model_copy(update={"gpus_per_trial": share})
+    resolved = resources.model_copy(update={"gpus_per_trial": share})
     packing = {**asdict(found), "smallest_gpu": smallest, "trials_per_gpu": trials}
-    return experiment.model_copy(update={"resources": settled}), packing
+    return experiment.model_copy(update={"resources": resolved}), packing
 
 
 def trials_per_gpu(found: Footprint, nodes: Sequence[GpuNode], cpus_per_trial: int) -> int:
-    """The most trials that fit the smallest GPU, and that the CPUs of some node can feed.
+    """The most trials that fit the smallest GPU, and for which some node has the CPUs.
 
     Raises:
-        InputError: not one fits.
+        InputError: not even one fits.
     """
     smallest = min(min(node.memory) for node in nodes)
     if found.bytes > smallest:
@@ -75,33 +73,33 @@ def trials_per_gpu(found: Footprint, nodes: Sequence[GpuNode], cpus_per_trial: i
         )
     by_memory = int(smallest / (_MARGIN * found.bytes))
     by_cpus = max(ceil(node.cpus // cpus_per_trial / len(node.memory)) for node in nodes)
-    return max(1, min(by_memory, by_cpus, _MOST))
+    return max(1, min(by_memory, by_cpus, _MAX_TRIALS))
 
 
-def heaviest(experiment: Experiment, plan: Plan) -> list[Setting]:
-    """The settings of a search that may take most memory."""
+def settings_to_measure(experiment: Experiment, plan: Plan) -> list[Setting]:
+    """The settings of a search that may need most memory."""
     if plan == "compare":
         return [setting_at(experiment, point) for point in experiment.compare.values()]
     points: dict[tuple[Any, ...], dict[str, Any]] = {(): {}}
     if plan == "search":
         space = experiment.space
-        most = {key: max(space[key].samples()) for key in _LARGEST if key in space}
-        base = setting_at(experiment, {}).flat()
+        largest = {key: max(space[key].samples()) for key in _LARGEST if key in space}
+        base = experiment.setting.flat()
         for corner in islice(corners(space, base), CORNERS):
             point = {key: corner[key] for key in (*_LARGEST, *_EACH) if key in corner}
-            if all(point[key] == value for key, value in most.items() if key in point):
+            if all(point[key] == value for key, value in largest.items() if key in point):
                 points[tuple(point.items())] = point
         if len(points) > 1:
             del points[()]
     return [setting_at(experiment, point) for point in points.values()]
 
 
-def _measure_of(options: Options) -> Measure:
+def _measure(options: Options) -> Measure:
     if options.executor == "inline":
-        return measured_here
-    from harness.executors.ray_gpus import measured_on_cluster
+        return measure_here
+    from harness.executors.ray_gpus import measure_on_cluster
 
-    return measured_on_cluster
+    return measure_on_cluster
 
 
 def _gib(count: float) -> str:

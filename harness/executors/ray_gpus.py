@@ -1,4 +1,4 @@
-"""The GPUs of a Ray cluster: how large they are, and what a trial takes of one."""
+"""The GPUs of a Ray cluster: their memory, and the footprint of a trial on one of them."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -6,33 +6,36 @@ from typing import Any
 
 import ray
 
-from harness.executors.footprint import KEY, Footprint, GpuNode, footprint, gpu_memory
-from harness.executors.ray_cluster import check_request, connect, last_line, on_node
+from harness.executors.footprint import KEY, Footprint, GpuNode, gpu_memory, measure_footprint
+from harness.executors.ray_cluster import connect, on_node
+from harness.executors.ray_errors import last_line
+from harness.executors.ray_slots import check_request
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.settings import parse_setting
+from harness.experiment.sections import EvaluationSection
 from harness.options import Options
+from harness.trial.interface import decode, encode
 from saat.errors import InputError
 from saat.wording import counted
 
-_ANSWER_S = 120.0
-_MEASURE_S = 3600.0  # a GPU that others use is waited for
+_ANSWER_TIMEOUT_S = 120.0
+_MEASURE_TIMEOUT_S = 3600.0  # long: other jobs may have all GPUs
 
 
-def measured_on_cluster(
+def measure_on_cluster(
     settings: list[Setting],
     experiment: Experiment,
     options: Options,
-    measure: Callable[..., Footprint] = footprint,
+    measure: Callable[..., Footprint] = measure_footprint,
     memory: Callable[[], tuple[int, ...]] = gpu_memory,
 ) -> tuple[Footprint, list[GpuNode]]:
-    """What the settings take on a GPU of the cluster, and the GPUs of all its nodes.
+    """Measure settings on a GPU of the cluster; returns the footprint, and the nodes with GPUs.
 
     Args:
         settings: to measure.
         experiment: resources and protocol.
-        options: how the cluster is reached.
-        measure: run on a worker with a GPU to itself.
-        memory: run on every node with GPUs.
+        options: with the address of the cluster.
+        measure: runs on a worker with a whole GPU.
+        memory: runs on every node with GPUs.
 
     Raises:
         InputError: no node has a GPU, or enough CPUs beside it, or torch cannot use it; memory
@@ -42,15 +45,15 @@ def measured_on_cluster(
     cpus = experiment.resources.cpus_per_trial
     nodes = _gpu_nodes(memory)
     check_request(cpus, 1, options.autoscaling)
-    task = ray.remote(_measured).options(num_cpus=cpus, num_gpus=1, max_retries=0)
-    asked = task.remote(
+    task = ray.remote(_measure_on_worker).options(num_cpus=cpus, num_gpus=1, max_retries=0)
+    running = task.remote(
         measure,
-        [setting.dump() for setting in settings],
-        experiment.evaluation.model_dump(),
+        [encode(setting) for setting in settings],
+        encode(experiment.evaluation),
         options.cache_dir,
         cpus,
     )
-    found = _answer(asked, _MEASURE_S, "a GPU")
+    found = _result(running, _MEASURE_TIMEOUT_S, "a GPU")
     if "problem" in found:
         raise InputError(found["problem"])
     return Footprint(**found), nodes
@@ -60,11 +63,11 @@ def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> list[GpuNode]:
     offering = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("GPU", 0) >= 1]
     if not offering:
         raise InputError(f"{KEY}: no node has a GPU; 0")
-    asked = [on_node(memory, node["NodeID"]).remote() for node in offering]
+    tasks = [on_node(memory, node["NodeID"]).remote() for node in offering]
     found = []
-    for node, answer in zip(offering, asked, strict=True):
+    for node, task in zip(offering, tasks, strict=True):
         name, offered = node["NodeManagerAddress"], node["Resources"]
-        sizes = _answer(answer, _ANSWER_S, name)
+        sizes = _result(task, _ANSWER_TIMEOUT_S, name)
         if len(sizes) < offered["GPU"]:
             raise InputError(
                 f"{KEY}: {name}: Ray offers {counted(offered['GPU'], 'GPU')}, "
@@ -74,19 +77,22 @@ def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> list[GpuNode]:
     return found
 
 
-def _measured(measure: Callable[..., Footprint], settings: list[Any], *more: Any) -> dict[str, Any]:
-    """In a worker; what is the user's to mend comes back in words, without a traceback."""
+def _measure_on_worker(
+    measure: Callable[..., Footprint], settings: list[str], evaluation: str, *more: Any
+) -> dict[str, Any]:
+    """Runs on a worker; an :class:`InputError` comes back as text, without Ray's traceback."""
     try:
-        return asdict(measure([parse_setting(raw) for raw in settings], *more))
+        decoded = [decode(Setting, text) for text in settings]
+        return asdict(measure(decoded, decode(EvaluationSection, evaluation), *more))
     except InputError as error:
         return {"problem": str(error)}
 
 
-def _answer(asked: Any, timeout_s: float, whom: str) -> Any:
+def _result(task: Any, timeout_s: float, worker: str) -> Any:
     try:
-        return ray.get(asked, timeout=timeout_s)
+        return ray.get(task, timeout=timeout_s)
     except ray.exceptions.GetTimeoutError:
-        ray.cancel(asked, force=True)
-        raise InputError(f"{KEY}: {whom}: no answer within {timeout_s:g} s") from None
+        ray.cancel(task, force=True)
+        raise InputError(f"{KEY}: {worker}: no answer within {timeout_s:g} s") from None
     except ray.exceptions.RayError as error:
-        raise InputError(f"{KEY}: {whom}: {last_line(error)}; give a number") from None
+        raise InputError(f"{KEY}: {worker}: {last_line(error)}; give a number") from None

@@ -1,17 +1,13 @@
 """Trials on Ray Tune: one machine or a cluster.
 
-Tune places trials and asks: its searcher and its scheduler are thin adapters over
-:class:`harness.search.search.Search`, which decides, also whether a trial whose worker is gone is
-given out again. Nothing that Tune stores is ever read back; the journal is the truth.
+Tune places the trials. Its searcher and its scheduler are thin adapters over
+:class:`harness.search.search.Search`, which decides everything, also whether a trial whose worker
+was lost runs again. Nothing that Tune stores is ever read back: the journal is the truth.
 """
 
 import json
-import logging
-import re
 import tempfile
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +17,24 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
-from harness.executors.executor import forget_stopped
-from harness.executors.ray_cluster import last_line, places
+from harness.executors.executor import delete_checkpoints
+from harness.executors.ray_errors import why_worker_lost
+from harness.executors.ray_slots import SlotCounter
 from harness.executors.ray_worker import trainable
-from harness.redaction import redacted
 from harness.search.search import Pause, Search
 from harness.search_stopped import SearchStopped
-from harness.trial.trial import EpochReport, FinalReport, TrialContext
-from saat.errors import one_line
-from saat.wording import counted
-
-log = logging.getLogger(__name__)
-_RECOUNT_S = 3
+from harness.trial.interface import EpochReport, FinalReport, TrialContext, encode
 
 
 class RayTuneExecutor:
     """See :class:`harness.executors.executor.Executor`.
 
-    :func:`harness.executors.ray_cluster.connect` comes first.
+    Call :func:`harness.executors.ray_cluster.connect` first.
 
     Args:
         cpus: CPUs of one trial.
-        gpus: GPUs of one trial, may be a fraction.
-        follow: let the search run as many trials at once as the cluster has places for, whatever
-            nodes join and leave.
+        gpus: GPUs of one trial; may be a fraction.
+        follow: run as many trials at once as the cluster has slots, while nodes join and leave.
     """
 
     def __init__(self, cpus: int, gpus: float, follow: bool = False) -> None:
@@ -54,25 +44,25 @@ class RayTuneExecutor:
         self, search: Search, context: TrialContext, status: Callable[[str, str], None]
     ) -> None:
         """See :meth:`harness.executors.executor.Executor.run`."""
-        del status  # workers are other processes; their epochs are what is known of them
-        # Tune would hand the driver's AWS credentials to all workers; every node logs them then.
+        del status  # workers are other processes, and report epochs only
+        # Tune would send the driver's AWS credentials to all workers, whose nodes would log them.
         ENV_VARS_TO_PROPAGATE.difference_update(
             {name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
         )
         scheduler = _Scheduler(search, context)
-        count = _Places(self._cpus, self._gpus, self._follow)
+        slots = SlotCounter(self._cpus, self._gpus)
         resources = {"cpu": self._cpus, "gpu": self._gpus}
-        # Tune's own threads may still write there when a search is interrupted.
+        # Tune's threads may still write there when a search is interrupted.
         with tempfile.TemporaryDirectory(
             prefix="saat-tune-", ignore_cleanup_errors=True
         ) as storage:
             try:
                 tune.Tuner(
                     tune.with_resources(
-                        tune.with_parameters(trainable, context=asdict(context)), resources
+                        tune.with_parameters(trainable, context=encode(context)), resources
                     ),
                     tune_config=tune.TuneConfig(
-                        search_alg=_Searcher(search, scheduler, count),
+                        search_alg=_Searcher(search, scheduler, slots, self._follow),
                         scheduler=scheduler,
                         num_samples=-1,
                         reuse_actors=True,
@@ -84,37 +74,17 @@ class RayTuneExecutor:
                     ),
                 ).fit()
             except Exception:
-                if search.journal.error is not None:  # Tune keeps only the text of an error
+                if search.journal.error is not None:  # Tune keeps only the error's text
                     raise search.journal.error from None
                 raise
         if scheduler.stopped:
             raise SearchStopped(scheduler.stopped)
 
 
-def _loss(error: str) -> tuple[str, bool]:
-    """Why a worker is gone, in a line, and whether its node is gone with it.
-
-    Args:
-        error: what Tune wrote down of Ray's exception.
-    """
-    address = re.search(r"^\s*ip: (\S+)$", error, flags=re.MULTILINE)
-    where = f" {address[1]}" if address else ""
-    if "its node has died" in error:
-        how = "was pre-empted" if "node was preempted" in error else "was lost"
-        return f"node{where} {how}", True
-    if "is unavailable:" in error:  # as a node looks that was killed, before Ray knows that it was
-        return f"node{where} does not answer", True
-    told = re.search("Worker exit detail: (.*)", error)
-    if told is None and re.search(r'^\s*File ".*", line \d', error, flags=re.MULTILINE):
-        return last_line(error), False  # a traceback: of an environment that lacks a module, say
-    return one_line(redacted(told[1] if told else error), 200) or "no reason known", False
-
-
 class _Adapter:
-    """A copy is the thing itself, and a pickle is empty.
+    """Copying returns the same object, and pickling stores nothing.
 
-    Tune copies and pickles its searcher and scheduler for a restore that never happens here: the
-    journal is the truth.
+    Tune copies and pickles its searcher and scheduler for a restore that never happens here.
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Adapter":
@@ -124,121 +94,97 @@ class _Adapter:
         return {}
 
 
-class _Places:
-    """Counts the places of the cluster, every few seconds at most; tells when there are none.
-
-    Args:
-        cpus: of a trial.
-        gpus: of a trial.
-        follow: whether :meth:`limit` changes anything.
-    """
-
-    def __init__(self, cpus: int, gpus: float, follow: bool) -> None:
-        self._cpus, self._gpus, self._follow = cpus, gpus, follow
-        self._count, self._due = 1, 0.0
-
-    def limit(self, search: Search) -> None:
-        """Let a search run as many trials at once as there are places.
-
-        At least one: a trial that waits for its place is what an autoscaler acts on.
-        """
-        if time.monotonic() >= self._due:
-            before, self._count = self._count, places(self._cpus, self._gpus)
-            self._due = time.monotonic() + _RECOUNT_S
-            if before and not self._count:
-                of_trial = f"{counted(self._cpus, 'CPU')} and {counted(self._gpus, 'GPU')}"
-                log.warning("no node has %s for a trial now: waiting for one", of_trial)
-        if self._follow:
-            search.max_concurrent = max(1, self._count)
-
-
 class _Searcher(_Adapter, TuneSearcher):
-    """Hands Tune the trials that the search wants to run.
+    """Gives Tune the trials that the search wants to run.
 
     Args:
         search: decides.
-        scheduler: knows Tune's trials, and what is known of those that ended with an error.
-        count: places of the cluster.
+        scheduler: knows the trials of Tune.
+        slots: of the cluster.
+        follow: let the search run as many trials at once as there are slots.
     """
 
-    def __init__(self, search: Search, scheduler: "_Scheduler", count: _Places) -> None:
+    def __init__(
+        self, search: Search, scheduler: "_Scheduler", slots: SlotCounter, follow: bool
+    ) -> None:
         super().__init__()
-        self._search, self._scheduler, self._count = search, scheduler, count
-        self._ours: dict[str, str] = {}  # Tune's trial id → ours, while Tune has told no end
+        self._search, self._scheduler = search, scheduler
+        self._slots, self._follow = slots, follow
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial as a Tune config; None to wait; FINISHED at the end."""
-        self._take_back()
-        self._count.limit(self._search)
+        self._scheduler.lose_dropped_trials()
+        slots = self._slots.count()
+        if self._follow:  # at least one: an autoscaler acts on a trial that waits
+            self._search.max_concurrent = max(1, slots)
         spec = self._search.next_trial()
         if spec is Pause.WAIT:
             return None
         if isinstance(spec, Pause):
             return TuneSearcher.FINISHED
-        self._ours[trial_id] = spec.trial_id
-        return {"trial": asdict(spec)}
+        return {"trial_id": spec.trial_id, "trial": encode(spec)}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """The search learns of ends from reports, but for a worker that is gone.
-
-        To Tune the trial has failed then: one that is given out again is a new one for it. (Its
-        own way of starting a trial again fails it for good when an idle worker dies that was kept
-        for the next trial.)
-        """
-        ours = self._ours.pop(trial_id, None)  # Tune tells of some ends twice
-        if error and ours and self._search.state.trials[ours].status == "running":
-            self._search.on_lost(ours, *_loss(self._scheduler.errors.get(trial_id, "")))
-
-    def _take_back(self) -> None:
-        """Give out again what Tune has dropped without telling; the search would wait for ever."""
-        for trial_id in self._scheduler.dropped(self._ours):
-            ours = self._ours.pop(trial_id)
-            if self._search.state.trials[ours].status == "running":
-                self._search.on_lost(ours, "Tune dropped it: its worker was not free", node=False)
+        """Do nothing: Tune calls the scheduler as well, which handles the end."""
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing to save."""
 
 
 class _Scheduler(_Adapter, FIFOScheduler):
-    """Carries reports to the search and its decisions back."""
+    """Carries reports to the search, and its decisions back.
+
+    A trial whose worker is lost has failed for Tune; the search gives it out again as a new one.
+    Tune's own restart is not used: it fails the trial for good if the worker that it was to reuse
+    died while it was idle.
+    """
 
     def __init__(self, search: Search, context: TrialContext) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._search, self._context = search, context
-        self._trials: dict[str, Trial] = {}  # by Tune's ids, as are the errors
+        self._live: dict[str, Trial] = {}  # by Tune's ids
         self.stopped = ""
-        self.errors: dict[str, str] = {}
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Remember Tune's trial: its status tells of an end that nobody else is told of."""
-        self._trials[trial.trial_id] = trial
+        """Remember Tune's trial."""
+        self._live[trial.trial_id] = trial
 
-    def dropped(self, live: Iterable[str]) -> list[str]:
-        """Which of the trials that are thought to be live have ended in Tune."""
-        ends = (Trial.ERROR, Trial.TERMINATED)
-        return [i for i in live if i in self._trials and self._trials[i].status in ends]
+    def lose_dropped_trials(self) -> None:
+        """Count trials as lost that Tune has ended without a call; the search would wait for ever.
+
+        Tune (``TuneController._on_trial_reset``) does so when a worker that it reuses has not
+        finished its former trial in time.
+        """
+        for trial in list(self._live.values()):
+            if trial.status in (Trial.ERROR, Trial.TERMINATED):
+                self._lose(trial, "Tune dropped it: its worker was not free", node=False)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Keep what is known of the error; the searcher hears of it next, without a reason."""
-        if trial.error_file is not None:
-            self.errors[trial.trial_id] = Path(trial.error_file).read_text(errors="replace")
+        """The worker of a trial is lost; failures of the trial itself are reports."""
+        file = trial.error_file
+        message = "" if file is None else Path(file).read_text(errors="replace")
+        self._lose(trial, *why_worker_lost(message))
+
+    def _lose(self, trial: Trial, reason: str, node: bool) -> None:
+        if self._live.pop(trial.trial_id, None) is None:
+            return
+        trial_id = trial.config["trial_id"]
+        if self._search.state.trials[trial_id].status == "running":
+            self._search.on_lost(trial_id, reason, node)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """An epoch, an end, a failure, or a disk that is full."""
+        """Take in an epoch, an end, a failure, or a full disk."""
         trial_id, kind, report = result["trial"], result["kind"], json.loads(result["report"])
         if self.stopped:
             return str(TrialScheduler.STOP)
         if kind == "epoch":
             if not self._search.on_epoch(trial_id, EpochReport(**report)):
                 return str(TrialScheduler.CONTINUE)
-            forget_stopped(self._context, trial_id)
-            return str(TrialScheduler.STOP)
-        if kind == "halt":
+            delete_checkpoints(self._context, trial_id)
+        elif kind == "halt":
             self.stopped = report
             tune_controller.request_stop_experiment()
-            return str(TrialScheduler.STOP)
-        if kind == "final":
+        elif kind == "final":
             self._search.on_final(trial_id, FinalReport(**report))
         else:
             self._search.on_failure(trial_id, report)

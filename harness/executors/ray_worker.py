@@ -1,6 +1,6 @@
-"""What runs in a worker process of Ray: a trial, and nothing of the search that decides.
+"""A trial in a worker process of Ray.
 
-A module of its own, so that a worker does not import samplers before its first step.
+A module of its own, so that a worker does not import samplers.
 """
 
 import json
@@ -12,17 +12,22 @@ from ray import tune
 
 from harness.executors.executor import TrialFailed, reports_of
 from harness.search_stopped import SearchStopped
-from harness.trial.interface import EpochReport, TrialContext, TrialSpec
+from harness.trial.interface import EpochReport, TrialContext, TrialSpec, decode
 
 
-def trainable(config: dict[str, Any], context: dict[str, Any]) -> None:
-    """A trial in a worker process: every report of the generator goes to the driver."""
-    # So long Tune waits between two trials for the thread of the first to end, of its own accord
-    # 2 s. When it has waited in vain it drops the second, and its worker with it.
+def trainable(config: dict[str, str], context: str) -> None:
+    """Run a trial, and send every report to the driver.
+
+    Args:
+        config: under ``trial`` an encoded :class:`harness.trial.interface.TrialSpec`.
+        context: an encoded :class:`harness.trial.interface.TrialContext`.
+    """
+    # Tune waits so long for the thread of a worker's former trial, 2 s by default, and then drops
+    # the next trial and the worker (FunctionTrainable.reset).
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
-    spec = TrialSpec(**config["trial"])
+    spec = decode(TrialSpec, config["trial"])
     try:
-        for report in reports_of(spec, TrialContext(**context)):
+        for report in reports_of(spec, decode(TrialContext, context)):
             kind = "epoch" if isinstance(report, EpochReport) else "final"
             _send(spec, kind, asdict(report))
     except TrialFailed as error:

@@ -4,18 +4,24 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from harness.catalogue import catalogue
-from harness.experiment.problems import describe, method_of
+from harness.experiment.problems import describe
 from harness.experiment.resources import ResourcesSection
 from harness.experiment.search_section import SearchSection
 from harness.experiment.sections import (
-    METHODS,
     PRETRAIN_MODEL,
     ConfirmSection,
     Constraint,
@@ -30,14 +36,52 @@ from harness.experiment.space import Dimension
 from harness.experiment.validation_errors import SHOWN
 from harness.limits import LARGEST
 from saat.errors import InputError, did_you_mean, one_line
+from saat.feasibility import Constraints, check_constraint_keys
+from saat.metrics import OBJECTIVES, Phase
 
 SCHEMA_VERSION = 1
-OBJECTIVE_NAMES = ("val/clean_map", "val/robust_map")
+OBJECTIVE_NAMES = tuple(Phase.VALIDATION.key(name) for name in OBJECTIVES)
 # What a trial can be within a search; the settings of a comparison have names of their own.
 ROLES = ("default", "sampled", "recommended", "undefended", "train")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 # What lies beside the runs in their folder. SQLite's own files begin with mlflow.db.
 RESERVED_NAMES = ("mlflow.db", "mlartifacts", "pretrained")
+METHODS = ("none", *catalogue().defenses)
+_METHOD = "saat"  # where the file names none
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def _pretrain_section(given: Any) -> Any:
+    return parsed(PRETRAIN_MODEL, given) if isinstance(given, Mapping) else given
+
+
+def _defense_section(given: Any) -> Any:
+    """The section of the method that it names; what is no mapping is left to pydantic."""
+    if not isinstance(given, Mapping):
+        return given
+    method = given.get("method", _METHOD)
+    if method not in METHODS:
+        hint = did_you_mean(method, METHODS)
+        shown = one_line(method, SHOWN)
+        raise InputError(f"method: {shown}: one of {', '.join(METHODS)}{hint}")
+    return parsed(defense_model(method), {**given, "method": method})
+
+
+def parsed(model: type[SectionT], given: Any) -> SectionT:
+    """``given`` as a section.
+
+    Raises:
+        InputError: with every fault; the keys are those within the section.
+    """
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise InputError(*describe(error, model, given)) from None
+
+
+# Which model a section has depends on its method, so a validator of ours chooses it.
+PretrainSection = Annotated[SerializeAsAny[Section], BeforeValidator(_pretrain_section)]
+DefenseSection = Annotated[SerializeAsAny[Section], BeforeValidator(_defense_section)]
 
 
 class Setting(Section):
@@ -45,16 +89,18 @@ class Setting(Section):
 
     data: DataSection
     model: ModelSection = ModelSection()
-    pretrain: Section
-    defense: Section
+    pretrain: PretrainSection = PRETRAIN_MODEL()
+    defense: DefenseSection = Field(default_factory=lambda: defense_model(_METHOD)())
 
-    @model_validator(mode="before")
-    @classmethod
-    def _typed_sections(cls, values: Any) -> Any:
-        typed, faults = typed_sections(values)
-        if faults:
-            raise InputError(*faults)
-        return typed
+    @property
+    def method(self) -> str:
+        """The defense: a name of :data:`METHODS`."""
+        return str(self.defense.method)  # type: ignore[attr-defined]
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the defense; 0 without one."""
+        return int(getattr(self.defense, "epochs", 0))
 
     def flat(self) -> dict[str, Any]:
         """``{"model.bits": 32, "defense.lambda": 1.0, …}`` without the data section."""
@@ -77,42 +123,7 @@ class Setting(Section):
 
     def dump(self) -> dict[str, dict[str, Any]]:
         """JSON-able, every default filled in."""
-        return {
-            section: getattr(self, section).model_dump(mode="json")
-            for section in ("data", "model", "pretrain", "defense")
-        }
-
-
-def typed_sections(values: Any) -> tuple[Any, list[str]]:
-    """Give ``pretrain`` and ``defense`` the model of their method before validation.
-
-    Returns:
-        The values, with defaults where a section is wrong, and what is wrong there.
-    """
-    if not isinstance(values, Mapping):
-        return values, []
-    out, faults = dict(values), []
-    defense = out.get("defense", {})
-    if isinstance(defense, Mapping):
-        method = defense.get("method", "saat")
-        if method not in METHODS:
-            hint = did_you_mean(method, METHODS)
-            shown = one_line(method, SHOWN)
-            faults.append(f"defense.method: {shown}: one of {', '.join(METHODS)}{hint}")
-            out["defense"] = defense_model("saat")()
-        else:
-            out["defense"] = {**defense, "method": method}
-    models = {"pretrain": PRETRAIN_MODEL, "defense": defense_model(method_of(out))}
-    for section, model in models.items():
-        part = out.get(section, {})
-        if not isinstance(part, Mapping):
-            continue
-        try:
-            out[section] = model.model_validate(part)
-        except ValidationError as error:
-            faults += describe(error, model, part, section)
-            out[section] = model()
-    return out, faults
+        return self.model_dump(mode="json")
 
 
 class Experiment(Section):
@@ -123,19 +134,37 @@ class Experiment(Section):
     seed: int = Field(0, ge=0, le=LARGEST)
     data: DataSection
     model: ModelSection = ModelSection()
-    pretrain: Section
-    defense: Section
+    pretrain: PretrainSection = PRETRAIN_MODEL()
+    defense: DefenseSection = Field(default_factory=lambda: defense_model(_METHOD)())
     space: dict[str, Dimension] = Field(default_factory=dict)
     compare: dict[str, dict[str, Any]] = Field({}, max_length=1000)
     objectives: dict[Literal[OBJECTIVE_NAMES], Literal["max"]] = Field(  # type: ignore[valid-type]
-        {"val/clean_map": "max", "val/robust_map": "max"}, min_length=2
+        dict.fromkeys(OBJECTIVE_NAMES, "max"), min_length=2
     )
-    constraints: dict[Literal[OBJECTIVE_NAMES], Constraint] = Field(default_factory=dict)  # type: ignore[valid-type]
+    constraints: dict[str, Constraint] = Field(default_factory=dict)
     search: SearchSection = SearchSection()
     confirm: ConfirmSection = ConfirmSection()
     validation: ValidationSection = ValidationSection()
     evaluation: EvaluationSection = EvaluationSection()
     resources: ResourcesSection = ResourcesSection()
+
+    @property
+    def minimums(self) -> Constraints:
+        """What ``constraints`` ask of every setting."""
+        return Constraints.of({key: bound.at_least for key, bound in self.constraints.items()})
+
+    @field_validator("constraints")
+    @classmethod
+    def _constraints_are_on_metrics(cls, section: dict[str, Constraint]) -> dict[str, Constraint]:
+        check_constraint_keys(section)
+        return section
+
+    @cached_property
+    def setting(self) -> Setting:
+        """The file's own setting."""
+        return Setting.model_construct(
+            data=self.data, model=self.model, pretrain=self.pretrain, defense=self.defense
+        )
 
     @model_validator(mode="after")
     def _robust_map_is_defined(self) -> "Experiment":
@@ -179,9 +208,7 @@ class Experiment(Section):
 
     def dump(self) -> dict[str, Any]:
         """JSON-able, every default filled in; loads to the same experiment."""
-        out = self.model_dump(mode="json", exclude={"space", "pretrain", "defense"})
-        out["pretrain"] = self.pretrain.model_dump(mode="json")
-        out["defense"] = self.defense.model_dump(mode="json")
+        out = self.model_dump(mode="json", exclude={"space"})
         out["space"] = {
             key: dimension.model_dump(mode="json", by_alias=True, exclude_defaults=True)
             for key, dimension in self.space.items()

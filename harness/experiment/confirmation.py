@@ -13,7 +13,7 @@ def to_confirm(experiment: Experiment, recommended: list[Setting]) -> list[tuple
     if confirm.max_configs == 0:
         return []
     settings = [("recommended", setting) for setting in recommended]
-    base = setting_at(experiment, {}).model.bits
+    base = experiment.model.bits
     lengths = sorted({setting.model.bits for setting in recommended}) or [base]
     defaults = [setting_at(experiment, point) for point in paper_defaults(experiment)]
     settings += [("default", s) for s in defaults if s.model.bits in lengths]

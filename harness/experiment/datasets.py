@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.catalogue import Dataset, Entry, catalogue
+from harness.catalogue import Dataset, Entry
 from saat.data_source import dataset_folder
 from saat.errors import InputError
 from saat.wording import counted
@@ -12,27 +12,23 @@ if TYPE_CHECKING:  # imports torch, which only a set that is here needs
     from saat.data.lists import Lists
 
 
-def dataset_lines(data_root: Path | None) -> dict[str, str]:
-    """A sentence per named set. Lists are read, no image is.
+def dataset_line(name: str, entry: Entry[Dataset], data_root: Path | None) -> str:
+    """A sentence about a named set. Lists are read, no image is.
 
     Args:
+        name: of the set.
+        entry: what the catalogue says of it.
         data_root: The folder that contains the sets' folders; ``SAAT_DATA`` where None.
+
+    Raises:
+        InputError: another package brings the set, and it cannot be used.
     """
-    lines = {
-        name: _sentence(name, entry, data_root) for name, entry in catalogue().datasets.items()
-    }
-    return {**lines, "data.path": "any folder in the list format of docs/datasets.md"}
-
-
-def _sentence(name: str, entry: Entry[Dataset], root: Path | None) -> str:
-    facts = entry.facts
-    if facts is None:
-        return entry.problem
+    facts = entry.usable()
     about = f"{entry.description}, {counted(facts.classes, 'class', 'classes')}"
     if facts.folder is None:
         return f"{about}; {facts.obtain}"
     try:
-        folder = dataset_folder(name, facts.folder, facts.obtain, root)
+        folder = dataset_folder(name, facts.folder, facts.obtain, data_root)
     except InputError as error:
         return f"{about}; {str(error).removeprefix(f'data: {name} ')}"
     from saat.data.folder import read_named

@@ -1,26 +1,22 @@
-"""Reading experiment files: YAML, ``--set`` overrides, and every error as one line."""
+"""Reading experiment files: a user's with ``--set`` overrides, and those of stored runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from harness.experiment.config import Experiment, typed_sections
-from harness.experiment.method_override import method_override_faults
-from harness.experiment.point_faults import compare_faults, space_faults
-from harness.experiment.problems import describe, method_of
-from harness.experiment.sections import dataset_folders
+from harness.experiment.config import Experiment
+from harness.experiment.method_override import method_of, method_override_faults
+from harness.experiment.resolve import resolve_experiment
 from harness.experiment.validation_errors import SHOWN
 from harness.experiment.yaml_file import YamlError, parse_yaml, read_yaml
+from reports.wording import norm_note
 from saat.errors import InputError, one_line
-from saat.paths import user_path
 
 
 def load_experiment(
     path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
 ) -> tuple[Experiment, list[str]]:
-    """Read, override and check an experiment file.
+    """Read, override and resolve a user's experiment file.
 
     Args:
         path: a YAML file.
@@ -28,7 +24,8 @@ def load_experiment(
         values: keys that options of their own replace.
 
     Returns:
-        The experiment, and notes for the user (searched keys that an override fixed).
+        The experiment, and notes for the user: searched keys that an override fixed, and where
+        the norm of the evaluation does not hold.
 
     Raises:
         InputError: anything wrong with the file or an override.
@@ -45,34 +42,46 @@ def load_experiment(
     for key, value in (values or {}).items():
         _replace(raw, key, value, f"{key}:")
     source = one_line(path, 200)
-    found = _make_absolute(raw) + method_override_faults(raw, written)
-    faults += [f"{source}: {fault}" for fault in found]
+    faults += [f"{source}: {fault}" for fault in method_override_faults(raw, written)]
     try:
-        experiment = parse_experiment(raw, source)
+        experiment = resolve_experiment(raw, source)
     except InputError as error:
         raise InputError(*faults, *error.faults) from None
     if faults:
         raise InputError(*faults)
-    return experiment, notes
+    return experiment, [*notes, *norm_note(experiment.evaluation.norm)]
 
 
-def parse_experiment(raw: Mapping[Any, Any], source: str) -> Experiment:
-    """Check the parsed content of an experiment file; ``source`` names it in errors.
+def load_stored(path: Path, files: bool = False) -> tuple[Experiment, dict[str, Any]]:
+    """The resolved experiment of a run, whichever version began it.
+
+    Args:
+        path: its ``experiment.yaml``.
+        files: whether the files that it names are looked at; only if the user named them.
+
+    Returns:
+        The experiment, and the dotted keys that its file lacks, with the defaults they have here.
+
+    ``files`` says whether the files of weights are looked at.
 
     Raises:
-        InputError: with everything that is wrong; combinations of keys are looked at where each
-            key is right.
+        InputError: the file is not there, or damaged.
     """
-    typed, faults = _with_sections(raw)
-    try:
-        experiment = Experiment.model_validate(typed)
-    except ValidationError as error:
-        faults += describe(error, Experiment, raw)
-    if not faults:
-        faults = space_faults(experiment) + compare_faults(experiment)
-    if faults:
-        raise InputError(*(f"{source}: {fault}" for fault in faults))
-    return experiment
+    raw = read_yaml(path, "an experiment")
+    validation = raw.get("validation")
+    if isinstance(validation, dict) and validation.get("attack") == "mainstay":
+        del validation["attack"]  # earlier versions wrote it; there was never another one
+    experiment = resolve_experiment(raw, one_line(path, 200), files)
+    return experiment, dict(_missing(experiment.dump(), raw))
+
+
+def _missing(whole: Mapping[str, Any], given: Any, section: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys, and values, of ``whole`` that ``given`` lacks."""
+    for key, value in whole.items():
+        if not isinstance(given, Mapping) or key not in given:
+            yield f"{section}{key}", value
+        elif isinstance(value, Mapping):
+            yield from _missing(value, given[key], f"{section}{key}.")
 
 
 def _override(raw: dict[Any, Any], pair: str) -> list[str]:
@@ -106,35 +115,3 @@ def _replace(raw: dict[Any, Any], key: str, value: Any, shown: str) -> None:
     where[name] = value
     if sections == ["data"] and name in ("path", "name"):
         where.pop("name" if name == "path" else "path", None)
-
-
-def _make_absolute(raw: Mapping[Any, Any]) -> list[str]:
-    """Paths as seen from here, as workers have working folders of their own; what is no path.
-
-    A wrong path is taken out, so that the rest can be checked.
-    """
-    faults: list[str] = []
-    for section, key in (("data", "path"), ("data", "root"), ("model", "weights")):
-        part = raw.get(section)
-        if not isinstance(part, dict):
-            continue
-        value = part.get(key)
-        if isinstance(value, str) and value not in ("", "none", "imagenet"):
-            try:
-                part[key] = str(user_path(value, f"{section}.{key}:").absolute())
-            except InputError as error:
-                faults += error.faults
-                part[key] = "none" if key == "weights" else "/"
-    return faults
-
-
-def _with_sections(raw: Mapping[Any, Any]) -> tuple[Any, list[str]]:
-    out = {**raw}
-    out.setdefault("pretrain", {})
-    out.setdefault("defense", {})
-    confirm, data = out.get("confirm", {}), out.get("data")
-    if isinstance(confirm, Mapping) and isinstance(data, Mapping):
-        # A claim on real data rests on the whole battery; an embedded set is there to try things.
-        embedded = dataset_folders().get(str(data.get("name")), "") is None
-        out["confirm"] = {"battery": "core" if embedded else "full", **confirm}
-    return typed_sections(out)

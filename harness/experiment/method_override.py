@@ -1,10 +1,18 @@
 """``--set defense.method=…`` where the file has keys that only its own method knows."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from harness.experiment.problems import method_of
+from harness.experiment.config import METHODS
 from harness.experiment.sections import defense_model
 from saat.errors import one_line
+
+
+def method_of(raw: Any) -> str:
+    """The defense that a file's content names; the default where it names none that there is."""
+    section = raw.get("defense") if isinstance(raw, Mapping) else None
+    method = section.get("method", "saat") if isinstance(section, Mapping) else "saat"
+    return str(method) if method in METHODS else "saat"
 
 
 def method_override_faults(raw: dict[Any, Any], written: str) -> list[str]:

@@ -4,36 +4,41 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from harness.experiment.config import Experiment, digest
+from harness.experiment.carried_paths import setting_paths
+from harness.experiment.config import Experiment, Setting, digest
 from harness.experiment.settings import CORNERS, corners, setting_at
 from harness.experiment.space import SEARCHABLE, Dimension
 from harness.experiment.validation_errors import SHOWN, nearest
 from saat.errors import InputError, did_you_mean, one_line
+from saat.model_source import check_weights_file
 
 
-def space_faults(experiment: Experiment) -> list[str]:
-    """What is wrong with points that can be suggested, as far as the ends of ranges tell."""
-    space = experiment.space
-    try:
-        base = setting_at(experiment, {}).flat()
-    except InputError as error:
-        return list(error.faults)
+def space_faults(experiment: Experiment, files: bool) -> list[str]:
+    """What is wrong with points that can be suggested, as far as the ends of ranges tell.
+
+    Args:
+        experiment: the resolved experiment.
+        files: whether files of weights are looked at.
+    """
+    space, base = experiment.space, experiment.setting.flat()
+    if faults := _point_faults(experiment, {}, "", files):
+        return faults
     faults = [
         fault
         for key, dimension in space.items()
-        for fault in _dimension_faults(experiment, key, dimension, base)
+        for fault in _dimension_faults(experiment, key, dimension, base, files)
     ]
     if not faults:
         for point in islice(corners(space, base), CORNERS):
             # Of a combination all its parts are named: each of them alone was allowed.
             parts = " ".join(f"{key}={one_line(value, SHOWN)}" for key, value in point.items())
-            if faults := _point_faults(experiment, point, f"space: {parts}"):
+            if faults := _point_faults(experiment, point, f"space: {parts}", files):
                 break
     return faults
 
 
 def _dimension_faults(
-    experiment: Experiment, key: str, dimension: Dimension, base: Mapping[str, Any]
+    experiment: Experiment, key: str, dimension: Dimension, base: Mapping[str, Any], files: bool
 ) -> list[str]:
     """What is wrong with one searched key; of several wrong values the first."""
     if key.partition(".")[0] not in SEARCHABLE or "." not in key:
@@ -45,29 +50,39 @@ def _dimension_faults(
         return faults
     for value in dimension.samples():
         point = {**_condition(dimension), key: value}
-        if faults := _point_faults(experiment, point, f"space.{one_line(key, SHOWN)}"):
+        if faults := _point_faults(experiment, point, f"space.{one_line(key, SHOWN)}", files):
             break
     return faults
 
 
-def compare_faults(experiment: Experiment) -> list[str]:
-    """Settings of ``compare`` that are impossible, or the same as another."""
+def compare_faults(experiment: Experiment, files: bool) -> list[str]:
+    """Settings of ``compare`` that are impossible, or the same as another; see above."""
     faults: list[str] = []
     seen: dict[str, str] = {}
     for name, point in experiment.compare.items():
-        wrong = _point_faults(experiment, point, f"compare.{name}")
+        wrong = _point_faults(experiment, point, f"compare.{name}", files)
         faults += wrong
         if wrong:
             continue
-        same = seen.setdefault(digest(setting_at(experiment, point).identity()), name)
+        setting = setting_at(experiment, point)
+        same = seen.setdefault(digest(setting.identity() if files else setting.dump()), name)
         if same != name:
             faults.append(f"compare.{name}: the same setting as compare.{same}")
     return faults
 
 
-def _point_faults(experiment: Experiment, point: Mapping[str, Any], where: str) -> list[str]:
+def _checked(experiment: Experiment, point: Mapping[str, Any], files: bool) -> Setting:
+    setting = setting_at(experiment, point)
+    for _, path in setting_paths({"model": setting.model.model_dump()}) if files else ():
+        check_weights_file(path)
+    return setting
+
+
+def _point_faults(
+    experiment: Experiment, point: Mapping[str, Any], where: str, files: bool
+) -> list[str]:
     try:
-        setting_at(experiment, point)
+        _checked(experiment, point, files)
     except InputError as error:
         return [f"{where}: {fault}" for fault in error.faults]
     return []

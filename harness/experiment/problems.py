@@ -5,7 +5,6 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from harness.experiment.sections import METHODS, PRETRAIN_MODEL, defense_model
 from harness.experiment.validation_errors import describe_faults
 
 
@@ -27,27 +26,15 @@ def keys_at(model: type[BaseModel], location: Sequence[str], raw: Any) -> list[s
     """Allowed keys of the section at ``location``."""
     current: type[BaseModel] | None = model
     for part in location:
-        if part == "pretrain":
-            current = PRETRAIN_MODEL
-        elif part == "defense":
-            current = defense_model(method_of(raw))
-        else:
-            field = current.model_fields.get(part) if current else None
-            annotation = field.annotation if field else None
-            candidates = [annotation, *get_args(annotation)]
-            models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-            # A dictionary of sections (space, constraints): the next part is the user's own key.
-            current = models[0] if models else current if part in _dict_keys(raw) else None
+        field = current.model_fields.get(part) if current else None
+        annotation = field.annotation if field else None
+        candidates = [annotation, *get_args(annotation)]
+        models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        # A dictionary of sections (space, constraints): the next part is the user's own key.
+        current = models[0] if models else current if part in _dict_keys(raw) else None
     if current is None:
         return []
     return [field.alias or name for name, field in current.model_fields.items()]
-
-
-def method_of(raw: Any) -> str:
-    """The defense that a file's content names; the default where it names none that there is."""
-    section = raw.get("defense") if isinstance(raw, Mapping) else None
-    method = section.get("method", "saat") if isinstance(section, Mapping) else "saat"
-    return str(method) if method in METHODS else "saat"
 
 
 def _dict_keys(raw: Any) -> set[str]:

@@ -1,28 +1,26 @@
 """The protocols of an experiment: how its trials are measured."""
 
-from typing import Any
-
 from harness.experiment.sections import EvaluationSection, ValidationSection
 from saat.attacks import MainstayAttack
 from saat.evaluation import Protocol, named_attacks
 
 
-def full_protocol(section: dict[str, Any]) -> Protocol:
+def full_protocol(evaluation: EvaluationSection) -> Protocol:
     """The experiment's ``evaluation`` section as a protocol."""
-    checked = EvaluationSection.model_validate(section)
     return Protocol(
-        named_attacks(checked.attacks, checked.steps, checked.options),
-        checked.eps,
-        checked.top_k,
-        checked.ties,
-        checked.norm,
-        checked.target_seed,
+        named_attacks(evaluation.attacks, evaluation.steps, evaluation.options),
+        evaluation.eps,
+        evaluation.top_k,
+        evaluation.ties,
+        evaluation.norm,
+        evaluation.target_seed,
     )
 
 
-def validation_protocol(validation: dict[str, Any], evaluation: dict[str, Any]) -> Protocol:
-    """The short attack after every epoch, ranked like the evaluation: all numbers mean the same."""
-    short = ValidationSection.model_validate(validation)
-    ranking = EvaluationSection.model_validate(evaluation)
-    attack = MainstayAttack(steps=short.steps, rescale=True, leaky=True)
-    return Protocol({"mainstay": attack}, short.eps, ranking.top_k, ranking.ties)
+def validation_protocol(validation: ValidationSection, evaluation: EvaluationSection) -> Protocol:
+    """The short attack after every epoch, ranked like the evaluation: all numbers mean the same.
+
+    Its ball is L∞, whatever the norm of the evaluation: see :func:`reports.wording.norm_note`.
+    """
+    attack = MainstayAttack(steps=validation.steps, rescale=True, leaky=True)
+    return Protocol({"mainstay": attack}, validation.eps, evaluation.top_k, evaluation.ties)

@@ -1,6 +1,6 @@
 """How a space is explored, and when that ends."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -8,7 +8,10 @@ from pydantic import BeforeValidator, Field, model_validator
 from harness.experiment.sections import Number, Section, parse_number
 from harness.experiment.validation_errors import SHOWN
 from harness.limits import MOST_EPOCHS
+from harness.search.samplers import SAMPLERS
+from harness.search.schedulers import SCHEDULERS
 from saat.errors import did_you_mean, one_line, repeated
+from saat.registry import Registry
 
 _MOST_SECONDS = 100 * 365 * 86400
 
@@ -66,12 +69,23 @@ def _scalarisation(value: Any) -> Any:
     return {key: float(weight) for key, weight in weights.items()}
 
 
+def _entry_of(registry: Registry[Any]) -> Callable[[Any], Any]:
+    """A validator that lets the names of a registry pass."""
+
+    def validated(name: Any) -> Any:
+        if isinstance(name, str) and name in registry:
+            return name
+        raise ValueError(f"one of {', '.join(registry)}{did_you_mean(name, registry)}")
+
+    return validated
+
+
 class SearchSection(Section):
     """How the space is explored, and when that ends."""
 
     num_samples: int = Field(12, ge=0, le=100_000)
-    sampler: Literal["ehvi", "tpe", "nsga2", "gp", "random"] = "ehvi"
-    scheduler: Literal["pareto_asha", "asha", "none"] = "pareto_asha"
+    sampler: Annotated[str, BeforeValidator(_entry_of(SAMPLERS))] = "ehvi"
+    scheduler: Annotated[str, BeforeValidator(_entry_of(SCHEDULERS))] = "pareto_asha"
     scalarisation: Annotated[str | dict[str, float] | None, BeforeValidator(_scalarisation)] = None
     grace_period: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] | Literal["auto"] = "auto"
     reduction_factor: int = Field(2, ge=2, le=1000)

@@ -16,11 +16,13 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     create_model,
+    field_validator,
     model_validator,
 )
 
-from harness.catalogue import Option, catalogue
+from harness.catalogue import Dataset, Option, catalogue
 from harness.experiment.validation_errors import SHOWN, describe_faults
 from harness.limits import LARGEST, MOST_QUERIES, MOST_STEPS
 from saat.data_source import source_problem
@@ -58,15 +60,15 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-def _known(names: Iterable[str], *more: str) -> Any:
+def _known(names: Iterable[str]) -> Any:
     """A string that must be one of some names."""
-    return Literal[*more, *names]
+    return Literal[*names]
 
 
-def dataset_folders() -> dict[str, str | None]:
-    """Name of every data set that can be used → its folder below the root; None where embedded."""
+def usable_datasets() -> dict[str, Dataset]:
+    """Every data set that can be used, by its name."""
     datasets = catalogue().datasets
-    return {name: entry.facts.folder for name, entry in datasets.items() if entry.facts}
+    return {name: entry.facts for name, entry in datasets.items() if entry.facts}
 
 
 class DataSection(Section):
@@ -89,7 +91,7 @@ class DataSection(Section):
         known = catalogue().datasets.get(self.name or "")
         if known and known.problem:
             raise ValueError(known.problem)
-        problem = source_problem(self.name, self.path, self.root, dataset_folders())
+        problem = source_problem(self.name, self.path, self.root, usable_datasets())
         if problem is not None:
             raise ValueError(problem)
         return self
@@ -140,7 +142,6 @@ class NoDefense(Section):
 
 
 PRETRAIN_MODEL = settings_model(catalogue().pretrain)
-METHODS = ("none", *catalogue().defenses)
 
 
 @cache
@@ -166,16 +167,22 @@ class ConfirmSection(Section):
     max_configs: int = Field(2, ge=0, le=1000)
     seeds: int = Field(3, ge=1, le=1000)
     undefended: bool = True
-    battery: _known(catalogue().batteries, "none") = "core"  # type: ignore[valid-type]
+    battery: _known(catalogue().batteries) = "core"  # type: ignore[valid-type]
 
 
 class ValidationSection(Section):
     """The short, fixed attack after every epoch, on validation queries."""
 
-    attack: Literal["mainstay"] = "mainstay"
     eps: Number = Field(8 / 255, ge=0, le=1)
     steps: int = Field(10, ge=1, le=MOST_STEPS)
     queries: int = Field(200, ge=1, le=MOST_QUERIES)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_one_attack(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "attack" in values:
+            raise InputError("attack: delete this key; the attack after every epoch is mainstay")
+        return values
 
 
 class EvaluationSection(Section):
@@ -198,33 +205,44 @@ class EvaluationSection(Section):
             raise ValueError(f"attacks: {problems[0]}")
         if self.norm == "linf" and self.eps > 1:
             raise ValueError(f"eps: {self.eps:g}: at most 1 where norm is linf")
-        faults = [
-            fault
-            for name, options in self.options.items()
-            for fault in _option_faults(name, options, self.attacks)
-        ]
-        if faults:
-            raise InputError(*faults)
         return self
 
+    @field_validator("options")
+    @classmethod
+    def _of_attacks(
+        cls, options: dict[str, dict[str, Any]], info: ValidationInfo
+    ) -> dict[str, dict[str, Any]]:
+        """Fractions such as ``1/255`` as numbers, which the attacks' own models know."""
+        if "attacks" not in info.data:  # they are wrong themselves
+            return options
+        faults: list[str] = []
+        known = info.data["attacks"]
+        checked = {name: _checked(name, given, known, faults) for name, given in options.items()}
+        if faults:
+            raise InputError(*faults)
+        return checked
 
-def _option_faults(name: str, options: Mapping[str, Any], attacks: Sequence[str]) -> list[str]:
-    """What is wrong with the options of one attack."""
+
+def _checked(
+    name: str, options: Mapping[str, Any], attacks: Sequence[str], faults: list[str]
+) -> dict[str, Any]:
+    """The options of one attack; adds what is wrong with them to ``faults``."""
     if name not in attacks:
         hint = did_you_mean(name, attacks)
         shown = one_line(name, SHOWN)
-        return [f"options.{shown}: not among attacks ({', '.join(attacks)}){hint}"]
+        faults.append(f"{shown}: not among attacks ({', '.join(attacks)}){hint}")
+        return {}
     model = _attack_model(name)
     try:
-        model.model_validate(dict(options))
+        section = model.model_validate(dict(options))
     except ValidationError as error:
-        return describe_faults(
-            error, options, f"options.{name}", lambda _: list(model.model_fields)
-        )
-    return []
+        faults += describe_faults(error, options, name, lambda _: list(model.model_fields))
+        return {}
+    # Only texts: the hash of a protocol tells 1 from 1.0.
+    return {k: getattr(section, k) if isinstance(v, str) else v for k, v in options.items()}
 
 
 class Constraint(Section):
-    """A floor for an objective; settings below it are never recommended."""
+    """The minimum of a metric; settings below it are never recommended."""
 
     at_least: Number = Field(ge=0, le=1)

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.catalogue import catalogue
-from harness.experiment.config import Experiment, Setting, typed_sections
+from harness.experiment.config import METHODS, Experiment, Setting
 from harness.experiment.problems import describe
-from harness.experiment.sections import METHODS, defense_model
+from harness.experiment.sections import Section, defense_model
 from harness.experiment.space import SEARCHABLE, Dimension
 from harness.experiment.validation_errors import SHOWN
 from saat.errors import InputError, did_you_mean, one_line
@@ -20,68 +20,74 @@ CORNERS = 1024  # combinations of choices that are tried before a search starts
 def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
     """The setting of a search point: the experiment's own with ``point``'s dotted keys replaced.
 
-    Another ``defense.method`` starts from its own published defaults: a learning rate of one
-    method means nothing for another.
+    Only the sections that ``point`` changes are validated. Another ``defense.method`` starts from
+    its own published defaults: a learning rate of one method means nothing for another.
 
     Raises:
         InputError: a value that the key does not allow.
     """
-    raw = {
-        "data": experiment.data.model_dump(),
-        "model": experiment.model.model_dump(),
-        "pretrain": experiment.pretrain.model_dump(),
-        "defense": experiment.defense.model_dump(),
-    }
-    method = point.get("defense.method", raw["defense"]["method"])
-    if method != raw["defense"]["method"] and method in METHODS:
-        raw["defense"] = defense_model(method)().model_dump()
+    own = experiment.setting
+    parts: dict[str, Section] = {name: getattr(own, name) for name in SEARCHABLE}
+    method = point.get("defense.method", own.method)
+    if method != own.method and method in METHODS:
+        parts["defense"] = defense_model(method)()
     faults = []
+    changed: dict[str, dict[str, Any]] = {}
     for key, value in point.items():
         section, _, name = key.partition(".")
         shown = one_line(key, SHOWN)
         if section not in SEARCHABLE:
             faults.append(f"{shown}: only keys of {', '.join(SEARCHABLE)} can differ")
-        elif name not in raw[section]:
-            hint, known = did_you_mean(name, raw[section]), ", ".join(raw[section])
+        elif name not in (names := type(parts[section]).model_fields):
+            hint, known = did_you_mean(name, names), ", ".join(names)
             faults.append(f"{shown}: no such key{hint}; keys of {section}: {known}")
         else:
-            raw[section][name] = value
+            changed.setdefault(section, parts[section].model_dump())[name] = value
     if faults:
         raise InputError(*faults)
-    return parse_setting(raw)
+    return with_sections(own, changed)
 
 
-def parse_setting(raw: Mapping[str, Any]) -> Setting:
-    """Check a setting; errors name the dotted key."""
-    typed, faults = typed_sections(raw)
+def with_sections(setting: Setting, changed: Mapping[str, Mapping[str, Any]]) -> Setting:
+    """The setting with other sections, which are validated; the rest is shared with it."""
+    if not changed:
+        return setting
     try:
-        setting = Setting.model_validate(typed)
+        new = Setting.model_validate({**dict(setting), **changed})
     except ValidationError as error:
-        faults += describe(error, Setting, raw)
-    if faults:
-        raise InputError(*faults)
+        raise InputError(*describe(error, Setting, changed)) from None
+    if "model" in changed:
+        check_model(new)
+    return new
+
+
+def check_model(setting: Setting) -> None:
+    """Refuse a model that cannot be built; a file of weights is not looked at.
+
+    Raises:
+        InputError: the backbone's limits, or another package brings what cannot be used.
+    """
     model = setting.model
     catalogue().hashing[model.hashing].usable()
     limits = catalogue().backbones[model.backbone].usable()
     limits.check(model.backbone, model.weights, setting.data.image_size)
-    return setting
 
 
 def longest_training(experiment: Experiment) -> int:
     """Epochs of a sampled trial that reaches its end; the most where they differ."""
-    base = setting_at(experiment, {}).flat()
+    base = experiment.setting.flat()
     keys = ("defense.method", "defense.epochs")
     points = {
         tuple((key, point[key]) for key in keys if key in point)
         for point in islice(corners(experiment.space, base), CORNERS)
     }
     settings = (setting_at(experiment, dict(point)) for point in points)
-    return max(int(setting.defense.model_dump().get("epochs", 0)) for setting in settings)
+    return max(setting.epochs for setting in settings)
 
 
 def undefended(setting: Setting) -> Setting:
     """The same pretrained model without a defense."""
-    return parse_setting({**setting.dump(), "defense": {"method": "none"}})
+    return with_sections(setting, {"defense": {"method": "none"}})
 
 
 def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
@@ -89,7 +95,7 @@ def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
 
     Other fields stay as in the experiment, whether or not the space contains the point.
     """
-    method = experiment.defense.model_dump()["method"]
+    method = experiment.setting.method
     if method == "none":
         return []
     section = defense_model(method)()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from harness.experiment.sections import Number, parse_number
 from harness.experiment.validation_errors import SHOWN
 from saat.errors import one_line, repeated
 
@@ -21,19 +22,14 @@ _ROUNDING = 1e-8  # of a number of steps
 _SMALLEST = 1e-12  # of a range that is searched by its logarithm
 
 
-def _fraction(value: Any) -> Any:
-    from harness.experiment.sections import parse_number
-
-    return parse_number(value)
-
-
 def _wanted(value: Any) -> Any:
-    return [_fraction(part) for part in value] if isinstance(value, list) else _fraction(value)
+    return (
+        [parse_number(part) for part in value] if isinstance(value, list) else parse_number(value)
+    )
 
 
-Bound = Annotated[float, BeforeValidator(_fraction)]
 # A fraction is the number that the setting has then; otherwise it would never be found there.
-Value = Annotated[bool | int | float | str, BeforeValidator(_fraction)]
+Value = Annotated[bool | int | float | str, BeforeValidator(parse_number)]
 
 
 class Dimension(BaseModel):
@@ -49,10 +45,10 @@ class Dimension(BaseModel):
     )
 
     choice: list[Value] | None = Field(None, min_length=1, max_length=_MOST_CHOICES)
-    float_range: list[Bound] | None = Field(None, alias="float", min_length=2, max_length=2)
+    float_range: list[Number] | None = Field(None, alias="float", min_length=2, max_length=2)
     int_range: list[int] | None = Field(None, alias="int", min_length=2, max_length=2)
     log: bool = False
-    step: Bound | None = Field(None, gt=0)
+    step: Number | None = Field(None, gt=0)
     when: dict[str, Annotated[Any, BeforeValidator(_wanted)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -134,42 +130,6 @@ class Dimension(BaseModel):
         steps = (number - low) / self.step if self.step else 0.0
         return abs(steps - round(steps)) < _ROUNDING
 
-    def value_at(self, share: float) -> Any:
-        """The value at a position in [0, 1): even steps in the logarithm where it is ``log``.
-
-        Whole numbers, steps and choices each have an equal part of the interval.
-        """
-        if self.choice is not None:
-            return self.choice[int(share * len(self.choice))]
-        low, high = self._edges
-        value = math.exp(low + share * (high - low)) if self.log else low + share * (high - low)
-        if self.int_range is None and self.step is None:
-            return min(max(value, self.bounds[0]), self.bounds[1])
-        if self.log:
-            return int(min(max(round(value), self.bounds[0]), self.bounds[1]))
-        first, step = self.bounds[0], self.step or 1
-        # Rounding may put a share just below 1 beyond the last value, and that beyond the bound.
-        number = min(math.floor((value - low) / step), round((high - low) / step) - 1)
-        value = min(first + step * number, self.bounds[1])
-        return int(value) if self.int_range is not None else value
-
-    def position(self, value: Any) -> float:
-        """The inverse of :meth:`value_at`; a number outside the bounds lies outside [0, 1].
-
-        Within [−1, 2] wherever it is, and at −1 if it has no logarithm.
-
-        Raises:
-            ValueError: ``value`` is not among the choices.
-        """
-        if self.choice is not None:
-            return (self.choice.index(value) + 0.5) / len(self.choice)
-        low, high = self._edges
-        if self.log and value <= 0:
-            return -1.0
-        place = math.log(value) if self.log else value
-        share = (place - low) / (high - low) if high > low else 0.5
-        return float(min(max(share, -1.0), 2.0))
-
     def grid(self) -> Sequence[Any] | None:
         """All values of the dimension; None for a continuous range."""
         if self.choice is not None:
@@ -181,16 +141,6 @@ class Dimension(BaseModel):
             return None if last > first else [first]
         steps = math.floor((last - first) / self.step + 1e-9)
         return [min(first + self.step * number, last) for number in range(steps + 1)]
-
-    @cached_property
-    def _edges(self) -> tuple[float, float]:
-        """What positions 0 and 1 stand for: half a step beyond the bounds, as logarithms if so."""
-        low, high = self.bounds
-        if self.int_range is not None or self.step is not None:
-            step = self.step or 1
-            last = low + math.floor((high - low) / step + 1e-9) * step
-            low, high = low - step / 2, last + step / 2
-        return (math.log(low), math.log(high)) if self.log else (low, high)
 
     def suggest(self, trial: "optuna.Trial", key: str) -> Any:
         """Draw a value of this dimension."""

@@ -1,4 +1,4 @@
-"""Whoever only looks on: what such a callback raises costs a search nothing."""
+"""Callbacks that may fail without an effect on the search."""
 
 import logging
 from collections.abc import Callable
@@ -11,8 +11,8 @@ log = logging.getLogger(__name__)
 
 
 def never_raising(callback: Callable[..., Any]) -> Callable[..., None]:
-    """``callback``, but an exception in it is told, each message once, and goes no further."""
-    told: set[str] = set()
+    """Wrap ``callback``: its exceptions are logged, each message once, and not raised."""
+    logged: set[str] = set()
 
     def call(*arguments: Any) -> None:
         try:
@@ -20,8 +20,8 @@ def never_raising(callback: Callable[..., Any]) -> Callable[..., None]:
         except Exception as error:
             name = getattr(callback, "__qualname__", type(callback).__name__)
             message = f"{name}: {type(error).__name__}: {one_line(redacted(error), 200)}"
-            if message not in told:
-                told.add(message)
+            if message not in logged:
+                logged.add(message)
                 log.warning("%s; the search goes on", message)
 
     return call

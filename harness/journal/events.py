@@ -1,6 +1,6 @@
-"""The kinds of events that a journal holds, and what each must say.
+"""The kinds of events in a journal, and the fields of each.
 
-A journal may be damaged, or be somebody else's, so every event is checked when it is read.
+Events are checked when they are read: a journal may be damaged, or written by somebody else.
 """
 
 import math
@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from harness.trial.interface import EpochReport, FinalReport, TrialSpec
-from harness.trial.records import Metrics, Record, TrialId, problem_of, record_of
+from harness.trial.interface import EpochReport, FinalReport
+from harness.trial.records import Count, Metrics, Record, TrialId, problem_of, record_of
 
 
 def _finite(point: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class _Event(Record):
-    """What every event has."""
+    """Fields of every event."""
 
     seq: int
     time: Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -52,11 +52,18 @@ class _Started(_Event):
     protocol_hash: str
     dataset: str | None = None
     validation_hash: str | None = None
+    versions: dict[str, int] | None = None
     packing: dict[str, str | int | float] | None = None
 
 
-class _Trial(record_of(TrialSpec)):  # type: ignore[misc]
+class _Trial(Record):
+    """See :meth:`harness.trial.interface.TrialSpec.dump`."""
+
+    trial_id: TrialId
     phase: Literal["explore", "confirm", "train"]
+    role: str
+    number: int
+    seed: Count
     setting: Annotated[dict[str, dict[str, Any]], AfterValidator(_whole)]
 
 
@@ -67,7 +74,7 @@ class _Suggestion(Record):
     notes: dict[str, Any]
 
 
-class _Known(_Suggestion):
+class _WarmTrial(_Suggestion):
     metrics: Metrics
 
 
@@ -77,7 +84,7 @@ class _Suggested(_Event, _Suggestion):
 
 class _WarmStarted(_Event):
     runs: dict[str, str]
-    trials: list[_Known]
+    trials: list[_WarmTrial]
 
 
 class _OfTrial(_Event):
@@ -125,7 +132,7 @@ KINDS: Mapping[str, type[Record]] = {
 
 
 def problem_with(event: Mapping[str, Any]) -> str:
-    """What is wrong with an event, in a line; empty where nothing is."""
+    """What is wrong with an event, in one line; empty if nothing is."""
     kind = event.get("event")
     if not isinstance(kind, str) or kind not in KINDS:
         return f"event: none of {', '.join(KINDS)}"

@@ -1,9 +1,8 @@
-"""The truth about a search: an append-only file of JSON events, one a line.
+"""The journal of a search: an append-only file of JSON events, one a line.
 
-Every event is on the disk before anything acts on it. A line that a dying driver left unfinished
-is cut off at the next opening; anything else that cannot be read is an error, never skipped. Every
-line ends with a checksum of what stands before it, so that a changed digit shows; journals of
-versions without checksums are read on, and lines that are added to them have one.
+Every event is on the disk before anything acts on it. A line that a killed driver left unfinished
+is cut off at the next opening; any other damage is an error. Every line ends with a checksum of
+its content. Journals of versions without checksums can be read and continued.
 """
 
 import json
@@ -31,7 +30,7 @@ _CHECKSUM = re.compile(rb'(\{.*), "checksum": "([0-9a-f]{8})"\}')
 
 
 class Journal:
-    """Appends events for as long as it is open; only one process at a time can hold it open.
+    """Appends events; only one process at a time can have it open.
 
     Args:
         run_dir: folder of the search; ``events.jsonl`` lies in it.
@@ -60,21 +59,18 @@ class Journal:
         fsync(run_dir)
 
     def fold(self, apply: Callable[[Event], None]) -> None:
-        """Call ``apply`` with every event from now on, after it is on the disk.
-
-        Before all who listen: what they see is the state that the event made.
-        """
+        """Call ``apply`` with every new event when it is on the disk, before all listeners."""
         self._folds.append(apply)
 
     def listen(self, listener: Callable[[Event], None]) -> None:
-        """Call ``listener`` with every event from now on; an exception in it stops nothing."""
+        """Call ``listener`` with every new event; its exceptions are logged, not raised."""
         self._listeners.append(never_raising(listener))
 
     def append(self, kind: str, **fields: Any) -> Event:
         """Write an event durably; returns it with its ``seq`` and ``time``.
 
         Raises:
-            OSError: the disk is full; the event has not happened.
+            OSError: the disk is full; the event is not in the journal.
         """
         event: Event = {"seq": len(self.events), "time": time.time(), "event": kind, **fields}
         size = self._file.seek(0, os.SEEK_END)
@@ -89,8 +85,8 @@ class Journal:
             self.error = error
             raise
         self.events.append(event)
-        for hear in (*self._folds, *self._listeners):
-            hear(event)
+        for callback in (*self._folds, *self._listeners):
+            callback(event)
         return event
 
     def close(self) -> None:
@@ -100,13 +96,13 @@ class Journal:
 
 
 def line_of(event: Event) -> bytes:
-    """An event as it stands in a journal, its checksum last."""
+    """Encode an event as a line of a journal, with its checksum."""
     content = json.dumps(event).encode()
     return content[:-1] + f', "checksum": "{checksum(content)}"}}\n'.encode()
 
 
 def repair(path: Path) -> list[Event]:
-    """Events of a journal; an unfinished last line is cut off the file."""
+    """Read a journal, and cut an unfinished last line off the file."""
     content = _content(path)
     complete = content.rfind(b"\n") + 1
     if complete < len(content):
@@ -117,13 +113,30 @@ def repair(path: Path) -> list[Event]:
 
 
 def read(path: Path) -> list[Event]:
-    """Events of a journal that another process may be writing; changes nothing.
+    """Read a journal that another process may be writing.
 
     Raises:
-        InputError: it is no file, or damaged.
+        InputError: it is not a file, or it is damaged.
     """
     content = _content(path)
     return _events(path, content[: content.rfind(b"\n") + 1])
+
+
+def first_search_id(run_dir: Path) -> str | None:
+    """Read the id of a run from the first line of its journal; None without a complete line.
+
+    Raises:
+        InputError: the journal is not a file, or its first line is damaged.
+    """
+    path = run_dir / "events.jsonl"
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            line = file.readline()
+    except FileNotFoundError:
+        return None
+    events = list(_parse(path, line.splitlines() if line.endswith(b"\n") else []))
+    return str(events[0]["search_id"]) if events else None
 
 
 def _content(path: Path) -> bytes:
@@ -168,10 +181,15 @@ def _parse(path: Path, lines: list[bytes]) -> Iterator[Event]:
 
 
 def _verified(where: str, line: bytes, checked: bool) -> tuple[bytes, bool]:
-    """A line without its checksum, and whether it has one; all have, after the first that has.
+    """Verify a line; returns its content, and whether it has a checksum.
+
+    Args:
+        where: file and number of the line, for messages.
+        line: of the journal.
+        checked: whether an earlier line has a checksum, so that this one must have one.
 
     Raises:
-        InputError: the checksum is of another line, or missing.
+        InputError: the checksum is wrong or missing.
     """
     found = _CHECKSUM.fullmatch(line)
     if found is None:

@@ -1,13 +1,12 @@
-"""What a search knows of its trials, as a function of its journal and of nothing else."""
+"""The state of a search: a function of its journal alone."""
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.experiment.config import Experiment, Setting, digest
-from harness.experiment.settings import parse_setting
+from harness.experiment.config import Setting, digest
 from harness.journal.journal import Event, read
 from harness.trial.interface import TrialSpec
 from saat.errors import InputError, one_line
@@ -18,7 +17,7 @@ TrialStatus = Literal["running", "completed", "stopped", "failed"]
 
 @dataclass
 class TrialRecord:
-    """One trial as the journal tells it."""
+    """A trial, according to the journal."""
 
     spec: TrialSpec
     config_hash: str
@@ -33,45 +32,41 @@ class TrialRecord:
     metrics: dict[str, float] = field(default_factory=dict)
     epochs: list[dict[str, Any]] = field(default_factory=list)
     out_of_memory: list[str] = field(default_factory=list)
-    host: str = ""  # the machine that worked on it last
-    deaths: int = 0  # of its worker process, on a node that lived on
-    nodes_lost: int = 0  # under it, pre-empted ones included
+    host: str = ""  # the last machine that worked on it
+    deaths: int = 0  # of its worker process alone
+    nodes_lost: int = 0  # while they ran it, pre-empted ones included
 
     @property
     def setting(self) -> Setting:
-        """The trial's resolved setting.
-
-        Raises:
-            InputError: the journal's is none.
-        """
-        try:
-            return parse_setting(self.spec.setting)
-        except InputError as error:
-            raise InputError(f"events.jsonl: {self.spec.trial_id}: {error}") from None
+        """The resolved setting of the trial."""
+        return self.spec.setting
 
 
 class SearchState:
-    """The fold of a journal's events."""
+    """The state after a list of events."""
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.trials: dict[str, TrialRecord] = {}
         self.warm: dict[str, TrialRecord] = {}  # completed trials of earlier searches
-        self.completed: list[TrialRecord] = []  # in the order in which they were
+        self.completed: list[TrialRecord] = []  # in the order of their ends
         self.began, self.latest = math.nan, math.nan  # times of the first and the last event
         self.stopped_exploring = ""  # why no further trial is suggested
         self.recommended: list[str] | None = None
         self.finished = False
+        self.decided: dict[str, TrialSpec] = {}  # not journaled yet; need not be decoded then
         for event in events:
             self.apply(event)
 
     def apply(self, event: Event) -> None:
-        """Take in one event.
+        """Apply one event.
 
         Raises:
-            InputError: it is not an event of a search, or tells of a trial that never began.
+            InputError: it is not an event of a search, or names an unknown trial.
         """
         try:
             self._apply(event)
+        except InputError as error:
+            raise InputError(f"events.jsonl: {error}") from None
         except (KeyError, TypeError) as error:
             line = event.get("seq", -1) + 1
             raise InputError(
@@ -86,14 +81,16 @@ class SearchState:
             self.began = self.latest
         elif kind == "warm_started":
             for entry in event["trials"]:
-                spec = TrialSpec(**entry["trial"])
+                spec = TrialSpec.of(entry["trial"])
                 known = TrialRecord(spec, entry["config_hash"], entry["point"], entry["notes"])
                 known.status, known.metrics = "completed", entry["metrics"]
                 self.warm[spec.trial_id] = known
         elif kind == "stopped_exploring":
             self.stopped_exploring = event["reason"]
         elif kind == "suggested":
-            spec = TrialSpec(**event["trial"])
+            trial_id = event["trial"]["trial_id"]
+            decided = trial_id in self.decided
+            spec = self.decided.pop(trial_id) if decided else TrialSpec.of(event["trial"])
             record = TrialRecord(spec, event["config_hash"], event["point"], event["notes"])
             record.started_at = event["time"]
             self.trials[spec.trial_id] = record
@@ -147,7 +144,7 @@ class SearchState:
         return [record for record in self._listed() if record.status != "running"]
 
     def _listed(self) -> list[TrialRecord]:
-        # At once: a live view reads in a thread of its own while trials are added.
+        # A copy: the live view reads in a thread of its own while trials are added.
         return list(self.trials.values())
 
 
@@ -167,10 +164,10 @@ class NeverStarted(InputError):
 
 
 def load_state(run_dir: Path) -> tuple[Event, SearchState]:
-    """The first event of a run's journal, and what all of them add up to.
+    """Read the journal of a run; returns its first event, and the state after all events.
 
     Raises:
-        InputError: the journal is gone or damaged; :class:`NeverStarted` where it never was.
+        InputError: the journal is missing or damaged; :class:`NeverStarted` if it never existed.
     """
     path = run_dir / "events.jsonl"
     events = read(path)
@@ -189,36 +186,9 @@ def load_state(run_dir: Path) -> tuple[Event, SearchState]:
 
 def suggested_event(spec: TrialSpec, config_hash: str, point: Any, notes: Any) -> dict[str, Any]:
     """Fields of a ``suggested`` event."""
-    return {"trial": asdict(spec), "config_hash": config_hash, "point": point, "notes": notes}
+    return {"trial": spec.dump(), "config_hash": config_hash, "point": point, "notes": notes}
 
 
 def config_hash(setting: Setting, data_fingerprint: str) -> str:
-    """What a setting is: model, pretraining, defense and data; not the seed."""
+    """Hash of a setting: model, pretraining, defense and data; not the seed."""
     return digest([data_fingerprint, setting.identity()])
-
-
-def protocol_hash(experiment: Experiment, data_fingerprint: str, revised: bool = True) -> str:
-    """What makes two numbers comparable: the data, how models are attacked, by which formulas.
-
-    Args:
-        experiment: a resolved experiment.
-        data_fingerprint: of its data set.
-        revised: whether revisions of attacks count; without them the hash is that of versions
-            which had the first formula of every attack.
-    """
-    protocol = [data_fingerprint, experiment.evaluation.model_dump(), experiment.confirm.battery]
-    revisions = _revisions(experiment) if revised else {}
-    # Attacks that never changed leave the hash as it was.
-    return digest([*protocol, revisions] if revisions else protocol)
-
-
-def _revisions(experiment: Experiment) -> dict[str, int]:
-    """Attacks of the protocol, battery included, whose formula is not the first one."""
-    from saat.attacks import ATTACKS
-    from saat.battery import BATTERIES
-
-    battery = experiment.confirm.battery
-    names = [*experiment.evaluation.attacks]
-    names += BATTERIES[battery].white_box if battery in BATTERIES else []
-    found = {name: ATTACKS[name].revision for name in names}
-    return {name: revision for name, revision in found.items() if revision > 1}

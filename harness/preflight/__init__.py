@@ -1,4 +1,4 @@
-"""``saat preflight``: is every node ready for a search? Nothing of it is left behind."""
+"""``saat preflight``: checks that every node is ready for a search, and leaves nothing behind."""
 
 from harness.preflight.command import Outcome, preflight
 

@@ -1,4 +1,4 @@
-"""Asking every node of a Ray cluster, busy ones too: tasks of no CPU, pinned to their node."""
+"""Reports of all nodes of a Ray cluster: tasks without CPUs, so that busy nodes answer as well."""
 
 import time
 from collections import Counter
@@ -8,9 +8,10 @@ from typing import Any
 
 import ray
 
-from harness.executors.ray_cluster import last_line, on_node
+from harness.executors.ray_cluster import on_node
+from harness.executors.ray_errors import last_line
 from harness.preflight.findings import Node
-from harness.preflight.node import DataReport, NodeReport, Question, inspect_node
+from harness.preflight.node import DataReport, NodeReport, NodeRequest, report_node
 from harness.preflight.shared_folder import check_token
 
 _PINGS = 3
@@ -18,84 +19,84 @@ _PING_TIMEOUT_S = 5.0
 
 
 def ask_nodes(
-    question: Question, timeout_s: float, meanwhile: Callable[[], NodeReport]
+    request: NodeRequest, timeout_s: float, report_driver: Callable[[], NodeReport]
 ) -> tuple[NodeReport, list[Node], list[str]]:
     """Ask every live node of the cluster that this process is connected to.
 
     Args:
-        question: the same for all.
-        timeout_s: how long to wait for answers; who has not answered then is told so.
-        meanwhile: what the driver says of itself.
+        request: to every node.
+        timeout_s: seconds until a node counts as one that does not answer.
+        report_driver: called while the nodes work.
 
     Returns:
-        The driver's report, the nodes, and addresses whose nodes have left the cluster.
+        The driver's report, the nodes, and the addresses of nodes that have left the cluster.
     """
     known = ray.nodes()
     alive = [entry for entry in known if entry["Alive"]]
-    gone = {e["NodeManagerAddress"] for e in known} - {e["NodeManagerAddress"] for e in alive}
+    departed = {e["NodeManagerAddress"] for e in known} - {e["NodeManagerAddress"] for e in alive}
     began = time.monotonic()
-    asked = {
-        entry["NodeID"]: on_node(_inspect, entry["NodeID"]).remote(question, entry["NodeID"])
+    tasks = {
+        entry["NodeID"]: on_node(_report, entry["NodeID"]).remote(request, entry["NodeID"])
         for entry in alive
     }
-    driver = meanwhile()
+    driver = report_driver()
     left = max(1.0, timeout_s - (time.monotonic() - began))
-    ray.wait(list(asked.values()), num_returns=len(asked), timeout=left)
+    ray.wait(list(tasks.values()), num_returns=len(tasks), timeout=left)
     names = _names(alive)
     nodes = []
     for entry in alive:
         node_id, offered = entry["NodeID"], entry["Resources"]
-        report, problems = _answer(asked[node_id], timeout_s)
+        report, problems = _answer(tasks[node_id], timeout_s)
         offset, accuracy = None, 0.0
         if report is not None:
-            problems += [said for said in [_missed(question, node_id, report)] if said]
-            offset, accuracy = _clock(node_id)
+            problems += _token_problems(request, node_id, report)
+            offset, accuracy = _clock_offset(node_id)
         cpus, gpus = offered.get("CPU", 0.0), offered.get("GPU", 0.0)
         nodes.append(Node(names[node_id], cpus, gpus, report, problems, offset, accuracy))
-    return driver, sorted(nodes, key=lambda node: node.name), sorted(gone)
+    return driver, sorted(nodes, key=lambda node: node.name), sorted(departed)
 
 
 def _names(alive: list[dict[str, Any]]) -> dict[str, str]:
-    """Address of every node, with the beginning of its id where two have the same."""
-    twice = Counter(entry["NodeManagerAddress"] for entry in alive)
+    """Address of every node by its id; nodes with equal addresses get the beginning of their id."""
+    count = Counter(entry["NodeManagerAddress"] for entry in alive)
     return {
         entry["NodeID"]: entry["NodeManagerAddress"]
-        + (f"#{entry['NodeID'][:6]}" if twice[entry["NodeManagerAddress"]] > 1 else "")
+        + (f"#{entry['NodeID'][:6]}" if count[entry["NodeManagerAddress"]] > 1 else "")
         for entry in alive
     }
 
 
-def _inspect(question: Question, name: str) -> dict[str, Any]:
-    return asdict(inspect_node(question, name))
+def _report(request: NodeRequest, name: str) -> dict[str, Any]:
+    return asdict(report_node(request, name))
 
 
 def _now() -> float:
     return time.time()
 
 
-def _answer(asked: Any, timeout_s: float) -> tuple[NodeReport | None, list[str]]:
+def _answer(task: Any, timeout_s: float) -> tuple[NodeReport | None, list[str]]:
     """A node's report, or why there is none."""
     try:
-        content = ray.get(asked, timeout=0)
+        content = ray.get(task, timeout=0)
         data = content.pop("data")
         return NodeReport(**content, data=None if data is None else DataReport(**data)), []
     except ray.exceptions.GetTimeoutError:
-        ray.cancel(asked, force=True)
+        ray.cancel(task, force=True)
         return None, [f"no answer within {timeout_s:g} s"]
     except (ray.exceptions.RayError, TypeError) as error:
         return None, [f"could not be asked: {last_line(error)}"]
 
 
-def _missed(question: Question, node_id: str, report: NodeReport) -> str:
-    """What the driver does not see of a node that says it has written."""
-    said = "" if "runs" in report.problems else check_token(question.place, node_id)
-    return f"runs: {said}" if said else ""
+def _token_problems(request: NodeRequest, node_id: str, report: NodeReport) -> list[str]:
+    """What is wrong with the file of a node that has written one."""
+    problem = "" if "runs" in report.problems else check_token(request.shared_folder, node_id)
+    return [f"runs: {problem}"] if problem else []
 
 
-def _clock(node_id: str) -> tuple[float | None, float]:
-    """A node's clock minus ours in seconds, and how far off that can be.
+def _clock_offset(node_id: str) -> tuple[float | None, float]:
+    """A node's clock minus ours in seconds, and the largest error of that.
 
-    Of several round trips the shortest counts; the node's clock was read somewhere within it.
+    The node's clock is read within a round trip; the shortest of several counts.
     """
     best: tuple[float | None, float] = (None, float("inf"))
     for _ in range(_PINGS):

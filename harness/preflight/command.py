@@ -1,4 +1,4 @@
-"""The checks of ``saat preflight`` in their order, and what is told of them."""
+"""The checks of ``saat preflight`` in their order, and their result as text and JSON."""
 
 import io
 from collections.abc import Sequence
@@ -6,29 +6,31 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.filesize import decimal
+
 from harness.experiment.config import Experiment
-from harness.experiment.settings import setting_at
 from harness.options import Options
 from harness.preflight import findings
-from harness.preflight.node import NodeReport, Question, inspect_node
+from harness.preflight.node import NodeReport, NodeRequest, report_node
 from harness.preflight.shared_folder import shared_folder_check
 from harness.preflight.tracker import ask_tracker
 from harness.redaction import redacted
 from harness.session.checks import check_folders, check_uri
+from harness.trial.interface import encode
 
 _COLUMNS = (
-    "node", *findings.EQUAL, "GPUs", "driver", "CPUs", "OMP", "data", "runs", "clock", "token",
-    "free: runs", "cache",
+    "node", *findings.SAME_VERSION, "GPUs", "driver", "CPUs", "OMP", "data", "runs", "clock",
+    "token", "free: runs", "cache",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found.
+    """The result of the checks.
 
     Attributes:
         cluster: nodes and their reports.
-        tracker: how the tracker answered.
+        tracker: a line that says that the tracker answers; empty if it does not.
         failures: a line each; a search should not be started.
         warnings: a line each.
     """
@@ -39,7 +41,7 @@ class Outcome:
     warnings: list[str]
 
     def text(self) -> str:
-        """A table of a row a node, and a line for everything else."""
+        """A table with a row for each node, then a line for everything else."""
         cluster = self.cluster
         rows = [_row(node) for node in cluster.nodes]
         lines = _aligned([_COLUMNS, *rows])
@@ -50,7 +52,7 @@ class Outcome:
         return "\n".join(lines if self.failures else [*lines, "ok"])
 
     def content(self) -> dict[str, Any]:
-        """The same for programs."""
+        """The same as JSON-able values."""
         return {
             "ok": not self.failures,
             "failures": self.failures,
@@ -66,31 +68,31 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
     """Check the cluster at ``options.address``, or this machine alone.
 
     Args:
-        experiment: its data, weights and resources are looked at; None for the machines alone.
+        experiment: its data, weights and resources are checked; None to check the machines alone.
         options: folders, tracker, address.
-        timeout_s: how long a node may take to answer.
+        timeout_s: seconds that a node may take to answer.
 
     Raises:
-        InputError: a folder, tracker or address that cannot be.
+        InputError: a folder, tracker or address is not usable.
         OSError: the folder of runs cannot be written.
     """
     check_folders(options)
     check_uri(options.tracking_uri)
     runs_dir = options.runs_dir.resolve()
-    setting = None if experiment is None else setting_at(experiment, {}).dump()
+    setting = None if experiment is None else encode(experiment.setting)
     tracker, tracker_problem = ask_tracker(options.tracking_uri, runs_dir)
-    with shared_folder_check(runs_dir) as place:
-        question = Question(place, options.cache_dir, setting)
+    with shared_folder_check(runs_dir) as shared:
+        request = NodeRequest(shared, options.cache_dir, setting)
         if options.address:
-            driver, nodes, gone = _cluster(question, options.address, timeout_s)
+            driver, nodes, departed = _cluster(request, options.address, timeout_s)
         else:
-            driver = inspect_node(question, "driver")
-            nodes, gone = [_this_machine(driver)], []
+            driver = report_node(request, "driver")
+            nodes, departed = [_this_machine(driver)], []
     resources = None if experiment is None else experiment.resources
     cluster = findings.Cluster(
         driver,
         nodes,
-        gone=gone,
+        departed=departed,
         cpus_per_trial=resources.cpus_per_trial if resources else None,
         gpus_per_trial=resources.gpus if resources else 0.0,
         trials=_trials(experiment, nodes),
@@ -103,7 +105,7 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
 
 
 def _cluster(
-    question: Question, address: str, timeout_s: float
+    request: NodeRequest, address: str, timeout_s: float
 ) -> tuple[NodeReport, list[findings.Node], list[str]]:
     import ray
 
@@ -111,11 +113,11 @@ def _cluster(
     from harness.preflight.cluster import ask_nodes
 
     was_connected = ray.is_initialized()
-    # Ray prints there what it has to say of lost nodes, which the findings tell in their own line.
+    # Ray prints messages about lost nodes there, which the findings name as well.
     with redirect_stdout(io.StringIO()):
         connect(address)
         try:
-            return ask_nodes(question, timeout_s, lambda: inspect_node(question, "driver"))
+            return ask_nodes(request, timeout_s, lambda: report_node(request, "driver"))
         finally:
             if not was_connected:
                 ray.shutdown()
@@ -128,11 +130,11 @@ def _this_machine(report: NodeReport) -> findings.Node:
 def _trials(experiment: Experiment | None, nodes: Sequence[findings.Node]) -> int | None:
     if experiment is None:
         return None
-    from harness.executors.ray_cluster import trials_on
+    from harness.executors.ray_slots import slots_of_node
 
     wanted = experiment.resources
     return sum(
-        trials_on({"CPU": node.cpus, "GPU": node.gpus}, wanted.cpus_per_trial, wanted.gpus)
+        slots_of_node({"CPU": node.cpus, "GPU": node.gpus}, wanted.cpus_per_trial, wanted.gpus)
         for node in nodes
     )
 
@@ -150,7 +152,7 @@ def _row(node: findings.Node) -> tuple[str, ...]:
     names = sorted(set(report.gpu_names))
     return (
         name,
-        *(report.versions.get(package, "-") for package in findings.EQUAL),
+        *(report.versions.get(package, "-") for package in findings.SAME_VERSION),
         f"{report.gpus}× {', '.join(names)}" if names else str(report.gpus),
         report.gpu_driver or "-",
         f"{node.cpus:g}",
@@ -159,12 +161,12 @@ def _row(node: findings.Node) -> tuple[str, ...]:
         "FAILED" if runs_failed else "ok",
         offset,
         "on" if report.token else "off",
-        *("-" if free is None else findings.size(free) for free in frees),
+        *("-" if free is None else decimal(free) for free in frees),
     )
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell; a short row says something in words."""
+    """Pad the cells of every column to one width; a short row is a message and sets no width."""
     full = [row for row in rows if len(row) == len(_COLUMNS)]
     widths = [max(map(len, column)) for column in zip(*full, strict=True)]
     return [

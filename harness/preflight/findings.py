@@ -1,28 +1,30 @@
-"""What is wrong with a cluster, from what its nodes say; a pure function of the reports."""
+"""What is wrong with a cluster: a pure function of the reports of its nodes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from rich.filesize import decimal
+
 from harness.preflight.node import DataReport, NodeReport
 from saat.wording import counted
 
-EQUAL = ("python", "torch", "torchvision", "ray", "saat-harness")
-LARGEST_OFFSET_S = 2.0
-_LEAST_FREE = 10**9
+SAME_VERSION = ("python", "torch", "torchvision", "ray", "saat-harness")
+MAX_CLOCK_OFFSET_S = 2.0
+_MIN_FREE_BYTES = 10**9
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node as the driver sees it.
+    """A node of the cluster.
 
     Attributes:
-        name: in messages.
+        name: used in messages.
         cpus: CPUs offered to trials.
         gpus: GPUs offered to trials.
-        report: what it says; None if it said nothing.
-        problems: what went wrong on the way; why there is no report.
-        offset_s: its clock minus the driver's; None where that was not measured.
-        accuracy_s: half of the round trip: how far off ``offset_s`` can be.
+        report: the node's own; None if it did not answer.
+        problems: what the driver found, such as why there is no report.
+        offset_s: its clock minus the driver's; None if that was not measured.
+        accuracy_s: half of the round trip, which is the largest error of ``offset_s``.
     """
 
     name: str
@@ -36,15 +38,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Everything that is judged.
+    """Everything that is checked.
 
     Attributes:
-        driver: the driver's own report; nodes are held against it.
-        nodes: nodes of the cluster; without one, this machine alone.
-        gone: addresses whose nodes have left the cluster.
+        driver: the driver's own report, with which the nodes are compared.
+        nodes: of the cluster; without a cluster, this machine.
+        departed: addresses of nodes that have left the cluster.
         cpus_per_trial: of the experiment; None without one.
         gpus_per_trial: the same; 0 without one.
-        trials: how many fit at once; None without an experiment.
+        trials: number that fit at once; None without an experiment.
         autoscaling: whether the cluster adds nodes by itself.
         tracker: what is wrong with the tracker; empty if nothing is.
         is_cluster: whether the nodes are those of ``--address``.
@@ -52,7 +54,7 @@ class Cluster:
 
     driver: NodeReport
     nodes: Sequence[Node]
-    gone: Sequence[str] = ()
+    departed: Sequence[str] = ()
     cpus_per_trial: int | None = None
     gpus_per_trial: float = 0.0
     trials: int | None = None
@@ -62,9 +64,9 @@ class Cluster:
 
 
 def failures(cluster: Cluster) -> list[str]:
-    """A line for everything that would make a search fail, or its numbers differ."""
+    """A line for everything that would make a search fail or change its numbers."""
     found = []
-    # The driver reads the data as well, in an environment of its own.
+    # The driver reads the data in an environment of its own.
     if cluster.is_cluster:
         found += [f"driver: {what}: {why}" for what, why in cluster.driver.problems.items()]
     for node in cluster.nodes:
@@ -87,7 +89,7 @@ def _node_failures(cluster: Cluster, node: Node) -> Iterator[str]:
     yield from node.problems
     if report is None:
         return
-    for package in EQUAL:
+    for package in SAME_VERSION:
         own, other = report.versions.get(package), driver.versions.get(package)
         if own != other:
             yield f"{package} {own or 'is missing'}; the driver has {other}"
@@ -120,16 +122,16 @@ def _data_failures(report: NodeReport, own: DataReport, other: DataReport | None
             yield "data: model.weights is another file than the driver's"
     free = report.cache_free
     if free is not None and own.to_decode > free:
-        yield f"cache: {size(own.to_decode)} to decode, {size(free)} free"
+        yield f"cache: {decimal(own.to_decode)} to decode, {decimal(free)} free"
 
 
 def warnings(cluster: Cluster) -> list[str]:
-    """A line for everything that a search survives, but its user may not like."""
+    """A line for everything that may slow a search down or surprise its user."""
     found = []
     for node in cluster.nodes:
         found += [f"{node.name}: {line}" for line in _node_warnings(cluster, node)]
-    if cluster.gone:
-        found.append(f"nodes that have left the cluster: {', '.join(cluster.gone)}")
+    if cluster.departed:
+        found.append(f"nodes that have left the cluster: {', '.join(cluster.departed)}")
     answered = [(node.name, node.report) for node in cluster.nodes if node.report is not None]
     drivers = {report.gpu_driver for _, report in answered if report.gpu_driver}
     if len(drivers) > 1:
@@ -149,7 +151,7 @@ def _node_warnings(cluster: Cluster, node: Node) -> Iterator[str]:
         return
     if node.offset_s is None:
         yield "its clock could not be compared with the driver's"
-    elif abs(node.offset_s) - node.accuracy_s > LARGEST_OFFSET_S:
+    elif abs(node.offset_s) - node.accuracy_s > MAX_CLOCK_OFFSET_S:
         yield f"its clock is {node.offset_s:+.1f} s from the driver's (± {node.accuracy_s:.1f} s)"
     if node.cpus > report.cpus:
         yield f"Ray offers {counted(node.cpus, 'CPU')}, a process may use {report.cpus}"
@@ -159,14 +161,5 @@ def _node_warnings(cluster: Cluster, node: Node) -> Iterator[str]:
     if cluster.cpus_per_trial and threads.isdigit() and int(threads) > cluster.cpus_per_trial:
         yield f"OMP_NUM_THREADS={threads}, but a trial has {counted(cluster.cpus_per_trial, 'CPU')}"
     for what, free in (("runs", report.runs_free), ("cache", report.cache_free)):
-        if free is not None and free < _LEAST_FREE:
-            yield f"{what}: only {size(free)} free"
-
-
-def size(count: float) -> str:
-    """Bytes for a person: ``3.8 GB``."""
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if count < 1000 or unit == "TB":
-            break
-        count /= 1000
-    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        if free is not None and free < _MIN_FREE_BYTES:
+            yield f"{what}: only {decimal(free)} free"

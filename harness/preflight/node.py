@@ -1,4 +1,4 @@
-"""What a node says about itself: runs on that node, and needs no Ray."""
+"""The report of a node about itself: made on that node, without Ray."""
 
 import hashlib
 import os
@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from harness.experiment.config import Setting
-from harness.experiment.settings import parse_setting
 from harness.files import writable_parent
 from harness.preflight.shared_folder import SharedFolder, leave_token
 from harness.provenance import versions
+from harness.trial.interface import decode
 from harness.trial.trial import trial_data
 from saat.data import DATASETS, locate
 from saat.data.folder import read_folder
@@ -31,31 +31,31 @@ _SMI_TIMEOUT_S = 20
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a node is asked to look at.
+class NodeRequest:
+    """What a node has to report on.
 
     Attributes:
-        place: where driver and node meet in the folder of runs.
+        shared_folder: made by the driver in the folder of runs.
         cache_dir: node-local cache of decoded images; None for the node's own default.
-        setting: of the experiment, as :meth:`harness.experiment.config.Setting.dump` gives it;
-            None without an experiment.
+        setting: of the experiment, encoded (:func:`harness.trial.interface.encode`); None
+            without an experiment.
     """
 
-    place: SharedFolder
+    shared_folder: SharedFolder
     cache_dir: str | None
-    setting: dict[str, Any] | None
+    setting: str | None
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """The experiment's data and weights as a node sees them.
+    """The experiment's data and weights on a node.
 
     Attributes:
-        fingerprint: of the data set; where it is a folder of lists, of all but the pixels.
+        fingerprint: of the data set; of a folder of lists, without the pixels.
         weights: ``none``, ``imagenet``, or the SHA-256 of the file of weights.
-        source_bytes: bytes of all image files; 0 where the set is embedded.
-        to_decode: bytes that the cache still has to take.
-        pixels: checksum of the decoded images; empty where they are not decoded or embedded.
+        source_bytes: bytes of all image files; 0 for an embedded set.
+        to_decode: bytes that decoding will add to the cache.
+        pixels: checksum of the decoded images; empty if there are none, or the set is embedded.
     """
 
     fingerprint: str
@@ -67,22 +67,22 @@ class DataReport:
 
 @dataclass(frozen=True)
 class NodeReport:
-    """Facts of a node; JSON-able.
+    """Facts about a node; JSON-able.
 
     Attributes:
-        host: its name.
+        host: name of the node.
         versions: Python and packages.
         code: SHA-256 of the source files of this project.
-        gpus: how many GPUs torch can use.
-        gpu_names: of those that nvidia-smi lists.
-        gpu_driver: version of NVIDIA's driver; empty where there is none.
+        gpus: number of GPUs that torch can use.
+        gpu_names: names of the GPUs that nvidia-smi lists.
+        gpu_driver: version of NVIDIA's driver; empty without one.
         cpus: CPUs that a process may use.
-        omp_threads: ``OMP_NUM_THREADS``; empty where not set.
+        omp_threads: ``OMP_NUM_THREADS``; empty if it is not set.
         token: whether Ray was started with token authentication.
-        runs_free: free bytes at the folder of runs; None where it cannot be seen.
-        cache_free: the same of the cache.
-        data: data and weights; None without an experiment, or where they have a problem.
-        problems: a sentence per ``runs``, ``cache``, ``data`` that is not in order.
+        runs_free: free bytes at the folder of runs; None if the folder is not usable.
+        cache_free: free bytes at the cache; None if the cache is not usable.
+        data: data and weights; None without an experiment, or if they have a problem.
+        problems: a sentence for each of ``runs``, ``cache`` and ``data`` that is not usable.
     """
 
     host: str
@@ -100,40 +100,43 @@ class NodeReport:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def inspect_node(question: Question, name: str) -> NodeReport:
-    """Look at this node.
+def report_node(request: NodeRequest, name: str) -> NodeReport:
+    """Report on this node.
 
     Args:
-        question: what to look at.
-        name: a file name of its own among the nodes that are asked.
+        request: what to report on.
+        name: a file name that no other node uses.
     """
     problems: dict[str, str] = {}
 
-    def tried(what: str, look: Callable[[], Any]) -> Any:
+    def checked(what: str, check: Callable[[], Any]) -> Any:
         try:
-            return look()
+            return check()
         except (InputError, OSError, NotImplementedError) as error:
             problems[what] = one_line(error, 400)
         return None
 
-    cache = Path(question.cache_dir) if question.cache_dir else default_cache_dir()
-    tried("runs", lambda: leave_token(question.place, name))
-    cache_free = tried("cache", lambda: shutil.disk_usage(writable_parent(cache)).free)
-    setting = question.setting
-    data = None if setting is None else tried("data", lambda: _data(parse_setting(setting), cache))
+    cache = Path(request.cache_dir) if request.cache_dir else default_cache_dir()
+    checked("runs", lambda: leave_token(request.shared_folder, name))
+    cache_free = checked("cache", lambda: shutil.disk_usage(writable_parent(cache)).free)
+    encoded = request.setting
+    setting = None if encoded is None else decode(Setting, encoded)
+    data = None if setting is None else checked("data", lambda: _data(setting, cache))
     gpu_names, gpu_driver = _nvidia_smi()
     return NodeReport(
         host=socket.gethostname(),
         versions=versions(),
         code=code_digest(),
-        # Counted without a context, which would take memory of the trials that run there.
+        # Counted without a CUDA context, which would take memory from running trials.
         gpus=torch.cuda.device_count() if torch.cuda.is_available() else 0,
         gpu_names=gpu_names,
         gpu_driver=gpu_driver,
         cpus=_usable_cpus(),
         omp_threads=os.environ.get("OMP_NUM_THREADS", ""),
         token=os.environ.get("RAY_AUTH_MODE") == "token",
-        runs_free=None if "runs" in problems else shutil.disk_usage(question.place.folder).free,
+        runs_free=None
+        if "runs" in problems
+        else shutil.disk_usage(request.shared_folder.folder).free,
         cache_free=cache_free,
         data=data,
         problems=problems,
@@ -151,13 +154,13 @@ def code_digest() -> str:
 
 
 def _data(setting: Setting, cache: Path) -> DataReport:
-    """Read the lists and see every image file; only embedded sets are composed.
+    """Read the lists and check that every image file exists; decode nothing.
 
     Raises:
         InputError: the data, or the weights, are not there or not usable.
     """
     model, data = setting.model, setting.data
-    if model.weights != "none":  # what the first trial there would do
+    if model.weights != "none":  # as the first trial there would
         build_network(model.backbone, model.weights, model.bits, data.image_size, seed=0)
     weights = setting.identity()["model"]["weights"]
     entry = None if data.name is None else DATASETS[data.name]

@@ -1,4 +1,4 @@
-"""Does the tracker answer? The driver alone writes to it, so the driver alone asks."""
+"""Checks from the driver that the tracker answers: no other process writes to it."""
 
 import os
 import sqlite3
@@ -14,26 +14,26 @@ _TIMEOUT_S = 10
 
 
 def ask_tracker(uri: str | None, runs_dir: Path) -> tuple[str, str]:
-    """Ask the tracker for next to nothing.
+    """Send the tracker a small request.
 
     Returns:
-        How it went, in a line for a person, and what is wrong; empty if nothing is.
+        A line that says it answers, and what is wrong; one of them is empty.
     """
     uri = uri or default_uri(runs_dir)
     began = time.monotonic()
     try:
         kind = urlsplit(uri).scheme
-        ask = _ask_file if kind == "sqlite" else _ask_server if "http" in kind else _ask_data_base
+        ask = _ask_sqlite if kind == "sqlite" else _ask_server if "http" in kind else _ask_database
         ask(uri)
-    except Exception as error:  # of MLflow, of a driver of a data base, of the network
+    except Exception as error:  # MLflow's, a database driver's, the network's
         reason = one_line(redacted(_root(error)), 200)
         return "", f"tracker {public_uri(uri)}: {reason}"
     return f"tracker {public_uri(uri)}: answers ({time.monotonic() - began:.2f} s)", ""
 
 
 def _root(error: BaseException) -> BaseException:
-    """The system's own error, where there is one beneath those of the libraries."""
-    if isinstance(error, InputError):  # says what to do
+    """The error of the operating system that caused ``error``, if there is one."""
+    if isinstance(error, InputError):  # its message says what to do
         return error
     root, below = error, error.__cause__ or error.__context__
     while below is not None:
@@ -51,28 +51,26 @@ def _ask_server(uri: str) -> None:
     MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
 
 
-def _ask_file(uri: str) -> None:
-    """Nothing is made where there is no file yet: the search will."""
+def _ask_sqlite(uri: str) -> None:
+    """Take the lock of a write; a file that does not exist is not created."""
     check_store(uri)
     path = sqlite_file(uri)
     if path is None or not path.exists():
         return
     connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", timeout=_TIMEOUT_S, uri=True)
     try:
-        connection.execute("BEGIN IMMEDIATE")  # takes the lock that a write takes
+        connection.execute("BEGIN IMMEDIATE")
         connection.execute("SELECT count(*) FROM sqlite_master")
         connection.rollback()
     finally:
         connection.close()
 
 
-def _ask_data_base(uri: str) -> None:
+def _ask_database(uri: str) -> None:
     from sqlalchemy import create_engine
 
     engine = create_engine(uri, connect_args={"connect_timeout": _TIMEOUT_S})
     try:
         engine.connect().close()
-    except ImportError:
-        raise InputError("its driver is not installed") from None
     finally:
         engine.dispose()

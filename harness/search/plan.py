@@ -24,7 +24,7 @@ def given(experiment: Experiment, plan: Plan) -> Iterator[Planned]:
     """The trainings of a plan without a search, seed by seed."""
     seed = experiment.seed
     if plan == "train":
-        yield Planned("train", "train", seed, setting_at(experiment, {}))
+        yield Planned("train", "train", seed, experiment.setting)
         return
     for offset in range(experiment.confirm.seeds):
         for name, point in experiment.compare.items():

@@ -9,24 +9,21 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
-from harness.experiment.config import Experiment
+from harness.experiment.config import Experiment, Setting
 from harness.experiment.settings import longest_training, paper_defaults, setting_at
 from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.search.plan import Plan, Planned, confirmations, given, planned_trials
-from harness.search.recommendation import (
-    collapsed,
-    floors,
-    objectives,
-    recommend,
-    usable,
-    violations,
-)
-from harness.search.scheduler import make_scheduler
-from harness.search.searcher import PROBE, Searcher
+from harness.search.recommendation import recommend, usable
+from harness.search.samplers import SAMPLERS
+from harness.search.samplers.trial_attributes import STARTUP
+from harness.search.schedulers import SCHEDULERS
+from harness.search.searcher import Searcher
 from harness.search.stopping import stop_reason
-from harness.search.worker_failures import given_up
+from harness.search.worker_failures import why_given_up
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
+from saat.feasibility import is_collapsed, objective_values
+from saat.metrics import Phase
 
 _ATTEMPTS = 60  # suggestions for one trial before all points are gone through
 MOST_POINTS = 4096  # of those
@@ -66,17 +63,19 @@ class Search:
         self.max_concurrent = max_concurrent
         self._plan = plan
         self._fingerprint = data_fingerprint
-        self._defaults = paper_defaults(experiment) if plan == "search" else []
+        points = paper_defaults(experiment) if plan == "search" else []
+        self._defaults = [(point, setting_at(experiment, point)) for point in points]
         search = experiment.search
         self._searcher = searcher or Searcher(
             experiment.space,
             lambda point: setting_at(experiment, point).flat(),
-            search.sampler,
+            SAMPLERS[search.sampler],
             experiment.seed,
             search.num_samples,
-            floors(experiment),
+            experiment.minimums.of_objectives,
         )
-        self._scheduler = make_scheduler(search, longest_training(experiment))
+        longest = longest_training(experiment)
+        self._scheduler = SCHEDULERS[search.scheduler].for_search(search, longest)
         self.state = SearchState()
         for event in list(journal.events):
             self._replay(event)
@@ -104,7 +103,7 @@ class Search:
 
     def planned_trials(self) -> int:
         """How many trials the search will have, as far as can be told now."""
-        defaults = sum(not self._is_warm(point) for point in self._defaults)
+        defaults = sum(not self._is_warm(setting) for _, setting in self._defaults)
         return planned_trials(self.experiment, self._plan, self.state, defaults)
 
     def on_epoch(self, trial_id: str, report: EpochReport) -> bool:
@@ -142,7 +141,7 @@ class Search:
         """
         record = self.state.trials[trial_id]
         self._record("lost", trial_id=trial_id, node=node, reason=reason)
-        reason_to_give_up = given_up(record, reason)
+        reason_to_give_up = why_given_up(record, reason)
         if reason_to_give_up:
             self.on_failure(trial_id, reason_to_give_up)
         else:
@@ -171,7 +170,7 @@ class Search:
         elif kind in ("epoch", "completed", "failed"):
             record = self.state.trials[event["trial_id"]]
             if kind == "epoch" and record.spec.phase == "explore":
-                values = objectives(event["metrics"], "val")
+                values = objective_values(event["metrics"], Phase.VALIDATION)
                 self._scheduler.should_stop(record.spec.trial_id, event["epoch"], values)
                 self._searcher.observe(record.spec.number, values)
             if record.status != "running":
@@ -192,10 +191,9 @@ class Search:
 
     def _explore(self) -> TrialRecord | None:
         known = {record.config_hash for record in self.state.known()}
-        settings = [(point, setting_at(self.experiment, point)) for point in self._defaults]
         missing = [
             (point, setting)
-            for point, setting in settings
+            for point, setting in self._defaults
             if config_hash(setting, self._fingerprint) not in known
         ]
         sampled = sum(r.spec.role == "sampled" for r in self.state.of_phase("explore"))
@@ -238,8 +236,9 @@ class Search:
     def _add(self, training: Planned, point: dict[str, Any], notes: dict[str, Any]) -> TrialRecord:
         phase, role, seed, setting = training
         trial_id, number = self._trial_id(training), len(self.state.trials)
-        spec = TrialSpec(trial_id, phase, role, number, seed, setting.dump())
+        spec = TrialSpec(trial_id, phase, role, number, seed, setting)
         full_hash = config_hash(setting, self._fingerprint)
+        self.state.decided[trial_id] = spec
         self._record("suggested", **suggested_event(spec, full_hash, point, notes))
         return self.state.trials[trial_id]
 
@@ -250,16 +249,15 @@ class Search:
     def _stop_reason(self, record: TrialRecord, report: EpochReport) -> str:
         if record.spec.phase != "explore":
             return ""
-        values = objectives(report.metrics, "val")
+        values = objective_values(report.metrics, Phase.VALIDATION)
         self._searcher.observe(record.spec.number, values)
         stop = self._scheduler.should_stop(record.spec.trial_id, report.epoch, values)
-        last = report.epoch >= record.spec.setting["defense"]["epochs"]
-        if self.experiment.search.scheduler == "none" or record.spec.role == "default" or last:
+        last = report.epoch >= record.setting.epochs
+        if record.spec.role == "default" or last:
             return ""
-        if PROBE in record.notes and self._scheduler.is_first_rung(report.epoch):
+        if STARTUP in record.notes and report.epoch == self._scheduler.first_rung:
             return f"a probe, which ends at epoch {report.epoch}"
-        factor = self.experiment.search.reduction_factor
-        return f"not among the best 1/{factor} at epoch {report.epoch}" if stop else ""
+        return self._scheduler.stop_reason(report.epoch) if stop else ""
 
     def _end(self, record: TrialRecord) -> None:
         self._live.discard(record.spec.trial_id)
@@ -269,15 +267,16 @@ class Search:
         if record.spec.phase != "explore" or record.status == "running":
             return
         number = record.spec.number
-        if usable(record) and collapsed(record):
+        if usable(record) and is_collapsed(record.metrics):
             # Its robust MAP, chance, may be the best so far: no sampler may be drawn to it.
             self._searcher.tell(number, "failed")
         elif usable(record):
-            values = objectives(record.metrics)
-            self._searcher.tell(number, "completed", values, violations(self.experiment, record))
+            values = objective_values(record.metrics)
+            missing = self.experiment.minimums.violations(record.metrics)
+            self._searcher.tell(number, "completed", values, missing)
         else:
             self._searcher.tell(number, "stopped" if record.status == "stopped" else "failed")
 
-    def _is_warm(self, point: dict[str, Any]) -> bool:
-        full_hash = config_hash(setting_at(self.experiment, point), self._fingerprint)
+    def _is_warm(self, setting: Setting) -> bool:
+        full_hash = config_hash(setting, self._fingerprint)
         return any(record.config_hash == full_hash for record in self.state.warm.values())

@@ -1,4 +1,4 @@
-"""Suggestions: from Optuna, told the truth, or from our own model (``ehvi``).
+"""Suggestions of a sampler, which is told the truth about every trial.
 
 Every suggestion gets a sampler of its own, seeded with (search seed, trial number, attempt), so
 the n-th suggestion depends on the trials and epochs before it and on nothing else: a study that is
@@ -7,17 +7,14 @@ early are told as PRUNED and failed ones as FAIL, never as results.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import optuna
 
 from harness.experiment.space import Dimension, points, suggest
-from saat.seeding import derive_seed
-
-if TYPE_CHECKING:  # what the model needs takes seconds to import; other samplers do without
-    from harness.search.pareto_model import Complete, ModelledTrial, Objectives, ParetoModel
+from harness.search.samplers.context import SamplerContext, make_sampler
+from harness.search.samplers.trial_attributes import DISCARDED, PLANNED_EPOCHS, report_epoch
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -27,9 +24,8 @@ _STATES: dict[Outcome, optuna.trial.TrialState] = {
     "stopped": optuna.trial.TrialState.PRUNED,
     "failed": optuna.trial.TrialState.FAIL,
 }
-
-PROBE = "probe"  # note of a trial that is there to teach the model
-_PROBES = 8  # trials begun before the model suggests
+_RANDOM_FROM = 10  # attempts of the sampler before suggestions are random
+Objectives = tuple[float, float]
 
 
 class Searcher:
@@ -38,62 +34,52 @@ class Searcher:
     Args:
         space: searched keys.
         complete: the whole flat setting that is trained at a point.
-        sampler: ``ehvi``, ``tpe``, ``nsga2``, ``gp`` or ``random``.
+        sampler: an entry of :data:`harness.search.samplers.SAMPLERS`.
         seed: seed of the search.
-        budget: number of trials planned; a small one gets fewer random ones at the start.
-        floors: of clean and robust MAP; what ``ehvi`` suggests is to lie above them.
+        num_samples: planned suggestions.
+        lower_bounds: of clean and robust MAP; suggestions are to lie above them.
     """
 
     def __init__(
         self,
         space: Mapping[str, Dimension],
-        complete: "Complete",
-        sampler: str,
+        complete: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        sampler: type[optuna.samplers.BaseSampler],
         seed: int,
-        budget: int,
-        floors: "Objectives" = (0.0, 0.0),
+        num_samples: int,
+        lower_bounds: Objectives = (0.0, 0.0),
     ) -> None:
         self._space, self._complete = space, complete
         self._base = complete({})
         self._sampler, self._seed = sampler, seed
-        self._startup = max(4, min(10, budget // 3))
-        self._probes = min(_PROBES, budget // 3)
-        self._floors = floors
-        self._modelled: dict[int, ModelledTrial] = {}
+        self._num_samples, self._lower_bounds = num_samples, lower_bounds
+        self._distributions = {key: d.distribution() for key, d in space.items()}
         self._study = optuna.create_study(directions=["maximize", "maximize"])
-        self._always_searched = {
-            key: distribution
-            for key, dimension in sorted(space.items())
-            if not dimension.when and not (distribution := dimension.distribution()).single()
-        }
         self._trials: dict[int, optuna.Trial] = {}
 
     def suggest(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
         """Point of trial ``number``, and the sampler's notes on it, to be journaled.
 
         ``attempt`` counts earlier suggestions for the same trial that could not be used; from the
-        10th on they are random, so that a small discrete space is searched through. The points that
-        ``ehvi`` begins with have the note :data:`PROBE`.
+        10th on they are random, so that a small discrete space is searched through.
         """
-        if self._sampler == "ehvi" and attempt < 10:
-            chosen, notes = self._modelled_point(number, attempt)
-            if chosen is not None:
-                self.include(number, chosen, notes)
-                return chosen, notes
-        name = self._sampler if attempt < 10 else "random"
+        kind = self._sampler if attempt < _RANDOM_FROM else optuna.samplers.RandomSampler
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study.sampler = self._make_sampler(name, derive_seed(self._seed, number, attempt))
+            self._study.sampler = self.make_sampler(kind, self._context(number, attempt))
             trial = self._study.ask()
             point = suggest(trial, self._space, self._base)
+        trial.set_user_attr(PLANNED_EPOCHS, _epochs(self._complete(point)))
         self._trials[number] = trial
-        self._begin(number, point)
         # Without a copy of every trial so far.
-        notes = dict(self._study.get_trials(deepcopy=False)[trial.number].system_attrs)
-        for key, value in self._founding(notes).items():
-            trial.storage.set_trial_system_attr(trial._trial_id, key, value)
-            notes[key] = value
-        return point, notes
+        notes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
+        return point, dict(notes)
+
+    def make_sampler(
+        self, kind: type[optuna.samplers.BaseSampler], context: SamplerContext
+    ) -> optuna.samplers.BaseSampler:
+        """The sampler of one suggestion."""
+        return make_sampler(kind, context)
 
     def remaining(self) -> Iterator[dict[str, Any]]:
         """Every point of a space without a continuous range, suggested before or not."""
@@ -101,34 +87,30 @@ class Searcher:
 
     def discard(self, number: int) -> None:
         """Forget the last suggestion for trial ``number``."""
-        if trial := self._trials.pop(number, None):  # none of a point outside the space
+        if trial := self._trials.pop(number, None):  # none of a point that was left out
+            trial.set_user_attr(DISCARDED, True)
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        if number in self._modelled:
-            self._model.forget(self._modelled.pop(number))
 
-    def observe(self, number: int, values: "Objectives") -> None:
+    def observe(self, number: int, values: Objectives) -> None:
         """Report the objectives on validation queries after one more epoch of a trial."""
-        if number in self._modelled:
-            self._modelled[number].epochs.append(values)
+        if trial := self._trials.get(number):
+            report_epoch(trial, values)
 
     def include(self, number: int, point: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
         """Add a running trial that this study did not suggest.
 
         The paper's default, or a trial of an earlier driver. A point outside the space is left
-        out.
+        out, unless the sampler learns from those too.
         """
-        self._begin(number, point)
-        params = {key: point[key] for key in self._space if key in point}
-        applicable = {k for k, d in self._space.items() if d.applies({**self._base, **point})}
-        if set(params) != applicable or not all(
-            self._space[key].contains(value) for key, value in params.items()
-        ):
+        params = self._params(point)
+        if params is None:
             return
         template = optuna.create_trial(
             state=optuna.trial.TrialState.RUNNING,
             params=params,
-            distributions={key: self._space[key].distribution() for key in params},
-            system_attrs={**notes, **self._founding(notes)},
+            distributions={key: self._distribution(key, value) for key, value in params.items()},
+            user_attrs={PLANNED_EPOCHS: _epochs(self._complete(point))},
+            system_attrs=dict(notes),
         )
         self._study.add_trial(template)
         added = self._study.get_trials(deepcopy=False)[-1]
@@ -149,11 +131,8 @@ class Searcher:
             values: the objectives of a completed trial.
             violations: constraint name → amount by which it is violated (≤ 0: it holds).
         """
-        if number in self._modelled:
-            final = (values[0], values[1]) if outcome == "completed" and values else None
-            self._modelled.pop(number).end(final, failed=outcome == "failed")
         trial = self._trials.pop(number, None)
-        if trial is None:  # a point outside the space
+        if trial is None:  # of a point that was left out
             return
         for name, amount in (violations or {}).items():
             trial.set_constraint(name, amount)
@@ -162,82 +141,51 @@ class Searcher:
         else:
             self._study.tell(trial, state=_STATES[outcome])
 
-    def _modelled_point(
-        self, number: int, attempt: int
-    ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-        """What the model suggests, or a probe where it knows too little, and the notes on it."""
-        teaching = self._model.begun < self._probes
-        if teaching or not self._model.ready:  # as a search of two trials never is: these run on
-            probe = self._model.probe(derive_seed(self._seed, "probes", attempt))
-            return probe, {PROBE: True} if teaching else {}
-        return self._model.choose(derive_seed(self._seed, number, attempt)), {}
+    def _context(self, number: int, attempt: int) -> SamplerContext:
+        return SamplerContext(
+            self._seed,
+            number,
+            attempt,
+            self._distributions,
+            frozenset(key for key, dimension in self._space.items() if dimension.when),
+            self._applies,
+            self._num_samples,
+            self._lower_bounds,
+        )
 
-    @cached_property
-    def _model(self) -> "ParetoModel":
-        from harness.search.pareto_model import ParetoModel
+    def _applies(self, key: str, point: Mapping[str, Any]) -> bool:
+        dimension = self._space[key]
+        return not dimension.when or dimension.applies({**self._base, **point})
 
-        return ParetoModel(self._space, self._complete, self._floors)
+    def _params(self, point: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The study's parameters of a point; None if it is left out."""
+        params = {key: point[key] for key in self._space if key in point}
+        applicable = {k for k, d in self._space.items() if d.applies({**self._base, **point})}
+        if set(params) == applicable and all(map(self._contains, params, params.values())):
+            return params
+        if not getattr(self._sampler, "learns_outside_space", False):
+            return None
+        # The paper's default names no key but its own: the others are the file's.
+        setting = self._complete(point)
+        params = {
+            key: setting[key]
+            for key, dimension in self._space.items()
+            if key in setting and dimension.applies(setting)
+        }
+        choices = [key for key in params if self._space[key].choice is not None]
+        if not all(self._contains(key, params[key]) for key in choices):
+            return None
+        # A range's key may be a word in the file: auto.
+        return {k: v for k, v in params.items() if k in choices or isinstance(v, int | float)}
 
-    def _begin(self, number: int, point: Mapping[str, Any]) -> None:
-        if self._sampler == "ehvi" and (trial := self._model.begin(point)) is not None:
-            self._modelled[number] = trial
+    def _contains(self, key: str, value: Any) -> bool:
+        return self._space[key].contains(value)
 
-    def _founding(self, notes: Mapping[str, Any]) -> dict[str, int]:
-        """What makes a trial that NSGA-II did not suggest one of its first generation.
-
-        The paper's default and trials of earlier searches, say; without it they would never be
-        parents.
-        """
-        key = _Nsga2._get_generation_key()
-        return {key: 0} if self._sampler == "nsga2" and key not in notes else {}
-
-    def _make_sampler(self, name: str, seed: int) -> optuna.samplers.BaseSampler:
-        seed %= 2**32
-        if name == "tpe":
-            return _Tpe(self._always_searched, seed, self._startup)
-        if name == "nsga2":
-            return _Nsga2(seed=seed, population_size=max(4, self._startup))
-        if name == "gp":
-            return optuna.samplers.GPSampler(seed=seed, n_startup_trials=self._startup)
-        return optuna.samplers.RandomSampler(seed=seed)
-
-
-class _Tpe(optuna.samplers.TPESampler):
-    """Multivariate TPE that knows which parameters every trial has.
-
-    Optuna finds that out from the trials, all of them again for every new sampler.
-
-    Args:
-        always_searched: parameter → distribution, by name; modelled together.
-        seed: of this sampler.
-        startup: random trials at the start.
-    """
-
-    def __init__(
-        self,
-        always_searched: Mapping[str, optuna.distributions.BaseDistribution],
-        seed: int,
-        startup: int,
-    ) -> None:
-        super().__init__(seed=seed, multivariate=True, n_startup_trials=startup)
-        self._always_searched = dict(always_searched)
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
-    ) -> dict[str, optuna.distributions.BaseDistribution]:
-        """The parameters without a condition."""
-        return self._always_searched
+    def _distribution(self, key: str, value: Any) -> optuna.distributions.BaseDistribution:
+        if self._contains(key, value):
+            return self._distributions[key]
+        return optuna.distributions.FloatDistribution(value, value)
 
 
-class _Nsga2(optuna.samplers.NSGAIISampler):
-    """NSGA-II whose parents are a function of the trials.
-
-    Optuna keeps the parents of a generation, chosen when its first trial is suggested, in the
-    study and in another order than it first used: a study that is rebuilt would choose others.
-    """
-
-    def get_parent_population(
-        self, study: optuna.Study, generation: int
-    ) -> list[optuna.trial.FrozenTrial]:
-        """The best of the generation before and of its own parents."""
-        return self.select_parent(study, generation) if generation else []
+def _epochs(setting: Mapping[str, Any]) -> int:
+    return int(setting.get("defense.epochs") or 0)

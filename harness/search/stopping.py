@@ -7,8 +7,9 @@ only no further one is suggested, and the confirmation follows.
 from harness.experiment.config import Experiment
 from harness.experiment.search_section import StagnationSection
 from harness.journal.state import SearchState
-from harness.search.recommendation import eligible, objectives, usable
+from harness.search.recommendation import eligible, usable
 from reports.frontier import hypervolume
+from saat.feasibility import objective_values
 
 
 def stop_reason(experiment: Experiment, state: SearchState) -> str:
@@ -42,7 +43,7 @@ def _stagnation(rule: StagnationSection, experiment: Experiment, state: SearchSt
     if len(done) < rule.trials or len(known) == rule.trials:
         return ""
     first, last = (
-        hypervolume([objectives(r.metrics) for r in part if eligible(experiment, r)])
+        hypervolume([objective_values(r.metrics) for r in part if eligible(experiment, r)])
         for part in (known[: -rule.trials], known)
     )
     if not first or last > first * (1 + rule.tolerance):

@@ -18,13 +18,14 @@ from harness.journal.state import (
     load_state,
     suggested_event,
 )
-from harness.search.recommendation import objectives, usable
-from harness.trial.trial import TrialSpec
+from harness.search.recommendation import usable
+from harness.trial.interface import TrialSpec
 from saat.errors import InputError, did_you_mean, one_line
+from saat.metrics import OBJECTIVES, Phase
 from saat.paths import user_path
 
-# What says whether a trial is at chance.
-_CHANCE = ("reattack/chance_map", "reattack/lift.clean", "reattack/lift.robust")
+# What says where a trial lies, and whether it is at chance; minimums of constraints come to it.
+_KEPT = (*OBJECTIVES, "chance_map", "lift.clean", "lift.robust")
 
 
 def missing_warm_start(experiment: Experiment, events: list[Event]) -> bool:
@@ -69,24 +70,23 @@ def warm_start(experiment: Experiment, runs_dir: Path, fingerprint: str, protoco
             setting = setting_at(experiment, point)
             if config_hash(setting, fingerprint) == full_hash:
                 number = -1 - len(entries)
-                entries[full_hash] = _entry(record, full_hash, point, setting, role, number)
+                entries[full_hash] = _entry(experiment, record, point, setting, role, number)
     return {"runs": runs, "trials": list(entries.values())}
 
 
 def _entry(
+    experiment: Experiment,
     record: TrialRecord,
-    full_hash: str,
     point: dict[str, Any],
     setting: Setting,
     role: str,
     number: int,
 ) -> dict[str, Any]:
     seed = record.spec.seed
-    spec = TrialSpec(record.spec.trial_id, "explore", role, number, seed, setting.dump())
-    clean, robust = objectives(record.metrics)
-    metrics = {"reattack/clean_map": clean, "reattack/robust_map": robust}
-    metrics |= {name: record.metrics[name] for name in _CHANCE if name in record.metrics}
-    return {**suggested_event(spec, full_hash, point, {}), "metrics": metrics}
+    spec = TrialSpec(record.spec.trial_id, "explore", role, number, seed, setting)
+    keys = map(Phase.REATTACK.key, dict.fromkeys((*_KEPT, *experiment.minimums.minimum)))
+    metrics = {key: record.metrics[key] for key in keys if key in record.metrics}
+    return {**suggested_event(spec, record.config_hash, point, {}), "metrics": metrics}
 
 
 def _point_of(experiment: Experiment, setting: Setting) -> dict[str, Any] | None:
@@ -95,7 +95,7 @@ def _point_of(experiment: Experiment, setting: Setting) -> dict[str, Any] | None
     Keys that are not searched are not looked at here: the hash of the point's setting tells.
     """
     flat: Mapping[str, Any] = setting.flat()
-    base = setting_at(experiment, {}).flat()
+    base = experiment.setting.flat()
     point: dict[str, Any] = {}
     for key, dimension in experiment.space.items():
         if not dimension.applies({**base, **point}):
@@ -106,12 +106,17 @@ def _point_of(experiment: Experiment, setting: Setting) -> dict[str, Any] | None
     return point
 
 
+def warm_start_folder(name: str, runs_dir: Path) -> Path:
+    """The folder of a search that ``search.warm_start`` names."""
+    return Path(name) if "/" in name else runs_dir / name
+
+
 def _finished(
     name: str, runs_dir: Path, fingerprint: str, protocol: str
 ) -> tuple[SearchState, Event]:
     """An earlier search and its first event."""
     key = f"search.warm_start: {one_line(name, 100)}"
-    run_dir = user_path(name if "/" in name else runs_dir / name, "search.warm_start:")
+    run_dir = user_path(warm_start_folder(name, runs_dir), "search.warm_start:")
     if not (run_dir / "events.jsonl").exists():
         known = sorted(path.parent.name for path in run_dir.parent.glob("*/events.jsonl"))
         raise InputError(
@@ -127,7 +132,11 @@ def _finished(
         ("protocol", protocol, started["protocol_hash"]),
     ):
         if own != other:
-            keys = "data" if what == "data set" else "evaluation and confirm.battery"
+            keys = (
+                "data"
+                if what == "data set"
+                else "evaluation, confirm.battery and the versions of attacks, gates and metrics"
+            )
             raise InputError(
                 f"{key}: its {what} {other[:10]} is not this search's {own[:10]}; {keys} must be "
                 "the same"

@@ -8,7 +8,7 @@ MAX_NODES_LOST = 100  # spot machines come and go, and that is no fault of a tri
 _LOW_ON_MEMORY = "running low on memory"  # in the words of Ray's memory monitor
 
 
-def given_up(record: TrialRecord, latest: str) -> str:
+def why_given_up(record: TrialRecord, latest: str) -> str:
     """Why a trial is not begun again after its worker was lost; empty if it is.
 
     Args:

@@ -1,20 +1,19 @@
-"""Seconds that the work of a trial takes, from a second of each stage."""
+"""Estimates the seconds that the stages of a trial take, from a second of training each."""
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 
 from harness.experiment.config import Experiment
 from harness.experiment.protocols import full_protocol
-from harness.experiment.settings import setting_at
+from harness.trial.partial_epoch import run_until
 from harness.trial.stages import adversarial_training, build_models, pretraining
 from saat.attacks import Attack
 from saat.data import RetrievalData
 from saat.training import Training
 
-_CALIBRATION_S = 1.0  # of each stage
+_CALIBRATION_S = 1.0  # for each stage
 
 
 @dataclass(frozen=True)
@@ -29,18 +28,18 @@ class Costs:
 
 
 def calibrate(experiment: Experiment, data: RetrievalData, device: str) -> Costs:
-    """Time a second of each kind of training on the real data, and derive the rest from it.
+    """Time a second of each kind of training on the real data, and derive the other costs.
 
-    An iteration of an attack costs a forward and a backward pass, which is what an image of
-    pretraining costs; encoding an image costs a third of that.
+    A step of an attack costs a forward and a backward pass, as an image of pretraining does;
+    encoding an image costs a third of that.
     """
-    setting = setting_at(experiment, {})
+    setting = experiment.setting
     models = build_models(setting, data, 0, device)
-    pretrain_epoch, per_image = _timed(pretraining(setting, *models, data, 0), data)
+    pretrain_epoch, per_image = time_epoch(pretraining(setting, *models, data, 0), data)
     training = adversarial_training(setting, *build_models(setting, data, 0, device), data, 0)
-    defense_epoch = 0.0 if training is None else _timed(training, data)[0]
+    defense_epoch = 0.0 if training is None else time_epoch(training, data)[0]
     encoding = per_image / 3
-    validation, full = experiment.validation, full_protocol(experiment.evaluation.model_dump())
+    validation, full = experiment.validation, full_protocol(experiment.evaluation)
     steps = sum(_steps(attack, experiment.evaluation.steps) for attack in full.attacks.values())
     searched = len(data.validation_database) * encoding
     return Costs(
@@ -53,35 +52,29 @@ def calibrate(experiment: Experiment, data: RetrievalData, device: str) -> Costs
 
 
 def _steps(attack: Attack, default: int) -> int:
-    """Gradients of an attack per query."""
+    """Number of gradients that an attack takes per query."""
     return int(getattr(attack, "steps", default)) * int(getattr(attack, "restarts", 1))
 
 
-class _Enough(Exception):
-    """Of an epoch that is only timed."""
+def time_epoch(training: Training, data: RetrievalData) -> tuple[float, float]:
+    """Estimate from the beginning of an epoch the seconds of all of it, and of one image.
 
-
-def _timed(training: Training, data: RetrievalData) -> tuple[float, float]:
-    """Seconds of an epoch, and of one image in it, from its beginning.
-
-    The first batch, which warms up, counts only where it is the only one.
+    The first batch warms up, so it counts only if it is the only one.
     """
     cuda = next(training.network.parameters()).is_cuda
     began = time.monotonic()
     ends: list[float] = []
     batches = 1
 
-    def progress(_: int, count: int) -> None:
+    def enough(_: int, count: int) -> bool:
         nonlocal batches
         if cuda:
             torch.cuda.synchronize()
         ends.append(time.monotonic())
         batches = count
-        if len(ends) > 1 and ends[-1] - began > _CALIBRATION_S:
-            raise _Enough
+        return len(ends) > 1 and ends[-1] - began > _CALIBRATION_S
 
-    with suppress(_Enough):
-        training.run_epoch(progress)
+    run_until(training, enough)
     first = ends[0] - began
     batch = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else first
     return first + (batches - 1) * batch, batch * batches / len(data.train)

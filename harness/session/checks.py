@@ -1,19 +1,18 @@
-"""Everything that is checked before a search starts or goes on."""
+"""Checks before a search starts or resumes."""
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import torch
 
 from harness.executors import Executor
 from harness.experiment.config import Experiment, Setting
+from harness.experiment.sections import to_settings
 from harness.experiment.settings import setting_at
-from harness.experiment.yaml_file import read_yaml
 from harness.files import writable_parent
 from harness.options import Options
 from harness.redaction import public_uri, redacted
@@ -21,39 +20,18 @@ from harness.tracking.store import check_store, default_uri, sqlite_file
 from harness.trial.trial import trial_data
 from saat.data import RetrievalData
 from saat.errors import InputError, one_line
+from saat.metrics import METRICS
 from saat.micro_batches import has_batch_norm
 from saat.models import build_network, network_structure
-
-
-def check_whole(experiment: Experiment, file: Path) -> None:
-    """Every key of a resolved experiment is in its file, so that no new default changes a search.
-
-    Raises:
-        InputError: the file of another version lacks a key.
-    """
-    for key, default in _missing(experiment.dump(), read_yaml(file, "an experiment")):
-        raise InputError(
-            f"{file}: {key}: missing; another version of saat-harness began this search: set the "
-            f"key there (here {default} is the default), or begin anew with search.warm_start"
-        )
-
-
-def is_whole(experiment: Experiment, file: Path) -> bool:
-    """Whether every key of a resolved experiment is in its file."""
-    return not any(True for _ in _missing(experiment.dump(), read_yaml(file, "an experiment")))
-
-
-def _missing(whole: Mapping[str, Any], given: Any, section: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys, and values, of ``whole`` that ``given`` lacks."""
-    for key, value in whole.items():
-        if not isinstance(given, Mapping) or key not in given:
-            yield f"{section}{key}", value
-        elif isinstance(value, Mapping):
-            yield from _missing(value, given[key], f"{section}{key}.")
+from saat.pretrain import PretrainSettings
 
 
 def device_of_run(experiment: Experiment, options: Options) -> str:
-    """``cuda`` where GPUs were asked for; refused here where the inline executor has none."""
+    """``cuda`` if the experiment asks for GPUs, else ``cpu``.
+
+    Raises:
+        InputError: the inline executor has no GPU on this machine.
+    """
     resources = experiment.resources
     if resources.gpus and options.executor == "inline" and not torch.cuda.is_available():
         raise InputError(
@@ -66,12 +44,13 @@ def device_of_run(experiment: Experiment, options: Options) -> str:
 def open_data(
     experiment: Experiment, cache_dir: str | None, say: Callable[[str], None]
 ) -> RetrievalData:
-    """Open the data set, decoding it if need be, and check the protocol against its size."""
-    setting = setting_at(experiment, {})
+    """Open the data set, and check the protocol against its size; decodes images if necessary."""
+    list(METRICS.values())  # one that cannot be imported is told before any work starts
+    setting = experiment.setting
     if setting.model.weights != "none":
         _try_weights(experiment, setting, say)
     _check_batch_sizes(experiment)
-    data = trial_data(setting, cache_dir, _decoding(say))
+    data = trial_data(setting, cache_dir, _decoding_progress(say))
     if len(data.train) < 2:
         raise InputError(f"data: {data.label} has {len(data.train)} training image; at least 2")
     top_k, smallest = experiment.evaluation.top_k, len(data.validation_database)
@@ -89,34 +68,34 @@ def open_data(
 
 
 def _check_batch_sizes(experiment: Experiment) -> None:
-    """Batch norm has no statistics of one image, which would fail every pretraining."""
+    """Refuse batches of one image for backbones with batch norm, which needs two."""
     key, space = "pretrain.batch_size", experiment.space
     searched = [name for name in (key, "model.backbone") if name in space]
     values = product(*(space[name].samples() for name in searched))
     points = [dict(zip(searched, chosen, strict=True)) for chosen in values]
     for point in [*points, *experiment.compare.values()]:
         setting = setting_at(experiment, point)
-        model, pretrain = setting.model, setting.pretrain.model_dump()
-        if pretrain["epochs"] < 1 or pretrain["batch_size"] > 1:
+        model, pretrain = setting.model, to_settings(PretrainSettings, setting.pretrain)
+        if pretrain.epochs < 1 or pretrain.batch_size > 1:
             continue
         if has_batch_norm([network_structure(model.backbone, model.weights, model.bits)]):
             raise InputError(f"{key}: 1: {model.backbone} has batch norm, which needs at least 2")
 
 
 def _try_weights(experiment: Experiment, setting: Setting, say: Callable[[str], None]) -> None:
-    """A download that cannot be had, or a file that does not fit, must not fail in a worker."""
+    """Load the weights, so that a missing download or a wrong file does not fail in a worker."""
     model, size = setting.model, setting.data.image_size
     searched = experiment.space.get("model.bits")
     for bits in {model.bits} if searched is None else set(searched.samples()):
         network = build_network(model.backbone, model.weights, bits, size, seed=0)
-    taken = "and hash layer" if network.hash_layer_imported else "only; the hash layer is new"
+    imported = "and hash layer" if network.hash_layer_imported else "only; the hash layer is new"
     plain = bool((network.mean == 0).all() and (network.std == 1).all())
     images = "images as they are" if plain else "images are normalised"
-    say(f"model.weights {model.weights}: backbone {taken}; {images}")
+    say(f"model.weights {model.weights}: backbone {imported}; {images}")
 
 
-def _decoding(say: Callable[[str], None]) -> Callable[[int, int], None]:
-    """A progress line every few seconds while images are decoded."""
+def _decoding_progress(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """A callback that says every few seconds how many images are decoded."""
     last = time.monotonic()
 
     def progress(done: int, count: int) -> None:
@@ -129,14 +108,14 @@ def _decoding(say: Callable[[str], None]) -> Callable[[int, int], None]:
 
 
 def check_tracking(uri: str | None, runs_dir: Path) -> None:
-    """Refuse a tracking URI that cannot work, and a file of SQLite that cannot be used.
+    """Refuse a tracking URI that cannot work, and a SQLite file that cannot be used.
 
     Args:
         uri: of a tracking server; None for the embedded store.
         runs_dir: folder of the embedded store.
 
     Raises:
-        InputError: what is wrong with it.
+        InputError: what is wrong.
     """
     check_uri(uri)
     try:
@@ -147,7 +126,7 @@ def check_tracking(uri: str | None, runs_dir: Path) -> None:
 
 
 def check_uri(uri: str | None) -> None:
-    """Refuse what MLflow cannot reach, and secrets, which would end up in the journal."""
+    """Refuse addresses that MLflow cannot reach, and secrets, which the journal would store."""
     if uri is None:
         return
     shown = _shown_uri(uri)
@@ -189,7 +168,7 @@ def _shown_uri(uri: str) -> str:
 
 
 def _check_driver(uri: str) -> None:
-    """Refuse a data base whose driver is not installed; it comes with neither us nor MLflow."""
+    """Refuse a database whose driver is not installed; neither we nor MLflow install one."""
     shown = _shown_uri(uri)
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
@@ -206,7 +185,7 @@ def _check_driver(uri: str) -> None:
 
 
 def check_folders(options: Options) -> None:
-    """Neither the runs nor the cache can lie below a file."""
+    """Refuse folders of runs and cache that cannot be written."""
     folders = [("--runs-dir", options.runs_dir)]
     if options.cache_dir is not None:
         folders.append(("--cache-dir", Path(options.cache_dir)))
@@ -215,14 +194,15 @@ def check_folders(options: Options) -> None:
 
 
 def executor_of_run(experiment: Experiment, options: Options) -> tuple[Executor, int]:
-    """The executor, and how many trials it can run at once now."""
+    """The executor, and the number of trials that it can run at once now."""
     if options.autoscaling and not options.address:
         raise InputError("--autoscaling: is about a cluster, and needs --address")
     if options.executor == "inline":
         from harness.executors.inline import InlineExecutor
 
         return InlineExecutor(), 1
-    from harness.executors.ray_cluster import check_request, connect
+    from harness.executors.ray_cluster import connect
+    from harness.executors.ray_slots import check_request
     from harness.executors.ray_tune import RayTuneExecutor
 
     resources = experiment.resources
@@ -234,7 +214,7 @@ def executor_of_run(experiment: Experiment, options: Options) -> tuple[Executor,
 
 
 def max_concurrent(experiment: Experiment, fitting: int, say: Callable[[str], None]) -> int:
-    """How many trials run at once: as asked, or what fits."""
+    """Number of trials to run at once: as the experiment says, or as many as fit."""
     wanted = experiment.search.max_concurrent
     if wanted == "auto":
         return max(1, fitting)

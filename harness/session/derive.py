@@ -1,21 +1,27 @@
-"""Tables of results, derived from the journal."""
+"""Tables of results, made from the journal."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord, load_state
-from reports.results import write_epochs, write_trials
+from reports.results import metric_cells, write_epochs, write_trials
 
 
 def derive_tables(run_dir: Path) -> SearchState:
-    """Write ``trials.parquet`` and ``epochs.parquet`` anew; returns the state they show."""
+    """Write ``trials.parquet`` and ``epochs.parquet`` again; returns the state that they show."""
     started, state = load_state(run_dir)
-    # Journals of versions before data sets had labels lack theirs.
+    write_tables(run_dir, started, state)
+    return state
+
+
+def write_tables(run_dir: Path, started: Event, state: SearchState) -> None:
+    """Write both tables of what :func:`harness.journal.state.load_state` gave."""
+    # Journals of versions without labels of data sets have none.
     common = {"dataset": started.get("dataset"), "protocol_hash": started["protocol_hash"]}
     write_trials(run_dir, (_trial_row(record) | common for record in state.trials.values()))
     write_epochs(run_dir, (row for record in state.trials.values() for row in _epochs(record)))
-    return state
 
 
 def _trial_row(record: TrialRecord) -> dict[str, Any]:
@@ -36,17 +42,16 @@ def _trial_row(record: TrialRecord) -> dict[str, Any]:
         "finished_at": record.finished_at,
         "host": record.host,
         **{f"param.{key}": value for key, value in record.setting.flat().items()},
-        **{f"metric.{name}": value for name, value in record.metrics.items()},
+        **metric_cells(record.metrics),
     }
 
 
 def _epochs(record: TrialRecord) -> Iterator[dict[str, Any]]:
     for event in record.epochs:
-        metrics = {f"metric.{name}": value for name, value in event["metrics"].items()}
         yield {
             "trial_id": record.spec.trial_id,
             "epoch": event["epoch"],
             "seconds": event["seconds"],
             "host": event.get("host", ""),
-            **metrics,
+            **metric_cells(event["metrics"]),
         }

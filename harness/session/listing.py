@@ -1,23 +1,28 @@
 """``saat list``: what is there to choose from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from harness.files import existing_parent
 from saat.errors import InputError, did_you_mean, one_line, printable
-from saat.wording import counted
+from saat.registry import OWN_PACKAGE
+
+if TYPE_CHECKING:  # takes pydantic, which completion and help need nothing of
+    from harness.catalogue import Entry
 
 
 class SomeUnreadable(InputError):
-    """Some of the runs cannot be read.
+    """Some of the entries, or of the runs, cannot be read.
 
     Attributes:
         readable: the lines of the others.
     """
 
-    def __init__(self, message: str, rows: Mapping[str, str]) -> None:
-        super().__init__(message)
+    def __init__(self, problems: Sequence[str], rows: Mapping[str, str]) -> None:
+        others = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        super().__init__(f"{problems[0]}{others}")
         self.readable = _lines(rows)
 
 
@@ -30,7 +35,8 @@ def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> str:
         data_root: Folder that contains the folders of named data sets; ``SAAT_DATA`` where None.
 
     Raises:
-        InputError: there is no such list; :class:`SomeUnreadable` where runs are damaged.
+        InputError: there is no such list; :class:`SomeUnreadable` where runs or packages are
+            damaged.
     """
     if what not in LISTS:
         hint = did_you_mean(what, LISTS)
@@ -43,18 +49,45 @@ def _lines(rows: Mapping[str, str]) -> str:
     return "\n".join(printable(f"{name:<{width}}  {text}") for name, text in rows.items())
 
 
+def _registered(
+    registry: str,
+    describe: "Callable[[str, Entry[Any]], str]" = lambda _, entry: entry.description,
+    before: Mapping[str, str] | None = None,
+    after: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """A line an entry, which ends with the package that brings it where that is another one.
+
+    Args:
+        registry: attribute of the catalogue.
+        describe: (name, entry) → its line.
+        before: lines above.
+        after: lines below.
+
+    Raises:
+        SomeUnreadable: packages bring entries that cannot be used.
+    """
+    from harness.catalogue import catalogue  # here, so that LISTS costs nothing
+
+    entries: Mapping[str, Entry[Any]] = getattr(catalogue(), registry)
+    found = {**(before or {})}
+    for name, entry in entries.items():
+        if not entry.problem:
+            suffix = "" if entry.package == OWN_PACKAGE else f" [{entry.package}]"
+            found[name] = describe(name, entry) + suffix
+    found |= after or {}
+    if problems := [entry.problem for entry in entries.values() if entry.problem]:
+        raise SomeUnreadable(problems, found)
+    return found
+
+
 def _datasets(_: Path, data_root: Path | None) -> dict[str, str]:
-    from harness.experiment.datasets import dataset_lines
+    from harness.experiment.datasets import dataset_line
 
-    return dataset_lines(data_root)
-
-
-def _methods(registry: str) -> dict[str, str]:
-    """Of a registry of the catalogue, which is imported here to keep ``LISTS`` free of cost."""
-    from harness.catalogue import catalogue
-
-    entries = getattr(catalogue(), registry)
-    return {name: entry.description or entry.problem for name, entry in entries.items()}
+    return _registered(
+        "datasets",
+        lambda name, entry: dataset_line(name, entry, data_root),
+        after={"data.path": "any folder in the list format of docs/datasets.md"},
+    )
 
 
 def _spaces(*_: object) -> dict[str, str]:
@@ -87,17 +120,16 @@ def _searches(runs_dir: Path, _: object) -> dict[str, str]:
             ended = "finished" if state.finished else "unfinished"
             found[name] = f"{ended}, {summary(state)}"
     if problems:
-        more = f" (and {counted(len(problems) - 1, 'more such run')})" if problems[1:] else ""
-        raise SomeUnreadable(f"{problems[0]}{more}", found)
+        raise SomeUnreadable(problems, found)
     return found
 
 
 LISTS: Mapping[str, Callable[[Path, Path | None], dict[str, str]]] = {
     "datasets": _datasets,
-    "backbones": lambda *_: _methods("backbones"),
-    "hashing": lambda *_: _methods("hashing"),
-    "attacks": lambda *_: _methods("attacks"),
-    "defenses": lambda *_: {"none": "the pretrained model itself", **_methods("defenses")},
+    "backbones": lambda *_: _registered("backbones"),
+    "hashing": lambda *_: _registered("hashing"),
+    "attacks": lambda *_: _registered("attacks"),
+    "defenses": lambda *_: _registered("defenses", before={"none": "the pretrained model itself"}),
     "spaces": _spaces,
     "searches": _searches,
 }

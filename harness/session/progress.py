@@ -1,5 +1,6 @@
-"""What a person sees while a search runs: a compact live view, or plain lines in a log."""
+"""Progress of a running search: a live view in a terminal, plain lines in a log."""
 
+import math
 import sys
 import time
 from types import TracebackType
@@ -12,25 +13,27 @@ from rich.text import Text
 from harness.journal.journal import Event
 from harness.journal.state import TrialRecord
 from harness.search.search import Search
+from saat.feasibility import objective_values
+from saat.metrics import Phase
 from saat.wording import counted
 
 _SHOWN_ENDED = 6  # latest ended trials in the live view
-_SEARCHED_SHOWN = 5
+_SHOWN_KEYS = 5  # of a point of the space
 
 
 class _Log(Console):
-    """Standard error; where nobody reads it any more (a dead ``tee``, say), it falls silent."""
+    """Standard error; silent after its reader has ended (a dead ``tee``, for example)."""
 
     def __init__(self) -> None:
         super().__init__(file=sys.stderr)
 
     def on_broken_pipe(self) -> None:
-        """Instead of ending the program, which is what Rich does."""
+        """Go on without output; Rich would end the program."""
         self.quiet = True
 
 
 class Progress:
-    """Shows a search; a terminal gets a view that redraws itself, a log gets a line an event."""
+    """Shows a search: a view that redraws itself in a terminal, a line for each event in a log."""
 
     def __init__(self, search: Search, console: Console | None = None) -> None:
         self._search = search
@@ -62,11 +65,11 @@ class Progress:
             self._live.stop()
 
     def status(self, trial_id: str, text: str) -> None:
-        """What a trial is doing just now."""
+        """Note what a trial is doing now."""
         self._doing[trial_id] = text
 
     def handle(self, event: Event) -> None:
-        """Take in a journal event; a log prints what it means."""
+        """Print a line on a journal event, unless there is a live view."""
         line = self._line(event)
         if line and not self._live:
             self._console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -87,37 +90,30 @@ class Progress:
         record = self._search.state.trials.get(event["trial_id"])
         name = event["trial_id"]
         if kind == "epoch":
-            epochs = record.spec.setting["defense"].get("epochs", 0) if record else 0
-            clean, robust = (_percent(event, f"val/{which}_map") for which in ("clean", "robust"))
-            values = f"clean {clean} robust {robust}"
+            epochs = record.setting.epochs if record else 0
+            values = _objectives(event["metrics"], Phase.VALIDATION)
             stopped = f"; stopped: {event['stop_reason']}" if event.get("stop_reason") else ""
             return f"{name} epoch {event['epoch']}/{epochs} {values}{stopped}{self._after(stopped)}"
         if kind == "failed":
             return f"{name} failed: {event['stop_reason']}{self._after('x')}"
-        prefix = "reattack" if "reattack/clean_map" in event["metrics"] else "test"
-        clean, robust = (_percent(event, f"{prefix}/{n}_map") for n in ("clean", "robust"))
+        phase = Phase.REATTACK if Phase.REATTACK.of(event["metrics"]) else Phase.TEST
+        values = f"{phase} {_objectives(event['metrics'], phase)}"
         doubts = "".join(f"; UNRELIABLE, {reason}" for reason in event.get("unreliable", []))
-        return f"{name} done: {prefix} clean {clean} robust {robust}{doubts}{self._after('x')}"
+        return f"{name} done: {values}{doubts}{self._after('x')}"
 
     def _after(self, ended: str) -> str:
         """Progress of the whole search, after the end of a trial."""
         return f"  [{self._overall()}]" if ended else ""
 
     def _overall(self) -> str:
-        done, total = self._counts()
-        return f"{done} of about {counted(total, 'trial')}, {self._left(done, total)}"
-
-    def _counts(self) -> tuple[int, int]:
         state = self._search.state
         done = len(state.trials) - len(state.running())
-        return done, max(done, self._search.planned_trials())
-
-    def _left(self, done: int, total: int) -> str:
-        fresh = done - self._ended_before
-        if fresh < 1:
-            return "no estimate yet"
-        seconds = (time.monotonic() - self._started) / fresh * (total - done)
-        return f"about {_duration(seconds)} left"
+        total = max(done, self._search.planned_trials())
+        left = "no estimate yet"
+        if ended_here := done - self._ended_before:
+            seconds = (time.monotonic() - self._started) / ended_here * (total - done)
+            left = f"about {_duration(seconds)} left"
+        return f"{done} of about {counted(total, 'trial')}, {left}"
 
     def _view(self) -> Group:
         state = self._search.state
@@ -135,15 +131,15 @@ class Progress:
 
     def _row(self, record: TrialRecord) -> tuple[str, ...]:
         metrics, spec = record.metrics, record.spec
-        prefix = next((p for p in ("test", "reattack") if f"{p}/clean_map" in metrics), "val")
-        values = [metrics.get(f"{prefix}/{name}_map") for name in ("clean", "robust")]
-        shown = ["" if value is None else f"{100 * value:.1f}" for value in values]
+        phases = (Phase.TEST, Phase.REATTACK)
+        phase = next((p for p in phases if p.of(metrics)), Phase.VALIDATION)
+        shown = [_percent(value, "") for value in objective_values(metrics, phase)]
         now = (
             self._doing.get(spec.trial_id, "running")
             if record.status == "running"
             else record.status
         )
-        epochs = f"{len(record.epochs)}/{spec.setting['defense'].get('epochs', 0)}"
+        epochs = f"{len(record.epochs)}/{spec.setting.epochs}"
         return (spec.trial_id, spec.role, _point(record.point), epochs, *shown, now)
 
 
@@ -155,15 +151,19 @@ def _confirmed(count: int) -> str:
 
 def _point(point: dict[str, object]) -> str:
     parts = []
-    for key, value in list(point.items())[:_SEARCHED_SHOWN]:
+    for key, value in list(point.items())[:_SHOWN_KEYS]:
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)
         parts.append(f"{key.partition('.')[2]}={shown}")
     return " ".join(parts)
 
 
-def _percent(event: Event, name: str) -> str:
-    value = event["metrics"].get(name)
-    return "-" if value is None else f"{100 * value:.1f}"
+def _objectives(metrics: dict[str, float], phase: Phase) -> str:
+    clean, robust = (_percent(value, "-") for value in objective_values(metrics, phase))
+    return f"clean {clean} robust {robust}"
+
+
+def _percent(value: float, missing: str) -> str:
+    return missing if math.isnan(value) else f"{100 * value:.1f}"
 
 
 def _duration(seconds: float) -> str:

@@ -11,11 +11,19 @@ import yaml
 from harness.executors import Executor
 from harness.executors.executor import stop_if_full
 from harness.executors.packing import resolve_gpu_share
-from harness.experiment.config import Experiment, digest
+from harness.experiment.config import Experiment
+from harness.experiment.file import load_stored
 from harness.files import write_text
 from harness.journal.callbacks import never_raising
-from harness.journal.journal import Journal
-from harness.journal.state import load_state, protocol_hash
+from harness.journal.journal import Journal, first_search_id
+from harness.journal.protocol import (
+    changed_versions,
+    protocol_hash,
+    validation_hash,
+    version_note,
+)
+from harness.journal.state import load_state
+from harness.named_paths import leave_receipt, not_named
 from harness.options import ExecutorName, Options
 from harness.provenance import provenance
 from harness.search.plan import Plan
@@ -24,18 +32,20 @@ from harness.search.warm_start import missing_warm_start, warm_start
 from harness.session.checks import (
     check_folders,
     check_tracking,
-    check_whole,
     device_of_run,
     executor_of_run,
     max_concurrent,
     open_data,
 )
-from harness.session.derive import derive_tables
+from harness.session.derive import write_tables
 from harness.session.progress import Progress
-from harness.session.stored_experiment import read_experiment
 from harness.session.stored_run import (
+    check_carried_paths,
     check_reported_protocol,
     check_resumed_protocol,
+    check_whole,
+    paths_at_start,
+    read_stored,
     tracking_uri_of,
 )
 from harness.tracking.mlflow_runs import MlflowRuns
@@ -70,10 +80,11 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     experiment, packing = resolve_gpu_share(experiment, plan, options, say)
     executor, fitting = executor_of_run(experiment, options)
     concurrent = max_concurrent(experiment, fitting, say)
+    versions = changed_versions(experiment)
     (run_dir / "trials").mkdir(parents=True)
     text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
     write_text(run_dir / "experiment.yaml", text)
-    write_record(run_dir / "provenance.json", provenance(data, device))
+    write_record(run_dir / "provenance.json", provenance(data, device, versions))
     journal = Journal(run_dir)
     journal.append(
         "started",
@@ -85,9 +96,11 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         data_fingerprint=data.fingerprint,
         dataset=data.label,
         protocol_hash=protocol,
-        validation_hash=digest(experiment.dump()["validation"]),
+        versions=versions,
+        validation_hash=validation_hash(experiment),
         **({"packing": packing} if packing else {}),
     )
+    _leave_receipt(experiment, journal, options, say)
     _warm_start(experiment, journal, options, say)
     return _run(experiment, journal, options, executor, concurrent, run_dir, say)
 
@@ -108,16 +121,18 @@ def resume(
 
     Raises:
         InputError: there is no such search, its data changed, another version began it with fewer
-            keys, or another process runs it.
+            keys, it would read what the user has not named, or another process runs it.
     """
     check_folders(options)
     run_dir = (options.runs_dir / name).resolve()
-    experiment = read_experiment(run_dir)
+    experiment, missing = read_stored(run_dir)
     load_state(run_dir)  # a damaged journal shows before anything is touched
-    check_whole(experiment, run_dir / "experiment.yaml")
+    check_whole(missing, run_dir / "experiment.yaml")
     journal = Journal(run_dir)
     try:
         started = journal.events[0]
+        check_carried_paths(experiment, journal.events, options, name)
+        experiment, _ = load_stored(run_dir / "experiment.yaml", files=True)
         uri = tracking_uri_of(started, options, name)
         chosen = executor_name or started["executor"]
         options = replace(options, tracking_uri=uri, executor=chosen)
@@ -132,7 +147,7 @@ def resume(
                 "version of saat-harness began it, which did not compare pixels"
             )
         check_resumed_protocol(experiment, started, run_dir / "experiment.yaml")
-        own = digest(experiment.dump()["validation"])
+        own = validation_hash(experiment)
         if own != started.get("validation_hash", own):  # journals of earlier versions lack it
             raise InputError(
                 f"{run_dir / 'experiment.yaml'}: validation is not what the search began with; "
@@ -145,6 +160,25 @@ def resume(
         journal.close()
         raise
     return _run(experiment, journal, options, executor, concurrent, run_dir, say)
+
+
+def _leave_receipt(
+    experiment: Experiment, journal: Journal, options: Options, say: Callable[[str], None]
+) -> None:
+    carried = paths_at_start(experiment, options.runs_dir)
+    try:
+        leave_receipt(journal.events[0]["search_id"], carried)
+    except OSError as error:
+        say(f"no receipt of this run could be left ({error}): saat resume will ask for --allow")
+
+
+def paths_to_allow(experiment: Experiment, runs_dir: Path) -> list[str]:
+    """What ``saat resume --allow`` has to name of a run that began here: no receipt has it."""
+    carried = list(paths_at_start(experiment, runs_dir))
+    if not carried:
+        return []
+    search_id = first_search_id(runs_dir / experiment.name)
+    return list(dict.fromkeys(path for _, path in not_named(search_id, carried)))
 
 
 def _warm_start(
@@ -184,7 +218,7 @@ def _run(
             executor.run(search, context, never_raising(progress.status))
         if not any(event["event"] == "reported" for event in journal.events):
             say("writing the report")
-            make_report([run_dir], run_dir / "report")
+            make_report([run_dir], run_dir / "report", say)
             journal.append("reported")
     except OSError as error:
         stop_if_full(error, str(run_dir))
@@ -205,7 +239,7 @@ def sync(name: str, options: Options) -> str:
         InputError: no such search, another process runs it, or the server does not answer.
     """
     run_dir = (options.runs_dir / name).resolve()
-    experiment = read_experiment(run_dir)
+    experiment, _ = read_stored(run_dir)
     started, _ = load_state(run_dir)
     options = replace(options, tracking_uri=tracking_uri_of(started, options, name))
     check_tracking(options.tracking_uri, options.runs_dir)
@@ -228,15 +262,20 @@ def _tracker(experiment: Experiment, journal: Journal, options: Options, run_dir
     return Tracker(MlflowRuns(uri, run_dir, experiment, tags))
 
 
-def make_report(run_dirs: list[Path], out_dir: Path) -> Path:
+def make_report(run_dirs: list[Path], out_dir: Path, say: Callable[[str], None]) -> Path:
     """Derive the tables of some searches anew and write their report; returns the page."""
     # Here, not above: figures take seconds to import, and a search needs none before its end.
     from reports.html import write_report
 
     for run_dir in run_dirs:
-        started, _ = load_state(run_dir)
-        check_reported_protocol(read_experiment(run_dir), started, run_dir / "experiment.yaml")
-        derive_tables(run_dir)
+        started, state = load_state(run_dir)
+        experiment, missing = read_stored(run_dir)
+        # Files and journals of earlier versions lack keys that the hash covers.
+        if "validation_hash" in started and not missing:
+            check_reported_protocol(experiment, started, run_dir / "experiment.yaml")
+        if note := version_note(experiment, started):
+            say(f"{run_dir.name}: {note}")
+        write_tables(run_dir, started, state)
     return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
 
 
@@ -250,8 +289,8 @@ def trial_context(
         run_dir=str(run_dir),
         pretrained_dir=str(options.runs_dir.resolve() / "pretrained"),
         cache_dir=options.cache_dir,
-        validation=experiment.validation.model_dump(),
-        evaluation=experiment.evaluation.model_dump(),
+        validation=experiment.validation,
+        evaluation=experiment.evaluation,
         battery=experiment.confirm.battery,
         device=device,
         threads=experiment.resources.cpus_per_trial,

@@ -4,23 +4,26 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from harness.journal.protocol import version_note
 from harness.journal.state import SearchState, TrialRecord, load_state, summary
-from harness.search.recommendation import eligible, final_metrics, objectives
-from harness.session.stored_experiment import read_experiment
+from harness.search.recommendation import eligible
+from harness.session.stored_run import read_stored
 from reports.frontier import hypervolume, pareto_mask
 from saat.errors import printable
+from saat.feasibility import objective_values
+from saat.metrics import final_metrics
 from saat.sanity import at_chance, warning_lines
 from saat.wording import counted
 
 
 def status_of(run_dir: Path) -> dict[str, Any]:
-    """JSON-able state of a search, read from its journal."""
-    experiment = read_experiment(run_dir)
+    """Read the state of a search from its journal; JSON-able."""
+    experiment, _ = read_stored(run_dir)
     started, state = load_state(run_dir)
     searches = started.get("plan", "search") == "search"
     exploring = "explore" if state.recommended is None else "confirm"
     done = [r for r in state.of_phase("explore") if eligible(experiment, r)]
-    points = [objectives(record.metrics) for record in done]
+    points = [objective_values(record.metrics) for record in done]
     front = [record for record, on in zip(done, pareto_mask(points), strict=True) if on]
     return {
         "name": run_dir.name,
@@ -28,6 +31,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "phase": exploring if searches else "train",
         "stopped_exploring": state.stopped_exploring,
         "warm_started": len(state.warm),
+        "versions": version_note(experiment, started),
         "trials": summary(state),
         "hypervolume": hypervolume(points),
         "front": [_point(record) for record in front],
@@ -48,13 +52,13 @@ def status_of(run_dir: Path) -> dict[str, Any]:
 
 
 def _point(record: TrialRecord) -> dict[str, Any]:
-    clean, robust = objectives(record.metrics)
+    clean, robust = objective_values(record.metrics)
     trial_id = record.spec.trial_id
     return {
         "trial_id": trial_id,
         "clean": clean,
         "robust": robust,
-        "at_chance": list(at_chance(final_metrics(record))),
+        "at_chance": list(at_chance(final_metrics(record.metrics))),
         "setting": record.point,
     }
 
@@ -62,11 +66,11 @@ def _point(record: TrialRecord) -> dict[str, Any]:
 def finished_metrics(state: SearchState) -> dict[str, dict[str, float]]:
     """Metrics under the full protocol of every completed trial, by its id."""
     ended = state.ended()
-    return {r.spec.trial_id: final_metrics(r) for r in ended if r.status == "completed"}
+    return {r.spec.trial_id: final_metrics(r.metrics) for r in ended if r.status == "completed"}
 
 
 def render(found: dict[str, Any]) -> str:
-    """The same for a person."""
+    """The state as text."""
     lines = [f"{found['name']}: {found['state']} ({found['phase']}), {found['trials']}"]
     if found["phase"] != "train":
         volume = f"hypervolume {found['hypervolume']:.4f}"
@@ -80,6 +84,8 @@ def render(found: dict[str, Any]) -> str:
         values = f"{100 * entry['clean']:5.1f} {100 * entry['robust']:5.1f}"
         mark = "  (robust MAP at chance: not recommended)" if entry["at_chance"] else ""
         lines.append(f"  {values}  {entry['trial_id']}  {setting}{mark}")
+    if found["versions"]:
+        lines.append(f"  {found['versions']}")
     if found["warm_started"]:
         known = counted(found["warm_started"], "trial")
         lines.append(f"  warm start: {known} of earlier searches")

@@ -1,14 +1,20 @@
-"""What a stored run may decide when it is resumed or reported: not its server, not its protocol."""
+"""What a stored run may decide when it goes on: neither its server, its files nor its protocol."""
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from harness.experiment.carried_paths import CarriedPath, experiment_paths, setting_paths
 from harness.experiment.config import Experiment
+from harness.experiment.file import load_stored
 from harness.journal.journal import Event
-from harness.journal.state import protocol_hash
+from harness.journal.protocol import protocol_hash, stored_versions, version_note
+from harness.named_paths import check_named
 from harness.options import Options
 from harness.redaction import public_uri
-from harness.session.checks import is_whole
+from harness.search.warm_start import missing_warm_start, warm_start_folder
+from reports.run_folder import check_run_folder
 from saat.errors import InputError
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
@@ -39,42 +45,90 @@ def tracking_uri_of(started: Event, options: Options, name: str) -> str | None:
     )
 
 
+def paths_at_start(experiment: Experiment, runs_dir: Path) -> Iterator[CarriedPath]:
+    """Every path that a run which begins now can read."""
+    yield from experiment_paths(experiment)
+    for name in experiment.search.warm_start:
+        yield CarriedPath("search.warm_start", str(warm_start_folder(name, runs_dir)))
+
+
+def check_carried_paths(
+    experiment: Experiment, events: Sequence[Event], options: Options, name: str
+) -> None:
+    """Refuse to go on with a run that would read what only the run names.
+
+    Somebody else may have made it. Its trials carry settings of their own, in the journal.
+
+    Args:
+        experiment: of the run.
+        events: of its journal.
+        options: of the command.
+        name: of the run.
+
+    Raises:
+        PathsNotNamed: the user has not named all of its paths.
+    """
+    carried = list(experiment_paths(experiment))
+    if missing_warm_start(experiment, list(events)):
+        carried = list(paths_at_start(experiment, options.runs_dir))
+    for event in events:
+        told = event["trials"] if event["event"] == "warm_started" else [event]
+        for entry in told if event["event"] in ("warm_started", "suggested") else []:
+            carried += setting_paths(entry["trial"]["setting"])
+    check_named(name, events[0]["search_id"], dict.fromkeys(carried), options.allow)
+
+
+def read_stored(run_dir: Path) -> tuple[Experiment, dict[str, Any]]:
+    """See :func:`harness.experiment.file.load_stored`, of a search folder."""
+    path = run_dir / "experiment.yaml"
+    if not path.is_file():
+        raise InputError(f"{run_dir}: no such search (no experiment.yaml there)")
+    check_run_folder(run_dir)
+    return load_stored(path)
+
+
+def check_whole(missing: Mapping[str, Any], file: Path) -> None:
+    """Every key of a resolved experiment is in its file, so that no new default changes a search.
+
+    Raises:
+        InputError: the file of another version lacks a key.
+    """
+    for key, default in missing.items():
+        raise InputError(
+            f"{file}: {key}: missing; another version of saat-harness began this search: set the "
+            f"key there (here {default} is the default), or begin anew with search.warm_start"
+        )
+
+
 def check_reported_protocol(experiment: Experiment, started: Event, file: Path) -> None:
     """Refuse to report numbers under another protocol than the one they were measured under.
-
-    Files and journals of earlier versions lack keys that the hash covers; they are not compared.
 
     Raises:
         InputError: the file's protocol is not the journal's.
     """
-    if "validation_hash" not in started or not is_whole(experiment, file):
-        return
-    if not _was_before_revisions(experiment, started):
-        check_resumed_protocol(experiment, started, file)
+    if stored_versions(experiment, started) is None:
+        raise InputError(_CHANGED.format(file))
 
 
 def check_resumed_protocol(experiment: Experiment, started: Event, file: Path) -> None:
     """Refuse to add numbers to a search that its earlier ones could not be compared with.
 
     Raises:
-        InputError: the file's ``evaluation`` or ``confirm.battery`` is another one, or one of its
-            attacks has another formula now.
+        InputError: the file's ``evaluation`` or ``confirm.battery`` is another one, or one of the
+            formulas behind its numbers is.
     """
     if protocol_hash(experiment, started["data_fingerprint"]) == started["protocol_hash"]:
         return
-    if _was_before_revisions(experiment, started):
+    note = version_note(experiment, started)
+    if note:
         raise InputError(
-            f"{file.parent}: an earlier version of saat-harness began this search, with other "
-            "formulas of its attacks; new numbers could not be compared: begin anew under another "
-            "--name (saat report shows the old ones)"
+            f"{file.parent}: {note}; begin anew under another --name, or resume it with the "
+            "version that began it (saat report shows its numbers)"
         )
-    raise InputError(
-        f"{file}: evaluation or confirm.battery is not what the search began with; its "
-        "numbers could not be compared"
-    )
+    raise InputError(_CHANGED.format(file))
 
 
-def _was_before_revisions(experiment: Experiment, started: Event) -> bool:
-    """Whether the protocol is the same but for the revisions of its attacks' formulas."""
-    first = protocol_hash(experiment, started["data_fingerprint"], revised=False)
-    return bool(first == started["protocol_hash"])
+_CHANGED = (
+    "{}: evaluation or confirm.battery is not what the search began with; its numbers could not be "
+    "compared"
+)

@@ -1,1 +1,1 @@
-"""MLflow, told from the journal by a thread that cannot hold up a search."""
+"""Copies the journal to MLflow, in a thread that cannot hold up a search."""

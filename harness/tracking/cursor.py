@@ -1,4 +1,4 @@
-"""What a tracking server was told of a journal, remembered beside it."""
+"""Which events of a journal a tracking server has; kept in a file beside the journal."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,27 +10,36 @@ from saat.errors import InputError
 
 @dataclass
 class Cursor:
-    """The events that one parent run has: all up to one, but for those refused for good."""
+    """The events that a server has.
+
+    Attributes:
+        run: id of the parent run there.
+        delivered: number of the newest event that was delivered.
+        refused: numbers of older events that the server refused for good.
+    """
 
     run: str = ""
     delivered: int = -1
     refused: set[int] = field(default_factory=set)
 
-    def lacks(self, seq: int) -> bool:
-        """Whether the event is still to be delivered; a refused one gets another chance."""
+    def is_pending(self, seq: int) -> bool:
+        """Whether an event is still to be delivered; a refused one is tried again."""
         return seq > self.delivered or seq in self.refused
 
-    def missing(self, last: int) -> int:
-        """How many of the events up to ``last`` were not accepted."""
+    def count_pending(self, last: int) -> int:
+        """Count the events up to ``last`` that were not accepted."""
         return max(0, last - self.delivered) + len(self.refused)
 
-    def move(self, seq: int, accepted: bool) -> None:
+    def record(self, seq: int, accepted: bool) -> None:
         """Note that an event was accepted or refused."""
         self.delivered = max(seq, self.delivered)
-        (self.refused.discard if accepted else self.refused.add)(seq)
+        if accepted:
+            self.refused.discard(seq)
+        else:
+            self.refused.add(seq)
 
     def save(self, path: Path, uri: str) -> None:
-        """Write it; on a full disk events are only delivered again, which is safe."""
+        """Write the file; if the disk is full, events are delivered twice, which is safe."""
         refused = sorted(self.refused)
         content = {"uri": uri, "run": self.run, "delivered": self.delivered, "refused": refused}
         with suppress(OSError):
@@ -38,9 +47,9 @@ class Cursor:
 
 
 def read_cursor(path: Path, uri: str) -> Cursor:
-    """What the server at ``uri`` was told; nothing if the file is of another one or damaged."""
+    """Read the cursor of the server at ``uri``; empty if it is damaged or another one's."""
     try:
-        content = read_record(path, _Told)
+        content = read_record(path, _CursorFile)
     except InputError:
         return Cursor()
     if content["uri"] != uri:
@@ -48,7 +57,7 @@ def read_cursor(path: Path, uri: str) -> Cursor:
     return Cursor(content["run"], content["delivered"], set(content["refused"]))
 
 
-class _Told(Record):
+class _CursorFile(Record):
     uri: str
     run: str
     delivered: int

@@ -1,11 +1,10 @@
 """A search's runs at an MLflow server: one parent, one child a trial, written event by event.
 
-Every call may be repeated after a failure: runs are found again by tags of our own, and nothing
-is logged twice.
+Every call may be repeated after a failure: runs are found again by tags of our own, and MLflow
+ignores what it already has.
 """
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ class MlflowRuns:
         uri: see above.
         run_dir: see above.
         experiment: the resolved experiment.
-        tags: more tags of the parent run.
+        tags: of the parent run.
     """
 
     def __init__(
@@ -41,18 +40,17 @@ class MlflowRuns:
     ) -> None:
         self.uri, self.run_dir = uri, run_dir
         self._experiment, self._tags = experiment, tags
-        self._runs: dict[str, str] = {}
-        self._newest: dict[tuple[str, str], int] = {}  # (run, metric) → the last step logged
+        self._runs: dict[str, str] = {}  # trial id, or "search" → run id
         self._experiment_id = ""
         self._client: Any = None
 
     def connect(self) -> str:
-        """Find or make experiment and parent run; the parent's id."""
+        """Find or make the experiment and the parent run; returns the parent's id."""
         from mlflow import MlflowClient
 
         make_tables(self.uri)
         self._client = MlflowClient(tracking_uri=self.uri)
-        self._runs, self._newest = {}, {}
+        self._runs = {}
         name = self._experiment.name
         found = self._client.get_experiment_by_name(name)
         if found is None:
@@ -71,7 +69,7 @@ class MlflowRuns:
         return parent
 
     def is_wiped(self) -> bool:
-        """Whether the server does not know the parent run any more."""
+        """Whether the server has lost the parent run."""
         try:
             self._client.get_run(self._runs["search"])
         except Exception as error:
@@ -81,22 +79,22 @@ class MlflowRuns:
             return bool(code == GONE)
         return False
 
-    def deliver(self, event: Event, known: SearchState) -> None:
+    def deliver(self, event: Event, state: SearchState) -> None:
         """Write what an event says.
 
         Args:
             event: of the journal.
-            known: the search up to and with this event.
+            state: the search after this event.
         """
         kind = event["event"]
         if kind == "started":
             self._log_file(self._runs["search"], self.run_dir / "experiment.yaml")
         elif kind == "suggested":
-            record = known.trials[event["trial"]["trial_id"]]
+            record = state.trials[event["trial"]["trial_id"]]
             params = {**record.setting.flat(), "seed": record.spec.seed}
             self._log_params(self._child(record), params)
         elif kind in ("epoch", "completed", "failed"):
-            self._deliver_progress(known, event)
+            self._log_progress(event, state)
         elif kind == "reported":
             self._finish()
 
@@ -113,7 +111,7 @@ class MlflowRuns:
             self._client.log_artifact(run_id, str(path), folder)
 
     def _run(self, trial_id: str, name: str, tags: dict[str, str]) -> str:
-        """The run tagged with ``trial_id`` (``search`` for the parent), made if there is none."""
+        """Find or make the run tagged with ``trial_id``, which is ``search`` for the parent."""
         if trial_id in self._runs:
             return self._runs[trial_id]
         own = {"saat.search_id": self._tags["saat.search_id"], "saat.trial_id": trial_id}
@@ -136,51 +134,35 @@ class MlflowRuns:
         tags = tracked_values.child_tags(record, parent, self._tags["saat.protocol"])
         return self._run(record.spec.trial_id, record.spec.trial_id, tags)
 
-    def _deliver_progress(self, known: SearchState, event: Event) -> None:
-        record = known.trials[event["trial_id"]]
+    def _log_progress(self, event: Event, state: SearchState) -> None:
+        record, kind = state.trials[event["trial_id"]], event["event"]
         run_id = self._child(record)
         step = int(event.get("epoch") or event.get("epochs") or len(record.epochs))
         metrics = dict(event.get("metrics", {}))
-        if event["event"] == "epoch":
-            metrics |= tracked_values.best(record, step)
-        # The last epoch has logged its own cost at that step; the re-attack is one step more.
-        cost_step = step + (event["event"] == "completed")
-        self._log(run_id, metrics, step, {"cost_s": (record.cost_s, cost_step)})
-        if event["event"] != "epoch" or event.get("stop_reason"):
-            self._log_hypervolume(known)
+        if kind == "epoch":
+            metrics |= tracked_values.best_so_far(record, step)
+        self._log_metrics(run_id, event, metrics, step)
+        if kind != "failed" or not record.epochs:  # its last epoch has logged the cost
+            # One step more than the last epoch's: the re-attack costs as well.
+            self._log_metrics(
+                run_id, event, {"cost_s": record.cost_s}, step + (kind == "completed")
+            )
+        if kind == "completed" and record.spec.phase == "explore":
+            done, volume = tracked_values.explored_hypervolume(self._experiment, state)
+            self._log_metrics(self._runs["search"], event, {"hypervolume": volume}, done)
+        if kind != "epoch" or event.get("stop_reason"):
             self._end(run_id, record)
 
-    def _log(
-        self,
-        run_id: str,
-        metrics: dict[str, float],
-        step: int,
-        more: dict[str, tuple[float, int]] | None = None,
-    ) -> None:
-        """Log metrics at a step, once: an event may come twice after a kill or a lost answer.
+    def _log_metrics(self, run_id: str, event: Event, metrics: dict[str, float], step: int) -> None:
+        """Log metrics with the time of their event.
 
-        Args:
-            run_id: of the run.
-            metrics: name → value at ``step``.
-            step: of the event.
-            more: name → value and step of its own; logged together with the metrics.
+        MLflow keeps a value once for each name, step and time, so an event may be delivered twice.
         """
         from mlflow.entities import Metric
 
-        steps = {name: (value, step) for name, value in metrics.items()} | (more or {})
-        key, (_, step) = next(iter(steps.items()))
-        newest = self._newest.pop((run_id, key), -1)
-        if step > newest >= 0:
-            logged = set[int]()
-        elif step == newest:
-            logged = {step}
-        else:  # nothing is known after a failure: what gave no answer may have been taken
-            logged = {m.step for m in self._client.get_metric_history(run_id, key)}
-        if step not in logged:
-            stamp = int(1000 * time.time())
-            batch = [Metric(name, value, stamp, at) for name, (value, at) in steps.items()]
-            self._client.log_batch(run_id, metrics=batch)
-        self._newest[run_id, key] = max(step, newest, *logged)
+        stamp = int(1000 * event["time"])
+        batch = [Metric(name, value, stamp, step) for name, value in metrics.items()]
+        self._client.log_batch(run_id, metrics=batch)
 
     def _end(self, run_id: str, record: TrialRecord) -> None:
         for key, value in tracked_values.end_tags(record).items():
@@ -191,11 +173,6 @@ class MlflowRuns:
         if record.status == "completed":
             for name in _ARTIFACTS:
                 self._log_file(run_id, folder / name)
-
-    def _log_hypervolume(self, known: SearchState) -> None:
-        done, volume = tracked_values.growth(self._experiment, known)
-        if done:
-            self._log(self._runs["search"], {"hypervolume": volume}, done)
 
     def _finish(self) -> None:
         parent = self._run("search", self._experiment.name, self._tags)

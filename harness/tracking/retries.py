@@ -1,52 +1,55 @@
-"""Trying until a tracking server accepts, or refuses for good."""
+"""Calls a tracking server again until it accepts, or refuses for good."""
 
 import threading
 from collections.abc import Callable
 
 import tenacity
 
-# Answers that another try will not change; a few are made all the same.
+# Another try will hardly change these answers; FINAL_TRIES are made.
 GONE = "RESOURCE_DOES_NOT_EXIST"
 FINAL_ERRORS = ("INVALID_PARAMETER_VALUE", GONE, "BAD_REQUEST")
 FINAL_TRIES = 5
-_OTHER_TABLES = "out-of-date database schema"  # MLflow has no code for it
-_LATER = (408, 425, 429)  # statuses of the client's own fault that ask for another try
+_SCHEMA_ERROR = "out-of-date database schema"  # MLflow has no code for it
+_RETRY_STATUSES = (408, 425, 429)  # the only 4xx that ask for another try
 
 
-def retrying(closing: threading.Event, note: Callable[[BaseException], None]) -> tenacity.Retrying:
-    """A policy that raises :class:`tenacity.RetryError` when it gives up.
+def retrying(
+    closing: threading.Event, on_error: Callable[[BaseException], None]
+) -> tenacity.Retrying:
+    """Retries that end with :class:`tenacity.RetryError` when they give up.
 
     Args:
-        closing: gives up once it is set, also while it waits between two tries.
-        note: told every error.
+        closing: ends the retries when it is set, also between two tries.
+        on_error: called with every error.
     """
 
     def give_up(state: tenacity.RetryCallState) -> bool:
         error = _error(state)
         final = is_refusal(error) and state.attempt_number >= FINAL_TRIES
-        # Neither comes with time: a data base's driver, and tables of another version.
-        lasting = isinstance(error, ImportError) or _OTHER_TABLES in str(error)
-        return closing.is_set() or final or lasting
+        # A missing driver, or a schema of another version, does not mend itself.
+        permanent = isinstance(error, ImportError) or _SCHEMA_ERROR in str(error)
+        return closing.is_set() or final or permanent
 
     return tenacity.Retrying(
         wait=tenacity.wait_exponential(multiplier=0.5, max=30),
         stop=give_up,
         sleep=tenacity.sleep_using_event(closing),
-        after=lambda state: note(_error(state)),
+        after=lambda state: on_error(_error(state)),
     )
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether a server or a store of artifacts was reached and does not want what it was given.
+    """Whether a server, or a store of artifacts, answered and refused.
 
-    MLflow has codes for it; stores raise their clients' errors, with an HTTP status (requests,
-    botocore, Google's and Azure's clients each in a place of their own), or a folder's.
+    MLflow has error codes. Stores raise the errors of their clients: requests, botocore, Google's
+    and Azure's clients keep the HTTP status each in an attribute of their own; a folder raises an
+    ``OSError``.
     """
     if getattr(error, "error_code", "") in FINAL_ERRORS:
         return True
     status = _http_status(error)
     if status is not None:
-        return 400 <= status < 500 and status not in _LATER
+        return 400 <= status < 500 and status not in _RETRY_STATUSES
     return isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError)
 
 
@@ -63,7 +66,7 @@ def _http_status(error: BaseException) -> int | None:
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException:
-    assert state.outcome is not None, "asked only after a try"
+    assert state.outcome is not None, "called only after a try"
     error = state.outcome.exception()
-    assert error is not None, "asked only after a failure"
+    assert error is not None, "called only after a failure"
     return error

@@ -1,4 +1,4 @@
-"""The SQLite file of an embedded tracking store: its tables made whole, or not there."""
+"""The SQLite file of the embedded tracking store: created whole, and checked before use."""
 
 import importlib.util
 import re
@@ -16,10 +16,10 @@ from saat.errors import InputError, one_line
 
 
 def make_tables(uri: str) -> None:
-    """Make the SQLite file of ``uri`` with MLflow's tables, if it is not there.
+    """Create the SQLite file of ``uri`` with MLflow's tables, if it does not exist.
 
-    MLflow makes them in many small transactions, and cannot open the file of a process that died
-    among them ever again. So they are made beside it, and the file then takes its name.
+    MLflow creates its tables in many small transactions. If its process dies in between, MLflow
+    can never open the file again. So the tables are created in a temporary file, which is renamed.
 
     Args:
         uri: a tracking URI; all but SQLite files are left alone.
@@ -31,7 +31,7 @@ def make_tables(uri: str) -> None:
     with FileLock(path.parent / f".{path.name}.lock"):
         for half in path.parent.glob(f".*.{path.name}*"):
             half.unlink(missing_ok=True)
-        if not path.exists():  # another search may have made it meanwhile
+        if not path.exists():  # another search may have created it meanwhile
             with replacing(path) as temporary:
                 _make(temporary)
 
@@ -63,10 +63,9 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def check_store(uri: str) -> None:
-    """Refuse a SQLite file that cannot be made, used, or is of another version of MLflow.
+    """Refuse a SQLite file that cannot be created or used, or is of another version of MLflow.
 
-    Trying would only tell after minutes: the tracker takes most errors for those of a server that
-    is down for a while.
+    The tracker would retry for minutes: to it, most errors look like a server that is down.
 
     Args:
         uri: a tracking URI; all but SQLite files are left alone.
@@ -98,7 +97,7 @@ def check_store(uri: str) -> None:
 
 
 def _revision(path: Path) -> str | None:
-    """The version of the tables; None where there are none of MLflow, or a writer is at work."""
+    """The version of MLflow's tables; None without such tables, or while another process writes."""
     uri = f"{path.resolve().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, timeout=0, uri=True)) as connection:
         try:
@@ -111,7 +110,7 @@ def _revision(path: Path) -> str | None:
 def _revisions() -> tuple[set[str], str | None]:
     """All versions of the tables that the installed MLflow knows, and the newest one, if certain.
 
-    Read from the text of its migrations: MLflow and alembic take seconds to import.
+    They are read from the text of its migrations: importing MLflow and alembic takes seconds.
     """
     spec = importlib.util.find_spec("mlflow")
     known, replaced = set[str](), set[str]()

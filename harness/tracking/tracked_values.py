@@ -1,4 +1,4 @@
-"""What the tracker is told besides the journal's own metrics; pure functions."""
+"""Values, tags and parameters that MLflow gets besides the journal's own metrics."""
 
 import json
 from pathlib import Path
@@ -6,32 +6,36 @@ from typing import Any
 
 from harness.experiment.config import Experiment
 from harness.journal.state import SearchState, TrialRecord
-from harness.search.recommendation import eligible, final_metrics, objectives
+from harness.search.recommendation import eligible
 from reports.csv_files import read_csv
 from reports.frontier import hypervolume
+from saat.feasibility import objective_values
+from saat.metrics import OBJECTIVES, Phase, final_metrics
 from saat.sanity import at_chance, warnings_of
 
 _TAG_LIMIT = 8000
 
 
-def best(record: TrialRecord, epoch: int) -> dict[str, float]:
+def best_so_far(record: TrialRecord, epoch: int) -> dict[str, float]:
     """Largest validation MAPs over the epochs up to ``epoch``."""
-    seen = [entry["metrics"] for entry in record.epochs if entry["epoch"] <= epoch]
-    return {
-        f"best/{name}": max(metrics[f"val/{name}"] for metrics in seen)
-        for name in ("clean_map", "robust_map")
-    }
+    points = [
+        objective_values(entry["metrics"], Phase.VALIDATION)
+        for entry in record.epochs
+        if entry["epoch"] <= epoch
+    ]
+    columns = zip(OBJECTIVES, zip(*points, strict=True), strict=True)
+    return {f"best/{name}": max(values) for name, values in columns}
 
 
-def growth(experiment: Experiment, known: SearchState) -> tuple[int, float]:
-    """Completed explore trials, and the hypervolume of the re-attacked MAPs of eligible ones."""
-    done = [r for r in known.of_phase("explore") if r.status == "completed"]
-    points = [objectives(r.metrics) for r in done if eligible(experiment, r)]
+def explored_hypervolume(experiment: Experiment, state: SearchState) -> tuple[int, float]:
+    """Number of completed explore trials, and the hypervolume of the eligible ones."""
+    done = [r for r in state.of_phase("explore") if r.status == "completed"]
+    points = [objective_values(r.metrics) for r in done if eligible(experiment, r)]
     return len(done), hypervolume(points)
 
 
 def child_tags(record: TrialRecord, parent: str, protocol: str) -> dict[str, str]:
-    """What the run of a trial is, beside its own name: under which parent, of which setting."""
+    """Tags of a trial's run: its parent, its setting, its phase."""
     return {
         "mlflow.parentRunId": parent,
         "saat.config_hash": record.config_hash,
@@ -42,12 +46,11 @@ def child_tags(record: TrialRecord, parent: str, protocol: str) -> dict[str, str
 
 
 def end_tags(record: TrialRecord) -> dict[str, str]:
-    """How a trial ended, in words; cut to what MLflow takes.
+    """Tags that say how a trial ended, cut to the length that MLflow takes.
 
-    ``saat.at_chance`` names the MAPs that are not above chance, ``saat.warnings`` all that the
-    numbers say against themselves.
+    ``saat.at_chance`` names the MAPs that are not above chance, ``saat.warnings`` every warning.
     """
-    found = final_metrics(record) if record.status == "completed" else {}
+    found = final_metrics(record.metrics) if record.status == "completed" else {}
     warned = [f"{phrase}: {why}" if why else phrase for phrase, why in warnings_of(found).items()]
     tags = {
         "saat.at_chance": ", ".join(at_chance(found)),
@@ -61,7 +64,7 @@ def end_tags(record: TrialRecord) -> dict[str, str]:
 
 
 def front_table(path: Path) -> dict[str, Any]:
-    """The report's ``frontier.csv`` as MLflow stores tables: columns and rows."""
+    """Columns and rows of the report's ``frontier.csv``, as MLflow stores tables."""
     front = read_csv(path).astype(object).fillna("")
     table: dict[str, Any] = front.to_dict(orient="split", index=False)
     return table

@@ -1,10 +1,8 @@
-"""MLflow: one parent run a search, one child a trial, fed from the journal.
+"""Delivers the journal's events to MLflow: one parent run a search, one child run a trial.
 
-A daemon thread delivers the journal's events in order, each until it is accepted, so a tracking
-server that is slow or down delays nothing and loses nothing. A cursor beside the journal
-remembers what was delivered; runs are found again by tags of our own, so a resumed search
-continues the runs of the interrupted one. A server that has forgotten the search, which was wiped,
-is told everything once more.
+A daemon thread delivers the events in order, each until it is accepted. So a tracking server that
+is slow or down delays nothing and loses nothing. A cursor beside the journal remembers what was
+delivered. A server that was wiped gets all events again.
 """
 
 import logging
@@ -36,11 +34,11 @@ class Tracker:
     """
 
     def __init__(self, runs: MlflowRuns) -> None:
-        # A refused connection must come back at once; the retries are ours.
+        # The retries are ours, so MLflow must report a failed connection at once.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # Standard output is ours; MLflow would write two lines there for every trial that ends.
+        # MLflow would write two lines to standard output for every trial that ends.
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         for noisy in ("alembic", "mlflow.store.db.utils"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -48,15 +46,15 @@ class Tracker:
         self._cursor_path = runs.run_dir / "tracked.json"
         self._cursor = read_cursor(self._cursor_path, self._server)
         self._last_seq = -1
-        self._known = SearchState()
+        self._state = SearchState()
         self._queue: queue.Queue[Event | None] = queue.Queue()
-        self._past: list[Event] = []  # taken from the queue
+        self._received: list[Event] = []  # taken from the queue
         self._closing = threading.Event()
         self._last_error = ""
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
 
     def start(self, events: list[Event]) -> None:
-        """Begin with the journal's events so far; those delivered before are only remembered."""
+        """Begin with the journal's events so far; those delivered before are not sent again."""
         for event in events:
             self.handle(event)
         self._thread.start()
@@ -71,83 +69,84 @@ class Tracker:
 
         Args:
             timeout: seconds.
-            patient: count them anew for as long as the server accepts something within them.
+            patient: wait again for as long as the server accepted something meanwhile.
 
         Returns:
             An empty string, or one line on what the tracking server did not receive.
         """
         self._queue.put(None)
-        gets_on = True
-        while gets_on:
-            before = self._missing()
+        before, pending = -1, self._count_pending()
+        while pending != before:
             self._thread.join(timeout)
-            missing = self._missing()
-            gets_on = patient and self._thread.is_alive() and missing != before
+            before, pending = pending, self._count_pending()
+            if not patient or not self._thread.is_alive():
+                break
         self._closing.set()
-        if not missing:
+        if not pending:
             return ""
         reason = self._last_error or f"not within {timeout:g} s"
         return (
-            f"tracking server {self._server} did not accept {counted(missing, 'event')} ({reason})"
+            f"tracking server {self._server} did not accept {counted(pending, 'event')} ({reason})"
         )
 
-    def _missing(self) -> int:
-        return self._cursor.missing(self._last_seq)
+    def _count_pending(self) -> int:
+        return self._cursor.count_pending(self._last_seq)
 
     def _work(self) -> None:
         try:
             self._connect()
             position = 0
             while (event := self._event(position)) is not None and not self._closing.is_set():
-                self._known.apply(event)
+                self._state.apply(event)
                 position += 1
-                told = not self._cursor.lacks(event["seq"]) or self._deliver_until_accepted(event)
-                if not told and self._insist(self._runs.is_wiped):
+                if not self._cursor.is_pending(event["seq"]) or self._deliver(event):
+                    continue
+                if self._retry(self._runs.is_wiped):
                     log.warning("tracking server %s was wiped", self._server)
-                    self._known, position = SearchState(), 0
+                    self._state, position = SearchState(), 0
                     self._connect()
-        except tenacity.RetryError:  # closing
+        except tenacity.RetryError:  # the tracker is closing
             return
-        except Exception as error:  # close() tells that events are missing, and why
+        except Exception as error:  # close() says how many events are pending, and why
             self._last_error = one_line(redacted(error), 200)
             log.error("tracking ended: %s", redacted("".join(format_exception(error))))
 
     def _connect(self) -> None:
-        parent = self._insist(self._runs.connect)
+        parent = self._retry(self._runs.connect)
         if self._cursor.run != parent:  # the server was wiped, or is another one
             self._cursor = Cursor(parent)
 
     def _event(self, position: int) -> Event | None:
-        """An event by its place in the journal, waited for; None at the end."""
-        if position == len(self._past):
+        """The event at a position of the journal, waited for; None at the end."""
+        if position == len(self._received):
             event = self._queue.get()
             if event is None:
                 return None
-            self._past.append(event)
-        return self._past[position]
+            self._received.append(event)
+        return self._received[position]
 
-    def _deliver_until_accepted(self, event: Event) -> bool:
-        """Whether it was; a server that refuses it for good must not hold up the rest."""
+    def _deliver(self, event: Event) -> bool:
+        """Deliver an event; False if the server refuses it for good, and the rest goes on."""
         accepted = True
         try:
-            self._insist(self._runs.deliver, event, self._known)
+            self._retry(self._runs.deliver, event, self._state)
         except tenacity.RetryError:
             if self._closing.is_set():
                 raise
             accepted = False
-        self._cursor.move(event["seq"], accepted)
+        self._cursor.record(event["seq"], accepted)
         self._cursor.save(self._cursor_path, self._server)
         return accepted
 
-    def _insist(self, *call: Any) -> Any:
+    def _retry(self, *call: Any) -> Any:
         """Call until the server accepts.
 
         Raises:
             tenacity.RetryError: it refuses for good, or the tracker is closing.
         """
-        return retrying(self._closing, self._note)(*call)
+        return retrying(self._closing, self._log_error)(*call)
 
-    def _note(self, error: BaseException) -> None:
+    def _log_error(self, error: BaseException) -> None:
         message = one_line(redacted(error), 200)
         if message != self._last_error:
             log.warning("tracking server %s: %s", self._server, message)

@@ -28,14 +28,14 @@ def write_artifacts(
     if not images:
         return
     histograms = {
-        f"{name}_{part}": getattr(pair, part).numpy().astype(np.int32)
-        for name, pair in evaluation.histograms(data).items()
-        for part in ("total", "relevant")
+        f"{name}_{part}": counts.numpy().astype(np.int32)
+        for name in ("clean", *evaluation.attacks)
+        for part, counts in evaluation.histograms(name)._asdict().items()
     }
     _write_arrays(folder / "histograms.npz", histograms)
     attacked = {name: result.images.numpy() for name, result in evaluation.attacks.items()}
     more = {f"{name}_target": t.labels.numpy() for name, t in evaluation.targets.items()}
-    more |= {f"{name}_taken": rows.numpy() for name, rows in evaluation.taken.items()}
+    more |= {f"{name}_taken": rows.numpy() for name, rows in evaluation.query_indices.items()}
     _write_arrays(folder / "adversarial.npz", {**attacked, **more, "rows": evaluation.rows})
     _write_arrays(folder / "examples.npz", examples(evaluation, data))
 
@@ -68,14 +68,12 @@ def examples(evaluation: Evaluation, data: RetrievalData) -> dict[str, np.ndarra
     attacks = evaluation.untargeted or evaluation.attacks
     name, attack = min(attacks.items(), key=lambda item: float(item[1].ap.mean()))
     count = min(_EXAMPLES, len(evaluation.rows))
-    labels = data.label_tensor(evaluation.rows[:count])
-    database_labels = data.label_tensor(evaluation.database_rows)
     out: dict[str, np.ndarray] = {
         "query": data.batch(evaluation.rows[:count]).numpy(),
         "adversarial": attack.images[:count].numpy(),
         "attack": np.array(name),
     }
-    relevant = relevance(labels, database_labels)
+    relevant = relevance(evaluation.labels[:count], evaluation.database_labels)
     for prefix, codes in (("clean", evaluation.query_codes), ("attacked", attack.codes)):
         distance = hamming_distance(codes[:count], evaluation.database_codes)
         order = distance.sort(dim=1, stable=True).indices[:, :_RETRIEVED]

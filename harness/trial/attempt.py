@@ -4,7 +4,6 @@ Pretrained model, epochs of adversarial training, re-attack; what is finished is
 is reported.
 """
 
-import json
 import shutil
 import socket
 import time
@@ -18,7 +17,6 @@ import torch
 from torch import nn
 
 from harness.experiment.protocols import full_protocol, validation_protocol
-from harness.experiment.settings import parse_setting
 from harness.files import write_json
 from harness.trial import checkpoints, out_of_memory
 from harness.trial.artifacts import write_artifacts
@@ -32,6 +30,7 @@ from saat import checkpoint, memory
 from saat.errors import InputError
 from saat.evaluation import evaluate
 from saat.hashing import HashingObjective
+from saat.metrics import Phase
 from saat.models import HashingNetwork
 from saat.training import Training
 
@@ -58,8 +57,8 @@ class TrialAttempt:
         self.spec, self.context, self.say, self.lease = spec, context, say, lease
         self.split = split
         self.folder = trial_folder(context, spec.trial_id)
-        write_json(self.folder / "config.json", asdict(spec))
-        self.setting = parse_setting(spec.setting)
+        write_json(self.folder / "config.json", spec.dump())
+        self.setting = spec.setting
         say("data")
         self.data = trial_data(self.setting, context.cache_dir)
         if context.data_fingerprint not in ("", self.data.fingerprint):
@@ -126,8 +125,6 @@ class TrialAttempt:
         folder = self.folder / "checkpoint"
         meta, note = self._restored(training, folder)
         history = [EpochReport(**record) for record in meta.get("history", [])]
-        if history:
-            self._list_epochs(history)  # a writer that was killed may have left half of it
         yield from history
         host, notes = socket.gethostname(), self._notes(note)
         while not training.finished:
@@ -139,26 +136,17 @@ class TrialAttempt:
             records = [asdict(report) for report in history]
             self.lease.check()
             checkpoints.write(training, folder, {"history": records, "out_of_memory": note})
-            self._list_epochs(history)
             yield history[-1]
-
-    def _list_epochs(self, history: list[EpochReport]) -> None:
-        lines = "".join(json.dumps(asdict(report)) + "\n" for report in history)
-        (self.folder / "epochs.jsonl").write_text(lines)
 
     def _validate(self) -> dict[str, float]:
         """Clean MAP and robust MAP under the short attack, on validation queries."""
         context = self.context
         protocol = validation_protocol(context.validation, context.evaluation)
-        queries = int(context.validation["queries"])
-        result = evaluate(
+        queries = context.validation.queries
+        evaluation = evaluate(
             self.defended, self.data, protocol, "validation", self.spec.seed, queries
-        ).metrics()
-        return {
-            "val/clean_map": result["clean_map"],
-            "val/robust_map": result["robust_map"],
-            "val/zero_grad": result["zero_grad.mainstay"],
-        }
+        )
+        return Phase.VALIDATION.keyed(evaluation.metrics(Phase.VALIDATION))
 
     def _reattack(self, history: list[EpochReport]) -> FinalReport:
         """The full protocol: validation queries while exploring, test queries otherwise."""
@@ -181,21 +169,21 @@ class TrialAttempt:
         write_artifacts(self.folder, evaluation, self.data, images=not explore)
         cost = history[-1].cost_s if history else self.pretrained.seconds
         cost += time.monotonic() - started
-        prefix = "reattack" if explore else "test"
-        metrics = {f"{prefix}/{name}": value for name, value in evaluation.metrics().items()}
+        phase = Phase.REATTACK if explore else Phase.TEST
+        metrics = phase.keyed(evaluation.metrics(phase))
         host, notes = socket.gethostname(), self._notes("")
         if history:
             notes = history[-1].out_of_memory
         final = FinalReport(len(history), metrics, cost, evaluation.unreliable, host, notes)
         records = [asdict(report) for report in history]
         write_record(self.folder / "result.json", {**asdict(final), "history": records})
-        checkpoints.forget(self.folder / "checkpoint")
+        checkpoints.delete(self.folder / "checkpoint")
         shutil.rmtree(self.folder / "attacked", ignore_errors=True)
         return final
 
     def _sources(self) -> dict[str, nn.Module]:
         """For the full battery the model before its defense, whose images are tried on it."""
-        undefended = self.setting.defense.model_dump()["method"] == "none"
+        undefended = self.setting.method == "none"
         if self.spec.phase == "explore" or self.context.battery != "full" or undefended:
             return {}
         fresh = build_models(self.setting, self.data, self.spec.seed, self.context.device)
@@ -204,12 +192,12 @@ class TrialAttempt:
 
     def _save_model(self) -> None:
         meta = {
-            **asdict(self.spec),
+            **self.spec.dump(),
             "data_fingerprint": self.data.fingerprint,
             "classes": self.data.classes,
             "dataset": self.data.label,
             "lists_sha256": dict(self.data.lists_sha256),
-            "evaluation": self.context.evaluation,
+            "evaluation": self.context.evaluation.model_dump(),
         }
         tensors = checkpoint.module_tensors("network", self.defended)
         checkpoint.save(self.folder / "model.safetensors", tensors, meta)

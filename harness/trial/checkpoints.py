@@ -1,4 +1,4 @@
-"""The checkpoints of a training stage in a folder: the newest that can be trusted wins."""
+"""The checkpoints of a training stage in a folder; the newest intact one is restored."""
 
 import logging
 import shutil
@@ -10,7 +10,7 @@ from saat.training import Training
 
 log = logging.getLogger(__name__)
 
-_KEPT = 2  # a truncated newest one costs an epoch, not the stage
+_KEPT = 2  # if the newest is damaged, one epoch is lost, not the stage
 
 
 def write(training: Training, folder: Path, meta: dict[str, Any]) -> None:
@@ -21,12 +21,12 @@ def write(training: Training, folder: Path, meta: dict[str, Any]) -> None:
 
 
 def restore_newest(training: Training, folder: Path) -> dict[str, Any] | None:
-    """Continue ``training`` from the newest intact checkpoint; its meta, or None without one.
+    """Restore ``training`` from the newest intact checkpoint; its meta, or None without one.
 
-    Whoever holds the folder is its only writer, so half a file is of a writer that was killed.
+    Damaged checkpoints, and temporary files of a writer that was killed, are deleted.
     """
-    for half in folder.glob(".*.epoch-*.safetensors"):
-        half.unlink()
+    for temporary in folder.glob(".*.epoch-*.safetensors"):
+        temporary.unlink()
     for path in sorted(folder.glob("epoch-*.safetensors"), reverse=True):
         try:
             return training.restore(path)
@@ -36,8 +36,8 @@ def restore_newest(training: Training, folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def forget(folder: Path) -> None:
-    """Delete the checkpoints of a stage whose result is safe elsewhere."""
+def delete(folder: Path) -> None:
+    """Delete all checkpoints, and the folder if it is empty then."""
     for path in folder.glob("epoch-*.safetensors"):
         path.unlink()
     if folder.exists() and not any(folder.iterdir()):

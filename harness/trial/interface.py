@@ -1,15 +1,25 @@
-"""What a driver tells its workers, and what they report: JSON-able."""
+"""What a driver tells its workers, and what they report.
+
+Tasks cross the boundary between processes as JSON: :func:`encode` there, :func:`decode` here.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import TypeAdapter
+
+from harness.experiment.config import Setting, parsed
+from harness.experiment.sections import EvaluationSection, ValidationSection
 from reports import run_folder
+from saat.errors import InputError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """What a worker needs to know of a trial; JSON-able.
+    """What a worker needs to know of a trial.
 
     Attributes:
         trial_id: ``config_hash[:10]-phase-seed``.
@@ -17,7 +27,7 @@ class TrialSpec:
         role: see ``docs/architecture.md``.
         number: order of suggestion.
         seed: training seed.
-        setting: the resolved setting, as :meth:`harness.experiment.config.Setting.dump` gives it.
+        setting: what it trains.
     """
 
     trial_id: str
@@ -25,7 +35,26 @@ class TrialSpec:
     role: str
     number: int
     seed: int
-    setting: dict[str, Any]
+    setting: Setting
+
+    def dump(self) -> dict[str, Any]:
+        """As journals, ``config.json`` and checkpoints hold it: JSON-able."""
+        rest = {key: value for key, value in vars(self).items() if value is not self.setting}
+        return {**rest, "setting": self.setting.dump()}
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> "TrialSpec":
+        """What :meth:`dump` gave, of a journal for example.
+
+        Raises:
+            InputError: the setting is none.
+            TypeError: other keys.
+        """
+        try:
+            setting = parsed(Setting, stored.get("setting"))
+        except InputError as error:
+            raise InputError(f"{stored.get('trial_id')}: {error}") from None
+        return cls(setting=setting, **{k: v for k, v in stored.items() if k != "setting"})
 
 
 @dataclass(frozen=True)
@@ -41,13 +70,23 @@ class TrialContext:
     run_dir: str
     pretrained_dir: str
     cache_dir: str | None
-    validation: dict[str, Any]
-    evaluation: dict[str, Any]
+    validation: ValidationSection
+    evaluation: EvaluationSection
     battery: str
     device: str
     threads: int
     gpu_share: float = 1.0
     data_fingerprint: str = ""
+
+
+def encode(task: Any) -> str:
+    """A task for another process: a spec, a context or a part of an experiment."""
+    return TypeAdapter(type(task)).dump_json(task).decode()
+
+
+def decode(kind: type[T], text: str) -> T:
+    """What :func:`encode` was given, as it was there."""
+    return TypeAdapter(kind).validate_json(text)
 
 
 def trial_folder(context: TrialContext, trial_id: str) -> Path:

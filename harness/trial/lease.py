@@ -1,12 +1,13 @@
-"""One writer in a folder at a time, also where the last one cannot be asked any more.
+"""One writer in a folder at a time, even if the former writer cannot be reached.
 
-A file lock alone does not do on a cluster. A worker on a node that was cut off lives on, and holds
-the lock of its trial while the trial is to go on elsewhere; a network file system may keep the lock
-of a node that is gone for ever. So every claim on a folder has a number, and the highest counts. A
-holder that sees a higher one ends its process at once; whoever made the higher claim waits until
-the kernel has freed the lower lock, or until the holder has given no sign of life for
-:data:`SILENT_S`, by the waiter's own clock. A holder that wakes up after that sees the higher
-number before it writes anything.
+A file lock alone is not enough on a cluster. A worker on a node that was cut off keeps the lock of
+its trial, which has to go on elsewhere; a network file system may keep the lock of a lost node for
+ever.
+
+So every claim on a folder has a number, and the highest one counts. A holder that sees a higher
+claim ends its process at once. The new claimant waits until the old lock is free, or until the old
+holder has given no sign of life for :data:`SILENT_S` seconds of the claimant's clock. A holder that
+wakes up later checks for higher claims before it writes.
 """
 
 import os
@@ -20,18 +21,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-SILENT_S = 120.0  # a holder without a sign of life for so long is waited for no longer
-_BEAT_S = 3.0  # between two signs of life, and two looks for a higher claim
-_LOOK_S = 0.5
+SILENT_S = 120.0  # a holder without a sign of life for so long is dead
+_BEAT_S = 3.0  # between two signs of life, and between two checks for a higher claim
+_LOOK_S = 0.5  # between two tries to get a lock
 
 
 class Lease:
-    """The right to write into a folder, for as long as the context lasts.
+    """The right to write into a folder, during a ``with`` block.
 
     Args:
-        folder: made if need be; the claims lie in ``.lease`` below it.
-        takes_over: end whoever holds the folder (a trial is begun anew only when its worker counts
-            as lost); otherwise a holder is waited for as long as it lives.
+        folder: created if necessary; the claims are files in its subfolder ``.lease``.
+        takes_over: end the current holder, for trials: one begins again only when its worker
+            counts as lost. Otherwise wait for as long as the holder lives.
     """
 
     def __init__(self, folder: Path, takes_over: bool) -> None:
@@ -59,26 +60,26 @@ class Lease:
             self._lock.release()
 
     def check(self) -> None:
-        """End this process if the folder belongs to another one by now; call before writing."""
+        """End this process if there is a higher claim; call before writing."""
         if self._highest() > self._number and not self._ended.is_set():
             _end_process(self._claims.parent)
 
     def _take_over(self) -> None:
-        """Make a higher claim than anybody, and outlive whoever has a lower one."""
+        """Make the highest claim, and wait for the end of all lower ones."""
         lock = None
         while lock is None:
             self._number = self._highest() + 1
-            lock = self._try(self._number)
+            lock = self._try_lock(self._number)
         self._hold(lock)
         for number in self._numbers():
             if number < self._number:
-                self._outlive(number)
+                self._wait_for_end(number)
 
     def _wait_for_turn(self) -> None:
-        """Hold the highest claim, or a new one above a holder that has fallen silent."""
+        """Wait for the highest claim, or make a higher one if its holder is silent."""
         number = max(1, self._highest())
         while True:
-            lock = self._after(number)
+            lock = self._lock_of_ended(number)
             if lock is not None and self._highest() <= number:
                 self._number = number
                 self._hold(lock)
@@ -87,18 +88,18 @@ class Lease:
                 lock.release()
             number = max(number + 1, self._highest())
 
-    def _outlive(self, number: int) -> None:
-        """Wait until the holder of a lower claim has ended or is silent."""
-        lock = self._after(number)
+    def _wait_for_end(self, number: int) -> None:
+        """Wait until the holder of a lower claim has ended or is silent; delete an ended claim."""
+        lock = self._lock_of_ended(number)
         if lock is not None:
             lock.release()
             for path in (self._path(number, "lock"), self._path(number, "beat")):
                 path.unlink(missing_ok=True)
 
-    def _after(self, number: int) -> FileLock | None:
-        """The lock of a claim when its holder has ended; None when it has fallen silent."""
+    def _lock_of_ended(self, number: int) -> FileLock | None:
+        """Wait for the lock of a claim, until its holder ends; None if the holder is silent."""
         beat, since = self._beat(number), time.monotonic()
-        while (lock := self._try(number)) is None:
+        while (lock := self._try_lock(number)) is None:
             time.sleep(_LOOK_S)
             latest = self._beat(number)
             if latest != beat:
@@ -107,7 +108,7 @@ class Lease:
                 return None
         return lock
 
-    def _try(self, number: int) -> FileLock | None:
+    def _try_lock(self, number: int) -> FileLock | None:
         # Not bound to a thread: a generator that holds the lease may be closed by another one.
         lock = FileLock(self._path(number, "lock"), thread_local=False)
         try:
@@ -122,19 +123,19 @@ class Lease:
         threading.Thread(target=self._live, name="lease", daemon=True).start()
 
     def _live(self) -> None:
-        """Give signs of life, and look for a higher claim, until the lease ends."""
+        """Give signs of life and check for a higher claim, until the lease ends."""
         while not self._ended.wait(_BEAT_S):
-            # Apart, and each may fail while a file system is away: whoever took over clears the
-            # sign of life away, and that must not keep its former holder from looking.
+            # Separately: the file system may be away, and a successor deletes the sign of life,
+            # which must not keep this holder from checking.
             with suppress(OSError):
                 os.utime(self._path(self._number, "beat"))
             with suppress(OSError):
                 self.check()
 
     def _beat(self, number: int) -> int | None:
-        """When a holder last gave a sign of life, by the file server's clock."""
+        """Time of a holder's last sign of life, by the file server's clock."""
         with suppress(OSError), self._path(number, "beat").open() as file:
-            return os.fstat(file.fileno()).st_mtime_ns  # opened: NFS asks the server then
+            return os.fstat(file.fileno()).st_mtime_ns  # opening makes NFS ask its server
         return None
 
     def _numbers(self) -> list[int]:
@@ -149,10 +150,9 @@ class Lease:
 
 
 def _end_process(folder: Path) -> None:
-    """Leave the folder to its new writer; nothing of this process may write there again.
+    """End this process at once, so that it can never write into the folder again.
 
-    An exception would not do: the thread that holds the lease may wait for a driver that has
-    given it up.
+    An exception is not enough: the thread that holds the lease may wait for its driver for ever.
     """
     print(f"saat: {folder} has a newer writer; this process ends", file=sys.stderr, flush=True)
     os._exit(1)

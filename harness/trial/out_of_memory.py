@@ -1,4 +1,4 @@
-"""A trial that runs out of memory: once more with half the batch at once, then a failed trial."""
+"""Trials that run out of memory: the first time batches are split, the second time they fail."""
 
 from pathlib import Path
 
@@ -9,24 +9,24 @@ _FILE = "out_of_memory.json"
 
 
 def happened(folder: Path) -> bool:
-    """Whether the trial in ``folder`` ran out of memory before, in this life or an earlier one."""
+    """Whether the trial in ``folder`` ran out of memory before, in any attempt."""
     return (folder / _FILE).exists()
 
 
 def remember(folder: Path, problem: str) -> None:
-    """Note durably that the trial in ``folder`` ran out of memory, and with which words."""
+    """Store the error of a trial that ran out of memory in its folder."""
     write_json(folder / _FILE, {"error": problem})
 
 
 def split(training: Training, note: str) -> str:
-    """Halve what passes the network at once in a training that begins or goes on.
+    """Halve the number of images that pass the network at once.
 
     Args:
         training: restored.
-        note: what an earlier life of it noted; empty if it ran on whole batches so far.
+        note: of an earlier attempt; empty if it used whole batches so far.
 
     Returns:
-        A sentence for the record: numbers of a split batch are not those of a whole one.
+        A sentence for the record: split batches give other numbers than whole ones.
     """
     training.split_batches(-(-training.settings.batch_size // 2))
     if note:
@@ -37,10 +37,10 @@ def split(training: Training, note: str) -> str:
 
 
 def failure(training: Training | None, device: str, shared: bool) -> str:
-    """Why a trial fails that ran out of memory again, and what to lower: one line.
+    """One line: why a trial fails that ran out of memory twice, and what to lower.
 
     Args:
-        training: the stage; None while data are loaded or a model is attacked.
+        training: of the stage; None while data are loaded or a model is attacked.
         device: of the trial.
         shared: whether other trials run on the same GPU.
     """

@@ -1,4 +1,4 @@
-"""A content-addressed store of pretrained models: each is trained once, for whoever needs it."""
+"""A content-addressed store of pretrained models: each is trained once, for all trials."""
 
 import logging
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from saat.models import HashingNetwork
 
 log = logging.getLogger(__name__)
 
-# Raised when pretraining itself changes, so that no older model is taken for a newer one.
+# Increase it when pretraining changes, so that older models are not used.
 FORMAT = 2
 
 
 def pretrained_key(setting: Setting, data_fingerprint: str, seed: int) -> str:
-    """What a pretrained model depends on: neither λ nor μ nor ε nor any defense."""
+    """Hash of everything that a pretrained model depends on; no defense is part of it."""
     identity = setting.identity()
     parts = [FORMAT, data_fingerprint, identity["model"], identity["pretrain"], seed]
     return digest(parts)[:32]
@@ -27,12 +27,11 @@ def pretrained_key(setting: Setting, data_fingerprint: str, seed: int) -> str:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """How a pretrained model came about.
+    """Cost of a pretrained model, and how it was trained.
 
     Attributes:
-        seconds: spent on it by whoever asks; 0 if somebody else built it.
-        out_of_memory: see :class:`harness.trial.interface.EpochReport`; of the model, whoever built
-            it.
+        seconds: of work of the trial that asks; 0 if another trial built the model.
+        out_of_memory: see :class:`harness.trial.interface.EpochReport`.
     """
 
     seconds: float
@@ -42,7 +41,7 @@ class Pretrained:
 class PretrainedStore:
     """Models under ``root/KEY/model.safetensors``; unfinished ones leave their checkpoints there.
 
-    The builder holds a lease, which ends with it; everyone else waits.
+    The builder holds a lease on the folder; other trials wait.
     """
 
     def __init__(self, root: Path) -> None:
@@ -62,9 +61,10 @@ class PretrainedStore:
             key: see :func:`pretrained_key`.
             network: takes the weights.
             objective: takes the objective's state.
-            build: trains both in place, checkpointing into the given folder, and calls what it is
-                given before it writes there: a builder that was taken for dead ends then.
-            builder: who asks; whoever built a model is charged for it, also in a later life.
+            build: trains both in place, with checkpoints in the given folder; calls its second
+                argument before each write, which ends a builder that was replaced.
+            builder: id of the trial that asks; the builder pays for the model, even if it is
+                restarted.
         """
         folder = self.root / key
         target = folder / "model.safetensors"
@@ -79,8 +79,8 @@ class PretrainedStore:
             }
             lease.check()
             checkpoint.save(target, tensors, {**asdict(built), "builder": builder})
-            checkpoints.forget(folder)
-            # Whoever builds and whoever loads start from the very same bits and memory layout.
+            checkpoints.delete(folder)
+            # The builder starts from the same bits and memory layout as trials that load the model.
             self._load(target, network, objective, builder)
             return built
 

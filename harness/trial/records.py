@@ -12,10 +12,9 @@ from harness.files import write_json
 from reports.checksums import read_json, with_checksum
 from reports.run_folder import is_trial_id
 from saat.errors import InputError, one_line
+from saat.metrics import Unit, known
 
 _ROUNDING = 1e-6  # a mean of average precisions may be above 1 by it
-_FRACTIONS = ("clean_map", "robust_map", "chance_map", "floor_map", "target_map", "zero_grad")
-_FRACTIONS_OF_ATTACKS = ("map", "tmap", "theory", "zero_grad")
 
 
 class Record(BaseModel):
@@ -24,9 +23,9 @@ class Record(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-def _is_fraction(metric: str) -> bool:
-    kind, dot, _ = metric.rpartition("/")[2].partition(".")
-    return kind in (_FRACTIONS_OF_ATTACKS if dot else _FRACTIONS)
+def _is_fraction(key: str) -> bool:
+    found = known(key.partition("/")[2])
+    return found is not None and found.entry.unit is Unit.FRACTION
 
 
 def _checked_metrics(metrics: dict[str, float]) -> dict[str, float]:

@@ -3,16 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from harness.experiment.config import Setting
 from harness.experiment.sections import to_settings
 from harness.files import existing_parent
-from saat.data import RetrievalData, load
+from saat import stages
+from saat.data import RetrievalData
 from saat.data_source import default_cache_dir
 from saat.defenses import DEFENSES
-from saat.hashing import OBJECTIVES, HashingObjective
-from saat.models import HashingNetwork, build_network
+from saat.hashing import HashingObjective
+from saat.models import HashingNetwork
 from saat.pretrain import Pretraining, PretrainSettings
 from saat.training import Training
 
@@ -35,8 +34,18 @@ def trial_data(
         _OPENED.clear()  # a worker of a search sees one data set
         cache = Path(cache_dir) if cache_dir else None
         existing_parent(cache or default_cache_dir(), "--cache-dir" if cache else "SAAT_CACHE")
-        _OPENED[key] = load(**setting.data.model_dump(), cache_dir=cache, progress=progress)
+        _OPENED[key] = _opened(setting, cache, progress)
     return _OPENED[key]
+
+
+def _opened(
+    setting: Setting, cache: Path | None, progress: Callable[[int, int], None] | None
+) -> RetrievalData:
+    options = setting.data.model_dump()
+    name, path, root = (options.pop(key) for key in ("name", "path", "root"))
+    if path is not None:
+        return RetrievalData.from_folder(path, **options, cache_dir=cache, progress=progress)
+    return RetrievalData.named(name, root=root, **options, cache_dir=cache, progress=progress)
 
 
 _OPENED: dict[tuple[str, str | None], RetrievalData] = {}
@@ -47,12 +56,9 @@ def build_models(
 ) -> tuple[HashingNetwork, HashingObjective]:
     """Network and objective before pretraining, on ``device``."""
     model = setting.model
-    labels = data.label_tensor(data.train)
-    network = build_network(
-        model.backbone, model.weights, model.bits, setting.data.image_size, seed
+    return stages.build_models(
+        data, model.backbone, model.weights, model.hashing, model.bits, seed, device
     )
-    objective = OBJECTIVES[model.hashing](labels, model.bits, seed)
-    return network.to(torch.device(device)), objective.to(torch.device(device))
 
 
 def pretraining(
@@ -75,9 +81,8 @@ def adversarial_training(
     seed: int,
 ) -> Training | None:
     """The training of a setting's defense, from a pretrained network; None for method ``none``."""
-    method = setting.defense.model_dump()["method"]
-    if method == "none":
+    if setting.method == "none":
         return None
-    entry = DEFENSES[method]
+    entry = DEFENSES[setting.method]
     settings = to_settings(entry.settings, setting.defense)
     return entry.training(network, objective, data, settings, seed)

@@ -1,4 +1,4 @@
-"""CPU threads of a process: every pool is bounded to what the trial asked for."""
+"""Bounds the CPU threads of a process to those of its trial, in every pool."""
 
 import os
 from contextlib import suppress
@@ -12,11 +12,11 @@ _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 def bound_threads(count: int) -> None:
     """At most ``count`` threads in each pool: torch's two, and those of BLAS and OpenMP.
 
-    The environment is for what is loaded later and for child processes.
+    The environment variables are for libraries loaded later, and for child processes.
     """
     for variable in _VARIABLES:
         os.environ[variable] = str(count)
     threadpool_limits(count)
     torch.set_num_threads(count)
-    with suppress(RuntimeError):  # torch takes this once a process, before its pool has run
+    with suppress(RuntimeError):  # torch allows this only once, before its pool runs
         torch.set_num_interop_threads(count)

@@ -10,7 +10,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from reports.confirmed import ConfirmedSetting
-from reports.figures.style import IRRELEVANT, RELEVANT, message_static, new_static
+from reports.figures.static import message, new_figure
+from reports.figures.style import IRRELEVANT, RELEVANT
 from reports.results import SearchResults
 
 _PITCH = 1.12  # distance of images, in widths of one
@@ -40,7 +41,7 @@ def examples_data(
     A collapsed setting is shown only where no other is.
     """
     defended = [setting for setting in settings if setting.role != "undefended"]
-    best = max(defended, key=lambda s: (not s.collapsed, s.bands["robust"].mean), default=None)
+    best = max(defended, key=lambda s: (not s.collapsed, s.bands["robust_map"].mean), default=None)
     bits = best.bits if best else None
     bare = [s for s in settings if s.role == "undefended" and bits in (s.bits, None)]
     panels = (_panel(results, setting) for setting in [*bare[:1], best] if setting)
@@ -90,9 +91,9 @@ def amplify(
 def examples_static(panels: Sequence[ExamplePanel]) -> Figure:
     """Draw the image grid; frames are green for relevant and orange for irrelevant items."""
     if not panels:
-        return message_static(NO_EXAMPLES)
+        return message(NO_EXAMPLES)
     rows = [len(panel.query) + 0.6 for panel in panels]
-    figure = new_static(width=12.5, height=0.95 * sum(rows) + 0.3)
+    figure = new_figure(width=12.5, height=0.95 * sum(rows) + 0.3)
     grid = figure.add_gridspec(len(panels), 1, height_ratios=rows)
     for i, panel in enumerate(panels):
         _draw_panel(figure.add_subplot(grid[i]), panel)

@@ -1,31 +1,30 @@
 """Robust MAP on validation queries over the epochs of every explore trial."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from reports.explored import bit_lengths, bits_label
-from reports.figures.style import (
-    NEUTRAL,
-    colour,
-    escape,
-    legend_below,
-    message_interactive,
-    message_static,
-    new_interactive,
-    new_static,
-)
-from reports.results import SearchResults
+from reports.figures.chart import NO_VALUES, Axis, Chart, Line, Mark, Panel, Points, Symbol, key
+from reports.figures.style import NEUTRAL, colour
+from reports.metric_columns import column_of
+from reports.results import SearchResults, metric_column
 from reports.wording import describe_setting
+from saat.metrics import Phase
 
-X_LABEL, Y_LABEL = "minimax epoch", "robust MAP, validation, short attack (%)"
+_SHOWN = "robust_map"
+X_LABEL, Y_LABEL = "minimax epoch", f"{column_of(_SHOWN).label}, validation, short attack (%)"
 NOTHING_TRAINED = "no finished epochs yet"
-_ENDS = {"stopped": ("X", "x", "stopped early"), "failed": ("v", "triangle-down", "failed")}
-_METRIC = "metric.val/robust_map"
+DEFAULT_LABEL = "paper's default (thick)"
+_ENDS: dict[str, tuple[Symbol, str]] = {
+    "stopped": ("x", "stopped early"),
+    "failed": ("triangle", "failed"),
+}
+_THICK, _END_SIZE = 2.6, 8
+_HOVER = "%{text}<br>epoch %{x}<br>robust %{y:.2f} %<extra></extra>"
+_METRIC = metric_column(Phase.VALIDATION, _SHOWN)
 
 
 class Curve(NamedTuple):
@@ -41,7 +40,7 @@ class Curve(NamedTuple):
 
 
 class LearningCurvesData(NamedTuple):
-    """Everything that both renderers draw."""
+    """All curves, and the code lengths that their colours stand for."""
 
     labels: tuple[str, ...]  # code lengths
     curves: tuple[Curve, ...]
@@ -70,104 +69,49 @@ def learning_curves_data(results: SearchResults) -> LearningCurvesData:
     return LearningCurvesData(tuple(bits_label(length) for length in lengths), tuple(curves))
 
 
-class _Look(NamedTuple):
-    """What curves that are drawn as one line share."""
+def learning_curves_chart(data: LearningCurvesData) -> Chart:
+    """Curves of one look are one line: a thousand of them would take a browser seconds to draw."""
+    if not data.curves:
+        return Chart((), nothing=NOTHING_TRAINED)
+    marks: list[Mark] = []
+    # The default's last, above the others.
+    for is_default, series in sorted({(curve.is_default, curve.series) for curve in data.curves}):
+        mine = [c for c in data.curves if (c.is_default, c.series) == (is_default, series)]
+        marks += _marks(mine, colour(series), data.labels[series], is_default)
+    marks += [
+        Line(NO_VALUES, NO_VALUES, colour(index), label) for index, label in enumerate(data.labels)
+    ]
+    if any(curve.is_default for curve in data.curves):
+        marks.append(Line(NO_VALUES, NO_VALUES, NEUTRAL, DEFAULT_LABEL, width=_THICK))
+    for status, (symbol, label) in _ENDS.items():
+        if any(curve.status == status for curve in data.curves):
+            marks.append(key(label, NEUTRAL, symbol=symbol, size=_END_SIZE))
+    panel = Panel(marks, Axis(X_LABEL, scale="whole"), Axis(Y_LABEL))
+    return Chart([panel], height=4.2, legend_columns=5)
 
-    is_default: bool
-    series: int
 
-
-def _by_look(data: LearningCurvesData) -> list[tuple[_Look, list[Curve]]]:
-    """Curves by look, the default's last, above the others.
-
-    A line for each of a thousand trials would take a browser seconds to draw.
-    """
-    looks = sorted({_Look(curve.is_default, curve.series) for curve in data.curves})
-    return [(look, [c for c in data.curves if (c.is_default, c.series) == look]) for look in looks]
-
-
-def _joined(curves: list[Curve]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Epochs and percents of all curves, a gap after each."""
+def _marks(curves: list[Curve], shade: str, group: str, is_default: bool) -> Iterator[Mark]:
+    """A line and the points of curves that look the same; the way in which some ended."""
     x, y = (
         np.concatenate([np.append(part, np.nan) for part in parts])
         for parts in ([c.epochs for c in curves], [100 * c.robust_map for c in curves])
     )
-    return x, y
-
-
-def _points_of(curves: list[Curve]) -> tuple[list[str], list[int], list[str]]:
-    """Symbol, size and hover text of every point of joined curves."""
-    symbols: list[str] = []
-    sizes: list[int] = []
-    texts: list[str] = []
-    for curve in curves:
-        last = (_ENDS[curve.status][1], 10) if curve.status in _ENDS else ("circle", 4)
-        before = len(curve.epochs) - 1
-        symbols += ["circle"] * before + [last[0], "circle"]
-        sizes += [4] * before + [last[1], 4]
-        texts += [escape(f"{curve.trial_id} ({curve.status}): {curve.setting}")] * (before + 2)
-    return symbols, sizes, texts
-
-
-def learning_curves_static(data: LearningCurvesData) -> Figure:
-    """Draw the curves with matplotlib."""
-    if not data.curves:
-        return message_static(NOTHING_TRAINED)
-    figure = new_static(height=4.2)
-    axes = figure.add_subplot(xlabel=X_LABEL, ylabel=Y_LABEL)
-    for look, curves in _by_look(data):
-        shade, (x, y) = colour(look.series), _joined(curves)
-        width, alpha = (2.6, 1.0) if look.is_default else (1.2, 0.7)
-        axes.plot(x, y, "-", color=shade, lw=width, alpha=alpha)
-        axes.plot(x, y, ".", color=shade, ms=4, alpha=alpha)
-        for status, (marker, _, _) in _ENDS.items():
-            ends = [curve for curve in curves if curve.status == status]
-            last = [100 * curve.robust_map[-1] for curve in ends]
-            at = [curve.epochs[-1] for curve in ends]
-            axes.plot(at, last, marker, color=shade, ms=8, mec="white")
-    for index, label in enumerate(data.labels):
-        axes.plot([], [], "-", color=colour(index), label=label)
-    if any(curve.is_default for curve in data.curves):
-        axes.plot([], [], "-", color=NEUTRAL, lw=2.6, label="paper's default (thick)")
-    for status, (marker, _, label) in _ENDS.items():
-        if any(curve.status == status for curve in data.curves):
-            axes.plot([], [], marker, color=NEUTRAL, mec="white", ms=8, label=label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_below(figure, columns=5)
-    return figure
-
-
-def learning_curves_interactive(data: LearningCurvesData) -> go.Figure:
-    """Draw the curves with plotly."""
-    if not data.curves:
-        return message_interactive(NOTHING_TRAINED)
-    figure = new_interactive(X_LABEL, Y_LABEL, height=460)
-    for look, curves in _by_look(data):
-        x, y = _joined(curves)
-        symbols, sizes, texts = _points_of(curves)
-        figure.add_scatter(
-            x=x,
-            y=y,
-            mode="lines+markers",
-            line={"color": colour(look.series), "width": 3.2 if look.is_default else 1.4},
-            marker={"symbol": symbols, "size": sizes},
-            opacity=1.0 if look.is_default else 0.75,
-            showlegend=False,
-            legendgroup=data.labels[look.series],
-            text=texts,
-            hovertemplate="%{text}<br>epoch %{x}<br>robust %{y:.2f} %<extra></extra>",
+    texts = [f"{c.trial_id} ({c.status}): {c.setting}" for c in curves]
+    counts = [len(curve.epochs) + 1 for curve in curves]
+    look: Any = {"group": group, "opacity": 1.0 if is_default else 0.7}
+    yield Line(x, y, shade, width=_THICK if is_default else 1.2, **look)
+    yield Points(
+        x, y, shade, size=2.5, edge="", texts=list(np.repeat(texts, counts)), hover=_HOVER, **look
+    )
+    for status, (symbol, _) in _ENDS.items():
+        ends = [i for i, curve in enumerate(curves) if curve.status == status]
+        yield Points(
+            np.array([curves[i].epochs[-1] for i in ends]),
+            np.array([100 * curves[i].robust_map[-1] for i in ends]),
+            shade,
+            symbol,
+            size=_END_SIZE,
+            group=group,
+            texts=[texts[i] for i in ends],
+            hover=_HOVER,
         )
-    for index, label in enumerate(data.labels):
-        line = {"color": colour(index), "width": 2}
-        figure.add_scatter(
-            x=[None], y=[None], mode="lines", line=line, name=label, legendgroup=label
-        )
-    if any(curve.is_default for curve in data.curves):
-        line = {"color": NEUTRAL, "width": 4}
-        figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name="paper's default")
-    for status, (_, symbol, label) in _ENDS.items():
-        if any(curve.status == status for curve in data.curves):
-            marker = {"symbol": symbol, "size": 10, "color": NEUTRAL}
-            figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=label)
-    figure.update_xaxes(tickformat="d")
-    return figure

@@ -4,28 +4,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
-from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from reports.confirmed import ConfirmedSetting
-from reports.figures.style import (
-    colour,
-    escape,
-    legend_below,
-    legend_label,
-    message_interactive,
-    message_static,
-    new_interactive,
-    new_static,
-)
-from reports.results import SearchResults
+from reports.figures.chart import Axis, Chart, Dash, Line, Panel, escape
+from reports.figures.style import PALETTE, colour
+from reports.results import SearchResults, metric_column
+from saat.curves import RECALL_LEVELS, precision_at_recall
+from saat.metrics import Phase
 
 X_LABEL, Y_LABEL = "recall (%)", "precision (%)"
-RECALL_LEVELS: NDArray[np.float64] = np.linspace(0.025, 1.0, 40)
 NO_HISTOGRAMS = "no distance histograms of confirmed trials yet"
 PANELS = ("clean queries", "queries under the strongest attack")
-_DASHES = (("-", "solid"), ("--", "dash"), (":", "dot"), ("-.", "dashdot"))
+_DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
 
 
 class PrecisionRecallCurve(NamedTuple):
@@ -35,43 +26,6 @@ class PrecisionRecallCurve(NamedTuple):
     clean: NDArray[np.float64]  # (L,)
     attacked: NDArray[np.float64]  # (L,)
     attack: str
-
-
-def precision_at_recall(
-    total: ArrayLike, relevant: ArrayLike, levels: ArrayLike = RECALL_LEVELS
-) -> NDArray[np.float64]:
-    """Precision at recall levels from distance histograms, ties in random order.
-
-    After a cut inside a block of equal distance, the expected number of relevant items grows
-    linearly, so expected recall and expected precision of every cut are exact (McSherry &
-    Najork 2008); a level is read at the first cut whose expected recall reaches it. Recall is over
-    all relevant items of the database. A query without any counts with precision 0 at every level,
-    as it counts with AP 0 in MAP.
-
-    Args:
-        total: ``(Q, K+1)`` database items at each Hamming distance.
-        relevant: ``(Q, K+1)`` relevant ones among them.
-        levels: ``(L,)`` recalls in (0, 1].
-
-    Returns:
-        ``(L,)`` float64, the mean over all queries; NaN where there is none.
-    """
-    counts, hits = (np.asarray(a, dtype=np.float64) for a in (total, relevant))
-    levels, queries = np.asarray(levels, dtype=np.float64), len(hits)
-    if not queries:
-        return np.full(len(levels), np.nan)
-    counts, hits = (array[hits.sum(axis=1) > 0] for array in (counts, hits))
-    found, ranked = hits.cumsum(axis=1), counts.cumsum(axis=1)
-    means = np.empty(len(levels))
-    for i, level in enumerate(levels):
-        wanted = level * found[:, -1:]
-        # Products of a level round; the last block must still be found at recall 1.
-        block = np.argmax(found >= wanted * (1 - 1e-12), axis=1)[:, None]
-        n, r = np.take_along_axis(counts, block, 1), np.take_along_axis(hits, block, 1)
-        before = np.take_along_axis(found, block, 1) - r
-        cut = np.take_along_axis(ranked, block, 1) - n + n * (wanted - before) / r
-        means[i] = (wanted / cut).sum() / queries
-    return means
 
 
 def precision_recall_data(
@@ -101,7 +55,11 @@ def _trial_curves(
     if histograms is None or "clean_total" not in histograms:
         return None
     names = [name.removesuffix("_total") for name in histograms if name.endswith("_total")]
-    maps = {name: row.get(f"metric.test/map.{name}", np.nan) for name in names if name != "clean"}
+    maps = {
+        name: row.get(metric_column(Phase.TEST, f"map.{name}"), np.nan)
+        for name in names
+        if name != "clean"
+    }
     known = {name: value for name, value in maps.items() if not np.isnan(value)}
     if not known:
         return None
@@ -113,50 +71,26 @@ def _trial_curves(
     return clean, attacked, attack
 
 
-def precision_recall_static(curves: Sequence[PrecisionRecallCurve]) -> Figure:
-    """Draw both panels with matplotlib."""
+def precision_recall_chart(curves: Sequence[PrecisionRecallCurve]) -> Chart:
+    """Clean queries beside attacked ones."""
     if not curves:
-        return message_static(NO_HISTOGRAMS)
-    figure = new_static(width=8.6, height=4.4)
-    left = figure.add_subplot(1, 2, 1, xlabel=X_LABEL, ylabel=Y_LABEL, title=PANELS[0])
-    right = figure.add_subplot(1, 2, 2, sharex=left, sharey=left, xlabel=X_LABEL, title=PANELS[1])
-    for index, curve in enumerate(curves):
-        for axes, precision in ((left, curve.clean), (right, curve.attacked)):
-            style = _DASHES[index // 6 % len(_DASHES)][0]
-            axes.plot(
+        return Chart((), nothing=NO_HISTOGRAMS)
+    panels = []
+    for title, is_clean in zip(PANELS, (True, False), strict=True):
+        marks = [
+            Line(
                 100 * RECALL_LEVELS,
-                100 * precision,
-                style,
-                color=colour(index),
-                lw=1.8,
-                label=legend_label(curve.label),
-            )
-    left.set(xlim=(0, 100), ylim=(0, 100))
-    legend_below(figure)
-    return figure
-
-
-def precision_recall_interactive(curves: Sequence[PrecisionRecallCurve]) -> list[go.Figure]:
-    """Draw one figure for clean and one for attacked queries with plotly."""
-    if not curves:
-        return [message_interactive(NO_HISTOGRAMS)]
-    figures = [new_interactive(X_LABEL, Y_LABEL, height=460, title=title) for title in PANELS]
-    for index, curve in enumerate(curves):
-        for figure, precision, note in zip(
-            figures, (curve.clean, curve.attacked), ("clean", curve.attack), strict=True
-        ):
-            figure.add_scatter(
-                x=100 * RECALL_LEVELS,
-                y=100 * precision,
-                mode="lines",
-                line={"color": colour(index), "dash": _DASHES[index // 6 % len(_DASHES)][1]},
-                name=escape(curve.label),
-                showlegend=True,
-                hovertemplate="recall %{x:.0f} %<br>precision %{y:.1f} %<extra>"
-                + escape(f"{curve.label} ({note})")
+                100 * (curve.clean if is_clean else curve.attacked),
+                colour(index),
+                curve.label,
+                width=1.8,
+                dash=_DASHES[index // len(PALETTE) % len(_DASHES)],
+                hover="recall %{x:.0f} %<br>precision %{y:.1f} %<extra>"
+                + escape(f"{curve.label} ({'clean' if is_clean else curve.attack})")
                 + "</extra>",
             )
-    for figure in figures:
-        figure.update_xaxes(range=[0, 100])
-        figure.update_yaxes(range=[0, 100])
-    return figures
+            for index, curve in enumerate(curves)
+        ]
+        whole = (0, 100)
+        panels.append(Panel(marks, Axis(X_LABEL, limits=whole), Axis(Y_LABEL, limits=whole), title))
+    return Chart(panels, width=4.3, height=4.4)

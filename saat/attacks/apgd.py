@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks.attack import Perturbed
-from saat.attacks.pgd import QueryLoss, usable
+from saat.attacks.pgd import QueryLoss, finite_gradient
 from saat.threat_model import ThreatModel
 
 MOMENTUM = 0.75
@@ -30,7 +30,7 @@ def checkpoints(steps: int) -> list[int]:
 
 
 class Iterate(NamedTuple):
-    """A point and what one pass through the network told about it.
+    """A point, and what one pass through the network computed there.
 
     Attributes:
         images: (B, 3, H, W).
@@ -54,12 +54,12 @@ class Iterate(NamedTuple):
         )
 
 
-def _visit(network: nn.Module, images: Tensor, loss: QueryLoss, step: int) -> Iterate:
+def _evaluate(network: nn.Module, images: Tensor, loss: QueryLoss, step: int) -> Iterate:
     point = images.detach().requires_grad_(True)
     features = network(point)
     losses = loss(features, step)
     (gradient,) = torch.autograd.grad(losses.sum(), point)
-    return Iterate(point.detach(), features.detach(), losses.detach(), usable(gradient))
+    return Iterate(point.detach(), features.detach(), losses.detach(), finite_gradient(gradient))
 
 
 def apgd(
@@ -91,33 +91,36 @@ def apgd(
             found before are then computed anew from their features, so that only losses of one
             function are ever compared.
     """
-    here = _visit(network, threat.project(start, images), loss, 0)
-    best, previous = here, here.images
-    zero = (here.gradient == 0).flatten(1).float().mean(1)
+    current = _evaluate(network, threat.project(start, images), loss, 0)
+    best, previous = current, current.images
+    zero = (current.gradient == 0).flatten(1).float().mean(1)
     eta = torch.full((len(images), 1, 1, 1), first_step, device=images.device)
     improved = torch.zeros(len(images), device=images.device)
     kept = torch.ones(len(images), dtype=torch.bool, device=images.device)
-    found_better = ~kept
-    judged, last = set(checkpoints(steps)), 0
+    improved_best = ~kept
+    judged_at, last = set(checkpoints(steps)), 0
     for step in range(steps):
         if step in changes:
-            here = here._replace(loss=loss(here.features, step))
+            current = current._replace(loss=loss(current.features, step))
             best = best._replace(loss=loss(best.features, step))
-        moved = threat.project(here.images - eta * threat.steepest(here.gradient), images)
+        moved = threat.project(current.images - eta * threat.steepest(current.gradient), images)
         if step:
-            drift = MOMENTUM * (moved - here.images) + (1 - MOMENTUM) * (here.images - previous)
-            moved = threat.project(here.images + drift, images)
-        previous = here.images
-        there = _visit(network, moved, loss, step)
-        zero += (there.gradient == 0).flatten(1).float().mean(1)
-        improved += (there.loss < here.loss).float()
-        better = there.loss < best.loss
-        best, found_better, here = there.where(better, best), found_better | better, there
-        if step + 1 in judged:
+            drift = MOMENTUM * (moved - current.images) + (1 - MOMENTUM) * (
+                current.images - previous
+            )
+            moved = threat.project(current.images + drift, images)
+        previous = current.images
+        candidate = _evaluate(network, moved, loss, step)
+        zero += (candidate.gradient == 0).flatten(1).float().mean(1)
+        improved += (candidate.loss < current.loss).float()
+        better = candidate.loss < best.loss
+        best, current = candidate.where(better, best), candidate
+        improved_best = improved_best | better
+        if step + 1 in judged_at:
             slow = improved < SUCCESS_SHARE * (step + 1 - last)
-            stuck = slow | (kept & ~found_better)
+            stuck = slow | (kept & ~improved_best)
             eta = torch.where(stuck.view(-1, 1, 1, 1), eta / 2, eta)
-            here = best.where(stuck, here)
-            kept, found_better, last = ~stuck, torch.zeros_like(kept), step + 1
+            current = best.where(stuck, current)
+            kept, improved_best, last = ~stuck, torch.zeros_like(kept), step + 1
             improved.zero_()
     return Perturbed(best.images, zero / (steps + 1))

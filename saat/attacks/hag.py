@@ -37,7 +37,7 @@ class HAG(Attack):
 
     steps: int = option(2000, ge=1, le=100_000, help="iterations T")
 
-    revision: ClassVar[int] = 2
+    version: ClassVar[int] = 2
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """The benign codes sign h themselves."""

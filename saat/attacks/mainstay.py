@@ -22,7 +22,7 @@ class MainstayAttack(Attack):
         rescale: divide every bit's feature by its median magnitude first. Off in the published
             attack; on where the number steers a search, which would otherwise be rewarded for
             hiding its gradients behind a large last layer.
-        leaky: see through rectifiers that are off (:mod:`saat.rectifiers`); for the same reason.
+        leaky: gradients pass rectifiers that are off (:mod:`saat.rectifiers`); for the same reason.
     """
 
     weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
@@ -45,7 +45,7 @@ class MainstayAttack(Attack):
 
         return loss
 
-    def seen(self, network: nn.Module) -> nn.Module:
+    def gradient_network(self, network: nn.Module) -> nn.Module:
         """The network that gradients are taken of."""
         return LeakyBackward(network) if self.leaky else network
 
@@ -56,7 +56,15 @@ class MainstayAttack(Attack):
         loss = self.loss(queries, knowledge)
         step_size = self.step_size or default_step_size(threat.eps, self.steps)
         start = threat.random_start(queries.images, queries.seeds)
-        return pgd(self.seen(network), queries.images, loss, threat, self.steps, step_size, start)
+        return pgd(
+            self.gradient_network(network),
+            queries.images,
+            loss,
+            threat,
+            self.steps,
+            step_size,
+            start,
+        )
 
 
 @dataclass(frozen=True)

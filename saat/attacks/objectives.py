@@ -41,8 +41,8 @@ def masked_agreement(relaxed: Tensor, goal: Tensor) -> Tensor:
         goal: ±1 (B, K).
     """
     s = relaxed * goal
-    open_ = (s < 0.5).float()
-    return -(open_ * (2 - s) * s).sum(1) / open_.sum(1).clamp_min(1)
+    unreached = (s < 0.5).float()
+    return -(unreached * (2 - s) * s).sum(1) / unreached.sum(1).clamp_min(1)
 
 
 def capped_margin(features: Tensor, goal: Tensor, cap: float = MARGIN_CAP) -> Tensor:
@@ -73,20 +73,20 @@ class SmoothAP:
     def __init__(self, labels: Tensor, knowledge: Knowledge, seeds: Sequence[int]) -> None:
         codes = knowledge.database_codes
         related = relevance(labels.to(codes.device), knowledge.database_labels)
-        self._relevant, self._stands_for = _sample(related, codes, SAMPLED_RELEVANT, seeds)
-        self._others, self._others_stand_for = _sample(~related, codes, SAMPLED_IRRELEVANT, seeds)
+        self._relevant, self._weight = _sample(related, codes, SAMPLED_RELEVANT, seeds)
+        self._others, self._others_weight = _sample(~related, codes, SAMPLED_IRRELEVANT, seeds)
 
     def __call__(self, relaxed: Tensor) -> Tensor:
         """Estimated AP per query (B,) of relaxed codes u (B, K) in [−1, 1]."""
         bits = relaxed.shape[1]
         relevant = torch.einsum("bpk,bk->bp", self._relevant, relaxed) / bits
         others = torch.einsum("bnk,bk->bn", self._others, relaxed) / bits
-        above = _ranked_above(relevant, relevant) * self._stands_for[:, None, :]
+        above = _ranked_above(relevant, relevant) * self._weight[:, None, :]
         # An item does not rank above itself, but stands for others at its distance.
         itself = torch.diag_embed(torch.full_like(relevant, 0.5))
         found = 1 + (above - itself).sum(2)
-        wrong = (_ranked_above(relevant, others) * self._others_stand_for[:, None, :]).sum(2)
-        weight = self._stands_for
+        wrong = (_ranked_above(relevant, others) * self._others_weight[:, None, :]).sum(2)
+        weight = self._weight
         score: Tensor = (weight * found / (found + wrong)).sum(1)
         return score / weight.sum(1).clamp_min(1)
 

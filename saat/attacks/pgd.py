@@ -20,7 +20,7 @@ PUBLISHED_BATCH = 128
 
 # Features and iteration → loss per query (B,), to be minimised.
 QueryLoss = Callable[[Tensor, int], Tensor]
-# Iterate (B, 3, H, W) and iteration → gradient of the summed loss, as seen from there.
+# Iterate (B, 3, H, W) and iteration → gradient of the summed loss there.
 GradientSource = Callable[[Tensor, int], Tensor]
 # Iterate and gradient → next iterate, before it is projected.
 Update = Callable[[Tensor, Tensor], Tensor]
@@ -42,13 +42,13 @@ def published_step_size(eps: float, steps: int) -> float:
 
 
 def input_gradient(network: nn.Module, images: Tensor, loss: QueryLoss, step: int) -> Tensor:
-    """Gradient of the summed loss with respect to ``images`` alone, :func:`usable`."""
+    """Gradient of the summed loss with respect to ``images`` alone, :func:`finite_gradient`."""
     point = images.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(loss(network(point), step).sum(), point)
-    return usable(gradient)
+    return finite_gradient(gradient)
 
 
-def usable(gradient: Tensor) -> Tensor:
+def finite_gradient(gradient: Tensor) -> Tensor:
     """A gradient with 0 where it is no number, and ±1 where it is infinite.
 
     One NaN, as of 0 times the slope of √0, would make its whole image NaN, and with it all later
@@ -65,7 +65,7 @@ def descend(
     steps: int,
     start: Tensor | None = None,
 ) -> Perturbed:
-    """The loop of every attack by gradients: look, move, project back into the ball.
+    """The loop of every attack by gradients: gradient, step, projection into the ball.
 
     Args:
         images: float (B, 3, H, W) in [0, 1].

@@ -1,7 +1,7 @@
 """The mainstay attack's loss under other descents: BIM; for transfer DI, NI, SI-NI and VMI.
 
-All share PGD's loop. Each one replaces the gradient that the loop sees by a combination of
-gradients at other points, so a variant is a function from gradient source to gradient source.
+All share PGD's loop. Each one replaces the loop's gradient by a combination of gradients at other
+points, so a variant is a function from gradient source to gradient source.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ class BIM(MainstayAttack):
 
     decay: float = option(0.0, ge=0, le=10, help="decay μ of the momentum")
 
-    def sees(
+    def gradient_function(
         self, plain: GradientSource, queries: Queries, threat: ThreatModel, momentum: Momentum
     ) -> GradientSource:
         """The gradient that this variant descends.
@@ -66,7 +66,7 @@ class BIM(MainstayAttack):
         del queries, threat, momentum
         return plain
 
-    def step_in(self, threat: ThreatModel) -> float:
+    def resolved_step_size(self, threat: ThreatModel) -> float:
         """η in numbers."""
         return self.step_size or published_step_size(threat.eps, self.steps)
 
@@ -75,15 +75,15 @@ class BIM(MainstayAttack):
     ) -> Perturbed:
         """See :meth:`Attack.perturb`."""
         loss, momentum = self.loss(queries, knowledge), Momentum(self.decay)
-        step_size, seen = self.step_in(threat), self.seen(network)
+        step_size, differentiated = self.resolved_step_size(threat), self.gradient_network(network)
 
         def plain(point: Tensor, step: int) -> Tensor:
-            return input_gradient(seen, point, loss, step)
+            return input_gradient(differentiated, point, loss, step)
 
         def update(point: Tensor, slope: Tensor) -> Tensor:
             return point - step_size * threat.steepest(momentum.add(slope))
 
-        gradient = self.sees(plain, queries, threat, momentum)
+        gradient = self.gradient_function(plain, queries, threat, momentum)
         return descend(queries.images, gradient, update, threat, self.steps)
 
 
@@ -103,7 +103,7 @@ class DI(BIM):
         0.9, ge=0.01, le=1, help="smallest side after resizing, share of the side"
     )
 
-    def sees(
+    def gradient_function(
         self, plain: GradientSource, queries: Queries, threat: ThreatModel, momentum: Momentum
     ) -> GradientSource:
         """∇_x L(T(x)): T is linear, so its transpose takes the gradient back to the image."""
@@ -133,14 +133,14 @@ class NI(BIM):
     decay: float = option(1.0, ge=0, le=10, help="decay μ of the momentum")
     look_ahead: Literal["ball", "free"] = option("ball", help="whether it stays in the ball")
 
-    def sees(
+    def gradient_function(
         self, plain: GradientSource, queries: Queries, threat: ThreatModel, momentum: Momentum
     ) -> GradientSource:
         """∇L at the point that the momentum leads to."""
         images = queries.images
         pixels = images[0].numel() if len(images) else 1
         ones = {"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels)}[threat.norm]
-        reach = momentum.decay * self.step_in(threat) / ones
+        reach = momentum.decay * self.resolved_step_size(threat) / ones
 
         def gradient(point: Tensor, step: int) -> Tensor:
             ahead = point - reach * momentum.value
@@ -166,7 +166,7 @@ class SINI(NI):
     scales: int = option(5, ge=1, le=100, help="scaled copies m")
     scaling: Literal["powers", "cumulative"] = option("powers", help="scales of the copies")
 
-    def sees(
+    def gradient_function(
         self, plain: GradientSource, queries: Queries, threat: ThreatModel, momentum: Momentum
     ) -> GradientSource:
         """Mean over the scales, at the point that the momentum leads to."""
@@ -179,7 +179,7 @@ class SINI(NI):
                 total += (1.0 if cumulative else scale) * plain(point * scale, step)
             return total / self.scales
 
-        return super().sees(scaled, queries, threat, momentum)
+        return super().gradient_function(scaled, queries, threat, momentum)
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class VMI(BIM):
         1.5, ge=0, le=100, help="radius β of the neighbourhood, in radii of the ball"
     )
 
-    def sees(
+    def gradient_function(
         self, plain: GradientSource, queries: Queries, threat: ThreatModel, momentum: Momentum
     ) -> GradientSource:
         """The gradient and the variance found in the step before."""
@@ -211,12 +211,12 @@ class VMI(BIM):
 
         def gradient(point: Tensor, step: int) -> Tensor:
             nonlocal variance
-            here = plain(point, step)
-            tuned, nearby = here + variance, torch.zeros_like(here)
+            own = plain(point, step)
+            tuned, nearby = own + variance, torch.zeros_like(own)
             for number in range(self.neighbours):
                 seeds = _seeds(queries, "vmi", step, number)
                 nearby += plain(around.random_start(point, seeds), step)
-            variance = nearby / self.neighbours - here
+            variance = nearby / self.neighbours - own
             return tuned
 
         return gradient

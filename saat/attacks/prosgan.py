@@ -23,24 +23,24 @@ from saat.threat_model import ThreatModel
 
 
 def prototype_loss(
-    prototypes: Tensor, told: Tensor, wanted: Tensor, codes: Tensor, labels: Tensor
+    prototypes: Tensor, predicted: Tensor, wanted: Tensor, codes: Tensor, labels: Tensor
 ) -> Tensor:
     """DPSH likelihood + squared error of the labels + quantisation.
 
     With θ_ij = h_i·c_j/2 and s_ij = 1 where the two share a label:
-    mean(softplus θ − s θ) + MSE(told, wanted) + ‖sign h − h‖²/(10⁴·B).
+    mean(softplus θ − s θ) + MSE(predicted, wanted) + ‖sign h − h‖²/(10⁴·B).
 
     Args:
         prototypes: relaxed codes h (B, K).
-        told: probabilities of labels (B, C).
-        wanted: float 0/1 (B, C), the labels that ``prototypes`` and ``told`` are of.
+        predicted: probabilities of labels (B, C).
+        wanted: float 0/1 (B, C), the labels that ``prototypes`` and ``predicted`` are of.
         codes: ±1 c (N, K), float, of the training set.
         labels: float 0/1 (N, C), of the training set.
     """
     theta = prototypes @ codes.T / 2
     similar = unchecked_relevance(wanted, labels).to(theta.dtype)
     likelihood = (softplus(theta) - similar * theta).mean()
-    return likelihood + mse_loss(told, wanted) + quantisation_loss(prototypes)
+    return likelihood + mse_loss(predicted, wanted) + quantisation_loss(prototypes)
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,8 @@ class ProsGAN(GeneratorSettings, Attack):
             RuntimeError: before :meth:`fit`.
         """
         prototypes, generator = self._fitted()
-        painted: Tensor = generator(2 * images - 1, prototypes.features(labels))
-        return (painted + 1) / 2
+        adversarial: Tensor = generator(2 * images - 1, prototypes.features(labels))
+        return (adversarial + 1) / 2
 
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
@@ -153,9 +153,9 @@ class ProsGAN(GeneratorSettings, Attack):
         """:meth:`generate`, projected into the ball; see :meth:`Attack.perturb`."""
         del network, knowledge
         images = queries.images
-        painted = self.generate(images, queries.labels)
+        adversarial = self.generate(images, queries.labels)
         return Perturbed(
-            threat.project(painted, images), torch.zeros(len(images), device=images.device)
+            threat.project(adversarial, images), torch.zeros(len(images), device=images.device)
         )
 
     def _fitted(self) -> tuple[LabelledPrototypeNet, Generator]:

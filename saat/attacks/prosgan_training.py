@@ -43,11 +43,11 @@ class GeneratorSettings:
 
 
 def generator_loss(
-    painted: Tensor,
+    adversarial: Tensor,
     images: Tensor,
     features: Tensor,
     codes: Tensor,
-    verdict: Tensor,
+    judged: Tensor,
     goal: Tensor,
     reconstruction: float,
 ) -> Tensor:
@@ -56,29 +56,31 @@ def generator_loss(
     The last term wants the discriminator to see a real image of the target label.
 
     Args:
-        painted: x' (B, 3, H, H) in (−1, 1), with gradient.
+        adversarial: x' (B, 3, H, H) in (−1, 1), with gradient.
         images: x (B, 3, H, H) in [−1, 1].
         features: pre-tanh features f of x' (B, K).
         codes: prototype codes b, ±1 (B, K).
-        verdict: D(x') (B, C + 1).
+        judged: D(x') (B, C + 1).
         goal: target labels, float 0/1 (B, C).
         reconstruction: w.
     """
     code = CODE_WEIGHT * (1 - (torch.tanh(features) * codes).mean())
-    fooled = mse_loss(verdict, _with_last(goal, 0.0))
-    return reconstruction * mse_loss(painted, images) + code + fooled
+    fooled = mse_loss(judged, _with_last(goal, 0.0))
+    return reconstruction * mse_loss(adversarial, images) + code + fooled
 
 
-def discriminator_loss(real: Tensor, labels: Tensor, painted: Tensor, goal: Tensor) -> Tensor:
+def discriminator_loss(real: Tensor, labels: Tensor, adversarial: Tensor, goal: Tensor) -> Tensor:
     """½ MSE(D(x), [label, 0]) + ½ MSE(D(x'), [target, 1]) (LSGAN).
 
     Args:
         real: D(x) (B, C + 1).
         labels: labels of the images, float 0/1 (B, C).
-        painted: D(x') (B, C + 1).
+        adversarial: D(x') (B, C + 1).
         goal: target labels, float 0/1 (B, C).
     """
-    return (mse_loss(real, _with_last(labels, 0.0)) + mse_loss(painted, _with_last(goal, 1.0))) / 2
+    return (
+        mse_loss(real, _with_last(labels, 0.0)) + mse_loss(adversarial, _with_last(goal, 1.0))
+    ) / 2
 
 
 def _with_last(labels: Tensor, value: float) -> Tensor:
@@ -122,10 +124,10 @@ class GeneratorTraining:
         size, width = train.images(torch.tensor([0])).shape[-1], settings.width
         with drawing_from("prosgan", seed):
             self.generator = Generator(size, width).to(self.device)
-            critic = Discriminator(size, self.targets.shape[1], width)
-            self.discriminator = critic.to(self.device)
-        self._painter = self._adam(self.generator)
-        self._critic = self._adam(self.discriminator)
+            discriminator = Discriminator(size, self.targets.shape[1], width)
+            self.discriminator = discriminator.to(self.device)
+        self._generator_optimiser = self._adam(self.generator)
+        self._discriminator_optimiser = self._adam(self.discriminator)
 
     def _adam(self, network: nn.Module) -> Adam:
         return Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS)
@@ -136,7 +138,7 @@ class GeneratorTraining:
         Raises:
             TrainingFailed: it is not finite.
         """
-        for optimiser in (self._painter, self._critic):
+        for optimiser in (self._generator_optimiser, self._discriminator_optimiser):
             for group in optimiser.param_groups:
                 group["lr"] = LEARNING_RATE * rate_at(epoch, self.settings.epochs)
         draws = generator("prosgan epoch", self.seed, epoch)
@@ -156,15 +158,15 @@ class GeneratorTraining:
         with torch.no_grad():
             features = self.prototypes.features(goal)
             codes = sign(self.prototypes.hashing(features))
-        painted = self.generator(images, features)
+        adversarial = self.generator(images, features)
         if both:
             labels = self.train.labels[index].float().to(self.device)
-            real, fake = self.discriminator(images), self.discriminator(painted.detach())
-            _update(self._critic, discriminator_loss(real, labels, fake, goal))
-        seen = self.victim((painted + 1) / 2)
-        verdict, weight = self.discriminator(painted), self.settings.reconstruction
-        loss = generator_loss(painted, images, seen, codes, verdict, goal, weight)
-        _update(self._painter, loss)
+            real, fake = self.discriminator(images), self.discriminator(adversarial.detach())
+            _update(self._discriminator_optimiser, discriminator_loss(real, labels, fake, goal))
+        attacked = self.victim((adversarial + 1) / 2)
+        judged, weight = self.discriminator(adversarial), self.settings.reconstruction
+        loss = generator_loss(adversarial, images, attacked, codes, judged, goal, weight)
+        _update(self._generator_optimiser, loss)
         return loss.detach()
 
 

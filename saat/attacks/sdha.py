@@ -17,7 +17,7 @@ LEARNING_RATE = 0.01
 # Weight of the surrogate beside the mean squared error of the pixels, times 1/K.
 TRADE_OFF = 25.0
 # Keeps the weight of a code at distance 0 finite.
-NEAREST = 1e-8
+DISTANCE_OFFSET = 1e-8
 
 
 class Adam:
@@ -28,7 +28,7 @@ class Adam:
     """
 
     decays: ClassVar[tuple[float, float]] = (0.9, 0.999)
-    floor: ClassVar[float] = 1e-8
+    epsilon: ClassVar[float] = 1e-8
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
@@ -44,7 +44,7 @@ class Adam:
         self.square = second * self.square + (1 - second) * gradient.square()
         mean = self.mean / (1 - first**self.count)
         square = self.square / (1 - second**self.count)
-        return self.rate * mean / (square.sqrt() + self.floor)
+        return self.rate * mean / (square.sqrt() + self.epsilon)
 
 
 class RelevantCodes:
@@ -60,7 +60,7 @@ class RelevantCodes:
         device = benign.device
         self._codes = knowledge.train_codes.to(device)
         self._related = relevance(labels, knowledge.train_labels.to(device))
-        self._lonely = ~self._related.any(1)
+        self._without_relevant = ~self._related.any(1)
         self._benign = benign
         self._count = self._related.sum(1).clamp_min(1)
 
@@ -78,12 +78,12 @@ class RelevantCodes:
         """
         bits = signs.shape[1]
         distances = torch.arange(bits + 1, dtype=torch.float64, device=signs.device)
-        table = (distances + NEAREST) ** power
+        table = (distances + DISTANCE_OFFSET) ** power
         weights = table[unchecked_hamming_distance(signs, self._codes)] * self._related
         own = (bits - (signs * self._benign).sum(1)).div(2).round().long()
-        alone = table[own] * self._lonely
-        total = weights.sum(1) + alone
-        towards = weights @ self._codes.double() + alone[:, None] * self._benign.double()
+        own_weight = table[own] * self._without_relevant
+        total = weights.sum(1) + own_weight
+        towards = weights @ self._codes.double() + own_weight[:, None] * self._benign.double()
         counts = self._count
         return (total / counts).to(signs.dtype), (towards / counts[:, None]).to(signs.dtype)
 
@@ -101,15 +101,15 @@ class SDHA(Attack):
     (Σ_r w_r)·Σ_k e(q_k) + Σ_k o(q_k)·(Σ_r w_r r)_k needs two products with the code matrix and
     never B × N × K values.
 
-    ``step_size`` is Adam's learning rate (0.01). Adam sees a 128th of the gradient of L, as in the
+    ``step_size`` is Adam's learning rate (0.01). Adam gets a 128th of the gradient of L, as in the
     reference implementation, whose loss is the mean over a batch of 128: beside the 1e-8 in Adam's
-    denominator the scale counts. Queries to which nothing is relevant flee from their own code.
-    Deterministic.
+    denominator the scale counts. Queries to which nothing is relevant are driven away from
+    their own code. Deterministic.
     """
 
     steps: int = option(1500, ge=1, le=100_000, help="iterations T")
 
-    revision: ClassVar[int] = 2
+    version: ClassVar[int] = 2
     sigma: ClassVar[float] = 5.0
     z: ClassVar[float] = 0.5
 

@@ -27,7 +27,7 @@ def square_side(query: int, queries: int, size: int) -> int:
 
 @dataclass(frozen=True)
 class Square(Attack):
-    """Square attack: a black box that sees nothing of the network but the codes of what it asks.
+    """Square attack: a black box that uses nothing of the network but the codes of its queries.
 
     A proposal is kept if no fewer bits agree with the goal. In L∞ a square is x ± ε, one sign a
     channel, after a start of vertical stripes, as published. In L2 and L1 the square is added at
@@ -63,9 +63,9 @@ class Square(Attack):
         for query in range(1, self.steps):
             proposal = self._proposal(best, images, threat, draws, query)
             reached = (sign(network(proposal)) * goal).sum(1)
-            taken = reached >= score
-            best = torch.where(taken.view(-1, 1, 1, 1), proposal, best)
-            score = torch.where(taken, reached, score)
+            accepted = reached >= score
+            best = torch.where(accepted.view(-1, 1, 1, 1), proposal, best)
+            score = torch.where(accepted, reached, score)
         return Perturbed(best, torch.zeros(len(images), device=images.device))
 
     def _proposal(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from saat.attacks.attack import Knowledge, TrainingImages
-from saat.attacks.towards import TowardsRepresentatives
+from saat.attacks.targeted_pgd import TargetedPGD
 from saat.prototype import (
     PrototypeNet,
     circle_loss,
@@ -21,7 +21,7 @@ from saat.threat_model import ThreatModel
 
 
 @dataclass(frozen=True)
-class THA(TowardsRepresentatives):
+class THA(TargetedPGD):
     """PGD on −(1/K) b_pᵀ tanh(α f(x')) from the benign image, towards the prototype code b_p.
 
     b_p is the sign of a :class:`saat.prototype.PrototypeNet` of the target label. :meth:`fit`

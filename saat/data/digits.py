@@ -16,7 +16,7 @@ import numpy as np
 
 from saat.data import store
 from saat.data.canvas import compose
-from saat.data.dataset import RetrievalData, fingerprint
+from saat.data.labelled_images import LabelledImages, fingerprint
 from saat.errors import InputError, one_line
 from saat.seeding import derive_seed
 
@@ -48,8 +48,8 @@ def load_digits(
     cache_dir: Path,
     progress: store.Progress | None,
     name: str = "digits",
-) -> RetrievalData:
-    """Compose the set, or open it from the cache; see :func:`saat.data.load`.
+) -> LabelledImages:
+    """Compose the set, or open it from the cache, for ``LabelledImages.named``.
 
     ``digits100`` (C = 100) shows one or two numbers from 00 to 99, tens on the left and units on
     the right of the upper and the lower half. Images differ from those of ``digits`` in nothing
@@ -89,7 +89,7 @@ def load_digits(
         "validation": np.arange(sizes.database, first_test),
         "test": np.arange(first_test, total),
     }
-    return RetrievalData(
+    return LabelledImages(
         name=name,
         images=images,
         labels=labels,

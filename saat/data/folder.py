@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from saat.data import store
-from saat.data.dataset import RetrievalData, fingerprint
 from saat.data.decode import decode_blocks, is_current
 from saat.data.identity import set_label
 from saat.data.image_files import cache_key
+from saat.data.labelled_images import LabelledImages, fingerprint
 from saat.data.lists import Lists, read_lists
 from saat.data.resize import RESIZES
 from saat.data.splits import draw_validation
@@ -29,14 +29,14 @@ def load_folder(
     resize: str,
     cache_dir: Path,
     progress: store.Progress | None,
-) -> RetrievalData:
-    """Read the lists in ``root`` and decode their images; see :func:`saat.data.load`.
+) -> LabelledImages:
+    """Read the lists in ``root`` and decode their images.
 
     Args:
         root: The folder of the lists.
         name: Name of the set; that of the folder where None.
         classes: Width that the labels must have; any where None.
-        image_size: See :func:`saat.data.load`, as for all that follow.
+        image_size: See :meth:`saat.data.LabelledImages.from_folder`, as for all that follow.
         val_queries: Number of validation queries.
         seed: Decides which rows become validation queries.
         resize: A way of :data:`saat.data.resize.RESIZES`.
@@ -62,7 +62,7 @@ def load_folder(
         progress,
         lambda images: is_current(images, lists, resize),
     )
-    return RetrievalData(
+    return LabelledImages(
         name=name,
         images=entry.images,
         labels=lists.labels,

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from saat.data.dataset import RetrievalData, fingerprint
+from saat.data.dataset import RetrievalData
+from saat.data.labelled_images import fingerprint
 from saat.errors import InputError, one_line, repeated
 from saat.labels import check_labels
 from saat.wording import counted

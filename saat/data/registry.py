@@ -1,14 +1,15 @@
 """The data sets that have a name, and where their folders are looked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from saat.data.dataset import RetrievalData
 from saat.data.digits import load_digits
 from saat.data.folder import load_folder
+from saat.data.labelled_images import LabelledImages
 from saat.data_source import dataset_folder
+from saat.registry import Registry, instance_of
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,11 @@ class Dataset:
         description: One line.
         classes: C, the width of its label vectors.
         obtain: Where images and lists come from, one line.
-        folder: Its folder below the root, as in the reference repositories; None where embedded.
+        folder: Its folder of image lists below the root, named as in the reference repositories;
+            None where embedded.
     """
 
-    load: Callable[..., RetrievalData]
+    load: Callable[..., LabelledImages]
     description: str
     classes: int
     obtain: str
@@ -37,64 +39,70 @@ def _listed(name: str, folder: str, classes: int, description: str, obtain: str)
 
 _PROS_GAN = "github.com/xunguangwang/ProS-GAN"
 _HASHNET = "github.com/thuml/HashNet (pytorch/README.md)"
-DATASETS: Mapping[str, Dataset] = {
-    "digits": Dataset(
-        load_digits,
-        "one to three handwritten digits on a colour canvas",
-        10,
-        "embedded: composed from scikit-learn's digits",
-    ),
-    "digits_mini": Dataset(
-        partial(load_digits, name="digits_mini"),
-        "a fifth of digits, for trying out a cluster or a search",
-        10,
-        "embedded: composed from scikit-learn's digits",
-    ),
-    "digits100": Dataset(
-        partial(load_digits, name="digits100"),
-        "one or two handwritten numbers from 00 to 99 on a colour canvas",
-        100,
-        "embedded: composed from scikit-learn's digits",
-    ),
-    "flickr25k": _listed(
-        "flickr25k",
-        "FLICKR-25K",
-        38,
-        "photographs from Flickr, annotated with tags",
-        "images: https://press.liacs.nl/mirflickr/mirdownload.html; "
-        f"lists: data/FLICKR-25K of {_PROS_GAN}",
-    ),
-    "nuswide": _listed(
-        "nuswide",
-        "NUS-WIDE",
-        21,
-        "photographs from Flickr, the most frequent concepts",
-        f"lists: train and test in data/NUS-WIDE of {_PROS_GAN}, the database list is yours to "
-        "write; images: the original photographs, named as in the lists",
-    ),
-    "mscoco": _listed(
-        "mscoco",
-        "MS-COCO",
-        80,
-        "photographs of everyday scenes, the objects in them",
-        "images: train2014 and val2014 of https://cocodataset.org/#download; lists: train and "
-        f"test in data/MS-COCO of {_PROS_GAN}, the database list is yours to write",
-    ),
-    "cifar10": _listed(
-        "cifar10",
-        "CIFAR-10",
-        10,
-        "photographs of 32×32 pixels, one label each",
-        "images and one-file lists: release v0.1 of github.com/thulab/DeepHash, cifar10.zip",
-    ),
-    "imagenet100": _listed(
-        "imagenet100",
-        "ImageNet",
-        100,
-        "photographs of a hundred ImageNet classes, one label each",
-        f"images and one-file lists: linked from {_HASHNET}",
-    ),
-}
+DATASETS: Registry[Dataset] = Registry(
+    "data set",
+    "saat.datasets",
+    {
+        "digits": Dataset(
+            load_digits,
+            "one to three handwritten digits on a colour canvas",
+            10,
+            "embedded: composed from scikit-learn's digits",
+        ),
+        "digits_mini": Dataset(
+            partial(load_digits, name="digits_mini"),
+            "a fifth of digits, for trying out a cluster or a search",
+            10,
+            "embedded: composed from scikit-learn's digits",
+        ),
+        "digits100": Dataset(
+            partial(load_digits, name="digits100"),
+            "one or two handwritten numbers from 00 to 99 on a colour canvas",
+            100,
+            "embedded: composed from scikit-learn's digits",
+        ),
+        "flickr25k": _listed(
+            "flickr25k",
+            "FLICKR-25K",
+            38,
+            "photographs from Flickr, annotated with tags",
+            "images: https://press.liacs.nl/mirflickr/mirdownload.html; "
+            f"lists: data/FLICKR-25K of {_PROS_GAN}",
+        ),
+        "nuswide": _listed(
+            "nuswide",
+            "NUS-WIDE",
+            21,
+            "photographs from Flickr, the most frequent concepts",
+            f"lists: train and test in data/NUS-WIDE of {_PROS_GAN}, the database list is yours to "
+            "write; images: the original photographs, named as in the lists",
+        ),
+        "mscoco": _listed(
+            "mscoco",
+            "MS-COCO",
+            80,
+            "photographs of everyday scenes, the objects in them",
+            "images: train2014 and val2014 of https://cocodataset.org/#download; lists: train and "
+            f"test in data/MS-COCO of {_PROS_GAN}, the database list is yours to write",
+        ),
+        "cifar10": _listed(
+            "cifar10",
+            "CIFAR-10",
+            10,
+            "photographs of 32×32 pixels, one label each",
+            "images and one-file lists: release v0.1 of github.com/thulab/DeepHash, cifar10.zip",
+        ),
+        "imagenet100": _listed(
+            "imagenet100",
+            "ImageNet",
+            100,
+            "photographs of a hundred ImageNet classes, one label each",
+            f"images and one-file lists: linked from {_HASHNET}",
+        ),
+    },
+    problem=instance_of(Dataset),
+    describe=lambda entry: entry.description,
+)
 
 
 def locate(name: str, root: str | Path | None) -> Path:

@@ -12,7 +12,8 @@ from saat.defenses.crdat import CrdatSettings, CrdatTraining
 from saat.defenses.saat import SaatSettings, SaatTraining
 from saat.models import HashingNetwork
 from saat.optimiser_settings import OptimiserSettings
-from saat.settings import file_key, option_fields
+from saat.registry import Registry, instance_of
+from saat.settings import file_key, option_fields, settings_from
 from saat.training import Training
 
 
@@ -47,35 +48,41 @@ def defended_network(
         return network
     entry = DEFENSES[method]
     given = options or {}
-    values = {
-        item.name: given[file_key(item)]
-        for item in option_fields(entry.settings)
-        if file_key(item) in given
-    }
-    return entry.wrap(network, entry.settings(**values))
+    keys = (file_key(item) for item in option_fields(entry.settings))
+    values = {key: given[key] for key in keys if key in given}
+    return entry.wrap(network, settings_from(entry.settings, values, "defense"))
 
 
 # ``none`` is the pretrained model itself and needs no training.
-DEFENSES: Mapping[str, DefenseEntry] = {
-    "saat": DefenseEntry(
-        SaatSettings, SaatTraining, "minimax training around mainstay codes (Yuan et al. 2023)"
-    ),
-    "cgat": DefenseEntry(
-        CgatSettings, CgatTraining, "minimax training around center codes (Wang et al. 2023)"
-    ),
-    "atrdh": DefenseEntry(
-        AtrdhSettings, AtrdhTraining, "training against targeted attacks (Wang et al. 2021)"
-    ),
-    "crdat": DefenseEntry(
-        CrdatSettings, CrdatTraining, "distillation from a clean teacher (after Zhu et al. 2025)"
-    ),
-    "comdefend": DefenseEntry(
-        ComDefendSettings,
-        ComDefendTraining,
-        "images are compressed before the network sees them (Jia et al. 2019)",
-        preprocessed,
-    ),
-}
+DEFENSES: Registry[DefenseEntry] = Registry(
+    "defense",
+    "saat.defenses",
+    {
+        "saat": DefenseEntry(
+            SaatSettings, SaatTraining, "minimax training around mainstay codes (Yuan et al. 2023)"
+        ),
+        "cgat": DefenseEntry(
+            CgatSettings, CgatTraining, "minimax training around center codes (Wang et al. 2023)"
+        ),
+        "atrdh": DefenseEntry(
+            AtrdhSettings, AtrdhTraining, "training against targeted attacks (Wang et al. 2021)"
+        ),
+        "crdat": DefenseEntry(
+            CrdatSettings,
+            CrdatTraining,
+            "distillation from a clean teacher (after Zhu et al. 2025)",
+        ),
+        "comdefend": DefenseEntry(
+            ComDefendSettings,
+            ComDefendTraining,
+            "images are compressed before the network sees them (Jia et al. 2019)",
+            preprocessed,
+        ),
+    },
+    problem=instance_of(DefenseEntry),
+    describe=lambda entry: entry.description,
+    reserved="none",
+)
 
 __all__ = [
     "DEFENSES",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from saat.defenses.augment import crop_and_flip
-from saat.defenses.guided import GuidedSettings, GuidedTraining
+from saat.defenses.mainstay_guided import GuidedSettings, GuidedTraining
 from saat.mainstay import MainstayWeights
 from saat.settings import option
 

@@ -107,7 +107,7 @@ class Preprocessed(nn.Module):
         return features
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """What the network sees of float images (B, 3, H, W)."""
+        """What reaches the network of float images (B, 3, H, W)."""
         logits = self.codec(images)
         noisy = logits - self._noise(logits) if self._settings.test_noise else logits
         if self.differentiable:

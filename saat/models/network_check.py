@@ -33,6 +33,8 @@ def check_network(network: nn.Module, images: Tensor, name: str = "model") -> No
     Raises:
         InputError: what the network does instead, in one line.
     """
+    if device_of(network).type == "meta":
+        raise InputError(f"{name}: its weights are on the device meta, which holds no values")
     few = images[:PROBED]
     if not len(few):
         return

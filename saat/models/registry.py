@@ -1,6 +1,6 @@
 """The backbones by name, and hashing networks built from them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +16,7 @@ from saat.models.reference_weights import convert
 from saat.models.small_cnn import SmallCNN
 from saat.models.torchvision_backbones import TorchvisionBackbone, published_weights
 from saat.models.weights_file import read_weights
+from saat.registry import Registry, instance_of
 from saat.seeding import seed_torch
 from saat.wording import counted
 
@@ -54,29 +55,35 @@ def _torchvision(name: str, min_image_size: int, description: str) -> BackboneEn
     )
 
 
-BACKBONES: Mapping[str, BackboneEntry] = {
-    "small_cnn": BackboneEntry(
-        lambda from_scratch: SmallCNN(),
-        16,
-        None,
-        "patches and 1 convolution, for CPUs and small images",
-    ),
-    "alexnet": _torchvision("alexnet", 63, "torchvision's AlexNet, 4096 features, 224 px"),
-    "vgg11": _torchvision("vgg11", 32, "torchvision's VGG11, 4096 features, 224 px"),
-    "vgg16": _torchvision("vgg16", 32, "torchvision's VGG16, 4096 features, 224 px"),
-    "vgg19": _torchvision("vgg19", 32, "torchvision's VGG19, 4096 features, 224 px"),
-    "resnet18": _torchvision("resnet18", 16, "torchvision's ResNet18, 512 features, 224 px"),
-    "resnet50": _torchvision("resnet50", 16, "torchvision's ResNet50, 2048 features, 224 px"),
-    "efficientnet_lite0": BackboneEntry(
-        EfficientNetLite0,
-        16,
-        lambda backbone: read_weights(
-            str(efficientnet.WEIGHTS.path("efficientnet_lite0")), "efficientnet_lite0", backbone
+BACKBONES: Registry[BackboneEntry] = Registry(
+    "backbone",
+    "saat.backbones",
+    {
+        "small_cnn": BackboneEntry(
+            lambda from_scratch: SmallCNN(),
+            16,
+            None,
+            "patches and 1 convolution, for CPUs and small images",
         ),
-        "ImageNet weights without a download (extra efficientnet), 1280 features, 224 px",
-        efficientnet.WEIGHTS,
-    ),
-}
+        "alexnet": _torchvision("alexnet", 63, "torchvision's AlexNet, 4096 features, 224 px"),
+        "vgg11": _torchvision("vgg11", 32, "torchvision's VGG11, 4096 features, 224 px"),
+        "vgg16": _torchvision("vgg16", 32, "torchvision's VGG16, 4096 features, 224 px"),
+        "vgg19": _torchvision("vgg19", 32, "torchvision's VGG19, 4096 features, 224 px"),
+        "resnet18": _torchvision("resnet18", 16, "torchvision's ResNet18, 512 features, 224 px"),
+        "resnet50": _torchvision("resnet50", 16, "torchvision's ResNet50, 2048 features, 224 px"),
+        "efficientnet_lite0": BackboneEntry(
+            EfficientNetLite0,
+            16,
+            lambda backbone: read_weights(
+                str(efficientnet.WEIGHTS.path("efficientnet_lite0")), "efficientnet_lite0", backbone
+            ),
+            "ImageNet weights without a download (extra efficientnet), 1280 features, 224 px",
+            efficientnet.WEIGHTS,
+        ),
+    },
+    problem=instance_of(BackboneEntry),
+    describe=lambda entry: entry.description,
+)
 
 
 def build_network(
@@ -141,5 +148,5 @@ def network_structure(backbone: str, weights: str, bits: int) -> HashingNetwork:
 
 
 def check_backbone(backbone: str, weights: str, image_size: int) -> None:
-    """Refuse what :func:`build_network` could not build, as far as that shows without reading."""
+    """Refuse what :func:`build_network` could not build; a file of weights is not looked at."""
     BACKBONES[backbone].limits.check(backbone, weights, image_size)

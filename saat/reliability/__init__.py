@@ -4,8 +4,10 @@ One small function a gate; none of them knows what a defense does. ``docs/reliab
 what each looks for and what its failure means.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+from saat.registry import Registry, instance_of
 from saat.reliability.clean import above_chance
 from saat.reliability.context import (
     CORE_GATE_BUDGET,
@@ -21,41 +23,64 @@ from saat.reliability.randomness import deterministic
 from saat.reliability.scale import scale
 from saat.reliability.strength import black_box, floor, monotone, plateau
 
-Gate = Callable[[GateContext], GateResult]
+
+class Gate(NamedTuple):
+    """A row of :data:`GATES`.
+
+    Attributes:
+        check: the gate.
+        by_gradient: whether it needs input gradients; it is left out where there are none, and
+            ``differentiable`` has failed.
+        version: raised with every change of what the gate measures or of its thresholds.
+    """
+
+    check: Callable[[GateContext], GateResult]
+    by_gradient: bool = True
+    version: int = 1
+
 
 # Cheap ones first.
-GATES: Mapping[str, Gate] = {
-    "budget": budget,
-    "above_chance": above_chance,
-    "deterministic": deterministic,
-    "differentiable": differentiable,
-    "zero_gradient": zero_gradient,
-    "direction": direction,
-    "smooth": smooth,
-    "zero_eps": zero_eps,
-    "scale": scale,
-    "monotone": monotone,
-    "floor": floor,
-    "plateau": plateau,
-    "black_box": black_box,
+_OWN = {
+    "budget": Gate(budget, by_gradient=False),
+    "above_chance": Gate(above_chance, by_gradient=False),
+    "deterministic": Gate(deterministic, by_gradient=False),
+    "differentiable": Gate(differentiable, by_gradient=False),
+    "zero_gradient": Gate(zero_gradient),
+    "direction": Gate(direction),
+    "smooth": Gate(smooth),
+    "zero_eps": Gate(zero_eps),
+    "scale": Gate(scale),
+    "monotone": Gate(monotone),
+    "floor": Gate(floor),
+    "plateau": Gate(plateau),
+    "black_box": Gate(black_box),
 }
+GATES: Registry[Gate] = Registry(
+    "gate",
+    "saat.gates",
+    _OWN,
+    problem=instance_of(Gate),
+)
+# Gates of other packages are run by batteries that name them, never by these.
+STANDARD_GATES = tuple(_OWN)
 
-# Without a gradient these have nothing to look at, and ``differentiable`` has failed.
-_BY_GRADIENT = frozenset(GATES) - {"budget", "above_chance", "deterministic", "differentiable"}
 
-
-def run_gates(context: GateContext, names: Sequence[str] = tuple(GATES)) -> list[GateResult]:
+def run_gates(context: GateContext, names: Sequence[str] = STANDARD_GATES) -> list[GateResult]:
     """Results of the named gates; those that need a gradient are left out where there is none."""
-    return [GATES[name](context) for name in names if context.views or name not in _BY_GRADIENT]
+    gates = (GATES[name] for name in names)
+    return [
+        gate.check(context) for gate in gates if context.gradient_networks or not gate.by_gradient
+    ]
 
 
 __all__ = [
     "CORE_GATE_BUDGET",
     "FULL_GATE_BUDGET",
     "GATES",
+    "STANDARD_GATES",
     "Gate",
     "GateBudget",
     "GateContext",
     "GateResult",
-    "ask",
+    "run_gates",
 ]

@@ -1,4 +1,4 @@
-"""What a gate gets to see, and what it answers."""
+"""What a gate is given, and what it answers."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
-from saat.adaptive import ModelTraits, on_queries, seen_as
+from saat.adaptive import ModelTraits, attacked_through, on_queries
 from saat.attack_runner import AttackRunner
 from saat.attacks import Attack
 from saat.threat_model import ThreatModel
@@ -38,16 +38,16 @@ class GateBudget:
         queries: drawn for them, all where there are fewer.
         radii: multiples of the ball's radius that MAP must fall along, 0 excluded; then the whole
             image range.
-        steps: of the probe at those radii.
-        lengths: iterations T that MAP must fall and settle along.
-        paper_steps: iterations of the published attack in the scale gate.
+        steps: iterations of the gate attack at those radii.
+        iterations: numbers of iterations T that MAP must fall and settle along.
+        published_steps: iterations of the published attack in the scale gate.
     """
 
     queries: int
     radii: Sequence[float]
     steps: int
-    lengths: Sequence[int]
-    paper_steps: int
+    iterations: Sequence[int]
+    published_steps: int
 
 
 # Radii as multiples of 8/255: 1, 2, 4, 8, 16 and 32 levels of a byte; the image range follows.
@@ -73,29 +73,29 @@ class Scaled(nn.Module):
 
 @dataclass(frozen=True)
 class GateContext:
-    """An attacked victim before the gates.
+    """An attacked victim, and what the gates need to judge it.
 
     Attributes:
         victim: all queries, through the network whose codes count.
-        traits: what :func:`saat.adaptive.inspect` saw of its network.
-        views: see :func:`saat.adaptive.adaptations`.
+        traits: see :func:`saat.adaptive.model_traits`.
+        gradient_networks: see :func:`saat.adaptive.gradient_networks_of`.
         runner: runs the gates' own attacks.
         results: the battery's, by name; queries an attack did not take are clean there.
         white_box: names among ``results`` of attacks by gradients on this victim.
-        taken: positions of the queries that an attack took, where not all.
-        probe: the attack that the gates repeat under other circumstances.
+        query_indices: positions of the queries that an attack was run on, where not all.
+        gate_attack: the attack that the gates repeat under other circumstances.
         positions: sorted int64 (n,), the queries the gates attack.
         gate_budget: sizes.
     """
 
     victim: Victim
     traits: ModelTraits
-    views: Mapping[str, nn.Module]
+    gradient_networks: Mapping[str, nn.Module]
     runner: AttackRunner
     results: Mapping[str, AttackResult]
     white_box: Sequence[str]
-    taken: Mapping[str, Tensor]
-    probe: Attack
+    query_indices: Mapping[str, Tensor]
+    gate_attack: Attack
     positions: Tensor
     gate_budget: GateBudget
 
@@ -105,9 +105,9 @@ class GateContext:
         return on_queries(self.victim, self.positions)
 
     @cached_property
-    def view(self) -> nn.Module:
-        """The network that the gates' gradient attacks see: the first view."""
-        return next(iter(self.views.values()))
+    def gradient_network(self) -> nn.Module:
+        """The network that the gates' attacks take gradients of: the first one."""
+        return next(iter(self.gradient_networks.values()))
 
     def run(
         self,
@@ -139,13 +139,13 @@ class GateContext:
     def _attack(
         self, attack: Attack, threat: ThreatModel | None, factor: float | None, name: str
     ) -> AttackResult:
-        victim = seen_as(self.sample, self.view)
+        victim = attacked_through(self.sample, self.gradient_network)
         if factor is not None:
-            victim = seen_as(self.sample, Scaled(self.view, factor))
+            victim = attacked_through(self.sample, Scaled(self.gradient_network, factor))
             scale = factor * victim.knowledge.feature_scale
             victim.knowledge = replace(victim.knowledge, feature_scale=scale)
         return self.runner.attack(victim, name, attack, threat)
 
-    def probe_of(self, steps: int) -> Attack:
-        """The probe with ``steps`` iterations."""
-        return replace(self.probe, steps=steps)
+    def gate_attack_with(self, steps: int) -> Attack:
+        """The gate attack with ``steps`` iterations."""
+        return replace(self.gate_attack, steps=steps)

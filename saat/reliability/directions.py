@@ -30,7 +30,7 @@ _NEIGHBOURS = 8
 
 @dataclass(frozen=True)
 class _Batch:
-    """Some of the drawn queries, and a loss that falls towards the probe's goal.
+    """Some of the drawn queries, and a loss that falls towards the gate attack's goal.
 
     Attributes:
         network: the network, frozen and in evaluation mode.
@@ -65,11 +65,11 @@ class _Batch:
 
 @contextmanager
 def _batches(context: GateContext) -> Iterator[Iterator[_Batch]]:
-    sample, network = context.sample, context.view
+    sample, network = context.sample, context.gradient_network
     knowledge = sample.knowledge
     device = knowledge.train_codes.device
     labels, codes = sample.labels.to(device), sample.query_codes.to(device)
-    goals = context.probe.goal(context.probe.representatives(knowledge, labels, codes))
+    goals = context.gate_attack.goal(context.gate_attack.representatives(knowledge, labels, codes))
 
     def batch(part: Tensor) -> _Batch:
         images = to_float(sample.images[part], device_of(network))

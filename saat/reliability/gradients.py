@@ -18,9 +18,9 @@ def differentiable(context: GateContext) -> GateResult:
 
 
 def zero_gradient(context: GateContext) -> GateResult:
-    """Few input gradients are exactly zero, to the attack that sees most of them.
+    """Under the attack with the fewest of them, few input gradients are exactly zero.
 
-    An attack that has nothing left to gain may see many: that says nothing about the network.
+    An attack that has nothing left to gain may have many: that says nothing about the network.
     """
     found = {name: context.results[name].zero_gradient for name in context.white_box}
     name, least = min(found.items(), key=lambda item: item[1])

@@ -30,7 +30,7 @@ def budget(context: GateContext) -> GateResult:
 def zero_eps(context: GateContext) -> GateResult:
     """In a ball of radius 0 the attacked images, codes and AP are the clean ones."""
     nothing = replace(context.runner.threat, eps=0.0)
-    result = context.run(context.probe_of(_SMALLEST_STEPS), nothing)
+    result = context.run(context.gate_attack_with(_SMALLEST_STEPS), nothing)
     moved = int((result.images != context.sample.images).flatten(1).any(1).sum())
     # Encoded together: the draws of a network with noise depend on an image's place in its batch.
     clean = context.sample.codes(context.sample.images)

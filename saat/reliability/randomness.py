@@ -2,7 +2,7 @@
 
 import torch
 
-from saat.adaptive import Adapted, seen_as
+from saat.adaptive import Adapted, attacked_through
 from saat.reliability.context import GateContext, GateResult
 
 _DRAWS = 3
@@ -17,7 +17,7 @@ def deterministic(context: GateContext) -> GateResult:
     codes, maps = [], []
     for draw in range(_DRAWS):
         drawn = Adapted(inner, 1, draw=draw + 1)
-        victim = seen_as(context.sample, drawn)
+        victim = attacked_through(context.sample, drawn)
         codes.append(victim.codes(victim.images))
         maps.append(float(victim.ap(codes[-1]).mean()))
     differ = torch.stack([(code != codes[0]).float().mean() for code in codes[1:]]).mean()

@@ -12,7 +12,7 @@ from saat.reliability.strength import significantly_above
 
 # MAP by which the published attack may be weaker than itself on rescaled features.
 TOLERANCE = 0.02
-# MAP by which the probe's result may change with the scale; rounding takes its part.
+# MAP by which the gate attack's result may change with the scale; rounding takes its part.
 UNCHANGED = 0.01
 SCALES = (0.1, 60.0)
 # Fraction of the features that saturate tanh at α = 1.
@@ -20,36 +20,36 @@ MOST_BITS = 0.5
 
 
 def scale(context: GateContext) -> GateResult:
-    """The published attack sees as much as on rescaled features, and the probe at any scale.
+    """The published attack is as strong as on rescaled features, the gate attack at any scale.
 
     The first comparison is between two runs of the mainstay attack that differ in nothing but the
     division by the median magnitude of every bit's feature: what the second finds more was hidden
-    by the scale. A bit whose feature saturates tanh is out of its sight altogether, whether or not
-    the others are enough for it. The probe's network has its output multiplied, whatever its last
-    layer is.
+    by the scale. A bit whose feature saturates tanh gives it no gradient at all, whether or not the
+    others are enough for it. The gate attack's network has its output multiplied, whatever its
+    last layer is.
     """
     saturated = _saturated(context)
-    published = MainstayAttack(steps=context.gate_budget.paper_steps)
+    published = MainstayAttack(steps=context.gate_budget.published_steps)
     as_is = context.run(published, name="published")
-    seeing = context.run(replace(published, rescale=True), name="published")
-    hidden = significantly_above(as_is.ap, seeing.ap, TOLERANCE)
-    here = context.run(context.probe_of(context.gate_budget.steps)).ap
+    rescaled = context.run(replace(published, rescale=True), name="published")
+    hidden = significantly_above(as_is.ap, rescaled.ap, TOLERANCE)
+    unscaled = context.run(context.gate_attack_with(context.gate_budget.steps)).ap
     changes = {
         f"probe at scale {factor:g}": context.run(
-            context.probe_of(context.gate_budget.steps), factor=factor
+            context.gate_attack_with(context.gate_budget.steps), factor=factor
         ).ap
-        - here
+        - unscaled
         for factor in SCALES
     }
     unstable = [name for name, change in changes.items() if abs(float(change.mean())) > UNCHANGED]
     measured = {
         "published": float(as_is.ap.mean()),
-        "published, rescaled": float(seeing.ap.mean()),
+        "published, rescaled": float(rescaled.ap.mean()),
         "saturated": saturated,
-        "probe": float(here.mean()),
-        **{name: float((here + change).mean()) for name, change in changes.items()},
+        "probe": float(unscaled.mean()),
+        **{name: float((unscaled + change).mean()) for name, change in changes.items()},
     }
-    gap = bootstrap_interval(as_is.ap - seeing.ap)
+    gap = bootstrap_interval(as_is.ap - rescaled.ap)
     detail = (
         f"the published attack leaves {100 * gap.mean:.1f} points of MAP more than on rescaled "
         f"features (95 %: {100 * gap.low:.1f} to {100 * gap.high:.1f})"
@@ -68,5 +68,5 @@ def scale(context: GateContext) -> GateResult:
 def _saturated(context: GateContext) -> float:
     """Fraction of clean queries' features at which the float32 gradient of tanh is exactly 0."""
     images = context.sample.images
-    features = encode(context.view, lambda part: images[part], len(images))
+    features = encode(context.gradient_network, lambda part: images[part], len(images))
     return float((1 - torch.tanh(features.float()).square() == 0).float().mean())

@@ -54,7 +54,7 @@ def monotone(context: GateContext) -> GateResult:
     for multiple in context.gate_budget.radii:
         ball = None if multiple == 1 else replace(threat, eps=multiple * threat.eps)
         name = f"{multiple * threat.eps:.4g}"
-        aps[name] = context.run(context.probe_of(context.gate_budget.steps), ball).ap
+        aps[name] = context.run(context.gate_attack_with(context.gate_budget.steps), ball).ap
     aps["all"] = _unbounded(context).ap
     rises = _rises(aps)
     said = f"rises at {', '.join(rises)}" if rises else "falls"
@@ -73,14 +73,14 @@ def floor(context: GateContext) -> GateResult:
 def _unbounded(context: GateContext) -> AttackResult:
     pixels = context.sample.images[:1].numel()
     ball = whole_range(context.runner.threat, pixels)
-    return context.run(context.probe_of(context.gate_budget.steps), ball)
+    return context.run(context.gate_attack_with(context.gate_budget.steps), ball)
 
 
 def plateau(context: GateContext) -> GateResult:
     """MAP falls with the iterations and has settled at the battery's own number of them."""
-    own = context.probe.steps
-    lengths = sorted({*context.gate_budget.lengths, own})
-    aps = {f"T={steps}": context.run(context.probe_of(steps)).ap for steps in lengths}
+    own = context.gate_attack.steps
+    lengths = sorted({*context.gate_budget.iterations, own})
+    aps = {f"T={steps}": context.run(context.gate_attack_with(steps)).ap for steps in lengths}
     longest = f"T={lengths[-1]}"
     rises = _rises(aps)
     moving = significantly_above(aps[f"T={own}"], aps[longest], PLATEAU_TOLERANCE)
@@ -99,7 +99,7 @@ def black_box(context: GateContext) -> GateResult:
     for name, result in context.results.items():
         if name in context.white_box or result.target is not None:
             continue
-        rows = context.taken.get(name, slice(None))
+        rows = context.query_indices.get(name, slice(None))
         measured[name] = float(result.ap[rows].mean())
         measured[f"white box for {name}"] = float(white[rows].mean())
         if significantly_above(white[rows], result.ap[rows], 0.0):

@@ -94,7 +94,7 @@ def plant_delivery(count: Count) -> None:
     """The tracker's thread meets an error of its own in the middle of an event, once."""
     from harness.tracking.mlflow_runs import MlflowRuns
 
-    MlflowRuns._log = raising(MlflowRuns._log, count, False)  # type: ignore[method-assign]
+    MlflowRuns._log_metrics = raising(MlflowRuns._log_metrics, count, False)  # type: ignore[method-assign]
 
 
 SITES: dict[str, Callable[[Count], None]] = {

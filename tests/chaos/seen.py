@@ -1,10 +1,13 @@
 """What a search has on the disk at a moment: what no fault may take from it."""
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from saat import checkpoint
 
 Metrics = dict[str, float]
 
@@ -33,14 +36,24 @@ class Seen:
 def look(run_dir: Path) -> Seen:
     """What is there now; half a line is not there yet."""
     journal = run_dir / "events.jsonl"
-    epochs: dict[str, dict[str, Metrics]] = {}
-    for path in run_dir.glob("trials/*/epochs.jsonl"):
-        records: dict[str, Metrics] = {}
-        for line in _whole_lines(path):
-            record: dict[str, Any] = json.loads(line)
-            records[str(record["epoch"])] = record["metrics"]
-        epochs[path.parent.name] = records
+    epochs = {
+        folder.name: {str(record["epoch"]): record["metrics"] for record in _durable_epochs(folder)}
+        for folder in run_dir.glob("trials/*")
+    }
     return Seen(_whole_lines(journal), epochs)
+
+
+def _durable_epochs(folder: Path) -> list[dict[str, Any]]:
+    """The epochs of a trial: from its result, else from its newest intact checkpoint."""
+    return next(_histories(folder), [])
+
+
+def _histories(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    with suppress(FileNotFoundError, ValueError):
+        yield json.loads((folder / "result.json").read_text())["history"]
+    for path in sorted(folder.glob("checkpoint/epoch-*.safetensors"), reverse=True):
+        with suppress(FileNotFoundError, checkpoint.CorruptCheckpoint):
+            yield checkpoint.load(path)[1]["history"]
 
 
 def _whole_lines(path: Path) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.draw import Where, draw
 from tests.chaos.runner import Undisturbed, run, unavailable, undisturbed
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from harness.journal.state import SearchState
 from tests.cluster.hosts import Hosts, unavailable
 from tests.harness.tiny import tiny_raw
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 EXPERIMENT = tiny_raw(
     {

@@ -21,7 +21,7 @@ from tests.cluster.hosts import Hosts, unavailable
 from tests.harness.tiny import tiny_raw
 from tests.saat.data.samples import splits, write_images, write_pairs
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 ANSWERS_WITHIN_S = float(os.environ.get("SAAT_CLUSTER_TEST_S", "600"))
 

@@ -5,7 +5,7 @@ import pytest
 
 from harness.executors import Executor
 from harness.executors.inline import InlineExecutor
-from saat.data import RetrievalData, load
+from saat.data import RetrievalData
 from saat.models import HashingNetwork
 from tests import toy
 from tests.harness.tiny import shared_cache
@@ -27,7 +27,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Images of the searches, decoded; and the variable that names their place."""
     before = os.environ.get("SAAT_CACHE")
     shared_cache(tmp_path_factory)
-    load(name="digits_mini", image_size=16, val_queries=40)
+    RetrievalData.named("digits_mini", image_size=16, val_queries=40)
     yield
     os.environ.pop("SAAT_CACHE")
     if before is not None:

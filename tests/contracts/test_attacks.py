@@ -94,8 +94,8 @@ class Setting:
     def queries(self, attack: Attack, count: int | None = None) -> Queries:
         labels = self.target_labels if attack.targeted else self.labels
         images, benign = self.images[:count], self.codes(self.images)[:count]
-        guides = self.representatives(attack)[:count]
-        return Queries(images, labels[:count], benign, guides, range(len(images)))
+        representatives = self.representatives(attack)[:count]
+        return Queries(images, labels[:count], benign, representatives, range(len(images)))
 
     def attacked(
         self,
@@ -267,7 +267,7 @@ def test_a_query_alone_gets_what_it_gets_among_others(name: str, setting: Settin
 def test_no_queries_give_no_images(name: str, setting: Setting) -> None:
     attacked = setting.attacked(prepared(name, setting, steps=2), count=0)
     assert attacked.images.shape == (0, 3, toy.SIZE, toy.SIZE)
-    assert attacked.zero_gradient.shape == (0,)
+    assert attacked.zero_gradient.shape == (1, 0)
 
 
 def aim(setting: Setting, attack: Attack, images: Tensor) -> float:

@@ -46,9 +46,10 @@ def full_disk_for(experiment: Experiment, run_dir: Path, name: str) -> Path:
     """A file of the default's trial on a disk that is full."""
     setting = setting_at(experiment, paper_defaults(experiment)[0])
     folder = run_dir / "trials" / f"{config_hash(setting, FINGERPRINT)[:10]}-explore-0"
-    folder.mkdir(parents=True)
-    (folder / name).symlink_to("/dev/full")
-    return folder / name
+    file = folder / name
+    file.parent.mkdir(parents=True)
+    file.symlink_to("/dev/full")
+    return file
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -74,7 +75,7 @@ def test_a_full_disk_stops_the_search_which_goes_on_later(
 ) -> None:
     experiment = tiny({"name": "full", "search.num_samples": 0, "confirm.max_configs": 0})
     search = search_in(tmp_path, experiment)
-    file = full_disk_for(experiment, tmp_path / "full", "epochs.jsonl")
+    file = full_disk_for(experiment, tmp_path / "full", ".lease/1.beat")
     with pytest.raises(SearchStopped, match=r"no space left on the disk of .*full"):
         run(executor, tmp_path, search)
     assert [r.status for r in search.state.trials.values()] == ["running"]

@@ -46,7 +46,7 @@ def test_every_executor_finds_the_same(ran: tuple[Path, Search], reference: Any)
 def test_a_loss_that_is_no_number_fails_its_trial_alone(ran: tuple[Path, Search]) -> None:
     _, search = ran
     for record in search.state.trials.values():
-        broken = record.spec.setting["defense"]["lr"] == 100.0
+        broken = record.spec.setting.dump()["defense"]["lr"] == 100.0
         assert (record.status == "failed") == broken
         if broken:
             assert record.stop_reason == "saat loss is nan in epoch 1; lower lr"
@@ -58,11 +58,10 @@ def test_a_stopped_trial_does_no_further_epoch(ran: tuple[Path, Search]) -> None
     stopped = [r for r in search.state.trials.values() if r.status == "stopped"]
     assert stopped
     for record in stopped:
-        last = record.epochs[-1]["epoch"]
-        assert last < 3
-        lines = (runs_dir / "contract" / "trials" / record.spec.trial_id / "epochs.jsonl").open()
-        assert [json.loads(line)["epoch"] for line in lines] == list(range(1, last + 1))
-        assert not list(Path(lines.name).parent.glob("checkpoint/*")), "it never goes on"
+        assert record.epochs[-1]["epoch"] < 3
+        folder = runs_dir / "contract" / "trials" / record.spec.trial_id
+        # Its checkpoints were deleted when it was stopped; a further epoch would leave one.
+        assert not list(folder.glob("checkpoint/*"))
 
 
 def test_costs_and_files_of_completed_trials(ran: tuple[Path, Search]) -> None:

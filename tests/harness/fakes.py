@@ -76,15 +76,15 @@ def fake_trial(
     spec: TrialSpec, fails: tuple[float, float] = (math.inf, math.inf)
 ) -> Iterator[EpochReport | FinalReport]:
     """Reports of a trial; settings with λ within ``fails`` break in the second epoch."""
-    defense = spec.setting["defense"]
+    defense = spec.setting.dump()["defense"]
     epochs = defense.get("epochs", 0)
     for epoch in range(1, epochs + 1):
         if epoch == 2 and fails[0] <= defense["lambda"] <= fails[1]:
             raise Broken("saat loss is nan in epoch 2; lower lr")
-        clean, robust = objectives(spec.setting, epoch / epochs)
+        clean, robust = objectives(spec.setting.dump(), epoch / epochs)
         values = {"val/clean_map": clean, "val/robust_map": robust, "val/zero_grad": 0.0}
         yield EpochReport(epoch, values, 1.0, 2.0 + epoch)
-    clean, robust = objectives(spec.setting)
+    clean, robust = objectives(spec.setting.dump())
     prefix = "reattack" if spec.phase == "explore" else "test"
     metrics = {f"{prefix}/clean_map": clean, f"{prefix}/robust_map": robust}
     yield FinalReport(epochs, metrics, 5.0 + epochs)

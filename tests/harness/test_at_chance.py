@@ -14,7 +14,7 @@ from harness.search.recommendation import eligible, recommend
 from harness.search.search import Search
 from harness.search.searcher import Searcher
 from harness.session.status import render, status_of
-from harness.tracking.tracked_values import end_tags, growth
+from harness.tracking.tracked_values import end_tags, explored_hypervolume
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from reports.frontier import hypervolume
 from tests.harness import fakes
@@ -49,7 +49,7 @@ def collapsing(monkeypatch: pytest.MonkeyPatch) -> None:
     def fake_trial(spec: TrialSpec, *fails: Any) -> Iterator[EpochReport | FinalReport]:
         for report in plain(spec, *fails):
             if isinstance(report, FinalReport):
-                clean, robust = outcome(spec.setting)
+                clean, robust = outcome(spec.setting.dump())
                 prefix = "reattack" if spec.phase == "explore" else "test"
                 values = {"clean_map": clean, "robust_map": robust, "chance_map": CHANCE}
                 values |= {"lift.clean": clean - CHANCE, "lift.robust": robust - CHANCE}
@@ -70,7 +70,7 @@ def ran(run_dir: Path, **changes: Any) -> Search:
 def by_weight(search: Search) -> tuple[list[TrialRecord], list[TrialRecord], list[TrialRecord]]:
     """Explored trials whose robust MAP is at chance, those above, and those that collapsed."""
     trials = search.state.of_phase("explore")
-    weights = [record.spec.setting["defense"]["lambda"] for record in trials]
+    weights = [record.spec.setting.dump()["defense"]["lambda"] for record in trials]
     groups: tuple[list[TrialRecord], ...] = ([], [], [])
     for record, weight in zip(trials, weights, strict=True):
         groups[(weight >= 0.9) + (weight > 3)].append(record)
@@ -96,12 +96,12 @@ def test_only_settings_above_chance_are_recommended(tmp_path: Path, sampler: str
 def test_a_collapsed_setting_is_on_no_front_and_adds_no_hypervolume(tmp_path: Path) -> None:
     search = ran(tmp_path)
     powerless, above, collapsed = by_weight(search)
-    points = [outcome(r.spec.setting) for r in [*powerless, *above]]
+    points = [outcome(r.spec.setting.dump()) for r in [*powerless, *above]]
     found = status_of(tmp_path)
     names = {r.spec.trial_id for r in collapsed}
     assert not names & {entry["trial_id"] for entry in found["front"]}
     assert found["hypervolume"] == pytest.approx(hypervolume(points))
-    assert growth(search.experiment, search.state)[1] == found["hypervolume"]
+    assert explored_hypervolume(search.experiment, search.state)[1] == found["hypervolume"]
     marks = {entry["trial_id"]: entry["at_chance"] for entry in found["front"]}
     for record in powerless:
         assert marks.get(record.spec.trial_id, ["robust"]) == ["robust"]

@@ -20,7 +20,7 @@ from harness.__main__ import main
 from harness.experiment.settings import setting_at
 from harness.files import write_text
 from saat import checkpoint
-from saat.data import load
+from saat.data import RetrievalData
 from saat.models import build_network
 from tests.harness.fakes import experiment, finished
 from tests.harness.tiny import tiny, tiny_raw
@@ -41,7 +41,8 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("world")
-    load(name="digits_mini", image_size=16, val_queries=40)  # composing them is a line of its own
+    # Composing them is a line of its own.
+    RetrievalData.named("digits_mini", image_size=16, val_queries=40)
     (root / "tiny.yaml").write_text(yaml.safe_dump(tiny_raw()))
     (root / "file.txt").write_text("hello")
     searched = experiment(name="done")
@@ -309,8 +310,8 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"constraints": {"val/clean_map": 0.5}}, ("constraints.val/clean_map: 0.5", "a section")),
     ({"constraints": {"val/clean_map": {"at_least": NAN}}}, ("at_least: nan", "finite")),
     ({"search": None}, ("search: None", "a section")),
-    ({"search.sampler": "tpee"}, ("search.sampler: 'tpee'", "'tpe'")),
-    ({"search.scheduler": "asah"}, ("search.scheduler: 'asah'", "'pareto_asha'")),
+    ({"search.sampler": "tpee"}, ("search.sampler: 'tpee'", "ehvi, tpe, nsga2")),
+    ({"search.scheduler": "asah"}, ("search.scheduler: 'asah'", "pareto_asha, asha, none")),
     ({"search.scheduler": "asha"}, ("scheduler: asha: needs scalarisation", "robust, clean, mean")),
     ({**asha("mean"), "search.margin": 0.01}, ("search: margin", "pareto_asha, not asha")),
     ({"search.margin": -0.1}, ("search.margin: -0.1", "at least 0")),
@@ -355,7 +356,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"confirm.seeds": 0}, ("confirm.seeds: 0", "at least 1")),
     ({"confirm.undefended": "yes"}, ("confirm.undefended: 'yes'", "true or false")),
     ({"confirm.max_configs": -1}, ("confirm.max_configs: -1",)),
-    ({"validation.attack": "hag"}, ("validation.attack: 'hag'", "'mainstay'")),
+    ({"validation.attack": "mainstay"}, ("validation.attack: delete this key", "mainstay")),
     ({"validation.queries": 0}, ("validation.queries: 0", "at least 1")),
     ({"evaluation.attacks": []}, ("evaluation.attacks: []", "at least 1")),
     ({"evaluation.attacks": ["hag", "hag"]}, ("attacks: hag", "twice")),
@@ -720,11 +721,11 @@ def test_validate_tells_all_that_is_wrong_with_all_files(world: World, capsys: A
     out, err = capsys.readouterr()
     assert out == f"{tiny_file}: valid (tiny, 1 searched key)\n"
     named = [
-        f"{world.wrong}: pretrain.lr: 0",
-        f"{world.wrong}: defense.lamda: unknown key",
         f"{world.wrong}: seed: -1",
         f"{world.wrong}: data.val_queries: 0",
         f"{world.wrong}: model.bits: 0",
+        f"{world.wrong}: pretrain.lr: 0",
+        f"{world.wrong}: defense.lamda: unknown key",
         f"{world.wrong}: nam: unknown key",
         f"{nowhere}: no such file",
         f"{other}: space.defense.eps: defense.eps: 2.0",
@@ -745,7 +746,7 @@ def test_other_commands_tell_the_first_mistake_and_count_the_others(
 
 def test_a_network_that_is_not_the_one_it_says_is_refused(world: World, capsys: Any) -> None:
     meta = checkpoint.load(world.other_bits)[1]
-    data = load(name="digits_mini", image_size=16, val_queries=40)
+    data = RetrievalData.named("digits_mini", image_size=16, val_queries=40)
     tensors = checkpoint.load(world.other_bits)[0]
     own = world.root / "own_data"
     checkpoint.save(own, tensors, {**meta, "data_fingerprint": data.fingerprint})

@@ -19,6 +19,7 @@ from saat.attacks import ATTACKS
 from saat.defenses import DEFENSES
 from saat.models import BACKBONES
 from saat.settings import file_key, option_fields
+from saat.versions import protocol_versions
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -163,6 +164,14 @@ def test_every_option_has_the_bounds_and_the_default_of_its_class() -> None:
 def test_backbones_have_the_limits_that_building_them_checks() -> None:
     limits = {name: entry.usable() for name, entry in derived().backbones.items()}
     assert limits == {name: entry.limits for name, entry in BACKBONES.items()}
+
+
+@pytest.mark.parametrize("battery", ["none", "core", "full"])
+def test_protocols_have_the_versions_of_all_that_they_run(battery: str) -> None:
+    found = derived()
+    attacks = {name: entry.usable().version for name, entry in found.attacks.items()}
+    expected = protocol_versions(ATTACKS, battery)
+    assert attacks | found.batteries[battery].usable() == expected
 
 
 def test_an_option_that_no_file_can_express_is_refused() -> None:

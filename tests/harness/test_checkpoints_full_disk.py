@@ -67,7 +67,7 @@ def test_half_a_checkpoint_of_a_killed_writer_is_neither_taken_nor_kept(tmp_path
     assert meta is not None
     assert again.epoch == 1
     assert names(tmp_path) == ["epoch-00001.safetensors"]
-    checkpoints.forget(tmp_path)
+    checkpoints.delete(tmp_path)
     assert not tmp_path.exists()
 
 

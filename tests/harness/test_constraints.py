@@ -8,7 +8,7 @@ import yaml
 
 from harness.search.search import Search
 from harness.session.status import status_of
-from harness.tracking.tracked_values import growth
+from harness.tracking.tracked_values import explored_hypervolume
 from reports.frontier import hypervolume, pareto_mask
 from tests.harness.fakes import experiment, finished, objectives
 
@@ -26,7 +26,9 @@ def ended(run_dir: Path, floor: float) -> tuple[Search, dict[str, Any]]:
 
 def test_status_and_tracker_count_what_is_feasible(tmp_path: Path) -> None:
     search, free = ended(tmp_path / "free", 0.0)
-    points = {r.spec.trial_id: objectives(r.spec.setting) for r in search.state.of_phase("explore")}
+    points = {
+        r.spec.trial_id: objectives(r.spec.setting.dump()) for r in search.state.of_phase("explore")
+    }
     clean = sorted(point[0] for point in points.values())
     floor = clean[len(clean) // 2]
     kept = {i: point for i, point in points.items() if point[0] >= floor}
@@ -39,11 +41,11 @@ def test_status_and_tracker_count_what_is_feasible(tmp_path: Path) -> None:
     }
     assert found["hypervolume"] == pytest.approx(hypervolume(list(kept.values())))
     assert found["hypervolume"] < free["hypervolume"]
-    count, volume = growth(whole, search.state)
+    count, volume = explored_hypervolume(whole, search.state)
     assert (count, volume) == (len(points), found["hypervolume"])
 
 
 def test_where_nothing_is_feasible_there_is_no_front(tmp_path: Path) -> None:
     search, found = ended(tmp_path, 1.0)
     assert (found["front"], found["hypervolume"]) == ([], 0.0)
-    assert growth(search.experiment, search.state)[1] == 0.0
+    assert explored_hypervolume(search.experiment, search.state)[1] == 0.0

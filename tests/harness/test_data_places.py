@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from harness.__main__ import main
+from harness.catalogue import catalogue
 from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
-from harness.experiment.datasets import dataset_lines
+from harness.experiment.datasets import dataset_line
 from harness.experiment.file import load_experiment
 from harness.experiment.sections import DataSection
 from harness.experiment.settings import setting_at
@@ -22,11 +23,11 @@ from harness.trial import stages
 from reports.protocol import protocol_terms
 from reports.results import load_search
 from saat import checkpoint
-from saat.data import DATASETS, load
+from saat.data import DATASETS
 from saat.errors import InputError
 from tests.harness import fakes
 from tests.harness.tiny import tiny, tiny_raw
-from tests.saat.data.samples import folder, real, splits, write_images, write_pairs
+from tests.saat.data.samples import folder, opened, real, splits, write_images, write_pairs
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +84,9 @@ def test_a_list_holds_no_control_characters(capsys: Any) -> None:
 def test_lists_that_are_wrong_are_listed_as_not_usable(tmp_path: Path) -> None:
     cifar(tmp_path, classes=9)
     (tmp_path / "NUS-WIDE").mkdir()
-    lines = dataset_lines(tmp_path)
+    lines = {
+        name: dataset_line(name, entry, tmp_path) for name, entry in catalogue().datasets.items()
+    }
     assert "not usable" in lines["cifar10"]
     assert "9 labels per image; cifar10 has 10" in lines["cifar10"]
     assert "not usable" in lines["nuswide"]
@@ -92,7 +95,8 @@ def test_lists_that_are_wrong_are_listed_as_not_usable(tmp_path: Path) -> None:
 
 
 def test_the_published_lists_are_listed_by_their_label() -> None:
-    line = dataset_lines(real("protocols"))["flickr25k"]
+    entry = catalogue().datasets["flickr25k"]
+    line = dataset_line("flickr25k", entry, real("protocols"))
     assert "flickr25k/prosgan in" in line
     assert "5000 train (95 without a label), 23300 database (381 without a label)" in line
     assert "1700 test (38 without a label)" in line
@@ -180,8 +184,8 @@ def test_the_table_of_trials_names_the_data(
 
 
 def test_where_a_run_came_from_names_its_lists(tmp_path: Path) -> None:
-    data = load(**DATA, root=cifar(tmp_path))  # type: ignore[arg-type]
-    found = provenance(data, "cpu")["data"]
+    data = opened(**DATA, root=cifar(tmp_path))
+    found = provenance(data, "cpu", {})["data"]
     assert found["label"] == data.label
     assert found["lists_sha256"] == data.lists_sha256
     assert len(found["lists_sha256"]) == 6
@@ -193,7 +197,7 @@ def test_every_result_names_its_data_and_models_follow_them(tmp_path: Path, caps
     file, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
     file.write_text(yaml.safe_dump(tiny_raw(SMALL | {"data": {**DATA, "root": str(root)}})))
     run(capsys, "train", file, "--runs-dir", runs)
-    data = load(**DATA, root=root)  # type: ignore[arg-type]
+    data = opened(**DATA, root=root)
     (model,) = (runs / "tiny" / "trials").glob("*/model.safetensors")
     provenance = json.loads((runs / "tiny" / "provenance.json").read_text())["data"]
     _, meta = checkpoint.load(model)

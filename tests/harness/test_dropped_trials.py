@@ -1,18 +1,17 @@
-"""What Ray Tune does without telling anybody, on a stand-in for it."""
+"""Ends of trials that Ray Tune reports late, twice or never, on a stand-in for it."""
 
 import errno
 import os
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ray import tune
 from ray.tune.experiment import Trial
 
-from harness.executors.ray_tune import RayTuneExecutor, _Places, _Scheduler, _Searcher
-from harness.search.search import Search
+from harness.executors.ray_tune import RayTuneExecutor
 from harness.search.worker_failures import MAX_DEATHS
+from tests.harness.fake_tune import FakeTune
 from tests.harness.fakes import experiment, open_search
 from tests.harness.tiny import context_of
 
@@ -24,34 +23,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": {"CPU": 8.0}}])
 
 
-class Tune:
-    """Ray Tune as far as it asks for trials, one at a time, and keeps their statuses."""
-
-    def __init__(self, run_dir: Path, max_concurrent: int = 1) -> None:
-        searched = experiment()
-        self.search: Search = open_search(run_dir, searched, max_concurrent)
-        self.scheduler = _Scheduler(self.search, context_of(searched, run_dir))
-        self.searcher = _Searcher(self.search, self.scheduler, _Places(1, 0, follow=False))
-        self.trials: list[Any] = []
-
-    def ask(self) -> str:
-        """Our id of the trial that is begun; empty where there is none to begin."""
-        name = f"tune{len(self.trials)}"
-        trial: Any = SimpleNamespace(trial_id=name, status=Trial.PENDING)
-        config = self.searcher.suggest(trial.trial_id)
-        if config is None:
-            return ""
-        self.trials.append(trial)
-        self.scheduler.on_trial_add(None, trial)
-        return str(config["trial"]["trial_id"])
-
-    def lost(self) -> list[tuple[str, bool]]:
-        events = [event for event in self.search.journal.events if event["event"] == "lost"]
-        return [(event["trial_id"], event["node"]) for event in events]
-
-
 def test_a_trial_that_tune_drops_is_not_waited_for(tmp_path: Path) -> None:
-    tune = Tune(tmp_path)
+    tune = FakeTune(open_search(tmp_path, experiment()), tmp_path)
     first = tune.ask()
     for status in (Trial.PENDING, Trial.RUNNING, Trial.PAUSED):
         tune.trials[0].status = status
@@ -63,7 +36,7 @@ def test_a_trial_that_tune_drops_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_is_always_dropped_fails_and_the_next_one_begins(tmp_path: Path) -> None:
-    tune = Tune(tmp_path)
+    tune = FakeTune(open_search(tmp_path, experiment()), tmp_path)
     first = tune.ask()
     for _ in range(MAX_DEATHS):
         tune.trials[-1].status = Trial.ERROR
@@ -100,13 +73,23 @@ def test_a_folder_that_tune_still_writes_into_hides_no_interruption(
 
 
 def test_ends_that_tune_tells_are_taken_once(tmp_path: Path) -> None:
-    tune = Tune(tmp_path, max_concurrent=2)
+    tune = FakeTune(open_search(tmp_path, experiment(), 2), tmp_path)
     first, second = tune.ask(), tune.ask()
     tune.search.on_failure(first, "broken")
-    tune.searcher.on_trial_complete("tune0")
-    tune.searcher.on_trial_complete("tune1", error=True)
+    tune.scheduler.on_trial_complete(None, tune.trials[0], {})
+    tune.scheduler.on_trial_error(None, tune.trials[1])
     for trial in tune.trials:
         trial.status = Trial.TERMINATED
     assert tune.ask() == second
-    tune.searcher.on_trial_complete("tune1", error=True)
+    tune.scheduler.on_trial_error(None, tune.trials[1])
     assert tune.lost() == [(second, False)]
+
+
+def test_the_journal_says_why_a_worker_was_lost(tmp_path: Path) -> None:
+    tune = FakeTune(open_search(tmp_path / "run", experiment()), tmp_path)
+    tune.ask()
+    file = tmp_path / "error.txt"
+    file.write_text("\tip: 10.0.0.2\nThe actor died because its node has died.")
+    tune.trials[0].error_file = str(file)
+    tune.scheduler.on_trial_error(None, tune.trials[0])
+    assert tune.search.journal.events[-1]["reason"] == "node 10.0.0.2 was lost"

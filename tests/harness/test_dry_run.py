@@ -16,8 +16,8 @@ from harness.__main__ import main
 from harness.experiment.settings import paper_defaults, setting_at
 from harness.journal.state import config_hash
 from harness.session import calibration
-from harness.session.calibration import Costs, _timed
-from harness.session.dry_run import Plan, device_seconds, plan_of
+from harness.session.calibration import Costs, time_epoch
+from harness.session.dry_run import SearchSize, device_seconds, size_of_search
 from tests.harness.fakes import drive, experiment, open_search
 from tests.harness.tiny import tiny, tiny_raw
 
@@ -32,11 +32,11 @@ def own_signals() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-def plan(known: int = 0, **changes: Any) -> Plan:
+def size_of(known: int = 0, **changes: Any) -> SearchSize:
     searched = experiment(**changes)
     points = [setting_at(searched, point) for point in paper_defaults(searched)]
     hashes = {config_hash(setting, "data") for setting in points[:known]}
-    return plan_of(searched, "data", hashes)
+    return size_of_search(searched, "data", hashes)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def plan(known: int = 0, **changes: Any) -> Plan:
 def test_distinct_pretrained_models(space: dict[str, Any], models: int, size: int) -> None:
     """No more than there are trials (exploring) or settings under each seed (confirming)."""
     for samples in (0, 2, 40):
-        found = plan(space=space, search__num_samples=samples, confirm__seeds=5)
+        found = size_of(space=space, search__num_samples=samples, confirm__seeds=5)
         defaults = 3 if "model.bits" in space else 1
         assert found.sampled == min(samples, size)
         assert found.explored == defaults + found.sampled
@@ -65,11 +65,11 @@ def test_distinct_pretrained_models(space: dict[str, Any], models: int, size: in
         # The recommended ones, two at most, the default and the undefended.
         assert found.confirmed == min(2, found.sampled) + 2
         assert found.confirm_pretrained == 5 * min(models, found.confirmed)
-    assert plan(space=space, confirm__max_configs=0).confirm_pretrained == 0
+    assert size_of(space=space, confirm__max_configs=0).confirm_pretrained == 0
 
 
 def test_known_settings_are_not_counted_again() -> None:
-    found = plan(known=2, space=BITS)
+    found = size_of(known=2, space=BITS)
     assert (found.defaults, found.known) == (1, 2)
 
 
@@ -86,12 +86,12 @@ def test_known_settings_are_not_counted_again() -> None:
     ],
 )
 def test_rungs_and_survivors(changes: dict[str, Any], rungs: list[tuple[int, int]]) -> None:
-    assert plan(**{"defense__epochs": 9} | changes).rungs == rungs
+    assert size_of(**{"defense__epochs": 9} | changes).rungs == rungs
 
 
 def test_where_epochs_are_searched_the_longest_trial_counts() -> None:
     space = {"defense.epochs": {"int": [2, 5]}}
-    assert [rung for rung, _ in plan(space=space, defense__epochs=2).rungs] == [1, 2, 4]
+    assert [rung for rung, _ in size_of(space=space, defense__epochs=2).rungs] == [1, 2, 4]
 
 
 LAMBDA = "defense.lambda"
@@ -124,7 +124,7 @@ def test_the_plan_has_as_many_trials_as_the_search(
     changes = {"space": space, "search__scheduler": "none", **changes}
     search = open_search(tmp_path, experiment(**changes))
     drive(search)
-    found = plan(**changes)
+    found = size_of(**changes)
     assert len(search.state.of_phase("explore")) == found.explored
     assert len(search.state.of_phase("confirm")) == found.confirmed * found.seeds
 
@@ -132,7 +132,7 @@ def test_the_plan_has_as_many_trials_as_the_search(
 def test_the_estimate_is_the_sum_over_all_trials() -> None:
     searched = experiment(defense__epochs=9, search__num_samples=20, pretrain__epochs=6)
     costs = Costs(1.0, 100.0, 10.0, 1e4, 1e6)
-    found = plan_of(searched, "data", set())
+    found = size_of_search(searched, "data", set())
     pretraining, exploring, confirming = device_seconds(searched, found, costs)
     assert pretraining == 6 * (found.explore_pretrained + found.confirm_pretrained)
     # Of 20 trials 10 end at epoch 1, 5 at 2, 3 at 4, 1 at 8; one and both defaults go to 9.
@@ -165,7 +165,7 @@ def test_an_epoch_is_timed_by_its_beginning(
     monkeypatch.setattr(calibration, "_CALIBRATION_S", 10.0)
     training = FakeTraining(clock, batches)
     data = SimpleNamespace(train=range(batches * 10))
-    epoch, image = _timed(training, data)  # type: ignore[arg-type]
+    epoch, image = time_epoch(training, data)  # type: ignore[arg-type]
     assert training.ran == ran
     assert epoch == 5.0 + 2.0 * (batches - 1)
     assert image == (0.5 if batches == 1 else 0.2)
@@ -181,7 +181,7 @@ def test_the_cost_of_the_protocol_follows_its_steps_and_queries(
         "adversarial_training",
         lambda setting, *_: None if setting.defense.method == "none" else object(),
     )
-    monkeypatch.setattr(calibration, "_timed", lambda *_: (7.0, 3.0))
+    monkeypatch.setattr(calibration, "time_epoch", lambda *_: (7.0, 3.0))
     data: Any = SimpleNamespace(
         validation=range(40), validation_database=range(500), test=range(60), database=range(600)
     )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,20 +14,26 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import load_experiment, parse_experiment
+from harness.experiment.file import load_experiment
+from harness.experiment.resolve import resolve_experiment
 from harness.experiment.sections import PRETRAIN_MODEL, defense_model
 from harness.experiment.settings import (
     longest_training,
     paper_defaults,
-    parse_setting,
     setting_at,
     undefended,
 )
 from harness.experiment.space import Dimension, suggest
-from harness.journal.state import config_hash, protocol_hash
+from harness.journal.protocol import changed_versions, protocol_hash
+from harness.journal.state import config_hash
 from harness.trial.pretrained import pretrained_key
-from saat.attacks import ATTACKS
+from saat.attacks import ATTACKS, Attack
+from saat.attacks.noise import Noise
+from saat.battery import BATTERIES
 from saat.errors import InputError
+from saat.metrics import METRICS
+from saat.reliability import GATES
+from saat.versions import FORMULA_VERSIONS
 from tests.harness.tiny import TINY, tiny, tiny_raw
 
 SPACES = sorted(Path("search_spaces").glob("*.yaml"))
@@ -51,9 +58,9 @@ EVERYTHING = {
 def test_a_dump_loads_to_the_same_experiment(changes: dict[str, Any]) -> None:
     experiment = tiny(changes)
     dump = experiment.dump()
-    assert parse_experiment(json.loads(json.dumps(dump)), "dump") == experiment
+    assert resolve_experiment(json.loads(json.dumps(dump)), "dump") == experiment
     text = yaml.safe_dump(dump, sort_keys=False, allow_unicode=True)
-    again = parse_experiment(yaml.safe_load(text), "dump")
+    again = resolve_experiment(yaml.safe_load(text), "dump")
     assert again == experiment
     assert list(again.space) == list(experiment.space)
 
@@ -78,14 +85,14 @@ def test_a_fraction_among_choices_and_conditions_is_a_number() -> None:
     assert all(found[key].contains(setting[key]) for key in ("defense.eps", "defense.step_size"))
     assert not found["defense.mu"].applies(setting)
     assert found["defense.steps"].applies(setting)
-    assert parse_experiment(json.loads(json.dumps(experiment.dump())), "dump") == experiment
+    assert resolve_experiment(json.loads(json.dumps(experiment.dump())), "dump") == experiment
 
 
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.name)
 def test_every_search_space_that_ships_is_valid(path: Path) -> None:
     experiment, notes = load_experiment(path)
     assert notes == []
-    assert parse_experiment(experiment.dump(), "dump") == experiment
+    assert resolve_experiment(experiment.dump(), "dump") == experiment
     assert path.read_text().startswith("# "), "saat list spaces shows the first comment"
 
 
@@ -116,7 +123,7 @@ def test_a_setting_is_the_experiments_own_but_for_the_point() -> None:
     changed = setting_at(experiment, point)
     assert changed.flat() == own.flat() | point
     assert changed.data == own.data
-    assert parse_setting(json.loads(json.dumps(changed.dump()))) == changed
+    assert Setting.model_validate(json.loads(json.dumps(changed.dump()))) == changed
 
 
 @pytest.mark.parametrize(
@@ -266,7 +273,7 @@ def reversed_keys(value: Any) -> Any:
 def test_the_config_hash_knows_neither_seed_nor_the_order_of_keys() -> None:
     own = config_hash(setting_at(tiny(), {}), "data")
     assert config_hash(setting_at(tiny({"seed": 5}), {}), "data") == own
-    assert config_hash(setting_at(parse_experiment(reversed_keys(TINY), "e"), {}), "data") == own
+    assert config_hash(setting_at(resolve_experiment(reversed_keys(TINY), "e"), {}), "data") == own
     assert config_hash(setting_at(tiny({"defense.eps": "8/255"}), {}), "data") == own
     assert config_hash(setting_at(tiny({"evaluation.steps": 9}), {}), "data") == own
 
@@ -302,27 +309,66 @@ def test_the_protocol_hash_depends_on_evaluation_and_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "revised"),
+    ("changes", "versions"),
     [
-        ({"evaluation.attacks": ["mainstay", "hag"]}, True),
-        ({"evaluation.attacks": ["mainstay", "sdha"]}, True),
-        ({"evaluation.attacks": ["mainstay"], "confirm.battery": "full"}, True),
-        ({"evaluation.attacks": ["mainstay"]}, False),
-        ({"evaluation.attacks": ["mainstay"], "confirm.battery": "core"}, False),
+        ({"evaluation.attacks": ["mainstay", "hag"]}, {"hag": 2}),
+        ({"evaluation.attacks": ["mainstay", "sdha"]}, {"sdha": 2}),
+        (
+            {"evaluation.attacks": ["mainstay"], "confirm.battery": "full"},
+            {"hag": 2, "sdha": 2},
+        ),
+        ({"evaluation.attacks": ["mainstay"]}, {}),
+        ({"evaluation.attacks": ["mainstay"], "confirm.battery": "core"}, {}),
     ],
 )
-def test_the_protocol_hash_has_the_revisions_of_formulas(
-    changes: dict[str, Any], revised: bool
+def test_the_protocol_hash_has_the_versions_of_formulas(
+    changes: dict[str, Any], versions: dict[str, int]
 ) -> None:
     protocol = tiny(changes)
-    assert (protocol_hash(protocol, "d") != protocol_hash(protocol, "d", revised=False)) == revised
+    assert changed_versions(protocol) == versions
+    assert protocol_hash(protocol, "d") == protocol_hash(protocol, "d", versions)
+    assert (protocol_hash(protocol, "d") != protocol_hash(protocol, "d", {})) == bool(versions)
 
 
-def test_another_revision_is_another_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = protocol_hash(tiny(), "data")
-    for name in tiny().evaluation.attacks:
-        monkeypatch.setattr(ATTACKS[name], "revision", ATTACKS[name].revision + 1)
-    assert protocol_hash(tiny(), "data") != before
+def raised(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a formula its next version."""
+    if kind == "attack":
+        kinds: type[Attack] = Noise if name == "noise" else ATTACKS[name]
+        monkeypatch.setattr(kinds, "version", kinds.version + 1)
+    elif kind == "gate":
+        later = {**GATES, name: GATES[name]._replace(version=2)}
+        monkeypatch.setattr("saat.versions.GATES", later)
+    elif kind == "battery":
+        battery = replace(BATTERIES[name], version=2)
+        monkeypatch.setattr("saat.versions.BATTERIES", {name: battery})
+    elif kind == "metric":
+        metrics = {**METRICS, name: replace(METRICS[name], version=2)}
+        monkeypatch.setattr("saat.versions.METRICS", metrics)
+    else:
+        monkeypatch.setitem(FORMULA_VERSIONS, name, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "counts"),
+    [
+        ("attack", "hag", True),
+        ("attack", "apgd_smoothap", True),  # of the battery
+        ("attack", "square", True),
+        ("attack", "noise", True),
+        ("attack", "tha", False),  # of neither
+        ("gate", "floor", True),
+        ("battery", "core", True),
+        ("metric", "robust_map", True),
+        ("formula", "average_precision", True),
+    ],
+)
+def test_another_version_of_what_a_protocol_runs_is_another_protocol(
+    kind: str, name: str, counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol = tiny({"confirm.battery": "core"})
+    before = protocol_hash(protocol, "data")
+    raised(kind, name, monkeypatch)
+    assert (protocol_hash(protocol, "data") != before) == counts
 
 
 @pytest.mark.parametrize(
@@ -338,8 +384,8 @@ def test_real_data_are_confirmed_with_the_full_battery_unless_the_file_says_othe
     data: dict[str, str], battery: str
 ) -> None:
     raw = {"schema_version": 1, "name": "x", "data": data}
-    assert parse_experiment(raw, "x").confirm.battery == battery
-    chosen = parse_experiment({**raw, "confirm": {"battery": "none", "seeds": 2}}, "x").confirm
+    assert resolve_experiment(raw, "x").confirm.battery == battery
+    chosen = resolve_experiment({**raw, "confirm": {"battery": "none", "seeds": 2}}, "x").confirm
     assert (chosen.battery, chosen.seeds) == ("none", 2)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.search.forecast import Curve, Forecaster
+from harness.search.samplers.ehvi.forecast import Curve, Forecaster
 
 PLANNED = 5
 Pairs = list[tuple[float, float]]

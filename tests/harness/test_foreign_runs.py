@@ -15,17 +15,12 @@ from markupsafe import Markup
 from harness.__main__ import main
 from harness.cli.common import say
 from harness.journal.journal import line_of, read
-from harness.journal.state import protocol_hash
 from harness.options import Options
-from harness.session.stored_run import (
-    check_reported_protocol,
-    check_resumed_protocol,
-    tracking_uri_of,
-)
+from harness.session.stored_run import tracking_uri_of
 from harness.trial.interface import trial_folder
 from reports import html, run_folder
 from reports.run_folder import check_file, check_run_folder
-from saat.data import load
+from saat.data import RetrievalData
 from saat.errors import InputError, one_line, printable
 from tests.harness.fakes import experiment, finished
 from tests.harness.tiny import context_of, tiny
@@ -243,7 +238,7 @@ def test_a_list_shows_the_runs_that_it_can_read(
     assert "never started" in rows["young"]
     assert "finished" in rows["fine"]
     assert "gone/events.jsonl: missing" in said.splitlines()[-1]
-    assert "(and 1 more such run)" in said.splitlines()[-1]
+    assert "(and 1 more)" in said.splitlines()[-1]
 
 
 # --- characters that a terminal obeys
@@ -286,20 +281,6 @@ def test_a_page_obeys_no_character_of_the_run_either() -> None:
 
 def test_a_data_set_is_not_called_by_characters_that_turn_a_line(tmp_path: Path) -> None:
     root = folder(tmp_path / TURNED)
-    data = load(path=str(root), image_size=8, val_queries=1, cache_dir=tmp_path / "cache")
+    data = RetrievalData.from_folder(root, image_size=8, val_queries=1, cache_dir=tmp_path / "c")
     assert data.name == printable(TURNED)
     assert data.label.isprintable()
-
-
-def test_a_search_of_first_formulas_is_shown_but_does_not_go_on(tmp_path: Path) -> None:
-    own, file = tiny({"evaluation.attacks": ["hag"]}), tmp_path / "experiment.yaml"
-    file.write_text(yaml.safe_dump(own.dump(), sort_keys=False))
-    started = {"data_fingerprint": "data", "validation_hash": ""}
-    started["protocol_hash"] = protocol_hash(own, "data", revised=False)
-    check_reported_protocol(own, started, file)
-    with pytest.raises(InputError, match="an earlier version of saat-harness began this search"):
-        check_resumed_protocol(own, started, file)
-    started["protocol_hash"] = protocol_hash(own, "other")
-    for check in (check_reported_protocol, check_resumed_protocol):
-        with pytest.raises(InputError, match="not what the search began with"):
-            check(own, started, file)

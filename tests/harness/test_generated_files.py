@@ -11,10 +11,11 @@ from types import FrameType
 import pytest
 
 from harness.experiment.config import Experiment
-from harness.experiment.file import load_experiment, parse_experiment
+from harness.experiment.file import load_experiment
+from harness.experiment.resolve import resolve_experiment
 from harness.experiment.yaml_file import parse_yaml
 from harness.session.calibration import Costs
-from harness.session.dry_run import device_seconds, plan_of
+from harness.session.dry_run import device_seconds, size_of_search
 from saat.errors import InputError
 from tests.harness.generated_files import bases, generate, written
 
@@ -43,8 +44,8 @@ def ended_if_it_hangs() -> Iterator[None]:
 def check_accepted(experiment: Experiment) -> None:
     """It is stored and read as it is, and what a dry run would count is finite."""
     dump = experiment.dump()
-    assert parse_experiment(parse_yaml(written(dump)), "dump") == experiment
-    plan = plan_of(experiment, "data", set())
+    assert resolve_experiment(parse_yaml(written(dump)), "dump") == experiment
+    plan = size_of_search(experiment, "data", set())
     assert 0 <= plan.sampled <= experiment.search.num_samples
     assert 0 <= plan.confirmed <= experiment.confirm.max_configs + 2
     epochs = [epoch for epoch, _ in plan.rungs]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.executors.footprint import measured_here
-from harness.executors.packing import heaviest
+from harness.executors.footprint import measure_here
+from harness.executors.packing import settings_to_measure
 from harness.options import Options
 from saat import memory
 from saat.pretrain import Pretraining, PretrainSettings
@@ -50,13 +50,13 @@ def test_work_shrinks_until_it_fits(limited: int) -> None:
 
 def test_a_trial_is_measured(tmp_path: Path) -> None:
     experiment = tiny({"resources.gpus_per_trial": "auto"})
-    settings = heaviest(experiment, "search")
-    found, (node,) = measured_here(settings, experiment, Options(tmp_path))
+    settings = settings_to_measure(experiment, "search")
+    found, (node,) = measure_here(settings, experiment, Options(tmp_path))
     assert 2**20 < found.peak < node.memory[0]
     assert 2**26 < found.context < node.memory[0] / 4
     larger = tiny({"resources.gpus_per_trial": "auto", "data.image_size": 64})
-    settings = heaviest(larger, "search")
-    assert measured_here(settings, larger, Options(tmp_path))[0].peak > found.peak
+    settings = settings_to_measure(larger, "search")
+    assert measure_here(settings, larger, Options(tmp_path))[0].peak > found.peak
 
 
 def test_a_split_step_is_that_of_the_whole_batch() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.polynomial.hermite_e import hermegauss
 from scipy.stats import norm
 
-from harness.search.improvement import expected_hypervolume_improvement
+from harness.search.samplers.ehvi.improvement import expected_hypervolume_improvement
 from reports.frontier import hypervolume
 
 Array = np.ndarray

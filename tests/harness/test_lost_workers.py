@@ -1,4 +1,4 @@
-"""Workers and nodes that go, and places that come: what a search makes of them."""
+"""Workers and nodes that are lost, and slots that are added: what a search makes of them."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from harness.__main__ import main
-from harness.executors import ray_cluster
-from harness.executors.ray_tune import _loss, _Places
+from harness.executors.ray_errors import why_worker_lost
+from harness.executors.ray_slots import check_request
 from harness.journal.journal import read
 from harness.journal.state import SearchState
 from harness.options import Options
@@ -21,6 +21,7 @@ from harness.session.derive import derive_tables
 from harness.session.status import render, status_of
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from saat.errors import InputError
+from tests.harness.fake_tune import FakeTune
 from tests.harness.fakes import cut, drive, experiment, fake_trial, finished, open_search, outcome
 from tests.harness.tiny import tiny, tiny_raw
 
@@ -168,25 +169,24 @@ def test_a_search_resumed_on_fewer_places_takes_up_no_more_trials_than_fit(tmp_p
     ],
 )
 def test_a_lost_node_is_told_from_a_worker_that_died(said: str, reason: str, node: bool) -> None:
-    assert _loss(said) == (reason, node)
+    assert why_worker_lost(said) == (reason, node)
 
 
 def nodes(*offers: dict[str, float], alive: bool = True) -> list[dict[str, Any]]:
     return [{"Alive": alive, "Resources": resources} for resources in offers]
 
 
-def test_places_are_counted_on_live_nodes_and_now_and_then_only(
+def test_slots_are_counted_on_live_nodes_and_now_and_then_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     now, cluster = [100.0], nodes({"CPU": 2.0})
-    monkeypatch.setattr("harness.executors.ray_tune.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("harness.executors.ray_slots.time.monotonic", lambda: now[0])
     monkeypatch.setattr("ray.nodes", lambda: cluster)
-    places = _Places(1, 0, follow=True)
-    search = open_search(tmp_path / "run", experiment(), 7)
+    tune = FakeTune(open_search(tmp_path / "run", experiment(), 7), tmp_path, follow=True)
 
     def count() -> int:
-        places.limit(search)
-        return search.max_concurrent
+        tune.ask()
+        return tune.search.max_concurrent
 
     assert count() == 2
     cluster += nodes({"CPU": 3.0, "GPU": 1.0}) + nodes({"CPU": 8.0}, alive=False)
@@ -203,19 +203,18 @@ def test_places_are_counted_on_live_nodes_and_now_and_then_only(
     cluster += nodes({"CPU": 3.0})
     now[0] += 3
     assert count() == 3
-    search.max_concurrent = 2
-    _Places(1, 0, follow=False).limit(search)
-    assert search.max_concurrent == 2, "the user's own number"
+    tune = FakeTune(open_search(tmp_path / "fixed", experiment(), 2), tmp_path)
+    assert count() == 2, "the user's own number"
 
 
 def test_what_no_node_meets_is_refused_unless_the_cluster_adds_nodes_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("ray.nodes", lambda: nodes({"CPU": 2.0}))
-    assert ray_cluster.check_request(1, 0) == 2
+    assert check_request(1, 0) == 2
     with pytest.raises(InputError, match=r"largest node offers 2 CPUs and 0 GPUs.*--autoscaling"):
-        ray_cluster.check_request(1, 0.5)
-    assert ray_cluster.check_request(1, 0.5, autoscaling=True) == 0
+        check_request(1, 0.5)
+    assert check_request(1, 0.5, autoscaling=True) == 0
     assert max_concurrent(tiny(), 0, print) == 1
     assert max_concurrent(tiny({"search.max_concurrent": 8}), 0, print) == 8
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from harness.executors.inline import InlineExecutor
-from harness.executors.ray_tune import _loss
+from harness.executors.ray_errors import why_worker_lost
 from harness.journal.state import TrialRecord
-from harness.search.worker_failures import MAX_DEATHS, given_up
+from harness.search.worker_failures import MAX_DEATHS, why_given_up
 from harness.session.derive import derive_tables
 from harness.session.status import render, status_of
 from harness.tracking.mlflow_runs import MlflowRuns
@@ -255,11 +255,11 @@ include: (1) the process was killed by the OOM killer due to high memory usage, 
 def test_a_worker_that_was_killed_for_its_memory_is_a_dead_worker_that_says_so(
     error: str, said: str
 ) -> None:
-    reason, node = _loss(error)
+    reason, node = why_worker_lost(error)
     assert said in reason
     assert not node
     record = TrialRecord(spec_of(EXPERIMENT), "hash", {}, {}, deaths=MAX_DEATHS + 1)
-    verdict = given_up(record, reason)
+    verdict = why_given_up(record, reason)
     assert said in verdict
     assert ("lower search.max_concurrent" in verdict) == (error == MONITOR)
 

@@ -271,6 +271,7 @@ def test_a_network_without_input_gradients_is_left_to_what_needs_none(
         (["evaluate", "x", "--weights", "w"], "--weights w: belongs to --factory"),
         (["evaluate", "x", "--experiment", "w"], "x: no such file"),
         (["evaluate", "x", "--experiment", "w", "--data-path", "d"], "--data-path d: belongs to"),
+        (["evaluate", "x", "--experiment", "w", "--allow", "d"], "--allow d: belongs to"),
         (
             ["evaluate", "--factory", "a:b", "--experiment", "tiny.yaml", "--data-root", "d"],
             "--data-root d: belongs to a CHECKPOINT",

@@ -13,8 +13,13 @@ import yaml
 from harness.__main__ import main
 from harness.executors import footprint as measuring
 from harness.executors import packing
-from harness.executors.footprint import Footprint, GpuNode, footprint, measured_here
-from harness.executors.packing import heaviest, resolve_gpu_share, trials_per_gpu
+from harness.executors.footprint import (
+    Footprint,
+    GpuMemory,
+    GpuNode,
+    measure_footprint,
+)
+from harness.executors.packing import resolve_gpu_share, settings_to_measure, trials_per_gpu
 from harness.experiment.config import Experiment, Setting
 from harness.experiment.protocols import full_protocol
 from harness.journal.journal import read
@@ -73,7 +78,7 @@ def described(settings: list[Setting]) -> list[tuple[Any, ...]]:
 
 
 def test_the_heaviest_settings_of_a_space() -> None:
-    assert described(heaviest(tiny(), "search")) == [("small_cnn", 16, "saat", 40)]
+    assert described(settings_to_measure(tiny(), "search")) == [("small_cnn", 16, "saat", 40)]
     searched = tiny(
         {
             "space": {
@@ -86,41 +91,41 @@ def test_the_heaviest_settings_of_a_space() -> None:
             "data.image_size": 64,
         }
     )
-    assert described(heaviest(searched, "search")) == [
+    assert described(settings_to_measure(searched, "search")) == [
         ("alexnet", 64, "comdefend", 32),
         ("alexnet", 64, "saat", 32),
         ("small_cnn", 64, "comdefend", 32),
         ("small_cnn", 64, "saat", 32),
     ]
-    assert described(heaviest(searched, "train")) == [("small_cnn", 16, "saat", 40)]
+    assert described(settings_to_measure(searched, "train")) == [("small_cnn", 16, "saat", 40)]
     compared = tiny({"compare": {"a": {"model.bits": 8}, "b": {"defense.method": "none"}}})
-    assert described(heaviest(compared, "compare")) == [
+    assert described(settings_to_measure(compared, "compare")) == [
         ("small_cnn", 8, "saat", 40),
         ("small_cnn", 16, "none", None),
     ]
 
 
-class FakeMeter:
+class FakeMemory(GpuMemory):
     """Every stage takes a gigabyte more than the one before, up to a limit."""
 
     def __init__(self, most: int = 100) -> None:
         self.stages, self.most = 0, most
 
-    def restart(self) -> None:
+    def reset_peak(self) -> None:
         pass
 
     def peak(self) -> int:
         self.stages += 1
         return min(self.stages, self.most) * GIB
 
-    def context(self) -> int:
+    def outside_torch(self) -> int:
         return GIB // 2
 
 
-def measured(experiment: Experiment, meter: FakeMeter) -> Footprint:
-    settings = heaviest(experiment, "search")
+def measured(experiment: Experiment, gpu: FakeMemory) -> Footprint:
+    settings = settings_to_measure(experiment, "search")
     cache = os.environ["SAAT_CACHE"]
-    return footprint(settings, experiment.evaluation.model_dump(), cache, 1, "cpu", meter)
+    return measure_footprint(settings, experiment.evaluation, cache, 1, "cpu", gpu)
 
 
 def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,13 +151,13 @@ def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
             "evaluation.options": {"hag": {"steps": 1}},
         }
     )
-    found = measured(experiment, FakeMeter())
+    found = measured(experiment, FakeMemory())
     assert steps == [("pretrain", 40, 48), ("saat", 40, 48)]
     # ProS-GAN would train its networks for hours first.
     assert asked == [({"mainstay": 2, "hag": 1}, 128)]
     assert found == Footprint(3 * GIB, GIB // 2, "evaluation", "small_cnn, 48 bits, saat")
-    assert measured(experiment, FakeMeter(most=2)).stage == "adversarial training"
-    assert measured(experiment, FakeMeter(most=1)).stage == "pretraining"
+    assert measured(experiment, FakeMemory(most=2)).stage == "adversarial training"
+    assert measured(experiment, FakeMemory(most=1)).stage == "pretraining"
 
 
 def test_an_evaluation_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,10 +171,10 @@ def test_an_evaluation_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
         return seen[-1]
 
     monkeypatch.setattr(measuring, "evaluate", spy)
-    found = measured(experiment, FakeMeter())
+    found = measured(experiment, FakeMemory())
     assert (found.peak, found.stage) == (2 * GIB, "evaluation")
     (evaluation,) = seen
-    assert len(evaluation.rows) == full_protocol(experiment.evaluation.model_dump()).batch_size
+    assert len(evaluation.rows) == full_protocol(experiment.evaluation).batch_size
     assert set(evaluation.attacks) == {"mainstay", "hag"}
 
 
@@ -178,7 +183,7 @@ def test_memory_that_runs_out_while_measuring_is_told(monkeypatch: pytest.Monkey
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
     monkeypatch.setattr(Training, "_step", full)
-    line = raised(lambda: measured(tiny(), FakeMeter()), InputError)
+    line = raised(lambda: measured(tiny(), FakeMemory()), InputError)
     assert line == (
         "resources.gpus_per_trial: auto: out of memory after reading the data (small_cnn, 16 bits, "
         "saat): CUDA out of memory. Tried to allocate 9 GiB; lower batch_size or data.image_size"
@@ -226,14 +231,14 @@ def test_a_search_keeps_what_was_measured(runs_dir: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(session, "_run", run)
     monkeypatch.setattr(session, "provenance", lambda *_: {})  # it would ask the GPU
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(packing, "measured_here", taking(FOUND, 80 * GIB))
+    monkeypatch.setattr(packing, "measure_here", taking(FOUND, 80 * GIB))
     options = Options(runs_dir, executor="inline")
     session.start(tiny(AUTO), options, "search", silent)
     started = read(runs_dir / "tiny" / "events.jsonl")[0]
     assert started["packing"]["trials_per_gpu"] == 12
     written = yaml.safe_load((runs_dir / "tiny" / "experiment.yaml").read_text())
     assert written["resources"]["gpus_per_trial"] == 1 / 12
-    monkeypatch.setattr(packing, "measured_here", None)  # nothing is measured again
+    monkeypatch.setattr(packing, "measure_here", None)  # nothing is measured again
     session.resume("tiny", options, silent)
     assert seen == [(1 / 12, "cuda"), (1 / 12, "cuda")]
 
@@ -250,5 +255,3 @@ def test_auto_is_refused_where_there_is_no_gpu(tmp_path: Path, runs_dir: Path, c
         "resources.gpus_per_trial: auto: this machine has no GPU that torch can use; 0"
     )
     assert not runs_dir.exists()
-    nothing = raised(lambda: measured_here([], tiny(AUTO), Options(runs_dir)), InputError)
-    assert nothing == line.removeprefix("saat: ")

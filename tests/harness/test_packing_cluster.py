@@ -12,7 +12,7 @@ from ray.util.placement_group import placement_group, remove_placement_group
 
 from harness.executors.footprint import Footprint, gpu_memory
 from harness.executors.packing import resolve_gpu_share
-from harness.executors.ray_gpus import measured_on_cluster
+from harness.executors.ray_gpus import measure_on_cluster
 from harness.experiment.config import Experiment, Setting
 from harness.options import Options
 from harness.session.checks import executor_of_run
@@ -25,10 +25,10 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("two_gpus")]
 
 
 def bits_as_memory(settings: list[Setting], *more: Any) -> Footprint:
-    """Stands in for :func:`harness.executors.footprint.footprint` on a worker."""
+    """Stands in for :func:`harness.executors.footprint.measure_footprint` on a worker."""
     assert os.environ["CUDA_VISIBLE_DEVICES"] in ("0", "1")
     evaluation, _, threads = more
-    assert evaluation["attacks"] == ["mainstay", "hag"]
+    assert evaluation.attacks == ["mainstay", "hag"]
     assert threads == 2
     return Footprint(max(s.model.bits for s in settings) * GIB, GIB, "evaluation", "fake")
 
@@ -66,7 +66,7 @@ def test_a_cluster_measures_on_a_worker_with_a_gpu(runs_dir: Path) -> None:
     experiment = tiny({**AUTO, "resources.cpus_per_trial": 2, "space": space})
 
     def on_cluster(settings: list[Setting], asked: Experiment, options: Options) -> Any:
-        return measured_on_cluster(settings, asked, options, bits_as_memory, two_of_48_gib)
+        return measure_on_cluster(settings, asked, options, bits_as_memory, two_of_48_gib)
 
     settled, told = resolve_gpu_share(experiment, "search", options, silent, on_cluster)
     # 13 GiB and a fifth: three on 48, but three trials' CPUs for two GPUs feed two each.
@@ -87,7 +87,7 @@ def test_what_goes_wrong_on_a_worker_is_one_line(
     runs_dir: Path, measure: Any, memory: Any, problem: str
 ) -> None:
     line = raised(
-        lambda: measured_on_cluster([], tiny(AUTO), Options(runs_dir), measure, memory), InputError
+        lambda: measure_on_cluster([], tiny(AUTO), Options(runs_dir), measure, memory), InputError
     )
     assert re.fullmatch(f"resources.gpus_per_trial: auto: {problem}", line)
 
@@ -95,7 +95,7 @@ def test_what_goes_wrong_on_a_worker_is_one_line(
 def test_more_cpus_than_any_node_has_are_not_waited_for(runs_dir: Path) -> None:
     experiment = tiny({**AUTO, "resources.cpus_per_trial": 7})
     line = raised(
-        lambda: measured_on_cluster(
+        lambda: measure_on_cluster(
             [], experiment, Options(runs_dir), bits_as_memory, two_of_48_gib
         ),
         InputError,

@@ -1,4 +1,4 @@
-"""Places for trials on unequal nodes, and what a trial may take of the GPU that it shares."""
+"""Slots for trials on unequal nodes, and the share of a GPU's memory that a trial may use."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from harness.executors import ray_cluster
+from harness.executors import ray_cluster, ray_slots
+from harness.executors.ray_errors import last_line
 from harness.options import Options
 from harness.session import session
 from harness.trial.trial import FinalReport, run_trial
@@ -32,7 +33,7 @@ GIB = 2**30
         ([(4, 0), (1, 0)], 2, 0, 2),
     ],
 )
-def test_places_on_unequal_nodes(
+def test_slots_on_unequal_nodes(
     nodes: list[tuple[int, int]],
     cpus: int,
     gpus: float,
@@ -41,8 +42,8 @@ def test_places_on_unequal_nodes(
 ) -> None:
     listed = [{"Alive": True, "Resources": {"CPU": c, "GPU": g}} for c, g in nodes]
     listed.append({"Alive": False, "Resources": {"CPU": 99, "GPU": 99}})
-    monkeypatch.setattr("harness.executors.ray_cluster.ray.nodes", lambda: listed)
-    assert ray_cluster.check_request(cpus, gpus) == trials
+    monkeypatch.setattr("ray.nodes", lambda: listed)
+    assert ray_slots.check_request(cpus, gpus) == trials
 
 
 @pytest.mark.parametrize(("cpus", "gpus"), [(4, 0.25), (1, 2), (9, 0), (5, 1)])
@@ -52,8 +53,8 @@ def test_what_no_node_can_ever_place_is_refused(
     """One node has CPUs, another GPUs; together they would do."""
     offered = [{"CPU": 8, "GPU": 0}, {"CPU": 3, "GPU": 1}]
     listed = [{"Alive": True, "Resources": resources} for resources in offered]
-    monkeypatch.setattr("harness.executors.ray_cluster.ray.nodes", lambda: listed)
-    line = raised(lambda: ray_cluster.check_request(cpus, gpus), InputError)
+    monkeypatch.setattr("ray.nodes", lambda: listed)
+    line = raised(lambda: ray_slots.check_request(cpus, gpus), InputError)
     assert line.startswith(
         f"resources: {counted(cpus, 'CPU')} and {counted(gpus, 'GPU')} per trial, but"
     )
@@ -91,9 +92,9 @@ def test_an_address_of_rays_client_is_refused_also_from_the_environment(
 
 
 def test_the_last_line_of_an_error_says_something_and_no_secret() -> None:
-    assert ray_cluster.last_line(RuntimeError()) == "RuntimeError"
+    assert last_line(RuntimeError()) == "RuntimeError"
     told = "Traceback\n  in task\nOSError: http://me:secret@host\n\n"
-    assert ray_cluster.last_line(told) == "OSError: http://***@host"
+    assert last_line(told) == "OSError: http://***@host"
 
 
 def test_less_than_ray_can_count_is_refused() -> None:

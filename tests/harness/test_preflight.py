@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ from harness.experiment.settings import setting_at
 from harness.preflight import findings
 from harness.preflight.command import Outcome
 from harness.preflight.findings import Cluster, Node
-from harness.preflight.node import DataReport, NodeReport, Question, code_digest, inspect_node
+from harness.preflight.node import DataReport, NodeReport, NodeRequest, code_digest, report_node
 from harness.preflight.shared_folder import (
     SharedFolder,
     check_token,
@@ -34,7 +35,8 @@ from harness.preflight.shared_folder import (
     shared_folder_check,
 )
 from harness.preflight.tracker import ask_tracker
-from saat.data import load
+from harness.trial.interface import encode
+from harness.trial.trial import trial_data
 from saat.errors import InputError
 from tests.harness.tiny import tiny, tiny_raw
 from tests.saat.data.samples import splits, write_images, write_pairs
@@ -154,7 +156,7 @@ def test_what_is_wrong_with_no_single_node_is_told_once() -> None:
     assert findings.warnings(cluster(says(omp_threads="4"))) == []
     assert findings.failures(cluster(data(pixels=""))) == [], "not decoded there yet"
     assert findings.failures(replace(cluster(), driver=bad)) == ["driver: data: /d: not a folder"]
-    assert findings.warnings(cluster(gone=["10.0.0.3"])) == [
+    assert findings.warnings(cluster(departed=["10.0.0.3"])) == [
         "nodes that have left the cluster: 10.0.0.3"
     ]
     assert findings.warnings(cluster(says(gpu_driver="570.2"))) == [
@@ -199,13 +201,6 @@ def test_the_table_has_a_row_a_node_and_the_verdict_at_its_end() -> None:
     assert well[-3:] == ["tracker t: answers", "trials at once: 4", "ok"]
 
 
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 bytes"), (999, "999 bytes"), (3.8e9, "3.8 GB"), (5e16, "50000.0 TB")]
-)
-def test_sizes_are_for_persons(count: float, text: str) -> None:
-    assert findings.size(count) == text
-
-
 def test_who_meets_in_one_folder_sees_each_other_and_leaves_nothing(runs_dir: Path) -> None:
     with shared_folder_check(runs_dir) as place:
         for name in ("driver", "node"):
@@ -233,12 +228,12 @@ def test_folders_that_are_not_the_same_are_told_apart(runs_dir: Path, tmp_path: 
 
 def test_locks_that_do_not_hold_are_seen(runs_dir: Path, monkeypatch: Any) -> None:
     with shared_folder_check(runs_dir) as place:
-        monkeypatch.setattr(FileLock, "acquire", lambda self, timeout: None)
+        monkeypatch.setattr(FileLock, "acquire", lambda self: None)
         with pytest.raises(InputError, match="a file lock of the driver does not hold here"):
             leave_token(place, "node")
     monkeypatch.undo()
 
-    def refuse(self: FileLock, timeout: float) -> None:
+    def refuse(self: FileLock) -> None:
         raise NotImplementedError("no flock")
 
     monkeypatch.setattr(FileLock, "acquire", refuse)
@@ -247,10 +242,10 @@ def test_locks_that_do_not_hold_are_seen(runs_dir: Path, monkeypatch: Any) -> No
     assert not runs_dir.exists()
 
 
-def question(folder: Path, setting: Any = None) -> Question:
+def request(folder: Path, setting: Any = None) -> NodeRequest:
     cache = os.environ["SAAT_CACHE"]
-    return Question(
-        SharedFolder(str(folder), ""), cache, None if setting is None else setting.dump()
+    return NodeRequest(
+        SharedFolder(str(folder), ""), cache, None if setting is None else encode(setting)
     )
 
 
@@ -264,7 +259,7 @@ def listed(root: Path) -> Any:
 
 def test_a_node_sees_the_data_that_loading_them_gives(tmp_path: Path) -> None:
     setting = listed(tmp_path / "set")
-    found = inspect_node(question(tmp_path, setting), "node")
+    found = report_node(request(tmp_path, setting), "node")
     assert found.data is not None
     assert "data" not in found.problems
     sizes = sum(path.stat().st_size for path in (tmp_path / "set" / "images").iterdir())
@@ -273,11 +268,11 @@ def test_a_node_sees_the_data_that_loading_them_gives(tmp_path: Path) -> None:
     assert found.data.pixels == ""
     other = setting.data.model_copy(update={"seed": 1})
     changed = setting.model_copy(update={"data": other})
-    differs = inspect_node(question(tmp_path, changed), "node").data
+    differs = report_node(request(tmp_path, changed), "node").data
     assert differs is not None
     assert differs.fingerprint != found.data.fingerprint
-    load(**setting.data.model_dump(), cache_dir=Path(os.environ["SAAT_CACHE"]))
-    again = inspect_node(question(tmp_path, setting), "node").data
+    trial_data(setting, os.environ["SAAT_CACHE"])
+    again = report_node(request(tmp_path, setting), "node").data
     assert again is not None
     assert len(again.pixels) == 128
     assert again == replace(found.data, to_decode=0, pixels=again.pixels)
@@ -286,7 +281,7 @@ def test_a_node_sees_the_data_that_loading_them_gives(tmp_path: Path) -> None:
 def test_a_node_without_an_image_says_which(tmp_path: Path) -> None:
     setting = listed(tmp_path / "set")
     (tmp_path / "set" / "images" / "d3.png").unlink()
-    found = inspect_node(question(tmp_path, setting), "node")
+    found = report_node(request(tmp_path, setting), "node")
     assert found.data is None
     assert "d3.png: no such file" in found.problems["data"]
 
@@ -296,10 +291,10 @@ def test_a_node_whose_weights_are_not_there_or_do_not_fit_says_so(tmp_path: Path
     weights.touch()
     changes = {"model.backbone": "alexnet", "model.weights": str(weights), "data.image_size": 64}
     setting = setting_at(tiny(changes), {})
-    found = inspect_node(question(tmp_path, setting), "node")
+    found = report_node(request(tmp_path, setting), "node")
     assert f"model.weights {weights}: not a state dict of alexnet" in found.problems["data"]
     weights.unlink()
-    found = inspect_node(question(tmp_path, setting), "node")
+    found = report_node(request(tmp_path, setting), "node")
     said = f"model.weights {weights}: no such file; none, imagenet or a path"
     assert found.problems["data"] == said
 
@@ -481,7 +476,7 @@ def until_up(port: int) -> None:
 def test_what_ray_prints_is_not_among_the_answers(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def told(question: Question, *_: Any) -> tuple[NodeReport, list[Node], list[str]]:
+    def told(request: NodeRequest, *_: Any) -> tuple[NodeReport, list[Node], list[str]]:
         print("(raylet) The node with node id: 7628ac35 is gone")
         return GOOD, [NODE], []
 
@@ -553,7 +548,7 @@ from harness.preflight import cluster
 
 died = pathlib.Path({str(died)!r})
 
-def inspect(question, name):
+def report(request, name):
     time.sleep(6)
     died.touch()
     os.kill(os.getpid(), 9)
@@ -566,7 +561,7 @@ def answer(asked, timeout_s, plain=cluster._answer):
     return said
 
 ray.cancel = lambda asked, force: None  # not heard in time
-cluster._inspect, cluster._answer = inspect, answer
+cluster._report, cluster._answer = report, answer
 """
     status, found = on_cluster(head, runs_dir, "--timeout", 5, first=first)
     (node,) = found["nodes"]
@@ -582,23 +577,27 @@ cluster._inspect, cluster._answer = inspect, answer
         (TypeError("unexpected keyword argument 'more'"), "unexpected keyword argument 'more'"),
     ],
 )
-def test_a_node_that_cannot_be_asked_says_why(
-    error: Exception, line: str, monkeypatch: Any
+def test_nodes_that_cannot_be_asked_are_named_and_say_why(
+    error: Exception, line: str, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nodes with the same address have different names."""
     import ray
 
-    from harness.preflight.cluster import _answer
+    from harness.preflight import cluster as nodes_of_ray
 
     def refuse(*_: Any, timeout: float) -> None:
         raise error
 
-    monkeypatch.setattr(ray, "get", refuse)
-    assert _answer(None, 60) == (None, [f"could not be asked: {line}"])
-
-
-def test_nodes_with_the_same_address_have_different_names() -> None:
-    from harness.preflight.cluster import _names
-
     entries = [("aaaaaaaa", "10.0.0.1"), ("bbbbbbbb", "10.0.0.2"), ("cccccccc", "10.0.0.1")]
-    alive = [{"NodeID": node_id, "NodeManagerAddress": address} for node_id, address in entries]
-    assert list(_names(alive).values()) == ["10.0.0.1#aaaaaa", "10.0.0.2", "10.0.0.1#cccccc"]
+    alive = [
+        {"NodeID": node_id, "NodeManagerAddress": address, "Alive": True, "Resources": {}}
+        for node_id, address in entries
+    ]
+    monkeypatch.setattr(ray, "nodes", lambda: alive)
+    monkeypatch.setattr(ray, "wait", lambda *_, **__: None)
+    monkeypatch.setattr(ray, "get", refuse)
+    task = SimpleNamespace(remote=lambda *_: None)
+    monkeypatch.setattr(nodes_of_ray, "on_node", lambda *_: task)
+    _, nodes, _ = nodes_of_ray.ask_nodes(request(runs_dir), 60, lambda: GOOD)
+    assert [node.name for node in nodes] == ["10.0.0.1#aaaaaa", "10.0.0.1#cccccc", "10.0.0.2"]
+    assert [node.problems for node in nodes] == [[f"could not be asked: {line}"]] * 3

@@ -51,7 +51,7 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch
         raise TOO_SLOW
 
     monkeypatch.setattr(ray, "init", fails)
-    monkeypatch.setattr(ray_cluster, "_knock", lambda address: None)
+    monkeypatch.setattr(ray_cluster, "_check_listening", lambda address: None)
     line = raised(lambda: ray_cluster.connect("host:6379"), InputError)
     assert line.startswith("--address host:6379: no Ray cluster answers (The current node timed")
     assert "\n" not in line

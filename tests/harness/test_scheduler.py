@@ -11,12 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.experiment.search_section import SCALARISATIONS, SearchSection
-from harness.search.scheduler import (
-    ParetoSuccessiveHalving,
-    ScalarSuccessiveHalving,
-    make_scheduler,
-    scalarise,
-)
+from harness.search.schedulers import SCHEDULERS
+from harness.search.schedulers.asha import ScalarSuccessiveHalving, scalarise
+from harness.search.schedulers.pareto_asha import ParetoSuccessiveHalving
+from harness.search.schedulers.scheduler import Scheduler
 from tests.harness.fakes import cut, experiment, finished, outcome
 
 Point = tuple[float, float]
@@ -235,12 +233,22 @@ def test_what_pareto_keeps_plain_asha_stops() -> None:
         assert scheduler.should_stop("clean", 1, (0.9, 0.1)) is stops
 
 
+def made_from(search: SearchSection, epochs: int) -> Scheduler:
+    return SCHEDULERS[search.scheduler].for_search(search, epochs)
+
+
+def test_without_a_scheduler_no_trial_stops() -> None:
+    never = made_from(SearchSection.model_validate({"scheduler": "none"}), 8)
+    assert not any(never.should_stop(str(i), 4, (-i, math.nan)) for i in range(9))
+    assert list(never.rungs(8)) == []
+
+
 def test_the_section_makes_its_scheduler() -> None:
     raw = {"scheduler": "asha", "scalarisation": {"clean": 1, "robust": "1/2"}}
-    made = make_scheduler(SearchSection.model_validate(raw), 9)
+    made = made_from(SearchSection.model_validate(raw), 9)
     assert isinstance(made, ScalarSuccessiveHalving)
     assert made._scalarisation == {"clean": 1.0, "robust": 0.5}
-    assert isinstance(make_scheduler(SearchSection(), 9), ParetoSuccessiveHalving)
+    assert isinstance(made_from(SearchSection(), 9), ParetoSuccessiveHalving)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +263,8 @@ def test_the_section_makes_its_scheduler() -> None:
 )
 def test_rungs_begin_halfway_unless_told(asked: Any, epochs: int, rungs: list[int]) -> None:
     search = SearchSection.model_validate({"grace_period": asked, "reduction_factor": 2})
-    scheduler = make_scheduler(search, epochs)
+    scheduler = made_from(search, epochs)
+    assert list(scheduler.rungs(10)) == rungs
     for epoch in range(1, 10):
         scheduler.should_stop("good", epoch, (0.9, 0.9))
         stopped = scheduler.should_stop("bad", epoch, (0.1, 0.1))

@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.experiment.space import Dimension
-from harness.search.searcher import PROBE, Outcome, Searcher
+from harness.search.samplers import SAMPLERS
+from harness.search.samplers.context import SamplerContext
+from harness.search.samplers.trial_attributes import STARTUP
+from harness.search.searcher import Outcome, Searcher
 from saat.seeding import derive_seed
 
 SPACE = {
@@ -33,7 +36,7 @@ History = list[tuple[str, Any]]
 
 
 def searcher(sampler: str = "tpe", budget: int = 12) -> Searcher:
-    return Searcher(SPACE, complete, sampler, 0, budget)
+    return Searcher(SPACE, complete, SAMPLERS[sampler], 0, budget)
 
 
 def values_of(point: dict[str, Any]) -> tuple[float, float]:
@@ -208,7 +211,7 @@ def test_every_sampler_stays_within_the_space(sampler: str) -> None:
 
 def test_tpe_learns_and_random_does_not() -> None:
     def mean_robust(sampler: str) -> float:
-        found = Searcher(SPACE, complete, sampler, 3, 40)
+        found = Searcher(SPACE, complete, SAMPLERS[sampler], 3, 40)
         steps: list[int] = []
         for number in range(40):
             point, _ = found.suggest(number)
@@ -220,10 +223,10 @@ def test_tpe_learns_and_random_does_not() -> None:
 
 
 def test_other_seeds_and_other_attempts_give_other_points() -> None:
-    first = Searcher(SPACE, complete, "tpe", 0, 12).suggest(0)[0]
-    assert Searcher(SPACE, complete, "tpe", 0, 12).suggest(0)[0] == first
-    assert Searcher(SPACE, complete, "tpe", 1, 12).suggest(0)[0] != first
-    assert Searcher(SPACE, complete, "tpe", 0, 12).suggest(0, 1)[0] != first
+    first = searcher().suggest(0)[0]
+    assert searcher().suggest(0)[0] == first
+    assert Searcher(SPACE, complete, SAMPLERS["tpe"], 1, 12).suggest(0)[0] != first
+    assert searcher().suggest(0, 1)[0] != first
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp", "ehvi"])
@@ -234,7 +237,7 @@ def test_a_condition_takes_a_key_out_of_the_point(sampler: str) -> None:
             {"float": [0.1, 10.0], "when": {"model.bits": 32}}
         ),
     }
-    found = Searcher(space, complete, sampler, 0, 12)
+    found = Searcher(space, complete, SAMPLERS[sampler], 0, 12)
     points = []
     for number in range(12):
         point, _ = found.suggest(number)
@@ -244,22 +247,22 @@ def test_a_condition_takes_a_key_out_of_the_point(sampler: str) -> None:
         found.tell(number, "completed", (value, 1 - value), {"val/clean_map": 0.3 - value})
     assert {p["model.bits"] for p in points} == {16, 32}
     for number, point in enumerate(points):
-        again = Searcher(space, complete, sampler, 0, 12)
+        again = Searcher(space, complete, SAMPLERS[sampler], 0, 12)
         again.include(number, point, {})
         assert len(again._study.trials) == 1
 
 
 def test_tpe_suggests_what_optunas_own_would() -> None:
     """It only knows beforehand what Optuna finds out from all trials."""
-    ours, plain = searcher("tpe", budget=40), searcher("tpe", budget=40)
 
-    def optunas(name: str, seed: int) -> optuna.samplers.BaseSampler:
-        assert name == "tpe"
-        return optuna.samplers.TPESampler(
-            seed=seed % 2**32, multivariate=True, n_startup_trials=plain._startup
-        )
+    class Plain(optuna.samplers.TPESampler):
+        @classmethod
+        def for_search(cls, context: SamplerContext) -> optuna.samplers.BaseSampler:
+            startup = context.n_startup_trials
+            return cls(seed=context.seed, multivariate=True, n_startup_trials=startup)
 
-    plain._make_sampler = optunas  # type: ignore[method-assign]
+    ours = searcher("tpe", budget=40)
+    plain = Searcher(SPACE, complete, Plain, 0, 40)
     for number in range(40):
         (point, notes), theirs = ours.suggest(number), plain.suggest(number)
         assert (point, notes) == theirs
@@ -275,12 +278,12 @@ def test_ehvi_begins_with_probes_and_goes_on_with_its_model() -> None:
     notes = []
     for number in range(8):
         point, note = found.suggest(number)
-        notes.append(PROBE in note)
+        notes.append(STARTUP in note)
         found.observe(number, values_of(point))
         tell(found, number, "completed", point)
     assert notes == [True] * 4 + [False] * 4
     unseen = searcher("ehvi", budget=12)  # spread further as long as nothing was seen, to run on
-    assert [PROBE in unseen.suggest(number)[1] for number in range(9)] == [True] * 4 + [False] * 5
+    assert [STARTUP in unseen.suggest(number)[1] for number in range(9)] == [True] * 4 + [False] * 5
 
 
 def test_ehvi_learns_from_trials_of_earlier_searches() -> None:
@@ -289,8 +292,8 @@ def test_ehvi_learns_from_trials_of_earlier_searches() -> None:
         point = {"model.bits": 16, "defense.lambda": 0.5 + number, "defense.steps": 1 + number}
         found.include(number, point, {})
         tell(found, number, "completed", point)
-    assert PROBE not in found.suggest(8)[1]
-    assert not any(PROBE in found.suggest(number)[1] for number in (9, 10))
+    assert STARTUP not in found.suggest(8)[1]
+    assert not any(STARTUP in found.suggest(number)[1] for number in (9, 10))
 
 
 def test_a_discarded_suggestion_of_ehvi_teaches_nothing() -> None:
@@ -303,3 +306,50 @@ def test_a_discarded_suggestion_of_ehvi_teaches_nothing() -> None:
     found.suggest(5)
     found.discard(5)
     assert found.suggest(6) == other.suggest(6)
+
+
+def test_ehvi_learns_where_the_papers_default_is_trained() -> None:
+    """The default names its own keys; the others are the file's, auto or off a scale."""
+    raw: dict[str, Any] = {
+        "defense.lambda": {"float": [0.1, 10.0], "log": True},
+        "defense.lr": {"float": [1e-4, 1.0], "log": True},
+        "defense.weights": {"choice": ["saat", "eq11"]},
+        "defense.step_size": {"float": [0.01, 0.1]},
+        "pretrain.momentum": {"float": [0.1, 0.9], "log": True},
+        "defense.more": {"float": [0.0, 1.0], "when": {"defense.weights": "eq11"}},
+    }
+    space = {key: Dimension.model_validate(value) for key, value in raw.items()}
+    own = {
+        "defense.lambda": 1.0, "defense.lr": 0.01, "defense.weights": "saat",
+        "defense.step_size": "auto", "pretrain.momentum": 0.0, "defense.more": 0.25,
+        "defense.epochs": 7,
+    }  # fmt: skip
+    for sampler, known in (("ehvi", 1), ("tpe", 0)):
+        found = Searcher(space, lambda point: {**own, **point}, SAMPLERS[sampler], 0, 12)
+        found.include(0, {"defense.lambda": 20.0}, {})
+        found.include(1, {"defense.lambda": 1.0, "defense.weights": "other"}, {})
+        assert len(found._study.trials) == known
+        if known:
+            (trial,) = found._study.trials
+            assert trial.params == {
+                "defense.lambda": 20.0,
+                "defense.lr": 0.01,
+                "defense.weights": "saat",
+                "pretrain.momentum": 0.0,
+            }
+            assert trial.user_attrs == {"planned_epochs": 7}
+
+
+@pytest.mark.parametrize("outcome", ["completed", "stopped", "failed"])
+def test_ehvi_is_told_how_a_trial_outside_the_space_ended(outcome: Outcome) -> None:
+    found, other = searcher("ehvi"), searcher("ehvi")
+    for each in (found, other):
+        if each is found:
+            each.include(-1, BASE | {"defense.steps": 20}, {})
+            each.observe(-1, (0.9, 0.9))
+            each.tell(-1, outcome, (0.9, 0.9) if outcome == "completed" else None)
+        for number in range(6):
+            point = {"model.bits": 16, "defense.lambda": 0.5 + number, "defense.steps": 1 + number}
+            each.include(number, point, {})
+            tell(each, number, "completed", point)
+    assert found.suggest(6) != other.suggest(6)

@@ -241,6 +241,6 @@ def test_fractions_of_a_gpu_and_whole_ones_are_allowed(given: Any, gpus: float) 
     ],
 )
 def test_a_trial_never_spans_two_gpus_by_parts(offered: float, wanted: float, trials: int) -> None:
-    from harness.executors.ray_cluster import _fitting_gpus
+    from harness.executors.ray_slots import slots_of_node
 
-    assert _fitting_gpus(offered, wanted) == trials
+    assert slots_of_node({"CPU": 99, "GPU": offered}, 1, wanted) == trials

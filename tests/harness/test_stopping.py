@@ -1,5 +1,6 @@
 """Rules that end exploring early, alone and within searches that are cut anywhere."""
 
+import io
 import math
 import time
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from harness.experiment.config import Experiment
 from harness.experiment.search_section import SearchSection
@@ -198,5 +200,7 @@ def test_progress_status_and_the_planned_number_tell(
     (tmp_path / "early" / "experiment.yaml").write_text(yaml.safe_dump(searched.dump()))
     reason = event["reason"]
     assert f"exploring stopped, {reason}" in render(status_of(tmp_path / "early"))
-    assert Progress(search)._line(event) == f"exploring stops, {reason}"
+    log = io.StringIO()
+    Progress(search, Console(file=log)).handle(event)
+    assert log.getvalue() == f"exploring stops, {reason}\n"
     assert search.planned_trials() == len(search.state.trials)

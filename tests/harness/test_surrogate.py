@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import check_grad
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from harness.search.surrogate import Surrogate, _WithPriors
+from harness.search.samplers.ehvi.surrogate import Surrogate, _WithPriors
 
 RNG = np.random.default_rng(0)
 PLACES = RNG.random((24, 3))

@@ -31,8 +31,7 @@ SMALL = Battery(
 
 @pytest.fixture(autouse=True)
 def small_batteries(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in BATTERIES:
-        monkeypatch.setitem(BATTERIES, name, SMALL)
+    monkeypatch.setattr("saat.battery.BATTERIES", dict.fromkeys(BATTERIES, SMALL))
 
 
 def trial(runs: Path, battery: str, method: str = "saat") -> tuple[FinalReport, Path]:

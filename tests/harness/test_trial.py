@@ -17,6 +17,7 @@ import torch
 
 from harness.experiment.config import Experiment
 from harness.experiment.protocols import full_protocol
+from harness.experiment.sections import EvaluationSection
 from harness.experiment.settings import setting_at, undefended
 from harness.trial.records import read_record, record_of
 from harness.trial.trial import (
@@ -86,10 +87,10 @@ def test_reports_are_every_epoch_and_the_end(finished: Any) -> None:
     assert costs == sorted(costs)
     assert all(name.startswith("reattack/") for name in final.metrics)
     folder = trial_folder(context, spec.trial_id)
-    assert json.loads((folder / "config.json").read_text()) == asdict(spec)
+    assert json.loads((folder / "config.json").read_text()) == spec.dump()
     assert not (folder / "checkpoint").exists()
-    lines = (folder / "epochs.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [asdict(report) for report in epochs]
+    history = json.loads((folder / "result.json").read_text())["history"]
+    assert history == [asdict(report) for report in epochs]
 
 
 def test_exploring_measures_validation_queries_and_keeps_no_images(finished: Any) -> None:
@@ -111,15 +112,10 @@ def test_a_trial_that_dies_at_every_report_ends_the_same(
 ) -> None:
     _, spec, expected = finished
     context = context_of(experiment, tmp_path)
-    listed = trial_folder(context, spec.trial_id) / "epochs.jsonl"
     for count in range(1, len(expected) + 1):
         assert timeless(take(run_trial(spec, context), count)) == timeless(expected[:count])
-        if count < len(expected):
-            listed.write_text(listed.read_text()[:-5])  # it died while writing
     again = list(run_trial(spec, context))
     assert timeless(again) == timeless(expected)
-    lines = listed.read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [asdict(report) for report in again[:-1]]
     costs = [report.cost_s for report in again]
     assert costs == sorted(costs)
 
@@ -242,7 +238,7 @@ def test_a_finished_trial_is_told_from_its_result_without_any_work(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("worked again")
 
-    monkeypatch.setattr("harness.trial.trial.Life", never)
+    monkeypatch.setattr("harness.trial.trial.TrialAttempt", never)
     assert list(run_trial(spec, context)) == expected
 
 
@@ -368,7 +364,11 @@ def test_the_stored_model_under_its_own_protocol_gives_its_own_numbers(confirmed
     data = trial_data(setting_at(tiny(), {}), context.cache_dir)
     meta = checkpoint.load(folder / "model.safetensors")[1]
     again = evaluate(
-        network_of(folder), data, full_protocol(meta["evaluation"]), "test", spec.seed
+        network_of(folder),
+        data,
+        full_protocol(EvaluationSection.model_validate(meta["evaluation"])),
+        "test",
+        spec.seed,
     ).metrics()
     assert {f"test/{name}": value for name, value in again.items()} == final.metrics
 

@@ -115,3 +115,14 @@ def test_a_discrepancy_ends_the_command_with_1(
     out, err = capsys.readouterr()
     assert "robust_map: reported 1." in out
     assert "1 number is not what the images give" in err
+
+
+def test_metrics_that_no_package_has_are_named(run: Path) -> None:
+    path = trial(run) / "result.json"
+    content = json.loads(path.read_text())
+    content["metrics"] |= {"test/novel": 0.5, "test/novel.hag": 0.5}
+    path.write_text(json.dumps(content))
+    found = verify(run, None, lambda _: None)
+    assert not found.wrong
+    assert found.unknown == {"novel", "novel.hag"}
+    assert found.text().endswith("no installed package has them: novel, novel.hag")

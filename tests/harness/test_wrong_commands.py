@@ -41,7 +41,7 @@ WRONG = {
     "--executor": WORDS, "--battery": WORDS, "--queries": WORDS, "--device": WORDS,
     "--attack": WORDS, "--runs-dir": PATHS, "--cache-dir": PATHS, "--output": PATHS,
     "--weights": PATHS, "--experiment": PATHS, "--label-map": PATHS, "--transfer-from": PATHS,
-    "--data-path": PATHS, "--data-root": PATHS,
+    "--data-path": PATHS, "--data-root": PATHS, "--allow": PATHS,
     "--tracking-uri": ["ftp://host", "http://[", "http://u:p@h", "x", "", "sqlite", "sqlite://",
                        "x" * 5000],
     "EXPERIMENT.yaml": PATHS, "CHECKPOINT": PATHS, "FILE": PATHS,

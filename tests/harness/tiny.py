@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.experiment.config import Experiment, Setting
-from harness.experiment.file import parse_experiment
+from harness.experiment.resolve import resolve_experiment
 from harness.experiment.settings import setting_at
 from harness.journal.state import config_hash
 from harness.trial.trial import TrialContext, TrialSpec
@@ -43,7 +43,7 @@ def tiny_raw(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 def tiny(changes: Mapping[str, Any] | None = None) -> Experiment:
     """The tiny experiment with changes."""
-    return parse_experiment(tiny_raw(changes), "tiny.yaml")
+    return resolve_experiment(tiny_raw(changes), "tiny.yaml")
 
 
 def context_of(experiment: Experiment, runs_dir: Path) -> TrialContext:
@@ -54,8 +54,8 @@ def context_of(experiment: Experiment, runs_dir: Path) -> TrialContext:
         run_dir=str(run_dir),
         pretrained_dir=str(runs_dir / "pretrained"),
         cache_dir=os.environ["SAAT_CACHE"],
-        validation=experiment.validation.model_dump(),
-        evaluation=experiment.evaluation.model_dump(),
+        validation=experiment.validation,
+        evaluation=experiment.evaluation,
         battery=experiment.confirm.battery,
         device="cpu",
         threads=1,
@@ -72,7 +72,7 @@ def spec_of(
     """A trial of the experiment at a point."""
     setting = setting or setting_at(experiment, point or {})
     trial_id = f"{config_hash(setting, 'data')[:10]}-{phase}-{seed}"
-    return TrialSpec(trial_id, phase, "sampled", 0, seed, setting.dump())
+    return TrialSpec(trial_id, phase, "sampled", 0, seed, setting)
 
 
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:

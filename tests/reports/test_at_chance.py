@@ -12,13 +12,13 @@ import pytest
 from reports.conclusions import conclusions
 from reports.confirmed import ConfirmedSetting, confirmed_settings, gains_over_default
 from reports.explored import chance_levels, completed_trials, eligible, hypervolume_over_cost
+from reports.figures import interactive, static
 from reports.figures.examples import examples_data
 from reports.figures.frontier import (
     COLLAPSED_LABEL,
     POWERLESS_LABEL,
+    frontier_chart,
     frontier_data,
-    frontier_interactive,
-    frontier_static,
 )
 from reports.frontier import hypervolume
 from reports.html import write_report
@@ -82,7 +82,9 @@ def test_above_chance_nothing_is_said(fine: SearchResults) -> None:
     assert "chance" not in spoken(fine)
     assert {s.reliability for s in confirmed_settings(fine)} == {"not checked"}
     assert set(trials_table(fine).frame["at chance"]) == {""}
-    names = {trace.name for trace in frontier_interactive(frontier_data([fine])).data}
+    names = {
+        trace.name for trace in interactive.draw(frontier_chart(frontier_data([fine])))[0].data
+    }
     assert not names & {COLLAPSED_LABEL, POWERLESS_LABEL}
 
 
@@ -105,12 +107,12 @@ def test_marks_are_drawn_around_points_at_chance(fine: SearchResults) -> None:
         trials.loc[explored(trials)[0], CHANCE] = trials.loc[explored(trials)[0], ROBUST]
 
     data = frontier_data([changed(fine, change)])
-    traces = frontier_interactive(data).data
+    traces = interactive.draw(frontier_chart(data))[0].data
     assert {COLLAPSED_LABEL, POWERLESS_LABEL} <= {trace.name for trace in traces}
     for symbol in ("square-open", "diamond-open"):
         drawn = [t for t in traces if t.marker.symbol == symbol and len(t.x) and t.x[0] is not None]
         assert sum(len(trace.x) for trace in drawn) == 1
-    labels = frontier_static(data).axes[0].get_legend_handles_labels()[1]
+    labels = static.draw(frontier_chart(data)).axes[0].get_legend_handles_labels()[1]
     assert {COLLAPSED_LABEL, POWERLESS_LABEL} <= set(labels)
     assert data.lines.floor_high < 0.1, "a collapsed network's floor is chance"
 

@@ -12,7 +12,8 @@ import yaml
 
 from reports.conclusions import conclusions
 from reports.explored import feasible, front_extremes, hypervolume_over_cost, on_front
-from reports.figures.frontier import frontier_data, frontier_interactive, frontier_static
+from reports.figures import interactive, static
+from reports.figures.frontier import frontier_chart, frontier_data
 from reports.frontier import hypervolume
 from reports.html import write_report
 from reports.results import SearchResults, load_search
@@ -112,21 +113,21 @@ def test_infeasible_points_are_drawn_hollow_and_off_the_lines(free: SearchResult
     assert broken
     assert (data.union[:, 0] >= 0.9).all()
     hollow, lines, legends = set(), set(), set()
-    for trace in frontier_interactive(data).data:
-        if trace.mode == "lines":
-            lines |= {(round(x, 9), round(y, 9)) for x, y in zip(trace.x, trace.y, strict=True)}
-        elif len(trace.x) == 1 and trace.x[0] is None:
+    for trace in interactive.draw(frontier_chart(data))[0].data:
+        if len(trace.x) == 1 and trace.x[0] is None:
             legends.add(trace.name)
+        elif trace.mode == "lines":
+            lines |= {(round(x, 9), round(y, 9)) for x, y in zip(trace.x, trace.y, strict=True)}
         elif str(trace.marker.symbol).endswith("-open"):
             hollow |= {(round(x, 9), round(y, 9)) for x, y in zip(trace.x, trace.y, strict=True)}
     assert hollow == broken
     assert not lines & broken
     assert "violates a constraint" in legends
-    axes = frontier_static(data).axes[0]
+    axes = static.draw(frontier_chart(data)).axes[0]
     drawn = [
         np.asarray(line.get_xydata(), float)
         for line in axes.lines
-        if line.get_marker() == "o" and line.get_markerfacecolor() == "none"
+        if line.get_marker() in ("o", "*") and line.get_markerfacecolor() == "none"
     ]
     points = {tuple(np.round(p, 9)) for p in np.concatenate(drawn)}
     assert points == broken
@@ -137,7 +138,7 @@ def test_infeasible_points_are_drawn_hollow_and_off_the_lines(free: SearchResult
 def test_without_constraints_nothing_is_hollow(free: SearchResults) -> None:
     data = frontier_data([free])
     assert all(one.feasible.all() for one in data.series)
-    names = {trace.name for trace in frontier_interactive(data).data}
+    names = {trace.name for trace in interactive.draw(frontier_chart(data))[0].data}
     assert "violates a constraint" not in names
 
 

@@ -11,21 +11,19 @@ import pytest
 import torch
 
 from reports.confirmed import confirmed_settings, gains_over_default
-from reports.figures import overlaid_figures, search_figures
-from reports.figures.confirmed import confirmed_data, confirmed_static
+from reports.figures import interactive, overlaid_figures, search_figures, static
+from reports.figures.chart import Chart
+from reports.figures.confirmed import confirmed_chart, confirmed_data
 from reports.figures.cost import cost_data
 from reports.figures.examples import amplify, examples_data, examples_static
-from reports.figures.frontier import frontier_data, frontier_interactive, frontier_static
-from reports.figures.learning_curves import (
-    learning_curves_data,
-    learning_curves_interactive,
-    learning_curves_static,
-)
-from reports.figures.parameters import parameters_data, parameters_static
-from reports.figures.precision_recall import precision_at_recall, precision_recall_data
-from reports.figures.style import STATIC_STYLE, legend_below, new_static
+from reports.figures.frontier import frontier_chart, frontier_data
+from reports.figures.learning_curves import learning_curves_chart, learning_curves_data
+from reports.figures.parameters import parameters_chart, parameters_data
+from reports.figures.precision_recall import precision_recall_data
+from reports.figures.static import STATIC_STYLE, legend_below, new_figure
 from reports.results import SearchResults, load_search
-from saat.retrieval import DistanceHistograms, expected_average_precision, precision_at
+from saat.curves import precision_at_recall
+from saat.retrieval import DistanceHistograms, expected_average_precision, expected_precision
 from tests.reports.synthetic import QUERIES, write_run
 
 
@@ -63,16 +61,15 @@ def test_renderers_draw_the_same_points_in_percent(results):
     expected = {tuple(np.round(100 * row, 9)) for one in data.series for row in one.points}
     drawn = {
         (round(x, 9), round(y, 9))
-        for trace in frontier_interactive(data).data
+        for trace in interactive.draw(frontier_chart(data))[0].data
         if trace.mode == "markers" and trace.hovertemplate and "stopped" not in trace.hovertemplate
         for x, y in zip(trace.x, trace.y, strict=True)
     }
     assert drawn == expected
-    axes = frontier_static(data).axes[0]
-    circles = [line for line in axes.lines if line.get_marker() == "o"]
-    drawn_points = np.concatenate([np.asarray(line.get_xydata(), float) for line in circles])
-    static = {(round(x, 9), round(y, 9)) for x, y in drawn_points.tolist()}
-    assert static == expected
+    axes = static.draw(frontier_chart(data)).axes[0]
+    symbols = [line for line in axes.lines if line.get_marker() in ("o", "*")]
+    points = np.concatenate([np.asarray(line.get_xydata(), float) for line in symbols])
+    assert {(round(x, 9), round(y, 9)) for x, y in points.tolist()} == expected
 
 
 def test_a_code_length_of_which_only_the_default_ended_is_in_the_legend(results):
@@ -87,7 +84,7 @@ def test_a_code_length_of_which_only_the_default_ended_is_in_the_legend(results)
         is_default=mine[mine],
         texts=tuple(np.array(one.texts)[mine]),
     )
-    drawn = frontier_interactive(data._replace(series=(alone, *others)))
+    drawn = interactive.draw(frontier_chart(data._replace(series=(alone, *others))))[0]
     # Plotly shows no trace without points in its legend.
     shown = [trace.name for trace in drawn.data if trace.showlegend is not False and len(trace.x)]
     for series in data.series:
@@ -96,9 +93,13 @@ def test_a_code_length_of_which_only_the_default_ended_is_in_the_legend(results)
 
 def test_front_steps_never_promise_more_than_a_trial_reached(results):
     data = frontier_data([results])
-    lines = [t for t in frontier_interactive(data).data if t.mode == "lines" and len(t.x) > 1]
+    lines = [
+        t
+        for t in interactive.draw(frontier_chart(data))[0].data
+        if t.mode == "lines" and len(t.x) > 1
+    ]
     assert [line.line.shape for line in lines] == ["vh"] * 3
-    axes = frontier_static(data).axes[0]
+    axes = static.draw(frontier_chart(data)).axes[0]
     steps = [
         line for line in axes.lines if line.get_linestyle() == "-" and np.size(line.get_xdata()) > 1
     ]
@@ -107,8 +108,8 @@ def test_front_steps_never_promise_more_than_a_trial_reached(results):
 
 def test_legends_lie_below_the_axes(results, settings):
     for figure in (
-        frontier_static(frontier_data([results])),
-        confirmed_static(confirmed_data(settings)),
+        static.draw(frontier_chart(frontier_data([results]))),
+        static.draw(confirmed_chart(confirmed_data(settings))),
     ):
         figure.draw_without_rendering()
         legend = figure.legends[0].get_window_extent()
@@ -134,13 +135,13 @@ def test_confirmed_settings_are_grouped_by_seed(settings):
 def test_gains_pair_equal_bits_and_seeds(settings):
     gains = gains_over_default(settings)
     assert [(g.recommended.bits, g.default.bits, g.metric) for g in gains] == [
-        (16, 16, "robust"),
-        (16, 16, "clean"),
-        (32, 32, "robust"),
-        (32, 32, "clean"),
+        (16, 16, "robust_map"),
+        (16, 16, "clean_map"),
+        (32, 32, "robust_map"),
+        (32, 32, "clean_map"),
     ]
     first = gains[0]
-    expected = first.recommended.seeds("robust") - first.default.seeds("robust")
+    expected = first.recommended.seeds("robust_map") - first.default.seeds("robust_map")
     np.testing.assert_allclose(first.comparison.differences, expected)
 
 
@@ -150,7 +151,7 @@ def test_gains_use_common_seeds_alone(settings):
     gain = gains_over_default([recommended, fewer])[0]
     np.testing.assert_allclose(
         gain.comparison.differences,
-        recommended.seeds("robust")[1:] - default.seeds("robust")[1:],
+        recommended.seeds("robust_map")[1:] - default.seeds("robust_map")[1:],
     )
     assert gain.recommended_mean - gain.default_mean == pytest.approx(gain.comparison.mean)
 
@@ -166,25 +167,27 @@ def test_learning_curves_show_where_trials_were_stopped(results):
 def test_learning_curves_draw_every_point_once_and_no_line_for_each_trial(results):
     data = learning_curves_data(results)
     several = data._replace(curves=data.curves * 50)
-    drawn = learning_curves_interactive(several)
-    assert len(drawn.data) == len(learning_curves_interactive(data).data)
-    lines = [trace for trace in drawn.data if trace.mode == "lines+markers"]
-    assert len(lines) == 4, "two code lengths, the default's and the others"
-    for trace in lines:
-        length = [bits for bits in data.labels if bits == trace.legendgroup]
-        default = trace.line.width == max(one.line.width for one in lines)
+    drawn = interactive.draw(learning_curves_chart(several))[0]
+    assert len(drawn.data) == len(interactive.draw(learning_curves_chart(data))[0].data)
+    lines = [trace for trace in drawn.data if trace.mode == "lines" and len(trace.x) > 1]
+    dots = [trace for trace in drawn.data if trace.marker.symbol == "circle"]
+    assert len(lines) == len(dots) == 4, "two code lengths, the default's and the others"
+    for line, points in zip(lines, dots, strict=True):
+        default = line.line.width == max(one.line.width for one in lines)
         mine = [
             curve
             for curve in several.curves
-            if data.labels[curve.series] in length and curve.is_default == default
+            if data.labels[curve.series] == line.legendgroup and curve.is_default == default
         ]
         joined = [value for curve in mine for value in (*(100 * curve.robust_map), np.nan)]
-        np.testing.assert_allclose(trace.y, joined)
-        ended = sum(curve.status in ("stopped", "failed") for curve in mine)
-        assert sum(symbol != "circle" for symbol in trace.marker.symbol) == ended
-        assert len(trace.text) == len(trace.marker.size) == len(trace.x) == len(trace.y)
-    figure = learning_curves_static(several)
-    assert len(figure.axes[0].lines) == len(learning_curves_static(data).axes[0].lines)
+        np.testing.assert_allclose(line.y, joined)
+        np.testing.assert_allclose(points.y, joined)
+        assert len(points.text) == len(points.x)
+    ends = [t for t in drawn.data if t.marker.symbol in ("x", "triangle-down") and t.text]
+    ended = sum(curve.status in ("stopped", "failed") for curve in several.curves)
+    assert sum(len(trace.x) for trace in ends) == ended
+    figure = static.draw(learning_curves_chart(several))
+    assert len(figure.axes[0].lines) == len(static.draw(learning_curves_chart(data)).axes[0].lines)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
@@ -192,7 +195,7 @@ def test_the_legend_of_parameters_fits_however_many_there_are(results, count):
     data = parameters_data(results)
     assert len(data.panels) >= count
     with matplotlib.rc_context(STATIC_STYLE):
-        figure = parameters_static(data._replace(panels=data.panels[:count]))
+        figure = static.draw(parameters_chart(data._replace(panels=data.panels[:count])))
         figure.draw_without_rendering()
         legend, page = figure.legends[0].get_window_extent(), figure.bbox
     assert page.x0 <= legend.x0
@@ -246,7 +249,7 @@ def test_queries_without_relevant_items_stay_in_with_precision_0_as_in_map():
     np.testing.assert_allclose(more, found * 2 / 3)
     histograms = DistanceHistograms(torch.tensor([[1, 4]]), torch.zeros(1, 2, dtype=torch.int64))
     assert expected_average_precision(histograms, 5).tolist() == [0.0]
-    assert precision_at(histograms, torch.tensor([1, 5])).tolist() == [[0.0, 0.0]]
+    assert expected_precision(histograms, torch.tensor([1, 5])).tolist() == [[0.0, 0.0]]
     assert precision_at_recall([[1, 1]], [[0, 0]], [1.0]).tolist() == [0.0]
     assert np.isnan(precision_at_recall(np.empty((0, 2)), np.empty((0, 2)), [1.0])).all()
 
@@ -263,11 +266,14 @@ def test_characters_that_dejavu_lacks_fall_back_to_other_fonts(label):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with matplotlib.rc_context(STATIC_STYLE):
-            figure = new_static()
+            figure = new_figure()
             figure.add_subplot(title=label, xlabel=label).plot([0, 1], label=label)
             legend_below(figure)
             for kind in ("png", "pdf"):
                 figure.savefig(io.BytesIO(), format=kind)
+
+
+NAMED = ("frontier", "confirmed", "hypervolume")
 
 
 def test_a_search_whose_name_begins_with_an_underscore_is_in_the_legends(results):
@@ -275,12 +281,11 @@ def test_a_search_whose_name_begins_with_an_underscore_is_in_the_legends(results
     settings = [s for found in searches for s in confirmed_settings(found)]
     with matplotlib.rc_context(STATIC_STYLE):
         shown = {
-            figure.name: [text.get_text() for text in figure.static.legends[0].get_texts()]
+            figure.name: [text.get_text() for text in static.draw(chart).legends[0].get_texts()]
             for figure in overlaid_figures(searches, settings).values()
-            if figure.static.legends
+            if isinstance(chart := figure.drawing, Chart) and figure.name in NAMED
         }
-    assert {"frontier", "confirmed", "hypervolume"} <= set(shown)
-    for name in ("frontier", "confirmed", "hypervolume"):
+    for name in NAMED:
         assert any("_one" in text for text in shown[name]), name
 
 
@@ -318,8 +323,12 @@ def test_every_figure_can_be_drawn_without_results(tmp_path: Path, options):
     results = load_search(write_run(tmp_path / "run", **options))
     figures = overlaid_figures([results], []) | search_figures(results, [])
     assert len(figures) == 7
-    text = str(figures["confirmed"].interactive[0].layout.annotations[0].text)
-    assert text == "no completed trials on test queries yet"
+    chart = figures["confirmed"].drawing
+    assert isinstance(chart, Chart)
+    assert (
+        interactive.draw(chart)[0].layout.annotations[0].text
+        == "no completed trials on test queries yet"
+    )
 
 
 def test_missing_per_query_files_take_the_bands_away(tmp_path):
@@ -328,8 +337,8 @@ def test_missing_per_query_files_take_the_bands_away(tmp_path):
         path.unlink()
     results = load_search(run)
     settings = confirmed_settings(results)
-    assert all(np.isnan(s.bands["robust"].low) for s in settings)
-    confirmed_static(confirmed_data(settings)).draw_without_rendering()
+    assert all(np.isnan(s.bands["robust_map"].low) for s in settings)
+    static.draw(confirmed_chart(confirmed_data(settings))).draw_without_rendering()
     assert precision_recall_data(results, settings) == ()
     assert examples_data(results, settings) == ()
 
@@ -339,4 +348,4 @@ def test_bands_use_the_worst_case_of_every_query(results, settings):
     tables = [results.per_query(trial) for trial in setting.trials["trial_id"]]
     worst = [table[table["attack"] != "worst"].groupby("query")["ap"].min() for table in tables]
     assert all(len(ap) == QUERIES for ap in worst)
-    assert setting.bands["robust"].mean == pytest.approx(np.mean(worst))
+    assert setting.bands["robust_map"].mean == pytest.approx(np.mean(worst))

@@ -16,8 +16,6 @@ from reports.frontier import (
     additive_gap,
     epsilon_net_order,
     hypervolume,
-    hypervolume_contributions,
-    orient,
     pareto_mask,
     pareto_ranks,
     select_by_hypervolume,
@@ -100,17 +98,6 @@ def test_hypervolume_equals_counted_cells(values, corner):
     assert hypervolume(values, reference) == pytest.approx(plain_hypervolume(values, reference))
 
 
-@given(two_or_three)
-def test_contribution_is_what_is_lost_without_the_point(values):
-    reference = [0.0] * values.shape[1]
-    lost = [
-        plain_hypervolume(values, reference)
-        - plain_hypervolume(np.delete(values, i, axis=0), reference)
-        for i in range(len(values))
-    ]
-    np.testing.assert_allclose(hypervolume_contributions(values, reference), lost, atol=1e-12)
-
-
 @given(points(2), st.integers(0, 4))
 def test_selection_is_greedy_on_distinct_front_points(values, k):
     chosen = select_by_hypervolume(values, k).tolist()
@@ -169,12 +156,6 @@ def test_equal_points_share_a_rank_and_the_lowest_index_is_chosen():
     values = [[0.5, 0.5], [0.5, 0.5], [0.4, 0.4]]
     assert pareto_ranks(values).tolist() == [0, 0, 1]
     assert select_by_hypervolume(values, 3).tolist() == [0]
-
-
-def test_orient_negates_what_is_minimised():
-    assert orient([[1.0, 2.0]], ["max", "min"]).tolist() == [[1.0, -2.0]]
-    with pytest.raises(ValueError, match="unknown direction"):
-        orient([[1.0]], ["up"])  # type: ignore[list-item]
 
 
 def test_hypervolume_over_cost_counts_the_cost_of_every_trial(tmp_path):

@@ -1,8 +1,6 @@
 """The page: self-contained, escaped, honest, and possible with little data."""
 
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from reports.html import comparable_groups, write_report
 from reports.results import load_search
 from tests.reports.synthetic import write_run
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FIGURES = (
     "frontier",
     "confirmed",
@@ -149,34 +146,6 @@ def test_json_cannot_end_its_script(page):
     figures = [script for script in page.scripts if script.startswith('{"data"')]
     assert len(figures) == 11
     assert not any("<" in script for script in figures)
-
-
-@pytest.mark.browser
-@pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
-def test_browser_draws_every_plot_and_sorts(report, tmp_path):
-    page = tmp_path / "page.html"
-    click = """<script>
-      const header = [...document.querySelectorAll("th button")]
-        .filter((b) => b.textContent === "robust MAP (%)").at(-1);
-      for (let i = 0; i < 2; i += 1) header.click();
-      const body = header.closest("table").tBodies[0];
-      const rows = [...body.rows].map((row) => row.cells[6].textContent);
-      document.title = `${document.querySelectorAll(".plot .main-svg").length > 0} `
-        + `${document.querySelectorAll(".plot.js-plotly-plot").length} sorted ${rows.join(",")}`;
-    </script>"""
-    page.write_text(report.read_text(encoding="utf-8").replace("</body>", f"{click}</body>"))
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    options += ["--disable-component-update", "--disable-sync", "--no-first-run"]
-    options += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=8000"]
-    command = [str(CHROMIUM), *options, "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    title = re.search(r"<title>(.*?)</title>", done.stdout)
-    assert title
-    drawn, plots, _, values = title.group(1).split()
-    assert (drawn, plots) == ("true", "11")
-    numbers = [float(value) for value in values.split(",")]
-    assert len(numbers) == 30
-    assert numbers == sorted(numbers, reverse=True)
 
 
 def test_names_from_files_are_escaped(tmp_path, page):

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from reports.confirmed import ConfirmedSetting, confirmed_settings
-from reports.figures.matrix import matrix_interactive, matrix_static
+from reports.figures import interactive, static
+from reports.figures.matrix import matrix_chart
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
 from reports.results import load_search
 from reports.table_formats import to_markdown
@@ -51,10 +52,10 @@ def test_an_attack_that_one_setting_never_met_is_missing_there(settings):
     table = matrix_table(mixed, data, "matrix")
     cells = [line.split("|")[-3].strip() for line in to_markdown(table).splitlines()[4:6]]
     assert cells == ["25.0", "–"]
-    shown = matrix_interactive(data).data[0].text
+    shown = interactive.draw(matrix_chart(data))[0].data[0].text
     assert shown[0][at] == "25.0"
     assert shown[1][at] == "not measured"
-    assert matrix_static(data).axes
+    assert static.draw(matrix_chart(data)).axes
 
 
 def test_the_table_names_chance_and_the_theoretical_results(settings):
@@ -79,8 +80,11 @@ def test_targeted_attacks_stand_apart(settings):
 
 def test_nothing_to_show_says_so():
     empty = untargeted_matrix([])
-    assert matrix_static(empty).axes
-    assert "no attacked settings" in matrix_interactive(empty).layout.annotations[0].text
+    assert static.draw(matrix_chart(empty)).axes
+    assert (
+        "no attacked settings"
+        in interactive.draw(matrix_chart(empty))[0].layout.annotations[0].text
+    )
 
 
 def met_by(setting: ConfirmedSetting, attack: str, ap: list[float]) -> ConfirmedSetting:
@@ -107,8 +111,8 @@ def test_a_cell_over_fewer_seeds_says_so(settings):
     assert row.count("n = 2") == 1
     assert "A cell that names n is over" in table.caption
     assert "….leaky: the attack … again" in table.caption
-    assert matrix_interactive(data).data[0].text[0][at] == "55.0<br>n = 2"
-    drawn = [text.get_text() for text in matrix_static(data).axes[0].texts]
+    assert interactive.draw(matrix_chart(data))[0].data[0].text[0][at] == "55.0<br>n = 2"
+    drawn = [text.get_text() for text in static.draw(matrix_chart(data)).axes[0].texts]
     assert "55.0\nn = 2" in drawn
     assert sum("n =" in text for text in drawn) == 1
     listed = attacks_table(mixed).frame

@@ -2,35 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from reports import statistics
 from reports.statistics import (
-    bootstrap_interval,
     compare_paired,
     seed_query_interval,
     seed_summary,
 )
+from saat.bootstrap import bootstrap_interval
 from tests import reference
-
-
-def test_bootstrap_interval_is_close_to_the_normal_one():
-    values = np.random.default_rng(0).beta(2, 2, 600)
-    interval = bootstrap_interval(values)
-    half = 1.96 * values.std() / np.sqrt(len(values))
-    assert interval.mean == pytest.approx(values.mean())
-    assert interval.low == pytest.approx(values.mean() - half, abs=0.15 * half)
-    assert interval.high == pytest.approx(values.mean() + half, abs=0.15 * half)
-    assert interval == bootstrap_interval(values)
-
-
-@pytest.mark.parametrize("values", [[0.4], [0.4, 0.4, 0.4], [0.4, np.nan]])
-def test_bootstrap_of_one_or_equal_values_is_the_point(values):
-    assert tuple(bootstrap_interval(values)) == pytest.approx((0.4, 0.4, 0.4))
-
-
-def test_bootstrap_of_nothing_is_missing():
-    assert np.isnan(bootstrap_interval([])).all()
 
 
 def test_band_over_seeds_and_queries_covers_both_spreads():
@@ -47,7 +29,7 @@ def test_band_over_seeds_and_queries_covers_both_spreads():
 def test_band_does_not_average_the_difficulty_of_queries_away():
     """With identical seeds there is no more information than in one."""
     difficulty = np.random.default_rng(2).normal(0.5, 0.2, 100)
-    one = bootstrap_interval(difficulty)
+    one = bootstrap_interval(torch.from_numpy(difficulty))
     five = seed_query_interval(np.tile(difficulty, (5, 1)))
     assert five.high - five.low == pytest.approx(one.high - one.low, rel=0.1)
 

@@ -1,6 +1,7 @@
 """Numbers in the files equal the numbers in the frames, and text is escaped."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -76,6 +77,25 @@ def test_every_attack_stands_beside_its_theory(settings):
     table = read_csv(attacks_table(settings))
     assert len(table) == 12
     assert table[table["attack"] == "hag"]["theoretical MAP"].tolist() == pytest.approx([0.07] * 6)
+
+
+def test_metrics_that_no_package_has_are_shown_by_their_names(results):
+    trials = results.trials.copy()
+    tested = trials["phase"] == "confirm"
+    trials.loc[tested, "metric.test/novel"] = 0.25
+    trials.loc[tested, "metric.test/novel.hag"] = 0.75
+    trials.loc[~tested, "metric.reattack/novel"] = 0.5
+    trials["metric.test/nothing"] = np.nan
+    newer = replace(results, trials=trials)
+    settings = confirmed_settings(newer)
+    assert set(confirm_table(settings).frame["novel"]) == {0.25}
+    assert set(front_table([newer]).frame["novel"]) == {0.5}
+    attacks = attacks_table(settings).frame.set_index("attack")["novel"]
+    assert set(attacks["hag"]) == {0.75}
+    assert attacks["mainstay"].isna().all()
+    assert "0.25" in set(displayed(confirm_table(settings))["novel"])
+    assert "nothing" not in confirm_table(settings).frame
+    assert "novel.hag" not in confirm_table(settings).frame
 
 
 def test_gains_table_says_that_seeds_are_too_few(settings):

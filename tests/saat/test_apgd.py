@@ -35,8 +35,8 @@ def knowledge_of(network: nn.Module) -> Knowledge:
 
 def queries_of(network: nn.Module, attack: Attack, knowledge: Knowledge) -> Queries:
     codes = codes_of(encode(network, lambda part: IMAGES[part], len(IMAGES)))
-    guides = attack.representatives(knowledge, LABELS, codes)
-    return Queries(IMAGES, LABELS, codes, guides, range(len(IMAGES)))
+    representatives = attack.representatives(knowledge, LABELS, codes)
+    return Queries(IMAGES, LABELS, codes, representatives, range(len(IMAGES)))
 
 
 # APGD

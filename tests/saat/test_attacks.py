@@ -18,6 +18,7 @@ from saat.attacks.attack import AttackedQueries
 from saat.attacks.pgd import alpha_at, default_step_size, pgd
 from saat.mainstay import MAINSTAY_WEIGHTS, mainstay_codes
 from saat.models import codes_of, encode
+from saat.retrieval import average_precision
 from saat.threat_model import ThreatModel
 from tests import toy
 
@@ -31,8 +32,8 @@ def attacked(network: nn.Module, attack: MainstayAttack) -> AttackedQueries:
     features = encode(network, lambda part: TRAIN[part], len(TRAIN))
     knowledge = Knowledge.of(features, TRAIN_LABELS)
     benign = codes(network, IMAGES)
-    guides = attack.representatives(knowledge, LABELS, benign)
-    queries = Queries(IMAGES, LABELS, benign, guides, range(len(IMAGES)))
+    representatives = attack.representatives(knowledge, LABELS, benign)
+    queries = Queries(IMAGES, LABELS, benign, representatives, range(len(IMAGES)))
     return attack_queries(attack, network, queries, knowledge, ThreatModel(24 / 255))
 
 
@@ -172,3 +173,47 @@ def test_the_mainstay_attack_descends_the_scheduled_relaxation(rescale: bool) ->
     scheduled = descend([alpha_at(step, 20) for step in range(20)])
     assert abs(scheduled - descend([1.0] * 20)) > 0.05  # the schedule shows
     assert float(found.images) == pytest.approx(scheduled, abs=1e-5)
+
+
+class Counted(nn.Module):
+    """Counts the images that pass it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.images = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.images += len(images)
+        features: Tensor = self.network(images)
+        return features
+
+
+@pytest.mark.parametrize("kind", [MainstayAttack, TargetedMainstayAttack])
+def test_every_restart_costs_its_passes_and_the_worst_counts(kind: type[MainstayAttack]) -> None:
+    counted = Counted(toy.toy_network())
+    features = encode(counted, lambda part: TRAIN[part], len(TRAIN))
+    knowledge = Knowledge.of(features, TRAIN_LABELS)
+    labels, benign = LABELS.roll(1, 1), codes(counted, IMAGES)
+
+    def left(images: Tensor) -> Tensor:
+        database = knowledge.database_codes, knowledge.database_labels
+        ap = average_precision(codes(counted, images), labels, *database)
+        return -ap if kind.targeted else ap
+
+    found, passed = [], []
+    for restarts in (1, 3):
+        attack, counted.images = kind(steps=2, restarts=restarts), 0
+        target_codes = attack.representatives(knowledge, labels, benign)
+        queries = Queries(IMAGES, labels, benign, target_codes, range(len(IMAGES)))
+        found.append(attack_queries(attack, counted, queries, knowledge, ThreatModel(8 / 255)))
+        passed.append(counted.images)
+    one, three = found
+    assert passed[1] == 3 * passed[0] + 3 * len(IMAGES)  # to compare them, their codes are needed
+    assert set(three.restart.tolist()) == {0, 1, 2}
+    assert one.zero_gradient.shape == (1, 32)
+    assert three.zero_gradient.shape == (3, 32)
+    first = three.restart == 0
+    assert torch.equal(three.images[first], one.images[first])
+    assert (left(three.images) <= left(one.images)).all()
+    assert (left(three.images) < left(one.images)).any()

@@ -336,7 +336,7 @@ def test_prosgan_moves_queries_to_their_targets_raw_and_in_a_ball(
     assert int((as_bytes.int() - IMAGES.int()).abs().max()) > levels  # raw images know no ball
     inside = (as_bytes.int() - IMAGES.int()).abs() < levels
     assert torch.equal(moved.images[inside], as_bytes[inside])
-    assert moved.zero_gradient.tolist() == [0.0] * 70
+    assert moved.zero_gradient.tolist() == [[0.0] * 70]
 
 
 def test_the_reconstruction_option_weighs_its_term(

@@ -222,7 +222,7 @@ def test_step_sizes() -> None:
     assert published_step_size(8 / 255, 5) == pytest.approx(4 / 255)
     assert published_step_size(3.0, 100) == pytest.approx(0.075)
     assert default_step_size(8 / 255, 100) == 2 / 255
-    assert BIM(step_size=0.3).step_in(ThreatModel(0.1)) == 0.3
+    assert BIM(step_size=0.3).resolved_step_size(ThreatModel(0.1)) == 0.3
 
 
 def test_momentum_takes_gradients_of_every_size_and_none() -> None:

@@ -61,7 +61,15 @@ def test_worst_takes_the_clean_image_where_attacks_help() -> None:
         return AttackResult(scores, scores / 2, images, codes, 0.25, first, {"linf": 0.1})
 
     found = Evaluation(
-        rows, one, one / 3, codes, rows, codes, {"a": result(0.5, 0.4), "b": result(0.6, 0.1)}
+        rows,
+        one,
+        one / 3,
+        codes,
+        codes,
+        rows,
+        codes,
+        codes,
+        {"a": result(0.5, 0.4), "b": result(0.6, 0.1)},
     )
     assert found.worst_ap.tolist() == [0.2, 0.1]
     assert found.metrics() == pytest.approx(
@@ -225,9 +233,8 @@ def test_progress_names_the_attack(network: HashingNetwork) -> None:
 
 
 def test_histograms_count_the_database_for_clean_and_every_attack(evaluation: Evaluation) -> None:
-    histograms = evaluation.histograms(DATA)
-    assert list(histograms) == ["clean", "mainstay", "hag"]
-    for total, relevant in histograms.values():
+    for name in ("clean", "mainstay", "hag"):
+        total, relevant = evaluation.histograms(name)
         assert total.shape == (32, toy.BITS + 1)
         assert (total.sum(1) == 160).all()
         assert (relevant <= total).all()

@@ -279,13 +279,13 @@ def test_the_battery_says_what_it_skipped(monkeypatch: pytest.MonkeyPatch) -> No
     whole = evaluate(planted.Detached(NETWORK), DATA, PROTOCOL, battery="core")
     assert list(whole.attacks) == ["noise", "square"]
     assert list(whole.skipped) == [*PROTOCOL.attacks, *battery.white_box]
-    probe = battery.white_box[battery.probe]
+    probe = battery.white_box[battery.gate_attack]
     both = evaluate(
-        planted.Detached(NETWORK), DATA, replace(PROTOCOL, attacks={battery.probe: probe}),
+        planted.Detached(NETWORK), DATA, replace(PROTOCOL, attacks={battery.gate_attack: probe}),
         battery="core",
     )  # fmt: skip
-    others = [name for name in battery.white_box if name != battery.probe]
-    assert set(both.skipped) == {battery.probe, f"{battery.probe}.battery", *others}
+    others = [name for name in battery.white_box if name != battery.gate_attack]
+    assert set(both.skipped) == {battery.gate_attack, f"{battery.gate_attack}.battery", *others}
     assert any("differentiable" in reason for reason in whole.unreliable)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from saat.adaptive import ModelTraits, adaptations, model_traits
+from saat.adaptive import ModelTraits, gradient_networks_of, model_traits
 from saat.attacks import MainstayAttack
 from saat.attacks.pgd import pgd
 from saat.attacks.pgd_variants import BIM, DI
@@ -66,12 +66,17 @@ def test_the_network_itself_is_left_as_it_was() -> None:
 
 def test_only_a_network_that_hides_a_part_of_the_image_is_seen_so() -> None:
     assert model_traits(SLEEPY, victim(SLEEPY).images).zero_gradient > 0.1
-    assert list(adaptations(SLEEPY, model_traits(SLEEPY, victim(SLEEPY).images))) == ["", ".leaky"]
-    assert list(adaptations(NETWORK, model_traits(NETWORK, victim(NETWORK).images))) == [""]
-    assert list(adaptations(SLEEPY, ModelTraits(False, 1.0, False))) == []
+    assert list(gradient_networks_of(SLEEPY, model_traits(SLEEPY, victim(SLEEPY).images))) == [
+        "",
+        ".leaky",
+    ]
+    assert list(gradient_networks_of(NETWORK, model_traits(NETWORK, victim(NETWORK).images))) == [
+        ""
+    ]
+    assert list(gradient_networks_of(SLEEPY, ModelTraits(False, 1.0, False))) == []
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3, 2))
     assert not has_rectifiers(linear)
-    assert list(adaptations(linear, ModelTraits(False, 0.5, False))) == [""]
+    assert list(gradient_networks_of(linear, ModelTraits(False, 0.5, False))) == [""]
 
 
 def test_an_attack_that_sees_through_them_finds_what_another_cannot() -> None:

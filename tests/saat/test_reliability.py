@@ -27,7 +27,7 @@ THREAT = ThreatModel(8 / 255)
 VICTIM = Victim(toy.pretrained(DATA), DATA, "test", 50)
 QUERIES = len(VICTIM.rows)
 HONEST = ModelTraits(randomised=False, zero_gradient=0.0, surrogate=False)
-SWEEP = GateBudget(QUERIES, (0.5, 1.0, 2.0), 10, (1, 10, 20), 10)
+BUDGET = GateBudget(QUERIES, (0.5, 1.0, 2.0), 10, (1, 10, 20), 10)
 
 Answer = Callable[[Attack, ThreatModel, float, str], AttackResult]
 
@@ -47,8 +47,8 @@ def result(ap: float | Tensor, theory: float = 0.0, **changes: Any) -> AttackRes
 
 
 @dataclass(frozen=True)
-class Told(GateContext):
-    """A case whose gates' own attacks find what they are told to."""
+class ScriptedContext(GateContext):
+    """A context in which the gates' own attacks have given results."""
 
     answer: Answer | None = field(default=None)
 
@@ -68,25 +68,25 @@ def context(
     results: Mapping[str, AttackResult] | None = None,
     answer: Answer | None = None,
     **changes: Any,
-) -> Told:
-    made = Told(
+) -> ScriptedContext:
+    made = ScriptedContext(
         victim=VICTIM,
         traits=HONEST,
-        views={"": VICTIM.network},
+        gradient_networks={"": VICTIM.network},
         runner=AttackRunner(THREAT),
         results=results or {"white": result(0.2), "noise": result(0.8), "square": result(0.5)},
         white_box=["white"],
-        taken={"square": torch.arange(10)},
-        probe=ATTACKS["apgd_mainstay"](steps=10),
+        query_indices={"square": torch.arange(10)},
+        gate_attack=ATTACKS["apgd_mainstay"](steps=10),
         positions=torch.arange(QUERIES),
-        gate_budget=SWEEP,
+        gate_budget=BUDGET,
         answer=answer,
     )
     return replace(made, **changes)
 
 
-def verdict(name: str, told: GateContext) -> GateResult:
-    found = GATES[name](told)
+def verdict(name: str, case: GateContext) -> GateResult:
+    found = GATES[name].check(case)
     assert found.name == name
     assert "\n" not in found.detail
     return found
@@ -199,9 +199,9 @@ def test_monotone() -> None:
     assert not verdict("monotone", context(answer=lambda *_: result(1.0))).passed
 
 
-def test_the_full_sweep_has_the_radii_and_lengths_of_the_field() -> None:
+def test_the_full_gate_budget_has_the_radii_and_iterations_of_the_field() -> None:
     assert [8 * multiple for multiple in FULL_GATE_BUDGET.radii] == [1, 2, 4, 8, 16, 32]
-    assert list(FULL_GATE_BUDGET.lengths) == [1, 10, 50, 100, 500, 1000]
+    assert list(FULL_GATE_BUDGET.iterations) == [1, 10, 50, 100, 500, 1000]
     for norm, size in (("linf", 1.0), ("l2", 768**0.5), ("l1", 768.0)):
         assert whole_range(ThreatModel(0.1, norm), 768) == ThreatModel(size, norm)  # type: ignore[arg-type]
 
@@ -290,14 +290,14 @@ def test_gradients_that_lead_nowhere(
 ) -> None:
     victim = Victim(plant(VICTIM.network), DATA, "test", 50)
     ball = THREAT if norm == "linf" else ThreatModel(0.6, norm)
-    told = context(victim=victim, views={"": victim.network}, runner=AttackRunner(ball))
+    case = context(victim=victim, gradient_networks={"": victim.network}, runner=AttackRunner(ball))
     for name, passed in gates.items():
-        assert verdict(name, told).passed == passed, verdict(name, told)
+        assert verdict(name, case).passed == passed, verdict(name, case)
 
 
 def test_gates_that_need_a_gradient_are_left_out_without_one() -> None:
     traits = ModelTraits(randomised=False, zero_gradient=1.0, surrogate=False)
-    found = run_gates(context(traits=traits, views={}, white_box=[]))
+    found = run_gates(context(traits=traits, gradient_networks={}, white_box=[]))
     assert {one.name: one.passed for one in found} == {
         "budget": True,
         "above_chance": True,
@@ -331,7 +331,7 @@ def test_scale_compares_the_published_attack_with_itself() -> None:
 def test_scale_catches_a_large_last_layer(factor: float, passed: bool) -> None:
     # The toy network with features of some size; those of the briefly trained one are tiny.
     victim = Victim(Scaled(toy.bare_network(DATA), factor), DATA, "test", 50)
-    found = verdict("scale", context(victim=victim, views={"": victim.network}))
+    found = verdict("scale", context(victim=victim, gradient_networks={"": victim.network}))
     assert found.passed == passed
     assert (found.measured["saturated"] > 0.5) == (not passed)
     assert found.measured["probe at scale 60"] == pytest.approx(found.measured["probe"], abs=0.02)
@@ -348,7 +348,7 @@ def test_randomised_networks_are_told_apart(plant: type[planted.Wrapped]) -> Non
     (reason,) = found.reasons
     assert reason.startswith("deterministic: ")
     assert "vary" in reason
-    told = found.gate_results[1].measured
-    assert 0 < told["bits"] < 0.5
-    assert told["lowest"] < told["highest"]
+    measured = found.gate_results[1].measured
+    assert 0 < measured["bits"] < 0.5
+    assert measured["lowest"] < measured["highest"]
     assert run_battery(VICTIM, THREAT, small()).reliable

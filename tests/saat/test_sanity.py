@@ -16,7 +16,6 @@ from saat.sanity import (
     has_dead_gradients,
     warning_lines,
     warnings_of,
-    without_prefix,
     zero_gradients,
 )
 
@@ -136,12 +135,6 @@ def test_a_second_attack_through_leaky_rectifiers_tells_of_dead_gradients() -> N
     blind = found | {"zero_grad.apgd": 0.6}
     assert zero_gradients(blind, stand_ins=False) == 0.6
     assert not warnings_of(FINE | blind), "the leaky attack saw gradients"
-
-
-def test_prefixes_are_taken_in_their_order() -> None:
-    both = {"test/clean_map": 0.5, "reattack/clean_map": 0.6, "val/clean_map": 0.7}
-    assert without_prefix(both, ("test/", "reattack/")) == {"clean_map": 0.5}
-    assert without_prefix({"val/clean_map": 0.7}, ("test/", "reattack/")) == {}
 
 
 @pytest.mark.parametrize("bits", [3, 8, 16, 33])

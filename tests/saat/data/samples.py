@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from saat.data import RetrievalData
 from saat.errors import InputError
 
 Split = list[tuple[str, str]]  # (image path, label text) per line
@@ -23,6 +25,13 @@ def real(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent; set SAAT_TEST_DATA to the folder of the real data")
     return folder
+
+
+def opened(**settings: Any) -> RetrievalData:
+    """By ``path`` where there is one, by ``name`` otherwise."""
+    if "path" in settings:
+        return RetrievalData.from_folder(**settings)
+    return RetrievalData.named(**settings)
 
 
 def input_error(call: Callable[[], object]) -> str:

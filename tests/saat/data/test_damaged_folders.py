@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import saat.data
 from saat.data import RetrievalData
 from saat.data.lists import SPLITS
 from saat.data.resize import RESIZES
@@ -23,8 +22,8 @@ def load_or_line(root: Path, case: int) -> RetrievalData | str:
     """The data set, or the line that refuses it; anything else is a fault."""
     resize, cache = sorted(RESIZES)[case % 2], root.parent / "cache"
     try:
-        return saat.data.load(
-            path=root, image_size=8, val_queries=4, resize=resize, cache_dir=cache
+        return RetrievalData.from_folder(
+            root, image_size=8, val_queries=4, resize=resize, cache_dir=cache
         )
     except InputError as error:
         return str(error)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from saat.data.dataset import RetrievalData, fingerprint
+from saat.data.dataset import RetrievalData
+from saat.data.labelled_images import fingerprint
 
 from .samples import input_error
 

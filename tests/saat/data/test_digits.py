@@ -9,16 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import saat.data
 from saat.data import RetrievalData, digits
 from saat.data.digits import SIZES, source_indices
 
-from .samples import input_error
+from .samples import input_error, opened
 
 
 def load(cache: Path, **changes: object) -> RetrievalData:
     settings = {"name": "digits", "image_size": 16, "val_queries": 40, "cache_dir": cache}
-    return saat.data.load(**{**settings, **changes})  # type: ignore[arg-type]
+    return opened(**{**settings, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +114,7 @@ def test_other_processes_compose_the_same_set(cache: Path, tmp_path: Path) -> No
     data = load(cache, name="digits_mini")
     code = (
         "import hashlib, numpy as np, saat.data\n"
-        "d = saat.data.load(name='digits_mini', image_size=16, val_queries=40)\n"
+        "d = saat.data.RetrievalData.named('digits_mini', image_size=16, val_queries=40)\n"
         "print(d.fingerprint, hashlib.sha256(np.ascontiguousarray(d.images)).hexdigest())"
     )
     environment = {**os.environ, "SAAT_CACHE": str(tmp_path), "PYTHONHASHSEED": "7"}

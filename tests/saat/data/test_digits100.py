@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits as sklearn_digits
 
-from saat.data import RetrievalData, load
+from saat.data import RetrievalData
 from saat.data.digits import number_sources, source_indices
 
 CLASSES = sklearn_digits().target
@@ -13,7 +13,7 @@ CLASSES = sklearn_digits().target
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> RetrievalData:
     cache = tmp_path_factory.mktemp("cache")
-    return load(name="digits100", image_size=16, val_queries=40, cache_dir=cache)
+    return RetrievalData.named("digits100", image_size=16, val_queries=40, cache_dir=cache)
 
 
 def test_labels_are_the_numbers_that_stand_in_the_two_halves(data: RetrievalData) -> None:
@@ -51,7 +51,7 @@ def test_ink_stands_in_the_half_of_its_number(data: RetrievalData) -> None:
 
 def test_digits_stay_as_they_were(tmp_path) -> None:
     """Published numbers rest on these pixels."""
-    digits = load(name="digits", image_size=16, val_queries=40, cache_dir=tmp_path)
+    digits = RetrievalData.named("digits", image_size=16, val_queries=40, cache_dir=tmp_path)
     assert digits.images[:50].astype(np.int64).sum() == DIGITS_SUM
     assert source_indices(val_queries=40, seed=0)[:2].tolist() == DIGITS_SOURCES
 

@@ -10,12 +10,21 @@ import saat.data
 import saat.data.folder
 from saat.data import RetrievalData
 
-from .samples import folder, input_error, real, splits, write_images, write_pairs, write_singles
+from .samples import (
+    folder,
+    input_error,
+    opened,
+    real,
+    splits,
+    write_images,
+    write_pairs,
+    write_singles,
+)
 
 
 def load(root: Path, cache: Path, **changes: object) -> RetrievalData:
     settings = {"path": root, "image_size": 8, "val_queries": 4, "cache_dir": cache}
-    return saat.data.load(**{**settings, **changes})  # type: ignore[arg-type]
+    return opened(**{**settings, **changes})
 
 
 def test_splits_and_shapes(tmp_path: Path) -> None:

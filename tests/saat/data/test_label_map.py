@@ -100,7 +100,9 @@ def test_mistakes_are_named(content: Any, expected: list[str]) -> None:
 def toys(tmp_path: Path) -> saat.data.RetrievalData:
     """20 database images with class i mod 3, 10 of them train; 5 test with classes 0 and 2."""
     root = folder(tmp_path / "toys")
-    return saat.data.load(path=root, image_size=8, val_queries=4, cache_dir=tmp_path / "cache")
+    return saat.data.RetrievalData.from_folder(
+        root, image_size=8, val_queries=4, cache_dir=tmp_path / "cache"
+    )
 
 
 def three(pairs: dict[int, int], target: int = 2) -> LabelMap:

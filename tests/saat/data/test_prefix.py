@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from saat.data import load
+from saat.data import RetrievalData
 from saat.data.lists import read_lists
 from saat.data.prefix import prefix_hint
 
 from .samples import Split, input_error, splits, write_images, write_singles
+
+
+def load(root: Path, cache: Path) -> RetrievalData:
+    return RetrievalData.from_folder(root, image_size=8, val_queries=2, cache_dir=cache)
 
 
 def prefixed(prefix: str) -> dict[str, Split]:
@@ -25,7 +29,7 @@ def test_the_command_in_the_message_repairs_the_lists(tmp_path: Path, prefix: st
     write_images(root, splits())
     write_singles(root, prefixed(prefix))
     cache = tmp_path / "cache"
-    message = input_error(lambda: load(path=root, image_size=8, val_queries=2, cache_dir=cache))
+    message = input_error(lambda: load(root, cache))
     assert "it is here as 'images/d0.png'" in message
     assert f"{root / 'database.txt'}:1:" in message
     command = re.search(r"sed -i '[^']*' \*\.txt", message)
@@ -33,7 +37,7 @@ def test_the_command_in_the_message_repairs_the_lists(tmp_path: Path, prefix: st
     subprocess.run(command.group(), shell=True, cwd=root, check=True)
     plain = read_lists(write_singles(tmp_path / "plain", splits()))
     assert read_lists(root).content_sha256 == plain.content_sha256
-    assert load(path=root, image_size=8, val_queries=2, cache_dir=cache).classes == 3
+    assert load(root, cache).classes == 3
 
 
 def test_an_absolute_path_that_is_nowhere_here_gets_no_command(tmp_path: Path) -> None:

@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import saat.data
 from saat.data import DATASETS, RetrievalData, identity, locate
 from saat.data.identity import set_label
 from saat.data.lists import read_lists
 
-from .samples import folder, input_error, real, splits, write_images, write_pairs
+from .samples import folder, input_error, opened, real, splits, write_images, write_pairs
 
 LISTED = [name for name, entry in DATASETS.items() if entry.folder is not None]
 
@@ -28,7 +27,7 @@ def cifar(root: Path) -> Path:
 
 def load(cache: Path, **source: object) -> RetrievalData:
     settings = {"image_size": 8, "val_queries": 4, "cache_dir": cache}
-    return saat.data.load(**{**settings, **source})  # type: ignore[arg-type]
+    return opened(**{**settings, **source})
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,79 @@
+"""From the content of an experiment file to one typed :class:`Experiment`, checked as a whole."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.experiment.carried_paths import setting_paths
+from harness.experiment.config import Experiment
+from harness.experiment.point_faults import compare_faults, space_faults
+from harness.experiment.problems import describe
+from harness.experiment.sections import usable_datasets
+from harness.experiment.settings import check_model
+from saat.errors import InputError
+from saat.paths import user_path
+
+
+def resolve_experiment(content: Mapping[Any, Any], source: str, files: bool = True) -> Experiment:
+    """Fill in defaults, make paths absolute, and check every key and every combination of keys.
+
+    Args:
+        content: of an experiment file; left as it is.
+        source: names it in errors.
+        files: whether the files that it names are looked at.
+
+    Raises:
+        InputError: with everything that is wrong; combinations of keys are looked at where each
+            key is right.
+    """
+    raw = _with_battery(content)
+    faults = _make_absolute(raw, files)
+    try:
+        experiment = Experiment.model_validate(raw)
+    except ValidationError as error:
+        faults += describe(error, Experiment, raw)
+    else:
+        faults += _combination_faults(experiment, files)
+    if faults:
+        raise InputError(*(f"{source}: {fault}" for fault in faults))
+    return experiment
+
+
+def _combination_faults(experiment: Experiment, files: bool) -> list[str]:
+    try:
+        check_model(experiment.setting)
+        faults = space_faults(experiment, files)
+    except InputError as error:
+        faults = list(error.faults)
+    return faults + compare_faults(experiment, files)
+
+
+def _with_battery(content: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The content with the default of ``confirm.battery``, which depends on the data.
+
+    A claim on real data rests on the whole battery; an embedded set is there to try things.
+    """
+    confirm, data = content.get("confirm", {}), content.get("data")
+    if not isinstance(confirm, Mapping) or not isinstance(data, Mapping):
+        return {**content}
+    known = usable_datasets().get(str(data.get("name")))
+    embedded = known is not None and known.folder is None
+    return {**content, "confirm": {"battery": "core" if embedded else "full", **confirm}}
+
+
+def _make_absolute(raw: dict[Any, Any], look: bool) -> list[str]:
+    """Paths as seen from here, as workers have working folders of their own; what is no path.
+
+    A wrong path is taken out, so that the rest can be checked.
+    """
+    faults: list[str] = []
+    for key, value in setting_paths(raw):
+        section, _, name = key.partition(".")
+        try:
+            path = str(user_path(value, f"{key}:", look).absolute())
+        except InputError as error:
+            faults += error.faults
+            path = "none" if name == "weights" else "/"
+        raw[section] = {**raw[section], name: path}
+    return faults

@@ -1,0 +1,115 @@
+"""Which paths of a stored run this user has named: when it began, or now.
+
+A run of somebody else may carry the path of any file of this user. So whoever begins a run leaves a
+receipt of its paths in a folder of his own, and no other path is read unless ``--allow`` names it.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saat.atomic_files import replacing
+from saat.errors import InputError, one_line
+from saat.paths import user_path
+
+if TYPE_CHECKING:  # takes pydantic, and every command imports this module
+    from harness.experiment.carried_paths import CarriedPath
+
+
+class PathsNotNamed(InputError):
+    """Paths that are not read, because only the run names them.
+
+    Attributes:
+        paths: what ``--allow`` has to name.
+    """
+
+    def __init__(self, source: str, carried: Sequence["CarriedPath"]) -> None:
+        shown = ", ".join(f"{key} {path}" for key, path in carried)
+        super().__init__(
+            f"{source}: carries {shown}; read only if you began this run with it, or name it now"
+        )
+        self.paths = list(dict.fromkeys(path for _, path in carried))
+
+
+def leave_receipt(search_id: str, carried: Iterable["CarriedPath"]) -> None:
+    """Keep that this user began a run with these paths.
+
+    Args:
+        search_id: of the run's first event; nobody else can know it beforehand.
+        carried: all paths of the run.
+
+    Raises:
+        OSError: the receipt cannot be written.
+    """
+    paths = {os.fsencode(os.path.realpath(_path(item))) for item in carried}
+    if not paths:
+        return
+    receipt = _receipt(search_id)
+    for folder in (receipt.parents[1], receipt.parent):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with replacing(receipt) as temporary:
+        temporary.write_bytes(b"\0".join(sorted(paths)))
+
+
+def not_named(
+    search_id: str | None, carried: Iterable["CarriedPath"], allow: Sequence[Path] = ()
+) -> list["CarriedPath"]:
+    """The paths that the user has not named; without a receipt and ``allow`` none is looked at.
+
+    Args:
+        search_id: of the run's first event; None for a model outside a run.
+        carried: paths that are about to be read.
+        allow: files, and folders with all that lies in them.
+
+    Raises:
+        InputError: a path that no file can have.
+    """
+    own = [] if search_id is None else _paths_of_receipt(search_id)
+    allowed = [Path(os.path.realpath(path)) for path in allow]
+    items = [item._replace(path=str(_path(item).absolute())) for item in carried]
+    if not own and not allowed:
+        return items
+    left = []
+    for item in items:
+        real = Path(os.path.realpath(item.path))
+        if real not in own and not any(real.is_relative_to(folder) for folder in allowed):
+            left.append(item)
+    return left
+
+
+def check_named(
+    source: str,
+    search_id: str | None,
+    carried: Iterable["CarriedPath"],
+    allow: Sequence[Path],
+) -> None:
+    """Refuse paths that only the run names; see :func:`not_named`.
+
+    Raises:
+        PathsNotNamed: there are some.
+    """
+    if left := not_named(search_id, carried, allow):
+        raise PathsNotNamed(source, left)
+
+
+def _path(item: "CarriedPath") -> Path:
+    return user_path(item.path, f"{item.key}:", look=False)
+
+
+def _receipt(search_id: str) -> Path:
+    state = os.environ.get("XDG_STATE_HOME", "")
+    try:
+        root = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
+    except RuntimeError as error:
+        raise OSError(one_line(error)) from None
+    return root / "saat" / "runs" / hashlib.sha256(search_id.encode()).hexdigest()
+
+
+def _paths_of_receipt(search_id: str) -> list[Path]:
+    try:
+        content = _receipt(search_id).read_bytes()
+    except OSError:
+        return []
+    return [Path(os.fsdecode(path)) for path in content.split(b"\0")]

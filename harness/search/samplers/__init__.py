@@ -1,0 +1,34 @@
+"""Samplers by their name in ``search.sampler``; none is imported before it is asked for.
+
+Each is an Optuna sampler that takes a ``seed``, and works in any Optuna study. What else it may
+have for a search stands in :mod:`harness.search.samplers.context`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from saat.registry import Registry
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def _problem(entry: Any) -> str | None:
+    import optuna
+
+    if isinstance(entry, type) and issubclass(entry, optuna.samplers.BaseSampler):
+        return None
+    return "must be a subclass of optuna.samplers.BaseSampler"
+
+
+SAMPLERS: "Registry[type[optuna.samplers.BaseSampler]]" = Registry(
+    "sampler",
+    "saat.samplers",
+    {
+        "ehvi": "harness.search.samplers.ehvi:EhviSampler",
+        "tpe": "harness.search.samplers.tpe:TpeSampler",
+        "nsga2": "harness.search.samplers.nsga2:Nsga2Sampler",
+        "gp": "harness.search.samplers.gp:GpSampler",
+        "random": "optuna.samplers:RandomSampler",
+    },
+    problem=_problem,
+)

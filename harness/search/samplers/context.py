@@ -1,0 +1,65 @@
+"""What a search tells a sampler.
+
+Every suggestion gets a sampler of its own. A class of the registry is called with ``seed`` alone,
+unless it has one of these:
+
+- ``for_search(context)``, a class method: makes the sampler from a :class:`SamplerContext`.
+- ``learns_outside_space = True``: the study also holds trials with a number outside the search
+  space, such as the paper's default. Such a number has a distribution with this value alone.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+
+from saat.seeding import derive_seed
+
+Applies = Callable[[str, Mapping[str, Any]], bool]
+
+
+@dataclass(frozen=True)
+class SamplerContext:
+    """One suggestion of a search.
+
+    Attributes:
+        search_seed: of the search.
+        number: of the trial within the search, from 0.
+        attempt: earlier suggestions for the same trial that could not be used.
+        space: searched keys and their distributions, in the order in which they are suggested.
+        conditional: keys of the space that not every trial has.
+        applies: whether a trial has a key, given the values of the keys before it.
+        num_samples: planned suggestions.
+        lower_bounds: of clean and robust MAP, as the search's constraints have them.
+    """
+
+    search_seed: int
+    number: int
+    attempt: int
+    space: Mapping[str, BaseDistribution]
+    conditional: frozenset[str]
+    applies: Applies
+    num_samples: int
+    lower_bounds: tuple[float, float]
+
+    @property
+    def seed(self) -> int:
+        """Seed of this suggestion, 32 bits."""
+        return derive_seed(self.search_seed, self.number, self.attempt) % 2**32
+
+    @property
+    def n_startup_trials(self) -> int:
+        """Random trials before a sampler learns: ten, or a third of a small budget."""
+        return max(4, min(10, self.num_samples // 3))
+
+
+def make_sampler(
+    kind: type[optuna.samplers.BaseSampler], context: SamplerContext
+) -> optuna.samplers.BaseSampler:
+    """The sampler of one suggestion."""
+    make: Callable[[SamplerContext], optuna.samplers.BaseSampler] | None
+    make = getattr(kind, "for_search", None)
+    # Optuna's base class has no constructor, but all of its samplers take a seed.
+    return make(context) if make else kind(seed=context.seed)  # type: ignore[call-arg]

@@ -1,0 +1,216 @@
+"""A model of two objectives, for searches of a few dozen costly trials.
+
+A Gaussian process for each objective learns from every trial that finished an epoch; the ends of
+stopped and running trials are forecast. Trials far below the front count for little: a training
+that collapsed says where the cliff is, and must not bend the model near the front. The next point
+is the one with the largest expected hypervolume improvement. Constants were chosen on recorded
+searches that are not among those that were published (docs/results/search_efficiency.md).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from harness.search.samplers.ehvi.encoding import Array, Point, SpaceEncoding
+from harness.search.samplers.ehvi.forecast import Curve, Forecaster
+from harness.search.samplers.ehvi.improvement import expected_hypervolume_improvement
+from harness.search.samplers.ehvi.surrogate import Surrogate
+from reports.frontier import additive_gap, pareto_mask
+
+Objectives = tuple[float, float]
+Acquisition = Callable[[Array], Array]  # positions (n, d) → values (n,), larger is better
+
+_MIN_USABLE = 3  # trials with an epoch, before there is a model
+# Standard deviation of the noise of a value, as a share of what it lacks to be on the front.
+_NOISE_PER_GAP = 1.0
+# Share of the predicted deviation that counts: it is wide in five dimensions.
+_EXPLORATION_WEIGHT = 0.1**0.5
+# The reference point is this share of the best value of each objective: points that give up more
+# of one than that are nobody's trade-off, and would take most of the suggestions.
+_REFERENCE_SHARE = 0.8
+# Trials that a process is fitted to and a front is made of, those nearest to it: costs grow as n³.
+_MAX_FITTED = 120
+# A trial that failed keeps the next ones this much farther away than the nearest that did not, or
+# searches whose best values lie beside a cliff would throw one training after the other down there.
+_FAILURE_DISTANCE_RATIO = 2.0
+_RANDOM_CANDIDATES, _LOCAL_STARTS, _NEIGHBOURS = 1024, 8, 32
+_RADII = (0.1, 0.03)  # of two rounds of neighbours around the best candidates
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is known of one trial.
+
+    Attributes:
+        point: its parameters.
+        epochs: objectives after every finished epoch, larger is better.
+        planned_epochs: of the whole training; 0 where it is not known.
+        final: objectives of a completed trial.
+        running: it has not ended.
+        failed: it ended without a result, and not because it was stopped.
+    """
+
+    point: Point
+    epochs: Sequence[Objectives] = field(default_factory=list)
+    planned_epochs: int = 0
+    final: Objectives | None = None
+    running: bool = False
+    failed: bool = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether it has numbers, all of them finite, that lead to an end."""
+        return (
+            not self.failed
+            and bool(self.epochs or self.final)
+            and bool(np.isfinite([*self.epochs, *([self.final] if self.final else [])]).all())
+        )
+
+    @property
+    def curve(self) -> Curve:
+        """The learning curve."""
+        final = None if self.final is None else np.array(self.final)
+        planned = max(self.planned_epochs, len(self.epochs))
+        return Curve(np.array(self.epochs).reshape(-1, 2), planned, final)
+
+
+class Fit(NamedTuple):
+    """What the acquisition is made of.
+
+    Attributes:
+        surrogates: one for each objective.
+        front: (k, 2) the model's own, of completed and running trials.
+        reference: (2,) point above which volume counts.
+    """
+
+    surrogates: list[Surrogate]
+    front: Array
+    reference: Array
+
+
+class ParetoModel:
+    """Where the next trial promises most.
+
+    Args:
+        encoding: of the search space.
+        observations: all trials, in the order in which they were begun.
+        lower_bounds: of both objectives; volume below one counts for nothing.
+    """
+
+    def __init__(
+        self,
+        encoding: SpaceEncoding,
+        observations: Sequence[Observation],
+        lower_bounds: Objectives = (0.0, 0.0),
+    ) -> None:
+        self._encoding, self._observations = encoding, observations
+        self._lower_bounds: Array = np.array(lower_bounds)
+
+    @property
+    def ready(self) -> bool:
+        """Whether enough trials finished an epoch."""
+        return sum(trial.usable for trial in self._observations) >= _MIN_USABLE
+
+    def suggest(self, seed: int, candidates: Sequence[Point] | None = None) -> Point | None:
+        """The next point; None if every candidate has been tried.
+
+        Args:
+            seed: of the candidates.
+            candidates: the points to choose from; by default random ones, and neighbours of the
+                best of these.
+        """
+        surrogates, front, reference = self.fit()
+
+        def acquisition(positions: Array) -> Array:
+            mean, deviation = _predict(surrogates, positions)
+            return expected_hypervolume_improvement(
+                mean, _EXPLORATION_WEIGHT * deviation, front, reference
+            )
+
+        if candidates is None:
+            candidates = self._candidates(acquisition, np.random.default_rng(seed))
+        points = self._untried(candidates)
+        if not points:
+            return None
+        positions = self._encoding.encode(points)
+        improvement = np.where(self._near_failures(positions), -1.0, acquisition(positions))
+        return points[int(np.argmax(improvement))]
+
+    def _near_failures(self, positions: Array) -> NDArray[np.bool_]:
+        """(n,) whether a failed trial is near, compared with those that went well.
+
+        None where all would be.
+        """
+        ended = [trial for trial in self._observations if not trial.running]
+        failed = np.array([trial.failed for trial in ended], dtype=bool)
+        if not failed.any():
+            return np.zeros(len(positions), dtype=bool)
+        distances = cdist(positions, self._encoding.encode([trial.point for trial in ended]))
+        distances[:, failed] /= _FAILURE_DISTANCE_RATIO
+        near = failed[distances.argmin(axis=1)]
+        return np.asarray(near & ~near.all())
+
+    def _candidates(self, acquisition: Acquisition, rng: np.random.Generator) -> list[Point]:
+        """Random points, and neighbours of the most promising ones."""
+        points = [self._encoding.random(rng) for _ in range(_RANDOM_CANDIDATES)]
+        positions = self._encoding.encode(points)
+        for radius in _RADII:
+            best = np.argsort(-acquisition(positions), kind="stable")[:_LOCAL_STARTS]
+            near = [
+                self._encoding.neighbour(points[i], radius, rng)
+                for i in best
+                for _ in range(_NEIGHBOURS)
+            ]
+            points += near
+            positions = np.vstack([positions, self._encoding.encode(near)])
+        return points
+
+    def fit(self) -> Fit:
+        """The model of the observations, of which one is usable at least."""
+        usable = [trial for trial in self._observations if trial.usable]
+        curves = [trial.curve for trial in usable]
+        forecasts = list(map(Forecaster(curves), curves))
+        values, variances = (np.array(part) for part in zip(*forecasts, strict=True))
+        gap = additive_gap(values)
+        variances = variances + (_NOISE_PER_GAP * gap[:, None]) ** 2
+        fitted = np.sort(np.argsort(gap, kind="stable")[:_MAX_FITTED])
+        positions = self._encoding.encode([usable[i].point for i in fitted])
+        surrogates = [Surrogate(positions, values[fitted, i], variances[fitted, i]) for i in (0, 1)]
+        running = [trial for trial in self._observations if trial.running]
+        if pending := [trial.point for trial in running if not trial.epochs]:
+            for surrogate in surrogates:
+                surrogate.condition_on(self._encoding.encode(pending))
+        counted = [*(usable[i] for i in fitted if usable[i].final is not None), *running]
+        front = np.empty((0, 2))
+        if counted:
+            points = [trial.point for trial in counted]
+            front, _ = _predict(surrogates, self._encoding.encode(points))
+            front = front[pareto_mask(front)]
+        return Fit(surrogates, front, self._reference_point(values, front))
+
+    def _reference_point(self, values: Array, front: Array) -> Array:
+        """Above which volume counts (2,): where the front has a point, if anywhere."""
+        feasible = values[(values >= self._lower_bounds).all(axis=1)]
+        for known in (values, feasible):
+            if len(known):
+                reference: Array = np.maximum(
+                    _REFERENCE_SHARE * known.max(axis=0), self._lower_bounds
+                )
+                if (front > reference).all(axis=1).any():
+                    return reference
+        return self._lower_bounds
+
+    def _untried(self, points: Sequence[Point]) -> list[Point]:
+        tried = {frozenset(trial.point.items()) for trial in self._observations}
+        return [point for point in points if frozenset(point.items()) not in tried]
+
+
+def _predict(surrogates: Sequence[Surrogate], positions: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation (n, 2) of both objectives at positions (n, d)."""
+    predictions = [surrogate.predict(positions) for surrogate in surrogates]
+    mean, deviation = (np.stack(part, axis=1) for part in zip(*predictions, strict=True))
+    return mean, deviation

@@ -1,0 +1,19 @@
+"""What a study's trials hold beside parameters and values, for samplers that learn from it."""
+
+from collections.abc import Sequence
+
+import optuna
+
+EPOCHS = "epochs"  # user attribute: a list of the objectives after every finished epoch
+PLANNED_EPOCHS = "planned_epochs"  # user attribute: epochs of the whole training
+DISCARDED = "discarded"  # user attribute of a failed trial that never ran
+# System attribute of a trial that is there to teach the model; journals hold it under this name.
+STARTUP = "probe"
+
+
+def report_epoch(trial: optuna.Trial, values: Sequence[float]) -> None:
+    """Store the objectives after one more epoch of a running trial.
+
+    Optuna's own ``trial.report`` is for studies of one objective.
+    """
+    trial.set_user_attr(EPOCHS, [*trial.user_attrs.get(EPOCHS, []), list(values)])

@@ -1,0 +1,28 @@
+"""Schedulers by their name in ``search.scheduler``; none is imported before it is asked for."""
+
+from typing import TYPE_CHECKING, Any
+
+from saat.registry import Registry
+
+if TYPE_CHECKING:
+    from harness.search.schedulers.scheduler import Scheduler
+
+
+def _problem(entry: Any) -> str | None:
+    from harness.search.schedulers.scheduler import Scheduler
+
+    if isinstance(entry, type) and issubclass(entry, Scheduler):
+        return None
+    return "must be a subclass of harness.search.schedulers.scheduler.Scheduler"
+
+
+SCHEDULERS: "Registry[type[Scheduler]]" = Registry(
+    "scheduler",
+    "saat.schedulers",
+    {
+        "pareto_asha": "harness.search.schedulers.pareto_asha:ParetoSuccessiveHalving",
+        "asha": "harness.search.schedulers.asha:ScalarSuccessiveHalving",
+        "none": "harness.search.schedulers.none:NeverStop",
+    },
+    problem=_problem,
+)

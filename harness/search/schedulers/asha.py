@@ -1,0 +1,60 @@
+"""Plain ASHA on one number made of both objectives."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from harness.experiment.search_section import SearchSection
+from harness.search.schedulers.successive_halving import SuccessiveHalving, first_rung
+
+Scalarisation = str | Mapping[str, float]
+
+
+class ScalarSuccessiveHalving(SuccessiveHalving):
+    """Compares one number made of (clean MAP, robust MAP).
+
+    Args:
+        grace_period: see :class:`SuccessiveHalving`.
+        reduction_factor: see :class:`SuccessiveHalving`.
+        scalarisation: ``clean``, ``robust``, ``mean``; ``hypervolume``, what the trial alone
+            dominates above the origin, clean · robust; or weights of clean and robust.
+    """
+
+    def __init__(
+        self, grace_period: int, reduction_factor: int, scalarisation: Scalarisation
+    ) -> None:
+        super().__init__(grace_period, reduction_factor)
+        self._scalarisation = scalarisation
+
+    @classmethod
+    def for_search(cls, search: SearchSection, epochs: int) -> "ScalarSuccessiveHalving":
+        """See :class:`~harness.search.schedulers.scheduler.Scheduler`."""
+        assert search.scalarisation is not None  # the section asks for it
+        return cls(first_rung(search, epochs), search.reduction_factor, search.scalarisation)
+
+    def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:
+        """By the scalar; of equal trials the one that reached the rung first comes first."""
+        scalars = scalarise(self._scalarisation, values)
+        scalars[~np.isfinite(values).all(axis=1)] = -np.inf
+        return row in np.argsort(-scalars, kind="stable")[:kept]
+
+
+_WEIGHTS: dict[str, Mapping[str, float]] = {
+    "clean": {"clean": 1.0},
+    "robust": {"robust": 1.0},
+    "mean": {"clean": 0.5, "robust": 0.5},
+}
+
+
+def scalarise(scalarisation: Scalarisation, values: np.ndarray) -> np.ndarray:
+    """One number for each row (clean MAP, robust MAP) of ``values`` (n, 2), larger is better."""
+    if scalarisation == "hypervolume":
+        return np.asarray(np.prod(values, axis=1))
+    weights = _WEIGHTS[scalarisation] if isinstance(scalarisation, str) else scalarisation
+    # A weight of 0 leaves the objective out.
+    columns = [
+        w * values[:, i]
+        for i, name in enumerate(("clean", "robust"))
+        if (w := weights.get(name, 0.0))
+    ]
+    return np.asarray(np.sum(columns, axis=0))

@@ -1,0 +1,19 @@
+"""No early stopping."""
+
+from harness.experiment.search_section import SearchSection
+from harness.search.schedulers.scheduler import Scheduler
+
+
+class NeverStop(Scheduler):
+    """Every trial runs to its end."""
+
+    @classmethod
+    def for_search(cls, search: SearchSection, epochs: int) -> "NeverStop":
+        """See :class:`~harness.search.schedulers.scheduler.Scheduler`."""
+        del search, epochs
+        return cls()
+
+    def should_stop(self, trial_id: str, epoch: int, values: tuple[float, ...]) -> bool:
+        """False."""
+        del trial_id, epoch, values
+        return False

@@ -1,0 +1,44 @@
+"""Pareto successive halving (MO-ASHA: Schmucker et al. 2021, arXiv 2106.12639)."""
+
+import numpy as np
+
+from harness.experiment.search_section import SearchSection
+from harness.search.schedulers.successive_halving import SuccessiveHalving, first_rung
+from reports.frontier import additive_gap, epsilon_net_order, pareto_ranks
+
+
+class ParetoSuccessiveHalving(SuccessiveHalving):
+    """Compares all objectives at once.
+
+    By non-dominated ranks and, within a front, by the order of an ε-net, which keeps the trials
+    that lie far apart.
+
+    Args:
+        grace_period: see :class:`SuccessiveHalving`.
+        reduction_factor: see :class:`SuccessiveHalving`.
+        margin: a trial that lacks no more than this, in every objective, to be on the front of its
+            rung goes on whatever its rank: the noise of training decides about less.
+    """
+
+    def __init__(self, grace_period: int, reduction_factor: int, margin: float = 0.0) -> None:
+        super().__init__(grace_period, reduction_factor)
+        self._margin = margin
+
+    @classmethod
+    def for_search(cls, search: SearchSection, epochs: int) -> "ParetoSuccessiveHalving":
+        """See :class:`~harness.search.schedulers.scheduler.Scheduler`."""
+        return cls(first_rung(search, epochs), search.reduction_factor, search.margin or 0.0)
+
+    def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:
+        """By non-dominated rank, then by ε-net order within the row's own front.
+
+        No other front is put in order: a rung of a long search has dozens.
+        """
+        if self._margin and additive_gap(values)[row] < self._margin:
+            return True
+        ranks = pareto_ranks(values)
+        left = kept - int(np.count_nonzero(ranks < ranks[row]))
+        front = np.flatnonzero(ranks == ranks[row])
+        if left <= 0 or len(front) <= left:
+            return left > 0
+        return row in front[epsilon_net_order(values[front], left)]

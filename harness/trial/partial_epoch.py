@@ -1,0 +1,26 @@
+"""The beginning of an epoch, for measuring time and memory."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from saat.training import Training
+
+
+class _Stopped(Exception):
+    """Ends an epoch from inside its progress callback."""
+
+
+def run_until(training: Training, enough: Callable[[int, int], bool]) -> None:
+    """Run batches of an epoch until ``enough`` is true, or the epoch ends.
+
+    Args:
+        training: its epoch does not count as finished.
+        enough: called after every batch with (batches done, batches in all).
+    """
+
+    def progress(done: int, count: int) -> None:
+        if enough(done, count):
+            raise _Stopped
+
+    with suppress(_Stopped):
+        training.run_epoch(progress)

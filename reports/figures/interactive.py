@@ -1,0 +1,177 @@
+"""Charts for the page, with plotly: one figure a panel; the page's script recolours them."""
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from reports.figures.chart import Axis, Band, Cells, Chart, Level, Line, Panel, Points, escape
+from reports.figures.style import CELL_COLOURS, NEUTRAL, PALETTE
+
+_PIXELS = 4 / 3  # CSS pixels a point
+_PIXELS_OF_INCH = 108
+_NOT_MEASURED = "not measured"
+_SYMBOLS = {"thin-x": "x-thin", "triangle": "triangle-down"}
+_STEPS = {"": "linear", "before": "vh", "after": "hv"}
+_AXIS = {
+    "gridcolor": "rgba(127,127,127,0.22)",
+    "zeroline": False,
+    "linecolor": "rgba(127,127,127,0.7)",
+    "ticks": "outside",
+    "ticklen": 4,
+    "tickcolor": "rgba(127,127,127,0.7)",
+    "automargin": True,
+}
+
+
+def draw(chart: Chart) -> list[go.Figure]:
+    """The panels of a chart as plotly figures."""
+    if not chart.panels:
+        return [message(chart.nothing)]
+    return [_panel(panel, round(_PIXELS_OF_INCH * chart.height)) for panel in chart.panels]
+
+
+def message(text: str) -> go.Figure:
+    """A figure that says why there is nothing to draw."""
+    figure = _new_figure(Panel(()), 160)
+    figure.update_layout(xaxis_visible=False, yaxis_visible=False)
+    figure.add_annotation(
+        text=escape(text), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font_size=15
+    )
+    return figure
+
+
+def _panel(panel: Panel, height: int) -> go.Figure:
+    figure = _new_figure(panel, height)
+    in_legend: set[str] = set()
+    always_seen = []
+    for mark in panel.marks:
+        match mark:
+            case Line() | Points():
+                if mark.label and mark.label not in in_legend:
+                    in_legend.add(mark.label)
+                    figure.add_trace(_legend_entry(mark))
+                if len(mark.x):
+                    figure.add_trace(_trace(mark))
+            case Level():
+                line = {"color": mark.colour, "dash": mark.dash, "width": 1.6}
+                figure.add_hline(y=mark.y, line=line, name=escape(mark.label), showlegend=True)
+                always_seen.append(mark.y - 1)
+            case Band():
+                figure.add_hrect(
+                    y0=mark.low,
+                    y1=mark.high,
+                    fillcolor=mark.colour,
+                    opacity=0.3,
+                    line={"width": 0},
+                    name=escape(mark.label),
+                    showlegend=True,
+                )
+                always_seen.append(mark.low - 1)
+            case Cells():
+                figure.add_trace(_heatmap(mark))
+                figure.update_layout(yaxis={"autorange": "reversed"})
+    if always_seen:  # lines do not widen an axis by themselves
+        figure.update_yaxes(autorangeoptions_include=always_seen)
+    return figure
+
+
+def _legend_entry(mark: Line | Points) -> go.Scatter:
+    """Of its own: plotly leaves a trace without points out of the legend."""
+    return go.Scatter(
+        x=[None], y=[None], name=escape(mark.label), legendgroup=_group(mark), **_look(mark)
+    )
+
+
+def _trace(mark: Line | Points) -> go.Scatter:
+    extra: dict[str, Any] = {"hovertemplate": mark.hover} if mark.hover else {"hoverinfo": "skip"}
+    if isinstance(mark, Points):
+        extra["text"] = [escape(text) for text in mark.texts]
+        for side, lengths in (("error_x", mark.x_error), ("error_y", mark.y_error)):
+            if lengths is not None:
+                extra[side] = {"arrayminus": lengths[0], "array": lengths[1], "thickness": 1.5}
+                extra[side] |= {"color": mark.colour, "width": 4}
+    return go.Scatter(
+        x=mark.x,
+        y=mark.y,
+        opacity=mark.opacity,
+        showlegend=False,
+        legendgroup=_group(mark),
+        **_look(mark),
+        **extra,
+    )
+
+
+def _look(mark: Line | Points) -> dict[str, Any]:
+    if isinstance(mark, Line):
+        line = {"color": mark.colour, "dash": mark.dash, "shape": _STEPS[mark.step]}
+        return {"mode": "lines", "line": line | {"width": _PIXELS * mark.width}}
+    symbol = _SYMBOLS.get(mark.symbol, mark.symbol) + ("-open" if mark.is_open else "")
+    outlined = mark.is_open or mark.symbol == "thin-x"
+    edge = mark.colour if outlined else mark.edge or mark.colour
+    outline = {"color": edge, "width": 1.6 if outlined else 0.8}
+    marker = {"color": mark.colour, "symbol": symbol, "size": 1.5 * mark.size, "line": outline}
+    return {"mode": "markers", "marker": marker}
+
+
+def _heatmap(cells: Cells) -> go.Heatmap:
+    def text(value: float, note: str) -> str:
+        return (
+            _NOT_MEASURED if np.isnan(value) else f"{value:.1f}" + (f"<br>{note}" if note else "")
+        )
+
+    return go.Heatmap(
+        z=cells.values,
+        x=[escape(name) for name in cells.columns],
+        y=[escape(name) for name in cells.rows],
+        zmin=0,
+        zmax=100,
+        colorscale=CELL_COLOURS,
+        text=[
+            [text(value, note) for value, note in zip(values, notes, strict=True)]
+            for values, notes in zip(cells.values, cells.notes, strict=True)
+        ],
+        texttemplate="%{text}",
+        customdata=cells.details,
+        hovertemplate="%{y}<br>%{x}: %{text} %{customdata}<extra></extra>",
+        colorbar={"title": {"text": "%"}},
+    )
+
+
+def _new_figure(panel: Panel, height: int) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=height,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 13},
+        margin={"l": 56, "r": 12, "t": 36 if panel.title else 12, "b": 48},
+        hovermode="closest",
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": NEUTRAL, "activecolor": PALETTE[0]},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+        xaxis=_axis(panel.x),
+        yaxis=_axis(panel.y),
+    )
+    if panel.title:
+        title = {"text": escape(panel.title), "font": {"size": 14}, "x": 0.02, "xanchor": "left"}
+        figure.update_layout(title=title)
+    return figure
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    out: dict[str, Any] = {**_AXIS, "title": {"text": escape(axis.label)}}
+    if axis.categories:
+        out["tickvals"] = list(range(len(axis.categories)))
+        out["ticktext"] = [escape(name) for name in axis.categories]
+    elif axis.scale == "log":
+        out |= {"type": "log", "dtick": 1, "exponentformat": "power"}
+    elif axis.scale == "whole":
+        out["tickformat"] = "d"
+    if axis.limits != (None, None):
+        out["range"] = list(axis.limits)
+    return out
+
+
+def _group(mark: Line | Points) -> str:
+    return escape(mark.group or mark.label)

@@ -1,0 +1,189 @@
+"""Charts for print, with matplotlib."""
+
+from math import ceil
+from typing import Any
+
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+
+from reports.figures.chart import Axis, Band, Cells, Chart, Level, Line, Mark, Panel, Points
+from reports.figures.style import CELL_COLOURS, NEUTRAL
+
+# A character is taken from the first of these that is installed and has it. DejaVu has Latin,
+# Greek and Cyrillic; names of searches and settings may be in any script.
+_FONTS = (
+    "DejaVu Sans",
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR"),
+    *("Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback"),
+    *("PingFang SC", "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
+    *("Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari"),
+    *("Noto Sans Thai", "Noto Sans Symbols", "Noto Sans Symbols 2", "Noto Emoji"),
+    *("Segoe UI Symbol", "Arial Unicode MS", "Unifont", "STIXGeneral"),
+    # Matplotlib's own; has a box with the name of its script for every character there is.
+    "Last Resort High-Efficiency",
+)
+
+
+def installed_fonts() -> list[str]:
+    """The fonts that text falls back to, in order."""
+    installed = set(font_manager.get_font_names())
+    return [name for name in _FONTS if name in installed]
+
+
+# Any: matplotlib's stubs list every key as a literal.
+STATIC_STYLE: Any = {
+    "font.family": installed_fonts(),
+    "font.size": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#666666",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "savefig.dpi": 160,
+    "pdf.fonttype": 42,
+    # A dollar sign in a search's name is no formula.
+    "text.parse_math": False,
+}
+_SYMBOLS = {"circle": "o", "square": "s", "diamond": "D", "star": "*", "thin-x": "x", "x": "X"}
+_SYMBOLS |= {"triangle": "v"}
+_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+_STEPS = {"": "default", "before": "steps-pre", "after": "steps-post"}
+_NOT_MEASURED = "–"
+_NARROWEST = 4.2  # inches that a legend needs
+
+
+def draw(chart: Chart) -> Figure:
+    """A chart as a matplotlib figure, outside pyplot's global state."""
+    if not chart.panels:
+        return message(chart.nothing)
+    columns = min(chart.columns, len(chart.panels))
+    rows = ceil(len(chart.panels) / columns)
+    figure = new_figure(max(chart.width * columns, _NARROWEST), chart.height * rows)
+    for position, panel in enumerate(chart.panels):
+        axes = figure.add_subplot(rows, columns, position + 1, xlabel=panel.x.label)
+        axes.set_title(panel.title)
+        if position % columns == 0:
+            axes.set_ylabel(panel.y.label)
+        _draw_panel(axes, panel)
+    legend_below(figure, chart.legend_columns)
+    return figure
+
+
+def new_figure(width: float = 7.2, height: float = 4.6) -> Figure:
+    """An empty figure of the given size in inches."""
+    # Text is a little wider when it is drawn than when it is laid out, at another resolution.
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
+
+
+def message(text: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    figure = new_figure(height=2.2)
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=NEUTRAL, fontsize=12)
+    return figure
+
+
+def legend_below(figure: Figure, columns: int = 3, **options: Any) -> None:
+    """One legend of all axes below the figure, where it covers no data."""
+    found: dict[str, Any] = {}
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        found = {**dict(zip(labels, handles, strict=True)), **found}
+    if found:
+        figure.legend(
+            list(found.values()), list(found), loc="outside lower center", ncols=columns, **options
+        )
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    for mark in panel.marks:
+        _draw_mark(axes, mark)
+    for axis, side, chosen in ((axes.xaxis, "x", panel.x), (axes.yaxis, "y", panel.y)):
+        _scale(axis, chosen)
+        if chosen.scale == "log":
+            axes.set(**{f"{side}scale": "log"})
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
+        if chosen.limits != (None, None):
+            axes.set(**{f"{side}lim": chosen.limits})
+
+
+def _scale(axis: Any, chosen: Axis) -> None:
+    if chosen.categories:
+        axis.set_ticks(range(len(chosen.categories)), chosen.categories)
+    elif chosen.scale == "whole":
+        axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _draw_mark(axes: Axes, mark: Mark) -> None:
+    match mark:
+        case Line():
+            axes.plot(
+                mark.x,
+                mark.y,
+                _DASHES[mark.dash],
+                drawstyle=_STEPS[mark.step],
+                color=mark.colour,
+                lw=mark.width,
+                alpha=mark.opacity,
+                label=_label(mark.label),
+            )
+        case Points():
+            _draw_points(axes, mark)
+        case Level():
+            style = _DASHES[mark.dash]
+            axes.axhline(mark.y, color=mark.colour, ls=style, lw=1.4, label=_label(mark.label))
+        case Band():
+            bounds = (mark.low, mark.high)
+            axes.axhspan(*bounds, color=mark.colour, alpha=0.3, lw=1, label=_label(mark.label))
+        case Cells():
+            _draw_cells(axes, mark)
+
+
+def _draw_points(axes: Axes, mark: Points) -> None:
+    thin = mark.symbol == "thin-x"
+    axes.errorbar(
+        mark.x,
+        mark.y,
+        xerr=mark.x_error,
+        yerr=mark.y_error,
+        fmt=_SYMBOLS[mark.symbol],
+        color=mark.colour,
+        ms=mark.size,
+        mfc="none" if mark.is_open else mark.colour,
+        mec=mark.colour if mark.is_open or thin else mark.edge or mark.colour,
+        alpha=mark.opacity,
+        capsize=3,
+        elinewidth=1.3,
+        label=_label(mark.label),
+    )
+
+
+def _draw_cells(axes: Axes, cells: Cells) -> None:
+    image = axes.imshow(cells.values, cmap=CELL_COLOURS, aspect="auto", vmin=0, vmax=100)
+    axes.grid(False)
+    axes.set_xticks(range(len(cells.columns)), cells.columns, rotation=40, ha="right")
+    axes.set_yticks(range(len(cells.rows)), cells.rows)
+    for (row, column), value in np.ndenumerate(cells.values):
+        note = cells.notes[row][column]
+        text = f"{value:.1f}" + (f"\n{note}" if note else "")
+        shade = "black" if value > 55 else "white"
+        if np.isnan(value):
+            text, shade = _NOT_MEASURED, "#666666"
+        axes.text(column, row, text, ha="center", va="center", fontsize=8, color=shade)
+    axes.figure.colorbar(image, ax=axes, label="%", fraction=0.03)
+
+
+def _label(text: str) -> str | None:
+    """Text as a label; matplotlib leaves what begins with _ out of a legend."""
+    return f" {text}" if text.startswith("_") else text or None

@@ -1,0 +1,87 @@
+"""Metrics as columns of tables: which ones a run has, what they are called and in which unit."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import pandas as pd
+
+from reports.results import measured_names
+from saat.metrics import METRICS, OBJECTIVES, REFERENCES, Phase, known
+from saat.registry import OWN_PACKAGE
+
+# A row of the table of attacks is about one of these; other metrics of an attack stand beside it.
+SCORES = ("map", "tmap")
+
+
+class MetricColumn(NamedTuple):
+    """A metric that a table shows.
+
+    Attributes:
+        label: header of the table.
+        symbol: ``%`` or ``points`` where the stored value is shown times 100; else empty.
+        name: plain name, or the part before the attack's name.
+    """
+
+    label: str
+    symbol: str
+    name: str
+
+
+def column_of(name: str) -> MetricColumn:
+    """Label and unit of a metric; one that no installed package has is shown by its name."""
+    found = known(name)
+    if found is None:
+        return MetricColumn(name, "", name)
+    return MetricColumn(found.entry.label, found.entry.unit.symbol, name)
+
+
+def axis_label(name: str) -> str:
+    """The metric on an axis: ``robust MAP (%)``."""
+    column = column_of(name)
+    return f"{column.label} ({column.symbol})" if column.symbol else column.label
+
+
+def symbols(columns: Iterable[MetricColumn]) -> dict[str, str]:
+    """Header → unit, of the columns that are shown times 100."""
+    return {column.label: column.symbol for column in columns if column.symbol}
+
+
+def columns_beside(frame: pd.DataFrame, phase: Phase) -> list[MetricColumn]:
+    """What stands beside the objectives: chance, floor, and every further metric of the trials.
+
+    Args:
+        frame: trials.
+        phase: of the metrics.
+    """
+    names = measured_names(frame, phase)
+    attacks = attacks_of(names)
+    further = [
+        name
+        for name in names
+        if name not in (*OBJECTIVES, *REFERENCES)
+        and name.partition(".")[2] not in attacks
+        and ((found := known(name)) is None or found.entry.in_tables)
+    ]
+    return [column_of(name) for name in (*REFERENCES, *further)]
+
+
+def columns_of_attacks(frames: Iterable[pd.DataFrame], phase: Phase) -> list[MetricColumn]:
+    """What is told of every attack beside its score; metrics that nothing here has come last."""
+    names = dict.fromkeys(name for frame in frames for name in measured_names(frame, phase))
+    attacks = attacks_of(names)
+    measured = [kind for kind, _, a in (name.partition(".") for name in names) if a in attacks]
+    shown = [
+        name
+        for name, metric in METRICS.items()
+        if metric.per_attack and metric.in_tables and name not in SCORES
+        and (name in measured or METRICS.package(name) == OWN_PACKAGE)
+    ]  # fmt: skip
+    unknown = [kind for kind in dict.fromkeys(measured) if kind not in METRICS]
+    return [column_of(name) for name in (*shown, *unknown)]
+
+
+def attacks_of(names: Iterable[str], kinds: Iterable[str] = SCORES) -> list[str]:
+    """Attacks that have one of the given metrics, in their order."""
+    found = (known(name) for name in names)
+    wanted = tuple(kinds)
+    return list(dict.fromkeys(f.attack for f in found if f and f.attack and f.kind in wanted))

@@ -1,0 +1,104 @@
+"""Images in memory, their labels and the rows of every split."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from saat.labels import check_labels
+
+# Part of every fingerprint and of every cache key: raise it when the meaning of the stored
+# pixels or of the splits changes, and old cache entries and results stop being taken for new.
+FORMAT_VERSION = 1
+
+Rows = np.ndarray | torch.Tensor | Sequence[int]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelledImages:
+    """Images, labels and splits of one data set: what a loader of :data:`DATASETS` returns.
+
+    Every array is read-only. Splits are int64 rows of ``images`` and ``labels``; a row that a list
+    names twice is in its split twice (FLICKR-25K's published train list has 504 such).
+
+    Attributes:
+        name: The set's name (``"digits"``, ``"flickr25k"``), or that of its lists' folder.
+        images: uint8 (M, 3, H, W), a read-only memory map.
+        labels: uint8 (M, C) of 0 and 1, C at least 2.
+        train: Training rows, usually a subset of ``database``.
+        database: Rows that test queries retrieve from.
+        validation: Validation queries, in random order.
+        test: Test queries, disjoint from all other splits.
+        fingerprint: SHA-256 (hex) of the lists or recipe, labels, split membership, image size
+            and way of resizing, validation queries, format version, and of the decoded images of
+            a folder; equal on every node.
+        lists_sha256: SHA-256 (hex) per list file; empty for embedded sets.
+        label: Which split this is, for results and reports (:func:`saat.data.identity.set_label`);
+            the name where there are no lists.
+
+    Raises:
+        InputError: Labels of another shape or with other values.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray
+    train: np.ndarray
+    database: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    fingerprint: str
+    lists_sha256: Mapping[str, str]
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", self.name)
+        check_labels(f"{self.name}: labels", self.labels)
+        for array in (self.labels, self.train, self.database, self.validation, self.test):
+            array.setflags(write=False)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(
+            f"{len(getattr(self, split))} {split}"
+            for split in ("train", "database", "validation", "test")
+        )
+        return f"{self.label}: {self.classes} classes, {self.image_size} px; {counts}"
+
+    @property
+    def validation_database(self) -> np.ndarray:
+        """Database rows without the validation queries, int64."""
+        return self.database[~np.isin(self.database, self.validation)]
+
+    @property
+    def classes(self) -> int:
+        """C, the width of a label vector."""
+        return int(self.labels.shape[1])
+
+    @property
+    def image_size(self) -> int:
+        """H = W in pixels."""
+        return int(self.images.shape[2])
+
+    def batch(self, rows: Rows) -> torch.Tensor:
+        """Copy ``rows`` of the images: uint8 (n, 3, H, W) on the CPU."""
+        return torch.from_numpy(self.images[np.asarray(rows, dtype=np.int64)])
+
+    def label_tensor(self, rows: Rows) -> torch.Tensor:
+        """Copy ``rows`` of the labels: uint8 (n, C) on the CPU."""
+        return torch.from_numpy(self.labels[np.asarray(rows, dtype=np.int64)])
+
+
+def fingerprint(recipe: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 (hex) of a JSON-able recipe and of named arrays, independent of the machine."""
+    digest = hashlib.sha256()
+    digest.update(json.dumps({"format": FORMAT_VERSION, **recipe}, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        digest.update(f"\n{name} {array.shape} {array.dtype.name}\n".encode())
+        digest.update(little_endian.data)
+    return digest.hexdigest()

@@ -1,0 +1,100 @@
+"""Images and labels that somebody holds in memory, as the bytes that a data set stores."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saat.errors import InputError
+from saat.labels import check_labels
+from saat.wording import counted
+
+Array = Tensor | np.ndarray
+# Images (N, 3, H, W) and labels (N, C) of one split.
+Pair = tuple[Array, Array]
+
+
+def image_bytes(name: str, images: Array) -> np.ndarray:
+    """Images as bytes; floats are rounded to the nearest of the 256 levels.
+
+    Args:
+        name: of the argument, for the message.
+        images: (N, 3, H, W) with H = W; uint8, or float in [0, 1]. On any device.
+
+    Returns:
+        uint8 (N, 3, H, W).
+
+    Raises:
+        InputError: another shape, dtype or range.
+    """
+    array = _on_cpu(name, images)
+    if array.ndim != 4 or array.shape[1] != 3 or array.shape[2] != array.shape[3]:
+        hint = "; channels come second: permute(0, 3, 1, 2)" if array.shape[-1:] == (3,) else ""
+        raise InputError(f"{name}: shape {array.shape}; must be (N, 3, H, W) with H = W{hint}")
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f":
+        raise InputError(f"{name}: {array.dtype}; must be uint8, or float in [0, 1]")
+    if array.size and not (array.min() >= 0 and array.max() <= 1):  # NaN is neither
+        raise InputError(
+            f"{name}: values from {array.min():.4g} to {array.max():.4g}; floats must be in "
+            "[0, 1], without normalisation, which belongs in the model"
+        )
+    return np.rint(array.astype(np.float32, copy=False) * 255).astype(np.uint8)
+
+
+def label_bytes(name: str, labels: Array) -> np.ndarray:
+    """Labels (N, C) of 0 and 1, of any dtype and on any device, as uint8.
+
+    Raises:
+        InputError: not such labels.
+    """
+    array = _on_cpu(name, labels)
+    check_labels(name, array)
+    return array.astype(np.uint8)
+
+
+def joined(splits: Mapping[str, Pair]) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """All images, all labels, and the rows of every split, in the order of the splits.
+
+    Raises:
+        InputError: what is no pair of images and labels, or splits that do not fit together.
+    """
+    images, labels, rows = [], [], {}
+    first = next(iter(splits))
+    start = 0
+    for split, pair in splits.items():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InputError(f"{split}: must be a pair of images and labels")
+        images.append(image_bytes(f"{split} images", pair[0]))
+        labels.append(label_bytes(f"{split} labels", pair[1]))
+        count = len(images[-1])
+        if count != len(labels[-1]) or not count:
+            raise InputError(
+                f"{split}: {counted(count, 'image')} and {counted(len(labels[-1]), 'label row')}; "
+                "must be as many, at least 1"
+            )
+        for what, parts in (("images", images), ("labels", labels)):
+            here, there = parts[-1].shape[1:], parts[0].shape[1:]
+            if here != there:
+                raise InputError(f"{split} {what}: shape (N, {_sides(here)}); {first} {what} have "
+                                 f"(N, {_sides(there)})")  # fmt: skip
+        rows[split] = np.arange(start, start + count)
+        start += count
+    return np.concatenate(images), np.concatenate(labels), rows
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))
+
+
+def _on_cpu(name: str, values: Array) -> np.ndarray:
+    if isinstance(values, Tensor):
+        if values.is_meta:
+            raise InputError(f"{name}: on the device meta, which holds no values")
+        values = values.detach().cpu()
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    if isinstance(values, np.ndarray):
+        return values
+    raise InputError(f"{name}: {type(values).__name__}; must be a torch tensor or a NumPy array")

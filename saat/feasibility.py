@@ -1,0 +1,97 @@
+"""What a search is after: objectives, constraints, and which settings a front may have.
+
+The search, its sampler, ``saat status``, the tracker and the report all ask here.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from saat.errors import InputError, did_you_mean, one_line
+from saat.metrics import METRICS, OBJECTIVES, Phase, final_metrics
+from saat.sanity import at_chance
+
+
+def objective_values(
+    metrics: Mapping[str, float], phase: Phase = Phase.REATTACK
+) -> tuple[float, float]:
+    """(clean MAP, robust MAP) of a phase, fractions; NaN where not measured.
+
+    Args:
+        metrics: by stored names.
+        phase: the re-attack is what fronts are made of.
+    """
+    clean, robust = (metrics.get(phase.key(name), math.nan) for name in OBJECTIVES)
+    return clean, robust
+
+
+def is_measured(metrics: Mapping[str, float]) -> bool:
+    """Whether the objectives of the re-attack are numbers."""
+    return all(map(math.isfinite, objective_values(metrics)))
+
+
+def is_collapsed(metrics: Mapping[str, float]) -> bool:
+    """Whether clean MAP under the full protocol is not above chance; see :mod:`saat.sanity`."""
+    return "clean" in at_chance(final_metrics(metrics))
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """The least values that a setting must reach to be on a front.
+
+    Attributes:
+        minimum: plain name of a metric → its least value under the full protocol.
+    """
+
+    minimum: Mapping[str, float]
+
+    @classmethod
+    def of(cls, at_least: Mapping[str, float]) -> "Constraints":
+        """By the keys of an experiment file, such as ``{"val/clean_map": 0.6}``.
+
+        The keys name what validation measures; what counts is the re-attack, which has the same
+        queries and the full protocol.
+        """
+        return cls(Phase.VALIDATION.of(at_least))
+
+    @property
+    def of_objectives(self) -> tuple[float, float]:
+        """The minimums of clean and robust MAP; 0 where there is none."""
+        clean, robust = (self.minimum.get(name, 0.0) for name in OBJECTIVES)
+        return clean, robust
+
+    def violations(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Metric → how much is missing (≤ 0: nothing); infinity where it was not measured.
+
+        Args:
+            metrics: of a trial, by stored names.
+        """
+        reached = {name: metrics.get(Phase.REATTACK.key(name), math.nan) for name in self.minimum}
+        return {
+            name: math.inf if math.isnan(reached[name]) else least - reached[name]
+            for name, least in self.minimum.items()
+        }
+
+    def are_kept(self, metrics: Mapping[str, float]) -> bool:
+        """Whether a setting is feasible."""
+        return all(missing <= 0 for missing in self.violations(metrics).values())
+
+    def allow(self, metrics: Mapping[str, float]) -> bool:
+        """Whether a setting may be on a front: feasible, and clean MAP above chance."""
+        return self.are_kept(metrics) and not is_collapsed(metrics)
+
+
+def check_constraint_keys(keys: Iterable[str]) -> None:
+    """Refuse constraints of an experiment file on what is no metric, or has no minimum.
+
+    Raises:
+        InputError: a line per key.
+    """
+    allowed = [Phase.VALIDATION.key(name) for name, entry in METRICS.items() if entry.constraint]
+    faults = [
+        f"{one_line(key, 60)}: one of {', '.join(allowed)}{did_you_mean(key, allowed)}"
+        for key in keys
+        if key not in allowed
+    ]
+    if faults:
+        raise InputError(*faults)

@@ -1,0 +1,121 @@
+"""What a metric is: how one number of an evaluation is computed, stored, shown and verified."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Any
+
+
+class Phase(StrEnum):
+    """When a number is measured; its stored name begins with it: ``test/clean_map``."""
+
+    TRAINING = "train"  # while an epoch is trained
+    VALIDATION = "val"  # after every epoch: validation queries, one short attack
+    REATTACK = "reattack"  # after the last epoch: validation queries, the full protocol
+    TEST = "test"  # confirmed and singly trained settings: test queries, the full protocol
+
+    def key(self, name: str) -> str:
+        """The stored name of a metric in this phase."""
+        return f"{self}/{name}"
+
+    def keyed(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Metrics by their stored names, given by their plain ones."""
+        return {self.key(name): value for name, value in metrics.items()}
+
+    def of(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The metrics of this phase by their plain names, given by their stored ones."""
+        begin = self.key("")
+        return {k.removeprefix(begin): v for k, v in metrics.items() if k.startswith(begin)}
+
+
+class Unit(Enum):
+    """What a number counts. It is stored as it is, and shown times ``scale`` with ``symbol``."""
+
+    FRACTION = "a fraction in [0, 1]"
+    DIFFERENCE = "a difference of two fractions"
+    COUNT = "a count"
+    PIXELS = "a norm in fractions of the pixel range"
+    NUMBER = "a number"
+
+    @property
+    def symbol(self) -> str:
+        """``%``, ``points`` or nothing."""
+        return {Unit.FRACTION: "%", Unit.DIFFERENCE: "points"}.get(self, "")
+
+    @property
+    def scale(self) -> float:
+        """100 where ``symbol`` says percent."""
+        return 100.0 if self.symbol else 1.0
+
+
+FULL_PROTOCOL = frozenset({Phase.REATTACK, Phase.TEST})
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of an evaluation, or one for every attack.
+
+    Attributes:
+        compute: (:class:`saat.evaluation.Evaluation`) → value, with ``per_attack`` (evaluation,
+            name of the attack) → value; None where it is not defined.
+        label: what tables and figures call it.
+        unit: of the stored value.
+        higher_is_better: for whoever is attacked; None where neither is better.
+        per_attack: stored as ``NAME.ATTACK``; under ``val/``, which has one attack, as ``NAME``.
+        phases: in which it exists.
+        from_images: whether model, labels and attacked images determine it, so that ``saat
+            verify`` computes it once more from the stored images.
+        tolerance: largest difference that ``saat verify`` accepts.
+        in_tables: whether the report's tables show it.
+        constraint: whether ``constraints`` of an experiment may name it.
+        version: raised when the formula changes, so that numbers of two formulas are never mixed.
+    """
+
+    compute: Callable[..., Any]
+    label: str
+    unit: Unit = Unit.FRACTION
+    higher_is_better: bool | None = None
+    per_attack: bool = False
+    phases: frozenset[Phase] = FULL_PROTOCOL
+    from_images: bool = True
+    tolerance: float = 1e-9
+    in_tables: bool = True
+    constraint: bool = False
+    version: int = 1
+
+    @property
+    def summary(self) -> str:
+        """One sentence: the first line of the docstring of ``compute``."""
+        return (self.compute.__doc__ or "").strip().partition("\n")[0]
+
+    def values(self, evaluation: Any, name: str, phase: Phase) -> dict[str, float]:
+        """What is measured, by plain names.
+
+        Args:
+            evaluation: a :class:`saat.evaluation.Evaluation`.
+            name: of this metric in the registry.
+            phase: of the evaluation.
+        """
+        if self.per_attack:
+            alone = phase is Phase.VALIDATION
+            names = {a: name if alone else f"{name}.{a}" for a in evaluation.attacks}
+            found = {names[attack]: self.compute(evaluation, attack) for attack in names}
+        else:
+            found = {name: self.compute(evaluation)}
+        return {key: float(value) for key, value in found.items() if value is not None}
+
+
+def metric(label: str, **attributes: Any) -> Callable[[Callable[..., Any]], Metric]:
+    """Decorator that makes a function the ``compute`` of a :class:`Metric`; see its attributes."""
+    return lambda compute: Metric(compute, label, **attributes)
+
+
+def problem_with(entry: Any) -> str | None:
+    """What keeps an object of another package from being a metric; None where nothing does."""
+    if not isinstance(entry, Metric):
+        return "must be a saat.metrics.Metric, such as the decorator saat.metrics.metric makes"
+    if entry.constraint and (
+        entry.per_attack or entry.unit is not Unit.FRACTION or not entry.higher_is_better
+    ):
+        return "a constraint has a minimum in [0, 1]: one fraction of which more is better"
+    return None

@@ -1,0 +1,8 @@
+"""Record golden numbers; see the package."""
+
+import sys
+
+from tests.golden import record
+
+if problems := record():
+    sys.exit("\n".join(problems))
