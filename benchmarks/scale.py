@@ -41,7 +41,7 @@ from harness.trial.trial import (
 )
 from reports.html import write_report
 from reports.results import load_search
-from saat import checkpoint
+from saat import tensor_file
 from saat.seeding import derive_seed
 from saat.wording import counted
 
@@ -110,7 +110,7 @@ def _write_files(folder: Path, robust: float) -> None:
     ap = np.full(_QUERIES, robust)
     frame = pd.DataFrame({"query": np.arange(_QUERIES), "attack": "worst", "restart": 0, "ap": ap})
     frame.to_parquet(folder / "per_query.parquet", index=False)
-    checkpoint.save(folder / "model.safetensors", {"network.weight": torch.zeros(64)}, {})
+    tensor_file.save(folder / "model.safetensors", {"network.weight": torch.zeros(64)}, {})
 
 
 def use_stand_in() -> None:

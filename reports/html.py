@@ -77,6 +77,11 @@ class SectionView(NamedTuple):
     figures: dict[str, FigureView]
     tables: dict[str, TableView]
     searches: list[SearchView]
+    # Figures that have a place of their own on the page; others come at the end of their section.
+    placed: tuple[str, ...] = (
+        *("frontier", "confirmed", "matrix", "targeted", "hypervolume"),
+        *("learning_curves", "parameters", "precision_recall", "examples"),
+    )
 
 
 def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:

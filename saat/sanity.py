@@ -8,10 +8,7 @@ is never at chance in one place and recommended in another.
 import math
 from collections.abc import Mapping
 
-# How far the lower end of the interval of AP minus chance must lie above 0.
-CHANCE_MARGIN = 0.01
-# Largest fraction of exactly zero input gradients with which attacks count as able to see.
-ZERO_GRADIENT_TOLERANCE = 0.1
+from saat.thresholds import CHANCE_MARGIN, ZERO_GRADIENT_TOLERANCE
 
 _MAPS = ("clean", "robust")
 # Beginnings of the names of attacks that follow no gradient and report a fraction of 0.

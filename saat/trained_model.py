@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saat import checkpoint
+from saat import checkpoints, tensor_file
 from saat.defenses import DEFENSES, defended_network
 from saat.errors import InputError, check_known, one_line
 from saat.models import BACKBONES, blank_network
@@ -50,7 +50,7 @@ class TrainedModel:
                 names = deployed.state_dict()
                 deployed.load_state_dict({n: t for n, t in self.tensors.items() if n in names})
             else:
-                checkpoint.restore_module("network", deployed, self.tensors)
+                tensor_file.restore_module("network", deployed, self.tensors)
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -79,14 +79,14 @@ def read_trained(path: str | Path) -> TrainedModel:
     place = user_path(path)
     file = place
     if place.is_dir():
-        epochs = sorted((place / "checkpoint").glob("epoch-*.safetensors"))
         file = place / _MODEL
-        file = file if file.is_file() or not epochs else epochs[-1]
+        if not file.is_file():
+            file = checkpoints.newest(checkpoints.folder_of(place)) or file
     try:
-        tensors, meta = checkpoint.load(file)
+        tensors, meta = tensor_file.load(file)
     except FileNotFoundError:
         raise InputError(f"{file}: no such file; a trial's folder or its {_MODEL}") from None
-    except checkpoint.CorruptCheckpoint as error:
+    except tensor_file.CorruptFile as error:
         raise InputError(f"{error}; not a model that saat can trust") from None
     if "stage" in meta:  # of an epoch: what the trial is stands in its folder
         meta = {**_config(file.absolute().parent.parent), **meta}

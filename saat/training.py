@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saat import checkpoint
+from saat import tensor_file
 from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.hashing import HashingObjective
@@ -229,24 +229,24 @@ class Training(ABC):
         """Write a checkpoint of this stage; ``meta`` is kept beside the epoch."""
         tensors = {f"buffer.{name}": tensor for name, tensor in self.buffers().items()}
         for name, module in self.modules().items():
-            tensors |= checkpoint.module_tensors(name, module)
+            tensors |= tensor_file.module_tensors(name, module)
         for number, state in self._optimiser.state_dict()["state"].items():
             for name, value in state.items():
                 if isinstance(value, Tensor):
                     tensors[f"optimiser.{number}.{name}"] = value
-        checkpoint.save(path, tensors, {**meta, "stage": self.stage, "epoch": self.epoch})
+        tensor_file.save(path, tensors, {**meta, "stage": self.stage, "epoch": self.epoch})
 
     def restore(self, path: Path) -> dict[str, Any]:
         """Continue from a checkpoint of this stage; returns its meta.
 
         Raises:
-            checkpoint.CorruptCheckpoint: the file cannot be trusted.
+            tensor_file.CorruptFile: the file cannot be trusted.
         """
-        tensors, meta = checkpoint.load(path)
+        tensors, meta = tensor_file.load(path)
         if meta["stage"] != self.stage:
-            raise checkpoint.CorruptCheckpoint(f"{path}: a checkpoint of stage {meta['stage']}")
+            raise tensor_file.CorruptFile(f"{path}: a checkpoint of stage {meta['stage']}")
         for name, module in self.modules().items():
-            checkpoint.restore_module(name, module, tensors)
+            tensor_file.restore_module(name, module, tensors)
         self.load_buffers(
             {
                 name.removeprefix("buffer."): tensor

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.redaction import redacted
 from harness.search_stopped import SearchStopped
-from harness.trial import checkpoints
 from harness.trial.trial import (
     EpochReport,
     FinalReport,
@@ -17,6 +16,7 @@ from harness.trial.trial import (
     run_trial,
     trial_folder,
 )
+from saat import checkpoints
 from saat.errors import one_line
 from saat.training import TrainingFailed
 
@@ -72,7 +72,7 @@ def delete_checkpoints(context: TrialContext, trial_id: str) -> None:
     With their optimizer states they would be most of what a long search leaves on the disk.
     """
     with suppress(OSError):
-        checkpoints.delete(trial_folder(context, trial_id) / "checkpoint")
+        checkpoints.delete(checkpoints.folder_of(trial_folder(context, trial_id)))
 
 
 def stop_if_full(error: OSError, folder: str) -> None:

@@ -9,7 +9,7 @@ from saat.errors import InputError
 from saat.wording import counted
 
 if TYPE_CHECKING:  # imports torch, which only a set that is here needs
-    from saat.data.lists import Lists
+    from saat.data.layouts import Lists
 
 
 def dataset_line(name: str, entry: Entry[Dataset], data_root: Path | None) -> str:

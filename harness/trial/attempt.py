@@ -18,7 +18,7 @@ from torch import nn
 
 from harness.experiment.protocols import full_protocol, validation_protocol
 from harness.files import write_json
-from harness.trial import checkpoints, out_of_memory
+from harness.trial import out_of_memory
 from harness.trial.artifacts import write_artifacts
 from harness.trial.interface import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
 from harness.trial.lease import Lease
@@ -26,7 +26,7 @@ from harness.trial.pretrained import Pretrained, PretrainedStore, pretrained_key
 from harness.trial.records import write_record
 from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
 from harness.trial.threads import bound_threads
-from saat import checkpoint, memory
+from saat import checkpoints, memory, tensor_file
 from saat.errors import InputError
 from saat.evaluation import evaluate
 from saat.hashing import HashingObjective
@@ -122,7 +122,7 @@ class TrialAttempt:
         if training is None:
             return
         self.defended = training.defended
-        folder = self.folder / "checkpoint"
+        folder = checkpoints.folder_of(self.folder)
         meta, note = self._restored(training, folder)
         history = [EpochReport(**record) for record in meta.get("history", [])]
         yield from history
@@ -177,7 +177,7 @@ class TrialAttempt:
         final = FinalReport(len(history), metrics, cost, evaluation.unreliable, host, notes)
         records = [asdict(report) for report in history]
         write_record(self.folder / "result.json", {**asdict(final), "history": records})
-        checkpoints.delete(self.folder / "checkpoint")
+        checkpoints.delete(checkpoints.folder_of(self.folder))
         shutil.rmtree(self.folder / "attacked", ignore_errors=True)
         return final
 
@@ -199,8 +199,8 @@ class TrialAttempt:
             "lists_sha256": dict(self.data.lists_sha256),
             "evaluation": self.context.evaluation.model_dump(),
         }
-        tensors = checkpoint.module_tensors("network", self.defended)
-        checkpoint.save(self.folder / "model.safetensors", tensors, meta)
+        tensors = tensor_file.module_tensors("network", self.defended)
+        tensor_file.save(self.folder / "model.safetensors", tensors, meta)
 
     def _notes(self, note: str) -> list[str]:
         """What is to be said of pretraining, and ``note`` of what followed."""

@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.experiment.config import Setting, digest
-from harness.trial import checkpoints
 from harness.trial.lease import Lease
-from saat import checkpoint
+from saat import checkpoints, tensor_file
 from saat.hashing import HashingObjective
 from saat.models import HashingNetwork
 
@@ -74,11 +73,11 @@ class PretrainedStore:
                 return found
             built = build(folder, lease.check)
             tensors = {
-                **checkpoint.module_tensors("network", network),
-                **checkpoint.module_tensors("objective", objective),
+                **tensor_file.module_tensors("network", network),
+                **tensor_file.module_tensors("objective", objective),
             }
             lease.check()
-            checkpoint.save(target, tensors, {**asdict(built), "builder": builder})
+            tensor_file.save(target, tensors, {**asdict(built), "builder": builder})
             checkpoints.delete(folder)
             # The builder starts from the same bits and memory layout as trials that load the model.
             self._load(target, network, objective, builder)
@@ -89,16 +88,16 @@ class PretrainedStore:
         path: Path, network: HashingNetwork, objective: HashingObjective, builder: str
     ) -> Pretrained | None:
         try:
-            tensors, meta = checkpoint.load(path)
+            tensors, meta = tensor_file.load(path)
             own = meta["builder"] == builder
             seconds = float(meta["seconds"]) if own else 0.0
             found = Pretrained(seconds, str(meta.get("out_of_memory", "")))
-            checkpoint.restore_module("network", network, tensors)
-            checkpoint.restore_module("objective", objective, tensors)
+            tensor_file.restore_module("network", network, tensors)
+            tensor_file.restore_module("objective", objective, tensors)
         except FileNotFoundError:
             return None
         except (
-            checkpoint.CorruptCheckpoint,
+            tensor_file.CorruptFile,
             RuntimeError,
             KeyError,
             TypeError,

@@ -1,7 +1,7 @@
 """Data sets for hashing: images, label vectors and who plays which part in retrieval.
 
 :class:`RetrievalData` opens a set of :data:`DATASETS` by name, or any folder of image lists
-(:mod:`saat.data.lists` states the layouts, ``docs/datasets.md`` where the sets come from), or
+(:mod:`saat.data.layouts` states the layouts, ``docs/datasets.md`` where the sets come from), or
 takes images in memory. The splits mean the same for all of them:
 
 - ``train``: what the network learns from; usually a subset of ``database``.

@@ -92,7 +92,7 @@ class RetrievalData(LabelledImages):
         cache_dir: str | Path | None = None,
         progress: Progress | None = None,
     ) -> "RetrievalData":
-        """A folder of image lists (:mod:`saat.data.lists`); images are decoded once per node.
+        """A folder of image lists (:mod:`saat.data.layouts`); images are decoded once per node.
 
         Args:
             path: the folder.

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from saat.data.lists import Lists, Origin
+from saat.data.layouts import Lists, Origin
 from saat.data.resize import RESIZES
 from saat.data.store import block_length
 from saat.errors import InputError, one_line

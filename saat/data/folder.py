@@ -11,7 +11,7 @@ from saat.data.decode import decode_blocks, is_current
 from saat.data.identity import set_label
 from saat.data.image_files import cache_key
 from saat.data.labelled_images import LabelledImages, fingerprint
-from saat.data.lists import Lists, read_lists
+from saat.data.layouts import Lists, read_lists
 from saat.data.resize import RESIZES
 from saat.data.splits import draw_validation
 from saat.errors import InputError, printable

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from saat.data.lists import Lists
+from saat.data.layouts import Lists
 from saat.data.prefix import prefix_hint
 from saat.errors import InputError, one_line
 

@@ -2,7 +2,7 @@
 
 from saat.reliability.context import GateContext, GateResult
 from saat.reliability.strength import significantly_above
-from saat.sanity import CHANCE_MARGIN
+from saat.thresholds import CHANCE_MARGIN
 
 
 def above_chance(context: GateContext) -> GateResult:

@@ -14,16 +14,13 @@ from saat.models import device_of, evaluating, to_float
 from saat.reliability.context import GateContext, GateResult
 from saat.seeding import derive_seed, generator
 from saat.threat_model import ThreatModel
+from saat.thresholds import DIRECTION_SHARE, SMOOTH_SHARE
 from saat.wording import counted
 
-# Queries on which the gradient's step must beat the best random one, as a fraction.
-USEFUL = 0.8
 # Random directions, tried both ways.
 _DIRECTIONS = 4
 # Steps tried, as a share of the radius.
 _STEPS = (0.125, 0.5)
-# What a step along the gradient must gain, as a share of a step along the smoothed one.
-SMOOTH = 0.8
 # Points of the ball whose gradients make the smoothed one.
 _NEIGHBOURS = 8
 
@@ -99,7 +96,7 @@ def direction(context: GateContext) -> GateResult:
         f"a gradient step beats {2 * _DIRECTIONS} random ones on {100 * worst:.0f} % of "
         f"{counted(count, 'query', 'queries')}"
     )
-    return GateResult("direction", worst >= USEFUL, detail, shares)
+    return GateResult("direction", worst >= DIRECTION_SHARE, detail, shares)
 
 
 def _random(batch: _Batch) -> list[Tensor]:
@@ -127,7 +124,7 @@ def smooth(context: GateContext) -> GateResult:
         f"a step along the gradient gains {100 * share:.0f} % of one along the mean gradient "
         "around it"
     )
-    return GateResult("smooth", share >= SMOOTH, detail, {"share": share})
+    return GateResult("smooth", share >= SMOOTH_SHARE, detail, {"share": share})
 
 
 def _neighbours(batch: _Batch) -> Iterator[Tensor]:

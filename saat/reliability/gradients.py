@@ -1,7 +1,7 @@
 """Gates on whether there are gradients at all."""
 
 from saat.reliability.context import GateContext, GateResult
-from saat.sanity import ZERO_GRADIENT_TOLERANCE
+from saat.thresholds import ZERO_GRADIENT_TOLERANCE
 
 
 def differentiable(context: GateContext) -> GateResult:

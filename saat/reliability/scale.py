@@ -9,14 +9,9 @@ from saat.bootstrap import bootstrap_interval
 from saat.models import encode
 from saat.reliability.context import GateContext, GateResult
 from saat.reliability.strength import significantly_above
+from saat.thresholds import SATURATED_SHARE, SCALE_CHANGE, SCALE_TOLERANCE
 
-# MAP by which the published attack may be weaker than itself on rescaled features.
-TOLERANCE = 0.02
-# MAP by which the gate attack's result may change with the scale; rounding takes its part.
-UNCHANGED = 0.01
 SCALES = (0.1, 60.0)
-# Fraction of the features that saturate tanh at α = 1.
-MOST_BITS = 0.5
 
 
 def scale(context: GateContext) -> GateResult:
@@ -32,7 +27,7 @@ def scale(context: GateContext) -> GateResult:
     published = MainstayAttack(steps=context.gate_budget.published_steps)
     as_is = context.run(published, name="published")
     rescaled = context.run(replace(published, rescale=True), name="published")
-    hidden = significantly_above(as_is.ap, rescaled.ap, TOLERANCE)
+    hidden = significantly_above(as_is.ap, rescaled.ap, SCALE_TOLERANCE)
     unscaled = context.run(context.gate_attack_with(context.gate_budget.steps)).ap
     changes = {
         f"probe at scale {factor:g}": context.run(
@@ -41,7 +36,9 @@ def scale(context: GateContext) -> GateResult:
         - unscaled
         for factor in SCALES
     }
-    unstable = [name for name, change in changes.items() if abs(float(change.mean())) > UNCHANGED]
+    unstable = [
+        name for name, change in changes.items() if abs(float(change.mean())) > SCALE_CHANGE
+    ]
     measured = {
         "published": float(as_is.ap.mean()),
         "published, rescaled": float(rescaled.ap.mean()),
@@ -54,14 +51,14 @@ def scale(context: GateContext) -> GateResult:
         f"the published attack leaves {100 * gap.mean:.1f} points of MAP more than on rescaled "
         f"features (95 %: {100 * gap.low:.1f} to {100 * gap.high:.1f})"
     )
-    if hidden or saturated > MOST_BITS:
+    if hidden or saturated > SATURATED_SHARE:
         detail += (
             f", and {100 * saturated:.0f} % of the features saturate tanh: their scale hides "
             "gradients from it"
         )
     if unstable:
         detail += f"; changed by the scale: {', '.join(unstable)}"
-    passed = not hidden and not unstable and saturated <= MOST_BITS
+    passed = not hidden and not unstable and saturated <= SATURATED_SHARE
     return GateResult("scale", passed, detail, measured)
 
 

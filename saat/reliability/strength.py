@@ -10,14 +10,8 @@ from torch import Tensor
 from saat.bootstrap import bootstrap_interval
 from saat.reliability.context import GateContext, GateResult
 from saat.threat_model import ThreatModel
+from saat.thresholds import FLOOR_TOLERANCE, MONOTONE_TOLERANCE, PLATEAU_TOLERANCE
 from saat.victim import AttackResult
-
-# MAP that may be lost to chance where more should be stronger, beyond the bootstrap's interval.
-TOLERANCE = 0.01
-# MAP above the theoretical floor when any image may be shown.
-FLOOR_TOLERANCE = 0.05
-# MAP that many more iterations may still gain over the battery's own.
-PLATEAU_TOLERANCE = 0.05
 
 
 def significantly_above(higher: Tensor, lower: Tensor, tolerance: float) -> bool:
@@ -35,7 +29,7 @@ def _rises(aps: Mapping[str, Tensor]) -> list[str]:
     return [
         f"{before} → {after}"
         for (before, lower), (after, higher) in pairwise(aps.items())
-        if significantly_above(higher, lower, TOLERANCE)
+        if significantly_above(higher, lower, MONOTONE_TOLERANCE)
     ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from saat import checkpoint
+from saat import tensor_file
 
 Metrics = dict[str, float]
 
@@ -52,8 +52,8 @@ def _histories(folder: Path) -> Iterator[list[dict[str, Any]]]:
     with suppress(FileNotFoundError, ValueError):
         yield json.loads((folder / "result.json").read_text())["history"]
     for path in sorted(folder.glob("checkpoint/epoch-*.safetensors"), reverse=True):
-        with suppress(FileNotFoundError, checkpoint.CorruptCheckpoint):
-            yield checkpoint.load(path)[1]["history"]
+        with suppress(FileNotFoundError, tensor_file.CorruptFile):
+            yield tensor_file.load(path)[1]["history"]
 
 
 def _whole_lines(path: Path) -> list[str]:

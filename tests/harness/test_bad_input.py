@@ -19,7 +19,7 @@ from filelock import FileLock
 from harness.__main__ import main
 from harness.experiment.settings import setting_at
 from harness.files import write_text
-from saat import checkpoint
+from saat import tensor_file
 from saat.data import RetrievalData
 from saat.models import build_network
 from tests.harness.fakes import experiment, finished
@@ -75,7 +75,7 @@ def _stores(root: Path) -> None:
 def _models(root: Path) -> None:
     setting = setting_at(tiny(), {}).dump()
     network = build_network("small_cnn", "none", 16, 16, 0)
-    tensors = checkpoint.module_tensors("network", network)
+    tensors = tensor_file.module_tensors("network", network)
     meta = {
         "setting": setting,
         "seed": 0,
@@ -83,14 +83,14 @@ def _models(root: Path) -> None:
         "data_fingerprint": "of another set",
     }
     good = root / "model.safetensors"
-    checkpoint.save(good, tensors, meta)
+    tensor_file.save(good, tensors, meta)
     (root / "truncated").write_bytes(good.read_bytes()[:-50])
     torch.save({"a": tensors["network.mean"]}, root / "pickle")
-    checkpoint.save(root / "unknown", tensors, {"stage": "pretrain"})
+    tensor_file.save(root / "unknown", tensors, {"stage": "pretrain"})
     other = {**setting, "model": {**setting["model"], "bits": 8}}
-    checkpoint.save(root / "other_bits", tensors, {**meta, "setting": other})
-    checkpoint.save(root / "no_setting", tensors, {**meta, "setting": {"data": 1}})
-    checkpoint.save(root / "no_protocol", tensors, {**meta, "evaluation": {"top_q": 1}})
+    tensor_file.save(root / "other_bits", tensors, {**meta, "setting": other})
+    tensor_file.save(root / "no_setting", tensors, {**meta, "setting": {"data": 1}})
+    tensor_file.save(root / "no_protocol", tensors, {**meta, "evaluation": {"top_q": 1}})
 
 
 @pytest.fixture(autouse=True)
@@ -745,11 +745,11 @@ def test_other_commands_tell_the_first_mistake_and_count_the_others(
 
 
 def test_a_network_that_is_not_the_one_it_says_is_refused(world: World, capsys: Any) -> None:
-    meta = checkpoint.load(world.other_bits)[1]
+    meta = tensor_file.load(world.other_bits)[1]
     data = RetrievalData.named("digits_mini", image_size=16, val_queries=40)
-    tensors = checkpoint.load(world.other_bits)[0]
+    tensors = tensor_file.load(world.other_bits)[0]
     own = world.root / "own_data"
-    checkpoint.save(own, tensors, {**meta, "data_fingerprint": data.fingerprint})
+    tensor_file.save(own, tensors, {**meta, "data_fingerprint": data.fingerprint})
     line = refused(world, capsys, "evaluate", own)
     assert f"{own}: not the network it says" in line
 

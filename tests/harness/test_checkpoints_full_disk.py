@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 from safetensors import SafetensorError
 
-from harness.trial import checkpoints
+from saat import checkpoints
 from saat.pretrain import Pretraining, PretrainSettings
 from tests import toy
 

@@ -22,7 +22,7 @@ from harness.session.derive import derive_tables
 from harness.trial import stages
 from reports.protocol import protocol_terms
 from reports.results import load_search
-from saat import checkpoint
+from saat import tensor_file
 from saat.data import DATASETS
 from saat.errors import InputError
 from tests.harness import fakes
@@ -200,7 +200,7 @@ def test_every_result_names_its_data_and_models_follow_them(tmp_path: Path, caps
     data = opened(**DATA, root=root)
     (model,) = (runs / "tiny" / "trials").glob("*/model.safetensors")
     provenance = json.loads((runs / "tiny" / "provenance.json").read_text())["data"]
-    _, meta = checkpoint.load(model)
+    _, meta = tensor_file.load(model)
     assert provenance["label"] == meta["dataset"] == data.label
     assert provenance["lists_sha256"] == meta["lists_sha256"] == data.lists_sha256
     assert set(pd.read_parquet(runs / "tiny" / "trials.parquet").dataset) == {data.label}

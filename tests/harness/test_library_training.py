@@ -11,7 +11,7 @@ import torch
 
 import saat
 from harness.trial.trial import run_trial, trial_folder
-from saat import checkpoint
+from saat import tensor_file
 from tests.harness.tiny import context_of, shared_cache, spec_of, tiny
 from tests.toy import differences, raised
 
@@ -72,7 +72,7 @@ def test_an_unfinished_trial_has_a_network_of_its_newest_epoch(tmp_path: Path, m
     assert not (folder / "model.safetensors").exists()
     network = saat.load(folder)
     (newest,) = (folder / "checkpoint").glob("*.safetensors")
-    stored, _ = checkpoint.load(newest)
+    stored, _ = tensor_file.load(newest)
     prefix = "" if method == "comdefend" else "network."
     for name, tensor in network.state_dict().items():
         assert torch.equal(stored[prefix + name], tensor)
@@ -82,10 +82,10 @@ def test_an_unfinished_trial_has_a_network_of_its_newest_epoch(tmp_path: Path, m
 def test_what_is_no_trained_network_is_told_in_one_line(tmp_path: Path) -> None:
     folder = trial(tmp_path / "runs", "saat")
     model = folder / "model.safetensors"
-    tensors, meta = checkpoint.load(model)
+    tensors, meta = tensor_file.load(model)
 
     def message(change: dict[str, Any]) -> str:
-        checkpoint.save(tmp_path / "changed.safetensors", tensors, {**meta, **change})
+        tensor_file.save(tmp_path / "changed.safetensors", tensors, {**meta, **change})
         return raised(lambda: saat.load(tmp_path / "changed.safetensors"), saat.InputError)
 
     setting = meta["setting"]
@@ -106,7 +106,7 @@ def test_what_is_no_trained_network_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "half.safetensors").write_bytes(model.read_bytes()[:1000])
     told = raised(lambda: saat.load(tmp_path / "half.safetensors"), saat.InputError)
     assert "not a model that saat can trust" in told
-    checkpoint.save(tmp_path / "other.safetensors", tensors, {})
+    tensor_file.save(tmp_path / "other.safetensors", tensors, {})
     told = raised(lambda: saat.load(tmp_path / "other.safetensors"), saat.InputError)
     assert "a checkpoint of another kind" in told
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from harness.trial.pretrained import Pretrained, PretrainedStore
-from saat import checkpoint
+from saat import tensor_file
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals")
 
@@ -86,7 +86,7 @@ def test_a_killed_builder_is_followed_by_one_of_those_who_wait(
     first, second = list((tmp_path / "builders").read_text())
     assert (first, second in waiting) == ("a", True)
     assert answers == {name: f"{second} {name == second}" for name in waiting}
-    tensors, _ = checkpoint.load(model)
+    tensors, _ = tensor_file.load(model)
     assert torch.equal(tensors["network.weight"], torch.full((2, 3), float(ord(second))))
 
 
@@ -98,10 +98,10 @@ def test_a_model_that_does_not_say_how_it_came_about_is_trained_again(
 ) -> None:
     network, objective = torch.nn.Linear(3, 2), torch.nn.Linear(1, 1)
     tensors = {
-        **checkpoint.module_tensors("network", network),
-        **checkpoint.module_tensors("objective", objective),
+        **tensor_file.module_tensors("network", network),
+        **tensor_file.module_tensors("objective", objective),
     }
-    checkpoint.save(tmp_path / "key" / "model.safetensors", tensors, meta)
+    tensor_file.save(tmp_path / "key" / "model.safetensors", tensors, meta)
     built = Pretrained(3.0)
     store: Any = PretrainedStore(tmp_path)
     assert store.fetch("key", network, objective, lambda *_: built, "a") == built

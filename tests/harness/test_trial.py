@@ -29,7 +29,7 @@ from harness.trial.trial import (
     trial_data,
     trial_folder,
 )
-from saat import checkpoint
+from saat import tensor_file
 from saat.errors import InputError
 from saat.evaluation import evaluate
 from saat.models import build_network, codes_of, encode
@@ -187,7 +187,7 @@ def test_a_disk_that_is_full_when_the_pretrained_model_is_written_costs_no_epoch
 ) -> None:
     context, spec = context_of(experiment, tmp_path), spec_of(experiment)
 
-    save = checkpoint.save
+    save = tensor_file.save
 
     def full(path: Path, *rest: Any) -> None:
         if path.name == "model.safetensors":
@@ -196,7 +196,7 @@ def test_a_disk_that_is_full_when_the_pretrained_model_is_written_costs_no_epoch
 
     trained = count_epochs(monkeypatch)
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", full)
+        patch.setattr(tensor_file, "save", full)
         with pytest.raises(OSError, match="No space left"):
             take(run_trial(spec, context), 1)
     assert trained == [("pretrain", 0), ("pretrain", 1)]
@@ -293,9 +293,9 @@ def test_a_damaged_pretrained_model_is_trained_again(
     trained = count_epochs(monkeypatch)
     assert timeless(take(run_trial(spec, context), 1)) == timeless(expected[:1])
     assert trained == [("pretrain", 0), ("pretrain", 1), ("saat", 0)]
-    mended, _ = checkpoint.load(model)
+    mended, _ = tensor_file.load(model)
     model.write_bytes(content)
-    original, _ = checkpoint.load(model)
+    original, _ = tensor_file.load(model)
     assert all(torch.equal(mended[name], original[name]) for name in original)
 
 
@@ -323,9 +323,9 @@ def confirmed(
 
 
 def network_of(folder: Path) -> torch.nn.Module:
-    tensors, meta = checkpoint.load(folder / "model.safetensors")
+    tensors, meta = tensor_file.load(folder / "model.safetensors")
     network = build_network("small_cnn", "none", meta["setting"]["model"]["bits"], 16, 99)
-    checkpoint.restore_module("network", network, tensors)
+    tensor_file.restore_module("network", network, tensors)
     return network.eval()
 
 
@@ -362,7 +362,7 @@ def test_every_confirmed_number_can_be_recomputed_from_the_stored_images(confirm
 def test_the_stored_model_under_its_own_protocol_gives_its_own_numbers(confirmed: Any) -> None:
     folder, spec, final, context = confirmed
     data = trial_data(setting_at(tiny(), {}), context.cache_dir)
-    meta = checkpoint.load(folder / "model.safetensors")[1]
+    meta = tensor_file.load(folder / "model.safetensors")[1]
     again = evaluate(
         network_of(folder),
         data,

@@ -4,10 +4,14 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from reports import html
+from reports.figures import ReportFigure
+from reports.figures.chart import Axis, Chart, Line, Panel
 from reports.html import comparable_groups, write_report
 from reports.results import load_search
 from tests.reports.synthetic import write_run
@@ -225,3 +229,17 @@ def test_six_seeds_may_be_called_significant(tmp_path):
 def test_a_report_needs_a_search(tmp_path):
     with pytest.raises(ValueError, match="at least one search"):
         write_report([], tmp_path)
+
+
+@pytest.mark.usefixtures("quick_pictures")
+def test_a_new_figure_is_on_the_page_without_a_line_in_the_template(tmp_path, monkeypatch):
+    axis, values = Axis("mine"), np.array([1.0, 2.0])
+    chart = Chart([Panel([Line(values, values, "black", "one more")], axis, axis)])
+    new = ReportFigure("new", "A figure of its own", "What it says.", chart)
+    for name in ("overlaid_figures", "search_figures"):
+        made = getattr(html, name)
+        monkeypatch.setattr(html, name, lambda *given, made=made: made(*given) | {"new": new})
+    run = load_search(write_run(tmp_path / "run"))
+    page = Page(write_report([run], tmp_path / "out"))
+    assert page.text.count("A figure of its own") == 2
+    assert page.text.count("Learning curves") == 1

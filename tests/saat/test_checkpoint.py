@@ -14,9 +14,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from saat import checkpoint
+from saat import tensor_file
 from saat.atomic_files import replacing
-from saat.checkpoint import CorruptCheckpoint
+from saat.tensor_file import CorruptFile
 from tests import toy
 
 META = {"epoch": 3, "stage": "saat", "nested": {"λ": [1.0, None, True]}}
@@ -39,14 +39,14 @@ def tensors() -> dict[str, Tensor]:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     file = tmp_path / "folder" / "checkpoint.safetensors"
-    checkpoint.save(file, tensors(), META)
+    tensor_file.save(file, tensors(), META)
     return file
 
 
 def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     saved = tensors()
-    checkpoint.save(tmp_path / "c", saved, META)
-    loaded, meta = checkpoint.load(tmp_path / "c")
+    tensor_file.save(tmp_path / "c", saved, META)
+    loaded, meta = tensor_file.load(tmp_path / "c")
     assert meta == META
     assert not toy.differences(saved, loaded)
     assert {n: t.dtype for n, t in saved.items()} == {n: t.dtype for n, t in loaded.items()}
@@ -54,10 +54,10 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
 
 def test_a_module_comes_back_bit_for_bit_in_its_own_memory_format(tmp_path: Path) -> None:
     network = toy.toy_network(seed=1)
-    checkpoint.save(tmp_path / "c", checkpoint.module_tensors("network", network), {})
+    tensor_file.save(tmp_path / "c", tensor_file.module_tensors("network", network), {})
     other = toy.toy_network(seed=2)
     assert toy.differences(toy.snapshot(network), toy.snapshot(other))
-    checkpoint.restore_module("network", other, checkpoint.load(tmp_path / "c")[0])
+    tensor_file.restore_module("network", other, tensor_file.load(tmp_path / "c")[0])
     assert not toy.differences(toy.snapshot(network), toy.snapshot(other))
     strides = [[p.stride() for p in net.parameters()] for net in (network, other)]
     assert strides[0] == strides[1]
@@ -66,24 +66,24 @@ def test_a_module_comes_back_bit_for_bit_in_its_own_memory_format(tmp_path: Path
 def test_modules_with_similar_prefixes_stay_apart() -> None:
     first, second = nn.Linear(2, 2), nn.Linear(2, 2)
     held = {
-        **checkpoint.module_tensors("net", first),
-        **checkpoint.module_tensors("network", second),
+        **tensor_file.module_tensors("net", first),
+        **tensor_file.module_tensors("network", second),
     }
     copy = nn.Linear(2, 2)
-    checkpoint.restore_module("net", copy, held)
+    tensor_file.restore_module("net", copy, held)
     assert torch.equal(copy.weight, first.weight)
 
 
 def test_a_missing_tensor_is_not_passed_over() -> None:
-    held = checkpoint.module_tensors("net", nn.Linear(2, 2))
+    held = tensor_file.module_tensors("net", nn.Linear(2, 2))
     del held["net.bias"]
     with pytest.raises(RuntimeError, match="bias"):
-        checkpoint.restore_module("net", nn.Linear(2, 2), held)
+        tensor_file.restore_module("net", nn.Linear(2, 2), held)
 
 
 def test_parameters_with_gradient_are_saved_without_it(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path / "c", {"w": nn.Parameter(torch.ones(2))}, {})
-    assert not checkpoint.load(tmp_path / "c")[0]["w"].requires_grad
+    tensor_file.save(tmp_path / "c", {"w": nn.Parameter(torch.ones(2))}, {})
+    assert not tensor_file.load(tmp_path / "c")[0]["w"].requires_grad
 
 
 def test_a_file_is_plain_safetensors_and_holds_no_pickle(path: Path) -> None:
@@ -97,20 +97,20 @@ def test_a_file_cut_anywhere_is_corrupt(path: Path) -> None:
     content = path.read_bytes()
     for length in range(0, len(content), 37):
         path.write_bytes(content[:length])
-        with pytest.raises(CorruptCheckpoint, match=path.name):
-            checkpoint.load(path)
+        with pytest.raises(CorruptFile, match=path.name):
+            tensor_file.load(path)
 
 
 def test_a_longer_file_is_corrupt(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(CorruptCheckpoint):
-        checkpoint.load(path)
+    with pytest.raises(CorruptFile):
+        tensor_file.load(path)
 
 
 def test_a_flipped_bit_anywhere_is_corrupt_or_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "c"
     saved = {"a": torch.arange(6.0), "b": torch.tensor([1, 2], dtype=torch.int8)}
-    checkpoint.save(path, saved, {"epoch": 3, "name": "x"})
+    tensor_file.save(path, saved, {"epoch": 3, "name": "x"})
     content = path.read_bytes()
     (header,) = struct.unpack("<Q", content[:8])
     harmless = 0
@@ -120,8 +120,8 @@ def test_a_flipped_bit_anywhere_is_corrupt_or_changes_nothing(tmp_path: Path) ->
             changed[position] ^= 1 << bit
             path.write_bytes(changed)
             try:
-                loaded, meta = checkpoint.load(path)
-            except CorruptCheckpoint:
+                loaded, meta = tensor_file.load(path)
+            except CorruptFile:
                 continue
             assert meta == {"epoch": 3, "name": "x"}, (position, bit)
             assert not toy.differences(saved, loaded)
@@ -135,23 +135,23 @@ def test_a_flipped_bit_anywhere_is_corrupt_or_changes_nothing(tmp_path: Path) ->
 )
 def test_a_file_of_another_kind_is_corrupt(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(content)
-    with pytest.raises(CorruptCheckpoint):
-        checkpoint.load(tmp_path / "c")
+    with pytest.raises(CorruptFile):
+        tensor_file.load(tmp_path / "c")
 
 
 def test_safetensors_of_somebody_else_are_no_checkpoint(tmp_path: Path) -> None:
     for number, metadata in enumerate((None, {"meta": "{}"}, {"meta": json.dumps({"epoch": 1})})):
         file = tmp_path / str(number)
         safetensors.torch.save_file({"a": torch.ones(1)}, file, metadata=metadata)
-        with pytest.raises(CorruptCheckpoint):
-            checkpoint.load(file)
+        with pytest.raises(CorruptFile):
+            tensor_file.load(file)
 
 
 def test_a_missing_file_is_told_apart_from_a_corrupt_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        checkpoint.load(tmp_path / "nothing")
+        tensor_file.load(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError):
-        checkpoint.load(tmp_path)
+        tensor_file.load(tmp_path)
 
 
 def full_disk(tensors: object, file: Path, metadata: object) -> None:
@@ -165,7 +165,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     before = path.read_bytes()
     monkeypatch.setattr(safetensors.torch, "save_file", full_disk)
     with pytest.raises(OSError, match="No space"):
-        checkpoint.save(path, {"a": torch.ones(1)}, {})
+        tensor_file.save(path, {"a": torch.ones(1)}, {})
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
@@ -185,8 +185,8 @@ def test_an_interrupted_replacement_leaves_the_old_file_and_nothing_else(path: P
 
 
 def test_a_write_replaces_the_old_file_and_leaves_nothing_else(path: Path) -> None:
-    checkpoint.save(path, {"a": torch.ones(1)}, {"epoch": 4})
-    assert checkpoint.load(path)[1] == {"epoch": 4}
+    tensor_file.save(path, {"a": torch.ones(1)}, {"epoch": 4})
+    assert tensor_file.load(path)[1] == {"epoch": 4}
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -201,7 +201,7 @@ def test_a_full_disk_within_safetensors_error_is_the_systems_own_error(
             raise SafetensorError(f"Error while serializing: I/O error (os error {with_code})")
 
         monkeypatch.setattr(safetensors.torch, "save_file", save_file)
-        checkpoint.save(path, {"a": torch.ones(1)}, {})
+        tensor_file.save(path, {"a": torch.ones(1)}, {})
 
     for code in (errno.ENOSPC, errno.EDQUOT):
         with pytest.raises(OSError, match=os.strerror(code)) as full:
@@ -218,22 +218,22 @@ ON_A_SMALL_DISK = """
 import errno, sys
 from pathlib import Path
 import torch
-from saat import checkpoint
+from saat import tensor_file
 
 folder = Path(sys.argv[1])
-checkpoint.save(folder / "old", {"a": torch.zeros(1000)}, {"epoch": 1})
+tensor_file.save(folder / "old", {"a": torch.zeros(1000)}, {"epoch": 1})
 for count in (65_530, 70_000, 1_000_000):
     for name in ("old", "new"):
         try:
-            checkpoint.save(folder / name, {"a": torch.zeros(count)}, {"epoch": 2})
+            tensor_file.save(folder / name, {"a": torch.zeros(count)}, {"epoch": 2})
         except OSError as error:
             assert error.errno == errno.ENOSPC, error
             assert error.filename == str(folder / name), error
         else:
             raise AssertionError("fitted")
         assert [path.name for path in folder.iterdir()] == ["old"]
-        assert checkpoint.load(folder / "old")[1] == {"epoch": 1}
-checkpoint.save(folder / "old", {"a": torch.zeros(20_000)}, {"epoch": 2})
+        assert tensor_file.load(folder / "old")[1] == {"epoch": 1}
+tensor_file.save(folder / "old", {"a": torch.zeros(20_000)}, {"epoch": 2})
 print("as it should")
 """
 

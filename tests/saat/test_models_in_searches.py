@@ -9,8 +9,8 @@ from torch import nn
 from torchvision.models import alexnet, resnet18
 
 from harness.session.checks import open_data
-from saat.checkpoint import module_tensors, restore_module
 from saat.models import blank_network, build_network
+from saat.tensor_file import module_tensors, restore_module
 from tests.harness.tiny import tiny
 from tests.reference_networks import ResNetTwice
 from tests.saat.data.samples import input_error, splits, write_images, write_pairs

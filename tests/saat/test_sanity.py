@@ -11,13 +11,13 @@ from saat.codes import distinct_codes
 from saat.reliability.strength import significantly_above
 from saat.retrieval import average_precision, chance_average_precision
 from saat.sanity import (
-    CHANCE_MARGIN,
     at_chance,
     has_dead_gradients,
     warning_lines,
     warnings_of,
     zero_gradients,
 )
+from saat.thresholds import CHANCE_MARGIN
 
 FINE = {"clean_map": 0.8, "robust_map": 0.5, "chance_map": 0.2, "distinct_codes": 90.0}
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from saat.checkpoint import CorruptCheckpoint
 from saat.data import RetrievalData
 from saat.defenses import DEFENSES, SaatSettings, SaatTraining
 from saat.hashing import OBJECTIVES
 from saat.optimiser_settings import OptimiserSettings
 from saat.pretrain import Pretraining, PretrainSettings
 from saat.settings import items
+from saat.tensor_file import CorruptFile
 from saat.training import TrainingFailed, split_into_batches
 from tests import toy
 from tests.contracts.defense_runs import training
@@ -193,7 +193,7 @@ def test_a_checkpoint_of_another_stage_is_refused(tmp_path: Path) -> None:
     defense = SaatTraining(
         toy.toy_network(), toy.toy_objective(DATA), DATA, SaatSettings(epochs=1), seed=0
     )
-    with pytest.raises(CorruptCheckpoint, match="stage pretrain"):
+    with pytest.raises(CorruptFile, match="stage pretrain"):
         defense.restore(tmp_path / "checkpoint")
 
 

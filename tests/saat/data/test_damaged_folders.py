@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from saat.data import RetrievalData
-from saat.data.lists import SPLITS
+from saat.data.layouts import SPLITS
 from saat.data.resize import RESIZES
 from saat.errors import InputError
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from saat.data import identity
 from saat.data.identity import content_sha256, set_label
 from saat.data.known_lists import KNOWN_LISTS
+from saat.data.layouts import SPLITS, read_lists
 from saat.data.list_files import read_pair
-from saat.data.lists import SPLITS, read_lists
 from tests import reference_data
 
 from .samples import real, splits, write_pairs, write_singles

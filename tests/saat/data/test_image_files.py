@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from saat.data.image_files import cache_key
-from saat.data.lists import read_lists
+from saat.data.layouts import read_lists
 
 from .samples import folder, input_error, noise_image, splits, write_pairs
 

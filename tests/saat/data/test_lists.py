@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saat.data.lists import read_lists
+from saat.data.layouts import read_lists
 
 from .samples import input_error, real, splits, write_pairs, write_singles
 

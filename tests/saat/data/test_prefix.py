@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from saat.data import RetrievalData
-from saat.data.lists import read_lists
+from saat.data.layouts import read_lists
 from saat.data.prefix import prefix_hint
 
 from .samples import Split, input_error, splits, write_images, write_singles

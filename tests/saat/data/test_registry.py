@@ -7,7 +7,7 @@ import pytest
 
 from saat.data import DATASETS, RetrievalData, identity, locate
 from saat.data.identity import set_label
-from saat.data.lists import read_lists
+from saat.data.layouts import read_lists
 
 from .samples import folder, input_error, opened, real, splits, write_images, write_pairs
 

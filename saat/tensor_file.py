@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from saat.atomic_files import replacing
 
 
-class CorruptCheckpoint(Exception):
+class CorruptFile(Exception):
     """A checkpoint that is truncated, altered, or no checkpoint at all."""
 
 
@@ -62,7 +62,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors (on the CPU) and ``meta`` of a file written by :func:`save`.
 
     Raises:
-        CorruptCheckpoint: the file is truncated, altered or of another kind.
+        CorruptFile: the file is truncated, altered or of another kind.
         FileNotFoundError: there is no such file.
     """
     from safetensors import SafetensorError, safe_open
@@ -75,11 +75,11 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         meta = json.loads(header["meta"])
     except (SafetensorError, KeyError, ValueError, OSError, RecursionError) as error:
-        raise CorruptCheckpoint(f"{path}: {error}") from error
+        raise CorruptFile(f"{path}: {error}") from error
     if not isinstance(meta, dict):
-        raise CorruptCheckpoint(f"{path}: its meta is no mapping")
+        raise CorruptFile(f"{path}: its meta is no mapping")
     if _digest(tensors, header["meta"]) != header.get("digest"):
-        raise CorruptCheckpoint(f"{path}: checksum does not match")
+        raise CorruptFile(f"{path}: checksum does not match")
     return tensors, meta
 
 
