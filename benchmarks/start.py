@@ -1,4 +1,7 @@
-"""How long a search takes to begin, and what it costs beside its trials.
+"""How long commands and a search take to begin, and what a search costs beside its trials.
+
+``python -m benchmarks.start`` prints the CPU seconds of the commands that only read, each the least
+of several starts after a first one, beside those of importing torch.
 
 ``python -m benchmarks.start search_spaces/quickstart.yaml`` runs the experiment through Ray, as a
 person would, in a folder of its own, and prints the seconds from the command to the first training
@@ -7,6 +10,8 @@ of that work. A trial that waits for a pretrained model that another one is buil
 """
 
 import argparse
+import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -97,15 +102,63 @@ def first_step(space: Path, runs_dir: Path, overrides: list[str]) -> tuple[float
     return first, time.monotonic() - started
 
 
+_STARTS = 7
+_COMMANDS = (
+    "--version",
+    "--help",
+    "search --help",
+    "list attacks",
+    "list datasets",
+    "list searches --runs-dir {runs}",
+    "validate search_spaces/quickstart.yaml",
+    "status {run} --runs-dir {runs}",
+)
+
+
+def cpu_seconds(command: list[str]) -> float:
+    """CPU time of a process and of those that it starts."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def print_commands(folder: Path) -> None:
+    """Measure the commands that only read, on a search of 30 trials that trained nothing."""
+    from benchmarks.scale import run, use_stand_in
+
+    os.environ["SAAT_CACHE"] = str(folder / "cache")
+    use_stand_in()
+    run(30, folder, "inline")
+    (journal,) = folder.glob("*/events.jsonl")
+    torch = min(cpu_seconds([sys.executable, "-c", "import torch"]) for _ in range(_STARTS))
+    print(f"{'import torch':<44}{torch:6.2f} s")
+    for template in _COMMANDS:
+        words = template.format(runs=folder, run=journal.parent.name).split()
+        command = [sys.executable, "-m", "harness", *words]
+        cpu_seconds(command)
+        seconds = min(cpu_seconds(command) for _ in range(_STARTS))
+        shown = f"saat {template.partition(' --runs-dir')[0].format(run='NAME')}"
+        print(f"{shown:<44}{seconds:6.2f} s {seconds / torch:6.2f} of it")
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("space", type=Path, metavar="SPACE.yaml")
+    parser.add_argument("space", type=Path, nargs="?", metavar="SPACE.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="saat-start-") as folder:
-        first, whole = first_step(args.space, Path(folder), args.set)
-        found = overhead(read(Path(folder) / "start" / "events.jsonl"))
+        if args.space is None:
+            print_commands(Path(folder))
+        else:
+            print_search(args.space, Path(folder), args.set)
+
+
+def print_search(space: Path, folder: Path, overrides: list[str]) -> None:
+    """Run a search and measure it."""
+    first, whole = first_step(space, folder, overrides)
+    found = overhead(read(folder / "start" / "events.jsonl"))
     print(f"first training step after           {first:8.1f} s")
     print(f"the whole search                    {whole:8.1f} s")
     for name, seconds in found._asdict().items():

@@ -2,20 +2,18 @@
 
 import os
 import shlex
-import signal
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType
 from typing import NoReturn
 
+from harness import interrupts
+from harness.interrupts import INTERRUPTED
+from harness.named_paths import PathsNotNamed
 from harness.redaction import message_line, redacted
+from harness.search_stopped import SearchStopped
 from saat.errors import InputError, printable
 
 # Nothing is imported above that takes time: until main() begins, signals are Python's own.
-_INTERRUPTED = 130
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_interruptions: list[int] = []  # signals that were turned into an exception
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -23,27 +21,25 @@ def main(arguments: list[str] | None = None) -> None:
 
     Status 0: done; 1: the run failed; 2: bad input; 130: interrupted.
     """
-    _interruptions.clear()
-    _handle(_leave)
+    interrupts.raised.clear()
+    interrupts.handle(interrupts.leave)
     try:
+        import typer.main
+
         from harness.cli import app
-        from harness.executors import SearchStopped
-        from harness.named_paths import PathsNotNamed
     except ModuleNotFoundError as error:
-        fail(f"the package {error.name} is missing; pip install 'saat-harness[harness]'", 2)
-    import click
-    import typer.main
+        fail(str(interrupts.missing(error)), 2)
 
     command = typer.main.get_command(app)
-    _handle(_interrupt)
+    interrupts.handle(interrupts.interrupt)
     try:
         status = command.main(arguments, prog_name="saat", standalone_mode=False)
-    except (KeyboardInterrupt, click.Abort):
-        status = _INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
     except (Exception, SystemExit) as error:
         # Whatever an interruption was turned into, for example by an import that it cut off.
-        if _interruptions:
-            status = _INTERRUPTED
+        if interrupts.raised:
+            status = INTERRUPTED
         elif isinstance(error, PathsNotNamed):
             given = sys.argv[1:] if arguments is None else arguments
             fail(f"{message_line(error)}: {_allowing(given, error.paths)}", 2)
@@ -57,9 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
             fail(message_line(_in_our_words(error.format_message())), 2)
         else:
             raise
-    if status == _INTERRUPTED:  # newer versions of typer answer an interruption with it
-        _handle(_leave_quietly)
-        fail("interrupted; what was finished is on the disk", _INTERRUPTED)
+    if status == INTERRUPTED:  # newer versions of typer answer an interruption with it
+        interrupts.handle(interrupts.leave_quietly)
+        fail("interrupted; what was finished is on the disk", INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -92,35 +88,6 @@ def _in_our_words(message: str) -> str:
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)
     return message
-
-
-def _handle(handler: Callable[[int, FrameType | None], NoReturn]) -> None:
-    """Let ``handler`` take the signals that end a run, but for one that the parent had ignored."""
-    for number in _SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, handler)
-
-
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    """End at once: nothing was begun, and an exception would be lost among half-made imports."""
-    with suppress(OSError):
-        os.write(2, b"saat: interrupted; nothing was begun\n")
-    _leave_quietly(number, frame)
-
-
-def _leave_quietly(number: int, frame: FrameType | None) -> NoReturn:
-    """Do not wait any more: the person has asked twice."""
-    del number, frame
-    os._exit(_INTERRUPTED)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """SIGTERM ends a run as Ctrl-C does."""
-    del frame
-    if number == signal.SIGTERM:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _interruptions.append(number)
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -8,11 +8,14 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.experiment.carried_paths import CarriedPath
 from saat.atomic_files import replacing
 from saat.errors import InputError, one_line
 from saat.paths import user_path
+
+if TYPE_CHECKING:  # takes pydantic, and every command imports this module
+    from harness.experiment.carried_paths import CarriedPath
 
 
 class PathsNotNamed(InputError):
@@ -22,7 +25,7 @@ class PathsNotNamed(InputError):
         paths: what ``--allow`` has to name.
     """
 
-    def __init__(self, source: str, carried: Sequence[CarriedPath]) -> None:
+    def __init__(self, source: str, carried: Sequence["CarriedPath"]) -> None:
         shown = ", ".join(f"{key} {path}" for key, path in carried)
         super().__init__(
             f"{source}: carries {shown}; read only if you began this run with it, or name it now"
@@ -30,7 +33,7 @@ class PathsNotNamed(InputError):
         self.paths = list(dict.fromkeys(path for _, path in carried))
 
 
-def leave_receipt(search_id: str, carried: Iterable[CarriedPath]) -> None:
+def leave_receipt(search_id: str, carried: Iterable["CarriedPath"]) -> None:
     """Keep that this user began a run with these paths.
 
     Args:
@@ -51,8 +54,8 @@ def leave_receipt(search_id: str, carried: Iterable[CarriedPath]) -> None:
 
 
 def not_named(
-    search_id: str | None, carried: Iterable[CarriedPath], allow: Sequence[Path] = ()
-) -> list[CarriedPath]:
+    search_id: str | None, carried: Iterable["CarriedPath"], allow: Sequence[Path] = ()
+) -> list["CarriedPath"]:
     """The paths that the user has not named; without a receipt and ``allow`` none is looked at.
 
     Args:
@@ -79,7 +82,7 @@ def not_named(
 def check_named(
     source: str,
     search_id: str | None,
-    carried: Iterable[CarriedPath],
+    carried: Iterable["CarriedPath"],
     allow: Sequence[Path],
 ) -> None:
     """Refuse paths that only the run names; see :func:`not_named`.
@@ -91,7 +94,7 @@ def check_named(
         raise PathsNotNamed(source, left)
 
 
-def _path(item: CarriedPath) -> Path:
+def _path(item: "CarriedPath") -> Path:
     return user_path(item.path, f"{item.key}:", look=False)
 
 

@@ -12,8 +12,9 @@ from saat.data import RetrievalData
 from saat.data.tensors import Array, image_bytes, label_bytes
 from saat.errors import InputError, check_known
 from saat.evaluation import runnable
+from saat.protocol_options import Norm
 from saat.settings import check_settings
-from saat.threat_model import Norm, ThreatModel
+from saat.threat_model import ThreatModel
 from saat.victim import AttackResult, Victim, check_model_and_data
 from saat.wording import counted
 

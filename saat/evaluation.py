@@ -22,10 +22,11 @@ from saat.errors import InputError, check_known
 from saat.evaluation_table import EvaluationTable, Row
 from saat.metrics import METRICS, Phase
 from saat.perceptibility import perceptibility
+from saat.protocol_options import Norm, Ties
 from saat.reliability import GateResult
-from saat.retrieval import DistanceHistograms, Ties, distance_histograms
+from saat.retrieval import DistanceHistograms, distance_histograms
 from saat.sanity import warning_lines
-from saat.threat_model import Norm, ThreatModel
+from saat.threat_model import ThreatModel
 from saat.transfer import Source
 from saat.victim import AttackResult, QueryKind, Target, Victim
 

@@ -12,7 +12,7 @@ curves of precision over recall, where recall is of all relevant items of the da
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,10 +21,8 @@ from saat.codes import check_codes, unchecked_hamming_distance
 from saat.curves import RECALL_LEVELS, precision_at_recall
 from saat.errors import InputError, did_you_mean
 from saat.labels import check_classes, check_labels, unchecked_relevance
+from saat.protocol_options import TIES, Ties
 from saat.wording import counted
-
-Ties = Literal["expected", "stable"]
-TIES: tuple[str, ...] = get_args(Ties)
 
 # Distances are made in blocks (queries × items) that stay in a CPU's cache.
 _BLOCK_ELEMENTS = 1 << 19

@@ -6,17 +6,12 @@ the database, and the label of the query. It changes the query only, never the d
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from saat.errors import InputError, check_known
-
-Norm = Literal["linf", "l2", "l1"]
-NORMS: tuple[str, ...] = get_args(Norm)
-# The L1 norm of the largest perturbation of 1024 × 1024 pixels; no ball is of use beyond.
-LARGEST_EPS = 3 * 1024**2
+from saat.protocol_options import LARGEST_EPS, NORMS, Norm
 
 # eps = 8/255 read from a file as a float may lie a rounding error below the grid point.
 _GRID_SLACK = 1e-6

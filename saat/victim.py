@@ -16,7 +16,8 @@ from saat.errors import InputError
 from saat.labels import draw_target_labels
 from saat.models import check_network, codes_of, encode, evaluating
 from saat.perceptibility import perceptibility
-from saat.retrieval import Ties, average_precision, chance_average_precision, resolved_top_k
+from saat.protocol_options import Ties
+from saat.retrieval import average_precision, chance_average_precision, resolved_top_k
 from saat.seeding import derive_seed, generator
 from saat.threat_model import ThreatModel
 from saat.wording import counted

@@ -193,10 +193,12 @@ def test_a_command_that_must_fail_is_seen(
 def mention_fault(text: str) -> str:
     """What is wrong with the name of a command and its options, wherever they are mentioned."""
     words = re.sub(r"[\[\]…]", " ", text).split()
-    if len(words) < 2 or words[1] not in TREE.commands:
+    of_all = words[1:2] and words[1].startswith("-")
+    if len(words) < 2 or not (of_all or words[1] in TREE.commands):
         return f"{text}: no such command"
-    known = {option for parameter in TREE.commands[words[1]].params for option in parameter.opts}
-    wrong = [w for w in words[2:] if w.startswith("-") and w.partition("=")[0] not in known]
+    command = TREE if of_all else TREE.commands[words[1]]
+    known = {"--help"} | {option for parameter in command.params for option in parameter.opts}
+    wrong = [w for w in words[1:] if w.startswith("-") and w.partition("=")[0] not in known]
     return f"{text}: {wrong[0]}" if wrong else ""
 
 
@@ -206,6 +208,7 @@ def test_commands_in_the_prose_are_there_with_their_options() -> None:
     assert [said for _, text in pieces if (said := mention_fault(text))] == []
     assert mention_fault("saat serch") == "saat serch: no such command"
     assert mention_fault("saat search … --adress auto") != ""
+    assert mention_fault("saat --versions") != ""
 
 
 class Parsed(Exception):

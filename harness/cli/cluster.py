@@ -1,46 +1,39 @@
 """Commands on machines; thin, each hands over to one function."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.cli.common import (
-    RUNS,
-    Address,
-    Autoscaling,
-    CacheDir,
-    Overrides,
-    RunsDir,
-    Tracking,
-    app,
-    say,
-)
-from harness.experiment.file import load_experiment
-from harness.options import ExecutorName, Options
+from harness.cli.common import Overrides, app, say, with_options
+from harness.interrupts import importing
+from harness.options import Options
 from saat.errors import InputError
 from saat.paths import user_path
 
 
 @app.command()
+@with_options("address", "autoscaling", "runs_dir", "tracking_uri", "cache_dir")
 def preflight(
+    options: Options,
     experiment: Annotated[
-        Path | None, typer.Argument(parser=user_path, metavar="EXPERIMENT.yaml")
+        Path | None,
+        typer.Argument(
+            parser=user_path, metavar="EXPERIMENT.yaml", help="Check what this experiment needs."
+        ),
     ] = None,
     set_: Overrides = None,
-    address: Address = None,
-    autoscaling: Autoscaling = False,
-    runs_dir: RunsDir = RUNS,
-    tracking_uri: Tracking = None,
-    cache_dir: CacheDir = None,
     timeout: Annotated[
-        float, typer.Option(min=1, max=86_400, help="Seconds for a node to answer.")
+        float, typer.Option(min=1, max=86_400, help="Wait this many seconds for a node to answer.")
     ] = 60,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Check every node of a cluster, or this machine: is all there that a search needs?"""
-    from harness.preflight import preflight as check
+    """Check that every node of a cluster, or this machine, has all that a search needs."""
+    with importing():
+        from harness.experiment.file import load_experiment
+        from harness.preflight import preflight as check
 
     loaded = None
     if experiment is not None:
@@ -49,8 +42,7 @@ def preflight(
             say(note)
     elif set_:
         raise InputError(f"--set {set_[0].partition('=')[0]}: belongs to an EXPERIMENT.yaml")
-    executor: ExecutorName = "ray" if address else "inline"
-    options = Options(runs_dir, tracking_uri, executor, address, cache_dir, autoscaling)
+    options = replace(options, executor="ray" if options.address else "inline")
     found = check(loaded, options, timeout)
     print(json.dumps(found.content(), indent=1) if as_json else found.text())
     for line in found.failures:

@@ -1,7 +1,7 @@
 """Commands on models, files and lists; thin, each hands over to one function."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,13 +18,19 @@ from harness.cli.common import (
     existing_run,
     say,
 )
-from harness.experiment.file import load_experiment
-from harness.experiment.sections import LARGEST, MOST_STEPS
 from harness.files import check_output
+from harness.interrupts import importing
+from harness.limits import LARGEST, MOST_STEPS
 from harness.redaction import message_line
+from harness.search_stopped import SearchStopped
+from harness.session.listing import LISTS, SomeUnreadable, listing
 from saat.errors import InputError
 from saat.paths import user_path
 from saat.wording import counted
+
+
+def _path_option(help: str, metavar: str = "FILE") -> Any:
+    return typer.Option(parser=user_path, metavar=metavar, help=help)
 
 
 @app.command()
@@ -34,64 +40,68 @@ def evaluate(
         typer.Argument(
             parser=user_path,
             metavar="CHECKPOINT",
-            help="A trial's folder or its model.safetensors.",
+            help="Attack the model of this trial's folder or model.safetensors.",
         ),
     ] = None,
     factory: Annotated[
-        str | None, typer.Option(metavar="PKG:FN", help="Function that makes your own network.")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(parser=user_path, metavar="FILE", help="Handed to the factory.")
-    ] = None,
-    experiment: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            parser=user_path, metavar="FILE", help="Data and protocol of another experiment file."
+            metavar="PKG:FN", help="Attack the network that this function of yours makes."
         ),
+    ] = None,
+    weights: Annotated[Path | None, _path_option("Hand this file to the factory.")] = None,
+    experiment: Annotated[
+        Path | None, _path_option("Take data and protocol from this experiment file.")
     ] = None,
     label_map: Annotated[
-        Path | None,
-        typer.Option(
-            parser=user_path,
-            metavar="FILE",
-            help="Which class of that data is which class of the model.",
-        ),
+        Path | None, _path_option("Map the classes of that data to those of the model.")
     ] = None,
     attack: Annotated[
-        list[str] | None, typer.Option(help="Attacks; the model's own protocol by default.")
+        list[str] | None,
+        typer.Option(show_default="those of the model's protocol", help="Run this attack."),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, max=MOST_STEPS, help="Iterations of every attack.")
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_STEPS,
+            show_default="that of the model's protocol",
+            help="Iterate every attack this many times.",
+        ),
     ] = None,
-    eps: Annotated[str | None, typer.Option(help="Radius of the ball, for example 8/255.")] = None,
-    battery: Annotated[str, typer.Option(help="none, core or full: attacks and gates.")] = "none",
+    eps: Annotated[
+        str | None,
+        typer.Option(
+            show_default="that of the model's protocol",
+            help="Attack within a ball of this radius, for example 8/255.",
+        ),
+    ] = None,
+    battery: Annotated[
+        str, typer.Option(help="Run the attacks and gates of this battery: none, core or full.")
+    ] = "none",
     transfer_from: Annotated[
         list[Path] | None,
-        typer.Option(
-            parser=user_path,
-            metavar="MODEL",
-            help="Other models, whose attacked images the battery tries on this one.",
-        ),
+        _path_option("Try attacked images of this other model in the battery.", "MODEL"),
     ] = None,
-    queries: Annotated[str, typer.Option(help="test or validation.")] = "test",
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Seed of the random starts.")] = 0,
+    queries: Annotated[
+        str, typer.Option(help="Attack these queries: test or validation.")
+    ] = "test",
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST, help="Derive random starts from this seed.")
+    ] = 0,
     output: Output = None,
     cache_dir: CacheDir = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Run on this device: cpu or cuda.")] = "cpu",
     data_path: Annotated[
-        Path | None,
-        typer.Option(
-            parser=user_path,
-            metavar="FOLDER",
-            help="Where the folder of the model's data lies now.",
-        ),
+        Path | None, _path_option("Look for the model's own data in this folder.", "FOLDER")
     ] = None,
     data_root: DataRoot = None,
     allow: Allow = None,
 ) -> None:
     """Attack a trained model again, or a network of your own."""
-    from harness.evaluation.models import factory_subject, moved_subject, trained_subject
-    from harness.evaluation.reevaluate import Request, reevaluate
+    with importing():
+        from harness.evaluation.models import factory_subject, moved_subject, trained_subject
+        from harness.evaluation.reevaluate import Request, reevaluate
 
     others = transfer_from or []
     request = Request(attack or [], steps, eps, queries, seed, output, device, battery, others)
@@ -127,8 +137,8 @@ def verify(
     name: RunName, runs_dir: RunsDir = RUNS, cache_dir: CacheDir = None, allow: Allow = None
 ) -> None:
     """Recompute a run's reported numbers from its stored images."""
-    from harness.evaluation.verify import verify as recompute
-    from harness.executors import SearchStopped
+    with importing():
+        from harness.evaluation.verify import verify as recompute
 
     found = recompute(existing_run(runs_dir, name), cache_dir, say, allow or ())
     print(found.text())
@@ -140,14 +150,15 @@ def verify(
 @app.command()
 def transfer(
     name: RunName,
-    attack: Annotated[str, typer.Option(help="Attack whose stored images are used.")] = "mainstay",
+    attack: Annotated[str, typer.Option(help="Use the stored images of this attack.")] = "mainstay",
     output: Output = None,
     runs_dir: RunsDir = RUNS,
     cache_dir: CacheDir = None,
     allow: Allow = None,
 ) -> None:
     """Measure images made on each model of a run on all the others."""
-    from harness.evaluation.transfer import transfer as measure
+    with importing():
+        from harness.evaluation.transfer import transfer as measure
 
     if output is not None:
         check_output(output, ["transfer.csv"])
@@ -157,10 +168,16 @@ def transfer(
 
 @app.command()
 def validate(
-    files: Annotated[list[Path], typer.Argument(parser=user_path, metavar="FILE")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(parser=user_path, metavar="FILE", help="Check these experiments."),
+    ],
     set_: Overrides = None,
 ) -> None:
-    """Check experiment files; a line for everything that is wrong with them."""
+    """Check experiment files, and print a line for everything that is wrong with them."""
+    with importing():
+        from harness.experiment.file import load_experiment
+
     faults: list[str] = []
     for file in files:
         try:
@@ -183,14 +200,12 @@ def validate(
 def list_(
     what: Annotated[
         str,
-        typer.Argument(help="datasets, backbones, hashing, attacks, defenses, spaces, searches"),
+        typer.Argument(autocompletion=lambda: list(LISTS), help=f"List one of {', '.join(LISTS)}."),
     ],
     runs_dir: RunsDir = RUNS,
     data_root: DataRoot = None,
 ) -> None:
     """List the data sets, backbones, attacks and the rest that there are to choose from."""
-    from harness.session.listing import SomeUnreadable, listing
-
     try:
         print(listing(what, runs_dir, data_root))
     except SomeUnreadable as error:

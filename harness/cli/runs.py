@@ -6,55 +6,73 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.common import (
     RUNS,
-    Address,
-    Allow,
-    Autoscaling,
-    CacheDir,
-    ExecutorOption,
     ExperimentFile,
     Output,
     Overrides,
+    ResumedExecutor,
     RunName,
     RunsDir,
-    Tracking,
     app,
+    executor_name,
     existing_run,
+    run_names,
     say,
+    with_options,
 )
-from harness.experiment.config import Experiment
-from harness.experiment.file import load_experiment
 from harness.files import check_output
+from harness.interrupts import importing
 from harness.options import Options
-from saat.errors import InputError, did_you_mean, one_line
+from harness.search_stopped import SearchStopped
+from saat.errors import InputError
 from saat.paths import file_name
-from saat.sanity import warning_lines
+
+if TYPE_CHECKING:  # pydantic and torch, which `saat --help` needs nothing of
+    from harness.experiment.config import Experiment
+    from harness.search.plan import Plan
+
+NewName = Annotated[
+    str | None,
+    typer.Option(show_default="name of the file", help="Give the run this name."),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(show_default="seed of the file", help="Derive all random numbers from this seed."),
+]
+MaxConcurrent = Annotated[
+    int | None,
+    typer.Option(
+        show_default="search.max_concurrent of the file", help="Run this many trials at once."
+    ),
+]
+_PLACES = ("address", "autoscaling", "runs_dir", "tracking_uri", "cache_dir")
 
 
 @app.command()
+@with_options("executor", *_PLACES)
 def search(
     experiment: ExperimentFile,
-    name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
-    num_samples: Annotated[int | None, typer.Option(help="Settings to sample.")] = None,
-    max_concurrent: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
+    options: Options,
+    name: NewName = None,
+    num_samples: Annotated[
+        int | None,
+        typer.Option(
+            show_default="search.num_samples of the file", help="Sample this many settings."
+        ),
+    ] = None,
+    max_concurrent: MaxConcurrent = None,
+    seed: Seed = None,
     set_: Overrides = None,
-    executor: ExecutorOption = "ray",
-    address: Address = None,
-    autoscaling: Autoscaling = False,
-    runs_dir: RunsDir = RUNS,
-    tracking_uri: Tracking = None,
-    cache_dir: CacheDir = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would run, and about how long.")
+        bool, typer.Option("--dry-run", help="Say what would run and for how long, and end.")
     ] = False,
 ) -> None:
-    """Search the trade-off between clean and robust MAP; confirm; report."""
+    """Search the trade-off between clean and robust MAP, confirm the best settings, and report."""
     given: dict[str, object] = {
         "name": name,
         "search.num_samples": num_samples,
@@ -63,47 +81,37 @@ def search(
     }
     loaded = _load(experiment, set_, given)
     if dry_run:
-        from harness.session.dry_run import dry_run as describe
-
-        options = _options(executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
+        with importing():
+            from harness.session.dry_run import dry_run as describe
         print(describe(loaded, options, say))
-        return
-    _start(loaded, "search", executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
+    else:
+        _start(loaded, "search", options)
 
 
 @app.command()
+@with_options("executor", *_PLACES, executor="inline")
 def train(
     experiment: ExperimentFile,
-    name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Training seed.")] = None,
+    options: Options,
+    name: NewName = None,
+    seed: Seed = None,
     set_: Overrides = None,
-    executor: ExecutorOption = "inline",
-    address: Address = None,
-    autoscaling: Autoscaling = False,
-    runs_dir: RunsDir = RUNS,
-    tracking_uri: Tracking = None,
-    cache_dir: CacheDir = None,
 ) -> None:
     """Train the experiment's own setting, without a search, and attack it on test queries."""
-    loaded = _load(experiment, set_, {"name": name, "seed": seed})
-    _start(loaded, "train", executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
+    _start(_load(experiment, set_, {"name": name, "seed": seed}), "train", options)
 
 
 @app.command()
+@with_options("executor", *_PLACES)
 def compare(
     experiment: ExperimentFile,
-    name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
-    max_concurrent: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
-    seed: Annotated[int | None, typer.Option(help="First of the training seeds.")] = None,
+    options: Options,
+    name: NewName = None,
+    max_concurrent: MaxConcurrent = None,
+    seed: Seed = None,
     set_: Overrides = None,
-    executor: ExecutorOption = "ray",
-    address: Address = None,
-    autoscaling: Autoscaling = False,
-    runs_dir: RunsDir = RUNS,
-    tracking_uri: Tracking = None,
-    cache_dir: CacheDir = None,
 ) -> None:
-    """Train the settings of the file's compare section under several seeds; attack them all."""
+    """Train the settings of the file's compare section under several seeds, and attack them all."""
     given: dict[str, object] = {
         "name": name,
         "search.max_concurrent": max_concurrent,
@@ -112,41 +120,38 @@ def compare(
     loaded = _load(experiment, set_, given)
     if not loaded.compare:
         raise InputError(f"{experiment}: compare: names no setting; give at least one")
-    _start(loaded, "compare", executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
+    _start(loaded, "compare", options)
 
 
 @app.command()
+@with_options(*_PLACES, "allow")
 def resume(
     name: RunName,
-    address: Address = None,
-    autoscaling: Autoscaling = False,
-    runs_dir: RunsDir = RUNS,
-    tracking_uri: Tracking = None,
-    cache_dir: CacheDir = None,
-    allow: Allow = None,
+    options: Options,
+    executor: ResumedExecutor = None,
 ) -> None:
     """Continue a search or training after any interruption.
 
     A tracking server is contacted only if it is named again. Of a run that you did not begin here,
     what it names outside its folder is read only if you allow it.
     """
-    from harness.session import session
-
-    existing_run(runs_dir, name)
-    named = tuple(allow or ())
-    options = Options(runs_dir, tracking_uri, "ray", address, cache_dir, autoscaling, named)
-    with _resumable(name, runs_dir, tracking_uri, lambda: [str(path) for path in named]):
-        _conclude(session.resume(name, options, say))
+    chosen = None if executor is None else executor_name(executor)
+    existing_run(options.runs_dir, name)
+    with importing():
+        from harness.session import session
+    with _resumable(name, options, lambda: [str(path) for path in options.allow]):
+        _conclude(session.resume(name, options, say, chosen))
 
 
 @app.command()
 def status(
     name: RunName,
     runs_dir: RunsDir = RUNS,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """How far a search is, from its journal; changes nothing."""
-    from harness.session.status import render, status_of
+    """Show how far a run is, from its journal, and change nothing."""
+    with importing():
+        from harness.session.status import render, status_of
 
     found = status_of(existing_run(runs_dir, name))
     print(json.dumps(found, indent=1) if as_json else render(found))
@@ -154,13 +159,22 @@ def status(
 
 @app.command()
 def report(
-    names: Annotated[list[str], typer.Argument(parser=file_name, metavar="NAME")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            parser=file_name,
+            metavar="NAME",
+            autocompletion=run_names,
+            help="Take the runs of these names.",
+        ),
+    ],
     output: Output = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """Write report.html, figures and tables of one or more searches."""
-    from harness.session import session
-    from harness.session.stored_run import read_stored
+    """Write report.html, figures and tables of one or more runs."""
+    with importing():
+        from harness.session import session
+        from harness.session.stored_run import read_stored
 
     run_dirs = [existing_run(runs_dir, name) for name in names]
     for run_dir in run_dirs:
@@ -174,30 +188,44 @@ def report(
 
 
 @app.command()
-def sync(name: RunName, runs_dir: RunsDir = RUNS, tracking_uri: Tracking = None) -> None:
+@with_options("runs_dir", "tracking_uri")
+def sync(name: RunName, options: Options) -> None:
     """Deliver to the tracking server what it has not received.
 
     A server, unlike the embedded store, has to be named again.
     """
-    from harness.session import session
-
-    existing_run(runs_dir, name)
-    print(session.sync(name, Options(runs_dir, tracking_uri)))
+    existing_run(options.runs_dir, name)
+    with importing():
+        from harness.session import session
+    print(session.sync(name, options))
 
 
 @app.command()
 def ui(
-    name: Annotated[str | None, typer.Argument(parser=file_name, metavar="NAME")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            parser=file_name,
+            metavar="NAME",
+            autocompletion=run_names,
+            help="Show this run alone.",
+        ),
+    ] = None,
     runs_dir: RunsDir = RUNS,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Listen on this port of 127.0.0.1.")
+    ] = 5000,
 ) -> None:
     """Open the MLflow UI over the runs, on 127.0.0.1."""
-    from harness.session.ui import serve
-
+    with importing():
+        from harness.session.ui import serve
     serve(runs_dir, name, port)
 
 
-def _load(path: Path, overrides: list[str] | None, given: dict[str, object]) -> Experiment:
+def _load(path: Path, overrides: list[str] | None, given: dict[str, object]) -> "Experiment":
+    with importing():
+        from harness.experiment.file import load_experiment
+
     values = {key: value for key, value in given.items() if value is not None}
     experiment, notes = load_experiment(path, overrides or [], values)
     for note in notes:
@@ -205,48 +233,19 @@ def _load(path: Path, overrides: list[str] | None, given: dict[str, object]) -> 
     return experiment
 
 
-def _start(
-    experiment: Experiment,
-    plan: str,
-    executor: str,
-    address: str | None,
-    runs_dir: Path,
-    tracking_uri: str | None,
-    cache_dir: str | None,
-    autoscaling: bool,
-) -> None:
-    from harness.session import session
-
-    options = _options(executor, address, runs_dir, tracking_uri, cache_dir, autoscaling)
-    to_allow = partial(session.paths_to_allow, experiment, runs_dir)
-    with _resumable(experiment.name, runs_dir, tracking_uri, to_allow):
-        _conclude(session.start(experiment, options, plan, say))  # type: ignore[arg-type]
-
-
-def _options(
-    executor: str,
-    address: str | None,
-    runs_dir: Path,
-    tracking_uri: str | None,
-    cache_dir: str | None,
-    autoscaling: bool,
-) -> Options:
-    if executor not in ("ray", "inline"):
-        hint = did_you_mean(executor, ("ray", "inline"))
-        raise InputError(f"--executor {one_line(executor, 60)}: ray or inline{hint}")
-    if executor == "inline" and address:
-        raise InputError(
-            f"--address {address}: the inline executor uses no cluster; --executor ray"
-        )
-    return Options(runs_dir, tracking_uri, executor, address, cache_dir, autoscaling)  # type: ignore[arg-type]
+def _start(experiment: "Experiment", plan: "Plan", options: Options) -> None:
+    with importing():
+        from harness.session import session
+    to_allow = partial(session.paths_to_allow, experiment, options.runs_dir)
+    with _resumable(experiment.name, options, to_allow):
+        _conclude(session.start(experiment, options, plan, say))
 
 
 def _conclude(run_dir: Path) -> None:
-    from harness.executors import SearchStopped
     from harness.journal.journal import read
-    from harness.journal.state import SearchState
-    from harness.session.session import summary
+    from harness.journal.state import SearchState, summary
     from harness.session.status import finished_metrics
+    from saat.sanity import warning_lines
 
     state = SearchState(read(run_dir / "events.jsonl"))
     print(f"{summary(state)}; report: {run_dir / 'report' / 'report.html'}")
@@ -258,18 +257,17 @@ def _conclude(run_dir: Path) -> None:
 
 
 @contextmanager
-def _resumable(
-    name: str, runs_dir: Path, tracking_uri: str | None, to_allow: Callable[[], list[str]]
-) -> Iterator[None]:
+def _resumable(name: str, options: Options, to_allow: Callable[[], list[str]]) -> Iterator[None]:
     """Tell how to go on after an interruption or a stop; ``to_allow``: what has to be named."""
     try:
         yield
     except InputError:
         raise
     except BaseException:
+        runs_dir, uri = options.runs_dir, options.tracking_uri
         if (runs_dir / name / "events.jsonl").exists():
             folder = "" if runs_dir == RUNS else f" --runs-dir {shlex.quote(str(runs_dir))}"
-            server = f" --tracking-uri {shlex.quote(tracking_uri)}" if tracking_uri else ""
+            server = f" --tracking-uri {shlex.quote(uri)}" if uri else ""
             allowed = "".join(f" --allow {shlex.quote(path)}" for path in to_allow())
             say(f"continue with: saat resume {name}{folder}{server}{allowed}")
         raise

@@ -21,7 +21,7 @@ from saat.errors import InputError, did_you_mean, one_line, repeated
 from saat.evaluation import QueryKind, evaluate
 from saat.memory import is_out_of_memory
 from saat.models.network_check import described, raised_inside
-from saat.threat_model import LARGEST_EPS
+from saat.protocol_options import LARGEST_EPS
 from saat.versions import protocol_versions
 
 

@@ -1,5 +1,5 @@
 """Executors: Ray Tune, and the same interface within one process."""
 
-from harness.executors.executor import Executor, SearchStopped
+from harness.executors.executor import Executor
 
-__all__ = ["Executor", "SearchStopped"]
+__all__ = ["Executor"]

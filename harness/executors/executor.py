@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from harness.redaction import redacted
+from harness.search_stopped import SearchStopped
 from harness.trial.trial import (
     EpochReport,
     FinalReport,
@@ -21,10 +22,6 @@ from saat.training import TrainingFailed
 
 if TYPE_CHECKING:  # a worker needs no sampler, and its libraries take seconds to import
     from harness.search.search import Search
-
-
-class SearchStopped(Exception):
-    """The search cannot go on now (a full disk, say); it can be resumed. One line says why."""
 
 
 class Executor(Protocol):

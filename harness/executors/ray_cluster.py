@@ -15,8 +15,8 @@ import ray
 from ray._private import ray_constants, services, utils
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from harness.executors.executor import SearchStopped
 from harness.redaction import redacted
+from harness.search_stopped import SearchStopped
 from saat.errors import InputError, one_line
 
 _CONNECT_TIMEOUT_S = 10

@@ -17,11 +17,12 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
-from harness.executors.executor import SearchStopped, delete_checkpoints
+from harness.executors.executor import delete_checkpoints
 from harness.executors.ray_errors import why_worker_lost
 from harness.executors.ray_slots import SlotCounter
 from harness.executors.ray_worker import trainable
 from harness.search.search import Pause, Search
+from harness.search_stopped import SearchStopped
 from harness.trial.interface import EpochReport, FinalReport, TrialContext, encode
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from ray import tune
 
-from harness.executors.executor import SearchStopped, TrialFailed, reports_of
+from harness.executors.executor import TrialFailed, reports_of
+from harness.search_stopped import SearchStopped
 from harness.trial.interface import EpochReport, TrialContext, TrialSpec, decode
 
 

@@ -17,11 +17,11 @@ from pydantic import (
     model_validator,
 )
 
+from harness.catalogue import catalogue
 from harness.experiment.problems import describe
 from harness.experiment.resources import ResourcesSection
 from harness.experiment.search_section import SearchSection
 from harness.experiment.sections import (
-    LARGEST,
     PRETRAIN_MODEL,
     ConfirmSection,
     Constraint,
@@ -34,8 +34,7 @@ from harness.experiment.sections import (
 )
 from harness.experiment.space import Dimension
 from harness.experiment.validation_errors import SHOWN
-from saat.attacks import ATTACKS
-from saat.defenses import DEFENSES
+from harness.limits import LARGEST
 from saat.errors import InputError, did_you_mean, one_line
 from saat.feasibility import Constraints, check_constraint_keys
 from saat.metrics import OBJECTIVES, Phase
@@ -47,7 +46,7 @@ ROLES = ("default", "sampled", "recommended", "undefended", "train")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 # What lies beside the runs in their folder. SQLite's own files begin with mlflow.db.
 RESERVED_NAMES = ("mlflow.db", "mlartifacts", "pretrained")
-METHODS = ("none", *DEFENSES)
+METHODS = ("none", *catalogue().defenses)
 _METHOD = "saat"  # where the file names none
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -170,11 +169,13 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _robust_map_is_defined(self) -> "Experiment":
         names = self.evaluation.attacks
-        if all(ATTACKS[name].targeted for name in names):
-            untargeted = ", ".join(n for n, attack in ATTACKS.items() if not attack.targeted)
+        attacks = catalogue().attacks
+        if all(attacks[name].usable().targeted for name in names):
+            facts = {name: entry.facts for name, entry in attacks.items()}
+            untargeted = [name for name, fact in facts.items() if fact and not fact.targeted]
             raise ValueError(
                 f"evaluation.attacks: {', '.join(names)}: all targeted; robust MAP needs at least "
-                f"one of {untargeted}"
+                f"one of {', '.join(untargeted)}"
             )
         return self
 

@@ -10,7 +10,7 @@ from harness.experiment.settings import CORNERS, corners, setting_at
 from harness.experiment.space import SEARCHABLE, Dimension
 from harness.experiment.validation_errors import SHOWN, nearest
 from saat.errors import InputError, did_you_mean, one_line
-from saat.models import check_weights_file
+from saat.model_source import check_weights_file
 
 
 def space_faults(experiment: Experiment, files: bool) -> list[str]:

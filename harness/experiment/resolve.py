@@ -9,9 +9,9 @@ from harness.experiment.carried_paths import setting_paths
 from harness.experiment.config import Experiment
 from harness.experiment.point_faults import compare_faults, space_faults
 from harness.experiment.problems import describe
-from saat.data import DATASETS
+from harness.experiment.sections import usable_datasets
+from harness.experiment.settings import check_model
 from saat.errors import InputError
-from saat.models import check_backbone
 from saat.paths import user_path
 
 
@@ -41,9 +41,8 @@ def resolve_experiment(content: Mapping[Any, Any], source: str, files: bool = Tr
 
 
 def _combination_faults(experiment: Experiment, files: bool) -> list[str]:
-    model = experiment.model
     try:
-        check_backbone(model.backbone, model.weights, experiment.data.image_size)
+        check_model(experiment.setting)
         faults = space_faults(experiment, files)
     except InputError as error:
         faults = list(error.faults)
@@ -58,7 +57,7 @@ def _with_battery(content: Mapping[Any, Any]) -> dict[Any, Any]:
     confirm, data = content.get("confirm", {}), content.get("data")
     if not isinstance(confirm, Mapping) or not isinstance(data, Mapping):
         return {**content}
-    known = DATASETS.get(str(data.get("name")))
+    known = usable_datasets().get(str(data.get("name")))
     embedded = known is not None and known.folder is None
     return {**content, "confirm": {"battery": "core" if embedded else "full", **confirm}}
 

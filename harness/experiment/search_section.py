@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.experiment.sections import MOST_EPOCHS, Number, Section, parse_number
+from harness.experiment.sections import Number, Section, parse_number
 from harness.experiment.validation_errors import SHOWN
+from harness.limits import MOST_EPOCHS
 from harness.search.samplers import SAMPLERS
 from harness.search.schedulers import SCHEDULERS
 from saat.errors import did_you_mean, one_line, repeated

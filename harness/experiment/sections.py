@@ -1,16 +1,14 @@
 """The sections of an experiment file: strict models, with bounds and no silent conversions.
 
 A section that belongs to a method (``pretrain``, ``defense``, the options of an attack) is built
-from the settings dataclass of that method in ``saat``, bounds included, so a new method brings its
-options along.
+from the options that the method's settings dataclass in ``saat`` declares, bounds included, so a
+new method brings its options along. They are read from the catalogue, without importing torch.
 """
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, reduce
 from operator import or_
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -24,21 +22,14 @@ from pydantic import (
     model_validator,
 )
 
+from harness.catalogue import Dataset, Option, catalogue
 from harness.experiment.validation_errors import SHOWN, describe_faults
-from saat.attacks import ATTACKS
-from saat.battery import BATTERIES
-from saat.data import source_problem
-from saat.defenses import DEFENSES
+from harness.limits import LARGEST, MOST_QUERIES, MOST_STEPS
+from saat.data_source import source_problem
 from saat.errors import InputError, did_you_mean, one_line, repeated
-from saat.hashing import OBJECTIVES
-from saat.models import BACKBONES
-from saat.pretrain import PretrainSettings
-from saat.retrieval import Ties
+from saat.protocol_options import LARGEST_EPS, Norm, Ties
 from saat.settings import file_key, option_fields
-from saat.threat_model import LARGEST_EPS, Norm
 
-LARGEST = 2**53  # above, a table's integers and floats cannot hold a number exactly
-MOST_QUERIES, MOST_STEPS, MOST_EPOCHS = 1_000_000, 100_000, 100_000
 _HUGE = 10**300
 
 
@@ -69,9 +60,15 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-def _known(registry: Mapping[str, Any], *more: str) -> Any:
-    """A string that must name an entry of a registry."""
-    return Literal[*more, *registry]
+def _known(names: Iterable[str]) -> Any:
+    """A string that must be one of some names."""
+    return Literal[*names]
+
+
+def usable_datasets() -> dict[str, Dataset]:
+    """Every data set that can be used, by its name."""
+    datasets = catalogue().datasets
+    return {name: entry.facts for name, entry in datasets.items() if entry.facts}
 
 
 class DataSection(Section):
@@ -91,7 +88,10 @@ class DataSection(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> "DataSection":
-        problem = source_problem(self.name, self.path, self.root)
+        known = catalogue().datasets.get(self.name or "")
+        if known and known.problem:
+            raise ValueError(known.problem)
+        problem = source_problem(self.name, self.path, self.root, usable_datasets())
         if problem is not None:
             raise ValueError(problem)
         return self
@@ -100,28 +100,33 @@ class DataSection(Section):
 class ModelSection(Section):
     """Backbone, its weights, the hashing objective and the code length."""
 
-    backbone: _known(BACKBONES) = "small_cnn"  # type: ignore[valid-type]
+    backbone: _known(catalogue().backbones) = "small_cnn"  # type: ignore[valid-type]
     weights: str = "none"
-    hashing: _known(OBJECTIVES) = "dph"  # type: ignore[valid-type]
+    hashing: _known(catalogue().hashing) = "dph"  # type: ignore[valid-type]
     bits: int = Field(32, ge=1, le=4096)
 
 
-def settings_model(settings: type[Any], method: str | None = None) -> type[Section]:
-    """The file section of a settings dataclass, with the name of its ``method`` if it has one."""
+def settings_model(options: Sequence[Option], method: str | None = None) -> type[Section]:
+    """The file section with these options; ``method`` is the name of the method they belong to."""
     columns: dict[str, Any] = {} if method is None else {"method": (str, method)}
-    for item in option_fields(settings):
-        columns[file_key(item)] = (_bounded(item), Field(item.default))
-    return create_model(settings.__name__, __base__=Section, **columns)
+    for option in options:
+        columns[option.key] = (_type_of(option), Field(option.default))
+    return create_model("Settings", __base__=Section, **columns)
 
 
-def _bounded(item: "dataclasses.Field[Any]") -> Any:
-    """The field's type with its bounds on the numbers (``auto`` and other words have none)."""
-    bounds = Field(**item.metadata.get("bounds", {}))
-    is_union = get_origin(item.type) in (Union, UnionType)
-    members = get_args(item.type) if is_union else (item.type,)
-    kinds = [Annotated[kind, bounds] if kind in (int, float) else kind for kind in members]
-    union = reduce(or_, kinds)
-    return Annotated[union, BeforeValidator(parse_number)] if float in members else union
+_KINDS = {"bool": bool, "int": int, "float": float, "str": str, "NoneType": None}
+
+
+def _type_of(option: Option) -> Any:
+    """The option's type with its bounds on the numbers (``auto`` and other words have none)."""
+    bounds = Field(ge=option.bounds.get("ge"), le=option.bounds.get("le"))
+    members: list[Any] = [
+        Annotated[_KINDS[kind], bounds] if kind in ("int", "float") else _KINDS[kind]
+        for kind in option.kinds
+    ]
+    members += [Literal[*option.words]] if option.words else []
+    union = reduce(or_, members)
+    return Annotated[union, BeforeValidator(parse_number)] if "float" in option.kinds else union
 
 
 def to_settings(settings: type[Any], section: Section) -> Any:
@@ -136,13 +141,24 @@ class NoDefense(Section):
     method: Literal["none"] = "none"
 
 
-PRETRAIN_MODEL = settings_model(PretrainSettings)
+PRETRAIN_MODEL = settings_model(catalogue().pretrain)
 
 
 @cache
 def defense_model(method: str) -> type[Section]:
-    """The section of a defense."""
-    return NoDefense if method == "none" else settings_model(DEFENSES[method].settings, method)
+    """The section of a defense.
+
+    Raises:
+        InputError: another package brings it, and it cannot be used.
+    """
+    if method == "none":
+        return NoDefense
+    return settings_model(catalogue().defenses[method].usable().options, method)
+
+
+@cache
+def _attack_model(name: str) -> type[Section]:
+    return settings_model(catalogue().attacks[name].usable().options)
 
 
 class ConfirmSection(Section):
@@ -151,7 +167,7 @@ class ConfirmSection(Section):
     max_configs: int = Field(2, ge=0, le=1000)
     seeds: int = Field(3, ge=1, le=1000)
     undefended: bool = True
-    battery: _known(BATTERIES, "none") = "core"  # type: ignore[valid-type]
+    battery: _known(catalogue().batteries) = "core"  # type: ignore[valid-type]
 
 
 class ValidationSection(Section):
@@ -177,7 +193,7 @@ class EvaluationSection(Section):
     norm: Norm = "linf"
     eps: Number = Field(8 / 255, ge=0, le=LARGEST_EPS)
     steps: int = Field(100, ge=1, le=MOST_STEPS)
-    attacks: list[_known(ATTACKS)] = Field(["mainstay", "hag"], min_length=1)  # type: ignore[valid-type]
+    attacks: list[_known(catalogue().attacks)] = Field(["mainstay", "hag"], min_length=1)  # type: ignore[valid-type]
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     target_seed: int = Field(0, ge=0, le=LARGEST)
 
@@ -185,6 +201,8 @@ class EvaluationSection(Section):
     def _consistent(self) -> "EvaluationSection":
         if twice := repeated(self.attacks):
             raise ValueError(f"attacks: {twice[0]} is named twice")
+        if problems := [p for name in self.attacks if (p := catalogue().attacks[name].problem)]:
+            raise ValueError(f"attacks: {problems[0]}")
         if self.norm == "linf" and self.eps > 1:
             raise ValueError(f"eps: {self.eps:g}: at most 1 where norm is linf")
         return self
@@ -214,7 +232,7 @@ def _checked(
         shown = one_line(name, SHOWN)
         faults.append(f"{shown}: not among attacks ({', '.join(attacks)}){hint}")
         return {}
-    model = settings_model(ATTACKS[name])
+    model = _attack_model(name)
     try:
         section = model.model_validate(dict(options))
     except ValidationError as error:

@@ -6,15 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from harness.catalogue import catalogue
 from harness.experiment.config import METHODS, Experiment, Setting
 from harness.experiment.problems import describe
 from harness.experiment.sections import Section, defense_model
 from harness.experiment.space import SEARCHABLE, Dimension
 from harness.experiment.validation_errors import SHOWN
-from saat.defenses import DEFENSES
 from saat.errors import InputError, did_you_mean, one_line
-from saat.hashing import OBJECTIVES
-from saat.models import check_backbone
 
 CORNERS = 1024  # combinations of choices that are tried before a search starts
 
@@ -59,9 +57,20 @@ def with_sections(setting: Setting, changed: Mapping[str, Mapping[str, Any]]) ->
     except ValidationError as error:
         raise InputError(*describe(error, Setting, changed)) from None
     if "model" in changed:
-        check_backbone(new.model.backbone, new.model.weights, new.data.image_size)
-        OBJECTIVES[new.model.hashing]  # that of another package may be unusable
+        check_model(new)
     return new
+
+
+def check_model(setting: Setting) -> None:
+    """Refuse a model that cannot be built; a file of weights is not looked at.
+
+    Raises:
+        InputError: the backbone's limits, or another package brings what cannot be used.
+    """
+    model = setting.model
+    catalogue().hashing[model.hashing].usable()
+    limits = catalogue().backbones[model.backbone].usable()
+    limits.check(model.backbone, model.weights, setting.data.image_size)
 
 
 def longest_training(experiment: Experiment) -> int:
@@ -91,7 +100,8 @@ def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
         return []
     section = defense_model(method)()
     values = section.model_dump()
-    point = {f"defense.{key}": values[key] for key in DEFENSES[method].settings.published}
+    published = catalogue().defenses[method].usable().published
+    point = {f"defense.{key}": values[key] for key in published}
     bits = experiment.space.get("model.bits")
     if bits is None:
         return [point]

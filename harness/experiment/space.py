@@ -3,19 +3,22 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import optuna
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from harness.experiment.sections import Number, parse_number
 from harness.experiment.validation_errors import SHOWN
 from saat.errors import one_line, repeated
 
+if TYPE_CHECKING:  # takes half a second to import, and a file is checked without it
+    import optuna
+
 SEARCHABLE = ("model", "pretrain", "defense")
 _LARGEST = 2**53  # above, Optuna's floats cannot hold every whole number
 _MOST_CHOICES = 256
 _MOST_STEPS = 1_000_000  # of a range
+_ROUNDING = 1e-8  # of a number of steps
 _SMALLEST = 1e-12  # of a range that is searched by its logarithm
 
 
@@ -99,8 +102,10 @@ class Dimension(BaseModel):
             for key, wanted in self.when.items()
         )
 
-    def distribution(self) -> optuna.distributions.BaseDistribution:
+    def distribution(self) -> "optuna.distributions.BaseDistribution":
         """The same as an Optuna distribution."""
+        import optuna
+
         if self.choice is not None:
             return optuna.distributions.CategoricalDistribution(self.choice)
         low, high = self.bounds
@@ -111,11 +116,19 @@ class Dimension(BaseModel):
 
     def contains(self, value: Any) -> bool:
         """Whether ``value`` is a point of this dimension."""
-        distribution = self.distribution()
+        if self.choice is not None:
+            return value in self.choice
         try:
-            return bool(distribution._contains(distribution.to_internal_repr(value)))
+            number = float(value)
         except (TypeError, ValueError, OverflowError):
             return False
+        low, high = self.bounds
+        if not low <= number <= high:
+            return False
+        if self.int_range is not None:
+            return (number - low) % (self.step or 1) == 0
+        steps = (number - low) / self.step if self.step else 0.0
+        return abs(steps - round(steps)) < _ROUNDING
 
     def grid(self) -> Sequence[Any] | None:
         """All values of the dimension; None for a continuous range."""
@@ -129,7 +142,7 @@ class Dimension(BaseModel):
         steps = math.floor((last - first) / self.step + 1e-9)
         return [min(first + self.step * number, last) for number in range(steps + 1)]
 
-    def suggest(self, trial: optuna.Trial, key: str) -> Any:
+    def suggest(self, trial: "optuna.Trial", key: str) -> Any:
         """Draw a value of this dimension."""
         if self.choice is not None:
             return trial.suggest_categorical(key, self.choice)
@@ -141,7 +154,7 @@ class Dimension(BaseModel):
 
 
 def suggest(
-    trial: optuna.Trial, space: Mapping[str, Dimension], base: Mapping[str, Any]
+    trial: "optuna.Trial", space: Mapping[str, Dimension], base: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Draw a point; conditional keys that do not apply keep the experiment's own value.
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from harness.catalogue import catalogue
 from harness.experiment.config import Experiment, digest
-from saat.versions import protocol_versions
 
 # Versions above 1 of the releases that did not store them: the last one, and those before it.
 _NOT_STORED: tuple[Mapping[str, int], ...] = ({"hag": 2, "sdha": 2, "sdha_targeted": 2}, {})
@@ -12,8 +12,15 @@ _NOT_STORED: tuple[Mapping[str, int], ...] = ({"hag": 2, "sdha": 2, "sdha_target
 
 def changed_versions(experiment: Experiment) -> dict[str, int]:
     """Formulas of an experiment's protocol that are not the first ones: name → version above 1."""
-    versions = protocol_versions(experiment.evaluation.attacks, experiment.confirm.battery)
+    versions = _protocol_versions(experiment)
     return {name: version for name, version in versions.items() if version > 1}
+
+
+def _protocol_versions(experiment: Experiment) -> dict[str, int]:
+    """See :func:`saat.versions.protocol_versions`, of which the catalogue has the parts."""
+    known = catalogue()
+    own = {name: known.attacks[name].usable().version for name in experiment.evaluation.attacks}
+    return own | known.batteries[experiment.confirm.battery].usable()
 
 
 def protocol_hash(
@@ -48,7 +55,7 @@ def stored_versions(experiment: Experiment, started: Mapping[str, Any]) -> dict[
     Returns:
         name → version; None where the run began with another protocol than the experiment's.
     """
-    used = protocol_versions(experiment.evaluation.attacks, experiment.confirm.battery)
+    used = _protocol_versions(experiment)
     candidates = _NOT_STORED
     if started.get("versions") is not None:
         candidates, used = (started["versions"],), started["versions"]

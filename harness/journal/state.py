@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from harness.experiment.config import Setting, digest
 from harness.journal.journal import Event, read
-from harness.trial.trial import TrialSpec
+from harness.trial.interface import TrialSpec
 from saat.errors import InputError, one_line
 from saat.wording import counted
 
@@ -146,6 +146,17 @@ class SearchState:
     def _listed(self) -> list[TrialRecord]:
         # A copy: the live view reads in a thread of its own while trials are added.
         return list(self.trials.values())
+
+
+def summary(state: SearchState) -> str:
+    """How the trials ended, in words."""
+    counts: dict[str, int] = {}
+    for record in state.trials.values():
+        counts[record.status] = counts.get(record.status, 0) + 1
+    parts = [
+        f"{counts[s]} {s}" for s in ("completed", "stopped", "failed", "running") if s in counts
+    ]
+    return f"{counted(len(state.trials), 'trial')}: {', '.join(parts) or 'none'}"
 
 
 class NeverStarted(InputError):

@@ -19,9 +19,10 @@ from harness.preflight.shared_folder import SharedFolder, leave_token
 from harness.provenance import versions
 from harness.trial.interface import decode
 from harness.trial.trial import trial_data
-from saat.data import DATASETS, default_cache_dir, locate
+from saat.data import DATASETS, locate
 from saat.data.folder import read_folder
 from saat.data.store import checksum_of
+from saat.data_source import default_cache_dir
 from saat.errors import InputError, one_line
 from saat.models import build_network
 

@@ -19,7 +19,7 @@ from harness.journal.state import (
     suggested_event,
 )
 from harness.search.recommendation import usable
-from harness.trial.trial import TrialSpec
+from harness.trial.interface import TrialSpec
 from saat.errors import InputError, did_you_mean, one_line
 from saat.metrics import OBJECTIVES, Phase
 from saat.paths import user_path

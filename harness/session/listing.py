@@ -1,20 +1,16 @@
 """``saat list``: what is there to choose from."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.experiment.datasets import dataset_line
 from harness.files import existing_parent
-from saat.attacks import ATTACKS
-from saat.data import DATASETS
-from saat.defenses import DEFENSES
 from saat.errors import InputError, did_you_mean, one_line, printable
-from saat.hashing import OBJECTIVES
-from saat.models import BACKBONES
-from saat.registry import OWN_PACKAGE, Registry
+from saat.registry import OWN_PACKAGE
+
+if TYPE_CHECKING:  # takes pydantic, which completion and help need nothing of
+    from harness.catalogue import Entry
 
 
 class SomeUnreadable(InputError):
@@ -54,30 +50,44 @@ def _lines(rows: Mapping[str, str]) -> str:
 
 
 def _registered(
-    registry: Registry[Any],
-    describe: Callable[[str], str] | None = None,
+    registry: str,
+    describe: "Callable[[str, Entry[Any]], str]" = lambda _, entry: entry.description,
     before: Mapping[str, str] | None = None,
     after: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """A line an entry, which ends with the package that brings it where that is another one."""
-    found, problems = {**(before or {})}, []
-    for name in registry:
-        try:
-            text = (describe or registry.description)(name)
-        except InputError as error:
-            problems.append(str(error))
-        else:
-            package = registry.package(name)
-            found[name] = text if package == OWN_PACKAGE else f"{text} [{package}]"
+    """A line an entry, which ends with the package that brings it where that is another one.
+
+    Args:
+        registry: attribute of the catalogue.
+        describe: (name, entry) → its line.
+        before: lines above.
+        after: lines below.
+
+    Raises:
+        SomeUnreadable: packages bring entries that cannot be used.
+    """
+    from harness.catalogue import catalogue  # here, so that LISTS costs nothing
+
+    entries: Mapping[str, Entry[Any]] = getattr(catalogue(), registry)
+    found = {**(before or {})}
+    for name, entry in entries.items():
+        if not entry.problem:
+            suffix = "" if entry.package == OWN_PACKAGE else f" [{entry.package}]"
+            found[name] = describe(name, entry) + suffix
     found |= after or {}
-    if problems:
+    if problems := [entry.problem for entry in entries.values() if entry.problem]:
         raise SomeUnreadable(problems, found)
     return found
 
 
 def _datasets(_: Path, data_root: Path | None) -> dict[str, str]:
-    folder = {"data.path": "any folder in the list format of docs/datasets.md"}
-    return _registered(DATASETS, partial(dataset_line, data_root=data_root), after=folder)
+    from harness.experiment.datasets import dataset_line
+
+    return _registered(
+        "datasets",
+        lambda name, entry: dataset_line(name, entry, data_root),
+        after={"data.path": "any folder in the list format of docs/datasets.md"},
+    )
 
 
 def _spaces(*_: object) -> dict[str, str]:
@@ -93,8 +103,7 @@ def _comment(path: Path) -> str:
 
 
 def _searches(runs_dir: Path, _: object) -> dict[str, str]:
-    from harness.journal.state import NeverStarted, load_state
-    from harness.session.session import summary
+    from harness.journal.state import NeverStarted, load_state, summary
 
     existing_parent(runs_dir, "--runs-dir")
     found, problems = {}, []
@@ -117,10 +126,10 @@ def _searches(runs_dir: Path, _: object) -> dict[str, str]:
 
 LISTS: Mapping[str, Callable[[Path, Path | None], dict[str, str]]] = {
     "datasets": _datasets,
-    "backbones": lambda *_: _registered(BACKBONES),
-    "hashing": lambda *_: _registered(OBJECTIVES),
-    "attacks": lambda *_: _registered(ATTACKS),
-    "defenses": lambda *_: _registered(DEFENSES, before={"none": "the pretrained model itself"}),
+    "backbones": lambda *_: _registered("backbones"),
+    "hashing": lambda *_: _registered("hashing"),
+    "attacks": lambda *_: _registered("attacks"),
+    "defenses": lambda *_: _registered("defenses", before={"none": "the pretrained model itself"}),
     "spaces": _spaces,
     "searches": _searches,
 }

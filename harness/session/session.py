@@ -22,9 +22,9 @@ from harness.journal.protocol import (
     validation_hash,
     version_note,
 )
-from harness.journal.state import SearchState, load_state
+from harness.journal.state import load_state
 from harness.named_paths import leave_receipt, not_named
-from harness.options import Options
+from harness.options import ExecutorName, Options
 from harness.provenance import provenance
 from harness.search.plan import Plan
 from harness.search.search import Search
@@ -105,8 +105,19 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     return _run(experiment, journal, options, executor, concurrent, run_dir, say)
 
 
-def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
-    """Continue a search after any interruption; tracking and executor are remembered.
+def resume(
+    name: str,
+    options: Options,
+    say: Callable[[str], None],
+    executor_name: ExecutorName | None = None,
+) -> Path:
+    """Continue a search after any interruption.
+
+    Args:
+        name: of the run.
+        options: of the command; its executor does not count.
+        say: prints a line for the person.
+        executor_name: the executor from now on; where None, the one that the search began with.
 
     Raises:
         InputError: there is no such search, its data changed, another version began it with fewer
@@ -123,7 +134,8 @@ def resume(name: str, options: Options, say: Callable[[str], None]) -> Path:
         check_carried_paths(experiment, journal.events, options, name)
         experiment, _ = load_stored(run_dir / "experiment.yaml", files=True)
         uri = tracking_uri_of(started, options, name)
-        options = replace(options, tracking_uri=uri, executor=started["executor"])
+        chosen = executor_name or started["executor"]
+        options = replace(options, tracking_uri=uri, executor=chosen)
         if options.address and options.executor == "inline":
             raise InputError(f"--address {options.address}: this search runs inline, on no cluster")
         check_tracking(options.tracking_uri, options.runs_dir)
@@ -265,17 +277,6 @@ def make_report(run_dirs: list[Path], out_dir: Path, say: Callable[[str], None])
             say(f"{run_dir.name}: {note}")
         write_tables(run_dir, started, state)
     return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
-
-
-def summary(state: SearchState) -> str:
-    """How the trials ended, in words."""
-    counts: dict[str, int] = {}
-    for record in state.trials.values():
-        counts[record.status] = counts.get(record.status, 0) + 1
-    parts = [
-        f"{counts[s]} {s}" for s in ("completed", "stopped", "failed", "running") if s in counts
-    ]
-    return f"{counted(len(state.trials), 'trial')}: {', '.join(parts) or 'none'}"
 
 
 def trial_context(

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.journal.protocol import version_note
-from harness.journal.state import SearchState, TrialRecord, load_state
+from harness.journal.state import SearchState, TrialRecord, load_state, summary
 from harness.search.recommendation import eligible
-from harness.session.session import summary
 from harness.session.stored_run import read_stored
 from reports.frontier import hypervolume, pareto_mask
 from saat.errors import printable

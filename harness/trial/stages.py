@@ -8,7 +8,7 @@ from harness.experiment.sections import to_settings
 from harness.files import existing_parent
 from saat import stages
 from saat.data import RetrievalData
-from saat.data.store import default_cache_dir
+from saat.data_source import default_cache_dir
 from saat.defenses import DEFENSES
 from saat.hashing import HashingObjective
 from saat.models import HashingNetwork

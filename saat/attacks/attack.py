@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from saat.memory import shrinking
 from saat.models import codes_of, device_of, encode, evaluating, to_float
+from saat.protocol_options import LARGEST_EPS
 from saat.retrieval import average_precision
 from saat.seeding import derive_seed
 from saat.settings import option
-from saat.threat_model import LARGEST_EPS, ThreatModel
+from saat.threat_model import ThreatModel
 
 # Kernels choose another order of summation for small batches; at multiples of this size they
 # agree bit for bit, so the batch size never changes a result.

@@ -17,15 +17,11 @@ that loads the same data shares its pages.
 """
 
 from saat.data.dataset import RetrievalData
-from saat.data.registry import DATASETS, ROOT_VARIABLE, Dataset, locate, source_problem
-from saat.data.store import default_cache_dir
+from saat.data.registry import DATASETS, Dataset, locate
 
 __all__ = [
     "DATASETS",
-    "ROOT_VARIABLE",
     "Dataset",
     "RetrievalData",
-    "default_cache_dir",
     "locate",
-    "source_problem",
 ]

@@ -8,9 +8,10 @@ import numpy as np
 
 from saat.data.folder import load_folder
 from saat.data.labelled_images import LabelledImages, fingerprint
-from saat.data.registry import DATASETS, locate, source_problem
-from saat.data.store import Progress, default_cache_dir
+from saat.data.registry import DATASETS, locate
+from saat.data.store import Progress
 from saat.data.tensors import Pair, joined
+from saat.data_source import default_cache_dir, source_problem
 from saat.errors import InputError
 from saat.paths import user_path
 
@@ -154,7 +155,7 @@ class RetrievalData(LabelledImages):
             InputError: see :meth:`from_folder`; an unknown name, or no folder of that set.
             OSError: see :meth:`from_folder`.
         """
-        problem = source_problem(name, None, root)
+        problem = source_problem(name, None, root, DATASETS)
         if problem is not None:
             raise InputError(f"data: {problem}")
         entry = DATASETS[name]

@@ -1,6 +1,5 @@
 """The data sets that have a name, and where their folders are looked for."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,11 +8,8 @@ from pathlib import Path
 from saat.data.digits import load_digits
 from saat.data.folder import load_folder
 from saat.data.labelled_images import LabelledImages
-from saat.errors import InputError, did_you_mean, one_line
-from saat.paths import user_path
+from saat.data_source import dataset_folder
 from saat.registry import Registry, instance_of
-
-ROOT_VARIABLE = "SAAT_DATA"
 
 
 @dataclass(frozen=True)
@@ -110,48 +106,9 @@ DATASETS: Registry[Dataset] = Registry(
 
 
 def locate(name: str, root: str | Path | None) -> Path:
-    """The folder of a named set: ``root`` joined with the set's own folder name.
+    """The folder of a set of :data:`DATASETS` that is not embedded.
 
-    Args:
-        name: A set of :data:`DATASETS` that is not embedded.
-        root: The folder that contains the set's folder; where None, the environment variable
-            ``SAAT_DATA`` of this process.
-
-    Raises:
-        InputError: No root, a relative ``SAAT_DATA``, or no such folder; says where was looked
-            and how to obtain the set.
+    See :func:`saat.data_source.dataset_folder`.
     """
     entry = DATASETS[name]
-    place = root if root is not None else os.environ.get(ROOT_VARIABLE)
-    source = "" if root is not None else f" ({ROOT_VARIABLE})"
-    if not place:
-        raise InputError(
-            f"data: {name} not found: neither data.root nor the environment variable "
-            f"{ROOT_VARIABLE} names the folder that contains {entry.folder}; {entry.obtain}"
-        )
-    expanded = user_path(place, "data.root:" if root is not None else f"data: {ROOT_VARIABLE}")
-    # Workers of a search have working folders of their own.
-    if root is None and not expanded.is_absolute():
-        raise InputError(f"data: {ROOT_VARIABLE}={place}: must be an absolute path")
-    folder = expanded / str(entry.folder)
-    if not folder.is_dir():
-        raise InputError(f"data: {name} not found: looked in {folder}{source}; {entry.obtain}")
-    return folder
-
-
-def source_problem(
-    name: str | None, path: str | Path | None, root: str | Path | None
-) -> str | None:
-    """What is wrong with a choice of ``name``, ``path`` and ``root``; None where nothing is."""
-    if (name is None) == (path is None):
-        return f"give exactly one of name and path, not name={name!r}, path={path!r}"
-    if name is None:
-        return None if root is None else f"root {str(root)!r}: only with name; path says it all"
-    if name not in DATASETS:
-        return (
-            f"unknown name {one_line(name, 60)!r}: one of {', '.join(DATASETS)}, or the path of a "
-            f"folder of image lists{did_you_mean(name, DATASETS)}"
-        )
-    if root is not None and DATASETS[name].folder is None:
-        return f"root {str(root)!r}: {name} is embedded and takes none"
-    return None
+    return dataset_folder(name, str(entry.folder), entry.obtain, root)

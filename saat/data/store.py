@@ -24,7 +24,6 @@ import numpy as np
 from filelock import FileLock
 
 from saat.atomic_files import fsync
-from saat.paths import user_path
 
 Progress = Callable[[int, int], None]
 
@@ -53,12 +52,6 @@ class Entry(NamedTuple):
 def block_length(image_size: int) -> int:
     """How many images (3, ``image_size``, ``image_size``) a block has."""
     return max(1, min(_BLOCK, _BLOCK_BYTES // (3 * image_size**2)))
-
-
-def default_cache_dir() -> Path:
-    """Node-local cache: the environment variable SAAT_CACHE, or ``~/.cache/saat-harness``."""
-    chosen = os.environ.get("SAAT_CACHE")
-    return user_path(chosen or "~/.cache/saat-harness", "SAAT_CACHE" if chosen else "")
 
 
 def entry_folder(cache_dir: Path, key: str) -> Path:

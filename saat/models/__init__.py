@@ -17,7 +17,6 @@ from saat.models.registry import (
     check_backbone,
     network_structure,
 )
-from saat.models.weights_file import check_weights_file
 
 __all__ = [
     "BACKBONES",
@@ -26,7 +25,6 @@ __all__ = [
     "build_network",
     "check_backbone",
     "check_network",
-    "check_weights_file",
     "codes_of",
     "device_of",
     "encode",

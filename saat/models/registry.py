@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.errors import InputError
+from saat.model_source import BackboneLimits, WeightsPackage
 from saat.models import efficientnet
 from saat.models.efficientnet import EfficientNetLite0
 from saat.models.network import HashingNetwork
@@ -29,15 +30,20 @@ class BackboneEntry:
         min_image_size: smallest side of the input in pixels.
         imagenet: backbone module → state of a hashing network with the published weights; None
             where there are none, and then no files either.
-        check_imagenet: raises InputError where ``imagenet`` is known to fail, in no time.
         description: one line for ``saat list backbones``.
+        weights_package: the package that brings the published weights, if they come in one.
     """
 
     build: Callable[[bool], nn.Module]
     min_image_size: int
     imagenet: Callable[[nn.Module], dict[str, Tensor]] | None
     description: str
-    check_imagenet: Callable[[], object] = lambda: None
+    weights_package: WeightsPackage | None = None
+
+    @property
+    def limits(self) -> BackboneLimits:
+        """What it can be built with."""
+        return BackboneLimits(self.min_image_size, self.imagenet is not None, self.weights_package)
 
 
 def _torchvision(name: str, min_image_size: int, description: str) -> BackboneEntry:
@@ -69,10 +75,10 @@ BACKBONES: Registry[BackboneEntry] = Registry(
             EfficientNetLite0,
             16,
             lambda backbone: read_weights(
-                str(efficientnet.published_weights()), "efficientnet_lite0", backbone
+                str(efficientnet.WEIGHTS.path("efficientnet_lite0")), "efficientnet_lite0", backbone
             ),
             "ImageNet weights without a download (extra efficientnet), 1280 features, 224 px",
-            efficientnet.published_weights,
+            efficientnet.WEIGHTS,
         ),
     },
     problem=instance_of(BackboneEntry),
@@ -143,14 +149,4 @@ def network_structure(backbone: str, weights: str, bits: int) -> HashingNetwork:
 
 def check_backbone(backbone: str, weights: str, image_size: int) -> None:
     """Refuse what :func:`build_network` could not build; a file of weights is not looked at."""
-    entry = BACKBONES[backbone]
-    if image_size < entry.min_image_size:
-        raise InputError(
-            f"data.image_size {image_size}: {backbone} needs at least {entry.min_image_size}"
-        )
-    if weights == "none":
-        return
-    if entry.imagenet is None:
-        raise InputError(f"model.weights {weights}: {backbone} has no published weights; none")
-    if weights == "imagenet":
-        entry.check_imagenet()
+    BACKBONES[backbone].limits.check(backbone, weights, image_size)

@@ -1,28 +1,13 @@
 """Reading a file of weights without running anything in it."""
 
 import pickle
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from saat.errors import InputError, one_line
+from saat.model_source import check_weights_file
 from saat.models.reference_weights import convert
-from saat.paths import user_path
-
-_NO_FILE = "no such file; none, imagenet or a path"
-
-
-def check_weights_file(weights: str) -> Path:
-    """The path ``model.weights`` names.
-
-    Raises:
-        InputError: no such file, or a path that none can have.
-    """
-    path = user_path(weights, "model.weights")
-    if not path.is_file():
-        raise InputError(f"model.weights {one_line(weights, 200)}: {_NO_FILE}")
-    return path
 
 
 def read_weights(weights: str, name: str, backbone: nn.Module) -> dict[str, Tensor]:

@@ -23,8 +23,9 @@ from saat.attacks.attack import AttackedQueries
 from saat.data import RetrievalData
 from saat.labels import draw_target_labels
 from saat.models import HashingNetwork, build_network, codes_of, encode, evaluating
+from saat.protocol_options import Norm
 from saat.retrieval import average_precision
-from saat.threat_model import Norm, ThreatModel
+from saat.threat_model import ThreatModel
 from tests import toy
 
 EPS = 8 / 255

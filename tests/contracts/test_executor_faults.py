@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.executors import Executor, SearchStopped
+from harness.executors import Executor
 from harness.executors.inline import InlineExecutor
 from harness.experiment.config import Experiment
 from harness.experiment.settings import paper_defaults, setting_at
 from harness.journal.journal import Journal
 from harness.journal.state import config_hash
 from harness.search.search import Search
+from harness.search_stopped import SearchStopped
 from harness.trial.trial import EpochReport
 from tests.contracts.executor_runs import outcome, own_workers, run, search_in
 from tests.harness.fakes import FINGERPRINT

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from harness.__main__ import main
+from harness.catalogue import catalogue
 from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
 from harness.experiment.datasets import dataset_line
@@ -83,7 +84,9 @@ def test_a_list_holds_no_control_characters(capsys: Any) -> None:
 def test_lists_that_are_wrong_are_listed_as_not_usable(tmp_path: Path) -> None:
     cifar(tmp_path, classes=9)
     (tmp_path / "NUS-WIDE").mkdir()
-    lines = {name: dataset_line(name, tmp_path) for name in DATASETS}
+    lines = {
+        name: dataset_line(name, entry, tmp_path) for name, entry in catalogue().datasets.items()
+    }
     assert "not usable" in lines["cifar10"]
     assert "9 labels per image; cifar10 has 10" in lines["cifar10"]
     assert "not usable" in lines["nuswide"]
@@ -92,7 +95,8 @@ def test_lists_that_are_wrong_are_listed_as_not_usable(tmp_path: Path) -> None:
 
 
 def test_the_published_lists_are_listed_by_their_label() -> None:
-    line = dataset_line("flickr25k", real("protocols"))
+    entry = catalogue().datasets["flickr25k"]
+    line = dataset_line("flickr25k", entry, real("protocols"))
     assert "flickr25k/prosgan in" in line
     assert "5000 train (95 without a label), 23300 database (381 without a label)" in line
     assert "1700 test (38 without a label)" in line

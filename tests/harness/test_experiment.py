@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from harness.catalogue import derived
 from harness.experiment.config import Experiment, Setting
 from harness.experiment.file import load_experiment
 from harness.experiment.resolve import resolve_experiment
@@ -340,12 +341,13 @@ def raised(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("saat.versions.GATES", later)
     elif kind == "battery":
         battery = replace(BATTERIES[name], version=2)
-        monkeypatch.setattr("saat.versions.BATTERIES", {name: battery})
+        monkeypatch.setattr("saat.versions.BATTERIES", {**BATTERIES, name: battery})
     elif kind == "metric":
         metrics = {**METRICS, name: replace(METRICS[name], version=2)}
         monkeypatch.setattr("saat.versions.METRICS", metrics)
     else:
         monkeypatch.setitem(FORMULA_VERSIONS, name, 2)
+    monkeypatch.setattr("harness.journal.protocol.catalogue", derived)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 import typer.main
+import yaml
 
 import harness.__main__ as command
+from harness import interrupts
+from tests.harness.tiny import tiny_raw
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 ON_LINUX = pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks /proc what a process does")
@@ -64,7 +67,9 @@ def test_a_start_that_is_interrupted_ends_with_one_line(
     moment: Callable[[subprocess.Popen[str]], bool], number: int, tmp_path: Path
 ) -> None:
     runs_dir = tmp_path / "runs"
-    arguments = ["search", "no.yaml", "--executor", "inline", "--runs-dir", str(runs_dir)]
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(tiny_raw()))
+    arguments = ["search", str(file), "--executor", "inline", "--runs-dir", str(runs_dir)]
     status, out, err = interrupted(arguments, moment, number)
     assert (status, out) == (130, "")
     assert err == ["saat: interrupted; nothing was begun"]
@@ -91,7 +96,7 @@ def test_what_an_interruption_was_turned_into_is_still_one(
         command.main(["status", "x"])
     assert ended.value.code == 130
     assert capsys.readouterr().err == "saat: interrupted; what was finished is on the disk\n"
-    assert signal.getsignal(signal.SIGINT) is command._leave_quietly  # for who asks twice
+    assert signal.getsignal(signal.SIGINT) is interrupts.leave_quietly  # for who asks twice
 
 
 @BOTH

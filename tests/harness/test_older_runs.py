@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness.__main__ import main
+from harness.catalogue import derived
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_stored
 from harness.journal.journal import line_of, read
@@ -39,6 +40,7 @@ def run_dir(tmp_path: Path) -> Path:
 @pytest.fixture
 def another_hag(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ATTACKS["hag"], "version", 3)
+    monkeypatch.setattr("harness.journal.protocol.catalogue", derived)
 
 
 def begun(run_dir: Path) -> tuple[Experiment, dict[str, Any]]:

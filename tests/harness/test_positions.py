@@ -1,5 +1,6 @@
 """Values of a parameter and their positions in [0, 1)."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -73,3 +74,27 @@ def test_a_number_outside_the_bounds_lies_outside() -> None:
     assert axis.position(0.01) == pytest.approx(-0.5)
     with pytest.raises(ValueError, match="not in tuple"):
         axis_of({"choice": [16, 32]}).position(64)
+
+
+@pytest.mark.parametrize(
+    ("given", "inside", "outside"),
+    [
+        ({"choice": [16, 32]}, [16, 32.0], [17, "16", None, [16]]),
+        ({"choice": ["dph", True]}, ["dph", True], ["csq", 0, None]),
+        ({"int": [2, 11], "step": 4}, [2, 6, 10.0], [1, 3, 11, 14, 6.5, "x", None, math.nan]),
+        ({"int": [1, 1000], "log": True}, [1, 999], [0, 1001, -1, 1.5]),
+        ({"float": [0.1, 0.7], "step": 0.2}, [0.1, 0.3, 0.1 + 0.2 * 3 - 1e-10], [0.2, 0.75, 0.0]),
+        ({"float": [0.1, 10.0], "log": True}, [0.1, 5, 10], [0.09, 11, -1, math.inf, [], "x"]),
+    ],
+)
+def test_a_value_is_contained_where_optuna_says_so(
+    given: dict[str, Any], inside: list[Any], outside: list[Any]
+) -> None:
+    dimension = Dimension.model_validate(given)
+    distribution = dimension.distribution()
+    for value in (*inside, *outside):
+        try:
+            theirs = distribution._contains(distribution.to_internal_repr(value))
+        except (TypeError, ValueError):
+            theirs = False
+        assert dimension.contains(value) is bool(theirs) is (value in inside)

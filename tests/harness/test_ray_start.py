@@ -9,7 +9,8 @@ import pytest
 import ray
 from ray._private import utils
 
-from harness.executors import SearchStopped, ray_cluster
+from harness.executors import ray_cluster
+from harness.search_stopped import SearchStopped
 from saat.errors import InputError
 from tests.toy import raised
 

@@ -156,7 +156,7 @@ def test_the_last_line_of_a_command_loses_its_secrets_before_it_is_cut(
     def refuse(*_: Any, **__: Any) -> None:
         raise kind(f"{'x' * 490} {SECRET}-aws and http://me:{SECRET}@host")
 
-    monkeypatch.setattr("harness.cli.evaluation.load_experiment", refuse)
+    monkeypatch.setattr("harness.experiment.file.load_experiment", refuse)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", f"{SECRET}-aws")
     with pytest.raises(SystemExit) as ended:
         main(["validate", str(tmp_path)])

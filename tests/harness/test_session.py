@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from harness.__main__ import main
-from harness.executors import SearchStopped
 from harness.journal.journal import Event, Journal, read
 from harness.journal.state import SearchState
 from harness.options import Options
+from harness.search_stopped import SearchStopped
 from harness.session import session
 from saat.errors import InputError
 from tests.harness.tiny import tiny, tiny_raw

@@ -17,7 +17,8 @@ from saat.codes import sign
 from saat.labels import LabelGroups
 from saat.mainstay import mainstay_codes
 from saat.models import codes_of, encode
-from saat.threat_model import Norm, ThreatModel
+from saat.protocol_options import Norm
+from saat.threat_model import ThreatModel
 from tests import reference_battery as plain
 from tests import toy
 

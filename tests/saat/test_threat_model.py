@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from saat.threat_model import Norm, ThreatModel
+from saat.protocol_options import Norm
+from saat.threat_model import ThreatModel
 
 
 @given(

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from saat.data import DATASETS, RetrievalData, source_problem
+from saat.data import DATASETS, RetrievalData
+from saat.data_source import source_problem
 from saat.errors import InputError
 
 from .samples import folder, input_error, opened
@@ -27,7 +28,8 @@ def test_the_registry_can_be_read() -> None:
 
 @pytest.mark.parametrize("both", [True, False])
 def test_exactly_one_of_name_and_path(tmp_path: Path, both: bool) -> None:
-    problem = source_problem("digits", tmp_path, None) if both else source_problem(None, None, None)
+    name, path = ("digits", tmp_path) if both else (None, None)
+    problem = source_problem(name, path, None, DATASETS)
     assert "exactly one of name and path" in str(problem)
 
 
@@ -49,7 +51,7 @@ def test_an_unknown_name_gets_the_nearest_known_one(name: str, nearest: str) -> 
 
 @pytest.mark.parametrize("source", [{"name": "digits"}, {"path": "/data/toys"}])
 def test_a_root_belongs_to_listed_sets_alone(source: dict[str, str]) -> None:
-    problem = source_problem(source.get("name"), source.get("path"), "/data")
+    problem = source_problem(source.get("name"), source.get("path"), "/data", DATASETS)
     assert str(problem).startswith("root '/data': ")
     with pytest.raises(InputError, match="root '/data': digits is embedded"):
         RetrievalData.named("digits", root="/data")

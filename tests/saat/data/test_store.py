@@ -14,6 +14,7 @@ import pytest
 
 from saat.data import store
 from saat.data.store import block_length, checksum_of, open_or_build, verify
+from saat.data_source import default_cache_dir
 
 SHAPE = (10, 3, 4, 4)
 PIXELS = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
@@ -250,6 +251,6 @@ def test_the_cache_folder_follows_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SAAT_CACHE", str(tmp_path))
-    assert store.default_cache_dir() == tmp_path
+    assert default_cache_dir() == tmp_path
     monkeypatch.setenv("SAAT_CACHE", "")
-    assert store.default_cache_dir() == Path.home() / ".cache" / "saat-harness"
+    assert default_cache_dir() == Path.home() / ".cache" / "saat-harness"

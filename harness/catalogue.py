@@ -1,0 +1,250 @@
+"""What the registries offer: names, options with their bounds, limits, one line about each.
+
+The methods stand in modules that import torch, which takes seconds. So a file in the user's cache
+holds all that commands need to know of them: ``saat list`` and the check of an experiment file read
+it instead. It is made from the registries themselves, and again whenever their code changes.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from types import UnionType
+from typing import Any, Generic, Literal, TypeVar, Union, cast, get_args, get_origin
+
+from pydantic import TypeAdapter
+
+import saat
+from harness.code_key import code_key
+from harness.files import write_text
+from saat.data_source import default_cache_dir
+from saat.errors import InputError
+from saat.model_source import BackboneLimits
+from saat.registry import OWN_PACKAGE, Registry
+from saat.settings import file_key, option_fields
+
+Plain = bool | int | float | str | None
+Facts = TypeVar("Facts")
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a method.
+
+    Attributes:
+        key: its name in experiment files.
+        help: one line.
+        default: the published default.
+        kinds: the types that its value can have.
+        words: the texts that its value can be, where these are all.
+        bounds: ``ge`` and ``le`` of a number.
+    """
+
+    key: str
+    help: str
+    default: Plain
+    kinds: tuple[Literal["bool", "int", "float", "str", "NoneType"], ...]
+    words: tuple[str, ...]
+    bounds: dict[str, int | float]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """An attack's side of a protocol; ``version``: see :mod:`saat.versions`."""
+
+    targeted: bool
+    version: int
+    options: tuple[Option, ...]
+
+
+@dataclass(frozen=True)
+class Defense:
+    """A defense's section of an experiment file; ``published``: keys of the paper's default."""
+
+    options: tuple[Option, ...]
+    published: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named data set; see :class:`saat.data.registry.Dataset`."""
+
+    classes: int
+    obtain: str
+    folder: str | None
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Facts]):
+    """An entry of a registry.
+
+    Attributes:
+        package: the distribution that brings it.
+        description: one line.
+        facts: what a file is checked against; None where ``problem`` says why it cannot be used.
+        problem: of an entry that another package brings.
+    """
+
+    package: str
+    description: str
+    facts: Facts | None
+    problem: str = ""
+
+    def usable(self) -> Facts:
+        """The facts.
+
+        Raises:
+            InputError: the entry cannot be used.
+        """
+        if self.facts is None:
+            raise InputError(self.problem)
+        return self.facts
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The entries of every registry by name, and the options of pretraining.
+
+    ``batteries``, ``none`` too, are the versions of what a protocol runs beside its own attacks.
+    """
+
+    attacks: dict[str, Entry[Attack]]
+    defenses: dict[str, Entry[Defense]]
+    hashing: dict[str, Entry[bool]]
+    backbones: dict[str, Entry[BackboneLimits]]
+    datasets: dict[str, Entry[Dataset]]
+    batteries: dict[str, Entry[dict[str, int]]]
+    pretrain: tuple[Option, ...]
+
+    def problems(self) -> Iterator[str]:
+        """Of the entries that cannot be used."""
+        registries = {**vars(self)}
+        del registries["pretrain"]
+        for registry in registries.values():
+            yield from (entry.problem for entry in registry.values() if entry.problem)
+
+
+_JSON = TypeAdapter(Catalogue)
+
+
+@cache
+def catalogue() -> Catalogue:
+    """What the registries offer in this process.
+
+    A process that has torch already asks the registries, so that it knows of what was added to
+    them here. Any other reads the cache. A cache that cannot be written costs the time alone.
+    """
+    if "torch" in sys.modules:
+        return derived()
+    try:
+        key, path = code_key(), cache_file()
+    except InputError:  # no home folder, or no such SAAT_CACHE: data says so where it needs one
+        return derived()
+    with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file is made anew
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["key"] == key:
+            return _JSON.validate_json(stored["catalogue"], strict=True)
+    found = derived()
+    if not any(found.problems()):  # a missing dependency, say, may be there the next time
+        content = _JSON.dump_json(found).decode()
+        with suppress(OSError):
+            write_text(path, json.dumps({"key": key, "catalogue": content}))
+    return found
+
+
+def cache_file() -> Path:
+    """Where this user's catalogue of this installation lies, beside the decoded images.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    installation = f"{user}:{sys.prefix}:{Path(saat.__file__).parent}"
+    name = hashlib.sha256(installation.encode()).hexdigest()[:16]
+    return default_cache_dir() / "catalogue" / f"{name}.json"
+
+
+def derived() -> Catalogue:
+    """The catalogue as the registries say it; imports them, and torch with them."""
+    from saat.attacks import ATTACKS
+    from saat.battery import BATTERIES
+    from saat.data import DATASETS
+    from saat.defenses import DEFENSES
+    from saat.hashing import OBJECTIVES
+    from saat.models import BACKBONES
+    from saat.pretrain import PretrainSettings
+    from saat.versions import protocol_versions
+
+    none = _entry(OWN_PACKAGE, lambda: ("no battery", protocol_versions((), "none")))
+    return Catalogue(
+        attacks=_entries(ATTACKS, lambda a, _: Attack(a.targeted, a.version, options_of(a))),
+        defenses=_entries(
+            DEFENSES, lambda d, _: Defense(options_of(d.settings), tuple(d.settings.published))
+        ),
+        hashing=_entries(OBJECTIVES, lambda *_: True),
+        backbones=_entries(BACKBONES, lambda b, _: b.limits),
+        datasets=_entries(DATASETS, lambda d, _: Dataset(d.classes, d.obtain, d.folder)),
+        batteries={"none": none, **_entries(BATTERIES, lambda _, b: protocol_versions((), b))},
+        pretrain=options_of(PretrainSettings),
+    )
+
+
+def _entries(
+    registry: Registry[Any], facts: Callable[[Any, str], Facts]
+) -> dict[str, Entry[Facts]]:
+    """All entries of a registry; ``facts``: (entry, its name) → what is known of it."""
+
+    def read(name: str) -> tuple[str, Facts]:
+        return registry.description(name), facts(registry[name], name)
+
+    return {name: _entry(registry.package(name), partial(read, name)) for name in registry}
+
+
+def _entry(package: str, read: Callable[[], tuple[str, Facts]]) -> Entry[Facts]:
+    """An entry; ``read`` gives its line and facts, or raises InputError where it is unusable."""
+    try:
+        return Entry(package, *read())
+    except InputError as error:
+        return Entry(package, "", None, str(error))
+
+
+def options_of(settings: type[Any]) -> tuple[Option, ...]:
+    """The options that a settings dataclass declares.
+
+    Raises:
+        TypeError: an option whose type no experiment file can express.
+    """
+    return tuple(
+        Option(
+            file_key(item),
+            item.metadata["help"],
+            cast(Plain, item.default),
+            tuple(_kinds(item.type)),
+            tuple(_words(item.type)),
+            item.metadata["bounds"],
+        )
+        for item in option_fields(settings)
+    )
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    for member in _members(annotation):
+        if member in (bool, int, float, str, type(None)):
+            yield member.__name__
+        elif get_origin(member) is not Literal:
+            raise TypeError(f"an option is a plain value or one of several texts, not {member}")
+
+
+def _words(annotation: Any) -> Iterable[str]:
+    for member in _members(annotation):
+        if get_origin(member) is Literal:
+            yield from get_args(member)

@@ -1,0 +1,51 @@
+"""What the catalogue of the registries depends on, told without importing any of it."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import saat
+
+
+def code_key() -> str:
+    """A digest of all that decides what the registries offer.
+
+    The versions of Python, of this package and of those that bring entries; the sizes and times of
+    their source files, so that no edit goes unnoticed.
+    """
+    known = entry_points()
+    groups = [group for group in known.groups if group.startswith("saat.")]
+    entries = [entry for group in groups for entry in known.select(group=group)]
+    parts: list[Any] = [sys.version, saat.__version__, sorted(map(_identity, entries))]
+    packages = {entry.value.partition(":")[0].partition(".")[0] for entry in entries}
+    folders = [folder for package in sorted(packages) for folder in _folders(package)]
+    own = [str(Path(saat.__file__).parent), str(Path(__file__).with_name("catalogue.py"))]
+    parts += [list(_sources(Path(place))) for place in own + folders]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _identity(entry: EntryPoint) -> tuple[str, ...]:
+    distribution = (entry.dist.name, entry.dist.version) if entry.dist else ()
+    return (entry.group, entry.name, entry.value, *distribution)
+
+
+def _folders(package: str) -> list[str]:
+    """Folders, or the only file, of a package, which is not imported."""
+    spec = find_spec(package)
+    if spec is None:
+        return []
+    return list(spec.submodule_search_locations or [str(spec.origin)])
+
+
+def _sources(place: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of a source file, or of all in a folder."""
+    for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+        with suppress(OSError):
+            status = path.stat()
+            yield str(path), status.st_size, status.st_mtime_ns

@@ -1,0 +1,86 @@
+"""Where a network's first weights come from; torch is not imported to check it."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from saat.errors import InputError, one_line
+from saat.paths import user_path
+
+
+class WeightsPackage(NamedTuple):
+    """Another package that holds nothing but published weights; its code is not imported.
+
+    Attributes:
+        module: its name in Python.
+        file: path of the weights within it.
+        install: what installs it, for the message.
+    """
+
+    module: str
+    file: str
+    install: str
+
+    def path(self, backbone: str) -> Path:
+        """The file of weights.
+
+        Raises:
+            InputError: the package is not installed.
+        """
+        spec = find_spec(self.module)
+        for folder in (spec and spec.submodule_search_locations) or ():
+            if (found := Path(folder) / self.file).is_file():
+                return found
+        raise InputError(
+            f"model.weights imagenet: {backbone} takes them from a package that is not installed; "
+            f"{self.install}"
+        )
+
+
+class BackboneLimits(NamedTuple):
+    """What a backbone can be built with.
+
+    Attributes:
+        min_image_size: smallest side of the input in pixels.
+        published: whether there are published weights; without them, files are refused too.
+        weights_package: the package that brings them, if they come in one.
+    """
+
+    min_image_size: int
+    published: bool
+    weights_package: WeightsPackage | None = None
+
+    def check(self, backbone: str, weights: str, image_size: int) -> None:
+        """Refuse what cannot be built; a file of weights is not looked at.
+
+        Args:
+            backbone: its name.
+            weights: ``none``, ``imagenet`` or a path.
+            image_size: side of the images in pixels.
+
+        Raises:
+            InputError: images too small, or weights that the backbone does not have.
+        """
+        if image_size < self.min_image_size:
+            raise InputError(
+                f"data.image_size {image_size}: {backbone} needs at least {self.min_image_size}"
+            )
+        if weights == "none":
+            return
+        if not self.published:
+            raise InputError(f"model.weights {weights}: {backbone} has no published weights; none")
+        if weights == "imagenet" and self.weights_package:
+            self.weights_package.path(backbone)
+
+
+def check_weights_file(weights: str) -> Path:
+    """The path ``model.weights`` names.
+
+    Raises:
+        InputError: no such file, or a path that none can have.
+    """
+    path = user_path(weights, "model.weights")
+    if not path.is_file():
+        shown = one_line(weights, 200)
+        raise InputError(f"model.weights {shown}: no such file; none, imagenet or a path")
+    return path

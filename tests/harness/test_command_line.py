@@ -1,0 +1,132 @@
+"""What all commands share: help lines, the version, completion, the options of a run."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from harness.__main__ import main
+from harness.cli import app
+from harness.executors import ray_cluster
+from harness.options import Options
+from harness.search_stopped import SearchStopped
+from harness.session import checks, session
+from harness.session.listing import LISTS
+from tests.harness.tiny import tiny
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TREE: Any = typer.main.get_command(app)
+VERBS = {
+    "Attack", "Check", "Compare", "Connect", "Continue", "Deliver", "Derive", "Give", "Hand",
+    "Iterate", "Keep", "List", "Listen", "Look", "Map", "Measure", "Open", "Print", "Read",
+    "Recompute", "Replace", "Run", "Sample", "Say", "Search", "Show", "Take", "Track", "Train",
+    "Try", "Use", "Wait", "Write",
+}  # fmt: skip
+COMMANDS: dict[str, Any] = TREE.commands
+LINES = {name: command.help.partition("\n")[0] for name, command in COMMANDS.items()} | {
+    f"{name} {parameter.name}": parameter.help or ""
+    for name, command in {"saat": TREE, **COMMANDS}.items()
+    for parameter in command.params
+    if "completion" not in parameter.name  # typer's own
+}
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+def test_a_help_line_is_one_sentence_that_begins_with_a_verb(line: str) -> None:
+    assert line.split()[0] in VERBS
+    assert re.fullmatch(r"[A-Z][^\n]*[^.…]\.", line)
+    assert not re.search(r"[.;] [A-Z]", line)
+    assert "default" not in line, "typer writes it, in the same place of every line"
+
+
+def test_the_version_is_the_one_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert capsys.readouterr().out == f"{project['name']} {project['version']}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Runs of two names in the folder that commands look in, and one elsewhere."""
+    for place in ("runs/digits", "runs/demo", "elsewhere/other", "runs/no_run"):
+        (tmp_path / place).mkdir(parents=True)
+        if "no_run" not in place:
+            (tmp_path / place / "experiment.yaml").write_text("")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("status d", ["demo", "digits"]),
+        ("report demo di", ["digits"]),
+        ("resume --runs-dir elsewhere o", ["other"]),
+        ("ui n", []),
+        ("list d", ["datasets", "defenses"]),
+        ("val", ["validate"]),
+        ("resume --exec", ["--executor"]),
+    ],
+)
+def test_the_shell_completes_names(folder: Path, typed: str, offered: list[str]) -> None:
+    done = completed(folder, typed)
+    assert done.stdout.split() == offered
+    assert done.stderr == ""
+
+
+def completed(folder: Path, typed: str) -> subprocess.CompletedProcess[str]:
+    words = f"saat {typed}"
+    environment = {
+        **os.environ,
+        "_SAAT_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "harness"],
+        cwd=folder, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+
+def test_the_help_names_every_list() -> None:
+    (what, *_) = COMMANDS["list"].params
+    assert what.help == f"List one of {', '.join(LISTS)}."
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def test_a_search_is_resumed_without_ray_if_ray_does_not_start(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise SearchStopped("Ray did not start on this machine; without Ray: --executor inline")
+
+    monkeypatch.setattr(ray_cluster, "connect", fails)
+    experiment = tiny({"pretrain.epochs": 1, "defense.epochs": 1, "name": "on_ray"})
+    with monkeypatch.context() as starting:
+        inline = checks.executor_of_run(experiment, Options(runs_dir, executor="inline"))
+        starting.setattr(session, "executor_of_run", lambda *_: inline)
+        starting.setattr(session, "_run", stopped)
+        with pytest.raises(SearchStopped):
+            session.start(experiment, Options(runs_dir, executor="ray"), "train", quiet)
+    for options, status in (([], 1), (["--executor", "rya"], 2), (["--executor", "inline"], 0)):
+        with pytest.raises(SystemExit) as ended:
+            main(["resume", "on_ray", "--runs-dir", str(runs_dir), *options])
+        assert ended.value.code == status
+        said = capsys.readouterr()
+    assert said.out.startswith("1 trial: 1 completed")
+
+
+def stopped(_: object, journal: Any, *__: object) -> None:
+    """A driver that ends before its first trial."""
+    journal.close()
+    raise SearchStopped("no Ray")
