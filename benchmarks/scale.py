@@ -77,7 +77,7 @@ def stand_in(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", spec.dump())
     history: list[EpochReport] = []
-    for epoch in range(1, spec.setting.epochs + 1):
+    for epoch in range(1, spec.config.epochs + 1):
         clean, robust = _objectives(spec, epoch)
         values = {"val/clean_map": clean, "val/robust_map": robust, "val/zero_grad": 0.01}
         spent = time.monotonic() - started
@@ -97,7 +97,7 @@ def stand_in(
 
 
 def _objectives(spec: TrialSpec, epoch: float) -> tuple[float, float]:
-    defense = spec.setting.dump()["defense"]
+    defense = spec.config.dump()["defense"]
     weight, eps = math.log10(defense.get("lambda", 0.1)), defense.get("eps", 0.0)
     rough = [derive_seed(spec.trial_id, name) % 1000 / 2e4 for name in ("clean", "robust")]
     share = 1 - 0.5 * 0.6**epoch

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports.confirmed import ConfirmedSetting, Gain
+from reports.confirmed import ConfirmedConfig, Gain
 from reports.explored import (
     CLEAN,
     ROBUST,
@@ -25,24 +25,24 @@ _STATUS_WORDS = {"stopped": "stopped early"}
 
 
 def conclusions(
-    results: SearchResults, settings: Sequence[ConfirmedSetting], gains: Sequence[Gain]
+    results: SearchResults, configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]
 ) -> list[str]:
     """Sentences on how the search went, its front, the test queries and what was gained."""
     explored = []
     if len(results.explore):
         explored = [*_course(results), *_at_chance(results), *_front(results)]
-    if not explored and results.experiment.get("compare") and settings:
-        explored = _compared(settings)
+    if not explored and results.experiment.get("compare") and configs:
+        explored = _compared(configs)
     return [
         *(explored or _course(results)),
-        *_collapsed(settings),
+        *_collapsed(configs),
         *(_gain(robust, clean) for robust, clean in zip(gains[::2], gains[1::2], strict=True)),
         *_significance(gains),
-        *_alone(settings, gains),
-        *_beside(settings),
-        *_powerless(settings),
-        *_dead_gradients(settings),
-        *_doubts(settings),
+        *_alone(configs, gains),
+        *_beside(configs),
+        *_powerless(configs),
+        *_dead_gradients(configs),
+        *_doubts(configs),
     ]
 
 
@@ -64,60 +64,60 @@ def _at_chance(results: SearchResults) -> list[str]:
     return [f"{_start(found)}; these are not recommended."]
 
 
-def _collapsed(settings: Sequence[ConfirmedSetting]) -> list[str]:
+def _collapsed(configs: Sequence[ConfirmedConfig]) -> list[str]:
     """Settings that retrieve nothing on test queries; their robust MAP is void."""
     return [
-        f"{_start(setting.label)}{_in_brackets(setting.setting)}, retrieves nothing"
-        f"{setting.under(setting.at_chance['clean'])}: its clean MAP of "
-        f"{percent(setting.mean('clean_map'))} is not above chance ({_chance(setting)}), so its "
-        f"robust MAP of {percent(setting.mean('robust_map'))} says nothing and is compared with "
+        f"{_start(config.label)}{_in_brackets(config.setting)}, retrieves nothing"
+        f"{config.under(config.at_chance['clean'])}: its clean MAP of "
+        f"{percent(config.mean('clean_map'))} is not above chance ({_chance(config)}), so its "
+        f"robust MAP of {percent(config.mean('robust_map'))} says nothing and is compared with "
         "nothing."
-        for setting in settings
-        if setting.collapsed
+        for config in configs
+        if config.collapsed
     ]
 
 
-def _powerless(settings: Sequence[ConfirmedSetting]) -> list[str]:
+def _powerless(configs: Sequence[ConfirmedConfig]) -> list[str]:
     """Settings that retrieve something, but nothing useful under attack."""
     return [
-        f"The robust MAP of {setting.label}, {percent(setting.mean('robust_map'))}, is not above "
-        f"chance ({_chance(setting)}){setting.under(setting.at_chance['robust'])}: under attack "
+        f"The robust MAP of {config.label}, {percent(config.mean('robust_map'))}, is not above "
+        f"chance ({_chance(config)}){config.under(config.at_chance['robust'])}: under attack "
         "it retrieves nothing useful."
-        for setting in settings
-        if "robust" in setting.at_chance and not setting.collapsed
+        for config in configs
+        if "robust" in config.at_chance and not config.collapsed
     ]
 
 
-def _dead_gradients(settings: Sequence[ConfirmedSetting]) -> list[str]:
+def _dead_gradients(configs: Sequence[ConfirmedConfig]) -> list[str]:
     """Settings whose robust MAP may be high only because attacks could not see."""
     return [
-        f"Input gradients of {setting.label} are dead{setting.under(len(shares))} "
+        f"Input gradients of {config.label} are dead{config.under(len(shares))} "
         f"({', '.join(percent(share, 0) for share in shares)} exactly zero), so its robust MAP is "
         "no more than an upper bound by blind attacks."
-        for setting in settings
-        if (shares := setting.dead_gradients)
+        for config in configs
+        if (shares := config.dead_gradients)
     ]
 
 
-def _chance(setting: ConfirmedSetting) -> str:
-    return percent(setting.mean("chance_map"))
+def _chance(config: ConfirmedConfig) -> str:
+    return percent(config.mean("chance_map"))
 
 
-def _doubts(settings: Sequence[ConfirmedSetting]) -> list[str]:
+def _doubts(configs: Sequence[ConfirmedConfig]) -> list[str]:
     """What the reliability gates found fault with."""
     return [
-        f"The numbers of {setting.label} are {setting.gates}"
-        for setting in settings
-        if setting.gates.startswith("unreliable")
+        f"The numbers of {config.label} are {config.gates}"
+        for config in configs
+        if config.gates.startswith("unreliable")
     ]
 
 
-def _compared(settings: Sequence[ConfirmedSetting]) -> list[str]:
+def _compared(configs: Sequence[ConfirmedConfig]) -> list[str]:
     """Which of the given settings holds most under its worst case, and by how much."""
-    said = f"{counted(len(settings), 'setting was', 'settings were')} compared on test queries."
+    said = f"{counted(len(configs), 'setting was', 'settings were')} compared on test queries."
     ranked = sorted(
-        (setting for setting in settings if not setting.collapsed),
-        key=lambda setting: -setting.mean("robust_map"),
+        (config for config in configs if not config.collapsed),
+        key=lambda config: -config.mean("robust_map"),
     )
     if not ranked:
         return [f"{said} All of them are at chance, so none is ahead of another."]
@@ -194,10 +194,10 @@ def _constraints(results: SearchResults, completed: pd.DataFrame) -> str:
 
 
 def _gain(robust: Gain, clean: Gain) -> str:
-    setting = robust.recommended
-    clean_map, robust_map = (percent(setting.mean(name)) for name in OBJECTIVES)
+    config = robust.recommended
+    clean_map, robust_map = (percent(config.mean(name)) for name in OBJECTIVES)
     return (
-        f"{_start(setting.label)}{_in_brackets(setting.setting)}, reaches {robust_map} robust and "
+        f"{_start(config.label)}{_in_brackets(config.setting)}, reaches {robust_map} robust and "
         f"{clean_map} clean MAP on test queries; against the paper's default that is "
         f"{_difference(robust)} points robust and {_difference(clean)} points clean."
     )
@@ -223,27 +223,27 @@ def _significance(gains: Sequence[Gain]) -> list[str]:
     ]
 
 
-def _alone(settings: Sequence[ConfirmedSetting], gains: Sequence[Gain]) -> list[str]:
+def _alone(configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]) -> list[str]:
     """Settings with no default of their bits to compare with."""
     compared = {gain.recommended.label for gain in gains}
     return [
-        f"{_start(setting.label)}, reaches {percent(setting.mean('robust_map'))} robust and "
-        f"{percent(setting.mean('clean_map'))} clean MAP on test queries, over "
-        f"{counted(len(setting.trials), 'seed')}."
-        for setting in settings
-        if setting.role in ("recommended", "train")
-        and setting.label not in compared
-        and not setting.collapsed
+        f"{_start(config.label)}, reaches {percent(config.mean('robust_map'))} robust and "
+        f"{percent(config.mean('clean_map'))} clean MAP on test queries, over "
+        f"{counted(len(config.trials), 'seed')}."
+        for config in configs
+        if config.role in ("recommended", "train")
+        and config.label not in compared
+        and not config.collapsed
     ]
 
 
-def _beside(settings: Sequence[ConfirmedSetting]) -> list[str]:
+def _beside(configs: Sequence[ConfirmedConfig]) -> list[str]:
     """A robust MAP is close to chance, so it is never given alone."""
-    if not settings:
+    if not configs:
         return []
-    chance = settings[0].mean("chance_map")
-    floors = [setting.mean("floor_map") for setting in settings]
-    bare = [s.mean("robust_map") for s in settings if s.role == "undefended"]
+    chance = configs[0].mean("chance_map")
+    floors = [config.mean("floor_map") for config in configs]
+    bare = [s.mean("robust_map") for s in configs if s.role == "undefended"]
     text = f"For comparison, a random order scores {percent(chance)}"
     if any(floor == floor for floor in floors):
         lowest = min(floor for floor in floors if floor == floor)

@@ -32,7 +32,7 @@ _ORDER = ("recommended", "default", "train", "undefended")
 
 
 @dataclass(frozen=True)
-class ConfirmedSetting:
+class ConfirmedConfig:
     """One setting on test queries, trained once a seed."""
 
     search: str
@@ -150,15 +150,15 @@ class ConfirmedSetting:
 class Gain:
     """The pre-declared comparison: a recommended setting and the default of the same bits."""
 
-    recommended: ConfirmedSetting
-    default: ConfirmedSetting
+    recommended: ConfirmedConfig
+    default: ConfirmedConfig
     metric: str
     comparison: PairedComparison
     recommended_mean: float  # over the seeds that both were trained with
     default_mean: float
 
 
-def confirmed_settings(results: SearchResults) -> list[ConfirmedSetting]:
+def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
     """Completed confirm and train trials, grouped by setting; recommended ones first."""
     tested = results.tested
     measured = tested[_TESTED].notna().all(axis=1)
@@ -179,12 +179,12 @@ def confirmed_settings(results: SearchResults) -> list[ConfirmedSetting]:
     compared = results.experiment.get("compare") or {}
     searched = [*results.space, *(key for point in compared.values() for key in point)]
     others = [key for key in dict.fromkeys(searched) if f"param.{key}" != BITS]
-    settings: list[ConfirmedSetting] = []
+    configs: list[ConfirmedConfig] = []
     for role, bits, digest, trials in groups:
         peers = [group[2] for group in groups if group[:2] == (role, bits)]
         ordinal = f" {chr(ord('A') + peers.index(digest) % 26)}" if len(peers) > 1 else ""
-        settings.append(
-            ConfirmedSetting(
+        configs.append(
+            ConfirmedConfig(
                 search=results.name,
                 role=role,
                 bits=bits,
@@ -195,30 +195,30 @@ def confirmed_settings(results: SearchResults) -> list[ConfirmedSetting]:
                 **_kept(results, trials),
             )
         )
-    return settings
+    return configs
 
 
-def gains_over_default(settings: Sequence[ConfirmedSetting]) -> list[Gain]:
+def gains_over_default(configs: Sequence[ConfirmedConfig]) -> list[Gain]:
     """Compare every recommended setting with the default of its bits over their common seeds.
 
     A setting whose clean MAP is at chance is compared with nothing: its robust MAP is void.
     """
     pairs = [
-        (setting, default)
-        for setting in settings
-        for default in settings
-        if (setting.role, default.role) == ("recommended", "default")
-        and (setting.search, setting.bits) == (default.search, default.bits)
-        and not (setting.collapsed or default.collapsed)
+        (config, default)
+        for config in configs
+        for default in configs
+        if (config.role, default.role) == ("recommended", "default")
+        and (config.search, config.bits) == (default.search, default.bits)
+        and not (config.collapsed or default.collapsed)
     ]
     return [
-        _compare(setting, default, metric, 2 * len(pairs))
-        for setting, default in pairs
+        _compare(config, default, metric, 2 * len(pairs))
+        for config, default in pairs
         for metric in reversed(OBJECTIVES)
     ]
 
 
-def _compare(a: ConfirmedSetting, b: ConfirmedSetting, metric: str, comparisons: int) -> Gain:
+def _compare(a: ConfirmedConfig, b: ConfirmedConfig, metric: str, comparisons: int) -> Gain:
     column = metric_column(Phase.TEST, metric)
     both = a.trials[["seed", column]].merge(b.trials[["seed", column]], on="seed")
     first, second = (both[f"{column}_{side}"].to_numpy(np.float64) for side in "xy")

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from reports.conclusions import conclusions
-from reports.confirmed import ConfirmedSetting, Gain, confirmed_settings, gains_over_default
+from reports.confirmed import ConfirmedConfig, Gain, confirmed_configs, gains_over_default
 from reports.csv_files import csv_text
 from reports.figures import ReportFigure, interactive, overlaid_figures, search_figures, static
 from reports.figures.chart import Chart
@@ -175,9 +175,9 @@ def _with_distinct_names(searches: Sequence[SearchResults]) -> list[SearchResult
 def _section(
     searches: Sequence[SearchResults], out_dir: Path, suffix: str, slugs: dict[str, str]
 ) -> SectionView:
-    settings = {results.name: confirmed_settings(results) for results in searches}
-    everything = [setting for found in settings.values() for setting in found]
-    gains = {name: gains_over_default(found) for name, found in settings.items()}
+    configs = {results.name: confirmed_configs(results) for results in searches}
+    everything = [config for found in configs.values() for config in found]
+    gains = {name: gains_over_default(found) for name, found in configs.items()}
     tables = [
         front_table(searches),
         confirm_table(everything),
@@ -199,7 +199,7 @@ def _section(
         searches=[
             _search(
                 results,
-                settings[results.name],
+                configs[results.name],
                 gains[results.name],
                 out_dir,
                 slugs[results.name],
@@ -211,15 +211,15 @@ def _section(
 
 def _search(
     results: SearchResults,
-    settings: Sequence[ConfirmedSetting],
+    configs: Sequence[ConfirmedConfig],
     gains: Sequence[Gain],
     out_dir: Path,
     suffix: str,
 ) -> SearchView:
-    drawn = search_figures(results, settings)
+    drawn = search_figures(results, configs)
     return SearchView(
         name=results.name,
-        conclusions=conclusions(results, settings, gains),
+        conclusions=conclusions(results, configs, gains),
         warnings=_warnings(results),
         figures={name: _save_figure(figure, out_dir, suffix) for name, figure in drawn.items()},
         trials=_save_table(trials_table(results), out_dir, suffix),

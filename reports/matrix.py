@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import ConfirmedSetting
+from reports.confirmed import ConfirmedConfig
 from reports.metric_columns import attacks_of
 from reports.results import measured_names, metric_column
 from reports.tables import Table, identity
@@ -48,52 +48,52 @@ class MatrixData(NamedTuple):
     chance: float
 
 
-def untargeted_matrix(settings: Sequence[ConfirmedSetting]) -> MatrixData:
+def untargeted_matrix(configs: Sequence[ConfirmedConfig]) -> MatrixData:
     """MAP of every setting: clean, under every untargeted attack, and the worst case."""
-    columns = ("clean", *_attacks(settings, "map"), "worst")
-    chance = [setting.mean("chance_map") for setting in settings]
+    columns = ("clean", *_attacks(configs, "map"), "worst")
+    chance = [config.mean("chance_map") for config in configs]
     return MatrixData(
         "MAP under every attack",
-        _labels(settings),
+        _labels(configs),
         columns,
-        tuple(_header(settings, column) for column in columns),
-        tuple(tuple(_cell(s, column) for column in columns) for s in settings),
-        tuple(len(s.trials) for s in settings),
+        tuple(_header(configs, column) for column in columns),
+        tuple(tuple(_cell(s, column) for column in columns) for s in configs),
+        tuple(len(s.trials) for s in configs),
         float(np.mean(chance)) if chance else np.nan,
     )
 
 
-def targeted_matrix(settings: Sequence[ConfirmedSetting]) -> MatrixData:
+def targeted_matrix(configs: Sequence[ConfirmedConfig]) -> MatrixData:
     """t-MAP of every setting under every targeted attack: how well the target label is served."""
-    columns = tuple(_attacks(settings, "tmap"))
+    columns = tuple(_attacks(configs, "tmap"))
     return MatrixData(
         "t-MAP under every targeted attack",
-        _labels(settings),
+        _labels(configs),
         columns,
-        tuple(_header(settings, column) for column in columns),
-        tuple(tuple(_cell(s, column) for column in columns) for s in settings),
-        tuple(len(s.trials) for s in settings),
+        tuple(_header(configs, column) for column in columns),
+        tuple(tuple(_cell(s, column) for column in columns) for s in configs),
+        tuple(len(s.trials) for s in configs),
         np.nan,
     )
 
 
-def _cell(setting: ConfirmedSetting, column: str) -> MatrixCell:
-    return MatrixCell(*setting.band(column), setting.seeds_of(column))
+def _cell(config: ConfirmedConfig, column: str) -> MatrixCell:
+    return MatrixCell(*config.band(column), config.seeds_of(column))
 
 
-def _attacks(settings: Sequence[ConfirmedSetting], kind: str) -> list[str]:
+def _attacks(configs: Sequence[ConfirmedConfig], kind: str) -> list[str]:
     """Attacks with this metric in any of the settings, in their order."""
-    names = (name for setting in settings for name in measured_names(setting.trials, Phase.TEST))
+    names = (name for config in configs for name in measured_names(config.trials, Phase.TEST))
     return attacks_of(names, [kind])
 
 
-def matrix_table(settings: Sequence[ConfirmedSetting], data: MatrixData, name: str) -> Table:
+def matrix_table(configs: Sequence[ConfirmedConfig], data: MatrixData, name: str) -> Table:
     """The cells as a table: mean and 95 % interval, beside chance and theoretical results."""
     pairs = zip(data.headers, data.columns, strict=True)
-    theory = {header: _theory(settings, column) for header, column in pairs}
+    theory = {header: _theory(configs, column) for header, column in pairs}
     rows = []
-    for setting, cells in zip(settings, data.cells, strict=True):
-        row = identity(setting)
+    for config, cells in zip(configs, data.cells, strict=True):
+        row = identity(config)
         for header, cell in zip(data.headers, cells, strict=True):
             row |= {header: cell.mean, f"{header} low": cell.low, f"{header} high": cell.high}
             row[f"{header} seeds"] = cell.seeds
@@ -129,20 +129,20 @@ def fewer_seeds(data: MatrixData) -> str:
     )
 
 
-def _header(settings: Sequence[ConfirmedSetting], attack: str) -> str:
+def _header(configs: Sequence[ConfirmedConfig], attack: str) -> str:
     """The attack, and how many queries it took where not all of them."""
-    fewest = min((s.query_counts[attack] for s in settings if attack in s.query_counts), default=0)
-    everyone = max((s.query_counts.get("clean", 0) for s in settings), default=0)
+    fewest = min((s.query_counts[attack] for s in configs if attack in s.query_counts), default=0)
+    everyone = max((s.query_counts.get("clean", 0) for s in configs), default=0)
     took = counted(fewest, "query", "queries")
     return f"{attack} ({took})" if 0 < fewest < everyone else attack
 
 
-def _theory(settings: Sequence[ConfirmedSetting], attack: str) -> float:
+def _theory(configs: Sequence[ConfirmedConfig], attack: str) -> float:
     name = f"theory.{attack}"
-    found = [s.mean(name) for s in settings if metric_column(Phase.TEST, name) in s.trials]
+    found = [s.mean(name) for s in configs if metric_column(Phase.TEST, name) in s.trials]
     return float(np.mean(found)) if found else np.nan
 
 
-def _labels(settings: Sequence[ConfirmedSetting]) -> tuple[str, ...]:
-    several = len({setting.search for setting in settings}) > 1
-    return tuple(f"{s.search}: {s.label}" if several else s.label for s in settings)
+def _labels(configs: Sequence[ConfirmedConfig]) -> tuple[str, ...]:
+    several = len({config.search for config in configs}) > 1
+    return tuple(f"{s.search}: {s.label}" if several else s.label for s in configs)

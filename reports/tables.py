@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import ConfirmedSetting, Gain
+from reports.confirmed import ConfirmedConfig, Gain
 from reports.explored import (
     BITS,
     bit_lengths,
@@ -138,34 +138,34 @@ def _front_rows(results: SearchResults) -> pd.DataFrame:
         **_cells(front, columns_beside(results.explore, Phase.REATTACK)),
         "cost (s)": front["cost_s"],
     }
-    settings = {name: front[name] for name in front.columns if name.startswith("param.")}
-    return pd.DataFrame(columns | settings)
+    configs = {name: front[name] for name in front.columns if name.startswith("param.")}
+    return pd.DataFrame(columns | configs)
 
 
 def _cells(frame: pd.DataFrame, columns: Iterable[MetricColumn]) -> dict[str, pd.Series]:
     return {c.label: frame[metric_column(Phase.REATTACK, c.name)] for c in columns}
 
 
-def confirm_table(settings: Sequence[ConfirmedSetting]) -> Table:
+def confirm_table(configs: Sequence[ConfirmedConfig]) -> Table:
     """Clean and robust MAP of the confirmed settings, beside chance and theoretical floor."""
     beside = list(
-        dict.fromkeys(c for s in settings for c in columns_beside(s.trials, Phase.TEST))
+        dict.fromkeys(c for s in configs for c in columns_beside(s.trials, Phase.TEST))
         or map(column_of, REFERENCES)
     )
     objectives = [column_of(name) for name in OBJECTIVES]
     rows = []
-    for setting in settings:
-        row = identity(setting) | {"setting": setting.setting}
+    for config in configs:
+        row = identity(config) | {"setting": config.setting}
         for label, _, name in objectives:
-            summary, band = setting.summary(name), setting.bands[name]
+            summary, band = config.summary(name), config.bands[name]
             row |= {
                 label: summary.mean,
                 f"{label} std": summary.std,
                 f"{label} low": band.low,
                 f"{label} high": band.high,
             }
-        row["reliability"] = setting.reliability
-        row |= {label: setting.mean(name) for label, _, name in beside}
+        row["reliability"] = config.reliability
+        row |= {label: config.mean(name) for label, _, name in beside}
         rows.append(row)
     parts = [f"{c.label}{end}" for c in objectives for end in ("", " std", " low", " high")]
     columns = [*_IDENTITY, "setting", *parts, *(c.label for c in beside), "reliability"]
@@ -178,21 +178,21 @@ def confirm_table(settings: Sequence[ConfirmedSetting]) -> Table:
     )
 
 
-def attacks_table(settings: Sequence[ConfirmedSetting]) -> Table:
+def attacks_table(configs: Sequence[ConfirmedConfig]) -> Table:
     """MAP (t-MAP if targeted) under every attack, beside that of its representative code."""
     score = column_of(SCORES[0])
-    beside = columns_of_attacks((setting.trials for setting in settings), Phase.TEST)
+    beside = columns_of_attacks((config.trials for config in configs), Phase.TEST)
     rows = []
-    for setting in settings:
-        for name in measured_names(setting.trials, Phase.TEST):
+    for config in configs:
+        for name in measured_names(config.trials, Phase.TEST):
             kind, _, attack = name.partition(".")
             if kind not in SCORES:
                 continue
-            measured = setting.summary(name)
-            row = identity(setting) | {"attack": attack, "measure": column_of(kind).label}
+            measured = config.summary(name)
+            row = identity(config) | {"attack": attack, "measure": column_of(kind).label}
             row["seeds"] = measured.n
             row |= {score.label: measured.mean, f"{score.label} std": measured.std}
-            row |= {label: setting.mean(f"{kind}.{attack}") for label, _, kind in beside}
+            row |= {label: config.mean(f"{kind}.{attack}") for label, _, kind in beside}
             rows.append(row)
     columns = [*_IDENTITY, "attack", "measure", score.label, f"{score.label} std"]
     columns += [column.label for column in beside]
@@ -238,7 +238,7 @@ def gains_table(gains: Sequence[Gain]) -> Table:
 _IDENTITY = ("search", "role", "bits", "seeds")
 
 
-def identity(setting: ConfirmedSetting) -> dict[str, Any]:
+def identity(config: ConfirmedConfig) -> dict[str, Any]:
     """Which setting a row is about."""
-    values = (setting.search, setting.role_label, setting.bits, len(setting.trials))
+    values = (config.search, config.role_label, config.bits, len(config.trials))
     return dict(zip(_IDENTITY, values, strict=True))

@@ -17,7 +17,7 @@ from benchmarks.efficiency.record import read_lines
 from benchmarks.efficiency.recording import Recording, load_recording, write_recording
 from benchmarks.efficiency.replay import RecordedSearcher, Replay, replay, with_search
 from harness.experiment.config import Experiment
-from harness.experiment.settings import setting_at
+from harness.experiment.configs import config_at
 from harness.journal.state import config_hash
 from tests.harness.fakes import SPACE, finished
 from tests.harness.tiny import tiny
@@ -61,7 +61,7 @@ def lines(searched: Experiment, count: int, early: float = 1.0) -> list[Line]:
             ]
             final = {"reattack/clean_map": clean, "reattack/robust_map": robust, "cpu_s": 2.0}
             facts = {"setting": number, "role": role, "point": point}
-            full_hash = config_hash(setting_at(searched, point), "data")
+            full_hash = config_hash(config_at(searched, point), "data")
             names = {"name": f"{number}-{seed}", "seed": seed, "config_hash": full_hash}
             out.append(names | facts | {"epochs": epochs, "final": final})
     return out

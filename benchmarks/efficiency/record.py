@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 
 from benchmarks.efficiency.design import design
 from benchmarks.efficiency.recording import write_recording
-from harness.experiment.config import Experiment, Setting, parsed
+from harness.experiment.config import Experiment, TrialConfig, parsed
+from harness.experiment.configs import config_at, undefended
 from harness.experiment.file import load_experiment
 from harness.experiment.resolve import resolve_experiment
-from harness.experiment.settings import setting_at, undefended
 from harness.journal.state import config_hash
 from harness.options import Options
 from harness.session.session import trial_context
@@ -38,20 +38,20 @@ class Task(NamedTuple):
 
     name: str  # of its folder, and of its line
     seed: int
-    setting: dict[str, Any]
+    config: dict[str, Any]
     facts: Line  # written with the line
 
 
 def tasks(experiment: Experiment, settings: int, seeds: int) -> list[Task]:
     """All trainings, setting by setting, so that a recording cut short has all seeds of some."""
-    fingerprint = trial_data(setting_at(experiment, {}), None).fingerprint
+    fingerprint = trial_data(config_at(experiment, {}), None).fingerprint
     out = []
     for number, (role, point) in enumerate(design(experiment, settings)):
-        setting = setting_at(experiment, point)
-        full_hash = config_hash(setting, fingerprint)
+        config = config_at(experiment, point)
+        full_hash = config_hash(config, fingerprint)
         facts = {"setting": number, "role": role, "config_hash": full_hash, "point": point}
         out += [
-            Task(f"{full_hash[:10]}-{seed}", seed, setting.dump(), facts) for seed in range(seeds)
+            Task(f"{full_hash[:10]}-{seed}", seed, config.dump(), facts) for seed in range(seeds)
         ]
     return out
 
@@ -65,11 +65,11 @@ def pretrainings(experiment: Experiment, seeds: int) -> list[tuple[Task, Task]]:
     lengths = bits.samples() if bits else [experiment.model.bits]
     out = []
     for length in lengths:
-        setting: Setting = undefended(setting_at(experiment, {"model.bits": length}))
+        config: TrialConfig = undefended(config_at(experiment, {"model.bits": length}))
         for seed in range(seeds):
             facts = {"pretrained": length}
             name = f"undefended-{length}-{seed}"
-            first, again = (Task(f"{name}-{n}", seed, setting.dump(), facts) for n in (1, 2))
+            first, again = (Task(f"{name}-{n}", seed, config.dump(), facts) for n in (1, 2))
             out.append((first, again))
     return out
 
@@ -81,7 +81,9 @@ def train(task: Task, raw: Mapping[str, Any], folder: Path) -> Line:
     """
     experiment = resolve_experiment(raw, "experiment")
     context = trial_context(experiment, Options(folder, executor="inline"), folder, "cpu", "")
-    spec = TrialSpec(task.name, "explore", "sampled", 0, task.seed, parsed(Setting, task.setting))
+    spec = TrialSpec(
+        task.name, "explore", "sampled", 0, task.seed, parsed(TrialConfig, task.config)
+    )
     # What an interrupted training had done cost CPU time that nobody counted.
     shutil.rmtree(trial_folder(context, task.name), ignore_errors=True)
     epochs: list[dict[str, float]] = []

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.efficiency.design import positions
 from harness.experiment.config import Experiment
-from harness.experiment.settings import setting_at
+from harness.experiment.configs import config_at
 from harness.search.samplers.ehvi.encoding import Point
 from saat.atomic_files import replacing
 
@@ -151,7 +151,7 @@ def write_recording(
 def _rows(
     line: dict[str, Any], experiment: Experiment, pretraining: Mapping[tuple[int, int], float]
 ) -> list[dict[str, Any]]:
-    bits = setting_at(experiment, line["point"]).model.bits
+    bits = config_at(experiment, line["point"]).model.bits
     common = {
         "setting": line["setting"],
         "role": line["role"],

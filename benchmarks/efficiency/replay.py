@@ -20,8 +20,8 @@ from optuna.samplers import BaseSampler
 
 from benchmarks.efficiency.recording import Recording
 from harness.experiment.config import Experiment
+from harness.experiment.configs import config_at
 from harness.experiment.resolve import resolve_experiment
-from harness.experiment.settings import setting_at
 from harness.journal.journal import Journal
 from harness.search.samplers import SAMPLERS
 from harness.search.samplers.context import SamplerContext
@@ -47,7 +47,7 @@ class RecordedSearcher(Searcher):
         self._used: set[str] = set()
         super().__init__(
             experiment.space,
-            lambda point: setting_at(experiment, point).flat(),
+            lambda point: config_at(experiment, point).flat(),
             SAMPLERS[search.sampler],
             experiment.seed,
             search.num_samples,
@@ -193,7 +193,7 @@ class _Simulation:
         """
         point = self._search.state.trials[spec.trial_id].point
         run = self._recording.runs[self._recording.hash_of(point), self._seed]
-        bits = spec.setting.model.bits
+        bits = spec.config.model.bits
         cost = 0.0
         if bits not in self._pretrained:
             self._pretrained.add(bits)

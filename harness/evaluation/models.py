@@ -13,11 +13,11 @@ from torch import nn
 from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
 from harness.experiment.carried_paths import setting_paths
-from harness.experiment.config import Setting, parsed
+from harness.experiment.config import TrialConfig, parsed
+from harness.experiment.configs import config_at
 from harness.experiment.file import load_experiment
 from harness.experiment.problems import describe
 from harness.experiment.sections import EvaluationSection
-from harness.experiment.settings import setting_at
 from harness.journal.journal import first_search_id
 from harness.named_paths import check_named
 from harness.trial.trial import trial_data
@@ -70,7 +70,7 @@ def trained_subject(
     model = read_model(path)
     meta = model.meta
     try:
-        setting = parsed(Setting, meta["setting"])
+        config = parsed(TrialConfig, meta["setting"])
         evaluation = EvaluationSection.model_validate(meta["evaluation"])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -79,10 +79,10 @@ def trained_subject(
         raise InputError(*(f"{path}: {fault}" for fault in faults)) from None
     given = {"data.path": data_path, "data.root": data_root}
     # Only its data: the trained weights replace what model.weights names.
-    stored = setting_paths({"data": setting.data.model_dump()})
+    stored = setting_paths({"data": config.data.model_dump()})
     if carried := [item for item in stored if given[item.key] is None]:
         check_named(str(path), _search_id(path), carried, allow)
-    data = trial_data(relocated(setting, data_path, data_root), cache_dir)
+    data = trial_data(relocated(config, data_path, data_root), cache_dir)
     if data.fingerprint != meta["data_fingerprint"]:
         trained_on = meta.get("dataset", "unnamed")
         differ = "its images differ" if trained_on == data.label else f"here is {data.label}"
@@ -118,12 +118,12 @@ def moved_subject(
     """
     model = read_model(path)
     meta = model.meta
-    own = parsed(Setting, meta["setting"])
+    own = parsed(TrialConfig, meta["setting"])
     loaded, _ = load_experiment(experiment)
     size = own.data.image_size
     if loaded.data.image_size != size:
         raise InputError(f"{experiment}: data.image_size: the model was trained with {size}")
-    data, sentence = trial_data(setting_at(loaded, {}), cache_dir), "labels as they are"
+    data, sentence = trial_data(config_at(loaded, {}), cache_dir), "labels as they are"
     if label_map is not None:
         data, relabelling = relabelled(data, load_label_map(label_map))
         sentence = relabelling.sentence()
@@ -156,7 +156,7 @@ def factory_subject(
         raise InputError(f"--weights {weights}: no such file")
     loaded, _ = load_experiment(experiment)
     make = _import(factory)
-    data = trial_data(setting_at(loaded, {}), cache_dir)
+    data = trial_data(config_at(loaded, {}), cache_dir)
     try:
         network = make(weights)
     except (Exception, SystemExit) as error:
@@ -197,7 +197,7 @@ def source_networks(paths: Sequence[Path], image_size: int) -> dict[str, nn.Modu
     out: dict[str, nn.Module] = {}
     for path in paths:
         model = read_model(path)
-        size = parsed(Setting, model.meta["setting"]).data.image_size
+        size = parsed(TrialConfig, model.meta["setting"]).data.image_size
         name = (path if path.is_dir() else path.parent).resolve().name
         if size != image_size:
             raise InputError(f"--transfer-from {path}: of {size}-pixel images, not {image_size}")

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from harness.experiment.config import Setting
-from harness.experiment.settings import with_sections
+from harness.experiment.config import TrialConfig
+from harness.experiment.configs import with_sections
 from saat.data import DATASETS
 from saat.errors import InputError
 
 
-def relocated(setting: Setting, data_path: Path | None, data_root: Path | None) -> Setting:
+def relocated(config: TrialConfig, data_path: Path | None, data_root: Path | None) -> TrialConfig:
     """The setting with its data looked for elsewhere; whoever loads them compares fingerprints.
 
     Args:
-        setting: As it was trained.
+        config: As it was trained.
         data_path: The folder of the lists now, for a model that was trained on a path.
         data_root: The folder that contains the set's folder now, for a model that was trained
             on a named set.
@@ -20,7 +20,7 @@ def relocated(setting: Setting, data_path: Path | None, data_root: Path | None) 
     Raises:
         InputError: an option that does not fit the model's data, or no such folder.
     """
-    data = setting.data
+    data = config.data
     is_listed = data.name is not None and DATASETS[data.name].folder is not None
     if data_path is not None and data.path is None:
         fitting = "--data-root" if is_listed else "neither --data-path nor --data-root"
@@ -38,4 +38,4 @@ def relocated(setting: Setting, data_path: Path | None, data_root: Path | None) 
             changes[key] = str(place.absolute())
     if data.path is not None and data_path is None and not Path(data.path).is_dir():
         raise InputError(f"{data.path}: the model's data are not here; --data-path FOLDER")
-    return with_sections(setting, {"data": {**data.model_dump(), **changes}})
+    return with_sections(config, {"data": {**data.model_dump(), **changes}})

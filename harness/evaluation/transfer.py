@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.evaluation.verify import stored_images, stored_victim
 from harness.experiment.file import load_stored
-from reports.confirmed import ConfirmedSetting, confirmed_settings
+from reports.confirmed import ConfirmedConfig, confirmed_configs
 from reports.figures.matrix import matrix_chart
 from reports.figures.static import STATIC_STYLE, draw
 from reports.matrix import MatrixCell, MatrixData, matrix_table
@@ -47,17 +47,17 @@ def transfer(
     """
     results = load_search(run_dir)
     load_stored(run_dir / "experiment.yaml")  # refuses values that must not be shown
-    settings = [s for s in confirmed_settings(results) if _has(run_dir, s, attack)]
-    if not settings:
+    configs = [s for s in confirmed_configs(results) if _has(run_dir, s, attack)]
+    if not configs:
         raise InputError(
             f"{run_dir}: no trial kept images of {attack}; another --attack, or a run of "
             "saat compare with it under evaluation.attacks"
         )
-    columns = ("clean", *(s.label for s in settings), OTHER_SEED)
+    columns = ("clean", *(s.label for s in configs), OTHER_SEED)
     cells = []
-    for setting in settings:
-        say(f"transfer to {setting.label}")
-        found = _row(run_dir, setting, settings, attack, cache_dir, allow)
+    for config in configs:
+        say(f"transfer to {config.label}")
+        found = _row(run_dir, config, configs, attack, cache_dir, allow)
         cells.append(
             tuple(
                 MatrixCell(*seed_query_interval(found[column]), len(found[column]))
@@ -66,14 +66,14 @@ def transfer(
         )
     data = MatrixData(
         title=f"MAP of transferred {attack} images",
-        rows=tuple(s.label for s in settings),
+        rows=tuple(s.label for s in configs),
         columns=columns,
         headers=columns,
         cells=tuple(cells),
-        seeds=tuple(len(s.trials) for s in settings),
+        seeds=tuple(len(s.trials) for s in configs),
         chance=float("nan"),
     )
-    write_table(matrix_table(settings, data, "transfer"), out_dir)
+    write_table(matrix_table(configs, data, "transfer"), out_dir)
     with matplotlib.rc_context(STATIC_STYLE):
         figure = draw(matrix_chart(data))
         figure.savefig(out_dir / "transfer.png")
@@ -83,15 +83,15 @@ def transfer(
 
 def _row(
     run_dir: Path,
-    victim_setting: ConfirmedSetting,
-    sources: Sequence[ConfirmedSetting],
+    victim_config: ConfirmedConfig,
+    sources: Sequence[ConfirmedConfig],
     attack: str,
     cache_dir: str | None,
     allow: Sequence[Path],
 ) -> dict[str, NDArray[np.float64]]:
     """AP (seeds, queries) of one victim setting, by where the images come from."""
     out: dict[str, list[NDArray[np.float64]]] = {}
-    own = dict(_trials(victim_setting))
+    own = dict(_trials(victim_config))
     for seed, trial_id in own.items():
         victim = stored_victim(trial_folder(run_dir, trial_id), cache_dir, allow)
         out.setdefault("clean", []).append(victim.clean_ap.numpy())
@@ -118,14 +118,14 @@ def _ap(victim: Victim, run_dir: Path, trial_id: str, attack: str) -> NDArray[np
     return ap
 
 
-def _trials(setting: ConfirmedSetting) -> list[tuple[int, str]]:
-    frame = setting.trials
+def _trials(config: ConfirmedConfig) -> list[tuple[int, str]]:
+    frame = config.trials
     return [(int(s), str(t)) for s, t in zip(frame["seed"], frame["trial_id"], strict=True)]
 
 
-def _has(run_dir: Path, setting: ConfirmedSetting, attack: str) -> bool:
+def _has(run_dir: Path, config: ConfirmedConfig, attack: str) -> bool:
     """Whether all of the setting's trials kept images of an untargeted attack."""
-    for _, trial_id in _trials(setting):
+    for _, trial_id in _trials(config):
         path = trial_folder(run_dir, trial_id) / "adversarial.npz"
         if not path.is_file():
             return False

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from harness.experiment.config import Experiment, Setting
+from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.protocols import full_protocol
 from harness.experiment.sections import EvaluationSection
 from harness.options import Options
@@ -36,7 +36,7 @@ class Footprint:
         peak: most bytes that torch reserved.
         context: bytes that CUDA needs besides, in every process.
         stage: of the peak.
-        setting: model and method of the peak.
+        config: model and method of the peak.
     """
 
     peak: int
@@ -83,7 +83,7 @@ class GpuMemory:
 
 
 def measure_footprint(
-    settings: Sequence[Setting],
+    configs: Sequence[TrialConfig],
     evaluation: EvaluationSection,
     cache_dir: str | None,
     threads: int,
@@ -93,7 +93,7 @@ def measure_footprint(
     """Run the largest batches of every setting; returns the largest footprint.
 
     Args:
-        settings: of one data set.
+        configs: of one data set.
         evaluation: the experiment's ``evaluation`` section.
         cache_dir: node-local cache of decoded images.
         threads: CPU threads of a trial.
@@ -106,14 +106,14 @@ def measure_footprint(
     bound_threads(threads)
     gpu = gpu or GpuMemory()
     largest = Footprint(0, 0, "", "")
-    for setting in settings:
-        model = setting.model
-        name = f"{model.backbone}, {counted(model.bits, 'bit')}, {setting.method}"
+    for config in configs:
+        model = config.model
+        name = f"{model.backbone}, {counted(model.bits, 'bit')}, {config.method}"
         stage = "reading the data"
         try:
-            data = trial_data(setting, cache_dir)
+            data = trial_data(config, cache_dir)
             gpu.reset_peak()
-            for stage in workloads(setting, data, evaluation, device):
+            for stage in workloads(config, data, evaluation, device):
                 peak = gpu.peak()
                 if peak > largest.peak:
                     largest = Footprint(peak, 0, stage, name)
@@ -129,14 +129,14 @@ def measure_footprint(
 
 
 def workloads(
-    setting: Setting, data: RetrievalData, evaluation: EvaluationSection, device: str
+    config: TrialConfig, data: RetrievalData, evaluation: EvaluationSection, device: str
 ) -> Iterator[str]:
     """Run one batch of each kind of work of a trial; yields its name when it is done."""
-    models = build_models(setting, data, 0, device)
+    models = build_models(config, data, 0, device)
     defended: torch.nn.Module = models[0]
-    _one_batch(pretraining(setting, *models, data, 0))
+    _one_batch(pretraining(config, *models, data, 0))
     yield "pretraining"
-    training = adversarial_training(setting, *models, data, 0)
+    training = adversarial_training(config, *models, data, 0)
     if training is not None:
         _one_batch(training)
         defended = training.defended
@@ -157,11 +157,11 @@ def _one_batch(training: Training) -> None:
 
 
 def measure_here(
-    settings: list[Setting], experiment: Experiment, options: Options
+    configs: list[TrialConfig], experiment: Experiment, options: Options
 ) -> tuple[Footprint, list[GpuNode]]:
     """Measure in this process, on its GPU; see :data:`harness.executors.packing.Measure`."""
     threads = experiment.resources.cpus_per_trial
-    found = measure_footprint(settings, experiment.evaluation, options.cache_dir, threads)
+    found = measure_footprint(configs, experiment.evaluation, options.cache_dir, threads)
     return found, [GpuNode(threads, gpu_memory()[:1])]
 
 

@@ -11,8 +11,8 @@ from math import ceil
 from typing import Any
 
 from harness.executors.footprint import KEY, Footprint, GpuNode, measure_here
-from harness.experiment.config import Experiment, Setting
-from harness.experiment.settings import CORNERS, corners, setting_at
+from harness.experiment.config import Experiment, TrialConfig
+from harness.experiment.configs import CORNERS, config_at, corners
 from harness.options import Options
 from harness.search.plan import Plan
 from saat.errors import InputError
@@ -26,7 +26,7 @@ _EACH = ("model.backbone", "defense.method")
 
 
 # Measures settings of an experiment; returns the largest footprint, and the nodes with GPUs.
-Measure = Callable[[list[Setting], Experiment, Options], tuple[Footprint, list[GpuNode]]]
+Measure = Callable[[list[TrialConfig], Experiment, Options], tuple[Footprint, list[GpuNode]]]
 
 
 def resolve_gpu_share(
@@ -44,9 +44,9 @@ def resolve_gpu_share(
     resources = experiment.resources
     if resources.gpus_per_trial != "auto":
         return experiment, {}
-    settings = settings_to_measure(experiment, plan)
-    say(f"{KEY}: settings to measure on a GPU: {len(settings)}")
-    found, nodes = (measure or _measure(options))(settings, experiment, options)
+    configs = settings_to_measure(experiment, plan)
+    say(f"{KEY}: settings to measure on a GPU: {len(configs)}")
+    found, nodes = (measure or _measure(options))(configs, experiment, options)
     trials = trials_per_gpu(found, nodes, resources.cpus_per_trial)
     share = 1 / trials
     smallest = min(min(node.memory) for node in nodes)
@@ -76,22 +76,22 @@ def trials_per_gpu(found: Footprint, nodes: Sequence[GpuNode], cpus_per_trial: i
     return max(1, min(by_memory, by_cpus, _MAX_TRIALS))
 
 
-def settings_to_measure(experiment: Experiment, plan: Plan) -> list[Setting]:
+def settings_to_measure(experiment: Experiment, plan: Plan) -> list[TrialConfig]:
     """The settings of a search that may need most memory."""
     if plan == "compare":
-        return [setting_at(experiment, point) for point in experiment.compare.values()]
+        return [config_at(experiment, point) for point in experiment.compare.values()]
     points: dict[tuple[Any, ...], dict[str, Any]] = {(): {}}
     if plan == "search":
         space = experiment.space
         largest = {key: max(space[key].samples()) for key in _LARGEST if key in space}
-        base = experiment.setting.flat()
+        base = experiment.config.flat()
         for corner in islice(corners(space, base), CORNERS):
             point = {key: corner[key] for key in (*_LARGEST, *_EACH) if key in corner}
             if all(point[key] == value for key, value in largest.items() if key in point):
                 points[tuple(point.items())] = point
         if len(points) > 1:
             del points[()]
-    return [setting_at(experiment, point) for point in points.values()]
+    return [config_at(experiment, point) for point in points.values()]
 
 
 def _measure(options: Options) -> Measure:

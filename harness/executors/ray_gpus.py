@@ -10,7 +10,7 @@ from harness.executors.footprint import KEY, Footprint, GpuNode, gpu_memory, mea
 from harness.executors.ray_cluster import connect, on_node
 from harness.executors.ray_errors import last_line
 from harness.executors.ray_slots import check_request
-from harness.experiment.config import Experiment, Setting
+from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.sections import EvaluationSection
 from harness.options import Options
 from harness.trial.interface import decode, encode
@@ -22,7 +22,7 @@ _MEASURE_TIMEOUT_S = 3600.0  # long: other jobs may have all GPUs
 
 
 def measure_on_cluster(
-    settings: list[Setting],
+    configs: list[TrialConfig],
     experiment: Experiment,
     options: Options,
     measure: Callable[..., Footprint] = measure_footprint,
@@ -31,7 +31,7 @@ def measure_on_cluster(
     """Measure settings on a GPU of the cluster; returns the footprint, and the nodes with GPUs.
 
     Args:
-        settings: to measure.
+        configs: to measure.
         experiment: resources and protocol.
         options: with the address of the cluster.
         measure: runs on a worker with a whole GPU.
@@ -48,7 +48,7 @@ def measure_on_cluster(
     task = ray.remote(_measure_on_worker).options(num_cpus=cpus, num_gpus=1, max_retries=0)
     running = task.remote(
         measure,
-        [encode(setting) for setting in settings],
+        [encode(config) for config in configs],
         encode(experiment.evaluation),
         options.cache_dir,
         cpus,
@@ -78,11 +78,11 @@ def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> list[GpuNode]:
 
 
 def _measure_on_worker(
-    measure: Callable[..., Footprint], settings: list[str], evaluation: str, *more: Any
+    measure: Callable[..., Footprint], configs: list[str], evaluation: str, *more: Any
 ) -> dict[str, Any]:
     """Runs on a worker; an :class:`InputError` comes back as text, without Ray's traceback."""
     try:
-        decoded = [decode(Setting, text) for text in settings]
+        decoded = [decode(TrialConfig, text) for text in configs]
         return asdict(measure(decoded, decode(EvaluationSection, evaluation), *more))
     except InputError as error:
         return {"problem": str(error)}

@@ -16,10 +16,10 @@ class CarriedPath(NamedTuple):
     path: str
 
 
-def setting_paths(setting: Mapping[str, Any]) -> Iterator[CarriedPath]:
+def setting_paths(config: Mapping[str, Any]) -> Iterator[CarriedPath]:
     """The paths of a setting, or of the sections of an experiment file."""
     for section, name in _KEYS:
-        part = setting.get(section)
+        part = config.get(section)
         if isinstance(part, Mapping):
             yield from _path(f"{section}.{name}", part.get(name))
 

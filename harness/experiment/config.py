@@ -84,7 +84,7 @@ PretrainSection = Annotated[SerializeAsAny[Section], BeforeValidator(_pretrain_s
 DefenseSection = Annotated[SerializeAsAny[Section], BeforeValidator(_defense_section)]
 
 
-class Setting(Section):
+class TrialConfig(Section):
     """One point: everything that decides what a trial trains, but for its seed."""
 
     data: DataSection
@@ -160,9 +160,9 @@ class Experiment(Section):
         return section
 
     @cached_property
-    def setting(self) -> Setting:
+    def config(self) -> TrialConfig:
         """The file's own setting."""
-        return Setting.model_construct(
+        return TrialConfig.model_construct(
             data=self.data, model=self.model, pretrain=self.pretrain, defense=self.defense
         )
 

@@ -1,10 +1,12 @@
 """Which settings are trained again under fresh seeds, on test queries."""
 
-from harness.experiment.config import Experiment, Setting
-from harness.experiment.settings import paper_defaults, setting_at, undefended
+from harness.experiment.config import Experiment, TrialConfig
+from harness.experiment.configs import config_at, paper_defaults, undefended
 
 
-def to_confirm(experiment: Experiment, recommended: list[Setting]) -> list[tuple[str, Setting]]:
+def to_confirm(
+    experiment: Experiment, recommended: list[TrialConfig]
+) -> list[tuple[str, TrialConfig]]:
     """Recommended settings, the paper's default and the undefended model, with their roles.
 
     All at the same bit lengths.
@@ -12,20 +14,20 @@ def to_confirm(experiment: Experiment, recommended: list[Setting]) -> list[tuple
     confirm = experiment.confirm
     if confirm.max_configs == 0:
         return []
-    settings = [("recommended", setting) for setting in recommended]
+    configs = [("recommended", config) for config in recommended]
     base = experiment.model.bits
-    lengths = sorted({setting.model.bits for setting in recommended}) or [base]
-    defaults = [setting_at(experiment, point) for point in paper_defaults(experiment)]
-    settings += [("default", s) for s in defaults if s.model.bits in lengths]
+    lengths = sorted({config.model.bits for config in recommended}) or [base]
+    defaults = [config_at(experiment, point) for point in paper_defaults(experiment)]
+    configs += [("default", s) for s in defaults if s.model.bits in lengths]
     if confirm.undefended:
-        settings += [
-            ("undefended", undefended(setting_at(experiment, {"model.bits": bits})))
+        configs += [
+            ("undefended", undefended(config_at(experiment, {"model.bits": bits})))
             for bits in lengths
         ]
-    return settings
+    return configs
 
 
-def confirmed_settings(experiment: Experiment, candidates: int) -> int:
+def confirmed_configs(experiment: Experiment, candidates: int) -> int:
     """How many settings are confirmed, as far as can be told before there is a recommendation.
 
     Args:

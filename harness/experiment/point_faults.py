@@ -5,8 +5,8 @@ from itertools import islice
 from typing import Any
 
 from harness.experiment.carried_paths import setting_paths
-from harness.experiment.config import Experiment, Setting, digest
-from harness.experiment.settings import CORNERS, corners, setting_at
+from harness.experiment.config import Experiment, TrialConfig, digest
+from harness.experiment.configs import CORNERS, config_at, corners
 from harness.experiment.space import SEARCHABLE, Dimension
 from harness.experiment.validation_errors import SHOWN, nearest
 from saat.errors import InputError, did_you_mean, one_line
@@ -20,7 +20,7 @@ def space_faults(experiment: Experiment, files: bool) -> list[str]:
         experiment: the resolved experiment.
         files: whether files of weights are looked at.
     """
-    space, base = experiment.space, experiment.setting.flat()
+    space, base = experiment.space, experiment.config.flat()
     if faults := _point_faults(experiment, {}, "", files):
         return faults
     faults = [
@@ -64,18 +64,18 @@ def compare_faults(experiment: Experiment, files: bool) -> list[str]:
         faults += wrong
         if wrong:
             continue
-        setting = setting_at(experiment, point)
-        same = seen.setdefault(digest(setting.identity() if files else setting.dump()), name)
+        config = config_at(experiment, point)
+        same = seen.setdefault(digest(config.identity() if files else config.dump()), name)
         if same != name:
             faults.append(f"compare.{name}: the same setting as compare.{same}")
     return faults
 
 
-def _checked(experiment: Experiment, point: Mapping[str, Any], files: bool) -> Setting:
-    setting = setting_at(experiment, point)
-    for _, path in setting_paths({"model": setting.model.model_dump()}) if files else ():
+def _checked(experiment: Experiment, point: Mapping[str, Any], files: bool) -> TrialConfig:
+    config = config_at(experiment, point)
+    for _, path in setting_paths({"model": config.model.model_dump()}) if files else ():
         check_weights_file(path)
-    return setting
+    return config
 
 
 def _point_faults(

@@ -7,10 +7,10 @@ from pydantic import ValidationError
 
 from harness.experiment.carried_paths import setting_paths
 from harness.experiment.config import Experiment
+from harness.experiment.configs import check_model
 from harness.experiment.point_faults import compare_faults, space_faults
 from harness.experiment.problems import describe
 from harness.experiment.sections import usable_datasets
-from harness.experiment.settings import check_model
 from saat.errors import InputError
 from saat.paths import user_path
 
@@ -42,7 +42,7 @@ def resolve_experiment(content: Mapping[Any, Any], source: str, files: bool = Tr
 
 def _combination_faults(experiment: Experiment, files: bool) -> list[str]:
     try:
-        check_model(experiment.setting)
+        check_model(experiment.config)
         faults = space_faults(experiment, files)
     except InputError as error:
         faults = list(error.faults)

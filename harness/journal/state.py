@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.experiment.config import Setting, digest
+from harness.experiment.config import TrialConfig, digest
 from harness.journal.journal import Event, read
 from harness.trial.interface import TrialSpec
 from saat.errors import InputError, one_line
@@ -37,9 +37,9 @@ class TrialRecord:
     nodes_lost: int = 0  # while they ran it, pre-empted ones included
 
     @property
-    def setting(self) -> Setting:
+    def config(self) -> TrialConfig:
         """The resolved setting of the trial."""
-        return self.spec.setting
+        return self.spec.config
 
 
 class SearchState:
@@ -189,6 +189,6 @@ def suggested_event(spec: TrialSpec, config_hash: str, point: Any, notes: Any) -
     return {"trial": spec.dump(), "config_hash": config_hash, "point": point, "notes": notes}
 
 
-def config_hash(setting: Setting, data_fingerprint: str) -> str:
+def config_hash(config: TrialConfig, data_fingerprint: str) -> str:
     """Hash of a setting: model, pretraining, defense and data; not the seed."""
-    return digest([data_fingerprint, setting.identity()])
+    return digest([data_fingerprint, config.identity()])

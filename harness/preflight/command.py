@@ -79,10 +79,10 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
     check_folders(options)
     check_uri(options.tracking_uri)
     runs_dir = options.runs_dir.resolve()
-    setting = None if experiment is None else encode(experiment.setting)
+    config = None if experiment is None else encode(experiment.config)
     tracker, tracker_problem = ask_tracker(options.tracking_uri, runs_dir)
     with shared_folder_check(runs_dir) as shared:
-        request = NodeRequest(shared, options.cache_dir, setting)
+        request = NodeRequest(shared, options.cache_dir, config)
         if options.address:
             driver, nodes, departed = _cluster(request, options.address, timeout_s)
         else:

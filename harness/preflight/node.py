@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from harness.experiment.config import Setting
+from harness.experiment.config import TrialConfig
 from harness.files import writable_parent
 from harness.preflight.shared_folder import SharedFolder, leave_token
 from harness.provenance import versions
@@ -37,13 +37,13 @@ class NodeRequest:
     Attributes:
         shared_folder: made by the driver in the folder of runs.
         cache_dir: node-local cache of decoded images; None for the node's own default.
-        setting: of the experiment, encoded (:func:`harness.trial.interface.encode`); None
+        config: of the experiment, encoded (:func:`harness.trial.interface.encode`); None
             without an experiment.
     """
 
     shared_folder: SharedFolder
     cache_dir: str | None
-    setting: str | None
+    config: str | None
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,9 @@ def report_node(request: NodeRequest, name: str) -> NodeReport:
     cache = Path(request.cache_dir) if request.cache_dir else default_cache_dir()
     checked("runs", lambda: leave_token(request.shared_folder, name))
     cache_free = checked("cache", lambda: shutil.disk_usage(writable_parent(cache)).free)
-    encoded = request.setting
-    setting = None if encoded is None else decode(Setting, encoded)
-    data = None if setting is None else checked("data", lambda: _data(setting, cache))
+    encoded = request.config
+    config = None if encoded is None else decode(TrialConfig, encoded)
+    data = None if config is None else checked("data", lambda: _data(config, cache))
     gpu_names, gpu_driver = _nvidia_smi()
     return NodeReport(
         host=socket.gethostname(),
@@ -153,19 +153,19 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-def _data(setting: Setting, cache: Path) -> DataReport:
+def _data(config: TrialConfig, cache: Path) -> DataReport:
     """Read the lists and check that every image file exists; decode nothing.
 
     Raises:
         InputError: the data, or the weights, are not there or not usable.
     """
-    model, data = setting.model, setting.data
+    model, data = config.model, config.data
     if model.weights != "none":  # as the first trial there would
         build_network(model.backbone, model.weights, model.bits, data.image_size, seed=0)
-    weights = setting.identity()["model"]["weights"]
+    weights = config.identity()["model"]["weights"]
     entry = None if data.name is None else DATASETS[data.name]
     if entry is not None and entry.folder is None:
-        return DataReport(trial_data(setting, str(cache)).fingerprint, weights, 0, 0)
+        return DataReport(trial_data(config, str(cache)).fingerprint, weights, 0, 0)
     found = read_folder(
         root=Path(str(data.path)) if data.name is None else locate(data.name, data.root),
         name=data.name,

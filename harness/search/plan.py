@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from harness.experiment.config import Experiment, Setting
-from harness.experiment.confirmation import confirmed_settings, to_confirm
-from harness.experiment.settings import setting_at
+from harness.experiment.config import Experiment, TrialConfig
+from harness.experiment.configs import config_at
+from harness.experiment.confirmation import confirmed_configs, to_confirm
 from harness.journal.state import SearchState
 
 Plan = Literal["search", "train", "compare"]
@@ -17,18 +17,18 @@ class Planned(NamedTuple):
     phase: str
     role: str
     seed: int
-    setting: Setting
+    config: TrialConfig
 
 
 def given(experiment: Experiment, plan: Plan) -> Iterator[Planned]:
     """The trainings of a plan without a search, seed by seed."""
     seed = experiment.seed
     if plan == "train":
-        yield Planned("train", "train", seed, experiment.setting)
+        yield Planned("train", "train", seed, experiment.config)
         return
     for offset in range(experiment.confirm.seeds):
         for name, point in experiment.compare.items():
-            yield Planned("train", name, seed + offset, setting_at(experiment, point))
+            yield Planned("train", name, seed + offset, config_at(experiment, point))
 
 
 def confirmations(experiment: Experiment, state: SearchState) -> Iterator[Planned]:
@@ -38,12 +38,12 @@ def confirmations(experiment: Experiment, state: SearchState) -> Iterator[Planne
     training under one of the seeds: those of earlier searches may be others than this one's.
     """
     explored = {record.spec.trial_id: record for record in state.known()}
-    chosen = [explored[trial_id].setting for trial_id in state.recommended or []]
-    settings = to_confirm(experiment, chosen)
+    chosen = [explored[trial_id].config for trial_id in state.recommended or []]
+    configs = to_confirm(experiment, chosen)
     used = max([experiment.seed, *(record.spec.seed for record in state.warm.values())])
     for offset in range(1, experiment.confirm.seeds + 1):
-        for role, setting in settings:
-            yield Planned("confirm", role, used + offset, setting)
+        for role, config in configs:
+            yield Planned("confirm", role, used + offset, config)
 
 
 def planned_trials(experiment: Experiment, plan: Plan, state: SearchState, defaults: int) -> int:
@@ -63,6 +63,6 @@ def planned_trials(experiment: Experiment, plan: Plan, state: SearchState, defau
     samples, seeds = experiment.search.num_samples, experiment.confirm.seeds
     if state.stopped_exploring:
         sampled = sum(record.spec.role == "sampled" for record in state.known())
-        return explored + confirmed_settings(experiment, sampled) * seeds
+        return explored + confirmed_configs(experiment, sampled) * seeds
     candidates = samples + len(state.warm)
-    return max(defaults + samples, explored) + confirmed_settings(experiment, candidates) * seeds
+    return max(defaults + samples, explored) + confirmed_configs(experiment, candidates) * seeds

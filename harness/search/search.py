@@ -9,8 +9,8 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
-from harness.experiment.config import Experiment, Setting
-from harness.experiment.settings import longest_training, paper_defaults, setting_at
+from harness.experiment.config import Experiment, TrialConfig
+from harness.experiment.configs import config_at, longest_training, paper_defaults
 from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.search.plan import Plan, Planned, confirmations, given, planned_trials
@@ -64,11 +64,11 @@ class Search:
         self._plan = plan
         self._fingerprint = data_fingerprint
         points = paper_defaults(experiment) if plan == "search" else []
-        self._defaults = [(point, setting_at(experiment, point)) for point in points]
+        self._defaults = [(point, config_at(experiment, point)) for point in points]
         search = experiment.search
         self._searcher = searcher or Searcher(
             experiment.space,
-            lambda point: setting_at(experiment, point).flat(),
+            lambda point: config_at(experiment, point).flat(),
             SAMPLERS[search.sampler],
             experiment.seed,
             search.num_samples,
@@ -103,7 +103,7 @@ class Search:
 
     def planned_trials(self) -> int:
         """How many trials the search will have, as far as can be told now."""
-        defaults = sum(not self._is_warm(setting) for _, setting in self._defaults)
+        defaults = sum(not self._is_warm(config) for _, config in self._defaults)
         return planned_trials(self.experiment, self._plan, self.state, defaults)
 
     def on_epoch(self, trial_id: str, report: EpochReport) -> bool:
@@ -192,9 +192,9 @@ class Search:
     def _explore(self) -> TrialRecord | None:
         known = {record.config_hash for record in self.state.known()}
         missing = [
-            (point, setting)
-            for point, setting in self._defaults
-            if config_hash(setting, self._fingerprint) not in known
+            (point, config)
+            for point, config in self._defaults
+            if config_hash(config, self._fingerprint) not in known
         ]
         sampled = sum(r.spec.role == "sampled" for r in self.state.of_phase("explore"))
         spent = sampled >= self.experiment.search.num_samples
@@ -205,8 +205,8 @@ class Search:
             self._record("stopped_exploring", reason=reason)
             return None
         if missing:
-            point, setting = missing[0]
-            default = Planned("explore", "default", self.experiment.seed, setting)
+            point, config = missing[0]
+            default = Planned("explore", "default", self.experiment.seed, config)
             record = self._add(default, point, {})
             self._searcher.include(record.spec.number, point, {})
             return record
@@ -228,22 +228,22 @@ class Search:
         return None
 
     def _if_new(self, point: dict[str, Any], known: set[str]) -> Planned | None:
-        setting = setting_at(self.experiment, point)
-        if config_hash(setting, self._fingerprint) in known:
+        config = config_at(self.experiment, point)
+        if config_hash(config, self._fingerprint) in known:
             return None
-        return Planned("explore", "sampled", self.experiment.seed, setting)
+        return Planned("explore", "sampled", self.experiment.seed, config)
 
     def _add(self, training: Planned, point: dict[str, Any], notes: dict[str, Any]) -> TrialRecord:
-        phase, role, seed, setting = training
+        phase, role, seed, config = training
         trial_id, number = self._trial_id(training), len(self.state.trials)
-        spec = TrialSpec(trial_id, phase, role, number, seed, setting)
-        full_hash = config_hash(setting, self._fingerprint)
+        spec = TrialSpec(trial_id, phase, role, number, seed, config)
+        full_hash = config_hash(config, self._fingerprint)
         self.state.decided[trial_id] = spec
         self._record("suggested", **suggested_event(spec, full_hash, point, notes))
         return self.state.trials[trial_id]
 
     def _trial_id(self, training: Planned) -> str:
-        full_hash = config_hash(training.setting, self._fingerprint)
+        full_hash = config_hash(training.config, self._fingerprint)
         return f"{full_hash[:10]}-{training.phase}-{training.seed}"
 
     def _stop_reason(self, record: TrialRecord, report: EpochReport) -> str:
@@ -252,7 +252,7 @@ class Search:
         values = objective_values(report.metrics, Phase.VALIDATION)
         self._searcher.observe(record.spec.number, values)
         stop = self._scheduler.should_stop(record.spec.trial_id, report.epoch, values)
-        last = report.epoch >= record.setting.epochs
+        last = report.epoch >= record.config.epochs
         if record.spec.role == "default" or last:
             return ""
         if STARTUP in record.notes and report.epoch == self._scheduler.first_rung:
@@ -277,6 +277,6 @@ class Search:
         else:
             self._searcher.tell(number, "stopped" if record.status == "stopped" else "failed")
 
-    def _is_warm(self, setting: Setting) -> bool:
-        full_hash = config_hash(setting, self._fingerprint)
+    def _is_warm(self, config: TrialConfig) -> bool:
+        full_hash = config_hash(config, self._fingerprint)
         return any(record.config_hash == full_hash for record in self.state.warm.values())

@@ -166,11 +166,11 @@ class Searcher:
         if not getattr(self._sampler, "learns_outside_space", False):
             return None
         # The paper's default names no key but its own: the others are the file's.
-        setting = self._complete(point)
+        config = self._complete(point)
         params = {
-            key: setting[key]
+            key: config[key]
             for key, dimension in self._space.items()
-            if key in setting and dimension.applies(setting)
+            if key in config and dimension.applies(config)
         }
         choices = [key for key in params if self._space[key].choice is not None]
         if not all(self._contains(key, params[key]) for key in choices):
@@ -187,5 +187,5 @@ class Searcher:
         return optuna.distributions.FloatDistribution(value, value)
 
 
-def _epochs(setting: Mapping[str, Any]) -> int:
-    return int(setting.get("defense.epochs") or 0)
+def _epochs(config: Mapping[str, Any]) -> int:
+    return int(config.get("defense.epochs") or 0)

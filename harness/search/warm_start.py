@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.experiment.config import Experiment, Setting
-from harness.experiment.settings import paper_defaults, setting_at
+from harness.experiment.config import Experiment, TrialConfig
+from harness.experiment.configs import config_at, paper_defaults
 from harness.journal.journal import Event
 from harness.journal.state import (
     SearchState,
@@ -53,7 +53,7 @@ def warm_start(experiment: Experiment, runs_dir: Path, fingerprint: str, protoco
     entries: dict[str, dict[str, Any]] = {}
     runs = {}
     points = {
-        config_hash(setting_at(experiment, point), fingerprint): point
+        config_hash(config_at(experiment, point), fingerprint): point
         for point in paper_defaults(experiment)
     }
     for name in experiment.search.warm_start:
@@ -64,13 +64,13 @@ def warm_start(experiment: Experiment, runs_dir: Path, fingerprint: str, protoco
             point = points.get(full_hash)
             role = "sampled" if point is None else "default"
             if point is None:
-                point = _point_of(experiment, record.setting)
+                point = _point_of(experiment, record.config)
             if point is None or full_hash in entries:
                 continue
-            setting = setting_at(experiment, point)
-            if config_hash(setting, fingerprint) == full_hash:
+            config = config_at(experiment, point)
+            if config_hash(config, fingerprint) == full_hash:
                 number = -1 - len(entries)
-                entries[full_hash] = _entry(experiment, record, point, setting, role, number)
+                entries[full_hash] = _entry(experiment, record, point, config, role, number)
     return {"runs": runs, "trials": list(entries.values())}
 
 
@@ -78,24 +78,24 @@ def _entry(
     experiment: Experiment,
     record: TrialRecord,
     point: dict[str, Any],
-    setting: Setting,
+    config: TrialConfig,
     role: str,
     number: int,
 ) -> dict[str, Any]:
     seed = record.spec.seed
-    spec = TrialSpec(record.spec.trial_id, "explore", role, number, seed, setting)
+    spec = TrialSpec(record.spec.trial_id, "explore", role, number, seed, config)
     keys = map(Phase.REATTACK.key, dict.fromkeys((*_KEPT, *experiment.minimums.minimum)))
     metrics = {key: record.metrics[key] for key in keys if key in record.metrics}
     return {**suggested_event(spec, record.config_hash, point, {}), "metrics": metrics}
 
 
-def _point_of(experiment: Experiment, setting: Setting) -> dict[str, Any] | None:
+def _point_of(experiment: Experiment, config: TrialConfig) -> dict[str, Any] | None:
     """The search point at which a setting lies; None if a searched key is not within its range.
 
     Keys that are not searched are not looked at here: the hash of the point's setting tells.
     """
-    flat: Mapping[str, Any] = setting.flat()
-    base = experiment.setting.flat()
+    flat: Mapping[str, Any] = config.flat()
+    base = experiment.config.flat()
     point: dict[str, Any] = {}
     for key, dimension in experiment.space.items():
         if not dimension.applies({**base, **point}):

@@ -33,10 +33,10 @@ def calibrate(experiment: Experiment, data: RetrievalData, device: str) -> Costs
     A step of an attack costs a forward and a backward pass, as an image of pretraining does;
     encoding an image costs a third of that.
     """
-    setting = experiment.setting
-    models = build_models(setting, data, 0, device)
-    pretrain_epoch, per_image = time_epoch(pretraining(setting, *models, data, 0), data)
-    training = adversarial_training(setting, *build_models(setting, data, 0, device), data, 0)
+    config = experiment.config
+    models = build_models(config, data, 0, device)
+    pretrain_epoch, per_image = time_epoch(pretraining(config, *models, data, 0), data)
+    training = adversarial_training(config, *build_models(config, data, 0, device), data, 0)
     defense_epoch = 0.0 if training is None else time_epoch(training, data)[0]
     encoding = per_image / 3
     validation, full = experiment.validation, full_protocol(experiment.evaluation)

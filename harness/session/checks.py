@@ -10,9 +10,9 @@ from urllib.parse import unquote, urlsplit
 import torch
 
 from harness.executors import Executor
-from harness.experiment.config import Experiment, Setting
+from harness.experiment.config import Experiment, TrialConfig
+from harness.experiment.configs import config_at
 from harness.experiment.sections import to_settings
-from harness.experiment.settings import setting_at
 from harness.files import writable_parent
 from harness.options import Options
 from harness.redaction import public_uri, redacted
@@ -46,11 +46,11 @@ def open_data(
 ) -> RetrievalData:
     """Open the data set, and check the protocol against its size; decodes images if necessary."""
     list(METRICS.values())  # one that cannot be imported is told before any work starts
-    setting = experiment.setting
-    if setting.model.weights != "none":
-        _try_weights(experiment, setting, say)
+    config = experiment.config
+    if config.model.weights != "none":
+        _try_weights(experiment, config, say)
     _check_batch_sizes(experiment)
-    data = trial_data(setting, cache_dir, _decoding_progress(say))
+    data = trial_data(config, cache_dir, _decoding_progress(say))
     if len(data.train) < 2:
         raise InputError(f"data: {data.label} has {len(data.train)} training image; at least 2")
     top_k, smallest = experiment.evaluation.top_k, len(data.validation_database)
@@ -74,17 +74,17 @@ def _check_batch_sizes(experiment: Experiment) -> None:
     values = product(*(space[name].samples() for name in searched))
     points = [dict(zip(searched, chosen, strict=True)) for chosen in values]
     for point in [*points, *experiment.compare.values()]:
-        setting = setting_at(experiment, point)
-        model, pretrain = setting.model, to_settings(PretrainSettings, setting.pretrain)
+        config = config_at(experiment, point)
+        model, pretrain = config.model, to_settings(PretrainSettings, config.pretrain)
         if pretrain.epochs < 1 or pretrain.batch_size > 1:
             continue
         if has_batch_norm([network_structure(model.backbone, model.weights, model.bits)]):
             raise InputError(f"{key}: 1: {model.backbone} has batch norm, which needs at least 2")
 
 
-def _try_weights(experiment: Experiment, setting: Setting, say: Callable[[str], None]) -> None:
+def _try_weights(experiment: Experiment, config: TrialConfig, say: Callable[[str], None]) -> None:
     """Load the weights, so that a missing download or a wrong file does not fail in a worker."""
-    model, size = setting.model, setting.data.image_size
+    model, size = config.model, config.data.image_size
     searched = experiment.space.get("model.bits")
     for bits in {model.bits} if searched is None else set(searched.samples()):
         network = build_network(model.backbone, model.weights, bits, size, seed=0)

@@ -41,7 +41,7 @@ def _trial_row(record: TrialRecord) -> dict[str, Any]:
         "cost_s": record.cost_s,
         "finished_at": record.finished_at,
         "host": record.host,
-        **{f"param.{key}": value for key, value in record.setting.flat().items()},
+        **{f"param.{key}": value for key, value in record.config.flat().items()},
         **metric_cells(record.metrics),
     }
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 
 from harness.experiment.config import Experiment
-from harness.experiment.confirmation import confirmed_settings
+from harness.experiment.configs import config_at, longest_training, paper_defaults
+from harness.experiment.confirmation import confirmed_configs
 from harness.experiment.sections import to_settings
-from harness.experiment.settings import longest_training, paper_defaults, setting_at
 from harness.experiment.space import Dimension, points
 from harness.journal.protocol import protocol_hash
 from harness.journal.state import config_hash
@@ -112,11 +112,11 @@ def size_of_search(experiment: Experiment, fingerprint: str, known: set[str]) ->
         known: hashes of settings that are not run again.
     """
     search, confirm = experiment.search, experiment.confirm
-    settings = [setting_at(experiment, point) for point in paper_defaults(experiment)]
-    hashes = {config_hash(setting, fingerprint) for setting in settings}
+    configs = [config_at(experiment, point) for point in paper_defaults(experiment)]
+    hashes = {config_hash(config, fingerprint) for config in configs}
     defaults = len(hashes - known)
     sampled = _sampled(experiment, fingerprint, known | hashes)
-    confirmed = confirmed_settings(experiment, sampled + len(known))
+    confirmed = confirmed_configs(experiment, sampled + len(known))
     models = math.prod(
         _count_values(dimension)
         for key, dimension in experiment.space.items()
@@ -150,9 +150,9 @@ def _sampled(experiment: Experiment, fingerprint: str, known: set[str]) -> int:
         points_in_space - len(known) >= wanted or points_in_space > MOST_POINTS
     ):  # the search never goes through more
         return wanted
-    base = experiment.setting.flat()
-    settings = (setting_at(experiment, point) for point in points(experiment.space, base))
-    return min(wanted, len({config_hash(s, fingerprint) for s in settings} - known))
+    base = experiment.config.flat()
+    configs = (config_at(experiment, point) for point in points(experiment.space, base))
+    return min(wanted, len({config_hash(s, fingerprint) for s in configs} - known))
 
 
 def _rungs(experiment: Experiment, sampled: int) -> list[tuple[int, int]]:

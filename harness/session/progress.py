@@ -90,7 +90,7 @@ class Progress:
         record = self._search.state.trials.get(event["trial_id"])
         name = event["trial_id"]
         if kind == "epoch":
-            epochs = record.setting.epochs if record else 0
+            epochs = record.config.epochs if record else 0
             values = _objectives(event["metrics"], Phase.VALIDATION)
             stopped = f"; stopped: {event['stop_reason']}" if event.get("stop_reason") else ""
             return f"{name} epoch {event['epoch']}/{epochs} {values}{stopped}{self._after(stopped)}"
@@ -139,7 +139,7 @@ class Progress:
             if record.status == "running"
             else record.status
         )
-        epochs = f"{len(record.epochs)}/{spec.setting.epochs}"
+        epochs = f"{len(record.epochs)}/{spec.config.epochs}"
         return (spec.trial_id, spec.role, _point(record.point), epochs, *shown, now)
 
 

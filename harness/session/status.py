@@ -77,13 +77,13 @@ def render(found: dict[str, Any]) -> str:
         shown = "front (clean MAP, robust MAP on validation):" if found["front"] else "empty front"
         lines.append(f"{volume}; {shown}")
     for entry in sorted(found["front"], key=lambda entry: -float(entry["clean"])):
-        setting = " ".join(
+        config = " ".join(
             f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
             for key, value in entry["setting"].items()
         )
         values = f"{100 * entry['clean']:5.1f} {100 * entry['robust']:5.1f}"
         mark = "  (robust MAP at chance: not recommended)" if entry["at_chance"] else ""
-        lines.append(f"  {values}  {entry['trial_id']}  {setting}{mark}")
+        lines.append(f"  {values}  {entry['trial_id']}  {config}{mark}")
     if found["versions"]:
         lines.append(f"  {found['versions']}")
     if found["warm_started"]:

@@ -91,7 +91,7 @@ class MlflowRuns:
             self._log_file(self._runs["search"], self.run_dir / "experiment.yaml")
         elif kind == "suggested":
             record = state.trials[event["trial"]["trial_id"]]
-            params = {**record.setting.flat(), "seed": record.spec.seed}
+            params = {**record.config.flat(), "seed": record.spec.seed}
             self._log_params(self._child(record), params)
         elif kind in ("epoch", "completed", "failed"):
             self._log_progress(event, state)

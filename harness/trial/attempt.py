@@ -58,16 +58,16 @@ class TrialAttempt:
         self.split = split
         self.folder = trial_folder(context, spec.trial_id)
         write_json(self.folder / "config.json", spec.dump())
-        self.setting = spec.setting
+        self.config = spec.config
         say("data")
-        self.data = trial_data(self.setting, context.cache_dir)
+        self.data = trial_data(self.config, context.cache_dir)
         if context.data_fingerprint not in ("", self.data.fingerprint):
             raise InputError(
                 f"data: the images or lists on {socket.gethostname()} are not the driver's; the "
                 "same files, and the same version of Pillow, must be on every node"
             )
         self.network, self.objective = build_models(
-            self.setting, self.data, spec.seed, context.device
+            self.config, self.data, spec.seed, context.device
         )
         self.defended: nn.Module = self.network
         self.pretrained = Pretrained(0.0)
@@ -85,7 +85,7 @@ class TrialAttempt:
 
     def _fetch(self, network: HashingNetwork, objective: HashingObjective) -> Pretrained:
         store = PretrainedStore(Path(self.context.pretrained_dir))
-        key = pretrained_key(self.setting, self.data.fingerprint, self.spec.seed)
+        key = pretrained_key(self.config, self.data.fingerprint, self.spec.seed)
         build = partial(self._pretrain, network, objective)
         return store.fetch(key, network, objective, build, self.spec.trial_id)
 
@@ -96,7 +96,7 @@ class TrialAttempt:
         folder: Path,
         check: Callable[[], None],
     ) -> Pretrained:
-        training = pretraining(self.setting, network, objective, self.data, self.spec.seed)
+        training = pretraining(self.config, network, objective, self.data, self.spec.seed)
         meta, note = self._restored(training, folder)
         done = Pretrained(float(meta.get("seconds", 0.0)), note)
         while not training.finished:
@@ -117,7 +117,7 @@ class TrialAttempt:
     def _minimax(self) -> Iterator[EpochReport]:
         """Epochs of adversarial training; each is durable before it is yielded."""
         training = adversarial_training(
-            self.setting, self.network, self.objective, self.data, self.spec.seed
+            self.config, self.network, self.objective, self.data, self.spec.seed
         )
         if training is None:
             return
@@ -183,10 +183,10 @@ class TrialAttempt:
 
     def _sources(self) -> dict[str, nn.Module]:
         """For the full battery the model before its defense, whose images are tried on it."""
-        undefended = self.setting.method == "none"
+        undefended = self.config.method == "none"
         if self.spec.phase == "explore" or self.context.battery != "full" or undefended:
             return {}
-        fresh = build_models(self.setting, self.data, self.spec.seed, self.context.device)
+        fresh = build_models(self.config, self.data, self.spec.seed, self.context.device)
         self._fetch(*fresh)
         return {"undefended": fresh[0]}
 

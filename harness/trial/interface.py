@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from harness.experiment.config import Setting, parsed
+from harness.experiment.config import TrialConfig, parsed
 from harness.experiment.sections import EvaluationSection, ValidationSection
 from reports import run_folder
 from saat.errors import InputError
@@ -27,7 +27,7 @@ class TrialSpec:
         role: see ``docs/architecture.md``.
         number: order of suggestion.
         seed: training seed.
-        setting: what it trains.
+        config: what it trains.
     """
 
     trial_id: str
@@ -35,12 +35,12 @@ class TrialSpec:
     role: str
     number: int
     seed: int
-    setting: Setting
+    config: TrialConfig
 
     def dump(self) -> dict[str, Any]:
         """As journals, ``config.json`` and checkpoints hold it: JSON-able."""
-        rest = {key: value for key, value in vars(self).items() if value is not self.setting}
-        return {**rest, "setting": self.setting.dump()}
+        rest = {key: value for key, value in vars(self).items() if value is not self.config}
+        return {**rest, "setting": self.config.dump()}
 
     @classmethod
     def of(cls, stored: dict[str, Any]) -> "TrialSpec":
@@ -51,10 +51,10 @@ class TrialSpec:
             TypeError: other keys.
         """
         try:
-            setting = parsed(Setting, stored.get("setting"))
+            config = parsed(TrialConfig, stored.get("setting"))
         except InputError as error:
             raise InputError(f"{stored.get('trial_id')}: {error}") from None
-        return cls(setting=setting, **{k: v for k, v in stored.items() if k != "setting"})
+        return cls(config=config, **{k: v for k, v in stored.items() if k != "setting"})
 
 
 @dataclass(frozen=True)

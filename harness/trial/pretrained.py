@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.experiment.config import Setting, digest
+from harness.experiment.config import TrialConfig, digest
 from harness.trial.lease import Lease
 from saat import checkpoints, tensor_file
 from saat.hashing import HashingObjective
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 FORMAT = 2
 
 
-def pretrained_key(setting: Setting, data_fingerprint: str, seed: int) -> str:
+def pretrained_key(config: TrialConfig, data_fingerprint: str, seed: int) -> str:
     """Hash of everything that a pretrained model depends on; no defense is part of it."""
-    identity = setting.identity()
+    identity = config.identity()
     parts = [FORMAT, data_fingerprint, identity["model"], identity["pretrain"], seed]
     return digest(parts)[:32]
 

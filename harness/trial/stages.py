@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.experiment.config import Setting
+from harness.experiment.config import TrialConfig
 from harness.experiment.sections import to_settings
 from harness.files import existing_parent
 from saat import stages
@@ -17,31 +17,31 @@ from saat.training import Training
 
 
 def trial_data(
-    setting: Setting, cache_dir: str | None, progress: Callable[[int, int], None] | None = None
+    config: TrialConfig, cache_dir: str | None, progress: Callable[[int, int], None] | None = None
 ) -> RetrievalData:
     """The data set of a setting, opened once per process.
 
     Args:
-        setting: its ``data`` section counts.
+        config: its ``data`` section counts.
         cache_dir: node-local cache; None for the default.
         progress: called with (images decoded, images in all) if they are not decoded yet.
 
     Raises:
         InputError: data that are not there, or a cache below a file.
     """
-    key = (setting.data.model_dump_json(), cache_dir)
+    key = (config.data.model_dump_json(), cache_dir)
     if key not in _OPENED:
         _OPENED.clear()  # a worker of a search sees one data set
         cache = Path(cache_dir) if cache_dir else None
         existing_parent(cache or default_cache_dir(), "--cache-dir" if cache else "SAAT_CACHE")
-        _OPENED[key] = _opened(setting, cache, progress)
+        _OPENED[key] = _opened(config, cache, progress)
     return _OPENED[key]
 
 
 def _opened(
-    setting: Setting, cache: Path | None, progress: Callable[[int, int], None] | None
+    config: TrialConfig, cache: Path | None, progress: Callable[[int, int], None] | None
 ) -> RetrievalData:
-    options = setting.data.model_dump()
+    options = config.data.model_dump()
     name, path, root = (options.pop(key) for key in ("name", "path", "root"))
     if path is not None:
         return RetrievalData.from_folder(path, **options, cache_dir=cache, progress=progress)
@@ -52,37 +52,37 @@ _OPENED: dict[tuple[str, str | None], RetrievalData] = {}
 
 
 def build_models(
-    setting: Setting, data: RetrievalData, seed: int, device: str
+    config: TrialConfig, data: RetrievalData, seed: int, device: str
 ) -> tuple[HashingNetwork, HashingObjective]:
     """Network and objective before pretraining, on ``device``."""
-    model = setting.model
+    model = config.model
     return stages.build_models(
         data, model.backbone, model.weights, model.hashing, model.bits, seed, device
     )
 
 
 def pretraining(
-    setting: Setting,
+    config: TrialConfig,
     network: HashingNetwork,
     objective: HashingObjective,
     data: RetrievalData,
     seed: int,
 ) -> Pretraining:
     """The pretraining of a setting."""
-    settings = to_settings(PretrainSettings, setting.pretrain)
+    settings = to_settings(PretrainSettings, config.pretrain)
     return Pretraining(network, objective, data, settings, seed)
 
 
 def adversarial_training(
-    setting: Setting,
+    config: TrialConfig,
     network: HashingNetwork,
     objective: HashingObjective,
     data: RetrievalData,
     seed: int,
 ) -> Training | None:
     """The training of a setting's defense, from a pretrained network; None for method ``none``."""
-    if setting.method == "none":
+    if config.method == "none":
         return None
-    entry = DEFENSES[setting.method]
-    settings = to_settings(entry.settings, setting.defense)
+    entry = DEFENSES[config.method]
+    settings = to_settings(entry.settings, config.defense)
     return entry.training(network, objective, data, settings, seed)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from reports.confirmed import ConfirmedSetting
+from reports.confirmed import ConfirmedConfig
 from reports.figures import (
     confirmed,
     cost,
@@ -36,15 +36,15 @@ _FEW = 4
 
 
 def overlaid_figures(
-    searches: Sequence[SearchResults], settings: Sequence[ConfirmedSetting]
+    searches: Sequence[SearchResults], configs: Sequence[ConfirmedConfig]
 ) -> dict[str, ReportFigure]:
     """Figures that show all searches of one protocol together, by name.
 
     Args:
         searches: searches with equal protocol hashes.
-        settings: the confirmed settings of all of them.
+        configs: the confirmed settings of all of them.
     """
-    front, points = frontier.frontier_data(searches), confirmed.confirmed_data(settings)
+    front, points = frontier.frontier_data(searches), confirmed.confirmed_data(configs)
     spent = cost.cost_data(searches)
     rendered = [
         ReportFigure(
@@ -70,7 +70,7 @@ def overlaid_figures(
             cost.cost_chart(spent),
         ),
     ]
-    untargeted, targeted = untargeted_matrix(settings), targeted_matrix(settings)
+    untargeted, targeted = untargeted_matrix(configs), targeted_matrix(configs)
     if len(untargeted.columns) > _FEW:
         rendered.append(
             ReportFigure(
@@ -100,13 +100,13 @@ def overlaid_figures(
 
 
 def search_figures(
-    results: SearchResults, settings: Sequence[ConfirmedSetting]
+    results: SearchResults, configs: Sequence[ConfirmedConfig]
 ) -> dict[str, ReportFigure]:
     """Figures of one search, by name."""
     curves = learning_curves.learning_curves_data(results)
     searched = parameters.parameters_data(results)
-    recall = precision_recall.precision_recall_data(results, settings)
-    images = examples.examples_data(results, settings)
+    recall = precision_recall.precision_recall_data(results, configs)
+    images = examples.examples_data(results, configs)
     rendered = [
         ReportFigure(
             "learning_curves",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.confirmed import ConfirmedSetting
+from reports.confirmed import ConfirmedConfig
 from reports.figures.chart import Axis, Chart, Mark, Panel, Points, Symbol, percent_of
 from reports.figures.frontier import X_LABEL, Y_LABEL
 from reports.figures.reference_lines import ReferenceLines, lines_of, reference_lines
@@ -42,22 +42,22 @@ class ConfirmedData(NamedTuple):
     lines: ReferenceLines
 
 
-def confirmed_data(settings: Sequence[ConfirmedSetting]) -> ConfirmedData:
+def confirmed_data(configs: Sequence[ConfirmedConfig]) -> ConfirmedData:
     """Means, bands and single seeds of settings that share one protocol."""
-    several = len({setting.search for setting in settings}) > 1
+    several = len({config.search for config in configs}) > 1
     chosen = tuple(
         ConfirmedPoint(
-            label=f"{setting.search}: {setting.label}" if several else setting.label,
-            role=setting.role,
-            bits=setting.bits,
-            setting=setting.setting,
-            clean=setting.bands["clean_map"],
-            robust=setting.bands["robust_map"],
-            seeds=np.column_stack([setting.seeds(name) for name in OBJECTIVES]),
+            label=f"{config.search}: {config.label}" if several else config.label,
+            role=config.role,
+            bits=config.bits,
+            setting=config.setting,
+            clean=config.bands["clean_map"],
+            robust=config.bands["robust_map"],
+            seeds=np.column_stack([config.seeds(name) for name in OBJECTIVES]),
         )
-        for setting in settings
+        for config in configs
     )
-    return ConfirmedData(chosen, reference_lines([s.trials for s in settings], Phase.TEST))
+    return ConfirmedData(chosen, reference_lines([s.trials for s in configs], Phase.TEST))
 
 
 def confirmed_chart(data: ConfirmedData) -> Chart:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from reports.confirmed import ConfirmedSetting
+from reports.confirmed import ConfirmedConfig
 from reports.figures.static import message, new_figure
 from reports.figures.style import IRRELEVANT, RELEVANT
 from reports.results import SearchResults
@@ -34,22 +34,22 @@ class ExamplePanel(NamedTuple):
 
 
 def examples_data(
-    results: SearchResults, settings: Sequence[ConfirmedSetting]
+    results: SearchResults, configs: Sequence[ConfirmedConfig]
 ) -> tuple[ExamplePanel, ...]:
     """Examples of the undefended model beside the best defended one of the same bits.
 
     A collapsed setting is shown only where no other is.
     """
-    defended = [setting for setting in settings if setting.role != "undefended"]
+    defended = [config for config in configs if config.role != "undefended"]
     best = max(defended, key=lambda s: (not s.collapsed, s.bands["robust_map"].mean), default=None)
     bits = best.bits if best else None
-    bare = [s for s in settings if s.role == "undefended" and bits in (s.bits, None)]
-    panels = (_panel(results, setting) for setting in [*bare[:1], best] if setting)
+    bare = [s for s in configs if s.role == "undefended" and bits in (s.bits, None)]
+    panels = (_panel(results, config) for config in [*bare[:1], best] if config)
     return tuple(panel for panel in panels if panel is not None)
 
 
-def _panel(results: SearchResults, setting: ConfirmedSetting) -> ExamplePanel | None:
-    for trial in setting.trials.to_dict("records"):
+def _panel(results: SearchResults, config: ConfirmedConfig) -> ExamplePanel | None:
+    for trial in config.trials.to_dict("records"):
         arrays = results.examples(trial["trial_id"])
         if arrays is not None and len(arrays["query"]):
             break
@@ -59,7 +59,7 @@ def _panel(results: SearchResults, setting: ConfirmedSetting) -> ExamplePanel | 
     amplified, factor = amplify(first["query"], first["adversarial"])
     attack = ", ".join(sorted({str(name) for name in np.atleast_1d(arrays["attack"])}))
     return ExamplePanel(
-        title=f"{setting.label}, seed {trial['seed']}, attack {attack}",
+        title=f"{config.label}, seed {trial['seed']}, attack {attack}",
         query=first["query"],
         adversarial=first["adversarial"],
         amplified=amplified,

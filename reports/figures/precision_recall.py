@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.confirmed import ConfirmedSetting
+from reports.confirmed import ConfirmedConfig
 from reports.figures.chart import Axis, Chart, Dash, Line, Panel, escape
 from reports.figures.style import PALETTE, colour
 from reports.results import SearchResults, metric_column
@@ -29,17 +29,17 @@ class PrecisionRecallCurve(NamedTuple):
 
 
 def precision_recall_data(
-    results: SearchResults, settings: Sequence[ConfirmedSetting]
+    results: SearchResults, configs: Sequence[ConfirmedConfig]
 ) -> tuple[PrecisionRecallCurve, ...]:
     """Curves of the settings of this search that kept histograms."""
     curves = []
-    for setting in settings:
-        found = [_trial_curves(results, row) for row in setting.trials.to_dict("records")]
+    for config in configs:
+        found = [_trial_curves(results, row) for row in config.trials.to_dict("records")]
         kept = [curve for curve in found if curve is not None]
         if kept:
             curves.append(
                 PrecisionRecallCurve(
-                    label=setting.label,
+                    label=config.label,
                     clean=np.mean([clean for clean, _, _ in kept], axis=0),
                     attacked=np.mean([attacked for _, attacked, _ in kept], axis=0),
                     attack=", ".join(sorted({attack for _, _, attack in kept})),

@@ -106,8 +106,8 @@ def _journal(run_dir: Path, events: list[Row], trials: dict[str, Trial]) -> Iter
             yield f"journal: {name} has epochs {numbers}"
         if not trial.ends or trial.status != "completed" or not trial.suggested:
             continue
-        setting = trial.suggested[0]["trial"]["setting"]
-        if len(numbers) != setting["defense"].get("epochs", 0):
+        config = trial.suggested[0]["trial"]["setting"]
+        if len(numbers) != config["defense"].get("epochs", 0):
             yield f"journal: {name} completed after {len(numbers)} epochs"
         result = json.loads((run_dir / "trials" / name / "result.json").read_text())
         if any(result[key] != trial.ends[0][key] for key in ("epochs", "metrics", "cost_s")):
@@ -143,7 +143,7 @@ def _trials_table(run_dir: Path, trials: dict[str, Trial]) -> Iterator[str]:
         trial = trials[row["trial_id"]]
         (suggested,), (end,) = trial.suggested, trial.ends
         spec, progress = suggested["trial"], [*trial.epochs, *trial.ends]
-        setting = {k: v for k, v in spec["setting"].items() if k != "data"}
+        config = {k: v for k, v in spec["setting"].items() if k != "data"}
         expected = {
             **{key: spec[key] for key in ("trial_id", "number", "phase", "role", "seed")},
             "config_hash": suggested["config_hash"],
@@ -152,7 +152,7 @@ def _trials_table(run_dir: Path, trials: dict[str, Trial]) -> Iterator[str]:
             "epochs": len(trial.epochs),
             "cost_s": ([0.0] + [row["cost_s"] for row in progress if "cost_s" in row])[-1],
             "finished_at": end["time"],
-            **{f"param.{s}.{k}": v for s, part in setting.items() for k, v in part.items()},
+            **{f"param.{s}.{k}": v for s, part in config.items() for k, v in part.items()},
             **{f"metric.{key}": value for key, value in trial.metrics().items()},
         }
         derived = {k: v for k, v in row.items() if k in expected or k.startswith("metric.")}
@@ -209,10 +209,10 @@ def _tracking(store: str, events: list[Row], trials: dict[str, Trial]) -> Iterat
         name = run.data.tags["saat.trial_id"]
         trial = trials[name]
         yield from _differences(name, history, _metrics(trial))
-        setting = trial.suggested[0]["trial"]["setting"]
+        config = trial.suggested[0]["trial"]["setting"]
         params = {
             f"{section}.{key}": str(value)
-            for section, part in setting.items()
+            for section, part in config.items()
             if section != "data"
             for key, value in part.items()
         } | {"seed": str(trial.suggested[0]["trial"]["seed"])}

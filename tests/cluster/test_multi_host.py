@@ -162,7 +162,7 @@ def test_every_trial_and_every_epoch_is_there_once(outcome: Outcome) -> None:
 
 
 def _epochs(record: TrialRecord) -> int:
-    return record.setting.epochs  # the undefended model has none
+    return record.config.epochs  # the undefended model has none
 
 
 def test_what_was_finished_before_a_loss_was_not_done_again(outcome: Outcome) -> None:

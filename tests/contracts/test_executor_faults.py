@@ -10,7 +10,7 @@ import pytest
 from harness.executors import Executor
 from harness.executors.inline import InlineExecutor
 from harness.experiment.config import Experiment
-from harness.experiment.settings import paper_defaults, setting_at
+from harness.experiment.configs import config_at, paper_defaults
 from harness.journal.journal import Journal
 from harness.journal.state import config_hash
 from harness.search.search import Search
@@ -44,8 +44,8 @@ def test_an_unexpected_error_fails_the_trial_and_leaves_its_traceback(
 
 def full_disk_for(experiment: Experiment, run_dir: Path, name: str) -> Path:
     """A file of the default's trial on a disk that is full."""
-    setting = setting_at(experiment, paper_defaults(experiment)[0])
-    folder = run_dir / "trials" / f"{config_hash(setting, FINGERPRINT)[:10]}-explore-0"
+    config = config_at(experiment, paper_defaults(experiment)[0])
+    folder = run_dir / "trials" / f"{config_hash(config, FINGERPRINT)[:10]}-explore-0"
     file = folder / name
     file.parent.mkdir(parents=True)
     file.symlink_to("/dev/full")

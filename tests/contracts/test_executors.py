@@ -46,7 +46,7 @@ def test_every_executor_finds_the_same(ran: tuple[Path, Search], reference: Any)
 def test_a_loss_that_is_no_number_fails_its_trial_alone(ran: tuple[Path, Search]) -> None:
     _, search = ran
     for record in search.state.trials.values():
-        broken = record.spec.setting.dump()["defense"]["lr"] == 100.0
+        broken = record.spec.config.dump()["defense"]["lr"] == 100.0
         assert (record.status == "failed") == broken
         if broken:
             assert record.stop_reason == "saat loss is nan in epoch 1; lower lr"

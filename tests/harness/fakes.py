@@ -59,13 +59,13 @@ def open_search(
     return Search(searched, journal, FINGERPRINT, max_concurrent, plan)
 
 
-def objectives(setting: dict[str, Any], progress: float = 1.0) -> tuple[float, float]:
+def objectives(config: dict[str, Any], progress: float = 1.0) -> tuple[float, float]:
     """(clean, robust) of a setting: a trade-off in λ and ε, a little rough, rising with epochs."""
-    defense = setting["defense"]
+    defense = config["defense"]
     if defense["method"] == "none":
         return 0.9, 0.05
     weight = math.log10(defense["lambda"])
-    rough = derive_seed(json.dumps(setting, sort_keys=True)) % 1000 / 1e4
+    rough = derive_seed(json.dumps(config, sort_keys=True)) % 1000 / 1e4
     clean = 0.7 - 0.2 * max(weight, -1) - 2 * defense["eps"] + rough
     robust = 0.3 + 0.15 * weight + 3 * defense["eps"] + 0.01 * defense["steps"] - rough
     share = 0.5 + 0.5 * progress
@@ -76,15 +76,15 @@ def fake_trial(
     spec: TrialSpec, fails: tuple[float, float] = (math.inf, math.inf)
 ) -> Iterator[EpochReport | FinalReport]:
     """Reports of a trial; settings with λ within ``fails`` break in the second epoch."""
-    defense = spec.setting.dump()["defense"]
+    defense = spec.config.dump()["defense"]
     epochs = defense.get("epochs", 0)
     for epoch in range(1, epochs + 1):
         if epoch == 2 and fails[0] <= defense["lambda"] <= fails[1]:
             raise Broken("saat loss is nan in epoch 2; lower lr")
-        clean, robust = objectives(spec.setting.dump(), epoch / epochs)
+        clean, robust = objectives(spec.config.dump(), epoch / epochs)
         values = {"val/clean_map": clean, "val/robust_map": robust, "val/zero_grad": 0.0}
         yield EpochReport(epoch, values, 1.0, 2.0 + epoch)
-    clean, robust = objectives(spec.setting.dump())
+    clean, robust = objectives(spec.config.dump())
     prefix = "reattack" if spec.phase == "explore" else "test"
     metrics = {f"{prefix}/clean_map": clean, f"{prefix}/robust_map": robust}
     yield FinalReport(epochs, metrics, 5.0 + epochs)

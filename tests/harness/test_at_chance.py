@@ -26,12 +26,12 @@ CHANCE = 0.45
 SPACE: dict[str, Any] = {"defense.lambda": {"float": [0.5, 6.0], "log": True}}
 
 
-def outcome(setting: dict[str, Any]) -> tuple[float, float]:
+def outcome(config: dict[str, Any]) -> tuple[float, float]:
     """(clean, robust): above λ = 3 all images have one code, below 1 robust MAP is below chance."""
-    defense = setting["defense"]
+    defense = config["defense"]
     if defense["method"] != "none" and defense["lambda"] > 3:
         return CHANCE, CHANCE
-    clean, robust = objectives(setting)
+    clean, robust = objectives(config)
     if defense["method"] != "none" and defense["lambda"] < 0.9:
         return clean, min(robust, CHANCE - 0.02)
     return clean, robust + 0.2
@@ -49,7 +49,7 @@ def collapsing(monkeypatch: pytest.MonkeyPatch) -> None:
     def fake_trial(spec: TrialSpec, *fails: Any) -> Iterator[EpochReport | FinalReport]:
         for report in plain(spec, *fails):
             if isinstance(report, FinalReport):
-                clean, robust = outcome(spec.setting.dump())
+                clean, robust = outcome(spec.config.dump())
                 prefix = "reattack" if spec.phase == "explore" else "test"
                 values = {"clean_map": clean, "robust_map": robust, "chance_map": CHANCE}
                 values |= {"lift.clean": clean - CHANCE, "lift.robust": robust - CHANCE}
@@ -70,7 +70,7 @@ def ran(run_dir: Path, **changes: Any) -> Search:
 def by_weight(search: Search) -> tuple[list[TrialRecord], list[TrialRecord], list[TrialRecord]]:
     """Explored trials whose robust MAP is at chance, those above, and those that collapsed."""
     trials = search.state.of_phase("explore")
-    weights = [record.spec.setting.dump()["defense"]["lambda"] for record in trials]
+    weights = [record.spec.config.dump()["defense"]["lambda"] for record in trials]
     groups: tuple[list[TrialRecord], ...] = ([], [], [])
     for record, weight in zip(trials, weights, strict=True):
         groups[(weight >= 0.9) + (weight > 3)].append(record)
@@ -96,7 +96,7 @@ def test_only_settings_above_chance_are_recommended(tmp_path: Path, sampler: str
 def test_a_collapsed_setting_is_on_no_front_and_adds_no_hypervolume(tmp_path: Path) -> None:
     search = ran(tmp_path)
     powerless, above, collapsed = by_weight(search)
-    points = [outcome(r.spec.setting.dump()) for r in [*powerless, *above]]
+    points = [outcome(r.spec.config.dump()) for r in [*powerless, *above]]
     found = status_of(tmp_path)
     names = {r.spec.trial_id for r in collapsed}
     assert not names & {entry["trial_id"] for entry in found["front"]}

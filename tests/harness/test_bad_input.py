@@ -17,7 +17,7 @@ import yaml
 from filelock import FileLock
 
 from harness.__main__ import main
-from harness.experiment.settings import setting_at
+from harness.experiment.configs import config_at
 from harness.files import write_text
 from saat import tensor_file
 from saat.data import RetrievalData
@@ -73,11 +73,11 @@ def _stores(root: Path) -> None:
 
 
 def _models(root: Path) -> None:
-    setting = setting_at(tiny(), {}).dump()
+    config = config_at(tiny(), {}).dump()
     network = build_network("small_cnn", "none", 16, 16, 0)
     tensors = tensor_file.module_tensors("network", network)
     meta = {
-        "setting": setting,
+        "setting": config,
         "seed": 0,
         "evaluation": tiny().evaluation.model_dump(),
         "data_fingerprint": "of another set",
@@ -87,7 +87,7 @@ def _models(root: Path) -> None:
     (root / "truncated").write_bytes(good.read_bytes()[:-50])
     torch.save({"a": tensors["network.mean"]}, root / "pickle")
     tensor_file.save(root / "unknown", tensors, {"stage": "pretrain"})
-    other = {**setting, "model": {**setting["model"], "bits": 8}}
+    other = {**config, "model": {**config["model"], "bits": 8}}
     tensor_file.save(root / "other_bits", tensors, {**meta, "setting": other})
     tensor_file.save(root / "no_setting", tensors, {**meta, "setting": {"data": 1}})
     tensor_file.save(root / "no_protocol", tensors, {**meta, "evaluation": {"top_q": 1}})

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.experiment.settings import setting_at
+from harness.experiment.configs import config_at
 from harness.journal.journal import read
 from saat.errors import InputError
 from tests.harness.fakes import cut, experiment, finished, open_search, outcome
@@ -32,8 +32,8 @@ def test_every_setting_is_trained_under_every_seed_seed_by_seed(tmp_path: Path) 
     assert {r.spec.phase for r in records} == {"train"}
     assert {r.status for r in records} == {"completed"}
     assert search.planned_trials() == 6
-    assert records[2].spec.setting.dump()["defense"]["eps"] == 16 / 255
-    assert records[0].spec.setting.dump()["defense"] == {"method": "none"}
+    assert records[2].spec.config.dump()["defense"]["eps"] == 16 / 255
+    assert records[0].spec.config.dump()["defense"] == {"method": "none"}
 
 
 @pytest.mark.parametrize("events", [2, 5, 9])
@@ -51,11 +51,11 @@ def test_a_comparison_that_was_cut_off_ends_like_an_undisturbed_one(
 def test_another_method_starts_from_its_own_published_defaults() -> None:
     """A learning rate that was chosen for one method must not leak into another."""
     changed = tiny({"defense.lr": 0.7, "defense.mu": 0.5})
-    back = setting_at(changed, {"defense.method": "saat"})
+    back = config_at(changed, {"defense.method": "saat"})
     assert back.defense.model_dump()["lr"] == 0.7  # the file's own method keeps its keys
     bare = {"method": "none"}
-    assert setting_at(changed, {"defense.method": "none"}).dump()["defense"] == bare
-    other = setting_at(tiny({"defense": bare, "space": {}}), {"defense.method": "saat"})
+    assert config_at(changed, {"defense.method": "none"}).dump()["defense"] == bare
+    other = config_at(tiny({"defense": bare, "space": {}}), {"defense.method": "saat"})
     assert other.dump()["defense"]["lr"] == 0.05
 
 

@@ -7,9 +7,9 @@ import yaml
 
 from harness.__main__ import main
 from harness.experiment.config import METHODS
+from harness.experiment.configs import config_at
 from harness.experiment.file import load_experiment
 from harness.experiment.protocols import full_protocol, validation_protocol
-from harness.experiment.settings import setting_at
 from harness.journal.protocol import validation_hash
 from harness.session.stored_run import read_stored
 from harness.trial.interface import TrialContext, TrialSpec, decode, encode
@@ -26,10 +26,10 @@ def test_the_radius_in_the_file_is_the_ball_of_the_training(tmp_path: Path) -> N
     file = tmp_path / "experiment.yaml"
     file.write_text(yaml.safe_dump(tiny_raw({"defense.eps": "6/255"})))
     experiment, _ = load_experiment(file)
-    setting = decode(TrialSpec, encode(spec_of(experiment))).setting
-    data = trial_data(setting, None)
-    models = build_models(setting, data, 0, "cpu")
-    training = adversarial_training(setting, *models, data, 0)
+    config = decode(TrialSpec, encode(spec_of(experiment))).config
+    data = trial_data(config, None)
+    models = build_models(config, data, 0, "cpu")
+    training = adversarial_training(config, *models, data, 0)
     assert isinstance(training, MinimaxTraining)
     assert training.threat.eps == 6 / 255
 
@@ -40,16 +40,16 @@ def test_a_task_is_the_same_on_both_sides_of_the_boundary(method: str, tmp_path:
     experiment = tiny({"defense": {"method": method}, "space": {}, "evaluation.options": options})
     spec, context = spec_of(experiment), context_of(experiment, tmp_path)
     assert decode(TrialSpec, encode(spec)) == spec
-    assert type(decode(TrialSpec, encode(spec)).setting.defense) is type(spec.setting.defense)
+    assert type(decode(TrialSpec, encode(spec)).config.defense) is type(spec.config.defense)
     assert decode(TrialContext, encode(context)) == context
     assert TrialSpec.of(spec.dump()) == spec
 
 
 def test_a_point_shares_what_it_does_not_change() -> None:
     experiment = tiny()
-    own = experiment.setting
-    assert setting_at(experiment, {}) is own
-    changed = setting_at(experiment, {"defense.eps": 0.01})
+    own = experiment.config
+    assert config_at(experiment, {}) is own
+    changed = config_at(experiment, {"defense.eps": 0.01})
     assert changed.model is own.model
     assert changed.pretrain is own.pretrain
     assert changed.flat() == own.flat() | {"defense.eps": 0.01}

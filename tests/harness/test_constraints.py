@@ -27,7 +27,7 @@ def ended(run_dir: Path, floor: float) -> tuple[Search, dict[str, Any]]:
 def test_status_and_tracker_count_what_is_feasible(tmp_path: Path) -> None:
     search, free = ended(tmp_path / "free", 0.0)
     points = {
-        r.spec.trial_id: objectives(r.spec.setting.dump()) for r in search.state.of_phase("explore")
+        r.spec.trial_id: objectives(r.spec.config.dump()) for r in search.state.of_phase("explore")
     }
     clean = sorted(point[0] for point in points.values())
     floor = clean[len(clean) // 2]

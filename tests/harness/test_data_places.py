@@ -13,10 +13,10 @@ from harness.__main__ import main
 from harness.catalogue import catalogue
 from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
+from harness.experiment.configs import config_at
 from harness.experiment.datasets import dataset_line
 from harness.experiment.file import load_experiment
 from harness.experiment.sections import DataSection
-from harness.experiment.settings import setting_at
 from harness.provenance import provenance
 from harness.session.derive import derive_tables
 from harness.trial import stages
@@ -114,7 +114,7 @@ def test_a_root_is_seen_from_where_the_command_was_given(
 
 
 def listed_setting(**data: Any) -> Any:
-    return setting_at(tiny({"data": {"image_size": 16, "val_queries": 4, **data}}), {})
+    return config_at(tiny({"data": {"image_size": 16, "val_queries": 4, **data}}), {})
 
 
 def test_only_the_place_changes(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_table_of_trials_is_the_journal(run: tuple[Path, Search]) -> None:
         assert (row["epochs"], row["cost_s"]) == (len(record.epochs), record.cost_s)
         assert row["finished_at"] == record.finished_at
         assert row["config_hash"] == record.config_hash
-        for key, value in record.setting.flat().items():
+        for key, value in record.config.flat().items():
             found = row[f"param.{key}"]
             assert str(found) == str(value) or float(found) == pytest.approx(value, rel=1e-12)
         for name in (c.removeprefix("metric.") for c in map(str, table) if c[:7] == "metric."):

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from harness.__main__ import main
-from harness.experiment.settings import paper_defaults, setting_at
+from harness.experiment.configs import config_at, paper_defaults
 from harness.journal.state import config_hash
 from harness.session import calibration
 from harness.session.calibration import Costs, time_epoch
@@ -34,8 +34,8 @@ def own_signals() -> Iterator[None]:
 
 def size_of(known: int = 0, **changes: Any) -> SearchSize:
     searched = experiment(**changes)
-    points = [setting_at(searched, point) for point in paper_defaults(searched)]
-    hashes = {config_hash(setting, "data") for setting in points[:known]}
+    points = [config_at(searched, point) for point in paper_defaults(searched)]
+    hashes = {config_hash(config, "data") for config in points[:known]}
     return size_of_search(searched, "data", hashes)
 
 
@@ -179,7 +179,7 @@ def test_the_cost_of_the_protocol_follows_its_steps_and_queries(
     monkeypatch.setattr(
         calibration,
         "adversarial_training",
-        lambda setting, *_: None if setting.defense.method == "none" else object(),
+        lambda config, *_: None if config.defense.method == "none" else object(),
     )
     monkeypatch.setattr(calibration, "time_epoch", lambda *_: (7.0, 3.0))
     data: Any = SimpleNamespace(

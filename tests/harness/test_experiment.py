@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from harness.catalogue import derived
-from harness.experiment.config import Experiment, Setting
+from harness.experiment.config import Experiment, TrialConfig
+from harness.experiment.configs import (
+    config_at,
+    longest_training,
+    paper_defaults,
+    undefended,
+)
 from harness.experiment.file import load_experiment
 from harness.experiment.resolve import resolve_experiment
 from harness.experiment.sections import PRETRAIN_MODEL, defense_model
-from harness.experiment.settings import (
-    longest_training,
-    paper_defaults,
-    setting_at,
-    undefended,
-)
 from harness.experiment.space import Dimension, suggest
 from harness.journal.protocol import changed_versions, protocol_hash
 from harness.journal.state import config_hash
@@ -82,10 +82,10 @@ def test_a_fraction_among_choices_and_conditions_is_a_number() -> None:
         {"defense.eps": [8 / 255]},
         {"defense.eps": 4 / 255},
     ]
-    setting = setting_at(experiment, {"defense.eps": found["defense.eps"].choice[0]}).flat()
-    assert all(found[key].contains(setting[key]) for key in ("defense.eps", "defense.step_size"))
-    assert not found["defense.mu"].applies(setting)
-    assert found["defense.steps"].applies(setting)
+    config = config_at(experiment, {"defense.eps": found["defense.eps"].choice[0]}).flat()
+    assert all(found[key].contains(config[key]) for key in ("defense.eps", "defense.step_size"))
+    assert not found["defense.mu"].applies(config)
+    assert found["defense.steps"].applies(config)
     assert resolve_experiment(json.loads(json.dumps(experiment.dump())), "dump") == experiment
 
 
@@ -119,12 +119,12 @@ def test_a_name_that_only_begins_like_a_folder_of_saats_own_is_free(name: str) -
 
 def test_a_setting_is_the_experiments_own_but_for_the_point() -> None:
     experiment = tiny()
-    own = setting_at(experiment, {})
+    own = config_at(experiment, {})
     point = {"defense.lambda": 3.5, "model.bits": 64, "defense.step_size": "auto"}
-    changed = setting_at(experiment, point)
+    changed = config_at(experiment, point)
     assert changed.flat() == own.flat() | point
     assert changed.data == own.data
-    assert Setting.model_validate(json.loads(json.dumps(changed.dump()))) == changed
+    assert TrialConfig.model_validate(json.loads(json.dumps(changed.dump()))) == changed
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_setting_is_the_experiments_own_but_for_the_point() -> None:
 )
 def test_a_point_that_is_no_setting_is_refused(point: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError) as caught:
-        setting_at(tiny(), point)
+        config_at(tiny(), point)
     assert named in str(caught.value)
 
 
@@ -163,28 +163,28 @@ def test_the_papers_default_is_the_published_setting_at_every_bit_length() -> No
 def test_the_file_of_the_papers_training_has_the_published_settings() -> None:
     """As they stand in the file, not only in the first trial of its search."""
     experiment, _ = load_experiment(Path("search_spaces/saat_lambda_mu.yaml"))
-    own = setting_at(experiment, {})
+    own = config_at(experiment, {})
     assert own.defense.model_dump() == defense_model("saat")().model_dump()
     assert own.pretrain.model_dump() == PRETRAIN_MODEL().model_dump()
 
 
 def test_the_undefended_model_is_pretrained_as_the_defended_one() -> None:
-    setting = setting_at(tiny(), {})
-    bare = undefended(setting)
+    config = config_at(tiny(), {})
+    bare = undefended(config)
     assert bare.defense.model_dump() == {"method": "none"}
-    assert bare.model == setting.model
-    assert pretrained_key(bare, "data", 0) == pretrained_key(setting, "data", 0)
+    assert bare.model == config.model
+    assert pretrained_key(bare, "data", 0) == pretrained_key(config, "data", 0)
 
 
 def test_the_pretrained_model_depends_on_what_pretraining_sees_alone() -> None:
     experiment = tiny()
-    own = pretrained_key(setting_at(experiment, {}), "data", 0)
+    own = pretrained_key(config_at(experiment, {}), "data", 0)
     for point in ({"defense.lambda": 9.0}, {"defense.eps": 0.1}, {"defense.steps": 3}):
-        assert pretrained_key(setting_at(experiment, point), "data", 0) == own
+        assert pretrained_key(config_at(experiment, point), "data", 0) == own
     for point in ({"model.bits": 8}, {"pretrain.lr": 0.1}, {"pretrain.epochs": 3}):
-        assert pretrained_key(setting_at(experiment, point), "data", 0) != own
-    assert pretrained_key(setting_at(experiment, {}), "other", 0) != own
-    assert pretrained_key(setting_at(experiment, {}), "data", 1) != own
+        assert pretrained_key(config_at(experiment, point), "data", 0) != own
+    assert pretrained_key(config_at(experiment, {}), "other", 0) != own
+    assert pretrained_key(config_at(experiment, {}), "data", 1) != own
 
 
 def load(path: Path, *overrides: str) -> tuple[Any, list[str]]:
@@ -233,10 +233,10 @@ def test_any_point_of_a_space_is_a_valid_setting(
     trial: optuna.Trial, changes: dict[str, Any]
 ) -> None:
     experiment = tiny(changes)
-    base = setting_at(experiment, {}).flat()
+    base = config_at(experiment, {}).flat()
     point = suggest(trial, experiment.space, base)
-    setting = setting_at(experiment, point)
-    assert {key: setting.flat()[key] for key in point} == point
+    config = config_at(experiment, point)
+    assert {key: config.flat()[key] for key in point} == point
     assert all(experiment.space[key].contains(value) for key, value in point.items())
     defended = point.get("defense.method", "saat") == "saat"
     assert ("defense.steps" in point) == (defended and bool(changes))
@@ -272,11 +272,11 @@ def reversed_keys(value: Any) -> Any:
 
 
 def test_the_config_hash_knows_neither_seed_nor_the_order_of_keys() -> None:
-    own = config_hash(setting_at(tiny(), {}), "data")
-    assert config_hash(setting_at(tiny({"seed": 5}), {}), "data") == own
-    assert config_hash(setting_at(resolve_experiment(reversed_keys(TINY), "e"), {}), "data") == own
-    assert config_hash(setting_at(tiny({"defense.eps": "8/255"}), {}), "data") == own
-    assert config_hash(setting_at(tiny({"evaluation.steps": 9}), {}), "data") == own
+    own = config_hash(config_at(tiny(), {}), "data")
+    assert config_hash(config_at(tiny({"seed": 5}), {}), "data") == own
+    assert config_hash(config_at(resolve_experiment(reversed_keys(TINY), "e"), {}), "data") == own
+    assert config_hash(config_at(tiny({"defense.eps": "8/255"}), {}), "data") == own
+    assert config_hash(config_at(tiny({"evaluation.steps": 9}), {}), "data") == own
 
 
 @pytest.mark.parametrize(
@@ -284,8 +284,8 @@ def test_the_config_hash_knows_neither_seed_nor_the_order_of_keys() -> None:
     [{"defense.lambda": 1.5}, {"model.bits": 8}, {"pretrain.momentum": 0.5}, {"defense.lr": 0.01}],
 )
 def test_the_config_hash_depends_on_every_key_of_the_setting(point: dict[str, Any]) -> None:
-    own: Setting = setting_at(tiny(), {})
-    changed = setting_at(tiny(), point)
+    own: TrialConfig = config_at(tiny(), {})
+    changed = config_at(tiny(), point)
     assert config_hash(changed, "data") != config_hash(own, "data")
     assert config_hash(own, "other") != config_hash(own, "data")
 

@@ -50,23 +50,23 @@ def test_work_shrinks_until_it_fits(limited: int) -> None:
 
 def test_a_trial_is_measured(tmp_path: Path) -> None:
     experiment = tiny({"resources.gpus_per_trial": "auto"})
-    settings = settings_to_measure(experiment, "search")
-    found, (node,) = measure_here(settings, experiment, Options(tmp_path))
+    configs = settings_to_measure(experiment, "search")
+    found, (node,) = measure_here(configs, experiment, Options(tmp_path))
     assert 2**20 < found.peak < node.memory[0]
     assert 2**26 < found.context < node.memory[0] / 4
     larger = tiny({"resources.gpus_per_trial": "auto", "data.image_size": 64})
-    settings = settings_to_measure(larger, "search")
-    assert measure_here(settings, larger, Options(tmp_path))[0].peak > found.peak
+    configs = settings_to_measure(larger, "search")
+    assert measure_here(configs, larger, Options(tmp_path))[0].peak > found.peak
 
 
 def test_a_split_step_is_that_of_the_whole_batch() -> None:
     data = toy.toy_data()
-    settings = PretrainSettings(epochs=1, lr=0.05, batch_size=48)
+    configs = PretrainSettings(epochs=1, lr=0.05, batch_size=48)
     grads = []
     for size in (None, 20):
         network = toy.toy_network().to(DEVICE)
         objective = toy.toy_objective(data).to(DEVICE)
-        run = Pretraining(network, objective, data, settings, seed=0)
+        run = Pretraining(network, objective, data, configs, seed=0)
         if size is not None:
             run.split_batches(size)
         network.eval()  # batch norm alone would see the parts

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from harness.experiment.config import Setting
-from harness.experiment.settings import setting_at
+from harness.experiment.config import TrialConfig
+from harness.experiment.configs import config_at
 from harness.journal.state import config_hash
 from tests.harness.tiny import tiny
 
 
-def with_weights(path: Path | str) -> Setting:
+def with_weights(path: Path | str) -> TrialConfig:
     """A setting on some weights; the file's content is only read for its hash."""
     changes: dict[str, Any] = {"model.backbone": "alexnet", "data.image_size": 64}
-    return setting_at(tiny({**changes, "model.weights": str(path)}), {})
+    return config_at(tiny({**changes, "model.weights": str(path)}), {})
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_published_and_no_weights_are_named_and_differ_from_a_file(weights: Path
 
 
 def test_where_the_data_lies_is_not_part_of_the_identity_but_its_content_is() -> None:
-    first = setting_at(tiny(), {})
-    second = setting_at(tiny({"data.val_queries": 41}), {})
+    first = config_at(tiny(), {})
+    second = config_at(tiny({"data.val_queries": 41}), {})
     assert "data" not in first.identity()
     assert config_hash(first, "data") == config_hash(second, "data")
     assert config_hash(first, "data") != config_hash(first, "other data")

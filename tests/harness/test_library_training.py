@@ -88,7 +88,7 @@ def test_what_is_no_trained_network_is_told_in_one_line(tmp_path: Path) -> None:
         tensor_file.save(tmp_path / "changed.safetensors", tensors, {**meta, **change})
         return raised(lambda: saat.load(tmp_path / "changed.safetensors"), saat.InputError)
 
-    setting = meta["setting"]
+    config = meta["setting"]
     assert "its setting has no section model" in message({"setting": {}})
     assert "its setting has no section model" in message({"setting": 3})
     for section, changes, expected in (
@@ -99,7 +99,7 @@ def test_what_is_no_trained_network_is_told_in_one_line(tmp_path: Path) -> None:
         ("defense", {"method": None}, "setting.defense.method 'None': one of none"),
         ("data", {"image_size": 8}, "small_cnn needs at least 16"),
     ):
-        told = message({"setting": {**setting, section: {**setting[section], **changes}}})
+        told = message({"setting": {**config, section: {**config[section], **changes}}})
         assert told.startswith(f"{tmp_path / 'changed.safetensors'}: ")
         assert expected in told
         assert "\n" not in told

@@ -89,7 +89,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 # --- runs of somebody else
 
 
-def foreign(tmp_path: Path, changes: dict[str, Any], setting: dict[str, Any] | None = None) -> Path:
+def foreign(tmp_path: Path, changes: dict[str, Any], config: dict[str, Any] | None = None) -> Path:
     """A finished run that nobody here began; ``setting`` changes what its first trial carries."""
     experiment = resolve_experiment(tiny_raw({"name": "done", **changes}), "", files=False)
     plain = resolve_experiment(tiny_raw({"name": "done"}), "")
@@ -98,8 +98,8 @@ def foreign(tmp_path: Path, changes: dict[str, Any], setting: dict[str, Any] | N
     events = read(run_dir / "events.jsonl")
     events[0] |= {"search_id": "somebodys"}
     for event in events:
-        if setting and event["event"] == "suggested":
-            event["trial"]["setting"]["data"] |= setting
+        if config and event["event"] == "suggested":
+            event["trial"]["setting"]["data"] |= config
     (run_dir / "events.jsonl").write_bytes(b"".join(map(line_of, events)))
     text = yaml.safe_dump(experiment.dump(), sort_keys=False)
     (run_dir / "experiment.yaml").write_text(text)
@@ -149,7 +149,7 @@ def test_a_warm_start_that_the_journal_has_is_not_read_again(
 def test_a_path_that_only_a_trial_of_the_journal_carries_is_not_read(
     state: Path, tmp_path: Path, looks: list[str], capsys: Any
 ) -> None:
-    runs = foreign(tmp_path, {}, setting={"name": None, "path": SECRET})
+    runs = foreign(tmp_path, {}, config={"name": None, "path": SECRET})
     said = refused(capsys, "resume", "done", "--runs-dir", runs)
     assert f"carries data.path {SECRET}" in said
     assert looks == []

@@ -187,7 +187,7 @@ def test_memory_that_runs_out_twice_fails_the_trial_alone(tmp_path: Path) -> Non
     search.journal.close()
     assert search.state.finished
     records = search.state.trials.values()
-    assert {r.setting.flat()["defense.batch_size"]: r.status for r in records} == {
+    assert {r.config.flat()["defense.batch_size"]: r.status for r in records} == {
         20: "completed",
         200: "failed",
     }

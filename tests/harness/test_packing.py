@@ -20,7 +20,7 @@ from harness.executors.footprint import (
     measure_footprint,
 )
 from harness.executors.packing import resolve_gpu_share, settings_to_measure, trials_per_gpu
-from harness.experiment.config import Experiment, Setting
+from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.protocols import full_protocol
 from harness.journal.journal import read
 from harness.options import Options
@@ -71,8 +71,8 @@ def test_a_setting_that_fits_no_gpu_is_refused() -> None:
     )
 
 
-def described(settings: list[Setting]) -> list[tuple[Any, ...]]:
-    flat = [setting.flat() for setting in settings]
+def described(configs: list[TrialConfig]) -> list[tuple[Any, ...]]:
+    flat = [config.flat() for config in configs]
     keys = ("model.backbone", "model.bits", "defense.method", "defense.batch_size")
     return sorted(tuple(point.get(key) for key in keys) for point in flat)
 
@@ -123,9 +123,9 @@ class FakeMemory(GpuMemory):
 
 
 def measured(experiment: Experiment, gpu: FakeMemory) -> Footprint:
-    settings = settings_to_measure(experiment, "search")
+    configs = settings_to_measure(experiment, "search")
     cache = os.environ["SAAT_CACHE"]
-    return measure_footprint(settings, experiment.evaluation, cache, 1, "cpu", gpu)
+    return measure_footprint(configs, experiment.evaluation, cache, 1, "cpu", gpu)
 
 
 def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from harness.executors.footprint import Footprint, gpu_memory
 from harness.executors.packing import resolve_gpu_share
 from harness.executors.ray_gpus import measure_on_cluster
-from harness.experiment.config import Experiment, Setting
+from harness.experiment.config import Experiment, TrialConfig
 from harness.options import Options
 from harness.session.checks import executor_of_run
 from saat.errors import InputError
@@ -24,13 +24,13 @@ from tests.toy import raised
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("two_gpus")]
 
 
-def bits_as_memory(settings: list[Setting], *more: Any) -> Footprint:
+def bits_as_memory(configs: list[TrialConfig], *more: Any) -> Footprint:
     """Stands in for :func:`harness.executors.footprint.measure_footprint` on a worker."""
     assert os.environ["CUDA_VISIBLE_DEVICES"] in ("0", "1")
     evaluation, _, threads = more
     assert evaluation.attacks == ["mainstay", "hag"]
     assert threads == 2
-    return Footprint(max(s.model.bits for s in settings) * GIB, GIB, "evaluation", "fake")
+    return Footprint(max(s.model.bits for s in configs) * GIB, GIB, "evaluation", "fake")
 
 
 def out_of_reach(*_: Any) -> Footprint:
@@ -65,8 +65,8 @@ def test_a_cluster_measures_on_a_worker_with_a_gpu(runs_dir: Path) -> None:
     space = {"model.bits": {"choice": [4, 12]}}
     experiment = tiny({**AUTO, "resources.cpus_per_trial": 2, "space": space})
 
-    def on_cluster(settings: list[Setting], asked: Experiment, options: Options) -> Any:
-        return measure_on_cluster(settings, asked, options, bits_as_memory, two_of_48_gib)
+    def on_cluster(configs: list[TrialConfig], asked: Experiment, options: Options) -> Any:
+        return measure_on_cluster(configs, asked, options, bits_as_memory, two_of_48_gib)
 
     settled, told = resolve_gpu_share(experiment, "search", options, silent, on_cluster)
     # 13 GiB and a fifth: three on 48, but three trials' CPUs for two GPUs feed two each.

@@ -23,7 +23,7 @@ import yaml
 from filelock import FileLock
 
 from harness.__main__ import main
-from harness.experiment.settings import setting_at
+from harness.experiment.configs import config_at
 from harness.preflight import findings
 from harness.preflight.command import Outcome
 from harness.preflight.findings import Cluster, Node
@@ -242,10 +242,10 @@ def test_locks_that_do_not_hold_are_seen(runs_dir: Path, monkeypatch: Any) -> No
     assert not runs_dir.exists()
 
 
-def request(folder: Path, setting: Any = None) -> NodeRequest:
+def request(folder: Path, config: Any = None) -> NodeRequest:
     cache = os.environ["SAAT_CACHE"]
     return NodeRequest(
-        SharedFolder(str(folder), ""), cache, None if setting is None else encode(setting)
+        SharedFolder(str(folder), ""), cache, None if config is None else encode(config)
     )
 
 
@@ -254,34 +254,34 @@ def listed(root: Path) -> Any:
     write_images(root, splits())
     write_pairs(root, splits())
     places = {"path": str(root), "image_size": 16, "val_queries": 5}
-    return setting_at(tiny({"data": places, "model.backbone": "small_cnn"}), {})
+    return config_at(tiny({"data": places, "model.backbone": "small_cnn"}), {})
 
 
 def test_a_node_sees_the_data_that_loading_them_gives(tmp_path: Path) -> None:
-    setting = listed(tmp_path / "set")
-    found = report_node(request(tmp_path, setting), "node")
+    config = listed(tmp_path / "set")
+    found = report_node(request(tmp_path, config), "node")
     assert found.data is not None
     assert "data" not in found.problems
     sizes = sum(path.stat().st_size for path in (tmp_path / "set" / "images").iterdir())
     assert found.data.source_bytes == sizes
     assert found.data.to_decode == 25 * 3 * 16 * 16
     assert found.data.pixels == ""
-    other = setting.data.model_copy(update={"seed": 1})
-    changed = setting.model_copy(update={"data": other})
+    other = config.data.model_copy(update={"seed": 1})
+    changed = config.model_copy(update={"data": other})
     differs = report_node(request(tmp_path, changed), "node").data
     assert differs is not None
     assert differs.fingerprint != found.data.fingerprint
-    trial_data(setting, os.environ["SAAT_CACHE"])
-    again = report_node(request(tmp_path, setting), "node").data
+    trial_data(config, os.environ["SAAT_CACHE"])
+    again = report_node(request(tmp_path, config), "node").data
     assert again is not None
     assert len(again.pixels) == 128
     assert again == replace(found.data, to_decode=0, pixels=again.pixels)
 
 
 def test_a_node_without_an_image_says_which(tmp_path: Path) -> None:
-    setting = listed(tmp_path / "set")
+    config = listed(tmp_path / "set")
     (tmp_path / "set" / "images" / "d3.png").unlink()
-    found = report_node(request(tmp_path, setting), "node")
+    found = report_node(request(tmp_path, config), "node")
     assert found.data is None
     assert "d3.png: no such file" in found.problems["data"]
 
@@ -290,11 +290,11 @@ def test_a_node_whose_weights_are_not_there_or_do_not_fit_says_so(tmp_path: Path
     weights = tmp_path / "there.pt"
     weights.touch()
     changes = {"model.backbone": "alexnet", "model.weights": str(weights), "data.image_size": 64}
-    setting = setting_at(tiny(changes), {})
-    found = report_node(request(tmp_path, setting), "node")
+    config = config_at(tiny(changes), {})
+    found = report_node(request(tmp_path, config), "node")
     assert f"model.weights {weights}: not a state dict of alexnet" in found.problems["data"]
     weights.unlink()
-    found = report_node(request(tmp_path, setting), "node")
+    found = report_node(request(tmp_path, config), "node")
     said = f"model.weights {weights}: no such file; none, imagenet or a path"
     assert found.problems["data"] == said
 
@@ -513,12 +513,12 @@ def on_cluster(head: str, runs_dir: Path, *arguments: object, first: str = "") -
 def test_a_node_of_a_real_cluster_answers_though_it_has_no_cpu_left(
     head: str, tmp_path: Path, runs_dir: Path
 ) -> None:
-    setting = tiny_raw({"data": {"path": str(tmp_path / "set"), "image_size": 16}})
-    setting["data"]["val_queries"] = 5
+    config = tiny_raw({"data": {"path": str(tmp_path / "set"), "image_size": 16}})
+    config["data"]["val_queries"] = 5
     write_images(tmp_path / "set", splits())
     write_pairs(tmp_path / "set", splits())
     file = tmp_path / "tiny.yaml"
-    file.write_text(yaml.safe_dump(setting))
+    file.write_text(yaml.safe_dump(config))
     options = ["--cache-dir", tmp_path / "cache", "--timeout", 240]  # for machines under load
     status, found = on_cluster(head, runs_dir, file, *options)
     (node,) = found["nodes"]

@@ -29,9 +29,9 @@ def test_the_papers_default_runs_first_to_the_end_once_per_bit_length(tmp_path: 
     explored = search.state.of_phase("explore")
     defaults = explored[:2]
     assert [r.spec.role for r in explored] == ["default"] * 2 + ["sampled"] * 7
-    assert [r.setting.model.bits for r in defaults] == [16, 32]
+    assert [r.config.model.bits for r in defaults] == [16, 32]
     for record in defaults:
-        defense = record.spec.setting.dump()["defense"]
+        defense = record.spec.config.dump()["defense"]
         published = (defense["lambda"], defense["mu"], defense["eps"], defense["steps"])
         assert published == (1.0, 1e-4, 8 / 255, 7)
         assert record.status == "completed"
@@ -112,7 +112,7 @@ def test_the_best_fronts_are_recommended_and_never_the_default(tmp_path: Path, m
     searched = experiment(search__scheduler="none", confirm__max_configs=most)
     search = finished(tmp_path, searched)
     explored = search.state.of_phase("explore")
-    ranks = pareto_ranks([objectives(r.spec.setting.dump()) for r in explored])
+    ranks = pareto_ranks([objectives(r.spec.config.dump()) for r in explored])
     rank_of = {
         r.spec.trial_id: rank
         for r, rank in zip(explored, ranks, strict=True)
@@ -128,8 +128,7 @@ def test_the_best_fronts_are_recommended_and_never_the_default(tmp_path: Path, m
 def test_settings_below_a_constraint_are_never_recommended(tmp_path: Path) -> None:
     free = finished(tmp_path / "free", experiment(search__scheduler="none"))
     clean = {
-        r.spec.trial_id: objectives(r.spec.setting.dump())[0]
-        for r in free.state.of_phase("explore")
+        r.spec.trial_id: objectives(r.spec.config.dump())[0] for r in free.state.of_phase("explore")
     }
     assert free.state.recommended
     floor = min(clean[i] for i in free.state.recommended) + 1e-6
@@ -154,7 +153,7 @@ def test_all_settings_are_confirmed_under_the_same_fresh_seeds(tmp_path: Path) -
     roles = {r.spec.role for r in confirmed}
     assert roles == {"recommended", "default", "undefended"}
     lengths = {
-        role: {r.setting.model.bits for r in confirmed if r.spec.role == role} for role in roles
+        role: {r.config.model.bits for r in confirmed if r.spec.role == role} for role in roles
     }
     order = [record.spec.seed for record in confirmed]
     assert order == sorted(order), "seed by seed, so that an early end stays balanced"
@@ -176,7 +175,7 @@ def test_failed_trials_keep_their_reason_and_the_others_go_on(tmp_path: Path) ->
     assert failed
     for record in explored:
         assert (record.status == "failed") == (
-            record.spec.setting.dump()["defense"]["lambda"] >= 2.0
+            record.spec.config.dump()["defense"]["lambda"] >= 2.0
         )
     assert {r.stop_reason for r in failed} == {"saat loss is nan in epoch 2; lower lr"}
     assert search.state.finished

@@ -46,7 +46,7 @@ def rules(**given: Any) -> Experiment:
 
 def history(*points: tuple[float, float] | None, warm: tuple[float, float] | None = None) -> Any:
     """A state of completed trials with these objectives (None: the trial failed)."""
-    spec = spec_of(tiny()).__dict__
+    spec = spec_of(tiny()).dump()
     events: list[dict[str, Any]] = [{"event": "started"}]
     common = {"config_hash": "", "point": {}, "notes": {}}
     if warm:

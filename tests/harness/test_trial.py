@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from harness.experiment.config import Experiment
+from harness.experiment.configs import config_at, undefended
 from harness.experiment.protocols import full_protocol
 from harness.experiment.sections import EvaluationSection
-from harness.experiment.settings import setting_at, undefended
 from harness.trial.records import read_record, record_of
 from harness.trial.trial import (
     EpochReport,
@@ -97,7 +97,7 @@ def test_exploring_measures_validation_queries_and_keeps_no_images(finished: Any
     context, spec, reports = finished
     folder = trial_folder(context, spec.trial_id)
     table = pd.read_parquet(folder / "per_query.parquet")
-    data = trial_data(setting_at(tiny(), {}), context.cache_dir)
+    data = trial_data(config_at(tiny(), {}), context.cache_dir)
     assert set(table.attack) == {"clean", "mainstay", "hag", "worst"}
     assert (table.groupby("attack").size() == len(data.validation)).all()
     means = table.groupby("attack")["ap"].mean()
@@ -303,8 +303,8 @@ def test_the_undefended_model_is_attacked_without_training(
     finished: Any, tmp_path: Path, experiment: Experiment
 ) -> None:
     context = context_of(experiment, tmp_path)
-    setting = undefended(setting_at(experiment, {}))
-    (report,) = run_trial(spec_of(experiment, setting=setting), context)
+    config = undefended(config_at(experiment, {}))
+    (report,) = run_trial(spec_of(experiment, config=config), context)
     assert isinstance(report, FinalReport)
     assert report.epochs == 0
     assert report.metrics != finished[2][-1].metrics
@@ -332,7 +332,7 @@ def network_of(folder: Path) -> torch.nn.Module:
 def test_every_confirmed_number_can_be_recomputed_from_the_stored_images(confirmed: Any) -> None:
     folder, _, final, context = confirmed
     network = network_of(folder)
-    data = trial_data(setting_at(tiny(), {}), context.cache_dir)
+    data = trial_data(config_at(tiny(), {}), context.cache_dir)
     stored = np.load(folder / "adversarial.npz")
     assert set(stored) == {"mainstay", "hag", "rows"}
     assert (stored["rows"] == data.test).all()
@@ -361,7 +361,7 @@ def test_every_confirmed_number_can_be_recomputed_from_the_stored_images(confirm
 
 def test_the_stored_model_under_its_own_protocol_gives_its_own_numbers(confirmed: Any) -> None:
     folder, spec, final, context = confirmed
-    data = trial_data(setting_at(tiny(), {}), context.cache_dir)
+    data = trial_data(config_at(tiny(), {}), context.cache_dir)
     meta = tensor_file.load(folder / "model.safetensors")[1]
     again = evaluate(
         network_of(folder),
@@ -375,7 +375,7 @@ def test_the_stored_model_under_its_own_protocol_gives_its_own_numbers(confirmed
 
 def test_confirmed_histograms_and_examples_fit_the_data(confirmed: Any) -> None:
     folder, _, _, context = confirmed
-    data = trial_data(setting_at(tiny(), {}), context.cache_dir)
+    data = trial_data(config_at(tiny(), {}), context.cache_dir)
     histograms = np.load(folder / "histograms.npz")
     names = {f"{n}_{part}" for n in ("clean", "mainstay", "hag") for part in ("total", "relevant")}
     assert set(histograms) == names

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.experiment.config import Experiment, Setting
+from harness.experiment.config import Experiment, TrialConfig
+from harness.experiment.configs import config_at
 from harness.experiment.resolve import resolve_experiment
-from harness.experiment.settings import setting_at
 from harness.journal.state import config_hash
 from harness.trial.trial import TrialContext, TrialSpec
 
@@ -67,12 +67,12 @@ def spec_of(
     point: Mapping[str, Any] | None = None,
     phase: str = "explore",
     seed: int = 0,
-    setting: Setting | None = None,
+    config: TrialConfig | None = None,
 ) -> TrialSpec:
     """A trial of the experiment at a point."""
-    setting = setting or setting_at(experiment, point or {})
-    trial_id = f"{config_hash(setting, 'data')[:10]}-{phase}-{seed}"
-    return TrialSpec(trial_id, phase, "sampled", 0, seed, setting)
+    config = config or config_at(experiment, point or {})
+    trial_id = f"{config_hash(config, 'data')[:10]}-{phase}-{seed}"
+    return TrialSpec(trial_id, phase, "sampled", 0, seed, config)
 
 
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:

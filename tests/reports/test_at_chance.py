@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from reports.conclusions import conclusions
-from reports.confirmed import ConfirmedSetting, confirmed_settings, gains_over_default
+from reports.confirmed import ConfirmedConfig, confirmed_configs, gains_over_default
 from reports.explored import chance_levels, completed_trials, eligible, hypervolume_over_cost
 from reports.figures import interactive, static
 from reports.figures.examples import examples_data
@@ -67,20 +67,20 @@ def collapse_tested(role: str, seeds: int, bits: int = 32) -> Callable[[pd.DataF
     return change
 
 
-def one(settings: list[ConfirmedSetting], role: str, bits: int = 32) -> ConfirmedSetting:
-    (found,) = [s for s in settings if (s.role, s.bits) == (role, bits)]
+def one(configs: list[ConfirmedConfig], role: str, bits: int = 32) -> ConfirmedConfig:
+    (found,) = [s for s in configs if (s.role, s.bits) == (role, bits)]
     return found
 
 
 def spoken(results: SearchResults) -> str:
-    settings = confirmed_settings(results)
-    return " ".join(conclusions(results, settings, gains_over_default(settings)))
+    configs = confirmed_configs(results)
+    return " ".join(conclusions(results, configs, gains_over_default(configs)))
 
 
 def test_above_chance_nothing_is_said(fine: SearchResults) -> None:
     assert not chance_levels(completed_trials(fine)).any()
     assert "chance" not in spoken(fine)
-    assert {s.reliability for s in confirmed_settings(fine)} == {"not checked"}
+    assert {s.reliability for s in confirmed_configs(fine)} == {"not checked"}
     assert set(trials_table(fine).frame["at chance"]) == {""}
     names = {
         trace.name for trace in interactive.draw(frontier_chart(frontier_data([fine])))[0].data
@@ -161,11 +161,11 @@ def test_a_collapsed_setting_is_compared_with_nothing(
     fine: SearchResults, role: str, seeds: int
 ) -> None:
     results = changed(fine, collapse_tested(role, seeds))
-    settings = confirmed_settings(results)
-    setting = one(settings, role)
-    assert setting.collapsed
-    assert "[at chance]" in setting.label
-    gains = gains_over_default(settings)
+    configs = confirmed_configs(results)
+    config = one(configs, role)
+    assert config.collapsed
+    assert "[at chance]" in config.label
+    gains = gains_over_default(configs)
     assert {gain.recommended.bits for gain in gains} == {16}
     assert set(gains_table(gains).frame["bits"]) == {16}
     text = spoken(results)
@@ -173,7 +173,7 @@ def test_a_collapsed_setting_is_compared_with_nothing(
     assert f"retrieves nothing{under}: its clean MAP of" in text
     assert (
         f"clean MAP at chance{under}"
-        in confirm_table(settings).frame["reliability"].to_list()[settings.index(setting)]
+        in confirm_table(configs).frame["reliability"].to_list()[configs.index(config)]
     )
 
 
@@ -192,9 +192,9 @@ def test_a_robust_map_at_chance_is_marked_and_said(fine: SearchResults) -> None:
         trials.loc[trials["role"] == "undefended", "metric.test/chance_map"] = 0.3
 
     results = changed(fine, change)
-    setting = one(confirmed_settings(results), "undefended")
-    assert not setting.collapsed
-    assert setting.label == "undefended [robust MAP at chance], 32 bits"
+    config = one(confirmed_configs(results), "undefended")
+    assert not config.collapsed
+    assert config.label == "undefended [robust MAP at chance], 32 bits"
     assert "The robust MAP of undefended [robust MAP at chance], 32 bits" in spoken(results)
 
 
@@ -211,7 +211,7 @@ def test_a_comparison_ranks_only_what_retrieves(fine: SearchResults) -> None:
 
 def test_examples_are_not_of_a_collapsed_setting(fine: SearchResults) -> None:
     results = changed(fine, collapse_tested("recommended", 3))
-    titles = [panel.title for panel in examples_data(results, confirmed_settings(results))]
+    titles = [panel.title for panel in examples_data(results, confirmed_configs(results))]
     assert titles
     assert not any("at chance" in title for title in titles)
 
@@ -226,9 +226,9 @@ def test_dead_gradients_are_said_with_the_number_of_seeds(fine: SearchResults) -
         trials.loc[rows, "metric.test/zero_grad.mainstay.leaky"] = [0.0, 0.0]
 
     results = changed(fine, change)
-    setting = one(confirmed_settings(results), "recommended")
-    np.testing.assert_allclose(setting.dead_gradients, [0.58, 0.14])
-    assert "[dead gradients]" in setting.label
+    config = one(confirmed_configs(results), "recommended")
+    np.testing.assert_allclose(config.dead_gradients, [0.58, 0.14])
+    assert "[dead gradients]" in config.label
     text = spoken(results)
     assert "are dead under 2 of 3 seeds (58 %, 14 % exactly zero)" in text
-    assert "dead gradients under 2 of 3 seeds (58 %, 14 % exactly zero)" in setting.reliability
+    assert "dead gradients under 2 of 3 seeds (58 %, 14 % exactly zero)" in config.reliability

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from reports.confirmed import confirmed_settings, gains_over_default
+from reports.confirmed import confirmed_configs, gains_over_default
 from reports.figures import interactive, overlaid_figures, search_figures, static
 from reports.figures.chart import Chart
 from reports.figures.confirmed import confirmed_chart, confirmed_data
@@ -33,8 +33,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> SearchResults:
 
 
 @pytest.fixture(scope="module")
-def settings(results):
-    return confirmed_settings(results)
+def configs(results):
+    return confirmed_configs(results)
 
 
 def test_frontier_has_every_completed_and_stopped_trial(results):
@@ -106,18 +106,18 @@ def test_front_steps_never_promise_more_than_a_trial_reached(results):
     assert {line.get_drawstyle() for line in steps} == {"steps-pre"}
 
 
-def test_legends_lie_below_the_axes(results, settings):
+def test_legends_lie_below_the_axes(results, configs):
     for figure in (
         static.draw(frontier_chart(frontier_data([results]))),
-        static.draw(confirmed_chart(confirmed_data(settings))),
+        static.draw(confirmed_chart(confirmed_data(configs))),
     ):
         figure.draw_without_rendering()
         legend = figure.legends[0].get_window_extent()
         assert all(legend.y1 <= axes.get_window_extent().y0 for axes in figure.axes)
 
 
-def test_confirmed_settings_are_grouped_by_seed(settings):
-    assert [setting.label for setting in settings] == [
+def test_confirmed_settings_are_grouped_by_seed(configs):
+    assert [config.label for config in configs] == [
         "recommended, 16 bits",
         "recommended, 32 bits",
         "paper's default, 16 bits",
@@ -125,15 +125,15 @@ def test_confirmed_settings_are_grouped_by_seed(settings):
         "undefended, 16 bits",
         "undefended, 32 bits",
     ]
-    assert all(len(setting.trials) == 3 for setting in settings)
-    for setting in settings:
-        for metric, band in setting.bands.items():
-            assert band.low < setting.summary(metric).mean < band.high
-            assert band.mean == pytest.approx(setting.summary(metric).mean)
+    assert all(len(config.trials) == 3 for config in configs)
+    for config in configs:
+        for metric, band in config.bands.items():
+            assert band.low < config.summary(metric).mean < band.high
+            assert band.mean == pytest.approx(config.summary(metric).mean)
 
 
-def test_gains_pair_equal_bits_and_seeds(settings):
-    gains = gains_over_default(settings)
+def test_gains_pair_equal_bits_and_seeds(configs):
+    gains = gains_over_default(configs)
     assert [(g.recommended.bits, g.default.bits, g.metric) for g in gains] == [
         (16, 16, "robust_map"),
         (16, 16, "clean_map"),
@@ -145,8 +145,8 @@ def test_gains_pair_equal_bits_and_seeds(settings):
     np.testing.assert_allclose(first.comparison.differences, expected)
 
 
-def test_gains_use_common_seeds_alone(settings):
-    recommended, default = settings[0], settings[2]
+def test_gains_use_common_seeds_alone(configs):
+    recommended, default = configs[0], configs[2]
     fewer = replace(default, trials=default.trials.iloc[1:])
     gain = gains_over_default([recommended, fewer])[0]
     np.testing.assert_allclose(
@@ -254,8 +254,8 @@ def test_queries_without_relevant_items_stay_in_with_precision_0_as_in_map():
     assert np.isnan(precision_at_recall(np.empty((0, 2)), np.empty((0, 2)), [1.0])).all()
 
 
-def test_precision_recall_takes_the_strongest_attack(results, settings):
-    curves = precision_recall_data(results, settings)
+def test_precision_recall_takes_the_strongest_attack(results, configs):
+    curves = precision_recall_data(results, configs)
     assert [curve.attack for curve in curves] == ["mainstay"] * 6
     undefended = curves[-1]
     assert undefended.attacked.mean() < 0.5 * undefended.clean.mean()
@@ -278,11 +278,11 @@ NAMED = ("frontier", "confirmed", "hypervolume")
 
 def test_a_search_whose_name_begins_with_an_underscore_is_in_the_legends(results):
     searches = [replace(results, name="_one"), replace(results, name="two")]
-    settings = [s for found in searches for s in confirmed_settings(found)]
+    configs = [s for found in searches for s in confirmed_configs(found)]
     with matplotlib.rc_context(STATIC_STYLE):
         shown = {
             figure.name: [text.get_text() for text in static.draw(chart).legends[0].get_texts()]
-            for figure in overlaid_figures(searches, settings).values()
+            for figure in overlaid_figures(searches, configs).values()
             if isinstance(chart := figure.drawing, Chart) and figure.name in NAMED
         }
     for name in NAMED:
@@ -290,9 +290,9 @@ def test_a_search_whose_name_begins_with_an_underscore_is_in_the_legends(results
 
 
 def test_no_text_of_a_figure_asks_for_a_weight_that_a_font_of_last_resort_lacks(
-    results, settings, caplog
+    results, configs, caplog
 ):
-    images = [panel._replace(title="日本語") for panel in examples_data(results, settings)]
+    images = [panel._replace(title="日本語") for panel in examples_data(results, configs)]
     with matplotlib.rc_context(STATIC_STYLE):
         examples_static(images).savefig(io.BytesIO(), format="png")
     assert "findfont" not in caplog.text
@@ -307,8 +307,8 @@ def test_amplified_perturbation_fits_into_uint8():
     assert (image[0, 0, 0, 0], image[0, 1, 0, 0], image[0, 2, 0, 0]) == (248, 8, 128)
 
 
-def test_examples_set_the_undefended_model_beside_the_best(results, settings):
-    panels = examples_data(results, settings)
+def test_examples_set_the_undefended_model_beside_the_best(results, configs):
+    panels = examples_data(results, configs)
     assert [panel.title.split(",")[0] for panel in panels] == ["undefended", "recommended"]
     assert all(panel.title.split(", ")[1] == "32 bits" for panel in panels)
 
@@ -336,16 +336,16 @@ def test_missing_per_query_files_take_the_bands_away(tmp_path):
     for path in run.glob("trials/*/*"):
         path.unlink()
     results = load_search(run)
-    settings = confirmed_settings(results)
-    assert all(np.isnan(s.bands["robust_map"].low) for s in settings)
-    static.draw(confirmed_chart(confirmed_data(settings))).draw_without_rendering()
-    assert precision_recall_data(results, settings) == ()
-    assert examples_data(results, settings) == ()
+    configs = confirmed_configs(results)
+    assert all(np.isnan(s.bands["robust_map"].low) for s in configs)
+    static.draw(confirmed_chart(confirmed_data(configs))).draw_without_rendering()
+    assert precision_recall_data(results, configs) == ()
+    assert examples_data(results, configs) == ()
 
 
-def test_bands_use_the_worst_case_of_every_query(results, settings):
-    setting = settings[0]
-    tables = [results.per_query(trial) for trial in setting.trials["trial_id"]]
+def test_bands_use_the_worst_case_of_every_query(results, configs):
+    config = configs[0]
+    tables = [results.per_query(trial) for trial in config.trials["trial_id"]]
     worst = [table[table["attack"] != "worst"].groupby("query")["ap"].min() for table in tables]
     assert all(len(ap) == QUERIES for ap in worst)
-    assert setting.bands["robust_map"].mean == pytest.approx(np.mean(worst))
+    assert config.bands["robust_map"].mean == pytest.approx(np.mean(worst))

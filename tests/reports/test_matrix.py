@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.confirmed import ConfirmedSetting, confirmed_settings
+from reports.confirmed import ConfirmedConfig, confirmed_configs
 from reports.figures import interactive, static
 from reports.figures.matrix import matrix_chart
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
@@ -22,18 +22,18 @@ def results(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def settings(results):
-    return confirmed_settings(results)
+def configs(results):
+    return confirmed_configs(results)
 
 
-def test_cells_are_means_over_seeds_and_queries(results, settings):
-    data = untargeted_matrix(settings)
+def test_cells_are_means_over_seeds_and_queries(results, configs):
+    data = untargeted_matrix(configs)
     assert data.columns[0] == "clean"
     assert data.columns[-1] == "worst"
     assert len(data.columns) == 4
-    for setting, cells in zip(settings, data.cells, strict=True):
+    for config, cells in zip(configs, data.cells, strict=True):
         for column, cell in zip(data.columns, cells, strict=True):
-            tables = [results.per_query(trial) for trial in setting.trials["trial_id"]]
+            tables = [results.per_query(trial) for trial in config.trials["trial_id"]]
             means = [t[t["attack"] == column]["ap"].mean() for t in tables]
             assert cell.mean == pytest.approx(np.mean(means))
             assert cell.low < cell.mean < cell.high
@@ -41,9 +41,9 @@ def test_cells_are_means_over_seeds_and_queries(results, settings):
     assert all(w <= cell.mean for w, cells in zip(worst, data.cells, strict=True) for cell in cells)
 
 
-def test_an_attack_that_one_setting_never_met_is_missing_there(settings):
-    more = settings[0].trials.assign(**{"metric.test/map.square": 0.25})
-    mixed = [replace(settings[0], trials=more), settings[1]]
+def test_an_attack_that_one_setting_never_met_is_missing_there(configs):
+    more = configs[0].trials.assign(**{"metric.test/map.square": 0.25})
+    mixed = [replace(configs[0], trials=more), configs[1]]
     data = untargeted_matrix(mixed)
     at = data.columns.index("square")
     assert data.cells[0][at].mean == 0.25
@@ -58,9 +58,9 @@ def test_an_attack_that_one_setting_never_met_is_missing_there(settings):
     assert static.draw(matrix_chart(data)).axes
 
 
-def test_the_table_names_chance_and_the_theoretical_results(settings):
-    data = untargeted_matrix(settings)
-    table = matrix_table(settings, data, "matrix")
+def test_the_table_names_chance_and_the_theoretical_results(configs):
+    data = untargeted_matrix(configs)
+    table = matrix_table(configs, data, "matrix")
     assert "a random order scores 15.8 %" in table.caption
     theory = table.frame.iloc[-1]
     assert theory["role"].startswith("theoretical")
@@ -68,14 +68,14 @@ def test_the_table_names_chance_and_the_theoretical_results(settings):
     assert pd.isna(theory["clean"])
 
 
-def test_targeted_attacks_stand_apart(settings):
-    assert targeted_matrix(settings).columns == ()
-    aimed = settings[0].trials.assign(
+def test_targeted_attacks_stand_apart(configs):
+    assert targeted_matrix(configs).columns == ()
+    aimed = configs[0].trials.assign(
         **{"metric.test/tmap.clean": 0.1, "metric.test/tmap.dhta": 0.6}
     )
-    data = targeted_matrix([replace(settings[0], trials=aimed)])
+    data = targeted_matrix([replace(configs[0], trials=aimed)])
     assert data.columns == ("dhta",)
-    assert "dhta" not in untargeted_matrix([replace(settings[0], trials=aimed)]).columns
+    assert "dhta" not in untargeted_matrix([replace(configs[0], trials=aimed)]).columns
 
 
 def test_nothing_to_show_says_so():
@@ -87,17 +87,17 @@ def test_nothing_to_show_says_so():
     )
 
 
-def met_by(setting: ConfirmedSetting, attack: str, ap: list[float]) -> ConfirmedSetting:
+def met_by(config: ConfirmedConfig, attack: str, ap: list[float]) -> ConfirmedConfig:
     """The setting with one more attack, that the seeds met for which ``ap`` is a number."""
-    trials = setting.trials.assign(**{f"metric.test/map.{attack}": ap})
+    trials = config.trials.assign(**{f"metric.test/map.{attack}": ap})
     rows = [np.full(80, value) for value in ap if not np.isnan(value)]
-    queries = setting.queries | {attack: np.stack(rows)}
-    return replace(setting, trials=trials, queries=queries)
+    queries = config.queries | {attack: np.stack(rows)}
+    return replace(config, trials=trials, queries=queries)
 
 
-def test_a_cell_over_fewer_seeds_says_so(settings):
+def test_a_cell_over_fewer_seeds_says_so(configs):
     attack = "apgd_mainstay.leaky"
-    mixed = [met_by(settings[0], attack, [0.5, np.nan, 0.6]), settings[1]]
+    mixed = [met_by(configs[0], attack, [0.5, np.nan, 0.6]), configs[1]]
     data = untargeted_matrix(mixed)
     at = data.columns.index(attack)
     cell = data.cells[0][at]
@@ -119,17 +119,17 @@ def test_a_cell_over_fewer_seeds_says_so(settings):
     assert listed[listed["attack"] == attack]["seeds"].tolist() == [2]
 
 
-def test_where_every_seed_met_every_attack_no_cell_has_a_number(settings):
-    data = untargeted_matrix(settings)
+def test_where_every_seed_met_every_attack_no_cell_has_a_number(configs):
+    data = untargeted_matrix(configs)
     assert {cell.seeds for cells in data.cells for cell in cells} == {3}
-    table = matrix_table(settings, data, "matrix")
+    table = matrix_table(configs, data, "matrix")
     assert "n =" not in to_markdown(table)
 
 
 def test_attacks_that_one_seed_kept_are_read_from_its_file(tmp_path):
     run = write_run(tmp_path / "run", explore=False)
     loaded = load_search(run)
-    trial = str(confirmed_settings(loaded)[0].trials["trial_id"].iloc[1])
+    trial = str(confirmed_configs(loaded)[0].trials["trial_id"].iloc[1])
     path = run / "trials" / trial / "per_query.parquet"
     table = pd.read_parquet(path)
     more = table[table["attack"] == "hag"].assign(attack="hag.leaky", ap=0.25)
@@ -137,8 +137,8 @@ def test_attacks_that_one_seed_kept_are_read_from_its_file(tmp_path):
     trials = loaded.trials.assign(
         **{"metric.test/map.hag.leaky": np.where(loaded.trials["trial_id"] == trial, 0.25, np.nan)}
     )
-    settings = confirmed_settings(replace(loaded, trials=trials))
-    data = untargeted_matrix(settings)
+    configs = confirmed_configs(replace(loaded, trials=trials))
+    data = untargeted_matrix(configs)
     cell = data.cells[0][data.columns.index("hag.leaky")]
     assert (cell.mean, cell.low, cell.high, cell.seeds) == (0.25, 0.25, 0.25, 1)
     other = data.cells[1][data.columns.index("hag.leaky")]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.confirmed import confirmed_settings, gains_over_default
+from reports.confirmed import confirmed_configs, gains_over_default
 from reports.results import load_search
 from reports.table_formats import displayed, latex_escape, to_csv, to_latex, to_markdown
 from reports.tables import (
@@ -27,8 +27,8 @@ def results(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def settings(results):
-    return confirmed_settings(results)
+def configs(results):
+    return confirmed_configs(results)
 
 
 def read_csv(table: Table) -> pd.DataFrame:
@@ -59,8 +59,8 @@ def test_front_csv_leaves_dominated_trials_out(results):
     assert table["on union front"].sum() == 3
 
 
-def test_confirm_csv_equals_the_trials(results, settings):
-    table = read_csv(confirm_table(settings))
+def test_confirm_csv_equals_the_trials(results, configs):
+    table = read_csv(confirm_table(configs))
     row = table[(table["role"] == "recommended") & (table["bits"] == 32)].iloc[0]
     mine = results.confirm[
         (results.confirm["role"] == "recommended") & (results.confirm["param.model.bits"] == 32)
@@ -73,8 +73,8 @@ def test_confirm_csv_equals_the_trials(results, settings):
     assert row["floor MAP"] == pytest.approx(0.05)
 
 
-def test_every_attack_stands_beside_its_theory(settings):
-    table = read_csv(attacks_table(settings))
+def test_every_attack_stands_beside_its_theory(configs):
+    table = read_csv(attacks_table(configs))
     assert len(table) == 12
     assert table[table["attack"] == "hag"]["theoretical MAP"].tolist() == pytest.approx([0.07] * 6)
 
@@ -87,19 +87,19 @@ def test_metrics_that_no_package_has_are_shown_by_their_names(results):
     trials.loc[~tested, "metric.reattack/novel"] = 0.5
     trials["metric.test/nothing"] = np.nan
     newer = replace(results, trials=trials)
-    settings = confirmed_settings(newer)
-    assert set(confirm_table(settings).frame["novel"]) == {0.25}
+    configs = confirmed_configs(newer)
+    assert set(confirm_table(configs).frame["novel"]) == {0.25}
     assert set(front_table([newer]).frame["novel"]) == {0.5}
-    attacks = attacks_table(settings).frame.set_index("attack")["novel"]
+    attacks = attacks_table(configs).frame.set_index("attack")["novel"]
     assert set(attacks["hag"]) == {0.75}
     assert attacks["mainstay"].isna().all()
-    assert "0.25" in set(displayed(confirm_table(settings))["novel"])
-    assert "nothing" not in confirm_table(settings).frame
-    assert "novel.hag" not in confirm_table(settings).frame
+    assert "0.25" in set(displayed(confirm_table(configs))["novel"])
+    assert "nothing" not in confirm_table(configs).frame
+    assert "novel.hag" not in confirm_table(configs).frame
 
 
-def test_gains_table_says_that_seeds_are_too_few(settings):
-    table = read_csv(gains_table(gains_over_default(settings)))
+def test_gains_table_says_that_seeds_are_too_few(configs):
+    table = read_csv(gains_table(gains_over_default(configs)))
     assert set(table["verdict"]) == {"3 seeds are too few for a claim of significance (6 needed)"}
     gain = table["recommended MAP"] - table["default's MAP"]
     np.testing.assert_allclose(table["gain"], gain)

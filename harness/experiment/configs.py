@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.catalogue import catalogue
-from harness.experiment.config import METHODS, Experiment, Setting
+from harness.experiment.config import METHODS, Experiment, TrialConfig
 from harness.experiment.problems import describe
 from harness.experiment.sections import Section, defense_model
 from harness.experiment.space import SEARCHABLE, Dimension
@@ -17,7 +17,7 @@ from saat.errors import InputError, did_you_mean, one_line
 CORNERS = 1024  # combinations of choices that are tried before a search starts
 
 
-def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
+def config_at(experiment: Experiment, point: Mapping[str, Any]) -> TrialConfig:
     """The setting of a search point: the experiment's own with ``point``'s dotted keys replaced.
 
     Only the sections that ``point`` changes are validated. Another ``defense.method`` starts from
@@ -26,7 +26,7 @@ def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
     Raises:
         InputError: a value that the key does not allow.
     """
-    own = experiment.setting
+    own = experiment.config
     parts: dict[str, Section] = {name: getattr(own, name) for name in SEARCHABLE}
     method = point.get("defense.method", own.method)
     if method != own.method and method in METHODS:
@@ -48,46 +48,46 @@ def setting_at(experiment: Experiment, point: Mapping[str, Any]) -> Setting:
     return with_sections(own, changed)
 
 
-def with_sections(setting: Setting, changed: Mapping[str, Mapping[str, Any]]) -> Setting:
+def with_sections(config: TrialConfig, changed: Mapping[str, Mapping[str, Any]]) -> TrialConfig:
     """The setting with other sections, which are validated; the rest is shared with it."""
     if not changed:
-        return setting
+        return config
     try:
-        new = Setting.model_validate({**dict(setting), **changed})
+        new = TrialConfig.model_validate({**dict(config), **changed})
     except ValidationError as error:
-        raise InputError(*describe(error, Setting, changed)) from None
+        raise InputError(*describe(error, TrialConfig, changed)) from None
     if "model" in changed:
         check_model(new)
     return new
 
 
-def check_model(setting: Setting) -> None:
+def check_model(config: TrialConfig) -> None:
     """Refuse a model that cannot be built; a file of weights is not looked at.
 
     Raises:
         InputError: the backbone's limits, or another package brings what cannot be used.
     """
-    model = setting.model
+    model = config.model
     catalogue().hashing[model.hashing].usable()
     limits = catalogue().backbones[model.backbone].usable()
-    limits.check(model.backbone, model.weights, setting.data.image_size)
+    limits.check(model.backbone, model.weights, config.data.image_size)
 
 
 def longest_training(experiment: Experiment) -> int:
     """Epochs of a sampled trial that reaches its end; the most where they differ."""
-    base = experiment.setting.flat()
+    base = experiment.config.flat()
     keys = ("defense.method", "defense.epochs")
     points = {
         tuple((key, point[key]) for key in keys if key in point)
         for point in islice(corners(experiment.space, base), CORNERS)
     }
-    settings = (setting_at(experiment, dict(point)) for point in points)
-    return max(setting.epochs for setting in settings)
+    configs = (config_at(experiment, dict(point)) for point in points)
+    return max(config.epochs for config in configs)
 
 
-def undefended(setting: Setting) -> Setting:
+def undefended(config: TrialConfig) -> TrialConfig:
     """The same pretrained model without a defense."""
-    return with_sections(setting, {"defense": {"method": "none"}})
+    return with_sections(config, {"defense": {"method": "none"}})
 
 
 def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
 
     Other fields stay as in the experiment, whether or not the space contains the point.
     """
-    method = experiment.setting.method
+    method = experiment.config.method
     if method == "none":
         return []
     section = defense_model(method)()
