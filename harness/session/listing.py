@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.files import existing_parent
 from saat.errors import InputError, did_you_mean, one_line, printable
-from saat.registry import OWN_PACKAGE
+from saat.registry import OWN_PACKAGE, Registry
 
 if TYPE_CHECKING:  # takes pydantic, which completion and help need nothing of
     from harness.catalogue import Entry
@@ -72,12 +72,50 @@ def _registered(
     found = {**(before or {})}
     for name, entry in entries.items():
         if not entry.problem:
-            suffix = "" if entry.package == OWN_PACKAGE else f" [{entry.package}]"
-            found[name] = describe(name, entry) + suffix
+            found[name] = _with_package(describe(name, entry), entry.package)
     found |= after or {}
     if problems := [entry.problem for entry in entries.values() if entry.problem]:
         raise SomeUnreadable(problems, found)
     return found
+
+
+def _with_package(text: str, package: str) -> str:
+    return text if package == OWN_PACKAGE else f"{text} [{package}]"
+
+
+def _imported(registry: "Registry[Any]") -> dict[str, str]:
+    """A line an entry of a registry that is not in the catalogue; imports them all.
+
+    Raises:
+        SomeUnreadable: packages bring entries that cannot be used.
+    """
+    found, problems = {}, []
+    for name in registry:
+        try:
+            found[name] = _with_package(registry.description(name), registry.package(name))
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise SomeUnreadable(problems, found)
+    return found
+
+
+def _samplers(*_: object) -> dict[str, str]:
+    from harness.search.samplers import SAMPLERS
+
+    return _imported(SAMPLERS)
+
+
+def _schedulers(*_: object) -> dict[str, str]:
+    from harness.search.schedulers import SCHEDULERS
+
+    return _imported(SCHEDULERS)
+
+
+def _metrics(*_: object) -> dict[str, str]:
+    from saat.metrics import METRICS
+
+    return _imported(METRICS)
 
 
 def _datasets(_: Path, data_root: Path | None) -> dict[str, str]:
@@ -130,6 +168,9 @@ LISTS: Mapping[str, Callable[[Path, Path | None], dict[str, str]]] = {
     "hashing": lambda *_: _registered("hashing"),
     "attacks": lambda *_: _registered("attacks"),
     "defenses": lambda *_: _registered("defenses", before={"none": "the pretrained model itself"}),
+    "samplers": _samplers,
+    "schedulers": _schedulers,
+    "metrics": _metrics,
     "spaces": _spaces,
     "searches": _searches,
 }

@@ -44,6 +44,7 @@ METRICS: Registry[Metric] = Registry(
         "attacks_skipped": "saat.metrics.reliability:attacks_skipped",
     },
     problem=problem_with,
+    describe=lambda entry: entry.summary,
 )
 
 __all__ = [

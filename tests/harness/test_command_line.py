@@ -15,9 +15,12 @@ from harness.__main__ import main
 from harness.cli import app
 from harness.executors import ray_cluster
 from harness.options import Options
+from harness.search.samplers import SAMPLERS
+from harness.search.schedulers import SCHEDULERS
 from harness.search_stopped import SearchStopped
 from harness.session import checks, session
-from harness.session.listing import LISTS
+from harness.session.listing import LISTS, listing
+from saat.metrics import METRICS
 from tests.harness.tiny import tiny
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -130,3 +133,17 @@ def stopped(_: object, journal: Any, *__: object) -> None:
     """A driver that ends before its first trial."""
     journal.close()
     raise SearchStopped("no Ray")
+
+
+@pytest.mark.parametrize("what", ["samplers", "schedulers", "metrics"])
+def test_lists_of_a_search_name_every_entry_and_the_package_of_a_foreign_one(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = {"samplers": SAMPLERS, "schedulers": SCHEDULERS, "metrics": METRICS}[what]
+    first = next(iter(registry))
+    monkeypatch.setitem(registry._packages, first, "other-package")
+    lines = dict(line.split(maxsplit=1) for line in listing(what, tmp_path).splitlines())
+    assert list(lines) == list(registry)
+    assert all(lines.values())
+    assert [name for name, text in lines.items() if "[" in text] == [first]
+    assert lines[first].endswith(" [other-package]")

@@ -6,7 +6,7 @@ have for a search stands in :mod:`harness.search.samplers.context`.
 
 from typing import TYPE_CHECKING, Any
 
-from saat.registry import Registry
+from saat.registry import Registry, first_line
 
 if TYPE_CHECKING:
     import optuna
@@ -31,4 +31,5 @@ SAMPLERS: "Registry[type[optuna.samplers.BaseSampler]]" = Registry(
         "random": "optuna.samplers:RandomSampler",
     },
     problem=_problem,
+    describe=first_line,
 )

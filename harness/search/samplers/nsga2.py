@@ -9,7 +9,7 @@ from harness.search.samplers.context import SamplerContext
 
 
 class Nsga2Sampler(optuna.samplers.NSGAIISampler):
-    """NSGA-II whose parents are a function of the trials.
+    """Optuna's NSGA-II, with parents that are a function of the trials.
 
     Optuna keeps the parents of a generation, chosen when its first trial is suggested, in the
     study and in another order than it first used: a study that is rebuilt would choose others.

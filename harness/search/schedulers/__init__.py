@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from saat.registry import Registry
+from saat.registry import Registry, first_line
 
 if TYPE_CHECKING:
     from harness.search.schedulers.scheduler import Scheduler
@@ -25,4 +25,5 @@ SCHEDULERS: "Registry[type[Scheduler]]" = Registry(
         "none": "harness.search.schedulers.none:NeverStop",
     },
     problem=_problem,
+    describe=first_line,
 )

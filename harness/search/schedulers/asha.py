@@ -11,7 +11,7 @@ Scalarisation = str | Mapping[str, float]
 
 
 class ScalarSuccessiveHalving(SuccessiveHalving):
-    """Compares one number made of (clean MAP, robust MAP).
+    """Successive halving by one number made of clean and robust MAP (ASHA).
 
     Args:
         grace_period: see :class:`SuccessiveHalving`.

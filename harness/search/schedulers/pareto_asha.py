@@ -8,7 +8,7 @@ from reports.frontier import additive_gap, epsilon_net_order, pareto_ranks
 
 
 class ParetoSuccessiveHalving(SuccessiveHalving):
-    """Compares all objectives at once.
+    """Successive halving by Pareto rank, within a front by spread (MO-ASHA).
 
     By non-dominated ranks and, within a front, by the order of an ε-net, which keeps the trials
     that lie far apart.
