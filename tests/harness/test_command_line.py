@@ -139,7 +139,8 @@ def stopped(_: object, journal: Any, *__: object) -> None:
 def test_lists_of_a_search_name_every_entry_and_the_package_of_a_foreign_one(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = {"samplers": SAMPLERS, "schedulers": SCHEDULERS, "metrics": METRICS}[what]
+    registries: dict[str, Any] = {"samplers": SAMPLERS, "schedulers": SCHEDULERS}
+    registry = {**registries, "metrics": METRICS}[what]
     first = next(iter(registry))
     monkeypatch.setitem(registry._packages, first, "other-package")
     lines = dict(line.split(maxsplit=1) for line in listing(what, tmp_path).splitlines())
