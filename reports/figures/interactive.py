@@ -79,7 +79,12 @@ def _panel(panel: Panel, height: int) -> go.Figure:
 def _legend_entry(mark: Line | Points) -> go.Scatter:
     """Of its own: plotly leaves a trace without points out of the legend."""
     return go.Scatter(
-        x=[None], y=[None], name=escape(mark.label), legendgroup=_group(mark), **_look(mark)
+        x=[None],
+        y=[None],
+        name=escape(mark.label),
+        opacity=mark.opacity,
+        legendgroup=_group(mark),
+        **_look(mark),
     )
 
 
