@@ -1,0 +1,45 @@
+"""The loops of :mod:`saat.distance_counts` as passes of NumPy over blocks of items."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from saat.distance_counts import BLOCK_ITEMS, Packed
+
+Array = NDArray[Any]
+
+# Larger blocks than those of compiled loops: each pass is a call.
+_BLOCK_ITEMS = 16 * BLOCK_ITEMS
+
+
+def count(queries: Packed, database: Packed, counts: Array) -> None:
+    """Add to int64 (Q, 2·(K+1)): items at every distance, not relevant and relevant."""
+    for start in range(0, database.codes.shape[1], _BLOCK_ITEMS):
+        block = slice(start, start + _BLOCK_ITEMS)
+        part = Packed(database.codes[:, block], database.labels[:, block], database.bits)
+        for query in range(len(counts)):
+            # NumPy's bincount would copy the bins to int64 first.
+            bins = torch.from_numpy(_bins(queries, query, part))
+            counts[query] += torch.bincount(bins, minlength=counts.shape[1]).numpy()
+
+
+def order(queries: Packed, database: Packed, hits: Array) -> None:
+    """Fill bool (Q, depth): relevance in the order by (distance, index)."""
+    for query in range(len(hits)):
+        bins = _bins(queries, query, database)
+        # NumPy sorts 8 and 16 bits by counting.
+        ranking = np.argsort(bins >> 1, kind="stable")[: hits.shape[1]]
+        hits[query] = bins[ranking] & 1
+
+
+def _bins(queries: Packed, query: int, database: Packed) -> Array:
+    """2·distance + relevant of every item: uint8 or int16 (N,)."""
+    bins = np.zeros(database.codes.shape[1], np.uint8 if queries.bits < 128 else np.int16)
+    for code, codes in zip(queries.codes[:, query], database.codes, strict=True):
+        bins += np.bitwise_count(codes ^ code)
+    bins <<= 1
+    for label, labels in zip(queries.labels[:, query], database.labels, strict=True):
+        bins |= (labels & label) != 0
+    return bins
