@@ -6,19 +6,18 @@ that into account (Athalye et al., ICML 2018). Random networks get the expectati
 whose rectifiers hide a part of the image a backward pass that sees through them.
 """
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from saat.attacks import ATTACKS, Attack
 from saat.attacks.pgd import finite_gradient
-from saat.errors import one_line
+from saat.errors import InputError, one_line
 from saat.memory import is_out_of_memory, shrinking
 from saat.models import device_of, evaluating, seeded_pass, to_float
 from saat.rectifiers import LeakyBackward, has_rectifiers
-from saat.victim import Victim
 
 # Forward passes behind one gradient of a randomised network.
 EOT_PASSES = 8
@@ -72,34 +71,53 @@ def model_traits(network: nn.Module, images: Tensor) -> ModelTraits:
         return ModelTraits(randomised=False, zero_gradient=0.0, surrogate=False)
     with evaluating(network):
         # Memory that runs out must not pass for a network without a gradient.
-        found, _ = shrinking(lambda count: _inspect(network, few[:count]), len(few))
-    says = bool(getattr(network, "randomised", False))
-    surrogate = callable(getattr(network, "surrogate", None))
-    differs, zero, obstacle = found
-    return ModelTraits(
-        says or differs, 1.0 if zero is None else zero, surrogate, zero is not None, obstacle
-    )
+        return shrinking(lambda count: _inspect(network, few[:count]), len(few))[0]
 
 
-def _inspect(network: nn.Module, images: Tensor) -> tuple[bool, float | None, str]:
-    """Whether two passes differ, the fraction of zero input gradients, and why there are none."""
+def _inspect(network: nn.Module, images: Tensor) -> ModelTraits:
     few = to_float(images, device_of(network))
     with torch.no_grad():
         first, second = (seeded_pass(network, few, "inspect", n) for n in range(2))
-    differs = (first - second).abs().max() > _NOISE * first.abs().mean()
+    differs = bool((first - second).abs().max() > _NOISE * first.abs().mean())
+    gradient, obstacle = None, ""
     point = few.detach().requires_grad_(True)
     try:
         total = seeded_pass(network, point, "inspect", 0).abs().sum()
-        gradient = None
         if total.requires_grad:
             (gradient,) = torch.autograd.grad(total, point, allow_unused=True)
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        return bool(differs), None, f"{type(error).__name__}: {one_line(error, 160)}"
-    if gradient is None:  # the output does not depend on the input
-        return bool(differs), None, ""
-    return bool(differs), float((finite_gradient(gradient) == 0).float().mean()), ""
+        obstacle = f"{type(error).__name__}: {one_line(error, 160)}"
+    zero = 1.0 if gradient is None else float((finite_gradient(gradient) == 0).float().mean())
+    return ModelTraits(
+        randomised=differs or bool(getattr(network, "randomised", False)),
+        zero_gradient=zero,
+        surrogate=callable(getattr(network, "surrogate", None)),
+        differentiable=gradient is not None,
+        obstacle=obstacle,
+    )
+
+
+def runnable(
+    attacks: Mapping[str, Attack], traits: ModelTraits, battery: bool
+) -> Mapping[str, Attack]:
+    """The attacks that a network leaves possible.
+
+    Raises:
+        InputError: none is, and no battery is run either, so that its clean MAP would pass for
+            robust.
+    """
+    if traits.differentiable:
+        return attacks
+    left = {name: attack for name, attack in attacks.items() if not attack.by_gradient}
+    if attacks and not left and not battery:
+        free = [name for name, kind in ATTACKS.items() if not kind.by_gradient]
+        raise InputError(
+            f"model: {traits.no_gradients}, which {', '.join(attacks)} need; attack it with "
+            f"{', '.join(free)} or with a battery"
+        )
+    return left
 
 
 class Adapted(nn.Module):
@@ -168,25 +186,3 @@ def gradient_networks_of(network: nn.Module, traits: ModelTraits) -> dict[str, n
         leaky = LeakyBackward(network)
         out[".leaky"] = Adapted(leaky, passes) if traits.randomised else leaky
     return out
-
-
-def on_queries(victim: Victim, positions: Tensor) -> Victim:
-    """The same victim with some of its queries; nothing is encoded again."""
-    part = copy.copy(victim)
-    part.rows = victim.rows[positions.numpy()]
-    part.labels, part.images = victim.labels[positions], victim.images[positions]
-    part.query_codes, part.clean_ap = victim.query_codes[positions], victim.clean_ap[positions]
-    return part
-
-
-def attacked_through(victim: Victim, network: nn.Module) -> Victim:
-    """The same victim with another network of the same codes to take gradients of."""
-    other = copy.copy(victim)
-    other.network = network
-    return other
-
-
-def rebuilt(victim: Victim, network: nn.Module) -> Victim:
-    """The victim built anew around another network: same queries, other codes."""
-    limit = len(victim.rows)
-    return Victim(network, victim.data, victim.kind, victim.top_k, victim.ties, limit)

@@ -6,12 +6,12 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from saat.adaptive import model_traits
+from saat.adaptive import model_traits, runnable
+from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS, Attack
 from saat.data import RetrievalData
 from saat.data.tensors import Array, image_bytes, label_bytes
 from saat.errors import InputError, check_known
-from saat.evaluation import runnable
 from saat.protocol_options import Norm
 from saat.settings import check_settings
 from saat.threat_model import ThreatModel
@@ -84,7 +84,9 @@ def attack(
     own = torch.from_numpy(queries[0]), torch.from_numpy(queries[1])
     victim = Victim(model, data, own, top_k)
     runnable({name: chosen}, model_traits(model, victim.images), battery=False)
-    return victim.attack(name, chosen, threat, seed, target_seed, batch_size, progress)
+    told = None if progress is None else lambda _, done, count: progress(done, count)
+    runner = AttackRunner(threat, seed, target_seed, batch_size, progress=told)
+    return runner.attack(victim, name, chosen)
 
 
 def _chosen(attack: object, steps: int | None, restarts: int | None) -> tuple[Attack, str]:

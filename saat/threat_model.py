@@ -36,6 +36,10 @@ class ThreatModel:
     eps: float
     norm: Norm = "linf"
 
+    def __str__(self) -> str:
+        eps = f"{255 * self.eps:g}/255" if self.norm == "linf" else f"{self.eps:g}"
+        return f"{self.norm} eps {eps}"
+
     def check(self) -> None:
         """Refuse what is no ball.
 

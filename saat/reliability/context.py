@@ -6,7 +6,7 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
-from saat.adaptive import ModelTraits, attacked_through, on_queries
+from saat.adaptive import ModelTraits
 from saat.attack_runner import AttackRunner
 from saat.attacks import Attack
 from saat.threat_model import ThreatModel
@@ -102,7 +102,7 @@ class GateContext:
     @cached_property
     def sample(self) -> Victim:
         """The drawn queries, through the network whose codes count."""
-        return on_queries(self.victim, self.positions)
+        return self.victim.on_queries(self.positions)
 
     @cached_property
     def gradient_network(self) -> nn.Module:
@@ -139,9 +139,9 @@ class GateContext:
     def _attack(
         self, attack: Attack, threat: ThreatModel | None, factor: float | None, name: str
     ) -> AttackResult:
-        victim = attacked_through(self.sample, self.gradient_network)
+        victim = self.sample.attacked_through(self.gradient_network)
         if factor is not None:
-            victim = attacked_through(self.sample, Scaled(self.gradient_network, factor))
+            victim = self.sample.attacked_through(Scaled(self.gradient_network, factor))
             scale = factor * victim.knowledge.feature_scale
             victim.knowledge = replace(victim.knowledge, feature_scale=scale)
         return self.runner.attack(victim, name, attack, threat)

@@ -2,7 +2,7 @@
 
 import torch
 
-from saat.adaptive import Adapted, attacked_through
+from saat.adaptive import Adapted
 from saat.reliability.context import GateContext, GateResult
 
 _DRAWS = 3
@@ -17,7 +17,7 @@ def deterministic(context: GateContext) -> GateResult:
     codes, maps = [], []
     for draw in range(_DRAWS):
         drawn = Adapted(inner, 1, draw=draw + 1)
-        victim = attacked_through(context.sample, drawn)
+        victim = context.sample.attacked_through(drawn)
         codes.append(victim.codes(victim.images))
         maps.append(float(victim.ap(codes[-1]).mean()))
     differ = torch.stack([(code != codes[0]).float().mean() for code in codes[1:]]).mean()

@@ -9,11 +9,13 @@ from saat.attacks import HAG, MainstayAttack, TargetedMainstayAttack
 from saat.bootstrap import bootstrap_interval
 from saat.data import RetrievalData
 from saat.errors import InputError
-from saat.evaluation import AttackResult, Evaluation, Protocol, evaluate, named_attacks
+from saat.evaluation import Evaluation
 from saat.mainstay import mainstay_codes
 from saat.models import HashingNetwork, codes_of, encode
 from saat.perceptibility import perceptibility
+from saat.protocol import Protocol, evaluate, named_attacks
 from saat.retrieval import average_precision, chance_average_precision
+from saat.victim import AttackResult
 from tests import toy
 
 DATA = toy.toy_data()

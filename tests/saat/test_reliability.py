@@ -147,9 +147,9 @@ def test_barely_above_chance_is_chance(gain: float, passed: bool) -> None:
 
 def test_a_collapsed_model_is_marked() -> None:
     victim = Victim(Collapsed(VICTIM.network), DATA, "test", 50)
-    found = run_battery(victim, THREAT, small(gates=("budget", "above_chance")))
-    assert not found.reliable
-    (reason,) = found.reasons
+    found = run_battery(victim, AttackRunner(THREAT), small(gates=("budget", "above_chance")))
+    assert found.unreliable
+    (reason,) = found.unreliable
     assert reason.startswith("above_chance: clean MAP ")
 
 
@@ -342,13 +342,15 @@ def test_scale_catches_a_large_last_layer(factor: float, passed: bool) -> None:
 
 @pytest.mark.parametrize("plant", [planted.NoisyInput, planted.RandomResize])
 def test_randomised_networks_are_told_apart(plant: type[planted.Wrapped]) -> None:
-    found = run_battery(Victim(plant(VICTIM.network), DATA, "test", 50), THREAT, small())
-    assert not found.reliable
+    found = run_battery(
+        Victim(plant(VICTIM.network), DATA, "test", 50), AttackRunner(THREAT), small()
+    )
+    assert found.unreliable
     assert [one.name for one in found.gate_results if not one.passed] == ["deterministic"]
-    (reason,) = found.reasons
+    (reason,) = found.unreliable
     assert reason.startswith("deterministic: ")
     assert "vary" in reason
     measured = found.gate_results[1].measured
     assert 0 < measured["bits"] < 0.5
     assert measured["lowest"] < measured["highest"]
-    assert run_battery(VICTIM, THREAT, small()).reliable
+    assert not run_battery(VICTIM, AttackRunner(THREAT), small()).unreliable
