@@ -49,7 +49,7 @@ class Registry(Mapping[str, T], Generic[T]):
         kind: str,
         group: str,
         entries: Mapping[str, T | str],
-        problem: Callable[[Any], str | None] | None = None,
+        problem: Callable[[Any], str | None] = lambda _: None,
         describe: Callable[[T], str] = lambda _: "",
         reserved: str = "",
     ) -> None:
@@ -81,9 +81,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def package(self, name: str) -> str:
         """The distribution that brings an entry; of a registered one the package that did so."""
-        if name in self._packages:
-            return self._packages[name]
-        return _distribution(self._foreign[name][0])
+        return self._packages.get(name) or _distribution(self._foreign[name][0])
 
     def description(self, name: str) -> str:
         """One line about an entry.
@@ -113,10 +111,10 @@ class Registry(Mapping[str, T], Generic[T]):
         return entry  # type: ignore[no-any-return]
 
     def __iter__(self) -> Iterator[str]:
-        yield from dict.fromkeys((*self._packages, *self._foreign))
+        return iter(dict.fromkeys((*self._packages, *self._foreign)))
 
     def __len__(self) -> int:
-        return len({*self._packages, *self._foreign})
+        return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
         return name in self._packages or name in self._foreign
@@ -155,8 +153,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._checked(name, found, package)
 
     def _checked(self, name: str, entry: Any, package: str) -> T:
-        problem = self._problem(entry) if self._problem else None
-        if problem:
+        if problem := self._problem(entry):
             raise InputError(f"{self.kind} {name} of {package}: {problem}")
         return entry  # type: ignore[no-any-return]
 
@@ -180,8 +177,7 @@ def subclass_of(base: type[Any]) -> Callable[[Any], str | None]:
             shown = one_line(repr(entry), 60)
             return f"must be a subclass of {base.__module__}.{base.__name__}, not {shown}"
         if inspect.isabstract(entry):
-            missing: frozenset[str] = getattr(entry, "__abstractmethods__", frozenset())
-            return f"lacks {', '.join(sorted(missing))}"
+            return f"lacks {', '.join(sorted(entry.__abstractmethods__))}"
         return None
 
     return problem
@@ -202,7 +198,7 @@ def contributing_packages() -> list[str]:
 
 @cache
 def _installed(path: tuple[str, ...]) -> Any:
-    """Entry points of everything on ``sys.path``: reading all metadata takes a moment.
+    """Entry points of everything on ``path``, which is sys.path: reading them takes a moment.
 
     Their type has another name before Python 3.12, with the same methods.
     """

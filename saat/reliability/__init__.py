@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from saat.registry import Registry, instance_of
-from saat.reliability.clean import above_chance
 from saat.reliability.context import (
     CORE_GATE_BUDGET,
     FULL_GATE_BUDGET,
@@ -17,9 +16,13 @@ from saat.reliability.context import (
     GateResult,
 )
 from saat.reliability.directions import direction, smooth
-from saat.reliability.gradients import differentiable, zero_gradient
 from saat.reliability.images import budget, zero_eps
-from saat.reliability.randomness import deterministic
+from saat.reliability.network import (
+    above_chance,
+    deterministic,
+    differentiable,
+    zero_gradient,
+)
 from saat.reliability.scale import scale
 from saat.reliability.strength import black_box, floor, monotone, plateau
 
@@ -55,12 +58,7 @@ _OWN = {
     "plateau": Gate(plateau),
     "black_box": Gate(black_box),
 }
-GATES: Registry[Gate] = Registry(
-    "gate",
-    "saat.gates",
-    _OWN,
-    problem=instance_of(Gate),
-)
+GATES: Registry[Gate] = Registry("gate", "saat.gates", _OWN, problem=instance_of(Gate))
 # Gates of other packages are run by batteries that name them, never by these.
 STANDARD_GATES = tuple(_OWN)
 

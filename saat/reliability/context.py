@@ -128,24 +128,25 @@ class GateContext:
         """
         key = (attack, threat, factor, name)
         if key not in self._finished:
-            self._finished[key] = self._attack(attack, threat, factor, name)
+            victim = self.sample.attacked_through(self.gradient_network)
+            if factor is not None:
+                victim.network = Scaled(victim.network, factor)
+                scale = factor * victim.knowledge.feature_scale
+                victim.knowledge = replace(victim.knowledge, feature_scale=scale)
+            self._finished[key] = self.runner.attack(victim, name, attack, threat)
         return self._finished[key]
+
+    def run_gate_attack(
+        self,
+        threat: ThreatModel | None = None,
+        steps: int | None = None,
+        factor: float | None = None,
+    ) -> AttackResult:
+        """:meth:`run` of the gate attack; with ``steps`` iterations, or those of the budget."""
+        steps = self.gate_budget.steps if steps is None else steps
+        return self.run(replace(self.gate_attack, steps=steps), threat, factor)
 
     @cached_property
     def _finished(self) -> dict[Hashable, AttackResult]:
         """Several gates ask for the same attack."""
         return {}
-
-    def _attack(
-        self, attack: Attack, threat: ThreatModel | None, factor: float | None, name: str
-    ) -> AttackResult:
-        victim = self.sample.attacked_through(self.gradient_network)
-        if factor is not None:
-            victim = self.sample.attacked_through(Scaled(self.gradient_network, factor))
-            scale = factor * victim.knowledge.feature_scale
-            victim.knowledge = replace(victim.knowledge, feature_scale=scale)
-        return self.runner.attack(victim, name, attack, threat)
-
-    def gate_attack_with(self, steps: int) -> Attack:
-        """The gate attack with ``steps`` iterations."""
-        return replace(self.gate_attack, steps=steps)

@@ -1,7 +1,6 @@
 """Gates on where the gradient points: down, and as far down as the slope around it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -60,30 +59,29 @@ class _Batch:
         return self.loss(self.network(moved.clamp(0, 1)))
 
 
-@contextmanager
-def _batches(context: GateContext) -> Iterator[Iterator[_Batch]]:
+def _batches(context: GateContext) -> Iterator[_Batch]:
     sample, network = context.sample, context.gradient_network
-    knowledge = sample.knowledge
+    knowledge, attack = sample.knowledge, context.gate_attack
     device = knowledge.train_codes.device
     labels, codes = sample.labels.to(device), sample.query_codes.to(device)
-    goals = context.gate_attack.goal(context.gate_attack.representatives(knowledge, labels, codes))
-
-    def batch(part: Tensor) -> _Batch:
-        images = to_float(sample.images[part], device_of(network))
-        rows = [int(sample.rows[row]) for row in part]
-        goal = goals[part.to(device)]
-        return _Batch(network, context.runner.threat, images, goal, knowledge.feature_scale, rows)
-
-    with evaluating(network), frozen(network):
-        yield (batch(part) for part in torch.arange(len(sample.rows)).split(2 * BATCH_GRAIN))
+    goals = attack.goal(attack.representatives(knowledge, labels, codes))
+    for part in torch.arange(len(sample.rows)).split(2 * BATCH_GRAIN):
+        yield _Batch(
+            network,
+            context.runner.threat,
+            to_float(sample.images[part], device_of(network)),
+            goals[part.to(device)],
+            knowledge.feature_scale,
+            sample.rows[part.numpy()].tolist(),
+        )
 
 
 def direction(context: GateContext) -> GateResult:
     """A step along the gradient lowers the loss by more than random steps of equal length."""
     lengths = {f"{share:g} ε": share * context.runner.threat.eps for share in _STEPS}
     won = dict.fromkeys(lengths, 0)
-    with _batches(context) as batches:
-        for batch in batches:
+    with evaluating(context.gradient_network), frozen(context.gradient_network):
+        for batch in _batches(context):
             down, randoms = batch.down(batch.images), _random(batch)
             for name, length in lengths.items():
                 tried = [batch.after(way * draw, length) for draw in randoms for way in (1, -1)]
@@ -113,12 +111,13 @@ def smooth(context: GateContext) -> GateResult:
     structure has left it, and what the network computes is still in it.
     """
     own, smoothed = 0.0, 0.0
-    with _batches(context) as batches:
-        for batch in batches:
+    with evaluating(context.gradient_network), frozen(context.gradient_network):
+        for batch in _batches(context):
+            eps = batch.threat.eps
             before = batch.after(torch.zeros_like(batch.images), 0.0)
-            own += float((before - batch.after(batch.down(batch.images), batch.threat.eps)).sum())
+            own += float((before - batch.after(batch.down(batch.images), eps)).sum())
             mean = torch.stack([batch.down(point) for point in _neighbours(batch)]).mean(0)
-            smoothed += float((before - batch.after(mean, batch.threat.eps)).sum())
+            smoothed += float((before - batch.after(mean, eps)).sum())
     share = own / smoothed if smoothed > 0 else 1.0
     detail = (
         f"a step along the gradient gains {100 * share:.0f} % of one along the mean gradient "

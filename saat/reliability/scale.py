@@ -8,7 +8,7 @@ from saat.attacks.mainstay import MainstayAttack
 from saat.bootstrap import bootstrap_interval
 from saat.models import encode
 from saat.reliability.context import GateContext, GateResult
-from saat.reliability.strength import significantly_above
+from saat.reliability.strength import means, significantly_above
 from saat.thresholds import SATURATED_SHARE, SCALE_CHANGE, SCALE_TOLERANCE
 
 SCALES = (0.1, 60.0)
@@ -25,28 +25,17 @@ def scale(context: GateContext) -> GateResult:
     """
     saturated = _saturated(context)
     published = MainstayAttack(steps=context.gate_budget.published_steps)
-    as_is = context.run(published, name="published")
-    rescaled = context.run(replace(published, rescale=True), name="published")
-    hidden = significantly_above(as_is.ap, rescaled.ap, SCALE_TOLERANCE)
-    unscaled = context.run(context.gate_attack_with(context.gate_budget.steps)).ap
-    changes = {
-        f"probe at scale {factor:g}": context.run(
-            context.gate_attack_with(context.gate_budget.steps), factor=factor
-        ).ap
-        - unscaled
-        for factor in SCALES
+    as_is = context.run(published, name="published").ap
+    rescaled = context.run(replace(published, rescale=True), name="published").ap
+    hidden = significantly_above(as_is, rescaled, SCALE_TOLERANCE)
+    unscaled = context.run_gate_attack().ap
+    scaled = {
+        f"probe at scale {factor:g}": context.run_gate_attack(factor=factor).ap for factor in SCALES
     }
     unstable = [
-        name for name, change in changes.items() if abs(float(change.mean())) > SCALE_CHANGE
+        name for name, ap in scaled.items() if abs(float((ap - unscaled).mean())) > SCALE_CHANGE
     ]
-    measured = {
-        "published": float(as_is.ap.mean()),
-        "published, rescaled": float(rescaled.ap.mean()),
-        "saturated": saturated,
-        "probe": float(unscaled.mean()),
-        **{name: float((unscaled + change).mean()) for name, change in changes.items()},
-    }
-    gap = bootstrap_interval(as_is.ap - rescaled.ap)
+    gap = bootstrap_interval(as_is - rescaled)
     detail = (
         f"the published attack leaves {100 * gap.mean:.1f} points of MAP more than on rescaled "
         f"features (95 %: {100 * gap.low:.1f} to {100 * gap.high:.1f})"
@@ -58,6 +47,12 @@ def scale(context: GateContext) -> GateResult:
         )
     if unstable:
         detail += f"; changed by the scale: {', '.join(unstable)}"
+    measured = {
+        "published": float(as_is.mean()),
+        "published, rescaled": float(rescaled.mean()),
+        "saturated": saturated,
+        **means({"probe": unscaled, **scaled}),
+    }
     passed = not hidden and not unstable and saturated <= SATURATED_SHARE
     return GateResult("scale", passed, detail, measured)
 

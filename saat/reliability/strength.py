@@ -24,21 +24,23 @@ def whole_range(threat: ThreatModel, pixels: int) -> ThreatModel:
     return replace(threat, eps={"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels)}[threat.norm])
 
 
-def _rises(aps: Mapping[str, Tensor]) -> list[str]:
-    """Neighbours of a sequence that should fall, where it rises."""
-    return [
+def means(aps: Mapping[str, Tensor]) -> dict[str, float]:
+    """MAP by name, of AP per query."""
+    return {name: float(ap.mean()) for name, ap in aps.items()}
+
+
+def _listed(maps: Mapping[str, float]) -> str:
+    return ", ".join(f"{name}: {100 * value:.1f}" for name, value in maps.items())
+
+
+def _said_of_rises(aps: Mapping[str, Tensor]) -> tuple[bool, str]:
+    """Whether a sequence that should fall does so, and where it rises between neighbours."""
+    rises = [
         f"{before} → {after}"
         for (before, lower), (after, higher) in pairwise(aps.items())
         if significantly_above(higher, lower, MONOTONE_TOLERANCE)
     ]
-
-
-def _means(aps: Mapping[str, Tensor]) -> dict[str, float]:
-    return {name: float(ap.mean()) for name, ap in aps.items()}
-
-
-def _listed(aps: Mapping[str, Tensor]) -> str:
-    return ", ".join(f"{name}: {100 * mean:.1f}" for name, mean in _means(aps).items())
+    return not rises, f"rises at {', '.join(rises)}" if rises else "falls"
 
 
 def monotone(context: GateContext) -> GateResult:
@@ -47,12 +49,11 @@ def monotone(context: GateContext) -> GateResult:
     aps = {"0": context.sample.clean_ap}
     for multiple in context.gate_budget.radii:
         ball = None if multiple == 1 else replace(threat, eps=multiple * threat.eps)
-        name = f"{multiple * threat.eps:.4g}"
-        aps[name] = context.run(context.gate_attack_with(context.gate_budget.steps), ball).ap
+        aps[f"{multiple * threat.eps:.4g}"] = context.run_gate_attack(ball).ap
     aps["all"] = _unbounded(context).ap
-    rises = _rises(aps)
-    said = f"rises at {', '.join(rises)}" if rises else "falls"
-    return GateResult("monotone", not rises, f"MAP over ε {said} ({_listed(aps)})", _means(aps))
+    falls, said = _said_of_rises(aps)
+    measured = means(aps)
+    return GateResult("monotone", falls, f"MAP over ε {said} ({_listed(measured)})", measured)
 
 
 def floor(context: GateContext) -> GateResult:
@@ -66,24 +67,21 @@ def floor(context: GateContext) -> GateResult:
 
 def _unbounded(context: GateContext) -> AttackResult:
     pixels = context.sample.images[:1].numel()
-    ball = whole_range(context.runner.threat, pixels)
-    return context.run(context.gate_attack_with(context.gate_budget.steps), ball)
+    return context.run_gate_attack(whole_range(context.runner.threat, pixels))
 
 
 def plateau(context: GateContext) -> GateResult:
     """MAP falls with the iterations and has settled at the battery's own number of them."""
     own = context.gate_attack.steps
     lengths = sorted({*context.gate_budget.iterations, own})
-    aps = {f"T={steps}": context.run(context.gate_attack_with(steps)).ap for steps in lengths}
-    longest = f"T={lengths[-1]}"
-    rises = _rises(aps)
-    moving = significantly_above(aps[f"T={own}"], aps[longest], PLATEAU_TOLERANCE)
-    said = f"rises at {', '.join(rises)}" if rises else "falls"
+    aps = {f"T={steps}": context.run_gate_attack(steps=steps).ap for steps in lengths}
+    falls, said = _said_of_rises(aps)
+    moving = significantly_above(aps[f"T={own}"], aps[f"T={lengths[-1]}"], PLATEAU_TOLERANCE)
     if moving:
         said += f" and is still moving after T={own}"
-    return GateResult(
-        "plateau", not rises and not moving, f"MAP over T {said} ({_listed(aps)})", _means(aps)
-    )
+    measured = means(aps)
+    detail = f"MAP over T {said} ({_listed(measured)})"
+    return GateResult("plateau", falls and not moving, detail, measured)
 
 
 def black_box(context: GateContext) -> GateResult:
@@ -99,7 +97,5 @@ def black_box(context: GateContext) -> GateResult:
         if significantly_above(white[rows], result.ap[rows], 0.0):
             stronger.append(name)
     said = f"stronger than the white box: {', '.join(stronger)}" if stronger else "all weaker"
-    listed = ", ".join(f"{name}: {100 * value:.1f}" for name, value in measured.items())
-    return GateResult(
-        "black_box", not stronger, f"attacks without gradients {said} ({listed})", measured
-    )
+    detail = f"attacks without gradients {said} ({_listed(measured)})"
+    return GateResult("black_box", not stronger, detail, measured)
