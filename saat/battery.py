@@ -6,7 +6,7 @@ Per query the minimum AP over all attacks, restarts, the clean image and random 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -44,6 +44,8 @@ from saat.reliability import (
 from saat.seeding import generator
 from saat.victim import AttackResult, Victim
 
+_NOISE = Noise(restarts=2)
+
 
 @dataclass(frozen=True)
 class Battery:
@@ -66,7 +68,7 @@ class Battery:
     gate_budget: GateBudget
     gate_attack: str = "apgd_mainstay"
     gates: Sequence[str] = STANDARD_GATES
-    noise: Noise = field(default_factory=lambda: Noise(restarts=2))
+    noise: Noise = _NOISE
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -77,16 +79,17 @@ class Battery:
             )
 
 
-def _core() -> Battery:
-    attacks = {
+_CORE = Battery(
+    {
         "apgd_mainstay": ApgdMainstay(steps=15, restarts=2),
         "apgd_smoothap": ApgdSmoothAP(steps=15, restarts=2),
-    }
-    return Battery(attacks, Square(steps=100), 64, CORE_GATE_BUDGET)
-
-
-def _full() -> Battery:
-    attacks: dict[str, Attack] = {
+    },
+    Square(steps=100),
+    64,
+    CORE_GATE_BUDGET,
+)
+_FULL = Battery(
+    {
         "apgd_mainstay": ApgdMainstay(steps=100, restarts=5),
         "apgd_margin": ApgdMargin(steps=100, restarts=5),
         "apgd_smoothap": ApgdSmoothAP(steps=100, restarts=5),
@@ -98,14 +101,15 @@ def _full() -> Battery:
         "mainstay": MainstayAttack(),
         "hag": HAG(),
         "sdha": SDHA(),
-    }
-    return Battery(attacks, Square(), 500, FULL_GATE_BUDGET)
-
-
+    },
+    Square(),
+    500,
+    FULL_GATE_BUDGET,
+)
 BATTERIES: Registry[Battery] = Registry(
     "battery",
     "saat.batteries",
-    {"core": _core(), "full": _full()},
+    {"core": _CORE, "full": _FULL},
     problem=instance_of(Battery),
     reserved="none",
 )

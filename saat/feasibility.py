@@ -15,11 +15,9 @@ from saat.sanity import at_chance
 def objective_values(
     metrics: Mapping[str, float], phase: Phase = Phase.REATTACK
 ) -> tuple[float, float]:
-    """(clean MAP, robust MAP) of a phase, fractions; NaN where not measured.
+    """(clean MAP, robust MAP) of a phase, fractions, from metrics by stored names.
 
-    Args:
-        metrics: by stored names.
-        phase: the re-attack is what fronts are made of.
+    NaN where not measured. Fronts are made of the re-attack.
     """
     clean, robust = (metrics.get(phase.key(name), math.nan) for name in OBJECTIVES)
     return clean, robust
@@ -47,10 +45,10 @@ class Constraints:
 
     @classmethod
     def of(cls, at_least: Mapping[str, float]) -> "Constraints":
-        """By the keys of an experiment file, such as ``{"val/clean_map": 0.6}``.
+        """Constraints from the keys of an experiment file, such as ``{"val/clean_map": 0.6}``.
 
-        The keys name what validation measures; what counts is the re-attack, which has the same
-        queries and the full protocol.
+        The keys name what validation measures. The re-attack counts: it has the same queries and
+        the full protocol.
         """
         return cls(Phase.VALIDATION.of(at_least))
 
@@ -61,16 +59,15 @@ class Constraints:
         return clean, robust
 
     def violations(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Metric → how much is missing (≤ 0: nothing); infinity where it was not measured.
+        """Metric → how much a trial with these stored metrics lacks; ≤ 0 where it lacks nothing.
 
-        Args:
-            metrics: of a trial, by stored names.
+        Infinity where the metric was not measured.
         """
-        reached = {name: metrics.get(Phase.REATTACK.key(name), math.nan) for name in self.minimum}
-        return {
-            name: math.inf if math.isnan(reached[name]) else least - reached[name]
+        missing = {
+            name: least - metrics.get(Phase.REATTACK.key(name), math.nan)
             for name, least in self.minimum.items()
         }
+        return {name: math.inf if math.isnan(gap) else gap for name, gap in missing.items()}
 
     def are_kept(self, metrics: Mapping[str, float]) -> bool:
         """Whether a setting is feasible."""

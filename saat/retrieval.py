@@ -18,7 +18,7 @@ from torch import Tensor
 
 from saat.codes import check_codes, unchecked_hamming_distance
 from saat.curves import RECALL_LEVELS, precision_at_recall
-from saat.errors import InputError, did_you_mean
+from saat.errors import InputError, check_known
 from saat.labels import check_classes, check_labels, unchecked_relevance
 from saat.protocol_options import TIES, Ties
 from saat.wording import counted
@@ -46,21 +46,18 @@ def _queries_at_once(items: int) -> int:
     return max(1, _BLOCK_ELEMENTS // max(1, items))
 
 
-def _check_items(name: str, codes: Tensor, labels: Tensor) -> None:
-    check_codes(f"{name}_codes", codes)
-    check_labels(f"{name}_labels", labels)
-    if len(codes) != len(labels):
-        raise InputError(
-            f"{name}_labels: {counted(len(labels), 'row')}; {name}_codes has {len(codes)}"
-        )
-
-
 def _check(
     query_codes: Tensor, query_labels: Tensor, database_codes: Tensor, database_labels: Tensor
 ) -> None:
     """Refuse arguments that would give wrong numbers, such as class indices or 0/1 codes."""
-    _check_items("query", query_codes, query_labels)
-    _check_items("database", database_codes, database_labels)
+    query, database = (query_codes, query_labels), (database_codes, database_labels)
+    for name, (codes, labels) in (("query", query), ("database", database)):
+        check_codes(f"{name}_codes", codes)
+        check_labels(f"{name}_labels", labels)
+        if len(codes) != len(labels):
+            raise InputError(
+                f"{name}_labels: {counted(len(labels), 'row')}; {name}_codes has {len(codes)}"
+            )
     check_classes(query_labels, database_labels)
     # Without queries the length of their codes is unknown.
     if len(query_codes) and query_codes.shape[1] != database_codes.shape[1]:
@@ -144,7 +141,7 @@ def _stable_average_precision(
     database_labels: Tensor,
     top_k: int,
 ) -> Tensor:
-    """AP of the order by (distance, database index)."""
+    """AP of the order by distance, then by database index."""
     scores = query_codes.new_zeros(len(query_codes), dtype=torch.float64)
     ranks = torch.arange(1, top_k + 1, dtype=torch.float64, device=query_codes.device)
     database_codes, database_labels = database_codes.float(), database_labels.float()  # once
@@ -195,12 +192,11 @@ def average_precision(
     """
     arguments = (query_codes, query_labels, database_codes, database_labels)
     _check(*arguments)
+    check_known("ties", ties, TIES)
     depth = resolved_top_k(top_k, len(database_codes))
     if ties == "expected":
         return expected_average_precision(_histograms(*arguments), depth)
-    if ties == "stable":
-        return _stable_average_precision(*arguments, depth)
-    raise InputError(f"ties {ties!r}: one of {', '.join(TIES)}{did_you_mean(ties, TIES)}")
+    return _stable_average_precision(*arguments, depth)
 
 
 def resolved_top_k(top_k: int | None, database_size: int) -> int:
@@ -278,13 +274,8 @@ def precision_at(
     >>> saat.precision_at(codes, labels, codes, labels, [1, 2]).mean(0)
     tensor([1.0000, 0.5000], dtype=torch.float64)
 
-    Arguments and errors are those of :func:`average_precision`.
-
-    Args:
-        depths: D numbers n, each 1…N.
-
-    Returns:
-        float64 (Q, D) in [0, 1].
+    Codes, labels and errors are those of :func:`average_precision`. ``depths`` are D numbers, each
+    1…N; the result is float64 (Q, D) in [0, 1].
     """
     histograms = distance_histograms(query_codes, query_labels, database_codes, database_labels)
     wanted = torch.as_tensor(depths, device=query_codes.device)

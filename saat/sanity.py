@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from saat.thresholds import CHANCE_MARGIN, ZERO_GRADIENT_TOLERANCE
 
 _MAPS = ("clean", "robust")
-# Beginnings of the names of attacks that follow no gradient and report a fraction of 0.
-_WITHOUT_GRADIENT = ("noise", "square", "prosgan", "transfer.")
+# Beginnings of the fractions of attacks that follow no gradient, which report 0.
+_WITHOUT_GRADIENT = tuple(
+    f"zero_grad.{attack}" for attack in ("noise", "square", "prosgan", "transfer.")
+)
 # Ends of the names of attacks through another backward pass than the network's own.
 _STAND_INS = (".leaky", ".bpda")
 _NAMED = 3  # models that one line names
@@ -55,14 +57,15 @@ def zero_gradients(metrics: Mapping[str, float], stand_ins: bool = True) -> floa
     Returns:
         The fraction; 0 where no attack by gradients was run.
     """
-    names = {key.removeprefix("zero_grad."): key for key in metrics if key.startswith("zero_grad.")}
     shares = [
-        metrics[key]
-        for attack, key in names.items()
-        if not attack.startswith(_WITHOUT_GRADIENT)
-        and (stand_ins or not attack.endswith(_STAND_INS))
+        share
+        for key, share in metrics.items()
+        if key.startswith("zero_grad.")
+        and not key.startswith(_WITHOUT_GRADIENT)
+        and (stand_ins or not key.endswith(_STAND_INS))
+        and not math.isnan(share)
     ]
-    return min((share for share in shares if not math.isnan(share)), default=0.0)
+    return min(shares, default=0.0)
 
 
 def has_dead_gradients(metrics: Mapping[str, float]) -> bool:
@@ -79,13 +82,10 @@ def has_dead_gradients(metrics: Mapping[str, float]) -> bool:
 
 
 def warnings_of(metrics: Mapping[str, float]) -> dict[str, str]:
-    """What is wrong with one evaluation's numbers.
+    """What is wrong with one evaluation's numbers: phrase → the values behind it, maybe empty.
 
     Args:
         metrics: fractions, by their names without a prefix; what is missing is not judged.
-
-    Returns:
-        Phrase → the values that it rests on, which may be empty.
     """
     chance, codes = metrics.get("chance_map", math.nan), metrics.get("distinct_codes", math.nan)
     hidden = zero_gradients(metrics)

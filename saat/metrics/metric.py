@@ -96,12 +96,12 @@ class Metric:
             name: of this metric in the registry.
             phase: of the evaluation.
         """
-        if self.per_attack:
-            alone = phase is Phase.VALIDATION
-            names = {a: name if alone else f"{name}.{a}" for a in evaluation.attacks}
-            found = {names[attack]: self.compute(evaluation, attack) for attack in names}
-        else:
-            found = {name: self.compute(evaluation)}
+        found = {}
+        for attack in evaluation.attacks if self.per_attack else ():
+            key = name if phase is Phase.VALIDATION else f"{name}.{attack}"
+            found[key] = self.compute(evaluation, attack)
+        if not self.per_attack:
+            found[name] = self.compute(evaluation)
         return {key: float(value) for key, value in found.items() if value is not None}
 
 
