@@ -105,8 +105,7 @@ def runnable(
     """The attacks that a network leaves possible.
 
     Raises:
-        InputError: none is, and no battery is run either, so that its clean MAP would pass for
-            robust.
+        InputError: none is, and no battery is run: its clean MAP would pass for robust.
     """
     if traits.differentiable:
         return attacks
@@ -123,14 +122,9 @@ def runnable(
 class Adapted(nn.Module):
     """A network as an adaptive attack sees it.
 
-    Without gradients: one pass, its draws from a fixed seed. With gradients: the mean over
-    ``passes`` draws, a fresh set every call, differentiated through the stand-in if there is one.
-
-    Args:
-        network: the network.
-        passes: draws behind one gradient; 1 for a network that draws nothing.
-        surrogate: the stand-in; the value is the network's, the derivative that of the stand-in.
-        draw: seed of the draws.
+    Without gradients: one pass, its draws from the seed ``draw``. With gradients: the mean over
+    ``passes`` draws, a fresh set every call. If there is a stand-in (``surrogate``), the value is
+    the network's and the derivative that of the stand-in.
     """
 
     # A fixed draw is one of a whole batch: an image's features depend on its place there.
@@ -171,10 +165,7 @@ class Adapted(nn.Module):
 
 
 def gradient_networks_of(network: nn.Module, traits: ModelTraits) -> dict[str, nn.Module]:
-    """Networks to take gradients of, by the suffix that they add to an attack's name.
-
-    Empty where there is none: black-box attacks are all that is left.
-    """
+    """Networks to take gradients of, by the suffix that they add to an attack's name, if any."""
     passes = EOT_PASSES if traits.randomised else 1
     out: dict[str, nn.Module] = {}
     if not traits.blind:

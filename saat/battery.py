@@ -30,7 +30,7 @@ from saat.attacks import (
 )
 from saat.attacks.noise import Noise
 from saat.codes import sign
-from saat.errors import InputError, check_known
+from saat.errors import InputError
 from saat.evaluation import Evaluation
 from saat.registry import Registry, instance_of
 from saat.reliability import (
@@ -115,22 +115,10 @@ BATTERIES: Registry[Battery] = Registry(
 )
 
 
-def battery_of(battery: str | Battery) -> Battery:
-    """The battery of that name, or the one that is given.
-
-    Raises:
-        InputError: an unknown name.
-    """
-    if isinstance(battery, Battery):
-        return battery
-    check_known("battery", battery, BATTERIES)
-    return BATTERIES[battery]
-
-
 def run_battery(
     victim: Victim,
     runner: AttackRunner,
-    battery: str | Battery = "full",
+    battery: Battery,
     sources: Mapping[str, Victim] | None = None,
 ) -> Evaluation:
     """Attack a victim with everything, then run the gates.
@@ -141,7 +129,7 @@ def run_battery(
     Args:
         victim: the model and its queries.
         runner: the ball, seeds, and where finished attacks are kept.
-        battery: a name in :data:`BATTERIES`, or one of your own.
+        battery: what is run.
         sources: name → another model with the same queries, for transfer.
 
     Returns:
@@ -150,9 +138,8 @@ def run_battery(
         ``NAME.leaky`` one through rectifiers that are off.
 
     Raises:
-        InputError: an unknown battery, or a source with other queries or no input gradients.
+        InputError: a source with other queries or no input gradients.
     """
-    chosen = battery_of(battery)
     traits = model_traits(victim.network, victim.images)
     networks = gradient_networks_of(victim.network, traits)
     if traits.randomised:
@@ -161,13 +148,13 @@ def run_battery(
     results = {
         name + suffix: runner.attack(victim.attacked_through(network), name, attack)
         for suffix, network in networks.items()
-        for name, attack in chosen.white_box.items()
+        for name, attack in battery.white_box.items()
     }
     white_box = list(results)
-    results["noise"] = runner.attack(victim, "noise", chosen.noise)
-    drawn = _drawn(len(victim.rows), chosen.square_queries, "square", runner.seed)
-    results["square"] = _square(runner, victim, chosen.square, drawn)
-    gate_attack = chosen.white_box[chosen.gate_attack]
+    results["noise"] = runner.attack(victim, "noise", battery.noise)
+    drawn = _drawn(len(victim.rows), battery.square_queries, "square", runner.seed)
+    results["square"] = _square(runner, victim, battery.square, drawn)
+    gate_attack = battery.white_box[battery.gate_attack]
     for name, source in (sources or {}).items():
         results[f"transfer.{name}"] = _transferred(runner, victim, name, source, gate_attack)
     query_indices = {"square": drawn} if len(drawn) < len(victim.rows) else {}
@@ -180,15 +167,15 @@ def run_battery(
         white_box=white_box,
         query_indices=query_indices,
         gate_attack=replace(gate_attack, restarts=1),
-        positions=_drawn(len(victim.rows), chosen.gate_budget.queries, "gates", runner.seed),
-        gate_budget=chosen.gate_budget,
+        positions=_drawn(len(victim.rows), battery.gate_budget.queries, "gates", runner.seed),
+        gate_budget=battery.gate_budget,
     )
     return replace(
         Evaluation.of(victim, runner.threat),
         attacks=results,
-        gate_results=run_gates(context, chosen.gates),
+        gate_results=run_gates(context, battery.gates),
         query_indices=query_indices,
-        skipped={} if networks else dict.fromkeys(chosen.white_box, traits.skipping),
+        skipped={} if networks else dict.fromkeys(battery.white_box, traits.skipping),
     )
 
 

@@ -17,10 +17,7 @@ class Interval(NamedTuple):
 
 
 def bootstrap_interval(values: ArrayLike, seed: int = 0) -> Interval:
-    """Of values per query (Q,), on the CPU, queries resampled; NaN without queries.
-
-    Queries without a relevant item have AP 0 and are drawn like any other.
-    """
+    """Mean and interval of values per query (Q,), on the CPU; NaN without queries."""
     sample = np.asarray(values, dtype=np.float64)
     if not len(sample):
         return Interval(np.nan, np.nan, np.nan)

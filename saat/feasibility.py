@@ -15,10 +15,7 @@ from saat.sanity import at_chance
 def objective_values(
     metrics: Mapping[str, float], phase: Phase = Phase.REATTACK
 ) -> tuple[float, float]:
-    """(clean MAP, robust MAP) of a phase, fractions, from metrics by stored names.
-
-    NaN where not measured. Fronts are made of the re-attack.
-    """
+    """(clean MAP, robust MAP) of a phase from metrics by stored names; NaN where not measured."""
     clean, robust = (metrics.get(phase.key(name), math.nan) for name in OBJECTIVES)
     return clean, robust
 
@@ -35,11 +32,7 @@ def is_collapsed(metrics: Mapping[str, float]) -> bool:
 
 @dataclass(frozen=True)
 class Constraints:
-    """The least values that a setting must reach to be on a front.
-
-    Attributes:
-        minimum: plain name of a metric → its least value under the full protocol.
-    """
+    """The least values of metrics, by plain names, that a setting must reach to be on a front."""
 
     minimum: Mapping[str, float]
 
@@ -59,10 +52,7 @@ class Constraints:
         return clean, robust
 
     def violations(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Metric → how much a trial with these stored metrics lacks; ≤ 0 where it lacks nothing.
-
-        Infinity where the metric was not measured.
-        """
+        """Metric → how much a trial lacks; ≤ 0 if nothing, infinity if it was not measured."""
         missing = {
             name: least - metrics.get(Phase.REATTACK.key(name), math.nan)
             for name, least in self.minimum.items()
@@ -79,11 +69,7 @@ class Constraints:
 
 
 def check_constraint_keys(keys: Iterable[str]) -> None:
-    """Refuse constraints of an experiment file on what is no metric, or has no minimum.
-
-    Raises:
-        InputError: a line per key.
-    """
+    """Raise an InputError, a line per key, for constraints on what has no minimum."""
     allowed = [Phase.VALIDATION.key(name) for name, entry in METRICS.items() if entry.constraint]
     faults = [
         f"{one_line(key, 60)}: one of {', '.join(allowed)}{did_you_mean(key, allowed)}"

@@ -14,9 +14,9 @@ from torch import nn
 from saat.adaptive import model_traits, runnable
 from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS, Attack
-from saat.battery import Battery, battery_of, run_battery
+from saat.battery import BATTERIES, run_battery
 from saat.data import RetrievalData
-from saat.errors import InputError
+from saat.errors import InputError, check_known
 from saat.evaluation import Evaluation
 from saat.protocol_options import Norm, Ties
 from saat.reliability import GateResult
@@ -77,7 +77,7 @@ def evaluate(
     seed: int = 0,
     limit: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
-    battery: str | Battery | None = None,
+    battery: str | None = None,
     store: Path | None = None,
     sources: Mapping[str, nn.Module] | None = None,
 ) -> Evaluation:
@@ -107,9 +107,9 @@ def evaluate(
         seed: seed of the random starts, combined with every query's row.
         limit: only the first so many queries.
         progress: called with (attack name, queries done, queries in all).
-        battery: a name in :data:`saat.battery.BATTERIES`, or one of your own: its attacks are run
-            as well, and its gates say whether the numbers can be trusted. ``core`` where there is
-            no protocol either.
+        battery: a name in :data:`saat.battery.BATTERIES`: its attacks are run as well, and its
+            gates say whether the numbers can be trusted. ``core`` where there is no protocol
+            either.
         store: folder that keeps every finished attack; an evaluation that was interrupted and is
             started again with the same arguments and model takes them from there.
         sources: name → another network, in the same place; images that the battery makes on it
@@ -122,26 +122,27 @@ def evaluate(
     if protocol is None:
         protocol, battery = Protocol(), battery or "core"
     threat = _checked_ball(protocol)
-    chosen = None if battery is None else battery_of(battery)
+    if battery is not None:
+        check_known("battery", battery, BATTERIES)
 
     ranking = (protocol.top_k, protocol.ties)
     victim = Victim(model, data, queries, *ranking, limit)
     runner = AttackRunner(threat, seed, protocol.target_seed, protocol.batch_size, store, progress)
     traits = model_traits(model, victim.images)
-    attacks = runnable(protocol.attacks, traits, chosen is not None)
+    attacks = runnable(protocol.attacks, traits, battery is not None)
     found = replace(
         Evaluation.of(victim, threat),
         attacks={name: runner.attack(victim, name, attack) for name, attack in attacks.items()},
         gate_results=[_VARIES] if traits.randomised else [],
         skipped={name: traits.skipping for name in protocol.attacks if name not in attacks},
     )
-    if chosen is None:
+    if battery is None:
         return found
     others = {
         name: Victim(network, data, queries, *ranking, limit)
         for name, network in (sources or {}).items()
     }
-    added, own = run_battery(victim, runner, chosen, others), protocol.attacks
+    added, own = run_battery(victim, runner, BATTERIES[battery], others), protocol.attacks
 
     def renamed(by_attack: Mapping[str, T]) -> dict[str, T]:
         # The protocol's and the battery's attack of one name differ in their iterations.

@@ -14,7 +14,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
@@ -36,10 +35,8 @@ class Registry(Mapping[str, T], Generic[T]):
     Args:
         kind: what an entry is, for messages (``"attack"``).
         group: entry-point group in which other packages name their entries.
-        entries: this package's own; a string ``"module:attribute"`` is imported when it is asked
-            for.
-        problem: says what is wrong with an object that another package brings; None where nothing
-            is.
+        entries: this package's own; a string ``"module:attribute"`` is imported when asked for.
+        problem: what is wrong with an object that another package brings; None where nothing is.
         describe: one line about an entry, for ``saat list``.
         reserved: pattern of names that no other package may use.
     """
@@ -59,13 +56,10 @@ class Registry(Mapping[str, T], Generic[T]):
         self._problem, self._describe, self._reserved = problem, describe, reserved
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
-        """Decorator that adds an entry under ``name`` in this process.
-
-        A script or notebook may replace its own entries.
+        """Decorator that adds an entry in this process; a script may replace its own ones.
 
         Raises:
-            InputError: the name exists or cannot be used, or the object is none that this registry
-                can hold.
+            InputError: the name exists or cannot be used, or the registry cannot hold the object.
         """
         package = str(sys._getframe(1).f_globals.get("__name__")).partition(".")[0]
 
@@ -97,7 +91,7 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises:
             KeyError: there is none.
             InputError: another package brings it, and it cannot be used: two of one name, a name
-                or an object that this registry cannot have, or a failing import.
+                or an object that the registry cannot have, or a failing import.
         """
         if name in self._foreign:
             packages = [self._packages[name]] if name in self._packages else []
@@ -106,8 +100,7 @@ class Registry(Mapping[str, T], Generic[T]):
                 self._entries[name] = self._imported(name, self._foreign[name][0])
         entry = self._entries[name]
         if isinstance(entry, str):
-            module, _, attribute = entry.partition(":")
-            entry = self._entries[name] = getattr(import_module(module), attribute)
+            entry = self._entries[name] = EntryPoint(name, entry, self.group).load()
         return entry  # type: ignore[no-any-return]
 
     def __iter__(self) -> Iterator[str]:

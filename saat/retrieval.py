@@ -282,17 +282,12 @@ def precision_at(
     for depth in wanted.tolist():
         if not 1 <= depth <= len(database_codes):
             raise InputError(f"depths: {depth}: 1 to {len(database_codes)}, the database's size")
-    return expected_precision(histograms, wanted)
-
-
-def expected_precision(histograms: DistanceHistograms, depths: Tensor) -> Tensor:
-    """:func:`precision_at` int64 depths (D,) from distance histograms: float64 (Q, D)."""
     total, relevant = histograms.total.double(), histograms.relevant.double()
     before = total.cumsum(1) - total
-    inside = (depths.double()[None, :, None] - before[:, None, :]).clamp(min=0)
+    inside = (wanted.double()[None, :, None] - before[:, None, :]).clamp(min=0)
     share = torch.where(total > 0, relevant / total.clamp_min(1), 0.0)
     found = (inside.minimum(total[:, None, :]) * share[:, None, :]).sum(2)
-    return found / depths.double()
+    return found / wanted.double()
 
 
 def precision_recall(

@@ -1,8 +1,9 @@
 """Sanity checks of one evaluation's metrics: chance, equal codes, zero gradients.
 
-They need no battery: they are pure functions of what :meth:`saat.evaluation.Evaluation.metrics`
-returns. The search, its report, the tracker and the command line all call them, so that a setting
-is never at chance in one place and recommended in another.
+They need no battery. ``metrics`` are always fractions by their names without a prefix, as
+:meth:`saat.evaluation.Evaluation.metrics` returns them; what is missing is not judged. The search,
+its report, the tracker and the command line all call these functions, so that a setting is never
+at chance in one place and recommended in another.
 """
 
 import math
@@ -27,15 +28,8 @@ def at_chance(metrics: Mapping[str, float]) -> tuple[str, ...]:
 
     ``lift.clean`` and ``lift.robust`` are the lower ends of the 95 % bootstrap intervals over
     queries of AP minus the AP of a random order. A MAP is above chance if its lift is more than
-    `CHANCE_MARGIN`. Without a lift, the difference of the two means decides.
-
-    Args:
-        metrics: fractions, by their names without a prefix; what is missing is not judged.
-
-    Returns:
-        ``"clean"``, ``"robust"``, both or neither. If the clean MAP is at chance, the network
-        retrieves nothing and its robust MAP says nothing. If only the robust MAP is, the network
-        retrieves nothing useful under attack.
+    `CHANCE_MARGIN`. Without a lift, the difference of the two means decides. If the clean MAP is
+    at chance, the network retrieves nothing and its robust MAP says nothing.
     """
     return tuple(name for name in _MAPS if _lift(metrics, name) <= CHANCE_MARGIN)
 
@@ -48,14 +42,9 @@ def _lift(metrics: Mapping[str, float], name: str) -> float:
 
 
 def zero_gradients(metrics: Mapping[str, float], stand_ins: bool = True) -> float:
-    """The smallest fraction of exactly zero input gradients of any attack by gradients.
+    """The smallest fraction of exactly zero input gradients of any attack by gradients, or 0.
 
-    Args:
-        metrics: fractions, by their names without a prefix.
-        stand_ins: whether attacks through leaky rectifiers or another stand-in count.
-
-    Returns:
-        The fraction; 0 where no attack by gradients was run.
+    ``stand_ins``: whether attacks through leaky rectifiers or another stand-in count.
     """
     shares = [
         share
@@ -82,11 +71,7 @@ def has_dead_gradients(metrics: Mapping[str, float]) -> bool:
 
 
 def warnings_of(metrics: Mapping[str, float]) -> dict[str, str]:
-    """What is wrong with one evaluation's numbers: phrase → the values behind it, maybe empty.
-
-    Args:
-        metrics: fractions, by their names without a prefix; what is missing is not judged.
-    """
+    """What is wrong with one evaluation's numbers: phrase → the values behind it, maybe empty."""
     chance, codes = metrics.get("chance_map", math.nan), metrics.get("distinct_codes", math.nan)
     hidden = zero_gradients(metrics)
     found: dict[str, str] = {}
@@ -109,11 +94,7 @@ def warnings_of(metrics: Mapping[str, float]) -> dict[str, str]:
 
 
 def warning_lines(models: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """A line for every kind of warning, with the models it concerns.
-
-    Args:
-        models: name, which may be empty → metrics of its evaluation, without a prefix.
-    """
+    """A line for every kind of warning, with the models it concerns; names may be empty."""
     by_phrase: dict[str, list[tuple[str, str]]] = {}
     for name, metrics in models.items():
         for phrase, values in warnings_of(metrics).items():

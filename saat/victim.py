@@ -65,18 +65,9 @@ class AttackResult:
     perceptibility: dict[str, float] = field(default_factory=dict)
     target: Target | None = None
 
-    @property
-    def success(self) -> Tensor:
-        """(Q,) what the attack makes small: its AP, or minus its t-AP if it is targeted."""
-        return self.ap if self.target is None else -self.target.ap
-
 
 def check_model_and_data(model: object, data: object) -> None:
-    """Refuse what is no model, or no data set of this package.
-
-    Raises:
-        InputError: with the type that was given.
-    """
+    """Raise an InputError for what is no model, or no data set of this package."""
     if not isinstance(model, nn.Module):
         raise InputError(f"model: {type(model).__name__}; must be a torch.nn.Module")
     if not isinstance(data, RetrievalData):
@@ -153,11 +144,7 @@ class Victim:
         return features
 
     def codes(self, images: Tensor) -> Tensor:
-        """Codes of uint8 images (Q, 3, H, W): int8 ±1 (Q, K) on the CPU.
-
-        Raises:
-            InputError: features that are not finite.
-        """
+        """Codes of uint8 images (Q, 3, H, W): int8 ±1 (Q, K) on the CPU."""
         return codes_of(self._encoded(lambda part: images[part], len(images))).cpu()
 
     def ap(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -193,8 +180,7 @@ class Victim:
             target_labels: 0/1 (Q, C), of a targeted attack.
             zero_gradient: see :class:`AttackResult`.
             restart: int64 (Q,), the restart that counts; the first where None.
-            positions: int64, the queries that were attacked, where not all: perceptibility is
-                theirs.
+            positions: int64, the queries that were attacked, of which perceptibility is measured.
         """
         codes = self.codes(images)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from saat.metrics.metric import Metric, Phase, Unit, metric, problem_with
-from saat.registry import Registry
+from saat.registry import Registry, first_line
 
 # What a search maximises, in the order of its points, and what a robust MAP is read beside.
 OBJECTIVES = ("clean_map", "robust_map")
@@ -44,7 +44,7 @@ METRICS: Registry[Metric] = Registry(
         "attacks_skipped": "saat.metrics.reliability:attacks_skipped",
     },
     problem=problem_with,
-    describe=lambda entry: entry.summary,
+    describe=lambda entry: first_line(entry.compute),
 )
 
 __all__ = [
@@ -62,12 +62,9 @@ __all__ = [
 
 
 class Known(NamedTuple):
-    """What a plain name stands for.
+    """What a plain name stands for: a metric, its name in the registry, and an attack.
 
-    Attributes:
-        entry: its metric.
-        kind: the metric's name in the registry.
-        attack: what follows it in the name; empty for a metric that is measured once.
+    ``attack`` is empty for a metric that is measured once.
     """
 
     entry: Metric

@@ -104,7 +104,7 @@ class GateContext:
         """The drawn queries, through the network whose codes count."""
         return self.victim.on_queries(self.positions)
 
-    @cached_property
+    @property
     def gradient_network(self) -> nn.Module:
         """The network that the gates' attacks take gradients of: the first one."""
         return next(iter(self.gradient_networks.values()))
@@ -116,9 +116,7 @@ class GateContext:
         factor: float | None = None,
         name: str = "probe",
     ) -> AttackResult:
-        """An attack on the drawn queries.
-
-        Starts are the same whatever the circumstances, so that differences are paired.
+        """An attack on the drawn queries, from equal starts, so that differences are paired.
 
         Args:
             attack: the attack.

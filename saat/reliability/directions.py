@@ -52,6 +52,11 @@ class _Batch:
         """Minus the gradient at ``images``."""
         return -input_gradient(self.network, images, self.loss, 0)
 
+    def neighbour(self, number: int) -> Tensor:
+        """A random point of the ball, float (B, 3, H, W)."""
+        seeds = [derive_seed("smooth", row, number) for row in self.rows]
+        return self.threat.project(self.threat.random_start(self.images, seeds), self.images)
+
     @torch.no_grad()
     def after(self, direction: Tensor, length: float) -> Tensor:
         """Loss (B,) after a step in the steepest sense of ``direction``."""
@@ -116,7 +121,8 @@ def smooth(context: GateContext) -> GateResult:
             eps = batch.threat.eps
             before = batch.after(torch.zeros_like(batch.images), 0.0)
             own += float((before - batch.after(batch.down(batch.images), eps)).sum())
-            mean = torch.stack([batch.down(point) for point in _neighbours(batch)]).mean(0)
+            around = [batch.down(batch.neighbour(number)) for number in range(_NEIGHBOURS)]
+            mean = torch.stack(around).mean(0)
             smoothed += float((before - batch.after(mean, eps)).sum())
     share = own / smoothed if smoothed > 0 else 1.0
     detail = (
@@ -124,10 +130,3 @@ def smooth(context: GateContext) -> GateResult:
         "around it"
     )
     return GateResult("smooth", share >= SMOOTH_SHARE, detail, {"share": share})
-
-
-def _neighbours(batch: _Batch) -> Iterator[Tensor]:
-    for number in range(_NEIGHBOURS):
-        seeds = [derive_seed("smooth", row, number) for row in batch.rows]
-        start = batch.threat.random_start(batch.images, seeds)
-        yield batch.threat.project(start, batch.images)

@@ -13,8 +13,8 @@ _DRAWS = 3
 def above_chance(context: GateContext) -> GateResult:
     """Clean MAP is more than that of a random order.
 
-    A network that codes all images alike cannot be attacked; its robust MAP is that of chance,
-    which on photographs with frequent labels is more than many a defense keeps.
+    A network that codes all images alike cannot be attacked. Its robust MAP is that of chance, and
+    on photographs with frequent labels many a defense keeps less.
     """
     clean, chance = context.victim.clean_ap, context.victim.chance_ap
     measured = {"clean_map": float(clean.mean()), "chance_map": float(chance.mean())}

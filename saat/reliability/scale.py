@@ -17,11 +17,9 @@ SCALES = (0.1, 60.0)
 def scale(context: GateContext) -> GateResult:
     """The published attack is as strong as on rescaled features, the gate attack at any scale.
 
-    The first comparison is between two runs of the mainstay attack that differ in nothing but the
-    division by the median magnitude of every bit's feature: what the second finds more was hidden
-    by the scale. A bit whose feature saturates tanh gives it no gradient at all, whether or not the
-    others are enough for it. The gate attack's network has its output multiplied, whatever its
-    last layer is.
+    Two runs of the mainstay attack differ only in the division by the median magnitude of every
+    bit's feature: what the second finds more was hidden by the scale. A bit whose feature saturates
+    tanh gives no gradient at all. For the gate attack the network's output is multiplied.
     """
     saturated = _saturated(context)
     published = MainstayAttack(steps=context.gate_budget.published_steps)

@@ -32,7 +32,7 @@ SMALL = Battery(
 
 @pytest.fixture(autouse=True)
 def small_batteries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saat.battery.BATTERIES", dict.fromkeys(BATTERIES, SMALL))
+    monkeypatch.setattr("saat.protocol.BATTERIES", dict.fromkeys(BATTERIES, SMALL))
 
 
 def trial(runs: Path, battery: str, method: str = "saat") -> tuple[FinalReport, Path]:

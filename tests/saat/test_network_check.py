@@ -271,7 +271,7 @@ def test_the_battery_says_what_it_skipped(monkeypatch: pytest.MonkeyPatch) -> No
     battery = small(
         gate_budget=GateBudget(12, (1.0,), 2, (1, 2), 2), gates=("budget", "differentiable")
     )
-    monkeypatch.setattr("saat.battery.BATTERIES", {"core": battery})
+    monkeypatch.setattr("saat.protocol.BATTERIES", {"core": battery})
     found = run_battery(
         Victim(planted.Detached(NETWORK), DATA, "test", 40), AttackRunner(THREAT), battery
     )

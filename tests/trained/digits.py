@@ -6,7 +6,7 @@ from functools import cache
 from torch import nn
 
 from saat.attack_runner import AttackRunner
-from saat.battery import run_battery
+from saat.battery import BATTERIES, run_battery
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
 from saat.evaluation import Evaluation
@@ -52,7 +52,7 @@ def victim_of(network: nn.Module, limit: int = QUERIES) -> Victim:
 
 @cache
 def core(network: nn.Module, limit: int = QUERIES) -> Evaluation:
-    return run_battery(victim_of(network, limit), RUNNER, "core")
+    return run_battery(victim_of(network, limit), RUNNER, BATTERIES["core"])
 
 
 def failed(result: Evaluation) -> set[str]:
