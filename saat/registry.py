@@ -170,7 +170,8 @@ def subclass_of(base: type[Any]) -> Callable[[Any], str | None]:
             shown = one_line(repr(entry), 60)
             return f"must be a subclass of {base.__module__}.{base.__name__}, not {shown}"
         if inspect.isabstract(entry):
-            return f"lacks {', '.join(sorted(entry.__abstractmethods__))}"
+            missing: frozenset[str] = getattr(entry, "__abstractmethods__", frozenset())
+            return f"lacks {', '.join(sorted(missing))}"
         return None
 
     return problem
