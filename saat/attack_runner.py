@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -171,13 +171,13 @@ def _weights_digest(network: nn.Module) -> str:
 
 def _write(path: Path, attacked: _Attacked) -> None:
     """Store an attack: its images first, then ``path``, which says that it is whole."""
-    images = attacked.images.numpy()
+    images, crc32 = attacked.images.numpy(), _crc32(attacked.images.numpy())
     kept = {name: value for name, value in attacked._asdict().items() if value is not None}
-    arrays = {**kept, "images": np.int64(_crc32(images))}
+    arrays: dict[str, Any] = {**kept, "images": crc32}
     with replacing(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         np.save(file, images)
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
+        np.savez(file, **arrays)
 
 
 def _read(path: Path) -> _Attacked | None:

@@ -29,9 +29,9 @@ from saat.attacks import (
     TargetedApgdMargin,
 )
 from saat.attacks.noise import Noise
-from saat.codes import sign
 from saat.errors import InputError
 from saat.evaluation import Evaluation
+from saat.mainstay import mainstay_codes
 from saat.registry import Registry, instance_of
 from saat.reliability import (
     CORE_GATE_BUDGET,
@@ -208,7 +208,5 @@ def _transferred(
 
 def _farthest_codes(victim: Victim) -> Tensor:
     """Negated mainstay codes (Q, K): the theoretical result of attacks without a goal."""
-    device = victim.knowledge.train_codes.device
-    labels, codes = victim.labels.to(device), victim.query_codes.to(device)
-    control = Noise()
-    return sign(control.goal(control.representatives(victim.knowledge, labels, codes))).cpu()
+    codes, labels = victim.knowledge.train_codes, victim.knowledge.train_labels
+    return -mainstay_codes(victim.labels.to(codes.device), codes, labels).cpu()

@@ -16,7 +16,6 @@ from saat.reliability.context import (
     GateContext,
     GateResult,
 )
-from saat.reliability.scale import scale
 
 
 class Gate(NamedTuple):
@@ -44,7 +43,7 @@ _OWN = {
     "direction": Gate(directions.direction),
     "smooth": Gate(directions.smooth),
     "zero_eps": Gate(images.zero_eps),
-    "scale": Gate(scale),
+    "scale": Gate(strength.scale),
     "monotone": Gate(strength.monotone),
     "floor": Gate(strength.floor),
     "plateau": Gate(strength.plateau),
