@@ -50,12 +50,12 @@ class ModelTraits:
 
     @property
     def no_gradients(self) -> str:
-        """That there are no input gradients, and why where an error says it."""
+        """A clause: there are no input gradients, and why, if an error says it."""
         return f"no input gradients ({self.obstacle})" if self.obstacle else "no input gradients"
 
     @property
     def skipping(self) -> str:
-        """Why attacks by gradients are skipped, in a clause."""
+        """A clause: why attacks by gradients are skipped."""
         return f"the network has {self.no_gradients}; it is left to noise, Square and transfer"
 
     @property

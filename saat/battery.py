@@ -197,7 +197,7 @@ def _square(
 def _transferred(
     runner: AttackRunner, victim: Victim, name: str, source: Victim, attack: Attack
 ) -> AttackResult:
-    """What images that an untargeted attack makes on ``source`` leave of ``victim``."""
+    """Images that an untargeted attack makes on ``source``, measured on ``victim``."""
     if not np.array_equal(source.rows, victim.rows):
         raise InputError(f"source {name}: its queries are not those of the victim")
     if attack.by_gradient and not model_traits(source.network, victim.images).differentiable:

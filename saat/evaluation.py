@@ -56,7 +56,7 @@ class Evaluation:
 
     @classmethod
     def of(cls, victim: Victim, threat: ThreatModel) -> "Evaluation":
-        """Of a victim that nothing has attacked yet; the ball is for the title."""
+        """The evaluation of a victim before any attack; the ball stands in the title."""
         return cls(
             rows=victim.rows,
             clean_ap=victim.clean_ap,
