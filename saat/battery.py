@@ -33,14 +33,7 @@ from saat.errors import InputError
 from saat.evaluation import Evaluation
 from saat.mainstay import mainstay_codes
 from saat.registry import Registry, instance_of
-from saat.reliability import (
-    CORE_GATE_BUDGET,
-    FULL_GATE_BUDGET,
-    STANDARD_GATES,
-    GateBudget,
-    GateContext,
-    run_gates,
-)
+from saat.reliability import STANDARD_GATES, GateBudget, GateContext, run_gates
 from saat.seeding import generator
 from saat.victim import AttackResult, Victim
 
@@ -86,7 +79,7 @@ _CORE = Battery(
     },
     Square(steps=100),
     64,
-    CORE_GATE_BUDGET,
+    GateBudget(64, (0.25, 1.0, 4.0), 15, (1, 10, 30), 30),
 )
 _FULL = Battery(
     {
@@ -104,7 +97,8 @@ _FULL = Battery(
     },
     Square(),
     500,
-    FULL_GATE_BUDGET,
+    # Radii as multiples of 8/255: 1, 2, 4, 8, 16 and 32 levels of a byte.
+    GateBudget(128, (0.125, 0.25, 0.5, 1.0, 2.0, 4.0), 100, (1, 10, 50, 100, 500, 1000), 100),
 )
 BATTERIES: Registry[Battery] = Registry(
     "battery",

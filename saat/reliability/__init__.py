@@ -9,13 +9,7 @@ from typing import NamedTuple
 
 from saat.registry import Registry, instance_of
 from saat.reliability import directions, images, network, strength
-from saat.reliability.context import (
-    CORE_GATE_BUDGET,
-    FULL_GATE_BUDGET,
-    GateBudget,
-    GateContext,
-    GateResult,
-)
+from saat.reliability.context import GateBudget, GateContext, GateResult
 
 
 class Gate(NamedTuple):
@@ -62,8 +56,6 @@ def run_gates(context: GateContext, names: Sequence[str] = STANDARD_GATES) -> li
 
 
 __all__ = [
-    "CORE_GATE_BUDGET",
-    "FULL_GATE_BUDGET",
     "GATES",
     "STANDARD_GATES",
     "Gate",

@@ -50,13 +50,6 @@ class GateBudget:
     published_steps: int
 
 
-# Radii as multiples of 8/255: 1, 2, 4, 8, 16 and 32 levels of a byte; the image range follows.
-FULL_GATE_BUDGET = GateBudget(
-    128, (0.125, 0.25, 0.5, 1.0, 2.0, 4.0), 100, (1, 10, 50, 100, 500, 1000), 100
-)
-CORE_GATE_BUDGET = GateBudget(64, (0.25, 1.0, 4.0), 15, (1, 10, 30), 30)
-
-
 class Scaled(nn.Module):
     """A network whose features are all multiplied: the codes stay, gradients of tanh may vanish."""
 
