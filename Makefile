@@ -1,18 +1,18 @@
-# Two commands do everything on a machine with Python 3.11 and make:
+# The two main commands; they need Python 3.11 and make:
 #   make demo    install, search the embedded digits, write the report
 #   make test    install, lint, type check, test
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Processes of the tests; each takes about 1.5 GB.
+# Number of test processes; each takes about 1.5 GB.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu); [ $$n -gt 6 ] && echo 6 || echo $$n)
 TESTS := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
-# Suites that take many minutes, or need root or a browser, have folders of their own.
+# Suites that take many minutes, or need root or a browser, are in folders of their own.
 SHORT := tests $(addprefix --ignore=tests/,trained cluster chaos browser)
 
-# Many containers set it; each process of a search or a test would then compile, for half a minute,
-# what the one before it compiled.
+# Many containers set this variable. Then each process of a search or a test would spend half a
+# minute on compiling what the process before it has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install
@@ -21,12 +21,12 @@ install: $(STAMP)
 $(STAMP): pyproject.toml requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; set PYTHON=/path/to/python (3.11 or newer)" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-# A search needs a part of the 20,000 modules; Python compiles these when they are first used.
+# A search uses few of the 20,000 modules. Python compiles these when they are first used.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-# Searches the embedded digits in 10 to 30 minutes on two cores; continues where it was stopped.
+# Searches the embedded digits in 10 to 30 minutes on two cores. Continues where it was stopped.
 .PHONY: demo
 demo: install
 	@if [ -e runs/demo ]; then $(BIN)/saat resume demo; \
@@ -40,7 +40,7 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The documentation site, in site/; a dead link or an unknown name is an error. To read it:
+# Builds the documentation site in site/. A dead link or an unknown name is an error. To read it:
 #   .venv/bin/python -m http.server --bind 127.0.0.1 --directory site
 .PHONY: docs
 docs: install
@@ -50,38 +50,38 @@ docs: install
 unit: install
 	$(TESTS) $(SHORT) -m "not (slow or ray)"
 
-# The fast stage (lint, types, import contracts, unit tests) first, whole runs after it. Types take
-# one process a minute, which has the unit tests beside it.
+# First the fast stage (lint, types, import contracts, unit tests), then whole runs. The type check
+# takes a minute of one process, so the unit tests run beside it.
 .PHONY: test
 test: install
 	@$(MAKE) --no-print-directory -j 2 lint unit
 	$(TESTS) $(SHORT) -m "slow or ray"
 
-# What `make test` leaves out. Clusters are waited for much of the time and have trainings beside
-# them, but not chaos: Ray gives its workers the lowest priority, and two searches would starve.
-# Each suite can be run alone, too; of the trained models `make trained` has more.
+# The suites that `make test` leaves out. Tests of clusters mostly wait, so trainings run beside
+# them. Chaos runs later: Ray gives its workers the lowest priority, and they would starve beside
+# other work. Each suite has a target of its own, and `make trained` runs more than this one does.
 .PHONY: thorough
 thorough: install
 	$(TESTS) tests/trained tests/cluster -m "not lengthy"
 	$(TESTS) tests/chaos tests/browser
 
-# Claims about defenses and the battery, shown on models trained on the digits.
+# Checks claims about defenses and the battery on models that are trained on the digits.
 .PHONY: trained
 trained: install
 	$(TESTS) tests/trained
 
-# A Ray cluster of several hosts (network namespaces) that come and go; Linux, as root.
+# Tests a Ray cluster of several hosts (network namespaces) that come and go. Needs Linux and root.
 .PHONY: cluster
 cluster: install
 	$(BIN)/python -m pytest tests/cluster -rs
 
-# Processes killed, disks filled, files damaged at random moments of real searches: at least sixty
-# faults in about an hour; the page is its log.
+# Kills processes, fills disks and damages files at random moments of real searches: at least sixty
+# faults in about an hour. Writes its log to the page.
 .PHONY: chaos
 chaos: install
 	$(BIN)/python -m tests.chaos --page docs/results/chaos.md
 
-# Eight of the faults, by a fixed seed, and workers and drivers that die in the middle.
+# Eight of these faults, drawn by a fixed seed, and workers and drivers that die in the middle.
 .PHONY: chaos-sample
 chaos-sample: install
 	$(TESTS) tests/chaos -rs

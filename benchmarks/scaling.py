@@ -24,11 +24,11 @@ from benchmarks.kernels import (
 from saat.attacks import MainstayAttack
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
-from saat.evaluation import Protocol, evaluate
 from saat.hashing import OBJECTIVES
 from saat.mainstay import MainstayCodes
 from saat.models import build_network
 from saat.pretrain import Pretraining, PretrainSettings
+from saat.protocol import Protocol, evaluate
 from saat.retrieval import average_precision
 
 TRAIN, DATABASE, QUERIES = 10_000, 100_000, 64

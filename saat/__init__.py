@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from saat.attack_images import attack
     from saat.data import RetrievalData
     from saat.errors import InputError
-    from saat.evaluation import AttackResult, Evaluation, Protocol, evaluate
+    from saat.evaluation import Evaluation
+    from saat.protocol import Protocol, evaluate
     from saat.retrieval import (
         average_precision,
         chance_average_precision,
@@ -22,19 +23,20 @@ if TYPE_CHECKING:
     )
     from saat.stages import train
     from saat.trained_model import load
+    from saat.victim import AttackResult
 
 __version__ = "0.1.0"
 
 _MODULES = {
-    "AttackResult": "evaluation",
+    "AttackResult": "victim",
     "Evaluation": "evaluation",
     "InputError": "errors",
-    "Protocol": "evaluation",
+    "Protocol": "protocol",
     "RetrievalData": "data",
     "attack": "attack_images",
     "average_precision": "retrieval",
     "chance_average_precision": "retrieval",
-    "evaluate": "evaluation",
+    "evaluate": "protocol",
     "load": "trained_model",
     "mean_average_precision": "retrieval",
     "precision_at": "retrieval",

@@ -6,19 +6,18 @@ that into account (Athalye et al., ICML 2018). Random networks get the expectati
 whose rectifiers hide a part of the image a backward pass that sees through them.
 """
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from saat.attacks import ATTACKS, Attack
 from saat.attacks.pgd import finite_gradient
-from saat.errors import one_line
+from saat.errors import InputError, one_line
 from saat.memory import is_out_of_memory, shrinking
 from saat.models import device_of, evaluating, seeded_pass, to_float
 from saat.rectifiers import LeakyBackward, has_rectifiers
-from saat.victim import Victim
 
 # Forward passes behind one gradient of a randomised network.
 EOT_PASSES = 8
@@ -51,12 +50,12 @@ class ModelTraits:
 
     @property
     def no_gradients(self) -> str:
-        """That there are no input gradients, and why where an error says it."""
+        """A clause: there are no input gradients, and why, if an error says it."""
         return f"no input gradients ({self.obstacle})" if self.obstacle else "no input gradients"
 
     @property
     def skipping(self) -> str:
-        """Why attacks by gradients are skipped, in a clause."""
+        """A clause: why attacks by gradients are skipped."""
         return f"the network has {self.no_gradients}; it is left to noise, Square and transfer"
 
     @property
@@ -72,47 +71,60 @@ def model_traits(network: nn.Module, images: Tensor) -> ModelTraits:
         return ModelTraits(randomised=False, zero_gradient=0.0, surrogate=False)
     with evaluating(network):
         # Memory that runs out must not pass for a network without a gradient.
-        found, _ = shrinking(lambda count: _inspect(network, few[:count]), len(few))
-    says = bool(getattr(network, "randomised", False))
-    surrogate = callable(getattr(network, "surrogate", None))
-    differs, zero, obstacle = found
-    return ModelTraits(
-        says or differs, 1.0 if zero is None else zero, surrogate, zero is not None, obstacle
-    )
+        return shrinking(lambda count: _inspect(network, few[:count]), len(few))[0]
 
 
-def _inspect(network: nn.Module, images: Tensor) -> tuple[bool, float | None, str]:
-    """Whether two passes differ, the fraction of zero input gradients, and why there are none."""
+def _inspect(network: nn.Module, images: Tensor) -> ModelTraits:
     few = to_float(images, device_of(network))
     with torch.no_grad():
         first, second = (seeded_pass(network, few, "inspect", n) for n in range(2))
-    differs = (first - second).abs().max() > _NOISE * first.abs().mean()
+    differs = bool((first - second).abs().max() > _NOISE * first.abs().mean())
+    gradient, obstacle = None, ""
     point = few.detach().requires_grad_(True)
     try:
         total = seeded_pass(network, point, "inspect", 0).abs().sum()
-        gradient = None
         if total.requires_grad:
             (gradient,) = torch.autograd.grad(total, point, allow_unused=True)
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        return bool(differs), None, f"{type(error).__name__}: {one_line(error, 160)}"
-    if gradient is None:  # the output does not depend on the input
-        return bool(differs), None, ""
-    return bool(differs), float((finite_gradient(gradient) == 0).float().mean()), ""
+        obstacle = f"{type(error).__name__}: {one_line(error, 160)}"
+    zero = 1.0 if gradient is None else float((finite_gradient(gradient) == 0).float().mean())
+    return ModelTraits(
+        randomised=differs or bool(getattr(network, "randomised", False)),
+        zero_gradient=zero,
+        surrogate=callable(getattr(network, "surrogate", None)),
+        differentiable=gradient is not None,
+        obstacle=obstacle,
+    )
+
+
+def runnable(
+    attacks: Mapping[str, Attack], traits: ModelTraits, battery: bool
+) -> Mapping[str, Attack]:
+    """The attacks that a network leaves possible.
+
+    Raises:
+        InputError: none is, and no battery is run: its clean MAP would pass for robust.
+    """
+    if traits.differentiable:
+        return attacks
+    left = {name: attack for name, attack in attacks.items() if not attack.by_gradient}
+    if attacks and not left and not battery:
+        free = [name for name, kind in ATTACKS.items() if not kind.by_gradient]
+        raise InputError(
+            f"model: {traits.no_gradients}, which {', '.join(attacks)} need; attack it with "
+            f"{', '.join(free)} or with a battery"
+        )
+    return left
 
 
 class Adapted(nn.Module):
     """A network as an adaptive attack sees it.
 
-    Without gradients: one pass, its draws from a fixed seed. With gradients: the mean over
-    ``passes`` draws, a fresh set every call, differentiated through the stand-in if there is one.
-
-    Args:
-        network: the network.
-        passes: draws behind one gradient; 1 for a network that draws nothing.
-        surrogate: the stand-in; the value is the network's, the derivative that of the stand-in.
-        draw: seed of the draws.
+    Without gradients: one pass, its draws from the seed ``draw``. With gradients: the mean over
+    ``passes`` draws, a fresh set every call. If there is a stand-in (``surrogate``), the value is
+    the network's and the derivative that of the stand-in.
     """
 
     # A fixed draw is one of a whole batch: an image's features depend on its place there.
@@ -153,10 +165,7 @@ class Adapted(nn.Module):
 
 
 def gradient_networks_of(network: nn.Module, traits: ModelTraits) -> dict[str, nn.Module]:
-    """Networks to take gradients of, by the suffix that they add to an attack's name.
-
-    Empty where there is none: black-box attacks are all that is left.
-    """
+    """Networks to take gradients of, by the suffix that they add to an attack's name, if any."""
     passes = EOT_PASSES if traits.randomised else 1
     out: dict[str, nn.Module] = {}
     if not traits.blind:
@@ -168,25 +177,3 @@ def gradient_networks_of(network: nn.Module, traits: ModelTraits) -> dict[str, n
         leaky = LeakyBackward(network)
         out[".leaky"] = Adapted(leaky, passes) if traits.randomised else leaky
     return out
-
-
-def on_queries(victim: Victim, positions: Tensor) -> Victim:
-    """The same victim with some of its queries; nothing is encoded again."""
-    part = copy.copy(victim)
-    part.rows = victim.rows[positions.numpy()]
-    part.labels, part.images = victim.labels[positions], victim.images[positions]
-    part.query_codes, part.clean_ap = victim.query_codes[positions], victim.clean_ap[positions]
-    return part
-
-
-def attacked_through(victim: Victim, network: nn.Module) -> Victim:
-    """The same victim with another network of the same codes to take gradients of."""
-    other = copy.copy(victim)
-    other.network = network
-    return other
-
-
-def rebuilt(victim: Victim, network: nn.Module) -> Victim:
-    """The victim built anew around another network: same queries, other codes."""
-    limit = len(victim.rows)
-    return Victim(network, victim.data, victim.kind, victim.top_k, victim.ties, limit)

@@ -6,12 +6,12 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from saat.adaptive import model_traits
+from saat.adaptive import model_traits, runnable
+from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS, Attack
 from saat.data import RetrievalData
 from saat.data.tensors import Array, image_bytes, label_bytes
 from saat.errors import InputError, check_known
-from saat.evaluation import runnable
 from saat.protocol_options import Norm
 from saat.settings import check_settings
 from saat.threat_model import ThreatModel
@@ -57,8 +57,7 @@ def attack(
         eps: radius of the ball, in its norm; values of pixels lie in [0, 1].
         norm: of the ball: ``linf``, ``l2`` or ``l1``.
         steps: iterations; the attack's own number where None.
-        restarts: runs from different seeds, of which the worst counts per query; the attack's own
-            number where None.
+        restarts: runs of which the worst counts per query; the attack's own number where None.
         seed: seed of the random starts.
         target_seed: seed of the target labels of a targeted attack.
         top_k: depth of the ranking; the whole database where None.
@@ -73,7 +72,10 @@ def attack(
             a model that cannot be measured or on which the attack cannot be run.
     """
     check_model_and_data(model, data)
-    chosen, name = _chosen(attack, steps, restarts)
+    name, chosen = _chosen(attack)
+    options = {"steps": steps, "restarts": restarts}
+    chosen = replace(chosen, **{key: n for key, n in options.items() if n is not None})
+    check_settings(chosen, name)
     threat = ThreatModel(eps, norm)
     threat.check()
     queries = image_bytes("images", images), label_bytes("labels", labels)
@@ -84,23 +86,18 @@ def attack(
     own = torch.from_numpy(queries[0]), torch.from_numpy(queries[1])
     victim = Victim(model, data, own, top_k)
     runnable({name: chosen}, model_traits(model, victim.images), battery=False)
-    return victim.attack(name, chosen, threat, seed, target_seed, batch_size, progress)
+    told = None if progress is None else lambda _, done, count: progress(done, count)
+    runner = AttackRunner(threat, seed, target_seed, batch_size, progress=told)
+    return runner.attack(victim, name, chosen)
 
 
-def _chosen(attack: object, steps: int | None, restarts: int | None) -> tuple[Attack, str]:
-    """The attack with its options, and the name that enters its seeds."""
+def _chosen(attack: object) -> tuple[str, Attack]:
+    """The name that enters the seeds, and the attack."""
     if isinstance(attack, str):
         check_known("attack", attack, ATTACKS)
-        chosen, name = ATTACKS[attack](), attack
-    elif isinstance(attack, Attack):
-        names = (name for name, kind in ATTACKS.items() if kind is type(attack))
-        chosen, name = attack, next(names, type(attack).__name__)
-    else:
+        return attack, ATTACKS[attack]()
+    if not isinstance(attack, Attack):
         given = attack.__name__ if isinstance(attack, type) else type(attack).__name__
         raise InputError(f"attack: {given}; the name of an attack, or one such as HAG(steps=20)")
-    if steps is not None:
-        chosen = replace(chosen, steps=steps)
-    if restarts is not None:
-        chosen = replace(chosen, restarts=restarts)
-    check_settings(chosen, name)
-    return chosen, name
+    names = (name for name, kind in ATTACKS.items() if kind is type(attack))
+    return next(names, type(attack).__name__), attack

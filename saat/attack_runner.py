@@ -4,11 +4,11 @@ import hashlib
 import re
 import zipfile
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,15 +17,26 @@ from torch import Tensor, nn
 
 from saat.adaptive import Adapted
 from saat.atomic_files import replacing
-from saat.attacks import Attack
+from saat.attacks import Attack, Queries, TrainingImages, attack_queries, frozen
+from saat.attacks.attack import BATCH_GRAIN
 from saat.codes import pack_bits
-from saat.models import device_of, evaluating, to_float
-from saat.perceptibility import perceptibility
+from saat.models import codes_of, device_of, evaluating, to_float
+from saat.seeding import derive_seed
 from saat.threat_model import ThreatModel
-from saat.victim import AttackResult, Target, Victim
+from saat.victim import AttackResult, Victim
 
 # Queries whose features tell two networks with equal codes apart.
 _COMPARED_QUERIES = 4
+
+
+class _Attacked(NamedTuple):
+    """What an attack made, and what the store keeps of it; see :meth:`Victim.measured`."""
+
+    images: Tensor
+    goal: Tensor
+    target_labels: Tensor | None
+    zero_gradient: float
+    restart: Tensor
 
 
 @dataclass(frozen=True)
@@ -36,9 +47,10 @@ class AttackRunner:
         threat: the ball, unless a gate asks for another.
         seed: seed of the random starts.
         target_seed: seed of the target labels.
-        batch_size: queries attacked together.
-        store: folder of finished attacks; none are kept where None.
-        progress: called with (attack name, queries done, queries in all).
+        batch_size: queries attacked together; never changes a result of a network without noise.
+        store: folder of finished attacks, from which an attack that is run again with equal
+            settings on an equal model is taken; none are kept where None.
+        progress: called with (attack name, queries done, queries in all), all restarts together.
     """
 
     threat: ThreatModel
@@ -55,54 +67,100 @@ class AttackRunner:
     def attack(
         self, victim: Victim, name: str, attack: Attack, threat: ThreatModel | None = None
     ) -> AttackResult:
-        """:meth:`Victim.attack`, or what the store has of it.
+        """Fit an attack, run it on all queries, and measure what it leaves.
 
         A stored attack is only its images: codes and AP are computed from them again.
+
+        Args:
+            victim: the attacked network.
+            name: enters the seeds of the random starts, as does every query's row.
+            attack: the attack.
+            threat: another ball than the runner's.
         """
         ball = threat or self.threat
-        path = None
-        if self.store:
-            readable = re.sub(r"[^\w.]", "_", name)
-            path = self.store / f"{readable}-{self._key(victim, name, attack, ball)}.npz"
-            kept = _read(path, victim, attack)
-            if kept:
-                return kept
+        if self.store is None:
+            return victim.measured(*self._attacked(victim, name, attack, ball))
+        readable = re.sub(r"[^\w.]", "_", name)
+        path = self.store / f"{readable}-{self._key(victim, name, attack, ball)}.npz"
+        attacked = _read(path)
+        if attacked is None:
+            attacked = self._attacked(victim, name, attack, ball)
+            _write(path, attacked)
+            attacked = attacked._replace(images=_mapped(path))
+        return victim.measured(*attacked)
+
+    def _attacked(
+        self, victim: Victim, name: str, attack: Attack, threat: ThreatModel
+    ) -> _Attacked:
         for module in victim.network.modules():
             if isinstance(module, Adapted):
                 module.restart()
-        result = victim.attack(
-            name,
-            attack,
-            ball,
-            self.seed,
-            self.target_seed,
-            self.batch_size,
-            partial(self.progress, name) if self.progress else None,
+        data, knowledge = victim.data, victim.knowledge
+        device = knowledge.train_codes.device
+        progress = partial(self.progress, name) if self.progress else None
+        train = TrainingImages(
+            data.label_tensor(data.train), lambda rows: data.batch(data.train[rows.cpu().numpy()])
         )
-        if path:
-            _write(path, result)
-            result = replace(result, images=_mapped(path))
-        return result
+        with evaluating(victim.network), frozen(victim.network):
+            seed = derive_seed("fit", name, self.seed)
+            fitted = attack.fit(victim.network, train, knowledge, threat, seed, progress)
+        labels = victim.target_labels(self.target_seed) if attack.targeted else victim.labels
+        benign = victim.query_codes.to(device)
+        representatives = fitted.representatives(knowledge, labels.to(device), benign)
+
+        def loss(images: Tensor) -> Tensor:
+            ap = victim.ap(victim.codes(images), labels)
+            return -ap if attack.targeted else ap
+
+        def seeds(restart: int) -> Sequence[int]:
+            # The first restart's seeds are those of an attack without restarts.
+            more = (restart,) if restart else ()
+            return [derive_seed("attack", name, self.seed, int(r), *more) for r in victim.rows]
+
+        found = attack_queries(
+            fitted,
+            victim.network,
+            Queries(victim.images, labels, victim.query_codes, representatives, seeds(0)),
+            knowledge,
+            threat,
+            self.batch_size,
+            progress,
+            seeds,
+            loss,
+            victim.largest_batch,
+        )
+        if found.batch_size < max(self.batch_size, BATCH_GRAIN):
+            victim.largest_batch = found.batch_size
+        zero_gradient = 0.0
+        for restart, fractions in enumerate(found.zero_gradient if len(victim.rows) else ()):
+            zero_gradient = (restart * zero_gradient + float(fractions.mean())) / (restart + 1)
+        return _Attacked(
+            found.images,
+            codes_of(fitted.goal(representatives)).cpu(),
+            labels if attack.targeted else None,
+            zero_gradient,
+            found.restart,
+        )
 
     def _key(self, victim: Victim, name: str, attack: Attack, threat: ThreatModel) -> str:
-        """Of everything that decides the images: 16 hex digits."""
+        """A digest of everything that decides the images: 16 hex digits."""
         settings = (name, repr(attack), attack.version, repr(threat), self.seed, self.target_seed)
         ranking = (victim.data.fingerprint, victim.kind, victim.top_k, victim.ties)
         digest = hashlib.sha256(repr((settings, ranking)).encode())
         digest.update(victim.rows.tobytes())
         if victim.network not in self._weights:
-            self._weights[victim.network] = weights_digest(victim.network)
+            self._weights[victim.network] = _weights_digest(victim.network)
         digest.update(self._weights[victim.network].encode())
         # Weights alone would not tell apart two modules that differ in a plain Python attribute.
         for codes in (victim.knowledge.train_codes, victim.database_codes, victim.query_codes):
             digest.update(pack_bits(codes).tobytes())
-        digest.update(
-            _features(victim.network, victim.images[:_COMPARED_QUERIES]).numpy().tobytes()
-        )
+        with torch.no_grad(), evaluating(victim.network):
+            few = to_float(victim.images[:_COMPARED_QUERIES], device_of(victim.network))
+            digest.update(victim.network(few).float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
 
-def weights_digest(network: nn.Module) -> str:
+def _weights_digest(network: nn.Module) -> str:
     """SHA-256 (hex) of a network's structure and of everything in its state."""
     digest = hashlib.sha256(repr(network).encode())
     for name, tensor in sorted(network.state_dict().items()):
@@ -111,33 +169,29 @@ def weights_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-@torch.no_grad()
-def _features(network: nn.Module, images: Tensor) -> Tensor:
-    with evaluating(network):
-        features: Tensor = network(to_float(images, device_of(network)))
-    return features.detach().float().cpu()
-
-
-def _write(path: Path, result: AttackResult) -> None:
+def _write(path: Path, attacked: _Attacked) -> None:
     """Store an attack: its images first, then ``path``, which says that it is whole."""
-    arrays: dict[str, Any] = {
-        "ap": result.ap.numpy(),
-        "theory_ap": result.theory_ap.numpy(),
-        "restart": result.restart.numpy(),
-        "zero_gradient": np.float64(result.zero_gradient),
-        "images_crc32": np.int64(_crc32(result.images.numpy())),
-    }
-    if result.target is not None:
-        arrays["target_labels"] = result.target.labels.numpy()
-        arrays["target_theory_ap"] = result.target.theory_ap.numpy()
-    with replacing(_images_of(path)) as temporary, temporary.open("wb") as file:
-        np.save(file, result.images.numpy())
+    images, crc32 = attacked.images.numpy(), _crc32(attacked.images.numpy())
+    kept = {name: value for name, value in attacked._asdict().items() if value is not None}
+    arrays: dict[str, Any] = {**kept, "images": crc32}
+    with replacing(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+        np.save(file, images)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
 
-def _images_of(path: Path) -> Path:
-    return path.with_suffix(".npy")
+def _read(path: Path) -> _Attacked | None:
+    """A stored attack; None where there is none, or none that can be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: torch.from_numpy(file[name]) for name in file.files}
+        images = _mapped(path)
+        if _crc32(images.numpy()) != int(arrays["images"]):
+            return None
+        labels, zero_gradient = arrays.get("target_labels"), float(arrays["zero_gradient"])
+        return _Attacked(images, arrays["goal"], labels, zero_gradient, arrays["restart"])
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+        return None
 
 
 def _mapped(path: Path) -> Tensor:
@@ -146,51 +200,10 @@ def _mapped(path: Path) -> Tensor:
     Those of a whole battery on thousands of photographs would fill the memory. They are mapped
     copy-on-write, since no tensor may be read-only.
     """
-    return torch.from_numpy(np.load(_images_of(path), mmap_mode="c", allow_pickle=False))
+    images = np.load(path.with_suffix(".npy"), mmap_mode="c", allow_pickle=False)
+    return torch.from_numpy(images)
 
 
 def _crc32(images: np.ndarray) -> int:
     """A checksum that is read image by image, for arrays larger than the memory."""
     return reduce(lambda crc, image: zlib.crc32(image.tobytes(), crc), images, 0)
-
-
-def _read(path: Path, victim: Victim, attack: Attack) -> AttackResult | None:
-    """A stored attack; None where there is none, or none that can be read."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: torch.from_numpy(file[name]) for name in file.files}
-        images = _mapped(path)
-        if _crc32(images.numpy()) != int(arrays["images_crc32"]):
-            return None
-        result = measured(victim, images, arrays["theory_ap"])
-        target = None
-        if attack.targeted:
-            labels = arrays["target_labels"]
-            target = Target(
-                labels,
-                victim.ap(result.codes, labels),
-                arrays["target_theory_ap"],
-                victim.ap(victim.query_codes, labels),
-            )
-        return replace(
-            result,
-            zero_gradient=float(arrays["zero_gradient"]),
-            restart=arrays["restart"],
-            target=target,
-        )
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
-        return None
-
-
-def measured(victim: Victim, images: Tensor, theory_ap: Tensor) -> AttackResult:
-    """What attacked uint8 images (Q, 3, H, W) from anywhere do to a victim."""
-    codes = victim.codes(images)
-    return AttackResult(
-        ap=victim.ap(codes),
-        theory_ap=theory_ap,
-        images=images,
-        codes=codes,
-        zero_gradient=0.0,
-        restart=torch.zeros(len(images), dtype=torch.int64),
-        perceptibility=perceptibility(victim.images, images),
-    )

@@ -16,15 +16,12 @@ class Interval(NamedTuple):
     high: float
 
 
-def bootstrap_interval(values: ArrayLike, seed: int = 0) -> Interval:
-    """Of values per query (Q,), on the CPU, queries resampled; NaN without queries.
-
-    Queries without a relevant item have AP 0 and are drawn like any other.
-    """
+def bootstrap_interval(values: ArrayLike) -> Interval:
+    """Mean and interval of values per query (Q,), on the CPU; NaN without queries."""
     sample = np.asarray(values, dtype=np.float64)
     if not len(sample):
         return Interval(np.nan, np.nan, np.nan)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     # Counts of every query in a resample: the mean is their product with the values.
     counts = rng.multinomial(len(sample), np.full(len(sample), 1 / len(sample)), RESAMPLES)
     means = counts @ sample / len(sample)

@@ -11,11 +11,10 @@ def precision_at_recall(
 ) -> NDArray[np.float64]:
     """Precision at recall levels from distance histograms, ties in random order.
 
-    After a cut inside a block of equal distance, the expected number of relevant items grows
-    linearly, so expected recall and expected precision of every cut are exact (McSherry &
-    Najork 2008); a level is read at the first cut whose expected recall reaches it. Recall is over
-    all relevant items of the database. A query without any counts with precision 0 at every level,
-    as it counts with AP 0 in MAP.
+    Inside a block of equal distance the expected number of relevant items grows linearly, so
+    expected recall and precision of every cut are exact (McSherry & Najork 2008). A level is read
+    at the first cut whose expected recall reaches it. A query without a relevant item has
+    precision 0 at every level, as it has AP 0.
 
     Args:
         total: ``(Q, K+1)`` database items at each Hamming distance.

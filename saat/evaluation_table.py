@@ -1,15 +1,16 @@
 """An evaluation as a table: text, HTML for notebooks, a pandas data frame."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from saat.errors import InputError
-from saat.reliability import GateResult
+from saat.sanity import warning_lines
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from saat.evaluation import Evaluation
 
 
 class Row(NamedTuple):
@@ -27,60 +28,79 @@ class Row(NamedTuple):
     theoretical: float | None
     queries: int
 
+    @property
+    def percent(self) -> tuple[str, str]:
+        """MAP and the theoretical one, if any, for people."""
+        theoretical = "" if self.theoretical is None else f"{100 * self.theoretical:.2f}"
+        return f"{100 * self.map:.2f}", theoretical
 
-@dataclass(frozen=True)
+
 class EvaluationTable:
     """What :class:`saat.evaluation.Evaluation` shows.
 
     Attributes:
-        title: ranking and ball.
         rows: clean, attacks, worst case, chance, targeted attacks.
-        skipped: attack that could not be run → why.
-        gate_results: of the battery's gates; empty where none was asked.
-        warnings: what is wrong with the numbers, a line each.
     """
 
-    title: str
-    rows: Sequence[Row]
-    skipped: Mapping[str, str]
-    gate_results: Sequence[GateResult]
-    warnings: Sequence[str]
+    def __init__(self, evaluation: "Evaluation") -> None:
+        self._evaluation = evaluation
+        self._metrics = evaluation.metrics()
+        self.rows = list(self._all_rows())
+
+    def _all_rows(self) -> Iterator[Row]:
+        found = self._evaluation
+
+        def row(name: str, key: str, theory: str = "", attack: str = "") -> Row:
+            theoretical = self._metrics[theory] if theory else None
+            return Row(name, self._metrics[key], theoretical, len(found.query_indices_of(attack)))
+
+        yield row("clean", "clean_map")
+        for name in found.untargeted:
+            yield row(name, f"map.{name}", f"theory.{name}", name)
+        if found.untargeted:
+            yield row("worst case", "robust_map", "floor_map")
+        yield row("chance", "chance_map")
+        for name in found.targets:
+            yield row(f"{name} t-MAP", f"tmap.{name}", f"theory.{name}", name)
+        if found.targets:
+            yield row("clean t-MAP", "tmap.clean")
 
     def lines(self) -> list[str]:
         """Everything but the title, MAPs in percent."""
         width = 2 + max(len(row.name) for row in self.rows)
         lines = []
         for row in self.rows:
-            beside = "" if row.theoretical is None else f"   (theoretical {_percent(row)[1]})"
-            lines.append(f"  {row.name:<{width}}{_percent(row)[0]:>6}{beside}")
-        lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped.items()]
-        if self.gate_results:
-            lines.append("gates (docs/reliability.md):")
-            lines += [f"  {_word(gate):<8}{gate.name}: {gate.detail}" for gate in self.gate_results]
-            lines.append(self._conclusion())
-        return lines + [f"warning: {line}" for line in self.warnings]
+            percent, theoretical = row.percent
+            beside = f"   (theoretical {theoretical})" if theoretical else ""
+            lines.append(f"  {row.name:<{width}}{percent:>6}{beside}")
+        return [*lines, *self._notes()]
+
+    def _notes(self) -> Iterator[str]:
+        found = self._evaluation
+        yield from (f"  skipped {name}: {reason}" for name, reason in found.skipped.items())
+        if found.gate_results:
+            yield "gates (docs/reliability.md):"
+            for gate in found.gate_results:
+                yield f"  {'passed' if gate.passed else 'FAILED':<8}{gate.name}: {gate.detail}"
+            word = "UNRELIABLE" if found.unreliable else "reliable as far as the gates can see"
+            yield f"the robust number is {word}"
+        yield from (f"warning: {line}" for line in warning_lines({"": self._metrics}))
 
     def text(self) -> str:
         """The table for a terminal."""
-        return "\n".join([self.title, *self.lines()])
+        return "\n".join([self._evaluation.title, *self.lines()])
 
     def html(self) -> str:
         """The table for a notebook."""
-        cells = [(row.name, *_percent(row)) for row in self.rows]
         parts = [
-            f"<p>{escape(self.title)}</p><table><thead><tr>",
+            f"<p>{escape(self._evaluation.title)}</p><table><thead><tr>",
             _cells("th", ("", "MAP (%)", "theoretical (%)")),
             "</tr></thead><tbody>",
-            *(f"<tr>{_cells('td', row)}</tr>" for row in cells),
+            *(f"<tr>{_cells('td', (row.name, *row.percent))}</tr>" for row in self.rows),
             "</tbody></table>",
         ]
-        notes = [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
-        if self.gate_results:
-            notes += [f"{_word(gate)} {gate.name}: {gate.detail}" for gate in self.gate_results]
-            notes.append(self._conclusion())
-        notes += [f"warning: {line}" for line in self.warnings]
-        if notes:
-            parts += ["<ul>", *(f"<li>{escape(note)}</li>" for note in notes), "</ul>"]
+        if notes := [" ".join(note.split()) for note in self._notes()]:
+            parts.append(f"<ul>{_cells('li', notes)}</ul>")
         return "".join(parts)
 
     def frame(self) -> "pd.DataFrame":
@@ -94,20 +114,6 @@ class EvaluationTable:
         except ImportError:
             raise InputError("to_frame() needs pandas: pip install pandas") from None
         return pd.DataFrame(self.rows, columns=list(Row._fields)).set_index("name")
-
-    def _conclusion(self) -> str:
-        failed = any(not gate.passed for gate in self.gate_results)
-        word = "UNRELIABLE" if failed else "reliable as far as the gates can see"
-        return f"the robust number is {word}"
-
-
-def _percent(row: Row) -> tuple[str, str]:
-    theoretical = "" if row.theoretical is None else f"{100 * row.theoretical:.2f}"
-    return f"{100 * row.map:.2f}", theoretical
-
-
-def _word(gate: GateResult) -> str:
-    return "passed" if gate.passed else "FAILED"
 
 
 def _cells(tag: str, texts: Sequence[str]) -> str:

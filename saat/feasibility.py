@@ -15,12 +15,7 @@ from saat.sanity import at_chance
 def objective_values(
     metrics: Mapping[str, float], phase: Phase = Phase.REATTACK
 ) -> tuple[float, float]:
-    """(clean MAP, robust MAP) of a phase, fractions; NaN where not measured.
-
-    Args:
-        metrics: by stored names.
-        phase: the re-attack is what fronts are made of.
-    """
+    """(clean MAP, robust MAP) of a phase from metrics by stored names; NaN where not measured."""
     clean, robust = (metrics.get(phase.key(name), math.nan) for name in OBJECTIVES)
     return clean, robust
 
@@ -37,20 +32,16 @@ def is_collapsed(metrics: Mapping[str, float]) -> bool:
 
 @dataclass(frozen=True)
 class Constraints:
-    """The least values that a setting must reach to be on a front.
-
-    Attributes:
-        minimum: plain name of a metric → its least value under the full protocol.
-    """
+    """The least values of metrics, by plain names, that a setting must reach to be on a front."""
 
     minimum: Mapping[str, float]
 
     @classmethod
     def of(cls, at_least: Mapping[str, float]) -> "Constraints":
-        """By the keys of an experiment file, such as ``{"val/clean_map": 0.6}``.
+        """Constraints from the keys of an experiment file, such as ``{"val/clean_map": 0.6}``.
 
-        The keys name what validation measures; what counts is the re-attack, which has the same
-        queries and the full protocol.
+        The keys name what validation measures. The re-attack counts: it has the same queries and
+        the full protocol.
         """
         return cls(Phase.VALIDATION.of(at_least))
 
@@ -61,16 +52,12 @@ class Constraints:
         return clean, robust
 
     def violations(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Metric → how much is missing (≤ 0: nothing); infinity where it was not measured.
-
-        Args:
-            metrics: of a trial, by stored names.
-        """
-        reached = {name: metrics.get(Phase.REATTACK.key(name), math.nan) for name in self.minimum}
-        return {
-            name: math.inf if math.isnan(reached[name]) else least - reached[name]
+        """Metric → how much a trial lacks; ≤ 0 if nothing, infinity if it was not measured."""
+        missing = {
+            name: least - metrics.get(Phase.REATTACK.key(name), math.nan)
             for name, least in self.minimum.items()
         }
+        return {name: math.inf if math.isnan(gap) else gap for name, gap in missing.items()}
 
     def are_kept(self, metrics: Mapping[str, float]) -> bool:
         """Whether a setting is feasible."""
@@ -82,11 +69,7 @@ class Constraints:
 
 
 def check_constraint_keys(keys: Iterable[str]) -> None:
-    """Refuse constraints of an experiment file on what is no metric, or has no minimum.
-
-    Raises:
-        InputError: a line per key.
-    """
+    """Raise an InputError, a line per key, for constraints on what has no minimum."""
     allowed = [Phase.VALIDATION.key(name) for name, entry in METRICS.items() if entry.constraint]
     faults = [
         f"{one_line(key, 60)}: one of {', '.join(allowed)}{did_you_mean(key, allowed)}"

@@ -14,7 +14,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
@@ -36,10 +35,8 @@ class Registry(Mapping[str, T], Generic[T]):
     Args:
         kind: what an entry is, for messages (``"attack"``).
         group: entry-point group in which other packages name their entries.
-        entries: this package's own; a string ``"module:attribute"`` is imported when it is asked
-            for.
-        problem: says what is wrong with an object that another package brings; None where nothing
-            is.
+        entries: this package's own; a string ``"module:attribute"`` is imported when asked for.
+        problem: what is wrong with an object that another package brings; None where nothing is.
         describe: one line about an entry, for ``saat list``.
         reserved: pattern of names that no other package may use.
     """
@@ -49,7 +46,7 @@ class Registry(Mapping[str, T], Generic[T]):
         kind: str,
         group: str,
         entries: Mapping[str, T | str],
-        problem: Callable[[Any], str | None] | None = None,
+        problem: Callable[[Any], str | None] = lambda _: None,
         describe: Callable[[T], str] = lambda _: "",
         reserved: str = "",
     ) -> None:
@@ -59,13 +56,10 @@ class Registry(Mapping[str, T], Generic[T]):
         self._problem, self._describe, self._reserved = problem, describe, reserved
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
-        """Decorator that adds an entry under ``name`` in this process.
-
-        A script or notebook may replace its own entries.
+        """Decorator that adds an entry in this process; a script may replace its own ones.
 
         Raises:
-            InputError: the name exists or cannot be used, or the object is none that this registry
-                can hold.
+            InputError: the name exists or cannot be used, or the registry cannot hold the object.
         """
         package = str(sys._getframe(1).f_globals.get("__name__")).partition(".")[0]
 
@@ -81,9 +75,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def package(self, name: str) -> str:
         """The distribution that brings an entry; of a registered one the package that did so."""
-        if name in self._packages:
-            return self._packages[name]
-        return _distribution(self._foreign[name][0])
+        return self._packages.get(name) or _distribution(self._foreign[name][0])
 
     def description(self, name: str) -> str:
         """One line about an entry.
@@ -99,7 +91,7 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises:
             KeyError: there is none.
             InputError: another package brings it, and it cannot be used: two of one name, a name
-                or an object that this registry cannot have, or a failing import.
+                or an object that the registry cannot have, or a failing import.
         """
         if name in self._foreign:
             packages = [self._packages[name]] if name in self._packages else []
@@ -108,15 +100,14 @@ class Registry(Mapping[str, T], Generic[T]):
                 self._entries[name] = self._imported(name, self._foreign[name][0])
         entry = self._entries[name]
         if isinstance(entry, str):
-            module, _, attribute = entry.partition(":")
-            entry = self._entries[name] = getattr(import_module(module), attribute)
+            entry = self._entries[name] = EntryPoint(name, entry, self.group).load()
         return entry  # type: ignore[no-any-return]
 
     def __iter__(self) -> Iterator[str]:
-        yield from dict.fromkeys((*self._packages, *self._foreign))
+        return iter(dict.fromkeys((*self._packages, *self._foreign)))
 
     def __len__(self) -> int:
-        return len({*self._packages, *self._foreign})
+        return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
         return name in self._packages or name in self._foreign
@@ -155,8 +146,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._checked(name, found, package)
 
     def _checked(self, name: str, entry: Any, package: str) -> T:
-        problem = self._problem(entry) if self._problem else None
-        if problem:
+        if problem := self._problem(entry):
             raise InputError(f"{self.kind} {name} of {package}: {problem}")
         return entry  # type: ignore[no-any-return]
 
@@ -202,7 +192,7 @@ def contributing_packages() -> list[str]:
 
 @cache
 def _installed(path: tuple[str, ...]) -> Any:
-    """Entry points of everything on ``sys.path``: reading all metadata takes a moment.
+    """Entry points of everything on ``path``, which is sys.path: reading them takes a moment.
 
     Their type has another name before Python 3.12, with the same methods.
     """

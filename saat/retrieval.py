@@ -6,9 +6,8 @@ distance); no sort is needed. A targeted attack's t-MAP is the same computation 
 labels in place of the query's.
 
 The denominator of AP is the number of relevant items *within the top* ``top_k`` (the convention
-of the deep hashing literature). One rule holds for queries without a relevant item: they score 0
-and stay in every mean, of AP, t-AP, chance and precision at N, in bootstraps over queries, and in
-curves of precision over recall, where recall is of all relevant items of the database.
+of the deep hashing literature). Queries without a relevant item score 0 and stay in every mean, in
+bootstraps over queries, and in curves of precision over recall.
 """
 
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from saat.codes import check_codes, unchecked_hamming_distance
 from saat.curves import RECALL_LEVELS, precision_at_recall
-from saat.errors import InputError, did_you_mean
+from saat.errors import InputError, check_known
 from saat.labels import check_classes, check_labels, unchecked_relevance
 from saat.protocol_options import TIES, Ties
 from saat.wording import counted
@@ -43,26 +42,22 @@ class PrecisionRecall(NamedTuple):
     precision: Tensor
 
 
-def _query_blocks(queries: int, items: int) -> list[slice]:
-    step = max(1, _BLOCK_ELEMENTS // max(1, items))
-    return [slice(start, start + step) for start in range(0, queries, step)]
-
-
-def _check_items(name: str, codes: Tensor, labels: Tensor) -> None:
-    check_codes(f"{name}_codes", codes)
-    check_labels(f"{name}_labels", labels)
-    if len(codes) != len(labels):
-        raise InputError(
-            f"{name}_labels: {counted(len(labels), 'row')}; {name}_codes has {len(codes)}"
-        )
+def _queries_at_once(items: int) -> int:
+    return max(1, _BLOCK_ELEMENTS // max(1, items))
 
 
 def _check(
     query_codes: Tensor, query_labels: Tensor, database_codes: Tensor, database_labels: Tensor
 ) -> None:
     """Refuse arguments that would give wrong numbers, such as class indices or 0/1 codes."""
-    _check_items("query", query_codes, query_labels)
-    _check_items("database", database_codes, database_labels)
+    query, database = (query_codes, query_labels), (database_codes, database_labels)
+    for name, (codes, labels) in (("query", query), ("database", database)):
+        check_codes(f"{name}_codes", codes)
+        check_labels(f"{name}_labels", labels)
+        if len(codes) != len(labels):
+            raise InputError(
+                f"{name}_labels: {counted(len(labels), 'row')}; {name}_codes has {len(codes)}"
+            )
     check_classes(query_labels, database_labels)
     # Without queries the length of their codes is unknown.
     if len(query_codes) and query_codes.shape[1] != database_codes.shape[1]:
@@ -77,14 +72,7 @@ def distance_histograms(
 ) -> DistanceHistograms:
     """Count items, and relevant items, at every Hamming distance from every query.
 
-    Args:
-        query_codes: ±1 codes (Q, K).
-        query_labels: 0/1 labels (Q, C).
-        database_codes: ±1 codes (N, K).
-        database_labels: 0/1 labels (N, C).
-
-    Raises:
-        InputError: not such codes or labels, or of different sizes.
+    Arguments and errors are those of :func:`average_precision`.
     """
     _check(query_codes, query_labels, database_codes, database_labels)
     return _histograms(query_codes, query_labels, database_codes, database_labels)
@@ -115,7 +103,7 @@ def _histograms(
     return DistanceHistograms(split.sum(2), split[..., 1].clone())
 
 
-def expected_average_precision(histograms: DistanceHistograms, top_k: int | None = None) -> Tensor:
+def expected_average_precision(histograms: DistanceHistograms, top_k: int) -> Tensor:
     """Tie-expected AP (McSherry & Najork 2008; He et al., CVPR 2018, arXiv 1705.08562).
 
     Within a block of n items at equal distance, r of them relevant, that follows N₀ items with
@@ -126,14 +114,12 @@ def expected_average_precision(histograms: DistanceHistograms, top_k: int | None
 
     Args:
         histograms: see :func:`distance_histograms`.
-        top_k: depth of the ranking; the whole database where None.
+        top_k: depth of the ranking.
 
     Returns:
         float64 (Q,), over E[number of relevant items within top_k]; 0 where that is 0.
     """
     total, relevant = histograms.total.double(), histograms.relevant.double()
-    if top_k is None:
-        top_k = int(total.sum(1).max()) if len(total) else 0
     before = total.cumsum(1) - total
     relevant_before = relevant.cumsum(1) - relevant
     inside = (top_k - before).clamp(min=0).minimum(total)
@@ -155,18 +141,20 @@ def _stable_average_precision(
     database_labels: Tensor,
     top_k: int,
 ) -> Tensor:
-    """AP of the order by (distance, database index)."""
-    parts = []
+    """AP of the order by distance, then by database index."""
+    scores = query_codes.new_zeros(len(query_codes), dtype=torch.float64)
     ranks = torch.arange(1, top_k + 1, dtype=torch.float64, device=query_codes.device)
     database_codes, database_labels = database_codes.float(), database_labels.float()  # once
-    for block in _query_blocks(len(query_codes), len(database_codes)):
+    step = _queries_at_once(len(database_codes))
+    for start in range(0, len(query_codes), step):
+        block = slice(start, start + step)
         distance = unchecked_hamming_distance(query_codes[block], database_codes)
         order = distance.sort(dim=1, stable=True).indices[:, :top_k]
         hits = unchecked_relevance(query_labels[block], database_labels).gather(1, order).double()
         found = hits.sum(1)
-        gain = (hits.cumsum(1) / ranks[: hits.shape[1]] * hits).sum(1)
-        parts.append(torch.where(found > 0, gain / found.clamp_min(1), 0.0))
-    return torch.cat(parts) if parts else query_codes.new_zeros(0, dtype=torch.float64)
+        gain = (hits.cumsum(1) / ranks * hits).sum(1)
+        scores[block] = torch.where(found > 0, gain / found.clamp_min(1), 0.0)
+    return scores
 
 
 def average_precision(
@@ -204,12 +192,11 @@ def average_precision(
     """
     arguments = (query_codes, query_labels, database_codes, database_labels)
     _check(*arguments)
+    check_known("ties", ties, TIES)
     depth = resolved_top_k(top_k, len(database_codes))
     if ties == "expected":
         return expected_average_precision(_histograms(*arguments), depth)
-    if ties == "stable":
-        return _stable_average_precision(*arguments, depth)
-    raise InputError(f"ties {ties!r}: one of {', '.join(TIES)}{did_you_mean(ties, TIES)}")
+    return _stable_average_precision(*arguments, depth)
 
 
 def resolved_top_k(top_k: int | None, database_size: int) -> int:
@@ -239,16 +226,7 @@ def mean_average_precision(
     >>> saat.mean_average_precision(codes, labels, codes, labels)
     1.0
 
-    Args:
-        query_codes: ±1 codes (Q, K).
-        query_labels: 0/1 labels (Q, C).
-        database_codes: ±1 codes (N, K).
-        database_labels: 0/1 labels (N, C).
-        top_k: depth of the ranking, 1…N; the whole database where None.
-        ties: see :func:`average_precision`.
-
-    Raises:
-        InputError: see :func:`average_precision`.
+    Arguments and errors are those of :func:`average_precision`.
     """
     arguments = (query_codes, query_labels, database_codes, database_labels)
     return float(average_precision(*arguments, top_k=top_k, ties=ties).mean())
@@ -266,23 +244,18 @@ def chance_average_precision(
     >>> saat.chance_average_precision(labels, labels)
     tensor([0.7500, 0.7500], dtype=torch.float64)
 
-    Args:
-        query_labels: 0/1 labels (Q, C).
-        database_labels: 0/1 labels (N, C).
-        top_k: depth of the ranking; the whole database where None.
-
-    Raises:
-        InputError: labels that are not 0/1, or of different numbers of classes.
+    Arguments and errors are those of :func:`average_precision`.
     """
     check_labels("query_labels", query_labels)
     check_labels("database_labels", database_labels)
     check_classes(query_labels, database_labels)
     database_labels = database_labels.float()  # once, not once a block
-    blocks = query_labels.split(max(1, _BLOCK_ELEMENTS // max(1, len(database_labels))))
+    blocks = query_labels.split(_queries_at_once(len(database_labels)))
     counts = [unchecked_relevance(block, database_labels).sum(1, keepdim=True) for block in blocks]
     relevant = torch.cat(counts)
     total = torch.full_like(relevant, len(database_labels))
-    return expected_average_precision(DistanceHistograms(total, relevant), top_k)
+    depth = resolved_top_k(top_k, len(database_labels))
+    return expected_average_precision(DistanceHistograms(total, relevant), depth)
 
 
 def precision_at(
@@ -301,43 +274,20 @@ def precision_at(
     >>> saat.precision_at(codes, labels, codes, labels, [1, 2]).mean(0)
     tensor([1.0000, 0.5000], dtype=torch.float64)
 
-    Args:
-        query_codes: ±1 codes (Q, K).
-        query_labels: 0/1 labels (Q, C).
-        database_codes: ±1 codes (N, K).
-        database_labels: 0/1 labels (N, C).
-        depths: D numbers n, each 1…N.
-
-    Returns:
-        float64 (Q, D) in [0, 1].
-
-    Raises:
-        InputError: not such codes or labels, or of different sizes; a depth outside 1…N.
+    Codes, labels and errors are those of :func:`average_precision`. ``depths`` are D numbers, each
+    1…N; the result is float64 (Q, D) in [0, 1].
     """
     histograms = distance_histograms(query_codes, query_labels, database_codes, database_labels)
     wanted = torch.as_tensor(depths, device=query_codes.device)
     for depth in wanted.tolist():
         if not 1 <= depth <= len(database_codes):
             raise InputError(f"depths: {depth}: 1 to {len(database_codes)}, the database's size")
-    return expected_precision(histograms, wanted)
-
-
-def expected_precision(histograms: DistanceHistograms, depths: Tensor) -> Tensor:
-    """:func:`precision_at` from distance histograms.
-
-    Args:
-        histograms: see :func:`distance_histograms`.
-        depths: int64 (D,), each 1…N.
-
-    Returns:
-        float64 (Q, D).
-    """
     total, relevant = histograms.total.double(), histograms.relevant.double()
     before = total.cumsum(1) - total
-    inside = (depths.double()[None, :, None] - before[:, None, :]).clamp(min=0)
+    inside = (wanted.double()[None, :, None] - before[:, None, :]).clamp(min=0)
     share = torch.where(total > 0, relevant / total.clamp_min(1), 0.0)
     found = (inside.minimum(total[:, None, :]) * share[:, None, :]).sum(2)
-    return found / depths.double()
+    return found / wanted.double()
 
 
 def precision_recall(
@@ -345,23 +295,15 @@ def precision_recall(
 ) -> PrecisionRecall:
     """Precision at 40 levels of recall, mean over the queries.
 
-    Ties are in random order; see :func:`saat.curves.precision_at_recall`. Recall is of all
-    relevant items of the database.
+    Recall is of all relevant items of the database. Ties are in random order; see
+    :func:`saat.curves.precision_at_recall`. Arguments and errors are those of
+    :func:`average_precision`.
 
     >>> import saat, torch
     >>> codes, labels = torch.tensor([[1, 1], [-1, -1]]), torch.eye(2)
     >>> recall, precision = saat.precision_recall(codes, labels, codes, labels)
     >>> recall[-1].item(), precision[-1].item()
     (1.0, 1.0)
-
-    Args:
-        query_codes: ±1 codes (Q, K).
-        query_labels: 0/1 labels (Q, C).
-        database_codes: ±1 codes (N, K).
-        database_labels: 0/1 labels (N, C).
-
-    Raises:
-        InputError: not such codes or labels, or of different sizes.
     """
     arguments = (query_codes, query_labels, database_codes, database_labels)
     total, relevant = (counts.cpu().numpy() for counts in distance_histograms(*arguments))

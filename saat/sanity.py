@@ -1,8 +1,9 @@
 """Sanity checks of one evaluation's metrics: chance, equal codes, zero gradients.
 
-They need no battery: they are pure functions of what :meth:`saat.evaluation.Evaluation.metrics`
-returns. The search, its report, the tracker and the command line all call them, so that a setting
-is never at chance in one place and recommended in another.
+They need no battery. ``metrics`` are always fractions by their names without a prefix, as
+:meth:`saat.evaluation.Evaluation.metrics` returns them; what is missing is not judged. The search,
+its report, the tracker and the command line all call these functions, so that a setting is never
+at chance in one place and recommended in another.
 """
 
 import math
@@ -11,8 +12,10 @@ from collections.abc import Mapping
 from saat.thresholds import CHANCE_MARGIN, ZERO_GRADIENT_TOLERANCE
 
 _MAPS = ("clean", "robust")
-# Beginnings of the names of attacks that follow no gradient and report a fraction of 0.
-_WITHOUT_GRADIENT = ("noise", "square", "prosgan", "transfer.")
+# Beginnings of the fractions of attacks that follow no gradient, which report 0.
+_WITHOUT_GRADIENT = tuple(
+    f"zero_grad.{attack}" for attack in ("noise", "square", "prosgan", "transfer.")
+)
 # Ends of the names of attacks through another backward pass than the network's own.
 _STAND_INS = (".leaky", ".bpda")
 _NAMED = 3  # models that one line names
@@ -25,15 +28,8 @@ def at_chance(metrics: Mapping[str, float]) -> tuple[str, ...]:
 
     ``lift.clean`` and ``lift.robust`` are the lower ends of the 95 % bootstrap intervals over
     queries of AP minus the AP of a random order. A MAP is above chance if its lift is more than
-    `CHANCE_MARGIN`. Without a lift, the difference of the two means decides.
-
-    Args:
-        metrics: fractions, by their names without a prefix; what is missing is not judged.
-
-    Returns:
-        ``"clean"``, ``"robust"``, both or neither. If the clean MAP is at chance, the network
-        retrieves nothing and its robust MAP says nothing. If only the robust MAP is, the network
-        retrieves nothing useful under attack.
+    `CHANCE_MARGIN`. Without a lift, the difference of the two means decides. If the clean MAP is
+    at chance, the network retrieves nothing and its robust MAP says nothing.
     """
     return tuple(name for name in _MAPS if _lift(metrics, name) <= CHANCE_MARGIN)
 
@@ -46,23 +42,19 @@ def _lift(metrics: Mapping[str, float], name: str) -> float:
 
 
 def zero_gradients(metrics: Mapping[str, float], stand_ins: bool = True) -> float:
-    """The smallest fraction of exactly zero input gradients of any attack by gradients.
+    """The smallest fraction of exactly zero input gradients of any attack by gradients, or 0.
 
-    Args:
-        metrics: fractions, by their names without a prefix.
-        stand_ins: whether attacks through leaky rectifiers or another stand-in count.
-
-    Returns:
-        The fraction; 0 where no attack by gradients was run.
+    ``stand_ins``: whether attacks through leaky rectifiers or another stand-in count.
     """
-    names = {key.removeprefix("zero_grad."): key for key in metrics if key.startswith("zero_grad.")}
     shares = [
-        metrics[key]
-        for attack, key in names.items()
-        if not attack.startswith(_WITHOUT_GRADIENT)
-        and (stand_ins or not attack.endswith(_STAND_INS))
+        share
+        for key, share in metrics.items()
+        if key.startswith("zero_grad.")
+        and not key.startswith(_WITHOUT_GRADIENT)
+        and (stand_ins or not key.endswith(_STAND_INS))
+        and not math.isnan(share)
     ]
-    return min((share for share in shares if not math.isnan(share)), default=0.0)
+    return min(shares, default=0.0)
 
 
 def has_dead_gradients(metrics: Mapping[str, float]) -> bool:
@@ -79,14 +71,7 @@ def has_dead_gradients(metrics: Mapping[str, float]) -> bool:
 
 
 def warnings_of(metrics: Mapping[str, float]) -> dict[str, str]:
-    """What is wrong with one evaluation's numbers.
-
-    Args:
-        metrics: fractions, by their names without a prefix; what is missing is not judged.
-
-    Returns:
-        Phrase → the values that it rests on, which may be empty.
-    """
+    """What is wrong with one evaluation's numbers: phrase → the values behind it, maybe empty."""
     chance, codes = metrics.get("chance_map", math.nan), metrics.get("distinct_codes", math.nan)
     hidden = zero_gradients(metrics)
     found: dict[str, str] = {}
@@ -109,11 +94,7 @@ def warnings_of(metrics: Mapping[str, float]) -> dict[str, str]:
 
 
 def warning_lines(models: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """A line for every kind of warning, with the models it concerns.
-
-    Args:
-        models: name, which may be empty → metrics of its evaluation, without a prefix.
-    """
+    """A line for every kind of warning, with the models it concerns; names may be empty."""
     by_phrase: dict[str, list[tuple[str, str]]] = {}
     for name, metrics in models.items():
         for phrase, values in warnings_of(metrics).items():

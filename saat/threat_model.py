@@ -4,7 +4,7 @@ The attacker is white-box: it knows the network, the codes and labels of the tra
 the database, and the label of the query. It changes the query only, never the database.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,12 +36,12 @@ class ThreatModel:
     eps: float
     norm: Norm = "linf"
 
-    def check(self) -> None:
-        """Refuse what is no ball.
+    def __str__(self) -> str:
+        eps = f"{255 * self.eps:g}/255" if self.norm == "linf" else f"{self.eps:g}"
+        return f"{self.norm} eps {eps}"
 
-        Raises:
-            InputError: an unknown norm, or a radius that no perturbation needs.
-        """
+    def check(self) -> None:
+        """Raise an InputError for an unknown norm, or a radius that no perturbation needs."""
         check_known("norm", self.norm, NORMS)
         most = 1 if self.norm == "linf" else LARGEST_EPS
         if not 0 <= self.eps <= most:  # NaN is neither
@@ -53,14 +53,15 @@ class ThreatModel:
     def project(self, adversarial: Tensor, images: Tensor) -> Tensor:
         """A point of the ball around ``images`` and of [0, 1]; both float (B, 3, H, W).
 
-        In L∞ the nearest one. In L2 and L1 the nearest of the ball, then clamped to [0, 1], which
-        only moves values towards ``images``.
+        In L∞ the nearest one. In L2 and L1 the nearest of the ball, then clamped to [0, 1]: values
+        only move towards ``images``.
         """
         if self.norm == "linf":
             nearest = adversarial.clamp(images - self.eps, images + self.eps)
         else:
-            change = (adversarial - images).flatten(1)
-            nearest = images + _BALLS[self.norm](change, self.eps).view_as(images)
+            projected = _project_l2 if self.norm == "l2" else _project_l1
+            change = projected((adversarial - images).flatten(1), self.eps)
+            nearest = images + change.view_as(images)
         inside: Tensor = nearest.clamp(0.0, 1.0)
         return inside
 
@@ -122,18 +123,14 @@ class ThreatModel:
         return length
 
     def to_uint8(self, adversarial: Tensor, images: Tensor) -> Tensor:
-        """Round adversarial float images to bytes without leaving the ball.
+        """Bytes of adversarial images within the ball: what a victim would receive.
 
-        In L∞ to the nearest byte within ⌊255·eps⌋ of the original. In L2 and L1 to the nearest
-        byte, and where that leaves the ball (rounding adds to most perturbations on its rim) after
-        shrinking the perturbation by just as much as it takes.
+        In L∞ the nearest byte within ⌊255·eps⌋ of the original. In L2 and L1 the nearest byte;
+        where that leaves the ball, the perturbation is shrunk first, by just as much as it takes.
 
         Args:
             adversarial: float (B, 3, H, W) in [0, 1], within the ball.
             images: uint8 (B, 3, H, W), the originals.
-
-        Returns:
-            uint8 (B, 3, H, W): what a victim would receive.
         """
         original = images.to(torch.int16)
         levels = (adversarial * 255).to(original.device)
@@ -145,10 +142,8 @@ class ThreatModel:
         return (original + self._rounded(change)).to(torch.uint8)
 
     def _rounded(self, change: Tensor) -> Tensor:
-        """A change in levels (B, 3, H, W) times the largest share that stays inside, as int16.
-
-        By bisection: a rounded change never gets longer when its share falls.
-        """
+        """A change in levels (B, 3, H, W) times the largest share that stays inside, as int16."""
+        # Bisection finds it: a rounded change never gets longer when its share falls.
 
         def at(share: Tensor) -> Tensor:
             return (change * share.view(-1, 1, 1, 1)).round().to(torch.int16)
@@ -183,6 +178,3 @@ def _project_l1(change: Tensor, eps: float) -> Tensor:
     level = (excess.gather(1, kept - 1) / kept).clamp_min(0.0)
     inside = magnitude.sum(1, keepdim=True) <= eps
     return torch.where(inside, change, change.sign() * (magnitude - level).clamp_min(0.0))
-
-
-_BALLS: Mapping[str, Callable[[Tensor, float], Tensor]] = {"l2": _project_l2, "l1": _project_l1}

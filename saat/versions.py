@@ -22,15 +22,10 @@ FORMULA_VERSIONS: Mapping[str, int] = {
 
 
 def protocol_versions(attacks: Iterable[str], battery: str) -> dict[str, int]:
-    """Versions of everything that a protocol runs.
+    """Versions of everything that a protocol runs, by name.
 
-    Args:
-        attacks: names in :data:`saat.attacks.ATTACKS`.
-        battery: a name in :data:`saat.battery.BATTERIES`, or ``none``.
-
-    Returns:
-        name → version; attacks by their own names, others as ``battery.NAME``, ``gate.NAME``,
-        ``metric.NAME`` and ``formula.NAME``.
+    Attacks have their own names, others are ``battery.NAME``, ``gate.NAME``, ``metric.NAME`` and
+    ``formula.NAME``. The battery may be ``none``.
     """
     found = {f"formula.{name}": version for name, version in FORMULA_VERSIONS.items()}
     found |= {f"metric.{name}": metric.version for name, metric in METRICS.items()}

@@ -1,29 +1,27 @@
 """A network as a target: its codes, its queries, and how well they retrieve."""
 
+import copy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from saat.attacks import Attack, Knowledge, Queries, TrainingImages, attack_queries, frozen
-from saat.attacks.attack import BATCH_GRAIN, AttackedQueries
+from saat.attacks import Knowledge
 from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.labels import draw_target_labels
-from saat.models import check_network, codes_of, encode, evaluating
+from saat.models import check_network, codes_of, encode
 from saat.perceptibility import perceptibility
 from saat.protocol_options import Ties
 from saat.retrieval import average_precision, chance_average_precision, resolved_top_k
-from saat.seeding import derive_seed, generator
-from saat.threat_model import ThreatModel
+from saat.seeding import generator
 from saat.wording import counted
 
 QueryKind = Literal["validation", "test"]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -67,18 +65,9 @@ class AttackResult:
     perceptibility: dict[str, float] = field(default_factory=dict)
     target: Target | None = None
 
-    @property
-    def success(self) -> Tensor:
-        """(Q,) what the attack makes small: its AP, or minus its t-AP if it is targeted."""
-        return self.ap if self.target is None else -self.target.ap
-
 
 def check_model_and_data(model: object, data: object) -> None:
-    """Refuse what is no model, or no data set of this package.
-
-    Raises:
-        InputError: with the type that was given.
-    """
+    """Raise an InputError for what is no model, or no data set of this package."""
     if not isinstance(model, nn.Module):
         raise InputError(f"model: {type(model).__name__}; must be a torch.nn.Module")
     if not isinstance(data, RetrievalData):
@@ -94,8 +83,8 @@ class Victim:
     Args:
         network: float images in [0, 1] (B, 3, H, W) → pre-tanh features (B, K).
         data: images and splits; validation queries leave the database while they are searched.
-        queries: which queries: a split, or uint8 images (Q, 3, H, W) and 0/1 labels (Q, C), which
-            search the whole database.
+        queries: a split, or uint8 images (Q, 3, H, W) and 0/1 labels (Q, C), which search the
+            whole database.
         top_k: depth of the ranking; the whole database where None.
         ties: see :func:`saat.retrieval.average_precision`.
         limit: only the first so many queries.
@@ -119,7 +108,7 @@ class Victim:
         self.data = data
         self.kind = queries
         self.ties = ties
-        self._largest_batch = sys.maxsize  # queries at once, since memory ran out
+        self.largest_batch = sys.maxsize  # queries at once, since memory ran out
         self.database_rows = data.validation_database if queries == "validation" else data.database
         self.top_k = resolved_top_k(top_k, len(self.database_rows))
         self.rows: np.ndarray
@@ -155,11 +144,7 @@ class Victim:
         return features
 
     def codes(self, images: Tensor) -> Tensor:
-        """Codes of uint8 images (Q, 3, H, W): int8 ±1 (Q, K) on the CPU.
-
-        Raises:
-            InputError: features that are not finite.
-        """
+        """Codes of uint8 images (Q, 3, H, W): int8 ±1 (Q, K) on the CPU."""
         return codes_of(self._encoded(lambda part: images[part], len(images))).cpu()
 
     def ap(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -178,83 +163,56 @@ class Victim:
         """The same seeded target labels for every model and attack: uint8 0/1 (Q, C)."""
         return draw_target_labels(self.labels, self.database_labels, generator("targets", seed))
 
-    def attack(
+    def measured(
         self,
-        name: str,
-        attack: Attack,
-        threat: ThreatModel,
-        seed: int = 0,
-        target_seed: int = 0,
-        batch_size: int = 128,
-        progress: Progress | None = None,
+        images: Tensor,
+        goal: Tensor | None = None,
+        target_labels: Tensor | None = None,
+        zero_gradient: float = 0.0,
+        restart: Tensor | None = None,
+        positions: Tensor | None = None,
     ) -> AttackResult:
-        """Fit an attack, run it on all queries, and measure what it leaves.
+        """What attacked images leave of the retrieval, whatever made them.
 
         Args:
-            name: enters the seeds of the random starts, as does every query's row.
-            attack: the attack.
-            threat: the ball.
-            seed: seed of the random starts.
-            target_seed: seed of the target labels.
-            batch_size: queries attacked together; never changes a result.
-            progress: called with (queries done, queries in all), all restarts together.
+            images: uint8 (Q, 3, H, W).
+            goal: ±1 (Q, K), the codes that the attack aims for; AP in theory is NaN where None.
+            target_labels: 0/1 (Q, C), of a targeted attack.
+            zero_gradient: see :class:`AttackResult`.
+            restart: int64 (Q,), the restart that counts; the first where None.
+            positions: int64, the queries that were attacked, of which perceptibility is measured.
         """
-        device = self.knowledge.train_codes.device
-        with evaluating(self.network), frozen(self.network):
-            seed_of_fit = derive_seed("fit", name, seed)
-            train = TrainingImages(self.data.label_tensor(self.data.train), self._train_images)
-            fitted = attack.fit(self.network, train, self.knowledge, threat, seed_of_fit, progress)
-        labels = self.target_labels(target_seed) if attack.targeted else self.labels
-        benign = self.query_codes.to(device)
-        representatives = fitted.representatives(self.knowledge, labels.to(device), benign)
+        codes = self.codes(images)
 
-        def loss(images: Tensor) -> Tensor:
-            ap = self.ap(self.codes(images), labels)
-            return -ap if attack.targeted else ap
+        def theory(labels: Tensor | None) -> Tensor:
+            return self.clean_ap * torch.nan if goal is None else self.ap(goal, labels)
 
-        seeds = partial(self._seeds, name, seed)
-        queries = Queries(self.images, labels, self.query_codes, representatives, seeds(0))
-        found = attack_queries(
-            fitted,
-            self.network,
-            queries,
-            self.knowledge,
-            threat,
-            batch_size,
-            progress,
-            seeds,
-            loss,
-            self._largest_batch,
-        )
-        if found.batch_size < max(batch_size, BATCH_GRAIN):
-            self._largest_batch = found.batch_size
-        return self._measured(found, labels, codes_of(fitted.goal(representatives)).cpu(), attack)
-
-    def _measured(
-        self, found: AttackedQueries, labels: Tensor, goal: Tensor, attack: Attack
-    ) -> AttackResult:
-        codes = self.codes(found.images)
         target = None
-        if attack.targeted:
-            target = Target(labels, *(self.ap(c, labels) for c in (codes, goal, self.query_codes)))
-        zero_gradient = 0.0
-        for restart, fractions in enumerate(found.zero_gradient if len(self.rows) else ()):
-            zero_gradient = (restart * zero_gradient + float(fractions.mean())) / (restart + 1)
+        if target_labels is not None:
+            reached, clean = (self.ap(c, target_labels) for c in (codes, self.query_codes))
+            target = Target(target_labels, reached, theory(target_labels), clean)
+        attacked = slice(None) if positions is None else positions
         return AttackResult(
             ap=self.ap(codes),
-            theory_ap=self.ap(goal),
-            images=found.images,
+            theory_ap=theory(None),
+            images=images,
             codes=codes,
             zero_gradient=zero_gradient,
-            restart=found.restart,
-            perceptibility=perceptibility(self.images, found.images),
+            restart=torch.zeros(len(images), dtype=torch.int64) if restart is None else restart,
+            perceptibility=perceptibility(self.images[attacked], images[attacked]),
             target=target,
         )
 
-    def _train_images(self, positions: Tensor) -> Tensor:
-        return self.data.batch(self.data.train[positions.cpu().numpy()])
+    def on_queries(self, positions: Tensor) -> "Victim":
+        """The same victim with some of its queries; nothing is encoded again."""
+        part = copy.copy(self)
+        part.rows = self.rows[positions.numpy()]
+        part.labels, part.images = self.labels[positions], self.images[positions]
+        part.query_codes, part.clean_ap = self.query_codes[positions], self.clean_ap[positions]
+        return part
 
-    def _seeds(self, name: str, seed: int, restart: int) -> Sequence[int]:
-        # The first restart's seeds are those of an attack without restarts.
-        more = (restart,) if restart else ()
-        return [derive_seed("attack", name, seed, int(row), *more) for row in self.rows]
+    def attacked_through(self, network: nn.Module) -> "Victim":
+        """The same victim with another network of the same codes to take gradients of."""
+        other = copy.copy(self)
+        other.network = network
+        return other

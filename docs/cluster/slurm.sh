@@ -2,7 +2,7 @@
 # One search on Slurm: a Ray cluster for the time of the job, one Ray node per Slurm node.
 #   sbatch --export=ALL,VENV=$HOME/venv,RUNS=/shared/runs,NAME=lambda_mu docs/cluster/slurm.sh \
 #     search_spaces/saat_lambda_mu.yaml --set data.path=/shared/data/FLICKR-25K
-# Submitted again (or requeued) with the same NAME, it continues the run.
+# The same command again (or a requeue) with the same NAME continues the run.
 #SBATCH --job-name=saat
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
@@ -18,7 +18,7 @@ set -euo pipefail
 : "${RUNS:?the folder of runs, on storage that all nodes see}"
 : "${NAME:?the name of the run}"
 
-export RAY_AUTH_MODE=token                # the token lies in the home folder, which nodes share
+export RAY_AUTH_MODE=token                # the token is in the home folder, which nodes share
 if [ ! -s "$HOME/.ray/auth_token" ]; then
   (umask 077 && "$VENV/bin/ray" get-auth-token --generate >/dev/null)
 fi
@@ -58,7 +58,7 @@ for node in "${nodes[@]:1}"; do
   start_ray "$node" --address="$address"
 done
 
-# A search is refused when no node takes a trial at its start: wait for all of them.
+# A search is refused if no node can take a trial when it starts, so wait for all nodes.
 "$VENV/bin/python" - "$address" "${#nodes[@]}" <<'PYTHON'
 import sys
 import time
@@ -87,7 +87,7 @@ else
   "$VENV/bin/saat" search "$@" --name "$NAME" "${common[@]}" &
 fi
 driver="$!"
-# Two minutes before the time limit: let the driver end in order, status 130.
+# Two minutes before the time limit, interrupt the driver, which then ends with status 130.
 trap 'kill -TERM "$driver"' TERM
 status=0
 wait "$driver" || status="$?"

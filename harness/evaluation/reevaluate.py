@@ -18,11 +18,12 @@ from harness.trial.artifacts import write_artifacts
 from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
 from saat.errors import InputError, did_you_mean, one_line, repeated
-from saat.evaluation import QueryKind, evaluate
 from saat.memory import is_out_of_memory
 from saat.models.network_check import described, raised_inside
+from saat.protocol import evaluate
 from saat.protocol_options import LARGEST_EPS
 from saat.versions import protocol_versions
+from saat.victim import QueryKind
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ def _stored_evaluation(folder: Path, cache_dir: str | None, allow: Sequence[Path
         size = float(threat.size(images, victim.images).max())
         if size > protocol.eps * (1 + 1e-6) + 1e-9:
             raise InputError(f"{folder}: images of {name} leave the ball: {size:.6f}")
-    return evaluation_of_images(victim, stored, target_labels, query_indices)
+    return evaluation_of_images(victim, threat, stored, target_labels, query_indices)
 
 
 def _companions(stored: dict[str, torch.Tensor], end: str) -> dict[str, torch.Tensor]:

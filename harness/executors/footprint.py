@@ -20,7 +20,7 @@ from saat import memory
 from saat.attacks import Attack
 from saat.data import RetrievalData
 from saat.errors import InputError, one_line
-from saat.evaluation import evaluate
+from saat.protocol import evaluate
 from saat.training import Training
 from saat.wording import counted
 

@@ -2,7 +2,7 @@
 
 from harness.experiment.sections import EvaluationSection, ValidationSection
 from saat.attacks import MainstayAttack
-from saat.evaluation import Protocol, named_attacks
+from saat.protocol import Protocol, named_attacks
 
 
 def full_protocol(evaluation: EvaluationSection) -> Protocol:

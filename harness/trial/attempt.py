@@ -28,10 +28,10 @@ from harness.trial.stages import adversarial_training, build_models, pretraining
 from harness.trial.threads import bound_threads
 from saat import checkpoints, memory, tensor_file
 from saat.errors import InputError
-from saat.evaluation import evaluate
 from saat.hashing import HashingObjective
 from saat.metrics import Phase
 from saat.models import HashingNetwork
+from saat.protocol import evaluate
 from saat.training import Training
 
 Status = Callable[[str], None]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from saat.metrics.metric import Metric, Phase, Unit, metric, problem_with
-from saat.registry import Registry
+from saat.registry import Registry, first_line
 
 # What a search maximises, in the order of its points, and what a robust MAP is read beside.
 OBJECTIVES = ("clean_map", "robust_map")
@@ -32,19 +32,19 @@ METRICS: Registry[Metric] = Registry(
         "map": "saat.metrics.maps:attacked_map",
         "tmap.clean": "saat.metrics.maps:clean_target_map",
         "tmap": "saat.metrics.maps:attacked_target_map",
-        "linf": "saat.metrics.perceptibility:linf",
-        "l2": "saat.metrics.perceptibility:l2",
-        "l1": "saat.metrics.perceptibility:l1",
-        "matrix_linf": "saat.metrics.perceptibility:matrix_linf",
-        "matrix_l2": "saat.metrics.perceptibility:matrix_l2",
-        "mse": "saat.metrics.perceptibility:mse",
+        "linf": "saat.metrics.attacks:linf",
+        "l2": "saat.metrics.attacks:l2",
+        "l1": "saat.metrics.attacks:l1",
+        "matrix_linf": "saat.metrics.attacks:matrix_linf",
+        "matrix_l2": "saat.metrics.attacks:matrix_l2",
+        "mse": "saat.metrics.attacks:mse",
         "theory": "saat.metrics.maps:theoretical_map",
-        "zero_grad": "saat.metrics.reliability:zero_gradients",
-        "gates_failed": "saat.metrics.reliability:gates_failed",
-        "attacks_skipped": "saat.metrics.reliability:attacks_skipped",
+        "zero_grad": "saat.metrics.attacks:zero_gradients",
+        "gates_failed": "saat.metrics.attacks:gates_failed",
+        "attacks_skipped": "saat.metrics.attacks:attacks_skipped",
     },
     problem=problem_with,
-    describe=lambda entry: entry.summary,
+    describe=lambda entry: first_line(entry.compute),
 )
 
 __all__ = [
@@ -62,12 +62,9 @@ __all__ = [
 
 
 class Known(NamedTuple):
-    """What a plain name stands for.
+    """What a plain name stands for: a metric, its name in the registry, and an attack.
 
-    Attributes:
-        entry: its metric.
-        kind: the metric's name in the registry.
-        attack: what follows it in the name; empty for a metric that is measured once.
+    ``attack`` is empty for a metric that is measured once.
     """
 
     entry: Metric

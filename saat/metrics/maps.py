@@ -33,8 +33,8 @@ def chance_map(evaluation: "Evaluation") -> "Tensor":
 @metric("floor MAP", from_images=False)
 def floor_map(evaluation: "Evaluation") -> float | None:
     """The lowest theoretical MAP of the untargeted attacks."""
-    return min((float(theoretical_map.compute(evaluation, a)) for a in evaluation.untargeted),
-               default=None)  # fmt: skip
+    floors = [float(theoretical_map.compute(evaluation, name)) for name in evaluation.untargeted]
+    return min(floors, default=None)
 
 
 @metric("worst t-MAP", higher_is_better=False, in_tables=False)

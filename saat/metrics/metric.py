@@ -29,7 +29,7 @@ class Phase(StrEnum):
 
 
 class Unit(Enum):
-    """What a number counts. It is stored as it is, and shown times ``scale`` with ``symbol``."""
+    """What a number counts. It is stored as it is; with a symbol it is shown times 100."""
 
     FRACTION = "a fraction in [0, 1]"
     DIFFERENCE = "a difference of two fractions"
@@ -42,11 +42,6 @@ class Unit(Enum):
         """``%``, ``points`` or nothing."""
         return {Unit.FRACTION: "%", Unit.DIFFERENCE: "points"}.get(self, "")
 
-    @property
-    def scale(self) -> float:
-        """100 where ``symbol`` says percent."""
-        return 100.0 if self.symbol else 1.0
-
 
 FULL_PROTOCOL = frozenset({Phase.REATTACK, Phase.TEST})
 
@@ -56,8 +51,8 @@ class Metric:
     """One number of an evaluation, or one for every attack.
 
     Attributes:
-        compute: (:class:`saat.evaluation.Evaluation`) → value, with ``per_attack`` (evaluation,
-            name of the attack) → value; None where it is not defined.
+        compute: :class:`saat.evaluation.Evaluation` → value, with ``per_attack`` also given the
+            attack's name; None where it is not defined.
         label: what tables and figures call it.
         unit: of the stored value.
         higher_is_better: for whoever is attacked; None where neither is better.
@@ -83,25 +78,14 @@ class Metric:
     constraint: bool = False
     version: int = 1
 
-    @property
-    def summary(self) -> str:
-        """One sentence: the first line of the docstring of ``compute``."""
-        return (self.compute.__doc__ or "").strip().partition("\n")[0]
-
     def values(self, evaluation: Any, name: str, phase: Phase) -> dict[str, float]:
-        """What is measured, by plain names.
-
-        Args:
-            evaluation: a :class:`saat.evaluation.Evaluation`.
-            name: of this metric in the registry.
-            phase: of the evaluation.
-        """
-        if self.per_attack:
-            alone = phase is Phase.VALIDATION
-            names = {a: name if alone else f"{name}.{a}" for a in evaluation.attacks}
-            found = {names[attack]: self.compute(evaluation, attack) for attack in names}
-        else:
-            found = {name: self.compute(evaluation)}
+        """What is measured, by plain names; ``name`` is that of this metric in the registry."""
+        found = {}
+        for attack in evaluation.attacks if self.per_attack else ():
+            key = name if phase is Phase.VALIDATION else f"{name}.{attack}"
+            found[key] = self.compute(evaluation, attack)
+        if not self.per_attack:
+            found[name] = self.compute(evaluation)
         return {key: float(value) for key, value in found.items() if value is not None}
 
 

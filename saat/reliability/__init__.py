@@ -8,20 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from saat.registry import Registry, instance_of
-from saat.reliability.clean import above_chance
-from saat.reliability.context import (
-    CORE_GATE_BUDGET,
-    FULL_GATE_BUDGET,
-    GateBudget,
-    GateContext,
-    GateResult,
-)
-from saat.reliability.directions import direction, smooth
-from saat.reliability.gradients import differentiable, zero_gradient
-from saat.reliability.images import budget, zero_eps
-from saat.reliability.randomness import deterministic
-from saat.reliability.scale import scale
-from saat.reliability.strength import black_box, floor, monotone, plateau
+from saat.reliability import directions, images, network, strength
+from saat.reliability.context import GateBudget, GateContext, GateResult
 
 
 class Gate(NamedTuple):
@@ -41,26 +29,21 @@ class Gate(NamedTuple):
 
 # Cheap ones first.
 _OWN = {
-    "budget": Gate(budget, by_gradient=False),
-    "above_chance": Gate(above_chance, by_gradient=False),
-    "deterministic": Gate(deterministic, by_gradient=False),
-    "differentiable": Gate(differentiable, by_gradient=False),
-    "zero_gradient": Gate(zero_gradient),
-    "direction": Gate(direction),
-    "smooth": Gate(smooth),
-    "zero_eps": Gate(zero_eps),
-    "scale": Gate(scale),
-    "monotone": Gate(monotone),
-    "floor": Gate(floor),
-    "plateau": Gate(plateau),
-    "black_box": Gate(black_box),
+    "budget": Gate(images.budget, by_gradient=False),
+    "above_chance": Gate(network.above_chance, by_gradient=False),
+    "deterministic": Gate(network.deterministic, by_gradient=False),
+    "differentiable": Gate(network.differentiable, by_gradient=False),
+    "zero_gradient": Gate(network.zero_gradient),
+    "direction": Gate(directions.direction),
+    "smooth": Gate(directions.smooth),
+    "zero_eps": Gate(images.zero_eps),
+    "scale": Gate(strength.scale),
+    "monotone": Gate(strength.monotone),
+    "floor": Gate(strength.floor),
+    "plateau": Gate(strength.plateau),
+    "black_box": Gate(strength.black_box),
 }
-GATES: Registry[Gate] = Registry(
-    "gate",
-    "saat.gates",
-    _OWN,
-    problem=instance_of(Gate),
-)
+GATES: Registry[Gate] = Registry("gate", "saat.gates", _OWN, problem=instance_of(Gate))
 # Gates of other packages are run by batteries that name them, never by these.
 STANDARD_GATES = tuple(_OWN)
 
@@ -68,14 +51,11 @@ STANDARD_GATES = tuple(_OWN)
 def run_gates(context: GateContext, names: Sequence[str] = STANDARD_GATES) -> list[GateResult]:
     """Results of the named gates; those that need a gradient are left out where there is none."""
     gates = (GATES[name] for name in names)
-    return [
-        gate.check(context) for gate in gates if context.gradient_networks or not gate.by_gradient
-    ]
+    seeing = bool(context.gradient_networks)
+    return [gate.check(context) for gate in gates if seeing or not gate.by_gradient]
 
 
 __all__ = [
-    "CORE_GATE_BUDGET",
-    "FULL_GATE_BUDGET",
     "GATES",
     "STANDARD_GATES",
     "Gate",

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
-from saat.adaptive import ModelTraits, attacked_through, on_queries
+from saat.adaptive import ModelTraits
 from saat.attack_runner import AttackRunner
 from saat.attacks import Attack
 from saat.threat_model import ThreatModel
@@ -48,13 +48,6 @@ class GateBudget:
     steps: int
     iterations: Sequence[int]
     published_steps: int
-
-
-# Radii as multiples of 8/255: 1, 2, 4, 8, 16 and 32 levels of a byte; the image range follows.
-FULL_GATE_BUDGET = GateBudget(
-    128, (0.125, 0.25, 0.5, 1.0, 2.0, 4.0), 100, (1, 10, 50, 100, 500, 1000), 100
-)
-CORE_GATE_BUDGET = GateBudget(64, (0.25, 1.0, 4.0), 15, (1, 10, 30), 30)
 
 
 class Scaled(nn.Module):
@@ -102,9 +95,9 @@ class GateContext:
     @cached_property
     def sample(self) -> Victim:
         """The drawn queries, through the network whose codes count."""
-        return on_queries(self.victim, self.positions)
+        return self.victim.on_queries(self.positions)
 
-    @cached_property
+    @property
     def gradient_network(self) -> nn.Module:
         """The network that the gates' attacks take gradients of: the first one."""
         return next(iter(self.gradient_networks.values()))
@@ -116,9 +109,7 @@ class GateContext:
         factor: float | None = None,
         name: str = "probe",
     ) -> AttackResult:
-        """An attack on the drawn queries.
-
-        Starts are the same whatever the circumstances, so that differences are paired.
+        """An attack on the drawn queries, from equal starts, so that differences are paired.
 
         Args:
             attack: the attack.
@@ -128,24 +119,25 @@ class GateContext:
         """
         key = (attack, threat, factor, name)
         if key not in self._finished:
-            self._finished[key] = self._attack(attack, threat, factor, name)
+            victim = self.sample.attacked_through(self.gradient_network)
+            if factor is not None:
+                victim.network = Scaled(victim.network, factor)
+                scale = factor * victim.knowledge.feature_scale
+                victim.knowledge = replace(victim.knowledge, feature_scale=scale)
+            self._finished[key] = self.runner.attack(victim, name, attack, threat)
         return self._finished[key]
+
+    def run_gate_attack(
+        self,
+        threat: ThreatModel | None = None,
+        steps: int | None = None,
+        factor: float | None = None,
+    ) -> AttackResult:
+        """:meth:`run` of the gate attack; with ``steps`` iterations, or those of the budget."""
+        steps = self.gate_budget.steps if steps is None else steps
+        return self.run(replace(self.gate_attack, steps=steps), threat, factor)
 
     @cached_property
     def _finished(self) -> dict[Hashable, AttackResult]:
         """Several gates ask for the same attack."""
         return {}
-
-    def _attack(
-        self, attack: Attack, threat: ThreatModel | None, factor: float | None, name: str
-    ) -> AttackResult:
-        victim = attacked_through(self.sample, self.gradient_network)
-        if factor is not None:
-            victim = attacked_through(self.sample, Scaled(self.gradient_network, factor))
-            scale = factor * victim.knowledge.feature_scale
-            victim.knowledge = replace(victim.knowledge, feature_scale=scale)
-        return self.runner.attack(victim, name, attack, threat)
-
-    def gate_attack_with(self, steps: int) -> Attack:
-        """The gate attack with ``steps`` iterations."""
-        return replace(self.gate_attack, steps=steps)

@@ -1,7 +1,6 @@
 """Gates on where the gradient points: down, and as far down as the slope around it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -53,6 +52,11 @@ class _Batch:
         """Minus the gradient at ``images``."""
         return -input_gradient(self.network, images, self.loss, 0)
 
+    def neighbour(self, number: int) -> Tensor:
+        """A random point of the ball, float (B, 3, H, W)."""
+        seeds = [derive_seed("smooth", row, number) for row in self.rows]
+        return self.threat.project(self.threat.random_start(self.images, seeds), self.images)
+
     @torch.no_grad()
     def after(self, direction: Tensor, length: float) -> Tensor:
         """Loss (B,) after a step in the steepest sense of ``direction``."""
@@ -60,30 +64,29 @@ class _Batch:
         return self.loss(self.network(moved.clamp(0, 1)))
 
 
-@contextmanager
-def _batches(context: GateContext) -> Iterator[Iterator[_Batch]]:
+def _batches(context: GateContext) -> Iterator[_Batch]:
     sample, network = context.sample, context.gradient_network
-    knowledge = sample.knowledge
+    knowledge, attack = sample.knowledge, context.gate_attack
     device = knowledge.train_codes.device
     labels, codes = sample.labels.to(device), sample.query_codes.to(device)
-    goals = context.gate_attack.goal(context.gate_attack.representatives(knowledge, labels, codes))
-
-    def batch(part: Tensor) -> _Batch:
-        images = to_float(sample.images[part], device_of(network))
-        rows = [int(sample.rows[row]) for row in part]
-        goal = goals[part.to(device)]
-        return _Batch(network, context.runner.threat, images, goal, knowledge.feature_scale, rows)
-
-    with evaluating(network), frozen(network):
-        yield (batch(part) for part in torch.arange(len(sample.rows)).split(2 * BATCH_GRAIN))
+    goals = attack.goal(attack.representatives(knowledge, labels, codes))
+    for part in torch.arange(len(sample.rows)).split(2 * BATCH_GRAIN):
+        yield _Batch(
+            network,
+            context.runner.threat,
+            to_float(sample.images[part], device_of(network)),
+            goals[part.to(device)],
+            knowledge.feature_scale,
+            sample.rows[part.numpy()].tolist(),
+        )
 
 
 def direction(context: GateContext) -> GateResult:
     """A step along the gradient lowers the loss by more than random steps of equal length."""
     lengths = {f"{share:g} ε": share * context.runner.threat.eps for share in _STEPS}
     won = dict.fromkeys(lengths, 0)
-    with _batches(context) as batches:
-        for batch in batches:
+    with evaluating(context.gradient_network), frozen(context.gradient_network):
+        for batch in _batches(context):
             down, randoms = batch.down(batch.images), _random(batch)
             for name, length in lengths.items():
                 tried = [batch.after(way * draw, length) for draw in randoms for way in (1, -1)]
@@ -113,22 +116,17 @@ def smooth(context: GateContext) -> GateResult:
     structure has left it, and what the network computes is still in it.
     """
     own, smoothed = 0.0, 0.0
-    with _batches(context) as batches:
-        for batch in batches:
+    with evaluating(context.gradient_network), frozen(context.gradient_network):
+        for batch in _batches(context):
+            eps = batch.threat.eps
             before = batch.after(torch.zeros_like(batch.images), 0.0)
-            own += float((before - batch.after(batch.down(batch.images), batch.threat.eps)).sum())
-            mean = torch.stack([batch.down(point) for point in _neighbours(batch)]).mean(0)
-            smoothed += float((before - batch.after(mean, batch.threat.eps)).sum())
+            own += float((before - batch.after(batch.down(batch.images), eps)).sum())
+            around = [batch.down(batch.neighbour(number)) for number in range(_NEIGHBOURS)]
+            mean = torch.stack(around).mean(0)
+            smoothed += float((before - batch.after(mean, eps)).sum())
     share = own / smoothed if smoothed > 0 else 1.0
     detail = (
         f"a step along the gradient gains {100 * share:.0f} % of one along the mean gradient "
         "around it"
     )
     return GateResult("smooth", share >= SMOOTH_SHARE, detail, {"share": share})
-
-
-def _neighbours(batch: _Batch) -> Iterator[Tensor]:
-    for number in range(_NEIGHBOURS):
-        seeds = [derive_seed("smooth", row, number) for row in batch.rows]
-        start = batch.threat.random_start(batch.images, seeds)
-        yield batch.threat.project(start, batch.images)

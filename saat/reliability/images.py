@@ -30,13 +30,13 @@ def budget(context: GateContext) -> GateResult:
 def zero_eps(context: GateContext) -> GateResult:
     """In a ball of radius 0 the attacked images, codes and AP are the clean ones."""
     nothing = replace(context.runner.threat, eps=0.0)
-    result = context.run(context.gate_attack_with(_SMALLEST_STEPS), nothing)
+    result = context.run_gate_attack(nothing, _SMALLEST_STEPS)
     moved = int((result.images != context.sample.images).flatten(1).any(1).sum())
     # Encoded together: the draws of a network with noise depend on an image's place in its batch.
     clean = context.sample.codes(context.sample.images)
     other = int((result.codes != clean).any(1).sum())
     gap = float((result.ap - context.sample.ap(clean)).abs().max())
-    passed = moved == 0 and other == 0 and gap == 0.0
+    passed = moved == other == gap == 0
     both = f"{counted(moved, 'image')} and {counted(other, 'code')}"
     detail = f"at ε = 0, {both} of {len(result.ap)} differ from clean"
     return GateResult("zero_eps", passed, detail, {"images": moved, "codes": other, "ap": gap})

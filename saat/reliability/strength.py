@@ -1,4 +1,4 @@
-"""Gates on the strength of the attacks: more of anything must not leave more retrieval."""
+"""Gates on the strength of the attacks: at any scale, radius, and number of iterations."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,11 +7,23 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from saat.attacks.mainstay import MainstayAttack
 from saat.bootstrap import bootstrap_interval
+from saat.models import encode
 from saat.reliability.context import GateContext, GateResult
 from saat.threat_model import ThreatModel
-from saat.thresholds import FLOOR_TOLERANCE, MONOTONE_TOLERANCE, PLATEAU_TOLERANCE
+from saat.thresholds import (
+    FLOOR_TOLERANCE,
+    MONOTONE_TOLERANCE,
+    PLATEAU_TOLERANCE,
+    SATURATED_SHARE,
+    SCALE_CHANGE,
+    SCALE_TOLERANCE,
+)
 from saat.victim import AttackResult
+
+# scale: factors of the features.
+SCALES = (0.1, 60.0)
 
 
 def significantly_above(higher: Tensor, lower: Tensor, tolerance: float) -> bool:
@@ -24,21 +36,23 @@ def whole_range(threat: ThreatModel, pixels: int) -> ThreatModel:
     return replace(threat, eps={"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels)}[threat.norm])
 
 
-def _rises(aps: Mapping[str, Tensor]) -> list[str]:
-    """Neighbours of a sequence that should fall, where it rises."""
-    return [
+def _means(aps: Mapping[str, Tensor]) -> dict[str, float]:
+    """MAP by name, of AP per query."""
+    return {name: float(ap.mean()) for name, ap in aps.items()}
+
+
+def _listed(maps: Mapping[str, float]) -> str:
+    return ", ".join(f"{name}: {100 * value:.1f}" for name, value in maps.items())
+
+
+def _said_of_rises(aps: Mapping[str, Tensor]) -> tuple[bool, str]:
+    """Whether a sequence that should fall does so, and where it rises between neighbours."""
+    rises = [
         f"{before} → {after}"
         for (before, lower), (after, higher) in pairwise(aps.items())
         if significantly_above(higher, lower, MONOTONE_TOLERANCE)
     ]
-
-
-def _means(aps: Mapping[str, Tensor]) -> dict[str, float]:
-    return {name: float(ap.mean()) for name, ap in aps.items()}
-
-
-def _listed(aps: Mapping[str, Tensor]) -> str:
-    return ", ".join(f"{name}: {100 * mean:.1f}" for name, mean in _means(aps).items())
+    return not rises, f"rises at {', '.join(rises)}" if rises else "falls"
 
 
 def monotone(context: GateContext) -> GateResult:
@@ -47,12 +61,11 @@ def monotone(context: GateContext) -> GateResult:
     aps = {"0": context.sample.clean_ap}
     for multiple in context.gate_budget.radii:
         ball = None if multiple == 1 else replace(threat, eps=multiple * threat.eps)
-        name = f"{multiple * threat.eps:.4g}"
-        aps[name] = context.run(context.gate_attack_with(context.gate_budget.steps), ball).ap
+        aps[f"{multiple * threat.eps:.4g}"] = context.run_gate_attack(ball).ap
     aps["all"] = _unbounded(context).ap
-    rises = _rises(aps)
-    said = f"rises at {', '.join(rises)}" if rises else "falls"
-    return GateResult("monotone", not rises, f"MAP over ε {said} ({_listed(aps)})", _means(aps))
+    falls, said = _said_of_rises(aps)
+    measured = _means(aps)
+    return GateResult("monotone", falls, f"MAP over ε {said} ({_listed(measured)})", measured)
 
 
 def floor(context: GateContext) -> GateResult:
@@ -66,24 +79,21 @@ def floor(context: GateContext) -> GateResult:
 
 def _unbounded(context: GateContext) -> AttackResult:
     pixels = context.sample.images[:1].numel()
-    ball = whole_range(context.runner.threat, pixels)
-    return context.run(context.gate_attack_with(context.gate_budget.steps), ball)
+    return context.run_gate_attack(whole_range(context.runner.threat, pixels))
 
 
 def plateau(context: GateContext) -> GateResult:
     """MAP falls with the iterations and has settled at the battery's own number of them."""
     own = context.gate_attack.steps
     lengths = sorted({*context.gate_budget.iterations, own})
-    aps = {f"T={steps}": context.run(context.gate_attack_with(steps)).ap for steps in lengths}
-    longest = f"T={lengths[-1]}"
-    rises = _rises(aps)
-    moving = significantly_above(aps[f"T={own}"], aps[longest], PLATEAU_TOLERANCE)
-    said = f"rises at {', '.join(rises)}" if rises else "falls"
+    aps = {f"T={steps}": context.run_gate_attack(steps=steps).ap for steps in lengths}
+    falls, said = _said_of_rises(aps)
+    moving = significantly_above(aps[f"T={own}"], aps[f"T={lengths[-1]}"], PLATEAU_TOLERANCE)
     if moving:
         said += f" and is still moving after T={own}"
-    return GateResult(
-        "plateau", not rises and not moving, f"MAP over T {said} ({_listed(aps)})", _means(aps)
-    )
+    measured = _means(aps)
+    detail = f"MAP over T {said} ({_listed(measured)})"
+    return GateResult("plateau", falls and not moving, detail, measured)
 
 
 def black_box(context: GateContext) -> GateResult:
@@ -99,7 +109,53 @@ def black_box(context: GateContext) -> GateResult:
         if significantly_above(white[rows], result.ap[rows], 0.0):
             stronger.append(name)
     said = f"stronger than the white box: {', '.join(stronger)}" if stronger else "all weaker"
-    listed = ", ".join(f"{name}: {100 * value:.1f}" for name, value in measured.items())
-    return GateResult(
-        "black_box", not stronger, f"attacks without gradients {said} ({listed})", measured
+    detail = f"attacks without gradients {said} ({_listed(measured)})"
+    return GateResult("black_box", not stronger, detail, measured)
+
+
+def scale(context: GateContext) -> GateResult:
+    """The published attack is as strong as on rescaled features, the gate attack at any scale.
+
+    Two runs of the mainstay attack differ only in the division by the median magnitude of every
+    bit's feature: what the second finds more was hidden by the scale. A bit whose feature saturates
+    tanh gives no gradient at all. For the gate attack the network's output is multiplied.
+    """
+    saturated = _saturated(context)
+    published = MainstayAttack(steps=context.gate_budget.published_steps)
+    as_is = context.run(published, name="published").ap
+    rescaled = context.run(replace(published, rescale=True), name="published").ap
+    hidden = significantly_above(as_is, rescaled, SCALE_TOLERANCE)
+    unscaled = context.run_gate_attack().ap
+    scaled = {
+        f"probe at scale {factor:g}": context.run_gate_attack(factor=factor).ap for factor in SCALES
+    }
+    unstable = [
+        name for name, ap in scaled.items() if abs(float((ap - unscaled).mean())) > SCALE_CHANGE
+    ]
+    gap = bootstrap_interval(as_is - rescaled)
+    detail = (
+        f"the published attack leaves {100 * gap.mean:.1f} points of MAP more than on rescaled "
+        f"features (95 %: {100 * gap.low:.1f} to {100 * gap.high:.1f})"
     )
+    if hidden or saturated > SATURATED_SHARE:
+        detail += (
+            f", and {100 * saturated:.0f} % of the features saturate tanh: their scale hides "
+            "gradients from it"
+        )
+    if unstable:
+        detail += f"; changed by the scale: {', '.join(unstable)}"
+    measured = {
+        "published": float(as_is.mean()),
+        "published, rescaled": float(rescaled.mean()),
+        "saturated": saturated,
+        **_means({"probe": unscaled, **scaled}),
+    }
+    passed = not hidden and not unstable and saturated <= SATURATED_SHARE
+    return GateResult("scale", passed, detail, measured)
+
+
+def _saturated(context: GateContext) -> float:
+    """Fraction of clean queries' features at which the float32 gradient of tanh is exactly 0."""
+    images = context.sample.images
+    features = encode(context.gradient_network, lambda part: images[part], len(images))
+    return float((1 - torch.tanh(features.float()).square() == 0).float().mean())

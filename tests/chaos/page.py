@@ -7,13 +7,15 @@ from tests.chaos.runner import Outcome
 
 _HEAD = """# Chaos
 
-Written by `make chaos`. Every line is a fault that really struck a small search (digits of 16
-pixels): processes killed with SIGKILL, disks filled, files damaged, networks cut. The seed draws
-kinds, moments and details: `python -m tests.chaos --only WHERE:SEED`. A search that stopped was
-resumed until it ended. *Before*: epochs and trials that were finished when the fault struck
-(journaled or durable). *Lost*: how many of them were not there, or were others, at the end.
-*Next event*: seconds until the search told of something again, the start of a driver and what the
-machine was busy with included.
+`make chaos` writes this page. Every line of the log is a real fault that struck a small search on
+digits of 16 pixels. A search that stopped was resumed until it ended.
+
+- **Faults**: processes killed with SIGKILL, disks filled, files damaged, networks cut.
+- **Seed**: draws kinds, moments and details. `python -m tests.chaos --only WHERE:SEED` repeats one.
+- **Before**: epochs and trials that were finished (journaled or durable) when the fault struck.
+- **Lost**: how many of them were missing or different at the end.
+- **Next event**: seconds until the search reported an event again. They include the start of a
+  driver and the waiting for a busy machine.
 
 """
 _COLUMNS = ("where", "seed", "fault", "moment", "before", "lost", "next event (s)")
@@ -32,9 +34,9 @@ def page(outcomes: Sequence[Outcome]) -> str:
     verdict = (
         f"{len(broken)} promises broken, see below."
         if broken
-        else "None was counted twice; journal, `trials.parquet`, `epochs.parquet`, MLflow and the "
-        "front of the report agreed row for row; trials that an undisturbed search has too had its "
-        "very numbers; nothing was left running; every search ended."
+        else "No epoch or trial was counted twice. Journal, `trials.parquet`, `epochs.parquet`, "
+        "MLflow and the front of the report agreed row for row. Trials that an undisturbed search "
+        "has too had exactly its numbers. No process was left running, and every search ended."
     )
     minutes = sum(outcome.seconds for outcome in outcomes) / 60
     lines = [

@@ -16,14 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS, Attack
 from saat.attacks.noise import Noise
 from saat.attacks.square import Square
 from saat.battery import BATTERIES, Battery, run_battery
 from saat.bootstrap import bootstrap_interval
-from saat.evaluation import Evaluation, Protocol, evaluate
+from saat.evaluation import Evaluation
 from saat.metrics import METRICS, Phase
 from saat.perceptibility import perceptibility
+from saat.protocol import Protocol, evaluate
 from saat.registry import OWN_PACKAGE, Registry
 from saat.reliability import GATES, STANDARD_GATES, GateBudget, GateResult
 from saat.settings import items
@@ -76,7 +78,7 @@ def attack_numbers(name: str) -> dict[str, list[float]]:
     """A weighted mean of every attacked code, how far bytes moved, in radii, and constants."""
     kind: Callable[..., Attack] = Noise if name == "noise" else ATTACKS[name]
     target, attack = victim(), kind(**{"steps": 10, **BRIEF.get(name, {})})
-    found = target.attack(name, attack, THREAT)
+    found = AttackRunner(THREAT).attack(target, name, attack)
     with torch.no_grad():
         features = target.network(found.images.float() / 255) / target.knowledge.feature_scale
     toward = torch.tanh(features)
@@ -103,7 +105,7 @@ def gate_results() -> dict[str, GateResult]:
         GateBudget(QUERIES, (0.5, 1.0, 2.0), 5, (1, 8), 8),
         noise=Noise(restarts=1),
     )
-    found = run_battery(victim(), THREAT, battery)
+    found = run_battery(victim(), AttackRunner(THREAT), battery)
     return {gate.name: gate for gate in found.gate_results}
 
 
@@ -152,7 +154,7 @@ def battery_numbers(name: str) -> dict[str, Any]:
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(battery.gate_budget).items()
         },
-        "worst_ap": rounded(run_battery(victim(), THREAT, short).worst_ap),
+        "worst_ap": rounded(run_battery(victim(), AttackRunner(THREAT), short).worst_ap),
     }
 
 

@@ -9,7 +9,7 @@ import yaml
 from harness.__main__ import main
 from harness.evaluation.models import moved_subject, trained_subject
 from saat.errors import InputError
-from saat.evaluation import Protocol, evaluate, named_attacks
+from saat.protocol import Protocol, evaluate, named_attacks
 from tests.harness.tiny import tiny_raw
 
 PROTOCOL = Protocol(named_attacks(["mainstay"], 2), top_k=100)

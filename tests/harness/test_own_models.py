@@ -11,7 +11,7 @@ from torch import nn
 
 from harness.__main__ import main
 from harness.evaluation.models import factory_subject
-from saat.evaluation import Protocol, evaluate, named_attacks
+from saat.protocol import Protocol, evaluate, named_attacks
 from tests.harness.tiny import tiny_raw
 
 MODULE = '''

@@ -10,6 +10,7 @@ from harness.__main__ import main
 from harness.evaluation.models import trained_subject
 from harness.trial.interface import FinalReport
 from harness.trial.trial import run_trial, trial_folder
+from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS
 from saat.attacks.square import Square
 from saat.battery import BATTERIES, Battery
@@ -31,7 +32,7 @@ SMALL = Battery(
 
 @pytest.fixture(autouse=True)
 def small_batteries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saat.battery.BATTERIES", dict.fromkeys(BATTERIES, SMALL))
+    monkeypatch.setattr("saat.protocol.BATTERIES", dict.fromkeys(BATTERIES, SMALL))
 
 
 def trial(runs: Path, battery: str, method: str = "saat") -> tuple[FinalReport, Path]:
@@ -52,7 +53,7 @@ def status_of(command: list[str]) -> object:
 
 def attacked_elsewhere(source: torch.nn.Module, data: RetrievalData) -> torch.Tensor:
     victim = Victim(source, data, "test", 100)
-    return victim.attack("source", ATTACK, ThreatModel(8 / 255), seed=1).images
+    return AttackRunner(ThreatModel(8 / 255), seed=1).attack(victim, "source", ATTACK).images
 
 
 def test_a_defended_model_meets_images_of_the_model_before_its_defense(tmp_path: Path) -> None:

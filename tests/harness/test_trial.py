@@ -31,9 +31,9 @@ from harness.trial.trial import (
 )
 from saat import tensor_file
 from saat.errors import InputError
-from saat.evaluation import evaluate
 from saat.models import build_network, codes_of, encode
 from saat.pretrain import Pretraining
+from saat.protocol import evaluate
 from saat.retrieval import average_precision
 from tests.harness.tiny import context_of, spec_of, tiny
 

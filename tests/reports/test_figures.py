@@ -23,7 +23,7 @@ from reports.figures.precision_recall import precision_recall_data
 from reports.figures.static import STATIC_STYLE, legend_below, new_figure
 from reports.results import SearchResults, load_search
 from saat.curves import precision_at_recall
-from saat.retrieval import DistanceHistograms, expected_average_precision, expected_precision
+from saat.retrieval import DistanceHistograms, expected_average_precision
 from tests.reports.synthetic import QUERIES, write_run
 
 
@@ -249,7 +249,6 @@ def test_queries_without_relevant_items_stay_in_with_precision_0_as_in_map():
     np.testing.assert_allclose(more, found * 2 / 3)
     histograms = DistanceHistograms(torch.tensor([[1, 4]]), torch.zeros(1, 2, dtype=torch.int64))
     assert expected_average_precision(histograms, 5).tolist() == [0.0]
-    assert expected_precision(histograms, torch.tensor([1, 5])).tolist() == [[0.0, 0.0]]
     assert precision_at_recall([[1, 1]], [[0, 0]], [1.0]).tolist() == [0.0]
     assert np.isnan(precision_at_recall(np.empty((0, 2)), np.empty((0, 2)), [1.0])).all()
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from saat.attack_runner import AttackRunner
 from saat.attacks import Attack, Knowledge, Queries, TrainingImages, attack_queries
 from saat.attacks.attack import AttackedQueries
 from saat.attacks.pgd import alpha_at
@@ -23,9 +24,9 @@ from saat.attacks.prosgan_training import (
 )
 from saat.attacks.tha import THA
 from saat.errors import InputError
-from saat.evaluation import named_attacks
 from saat.labels import draw_target_labels
 from saat.models import codes_of, encode, evaluating, to_float
+from saat.protocol import named_attacks
 from saat.prototype import (
     PrototypeNet,
     circle_loss,
@@ -362,13 +363,10 @@ def test_a_victim_is_attacked_by_what_was_fitted_to_it(
 ) -> None:
     updates: list[tuple[int, int]] = []
     victim = Victim(network, DATA, top_k=40)
-    result = victim.attack(
-        "learned",
-        attack,
-        ThreatModel(24 / 255),
-        batch_size=32,
-        progress=lambda *update: updates.append(update),
+    runner = AttackRunner(
+        ThreatModel(24 / 255), batch_size=32, progress=lambda _, *update: updates.append(update)
     )
+    result = runner.attack(victim, "learned", attack)
     assert result.target is not None
     if isinstance(attack, THA):
         assert float(result.target.ap.mean()) > float(result.target.clean_ap.mean()) + 0.4

@@ -2,28 +2,31 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from saat.adaptive import EOT_PASSES, Adapted, gradient_networks_of, model_traits, on_queries
+from saat.adaptive import EOT_PASSES, Adapted, gradient_networks_of, model_traits
 from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS
 from saat.attacks.square import Square
-from saat.battery import BATTERIES, Battery, BatteryResult, run_battery
+from saat.battery import BATTERIES, Battery, run_battery
 from saat.bootstrap import bootstrap_interval
 from saat.errors import InputError
-from saat.evaluation import Protocol, evaluate
+from saat.evaluation import Evaluation
+from saat.protocol import Protocol, evaluate
 from saat.reliability import STANDARD_GATES, GateBudget
+from saat.reliability.context import Scaled
 from saat.threat_model import ThreatModel
-from saat.transfer import Source
 from saat.victim import Victim
 from tests import planted, reference, toy
 
 DATA = toy.toy_data()
 THREAT = ThreatModel(8 / 255)
+RUNNER = AttackRunner(THREAT)
 NETWORK = toy.pretrained(DATA)
 TOP_K = 50
 
@@ -47,47 +50,45 @@ VICTIM = victim_of(NETWORK)
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BatteryResult]:
+def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Evaluation]:
     folder = tmp_path_factory.mktemp("battery")
-    source = Source("other", victim_of(toy.toy_network(seed=4)))
-    return folder, run_battery(VICTIM, THREAT, small(), [source], store=folder)
+    sources = {"other": victim_of(toy.toy_network(seed=4))}
+    return folder, run_battery(VICTIM, AttackRunner(THREAT, store=folder), small(), sources)
 
 
 def test_the_worst_case_is_no_better_than_any_attack(
-    stored: tuple[Path, BatteryResult],
+    stored: tuple[Path, Evaluation],
 ) -> None:
     _, result = stored
-    assert set(result.results) == {
+    assert set(result.attacks) == {
         "apgd_mainstay", "apgd_smoothap", "apgd_margin_targeted", "noise", "square",
         "transfer.other",
     }  # fmt: skip
     assert bool((result.worst_ap <= result.clean_ap).all())
-    for name, found in result.results.items():
+    for name, found in result.attacks.items():
         if name == "apgd_margin_targeted":
             assert found.target is not None
-            assert result.worst_target_ap is not None
             assert bool((result.worst_target_ap >= found.target.ap).all())
             assert bool((result.worst_target_ap >= found.target.clean_ap).all())
         else:
             assert bool((result.worst_ap <= found.ap).all()), name
     # No attack alone is the worst case, and the targeted one has no part in it.
-    alone = [r.ap.mean() for r in result.results.values() if r.target is None]
+    alone = [r.ap.mean() for r in result.attacks.values() if r.target is None]
     assert float(result.worst_ap.mean()) < min(float(mean) for mean in alone)
-    assert result.reliable == all(verdict.passed for verdict in result.gate_results)
 
 
 def test_clean_images_and_noise_count_among_the_worst(
-    stored: tuple[Path, BatteryResult],
+    stored: tuple[Path, Evaluation],
 ) -> None:
     _, result = stored
-    clean, noise = torch.zeros_like(result.clean_ap), result.results["noise"]
+    clean, noise = torch.zeros_like(result.clean_ap), result.attacks["noise"]
     assert torch.equal(replace(result, clean_ap=clean).worst_ap, clean)
-    quiet = {**result.results, "noise": replace(noise, ap=torch.zeros_like(noise.ap))}
-    assert torch.equal(replace(result, results=quiet).worst_ap, clean)
+    quiet = {**result.attacks, "noise": replace(noise, ap=torch.zeros_like(noise.ap))}
+    assert torch.equal(replace(result, attacks=quiet).worst_ap, clean)
 
 
 def test_every_number_follows_from_the_stored_images(
-    stored: tuple[Path, BatteryResult],
+    stored: tuple[Path, Evaluation],
 ) -> None:
     """As a script would do it: arrays, the network, and the plain formula of AP."""
     folder, result = stored
@@ -118,13 +119,13 @@ def test_every_number_follows_from_the_stored_images(
         if name in ("apgd_mainstay", "apgd_smoothap", "noise", "source.other"):
             found = ap(images, own)
             key = name.replace("source", "transfer")
-            np.testing.assert_allclose(result.results[key].ap.numpy(), found, atol=1e-12)
+            np.testing.assert_allclose(result.attacks[key].ap.numpy(), found, atol=1e-12)
             worst = np.minimum(worst, found)
         elif name == "square":
             rows = result.query_indices["square"].numpy()
             worst[rows] = np.minimum(worst[rows], ap(images, own[rows]))
         elif name == "apgd_margin_targeted":
-            target = result.results[name].target
+            target = result.attacks[name].target
             assert target is not None
             wanted = np.load(path)["target_labels"]
             np.testing.assert_allclose(target.ap.numpy(), ap(images, wanted), atol=1e-12)
@@ -133,13 +134,13 @@ def test_every_number_follows_from_the_stored_images(
     np.testing.assert_allclose(result.worst_ap.numpy(), worst, atol=1e-12)
 
 
-def equal(a: BatteryResult, b: BatteryResult) -> bool:
-    return a.results.keys() == b.results.keys() and all(
-        torch.equal(a.results[name].images, b.results[name].images)
-        and torch.equal(a.results[name].ap, b.results[name].ap)
-        and torch.equal(a.results[name].restart, b.results[name].restart)
-        and a.results[name].zero_gradient == b.results[name].zero_gradient
-        for name in a.results
+def equal(a: Evaluation, b: Evaluation) -> bool:
+    return a.attacks.keys() == b.attacks.keys() and all(
+        torch.equal(a.attacks[name].images, b.attacks[name].images)
+        and torch.equal(a.attacks[name].ap, b.attacks[name].ap)
+        and torch.equal(a.attacks[name].restart, b.attacks[name].restart)
+        and a.attacks[name].zero_gradient == b.attacks[name].zero_gradient
+        for name in a.attacks
     )
 
 
@@ -148,7 +149,7 @@ class Killed(Exception):
 
 
 def test_a_killed_battery_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
-    undisturbed = run_battery(VICTIM, THREAT, small())
+    undisturbed = run_battery(VICTIM, RUNNER, small())
     begun: list[str] = []
 
     def kill(name: str, done: int, total: int) -> None:
@@ -156,40 +157,31 @@ def test_a_killed_battery_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path)
         if name == "apgd_margin_targeted":
             raise Killed
 
+    def again() -> tuple[Evaluation, set[str]]:
+        names: list[str] = []
+        runner = replace(RUNNER, store=tmp_path, progress=lambda name, *_: names.append(name))
+        return run_battery(VICTIM, runner, small()), set(names)
+
     with pytest.raises(Killed):
-        run_battery(VICTIM, THREAT, small(), store=tmp_path, progress=kill)
+        run_battery(VICTIM, replace(RUNNER, store=tmp_path, progress=kill), small())
     assert len(list(tmp_path.glob("*.npz"))) == 2
-    again: list[str] = []
-    resumed = run_battery(
-        VICTIM, THREAT, small(), store=tmp_path, progress=lambda name, *_: again.append(name)
-    )
     assert "apgd_mainstay" in begun
-    assert set(again) == {"apgd_margin_targeted", "noise", "square"}
-    assert equal(resumed, undisturbed)
-    once_more: list[str] = []
-    third = run_battery(
-        VICTIM, THREAT, small(), store=tmp_path, progress=lambda name, *_: once_more.append(name)
-    )
-    assert not once_more
-    assert equal(third, undisturbed)
+    for attacked in ({"apgd_margin_targeted", "noise", "square"}, set()):
+        resumed, names = again()
+        assert names == attacked
+        assert equal(resumed, undisturbed)
 
 
-def test_a_damaged_file_is_attacked_again(tmp_path: Path) -> None:
-    before = run_battery(VICTIM, THREAT, small())
-    run_battery(VICTIM, THREAT, small(), store=tmp_path)
-    for path in tmp_path.iterdir():
-        path.write_bytes(path.read_bytes()[:-40])
-    assert equal(run_battery(VICTIM, THREAT, small(), store=tmp_path), before)
-
-
-def test_a_flipped_byte_is_attacked_again(tmp_path: Path) -> None:
-    before = run_battery(VICTIM, THREAT, small())
-    run_battery(VICTIM, THREAT, small(), store=tmp_path)
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_damaged_file_is_attacked_again(tmp_path: Path, flipped: bool) -> None:
+    before = run_battery(VICTIM, replace(RUNNER, store=tmp_path), small())
     for path in tmp_path.iterdir():
         content = bytearray(path.read_bytes())
-        content[len(content) // 4] ^= 64
-        path.write_bytes(content)
-    assert equal(run_battery(VICTIM, THREAT, small(), store=tmp_path), before)
+        if flipped:
+            content[len(content) // 4] ^= 64
+        path.unlink()  # what is mapped stays as it was
+        path.write_bytes(content if flipped else content[:-40])
+    assert equal(run_battery(VICTIM, replace(RUNNER, store=tmp_path), small()), before)
 
 
 def test_images_of_finished_attacks_stay_on_the_disk(tmp_path: Path) -> None:
@@ -197,71 +189,51 @@ def test_images_of_finished_attacks_stay_on_the_disk(tmp_path: Path) -> None:
     maps = Path("/proc/self/maps")
     if not maps.exists():
         pytest.skip("no /proc/self/maps here, which says what is mapped")
-    in_memory = run_battery(VICTIM, THREAT, small())
+    in_memory = run_battery(VICTIM, RUNNER, small())
     for _ in range(2):  # attacked, and taken from the store
-        result = run_battery(VICTIM, THREAT, small(), store=tmp_path)
+        result = run_battery(VICTIM, AttackRunner(THREAT, store=tmp_path), small())
         mapped = maps.read_text()
         names = [path.name for path in tmp_path.glob("*.npy")]
         # Square's own are put among the clean ones of the queries it did not take.
         assert [name.split("-")[0] for name in names if name not in mapped] == ["square"]
         assert equal(result, in_memory)
         kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
-        result.results["noise"].images.zero_()
+        result.attacks["noise"].images.zero_()
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == kept
         del result
 
 
-class Factor(nn.Module):
-    """Two of these differ in nothing that a state_dict or a repr would show, nor in any code."""
-
-    def __init__(self, network: nn.Module, factor: float) -> None:
-        super().__init__()
-        self.network = network
-        self.factor = factor
-
-    def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.network(images)
-        return features * self.factor
-
-
-def attacked_anew(store: Path, victim: Victim, **changes: object) -> int:
+def attacked_anew(store: Path, victim: Victim, **changes: Any) -> int:
     """How many attacks were not taken from the store."""
     names: list[str] = []
-    arguments: dict[str, object] = {"threat": THREAT, "battery": small(), **changes}
-    run_battery(victim, store=store, progress=lambda n, *_: names.append(n), **arguments)  # type: ignore[arg-type]
+    battery = changes.pop("battery", small())
+    runner = AttackRunner(THREAT, store=store, progress=lambda n, *_: names.append(n))
+    run_battery(victim, replace(runner, **changes), battery)
     return len(set(names))
 
 
-def test_the_store_never_mixes_models_or_settings(tmp_path: Path) -> None:
+def test_the_store_never_mixes_models_or_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert attacked_anew(tmp_path, VICTIM) == 5
     assert attacked_anew(tmp_path, VICTIM) == 0
     assert attacked_anew(tmp_path, victim_of(toy.toy_network(seed=9))) == 5
-    assert attacked_anew(tmp_path, victim_of(Factor(NETWORK, 2.0))) == 5
-    assert attacked_anew(tmp_path, victim_of(Factor(NETWORK, 3.0))) == 5
+    # These two differ in nothing that a state_dict or a repr would show, nor in any code.
+    assert attacked_anew(tmp_path, victim_of(Scaled(NETWORK, 2.0))) == 5
+    assert attacked_anew(tmp_path, victim_of(Scaled(NETWORK, 3.0))) == 5
     assert attacked_anew(tmp_path, victim_of(NETWORK, limit=20)) == 5
     assert attacked_anew(tmp_path, VICTIM, seed=1) == 5
     assert attacked_anew(tmp_path, VICTIM, threat=ThreatModel(4 / 255)) == 5
     assert attacked_anew(tmp_path, VICTIM, target_seed=1) >= 1
     more = small(white_box={"apgd_mainstay": ATTACKS["apgd_mainstay"](steps=5, restarts=2)})
     assert attacked_anew(tmp_path, VICTIM, battery=more) == 1
-    assert attacked_anew(tmp_path, VICTIM) == 0
-
-
-def test_images_of_another_version_of_an_attack_are_not_reused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    attack, runner = ATTACKS["hag"](steps=1), AttackRunner(THREAT)
-    before = runner._key(VICTIM, "hag", attack, THREAT)
-    monkeypatch.setattr(ATTACKS["hag"], "version", 99)
-    assert runner._key(VICTIM, "hag", attack, THREAT) != before
-
-
-def test_other_queries_have_another_key_even_with_equal_codes() -> None:
-    attack, runner = ATTACKS["hag"](steps=1), AttackRunner(THREAT)
-    other = on_queries(VICTIM, torch.arange(len(VICTIM.rows)))
-    assert runner._key(other, "hag", attack, THREAT) == runner._key(VICTIM, "hag", attack, THREAT)
+    other = VICTIM.on_queries(torch.arange(len(VICTIM.rows)))
+    assert attacked_anew(tmp_path, other) == 0
     other.rows = other.rows[::-1].copy()
-    assert runner._key(other, "hag", attack, THREAT) != runner._key(VICTIM, "hag", attack, THREAT)
+    assert attacked_anew(tmp_path, other) == 5
+    assert attacked_anew(tmp_path, VICTIM) == 0
+    monkeypatch.setattr(Square, "version", 99)
+    assert attacked_anew(tmp_path, VICTIM) == 1
 
 
 def test_batteries_by_name() -> None:
@@ -269,9 +241,6 @@ def test_batteries_by_name() -> None:
     assert {"hag", "sdha", "masked_mainstay", "multi_target"} <= set(BATTERIES["full"].white_box)
     assert BATTERIES["full"].square.steps == 5000
     assert all(battery.gates == STANDARD_GATES for battery in BATTERIES.values())
-    assert toy.raised(lambda: run_battery(VICTIM, THREAT, "half"), InputError) == (
-        "battery 'half': one of core, full"
-    )
     assert toy.raised(lambda: small(gate_attack="hag"), InputError).startswith(
         "battery: gate_attack 'hag': "
     )
@@ -283,28 +252,17 @@ def test_batteries_by_name() -> None:
 def test_transferred_images_are_those_of_the_source() -> None:
     other = victim_of(toy.toy_network(seed=4))
     attack = small().white_box["apgd_mainstay"]
-    images = other.attack("source.other", attack, THREAT).images
-    by_model = run_battery(VICTIM, THREAT, small(), [Source("other", other)])
-    by_images = run_battery(VICTIM, THREAT, small(), [Source("other", images=images)])
-    for result in (by_model, by_images):
-        found = result.results["transfer.other"]
-        assert torch.equal(found.images, images)
-        assert torch.equal(found.ap, VICTIM.ap(VICTIM.codes(images)))
+    images = RUNNER.attack(other, "source.other", attack).images
+    found = run_battery(VICTIM, RUNNER, small(), {"other": other})
+    moved = found.attacks["transfer.other"]
+    assert torch.equal(moved.images, images)
+    assert torch.equal(moved.ap, VICTIM.ap(VICTIM.codes(images)))
 
 
-def test_sources_that_do_not_fit_are_refused_in_one_line() -> None:
-    far = VICTIM.images ^ 64
-    for source, words in (
-        (Source("x"), "exactly one"),
-        (Source("x", VICTIM, VICTIM.images), "exactly one"),
-        (Source("x", victim_of(NETWORK, limit=5)), "queries"),
-        (Source("x", images=VICTIM.images[:3]), "one per query"),
-        (Source("x", images=VICTIM.images.float()), "one per query"),
-        (Source("x", images=far), "at most"),
-    ):
-        with pytest.raises(InputError, match=words) as refused:
-            run_battery(VICTIM, THREAT, small(), [source])
-        assert "\n" not in str(refused.value)
+def test_a_source_with_other_queries_is_refused() -> None:
+    sources = {"x": victim_of(NETWORK, limit=5)}
+    message = toy.raised(lambda: run_battery(VICTIM, RUNNER, small(), sources), InputError)
+    assert message == "source x: its queries are not those of the victim"
 
 
 # Adaptive attacks
@@ -365,16 +323,16 @@ def test_a_random_network_is_measured_under_one_draw_and_attacked_through_many()
 
     victims = [victim_of(planted.NoisyInput(NETWORK)) for _ in range(2)]
     state = torch.get_rng_state()  # Victim itself draws
-    result, again = (run_battery(victim, THREAT, small()) for victim in victims)
+    result, again = (run_battery(victim, RUNNER, small()) for victim in victims)
     assert torch.equal(state, torch.get_rng_state())
     assert equal(result, again)
     assert torch.equal(result.clean_ap, again.clean_ap)
-    assert not result.reliable
+    assert result.unreliable
     # Draws do not depend on what was attacked before: a battery that goes on repeats itself.
     smooth = {"apgd_smoothap": ATTACKS["apgd_smoothap"](steps=4)}
     later = small(white_box=smooth, gate_attack="apgd_smoothap")
-    alone = run_battery(victims[0], THREAT, later).results["apgd_smoothap"]
-    assert torch.equal(alone.images, result.results["apgd_smoothap"].images)
+    alone = run_battery(victims[0], RUNNER, later).attacks["apgd_smoothap"]
+    assert torch.equal(alone.images, result.attacks["apgd_smoothap"].images)
 
 
 def test_a_stand_in_lends_its_gradient_and_not_its_value() -> None:
@@ -390,20 +348,20 @@ def test_a_stand_in_lends_its_gradient_and_not_its_value() -> None:
     (expected,) = torch.autograd.grad(NETWORK(seen).sum(), seen)
     assert torch.allclose(gradient, expected)
 
-    result = run_battery(victim_of(rounded), THREAT, small())
-    blind = run_battery(victim_of(planted.Rounded(NETWORK)), THREAT, small())
-    assert {"apgd_mainstay.bpda", "square"} <= set(result.results)
-    assert set(blind.results) == {"noise", "square"}
+    result = run_battery(victim_of(rounded), RUNNER, small())
+    blind = run_battery(victim_of(planted.Rounded(NETWORK)), RUNNER, small())
+    assert {"apgd_mainstay.bpda", "square"} <= set(result.attacks)
+    assert set(blind.attacks) == {"noise", "square"}
     assert float(result.worst_ap.mean()) < float(blind.worst_ap.mean()) - 0.1
 
 
 def test_square_leaves_the_other_queries_clean() -> None:
-    result = run_battery(VICTIM, THREAT, small())
+    result = run_battery(VICTIM, RUNNER, small())
     query_indices = result.query_indices["square"]
     assert len(query_indices) == 10
     others = torch.ones(len(VICTIM.rows), dtype=torch.bool)
     others[query_indices] = False
-    square = result.results["square"]
+    square = result.attacks["square"]
     assert torch.equal(square.images[others], VICTIM.images[others])
     assert torch.equal(square.ap[others], VICTIM.clean_ap[others])
     assert bool(
@@ -414,7 +372,7 @@ def test_square_leaves_the_other_queries_clean() -> None:
 def test_a_protocol_with_square_keeps_its_own_beside_the_batterys(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("saat.battery.BATTERIES", {"core": small()})
+    monkeypatch.setattr("saat.protocol.BATTERIES", {"core": small()})
     protocol = Protocol({"square": Square(steps=3)}, top_k=TOP_K)
     found = evaluate(NETWORK, DATA, protocol, battery="core")
     assert set(found.query_indices) == {"square.battery"}
@@ -425,9 +383,9 @@ def test_a_protocol_with_square_keeps_its_own_beside_the_batterys(
 
 
 def test_some_queries_of_a_victim_are_attacked_as_among_all() -> None:
-    part = on_queries(VICTIM, torch.tensor([3, 7, 20]))
+    part = VICTIM.on_queries(torch.tensor([3, 7, 20]))
     attack = ATTACKS["apgd_mainstay"](steps=3)
-    whole, few = VICTIM.attack("a", attack, THREAT), part.attack("a", attack, THREAT)
+    whole, few = (RUNNER.attack(v, "a", attack) for v in (VICTIM, part))
     assert torch.equal(few.images, whole.images[[3, 7, 20]])
     assert torch.equal(few.ap, whole.ap[[3, 7, 20]])
 

@@ -113,7 +113,7 @@ def test_every_class_of_a_registry_is_importable_from_its_package(name: str) -> 
             assert getattr(package, kind.__name__) is kind
 
 
-DOCTESTED = ("attack_images", "evaluation", "retrieval", "stages", "trained_model", "data.dataset")
+DOCTESTED = ("attack_images", "protocol", "retrieval", "stages", "trained_model", "data.dataset")
 
 
 @pytest.mark.parametrize("name", DOCTESTED)

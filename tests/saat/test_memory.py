@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from saat.attacks import HAG, MainstayAttack
 from saat.attacks.noise import Noise
-from saat.evaluation import Evaluation, Protocol, evaluate
+from saat.evaluation import Evaluation
 from saat.memory import is_out_of_memory, shrinking
 from saat.models import HashingNetwork
+from saat.protocol import Protocol, evaluate
 from tests import toy
 
 pytestmark = pytest.mark.usefixtures("quick_collection")

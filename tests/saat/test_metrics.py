@@ -12,7 +12,7 @@ from saat.metrics.metric import problem_with
 
 def test_every_metric_says_what_it_is() -> None:
     for name, entry in METRICS.items():
-        assert entry.summary.endswith("."), name
+        assert METRICS.description(name).endswith("."), name
         assert entry.label, name
         assert entry.phases, name
         assert entry.version >= 1, name

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS, MainstayAttack
 from saat.battery import run_battery
 from saat.errors import InputError
-from saat.evaluation import Protocol, evaluate, named_attacks
 from saat.models import check_network
+from saat.protocol import Protocol, evaluate, named_attacks
 from saat.reliability import GateBudget
 from saat.threat_model import ThreatModel
-from saat.transfer import Source
 from saat.victim import Victim
 from tests import planted, toy
 from tests.saat.test_battery import small
@@ -271,11 +271,13 @@ def test_the_battery_says_what_it_skipped(monkeypatch: pytest.MonkeyPatch) -> No
     battery = small(
         gate_budget=GateBudget(12, (1.0,), 2, (1, 2), 2), gates=("budget", "differentiable")
     )
-    monkeypatch.setattr("saat.battery.BATTERIES", {"core": battery})
-    found = run_battery(Victim(planted.Detached(NETWORK), DATA, "test", 40), THREAT, battery)
-    assert set(found.results) == {"noise", "square"}
+    monkeypatch.setattr("saat.protocol.BATTERIES", {"core": battery})
+    found = run_battery(
+        Victim(planted.Detached(NETWORK), DATA, "test", 40), AttackRunner(THREAT), battery
+    )
+    assert set(found.attacks) == {"noise", "square"}
     assert list(found.skipped) == list(battery.white_box)
-    assert not run_battery(Victim(NETWORK, DATA, "test", 40), THREAT, battery).skipped
+    assert not run_battery(Victim(NETWORK, DATA, "test", 40), AttackRunner(THREAT), battery).skipped
     whole = evaluate(planted.Detached(NETWORK), DATA, PROTOCOL, battery="core")
     assert list(whole.attacks) == ["noise", "square"]
     assert list(whole.skipped) == [*PROTOCOL.attacks, *battery.white_box]
@@ -297,9 +299,11 @@ def test_rounded_images_leave_the_graph_whole_and_are_attacked() -> None:
 
 
 def test_a_source_without_gradients_is_refused() -> None:
-    source = Source("flat", Victim(planted.Detached(NETWORK), DATA, "test", 40))
+    sources = {"flat": Victim(planted.Detached(NETWORK), DATA, "test", 40)}
     victim = Victim(NETWORK, DATA, "test", 40)
-    message = toy.raised(lambda: run_battery(victim, THREAT, small(), [source]), InputError)
+    message = toy.raised(
+        lambda: run_battery(victim, AttackRunner(THREAT), small(), sources), InputError
+    )
     assert message.startswith("source flat: no input gradients")
 
 
@@ -308,6 +312,6 @@ def test_every_attack_that_needs_no_gradient_says_so() -> None:
     free = {name for name, attack in ATTACKS.items() if not attack.by_gradient}
     assert free == {"square"}
     for name in free:
-        victim.attack(name, replace(ATTACKS[name](), steps=2), THREAT)
+        AttackRunner(THREAT).attack(victim, name, replace(ATTACKS[name](), steps=2))
     with pytest.raises(RuntimeError):
-        victim.attack("hag", replace(ATTACKS["hag"](), steps=2), THREAT)
+        AttackRunner(THREAT).attack(victim, "hag", replace(ATTACKS["hag"](), steps=2))

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from saat.adaptive import ModelTraits, gradient_networks_of, model_traits
+from saat.attack_runner import AttackRunner
 from saat.attacks import MainstayAttack
 from saat.attacks.pgd import pgd
 from saat.attacks.pgd_variants import BIM, DI
@@ -95,16 +96,16 @@ def test_an_attack_that_sees_through_them_finds_what_another_cannot() -> None:
 
 
 def test_the_battery_counts_it_among_the_worst_and_its_gate_is_content() -> None:
-    result = run_battery(victim(SLEEPY), THREAT, small(gates=("zero_gradient",)))
+    result = run_battery(victim(SLEEPY), AttackRunner(THREAT), small(gates=("zero_gradient",)))
     names = {"apgd_mainstay.leaky", "apgd_smoothap.leaky", "apgd_margin_targeted.leaky"}
-    assert names < set(result.results)
-    assert bool((result.worst_ap <= result.results["apgd_mainstay.leaky"].ap).all())
-    assert result.reliable
-    assert result.results["apgd_mainstay"].zero_gradient > 0.1
+    assert names < set(result.attacks)
+    assert bool((result.worst_ap <= result.attacks["apgd_mainstay.leaky"].ap).all())
+    assert not result.unreliable
+    assert result.attacks["apgd_mainstay"].zero_gradient > 0.1
 
 
 @pytest.mark.parametrize("kind", [MainstayAttack, BIM, DI])
 def test_published_attacks_can_see_through_them_too(kind: type[MainstayAttack]) -> None:
-    plain = victim(SLEEPY).attack("m", kind(steps=3), THREAT)
-    through = victim(SLEEPY).attack("m", kind(steps=3, leaky=True), THREAT)
+    plain = AttackRunner(THREAT).attack(victim(SLEEPY), "m", kind(steps=3))
+    through = AttackRunner(THREAT).attack(victim(SLEEPY), "m", kind(steps=3, leaky=True))
     assert through.zero_gradient < 0.05 < plain.zero_gradient

@@ -12,10 +12,10 @@ from torch import Tensor
 from saat.adaptive import ModelTraits
 from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS, Attack
-from saat.battery import run_battery
+from saat.battery import BATTERIES, run_battery
 from saat.protocol_options import Norm
 from saat.reliability import GATES, GateBudget, GateContext, GateResult, run_gates
-from saat.reliability.context import FULL_GATE_BUDGET, Scaled
+from saat.reliability.context import Scaled
 from saat.reliability.strength import significantly_above, whole_range
 from saat.threat_model import ThreatModel
 from saat.victim import AttackResult, Victim
@@ -147,9 +147,9 @@ def test_barely_above_chance_is_chance(gain: float, passed: bool) -> None:
 
 def test_a_collapsed_model_is_marked() -> None:
     victim = Victim(Collapsed(VICTIM.network), DATA, "test", 50)
-    found = run_battery(victim, THREAT, small(gates=("budget", "above_chance")))
-    assert not found.reliable
-    (reason,) = found.reasons
+    found = run_battery(victim, AttackRunner(THREAT), small(gates=("budget", "above_chance")))
+    assert found.unreliable
+    (reason,) = found.unreliable
     assert reason.startswith("above_chance: clean MAP ")
 
 
@@ -200,8 +200,9 @@ def test_monotone() -> None:
 
 
 def test_the_full_gate_budget_has_the_radii_and_iterations_of_the_field() -> None:
-    assert [8 * multiple for multiple in FULL_GATE_BUDGET.radii] == [1, 2, 4, 8, 16, 32]
-    assert list(FULL_GATE_BUDGET.iterations) == [1, 10, 50, 100, 500, 1000]
+    full = BATTERIES["full"].gate_budget
+    assert [8 * multiple for multiple in full.radii] == [1, 2, 4, 8, 16, 32]
+    assert list(full.iterations) == [1, 10, 50, 100, 500, 1000]
     for norm, size in (("linf", 1.0), ("l2", 768**0.5), ("l1", 768.0)):
         assert whole_range(ThreatModel(0.1, norm), 768) == ThreatModel(size, norm)  # type: ignore[arg-type]
 
@@ -342,13 +343,15 @@ def test_scale_catches_a_large_last_layer(factor: float, passed: bool) -> None:
 
 @pytest.mark.parametrize("plant", [planted.NoisyInput, planted.RandomResize])
 def test_randomised_networks_are_told_apart(plant: type[planted.Wrapped]) -> None:
-    found = run_battery(Victim(plant(VICTIM.network), DATA, "test", 50), THREAT, small())
-    assert not found.reliable
+    found = run_battery(
+        Victim(plant(VICTIM.network), DATA, "test", 50), AttackRunner(THREAT), small()
+    )
+    assert found.unreliable
     assert [one.name for one in found.gate_results if not one.passed] == ["deterministic"]
-    (reason,) = found.reasons
+    (reason,) = found.unreliable
     assert reason.startswith("deterministic: ")
     assert "vary" in reason
     measured = found.gate_results[1].measured
     assert 0 < measured["bits"] < 0.5
     assert measured["lowest"] < measured["highest"]
-    assert run_battery(VICTIM, THREAT, small()).reliable
+    assert not run_battery(VICTIM, AttackRunner(THREAT), small()).unreliable

@@ -17,8 +17,8 @@ from saat.retrieval import (
     average_precision,
     chance_average_precision,
     distance_histograms,
-    expected_precision,
     mean_average_precision,
+    precision_at,
 )
 from tests import reference
 from tests.saat.data.samples import input_error
@@ -257,7 +257,7 @@ def test_precision_at_equals_the_mean_over_all_orders_of_ties() -> None:
     depths = torch.tensor([1, 2, 4, 7])
     for seed in range(20):
         problem = ranking(seed, queries=2, items=7, bits=2, density=0.4)
-        found = expected_precision(distance_histograms(*problem), depths)
+        found = precision_at(*problem, depths)
         expected = [
             [reference.expected_precision_at(*query, int(n)) for n in depths]
             for query in plain(problem)

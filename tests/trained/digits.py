@@ -5,9 +5,11 @@ from functools import cache
 
 from torch import nn
 
-from saat.battery import BatteryResult, run_battery
+from saat.attack_runner import AttackRunner
+from saat.battery import BATTERIES, run_battery
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
+from saat.evaluation import Evaluation
 from saat.hashing import OBJECTIVES
 from saat.models import HashingNetwork, build_network
 from saat.pretrain import Pretraining, PretrainSettings
@@ -15,7 +17,7 @@ from saat.threat_model import ThreatModel
 from saat.training import Training
 from saat.victim import Victim
 
-THREAT = ThreatModel(8 / 255)
+RUNNER = AttackRunner(ThreatModel(8 / 255))
 BITS, TOP_K = 32, 1000
 QUERIES = 250  # half of the test queries; the gates and the claims below do not need them all
 
@@ -49,9 +51,9 @@ def victim_of(network: nn.Module, limit: int = QUERIES) -> Victim:
 
 
 @cache
-def core(network: nn.Module, limit: int = QUERIES) -> BatteryResult:
-    return run_battery(victim_of(network, limit), THREAT, "core")
+def core(network: nn.Module, limit: int = QUERIES) -> Evaluation:
+    return run_battery(victim_of(network, limit), RUNNER, BATTERIES["core"])
 
 
-def failed(result: BatteryResult) -> set[str]:
+def failed(result: Evaluation) -> set[str]:
     return {verdict.name for verdict in result.gate_results if not verdict.passed}

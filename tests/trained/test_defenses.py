@@ -8,10 +8,10 @@ import torch
 from saat.attacks import MainstayAttack
 from saat.data import RetrievalData
 from saat.defenses import DEFENSES
-from saat.evaluation import Protocol, evaluate
 from saat.hashing import OBJECTIVES, HashingObjective
 from saat.models import HashingNetwork, build_network
 from saat.pretrain import Pretraining, PretrainSettings
+from saat.protocol import Protocol, evaluate
 
 pytestmark = pytest.mark.timeout(1800)
 
