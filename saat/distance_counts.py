@@ -42,6 +42,10 @@ class Packed(NamedTuple):
         """From ±1 codes (N, K) and 0/1 labels (N, C)."""
         return cls(_words(codes > 0), _words(labels > 0), codes.shape[1])
 
+    def columns(self, items: slice) -> "Packed":
+        """Some of the items."""
+        return Packed(self.codes[:, items], self.labels[:, items], self.bits)
+
 
 def count_distances(queries: Packed, database: Packed) -> NDArray[np.int64]:
     """Items of the database per query, distance and relevance.
@@ -55,7 +59,7 @@ def count_distances(queries: Packed, database: Packed) -> NDArray[np.int64]:
     """
     counts = np.zeros((queries.codes.shape[1], 2 * (queries.bits + 1)), np.int64)
     _loops(queries, database).count(queries, database, counts)
-    return counts.reshape(len(counts), -1, 2)
+    return counts.reshape(len(counts), queries.bits + 1, 2)
 
 
 def relevance_in_stable_order(

@@ -17,8 +17,7 @@ _BLOCK_ITEMS = 16 * BLOCK_ITEMS
 def count(queries: Packed, database: Packed, counts: Array) -> None:
     """Add to int64 (Q, 2·(K+1)): items at every distance, not relevant and relevant."""
     for start in range(0, database.codes.shape[1], _BLOCK_ITEMS):
-        block = slice(start, start + _BLOCK_ITEMS)
-        part = Packed(database.codes[:, block], database.labels[:, block], database.bits)
+        part = database.columns(slice(start, start + _BLOCK_ITEMS))
         for query in range(len(counts)):
             # NumPy's bincount would copy the bins to int64 first.
             bins = torch.from_numpy(_bins(queries, query, part))

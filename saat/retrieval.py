@@ -16,16 +16,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from saat.codes import check_codes, unchecked_hamming_distance
+from saat.codes import check_codes
 from saat.curves import RECALL_LEVELS, precision_at_recall
+from saat.distance_counts import Packed, count_distances, relevance_in_stable_order
 from saat.errors import InputError, check_known
 from saat.labels import check_classes, check_labels, unchecked_relevance
 from saat.protocol_options import TIES, Ties
 from saat.wording import counted
 
-# Distances are made in blocks (queries × items) that stay in a CPU's cache.
-_BLOCK_ELEMENTS = 1 << 19
-_BLOCK_QUERIES = 32
+# Queries × items of which relevance is in memory at once.
+_BLOCK_ELEMENTS = 1 << 22
 
 
 class DistanceHistograms(NamedTuple):
@@ -46,25 +46,75 @@ def _queries_at_once(items: int) -> int:
     return max(1, _BLOCK_ELEMENTS // max(1, items))
 
 
-def _check(
-    query_codes: Tensor, query_labels: Tensor, database_codes: Tensor, database_labels: Tensor
-) -> None:
-    """Refuse arguments that would give wrong numbers, such as class indices or 0/1 codes."""
-    query, database = (query_codes, query_labels), (database_codes, database_labels)
-    for name, (codes, labels) in (("query", query), ("database", database)):
-        check_codes(f"{name}_codes", codes)
-        check_labels(f"{name}_labels", labels)
-        if len(codes) != len(labels):
+class Database:
+    """Codes and labels that queries retrieve from, packed once for any number of queries.
+
+    Distances are counted on the CPU; results come back to the device of the query codes.
+
+    Args:
+        codes: ±1 codes (N, K).
+        labels: 0/1 labels (N, C).
+
+    Raises:
+        InputError: not such codes or labels, or of different sizes.
+    """
+
+    def __init__(self, codes: Tensor, labels: Tensor) -> None:
+        self.codes, self.labels = codes, labels
+        self._packed = _packed("database", codes, labels)
+
+    def histograms(self, query_codes: Tensor, query_labels: Tensor) -> DistanceHistograms:
+        """See :func:`distance_histograms`."""
+        counts = count_distances(self._queries(query_codes, query_labels), self._packed)
+        both = torch.from_numpy(counts).to(query_codes.device)
+        return DistanceHistograms(both.sum(2), both[..., 1].clone())
+
+    def average_precision(
+        self,
+        query_codes: Tensor,
+        query_labels: Tensor,
+        top_k: int | None = None,
+        ties: Ties = "expected",
+    ) -> Tensor:
+        """See :func:`average_precision`."""
+        check_known("ties", ties, TIES)
+        depth = resolved_top_k(top_k, len(self.codes))
+        if ties == "expected":
+            return expected_average_precision(self.histograms(query_codes, query_labels), depth)
+        packed = self._queries(query_codes, query_labels)
+        scores = torch.zeros(len(query_codes), dtype=torch.float64)
+        ranks = torch.arange(1, depth + 1, dtype=torch.float64)
+        step = _queries_at_once(depth)
+        for start in range(0, len(scores), step):
+            block = slice(start, start + step)
+            order = relevance_in_stable_order(packed.columns(block), self._packed, depth)
+            hits = torch.from_numpy(order).double()
+            found = hits.sum(1)
+            gain = (hits.cumsum(1) / ranks * hits).sum(1)
+            scores[block] = torch.where(found > 0, gain / found.clamp_min(1), 0.0)
+        return scores.to(query_codes.device)
+
+    def _queries(self, codes: Tensor, labels: Tensor) -> Packed:
+        packed = _packed("query", codes, labels)
+        check_classes(labels, self.labels)
+        # Without queries the length of their codes is unknown.
+        if len(codes) and codes.shape[1] != self.codes.shape[1]:
             raise InputError(
-                f"{name}_labels: {counted(len(labels), 'row')}; {name}_codes has {len(codes)}"
+                f"query_codes: {counted(codes.shape[1], 'bit')}; database_codes has "
+                f"{self.codes.shape[1]}"
             )
-    check_classes(query_labels, database_labels)
-    # Without queries the length of their codes is unknown.
-    if len(query_codes) and query_codes.shape[1] != database_codes.shape[1]:
+        return packed
+
+
+def _packed(name: str, codes: Tensor, labels: Tensor) -> Packed:
+    """Packed items; class indices or 0/1 codes, which would give wrong numbers, are refused."""
+    check_codes(f"{name}_codes", codes)
+    check_labels(f"{name}_labels", labels)
+    if len(codes) != len(labels):
         raise InputError(
-            f"query_codes: {counted(query_codes.shape[1], 'bit')}; database_codes has "
-            f"{database_codes.shape[1]}"
+            f"{name}_labels: {counted(len(labels), 'row')}; {name}_codes has {len(codes)}"
         )
+    return Packed.of(codes, labels)
 
 
 def distance_histograms(
@@ -74,33 +124,7 @@ def distance_histograms(
 
     Arguments and errors are those of :func:`average_precision`.
     """
-    _check(query_codes, query_labels, database_codes, database_labels)
-    return _histograms(query_codes, query_labels, database_codes, database_labels)
-
-
-def _histograms(
-    query_codes: Tensor, query_labels: Tensor, database_codes: Tensor, database_labels: Tensor
-) -> DistanceHistograms:
-    queries, bits = query_codes.shape
-    bins = 2 * (bits + 1)
-    out = torch.zeros(queries * bins, dtype=torch.int64, device=query_codes.device)
-    items = max(1, _BLOCK_ELEMENTS // _BLOCK_QUERIES)
-    for codes, labels in zip(
-        database_codes.split(items), database_labels.split(items), strict=True
-    ):
-        codes_t, labels_t = codes.float().T.contiguous(), labels.float().T.contiguous()
-        for start in range(0, queries, _BLOCK_QUERIES):
-            block = slice(start, start + _BLOCK_QUERIES)
-            query, wanted = query_codes[block].float(), query_labels[block].float()
-            # bin = 2·distance + relevant, where distance = (K − a·b)/2, behind the bins of the
-            # block's earlier queries; exact in float32, and int32 halves what bincount reads.
-            offset = torch.arange(len(query), device=out.device)[:, None] * bins + bits
-            bin_of = torch.addmm(offset.float(), query, codes_t, alpha=-1)
-            bin_of += (wanted @ labels_t).clamp_(max=1)
-            counts = torch.bincount(bin_of.flatten().int(), minlength=len(query) * bins)
-            out[start * bins : start * bins + len(counts)] += counts
-    split = out.view(queries, bits + 1, 2)
-    return DistanceHistograms(split.sum(2), split[..., 1].clone())
+    return Database(database_codes, database_labels).histograms(query_codes, query_labels)
 
 
 def expected_average_precision(histograms: DistanceHistograms, top_k: int) -> Tensor:
@@ -132,29 +156,6 @@ def expected_average_precision(histograms: DistanceHistograms, top_k: int) -> Te
     gain = share * ((relevant_before + 1) * delta + slope * (inside - (before + 1) * delta))
     found = (share * inside).sum(1)
     return torch.where(found > 0, gain.sum(1) / found.clamp_min(1e-300), 0.0)
-
-
-def _stable_average_precision(
-    query_codes: Tensor,
-    query_labels: Tensor,
-    database_codes: Tensor,
-    database_labels: Tensor,
-    top_k: int,
-) -> Tensor:
-    """AP of the order by distance, then by database index."""
-    scores = query_codes.new_zeros(len(query_codes), dtype=torch.float64)
-    ranks = torch.arange(1, top_k + 1, dtype=torch.float64, device=query_codes.device)
-    database_codes, database_labels = database_codes.float(), database_labels.float()  # once
-    step = _queries_at_once(len(database_codes))
-    for start in range(0, len(query_codes), step):
-        block = slice(start, start + step)
-        distance = unchecked_hamming_distance(query_codes[block], database_codes)
-        order = distance.sort(dim=1, stable=True).indices[:, :top_k]
-        hits = unchecked_relevance(query_labels[block], database_labels).gather(1, order).double()
-        found = hits.sum(1)
-        gain = (hits.cumsum(1) / ranks * hits).sum(1)
-        scores[block] = torch.where(found > 0, gain / found.clamp_min(1), 0.0)
-    return scores
 
 
 def average_precision(
@@ -190,13 +191,8 @@ def average_precision(
         InputError: not such codes or labels, or of different sizes; ``top_k`` outside 1…N, or
             unknown ``ties``.
     """
-    arguments = (query_codes, query_labels, database_codes, database_labels)
-    _check(*arguments)
-    check_known("ties", ties, TIES)
-    depth = resolved_top_k(top_k, len(database_codes))
-    if ties == "expected":
-        return expected_average_precision(_histograms(*arguments), depth)
-    return _stable_average_precision(*arguments, depth)
+    database = Database(database_codes, database_labels)
+    return database.average_precision(query_codes, query_labels, top_k, ties)
 
 
 def resolved_top_k(top_k: int | None, database_size: int) -> int:

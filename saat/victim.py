@@ -17,7 +17,7 @@ from saat.labels import draw_target_labels
 from saat.models import check_network, codes_of, encode
 from saat.perceptibility import perceptibility
 from saat.protocol_options import Ties
-from saat.retrieval import average_precision, chance_average_precision, resolved_top_k
+from saat.retrieval import Database, chance_average_precision, resolved_top_k
 from saat.seeding import generator
 from saat.wording import counted
 
@@ -128,6 +128,7 @@ class Victim:
             data.label_tensor(data.train),
             (self.database_codes, self.database_labels),
         )
+        self._database = Database(self.database_codes, self.database_labels)
         self.clean_ap = self.ap(self.query_codes)
 
     def _features(self, rows: np.ndarray) -> Tensor:
@@ -150,9 +151,7 @@ class Victim:
     def ap(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """AP of ±1 codes (Q, K) under the queries' own labels, or others: float64 (Q,)."""
         wanted = self.labels if labels is None else labels
-        return average_precision(
-            codes, wanted, self.database_codes, self.database_labels, self.top_k, self.ties
-        )
+        return self._database.average_precision(codes, wanted, self.top_k, self.ties)
 
     @property
     def chance_ap(self) -> Tensor:

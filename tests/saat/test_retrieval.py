@@ -144,7 +144,7 @@ LABELS = torch.eye(3)[INDICES]
         ({2: CODES[0]}, "database_codes: shape (2,); must be codes (N, K)"),
         ({0: CODES[:, :1]}, "query_codes: 1 bit; database_codes has 2"),
         ({1: INDICES}, "query_labels: shape (4,); must be (N, C)"),
-        ({1: INDICES[:, None], 3: INDICES[:, None]}, "query_labels: shape (4, 1); must be (N, C)"),
+        ({1: INDICES[:, None], 3: INDICES[:, None]}, "_labels: shape (4, 1); must be (N, C)"),
         ({3: LABELS * 2}, "database_labels: 2.0; must be 0 or 1; of class indices make"),
         ({3: LABELS * torch.nan}, "database_labels: nan; must be 0 or 1"),
         ({3: LABELS[:3]}, "database_labels: 3 rows; database_codes has 4"),
