@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from harness.experiment.config import TrialConfig, parsed
 from harness.experiment.sections import EvaluationSection, ValidationSection
+from harness.trial.records import Count, Metrics, Seconds
 from reports import run_folder
 from saat.errors import InputError
 
@@ -108,10 +109,10 @@ class EpochReport:
             its numbers are not those of whole batches.
     """
 
-    epoch: int
-    metrics: dict[str, float]
-    seconds: float
-    cost_s: float
+    epoch: Count
+    metrics: Metrics
+    seconds: Seconds
+    cost_s: Seconds
     host: str = ""
     out_of_memory: list[str] = field(default_factory=list)
 
@@ -129,9 +130,9 @@ class FinalReport:
         out_of_memory: see :class:`EpochReport`.
     """
 
-    epochs: int
-    metrics: dict[str, float]
-    cost_s: float
+    epochs: Count
+    metrics: Metrics
+    cost_s: Seconds
     unreliable: list[str] = field(default_factory=list)
     host: str = ""
     out_of_memory: list[str] = field(default_factory=list)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,28 +47,11 @@ Metrics = Annotated[dict[str, float], AfterValidator(_checked_metrics)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
-_TYPES: dict[str, Any] = {
-    "trial_id": TrialId,
-    "metrics": Metrics,
-    "seconds": Seconds,
-    "cost_s": Seconds,
-    "epoch": Count,
-    "epochs": Count,
-    "seed": Count,
-}
 
-
-@cache
-def record_of(kind: type[Any]) -> type[Record]:
-    """The checked form of a dataclass of :mod:`harness.trial.interface`."""
-    columns: dict[str, Any] = {}
-    for item in dataclasses.fields(kind):
-        default: Any = item.default
-        if item.default_factory is not dataclasses.MISSING:
-            default = item.default_factory()
-        given = ... if default is dataclasses.MISSING else default
-        columns[item.name] = (_TYPES.get(item.name, item.type), given)
-    return create_model(kind.__name__, __base__=Record, **columns)
+def record_of(kind: type[Any], **more: Any) -> type[Record]:
+    """The checked form of a dataclass, and ``more`` fields: name → (type, default)."""
+    columns: dict[str, Any] = {item.name: (item.type, item) for item in dataclasses.fields(kind)}
+    return create_model(kind.__name__, __base__=Record, **columns, **more)
 
 
 def problem_of(error: ValidationError) -> str:

@@ -74,8 +74,7 @@ def _finished(folder: Path) -> list[EpochReport | FinalReport]:
     return [*history, FinalReport(**_fields(FinalReport, content))]
 
 
-class _Result(record_of(FinalReport)):  # type: ignore[misc]
-    history: list[record_of(EpochReport)]  # type: ignore[valid-type]
+_Result = record_of(FinalReport, history=(list[record_of(EpochReport)], ...))  # type: ignore[misc]
 
 
 def _fields(kind: type[Any], content: dict[str, Any]) -> dict[str, Any]:

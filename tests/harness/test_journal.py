@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.journal.events import KINDS
-from harness.journal.journal import Journal, line_of, read, repair
+from harness.journal.journal import Journal, line_of, read
 from saat.errors import InputError
 from tests.harness.fakes import STARTED, experiment, finished
 
@@ -68,7 +68,7 @@ def test_a_journal_torn_at_any_byte_opens_with_its_whole_lines(tmp_path: Path) -
     path = tmp_path / "events.jsonl"
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
-        events = repair(path)
+        events = read(path, repair=True)
         assert len(events) == whole[:size].count(b"\n")
         assert path.read_bytes() == whole[: whole[:size].rfind(b"\n") + 1]
 
@@ -267,7 +267,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("suggested", "trial.number", 7777, "trial.number"),
     ("suggested", "trial.seed", "0", "trial.seed"),
     ("suggested", "trial.phase", "test", "trial.phase"),
-    ("suggested", "trial.setting", {}, "no section data"),
+    ("suggested", "trial.setting", {}, "trial.setting.data"),
     ("suggested", "trial.setting", [], "trial.setting"),
     ("suggested", "trial.setting.defense", {"method": "saat", "epochs": "6"}, "defense.epochs"),
     ("started", "plan", "explore", "plan"),
