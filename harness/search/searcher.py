@@ -13,7 +13,7 @@ from typing import Any, Literal
 import optuna
 
 from harness.experiment.space import Dimension, points, suggest
-from harness.search.samplers.context import SamplerContext, make_sampler
+from harness.search.samplers.context import SamplerContext
 from harness.search.samplers.trial_attributes import DISCARDED, PLANNED_EPOCHS, report_epoch
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -78,8 +78,11 @@ class Searcher:
     def make_sampler(
         self, kind: type[optuna.samplers.BaseSampler], context: SamplerContext
     ) -> optuna.samplers.BaseSampler:
-        """The sampler of one suggestion."""
-        return make_sampler(kind, context)
+        """The sampler of one suggestion; see :mod:`harness.search.samplers.context`."""
+        make: Callable[[SamplerContext], optuna.samplers.BaseSampler] | None
+        make = getattr(kind, "for_search", None)
+        # Optuna's base class has no constructor, but all of its samplers take a seed.
+        return make(context) if make else kind(seed=context.seed)  # type: ignore[call-arg]
 
     def remaining(self) -> Iterator[dict[str, Any]]:
         """Every point of a space without a continuous range, suggested before or not."""
@@ -97,12 +100,11 @@ class Searcher:
             report_epoch(trial, values)
 
     def include(self, number: int, point: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
-        """Add a running trial that this study did not suggest.
+        """Add a running trial, unless it is there: it was suggested, and not discarded.
 
-        The paper's default, or a trial of an earlier driver. A point outside the space is left
-        out, unless the sampler learns from those too.
+        A point outside the space is left out, unless the sampler learns from those too.
         """
-        params = self._params(point)
+        params = None if number in self._trials else self._params(point)
         if params is None:
             return
         template = optuna.create_trial(

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution
 
 from saat.seeding import derive_seed
@@ -53,13 +52,3 @@ class SamplerContext:
     def n_startup_trials(self) -> int:
         """Random trials before a sampler learns: ten, or a third of a small budget."""
         return max(4, min(10, self.num_samples // 3))
-
-
-def make_sampler(
-    kind: type[optuna.samplers.BaseSampler], context: SamplerContext
-) -> optuna.samplers.BaseSampler:
-    """The sampler of one suggestion."""
-    make: Callable[[SamplerContext], optuna.samplers.BaseSampler] | None
-    make = getattr(kind, "for_search", None)
-    # Optuna's base class has no constructor, but all of its samplers take a seed.
-    return make(context) if make else kind(seed=context.seed)  # type: ignore[call-arg]
