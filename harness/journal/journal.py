@@ -2,7 +2,7 @@
 
 Every event is on the disk before anything acts on it. A line that a killed driver left unfinished
 is cut off at the next opening; any other damage is an error. Every line ends with a checksum of
-its content. Journals of versions without checksums can be read and continued.
+its content; journals of versions without checksums can be read and continued.
 """
 
 import json

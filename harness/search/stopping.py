@@ -35,8 +35,8 @@ def _stagnation(rule: StagnationSection, experiment: Experiment, state: SearchSt
 
     Trials below a constraint, or with a clean MAP at chance, are among those n, but add no
     hypervolume; as long as there is none, nothing stagnates. Trials of earlier searches
-    (``warm_start``) count among the first, never among the last n; there
-    must be at least one trial before those n.
+    (``warm_start``) count among the first, never among the last n. At least one trial must lie
+    before those n.
     """
     done = [r for r in state.completed if r.spec.phase == "explore" and usable(r)]
     known = [*state.warm.values(), *done]

@@ -45,10 +45,10 @@ class TrialSpec:
 
     @classmethod
     def of(cls, stored: dict[str, Any]) -> "TrialSpec":
-        """What :meth:`dump` gave, of a journal for example.
+        """The inverse of :meth:`dump`.
 
         Raises:
-            InputError: the setting is none.
+            InputError: the setting is not valid.
             TypeError: other keys.
         """
         try:
@@ -86,7 +86,7 @@ def encode(task: Any) -> str:
 
 
 def decode(kind: type[T], text: str) -> T:
-    """What :func:`encode` was given, as it was there."""
+    """What :func:`encode` was given."""
     return TypeAdapter(kind).validate_json(text)
 
 

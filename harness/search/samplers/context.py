@@ -24,7 +24,6 @@ class SamplerContext:
     """One suggestion of a search.
 
     Attributes:
-        search_seed: of the search.
         number: of the trial within the search, from 0.
         attempt: earlier suggestions for the same trial that could not be used.
         space: searched keys and their distributions, in the order in which they are suggested.
