@@ -19,7 +19,9 @@ def code_key() -> str:
     It covers the versions of Python, of this package and of those that bring entries, and the sizes
     and times of their source files, so that no edit goes unnoticed.
     """
-    entries = [entry for entry in entry_points() if entry.group.startswith("saat.")]
+    known = entry_points()
+    groups = [group for group in known.groups if group.startswith("saat.")]
+    entries = [entry for group in groups for entry in known.select(group=group)]
     parts: list[Any] = [sys.version, saat.__version__, sorted(map(_identity, entries))]
     packages = {entry.value.partition(":")[0].partition(".")[0] for entry in entries}
     folders = [folder for package in sorted(packages) for folder in _folders(package)]

@@ -65,10 +65,7 @@ class Search:
         self._plan = plan
         self._fingerprint = data_fingerprint
         points = paper_defaults(experiment) if plan == "search" else []
-        configs = [config_at(experiment, point) for point in points]
-        self._defaults = dict(
-            zip(map(self._hash, configs), zip(points, configs, strict=True), strict=True)
-        )
+        self._defaults = {self._hash(config_at(experiment, point)): point for point in points}
         search = experiment.search
         self._searcher = searcher or Searcher(
             experiment.space,
@@ -84,10 +81,9 @@ class Search:
         self._live: set[str] = set()
         for event in journal.events:
             self._apply(event)
-            if event["event"] == "epoch":
-                self._should_stop(
-                    self.state.trials[event["trial_id"]], event["epoch"], event["metrics"]
-                )
+            if event["event"] == "epoch":  # for the scheduler; the decision is in the event
+                record = self.state.trials[event["trial_id"]]
+                self._stop_reason(record, event["epoch"], event["metrics"])
         journal.fold(self._apply)
         self._waiting = self.state.running()  # begun before, to be taken up again
 
@@ -124,7 +120,7 @@ class Search:
         record = self.state.trials[trial_id]
         if report.epoch <= len(record.epochs):
             return record.status == "stopped"
-        reason = self._stop_reason(record, report)
+        reason = self._stop_reason(record, report.epoch, report.metrics)
         fields = asdict(report) | ({"stop_reason": reason} if reason else {})
         self.journal.append("epoch", trial_id=trial_id, **fields)
         return bool(reason)
@@ -191,28 +187,21 @@ class Search:
 
     def _explore(self) -> TrialRecord | None:
         known = {record.config_hash for record in self.state.known()}
-        missing = [default for key, default in self._defaults.items() if key not in known]
+        missing = [point for key, point in self._defaults.items() if key not in known]
         sampled = sum(r.spec.role == "sampled" for r in self.state.of_phase("explore"))
         spent = sampled >= self.experiment.search.num_samples
         if self.state.stopped_exploring or (spent and not missing):
             return None
-        if reason := stop_reason(self.experiment, self.state):
-            self.journal.append("stopped_exploring", reason=reason)
-            return None
-        if missing:
-            point, config = missing[0]
-            return self._add(self._explored("default", config), point, {})
-        return self._sample(known)
-
-    def _sample(self, known: set[str]) -> TrialRecord | None:
-        """Journal a sampled trial whose setting is not among the ``known`` hashes."""
-        number = len(self.state.trials)
-        for point, notes in self._candidates(number):
-            config = config_at(self.experiment, point)
-            if self._hash(config) not in known:
-                return self._add(self._explored("sampled", config), point, notes)
-            self._searcher.discard(number)
-        reason = "the space has no setting that was not tried"
+        reason = stop_reason(self.experiment, self.state)
+        if not reason:
+            number, role = len(self.state.trials), "default" if missing else "sampled"
+            for point, notes in [(missing[0], {})] if missing else self._candidates(number):
+                config = config_at(self.experiment, point)
+                if self._hash(config) not in known:
+                    training = Planned("explore", role, self.experiment.seed, config)
+                    return self._add(training, point, notes)
+                self._searcher.discard(number)
+            reason = "the space has no setting that was not tried"
         self.journal.append("stopped_exploring", reason=reason)
         return None
 
@@ -222,9 +211,6 @@ class Search:
             yield self._searcher.suggest(number, attempt)
         for point in islice(self._searcher.remaining(), MOST_POINTS):
             yield point, {}
-
-    def _explored(self, role: str, config: TrialConfig) -> Planned:
-        return Planned("explore", role, self.experiment.seed, config)
 
     def _add(self, training: Planned, point: dict[str, Any], notes: dict[str, Any]) -> TrialRecord:
         """Journal a trial as suggested."""
@@ -241,22 +227,17 @@ class Search:
     def _trial_id(self, training: Planned) -> str:
         return f"{self._hash(training.config)[:10]}-{training.phase}-{training.seed}"
 
-    def _stop_reason(self, record: TrialRecord, report: EpochReport) -> str:
-        """Why a trial stops after an epoch; empty if it goes on."""
-        stop = self._should_stop(record, report.epoch, report.metrics)
-        last = report.epoch >= record.config.epochs
-        if record.spec.phase != "explore" or record.spec.role == "default" or last:
-            return ""
-        if STARTUP in record.notes and report.epoch == self._scheduler.first_rung:
-            return f"a probe, which ends at epoch {report.epoch}"
-        return self._scheduler.stop_reason(report.epoch) if stop else ""
-
-    def _should_stop(self, record: TrialRecord, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Report an epoch of an explore trial to the scheduler; whether it would stop the trial."""
+    def _stop_reason(self, record: TrialRecord, epoch: int, metrics: Mapping[str, float]) -> str:
+        """Report an epoch to the scheduler; why the trial stops then, empty if it goes on."""
         if record.spec.phase != "explore":
-            return False
+            return ""
         values = objective_values(metrics, Phase.VALIDATION)
-        return self._scheduler.should_stop(record.spec.trial_id, epoch, values)
+        stop = self._scheduler.should_stop(record.spec.trial_id, epoch, values)
+        if record.spec.role == "default" or epoch >= record.config.epochs:
+            return ""
+        if STARTUP in record.notes and epoch == self._scheduler.first_rung:
+            return f"a probe, which ends at epoch {epoch}"
+        return self._scheduler.stop_reason(epoch) if stop else ""
 
     def _tell(self, record: TrialRecord) -> None:
         """Tell the searcher how an explore trial ended."""

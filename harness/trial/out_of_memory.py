@@ -1,21 +1,6 @@
 """Trials that run out of memory: the first time batches are split, the second time they fail."""
 
-from pathlib import Path
-
-from harness.files import write_json
 from saat.training import Training
-
-_FILE = "out_of_memory.json"
-
-
-def happened(folder: Path) -> bool:
-    """Whether the trial in ``folder`` ran out of memory in an earlier attempt."""
-    return (folder / _FILE).exists()
-
-
-def remember(folder: Path, problem: str) -> None:
-    """Store the error of a trial that ran out of memory in its folder."""
-    write_json(folder / _FILE, {"error": problem})
 
 
 def split(training: Training, note: str) -> str:

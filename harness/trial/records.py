@@ -68,14 +68,15 @@ def write_record(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_record(path: Path, kind: type[Record], verified: bool = True) -> dict[str, Any]:
-    """What :func:`write_record` wrote, its types checked; see :func:`reports.checksums.read_json`.
+    """The fields of ``kind`` that :func:`write_record` wrote, with their types checked.
+
+    See :func:`reports.checksums.read_json`.
 
     Raises:
         InputError: the file is not there, damaged, or something else.
     """
     content = read_json(path, verified)
     try:
-        kind.model_validate(content)
+        return kind.model_validate(content).model_dump()
     except ValidationError as error:
         raise InputError(f"{path}: damaged: {problem_of(error)}") from None
-    return content

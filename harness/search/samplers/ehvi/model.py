@@ -85,7 +85,8 @@ class ParetoModel:
 
         if candidates is None:
             candidates = self._candidates(acquisition, np.random.default_rng(seed))
-        points = self._untried(candidates)
+        tried = {frozenset(trial.point.items()) for trial in self._observations}
+        points = [point for point in candidates if frozenset(point.items()) not in tried]
         if not points:
             return None
         positions = self._encoding.encode(points)
@@ -151,10 +152,6 @@ class ParetoModel:
                 if (front > reference).all(axis=1).any():
                     return reference
         return self._lower_bounds
-
-    def _untried(self, points: Sequence[Point]) -> list[Point]:
-        tried = {frozenset(trial.point.items()) for trial in self._observations}
-        return [point for point in points if frozenset(point.items()) not in tried]
 
 
 def _predict(surrogates: Sequence[Surrogate], positions: Array) -> tuple[Array, Array]:
