@@ -57,10 +57,10 @@ def _exists(path: Path) -> bool:
 
 
 def check_output(folder: Path, own: Collection[str]) -> None:
-    """Refuse a folder for results that cannot be written, or has files but none of ``own`` names.
+    """Refuse a folder for results.
 
     Raises:
-        InputError: as above.
+        InputError: it cannot be written, or has files but none of the names ``own``.
     """
     writable_parent(folder, "-o")
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()

@@ -33,8 +33,8 @@ def given(experiment: Experiment, plan: Plan) -> Iterator[Planned]:
 def confirmations(experiment: Experiment, state: SearchState) -> Iterator[Planned]:
     """What is confirmed once there is a recommendation, all under the same fresh seeds.
 
-    Seed by seed, so that an early end stays balanced. No recommended setting was chosen by a
-    training under one of the seeds: those of earlier searches may be others than this one's.
+    They come seed by seed, so that an early end stays balanced. No setting was recommended for a
+    training under one of these seeds, in this search or an earlier one.
     """
     explored = {record.spec.trial_id: record for record in state.known()}
     chosen = [explored[trial_id].config for trial_id in state.recommended or []]

@@ -141,13 +141,9 @@ class Searcher:
         values: Sequence[float] | None = None,
         violations: Mapping[str, float] | None = None,
     ) -> None:
-        """Report the end of a trial.
+        """Report the end of a trial, with the objectives of a completed one.
 
-        Args:
-            number: the trial.
-            outcome: how it ended.
-            values: the objectives of a completed trial.
-            violations: constraint name → amount by which it is violated (≤ 0: it holds).
+        ``violations``: constraint name → amount by which it is violated (≤ 0: it holds).
         """
         trial = self._trials.pop(number, None)
         if trial is None:  # its point was left out

@@ -29,17 +29,11 @@ def missing_warm_start(experiment: Experiment, events: list[Event]) -> bool:
 
 
 def warm_start(experiment: Experiment, runs_dir: Path, fingerprint: str, protocol: str) -> Event:
-    """Fields of the ``warm_started`` event.
+    """Fields of the ``warm_started`` event of a search that begins, with the hash of its protocol.
 
     A completed explore trial is taken if this search could suggest its setting, or would run it as
     the paper's default. Of equal settings the first one is taken, in the order of
-    ``search.warm_start``.
-
-    Args:
-        experiment: the search that begins.
-        runs_dir: folder of the runs that are given by name.
-        fingerprint: of the data.
-        protocol: protocol hash of the search that begins.
+    ``search.warm_start``, whose names are of runs in ``runs_dir``.
 
     Raises:
         InputError: no such search, it is not finished, or it has other data or another protocol.

@@ -39,12 +39,7 @@ Status = Callable[[str], None]
 class TrialAttempt:
     """The state that the stages of one attempt hand on.
 
-    Args:
-        spec: the trial.
-        context: folders, protocol, device.
-        say: told what is happening.
-        lease: on the trial's folder.
-        split: batches are split, because memory ran out before.
+    It holds the ``lease`` on the trial's folder. Batches are ``split`` if memory ran out before.
     """
 
     def __init__(

@@ -20,16 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """What a worker needs to know of a trial.
-
-    Attributes:
-        trial_id: ``config_hash[:10]-phase-seed``.
-        phase: ``explore``, ``confirm`` or ``train``.
-        role: see ``docs/architecture.md``.
-        number: order of suggestion.
-        seed: training seed.
-        config: what it trains.
-    """
+    """What a worker needs to know of a trial; columns of ``trials.parquet`` in the documentation."""
 
     trial_id: str
     phase: str

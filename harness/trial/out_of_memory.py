@@ -21,10 +21,8 @@ def split(training: Training, note: str) -> str:
 def failure(training: Training | None, device: str, shared: bool) -> str:
     """One line: why a trial fails that ran out of memory twice, and what to lower.
 
-    Args:
-        training: of the stage; None while data are loaded or a model is attacked.
-        device: of the trial.
-        shared: whether other trials run on the same GPU.
+    ``training`` is None while data are loaded or a model is attacked; ``shared`` says whether other
+    trials run on the same GPU.
     """
     where, lower, more = "", "data.image_size", ""
     if training is not None:

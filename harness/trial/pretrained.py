@@ -26,15 +26,10 @@ def pretrained_key(config: TrialConfig, data_fingerprint: str, seed: int) -> str
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Cost of a pretrained model, and how it was trained.
+    """Cost of a pretrained model, and how it was trained."""
 
-    Attributes:
-        seconds: of work of the trial that asks; 0 if another trial built the model.
-        out_of_memory: see :class:`harness.trial.interface.EpochReport`.
-    """
-
-    seconds: float
-    out_of_memory: str = ""
+    seconds: float  # of work of the trial that asks; 0 if another trial built the model
+    out_of_memory: str = ""  # see harness.trial.interface.EpochReport
 
 
 def fetch_pretrained(
@@ -50,13 +45,12 @@ def fetch_pretrained(
     The builder holds a lease on the folder; other trials wait.
 
     Args:
-        folder: of the model: the store's, and :func:`pretrained_key` in it.
+        folder: named :func:`pretrained_key`.
         network: takes the weights.
         objective: takes the objective's state.
         build: trains both in place, with checkpoints in the given folder; calls its second
             argument before each write, which ends a builder that was replaced.
-        builder: id of the trial that asks; the builder pays for the model, even if it is
-            restarted.
+        builder: id of the trial that asks; the builder pays for the model, even if restarted.
     """
     target = folder / "model.safetensors"
     with Lease(folder, takes_over=False) as lease:

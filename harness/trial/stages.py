@@ -21,10 +21,7 @@ def trial_data(
 ) -> RetrievalData:
     """The data set of a setting, opened once per process.
 
-    Args:
-        config: its ``data`` section counts.
-        cache_dir: node-local cache; None for the default.
-        progress: called with (images decoded, images in all) if they are not decoded yet.
+    ``progress`` is called with (images decoded, images in all) if they are not in the node's cache.
 
     Raises:
         InputError: data that are not there, or a cache below a file.

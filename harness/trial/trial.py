@@ -38,12 +38,7 @@ __all__ = [
 def run_trial(
     spec: TrialSpec, context: TrialContext, status: Status | None = None
 ) -> Iterator[EpochReport | FinalReport]:
-    """Run or continue a trial.
-
-    Args:
-        spec: the trial.
-        context: folders, protocol, device.
-        status: called with a short line on what is happening.
+    """Run or continue a trial; ``status`` is called with a short line on what is happening.
 
     Yields:
         Every epoch in order, those of earlier attempts included, then the end.

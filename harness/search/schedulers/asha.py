@@ -13,11 +13,8 @@ Scalarisation = str | Mapping[str, float]
 class ScalarSuccessiveHalving(SuccessiveHalving):
     """Successive halving by one number made of clean and robust MAP (ASHA).
 
-    Args:
-        grace_period: see :class:`SuccessiveHalving`.
-        reduction_factor: see :class:`SuccessiveHalving`.
-        scalarisation: ``clean``, ``robust``, ``mean``; ``hypervolume``, what the trial alone
-            dominates above the origin, clean · robust; or weights of clean and robust.
+    ``scalarisation`` is ``clean``, ``robust``, ``mean``; ``hypervolume``, what the trial alone
+    dominates above the origin, clean · robust; or weights of clean and robust.
     """
 
     def __init__(

@@ -10,11 +10,8 @@ from reports.frontier import additive_gap, epsilon_net_order, pareto_ranks
 class ParetoSuccessiveHalving(SuccessiveHalving):
     """Successive halving by Pareto rank, within a front by spread (MO-ASHA).
 
-    Args:
-        grace_period: see :class:`SuccessiveHalving`.
-        reduction_factor: see :class:`SuccessiveHalving`.
-        margin: a trial that lacks no more than this, in every objective, to be on the front of its
-            rung goes on whatever its rank: the noise of training decides about less.
+    A trial that lacks less than ``margin``, in every objective, to be on the front of its rung
+    goes on whatever its rank: smaller differences are noise of training.
     """
 
     def __init__(self, grace_period: int, reduction_factor: int, margin: float = 0.0) -> None:
