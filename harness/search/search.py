@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.configs import config_at, longest_training, paper_defaults
+from harness.experiment.space import points
 from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.search.plan import Plan, Planned, confirmations, given, planned_trials
@@ -64,8 +65,8 @@ class Search:
         self.max_concurrent = max_concurrent
         self._plan = plan
         self._fingerprint = data_fingerprint
-        points = paper_defaults(experiment) if plan == "search" else []
-        self._defaults = {self._hash(config_at(experiment, point)): point for point in points}
+        defaults = paper_defaults(experiment) if plan == "search" else []
+        self._defaults = {self._hash(config_at(experiment, point)): point for point in defaults}
         search = experiment.search
         self._searcher = searcher or Searcher(
             experiment.space,
@@ -209,7 +210,8 @@ class Search:
         """Suggested points, then those of the whole space; with the sampler's notes."""
         for attempt in range(_ATTEMPTS):
             yield self._searcher.suggest(number, attempt)
-        for point in islice(self._searcher.remaining(), MOST_POINTS):
+        space, base = self.experiment.space, self.experiment.config.flat()
+        for point in islice(points(space, base), MOST_POINTS):
             yield point, {}
 
     def _add(self, training: Planned, point: dict[str, Any], notes: dict[str, Any]) -> TrialRecord:

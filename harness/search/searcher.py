@@ -7,12 +7,12 @@ early are told as PRUNED and failed ones as FAIL, never as results.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import optuna
 
-from harness.experiment.space import Dimension, points, suggest
+from harness.experiment.space import Dimension, suggest
 from harness.search.samplers.context import SamplerContext
 from harness.search.samplers.trial_attributes import DISCARDED, PLANNED_EPOCHS, report_epoch
 
@@ -93,10 +93,6 @@ class Searcher:
         make = getattr(kind, "for_search", None)
         # Optuna's base class has no constructor, but all of its samplers take a seed.
         return make(context) if make else kind(seed=context.seed)  # type: ignore[call-arg]
-
-    def remaining(self) -> Iterator[dict[str, Any]]:
-        """Every point of a space without a continuous range, suggested before or not."""
-        return points(self._space, self._base)
 
     def discard(self, number: int) -> None:
         """Forget the last suggestion for trial ``number``."""

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """What a worker needs to know of a trial; columns of ``trials.parquet`` in the documentation."""
+    """What a worker needs to know of a trial; ``docs/architecture.md`` describes the fields."""
 
     trial_id: str
     phase: str

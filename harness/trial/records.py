@@ -22,16 +22,13 @@ class Record(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-def _is_fraction(key: str) -> bool:
-    found = known(key.partition("/")[2])
-    return found is not None and found.entry.unit is Unit.FRACTION
-
-
 def _checked_metrics(metrics: dict[str, float]) -> dict[str, float]:
     for name, value in metrics.items():
         if math.isnan(value):  # not measured
             continue
-        if math.isinf(value) or (_is_fraction(name) and not -_ROUNDING <= value <= 1 + _ROUNDING):
+        metric = known(name.partition("/")[2])
+        is_fraction = metric is not None and metric.entry.unit is Unit.FRACTION
+        if math.isinf(value) or (is_fraction and not -_ROUNDING <= value <= 1 + _ROUNDING):
             raise ValueError(f"{one_line(name, 60)} is {value}, which it cannot be")
     return metrics
 

@@ -73,38 +73,14 @@ def test_a_journal_torn_at_any_byte_opens_with_its_whole_lines(tmp_path: Path) -
         assert path.read_bytes() == whole[: whole[:size].rfind(b"\n") + 1]
 
 
-def damage_garbage(lines: list[str]) -> None:
-    lines[2] = "garbage\n"
+SECOND_START = json.dumps({"seq": 2, "event": "started"}) + "\n"
 
 
-def damage_lost(lines: list[str]) -> None:
-    del lines[2]
-
-
-def damage_twice(lines: list[str]) -> None:
-    lines.insert(2, lines[1])
-
-
-def damage_list(lines: list[str]) -> None:
-    lines[2] = "[1]\n"
-
-
-def damage_blank(lines: list[str]) -> None:
-    lines[2] = "\n"
-
-
-def damage_second_start(lines: list[str]) -> None:
-    lines[2] = json.dumps({"seq": 2, "event": "started"}) + "\n"
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [damage_garbage, damage_lost, damage_twice, damage_list, damage_blank, damage_second_start],
-)
-def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path: Path, damage: Any) -> None:
+@pytest.mark.parametrize("third", ["garbage\n", "", "second, third", "[1]\n", "\n", SECOND_START])
+def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path: Path, third: str) -> None:
     path = written(tmp_path)
     lines = path.read_text().splitlines(keepends=True)
-    damage(lines)
+    lines[2] = lines[1] + lines[2] if third == "second, third" else third
     path.write_text("".join(lines))
     before = path.read_bytes()
     pattern = r"events\.jsonl: line 3: .*damaged"

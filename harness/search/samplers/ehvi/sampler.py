@@ -160,9 +160,7 @@ class EhviSampler(optuna.samplers.BaseSampler):
         self, study: optuna.Study, trials: Sequence[FrozenTrial], space: Mapping[str, Any]
     ) -> tuple[list[Observation], Array]:
         """The trials and the lower bounds in shares of the objectives' ranges."""
-        ranges = self._ranges or _seen_ranges(study, trials)
-
-        worst, best = np.array(ranges, dtype=float).T
+        worst, best = np.array(self._ranges or _seen_ranges(study, trials), dtype=float).T
 
         def scaled(values: Any) -> Array:
             return np.asarray((np.array(values, dtype=float) - worst) / (best - worst))
