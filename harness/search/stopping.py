@@ -1,7 +1,7 @@
 """When exploring ends before its budget of trials: a deadline, a cost, no more progress.
 
-A rule is a function of the journal's events, like every other decision. Running trials finish;
-only no further one is suggested, and the confirmation follows.
+A rule is a function of the journal's events, like every other decision. Running trials finish,
+no further one is suggested, and the confirmation follows.
 """
 
 from harness.experiment.config import Experiment

@@ -68,7 +68,7 @@ def warm_start(experiment: Experiment, runs_dir: Path, fingerprint: str, protoco
 def _point_of(experiment: Experiment, config: TrialConfig) -> dict[str, Any] | None:
     """The search point at which a setting lies; None if a searched key is not within its range.
 
-    Keys that are not searched are not looked at here: the hash of the point's setting tells.
+    Keys that are not searched are compared by the hash of the point's setting, not here.
     """
     flat, base = config.flat(), experiment.config.flat()
     point: dict[str, Any] = {}

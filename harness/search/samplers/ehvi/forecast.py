@@ -1,8 +1,8 @@
-"""What a trial that has not ended would end with, from the learning curves of the others.
+"""Forecasts of the ends of stopped and running trials, from the learning curves of the others.
 
-A stopped or running trial has objectives after every epoch; a completed one has those of its end
-as well, in a search those of the re-attack. The forecast adds to the latest value what other
-trials gained from that epoch to their end, and says how uncertain that is.
+A trial has objectives after every epoch, and a completed one those of its end as well, in a search
+those of the re-attack. The forecast adds to the latest value what other trials gained from that
+epoch to their end, and says how uncertain that is.
 """
 
 from collections.abc import Sequence
@@ -18,23 +18,14 @@ _PRIOR_TRIALS = 3  # weight of the prior in a variance
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What is known of one trial; objectives are shares of their ranges, larger is better.
-
-    Attributes:
-        point: its parameters.
-        epochs: (e, 2) objectives after every finished epoch.
-        planned_epochs: of the whole training; 0 where it is not known.
-        final: (2,) objectives of a completed trial.
-        running: it has not ended.
-        failed: it ended without a result, and not because it was stopped.
-    """
+    """What is known of one trial; objectives are shares of their ranges, larger is better."""
 
     point: Point
-    epochs: Array
-    planned_epochs: int = 0
-    final: Array | None = None
+    epochs: Array  # (e, 2) objectives after every finished epoch
+    planned_epochs: int = 0  # of the whole training; 0 where it is not known
+    final: Array | None = None  # (2,) objectives of a completed trial
     running: bool = False
-    failed: bool = False
+    failed: bool = False  # it ended without a result, and not because it was stopped
 
     @property
     def usable(self) -> bool:
