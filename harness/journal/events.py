@@ -89,10 +89,11 @@ class _WarmTrial(_Suggestion):
 
 def _event(*parts: type[Record], **fields: Any) -> type[Record]:
     """An event with the fields of ``parts`` and others: name → type, or (type, default)."""
-    columns = {
-        k: field if isinstance(field, tuple) else (field, ...) for k, field in fields.items()
+    columns: dict[str, Any] = {
+        name: field if isinstance(field, tuple) else (field, ...) for name, field in fields.items()
     }
-    return create_model("Event", __base__=(_Event, *parts), **columns)
+    bases: tuple[type[Record], ...] = (_Event, *parts)
+    return create_model("Event", __base__=bases, **columns)
 
 
 KINDS: Mapping[str, type[Record]] = {

@@ -153,9 +153,9 @@ class Search:
         self.state.apply(event)
         kind = event["event"]
         if kind == "warm_started":
-            for record in self.state.warm.values():
-                self._searcher.include(record.spec.number, record.point, record.notes)
-                self._tell(record)
+            for warm in self.state.warm.values():
+                self._searcher.include(warm.spec.number, warm.point, warm.notes)
+                self._tell(warm)
             return
         trial_id = event["trial"]["trial_id"] if kind == "suggested" else event.get("trial_id", "")
         if (record := self.state.trials.get(trial_id)) is None:

@@ -94,7 +94,10 @@ class ParetoModel:
         return points[int(np.argmax(improvement))]
 
     def _near_failures(self, positions: Array) -> NDArray[np.bool_]:
-        """(n,) whether a failed trial is near, compared with those that went well; not for all."""
+        """(n,) whether a failed trial is near, compared with those that went well.
+
+        All are False where all would be True.
+        """
         ended = [trial for trial in self._observations if not trial.running]
         failed = np.array([trial.failed for trial in ended], dtype=bool)
         if not failed.any():
