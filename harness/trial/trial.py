@@ -75,7 +75,7 @@ def _attempts(
     spec: TrialSpec, context: TrialContext, say: Status, lease: Lease
 ) -> Iterator[EpochReport | FinalReport]:
     """The trial, and once more from its last durable epoch if memory runs out."""
-    # There from the first time on that memory ran out, in any attempt.
+    # Written when memory runs out for the first time, in whatever attempt.
     marker = trial_folder(context, spec.trial_id) / "out_of_memory.json"
     told = 0
     while True:

@@ -7,6 +7,7 @@ epoch to their end, and says how uncertain that is.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Forecaster:
 
     def __init__(self, known: Sequence[Observation]) -> None:
         self._known = known
-        self._gains: dict[tuple[int, int], tuple[Array, Array]] = {}
+        self._gain_from = cache(self._gain)  # many trials have finished the same epoch
 
     def __call__(self, trial: Observation) -> tuple[Array, Array]:
         """Mean (2,) and variance (2,) of the objectives at a trial's end.
@@ -48,10 +49,7 @@ class Forecaster:
         """
         if trial.final is not None:
             return trial.final, np.zeros_like(trial.final)
-        stage = len(trial.epochs), _planned(trial)
-        if stage not in self._gains:
-            self._gains[stage] = self._gain(*stage)
-        mean, variance = self._gains[stage]
+        mean, variance = self._gain_from(len(trial.epochs), _planned(trial))
         return trial.epochs[-1] + mean, variance
 
     def _gain(self, epoch: int, planned: int) -> tuple[Array, Array]:

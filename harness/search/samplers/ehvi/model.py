@@ -48,7 +48,7 @@ class Fit(NamedTuple):
 
 
 class ParetoModel:
-    """Where the next trial promises most.
+    """Suggests where the next trial promises most.
 
     Args:
         encoding: of the search space.
