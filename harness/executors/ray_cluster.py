@@ -29,8 +29,8 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # A lost worker gets a line of our own, and its trial goes on.
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    # The search bounds the pending trials. Tune's own bound would start the workers of a large
-    # cluster one by one, and show an autoscaler too little demand.
+    # The search bounds the pending trials. Tune's own bound shows an autoscaler too little demand
+    # (ray-project/ray#43451).
     "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
     # Every result that matters is fetched; a task that died unfetched is no news.
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
@@ -53,7 +53,7 @@ def connect(address: str | None, cpus: int | None = None) -> None:
         )
     for variable, value in _ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
-    # The driver has handlers of its own for both signals; Tune's would swallow the first Ctrl-C.
+    # Tune's handler would swallow the first Ctrl-C (ray-project/ray#50358).
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
     if ray.is_initialized():

@@ -30,12 +30,7 @@ def measure_on_cluster(
 ) -> tuple[Footprint, list[GpuNode]]:
     """Measure settings on a GPU of the cluster; returns the footprint, and the nodes with GPUs.
 
-    Args:
-        configs: to measure.
-        experiment: resources and protocol.
-        options: with the address of the cluster.
-        measure: runs on a worker with a whole GPU.
-        memory: runs on every node with GPUs.
+    ``measure`` runs on a worker with a whole GPU, ``memory`` on every node with GPUs.
 
     Raises:
         InputError: no node has a GPU, or enough CPUs beside it, or torch cannot use it; memory

@@ -8,6 +8,7 @@ was lost runs again. Nothing that Tune stores is ever read back: the journal is 
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ class RayTuneExecutor:
     Call :func:`harness.executors.ray_cluster.connect` first.
 
     Args:
-        cpus: CPUs of one trial.
-        gpus: GPUs of one trial; may be a fraction.
+        cpus: of one trial.
+        gpus: of one trial; may be a fraction.
         follow: run as many trials at once as the cluster has slots, while nodes join and leave.
     """
 
@@ -95,14 +96,7 @@ class _Adapter:
 
 
 class _Searcher(_Adapter, TuneSearcher):
-    """Gives Tune the trials that the search wants to run.
-
-    Args:
-        search: decides.
-        scheduler: knows the trials of Tune.
-        slots: of the cluster.
-        follow: let the search run as many trials at once as there are slots.
-    """
+    """Gives Tune the trials that the search wants to run."""
 
     def __init__(
         self, search: Search, scheduler: "_Scheduler", slots: SlotCounter, follow: bool
@@ -161,9 +155,10 @@ class _Scheduler(_Adapter, FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """The worker of a trial is lost; failures of the trial itself are reports."""
-        file = trial.error_file
-        message = "" if file is None else Path(file).read_text(errors="replace")
-        self._lose(trial, *why_worker_lost(message))
+        error = None
+        with suppress(Exception):  # what the driver cannot import it cannot unpickle
+            error = trial.get_pickled_error()
+        self._lose(trial, *why_worker_lost(error or trial.get_error() or ""))
 
     def _lose(self, trial: Trial, reason: str, node: bool) -> None:
         if self._live.pop(trial.trial_id, None) is None:

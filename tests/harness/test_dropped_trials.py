@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ray import tune
+from ray.exceptions import ActorUnavailableError
 from ray.tune.experiment import Trial
 
 from harness.executors.ray_tune import RayTuneExecutor
@@ -87,9 +88,18 @@ def test_ends_that_tune_tells_are_taken_once(tmp_path: Path) -> None:
 
 def test_the_journal_says_why_a_worker_was_lost(tmp_path: Path) -> None:
     tune = FakeTune(open_search(tmp_path / "run", experiment()), tmp_path)
-    tune.ask()
-    file = tmp_path / "error.txt"
-    file.write_text("\tip: 10.0.0.2\nThe actor died because its node has died.")
-    tune.trials[0].error_file = str(file)
-    tune.scheduler.on_trial_error(None, tune.trials[0])
-    assert tune.search.journal.events[-1]["reason"] == "node 10.0.0.2 was lost"
+
+    def foreign() -> Exception:
+        raise ModuleNotFoundError("the driver has no such module")
+
+    def reason(**errors: Any) -> str:
+        tune.ask()
+        vars(tune.trials[-1]).update(errors)
+        tune.scheduler.on_trial_error(None, tune.trials[-1])
+        return str(tune.search.journal.events[-1]["reason"])
+
+    said = "\tip: 10.0.0.2\nThe actor died because its node has died."
+    error = ActorUnavailableError("closed", None)
+    assert reason(get_pickled_error=lambda: error) == "node does not answer"
+    assert reason(get_error=lambda: said) == "node 10.0.0.2 was lost"
+    assert reason(get_pickled_error=foreign, get_error=lambda: said) == "node 10.0.0.2 was lost"

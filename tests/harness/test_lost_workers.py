@@ -7,6 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from ray import cloudpickle
+from ray.core.generated.common_pb2 import ActorDiedErrorContext, NodeDeathInfo
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
 
 from harness.__main__ import main
 from harness.executors.ray_errors import why_worker_lost
@@ -27,25 +30,30 @@ from tests.harness.tiny import tiny, tiny_raw
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
-# What Ray 2.60 says on a cluster of several hosts; tests/cluster sees that it still does.
-DIED = """The actor died unexpectedly before finishing this task.
-	class_name: ImplicitFunc
-	pid: 90
-	ip: 10.0.0.2
-"""
-NODE_DIED = f"""{DIED}The actor died because its node has died. Node Id: 220b0bf8
-	the actor's node was terminated unexpectedly: health check failed"""
-PREEMPTED = f"""{DIED}The actor died because its node has died. Node Id: 220b0bf8
-	the actor's node was preempted: spot"""
-WORKER_DIED = f"""{DIED}The actor is dead because its worker process has died. Worker exit type: \
-SYSTEM_ERROR Worker exit detail: Worker unexpectedly exits with a connection error code 2."""
-NO_MODULE = """Failure # 1 (occurred at 2026-11-21_20-00-00)
-The actor died because of an error raised in its creation task, ray::ImplicitFunc.__init__()
+
+def died(said: str, reason: Any = NodeDeathInfo.UNEXPECTED_TERMINATION) -> ActorDiedError:
+    """What Ray 2.60 raises on a cluster of several hosts; tests/cluster sees that it still does."""
+    context = ActorDiedErrorContext(
+        actor_id=bytes(16), node_ip_address="10.0.0.2", pid=90, error_message=said
+    )
+    context.node_death_info.reason = reason
+    return ActorDiedError(cause=context)
+
+
+NODE_DIED = died("The actor died because its node has died. Node Id: 220b0bf8")
+PREEMPTED = died(str(NODE_DIED), NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED)
+WORKER_DIED = died(
+    "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR "
+    "Worker exit detail: Worker unexpectedly exits with a connection error code 2."
+)
+UNAVAILABLE = ActorUnavailableError("RpcError: RPC error: Socket closed rpc_code: 14.", bytes(16))
+NO_MODULE = RayActorError(
+    error_msg="""The actor died because of an error raised in its creation task, ray::ImplicitFunc
   File "/usr/lib/python3.11/importlib/__init__.py", line 126, in import_module
 ModuleNotFoundError: No module named 'harness' at http://me:secret@host
-"""
-UNAVAILABLE = """The actor 3c8a is unavailable: The actor is temporarily unavailable: RpcError: \
-RPC error: Socket closed rpc_code: 14. The task may or may not have been executed."""
+""",
+    actor_init_failed=True,
+)
 
 
 def begun(search: Search) -> list[TrialSpec]:
@@ -168,8 +176,11 @@ def test_a_search_resumed_on_fewer_places_takes_up_no_more_trials_than_fit(tmp_p
         ("", "no reason known", False),
     ],
 )
-def test_a_lost_node_is_told_from_a_worker_that_died(said: str, reason: str, node: bool) -> None:
+def test_a_lost_node_is_told_from_a_worker_that_died(
+    said: Exception | str, reason: str, node: bool
+) -> None:
     assert why_worker_lost(said) == (reason, node)
+    assert why_worker_lost(cloudpickle.loads(cloudpickle.dumps(said))) == (reason, node)
 
 
 def nodes(*offers: dict[str, float], alive: bool = True) -> list[dict[str, Any]]:
