@@ -1,11 +1,18 @@
 """What Ray's errors mean, in one line."""
 
 import re
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ray import cloudpickle
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from harness.redaction import redacted
 from saat.errors import one_line
+
+if TYPE_CHECKING:  # takes seconds, and `saat preflight` needs no Tune
+    from ray.tune.experiment import Trial
 
 
 def last_line(error: object) -> str:
@@ -14,13 +21,22 @@ def last_line(error: object) -> str:
     return one_line(redacted(lines[-1] if lines else type(error).__name__), 160)
 
 
+def error_of(trial: "Trial") -> Exception | str:
+    """The error that ended a trial: Ray's exception, or its text where Tune kept no more of it.
+
+    Tune tells schedulers neither; both lie in files of the driver.
+    """
+    if trial.pickled_error_file is not None:
+        with suppress(Exception):  # it may hold what the driver cannot import
+            error: Exception = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+            return error
+    return "" if trial.error_file is None else Path(trial.error_file).read_text(errors="replace")
+
+
 def why_worker_lost(error: Exception | str) -> tuple[str, bool]:
     """Why a worker was lost, and whether its node was lost with it.
 
-    Ray's message alone tells that a node died, its address, and how a worker ended.
-
-    Args:
-        error: Ray's exception, or its text where Tune kept no more of it.
+    That a node died, its address, and how a worker ended stand in Ray's message alone.
     """
     message = str(error)
     of_actor = isinstance(error, RayActorError)

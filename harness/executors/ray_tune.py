@@ -8,7 +8,6 @@ was lost runs again. Nothing that Tune stores is ever read back: the journal is 
 import json
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
 from harness.executors.executor import delete_checkpoints
-from harness.executors.ray_errors import why_worker_lost
+from harness.executors.ray_errors import error_of, why_worker_lost
 from harness.executors.ray_slots import SlotCounter
 from harness.executors.ray_worker import trainable
 from harness.search.search import Pause, Search
@@ -155,10 +154,7 @@ class _Scheduler(_Adapter, FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """The worker of a trial is lost; failures of the trial itself are reports."""
-        error = None
-        with suppress(Exception):  # what the driver cannot import it cannot unpickle
-            error = trial.get_pickled_error()
-        self._lose(trial, *why_worker_lost(error or trial.get_error() or ""))
+        self._lose(trial, *why_worker_lost(error_of(trial)))
 
     def _lose(self, trial: Trial, reason: str, node: bool) -> None:
         if self._live.pop(trial.trial_id, None) is None:

@@ -39,8 +39,8 @@ class FakeTune:
             trial_id=name,
             status=Trial.PENDING,
             config=config,
-            get_pickled_error=lambda: None,
-            get_error=lambda: None,
+            pickled_error_file=None,
+            error_file=None,
         )
         self.trials.append(trial)
         self.scheduler.on_trial_add(None, trial)

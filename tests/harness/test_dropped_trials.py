@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray import tune
+from ray import cloudpickle, tune
 from ray.exceptions import ActorUnavailableError
 from ray.tune.experiment import Trial
 
@@ -89,17 +89,19 @@ def test_ends_that_tune_tells_are_taken_once(tmp_path: Path) -> None:
 def test_the_journal_says_why_a_worker_was_lost(tmp_path: Path) -> None:
     tune = FakeTune(open_search(tmp_path / "run", experiment()), tmp_path)
 
-    def foreign() -> Exception:
-        raise ModuleNotFoundError("the driver has no such module")
+    text, pickled = tmp_path / "error.txt", tmp_path / "error.pkl"
+    text.write_text("\tip: 10.0.0.2\nThe actor died because its node has died.")
 
-    def reason(**errors: Any) -> str:
+    def reason(content: bytes | None) -> str:
         tune.ask()
-        vars(tune.trials[-1]).update(errors)
+        tune.trials[-1].error_file = str(text)
+        if content is not None:
+            pickled.write_bytes(content)
+            tune.trials[-1].pickled_error_file = str(pickled)
         tune.scheduler.on_trial_error(None, tune.trials[-1])
         return str(tune.search.journal.events[-1]["reason"])
 
-    said = "\tip: 10.0.0.2\nThe actor died because its node has died."
     error = ActorUnavailableError("closed", None)
-    assert reason(get_pickled_error=lambda: error) == "node does not answer"
-    assert reason(get_error=lambda: said) == "node 10.0.0.2 was lost"
-    assert reason(get_pickled_error=foreign, get_error=lambda: said) == "node 10.0.0.2 was lost"
+    assert reason(cloudpickle.dumps(error)) == "node does not answer"
+    assert reason(None) == "node 10.0.0.2 was lost"
+    assert reason(b"cno_such_module\nError\n.") == "node 10.0.0.2 was lost"
