@@ -34,7 +34,6 @@ from harness.session.checks import (
     check_tracking,
     device_of_run,
     executor_of_run,
-    max_concurrent,
     open_data,
 )
 from harness.session.derive import write_tables
@@ -78,8 +77,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     if plan == "search":  # refused here, journaled below
         warm_start(experiment, options.runs_dir, data.fingerprint, protocol)
     experiment, packing = resolve_gpu_share(experiment, plan, options, say)
-    executor, fitting = executor_of_run(experiment, options)
-    concurrent = max_concurrent(experiment, fitting, say)
+    executor, concurrent = executor_of_run(experiment, options, say)
     versions = changed_versions(experiment)
     (run_dir / "trials").mkdir(parents=True)
     text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
@@ -100,9 +98,12 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         validation_hash=validation_hash(experiment),
         **({"packing": packing} if packing else {}),
     )
-    _leave_receipt(experiment, journal, options, say)
+    try:
+        leave_receipt(journal.events[0]["search_id"], paths_at_start(experiment, options.runs_dir))
+    except OSError as error:
+        say(f"no receipt of this run could be left ({error}): saat resume will ask for --allow")
     _warm_start(experiment, journal, options, say)
-    return _run(experiment, journal, options, executor, concurrent, run_dir, say)
+    return _run(experiment, journal, options, executor, concurrent, say)
 
 
 def resume(
@@ -113,11 +114,8 @@ def resume(
 ) -> Path:
     """Continue a search after any interruption.
 
-    Args:
-        name: of the run.
-        options: of the command; its executor does not count.
-        say: prints a line for the person.
-        executor_name: the executor from now on; where None, the one that the search began with.
+    The executor is ``executor_name``, not that of ``options``; where None, it is the one that the
+    search began with.
 
     Raises:
         InputError: there is no such search, its data changed, another version began it with fewer
@@ -133,9 +131,11 @@ def resume(
         started = journal.events[0]
         check_carried_paths(experiment, journal.events, options, name)
         experiment, _ = load_stored(run_dir / "experiment.yaml", files=True)
-        uri = tracking_uri_of(started, options, name)
-        chosen = executor_name or started["executor"]
-        options = replace(options, tracking_uri=uri, executor=chosen)
+        options = replace(
+            options,
+            tracking_uri=tracking_uri_of(started, options, name),
+            executor=executor_name or started["executor"],
+        )
         if options.address and options.executor == "inline":
             raise InputError(f"--address {options.address}: this search runs inline, on no cluster")
         check_tracking(options.tracking_uri, options.runs_dir)
@@ -153,23 +153,12 @@ def resume(
                 f"{run_dir / 'experiment.yaml'}: validation is not what the search began with; "
                 "its trials could not be compared"
             )
-        executor, fitting = executor_of_run(experiment, options)
-        concurrent = max_concurrent(experiment, fitting, say)
+        executor, concurrent = executor_of_run(experiment, options, say)
         _warm_start(experiment, journal, options, say)
     except BaseException:
         journal.close()
         raise
-    return _run(experiment, journal, options, executor, concurrent, run_dir, say)
-
-
-def _leave_receipt(
-    experiment: Experiment, journal: Journal, options: Options, say: Callable[[str], None]
-) -> None:
-    carried = paths_at_start(experiment, options.runs_dir)
-    try:
-        leave_receipt(journal.events[0]["search_id"], carried)
-    except OSError as error:
-        say(f"no receipt of this run could be left ({error}): saat resume will ask for --allow")
+    return _run(experiment, journal, options, executor, concurrent, say)
 
 
 def paths_to_allow(experiment: Experiment, runs_dir: Path) -> list[str]:
@@ -202,12 +191,10 @@ def _run(
     options: Options,
     executor: Executor,
     concurrent: int,
-    run_dir: Path,
     say: Callable[[str], None],
 ) -> Path:
-    started = journal.events[0]
-    tracker = _tracker(experiment, journal, options, run_dir)
-    tracker.start(journal.events)
+    started, run_dir = journal.events[0], journal.path.parent
+    tracker = _started_tracker(experiment, journal, options)
     try:
         journal.listen(tracker.handle)
         fingerprint, plan = started["data_fingerprint"], started.get("plan", "search")
@@ -227,8 +214,8 @@ def _run(
         left = tracker.close(timeout=60 if sys.exc_info()[0] is None else 5)
         journal.close()
         if left:
-            server = f" --tracking-uri {options.tracking_uri}" if options.tracking_uri else ""
-            say(f"{left}; deliver them with: saat sync {experiment.name}{server}")
+            given = options.as_arguments("runs_dir", "tracking_uri")
+            say(f"{left}; deliver them with: saat sync {experiment.name}{given}")
     return run_dir
 
 
@@ -245,8 +232,7 @@ def sync(name: str, options: Options) -> str:
     check_tracking(options.tracking_uri, options.runs_dir)
     journal = Journal(run_dir)
     try:
-        tracker = _tracker(experiment, journal, options, run_dir)
-        tracker.start(journal.events)
+        tracker = _started_tracker(experiment, journal, options)
         left = tracker.close(timeout=120, patient=True)
     finally:
         journal.close()
@@ -255,11 +241,13 @@ def sync(name: str, options: Options) -> str:
     return f"{name}: the tracking server has all {counted(len(journal.events), 'event')}"
 
 
-def _tracker(experiment: Experiment, journal: Journal, options: Options, run_dir: Path) -> Tracker:
+def _started_tracker(experiment: Experiment, journal: Journal, options: Options) -> Tracker:
     started = journal.events[0]
     tags = {"saat.search_id": started["search_id"], "saat.protocol": started["protocol_hash"]}
     uri = options.tracking_uri or default_uri(options.runs_dir)
-    return Tracker(MlflowRuns(uri, run_dir, experiment, tags))
+    tracker = Tracker(MlflowRuns(uri, journal.path.parent, experiment, tags))
+    tracker.start(journal.events)
+    return tracker
 
 
 def make_report(run_dirs: list[Path], out_dir: Path, say: Callable[[str], None]) -> Path:
@@ -284,7 +272,6 @@ def trial_context(
 ) -> TrialContext:
     """Folders and protocol of the trials of a search."""
     gpus = experiment.resources.gpus
-    shared = options.executor == "ray" and 0 < gpus < 1
     return TrialContext(
         run_dir=str(run_dir),
         pretrained_dir=str(options.runs_dir.resolve() / "pretrained"),
@@ -294,6 +281,6 @@ def trial_context(
         battery=experiment.confirm.battery,
         device=device,
         threads=experiment.resources.cpus_per_trial,
-        gpu_share=gpus if shared else 1.0,
+        gpu_share=gpus if options.executor == "ray" and 0 < gpus < 1 else 1.0,
         data_fingerprint=data_fingerprint,
     )

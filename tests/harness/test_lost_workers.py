@@ -234,7 +234,7 @@ def test_what_no_node_meets_is_refused_unless_the_cluster_adds_nodes_by_itself(
 def test_autoscaling_is_about_a_cluster(executor: Any, tmp_path: Path) -> None:
     options = Options(tmp_path, executor=executor, autoscaling=True)
     with pytest.raises(InputError, match=r"--autoscaling: .* needs --address"):
-        executor_of_run(tiny(), options)
+        executor_of_run(tiny(), options, print)
 
 
 @pytest.mark.parametrize("command", ["search", "train", "compare", "resume"])
