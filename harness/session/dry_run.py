@@ -31,27 +31,18 @@ from saat.wording import counted
 class SearchSize:
     """How much a search will do, as far as is known before it.
 
-    Attributes:
-        defaults: settings of the paper that will run.
-        sampled: settings that the sampler will suggest.
-        known: trials of earlier searches, which do not run again.
-        confirmed: settings to confirm.
-        seeds: for each of them.
-        explore_pretrained: largest number of pretrained models that exploring needs.
-        confirm_pretrained: largest number of pretrained models that confirming needs.
-        rungs: (epoch, number of sampled trials expected to go on after it).
-        margin: MAP that a trial may lack and still go on, whatever its rank.
+    Numbers of pretrained models are the largest that exploring and confirming may need.
     """
 
-    defaults: int
-    sampled: int
-    known: int
-    confirmed: int
-    seeds: int
+    defaults: int  # settings of the paper
+    sampled: int  # settings that the sampler will suggest
+    known: int  # trials of earlier searches, which do not run again
+    confirmed: int  # settings
+    seeds: int  # of each of them
     explore_pretrained: int
     confirm_pretrained: int
-    rungs: list[tuple[int, int]]
-    margin: float
+    rungs: list[tuple[int, int]]  # (epoch, number of sampled trials expected to go on after it)
+    margin: float  # MAP that a trial may lack and still go on, whatever its rank
 
     @property
     def explored(self) -> int:
@@ -104,13 +95,7 @@ def _refused_here(experiment: Experiment, options: Options) -> str:
 
 
 def size_of_search(experiment: Experiment, fingerprint: str, known: set[str]) -> SearchSize:
-    """Count trials and pretrained models.
-
-    Args:
-        experiment: the resolved experiment.
-        fingerprint: of the data.
-        known: hashes of settings that are not run again.
-    """
+    """Count trials and pretrained models; settings whose hashes are ``known`` do not run again."""
     search, confirm = experiment.search, experiment.confirm
     configs = [config_at(experiment, point) for point in paper_defaults(experiment)]
     hashes = {config_hash(config, fingerprint) for config in configs}
@@ -146,9 +131,8 @@ def _sampled(experiment: Experiment, fingerprint: str, known: set[str]) -> int:
     """Number of settings to sample; a space without a continuous range may have fewer."""
     wanted = experiment.search.num_samples
     points_in_space = math.prod(map(_count_values, experiment.space.values()))
-    if (
-        points_in_space - len(known) >= wanted or points_in_space > MOST_POINTS
-    ):  # the search never goes through more
+    # The search never goes through more points than that.
+    if points_in_space - len(known) >= wanted or points_in_space > MOST_POINTS:
         return wanted
     base = experiment.config.flat()
     configs = (config_at(experiment, point) for point in points(experiment.space, base))

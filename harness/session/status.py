@@ -1,6 +1,7 @@
 """``saat status``: how far a search is."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
     started, state = load_state(run_dir)
     searches = started.get("plan", "search") == "search"
     exploring = "explore" if state.recommended is None else "confirm"
+    trials = state.trials.values()
     done = [r for r in state.of_phase("explore") if eligible(experiment, r)]
     points = [objective_values(record.metrics) for record in done]
     front = [record for record, on in zip(done, pareto_mask(points), strict=True) if on]
@@ -35,27 +37,22 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "trials": summary(state),
         "hypervolume": hypervolume(points),
         "front": [_point(record) for record in front],
-        "hosts": dict(Counter(r.host for r in state.trials.values() if r.host)),
-        "nodes_lost": sum(record.nodes_lost for record in state.trials.values()),
-        "workers_died": sum(record.deaths for record in state.trials.values()),
+        "hosts": dict(Counter(r.host for r in trials if r.host)),
+        "nodes_lost": sum(r.nodes_lost for r in trials),
+        "workers_died": sum(r.deaths for r in trials),
         "running": [record.spec.trial_id for record in state.running()],
         "out_of_memory": {
-            r.spec.trial_id: "; ".join(r.out_of_memory)
-            for r in state.trials.values()
-            if r.out_of_memory
+            r.spec.trial_id: "; ".join(r.out_of_memory) for r in trials if r.out_of_memory
         },
         "warnings": warning_lines(finished_metrics(state)),
-        "failed": {
-            r.spec.trial_id: r.stop_reason for r in state.trials.values() if r.status == "failed"
-        },
+        "failed": {r.spec.trial_id: r.stop_reason for r in trials if r.status == "failed"},
     }
 
 
 def _point(record: TrialRecord) -> dict[str, Any]:
     clean, robust = objective_values(record.metrics)
-    trial_id = record.spec.trial_id
     return {
-        "trial_id": trial_id,
+        "trial_id": record.spec.trial_id,
         "clean": clean,
         "robust": robust,
         "at_chance": list(at_chance(final_metrics(record.metrics))),
@@ -69,6 +66,14 @@ def finished_metrics(state: SearchState) -> dict[str, dict[str, float]]:
     return {r.spec.trial_id: final_metrics(r.metrics) for r in ended if r.status == "completed"}
 
 
+def setting_text(values: Iterable[tuple[str, object]]) -> str:
+    """``key=value`` of every pair; floats in three digits."""
+    return " ".join(
+        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in values
+    )
+
+
 def render(found: dict[str, Any]) -> str:
     """The state as text."""
     lines = [f"{found['name']}: {found['state']} ({found['phase']}), {found['trials']}"]
@@ -77,13 +82,11 @@ def render(found: dict[str, Any]) -> str:
         shown = "front (clean MAP, robust MAP on validation):" if found["front"] else "empty front"
         lines.append(f"{volume}; {shown}")
     for entry in sorted(found["front"], key=lambda entry: -float(entry["clean"])):
-        config = " ".join(
-            f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
-            for key, value in entry["setting"].items()
-        )
         values = f"{100 * entry['clean']:5.1f} {100 * entry['robust']:5.1f}"
         mark = "  (robust MAP at chance: not recommended)" if entry["at_chance"] else ""
-        lines.append(f"  {values}  {entry['trial_id']}  {config}{mark}")
+        lines.append(
+            f"  {values}  {entry['trial_id']}  {setting_text(entry['setting'].items())}{mark}"
+        )
     if found["versions"]:
         lines.append(f"  {found['versions']}")
     if found["warm_started"]:
