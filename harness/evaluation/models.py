@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import ValidationError
 from torch import nn
 
-from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
 from harness.experiment.carried_paths import setting_paths
 from harness.experiment.config import TrialConfig, parsed
@@ -18,12 +17,13 @@ from harness.experiment.configs import config_at
 from harness.experiment.file import load_experiment
 from harness.experiment.problems import describe
 from harness.experiment.sections import EvaluationSection
+from harness.experiment.yaml_file import read_yaml
 from harness.journal.journal import first_search_id
 from harness.named_paths import check_named
 from harness.trial.trial import trial_data
 from reports.run_folder import is_trial_id
 from saat.data import RetrievalData
-from saat.data.label_map import relabelled
+from saat.data.label_map import LabelMap, parse_label_map, relabelled
 from saat.errors import InputError
 from saat.models import check_network
 from saat.models.network_check import PROBED, described
@@ -33,17 +33,10 @@ from saat.wording import counted
 
 @dataclass(frozen=True)
 class Subject:
-    """A model, the data it is measured on, and the protocol it brings along.
+    """A model, the data it is measured on, and the protocol it brings along."""
 
-    Attributes:
-        name: in messages: the checkpoint's path, or the factory.
-        network: float images in [0, 1] → pre-tanh features, on the CPU.
-        data: images and splits.
-        evaluation: how it is attacked.
-    """
-
-    name: str
-    network: nn.Module
+    name: str  # in messages: the checkpoint's path, or the factory
+    network: nn.Module  # float images in [0, 1] → pre-tanh features, on the CPU
     data: RetrievalData
     evaluation: EvaluationSection
 
@@ -59,7 +52,7 @@ def trained_subject(
 
     Args:
         path: ``model.safetensors`` or its trial's folder.
-        cache_dir: node-local cache of decoded images.
+        cache_dir: of decoded images.
         data_path: where the folder of lists lies now.
         data_root: where the folder of a named set lies now.
         allow: what it may read besides, of the paths that it carries.
@@ -105,10 +98,9 @@ def moved_subject(
 
     Args:
         path: ``model.safetensors`` or its trial's folder.
-        experiment: an experiment file; its ``data`` and ``evaluation`` count.
-        label_map: from B's classes to A's (:mod:`saat.data.label_map`); without one the two sets
-            must have the same classes.
-        cache_dir: node-local cache of decoded images.
+        experiment: a file whose ``data`` and ``evaluation`` count.
+        label_map: from B's classes to A's; without one the two sets must have the same classes.
+        cache_dir: of decoded images.
 
     Returns:
         The subject, and a sentence on what became of B's labels.
@@ -137,6 +129,16 @@ def moved_subject(
     return Subject(name, model.network(), data, loaded.evaluation), sentence
 
 
+def load_label_map(path: Path) -> LabelMap:
+    """Read and check a label map file, YAML or JSON (:mod:`saat.data.label_map`).
+
+    Raises:
+        InputError: anything wrong with it.
+    """
+    content = read_yaml(path, "a label map", scale=10)  # which may name thousands of classes
+    return parse_label_map(content, str(path))
+
+
 def factory_subject(
     factory: str, weights: Path | None, experiment: Path, cache_dir: str | None = None
 ) -> Subject:
@@ -146,8 +148,8 @@ def factory_subject(
         factory: ``package.module:function``; called with the path of the weights (None without),
             it returns a module: float images (B, 3, H, W) in [0, 1] → pre-tanh features (B, K).
         weights: handed to the factory as it is.
-        experiment: an experiment file; its ``data`` and ``evaluation`` count.
-        cache_dir: node-local cache of decoded images.
+        experiment: a file whose ``data`` and ``evaluation`` count.
+        cache_dir: of decoded images.
 
     Raises:
         InputError: the factory cannot be had, or does not give such a module.

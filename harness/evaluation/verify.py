@@ -53,21 +53,13 @@ class Discrepancy:
 
 @dataclass
 class Verification:
-    """What was compared.
+    """What was compared."""
 
-    Attributes:
-        numbers: reported numbers that were recomputed.
-        wrong: those that differ.
-        without_images: trials that kept no images (explore trials keep AP per query alone).
-        left_out: reported metrics of kinds that images alone do not determine.
-        unknown: names of reported metrics that no installed package has.
-    """
-
-    numbers: int = 0
-    wrong: list[Discrepancy] = field(default_factory=list)
-    without_images: int = 0
-    left_out: int = 0
-    unknown: set[str] = field(default_factory=set)
+    numbers: int = 0  # reported ones that were recomputed
+    wrong: list[Discrepancy] = field(default_factory=list)  # those that differ
+    without_images: int = 0  # trials: those that explored keep AP per query alone
+    left_out: int = 0  # reported metrics of kinds that images alone do not determine
+    unknown: set[str] = field(default_factory=set)  # metrics that no installed package has
 
     def text(self) -> str:
         """Lines for the terminal."""
@@ -87,10 +79,7 @@ class Verification:
 
 
 def verify(
-    run_dir: Path,
-    cache_dir: str | None,
-    say: Callable[[str], None],
-    allow: Sequence[Path] = (),
+    run_dir: Path, cache_dir: str | None, say: Callable[[str], None], allow: Sequence[Path] = ()
 ) -> Verification:
     """Recompute every trial of a run that kept its attacked images.
 

@@ -22,17 +22,9 @@ _STATUS = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
 class MlflowRuns:
-    """The runs of one search.
+    """The runs of one search, whose parent run has the ``tags``.
 
-    Attributes:
-        uri: tracking URI; SQLite stores keep their artifacts beside the data base.
-        run_dir: folder of the search.
-
-    Args:
-        uri: see above.
-        run_dir: see above.
-        experiment: the resolved experiment.
-        tags: of the parent run.
+    SQLite stores keep their artifacts beside the data base.
     """
 
     def __init__(
@@ -64,7 +56,7 @@ class MlflowRuns:
             self._experiment_id = found.experiment_id
             if found.lifecycle_stage == "deleted":
                 self._client.restore_experiment(self._experiment_id)
-        parent = self._run("search", name, self._tags)
+        parent = self._parent()
         self._log_params(parent, tracked_values.experiment_params(self._experiment))
         return parent
 
@@ -80,12 +72,7 @@ class MlflowRuns:
         return False
 
     def deliver(self, event: Event, state: SearchState) -> None:
-        """Write what an event says.
-
-        Args:
-            event: of the journal.
-            state: the search after this event.
-        """
+        """Write what an event of the journal says; ``state`` is that after the event."""
         kind = event["event"]
         if kind == "started":
             self._log_file(self._runs["search"], self.run_dir / "experiment.yaml")
@@ -129,9 +116,11 @@ class MlflowRuns:
         self._runs[trial_id] = run_id
         return run_id
 
+    def _parent(self) -> str:
+        return self._run("search", self._experiment.name, self._tags)
+
     def _child(self, record: TrialRecord) -> str:
-        parent = self._run("search", self._experiment.name, self._tags)
-        tags = tracked_values.child_tags(record, parent, self._tags["saat.protocol"])
+        tags = tracked_values.child_tags(record, self._parent(), self._tags["saat.protocol"])
         return self._run(record.spec.trial_id, record.spec.trial_id, tags)
 
     def _log_progress(self, event: Event, state: SearchState) -> None:
@@ -144,9 +133,8 @@ class MlflowRuns:
         self._log_metrics(run_id, event, metrics, step)
         if kind != "failed" or not record.epochs:  # its last epoch has logged the cost
             # One step more than the last epoch's: the re-attack costs as well.
-            self._log_metrics(
-                run_id, event, {"cost_s": record.cost_s}, step + (kind == "completed")
-            )
+            costs = {"cost_s": record.cost_s}
+            self._log_metrics(run_id, event, costs, step + (kind == "completed"))
         if kind == "completed" and record.spec.phase == "explore":
             done, volume = tracked_values.explored_hypervolume(self._experiment, state)
             self._log_metrics(self._runs["search"], event, {"hypervolume": volume}, done)
@@ -175,7 +163,7 @@ class MlflowRuns:
                 self._log_file(run_id, folder / name)
 
     def _finish(self) -> None:
-        parent = self._run("search", self._experiment.name, self._tags)
+        parent = self._parent()
         self._client.set_terminated(parent, "FINISHED")
         folder = self.run_dir / "report"
         for name in ("report.html", "frontier.csv"):

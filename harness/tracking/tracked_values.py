@@ -1,6 +1,7 @@
 """Values, tags and parameters that MLflow gets besides the journal's own metrics."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,7 @@ def end_tags(record: TrialRecord) -> dict[str, str]:
 def front_table(path: Path) -> dict[str, Any]:
     """Columns and rows of the report's ``frontier.csv``, as MLflow stores tables."""
     front = read_csv(path).astype(object).fillna("")
-    table: dict[str, Any] = front.to_dict(orient="split", index=False)
-    return table
+    return dict(front.to_dict(orient="split", index=False))
 
 
 def experiment_params(experiment: Experiment) -> dict[str, Any]:
@@ -78,11 +78,9 @@ def experiment_params(experiment: Experiment) -> dict[str, Any]:
     return dict(_flat(dump))
 
 
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and value:
-        return [
-            pair
-            for key, part in value.items()
-            for pair in _flat(part, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    return [(prefix, value)]
+        for key, part in value.items():
+            yield from _flat(part, f"{prefix}.{key}".lstrip("."))
+    else:
+        yield prefix, value
