@@ -159,11 +159,7 @@ def _recomputed(folder: Path, cache_dir: str | None, allow: Sequence[Path]) -> N
 
 
 def _stored_evaluation(folder: Path, cache_dir: str | None, allow: Sequence[Path]) -> Evaluation:
-    """The evaluation that the stored images of a trial give.
-
-    Raises:
-        InputError: images of other queries, of another size, or outside the ball.
-    """
+    """The evaluation that the stored images of a trial give, if they fit its queries and ball."""
     victim = stored_victim(folder, cache_dir, allow)
     protocol = EvaluationSection.model_validate(read_model(folder).meta["evaluation"])
     threat = ThreatModel(protocol.eps, protocol.norm)
@@ -196,11 +192,7 @@ def stored_images(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def stored_victim(folder: Path, cache_dir: str | None, allow: Sequence[Path] = ()) -> Victim:
-    """The trained model of a trial and its test queries, under its own ranking.
-
-    Raises:
-        InputError: see :func:`harness.evaluation.models.trained_subject`.
-    """
+    """The model of :func:`harness.evaluation.models.trained_subject`, and its test queries."""
     subject = trained_subject(folder, cache_dir, allow=allow)
     protocol = subject.evaluation
     return Victim(subject.network, subject.data, "test", protocol.top_k, protocol.ties)

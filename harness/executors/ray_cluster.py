@@ -118,11 +118,7 @@ def _own_sigterm() -> Iterator[None]:
 
 
 def _check_listening(address: str) -> None:
-    """Check at once that something listens at an address; Ray would try for minutes.
-
-    Raises:
-        OSError: nothing listens there, or ``auto`` finds no cluster.
-    """
+    """Raise an :class:`OSError` if nothing listens at an address; Ray would try for minutes."""
     if address == "auto":
         address = services.get_ray_address_from_environment(address, None)
     host, colon, port = address.rpartition(":")
@@ -131,17 +127,14 @@ def _check_listening(address: str) -> None:
 
 
 def on_node(function: Callable[..., Any], node_id: str) -> Any:
-    """``function`` as a task on one node, even if it is busy; the task sees all GPUs, takes none.
+    """``function`` as a task on a live node, even a busy one, that is run at most once.
 
-    Args:
-        function: run there at most once.
-        node_id: of a live node.
+    The task sees all GPUs and takes none.
     """
-    here = NodeAffinitySchedulingStrategy(node_id, soft=False)
     return ray.remote(function).options(
         num_cpus=0,
         max_retries=0,
-        scheduling_strategy=here,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
         # Without it Ray hides the GPUs from a task that takes none.
         runtime_env={"env_vars": {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}},
     )

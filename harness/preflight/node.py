@@ -119,11 +119,7 @@ def code_digest() -> str:
 
 
 def _data(config: TrialConfig, cache: Path) -> DataReport:
-    """Read the lists and check that every image file exists; decode nothing.
-
-    Raises:
-        InputError: the data, or the weights, are not there or not usable.
-    """
+    """Read the lists and check that every image file exists; decode nothing."""
     model, data = config.model, config.data
     if model.weights != "none":  # as the first trial there would
         build_network(model.backbone, model.weights, model.bits, data.image_size, seed=0)

@@ -32,7 +32,6 @@ def shared_folder_check(runs_dir: Path) -> Iterator[SharedFolder]:
     """Make the folder, and delete it at the end of the block.
 
     Raises:
-        OSError: the folder cannot be made.
         InputError: the file system has no locks.
     """
     absent = [path for path in (runs_dir, *runs_dir.parents) if not path.exists()]

@@ -16,11 +16,7 @@ if TYPE_CHECKING:  # takes pydantic, which completion and help need nothing of
 
 
 class SomeUnreadable(InputError):
-    """Some of the entries, or of the runs, cannot be read.
-
-    Attributes:
-        readable: the lines of the others.
-    """
+    """Some of the entries, or of the runs, cannot be read; ``readable`` are lines of the others."""
 
     def __init__(self, problems: Sequence[str], rows: Mapping[str, str]) -> None:
         others = f" (and {len(problems) - 1} more)" if problems[1:] else ""
@@ -49,11 +45,7 @@ def _lines(rows: Mapping[str, str]) -> str:
 
 
 def _readable(rows: Iterable[tuple[str, Callable[[], str]]]) -> dict[str, str]:
-    """Names and the lines that their functions give.
-
-    Raises:
-        SomeUnreadable: some of them raise an :class:`InputError`.
-    """
+    """Names and the lines that their functions give; :class:`SomeUnreadable` where some raise."""
     found, problems = {}, []
     for name, line in rows:
         try:

@@ -15,7 +15,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.file import load_stored
 from harness.files import write_text
 from harness.journal.callbacks import never_raising
-from harness.journal.journal import Journal, first_search_id
+from harness.journal.journal import Event, Journal, first_search_id
 from harness.journal.protocol import (
     changed_versions,
     protocol_hash,
@@ -74,8 +74,9 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     device = device_of_run(experiment, options)
     data = open_data(experiment, options.cache_dir, say)
     protocol = protocol_hash(experiment, data.fingerprint)
-    if plan == "search":  # refused here, journaled below
-        warm_start(experiment, options.runs_dir, data.fingerprint, protocol)
+    warm: Event = {}
+    if plan == "search" and experiment.search.warm_start:
+        warm = warm_start(experiment, options.runs_dir, data.fingerprint, protocol)
     experiment, packing = resolve_gpu_share(experiment, plan, options, say)
     executor, concurrent = executor_of_run(experiment, options, say)
     versions = changed_versions(experiment)
@@ -102,7 +103,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         leave_receipt(journal.events[0]["search_id"], paths_at_start(experiment, options.runs_dir))
     except OSError as error:
         say(f"no receipt of this run could be left ({error}): saat resume will ask for --allow")
-    _warm_start(experiment, journal, options, say)
+    _warm_start(journal, warm, say)
     return _run(experiment, journal, options, executor, concurrent, say)
 
 
@@ -154,7 +155,9 @@ def resume(
                 "its trials could not be compared"
             )
         executor, concurrent = executor_of_run(experiment, options, say)
-        _warm_start(experiment, journal, options, say)
+        if missing_warm_start(experiment, journal.events):
+            known = started["data_fingerprint"], started["protocol_hash"]
+            _warm_start(journal, warm_start(experiment, options.runs_dir, *known), say)
     except BaseException:
         journal.close()
         raise
@@ -163,26 +166,16 @@ def resume(
 
 def paths_to_allow(experiment: Experiment, runs_dir: Path) -> list[str]:
     """What ``saat resume --allow`` has to name of a run that began here: no receipt has it."""
-    carried = list(paths_at_start(experiment, runs_dir))
-    if not carried:
-        return []
     search_id = first_search_id(runs_dir / experiment.name)
-    return list(dict.fromkeys(path for _, path in not_named(search_id, carried)))
+    missing = not_named(search_id, paths_at_start(experiment, runs_dir))
+    return list(dict.fromkeys(path for _, path in missing))
 
 
-def _warm_start(
-    experiment: Experiment, journal: Journal, options: Options, say: Callable[[str], None]
-) -> None:
-    """Journal what earlier searches found, unless the journal has it."""
-    if not missing_warm_start(experiment, journal.events):
-        return
-    started = journal.events[0]
-    fields = warm_start(
-        experiment, options.runs_dir, started["data_fingerprint"], started["protocol_hash"]
-    )
-    journal.append("warm_started", **fields)
-    known = counted(len(fields["trials"]), "trial")
-    say(f"search.warm_start: {known} of earlier searches")
+def _warm_start(journal: Journal, found: Event, say: Callable[[str], None]) -> None:
+    """Journal what earlier searches found, if anything was asked for."""
+    if found:
+        journal.append("warm_started", **found)
+        say(f"search.warm_start: {counted(len(found['trials']), 'trial')} of earlier searches")
 
 
 def _run(

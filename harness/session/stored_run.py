@@ -53,9 +53,6 @@ def check_carried_paths(
     """Refuse to go on with a run that would read what only the run names.
 
     Somebody else may have made it. Its trials carry settings of their own, in the journal.
-
-    Raises:
-        PathsNotNamed: the user has not named all of its paths.
     """
     warms = missing_warm_start(experiment, events)
     carried = list(
@@ -93,12 +90,7 @@ def check_reported_protocol(experiment: Experiment, started: Event, file: Path) 
 
 
 def check_resumed_protocol(experiment: Experiment, started: Event, file: Path) -> None:
-    """Refuse to add numbers to a search that its earlier ones could not be compared with.
-
-    Raises:
-        InputError: the file's ``evaluation`` or ``confirm.battery`` is another one, or one of the
-            formulas behind its numbers is.
-    """
+    """Refuse to add numbers to a search that its earlier ones could not be compared with."""
     if protocol_hash(experiment, started["data_fingerprint"]) == started["protocol_hash"]:
         return
     if note := version_note(experiment, started):

@@ -63,9 +63,6 @@ def check_store(uri: str) -> None:
     """Refuse a SQLite file that cannot be created or used, or is of another version of MLflow.
 
     The tracker would retry for minutes: to it, most errors look like a server that is down.
-
-    Raises:
-        InputError: what is wrong, and what to do.
     """
     path = sqlite_file(uri)
     if path is None:

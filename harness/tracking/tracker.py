@@ -132,11 +132,7 @@ class Tracker:
         return accepted
 
     def _retry(self, *call: Any) -> Any:
-        """Call until the server accepts.
-
-        Raises:
-            tenacity.RetryError: it refuses for good, or the tracker is closing.
-        """
+        """Call until the server accepts; see :func:`harness.tracking.retries.retrying`."""
         return retrying(self._closing, self._log_error)(*call)
 
     def _log_error(self, error: BaseException) -> None:
