@@ -1,9 +1,7 @@
 """A dry run: the plan by counting, the estimate by adding up, and nothing started or written."""
 
 import math
-import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,13 +21,6 @@ from tests.harness.tiny import tiny, tiny_raw
 
 INLINE = ["--executor", "inline"]
 BITS = {"model.bits": {"choice": [16, 32, 64]}}
-
-
-@pytest.fixture(autouse=True)
-def own_signals() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def size_of(known: int = 0, **changes: Any) -> SearchSize:

@@ -4,8 +4,7 @@ import io
 import os
 import shlex
 import shutil
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +36,6 @@ SMALL: dict[str, Any] = {
     "validation": {"steps": 1, "queries": 4},
     "evaluation": {"top_k": 10, "steps": 1, "attacks": ["mainstay"]},
 }
-
-
-@pytest.fixture(autouse=True)
-def own_signals() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture

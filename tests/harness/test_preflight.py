@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -53,13 +52,6 @@ GOOD = NodeReport(
     data=DATA,
 )  # fmt: skip
 NODE = Node("10.0.0.2", 16, 2, GOOD, offset_s=0.01, accuracy_s=0.001)
-
-
-@pytest.fixture(autouse=True)
-def own_signals() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def cluster(node: Node = NODE, **changes: Any) -> Cluster:
