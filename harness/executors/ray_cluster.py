@@ -58,26 +58,26 @@ def connect(address: str | None, cpus: int | None = None) -> None:
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
     if ray.is_initialized():
         return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    given: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
-        if address:
-            _check_listening(address)
-            with _own_sigterm():
-                ray.init(address=address, **quiet)
-        else:
-            # Ray would write its token to the home folder, where other users may read it.
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            # On Linux Ray listens on all interfaces; with its switch for macOS and Windows only
-            # on 127.0.0.1.
-            local = _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False)
-            with local, _own_sigterm():
-                ray.init(
-                    address="local",  # whatever RAY_ADDRESS says
-                    num_cpus=cpus,
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    **quiet,
-                )
+        with ExitStack() as replaced:
+            if address:
+                given["address"] = address
+                _check_listening(address)
+            else:
+                # Ray would write its token to the home folder, where other users may read it.
+                os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+                # On Linux Ray listens on all interfaces; with its switch for macOS and Windows
+                # only on 127.0.0.1.
+                replaced.enter_context(_replaced(ray_constants, "ENABLE_RAY_CLUSTER", False))
+                given |= {
+                    "address": "local",  # whatever RAY_ADDRESS says
+                    "num_cpus": cpus,
+                    "include_dashboard": False,
+                    "object_store_memory": _OBJECT_STORE_BYTES,
+                }
+            replaced.enter_context(_own_sigterm())
+            ray.init(**given)
     except Exception as error:  # Ray raises a bare one if its node starts too slowly
         reason = one_line(redacted(error), 160)
         if address:

@@ -39,16 +39,16 @@ def why_worker_lost(error: Exception | str) -> tuple[str, bool]:
     That a node died, its address, and how a worker ended stand in Ray's message alone.
     """
     message = str(error)
-    of_actor = isinstance(error, RayActorError)
+    actor = error if isinstance(error, RayActorError) else None
     address = re.search(r"^\s*ip: (\S+)$", message, flags=re.MULTILINE)
     where = f" {address[1]}" if address else ""
-    if of_actor and error.preempted:
+    if actor and actor.preempted:
         return f"node{where} was pre-empted", True
     if isinstance(error, ActorUnavailableError):  # a killed node, before Ray knows that
         return f"node{where} does not answer", True
     if "its node has died" in message:
         return f"node{where} was lost", True
-    if of_actor and error.actor_init_failed:  # a missing module, for example
+    if actor and actor.actor_init_failed:  # a missing module, for example
         return last_line(message), False
     detail = re.search("Worker exit detail: (.*)", message)
     return one_line(redacted(detail[1] if detail else message), 200) or "no reason known", False

@@ -68,9 +68,9 @@ def _node_failures(driver: NodeReport, node: Node) -> Iterator[str]:
     if report is None:
         return
     for package in SAME_VERSION:
-        own, other = report.versions.get(package), driver.versions.get(package)
-        if own != other:
-            yield f"{package} {own or 'is missing'}; the driver has {other}"
+        version, other = report.versions.get(package), driver.versions.get(package)
+        if version != other:
+            yield f"{package} {version or 'is missing'}; the driver has {other}"
     same_version = report.versions.get("saat-harness") == driver.versions.get("saat-harness")
     if same_version and report.code != driver.code:
         yield "its saat-harness is other code than the driver's, of the same version"

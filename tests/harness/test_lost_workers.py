@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 import yaml
 from ray import cloudpickle
-from ray.core.generated.common_pb2 import ActorDiedErrorContext, NodeDeathInfo
+from ray.core.generated.common_pb2 import (  # type: ignore[attr-defined]
+    ActorDiedErrorContext,
+    NodeDeathInfo,
+)
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
 
 from harness.__main__ import main
