@@ -48,7 +48,10 @@ class Request:
         if self.transfer_from and self.battery == "none":
             raise InputError(f"--transfer-from {self.transfer_from[0]}: belongs to --battery")
         if self.output is not None:
-            if self.output.exists() and not _interrupted(self.output):
+            # An evaluation that was cut off there goes on from its attacks.
+            unfinished = (self.output / _UNFINISHED).is_dir()
+            done = (self.output / "metrics.json").exists()
+            if self.output.exists() and (done or not unfinished):
                 raise InputError(f"{self.output}: exists; take another -o")
             check_output(self.output, [_UNFINISHED])
         for name in self.attacks:
@@ -121,11 +124,6 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
 
 # Finished attacks of an evaluation that has not come to its end.
 _UNFINISHED = "attacked"
-
-
-def _interrupted(output: Path) -> bool:
-    """Whether an earlier evaluation was cut off there; this one goes on from its attacks."""
-    return (output / _UNFINISHED).is_dir() and not (output / "metrics.json").exists()
 
 
 def protocol_section(subject: Subject, request: Request) -> EvaluationSection:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.journal.protocol import version_note
-from harness.journal.state import SearchState, TrialRecord, load_state, summary
+from harness.journal.state import SearchState, load_state, summary
 from harness.search.recommendation import eligible
 from harness.session.stored_run import read_stored
 from reports.frontier import hypervolume, pareto_mask
@@ -26,7 +26,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
     trials = state.trials.values()
     done = [r for r in state.of_phase("explore") if eligible(experiment, r)]
     points = [objective_values(record.metrics) for record in done]
-    front = [record for record, on in zip(done, pareto_mask(points), strict=True) if on]
+    on_front = pareto_mask(points)
     return {
         "name": run_dir.name,
         "state": "finished" if state.finished else "unfinished",
@@ -36,7 +36,17 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "versions": version_note(experiment, started),
         "trials": summary(state),
         "hypervolume": hypervolume(points),
-        "front": [_point(record) for record in front],
+        "front": [
+            {
+                "trial_id": record.spec.trial_id,
+                "clean": clean,
+                "robust": robust,
+                "at_chance": list(at_chance(final_metrics(record.metrics))),
+                "setting": record.point,
+            }
+            for record, (clean, robust), on in zip(done, points, on_front, strict=True)
+            if on
+        ],
         "hosts": dict(Counter(r.host for r in trials if r.host)),
         "nodes_lost": sum(r.nodes_lost for r in trials),
         "workers_died": sum(r.deaths for r in trials),
@@ -46,17 +56,6 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         },
         "warnings": warning_lines(finished_metrics(state)),
         "failed": {r.spec.trial_id: r.stop_reason for r in trials if r.status == "failed"},
-    }
-
-
-def _point(record: TrialRecord) -> dict[str, Any]:
-    clean, robust = objective_values(record.metrics)
-    return {
-        "trial_id": record.spec.trial_id,
-        "clean": clean,
-        "robust": robust,
-        "at_chance": list(at_chance(final_metrics(record.metrics))),
-        "setting": record.point,
     }
 
 

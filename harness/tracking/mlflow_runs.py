@@ -14,6 +14,7 @@ from harness.journal.state import SearchState, TrialRecord
 from harness.tracking import tracked_values
 from harness.tracking.retries import FINAL_ERRORS, GONE
 from harness.tracking.store import make_tables
+from reports.csv_files import read_csv
 
 _PARAM_LIMIT = 6000
 _PARAM_BATCH = 100
@@ -120,7 +121,13 @@ class MlflowRuns:
         return self._run("search", self._experiment.name, self._tags)
 
     def _child(self, record: TrialRecord) -> str:
-        tags = tracked_values.child_tags(record, self._parent(), self._tags["saat.protocol"])
+        tags = {
+            "mlflow.parentRunId": self._parent(),
+            "saat.config_hash": record.config_hash,
+            "saat.protocol": self._tags["saat.protocol"],
+            "saat.phase": record.spec.phase,
+            "saat.role": record.spec.role,
+        }
         return self._run(record.spec.trial_id, record.spec.trial_id, tags)
 
     def _log_progress(self, event: Event, state: SearchState) -> None:
@@ -172,7 +179,8 @@ class MlflowRuns:
             self._log_file(parent, figure, "figures")
         if (folder / "frontier.csv").exists():  # the report may have been deleted since
             # log_table would append to the rows of an earlier try.
-            table = tracked_values.front_table(folder / "frontier.csv")
+            front = read_csv(folder / "frontier.csv").astype(object).fillna("")
+            table = front.to_dict(orient="split", index=False)
             self._client.log_dict(parent, table, "frontier.json")
             listed = json.dumps([{"path": "frontier.json", "type": "table"}])
             self._client.set_tag(parent, "mlflow.loggedArtifacts", listed)

@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from harness.experiment.config import Experiment
 from harness.journal.state import SearchState, TrialRecord
 from harness.search.recommendation import eligible
-from reports.csv_files import read_csv
 from reports.frontier import hypervolume
 from saat.feasibility import objective_values
 from saat.metrics import OBJECTIVES, Phase, final_metrics
@@ -35,17 +33,6 @@ def explored_hypervolume(experiment: Experiment, state: SearchState) -> tuple[in
     return len(done), hypervolume(points)
 
 
-def child_tags(record: TrialRecord, parent: str, protocol: str) -> dict[str, str]:
-    """Tags of a trial's run: its parent, its setting, its phase."""
-    return {
-        "mlflow.parentRunId": parent,
-        "saat.config_hash": record.config_hash,
-        "saat.protocol": protocol,
-        "saat.phase": record.spec.phase,
-        "saat.role": record.spec.role,
-    }
-
-
 def end_tags(record: TrialRecord) -> dict[str, str]:
     """Tags that say how a trial ended, cut to the length that MLflow takes.
 
@@ -62,12 +49,6 @@ def end_tags(record: TrialRecord) -> dict[str, str]:
         "saat.out_of_memory": "; ".join(record.out_of_memory),
     }
     return {key: text[:_TAG_LIMIT] for key, text in tags.items() if text}
-
-
-def front_table(path: Path) -> dict[str, Any]:
-    """Columns and rows of the report's ``frontier.csv``, as MLflow stores tables."""
-    front = read_csv(path).astype(object).fillna("")
-    return dict(front.to_dict(orient="split", index=False))
 
 
 def experiment_params(experiment: Experiment) -> dict[str, Any]:
