@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.evaluation.models import read_model, trained_subject
+from harness.evaluation.models import Subject, trained_subject
 from harness.experiment.file import load_stored
-from harness.experiment.sections import EvaluationSection
 from harness.journal.journal import read
 from harness.journal.protocol import version_note
 from harness.trial.records import Record, read_record
@@ -160,8 +159,8 @@ def _recomputed(folder: Path, cache_dir: str | None, allow: Sequence[Path]) -> N
 
 def _stored_evaluation(folder: Path, cache_dir: str | None, allow: Sequence[Path]) -> Evaluation:
     """The evaluation that the stored images of a trial give, if they fit its queries and ball."""
-    victim = stored_victim(folder, cache_dir, allow)
-    protocol = EvaluationSection.model_validate(read_model(folder).meta["evaluation"])
+    subject = trained_subject(folder, cache_dir, allow=allow)
+    victim, protocol = _victim_of(subject), subject.evaluation
     threat = ThreatModel(protocol.eps, protocol.norm)
     stored = stored_images(folder)
     if not np.array_equal(stored.pop("rows").numpy(), victim.rows):
@@ -193,6 +192,9 @@ def stored_images(folder: Path) -> dict[str, torch.Tensor]:
 
 def stored_victim(folder: Path, cache_dir: str | None, allow: Sequence[Path] = ()) -> Victim:
     """The model of :func:`harness.evaluation.models.trained_subject`, and its test queries."""
-    subject = trained_subject(folder, cache_dir, allow=allow)
+    return _victim_of(trained_subject(folder, cache_dir, allow=allow))
+
+
+def _victim_of(subject: Subject) -> Victim:
     protocol = subject.evaluation
     return Victim(subject.network, subject.data, "test", protocol.top_k, protocol.ties)

@@ -30,7 +30,8 @@ def ask_nodes(
     """
     known = ray.nodes()
     alive = [entry for entry in known if entry["Alive"]]
-    departed = {e["NodeManagerAddress"] for e in known} - {e["NodeManagerAddress"] for e in alive}
+    addresses = Counter(entry["NodeManagerAddress"] for entry in alive)
+    departed = {entry["NodeManagerAddress"] for entry in known} - addresses.keys()
     began = time.monotonic()
     tasks = {
         entry["NodeID"]: on_node(_report, entry["NodeID"]).remote(request, entry["NodeID"])
@@ -39,10 +40,11 @@ def ask_nodes(
     driver = report_driver()
     left = max(1.0, timeout_s - (time.monotonic() - began))
     ray.wait(list(tasks.values()), num_returns=len(tasks), timeout=left)
-    names = _names(alive)
     nodes = []
     for entry in alive:
-        node_id, offered = entry["NodeID"], entry["Resources"]
+        node_id, name, offered = entry["NodeID"], entry["NodeManagerAddress"], entry["Resources"]
+        if addresses[name] > 1:
+            name += f"#{node_id[:6]}"
         report, problems = _answer(tasks[node_id], timeout_s)
         clock: tuple[float | None, float] = (None, 0.0)
         if report is not None:
@@ -50,18 +52,8 @@ def ask_nodes(
                 problems += check_token(request.shared_folder, node_id)
             clock = _clock_offset(node_id)
         cpus, gpus = offered.get("CPU", 0.0), offered.get("GPU", 0.0)
-        nodes.append(Node(names[node_id], cpus, gpus, report, problems, *clock))
+        nodes.append(Node(name, cpus, gpus, report, problems, *clock))
     return driver, sorted(nodes, key=lambda node: node.name), sorted(departed)
-
-
-def _names(alive: list[dict[str, Any]]) -> dict[str, str]:
-    """Address of every node by its id; nodes with equal addresses get the beginning of their id."""
-    count = Counter(entry["NodeManagerAddress"] for entry in alive)
-    return {
-        entry["NodeID"]: entry["NodeManagerAddress"]
-        + (f"#{entry['NodeID'][:6]}" if count[entry["NodeManagerAddress"]] > 1 else "")
-        for entry in alive
-    }
 
 
 def _report(request: NodeRequest, name: str) -> dict[str, Any]:
