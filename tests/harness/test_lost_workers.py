@@ -18,12 +18,12 @@ from harness.__main__ import main
 from harness.executors.ray_errors import why_worker_lost
 from harness.executors.ray_slots import check_request
 from harness.journal.journal import read
-from harness.journal.state import SearchState
+from harness.journal.state import SearchState, load_state
 from harness.options import Options
 from harness.search.search import Pause, Search
 from harness.search.worker_failures import MAX_DEATHS, MAX_NODES_LOST
 from harness.session.checks import executor_of_run, max_concurrent
-from harness.session.derive import derive_tables
+from harness.session.derive import write_tables
 from harness.session.status import render, status_of
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from saat.errors import InputError
@@ -282,7 +282,7 @@ def test_hosts_and_losses_are_shown(tmp_path: Path) -> None:
     assert found["hosts"] == {"two": 1}
     assert (found["nodes_lost"], found["workers_died"]) == (2, 0)
     assert "taken up again: 2 times after their node was lost" in render(found)
-    derive_tables(tmp_path)
+    write_tables(tmp_path, *load_state(tmp_path))
     assert list(pd.read_parquet(tmp_path / "trials.parquet").host) == ["two", ""]
     assert list(pd.read_parquet(tmp_path / "epochs.parquet").host) == ["one", "two"]
 
@@ -294,4 +294,4 @@ def test_journals_of_earlier_versions_know_no_hosts(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps(event) + "\n" for event in old))
     state = SearchState(read(path))
     assert {record.host for record in state.trials.values()} == {""}
-    derive_tables(tmp_path)
+    write_tables(tmp_path, *load_state(tmp_path))
