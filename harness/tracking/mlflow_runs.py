@@ -105,17 +105,13 @@ class MlflowRuns:
         own = {"saat.search_id": self._tags["saat.search_id"], "saat.trial_id": trial_id}
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in own.items())
         found = self._client.search_runs([self._experiment_id], wanted, max_results=1)
-        if found:
-            run_id = str(found[0].info.run_id)
-        else:
+        if not found:
             if "search" in self._runs:  # a wiped server may have given the number to another one
                 self._client.get_run(self._runs["search"])
-            created = self._client.create_run(
-                self._experiment_id, run_name=name, tags={**tags, **own}
-            )
-            run_id = str(created.info.run_id)
-        self._runs[trial_id] = run_id
-        return run_id
+            given = {"run_name": name, "tags": {**tags, **own}}
+            found = [self._client.create_run(self._experiment_id, **given)]
+        self._runs[trial_id] = str(found[0].info.run_id)
+        return self._runs[trial_id]
 
     def _parent(self) -> str:
         return self._run("search", self._experiment.name, self._tags)
