@@ -28,9 +28,10 @@ from harness.executors import executor
 from harness.experiment.resolve import resolve_experiment
 from harness.files import write_json
 from harness.journal.journal import Event, read
+from harness.journal.state import load_state
 from harness.options import Options
 from harness.session import session
-from harness.session.derive import derive_tables
+from harness.session.derive import write_tables
 from harness.trial.trial import (
     EpochReport,
     FinalReport,
@@ -212,7 +213,7 @@ def after(runs_dir: Path) -> None:
     run_dir = runs_dir / "scale"
     saat = [sys.executable, "-m", "harness", "status", "scale", "--runs-dir", str(runs_dir)]
     timed("saat status (a process)", lambda: subprocess.run(saat, check=True, capture_output=True))
-    timed("trials.parquet and epochs.parquet", lambda: derive_tables(run_dir))
+    timed("trials.parquet and epochs.parquet", lambda: write_tables(run_dir, *load_state(run_dir)))
     timed("report", lambda: write_report([load_search(run_dir)], run_dir / "report"))
     page = run_dir / "report" / "report.html"
     print(f"{'size of report.html':<44}{page.stat().st_size / 2**20:8.2f} MB")

@@ -1,10 +1,12 @@
 """Where and how a search runs."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 ExecutorName = Literal["ray", "inline"]
+RUNS = Path("runs")  # of the command line
 
 
 @dataclass(frozen=True)
@@ -29,3 +31,13 @@ class Options:
     cache_dir: str | None = None
     autoscaling: bool = False
     allow: tuple[Path, ...] = ()
+
+    def as_arguments(self, *names: str) -> str:
+        """Some fields as arguments of a command, a space before each; defaults are left out."""
+        text = ""
+        for name in names:
+            value = getattr(self, name)
+            if value != getattr(type(self), name, RUNS):
+                flag = f" --{name.replace('_', '-')}"
+                text += flag if value is True else f"{flag} {shlex.quote(str(value))}"
+        return text

@@ -33,7 +33,7 @@ def preflight(
     """Check that every node of a cluster, or this machine, has all that a search needs."""
     with importing():
         from harness.experiment.file import load_experiment
-        from harness.preflight import preflight as check
+        from harness.preflight.command import preflight as check
 
     loaded = None
     if experiment is not None:

@@ -11,13 +11,13 @@ from typing import Annotated, Any, get_args
 import typer
 
 from harness.files import existing_parent
+from harness.options import RUNS as RUNS
 from harness.options import ExecutorName, Options
 from saat import __version__
 from saat.errors import InputError, did_you_mean, one_line, printable
 from saat.paths import file_name, user_path
 
 app = typer.Typer(pretty_exceptions_enable=False)
-RUNS = Path("runs")
 
 
 def _print_version(wanted: bool) -> None:

@@ -139,7 +139,7 @@ def resume(
     existing_run(options.runs_dir, name)
     with importing():
         from harness.session import session
-    with _resumable(name, options, lambda: [str(path) for path in options.allow]):
+    with _resumable(name, chosen, options, lambda: [str(path) for path in options.allow]):
         _conclude(session.resume(name, options, say, chosen))
 
 
@@ -237,7 +237,7 @@ def _start(experiment: "Experiment", plan: "Plan", options: Options) -> None:
     with importing():
         from harness.session import session
     to_allow = partial(session.paths_to_allow, experiment, options.runs_dir)
-    with _resumable(experiment.name, options, to_allow):
+    with _resumable(experiment.name, options.executor, options, to_allow):
         _conclude(session.start(experiment, options, plan, say))
 
 
@@ -257,17 +257,17 @@ def _conclude(run_dir: Path) -> None:
 
 
 @contextmanager
-def _resumable(name: str, options: Options, to_allow: Callable[[], list[str]]) -> Iterator[None]:
+def _resumable(
+    name: str, executor: str | None, options: Options, to_allow: Callable[[], list[str]]
+) -> Iterator[None]:
     """Tell how to go on after an interruption or a stop; ``to_allow``: what has to be named."""
     try:
         yield
     except InputError:
         raise
     except BaseException:
-        runs_dir, uri = options.runs_dir, options.tracking_uri
-        if (runs_dir / name / "events.jsonl").exists():
-            folder = "" if runs_dir == RUNS else f" --runs-dir {shlex.quote(str(runs_dir))}"
-            server = f" --tracking-uri {shlex.quote(uri)}" if uri else ""
+        if (options.runs_dir / name / "events.jsonl").exists():
+            by = f" --executor {executor}" if executor else ""
             allowed = "".join(f" --allow {shlex.quote(path)}" for path in to_allow())
-            say(f"continue with: saat resume {name}{folder}{server}{allowed}")
+            say(f"continue with: saat resume {name}{by}{options.as_arguments(*_PLACES)}{allowed}")
         raise
