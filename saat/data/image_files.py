@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from saat.data.layouts import Lists
-from saat.data.prefix import prefix_hint
+from saat.data.list_files import prefix_hint
 from saat.errors import InputError, one_line
 
 
@@ -51,7 +51,7 @@ def _locate(lists: Lists) -> Iterator[os.stat_result]:
             is_link = stat.S_ISLNK(status.st_mode)
             status = file.stat() if is_link else status
         except FileNotFoundError as error:
-            hint = prefix_hint(origin.file, path)
+            hint = prefix_hint(lists.root, path)
             raise InputError(f"{origin}: image {file}: no such file{hint}") from error
         except OSError as error:  # a name too long, links in a circle
             raise InputError(f"{origin}: image {one_line(file)}: {one_line(error)}") from error

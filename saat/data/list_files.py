@@ -2,13 +2,13 @@
 
 import hashlib
 import posixpath
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from saat.data.prefix import prefix_hint
 from saat.errors import InputError, one_line
 from saat.wording import counted
 
@@ -21,13 +21,9 @@ _ONE_COLUMN = (
 
 @dataclass(frozen=True, eq=False)
 class SplitList:
-    """One split as its files give it.
+    """One split: normalised paths by line, uint8 labels (n, C), SHA-256 (hex) by file name.
 
-    Attributes:
-        file: The file that names the images, for messages.
-        paths: Normalised image paths, one per line.
-        labels: uint8 (n, C) of 0 and 1.
-        sha256: SHA-256 (hex) per file name.
+    ``file`` is the one that names the images.
     """
 
     file: Path
@@ -59,8 +55,8 @@ def read_pair(image_file: Path, label_file: Path) -> SplitList:
 def read_single(file: Path) -> SplitList:
     """Read the one-file layout: ``path 0 1 0 …``, the path with or without spaces.
 
-    Line 1 tells the width: the 0s and 1s at its end. Every line must end in exactly as many, so
-    the last word of a path cannot be a bare 0 or 1; such a path needs the two-file layout.
+    The number of 0s and 1s at the end of line 1 is the width of every line. So the last word of a
+    path cannot be a bare 0 or 1; such a path needs the two-file layout.
     """
     lines, sha = _read_lines(file)
     words = lines[0].split()
@@ -150,11 +146,33 @@ def _relative_path(file: Path, line: int, text: str) -> str:
     if path.startswith("/"):
         raise InputError(
             f"{file}:{line}: absolute path {one_line(text, 120)!r}; must be relative to the folder"
-            f"{prefix_hint(file, text)}"
+            f"{prefix_hint(file.parent, text)}"
         )
     if path == ".." or path.startswith("../"):
         raise InputError(f"{file}:{line}: path {text!r} leaves the folder; must stay inside it")
     return path
+
+
+def prefix_hint(root: Path, listed: str) -> str:
+    """How to repair lists in ``root`` whose paths begin with a folder of another machine.
+
+    HashNet's lists say ``/home/…/coco/val2014/x.jpg`` or ``./data/nuswide_81/images/x.jpg``.
+
+    Returns:
+        The end of an error message; empty where no end of ``listed`` is a file below ``root``.
+    """
+    parts = PurePosixPath(listed).parts
+    for start in range(1, len(parts)):
+        rest = PurePosixPath(*parts[start:])
+        with suppress(OSError, ValueError):  # a name too long, a NUL byte
+            if ".." not in parts and (root / rest).is_file():
+                prefix = str(PurePosixPath(*parts[:start])).strip("/")
+                end = f"{prefix}/" if prefix else ""
+                return (
+                    f"; it is here as {str(rest)!r}: shorten every line, "
+                    f"sed -i 's#^[./]*{end}##' *.txt"
+                )
+    return ""
 
 
 def _parse_labels(file: Path, rows: list[list[str]]) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 
 from saat.data import RetrievalData
 from saat.data.layouts import SPLITS
-from saat.data.resize import RESIZES
+from saat.data.decode import RESIZES
 from saat.errors import InputError
 
 from .damage import DAMAGES, Damage

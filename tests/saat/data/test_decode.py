@@ -9,9 +9,8 @@ import torch
 from PIL import Image, PngImagePlugin
 from torchvision.transforms import functional
 
-from saat.data.decode import MAX_PIXELS, MAX_SIDE, decode_blocks, is_current
+from saat.data.decode import MAX_PIXELS, MAX_SIDE, RESIZES, decode_blocks, is_current
 from saat.data.layouts import read_lists
-from saat.data.resize import RESIZES
 from saat.data.store import block_length
 
 from .damage import png_header
