@@ -44,14 +44,9 @@ class LabelMap:
     target: tuple[str, ...]
 
     def apply(self, labels: np.ndarray) -> np.ndarray:
-        """Labels in the target's classes.
+        """0/1 labels (N, C_source) in the target's classes, uint8 (N, C_target).
 
-        Args:
-            labels: uint8 (N, C_source) of 0 and 1.
-
-        Returns:
-            uint8 (N, C_target) of 0 and 1: a row has a target class if it has at least one of
-            the source classes that are mapped to it.
+        A row has a target class if it has at least one of the source classes mapped to it.
 
         Raises:
             InputError: Not such labels.
@@ -59,49 +54,19 @@ class LabelMap:
         check_labels("labels", labels)
         mapped = np.zeros((len(labels), len(self.target)), dtype=np.uint8)
         for source in np.flatnonzero(self.target_of >= 0):
-            np.maximum(
-                mapped[:, self.target_of[source]],
-                labels[:, source],
-                out=mapped[:, self.target_of[source]],
-            )
+            mapped[:, self.target_of[source]] |= labels[:, source] > 0
         return mapped
 
-    @property
-    def dropped(self) -> tuple[str, ...]:
-        """Source classes without a counterpart."""
-        return tuple(self.source[i] for i in np.flatnonzero(self.target_of < 0))
 
-
-@dataclass(frozen=True)
-class Relabelling:
-    """What a label map did to a data set.
-
-    Attributes:
-        dropped: Source classes without a counterpart.
-        rows: Rows per split, a row that stands twice counted twice.
-        emptied: Rows per split that had a label before and have none now.
-        unlabelled: Rows per split without any label now, ``emptied`` included.
-    """
-
-    dropped: tuple[str, ...]
-    rows: Mapping[str, int]
-    emptied: Mapping[str, int]
-    unlabelled: Mapping[str, int]
-
-    def sentence(self) -> str:
-        """The same in words, on one line."""
-        dropped = ", ".join(self.dropped) or "none"
-        splits = ", ".join(
-            f"{split} {self.unlabelled[split]} of {self.rows[split]} ({self.emptied[split]} new)"
-            for split in self.rows
-        )
-        return f"classes without counterpart: {dropped}; rows without any label: {splits}"
-
-
-def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData, Relabelling]:
+def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData, str]:
     """The same images and splits with the target's labels.
 
     No row is left out: rows without any label have nothing relevant to them, as everywhere.
+
+    Returns:
+        The data set; and a sentence that names the classes without counterpart and tells how
+        many rows of every split have no label now, and how many of them (new) had one before.
+        A row that stands twice counts twice.
 
     Raises:
         InputError: the map is for another number of classes than ``data`` has.
@@ -112,15 +77,17 @@ def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData,
             f"{data.label} has {data.classes}"
         )
     labels = label_map.apply(data.labels)
-    had = np.flatnonzero(data.labels.any(axis=1))
-    has = np.flatnonzero(labels.any(axis=1))
-    emptied = np.setdiff1d(had, has)
+    unlabelled = ~labels.any(axis=1)
+    emptied = unlabelled & data.labels.any(axis=1)
+    dropped = [label_map.source[i] for i in np.flatnonzero(label_map.target_of < 0)]
     splits = {split: getattr(data, split) for split in ("train", "database", "validation", "test")}
-    report = Relabelling(
-        label_map.dropped,
-        {split: len(rows) for split, rows in splits.items()},
-        {split: int(np.isin(rows, emptied).sum()) for split, rows in splits.items()},
-        {split: int((~np.isin(rows, has)).sum()) for split, rows in splits.items()},
+    counts = ", ".join(
+        f"{split} {unlabelled[rows].sum()} of {len(rows)} ({emptied[rows].sum()} new)"
+        for split, rows in splits.items()
+    )
+    sentence = (
+        f"classes without counterpart: {', '.join(dropped) or 'none'}; "
+        f"rows without any label: {counts}"
     )
     identity = fingerprint(
         {"source": data.fingerprint, "classes": len(label_map.target)},
@@ -129,15 +96,11 @@ def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData,
     changed = dataclasses.replace(
         data, labels=labels, fingerprint=identity, label=f"{data.label}+map-{identity[:8]}"
     )
-    return changed, report
+    return changed, sentence
 
 
 def parse_label_map(content: Any, file: str) -> LabelMap:
-    """Check the parsed content of a label map file.
-
-    Args:
-        content: What YAML or JSON made of the file.
-        file: Its name, for errors.
+    """Check what YAML or JSON made of a label map; ``file`` names it in errors.
 
     Raises:
         InputError: An unknown or missing key, a class that is not there, one mapped twice, or
@@ -159,13 +122,13 @@ def parse_label_map(content: Any, file: str) -> LabelMap:
     target_of = np.full(len(source), -1, dtype=np.int64)
     seen: set[int] = set()
     for key, value in pairs.items():
-        index = _index(key, source_index, f"{file}: map: {one_line(key, 40)}")
+        where = f"{file}: map: {one_line(key, 40)}"
+        index = _index(key, source_index, where)
         if index in seen:
-            raise InputError(f"{file}: map: {one_line(key, 40)}: this class is mapped twice")
+            raise InputError(f"{where}: this class is mapped twice")
         seen.add(index)
         if value is not None:
-            where = f"{file}: map: {one_line(key, 40)}: {one_line(value, 40)}"
-            target_of[index] = _index(value, target_index, where)
+            target_of[index] = _index(value, target_index, f"{where}: {one_line(value, 40)}")
     if (target_of < 0).all():
         raise InputError(f"{file}: map: no class has a counterpart; map at least one")
     return LabelMap(target_of, source, target)

@@ -22,11 +22,11 @@ class LabelledImages:
     """Images, labels and splits of one data set: what a loader of :data:`DATASETS` returns.
 
     Every array is read-only. Splits are int64 rows of ``images`` and ``labels``; a row that a list
-    names twice is in its split twice (FLICKR-25K's published train list has 504 such).
+    names twice is in its split twice.
 
     Attributes:
         name: The set's name (``"digits"``, ``"flickr25k"``), or that of its lists' folder.
-        images: uint8 (M, 3, H, W), a read-only memory map.
+        images: uint8 (M, 3, H, W), of a loaded set a memory map.
         labels: uint8 (M, C) of 0 and 1, C at least 2.
         train: Training rows, usually a subset of ``database``.
         database: Rows that test queries retrieve from.

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from saat.data import RetrievalData
-from saat.data.layouts import SPLITS
 from saat.data.decode import RESIZES
+from saat.data.layouts import SPLITS
 from saat.errors import InputError
 
 from .damage import DAMAGES, Damage
