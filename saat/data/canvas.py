@@ -65,7 +65,7 @@ def _place(side: int, cell: int, size: int, rng: np.random.Generator) -> tuple[i
 
 
 def _contrasting(background: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The first of some colours (3, 1, 1) that is far enough from ``background``, or the farthest."""
+    """The first of some colours (3, 1, 1) that is far enough from the background, or the best."""
     colours = rng.uniform(_DARK, 1, (_CANDIDATES, 3, 1, 1))
     distance = np.sqrt(((colours - background) ** 2).sum(axis=(1, 2, 3)))
     enough = np.flatnonzero(distance >= _CONTRAST)

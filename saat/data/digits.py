@@ -45,7 +45,7 @@ def load_digits(
     resize: str,
     cache_dir: Path,
     progress: store.Progress | None,
-    name: str = "digits",
+    name: str,
 ) -> LabelledImages:
     """Compose the set, or open it from the cache; see :meth:`saat.data.RetrievalData.named`.
 

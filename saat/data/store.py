@@ -13,12 +13,10 @@ import errno
 import hashlib
 import json
 import math
-import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -38,11 +36,9 @@ _ARRAY, _SIDECAR = "images.npy", "entry.json"
 
 
 class Entry(NamedTuple):
-    """A whole entry.
+    """A whole entry: a read-only memory map, uint8 (M, 3, H, W), and BLAKE2b (hex) of its file.
 
-    Attributes:
-        images: uint8 (M, 3, H, W), a read-only memory map.
-        checksum: BLAKE2b (hex) of ``images.npy``; equal images have equal ones, on every machine.
+    Equal images have equal checksums, on every machine.
     """
 
     images: np.ndarray
@@ -52,11 +48,6 @@ class Entry(NamedTuple):
 def block_length(image_size: int) -> int:
     """How many images (3, ``image_size``, ``image_size``) a block has."""
     return max(1, min(_BLOCK, _BLOCK_BYTES // (3 * image_size**2)))
-
-
-def entry_folder(cache_dir: Path, key: str) -> Path:
-    """Where the entry ``key`` lies; it is there only when it is whole."""
-    return cache_dir / "images" / key
 
 
 def open_or_build(
@@ -73,8 +64,7 @@ def open_or_build(
         cache_dir: Node-local folder; created where absent.
         key: Name of the entry: a hash of everything its pixels depend on.
         shape: (M, 3, H, W) of the whole.
-        blocks: Makes uint8 blocks (n, 3, H, W) that together are the images in order. Called
-            only by the process that builds.
+        blocks: Makes uint8 blocks (n, 3, H, W) that together are the images in order.
         progress: Called with (images done, M) after every block.
         is_current: Whether the images of an entry that was built before are still right.
 
@@ -86,7 +76,7 @@ def open_or_build(
         found = _open(folder, key, shape)
         return found if found is not None and is_current(found.images) else None
 
-    folder = entry_folder(cache_dir, key)
+    folder = cache_dir / "images" / key
     entry = usable()
     if entry is not None:
         return entry
@@ -104,7 +94,7 @@ def open_or_build(
 def checksum_of(cache_dir: Path, key: str) -> str:
     """The recorded checksum of an entry; empty where there is none."""
     try:
-        return str(_sidecar(entry_folder(cache_dir, key)).get("blake2b", ""))
+        return str(_sidecar(cache_dir / "images" / key).get("blake2b", ""))
     except OSError:
         return ""
 
@@ -132,8 +122,7 @@ def _open(folder: Path, key: str, shape: tuple[int, ...]) -> Entry | None:
     sidecar = _sidecar(folder)
     try:
         size = array.stat().st_size
-        recorded = {"key": key, "shape": list(shape), "bytes": size}
-        if any(sidecar.get(name) != value for name, value in recorded.items()):
+        if not {"key": key, "shape": list(shape), "bytes": size}.items() <= sidecar.items():
             return None
         if size < CHECKED_ON_LOAD and not verify(folder):
             return None
@@ -154,25 +143,23 @@ def _build(
 ) -> None:
     # One name for every builder: whoever holds the lock may clear what a dead one left.
     building = folder.with_name(f"{key}.building")
+    array, sidecar = building / _ARRAY, building / _SIDECAR
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
     try:
         _check_space(building, math.prod(shape))
-        _write_array(building / _ARRAY, shape, blocks, progress)
-        sidecar = {
-            "key": key,
-            "shape": list(shape),
-            "bytes": (building / _ARRAY).stat().st_size,
-            "blake2b": _checksum(building / _ARRAY),
-        }
-        with _durable(building / _SIDECAR) as file:
-            file.write(json.dumps(sidecar, indent=1).encode())
-        fsync(building)
+        _write_array(array, shape, blocks, progress)
+        record = {"key": key, "shape": list(shape), "bytes": array.stat().st_size}
+        sidecar.write_text(json.dumps({**record, "blake2b": _checksum(array)}, indent=1))
+        for path in (array, sidecar, building):
+            fsync(path)
         shutil.rmtree(folder, ignore_errors=True)  # a damaged entry: the name must be free
         building.replace(folder)
         fsync(folder.parent)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(building, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename is None:  # write() does not know its file
+            raise OSError(error.errno, error.strerror, str(array)) from error
         raise
 
 
@@ -190,7 +177,7 @@ def _write_array(
     # Written, not mapped: on a full disk a write raises, while a store into a mapped page kills
     # the process.
     done = 0
-    with _durable(array) as file:
+    with array.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for block in blocks:
@@ -198,20 +185,6 @@ def _write_array(
             done += len(block)
             if progress is not None:
                 progress(done, shape[0])
-
-
-@contextmanager
-def _durable(path: Path) -> Iterator[BinaryIO]:
-    """A file that is on the disk when the block ends; its errors name it."""
-    try:
-        with path.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        if error.filename is None:  # write() does not know its file's name
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
 
 
 def _checksum(array: Path) -> str:
