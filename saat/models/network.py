@@ -1,6 +1,6 @@
 """The hashing network: normalisation, backbone, and one linear layer to K pre-tanh features."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, cast
 
@@ -11,6 +11,10 @@ from saat.codes import sign
 from saat.memory import shrinking
 from saat.seeding import derive_seed
 
+# Pattern of a layer's name in a file of weights → its name in the hashing network, or None where it
+# is not needed.
+Names = Sequence[tuple[str, str | None]]
+
 
 class Backbone(Protocol):
     """What a backbone offers.
@@ -20,12 +24,14 @@ class Backbone(Protocol):
         mean: per channel, subtracted from its input.
         std: per channel, its input is divided by it.
         from_scratch: whether it is trained from random weights.
+        names: of its layers; only backbones with published weights have it.
     """
 
     features_out: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     from_scratch: bool
+    names: Names
 
 
 class HashingNetwork(nn.Module):
@@ -35,12 +41,12 @@ class HashingNetwork(nn.Module):
     pairwise objectives keep it at their saddle u = 0, where every code bit is noise.
 
     Args:
-        backbone: module that maps normalised images to (B, features_out), with the attributes of
+        backbone: maps normalised images to (B, features_out); has the attributes of
             :class:`Backbone`.
         bits: code length K.
 
     Attributes:
-        hash_layer_imported: whether the hash layer came with the weights and is no new one.
+        hash_layer_imported: whether the hash layer came with the weights.
     """
 
     mean: Tensor
@@ -88,15 +94,9 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def seeded_pass(network: nn.Module, images: Tensor, *seed: int | str) -> Tensor:
-    """A forward pass whose random draws come from ``seed``; the global states are left alone.
+    """Features (B, K) of float images (B, 3, H, W) in [0, 1]; random draws come from ``seed``.
 
-    Args:
-        network: in the mode it is to have.
-        images: float (B, 3, H, W) in [0, 1].
-        seed: parts of the seed.
-
-    Returns:
-        Features (B, K).
+    The mode of the network and the global random states are left alone.
     """
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -111,13 +111,11 @@ def encode(
 ) -> Tensor:
     """Pre-tanh features of ``count`` images, in evaluation mode.
 
-    Where memory runs out, fewer images pass the network at once.
-
     Args:
         network: float images in [0, 1] → features (B, K).
         batches: a slice of 0…count → its uint8 images.
         count: number of images.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass, fewer where memory runs out.
 
     Returns:
         float32 (count, K) on the network's device.

@@ -23,16 +23,18 @@ networks that do (all of ProS-GAN's, CgAT's ``ResNetFc``) have the layer names o
 not, so their files need ``mean`` and ``std``.
 """
 
+import pickle
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-Names = Sequence[tuple[str, str | None]]
+from saat.errors import InputError, one_line
+from saat.model_source import check_weights_file
+from saat.models.network import Backbone, Names
 
-# A layer's name in a file → its name in the hashing network; None: not needed.
 _HEAD = "classification or hash layer"
 TORCHVISION_NAMES: Names = (
     (r"classifier\.6\.(weight|bias)", rf"{_HEAD}.\1"),
@@ -50,11 +52,28 @@ _IMAGENET_CLASSES = 1000
 _UNNORMALISED = re.compile(r"(?:module\.)*classifier\.classifier1\.weight")
 
 
-class Importable(Protocol):
-    """What a backbone says about files of its weights."""
+def read_weights(weights: str, name: str, backbone: nn.Module) -> dict[str, Tensor]:
+    """:func:`convert` of a file, of which nothing is run.
 
-    features_out: int
-    names: Names
+    Args:
+        weights: a path to what ``torch.save(module.state_dict(), path)`` wrote.
+        name: of the backbone, for errors.
+        backbone: what the file has to fit.
+
+    Raises:
+        InputError: no such file, a pickled module, or not a state dict of this backbone.
+    """
+    path = check_weights_file(weights)
+    try:
+        return convert(torch.load(path, map_location="cpu", weights_only=True), backbone)
+    except Exception as error:  # on damaged files torch raises anything
+        problem = f"not a state dict of {name} ({one_line(error, 160)})"
+        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
+            problem = (
+                "a pickled module or other object, whose code is never run; where it was trained, "
+                "torch.save(module.state_dict(), FILE) and give FILE"
+            )
+        raise InputError(f"model.weights {weights}: {problem}") from error
 
 
 def convert(state: Any, backbone: nn.Module) -> dict[str, Tensor]:
@@ -62,8 +81,7 @@ def convert(state: Any, backbone: nn.Module) -> dict[str, Tensor]:
 
     Args:
         state: what the file holds.
-        backbone: the backbone it is for (on any device, ``meta`` included), with the attributes
-            of :class:`Importable`.
+        backbone: the backbone it is for, on any device, ``meta`` included.
 
     Returns:
         float32 tensors of the whole backbone (``backbone.…``); of ``hash_layer`` where the file
@@ -72,7 +90,7 @@ def convert(state: Any, backbone: nn.Module) -> dict[str, Tensor]:
     Raises:
         ValueError: no state dict, unknown or missing layers, other shapes; one line.
     """
-    facts = cast(Importable, backbone)
+    facts = cast(Backbone, backbone)
     tensors = _tensors(state)
     named = _renamed(tensors, facts.names)
     if any(_UNNORMALISED.fullmatch(key) for key in tensors):
@@ -101,20 +119,16 @@ def _renamed(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
     unknown = []
     for key, tensor in state.items():
         bare = _WRAPPERS.sub("", key)
-        for pattern, target in names:
-            match = re.fullmatch(pattern, bare)
-            if match is None:
-                continue
-            if target is not None:
-                name = match.expand(target)
-                if name in out:
-                    raise ValueError(f"{key} is there twice, by different names")
-                # Whoever trains on must not have half precision, or gradients of a saved tensor.
-                floats = tensor.is_floating_point()
-                out[name] = tensor.detach().float() if floats else tensor
-            break
-        else:
+        matches = ((re.fullmatch(pattern, bare), target) for pattern, target in names)
+        match, target = next(((m, target) for m, target in matches if m), (None, None))
+        if match is None:
             unknown.append(key)
+        elif target is not None:
+            name = match.expand(target)
+            if name in out:
+                raise ValueError(f"{key} is there twice, by different names")
+            # Whoever trains on must not have half precision, or gradients of a saved tensor.
+            out[name] = tensor.detach().float() if tensor.is_floating_point() else tensor
     if unknown:
         raise ValueError(f"it has {_some(unknown)}")
     return out

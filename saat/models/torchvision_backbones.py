@@ -1,7 +1,5 @@
 """torchvision's classifiers up to their last hidden layer, as the deep hashing papers use them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,28 +7,14 @@ from torch import Tensor, nn
 from saat.errors import InputError, one_line
 from saat.models.reference_weights import TORCHVISION_NAMES
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """A row of :data:`ARCHITECTURES`.
-
-    Attributes:
-        head: name of the classification layer, which the hash layer replaces.
-        features_out: inputs of that layer.
-    """
-
-    head: str
-    features_out: int
-
-
-# By torchvision's own names.
-ARCHITECTURES: Mapping[str, Architecture] = {
-    "alexnet": Architecture("classifier.6", 4096),
-    "vgg11": Architecture("classifier.6", 4096),
-    "vgg16": Architecture("classifier.6", 4096),
-    "vgg19": Architecture("classifier.6", 4096),
-    "resnet18": Architecture("fc", 512),
-    "resnet50": Architecture("fc", 2048),
+# The classification layer, which the hash layer replaces, by torchvision's names.
+HEADS = {
+    "alexnet": "classifier.6",
+    "vgg11": "classifier.6",
+    "vgg16": "classifier.6",
+    "vgg19": "classifier.6",
+    "resnet18": "fc",
+    "resnet50": "fc",
 }
 
 
@@ -44,9 +28,7 @@ def _torchvision() -> Any:
 class TorchvisionBackbone(nn.Module):
     """Everything before the classification layer, dropout included: images → features.
 
-    Args:
-        name: key of :data:`ARCHITECTURES`.
-        from_scratch: whether it is trained from random weights.
+    ``name`` is a key of :data:`HEADS`.
     """
 
     mean = (0.485, 0.456, 0.406)
@@ -55,11 +37,10 @@ class TorchvisionBackbone(nn.Module):
 
     def __init__(self, name: str, from_scratch: bool) -> None:
         super().__init__()
-        architecture = ARCHITECTURES[name]
-        self.features_out = architecture.features_out
         self.from_scratch = from_scratch
         self.net: nn.Module = _torchvision().get_model(name, weights=None)
-        parent, _, last = architecture.head.rpartition(".")
+        parent, _, last = HEADS[name].rpartition(".")
+        self.features_out: int = self.net.get_submodule(HEADS[name]).in_features
         setattr(self.net.get_submodule(parent), last, nn.Identity())
 
     def forward(self, images: Tensor) -> Tensor:
