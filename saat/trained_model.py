@@ -20,13 +20,7 @@ _MODEL = "model.safetensors"
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A stored network and what is stored with it.
-
-    Attributes:
-        path: the file.
-        tensors: by name.
-        meta: what the trial said of itself; ``setting`` at least.
-    """
+    """A file with a network: its tensors by name, and in ``meta`` at least the ``setting``."""
 
     path: Path
     tensors: Mapping[str, Tensor]
