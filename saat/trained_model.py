@@ -63,9 +63,8 @@ class TrainedModel:
 def read_trained(path: str | Path) -> TrainedModel:
     """A trained model's file.
 
-    Args:
-        path: the file; a checkpoint of a trial's epoch; or a trial's folder, of which an
-            unfinished trial's newest checkpoint counts.
+    ``path`` is a ``model.safetensors``, the checkpoint of an epoch in a trial's folder, or such a
+    folder: of an unfinished trial the newest checkpoint counts.
 
     Raises:
         InputError: no such file, a damaged one, or a checkpoint of another kind.
@@ -109,8 +108,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> nn.Module:
     >>> codes = network(images).sign()  # doctest: +SKIP
 
     Args:
-        path: a trial's folder, its ``model.safetensors``, a copy of that file, or the checkpoint
-            of an epoch of an unfinished trial in its folder.
+        path: see :func:`read_trained`.
         device: where the network is put.
 
     Returns:

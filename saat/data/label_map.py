@@ -23,7 +23,6 @@ import numpy as np
 from saat.data.dataset import RetrievalData
 from saat.data.labelled_images import fingerprint
 from saat.errors import InputError, one_line, repeated
-from saat.labels import check_labels
 from saat.wording import counted
 
 _KEYS = ("source", "target", "map")
@@ -42,20 +41,6 @@ class LabelMap:
     target_of: np.ndarray
     source: tuple[str, ...]
     target: tuple[str, ...]
-
-    def apply(self, labels: np.ndarray) -> np.ndarray:
-        """0/1 labels (N, C_source) in the target's classes, uint8 (N, C_target).
-
-        A row has a target class if it has at least one of the source classes mapped to it.
-
-        Raises:
-            InputError: Not such labels.
-        """
-        check_labels("labels", labels)
-        mapped = np.zeros((len(labels), len(self.target)), dtype=np.uint8)
-        for source in np.flatnonzero(self.target_of >= 0):
-            mapped[:, self.target_of[source]] |= labels[:, source] > 0
-        return mapped
 
 
 def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData, str]:
@@ -76,7 +61,10 @@ def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData,
             f"label map: source has {counted(len(label_map.source), 'class', 'classes')}; "
             f"{data.label} has {data.classes}"
         )
-    labels = label_map.apply(data.labels)
+    # An image has a target class if it has at least one of the source classes mapped to it.
+    labels = np.zeros((len(data.labels), len(label_map.target)), dtype=np.uint8)
+    for source in np.flatnonzero(label_map.target_of >= 0):
+        labels[:, label_map.target_of[source]] |= data.labels[:, source] > 0
     unlabelled = ~labels.any(axis=1)
     emptied = unlabelled & data.labels.any(axis=1)
     dropped = [label_map.source[i] for i in np.flatnonzero(label_map.target_of < 0)]
@@ -136,7 +124,7 @@ def parse_label_map(content: Any, file: str) -> LabelMap:
 
 def _classes(value: Any, where: str) -> tuple[str, ...]:
     """Class names in order; the numbers from 0 where only their count is given."""
-    if isinstance(value, int) and not isinstance(value, bool) and value > 1:
+    if type(value) is int and value > 1:
         return tuple(map(str, range(value)))
     is_names = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 1
     if not is_names or not all(isinstance(name, str) for name in value):
@@ -156,6 +144,6 @@ def _index(key: Any, classes: Mapping[str, int], where: str) -> int:
     if isinstance(key, str) and key in classes:
         return classes[key]
     number = int(key) if isinstance(key, str) and key.isascii() and key.isdigit() else key
-    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(classes):
+    if type(number) is int and 0 <= number < len(classes):
         return number
     raise InputError(f"{where}: no such class; a name, or 0 to {len(classes) - 1}")

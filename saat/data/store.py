@@ -93,10 +93,7 @@ def open_or_build(
 
 def checksum_of(cache_dir: Path, key: str) -> str:
     """The recorded checksum of an entry; empty where there is none."""
-    try:
-        return str(_sidecar(cache_dir / "images" / key).get("blake2b", ""))
-    except OSError:
-        return ""
+    return str(_sidecar(cache_dir / "images" / key).get("blake2b", ""))
 
 
 def verify(folder: Path) -> bool:
@@ -108,10 +105,10 @@ def verify(folder: Path) -> bool:
 
 
 def _sidecar(folder: Path) -> dict[str, Any]:
-    """What is recorded of an entry; nothing where the entry is absent or the record damaged."""
+    """What is recorded of an entry; nothing where the record is absent or damaged."""
     try:
         content = json.loads((folder / _SIDECAR).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -147,7 +144,10 @@ def _build(
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
     try:
-        _check_space(building, math.prod(shape))
+        needed, free = math.prod(shape), shutil.disk_usage(building).free
+        if needed > free:  # or hours of decoding would be lost
+            why = f"{needed} bytes of decoded images do not fit, {free} are free"
+            raise OSError(errno.ENOSPC, why, str(building))
         _write_array(array, shape, blocks, progress)
         record = {"key": key, "shape": list(shape), "bytes": array.stat().st_size}
         sidecar.write_text(json.dumps({**record, "blake2b": _checksum(array)}, indent=1))
@@ -161,14 +161,6 @@ def _build(
         if isinstance(error, OSError) and error.filename is None:  # write() does not know its file
             raise OSError(error.errno, error.strerror, str(array)) from error
         raise
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    """Refuse to begin hours of decoding on a disk without room for the result."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        why = f"{needed} bytes of decoded images do not fit, {free} are free"
-        raise OSError(errno.ENOSPC, why, str(folder))
 
 
 def _write_array(

@@ -29,15 +29,11 @@ def test_every_row_is_mapped_class_by_class(data: st.DataObject) -> None:
     row = st.lists(st.integers(0, 1), min_size=source, max_size=source)
     rows = data.draw(st.lists(row, min_size=1, max_size=8))
     label_map = parse_label_map({"source": source, "target": target, "map": pairs}, "m.yaml")
-    got = label_map.apply(np.array(rows, dtype=np.uint8))
-    assert got.dtype == np.uint8
-    assert got.tolist() == reference_data.mapped_labels(rows, pairs, target)
-
-
-def test_class_indices_are_not_mapped() -> None:
-    label_map = parse_label_map(PETS, "m.yaml")
-    for labels in (np.array([2, 0]), np.array([[2], [0]]), np.array([[2, 0, 1, 3]])):
-        assert "labels: " in input_error(lambda labels=labels: label_map.apply(labels))  # type: ignore[misc]
+    split = np.zeros((len(rows), 3, 1, 1), dtype=np.uint8), np.array(rows, dtype=np.uint8)
+    plain = saat.data.RetrievalData.from_tensors(train=split, test=split)
+    got = relabelled(plain, label_map)[0]
+    assert got.labels.dtype == np.uint8
+    assert got.labels[got.train].tolist() == reference_data.mapped_labels(rows, pairs, target)
 
 
 @pytest.mark.parametrize(
