@@ -6,7 +6,7 @@ profiles. Images that it would convert wrongly without an error are converted he
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from saat.data.layouts import Lists
-from saat.data.store import block_length
 from saat.errors import InputError, one_line
 
 # Below Pillow's own limits, which warn or pass what does not fit in memory once a pool of threads
@@ -52,18 +51,6 @@ RESIZES: Mapping[str, Callable[[Size, int], Size]] = {
 }
 
 
-def decode_blocks(lists: Lists, image_size: int, resize: str) -> Iterator[np.ndarray]:
-    """Yield uint8 (n, 3, H, W) blocks that together hold every image of ``lists`` in order.
-
-    Raises:
-        InputError: The first image in that order that cannot be decoded.
-    """
-    step = block_length(image_size)
-    for start in range(0, len(lists.paths), step):
-        rows = range(start, min(start + step, len(lists.paths)))
-        yield _decode_rows(lists, rows, image_size, resize)
-
-
 def is_current(images: np.ndarray, lists: Lists, resize: str) -> bool:
     """Whether a few images, spread over the lists, decode to their rows of uint8 ``images``.
 
@@ -75,11 +62,16 @@ def is_current(images: np.ndarray, lists: Lists, resize: str) -> bool:
     """
     count = len(lists.paths)
     rows = np.unique(np.linspace(0, count - 1, min(count, _CHECKED)).astype(np.int64))
-    found = _decode_rows(lists, rows.tolist(), images.shape[-1], resize)
+    found = decode_rows(lists, rows.tolist(), images.shape[-1], resize)
     return bool(np.array_equal(found, images[rows]))
 
 
-def _decode_rows(lists: Lists, rows: Sequence[int], image_size: int, resize: str) -> np.ndarray:
+def decode_rows(lists: Lists, rows: Sequence[int], image_size: int, resize: str) -> np.ndarray:
+    """Images of some rows of the lists, uint8 (n, 3, ``image_size``, ``image_size``).
+
+    Raises:
+        InputError: The first image in that order that cannot be decoded.
+    """
     files = [lists.root / lists.paths[row] for row in rows]
     origins = [lists.origins[row] for row in rows]
     # Pillow warns of sizes that are refused here, and of metadata that play no part. Its decoders

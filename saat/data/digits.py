@@ -6,7 +6,7 @@ digits are split first, and an image of a split shows only source digits of its 
 that memorises training digits gains nothing on queries.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,7 +74,7 @@ def load_digits(
         cache_dir,
         f"{name}-{key}",
         (len(sources), 3, image_size, image_size),
-        lambda: _compose_blocks(sources, image_size, _counts(val_queries, sizes), seed),
+        lambda rows: _compose_rows(sources, rows, image_size, _counts(val_queries, sizes), seed),
         progress,
     ).images
     labels = _labels(sources, numbers)
@@ -169,20 +169,17 @@ def _labels(sources: np.ndarray, numbers: bool) -> np.ndarray:
     return labels
 
 
-def _compose_blocks(
-    sources: np.ndarray, size: int, counts: Mapping[str, int], seed: int
-) -> Iterator[np.ndarray]:
-    # A generator per image: an image depends on its place in its split, not on other splits.
+def _compose_rows(
+    sources: np.ndarray, rows: range, size: int, counts: Mapping[str, int], seed: int
+) -> np.ndarray:
     ink, _ = _source_digits()
-    names = [(split, i) for split, n in counts.items() for i in range(n)]
-    step = store.block_length(size)
-    for start in range(0, len(names), step):
-        block = zip(names[start : start + step], sources[start : start + step], strict=True)
-        yield np.stack([_image(ink, own, size, _generator(seed, *name)) for name, own in block])
-
-
-def _image(ink: np.ndarray, own: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    shown = own >= 0
-    # Four columns are quadrants; three are digits that stand anywhere.
-    cells = np.flatnonzero(shown) if len(own) == 4 else None
-    return compose(ink[own[shown]], size, rng, cells)
+    names = [(split, i) for split, count in counts.items() for i in range(count)]
+    images = []
+    for row in rows:
+        # A generator per image: an image depends on its place in its split, not on other splits.
+        rng = _generator(seed, *names[row])
+        shown = sources[row] >= 0
+        # Four columns are quadrants; three are digits that stand anywhere.
+        cells = np.flatnonzero(shown) if len(shown) == 4 else None
+        images.append(compose(ink[sources[row, shown]], size, rng, cells))
+    return np.stack(images)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from saat.data import store
-from saat.data.decode import RESIZES, decode_blocks, is_current
+from saat.data.decode import RESIZES, decode_rows, is_current
 from saat.data.identity import set_label
 from saat.data.image_files import cache_key
 from saat.data.labelled_images import LabelledImages, fingerprint
@@ -55,7 +55,7 @@ def load_folder(
         cache_dir,
         found.key,
         found.shape,
-        lambda: decode_blocks(lists, found.shape[-1], resize),
+        lambda rows: decode_rows(lists, rows, found.shape[-1], resize),
         progress,
         lambda images: is_current(images, lists, resize),
     )

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -27,23 +26,14 @@ def cache_key(lists: Lists, image_size: int, resize: str) -> tuple[str, int]:
     Raises:
         InputError: An image is missing, is not a file, or is a link that leaves the folder.
     """
-    place = os.fsencode(lists.root.resolve())
-    digest = hashlib.sha256(b"files %d %s %s\0" % (image_size, resize.encode(), place))
-    total = 0
-    for path, status in zip(lists.paths, _locate(lists), strict=True):
-        facts = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        digest.update("\0".join([path, *map(str, facts), ""]).encode())
-        total += status.st_size
-    return digest.hexdigest(), total
-
-
-def _locate(lists: Lists) -> Iterator[os.stat_result]:
     root = lists.root.resolve()
 
     @cache  # many images, few folders
     def is_inside(folder: Path) -> bool:
         return folder.resolve().is_relative_to(root)
 
+    digest = hashlib.sha256(b"files %d %s %s\0" % (image_size, resize.encode(), os.fsencode(root)))
+    total = 0
     for path, origin in zip(lists.paths, lists.origins, strict=True):
         file = lists.root / path
         try:
@@ -62,4 +52,7 @@ def _locate(lists: Lists) -> Iterator[os.stat_result]:
             )
         if not stat.S_ISREG(status.st_mode):
             raise InputError(f"{origin}: image {file}: not a file")
-        yield status
+        facts = (path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, "")
+        digest.update("\0".join(map(str, facts)).encode())
+        total += status.st_size
+    return digest.hexdigest(), total

@@ -98,23 +98,6 @@ def _zeros_and_ones_at_end(words: list[str]) -> int:
     return sum(1 for _ in takewhile(_BINARY.__contains__, reversed(words)))
 
 
-def _read_lines(file: Path) -> tuple[list[str], str]:
-    try:
-        raw = file.read_bytes()
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{file}:{line}: not UTF-8 text; lists are UTF-8") from error
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {one_line(error.strerror)}") from error
-    lines = _lines(file, text)
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if not lines:
-        raise InputError(f"{file}:1: the list is empty; it must name at least one image")
-    return lines, hashlib.sha256(raw).hexdigest()
-
-
 # What editors and exports leave in a list, invisible in every message about the line.
 _INVISIBLE = {
     "\0": "a NUL character, as in UTF-16 text without its mark; lists are UTF-8",
@@ -123,18 +106,30 @@ _INVISIBLE = {
 }
 
 
-def _lines(file: Path, text: str) -> list[str]:
-    """Lines that end in LF, CRLF or CR, the same in all of the file."""
+def _read_lines(file: Path) -> tuple[list[str], str]:
+    """Lines that end in LF, CRLF or CR, the same in all of the file; SHA-256 (hex) of its bytes."""
+    try:
+        raw = file.read_bytes()
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{file}:{line}: not UTF-8 text; lists are UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {one_line(error.strerror)}") from error
     text = text.replace("\r\n", "\n")
     if "\n" not in text:
         text = text.replace("\r", "\n")
-    # Not splitlines(): it also splits at U+2028 and the like, which a path may contain.
-    lines = text.split("\n")
     for character, problem in _INVISIBLE.items():
         if character in text:
             line = text.count("\n", 0, text.index(character)) + 1
             raise InputError(f"{file}:{line}: {problem}")
-    return lines
+    # Not splitlines(): it also splits at U+2028 and the like, which a path may contain.
+    lines = text.split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise InputError(f"{file}:1: the list is empty; it must name at least one image")
+    return lines, hashlib.sha256(raw).hexdigest()
 
 
 def _relative_path(file: Path, line: int, text: str) -> str:

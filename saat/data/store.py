@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,8 @@ from filelock import FileLock
 from saat.atomic_files import fsync
 
 Progress = Callable[[int, int], None]
+# Rows of an entry → their images, uint8 (n, 3, H, W).
+Render = Callable[[range], np.ndarray]
 
 # Below this many bytes every load reads everything and compares the checksum (a fraction of a
 # second); above, loading checks sizes only and `verify` reads everything.
@@ -45,16 +47,11 @@ class Entry(NamedTuple):
     checksum: str
 
 
-def block_length(image_size: int) -> int:
-    """How many images (3, ``image_size``, ``image_size``) a block has."""
-    return max(1, min(_BLOCK, _BLOCK_BYTES // (3 * image_size**2)))
-
-
 def open_or_build(
     cache_dir: Path,
     key: str,
     shape: tuple[int, int, int, int],
-    blocks: Callable[[], Iterable[np.ndarray]],
+    render: Render,
     progress: Progress | None = None,
     is_current: Callable[[np.ndarray], bool] = lambda images: True,
 ) -> Entry:
@@ -64,7 +61,7 @@ def open_or_build(
         cache_dir: Node-local folder; created where absent.
         key: Name of the entry: a hash of everything its pixels depend on.
         shape: (M, 3, H, W) of the whole.
-        blocks: Makes uint8 blocks (n, 3, H, W) that together are the images in order.
+        render: Makes the images of some rows; called block by block, in order.
         progress: Called with (images done, M) after every block.
         is_current: Whether the images of an entry that was built before are still right.
 
@@ -84,7 +81,7 @@ def open_or_build(
     with FileLock(folder.with_name(f"{key}.lock")):
         entry = usable()  # another process may have built it meanwhile
         if entry is None:
-            _build(folder, key, shape, blocks(), progress)
+            _build(folder, key, shape, render, progress)
             entry = _open(folder, key, shape)
     if entry is None:
         raise OSError(f"{folder}: damaged right after it was written; check the disk")
@@ -132,11 +129,7 @@ def _open(folder: Path, key: str, shape: tuple[int, ...]) -> Entry | None:
 
 
 def _build(
-    folder: Path,
-    key: str,
-    shape: tuple[int, ...],
-    blocks: Iterable[np.ndarray],
-    progress: Progress | None,
+    folder: Path, key: str, shape: tuple[int, ...], render: Render, progress: Progress | None
 ) -> None:
     # One name for every builder: whoever holds the lock may clear what a dead one left.
     building = folder.with_name(f"{key}.building")
@@ -148,7 +141,7 @@ def _build(
         if needed > free:  # or hours of decoding would be lost
             why = f"{needed} bytes of decoded images do not fit, {free} are free"
             raise OSError(errno.ENOSPC, why, str(building))
-        _write_array(array, shape, blocks, progress)
+        _write_array(array, shape, render, progress)
         record = {"key": key, "shape": list(shape), "bytes": array.stat().st_size}
         sidecar.write_text(json.dumps({**record, "blake2b": _checksum(array)}, indent=1))
         for path in (array, sidecar, building):
@@ -164,19 +157,19 @@ def _build(
 
 
 def _write_array(
-    array: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray], progress: Progress | None
+    array: Path, shape: tuple[int, ...], render: Render, progress: Progress | None
 ) -> None:
+    step = max(1, min(_BLOCK, _BLOCK_BYTES // math.prod(shape[1:])))
     # Written, not mapped: on a full disk a write raises, while a store into a mapped page kills
     # the process.
-    done = 0
     with array.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for block in blocks:
-            file.write(np.ascontiguousarray(block).data)
-            done += len(block)
+        for start in range(0, shape[0], step):
+            rows = range(start, min(start + step, shape[0]))
+            file.write(np.ascontiguousarray(render(rows)).data)
             if progress is not None:
-                progress(done, shape[0])
+                progress(rows.stop, shape[0])
 
 
 def _checksum(array: Path) -> str:
