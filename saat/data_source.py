@@ -25,11 +25,7 @@ def source_problem(
 ) -> str | None:
     """What is wrong with a choice of ``name``, ``path`` and ``root``; None where nothing is.
 
-    Args:
-        name: of a data set.
-        path: of a folder of image lists.
-        root: the folder that contains the named set's own folder.
-        datasets: by name; ``folder`` of each is None where it is embedded.
+    ``datasets`` are by name; ``folder`` of each is None where it is embedded.
 
     Raises:
         InputError: another package brings the data set, and it cannot be used.

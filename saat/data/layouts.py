@@ -40,8 +40,7 @@ class Lists:
         labels: uint8 (M, C) of 0 and 1.
         rows: Per split of :data:`SPLITS`, int64 rows of ``paths`` in the order of its list.
         sha256: SHA-256 (hex) per list file name, of its bytes.
-        content_sha256: Per split, the hash (hex) of what its lists say
-            (:mod:`saat.data.identity`).
+        content_sha256: Content hash per split (:mod:`saat.data.identity`).
     """
 
     root: Path

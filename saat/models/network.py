@@ -17,14 +17,10 @@ Names = Sequence[tuple[str, str | None]]
 
 
 class Backbone(Protocol):
-    """What a backbone offers.
+    """What a backbone offers: its width, and per channel what its input is normalised with.
 
-    Attributes:
-        features_out: its width.
-        mean: per channel, subtracted from its input.
-        std: per channel, its input is divided by it.
-        from_scratch: whether it is trained from random weights.
-        names: of its layers; only backbones with published weights have it.
+    ``from_scratch``: whether it is trained from random weights. ``names``, of its layers: only
+    where there are published weights.
     """
 
     features_out: int
@@ -111,11 +107,8 @@ def encode(
 ) -> Tensor:
     """Pre-tanh features of ``count`` images, in evaluation mode.
 
-    Args:
-        network: float images in [0, 1] → features (B, K).
-        batches: a slice of 0…count → its uint8 images.
-        count: number of images.
-        batch_size: images per forward pass, fewer where memory runs out.
+    ``batches`` gives the uint8 images of a slice of 0…count. Fewer than ``batch_size`` pass the
+    network at once where memory runs out.
 
     Returns:
         float32 (count, K) on the network's device.

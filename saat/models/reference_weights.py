@@ -53,12 +53,9 @@ _UNNORMALISED = re.compile(r"(?:module\.)*classifier\.classifier1\.weight")
 
 
 def read_weights(weights: str, name: str, backbone: nn.Module) -> dict[str, Tensor]:
-    """:func:`convert` of a file, of which nothing is run.
+    """:func:`convert` of a file that ``torch.save(module.state_dict(), path)`` wrote.
 
-    Args:
-        weights: a path to what ``torch.save(module.state_dict(), path)`` wrote.
-        name: of the backbone, for errors.
-        backbone: what the file has to fit.
+    Nothing in the file is run. ``name`` is that of the backbone, for errors.
 
     Raises:
         InputError: no such file, a pickled module, or not a state dict of this backbone.
@@ -77,11 +74,9 @@ def read_weights(weights: str, name: str, backbone: nn.Module) -> dict[str, Tens
 
 
 def convert(state: Any, backbone: nn.Module) -> dict[str, Tensor]:
-    """State of a :class:`saat.models.HashingNetwork` from a file's state dict.
+    """State of a :class:`saat.models.HashingNetwork` from the state dict of a file.
 
-    Args:
-        state: what the file holds.
-        backbone: the backbone it is for, on any device, ``meta`` included.
+    The backbone, which it must fit, may be on any device, ``meta`` included.
 
     Returns:
         float32 tensors of the whole backbone (``backbone.…``); of ``hash_layer`` where the file
@@ -101,17 +96,17 @@ def convert(state: Any, backbone: nn.Module) -> dict[str, Tensor]:
     for key in ("mean", "std"):
         if key in named:
             named[key] = named[key].reshape(1, -1, 1, 1)
-    _check(named, _expected(named, backbone, facts.features_out))
+    _check(named, backbone, facts.features_out)
     return named
 
 
-def _tensors(state: Any) -> dict[str, Tensor]:
+def _tensors(state: Any) -> Mapping[str, Tensor]:
     if not isinstance(state, Mapping) or not state:
         raise ValueError(f"a {type(state).__name__}, not a state dict")
     for key, value in state.items():
         if not (isinstance(key, str) and isinstance(value, Tensor)):
             raise ValueError(f"{key!r} holds a {type(value).__name__}, not a tensor")
-    return dict(state)
+    return state
 
 
 def _renamed(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
@@ -134,10 +129,8 @@ def _renamed(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
     return out
 
 
-def _expected(
-    named: dict[str, Tensor], backbone: nn.Module, features_out: int
-) -> dict[str, tuple[int, ...]]:
-    """Shapes of every tensor that must be there; counters that old files lack start at zero."""
+def _check(named: dict[str, Tensor], backbone: nn.Module, features_out: int) -> None:
+    """Refuse missing, unknown and misshapen tensors; counters that old files lack start at zero."""
     shapes = {f"backbone.{key}": tuple(part.shape) for key, part in backbone.state_dict().items()}
     for key in shapes:
         if key.endswith(".num_batches_tracked"):
@@ -145,10 +138,7 @@ def _expected(
     if hash_layer := [key for key in named if key.startswith("hash_layer.")]:
         bits = named[hash_layer[0]].shape[:1]
         shapes |= {"hash_layer.weight": (*bits, features_out), "hash_layer.bias": (*bits,)}
-    return shapes | {key: (1, 3, 1, 1) for key in ("mean", "std") if key in named}
-
-
-def _check(named: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    shapes |= {key: (1, 3, 1, 1) for key in ("mean", "std") if key in named}
     if missing := [key for key in shapes if key not in named]:
         raise ValueError(f"it lacks {_some(missing)}")
     if extra := [key for key in named if key not in shapes]:

@@ -1,7 +1,5 @@
 """torchvision's classifiers up to their last hidden layer, as the deep hashing papers use them."""
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from saat.errors import InputError, one_line
@@ -9,20 +7,9 @@ from saat.models.reference_weights import TORCHVISION_NAMES
 
 # The classification layer, which the hash layer replaces, by torchvision's names.
 HEADS = {
-    "alexnet": "classifier.6",
-    "vgg11": "classifier.6",
-    "vgg16": "classifier.6",
-    "vgg19": "classifier.6",
-    "resnet18": "fc",
-    "resnet50": "fc",
+    **dict.fromkeys(("alexnet", "vgg11", "vgg16", "vgg19"), "classifier.6"),
+    **dict.fromkeys(("resnet18", "resnet50"), "fc"),
 }
-
-
-def _torchvision() -> Any:
-    """Torchvision's models; importing them takes as long as importing torch."""
-    import torchvision.models
-
-    return torchvision.models
 
 
 class TorchvisionBackbone(nn.Module):
@@ -36,9 +23,11 @@ class TorchvisionBackbone(nn.Module):
     names = TORCHVISION_NAMES
 
     def __init__(self, name: str, from_scratch: bool) -> None:
+        from torchvision.models import get_model  # takes as long as importing torch
+
         super().__init__()
         self.from_scratch = from_scratch
-        self.net: nn.Module = _torchvision().get_model(name, weights=None)
+        self.net: nn.Module = get_model(name, weights=None)
         parent, _, last = HEADS[name].rpartition(".")
         self.features_out: int = self.net.get_submodule(HEADS[name]).in_features
         setattr(self.net.get_submodule(parent), last, nn.Identity())
@@ -57,7 +46,9 @@ def published_weights(name: str) -> dict[str, Tensor]:
     Raises:
         InputError: the download failed.
     """
-    weights = _torchvision().get_model_weights(name).IMAGENET1K_V1
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(name).IMAGENET1K_V1
     try:
         state = weights.get_state_dict(
             progress=False, check_hash=True, map_location="cpu", weights_only=True
