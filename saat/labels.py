@@ -96,12 +96,8 @@ def draw_target_labels(
 
     Uniform over the distinct non-zero label vectors of the database that share no label with the
     query. A query that shares a label with every one of them gets the zero vector: no target
-    exists, and nothing is relevant to it.
-
-    Args:
-        query_labels: 0/1 labels (Q, C).
-        database_labels: 0/1 labels (N, C).
-        generator: CPU generator; one draw per query, in order.
+    exists, and nothing is relevant to it. Labels are 0/1, (Q, C) and (N, C). The CPU generator is
+    asked once per query, in order.
 
     Raises:
         InputError: not such labels, or of different numbers of classes.

@@ -12,10 +12,8 @@ _SHOWN = 60  # characters of a path in a message
 def user_path(text: str | Path, where: str = "", look: bool = True) -> Path:
     """``text`` as a path, with ``~`` and ``~user`` expanded; nothing has to be there.
 
-    Args:
-        text: The path.
-        where: What precedes it in an error, for example ``data.path:`` or ``--weights``.
-        look: Whether the operating system is asked about the path.
+    ``where`` precedes it in an error, for example ``data.path:``. With ``look`` the operating
+    system is asked about it, too.
 
     Raises:
         InputError: No such user, or a path that no file can have here.

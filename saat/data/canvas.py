@@ -18,16 +18,10 @@ _BLOTCHES, _NOISE = 0.05, 0.02  # standard deviations
 def compose(
     digits: np.ndarray, size: int, rng: np.random.Generator, cells: np.ndarray | None = None
 ) -> np.ndarray:
-    """Paint digits in random colours, sizes and quadrants on a random background.
+    """Paint digits in random colours, sizes and quadrants: uint8 (3, size, size).
 
-    Args:
-        digits: float32 (n, 8, 8), n at most 4, ink in [0, 1].
-        size: Height and width of the canvas in pixels.
-        rng: Source of all randomness: equal generators give equal images.
-        cells: int64 (n,), the quadrant (0–3, row by row) of every digit; random where None.
-
-    Returns:
-        uint8 (3, size, size).
+    ``digits`` are float32 (n, 8, 8), n at most 4, ink in [0, 1]. ``cells``, int64 (n,), are their
+    quadrants (0–3, row by row), random where None. Equal generators give equal images.
     """
     colour = rng.uniform(0, _DARK, (3, 1, 1))
     canvas: np.ndarray = colour + _texture(size, rng)

@@ -51,14 +51,8 @@ class RetrievalData(LabelledImages):
 
         Every pair is images (N, 3, H, W) with H = W, uint8 or float in [0, 1], and 0/1 labels
         (N, C): tensors on any device, or NumPy arrays. Images are copied as bytes; floats are
-        rounded to the nearest of 256 levels.
-
-        Args:
-            train: what the network learns from.
-            test: queries of the final numbers.
-            database: what queries retrieve from; the training images where None.
-            validation: queries for decisions while training; none where None.
-            name: of the set, in messages and results.
+        rounded to the nearest of 256 levels. Without a ``database``, queries retrieve from the
+        training images. ``name`` is that of the set in messages and results.
 
         Raises:
             InputError: images or labels that are not such, or splits that do not fit together.

@@ -49,14 +49,12 @@ def load_digits(
 ) -> LabelledImages:
     """Compose the set, or open it from the cache; see :meth:`saat.data.RetrievalData.named`.
 
-    ``digits100`` (C = 100) shows one or two numbers from 00 to 99, tens on the left and units on
-    the right of the upper and the lower half. Images differ from those of ``digits`` in nothing
-    else, so that costs and MAP can be compared over the number of classes. ``digits_mini`` has the
-    first images of every split of ``digits``.
+    ``digits100`` (C = 100) shows one or two numbers from 00 to 99, one in the upper and one in the
+    lower half, and differs from ``digits`` in nothing else, so that costs and MAP can be compared
+    over the number of classes. ``digits_mini`` has the first images of every split of ``digits``.
 
     Rows are the database (``train`` first), then the validation queries, then the test queries.
-    ``seed`` decides everything. More validation queries under the same seed leave every other
-    image as it was.
+    More validation queries under the same seed leave every other image as it was.
     """
     if image_size < _MIN_IMAGE_SIZE:
         raise InputError(

@@ -23,8 +23,6 @@ class Folder:
     """A folder of image lists as it will be loaded; none of its images has been decoded.
 
     Attributes:
-        name: Name of the set.
-        lists: What the lists say.
         splits: int64 rows per split, the validation queries drawn.
         fingerprint: That of everything but the pixels.
         key: Name of the decoded images in the store.

@@ -4,9 +4,9 @@
 its key, shape, size in bytes and checksum. The checksum is part of a folder's fingerprint.
 
 An entry is built in ``{key}.building`` under a file lock and renamed into place when it is
-durable, so an entry that can be seen is whole; the lock of a killed builder is released by the
-kernel, and what it left behind is thrown away by the next. Entries of images that changed get
-another key; nothing deletes the old ones.
+durable, so an entry that can be seen is whole. The kernel releases the lock of a killed builder,
+and the next one deletes what it left. Images that changed get another key; nothing deletes old
+entries.
 """
 
 import errno
@@ -28,9 +28,8 @@ Progress = Callable[[int, int], None]
 Render = Callable[[range], np.ndarray]
 
 # Below this many bytes every load reads everything and compares the checksum (a fraction of a
-# second); above, loading checks sizes only and `verify` reads everything.
-CHECKED_ON_LOAD = 256 * 2**20
-
+# second); above, it checks sizes only.
+_CHECKED_ON_LOAD = 256 * 2**20
 # Images and bytes decoded between two writes: enough to keep a pool of threads busy.
 _BLOCK, _BLOCK_BYTES = 256, 2**26
 
@@ -38,10 +37,7 @@ _ARRAY, _SIDECAR = "images.npy", "entry.json"
 
 
 class Entry(NamedTuple):
-    """A whole entry: a read-only memory map, uint8 (M, 3, H, W), and BLAKE2b (hex) of its file.
-
-    Equal images have equal checksums, on every machine.
-    """
+    """A read-only memory map, uint8 (M, 3, H, W), and BLAKE2b (hex) of its file."""
 
     images: np.ndarray
     checksum: str
@@ -93,14 +89,6 @@ def checksum_of(cache_dir: Path, key: str) -> str:
     return str(_sidecar(cache_dir / "images" / key).get("blake2b", ""))
 
 
-def verify(folder: Path) -> bool:
-    """Read all of an entry and tell whether its bytes have the recorded size and checksum."""
-    try:
-        return bool(_checksum(folder / _ARRAY) == _sidecar(folder).get("blake2b"))
-    except OSError:
-        return False
-
-
 def _sidecar(folder: Path) -> dict[str, Any]:
     """What is recorded of an entry; nothing where the record is absent or damaged."""
     try:
@@ -118,7 +106,7 @@ def _open(folder: Path, key: str, shape: tuple[int, ...]) -> Entry | None:
         size = array.stat().st_size
         if not {"key": key, "shape": list(shape), "bytes": size}.items() <= sidecar.items():
             return None
-        if size < CHECKED_ON_LOAD and not verify(folder):
+        if size < _CHECKED_ON_LOAD and _checksum(array) != sidecar.get("blake2b"):
             return None
         images: np.ndarray = np.load(array, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError):

@@ -56,9 +56,8 @@ def joined(splits: Mapping[str, Pair]) -> tuple[np.ndarray, np.ndarray, dict[str
     Raises:
         InputError: what is no pair of images and labels, or splits that do not fit together.
     """
-    images, labels, rows = [], [], {}
+    images, labels = [], []
     first = next(iter(splits))
-    start = 0
     for split, pair in splits.items():
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise InputError(f"{split}: must be a pair of images and labels")
@@ -76,9 +75,9 @@ def joined(splits: Mapping[str, Pair]) -> tuple[np.ndarray, np.ndarray, dict[str
                 raise InputError(
                     f"{split} {what}: shape (N, {here}); {first} {what} have (N, {there})"
                 )
-        rows[split] = np.arange(start, start + count)
-        start += count
-    return np.concatenate(images), np.concatenate(labels), rows
+    ends = np.cumsum([len(part) for part in images])
+    rows = np.split(np.arange(ends[-1]), ends[:-1])
+    return np.concatenate(images), np.concatenate(labels), dict(zip(splits, rows, strict=True))
 
 
 def _on_cpu(name: str, values: Array) -> np.ndarray:

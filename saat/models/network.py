@@ -36,13 +36,8 @@ class HashingNetwork(nn.Module):
     A backbone that is trained from scratch gets batch norm before the code: without it the
     pairwise objectives keep it at their saddle u = 0, where every code bit is noise.
 
-    Args:
-        backbone: maps normalised images to (B, features_out); has the attributes of
-            :class:`Backbone`.
-        bits: code length K.
-
-    Attributes:
-        hash_layer_imported: whether the hash layer came with the weights.
+    ``backbone`` maps normalised images to (B, features_out) and has the attributes of
+    :class:`Backbone`. ``hash_layer_imported`` tells whether the hash layer came with the weights.
     """
 
     mean: Tensor

@@ -90,15 +90,10 @@ def build_network(
 ) -> HashingNetwork:
     """A hashing network with seeded initial weights, channels-last, on the CPU.
 
-    Args:
-        backbone: key of :data:`BACKBONES`.
-        weights: ``none`` (trained from scratch), ``imagenet`` (the published ones), or the path
-            of a state dict: the backbone's own, or a whole hashing network of a reference
-            repository (:mod:`saat.models.reference_weights`), whose hash layer comes along;
-            ``hash_layer_imported`` of the result says whether it did.
-        bits: code length K.
-        image_size: side of the images in pixels.
-        seed: decides whatever the weights do not.
+    ``weights`` are ``none`` (trained from scratch), ``imagenet`` (the published ones), or the path
+    of a state dict. That of a reference repository (:mod:`saat.models.reference_weights`) may bring
+    its hash layer along; ``hash_layer_imported`` of the result says whether it did. ``seed``
+    decides whatever the weights do not.
 
     Raises:
         InputError: images too small for the backbone, weights it does not have, a file that does

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from saat.data import store
-from saat.data.store import checksum_of, open_or_build, verify
+from saat.data.store import checksum_of, open_or_build
 from saat.data_source import default_cache_dir
 
 SHAPE = (10, 3, 4, 4)
@@ -132,21 +132,15 @@ def test_a_damaged_entry_is_built_again(tmp_path: Path, damage: object) -> None:
     assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, never).images, PIXELS)
 
 
-def test_large_entries_are_checked_in_full_by_verify_alone(
+def test_of_large_entries_the_size_alone_is_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "CHECKED_ON_LOAD", 100)
+    monkeypatch.setattr(store, "_CHECKED_ON_LOAD", 100)
     open_or_build(tmp_path, "key", SHAPE, pixels)
-    assert verify(entry(tmp_path))
     flip_byte(entry(tmp_path))
     open_or_build(tmp_path, "key", SHAPE, never)
-    assert not verify(entry(tmp_path))
     truncate(entry(tmp_path))
     assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, pixels).images, PIXELS)
-
-
-def test_verify_of_nothing_is_false(tmp_path: Path) -> None:
-    assert not verify(tmp_path)
 
 
 def test_an_error_while_building_leaves_no_entry(tmp_path: Path) -> None:
