@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Protocol, cast
 
 import torch
@@ -129,8 +130,5 @@ def codes_of(features: Tensor) -> Tensor:
 
 def device_of(network: nn.Module) -> torch.device:
     """The device of the network's first parameter or buffer (the CPU if it has neither)."""
-    for parameter in network.parameters():
-        return parameter.device
-    for buffer in network.buffers():
-        return buffer.device
-    return torch.device("cpu")
+    tensors = chain(network.parameters(), network.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))

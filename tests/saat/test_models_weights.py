@@ -57,6 +57,12 @@ def nets() -> dict[str, nn.Module]:
     return {}
 
 
+def features_of(net: nn.Module, name: str) -> int:
+    head = net.get_submodule(HEADS[name])
+    assert isinstance(head, nn.Linear)
+    return head.in_features
+
+
 @pytest.mark.parametrize(
     "layout",
     [pytest.param(n, marks=pytest.mark.slow) if "VGG" in n else n for n in LAYOUTS],
@@ -66,8 +72,7 @@ def test_a_reference_network_gives_its_own_codes(
 ) -> None:
     name, arrange = LAYOUTS[layout]
     net = nets[name] if name in nets else nets.setdefault(name, torchvision_net(name))
-    hidden = net.get_submodule(HEADS[name]).in_features
-    reference = arrange(net, nn.Linear(hidden, BITS)).eval()
+    reference = arrange(net, nn.Linear(features_of(net, name), BITS)).eval()
     torch.save(reference.state_dict(), file)
     network = build_network(name, str(file), BITS, 224, seed=0).eval()
     assert network.hash_layer_imported
@@ -86,7 +91,7 @@ def test_every_tensor_finds_its_place(layout: str) -> None:
     name, arrange = LAYOUTS[layout]
     net = torchvision_net(name, meta=True)
     with torch.device("meta"):
-        layer = nn.Linear(net.get_submodule(HEADS[name]).in_features, BITS)
+        layer = nn.Linear(features_of(net, name), BITS)
     whole = {**net.state_dict(keep_vars=True), "h.weight": layer.weight, "h.bias": layer.bias}
     number = {id(part): float(i + 1) for i, part in enumerate(whole.values())}
     state = arrange(net, layer).state_dict(keep_vars=True)
