@@ -58,12 +58,9 @@ def unchecked_relevance(a: Tensor, b: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LabelGroups:
-    """Rows grouped by equal label vector.
+    """Rows grouped by equal label vector: the distinct ``vectors``, float64 (G, C), sorted.
 
-    Attributes:
-        vectors: float64 (G, C), the distinct 0/1 label vectors, sorted lexicographically.
-        index: int64 (N,), the group of each row.
-        counts: float64 (G,), rows in each group.
+    ``index``, int64 (N,), is the group of each row. ``counts``, float64 (G,), are rows per group.
     """
 
     vectors: Tensor
@@ -72,11 +69,7 @@ class LabelGroups:
 
     @classmethod
     def of(cls, labels: Tensor) -> "LabelGroups":
-        """Group the rows of 0/1 ``labels`` (N, C); the first step of every fast formula here.
-
-        Raises:
-            InputError: not such labels.
-        """
+        """Group the rows of 0/1 ``labels`` (N, C); other labels are an ``InputError``."""
         check_labels("labels", labels)
         vectors, index, counts = torch.unique(
             labels.to(torch.uint8), dim=0, return_inverse=True, return_counts=True

@@ -31,12 +31,9 @@ class WeightsPackage(NamedTuple):
 
 
 class BackboneLimits(NamedTuple):
-    """What a backbone can be built with.
+    """What a backbone can be built with: sides in pixels, and its published weights.
 
-    Attributes:
-        min_image_size: smallest side of the input in pixels.
-        published: whether there are published weights; without them, files are refused too.
-        weights_package: the package that brings them, if they come in one.
+    Without published weights, files are refused too.
     """
 
     min_image_size: int

@@ -23,14 +23,10 @@ def option(
     le: float | None = None,
     key: str | None = None,
 ) -> Any:
-    """A dataclass field with its published default, its bounds, and its name in files.
+    """A dataclass field with its published default.
 
-    Args:
-        default: the published default.
-        help: one line; units included.
-        ge: smallest allowed value; a number has both bounds.
-        le: largest allowed value.
-        key: name in experiment files where it is no Python name (``lambda``).
+    ``help`` is one line, units included. A number lies between ``ge`` and ``le``, and has both.
+    ``key`` is its name in experiment files where that is no Python name (``lambda``).
     """
     bounds = {name: bound for name, bound in (("ge", ge), ("le", le)) if bound is not None}
     return field(default=default, metadata={"help": help, "key": key, "bounds": bounds})

@@ -69,8 +69,7 @@ def read_trained(path: str | Path) -> TrainedModel:
     Raises:
         InputError: no such file, a damaged one, or a checkpoint of another kind.
     """
-    place = user_path(path)
-    file = place
+    file = place = user_path(path)
     if place.is_dir():
         file = place / _MODEL
         if not file.is_file():
@@ -107,15 +106,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> nn.Module:
     >>> network = saat.load("runs/demo/trials/3f2a…-confirm-0")  # doctest: +SKIP
     >>> codes = network(images).sign()  # doctest: +SKIP
 
-    Args:
-        path: see :func:`read_trained`.
-        device: where the network is put.
-
-    Returns:
-        float images in [0, 1] (B, 3, H, W) → pre-tanh features (B, K); the defense's own parts
-        included.
-
-    Raises:
-        InputError: no such file, a damaged one, or a checkpoint of another kind.
+    It maps float images in [0, 1] (B, 3, H, W) to pre-tanh features (B, K), through the defense's
+    own parts too. Paths and errors are those of :func:`read_trained`.
     """
     return read_trained(path).network().eval().to(device)

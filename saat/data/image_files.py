@@ -14,11 +14,10 @@ from saat.errors import InputError, one_line
 def cache_key(lists: Lists, image_size: int, resize: str) -> tuple[str, int]:
     """Name the decoded images by their files and by how they are decoded; no file is opened.
 
-    SHA-256 of the folder's real path and, per image in order, of path, size, time of the last
-    write and time of the last change of the file's status (``ctime``). No program can set the last
-    one, so files that were replaced under an old time get another key. Inode and device numbers
-    are left out: on network and user-space file systems they change with every mount, and
-    everything would be decoded again.
+    SHA-256 of the folder's real path and, per image in order, of path, size, ``mtime`` and
+    ``ctime``. No program can set the last one, so files that were replaced under an old time get
+    another key. Inode and device numbers are left out: on network and user-space file systems
+    they change with every mount.
 
     Returns:
         The name, and the bytes of all image files together.
@@ -40,11 +39,12 @@ def cache_key(lists: Lists, image_size: int, resize: str) -> tuple[str, int]:
             status = file.lstat()
             is_link = stat.S_ISLNK(status.st_mode)
             status = file.stat() if is_link else status
-        except FileNotFoundError as error:
-            hint = prefix_hint(lists.root, path)
-            raise InputError(f"{origin}: image {file}: no such file{hint}") from error
-        except OSError as error:  # a name too long, links in a circle
-            raise InputError(f"{origin}: image {one_line(file)}: {one_line(error)}") from error
+        except OSError as error:  # none there, a name too long, links in a circle
+            is_missing = isinstance(error, FileNotFoundError)
+            problem = (
+                f"no such file{prefix_hint(lists.root, path)}" if is_missing else one_line(error)
+            )
+            raise InputError(f"{origin}: image {one_line(file)}: {problem}") from error
         if not (is_inside(file.parent) and (not is_link or is_inside(file))):
             raise InputError(
                 f"{origin}: image {file}: a link leads to {file.resolve()}, outside the folder; "

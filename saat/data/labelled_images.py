@@ -34,9 +34,9 @@ class LabelledImages:
         test: Test queries, disjoint from all other splits.
         fingerprint: SHA-256 (hex) of everything that decides images, labels and splits; equal on
             every node.
-        lists_sha256: SHA-256 (hex) per list file; empty for embedded sets.
-        label: Which split this is, for results and reports (:func:`saat.data.identity.set_label`);
-            the name where there are no lists.
+        lists_sha256: SHA-256 (hex) per list file.
+        label: Which lists these are, for results and reports
+            (:func:`saat.data.identity.set_label`); the name where there are none.
 
     Raises:
         InputError: Labels of another shape or with other values.

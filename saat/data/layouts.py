@@ -14,7 +14,7 @@ lines at the end are allowed. A path may stand twice in one list, because FLICKR
 train list repeats 504; it then counts twice, as it does in the reference code.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,11 @@ from saat.wording import counted
 
 # The order in which images get their rows.
 SPLITS = ("database", "train", "test")
+# Names of files for messages, what they end in after the split, and how a split is read from them.
+_LAYOUTS: tuple[tuple[str, tuple[str, ...], Callable[..., SplitList]], ...] = (
+    ("{train,test,database}_{img,label}.txt", ("_img", "_label"), read_pair),
+    ("{train,test,database}.txt", ("",), read_single),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,19 +67,14 @@ def read_lists(root: Path) -> Lists:
     """
     if not root.is_dir():
         raise InputError(f"{root}: not a folder; expected a folder of image lists")
-    pairs = {s: (root / f"{s}_img.txt", root / f"{s}_label.txt") for s in SPLITS}
-    singles = {s: root / f"{s}.txt" for s in SPLITS}
-    missing_pairs = [f.name for pair in pairs.values() for f in pair if not f.is_file()]
-    missing_singles = [file.name for file in singles.values() if not file.is_file()]
-    if not missing_pairs:
-        return _merge(root, {s: read_pair(*pair) for s, pair in pairs.items()})
-    if not missing_singles:
-        return _merge(root, {s: read_single(file) for s, file in singles.items()})
-    raise InputError(
-        f"{root}: list files are missing; looked for "
-        f"{{train,test,database}}_{{img,label}}.txt (missing: {', '.join(missing_pairs)}) and for "
-        f"{{train,test,database}}.txt (missing: {', '.join(missing_singles)})"
-    )
+    looked_for = []
+    for names, ends, read in _LAYOUTS:
+        files = {split: [root / f"{split}{end}.txt" for end in ends] for split in SPLITS}
+        missing = [file.name for own in files.values() for file in own if not file.is_file()]
+        if not missing:
+            return _merge(root, {split: read(*own) for split, own in files.items()})
+        looked_for.append(f"{names} (missing: {', '.join(missing)})")
+    raise InputError(f"{root}: list files are missing; looked for {' and for '.join(looked_for)}")
 
 
 def _merge(root: Path, splits: Mapping[str, SplitList]) -> Lists:

@@ -55,7 +55,7 @@ def open_or_build(
 
     Args:
         cache_dir: Node-local folder; created where absent.
-        key: Name of the entry: a hash of everything its pixels depend on.
+        key: A hash of everything its pixels depend on.
         shape: (M, 3, H, W) of the whole.
         render: Makes the images of some rows; called block by block, in order.
         progress: Called with (images done, M) after every block.

@@ -6,8 +6,7 @@ Layouts that are known, by the names of their layers:
 - xandery-geek/SAAT, xunguangwang/CgAT and ProS-GAN: AlexNet and VGG put the hash layer where the
   classification layer was (``classifier.6``), VGG names its first hidden layer a second time
   (``cl1``); ResNet has ``hash_layer`` and every other layer twice (``feature_layers``). SAAT wraps
-  it all in ``model`` and adds what its losses keep: hash centres (CSQ, DPN), or codebook and batch
-  norm (OrthoHash). Codes there are the sign of the network's output all the same.
+  it all in ``model`` and adds what its losses keep. Codes are the sign of the network's output.
 - thuml/HashNet: hidden layers ``classifier.classifier1`` and ``classifier.classifier4``,
   ``hash_layer``, ``feature_layers``; snapshots are inside a ``Sequential`` (``0``). The classes
   ``AlexNetFc``, ``VGGFc`` and ``ResNetFc`` of CgAT and ProS-GAN are the same without it.
@@ -16,11 +15,10 @@ Layouts that are known, by the names of their layers:
 
 ``DataParallel`` (``module``) may be around any of them.
 
-Images in [0, 1] are normalised as by the backbone, with two exceptions. ``mean`` and ``std``, if a
-file has them, are used instead. An AlexNet with ``classifier.classifier1`` and without the
-``Sequential`` is an ``AlexNetFc`` of CgAT or ProS-GAN, which takes images as they are. Other
-networks that do (all of ProS-GAN's, CgAT's ``ResNetFc``) have the layer names of networks that do
-not, so their files need ``mean`` and ``std``.
+Images are normalised as by the backbone, unless the file has ``mean`` and ``std``. An AlexNet with
+``classifier.classifier1`` outside a ``Sequential`` is an ``AlexNetFc`` of CgAT or ProS-GAN, which
+takes images in [0, 1] as they are. Other networks that do (all of ProS-GAN's, CgAT's ``ResNetFc``)
+have the layer names of networks that do not, so their files need ``mean`` and ``std``.
 """
 
 import pickle
