@@ -17,9 +17,4 @@ that loads the same data shares its pages.
 from saat.data.dataset import RetrievalData
 from saat.data.registry import DATASETS, Dataset, locate
 
-__all__ = [
-    "DATASETS",
-    "Dataset",
-    "RetrievalData",
-    "locate",
-]
+__all__ = ["DATASETS", "Dataset", "RetrievalData", "locate"]

@@ -90,13 +90,13 @@ class RetrievalData(LabelledImages):
         Args:
             path: the folder.
             image_size: height and width of the stored images in pixels, at most 4096.
-            val_queries: number of validation queries, drawn from database or training images.
+            val_queries: number of validation queries (:mod:`saat.data.splits`).
             seed: decides which rows become validation queries.
-            resize: ``"squash"`` resizes the whole image to a square, as in the paper; ``"crop"``
-                resizes the short side to ``image_size * 256 / 224`` and crops the centre, as the
+            resize: ``"squash"`` makes the whole image a square, as in the paper; ``"crop"`` resizes
+                the short side to ``image_size * 256 / 224`` and crops the centre, as the
                 reference repositories do.
-            cache_dir: node-local folder of decoded images; ``SAAT_CACHE`` or
-                ``~/.cache/saat-harness`` where None.
+            cache_dir: node-local folder of decoded images; the default is ``SAAT_CACHE`` or
+                ``~/.cache/saat-harness``.
             progress: called with (images done, images in all) while images are decoded.
 
         Raises:

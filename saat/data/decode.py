@@ -56,9 +56,6 @@ def is_current(images: np.ndarray, lists: Lists, resize: str) -> bool:
 
     On file systems that are mounted from a packed image, files can change without other times;
     then, as a rule, all of them have changed.
-
-    Raises:
-        InputError: One of them cannot be decoded.
     """
     count = len(lists.paths)
     rows = np.unique(np.linspace(0, count - 1, min(count, _CHECKED)).astype(np.int64))

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,17 +19,9 @@ from saat.data.labelled_images import LabelledImages, fingerprint
 from saat.errors import InputError, one_line
 from saat.seeding import derive_seed
 
-
-class Sizes(NamedTuple):
-    """Numbers of images; the training images are the first of the database."""
-
-    train: int
-    database: int
-    test: int
-
-
-SIZES = Sizes(2000, 4000, 500)
-MINI = Sizes(400, 800, 100)
+# Numbers of images; the training images are the first of the database.
+SIZES = {"train": 2000, "database": 4000, "test": 500}
+_MINI = {"train": 400, "database": 800, "test": 100}
 
 # Of every class, this fraction of the source digits is each query split's own.
 _POOL_FRACTION = 0.15
@@ -64,7 +55,7 @@ def load_digits(
         raise InputError(
             f"data: resize {resize!r}: digits are composed at image_size; only squash is allowed"
         )
-    sizes, numbers = MINI if name == "digits_mini" else SIZES, name == "digits100"
+    sizes, numbers = _MINI if name == "digits_mini" else SIZES, name == "digits100"
     sources = source_indices(val_queries=val_queries, seed=seed, sizes=sizes, numbers=numbers)
     recipe = {name: seed, "image_size": image_size, "val_queries": val_queries}
     key = fingerprint(recipe, {"sources": sources})
@@ -76,11 +67,11 @@ def load_digits(
         progress,
     ).images
     labels = _labels(sources, numbers)
-    first_test = sizes.database + val_queries
+    first_test = sizes["database"] + val_queries
     splits = {
-        "train": np.arange(sizes.train),
-        "database": np.arange(sizes.database),
-        "validation": np.arange(sizes.database, first_test),
+        "train": np.arange(sizes["train"]),
+        "database": np.arange(sizes["database"]),
+        "validation": np.arange(sizes["database"], first_test),
         "test": np.arange(first_test, len(sources)),
     }
     return LabelledImages(
@@ -95,12 +86,9 @@ def load_digits(
 
 
 def source_indices(
-    *, val_queries: int, seed: int, sizes: Sizes = SIZES, numbers: bool = False
+    *, val_queries: int, seed: int, sizes: Mapping[str, int] = SIZES, numbers: bool = False
 ) -> np.ndarray:
-    """Tell which of scikit-learn's digits every image shows.
-
-    Sources of the database, of the validation queries and of the test queries are three disjoint
-    sets.
+    """Tell which of scikit-learn's digits every image shows; no two splits share any.
 
     Returns:
         int64 (M, 3) rows of ``sklearn.datasets.load_digits()``, −1 where an image has fewer than
@@ -121,8 +109,8 @@ def source_indices(
     return np.concatenate(parts)
 
 
-def _counts(val_queries: int, sizes: Sizes) -> dict[str, int]:
-    return {"database": sizes.database, "validation": val_queries, "test": sizes.test}
+def _counts(val_queries: int, sizes: Mapping[str, int]) -> dict[str, int]:
+    return {"database": sizes["database"], "validation": val_queries, "test": sizes["test"]}
 
 
 def _generator(*parts: int | str) -> np.random.Generator:

@@ -32,10 +32,8 @@ _KEYS = ("source", "target", "map")
 class LabelMap:
     """Which class of a source set is which class of a target set.
 
-    Attributes:
-        target_of: int64 (C_source,): the target class of every source class, −1 where none.
-        source: C_source class names, or their numbers as text.
-        target: C_target class names, or their numbers as text.
+    ``target_of``, int64 (C_source,), is the target class of every source class, −1 where none.
+    ``source`` and ``target`` are names of classes, or their numbers as text.
     """
 
     target_of: np.ndarray
@@ -49,9 +47,8 @@ def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData,
     No row is left out: rows without any label have nothing relevant to them, as everywhere.
 
     Returns:
-        The data set; and a sentence that names the classes without counterpart and tells how
-        many rows of every split have no label now, and how many of them (new) had one before.
-        A row that stands twice counts twice.
+        The data set; and a sentence that names the classes without counterpart, and tells how
+        many rows of every split have no label now and how many of them (new) had one before.
 
     Raises:
         InputError: the map is for another number of classes than ``data`` has.

@@ -39,7 +39,6 @@ class Lists:
     """The distinct images of a folder of lists, and the rows of every split.
 
     Attributes:
-        root: The folder.
         paths: M distinct image paths relative to ``root``.
         origins: Where each of them was first named, ``FILE:LINE`` with lines from 1.
         labels: uint8 (M, C) of 0 and 1.
@@ -61,9 +60,8 @@ def read_lists(root: Path) -> Lists:
     """Read the lists in ``root``; the images themselves are not touched.
 
     Raises:
-        InputError: A list is missing, empty, of unequal length or width, has a label that is
-            neither 0 nor 1, names a path outside ``root``, or contradicts another list; or no
-            image has any label.
+        InputError: A list is missing, damaged or contradicts another list, names a path outside
+            ``root``, or no image has any label.
     """
     if not root.is_dir():
         raise InputError(f"{root}: not a folder; expected a folder of image lists")

@@ -18,7 +18,6 @@ class Dataset:
 
     Attributes:
         load: Loads it; takes ``root``, its own folder, unless it is embedded.
-        description: One line.
         classes: C, the width of its label vectors.
         obtain: Where images and lists come from, one line.
         folder: Its folder of image lists below the root; None where embedded.

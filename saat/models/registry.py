@@ -126,7 +126,7 @@ def build_network(
 def blank_network(backbone: str, weights: str, bits: int, image_size: int) -> HashingNetwork:
     """The structure that :func:`build_network` gives, to load a checkpoint into.
 
-    Its values are undefined until then. Reads no weights: their file need not be there any more.
+    Its values are undefined until then. A file of weights is not read, and may be gone.
 
     Raises:
         InputError: images too small for the backbone.

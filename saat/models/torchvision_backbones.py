@@ -41,10 +41,7 @@ class TorchvisionBackbone(nn.Module):
 def published_weights(name: str) -> dict[str, Tensor]:
     """Torchvision's first ImageNet weights, which the papers start from (``pretrained=True``).
 
-    Downloaded once, then from torch's cache.
-
-    Raises:
-        InputError: the download failed.
+    They are downloaded once, then taken from torch's cache. A failed download is an ``InputError``.
     """
     from torchvision.models import get_model_weights
 

@@ -70,7 +70,3 @@ def test_a_damaged_folder_is_refused_in_one_line_or_sane(
         assert not DAMAGES[damage], "must be refused"
         assert_sane(found)
     assert "Traceback" not in capfd.readouterr().err
-
-
-def test_there_are_fifty_cases() -> None:
-    assert len(CASES) >= 50
