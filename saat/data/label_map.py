@@ -62,8 +62,8 @@ def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData,
     labels = np.zeros((len(data.labels), len(label_map.target)), dtype=np.uint8)
     for source in np.flatnonzero(label_map.target_of >= 0):
         labels[:, label_map.target_of[source]] |= data.labels[:, source] > 0
-    unlabelled: np.ndarray = ~labels.any(axis=1)
-    emptied: np.ndarray = unlabelled & data.labels.any(axis=1)
+    unlabelled = labels.max(axis=1) == 0
+    emptied = unlabelled & (data.labels.max(axis=1) > 0)
     dropped = [label_map.source[i] for i in np.flatnonzero(label_map.target_of < 0)]
     splits = {split: getattr(data, split) for split in ("train", "database", "validation", "test")}
     counts = ", ".join(
