@@ -117,8 +117,7 @@ def moved_subject(
         raise InputError(f"{experiment}: data.image_size: the model was trained with {size}")
     data, sentence = trial_data(config_at(loaded, {}), cache_dir), "labels as they are"
     if label_map is not None:
-        data, relabelling = relabelled(data, load_label_map(label_map))
-        sentence = relabelling.sentence()
+        data, sentence = relabelled(data, load_label_map(label_map))
     classes = meta.get("classes")
     if classes is not None and data.classes != classes:
         raise InputError(
