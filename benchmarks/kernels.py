@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from saat.attacks.attack import frozen
+from saat.attacks.query_batches import frozen
 from saat.attacks.pgd import input_gradient
 from saat.codes import sign
 from saat.mainstay import MainstayCodes

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from saat.attacks import Attack, Knowledge, Queries, TrainingImages, attack_queries, frozen
-from saat.attacks.attack import BATCH_GRAIN, AttackedQueries
+from saat.attacks.query_batches import BATCH_GRAIN, AttackedQueries
 from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.labels import draw_target_labels

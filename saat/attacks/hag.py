@@ -41,14 +41,12 @@ class HAG(Attack):
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """The benign codes sign h themselves."""
-        del knowledge, labels
         return query_codes.float()
 
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """See :meth:`Attack.perturb`; deterministic, seeds are not used."""
-        del knowledge
         rate = self.step_size or LEARNING_RATE
         images = queries.images
         with torch.no_grad():
@@ -60,14 +58,14 @@ class HAG(Attack):
             agreement = (mask * relaxed * benign).sum(1) / mask.sum(1).clamp_min(1)
             return (agreement + 1).square() + (mask * relaxed).mean(1).square()
 
+        def gradient(point: Tensor, step: int) -> Tensor:
+            return input_gradient(network, point, loss, step)
+
         velocity = torch.zeros_like(images)
 
         def update(point: Tensor, slope: Tensor) -> Tensor:
             nonlocal velocity
             velocity = MOMENTUM * velocity + slope
             return point - rate * velocity
-
-        def gradient(point: Tensor, step: int) -> Tensor:
-            return input_gradient(network, point, loss, step)
 
         return descend(images, gradient, update, threat, self.steps)

@@ -33,7 +33,6 @@ class MultiTarget(ApgdMainstay):
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """The negated farthest code, so that leaving it means reaching that code."""
-        del labels
         return -self.farthest(knowledge, query_codes)[:, 0]
 
     def farthest(self, knowledge: Knowledge, query_codes: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""P2P: towards the code of a database item that carries the target label (ECCV 2020)."""
+"""P2P and DHTA: towards the codes of database items that carry the target label.
+
+Bai et al., "Targeted attack for deep hashing based retrieval", ECCV 2020.
+"""
 
 from dataclasses import dataclass
 
@@ -37,10 +40,8 @@ def anchor_codes(
     first = groups.counts.long().cumsum(0) - groups.counts.long()
     place = torch.arange(len(order), device=codes.device) - first[groups.index[order]]
     voters = order[place < count]
-    votes = torch.zeros(
-        len(groups.vectors), codes.shape[1], dtype=torch.float64, device=codes.device
-    ).index_add_(0, groups.index[voters], codes[voters].double())
-
+    chosen = torch.zeros_like(codes).index_copy_(0, voters, codes[voters])
+    votes = groups.sums(chosen)
     wanted = labels.to(codes.device).double()
     shared = wanted @ groups.vectors.T
     equal = (shared == wanted.sum(1, keepdim=True)) & (shared == groups.vectors.sum(1))
@@ -54,8 +55,7 @@ class P2P(TargetedPGD):
     """PGD on −(1/K) aᵀ tanh(α f(x')) from the benign image, a the code of one database item.
 
     The item carries exactly the target label; see :func:`anchor_codes`. ``step_size`` null is the
-    published 1/255, or 2.5·ε/T where that is larger. Deterministic. Bai et al., "Targeted attack
-    for deep hashing based retrieval", ECCV 2020.
+    published 1/255, or 2.5·ε/T where that is larger. Deterministic.
 
     Attributes:
         anchors: database codes n that vote on a.
@@ -68,3 +68,10 @@ class P2P(TargetedPGD):
         """Anchor codes; see :func:`anchor_codes`."""
         database = knowledge.database_codes, knowledge.database_labels
         return anchor_codes(labels, query_codes, *database, self.anchors)
+
+
+@dataclass(frozen=True)
+class DHTA(P2P):
+    """PGD like P2P towards the bitwise vote of nine database items."""
+
+    anchors: int = option(9, ge=1, le=100_000, help="database codes n that vote on the anchor code")

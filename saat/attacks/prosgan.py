@@ -1,23 +1,17 @@
 """ProS-GAN: a generator instead of an optimisation per query (Wang et al., CVPR 2021)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, softplus
 
-from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries, TrainingImages
+from saat.attacks.attack import Knowledge, Perturbed, Progress, Queries, TrainingImages
 from saat.attacks.prosgan_networks import Generator, LabelledPrototypeNet
 from saat.attacks.prosgan_training import GeneratorSettings, GeneratorTraining
+from saat.attacks.prototype_attack import PrototypeAttack
 from saat.labels import unchecked_relevance
-from saat.prototype import (
-    prototype_codes,
-    quantisation_loss,
-    target_vectors,
-    train_prototypes,
-)
-from saat.seeding import drawing_from
+from saat.prototype import quantisation_loss
 from saat.settings import option
 from saat.threat_model import ThreatModel
 
@@ -43,13 +37,16 @@ def prototype_loss(
     return likelihood + mse_loss(predicted, wanted) + quantisation_loss(prototypes)
 
 
+def _loss(net: LabelledPrototypeNet, wanted: Tensor, codes: Tensor, labels: Tensor) -> Tensor:
+    return prototype_loss(*net.codes_and_labels(wanted), wanted, codes, labels)
+
+
 @dataclass(frozen=True)
-class ProsGAN(GeneratorSettings, Attack):
+class ProsGAN(GeneratorSettings, PrototypeAttack):
     """A generator that repaints an image so that its code is the prototype of a target label.
 
-    :meth:`fit` trains a prototype network on label vectors of the database and codes of the
-    training set, then generator against discriminator on the training images
-    (:class:`saat.attacks.prosgan_training.GeneratorTraining`). At attack time nothing is
+    :meth:`fit` trains the prototype network, then generator against discriminator on the training
+    images (:class:`saat.attacks.prosgan_training.GeneratorTraining`). At attack time nothing is
     optimised and no gradient taken: ``zero_gradient`` is 0, and T, η and restarts, which every
     protocol passes, have no meaning and are no options here.
 
@@ -58,25 +55,17 @@ class ProsGAN(GeneratorSettings, Attack):
     generator knew nothing of; report both.
 
     Attributes:
-        prototype_steps: updates of the prototype network (published: 100 epochs of 300).
-        prototype_batch: label vectors per update.
-        prototypes: the trained prototype network; no option of a user.
         generator: the trained generator; no option of a user.
     """
 
     steps: int = 0
     step_size: float | None = None
     restarts: int = 1
-    prototype_steps: int = option(
-        30_000, ge=1, le=10_000_000, help="updates of the prototype network"
-    )
     prototype_batch: int = option(
         64, ge=1, le=65_536, help="label vectors per update of that network"
     )
     prototypes: LabelledPrototypeNet | None = field(default=None, repr=False, compare=False)
     generator: Generator | None = field(default=None, repr=False, compare=False)
-
-    targeted = True
 
     def fit(
         self,
@@ -85,49 +74,26 @@ class ProsGAN(GeneratorSettings, Attack):
         knowledge: Knowledge,
         threat: ThreatModel,
         seed: int,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> "ProsGAN":
         """Train prototype network and generator; see :meth:`Attack.fit`.
 
         Raises:
             TrainingFailed: the generator's loss is not finite.
         """
-        del threat
         batches = -(-len(train.labels) // self.batch_size)
         total = self.prototype_steps + self.epochs * batches
         report = (lambda done: progress(done, total)) if progress else None
-        prototypes = self._fit_prototypes(knowledge, seed, report)
+        prototypes = self.fitted_prototypes(
+            LabelledPrototypeNet, _loss, "prosgan prototypes", knowledge, seed, report
+        )
         training = GeneratorTraining(network, prototypes, train, knowledge, self, seed)
         for epoch in range(self.epochs):
             training.run_epoch(epoch)
-            if progress:
-                progress(self.prototype_steps + (epoch + 1) * batches, total)
+            if report:
+                report(self.prototype_steps + (epoch + 1) * batches)
         generator = training.generator.eval().requires_grad_(False)
         return replace(self, prototypes=prototypes, generator=generator)
-
-    def _fit_prototypes(
-        self, knowledge: Knowledge, seed: int, report: Callable[[int], None] | None
-    ) -> LabelledPrototypeNet:
-        codes, labels = knowledge.train_codes.float(), knowledge.train_labels.float()
-        with drawing_from("prosgan prototypes", seed):
-            net = LabelledPrototypeNet(labels.shape[1], codes.shape[1]).to(codes.device)
-
-        def loss(wanted: Tensor) -> Tensor:
-            return prototype_loss(*net.codes_and_labels(wanted), wanted, codes, labels)
-
-        vectors = target_vectors(knowledge.database_labels)
-        steps, batch = self.prototype_steps, self.prototype_batch
-        train_prototypes(net, vectors, loss, steps, batch, seed, report)
-        return net
-
-    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Prototype codes of the target labels; see :meth:`Attack.representatives`.
-
-        Raises:
-            RuntimeError: before :meth:`fit`.
-        """
-        del knowledge, query_codes
-        return prototype_codes(self._fitted()[0], labels)
 
     @torch.no_grad()
     def generate(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -143,22 +109,14 @@ class ProsGAN(GeneratorSettings, Attack):
         Raises:
             RuntimeError: before :meth:`fit`.
         """
-        prototypes, generator = self._fitted()
-        adversarial: Tensor = generator(2 * images - 1, prototypes.features(labels))
+        features = self.fitted(self.prototypes).features(labels)
+        adversarial: Tensor = self.fitted(self.generator)(2 * images - 1, features)
         return (adversarial + 1) / 2
 
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """:meth:`generate`, projected into the ball; see :meth:`Attack.perturb`."""
-        del network, knowledge
         images = queries.images
-        adversarial = self.generate(images, queries.labels)
-        return Perturbed(
-            threat.project(adversarial, images), torch.zeros(len(images), device=images.device)
-        )
-
-    def _fitted(self) -> tuple[LabelledPrototypeNet, Generator]:
-        if self.prototypes is None or self.generator is None:
-            raise RuntimeError("prosgan: fit comes before the attack")
-        return self.prototypes, self.generator
+        adversarial = threat.project(self.generate(images, queries.labels), images)
+        return Perturbed(adversarial, torch.zeros(len(images), device=images.device))

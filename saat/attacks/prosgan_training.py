@@ -121,16 +121,14 @@ class GeneratorTraining:
         self.settings, self.seed = settings, seed
         self.device = knowledge.train_codes.device
         self.targets = target_vectors(knowledge.database_labels)
-        size, width = train.images(torch.tensor([0])).shape[-1], settings.width
+        size, classes = train.images(torch.tensor([0])).shape[-1], self.targets.shape[1]
         with drawing_from("prosgan", seed):
-            self.generator = Generator(size, width).to(self.device)
-            discriminator = Discriminator(size, self.targets.shape[1], width)
-            self.discriminator = discriminator.to(self.device)
-        self._generator_optimiser = self._adam(self.generator)
-        self._discriminator_optimiser = self._adam(self.discriminator)
-
-    def _adam(self, network: nn.Module) -> Adam:
-        return Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS)
+            self.generator = Generator(size, settings.width).to(self.device)
+            self.discriminator = Discriminator(size, classes, settings.width).to(self.device)
+        self._optimisers = [
+            Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS)
+            for network in (self.generator, self.discriminator)
+        ]
 
     def run_epoch(self, epoch: int) -> float:
         """One pass in a seeded order; the mean loss of the generator.
@@ -138,7 +136,7 @@ class GeneratorTraining:
         Raises:
             TrainingFailed: it is not finite.
         """
-        for optimiser in (self._generator_optimiser, self._discriminator_optimiser):
+        for optimiser in self._optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = LEARNING_RATE * rate_at(epoch, self.settings.epochs)
         draws = generator("prosgan epoch", self.seed, epoch)
@@ -162,11 +160,11 @@ class GeneratorTraining:
         if both:
             labels = self.train.labels[index].float().to(self.device)
             real, fake = self.discriminator(images), self.discriminator(adversarial.detach())
-            _update(self._discriminator_optimiser, discriminator_loss(real, labels, fake, goal))
+            _update(self._optimisers[1], discriminator_loss(real, labels, fake, goal))
         attacked = self.victim((adversarial + 1) / 2)
         judged, weight = self.discriminator(adversarial), self.settings.reconstruction
         loss = generator_loss(adversarial, images, attacked, codes, judged, goal, weight)
-        _update(self._generator_optimiser, loss)
+        _update(self._optimisers[0], loss)
         return loss.detach()
 
 

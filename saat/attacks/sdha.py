@@ -21,18 +21,13 @@ DISTANCE_OFFSET = 1e-8
 
 
 class Adam:
-    """Adam (Kingma & Ba, 2015) pixel by pixel, so a batch changes nothing.
-
-    Args:
-        rate: learning rate.
-    """
+    """Adam (Kingma & Ba, 2015) pixel by pixel, so a batch changes nothing."""
 
     decays: ClassVar[tuple[float, float]] = (0.9, 0.999)
     epsilon: ClassVar[float] = 1e-8
 
     def __init__(self, rate: float) -> None:
-        self.rate = rate
-        self.count = 0
+        self.rate, self.count = rate, 0
         self.mean: Tensor | float = 0.0
         self.square: Tensor | float = 0.0
 
@@ -48,21 +43,12 @@ class Adam:
 
 
 class RelevantCodes:
-    """The training codes relevant to every query of a batch; its own code where there are none.
+    """The training codes relevant to every query of a batch; its own code where there are none."""
 
-    Args:
-        labels: 0/1 (B, C), of the queries, or the target labels.
-        benign: ±1 (B, K), codes of the benign queries.
-        knowledge: codes and labels of the training set.
-    """
-
-    def __init__(self, labels: Tensor, benign: Tensor, knowledge: Knowledge) -> None:
-        device = benign.device
-        self._codes = knowledge.train_codes.to(device)
-        self._related = relevance(labels, knowledge.train_labels.to(device))
-        self._without_relevant = ~self._related.any(1)
-        self._benign = benign
-        self._count = self._related.sum(1).clamp_min(1)
+    def __init__(self, queries: Queries, knowledge: Knowledge) -> None:
+        self._own = queries.codes
+        self._codes = knowledge.train_codes.to(self._own.device)
+        self._related = relevance(queries.labels, knowledge.train_labels.to(self._own.device))
 
     def weighted(self, signs: Tensor, power: float) -> tuple[Tensor, Tensor]:
         """(1/n) Σ w and (1/n) Σ w·r over relevant codes r, w = (D_H(signs, r) + 1e-8)^power.
@@ -80,11 +66,11 @@ class RelevantCodes:
         distances = torch.arange(bits + 1, dtype=torch.float64, device=signs.device)
         table = (distances + DISTANCE_OFFSET) ** power
         weights = table[unchecked_hamming_distance(signs, self._codes)] * self._related
-        own = (bits - (signs * self._benign).sum(1)).div(2).round().long()
-        own_weight = table[own] * self._without_relevant
+        own = (bits - (signs * self._own).sum(1)).div(2).round().long()
+        own_weight = table[own] * ~self._related.any(1)
         total = weights.sum(1) + own_weight
-        towards = weights @ self._codes.double() + own_weight[:, None] * self._benign.double()
-        counts = self._count
+        towards = weights @ self._codes.double() + own_weight[:, None] * self._own.double()
+        counts = self._related.sum(1).clamp_min(1)
         return (total / counts).to(signs.dtype), (towards / counts[:, None]).to(signs.dtype)
 
 
@@ -131,7 +117,7 @@ class SDHA(Attack):
 
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
         """The surrogate's part of L."""
-        relevant = RelevantCodes(queries.labels, queries.codes, knowledge)
+        relevant = RelevantCodes(queries, knowledge)
         weight = (1.0 if self.targeted else -1.0) * TRADE_OFF
 
         def loss(features: Tensor, step: int) -> Tensor:
@@ -150,7 +136,7 @@ class SDHA(Attack):
         """See :meth:`Attack.perturb`."""
         loss, images = self.loss(queries, knowledge), queries.images
         adam = Adam(self.step_size or LEARNING_RATE)
-        pixels = images[0].numel() if len(images) else 1
+        pixels = images.shape[1:].numel()
 
         def update(point: Tensor, slope: Tensor) -> Tensor:
             # The error's own gradient joins here: it would hide a network that gives none.

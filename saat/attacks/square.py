@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
+from saat.attacks.attack import Knowledge, Perturbed, Queries
+from saat.attacks.mainstay import MainstayGuided
 from saat.codes import sign
-from saat.mainstay import MainstayWeights, mainstay_codes
 from saat.settings import option
 from saat.threat_model import ThreatModel
 
@@ -26,7 +26,7 @@ def square_side(query: int, queries: int, size: int) -> int:
 
 
 @dataclass(frozen=True)
-class Square(Attack):
+class Square(MainstayGuided):
     """Square attack: a black box that uses nothing of the network but the codes of its queries.
 
     A proposal is kept if no fewer bits agree with the goal. In L∞ a square is x ± ε, one sign a
@@ -34,27 +34,17 @@ class Square(Attack):
     the norm ε and the sum projected, which is simpler than the published L2 variant.
 
     ``steps`` is the number of queries to the network.
-
-    Attributes:
-        weights: weighting of the mainstay codes.
     """
 
     steps: int = option(5000, ge=1, le=1_000_000, help="queries to the network")
-    weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
 
     by_gradient = False
-
-    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Mainstay codes of ``labels`` (Eq. 10)."""
-        del query_codes
-        return mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels, self.weights)
 
     @torch.no_grad()
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """See :meth:`Attack.perturb`; ``step_size`` is not used, no gradient is ever zero."""
-        del knowledge
         images, goal = queries.images, self.goal(queries.representatives)
         draws = _draw(queries.seeds, self.steps, images.shape[3])
         start = threat.eps * draws.stripes.to(images.device)[:, :, None, :]

@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import frozen
 from saat.attacks.pgd import default_step_size, pgd
+from saat.attacks.query_batches import frozen
 from saat.data import RetrievalData
 from saat.hashing import HashingObjective
 from saat.micro_batches import joined, parts

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import BATCH_GRAIN, frozen
 from saat.attacks.objectives import agreement
 from saat.attacks.pgd import input_gradient
+from saat.attacks.query_batches import BATCH_GRAIN, frozen
 from saat.models import device_of, evaluating, to_float
 from saat.reliability.context import GateContext, GateResult
 from saat.seeding import derive_seed, generator

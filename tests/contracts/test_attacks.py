@@ -19,7 +19,7 @@ from saat.attacks import (
     attack_queries,
     frozen,
 )
-from saat.attacks.attack import AttackedQueries
+from saat.attacks.query_batches import AttackedQueries
 from saat.data import RetrievalData
 from saat.labels import draw_target_labels
 from saat.models import HashingNetwork, build_network, codes_of, encode, evaluating

@@ -14,8 +14,8 @@ from saat.attacks import (
     TargetedMainstayAttack,
     attack_queries,
 )
-from saat.attacks.attack import AttackedQueries
 from saat.attacks.pgd import alpha_at, default_step_size, pgd
+from saat.attacks.query_batches import AttackedQueries
 from saat.mainstay import MAINSTAY_WEIGHTS, mainstay_codes
 from saat.models import codes_of, encode
 from saat.retrieval import average_precision

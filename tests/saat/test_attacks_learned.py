@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks import Attack, Knowledge, Queries, TrainingImages, attack_queries
-from saat.attacks.attack import AttackedQueries
 from saat.attacks.pgd import alpha_at
 from saat.attacks.prosgan import ProsGAN, prototype_loss
 from saat.attacks.prosgan_networks import Discriminator, Generator
@@ -21,6 +20,7 @@ from saat.attacks.prosgan_training import (
     generator_loss,
     rate_at,
 )
+from saat.attacks.query_batches import AttackedQueries
 from saat.attacks.tha import THA
 from saat.errors import InputError
 from saat.evaluation import named_attacks
@@ -228,7 +228,7 @@ def test_at_224_pixels_the_networks_are_the_published_ones() -> None:
         assert critic(torch.zeros(1, 3, 224, 224)).shape == (1, 39)
     assert map_.shape == (1, 3, 224, 224)
     assert painter.padding == 0
-    first = painter.label_map.layers[0]
+    first = painter.label_map[0]
     assert isinstance(first, nn.Linear)
     assert (first.in_features, first.out_features) == (512, 128 * 14 * 14)
     kinds = (nn.Conv2d, nn.ConvTranspose2d)
@@ -255,7 +255,7 @@ def test_the_discriminator_is_updated_in_every_third_step(
 
     def look(module: nn.Module, *_: object) -> None:
         looks.append(1)
-        weights.append(module.layers[-2].weight.detach().clone())  # type: ignore[index, union-attr]
+        weights.append(module[-2].weight.detach().clone())  # type: ignore[index, union-attr]
 
     game.discriminator.register_forward_hook(look)
     with evaluating(network):

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks import Knowledge, Queries
-from saat.attacks.input_diversity import Placement, input_diversity
+from saat.attacks.input_diversity import input_diversity, placement
 from saat.attacks.pgd import default_step_size, descend, pgd, published_step_size
-from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI, Momentum
+from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI, with_momentum
 from saat.protocol_options import Norm
 from saat.seeding import derive_seed
 from saat.threat_model import ThreatModel
@@ -154,10 +154,10 @@ def placed(matrix: Tensor) -> tuple[int, int]:
 @pytest.mark.parametrize(("size", "first"), [(7, 0), (6, 1), (5, 0), (4, 2), (1, 6), (1, 0)])
 def test_placements_resize_bilinearly_and_pad_with_zeros(size: int, first: int) -> None:
     image = np.random.default_rng(1).uniform(0, 1, (3, 7, 7))
-    matrix = Placement(7, torch.tensor([size]), torch.tensor([first])).matrix()[0].numpy()
+    matrix = placement(7, torch.tensor([size]), torch.tensor([first]))[0].numpy()
     # Columns elsewhere than rows.
     left = 7 - size - first
-    columns = Placement(7, torch.tensor([size]), torch.tensor([left])).matrix()[0].numpy()
+    columns = placement(7, torch.tensor([size]), torch.tensor([left]))[0].numpy()
     agree(matrix @ image @ columns.T, plain.resized_and_padded(image, size, first, left))
 
 
@@ -226,13 +226,12 @@ def test_step_sizes() -> None:
 
 
 def test_momentum_takes_gradients_of_every_size_and_none() -> None:
-    momentum = Momentum(0.5)
     small = torch.tensor([1e-20, -3e-20, 0.0]).view(1, 3, 1, 1).expand(2, 3, 1, 1).clone()
     small[1] = 0
-    first = momentum.add(small)
+    first = with_momentum(0.0, small, 0.5)
     torch.testing.assert_close(first[0].flatten(), torch.tensor([0.75, -2.25, 0.0]))
     assert first[1].flatten().tolist() == [0.0, 0.0, 0.0]
-    second = momentum.add(small * 1e20)
+    second = with_momentum(first, small * 1e20, 0.5)
     torch.testing.assert_close(second[0].flatten(), torch.tensor([1.125, -3.375, 0.0]))
 
 
