@@ -7,7 +7,7 @@ interrupted, without stored generator or scheduler states.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,14 @@ def split_into_batches(order: Tensor, batch_size: int) -> list[Tensor]:
     return batches
 
 
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
 class Training(ABC):
     """Epochs over the training set.
 
@@ -68,19 +76,20 @@ class Training(ABC):
         settings: OptimiserSettings,
         seed: int,
     ) -> None:
-        self.network = network
-        self.objective = objective
-        self.settings = settings
-        self.seed = seed
-        self.epoch = 0
+        self.network, self.objective = network, objective
+        self.settings, self.seed, self.epoch = settings, seed, 0
         self.physical_batch: int | None = None
         self._data = data
         self._device = device_of(network)
         self._labels = data.label_tensor(data.train).float().to(self._device)
         self._resident = self._on_device()
+        self.prepare()
         self._optimiser = settings.optimiser(
             parameter for module in self.modules().values() for parameter in module.parameters()
         )
+
+    def prepare(self) -> None:  # noqa: B027
+        """Create what this stage has beside network and objective, before the optimiser is made."""
 
     @property
     def defended(self) -> nn.Module:
@@ -88,10 +97,7 @@ class Training(ABC):
         return self.network
 
     def modules(self) -> dict[str, nn.Module]:
-        """Everything that is trained and saved; called once before the optimiser is made.
-
-        A stage with modules of its own creates them before it calls ``super().__init__``.
-        """
+        """Everything that is trained and saved."""
         return {"network": self.network, "objective": self.objective}
 
     @property
@@ -129,21 +135,13 @@ class Training(ABC):
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Scalar loss of a batch; networks are called through :meth:`in_parts`.
 
+        Random choices come from torch's global generators, which every epoch seeds anew.
+
         Args:
             images: float (B, 3, H, W) in [0, 1].
             labels: float 0/1 (B, C).
             index: int64 (B,), positions within the training set.
         """
-
-    def augment(self, images: Tensor) -> Tensor:
-        """Change a batch of images before it is trained on; most stages do not.
-
-        Random choices come from torch's global generators, which every epoch seeds anew.
-
-        Args:
-            images: float (B, 3, H, W) in [0, 1].
-        """
-        return images
 
     def set_mode(self) -> None:
         """Put all modules into the mode of this stage."""
@@ -192,8 +190,7 @@ class Training(ABC):
         for group in self._optimiser.param_groups:
             group["lr"] = lr
         on_device = index.to(self._device)
-        images = self.augment(self._images(index))
-        loss = self.batch_loss(images, self._labels[on_device], on_device)
+        loss = self.batch_loss(self._images(index), self._labels[on_device], on_device)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
@@ -205,12 +202,10 @@ class Training(ABC):
         return to_float(self._data.batch(self._data.train[index.numpy()]), self._device)
 
     def _on_device(self) -> Tensor | None:
-        if self._device.type != "cuda":
-            return None
         size = self._data.images[0].nbytes * len(self._data.train)
-        if size > _RESIDENT_SHARE * free_bytes(self._device):
-            return None
-        return self._data.batch(self._data.train).to(self._device)
+        if self._device.type == "cuda" and size <= _RESIDENT_SHARE * free_bytes(self._device):
+            return self._data.batch(self._data.train).to(self._device)
+        return None
 
     def train_features(self) -> Tensor:
         """Pre-tanh features (N, K) of the training set under the present network."""
@@ -222,8 +217,9 @@ class Training(ABC):
         return {}
 
     def load_buffers(self, tensors: dict[str, Tensor]) -> None:
-        """Inverse of :meth:`buffers`."""
-        del tensors
+        """Inverse of :meth:`buffers`: they are overwritten in place."""
+        for name, buffer in self.buffers().items():
+            buffer.copy_(tensors[name])
 
     def save(self, path: Path, meta: dict[str, Any]) -> None:
         """Write a checkpoint of this stage; ``meta`` is kept beside the epoch."""
@@ -247,18 +243,11 @@ class Training(ABC):
             raise tensor_file.CorruptFile(f"{path}: a checkpoint of stage {meta['stage']}")
         for name, module in self.modules().items():
             tensor_file.restore_module(name, module, tensors)
-        self.load_buffers(
-            {
-                name.removeprefix("buffer."): tensor
-                for name, tensor in tensors.items()
-                if name.startswith("buffer.")
-            }
-        )
+        self.load_buffers(_under("buffer.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in tensors.items():
-            if key.startswith("optimiser."):
-                _, number, name = key.split(".")
-                state.setdefault(int(number), {})[name] = tensor
+        for key, tensor in _under("optimiser.", tensors).items():
+            number, name = key.split(".")
+            state.setdefault(int(number), {})[name] = tensor
         groups = self._optimiser.state_dict()["param_groups"]
         self._optimiser.load_state_dict({"state": state, "param_groups": groups})
         self.epoch = int(meta["epoch"])

@@ -30,14 +30,7 @@ def checkpoints(steps: int) -> list[int]:
 
 
 class Iterate(NamedTuple):
-    """A point, and what one pass through the network computed there.
-
-    Attributes:
-        images: (B, 3, H, W).
-        features: pre-tanh (B, K).
-        loss: (B,).
-        gradient: of the loss, as ``images``.
-    """
+    """Images (B, 3, H, W), and what one pass through the network computed there."""
 
     images: Tensor
     features: Tensor
@@ -46,12 +39,11 @@ class Iterate(NamedTuple):
 
     def where(self, chosen: Tensor, other: "Iterate") -> "Iterate":
         """Rows of this iterate where ``chosen`` (B,), of ``other`` elsewhere."""
-        return Iterate(
-            *(
-                torch.where(chosen.view(-1, *[1] * (mine.dim() - 1)), mine, theirs)
-                for mine, theirs in zip(self, other, strict=True)
-            )
-        )
+
+        def pick(mine: Tensor, theirs: Tensor) -> Tensor:
+            return torch.where(chosen.view(-1, *[1] * (mine.dim() - 1)), mine, theirs)
+
+        return Iterate(*map(pick, self, other))
 
 
 def _evaluate(network: nn.Module, images: Tensor, loss: QueryLoss, step: int) -> Iterate:
@@ -82,7 +74,7 @@ def apgd(
     Args:
         network: float images → pre-tanh features (B, K).
         images: float (B, 3, H, W) in [0, 1].
-        loss: see :data:`QueryLoss`; descended. Per query, so a batch changes nothing.
+        loss: descended. Per query, so a batch changes nothing.
         threat: the ball.
         steps: iterations T; the network is visited T + 1 times.
         start: first iterate (projected first).

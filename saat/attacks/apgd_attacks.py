@@ -91,10 +91,8 @@ class TargetedApgdMainstay(ApgdMainstay):
 class MaskedMainstay(ApgdAttack):
     """PGD on the mainstay loss from which bits that are there already drop out.
 
-    No APGD, which judges steps by the loss: with few bits left it is no measure.
-
-    ``step_size`` is η of every step; by default the rule of
-    :func:`saat.attacks.pgd.default_step_size`.
+    No APGD, which judges steps by the loss: with few bits left it is no measure. ``step_size`` is
+    η of every step; null is :func:`saat.attacks.pgd.default_step_size`.
     """
 
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:

@@ -44,9 +44,9 @@ class Knowledge:
         train_labels: Tensor,
         database: tuple[Tensor, Tensor] | None = None,
     ) -> "Knowledge":
-        """From the training set's pre-tanh features (N, K) and labels (N, C).
+        """From pre-tanh features (N, K) and labels (N, C) of the training set.
 
-        ``database`` has the ±1 codes and labels of the database; the training set where None.
+        ``database`` holds codes and labels; those of the training set where None.
         """
         device = train_features.device
         codes, labels = codes_of(train_features), train_labels.to(device)
@@ -155,7 +155,7 @@ class Attack(ABC):
         Args:
             network: the victim, in evaluation mode and frozen.
             train: the victim's training set.
-            knowledge: see :class:`Knowledge`.
+            knowledge: the victim's codes and labels.
             threat: the ball.
             seed: of whatever is drawn.
             progress: called with (steps done, steps in all).
@@ -171,10 +171,8 @@ class Attack(ABC):
 
         An untargeted attack drives the query's code away from them, a targeted one towards them.
 
-        Args:
-            knowledge: codes and labels.
-            labels: 0/1 (Q, C); the queries' own labels, or the target labels if targeted.
-            query_codes: ±1 (Q, K), codes of the benign queries.
+        ``labels`` (Q, C) are the queries' own, or the target labels if targeted; ``query_codes``
+        are the ±1 codes (Q, K) of the benign queries.
         """
 
     @abstractmethod

@@ -36,10 +36,9 @@ class MultiTarget(ApgdMainstay):
         return -self.farthest(knowledge, query_codes)[:, 0]
 
     def farthest(self, knowledge: Knowledge, query_codes: Tensor) -> Tensor:
-        """Candidate codes by falling distance from ±1 ``query_codes`` (Q, K): (Q, targets, K).
+        """Candidates by falling distance from ±1 ``query_codes`` (Q, K): (Q, targets or fewer, K).
 
-        With fewer than ``targets`` distinct label vectors, all of them. Equal distances in the
-        order of the label vectors.
+        Equal distances are in the order of the label vectors.
         """
         labels = LabelGroups.of(knowledge.train_labels).vectors
         codes = mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels, self.weights)

@@ -20,10 +20,9 @@ def anchor_codes(
 ) -> Tensor:
     """Component-wise votes: sign of the sum of the first ``count`` codes with an equal label.
 
-    "First" is the order of the database, where the published attack draws at random. Fewer than
-    ``count`` vote where the database has no more; a bit with as many votes for as against is +1.
-    A row without a label, and a label vector that no item of the database carries, have no anchor:
-    the query's own code stands in for it, so that there is nothing to gain.
+    "First" is the order of the database. Fewer than ``count`` vote where the database has no more;
+    a bit with as many votes for as against is +1. A row without a label, and a label vector that
+    no item of the database carries, have no anchor: the query's own code stands in for it.
 
     Args:
         labels: 0/1 target labels (Q, C).

@@ -69,8 +69,8 @@ def descend(
 
     Args:
         images: float (B, 3, H, W) in [0, 1].
-        gradient: see :data:`GradientSource`; where it is exactly zero, the attack is blind.
-        update: see :data:`Update`.
+        gradient: where it is exactly zero, the attack is blind.
+        update: makes a step of it.
         threat: the ball.
         steps: iterations T ≥ 0.
         start: first iterate; ``images`` by default.

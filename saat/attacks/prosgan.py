@@ -25,11 +25,11 @@ def prototype_loss(
     mean(softplus θ − s θ) + MSE(predicted, wanted) + ‖sign h − h‖²/(10⁴·B).
 
     Args:
-        prototypes: relaxed codes h (B, K).
-        predicted: probabilities of labels (B, C).
-        wanted: float 0/1 (B, C), the labels that ``prototypes`` and ``predicted`` are of.
-        codes: ±1 c (N, K), float, of the training set.
-        labels: float 0/1 (N, C), of the training set.
+        prototypes: relaxed codes h (B, K) of ``wanted``.
+        predicted: probabilities of labels (B, C) of ``wanted``.
+        wanted: float 0/1 labels (B, C).
+        codes: float ±1 codes c (N, K) of the training set.
+        labels: float 0/1 (N, C) of the training set.
     """
     theta = prototypes @ codes.T / 2
     similar = unchecked_relevance(wanted, labels).to(theta.dtype)
@@ -76,7 +76,7 @@ class ProsGAN(GeneratorSettings, PrototypeAttack):
         seed: int,
         progress: Progress | None = None,
     ) -> "ProsGAN":
-        """Train prototype network and generator; see :meth:`Attack.fit`.
+        """Train prototype network and generator.
 
         Raises:
             TrainingFailed: the generator's loss is not finite.
@@ -84,7 +84,7 @@ class ProsGAN(GeneratorSettings, PrototypeAttack):
         batches = -(-len(train.labels) // self.batch_size)
         total = self.prototype_steps + self.epochs * batches
         report = (lambda done: progress(done, total)) if progress else None
-        prototypes = self.fitted_prototypes(
+        prototypes = self._fit_prototypes(
             LabelledPrototypeNet, _loss, "prosgan prototypes", knowledge, seed, report
         )
         training = GeneratorTraining(network, prototypes, train, knowledge, self, seed)
@@ -97,20 +97,17 @@ class ProsGAN(GeneratorSettings, PrototypeAttack):
 
     @torch.no_grad()
     def generate(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The published attack, in no ball.
+        """The published attack, in no ball: float images (B, 3, H, H) in [0, 1].
 
         Args:
             images: float (B, 3, H, H) in [0, 1], H as in training.
             labels: target labels, float 0/1 (B, C).
 
-        Returns:
-            Float images (B, 3, H, H) in [0, 1].
-
         Raises:
             RuntimeError: before :meth:`fit`.
         """
-        features = self.fitted(self.prototypes).features(labels)
-        adversarial: Tensor = self.fitted(self.generator)(2 * images - 1, features)
+        features = self._fitted(self.prototypes).features(labels)
+        adversarial: Tensor = self._fitted(self.generator)(2 * images - 1, features)
         return (adversarial + 1) / 2
 
     def perturb(

@@ -72,15 +72,10 @@ def generator_loss(
 def discriminator_loss(real: Tensor, labels: Tensor, adversarial: Tensor, goal: Tensor) -> Tensor:
     """½ MSE(D(x), [label, 0]) + ½ MSE(D(x'), [target, 1]) (LSGAN).
 
-    Args:
-        real: D(x) (B, C + 1).
-        labels: labels of the images, float 0/1 (B, C).
-        adversarial: D(x') (B, C + 1).
-        goal: target labels, float 0/1 (B, C).
+    ``real`` is D(x) and ``adversarial`` D(x') (B, C + 1); labels are float 0/1 (B, C).
     """
-    return (
-        mse_loss(real, _with_last(labels, 0.0)) + mse_loss(adversarial, _with_last(goal, 1.0))
-    ) / 2
+    fooled = mse_loss(adversarial, _with_last(goal, 1.0))
+    return (mse_loss(real, _with_last(labels, 0.0)) + fooled) / 2
 
 
 def _with_last(labels: Tensor, value: float) -> Tensor:
@@ -97,15 +92,7 @@ class GeneratorTraining:
     """Adam 1e-4 (.5, .999) for generator and discriminator; targets drawn from the database.
 
     The victim gives the gradient of its input and keeps everything else: only the parameters of
-    generator and discriminator receive gradients.
-
-    Args:
-        victim: float images in [0, 1] → pre-tanh features (B, K), in evaluation mode.
-        prototypes: trained.
-        train: training images and labels.
-        knowledge: label vectors of the database.
-        settings: see :class:`GeneratorSettings`.
-        seed: of weights, order and targets.
+    generator and discriminator receive gradients. ``seed`` is that of weights, order and targets.
     """
 
     def __init__(

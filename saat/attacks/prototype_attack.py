@@ -37,7 +37,7 @@ class PrototypeAttack(Attack):
 
     targeted = True
 
-    def fitted_prototypes(
+    def _fit_prototypes(
         self,
         kind: type[Net],
         loss: PrototypeLoss[Net],
@@ -46,17 +46,9 @@ class PrototypeAttack(Attack):
         seed: int,
         progress: Callable[[int], None] | None,
     ) -> Net:
-        """A network of ``kind`` on the device of the codes, trained and frozen.
+        """A network of ``kind``, trained on the label vectors of the database and frozen.
 
-        It learns the distinct label vectors of the database, from which targets are drawn.
-
-        Args:
-            kind: its class.
-            loss: see :data:`PrototypeLoss`.
-            stream: names the draws of its first weights.
-            knowledge: codes and labels of the training set, labels of the database.
-            seed: of these weights and of the label vectors of every step.
-            progress: called with the steps done.
+        ``stream`` names the draws of its first weights.
         """
         codes, labels = knowledge.train_codes.float(), knowledge.train_labels.float()
         with drawing_from(stream, seed):
@@ -73,19 +65,14 @@ class PrototypeAttack(Attack):
         return net
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Prototype codes of the target labels; see :meth:`Attack.representatives`.
+        """Prototype codes of the target labels.
 
         Raises:
             RuntimeError: before :meth:`fit`.
         """
-        return prototype_codes(self.fitted(self.prototypes), labels)
+        return prototype_codes(self._fitted(self.prototypes), labels)
 
-    def fitted(self, network: Network | None) -> Network:
-        """A network that :meth:`fit` has trained.
-
-        Raises:
-            RuntimeError: before that.
-        """
+    def _fitted(self, network: Network | None) -> Network:
         if network is None:
             raise RuntimeError(f"{type(self).__name__.lower()}: fit comes before the attack")
         return network

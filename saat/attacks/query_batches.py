@@ -70,10 +70,10 @@ def attack_queries(
     rounding.
 
     Args:
-        attack: the attack, fitted.
+        attack: fitted.
         network: float images in [0, 1] → pre-tanh features (B, K).
         queries: the set.
-        knowledge: see :class:`Knowledge`.
+        knowledge: what the attack was fitted with.
         threat: the ball.
         batch_size: queries per batch, rounded up to a multiple of :data:`BATCH_GRAIN`.
         progress: called with (queries done, queries in all), all restarts together.

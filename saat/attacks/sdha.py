@@ -53,14 +53,7 @@ class RelevantCodes:
     def weighted(self, signs: Tensor, power: float) -> tuple[Tensor, Tensor]:
         """(1/n) Σ w and (1/n) Σ w·r over relevant codes r, w = (D_H(signs, r) + 1e-8)^power.
 
-        Memory is B × N, whatever K is; sums in float64.
-
-        Args:
-            signs: ±1 (B, K).
-            power: −z.
-
-        Returns:
-            (B,) and (B, K), in the dtype of ``signs``.
+        (B,) and (B, K) for ``signs`` ±1 (B, K). Memory is B × N, whatever K is; sums in float64.
         """
         bits = signs.shape[1]
         distances = torch.arange(bits + 1, dtype=torch.float64, device=signs.device)
@@ -89,8 +82,7 @@ class SDHA(Attack):
 
     ``step_size`` is Adam's learning rate (0.01). Adam gets a 128th of the gradient of L, as in the
     reference implementation, whose loss is the mean over a batch of 128: beside the 1e-8 in Adam's
-    denominator the scale counts. Queries to which nothing is relevant are driven away from
-    their own code. Deterministic.
+    denominator the scale counts. Where nothing is relevant, the query's own code is. Deterministic.
     """
 
     steps: int = option(1500, ge=1, le=100_000, help="iterations T")
@@ -100,10 +92,7 @@ class SDHA(Attack):
     z: ClassVar[float] = 0.5
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Sign of the mean relevant train code; the query's own code where nothing is relevant.
-
-        Its negative maximises the mean distance to them. A bit whose mean is 0 is +1.
-        """
+        """Sign of the mean relevant train code, whose negative is farthest from them on average."""
         groups = LabelGroups.of(knowledge.train_labels)
         related = relevance(labels.to(groups.vectors.device), groups.vectors)
         total = related.double() @ groups.sums(knowledge.train_codes)
@@ -154,7 +143,6 @@ class TargetedSDHA(SDHA):
     """SDHA towards the train codes that share a label with the target.
 
     L = mean((x' − x)²) + (25/K)·(1/n) Σ_r w_r d_r with φ(s) = ½ (1 − s) g(−s), σ = 10, z = −0.3.
-    Without such codes a query stays at its own.
     """
 
     targeted = True

@@ -30,10 +30,10 @@ class THA(PrototypeAttack, TargetedPGD):
         seed: int,
         progress: Progress | None = None,
     ) -> "THA":
-        """Train the prototype network; see :meth:`Attack.fit`. Images are not looked at."""
+        """Train the prototype network; images are not looked at."""
         steps = self.prototype_steps
         report = (lambda done: progress(done, steps)) if progress else None
-        net = self.fitted_prototypes(PrototypeNet, _loss, "tha", knowledge, seed, report)
+        net = self._fit_prototypes(PrototypeNet, _loss, "tha", knowledge, seed, report)
         return replace(self, prototypes=net)
 
 

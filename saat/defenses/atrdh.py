@@ -6,11 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from saat.codes import sign
-from saat.data import RetrievalData
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
-from saat.hashing import HashingObjective
 from saat.labels import LabelGroups, unchecked_relevance
-from saat.models import HashingNetwork, device_of
 from saat.optimiser_settings import AdamSettings
 from saat.prototype import PrototypeNet, circle_loss, quantisation_loss
 from saat.seeding import drawing_from
@@ -51,20 +48,14 @@ class AtrdhTraining(MinimaxTraining):
     stage = "atrdh"
     settings: AtrdhSettings
 
-    def __init__(
-        self,
-        network: HashingNetwork,
-        objective: HashingObjective,
-        data: RetrievalData,
-        settings: AtrdhSettings,
-        seed: int,
-    ) -> None:
-        with drawing_from("prototype network", self.stage, seed):
-            self.prototypes = PrototypeNet(data.classes, network.bits).to(device_of(network))
-        super().__init__(network, objective, data, settings, seed)
+    def prepare(self) -> None:
+        """Prototype network, relaxed codes of the benign training images, and targets."""
         features = self.train_features()
-        objective.start_from(features)
+        self.objective.start_from(features)
         self.memory = torch.tanh(features)
+        with drawing_from("prototype network", self.stage, self.seed):
+            net = PrototypeNet(self._labels.shape[1], features.shape[1])
+        self.prototypes = net.to(self._device)
         vectors = LabelGroups.of(self._labels).vectors.float()
         self.targets = vectors[vectors.sum(1) > 0]
 
@@ -93,7 +84,3 @@ class AtrdhTraining(MinimaxTraining):
     def buffers(self) -> dict[str, Tensor]:
         """Relaxed codes of the benign training images."""
         return {"memory": self.memory}
-
-    def load_buffers(self, tensors: dict[str, Tensor]) -> None:
-        """Restore them."""
-        self.memory = tensors["memory"].to(self._device)

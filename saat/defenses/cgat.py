@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from saat.defenses.augment import crop_and_flip
 from saat.defenses.mainstay_guided import GuidedSettings, GuidedTraining
 from saat.mainstay import MainstayWeights
 from saat.settings import option
@@ -61,8 +62,34 @@ class CgatTraining(GuidedTraining):
         """Always, if the switch is on."""
         return self.settings.upstream_aliasing
 
-    def augment(self, images: Tensor) -> Tensor:
-        """Random crops and flips."""
-        if not self.settings.augment:
-            return images
-        return crop_and_flip(images, round(_SHIFT * images.shape[-1]))
+    def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """That of :class:`GuidedTraining`, of random crops and flips."""
+        if self.settings.augment:
+            images = crop_and_flip(images, round(_SHIFT * images.shape[-1]))
+        return super().batch_loss(images, labels, index)
+
+
+def crop_and_flip(images: Tensor, shift: int) -> Tensor:
+    """Shift every image by up to ``shift`` pixels in both directions and mirror every other one.
+
+    Stored images have their final size, so the crop is taken out of the image extended by its own
+    mirror image, where the papers crop 224 pixels out of 256. Draws come from torch's global CPU
+    generator, which every epoch seeds, so all devices see the same crops.
+
+    Args:
+        images: float (B, 3, H, W).
+        shift: in pixels, from 0 to H − 1.
+
+    Returns:
+        float (B, 3, H, W), channels-last.
+    """
+    count, _, height, width = images.shape
+    top, left = torch.randint(2 * shift + 1, (2, count)).to(images.device)
+    mirrored = (torch.rand(count) < 0.5).to(images.device)
+    rows = top[:, None] + torch.arange(height, device=images.device)
+    columns = left[:, None] + torch.arange(width, device=images.device)
+    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    extended = pad(images, [shift] * 4, mode="reflect")
+    image = torch.arange(count, device=images.device)[:, None, None]
+    picked = extended[image, :, rows[:, :, None], columns[:, None, :]]  # (B, H, W, 3)
+    return picked.permute(0, 3, 1, 2)

@@ -10,8 +10,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from saat.data import RetrievalData
-from saat.hashing import HashingObjective
 from saat.models import HashingNetwork, device_of
 from saat.optimiser_settings import AdamSettings, OptimiserSettings
 from saat.seeding import drawing_from, generator
@@ -84,19 +82,13 @@ class Preprocessed(nn.Module):
     Attributes:
         randomised: whether two passes differ; never.
         differentiable: whether the forward pass is; not where it rounds.
-
-    Args:
-        network: the pretrained network.
-        codec: encoder and decoder.
-        settings: noise and rounding at evaluation.
     """
 
     randomised = False
 
     def __init__(self, network: HashingNetwork, codec: Codec, settings: ComDefendSettings) -> None:
         super().__init__()
-        self.network = network
-        self.codec = codec
+        self.network, self.codec = network, codec
         self.differentiable = not settings.binarise
         self._settings = settings
         self._drawn = torch.empty(0)
@@ -158,17 +150,10 @@ class ComDefendTraining(Training):
     stage = "comdefend"
     settings: ComDefendSettings
 
-    def __init__(
-        self,
-        network: HashingNetwork,
-        objective: HashingObjective,
-        data: RetrievalData,
-        settings: ComDefendSettings,
-        seed: int,
-    ) -> None:
-        with drawing_from("codec", self.stage, seed):
-            self._defended = preprocessed(network, settings)
-        super().__init__(network, objective, data, settings, seed)
+    def prepare(self) -> None:
+        """Codec and network as one."""
+        with drawing_from("codec", self.stage, self.seed):
+            self._defended = preprocessed(self.network, self.settings)
 
     @property
     def defended(self) -> nn.Module:
@@ -186,7 +171,6 @@ class ComDefendTraining(Training):
 
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """The codec's loss on a batch."""
-        del labels, index
         codec = self._defended.codec
         logits = self.in_parts(codec, images)
         code = torch.sigmoid(logits - self.settings.noise * torch.randn_like(logits))

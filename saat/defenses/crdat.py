@@ -23,9 +23,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from saat.codes import sign
-from saat.data import RetrievalData
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
-from saat.hashing import HashingObjective
 from saat.models import HashingNetwork
 from saat.optimiser_settings import SgdSettings
 from saat.settings import option
@@ -62,20 +60,12 @@ class CrdatTraining(MinimaxTraining):
     stage = "crdat"
     settings: CrdatSettings
 
-    def __init__(
-        self,
-        network: HashingNetwork,
-        objective: HashingObjective,
-        data: RetrievalData,
-        settings: CrdatSettings,
-        seed: int,
-    ) -> None:
-        super().__init__(network, objective, data, settings, seed)
-        self.teacher = deepcopy(network).eval().requires_grad_(False)
+    def prepare(self) -> None:
+        """The teacher."""
+        self.teacher = deepcopy(self.network).eval().requires_grad_(False)
 
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Inner maximisation away from the teacher's codes, then the two distances to it."""
-        del labels, index
         with torch.no_grad():
             clean, features = self.in_parts(partial(represent, self.teacher), images)
         codes = sign(features)
@@ -88,10 +78,6 @@ class CrdatTraining(MinimaxTraining):
     def buffers(self) -> dict[str, Tensor]:
         """The teacher: a restored run need not start from the same network."""
         return self.teacher.state_dict()
-
-    def load_buffers(self, tensors: dict[str, Tensor]) -> None:
-        """Restore the teacher."""
-        self.teacher.load_state_dict(tensors)
 
 
 def represent(network: HashingNetwork, images: Tensor) -> tuple[Tensor, Tensor]:

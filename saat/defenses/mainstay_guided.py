@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 
 from saat.codes import sign
-from saat.data import RetrievalData
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
-from saat.hashing import CodeMemory, HashingObjective
+from saat.hashing import CodeMemory
 from saat.mainstay import MainstayCodes, MainstayWeights
-from saat.models import HashingNetwork
 from saat.optimiser_settings import SgdSettings
 from saat.settings import option
 
@@ -55,19 +53,12 @@ class GuidedTraining(MinimaxTraining):
     relaxed_in_loss: ClassVar[bool] = False
     settings: GuidedSettings
 
-    def __init__(
-        self,
-        network: HashingNetwork,
-        objective: HashingObjective,
-        data: RetrievalData,
-        settings: GuidedSettings,
-        seed: int,
-    ) -> None:
-        super().__init__(network, objective, data, settings, seed)
+    def prepare(self) -> None:
+        """The codes of the pretrained network, for the objective and for the mainstay codes."""
         features = self.train_features()
-        objective.start_from(features)
-        if self.shares_codes() and isinstance(objective, CodeMemory):
-            objective.memory.copy_(sign(features))
+        self.objective.start_from(features)
+        if self.shares_codes() and isinstance(self.objective, CodeMemory):
+            self.objective.memory.copy_(sign(features))
         self.mainstay = self._mainstay_of(sign(features))
 
     def shares_codes(self) -> bool:

@@ -1,11 +1,15 @@
 """Fixed target codes: Hadamard or balanced random centres of classes, and codes of label sets."""
 
+from abc import abstractmethod
+from collections.abc import Callable
 from math import comb
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from saat.codes import sign
+from saat.hashing.objective import HashingObjective
 from saat.seeding import generator
 
 
@@ -36,38 +40,51 @@ def balanced_codes(count: int, bits: int, seed: int) -> Tensor:
     seen: set[tuple[int, ...]] = set()
     codes = -torch.ones(count, bits)
     for code in codes:
-        chosen = torch.randperm(bits, generator=draws)[:positive].sort().values
-        while tuple(chosen.tolist()) in seen and len(seen) < comb(bits, positive):
-            chosen = torch.randperm(bits, generator=draws)[:positive].sort().values
-        seen.add(tuple(chosen.tolist()))
+        while True:
+            chosen = torch.randperm(bits, generator=draws)[:positive].sort().values.tolist()
+            if tuple(chosen) not in seen or len(seen) == comb(bits, positive):
+                break
+        seen.add(tuple(chosen))
         code[chosen] = 1.0
     return codes
 
 
 def tie_breaker(bits: int, seed: int) -> Tensor:
-    """The fixed random ±1 code, float32 (K,), for :func:`label_targets`."""
+    """The fixed random ±1 code, float32 (K,), for :meth:`TargetObjective.targets`."""
     return sign(torch.rand(bits, generator=generator("ties of centres", seed)) - 0.5)
 
 
-def label_targets(labels: Tensor, centres: Tensor, ties: Tensor) -> Tensor:
-    """Target code of every label vector: the sign of the sum of its classes' centres.
+class TargetObjective(HashingObjective):
+    """An objective that draws every image to a fixed code, made of the centres of its classes."""
 
-    Args:
-        labels: float 0/1 (B, C).
-        centres: ±1 (C, K).
-        ties: ±1 (K,), the bits where that sum is 0, for all images alike.
+    # Classes C, bits K and a seed → ±1 centres (C, K).
+    centres_of: ClassVar[Callable[[int, int, int], Tensor]]
+    centres: Tensor
+    ties: Tensor
 
-    Returns:
-        float ±1 (B, K); rows without a label are ``ties`` and mean nothing.
-    """
-    total = labels @ centres
-    return torch.where(total == 0, ties, sign(total))
+    def __init__(self, labels: Tensor, bits: int, seed: int) -> None:
+        super().__init__(labels, bits, seed)
+        self.register_buffer("centres", self.centres_of(labels.shape[1], bits, seed))
+        self.register_buffer("ties", tie_breaker(bits, seed))
 
+    def targets(self, labels: Tensor) -> Tensor:
+        """Target codes of float 0/1 labels (B, C): float ±1 (B, K).
 
-def labelled_mean(losses: Tensor, labels: Tensor) -> Tensor:
-    """Mean of ``losses`` (B,) over the rows that have a label; 0, with gradient, without any.
+        The sign of the sum of the classes' centres, and the bit of ``ties`` where it is 0. Rows
+        without a label are ``ties`` and mean nothing.
+        """
+        total = labels @ self.centres
+        return torch.where(total == 0, self.ties, sign(total))
 
-    A row without a label has no target to be drawn to.
-    """
-    has_label = (labels.sum(1) > 0).to(losses.dtype)
-    return (losses * has_label).sum() / has_label.sum().clamp_min(1)
+    @abstractmethod
+    def distance(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Loss per image (B,) of pre-tanh features (B, K) and ±1 targets (B, K)."""
+
+    def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """Mean of :meth:`distance` over the rows that have a label, and so a target; 0 without any.
+
+        See :meth:`HashingObjective.forward`.
+        """
+        has_label = (labels.sum(1) > 0).to(features.dtype)
+        losses = self.distance(features, self.targets(labels))
+        return (losses * has_label).sum() / has_label.sum().clamp_min(1)
