@@ -125,7 +125,7 @@ def gradient_benchmark() -> None:
 
     def alone() -> Tensor:
         with frozen(network):
-            return input_gradient(network, images, loss, 0)
+            return input_gradient(network, loss, images, 0)
 
     with torch.no_grad():
         forward = seconds(lambda: network(images), 100)

@@ -44,14 +44,6 @@ def split_into_batches(order: Tensor, batch_size: int) -> list[Tensor]:
     return batches
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
 class Training(ABC):
     """Epochs over the training set.
 
@@ -63,6 +55,7 @@ class Training(ABC):
         seed: seed of order and dropout.
 
     Attributes:
+        stage: its name, in checkpoints, seeds and messages.
         physical_batch: see :meth:`split_batches`; None for whole batches.
     """
 
@@ -89,7 +82,7 @@ class Training(ABC):
         )
 
     def prepare(self) -> None:  # noqa: B027
-        """Create what this stage has beside network and objective, before the optimiser is made."""
+        """Create what a stage has beside network and objective, before the optimiser is made."""
 
     @property
     def defended(self) -> nn.Module:
@@ -121,10 +114,7 @@ class Training(ABC):
         return changed_by_splitting(self._networks())
 
     def in_parts(self, function: Callable[..., Outputs], *rows: Tensor) -> Outputs:
-        """``function(*rows)``; see :func:`saat.micro_batches.in_parts`.
-
-        Losses call every network through here, so that a batch can be split.
-        """
+        """:func:`saat.micro_batches.in_parts`; losses call every network through here."""
         return in_parts(function, rows, self.physical_batch, self._networks())
 
     def _networks(self) -> list[nn.Module]:
@@ -161,14 +151,11 @@ class Training(ABC):
             InputError: batches of one image, and batch norm in training mode.
             TrainingFailed: a loss that is not finite.
         """
-        seed_torch(self.stage, self.seed, self.epoch)
-        order = torch.randperm(
-            len(self._labels), generator=generator("order", self.stage, self.seed, self.epoch)
-        )
+        draw = (self.stage, self.seed, self.epoch)
+        seed_torch(*draw)
+        order = torch.randperm(len(self._labels), generator=generator("order", *draw))
         batches = split_into_batches(order, self.settings.batch_size)
-        iterations = self.settings.epochs * len(batches)
-        total = torch.zeros((), device=self._device)
-        lr = self.settings.lr
+        total, lr = torch.zeros((), device=self._device), self.settings.lr
         self.set_mode()
         if len(batches[0]) == 1 and has_batch_norm(self._networks()):
             raise InputError(
@@ -176,7 +163,8 @@ class Training(ABC):
                 f"needs at least 2 images a batch ({self.stage})"
             )
         for number, index in enumerate(batches):
-            lr = self.settings.lr_at(self.epoch * len(batches) + number, iterations)
+            iteration = self.epoch * len(batches) + number
+            lr = self.settings.lr_at(iteration, self.settings.epochs * len(batches))
             total += self._step(index, lr)
             if progress:
                 progress(number + 1, len(batches))
@@ -252,3 +240,8 @@ class Training(ABC):
         self._optimiser.load_state_dict({"state": state, "param_groups": groups})
         self.epoch = int(meta["epoch"])
         return meta
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors[name] for name in names}

@@ -1,6 +1,7 @@
 """HAG: the Hamming-distance attack of Yang et al. (TCYB 2020), on the query's own code."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -52,9 +53,6 @@ class HAG(Attack):
             agreement = (mask * relaxed * benign).sum(1) / mask.sum(1).clamp_min(1)
             return (agreement + 1).square() + (mask * relaxed).mean(1).square()
 
-        def gradient(point: Tensor, step: int) -> Tensor:
-            return input_gradient(network, point, loss, step)
-
         velocity = torch.zeros_like(images)
 
         def update(point: Tensor, slope: Tensor) -> Tensor:
@@ -62,4 +60,5 @@ class HAG(Attack):
             velocity = MOMENTUM * velocity + slope
             return point - rate * velocity
 
+        gradient = partial(input_gradient, network, loss)
         return descend(images, gradient, update, threat, self.steps)

@@ -1,6 +1,7 @@
 """Projected gradient descent on the input, shared by the attacks and by adversarial training."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ def published_step_size(eps: float, steps: int) -> float:
     return max(PUBLISHED_STEP_SIZE, 2.5 * eps / max(steps, 1))
 
 
-def input_gradient(network: nn.Module, images: Tensor, loss: QueryLoss, step: int) -> Tensor:
+def input_gradient(network: nn.Module, loss: QueryLoss, images: Tensor, step: int) -> Tensor:
     """Gradient of the summed loss with respect to ``images`` alone, :func:`finite_gradient`."""
     point = images.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(loss(network(point), step).sum(), point)
@@ -106,7 +107,7 @@ def pgd(
     """
     return descend(
         images,
-        lambda point, step: input_gradient(network, point, loss, step),
+        partial(input_gradient, network, loss),
         lambda point, slope: point - step_size * threat.steepest(slope),
         threat,
         steps,

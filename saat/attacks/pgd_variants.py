@@ -23,7 +23,7 @@ from saat.threat_model import ThreatModel
 
 @dataclass
 class Descent:
-    """What a variant makes its gradient of, in one descent of a batch.
+    """What a variant makes its gradient of, in the descent of one batch.
 
     Attributes:
         plain: gradient of the loss at a point.
@@ -83,9 +83,9 @@ class BIM(MainstayAttack):
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """See :meth:`Attack.perturb`."""
-        loss, seen = self.loss(queries, knowledge), self.gradient_network(network)
-        step_size = self.resolved_step_size(threat)
-        descent = Descent(lambda x, step: input_gradient(seen, x, loss, step), queries, threat)
+        loss, step_size = self.loss(queries, knowledge), self.resolved_step_size(threat)
+        plain = partial(input_gradient, self.gradient_network(network), loss)
+        descent = Descent(plain, queries, threat)
 
         def update(point: Tensor, slope: Tensor) -> Tensor:
             descent.momentum = with_momentum(descent.momentum, slope, self.decay)

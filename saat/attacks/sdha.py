@@ -1,6 +1,7 @@
 """SDHA: a differentiable Hamming distance to every relevant code (Lu et al., ICMR 2021)."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -132,9 +133,7 @@ class SDHA(Attack):
             whole = slope + 2 * (point - images) / pixels
             return point - adam.step(whole / PUBLISHED_BATCH)
 
-        def gradient(point: Tensor, step: int) -> Tensor:
-            return input_gradient(network, point, loss, step)
-
+        gradient = partial(input_gradient, network, loss)
         return descend(images, gradient, update, threat, self.steps)
 
 

@@ -46,46 +46,39 @@ class Square(MainstayGuided):
     ) -> Perturbed:
         """See :meth:`Attack.perturb`; ``step_size`` is not used, no gradient is ever zero."""
         images, goal = queries.images, self.goal(queries.representatives)
-        draws = _draw(queries.seeds, self.steps, images.shape[3])
-        start = threat.eps * draws.stripes.to(images.device)[:, :, None, :]
+        corners, signs, stripes = _draw(queries.seeds, self.steps, images.shape[3])
+        start = threat.eps * stripes.to(images.device)[:, :, None, :]
         best = threat.project(images + start, images)
         score = (sign(network(best)) * goal).sum(1)
         for query in range(1, self.steps):
-            proposal = self._proposal(best, images, threat, draws, query)
+            side = square_side(query, self.steps, images.shape[2])
+            proposal = _proposal(best, images, threat, side, corners[:, query], signs[:, query])
             reached = (sign(network(proposal)) * goal).sum(1)
             accepted = reached >= score
             best = torch.where(accepted.view(-1, 1, 1, 1), proposal, best)
             score = torch.where(accepted, reached, score)
         return Perturbed(best, torch.zeros(len(images), device=images.device))
 
-    def _proposal(
-        self, best: Tensor, images: Tensor, threat: ThreatModel, draws: "_Draws", query: int
-    ) -> Tensor:
-        size = images.shape[2]
-        side = square_side(query, self.steps, size)
-        corner = (draws.corners[:, query] * (size - side + 1)).long().to(images.device)
-        line = torch.arange(size, device=images.device)
-        inside = (line >= corner[:, :, None]) & (line < corner[:, :, None] + side)
-        window = (inside[:, 0, :, None] & inside[:, 1, None, :])[:, None]
-        signs = draws.signs[:, query].to(images.device).view(-1, images.shape[1], 1, 1)
-        if threat.norm == "linf":
-            return threat.project(torch.where(window, images + threat.eps * signs, best), images)
-        pixels = images.shape[1] * side**2
-        # More than the whole range of a value would be spent in vain.
-        level = min(1.0, threat.eps / (pixels**0.5 if threat.norm == "l2" else pixels))
-        return threat.project(best + level * signs * window, images)
+
+def _proposal(
+    best: Tensor, images: Tensor, threat: ThreatModel, side: int, corners: Tensor, signs: Tensor
+) -> Tensor:
+    size, channels = images.shape[2], images.shape[1]
+    corners = (corners * (size - side + 1)).long().to(images.device)
+    line = torch.arange(size, device=images.device)
+    inside = (line >= corners[:, :, None]) & (line < corners[:, :, None] + side)
+    window = (inside[:, 0, :, None] & inside[:, 1, None, :])[:, None]
+    signs = signs.to(images.device).view(-1, channels, 1, 1)
+    if threat.norm == "linf":
+        return threat.project(torch.where(window, images + threat.eps * signs, best), images)
+    pixels = channels * side**2
+    # More than the whole range of a value would be spent in vain.
+    level = min(1.0, threat.eps / (pixels**0.5 if threat.norm == "l2" else pixels))
+    return threat.project(best + level * signs * window, images)
 
 
-@dataclass(frozen=True)
-class _Draws:
-    """Everything random: corners (B, T, 2) in [0, 1), signs (B, T, 3), stripes (B, 3, W)."""
-
-    corners: Tensor
-    signs: Tensor
-    stripes: Tensor
-
-
-def _draw(seeds: Sequence[int], queries: int, width: int) -> _Draws:
+def _draw(seeds: Sequence[int], queries: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Corners (B, T, 2) in [0, 1), signs of squares (B, T, 3) and of stripes (B, 3, W)."""
     corners = torch.empty(len(seeds), queries, 2)
     signs = torch.empty(len(seeds), queries, 3)
     stripes = torch.empty(len(seeds), 3, width)
@@ -93,4 +86,4 @@ def _draw(seeds: Sequence[int], queries: int, width: int) -> _Draws:
         generator = torch.Generator().manual_seed(seed)
         for values in (corners, signs, stripes):
             values[row].uniform_(generator=generator)
-    return _Draws(corners, sign(signs - 0.5), sign(stripes - 0.5))
+    return corners, sign(signs - 0.5), sign(stripes - 0.5)

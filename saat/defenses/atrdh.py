@@ -16,12 +16,7 @@ from saat.settings import option
 
 @dataclass(frozen=True)
 class AtrdhSettings(AdamSettings, MinimaxSettings):
-    """The settings of the reference implementation (xandery-geek/SAAT, defense_model/atrdh.py).
-
-    Adam 1e-4 (0.5, 0.999) for the hashing network and the prototype network, batch 32, 100
-    epochs, × 0.1 at 50 % and 75 %; inner PGD-7 at 8/255 with step 2/255; adversarial term times
-    2, original term times 1.
-    """
+    """The settings of the reference implementation (xandery-geek/SAAT, defense_model/atrdh.py)."""
 
     epochs: int = option(100, ge=1, le=100_000, help="passes over the training set")
     adversarial: float = option(2.0, ge=0, le=1e6, help="weight of the adversarial term")
@@ -39,10 +34,9 @@ class AtrdhTraining(MinimaxTraining):
     two images share a label. The prototype network is trained along; its loss and the others have
     no parameters in common, so one step for the sum is one step for each.
 
-    Departures from the reference: targets are the distinct label vectors of the *training* set
-    that have a label (there, all of the database's, whose labels no defender needs); U starts at
-    the pretrained network's relaxed codes, not at zero; :func:`saat.prototype.circle_loss`, the
-    first part of L_prototype, sees all pairs.
+    Targets are the distinct label vectors of the *training* set that have a label (in the reference
+    of the database, whose labels no defender needs). U starts at the pretrained network's relaxed
+    codes. L_prototype is :func:`saat.prototype.circle_loss` and quantisation.
     """
 
     stage = "atrdh"

@@ -37,8 +37,7 @@ class CgatSettings(GuidedSettings):
         """At ½ and ¾ of the iterations, where those are whole numbers.
 
         The reference implementation's scheduler waits for exactly these numbers. After 22.5 epochs
-        of an odd number of batches there is no such iteration: the rate then falls once, as on
-        FLICKR-25K, NUS-WIDE and MS-COCO.
+        of an odd number of batches there is no such iteration, and the rate falls once.
         """
         shares = [share * iterations for share in self.decay_at]
         return [int(share) for share in shares if share.is_integer()]
@@ -47,8 +46,8 @@ class CgatSettings(GuidedSettings):
 class CgatTraining(GuidedTraining):
     """min_θ λ·L_adv + L_ori around center codes: mainstay codes with binary weights.
 
-    Where a label has no positives or no negatives the reference's center code is zero, which
-    attacks and defends nothing; here the missing term is dropped (:mod:`saat.mainstay`).
+    Where a label has no positives or no negatives the reference's center code is zero; here the
+    missing term is dropped (:mod:`saat.mainstay`).
 
     With ``upstream_aliasing`` the batch's codes are relaxed before the center codes of the loss are
     computed, whatever the objective: the reference's own loop writes them, not its objective.
@@ -74,14 +73,8 @@ def crop_and_flip(images: Tensor, shift: int) -> Tensor:
 
     Stored images have their final size, so the crop is taken out of the image extended by its own
     mirror image, where the papers crop 224 pixels out of 256. Draws come from torch's global CPU
-    generator, which every epoch seeds, so all devices see the same crops.
-
-    Args:
-        images: float (B, 3, H, W).
-        shift: in pixels, from 0 to H − 1.
-
-    Returns:
-        float (B, 3, H, W), channels-last.
+    generator, so all devices see the same crops. Float (B, 3, H, W), channels-last; ``shift`` is
+    from 0 to H − 1.
     """
     count, _, height, width = images.shape
     top, left = torch.randint(2 * shift + 1, (2, count)).to(images.device)

@@ -24,8 +24,7 @@ _CODE = 12
 class ComDefendSettings(AdamSettings):
     """The settings of the implementation that the SAAT paper compares with.
 
-    Adam 1e-4 (0.5, 0.999), batch 32, 50 epochs, no decay; noise N(0, 20²), penalty 1e-4. The
-    original's first learning rate is 1e-2, over 10 epochs of batches of 128.
+    The original's first learning rate is 1e-2, over 10 epochs of batches of 128.
     """
 
     epochs: int = option(50, ge=1, le=100_000, help="passes over the training set")
@@ -42,10 +41,7 @@ class ComDefendSettings(AdamSettings):
 class Codec(nn.Module):
     """Encoder 3-16-32-64-128-256-128-64-32-12 and decoder back, 3×3 convolutions with ELU.
 
-    Works at any image size; nothing is subsampled.
-
-    Args:
-        width: hidden channels as a fraction of the published ones; at least 1 remains.
+    Works at any image size. ``width`` is the fraction of hidden channels; at least 1 remains.
     """
 
     def __init__(self, width: float = 1.0) -> None:
@@ -75,9 +71,9 @@ class Preprocessed(nn.Module):
     """Codec and network as one: float images in [0, 1] (B, 3, H, W) → pre-tanh features (B, K).
 
     An image always has the same code: the noise at evaluation is one fixed draw, the same for
-    every image and known to the attacker. The gradient passes the rounding as if the noise were
-    random: in its mean a bit is Φ(z/σ), of which the derivative is used. So no attack is blind by
-    accident, and what it finds is measured on the rounded forward pass.
+    every image and known to the attacker. (The reference implementations draw it anew.) The
+    gradient passes the rounding as if the noise were random: in its mean a bit is Φ(z/σ), of which
+    the derivative is used. So no attack is blind by accident.
 
     Attributes:
         randomised: whether two passes differ; never.
@@ -117,34 +113,26 @@ class Preprocessed(nn.Module):
 
     def surrogate(self) -> nn.Module:
         """A differentiable stand-in that shares all weights: the code in its mean over noise."""
-        return _MeanCode(self)
+        return _MeanCode(self.network, self.codec, self._settings)
 
     def mean_code(self, logits: Tensor) -> Tensor:
         """Φ(z/σ) of logits z, as a logistic function, whose tails are heavier: underflows later."""
         return torch.sigmoid(logits * (1.702 / max(self._settings.noise, 1.0)))
 
 
-class _MeanCode(nn.Module):
+class _MeanCode(Preprocessed):
     """Gradients for an attack on :class:`Preprocessed` (BPDA, Athalye et al., ICML 2018)."""
 
-    def __init__(self, defended: Preprocessed) -> None:
-        super().__init__()
-        self.defended = defended
-
-    def forward(self, images: Tensor) -> Tensor:
-        codec = self.defended.codec
-        code = self.defended.mean_code(codec(images))
-        features: Tensor = self.defended.network(codec.decode(code))
-        return features
+    def reconstruct(self, images: Tensor) -> Tensor:
+        return self.codec.decode(self.mean_code(self.codec(images)))
 
 
 class ComDefendTraining(Training):
     """min of MSE(decoder(c), x) + penalty·mean(c²), c = sigmoid(encoder(x) − n), n ~ N(0, σ²).
 
-    The noise makes the encoder's logits large, so that the code is nearly binary. The reference
-    implementations draw it anew at test time, before the rounding; here it is one fixed draw, so
-    that an evaluation repeats itself. Leaving it out is possible (``test_noise``) but shows the
-    decoder codes unlike those it was trained on, until the logits are much larger than σ.
+    The noise makes the encoder's logits large, so that the code is nearly binary. Without it at
+    evaluation (``test_noise``) the decoder sees codes unlike those it was trained on, until the
+    logits are much larger than σ.
     """
 
     stage = "comdefend"

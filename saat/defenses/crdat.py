@@ -1,17 +1,8 @@
 """CRDAT: adversarial training by distillation from a clean teacher (Zhu et al., SIGIR 2025).
 
-"Clean Model Representation Distillation based Adversarial Training". Published in the abstract,
-which is all that could be read: training is separated into two stages, standard training of a
-clean teacher and adversarial training of a robust student; the hashing objective belongs to the
-first stage alone, because in the second it would teach non-robust patterns of clean images; the
-second stage distils the teacher's representations of *clean* images, at hash code level and at
-feature level, into the student's of *adversarial* images.
-
-Our reading, not verified against the paper: the teacher is the pretrained network, frozen and in
-evaluation mode, and the student starts from it; the code level is the agreement of the student's
-relaxed code with the teacher's ±1 code, the feature level the cosine distance of the backbones'
-outputs; the inner maximisation drives the student's code away from the teacher's; every weight,
-and the optimiser, which is SAAT's.
+"Clean Model Representation Distillation based Adversarial Training". Only the abstract could be
+read; ``docs/defenses.md`` says what of it is our reading: both distances, the attack, every weight,
+and the optimiser.
 """
 
 from copy import deepcopy
@@ -31,11 +22,7 @@ from saat.settings import option
 
 @dataclass(frozen=True)
 class CrdatSettings(SgdSettings, MinimaxSettings):
-    """Our defaults, since the published ones could not be verified: SAAT's, and equal weights.
-
-    SGD 0.05 without momentum, weight decay 1e-5, batch 32, 20 epochs, × 0.1 at 50 % and 75 %;
-    inner PGD-7 at 8/255 with step 2/255.
-    """
+    """Our defaults, since the published ones could not be verified: SAAT's, and equal weights."""
 
     epochs: int = option(20, ge=1, le=100_000, help="passes over the training set")
     lr: float = option(0.05, ge=1e-9, le=100, help="learning rate of SGD")
@@ -53,8 +40,8 @@ class CrdatTraining(MinimaxTraining):
         L_code = −mean(tanh(f(x'))·b),  b = sign(f_T(x))
         L_feature = mean(1 − cos(φ(x'), φ_T(x)))
 
-    f pre-tanh features, φ the backbone's output, T the teacher. Labels and the hashing objective
-    are not used.
+    f pre-tanh features, φ the backbone's output, T the teacher: the frozen pretrained network, from
+    which the student starts. Labels and the hashing objective are not used.
     """
 
     stage = "crdat"

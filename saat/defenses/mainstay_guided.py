@@ -42,9 +42,6 @@ class GuidedSettings(SgdSettings, MinimaxSettings):
 class GuidedTraining(MinimaxTraining):
     """min_θ λ·L_adv + L_ori over max_{‖x'−x‖≤ε} of the distance to the mainstay code.
 
-    Starts from a pretrained network. The sign codes that the mainstay codes are computed from are
-    kept apart from the relaxed codes of the hashing objective, unless ``upstream_aliasing`` is on.
-
     Attributes:
         relaxed_in_loss: with ``upstream_aliasing``, whether the batch's codes are relaxed before
             the mainstay codes of the loss are computed, or only after that.

@@ -14,8 +14,7 @@ class HashingObjective(nn.Module, ABC):
     """The original objective L_ori of a hashing method.
 
     A module, because some objectives have buffers or parameters of their own; they are saved with
-    the model. ``forward`` takes pre-tanh features, the 0/1 labels and the training positions of a
-    batch and returns a scalar loss.
+    the model.
 
     Args:
         labels: 0/1 labels (N, C) of the training set.
@@ -45,15 +44,12 @@ class HashingObjective(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
-        """Loss of a batch.
+        """Scalar loss of a batch.
 
         Args:
             features: pre-tanh features (B, K), with gradient.
             labels: float 0/1 labels (B, C).
             index: int64 (B,), positions within the training set, each at most once.
-
-        Returns:
-            Scalar loss.
         """
 
 

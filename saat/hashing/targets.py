@@ -32,8 +32,8 @@ def class_centres(classes: int, bits: int, seed: int) -> Tensor:
 def balanced_codes(count: int, bits: int, seed: int) -> Tensor:
     """Random ±1 codes with ⌈K/2⌉ positive bits each: float32 (count, K).
 
-    All different, for as long as there are others: independent draws would give two of 80 classes
-    the same 16 bits in one of four cases, and no hash could tell them apart.
+    All different, for as long as there are others: of 80 independent draws of 16 bits two would be
+    equal in one of four cases.
     """
     draws = generator("balanced codes", seed)
     positive = (bits + 1) // 2

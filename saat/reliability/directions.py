@@ -51,7 +51,7 @@ class _Batch:
 
     def down(self, images: Tensor) -> Tensor:
         """Minus the gradient at ``images``."""
-        return -input_gradient(self.network, images, self.loss, 0)
+        return -input_gradient(self.network, self.loss, images, 0)
 
     @torch.no_grad()
     def after(self, direction: Tensor, length: float) -> Tensor:

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saat.attacks import ATTACKS, DHTA, P2P, Knowledge, Queries
-from saat.attacks.p2p import anchor_codes
 from saat.threat_model import ThreatModel
 from tests import reference_attacks as plain
 
@@ -16,6 +15,13 @@ CODES = RNG.choice([-1, 1], (40, BITS))
 LABELS = (RNG.uniform(size=(40, 3)) < 0.4).astype(np.int64)
 LABELS[LABELS[:, 2] == 1, 0] = 0  # so 1·1 is a label that no row has
 EVERY_LABEL = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)])
+
+
+def anchor_codes(
+    labels: Tensor, own: Tensor, codes: Tensor, code_labels: Tensor, count: int
+) -> Tensor:
+    knowledge = Knowledge.of(codes.float(), code_labels, (codes, code_labels))
+    return P2P(anchors=count).representatives(knowledge, labels, own)
 
 
 @pytest.mark.parametrize("count", [1, 2, 9, 100])
