@@ -116,12 +116,9 @@ class Perturbed(NamedTuple):
 
 @dataclass(frozen=True)
 class Attack(ABC):
-    """An attack under a threat model.
+    """An attack under a threat model; its options are the fields with a help.
 
     Attributes:
-        steps: iterations T.
-        step_size: step η; ``None`` takes the attack's own rule.
-        restarts: runs from different seeds, of which the worst for the victim counts per query.
         targeted: whether it drives codes towards its representatives, not away from them.
         by_gradient: whether it needs the network's input gradients; without them it is skipped,
             and reported so.

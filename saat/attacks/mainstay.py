@@ -15,11 +15,7 @@ from saat.threat_model import ThreatModel
 
 @dataclass(frozen=True)
 class MainstayGuided(Attack):
-    """An attack that is aimed by mainstay codes.
-
-    Attributes:
-        weights: weighting of the mainstay codes.
-    """
+    """An attack that is aimed by mainstay codes."""
 
     weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
 
@@ -32,11 +28,9 @@ class MainstayGuided(Attack):
 class MainstayAttack(MainstayGuided):
     """PGD on (1/K) b_mᵀ tanh(α f(x')) from a random start: minimised, so the code leaves b_m.
 
-    Attributes:
-        rescale: divide every bit's feature by its median magnitude first. Off in the published
-            attack; on where the number steers a search, which would otherwise be rewarded for
-            hiding its gradients behind a large last layer.
-        leaky: gradients pass rectifiers that are off (:mod:`saat.rectifiers`); for the same reason.
+    ``rescale`` and ``leaky`` (:mod:`saat.rectifiers`) are off in the published attack. They are on
+    where the number steers a search, which would otherwise be rewarded for hiding its gradients
+    behind a large last layer, or behind rectifiers that are off.
     """
 
     rescale: bool = option(False, help="divide features by their median magnitude")

@@ -24,9 +24,6 @@ class MultiTarget(ApgdMainstay):
 
     Candidates are the mainstay codes of all distinct label vectors of the training set. The
     theoretical result is that of the farthest one.
-
-    Attributes:
-        targets: codes tried per query; the work is so many times that of one attack.
     """
 
     targets: int = option(9, ge=1, le=10_000, help="targets tried per query")

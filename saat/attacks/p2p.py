@@ -23,9 +23,6 @@ class P2P(TargetedPGD):
     vote where the database has no more; a bit with as many votes for as against is +1. A row
     without a label, and a label that no item of the database carries, have no anchor: the query's
     own code stands in for it. Deterministic.
-
-    Attributes:
-        anchors: database codes n that vote on a.
     """
 
     steps: int = option(2000, ge=1, le=100_000, help="iterations T")

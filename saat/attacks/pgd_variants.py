@@ -63,10 +63,8 @@ def with_momentum(momentum: Tensor | float, gradient: Tensor, decay: float) -> T
 class BIM(MainstayAttack):
     """Projected descent from the benign image, without a random start (Kurakin et al., 2017).
 
-    ``step_size`` null is 1/255, the published one, or 2.5·ε/T where that is larger. Deterministic.
-
-    Attributes:
-        decay: μ of the momentum; 1 makes MI-FGSM of it.
+    ``step_size`` null is 1/255 as published, or 2.5·ε/T where that is larger. A ``decay`` of 1
+    makes MI-FGSM of it. Deterministic.
     """
 
     decay: float = option(0.0, ge=0, le=10, help="decay μ of the momentum")
@@ -99,10 +97,6 @@ class DI(BIM):
     """BIM through randomly resized and padded images (DI²-FGSM, Xie et al., CVPR 2019).
 
     Every query draws for itself in every step; see :func:`input_diversity`.
-
-    Attributes:
-        probability: of a query to be transformed in a step.
-        resize: smallest share of the side that an image is resized to.
     """
 
     probability: float = option(0.5, ge=0, le=1, help="probability of a transformed input")
@@ -123,11 +117,9 @@ class NI(BIM):
 
     The gradient is taken at Π(x − μ·η·g/‖1‖_p) with the momentum g and the projection Π into the
     ball; ‖1‖_p, the norm of an image of ones, is 1 in the published L∞ and gives the look-ahead
-    the length of steps in L2 and L1.
-
-    Attributes:
-        look_ahead: ``"free"`` leaves out Π as the paper does. Its T·η is ε; where T is larger,
-            the undamped momentum looks far out of the ball, and 100 steps reach less than one.
+    the length of steps in L2 and L1. ``look_ahead="free"`` leaves out Π as the paper does. Its T·η
+    is ε; where T is larger, the undamped momentum looks far out of the ball, and 100 steps reach
+    less than one.
     """
 
     decay: float = option(1.0, ge=0, le=10, help="decay μ of the momentum")
@@ -148,12 +140,9 @@ class NI(BIM):
 class SINI(NI):
     """NI on the mean loss of m scaled images x/2ⁱ (SI-NI-FGSM, Lin et al., ICLR 2020).
 
-    Attributes:
-        scales: m.
-        scaling: ``"powers"`` is the paper's Sᵢ(x) = x/2ⁱ and the gradient of (1/m) Σ L(Sᵢ(x)) in
-            x. ``"cumulative"`` is what the reference implementation of SAAT computes: it divides
-            the scaled image again (1, ½, ⅛, 1/64, 1/1024) and adds gradients in the scaled
-            images, without the factor of the chain rule.
+    ``scaling="powers"`` is the paper's gradient of (1/m) Σ L(x/2ⁱ) in x. ``"cumulative"`` is what
+    the reference implementation of SAAT computes: it divides the scaled image again (1, ½, ⅛, 1/64,
+    1/1024) and adds gradients in the scaled images, without the factor of the chain rule.
     """
 
     scales: int = option(5, ge=1, le=100, help="scaled copies m")
@@ -180,10 +169,6 @@ class VMI(BIM):
     The gradient ∇L(x_t) + v_t is descended, v_{t+1} = (1/N) Σ ∇L(x_t + rᵢ) − ∇L(x_t), and rᵢ is
     uniform in the ball of β times the radius, drawn per query, step and neighbour. (In L2 and L1
     drawn as a random start is.) Costs 1 + N gradients a step.
-
-    Attributes:
-        neighbours: N.
-        beta: β.
     """
 
     decay: float = option(1.0, ge=0, le=10, help="decay μ of the momentum")

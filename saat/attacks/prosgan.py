@@ -53,9 +53,6 @@ class ProsGAN(GeneratorSettings, PrototypeAttack):
     The published attack has no ball: its images (:meth:`generate`) resemble the original by a
     mean squared error alone. :meth:`perturb` projects them into the protocol's ball, which the
     generator knew nothing of; report both.
-
-    Attributes:
-        generator: the trained generator; no option of a user.
     """
 
     steps: int = 0

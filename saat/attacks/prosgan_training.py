@@ -24,15 +24,7 @@ DISCRIMINATOR_EVERY = 3
 
 @dataclass(frozen=True)
 class GeneratorSettings:
-    """Options of the game.
-
-    Attributes:
-        reconstruction: weight w of the mean squared error (published: 100 on FLICKR-25K, else 50).
-        epochs: passes over the training images; the learning rate falls linearly in the second
-            half (published: 50 + 50).
-        batch_size: training images per step.
-        width: channels of the networks' first convolutions.
-    """
+    """Options of the game; the learning rate falls linearly in the second half of the epochs."""
 
     reconstruction: float = option(
         50.0, ge=0, le=1e6, help="weight of the squared error; FLICKR-25K 100"

@@ -21,10 +21,7 @@ PrototypeLoss = Callable[[Net, Tensor, Tensor, Tensor], Tensor]
 class PrototypeAttack(Attack):
     """A targeted attack towards the sign of a prototype network of the target label.
 
-    Attributes:
-        prototype_steps: updates of the prototype network (published: 100 epochs of 300).
-        prototype_batch: label vectors per update.
-        prototypes: the trained network; no option of a user.
+    Published are 100 epochs of 300 updates. ``prototypes`` is the trained network.
     """
 
     prototype_steps: int = option(
