@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from saat.attacks.query_batches import frozen
 from saat.attacks.pgd import input_gradient
+from saat.attacks.query_batches import frozen
 from saat.codes import sign
 from saat.mainstay import MainstayCodes
 from saat.models import build_network

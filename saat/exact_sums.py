@@ -17,7 +17,7 @@ from saat.labels import LabelGroups
 
 
 def exact_mainstay_sums(labels: Tensor, groups: LabelGroups, sums: Tensor, weights: str) -> Tensor:
-    """Mainstay sums times a positive factor a row; 0.0 wherever the real number is 0.
+    """Mainstay sums times a positive factor a row, float64 (Q, K); 0.0 where the real one is 0.
 
     With N_p positives and N_n negatives, P = Σ s_g Σ_g and S = Σ s_g n_g over positive groups, and
     Q = Σ Σ_g over negative ones, a mainstay sum is P/S − Q/N_n (``"saat"``), P/N_p − Q/N_n
@@ -30,9 +30,6 @@ def exact_mainstay_sums(labels: Tensor, groups: LabelGroups, sums: Tensor, weigh
         sums: float64 (G, K), code sums Σ_g of the groups, integers. Exact for a million training
             rows of up to a hundred labels each.
         weights: one of the three weightings.
-
-    Returns:
-        float64 (Q, K).
     """
     y, d, counts = labels.double(), groups.vectors, groups.counts[:, None]
     shared = y @ d.T

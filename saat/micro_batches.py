@@ -51,13 +51,8 @@ def in_parts(
 
     Parts draw their random numbers one after the other, the second pass the same as the first.
     Batch norm in training mode takes its statistics from a part, and counts each part once; a
-    part then has at least two rows, because one has no statistics.
-
-    Args:
-        function: differentiable.
-        rows: tensors (B, …).
-        size: rows in a part; None to call ``function`` as it is.
-        modules: whatever ``function`` may run.
+    part then has at least two rows, because one has no statistics. ``modules`` are whatever
+    ``function`` may run. Where ``size`` is None, it is called just once.
     """
     norms = [] if size is None else list(_training(modules, _BatchNorm))
     split = parts(rows, size, least=2 if norms else 1)

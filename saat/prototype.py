@@ -51,16 +51,13 @@ def circle_loss(prototypes: Tensor, labels: Tensor, codes: Tensor, code_labels: 
         a_n = max(s + 2, 0), a_p = max(2 − s, 0), both without gradient.
 
     A sum without a pair is left out: the other alone pulls or pushes. Every pair counts; the
-    reference implementation takes those with j > i only.
+    reference implementation takes those with j > i only. The scalar is finite for any labels.
 
     Args:
         prototypes: relaxed codes h (B, K), with gradient.
         labels: float 0/1 (B, C).
         codes: float ±1 codes c (N, K).
         code_labels: float 0/1 (N, C).
-
-    Returns:
-        Scalar; finite for any labels.
     """
     similarity = prototypes @ codes.T / prototypes.shape[1]
     fixed = similarity.detach()

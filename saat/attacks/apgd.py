@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks.attack import Perturbed
-from saat.attacks.pgd import QueryLoss, finite_gradient
+from saat.attacks.pgd import QueryLoss, finite_gradient, zero_share
 from saat.threat_model import ThreatModel
 
 MOMENTUM = 0.75
@@ -21,12 +21,10 @@ def checkpoints(steps: int) -> list[int]:
     p₀ = 0, p₁ = 0.22, p_{j+1} = p_j + max(p_j − p_{j−1} − 0.03, 0.06).
     """
     # In hundredths: sums of 0.06 would miss the integers that ⌈·⌉ asks for.
-    before, now = 0, 22
-    out: list[int] = []
-    while now <= 100:
-        out.append(-(-now * steps // 100))
-        before, now = now, now + max(now - before - 3, 6)
-    return sorted(set(out))
+    shares = [0, 22]
+    while (last := shares[-1]) <= 100:
+        shares.append(last + max(last - shares[-2] - 3, 6))
+    return sorted({-(-share * steps // 100) for share in shares[1:-1]})
 
 
 class Iterate(NamedTuple):
@@ -85,7 +83,7 @@ def apgd(
     """
     current = _evaluate(network, threat.project(start, images), loss, 0)
     best, previous = current, current.images
-    zero = (current.gradient == 0).flatten(1).float().mean(1)
+    zero = zero_share(current.gradient)
     eta = torch.full((len(images), 1, 1, 1), first_step, device=images.device)
     improved = torch.zeros(len(images), device=images.device)
     kept = torch.ones(len(images), dtype=torch.bool, device=images.device)
@@ -97,13 +95,12 @@ def apgd(
             best = best._replace(loss=loss(best.features, step))
         moved = threat.project(current.images - eta * threat.steepest(current.gradient), images)
         if step:
-            drift = MOMENTUM * (moved - current.images) + (1 - MOMENTUM) * (
-                current.images - previous
-            )
+            drift = MOMENTUM * (moved - current.images)
+            drift = drift + (1 - MOMENTUM) * (current.images - previous)
             moved = threat.project(current.images + drift, images)
         previous = current.images
         candidate = _evaluate(network, moved, loss, step)
-        zero += (candidate.gradient == 0).flatten(1).float().mean(1)
+        zero += zero_share(candidate.gradient)
         improved += (candidate.loss < current.loss).float()
         better = candidate.loss < best.loss
         best, current = candidate.where(better, best), candidate

@@ -12,13 +12,8 @@ def placement(full: int, size: Tensor, first: Tensor) -> Tensor:
     Output pixel i of the resized image lies at (i + ½)·full/size − ½ of the original, which is
     within it as size ≤ full, and interpolates between its two neighbours there.
 
-    Args:
-        full: pixels of the side, before and after.
-        size: int64 (B,), pixels that the image is resized to.
-        first: int64 (B,), of these pixels.
-
-    Returns:
-        float64 (B, full, full).
+    Float64 (B, full, full) for ``size``, int64 (B,), the pixels that an image is resized to, of
+    which ``first`` is the first one.
     """
     pixels = torch.arange(full, dtype=torch.float64)
     inner = pixels - first[:, None]
@@ -44,7 +39,7 @@ def input_diversity(
         resize: smallest width, share of W; the height shrinks by the same share.
 
     Returns:
-        (B, 1, H, H) and (B, 1, W, W), to be multiplied with images.
+        (B, 1, H, H) and (B, 1, W, W).
     """
     height, width = images.shape[-2:]
     placed = [_draw(seed, height, width, probability, resize) for seed in seeds]

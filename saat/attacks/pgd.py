@@ -58,6 +58,11 @@ def finite_gradient(gradient: Tensor) -> Tensor:
     return gradient.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
 
 
+def zero_share(gradient: Tensor) -> Tensor:
+    """Fraction of exactly zero values per image: (B,)."""
+    return (gradient == 0).flatten(1).float().mean(1)
+
+
 def descend(
     images: Tensor,
     gradient: GradientSource,
@@ -80,7 +85,7 @@ def descend(
     zero = torch.zeros(len(images), device=images.device)
     for step in range(steps):
         slope = gradient(point, step)
-        zero += (slope == 0).flatten(1).float().mean(1)
+        zero += zero_share(slope)
         point = threat.project(update(point, slope), images)
     return Perturbed(point.detach(), zero / max(steps, 1))
 

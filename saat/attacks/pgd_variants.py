@@ -49,11 +49,6 @@ def with_momentum(momentum: Tensor | float, gradient: Tensor, decay: float) -> T
 
     ‖·‖₁ is averaged over the pixels, as in the published implementations: one gradient then has
     entries of about 1.
-
-    Args:
-        momentum: g, as ``gradient``; 0 at first.
-        gradient: ∇ (B, 3, H, W).
-        decay: μ.
     """
     size = gradient.abs().flatten(1).mean(1).clamp_min(1e-30).view(-1, 1, 1, 1)
     return decay * momentum + gradient / size

@@ -24,12 +24,9 @@ def prototype_loss(
     With θ_ij = h_i·c_j/2 and s_ij = 1 where the two share a label:
     mean(softplus θ − s θ) + MSE(predicted, wanted) + ‖sign h − h‖²/(10⁴·B).
 
-    Args:
-        prototypes: relaxed codes h (B, K) of ``wanted``.
-        predicted: probabilities of labels (B, C) of ``wanted``.
-        wanted: float 0/1 labels (B, C).
-        codes: float ±1 codes c (N, K) of the training set.
-        labels: float 0/1 (N, C) of the training set.
+    ``prototypes`` are the relaxed codes h (B, K) and ``predicted`` the probabilities of labels
+    (B, C) that the network has for ``wanted``, float 0/1 (B, C); ``codes`` c (N, K) and ``labels``
+    (N, C), floats too, are the training set's.
     """
     theta = prototypes @ codes.T / 2
     similar = unchecked_relevance(wanted, labels).to(theta.dtype)

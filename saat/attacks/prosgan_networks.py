@@ -56,10 +56,7 @@ class Generator(nn.Module):
 
     The label map beside the image → 7×7 convolution, two halvings, 3 residual blocks (encoder) →
     3 residual blocks, two doublings (decoder) → beside the image again, one convolution, tanh.
-
-    Args:
-        size: side H of the images, at least 16.
-        width: channels of the first convolution (published: 64).
+    ``size`` is H, at least 16, and ``width`` the channels of the first convolution (published: 64).
     """
 
     def __init__(self, size: int, width: int) -> None:
@@ -92,12 +89,8 @@ class Generator(nn.Module):
 class Discriminator(nn.Sequential):
     """Images (B, 3, H, H) → (B, C + 1): which labels, and 0 for a real image, 1 for another.
 
-    Five spectrally normalised convolutions of stride 2 and one over all that is left.
-
-    Args:
-        size: side H of the images.
-        classes: C.
-        width: channels of the first convolution (published: 64).
+    Five spectrally normalised convolutions of stride 2 and one over all that is left; ``width`` is
+    the channels of the first one (published: 64).
     """
 
     def __init__(self, size: int, classes: int, width: int) -> None:

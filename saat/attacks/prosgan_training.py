@@ -45,16 +45,9 @@ def generator_loss(
 ) -> Tensor:
     """w·MSE(x', x) + 5·(1 − mean(tanh(f)·b)) + MSE(D(x'), [target, 0]).
 
-    The last term wants the discriminator to see a real image of the target label.
-
-    Args:
-        adversarial: x' (B, 3, H, H) in (−1, 1), with gradient.
-        images: x (B, 3, H, H) in [−1, 1].
-        features: pre-tanh features f of x' (B, K).
-        codes: prototype codes b, ±1 (B, K).
-        judged: D(x') (B, C + 1).
-        goal: target labels, float 0/1 (B, C).
-        reconstruction: w.
+    The last term wants the discriminator to see a real image of the target label. Images x', x are
+    (B, 3, H, H) in [−1, 1], ``features`` f of x' and prototype codes b (B, K), ``judged`` is D(x')
+    (B, C + 1), ``goal`` the target labels, float 0/1 (B, C), and ``reconstruction`` w.
     """
     code = CODE_WEIGHT * (1 - (torch.tanh(features) * codes).mean())
     fooled = mse_loss(judged, _with_last(goal, 0.0))

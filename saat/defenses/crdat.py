@@ -70,9 +70,6 @@ class CrdatTraining(MinimaxTraining):
 def represent(network: HashingNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
     """The backbone's output (B, F) and the pre-tanh features (B, K) of float images."""
     outputs: list[Tensor] = []
-    hook = network.backbone.register_forward_hook(lambda *call: outputs.append(call[2]))
-    try:
+    with network.backbone.register_forward_hook(lambda *call: outputs.append(call[2])):
         features = network(images)
-    finally:
-        hook.remove()
     return outputs[0], features

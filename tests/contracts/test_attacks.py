@@ -85,7 +85,7 @@ class Setting:
         return cls(network, data.batch(rows), labels, targets, knowledge, training)
 
     def codes(self, images: Tensor) -> Tensor:
-        return codes_of(encode(self.network, lambda part: images[part], len(images)))
+        return toy.codes(self.network, images)
 
     def representatives(self, attack: Attack) -> Tensor:
         labels = self.target_labels if attack.targeted else self.labels

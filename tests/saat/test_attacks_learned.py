@@ -40,7 +40,7 @@ from saat.training import TrainingFailed
 from saat.victim import Victim
 from tests import reference_learned as plain
 from tests import toy
-from tests.toy import raised
+from tests.toy import codes, raised
 
 Fitted = TypeVar("Fitted", bound=Attack)
 
@@ -93,10 +93,6 @@ def tha(network: nn.Module, knowledge: Knowledge) -> THA:
 @pytest.fixture(scope="module")
 def gan(network: nn.Module, knowledge: Knowledge) -> ProsGAN:
     return fitted(FAST_GAN, network, knowledge)
-
-
-def codes(network: nn.Module, images: Tensor) -> Tensor:
-    return codes_of(encode(network, lambda part: images[part], len(images)))
 
 
 def target_map(codes: Tensor, knowledge: Knowledge) -> float:
@@ -396,12 +392,8 @@ def test_tha_descends_the_scheduled_relaxation_from_the_benign_image() -> None:
             pixel = min(max(pixel + move, 0.5 - eps), 0.5 + eps)
         return pixel
 
-    layer = nn.Linear(1, 2)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor(slope)[:, None])
-        layer.bias.copy_(torch.tensor(offset))
-    victim = nn.Sequential(nn.Flatten(), layer)
-    image, goal = torch.full((1, 1, 1, 1), 0.5), torch.tensor([code])
+    victim = toy.linear_network(np.array(slope)[:, None], np.array(offset))
+    image, goal = torch.full((1, 1, 1, 1), 0.5).double(), torch.tensor([code])
     knowledge = Knowledge.of(torch.ones(1, 2), torch.ones(1, 1))
 
     def found(attack: THA, eps: float) -> float:

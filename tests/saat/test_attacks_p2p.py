@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from saat.attacks import ATTACKS, DHTA, P2P, Knowledge, Queries
 from saat.threat_model import ThreatModel
 from tests import reference_attacks as plain
+from tests.toy import linear_network
 
 BITS = 6
 RNG = np.random.default_rng(5)
@@ -86,16 +87,12 @@ def test_steps_lead_to_the_anchor_from_the_image_itself() -> None:
     image = RNG.uniform(0.2, 0.8, (3, 2, 2))
     weight, anchor = RNG.normal(0, 3, (BITS, 12)), CODES[0].astype(np.float64)
     offset = RNG.normal(0, 3, BITS) - weight @ np.full(12, 0.5)
-    layer = nn.Linear(12, BITS).double()
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weight))
-        layer.bias.copy_(torch.from_numpy(offset))
     goal = torch.from_numpy(anchor)[None]
     queries = Queries(torch.from_numpy(image)[None], torch.ones(1, 1), -goal, goal, [1])
     knowledge = Knowledge.of(torch.ones(1, BITS), torch.ones(1, 1))
     for step_size, expected_size in ((None, max(1 / 255, 2.5 * 0.03 / 20)), (0.005, 0.005)):
         result = P2P(steps=20, step_size=step_size).perturb(
-            nn.Sequential(nn.Flatten(), layer), queries, knowledge, ThreatModel(0.03)
+            linear_network(weight, offset), queries, knowledge, ThreatModel(0.03)
         )
         expected = plain.momentum_descent(
             image,
