@@ -156,7 +156,7 @@ class MainstayCodes:
         return max(1, _BLOCK_ELEMENTS // max(1, len(self._groups.vectors)))
 
     def of_labels(self, labels: Tensor) -> Tensor:
-        """Mainstay codes float32 (Q, K) of arbitrary 0/1 labels (Q, C).
+        """Mainstay codes float32 (Q, K) of any 0/1 labels (Q, C).
 
         Raises:
             InputError: not such labels, or of another number of classes.

@@ -128,8 +128,7 @@ def train_prototypes(
 def prototype_codes(net: PrototypeNet, labels: Tensor) -> Tensor:
     """Codes sign(h) of 0/1 labels (Q, C): float32 ±1 (Q, K).
 
-    In float64, where the order of a sum is too small a change to turn a bit: how many labels are
-    asked at once plays no part.
+    In float64, where rounding turns no bit, however many labels are asked at once.
     """
     exact = copy.deepcopy(net).double()
     device = next(exact.parameters()).device

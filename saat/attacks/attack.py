@@ -147,18 +147,10 @@ class Attack(ABC):
         seed: int,
         progress: Progress | None = None,
     ) -> "Attack":
-        """Learn what the attack needs before any query is seen; most need nothing.
+        """The attack that has learned what it needs of a victim; most need nothing.
 
-        Args:
-            network: the victim, in evaluation mode and frozen.
-            train: the victim's training set.
-            knowledge: the victim's codes and labels.
-            threat: the ball.
-            seed: of whatever is drawn.
-            progress: called with (steps done, steps in all).
-
-        Returns:
-            The attack that is ready to run.
+        ``network`` is in evaluation mode and frozen. ``seed`` is that of whatever is drawn, and
+        ``progress`` is called with (steps done, steps in all).
         """
         return self
 

@@ -101,14 +101,8 @@ def pgd(
 ) -> Perturbed:
     """Projected steepest descent in the ball (Eq. 15; Madry et al., ICLR 2018).
 
-    Args:
-        network: float images → pre-tanh features (B, K), used in the mode it is in.
-        images: float (B, 3, H, W) in [0, 1].
-        loss: see :data:`QueryLoss`; descended.
-        threat: the ball.
-        steps: iterations T ≥ 0.
-        step_size: η, in the norm of the ball.
-        start: first iterate; ``images`` by default.
+    Like :func:`descend`, along the gradient of ``loss`` under ``network`` (float images → pre-tanh
+    features (B, K), in the mode it is in) by steps of length ``step_size`` η in the ball's norm.
     """
     return descend(
         images,

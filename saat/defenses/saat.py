@@ -25,7 +25,6 @@ class SaatSettings(GuidedSettings):
     mu: float = option(1e-4, ge=0, le=1e6, help="weight μ of the quantisation term")
     weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
 
-    # File keys of the fields that make up "the paper's default" in a search.
     published = ("lambda", "mu", "eps", "steps", "step_size")
 
     @property

@@ -49,11 +49,6 @@ def balanced_codes(count: int, bits: int, seed: int) -> Tensor:
     return codes
 
 
-def tie_breaker(bits: int, seed: int) -> Tensor:
-    """The fixed random ±1 code, float32 (K,), for :meth:`TargetObjective.targets`."""
-    return sign(torch.rand(bits, generator=generator("ties of centres", seed)) - 0.5)
-
-
 class TargetObjective(HashingObjective):
     """An objective that draws every image to a fixed code, made of the centres of its classes."""
 
@@ -65,7 +60,8 @@ class TargetObjective(HashingObjective):
     def __init__(self, labels: Tensor, bits: int, seed: int) -> None:
         super().__init__(labels, bits, seed)
         self.register_buffer("centres", self.centres_of(labels.shape[1], bits, seed))
-        self.register_buffer("ties", tie_breaker(bits, seed))
+        draw = torch.rand(bits, generator=generator("ties of centres", seed))
+        self.register_buffer("ties", sign(draw - 0.5))
 
     def targets(self, labels: Tensor) -> Tensor:
         """Target codes of float 0/1 labels (B, C): float ±1 (B, K).
