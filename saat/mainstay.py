@@ -131,7 +131,7 @@ class MainstayCodes:
     def _settled(self, totals: Tensor, unsure: Tensor, labels: Tensor) -> Tensor:
         """``totals`` (Q, K) of labels (Q, C) with the right sign where ``unsure`` (Q, K)."""
         # The sum of a constant bit is a mean of cosines (1 where weights add up to 1) or 0, minus
-        # 1 or 0. A cosine below 1 is so by at least 1/(2 C), their mean by 1/(2 C N): this is 0.
+        # 1 or 0. A mean of cosines below 1 is at most 1 − 1/(2 C N), so a sum this near to 0 is 0.
         constant = self._sums.sum(0).abs() == len(self.codes)
         totals = totals.masked_fill(unsure & constant, 0.0)
         unsure = unsure & ~constant

@@ -51,7 +51,7 @@ def in_parts(
 
     Parts draw their random numbers one after the other, the second pass the same as the first.
     Batch norm in training mode takes its statistics from a part, and counts each part once; a
-    part then has at least two rows, because one has no statistics. ``modules`` are whatever
+    part then has at least two rows, because one has no statistics. ``modules`` are those that
     ``function`` may run. Where ``size`` is None, it is called just once.
     """
     norms = [] if size is None else list(_training(modules, _BatchNorm))

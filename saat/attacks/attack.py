@@ -149,8 +149,8 @@ class Attack(ABC):
     ) -> "Attack":
         """The attack that has learned what it needs of a victim; most need nothing.
 
-        ``network`` is in evaluation mode and frozen. ``seed`` is that of whatever is drawn, and
-        ``progress`` is called with (steps done, steps in all).
+        ``network`` is in evaluation mode and frozen, ``seed`` decides all draws, and ``progress`` is
+        called with (steps done, steps in all).
         """
         return self
 

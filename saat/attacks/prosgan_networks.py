@@ -109,7 +109,7 @@ class Discriminator(nn.Sequential):
         """See the class."""
         if images.shape[-1] < self.size:
             images = interpolate(images, size=self.size, mode="bilinear")
-        out: Tensor = super().forward(images)
+        out: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
         return out
 
 
@@ -125,7 +125,7 @@ class ResidualBlock(nn.Sequential):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, channels, H, W) → the same shape."""
-        out: Tensor = inputs + super().forward(inputs)
+        out: Tensor = inputs + super().forward(inputs)  # type: ignore[no-untyped-call]
         return out
 
 

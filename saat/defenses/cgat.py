@@ -18,9 +18,8 @@ _SHIFT = 16 / 224
 class CgatSettings(GuidedSettings):
     """The settings of the reference implementation (xunguangwang/CgAT, central_adv_train.py).
 
-    Inner PGD-7 at 8/255 with step 2/255; SGD 0.01, momentum 0.9, weight decay 5e-4, batch 32,
-    30 epochs; the rate falls × 0.1 as :meth:`decays` says. Its loss adds the adversarial term as it
-    is, so λ is 1 here; the λ of the paper's own experiments could not be verified.
+    Its loss adds the adversarial term as it is, so λ is 1 here; the λ of the paper's own
+    experiments could not be verified.
     """
 
     epochs: int = option(30, ge=1, le=100_000, help="passes over the training set")
@@ -48,18 +47,11 @@ class CgatTraining(GuidedTraining):
 
     Where a label has no positives or no negatives the reference's center code is zero; here the
     missing term is dropped (:mod:`saat.mainstay`).
-
-    With ``upstream_aliasing`` the batch's codes are relaxed before the center codes of the loss are
-    computed, whatever the objective: the reference's own loop writes them, not its objective.
     """
 
     stage = "cgat"
-    relaxed_in_loss = True
+    loop_relaxes_codes = True
     settings: CgatSettings
-
-    def shares_codes(self) -> bool:
-        """Always, if the switch is on."""
-        return self.settings.upstream_aliasing
 
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """That of :class:`GuidedTraining`, of random crops and flips."""

@@ -43,11 +43,11 @@ class GuidedTraining(MinimaxTraining):
     """min_θ λ·L_adv + L_ori over max_{‖x'−x‖≤ε} of the distance to the mainstay code.
 
     Attributes:
-        relaxed_in_loss: with ``upstream_aliasing``, whether the batch's codes are relaxed before
-            the mainstay codes of the loss are computed, or only after that.
+        loop_relaxes_codes: whether upstream the training loop relaxes the batch's codes, before
+            the mainstay codes of the loss are computed. Otherwise the objective does, after that.
     """
 
-    relaxed_in_loss: ClassVar[bool] = False
+    loop_relaxes_codes: ClassVar[bool] = False
     settings: GuidedSettings
 
     def prepare(self) -> None:
@@ -60,7 +60,8 @@ class GuidedTraining(MinimaxTraining):
 
     def shares_codes(self) -> bool:
         """Whether the codes behind the mainstay codes become relaxed, as upstream."""
-        return self.settings.upstream_aliasing and self.objective.keeps_codes_upstream
+        relaxed = self.loop_relaxes_codes or self.objective.keeps_codes_upstream
+        return self.settings.upstream_aliasing and relaxed
 
     def _mainstay_of(self, codes: Tensor) -> MainstayCodes:
         weighting = self.settings.weighting
@@ -73,9 +74,9 @@ class GuidedTraining(MinimaxTraining):
         features, attacked_features = both.chunk(2)
         codes = sign(features.detach())
         shared = self.objective.codes(features.detach()) if self.shares_codes() else codes
-        self.mainstay.update(index, shared if self.relaxed_in_loss else codes)
+        self.mainstay.update(index, shared if self.loop_relaxes_codes else codes)
         mainstay = self.mainstay.of_rows(index)
-        if self.shares_codes() and not self.relaxed_in_loss:
+        if self.shares_codes() and not self.loop_relaxes_codes:
             self.mainstay.update(index, shared)
         adversarial = self.adversarial_loss(torch.tanh(attacked_features), mainstay)
         original: Tensor = self.objective(features, labels, index)

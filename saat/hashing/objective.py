@@ -19,7 +19,7 @@ class HashingObjective(nn.Module, ABC):
     Args:
         labels: 0/1 labels (N, C) of the training set.
         bits: code length K.
-        seed: of whatever the objective draws once (targets, initial memory).
+        seed: decides what the objective draws once (targets, initial memory).
 
     Attributes:
         keeps_codes_upstream: whether the reference implementation (xandery-geek/SAAT) keeps the

@@ -1,9 +1,7 @@
 """Fixed target codes: Hadamard or balanced random centres of classes, and codes of label sets."""
 
 from abc import abstractmethod
-from collections.abc import Callable
 from math import comb
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -52,8 +50,6 @@ def balanced_codes(count: int, bits: int, seed: int) -> Tensor:
 class TargetObjective(HashingObjective):
     """An objective that draws every image to a fixed code, made of the centres of its classes."""
 
-    # Classes C, bits K and a seed → ±1 centres (C, K).
-    centres_of: ClassVar[Callable[[int, int, int], Tensor]]
     centres: Tensor
     ties: Tensor
 
@@ -62,6 +58,11 @@ class TargetObjective(HashingObjective):
         self.register_buffer("centres", self.centres_of(labels.shape[1], bits, seed))
         draw = torch.rand(bits, generator=generator("ties of centres", seed))
         self.register_buffer("ties", sign(draw - 0.5))
+
+    @staticmethod
+    @abstractmethod
+    def centres_of(classes: int, bits: int, seed: int) -> Tensor:
+        """One ±1 centre per class, float32 (C, K)."""
 
     def targets(self, labels: Tensor) -> Tensor:
         """Target codes of float 0/1 labels (B, C): float ±1 (B, K).

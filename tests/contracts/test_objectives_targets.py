@@ -91,6 +91,7 @@ def test_ties_fall_to_one_fixed_code_for_all_images() -> None:
     for name in ("csq", "dpn"):
         objective, other = (OBJECTIVES[name](torch.eye(64), 32, seed) for seed in (5, 6))
         assert isinstance(objective, TargetObjective)
+        objective.centres = centres
         assert "ties" in objective.state_dict()
         labels = torch.eye(64)[:32] + torch.eye(64)[32:]
         assert torch.equal(objective.targets(labels), objective.ties.expand(32, 32))
