@@ -149,7 +149,7 @@ class Attack(ABC):
     ) -> "Attack":
         """The attack that has learned what it needs of a victim; most need nothing.
 
-        ``network`` is in evaluation mode and frozen, ``seed`` decides all draws, and ``progress`` is
+        ``network`` is in evaluation mode and frozen. ``seed`` decides all draws. ``progress`` is
         called with (steps done, steps in all).
         """
         return self
