@@ -27,8 +27,8 @@ def class_centres(classes: int, bits: int, seed: int) -> Tensor:
     return balanced_codes(classes, bits, seed)
 
 
-def balanced_codes(count: int, bits: int, seed: int) -> Tensor:
-    """Random ±1 codes with ⌈K/2⌉ positive bits each: float32 (count, K).
+def balanced_codes(classes: int, bits: int, seed: int) -> Tensor:
+    """Random ±1 codes with ⌈K/2⌉ positive bits each: float32 (classes, K).
 
     All different, for as long as there are others: of 80 independent draws of 16 bits two would be
     equal in one of four cases.
@@ -36,7 +36,7 @@ def balanced_codes(count: int, bits: int, seed: int) -> Tensor:
     draws = generator("balanced codes", seed)
     positive = (bits + 1) // 2
     seen: set[tuple[int, ...]] = set()
-    codes = -torch.ones(count, bits)
+    codes = -torch.ones(classes, bits)
     for code in codes:
         while True:
             chosen = torch.randperm(bits, generator=draws)[:positive].sort().values.tolist()

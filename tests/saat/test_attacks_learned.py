@@ -245,7 +245,7 @@ def test_the_discriminator_is_updated_in_every_third_step(
 
     def look(module: nn.Module, *_: object) -> None:
         looks.append(1)
-        weights.append(module[-2].weight.detach().clone())  # type: ignore[index, union-attr]
+        weights.append(module[-2].weight.detach().clone())  # type: ignore[index]
 
     game.discriminator.register_forward_hook(look)
     with evaluating(network):
