@@ -28,7 +28,7 @@ def class_centres(classes: int, bits: int, seed: int) -> Tensor:
 
 
 def balanced_codes(classes: int, bits: int, seed: int) -> Tensor:
-    """Random ±1 codes with ⌈K/2⌉ positive bits each: float32 (classes, K).
+    """Random ±1 codes with ⌈K/2⌉ positive bits each: float32 (C, K).
 
     All different, for as long as there are others: of 80 independent draws of 16 bits two would be
     equal in one of four cases.
