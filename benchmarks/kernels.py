@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from saat.attacks.attack import frozen
 from saat.attacks.pgd import input_gradient
+from saat.attacks.query_batches import frozen
 from saat.codes import sign
 from saat.mainstay import MainstayCodes
 from saat.models import build_network
@@ -125,7 +125,7 @@ def gradient_benchmark() -> None:
 
     def alone() -> Tensor:
         with frozen(network):
-            return input_gradient(network, images, loss, 0)
+            return input_gradient(network, loss, images, 0)
 
     with torch.no_grad():
         forward = seconds(lambda: network(images), 100)
