@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from torch import nn
 
 from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
 from harness.experiment.carried_paths import setting_paths
-from harness.experiment.config import TrialConfig, parsed
+from harness.experiment.config import TrialConfig
 from harness.experiment.configs import config_at
 from harness.experiment.file import load_experiment
-from harness.experiment.problems import describe
-from harness.experiment.sections import EvaluationSection
+from harness.experiment.sections import EvaluationSection, parsed
 from harness.journal.journal import first_search_id
 from harness.named_paths import check_named
 from harness.trial.trial import trial_data
@@ -71,12 +69,9 @@ def trained_subject(
     meta = model.meta
     try:
         config = parsed(TrialConfig, meta["setting"])
-        evaluation = EvaluationSection.model_validate(meta["evaluation"])
+        evaluation = parsed(EvaluationSection, meta["evaluation"], "evaluation")
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except ValidationError as error:
-        faults = describe(error, EvaluationSection, meta["evaluation"], "evaluation")
-        raise InputError(*(f"{path}: {fault}" for fault in faults)) from None
+        raise InputError(*(f"{path}: {fault}" for fault in error.faults)) from None
     given = {"data.path": data_path, "data.root": data_root}
     # Only its data: the trained weights replace what model.weights names.
     stored = setting_paths({"data": config.data.model_dump()})

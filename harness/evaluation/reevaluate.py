@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from pydantic import ValidationError
 
 from harness.evaluation.models import Subject, source_networks
-from harness.experiment.problems import describe
 from harness.experiment.protocols import full_protocol
-from harness.experiment.sections import EvaluationSection, parse_number
+from harness.experiment.sections import EvaluationSection, parse_number, parsed
 from harness.files import check_output, write_json
 from harness.trial.artifacts import write_artifacts
 from saat.attacks import ATTACKS
@@ -146,7 +144,6 @@ def protocol_section(subject: Subject, request: Request) -> EvaluationSection:
     if request.eps is not None:
         changes["eps"] = parse_number(request.eps)
     try:
-        return EvaluationSection.model_validate({**own, **changes})
-    except ValidationError as error:
-        faults = describe(error, EvaluationSection, own, "evaluation")
-        raise InputError(*(f"{subject.name}: {fault}" for fault in faults)) from None
+        return parsed(EvaluationSection, {**own, **changes}, "evaluation")
+    except InputError as error:
+        raise InputError(*(f"{subject.name}: {fault}" for fault in error.faults)) from None

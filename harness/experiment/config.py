@@ -6,19 +6,17 @@ import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
     Field,
     SerializeAsAny,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from harness.catalogue import catalogue
-from harness.experiment.problems import describe
 from harness.experiment.resources import ResourcesSection
 from harness.experiment.search_section import SearchSection
 from harness.experiment.sections import (
@@ -31,6 +29,7 @@ from harness.experiment.sections import (
     Section,
     ValidationSection,
     defense_model,
+    parsed,
 )
 from harness.experiment.space import Dimension
 from harness.experiment.validation_errors import SHOWN
@@ -48,11 +47,6 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 RESERVED_NAMES = ("mlflow.db", "mlartifacts", "pretrained")
 METHODS = ("none", *catalogue().defenses)
 _METHOD = "saat"  # where the file names none
-SectionT = TypeVar("SectionT", bound=Section)
-
-
-def _pretrain_section(given: Any) -> Any:
-    return parsed(PRETRAIN_MODEL, given) if isinstance(given, Mapping) else given
 
 
 def _defense_section(given: Any) -> Any:
@@ -67,20 +61,7 @@ def _defense_section(given: Any) -> Any:
     return parsed(defense_model(method), {**given, "method": method})
 
 
-def parsed(model: type[SectionT], given: Any) -> SectionT:
-    """``given`` as a section.
-
-    Raises:
-        InputError: with every fault; the keys are those within the section.
-    """
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        raise InputError(*describe(error, model, given)) from None
-
-
-# Which model a section has depends on its method, so a validator of ours chooses it.
-PretrainSection = Annotated[SerializeAsAny[Section], BeforeValidator(_pretrain_section)]
+# Which model the section has depends on its method, so a validator of ours chooses it.
 DefenseSection = Annotated[SerializeAsAny[Section], BeforeValidator(_defense_section)]
 
 
@@ -89,7 +70,7 @@ class TrialConfig(Section):
 
     data: DataSection
     model: ModelSection = ModelSection()
-    pretrain: PretrainSection = PRETRAIN_MODEL()
+    pretrain: PRETRAIN_MODEL = PRETRAIN_MODEL()  # type: ignore[valid-type]
     defense: DefenseSection = Field(default_factory=lambda: defense_model(_METHOD)())
 
     @property
@@ -134,7 +115,7 @@ class Experiment(Section):
     seed: int = Field(0, ge=0, le=LARGEST)
     data: DataSection
     model: ModelSection = ModelSection()
-    pretrain: PretrainSection = PRETRAIN_MODEL()
+    pretrain: PRETRAIN_MODEL = PRETRAIN_MODEL()  # type: ignore[valid-type]
     defense: DefenseSection = Field(default_factory=lambda: defense_model(_METHOD)())
     space: dict[str, Dimension] = Field(default_factory=dict)
     compare: dict[str, dict[str, Any]] = Field({}, max_length=1000)

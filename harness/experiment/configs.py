@@ -4,12 +4,9 @@ from collections.abc import Iterator, Mapping
 from itertools import islice, product
 from typing import Any
 
-from pydantic import ValidationError
-
 from harness.catalogue import catalogue
 from harness.experiment.config import METHODS, Experiment, TrialConfig
-from harness.experiment.problems import describe
-from harness.experiment.sections import Section, defense_model
+from harness.experiment.sections import Section, defense_model, parsed
 from harness.experiment.space import SEARCHABLE, Dimension
 from harness.experiment.validation_errors import SHOWN
 from saat.errors import InputError, did_you_mean, one_line
@@ -52,10 +49,7 @@ def with_sections(config: TrialConfig, changed: Mapping[str, Mapping[str, Any]])
     """The setting with other sections, which are validated; the rest is shared with it."""
     if not changed:
         return config
-    try:
-        new = TrialConfig.model_validate({**dict(config), **changed})
-    except ValidationError as error:
-        raise InputError(*describe(error, TrialConfig, changed)) from None
+    new = parsed(TrialConfig, {**dict(config), **changed})
     if "model" in changed:
         check_model(new)
     return new

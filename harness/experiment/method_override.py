@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.experiment.config import METHODS
 from harness.experiment.sections import defense_model
+from harness.experiment.validation_errors import keys_of
 from saat.errors import one_line
 
 
@@ -27,7 +28,7 @@ def method_override_faults(raw: dict[Any, Any], written: str) -> list[str]:
     method = method_of(raw)
     if method == written:
         return []
-    own = {f"defense.{name}" for name in _keys(method)}
+    own = {f"defense.{name}" for name in keys_of(defense_model(method))}
     defense: dict[Any, Any] = raw["defense"]
     space: dict[Any, Any] = raw["space"] if isinstance(raw.get("space"), dict) else {}
     given = [f"defense.{key}" for key in defense]
@@ -51,8 +52,3 @@ def method_override_faults(raw: dict[Any, Any], written: str) -> list[str]:
         f"--set 'defense={{method: {method}}}'{options}; beside {written}: saat compare FILE "
         f"--set 'compare={{{written}: {{}}, {method}: {{defense.method: {method}}}}}'"
     ]
-
-
-def _keys(method: str) -> list[str]:
-    fields = defense_model(method).model_fields
-    return [field.alias or name for name, field in fields.items()]

@@ -3,14 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from harness.experiment.carried_paths import setting_paths
 from harness.experiment.config import Experiment
 from harness.experiment.configs import check_model
 from harness.experiment.point_faults import compare_faults, space_faults
-from harness.experiment.problems import describe
-from harness.experiment.sections import usable_datasets
+from harness.experiment.sections import parsed, usable_datasets
 from saat.errors import InputError
 from saat.paths import user_path
 
@@ -30,9 +27,9 @@ def resolve_experiment(content: Mapping[Any, Any], source: str, files: bool = Tr
     raw = _with_battery(content)
     faults = _make_absolute(raw, files)
     try:
-        experiment = Experiment.model_validate(raw)
-    except ValidationError as error:
-        faults += describe(error, Experiment, raw)
+        experiment = parsed(Experiment, raw)
+    except InputError as error:
+        faults += error.faults
     else:
         faults += _combination_faults(experiment, files)
     if faults:

@@ -8,13 +8,14 @@ new method brings its options along. They are read from the catalogue, without i
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, reduce
 from operator import or_
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     ValidationError,
     ValidationInfo,
     create_model,
@@ -23,7 +24,7 @@ from pydantic import (
 )
 
 from harness.catalogue import Dataset, Option, catalogue
-from harness.experiment.validation_errors import SHOWN, describe_faults
+from harness.experiment.validation_errors import SHOWN, faults_of
 from harness.limits import LARGEST, MOST_QUERIES, MOST_STEPS
 from saat.data_source import source_problem
 from saat.errors import InputError, did_you_mean, one_line, repeated
@@ -58,6 +59,36 @@ class Section(BaseModel):
     """A part of an experiment file: no unknown keys, no silent conversions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _faults_in_words(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(given, Mapping):
+            return validate(given)
+        try:
+            return validate(given)
+        except ValidationError as error:
+            raise InputError(*faults_of(error, cls, given, "")) from None
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def parsed(model: type[SectionT], given: Any, where: str = "") -> SectionT:
+    """``given`` as a section.
+
+    Args:
+        model: of the section.
+        given: its content.
+        where: what precedes its keys in a message.
+
+    Raises:
+        InputError: with every fault.
+    """
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise InputError(*faults_of(error, model, given, where)) from None
 
 
 def _known(names: Iterable[str]) -> Any:
@@ -232,11 +263,10 @@ def _checked(
         shown = one_line(name, SHOWN)
         faults.append(f"{shown}: not among attacks ({', '.join(attacks)}){hint}")
         return {}
-    model = _attack_model(name)
     try:
-        section = model.model_validate(dict(options))
-    except ValidationError as error:
-        faults += describe_faults(error, options, name, lambda _: list(model.model_fields))
+        section = parsed(_attack_model(name), options, name)
+    except InputError as error:
+        faults += error.faults
         return {}
     # Only texts: the hash of a protocol tells 1 from 1.0.
     return {k: getattr(section, k) if isinstance(v, str) else v for k, v in options.items()}

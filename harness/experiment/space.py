@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from harness.experiment.sections import Number, parse_number
+from harness.experiment.sections import Number, Section, parse_number
 from harness.experiment.validation_errors import SHOWN
 from saat.errors import one_line, repeated
 
@@ -32,7 +32,7 @@ def _wanted(value: Any) -> Any:
 Value = Annotated[bool | int | float | str, BeforeValidator(parse_number)]
 
 
-class Dimension(BaseModel):
+class Dimension(Section):
     """One searched key: exactly one of ``choice``, ``float``, ``int``.
 
     ``{choice: [16, 32]}``, ``{float: [0.1, 10], log: true}``, ``{int: [1, 10]}``; ``step`` for
@@ -40,9 +40,7 @@ class Dimension(BaseModel):
     (or one of a list of values).
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
-    )
+    model_config = ConfigDict(strict=False, populate_by_name=True)
 
     choice: list[Value] | None = Field(None, min_length=1, max_length=_MOST_CHOICES)
     float_range: list[Number] | None = Field(None, alias="float", min_length=2, max_length=2)

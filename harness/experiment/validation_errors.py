@@ -1,7 +1,7 @@
 """Pydantic's validation errors in the words of a user: one line per fault."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from pydantic import BaseModel, ValidationError
@@ -36,39 +36,36 @@ _WORDS = {
 }
 
 
-def describe_faults(
-    error: ValidationError,
-    raw: object,
-    section: str,
-    known: Callable[[Sequence[str]], Sequence[str]],
+def faults_of(
+    error: ValidationError, model: type[BaseModel], given: object, where: str
 ) -> list[str]:
     """Every fault as ``key: value: what is allowed``.
 
     Args:
-        error: of a section's validation.
-        raw: the section as it is written.
-        section: what precedes its keys; may be empty.
-        known: allowed keys of the part at a location within it.
+        error: of validating ``given`` as ``model``.
+        model: a section.
+        given: its content; the sections within it tell their own faults.
+        where: what precedes its keys; may be empty.
     """
     lines: list[str] = []
     # The members of a union complain one after the other: a number, or one of 'auto'.
-    found = groupby(error.errors(include_url=False), lambda problem: _location(problem, raw))
+    found = groupby(error.errors(include_url=False), lambda problem: _location(problem, given))
     for location, problems in found:
-        key = ".".join(one_line(part, SHOWN) for part in (section, *location) if part)
-        lines += _lines(key, location, list(problems), known)
+        key = ".".join(one_line(part, SHOWN) for part in (where, *location) if part)
+        lines += _lines(key, model, list(problems))
     return list(dict.fromkeys(lines))
 
 
-def _lines(
-    key: str,
-    location: Sequence[str],
-    problems: Sequence[ErrorDetails],
-    known: Callable[[Sequence[str]], Sequence[str]],
-) -> list[str]:
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """The keys of a section, as a file has them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _lines(key: str, model: type[BaseModel], problems: Sequence[ErrorDetails]) -> list[str]:
     """What is wrong at one location, the one of ``key``."""
     first = problems[0]
     if first["type"] == "extra_forbidden":
-        return [f"{key}: unknown key{nearest(location[-1], known(location[:-1]))}"]
+        return [f"{key}: unknown key{nearest(str(first['loc'][-1]), keys_of(model))}"]
     if first["type"] == "missing":
         return [f"{key}: missing"]
     cause = first.get("ctx", {}).get("error")

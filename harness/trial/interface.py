@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from harness.experiment.config import TrialConfig, parsed
-from harness.experiment.sections import EvaluationSection, ValidationSection
+from harness.experiment.config import TrialConfig
+from harness.experiment.sections import EvaluationSection, ValidationSection, parsed
 from reports import run_folder
 from saat.errors import InputError
 
