@@ -38,7 +38,6 @@ from saat.errors import InputError, did_you_mean, one_line
 from saat.feasibility import Constraints, check_constraint_keys
 from saat.metrics import OBJECTIVES, Phase
 
-SCHEMA_VERSION = 1
 OBJECTIVE_NAMES = tuple(Phase.VALIDATION.key(name) for name in OBJECTIVES)
 # What a trial can be within a search; the settings of a comparison have names of their own.
 ROLES = ("default", "sampled", "recommended", "undefended", "train")
@@ -149,14 +148,12 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _robust_map_is_defined(self) -> "Experiment":
-        names = self.evaluation.attacks
-        attacks = catalogue().attacks
-        if all(attacks[name].usable().targeted for name in names):
-            facts = {name: entry.facts for name, entry in attacks.items()}
-            untargeted = [name for name, fact in facts.items() if fact and not fact.targeted]
+        facts = {name: entry.facts for name, entry in catalogue().attacks.items()}
+        untargeted = [name for name, fact in facts.items() if fact and not fact.targeted]
+        if not set(self.evaluation.attacks) & set(untargeted):
             raise ValueError(
-                f"evaluation.attacks: {', '.join(names)}: all targeted; robust MAP needs at least "
-                f"one of {', '.join(untargeted)}"
+                f"evaluation.attacks: {', '.join(self.evaluation.attacks)}: all targeted; "
+                f"robust MAP needs at least one of {', '.join(untargeted)}"
             )
         return self
 
@@ -168,9 +165,7 @@ class Experiment(Section):
         if name.lower() == taken or taken == "mlflow.db":
             raise ValueError(f"{taken} is what saat itself has in a folder of runs; another name")
         if name.endswith("."):
-            raise ValueError(
-                "ends with a dot, which not every system keeps in a name; another name"
-            )
+            raise ValueError("ends with a dot, which not every system keeps in a name")
         return name
 
     @model_validator(mode="after")
@@ -179,9 +174,7 @@ class Experiment(Section):
             f"compare.{one_line(name, SHOWN)}: a name of up to 48 letters, digits, spaces and "
             f".+()=-, no space or dot at its end, other than {', '.join(ROLES)}"
             for name in self.compare
-            if not re.fullmatch(r"[\w][\w .+()=-]{0,47}", name)
-            or name.endswith((" ", "."))
-            or name in ROLES
+            if name in ROLES or not re.fullmatch(r"\w([\w .+()=-]{0,46}[\w+()=-])?", name)
         ]
         if faults:
             raise InputError(*faults)

@@ -5,11 +5,11 @@ from itertools import islice
 from typing import Any
 
 from harness.experiment.carried_paths import setting_paths
-from harness.experiment.config import Experiment, TrialConfig, digest
+from harness.experiment.config import Experiment, digest
 from harness.experiment.configs import CORNERS, config_at, corners
 from harness.experiment.space import SEARCHABLE, Dimension
-from harness.experiment.validation_errors import SHOWN, nearest
-from saat.errors import InputError, did_you_mean, one_line
+from harness.experiment.validation_errors import SHOWN, collecting, nearest
+from saat.errors import did_you_mean, one_line
 from saat.model_source import check_weights_file
 
 
@@ -49,7 +49,8 @@ def _dimension_faults(
     if faults:
         return faults
     for value in dimension.samples():
-        point = {**_condition(dimension), key: value}
+        where_it_applies = {other: values[0] for other, values in dimension.conditions.items()}
+        point = {**where_it_applies, key: value}
         if faults := _point_faults(experiment, point, f"space.{one_line(key, SHOWN)}", files):
             break
     return faults
@@ -71,26 +72,15 @@ def compare_faults(experiment: Experiment, files: bool) -> list[str]:
     return faults
 
 
-def _checked(experiment: Experiment, point: Mapping[str, Any], files: bool) -> TrialConfig:
-    config = config_at(experiment, point)
-    for _, path in setting_paths({"model": config.model.model_dump()}) if files else ():
-        check_weights_file(path)
-    return config
-
-
 def _point_faults(
     experiment: Experiment, point: Mapping[str, Any], where: str, files: bool
 ) -> list[str]:
-    try:
-        _checked(experiment, point, files)
-    except InputError as error:
-        return [f"{where}: {fault}" for fault in error.faults]
-    return []
-
-
-def _condition(dimension: Dimension) -> dict[str, Any]:
-    """A point at which the dimension applies."""
-    return {k: w[0] if isinstance(w, list) else w for k, w in dimension.when.items()}
+    faults: list[str] = []
+    with collecting(faults):
+        config = config_at(experiment, point)
+        for _, path in setting_paths({"model": config.model.model_dump()}) if files else ():
+            check_weights_file(path)
+    return [f"{where}: {fault}" for fault in faults]
 
 
 def _condition_faults(
@@ -99,7 +89,7 @@ def _condition_faults(
     """Conditions that name no key decided before the conditional one, or that never hold."""
     faults = []
     before = list(space)[: list(space).index(key)]
-    for other, wanted in space[key].when.items():
+    for other, values in space[key].conditions.items():
         where = f"space.{one_line(key, SHOWN)}.when.{one_line(other, SHOWN)}"
         if other in space and other not in before:
             faults.append(f"{where}: searched too; write it before {one_line(key, SHOWN)}")
@@ -107,12 +97,11 @@ def _condition_faults(
         if other not in space and other not in base:
             faults.append(f"{where}: no such key{nearest(other, base)}")
             continue
-        values = wanted if isinstance(wanted, list) else [wanted]
         if not values:
             faults.append(f"{where}: []: a value, or a list of at least one")
         for value in values:
-            can_be = space[other].contains(value) if other in space else value == base[other]
-            if not can_be:
-                found = "what is searched" if other in space else base[other]
+            searched = other in space
+            if not (space[other].contains(value) if searched else value == base[other]):
+                found = "what is searched" if searched else base[other]
                 faults.append(f"{where}: {one_line(repr(value), SHOWN)}: never so, it is {found}")
     return faults

@@ -8,6 +8,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.configs import check_model
 from harness.experiment.point_faults import compare_faults, space_faults
 from harness.experiment.sections import parsed, usable_datasets
+from harness.experiment.validation_errors import collecting
 from saat.errors import InputError
 from saat.paths import user_path
 
@@ -26,24 +27,15 @@ def resolve_experiment(content: Mapping[Any, Any], source: str, files: bool = Tr
     """
     raw = _with_battery(content)
     faults = _make_absolute(raw, files)
-    try:
+    with collecting(faults):
         experiment = parsed(Experiment, raw)
-    except InputError as error:
-        faults += error.faults
-    else:
-        faults += _combination_faults(experiment, files)
+        with collecting(faults):
+            check_model(experiment.config)
+            faults += space_faults(experiment, files)
+        faults += compare_faults(experiment, files)
     if faults:
         raise InputError(*(f"{source}: {fault}" for fault in faults))
     return experiment
-
-
-def _combination_faults(experiment: Experiment, files: bool) -> list[str]:
-    try:
-        check_model(experiment.config)
-        faults = space_faults(experiment, files)
-    except InputError as error:
-        faults = list(error.faults)
-    return faults + compare_faults(experiment, files)
 
 
 def _with_battery(content: Mapping[Any, Any]) -> dict[Any, Any]:

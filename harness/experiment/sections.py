@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from harness.catalogue import Dataset, Option, catalogue
-from harness.experiment.validation_errors import SHOWN, faults_of
+from harness.experiment.validation_errors import SHOWN, collecting, faults_of
 from harness.limits import LARGEST, MOST_QUERIES, MOST_STEPS
 from saat.data_source import source_problem
 from saat.errors import InputError, did_you_mean, one_line, repeated
@@ -91,15 +91,14 @@ def parsed(model: type[SectionT], given: Any, where: str = "") -> SectionT:
         raise InputError(*faults_of(error, model, given, where)) from None
 
 
-def _known(names: Iterable[str]) -> Any:
-    """A string that must be one of some names."""
+def name_of(names: Iterable[str]) -> Any:
+    """The type of a text that is one of ``names``."""
     return Literal[*names]
 
 
 def usable_datasets() -> dict[str, Dataset]:
     """Every data set that can be used, by its name."""
-    datasets = catalogue().datasets
-    return {name: entry.facts for name, entry in datasets.items() if entry.facts}
+    return {name: entry.facts for name, entry in catalogue().datasets.items() if entry.facts}
 
 
 class DataSection(Section):
@@ -122,8 +121,7 @@ class DataSection(Section):
         known = catalogue().datasets.get(self.name or "")
         if known and known.problem:
             raise ValueError(known.problem)
-        problem = source_problem(self.name, self.path, self.root, usable_datasets())
-        if problem is not None:
+        if problem := source_problem(self.name, self.path, self.root, usable_datasets()):
             raise ValueError(problem)
         return self
 
@@ -131,27 +129,26 @@ class DataSection(Section):
 class ModelSection(Section):
     """Backbone, its weights, the hashing objective and the code length."""
 
-    backbone: _known(catalogue().backbones) = "small_cnn"  # type: ignore[valid-type]
+    backbone: name_of(catalogue().backbones) = "small_cnn"  # type: ignore[valid-type]
     weights: str = "none"
-    hashing: _known(catalogue().hashing) = "dph"  # type: ignore[valid-type]
+    hashing: name_of(catalogue().hashing) = "dph"  # type: ignore[valid-type]
     bits: int = Field(32, ge=1, le=4096)
 
 
 def settings_model(options: Sequence[Option], method: str | None = None) -> type[Section]:
     """The file section with these options; ``method`` is the name of the method they belong to."""
-    columns: dict[str, Any] = {} if method is None else {"method": (str, method)}
-    for option in options:
-        columns[option.key] = (_type_of(option), Field(option.default))
-    return create_model("Settings", __base__=Section, **columns)
+    keys: dict[str, Any] = {} if method is None else {"method": (str, method)}
+    keys |= {option.key: (_type_of(option), option.default) for option in options}
+    return create_model("Settings", __base__=Section, **keys)
 
 
-_KINDS = {"bool": bool, "int": int, "float": float, "str": str, "NoneType": None}
+_KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "NoneType": None}
 
 
 def _type_of(option: Option) -> Any:
     """The option's type with its bounds on the numbers (``auto`` and other words have none)."""
     bounds = Field(ge=option.bounds.get("ge"), le=option.bounds.get("le"))
-    members: list[Any] = [
+    members = [
         Annotated[_KINDS[kind], bounds] if kind in ("int", "float") else _KINDS[kind]
         for kind in option.kinds
     ]
@@ -198,7 +195,7 @@ class ConfirmSection(Section):
     max_configs: int = Field(2, ge=0, le=1000)
     seeds: int = Field(3, ge=1, le=1000)
     undefended: bool = True
-    battery: _known(catalogue().batteries) = "core"  # type: ignore[valid-type]
+    battery: name_of(catalogue().batteries) = "core"  # type: ignore[valid-type]
 
 
 class ValidationSection(Section):
@@ -224,7 +221,7 @@ class EvaluationSection(Section):
     norm: Norm = "linf"
     eps: Number = Field(8 / 255, ge=0, le=LARGEST_EPS)
     steps: int = Field(100, ge=1, le=MOST_STEPS)
-    attacks: list[_known(catalogue().attacks)] = Field(["mainstay", "hag"], min_length=1)  # type: ignore[valid-type]
+    attacks: list[name_of(catalogue().attacks)] = Field(["mainstay", "hag"], min_length=1)  # type: ignore[valid-type]
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     target_seed: int = Field(0, ge=0, le=LARGEST)
 
@@ -244,32 +241,26 @@ class EvaluationSection(Section):
         cls, options: dict[str, dict[str, Any]], info: ValidationInfo
     ) -> dict[str, dict[str, Any]]:
         """Fractions such as ``1/255`` as numbers, which the attacks' own models know."""
-        if "attacks" not in info.data:  # they are wrong themselves
+        attacks = info.data.get("attacks")
+        if attacks is None:  # they are wrong themselves
             return options
         faults: list[str] = []
-        known = info.data["attacks"]
-        checked = {name: _checked(name, given, known, faults) for name, given in options.items()}
+        checked: dict[str, dict[str, Any]] = {}
+        for name, given in options.items():
+            if name not in attacks:
+                known = f"not among attacks ({', '.join(attacks)})"
+                faults.append(f"{one_line(name, SHOWN)}: {known}{did_you_mean(name, attacks)}")
+                continue
+            with collecting(faults):
+                section = parsed(_attack_model(name), given, name)
+                # Only texts: the hash of a protocol tells 1 from 1.0.
+                checked[name] = {
+                    key: getattr(section, key) if isinstance(value, str) else value
+                    for key, value in given.items()
+                }
         if faults:
             raise InputError(*faults)
         return checked
-
-
-def _checked(
-    name: str, options: Mapping[str, Any], attacks: Sequence[str], faults: list[str]
-) -> dict[str, Any]:
-    """The options of one attack; adds what is wrong with them to ``faults``."""
-    if name not in attacks:
-        hint = did_you_mean(name, attacks)
-        shown = one_line(name, SHOWN)
-        faults.append(f"{shown}: not among attacks ({', '.join(attacks)}){hint}")
-        return {}
-    try:
-        section = parsed(_attack_model(name), options, name)
-    except InputError as error:
-        faults += error.faults
-        return {}
-    # Only texts: the hash of a protocol tells 1 from 1.0.
-    return {k: getattr(section, k) if isinstance(v, str) else v for k, v in options.items()}
 
 
 class Constraint(Section):

@@ -23,9 +23,7 @@ _SMALLEST = 1e-12  # of a range that is searched by its logarithm
 
 
 def _wanted(value: Any) -> Any:
-    return (
-        [parse_number(part) for part in value] if isinstance(value, list) else parse_number(value)
-    )
+    return list(map(parse_number, value)) if isinstance(value, list) else parse_number(value)
 
 
 # A fraction is the number that the setting has then; otherwise it would never be found there.
@@ -51,10 +49,7 @@ class Dimension(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Dimension":
-        given = [
-            part for part in (self.choice, self.float_range, self.int_range) if part is not None
-        ]
-        if len(given) != 1:
+        if (self.choice, self.float_range, self.int_range).count(None) != 2:
             raise ValueError("give exactly one of choice, float, int")
         if self.choice is not None:
             if self.log or self.step is not None:
@@ -74,13 +69,12 @@ class Dimension(Section):
             raise ValueError(f"log needs a lower bound above 0, {_SMALLEST:g} or more, not {low}")
         if self.log and self.step is not None:
             raise ValueError("log and step exclude each other")
-        if self.step is not None and self.step > high - low > 0:
-            raise ValueError(f"step: {self.step:g}: at most {high - low:g}, the whole range")
-        if self.step is not None and (high - low) / self.step > _MOST_STEPS:
-            raise ValueError(
-                f"step: {self.step:g}: at least {(high - low) / _MOST_STEPS:g}, a millionth of the "
-                "range"
-            )
+        width = high - low
+        if self.step is not None and self.step > width > 0:
+            raise ValueError(f"step: {self.step:g}: at most {width:g}, the whole range")
+        if self.step is not None and width / self.step > _MOST_STEPS:
+            least = f"{width / _MOST_STEPS:g}"
+            raise ValueError(f"step: {self.step:g}: at least {least}, a millionth of the range")
         return self
 
     @cached_property
@@ -89,16 +83,18 @@ class Dimension(Section):
         low, high = cast("list[float]", self.float_range or self.int_range)
         return low, high
 
+    @cached_property
+    def conditions(self) -> dict[str, list[Any]]:
+        """``when``, with a list of values for every key."""
+        return {key: w if isinstance(w, list) else [w] for key, w in self.when.items()}
+
     def samples(self) -> list[Any]:
         """Values whose validity stands for the whole dimension: all choices, or both ends."""
         return list(self.choice) if self.choice is not None else list(self.bounds)
 
     def applies(self, values: Mapping[str, Any]) -> bool:
         """Whether every condition holds under the values chosen so far."""
-        return all(
-            values.get(key) in (wanted if isinstance(wanted, list) else [wanted])
-            for key, wanted in self.when.items()
-        )
+        return all(values.get(key) in wanted for key, wanted in self.conditions.items())
 
     def distribution(self) -> "optuna.distributions.BaseDistribution":
         """The same as an Optuna distribution."""

@@ -1,7 +1,8 @@
 """Pydantic's validation errors in the words of a user: one line per fault."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 
 from pydantic import BaseModel, ValidationError
@@ -34,6 +35,18 @@ _WORDS = {
     "int_from_float": "a whole number",
     "string_pattern_mismatch": "letters, digits, dots, dashes and underscores, 64 at most",
 }
+
+# Pydantic's name for a member of a union, or for a key itself, in the location of a problem.
+_NO_KEY = re.compile(r"literal|constrained|function|nullable|(float|int|str|bool|\[key\])$")
+
+
+@contextmanager
+def collecting(faults: list[str]) -> Iterator[None]:
+    """Add the faults of an InputError that is raised within, and go on."""
+    try:
+        yield
+    except InputError as error:
+        faults += error.faults
 
 
 def faults_of(
@@ -80,25 +93,16 @@ def _lines(key: str, model: type[BaseModel], problems: Sequence[ErrorDetails]) -
     return [f"{key or 'file'}: {shown}{words}{hint}"]
 
 
-def _location(problem: ErrorDetails, raw: object) -> list[str]:
+def _location(problem: ErrorDetails, given: object) -> list[str]:
     """The keys that lead to a problem."""
     location: list[str] = []
-    here = raw
+    here = given
     for part in problem["loc"]:
         is_key = isinstance(here, Mapping) and part in here
-        if not is_key and (part == "[key]" or _is_union_tag(str(part))):
-            continue
-        location.append(str(part))
-        here = here[part] if is_key else None  # type: ignore[index]
+        if is_key or not _NO_KEY.match(str(part)):
+            location.append(str(part))
+            here = here[part] if is_key else None  # type: ignore[index]
     return location
-
-
-def _is_union_tag(part: str) -> bool:
-    """Pydantic names the member of a union in a location (``int``, ``literal['auto']``).
-
-    A key of that name is none.
-    """
-    return bool(re.match(r"(literal|constrained|function|nullable)|^(float|int|str|bool)$", part))
 
 
 def _allowed(problem: ErrorDetails) -> str:
