@@ -15,7 +15,8 @@ from harness.experiment.carried_paths import setting_paths
 from harness.experiment.config import TrialConfig
 from harness.experiment.configs import config_at
 from harness.experiment.file import load_experiment
-from harness.experiment.sections import EvaluationSection, parsed
+from harness.experiment.section import parsed
+from harness.experiment.sections import EvaluationSection
 from harness.journal.journal import first_search_id
 from harness.named_paths import check_named
 from harness.trial.trial import trial_data

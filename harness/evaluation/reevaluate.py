@@ -10,7 +10,8 @@ import torch
 
 from harness.evaluation.models import Subject, source_networks
 from harness.experiment.protocols import full_protocol
-from harness.experiment.sections import EvaluationSection, parse_number, parsed
+from harness.experiment.section import parse_number, parsed
+from harness.experiment.sections import EvaluationSection
 from harness.files import check_output, write_json
 from harness.trial.artifacts import write_artifacts
 from saat.attacks import ATTACKS

@@ -17,8 +17,8 @@ from pydantic import (
 )
 
 from harness.catalogue import catalogue
-from harness.experiment.resources import ResourcesSection
 from harness.experiment.search_section import SearchSection
+from harness.experiment.section import SHOWN, Section, parsed
 from harness.experiment.sections import (
     PRETRAIN_MODEL,
     ConfirmSection,
@@ -26,13 +26,11 @@ from harness.experiment.sections import (
     DataSection,
     EvaluationSection,
     ModelSection,
-    Section,
+    ResourcesSection,
     ValidationSection,
     defense_model,
-    parsed,
 )
 from harness.experiment.space import Dimension
-from harness.experiment.validation_errors import SHOWN
 from harness.limits import LARGEST
 from saat.errors import InputError, did_you_mean, one_line
 from saat.feasibility import Constraints, check_constraint_keys

@@ -6,9 +6,9 @@ from typing import Any
 
 from harness.catalogue import catalogue
 from harness.experiment.config import METHODS, Experiment, TrialConfig
-from harness.experiment.sections import Section, defense_model, parsed
+from harness.experiment.section import SHOWN, Section, parsed
+from harness.experiment.sections import defense_model
 from harness.experiment.space import SEARCHABLE, Dimension
-from harness.experiment.validation_errors import SHOWN
 from saat.errors import InputError, did_you_mean, one_line
 
 CORNERS = 1024  # combinations of choices that are tried before a search starts

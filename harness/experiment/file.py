@@ -7,7 +7,7 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.experiment.method_override import method_of, method_override_faults
 from harness.experiment.resolve import resolve_experiment
-from harness.experiment.validation_errors import SHOWN
+from harness.experiment.section import SHOWN
 from harness.experiment.yaml_file import YamlError, parse_yaml, read_yaml
 from reports.wording import norm_note
 from saat.errors import InputError, one_line

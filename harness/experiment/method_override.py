@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.experiment.config import METHODS
+from harness.experiment.section import keys_of
 from harness.experiment.sections import defense_model
-from harness.experiment.validation_errors import keys_of
 from saat.errors import one_line
 
 

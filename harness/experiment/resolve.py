@@ -7,8 +7,8 @@ from harness.experiment.carried_paths import setting_paths
 from harness.experiment.config import Experiment
 from harness.experiment.configs import check_model
 from harness.experiment.point_faults import compare_faults, space_faults
-from harness.experiment.sections import parsed, usable_datasets
-from harness.experiment.validation_errors import collecting
+from harness.experiment.section import collecting, parsed
+from harness.experiment.sections import usable_datasets
 from saat.errors import InputError
 from saat.paths import user_path
 

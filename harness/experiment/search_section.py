@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.experiment.sections import Number, Section, name_of, parse_number
-from harness.experiment.validation_errors import SHOWN
+from harness.experiment.section import SHOWN, Number, Section, name_of, parse_number
 from harness.limits import MOST_EPOCHS
 from harness.search.samplers import SAMPLERS
 from harness.search.schedulers import SCHEDULERS

@@ -5,18 +5,14 @@ from the options that the method's settings dataclass in ``saat`` declares, boun
 new method brings its options along. They are read from the catalogue, without importing torch.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 from operator import or_
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    ModelWrapValidatorHandler,
-    ValidationError,
     ValidationInfo,
     create_model,
     field_validator,
@@ -24,76 +20,20 @@ from pydantic import (
 )
 
 from harness.catalogue import Dataset, Option, catalogue
-from harness.experiment.validation_errors import SHOWN, collecting, faults_of
+from harness.experiment.section import (
+    SHOWN,
+    Number,
+    Section,
+    collecting,
+    name_of,
+    parse_number,
+    parsed,
+)
 from harness.limits import LARGEST, MOST_QUERIES, MOST_STEPS
 from saat.data_source import source_problem
 from saat.errors import InputError, did_you_mean, one_line, repeated
 from saat.protocol_options import LARGEST_EPS, Norm, Ties
 from saat.settings import file_key, option_fields
-
-_HUGE = 10**300
-
-
-def parse_number(value: Any) -> Any:
-    """Fractions such as ``8/255`` and ``1e-4`` (a string in YAML) as numbers; the rest as it is.
-
-    −0.0 becomes 0.0, since a setting must not differ from its equal.
-    """
-    if isinstance(value, float):
-        return value + 0.0
-    if type(value) is int:  # no float is larger, which would be told as no number at all
-        return max(-_HUGE, min(value, _HUGE))
-    if not isinstance(value, str):
-        return value
-    numerator, slash, denominator = value.partition("/")
-    try:
-        return (float(numerator) / float(denominator) if slash else float(value)) + 0.0
-    except (ValueError, ArithmeticError):
-        return value
-
-
-Number = Annotated[float, BeforeValidator(parse_number)]
-
-
-class Section(BaseModel):
-    """A part of an experiment file: no unknown keys, no silent conversions."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _faults_in_words(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        if not isinstance(given, Mapping):
-            return validate(given)
-        try:
-            return validate(given)
-        except ValidationError as error:
-            raise InputError(*faults_of(error, cls, given, "")) from None
-
-
-SectionT = TypeVar("SectionT", bound=Section)
-
-
-def parsed(model: type[SectionT], given: Any, where: str = "") -> SectionT:
-    """``given`` as a section.
-
-    Args:
-        model: of the section.
-        given: its content.
-        where: what precedes its keys in a message.
-
-    Raises:
-        InputError: with every fault.
-    """
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        raise InputError(*faults_of(error, model, given, where)) from None
-
-
-def name_of(names: Iterable[str]) -> Any:
-    """The type of a text that is one of ``names``."""
-    return Literal[*names]
 
 
 def usable_datasets() -> dict[str, Dataset]:
@@ -267,3 +207,33 @@ class Constraint(Section):
     """The minimum of a metric; settings below it are never recommended."""
 
     at_least: Number = Field(ge=0, le=1)
+
+
+_LEAST = 1e-4  # of a GPU; Ray counts in ten-thousandths
+
+_Gpus = Annotated[
+    Annotated[float, Field(ge=0, le=1024)] | Literal["auto"], BeforeValidator(parse_number)
+]
+
+
+class ResourcesSection(Section):
+    """CPUs and GPUs of a trial; ``auto`` GPUs are settled by :mod:`harness.executors.packing`."""
+
+    cpus_per_trial: int = Field(1, ge=1, le=1024)
+    gpus_per_trial: _Gpus = 0.0
+
+    @model_validator(mode="after")
+    def _possible_gpus(self) -> "ResourcesSection":
+        gpus = self.gpus_per_trial
+        if gpus == "auto":
+            return self
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError("gpus_per_trial: a fraction up to 1, or a whole number")
+        if 0 < gpus < _LEAST:
+            raise ValueError(f"gpus_per_trial: {gpus:g}: at least {_LEAST:g}, or 0")
+        return self
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of one trial in numbers; a whole one where ``auto`` is not settled yet."""
+        return 1.0 if self.gpus_per_trial == "auto" else self.gpus_per_trial

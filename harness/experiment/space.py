@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from harness.experiment.sections import Number, Section, parse_number
-from harness.experiment.validation_errors import SHOWN
+from harness.experiment.section import SHOWN, Number, Section, parse_number
 from saat.errors import one_line, repeated
 
 if TYPE_CHECKING:  # takes half a second to import, and a file is checked without it

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from harness.experiment.config import TrialConfig
-from harness.experiment.sections import EvaluationSection, ValidationSection, parsed
+from harness.experiment.section import parsed
+from harness.experiment.sections import EvaluationSection, ValidationSection
 from reports import run_folder
 from saat.errors import InputError
 

@@ -1,14 +1,87 @@
-"""Pydantic's validation errors in the words of a user: one line per fault."""
+"""What every section of an experiment file is: a strict model that tells its faults to a user."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from saat.errors import InputError, did_you_mean, one_line
+
+_HUGE = 10**300
+
+
+def parse_number(value: Any) -> Any:
+    """Fractions such as ``8/255`` and ``1e-4`` (a string in YAML) as numbers; the rest as it is.
+
+    −0.0 becomes 0.0, since a setting must not differ from its equal.
+    """
+    if isinstance(value, float):
+        return value + 0.0
+    if type(value) is int:  # no float is larger, which would be told as no number at all
+        return max(-_HUGE, min(value, _HUGE))
+    if not isinstance(value, str):
+        return value
+    numerator, slash, denominator = value.partition("/")
+    try:
+        return (float(numerator) / float(denominator) if slash else float(value)) + 0.0
+    except (ValueError, ArithmeticError):
+        return value
+
+
+Number = Annotated[float, BeforeValidator(parse_number)]
+
+
+class Section(BaseModel):
+    """A part of an experiment file: no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _faults_in_words(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(given, Mapping):
+            return validate(given)
+        try:
+            return validate(given)
+        except ValidationError as error:
+            raise InputError(*faults_of(error, cls, given, "")) from None
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def parsed(model: type[SectionT], given: Any, where: str = "") -> SectionT:
+    """``given`` as a section.
+
+    Args:
+        model: of the section.
+        given: its content.
+        where: what precedes its keys in a message.
+
+    Raises:
+        InputError: with every fault.
+    """
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise InputError(*faults_of(error, model, given, where)) from None
+
+
+def name_of(names: Iterable[str]) -> Any:
+    """The type of a text that is one of ``names``."""
+    return Literal[*names]
+
 
 SHOWN = 60  # characters of a value in a message
 
