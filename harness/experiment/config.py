@@ -43,14 +43,14 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 # What lies beside the runs in their folder. SQLite's own files begin with mlflow.db.
 RESERVED_NAMES = ("mlflow.db", "mlartifacts", "pretrained")
 METHODS = ("none", *catalogue().defenses)
-_METHOD = "saat"  # where the file names none
+DEFAULT_METHOD = "saat"  # where the file names none
 
 
 def _defense_section(given: Any) -> Any:
     """The section of the method that it names; what is no mapping is left to pydantic."""
     if not isinstance(given, Mapping):
         return given
-    method = given.get("method", _METHOD)
+    method = given.get("method", DEFAULT_METHOD)
     if method not in METHODS:
         hint = did_you_mean(method, METHODS)
         shown = one_line(method, SHOWN)
@@ -68,7 +68,7 @@ class TrialConfig(Section):
     data: DataSection
     model: ModelSection = ModelSection()
     pretrain: PRETRAIN_MODEL = PRETRAIN_MODEL()  # type: ignore[valid-type]
-    defense: DefenseSection = Field(default_factory=lambda: defense_model(_METHOD)())
+    defense: DefenseSection = defense_model(DEFAULT_METHOD)()
 
     @property
     def method(self) -> str:
@@ -113,7 +113,7 @@ class Experiment(Section):
     data: DataSection
     model: ModelSection = ModelSection()
     pretrain: PRETRAIN_MODEL = PRETRAIN_MODEL()  # type: ignore[valid-type]
-    defense: DefenseSection = Field(default_factory=lambda: defense_model(_METHOD)())
+    defense: DefenseSection = defense_model(DEFAULT_METHOD)()
     space: dict[str, Dimension] = Field(default_factory=dict)
     compare: dict[str, dict[str, Any]] = Field({}, max_length=1000)
     objectives: dict[Literal[OBJECTIVE_NAMES], Literal["max"]] = Field(  # type: ignore[valid-type]
@@ -163,7 +163,7 @@ class Experiment(Section):
         if name.lower() == taken or taken == "mlflow.db":
             raise ValueError(f"{taken} is what saat itself has in a folder of runs; another name")
         if name.endswith("."):
-            raise ValueError("ends with a dot, which not every system keeps in a name")
+            raise ValueError("ends with a dot, which not every system keeps; another name")
         return name
 
     @model_validator(mode="after")

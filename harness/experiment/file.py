@@ -7,7 +7,7 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.experiment.method_override import method_of, method_override_faults
 from harness.experiment.resolve import resolve_experiment
-from harness.experiment.section import SHOWN
+from harness.experiment.section import SHOWN, collecting
 from harness.experiment.yaml_file import YamlError, parse_yaml, read_yaml
 from reports.wording import norm_note
 from saat.errors import InputError, one_line
@@ -24,8 +24,8 @@ def load_experiment(
         values: keys that options of their own replace.
 
     Returns:
-        The experiment, and notes for the user: searched keys that an override fixed, and where
-        the norm of the evaluation does not hold.
+        The experiment, and notes for the user: searched keys that an override fixed, and numbers
+        that do not have the norm of the evaluation.
 
     Raises:
         InputError: anything wrong with the file or an override.
@@ -35,18 +35,14 @@ def load_experiment(
     faults: list[str] = []
     notes: list[str] = []
     for pair in overrides:
-        try:
+        with collecting(faults):
             notes += _override(raw, pair)
-        except InputError as error:
-            faults += error.faults
     for key, value in (values or {}).items():
         _replace(raw, key, value, f"{key}:")
     source = one_line(path, 200)
     faults += [f"{source}: {fault}" for fault in method_override_faults(raw, written)]
-    try:
+    with collecting(faults):
         experiment = resolve_experiment(raw, source)
-    except InputError as error:
-        raise InputError(*faults, *error.faults) from None
     if faults:
         raise InputError(*faults)
     return experiment, [*notes, *norm_note(experiment.evaluation.norm)]
@@ -61,8 +57,6 @@ def load_stored(path: Path, files: bool = False) -> tuple[Experiment, dict[str, 
 
     Returns:
         The experiment, and the dotted keys that its file lacks, with the defaults they have here.
-
-    ``files`` says whether the files of weights are looked at.
 
     Raises:
         InputError: the file is not there, or damaged.
@@ -87,11 +81,10 @@ def _missing(whole: Mapping[str, Any], given: Any, section: str = "") -> Iterato
 def _override(raw: dict[Any, Any], pair: str) -> list[str]:
     """Replace a key of the content; a sentence where that ends its being searched."""
     key, equals, text = pair.partition("=")
-    shown = f"--set {one_line(key, SHOWN)}"
     if not equals or not key:
-        raise InputError(
-            f"--set {one_line(pair, SHOWN)}: write key=value, for example defense.lambda=2"
-        )
+        wrong = one_line(pair, SHOWN)
+        raise InputError(f"--set {wrong}: write key=value, for example defense.lambda=2")
+    shown = f"--set {one_line(key, SHOWN)}"
     try:
         value = parse_yaml(text)
     except YamlError as error:
@@ -106,7 +99,7 @@ def _override(raw: dict[Any, Any], pair: str) -> list[str]:
 
 def _replace(raw: dict[Any, Any], key: str, value: Any, shown: str) -> None:
     """Give a dotted key of the content a value; ``shown`` names it in an error."""
-    *sections, name = key.split(".") if not key.startswith("space.") else ["space", key[6:]]
+    *sections, name = ["space", key[6:]] if key.startswith("space.") else key.split(".")
     where: Any = raw
     for section in sections:
         where = where.setdefault(section, {})
