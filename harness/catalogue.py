@@ -6,15 +6,14 @@ it instead. It is made from the registries themselves, and again whenever their 
 """
 
 import hashlib
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Generic, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import TypeAdapter
@@ -38,7 +37,6 @@ class Option:
 
     Attributes:
         key: its name in experiment files.
-        help: one line.
         default: the published default.
         kinds: the types that its value can have.
         words: the texts that its value can be, where these are all.
@@ -46,7 +44,6 @@ class Option:
     """
 
     key: str
-    help: str
     default: Plain
     kinds: tuple[Literal["bool", "int", "float", "str", "NoneType"], ...]
     words: tuple[str, ...]
@@ -123,13 +120,12 @@ class Catalogue:
 
     def problems(self) -> Iterator[str]:
         """Of the entries that cannot be used."""
-        registries = {**vars(self)}
-        del registries["pretrain"]
-        for registry in registries.values():
-            yield from (entry.problem for entry in registry.values() if entry.problem)
+        for name, registry in vars(self).items():
+            if name != "pretrain":
+                yield from (entry.problem for entry in registry.values() if entry.problem)
 
 
-_JSON = TypeAdapter(Catalogue)
+_FILE = TypeAdapter(tuple[str, Catalogue])  # with its key
 
 
 @cache
@@ -145,15 +141,14 @@ def catalogue() -> Catalogue:
         key, path = code_key(), cache_file()
     except InputError:  # no home folder, or no such SAAT_CACHE: data says so where it needs one
         return derived()
-    with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file is made anew
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["key"] == key:
-            return _JSON.validate_json(stored["catalogue"], strict=True)
+    with suppress(OSError, ValueError):  # a damaged file is made anew
+        stored_key, stored = _FILE.validate_json(path.read_bytes(), strict=True)
+        if stored_key == key:
+            return stored
     found = derived()
     if not any(found.problems()):  # a missing dependency, say, may be there the next time
-        content = _JSON.dump_json(found).decode()
         with suppress(OSError):
-            write_text(path, json.dumps({"key": key, "catalogue": content}))
+            write_text(path, _FILE.dump_json((key, found)).decode())
     return found
 
 
@@ -180,7 +175,7 @@ def derived() -> Catalogue:
     from saat.pretrain import PretrainSettings
     from saat.versions import protocol_versions
 
-    none = _entry(OWN_PACKAGE, lambda: ("no battery", protocol_versions((), "none")))
+    none = Entry(OWN_PACKAGE, "no battery", protocol_versions((), "none"))
     return Catalogue(
         attacks=_entries(ATTACKS, lambda a, _: Attack(a.targeted, a.version, options_of(a))),
         defenses=_entries(
@@ -198,19 +193,14 @@ def _entries(
     registry: Registry[Any], facts: Callable[[Any, str], Facts]
 ) -> dict[str, Entry[Facts]]:
     """All entries of a registry; ``facts``: (entry, its name) → what is known of it."""
-
-    def read(name: str) -> tuple[str, Facts]:
-        return registry.description(name), facts(registry[name], name)
-
-    return {name: _entry(registry.package(name), partial(read, name)) for name in registry}
-
-
-def _entry(package: str, read: Callable[[], tuple[str, Facts]]) -> Entry[Facts]:
-    """An entry; ``read`` gives its line and facts, or raises InputError where it is unusable."""
-    try:
-        return Entry(package, *read())
-    except InputError as error:
-        return Entry(package, "", None, str(error))
+    found: dict[str, Entry[Facts]] = {}
+    for name in registry:
+        package = registry.package(name)
+        try:
+            found[name] = Entry(package, registry.description(name), facts(registry[name], name))
+        except InputError as error:
+            found[name] = Entry(package, "", None, str(error))
+    return found
 
 
 def options_of(settings: type[Any]) -> tuple[Option, ...]:
@@ -222,29 +212,19 @@ def options_of(settings: type[Any]) -> tuple[Option, ...]:
     return tuple(
         Option(
             file_key(item),
-            item.metadata["help"],
             cast(Plain, item.default),
-            tuple(_kinds(item.type)),
-            tuple(_words(item.type)),
+            *_kinds_and_words(item.type),
             item.metadata["bounds"],
         )
         for item in option_fields(settings)
     )
 
 
-def _members(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-
-
-def _kinds(annotation: Any) -> Iterator[Any]:
-    for member in _members(annotation):
-        if member in (bool, int, float, str, type(None)):
-            yield member.__name__
-        elif get_origin(member) is not Literal:
-            raise TypeError(f"an option is a plain value or one of several texts, not {member}")
-
-
-def _words(annotation: Any) -> Iterable[str]:
-    for member in _members(annotation):
-        if get_origin(member) is Literal:
-            yield from get_args(member)
+def _kinds_and_words(annotation: Any) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
+    words = [word for one in members if get_origin(one) is Literal for word in get_args(one)]
+    kinds = [one for one in members if get_origin(one) is not Literal]
+    for kind in kinds:
+        if kind not in (bool, int, float, str, NoneType):
+            raise TypeError(f"an option is a plain value or one of several texts, not {kind}")
+    return tuple(kind.__name__ for kind in kinds), tuple(words)
