@@ -1,8 +1,7 @@
 """What the registries offer: names, options with their bounds, limits, one line about each.
 
-The methods stand in modules that import torch, which takes seconds. So a file in the user's cache
-holds all that commands need to know of them: ``saat list`` and the check of an experiment file read
-it instead. It is made from the registries themselves, and again whenever their code changes.
+The modules of the methods import torch, which takes seconds. So a file in the user's cache holds
+what commands need to know of them. It is made from the registries, and again when code changes.
 """
 
 import hashlib
@@ -33,21 +32,13 @@ Facts = TypeVar("Facts")
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a method.
-
-    Attributes:
-        key: its name in experiment files.
-        default: the published default.
-        kinds: the types that its value can have.
-        words: the texts that its value can be, where these are all.
-        bounds: ``ge`` and ``le`` of a number.
-    """
+    """An option of a method, by its key in experiment files, with the published default."""
 
     key: str
     default: Plain
     kinds: tuple[Literal["bool", "int", "float", "str", "NoneType"], ...]
-    words: tuple[str, ...]
-    bounds: dict[str, int | float]
+    words: tuple[str, ...]  # the texts that its value can be, where these are all
+    bounds: dict[str, int | float]  # ``ge`` and ``le`` of a number
 
 
 @dataclass(frozen=True)
@@ -78,26 +69,15 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Entry(Generic[Facts]):
-    """An entry of a registry.
+    """An entry of a registry; ``problem`` says why one of another package cannot be used."""
 
-    Attributes:
-        package: the distribution that brings it.
-        description: one line.
-        facts: what a file is checked against; None where ``problem`` says why it cannot be used.
-        problem: of an entry that another package brings.
-    """
-
-    package: str
+    package: str  # the distribution that brings it
     description: str
-    facts: Facts | None
+    facts: Facts | None  # what a file is checked against
     problem: str = ""
 
     def usable(self) -> Facts:
-        """The facts.
-
-        Raises:
-            InputError: the entry cannot be used.
-        """
+        """The facts; raises InputError where the entry cannot be used."""
         if self.facts is None:
             raise InputError(self.problem)
         return self.facts
@@ -105,17 +85,14 @@ class Entry(Generic[Facts]):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The entries of every registry by name, and the options of pretraining.
-
-    ``batteries``, ``none`` too, are the versions of what a protocol runs beside its own attacks.
-    """
+    """The entries of every registry by name, and the options of pretraining."""
 
     attacks: dict[str, Entry[Attack]]
     defenses: dict[str, Entry[Defense]]
     hashing: dict[str, Entry[bool]]
     backbones: dict[str, Entry[BackboneLimits]]
     datasets: dict[str, Entry[Dataset]]
-    batteries: dict[str, Entry[dict[str, int]]]
+    batteries: dict[str, Entry[dict[str, int]]]  # versions of what they run; ``none`` is one
     pretrain: tuple[Option, ...]
 
     def problems(self) -> Iterator[str]:
@@ -132,8 +109,8 @@ _FILE = TypeAdapter(tuple[str, Catalogue])  # with its key
 def catalogue() -> Catalogue:
     """What the registries offer in this process.
 
-    A process that has torch already asks the registries, so that it knows of what was added to
-    them here. Any other reads the cache. A cache that cannot be written costs the time alone.
+    A process that has torch already asks the registries, which may have more entries here. Any
+    other reads the cache. A cache that cannot be written costs the time alone.
     """
     if "torch" in sys.modules:
         return derived()
@@ -153,11 +130,7 @@ def catalogue() -> Catalogue:
 
 
 def cache_file() -> Path:
-    """Where this user's catalogue of this installation lies, beside the decoded images.
-
-    Raises:
-        InputError: there is no such folder.
-    """
+    """Where this user's catalogue of this installation lies; raises InputError without a place."""
     user = os.getuid() if hasattr(os, "getuid") else ""
     installation = f"{user}:{sys.prefix}:{Path(saat.__file__).parent}"
     name = hashlib.sha256(installation.encode()).hexdigest()[:16]
@@ -204,11 +177,7 @@ def _entries(
 
 
 def options_of(settings: type[Any]) -> tuple[Option, ...]:
-    """The options that a settings dataclass declares.
-
-    Raises:
-        TypeError: an option whose type no experiment file can express.
-    """
+    """The options of a settings dataclass; TypeError where no file can express the type of one."""
     return tuple(
         Option(
             file_key(item),

@@ -16,8 +16,8 @@ import saat
 def code_key() -> str:
     """A digest of all that decides what the registries offer.
 
-    The versions of Python, of this package and of those that bring entries; the sizes and times of
-    their source files, so that no edit goes unnoticed.
+    These are versions, of Python and of the packages that bring entries, this one too, and sizes
+    and times of their source files, so that no edit goes unnoticed.
     """
     known = entry_points()
     groups = [group for group in known.groups if group.startswith("saat.")]

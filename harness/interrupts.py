@@ -47,8 +47,7 @@ def interrupt(number: int, frame: FrameType | None) -> NoReturn:
 def importing() -> Iterator[None]:
     """Import what a command works with: until it is there, a signal ends the process at once.
 
-    Raises:
-        InputError: a package is missing that only some commands need.
+    A missing package, which only some commands need, raises InputError.
     """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     handle(leave)

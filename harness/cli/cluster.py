@@ -7,16 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import (
-    Json,
-    Overrides,
-    app,
-    load,
-    option,
-    path_argument,
-    say,
-    with_options,
-)
+from harness.cli.common import Json, Overrides, app, load, option, path_argument, say, with_options
 from harness.interrupts import importing
 from harness.options import Options
 from saat.errors import InputError

@@ -65,8 +65,7 @@ def evaluate(
         option("Iterate every attack this many times.", _OF_PROTOCOL, min=1, max=MOST_STEPS),
     ] = None,
     eps: Annotated[
-        str | None,
-        option("Attack within a ball of this radius, for example 8/255.", _OF_PROTOCOL),
+        str | None, option("Attack within a ball of this radius, for example 8/255.", _OF_PROTOCOL)
     ] = None,
     battery: Annotated[
         str, option("Run the attacks and gates of this battery: none, core or full.")

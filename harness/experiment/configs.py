@@ -56,11 +56,7 @@ def with_sections(config: TrialConfig, changed: Mapping[str, Mapping[str, Any]])
 
 
 def check_model(config: TrialConfig) -> None:
-    """Refuse a model that cannot be built; a file of weights is not looked at.
-
-    Raises:
-        InputError: the backbone's limits, or another package brings what cannot be used.
-    """
+    """Raise InputError for a model that cannot be built; a file of weights is not looked at."""
     model = config.model
     catalogue().hashing[model.hashing].usable()
     limits = catalogue().backbones[model.backbone].usable()

@@ -9,17 +9,15 @@ def to_confirm(
 ) -> list[tuple[str, TrialConfig]]:
     """Recommended settings, the paper's default and the undefended model, with their roles.
 
-    All at the same bit lengths.
+    All have the same bit lengths.
     """
-    confirm = experiment.confirm
-    if confirm.max_configs == 0:
+    if experiment.confirm.max_configs == 0:
         return []
     configs = [("recommended", config) for config in recommended]
-    base = experiment.model.bits
-    lengths = sorted({config.model.bits for config in recommended}) or [base]
+    lengths = sorted({config.model.bits for config in recommended}) or [experiment.model.bits]
     defaults = [config_at(experiment, point) for point in paper_defaults(experiment)]
     configs += [("default", s) for s in defaults if s.model.bits in lengths]
-    if confirm.undefended:
+    if experiment.confirm.undefended:
         configs += [
             ("undefended", undefended(config_at(experiment, {"model.bits": bits})))
             for bits in lengths
@@ -28,12 +26,7 @@ def to_confirm(
 
 
 def confirmed_configs(experiment: Experiment, candidates: int) -> int:
-    """How many settings are confirmed, as far as can be told before there is a recommendation.
-
-    Args:
-        experiment: the resolved experiment.
-        candidates: sampled settings that could be recommended.
-    """
+    """How many settings are confirmed, if some of ``candidates`` sampled ones are recommended."""
     confirm = experiment.confirm
     if confirm.max_configs == 0:
         return 0

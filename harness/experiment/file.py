@@ -28,7 +28,7 @@ def load_experiment(
         that do not have the norm of the evaluation.
 
     Raises:
-        InputError: anything wrong with the file or an override.
+        InputError: all that is wrong with the file and the overrides.
     """
     raw = read_yaml(path, "an experiment")
     written = method_of(raw)
@@ -49,17 +49,12 @@ def load_experiment(
 
 
 def load_stored(path: Path, files: bool = False) -> tuple[Experiment, dict[str, Any]]:
-    """The resolved experiment of a run, whichever version began it.
+    """The resolved experiment of a run's ``experiment.yaml``, whichever version began it.
 
-    Args:
-        path: its ``experiment.yaml``.
-        files: whether the files that it names are looked at; only if the user named them.
+    ``files`` says whether the files that it names are looked at: only if the user named them.
 
     Returns:
         The experiment, and the dotted keys that its file lacks, with the defaults they have here.
-
-    Raises:
-        InputError: the file is not there, or damaged.
     """
     raw = read_yaml(path, "an experiment")
     validation = raw.get("validation")

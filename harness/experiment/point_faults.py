@@ -16,9 +16,7 @@ from saat.model_source import check_weights_file
 def space_faults(experiment: Experiment, files: bool) -> list[str]:
     """What is wrong with points that can be suggested, as far as the ends of ranges tell.
 
-    Args:
-        experiment: the resolved experiment.
-        files: whether files of weights are looked at.
+    ``files`` says whether files of weights are looked at.
     """
     space, base = experiment.space, experiment.config.flat()
     if faults := _point_faults(experiment, {}, "", files):

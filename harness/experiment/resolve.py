@@ -22,8 +22,7 @@ def resolve_experiment(content: Mapping[Any, Any], source: str, files: bool = Tr
         files: whether the files that it names are looked at.
 
     Raises:
-        InputError: with everything that is wrong; combinations of keys are looked at where each
-            key is right.
+        InputError: all that is wrong. Combinations are only checked where each key is right.
     """
     raw = _with_battery(content)
     faults = _make_absolute(raw, files)
@@ -52,17 +51,15 @@ def _with_battery(content: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _make_absolute(raw: dict[Any, Any], look: bool) -> list[str]:
-    """Paths as seen from here, as workers have working folders of their own; what is no path.
+    """Paths as seen from here, as workers have working folders of their own.
 
-    A wrong path is taken out, so that the rest can be checked.
+    Returns faults; a wrong path is taken out, so that the rest can be checked.
     """
     faults: list[str] = []
     for key, value in setting_paths(raw):
         section, _, name = key.partition(".")
-        try:
+        path = "none" if name == "weights" else "/"
+        with collecting(faults):
             path = str(user_path(value, f"{key}:", look).absolute())
-        except InputError as error:
-            faults += error.faults
-            path = "none" if name == "weights" else "/"
         raw[section] = {**raw[section], name: path}
     return faults

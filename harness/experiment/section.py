@@ -62,16 +62,7 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 
 def parsed(model: type[SectionT], given: Any, where: str = "") -> SectionT:
-    """``given`` as a section.
-
-    Args:
-        model: of the section.
-        given: its content.
-        where: what precedes its keys in a message.
-
-    Raises:
-        InputError: with every fault.
-    """
+    """``given`` as a section; raises InputError with every fault, ``where`` before its keys."""
     try:
         return model.model_validate(given)
     except ValidationError as error:
@@ -125,13 +116,9 @@ def collecting(faults: list[str]) -> Iterator[None]:
 def faults_of(
     error: ValidationError, model: type[BaseModel], given: object, where: str
 ) -> list[str]:
-    """Every fault as ``key: value: what is allowed``.
+    """Every fault of ``given`` as ``key: value: what is allowed``, ``where`` before the keys.
 
-    Args:
-        error: of validating ``given`` as ``model``.
-        model: a section.
-        given: its content; the sections within it tell their own faults.
-        where: what precedes its keys; may be empty.
+    The sections within ``model`` have told their own.
     """
     lines: list[str] = []
     # The members of a union complain one after the other: a number, or one of 'auto'.

@@ -114,11 +114,7 @@ PRETRAIN_MODEL = settings_model(catalogue().pretrain)
 
 @cache
 def defense_model(method: str) -> type[Section]:
-    """The section of a defense.
-
-    Raises:
-        InputError: another package brings it, and it cannot be used.
-    """
+    """The section of a defense; raises InputError where that of another package is unusable."""
     if method == "none":
         return NoDefense
     return settings_model(catalogue().defenses[method].usable().options, method)

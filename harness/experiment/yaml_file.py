@@ -37,7 +37,7 @@ def read_yaml(path: Path, what: str, scale: int = 1) -> dict[Any, Any]:
         scale: how many times larger than an experiment it may be.
 
     Raises:
-        InputError: no such file, no YAML, a tag, a key twice, too large or deep, or no mapping.
+        InputError: no such file, or not one mapping of the kind that :func:`parse_yaml` reads.
     """
     shown, most = one_line(path, 200), scale * _MOST_BYTES
     try:
