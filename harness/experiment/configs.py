@@ -1,4 +1,4 @@
-"""Settings that an experiment can lead to: its own, those of search points, the paper's default."""
+"""Settings that an experiment can lead to: points, the paper's default, those to confirm."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice, product
@@ -6,10 +6,10 @@ from typing import Any
 
 from harness.catalogue import catalogue
 from harness.experiment.config import METHODS, Experiment, TrialConfig
-from harness.experiment.section import SHOWN, Section, parsed
+from harness.experiment.section import SHOWN, Section, collecting, parsed
 from harness.experiment.sections import defense_model
 from harness.experiment.space import SEARCHABLE, Dimension
-from saat.errors import InputError, did_you_mean, one_line
+from saat.errors import InputError, one_line
 
 CORNERS = 1024  # combinations of choices that are tried before a search starts
 
@@ -28,21 +28,20 @@ def config_at(experiment: Experiment, point: Mapping[str, Any]) -> TrialConfig:
     method = point.get("defense.method", own.method)
     if method != own.method and method in METHODS:
         parts["defense"] = defense_model(method)()
-    faults = []
+    faults: list[str] = []
     changed: dict[str, dict[str, Any]] = {}
     for key, value in point.items():
         section, _, name = key.partition(".")
-        shown = one_line(key, SHOWN)
-        if section not in SEARCHABLE:
-            faults.append(f"{shown}: only keys of {', '.join(SEARCHABLE)} can differ")
-        elif name not in (names := type(parts[section]).model_fields):
-            hint, known = did_you_mean(name, names), ", ".join(names)
-            faults.append(f"{shown}: no such key{hint}; keys of {section}: {known}")
-        else:
+        if section in parts:
             changed.setdefault(section, parts[section].model_dump())[name] = value
+        else:
+            shown = one_line(key, SHOWN)
+            faults.append(f"{shown}: only keys of {', '.join(SEARCHABLE)} can differ")
+    with collecting(faults):
+        config = with_sections(own, changed)
     if faults:
         raise InputError(*faults)
-    return with_sections(own, changed)
+    return config
 
 
 def with_sections(config: TrialConfig, changed: Mapping[str, Mapping[str, Any]]) -> TrialConfig:
@@ -108,3 +107,33 @@ def corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator
             if dimension.applies({**base, **point}):
                 point[key] = values.get(key, dimension.samples()[chosen[-1]])
         yield point
+
+
+def to_confirm(
+    experiment: Experiment, recommended: list[TrialConfig]
+) -> list[tuple[str, TrialConfig]]:
+    """Recommended settings, the paper's default and the undefended model, with their roles.
+
+    All have the same bit lengths.
+    """
+    if experiment.confirm.max_configs == 0:
+        return []
+    configs = [("recommended", config) for config in recommended]
+    lengths = sorted({config.model.bits for config in recommended}) or [experiment.model.bits]
+    defaults = [config_at(experiment, point) for point in paper_defaults(experiment)]
+    configs += [("default", s) for s in defaults if s.model.bits in lengths]
+    if experiment.confirm.undefended:
+        configs += [
+            ("undefended", undefended(config_at(experiment, {"model.bits": bits})))
+            for bits in lengths
+        ]
+    return configs
+
+
+def confirmed_configs(experiment: Experiment, candidates: int) -> int:
+    """How many settings are confirmed, if some of ``candidates`` sampled ones are recommended."""
+    confirm = experiment.confirm
+    if confirm.max_configs == 0:
+        return 0
+    defaults = min(1, len(paper_defaults(experiment)))
+    return min(confirm.max_configs, candidates) + defaults + confirm.undefended

@@ -239,7 +239,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     (one("space.defense.lamda", {"float": [1, 2]}), ("space.defense.lamda", "did you mean lambda")),
     (one("space.evaluation.eps", {"float": [0, 1]}), ("space.evaluation.eps", "model, pretrain")),
     (one("space.bits", {"int": [1, 2]}), ("space.bits", "model, pretrain, defense")),
-    (one("space.defense.", {"int": [1, 2]}), ("space.defense.", "no such key")),
+    (one("space.defense.", {"int": [1, 2]}), ("space.defense.", "unknown key")),
     (one(LAMBDA, {"flaot": [1, 2]}), (f"{LAMBDA}.flaot", "did you mean float?")),
     (one(LAMBDA, {"float": [2, 1]}), (LAMBDA, "2.0", "above the upper bound 1.0")),
     (one(LAMBDA, {"float": [0, 1], "log": True}), (LAMBDA, "log needs a lower bound above 0")),
@@ -295,7 +295,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
                 "defense.steps": {"int": [1, 3]},
             }
         },
-        ("space: defense.method=none", "defense.steps: no such key"),
+        ("space: defense.method=none", "defense.steps: unknown key"),
     ),
     ({"objectives": {"val/clean_map": "max"}}, ("objectives", "at least 2")),
     ({"objectives.val/clean_map": "min"}, ("objectives.val/clean_map", "'min'")),
@@ -713,7 +713,7 @@ def test_validate_tells_all_that_is_wrong_with_all_files(capsys: Any) -> None:
         f"{WRONG}: nam: unknown key",
         "nowhere.yaml: no such file",
         "other.yaml: space.defense.eps: defense.eps: 2.0",
-        "other.yaml: space.defense.stps: defense.stps: no such key",
+        "other.yaml: space.defense.stps: defense.stps: unknown key",
     ]
     lines = err.splitlines()
     assert len(lines) == len(named)

@@ -130,7 +130,7 @@ def test_a_setting_is_the_experiments_own_but_for_the_point() -> None:
 @pytest.mark.parametrize(
     ("point", "named"),
     [
-        ({"defense.lamda": 1}, "defense.lamda: no such key; did you mean lambda?"),
+        ({"defense.lamda": 1}, "defense.lamda: unknown key; did you mean lambda?"),
         ({"defense.eps": 2.0}, "defense.eps: 2.0: at most 1"),
         ({"model.bits": 16.0}, "model.bits: 16.0: a whole number"),
         ({"defense.method": "foo"}, "defense.method: foo: one of none, saat"),
