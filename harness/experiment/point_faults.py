@@ -21,17 +21,13 @@ def space_faults(experiment: Experiment, files: bool) -> list[str]:
     space, base = experiment.space, experiment.config.flat()
     if faults := _point_faults(experiment, {}, "", files):
         return faults
-    faults = [
-        fault
-        for key, dimension in space.items()
-        for fault in _dimension_faults(experiment, key, dimension, base, files)
-    ]
-    if not faults:
-        for point in islice(corners(space, base), CORNERS):
-            # Of a combination all its parts are named: each of them alone was allowed.
-            parts = " ".join(f"{key}={one_line(value, SHOWN)}" for key, value in point.items())
-            if faults := _point_faults(experiment, point, f"space: {parts}", files):
-                break
+    for key, dimension in space.items():
+        faults += _dimension_faults(experiment, key, dimension, base, files)
+    for point in islice(corners(space, base), 0 if faults else CORNERS):
+        # Of a combination all its parts are named: each of them alone was allowed.
+        parts = " ".join(f"{key}={one_line(value, SHOWN)}" for key, value in point.items())
+        if faults := _point_faults(experiment, point, f"space: {parts}: ", files):
+            break
     return faults
 
 
@@ -39,29 +35,28 @@ def _dimension_faults(
     experiment: Experiment, key: str, dimension: Dimension, base: Mapping[str, Any], files: bool
 ) -> list[str]:
     """What is wrong with one searched key; of several wrong values the first."""
+    where = f"space.{one_line(key, SHOWN)}"
     if key.partition(".")[0] not in SEARCHABLE or "." not in key:
         hint = did_you_mean(key, base)
-        shown = one_line(key, SHOWN)
-        return [f"space.{shown}: only keys of {', '.join(SEARCHABLE)} can be searched{hint}"]
-    faults = _condition_faults(experiment.space, key, base)
-    if faults:
+        return [f"{where}: only keys of {', '.join(SEARCHABLE)} can be searched{hint}"]
+    if faults := _condition_faults(experiment.space, key, base):
         return faults
+    where_it_applies = {other: values[0] for other, values in dimension.conditions.items()}
     for value in dimension.samples():
-        where_it_applies = {other: values[0] for other, values in dimension.conditions.items()}
-        point = {**where_it_applies, key: value}
-        if faults := _point_faults(experiment, point, f"space.{one_line(key, SHOWN)}", files):
+        if faults := _point_faults(
+            experiment, {**where_it_applies, key: value}, f"{where}: ", files
+        ):
             break
     return faults
 
 
 def compare_faults(experiment: Experiment, files: bool) -> list[str]:
-    """Settings of ``compare`` that are impossible, or the same as another; see above."""
+    """Settings of ``compare`` that are impossible, or the same as another."""
     faults: list[str] = []
     seen: dict[str, str] = {}
     for name, point in experiment.compare.items():
-        wrong = _point_faults(experiment, point, f"compare.{name}", files)
-        faults += wrong
-        if wrong:
+        if wrong := _point_faults(experiment, point, f"compare.{name}: ", files):
+            faults += wrong
             continue
         config = config_at(experiment, point)
         same = seen.setdefault(digest(config.identity() if files else config.dump()), name)
@@ -78,7 +73,7 @@ def _point_faults(
         config = config_at(experiment, point)
         for _, path in setting_paths({"model": config.model.model_dump()}) if files else ():
             check_weights_file(path)
-    return [f"{where}: {fault}" for fault in faults]
+    return [f"{where}{fault}" for fault in faults]
 
 
 def _condition_faults(
@@ -89,17 +84,18 @@ def _condition_faults(
     before = list(space)[: list(space).index(key)]
     for other, values in space[key].conditions.items():
         where = f"space.{one_line(key, SHOWN)}.when.{one_line(other, SHOWN)}"
-        if other in space and other not in before:
+        searched = other in space
+        if searched and other not in before:
             faults.append(f"{where}: searched too; write it before {one_line(key, SHOWN)}")
-            continue
-        if other not in space and other not in base:
+        elif not searched and other not in base:
             faults.append(f"{where}: no such key{nearest(other, base)}")
-            continue
-        if not values:
+        elif not values:
             faults.append(f"{where}: []: a value, or a list of at least one")
-        for value in values:
-            searched = other in space
-            if not (space[other].contains(value) if searched else value == base[other]):
-                found = "what is searched" if searched else base[other]
-                faults.append(f"{where}: {one_line(repr(value), SHOWN)}: never so, it is {found}")
+        else:
+            found = "what is searched" if searched else base[other]
+            faults += [
+                f"{where}: {one_line(repr(value), SHOWN)}: never so, it is {found}"
+                for value in values
+                if not (space[other].contains(value) if searched else value == base[other])
+            ]
     return faults

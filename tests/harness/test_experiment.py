@@ -165,7 +165,7 @@ def test_the_file_of_the_papers_training_has_the_published_settings() -> None:
     experiment, _ = load_experiment(Path("search_spaces/saat_lambda_mu.yaml"))
     own = config_at(experiment, {})
     assert own.defense.model_dump() == defense_model("saat")().model_dump()
-    assert own.pretrain.model_dump() == PRETRAIN_MODEL().model_dump()
+    assert own.dump()["pretrain"] == PRETRAIN_MODEL().model_dump()
 
 
 def test_the_undefended_model_is_pretrained_as_the_defended_one() -> None:
