@@ -8,7 +8,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.method_override import method_of, method_override_faults
 from harness.experiment.resolve import resolve_experiment
 from harness.experiment.section import SHOWN, collecting
-from harness.experiment.yaml_file import YamlError, parse_yaml, read_yaml
+from harness.experiment.yaml_file import parse_yaml, read_yaml
 from reports.wording import norm_note
 from saat.errors import InputError, one_line
 
@@ -82,7 +82,7 @@ def _override(raw: dict[Any, Any], pair: str) -> list[str]:
     shown = f"--set {one_line(key, SHOWN)}"
     try:
         value = parse_yaml(text)
-    except YamlError as error:
+    except InputError as error:
         raise InputError(f"{shown}: the value is not YAML ({error})") from None
     _replace(raw, key, value, shown)
     space = raw.get("space")

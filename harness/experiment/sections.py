@@ -103,21 +103,17 @@ def to_settings(settings: type[Any], section: Section) -> Any:
     return settings(**values)
 
 
-class NoDefense(Section):
-    """The undefended, pretrained model."""
-
-    method: Literal["none"] = "none"
-
-
 PRETRAIN_MODEL = settings_model(catalogue().pretrain)
 
 
 @cache
 def defense_model(method: str) -> type[Section]:
-    """The section of a defense; raises InputError where that of another package is unusable."""
-    if method == "none":
-        return NoDefense
-    return settings_model(catalogue().defenses[method].usable().options, method)
+    """The section of a defense; raises InputError where that of another package is unusable.
+
+    ``none`` is the undefended, pretrained model, and has no options.
+    """
+    options = () if method == "none" else catalogue().defenses[method].usable().options
+    return settings_model(options, method)
 
 
 @cache

@@ -165,9 +165,8 @@ def suggest(
 
 def points(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Every point of a space, lazily; nothing if one of its ranges is continuous."""
-    if any(dimension.grid() is None for dimension in space.values()):
-        return
-    yield from _extended({}, list(space.items()), base)
+    if all(dimension.grid() is not None for dimension in space.values()):
+        yield from _extended({}, list(space.items()), base)
 
 
 def _extended(
@@ -178,8 +177,6 @@ def _extended(
         yield point
         return
     (key, dimension), *rest = left
-    if not dimension.applies({**base, **point}):
-        yield from _extended(point, rest, base)
-        return
-    for value in dimension.grid() or ():
-        yield from _extended({**point, key: value}, rest, base)
+    applies = dimension.applies({**base, **point})
+    for chosen in ({key: value} for value in dimension.grid() or ()) if applies else [{}]:
+        yield from _extended({**point, **chosen}, rest, base)

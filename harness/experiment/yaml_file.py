@@ -24,10 +24,6 @@ _MOST_DIGITS = 1000
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
-class YamlError(ValueError):
-    """Text that is no YAML, or more of it than a file may have."""
-
-
 def read_yaml(path: Path, what: str, scale: int = 1) -> dict[Any, Any]:
     """The mapping in a YAML file.
 
@@ -44,13 +40,13 @@ def read_yaml(path: Path, what: str, scale: int = 1) -> dict[Any, Any]:
         with path.open("rb") as file:
             content = file.read(most + 1)
         if len(content) > most:
-            raise YamlError(f"larger than {most // 1024} KiB; {what} is a small file")
+            raise InputError(f"larger than {most // 1024} KiB; {what} is a small file")
         raw = parse_yaml(content.decode(), scale)
     except FileNotFoundError:
         raise InputError(f"{shown}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{shown}: cannot be read ({one_line(error, 100)})") from None
-    except YamlError as error:
+    except InputError as error:
         raise InputError(f"{shown}: {error}") from None
     if not isinstance(raw, dict):
         raise InputError(f"{shown}: {what} is a mapping of keys, not {type(raw).__name__}")
@@ -65,16 +61,16 @@ def parse_yaml(text: str, scale: int = 1) -> Any:
     ``scale`` is that of :func:`read_yaml`.
 
     Raises:
-        YamlError: one line with the number of the line in ``text``.
+        InputError: no YAML, or more than a file may have, with the number of the line in ``text``.
     """
     try:
         return _Builder(text, scale * _MOST_VALUES).document()
-    except YamlError:
+    except InputError:
         raise
     except yaml.MarkedYAMLError as error:
         raise _problem(error.problem_mark, error.problem or "not YAML") from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # \U00110000, %YAML 1111…
-        raise YamlError(f"not YAML ({one_line(error, 100)})") from None
+        raise InputError(f"not YAML ({one_line(error, 100)})") from None
 
 
 class _Builder:
@@ -186,6 +182,6 @@ def _plain(text: str, kind: str) -> Any:
     return text
 
 
-def _problem(mark: Any, text: str) -> YamlError:
+def _problem(mark: Any, text: str) -> InputError:
     where = f"line {mark.line + 1} " if mark else ""
-    return YamlError(f"{where}{one_line(text, 120)}")
+    return InputError(f"{where}{one_line(text, 120)}")
