@@ -104,9 +104,7 @@ print(defense_model("saat").model_fields["mu"].default, "torch" in __import__("s
 
 
 @pytest.mark.slow
-def test_a_changed_option_of_a_class_changes_what_files_are_checked_against(
-    tmp_path: Path,
-) -> None:
+def test_a_changed_option_of_a_class_changes_what_files_are_checked_against(tmp_path: Path) -> None:
     for package in ("saat", "harness", "reports"):
         shutil.copytree(ROOT / package, tmp_path / package)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "SAAT_CACHE": str(tmp_path / "cache")}

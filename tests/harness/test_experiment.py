@@ -15,12 +15,7 @@ from pydantic import BaseModel
 
 from harness.catalogue import derived
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.configs import (
-    config_at,
-    longest_training,
-    paper_defaults,
-    undefended,
-)
+from harness.experiment.configs import config_at, longest_training, paper_defaults, undefended
 from harness.experiment.file import load_experiment
 from harness.experiment.resolve import resolve_experiment
 from harness.experiment.sections import PRETRAIN_MODEL, defense_model
@@ -314,10 +309,7 @@ def test_the_protocol_hash_depends_on_evaluation_and_data() -> None:
     [
         ({"evaluation.attacks": ["mainstay", "hag"]}, {"hag": 2}),
         ({"evaluation.attacks": ["mainstay", "sdha"]}, {"sdha": 2}),
-        (
-            {"evaluation.attacks": ["mainstay"], "confirm.battery": "full"},
-            {"hag": 2, "sdha": 2},
-        ),
+        ({"evaluation.attacks": ["mainstay"], "confirm.battery": "full"}, {"hag": 2, "sdha": 2}),
         ({"evaluation.attacks": ["mainstay"]}, {}),
         ({"evaluation.attacks": ["mainstay"], "confirm.battery": "core"}, {}),
     ],
