@@ -7,7 +7,7 @@ what commands need to know of them. It is made from the registries, and again wh
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -95,12 +95,6 @@ class Catalogue:
     batteries: dict[str, Entry[dict[str, int]]]  # versions of what they run; ``none`` is one
     pretrain: tuple[Option, ...]
 
-    def problems(self) -> Iterator[str]:
-        """Of the entries that cannot be used."""
-        for name, registry in vars(self).items():
-            if name != "pretrain":
-                yield from (entry.problem for entry in registry.values() if entry.problem)
-
 
 _FILE = TypeAdapter(tuple[str, Catalogue])  # with its key
 
@@ -123,7 +117,9 @@ def catalogue() -> Catalogue:
         if stored_key == key:
             return stored
     found = derived()
-    if not any(found.problems()):  # a missing dependency, say, may be there the next time
+    registries = [registry for name, registry in vars(found).items() if name != "pretrain"]
+    # An entry that is not usable now may be the next time: a dependency was missing, say.
+    if not any(entry.problem for registry in registries for entry in registry.values()):
         with suppress(OSError):
             write_text(path, _FILE.dump_json((key, found)).decode())
     return found

@@ -15,7 +15,7 @@ raised: list[int] = []  # signals that were turned into an exception
 
 
 def handle(handler: Callable[[int, FrameType | None], NoReturn]) -> None:
-    """Let ``handler`` take the signals that end a run, but for one that the parent had ignored."""
+    """Let ``handler`` take SIGINT and SIGTERM, except one that the parent process ignores."""
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
