@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 
 from benchmarks.efficiency.design import design
 from benchmarks.efficiency.recording import write_recording
-from harness.experiment.config import Experiment, TrialConfig, parsed
+from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.configs import config_at, undefended
 from harness.experiment.file import load_experiment
 from harness.experiment.resolve import resolve_experiment
+from harness.experiment.section import parsed
 from harness.journal.state import config_hash
 from harness.options import Options
 from harness.session.session import trial_context

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from torch import nn
 
 from harness.evaluation.relocate import relocated
 from harness.experiment.carried_paths import setting_paths
-from harness.experiment.config import TrialConfig, parsed
+from harness.experiment.config import TrialConfig
 from harness.experiment.configs import config_at
 from harness.experiment.file import load_experiment
-from harness.experiment.problems import describe
+from harness.experiment.section import parsed
 from harness.experiment.sections import EvaluationSection
 from harness.experiment.yaml_file import read_yaml
 from harness.journal.journal import first_search_id
@@ -61,9 +60,9 @@ def trained_subject(
     meta = model.meta
     try:
         config = parsed(TrialConfig, meta["setting"])
+        evaluation = parsed(EvaluationSection, meta["evaluation"], "evaluation")
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    evaluation = evaluation_section(meta["evaluation"], str(path))
+        raise InputError(*(f"{path}: {fault}" for fault in error.faults)) from None
     given = {"data.path": data_path, "data.root": data_root}
     # Only its data: the trained weights replace what model.weights names.
     stored = setting_paths({"data": config.data.model_dump()})
@@ -77,15 +76,6 @@ def trained_subject(
             f"{path}: trained on another version of the data set ({trained_on}; {differ})"
         )
     return Subject(str(path), model.network(), data, evaluation)
-
-
-def evaluation_section(content: Any, source: str) -> EvaluationSection:
-    """``content`` as an ``evaluation`` section; every fault names its ``source``."""
-    try:
-        return EvaluationSection.model_validate(content)
-    except ValidationError as error:
-        faults = describe(error, EvaluationSection, content, "evaluation")
-        raise InputError(*(f"{source}: {fault}" for fault in faults)) from None
 
 
 def _search_id(path: Path) -> str | None:

@@ -8,9 +8,10 @@ from typing import cast
 
 import torch
 
-from harness.evaluation.models import Subject, evaluation_section, source_networks
+from harness.evaluation.models import Subject, source_networks
 from harness.experiment.protocols import full_protocol
-from harness.experiment.sections import EvaluationSection, parse_number
+from harness.experiment.section import parse_number, parsed
+from harness.experiment.sections import EvaluationSection
 from harness.files import check_output, write_json
 from harness.trial.artifacts import write_artifacts
 from saat.attacks import ATTACKS
@@ -139,4 +140,7 @@ def protocol_section(subject: Subject, request: Request) -> EvaluationSection:
         changed["steps"] = request.steps
     if request.eps is not None:
         changed["eps"] = parse_number(request.eps)
-    return evaluation_section(changed, subject.name)
+    try:
+        return parsed(EvaluationSection, changed, "evaluation")
+    except InputError as error:
+        raise InputError(*(f"{subject.name}: {fault}" for fault in error.faults)) from None

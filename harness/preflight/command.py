@@ -9,7 +9,7 @@ from typing import Any
 from rich.filesize import decimal
 
 from harness.experiment.config import Experiment
-from harness.experiment.resources import ResourcesSection
+from harness.experiment.sections import ResourcesSection
 from harness.options import Options
 from harness.preflight import findings
 from harness.preflight.node import NodeReport, NodeRequest, report_node

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.configs import config_at
-from harness.experiment.confirmation import confirmed_configs, to_confirm
+from harness.experiment.configs import config_at, confirmed_configs, to_confirm
 from harness.journal.state import SearchState
 
 Plan = Literal["search", "train", "compare"]

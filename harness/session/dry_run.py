@@ -11,8 +11,12 @@ from dataclasses import dataclass
 import torch
 
 from harness.experiment.config import Experiment
-from harness.experiment.configs import config_at, longest_training, paper_defaults
-from harness.experiment.confirmation import confirmed_configs
+from harness.experiment.configs import (
+    config_at,
+    confirmed_configs,
+    longest_training,
+    paper_defaults,
+)
 from harness.experiment.sections import to_settings
 from harness.experiment.space import Dimension, points
 from harness.journal.protocol import protocol_hash

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from harness.experiment.config import TrialConfig, parsed
+from harness.experiment.config import TrialConfig
+from harness.experiment.section import parsed
 from harness.experiment.sections import EvaluationSection, ValidationSection
 from harness.trial.records import Count, Metrics, Seconds
 from reports import run_folder
