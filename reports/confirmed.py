@@ -198,6 +198,12 @@ def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
     return configs
 
 
+def distinct_labels(configs: Sequence[ConfirmedConfig]) -> tuple[str, ...]:
+    """Labels of settings, with the search where there are several."""
+    several = len({config.search for config in configs}) > 1
+    return tuple(f"{s.search}: {s.label}" if several else s.label for s in configs)
+
+
 def gains_over_default(configs: Sequence[ConfirmedConfig]) -> list[Gain]:
     """Compare every recommended setting with the default of its bits over their common seeds.
 

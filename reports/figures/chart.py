@@ -21,12 +21,10 @@ NOTHING_YET = "no completed trials yet"
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
-    """A line through points (N,); NaN leaves a gap.
+class _Series:
+    """Values along both axes, (N,).
 
     Attributes:
-        step: the value changes ``before`` a point, so that the line comes from the side, or
-            ``after`` it; without it points are joined directly.
         hover: plotly's template of what is shown over a point; none where empty.
     """
 
@@ -35,39 +33,42 @@ class Line:
     colour: str
     label: str = ""
     group: str = ""
-    width: float = 1.6
-    dash: Dash = "solid"
-    step: Literal["", "before", "after"] = ""
     opacity: float = 1.0
     hover: str = ""
 
 
 @dataclass(frozen=True, eq=False)
-class Points:
-    """Symbols at points (N,).
+class Line(_Series):
+    """A line through points; NaN leaves a gap.
+
+    Attributes:
+        step: the value changes ``before`` a point, so that the line comes from the side, or
+            ``after`` it; without it points are joined directly.
+    """
+
+    width: float = 1.6
+    dash: Dash = "solid"
+    step: Literal["", "before", "after"] = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Points(_Series):
+    """Symbols at points.
 
     Attributes:
         size: diameter.
         is_open: outline alone.
         edge: colour of the outline; that of the symbol where empty.
         texts: ``%{text}`` of the template, one a point.
-        hover: see :class:`Line`.
         x_error: lengths of the error bar to the left and to the right, (2, N).
         y_error: lengths down and up, (2, N).
     """
 
-    x: Values
-    y: Values
-    colour: str
     symbol: Symbol = "circle"
     size: float = 6
     is_open: bool = False
     edge: str = "white"
-    opacity: float = 1.0
-    label: str = ""
-    group: str = ""
     texts: Sequence[str] = ()
-    hover: str = ""
     x_error: Values | None = None
     y_error: Values | None = None
 
@@ -146,7 +147,6 @@ class Chart:
         panels: none where there is nothing to draw.
         width: of a panel.
         height: of a panel.
-        columns: panels in a row, in print.
         legend_columns: of the legend below all panels, in print.
         nothing: what is said where there is no panel.
     """
@@ -154,7 +154,6 @@ class Chart:
     panels: Sequence[Panel]
     width: float = 7.2
     height: float = 4.6
-    columns: int = 3
     legend_columns: int = 3
     nothing: str = NOTHING_YET
 
@@ -162,11 +161,6 @@ class Chart:
 def key(label: str, colour: str, **look: Any) -> Points:
     """An entry of the legend for symbols that stand in marks of several colours."""
     return Points(NO_VALUES, NO_VALUES, colour, label=label, **look)
-
-
-def percent_of(points: NDArray[np.float64]) -> tuple[Values, Values]:
-    """Fractions (N, 2) as the coordinates of points in percent."""
-    return 100 * points[:, 0], 100 * points[:, 1]
 
 
 def escape(text: str) -> str:
