@@ -1,7 +1,7 @@
 """Every setting on test queries under every attack: the table that papers print, with intervals."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,6 @@ from reports.tables import Table, identity
 from reports.wording import attack_notes, sentences
 from saat.metrics import Phase
 from saat.wording import counted
-
-_COLUMNS = ("", " low", " high", " seeds")
 
 
 class MatrixCell(NamedTuple):
@@ -87,20 +85,19 @@ def _attacks(configs: Sequence[ConfirmedConfig], kind: str) -> tuple[str, ...]:
 
 def matrix_table(configs: Sequence[ConfirmedConfig], data: MatrixData, name: str) -> Table:
     """The cells as a table: mean and 95 % interval, beside chance and theoretical results."""
-    pairs = zip(data.headers, data.columns, strict=True)
-    theory = {header: _theory(configs, column) for header, column in pairs}
-    rows = []
-    for config, cells in zip(configs, data.cells, strict=True):
-        row = identity(config)
-        for header, cell in zip(data.headers, cells, strict=True):
-            row |= {header: cell.mean, f"{header} low": cell.low, f"{header} high": cell.high}
-            row[f"{header} seeds"] = cell.seeds
-        rows.append(row)
-    if rows and any(not np.isnan(value) for value in theory.values()):
-        rows.append({"role": "theoretical, mean over the settings that met the attack", **theory})
-    companions = [f"{header}{end}" for header in data.headers for end in _COLUMNS]
-    columns = ["search", "role", "bits", "seeds", *companions]
-    frame = pd.DataFrame(rows, columns=columns)
+    columns: dict[str, list[Any]] = {**identity(configs)}
+    for index, header in enumerate(data.headers):
+        cells = [row[index] for row in data.cells]
+        columns[header] = [cell.mean for cell in cells]
+        columns[f"{header} low"] = [cell.low for cell in cells]
+        columns[f"{header} high"] = [cell.high for cell in cells]
+        columns[f"{header} seeds"] = [cell.seeds for cell in cells]
+    frame = pd.DataFrame(columns)
+    theory = [_theory(configs, column) for column in data.columns]
+    if configs and not np.isnan(theory).all():
+        role = "theoretical, mean over the settings that met the attack"
+        row = {"role": role, **dict(zip(data.headers, theory, strict=True))}
+        frame = pd.concat([frame, pd.DataFrame([row])], ignore_index=True)
     counts = [name for name in columns if name.endswith("seeds")]
     return Table(
         name,
