@@ -20,7 +20,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from benchmarks.efficiency.recording import Recording, load_recording
+from benchmarks.efficiency.recording import Recording
 from benchmarks.efficiency.replay import Replay, replay, with_search
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_experiment
@@ -58,7 +58,7 @@ def replay_seed(
     ``raw`` is the content of the experiment, whose models cannot travel to another process.
     """
     experiment = resolve_experiment(raw, "experiment")
-    recording = load_recording(table, experiment)
+    recording = Recording(table, experiment)
     defaults = len(recording.points) - len(recording.sampled)
     random = with_search(experiment, seed, {**METHODS[RANDOM], "num_samples": trials - defaults})
     out = {RANDOM: replay(random, recording, workers)}
@@ -208,7 +208,7 @@ def main() -> None:
     replays = compare(
         experiment, args.table, seeds, args.trials, args.workers, processes=args.processes
     )
-    best = best_possible(load_recording(args.table, experiment))
+    best = best_possible(Recording(args.table, experiment))
     frame = summary(replays, best)
     args.output.mkdir(parents=True, exist_ok=True)
     frame.to_csv(args.output / "search_efficiency.csv", index=False, float_format="%.6g")

@@ -22,10 +22,10 @@ from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
 from harness.search.samplers.ehvi.encoding import Point
 from saat.atomic_files import replacing
+from saat.metrics import OBJECTIVES
 
 Line = dict[str, Any]  # a row of the table
 BITS = "model.bits"
-OBJECTIVES = ("clean_map", "robust_map")
 
 
 class Run(NamedTuple):
@@ -41,29 +41,33 @@ class Recording:
     """Every recorded setting under every seed.
 
     Args:
-        frame: the table.
+        table: of the recording.
         experiment: the space that it was recorded in.
     """
 
-    def __init__(self, frame: pd.DataFrame, experiment: Experiment) -> None:
+    def __init__(self, table: Path, experiment: Experiment) -> None:
+        frame = pd.read_parquet(table).sort_values("epoch", kind="stable")
         self.space = experiment.space
         self.points: dict[str, Point] = {}  # by config hash, in the order of the design
         self.runs: dict[tuple[str, int], Run] = {}
         self.pretraining: dict[tuple[int, int], float] = {}  # (bits, seed) → CPU seconds
         self.sampled: list[str] = []  # config hashes of the settings that lie in the space
-        names = [str(name) for name in frame.columns if str(name).startswith("param.")]
         # Plain rows: thousands of small frames would take seconds.
         trained: dict[tuple[str, int], list[Line]] = defaultdict(list)
-        for line in frame.sort_values("epoch", kind="stable").to_dict("records"):
+        for line in frame.to_dict("records"):
             trained[line["config_hash"], int(line["seed"])].append(cast("Line", line))
         for (full_hash, seed), epochs in trained.items():
             first = epochs[0]
             if full_hash not in self.points:
-                values = {n.removeprefix("param."): plain(first[n]) for n in names}
-                self.points[full_hash] = {k: v for k, v in values.items() if v is not None}
+                self.points[full_hash] = _values(first, "param.")
                 if first["role"] == "sampled":
                     self.sampled.append(full_hash)
-            self.runs[full_hash, seed] = _run(epochs)
+            self.runs[full_hash, seed] = Run(
+                tuple(_values(line, "metric.", "val/") for line in epochs),
+                tuple(float(line["cpu_s"]) for line in epochs),
+                _values(epochs[-1], "metric.", "reattack/"),
+                float(epochs[-1]["reattack_cpu_s"]),
+            )
             bits = int(self.points[full_hash].get(BITS, experiment.model.bits))
             self.pretraining[bits, seed] = float(first["pretrain_cpu_s"])
         self.seeds = sorted({seed for _, seed in self.runs})
@@ -98,33 +102,13 @@ def _key(point: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(point.items()))
 
 
-def _run(epochs: Sequence[Line]) -> Run:
-    return Run(
-        tuple(_metrics(line, "val") for line in epochs),
-        tuple(float(line["cpu_s"]) for line in epochs),
-        _metrics(epochs[-1], "reattack"),
-        float(epochs[-1]["reattack_cpu_s"]),
-    )
-
-
-def _metrics(line: Line, kind: str) -> dict[str, float]:
+def _values(line: Line, prefix: str, kind: str = "") -> dict[str, Any]:
+    """The cells of a row whose columns begin so, as plain values; missing ones are left out."""
     return {
-        name.removeprefix("metric."): float(value)
+        name.removeprefix(prefix): value.item() if isinstance(value, np.generic) else value
         for name, value in line.items()
-        if name.startswith(f"metric.{kind}/")
+        if name.startswith(f"{prefix}{kind}") and not pd.isna(value)
     }
-
-
-def plain(value: Any) -> Any:
-    """A cell as a plain Python value; None where it is missing."""
-    if pd.isna(value):
-        return None
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def load_recording(table: Path, experiment: Experiment) -> Recording:
-    """Read a table."""
-    return Recording(pd.read_parquet(table), experiment)
 
 
 def write_recording(

@@ -31,6 +31,8 @@ from harness.search.searcher import Searcher
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from reports.frontier import hypervolume
 
+Report = EpochReport | FinalReport
+
 
 class RecordedSearcher(Searcher):
     """The product's sampler, whose suggestions move to the nearest recorded setting not yet used.
@@ -133,10 +135,10 @@ class _Simulation:
         self._objectives = recording.mean_objectives()
         self._now = self._spent = 0.0
         self._pretrained: set[int] = set()
-        self._queue: list[tuple[float, int, str]] = []  # (time, tie-break, trial)
+        # (time, tie-break, trial, seconds of work, report)
+        self._queue: list[tuple[float, int, str, float, Report]] = []
         self._begun = 0
-        self._live: dict[str, Iterator[tuple[float, EpochReport | FinalReport]]] = {}
-        self._coming: dict[str, tuple[float, EpochReport | FinalReport]] = {}
+        self._live: dict[str, Iterator[tuple[float, Report]]] = {}
         self._curve: list[tuple[float, float]] = []
         self._completed: list[str] = []
         self._searcher = RecordedSearcher(recording, experiment)
@@ -151,8 +153,8 @@ class _Simulation:
                 self._await(spec.trial_id)
             if spec is Pause.DONE:
                 break
-            self._now, _, trial_id = heapq.heappop(self._queue)
-            self._take_in(trial_id)
+            self._now, _, *part = heapq.heappop(self._queue)
+            self._take_in(*part)
         records = self._search.state.trials.values()
         cost, volume = np.array(self._curve).reshape(-1, 2).T
         return Replay(
@@ -168,13 +170,12 @@ class _Simulation:
     def _await(self, trial_id: str) -> None:
         """Let a worker begin the next part of a trial."""
         seconds, report = next(self._live[trial_id])
-        self._coming[trial_id] = seconds, report
         self._begun += 1
-        heapq.heappush(self._queue, (self._now + seconds, self._begun, trial_id))
+        part = (self._now + seconds, self._begun, trial_id, seconds, report)
+        heapq.heappush(self._queue, part)
 
-    def _take_in(self, trial_id: str) -> None:
+    def _take_in(self, trial_id: str, seconds: float, report: Report) -> None:
         """A part of a trial is done; tell the search."""
-        seconds, report = self._coming.pop(trial_id)
         self._spent += seconds
         if isinstance(report, EpochReport):
             if not self._search.on_epoch(trial_id, report):
@@ -186,7 +187,7 @@ class _Simulation:
         volume = hypervolume([self._objectives[full_hash] for full_hash in self._completed])
         self._curve.append((self._spent, volume))
 
-    def _reports(self, spec: TrialSpec) -> Iterator[tuple[float, EpochReport | FinalReport]]:
+    def _reports(self, spec: TrialSpec) -> Iterator[tuple[float, Report]]:
         """(seconds of work, report) of every part of a trial, as they were recorded.
 
         The first trial of a bit length pays for the pretrained model, as in the store.
