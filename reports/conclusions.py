@@ -27,13 +27,14 @@ def conclusions(
     results: SearchResults, configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]
 ) -> list[str]:
     """Sentences on how the search went, its front, the test queries and what was gained."""
-    explored = []
     if len(results.explore):
-        explored = [*_course(results), *_at_chance(results), *_front(results)]
-    if not explored and results.experiment.get("compare") and configs:
-        explored = _compared(configs)
+        first = [*_course(results), *_at_chance(results), *_front(results)]
+    elif results.experiment.get("compare") and configs:
+        first = _compared(configs)
+    else:
+        first = ["There are no explore trials: nothing was searched."]
     return [
-        *(explored or _course(results)),
+        *first,
         *_collapsed(configs),
         *(_gain(robust, clean) for robust, clean in zip(gains[::2], gains[1::2], strict=True)),
         *_significance(gains),
@@ -128,8 +129,6 @@ def _compared(configs: Sequence[ConfirmedConfig]) -> list[str]:
 
 def _course(results: SearchResults) -> list[str]:
     explore = results.explore
-    if not len(explore):
-        return ["There are no explore trials: nothing was searched."]
     counts = explore["status"].value_counts()
     words = {status: status for status in STATUSES} | {"stopped": "stopped early"}
     parts = [f"{counts[status]} {word}" for status, word in words.items() if status in counts]

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import io
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from reports.figures import ReportFigure, interactive, overlaid_figures, search_
 from reports.figures.chart import Chart
 from reports.figures.static import STATIC_STYLE
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
-from reports.protocol import experiment_terms, protocol_terms, provenance_terms
+from reports.protocol import flattened, protocol_terms
 from reports.results import SearchResults, final_metrics_of
 from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import (
@@ -125,13 +126,13 @@ def comparable_groups(searches: Sequence[SearchResults]) -> list[list[SearchResu
 def _with_distinct_names(searches: Sequence[SearchResults]) -> list[SearchResults]:
     """Runs of one experiment file share a name; legends must tell them apart."""
     counts = Counter(results.name for results in searches)
-    seen: Counter[str] = Counter()
-    renamed = []
-    for results in searches:
-        seen[results.name] += 1
-        suffix = f" ({seen[results.name]})" if counts[results.name] > 1 else ""
-        renamed.append(dataclasses.replace(results, name=results.name + suffix))
-    return renamed
+    numbers = {name: itertools.count(1) for name in counts}
+    return [
+        dataclasses.replace(results, name=f"{results.name} ({next(numbers[results.name])})")
+        if counts[results.name] > 1
+        else results
+        for results in searches
+    ]
 
 
 def _section(
@@ -170,8 +171,8 @@ def _section(
                 ),
                 "trials": _save_table(trials_table(results), out_dir, slugs[name]),
                 "protocol": protocol_terms(results),
-                "provenance": provenance_terms(results),
-                "experiment": experiment_terms(results),
+                "provenance": list(flattened(results.provenance)),
+                "experiment": list(flattened(results.experiment)),
             }
             for results in searches
             for name in [results.name]
@@ -189,9 +190,8 @@ def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:
     """File name suffixes that tell the searches apart; none where there is only one."""
     if len(searches) == 1:
         return {searches[0].name: ""}
-    plain = (re.sub(r"[^A-Za-z0-9]+", "-", results.name)[:40] for results in searches)
-    slugs = (f"-{i + 1}-{name}".rstrip("-") for i, name in enumerate(plain))
-    return {results.name: slug for results, slug in zip(searches, slugs, strict=True)}
+    plain = {r.name: re.sub(r"[^A-Za-z0-9]+", "-", r.name)[:40] for r in searches}
+    return {name: f"-{i}-{text}".rstrip("-") for i, (name, text) in enumerate(plain.items(), 1)}
 
 
 def _save_figures(

@@ -25,25 +25,15 @@ class MatrixCell(NamedTuple):
 
 
 class MatrixData(NamedTuple):
-    """MAPs as fractions; rows are settings, columns what their queries went through.
+    """MAPs as fractions; rows are settings, columns what their queries went through."""
 
-    Attributes:
-        title: of the figure.
-        rows: labels of the settings.
-        columns: ``clean``, every attack, ``worst``.
-        headers: the columns in words.
-        cells: ``(rows, columns)`` means and intervals over seeds and queries.
-        seeds: of every setting; a cell may have fewer.
-        chance: MAP of a random order; NaN where unknown.
-    """
-
-    title: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    headers: tuple[str, ...]
-    cells: tuple[tuple[MatrixCell, ...], ...]
-    seeds: tuple[int, ...]
-    chance: float
+    title: str  # of the figure
+    rows: tuple[str, ...]  # labels of the settings
+    columns: tuple[str, ...]  # ``clean``, every attack, ``worst``
+    headers: tuple[str, ...]  # the columns in words
+    cells: tuple[tuple[MatrixCell, ...], ...]  # (rows, columns)
+    seeds: tuple[int, ...]  # of every setting; a cell may have fewer
+    chance: float  # MAP of a random order; NaN where unknown
 
 
 def untargeted_matrix(configs: Sequence[ConfirmedConfig]) -> MatrixData:

@@ -4,10 +4,10 @@ The schema is described in ``docs/architecture.md``. Everything is stored as fra
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -24,6 +24,7 @@ STATUSES = ("completed", "stopped", "failed", "running")
 _ROUNDING = 1e-6  # an average precision may be above 1 by it
 _TEXT, _INTEGER, _NUMBER = "string", "Int64", "float64"
 _METRIC = "metric."
+Found = TypeVar("Found")
 
 _VALIDATED = {f"{_METRIC}{Phase.VALIDATION.key(name)}": _NUMBER for name in OBJECTIVES}
 TRIAL_COLUMNS: dict[str, str] = {
@@ -106,25 +107,22 @@ class SearchResults:
         Raises:
             InputError: the file cannot be read.
         """
-        path = self._trial_file(trial_id, "per_query.parquet")
-        return _read_per_query(path) if path else None
+        return self._kept(trial_id, "per_query.parquet", _read_per_query)
 
     def histograms(self, trial_id: str) -> Arrays | None:
         """``ATTACK_total`` and ``ATTACK_relevant``, int32 ``(Q, K+1)``, or None."""
-        path = self._trial_file(trial_id, "histograms.npz")
-        return read_histograms(path) if path else None
+        return self._kept(trial_id, "histograms.npz", read_histograms)
 
     def examples(self, trial_id: str) -> Arrays | None:
         """Thumbnails of queries and of what they retrieve, or None."""
-        path = self._trial_file(trial_id, "examples.npz")
-        return read_examples(path) if path else None
+        return self._kept(trial_id, "examples.npz", read_examples)
 
     def _phases(self, *phases: str) -> pd.DataFrame:
         return self.trials[self.trials["phase"].isin(phases)]
 
-    def _trial_file(self, trial_id: str, name: str) -> Path | None:
+    def _kept(self, trial_id: str, name: str, read: Callable[[Path], Found]) -> Found | None:
         path = trial_folder(self.path, trial_id) / name
-        return path if os.path.lexists(path) else None
+        return read(path) if os.path.lexists(path) else None
 
 
 def metric_column(phase: Phase, name: str) -> str:
@@ -209,8 +207,7 @@ def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]], schema: dict[str,
     unknown = [n for n in names if n not in schema and not n.startswith(("param.", _METRIC))]
     if unknown:
         raise ValueError(f"{path.name} has no column {unknown[0]!r}; allowed: {', '.join(schema)}")
-    columns = {name: [record.get(name) for record in records] for name in names}
-    frame = pd.DataFrame({name: pd.Series(v, dtype=object) for name, v in columns.items()})
+    frame = pd.DataFrame(records, columns=names, dtype=object)
     with replacing(path) as temporary:
         _typed(frame, schema).to_parquet(temporary, index=False, write_page_checksum=True)
 
@@ -243,13 +240,10 @@ def _read_table(path: Path, required: tuple[str, ...], schema: dict[str, str]) -
 def _read_per_query(path: Path) -> pd.DataFrame:
     frame = _read_parquet(path, ("query", "attack", "restart", "ap"))
     types = pd.api.types
-    for name, is_type in (
-        ("query", types.is_integer_dtype),
-        ("restart", types.is_integer_dtype),
-        ("attack", types.is_string_dtype),
-        ("ap", types.is_float_dtype),
-    ):
-        if not is_type(frame[name]) or frame[name].isna().any():
+    is_type = {"attack": types.is_string_dtype, "ap": types.is_float_dtype}
+    for name in ("query", "attack", "restart", "ap"):
+        right = is_type.get(name, types.is_integer_dtype)(frame[name])
+        if not right or frame[name].isna().any():
             raise InputError(f"{path}: column {name!r} has values of another type; damaged")
     if not frame["ap"].between(-_ROUNDING, 1 + _ROUNDING).all() or (frame["query"] < 0).any():
         raise InputError(f"{path}: average precisions outside 0 to 1, or queries below 0; damaged")

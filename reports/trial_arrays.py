@@ -27,15 +27,10 @@ _LARGEST_RATIO = 1032  # of deflate; what claims more is no file that was writte
 
 
 class Form(NamedTuple):
-    """What an array must be.
+    """What an array must be."""
 
-    Attributes:
-        kind: of its dtype, as NumPy has it: ``u`` is uint8 here, ``i`` any signed integer.
-        axes: its axes; equal names in a file are equal lengths, a number is itself, and an axis
-            without a name has any length.
-    """
-
-    kind: str
+    kind: str  # of its dtype, as NumPy has it: ``u`` is uint8 here, ``i`` any signed integer
+    # Equal names in a file are equal lengths, a number is itself, and "" has any length.
     axes: tuple[str | int, ...]
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.efficiency.design import design
-from benchmarks.efficiency.recording import write_recording
+from benchmarks.efficiency.recording import Line, write_recording
 from harness.experiment.config import Experiment, TrialConfig, parsed
 from harness.experiment.configs import config_at, undefended
 from harness.experiment.file import load_experiment
@@ -28,8 +28,6 @@ from harness.options import Options
 from harness.session.session import trial_context
 from harness.trial.trial import EpochReport, TrialSpec, run_trial, trial_data, trial_folder
 from saat.training import TrainingFailed
-
-Line = dict[str, Any]
 
 
 class Task(NamedTuple):

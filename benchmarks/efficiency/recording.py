@@ -8,8 +8,9 @@ seconds of CPU time of the epoch. The last epoch's row also has ``metric.reattac
 from; settings of one bit length and seed share it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -22,9 +23,9 @@ from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
 from harness.search.samplers.ehvi.encoding import Point
 from saat.atomic_files import replacing
-from saat.metrics import OBJECTIVES
+from saat.feasibility import objective_values
 
-Line = dict[str, Any]  # a row of the table
+Line = dict[str, Any]  # a row of the table, or a finished training
 BITS = "model.bits"
 
 
@@ -92,9 +93,9 @@ class Recording:
 
     def mean_objectives(self) -> dict[str, NDArray[np.float64]]:
         """(clean MAP, robust MAP) of every setting, averaged over its seeds."""
-        values: dict[str, list[list[float]]] = defaultdict(list)
+        values: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for (full_hash, _), run in self.runs.items():
-            values[full_hash].append([run.final[f"reattack/{name}"] for name in OBJECTIVES])
+            values[full_hash].append(objective_values(run.final))
         return {full_hash: np.mean(rows, axis=0) for full_hash, rows in values.items()}
 
 
@@ -111,42 +112,30 @@ def _values(line: Line, prefix: str, kind: str = "") -> dict[str, Any]:
     }
 
 
-def write_recording(
-    table: Path, experiment: Experiment, lines: Sequence[dict[str, Any]], seeds: int
-) -> None:
+def write_recording(table: Path, experiment: Experiment, lines: Sequence[Line], seeds: int) -> None:
     """Write the table of the finished trainings; a setting that lacks a seed is left out."""
     pretraining = {
         (line["pretrained"], line["seed"]): line["cpu_s"] for line in lines if "pretrained" in line
     }
-    trained: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for line in lines:
-        if "setting" in line:
-            trained[line["setting"]].append(line)
-    rows: list[dict[str, Any]] = []
-    for number in sorted(trained):
-        if len(trained[number]) == seeds:
-            for line in sorted(trained[number], key=lambda line: int(line["seed"])):
-                rows += _rows(line, experiment, pretraining)
+    trained = [line for line in lines if "setting" in line]
+    counts = Counter(line["setting"] for line in trained)
+    rows: list[Line] = []
+    for line in sorted(trained, key=itemgetter("setting", "seed")):
+        if counts[line["setting"]] == seeds:
+            bits = config_at(experiment, line["point"]).model.bits
+            rows += _rows(line, pretraining[bits, line["seed"]])
     table.parent.mkdir(parents=True, exist_ok=True)
     with replacing(table) as temporary:
         pd.DataFrame(rows).to_parquet(temporary, index=False, compression="zstd")
 
 
-def _rows(
-    line: dict[str, Any], experiment: Experiment, pretraining: Mapping[tuple[int, int], float]
-) -> list[dict[str, Any]]:
-    bits = config_at(experiment, line["point"]).model.bits
-    common = {
-        "setting": line["setting"],
-        "role": line["role"],
-        "config_hash": line["config_hash"],
-        "seed": line["seed"],
-        **{f"param.{key}": value for key, value in line["point"].items()},
-    }
+def _rows(line: Line, pretrain_cpu_s: float) -> list[Line]:
+    common = {key: line[key] for key in ("setting", "role", "config_hash", "seed")}
+    common |= {f"param.{key}": value for key, value in line["point"].items()}
     rows = []
     for number, epoch in enumerate(line["epochs"], start=1):
         seen = {f"metric.{k}": v for k, v in epoch.items() if k.startswith("val/")}
         rows.append(common | {"epoch": number} | seen | {"cpu_s": epoch["cpu_s"]})
     final = {f"metric.{k}": v for k, v in line["final"].items() if k != "cpu_s"}
     rows[-1] |= final | {"reattack_cpu_s": line["final"]["cpu_s"]}
-    return [row | {"pretrain_cpu_s": pretraining[bits, line["seed"]]} for row in rows]
+    return [row | {"pretrain_cpu_s": pretrain_cpu_s} for row in rows]

@@ -34,8 +34,7 @@ def examples_data(results: SearchResults, configs: Sequence[ConfirmedConfig]) ->
     """
     defended = [config for config in configs if config.role != "undefended"]
     best = max(defended, key=lambda s: (not s.collapsed, s.bands["robust_map"].mean), default=None)
-    bits = best.bits if best else None
-    bare = [s for s in configs if s.role == "undefended" and bits in (s.bits, None)]
+    bare = [s for s in configs if s.role == "undefended" and (not best or best.bits == s.bits)]
     panels = (_panel(results, config) for config in [*bare[:1], best] if config)
     return [panel for panel in panels if panel]
 
@@ -76,8 +75,8 @@ def examples_static(panels: Sequence[ExamplePanel]) -> Figure:
     rows = [len(panel.amplified) + 0.6 for panel in panels]
     figure = new_figure(width=12.5, height=0.95 * sum(rows) + 0.3)
     grid = figure.add_gridspec(len(panels), 1, height_ratios=rows)
-    for i, panel in enumerate(panels):
-        _draw_panel(figure.add_subplot(grid[i]), panel)
+    for place, panel in zip(grid, panels, strict=True):
+        _draw_panel(figure.add_subplot(place), panel)
     return figure
 
 

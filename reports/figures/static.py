@@ -28,9 +28,10 @@ _FONTS = (
 )
 
 
+_INSTALLED = set(font_manager.get_font_names())
 # Any: matplotlib's stubs list every key as a literal.
 STATIC_STYLE: Any = {
-    "font.family": [name for name in _FONTS if name in font_manager.get_font_names()],
+    "font.family": [name for name in _FONTS if name in _INSTALLED],
     "font.size": 9.5,
     "axes.titlesize": 10.5,
     "axes.spines.top": False,
