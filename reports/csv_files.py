@@ -19,10 +19,9 @@ def csv_text(frame: pd.DataFrame) -> str:
     Text, in headers too, that a spreadsheet would take for a formula has an apostrophe in front.
     """
     safe = _changed(frame, _neutral)
-    text = str(safe.to_csv(index=False, lineterminator="\n"))
+    text = safe.to_csv(index=False, lineterminator="\n")
     if "\r" in text:  # which ends a row to every reader, and which pandas leaves unquoted
-        quoting = csv.QUOTE_NONNUMERIC
-        text = str(safe.to_csv(index=False, lineterminator="\n", quoting=quoting))
+        text = safe.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     return text
 
 

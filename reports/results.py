@@ -222,7 +222,7 @@ def _typed(frame: pd.DataFrame, schema: dict[str, str]) -> pd.DataFrame:
             dtype = _PARAMETER_TYPES.get(pd.api.types.infer_dtype(values), _TEXT)
         else:
             dtype = schema.get(name, _NUMBER)
-        columns[name] = values.astype(dtype)  # type: ignore[call-overload]
+        columns[name] = values.astype(dtype)
         if dtype == _TEXT and not name.startswith("param."):
             columns[name] = columns[name].fillna("")
     return pd.DataFrame(columns, index=frame.index)

@@ -75,8 +75,8 @@ def examples_static(panels: Sequence[ExamplePanel]) -> Figure:
     rows = [len(panel.amplified) + 0.6 for panel in panels]
     figure = new_figure(width=12.5, height=0.95 * sum(rows) + 0.3)
     grid = figure.add_gridspec(len(panels), 1, height_ratios=rows)
-    for place, panel in zip(grid, panels, strict=True):
-        _draw_panel(figure.add_subplot(place), panel)
+    for i, panel in enumerate(panels):
+        _draw_panel(figure.add_subplot(grid[i]), panel)
     return figure
 
 

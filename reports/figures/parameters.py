@@ -35,7 +35,7 @@ def _panel(frame: pd.DataFrame, key: str, specification: Any) -> Panel:
     options = specification if isinstance(specification, dict) else {}
     if numeric and "choice" not in options:
         pixel = is_pixel_parameter(key)
-        values = numbers.to_numpy() * (255 if pixel else 1)
+        values = np.array(numbers * (255 if pixel else 1), dtype=np.float64)
         log = bool(options.get("log")) and bool(np.nanmin(values) > 0)
         label = key + (" (1/255)" if pixel else " (log scale)" if log else "")
         axis = Axis(label, "log" if log else "whole" if (values % 1 == 0).all() else "linear")

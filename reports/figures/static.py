@@ -121,9 +121,9 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
         case Points():
             _draw_points(axes, mark)
         case Line():
-            style, look = _DASHES[mark.dash], {"lw": mark.width, "alpha": mark.opacity}
-            look |= {"drawstyle": _STEPS[mark.step], "label": _label(mark.label)}
-            axes.plot(mark.x, mark.y, style, color=mark.colour, **look)
+            look: Any = {"drawstyle": _STEPS[mark.step], "lw": mark.width, "alpha": mark.opacity}
+            label = _label(mark.label)
+            axes.plot(mark.x, mark.y, _DASHES[mark.dash], color=mark.colour, label=label, **look)
         case Level():
             style = _DASHES[mark.dash]
             axes.axhline(mark.y, color=mark.colour, ls=style, lw=1.4, label=_label(mark.label))
