@@ -41,7 +41,7 @@ class Prices:
 
     def trial(self, point: Mapping[str, Any], epochs: int, completed: bool) -> float:
         """Of one trial, without the model it starts from."""
-        epoch, reattack = self._trial.loc[_kind(point)]
+        epoch, reattack = self._trial.loc[[_kind(point)]].to_numpy(np.float64)[0]
         return float(epochs * epoch + completed * reattack)
 
     def known(self, point: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,7 +131,8 @@ def record(experiment: Experiment, folder: Path, table: Path, args: argparse.Nam
         ProcessPoolExecutor(args.processes, spawn) as pool,
     ):
         for work, parts in stages:
-            for future in as_completed([pool.submit(work, part, raw, folder) for part in parts]):
+            begun: list[Future[Line]] = [pool.submit(work, part, raw, folder) for part in parts]
+            for future in as_completed(begun):
                 try:
                     line = future.result()
                 except TrainingFailed as error:  # its setting will not be in the table

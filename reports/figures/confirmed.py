@@ -30,9 +30,9 @@ def confirmed_chart(configs: Sequence[ConfirmedConfig]) -> Chart:
     for index, (label, config) in enumerate(zip(distinct_labels(configs), configs, strict=True)):
         symbol, shade = _SYMBOLS.get(config.role, "circle"), colour(index)
         look: Any = {"symbol": symbol, "group": str(index)}
-        seeds = (100 * config.seeds(name) for name in OBJECTIVES)
+        x, y = (100 * config.seeds(name) for name in OBJECTIVES)
         hover = f"one seed<br>{_HOVER}"
-        marks.append(Points(*seeds, shade, size=4, opacity=0.4, hover=hover, **look))
+        marks.append(Points(x, y, shade, size=4, opacity=0.4, hover=hover, **look))
         clean, robust = (config.bands[name] for name in OBJECTIVES)
         marks.append(
             Points(
