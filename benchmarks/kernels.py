@@ -8,12 +8,13 @@ of labels); labels and codes are random.
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from saat.attacks.attack import frozen
 from saat.attacks.pgd import input_gradient
+from saat.attacks.query_batches import frozen
 from saat.codes import sign
 from saat.mainstay import MainstayCodes
 from saat.models import build_network
@@ -29,16 +30,19 @@ SETS = {
 }
 
 
-def labels_like(rows: int, labels: int, mean: float, generator: torch.Generator) -> Tensor:
-    """Random 0/1 labels (rows, labels) with Zipf-like frequencies."""
-    weight = 1 / torch.arange(1, labels + 1)
-    chance = (weight * mean / weight.sum()).clamp(max=0.9)
-    return (torch.rand(rows, labels, generator=generator) < chance).float()
+class Rows(NamedTuple):
+    """Codes ±1 (rows, BITS) and 0/1 labels (rows, labels)."""
 
+    codes: Tensor
+    labels: Tensor
 
-def codes_like(rows: int, generator: torch.Generator) -> Tensor:
-    """Random ±1 codes (rows, BITS)."""
-    return sign(torch.randn(rows, BITS, generator=generator))
+    @classmethod
+    def drawn(cls, rows: int, labels: int, mean: float, generator: torch.Generator) -> "Rows":
+        """Random codes; random labels with Zipf-like frequencies, ``mean`` an image."""
+        weight = 1 / torch.arange(1, labels + 1)
+        chance = (weight * mean / weight.sum()).clamp(max=0.9)
+        has = (torch.rand(rows, labels, generator=generator) < chance).float()
+        return cls(sign(torch.randn(rows, BITS, generator=generator)), has)
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
@@ -73,6 +77,20 @@ def sorted_ap(query: Tensor, y: Tensor, codes: Tensor, labels: Tensor, top_k: in
     return total / len(query)
 
 
+def mainstay_seconds(rows: Rows, repeats: int, plain_repeats: int) -> tuple[float, float]:
+    """Mainstay codes of a batch: ours, and the plain formula."""
+    groups, index = MainstayCodes(*rows), torch.arange(BATCH)
+    exact = rows.labels[:BATCH].double(), rows.codes.double(), rows.labels.double()
+    ours = seconds(lambda: groups.of_rows(index), repeats)
+    return ours, seconds(lambda: direct_mainstay(*exact), plain_repeats)
+
+
+def ap_seconds(query: Rows, database: Rows) -> tuple[float, float]:
+    """AP@5000 of all queries: ours, and by sorting."""
+    ours = seconds(lambda: average_precision(*query, *database, 5000), 3)
+    return ours, seconds(lambda: sorted_ap(*query, *database, 5000), 1)
+
+
 def report(what: str, ours: float, plain: float, unit: str) -> None:
     """One line: ours, plain, ratio."""
     line = f"{what:<38}{1e3 * ours:10.3f} ms{1e3 * plain:12.3f} ms{plain / ours:9.1f}×  {unit}"
@@ -84,30 +102,12 @@ def main() -> None:
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     print(f"{'one core, torch ' + torch.__version__:<38}{'ours':>13}{'plain':>15}{'ratio':>10}")
-    for name, (rows, database, classes, mean) in SETS.items():
-        labels = labels_like(rows, classes, mean, generator)
-        codes = codes_like(rows, generator)
-        groups = MainstayCodes(codes, labels)
-        index = torch.arange(BATCH)
-        plain = (labels[:BATCH].double(), codes.double(), labels.double())
-        report(
-            f"mainstay codes, {name}",
-            seconds(lambda: groups.of_rows(index), 50),  # noqa: B023
-            seconds(lambda: direct_mainstay(*plain), 5),  # noqa: B023
-            "a batch of 32",
-        )
-        arguments = (
-            codes_like(BATCH, generator),
-            labels_like(BATCH, classes, mean, generator),
-            codes_like(database, generator),
-            labels_like(database, classes, mean, generator),
-        )
-        report(
-            f"AP@5000, {name}",
-            seconds(lambda: average_precision(*arguments, 5000), 3) / BATCH,  # noqa: B023
-            seconds(lambda: sorted_ap(*arguments, 5000), 1) / BATCH,  # noqa: B023
-            "a query",
-        )
+    for name, (train, size, classes, mean) in SETS.items():
+        mainstay = mainstay_seconds(Rows.drawn(train, classes, mean, generator), 50, 5)
+        report(f"mainstay codes, {name}", *mainstay, "a batch of 32")
+        query = Rows.drawn(BATCH, classes, mean, generator)
+        ours, plain = ap_seconds(query, Rows.drawn(size, classes, mean, generator))
+        report(f"AP@5000, {name}", ours / BATCH, plain / BATCH, "a query")
     gradient_benchmark()
 
 
@@ -125,7 +125,7 @@ def gradient_benchmark() -> None:
 
     def alone() -> Tensor:
         with frozen(network):
-            return input_gradient(network, images, loss, 0)
+            return input_gradient(network, loss, images, 0)
 
     with torch.no_grad():
         forward = seconds(lambda: network(images), 100)

@@ -28,9 +28,10 @@ from harness.executors import executor
 from harness.experiment.resolve import resolve_experiment
 from harness.files import write_json
 from harness.journal.journal import Event, read
+from harness.journal.state import load_state
 from harness.options import Options
 from harness.session import session
-from harness.session.derive import derive_tables
+from harness.session.derive import write_tables
 from harness.trial.trial import (
     EpochReport,
     FinalReport,
@@ -130,14 +131,14 @@ class Hundred(NamedTuple):
 class Usage(threading.Thread):
     """Samples the memory and the CPU time of this process."""
 
-    def __init__(self, every: float = 0.2) -> None:
+    def __init__(self) -> None:
         super().__init__(daemon=True)
-        self._every, self._stop_now = every, threading.Event()
+        self._stop_now = threading.Event()
         self._samples: list[tuple[float, float, float]] = []
 
     def run(self) -> None:
         """Sample until told to stop."""
-        while not self._stop_now.wait(self._every):
+        while not self._stop_now.wait(0.2):
             self._samples.append((time.time(), resident_megabytes(), time.process_time()))
 
     def stop(self) -> None:
@@ -163,11 +164,11 @@ def resident_megabytes() -> float:
 def run(
     trials: int, runs_dir: Path, name: str = "inline", size: int = 100, sampler: str = "ehvi"
 ) -> list[Hundred]:
-    """Search with ``trials`` samples; what every ``size`` of them took.
+    """Search with ``trials`` samples, below ``runs_dir/scale``; what every ``size`` of them took.
 
     Args:
         trials: ``search.num_samples``.
-        runs_dir: where the run lies, under ``scale``.
+        runs_dir: where the run lies.
         name: the executor.
         size: trials a row.
         sampler: ``search.sampler``.
@@ -212,13 +213,10 @@ def after(runs_dir: Path) -> None:
     run_dir = runs_dir / "scale"
     saat = [sys.executable, "-m", "harness", "status", "scale", "--runs-dir", str(runs_dir)]
     timed("saat status (a process)", lambda: subprocess.run(saat, check=True, capture_output=True))
-    timed("trials.parquet and epochs.parquet", lambda: derive_tables(run_dir))
+    timed("trials.parquet and epochs.parquet", lambda: write_tables(run_dir, *load_state(run_dir)))
     timed("report", lambda: write_report([load_search(run_dir)], run_dir / "report"))
-    page = run_dir / "report" / "report.html"
-    print(f"{'size of report.html':<44}{page.stat().st_size / 2**20:8.2f} MB")
-    print(
-        f"{'size of events.jsonl':<44}{(run_dir / 'events.jsonl').stat().st_size / 2**20:8.2f} MB"
-    )
+    for path in (run_dir / "report" / "report.html", run_dir / "events.jsonl"):
+        print(f"{f'size of {path.name}':<44}{path.stat().st_size / 2**20:8.2f} MB")
 
 
 def start_ray() -> None:

@@ -44,36 +44,28 @@ def overhead(events: list[Event]) -> Overhead:
     find slots that nothing ran in, and wait for worker processes.
     """
     told: dict[str, tuple[float, float]] = {}  # trial → time and cost of its last report
-    first: set[str] = set()  # trials in new slots
-    silent: set[str] = set()  # trials without a report
+    # Trials without a report yet → where the seconds until then count.
+    silent: dict[str, str] = {}
     free: list[float] = []
-    work = workers = trials = epochs = between = 0.0
+    spent = dict.fromkeys(Overhead._fields, 0.0)
     for event in events:
+        now = event["time"]
         if event["event"] == "suggested":
             name = event["trial"]["trial_id"]
-            told[name] = event["time"], 0.0
-            silent.add(name)
+            told[name] = now, 0.0
+            silent[name] = "trials" if free else "workers"
             if free:
-                between += event["time"] - free.pop(0)
-            else:
-                first.add(name)
+                spent["between"] += now - free.pop(0)
         elif event["event"] in ("epoch", "completed", "failed"):
             name = event["trial_id"]
             then, before = told[name]
             cost = event.get("cost_s", before)
-            beside = event["time"] - then - (cost - before)
-            told[name] = event["time"], cost
-            work += cost - before
-            if name not in silent:
-                epochs += beside
-            elif name in first:
-                workers += beside
-            else:
-                trials += beside
-            silent.discard(name)
+            told[name] = now, cost
+            spent["work"] += cost - before
+            spent[silent.pop(name, "epochs")] += now - then - (cost - before)
             if event["event"] != "epoch" or event.get("stop_reason"):
-                free.append(event["time"])
-    return Overhead(work, workers, trials, epochs, between)
+                free.append(now)
+    return Overhead(**spent)
 
 
 _TITLES = {

@@ -1,20 +1,18 @@
 """What the registries offer: names, options with their bounds, limits, one line about each.
 
-The methods stand in modules that import torch, which takes seconds. So a file in the user's cache
-holds all that commands need to know of them: ``saat list`` and the check of an experiment file read
-it instead. It is made from the registries themselves, and again whenever their code changes.
+The modules of the methods import torch, which takes seconds. So a file in the user's cache holds
+what commands need to know of them. It is made from the registries, and again when code changes.
 """
 
 import hashlib
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Generic, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import TypeAdapter
@@ -34,23 +32,13 @@ Facts = TypeVar("Facts")
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a method.
-
-    Attributes:
-        key: its name in experiment files.
-        help: one line.
-        default: the published default.
-        kinds: the types that its value can have.
-        words: the texts that its value can be, where these are all.
-        bounds: ``ge`` and ``le`` of a number.
-    """
+    """An option of a method, by its key in experiment files, with the published default."""
 
     key: str
-    help: str
     default: Plain
     kinds: tuple[Literal["bool", "int", "float", "str", "NoneType"], ...]
-    words: tuple[str, ...]
-    bounds: dict[str, int | float]
+    words: tuple[str, ...]  # the texts that its value can be, where these are all
+    bounds: dict[str, int | float]  # ``ge`` and ``le`` of a number
 
 
 @dataclass(frozen=True)
@@ -81,26 +69,15 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Entry(Generic[Facts]):
-    """An entry of a registry.
+    """An entry of a registry; ``problem`` says why one of another package cannot be used."""
 
-    Attributes:
-        package: the distribution that brings it.
-        description: one line.
-        facts: what a file is checked against; None where ``problem`` says why it cannot be used.
-        problem: of an entry that another package brings.
-    """
-
-    package: str
+    package: str  # the distribution that brings it
     description: str
-    facts: Facts | None
+    facts: Facts | None  # what a file is checked against
     problem: str = ""
 
     def usable(self) -> Facts:
-        """The facts.
-
-        Raises:
-            InputError: the entry cannot be used.
-        """
+        """The facts; raises InputError where the entry cannot be used."""
         if self.facts is None:
             raise InputError(self.problem)
         return self.facts
@@ -108,36 +85,26 @@ class Entry(Generic[Facts]):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The entries of every registry by name, and the options of pretraining.
-
-    ``batteries``, ``none`` too, are the versions of what a protocol runs beside its own attacks.
-    """
+    """The entries of every registry by name, and the options of pretraining."""
 
     attacks: dict[str, Entry[Attack]]
     defenses: dict[str, Entry[Defense]]
     hashing: dict[str, Entry[bool]]
     backbones: dict[str, Entry[BackboneLimits]]
     datasets: dict[str, Entry[Dataset]]
-    batteries: dict[str, Entry[dict[str, int]]]
+    batteries: dict[str, Entry[dict[str, int]]]  # versions of what they run; ``none`` is one
     pretrain: tuple[Option, ...]
 
-    def problems(self) -> Iterator[str]:
-        """Of the entries that cannot be used."""
-        registries = {**vars(self)}
-        del registries["pretrain"]
-        for registry in registries.values():
-            yield from (entry.problem for entry in registry.values() if entry.problem)
 
-
-_JSON = TypeAdapter(Catalogue)
+_FILE = TypeAdapter(tuple[str, Catalogue])  # with its key
 
 
 @cache
 def catalogue() -> Catalogue:
     """What the registries offer in this process.
 
-    A process that has torch already asks the registries, so that it knows of what was added to
-    them here. Any other reads the cache. A cache that cannot be written costs the time alone.
+    A process that has torch already asks the registries, which may have more entries here. Any
+    other reads the cache. A cache that cannot be written costs the time alone.
     """
     if "torch" in sys.modules:
         return derived()
@@ -145,24 +112,21 @@ def catalogue() -> Catalogue:
         key, path = code_key(), cache_file()
     except InputError:  # no home folder, or no such SAAT_CACHE: data says so where it needs one
         return derived()
-    with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file is made anew
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["key"] == key:
-            return _JSON.validate_json(stored["catalogue"], strict=True)
+    with suppress(OSError, ValueError):  # a damaged file is made anew
+        stored_key, stored = _FILE.validate_json(path.read_bytes(), strict=True)
+        if stored_key == key:
+            return stored
     found = derived()
-    if not any(found.problems()):  # a missing dependency, say, may be there the next time
-        content = _JSON.dump_json(found).decode()
+    registries = [registry for name, registry in vars(found).items() if name != "pretrain"]
+    # An entry that is not usable now may be the next time: a dependency was missing, say.
+    if not any(entry.problem for registry in registries for entry in registry.values()):
         with suppress(OSError):
-            write_text(path, json.dumps({"key": key, "catalogue": content}))
+            write_text(path, _FILE.dump_json((key, found)).decode())
     return found
 
 
 def cache_file() -> Path:
-    """Where this user's catalogue of this installation lies, beside the decoded images.
-
-    Raises:
-        InputError: there is no such folder.
-    """
+    """Where this user's catalogue of this installation lies; raises InputError without a place."""
     user = os.getuid() if hasattr(os, "getuid") else ""
     installation = f"{user}:{sys.prefix}:{Path(saat.__file__).parent}"
     name = hashlib.sha256(installation.encode()).hexdigest()[:16]
@@ -180,7 +144,7 @@ def derived() -> Catalogue:
     from saat.pretrain import PretrainSettings
     from saat.versions import protocol_versions
 
-    none = _entry(OWN_PACKAGE, lambda: ("no battery", protocol_versions((), "none")))
+    none = Entry(OWN_PACKAGE, "no battery", protocol_versions((), "none"))
     return Catalogue(
         attacks=_entries(ATTACKS, lambda a, _: Attack(a.targeted, a.version, options_of(a))),
         defenses=_entries(
@@ -198,53 +162,34 @@ def _entries(
     registry: Registry[Any], facts: Callable[[Any, str], Facts]
 ) -> dict[str, Entry[Facts]]:
     """All entries of a registry; ``facts``: (entry, its name) → what is known of it."""
-
-    def read(name: str) -> tuple[str, Facts]:
-        return registry.description(name), facts(registry[name], name)
-
-    return {name: _entry(registry.package(name), partial(read, name)) for name in registry}
-
-
-def _entry(package: str, read: Callable[[], tuple[str, Facts]]) -> Entry[Facts]:
-    """An entry; ``read`` gives its line and facts, or raises InputError where it is unusable."""
-    try:
-        return Entry(package, *read())
-    except InputError as error:
-        return Entry(package, "", None, str(error))
+    found: dict[str, Entry[Facts]] = {}
+    for name in registry:
+        package = registry.package(name)
+        try:
+            found[name] = Entry(package, registry.description(name), facts(registry[name], name))
+        except InputError as error:
+            found[name] = Entry(package, "", None, str(error))
+    return found
 
 
 def options_of(settings: type[Any]) -> tuple[Option, ...]:
-    """The options that a settings dataclass declares.
-
-    Raises:
-        TypeError: an option whose type no experiment file can express.
-    """
+    """The options of a settings dataclass; TypeError where no file can express the type of one."""
     return tuple(
         Option(
             file_key(item),
-            item.metadata["help"],
             cast(Plain, item.default),
-            tuple(_kinds(item.type)),
-            tuple(_words(item.type)),
+            *_kinds_and_words(item.type),
             item.metadata["bounds"],
         )
         for item in option_fields(settings)
     )
 
 
-def _members(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-
-
-def _kinds(annotation: Any) -> Iterator[Any]:
-    for member in _members(annotation):
-        if member in (bool, int, float, str, type(None)):
-            yield member.__name__
-        elif get_origin(member) is not Literal:
-            raise TypeError(f"an option is a plain value or one of several texts, not {member}")
-
-
-def _words(annotation: Any) -> Iterable[str]:
-    for member in _members(annotation):
-        if get_origin(member) is Literal:
-            yield from get_args(member)
+def _kinds_and_words(annotation: Any) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
+    words = [word for one in members if get_origin(one) is Literal for word in get_args(one)]
+    kinds = [one for one in members if get_origin(one) is not Literal]
+    for kind in kinds:
+        if kind not in (bool, int, float, str, NoneType):
+            raise TypeError(f"an option is a plain value or one of several texts, not {kind}")
+    return tuple(kind.__name__ for kind in kinds), tuple(words)

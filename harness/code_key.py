@@ -16,8 +16,8 @@ import saat
 def code_key() -> str:
     """A digest of all that decides what the registries offer.
 
-    The versions of Python, of this package and of those that bring entries; the sizes and times of
-    their source files, so that no edit goes unnoticed.
+    It covers the versions of Python, of this package and of those that bring entries, and the sizes
+    and times of their source files, so that no edit goes unnoticed.
     """
     known = entry_points()
     groups = [group for group in known.groups if group.startswith("saat.")]
@@ -26,7 +26,7 @@ def code_key() -> str:
     packages = {entry.value.partition(":")[0].partition(".")[0] for entry in entries}
     folders = [folder for package in sorted(packages) for folder in _folders(package)]
     own = [str(Path(saat.__file__).parent), str(Path(__file__).with_name("catalogue.py"))]
-    parts += [list(_sources(Path(place))) for place in own + folders]
+    parts += [list(_sources(Path(path))) for path in own + folders]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -24,16 +24,11 @@ def write_json(path: Path, value: Any) -> None:
 def existing_parent(folder: Path, option: str = "") -> Path:
     """The folder itself, or the nearest one above it that is there.
 
-    Args:
-        folder: need not be there.
-        option: by which it was given, for the message.
-
     Raises:
-        InputError: it is a file.
+        InputError: it is a file; the line begins with the ``option`` by which it was given.
     """
-    existing = next(
-        path for path in (folder.absolute(), *folder.absolute().parents) if _exists(path)
-    )
+    absolute = folder.absolute()
+    existing = next(path for path in (absolute, *absolute.parents) if _exists(path))
     if not existing.is_dir():
         raise InputError(f"{option} {folder}: {existing} is not a folder".lstrip())
     return existing
@@ -49,8 +44,8 @@ def writable_parent(folder: Path, option: str = "") -> Path:
     try:
         tempfile.TemporaryFile(dir=existing).close()  # permissions alone do not tell
     except OSError as error:
-        reason = f"{existing} is not writable ({error.strerror})"
-        raise InputError(f"{option} {folder}: {reason}".lstrip()) from None
+        fault = f"{option} {folder}: {existing} is not writable ({error.strerror})"
+        raise InputError(fault.lstrip()) from None
     return existing
 
 
@@ -62,14 +57,10 @@ def _exists(path: Path) -> bool:
 
 
 def check_output(folder: Path, own: Collection[str]) -> None:
-    """Refuse a folder for results that cannot be written, or that holds something else.
-
-    Args:
-        folder: where results are to go; need not be there.
-        own: names that mark a folder as an earlier result; one of them is enough.
+    """Refuse a folder for results.
 
     Raises:
-        InputError: the folder cannot be written, or has files but none of these names.
+        InputError: it cannot be written, or has files but none of the names ``own``.
     """
     writable_parent(folder, "-o")
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()

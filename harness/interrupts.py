@@ -15,7 +15,7 @@ raised: list[int] = []  # signals that were turned into an exception
 
 
 def handle(handler: Callable[[int, FrameType | None], NoReturn]) -> None:
-    """Let ``handler`` take the signals that end a run, but for one that the parent had ignored."""
+    """Let ``handler`` take SIGINT and SIGTERM, except one that the parent process ignores."""
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
@@ -47,8 +47,7 @@ def interrupt(number: int, frame: FrameType | None) -> NoReturn:
 def importing() -> Iterator[None]:
     """Import what a command works with: until it is there, a signal ends the process at once.
 
-    Raises:
-        InputError: a package is missing that only some commands need.
+    A missing package, which only some commands need, raises InputError.
     """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     handle(leave)

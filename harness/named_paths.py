@@ -19,11 +19,7 @@ if TYPE_CHECKING:  # takes pydantic, and every command imports this module
 
 
 class PathsNotNamed(InputError):
-    """Paths that are not read, because only the run names them.
-
-    Attributes:
-        paths: what ``--allow`` has to name.
-    """
+    """Paths that are not read, because only the run names them; ``--allow`` has to name them."""
 
     def __init__(self, source: str, carried: Sequence["CarriedPath"]) -> None:
         shown = ", ".join(f"{key} {path}" for key, path in carried)
@@ -34,14 +30,9 @@ class PathsNotNamed(InputError):
 
 
 def leave_receipt(search_id: str, carried: Iterable["CarriedPath"]) -> None:
-    """Keep that this user began a run with these paths.
+    """Keep that this user began a run with these paths; raises OSError where that fails.
 
-    Args:
-        search_id: of the run's first event; nobody else can know it beforehand.
-        carried: all paths of the run.
-
-    Raises:
-        OSError: the receipt cannot be written.
+    ``search_id`` stands in the run's first event. Nobody else can know it beforehand.
     """
     paths = {os.fsencode(os.path.realpath(_path(item))) for item in carried}
     if not paths:
@@ -56,40 +47,32 @@ def leave_receipt(search_id: str, carried: Iterable["CarriedPath"]) -> None:
 def not_named(
     search_id: str | None, carried: Iterable["CarriedPath"], allow: Sequence[Path] = ()
 ) -> list["CarriedPath"]:
-    """The paths that the user has not named; without a receipt and ``allow`` none is looked at.
+    """The ``carried`` paths that the user has not named.
+
+    Without a receipt and ``allow`` no path is looked at. A path that no file can have raises
+    InputError.
 
     Args:
         search_id: of the run's first event; None for a model outside a run.
         carried: paths that are about to be read.
         allow: files, and folders with all that lies in them.
-
-    Raises:
-        InputError: a path that no file can have.
     """
     own = [] if search_id is None else _paths_of_receipt(search_id)
     allowed = [Path(os.path.realpath(path)) for path in allow]
     items = [item._replace(path=str(_path(item).absolute())) for item in carried]
     if not own and not allowed:
         return items
-    left = []
-    for item in items:
-        real = Path(os.path.realpath(item.path))
-        if real not in own and not any(real.is_relative_to(folder) for folder in allowed):
-            left.append(item)
-    return left
+
+    def is_named(path: Path) -> bool:
+        return path in own or any(path.is_relative_to(folder) for folder in allowed)
+
+    return [item for item in items if not is_named(Path(os.path.realpath(item.path)))]
 
 
 def check_named(
-    source: str,
-    search_id: str | None,
-    carried: Iterable["CarriedPath"],
-    allow: Sequence[Path],
+    source: str, search_id: str | None, carried: Iterable["CarriedPath"], allow: Sequence[Path]
 ) -> None:
-    """Refuse paths that only the run names; see :func:`not_named`.
-
-    Raises:
-        PathsNotNamed: there are some.
-    """
+    """Raise PathsNotNamed where :func:`not_named` finds some."""
     if left := not_named(search_id, carried, allow):
         raise PathsNotNamed(source, left)
 

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,12 @@ def provenance(
 ) -> dict[str, Any]:
     """JSON-able facts about the software, the data and the machine of a run.
 
-    Args:
-        data: the data set.
-        device: of the training.
-        formula_versions: those of the protocol above 1 (:mod:`harness.journal.protocol`).
+    ``formula_versions`` are those of the protocol above 1 (:mod:`harness.journal.protocol`).
     """
     # The driver of a cluster need not have the GPU that its workers have.
     here = device == "cuda" and torch.cuda.is_available()
     gpu = torch.cuda.get_device_name() if here else None
+    parts = {part: len(getattr(data, part)) for part in ("train", "database", "validation", "test")}
     return {
         "versions": versions(),
         "formula_versions": dict(formula_versions),
@@ -39,10 +38,7 @@ def provenance(
             "label": data.label,
             "fingerprint": data.fingerprint,
             "lists_sha256": dict(data.lists_sha256),
-            "train": len(data.train),
-            "database": len(data.database),
-            "validation": len(data.validation),
-            "test": len(data.test),
+            **parts,
             "classes": data.classes,
         },
         "machine": {"platform": platform.platform(), "device": device, "gpu": gpu},
@@ -53,10 +49,8 @@ def versions() -> dict[str, str]:
     """Python, the packages that results depend on, and those that bring entries of a registry."""
     found = {"python": platform.python_version()}
     for package in (*_PACKAGES, *contributing_packages()):
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 

@@ -38,11 +38,9 @@ def redacted(text: object) -> str:
 
 
 def message_line(error: object) -> str:
-    """A message for the terminal: one line of at most 500 characters, without credentials.
-
-    Very long words are shortened, so that the rest of the sentence stays. Credentials are removed
-    first, because half a secret would not be recognised.
-    """
+    """A message for the terminal: one line of at most 500 characters, without credentials."""
+    # Credentials first: half a secret would not be recognised. Of a very long word only the
+    # beginning stays, so that the sentence does.
     text = re.sub(r"(\S{160})\S{60,}", r"\1…", redacted(error))
     return one_line(text, 500)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from reports.confirmed import ConfirmedConfig, Gain
@@ -12,8 +13,8 @@ from reports.explored import (
     completed_trials,
     constraints,
     feasible,
-    front_extremes,
     on_front,
+    points_of,
 )
 from reports.metric_columns import column_of
 from reports.results import STATUSES, SearchResults, metric_column
@@ -21,20 +22,19 @@ from reports.wording import describe_setting, duration, percent, points
 from saat.metrics import OBJECTIVES, Phase
 from saat.wording import counted
 
-_STATUS_WORDS = {"stopped": "stopped early"}
-
 
 def conclusions(
     results: SearchResults, configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]
 ) -> list[str]:
     """Sentences on how the search went, its front, the test queries and what was gained."""
-    explored = []
     if len(results.explore):
-        explored = [*_course(results), *_at_chance(results), *_front(results)]
-    if not explored and results.experiment.get("compare") and configs:
-        explored = _compared(configs)
+        first = [*_course(results), *_at_chance(results), *_front(results)]
+    elif results.experiment.get("compare") and configs:
+        first = _compared(configs)
+    else:
+        first = ["There are no explore trials: nothing was searched."]
     return [
-        *(explored or _course(results)),
+        *first,
         *_collapsed(configs),
         *(_gain(robust, clean) for robust, clean in zip(gains[::2], gains[1::2], strict=True)),
         *_significance(gains),
@@ -42,7 +42,11 @@ def conclusions(
         *_beside(configs),
         *_powerless(configs),
         *_dead_gradients(configs),
-        *_doubts(configs),
+        *(
+            f"The numbers of {config.label} are {config.gates}"
+            for config in configs
+            if config.gates.startswith("unreliable")
+        ),
     ]
 
 
@@ -103,15 +107,6 @@ def _chance(config: ConfirmedConfig) -> str:
     return percent(config.mean("chance_map"))
 
 
-def _doubts(configs: Sequence[ConfirmedConfig]) -> list[str]:
-    """What the reliability gates found fault with."""
-    return [
-        f"The numbers of {config.label} are {config.gates}"
-        for config in configs
-        if config.gates.startswith("unreliable")
-    ]
-
-
 def _compared(configs: Sequence[ConfirmedConfig]) -> list[str]:
     """Which of the given settings holds most under its worst case, and by how much."""
     said = f"{counted(len(configs), 'setting was', 'settings were')} compared on test queries."
@@ -122,11 +117,7 @@ def _compared(configs: Sequence[ConfirmedConfig]) -> list[str]:
     if not ranked:
         return [f"{said} All of them are at chance, so none is ahead of another."]
     first, *others = ranked
-    text = (
-        f"{said} Under its worst case "
-        f"{first.label} keeps most, {percent(first.mean('robust_map'))} robust and "
-        f"{percent(first.mean('clean_map'))} clean MAP"
-    )
+    text = f"{said} Under its worst case {first.label} keeps most, {_maps(first)}"
     if others:
         band = others[0].bands["robust_map"]
         text += (
@@ -138,14 +129,9 @@ def _compared(configs: Sequence[ConfirmedConfig]) -> list[str]:
 
 def _course(results: SearchResults) -> list[str]:
     explore = results.explore
-    if not len(explore):
-        return ["There are no explore trials: nothing was searched."]
     counts = explore["status"].value_counts()
-    parts = [
-        f"{counts[status]} {_STATUS_WORDS.get(status, status)}"
-        for status in STATUSES
-        if status in counts
-    ]
+    words = {status: status for status in STATUSES} | {"stopped": "stopped early"}
+    parts = [f"{counts[status]} {word}" for status, word in words.items() if status in counts]
     spent = duration(float(explore["cost_s"].sum()))
     return [
         f"{counted(len(explore), 'trial was', 'trials were')} explored in {spent} of "
@@ -154,29 +140,25 @@ def _course(results: SearchResults) -> list[str]:
 
 
 def _front(results: SearchResults) -> list[str]:
-    ends, completed = front_extremes(results), completed_trials(results)
+    completed = completed_trials(results)
     if not len(completed):
         return ["No explored trial has completed yet, so there is no front."]
     bound = _constraints(results, completed)
-    if ends is None:
+    front = completed[on_front(results, completed)]
+    if not len(front):
         return [f"{bound or 'No completed trial is above chance. '}So there is no front."]
-    robust, clean = ends
-    count = int(on_front(results, completed).sum())
-    if count == 1:
-        return [
-            f"{bound}On validation queries one trial is best in both objectives: "
-            f"{percent(clean[CLEAN])} clean and {percent(clean[ROBUST])} robust "
-            f"MAP{_in_brackets(describe_setting(clean, results.space))}."
-        ]
-    ends_in_words = (
+    rows = (front.iloc[int(np.argmax(values))].to_dict() for values in points_of(front).T[::-1])
+    ends = [
         f"{percent(row[CLEAN])} clean and {percent(row[ROBUST])} robust MAP"
         f"{_in_brackets(describe_setting(row, results.space))}"
-        for row in (robust, clean)
-    )
+        for row in rows
+    ]
+    found = f"{bound}On validation queries "
+    if len(front) == 1:
+        return [f"{found}one trial is best in both objectives: {ends[0]}."]
     return [
-        f"{bound}On validation queries {count} of {counted(len(completed), 'completed trial')} "
-        "are on the "
-        f"front, from {' to '.join(ends_in_words)}."
+        f"{found}{len(front)} of {counted(len(completed), 'completed trial')} are on the front, "
+        f"from {' to '.join(ends)}."
     ]
 
 
@@ -195,12 +177,16 @@ def _constraints(results: SearchResults, completed: pd.DataFrame) -> str:
 
 def _gain(robust: Gain, clean: Gain) -> str:
     config = robust.recommended
-    clean_map, robust_map = (percent(config.mean(name)) for name in OBJECTIVES)
     return (
-        f"{_start(config.label)}{_in_brackets(config.setting)}, reaches {robust_map} robust and "
-        f"{clean_map} clean MAP on test queries; against the paper's default that is "
-        f"{_difference(robust)} points robust and {_difference(clean)} points clean."
+        f"{_start(config.label)}{_in_brackets(config.setting)}, reaches {_maps(config)} on test "
+        f"queries; against the paper's default that is {_difference(robust)} points robust and "
+        f"{_difference(clean)} points clean."
     )
+
+
+def _maps(config: ConfirmedConfig) -> str:
+    robust, clean = (percent(config.mean(name)) for name in reversed(OBJECTIVES))
+    return f"{robust} robust and {clean} clean MAP"
 
 
 def _difference(gain: Gain) -> str:
@@ -227,8 +213,7 @@ def _alone(configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]) -> list[st
     """Settings with no default of their bits to compare with."""
     compared = {gain.recommended.label for gain in gains}
     return [
-        f"{_start(config.label)}, reaches {percent(config.mean('robust_map'))} robust and "
-        f"{percent(config.mean('clean_map'))} clean MAP on test queries, over "
+        f"{_start(config.label)}, reaches {_maps(config)} on test queries, over "
         f"{counted(len(config.trials), 'seed')}."
         for config in configs
         if config.role in ("recommended", "train")
@@ -241,13 +226,11 @@ def _beside(configs: Sequence[ConfirmedConfig]) -> list[str]:
     """A robust MAP is close to chance, so it is never given alone."""
     if not configs:
         return []
-    chance = configs[0].mean("chance_map")
+    text = f"For comparison, a random order scores {_chance(configs[0])}"
     floors = [config.mean("floor_map") for config in configs]
-    bare = [s.mean("robust_map") for s in configs if s.role == "undefended"]
-    text = f"For comparison, a random order scores {percent(chance)}"
-    if any(floor == floor for floor in floors):
-        lowest = min(floor for floor in floors if floor == floor)
-        text += f", the lowest theoretical floor is {percent(lowest)}"
+    bare = [config.mean("robust_map") for config in configs if config.role == "undefended"]
+    if not np.isnan(floors).all():
+        text += f", the lowest theoretical floor is {percent(float(np.nanmin(floors)))}"
     if bare:
         text += f", and the undefended model reaches {percent(max(bare))} robust MAP"
     return [f"{text}."]

@@ -84,13 +84,11 @@ class ConfirmedConfig:
     @property
     def gates(self) -> str:
         """What the gates of the battery said of the setting's trials."""
-        if self.trials["unreliable"].ne("").any():
-            reasons = dict.fromkeys(text for text in self.trials["unreliable"] if text)
+        reasons = [text for text in dict.fromkeys(self.trials["unreliable"]) if text]
+        if reasons:
             return f"unreliable: {' '.join(reasons)}"
-        checked = self.trials.get(metric_column(Phase.TEST, "gates_failed"))
-        if checked is None or checked.isna().any():
-            return "not checked"
-        return "all gates passed"
+        checked = not np.isnan(self.seeds("gates_failed")).any()
+        return "all gates passed" if checked else "not checked"
 
     @property
     def label(self) -> str:
@@ -151,7 +149,6 @@ class Gain:
     """The pre-declared comparison: a recommended setting and the default of the same bits."""
 
     recommended: ConfirmedConfig
-    default: ConfirmedConfig
     metric: str
     comparison: PairedComparison
     recommended_mean: float  # over the seeds that both were trained with
@@ -170,7 +167,7 @@ def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
             for (_, _, digest), trials in frame.groupby(["role", "bits", "config_hash"], sort=False)
         ),
         key=lambda group: (
-            _rank(group[0]),
+            _ORDER.index(group[0]) if group[0] in _ORDER else len(_ORDER),
             group[1],
             -group[3][_TESTED[1]].mean(),
             group[2],
@@ -198,6 +195,12 @@ def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
     return configs
 
 
+def distinct_labels(configs: Sequence[ConfirmedConfig]) -> tuple[str, ...]:
+    """Labels of settings, with the search where there are several."""
+    several = len({config.search for config in configs}) > 1
+    return tuple(f"{s.search}: {s.label}" if several else s.label for s in configs)
+
+
 def gains_over_default(configs: Sequence[ConfirmedConfig]) -> list[Gain]:
     """Compare every recommended setting with the default of its bits over their common seeds.
 
@@ -211,19 +214,16 @@ def gains_over_default(configs: Sequence[ConfirmedConfig]) -> list[Gain]:
         and (config.search, config.bits) == (default.search, default.bits)
         and not (config.collapsed or default.collapsed)
     ]
-    return [
-        _compare(config, default, metric, 2 * len(pairs))
-        for config, default in pairs
-        for metric in reversed(OBJECTIVES)
-    ]
-
-
-def _compare(a: ConfirmedConfig, b: ConfirmedConfig, metric: str, comparisons: int) -> Gain:
-    column = metric_column(Phase.TEST, metric)
-    both = a.trials[["seed", column]].merge(b.trials[["seed", column]], on="seed")
-    first, second = (both[f"{column}_{side}"].to_numpy(np.float64) for side in "xy")
-    comparison = compare_paired(first, second, comparisons=comparisons)
-    return Gain(a, b, metric, comparison, seed_summary(first).mean, seed_summary(second).mean)
+    gains = []
+    for config, default in pairs:
+        both = config.trials.merge(default.trials, on="seed")
+        for name in reversed(OBJECTIVES):
+            column = metric_column(Phase.TEST, name)
+            a, b = (both[f"{column}_{side}"].to_numpy(np.float64) for side in "xy")
+            comparison = compare_paired(a, b, comparisons=2 * len(pairs))
+            means = seed_summary(a).mean, seed_summary(b).mean
+            gains.append(Gain(config, name, comparison, *means))
+    return gains
 
 
 def _doubts(trials: pd.DataFrame) -> str:
@@ -244,17 +244,16 @@ def _kept(results: SearchResults, trials: pd.DataFrame) -> dict[str, Any]:
     """``queries`` and ``query_counts``, from what all of the trials kept."""
     tables = [results.per_query(str(trial)) for trial in trials["trial_id"]]
     kept = [
-        {str(attack): group.groupby("query")["ap"].min().sort_index()
-         for attack, group in table.groupby("attack")}
-        for table in tables
-        if table is not None
-    ]  # fmt: skip
+        {str(attack): group.groupby("query")["ap"].min() for attack, group in t.groupby("attack")}
+        for t in tables
+        if t is not None
+    ]
     if not kept or len(kept) < len(tables):
         return {"queries": {}, "query_counts": {}}
-    having = {
-        attack: [found[attack] for found in kept if attack in found]
-        for attack in sorted(set().union(*kept))
-    }
+    having: dict[str, list[pd.Series]] = {}
+    for found in kept:
+        for attack, ap in found.items():
+            having.setdefault(attack, []).append(ap)
     queries = {
         attack: np.stack([ap.to_numpy(np.float64) for ap in found])
         for attack, found in having.items()
@@ -263,7 +262,3 @@ def _kept(results: SearchResults, trials: pd.DataFrame) -> dict[str, Any]:
     }
     counts = {attack: min(map(len, found)) for attack, found in having.items()}
     return {"queries": queries, "query_counts": counts}
-
-
-def _rank(role: str) -> int:
-    return _ORDER.index(role) if role in _ORDER else len(_ORDER)

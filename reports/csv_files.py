@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -17,12 +18,10 @@ def csv_text(frame: pd.DataFrame) -> str:
 
     Text, in headers too, that a spreadsheet would take for a formula has an apostrophe in front.
     """
-    safe = frame.apply(lambda column: column.map(_neutral) if _is_text(column) else column)
-    safe.columns = [_neutral(name) for name in frame.columns]
-    text = str(safe.to_csv(index=False, lineterminator="\n"))
+    safe = _changed(frame, _neutral)
+    text = safe.to_csv(index=False, lineterminator="\n")
     if "\r" in text:  # which ends a row to every reader, and which pandas leaves unquoted
-        quoting = csv.QUOTE_NONNUMERIC
-        text = str(safe.to_csv(index=False, lineterminator="\n", quoting=quoting))
+        text = safe.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     return text
 
 
@@ -33,15 +32,16 @@ def read_csv(source: Path | str) -> pd.DataFrame:
         OSError: the file cannot be read.
     """
     found = pd.read_csv(io.StringIO(source) if isinstance(source, str) else source)
-    frame: pd.DataFrame = found.apply(
-        lambda column: column.map(_plain) if _is_text(column) else column
-    )
-    frame.columns = [_plain(name) for name in frame.columns]
-    return frame
+    return _changed(found, _plain)
 
 
-def _is_text(column: pd.Series) -> bool:
-    return bool(pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column))
+def _changed(frame: pd.DataFrame, change: Callable[[object], object]) -> pd.DataFrame:
+    """Headers and columns of text, cell by cell."""
+    changed = {}
+    for name, column in frame.items():
+        is_text = pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)
+        changed[change(name)] = column.map(change) if is_text else column
+    return pd.DataFrame(changed)
 
 
 def _neutral(cell: object) -> object:

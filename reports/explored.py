@@ -57,6 +57,11 @@ def feasible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     return _each(frame, lambda row: asked.are_kept(stored_metrics(row)))
 
 
+def chance_texts(frame: pd.DataFrame) -> list[str]:
+    """Which MAPs of every trial under the full protocol are not above chance, in words."""
+    return [", ".join(at_chance(metrics)) for metrics in final_metrics_of(frame)]
+
+
 def chance_levels(frame: pd.DataFrame) -> NDArray[np.bool_]:
     """``(n, 2)`` whether clean and robust MAP of trials are not above chance."""
     low = map(at_chance, final_metrics_of(frame))
@@ -104,14 +109,3 @@ def bit_lengths(frame: pd.DataFrame) -> pd.Series:
 def bits_label(bits: int) -> str:
     """``32`` as ``32 bits``."""
     return counted(bits, "bit") if bits >= 0 else "all trials"
-
-
-def front_extremes(results: SearchResults) -> tuple[dict[Any, Any], dict[Any, Any]] | None:
-    """The trials at the robust and at the clean end of the front over all bits, if there is one."""
-    completed = completed_trials(results)
-    front = completed[on_front(results, completed)]
-    if not len(front):
-        return None
-    clean, robust = points_of(front).T
-    ends = (int(np.argmax(robust)), int(np.argmax(clean)))
-    return front.iloc[ends[0]].to_dict(), front.iloc[ends[1]].to_dict()

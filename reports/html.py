@@ -3,9 +3,10 @@
 import base64
 import dataclasses
 import io
+import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +17,13 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from reports.conclusions import conclusions
-from reports.confirmed import ConfirmedConfig, Gain, confirmed_configs, gains_over_default
+from reports.confirmed import confirmed_configs, gains_over_default
 from reports.csv_files import csv_text
 from reports.figures import ReportFigure, interactive, overlaid_figures, search_figures, static
 from reports.figures.chart import Chart
 from reports.figures.static import STATIC_STYLE
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
-from reports.protocol import Terms, experiment_terms, protocol_terms, provenance_terms
+from reports.protocol import flattened, protocol_terms
 from reports.results import SearchResults, final_metrics_of
 from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import (
@@ -56,32 +57,9 @@ class TableView(NamedTuple):
     rows: list[list[str]]
 
 
-class SearchView(NamedTuple):
-    """The parts of a section that belong to one search."""
-
-    name: str
-    conclusions: list[str]
-    warnings: list[str]  # what the numbers of trials say against themselves, a line a kind
-    figures: dict[str, FigureView]
-    trials: TableView
-    protocol: Terms
-    provenance: Terms
-    experiment: Terms
-
-
-class SectionView(NamedTuple):
-    """Searches of one protocol, overlaid."""
-
-    title: str
-    explored: bool  # whether any of the searches explored; comparisons do not
-    figures: dict[str, FigureView]
-    tables: dict[str, TableView]
-    searches: list[SearchView]
-    # Figures that have a place of their own on the page; others come at the end of their section.
-    placed: tuple[str, ...] = (
-        *("frontier", "confirmed", "matrix", "targeted", "hypervolume"),
-        *("learning_curves", "parameters", "precision_recall", "examples"),
-    )
+# Figures that have a place of their own on the page; others come at the end of their section.
+_PLACED = ("frontier", "confirmed", "matrix", "targeted", "hypervolume", "learning_curves",
+           "parameters", "precision_recall", "examples")  # fmt: skip
 
 
 def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
@@ -110,8 +88,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
             _section(group, out_dir, f"-protocol{i + 1}" if len(groups) > 1 else "", _slugs(named))
             for i, group in enumerate(groups)
         ]
-    fronts = [_front_with_protocol(group) for group in groups]
-    front = pd.concat(fronts, ignore_index=True)
+    front = pd.concat([section["front"] for section in sections], ignore_index=True)
     (out_dir / "frontier.csv").write_text(csv_text(front), encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
@@ -123,6 +100,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
     page = environment.get_template("report.html.j2").render(
         title=" · ".join(results.name for results in named),
         sections=sections,
+        placed=_PLACED,
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 (the library's own file)
     )
     path = out_dir / "report.html"
@@ -145,88 +123,61 @@ def comparable_groups(searches: Sequence[SearchResults]) -> list[list[SearchResu
     return list(groups.values())
 
 
-def _front_with_protocol(searches: Sequence[SearchResults]) -> pd.DataFrame:
-    frame = front_table(searches).frame
-    return frame.assign(
-        dataset=", ".join(searches[0].datasets),
-        protocol_hash=", ".join(sorted(searches[0].protocol_hashes)),
-    )
-
-
-def _section_title(searches: Sequence[SearchResults]) -> str:
-    """The searches and what they were measured on; equal protocols mean equal data."""
-    names = " · ".join(results.name for results in searches)
-    datasets = ", ".join(searches[0].datasets)
-    return f"{names} on {datasets}" if datasets else names
-
-
 def _with_distinct_names(searches: Sequence[SearchResults]) -> list[SearchResults]:
     """Runs of one experiment file share a name; legends must tell them apart."""
     counts = Counter(results.name for results in searches)
-    seen: Counter[str] = Counter()
-    renamed = []
-    for results in searches:
-        seen[results.name] += 1
-        suffix = f" ({seen[results.name]})" if counts[results.name] > 1 else ""
-        renamed.append(dataclasses.replace(results, name=results.name + suffix))
-    return renamed
+    numbers = {name: itertools.count(1) for name in counts}
+    return [
+        dataclasses.replace(results, name=f"{results.name} ({next(numbers[results.name])})")
+        if counts[results.name] > 1
+        else results
+        for results in searches
+    ]
 
 
 def _section(
     searches: Sequence[SearchResults], out_dir: Path, suffix: str, slugs: dict[str, str]
-) -> SectionView:
+) -> dict[str, Any]:
+    """What the page shows of searches of one protocol; their front with data set and protocol."""
     configs = {results.name: confirmed_configs(results) for results in searches}
-    everything = [config for found in configs.values() for config in found]
     gains = {name: gains_over_default(found) for name, found in configs.items()}
+    everything = [config for found in configs.values() for config in found]
+    front = front_table(searches)
     tables = [
-        front_table(searches),
+        front,
         confirm_table(everything),
         attacks_table(everything),
         gains_table([gain for found in gains.values() for gain in found]),
     ]
-    drawn = overlaid_figures(searches, everything)
-    for name, data in (
-        ("matrix", untargeted_matrix(everything)),
-        ("targeted", targeted_matrix(everything)),
-    ):
-        if data.columns:
-            tables.append(matrix_table(everything, data, name))
-    return SectionView(
-        title=_section_title(searches),
-        explored=any(len(results.explore) for results in searches) or not everything,
-        figures={name: _save_figure(figure, out_dir, suffix) for name, figure in drawn.items()},
-        tables={table.name: _save_table(table, out_dir, suffix) for table in tables},
-        searches=[
-            _search(
-                results,
-                configs[results.name],
-                gains[results.name],
-                out_dir,
-                slugs[results.name],
-            )
+    matrices = {"matrix": untargeted_matrix(everything), "targeted": targeted_matrix(everything)}
+    tables += [matrix_table(everything, m, name) for name, m in matrices.items() if m.columns]
+    # Equal protocols mean equal data.
+    names, datasets = " · ".join(configs), ", ".join(searches[0].datasets)
+    protocol = ", ".join(sorted(searches[0].protocol_hashes))
+    return {
+        "title": f"{names} on {datasets}" if datasets else names,
+        # Comparisons did not explore.
+        "explored": any(len(results.explore) for results in searches) or not everything,
+        "figures": _save_figures(overlaid_figures(searches, everything), out_dir, suffix),
+        "tables": {table.name: _save_table(table, out_dir, suffix) for table in tables},
+        "front": front.frame.assign(dataset=datasets, protocol_hash=protocol),
+        "searches": [
+            {
+                "name": name,
+                "conclusions": conclusions(results, configs[name], gains[name]),
+                "warnings": _warnings(results),
+                "figures": _save_figures(
+                    search_figures(results, configs[name]), out_dir, slugs[name]
+                ),
+                "trials": _save_table(trials_table(results), out_dir, slugs[name]),
+                "protocol": protocol_terms(results),
+                "provenance": list(flattened(results.provenance)),
+                "experiment": list(flattened(results.experiment)),
+            }
             for results in searches
+            for name in [results.name]
         ],
-    )
-
-
-def _search(
-    results: SearchResults,
-    configs: Sequence[ConfirmedConfig],
-    gains: Sequence[Gain],
-    out_dir: Path,
-    suffix: str,
-) -> SearchView:
-    drawn = search_figures(results, configs)
-    return SearchView(
-        name=results.name,
-        conclusions=conclusions(results, configs, gains),
-        warnings=_warnings(results),
-        figures={name: _save_figure(figure, out_dir, suffix) for name, figure in drawn.items()},
-        trials=_save_table(trials_table(results), out_dir, suffix),
-        protocol=protocol_terms(results),
-        provenance=provenance_terms(results),
-        experiment=experiment_terms(results),
-    )
+    }
 
 
 def _warnings(results: SearchResults) -> list[str]:
@@ -239,30 +190,35 @@ def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:
     """File name suffixes that tell the searches apart; none where there is only one."""
     if len(searches) == 1:
         return {searches[0].name: ""}
-    plain = (re.sub(r"[^A-Za-z0-9]+", "-", results.name)[:40] for results in searches)
-    slugs = (f"-{i + 1}-{name}".rstrip("-") for i, name in enumerate(plain))
-    return {results.name: slug for results, slug in zip(searches, slugs, strict=True)}
+    plain = {r.name: re.sub(r"[^A-Za-z0-9]+", "-", r.name)[:40] for r in searches}
+    return {name: f"-{i}-{text}".rstrip("-") for i, (name, text) in enumerate(plain.items(), 1)}
+
+
+def _save_figures(
+    figures: Mapping[str, ReportFigure], out_dir: Path, suffix: str
+) -> dict[str, FigureView]:
+    (out_dir / "figures").mkdir(exist_ok=True)
+    return {name: _save_figure(figure, out_dir, suffix) for name, figure in figures.items()}
 
 
 def _save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> FigureView:
-    folder = out_dir / "figures"
-    folder.mkdir(exist_ok=True)
-    stem = f"{figure.name}{suffix}"
-    chart = figure.drawing if isinstance(figure.drawing, Chart) else None
-    drawn = static.draw(figure.drawing) if isinstance(figure.drawing, Chart) else figure.drawing
+    stem = f"figures/{figure.name}{suffix}"
+    drawing = figure.drawing
+    chart = drawing if isinstance(drawing, Chart) else None
+    drawn = static.draw(drawing) if isinstance(drawing, Chart) else drawing
     # Both files have the layout of one pass; otherwise each would be laid out twice.
     drawn.draw_without_rendering()
     drawn.set_layout_engine(None)
     picture = io.BytesIO()
     drawn.savefig(picture, format="png")
-    (folder / f"{stem}.png").write_bytes(picture.getvalue())
+    (out_dir / f"{stem}.png").write_bytes(picture.getvalue())
     # Without a date equal results give equal files.
-    drawn.savefig(folder / f"{stem}.pdf", metadata={"CreationDate": None})
+    drawn.savefig(out_dir / f"{stem}.pdf", metadata={"CreationDate": None})
     encoded = base64.b64encode(picture.getvalue()).decode("ascii")
     return FigureView(
         title=figure.title,
         caption=figure.caption,
-        stem=f"figures/{stem}",
+        stem=stem,
         plots=[_script_json(plot.to_json()) for plot in interactive.draw(chart)] if chart else [],
         image="" if chart else f"data:image/png;base64,{encoded}",
     )
@@ -274,12 +230,11 @@ def _script_json(text: Any) -> Markup:
 
 
 def _save_table(table: Table, out_dir: Path, suffix: str) -> TableView:
-    named = dataclasses.replace(table, name=f"{table.name}{suffix}")
-    write_table(named, out_dir / "tables")
+    write_table(table, out_dir / "tables", suffix)
     frame = displayed(table)
     return TableView(
         caption=table.caption,
-        stem=f"tables/{named.name}",
-        header=list(zip(map(str, frame.columns), numeric_columns(table), strict=True)),
-        rows=[[str(cell) for cell in row] for row in frame.to_numpy()],
+        stem=f"tables/{table.name}{suffix}",
+        header=list(zip(frame.columns, numeric_columns(table), strict=True)),
+        rows=frame.to_numpy().tolist(),
     )

@@ -1,20 +1,18 @@
 """Every setting on test queries under every attack: the table that papers print, with intervals."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import ConfirmedConfig
+from reports.confirmed import ConfirmedConfig, distinct_labels
 from reports.metric_columns import attacks_of
 from reports.results import measured_names, metric_column
 from reports.tables import Table, identity
 from reports.wording import attack_notes, sentences
 from saat.metrics import Phase
 from saat.wording import counted
-
-_COLUMNS = ("", " low", " high", " seeds")
 
 
 class MatrixCell(NamedTuple):
@@ -27,106 +25,93 @@ class MatrixCell(NamedTuple):
 
 
 class MatrixData(NamedTuple):
-    """MAPs as fractions; rows are settings, columns what their queries went through.
+    """MAPs as fractions; rows are settings, columns what their queries went through."""
 
-    Attributes:
-        title: of the figure.
-        rows: labels of the settings.
-        columns: ``clean``, every attack, ``worst``.
-        headers: the columns in words.
-        cells: ``(rows, columns)`` means and intervals over seeds and queries.
-        seeds: of every setting; a cell may have fewer.
-        chance: MAP of a random order; NaN where unknown.
-    """
-
-    title: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    headers: tuple[str, ...]
-    cells: tuple[tuple[MatrixCell, ...], ...]
-    seeds: tuple[int, ...]
-    chance: float
+    title: str  # of the figure
+    rows: tuple[str, ...]  # labels of the settings
+    columns: tuple[str, ...]  # ``clean``, every attack, ``worst``
+    headers: tuple[str, ...]  # the columns in words
+    cells: tuple[tuple[MatrixCell, ...], ...]  # (rows, columns)
+    seeds: tuple[int, ...]  # of every setting; a cell may have fewer
+    chance: float  # MAP of a random order; NaN where unknown
 
 
 def untargeted_matrix(configs: Sequence[ConfirmedConfig]) -> MatrixData:
     """MAP of every setting: clean, under every untargeted attack, and the worst case."""
-    columns = ("clean", *_attacks(configs, "map"), "worst")
     chance = [config.mean("chance_map") for config in configs]
-    return MatrixData(
-        "MAP under every attack",
-        _labels(configs),
-        columns,
-        tuple(_header(configs, column) for column in columns),
-        tuple(tuple(_cell(s, column) for column in columns) for s in configs),
-        tuple(len(s.trials) for s in configs),
-        float(np.mean(chance)) if chance else np.nan,
-    )
+    columns = ("clean", *_attacks(configs, "map"), "worst")
+    chance_map = float(np.mean(chance)) if chance else np.nan
+    return _matrix("MAP under every attack", configs, columns, chance_map)
 
 
 def targeted_matrix(configs: Sequence[ConfirmedConfig]) -> MatrixData:
     """t-MAP of every setting under every targeted attack: how well the target label is served."""
-    columns = tuple(_attacks(configs, "tmap"))
+    columns = _attacks(configs, "tmap")
+    return _matrix("t-MAP under every targeted attack", configs, columns, np.nan)
+
+
+def _matrix(
+    title: str, configs: Sequence[ConfirmedConfig], columns: tuple[str, ...], chance: float
+) -> MatrixData:
     return MatrixData(
-        "t-MAP under every targeted attack",
-        _labels(configs),
+        title,
+        distinct_labels(configs),
         columns,
         tuple(_header(configs, column) for column in columns),
-        tuple(tuple(_cell(s, column) for column in columns) for s in configs),
+        tuple(
+            tuple(MatrixCell(*s.band(column), s.seeds_of(column)) for column in columns)
+            for s in configs
+        ),
         tuple(len(s.trials) for s in configs),
-        np.nan,
+        chance,
     )
 
 
-def _cell(config: ConfirmedConfig, column: str) -> MatrixCell:
-    return MatrixCell(*config.band(column), config.seeds_of(column))
-
-
-def _attacks(configs: Sequence[ConfirmedConfig], kind: str) -> list[str]:
+def _attacks(configs: Sequence[ConfirmedConfig], kind: str) -> tuple[str, ...]:
     """Attacks with this metric in any of the settings, in their order."""
     names = (name for config in configs for name in measured_names(config.trials, Phase.TEST))
-    return attacks_of(names, [kind])
+    return tuple(attacks_of(names, [kind]))
 
 
 def matrix_table(configs: Sequence[ConfirmedConfig], data: MatrixData, name: str) -> Table:
     """The cells as a table: mean and 95 % interval, beside chance and theoretical results."""
-    pairs = zip(data.headers, data.columns, strict=True)
-    theory = {header: _theory(configs, column) for header, column in pairs}
-    rows = []
-    for config, cells in zip(configs, data.cells, strict=True):
-        row = identity(config)
-        for header, cell in zip(data.headers, cells, strict=True):
-            row |= {header: cell.mean, f"{header} low": cell.low, f"{header} high": cell.high}
-            row[f"{header} seeds"] = cell.seeds
-        rows.append(row)
-    if rows and any(not np.isnan(value) for value in theory.values()):
-        rows.append({"role": "theoretical, mean over the settings that met the attack", **theory})
-    companions = [f"{header}{end}" for header in data.headers for end in _COLUMNS]
-    columns = ["search", "role", "bits", "seeds", *companions]
-    frame = pd.DataFrame(rows, columns=columns)
+    columns: dict[str, list[Any]] = {**identity(configs)}
+    for index, header in enumerate(data.headers):
+        cells = [row[index] for row in data.cells]
+        columns[header] = [cell.mean for cell in cells]
+        columns[f"{header} low"] = [cell.low for cell in cells]
+        columns[f"{header} high"] = [cell.high for cell in cells]
+        columns[f"{header} seeds"] = [cell.seeds for cell in cells]
+    frame = pd.DataFrame(columns)
+    theory = [_theory(configs, column) for column in data.columns]
+    if configs and not np.isnan(theory).all():
+        role = "theoretical, mean over the settings that met the attack"
+        row = {"role": role, **dict(zip(data.headers, theory, strict=True))}
+        frame = pd.concat([frame, pd.DataFrame([row])], ignore_index=True)
     counts = [name for name in columns if name.endswith("seeds")]
     return Table(
         name,
         f"{data.title}: test queries, mean and 95 % interval over seeds and queries"
         + ("" if np.isnan(data.chance) else f"; a random order scores {100 * data.chance:.1f} %")
-        + sentences(fewer_seeds(data), attack_notes(data.columns)),
+        + matrix_notes(data),
         frame.astype(dict.fromkeys(["bits", *counts], "Int64")),
         fractions=dict.fromkeys(data.headers, "%"),
         estimates=data.headers,
     )
 
 
-def fewer_seeds(data: MatrixData) -> str:
-    """What n in a cell means; empty where every cell has all seeds of its row."""
-    if not any(
+def matrix_notes(data: MatrixData) -> str:
+    """What n in a cell means, where a cell has fewer seeds than its row, and attacks' names."""
+    fewer = any(
         0 < cell.seeds < seeds
         for cells, seeds in zip(data.cells, data.seeds, strict=True)
         for cell in cells
-    ):
-        return ""
-    return (
+    )
+    note = (
         "A cell that names n is over only n of the seeds of its row, which met the attack; it "
         "cannot be compared with cells over all seeds"
     )
+    return sentences(note if fewer else "", attack_notes(data.columns))
 
 
 def _header(configs: Sequence[ConfirmedConfig], attack: str) -> str:
@@ -141,8 +126,3 @@ def _theory(configs: Sequence[ConfirmedConfig], attack: str) -> float:
     name = f"theory.{attack}"
     found = [s.mean(name) for s in configs if metric_column(Phase.TEST, name) in s.trials]
     return float(np.mean(found)) if found else np.nan
-
-
-def _labels(configs: Sequence[ConfirmedConfig]) -> tuple[str, ...]:
-    several = len({config.search for config in configs}) > 1
-    return tuple(f"{s.search}: {s.label}" if several else s.label for s in configs)

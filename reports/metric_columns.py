@@ -14,25 +14,19 @@ SCORES = ("map", "tmap")
 
 
 class MetricColumn(NamedTuple):
-    """A metric that a table shows.
+    """A metric that a table shows."""
 
-    Attributes:
-        label: header of the table.
-        symbol: ``%`` or ``points`` where the stored value is shown times 100; else empty.
-        name: plain name, or the part before the attack's name.
-    """
-
-    label: str
-    symbol: str
-    name: str
+    label: str  # header of the table
+    symbol: str  # ``%`` or ``points`` where the stored value is shown times 100; else empty
+    name: str  # plain name, or the part before the attack's name
 
 
 def column_of(name: str) -> MetricColumn:
     """Label and unit of a metric; one that no installed package has is shown by its name."""
     found = known(name)
-    if found is None:
-        return MetricColumn(name, "", name)
-    return MetricColumn(found.entry.label, found.entry.unit.symbol, name)
+    return MetricColumn(
+        *(found.entry.label, found.entry.unit.symbol) if found else (name, ""), name
+    )
 
 
 def axis_label(name: str) -> str:
@@ -47,12 +41,7 @@ def symbols(columns: Iterable[MetricColumn]) -> dict[str, str]:
 
 
 def columns_beside(frame: pd.DataFrame, phase: Phase) -> list[MetricColumn]:
-    """What stands beside the objectives: chance, floor, and every further metric of the trials.
-
-    Args:
-        frame: trials.
-        phase: of the metrics.
-    """
+    """What stands beside the objectives: chance, floor, and every further metric of the trials."""
     names = measured_names(frame, phase)
     attacks = attacks_of(names)
     further = [

@@ -73,16 +73,6 @@ def protocol_terms(results: SearchResults) -> Terms:
     ]
 
 
-def provenance_terms(results: SearchResults) -> Terms:
-    """Versions, data fingerprint and machine, flattened."""
-    return list(_flatten(results.provenance))
-
-
-def experiment_terms(results: SearchResults) -> Terms:
-    """The resolved experiment, flattened."""
-    return list(_flatten(results.experiment))
-
-
 _BATTERIES = {
     "none": "Not run: nothing was checked for hidden gradients, so read robust numbers with care.",
     "core": "core: APGD on two objectives, Square and noise as controls, and reliability gates at "
@@ -111,22 +101,23 @@ def _section(results: SearchResults, name: str) -> dict[str, Any]:
 def _dataset(results: SearchResults) -> str:
     """The label of the set, which names its split, and what an unrecognised one means."""
     text = ", ".join(results.datasets) or MISSING
-    if any("/custom-" in label for label in results.datasets):
+    if "/custom-" in text:
         text += " (lists that are no published split; the digits are of their SHA-256)"
     return text
 
 
 def _attacks(names: Any) -> str:
-    if not isinstance(names, list) or not names:
-        return "none named"
-    return ", ".join(str(a.get("name", a)) if isinstance(a, dict) else str(a) for a in names)
+    names = names if isinstance(names, list) else []
+    shown = (str(a.get("name", a)) if isinstance(a, dict) else str(a) for a in names)
+    return ", ".join(shown) or "none named"
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Pairs of dotted key and text of a nested mapping."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flattened(value, f"{prefix}{key}.")
         elif isinstance(value, list):
-            yield f"{prefix}{key}", ", ".join(str(item) for item in value)
+            yield f"{prefix}{key}", ", ".join(map(str, value))
         else:
             yield f"{prefix}{key}", MISSING if value is None else str(value)

@@ -3,15 +3,12 @@
 The schema is described in ``docs/architecture.md``. Everything is stored as fractions.
 """
 
-import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import yaml
@@ -27,25 +24,20 @@ STATUSES = ("completed", "stopped", "failed", "running")
 _ROUNDING = 1e-6  # an average precision may be above 1 by it
 _TEXT, _INTEGER, _NUMBER = "string", "Int64", "float64"
 _METRIC = "metric."
+Found = TypeVar("Found")
 
+_VALIDATED = {f"{_METRIC}{Phase.VALIDATION.key(name)}": _NUMBER for name in OBJECTIVES}
 TRIAL_COLUMNS: dict[str, str] = {
     "trial_id": _TEXT,
     "number": _INTEGER,
-    "config_hash": _TEXT,
-    "dataset": _TEXT,
-    "protocol_hash": _TEXT,
-    "phase": _TEXT,
-    "role": _TEXT,
+    **dict.fromkeys(("config_hash", "dataset", "protocol_hash", "phase", "role"), _TEXT),
     "seed": _INTEGER,
-    "status": _TEXT,
-    "stop_reason": _TEXT,
-    "unreliable": _TEXT,
-    "out_of_memory": _TEXT,
+    **dict.fromkeys(("status", "stop_reason", "unreliable", "out_of_memory"), _TEXT),
     "epochs": _INTEGER,
     "cost_s": _NUMBER,
     "finished_at": _NUMBER,
     "host": _TEXT,
-    **{f"{_METRIC}{Phase.VALIDATION.key(name)}": _NUMBER for name in OBJECTIVES},
+    **_VALIDATED,
     **{
         f"{_METRIC}{phase.key(name)}": _NUMBER
         for phase in (Phase.REATTACK, Phase.TEST)
@@ -57,7 +49,13 @@ EPOCH_COLUMNS: dict[str, str] = {
     "epoch": _INTEGER,
     "seconds": _NUMBER,
     "host": _TEXT,
-    **{f"{_METRIC}{Phase.VALIDATION.key(name)}": _NUMBER for name in OBJECTIVES},
+    **_VALIDATED,
+}
+# Parquet has no mixed types, and step_size is "auto" or 0.01: what is not listed is text.
+_PARAMETER_TYPES = {
+    "boolean": "boolean",
+    "integer": _INTEGER,
+    **dict.fromkeys(("floating", "mixed-integer-float", "empty"), _NUMBER),
 }
 
 
@@ -109,25 +107,22 @@ class SearchResults:
         Raises:
             InputError: the file cannot be read.
         """
-        path = self._trial_file(trial_id, "per_query.parquet")
-        return _read_per_query(path) if path else None
+        return self._kept(trial_id, "per_query.parquet", _read_per_query)
 
     def histograms(self, trial_id: str) -> Arrays | None:
         """``ATTACK_total`` and ``ATTACK_relevant``, int32 ``(Q, K+1)``, or None."""
-        path = self._trial_file(trial_id, "histograms.npz")
-        return read_histograms(path) if path else None
+        return self._kept(trial_id, "histograms.npz", read_histograms)
 
     def examples(self, trial_id: str) -> Arrays | None:
         """Thumbnails of queries and of what they retrieve, or None."""
-        path = self._trial_file(trial_id, "examples.npz")
-        return read_examples(path) if path else None
+        return self._kept(trial_id, "examples.npz", read_examples)
 
     def _phases(self, *phases: str) -> pd.DataFrame:
         return self.trials[self.trials["phase"].isin(phases)]
 
-    def _trial_file(self, trial_id: str, name: str) -> Path | None:
+    def _kept(self, trial_id: str, name: str, read: Callable[[Path], Found]) -> Found | None:
         path = trial_folder(self.path, trial_id) / name
-        return path if os.path.lexists(path) else None
+        return read(path) if os.path.lexists(path) else None
 
 
 def metric_column(phase: Phase, name: str) -> str:
@@ -172,22 +167,17 @@ def load_search(run_dir: Path) -> SearchResults:
         raise InputError(f"{run_dir}: no such run; allowed: a folder that `saat search` wrote")
     check_run_folder(run_dir)
     experiment = _read_mapping(run_dir / "experiment.yaml")
-    trials_path = run_dir / "trials.parquet"
-    trials = _read_table(trials_path, ("trial_id", "phase", "status"), TRIAL_COLUMNS)
-    epochs_path = run_dir / "epochs.parquet"
-    epochs = (
-        _read_table(epochs_path, ("trial_id", "epoch"), EPOCH_COLUMNS)
-        if os.path.lexists(epochs_path)
-        else _typed(pd.DataFrame(), EPOCH_COLUMNS)
-    )
-    provenance_path = run_dir / "provenance.json"
+    epochs, provenance = run_dir / "epochs.parquet", run_dir / "provenance.json"
+    required = ("trial_id", "phase", "status")
     return SearchResults(
         name=str(experiment.get("name") or run_dir.resolve().name),
         path=run_dir,
         experiment=experiment,
-        provenance=read_json(provenance_path) if os.path.lexists(provenance_path) else {},
-        trials=trials,
-        epochs=epochs,
+        provenance=read_json(provenance) if os.path.lexists(provenance) else {},
+        trials=_read_table(run_dir / "trials.parquet", required, TRIAL_COLUMNS),
+        epochs=_read_table(epochs, ("trial_id", "epoch"), EPOCH_COLUMNS)
+        if os.path.lexists(epochs)
+        else _typed(pd.DataFrame(), EPOCH_COLUMNS),
     )
 
 
@@ -217,8 +207,7 @@ def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]], schema: dict[str,
     unknown = [n for n in names if n not in schema and not n.startswith(("param.", _METRIC))]
     if unknown:
         raise ValueError(f"{path.name} has no column {unknown[0]!r}; allowed: {', '.join(schema)}")
-    columns = {name: [record.get(name) for record in records] for name in names}
-    frame = pd.DataFrame({name: pd.Series(v, dtype=object) for name, v in columns.items()})
+    frame = pd.DataFrame(records, columns=names, dtype=object)
     with replacing(path) as temporary:
         _typed(frame, schema).to_parquet(temporary, index=False, write_page_checksum=True)
 
@@ -227,36 +216,16 @@ def _typed(frame: pd.DataFrame, schema: dict[str, str]) -> pd.DataFrame:
     """Every column of the schema with its type, then parameters and further metrics."""
     columns: dict[str, pd.Series] = {}
     for name in dict.fromkeys([*schema, *frame.columns]):
-        values = frame[name] if name in frame else pd.Series([None] * len(frame), dtype=object)
+        values = frame.get(name, pd.Series(None, frame.index, dtype=object)).astype(object)
+        values = values.where(values.notna(), None)
         if name.startswith("param."):
-            columns[name] = _parameter(values)
-            continue
-        dtype = schema.get(name, _NUMBER)
-        typed = values.map(lambda v: math.nan if v is None else v).astype(dtype)  # type: ignore[call-overload]
-        columns[name] = typed.fillna("") if dtype == _TEXT else typed
+            dtype = _PARAMETER_TYPES.get(pd.api.types.infer_dtype(values), _TEXT)
+        else:
+            dtype = schema.get(name, _NUMBER)
+        columns[name] = values.astype(dtype)
+        if dtype == _TEXT and not name.startswith("param."):
+            columns[name] = columns[name].fillna("")
     return pd.DataFrame(columns, index=frame.index)
-
-
-def _parameter(values: pd.Series) -> pd.Series:
-    """One type for a column: Parquet has no mixed ones, and step_size is "auto" or 0.01."""
-    present = [value for value in values if not _missing(value)]
-    if present and all(isinstance(value, bool | np.bool_) for value in present):
-        dtype = "boolean"
-    elif any(isinstance(value, bool | np.bool_) for value in present):
-        dtype = _TEXT
-    elif present and all(isinstance(value, Integral) for value in present):
-        dtype = _INTEGER
-    elif all(isinstance(value, Real) for value in present):
-        dtype = _NUMBER
-    else:
-        dtype = _TEXT
-    missing = math.nan if dtype == _NUMBER else pd.NA
-    cells = [missing if _missing(value) else value for value in values]
-    return pd.Series(cells, index=values.index, dtype=dtype)
-
-
-def _missing(value: object) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
 
 def _read_table(path: Path, required: tuple[str, ...], schema: dict[str, str]) -> pd.DataFrame:
@@ -271,13 +240,10 @@ def _read_table(path: Path, required: tuple[str, ...], schema: dict[str, str]) -
 def _read_per_query(path: Path) -> pd.DataFrame:
     frame = _read_parquet(path, ("query", "attack", "restart", "ap"))
     types = pd.api.types
-    for name, is_type in (
-        ("query", types.is_integer_dtype),
-        ("restart", types.is_integer_dtype),
-        ("attack", types.is_string_dtype),
-        ("ap", types.is_float_dtype),
-    ):
-        if not is_type(frame[name]) or frame[name].isna().any():
+    is_type = {"attack": types.is_string_dtype, "ap": types.is_float_dtype}
+    for name in ("query", "attack", "restart", "ap"):
+        right = is_type.get(name, types.is_integer_dtype)(frame[name])
+        if not right or frame[name].isna().any():
             raise InputError(f"{path}: column {name!r} has values of another type; damaged")
     if not frame["ap"].between(-_ROUNDING, 1 + _ROUNDING).all() or (frame["query"] < 0).any():
         raise InputError(f"{path}: average precisions outside 0 to 1, or queries below 0; damaged")

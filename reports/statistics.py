@@ -1,6 +1,5 @@
 """Intervals over queries and seeds, and the one comparison that may be called significant."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from saat.wording import counted
 # normality that the paired t-test assumes cannot be judged, and no rank test reaches 0.05.
 SEEDS_FOR_SIGNIFICANCE = 6
 RESAMPLES = 2000
+_TAIL = (1 - 0.95) / 2  # on either side of an interval
 _AT_ONCE = 250  # resamples; bounds the memory that many queries take
 
 
@@ -24,8 +24,6 @@ class SeedSummary(NamedTuple):
     mean: float
     std: float
     n: int
-    minimum: float
-    maximum: float
 
 
 class PairedComparison(NamedTuple):
@@ -36,11 +34,10 @@ class PairedComparison(NamedTuple):
     low: float
     high: float
     p_value: float  # of the two-sided paired t-test; NaN below the needed number of seeds
-    significant: bool
     verdict: str
 
 
-def seed_query_interval(values: ArrayLike, confidence: float = 0.95, seed: int = 0) -> Interval:
+def seed_query_interval(values: ArrayLike) -> Interval:
     """Bootstrap of the mean over seeds and queries, both resampled.
 
     All seeds answer the same queries, so a resample draws seeds and, independently of them, one
@@ -49,11 +46,9 @@ def seed_query_interval(values: ArrayLike, confidence: float = 0.95, seed: int =
 
     Args:
         values: ``(S, Q)`` AP of every query under every seed; 0 without a relevant item.
-        confidence: coverage in (0, 1).
-        seed: of the resampling.
 
     Returns:
-        The mean over everything and its percentile interval; NaN for an empty array.
+        The mean over everything and its 95 % percentile interval; NaN for an empty array.
 
     Raises:
         ValueError: the array is not ``(S, Q)``.
@@ -63,22 +58,21 @@ def seed_query_interval(values: ArrayLike, confidence: float = 0.95, seed: int =
         raise ValueError(f"values must be (seeds, queries), not {table.shape}")
     if not table.size:
         return Interval(np.nan, np.nan, np.nan)
-    of_seeds, of_queries = _drawn(*table.shape, seed)
+    of_seeds, of_queries = _drawn(*table.shape)
     parts = [slice(start, start + _AT_ONCE) for start in range(0, RESAMPLES, _AT_ONCE)]
     sums = [((of_seeds[part] @ table) * of_queries[part]).sum(axis=1) for part in parts]
     means = np.concatenate(sums) / table.size
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    low, high = np.quantile(means, [_TAIL, 1 - _TAIL])
     return Interval(float(table.mean()), float(low), float(high))
 
 
 @lru_cache(maxsize=4)
-def _drawn(seeds: int, queries: int, seed: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+def _drawn(seeds: int, queries: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     """How often every resample draws each seed (R, S) and each query (R, Q).
 
     A report asks for the same numbers of seeds and queries dozens of times.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     of_seeds = np.empty((RESAMPLES, seeds), dtype=np.uint16)
     of_queries = np.empty((RESAMPLES, queries), dtype=np.uint16)
     for i in range(RESAMPLES):
@@ -88,33 +82,24 @@ def _drawn(seeds: int, queries: int, seed: int) -> tuple[NDArray[np.uint16], NDA
 
 
 def seed_summary(values: ArrayLike) -> SeedSummary:
-    """Mean, standard deviation, number and range of ``(S,)`` values; NaN is left out."""
+    """Mean, standard deviation and number of ``(S,)`` values; NaN is left out."""
     sample = np.asarray(values, dtype=np.float64)
     sample = sample[~np.isnan(sample)]
-    if not len(sample):
-        return SeedSummary(np.nan, np.nan, 0, np.nan, np.nan)
+    mean = float(sample.mean()) if len(sample) else np.nan
     std = float(sample.std(ddof=1)) if len(sample) > 1 else np.nan
-    return SeedSummary(
-        float(sample.mean()), std, len(sample), float(sample.min()), float(sample.max())
-    )
+    return SeedSummary(mean, std, len(sample))
 
 
-def compare_paired(
-    a: Sequence[float] | NDArray[np.float64],
-    b: Sequence[float] | NDArray[np.float64],
-    confidence: float = 0.95,
-    comparisons: int = 1,
-) -> PairedComparison:
+def compare_paired(a: ArrayLike, b: ArrayLike, comparisons: int = 1) -> PairedComparison:
     """Compare two settings that were trained with the same seeds.
 
-    The interval is that of the paired t-test. Significance is claimed only from
-    `SEEDS_FOR_SIGNIFICANCE` seeds on, and only when p is below (1 − confidence) divided by the
-    number of comparisons declared together (Bonferroni).
+    The 95 % interval is that of the paired t-test. Significance is claimed only from
+    `SEEDS_FOR_SIGNIFICANCE` seeds on, and only when p is below 0.05 divided by the number of
+    comparisons declared together (Bonferroni).
 
     Args:
         a: ``(S,)`` values of the recommended setting, one a seed.
         b: ``(S,)`` values of the setting it is compared with, the same seeds in the same order.
-        confidence: coverage of the interval in (0, 1).
         comparisons: how many comparisons the report makes.
 
     Raises:
@@ -129,22 +114,19 @@ def compare_paired(
     half = np.nan
     if n > 1:
         error = differences.std(ddof=1) / np.sqrt(n)
-        half = float(error * stats.t.ppf((1 + confidence) / 2, n - 1))
+        half = float(error * stats.t.ppf(1 - _TAIL, n - 1))
+    p_value = np.nan
     if n < SEEDS_FOR_SIGNIFICANCE:
         few = f"{counted(n, 'seed is', 'seeds are')} too few for a claim of significance"
         verdict = f"{few} ({SEEDS_FOR_SIGNIFICANCE} needed)"
-        return PairedComparison(differences, mean, mean - half, mean + half, np.nan, False, verdict)
-    p_value = _paired_p(differences)
-    threshold = (1 - confidence) / comparisons
-    significant = p_value < threshold
-    verdict = (
-        f"{'significant' if significant else 'not significant'} "
-        f"(paired t-test, {counted(n, 'seed')}, p = {p_value:.2g}, threshold {threshold:.2g}"
-        f"{f' for {comparisons} comparisons' if comparisons > 1 else ''})"
-    )
-    return PairedComparison(
-        differences, mean, mean - half, mean + half, p_value, significant, verdict
-    )
+    else:
+        p_value, threshold = _paired_p(differences), 2 * _TAIL / comparisons
+        verdict = (
+            f"{'significant' if p_value < threshold else 'not significant'} "
+            f"(paired t-test, {counted(n, 'seed')}, p = {p_value:.2g}, threshold {threshold:.2g}"
+            f"{f' for {comparisons} comparisons' if comparisons > 1 else ''})"
+        )
+    return PairedComparison(differences, mean, mean - half, mean + half, p_value, verdict)
 
 
 def _paired_p(differences: NDArray[np.float64]) -> float:

@@ -1,6 +1,5 @@
 """Tables as files: CSV with fractions, Markdown and LaTeX with rounded percent."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,80 +9,55 @@ from reports.csv_files import csv_text
 from reports.tables import Table
 from reports.wording import MISSING, parameter_symbol, parameter_value
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "|": r"\textbar{}",
+_MATHEMATICS = {"±": r"\pm", "λ": r"\lambda", "μ": r"\mu", "ε": r"\varepsilon", "×": r"\times",
+                "−": "-", "∞": r"\infty", "≥": r"\geq", "→": r"\to"}  # fmt: skip
+_TEXT = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "|": "bar", "<": "less",
+         ">": "greater"}  # fmt: skip
+_LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
     # After a line break these two would be its options.
-    "[": "{[}",
-    "*": "{*}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "–": "--",
-    "λ": r"$\lambda$",
-    "μ": r"$\mu$",
-    "ε": r"$\varepsilon$",
-    "×": r"$\times$",
-    "−": "$-$",
-    "∞": r"$\infty$",
-    "≥": r"$\geq$",
-    "→": r"$\to$",
-    "…": r"\ldots{}",
-}
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
+    | {character: f"{{{character}}}" for character in "[*"}
+    | {character: rf"\text{name}{{}}" for character, name in _TEXT.items()}
+    | {character: f"${symbol}$" for character, symbol in _MATHEMATICS.items()}
+    | {"–": "--", "…": r"\ldots{}"}
+)
+_MARKDOWN = str.maketrans({c: f"\\{c}" for c in r"\`*_{}[]<>#|~$"} | {"&": "&amp;"})
 _COMPANIONS = ("std", "low", "high", "seeds")
 _PARAMETER = "param."
 
 
-def write_table(table: Table, folder: Path) -> list[Path]:
-    """Write ``NAME.csv``, ``NAME.md`` and ``NAME.tex`` into the folder; the paths written."""
+def write_table(table: Table, folder: Path, suffix: str = "") -> None:
+    """Write ``NAME.csv``, ``NAME.md`` and ``NAME.tex`` into a folder, which is made.
+
+    The CSV file has all columns with full precision, and nothing where a value is missing.
+
+    Args:
+        table: its name is that of the files.
+        folder: of the files.
+        suffix: behind the name.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table)}
-    paths = []
-    for suffix, text in contents.items():
-        paths.append(folder / f"{table.name}.{suffix}")
-        paths[-1].write_text(text, encoding="utf-8")
-    return paths
-
-
-def to_csv(table: Table) -> str:
-    """All columns, fractions, full precision; missing values are empty."""
-    return csv_text(table.frame)
+    contents = {"csv": csv_text(table.frame), "md": to_markdown(table), "tex": to_latex(table)}
+    for ending, text in contents.items():
+        (folder / f"{table.name}{suffix}.{ending}").write_text(text, encoding="utf-8")
 
 
 def displayed(table: Table) -> pd.DataFrame:
     """The table as text: percent where it holds fractions, estimates with their spread."""
     rows = table.frame.to_dict("records")
-    return pd.DataFrame(
-        {
-            _header(table, name): [_shown(table, name, row) for row in rows]
-            for name in _shown_columns(table)
-        }
-    )
-
-
-def _header(table: Table, name: str) -> str:
-    if name.startswith(_PARAMETER):
-        return parameter_symbol(name.removeprefix(_PARAMETER))
-    return f"{name} ({table.fractions[name]})" if name in table.fractions else name
-
-
-def _shown(table: Table, name: str, row: dict[Any, Any]) -> str:
-    if name.startswith(_PARAMETER):
-        return parameter_value(name.removeprefix(_PARAMETER), row[name])
-    scale = 100.0 if name in table.fractions else 1.0
-    if name in table.estimates:
-        return _estimate(row, name, scale)
-    return _cell(row[name], scale)
+    columns = {}
+    for name in _shown_columns(table):
+        if name.startswith(_PARAMETER):
+            key = name.removeprefix(_PARAMETER)
+            columns[parameter_symbol(key)] = [parameter_value(key, row[name]) for row in rows]
+            continue
+        unit = table.fractions.get(name)
+        scale, header = (100.0, f"{name} ({unit})") if unit else (1.0, name)
+        if name in table.estimates:
+            columns[header] = [_estimate(row, name, scale) for row in rows]
+        else:
+            columns[header] = [_cell(row[name], scale) for row in rows]
+    return pd.DataFrame(columns)
 
 
 def numeric_columns(table: Table) -> list[bool]:
@@ -120,29 +94,26 @@ def to_latex(table: Table) -> str:
         " & ".join(latex_escape(cell) for cell in row) + r" \\"
         for row in (frame.columns, *frame.to_numpy())
     ]
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{latex_escape(table.caption)}}}",
-        rf"\begin{{tabular}}{{{alignment}}}",
-        r"\toprule",
-        header,
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+    return rf"""\begin{{table}}
+\centering
+\caption{{{latex_escape(table.caption)}}}
+\begin{{tabular}}{{{alignment}}}
+\toprule
+{header}
+\midrule
+{"".join(f"{line}{chr(10)}" for line in body)}\bottomrule
+\end{{tabular}}
+\end{{table}}
+"""
 
 
 def latex_escape(text: str) -> str:
     """Text from a file as LaTeX text."""
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    return " ".join(text.split()).translate(_LATEX)
 
 
 def _markdown(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split())).replace("&", "&amp;")
+    return " ".join(text.split()).translate(_MARKDOWN)
 
 
 def _estimate(row: dict[Any, Any], name: str, scale: float) -> str:

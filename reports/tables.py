@@ -11,6 +11,7 @@ from reports.confirmed import ConfirmedConfig, Gain
 from reports.explored import (
     BITS,
     bit_lengths,
+    chance_texts,
     completed_trials,
     constraints,
     feasible,
@@ -25,10 +26,9 @@ from reports.metric_columns import (
     columns_of_attacks,
     symbols,
 )
-from reports.results import SearchResults, final_metrics_of, measured_names, metric_column
+from reports.results import SearchResults, measured_names, metric_column
 from reports.wording import ROLES, attack_notes, sentences
 from saat.metrics import OBJECTIVES, REFERENCES, Phase
-from saat.sanity import at_chance
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def trials_table(results: SearchResults) -> Table:
         completed = completed_trials(results)
         keeps = pd.Series(feasible(results, completed), completed.index, dtype="boolean")
         columns["feasible"] = keeps.reindex(trials.index)
-    columns["at chance"] = _chance_texts(trials)
+    columns["at chance"] = chance_texts(trials)
     columns |= {str(name): trials[name] for name in trials if str(name).startswith("param.")}
     columns |= {
         "seed": trials["seed"],
@@ -84,40 +84,29 @@ def trials_table(results: SearchResults) -> Table:
     )
 
 
-def _chance_texts(trials: pd.DataFrame) -> list[str]:
-    """Which MAPs of every trial under the full protocol are not above chance."""
-    return [", ".join(at_chance(metrics)) for metrics in final_metrics_of(trials)]
-
-
 def front_table(searches: Sequence[SearchResults]) -> Table:
     """Trials on a Pareto front of their bit length, with the whole setting."""
-    parts = [_front_rows(results) for results in searches]
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    frame = pd.concat([_front_rows(results) for results in searches], ignore_index=True)
     objectives = [column_of(name) for name in OBJECTIVES]
     points = frame[[column.label for column in objectives]].to_numpy()
     frame.insert(3, "on union front", pareto_mask(points))
     beside = [c for r in searches for c in columns_beside(r.explore, Phase.REATTACK)]
+    caption = (
+        "Pareto fronts of clean and robust MAP, one for each bit length, on validation queries"
+    )
+    if any(constraints(results).minimum for results in searches):
+        caption += ", of feasible trials"
+    if (frame["at chance"] != "").any():
+        caption += "; a setting whose robust MAP is at chance is not recommended"
+    order = ["search", "bits", objectives[0].label]
+    # The code length has a column of its own.
+    searched = dict.fromkeys(k for r in searches for k in r.space if f"param.{k}" != BITS)
     return Table(
         "frontier",
-        "Pareto fronts of clean and robust MAP, one for each bit length, on validation queries"
-        + (
-            ", of feasible trials"
-            if any(constraints(results).minimum for results in searches)
-            else ""
-        )
-        + (
-            "; a setting whose robust MAP is at chance is not recommended"
-            if (frame["at chance"] != "").any()
-            else ""
-        ),
-        frame.sort_values(["search", "bits", objectives[0].label], kind="stable").reset_index(
-            drop=True
-        ),
+        caption,
+        frame.sort_values(order, kind="stable").reset_index(drop=True),
         fractions=symbols((*objectives, *beside)),
-        parameters=tuple(
-            # The code length has a column of its own.
-            dict.fromkeys(k for r in searches for k in r.space if f"param.{k}" != BITS)
-        ),
+        parameters=tuple(searched),
     )
 
 
@@ -134,7 +123,7 @@ def _front_rows(results: SearchResults) -> pd.DataFrame:
         "bits": bits[keep],
         "role": front["role"],
         **_cells(front, map(column_of, OBJECTIVES)),
-        "at chance": _chance_texts(front),
+        "at chance": chance_texts(front),
         **_cells(front, columns_beside(results.explore, Phase.REATTACK)),
         "cost (s)": front["cost_s"],
     }
@@ -148,31 +137,20 @@ def _cells(frame: pd.DataFrame, columns: Iterable[MetricColumn]) -> dict[str, pd
 
 def confirm_table(configs: Sequence[ConfirmedConfig]) -> Table:
     """Clean and robust MAP of the confirmed settings, beside chance and theoretical floor."""
-    beside = list(
-        dict.fromkeys(c for s in configs for c in columns_beside(s.trials, Phase.TEST))
-        or map(column_of, REFERENCES)
-    )
+    found = dict.fromkeys(c for s in configs for c in columns_beside(s.trials, Phase.TEST))
+    beside = list(found or map(column_of, REFERENCES))
     objectives = [column_of(name) for name in OBJECTIVES]
-    rows = []
-    for config in configs:
-        row = identity(config) | {"setting": config.setting}
-        for label, _, name in objectives:
-            summary, band = config.summary(name), config.bands[name]
-            row |= {
-                label: summary.mean,
-                f"{label} std": summary.std,
-                f"{label} low": band.low,
-                f"{label} high": band.high,
-            }
-        row["reliability"] = config.reliability
-        row |= {label: config.mean(name) for label, _, name in beside}
-        rows.append(row)
-    parts = [f"{c.label}{end}" for c in objectives for end in ("", " std", " low", " high")]
-    columns = [*_IDENTITY, "setting", *parts, *(c.label for c in beside), "reliability"]
+    columns = identity(configs) | {"setting": [s.setting for s in configs]}
+    for label, _, name in objectives:
+        columns[label] = [s.mean(name) for s in configs]
+        columns[f"{label} std"] = [s.summary(name).std for s in configs]
+        columns[f"{label} low"] = [s.bands[name].low for s in configs]
+        columns[f"{label} high"] = [s.bands[name].high for s in configs]
+    columns |= {label: [s.mean(name) for s in configs] for label, _, name in beside}
     return Table(
         "confirm",
         "Test queries: mean ± standard deviation over seeds, 95 % interval over seeds and queries",
-        pd.DataFrame(rows, columns=columns),
+        pd.DataFrame(columns | {"reliability": [s.reliability for s in configs]}),
         fractions=symbols((*objectives, *beside)),
         estimates=tuple(column.label for column in objectives),
     )
@@ -182,25 +160,28 @@ def attacks_table(configs: Sequence[ConfirmedConfig]) -> Table:
     """MAP (t-MAP if targeted) under every attack, beside that of its representative code."""
     score = column_of(SCORES[0])
     beside = columns_of_attacks((config.trials for config in configs), Phase.TEST)
-    rows = []
-    for config in configs:
-        for name in measured_names(config.trials, Phase.TEST):
-            kind, _, attack = name.partition(".")
-            if kind not in SCORES:
-                continue
-            measured = config.summary(name)
-            row = identity(config) | {"attack": attack, "measure": column_of(kind).label}
-            row["seeds"] = measured.n
-            row |= {score.label: measured.mean, f"{score.label} std": measured.std}
-            row |= {label: config.mean(f"{kind}.{attack}") for label, _, kind in beside}
-            rows.append(row)
-    columns = [*_IDENTITY, "attack", "measure", score.label, f"{score.label} std"]
-    columns += [column.label for column in beside]
+    # (setting, MAP or t-MAP, attack)
+    rows = [
+        (config, kind, attack)
+        for config in configs
+        for kind, _, attack in (n.partition(".") for n in measured_names(config.trials, Phase.TEST))
+        if kind in SCORES
+    ]
+    measured = [config.summary(f"{kind}.{attack}") for config, kind, attack in rows]
+    columns = identity([config for config, _, _ in rows]) | {
+        "seeds": [summary.n for summary in measured],
+        "attack": [attack for _, _, attack in rows],
+        "measure": [column_of(kind).label for _, kind, _ in rows],
+        score.label: [summary.mean for summary in measured],
+        f"{score.label} std": [summary.std for summary in measured],
+    }
+    for label, _, name in beside:
+        columns[label] = [config.mean(f"{name}.{attack}") for config, _, attack in rows]
     return Table(
         "attacks",
         "Test queries under every attack: mean ± standard deviation over the seeds that met it"
-        + sentences(attack_notes(row["attack"] for row in rows)),
-        pd.DataFrame(rows, columns=columns),
+        + sentences(attack_notes(columns["attack"])),
+        pd.DataFrame(columns),
         fractions=symbols((score, *beside)),
         estimates=(score.label,),
     )
@@ -208,37 +189,30 @@ def attacks_table(configs: Sequence[ConfirmedConfig]) -> Table:
 
 def gains_table(gains: Sequence[Gain]) -> Table:
     """What each recommended setting gained over the paper's default of the same bit length."""
-    rows = [
-        {
-            "search": gain.recommended.search,
-            "role": gain.recommended.role_label,
-            "bits": gain.recommended.bits,
-            "metric": column_of(gain.metric).label,
-            "default's MAP": gain.default_mean,
-            "recommended MAP": gain.recommended_mean,
-            "gain": gain.comparison.mean,
-            "gain low": gain.comparison.low,
-            "gain high": gain.comparison.high,
-            "common seeds": len(gain.comparison.differences),
-            "verdict": gain.comparison.verdict,
-        }
-        for gain in gains
-    ]
-    names = ["search", "role", "bits", "metric", "default's MAP", "recommended MAP"]
-    columns = [*names, "gain", "gain low", "gain high", "common seeds", "verdict"]
+    columns = identity([gain.recommended for gain in gains]) | {
+        "metric": [column_of(gain.metric).label for gain in gains],
+        "default's MAP": [gain.default_mean for gain in gains],
+        "recommended MAP": [gain.recommended_mean for gain in gains],
+        "gain": [gain.comparison.mean for gain in gains],
+        "gain low": [gain.comparison.low for gain in gains],
+        "gain high": [gain.comparison.high for gain in gains],
+        "common seeds": [len(gain.comparison.differences) for gain in gains],
+        "verdict": [gain.comparison.verdict for gain in gains],
+    }
     return Table(
         "gains",
         "Gain over the paper's default at equal bits and seeds, 95 % interval of the paired t-test",
-        pd.DataFrame(rows, columns=columns),
+        pd.DataFrame(columns).drop(columns="seeds"),
         fractions={"default's MAP": "%", "recommended MAP": "%", "gain": "points"},
         estimates=("gain",),
     )
 
 
-_IDENTITY = ("search", "role", "bits", "seeds")
-
-
-def identity(config: ConfirmedConfig) -> dict[str, Any]:
-    """Which setting a row is about."""
-    values = (config.search, config.role_label, config.bits, len(config.trials))
-    return dict(zip(_IDENTITY, values, strict=True))
+def identity(configs: Sequence[ConfirmedConfig]) -> dict[str, list[Any]]:
+    """Columns that say which setting a row is about."""
+    return {
+        "search": [config.search for config in configs],
+        "role": [config.role_label for config in configs],
+        "bits": [config.bits for config in configs],
+        "seeds": [len(config.trials) for config in configs],
+    }

@@ -7,7 +7,8 @@ those of the schema.
 import math
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -18,28 +19,37 @@ from reports.run_folder import check_file
 from saat.errors import InputError, one_line
 
 Arrays = dict[str, NDArray]
+# Zip, deflate and NumPy raise these: KeyError on a version of .npy that is none, RuntimeError on
+# ways to compress or encrypt that zipfile does not know.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, RuntimeError,
+               ValueError, MemoryError)  # fmt: skip
 _LARGEST_RATIO = 1032  # of deflate; what claims more is no file that was written
 
 
 class Form(NamedTuple):
-    """What an array must be.
+    """What an array must be."""
 
-    Attributes:
-        kind: of its dtype, as NumPy has it: ``u`` is uint8 here, ``i`` any signed integer.
-        axes: its axes; equal names in a file are equal lengths, and a number is itself.
-    """
-
-    kind: str
+    kind: str  # of its dtype, as NumPy has it: ``u`` is uint8 here, ``i`` any signed integer
+    # Equal names in a file are equal lengths, a number is itself, and "" has any length.
     axes: tuple[str | int, ...]
 
 
 _IMAGE = (3, "height", "width")
-_EXAMPLES: Mapping[str, Form] = {
+# Name of an array, or pattern of names → its form; the first that fits counts. A file has every
+# array that is named in full.
+_HISTOGRAMS = {f"*_{of}": Form("i", ("queries", "distances")) for of in ("total", "relevant")}
+_EXAMPLES = {
     "query": Form("u", ("shown", *_IMAGE)),
     "adversarial": Form("u", ("shown", *_IMAGE)),
     "attack": Form("U", ()),
     **{f"{when}_top": Form("u", ("shown", "retrieved", *_IMAGE)) for when in ("clean", "attacked")},
     **{f"{when}_relevant": Form("b", ("shown", "retrieved")) for when in ("clean", "attacked")},
+}
+_ADVERSARIAL = {
+    "rows": Form("i", ("queries",)),
+    "*_target": Form("u", ("queries", "classes")),
+    "*_taken": Form("i", ("",)),
+    "*": Form("u", ("queries", *_IMAGE)),
 }
 
 
@@ -49,11 +59,10 @@ def read_histograms(path: Path) -> Arrays:
     Raises:
         InputError: the file is missing or damaged.
     """
-    arrays = _read(path, _histogram_form)
+    arrays = _read(path, _HISTOGRAMS)
     for name in arrays:
         attack, _, _ = name.rpartition("_")
-        _require(path, arrays, f"{attack}_relevant")
-        _require(path, arrays, f"{attack}_total")
+        _require(path, arrays, f"{attack}_relevant", f"{attack}_total")
     return arrays
 
 
@@ -63,10 +72,7 @@ def read_examples(path: Path) -> Arrays:
     Raises:
         InputError: the file is missing or damaged.
     """
-    arrays = _read(path, _EXAMPLES.get)
-    for name in _EXAMPLES:
-        _require(path, arrays, name)
-    return arrays
+    return _read(path, _EXAMPLES)
 
 
 def read_adversarial(path: Path) -> Arrays:
@@ -75,8 +81,7 @@ def read_adversarial(path: Path) -> Arrays:
     Raises:
         InputError: the file is missing or damaged.
     """
-    arrays = _read(path, _adversarial_form)
-    _require(path, arrays, "rows")
+    arrays = _read(path, _ADVERSARIAL)
     queries = len(arrays["rows"])
     for name, array in arrays.items():
         if name.endswith("_taken") and not ((array >= 0) & (array < queries)).all():
@@ -84,22 +89,7 @@ def read_adversarial(path: Path) -> Arrays:
     return arrays
 
 
-def _histogram_form(name: str) -> Form | None:
-    known = name.endswith(("_total", "_relevant"))
-    return Form("i", ("queries", "distances")) if known else None
-
-
-def _adversarial_form(name: str) -> Form:
-    if name == "rows":
-        return Form("i", ("queries",))
-    if name.endswith("_target"):
-        return Form("u", ("queries", "classes"))
-    if name.endswith("_taken"):
-        return Form("i", (f"{name} queries",))
-    return Form("u", ("queries", *_IMAGE))
-
-
-def _read(path: Path, form_of: Callable[[str], Form | None]) -> Arrays:
+def _read(path: Path, forms: Mapping[str, Form]) -> Arrays:
     check_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -110,13 +100,12 @@ def _read(path: Path, form_of: Callable[[str], Form | None]) -> Arrays:
             arrays = {name: stored[name] for name in stored.files}
     except InputError:
         raise
-    except (OSError, EOFError, RuntimeError, ValueError, MemoryError, NotImplementedError) as error:
-        raise InputError(f"{path}: not readable as arrays: {one_line(error)}") from error
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path}: not readable as arrays: {one_line(error)}") from error
     lengths: dict[str, int] = {}
     for name, array in arrays.items():
-        _check_form(path, name, array, form_of(name), lengths)
+        _check_form(path, name, array, forms, lengths)
+    _require(path, arrays, *(name for name in forms if "*" not in name))
     return arrays
 
 
@@ -128,36 +117,37 @@ def _check_size(path: Path, info: zipfile.ZipInfo, member: IO[bytes]) -> None:
     }[np.lib.format.read_magic(member)]
     shape, _, dtype = read_header(member)
     size = math.prod(shape) * dtype.itemsize
+    fault = ""
     if dtype.hasobject or min(shape, default=0) < 0:
-        raise InputError(
-            f"{path}: not readable as arrays: {one_line(info.filename, 60)} has no numbers or text"
-        )
-    if member.tell() + size != info.file_size or size > _LARGEST_RATIO * info.compress_size + 4096:
-        raise InputError(
-            f"{path}: not readable as arrays: {one_line(info.filename, 60)} is not as "
-            "large as it says"
-        )
+        fault = "has no numbers or text"
+    elif (
+        member.tell() + size != info.file_size or size > _LARGEST_RATIO * info.compress_size + 4096
+    ):
+        fault = "is not as large as it says"
+    if fault:
+        name = one_line(info.filename, 60)
+        raise InputError(f"{path}: not readable as arrays: {name} {fault}")
 
 
 def _check_form(
-    path: Path, name: str, array: NDArray, form: Form | None, lengths: dict[str, int]
+    path: Path, name: str, array: NDArray, forms: Mapping[str, Form], lengths: dict[str, int]
 ) -> None:
+    told = f"{path}: array {one_line(name, 60)!r}"
+    form = next((form for pattern, form in forms.items() if fnmatchcase(name, pattern)), None)
     if form is None:
-        raise InputError(f"{path}: array {one_line(name, 60)!r}: not of this file")
+        raise InputError(f"{told}: not of this file")
     is_kind = array.dtype == np.uint8 if form.kind == "u" else array.dtype.kind == form.kind
     fits = len(form.axes) == array.ndim and all(
-        length == (axis if isinstance(axis, int) else lengths.setdefault(axis, length))
+        length == (axis if isinstance(axis, int) else lengths.setdefault(axis or name, length))
         for axis, length in zip(form.axes, array.shape, strict=False)
     )
     if not (is_kind and fits):
-        axes = ", ".join(str(axis) for axis in form.axes)
-        raise InputError(
-            f"{path}: array {one_line(name, 60)!r}: {array.dtype} {array.shape}, where "
-            f"{ {'u': 'uint8', 'i': 'integers', 'b': 'bool', 'U': 'text'}[form.kind] } ({axes}) "
-            "belongs"
-        )
+        kind = {"u": "uint8", "i": "integers", "b": "bool", "U": "text"}[form.kind]
+        axes = ", ".join(str(axis or f"{name} queries") for axis in form.axes)
+        raise InputError(f"{told}: {array.dtype} {array.shape}, where {kind} ({axes}) belongs")
 
 
-def _require(path: Path, arrays: Arrays, name: str) -> None:
-    if name not in arrays:
-        raise InputError(f"{path}: array {name!r} is missing")
+def _require(path: Path, arrays: Arrays, *names: str) -> None:
+    for name in names:
+        if name not in arrays:
+            raise InputError(f"{path}: array {name!r} is missing")

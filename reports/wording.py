@@ -37,11 +37,7 @@ _PIXEL_PARAMETERS = ("eps", "step_size")
 
 
 def norm_note(norm: str) -> list[str]:
-    """A sentence on which numbers do not have the norm of the evaluation; none where all have.
-
-    Args:
-        norm: ``evaluation.norm`` of an experiment.
-    """
+    """A sentence on which numbers do not have the ``evaluation.norm``; none where all have."""
     if norm == "linf":
         return []
     return [

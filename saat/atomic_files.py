@@ -10,8 +10,8 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file that takes the place of ``path`` once the block has written it.
 
-    Afterwards the new content is on the disk; after an exception (a full disk, say) ``path`` is
-    as it was and nothing half-written stays.
+    Afterwards the new content is on the disk. After an exception ``path`` is as it was, and nothing
+    half-written stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")

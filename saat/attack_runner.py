@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from saat.adaptive import Adapted
 from saat.atomic_files import replacing
 from saat.attacks import Attack, Queries, TrainingImages, attack_queries, frozen
-from saat.attacks.attack import BATCH_GRAIN
+from saat.attacks.query_batches import BATCH_GRAIN
 from saat.codes import pack_bits
 from saat.models import codes_of, device_of, evaluating, to_float
 from saat.seeding import derive_seed

@@ -1,7 +1,7 @@
 """Checkpoints of a training stage: where they are kept, and which one is restored."""
 
 import logging
-import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,5 +51,5 @@ def delete(folder: Path) -> None:
     """Delete all checkpoints, and the folder if it is empty then."""
     for path in folder.glob(_FILES):
         path.unlink()
-    if folder.exists() and not any(folder.iterdir()):
-        shutil.rmtree(folder)
+    with suppress(OSError):  # no folder, or other files in it
+        folder.rmdir()

@@ -8,27 +8,15 @@ from saat.errors import InputError
 
 
 def sign(values: Tensor) -> Tensor:
-    """Codes ±1 of real values; zero gives +1.
-
-    Args:
-        values: real tensor of any shape.
-
-    Returns:
-        Tensor of the same shape and dtype with entries −1 and +1. (``torch.sign`` gives 0 at 0,
-        which is no code.)
-    """
+    """Codes ±1 of real values, same shape and dtype; zero gives +1, unlike ``torch.sign``."""
     return torch.where(values >= 0, 1.0, -1.0).to(values.dtype)
 
 
 def check_codes(name: str, codes: Tensor) -> None:
-    """Refuse what is not ±1 codes; 0/1 codes, for example, would give wrong distances.
-
-    Args:
-        name: of the argument, for the message.
-        codes: must be (N, K) of −1 and +1, any dtype.
+    """Refuse what is not ±1 codes (N, K) of any dtype; 0/1 codes would give wrong distances.
 
     Raises:
-        InputError: another shape, or another value, which it names.
+        InputError: another shape, or another value, which it names; it begins with ``name``.
     """
     if codes.ndim != 2:
         raise InputError(f"{name}: shape {tuple(codes.shape)}; must be codes (N, K)")
@@ -39,11 +27,7 @@ def check_codes(name: str, codes: Tensor) -> None:
 
 
 def hamming_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Hamming distances D_H(a, b) = (K − a·b)/2 between two sets of codes.
-
-    Args:
-        a: ±1 codes (Q, K), any dtype.
-        b: ±1 codes (N, K).
+    """Hamming distances D_H(a, b) = (K − a·b)/2 between ±1 codes (Q, K) and (N, K) of any dtype.
 
     Returns:
         int64 (Q, N), entries 0…K. Exact: float32 holds integers up to 2²⁴.

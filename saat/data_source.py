@@ -3,20 +3,12 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from saat.errors import InputError, did_you_mean, one_line
 from saat.paths import user_path
 
 ROOT_VARIABLE = "SAAT_DATA"
-
-
-class HasFolder(Protocol):
-    """A data set; ``folder``: its folder below the root, None where it is embedded."""
-
-    @property
-    def folder(self) -> str | None:
-        """Its name."""
 
 
 def default_cache_dir() -> Path:
@@ -29,15 +21,11 @@ def source_problem(
     name: str | None,
     path: str | Path | None,
     root: str | Path | None,
-    datasets: Mapping[str, HasFolder],
+    datasets: Mapping[str, Any],
 ) -> str | None:
     """What is wrong with a choice of ``name``, ``path`` and ``root``; None where nothing is.
 
-    Args:
-        name: of a data set.
-        path: of a folder of image lists.
-        root: the folder that contains the named set's own folder.
-        datasets: by name.
+    ``datasets`` are by name; ``folder`` of each is None where it is embedded.
 
     Raises:
         InputError: another package brings the data set, and it cannot be used.
@@ -57,14 +45,7 @@ def source_problem(
 
 
 def dataset_folder(name: str, folder: str, obtain: str, root: str | Path | None) -> Path:
-    """The folder of a named data set.
-
-    Args:
-        name: of the data set.
-        folder: its folder below the root.
-        obtain: where images and lists come from, one line.
-        root: the folder that contains ``folder``; where None, the environment variable
-            ``SAAT_DATA`` of this process.
+    """The folder ``folder`` of a named data set below ``root``, or below ``SAAT_DATA`` where None.
 
     Raises:
         InputError: no root, a relative ``SAAT_DATA``, or no such folder; says where was looked

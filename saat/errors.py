@@ -13,9 +13,7 @@ class InputError(ValueError):
 
     The command line prints the message and exits with status 2, without a traceback.
 
-    Attributes:
-        faults: One line per mistake, the first one first; ``str()`` shows that one and counts the
-            others.
+    ``faults`` has a line per mistake; ``str()`` shows the first one and counts the others.
     """
 
     def __init__(self, *faults: str) -> None:
@@ -44,11 +42,7 @@ def one_line(text: object, limit: int = 300) -> str:
 
 
 def check_known(kind: str, word: object, known: Iterable[str]) -> None:
-    """Refuse a word that is none of the ``known`` ones, with the nearest of them.
-
-    Raises:
-        InputError: with all known words.
-    """
+    """Refuse a word that is none of the ``known`` ones; the message names all of them."""
     words = list(known)
     if word not in words:
         shown = repr(one_line(word, 60))

@@ -8,7 +8,7 @@ whole is 0 exactly where all inner sums are.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from saat.labels import LabelGroups
 
 
 def exact_mainstay_sums(labels: Tensor, groups: LabelGroups, sums: Tensor, weights: str) -> Tensor:
-    """Mainstay sums times a positive factor a row; 0.0 wherever the real number is 0.
+    """Mainstay sums times a positive factor a row, float64 (Q, K); 0.0 where the real one is 0.
 
     With N_p positives and N_n negatives, P = Σ s_g Σ_g and S = Σ s_g n_g over positive groups, and
     Q = Σ Σ_g over negative ones, a mainstay sum is P/S − Q/N_n (``"saat"``), P/N_p − Q/N_n
@@ -29,10 +29,7 @@ def exact_mainstay_sums(labels: Tensor, groups: LabelGroups, sums: Tensor, weigh
         groups: groups of the training labels.
         sums: float64 (G, K), code sums Σ_g of the groups, integers. Exact for a million training
             rows of up to a hundred labels each.
-        weights: see :func:`saat.mainstay.group_coefficients`.
-
-    Returns:
-        float64 (Q, K).
+        weights: one of the three weightings.
     """
     y, d, counts = labels.double(), groups.vectors, groups.counts[:, None]
     shared = y @ d.T
@@ -53,19 +50,19 @@ def exact_mainstay_sums(labels: Tensor, groups: LabelGroups, sums: Tensor, weigh
         similar = shared @ (of_size * counts)
         numerators -= similar[:, :, None] * away[:, None, :]
         # Without a positive the other denominator is 0, and the whole was multiplied by it.
-        alone = torch.where(n_positive > 0, 0.0, -away)
-        more = {1: alone}
+        more = {1: torch.where(n_positive > 0, 0.0, -away)}
     else:
         own = y.sum(1, keepdim=True).clamp_min(1)
         rest = -own * n_positive.clamp_min(1) * away
         more = {int(size): rest * (own == size) for size in own.unique().tolist()}
-    return _over_roots(dict(zip(map(int, kinds.tolist()), numerators.unbind(1), strict=True)), more)
+    pairs = zip(map(int, kinds.tolist()), numerators.unbind(1), strict=True)
+    return _over_roots([*pairs, *more.items()])
 
 
-def _over_roots(*terms: Mapping[int, Tensor]) -> Tensor:
+def _over_roots(terms: Iterable[tuple[int, Tensor]]) -> Tensor:
     """Σ_m c_m/√m of integers c_m (Q, K), float64: 0.0 wherever the real number is 0."""
     by_root: dict[int, list[tuple[int, Tensor]]] = {}
-    for size, numerator in (item for term in terms for item in term.items()):
+    for size, numerator in terms:
         square, root = _square_part(size)
         by_root.setdefault(root, []).append((square, numerator.long()))
     totals = []

@@ -12,17 +12,13 @@ _ONE_HOT = "of class indices make torch.nn.functional.one_hot(indices, C)"
 
 
 def check_labels(name: str, labels: Tensor | np.ndarray) -> None:
-    """Refuse what is not 0/1 label vectors, above all class indices.
+    """Refuse what is not 0/1 label vectors (N, C) of any dtype, C at least 2.
 
-    Without this check indices would count as other labels, and nobody would notice. A single
-    column is refused because class indices of two classes look like it.
-
-    Args:
-        name: of the argument, for the message.
-        labels: must be (N, C) of 0 and 1, any dtype, C at least 2.
+    Class indices would count as other labels without anybody noticing. A single column is refused
+    because class indices of two classes look like it.
 
     Raises:
-        InputError: another shape, or another value, which it names.
+        InputError: another shape, or another value, which it names; it begins with ``name``.
     """
     if labels.ndim != 2 or labels.shape[1] < 2:
         raise InputError(
@@ -35,24 +31,16 @@ def check_labels(name: str, labels: Tensor | np.ndarray) -> None:
 
 
 def check_classes(a: Tensor, b: Tensor) -> None:
-    """Refuse labels of different numbers of classes.
-
-    Raises:
-        InputError: with both numbers.
-    """
+    """Refuse labels of different numbers of classes with an ``InputError``."""
     if a.shape[1] != b.shape[1]:
         raise InputError(f"labels of {a.shape[1]} and of {b.shape[1]} classes; must be the same")
 
 
 def relevance(a: Tensor, b: Tensor) -> Tensor:
-    """Whether two items share a label (S_ij > 0 in the paper).
+    """Whether two items share a label (S_ij > 0 in the paper): bool (Q, N).
 
-    Args:
-        a: 0/1 labels (Q, C), any dtype.
-        b: 0/1 labels (N, C).
-
-    Returns:
-        bool (Q, N). Rows without a label are relevant to nothing.
+    ``a`` (Q, C) and ``b`` (N, C) are 0/1 labels of any dtype. Rows without a label are relevant to
+    nothing.
 
     Raises:
         InputError: not such labels, or of different numbers of classes.
@@ -70,12 +58,9 @@ def unchecked_relevance(a: Tensor, b: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LabelGroups:
-    """Rows grouped by equal label vector.
+    """Rows grouped by equal label vector: the distinct ``vectors``, float64 (G, C), sorted.
 
-    Attributes:
-        vectors: float64 (G, C), the distinct 0/1 label vectors, sorted lexicographically.
-        index: int64 (N,), the group of each row.
-        counts: float64 (G,), rows in each group.
+    ``index``, int64 (N,), is the group of each row. ``counts``, float64 (G,), are rows per group.
     """
 
     vectors: Tensor
@@ -84,11 +69,7 @@ class LabelGroups:
 
     @classmethod
     def of(cls, labels: Tensor) -> "LabelGroups":
-        """Group the rows of 0/1 ``labels`` (N, C); the first step of every fast formula here.
-
-        Raises:
-            InputError: not such labels.
-        """
+        """Group the rows of 0/1 ``labels`` (N, C); other labels are an ``InputError``."""
         check_labels("labels", labels)
         vectors, index, counts = torch.unique(
             labels.to(torch.uint8), dim=0, return_inverse=True, return_counts=True
@@ -104,19 +85,12 @@ class LabelGroups:
 def draw_target_labels(
     query_labels: Tensor, database_labels: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """A target label vector per query for targeted attacks.
+    """A target label vector per query for targeted attacks: uint8 (Q, C).
 
     Uniform over the distinct non-zero label vectors of the database that share no label with the
     query. A query that shares a label with every one of them gets the zero vector: no target
-    exists, and nothing is relevant to it.
-
-    Args:
-        query_labels: 0/1 labels (Q, C).
-        database_labels: 0/1 labels (N, C).
-        generator: CPU generator; one draw per query, in order.
-
-    Returns:
-        uint8 (Q, C).
+    exists, and nothing is relevant to it. Labels are 0/1, (Q, C) and (N, C). The CPU generator is
+    asked once per query, in order.
 
     Raises:
         InputError: not such labels, or of different numbers of classes.

@@ -13,6 +13,7 @@ and in floating point the sign of 0 is left to rounding. Sums of ±1 codes that 
 are therefore computed again in integers (:mod:`saat.exact_sums`).
 """
 
+from functools import cached_property
 from typing import Literal, get_args
 
 import torch
@@ -43,19 +44,11 @@ def group_coefficients(labels: Tensor, groups: LabelGroups, weights: MainstayWei
     - ``"eq11"`` (Eq. 11 of the paper): s_g / N_p, and −1/N_n;
     - ``"cgat"`` (binary, Wang et al., WWW 2023): 1/N_p, and −1/N_n.
 
-    A term without members (no positives, no negatives) is dropped, so nothing is ever NaN.
-
-    Args:
-        labels: 0/1 labels (Q, C).
-        groups: groups of the training labels.
-        weights: one of the three weightings.
-
-    Returns:
-        float64 (Q, G).
+    A term without members (no positives, no negatives) is dropped, so nothing is ever NaN. Labels
+    are 0/1 (Q, C); the result is float64 (Q, G).
     """
     y = labels.double()
-    d = groups.vectors.to(y.device)
-    counts = groups.counts.to(y.device)
+    d, counts = groups.vectors.to(y.device), groups.counts.to(y.device)
     shared = y @ d.T
     positive = shared > 0.5
     norms = y.norm(dim=1)[:, None] * d.norm(dim=1)[None, :]
@@ -78,10 +71,8 @@ class MainstayCodes:
 
     The sums of every group are exact, so they do not depend on the order of updates: ±1 codes add
     up to integers, and relaxed codes are kept in steps of 2⁻³⁰ (finer than float32 near 1), of
-    which float64 holds sums of 2²³ rows.
-
-    A bit whose mainstay sum is exactly 0 is +1. Of relaxed codes that holds for bits that are
-    constant over the training set; about others rounding may decide.
+    which float64 holds sums of 2²³ rows. A bit whose mainstay sum is exactly 0 is +1. With relaxed
+    codes that holds for bits that are constant over the training set; else rounding may decide.
 
     Args:
         train_codes: codes (N, K), any dtype; ±1 unless ``relaxed``.
@@ -109,11 +100,9 @@ class MainstayCodes:
             )
         check_labels("train_labels", train_labels)
         self._groups = LabelGroups.of(train_labels.to(train_codes.device))
-        self._weights = weights
-        self._relaxed = relaxed
+        self._weights, self._relaxed = weights, relaxed
         self.codes = self._exact(train_codes).clone()
         self._sums = self._groups.sums(self.codes)
-        self._coefficients: Tensor | None = None
 
     def _exact(self, codes: Tensor) -> Tensor:
         if not self._relaxed:
@@ -129,8 +118,6 @@ class MainstayCodes:
 
     def of_rows(self, index: Tensor) -> Tensor:
         """Mainstay codes float32 (B, K) of training rows ``index`` (B,) under their own labels."""
-        if self._coefficients is None:
-            self._coefficients = self._all_coefficients()
         members = self._groups.index[index]
         return self._signs(self._coefficients[members], self._groups.vectors[members])
 
@@ -144,7 +131,7 @@ class MainstayCodes:
     def _settled(self, totals: Tensor, unsure: Tensor, labels: Tensor) -> Tensor:
         """``totals`` (Q, K) of labels (Q, C) with the right sign where ``unsure`` (Q, K)."""
         # The sum of a constant bit is a mean of cosines (1 where weights add up to 1) or 0, minus
-        # 1 or 0. A cosine below 1 is so by at least 1/(2 C), their mean by 1/(2 C N): this is 0.
+        # 1 or 0. A mean of cosines below 1 is at most 1 − 1/(2 C N), so a sum this near to 0 is 0.
         constant = self._sums.sum(0).abs() == len(self.codes)
         totals = totals.masked_fill(unsure & constant, 0.0)
         unsure = unsure & ~constant
@@ -156,21 +143,20 @@ class MainstayCodes:
         block = rows[:, None] & bits
         return torch.where(unsure, totals.masked_scatter(block, exact), totals)
 
-    def _all_coefficients(self) -> Tensor:
+    @cached_property
+    def _coefficients(self) -> Tensor:
         """Coefficients of every group's own label, (G, G), filled block by block."""
-        vectors = self._groups.vectors
+        vectors, rows = self._groups.vectors, self._block_rows()
         out = vectors.new_empty(len(vectors), len(vectors))
-        rows = self._block_rows()
-        for start in range(0, len(vectors), rows):
-            block = slice(start, start + rows)
-            out[block] = group_coefficients(vectors[block], self._groups, self._weights)
+        for block, labels in zip(out.split(rows), vectors.split(rows), strict=True):
+            block.copy_(group_coefficients(labels, self._groups, self._weights))
         return out
 
     def _block_rows(self) -> int:
         return max(1, _BLOCK_ELEMENTS // max(1, len(self._groups.vectors)))
 
     def of_labels(self, labels: Tensor) -> Tensor:
-        """Mainstay codes float32 (Q, K) of arbitrary 0/1 labels (Q, C).
+        """Mainstay codes float32 (Q, K) of any 0/1 labels (Q, C).
 
         Raises:
             InputError: not such labels, or of another number of classes.
@@ -178,18 +164,15 @@ class MainstayCodes:
         check_labels("labels", labels)
         check_classes(labels, self._groups.vectors)
         labels = labels.to(self._sums.device)
-        blocks = [
+        blocks = (
             self._signs(group_coefficients(block, self._groups, self._weights), block)
             for block in labels.split(self._block_rows())
-        ]
-        return torch.cat(blocks) if blocks else self._sums.new_zeros(0).float()
+        )
+        return torch.cat(list(blocks))
 
 
 def mainstay_codes(
-    labels: Tensor,
-    train_codes: Tensor,
-    train_labels: Tensor,
-    weights: MainstayWeights = "saat",
+    labels: Tensor, train_codes: Tensor, train_labels: Tensor, weights: MainstayWeights = "saat"
 ) -> Tensor:
     """Mainstay codes of ``labels`` under the codes and labels of the training set (Eq. 10).
 
@@ -197,7 +180,7 @@ def mainstay_codes(
         labels: 0/1 labels (Q, C) of queries, or target labels for a targeted attack.
         train_codes: ±1 codes (N, K).
         train_labels: 0/1 labels (N, C).
-        weights: ``"saat"``, ``"eq11"`` or ``"cgat"``; see :func:`group_coefficients`.
+        weights: see :func:`group_coefficients`.
 
     Returns:
         float32 ±1 codes (Q, K). A bit whose sum is exactly 0 is +1.

@@ -23,7 +23,6 @@ _allowed = 1.0  # share of its GPU that this process may take
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that the memory of the device or of the machine ran out."""
-    # The alias that every PyTorch since 1.13 has; torch.OutOfMemoryError is younger.
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
@@ -39,11 +38,9 @@ def release() -> None:
 
 
 def shrinking(run: Callable[[int], T], size: int) -> tuple[T, int]:
-    """``run(size)``, and with half the size for as long as memory runs out, down to 1.
+    """``run(size)``, with half the rows in a batch for as long as memory runs out, down to 1.
 
-    Args:
-        run: work whose result does not depend on the size of its batches.
-        size: rows in a batch at first.
+    The result of ``run`` must not depend on ``size``.
 
     Returns:
         What ``run`` returned, and the size that fitted.
@@ -61,14 +58,14 @@ def shrinking(run: Callable[[int], T], size: int) -> tuple[T, int]:
 
 
 def limit_share(device: torch.device, share: float) -> None:
-    """Take at most ``share`` of a GPU, so that whoever needs more fails and not its neighbours.
+    """Take at most ``share`` of a GPU, CUDA context included.
 
-    A process that shares the GPU pays for its own CUDA context out of its share.
+    So a process that needs more fails itself, and not its neighbours.
     """
     global _allowed
     _, total = torch.cuda.mem_get_info(device)
     _allowed = max(share - _CONTEXT_BYTES / total, share / 2)
-    # Unlike its neighbours this function of PyTorch wants a number: "cuda" is no device to it.
+    # This function wants a number: "cuda" is no device to it.
     number = torch.cuda.current_device() if device.index is None else device.index
     torch.cuda.set_per_process_memory_fraction(_allowed, number)
 

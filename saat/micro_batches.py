@@ -24,10 +24,7 @@ _Dropout = nn.modules.dropout._DropoutNd
 def parts(rows: Sequence[Tensor], size: int | None, least: int = 1) -> list[tuple[Tensor, ...]]:
     """Tensors (B, …) in parts of at most ``size`` rows, all of about the same length.
 
-    Args:
-        rows: tensors with the same first dimension B.
-        size: rows in a part; None for one part.
-        least: rows that a part must have, where need be more than ``size``.
+    One part where ``size`` is None. A part has ``least`` rows even if that is more than ``size``.
     """
     count = 1 if size is None else min(-(-len(rows[0]) // size), len(rows[0]) // least)
     if count <= 1:
@@ -54,13 +51,8 @@ def in_parts(
 
     Parts draw their random numbers one after the other, the second pass the same as the first.
     Batch norm in training mode takes its statistics from a part, and counts each part once; a
-    part then has at least two rows, because one has no statistics.
-
-    Args:
-        function: differentiable.
-        rows: tensors (B, …).
-        size: rows in a part; None to call ``function`` just so.
-        modules: whatever ``function`` may run.
+    part then has at least two rows, because one has no statistics. ``modules`` are those that
+    ``function`` may run. Where ``size`` is None, it is called just once.
     """
     norms = [] if size is None else list(_training(modules, _BatchNorm))
     split = parts(rows, size, least=2 if norms else 1)
@@ -83,11 +75,8 @@ def has_batch_norm(modules: Iterable[nn.Module]) -> bool:
 def changed_by_splitting(modules: Iterable[nn.Module]) -> list[str]:
     """What a step in parts changes beyond rounding under modules in their present mode."""
     given = list(modules)
-    found = {
-        "batch norm": has_batch_norm(given),
-        "dropout": any(dropout.p > 0 for dropout in _training(given, _Dropout)),
-    }
-    return [word for word, changes in found.items() if changes]
+    dropouts = any(dropout.p > 0 for dropout in _training(given, _Dropout))
+    return ["batch norm"] * has_batch_norm(given) + ["dropout"] * dropouts
 
 
 def _training(modules: Iterable[nn.Module], kind: type[Module]) -> Iterator[Module]:

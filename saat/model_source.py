@@ -11,10 +11,7 @@ from saat.paths import user_path
 class WeightsPackage(NamedTuple):
     """Another package that holds nothing but published weights; its code is not imported.
 
-    Attributes:
-        module: its name in Python.
-        file: path of the weights within it.
-        install: what installs it, for the message.
+    ``file`` is the path of the weights within ``module``; ``install`` is the command to install it.
     """
 
     module: str
@@ -22,11 +19,7 @@ class WeightsPackage(NamedTuple):
     install: str
 
     def path(self, backbone: str) -> Path:
-        """The file of weights.
-
-        Raises:
-            InputError: the package is not installed.
-        """
+        """The file of weights; an ``InputError`` if the package is not installed."""
         spec = find_spec(self.module)
         for folder in (spec and spec.submodule_search_locations) or ():
             if (found := Path(folder) / self.file).is_file():
@@ -38,12 +31,9 @@ class WeightsPackage(NamedTuple):
 
 
 class BackboneLimits(NamedTuple):
-    """What a backbone can be built with.
+    """What a backbone can be built with: sides in pixels, and its published weights.
 
-    Attributes:
-        min_image_size: smallest side of the input in pixels.
-        published: whether there are published weights; without them, files are refused too.
-        weights_package: the package that brings them, if they come in one.
+    Without published weights, files are refused too.
     """
 
     min_image_size: int
@@ -52,11 +42,6 @@ class BackboneLimits(NamedTuple):
 
     def check(self, backbone: str, weights: str, image_size: int) -> None:
         """Refuse what cannot be built; a file of weights is not looked at.
-
-        Args:
-            backbone: its name.
-            weights: ``none``, ``imagenet`` or a path.
-            image_size: side of the images in pixels.
 
         Raises:
             InputError: images too small, or weights that the backbone does not have.
@@ -74,11 +59,7 @@ class BackboneLimits(NamedTuple):
 
 
 def check_weights_file(weights: str) -> Path:
-    """The path ``model.weights`` names.
-
-    Raises:
-        InputError: no such file, or a path that none can have.
-    """
+    """The path that ``model.weights`` names; an ``InputError`` if no file is there."""
     path = user_path(weights, "model.weights")
     if not path.is_file():
         shown = one_line(weights, 200)

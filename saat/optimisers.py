@@ -1,9 +1,8 @@
 """torch's optimisers, without loading torch's compiler.
 
 torch wraps the methods of its optimisers so that ``torch.compile`` leaves them alone, and the first
-call of such a wrapper imports the whole compiler: as much time as torch itself takes to import, in
-every process that trains anything. Nothing here is compiled, so the methods are used as they are.
-The arithmetic is torch's.
+call of such a wrapper imports the whole compiler, which takes as long as importing torch. Nothing
+here is compiled, so the methods are used as they are. The arithmetic is torch's.
 """
 
 import inspect

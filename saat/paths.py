@@ -12,43 +12,35 @@ _SHOWN = 60  # characters of a path in a message
 def user_path(text: str | Path, where: str = "", look: bool = True) -> Path:
     """``text`` as a path, with ``~`` and ``~user`` expanded; nothing has to be there.
 
-    Args:
-        text: The path.
-        where: What precedes it in an error, for example ``data.path:`` or ``--weights``.
-        look: Whether the operating system is asked about the path.
+    ``where`` precedes it in an error, for example ``data.path:``. With ``look`` the operating
+    system is asked about it, too.
 
     Raises:
         InputError: No such user, or a path that no file can have here.
     """
-    prefix = f"{where} " if where else ""
-    written = str(text)
-    problem = _problem(written)
+    path, problem = Path(), _problem(str(text))
     if problem is None:
         try:
-            path = Path(written).expanduser()
+            path = Path(text).expanduser()
         except RuntimeError:
             problem = "there is no such user, or no home folder"
         else:
             problem = _problem(str(path)) or (_refused(path) if look else None)
     if problem is not None:
-        raise InputError(f"{prefix}{_shown(written)}: {problem}")
+        raise InputError(_line(where, str(text), problem))
     return path
 
 
 def file_name(text: str, where: str = "") -> str:
-    """``text`` as the name of one file or folder.
-
-    Raises:
-        InputError: It is empty, or no file can have it.
-    """
+    """``text`` as the name of one file or folder; an ``InputError`` if none can have it."""
     problem = _problem(text)
     if problem is not None:
-        raise InputError(f"{where} {_shown(text)}: {problem}".lstrip())
+        raise InputError(_line(where, text, problem))
     return text
 
 
-def _shown(text: str) -> str:
-    return one_line(text, _SHOWN) or repr(text)
+def _line(where: str, text: str, problem: str) -> str:
+    return f"{where} {one_line(text, _SHOWN) or repr(text)}: {problem}".lstrip()
 
 
 def _problem(text: str) -> str | None:
@@ -70,7 +62,7 @@ def _problem(text: str) -> str | None:
 
 
 def _refused(path: Path) -> str | None:
-    """What the operating system has against looking there; absence is none."""
+    """Why the operating system refuses to look there; None also where nothing is there."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -25,10 +25,6 @@ class PrototypeNet(nn.Module):
     Wang et al., "Targeted attack and defense for deep hashing", SIGIR 2021, and "Prototype-
     supervised adversarial network for targeted attack of deep hashing", CVPR 2021. Neither has a
     nonlinearity after the 512 features.
-
-    Args:
-        classes: C.
-        bits: K.
     """
 
     features_out = 512
@@ -54,18 +50,14 @@ def circle_loss(prototypes: Tensor, labels: Tensor, codes: Tensor, code_labels: 
         L = softplus(log Σ_neg exp(a_n s) + log Σ_pos exp(−a_p s)) / B,
         a_n = max(s + 2, 0), a_p = max(2 − s, 0), both without gradient.
 
-    A sum without a pair is left out: the other alone pulls or pushes. The reference
-    implementation takes the pairs with j > i only, an upper triangle left over from comparing a
-    batch with itself; here every pair counts.
+    A sum without a pair is left out: the other alone pulls or pushes. Every pair counts; the
+    reference implementation takes those with j > i only. The scalar is finite for any labels.
 
     Args:
         prototypes: relaxed codes h (B, K), with gradient.
         labels: float 0/1 (B, C).
-        codes: ±1 c (N, K), float.
+        codes: float ±1 codes c (N, K).
         code_labels: float 0/1 (N, C).
-
-    Returns:
-        Scalar; finite for any labels.
     """
     similarity = prototypes @ codes.T / prototypes.shape[1]
     fixed = similarity.detach()
@@ -112,16 +104,9 @@ def train_prototypes(
 ) -> None:
     """Train ``net`` in place and freeze it: Adam 1e-4 (.5, .999), × 0.1 at ½ and ¾ of the steps.
 
-    Every step draws ``batch_size`` of the label vectors, uniformly and with replacement.
-
-    Args:
-        net: the network.
-        vectors: float 0/1 (G, C), see :func:`target_vectors`.
-        loss: float 0/1 labels (B, C) → scalar, under ``net`` as it is.
-        steps: updates.
-        batch_size: label vectors per update.
-        seed: of the draws.
-        progress: called with the steps done, every :data:`REPORT_EVERY` and at the end.
+    Every step draws ``batch_size`` of the label ``vectors`` (G, C), with replacement, and descends
+    ``loss`` of them. ``progress`` is called with the steps done, every :data:`REPORT_EVERY` and at
+    the end.
     """
     optimiser = Adam(net.parameters(), lr=LEARNING_RATE, betas=BETAS)
     milestones = [steps // 2, 3 * steps // 4]
@@ -143,8 +128,7 @@ def train_prototypes(
 def prototype_codes(net: PrototypeNet, labels: Tensor) -> Tensor:
     """Codes sign(h) of 0/1 labels (Q, C): float32 ±1 (Q, K).
 
-    In float64, where the order of a sum is too small a change to turn a bit: how many labels are
-    asked at once plays no part.
+    In float64, where rounding turns no bit, however many labels are asked at once.
     """
     exact = copy.deepcopy(net).double()
     device = next(exact.parameters()).device

@@ -29,10 +29,7 @@ def seed_torch(*parts: int | str) -> None:
 
 @contextmanager
 def drawing_from(*parts: int | str) -> Iterator[None]:
-    """Draw initial weights on the CPU from a seed of their own, whatever the global state is.
-
-    The global state is afterwards what it was before; attacks build their networks within.
-    """
+    """Draw initial weights on the CPU from a seed of their own; the global state is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(*parts))
         yield

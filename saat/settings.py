@@ -23,14 +23,10 @@ def option(
     le: float | None = None,
     key: str | None = None,
 ) -> Any:
-    """A dataclass field with a default, bounds, and the name it has in files.
+    """A dataclass field with its published default.
 
-    Args:
-        default: the published default.
-        help: one line; units included.
-        ge: smallest allowed value.
-        le: largest allowed value. A number has both, so that none is accepted that cannot work.
-        key: name in experiment files where it is no Python name (``lambda``).
+    ``help`` is one line, units included. A number lies between ``ge`` and ``le``, and has both.
+    ``key`` is its name in experiment files where that is no Python name (``lambda``).
     """
     bounds = {name: bound for name, bound in (("ge", ge), ("le", le)) if bound is not None}
     return field(default=default, metadata={"help": help, "key": key, "bounds": bounds})
@@ -53,12 +49,9 @@ def items(settings: Any) -> Iterator[tuple[str, Any]]:
 
 
 def settings_from(kind: type[Settings], options: Mapping[str, Any], where: str) -> Settings:
-    """Settings with the published defaults but for ``options``, checked.
+    """Checked settings: the published defaults of ``kind``, but for ``options`` by file key.
 
-    Args:
-        kind: a settings dataclass.
-        options: file key → value.
-        where: what precedes a key in a message, for example ``defense``.
+    ``where`` precedes a key in a message, for example ``defense``.
 
     Raises:
         InputError: an unknown key, or a value that it does not allow.

@@ -99,31 +99,29 @@ def train(
     place = _device(device)
     with torch.random.fork_rng([place] if place.type == "cuda" else []):  # stages seed it
         network, objective = build_models(data, backbone, weights, hashing, bits, seed, place)
-        _finish(Pretraining(network, objective, data, first, seed), progress)
+        pretrained = _finish(Pretraining(network, objective, data, first, seed), progress)
         if entry is None:
-            return network.eval()
-        training = entry.training(network, objective, data, second, seed)
-        _finish(training, progress)
-    return training.defended.eval()
+            return pretrained
+        return _finish(entry.training(network, objective, data, second, seed), progress)
 
 
 def _merged(options: Mapping[str, Any] | None, epochs: int | None) -> dict[str, Any]:
     return {**(options or {}), **({} if epochs is None else {"epochs": epochs})}
 
 
-def _finish(training: Training, progress: Callable[[str, int, int], None] | None) -> None:
+def _finish(training: Training, progress: Callable[[str, int, int], None] | None) -> nn.Module:
     while not training.finished:
         training.run_epoch()
         if progress:
             progress(training.stage, training.epoch, training.settings.epochs)
+    return training.defended.eval()
 
 
 def _device(device: str | torch.device | None) -> torch.device:
     """The device, which must be able to hold tensors."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        place = torch.device(device)
+        default = "cuda" if torch.cuda.is_available() else "cpu"
+        place = torch.device(default if device is None else device)
         torch.zeros(1, device=place).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"device {device}: {one_line(error, 120)}") from None

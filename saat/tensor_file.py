@@ -49,13 +49,9 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
                 if f"os error {code}" in str(error):
                     raise OSError(code, os.strerror(code), str(path)) from error
             raise
-        temporary.chmod(0o666 & ~_umask())  # safetensors writes for the owner alone
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)  # safetensors writes for the owner alone
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -90,8 +86,6 @@ def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
 
 def restore_module(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Inverse of :func:`module_tensors`; every key must be there, with its shape."""
-    start = len(prefix) + 1
-    state = {
-        name[start:]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")
-    }
-    module.load_state_dict(state)
+    start = f"{prefix}."
+    own = {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+    module.load_state_dict(own)

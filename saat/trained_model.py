@@ -20,13 +20,7 @@ _MODEL = "model.safetensors"
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A stored network and what is stored with it.
-
-    Attributes:
-        path: the file.
-        tensors: by name.
-        meta: what the trial said of itself; ``setting`` at least.
-    """
+    """A file with a network: its tensors by name, and in ``meta`` at least the ``setting``."""
 
     path: Path
     tensors: Mapping[str, Tensor]
@@ -69,15 +63,13 @@ class TrainedModel:
 def read_trained(path: str | Path) -> TrainedModel:
     """A trained model's file.
 
-    Args:
-        path: the file; a checkpoint of a trial's epoch; or a trial's folder, of which an
-            unfinished trial's newest checkpoint counts.
+    ``path`` is a ``model.safetensors``, the checkpoint of an epoch in a trial's folder, or such a
+    folder: of an unfinished trial the newest checkpoint counts.
 
     Raises:
         InputError: no such file, a damaged one, or a checkpoint of another kind.
     """
-    place = user_path(path)
-    file = place
+    file = place = user_path(path)
     if place.is_dir():
         file = place / _MODEL
         if not file.is_file():
@@ -114,16 +106,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> nn.Module:
     >>> network = saat.load("runs/demo/trials/3f2a…-confirm-0")  # doctest: +SKIP
     >>> codes = network(images).sign()  # doctest: +SKIP
 
-    Args:
-        path: a trial's folder, its ``model.safetensors``, a copy of that file, or the checkpoint
-            of an epoch of an unfinished trial in its folder.
-        device: where the network is put.
-
-    Returns:
-        float images in [0, 1] (B, 3, H, W) → pre-tanh features (B, K); the defense's own parts
-        included.
-
-    Raises:
-        InputError: no such file, a damaged one, or a checkpoint of another kind.
+    It maps float images in [0, 1] (B, 3, H, W) to pre-tanh features (B, K), through the defense's
+    own parts too. Paths and errors are those of :func:`read_trained`.
     """
     return read_trained(path).network().eval().to(device)

@@ -7,7 +7,7 @@ interrupted, without stored generator or scheduler states.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Training(ABC):
         seed: seed of order and dropout.
 
     Attributes:
+        stage: its name, in checkpoints, seeds and messages.
         physical_batch: see :meth:`split_batches`; None for whole batches.
     """
 
@@ -68,19 +69,20 @@ class Training(ABC):
         settings: OptimiserSettings,
         seed: int,
     ) -> None:
-        self.network = network
-        self.objective = objective
-        self.settings = settings
-        self.seed = seed
-        self.epoch = 0
+        self.network, self.objective = network, objective
+        self.settings, self.seed, self.epoch = settings, seed, 0
         self.physical_batch: int | None = None
         self._data = data
         self._device = device_of(network)
         self._labels = data.label_tensor(data.train).float().to(self._device)
         self._resident = self._on_device()
+        self.prepare()
         self._optimiser = settings.optimiser(
             parameter for module in self.modules().values() for parameter in module.parameters()
         )
+
+    def prepare(self) -> None:  # noqa: B027
+        """Create what a stage has beside network and objective, before the optimiser is made."""
 
     @property
     def defended(self) -> nn.Module:
@@ -88,10 +90,7 @@ class Training(ABC):
         return self.network
 
     def modules(self) -> dict[str, nn.Module]:
-        """Everything that is trained and saved; called once before the optimiser is made.
-
-        A stage with modules of its own creates them before it calls ``super().__init__``.
-        """
+        """Everything that is trained and saved."""
         return {"network": self.network, "objective": self.objective}
 
     @property
@@ -115,10 +114,7 @@ class Training(ABC):
         return changed_by_splitting(self._networks())
 
     def in_parts(self, function: Callable[..., Outputs], *rows: Tensor) -> Outputs:
-        """``function(*rows)``; see :func:`saat.micro_batches.in_parts`.
-
-        Losses call every network through here, so that a batch can be split.
-        """
+        """:func:`saat.micro_batches.in_parts`; losses call every network through here."""
         return in_parts(function, rows, self.physical_batch, self._networks())
 
     def _networks(self) -> list[nn.Module]:
@@ -129,21 +125,13 @@ class Training(ABC):
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Scalar loss of a batch; networks are called through :meth:`in_parts`.
 
+        Random choices come from torch's global generators, which every epoch seeds anew.
+
         Args:
             images: float (B, 3, H, W) in [0, 1].
             labels: float 0/1 (B, C).
             index: int64 (B,), positions within the training set.
         """
-
-    def augment(self, images: Tensor) -> Tensor:
-        """Change a batch of images before it is trained on; most stages do not.
-
-        Random choices come from torch's global generators, which every epoch seeds anew.
-
-        Args:
-            images: float (B, 3, H, W) in [0, 1].
-        """
-        return images
 
     def set_mode(self) -> None:
         """Put all modules into the mode of this stage."""
@@ -163,14 +151,11 @@ class Training(ABC):
             InputError: batches of one image, and batch norm in training mode.
             TrainingFailed: a loss that is not finite.
         """
-        seed_torch(self.stage, self.seed, self.epoch)
-        order = torch.randperm(
-            len(self._labels), generator=generator("order", self.stage, self.seed, self.epoch)
-        )
+        draw = (self.stage, self.seed, self.epoch)
+        seed_torch(*draw)
+        order = torch.randperm(len(self._labels), generator=generator("order", *draw))
         batches = split_into_batches(order, self.settings.batch_size)
-        iterations = self.settings.epochs * len(batches)
-        total = torch.zeros((), device=self._device)
-        lr = self.settings.lr
+        total, lr = torch.zeros((), device=self._device), self.settings.lr
         self.set_mode()
         if len(batches[0]) == 1 and has_batch_norm(self._networks()):
             raise InputError(
@@ -178,7 +163,8 @@ class Training(ABC):
                 f"needs at least 2 images a batch ({self.stage})"
             )
         for number, index in enumerate(batches):
-            lr = self.settings.lr_at(self.epoch * len(batches) + number, iterations)
+            iteration = self.epoch * len(batches) + number
+            lr = self.settings.lr_at(iteration, self.settings.epochs * len(batches))
             total += self._step(index, lr)
             if progress:
                 progress(number + 1, len(batches))
@@ -192,8 +178,7 @@ class Training(ABC):
         for group in self._optimiser.param_groups:
             group["lr"] = lr
         on_device = index.to(self._device)
-        images = self.augment(self._images(index))
-        loss = self.batch_loss(images, self._labels[on_device], on_device)
+        loss = self.batch_loss(self._images(index), self._labels[on_device], on_device)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
@@ -205,12 +190,10 @@ class Training(ABC):
         return to_float(self._data.batch(self._data.train[index.numpy()]), self._device)
 
     def _on_device(self) -> Tensor | None:
-        if self._device.type != "cuda":
-            return None
         size = self._data.images[0].nbytes * len(self._data.train)
-        if size > _RESIDENT_SHARE * free_bytes(self._device):
-            return None
-        return self._data.batch(self._data.train).to(self._device)
+        if self._device.type == "cuda" and size <= _RESIDENT_SHARE * free_bytes(self._device):
+            return self._data.batch(self._data.train).to(self._device)
+        return None
 
     def train_features(self) -> Tensor:
         """Pre-tanh features (N, K) of the training set under the present network."""
@@ -222,8 +205,9 @@ class Training(ABC):
         return {}
 
     def load_buffers(self, tensors: dict[str, Tensor]) -> None:
-        """Inverse of :meth:`buffers`."""
-        del tensors
+        """Inverse of :meth:`buffers`: they are overwritten in place."""
+        for name, buffer in self.buffers().items():
+            buffer.copy_(tensors[name])
 
     def save(self, path: Path, meta: dict[str, Any]) -> None:
         """Write a checkpoint of this stage; ``meta`` is kept beside the epoch."""
@@ -247,19 +231,17 @@ class Training(ABC):
             raise tensor_file.CorruptFile(f"{path}: a checkpoint of stage {meta['stage']}")
         for name, module in self.modules().items():
             tensor_file.restore_module(name, module, tensors)
-        self.load_buffers(
-            {
-                name.removeprefix("buffer."): tensor
-                for name, tensor in tensors.items()
-                if name.startswith("buffer.")
-            }
-        )
+        self.load_buffers(_under("buffer.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in tensors.items():
-            if key.startswith("optimiser."):
-                _, number, name = key.split(".")
-                state.setdefault(int(number), {})[name] = tensor
+        for key, tensor in _under("optimiser.", tensors).items():
+            number, name = key.split(".")
+            state.setdefault(int(number), {})[name] = tensor
         groups = self._optimiser.state_dict()["param_groups"]
         self._optimiser.load_state_dict({"state": state, "param_groups": groups})
         self.epoch = int(meta["epoch"])
         return meta
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors[name] for name in names}

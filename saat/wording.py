@@ -2,12 +2,6 @@
 
 
 def counted(count: float, noun: str, plural: str = "") -> str:
-    """``1 trial``, ``2 trials``, ``0 queries``, ``0.5 GPUs``.
-
-    Args:
-        count: how many.
-        noun: of one.
-        plural: of any other number; the noun with an s by default.
-    """
+    """``1 trial``, ``2 trials``, ``0 queries``, ``0.5 GPUs``; by default a plural ends in s."""
     number = f"{count:g}" if isinstance(count, float) else str(count)
     return f"{number} {noun}" if count == 1 else f"{number} {plural or noun + 's'}"

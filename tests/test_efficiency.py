@@ -11,10 +11,10 @@ import pytest
 
 from benchmarks.efficiency.compare import RANDOM, compare, markdown, summary
 from benchmarks.efficiency.design import design, positions
-from benchmarks.efficiency.live import Live, Prices, live, problem
+from benchmarks.efficiency.live import Prices, live, problem
 from benchmarks.efficiency.live import table as live_table
 from benchmarks.efficiency.record import read_lines
-from benchmarks.efficiency.recording import Recording, load_recording, write_recording
+from benchmarks.efficiency.recording import Recording, write_recording
 from benchmarks.efficiency.replay import RecordedSearcher, Replay, replay, with_search
 from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
@@ -76,7 +76,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def recording(table: Path) -> Recording:
-    return load_recording(table, experiment())
+    return Recording(table, experiment())
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_the_table_gives_back_what_was_recorded(recording: Recording) -> None:
 def test_a_setting_without_all_seeds_is_left_out(tmp_path: Path) -> None:
     written = lines(experiment(), 4)
     write_recording(tmp_path / "t.parquet", experiment(), written[:-1], SEEDS)
-    left = load_recording(tmp_path / "t.parquet", experiment())
+    left = Recording(tmp_path / "t.parquet", experiment())
     assert len(left.points) == 5
     assert written[-1]["config_hash"] not in left.points
 
@@ -262,10 +262,11 @@ def test_stopping_early_loses_where_early_values_mislead(tmp_path: Path) -> None
     assert np.isinf(misleading["cost_share"]).mean() > 0.5
 
 
-def test_the_summary_reads_the_curves_at_equal_cost() -> None:
-    def ran(cost: list[float], volume: list[float], total: float) -> Replay:
-        return Replay(np.array(cost), np.array(volume), total, total, 9, ("a",) * len(cost), 0.1)
+def ran(cost: list[float], volume: list[float], total: float) -> Replay:
+    return Replay(np.array(cost), np.array(volume), total, total, 9, ("a",) * len(cost), 0.1)
 
+
+def test_the_summary_reads_the_curves_at_equal_cost() -> None:
     replays = [
         {
             RANDOM: ran([10, 50, 100], [0.1, 0.2, 0.4], 100),
@@ -284,11 +285,11 @@ def test_the_summary_reads_the_curves_at_equal_cost() -> None:
     assert "1 of 1" in text
 
 
-def test_a_real_search_is_priced_by_the_recording(tmp_path: Path, recording: Recording) -> None:
+def test_a_real_search_is_priced_by_the_recording(tmp_path: Path, table: Path) -> None:
     """Epochs cost 1 + steps / 10, a re-attack 2 and the model of each bit length 5 seconds."""
     searched = experiment(num_samples=12, grace_period=3, sampler="random")
     search = finished(tmp_path / "one", searched)
-    state, prices = search.state, Prices(recording)
+    state, prices = search.state, Prices(table)
     found = live(state, prices)
     records = state.of_phase("explore")
     ended = {record.status for record in records}
@@ -305,7 +306,7 @@ def test_a_real_search_is_priced_by_the_recording(tmp_path: Path, recording: Rec
             if r.status == "completed"
         ]
         assert found.hypervolume[count - 1] == pytest.approx(plain_hypervolume(np.array(values)))
-    assert found.completed == sum(r.status == "completed" for r in records)
+    assert len(found.settings) == sum(r.status == "completed" for r in records)
     assert problem(search.journal.events, prices) == ""
     assert problem(search.journal.events[:-1], prices) == "not finished"
     several = finished(tmp_path / "several", searched, max_concurrent=2).journal.events
@@ -317,9 +318,9 @@ def test_a_real_search_is_priced_by_the_recording(tmp_path: Path, recording: Rec
 
 
 def test_real_searches_are_held_against_the_first_of_them() -> None:
-    random = Live([10.0, 20.0, 40.0], [0.1, 0.2, 0.3], 3)
-    ours = Live([8.0, 12.0, 30.0], [0.2, 0.3, 0.4], 2)
-    never = Live([20.0, 50.0], [0.0, 0.29], 1)
+    random = ran([10, 20, 40], [0.1, 0.2, 0.3], 40)
+    ours = ran([8, 12, 30], [0.2, 0.3, 0.4], 30)
+    never = ran([20, 50], [0.0, 0.29], 50)
     rows = live_table({"random": random, "ours": ours, "never": never})
     assert list(rows["share to the first one's end"]) == ["100%", "30%", "not"]
     assert list(rows["at 30 s"]) == ["0.2000", "0.4000", "0.0000"]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from saat.data import RetrievalData
 from saat.hashing import OBJECTIVES, HashingObjective
-from saat.models import HashingNetwork, build_network, to_float
+from saat.models import HashingNetwork, build_network, codes_of, encode, to_float
 from saat.pretrain import Pretraining, PretrainSettings
 
 SIZE = 16
@@ -82,6 +82,18 @@ def bare_network(data: RetrievalData, factor: float = 1.0) -> nn.Sequential:
     with torch.no_grad():
         last.weight.mul_(4 * factor)
     return network
+
+
+def linear_network(weight: np.ndarray, offset: np.ndarray) -> nn.Sequential:
+    """Images → features in float64: ``weight`` (K, pixels) times the image plus ``offset`` (K,)."""
+    layer = nn.Linear(weight.shape[1], len(weight)).double()
+    layer.weight.data, layer.bias.data = torch.from_numpy(weight), torch.from_numpy(offset)
+    return nn.Sequential(nn.Flatten(), layer)
+
+
+def codes(network: nn.Module, images: Tensor) -> Tensor:
+    """Codes of uint8 images."""
+    return codes_of(encode(network, images.__getitem__, len(images)))
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:

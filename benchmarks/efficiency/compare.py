@@ -18,9 +18,8 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from benchmarks.efficiency.recording import Recording, load_recording
+from benchmarks.efficiency.recording import Recording
 from benchmarks.efficiency.replay import Replay, replay, with_search
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_experiment
@@ -58,19 +57,16 @@ def replay_seed(
     ``raw`` is the content of the experiment, whose models cannot travel to another process.
     """
     experiment = resolve_experiment(raw, "experiment")
-    recording = load_recording(table, experiment)
+    recording = Recording(table, experiment)
+
+    def run(search: Mapping[str, Any]) -> Replay:
+        return replay(with_search(experiment, seed, search), recording, workers)
+
     defaults = len(recording.points) - len(recording.sampled)
-    random = with_search(experiment, seed, {**METHODS[RANDOM], "num_samples": trials - defaults})
-    out = {RANDOM: replay(random, recording, workers)}
-    budget = {
-        "num_samples": len(recording.sampled),
-        "stop": {"cost": out[RANDOM].total_cost},
-    }
-    for name, keys in methods.items():
-        if name != RANDOM:
-            searched = with_search(experiment, seed, {**keys, **budget})
-            out[name] = replay(searched, recording, workers)
-    return out
+    out = {RANDOM: run({**METHODS[RANDOM], "num_samples": trials - defaults})}
+    budget = {"num_samples": len(recording.sampled), "stop": {"cost": out[RANDOM].total_cost}}
+    others = {name: keys for name, keys in methods.items() if name != RANDOM}
+    return out | {name: run({**keys, **budget}) for name, keys in others.items()}
 
 
 def compare(
@@ -83,16 +79,12 @@ def compare(
     processes: int = 1,
 ) -> list[dict[str, Replay]]:
     """Every method under every replay seed."""
+    raw = experiment.dump()
     run = partial(
-        replay_seed,
-        raw=experiment.dump(),
-        table=table,
-        trials=trials,
-        workers=workers,
-        methods=methods,
+        replay_seed, raw=raw, table=table, trials=trials, workers=workers, methods=methods
     )
     if processes == 1:
-        return [run(seed) for seed in seeds]
+        return list(map(run, seeds))
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         return list(pool.map(run, seeds))
 
@@ -139,16 +131,14 @@ def markdown(frame: pd.DataFrame) -> str:
     for name, rows in frame.groupby("method", sort=False):
         # "lower": the middle of a finite number and infinity is neither.
         low, middle, high = np.quantile(rows["cost_share"], (0.25, 0.5, 0.75), method="lower")
-        counts = (f"{rows[column].median():.0f}" for column in ("trials", "completed"))
         cells = [
-            str(name),
             _percent(middle),
             f"{_percent(low)} to {_percent(high)}",
             f"{100 * rows['of_best'].median():.2f} %",
             f"{int(rows['behind'].sum())} of {len(rows)}",
-            *counts,
+            *(f"{rows[column].median():.0f}" for column in ("trials", "completed")),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join([str(name), *cells])} |")
     return "\n".join(lines)
 
 
@@ -166,8 +156,12 @@ def draw(replays: Sequence[Mapping[str, Replay]], best: float) -> Figure:
             ylabel="hypervolume, of all recorded settings' (%)",
         )
         for index, name in enumerate(replays[0]):
-            curves = np.array([_curve(methods, name, shares) for methods in replays]) / best
-            low, middle, high = 100 * np.quantile(curves, (0.25, 0.5, 0.75), axis=0)
+            curves = [
+                [methods[name].at(share * methods[RANDOM].total_cost) for share in shares]
+                for methods in replays
+            ]
+            quartiles = np.quantile(np.array(curves) / best, (0.25, 0.5, 0.75), axis=0)
+            low, middle, high = 100 * quartiles
             axes.fill_between(100 * shares, low, high, color=colour(index), alpha=0.15, lw=0)
             axes.plot(100 * shares, middle, color=colour(index), lw=1.8, label=name)
         goal = 100 * np.median([m[RANDOM].at(np.inf) for m in replays]) / best
@@ -177,18 +171,6 @@ def draw(replays: Sequence[Mapping[str, Replay]], best: float) -> Figure:
         axes.set_ylim(85, 100)
         legend_below(figure, columns=4)
     return figure
-
-
-def _curve(
-    methods: Mapping[str, Replay], name: str, shares: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    budget = methods[RANDOM].total_cost
-    return np.array([methods[name].at(share * budget) for share in shares])
-
-
-def best_possible(recording: Recording) -> float:
-    """Hypervolume of all recorded settings."""
-    return hypervolume(list(recording.mean_objectives().values()))
 
 
 def main() -> None:
@@ -208,7 +190,8 @@ def main() -> None:
     replays = compare(
         experiment, args.table, seeds, args.trials, args.workers, processes=args.processes
     )
-    best = best_possible(load_recording(args.table, experiment))
+    recorded = Recording(args.table, experiment).mean_objectives().values()
+    best = hypervolume(list(recorded))
     frame = summary(replays, best)
     args.output.mkdir(parents=True, exist_ok=True)
     frame.to_csv(args.output / "search_efficiency.csv", index=False, float_format="%.6g")

@@ -22,7 +22,7 @@ def positions(space: Mapping[str, Dimension], point: Mapping[str, Any]) -> NDArr
     return np.array([Axis(d.distribution()).position(point[key]) for key, d in space.items()])
 
 
-def design(experiment: Experiment, count: int, seed: int = 0) -> list[tuple[str, Point]]:
+def design(experiment: Experiment, count: int) -> list[tuple[str, Point]]:
     """(role, point) of the paper's defaults, then of ``count`` points of a Sobol sequence.
 
     The sequence is scrambled; every beginning of the list covers the space evenly, so a recording
@@ -35,7 +35,7 @@ def design(experiment: Experiment, count: int, seed: int = 0) -> list[tuple[str,
     if any(d.when or d.step is not None for d in space.values()):
         raise ValueError("a design needs a space without when and step")
     # A balanced sequence has a power of two of points; a beginning of it is what is asked for.
-    sequence = qmc.Sobol(len(space), seed=seed).random_base2(max(1, (count - 1).bit_length()))
+    sequence = qmc.Sobol(len(space), seed=0).random_base2(max(1, (count - 1).bit_length()))
     sampled = [
         {
             key: Axis(dimension.distribution()).value_at(float(position))

@@ -7,71 +7,50 @@ and bits cost in the recording, on average. A search is judged by the values tha
 """
 
 import argparse
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.efficiency.recording import BITS, Recording, load_recording
-from harness.experiment.file import load_experiment
+from benchmarks.efficiency.recording import BITS
+from benchmarks.efficiency.replay import Replay
 from harness.journal.journal import Event, read
 from harness.journal.state import SearchState
 from reports.frontier import hypervolume
 from saat.feasibility import objective_values
 
 _STEPS = "defense.steps"
-Kind = tuple[int, int]  # bits, PGD steps
-
-
-class Live(NamedTuple):
-    """One search, trial by trial in the order in which they began."""
-
-    cost: list[float]  # recorded CPU seconds spent when each trial ended
-    hypervolume: list[float]  # of what was completed by then
-    completed: int
-
-    def at(self, cost: float) -> float:
-        """Hypervolume of the trials that ended within ``cost``."""
-        within = [v for c, v in zip(self.cost, self.hypervolume, strict=True) if c <= cost]
-        return within[-1] if within else 0.0
-
-    def cost_to(self, volume: float) -> float:
-        """Cost at which a hypervolume was reached; inf: never."""
-        pairs = zip(self.cost, self.hypervolume, strict=True)
-        return next((cost for cost, reached in pairs if reached >= volume), float("inf"))
 
 
 class Prices:
-    """What an epoch, a re-attack and a pretraining cost in a recording, in CPU seconds."""
+    """What an epoch, a re-attack and a pretraining cost in a recording, in CPU seconds.
 
-    def __init__(self, recording: Recording) -> None:
-        epochs: dict[Kind, list[float]] = defaultdict(list)
-        final: dict[Kind, list[float]] = defaultdict(list)
-        for (full_hash, _), run in recording.runs.items():
-            kind = _kind(recording.points[full_hash])
-            epochs[kind] += run.seconds
-            final[kind].append(run.final_seconds)
-        self._epoch = {kind: float(np.mean(seconds)) for kind, seconds in epochs.items()}
-        self._final = {kind: float(np.mean(seconds)) for kind, seconds in final.items()}
-        self._pretraining: dict[int, list[float]] = defaultdict(list)
-        for (bits, _), seconds in recording.pretraining.items():
-            self._pretraining[bits].append(seconds)
+    Args:
+        table: of the recording.
+    """
+
+    def __init__(self, table: Path) -> None:
+        frame = pd.read_parquet(table)
+        bits, steps = (f"param.{key}" for key in (BITS, _STEPS))
+        # Only the last epoch of a training has the cost of its re-attack.
+        self._trial = frame.groupby([bits, steps])[["cpu_s", "reattack_cpu_s"]].mean()
+        models = frame.drop_duplicates([bits, "seed"])
+        self._pretraining = models.groupby(bits)["pretrain_cpu_s"].mean()
 
     def trial(self, point: Mapping[str, Any], epochs: int, completed: bool) -> float:
         """Of one trial, without the model it starts from."""
-        kind = _kind(point)
-        return epochs * self._epoch[kind] + completed * self._final[kind]
+        epoch, reattack = self._trial.loc[[_kind(point)]].to_numpy(np.float64)[0]
+        return float(epochs * epoch + completed * reattack)
 
     def known(self, point: Mapping[str, Any]) -> bool:
         """Whether the recording has trials of as many bits and steps."""
-        return {BITS, _STEPS} <= set(point) and _kind(point) in self._epoch
+        return {BITS, _STEPS} <= set(point) and _kind(point) in self._trial.index
 
     def pretraining(self, bits: int) -> float:
         """Of the model that all trials of a code length start from."""
-        return float(np.mean(self._pretraining[bits]))
+        return float(self._pretraining[bits])
 
 
 def problem(events: Sequence[Event], prices: Prices) -> str:
@@ -94,37 +73,42 @@ def problem(events: Sequence[Event], prices: Prices) -> str:
     return ""
 
 
-def live(state: SearchState, prices: Prices) -> Live:
-    """Cost and hypervolume of a search that ran one trial at a time."""
-    out, spent, values = Live([], [], 0), 0.0, []
-    pretrained: set[int] = set()
-    for record in state.of_phase("explore"):
+def live(state: SearchState, prices: Prices) -> Replay:
+    """Cost and hypervolume of a search that ran one trial at a time, when each trial ended."""
+    costs: list[float] = []
+    volumes: list[float] = []
+    values: dict[str, tuple[float, float]] = {}
+    spent, pretrained = 0.0, set[int]()
+    records = list(state.of_phase("explore"))
+    for record in records:
         bits, done = int(record.point[BITS]), record.status == "completed"
         if bits not in pretrained:
             pretrained.add(bits)
             spent += prices.pretraining(bits)
         spent += prices.trial(record.point, len(record.epochs), done)
         if done:
-            values.append(objective_values(record.metrics))
-        out.cost.append(spent)
-        out.hypervolume.append(hypervolume(np.array(values).reshape(-1, 2)))
-    return out._replace(completed=len(values))
+            values[record.spec.trial_id] = objective_values(record.metrics)
+        costs.append(spent)
+        volumes.append(hypervolume(np.array(list(values.values())).reshape(-1, 2)))
+    cost, volume = np.array(costs), np.array(volumes)
+    return Replay(cost, volume, spent, spent, len(records), tuple(values), 0.0)
 
 
-def table(searches: Mapping[str, Live]) -> pd.DataFrame:
+def table(searches: Mapping[str, Replay]) -> pd.DataFrame:
     """A row for every search, held against the first at the cost that all of them reached."""
     first = next(iter(searches.values()))
-    common = min(one.cost[-1] for one in searches.values())
+    common = min(one.total_cost for one in searches.values())
+    goal = first.at(first.total_cost)
     rows = []
     for name, one in searches.items():
-        share = one.cost_to(first.hypervolume[-1]) / first.cost[-1]
+        share = one.cost_to(goal) / first.total_cost
         rows.append(
             {
                 "search": name,
-                "trials": len(one.cost),
-                "completed": one.completed,
-                "CPU seconds": f"{one.cost[-1]:.0f}",
-                "hypervolume": f"{one.hypervolume[-1]:.4f}",
+                "trials": one.trials,
+                "completed": len(one.settings),
+                "CPU seconds": f"{one.total_cost:.0f}",
+                "hypervolume": f"{one.at(one.total_cost):.4f}",
                 f"at {common:.0f} s": f"{one.at(common):.4f}",
                 "share to the first one's end": "not" if np.isinf(share) else f"{share:.0%}",
             }
@@ -132,7 +116,7 @@ def table(searches: Mapping[str, Live]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _kind(point: Mapping[str, Any]) -> Kind:
+def _kind(point: Mapping[str, Any]) -> tuple[int, int]:
     return int(point[BITS]), int(point[_STEPS])
 
 
@@ -143,8 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("table", type=Path)
     parser.add_argument("runs", type=Path, nargs="+")
     options = parser.parse_args(arguments)
-    experiment, _ = load_experiment(options.experiment)
-    prices = Prices(load_recording(options.table, experiment))
+    prices = Prices(options.table)
     searches = {}
     for run in options.runs:
         events = read(run / "events.jsonl")

@@ -12,25 +12,23 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.efficiency.design import design
-from benchmarks.efficiency.recording import write_recording
-from harness.experiment.config import Experiment, TrialConfig, parsed
+from benchmarks.efficiency.recording import Line, write_recording
+from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.configs import config_at, undefended
 from harness.experiment.file import load_experiment
 from harness.experiment.resolve import resolve_experiment
+from harness.experiment.section import parsed
 from harness.journal.state import config_hash
 from harness.options import Options
 from harness.session.session import trial_context
 from harness.trial.trial import EpochReport, TrialSpec, run_trial, trial_data, trial_folder
 from saat.training import TrainingFailed
-
-Line = dict[str, Any]
-_WRITE_EVERY = 24  # finished trainings between two writings of the table
 
 
 class Task(NamedTuple):
@@ -62,14 +60,14 @@ def pretrainings(experiment: Experiment, seeds: int) -> list[tuple[Task, Task]]:
     What the first costs more than the second is the pretraining.
     """
     bits = experiment.space.get("model.bits")
-    lengths = bits.samples() if bits else [experiment.model.bits]
     out = []
-    for length in lengths:
+    for length in bits.samples() if bits else [experiment.model.bits]:
         config: TrialConfig = undefended(config_at(experiment, {"model.bits": length}))
+        facts = {"pretrained": length}
         for seed in range(seeds):
-            facts = {"pretrained": length}
-            name = f"undefended-{length}-{seed}"
-            first, again = (Task(f"{name}-{n}", seed, config.dump(), facts) for n in (1, 2))
+            first, again = (
+                Task(f"undefended-{length}-{seed}-{n}", seed, config.dump(), facts) for n in (1, 2)
+            )
             out.append((first, again))
     return out
 
@@ -117,26 +115,25 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def record(experiment: Experiment, folder: Path, table: Path, args: argparse.Namespace) -> None:
-    """Do what is missing, ``args.processes`` at once; write the table as it grows."""
+    """Do what is missing, ``args.processes`` at once; then write the table."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = read_lines(folder / "recording.jsonl")
     done = {line["name"] for line in lines}
-    planned = tasks(experiment, args.settings, args.seeds)
     pairs = [p for p in pretrainings(experiment, args.seeds) if p[1].name not in done]
+    planned = tasks(experiment, args.settings, args.seeds)
     missing = [task for task in planned if task.name not in done]
+    whole = len(lines) + len(pairs) + len(missing)
     raw = experiment.dump()
     spawn = multiprocessing.get_context("spawn")  # a fork of a process with torch may hang
+    stages: tuple[tuple[Callable[..., Line], Sequence[Any]], ...]
+    stages = ((pretrain, pairs), (train, missing))
     with (
         (folder / "recording.jsonl").open("a") as file,
         ProcessPoolExecutor(args.processes, spawn) as pool,
     ):
-        stages: Sequence[Iterable[Any]] = (
-            (pool.submit(pretrain, pair, raw, folder) for pair in pairs),
-            (pool.submit(train, task, raw, folder) for task in missing),
-        )
-        started, count = time.monotonic(), 0
-        for stage in stages:
-            for future in as_completed(list(stage)):
+        for work, parts in stages:
+            begun: list[Future[Line]] = [pool.submit(work, part, raw, folder) for part in parts]
+            for future in as_completed(begun):
                 try:
                     line = future.result()
                 except TrainingFailed as error:  # its setting will not be in the table
@@ -146,11 +143,7 @@ def record(experiment: Experiment, folder: Path, table: Path, args: argparse.Nam
                 file.write(json.dumps(line) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-                count += 1
-                left = (time.monotonic() - started) / count * (len(pairs) + len(missing) - count)
-                print(f"{len(lines)}: {describe(line)}; about {left / 60:.0f} min", flush=True)
-                if count % _WRITE_EVERY == 0:
-                    write_recording(table, experiment, lines, args.seeds)
+                print(f"{len(lines)} of {whole}: {describe(line)}", flush=True)
     write_recording(table, experiment, lines, args.seeds)
 
 

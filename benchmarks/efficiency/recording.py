@@ -8,8 +8,9 @@ seconds of CPU time of the epoch. The last epoch's row also has ``metric.reattac
 from; settings of one bit length and seed share it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -22,10 +23,10 @@ from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
 from harness.search.samplers.ehvi.encoding import Point
 from saat.atomic_files import replacing
+from saat.feasibility import objective_values
 
-Line = dict[str, Any]  # a row of the table
+Line = dict[str, Any]  # a row of the table, or a finished training
 BITS = "model.bits"
-OBJECTIVES = ("clean_map", "robust_map")
 
 
 class Run(NamedTuple):
@@ -41,29 +42,33 @@ class Recording:
     """Every recorded setting under every seed.
 
     Args:
-        frame: the table.
+        table: of the recording.
         experiment: the space that it was recorded in.
     """
 
-    def __init__(self, frame: pd.DataFrame, experiment: Experiment) -> None:
+    def __init__(self, table: Path, experiment: Experiment) -> None:
+        frame = pd.read_parquet(table).sort_values("epoch", kind="stable")
         self.space = experiment.space
         self.points: dict[str, Point] = {}  # by config hash, in the order of the design
         self.runs: dict[tuple[str, int], Run] = {}
         self.pretraining: dict[tuple[int, int], float] = {}  # (bits, seed) → CPU seconds
         self.sampled: list[str] = []  # config hashes of the settings that lie in the space
-        names = [str(name) for name in frame.columns if str(name).startswith("param.")]
         # Plain rows: thousands of small frames would take seconds.
         trained: dict[tuple[str, int], list[Line]] = defaultdict(list)
-        for line in frame.sort_values("epoch", kind="stable").to_dict("records"):
+        for line in frame.to_dict("records"):
             trained[line["config_hash"], int(line["seed"])].append(cast("Line", line))
         for (full_hash, seed), epochs in trained.items():
             first = epochs[0]
             if full_hash not in self.points:
-                values = {n.removeprefix("param."): plain(first[n]) for n in names}
-                self.points[full_hash] = {k: v for k, v in values.items() if v is not None}
+                self.points[full_hash] = _values(first, "param.")
                 if first["role"] == "sampled":
                     self.sampled.append(full_hash)
-            self.runs[full_hash, seed] = _run(epochs)
+            self.runs[full_hash, seed] = Run(
+                tuple(_values(line, "metric.", "val/") for line in epochs),
+                tuple(float(line["cpu_s"]) for line in epochs),
+                _values(epochs[-1], "metric.", "reattack/"),
+                float(epochs[-1]["reattack_cpu_s"]),
+            )
             bits = int(self.points[full_hash].get(BITS, experiment.model.bits))
             self.pretraining[bits, seed] = float(first["pretrain_cpu_s"])
         self.seeds = sorted({seed for _, seed in self.runs})
@@ -88,9 +93,9 @@ class Recording:
 
     def mean_objectives(self) -> dict[str, NDArray[np.float64]]:
         """(clean MAP, robust MAP) of every setting, averaged over its seeds."""
-        values: dict[str, list[list[float]]] = defaultdict(list)
+        values: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for (full_hash, _), run in self.runs.items():
-            values[full_hash].append([run.final[f"reattack/{name}"] for name in OBJECTIVES])
+            values[full_hash].append(objective_values(run.final))
         return {full_hash: np.mean(rows, axis=0) for full_hash, rows in values.items()}
 
 
@@ -98,71 +103,39 @@ def _key(point: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(point.items()))
 
 
-def _run(epochs: Sequence[Line]) -> Run:
-    return Run(
-        tuple(_metrics(line, "val") for line in epochs),
-        tuple(float(line["cpu_s"]) for line in epochs),
-        _metrics(epochs[-1], "reattack"),
-        float(epochs[-1]["reattack_cpu_s"]),
-    )
-
-
-def _metrics(line: Line, kind: str) -> dict[str, float]:
+def _values(line: Line, prefix: str, kind: str = "") -> dict[str, Any]:
+    """The cells of a row whose columns begin so, as plain values; missing ones are left out."""
     return {
-        name.removeprefix("metric."): float(value)
+        name.removeprefix(prefix): value.item() if isinstance(value, np.generic) else value
         for name, value in line.items()
-        if name.startswith(f"metric.{kind}/")
+        if name.startswith(f"{prefix}{kind}") and not pd.isna(value)
     }
 
 
-def plain(value: Any) -> Any:
-    """A cell as a plain Python value; None where it is missing."""
-    if pd.isna(value):
-        return None
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def load_recording(table: Path, experiment: Experiment) -> Recording:
-    """Read a table."""
-    return Recording(pd.read_parquet(table), experiment)
-
-
-def write_recording(
-    table: Path, experiment: Experiment, lines: Sequence[dict[str, Any]], seeds: int
-) -> None:
+def write_recording(table: Path, experiment: Experiment, lines: Sequence[Line], seeds: int) -> None:
     """Write the table of the finished trainings; a setting that lacks a seed is left out."""
     pretraining = {
         (line["pretrained"], line["seed"]): line["cpu_s"] for line in lines if "pretrained" in line
     }
-    trained: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for line in lines:
-        if "setting" in line:
-            trained[line["setting"]].append(line)
-    rows: list[dict[str, Any]] = []
-    for number in sorted(trained):
-        if len(trained[number]) == seeds:
-            for line in sorted(trained[number], key=lambda line: int(line["seed"])):
-                rows += _rows(line, experiment, pretraining)
+    trained = [line for line in lines if "setting" in line]
+    counts = Counter(line["setting"] for line in trained)
+    rows: list[Line] = []
+    for line in sorted(trained, key=itemgetter("setting", "seed")):
+        if counts[line["setting"]] == seeds:
+            bits = config_at(experiment, line["point"]).model.bits
+            rows += _rows(line, pretraining[bits, line["seed"]])
     table.parent.mkdir(parents=True, exist_ok=True)
     with replacing(table) as temporary:
         pd.DataFrame(rows).to_parquet(temporary, index=False, compression="zstd")
 
 
-def _rows(
-    line: dict[str, Any], experiment: Experiment, pretraining: Mapping[tuple[int, int], float]
-) -> list[dict[str, Any]]:
-    bits = config_at(experiment, line["point"]).model.bits
-    common = {
-        "setting": line["setting"],
-        "role": line["role"],
-        "config_hash": line["config_hash"],
-        "seed": line["seed"],
-        **{f"param.{key}": value for key, value in line["point"].items()},
-    }
+def _rows(line: Line, pretrain_cpu_s: float) -> list[Line]:
+    common = {key: line[key] for key in ("setting", "role", "config_hash", "seed")}
+    common |= {f"param.{key}": value for key, value in line["point"].items()}
     rows = []
     for number, epoch in enumerate(line["epochs"], start=1):
         seen = {f"metric.{k}": v for k, v in epoch.items() if k.startswith("val/")}
         rows.append(common | {"epoch": number} | seen | {"cpu_s": epoch["cpu_s"]})
     final = {f"metric.{k}": v for k, v in line["final"].items() if k != "cpu_s"}
     rows[-1] |= final | {"reattack_cpu_s": line["final"]["cpu_s"]}
-    return [row | {"pretrain_cpu_s": pretraining[bits, line["seed"]]} for row in rows]
+    return [row | {"pretrain_cpu_s": pretrain_cpu_s} for row in rows]

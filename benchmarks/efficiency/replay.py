@@ -8,6 +8,7 @@ Rules on time (``search.stop.time``) mean nothing here: the journal's clock is t
 """
 
 import heapq
+import itertools
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.samplers import BaseSampler
 
-from benchmarks.efficiency.recording import Recording
+from benchmarks.efficiency.recording import Recording, Run
 from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
 from harness.experiment.resolve import resolve_experiment
@@ -28,8 +29,10 @@ from harness.search.samplers.context import SamplerContext
 from harness.search.samplers.ehvi import EhviSampler
 from harness.search.search import Pause, Search
 from harness.search.searcher import Searcher
-from harness.trial.trial import EpochReport, FinalReport, TrialSpec
+from harness.trial.trial import EpochReport, FinalReport
 from reports.frontier import hypervolume
+
+Report = EpochReport | FinalReport
 
 
 class RecordedSearcher(Searcher):
@@ -43,8 +46,6 @@ class RecordedSearcher(Searcher):
 
     def __init__(self, recording: Recording, experiment: Experiment) -> None:
         search = experiment.search
-        self._recording = recording
-        self._used: set[str] = set()
         super().__init__(
             experiment.space,
             lambda point: config_at(experiment, point).flat(),
@@ -52,6 +53,8 @@ class RecordedSearcher(Searcher):
             experiment.seed,
             search.num_samples,
         )
+        self._recording = recording
+        self._used: set[str] = set()
         self.distances: list[float] = []  # of every suggestion to the setting it became
 
     def suggest(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -119,87 +122,63 @@ def replay(experiment: Experiment, recording: Recording, workers: int) -> Replay
     folder = tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
     with folder as run_dir, closing(Journal(Path(run_dir))) as journal:
         journal.append("started", plan="search")
-        return _Simulation(experiment, recording, workers, journal).run()
-
-
-class _Simulation:
-    """Workers of a simulated machine."""
-
-    def __init__(
-        self, experiment: Experiment, recording: Recording, workers: int, journal: Journal
-    ) -> None:
-        self._recording = recording
-        self._seed = recording.seeds[experiment.seed % len(recording.seeds)]
-        self._objectives = recording.mean_objectives()
-        self._now = self._spent = 0.0
-        self._pretrained: set[int] = set()
-        self._queue: list[tuple[float, int, str]] = []  # (time, tie-break, trial)
-        self._begun = 0
-        self._live: dict[str, Iterator[tuple[float, EpochReport | FinalReport]]] = {}
-        self._coming: dict[str, tuple[float, EpochReport | FinalReport]] = {}
-        self._curve: list[tuple[float, float]] = []
-        self._completed: list[str] = []
-        self._searcher = RecordedSearcher(recording, experiment)
+        searcher = RecordedSearcher(recording, experiment)
         # Hashes of the table's settings belong to the data it was recorded on.
-        self._search = Search(experiment, journal, "", workers, searcher=self._searcher)
+        search = Search(experiment, journal, "", workers, searcher=searcher)
+        seed = recording.seeds[experiment.seed % len(recording.seeds)]
+        return _simulated(search, searcher, recording, seed)
 
-    def run(self) -> Replay:
-        """Give every worker something to do until the search is done."""
-        while True:
-            while not isinstance(spec := self._search.next_trial(), Pause):
-                self._live[spec.trial_id] = self._reports(spec)
-                self._await(spec.trial_id)
-            if spec is Pause.DONE:
-                break
-            self._now, _, trial_id = heapq.heappop(self._queue)
-            self._take_in(trial_id)
-        records = self._search.state.trials.values()
-        cost, volume = np.array(self._curve).reshape(-1, 2).T
-        return Replay(
-            cost,
-            volume,
-            sum(record.cost_s for record in records),
-            self._now,
-            len(records),
-            tuple(self._completed),
-            float(np.median(self._searcher.distances)) if self._searcher.distances else 0.0,
-        )
 
-    def _await(self, trial_id: str) -> None:
-        """Let a worker begin the next part of a trial."""
-        seconds, report = next(self._live[trial_id])
-        self._coming[trial_id] = seconds, report
-        self._begun += 1
-        heapq.heappush(self._queue, (self._now + seconds, self._begun, trial_id))
+def _simulated(
+    search: Search, searcher: RecordedSearcher, recording: Recording, seed: int
+) -> Replay:
+    """Give every simulated worker something to do until the search is done."""
+    objectives = recording.mean_objectives()
+    # (time, tie-break, trial, seconds of work, report)
+    queue: list[tuple[float, int, str, float, Report]] = []
+    order = itertools.count()
+    live: dict[str, Iterator[tuple[float, Report]]] = {}
+    pretrained: set[int] = set()
+    now = spent = 0.0
+    curve: list[tuple[float, float]] = []
+    completed: list[str] = []
 
-    def _take_in(self, trial_id: str) -> None:
-        """A part of a trial is done; tell the search."""
-        seconds, report = self._coming.pop(trial_id)
-        self._spent += seconds
-        if isinstance(report, EpochReport):
-            if not self._search.on_epoch(trial_id, report):
-                self._await(trial_id)
-            return
-        self._search.on_final(trial_id, report)
-        point = self._search.state.trials[trial_id].point
-        self._completed.append(self._recording.hash_of(point))
-        volume = hypervolume([self._objectives[full_hash] for full_hash in self._completed])
-        self._curve.append((self._spent, volume))
+    def begin_next_part(trial_id: str) -> None:
+        seconds, report = next(live[trial_id])
+        heapq.heappush(queue, (now + seconds, next(order), trial_id, seconds, report))
 
-    def _reports(self, spec: TrialSpec) -> Iterator[tuple[float, EpochReport | FinalReport]]:
-        """(seconds of work, report) of every part of a trial, as they were recorded.
+    def hash_of(trial_id: str) -> str:
+        return recording.hash_of(search.state.trials[trial_id].point)
 
-        The first trial of a bit length pays for the pretrained model, as in the store.
-        """
-        point = self._search.state.trials[spec.trial_id].point
-        run = self._recording.runs[self._recording.hash_of(point), self._seed]
-        bits = spec.config.model.bits
-        cost = 0.0
-        if bits not in self._pretrained:
-            self._pretrained.add(bits)
-            cost = self._recording.pretraining[bits, self._seed]
-        for number, (metrics, own) in enumerate(zip(run.validation, run.seconds, strict=True), 1):
-            seconds = own + (cost if number == 1 else 0.0)
-            cost += own
-            yield seconds, EpochReport(number, metrics, own, cost)
-        yield run.final_seconds, FinalReport(len(run.seconds), run.final, cost + run.final_seconds)
+    while True:
+        while not isinstance(spec := search.next_trial(), Pause):
+            bits = spec.config.model.bits
+            # The first trial of a bit length pays for the pretrained model, as in the store.
+            before = 0.0 if bits in pretrained else recording.pretraining[bits, seed]
+            pretrained.add(bits)
+            live[spec.trial_id] = _reports(recording.runs[hash_of(spec.trial_id), seed], before)
+            begin_next_part(spec.trial_id)
+        if spec is Pause.DONE:
+            break
+        now, _, trial_id, seconds, report = heapq.heappop(queue)
+        spent += seconds
+        if isinstance(report, FinalReport):
+            search.on_final(trial_id, report)
+            completed.append(hash_of(trial_id))
+            curve.append((spent, hypervolume([objectives[done] for done in completed])))
+        elif not search.on_epoch(trial_id, report):
+            begin_next_part(trial_id)
+    records = search.state.trials.values()
+    cost, volume = np.array(curve).reshape(-1, 2).T
+    total = sum(record.cost_s for record in records)
+    distance = float(np.median(searcher.distances)) if searcher.distances else 0.0
+    return Replay(cost, volume, total, now, len(records), tuple(completed), distance)
+
+
+def _reports(run: Run, cost: float) -> Iterator[tuple[float, Report]]:
+    """(seconds of work, report) of every part of a trial; ``cost`` was spent before."""
+    for number, (metrics, own) in enumerate(zip(run.validation, run.seconds, strict=True), 1):
+        seconds = own + (cost if number == 1 else 0.0)
+        cost += own
+        yield seconds, EpochReport(number, metrics, own, cost)
+    yield run.final_seconds, FinalReport(len(run.seconds), run.final, cost + run.final_seconds)

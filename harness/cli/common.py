@@ -2,22 +2,119 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from harness.files import existing_parent
+from harness.interrupts import importing
+from harness.options import RUNS as RUNS
 from harness.options import ExecutorName, Options
 from saat import __version__
-from saat.errors import InputError, did_you_mean, one_line, printable
+from saat.errors import InputError, check_known, did_you_mean, one_line, printable
 from saat.paths import file_name, user_path
 
+if TYPE_CHECKING:  # pydantic, which `saat --help` needs nothing of
+    from harness.experiment.config import Experiment
+
 app = typer.Typer(pretty_exceptions_enable=False)
-RUNS = Path("runs")
+
+
+def run_names(ctx: typer.Context) -> list[str]:
+    """Names of the runs in the folder of all runs, for the shell to complete."""
+    return _names(Path(ctx.params.get("runs_dir") or RUNS))
+
+
+def _names(runs_dir: Path) -> list[str]:
+    return sorted(path.parent.name for path in runs_dir.glob("*/experiment.yaml"))
+
+
+def option(help: str, default: str | bool = True, **settings: Any) -> Any:
+    """An option; its line in the help names ``default`` as what holds without it."""
+    return typer.Option(help=help, show_default=default, **settings)
+
+
+# Every path of the command line is read by the one function that knows what a path can be.
+def path_option(help: str, *names: str, metavar: str = "FOLDER", **settings: Any) -> Any:
+    """An option whose value is a path."""
+    return typer.Option(*names, parser=user_path, metavar=metavar, help=help, **settings)
+
+
+def path_argument(metavar: str, help: str) -> Any:
+    """An argument that is a path."""
+    return typer.Argument(parser=user_path, metavar=metavar, help=help)
+
+
+def run_argument(help: str) -> Any:
+    """An argument that is the name of a run."""
+    return typer.Argument(parser=file_name, metavar="NAME", autocompletion=run_names, help=help)
+
+
+def _executor(text: str) -> str:
+    check_known("executor", text, get_args(ExecutorName))
+    return text
+
+
+def _folder(text: str) -> str:
+    return str(user_path(text))
+
+
+RunsDir = Annotated[Path, path_option("Keep all runs in this folder.")]
+RunName = Annotated[str, run_argument("Take the run NAME.")]
+ExperimentFile = Annotated[Path, path_argument("EXPERIMENT.yaml", "Read this experiment.")]
+Output = Annotated[Path | None, path_option("Write to this folder.", "-o", "--output")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the file.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+DataRoot = Annotated[
+    Path | None,
+    path_option("Look for FLICKR-25K, NUS-WIDE, … in this folder.", show_default="SAAT_DATA"),
+]
+Allow = Annotated[
+    list[Path] | None,
+    path_option(
+        "Read this file or folder for a run or model of somebody else.", "--allow", metavar="PATH"
+    ),
+]
+CacheDir = Annotated[
+    str | None,
+    option(
+        "Keep decoded images in this folder of the node.",
+        "SAAT_CACHE, ~/.cache/saat-harness",
+        parser=_folder,
+        metavar="FOLDER",
+    ),
+]
+_executor_option = partial(
+    option,
+    "Run trials by ray, or inline: one at a time, in this process.",
+    parser=_executor,
+    metavar="ray|inline",
+)
+Executor = Annotated[ExecutorName, _executor_option()]
+ResumedExecutor = Annotated[ExecutorName | None, _executor_option("as the run began")]
+# Field of Options → its option of the command line.
+_OPTIONS: Mapping[str, Any] = {
+    "executor": Executor,
+    "address": Annotated[
+        str | None,
+        option("Connect to this Ray cluster, for example auto.", "a Ray of this machine alone"),
+    ],
+    "autoscaling": Annotated[
+        bool, typer.Option("--autoscaling", help="Wait for nodes that the cluster adds by itself.")
+    ],
+    "runs_dir": RunsDir,
+    "tracking_uri": Annotated[
+        str | None, option("Track in this MLflow server.", "RUNS_DIR/mlflow.db")
+    ],
+    "cache_dir": CacheDir,
+    "allow": Allow,
+}
 
 
 def _print_version(wanted: bool) -> None:
@@ -31,104 +128,12 @@ def saat_(
     version: Annotated[
         bool,
         typer.Option(
-            "--version",
-            callback=_print_version,
-            is_eager=True,
-            help="Show the version and exit.",
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
         ),
     ] = False,
 ) -> None:
     """Search, train, attack and compare adversarially robust deep hashing models."""
     del version  # its callback has ended the command
-
-
-def _folder(text: str) -> str:
-    return str(user_path(text))
-
-
-def run_names(ctx: typer.Context) -> list[str]:
-    """Names of the runs in the folder of all runs, for the shell to complete."""
-    folder = Path(ctx.params.get("runs_dir") or RUNS)
-    return sorted(path.parent.name for path in folder.glob("*/experiment.yaml"))
-
-
-# Every path of the command line is read by the one function that knows what a path can be.
-RunsDir = Annotated[
-    Path,
-    typer.Option(parser=user_path, metavar="FOLDER", help="Keep all runs in this folder."),
-]
-RunName = Annotated[
-    str,
-    typer.Argument(
-        parser=file_name, metavar="NAME", autocompletion=run_names, help="Take the run NAME."
-    ),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "-o", "--output", parser=user_path, metavar="FOLDER", help="Write to this folder."
-    ),
-]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the file.")
-]
-DataRoot = Annotated[
-    Path | None,
-    typer.Option(
-        parser=user_path,
-        metavar="FOLDER",
-        show_default="SAAT_DATA",
-        help="Look for FLICKR-25K, NUS-WIDE, … in this folder.",
-    ),
-]
-Allow = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--allow",
-        parser=user_path,
-        metavar="PATH",
-        help="Read this file or folder for a run or model of somebody else.",
-    ),
-]
-CacheDir = Annotated[
-    str | None,
-    typer.Option(
-        parser=_folder,
-        metavar="FOLDER",
-        show_default="SAAT_CACHE, ~/.cache/saat-harness",
-        help="Keep decoded images in this folder of the node.",
-    ),
-]
-_EXECUTOR_HELP = "Run trials by ray, or inline: one at a time, in this process."
-Executor = Annotated[str, typer.Option(help=_EXECUTOR_HELP)]
-ResumedExecutor = Annotated[
-    str | None, typer.Option(show_default="as the run began", help=_EXECUTOR_HELP)
-]
-ExperimentFile = Annotated[
-    Path,
-    typer.Argument(parser=user_path, metavar="EXPERIMENT.yaml", help="Read this experiment."),
-]
-# Field of Options → its option of the command line.
-_OPTIONS: Mapping[str, Any] = {
-    "executor": Executor,
-    "address": Annotated[
-        str | None,
-        typer.Option(
-            show_default="a Ray of this machine alone",
-            help="Connect to this Ray cluster, for example auto.",
-        ),
-    ],
-    "autoscaling": Annotated[
-        bool, typer.Option("--autoscaling", help="Wait for nodes that the cluster adds by itself.")
-    ],
-    "runs_dir": RunsDir,
-    "tracking_uri": Annotated[
-        str | None,
-        typer.Option(show_default="RUNS_DIR/mlflow.db", help="Track in this MLflow server."),
-    ],
-    "cache_dir": CacheDir,
-    "allow": Allow,
-}
 
 
 def with_options(*names: str, **defaults: Any) -> Callable[[Callable[..., None]], Any]:
@@ -137,13 +142,16 @@ def with_options(*names: str, **defaults: Any) -> Callable[[Callable[..., None]]
     Args:
         names: fields of :class:`Options` that the command line can give.
         defaults: of fields that differ from those of the class.
+
+    Raises:
+        InputError: a cluster for the executor that uses none.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def with_built(**given: Any) -> None:
             values = {name: given.pop(name) for name in names}
-            command(**given, options=checked_options(**values))
+            command(**given, options=_options(**values))
 
         own = inspect.signature(command)
         kept = [p for p in own.parameters.values() if p.name != "options"]
@@ -164,14 +172,8 @@ def with_options(*names: str, **defaults: Any) -> Callable[[Callable[..., None]]
     return decorate
 
 
-def checked_options(**values: Any) -> Options:
-    """Options of values that the command line gave.
-
-    Raises:
-        InputError: an unknown executor, or a cluster for the executor that uses none.
-    """
-    executor, allow = executor_name(values.get("executor", "ray")), values.get("allow")
-    options = Options(**values | {"executor": executor, "allow": tuple(allow or ())})
+def _options(allow: Sequence[Path] | None = None, **values: Any) -> Options:
+    options = Options(allow=tuple(allow or ()), **values)
     if options.executor == "inline" and options.address:
         raise InputError(
             f"--address {options.address}: the inline executor uses no cluster; --executor ray"
@@ -179,17 +181,22 @@ def checked_options(**values: Any) -> Options:
     return options
 
 
-def executor_name(text: str) -> ExecutorName:
-    """The executor of that name.
+def load(
+    path: Path, overrides: list[str] | None, given: Mapping[str, object] | None = None
+) -> "Experiment":
+    """The experiment of a file, with ``given`` keys but for None; the person is told notes on it.
 
     Raises:
-        InputError: there is none.
+        InputError: anything wrong with the file or an override.
     """
-    known: tuple[ExecutorName, ...] = get_args(ExecutorName)
-    for name in known:
-        if name == text:
-            return name
-    raise InputError(f"--executor {one_line(text, 60)}: ray or inline{did_you_mean(text, known)}")
+    with importing():
+        from harness.experiment.file import load_experiment
+
+    values = {key: value for key, value in (given or {}).items() if value is not None}
+    experiment, notes = load_experiment(path, overrides or [], values)
+    for note in notes:
+        say(note)
+    return experiment
 
 
 def say(text: str) -> None:
@@ -208,9 +215,8 @@ def existing_run(runs_dir: Path, name: str) -> Path:
     existing_parent(runs_dir, "--runs-dir")
     folder = runs_dir / name
     if not (folder / "experiment.yaml").is_file():
-        known = sorted(path.parent.name for path in runs_dir.glob("*/experiment.yaml"))
+        hint = did_you_mean(name, _names(runs_dir))
         raise InputError(
-            f"{one_line(folder, 200)}: no such search (no experiment.yaml there)"
-            f"{did_you_mean(name, known)}"
+            f"{one_line(folder, 200)}: no such search (no experiment.yaml there){hint}"
         )
     return folder

@@ -1,7 +1,7 @@
 """Commands on models, files and lists; thin, each hands over to one function."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,6 +16,10 @@ from harness.cli.common import (
     RunsDir,
     app,
     existing_run,
+    load,
+    option,
+    path_argument,
+    path_option,
     say,
 )
 from harness.files import check_output
@@ -25,75 +29,58 @@ from harness.redaction import message_line
 from harness.search_stopped import SearchStopped
 from harness.session.listing import LISTS, SomeUnreadable, listing
 from saat.errors import InputError
-from saat.paths import user_path
 from saat.wording import counted
 
-
-def _path_option(help: str, metavar: str = "FILE") -> Any:
-    return typer.Option(parser=user_path, metavar=metavar, help=help)
+_OF_PROTOCOL = "that of the model's protocol"
 
 
 @app.command()
 def evaluate(
     checkpoint: Annotated[
         Path | None,
-        typer.Argument(
-            parser=user_path,
-            metavar="CHECKPOINT",
-            help="Attack the model of this trial's folder or model.safetensors.",
+        path_argument(
+            "CHECKPOINT", "Attack the model of this trial's folder or model.safetensors."
         ),
     ] = None,
     factory: Annotated[
         str | None,
-        typer.Option(
-            metavar="PKG:FN", help="Attack the network that this function of yours makes."
-        ),
+        option("Attack the network that this function of yours makes.", metavar="PKG:FN"),
     ] = None,
-    weights: Annotated[Path | None, _path_option("Hand this file to the factory.")] = None,
+    weights: Annotated[
+        Path | None, path_option("Hand this file to the factory.", metavar="FILE")
+    ] = None,
     experiment: Annotated[
-        Path | None, _path_option("Take data and protocol from this experiment file.")
+        Path | None,
+        path_option("Take data and protocol from this experiment file.", metavar="FILE"),
     ] = None,
     label_map: Annotated[
-        Path | None, _path_option("Map the classes of that data to those of the model.")
+        Path | None,
+        path_option("Map the classes of that data to those of the model.", metavar="FILE"),
     ] = None,
     attack: Annotated[
-        list[str] | None,
-        typer.Option(show_default="those of the model's protocol", help="Run this attack."),
+        list[str] | None, option("Run this attack.", "those of the model's protocol")
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            max=MOST_STEPS,
-            show_default="that of the model's protocol",
-            help="Iterate every attack this many times.",
-        ),
+        option("Iterate every attack this many times.", _OF_PROTOCOL, min=1, max=MOST_STEPS),
     ] = None,
     eps: Annotated[
-        str | None,
-        typer.Option(
-            show_default="that of the model's protocol",
-            help="Attack within a ball of this radius, for example 8/255.",
-        ),
+        str | None, option("Attack within a ball of this radius, for example 8/255.", _OF_PROTOCOL)
     ] = None,
     battery: Annotated[
-        str, typer.Option(help="Run the attacks and gates of this battery: none, core or full.")
+        str, option("Run the attacks and gates of this battery: none, core or full.")
     ] = "none",
     transfer_from: Annotated[
         list[Path] | None,
-        _path_option("Try attacked images of this other model in the battery.", "MODEL"),
+        path_option("Try attacked images of this other model in the battery.", metavar="MODEL"),
     ] = None,
-    queries: Annotated[
-        str, typer.Option(help="Attack these queries: test or validation.")
-    ] = "test",
-    seed: Annotated[
-        int, typer.Option(min=0, max=LARGEST, help="Derive random starts from this seed.")
-    ] = 0,
+    queries: Annotated[str, option("Attack these queries: test or validation.")] = "test",
+    seed: Annotated[int, option("Derive random starts from this seed.", min=0, max=LARGEST)] = 0,
     output: Output = None,
     cache_dir: CacheDir = None,
-    device: Annotated[str, typer.Option(help="Run on this device: cpu or cuda.")] = "cpu",
+    device: Annotated[str, option("Run on this device: cpu or cuda.")] = "cpu",
     data_path: Annotated[
-        Path | None, _path_option("Look for the model's own data in this folder.", "FOLDER")
+        Path | None, path_option("Look for the model's own data in this folder.")
     ] = None,
     data_root: DataRoot = None,
     allow: Allow = None,
@@ -110,14 +97,15 @@ def evaluate(
         raise InputError("evaluate: give a CHECKPOINT or --factory pkg:fn, one of the two")
     if label_map is not None and (checkpoint is None or experiment is None):
         raise InputError(f"--label-map {label_map}: belongs to a CHECKPOINT on --experiment's data")
-    for option, folder in (("--data-path", data_path), ("--data-root", data_root)):
-        if folder is not None and (checkpoint is None or experiment is not None):
-            raise InputError(
-                f"{option} {folder}: belongs to a CHECKPOINT on its own data; an experiment file "
-                f"names its own, data.{option.removeprefix('--data-')}"
-            )
-    if allow and (checkpoint is None or experiment is not None):
-        raise InputError(f"--allow {allow[0]}: belongs to a CHECKPOINT on its own data")
+    if checkpoint is None or experiment is not None:
+        for key, folder in (("path", data_path), ("root", data_root)):
+            if folder is not None:
+                raise InputError(
+                    f"--data-{key} {folder}: belongs to a CHECKPOINT on its own data; an "
+                    f"experiment file names its own, data.{key}"
+                )
+        if allow:
+            raise InputError(f"--allow {allow[0]}: belongs to a CHECKPOINT on its own data")
     if checkpoint is None:
         if experiment is None:
             raise InputError(f"--factory {factory}: give --experiment FILE for data and protocol")
@@ -150,7 +138,7 @@ def verify(
 @app.command()
 def transfer(
     name: RunName,
-    attack: Annotated[str, typer.Option(help="Use the stored images of this attack.")] = "mainstay",
+    attack: Annotated[str, option("Use the stored images of this attack.")] = "mainstay",
     output: Output = None,
     runs_dir: RunsDir = RUNS,
     cache_dir: CacheDir = None,
@@ -168,28 +156,19 @@ def transfer(
 
 @app.command()
 def validate(
-    files: Annotated[
-        list[Path],
-        typer.Argument(parser=user_path, metavar="FILE", help="Check these experiments."),
-    ],
+    files: Annotated[list[Path], path_argument("FILE", "Check these experiments.")],
     set_: Overrides = None,
 ) -> None:
     """Check experiment files, and print a line for everything that is wrong with them."""
-    with importing():
-        from harness.experiment.file import load_experiment
-
     faults: list[str] = []
     for file in files:
         try:
-            experiment, notes = load_experiment(file, set_ or [])
+            experiment = load(file, set_)
         except InputError as error:
             faults += error.faults
-            continue
-        for note in notes:
-            say(note)
-        print(
-            f"{file}: valid ({experiment.name}, {counted(len(experiment.space), 'searched key')})"
-        )
+        else:
+            searched = counted(len(experiment.space), "searched key")
+            print(f"{file}: valid ({experiment.name}, {searched})")
     for fault in faults:
         say(f"saat: {message_line(fault)}")
     if faults:

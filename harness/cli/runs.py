@@ -13,15 +13,17 @@ import typer
 from harness.cli.common import (
     RUNS,
     ExperimentFile,
+    Json,
     Output,
     Overrides,
     ResumedExecutor,
     RunName,
     RunsDir,
     app,
-    executor_name,
     existing_run,
-    run_names,
+    load,
+    option,
+    run_argument,
     say,
     with_options,
 )
@@ -30,25 +32,17 @@ from harness.interrupts import importing
 from harness.options import Options
 from harness.search_stopped import SearchStopped
 from saat.errors import InputError
-from saat.paths import file_name
 
 if TYPE_CHECKING:  # pydantic and torch, which `saat --help` needs nothing of
     from harness.experiment.config import Experiment
     from harness.search.plan import Plan
 
-NewName = Annotated[
-    str | None,
-    typer.Option(show_default="name of the file", help="Give the run this name."),
-]
+NewName = Annotated[str | None, option("Give the run this name.", "name of the file")]
 Seed = Annotated[
-    int | None,
-    typer.Option(show_default="seed of the file", help="Derive all random numbers from this seed."),
+    int | None, option("Derive all random numbers from this seed.", "seed of the file")
 ]
 MaxConcurrent = Annotated[
-    int | None,
-    typer.Option(
-        show_default="search.max_concurrent of the file", help="Run this many trials at once."
-    ),
+    int | None, option("Run this many trials at once.", "search.max_concurrent of the file")
 ]
 _PLACES = ("address", "autoscaling", "runs_dir", "tracking_uri", "cache_dir")
 
@@ -60,10 +54,7 @@ def search(
     options: Options,
     name: NewName = None,
     num_samples: Annotated[
-        int | None,
-        typer.Option(
-            show_default="search.num_samples of the file", help="Sample this many settings."
-        ),
+        int | None, option("Sample this many settings.", "search.num_samples of the file")
     ] = None,
     max_concurrent: MaxConcurrent = None,
     seed: Seed = None,
@@ -73,13 +64,8 @@ def search(
     ] = False,
 ) -> None:
     """Search the trade-off between clean and robust MAP, confirm the best settings, and report."""
-    given: dict[str, object] = {
-        "name": name,
-        "search.num_samples": num_samples,
-        "search.max_concurrent": max_concurrent,
-        "seed": seed,
-    }
-    loaded = _load(experiment, set_, given)
+    given = {"name": name, "search.num_samples": num_samples, "seed": seed}
+    loaded = load(experiment, set_, {**given, "search.max_concurrent": max_concurrent})
     if dry_run:
         with importing():
             from harness.session.dry_run import dry_run as describe
@@ -98,7 +84,7 @@ def train(
     set_: Overrides = None,
 ) -> None:
     """Train the experiment's own setting, without a search, and attack it on test queries."""
-    _start(_load(experiment, set_, {"name": name, "seed": seed}), "train", options)
+    _start(load(experiment, set_, {"name": name, "seed": seed}), "train", options)
 
 
 @app.command()
@@ -112,12 +98,8 @@ def compare(
     set_: Overrides = None,
 ) -> None:
     """Train the settings of the file's compare section under several seeds, and attack them all."""
-    given: dict[str, object] = {
-        "name": name,
-        "search.max_concurrent": max_concurrent,
-        "seed": seed,
-    }
-    loaded = _load(experiment, set_, given)
+    given = {"name": name, "search.max_concurrent": max_concurrent, "seed": seed}
+    loaded = load(experiment, set_, given)
     if not loaded.compare:
         raise InputError(f"{experiment}: compare: names no setting; give at least one")
     _start(loaded, "compare", options)
@@ -125,30 +107,21 @@ def compare(
 
 @app.command()
 @with_options(*_PLACES, "allow")
-def resume(
-    name: RunName,
-    options: Options,
-    executor: ResumedExecutor = None,
-) -> None:
+def resume(name: RunName, options: Options, executor: ResumedExecutor = None) -> None:
     """Continue a search or training after any interruption.
 
     A tracking server is contacted only if it is named again. Of a run that you did not begin here,
     what it names outside its folder is read only if you allow it.
     """
-    chosen = None if executor is None else executor_name(executor)
     existing_run(options.runs_dir, name)
     with importing():
         from harness.session import session
-    with _resumable(name, options, lambda: [str(path) for path in options.allow]):
-        _conclude(session.resume(name, options, say, chosen))
+    with _resumable(name, executor, options, lambda: [str(path) for path in options.allow]):
+        _conclude(session.resume(name, options, say, executor))
 
 
 @app.command()
-def status(
-    name: RunName,
-    runs_dir: RunsDir = RUNS,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
-) -> None:
+def status(name: RunName, runs_dir: RunsDir = RUNS, as_json: Json = False) -> None:
     """Show how far a run is, from its journal, and change nothing."""
     with importing():
         from harness.session.status import render, status_of
@@ -159,15 +132,7 @@ def status(
 
 @app.command()
 def report(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            parser=file_name,
-            metavar="NAME",
-            autocompletion=run_names,
-            help="Take the runs of these names.",
-        ),
-    ],
+    names: Annotated[list[str], run_argument("Take the runs of these names.")],
     output: Output = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
@@ -202,19 +167,9 @@ def sync(name: RunName, options: Options) -> None:
 
 @app.command()
 def ui(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            parser=file_name,
-            metavar="NAME",
-            autocompletion=run_names,
-            help="Show this run alone.",
-        ),
-    ] = None,
+    name: Annotated[str | None, run_argument("Show this run alone.")] = None,
     runs_dir: RunsDir = RUNS,
-    port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Listen on this port of 127.0.0.1.")
-    ] = 5000,
+    port: Annotated[int, option("Listen on this port of 127.0.0.1.", min=1, max=65535)] = 5000,
 ) -> None:
     """Open the MLflow UI over the runs, on 127.0.0.1."""
     with importing():
@@ -222,22 +177,11 @@ def ui(
     serve(runs_dir, name, port)
 
 
-def _load(path: Path, overrides: list[str] | None, given: dict[str, object]) -> "Experiment":
-    with importing():
-        from harness.experiment.file import load_experiment
-
-    values = {key: value for key, value in given.items() if value is not None}
-    experiment, notes = load_experiment(path, overrides or [], values)
-    for note in notes:
-        say(note)
-    return experiment
-
-
 def _start(experiment: "Experiment", plan: "Plan", options: Options) -> None:
     with importing():
         from harness.session import session
     to_allow = partial(session.paths_to_allow, experiment, options.runs_dir)
-    with _resumable(experiment.name, options, to_allow):
+    with _resumable(experiment.name, options.executor, options, to_allow):
         _conclude(session.start(experiment, options, plan, say))
 
 
@@ -257,17 +201,17 @@ def _conclude(run_dir: Path) -> None:
 
 
 @contextmanager
-def _resumable(name: str, options: Options, to_allow: Callable[[], list[str]]) -> Iterator[None]:
+def _resumable(
+    name: str, executor: str | None, options: Options, to_allow: Callable[[], list[str]]
+) -> Iterator[None]:
     """Tell how to go on after an interruption or a stop; ``to_allow``: what has to be named."""
     try:
         yield
     except InputError:
         raise
     except BaseException:
-        runs_dir, uri = options.runs_dir, options.tracking_uri
-        if (runs_dir / name / "events.jsonl").exists():
-            folder = "" if runs_dir == RUNS else f" --runs-dir {shlex.quote(str(runs_dir))}"
-            server = f" --tracking-uri {shlex.quote(uri)}" if uri else ""
+        if (options.runs_dir / name / "events.jsonl").exists():
+            by = f" --executor {executor}" if executor else ""
             allowed = "".join(f" --allow {shlex.quote(path)}" for path in to_allow())
-            say(f"continue with: saat resume {name}{folder}{server}{allowed}")
+            say(f"continue with: saat resume {name}{by}{options.as_arguments(*_PLACES)}{allowed}")
         raise

@@ -7,23 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from torch import nn
 
-from harness.evaluation.label_maps import load_label_map
 from harness.evaluation.relocate import relocated
 from harness.experiment.carried_paths import setting_paths
-from harness.experiment.config import TrialConfig, parsed
+from harness.experiment.config import TrialConfig
 from harness.experiment.configs import config_at
 from harness.experiment.file import load_experiment
-from harness.experiment.problems import describe
+from harness.experiment.section import parsed
 from harness.experiment.sections import EvaluationSection
+from harness.experiment.yaml_file import read_yaml
 from harness.journal.journal import first_search_id
 from harness.named_paths import check_named
 from harness.trial.trial import trial_data
 from reports.run_folder import is_trial_id
 from saat.data import RetrievalData
-from saat.data.label_map import relabelled
+from saat.data.label_map import LabelMap, parse_label_map, relabelled
 from saat.errors import InputError
 from saat.models import check_network
 from saat.models.network_check import PROBED, described
@@ -33,17 +32,10 @@ from saat.wording import counted
 
 @dataclass(frozen=True)
 class Subject:
-    """A model, the data it is measured on, and the protocol it brings along.
+    """A model, the data it is measured on, and the protocol it brings along."""
 
-    Attributes:
-        name: in messages: the checkpoint's path, or the factory.
-        network: float images in [0, 1] → pre-tanh features, on the CPU.
-        data: images and splits.
-        evaluation: how it is attacked.
-    """
-
-    name: str
-    network: nn.Module
+    name: str  # in messages: the checkpoint's path, or the factory
+    network: nn.Module  # float images in [0, 1] → pre-tanh features, on the CPU
     data: RetrievalData
     evaluation: EvaluationSection
 
@@ -57,12 +49,9 @@ def trained_subject(
 ) -> Subject:
     """The model of a trial, on the data it was trained with.
 
-    Args:
-        path: ``model.safetensors`` or its trial's folder.
-        cache_dir: node-local cache of decoded images.
-        data_path: where the folder of lists lies now.
-        data_root: where the folder of a named set lies now.
-        allow: what it may read besides, of the paths that it carries.
+    ``path`` is ``model.safetensors`` or its trial's folder. The data may lie elsewhere now
+    (:func:`harness.evaluation.relocate.relocated`). Of the paths that the model carries, those
+    under ``allow`` may be read besides.
 
     Raises:
         InputError: no model there, its data are not here, or only the model names them.
@@ -71,12 +60,9 @@ def trained_subject(
     meta = model.meta
     try:
         config = parsed(TrialConfig, meta["setting"])
-        evaluation = EvaluationSection.model_validate(meta["evaluation"])
+        evaluation = parsed(EvaluationSection, meta["evaluation"], "evaluation")
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except ValidationError as error:
-        faults = describe(error, EvaluationSection, meta["evaluation"], "evaluation")
-        raise InputError(*(f"{path}: {fault}" for fault in faults)) from None
+        raise InputError(*(f"{path}: {fault}" for fault in error.faults)) from None
     given = {"data.path": data_path, "data.root": data_root}
     # Only its data: the trained weights replace what model.weights names.
     stored = setting_paths({"data": config.data.model_dump()})
@@ -103,12 +89,8 @@ def moved_subject(
 ) -> tuple[Subject, str]:
     """The model of a trial on other data: trained on A, measured on B.
 
-    Args:
-        path: ``model.safetensors`` or its trial's folder.
-        experiment: an experiment file; its ``data`` and ``evaluation`` count.
-        label_map: from B's classes to A's (:mod:`saat.data.label_map`); without one the two sets
-            must have the same classes.
-        cache_dir: node-local cache of decoded images.
+    The experiment's ``data`` and ``evaluation`` count. ``label_map`` leads from B's classes to
+    A's; without one the two sets must have the same classes.
 
     Returns:
         The subject, and a sentence on what became of B's labels.
@@ -125,8 +107,7 @@ def moved_subject(
         raise InputError(f"{experiment}: data.image_size: the model was trained with {size}")
     data, sentence = trial_data(config_at(loaded, {}), cache_dir), "labels as they are"
     if label_map is not None:
-        data, relabelling = relabelled(data, load_label_map(label_map))
-        sentence = relabelling.sentence()
+        data, sentence = relabelled(data, load_label_map(label_map))
     classes = meta.get("classes")
     if classes is not None and data.classes != classes:
         raise InputError(
@@ -137,6 +118,12 @@ def moved_subject(
     return Subject(name, model.network(), data, loaded.evaluation), sentence
 
 
+def load_label_map(path: Path) -> LabelMap:
+    """Read and check a label map file, YAML or JSON (:mod:`saat.data.label_map`)."""
+    content = read_yaml(path, "a label map", scale=10)  # which may name thousands of classes
+    return parse_label_map(content, str(path))
+
+
 def factory_subject(
     factory: str, weights: Path | None, experiment: Path, cache_dir: str | None = None
 ) -> Subject:
@@ -145,9 +132,9 @@ def factory_subject(
     Args:
         factory: ``package.module:function``; called with the path of the weights (None without),
             it returns a module: float images (B, 3, H, W) in [0, 1] → pre-tanh features (B, K).
-        weights: handed to the factory as it is.
-        experiment: an experiment file; its ``data`` and ``evaluation`` count.
-        cache_dir: node-local cache of decoded images.
+        weights: a file.
+        experiment: a file whose ``data`` and ``evaluation`` count.
+        cache_dir: of decoded images.
 
     Raises:
         InputError: the factory cannot be had, or does not give such a module.

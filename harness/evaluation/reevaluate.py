@@ -4,15 +4,14 @@ import shutil
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
-from pydantic import ValidationError
 
 from harness.evaluation.models import Subject, source_networks
-from harness.experiment.problems import describe
 from harness.experiment.protocols import full_protocol
-from harness.experiment.sections import EvaluationSection, parse_number
+from harness.experiment.section import parse_number, parsed
+from harness.experiment.sections import EvaluationSection
 from harness.files import check_output, write_json
 from harness.trial.artifacts import write_artifacts
 from saat.attacks import ATTACKS
@@ -41,11 +40,7 @@ class Request:
     transfer_from: list[Path] = field(default_factory=list)
 
     def check(self) -> None:
-        """What can be known before a model is loaded.
-
-        Raises:
-            InputError: an option that cannot be.
-        """
+        """Refuse options that cannot be, before a model is loaded."""
         _one_of("--queries", self.queries, ("test", "validation"), "test or validation")
         _one_of("--device", self.device, ("cpu", "cuda"), "cpu or cuda")
         if self.device == "cuda" and not torch.cuda.is_available():
@@ -54,9 +49,12 @@ class Request:
         _one_of("--battery", self.battery, batteries, ", ".join(batteries))
         if self.transfer_from and self.battery == "none":
             raise InputError(f"--transfer-from {self.transfer_from[0]}: belongs to --battery")
-        if self.output is not None and self.output.exists() and not _interrupted(self.output):
-            raise InputError(f"{self.output}: exists; take another -o")
         if self.output is not None:
+            # An evaluation that was cut off there goes on from its attacks.
+            unfinished = (self.output / _UNFINISHED).is_dir()
+            done = (self.output / "metrics.json").exists()
+            if self.output.exists() and (done or not unfinished):
+                raise InputError(f"{self.output}: exists; take another -o")
             check_output(self.output, [_UNFINISHED])
         for name in self.attacks:
             _one_of("--attack", name, ATTACKS, f"one of {', '.join(ATTACKS)}")
@@ -104,7 +102,6 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
         if is_out_of_memory(error) or not raised_inside(network, error):
             raise
         raise InputError(f"{subject.name}: {described(error)}") from error
-    metrics = result.metrics()
     if request.output is not None:
         written = {
             "model": subject.name,
@@ -118,9 +115,10 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
             "transfer_from": [str(path) for path in request.transfer_from],
             "gates": [asdict(gate) for gate in result.gate_results],
             "skipped": dict(result.skipped),
+            "metrics": result.metrics(),
         }
         write_artifacts(request.output, result, data, images=True)
-        write_json(request.output / "metrics.json", {**written, "metrics": metrics})
+        write_json(request.output / "metrics.json", written)
         # Images in there are still mapped, which keeps a folder on NFS from going.
         shutil.rmtree(request.output / _UNFINISHED, ignore_errors=True)
     return "\n".join([f"{result.title}, T {section.steps}", *result.table().lines()])
@@ -130,24 +128,19 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
 _UNFINISHED = "attacked"
 
 
-def _interrupted(output: Path) -> bool:
-    """Whether an earlier evaluation was cut off there; this one goes on from its attacks."""
-    return (output / _UNFINISHED).is_dir() and not (output / "metrics.json").exists()
-
-
 def protocol_section(subject: Subject, request: Request) -> EvaluationSection:
     """The subject's evaluation section with the request's changes, checked."""
-    own = subject.evaluation.model_dump()
-    changes: dict[str, Any] = {}
+    changed = subject.evaluation.model_dump()
     if request.attacks:
-        kept = {k: v for k, v in own["options"].items() if k in request.attacks}
-        changes = {"attacks": request.attacks, "options": kept}
+        changed["attacks"] = request.attacks
+        changed["options"] = {
+            name: options for name, options in changed["options"].items() if name in request.attacks
+        }
     if request.steps is not None:
-        changes["steps"] = request.steps
+        changed["steps"] = request.steps
     if request.eps is not None:
-        changes["eps"] = parse_number(request.eps)
+        changed["eps"] = parse_number(request.eps)
     try:
-        return EvaluationSection.model_validate({**own, **changes})
-    except ValidationError as error:
-        faults = describe(error, EvaluationSection, own, "evaluation")
-        raise InputError(*(f"{subject.name}: {fault}" for fault in faults)) from None
+        return parsed(EvaluationSection, changed, "evaluation")
+    except InputError as error:
+        raise InputError(*(f"{subject.name}: {fault}" for fault in error.faults)) from None

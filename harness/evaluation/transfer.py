@@ -4,6 +4,7 @@ A defense that only hides its gradients is as weak as any other against images t
 elsewhere, so the whole matrix belongs beside every table of white-box numbers.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -53,20 +54,16 @@ def transfer(
             f"{run_dir}: no trial kept images of {attack}; another --attack, or a run of "
             "saat compare with it under evaluation.attacks"
         )
-    columns = ("clean", *(s.label for s in configs), OTHER_SEED)
+    labels = tuple(config.label for config in configs)
+    columns = ("clean", *labels, OTHER_SEED)
     cells = []
     for config in configs:
         say(f"transfer to {config.label}")
         found = _row(run_dir, config, configs, attack, cache_dir, allow)
-        cells.append(
-            tuple(
-                MatrixCell(*seed_query_interval(found[column]), len(found[column]))
-                for column in columns
-            )
-        )
+        cells.append(tuple(_cell(found[column]) for column in columns))
     data = MatrixData(
         title=f"MAP of transferred {attack} images",
-        rows=tuple(s.label for s in configs),
+        rows=labels,
         columns=columns,
         headers=columns,
         cells=tuple(cells),
@@ -81,6 +78,11 @@ def transfer(
     return out_dir / "transfer.md"
 
 
+def _cell(found: Sequence[NDArray[np.float64]]) -> MatrixCell:
+    ap = np.stack(found) if found else np.empty((0, 0))
+    return MatrixCell(*seed_query_interval(ap), len(ap))
+
+
 def _row(
     run_dir: Path,
     victim_config: ConfirmedConfig,
@@ -88,24 +90,21 @@ def _row(
     attack: str,
     cache_dir: str | None,
     allow: Sequence[Path],
-) -> dict[str, NDArray[np.float64]]:
-    """AP (seeds, queries) of one victim setting, by where the images come from."""
-    out: dict[str, list[NDArray[np.float64]]] = {}
+) -> defaultdict[str, list[NDArray[np.float64]]]:
+    """AP (queries,) per seed of one victim setting, by where the images come from."""
+    out: defaultdict[str, list[NDArray[np.float64]]] = defaultdict(list)
     own = dict(_trials(victim_config))
     for seed, trial_id in own.items():
         victim = stored_victim(trial_folder(run_dir, trial_id), cache_dir, allow)
-        out.setdefault("clean", []).append(victim.clean_ap.numpy())
+        out["clean"].append(victim.clean_ap.numpy())
         for source in sources:
-            made = dict(_trials(source)).get(seed)
-            if made is not None:
-                out.setdefault(source.label, []).append(_ap(victim, run_dir, made, attack))
+            if made := dict(_trials(source)).get(seed):
+                out[source.label].append(_ap(victim, run_dir, made, attack))
         others = [trial for other, trial in own.items() if other != seed]
         if others:
             found = [_ap(victim, run_dir, other, attack) for other in others]
-            out.setdefault(OTHER_SEED, []).append(np.mean(found, axis=0))
-    empty = np.empty((0, 0))
-    names = ["clean", *(source.label for source in sources), OTHER_SEED]
-    return {name: np.stack(out[name]) if name in out else empty for name in names}
+            out[OTHER_SEED].append(np.mean(found, axis=0))
+    return out
 
 
 def _ap(victim: Victim, run_dir: Path, trial_id: str, attack: str) -> NDArray[np.float64]:
@@ -114,8 +113,7 @@ def _ap(victim: Victim, run_dir: Path, trial_id: str, attack: str) -> NDArray[np
         raise InputError(f"{run_dir}: {trial_id} was attacked on images of another size")
     if not np.array_equal(images["rows"].numpy(), victim.rows):
         raise InputError(f"{run_dir}: {trial_id} was attacked on other queries")
-    ap: NDArray[np.float64] = victim.ap(victim.codes(images[attack])).numpy()
-    return ap
+    return np.asarray(victim.ap(victim.codes(images[attack])))
 
 
 def _trials(config: ConfirmedConfig) -> list[tuple[int, str]]:

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.evaluation.models import read_model, trained_subject
+from harness.evaluation.models import Subject, trained_subject
 from harness.experiment.file import load_stored
-from harness.experiment.sections import EvaluationSection
 from harness.journal.journal import read
 from harness.journal.protocol import version_note
 from harness.trial.records import Record, read_record
@@ -53,21 +52,13 @@ class Discrepancy:
 
 @dataclass
 class Verification:
-    """What was compared.
+    """What was compared."""
 
-    Attributes:
-        numbers: reported numbers that were recomputed.
-        wrong: those that differ.
-        without_images: trials that kept no images (explore trials keep AP per query alone).
-        left_out: reported metrics of kinds that images alone do not determine.
-        unknown: names of reported metrics that no installed package has.
-    """
-
-    numbers: int = 0
-    wrong: list[Discrepancy] = field(default_factory=list)
-    without_images: int = 0
-    left_out: int = 0
-    unknown: set[str] = field(default_factory=set)
+    numbers: int = 0  # reported ones that were recomputed
+    wrong: list[Discrepancy] = field(default_factory=list)  # those that differ
+    without_images: int = 0  # trials: those that explored keep AP per query alone
+    left_out: int = 0  # reported metrics of kinds that images alone do not determine
+    unknown: set[str] = field(default_factory=set)  # metrics that no installed package has
 
     def text(self) -> str:
         """Lines for the terminal."""
@@ -87,10 +78,7 @@ class Verification:
 
 
 def verify(
-    run_dir: Path,
-    cache_dir: str | None,
-    say: Callable[[str], None],
-    allow: Sequence[Path] = (),
+    run_dir: Path, cache_dir: str | None, say: Callable[[str], None], allow: Sequence[Path] = ()
 ) -> Verification:
     """Recompute every trial of a run that kept its attacked images.
 
@@ -170,13 +158,9 @@ def _recomputed(folder: Path, cache_dir: str | None, allow: Sequence[Path]) -> N
 
 
 def _stored_evaluation(folder: Path, cache_dir: str | None, allow: Sequence[Path]) -> Evaluation:
-    """The evaluation that the stored images of a trial give.
-
-    Raises:
-        InputError: images of other queries, of another size, or outside the ball.
-    """
-    victim = stored_victim(folder, cache_dir, allow)
-    protocol = EvaluationSection.model_validate(read_model(folder).meta["evaluation"])
+    """The evaluation that the stored images of a trial give, if they fit its queries and ball."""
+    subject = trained_subject(folder, cache_dir, allow=allow)
+    victim, protocol = _victim_of(subject), subject.evaluation
     threat = ThreatModel(protocol.eps, protocol.norm)
     stored = stored_images(folder)
     if not np.array_equal(stored.pop("rows").numpy(), victim.rows):
@@ -207,11 +191,10 @@ def stored_images(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def stored_victim(folder: Path, cache_dir: str | None, allow: Sequence[Path] = ()) -> Victim:
-    """The trained model of a trial and its test queries, under its own ranking.
+    """The model of :func:`harness.evaluation.models.trained_subject`, and its test queries."""
+    return _victim_of(trained_subject(folder, cache_dir, allow=allow))
 
-    Raises:
-        InputError: see :func:`harness.evaluation.models.trained_subject`.
-    """
-    subject = trained_subject(folder, cache_dir, allow=allow)
+
+def _victim_of(subject: Subject) -> Victim:
     protocol = subject.evaluation
     return Victim(subject.network, subject.data, "test", protocol.top_k, protocol.ties)

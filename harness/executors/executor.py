@@ -59,10 +59,8 @@ def reports_of(
         yield from run_trial(spec, context, status)
     except TrainingFailed as error:
         raise TrialFailed(one_line(error)) from error
-    except OSError as error:
-        stop_if_full(error, context.run_dir)
-        raise TrialFailed(_write_error_log(spec, context, error)) from error
     except Exception as error:
+        stop_if_full(error, context.run_dir)
         raise TrialFailed(_write_error_log(spec, context, error)) from error
 
 
@@ -75,9 +73,9 @@ def delete_checkpoints(context: TrialContext, trial_id: str) -> None:
         checkpoints.delete(checkpoints.folder_of(trial_folder(context, trial_id)))
 
 
-def stop_if_full(error: OSError, folder: str) -> None:
+def stop_if_full(error: Exception, folder: str) -> None:
     """Raise :class:`SearchStopped` if ``error`` is a full disk or quota."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         raise SearchStopped(f"no space left on the disk of {error.filename or folder}") from error
 
 

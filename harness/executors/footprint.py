@@ -21,7 +21,6 @@ from saat.attacks import Attack
 from saat.data import RetrievalData
 from saat.errors import InputError, one_line
 from saat.protocol import evaluate
-from saat.training import Training
 from saat.wording import counted
 
 KEY = "resources.gpus_per_trial: auto"
@@ -30,17 +29,10 @@ _STEPS = 2  # of an attack; every step needs as much memory as the first
 
 @dataclass(frozen=True)
 class Footprint:
-    """GPU memory that one trial needs.
+    """GPU memory that one trial needs, in bytes, and the stage and the setting that need most."""
 
-    Attributes:
-        peak: most bytes that torch reserved.
-        context: bytes that CUDA needs besides, in every process.
-        stage: of the peak.
-        config: model and method of the peak.
-    """
-
-    peak: int
-    context: int
+    peak: int  # of what torch reserved
+    context: int  # what CUDA needs besides, in every process
     stage: str
     setting: str
 
@@ -52,12 +44,7 @@ class Footprint:
 
 @dataclass(frozen=True)
 class GpuNode:
-    """A node with GPUs.
-
-    Attributes:
-        cpus: offered to trials.
-        memory: bytes of each GPU.
-    """
+    """A node with GPUs: the CPUs that it offers to trials, and the bytes of each GPU."""
 
     cpus: float
     memory: tuple[int, ...]
@@ -92,13 +79,7 @@ def measure_footprint(
 ) -> Footprint:
     """Run the largest batches of every setting; returns the largest footprint.
 
-    Args:
-        configs: of one data set.
-        evaluation: the experiment's ``evaluation`` section.
-        cache_dir: node-local cache of decoded images.
-        threads: CPU threads of a trial.
-        device: to work on.
-        gpu: measures the memory of the device.
+    ``gpu`` measures the memory of ``device``; ``threads`` are those of a trial.
 
     Raises:
         InputError: memory runs out.
@@ -134,11 +115,11 @@ def workloads(
     """Run one batch of each kind of work of a trial; yields its name when it is done."""
     models = build_models(config, data, 0, device)
     defended: torch.nn.Module = models[0]
-    _one_batch(pretraining(config, *models, data, 0))
+    run_until(pretraining(config, *models, data, 0), _one_batch)
     yield "pretraining"
     training = adversarial_training(config, *models, data, 0)
     if training is not None:
-        _one_batch(training)
+        run_until(training, _one_batch)
         defended = training.defended
         yield "adversarial training"
     protocol = full_protocol(evaluation)
@@ -152,8 +133,8 @@ def workloads(
     yield "evaluation"
 
 
-def _one_batch(training: Training) -> None:
-    run_until(training, lambda *_: True)
+def _one_batch(*_: int) -> bool:
+    return True
 
 
 def measure_here(

@@ -1,10 +1,11 @@
 """Runs trials one after another in this process, without Ray."""
 
 from collections.abc import Callable
+from functools import partial
 
 from harness.executors.executor import TrialFailed, delete_checkpoints, reports_of
 from harness.search.search import Pause, Search
-from harness.trial.trial import FinalReport, TrialContext, TrialSpec
+from harness.trial.trial import FinalReport, TrialContext
 
 
 class InlineExecutor:
@@ -15,21 +16,13 @@ class InlineExecutor:
     ) -> None:
         """See :meth:`harness.executors.executor.Executor.run`."""
         while not isinstance(spec := search.next_trial(), Pause):
+            name = spec.trial_id
             try:
-                self._run_one(search, spec, context, status)
+                for report in reports_of(spec, context, partial(status, name)):
+                    if isinstance(report, FinalReport):
+                        search.on_final(name, report)
+                    elif search.on_epoch(name, report):
+                        delete_checkpoints(context, name)
+                        break
             except TrialFailed as error:
-                search.on_failure(spec.trial_id, str(error))
-
-    @staticmethod
-    def _run_one(
-        search: Search,
-        spec: TrialSpec,
-        context: TrialContext,
-        status: Callable[[str, str], None],
-    ) -> None:
-        for report in reports_of(spec, context, lambda text: status(spec.trial_id, text)):
-            if isinstance(report, FinalReport):
-                search.on_final(spec.trial_id, report)
-            elif search.on_epoch(spec.trial_id, report):
-                delete_checkpoints(context, spec.trial_id)
-                return
+                search.on_failure(name, str(error))

@@ -24,7 +24,6 @@ _MAX_TRIALS = 16  # on a GPU
 _LARGEST = ("model.bits", "pretrain.batch_size", "defense.batch_size", "defense.width")
 _EACH = ("model.backbone", "defense.method")
 
-
 # Measures settings of an experiment; returns the largest footprint, and the nodes with GPUs.
 Measure = Callable[[list[TrialConfig], Experiment, Options], tuple[Footprint, list[GpuNode]]]
 
@@ -46,7 +45,11 @@ def resolve_gpu_share(
         return experiment, {}
     configs = settings_to_measure(experiment, plan)
     say(f"{KEY}: settings to measure on a GPU: {len(configs)}")
-    found, nodes = (measure or _measure(options))(configs, experiment, options)
+    if measure is None:
+        measure = measure_here
+        if options.executor == "ray":
+            from harness.executors.ray_gpus import measure_on_cluster as measure
+    found, nodes = measure(configs, experiment, options)
     trials = trials_per_gpu(found, nodes, resources.cpus_per_trial)
     share = 1 / trials
     smallest = min(min(node.memory) for node in nodes)
@@ -92,14 +95,6 @@ def settings_to_measure(experiment: Experiment, plan: Plan) -> list[TrialConfig]
         if len(points) > 1:
             del points[()]
     return [config_at(experiment, point) for point in points.values()]
-
-
-def _measure(options: Options) -> Measure:
-    if options.executor == "inline":
-        return measure_here
-    from harness.executors.ray_gpus import measure_on_cluster
-
-    return measure_on_cluster
 
 
 def _gib(count: float) -> str:

@@ -29,8 +29,8 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # A lost worker gets a line of our own, and its trial goes on.
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    # The search bounds the pending trials. Tune's own bound would start the workers of a large
-    # cluster one by one, and show an autoscaler too little demand.
+    # The search bounds the pending trials. Tune's own bound shows an autoscaler too little demand
+    # (ray-project/ray#43451).
     "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
     # Every result that matters is fetched; a task that died unfetched is no news.
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
@@ -53,31 +53,31 @@ def connect(address: str | None, cpus: int | None = None) -> None:
         )
     for variable, value in _ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
-    # The driver has handlers of its own for both signals; Tune's would swallow the first Ctrl-C.
+    # Tune's handler would swallow the first Ctrl-C (ray-project/ray#50358).
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
     if ray.is_initialized():
         return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    given: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
-        if address:
-            _check_listening(address)
-            with _own_sigterm():
-                ray.init(address=address, **quiet)
-        else:
-            # Ray would write its token to the home folder, where other users may read it.
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            # On Linux Ray listens on all interfaces; with its switch for macOS and Windows only
-            # on 127.0.0.1.
-            local = _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False)
-            with local, _own_sigterm():
-                ray.init(
-                    address="local",  # whatever RAY_ADDRESS says
-                    num_cpus=cpus,
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    **quiet,
-                )
+        with ExitStack() as replaced:
+            if address:
+                given["address"] = address
+                _check_listening(address)
+            else:
+                # Ray would write its token to the home folder, where other users may read it.
+                os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+                # On Linux Ray listens on all interfaces; with its switch for macOS and Windows
+                # only on 127.0.0.1.
+                replaced.enter_context(_replaced(ray_constants, "ENABLE_RAY_CLUSTER", False))
+                given |= {
+                    "address": "local",  # whatever RAY_ADDRESS says
+                    "num_cpus": cpus,
+                    "include_dashboard": False,
+                    "object_store_memory": _OBJECT_STORE_BYTES,
+                }
+            replaced.enter_context(_own_sigterm())
+            ray.init(**given)
     except Exception as error:  # Ray raises a bare one if its node starts too slowly
         reason = one_line(redacted(error), 160)
         if address:
@@ -118,11 +118,7 @@ def _own_sigterm() -> Iterator[None]:
 
 
 def _check_listening(address: str) -> None:
-    """Check at once that something listens at an address; Ray would try for minutes.
-
-    Raises:
-        OSError: nothing listens there, or ``auto`` finds no cluster.
-    """
+    """Raise an :class:`OSError` if nothing listens at an address; Ray would try for minutes."""
     if address == "auto":
         address = services.get_ray_address_from_environment(address, None)
     host, colon, port = address.rpartition(":")
@@ -131,17 +127,14 @@ def _check_listening(address: str) -> None:
 
 
 def on_node(function: Callable[..., Any], node_id: str) -> Any:
-    """``function`` as a task on one node, even if it is busy; the task sees all GPUs, takes none.
+    """``function`` as a task on a live node, even a busy one, that is run at most once.
 
-    Args:
-        function: run there at most once.
-        node_id: of a live node.
+    The task sees all GPUs and takes none.
     """
-    here = NodeAffinitySchedulingStrategy(node_id, soft=False)
     return ray.remote(function).options(
         num_cpus=0,
         max_retries=0,
-        scheduling_strategy=here,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
         # Without it Ray hides the GPUs from a task that takes none.
         runtime_env={"env_vars": {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}},
     )

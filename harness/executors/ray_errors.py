@@ -1,9 +1,18 @@
 """What Ray's errors mean, in one line."""
 
 import re
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ray import cloudpickle
+from ray.exceptions import ActorUnavailableError, RayActorError
 
 from harness.redaction import redacted
 from saat.errors import one_line
+
+if TYPE_CHECKING:  # takes seconds, and `saat preflight` needs no Tune
+    from ray.tune.experiment import Trial
 
 
 def last_line(error: object) -> str:
@@ -12,24 +21,34 @@ def last_line(error: object) -> str:
     return one_line(redacted(lines[-1] if lines else type(error).__name__), 160)
 
 
-def why_worker_lost(message: str) -> tuple[str, bool]:
+def error_of(trial: "Trial") -> Exception | str:
+    """The error that ended a trial: Ray's exception, or its text where Tune kept no more of it.
+
+    Tune tells schedulers neither; both lie in files of the driver.
+    """
+    if trial.pickled_error_file is not None:
+        with suppress(Exception):  # it may hold what the driver cannot import
+            error: Exception = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+            return error
+    return "" if trial.error_file is None else Path(trial.error_file).read_text(errors="replace")
+
+
+def why_worker_lost(error: Exception | str) -> tuple[str, bool]:
     """Why a worker was lost, and whether its node was lost with it.
 
-    The answer is only in Ray's words. Tune gives an exception neither to its scheduler nor to its
-    searcher; it writes the message and a pickle to files, and an ``ActorDiedError`` comes out of a
-    pickle without its fields, because its constructor takes a cause that the pickle lacks.
-
-    Args:
-        message: of Ray's exception, as Tune wrote it down.
+    That a node died, its address, and how a worker ended stand in Ray's message alone.
     """
+    message = str(error)
+    actor = error if isinstance(error, RayActorError) else None
     address = re.search(r"^\s*ip: (\S+)$", message, flags=re.MULTILINE)
     where = f" {address[1]}" if address else ""
-    if "its node has died" in message:
-        how = "was pre-empted" if "node was preempted" in message else "was lost"
-        return f"node{where} {how}", True
-    if "is unavailable:" in message:  # a killed node, before Ray knows that it was killed
+    if actor and actor.preempted:
+        return f"node{where} was pre-empted", True
+    if isinstance(error, ActorUnavailableError):  # a killed node, before Ray knows that
         return f"node{where} does not answer", True
+    if "its node has died" in message:
+        return f"node{where} was lost", True
+    if actor and actor.actor_init_failed:  # a missing module, for example
+        return last_line(message), False
     detail = re.search("Worker exit detail: (.*)", message)
-    if detail is None and re.search(r'^\s*File ".*", line \d', message, flags=re.MULTILINE):
-        return last_line(message), False  # a traceback, of a missing module for example
     return one_line(redacted(detail[1] if detail else message), 200) or "no reason known", False

@@ -1,7 +1,6 @@
 """The GPUs of a Ray cluster: their memory, and the footprint of a trial on one of them."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import ray
@@ -30,12 +29,7 @@ def measure_on_cluster(
 ) -> tuple[Footprint, list[GpuNode]]:
     """Measure settings on a GPU of the cluster; returns the footprint, and the nodes with GPUs.
 
-    Args:
-        configs: to measure.
-        experiment: resources and protocol.
-        options: with the address of the cluster.
-        measure: runs on a worker with a whole GPU.
-        memory: runs on every node with GPUs.
+    ``measure`` runs on a worker with a whole GPU, ``memory`` on every node with GPUs.
 
     Raises:
         InputError: no node has a GPU, or enough CPUs beside it, or torch cannot use it; memory
@@ -53,10 +47,7 @@ def measure_on_cluster(
         options.cache_dir,
         cpus,
     )
-    found = _result(running, _MEASURE_TIMEOUT_S, "a GPU")
-    if "problem" in found:
-        raise InputError(found["problem"])
-    return Footprint(**found), nodes
+    return _result(running, _MEASURE_TIMEOUT_S, "a GPU"), nodes
 
 
 def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> list[GpuNode]:
@@ -79,13 +70,9 @@ def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> list[GpuNode]:
 
 def _measure_on_worker(
     measure: Callable[..., Footprint], configs: list[str], evaluation: str, *more: Any
-) -> dict[str, Any]:
-    """Runs on a worker; an :class:`InputError` comes back as text, without Ray's traceback."""
-    try:
-        decoded = [decode(TrialConfig, text) for text in configs]
-        return asdict(measure(decoded, decode(EvaluationSection, evaluation), *more))
-    except InputError as error:
-        return {"problem": str(error)}
+) -> Footprint:
+    decoded = [decode(TrialConfig, text) for text in configs]
+    return measure(decoded, decode(EvaluationSection, evaluation), *more)
 
 
 def _result(task: Any, timeout_s: float, worker: str) -> Any:
@@ -95,4 +82,7 @@ def _result(task: Any, timeout_s: float, worker: str) -> Any:
         ray.cancel(task, force=True)
         raise InputError(f"{KEY}: {worker}: no answer within {timeout_s:g} s") from None
     except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, InputError):
+            raise cause from None
         raise InputError(f"{KEY}: {worker}: {last_line(error)}; give a number") from None

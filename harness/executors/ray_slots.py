@@ -14,12 +14,7 @@ _RECOUNT_S = 3
 
 
 class SlotCounter:
-    """Counts the slots of the cluster again every few seconds; warns when there are none.
-
-    Args:
-        cpus: of a trial.
-        gpus: of a trial.
-    """
+    """Counts the slots for trials of this size every few seconds; warns when there are none."""
 
     def __init__(self, cpus: int, gpus: float) -> None:
         self._cpus, self._gpus = cpus, gpus
@@ -28,7 +23,8 @@ class SlotCounter:
     def count(self) -> int:
         """Number of slots, a few seconds old at most."""
         if time.monotonic() >= self._due:
-            before, self._count = self._count, count_slots(self._cpus, self._gpus)
+            before = self._count
+            self._count = _slots(_offered(), self._cpus, self._gpus)
             self._due = time.monotonic() + _RECOUNT_S
             if before and not self._count:
                 of_trial = f"{counted(self._cpus, 'CPU')} and {counted(self._gpus, 'GPU')}"
@@ -37,20 +33,16 @@ class SlotCounter:
 
 
 def check_request(cpus: int, gpus: float, autoscaling: bool = False) -> int:
-    """Count the trials that fit at once now.
-
-    Args:
-        cpus: of one trial.
-        gpus: of one trial.
-        autoscaling: whether the cluster adds nodes by itself; they may be larger than today's.
+    """Count the trials of this size that fit on the cluster at once now.
 
     Raises:
-        InputError: one trial fits on no node (Tune would wait for ever).
+        InputError: one fits on no node (Tune would wait for ever), and the cluster adds no nodes
+            by itself, which may be larger.
     """
-    fitting = count_slots(cpus, gpus)
+    offered = _offered()
+    fitting = _slots(offered, cpus, gpus)
     if fitting < 1 and not autoscaling:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        raise request_error(cpus, gpus, nodes)
+        raise request_error(cpus, gpus, offered)
     return fitting
 
 
@@ -72,22 +64,20 @@ def resources_here() -> dict[str, float]:
     return {"CPU": ray._private.utils.get_num_cpus(), "GPU": count}
 
 
-def count_slots(cpus: int, gpus: float) -> int:
-    """Count the trials that fit on the live nodes at once."""
-    return sum(
-        slots_of_node(node["Resources"], cpus, gpus) for node in ray.nodes() if node["Alive"]
-    )
-
-
 def slots_of_node(offered: Mapping[str, float], cpus: int, gpus: float) -> int:
     """Count the trials that fit at once on a node with these resources."""
     by_cpu = offered.get("CPU", 0) // cpus
-    by_gpu = _gpu_slots(offered.get("GPU", 0), gpus) if gpus else by_cpu
+    if not gpus:
+        return int(by_cpu)
+    there = offered.get("GPU", 0)
+    # A fraction of a GPU cannot span two.
+    by_gpu = there // gpus if gpus >= 1 else int(there) * int(1 / gpus + 1e-9)
     return int(min(by_cpu, by_gpu))
 
 
-def _gpu_slots(offered: float, wanted: float) -> int:
-    """Trials that fit on the GPUs of a node; a fraction of a GPU cannot span two."""
-    if wanted >= 1:
-        return int(offered // wanted)
-    return int(offered) * int(1 / wanted + 1e-9)
+def _offered() -> list[Mapping[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _slots(nodes: Sequence[Mapping[str, float]], cpus: int, gpus: float) -> int:
+    return sum(slots_of_node(offered, cpus, gpus) for offered in nodes)

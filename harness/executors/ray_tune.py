@@ -18,7 +18,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
 from harness.executors.executor import delete_checkpoints
-from harness.executors.ray_errors import why_worker_lost
+from harness.executors.ray_errors import error_of, why_worker_lost
 from harness.executors.ray_slots import SlotCounter
 from harness.executors.ray_worker import trainable
 from harness.search.search import Pause, Search
@@ -32,8 +32,8 @@ class RayTuneExecutor:
     Call :func:`harness.executors.ray_cluster.connect` first.
 
     Args:
-        cpus: CPUs of one trial.
-        gpus: GPUs of one trial; may be a fraction.
+        cpus: of one trial.
+        gpus: of one trial; may be a fraction.
         follow: run as many trials at once as the cluster has slots, while nodes join and leave.
     """
 
@@ -50,28 +50,21 @@ class RayTuneExecutor:
             {name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
         )
         scheduler = _Scheduler(search, context)
-        slots = SlotCounter(self._cpus, self._gpus)
-        resources = {"cpu": self._cpus, "gpu": self._gpus}
+        searcher = _Searcher(search, scheduler, SlotCounter(self._cpus, self._gpus), self._follow)
+        trial = tune.with_parameters(trainable, context=encode(context))
+        config = tune.TuneConfig(
+            search_alg=searcher, scheduler=scheduler, num_samples=-1, reuse_actors=True
+        )
+        name = Path(context.run_dir).name
         # Tune's threads may still write there when a search is interrupted.
         with tempfile.TemporaryDirectory(
             prefix="saat-tune-", ignore_cleanup_errors=True
         ) as storage:
             try:
                 tune.Tuner(
-                    tune.with_resources(
-                        tune.with_parameters(trainable, context=encode(context)), resources
-                    ),
-                    tune_config=tune.TuneConfig(
-                        search_alg=_Searcher(search, scheduler, slots, self._follow),
-                        scheduler=scheduler,
-                        num_samples=-1,
-                        reuse_actors=True,
-                    ),
-                    run_config=tune.RunConfig(
-                        name=Path(context.run_dir).name,
-                        storage_path=storage,
-                        verbose=0,
-                    ),
+                    tune.with_resources(trial, {"cpu": self._cpus, "gpu": self._gpus}),
+                    tune_config=config,
+                    run_config=tune.RunConfig(name=name, storage_path=storage, verbose=0),
                 ).fit()
             except Exception:
                 if search.journal.error is not None:  # Tune keeps only the error's text
@@ -95,14 +88,7 @@ class _Adapter:
 
 
 class _Searcher(_Adapter, TuneSearcher):
-    """Gives Tune the trials that the search wants to run.
-
-    Args:
-        search: decides.
-        scheduler: knows the trials of Tune.
-        slots: of the cluster.
-        follow: let the search run as many trials at once as there are slots.
-    """
+    """Gives Tune the trials that the search wants to run."""
 
     def __init__(
         self, search: Search, scheduler: "_Scheduler", slots: SlotCounter, follow: bool
@@ -112,7 +98,7 @@ class _Searcher(_Adapter, TuneSearcher):
         self._slots, self._follow = slots, follow
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial as a Tune config; None to wait; FINISHED at the end."""
+        """The next trial as a Tune config; None to wait."""
         self._scheduler.lose_dropped_trials()
         slots = self._slots.count()
         if self._follow:  # at least one: an autoscaler acts on a trial that waits
@@ -125,7 +111,7 @@ class _Searcher(_Adapter, TuneSearcher):
         return {"trial_id": spec.trial_id, "trial": encode(spec)}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Do nothing: Tune calls the scheduler as well, which handles the end."""
+        """Nothing to do: Tune calls the scheduler as well, which handles the end."""
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing to save."""
@@ -146,7 +132,6 @@ class _Scheduler(_Adapter, FIFOScheduler):
         self.stopped = ""
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Remember Tune's trial."""
         self._live[trial.trial_id] = trial
 
     def lose_dropped_trials(self) -> None:
@@ -161,9 +146,7 @@ class _Scheduler(_Adapter, FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """The worker of a trial is lost; failures of the trial itself are reports."""
-        file = trial.error_file
-        message = "" if file is None else Path(file).read_text(errors="replace")
-        self._lose(trial, *why_worker_lost(message))
+        self._lose(trial, *why_worker_lost(error_of(trial)))
 
     def _lose(self, trial: Trial, reason: str, node: bool) -> None:
         if self._live.pop(trial.trial_id, None) is None:
@@ -173,7 +156,6 @@ class _Scheduler(_Adapter, FIFOScheduler):
             self._search.on_lost(trial_id, reason, node)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Take in an epoch, an end, a failure, or a full disk."""
         trial_id, kind, report = result["trial"], result["kind"], json.loads(result["report"])
         if self.stopped:
             return str(TrialScheduler.STOP)

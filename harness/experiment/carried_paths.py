@@ -26,8 +26,7 @@ def setting_paths(config: Mapping[str, Any]) -> Iterator[CarriedPath]:
 
 def experiment_paths(experiment: Experiment) -> Iterator[CarriedPath]:
     """The paths of all settings that an experiment can lead to, searched and compared ones too."""
-    sections = {name: getattr(experiment, name).model_dump() for name in ("data", "model")}
-    yield from setting_paths(sections)
+    yield from setting_paths(experiment.config.dump())
     for name, point in experiment.compare.items():
         yield from _path(f"compare.{name}.model.weights", point.get("model.weights"))
     searched = experiment.space.get("model.weights")

@@ -6,21 +6,13 @@ import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    SerializeAsAny,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from harness.catalogue import catalogue
-from harness.experiment.problems import describe
-from harness.experiment.resources import ResourcesSection
 from harness.experiment.search_section import SearchSection
+from harness.experiment.section import SHOWN, Section, parsed
 from harness.experiment.sections import (
     PRETRAIN_MODEL,
     ConfirmSection,
@@ -28,18 +20,16 @@ from harness.experiment.sections import (
     DataSection,
     EvaluationSection,
     ModelSection,
-    Section,
+    ResourcesSection,
     ValidationSection,
     defense_model,
 )
 from harness.experiment.space import Dimension
-from harness.experiment.validation_errors import SHOWN
 from harness.limits import LARGEST
 from saat.errors import InputError, did_you_mean, one_line
 from saat.feasibility import Constraints, check_constraint_keys
 from saat.metrics import OBJECTIVES, Phase
 
-SCHEMA_VERSION = 1
 OBJECTIVE_NAMES = tuple(Phase.VALIDATION.key(name) for name in OBJECTIVES)
 # What a trial can be within a search; the settings of a comparison have names of their own.
 ROLES = ("default", "sampled", "recommended", "undefended", "train")
@@ -47,19 +37,14 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 # What lies beside the runs in their folder. SQLite's own files begin with mlflow.db.
 RESERVED_NAMES = ("mlflow.db", "mlartifacts", "pretrained")
 METHODS = ("none", *catalogue().defenses)
-_METHOD = "saat"  # where the file names none
-SectionT = TypeVar("SectionT", bound=Section)
-
-
-def _pretrain_section(given: Any) -> Any:
-    return parsed(PRETRAIN_MODEL, given) if isinstance(given, Mapping) else given
+DEFAULT_METHOD = "saat"  # where the file names none
 
 
 def _defense_section(given: Any) -> Any:
     """The section of the method that it names; what is no mapping is left to pydantic."""
     if not isinstance(given, Mapping):
         return given
-    method = given.get("method", _METHOD)
+    method = given.get("method", DEFAULT_METHOD)
     if method not in METHODS:
         hint = did_you_mean(method, METHODS)
         shown = one_line(method, SHOWN)
@@ -67,20 +52,7 @@ def _defense_section(given: Any) -> Any:
     return parsed(defense_model(method), {**given, "method": method})
 
 
-def parsed(model: type[SectionT], given: Any) -> SectionT:
-    """``given`` as a section.
-
-    Raises:
-        InputError: with every fault; the keys are those within the section.
-    """
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        raise InputError(*describe(error, model, given)) from None
-
-
-# Which model a section has depends on its method, so a validator of ours chooses it.
-PretrainSection = Annotated[SerializeAsAny[Section], BeforeValidator(_pretrain_section)]
+# Which model the section has depends on its method, so a validator of ours chooses it.
 DefenseSection = Annotated[SerializeAsAny[Section], BeforeValidator(_defense_section)]
 
 
@@ -89,8 +61,8 @@ class TrialConfig(Section):
 
     data: DataSection
     model: ModelSection = ModelSection()
-    pretrain: PretrainSection = PRETRAIN_MODEL()
-    defense: DefenseSection = Field(default_factory=lambda: defense_model(_METHOD)())
+    pretrain: PRETRAIN_MODEL = PRETRAIN_MODEL()  # type: ignore[valid-type]
+    defense: DefenseSection = defense_model(DEFAULT_METHOD)()
 
     @property
     def method(self) -> str:
@@ -134,8 +106,8 @@ class Experiment(Section):
     seed: int = Field(0, ge=0, le=LARGEST)
     data: DataSection
     model: ModelSection = ModelSection()
-    pretrain: PretrainSection = PRETRAIN_MODEL()
-    defense: DefenseSection = Field(default_factory=lambda: defense_model(_METHOD)())
+    pretrain: PRETRAIN_MODEL = PRETRAIN_MODEL()  # type: ignore[valid-type]
+    defense: DefenseSection = defense_model(DEFAULT_METHOD)()
     space: dict[str, Dimension] = Field(default_factory=dict)
     compare: dict[str, dict[str, Any]] = Field({}, max_length=1000)
     objectives: dict[Literal[OBJECTIVE_NAMES], Literal["max"]] = Field(  # type: ignore[valid-type]
@@ -168,14 +140,12 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _robust_map_is_defined(self) -> "Experiment":
-        names = self.evaluation.attacks
-        attacks = catalogue().attacks
-        if all(attacks[name].usable().targeted for name in names):
-            facts = {name: entry.facts for name, entry in attacks.items()}
-            untargeted = [name for name, fact in facts.items() if fact and not fact.targeted]
+        facts = {name: entry.facts for name, entry in catalogue().attacks.items()}
+        untargeted = [name for name, fact in facts.items() if fact and not fact.targeted]
+        if not set(self.evaluation.attacks) & set(untargeted):
             raise ValueError(
-                f"evaluation.attacks: {', '.join(names)}: all targeted; robust MAP needs at least "
-                f"one of {', '.join(untargeted)}"
+                f"evaluation.attacks: {', '.join(self.evaluation.attacks)}: all targeted; "
+                f"robust MAP needs at least one of {', '.join(untargeted)}"
             )
         return self
 
@@ -187,9 +157,7 @@ class Experiment(Section):
         if name.lower() == taken or taken == "mlflow.db":
             raise ValueError(f"{taken} is what saat itself has in a folder of runs; another name")
         if name.endswith("."):
-            raise ValueError(
-                "ends with a dot, which not every system keeps in a name; another name"
-            )
+            raise ValueError("ends with a dot, which not every system keeps; another name")
         return name
 
     @model_validator(mode="after")
@@ -198,9 +166,7 @@ class Experiment(Section):
             f"compare.{one_line(name, SHOWN)}: a name of up to 48 letters, digits, spaces and "
             f".+()=-, no space or dot at its end, other than {', '.join(ROLES)}"
             for name in self.compare
-            if not re.fullmatch(r"[\w][\w .+()=-]{0,47}", name)
-            or name.endswith((" ", "."))
-            or name in ROLES
+            if name in ROLES or not re.fullmatch(r"\w([\w .+()=-]{0,46}[\w+()=-])?", name)
         ]
         if faults:
             raise InputError(*faults)

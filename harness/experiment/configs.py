@@ -1,18 +1,15 @@
-"""Settings that an experiment can lead to: its own, those of search points, the paper's default."""
+"""Settings that an experiment can lead to: points, the paper's default, those to confirm."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice, product
 from typing import Any
 
-from pydantic import ValidationError
-
 from harness.catalogue import catalogue
 from harness.experiment.config import METHODS, Experiment, TrialConfig
-from harness.experiment.problems import describe
-from harness.experiment.sections import Section, defense_model
+from harness.experiment.section import SHOWN, Section, collecting, parsed
+from harness.experiment.sections import defense_model
 from harness.experiment.space import SEARCHABLE, Dimension
-from harness.experiment.validation_errors import SHOWN
-from saat.errors import InputError, did_you_mean, one_line
+from saat.errors import InputError, one_line
 
 CORNERS = 1024  # combinations of choices that are tried before a search starts
 
@@ -31,42 +28,34 @@ def config_at(experiment: Experiment, point: Mapping[str, Any]) -> TrialConfig:
     method = point.get("defense.method", own.method)
     if method != own.method and method in METHODS:
         parts["defense"] = defense_model(method)()
-    faults = []
+    faults: list[str] = []
     changed: dict[str, dict[str, Any]] = {}
     for key, value in point.items():
         section, _, name = key.partition(".")
-        shown = one_line(key, SHOWN)
-        if section not in SEARCHABLE:
-            faults.append(f"{shown}: only keys of {', '.join(SEARCHABLE)} can differ")
-        elif name not in (names := type(parts[section]).model_fields):
-            hint, known = did_you_mean(name, names), ", ".join(names)
-            faults.append(f"{shown}: no such key{hint}; keys of {section}: {known}")
-        else:
+        if section in parts:
             changed.setdefault(section, parts[section].model_dump())[name] = value
+        else:
+            shown = one_line(key, SHOWN)
+            faults.append(f"{shown}: only keys of {', '.join(SEARCHABLE)} can differ")
+    with collecting(faults):
+        config = with_sections(own, changed)
     if faults:
         raise InputError(*faults)
-    return with_sections(own, changed)
+    return config
 
 
 def with_sections(config: TrialConfig, changed: Mapping[str, Mapping[str, Any]]) -> TrialConfig:
     """The setting with other sections, which are validated; the rest is shared with it."""
     if not changed:
         return config
-    try:
-        new = TrialConfig.model_validate({**dict(config), **changed})
-    except ValidationError as error:
-        raise InputError(*describe(error, TrialConfig, changed)) from None
+    new = parsed(TrialConfig, {**dict(config), **changed})
     if "model" in changed:
         check_model(new)
     return new
 
 
 def check_model(config: TrialConfig) -> None:
-    """Refuse a model that cannot be built; a file of weights is not looked at.
-
-    Raises:
-        InputError: the backbone's limits, or another package brings what cannot be used.
-    """
+    """Raise InputError for a model that cannot be built; a file of weights is not looked at."""
     model = config.model
     catalogue().hashing[model.hashing].usable()
     limits = catalogue().backbones[model.backbone].usable()
@@ -118,3 +107,33 @@ def corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator
             if dimension.applies({**base, **point}):
                 point[key] = values.get(key, dimension.samples()[chosen[-1]])
         yield point
+
+
+def to_confirm(
+    experiment: Experiment, recommended: list[TrialConfig]
+) -> list[tuple[str, TrialConfig]]:
+    """Recommended settings, the paper's default and the undefended model, with their roles.
+
+    All have the same bit lengths.
+    """
+    if experiment.confirm.max_configs == 0:
+        return []
+    configs = [("recommended", config) for config in recommended]
+    lengths = sorted({config.model.bits for config in recommended}) or [experiment.model.bits]
+    defaults = [config_at(experiment, point) for point in paper_defaults(experiment)]
+    configs += [("default", s) for s in defaults if s.model.bits in lengths]
+    if experiment.confirm.undefended:
+        configs += [
+            ("undefended", undefended(config_at(experiment, {"model.bits": bits})))
+            for bits in lengths
+        ]
+    return configs
+
+
+def confirmed_configs(experiment: Experiment, candidates: int) -> int:
+    """How many settings are confirmed, if some of ``candidates`` sampled ones are recommended."""
+    confirm = experiment.confirm
+    if confirm.max_configs == 0:
+        return 0
+    defaults = min(1, len(paper_defaults(experiment)))
+    return min(confirm.max_configs, candidates) + defaults + confirm.undefended

@@ -15,13 +15,7 @@ if TYPE_CHECKING:  # imports torch, which only a set that is here needs
 def dataset_line(name: str, entry: Entry[Dataset], data_root: Path | None) -> str:
     """A sentence about a named set. Lists are read, no image is.
 
-    Args:
-        name: of the set.
-        entry: what the catalogue says of it.
-        data_root: The folder that contains the sets' folders; ``SAAT_DATA`` where None.
-
-    Raises:
-        InputError: another package brings the set, and it cannot be used.
+    ``data_root`` contains the folders of the sets; ``SAAT_DATA`` where None.
     """
     facts = entry.usable()
     about = f"{entry.description}, {counted(facts.classes, 'class', 'classes')}"

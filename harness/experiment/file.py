@@ -7,8 +7,8 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.experiment.method_override import method_of, method_override_faults
 from harness.experiment.resolve import resolve_experiment
-from harness.experiment.validation_errors import SHOWN
-from harness.experiment.yaml_file import YamlError, parse_yaml, read_yaml
+from harness.experiment.section import SHOWN, collecting
+from harness.experiment.yaml_file import parse_yaml, read_yaml
 from reports.wording import norm_note
 from saat.errors import InputError, one_line
 
@@ -24,48 +24,37 @@ def load_experiment(
         values: keys that options of their own replace.
 
     Returns:
-        The experiment, and notes for the user: searched keys that an override fixed, and where
-        the norm of the evaluation does not hold.
+        The experiment, and notes for the user: searched keys that an override fixed, and numbers
+        that do not have the norm of the evaluation.
 
     Raises:
-        InputError: anything wrong with the file or an override.
+        InputError: all that is wrong with the file and the overrides.
     """
     raw = read_yaml(path, "an experiment")
     written = method_of(raw)
     faults: list[str] = []
     notes: list[str] = []
     for pair in overrides:
-        try:
+        with collecting(faults):
             notes += _override(raw, pair)
-        except InputError as error:
-            faults += error.faults
     for key, value in (values or {}).items():
         _replace(raw, key, value, f"{key}:")
     source = one_line(path, 200)
     faults += [f"{source}: {fault}" for fault in method_override_faults(raw, written)]
-    try:
+    with collecting(faults):
         experiment = resolve_experiment(raw, source)
-    except InputError as error:
-        raise InputError(*faults, *error.faults) from None
     if faults:
         raise InputError(*faults)
     return experiment, [*notes, *norm_note(experiment.evaluation.norm)]
 
 
 def load_stored(path: Path, files: bool = False) -> tuple[Experiment, dict[str, Any]]:
-    """The resolved experiment of a run, whichever version began it.
+    """The resolved experiment of a run's ``experiment.yaml``, whichever version began it.
 
-    Args:
-        path: its ``experiment.yaml``.
-        files: whether the files that it names are looked at; only if the user named them.
+    ``files`` says whether the files that it names are looked at: only if the user named them.
 
     Returns:
         The experiment, and the dotted keys that its file lacks, with the defaults they have here.
-
-    ``files`` says whether the files of weights are looked at.
-
-    Raises:
-        InputError: the file is not there, or damaged.
     """
     raw = read_yaml(path, "an experiment")
     validation = raw.get("validation")
@@ -87,14 +76,13 @@ def _missing(whole: Mapping[str, Any], given: Any, section: str = "") -> Iterato
 def _override(raw: dict[Any, Any], pair: str) -> list[str]:
     """Replace a key of the content; a sentence where that ends its being searched."""
     key, equals, text = pair.partition("=")
-    shown = f"--set {one_line(key, SHOWN)}"
     if not equals or not key:
-        raise InputError(
-            f"--set {one_line(pair, SHOWN)}: write key=value, for example defense.lambda=2"
-        )
+        wrong = one_line(pair, SHOWN)
+        raise InputError(f"--set {wrong}: write key=value, for example defense.lambda=2")
+    shown = f"--set {one_line(key, SHOWN)}"
     try:
         value = parse_yaml(text)
-    except YamlError as error:
+    except InputError as error:
         raise InputError(f"{shown}: the value is not YAML ({error})") from None
     _replace(raw, key, value, shown)
     space = raw.get("space")
@@ -106,7 +94,7 @@ def _override(raw: dict[Any, Any], pair: str) -> list[str]:
 
 def _replace(raw: dict[Any, Any], key: str, value: Any, shown: str) -> None:
     """Give a dotted key of the content a value; ``shown`` names it in an error."""
-    *sections, name = key.split(".") if not key.startswith("space.") else ["space", key[6:]]
+    *sections, name = ["space", key[6:]] if key.startswith("space.") else key.split(".")
     where: Any = raw
     for section in sections:
         where = where.setdefault(section, {})

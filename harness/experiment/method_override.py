@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from harness.experiment.config import METHODS
+from harness.experiment.config import DEFAULT_METHOD, METHODS
+from harness.experiment.section import keys_of
 from harness.experiment.sections import defense_model
 from saat.errors import one_line
 
 
-def method_of(raw: Any) -> str:
+def method_of(raw: Mapping[Any, Any]) -> str:
     """The defense that a file's content names; the default where it names none that there is."""
-    section = raw.get("defense") if isinstance(raw, Mapping) else None
-    method = section.get("method", "saat") if isinstance(section, Mapping) else "saat"
-    return str(method) if method in METHODS else "saat"
+    section = raw.get("defense")
+    method = section.get("method") if isinstance(section, Mapping) else None
+    return str(method) if method in METHODS else DEFAULT_METHOD
 
 
 def method_override_faults(raw: dict[Any, Any], written: str) -> list[str]:
@@ -27,32 +28,28 @@ def method_override_faults(raw: dict[Any, Any], written: str) -> list[str]:
     method = method_of(raw)
     if method == written:
         return []
-    own = {f"defense.{name}" for name in _keys(method)}
-    defense: dict[Any, Any] = raw["defense"]
-    space: dict[Any, Any] = raw["space"] if isinstance(raw.get("space"), dict) else {}
-    given = [f"defense.{key}" for key in defense]
-    searched = [str(key) for key in space]
-    foreign = [key for key in given if key not in own]
-    unsearchable = [key for key in searched if key.startswith("defense.") and key not in own]
+    own = {f"defense.{key}" for key in keys_of(defense_model(method))}
     emptied = [part for part in ("space", "compare") if raw.get(part)]
-    if not foreign and not unsearchable and "compare" not in emptied:
+    defense, space = raw["defense"], raw.get("space")
+    foreign = [key for key in defense if f"defense.{key}" not in own]
+    searched = space if isinstance(space, dict) else {}
+    unsearchable = [key for key in searched if str(key).startswith("defense.") and key not in own]
+    wrong = []
+    if foreign:
+        wrong.append("does not know " + one_line(", ".join(f"defense.{k}" for k in foreign), 100))
+    if unsearchable:
+        wrong.append("cannot search " + one_line(", ".join(unsearchable), 100))
+    if "compare" in emptied:
+        wrong.append(f"is not what compare begins with, {written}")
+    if not wrong:
         return []
-    for key in foreign:
-        del defense[key.removeprefix("defense.")]
-    for key in unsearchable:
-        del space[key]
+    for section, keys in ((defense, foreign), (searched, unsearchable)):
+        for key in keys:
+            del section[key]
     raw.pop("compare", None)
-    wrong = [f"does not know {one_line(', '.join(foreign), 100)}"] if foreign else []
-    wrong += [f"cannot search {one_line(', '.join(unsearchable), 100)}"] if unsearchable else []
-    wrong += [f"is not what compare begins with, {written}"] if "compare" in emptied else []
     options = "".join(f" --set {part}={{}}" for part in emptied)
     return [
         f"defense.method={method}: {method} {' and '.join(wrong)}; alone: saat train FILE "
         f"--set 'defense={{method: {method}}}'{options}; beside {written}: saat compare FILE "
         f"--set 'compare={{{written}: {{}}, {method}: {{defense.method: {method}}}}}'"
     ]
-
-
-def _keys(method: str) -> list[str]:
-    fields = defense_model(method).model_fields
-    return [field.alias or name for name, field in fields.items()]

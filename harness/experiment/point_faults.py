@@ -5,35 +5,29 @@ from itertools import islice
 from typing import Any
 
 from harness.experiment.carried_paths import setting_paths
-from harness.experiment.config import Experiment, TrialConfig, digest
+from harness.experiment.config import Experiment, digest
 from harness.experiment.configs import CORNERS, config_at, corners
+from harness.experiment.section import SHOWN, collecting, nearest
 from harness.experiment.space import SEARCHABLE, Dimension
-from harness.experiment.validation_errors import SHOWN, nearest
-from saat.errors import InputError, did_you_mean, one_line
+from saat.errors import did_you_mean, one_line
 from saat.model_source import check_weights_file
 
 
 def space_faults(experiment: Experiment, files: bool) -> list[str]:
     """What is wrong with points that can be suggested, as far as the ends of ranges tell.
 
-    Args:
-        experiment: the resolved experiment.
-        files: whether files of weights are looked at.
+    ``files`` says whether files of weights are looked at.
     """
     space, base = experiment.space, experiment.config.flat()
     if faults := _point_faults(experiment, {}, "", files):
         return faults
-    faults = [
-        fault
-        for key, dimension in space.items()
-        for fault in _dimension_faults(experiment, key, dimension, base, files)
-    ]
-    if not faults:
-        for point in islice(corners(space, base), CORNERS):
-            # Of a combination all its parts are named: each of them alone was allowed.
-            parts = " ".join(f"{key}={one_line(value, SHOWN)}" for key, value in point.items())
-            if faults := _point_faults(experiment, point, f"space: {parts}", files):
-                break
+    for key, dimension in space.items():
+        faults += _dimension_faults(experiment, key, dimension, base, files)
+    for point in islice(corners(space, base), 0 if faults else CORNERS):
+        # Of a combination all its parts are named: each of them alone was allowed.
+        parts = " ".join(f"{key}={one_line(value, SHOWN)}" for key, value in point.items())
+        if faults := _point_faults(experiment, point, f"space: {parts}: ", files):
+            break
     return faults
 
 
@@ -41,28 +35,28 @@ def _dimension_faults(
     experiment: Experiment, key: str, dimension: Dimension, base: Mapping[str, Any], files: bool
 ) -> list[str]:
     """What is wrong with one searched key; of several wrong values the first."""
+    where = f"space.{one_line(key, SHOWN)}"
     if key.partition(".")[0] not in SEARCHABLE or "." not in key:
         hint = did_you_mean(key, base)
-        shown = one_line(key, SHOWN)
-        return [f"space.{shown}: only keys of {', '.join(SEARCHABLE)} can be searched{hint}"]
-    faults = _condition_faults(experiment.space, key, base)
-    if faults:
+        return [f"{where}: only keys of {', '.join(SEARCHABLE)} can be searched{hint}"]
+    if faults := _condition_faults(experiment.space, key, base):
         return faults
+    where_it_applies = {other: values[0] for other, values in dimension.conditions.items()}
     for value in dimension.samples():
-        point = {**_condition(dimension), key: value}
-        if faults := _point_faults(experiment, point, f"space.{one_line(key, SHOWN)}", files):
+        if faults := _point_faults(
+            experiment, {**where_it_applies, key: value}, f"{where}: ", files
+        ):
             break
     return faults
 
 
 def compare_faults(experiment: Experiment, files: bool) -> list[str]:
-    """Settings of ``compare`` that are impossible, or the same as another; see above."""
+    """Settings of ``compare`` that are impossible, or the same as another."""
     faults: list[str] = []
     seen: dict[str, str] = {}
     for name, point in experiment.compare.items():
-        wrong = _point_faults(experiment, point, f"compare.{name}", files)
-        faults += wrong
-        if wrong:
+        if wrong := _point_faults(experiment, point, f"compare.{name}: ", files):
+            faults += wrong
             continue
         config = config_at(experiment, point)
         same = seen.setdefault(digest(config.identity() if files else config.dump()), name)
@@ -71,26 +65,15 @@ def compare_faults(experiment: Experiment, files: bool) -> list[str]:
     return faults
 
 
-def _checked(experiment: Experiment, point: Mapping[str, Any], files: bool) -> TrialConfig:
-    config = config_at(experiment, point)
-    for _, path in setting_paths({"model": config.model.model_dump()}) if files else ():
-        check_weights_file(path)
-    return config
-
-
 def _point_faults(
     experiment: Experiment, point: Mapping[str, Any], where: str, files: bool
 ) -> list[str]:
-    try:
-        _checked(experiment, point, files)
-    except InputError as error:
-        return [f"{where}: {fault}" for fault in error.faults]
-    return []
-
-
-def _condition(dimension: Dimension) -> dict[str, Any]:
-    """A point at which the dimension applies."""
-    return {k: w[0] if isinstance(w, list) else w for k, w in dimension.when.items()}
+    faults: list[str] = []
+    with collecting(faults):
+        config = config_at(experiment, point)
+        for _, path in setting_paths({"model": config.model.model_dump()}) if files else ():
+            check_weights_file(path)
+    return [f"{where}{fault}" for fault in faults]
 
 
 def _condition_faults(
@@ -99,20 +82,20 @@ def _condition_faults(
     """Conditions that name no key decided before the conditional one, or that never hold."""
     faults = []
     before = list(space)[: list(space).index(key)]
-    for other, wanted in space[key].when.items():
+    for other, values in space[key].conditions.items():
         where = f"space.{one_line(key, SHOWN)}.when.{one_line(other, SHOWN)}"
-        if other in space and other not in before:
+        searched = other in space
+        if searched and other not in before:
             faults.append(f"{where}: searched too; write it before {one_line(key, SHOWN)}")
-            continue
-        if other not in space and other not in base:
+        elif not searched and other not in base:
             faults.append(f"{where}: no such key{nearest(other, base)}")
-            continue
-        values = wanted if isinstance(wanted, list) else [wanted]
-        if not values:
+        elif not values:
             faults.append(f"{where}: []: a value, or a list of at least one")
-        for value in values:
-            can_be = space[other].contains(value) if other in space else value == base[other]
-            if not can_be:
-                found = "what is searched" if other in space else base[other]
-                faults.append(f"{where}: {one_line(repr(value), SHOWN)}: never so, it is {found}")
+        else:
+            found = "what is searched" if searched else base[other]
+            faults += [
+                f"{where}: {one_line(repr(value), SHOWN)}: never so, it is {found}"
+                for value in values
+                if not (space[other].contains(value) if searched else value == base[other])
+            ]
     return faults

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from harness.experiment.carried_paths import setting_paths
 from harness.experiment.config import Experiment
 from harness.experiment.configs import check_model
 from harness.experiment.point_faults import compare_faults, space_faults
-from harness.experiment.problems import describe
+from harness.experiment.section import collecting, parsed
 from harness.experiment.sections import usable_datasets
 from saat.errors import InputError
 from saat.paths import user_path
@@ -24,29 +22,19 @@ def resolve_experiment(content: Mapping[Any, Any], source: str, files: bool = Tr
         files: whether the files that it names are looked at.
 
     Raises:
-        InputError: with everything that is wrong; combinations of keys are looked at where each
-            key is right.
+        InputError: all that is wrong. Combinations are only checked where each key is right.
     """
     raw = _with_battery(content)
     faults = _make_absolute(raw, files)
-    try:
-        experiment = Experiment.model_validate(raw)
-    except ValidationError as error:
-        faults += describe(error, Experiment, raw)
-    else:
-        faults += _combination_faults(experiment, files)
+    with collecting(faults):
+        experiment = parsed(Experiment, raw)
+        with collecting(faults):
+            check_model(experiment.config)
+            faults += space_faults(experiment, files)
+        faults += compare_faults(experiment, files)
     if faults:
         raise InputError(*(f"{source}: {fault}" for fault in faults))
     return experiment
-
-
-def _combination_faults(experiment: Experiment, files: bool) -> list[str]:
-    try:
-        check_model(experiment.config)
-        faults = space_faults(experiment, files)
-    except InputError as error:
-        faults = list(error.faults)
-    return faults + compare_faults(experiment, files)
 
 
 def _with_battery(content: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -63,17 +51,15 @@ def _with_battery(content: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _make_absolute(raw: dict[Any, Any], look: bool) -> list[str]:
-    """Paths as seen from here, as workers have working folders of their own; what is no path.
+    """Paths as seen from here, as workers have working folders of their own.
 
-    A wrong path is taken out, so that the rest can be checked.
+    Returns faults; a wrong path is taken out, so that the rest can be checked.
     """
     faults: list[str] = []
     for key, value in setting_paths(raw):
         section, _, name = key.partition(".")
-        try:
+        path = "none" if name == "weights" else "/"
+        with collecting(faults):
             path = str(user_path(value, f"{key}:", look).absolute())
-        except InputError as error:
-            faults += error.faults
-            path = "none" if name == "weights" else "/"
         raw[section] = {**raw[section], name: path}
     return faults

@@ -1,17 +1,15 @@
 """How a space is explored, and when that ends."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.experiment.sections import Number, Section, parse_number
-from harness.experiment.validation_errors import SHOWN
+from harness.experiment.section import SHOWN, Number, Section, name_of, parse_number
 from harness.limits import MOST_EPOCHS
 from harness.search.samplers import SAMPLERS
 from harness.search.schedulers import SCHEDULERS
 from saat.errors import did_you_mean, one_line, repeated
-from saat.registry import Registry
 
 _MOST_SECONDS = 100 * 365 * 86400
 
@@ -47,20 +45,17 @@ class StopSection(Section):
 
 
 _MARGIN = 0.02  # MAP; chosen in docs/results/search_efficiency.md
-
-
 SCALARISATIONS = ("robust", "clean", "mean", "hypervolume")
 
 
 def _scalarisation(value: Any) -> Any:
     """A name, or weights of clean and robust MAP, as numbers."""
-    problem = f"one of {', '.join(SCALARISATIONS)}, or weights such as {{clean: 0.5, robust: 0.5}}"
-    if isinstance(value, str):
-        problem += did_you_mean(value, SCALARISATIONS)
     if value is None or (isinstance(value, str) and value in SCALARISATIONS):
         return value
     if not isinstance(value, Mapping) or not value or set(value) - {"clean", "robust"}:
-        raise ValueError(problem)
+        hint = did_you_mean(value, SCALARISATIONS) if isinstance(value, str) else ""
+        names = ", ".join(SCALARISATIONS)
+        raise ValueError(f"one of {names}, or weights such as {{clean: 0.5, robust: 0.5}}{hint}")
     weights = {key: parse_number(weight) for key, weight in value.items()}
     if not all(type(weight) in (int, float) and 0 <= weight <= 1e6 for weight in weights.values()):
         raise ValueError("weights of clean and robust are numbers from 0 to 1e6")
@@ -69,23 +64,12 @@ def _scalarisation(value: Any) -> Any:
     return {key: float(weight) for key, weight in weights.items()}
 
 
-def _entry_of(registry: Registry[Any]) -> Callable[[Any], Any]:
-    """A validator that lets the names of a registry pass."""
-
-    def validated(name: Any) -> Any:
-        if isinstance(name, str) and name in registry:
-            return name
-        raise ValueError(f"one of {', '.join(registry)}{did_you_mean(name, registry)}")
-
-    return validated
-
-
 class SearchSection(Section):
     """How the space is explored, and when that ends."""
 
     num_samples: int = Field(12, ge=0, le=100_000)
-    sampler: Annotated[str, BeforeValidator(_entry_of(SAMPLERS))] = "ehvi"
-    scheduler: Annotated[str, BeforeValidator(_entry_of(SCHEDULERS))] = "pareto_asha"
+    sampler: name_of(SAMPLERS) = "ehvi"  # type: ignore[valid-type]
+    scheduler: name_of(SCHEDULERS) = "pareto_asha"  # type: ignore[valid-type]
     scalarisation: Annotated[str | dict[str, float] | None, BeforeValidator(_scalarisation)] = None
     grace_period: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] | Literal["auto"] = "auto"
     reduction_factor: int = Field(2, ge=2, le=1000)

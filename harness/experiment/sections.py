@@ -5,17 +5,14 @@ from the options that the method's settings dataclass in ``saat`` declares, boun
 new method brings its options along. They are read from the catalogue, without importing torch.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 from operator import or_
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     create_model,
     field_validator,
@@ -23,52 +20,25 @@ from pydantic import (
 )
 
 from harness.catalogue import Dataset, Option, catalogue
-from harness.experiment.validation_errors import SHOWN, describe_faults
+from harness.experiment.section import (
+    SHOWN,
+    Number,
+    Section,
+    collecting,
+    name_of,
+    parse_number,
+    parsed,
+)
 from harness.limits import LARGEST, MOST_QUERIES, MOST_STEPS
 from saat.data_source import source_problem
 from saat.errors import InputError, did_you_mean, one_line, repeated
 from saat.protocol_options import LARGEST_EPS, Norm, Ties
 from saat.settings import file_key, option_fields
 
-_HUGE = 10**300
-
-
-def parse_number(value: Any) -> Any:
-    """Fractions such as ``8/255`` and ``1e-4`` (a string in YAML) as numbers; the rest as it is.
-
-    −0.0 becomes 0.0, since a setting must not differ from its equal.
-    """
-    if isinstance(value, float):
-        return value + 0.0
-    if type(value) is int:  # no float is larger, which would be told as no number at all
-        return max(-_HUGE, min(value, _HUGE))
-    if not isinstance(value, str):
-        return value
-    numerator, slash, denominator = value.partition("/")
-    try:
-        return (float(numerator) / float(denominator) if slash else float(value)) + 0.0
-    except (ValueError, ArithmeticError):
-        return value
-
-
-Number = Annotated[float, BeforeValidator(parse_number)]
-
-
-class Section(BaseModel):
-    """A part of an experiment file: no unknown keys, no silent conversions."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-def _known(names: Iterable[str]) -> Any:
-    """A string that must be one of some names."""
-    return Literal[*names]
-
 
 def usable_datasets() -> dict[str, Dataset]:
     """Every data set that can be used, by its name."""
-    datasets = catalogue().datasets
-    return {name: entry.facts for name, entry in datasets.items() if entry.facts}
+    return {name: entry.facts for name, entry in catalogue().datasets.items() if entry.facts}
 
 
 class DataSection(Section):
@@ -91,8 +61,7 @@ class DataSection(Section):
         known = catalogue().datasets.get(self.name or "")
         if known and known.problem:
             raise ValueError(known.problem)
-        problem = source_problem(self.name, self.path, self.root, usable_datasets())
-        if problem is not None:
+        if problem := source_problem(self.name, self.path, self.root, usable_datasets()):
             raise ValueError(problem)
         return self
 
@@ -100,27 +69,26 @@ class DataSection(Section):
 class ModelSection(Section):
     """Backbone, its weights, the hashing objective and the code length."""
 
-    backbone: _known(catalogue().backbones) = "small_cnn"  # type: ignore[valid-type]
+    backbone: name_of(catalogue().backbones) = "small_cnn"  # type: ignore[valid-type]
     weights: str = "none"
-    hashing: _known(catalogue().hashing) = "dph"  # type: ignore[valid-type]
+    hashing: name_of(catalogue().hashing) = "dph"  # type: ignore[valid-type]
     bits: int = Field(32, ge=1, le=4096)
 
 
 def settings_model(options: Sequence[Option], method: str | None = None) -> type[Section]:
     """The file section with these options; ``method`` is the name of the method they belong to."""
-    columns: dict[str, Any] = {} if method is None else {"method": (str, method)}
-    for option in options:
-        columns[option.key] = (_type_of(option), Field(option.default))
-    return create_model("Settings", __base__=Section, **columns)
+    keys: dict[str, Any] = {} if method is None else {"method": (str, method)}
+    keys |= {option.key: (_type_of(option), option.default) for option in options}
+    return create_model("Settings", __base__=Section, **keys)
 
 
-_KINDS = {"bool": bool, "int": int, "float": float, "str": str, "NoneType": None}
+_KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "NoneType": None}
 
 
 def _type_of(option: Option) -> Any:
     """The option's type with its bounds on the numbers (``auto`` and other words have none)."""
     bounds = Field(ge=option.bounds.get("ge"), le=option.bounds.get("le"))
-    members: list[Any] = [
+    members = [
         Annotated[_KINDS[kind], bounds] if kind in ("int", "float") else _KINDS[kind]
         for kind in option.kinds
     ]
@@ -135,25 +103,17 @@ def to_settings(settings: type[Any], section: Section) -> Any:
     return settings(**values)
 
 
-class NoDefense(Section):
-    """The undefended, pretrained model."""
-
-    method: Literal["none"] = "none"
-
-
 PRETRAIN_MODEL = settings_model(catalogue().pretrain)
 
 
 @cache
 def defense_model(method: str) -> type[Section]:
-    """The section of a defense.
+    """The section of a defense; raises InputError where that of another package is unusable.
 
-    Raises:
-        InputError: another package brings it, and it cannot be used.
+    ``none`` is the undefended, pretrained model, and has no options.
     """
-    if method == "none":
-        return NoDefense
-    return settings_model(catalogue().defenses[method].usable().options, method)
+    options = () if method == "none" else catalogue().defenses[method].usable().options
+    return settings_model(options, method)
 
 
 @cache
@@ -167,7 +127,7 @@ class ConfirmSection(Section):
     max_configs: int = Field(2, ge=0, le=1000)
     seeds: int = Field(3, ge=1, le=1000)
     undefended: bool = True
-    battery: _known(catalogue().batteries) = "core"  # type: ignore[valid-type]
+    battery: name_of(catalogue().batteries) = "core"  # type: ignore[valid-type]
 
 
 class ValidationSection(Section):
@@ -193,7 +153,7 @@ class EvaluationSection(Section):
     norm: Norm = "linf"
     eps: Number = Field(8 / 255, ge=0, le=LARGEST_EPS)
     steps: int = Field(100, ge=1, le=MOST_STEPS)
-    attacks: list[_known(catalogue().attacks)] = Field(["mainstay", "hag"], min_length=1)  # type: ignore[valid-type]
+    attacks: list[name_of(catalogue().attacks)] = Field(["mainstay", "hag"], min_length=1)  # type: ignore[valid-type]
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     target_seed: int = Field(0, ge=0, le=LARGEST)
 
@@ -213,36 +173,59 @@ class EvaluationSection(Section):
         cls, options: dict[str, dict[str, Any]], info: ValidationInfo
     ) -> dict[str, dict[str, Any]]:
         """Fractions such as ``1/255`` as numbers, which the attacks' own models know."""
-        if "attacks" not in info.data:  # they are wrong themselves
+        attacks = info.data.get("attacks")
+        if attacks is None:  # they are wrong themselves
             return options
         faults: list[str] = []
-        known = info.data["attacks"]
-        checked = {name: _checked(name, given, known, faults) for name, given in options.items()}
+        checked: dict[str, dict[str, Any]] = {}
+        for name, given in options.items():
+            if name not in attacks:
+                known = f"not among attacks ({', '.join(attacks)})"
+                faults.append(f"{one_line(name, SHOWN)}: {known}{did_you_mean(name, attacks)}")
+                continue
+            with collecting(faults):
+                section = parsed(_attack_model(name), given, name)
+                # Only texts: the hash of a protocol tells 1 from 1.0.
+                checked[name] = {
+                    key: getattr(section, key) if isinstance(value, str) else value
+                    for key, value in given.items()
+                }
         if faults:
             raise InputError(*faults)
         return checked
-
-
-def _checked(
-    name: str, options: Mapping[str, Any], attacks: Sequence[str], faults: list[str]
-) -> dict[str, Any]:
-    """The options of one attack; adds what is wrong with them to ``faults``."""
-    if name not in attacks:
-        hint = did_you_mean(name, attacks)
-        shown = one_line(name, SHOWN)
-        faults.append(f"{shown}: not among attacks ({', '.join(attacks)}){hint}")
-        return {}
-    model = _attack_model(name)
-    try:
-        section = model.model_validate(dict(options))
-    except ValidationError as error:
-        faults += describe_faults(error, options, name, lambda _: list(model.model_fields))
-        return {}
-    # Only texts: the hash of a protocol tells 1 from 1.0.
-    return {k: getattr(section, k) if isinstance(v, str) else v for k, v in options.items()}
 
 
 class Constraint(Section):
     """The minimum of a metric; settings below it are never recommended."""
 
     at_least: Number = Field(ge=0, le=1)
+
+
+_LEAST = 1e-4  # of a GPU; Ray counts in ten-thousandths
+
+_Gpus = Annotated[
+    Annotated[float, Field(ge=0, le=1024)] | Literal["auto"], BeforeValidator(parse_number)
+]
+
+
+class ResourcesSection(Section):
+    """CPUs and GPUs of a trial; ``auto`` GPUs are settled by :mod:`harness.executors.packing`."""
+
+    cpus_per_trial: int = Field(1, ge=1, le=1024)
+    gpus_per_trial: _Gpus = 0.0
+
+    @model_validator(mode="after")
+    def _possible_gpus(self) -> "ResourcesSection":
+        gpus = self.gpus_per_trial
+        if gpus == "auto":
+            return self
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError("gpus_per_trial: a fraction up to 1, or a whole number")
+        if 0 < gpus < _LEAST:
+            raise ValueError(f"gpus_per_trial: {gpus:g}: at least {_LEAST:g}, or 0")
+        return self
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of one trial in numbers; a whole one where ``auto`` is not settled yet."""
+        return 1.0 if self.gpus_per_trial == "auto" else self.gpus_per_trial

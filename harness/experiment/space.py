@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from harness.experiment.sections import Number, parse_number
-from harness.experiment.validation_errors import SHOWN
+from harness.experiment.section import SHOWN, Number, Section, parse_number
 from saat.errors import one_line, repeated
 
 if TYPE_CHECKING:  # takes half a second to import, and a file is checked without it
@@ -23,16 +22,14 @@ _SMALLEST = 1e-12  # of a range that is searched by its logarithm
 
 
 def _wanted(value: Any) -> Any:
-    return (
-        [parse_number(part) for part in value] if isinstance(value, list) else parse_number(value)
-    )
+    return list(map(parse_number, value)) if isinstance(value, list) else parse_number(value)
 
 
 # A fraction is the number that the setting has then; otherwise it would never be found there.
 Value = Annotated[bool | int | float | str, BeforeValidator(parse_number)]
 
 
-class Dimension(BaseModel):
+class Dimension(Section):
     """One searched key: exactly one of ``choice``, ``float``, ``int``.
 
     ``{choice: [16, 32]}``, ``{float: [0.1, 10], log: true}``, ``{int: [1, 10]}``; ``step`` for
@@ -40,9 +37,7 @@ class Dimension(BaseModel):
     (or one of a list of values).
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
-    )
+    model_config = ConfigDict(strict=False, populate_by_name=True)
 
     choice: list[Value] | None = Field(None, min_length=1, max_length=_MOST_CHOICES)
     float_range: list[Number] | None = Field(None, alias="float", min_length=2, max_length=2)
@@ -53,10 +48,7 @@ class Dimension(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Dimension":
-        given = [
-            part for part in (self.choice, self.float_range, self.int_range) if part is not None
-        ]
-        if len(given) != 1:
+        if (self.choice, self.float_range, self.int_range).count(None) != 2:
             raise ValueError("give exactly one of choice, float, int")
         if self.choice is not None:
             if self.log or self.step is not None:
@@ -76,13 +68,12 @@ class Dimension(BaseModel):
             raise ValueError(f"log needs a lower bound above 0, {_SMALLEST:g} or more, not {low}")
         if self.log and self.step is not None:
             raise ValueError("log and step exclude each other")
-        if self.step is not None and self.step > high - low > 0:
-            raise ValueError(f"step: {self.step:g}: at most {high - low:g}, the whole range")
-        if self.step is not None and (high - low) / self.step > _MOST_STEPS:
-            raise ValueError(
-                f"step: {self.step:g}: at least {(high - low) / _MOST_STEPS:g}, a millionth of the "
-                "range"
-            )
+        width = high - low
+        if self.step is not None and self.step > width > 0:
+            raise ValueError(f"step: {self.step:g}: at most {width:g}, the whole range")
+        if self.step is not None and width / self.step > _MOST_STEPS:
+            least = f"{width / _MOST_STEPS:g}"
+            raise ValueError(f"step: {self.step:g}: at least {least}, a millionth of the range")
         return self
 
     @cached_property
@@ -91,16 +82,18 @@ class Dimension(BaseModel):
         low, high = cast("list[float]", self.float_range or self.int_range)
         return low, high
 
+    @cached_property
+    def conditions(self) -> dict[str, list[Any]]:
+        """``when``, with a list of values for every key."""
+        return {key: w if isinstance(w, list) else [w] for key, w in self.when.items()}
+
     def samples(self) -> list[Any]:
         """Values whose validity stands for the whole dimension: all choices, or both ends."""
         return list(self.choice) if self.choice is not None else list(self.bounds)
 
     def applies(self, values: Mapping[str, Any]) -> bool:
         """Whether every condition holds under the values chosen so far."""
-        return all(
-            values.get(key) in (wanted if isinstance(wanted, list) else [wanted])
-            for key, wanted in self.when.items()
-        )
+        return all(values.get(key) in wanted for key, wanted in self.conditions.items())
 
     def distribution(self) -> "optuna.distributions.BaseDistribution":
         """The same as an Optuna distribution."""
@@ -172,9 +165,8 @@ def suggest(
 
 def points(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Every point of a space, lazily; nothing if one of its ranges is continuous."""
-    if any(dimension.grid() is None for dimension in space.values()):
-        return
-    yield from _extended({}, list(space.items()), base)
+    if all(dimension.grid() is not None for dimension in space.values()):
+        yield from _extended({}, list(space.items()), base)
 
 
 def _extended(
@@ -185,8 +177,6 @@ def _extended(
         yield point
         return
     (key, dimension), *rest = left
-    if not dimension.applies({**base, **point}):
-        yield from _extended(point, rest, base)
-        return
-    for value in dimension.grid() or ():
-        yield from _extended({**point, key: value}, rest, base)
+    applies = dimension.applies({**base, **point})
+    for chosen in ({key: value} for value in dimension.grid() or ()) if applies else [{}]:
+        yield from _extended({**point, **chosen}, rest, base)

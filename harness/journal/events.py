@@ -7,10 +7,18 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, create_model
 
 from harness.trial.interface import EpochReport, FinalReport
-from harness.trial.records import Count, Metrics, Record, TrialId, problem_of, record_of
+from harness.trial.records import (
+    Count,
+    Metrics,
+    Record,
+    Seconds,
+    TrialId,
+    problem_of,
+    record_of,
+)
 
 
 def _finite(point: dict[str, Any]) -> dict[str, Any]:
@@ -18,17 +26,6 @@ def _finite(point: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{key} is {value}, which it cannot be")
     return point
-
-
-def _whole(setting: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    for section in ("data", "model", "pretrain", "defense"):
-        if section not in setting:
-            raise ValueError(f"no section {section}")
-    if not isinstance(setting["defense"].get("method"), str):
-        raise ValueError("defense.method is no text")
-    if type(setting["defense"].get("epochs", 0)) is not int:
-        raise ValueError("defense.epochs is no whole number")
-    return setting
 
 
 Point = Annotated[dict[str, str | bool | int | float | None], AfterValidator(_finite)]
@@ -39,7 +36,7 @@ class _Event(Record):
     """Fields of every event."""
 
     seq: int
-    time: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    time: Seconds
 
 
 class _Started(_Event):
@@ -56,6 +53,18 @@ class _Started(_Event):
     packing: dict[str, str | int | float] | None = None
 
 
+class _Defense(Record):
+    method: str
+    epochs: int = 0
+
+
+class _Setting(Record):
+    data: dict[str, Any]
+    model: dict[str, Any]
+    pretrain: dict[str, Any]
+    defense: _Defense
+
+
 class _Trial(Record):
     """See :meth:`harness.trial.interface.TrialSpec.dump`."""
 
@@ -64,7 +73,7 @@ class _Trial(Record):
     role: str
     number: int
     seed: Count
-    setting: Annotated[dict[str, dict[str, Any]], AfterValidator(_whole)]
+    setting: _Setting
 
 
 class _Suggestion(Record):
@@ -78,54 +87,25 @@ class _WarmTrial(_Suggestion):
     metrics: Metrics
 
 
-class _Suggested(_Event, _Suggestion):
-    pass
-
-
-class _WarmStarted(_Event):
-    runs: dict[str, str]
-    trials: list[_WarmTrial]
-
-
-class _OfTrial(_Event):
-    trial_id: TrialId
-
-
-class _Epoch(_OfTrial, record_of(EpochReport)):  # type: ignore[misc]
-    stop_reason: str = ""
-
-
-class _Completed(_OfTrial, record_of(FinalReport)):  # type: ignore[misc]
-    pass
-
-
-class _Failed(_OfTrial):
-    stop_reason: str
-
-
-class _Lost(_OfTrial):
-    node: bool
-    reason: str
-
-
-class _Recommended(_Event):
-    trial_ids: list[TrialId]
-
-
-class _StoppedExploring(_Event):
-    reason: str
+def _event(*parts: type[Record], **fields: Any) -> type[Record]:
+    """An event with the fields of ``parts`` and others: name → type, or (type, default)."""
+    columns: dict[str, Any] = {
+        name: field if isinstance(field, tuple) else (field, ...) for name, field in fields.items()
+    }
+    bases: tuple[type[Record], ...] = (_Event, *parts)
+    return create_model("Event", __base__=bases, **columns)
 
 
 KINDS: Mapping[str, type[Record]] = {
     "started": _Started,
-    "warm_started": _WarmStarted,
-    "suggested": _Suggested,
-    "epoch": _Epoch,
-    "completed": _Completed,
-    "failed": _Failed,
-    "lost": _Lost,
-    "stopped_exploring": _StoppedExploring,
-    "recommended": _Recommended,
+    "warm_started": _event(runs=dict[str, str], trials=list[_WarmTrial]),
+    "suggested": _event(_Suggestion),
+    "epoch": _event(record_of(EpochReport), trial_id=TrialId, stop_reason=(str, "")),
+    "completed": _event(record_of(FinalReport), trial_id=TrialId),
+    "failed": _event(trial_id=TrialId, stop_reason=str),
+    "lost": _event(trial_id=TrialId, node=bool, reason=str),
+    "stopped_exploring": _event(reason=str),
+    "recommended": _event(trial_ids=list[TrialId]),
     "finished": _Event,
     "reported": _Event,
 }

@@ -2,7 +2,7 @@
 
 Every event is on the disk before anything acts on it. A line that a killed driver left unfinished
 is cut off at the next opening; any other damage is an error. Every line ends with a checksum of
-its content. Journals of versions without checksums can be read and continued.
+its content; journals of versions without checksums can be read and continued.
 """
 
 import json
@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,24 +48,23 @@ class Journal:
         except Timeout:
             raise InputError(f"{run_dir.name}: another process is running this search") from None
         try:
-            self.events = repair(self.path)
+            self.events = read(self.path, repair=True)
         except BaseException:
             self._lock.release()
             raise
         self.error: OSError | None = None  # why the last event could not be written
-        self._folds: list[Callable[[Event], None]] = []
-        self._listeners: list[Callable[[Event], None]] = []
+        self._callbacks: list[Callable[[Event], None]] = []
         # Unbuffered: a line that could not be written must not appear later.
         self._file = self.path.open("ab", buffering=0)
         fsync(run_dir)
 
     def fold(self, apply: Callable[[Event], None]) -> None:
         """Call ``apply`` with every new event when it is on the disk, before all listeners."""
-        self._folds.append(apply)
+        self._callbacks.insert(0, apply)
 
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Call ``listener`` with every new event; its exceptions are logged, not raised."""
-        self._listeners.append(never_raising(listener))
+        self._callbacks.append(never_raising(listener))
 
     def append(self, kind: str, **fields: Any) -> Event:
         """Write an event durably; returns it with its ``seq`` and ``time``.
@@ -85,7 +85,7 @@ class Journal:
             self.error = error
             raise
         self.events.append(event)
-        for callback in (*self._folds, *self._listeners):
+        for callback in self._callbacks:
             callback(event)
         return event
 
@@ -101,25 +101,33 @@ def line_of(event: Event) -> bytes:
     return content[:-1] + f', "checksum": "{checksum(content)}"}}\n'.encode()
 
 
-def repair(path: Path) -> list[Event]:
-    """Read a journal, and cut an unfinished last line off the file."""
-    content = _content(path)
-    complete = content.rfind(b"\n") + 1
-    if complete < len(content):
-        with path.open("r+b") as file:
-            file.truncate(complete)
-            os.fsync(file.fileno())
-    return _events(path, content[:complete])
+def read(path: Path, repair: bool = False) -> list[Event]:
+    """Read the complete lines of a journal, which another process may be writing.
 
-
-def read(path: Path) -> list[Event]:
-    """Read a journal that another process may be writing.
+    Args:
+        path: of the journal; one that is not there has no events.
+        repair: cut an unfinished last line off the file.
 
     Raises:
         InputError: it is not a file, or it is damaged.
     """
-    content = _content(path)
-    return _events(path, content[: content.rfind(b"\n") + 1])
+    check_file(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    complete = content.rfind(b"\n") + 1
+    if repair and complete < len(content):
+        with path.open("r+b") as file:
+            file.truncate(complete)
+            os.fsync(file.fileno())
+    lines = content[:complete].splitlines()
+    events = list(_parse(path, lines))
+    if lines and _CHECKSUM.fullmatch(lines[0]) is None:
+        _warn_unchecked(path)
+    return events
 
 
 def first_search_id(run_dir: Path) -> str | None:
@@ -135,81 +143,58 @@ def first_search_id(run_dir: Path) -> str | None:
             line = file.readline()
     except FileNotFoundError:
         return None
-    events = list(_parse(path, line.splitlines() if line.endswith(b"\n") else []))
-    return str(events[0]["search_id"]) if events else None
-
-
-def _content(path: Path) -> bytes:
-    check_file(path)
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _events(path: Path, content: bytes) -> list[Event]:
-    lines = content.splitlines()
-    events = list(_parse(path, lines))
-    if lines and _CHECKSUM.fullmatch(lines[0]) is None:
-        _warn_unchecked(path)
-    return events
+    events = _parse(path, [line.rstrip(b"\n")] if line.endswith(b"\n") else [])
+    return next((str(event["search_id"]) for event in events), None)
 
 
 def _parse(path: Path, lines: list[bytes]) -> Iterator[Event]:
     checked, suggested = False, 0
-    for number, line in enumerate(lines, start=1):
-        where = f"{path}: line {number}"
-        content, checked = _verified(where, line, checked)
+    for number, line in enumerate(lines):
         try:
-            event = json.loads(content)
-        except (ValueError, RecursionError):
-            raise InputError(f"{where}: not JSON; the journal is damaged") from None
-        if not isinstance(event, dict) or event.get("seq") != number - 1:
-            raise InputError(f"{where}: out of sequence; the journal is damaged")
-        if (event.get("event") == "started") != (number == 1):
-            raise InputError(f"{where}: not what a search begins with; damaged")
-        problem = problem_with(event)
-        if not problem and event["event"] == "suggested":
-            if event["trial"]["number"] != suggested:
-                problem = f"trial.number: not {suggested}, though it comes next"
-            suggested += 1
-        if problem:
-            raise InputError(f"{where}: {one_line(problem, 200)}; the journal is damaged")
+            content = _verified(line, checked)
+            event = _event(content, number)
+            if event["event"] == "suggested":
+                if event["trial"]["number"] != suggested:
+                    raise InputError(f"trial.number: not {suggested}, though it comes next")
+                suggested += 1
+        except InputError as error:
+            where = f"{path}: line {number + 1}"
+            raise InputError(f"{where}: {error}; the journal is damaged") from None
+        checked = content is not line
         yield event
 
 
-def _verified(where: str, line: bytes, checked: bool) -> tuple[bytes, bool]:
-    """Verify a line; returns its content, and whether it has a checksum.
-
-    Args:
-        where: file and number of the line, for messages.
-        line: of the journal.
-        checked: whether an earlier line has a checksum, so that this one must have one.
-
-    Raises:
-        InputError: the checksum is wrong or missing.
-    """
+def _verified(line: bytes, checked: bool) -> bytes:
+    """The content of a line; one without a checksum, if none was ``checked`` before, is itself."""
     found = _CHECKSUM.fullmatch(line)
     if found is None:
         if checked or b'"checksum"' in line:
-            raise InputError(f"{where}: no checksum; the journal is damaged")
-        return line, False
+            raise InputError("no checksum")
+        return line
     content = found[1] + b"}"
     if checksum(content).encode() != found[2]:
-        raise InputError(f"{where}: not what its checksum says; the journal is damaged")
-    return content, True
+        raise InputError("not what its checksum says")
+    return content
 
 
-_WARNED: set[Path] = set()
+def _event(content: bytes, number: int) -> Event:
+    """The event number ``number``, from 0, of a journal."""
+    try:
+        event = json.loads(content)
+    except (ValueError, RecursionError):
+        raise InputError("not JSON") from None
+    if not isinstance(event, dict) or event.get("seq") != number:
+        raise InputError("out of sequence")
+    if (event.get("event") == "started") != (number == 0):
+        raise InputError("not what a search begins with")
+    if problem := problem_with(event):
+        raise InputError(one_line(problem, 200))
+    return event
 
 
+@cache
 def _warn_unchecked(path: Path) -> None:
     """Warn once that a journal has no checksums."""
-    if path not in _WARNED:
-        _WARNED.add(path)
-        log.warning(
-            "%s: an earlier version wrote it, without checksums; a changed number does not show",
-            path,
-        )
+    log.warning(
+        "%s: an earlier version wrote it, without checksums; a changed number does not show", path
+    )

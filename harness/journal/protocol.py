@@ -28,11 +28,8 @@ def protocol_hash(
 ) -> str:
     """SHA-256 of the data, of how models are attacked and measured, and of the formulas for it.
 
-    Args:
-        experiment: a resolved experiment.
-        data_fingerprint: of its data set.
-        versions: those above 1; of this release where None. First versions are left out, so that
-            a formula which is new, or has never changed, leaves the hash as it is.
+    ``versions`` are those above 1, of this release where None. First versions are left out, so that
+    a formula which is new, or has never changed, leaves the hash as it is.
     """
     protocol = [data_fingerprint, experiment.evaluation.model_dump(), experiment.confirm.battery]
     changed = changed_versions(experiment) if versions is None else dict(versions)
@@ -46,14 +43,10 @@ def validation_hash(experiment: Experiment) -> str:
 
 
 def stored_versions(experiment: Experiment, started: Mapping[str, Any]) -> dict[str, int] | None:
-    """Versions above 1 by which a run was measured.
+    """Versions above 1 by which a run was measured, by name.
 
-    Args:
-        experiment: of the run.
-        started: first event of its journal.
-
-    Returns:
-        name → version; None where the run began with another protocol than the experiment's.
+    ``started`` is the first event of its journal. None where the run began with another protocol
+    than the experiment's.
     """
     used = _protocol_versions(experiment)
     candidates = _NOT_STORED
@@ -68,7 +61,7 @@ def stored_versions(experiment: Experiment, started: Mapping[str, Any]) -> dict[
 
 
 def version_note(experiment: Experiment, started: Mapping[str, Any]) -> str:
-    """That a run was measured by other versions than these, and which; empty where it was not."""
+    """A note if a run was measured by other versions than these: which; empty if it was not."""
     then, now = stored_versions(experiment, started), changed_versions(experiment)
     if then is None or then == now:
         return ""

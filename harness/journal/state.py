@@ -1,10 +1,11 @@
 """The state of a search: a function of its journal alone."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from harness.experiment.config import TrialConfig, digest
 from harness.journal.journal import Event, read
@@ -12,7 +13,7 @@ from harness.trial.interface import TrialSpec
 from saat.errors import InputError, one_line
 from saat.wording import counted
 
-TrialStatus = Literal["running", "completed", "stopped", "failed"]
+TrialStatus = Literal["completed", "stopped", "failed", "running"]
 
 
 @dataclass
@@ -81,19 +82,16 @@ class SearchState:
             self.began = self.latest
         elif kind == "warm_started":
             for entry in event["trials"]:
-                spec = TrialSpec.of(entry["trial"])
-                known = TrialRecord(spec, entry["config_hash"], entry["point"], entry["notes"])
+                known = _record_of(TrialSpec.of(entry["trial"]), entry)
                 known.status, known.metrics = "completed", entry["metrics"]
-                self.warm[spec.trial_id] = known
+                self.warm[known.spec.trial_id] = known
         elif kind == "stopped_exploring":
             self.stopped_exploring = event["reason"]
         elif kind == "suggested":
-            trial_id = event["trial"]["trial_id"]
-            decided = trial_id in self.decided
-            spec = self.decided.pop(trial_id) if decided else TrialSpec.of(event["trial"])
-            record = TrialRecord(spec, event["config_hash"], event["point"], event["notes"])
+            decided = self.decided.pop(event["trial"]["trial_id"], None)
+            record = _record_of(decided or TrialSpec.of(event["trial"]), event)
             record.started_at = event["time"]
-            self.trials[spec.trial_id] = record
+            self.trials[record.spec.trial_id] = record
         elif kind == "recommended":
             self.recommended = event["trial_ids"]
             for trial_id in event["trial_ids"]:
@@ -106,26 +104,18 @@ class SearchState:
             record.deaths += not event["node"]
         elif kind in ("epoch", "completed", "failed"):
             record = self.trials[event["trial_id"]]
-            self._apply_to_trial(record, event)
+            record.finished_at = event["time"]
+            record.metrics |= event.get("metrics", {})
+            for name in ("cost_s", "unreliable", "out_of_memory", "host", "stop_reason"):
+                setattr(record, name, event.get(name, getattr(record, name)))
+            if kind != "epoch":
+                record.status = kind
+            else:
+                record.epochs.append(event)
+                if record.stop_reason:
+                    record.status = "stopped"
             if kind == "completed":
                 self.completed.append(record)
-
-    @staticmethod
-    def _apply_to_trial(record: TrialRecord, event: Event) -> None:
-        record.metrics |= event.get("metrics", {})
-        record.cost_s = event.get("cost_s", record.cost_s)
-        record.finished_at = event["time"]
-        record.unreliable = event.get("unreliable", record.unreliable)
-        record.out_of_memory = event.get("out_of_memory", record.out_of_memory)
-        record.host = event.get("host", record.host)
-        if event["event"] == "epoch":
-            record.epochs.append(event)
-        else:
-            record.status = event["event"]
-        if event.get("stop_reason"):
-            record.stop_reason = event["stop_reason"]
-            if event["event"] == "epoch":
-                record.status = "stopped"
 
     def of_phase(self, *phases: str) -> list[TrialRecord]:
         """Trials of some phases in order of suggestion."""
@@ -148,14 +138,14 @@ class SearchState:
         return list(self.trials.values())
 
 
+def _record_of(spec: TrialSpec, entry: Event) -> TrialRecord:
+    return TrialRecord(spec, entry["config_hash"], entry["point"], entry["notes"])
+
+
 def summary(state: SearchState) -> str:
     """How the trials ended, in words."""
-    counts: dict[str, int] = {}
-    for record in state.trials.values():
-        counts[record.status] = counts.get(record.status, 0) + 1
-    parts = [
-        f"{counts[s]} {s}" for s in ("completed", "stopped", "failed", "running") if s in counts
-    ]
+    counts = Counter(record.status for record in state.trials.values())
+    parts = [f"{counts[s]} {s}" for s in get_args(TrialStatus) if counts[s]]
     return f"{counted(len(state.trials), 'trial')}: {', '.join(parts) or 'none'}"
 
 

@@ -23,17 +23,15 @@ def ask_nodes(
 ) -> tuple[NodeReport, list[Node], list[str]]:
     """Ask every live node of the cluster that this process is connected to.
 
-    Args:
-        request: to every node.
-        timeout_s: seconds until a node counts as one that does not answer.
-        report_driver: called while the nodes work.
+    A node that takes longer than ``timeout_s`` counts as one that does not answer.
 
     Returns:
         The driver's report, the nodes, and the addresses of nodes that have left the cluster.
     """
     known = ray.nodes()
     alive = [entry for entry in known if entry["Alive"]]
-    departed = {e["NodeManagerAddress"] for e in known} - {e["NodeManagerAddress"] for e in alive}
+    addresses = Counter(entry["NodeManagerAddress"] for entry in alive)
+    departed = {entry["NodeManagerAddress"] for entry in known} - addresses.keys()
     began = time.monotonic()
     tasks = {
         entry["NodeID"]: on_node(_report, entry["NodeID"]).remote(request, entry["NodeID"])
@@ -42,28 +40,20 @@ def ask_nodes(
     driver = report_driver()
     left = max(1.0, timeout_s - (time.monotonic() - began))
     ray.wait(list(tasks.values()), num_returns=len(tasks), timeout=left)
-    names = _names(alive)
     nodes = []
     for entry in alive:
-        node_id, offered = entry["NodeID"], entry["Resources"]
+        node_id, name, offered = entry["NodeID"], entry["NodeManagerAddress"], entry["Resources"]
+        if addresses[name] > 1:
+            name += f"#{node_id[:6]}"
         report, problems = _answer(tasks[node_id], timeout_s)
-        offset, accuracy = None, 0.0
+        clock: tuple[float | None, float] = (None, 0.0)
         if report is not None:
-            problems += _token_problems(request, node_id, report)
-            offset, accuracy = _clock_offset(node_id)
+            if "runs" not in report.problems:  # it has written its file
+                problems += check_token(request.shared_folder, node_id)
+            clock = _clock_offset(node_id)
         cpus, gpus = offered.get("CPU", 0.0), offered.get("GPU", 0.0)
-        nodes.append(Node(names[node_id], cpus, gpus, report, problems, offset, accuracy))
+        nodes.append(Node(name, cpus, gpus, report, problems, *clock))
     return driver, sorted(nodes, key=lambda node: node.name), sorted(departed)
-
-
-def _names(alive: list[dict[str, Any]]) -> dict[str, str]:
-    """Address of every node by its id; nodes with equal addresses get the beginning of their id."""
-    count = Counter(entry["NodeManagerAddress"] for entry in alive)
-    return {
-        entry["NodeID"]: entry["NodeManagerAddress"]
-        + (f"#{entry['NodeID'][:6]}" if count[entry["NodeManagerAddress"]] > 1 else "")
-        for entry in alive
-    }
 
 
 def _report(request: NodeRequest, name: str) -> dict[str, Any]:
@@ -78,19 +68,13 @@ def _answer(task: Any, timeout_s: float) -> tuple[NodeReport | None, list[str]]:
     """A node's report, or why there is none."""
     try:
         content = ray.get(task, timeout=0)
-        data = content.pop("data")
-        return NodeReport(**content, data=None if data is None else DataReport(**data)), []
+        data = content["data"] and DataReport(**content["data"])
+        return NodeReport(**content | {"data": data}), []
     except ray.exceptions.GetTimeoutError:
         ray.cancel(task, force=True)
         return None, [f"no answer within {timeout_s:g} s"]
     except (ray.exceptions.RayError, TypeError) as error:
         return None, [f"could not be asked: {last_line(error)}"]
-
-
-def _token_problems(request: NodeRequest, node_id: str, report: NodeReport) -> list[str]:
-    """What is wrong with the file of a node that has written one."""
-    problem = "" if "runs" in report.problems else check_token(request.shared_folder, node_id)
-    return [f"runs: {problem}"] if problem else []
 
 
 def _clock_offset(node_id: str) -> tuple[float | None, float]:

@@ -3,12 +3,13 @@
 import io
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rich.filesize import decimal
 
 from harness.experiment.config import Experiment
+from harness.experiment.sections import ResourcesSection
 from harness.options import Options
 from harness.preflight import findings
 from harness.preflight.node import NodeReport, NodeRequest, report_node
@@ -26,28 +27,19 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of the checks.
-
-    Attributes:
-        cluster: nodes and their reports.
-        tracker: a line that says that the tracker answers; empty if it does not.
-        failures: a line each; a search should not be started.
-        warnings: a line each.
-    """
+    """The result of the checks; with failures, a search should not be started."""
 
     cluster: findings.Cluster
-    tracker: str
+    tracker: str  # says that the tracker answers; empty if it does not
     failures: list[str]
     warnings: list[str]
 
     def text(self) -> str:
         """A table with a row for each node, then a line for everything else."""
-        cluster = self.cluster
-        rows = [_row(node) for node in cluster.nodes]
-        lines = _aligned([_COLUMNS, *rows])
+        lines = _aligned([_COLUMNS, *map(_row, self.cluster.nodes)])
         lines += [self.tracker] if self.tracker else []
-        if cluster.trials:
-            lines.append(f"trials at once: {cluster.trials}")
+        if self.cluster.trials:
+            lines.append(f"trials at once: {self.cluster.trials}")
         lines += [f"warning: {line}" for line in self.warnings]
         return "\n".join(lines if self.failures else [*lines, "ok"])
 
@@ -67,10 +59,8 @@ class Outcome:
 def preflight(experiment: Experiment | None, options: Options, timeout_s: float) -> Outcome:
     """Check the cluster at ``options.address``, or this machine alone.
 
-    Args:
-        experiment: its data, weights and resources are checked; None to check the machines alone.
-        options: folders, tracker, address.
-        timeout_s: seconds that a node may take to answer.
+    Without an experiment, neither data nor weights nor resources are checked. A node may take
+    ``timeout_s`` seconds to answer.
 
     Raises:
         InputError: a folder, tracker or address is not usable.
@@ -87,19 +77,18 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
             driver, nodes, departed = _cluster(request, options.address, timeout_s)
         else:
             driver = report_node(request, "driver")
-            nodes, departed = [_this_machine(driver)], []
-    resources = None if experiment is None else experiment.resources
+            this = findings.Node(driver.host, driver.cpus, driver.gpus, driver, offset_s=0.0)
+            nodes, departed = [this], []
     cluster = findings.Cluster(
         driver,
         nodes,
         departed=departed,
-        cpus_per_trial=resources.cpus_per_trial if resources else None,
-        gpus_per_trial=resources.gpus if resources else 0.0,
-        trials=_trials(experiment, nodes),
         autoscaling=options.autoscaling,
         tracker=tracker_problem,
         is_cluster=bool(options.address),
     )
+    if experiment is not None:
+        cluster = _with_trials(cluster, experiment.resources)
     failures = [redacted(line) for line in findings.failures(cluster)]
     return Outcome(cluster, tracker, failures, findings.warnings(cluster))
 
@@ -123,43 +112,33 @@ def _cluster(
                 ray.shutdown()
 
 
-def _this_machine(report: NodeReport) -> findings.Node:
-    return findings.Node(report.host, report.cpus, report.gpus, report, offset_s=0.0)
-
-
-def _trials(experiment: Experiment | None, nodes: Sequence[findings.Node]) -> int | None:
-    if experiment is None:
-        return None
+def _with_trials(cluster: findings.Cluster, wanted: ResourcesSection) -> findings.Cluster:
+    """The cluster with what a trial wants, and how many of them fit at once."""
     from harness.executors.ray_slots import slots_of_node
 
-    wanted = experiment.resources
-    return sum(
-        slots_of_node({"CPU": node.cpus, "GPU": node.gpus}, wanted.cpus_per_trial, wanted.gpus)
-        for node in nodes
-    )
+    cpus, gpus = wanted.cpus_per_trial, wanted.gpus
+    slots = [slots_of_node({"CPU": n.cpus, "GPU": n.gpus}, cpus, gpus) for n in cluster.nodes]
+    return replace(cluster, cpus_per_trial=cpus, gpus_per_trial=gpus, trials=sum(slots))
 
 
 def _row(node: findings.Node) -> tuple[str, ...]:
     report = node.report
     if report is None:
         return (node.name, "no answer")
-    problems = report.problems
     data = "-" if report.data is None else report.data.fingerprint[:8]
-    runs_failed = "runs" in problems or any(line.startswith("runs:") for line in node.problems)
-    offset = "-" if node.offset_s is None else f"{node.offset_s:+.2f} s"
+    problems = [*report.problems, *(line.partition(":")[0] for line in node.problems)]
     frees = [report.runs_free, report.cache_free]
-    name = f"{node.name} {report.host}" if report.host != node.name else node.name
     names = sorted(set(report.gpu_names))
     return (
-        name,
+        f"{node.name} {report.host}" if report.host != node.name else node.name,
         *(report.versions.get(package, "-") for package in findings.SAME_VERSION),
         f"{report.gpus}× {', '.join(names)}" if names else str(report.gpus),
         report.gpu_driver or "-",
         f"{node.cpus:g}",
         report.omp_threads or "-",
         "FAILED" if "data" in problems else data,
-        "FAILED" if runs_failed else "ok",
-        offset,
+        "FAILED" if "runs" in problems else "ok",
+        "-" if node.offset_s is None else f"{node.offset_s:+.2f} s",
         "on" if report.token else "off",
         *("-" if free is None else decimal(free) for free in frees),
     )

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -32,81 +33,45 @@ _SMI_TIMEOUT_S = 20
 
 @dataclass(frozen=True)
 class NodeRequest:
-    """What a node has to report on.
+    """What a node has to report on."""
 
-    Attributes:
-        shared_folder: made by the driver in the folder of runs.
-        cache_dir: node-local cache of decoded images; None for the node's own default.
-        config: of the experiment, encoded (:func:`harness.trial.interface.encode`); None
-            without an experiment.
-    """
-
-    shared_folder: SharedFolder
-    cache_dir: str | None
-    config: str | None
+    shared_folder: SharedFolder  # made by the driver in the folder of runs
+    cache_dir: str | None  # of decoded images; None for the node's own default
+    config: str | None  # the experiment's, encoded
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """The experiment's data and weights on a node.
+    """The experiment's data and weights on a node."""
 
-    Attributes:
-        fingerprint: of the data set; of a folder of lists, without the pixels.
-        weights: ``none``, ``imagenet``, or the SHA-256 of the file of weights.
-        source_bytes: bytes of all image files; 0 for an embedded set.
-        to_decode: bytes that decoding will add to the cache.
-        pixels: checksum of the decoded images; empty if there are none, or the set is embedded.
-    """
-
-    fingerprint: str
-    weights: str
-    source_bytes: int
-    to_decode: int
-    pixels: str = ""
+    fingerprint: str  # of a folder of lists, without the pixels
+    weights: str  # ``none``, ``imagenet``, or the SHA-256 of the file
+    source_bytes: int  # of all image files; 0 for an embedded set
+    to_decode: int  # bytes that decoding will add to the cache
+    pixels: str = ""  # checksum of the decoded images; empty without them, or for an embedded set
 
 
 @dataclass(frozen=True)
 class NodeReport:
-    """Facts about a node; JSON-able.
-
-    Attributes:
-        host: name of the node.
-        versions: Python and packages.
-        code: SHA-256 of the source files of this project.
-        gpus: number of GPUs that torch can use.
-        gpu_names: names of the GPUs that nvidia-smi lists.
-        gpu_driver: version of NVIDIA's driver; empty without one.
-        cpus: CPUs that a process may use.
-        omp_threads: ``OMP_NUM_THREADS``; empty if it is not set.
-        token: whether Ray was started with token authentication.
-        runs_free: free bytes at the folder of runs; None if the folder is not usable.
-        cache_free: free bytes at the cache; None if the cache is not usable.
-        data: data and weights; None without an experiment, or if they have a problem.
-        problems: a sentence for each of ``runs``, ``cache`` and ``data`` that is not usable.
-    """
+    """Facts about a node; JSON-able."""
 
     host: str
-    versions: dict[str, str]
-    code: str
-    gpus: int
-    gpu_names: list[str]
-    gpu_driver: str
-    cpus: int
-    omp_threads: str
-    token: bool
-    runs_free: int | None
-    cache_free: int | None
-    data: DataReport | None
-    problems: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str]  # of Python and packages
+    code: str  # SHA-256 of the source files of this project
+    gpus: int  # that torch can use
+    gpu_names: list[str]  # that nvidia-smi lists
+    gpu_driver: str  # NVIDIA's version; empty without one
+    cpus: int  # that a process may use
+    omp_threads: str  # OMP_NUM_THREADS; empty if it is not set
+    token: bool  # whether Ray was started with token authentication
+    runs_free: int | None  # bytes at the folder of runs; None if it is not usable
+    cache_free: int | None  # bytes at the cache; None if it is not usable
+    data: DataReport | None  # None without an experiment, or with a problem
+    problems: dict[str, str] = field(default_factory=dict)  # of runs, cache and data: a sentence
 
 
 def report_node(request: NodeRequest, name: str) -> NodeReport:
-    """Report on this node.
-
-    Args:
-        request: what to report on.
-        name: a file name that no other node uses.
-    """
+    """Report on this node; ``name`` is a file name that no other node uses."""
     problems: dict[str, str] = {}
 
     def checked(what: str, check: Callable[[], Any]) -> Any:
@@ -117,11 +82,7 @@ def report_node(request: NodeRequest, name: str) -> NodeReport:
         return None
 
     cache = Path(request.cache_dir) if request.cache_dir else default_cache_dir()
-    checked("runs", lambda: leave_token(request.shared_folder, name))
-    cache_free = checked("cache", lambda: shutil.disk_usage(writable_parent(cache)).free)
-    encoded = request.config
-    config = None if encoded is None else decode(TrialConfig, encoded)
-    data = None if config is None else checked("data", lambda: _data(config, cache))
+    config = None if request.config is None else decode(TrialConfig, request.config)
     gpu_names, gpu_driver = _nvidia_smi()
     return NodeReport(
         host=socket.gethostname(),
@@ -131,16 +92,20 @@ def report_node(request: NodeRequest, name: str) -> NodeReport:
         gpus=torch.cuda.device_count() if torch.cuda.is_available() else 0,
         gpu_names=gpu_names,
         gpu_driver=gpu_driver,
-        cpus=_usable_cpus(),
+        # macOS has no affinity.
+        cpus=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
         omp_threads=os.environ.get("OMP_NUM_THREADS", ""),
         token=os.environ.get("RAY_AUTH_MODE") == "token",
-        runs_free=None
-        if "runs" in problems
-        else shutil.disk_usage(request.shared_folder.folder).free,
-        cache_free=cache_free,
-        data=data,
+        runs_free=checked("runs", lambda: _runs_free(request.shared_folder, name)),
+        cache_free=checked("cache", lambda: shutil.disk_usage(writable_parent(cache)).free),
+        data=None if config is None else checked("data", lambda: _data(config, cache)),
         problems=problems,
     )
+
+
+def _runs_free(shared: SharedFolder, name: str) -> int:
+    leave_token(shared, name)
+    return shutil.disk_usage(shared.folder).free
 
 
 def code_digest() -> str:
@@ -154,11 +119,7 @@ def code_digest() -> str:
 
 
 def _data(config: TrialConfig, cache: Path) -> DataReport:
-    """Read the lists and check that every image file exists; decode nothing.
-
-    Raises:
-        InputError: the data, or the weights, are not there or not usable.
-    """
+    """Read the lists and check that every image file exists; decode nothing."""
     model, data = config.model, config.data
     if model.weights != "none":  # as the first trial there would
         build_network(model.backbone, model.weights, model.bits, data.image_size, seed=0)
@@ -195,9 +156,3 @@ def _nvidia_smi() -> tuple[list[str], str]:
         return [], ""
     rows = [line.split(", ", 1) for line in done.stdout.splitlines() if ", " in line]
     return [name for _, name in rows], rows[0][0] if rows else ""
-
-
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

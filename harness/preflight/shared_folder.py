@@ -21,12 +21,7 @@ _TOKEN, _LOCK = ".token", ".lock"  # no name of a node
 
 @dataclass(frozen=True)
 class SharedFolder:
-    """A folder that driver and nodes write into.
-
-    Attributes:
-        folder: made by the driver in the folder of runs.
-        token: what the driver wrote there.
-    """
+    """A folder that driver and nodes write into, and the token that the driver wrote there."""
 
     folder: str
     token: str
@@ -37,7 +32,6 @@ def shared_folder_check(runs_dir: Path) -> Iterator[SharedFolder]:
     """Make the folder, and delete it at the end of the block.
 
     Raises:
-        OSError: the folder cannot be made.
         InputError: the file system has no locks.
     """
     absent = [path for path in (runs_dir, *runs_dir.parents) if not path.exists()]
@@ -77,10 +71,11 @@ def leave_token(shared: SharedFolder, name: str) -> None:
         (folder / name).write_text(shared.token)
 
 
-def check_token(shared: SharedFolder, name: str) -> str:
-    """Check the file of a node from the driver: what is wrong, or an empty string."""
+def check_token(shared: SharedFolder, name: str) -> list[str]:
+    """Check the file of a node from the driver; returns what is wrong."""
     try:
         content = (Path(shared.folder) / name).read_text()
     except OSError as error:
-        return f"the driver does not see what the node wrote ({one_line(error, 120)})"
-    return "" if content == shared.token else "the driver sees something else than the node wrote"
+        return [f"runs: the driver does not see what the node wrote ({one_line(error, 120)})"]
+    wrong = content != shared.token
+    return ["runs: the driver sees something else than the node wrote"] if wrong else []

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.configs import config_at
-from harness.experiment.confirmation import confirmed_configs, to_confirm
+from harness.experiment.configs import config_at, confirmed_configs, to_confirm
 from harness.journal.state import SearchState
 
 Plan = Literal["search", "train", "compare"]
@@ -22,20 +21,19 @@ class Planned(NamedTuple):
 
 def given(experiment: Experiment, plan: Plan) -> Iterator[Planned]:
     """The trainings of a plan without a search, seed by seed."""
-    seed = experiment.seed
     if plan == "train":
-        yield Planned("train", "train", seed, experiment.config)
+        yield Planned("train", "train", experiment.seed, experiment.config)
         return
     for offset in range(experiment.confirm.seeds):
         for name, point in experiment.compare.items():
-            yield Planned("train", name, seed + offset, config_at(experiment, point))
+            yield Planned("train", name, experiment.seed + offset, config_at(experiment, point))
 
 
 def confirmations(experiment: Experiment, state: SearchState) -> Iterator[Planned]:
     """What is confirmed once there is a recommendation, all under the same fresh seeds.
 
-    Seed by seed, so that an early end stays balanced. No recommended setting was chosen by a
-    training under one of the seeds: those of earlier searches may be others than this one's.
+    They come seed by seed, so that an early end stays balanced. No setting was recommended for a
+    training under one of these seeds, in this search or an earlier one.
     """
     explored = {record.spec.trial_id: record for record in state.known()}
     chosen = [explored[trial_id].config for trial_id in state.recommended or []]
@@ -49,20 +47,17 @@ def confirmations(experiment: Experiment, state: SearchState) -> Iterator[Planne
 def planned_trials(experiment: Experiment, plan: Plan, state: SearchState, defaults: int) -> int:
     """How many trials a search will have, as far as can be told now.
 
-    Args:
-        experiment: the resolved experiment.
-        plan: what was asked for.
-        state: of the search.
-        defaults: published settings that are trained, warm ones left out.
+    ``defaults`` counts the published settings that are trained, those of earlier searches left out.
     """
     if plan != "search":
         return sum(1 for _ in given(experiment, plan))
     explored = len(state.of_phase("explore"))
     if state.recommended is not None:
         return explored + sum(1 for _ in confirmations(experiment, state))
-    samples, seeds = experiment.search.num_samples, experiment.confirm.seeds
+    samples = experiment.search.num_samples
     if state.stopped_exploring:
-        sampled = sum(record.spec.role == "sampled" for record in state.known())
-        return explored + confirmed_configs(experiment, sampled) * seeds
-    candidates = samples + len(state.warm)
-    return max(defaults + samples, explored) + confirmed_configs(experiment, candidates) * seeds
+        candidates = sum(record.spec.role == "sampled" for record in state.known())
+    else:
+        candidates = samples + len(state.warm)
+        explored = max(defaults + samples, explored)
+    return explored + confirmed_configs(experiment, candidates) * experiment.confirm.seeds

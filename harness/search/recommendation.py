@@ -18,22 +18,18 @@ def usable(record: TrialRecord) -> bool:
 
 
 def eligible(experiment: Experiment, record: TrialRecord) -> bool:
-    """Whether a trial may be on the front.
-
-    It completed with numbers, keeps every constraint, and has not collapsed.
-    """
+    """Whether a trial completed with numbers, keeps every constraint, and has not collapsed."""
     return usable(record) and experiment.minimums.allow(record.metrics)
 
 
 def recommend(experiment: Experiment, explored: Iterable[TrialRecord]) -> list[str]:
     """Settings to confirm: eligible, robust MAP above chance, not the default itself.
 
-    Front by front of all eligible trials (the default counts: what it dominates comes later),
-    within a front greedily by hypervolume.
+    They are chosen from the fronts of all eligible trials, one front after the other, and within a
+    front greedily by hypervolume. The default counts, so what it dominates comes later.
 
     Returns:
-        Trial ids in the order of choice, ``confirm.max_configs`` at most; none where no trial is
-        above chance.
+        Trial ids in the order of choice, ``confirm.max_configs`` at most.
     """
     done = [record for record in explored if eligible(experiment, record)]
     values = np.array([objective_values(record.metrics) for record in done]).reshape(-1, 2)

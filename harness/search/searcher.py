@@ -7,13 +7,13 @@ early are told as PRUNED and failed ones as FAIL, never as results.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import optuna
 
-from harness.experiment.space import Dimension, points, suggest
-from harness.search.samplers.context import SamplerContext, make_sampler
+from harness.experiment.space import Dimension, suggest
+from harness.search.samplers.context import SamplerContext
 from harness.search.samplers.trial_attributes import DISCARDED, PLANNED_EPOCHS, report_epoch
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -60,13 +60,23 @@ class Searcher:
     def suggest(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
         """Point of trial ``number``, and the sampler's notes on it, to be journaled.
 
-        ``attempt`` counts earlier suggestions for the same trial that could not be used; from the
-        10th on they are random, so that a small discrete space is searched through.
+        ``attempt`` counts earlier suggestions for the same trial that could not be used. From the
+        10th on suggestions are random, so that a small discrete space is searched through.
         """
         kind = self._sampler if attempt < _RANDOM_FROM else optuna.samplers.RandomSampler
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study.sampler = self.make_sampler(kind, self._context(number, attempt))
+            context = SamplerContext(
+                self._seed,
+                number,
+                attempt,
+                self._distributions,
+                frozenset(key for key, dimension in self._space.items() if dimension.when),
+                self._applies,
+                self._num_samples,
+                self._lower_bounds,
+            )
+            self._study.sampler = self.make_sampler(kind, context)
             trial = self._study.ask()
             point = suggest(trial, self._space, self._base)
         trial.set_user_attr(PLANNED_EPOCHS, _epochs(self._complete(point)))
@@ -78,16 +88,15 @@ class Searcher:
     def make_sampler(
         self, kind: type[optuna.samplers.BaseSampler], context: SamplerContext
     ) -> optuna.samplers.BaseSampler:
-        """The sampler of one suggestion."""
-        return make_sampler(kind, context)
-
-    def remaining(self) -> Iterator[dict[str, Any]]:
-        """Every point of a space without a continuous range, suggested before or not."""
-        return points(self._space, self._base)
+        """The sampler of one suggestion; see :mod:`harness.search.samplers.context`."""
+        make: Callable[[SamplerContext], optuna.samplers.BaseSampler] | None
+        make = getattr(kind, "for_search", None)
+        # Optuna's base class has no constructor, but all of its samplers take a seed.
+        return make(context) if make else kind(seed=context.seed)  # type: ignore[call-arg]
 
     def discard(self, number: int) -> None:
         """Forget the last suggestion for trial ``number``."""
-        if trial := self._trials.pop(number, None):  # none of a point that was left out
+        if trial := self._trials.pop(number, None):  # None where the point was left out
             trial.set_user_attr(DISCARDED, True)
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
@@ -97,18 +106,23 @@ class Searcher:
             report_epoch(trial, values)
 
     def include(self, number: int, point: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
-        """Add a running trial that this study did not suggest.
+        """Add a running trial, unless it is there: it was suggested, and not discarded.
 
-        The paper's default, or a trial of an earlier driver. A point outside the space is left
-        out, unless the sampler learns from those too.
+        A point outside the space is left out, unless the sampler learns from those too.
         """
-        params = self._params(point)
+        params = None if number in self._trials else self._params(point)
         if params is None:
             return
+        distributions = {
+            key: self._distributions[key]
+            if self._space[key].contains(value)
+            else optuna.distributions.FloatDistribution(value, value)
+            for key, value in params.items()
+        }
         template = optuna.create_trial(
             state=optuna.trial.TrialState.RUNNING,
             params=params,
-            distributions={key: self._distribution(key, value) for key, value in params.items()},
+            distributions=distributions,
             user_attrs={PLANNED_EPOCHS: _epochs(self._complete(point))},
             system_attrs=dict(notes),
         )
@@ -123,16 +137,12 @@ class Searcher:
         values: Sequence[float] | None = None,
         violations: Mapping[str, float] | None = None,
     ) -> None:
-        """Report the end of a trial.
+        """Report the end of a trial, with the objectives of a completed one.
 
-        Args:
-            number: the trial.
-            outcome: how it ended.
-            values: the objectives of a completed trial.
-            violations: constraint name → amount by which it is violated (≤ 0: it holds).
+        ``violations``: constraint name → amount by which it is violated (≤ 0: it holds).
         """
         trial = self._trials.pop(number, None)
-        if trial is None:  # of a point that was left out
+        if trial is None:  # its point was left out
             return
         for name, amount in (violations or {}).items():
             trial.set_constraint(name, amount)
@@ -141,50 +151,29 @@ class Searcher:
         else:
             self._study.tell(trial, state=_STATES[outcome])
 
-    def _context(self, number: int, attempt: int) -> SamplerContext:
-        return SamplerContext(
-            self._seed,
-            number,
-            attempt,
-            self._distributions,
-            frozenset(key for key, dimension in self._space.items() if dimension.when),
-            self._applies,
-            self._num_samples,
-            self._lower_bounds,
-        )
-
     def _applies(self, key: str, point: Mapping[str, Any]) -> bool:
         dimension = self._space[key]
         return not dimension.when or dimension.applies({**self._base, **point})
 
     def _params(self, point: Mapping[str, Any]) -> dict[str, Any] | None:
         """The study's parameters of a point; None if it is left out."""
-        params = {key: point[key] for key in self._space if key in point}
-        applicable = {k for k, d in self._space.items() if d.applies({**self._base, **point})}
-        if set(params) == applicable and all(map(self._contains, params, params.values())):
+        space = self._space
+        params = {key: point[key] for key in space if key in point}
+        applicable = {key for key, d in space.items() if d.applies({**self._base, **point})}
+        if set(params) == applicable and all(space[k].contains(v) for k, v in params.items()):
             return params
         if not getattr(self._sampler, "learns_outside_space", False):
             return None
         # The paper's default names no key but its own: the others are the file's.
         config = self._complete(point)
         params = {
-            key: config[key]
-            for key, dimension in self._space.items()
-            if key in config and dimension.applies(config)
+            key: config[key] for key, d in space.items() if key in config and d.applies(config)
         }
-        choices = [key for key in params if self._space[key].choice is not None]
-        if not all(self._contains(key, params[key]) for key in choices):
+        choices = [key for key in params if space[key].choice is not None]
+        if not all(space[key].contains(params[key]) for key in choices):
             return None
         # A range's key may be a word in the file: auto.
         return {k: v for k, v in params.items() if k in choices or isinstance(v, int | float)}
-
-    def _contains(self, key: str, value: Any) -> bool:
-        return self._space[key].contains(value)
-
-    def _distribution(self, key: str, value: Any) -> optuna.distributions.BaseDistribution:
-        if self._contains(key, value):
-            return self._distributions[key]
-        return optuna.distributions.FloatDistribution(value, value)
 
 
 def _epochs(config: Mapping[str, Any]) -> int:

@@ -1,7 +1,7 @@
 """When exploring ends before its budget of trials: a deadline, a cost, no more progress.
 
-A rule is a function of the journal's events, like every other decision. Running trials finish;
-only no further one is suggested, and the confirmation follows.
+A rule is a function of the journal's events, like every other decision. Running trials finish,
+no further one is suggested, and the confirmation follows.
 """
 
 from harness.experiment.config import Experiment
@@ -35,8 +35,8 @@ def _stagnation(rule: StagnationSection, experiment: Experiment, state: SearchSt
 
     Trials below a constraint, or with a clean MAP at chance, are among those n, but add no
     hypervolume; as long as there is none, nothing stagnates. Trials of earlier searches
-    (``warm_start``) count among the first, never among the last n; there
-    must be at least one trial before those n.
+    (``warm_start``) count among the first, never among the last n. At least one trial must lie
+    before those n.
     """
     done = [r for r in state.completed if r.spec.phase == "explore" and usable(r)]
     known = [*state.warm.values(), *done]

@@ -4,22 +4,15 @@ They are journaled when a search begins, points and values, so a search that is 
 need the earlier ones any more.
 """
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.configs import config_at, paper_defaults
 from harness.journal.journal import Event
-from harness.journal.state import (
-    SearchState,
-    TrialRecord,
-    config_hash,
-    load_state,
-    suggested_event,
-)
+from harness.journal.state import SearchState, config_hash, load_state, suggested_event
 from harness.search.recommendation import usable
-from harness.trial.interface import TrialSpec
 from saat.errors import InputError, did_you_mean, one_line
 from saat.metrics import OBJECTIVES, Phase
 from saat.paths import user_path
@@ -36,66 +29,48 @@ def missing_warm_start(experiment: Experiment, events: list[Event]) -> bool:
 
 
 def warm_start(experiment: Experiment, runs_dir: Path, fingerprint: str, protocol: str) -> Event:
-    """Fields of the ``warm_started`` event.
+    """Fields of the ``warm_started`` event of a search that begins, with the hash of its protocol.
 
-    Taken are completed explore trials whose setting this search could suggest, or would run as
-    the paper's default; of equal settings the first one, in the order of ``search.warm_start``.
-
-    Args:
-        experiment: the search that begins.
-        runs_dir: folder of the runs that are given by name.
-        fingerprint: of the data.
-        protocol: protocol hash of the search that begins.
+    A completed explore trial is taken if this search could suggest its setting, or would run it as
+    the paper's default. Of equal settings the first one is taken, in the order of
+    ``search.warm_start``, whose names are of runs in ``runs_dir``.
 
     Raises:
         InputError: no such search, it is not finished, or it has other data or another protocol.
     """
     entries: dict[str, dict[str, Any]] = {}
     runs = {}
-    points = {
+    defaults = {
         config_hash(config_at(experiment, point), fingerprint): point
         for point in paper_defaults(experiment)
     }
+    names = dict.fromkeys((*_KEPT, *experiment.minimums.minimum))
     for name in experiment.search.warm_start:
         state, started = _finished(name, runs_dir, fingerprint, protocol)
         runs[name] = started["search_id"]
         for record in filter(usable, state.of_phase("explore")):
             full_hash = record.config_hash
-            point = points.get(full_hash)
-            role = "sampled" if point is None else "default"
-            if point is None:
-                point = _point_of(experiment, record.config)
+            is_default = full_hash in defaults
+            point = defaults[full_hash] if is_default else _point_of(experiment, record.config)
             if point is None or full_hash in entries:
                 continue
             config = config_at(experiment, point)
-            if config_hash(config, fingerprint) == full_hash:
-                number = -1 - len(entries)
-                entries[full_hash] = _entry(experiment, record, point, config, role, number)
+            if config_hash(config, fingerprint) != full_hash:
+                continue
+            role, number = "default" if is_default else "sampled", -1 - len(entries)
+            spec = replace(record.spec, role=role, number=number, config=config)
+            metrics = record.metrics
+            kept = {key: metrics[key] for key in map(Phase.REATTACK.key, names) if key in metrics}
+            entries[full_hash] = {**suggested_event(spec, full_hash, point, {}), "metrics": kept}
     return {"runs": runs, "trials": list(entries.values())}
-
-
-def _entry(
-    experiment: Experiment,
-    record: TrialRecord,
-    point: dict[str, Any],
-    config: TrialConfig,
-    role: str,
-    number: int,
-) -> dict[str, Any]:
-    seed = record.spec.seed
-    spec = TrialSpec(record.spec.trial_id, "explore", role, number, seed, config)
-    keys = map(Phase.REATTACK.key, dict.fromkeys((*_KEPT, *experiment.minimums.minimum)))
-    metrics = {key: record.metrics[key] for key in keys if key in record.metrics}
-    return {**suggested_event(spec, record.config_hash, point, {}), "metrics": metrics}
 
 
 def _point_of(experiment: Experiment, config: TrialConfig) -> dict[str, Any] | None:
     """The search point at which a setting lies; None if a searched key is not within its range.
 
-    Keys that are not searched are not looked at here: the hash of the point's setting tells.
+    Keys that are not searched are compared by the hash of the point's setting, not here.
     """
-    flat: Mapping[str, Any] = config.flat()
-    base = experiment.config.flat()
+    flat, base = config.flat(), experiment.config.flat()
     point: dict[str, Any] = {}
     for key, dimension in experiment.space.items():
         if not dimension.applies({**base, **point}):
@@ -127,18 +102,14 @@ def _finished(
     plan = started.get("plan", "search")
     if plan != "search":
         raise InputError(f"{key}: not a search, but the run of saat {plan}")
-    for what, own, other in (
-        ("data set", fingerprint, started["data_fingerprint"]),
-        ("protocol", protocol, started["protocol_hash"]),
+    formulas = "evaluation, confirm.battery and the versions of attacks, gates and metrics"
+    for what, stored, own, keys in (
+        ("data set", started["data_fingerprint"], fingerprint, "data"),
+        ("protocol", started["protocol_hash"], protocol, formulas),
     ):
-        if own != other:
-            keys = (
-                "data"
-                if what == "data set"
-                else "evaluation, confirm.battery and the versions of attacks, gates and metrics"
-            )
+        if stored != own:
             raise InputError(
-                f"{key}: its {what} {other[:10]} is not this search's {own[:10]}; {keys} must be "
+                f"{key}: its {what} {stored[:10]} is not this search's {own[:10]}; {keys} must be "
                 "the same"
             )
     if not state.finished:

@@ -9,11 +9,9 @@ _LOW_ON_MEMORY = "running low on memory"  # in the words of Ray's memory monitor
 
 
 def why_given_up(record: TrialRecord, latest: str) -> str:
-    """Why a trial is not begun again after its worker was lost; empty if it is.
+    """Why a trial is not begun again after the loss of its worker, the ``latest``; empty if it is.
 
-    Args:
-        record: with the latest loss counted.
-        latest: what is known of that loss.
+    The record counts that loss already.
     """
     if record.deaths > MAX_DEATHS:
         lower = "; lower search.max_concurrent or batch_size" if _LOW_ON_MEMORY in latest else ""

@@ -25,6 +25,8 @@ from saat.micro_batches import has_batch_norm
 from saat.models import build_network, network_structure
 from saat.pretrain import PretrainSettings
 
+_SERVERS, _DATA_BASES = ("http", "https"), ("postgresql", "mysql")
+
 
 def device_of_run(experiment: Experiment, options: Options) -> str:
     """``cuda`` if the experiment asks for GPUs, else ``cpu``.
@@ -110,12 +112,7 @@ def _decoding_progress(say: Callable[[str], None]) -> Callable[[int, int], None]
 def check_tracking(uri: str | None, runs_dir: Path) -> None:
     """Refuse a tracking URI that cannot work, and a SQLite file that cannot be used.
 
-    Args:
-        uri: of a tracking server; None for the embedded store.
-        runs_dir: folder of the embedded store.
-
-    Raises:
-        InputError: what is wrong.
+    Where ``uri`` is None, the store is the embedded one of ``runs_dir``.
     """
     check_uri(uri)
     try:
@@ -129,47 +126,39 @@ def check_uri(uri: str | None) -> None:
     """Refuse addresses that MLflow cannot reach, and secrets, which the journal would store."""
     if uri is None:
         return
-    shown = _shown_uri(uri)
+    shown = f"--tracking-uri {one_line(public_uri(uri), 200)}"
     scheme, _, rest = uri.partition("://")
+    scheme = scheme.lower()
     try:
         parts = urlsplit(uri)
-        known = parts.port is not None or parts.hostname is not None  # a wrong port raises here
+        port = parts.port  # a wrong one raises here
     except ValueError:
-        parts, known = urlsplit(""), False
-    scheme = scheme.lower()
-    is_server = scheme in ("http", "https")
-    known &= not is_server or parts.hostname is not None
+        parts, port = urlsplit(""), None
     in_query = re.search("passw|pwd|secret|token|credential", parts.query, re.IGNORECASE)
     if in_query or (scheme != "sqlite" and "@" in rest):
         raise InputError(
             "--tracking-uri: no user or password in the address; set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD, or the data base's own password file"
         )
-    if is_server and re.search("[?#]", rest):
+    if scheme in _SERVERS and re.search("[?#]", rest):
         raise InputError(
-            f"--tracking-uri {shown}: a server's address has no ? and no #; "
-            "MLFLOW_TRACKING_TOKEN holds a token"
+            f"{shown}: a server's address has no ? and no #; MLFLOW_TRACKING_TOKEN holds a token"
         )
-    if scheme != "sqlite" and not (known and (is_server or scheme in ("postgresql", "mysql"))):
-        raise InputError(f"--tracking-uri {shown}: http://…, https://…, sqlite:///… or a data base")
     if scheme == "sqlite":
         file = sqlite_file(uri)
         if file is None or unquote(str(file)) != str(file):
             raise InputError(
-                f"--tracking-uri {shown}: sqlite:///FILE, a path without %; what lies in memory is "
-                "gone with its process"
+                f"{shown}: sqlite:///FILE, a path without %; what lies in memory is gone with its "
+                "process"
             )
-    if scheme in ("postgresql", "mysql"):
-        _check_driver(uri)
+    elif scheme in _DATA_BASES and (parts.hostname is not None or port is not None):
+        _check_driver(uri, shown)
+    elif scheme not in _SERVERS or parts.hostname is None:
+        raise InputError(f"{shown}: http://…, https://…, sqlite:///… or a data base")
 
 
-def _shown_uri(uri: str) -> str:
-    return one_line(public_uri(uri), 200)
-
-
-def _check_driver(uri: str) -> None:
+def _check_driver(uri: str, shown: str) -> None:
     """Refuse a database whose driver is not installed; neither we nor MLflow install one."""
-    shown = _shown_uri(uri)
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -177,30 +166,29 @@ def _check_driver(uri: str) -> None:
         make_url(uri).get_dialect().import_dbapi()
     except ImportError as error:
         raise InputError(
-            f"--tracking-uri {shown}: its driver, the module {error.name}, is not installed"
+            f"{shown}: its driver, the module {error.name}, is not installed"
         ) from None
     except (ArgumentError, ValueError) as error:
-        said = one_line(redacted(error), 100)
-        raise InputError(f"--tracking-uri {shown}: {said}") from None
+        raise InputError(f"{shown}: {one_line(redacted(error), 100)}") from None
 
 
 def check_folders(options: Options) -> None:
     """Refuse folders of runs and cache that cannot be written."""
-    folders = [("--runs-dir", options.runs_dir)]
+    writable_parent(options.runs_dir, "--runs-dir")
     if options.cache_dir is not None:
-        folders.append(("--cache-dir", Path(options.cache_dir)))
-    for flag, folder in folders:
-        writable_parent(folder, flag)
+        writable_parent(Path(options.cache_dir), "--cache-dir")
 
 
-def executor_of_run(experiment: Experiment, options: Options) -> tuple[Executor, int]:
-    """The executor, and the number of trials that it can run at once now."""
+def executor_of_run(
+    experiment: Experiment, options: Options, say: Callable[[str], None]
+) -> tuple[Executor, int]:
+    """The executor, and the number of trials to run at once now."""
     if options.autoscaling and not options.address:
         raise InputError("--autoscaling: is about a cluster, and needs --address")
     if options.executor == "inline":
         from harness.executors.inline import InlineExecutor
 
-        return InlineExecutor(), 1
+        return InlineExecutor(), max_concurrent(experiment, 1, say)
     from harness.executors.ray_cluster import connect
     from harness.executors.ray_slots import check_request
     from harness.executors.ray_tune import RayTuneExecutor
@@ -210,7 +198,7 @@ def executor_of_run(experiment: Experiment, options: Options) -> tuple[Executor,
     cpus, gpus = resources.cpus_per_trial, resources.gpus
     fitting = check_request(cpus, gpus, options.autoscaling)
     follow = experiment.search.max_concurrent == "auto"
-    return RayTuneExecutor(cpus, gpus, follow), fitting
+    return RayTuneExecutor(cpus, gpus, follow), max_concurrent(experiment, fitting, say)
 
 
 def max_concurrent(experiment: Experiment, fitting: int, say: Callable[[str], None]) -> int:

@@ -5,19 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.journal.journal import Event
-from harness.journal.state import SearchState, TrialRecord, load_state
+from harness.journal.state import SearchState, TrialRecord
 from reports.results import metric_cells, write_epochs, write_trials
 
 
-def derive_tables(run_dir: Path) -> SearchState:
-    """Write ``trials.parquet`` and ``epochs.parquet`` again; returns the state that they show."""
-    started, state = load_state(run_dir)
-    write_tables(run_dir, started, state)
-    return state
-
-
 def write_tables(run_dir: Path, started: Event, state: SearchState) -> None:
-    """Write both tables of what :func:`harness.journal.state.load_state` gave."""
+    """Write ``trials.parquet`` and ``epochs.parquet`` of what ``load_state`` gave."""
     # Journals of versions without labels of data sets have none.
     common = {"dataset": started.get("dataset"), "protocol_hash": started["protocol_hash"]}
     write_trials(run_dir, (_trial_row(record) | common for record in state.trials.values()))

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 import torch
 
 from harness.experiment.config import Experiment
-from harness.experiment.configs import config_at, longest_training, paper_defaults
-from harness.experiment.confirmation import confirmed_configs
+from harness.experiment.configs import (
+    config_at,
+    confirmed_configs,
+    longest_training,
+    paper_defaults,
+)
 from harness.experiment.sections import to_settings
 from harness.experiment.space import Dimension, points
 from harness.journal.protocol import protocol_hash
@@ -31,27 +35,16 @@ from saat.wording import counted
 class SearchSize:
     """How much a search will do, as far as is known before it.
 
-    Attributes:
-        defaults: settings of the paper that will run.
-        sampled: settings that the sampler will suggest.
-        known: trials of earlier searches, which do not run again.
-        confirmed: settings to confirm.
-        seeds: for each of them.
-        explore_pretrained: largest number of pretrained models that exploring needs.
-        confirm_pretrained: largest number of pretrained models that confirming needs.
-        rungs: (epoch, number of sampled trials expected to go on after it).
-        margin: MAP that a trial may lack and still go on, whatever its rank.
+    Numbers of pretrained models are the largest that exploring and confirming may need.
     """
 
-    defaults: int
-    sampled: int
-    known: int
-    confirmed: int
-    seeds: int
+    defaults: int  # settings of the paper
+    sampled: int  # settings that the sampler will suggest
+    known: int  # trials of earlier searches, which do not run again
+    confirmed: int  # settings
     explore_pretrained: int
     confirm_pretrained: int
-    rungs: list[tuple[int, int]]
-    margin: float
+    rungs: list[tuple[int, int]]  # (epoch, number of sampled trials expected to go on after it)
 
     @property
     def explored(self) -> int:
@@ -104,14 +97,7 @@ def _refused_here(experiment: Experiment, options: Options) -> str:
 
 
 def size_of_search(experiment: Experiment, fingerprint: str, known: set[str]) -> SearchSize:
-    """Count trials and pretrained models.
-
-    Args:
-        experiment: the resolved experiment.
-        fingerprint: of the data.
-        known: hashes of settings that are not run again.
-    """
-    search, confirm = experiment.search, experiment.confirm
+    """Count trials and pretrained models; settings whose hashes are ``known`` do not run again."""
     configs = [config_at(experiment, point) for point in paper_defaults(experiment)]
     hashes = {config_hash(config, fingerprint) for config in configs}
     defaults = len(hashes - known)
@@ -122,17 +108,14 @@ def size_of_search(experiment: Experiment, fingerprint: str, known: set[str]) ->
         for key, dimension in experiment.space.items()
         if key.startswith(("model.", "pretrain."))
     )
-    rungs = _rungs(experiment, sampled)
     return SearchSize(
         defaults,
         sampled,
         len(known),
         confirmed,
-        confirm.seeds,
-        int(min(models, defaults + sampled)),
-        int(min(models, confirmed)) * confirm.seeds,
-        rungs,
-        (search.margin or 0.0) if rungs else 0.0,
+        explore_pretrained=int(min(models, defaults + sampled)),
+        confirm_pretrained=int(min(models, confirmed)) * experiment.confirm.seeds,
+        rungs=_rungs(experiment, sampled),
     )
 
 
@@ -146,9 +129,8 @@ def _sampled(experiment: Experiment, fingerprint: str, known: set[str]) -> int:
     """Number of settings to sample; a space without a continuous range may have fewer."""
     wanted = experiment.search.num_samples
     points_in_space = math.prod(map(_count_values, experiment.space.values()))
-    if (
-        points_in_space - len(known) >= wanted or points_in_space > MOST_POINTS
-    ):  # the search never goes through more
+    # The search never goes through more points than that.
+    if points_in_space - len(known) >= wanted or points_in_space > MOST_POINTS:
         return wanted
     base = experiment.config.flat()
     configs = (config_at(experiment, point) for point in points(experiment.space, base))
@@ -173,11 +155,12 @@ def _described(experiment: Experiment, size: SearchSize) -> list[str]:
         lines.append(f"  {key}: " + ", ".join(f"{name} {value}" for name, value in parts.items()))
     lines[-1] += "" if experiment.space else " nothing is searched"
     known = f", {size.known} known from earlier searches" if size.known else ""
+    seeds = experiment.confirm.seeds
     lines += [
         f"explore: {counted(size.explored, 'trial')} ({size.defaults} of the paper's default, "
         f"{size.sampled} sampled){known}",
-        f"confirm: about {counted(size.confirmed * size.seeds, 'trial')} "
-        f"({counted(size.confirmed, 'setting')} under {counted(size.seeds, 'seed')})",
+        f"confirm: about {counted(size.confirmed * seeds, 'trial')} "
+        f"({counted(size.confirmed, 'setting')} under {counted(seeds, 'seed')})",
         f"pretrained models: at most {size.explore_pretrained} to explore and "
         f"{size.confirm_pretrained} to confirm",
     ]
@@ -186,8 +169,9 @@ def _described(experiment: Experiment, size: SearchSize) -> list[str]:
         of_them = counted(count, "sampled trial")
         lines.append(f"rung at epoch {epoch}: of {of_them} about {left} will go on")
         count = left
-    if size.margin:
-        lines.append(f"more go on if they lie within {size.margin:g} MAP of the front of a rung")
+    margin = experiment.search.margin
+    if margin and size.rungs:
+        lines.append(f"more go on if they lie within {margin:g} MAP of the front of a rung")
     if not size.rungs:
         lines.append("rungs: none; every trial runs to its end")
     return lines
@@ -206,7 +190,7 @@ def device_seconds(
     done += count * (epochs - at)
     explore = (done + size.defaults * epochs) * epoch + (count + size.defaults) * costs.reattack
     defended = size.confirmed - (experiment.confirm.undefended and size.confirmed > 0)
-    confirm = size.seeds * (defended * epochs * epoch + size.confirmed * costs.test)
+    confirm = experiment.confirm.seeds * (defended * epochs * epoch + size.confirmed * costs.test)
     return pretrain * (size.explore_pretrained + size.confirm_pretrained), explore, confirm
 
 

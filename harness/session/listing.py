@@ -1,6 +1,8 @@
-"""``saat list``: what is there to choose from."""
+"""``saat list``: data sets, attacks, defenses, … to choose from, and the searches."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +16,7 @@ if TYPE_CHECKING:  # takes pydantic, which completion and help need nothing of
 
 
 class SomeUnreadable(InputError):
-    """Some of the entries, or of the runs, cannot be read.
-
-    Attributes:
-        readable: the lines of the others.
-    """
+    """Some of the entries, or of the runs, cannot be read; ``readable`` are lines of the others."""
 
     def __init__(self, problems: Sequence[str], rows: Mapping[str, str]) -> None:
         others = f" (and {len(problems) - 1} more)" if problems[1:] else ""
@@ -27,12 +25,9 @@ class SomeUnreadable(InputError):
 
 
 def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> str:
-    """A line an entry: its name and one sentence.
+    """A line an entry of one of :data:`LISTS`: its name and one sentence.
 
-    Args:
-        what: A key of :data:`LISTS`.
-        runs_dir: Folder of all runs.
-        data_root: Folder that contains the folders of named data sets; ``SAAT_DATA`` where None.
+    ``data_root`` contains the folders of named data sets; ``SAAT_DATA`` where None.
 
     Raises:
         InputError: there is no such list; :class:`SomeUnreadable` where runs or packages are
@@ -49,32 +44,15 @@ def _lines(rows: Mapping[str, str]) -> str:
     return "\n".join(printable(f"{name:<{width}}  {text}") for name, text in rows.items())
 
 
-def _registered(
-    registry: str,
-    describe: "Callable[[str, Entry[Any]], str]" = lambda _, entry: entry.description,
-    before: Mapping[str, str] | None = None,
-    after: Mapping[str, str] | None = None,
-) -> dict[str, str]:
-    """A line an entry, which ends with the package that brings it where that is another one.
-
-    Args:
-        registry: attribute of the catalogue.
-        describe: (name, entry) → its line.
-        before: lines above.
-        after: lines below.
-
-    Raises:
-        SomeUnreadable: packages bring entries that cannot be used.
-    """
-    from harness.catalogue import catalogue  # here, so that LISTS costs nothing
-
-    entries: Mapping[str, Entry[Any]] = getattr(catalogue(), registry)
-    found = {**(before or {})}
-    for name, entry in entries.items():
-        if not entry.problem:
-            found[name] = _with_package(describe(name, entry), entry.package)
-    found |= after or {}
-    if problems := [entry.problem for entry in entries.values() if entry.problem]:
+def _readable(rows: Iterable[tuple[str, Callable[[], str]]]) -> dict[str, str]:
+    """Names and the lines that their functions give; :class:`SomeUnreadable` where some raise."""
+    found, problems = {}, []
+    for name, line in rows:
+        try:
+            found[name] = line()
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
         raise SomeUnreadable(problems, found)
     return found
 
@@ -83,94 +61,79 @@ def _with_package(text: str, package: str) -> str:
     return text if package == OWN_PACKAGE else f"{text} [{package}]"
 
 
-def _imported(registry: "Registry[Any]") -> dict[str, str]:
-    """A line an entry of a registry that is not in the catalogue; imports them all.
-
-    Raises:
-        SomeUnreadable: packages bring entries that cannot be used.
-    """
-    found, problems = {}, []
-    for name in registry:
-        try:
-            found[name] = _with_package(registry.description(name), registry.package(name))
-        except InputError as error:
-            problems.append(str(error))
-    if problems:
-        raise SomeUnreadable(problems, found)
-    return found
+def _described(_: str, entry: "Entry[Any]") -> str:
+    return entry.description
 
 
-def _samplers(*_: object) -> dict[str, str]:
-    from harness.search.samplers import SAMPLERS
+def _catalogued(
+    registry: str, describe: "Callable[[str, Entry[Any]], str]" = _described
+) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Entries of a registry that the catalogue has; ``describe`` gives (name, entry) a line."""
+    from harness.catalogue import catalogue  # here, so that LISTS costs nothing
 
-    return _imported(SAMPLERS)
+    def line(name: str, entry: "Entry[Any]") -> str:
+        if entry.problem:
+            raise InputError(entry.problem)
+        return _with_package(describe(name, entry), entry.package)
+
+    for name, entry in getattr(catalogue(), registry).items():
+        yield name, partial(line, name, entry)
 
 
-def _schedulers(*_: object) -> dict[str, str]:
-    from harness.search.schedulers import SCHEDULERS
+def _imported(module: str, registry: str) -> dict[str, str]:
+    """Entries of a registry that is not in the catalogue; imports them all."""
+    entries: Registry[Any] = getattr(import_module(module), registry)
 
-    return _imported(SCHEDULERS)
+    def line(name: str) -> str:
+        return _with_package(entries.description(name), entries.package(name))
 
-
-def _metrics(*_: object) -> dict[str, str]:
-    from saat.metrics import METRICS
-
-    return _imported(METRICS)
+    return _readable((name, partial(line, name)) for name in entries)
 
 
 def _datasets(_: Path, data_root: Path | None) -> dict[str, str]:
     from harness.experiment.datasets import dataset_line
 
-    return _registered(
-        "datasets",
-        lambda name, entry: dataset_line(name, entry, data_root),
-        after={"data.path": "any folder in the list format of docs/datasets.md"},
-    )
+    listed = _catalogued("datasets", lambda name, entry: dataset_line(name, entry, data_root))
+    folder = "any folder in the list format of docs/datasets.md"
+    return _readable((*listed, ("data.path", lambda: folder)))
 
 
 def _spaces(*_: object) -> dict[str, str]:
     folder = files("search_spaces")
     paths = sorted(str(entry) for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return {path: _comment(Path(path)) for path in paths}
+    return {path: _first_line(path).lstrip("# ") for path in paths}
 
 
-def _comment(path: Path) -> str:
-    """The comment a file begins with."""
-    first = path.read_text(encoding="utf-8").partition("\n")[0]
-    return first.lstrip("# ")
+def _first_line(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8").partition("\n")[0]
 
 
 def _searches(runs_dir: Path, _: object) -> dict[str, str]:
     from harness.journal.state import NeverStarted, load_state, summary
 
-    existing_parent(runs_dir, "--runs-dir")
-    found, problems = {}, []
-    files = (*runs_dir.glob("*/events.jsonl"), *runs_dir.glob("*/experiment.yaml"))
-    for run_dir in sorted({path.parent for path in files}):
-        name = printable(run_dir.name)
+    def line(run_dir: Path) -> str:
         try:
             _, state = load_state(run_dir)
         except NeverStarted:
-            found[name] = "never started"
-        except InputError as error:
-            problems.append(str(error))
-        else:
-            ended = "finished" if state.finished else "unfinished"
-            found[name] = f"{ended}, {summary(state)}"
-    if problems:
-        raise SomeUnreadable(problems, found)
-    return found
+            return "never started"
+        return f"{'finished' if state.finished else 'unfinished'}, {summary(state)}"
+
+    existing_parent(runs_dir, "--runs-dir")
+    files = (*runs_dir.glob("*/events.jsonl"), *runs_dir.glob("*/experiment.yaml"))
+    folders = sorted({path.parent for path in files})
+    return _readable((printable(run_dir.name), partial(line, run_dir)) for run_dir in folders)
 
 
+_UNDEFENDED = ("none", lambda: "the pretrained model itself")
 LISTS: Mapping[str, Callable[[Path, Path | None], dict[str, str]]] = {
     "datasets": _datasets,
-    "backbones": lambda *_: _registered("backbones"),
-    "hashing": lambda *_: _registered("hashing"),
-    "attacks": lambda *_: _registered("attacks"),
-    "defenses": lambda *_: _registered("defenses", before={"none": "the pretrained model itself"}),
-    "samplers": _samplers,
-    "schedulers": _schedulers,
-    "metrics": _metrics,
+    "backbones": lambda *_: _readable(_catalogued("backbones")),
+    "hashing": lambda *_: _readable(_catalogued("hashing")),
+    "attacks": lambda *_: _readable(_catalogued("attacks")),
+    "defenses": lambda *_: _readable((_UNDEFENDED, *_catalogued("defenses"))),
+    "samplers": lambda *_: _imported("harness.search.samplers", "SAMPLERS"),
+    "schedulers": lambda *_: _imported("harness.search.schedulers", "SCHEDULERS"),
+    "metrics": lambda *_: _imported("saat.metrics", "METRICS"),
     "spaces": _spaces,
     "searches": _searches,
 }

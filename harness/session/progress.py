@@ -3,7 +3,6 @@
 import math
 import sys
 import time
-from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,6 +12,7 @@ from rich.text import Text
 from harness.journal.journal import Event
 from harness.journal.state import TrialRecord
 from harness.search.search import Search
+from harness.session.status import setting_text
 from saat.feasibility import objective_values
 from saat.metrics import Phase
 from saat.wording import counted
@@ -41,28 +41,17 @@ class Progress:
         self._started = time.monotonic()
         self._doing: dict[str, str] = {}
         self._ended_before = len(search.state.trials) - len(search.state.running())
-        self._live: Live | None = None
-        if self._console.is_terminal:
-            self._live = Live(
-                get_renderable=self._view,
-                console=self._console,
-                refresh_per_second=2,
-                transient=True,
-            )
+        self._live = Live(
+            get_renderable=self._view, console=self._console, refresh_per_second=2, transient=True
+        )
 
     def __enter__(self) -> "Progress":
-        if self._live:
+        if self._console.is_terminal:
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live:
-            self._live.stop()
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
 
     def status(self, trial_id: str, text: str) -> None:
         """Note what a trial is doing now."""
@@ -70,8 +59,7 @@ class Progress:
 
     def handle(self, event: Event) -> None:
         """Print a line on a journal event, unless there is a live view."""
-        line = self._line(event)
-        if line and not self._live:
+        if not self._console.is_terminal and (line := self._line(event)):
             self._console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     def _line(self, event: Event) -> str:
@@ -79,7 +67,9 @@ class Progress:
         if kind == "stopped_exploring":
             return f"exploring stops, {event['reason']}"
         if kind == "recommended":
-            return f"exploring is done; {_confirmed(len(event['trial_ids']))}"
+            count = len(event["trial_ids"])
+            said = f"{counted(count, 'setting goes', 'settings go')} to confirmation"
+            return f"exploring is done; {said if count else 'no setting is recommended'}"
         if kind == "suggested":
             trial = event["trial"]
             return f"{trial['trial_id']} starts ({trial['role']}) {_point(event['point'])}".rstrip()
@@ -92,20 +82,18 @@ class Progress:
         if kind == "epoch":
             epochs = record.config.epochs if record else 0
             values = _objectives(event["metrics"], Phase.VALIDATION)
-            stopped = f"; stopped: {event['stop_reason']}" if event.get("stop_reason") else ""
-            return f"{name} epoch {event['epoch']}/{epochs} {values}{stopped}{self._after(stopped)}"
+            line = f"{name} epoch {event['epoch']}/{epochs} {values}"
+            reason = event.get("stop_reason")
+            return f"{line}; stopped: {reason}  [{self._overall()}]" if reason else line
         if kind == "failed":
-            return f"{name} failed: {event['stop_reason']}{self._after('x')}"
+            return f"{name} failed: {event['stop_reason']}  [{self._overall()}]"
         phase = Phase.REATTACK if Phase.REATTACK.of(event["metrics"]) else Phase.TEST
         values = f"{phase} {_objectives(event['metrics'], phase)}"
         doubts = "".join(f"; UNRELIABLE, {reason}" for reason in event.get("unreliable", []))
-        return f"{name} done: {values}{doubts}{self._after('x')}"
-
-    def _after(self, ended: str) -> str:
-        """Progress of the whole search, after the end of a trial."""
-        return f"  [{self._overall()}]" if ended else ""
+        return f"{name} done: {values}{doubts}  [{self._overall()}]"
 
     def _overall(self) -> str:
+        """Progress of the whole search."""
         state = self._search.state
         done = len(state.trials) - len(state.running())
         total = max(done, self._search.planned_trials())
@@ -126,35 +114,22 @@ class Progress:
         text = f"{self._search.experiment.name}: {self._overall()}, {elapsed} so far"
         if state.stopped_exploring:
             text += f"; exploring stopped, {state.stopped_exploring}"
-        head = Text(text, "bold")
-        return Group(head, table)
+        return Group(Text(text, "bold"), table)
 
     def _row(self, record: TrialRecord) -> tuple[str, ...]:
         metrics, spec = record.metrics, record.spec
         phases = (Phase.TEST, Phase.REATTACK)
         phase = next((p for p in phases if p.of(metrics)), Phase.VALIDATION)
         shown = [_percent(value, "") for value in objective_values(metrics, phase)]
-        now = (
-            self._doing.get(spec.trial_id, "running")
-            if record.status == "running"
-            else record.status
-        )
+        running = record.status == "running"
+        now = self._doing.get(spec.trial_id, "running") if running else record.status
         epochs = f"{len(record.epochs)}/{spec.config.epochs}"
         return (spec.trial_id, spec.role, _point(record.point), epochs, *shown, now)
 
 
-def _confirmed(count: int) -> str:
-    if not count:
-        return "no setting is recommended"
-    return counted(count, "setting goes", "settings go") + " to confirmation"
-
-
 def _point(point: dict[str, object]) -> str:
-    parts = []
-    for key, value in list(point.items())[:_SHOWN_KEYS]:
-        shown = f"{value:.3g}" if isinstance(value, float) else str(value)
-        parts.append(f"{key.partition('.')[2]}={shown}")
-    return " ".join(parts)
+    shown = list(point.items())[:_SHOWN_KEYS]
+    return setting_text((key.partition(".")[2], value) for key, value in shown)
 
 
 def _objectives(metrics: dict[str, float], phase: Phase) -> str:

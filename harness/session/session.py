@@ -15,7 +15,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.file import load_stored
 from harness.files import write_text
 from harness.journal.callbacks import never_raising
-from harness.journal.journal import Journal, first_search_id
+from harness.journal.journal import Event, Journal, first_search_id
 from harness.journal.protocol import (
     changed_versions,
     protocol_hash,
@@ -34,7 +34,6 @@ from harness.session.checks import (
     check_tracking,
     device_of_run,
     executor_of_run,
-    max_concurrent,
     open_data,
 )
 from harness.session.derive import write_tables
@@ -75,11 +74,11 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     device = device_of_run(experiment, options)
     data = open_data(experiment, options.cache_dir, say)
     protocol = protocol_hash(experiment, data.fingerprint)
-    if plan == "search":  # refused here, journaled below
-        warm_start(experiment, options.runs_dir, data.fingerprint, protocol)
+    warm: Event = {}
+    if plan == "search" and experiment.search.warm_start:
+        warm = warm_start(experiment, options.runs_dir, data.fingerprint, protocol)
     experiment, packing = resolve_gpu_share(experiment, plan, options, say)
-    executor, fitting = executor_of_run(experiment, options)
-    concurrent = max_concurrent(experiment, fitting, say)
+    executor, concurrent = executor_of_run(experiment, options, say)
     versions = changed_versions(experiment)
     (run_dir / "trials").mkdir(parents=True)
     text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
@@ -100,9 +99,12 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         validation_hash=validation_hash(experiment),
         **({"packing": packing} if packing else {}),
     )
-    _leave_receipt(experiment, journal, options, say)
-    _warm_start(experiment, journal, options, say)
-    return _run(experiment, journal, options, executor, concurrent, run_dir, say)
+    try:
+        leave_receipt(journal.events[0]["search_id"], paths_at_start(experiment, options.runs_dir))
+    except OSError as error:
+        say(f"no receipt of this run could be left ({error}): saat resume will ask for --allow")
+    _warm_start(journal, warm, say)
+    return _run(experiment, journal, options, executor, concurrent, say)
 
 
 def resume(
@@ -113,11 +115,8 @@ def resume(
 ) -> Path:
     """Continue a search after any interruption.
 
-    Args:
-        name: of the run.
-        options: of the command; its executor does not count.
-        say: prints a line for the person.
-        executor_name: the executor from now on; where None, the one that the search began with.
+    The executor is ``executor_name``, not that of ``options``; where None, it is the one that the
+    search began with.
 
     Raises:
         InputError: there is no such search, its data changed, another version began it with fewer
@@ -133,9 +132,11 @@ def resume(
         started = journal.events[0]
         check_carried_paths(experiment, journal.events, options, name)
         experiment, _ = load_stored(run_dir / "experiment.yaml", files=True)
-        uri = tracking_uri_of(started, options, name)
-        chosen = executor_name or started["executor"]
-        options = replace(options, tracking_uri=uri, executor=chosen)
+        options = replace(
+            options,
+            tracking_uri=tracking_uri_of(started, options, name),
+            executor=executor_name or started["executor"],
+        )
         if options.address and options.executor == "inline":
             raise InputError(f"--address {options.address}: this search runs inline, on no cluster")
         check_tracking(options.tracking_uri, options.runs_dir)
@@ -153,47 +154,28 @@ def resume(
                 f"{run_dir / 'experiment.yaml'}: validation is not what the search began with; "
                 "its trials could not be compared"
             )
-        executor, fitting = executor_of_run(experiment, options)
-        concurrent = max_concurrent(experiment, fitting, say)
-        _warm_start(experiment, journal, options, say)
+        executor, concurrent = executor_of_run(experiment, options, say)
+        if missing_warm_start(experiment, journal.events):
+            known = started["data_fingerprint"], started["protocol_hash"]
+            _warm_start(journal, warm_start(experiment, options.runs_dir, *known), say)
     except BaseException:
         journal.close()
         raise
-    return _run(experiment, journal, options, executor, concurrent, run_dir, say)
-
-
-def _leave_receipt(
-    experiment: Experiment, journal: Journal, options: Options, say: Callable[[str], None]
-) -> None:
-    carried = paths_at_start(experiment, options.runs_dir)
-    try:
-        leave_receipt(journal.events[0]["search_id"], carried)
-    except OSError as error:
-        say(f"no receipt of this run could be left ({error}): saat resume will ask for --allow")
+    return _run(experiment, journal, options, executor, concurrent, say)
 
 
 def paths_to_allow(experiment: Experiment, runs_dir: Path) -> list[str]:
     """What ``saat resume --allow`` has to name of a run that began here: no receipt has it."""
-    carried = list(paths_at_start(experiment, runs_dir))
-    if not carried:
-        return []
     search_id = first_search_id(runs_dir / experiment.name)
-    return list(dict.fromkeys(path for _, path in not_named(search_id, carried)))
+    missing = not_named(search_id, paths_at_start(experiment, runs_dir))
+    return list(dict.fromkeys(path for _, path in missing))
 
 
-def _warm_start(
-    experiment: Experiment, journal: Journal, options: Options, say: Callable[[str], None]
-) -> None:
-    """Journal what earlier searches found, unless the journal has it."""
-    if not missing_warm_start(experiment, journal.events):
-        return
-    started = journal.events[0]
-    fields = warm_start(
-        experiment, options.runs_dir, started["data_fingerprint"], started["protocol_hash"]
-    )
-    journal.append("warm_started", **fields)
-    known = counted(len(fields["trials"]), "trial")
-    say(f"search.warm_start: {known} of earlier searches")
+def _warm_start(journal: Journal, found: Event, say: Callable[[str], None]) -> None:
+    """Journal what earlier searches found, if anything was asked for."""
+    if found:
+        journal.append("warm_started", **found)
+        say(f"search.warm_start: {counted(len(found['trials']), 'trial')} of earlier searches")
 
 
 def _run(
@@ -202,12 +184,10 @@ def _run(
     options: Options,
     executor: Executor,
     concurrent: int,
-    run_dir: Path,
     say: Callable[[str], None],
 ) -> Path:
-    started = journal.events[0]
-    tracker = _tracker(experiment, journal, options, run_dir)
-    tracker.start(journal.events)
+    started, run_dir = journal.events[0], journal.path.parent
+    tracker = _started_tracker(experiment, journal, options)
     try:
         journal.listen(tracker.handle)
         fingerprint, plan = started["data_fingerprint"], started.get("plan", "search")
@@ -227,8 +207,8 @@ def _run(
         left = tracker.close(timeout=60 if sys.exc_info()[0] is None else 5)
         journal.close()
         if left:
-            server = f" --tracking-uri {options.tracking_uri}" if options.tracking_uri else ""
-            say(f"{left}; deliver them with: saat sync {experiment.name}{server}")
+            given = options.as_arguments("runs_dir", "tracking_uri")
+            say(f"{left}; deliver them with: saat sync {experiment.name}{given}")
     return run_dir
 
 
@@ -245,8 +225,7 @@ def sync(name: str, options: Options) -> str:
     check_tracking(options.tracking_uri, options.runs_dir)
     journal = Journal(run_dir)
     try:
-        tracker = _tracker(experiment, journal, options, run_dir)
-        tracker.start(journal.events)
+        tracker = _started_tracker(experiment, journal, options)
         left = tracker.close(timeout=120, patient=True)
     finally:
         journal.close()
@@ -255,11 +234,13 @@ def sync(name: str, options: Options) -> str:
     return f"{name}: the tracking server has all {counted(len(journal.events), 'event')}"
 
 
-def _tracker(experiment: Experiment, journal: Journal, options: Options, run_dir: Path) -> Tracker:
+def _started_tracker(experiment: Experiment, journal: Journal, options: Options) -> Tracker:
     started = journal.events[0]
     tags = {"saat.search_id": started["search_id"], "saat.protocol": started["protocol_hash"]}
     uri = options.tracking_uri or default_uri(options.runs_dir)
-    return Tracker(MlflowRuns(uri, run_dir, experiment, tags))
+    tracker = Tracker(MlflowRuns(uri, journal.path.parent, experiment, tags))
+    tracker.start(journal.events)
+    return tracker
 
 
 def make_report(run_dirs: list[Path], out_dir: Path, say: Callable[[str], None]) -> Path:
@@ -284,7 +265,6 @@ def trial_context(
 ) -> TrialContext:
     """Folders and protocol of the trials of a search."""
     gpus = experiment.resources.gpus
-    shared = options.executor == "ray" and 0 < gpus < 1
     return TrialContext(
         run_dir=str(run_dir),
         pretrained_dir=str(options.runs_dir.resolve() / "pretrained"),
@@ -294,6 +274,6 @@ def trial_context(
         battery=experiment.confirm.battery,
         device=device,
         threads=experiment.resources.cpus_per_trial,
-        gpu_share=gpus if shared else 1.0,
+        gpu_share=gpus if options.executor == "ray" and 0 < gpus < 1 else 1.0,
         data_fingerprint=data_fingerprint,
     )

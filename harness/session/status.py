@@ -1,11 +1,12 @@
 """``saat status``: how far a search is."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from harness.journal.protocol import version_note
-from harness.journal.state import SearchState, TrialRecord, load_state, summary
+from harness.journal.state import SearchState, load_state, summary
 from harness.search.recommendation import eligible
 from harness.session.stored_run import read_stored
 from reports.frontier import hypervolume, pareto_mask
@@ -22,9 +23,10 @@ def status_of(run_dir: Path) -> dict[str, Any]:
     started, state = load_state(run_dir)
     searches = started.get("plan", "search") == "search"
     exploring = "explore" if state.recommended is None else "confirm"
+    trials = state.trials.values()
     done = [r for r in state.of_phase("explore") if eligible(experiment, r)]
     points = [objective_values(record.metrics) for record in done]
-    front = [record for record, on in zip(done, pareto_mask(points), strict=True) if on]
+    on_front = pareto_mask(points)
     return {
         "name": run_dir.name,
         "state": "finished" if state.finished else "unfinished",
@@ -34,32 +36,26 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "versions": version_note(experiment, started),
         "trials": summary(state),
         "hypervolume": hypervolume(points),
-        "front": [_point(record) for record in front],
-        "hosts": dict(Counter(r.host for r in state.trials.values() if r.host)),
-        "nodes_lost": sum(record.nodes_lost for record in state.trials.values()),
-        "workers_died": sum(record.deaths for record in state.trials.values()),
+        "front": [
+            {
+                "trial_id": record.spec.trial_id,
+                "clean": clean,
+                "robust": robust,
+                "at_chance": list(at_chance(final_metrics(record.metrics))),
+                "setting": record.point,
+            }
+            for record, (clean, robust), on in zip(done, points, on_front, strict=True)
+            if on
+        ],
+        "hosts": dict(Counter(r.host for r in trials if r.host)),
+        "nodes_lost": sum(r.nodes_lost for r in trials),
+        "workers_died": sum(r.deaths for r in trials),
         "running": [record.spec.trial_id for record in state.running()],
         "out_of_memory": {
-            r.spec.trial_id: "; ".join(r.out_of_memory)
-            for r in state.trials.values()
-            if r.out_of_memory
+            r.spec.trial_id: "; ".join(r.out_of_memory) for r in trials if r.out_of_memory
         },
         "warnings": warning_lines(finished_metrics(state)),
-        "failed": {
-            r.spec.trial_id: r.stop_reason for r in state.trials.values() if r.status == "failed"
-        },
-    }
-
-
-def _point(record: TrialRecord) -> dict[str, Any]:
-    clean, robust = objective_values(record.metrics)
-    trial_id = record.spec.trial_id
-    return {
-        "trial_id": trial_id,
-        "clean": clean,
-        "robust": robust,
-        "at_chance": list(at_chance(final_metrics(record.metrics))),
-        "setting": record.point,
+        "failed": {r.spec.trial_id: r.stop_reason for r in trials if r.status == "failed"},
     }
 
 
@@ -67,6 +63,14 @@ def finished_metrics(state: SearchState) -> dict[str, dict[str, float]]:
     """Metrics under the full protocol of every completed trial, by its id."""
     ended = state.ended()
     return {r.spec.trial_id: final_metrics(r.metrics) for r in ended if r.status == "completed"}
+
+
+def setting_text(values: Iterable[tuple[str, object]]) -> str:
+    """``key=value`` of every pair; floats in three digits."""
+    return " ".join(
+        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in values
+    )
 
 
 def render(found: dict[str, Any]) -> str:
@@ -77,13 +81,11 @@ def render(found: dict[str, Any]) -> str:
         shown = "front (clean MAP, robust MAP on validation):" if found["front"] else "empty front"
         lines.append(f"{volume}; {shown}")
     for entry in sorted(found["front"], key=lambda entry: -float(entry["clean"])):
-        config = " ".join(
-            f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
-            for key, value in entry["setting"].items()
-        )
         values = f"{100 * entry['clean']:5.1f} {100 * entry['robust']:5.1f}"
         mark = "  (robust MAP at chance: not recommended)" if entry["at_chance"] else ""
-        lines.append(f"  {values}  {entry['trial_id']}  {config}{mark}")
+        lines.append(
+            f"  {values}  {entry['trial_id']}  {setting_text(entry['setting'].items())}{mark}"
+        )
     if found["versions"]:
         lines.append(f"  {found['versions']}")
     if found["warm_started"]:

@@ -1,7 +1,7 @@
 """What a stored run may decide when it goes on: neither its server, its files nor its protocol."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,6 @@ def tracking_uri_of(started: Event, options: Options, name: str) -> str | None:
     A server decides where its client writes files, and gets this user's credentials. Somebody else
     may have made the run. So a server that only its journal names is not contacted.
 
-    Args:
-        started: first event of the journal.
-        options: of the command.
-        name: of the run.
-
     Raises:
         InputError: the user has not named the server of the journal.
     """
@@ -53,27 +48,19 @@ def paths_at_start(experiment: Experiment, runs_dir: Path) -> Iterator[CarriedPa
 
 
 def check_carried_paths(
-    experiment: Experiment, events: Sequence[Event], options: Options, name: str
+    experiment: Experiment, events: list[Event], options: Options, name: str
 ) -> None:
     """Refuse to go on with a run that would read what only the run names.
 
     Somebody else may have made it. Its trials carry settings of their own, in the journal.
-
-    Args:
-        experiment: of the run.
-        events: of its journal.
-        options: of the command.
-        name: of the run.
-
-    Raises:
-        PathsNotNamed: the user has not named all of its paths.
     """
-    carried = list(experiment_paths(experiment))
-    if missing_warm_start(experiment, list(events)):
-        carried = list(paths_at_start(experiment, options.runs_dir))
+    warms = missing_warm_start(experiment, events)
+    carried = list(
+        paths_at_start(experiment, options.runs_dir) if warms else experiment_paths(experiment)
+    )
     for event in events:
-        told = event["trials"] if event["event"] == "warm_started" else [event]
-        for entry in told if event["event"] in ("warm_started", "suggested") else []:
+        told = {"warm_started": event.get("trials"), "suggested": [event]}
+        for entry in told.get(event["event"]) or []:
             carried += setting_paths(entry["trial"]["setting"])
     check_named(name, events[0]["search_id"], dict.fromkeys(carried), options.allow)
 
@@ -88,11 +75,7 @@ def read_stored(run_dir: Path) -> tuple[Experiment, dict[str, Any]]:
 
 
 def check_whole(missing: Mapping[str, Any], file: Path) -> None:
-    """Every key of a resolved experiment is in its file, so that no new default changes a search.
-
-    Raises:
-        InputError: the file of another version lacks a key.
-    """
+    """Refuse the file of another version, which lacks a key: no new default changes a search."""
     for key, default in missing.items():
         raise InputError(
             f"{file}: {key}: missing; another version of saat-harness began this search: set the "
@@ -101,26 +84,16 @@ def check_whole(missing: Mapping[str, Any], file: Path) -> None:
 
 
 def check_reported_protocol(experiment: Experiment, started: Event, file: Path) -> None:
-    """Refuse to report numbers under another protocol than the one they were measured under.
-
-    Raises:
-        InputError: the file's protocol is not the journal's.
-    """
+    """Refuse to report numbers under another protocol than the one they were measured under."""
     if stored_versions(experiment, started) is None:
         raise InputError(_CHANGED.format(file))
 
 
 def check_resumed_protocol(experiment: Experiment, started: Event, file: Path) -> None:
-    """Refuse to add numbers to a search that its earlier ones could not be compared with.
-
-    Raises:
-        InputError: the file's ``evaluation`` or ``confirm.battery`` is another one, or one of the
-            formulas behind its numbers is.
-    """
+    """Refuse to add numbers to a search that its earlier ones could not be compared with."""
     if protocol_hash(experiment, started["data_fingerprint"]) == started["protocol_hash"]:
         return
-    note = version_note(experiment, started)
-    if note:
+    if note := version_note(experiment, started):
         raise InputError(
             f"{file.parent}: {note}; begin anew under another --name, or resume it with the "
             "version that began it (saat report shows its numbers)"

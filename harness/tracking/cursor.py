@@ -10,17 +10,11 @@ from saat.errors import InputError
 
 @dataclass
 class Cursor:
-    """The events that a server has.
+    """The events that a server has."""
 
-    Attributes:
-        run: id of the parent run there.
-        delivered: number of the newest event that was delivered.
-        refused: numbers of older events that the server refused for good.
-    """
-
-    run: str = ""
-    delivered: int = -1
-    refused: set[int] = field(default_factory=set)
+    run: str = ""  # id of the parent run there
+    delivered: int = -1  # number of the newest event that was delivered
+    refused: set[int] = field(default_factory=set)  # older ones that it refused for good
 
     def is_pending(self, seq: int) -> bool:
         """Whether an event is still to be delivered; a refused one is tried again."""
@@ -40,21 +34,17 @@ class Cursor:
 
     def save(self, path: Path, uri: str) -> None:
         """Write the file; if the disk is full, events are delivered twice, which is safe."""
-        refused = sorted(self.refused)
-        content = {"uri": uri, "run": self.run, "delivered": self.delivered, "refused": refused}
         with suppress(OSError):
-            write_record(path, content)
+            write_record(path, {"uri": uri, **vars(self), "refused": sorted(self.refused)})
 
 
 def read_cursor(path: Path, uri: str) -> Cursor:
     """Read the cursor of the server at ``uri``; empty if it is damaged or another one's."""
-    try:
+    with suppress(InputError):
         content = read_record(path, _CursorFile)
-    except InputError:
-        return Cursor()
-    if content["uri"] != uri:
-        return Cursor()
-    return Cursor(content["run"], content["delivered"], set(content["refused"]))
+        if content["uri"] == uri:
+            return Cursor(content["run"], content["delivered"], set(content["refused"]))
+    return Cursor()
 
 
 class _CursorFile(Record):

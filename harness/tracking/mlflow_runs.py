@@ -14,6 +14,7 @@ from harness.journal.state import SearchState, TrialRecord
 from harness.tracking import tracked_values
 from harness.tracking.retries import FINAL_ERRORS, GONE
 from harness.tracking.store import make_tables
+from reports.csv_files import read_csv
 
 _PARAM_LIMIT = 6000
 _PARAM_BATCH = 100
@@ -22,17 +23,9 @@ _STATUS = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
 class MlflowRuns:
-    """The runs of one search.
+    """The runs of one search, whose parent run has the ``tags``.
 
-    Attributes:
-        uri: tracking URI; SQLite stores keep their artifacts beside the data base.
-        run_dir: folder of the search.
-
-    Args:
-        uri: see above.
-        run_dir: see above.
-        experiment: the resolved experiment.
-        tags: of the parent run.
+    SQLite stores keep their artifacts beside the data base.
     """
 
     def __init__(
@@ -64,7 +57,7 @@ class MlflowRuns:
             self._experiment_id = found.experiment_id
             if found.lifecycle_stage == "deleted":
                 self._client.restore_experiment(self._experiment_id)
-        parent = self._run("search", name, self._tags)
+        parent = self._parent()
         self._log_params(parent, tracked_values.experiment_params(self._experiment))
         return parent
 
@@ -80,12 +73,7 @@ class MlflowRuns:
         return False
 
     def deliver(self, event: Event, state: SearchState) -> None:
-        """Write what an event says.
-
-        Args:
-            event: of the journal.
-            state: the search after this event.
-        """
+        """Write what an event of the journal says; ``state`` is that after the event."""
         kind = event["event"]
         if kind == "started":
             self._log_file(self._runs["search"], self.run_dir / "experiment.yaml")
@@ -117,21 +105,25 @@ class MlflowRuns:
         own = {"saat.search_id": self._tags["saat.search_id"], "saat.trial_id": trial_id}
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in own.items())
         found = self._client.search_runs([self._experiment_id], wanted, max_results=1)
-        if found:
-            run_id = str(found[0].info.run_id)
-        else:
+        if not found:
             if "search" in self._runs:  # a wiped server may have given the number to another one
                 self._client.get_run(self._runs["search"])
-            created = self._client.create_run(
-                self._experiment_id, run_name=name, tags={**tags, **own}
-            )
-            run_id = str(created.info.run_id)
-        self._runs[trial_id] = run_id
-        return run_id
+            given = {"run_name": name, "tags": {**tags, **own}}
+            found = [self._client.create_run(self._experiment_id, **given)]
+        self._runs[trial_id] = str(found[0].info.run_id)
+        return self._runs[trial_id]
+
+    def _parent(self) -> str:
+        return self._run("search", self._experiment.name, self._tags)
 
     def _child(self, record: TrialRecord) -> str:
-        parent = self._run("search", self._experiment.name, self._tags)
-        tags = tracked_values.child_tags(record, parent, self._tags["saat.protocol"])
+        tags = {
+            "mlflow.parentRunId": self._parent(),
+            "saat.config_hash": record.config_hash,
+            "saat.protocol": self._tags["saat.protocol"],
+            "saat.phase": record.spec.phase,
+            "saat.role": record.spec.role,
+        }
         return self._run(record.spec.trial_id, record.spec.trial_id, tags)
 
     def _log_progress(self, event: Event, state: SearchState) -> None:
@@ -144,9 +136,8 @@ class MlflowRuns:
         self._log_metrics(run_id, event, metrics, step)
         if kind != "failed" or not record.epochs:  # its last epoch has logged the cost
             # One step more than the last epoch's: the re-attack costs as well.
-            self._log_metrics(
-                run_id, event, {"cost_s": record.cost_s}, step + (kind == "completed")
-            )
+            costs = {"cost_s": record.cost_s}
+            self._log_metrics(run_id, event, costs, step + (kind == "completed"))
         if kind == "completed" and record.spec.phase == "explore":
             done, volume = tracked_values.explored_hypervolume(self._experiment, state)
             self._log_metrics(self._runs["search"], event, {"hypervolume": volume}, done)
@@ -175,7 +166,7 @@ class MlflowRuns:
                 self._log_file(run_id, folder / name)
 
     def _finish(self) -> None:
-        parent = self._run("search", self._experiment.name, self._tags)
+        parent = self._parent()
         self._client.set_terminated(parent, "FINISHED")
         folder = self.run_dir / "report"
         for name in ("report.html", "frontier.csv"):
@@ -184,7 +175,8 @@ class MlflowRuns:
             self._log_file(parent, figure, "figures")
         if (folder / "frontier.csv").exists():  # the report may have been deleted since
             # log_table would append to the rows of an earlier try.
-            table = tracked_values.front_table(folder / "frontier.csv")
+            front = read_csv(folder / "frontier.csv").astype(object).fillna("")
+            table = front.to_dict(orient="split", index=False)
             self._client.log_dict(parent, table, "frontier.json")
             listed = json.dumps([{"path": "frontier.json", "type": "table"}])
             self._client.set_tag(parent, "mlflow.loggedArtifacts", listed)

@@ -18,9 +18,7 @@ def retrying(
 ) -> tenacity.Retrying:
     """Retries that end with :class:`tenacity.RetryError` when they give up.
 
-    Args:
-        closing: ends the retries when it is set, also between two tries.
-        on_error: called with every error.
+    Setting ``closing`` ends them, also between two tries.
     """
 
     def give_up(state: tenacity.RetryCallState) -> bool:
@@ -57,12 +55,9 @@ def _http_status(error: BaseException) -> int | None:
     answer = getattr(error, "response", None)
     if isinstance(answer, dict):  # botocore
         answer = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    found = (
-        answer,
-        *(getattr(of, "status_code", None) for of in (answer, error)),
-        getattr(error, "code", None),
-    )
-    return next((int(status) for status in found if isinstance(status, int)), None)
+    named = ((answer, "status_code"), (error, "status_code"), (error, "code"))
+    found = (answer, *(getattr(of, name, None) for of, name in named))
+    return next((status for status in found if isinstance(status, int)), None)
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException:

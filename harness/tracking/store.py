@@ -20,9 +20,6 @@ def make_tables(uri: str) -> None:
 
     MLflow creates its tables in many small transactions. If its process dies in between, MLflow
     can never open the file again. So the tables are created in a temporary file, which is renamed.
-
-    Args:
-        uri: a tracking URI; all but SQLite files are left alone.
     """
     path = sqlite_file(uri)
     if path is None or path.exists():
@@ -66,12 +63,6 @@ def check_store(uri: str) -> None:
     """Refuse a SQLite file that cannot be created or used, or is of another version of MLflow.
 
     The tracker would retry for minutes: to it, most errors look like a server that is down.
-
-    Args:
-        uri: a tracking URI; all but SQLite files are left alone.
-
-    Raises:
-        InputError: what is wrong, and what to do.
     """
     path = sqlite_file(uri)
     if path is None:

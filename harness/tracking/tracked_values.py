@@ -1,13 +1,12 @@
 """Values, tags and parameters that MLflow gets besides the journal's own metrics."""
 
 import json
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from harness.experiment.config import Experiment
 from harness.journal.state import SearchState, TrialRecord
 from harness.search.recommendation import eligible
-from reports.csv_files import read_csv
 from reports.frontier import hypervolume
 from saat.feasibility import objective_values
 from saat.metrics import OBJECTIVES, Phase, final_metrics
@@ -34,17 +33,6 @@ def explored_hypervolume(experiment: Experiment, state: SearchState) -> tuple[in
     return len(done), hypervolume(points)
 
 
-def child_tags(record: TrialRecord, parent: str, protocol: str) -> dict[str, str]:
-    """Tags of a trial's run: its parent, its setting, its phase."""
-    return {
-        "mlflow.parentRunId": parent,
-        "saat.config_hash": record.config_hash,
-        "saat.protocol": protocol,
-        "saat.phase": record.spec.phase,
-        "saat.role": record.spec.role,
-    }
-
-
 def end_tags(record: TrialRecord) -> dict[str, str]:
     """Tags that say how a trial ended, cut to the length that MLflow takes.
 
@@ -63,13 +51,6 @@ def end_tags(record: TrialRecord) -> dict[str, str]:
     return {key: text[:_TAG_LIMIT] for key, text in tags.items() if text}
 
 
-def front_table(path: Path) -> dict[str, Any]:
-    """Columns and rows of the report's ``frontier.csv``, as MLflow stores tables."""
-    front = read_csv(path).astype(object).fillna("")
-    table: dict[str, Any] = front.to_dict(orient="split", index=False)
-    return table
-
-
 def experiment_params(experiment: Experiment) -> dict[str, Any]:
     """The resolved experiment, flattened: ``{"search.num_samples": 12, …}``."""
     dump = experiment.dump()
@@ -78,11 +59,9 @@ def experiment_params(experiment: Experiment) -> dict[str, Any]:
     return dict(_flat(dump))
 
 
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and value:
-        return [
-            pair
-            for key, part in value.items()
-            for pair in _flat(part, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    return [(prefix, value)]
+        for key, part in value.items():
+            yield from _flat(part, f"{prefix}.{key}".lstrip("."))
+    else:
+        yield prefix, value

@@ -27,11 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Tracker:
-    """Delivers events to MLflow.
-
-    Args:
-        runs: what it writes to.
-    """
+    """Delivers events to MLflow."""
 
     def __init__(self, runs: MlflowRuns) -> None:
         # The retries are ours, so MLflow must report a failed connection at once.
@@ -67,9 +63,7 @@ class Tracker:
     def close(self, timeout: float = 60.0, patient: bool = False) -> str:
         """Wait until everything is delivered, ``timeout`` seconds at most.
 
-        Args:
-            timeout: seconds.
-            patient: wait again for as long as the server accepted something meanwhile.
+        A ``patient`` close waits again for as long as the server accepted something meanwhile.
 
         Returns:
             An empty string, or one line on what the tracking server did not receive.
@@ -84,10 +78,9 @@ class Tracker:
         self._closing.set()
         if not pending:
             return ""
+        missing = counted(pending, "event")
         reason = self._last_error or f"not within {timeout:g} s"
-        return (
-            f"tracking server {self._server} did not accept {counted(pending, 'event')} ({reason})"
-        )
+        return f"tracking server {self._server} did not accept {missing} ({reason})"
 
     def _count_pending(self) -> int:
         return self._cursor.count_pending(self._last_seq)
@@ -139,11 +132,7 @@ class Tracker:
         return accepted
 
     def _retry(self, *call: Any) -> Any:
-        """Call until the server accepts.
-
-        Raises:
-            tenacity.RetryError: it refuses for good, or the tracker is closing.
-        """
+        """Call until the server accepts; see :func:`harness.tracking.retries.retrying`."""
         return retrying(self._closing, self._log_error)(*call)
 
     def _log_error(self, error: BaseException) -> None:

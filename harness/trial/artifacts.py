@@ -24,7 +24,15 @@ def write_artifacts(
 
     Formats are described in ``docs/architecture.md``.
     """
-    _write_per_query(folder / "per_query.parquet", evaluation)
+    frames = [
+        pd.DataFrame(
+            {"query": rows.numpy(), "attack": name, "restart": restart.numpy(), "ap": ap.numpy()}
+        )
+        for name, (rows, ap, restart) in evaluation.per_query().items()
+    ]
+    with replacing(folder / "per_query.parquet") as path:
+        table = pd.concat(frames, ignore_index=True)
+        table.to_parquet(path, index=False, write_page_checksum=True)
     if not images:
         return
     histograms = {
@@ -38,24 +46,6 @@ def write_artifacts(
     more |= {f"{name}_taken": rows.numpy() for name, rows in evaluation.query_indices.items()}
     _write_arrays(folder / "adversarial.npz", {**attacked, **more, "rows": evaluation.rows})
     _write_arrays(folder / "examples.npz", examples(evaluation, data))
-
-
-def _write_per_query(path: Path, evaluation: Evaluation) -> None:
-    frames = [
-        pd.DataFrame(
-            {
-                "query": rows.numpy(),
-                "attack": name,
-                "restart": restart.numpy(),
-                "ap": ap.numpy(),
-            }
-        )
-        for name, (rows, ap, restart) in evaluation.per_query().items()
-    ]
-    with replacing(path) as temporary:
-        pd.concat(frames, ignore_index=True).to_parquet(
-            temporary, index=False, write_page_checksum=True
-        )
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

@@ -1,7 +1,6 @@
-"""One life of a trial: from where the last one ended to its end, or to the worker's.
+"""One attempt at a trial, from where the last one ended: pretrained model, epochs, re-attack.
 
-Pretrained model, epochs of adversarial training, re-attack; what is finished is durable before it
-is reported.
+What is finished is durable before it is reported.
 """
 
 import shutil
@@ -22,7 +21,7 @@ from harness.trial import out_of_memory
 from harness.trial.artifacts import write_artifacts
 from harness.trial.interface import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
 from harness.trial.lease import Lease
-from harness.trial.pretrained import Pretrained, PretrainedStore, pretrained_key
+from harness.trial.pretrained import Pretrained, fetch_pretrained, pretrained_key
 from harness.trial.records import write_record
 from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
 from harness.trial.threads import bound_threads
@@ -38,14 +37,9 @@ Status = Callable[[str], None]
 
 
 class TrialAttempt:
-    """The state that the stages of one life hand on.
+    """The state that the stages of one attempt hand on.
 
-    Args:
-        spec: the trial.
-        context: folders, protocol, device.
-        say: told what is happening.
-        lease: on the trial's folder.
-        split: whether batches are split, because memory ran out before.
+    It holds the ``lease`` on the trial's folder. Batches are ``split`` if memory ran out before.
     """
 
     def __init__(
@@ -71,23 +65,21 @@ class TrialAttempt:
         )
         self.defended: nn.Module = self.network
         self.pretrained = Pretrained(0.0)
+        self.history: list[EpochReport] = []
         self.training: Training | None = None  # what is under way
 
     def run(self) -> Iterator[EpochReport | FinalReport]:
-        """Pretraining, epochs, end."""
+        """Reports of the epochs, those of earlier attempts included, and of the end."""
         self.say("pretrained model")
         self.pretrained = self._fetch(self.network, self.objective)
-        history: list[EpochReport] = []
-        for report in self._minimax():
-            history.append(report)
-            yield report
-        yield self._reattack(history)
+        yield from self._minimax()
+        yield self._reattack()
 
     def _fetch(self, network: HashingNetwork, objective: HashingObjective) -> Pretrained:
-        store = PretrainedStore(Path(self.context.pretrained_dir))
         key = pretrained_key(self.config, self.data.fingerprint, self.spec.seed)
+        folder = Path(self.context.pretrained_dir) / key
         build = partial(self._pretrain, network, objective)
-        return store.fetch(key, network, objective, build, self.spec.trial_id)
+        return fetch_pretrained(folder, network, objective, build, self.spec.trial_id)
 
     def _pretrain(
         self,
@@ -115,7 +107,6 @@ class TrialAttempt:
         return meta, out_of_memory.split(training, note) if self.split else note
 
     def _minimax(self) -> Iterator[EpochReport]:
-        """Epochs of adversarial training; each is durable before it is yielded."""
         training = adversarial_training(
             self.config, self.network, self.objective, self.data, self.spec.seed
         )
@@ -124,31 +115,35 @@ class TrialAttempt:
         self.defended = training.defended
         folder = checkpoints.folder_of(self.folder)
         meta, note = self._restored(training, folder)
-        history = [EpochReport(**record) for record in meta.get("history", [])]
-        yield from history
+        self.history = [EpochReport(**record) for record in meta.get("history", [])]
+        yield from self.history
         host, notes = socket.gethostname(), self._notes(note)
         while not training.finished:
-            started = time.monotonic()
+            started, spent = time.monotonic(), self._spent
             metrics = training.run_epoch(self._batches(training)) | self._validate()
             seconds = time.monotonic() - started
-            cost = (history[-1].cost_s if history else self.pretrained.seconds) + seconds
-            history.append(EpochReport(training.epoch, metrics, seconds, cost, host, notes))
-            records = [asdict(report) for report in history]
+            report = EpochReport(training.epoch, metrics, seconds, spent + seconds, host, notes)
+            self.history.append(report)
             self.lease.check()
+            records = [asdict(report) for report in self.history]
             checkpoints.write(training, folder, {"history": records, "out_of_memory": note})
-            yield history[-1]
+            yield report
+
+    @property
+    def _spent(self) -> float:
+        """Seconds of work so far, as last reported."""
+        return self.history[-1].cost_s if self.history else self.pretrained.seconds
 
     def _validate(self) -> dict[str, float]:
         """Clean MAP and robust MAP under the short attack, on validation queries."""
-        context = self.context
-        protocol = validation_protocol(context.validation, context.evaluation)
-        queries = context.validation.queries
+        short = self.context.validation
+        protocol = validation_protocol(short, self.context.evaluation)
         evaluation = evaluate(
-            self.defended, self.data, protocol, "validation", self.spec.seed, queries
+            self.defended, self.data, protocol, "validation", self.spec.seed, short.queries
         )
         return Phase.VALIDATION.keyed(evaluation.metrics(Phase.VALIDATION))
 
-    def _reattack(self, history: list[EpochReport]) -> FinalReport:
+    def _reattack(self) -> FinalReport:
         """The full protocol: validation queries while exploring, test queries otherwise."""
         started = time.monotonic()
         self.training = None
@@ -167,15 +162,13 @@ class TrialAttempt:
         self.lease.check()
         self._save_model()
         write_artifacts(self.folder, evaluation, self.data, images=not explore)
-        cost = history[-1].cost_s if history else self.pretrained.seconds
-        cost += time.monotonic() - started
+        cost = self._spent + time.monotonic() - started
         phase = Phase.REATTACK if explore else Phase.TEST
         metrics = phase.keyed(evaluation.metrics(phase))
-        host, notes = socket.gethostname(), self._notes("")
-        if history:
-            notes = history[-1].out_of_memory
-        final = FinalReport(len(history), metrics, cost, evaluation.unreliable, host, notes)
-        records = [asdict(report) for report in history]
+        host, epochs = socket.gethostname(), len(self.history)
+        notes = self.history[-1].out_of_memory if self.history else self._notes("")
+        final = FinalReport(epochs, metrics, cost, evaluation.unreliable, host, notes)
+        records = [asdict(report) for report in self.history]
         write_record(self.folder / "result.json", {**asdict(final), "history": records})
         checkpoints.delete(checkpoints.folder_of(self.folder))
         shutil.rmtree(self.folder / "attacked", ignore_errors=True)
@@ -203,7 +196,6 @@ class TrialAttempt:
         tensor_file.save(self.folder / "model.safetensors", tensors, meta)
 
     def _notes(self, note: str) -> list[str]:
-        """What is to be said of pretraining, and ``note`` of what followed."""
         return [text for text in (self.pretrained.out_of_memory, note) if text]
 
     def _batches(self, training: Training) -> Callable[[int, int], None]:

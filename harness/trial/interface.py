@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from harness.experiment.config import TrialConfig, parsed
+from harness.experiment.config import TrialConfig
+from harness.experiment.section import parsed
 from harness.experiment.sections import EvaluationSection, ValidationSection
+from harness.trial.records import Count, Metrics, Seconds
 from reports import run_folder
 from saat.errors import InputError
 
@@ -19,16 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """What a worker needs to know of a trial.
-
-    Attributes:
-        trial_id: ``config_hash[:10]-phase-seed``.
-        phase: ``explore``, ``confirm`` or ``train``.
-        role: see ``docs/architecture.md``.
-        number: order of suggestion.
-        seed: training seed.
-        config: what it trains.
-    """
+    """What a worker needs to know of a trial; ``docs/architecture.md`` describes the fields."""
 
     trial_id: str
     phase: str
@@ -44,10 +37,10 @@ class TrialSpec:
 
     @classmethod
     def of(cls, stored: dict[str, Any]) -> "TrialSpec":
-        """What :meth:`dump` gave, of a journal for example.
+        """The inverse of :meth:`dump`.
 
         Raises:
-            InputError: the setting is none.
+            InputError: the setting is not valid.
             TypeError: other keys.
         """
         try:
@@ -59,13 +52,7 @@ class TrialSpec:
 
 @dataclass(frozen=True)
 class TrialContext:
-    """Where and under which protocol the trials of a search run; the same for all of them.
-
-    Attributes:
-        threads: of a trial, in every pool.
-        gpu_share: of its GPU's memory that a trial may take; 1 where it has the GPU to itself.
-        data_fingerprint: of the driver's data set, which every worker must have; any if empty.
-    """
+    """Where and under which protocol the trials of a search run; the same for all of them."""
 
     run_dir: str
     pretrained_dir: str
@@ -74,9 +61,9 @@ class TrialContext:
     evaluation: EvaluationSection
     battery: str
     device: str
-    threads: int
-    gpu_share: float = 1.0
-    data_fingerprint: str = ""
+    threads: int  # of a trial, in every pool
+    gpu_share: float = 1.0  # of its GPU's memory that a trial may take; 1: the GPU is its own
+    data_fingerprint: str = ""  # of the driver's data set, which every worker must have; any if ""
 
 
 def encode(task: Any) -> str:
@@ -85,7 +72,7 @@ def encode(task: Any) -> str:
 
 
 def decode(kind: type[T], text: str) -> T:
-    """What :func:`encode` was given, as it was there."""
+    """What :func:`encode` was given."""
     return TypeAdapter(kind).validate_json(text)
 
 
@@ -96,42 +83,26 @@ def trial_folder(context: TrialContext, trial_id: str) -> Path:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """A finished, durable epoch.
+    """A finished, durable epoch."""
 
-    Attributes:
-        epoch: from 1.
-        metrics: ``val/…`` and ``train/…``.
-        seconds: of this epoch, validation included.
-        cost_s: seconds of work so far, pretraining the trial had to do included.
-        host: name of the machine that trained it.
-        out_of_memory: a sentence per stage whose batches were split because memory had run out;
-            its numbers are not those of whole batches.
-    """
-
-    epoch: int
-    metrics: dict[str, float]
-    seconds: float
-    cost_s: float
-    host: str = ""
+    epoch: Count  # from 1
+    metrics: Metrics  # val/… and train/…
+    seconds: Seconds  # of this epoch, validation included
+    cost_s: Seconds  # of work so far, pretraining that the trial had to do included
+    host: str = ""  # the machine that trained it
+    # A sentence per stage whose batches were split because memory had run out: its numbers are not
+    # those of whole batches.
     out_of_memory: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class FinalReport:
-    """A trial that reached its end: re-attacked, every file written.
+    """A trial that reached its end: re-attacked, every file written."""
 
-    Attributes:
-        epochs: finished minimax epochs.
-        metrics: ``reattack/…`` or ``test/…``.
-        cost_s: seconds of work, pretraining it had to do included.
-        unreliable: a sentence per reliability gate that failed; see ``docs/reliability.md``.
-        host: name of the machine that re-attacked it.
-        out_of_memory: see :class:`EpochReport`.
-    """
-
-    epochs: int
-    metrics: dict[str, float]
-    cost_s: float
+    epochs: Count  # of adversarial training
+    metrics: Metrics  # reattack/… or test/…
+    cost_s: Seconds  # of work, pretraining that the trial had to do included
+    # A sentence per reliability gate that failed; see docs/reliability.md.
     unreliable: list[str] = field(default_factory=list)
-    host: str = ""
-    out_of_memory: list[str] = field(default_factory=list)
+    host: str = ""  # the machine that re-attacked it
+    out_of_memory: list[str] = field(default_factory=list)  # as in the reports of its epochs

@@ -1,13 +1,10 @@
 """One writer in a folder at a time, even if the former writer cannot be reached.
 
-A file lock alone is not enough on a cluster. A worker on a node that was cut off keeps the lock of
-its trial, which has to go on elsewhere; a network file system may keep the lock of a lost node for
-ever.
-
-So every claim on a folder has a number, and the highest one counts. A holder that sees a higher
-claim ends its process at once. The new claimant waits until the old lock is free, or until the old
-holder has given no sign of life for :data:`SILENT_S` seconds of the claimant's clock. A holder that
-wakes up later checks for higher claims before it writes.
+A file lock alone is not enough on a cluster (``docs/architecture.md``), so every claim on a folder
+has a number, and the highest one counts. A holder that sees a higher claim ends its process at
+once. The new claimant waits until the old lock is free, or until the old holder has given no sign
+of life for :data:`SILENT_S` seconds of the claimant's clock. A holder that wakes up later checks
+for higher claims before it writes.
 """
 
 import os
@@ -37,7 +34,7 @@ class Lease:
 
     def __init__(self, folder: Path, takes_over: bool) -> None:
         self._claims = folder / ".lease"
-        self._takes_over = takes_over
+        self._claim = self._take_over if takes_over else self._wait_for_turn
         self._number = 0
         self._lock: FileLock | None = None
         self._ended = threading.Event()
@@ -45,10 +42,7 @@ class Lease:
     def __enter__(self) -> "Lease":
         self._claims.mkdir(parents=True, exist_ok=True)
         try:
-            if self._takes_over:
-                self._take_over()
-            else:
-                self._wait_for_turn()
+            self._claim()
         except BaseException:
             self.__exit__()
             raise
@@ -66,25 +60,22 @@ class Lease:
 
     def _take_over(self) -> None:
         """Make the highest claim, and wait for the end of all lower ones."""
-        lock = None
-        while lock is None:
-            self._number = self._highest() + 1
-            lock = self._try_lock(self._number)
-        self._hold(lock)
-        for number in self._numbers():
-            if number < self._number:
-                self._wait_for_end(number)
+        number = self._highest() + 1
+        while (lock := self._try_lock(number)) is None:
+            number = self._highest() + 1
+        self._hold(lock, number)
+        for lower in self._numbers():
+            if lower < number:
+                self._wait_for_end(lower)
 
     def _wait_for_turn(self) -> None:
         """Wait for the highest claim, or make a higher one if its holder is silent."""
         number = max(1, self._highest())
         while True:
             lock = self._lock_of_ended(number)
-            if lock is not None and self._highest() <= number:
-                self._number = number
-                self._hold(lock)
-                return
             if lock is not None:
+                if self._highest() <= number:
+                    return self._hold(lock, number)
                 lock.release()
             number = max(number + 1, self._highest())
 
@@ -117,9 +108,9 @@ class Lease:
             return None
         return lock
 
-    def _hold(self, lock: FileLock) -> None:
-        self._lock = lock
-        self._path(self._number, "beat").write_text(f"{socket.gethostname()} {os.getpid()}\n")
+    def _hold(self, lock: FileLock, number: int) -> None:
+        self._lock, self._number = lock, number
+        self._path(number, "beat").write_text(f"{socket.gethostname()} {os.getpid()}\n")
         threading.Thread(target=self._live, name="lease", daemon=True).start()
 
     def _live(self) -> None:

@@ -1,32 +1,14 @@
 """Trials that run out of memory: the first time batches are split, the second time they fail."""
 
-from pathlib import Path
-
-from harness.files import write_json
 from saat.training import Training
-
-_FILE = "out_of_memory.json"
-
-
-def happened(folder: Path) -> bool:
-    """Whether the trial in ``folder`` ran out of memory before, in any attempt."""
-    return (folder / _FILE).exists()
-
-
-def remember(folder: Path, problem: str) -> None:
-    """Store the error of a trial that ran out of memory in its folder."""
-    write_json(folder / _FILE, {"error": problem})
 
 
 def split(training: Training, note: str) -> str:
-    """Halve the number of images that pass the network at once.
-
-    Args:
-        training: restored.
-        note: of an earlier attempt; empty if it used whole batches so far.
+    """Halve the number of images that pass the network at once in a restored training.
 
     Returns:
-        A sentence for the record: split batches give other numbers than whole ones.
+        A sentence for the record, as split batches give other numbers than whole ones: the ``note``
+        of an earlier attempt, or a new one if that is empty.
     """
     training.split_batches(-(-training.settings.batch_size // 2))
     if note:
@@ -39,16 +21,13 @@ def split(training: Training, note: str) -> str:
 def failure(training: Training | None, device: str, shared: bool) -> str:
     """One line: why a trial fails that ran out of memory twice, and what to lower.
 
-    Args:
-        training: of the stage; None while data are loaded or a model is attacked.
-        device: of the trial.
-        shared: whether other trials run on the same GPU.
+    ``training`` is None while data are loaded or a model is attacked; ``shared`` says whether other
+    trials run on the same GPU.
     """
-    where, lower = "", "data.image_size"
+    where, lower, more = "", "data.image_size", ""
     if training is not None:
         section = "pretrain" if training.stage == "pretrain" else "defense"
         where, lower = f" ({_at_once(training)})", f"{section}.batch_size or data.image_size"
-    more = ""
     if device == "cpu":
         more = ", or lower search.max_concurrent"
     elif shared:

@@ -11,11 +11,9 @@ class _Stopped(Exception):
 
 
 def run_until(training: Training, enough: Callable[[int, int], bool]) -> None:
-    """Run batches of an epoch until ``enough`` is true, or the epoch ends.
+    """Run batches of an epoch, which does not count as finished, until ``enough`` is true.
 
-    Args:
-        training: its epoch does not count as finished.
-        enough: called after every batch with (batches done, batches in all).
+    ``enough`` is called after every batch with (batches done, batches in all).
     """
 
     def progress(done: int, count: int) -> None:

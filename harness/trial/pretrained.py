@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from torch import nn
+
 from harness.experiment.config import TrialConfig, digest
 from harness.trial.lease import Lease
 from saat import checkpoints, tensor_file
-from saat.hashing import HashingObjective
-from saat.models import HashingNetwork
 
 log = logging.getLogger(__name__)
 
@@ -26,83 +26,60 @@ def pretrained_key(config: TrialConfig, data_fingerprint: str, seed: int) -> str
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Cost of a pretrained model, and how it was trained.
+    """Cost of a pretrained model, and how it was trained."""
 
-    Attributes:
-        seconds: of work of the trial that asks; 0 if another trial built the model.
-        out_of_memory: see :class:`harness.trial.interface.EpochReport`.
-    """
-
-    seconds: float
-    out_of_memory: str = ""
+    seconds: float  # of work of the trial that asks; 0 if another trial built the model
+    out_of_memory: str = ""  # see harness.trial.interface.EpochReport
 
 
-class PretrainedStore:
-    """Models under ``root/KEY/model.safetensors``; unfinished ones leave their checkpoints there.
+def fetch_pretrained(
+    folder: Path,
+    network: nn.Module,
+    objective: nn.Module,
+    build: Callable[[Path, Callable[[], None]], Pretrained],
+    builder: str,
+) -> Pretrained:
+    """Load a pretrained state into ``network`` and ``objective``, training it if it is missing.
 
+    It lies in ``folder/model.safetensors``, and while it is trained, its checkpoints lie beside it.
     The builder holds a lease on the folder; other trials wait.
+
+    Args:
+        folder: named :func:`pretrained_key`.
+        network: takes the weights.
+        objective: takes the objective's state.
+        build: trains both in place, with checkpoints in the given folder; calls its second
+            argument before each write, which ends a builder that was replaced.
+        builder: id of the trial that asks; the builder pays for the model, even if restarted.
     """
+    target = folder / "model.safetensors"
+    with Lease(folder, takes_over=False) as lease:
+        found = _load(target, network, objective, builder)
+        if found is not None:
+            return found
+        built = build(folder, lease.check)
+        tensors = {
+            **tensor_file.module_tensors("network", network),
+            **tensor_file.module_tensors("objective", objective),
+        }
+        lease.check()
+        tensor_file.save(target, tensors, {**asdict(built), "builder": builder})
+        checkpoints.delete(folder)
+        # The builder starts from the same bits and memory layout as trials that load the model.
+        _load(target, network, objective, builder)
+        return built
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
 
-    def fetch(
-        self,
-        key: str,
-        network: HashingNetwork,
-        objective: HashingObjective,
-        build: Callable[[Path, Callable[[], None]], Pretrained],
-        builder: str,
-    ) -> Pretrained:
-        """Load the pretrained state into ``network`` and ``objective``, training it if missing.
-
-        Args:
-            key: see :func:`pretrained_key`.
-            network: takes the weights.
-            objective: takes the objective's state.
-            build: trains both in place, with checkpoints in the given folder; calls its second
-                argument before each write, which ends a builder that was replaced.
-            builder: id of the trial that asks; the builder pays for the model, even if it is
-                restarted.
-        """
-        folder = self.root / key
-        target = folder / "model.safetensors"
-        with Lease(folder, takes_over=False) as lease:
-            found = self._load(target, network, objective, builder)
-            if found is not None:
-                return found
-            built = build(folder, lease.check)
-            tensors = {
-                **tensor_file.module_tensors("network", network),
-                **tensor_file.module_tensors("objective", objective),
-            }
-            lease.check()
-            tensor_file.save(target, tensors, {**asdict(built), "builder": builder})
-            checkpoints.delete(folder)
-            # The builder starts from the same bits and memory layout as trials that load the model.
-            self._load(target, network, objective, builder)
-            return built
-
-    @staticmethod
-    def _load(
-        path: Path, network: HashingNetwork, objective: HashingObjective, builder: str
-    ) -> Pretrained | None:
-        try:
-            tensors, meta = tensor_file.load(path)
-            own = meta["builder"] == builder
-            seconds = float(meta["seconds"]) if own else 0.0
-            found = Pretrained(seconds, str(meta.get("out_of_memory", "")))
-            tensor_file.restore_module("network", network, tensors)
-            tensor_file.restore_module("objective", objective, tensors)
-        except FileNotFoundError:
-            return None
-        except (
-            tensor_file.CorruptFile,
-            RuntimeError,
-            KeyError,
-            TypeError,
-            ValueError,
-        ) as error:
-            log.warning("pretrained model is damaged and will be trained again: %s", error)
-            return None
-        return found
+def _load(path: Path, network: nn.Module, objective: nn.Module, builder: str) -> Pretrained | None:
+    try:
+        tensors, meta = tensor_file.load(path)
+        seconds = float(meta["seconds"]) if meta["builder"] == builder else 0.0
+        found = Pretrained(seconds, str(meta.get("out_of_memory", "")))
+        tensor_file.restore_module("network", network, tensors)
+        tensor_file.restore_module("objective", objective, tensors)
+    except FileNotFoundError:
+        return None
+    except (tensor_file.CorruptFile, RuntimeError, KeyError, TypeError, ValueError) as error:
+        log.warning("pretrained model is damaged and will be trained again: %s", error)
+        return None
+    return found

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,16 +22,13 @@ class Record(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-def _is_fraction(key: str) -> bool:
-    found = known(key.partition("/")[2])
-    return found is not None and found.entry.unit is Unit.FRACTION
-
-
 def _checked_metrics(metrics: dict[str, float]) -> dict[str, float]:
     for name, value in metrics.items():
         if math.isnan(value):  # not measured
             continue
-        if math.isinf(value) or (_is_fraction(name) and not -_ROUNDING <= value <= 1 + _ROUNDING):
+        metric = known(name.partition("/")[2])
+        is_fraction = metric is not None and metric.entry.unit is Unit.FRACTION
+        if math.isinf(value) or (is_fraction and not -_ROUNDING <= value <= 1 + _ROUNDING):
             raise ValueError(f"{one_line(name, 60)} is {value}, which it cannot be")
     return metrics
 
@@ -48,28 +44,11 @@ Metrics = Annotated[dict[str, float], AfterValidator(_checked_metrics)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
-_TYPES: dict[str, Any] = {
-    "trial_id": TrialId,
-    "metrics": Metrics,
-    "seconds": Seconds,
-    "cost_s": Seconds,
-    "epoch": Count,
-    "epochs": Count,
-    "seed": Count,
-}
 
-
-@cache
-def record_of(kind: type[Any]) -> type[Record]:
-    """The checked form of a dataclass of :mod:`harness.trial.interface`."""
-    columns: dict[str, Any] = {}
-    for item in dataclasses.fields(kind):
-        default: Any = item.default
-        if item.default_factory is not dataclasses.MISSING:
-            default = item.default_factory()
-        given = ... if default is dataclasses.MISSING else default
-        columns[item.name] = (_TYPES.get(item.name, item.type), given)
-    return create_model(kind.__name__, __base__=Record, **columns)
+def record_of(kind: type[Any], **more: Any) -> type[Record]:
+    """The checked form of a dataclass, and ``more`` fields: name → (type, default)."""
+    columns: dict[str, Any] = {item.name: (item.type, item) for item in dataclasses.fields(kind)}
+    return create_model(kind.__name__, __base__=Record, **columns, **more)
 
 
 def problem_of(error: ValidationError) -> str:
@@ -86,14 +65,15 @@ def write_record(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_record(path: Path, kind: type[Record], verified: bool = True) -> dict[str, Any]:
-    """What :func:`write_record` wrote, its types checked; see :func:`reports.checksums.read_json`.
+    """The fields of ``kind`` that :func:`write_record` wrote, with their types checked.
+
+    See :func:`reports.checksums.read_json`.
 
     Raises:
         InputError: the file is not there, damaged, or something else.
     """
     content = read_json(path, verified)
     try:
-        kind.model_validate(content)
+        return kind.model_validate(content).model_dump()
     except ValidationError as error:
         raise InputError(f"{path}: damaged: {problem_of(error)}") from None
-    return content

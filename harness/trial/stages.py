@@ -21,10 +21,7 @@ def trial_data(
 ) -> RetrievalData:
     """The data set of a setting, opened once per process.
 
-    Args:
-        config: its ``data`` section counts.
-        cache_dir: node-local cache; None for the default.
-        progress: called with (images decoded, images in all) if they are not decoded yet.
+    ``progress`` is called with (images decoded, images in all) if they are not in the node's cache.
 
     Raises:
         InputError: data that are not there, or a cache below a file.
@@ -34,18 +31,14 @@ def trial_data(
         _OPENED.clear()  # a worker of a search sees one data set
         cache = Path(cache_dir) if cache_dir else None
         existing_parent(cache or default_cache_dir(), "--cache-dir" if cache else "SAAT_CACHE")
-        _OPENED[key] = _opened(config, cache, progress)
+        options = {**config.data.model_dump(), "cache_dir": cache, "progress": progress}
+        name, path, root = (options.pop(key) for key in ("name", "path", "root"))
+        _OPENED[key] = (
+            RetrievalData.from_folder(path, **options)
+            if path is not None
+            else RetrievalData.named(name, root=root, **options)
+        )
     return _OPENED[key]
-
-
-def _opened(
-    config: TrialConfig, cache: Path | None, progress: Callable[[int, int], None] | None
-) -> RetrievalData:
-    options = config.data.model_dump()
-    name, path, root = (options.pop(key) for key in ("name", "path", "root"))
-    if path is not None:
-        return RetrievalData.from_folder(path, **options, cache_dir=cache, progress=progress)
-    return RetrievalData.named(name, root=root, **options, cache_dir=cache, progress=progress)
 
 
 _OPENED: dict[tuple[str, str | None], RetrievalData] = {}

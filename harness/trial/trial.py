@@ -8,10 +8,9 @@ runs out of memory is started again here, once, with its batches split.
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
+from harness.files import write_json
 from harness.trial import out_of_memory
 from harness.trial.attempt import Status, TrialAttempt
 from harness.trial.interface import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
@@ -39,15 +38,10 @@ __all__ = [
 def run_trial(
     spec: TrialSpec, context: TrialContext, status: Status | None = None
 ) -> Iterator[EpochReport | FinalReport]:
-    """Run or continue a trial.
-
-    Args:
-        spec: the trial.
-        context: folders, protocol, device.
-        status: called with a short line on what is happening.
+    """Run or continue a trial; ``status`` is called with a short line on what is happening.
 
     Yields:
-        Every epoch in order, those of an earlier life of the trial included, then the end.
+        Every epoch in order, those of earlier attempts included, then the end.
 
     Raises:
         saat.training.TrainingFailed: a loss that is not finite; memory that ran out twice.
@@ -57,7 +51,7 @@ def run_trial(
     # An earlier worker may live on, cut off from its driver: one writer at a time.
     with Lease(folder, takes_over=True) as lease:
         finished = _finished(folder)
-        yield from finished or _lives(spec, context, status or (lambda _: None), lease)
+        yield from finished or _attempts(spec, context, status or (lambda _: None), lease)
 
 
 def _finished(folder: Path) -> list[EpochReport | FinalReport]:
@@ -70,27 +64,22 @@ def _finished(folder: Path) -> list[EpochReport | FinalReport]:
     except InputError as error:
         log.warning("damaged result skipped, the trial is done again: %s", error)
         return []
-    history = [EpochReport(**_fields(EpochReport, record)) for record in content["history"]]
-    return [*history, FinalReport(**_fields(FinalReport, content))]
+    history = [EpochReport(**record) for record in content.pop("history")]
+    return [*history, FinalReport(**content)]
 
 
-class _Result(record_of(FinalReport)):  # type: ignore[misc]
-    history: list[record_of(EpochReport)]  # type: ignore[valid-type]
+_Result = record_of(FinalReport, history=(list[record_of(EpochReport)], ...))  # type: ignore[misc]
 
 
-def _fields(kind: type[Any], content: dict[str, Any]) -> dict[str, Any]:
-    """What a report takes; later versions may have written more."""
-    return {item.name: content[item.name] for item in fields(kind) if item.name in content}
-
-
-def _lives(
+def _attempts(
     spec: TrialSpec, context: TrialContext, say: Status, lease: Lease
 ) -> Iterator[EpochReport | FinalReport]:
     """The trial, and once more from its last durable epoch if memory runs out."""
-    folder = trial_folder(context, spec.trial_id)
+    # Written when memory runs out for the first time, in whatever attempt.
+    marker = trial_folder(context, spec.trial_id) / "out_of_memory.json"
     told = 0
     while True:
-        again = out_of_memory.happened(folder)
+        again = marker.exists()
         trial: TrialAttempt | None = None
         try:
             trial = TrialAttempt(spec, context, say, lease, split=again)
@@ -111,5 +100,5 @@ def _lives(
         memory.release()
         if again:
             raise TrainingFailed(f"{failure} ({problem})")
-        out_of_memory.remember(folder, problem)
+        write_json(marker, {"error": problem})
         say("out of memory; again with split batches")

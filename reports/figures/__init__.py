@@ -6,20 +6,17 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from reports.confirmed import ConfirmedConfig
-from reports.figures import (
-    confirmed,
-    cost,
-    examples,
-    frontier,
-    learning_curves,
-    matrix,
-    parameters,
-    precision_recall,
-)
 from reports.figures.chart import Chart
-from reports.matrix import fewer_seeds, targeted_matrix, untargeted_matrix
+from reports.figures.confirmed import confirmed_chart
+from reports.figures.cost import cost_chart
+from reports.figures.examples import examples_data, examples_static
+from reports.figures.frontier import frontier_chart
+from reports.figures.learning_curves import learning_curves_chart
+from reports.figures.matrix import matrix_chart
+from reports.figures.parameters import parameters_chart
+from reports.figures.precision_recall import precision_recall_chart
+from reports.matrix import matrix_notes, targeted_matrix, untargeted_matrix
 from reports.results import SearchResults
-from reports.wording import attack_notes, sentences
 
 
 class ReportFigure(NamedTuple):
@@ -44,8 +41,6 @@ def overlaid_figures(
         searches: searches with equal protocol hashes.
         configs: the confirmed settings of all of them.
     """
-    front, points = frontier.frontier_data(searches), confirmed.confirmed_data(configs)
-    spent = cost.cost_data(searches)
     rendered = [
         ReportFigure(
             "frontier",
@@ -53,21 +48,21 @@ def overlaid_figures(
             "Validation queries under the full protocol. Up and to the right is better; the lines "
             "are the Pareto fronts. Crosses are trials that were stopped early: their last values "
             "come from the short attack of the search and cannot be compared with the points.",
-            frontier.frontier_chart(front),
+            frontier_chart(searches),
         ),
         ReportFigure(
             "confirmed",
             "Confirmed settings on test queries",
             "Bars are 95 % intervals of the mean over training seeds and test queries; faint "
             "points are single seeds.",
-            confirmed.confirmed_chart(points),
+            confirmed_chart(configs),
         ),
         ReportFigure(
             "hypervolume",
             "Hypervolume over cost",
             "Area of clean × robust MAP that the completed trials dominate, against the work of "
             "all explore trials, stopped and failed ones included.",
-            cost.cost_chart(spent),
+            cost_chart(searches),
         ),
     ]
     untargeted, targeted = untargeted_matrix(configs), targeted_matrix(configs)
@@ -78,10 +73,8 @@ def overlaid_figures(
                 "Every setting under every attack",
                 "MAP on test queries in %, mean over seeds and queries. The worst case takes the "
                 "minimum over all columns for every query and seed, so it is at most any cell "
-                "that is over the same seeds"
-                + sentences(fewer_seeds(untargeted), attack_notes(untargeted.columns))
-                + ".",
-                matrix.matrix_chart(untargeted),
+                "that is over the same seeds" + matrix_notes(untargeted) + ".",
+                matrix_chart(untargeted),
             )
         )
     if targeted.columns:
@@ -90,10 +83,8 @@ def overlaid_figures(
                 "targeted",
                 "Every setting under every targeted attack",
                 "t-MAP on test queries in %: how well an attacked query retrieves what carries the "
-                "target label. High is bad"
-                + sentences(fewer_seeds(targeted), attack_notes(targeted.columns))
-                + ".",
-                matrix.matrix_chart(targeted),
+                "target label. High is bad" + matrix_notes(targeted) + ".",
+                matrix_chart(targeted),
             )
         )
     return {figure.name: figure for figure in rendered}
@@ -103,16 +94,12 @@ def search_figures(
     results: SearchResults, configs: Sequence[ConfirmedConfig]
 ) -> dict[str, ReportFigure]:
     """Figures of one search, by name."""
-    curves = learning_curves.learning_curves_data(results)
-    searched = parameters.parameters_data(results)
-    recall = precision_recall.precision_recall_data(results, configs)
-    images = examples.examples_data(results, configs)
     rendered = [
         ReportFigure(
             "learning_curves",
             "Learning curves",
             "Validation queries under the short attack of the search, after every epoch.",
-            learning_curves.learning_curves_chart(curves),
+            learning_curves_chart(results),
         ),
         ReportFigure(
             "parameters",
@@ -120,7 +107,7 @@ def search_figures(
             "Completed explore trials, validation queries under the full protocol; stars are the "
             "paper's default. Trials differ in all parameters at once, so a slope is no proof of "
             "cause.",
-            parameters.parameters_chart(searched),
+            parameters_chart(results),
         ),
         ReportFigure(
             "precision_recall",
@@ -129,14 +116,14 @@ def search_figures(
             "seeds. A query without a relevant item counts with precision 0 at every recall, as "
             "its AP of 0 counts in MAP. Recall is of all relevant items of the database. The "
             "attack is the one with the lowest MAP.",
-            precision_recall.precision_recall_chart(recall),
+            precision_recall_chart(results, configs),
         ),
         ReportFigure(
             "examples",
             "Attacked queries and what they retrieve",
             "Top 5 before and after the attack; solid green frames are relevant items, dashed "
             "orange frames irrelevant ones.",
-            examples.examples_static(images),
+            examples_static(examples_data(results, configs)),
         ),
     ]
     return {figure.name: figure for figure in rendered}

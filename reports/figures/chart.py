@@ -1,7 +1,7 @@
 """What a chart shows; :mod:`.static` draws it for print, :mod:`.interactive` for the page.
 
-Values are in the unit of the axis (MAP in percent). Sizes and widths are in points, lengths in
-inches. A mark with a ``label`` has an entry in the legend, also where it has no data; marks of one
+Values are in the unit of the axis (MAP in percent), sizes and widths in points, lengths in inches.
+A mark with a ``label`` has an entry in the legend, also where it has no data; marks of one
 ``group`` are shown and hidden together.
 """
 
@@ -17,57 +17,41 @@ Values = NDArray[np.float64]
 Symbol = Literal["circle", "square", "diamond", "star", "thin-x", "x", "triangle"]
 Dash = Literal["solid", "dash", "dot", "dashdot"]
 NO_VALUES: Values = np.empty(0)
-NOTHING_YET = "no completed trials yet"
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
-    """A line through points (N,); NaN leaves a gap.
-
-    Attributes:
-        step: the value changes ``before`` a point, so that the line comes from the side, or
-            ``after`` it; without it points are joined directly.
-        hover: plotly's template of what is shown over a point; none where empty.
-    """
+class _Series:
+    """Values along both axes, (N,)."""
 
     x: Values
     y: Values
     colour: str
     label: str = ""
     group: str = ""
+    opacity: float = 1.0
+    hover: str = ""  # plotly's template of what is shown over a point; none where empty
+
+
+@dataclass(frozen=True, eq=False)
+class Line(_Series):
+    """A line through points; NaN leaves a gap."""
+
     width: float = 1.6
     dash: Dash = "solid"
+    # Whether the value changes before or after a point; without it points are joined directly.
     step: Literal["", "before", "after"] = ""
-    opacity: float = 1.0
-    hover: str = ""
 
 
 @dataclass(frozen=True, eq=False)
-class Points:
-    """Symbols at points (N,).
+class Points(_Series):
+    """Symbols at points."""
 
-    Attributes:
-        size: diameter.
-        is_open: outline alone.
-        edge: colour of the outline; that of the symbol where empty.
-        texts: ``%{text}`` of the template, one a point.
-        hover: see :class:`Line`.
-        x_error: lengths of the error bar to the left and to the right, (2, N).
-        y_error: lengths down and up, (2, N).
-    """
-
-    x: Values
-    y: Values
-    colour: str
     symbol: Symbol = "circle"
-    size: float = 6
-    is_open: bool = False
-    edge: str = "white"
-    opacity: float = 1.0
-    label: str = ""
-    group: str = ""
-    texts: Sequence[str] = ()
-    hover: str = ""
+    size: float = 6  # diameter
+    is_open: bool = False  # outline alone
+    edge: str = "white"  # colour of the outline; that of the symbol where empty
+    texts: Sequence[str] = ()  # ``%{text}`` of the template, one a point
+    # Lengths of error bars, (2, N): to the left and to the right, down and up.
     x_error: Values | None = None
     y_error: Values | None = None
 
@@ -94,19 +78,13 @@ class Band:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A coloured table of numbers from 0 to 100.
+    """A coloured table of numbers from 0 to 100."""
 
-    Attributes:
-        values: (R, C); NaN where there is none.
-        notes: beside the number in its cell, R × C.
-        details: shown over a cell, R × C.
-    """
-
-    values: Values
+    values: Values  # (R, C); NaN where there is none
     rows: Sequence[str]
     columns: Sequence[str]
-    notes: Sequence[Sequence[str]]
-    details: Sequence[Sequence[str]]
+    notes: Sequence[Sequence[str]]  # beside the number in its cell, R × C
+    details: Sequence[Sequence[str]]  # shown over a cell, R × C
 
 
 Mark = Line | Points | Level | Band | Cells
@@ -114,18 +92,12 @@ Mark = Line | Points | Level | Band | Cells
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """An axis.
-
-    Attributes:
-        scale: of numbers; ``whole`` has ticks at whole numbers alone.
-        categories: names of the positions 0, 1, …, in place of numbers.
-        limits: lower and upper end; those of the data where None.
-    """
+    """An axis of numbers; ``whole`` has ticks at whole numbers alone."""
 
     label: str = ""
     scale: Literal["linear", "log", "whole"] = "linear"
-    categories: Sequence[str] = ()
-    limits: tuple[float | None, float | None] = (None, None)
+    categories: Sequence[str] = ()  # names of the positions 0, 1, …, in place of numbers
+    limits: tuple[float | None, float | None] = (None, None)  # those of the data where None
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,33 +112,18 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """Panels of one size beside and below each other.
-
-    Attributes:
-        panels: none where there is nothing to draw.
-        width: of a panel.
-        height: of a panel.
-        columns: panels in a row, in print.
-        legend_columns: of the legend below all panels, in print.
-        nothing: what is said where there is no panel.
-    """
+    """Panels of one size beside and below each other."""
 
     panels: Sequence[Panel]
-    width: float = 7.2
+    width: float = 7.2  # of a panel
     height: float = 4.6
-    columns: int = 3
-    legend_columns: int = 3
-    nothing: str = NOTHING_YET
+    legend_columns: int = 3  # of the legend below all panels, in print
+    nothing: str = "no completed trials yet"  # what is said where there is no panel
 
 
 def key(label: str, colour: str, **look: Any) -> Points:
     """An entry of the legend for symbols that stand in marks of several colours."""
     return Points(NO_VALUES, NO_VALUES, colour, label=label, **look)
-
-
-def percent_of(points: NDArray[np.float64]) -> tuple[Values, Values]:
-    """Fractions (N, 2) as the coordinates of points in percent."""
-    return 100 * points[:, 0], 100 * points[:, 1]
 
 
 def escape(text: str) -> str:

@@ -1,54 +1,29 @@
 """Hypervolume of clean and robust MAP against the work that a search has spent."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from reports.explored import HypervolumeCurve, completed_trials, hypervolume_over_cost
+from reports.explored import completed_trials, hypervolume_over_cost
 from reports.figures.chart import Axis, Chart, Line, Mark, Panel, Points
 from reports.figures.style import colour
 from reports.results import SearchResults
 
-X_LABEL = "work of all explore trials so far (minutes)"
-Y_LABEL = "hypervolume above (0, 0)"
+_HOVER = "after %{x:.1f} min<br>hypervolume %{y:.4f}<extra></extra>"
 
 
-class CostData(NamedTuple):
-    """One curve a search."""
-
-    names: tuple[str, ...]
-    curves: tuple[HypervolumeCurve, ...]
-
-
-def cost_data(searches: Sequence[SearchResults]) -> CostData:
-    """Curves of the searches that have completed trials."""
+def cost_chart(searches: Sequence[SearchResults]) -> Chart:
+    """A step for every trial that raised the hypervolume, of searches with completed trials."""
     begun = [results for results in searches if len(completed_trials(results))]
-    return CostData(
-        tuple(results.name for results in begun),
-        tuple(hypervolume_over_cost(results) for results in begun),
-    )
-
-
-def cost_chart(data: CostData) -> Chart:
-    """A step for every trial that raised the hypervolume."""
-    if not data.curves:
+    if not begun:
         return Chart(())
     marks: list[Mark] = []
-    for index, (name, curve) in enumerate(zip(data.names, data.curves, strict=True)):
-        minutes, shade = curve.cost_s / 60, colour(index)
-        marks.append(Line(minutes, curve.hypervolume, shade, name, step="after"))
-        marks.append(
-            Points(
-                minutes,
-                curve.hypervolume,
-                shade,
-                size=3.5,
-                edge="",
-                group=name,
-                hover="after %{x:.1f} min<br>hypervolume %{y:.4f}<extra></extra>",
-            )
-        )
+    latest = highest = 0.0
+    for index, results in enumerate(begun):
+        curve, shade, name = hypervolume_over_cost(results), colour(index), results.name
+        line = curve.cost_s / 60, curve.hypervolume, shade
+        marks.append(Line(*line, name, step="after"))
+        marks.append(Points(*line, size=3.5, edge="", group=name, hover=_HOVER))
+        latest, highest = max(latest, line[0][-1]), max(highest, line[1][-1])
+    x = Axis("work of all explore trials so far (minutes)", limits=(0, 1.04 * latest))
     # No feasible trial, no hypervolume.
-    highest = max(curve.hypervolume[-1] for curve in data.curves) or 1.0
-    latest = max(curve.cost_s[-1] for curve in data.curves) / 60
-    x, y = Axis(X_LABEL, limits=(0, 1.04 * latest)), Axis(Y_LABEL, limits=(0, 1.08 * highest))
+    y = Axis("hypervolume above (0, 0)", limits=(0, 1.08 * (highest or 1.0)))
     return Chart([Panel(marks, x, y)], height=3.6)

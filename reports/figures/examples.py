@@ -15,60 +15,40 @@ from reports.figures.style import IRRELEVANT, RELEVANT
 from reports.results import SearchResults
 
 _PITCH = 1.12  # distance of images, in widths of one
-NO_EXAMPLES = "no example images of confirmed trials yet"
 EXAMPLES_PER_SETTING = 4
 
 
 class ExamplePanel(NamedTuple):
-    """Examples of one trained model; images are uint8 ``(…, 3, H, W)``."""
+    """Examples of one trained model."""
 
     title: str
-    query: NDArray[np.uint8]  # (n, 3, H, W)
-    adversarial: NDArray[np.uint8]  # (n, 3, H, W)
+    arrays: dict[str, NDArray]  # of `SearchResults.examples`, the first few queries
     amplified: NDArray[np.uint8]  # (n, 3, H, W), the perturbation around middle grey
     amplification: int
-    clean_top: NDArray[np.uint8]  # (n, 5, 3, H, W)
-    attacked_top: NDArray[np.uint8]  # (n, 5, 3, H, W)
-    clean_relevant: NDArray[np.bool_]  # (n, 5)
-    attacked_relevant: NDArray[np.bool_]  # (n, 5)
 
 
-def examples_data(
-    results: SearchResults, configs: Sequence[ConfirmedConfig]
-) -> tuple[ExamplePanel, ...]:
+def examples_data(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> list[ExamplePanel]:
     """Examples of the undefended model beside the best defended one of the same bits.
 
     A collapsed setting is shown only where no other is.
     """
     defended = [config for config in configs if config.role != "undefended"]
     best = max(defended, key=lambda s: (not s.collapsed, s.bands["robust_map"].mean), default=None)
-    bits = best.bits if best else None
-    bare = [s for s in configs if s.role == "undefended" and bits in (s.bits, None)]
+    bare = [s for s in configs if s.role == "undefended" and (not best or best.bits == s.bits)]
     panels = (_panel(results, config) for config in [*bare[:1], best] if config)
-    return tuple(panel for panel in panels if panel is not None)
+    return [panel for panel in panels if panel]
 
 
 def _panel(results: SearchResults, config: ConfirmedConfig) -> ExamplePanel | None:
-    for trial in config.trials.to_dict("records"):
-        arrays = results.examples(trial["trial_id"])
+    for seed, trial in zip(config.trials["seed"], config.trials["trial_id"], strict=True):
+        arrays = results.examples(trial)
         if arrays is not None and len(arrays["query"]):
-            break
-    else:
-        return None
-    first = {name: array[:EXAMPLES_PER_SETTING] for name, array in arrays.items() if array.ndim}
-    amplified, factor = amplify(first["query"], first["adversarial"])
-    attack = ", ".join(sorted({str(name) for name in np.atleast_1d(arrays["attack"])}))
-    return ExamplePanel(
-        title=f"{config.label}, seed {trial['seed']}, attack {attack}",
-        query=first["query"],
-        adversarial=first["adversarial"],
-        amplified=amplified,
-        amplification=factor,
-        clean_top=first["clean_top"],
-        attacked_top=first["attacked_top"],
-        clean_relevant=first["clean_relevant"],
-        attacked_relevant=first["attacked_relevant"],
-    )
+            title = f"{config.label}, seed {seed}, attack {arrays['attack']}"
+            first = {
+                name: array[:EXAMPLES_PER_SETTING] for name, array in arrays.items() if array.ndim
+            }
+            return ExamplePanel(title, first, *amplify(first["query"], first["adversarial"]))
+    return None
 
 
 def amplify(
@@ -91,8 +71,8 @@ def amplify(
 def examples_static(panels: Sequence[ExamplePanel]) -> Figure:
     """Draw the image grid; frames are green for relevant and orange for irrelevant items."""
     if not panels:
-        return message(NO_EXAMPLES)
-    rows = [len(panel.query) + 0.6 for panel in panels]
+        return message("no example images of confirmed trials yet")
+    rows = [len(panel.amplified) + 0.6 for panel in panels]
     figure = new_figure(width=12.5, height=0.95 * sum(rows) + 0.3)
     grid = figure.add_gridspec(len(panels), 1, height_ratios=rows)
     for i, panel in enumerate(panels):
@@ -104,14 +84,15 @@ def _draw_panel(axes: Axes, panel: ExamplePanel) -> None:
     """All images of a panel in one axes, one unit wide each: many axes are slow to lay out."""
     axes.set_axis_off()
     axes.set_title(panel.title, fontsize=12, loc="left")
-    step = _PITCH * panel.query.shape[-2] / panel.query.shape[-1]
-    columns: list[tuple[str, NDArray[np.uint8], NDArray[np.bool_] | None]]
-    columns = [("query", panel.query, None), ("attacked", panel.adversarial, None)]
-    columns.append((f"change ×{panel.amplification}", panel.amplified, None))
-    for when, top, hits in (
-        ("before", panel.clean_top, panel.clean_relevant),
-        ("after", panel.attacked_top, panel.attacked_relevant),
-    ):
+    arrays = panel.arrays
+    step = _PITCH * arrays["query"].shape[-2] / arrays["query"].shape[-1]
+    columns: list[tuple[str, NDArray[np.uint8], NDArray[np.bool_] | None]] = [
+        ("query", arrays["query"], None),
+        ("attacked", arrays["adversarial"], None),
+        (f"change ×{panel.amplification}", panel.amplified, None),
+    ]
+    for when, name in (("before", "clean"), ("after", "attacked")):
+        top, hits = arrays[f"{name}_top"], arrays[f"{name}_relevant"]
         columns += [(f"{when} {k + 1}", top[:, k], hits[:, k]) for k in range(top.shape[1])]
     for position, (title, images, relevant) in enumerate(columns):
         # Gaps separate the query, the ranking before the attack and the one after it.
@@ -120,7 +101,7 @@ def _draw_panel(axes: Axes, panel: ExamplePanel) -> None:
         for row, image in enumerate(images):
             shown = None if relevant is None else bool(relevant[row])
             _draw_image(axes, image, left, row * step, shown)
-    axes.set(xlim=(-0.05, left + 1.05), ylim=(len(panel.query) * step, -0.3), aspect="equal")
+    axes.set(xlim=(-0.05, left + 1.05), ylim=(len(arrays["query"]) * step, -0.3), aspect="equal")
 
 
 def _draw_image(

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from reports.explored import (
     VALIDATED,
@@ -18,8 +17,8 @@ from reports.explored import (
     points_of,
     stopped_trials,
 )
-from reports.figures.chart import Axis, Chart, Line, Mark, Panel, Points, escape, key, percent_of
-from reports.figures.reference_lines import ReferenceLines, lines_of, reference_lines
+from reports.figures.chart import Axis, Chart, Line, Mark, Panel, Points, escape, key
+from reports.figures.reference_lines import reference_lines
 from reports.figures.style import NEUTRAL, colour
 from reports.frontier import pareto_mask
 from reports.metric_columns import axis_label
@@ -28,45 +27,43 @@ from reports.wording import describe_setting
 from saat.metrics import OBJECTIVES, Phase
 
 X_LABEL, Y_LABEL = map(axis_label, OBJECTIVES)
-STOPPED_LABEL = "stopped early (last val/* values, short attack)"
 UNION_LABEL = "front over all series"
-INFEASIBLE_LABEL = "violates a constraint"
-COLLAPSED_LABEL = "clean MAP at chance: on no front"
-POWERLESS_LABEL = "robust MAP at chance: not recommended"
-DEFAULT_LABEL = "paper's default"
+# Flag of a trial → its entry in the legend, and how it is drawn.
+FLAGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "stopped": (
+        "stopped early (last val/* values, short attack)",
+        {"symbol": "thin-x", "size": 5},
+    ),
+    "infeasible": ("violates a constraint", {"is_open": True}),
+    "collapsed": (
+        "clean MAP at chance: on no front",
+        {"symbol": "square", "size": 11, "is_open": True},
+    ),
+    "powerless": (
+        "robust MAP at chance: not recommended",
+        {"symbol": "diamond", "size": 11, "is_open": True},
+    ),
+    "default": ("paper's default", {"symbol": "star", "size": 14, "edge": "black"}),
+}
 
 
 class FrontierSeries(NamedTuple):
-    """Trials of one search and code length; MAPs are fractions."""
+    """Trials of one search and code length.
+
+    Attributes:
+        label: of the series.
+        trials: a row a trial: ``clean`` and ``robust`` MAP in percent, ``text`` (trial and
+            setting), and whether it is ``on_front`` and each of `FLAGS`. Of stopped trials the
+            MAPs are the last ones of validation.
+    """
 
     label: str
-    points: NDArray[np.float64]  # (n, 2) clean and robust MAP of completed trials
-    on_front: NDArray[np.bool_]  # (n,)
-    feasible: NDArray[np.bool_]  # (n,) keeps the constraints of its experiment
-    at_chance: NDArray[np.bool_]  # (n, 2) clean and robust MAP are not above chance
-    is_default: NDArray[np.bool_]  # (n,)
-    texts: tuple[str, ...]  # n, trial and setting
-    stopped: NDArray[np.float64]  # (m, 2) last validation values of stopped trials
-    stopped_texts: tuple[str, ...]  # m
+    trials: pd.DataFrame
 
 
-class FrontierData(NamedTuple):
-    """All series, and what they are read against."""
-
-    series: tuple[FrontierSeries, ...]
-    union: NDArray[np.float64]  # (k, 2) front over all series, by increasing clean MAP
-    lines: ReferenceLines
-
-
-def frontier_data(searches: Sequence[SearchResults]) -> FrontierData:
+def frontier_series(searches: Sequence[SearchResults]) -> list[FrontierSeries]:
     """Completed and stopped explore trials of searches that share one protocol."""
-    series = tuple(one for results in searches for one in _series(results, len(searches) > 1))
-    fronts = [one.points[one.on_front] for one in series]
-    everything = np.concatenate(fronts or [np.empty((0, 2))])
-    completed = [completed_trials(results) for results in searches]
-    return FrontierData(
-        series, _sorted_front(everything), reference_lines(completed, Phase.REATTACK)
-    )
+    return [one for results in searches for one in _series(results, len(searches) > 1)]
 
 
 def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
@@ -74,94 +71,84 @@ def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
     bits, stopped_bits = bit_lengths(completed), bit_lengths(stopped)
     for value in sorted({*bits, *stopped_bits}):
         mine, theirs = completed[bits == value], stopped[stopped_bits == value]
-        label = bits_label(value)
-        yield FrontierSeries(
-            label=f"{results.name}: {label}" if several else label,
-            points=points_of(mine),
-            on_front=on_front(results, mine),
-            feasible=feasible(results, mine),
-            at_chance=chance_levels(mine),
-            is_default=(mine["role"] == "default").to_numpy(dtype=bool),
-            texts=_texts(mine, results),
-            stopped=theirs[VALIDATED].to_numpy(np.float64),
-            stopped_texts=_texts(theirs, results),
+        both = pd.concat([mine, theirs])
+        clean, robust = chance_levels(mine).T
+        points = np.concatenate([points_of(mine), theirs[VALIDATED].to_numpy(np.float64)])
+        flags = {
+            "on_front": on_front(results, mine),
+            "infeasible": ~feasible(results, mine),
+            "collapsed": clean,
+            "powerless": robust & ~clean,
+            "default": (mine["role"] == "default").to_numpy(bool),
+        }
+        none = np.zeros(len(theirs), dtype=np.bool_)
+        trials = pd.DataFrame(
+            {
+                "clean": 100 * points[:, 0],
+                "robust": 100 * points[:, 1],
+                "text": [
+                    f"{row['trial_id']}: {describe_setting(row, results.space)}"
+                    for row in both.to_dict("records")
+                ],
+                "stopped": np.arange(len(both)) >= len(mine),
+                **{name: np.concatenate([holds, none]) for name, holds in flags.items()},
+            }
         )
+        label = bits_label(value)
+        yield FrontierSeries(f"{results.name}: {label}" if several else label, trials)
 
 
-def _texts(frame: pd.DataFrame, results: SearchResults) -> tuple[str, ...]:
-    return tuple(
-        f"{row['trial_id']}: {describe_setting(row, results.space)}"
-        for row in frame.to_dict("records")
-    )
-
-
-def _sorted_front(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    front = np.unique(points[pareto_mask(points)], axis=0)
-    return front[np.argsort(front[:, 0], kind="stable")]
-
-
-def frontier_chart(data: FrontierData) -> Chart:
+def frontier_chart(searches: Sequence[SearchResults]) -> Chart:
     """Fronts, trials, and what there is to say of single ones."""
-    if not any(len(one.points) or len(one.stopped) for one in data.series):
+    series = frontier_series(searches)
+    trials = pd.concat([one.trials for one in series]) if series else pd.DataFrame()
+    if not len(trials):
         return Chart(())
-    marks: list[Mark] = [*lines_of(data.lines)]
-    if len(data.series) > 1 and len(data.union):
-        marks.append(_front_line(data.union, NEUTRAL, width=5, opacity=0.3, label=UNION_LABEL))
-    for index, one in enumerate(data.series):
+    completed = [completed_trials(results) for results in searches]
+    marks: list[Mark] = [*reference_lines(completed, Phase.REATTACK)]
+    fronts = trials[trials["on_front"]]
+    if len(series) > 1 and len(fronts):
+        union = fronts[pareto_mask(fronts[["clean", "robust"]])]
+        marks.append(_front_line(union, NEUTRAL, width=5, opacity=0.3, label=UNION_LABEL))
+    for index, one in enumerate(series):
         marks += _marks(one, colour(index))
-    keys = {
-        STOPPED_LABEL: (_STOPPED, [one.stopped for one in data.series]),
-        INFEASIBLE_LABEL: (_INFEASIBLE, [one.points[~one.feasible] for one in data.series]),
-        COLLAPSED_LABEL: (_COLLAPSED, [one.points[one.at_chance[:, 0]] for one in data.series]),
-        POWERLESS_LABEL: (_POWERLESS, [one.points[_powerless(one)] for one in data.series]),
-        DEFAULT_LABEL: (_DEFAULT, [one.points[one.is_default] for one in data.series]),
-    }
-    for label, (look, found) in keys.items():
-        if any(map(len, found)):
+    for flag, (label, look) in FLAGS.items():
+        if trials[flag].any():
             marks.append(key(label, NEUTRAL, **look))
     panel = Panel(marks, Axis(X_LABEL), Axis(Y_LABEL))
     return Chart([panel], height=5.2, legend_columns=2)
 
 
-_STOPPED: dict[str, Any] = {"symbol": "thin-x", "size": 5}
-_INFEASIBLE: dict[str, Any] = {"is_open": True}
-_COLLAPSED: dict[str, Any] = {"symbol": "square", "size": 11, "is_open": True}
-_POWERLESS: dict[str, Any] = {"symbol": "diamond", "size": 11, "is_open": True}
-_DEFAULT: dict[str, Any] = {"symbol": "star", "size": 14, "edge": "black"}
-
-
 def _marks(one: FrontierSeries, shade: str) -> Iterator[Mark]:
-    hover = "%{text}<br>clean %{x:.2f} %<br>robust %{y:.2f} %<extra>" + escape(one.label)
-    yield key(one.label, shade)
-    yield _front_line(_sorted_front(one.points[one.on_front]), shade, group=one.label)
-    for looks, shown in (({}, ~one.is_default), (_DEFAULT, one.is_default)):
-        for more, mine in (({}, shown & one.feasible), (_INFEASIBLE, shown & ~one.feasible)):
-            yield Points(
-                *percent_of(one.points[mine]),
-                shade,
-                group=one.label,
-                texts=list(np.array(one.texts)[mine]),
-                hover=f"{hover}</extra>",
-                **looks | more,
-            )
-    for look, mine in ((_COLLAPSED, one.at_chance[:, 0]), (_POWERLESS, _powerless(one))):
-        yield Points(*percent_of(one.points[mine]), NEUTRAL, group=one.label, **look)
-    yield Points(
-        *percent_of(one.stopped),
-        shade,
-        opacity=0.5,
-        group=one.label,
-        texts=one.stopped_texts,
-        hover=hover.replace("<extra>", "<br>stopped early<extra>") + "</extra>",
-        **_STOPPED,
-    )
+    look = {flag: look for flag, (_, look) in FLAGS.items()}
+    hover = "%{text}<br>clean %{x:.2f} %<br>robust %{y:.2f} %"
+    extra = f"<extra>{escape(one.label)}</extra>"
+    trials, group = one.trials, one.label
+    completed, stopped = trials[~trials["stopped"]], trials[trials["stopped"]]
+    yield key(group, shade)
+    yield _front_line(trials[trials["on_front"]], shade, group=group)
+    for default in (False, True):
+        for infeasible in (False, True):
+            rows = completed[
+                (completed["default"] == default) & (completed["infeasible"] == infeasible)
+            ]
+            more = (look["default"] if default else {}) | (look["infeasible"] if infeasible else {})
+            yield _points(rows, shade, group=group, hover=hover + extra, **more)
+    for flag in ("collapsed", "powerless"):
+        yield _points(trials[trials[flag]], NEUTRAL, group=group, **look[flag])
+    hover += "<br>stopped early" + extra
+    yield _points(stopped, shade, group=group, opacity=0.5, hover=hover, **look["stopped"])
 
 
-def _powerless(one: FrontierSeries) -> NDArray[np.bool_]:
-    clean, robust = one.at_chance.T
-    return np.asarray(robust & ~clean, dtype=np.bool_)
+def _points(rows: pd.DataFrame, shade: str, **look: Any) -> Points:
+    return Points(*_coordinates(rows), shade, texts=list(rows["text"]), **look)
 
 
-def _front_line(front: NDArray[np.float64], shade: str, **look: Any) -> Line:
+def _front_line(front: pd.DataFrame, shade: str, **look: Any) -> Line:
     """Steps "before": what is reached at a clean MAP is the robust MAP of the next point."""
-    return Line(*percent_of(front), shade, step="before", **look)
+    ordered = front.drop_duplicates(["clean", "robust"]).sort_values(["clean", "robust"])
+    return Line(*_coordinates(ordered), shade, step="before", **look)
+
+
+def _coordinates(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    return rows["clean"].to_numpy(), rows["robust"].to_numpy()

@@ -10,7 +10,6 @@ from reports.figures.style import CELL_COLOURS, NEUTRAL, PALETTE
 
 _PIXELS = 4 / 3  # CSS pixels a point
 _PIXELS_OF_INCH = 108
-_NOT_MEASURED = "not measured"
 _SYMBOLS = {"thin-x": "x-thin", "triangle": "triangle-down"}
 _STEPS = {"": "linear", "before": "vh", "after": "hv"}
 _AXIS = {
@@ -25,20 +24,16 @@ _AXIS = {
 
 
 def draw(chart: Chart) -> list[go.Figure]:
-    """The panels of a chart as plotly figures."""
-    if not chart.panels:
-        return [message(chart.nothing)]
-    return [_panel(panel, round(_PIXELS_OF_INCH * chart.height)) for panel in chart.panels]
-
-
-def message(text: str) -> go.Figure:
-    """A figure that says why there is nothing to draw."""
+    """The panels of a chart as plotly figures; where there are none, one that says why."""
+    if chart.panels:
+        return [_panel(panel, round(_PIXELS_OF_INCH * chart.height)) for panel in chart.panels]
     figure = _new_figure(Panel(()), 160)
     figure.update_layout(xaxis_visible=False, yaxis_visible=False)
     figure.add_annotation(
-        text=escape(text), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font_size=15
-    )
-    return figure
+        text=escape(chart.nothing), x=0.5, y=0.5, xref="paper", yref="paper",
+        showarrow=False, font_size=15,
+    )  # fmt: skip
+    return [figure]
 
 
 def _panel(panel: Panel, height: int) -> go.Figure:
@@ -58,15 +53,9 @@ def _panel(panel: Panel, height: int) -> go.Figure:
                 figure.add_hline(y=mark.y, line=line, name=escape(mark.label), showlegend=True)
                 always_seen.append(mark.y - 1)
             case Band():
-                figure.add_hrect(
-                    y0=mark.low,
-                    y1=mark.high,
-                    fillcolor=mark.colour,
-                    opacity=0.3,
-                    line={"width": 0},
-                    name=escape(mark.label),
-                    showlegend=True,
-                )
+                look = {"fillcolor": mark.colour, "opacity": 0.3, "line": {"width": 0}}
+                name = escape(mark.label)
+                figure.add_hrect(mark.low, mark.high, **look, name=name, showlegend=True)
                 always_seen.append(mark.low - 1)
             case Cells():
                 figure.add_trace(_heatmap(mark))
@@ -78,14 +67,7 @@ def _panel(panel: Panel, height: int) -> go.Figure:
 
 def _legend_entry(mark: Line | Points) -> go.Scatter:
     """Of its own: plotly leaves a trace without points out of the legend."""
-    return go.Scatter(
-        x=[None],
-        y=[None],
-        name=escape(mark.label),
-        opacity=mark.opacity,
-        legendgroup=_group(mark),
-        **_look(mark),
-    )
+    return go.Scatter(x=[None], y=[None], name=escape(mark.label), **_look(mark))
 
 
 def _trace(mark: Line | Points) -> go.Scatter:
@@ -96,35 +78,28 @@ def _trace(mark: Line | Points) -> go.Scatter:
             if lengths is not None:
                 extra[side] = {"arrayminus": lengths[0], "array": lengths[1], "thickness": 1.5}
                 extra[side] |= {"color": mark.colour, "width": 4}
-    return go.Scatter(
-        x=mark.x,
-        y=mark.y,
-        opacity=mark.opacity,
-        showlegend=False,
-        legendgroup=_group(mark),
-        **_look(mark),
-        **extra,
-    )
+    return go.Scatter(x=mark.x, y=mark.y, showlegend=False, **_look(mark), **extra)
 
 
 def _look(mark: Line | Points) -> dict[str, Any]:
+    look = {"opacity": mark.opacity, "legendgroup": escape(mark.group or mark.label)}
     if isinstance(mark, Line):
         line = {"color": mark.colour, "dash": mark.dash, "shape": _STEPS[mark.step]}
-        return {"mode": "lines", "line": line | {"width": _PIXELS * mark.width}}
+        return look | {"mode": "lines", "line": line | {"width": _PIXELS * mark.width}}
     symbol = _SYMBOLS.get(mark.symbol, mark.symbol) + ("-open" if mark.is_open else "")
     outlined = mark.is_open or mark.symbol == "thin-x"
     edge = mark.colour if outlined else mark.edge or mark.colour
     outline = {"color": edge, "width": 1.6 if outlined else 0.8}
     marker = {"color": mark.colour, "symbol": symbol, "size": 1.5 * mark.size, "line": outline}
-    return {"mode": "markers", "marker": marker}
+    return look | {"mode": "markers", "marker": marker}
 
 
 def _heatmap(cells: Cells) -> go.Heatmap:
-    def text(value: float, note: str) -> str:
-        return (
-            _NOT_MEASURED if np.isnan(value) else f"{value:.1f}" + (f"<br>{note}" if note else "")
-        )
-
+    texts = [
+        ["not measured" if np.isnan(value) else f"{value:.1f}{note and f'<br>{note}'}"
+         for value, note in zip(values, notes, strict=True)]
+        for values, notes in zip(cells.values, cells.notes, strict=True)
+    ]  # fmt: skip
     return go.Heatmap(
         z=cells.values,
         x=[escape(name) for name in cells.columns],
@@ -132,10 +107,7 @@ def _heatmap(cells: Cells) -> go.Heatmap:
         zmin=0,
         zmax=100,
         colorscale=CELL_COLOURS,
-        text=[
-            [text(value, note) for value, note in zip(values, notes, strict=True)]
-            for values, notes in zip(cells.values, cells.notes, strict=True)
-        ],
+        text=texts,
         texttemplate="%{text}",
         customdata=cells.details,
         hovertemplate="%{y}<br>%{x}: %{text} %{customdata}<extra></extra>",
@@ -176,7 +148,3 @@ def _axis(axis: Axis) -> dict[str, Any]:
     if axis.limits != (None, None):
         out["range"] = list(axis.limits)
     return out
-
-
-def _group(mark: Line | Points) -> str:
-    return escape(mark.group or mark.label)

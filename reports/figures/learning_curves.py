@@ -4,10 +4,20 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from reports.explored import bit_lengths, bits_label
-from reports.figures.chart import NO_VALUES, Axis, Chart, Line, Mark, Panel, Points, Symbol, key
+from reports.figures.chart import (
+    NO_VALUES,
+    Axis,
+    Chart,
+    Line,
+    Mark,
+    Panel,
+    Points,
+    Symbol,
+    Values,
+    key,
+)
 from reports.figures.style import NEUTRAL, colour
 from reports.metric_columns import column_of
 from reports.results import SearchResults, metric_column
@@ -15,103 +25,86 @@ from reports.wording import describe_setting
 from saat.metrics import Phase
 
 _SHOWN = "robust_map"
-X_LABEL, Y_LABEL = "minimax epoch", f"{column_of(_SHOWN).label}, validation, short attack (%)"
-NOTHING_TRAINED = "no finished epochs yet"
-DEFAULT_LABEL = "paper's default (thick)"
+_METRIC = metric_column(Phase.VALIDATION, _SHOWN)
 _ENDS: dict[str, tuple[Symbol, str]] = {
     "stopped": ("x", "stopped early"),
     "failed": ("triangle", "failed"),
 }
 _THICK, _END_SIZE = 2.6, 8
 _HOVER = "%{text}<br>epoch %{x}<br>robust %{y:.2f} %<extra></extra>"
-_METRIC = metric_column(Phase.VALIDATION, _SHOWN)
 
 
 class Curve(NamedTuple):
     """One trial."""
 
-    trial_id: str
-    setting: str
-    series: int  # index of its code length
+    text: str  # trial, status and setting
+    bits: int
     is_default: bool
     status: str
-    epochs: NDArray[np.float64]  # (E,) from 1
-    robust_map: NDArray[np.float64]  # (E,) fraction
+    epochs: Values  # (E,) from 1
+    robust_map: Values  # (E,) percent
 
 
-class LearningCurvesData(NamedTuple):
-    """All curves, and the code lengths that their colours stand for."""
-
-    labels: tuple[str, ...]  # code lengths
-    curves: tuple[Curve, ...]
-
-
-def learning_curves_data(results: SearchResults) -> LearningCurvesData:
+def learning_curves(results: SearchResults) -> list[Curve]:
     """Validation curves of explore trials; epochs without a value are left out."""
     explore = results.explore
-    bits = bit_lengths(explore)
-    lengths = sorted(set(bits))
     measured = results.epochs[results.epochs[_METRIC].notna()].sort_values("epoch")
     by_trial = {str(trial_id): rows for trial_id, rows in measured.groupby("trial_id")}
-    curves = [
+    return [
         Curve(
-            trial_id=row["trial_id"],
-            setting=describe_setting(row, results.space),
-            series=lengths.index(length),
-            is_default=row["role"] == "default",
-            status=row["status"],
-            epochs=by_trial[row["trial_id"]]["epoch"].to_numpy(dtype=np.float64),
-            robust_map=by_trial[row["trial_id"]][_METRIC].to_numpy(dtype=np.float64),
+            f"{row['trial_id']} ({row['status']}): {describe_setting(row, results.space)}",
+            bits,
+            row["role"] == "default",
+            row["status"],
+            by_trial[row["trial_id"]]["epoch"].to_numpy(dtype=np.float64),
+            100 * by_trial[row["trial_id"]][_METRIC].to_numpy(dtype=np.float64),
         )
-        for row, length in zip(explore.to_dict("records"), bits, strict=True)
+        for row, bits in zip(explore.to_dict("records"), bit_lengths(explore), strict=True)
         if row["trial_id"] in by_trial
     ]
-    return LearningCurvesData(tuple(bits_label(length) for length in lengths), tuple(curves))
 
 
-def learning_curves_chart(data: LearningCurvesData) -> Chart:
+def learning_curves_chart(results: SearchResults) -> Chart:
     """Curves of one look are one line: a thousand of them would take a browser seconds to draw."""
-    if not data.curves:
-        return Chart((), nothing=NOTHING_TRAINED)
+    curves = learning_curves(results)
+    if not curves:
+        return Chart((), nothing="no finished epochs yet")
+    shades = {bits: colour(i) for i, bits in enumerate(sorted(set(bit_lengths(results.explore))))}
     marks: list[Mark] = []
     # The default's last, above the others.
-    for is_default, series in sorted({(curve.is_default, curve.series) for curve in data.curves}):
-        mine = [c for c in data.curves if (c.is_default, c.series) == (is_default, series)]
-        marks += _marks(mine, colour(series), data.labels[series], is_default)
-    marks += [
-        Line(NO_VALUES, NO_VALUES, colour(index), label) for index, label in enumerate(data.labels)
-    ]
-    if any(curve.is_default for curve in data.curves):
-        marks.append(Line(NO_VALUES, NO_VALUES, NEUTRAL, DEFAULT_LABEL, width=_THICK))
+    for is_default, bits in sorted({(curve.is_default, curve.bits) for curve in curves}):
+        mine = [curve for curve in curves if (curve.is_default, curve.bits) == (is_default, bits)]
+        marks += _marks(mine, shades[bits], bits_label(bits), is_default)
+    marks += [Line(NO_VALUES, NO_VALUES, shades[bits], bits_label(bits)) for bits in shades]
+    if any(curve.is_default for curve in curves):
+        text = "paper's default (thick)"
+        marks.append(Line(NO_VALUES, NO_VALUES, NEUTRAL, text, width=_THICK))
     for status, (symbol, label) in _ENDS.items():
-        if any(curve.status == status for curve in data.curves):
+        if any(curve.status == status for curve in curves):
             marks.append(key(label, NEUTRAL, symbol=symbol, size=_END_SIZE))
-    panel = Panel(marks, Axis(X_LABEL, scale="whole"), Axis(Y_LABEL))
-    return Chart([panel], height=4.2, legend_columns=5)
+    y = Axis(f"{column_of(_SHOWN).label}, validation, short attack (%)")
+    return Chart(
+        [Panel(marks, Axis("minimax epoch", scale="whole"), y)], height=4.2, legend_columns=5
+    )
 
 
 def _marks(curves: list[Curve], shade: str, group: str, is_default: bool) -> Iterator[Mark]:
     """A line and the points of curves that look the same; the way in which some ended."""
-    x, y = (
-        np.concatenate([np.append(part, np.nan) for part in parts])
-        for parts in ([c.epochs for c in curves], [100 * c.robust_map for c in curves])
-    )
-    texts = [f"{c.trial_id} ({c.status}): {c.setting}" for c in curves]
-    counts = [len(curve.epochs) + 1 for curve in curves]
+    x = np.concatenate([np.append(curve.epochs, np.nan) for curve in curves])
+    y = np.concatenate([np.append(curve.robust_map, np.nan) for curve in curves])
+    texts = [curve.text for curve in curves for _ in range(len(curve.epochs) + 1)]
     look: Any = {"group": group, "opacity": 1.0 if is_default else 0.7}
     yield Line(x, y, shade, width=_THICK if is_default else 1.2, **look)
-    yield Points(
-        x, y, shade, size=2.5, edge="", texts=list(np.repeat(texts, counts)), hover=_HOVER, **look
-    )
+    yield Points(x, y, shade, size=2.5, edge="", texts=texts, hover=_HOVER, **look)
     for status, (symbol, _) in _ENDS.items():
-        ends = [i for i, curve in enumerate(curves) if curve.status == status]
+        ended = [curve for curve in curves if curve.status == status]
         yield Points(
-            np.array([curves[i].epochs[-1] for i in ends]),
-            np.array([100 * curves[i].robust_map[-1] for i in ends]),
+            np.array([curve.epochs[-1] for curve in ended]),
+            np.array([curve.robust_map[-1] for curve in ended]),
             shade,
-            symbol,
+            symbol=symbol,
             size=_END_SIZE,
             group=group,
-            texts=[texts[i] for i in ends],
+            texts=[curve.text for curve in ended],
             hover=_HOVER,
         )

@@ -5,13 +5,11 @@ import numpy as np
 from reports.figures.chart import Cells, Chart, Panel
 from reports.matrix import MatrixCell, MatrixData
 
-NOTHING_MEASURED = "no attacked settings on test queries yet"
-
 
 def matrix_chart(data: MatrixData) -> Chart:
     """A row a setting; the number of seeds stands in cells that have fewer than their row."""
     if not data.rows or not data.columns:
-        return Chart((), nothing=NOTHING_MEASURED)
+        return Chart((), nothing="no attacked settings on test queries yet")
     cells = Cells(
         np.array([[100 * cell.mean for cell in row] for row in data.cells], dtype=np.float64),
         data.rows,
@@ -24,7 +22,9 @@ def matrix_chart(data: MatrixData) -> Chart:
     )
     labels = 0.08 * max(map(len, data.rows))
     width = max(7.2, 1.3 + labels + 0.62 * len(data.columns))
-    return Chart([Panel([cells])], width=width, height=1.4 + 0.4 * len(data.rows))
+    # Headers stand at 40 degrees below the cells.
+    headers = max(1.4, 0.5 + 0.055 * max(map(len, data.headers)))
+    return Chart([Panel([cells])], width=width, height=headers + 0.4 * len(data.rows))
 
 
 def _interval(cell: MatrixCell) -> str:

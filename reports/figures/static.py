@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures.chart import Axis, Band, Cells, Chart, Level, Line, Mark, Panel, Points
+from reports.figures.chart import Band, Cells, Chart, Level, Line, Mark, Panel, Points
 from reports.figures.style import CELL_COLOURS, NEUTRAL
 
 # A character is taken from the first of these that is installed and has it. DejaVu has Latin,
@@ -28,15 +28,10 @@ _FONTS = (
 )
 
 
-def installed_fonts() -> list[str]:
-    """The fonts that text falls back to, in order."""
-    installed = set(font_manager.get_font_names())
-    return [name for name in _FONTS if name in installed]
-
-
+_INSTALLED = set(font_manager.get_font_names())
 # Any: matplotlib's stubs list every key as a literal.
 STATIC_STYLE: Any = {
-    "font.family": installed_fonts(),
+    "font.family": [name for name in _FONTS if name in _INSTALLED],
     "font.size": 9.5,
     "axes.titlesize": 10.5,
     "axes.spines.top": False,
@@ -53,19 +48,19 @@ STATIC_STYLE: Any = {
     # A dollar sign in a search's name is no formula.
     "text.parse_math": False,
 }
-_SYMBOLS = {"circle": "o", "square": "s", "diamond": "D", "star": "*", "thin-x": "x", "x": "X"}
-_SYMBOLS |= {"triangle": "v"}
+_SYMBOLS = {"circle": "o", "square": "s", "diamond": "D", "star": "*", "thin-x": "x", "x": "X",
+            "triangle": "v"}  # fmt: skip
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _STEPS = {"": "default", "before": "steps-pre", "after": "steps-post"}
-_NOT_MEASURED = "–"
-_NARROWEST = 4.2  # inches that a legend needs
+_COLUMNS = 3  # panels in a row
+_NARROWEST = 4.4  # inches that a legend needs
 
 
 def draw(chart: Chart) -> Figure:
     """A chart as a matplotlib figure, outside pyplot's global state."""
     if not chart.panels:
         return message(chart.nothing)
-    columns = min(chart.columns, len(chart.panels))
+    columns = min(_COLUMNS, len(chart.panels))
     rows = ceil(len(chart.panels) / columns)
     figure = new_figure(max(chart.width * columns, _NARROWEST), chart.height * rows)
     for position, panel in enumerate(chart.panels):
@@ -93,24 +88,25 @@ def message(text: str) -> Figure:
     return figure
 
 
-def legend_below(figure: Figure, columns: int = 3, **options: Any) -> None:
+def legend_below(figure: Figure, columns: int = 3) -> None:
     """One legend of all axes below the figure, where it covers no data."""
     found: dict[str, Any] = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
         found = {**dict(zip(labels, handles, strict=True)), **found}
     if found:
-        figure.legend(
-            list(found.values()), list(found), loc="outside lower center", ncols=columns, **options
-        )
+        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     for mark in panel.marks:
         _draw_mark(axes, mark)
-    for axis, side, chosen in ((axes.xaxis, "x", panel.x), (axes.yaxis, "y", panel.y)):
-        _scale(axis, chosen)
-        if chosen.scale == "log":
+    for side, axis, chosen in (("x", axes.xaxis, panel.x), ("y", axes.yaxis, panel.y)):
+        if chosen.categories:
+            axis.set_ticks(range(len(chosen.categories)), chosen.categories)
+        elif chosen.scale == "whole":
+            axis.set_major_locator(MaxNLocator(integer=True))
+        elif chosen.scale == "log":
             axes.set(**{f"{side}scale": "log"})
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter("")
@@ -118,36 +114,22 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
             axes.set(**{f"{side}lim": chosen.limits})
 
 
-def _scale(axis: Any, chosen: Axis) -> None:
-    if chosen.categories:
-        axis.set_ticks(range(len(chosen.categories)), chosen.categories)
-    elif chosen.scale == "whole":
-        axis.set_major_locator(MaxNLocator(integer=True))
-
-
 def _draw_mark(axes: Axes, mark: Mark) -> None:
     match mark:
-        case Line():
-            axes.plot(
-                mark.x,
-                mark.y,
-                _DASHES[mark.dash],
-                drawstyle=_STEPS[mark.step],
-                color=mark.colour,
-                lw=mark.width,
-                alpha=mark.opacity,
-                label=_label(mark.label),
-            )
+        case Cells():
+            _draw_cells(axes, mark)
         case Points():
             _draw_points(axes, mark)
+        case Line():
+            look: Any = {"drawstyle": _STEPS[mark.step], "lw": mark.width, "alpha": mark.opacity}
+            label = _label(mark.label)
+            axes.plot(mark.x, mark.y, _DASHES[mark.dash], color=mark.colour, label=label, **look)
         case Level():
             style = _DASHES[mark.dash]
             axes.axhline(mark.y, color=mark.colour, ls=style, lw=1.4, label=_label(mark.label))
         case Band():
             bounds = (mark.low, mark.high)
             axes.axhspan(*bounds, color=mark.colour, alpha=0.3, lw=1, label=_label(mark.label))
-        case Cells():
-            _draw_cells(axes, mark)
 
 
 def _draw_points(axes: Axes, mark: Points) -> None:
@@ -176,10 +158,11 @@ def _draw_cells(axes: Axes, cells: Cells) -> None:
     axes.set_yticks(range(len(cells.rows)), cells.rows)
     for (row, column), value in np.ndenumerate(cells.values):
         note = cells.notes[row][column]
-        text = f"{value:.1f}" + (f"\n{note}" if note else "")
-        shade = "black" if value > 55 else "white"
+        text, shade = f"{value:.1f}", "black" if value > 55 else "white"
         if np.isnan(value):
-            text, shade = _NOT_MEASURED, "#666666"
+            text, shade = "–", "#666666"
+        elif note:
+            text += f"\n{note}"
         axes.text(column, row, text, ha="center", va="center", fontsize=8, color=shade)
     axes.figure.colorbar(image, ax=axes, label="%", fraction=0.03)
 

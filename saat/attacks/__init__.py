@@ -8,21 +8,14 @@ from saat.attacks.apgd_attacks import (
     TargetedApgdMainstay,
     TargetedApgdMargin,
 )
-from saat.attacks.attack import (
-    Attack,
-    Knowledge,
-    Queries,
-    TrainingImages,
-    attack_queries,
-    frozen,
-)
-from saat.attacks.dhta import DHTA
+from saat.attacks.attack import Attack, Knowledge, Queries, TrainingImages
 from saat.attacks.hag import HAG
 from saat.attacks.mainstay import MainstayAttack, TargetedMainstayAttack
 from saat.attacks.multi_target import MultiTarget
-from saat.attacks.p2p import P2P
+from saat.attacks.p2p import DHTA, P2P
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
 from saat.attacks.prosgan import ProsGAN
+from saat.attacks.query_batches import attack_queries, frozen
 from saat.attacks.sdha import SDHA, TargetedSDHA
 from saat.attacks.square import Square
 from saat.attacks.tha import THA

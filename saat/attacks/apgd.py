@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks.attack import Perturbed
-from saat.attacks.pgd import QueryLoss, finite_gradient
+from saat.attacks.pgd import QueryLoss, finite_gradient, zero_share
 from saat.threat_model import ThreatModel
 
 MOMENTUM = 0.75
@@ -21,23 +21,14 @@ def checkpoints(steps: int) -> list[int]:
     p₀ = 0, p₁ = 0.22, p_{j+1} = p_j + max(p_j − p_{j−1} − 0.03, 0.06).
     """
     # In hundredths: sums of 0.06 would miss the integers that ⌈·⌉ asks for.
-    before, now = 0, 22
-    out: list[int] = []
-    while now <= 100:
-        out.append(-(-now * steps // 100))
-        before, now = now, now + max(now - before - 3, 6)
-    return sorted(set(out))
+    shares = [0, 22]
+    while (last := shares[-1]) <= 100:
+        shares.append(last + max(last - shares[-2] - 3, 6))
+    return sorted({-(-share * steps // 100) for share in shares[1:-1]})
 
 
 class Iterate(NamedTuple):
-    """A point, and what one pass through the network computed there.
-
-    Attributes:
-        images: (B, 3, H, W).
-        features: pre-tanh (B, K).
-        loss: (B,).
-        gradient: of the loss, as ``images``.
-    """
+    """Images (B, 3, H, W), and what one pass through the network computed there."""
 
     images: Tensor
     features: Tensor
@@ -46,12 +37,11 @@ class Iterate(NamedTuple):
 
     def where(self, chosen: Tensor, other: "Iterate") -> "Iterate":
         """Rows of this iterate where ``chosen`` (B,), of ``other`` elsewhere."""
-        return Iterate(
-            *(
-                torch.where(chosen.view(-1, *[1] * (mine.dim() - 1)), mine, theirs)
-                for mine, theirs in zip(self, other, strict=True)
-            )
-        )
+
+        def pick(mine: Tensor, theirs: Tensor) -> Tensor:
+            return torch.where(chosen.view(-1, *[1] * (mine.dim() - 1)), mine, theirs)
+
+        return Iterate(*map(pick, self, other))
 
 
 def _evaluate(network: nn.Module, images: Tensor, loss: QueryLoss, step: int) -> Iterate:
@@ -82,7 +72,7 @@ def apgd(
     Args:
         network: float images → pre-tanh features (B, K).
         images: float (B, 3, H, W) in [0, 1].
-        loss: see :data:`QueryLoss`; descended. Per query, so a batch changes nothing.
+        loss: descended. Per query, so a batch changes nothing.
         threat: the ball.
         steps: iterations T; the network is visited T + 1 times.
         start: first iterate (projected first).
@@ -93,7 +83,7 @@ def apgd(
     """
     current = _evaluate(network, threat.project(start, images), loss, 0)
     best, previous = current, current.images
-    zero = (current.gradient == 0).flatten(1).float().mean(1)
+    zero = zero_share(current.gradient)
     eta = torch.full((len(images), 1, 1, 1), first_step, device=images.device)
     improved = torch.zeros(len(images), device=images.device)
     kept = torch.ones(len(images), dtype=torch.bool, device=images.device)
@@ -105,13 +95,12 @@ def apgd(
             best = best._replace(loss=loss(best.features, step))
         moved = threat.project(current.images - eta * threat.steepest(current.gradient), images)
         if step:
-            drift = MOMENTUM * (moved - current.images) + (1 - MOMENTUM) * (
-                current.images - previous
-            )
+            drift = MOMENTUM * (moved - current.images)
+            drift = drift + (1 - MOMENTUM) * (current.images - previous)
             moved = threat.project(current.images + drift, images)
         previous = current.images
         candidate = _evaluate(network, moved, loss, step)
-        zero += (candidate.gradient == 0).flatten(1).float().mean(1)
+        zero += zero_share(candidate.gradient)
         improved += (candidate.loss < current.loss).float()
         better = candidate.loss < best.loss
         best, current = candidate.where(better, best), candidate

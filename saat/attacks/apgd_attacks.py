@@ -5,14 +5,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from saat.attacks.apgd import apgd
-from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
+from saat.attacks.attack import Knowledge, Perturbed, Queries
+from saat.attacks.mainstay import MainstayGuided
 from saat.attacks.objectives import SmoothAP, agreement, capped_margin, masked_agreement
 from saat.attacks.pgd import QueryLoss, alpha_at, default_step_size, pgd
-from saat.mainstay import MainstayWeights, mainstay_codes
-from saat.settings import option
 from saat.threat_model import ThreatModel
 
 # Multiplies the α schedule, as features have median magnitude 1 here: in the end only bits near
@@ -23,16 +22,11 @@ SMOOTH_AP_ALPHA = 4.0
 
 
 @dataclass(frozen=True)
-class ApgdAttack(Attack):
+class ApgdAttack(MainstayGuided):
     """APGD from a random start on a loss that a rescaled network does not change.
 
     ``step_size`` is the first step η; see :func:`first_step`.
-
-    Attributes:
-        weights: weighting of the mainstay codes.
     """
-
-    weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
 
     @abstractmethod
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
@@ -41,11 +35,6 @@ class ApgdAttack(Attack):
     def changes(self) -> Collection[int]:
         """Iterations at which :meth:`loss` becomes another function."""
         return ()
-
-    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Mainstay codes of ``labels`` (Eq. 10)."""
-        del query_codes
-        return mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels, self.weights)
 
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
@@ -88,8 +77,7 @@ class ApgdMainstay(ApgdAttack):
 
     def changes(self) -> Collection[int]:
         """Where α grows."""
-        alpha = [self._alpha(step) for step in range(self.steps)]
-        return {step for step in range(1, self.steps) if alpha[step] != alpha[step - 1]}
+        return {s for s in range(1, self.steps) if self._alpha(s) != self._alpha(s - 1)}
 
 
 @dataclass(frozen=True)
@@ -103,20 +91,16 @@ class TargetedApgdMainstay(ApgdMainstay):
 class MaskedMainstay(ApgdAttack):
     """PGD on the mainstay loss from which bits that are there already drop out.
 
-    No APGD, which judges steps by the loss: with few bits left it is no measure.
-
-    ``step_size`` is η of every step; by default the rule of
-    :func:`saat.attacks.pgd.default_step_size`.
+    No APGD, which judges steps by the loss: with few bits left it is no measure. ``step_size`` is
+    η of every step; null is :func:`saat.attacks.pgd.default_step_size`.
     """
 
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
         """See :func:`saat.attacks.objectives.masked_agreement`; α as scheduled."""
         goal = self.goal(queries.representatives)
-
-        def masked(features: Tensor, step: int) -> Tensor:
-            return masked_agreement(torch.tanh(alpha_at(step, self.steps) * features), goal)
-
-        return masked
+        return lambda features, step: masked_agreement(
+            torch.tanh(alpha_at(step, self.steps) * features), goal
+        )
 
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel

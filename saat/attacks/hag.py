@@ -1,6 +1,7 @@
 """HAG: the Hamming-distance attack of Yang et al. (TCYB 2020), on the query's own code."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -12,8 +13,7 @@ from saat.codes import sign
 from saat.settings import option
 from saat.threat_model import ThreatModel
 
-# Published: 100 on the mean over a batch. Losses here are sums, so that the batch size does not
-# change a result.
+# Published: 100 on the mean over a batch. Losses here are sums.
 LEARNING_RATE = 100 / PUBLISHED_BATCH
 MOMENTUM = 0.9
 MASK_DISTANCE = 1.5
@@ -26,13 +26,9 @@ class HAG(Attack):
     With u = tanh(α f(x')), the benign image's relaxed code h = tanh f(x), and the mask of bits not
     yet flipped (|u − sign h| < 1.5, m of them): L = (Σ mask·u·h / m + 1)² + (mean(mask·u))².
 
-    Loss, mask, α schedule, momentum and rate are those of the reference implementation
-    (xandery-geek/SAAT) for every query of a full batch of 128: its rate of 100 acts on the mean
-    over the batch, so a query moves by 100/128 of its own gradient, here in batches of any size.
-    Its last, smaller batch moves further a step, and it measures the code of the image before the
-    last step; here the final image counts.
-
-    ``step_size`` is the learning rate of one query; null is 100/128.
+    Constants are those of the reference implementation (xandery-geek/SAAT). Its rate of 100 acts
+    on the mean over a batch of 128, so a query moves by 100/128 of its own gradient, here in
+    batches of any size. ``step_size`` is the learning rate of one query. Deterministic.
     """
 
     steps: int = option(2000, ge=1, le=100_000, help="iterations T")
@@ -41,16 +37,13 @@ class HAG(Attack):
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """The benign codes sign h themselves."""
-        del knowledge, labels
         return query_codes.float()
 
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
-        """See :meth:`Attack.perturb`; deterministic, seeds are not used."""
-        del knowledge
-        rate = self.step_size or LEARNING_RATE
-        images = queries.images
+        """See :meth:`Attack.perturb`."""
+        images, rate = queries.images, self.step_size or LEARNING_RATE
         with torch.no_grad():
             benign = torch.tanh(network(images))
 
@@ -67,7 +60,5 @@ class HAG(Attack):
             velocity = MOMENTUM * velocity + slope
             return point - rate * velocity
 
-        def gradient(point: Tensor, step: int) -> Tensor:
-            return input_gradient(network, point, loss, step)
-
+        gradient = partial(input_gradient, network, loss)
         return descend(images, gradient, update, threat, self.steps)

@@ -1,37 +1,25 @@
 """Random resizing and padding as two matrices per image (Xie et al., CVPR 2019)."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 
-class Placement(NamedTuple):
-    """Where an image of ``full`` pixels a side is drawn: ``size`` of them from ``first`` on.
+def placement(full: int, size: Tensor, first: Tensor) -> Tensor:
+    """Bilinear interpolation and zero padding along one axis of ``full`` pixels.
 
-    Attributes:
-        full: pixels of the side, before and after.
-        size: int64 (B,), pixels that the image is resized to.
-        first: int64 (B,), of these pixels.
+    Output pixel i of the resized image lies at (i + ½)·full/size − ½ of the original, which is
+    within it as size ≤ full, and interpolates between its two neighbours there.
+
+    Float64 (B, full, full) for ``size``, int64 (B,), the pixels that an image is resized to, of
+    which ``first`` is the first one.
     """
-
-    full: int
-    size: Tensor
-    first: Tensor
-
-    def matrix(self) -> Tensor:
-        """Bilinear interpolation and zero padding along one axis: float64 (B, full, full).
-
-        Output pixel i of the resized image lies at (i + ½)·full/size − ½ of the original, which is
-        within it as size ≤ full, and interpolates between its two neighbours there.
-        """
-        pixels = torch.arange(self.full, dtype=torch.float64)
-        inner = pixels - self.first[:, None]
-        at = (inner + 0.5) * self.full / self.size[:, None] - 0.5
-        drawn = (inner >= 0) & (inner < self.size[:, None])
-        weights = (1 - (at[:, :, None] - pixels).abs()).clamp_min(0)
-        return weights * drawn[:, :, None]
+    pixels = torch.arange(full, dtype=torch.float64)
+    inner = pixels - first[:, None]
+    at = (inner + 0.5) * full / size[:, None] - 0.5
+    drawn = (inner >= 0) & (inner < size[:, None])
+    return (1 - (at[:, :, None] - pixels).abs()).clamp_min(0) * drawn[:, :, None]
 
 
 def input_diversity(
@@ -51,13 +39,12 @@ def input_diversity(
         resize: smallest width, share of W; the height shrinks by the same share.
 
     Returns:
-        (B, 1, H, H) and (B, 1, W, W), to be multiplied with images.
+        (B, 1, H, H) and (B, 1, W, W).
     """
     height, width = images.shape[-2:]
     placed = [_draw(seed, height, width, probability, resize) for seed in seeds]
-    shape = torch.tensor(placed, dtype=torch.int64).view(-1, 4)
-    rows = Placement(height, shape[:, 0], shape[:, 1]).matrix()
-    columns = Placement(width, shape[:, 2], shape[:, 3]).matrix()
+    heights, tops, widths, lefts = torch.tensor(placed, dtype=torch.int64).view(-1, 4).T
+    rows, columns = placement(height, heights, tops), placement(width, widths, lefts)
     return rows[:, None].to(images), columns[:, None].to(images)
 
 
@@ -72,9 +59,4 @@ def _draw(
     smallest = max(1, int(resize * width))
     new_width = smallest + int(share * (width - smallest))
     new_height = max(1, height * new_width // width)
-    return (
-        new_height,
-        int(top * (height - new_height)),
-        new_width,
-        int(left * (width - new_width)),
-    )
+    return new_height, int(top * (height - new_height)), new_width, int(left * (width - new_width))

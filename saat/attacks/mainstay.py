@@ -14,34 +14,36 @@ from saat.threat_model import ThreatModel
 
 
 @dataclass(frozen=True)
-class MainstayAttack(Attack):
-    """PGD on (1/K) b_mᵀ tanh(α f(x')) from a random start: minimised, so the code leaves b_m.
-
-    Attributes:
-        weights: weighting of the mainstay codes.
-        rescale: divide every bit's feature by its median magnitude first. Off in the published
-            attack; on where the number steers a search, which would otherwise be rewarded for
-            hiding its gradients behind a large last layer.
-        leaky: gradients pass rectifiers that are off (:mod:`saat.rectifiers`); for the same reason.
-    """
+class MainstayGuided(Attack):
+    """An attack that is aimed by mainstay codes."""
 
     weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
-    rescale: bool = option(False, help="divide features by their median magnitude")
-    leaky: bool = option(False, help="gradients pass rectifiers that are off")
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """Mainstay codes of ``labels`` (Eq. 10)."""
-        del query_codes
         return mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels, self.weights)
 
+
+@dataclass(frozen=True)
+class MainstayAttack(MainstayGuided):
+    """PGD on (1/K) b_mᵀ tanh(α f(x')) from a random start: minimised, so the code leaves b_m.
+
+    ``rescale`` and ``leaky`` (:mod:`saat.rectifiers`) are off in the published attack. They are on
+    where the number steers a search, which would otherwise be rewarded for hiding its gradients
+    behind a large last layer, or behind rectifiers that are off.
+    """
+
+    rescale: bool = option(False, help="divide features by their median magnitude")
+    leaky: bool = option(False, help="gradients pass rectifiers that are off")
+
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
-        """(1/K) bᵀ tanh(α f), minimised under the α schedule; negated if targeted."""
-        towards = 1.0 if self.targeted else -1.0
-        scale = knowledge.feature_scale.to(queries.images.device) if self.rescale else 1.0
+        """−(1/K) goalᵀ tanh(α f), minimised under the α schedule."""
+        goal = self.goal(queries.representatives)
+        scale = knowledge.feature_scale.to(goal.device) if self.rescale else 1.0
 
         def loss(features: Tensor, step: int) -> Tensor:
             relaxed = torch.tanh(alpha_at(step, self.steps) * features / scale)
-            return -towards * (relaxed * queries.representatives).mean(1)
+            return -(relaxed * goal).mean(1)
 
         return loss
 
@@ -53,18 +55,10 @@ class MainstayAttack(Attack):
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """See :meth:`Attack.perturb`."""
-        loss = self.loss(queries, knowledge)
+        loss, seen = self.loss(queries, knowledge), self.gradient_network(network)
         step_size = self.step_size or default_step_size(threat.eps, self.steps)
         start = threat.random_start(queries.images, queries.seeds)
-        return pgd(
-            self.gradient_network(network),
-            queries.images,
-            loss,
-            threat,
-            self.steps,
-            step_size,
-            start,
-        )
+        return pgd(seen, queries.images, loss, threat, self.steps, step_size, start)
 
 
 @dataclass(frozen=True)

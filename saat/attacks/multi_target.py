@@ -24,23 +24,18 @@ class MultiTarget(ApgdMainstay):
 
     Candidates are the mainstay codes of all distinct label vectors of the training set. The
     theoretical result is that of the farthest one.
-
-    Attributes:
-        targets: codes tried per query; the work is so many times that of one attack.
     """
 
     targets: int = option(9, ge=1, le=10_000, help="targets tried per query")
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """The negated farthest code, so that leaving it means reaching that code."""
-        del labels
         return -self.farthest(knowledge, query_codes)[:, 0]
 
     def farthest(self, knowledge: Knowledge, query_codes: Tensor) -> Tensor:
-        """Candidate codes by falling distance from ±1 ``query_codes`` (Q, K): (Q, targets, K).
+        """Candidates by falling distance from ±1 ``query_codes`` (Q, K): (Q, targets or fewer, K).
 
-        With fewer than ``targets`` distinct label vectors, all of them. Equal distances in the
-        order of the label vectors.
+        Equal distances are in the order of the label vectors.
         """
         labels = LabelGroups.of(knowledge.train_labels).vectors
         codes = mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels, self.weights)

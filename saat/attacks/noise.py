@@ -18,14 +18,12 @@ class Noise(Attack):
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """Mainstay codes of ``labels``, for the theoretical result beside other attacks'."""
-        del query_codes
         return mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels)
 
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """See :meth:`Attack.perturb`; the network is not asked."""
-        del network, knowledge
         start = threat.random_start(queries.images, queries.seeds)
         zero = torch.zeros(len(start), device=start.device)
         return Perturbed(threat.project(start, queries.images), zero)

@@ -33,24 +33,20 @@ def masked_agreement(relaxed: Tensor, goal: Tensor) -> Tensor:
     """−Σ w (2 − s) s / Σ w with s = goal·u and w = [s < ½]: bits that are there drop out.
 
     The untargeted form of the reference implementation, Σ w (s + 2) s / Σ w for s = u·b, is this
-    with goal = −b; its targeted form is mirrored wrongly (gradient 0 at s = −1). 0 where every
-    bit has dropped out.
-
-    Args:
-        relaxed: u = tanh(α f) (B, K).
-        goal: ±1 (B, K).
+    with goal = −b; its targeted form is mirrored wrongly (gradient 0 at s = −1). (B,) for relaxed
+    codes u and goal (B, K); 0 where every bit has dropped out.
     """
     s = relaxed * goal
     unreached = (s < 0.5).float()
     return -(unreached * (2 - s) * s).sum(1) / unreached.sum(1).clamp_min(1)
 
 
-def capped_margin(features: Tensor, goal: Tensor, cap: float = MARGIN_CAP) -> Tensor:
-    """−(1/K) Σ min(goal·f, cap) per query (B,): no saturation on the side that matters.
+def capped_margin(features: Tensor, goal: Tensor) -> Tensor:
+    """−(1/K) Σ min(goal·f, κ) per query (B,): no saturation on the side that matters.
 
     The analogue of the difference-of-logits ratio (Croce & Hein, ICML 2020).
     """
-    return -(goal * features).clamp_max(cap).mean(1)
+    return -(goal * features).clamp_max(MARGIN_CAP).mean(1)
 
 
 class SmoothAP:
@@ -62,12 +58,8 @@ class SmoothAP:
     :data:`SAMPLED_RELEVANT` relevant and :data:`SAMPLED_IRRELEVANT` others, each weighted by the
     number of items it stands for; memory is B × P × (P + N) floats.
 
-    A query without relevant items scores 0.
-
-    Args:
-        labels: 0/1 (B, C), of the queries, or the target labels.
-        knowledge: codes and labels of the database.
-        seeds: of the samples, one per query.
+    A query without relevant items scores 0. ``labels`` (B, C) are the queries' own, or the target
+    labels; every query has a seed of its sample.
     """
 
     def __init__(self, labels: Tensor, knowledge: Knowledge, seeds: Sequence[int]) -> None:

@@ -1,4 +1,7 @@
-"""P2P: towards the code of a database item that carries the target label (ECCV 2020)."""
+"""P2P and DHTA: towards the codes of database items that carry the target label.
+
+Bai et al., "Targeted attack for deep hashing based retrieval", ECCV 2020.
+"""
 
 from dataclasses import dataclass
 
@@ -12,59 +15,38 @@ from saat.labels import LabelGroups
 from saat.settings import option
 
 
-def anchor_codes(
-    labels: Tensor, query_codes: Tensor, codes: Tensor, code_labels: Tensor, count: int
-) -> Tensor:
-    """Component-wise votes: sign of the sum of the first ``count`` codes with an equal label.
-
-    "First" is the order of the database, where the published attack draws at random. Fewer than
-    ``count`` vote where the database has no more; a bit with as many votes for as against is +1.
-    A row without a label, and a label vector that no item of the database carries, have no anchor:
-    the query's own code stands in for it, so that there is nothing to gain.
-
-    Args:
-        labels: 0/1 target labels (Q, C).
-        query_codes: ±1 (Q, K), codes of the benign queries.
-        codes: ±1 (M, K), of the database.
-        code_labels: 0/1 (M, C), of the database.
-        count: voters n.
-
-    Returns:
-        float32 ±1 (Q, K) on the device of ``codes``.
-    """
-    groups = LabelGroups.of(code_labels.to(codes.device))
-    order = groups.index.argsort(stable=True)
-    first = groups.counts.long().cumsum(0) - groups.counts.long()
-    place = torch.arange(len(order), device=codes.device) - first[groups.index[order]]
-    voters = order[place < count]
-    votes = torch.zeros(
-        len(groups.vectors), codes.shape[1], dtype=torch.float64, device=codes.device
-    ).index_add_(0, groups.index[voters], codes[voters].double())
-
-    wanted = labels.to(codes.device).double()
-    shared = wanted @ groups.vectors.T
-    equal = (shared == wanted.sum(1, keepdim=True)) & (shared == groups.vectors.sum(1))
-    found = equal.any(1) & (wanted.sum(1) > 0)
-    anchors = sign(votes)[equal.int().argmax(1)].float()
-    return torch.where(found[:, None], anchors, query_codes.to(codes.device).float())
-
-
 @dataclass(frozen=True)
 class P2P(TargetedPGD):
     """PGD on −(1/K) aᵀ tanh(α f(x')) from the benign image, a the code of one database item.
 
-    The item carries exactly the target label; see :func:`anchor_codes`. ``step_size`` null is the
-    published 1/255, or 2.5·ε/T where that is larger. Deterministic. Bai et al., "Targeted attack
-    for deep hashing based retrieval", ECCV 2020.
-
-    Attributes:
-        anchors: database codes n that vote on a.
+    The item carries exactly the target label and is the first one of the database. Fewer than n
+    vote where the database has no more; a bit with as many votes for as against is +1. A row
+    without a label, and a label that no item of the database carries, have no anchor: the query's
+    own code stands in for it. Deterministic.
     """
 
     steps: int = option(2000, ge=1, le=100_000, help="iterations T")
     anchors: int = option(1, ge=1, le=100_000, help="database codes n that vote on the anchor code")
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Anchor codes; see :func:`anchor_codes`."""
-        database = knowledge.database_codes, knowledge.database_labels
-        return anchor_codes(labels, query_codes, *database, self.anchors)
+        """Component-wise votes: sign of the sum of the first n codes that have an equal label."""
+        codes, code_labels = knowledge.database_codes, knowledge.database_labels
+        groups = LabelGroups.of(code_labels.to(codes.device))
+        order = groups.index.argsort(stable=True)
+        first = groups.counts.long().cumsum(0) - groups.counts.long()
+        place = torch.arange(len(order), device=codes.device) - first[groups.index[order]]
+        voters = order[place < self.anchors]
+        votes = groups.sums(torch.zeros_like(codes).index_copy_(0, voters, codes[voters]))
+        wanted = labels.to(codes.device).double()
+        shared = wanted @ groups.vectors.T
+        equal = (shared == wanted.sum(1, keepdim=True)) & (shared == groups.vectors.sum(1))
+        found = equal.any(1) & (wanted.sum(1) > 0)
+        anchors = sign(votes)[equal.int().argmax(1)].float()
+        return torch.where(found[:, None], anchors, query_codes.to(codes.device).float())
+
+
+@dataclass(frozen=True)
+class DHTA(P2P):
+    """PGD like P2P towards the bitwise vote of nine database items."""
+
+    anchors: int = option(9, ge=1, le=100_000, help="database codes n that vote on the anchor code")

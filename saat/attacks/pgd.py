@@ -1,6 +1,7 @@
 """Projected gradient descent on the input, shared by the attacks and by adversarial training."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ def published_step_size(eps: float, steps: int) -> float:
     return max(PUBLISHED_STEP_SIZE, 2.5 * eps / max(steps, 1))
 
 
-def input_gradient(network: nn.Module, images: Tensor, loss: QueryLoss, step: int) -> Tensor:
+def input_gradient(network: nn.Module, loss: QueryLoss, images: Tensor, step: int) -> Tensor:
     """Gradient of the summed loss with respect to ``images`` alone, :func:`finite_gradient`."""
     point = images.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(loss(network(point), step).sum(), point)
@@ -57,6 +58,11 @@ def finite_gradient(gradient: Tensor) -> Tensor:
     return gradient.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
 
 
+def zero_share(gradient: Tensor) -> Tensor:
+    """Fraction of exactly zero values per image: (B,)."""
+    return (gradient == 0).flatten(1).float().mean(1)
+
+
 def descend(
     images: Tensor,
     gradient: GradientSource,
@@ -69,8 +75,8 @@ def descend(
 
     Args:
         images: float (B, 3, H, W) in [0, 1].
-        gradient: see :data:`GradientSource`; where it is exactly zero, the attack is blind.
-        update: see :data:`Update`.
+        gradient: where it is exactly zero, the attack is blind.
+        update: makes a step of it.
         threat: the ball.
         steps: iterations T ≥ 0.
         start: first iterate; ``images`` by default.
@@ -79,7 +85,7 @@ def descend(
     zero = torch.zeros(len(images), device=images.device)
     for step in range(steps):
         slope = gradient(point, step)
-        zero += (slope == 0).flatten(1).float().mean(1)
+        zero += zero_share(slope)
         point = threat.project(update(point, slope), images)
     return Perturbed(point.detach(), zero / max(steps, 1))
 
@@ -95,18 +101,12 @@ def pgd(
 ) -> Perturbed:
     """Projected steepest descent in the ball (Eq. 15; Madry et al., ICLR 2018).
 
-    Args:
-        network: float images → pre-tanh features (B, K), used in the mode it is in.
-        images: float (B, 3, H, W) in [0, 1].
-        loss: see :data:`QueryLoss`; descended.
-        threat: the ball.
-        steps: iterations T ≥ 0.
-        step_size: η, in the norm of the ball.
-        start: first iterate; ``images`` by default.
+    Like :func:`descend`, along the gradient of ``loss`` under ``network`` (float images → pre-tanh
+    features (B, K), in the mode it is in) by steps of length ``step_size`` η in the ball's norm.
     """
     return descend(
         images,
-        lambda point, step: input_gradient(network, point, loss, step),
+        partial(input_gradient, network, loss),
         lambda point, slope: point - step_size * threat.steepest(slope),
         threat,
         steps,

@@ -1,11 +1,12 @@
 """The mainstay attack's loss under other descents: BIM; for transfer DI, NI, SI-NI and VMI.
 
-All share PGD's loop. Each one replaces the loop's gradient by a combination of gradients at other
-points, so a variant is a function from gradient source to gradient source.
+All share PGD's loop. A variant replaces the gradient there by a combination of gradients at other
+points.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -20,51 +21,52 @@ from saat.settings import option
 from saat.threat_model import ThreatModel
 
 
-class Momentum:
-    """g ← μ·g + ∇/‖∇‖₁ per query (Dong et al., CVPR 2018), ‖·‖₁ averaged over the pixels.
+@dataclass
+class Descent:
+    """What a variant makes its gradient of, in the descent of one batch.
 
-    The mean, as in the published implementations: one gradient then has entries of about 1.
-
-    Args:
-        decay: μ.
+    Attributes:
+        plain: gradient of the loss at a point.
+        queries: the batch; randomness comes from its seeds.
+        threat: the ball.
+        momentum: g, as it is before the gradient is added.
+        variance: v of VMI.
     """
 
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
-        self.value: Tensor | float = 0.0
+    plain: GradientSource
+    queries: Queries
+    threat: ThreatModel
+    momentum: Tensor | float = 0.0
+    variance: Tensor | float = 0.0
 
-    def add(self, gradient: Tensor) -> Tensor:
-        """The momentum after ``gradient`` (B, 3, H, W); a zero gradient adds nothing."""
-        size = gradient.abs().flatten(1).mean(1).clamp_min(1e-30).view(-1, 1, 1, 1)
-        self.value = self.decay * self.value + gradient / size
-        return self.value
+    def seeds(self, *parts: int | str) -> Sequence[int]:
+        """One seed per query for the draws that ``parts`` name."""
+        return [derive_seed(*parts, seed) for seed in self.queries.seeds]
+
+
+def with_momentum(momentum: Tensor | float, gradient: Tensor, decay: float) -> Tensor:
+    """μ·g + ∇/‖∇‖₁ per query (Dong et al., CVPR 2018); a zero gradient adds nothing.
+
+    ‖·‖₁ is averaged over the pixels, as in the published implementations: one gradient then has
+    entries of about 1.
+    """
+    size = gradient.abs().flatten(1).mean(1).clamp_min(1e-30).view(-1, 1, 1, 1)
+    return decay * momentum + gradient / size
 
 
 @dataclass(frozen=True)
 class BIM(MainstayAttack):
     """Projected descent from the benign image, without a random start (Kurakin et al., 2017).
 
-    ``step_size`` null is 1/255, the published one, or 2.5·ε/T where that is larger. Deterministic.
-
-    Attributes:
-        decay: μ of the momentum; 1 makes MI-FGSM of it.
+    ``step_size`` null is 1/255 as published, or 2.5·ε/T where that is larger. A ``decay`` of 1
+    makes MI-FGSM of it. Deterministic.
     """
 
     decay: float = option(0.0, ge=0, le=10, help="decay μ of the momentum")
 
-    def gradient_function(
-        self, plain: GradientSource, queries: Queries, threat: ThreatModel, momentum: Momentum
-    ) -> GradientSource:
-        """The gradient that this variant descends.
-
-        Args:
-            plain: gradient of the loss at a point.
-            queries: the batch; randomness comes from its seeds.
-            threat: the ball.
-            momentum: as it is before the gradient is added.
-        """
-        del queries, threat, momentum
-        return plain
+    def gradient(self, descent: Descent, point: Tensor, step: int) -> Tensor:
+        """The gradient at ``point`` that this variant descends."""
+        return descent.plain(point, step)
 
     def resolved_step_size(self, threat: ThreatModel) -> float:
         """η in numbers."""
@@ -74,17 +76,15 @@ class BIM(MainstayAttack):
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """See :meth:`Attack.perturb`."""
-        loss, momentum = self.loss(queries, knowledge), Momentum(self.decay)
-        step_size, differentiated = self.resolved_step_size(threat), self.gradient_network(network)
-
-        def plain(point: Tensor, step: int) -> Tensor:
-            return input_gradient(differentiated, point, loss, step)
+        loss, step_size = self.loss(queries, knowledge), self.resolved_step_size(threat)
+        plain = partial(input_gradient, self.gradient_network(network), loss)
+        descent = Descent(plain, queries, threat)
 
         def update(point: Tensor, slope: Tensor) -> Tensor:
-            return point - step_size * threat.steepest(momentum.add(slope))
+            descent.momentum = with_momentum(descent.momentum, slope, self.decay)
+            return point - step_size * threat.steepest(descent.momentum)
 
-        gradient = self.gradient_function(plain, queries, threat, momentum)
-        return descend(queries.images, gradient, update, threat, self.steps)
+        return descend(queries.images, partial(self.gradient, descent), update, threat, self.steps)
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,6 @@ class DI(BIM):
     """BIM through randomly resized and padded images (DI²-FGSM, Xie et al., CVPR 2019).
 
     Every query draws for itself in every step; see :func:`input_diversity`.
-
-    Attributes:
-        probability: of a query to be transformed in a step.
-        resize: smallest share of the side that an image is resized to.
     """
 
     probability: float = option(0.5, ge=0, le=1, help="probability of a transformed input")
@@ -103,18 +99,11 @@ class DI(BIM):
         0.9, ge=0.01, le=1, help="smallest side after resizing, share of the side"
     )
 
-    def gradient_function(
-        self, plain: GradientSource, queries: Queries, threat: ThreatModel, momentum: Momentum
-    ) -> GradientSource:
+    def gradient(self, descent: Descent, point: Tensor, step: int) -> Tensor:
         """∇_x L(T(x)): T is linear, so its transpose takes the gradient back to the image."""
-        del threat, momentum
-
-        def gradient(point: Tensor, step: int) -> Tensor:
-            seeds = _seeds(queries, "di", step)
-            rows, columns = input_diversity(seeds, point, self.probability, self.resize)
-            return rows.mT @ plain(rows @ point @ columns.mT, step) @ columns
-
-        return gradient
+        seeds = descent.seeds("di", step)
+        rows, columns = input_diversity(seeds, point, self.probability, self.resize)
+        return rows.mT @ descent.plain(rows @ point @ columns.mT, step) @ columns
 
 
 @dataclass(frozen=True)
@@ -123,63 +112,49 @@ class NI(BIM):
 
     The gradient is taken at Π(x − μ·η·g/‖1‖_p) with the momentum g and the projection Π into the
     ball; ‖1‖_p, the norm of an image of ones, is 1 in the published L∞ and gives the look-ahead
-    the length of steps in L2 and L1.
-
-    Attributes:
-        look_ahead: ``"free"`` leaves out Π as the paper does. Its T·η is ε; where T is larger,
-            the undamped momentum looks far out of the ball, and 100 steps reach less than one.
+    the length of steps in L2 and L1. ``look_ahead="free"`` leaves out Π as the paper does. Its T·η
+    is ε; where T is larger, the undamped momentum looks far out of the ball, and 100 steps reach
+    less than one.
     """
 
     decay: float = option(1.0, ge=0, le=10, help="decay μ of the momentum")
     look_ahead: Literal["ball", "free"] = option("ball", help="whether it stays in the ball")
 
-    def gradient_function(
-        self, plain: GradientSource, queries: Queries, threat: ThreatModel, momentum: Momentum
-    ) -> GradientSource:
+    def gradient(self, descent: Descent, point: Tensor, step: int) -> Tensor:
         """∇L at the point that the momentum leads to."""
-        images = queries.images
-        pixels = images[0].numel() if len(images) else 1
+        threat, pixels = descent.threat, point.shape[1:].numel()
         ones = {"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels)}[threat.norm]
-        reach = momentum.decay * self.resolved_step_size(threat) / ones
-
-        def gradient(point: Tensor, step: int) -> Tensor:
-            ahead = point - reach * momentum.value
-            return plain(
-                ahead if self.look_ahead == "free" else threat.project(ahead, images), step
-            )
-
-        return gradient
+        reach = self.decay * self.resolved_step_size(threat) / ones
+        ahead = point - reach * descent.momentum
+        if self.look_ahead == "ball":
+            ahead = threat.project(ahead, descent.queries.images)
+        return descent.plain(ahead, step)
 
 
 @dataclass(frozen=True)
 class SINI(NI):
     """NI on the mean loss of m scaled images x/2ⁱ (SI-NI-FGSM, Lin et al., ICLR 2020).
 
-    Attributes:
-        scales: m.
-        scaling: ``"powers"`` is the paper's Sᵢ(x) = x/2ⁱ and the gradient of (1/m) Σ L(Sᵢ(x)) in
-            x. ``"cumulative"`` is what the reference implementation of SAAT computes: it divides
-            the scaled image again (1, ½, ⅛, 1/64, 1/1024) and adds gradients in the scaled
-            images, without the factor of the chain rule.
+    ``scaling="powers"`` is the paper's gradient of (1/m) Σ L(x/2ⁱ) in x. ``"cumulative"`` is what
+    the reference implementation of SAAT computes: it divides the scaled image again (1, ½, ⅛, 1/64,
+    1/1024) and adds gradients in the scaled images, without the factor of the chain rule.
     """
 
     scales: int = option(5, ge=1, le=100, help="scaled copies m")
     scaling: Literal["powers", "cumulative"] = option("powers", help="scales of the copies")
 
-    def gradient_function(
-        self, plain: GradientSource, queries: Queries, threat: ThreatModel, momentum: Momentum
-    ) -> GradientSource:
+    def gradient(self, descent: Descent, point: Tensor, step: int) -> Tensor:
         """Mean over the scales, at the point that the momentum leads to."""
         cumulative = self.scaling == "cumulative"
-        halvings = [i * (i + 1) // 2 if cumulative else i for i in range(self.scales)]
 
         def scaled(point: Tensor, step: int) -> Tensor:
             total = torch.zeros_like(point)
-            for scale in (0.5**count for count in halvings):
-                total += (1.0 if cumulative else scale) * plain(point * scale, step)
+            for i in range(self.scales):
+                scale = 0.5 ** (i * (i + 1) // 2 if cumulative else i)
+                total += (1.0 if cumulative else scale) * descent.plain(point * scale, step)
             return total / self.scales
 
-        return super().gradient_function(scaled, queries, threat, momentum)
+        return super().gradient(replace(descent, plain=scaled), point, step)
 
 
 @dataclass(frozen=True)
@@ -189,10 +164,6 @@ class VMI(BIM):
     The gradient ∇L(x_t) + v_t is descended, v_{t+1} = (1/N) Σ ∇L(x_t + rᵢ) − ∇L(x_t), and rᵢ is
     uniform in the ball of β times the radius, drawn per query, step and neighbour. (In L2 and L1
     drawn as a random start is.) Costs 1 + N gradients a step.
-
-    Attributes:
-        neighbours: N.
-        beta: β.
     """
 
     decay: float = option(1.0, ge=0, le=10, help="decay μ of the momentum")
@@ -201,26 +172,13 @@ class VMI(BIM):
         1.5, ge=0, le=100, help="radius β of the neighbourhood, in radii of the ball"
     )
 
-    def gradient_function(
-        self, plain: GradientSource, queries: Queries, threat: ThreatModel, momentum: Momentum
-    ) -> GradientSource:
+    def gradient(self, descent: Descent, point: Tensor, step: int) -> Tensor:
         """The gradient and the variance found in the step before."""
-        del momentum
-        around = ThreatModel(self.beta * threat.eps, threat.norm)
-        variance = torch.zeros_like(queries.images)
-
-        def gradient(point: Tensor, step: int) -> Tensor:
-            nonlocal variance
-            own = plain(point, step)
-            tuned, nearby = own + variance, torch.zeros_like(own)
-            for number in range(self.neighbours):
-                seeds = _seeds(queries, "vmi", step, number)
-                nearby += plain(around.random_start(point, seeds), step)
-            variance = nearby / self.neighbours - own
-            return tuned
-
-        return gradient
-
-
-def _seeds(queries: Queries, *parts: int | str) -> Sequence[int]:
-    return [derive_seed(*parts, seed) for seed in queries.seeds]
+        around = ThreatModel(self.beta * descent.threat.eps, descent.threat.norm)
+        own = descent.plain(point, step)
+        tuned, nearby = own + descent.variance, torch.zeros_like(own)
+        for number in range(self.neighbours):
+            start = around.random_start(point, descent.seeds("vmi", step, number))
+            nearby += descent.plain(start, step)
+        descent.variance = nearby / self.neighbours - own
+        return tuned

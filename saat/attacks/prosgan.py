@@ -1,23 +1,17 @@
 """ProS-GAN: a generator instead of an optimisation per query (Wang et al., CVPR 2021)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, softplus
 
-from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries, TrainingImages
+from saat.attacks.attack import Knowledge, Perturbed, Progress, Queries, TrainingImages
 from saat.attacks.prosgan_networks import Generator, LabelledPrototypeNet
 from saat.attacks.prosgan_training import GeneratorSettings, GeneratorTraining
+from saat.attacks.prototype_attack import PrototypeAttack
 from saat.labels import unchecked_relevance
-from saat.prototype import (
-    prototype_codes,
-    quantisation_loss,
-    target_vectors,
-    train_prototypes,
-)
-from saat.seeding import drawing_from
+from saat.prototype import quantisation_loss
 from saat.settings import option
 from saat.threat_model import ThreatModel
 
@@ -30,12 +24,9 @@ def prototype_loss(
     With θ_ij = h_i·c_j/2 and s_ij = 1 where the two share a label:
     mean(softplus θ − s θ) + MSE(predicted, wanted) + ‖sign h − h‖²/(10⁴·B).
 
-    Args:
-        prototypes: relaxed codes h (B, K).
-        predicted: probabilities of labels (B, C).
-        wanted: float 0/1 (B, C), the labels that ``prototypes`` and ``predicted`` are of.
-        codes: ±1 c (N, K), float, of the training set.
-        labels: float 0/1 (N, C), of the training set.
+    ``prototypes`` are the relaxed codes h (B, K) and ``predicted`` the probabilities of labels
+    (B, C) that the network has for ``wanted``, float 0/1 (B, C); ``codes`` c (N, K) and ``labels``
+    (N, C), floats too, are the training set's.
     """
     theta = prototypes @ codes.T / 2
     similar = unchecked_relevance(wanted, labels).to(theta.dtype)
@@ -43,40 +34,32 @@ def prototype_loss(
     return likelihood + mse_loss(predicted, wanted) + quantisation_loss(prototypes)
 
 
+def _loss(net: LabelledPrototypeNet, wanted: Tensor, codes: Tensor, labels: Tensor) -> Tensor:
+    return prototype_loss(*net.codes_and_labels(wanted), wanted, codes, labels)
+
+
 @dataclass(frozen=True)
-class ProsGAN(GeneratorSettings, Attack):
+class ProsGAN(GeneratorSettings, PrototypeAttack):
     """A generator that repaints an image so that its code is the prototype of a target label.
 
-    :meth:`fit` trains a prototype network on label vectors of the database and codes of the
-    training set, then generator against discriminator on the training images
-    (:class:`saat.attacks.prosgan_training.GeneratorTraining`). At attack time nothing is
+    :meth:`fit` trains the prototype network, then generator against discriminator on the training
+    images (:class:`saat.attacks.prosgan_training.GeneratorTraining`). At attack time nothing is
     optimised and no gradient taken: ``zero_gradient`` is 0, and T, η and restarts, which every
     protocol passes, have no meaning and are no options here.
 
     The published attack has no ball: its images (:meth:`generate`) resemble the original by a
     mean squared error alone. :meth:`perturb` projects them into the protocol's ball, which the
     generator knew nothing of; report both.
-
-    Attributes:
-        prototype_steps: updates of the prototype network (published: 100 epochs of 300).
-        prototype_batch: label vectors per update.
-        prototypes: the trained prototype network; no option of a user.
-        generator: the trained generator; no option of a user.
     """
 
     steps: int = 0
     step_size: float | None = None
     restarts: int = 1
-    prototype_steps: int = option(
-        30_000, ge=1, le=10_000_000, help="updates of the prototype network"
-    )
     prototype_batch: int = option(
         64, ge=1, le=65_536, help="label vectors per update of that network"
     )
     prototypes: LabelledPrototypeNet | None = field(default=None, repr=False, compare=False)
     generator: Generator | None = field(default=None, repr=False, compare=False)
-
-    targeted = True
 
     def fit(
         self,
@@ -85,80 +68,46 @@ class ProsGAN(GeneratorSettings, Attack):
         knowledge: Knowledge,
         threat: ThreatModel,
         seed: int,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> "ProsGAN":
-        """Train prototype network and generator; see :meth:`Attack.fit`.
+        """Train prototype network and generator.
 
         Raises:
             TrainingFailed: the generator's loss is not finite.
         """
-        del threat
         batches = -(-len(train.labels) // self.batch_size)
         total = self.prototype_steps + self.epochs * batches
         report = (lambda done: progress(done, total)) if progress else None
-        prototypes = self._fit_prototypes(knowledge, seed, report)
+        prototypes = self._fit_prototypes(
+            LabelledPrototypeNet, _loss, "prosgan prototypes", knowledge, seed, report
+        )
         training = GeneratorTraining(network, prototypes, train, knowledge, self, seed)
         for epoch in range(self.epochs):
             training.run_epoch(epoch)
-            if progress:
-                progress(self.prototype_steps + (epoch + 1) * batches, total)
+            if report:
+                report(self.prototype_steps + (epoch + 1) * batches)
         generator = training.generator.eval().requires_grad_(False)
         return replace(self, prototypes=prototypes, generator=generator)
 
-    def _fit_prototypes(
-        self, knowledge: Knowledge, seed: int, report: Callable[[int], None] | None
-    ) -> LabelledPrototypeNet:
-        codes, labels = knowledge.train_codes.float(), knowledge.train_labels.float()
-        with drawing_from("prosgan prototypes", seed):
-            net = LabelledPrototypeNet(labels.shape[1], codes.shape[1]).to(codes.device)
-
-        def loss(wanted: Tensor) -> Tensor:
-            return prototype_loss(*net.codes_and_labels(wanted), wanted, codes, labels)
-
-        vectors = target_vectors(knowledge.database_labels)
-        steps, batch = self.prototype_steps, self.prototype_batch
-        train_prototypes(net, vectors, loss, steps, batch, seed, report)
-        return net
-
-    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Prototype codes of the target labels; see :meth:`Attack.representatives`.
-
-        Raises:
-            RuntimeError: before :meth:`fit`.
-        """
-        del knowledge, query_codes
-        return prototype_codes(self._fitted()[0], labels)
-
     @torch.no_grad()
     def generate(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The published attack, in no ball.
+        """The published attack, in no ball: float images (B, 3, H, H) in [0, 1].
 
         Args:
             images: float (B, 3, H, H) in [0, 1], H as in training.
             labels: target labels, float 0/1 (B, C).
 
-        Returns:
-            Float images (B, 3, H, H) in [0, 1].
-
         Raises:
             RuntimeError: before :meth:`fit`.
         """
-        prototypes, generator = self._fitted()
-        adversarial: Tensor = generator(2 * images - 1, prototypes.features(labels))
+        features = self._fitted(self.prototypes).features(labels)
+        adversarial: Tensor = self._fitted(self.generator)(2 * images - 1, features)
         return (adversarial + 1) / 2
 
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """:meth:`generate`, projected into the ball; see :meth:`Attack.perturb`."""
-        del network, knowledge
         images = queries.images
-        adversarial = self.generate(images, queries.labels)
-        return Perturbed(
-            threat.project(adversarial, images), torch.zeros(len(images), device=images.device)
-        )
-
-    def _fitted(self) -> tuple[LabelledPrototypeNet, Generator]:
-        if self.prototypes is None or self.generator is None:
-            raise RuntimeError("prosgan: fit comes before the attack")
-        return self.prototypes, self.generator
+        adversarial = threat.project(self.generate(images, queries.labels), images)
+        return Perturbed(adversarial, torch.zeros(len(images), device=images.device))

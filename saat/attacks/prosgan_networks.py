@@ -6,6 +6,8 @@ border and from which the result is cropped; the discriminator magnifies what is
 field of 32 pixels. At 224 nothing differs.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
@@ -31,31 +33,22 @@ class LabelledPrototypeNet(PrototypeNet):
     def codes_and_labels(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Float 0/1 labels (B, C) → codes in (−1, 1) (B, K), probabilities of labels (B, C)."""
         features = self.features(labels)
-        codes = torch.tanh(self.hashing(features))
-        return codes, torch.sigmoid(self.classifier(features))
+        return torch.tanh(self.hashing(features)), torch.sigmoid(self.classifier(features))
 
 
-class LabelMap(nn.Module):
+def label_map(size: int, width: int) -> nn.Sequential:
     """Label features (B, 512) → 3 channels (B, 3, S, S): one layer, four doublings."""
-
-    def __init__(self, size: int, width: int) -> None:
-        super().__init__()
-        start = size // GRAIN
-        channels = 2 * width
-        layers: list[nn.Module] = [
-            nn.Linear(PrototypeNet.features_out, channels * start * start),
-            nn.ReLU(inplace=True),
-            nn.Unflatten(1, (channels, start, start)),
-        ]
-        for _ in range(4):
-            layers += _up(channels, channels // 2)
-            channels //= 2
-        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, 3, 3, padding=1, bias=False))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """See the class."""
-        out: Tensor = self.layers(features)
-        return out
+    start = size // GRAIN
+    channels = 2 * width
+    layers: list[nn.Module] = [
+        nn.Linear(PrototypeNet.features_out, channels * start * start),
+        nn.ReLU(inplace=True),
+        nn.Unflatten(1, (channels, start, start)),
+    ]
+    for _ in range(4):
+        layers += _up(channels, channels // 2)
+        channels //= 2
+    return nn.Sequential(*layers, nn.Conv2d(channels, 3, 3, padding=1, bias=False))
 
 
 class Generator(nn.Module):
@@ -63,16 +56,13 @@ class Generator(nn.Module):
 
     The label map beside the image → 7×7 convolution, two halvings, 3 residual blocks (encoder) →
     3 residual blocks, two doublings (decoder) → beside the image again, one convolution, tanh.
-
-    Args:
-        size: side H of the images, at least 16.
-        width: channels of the first convolution (published: 64).
+    ``size`` is H, at least 16, and ``width`` the channels of the first convolution (published: 64).
     """
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
         self.padding = -size % GRAIN
-        self.label_map = LabelMap(size + self.padding, width)
+        self.label_map = label_map(size + self.padding, width)
         self.encoder = nn.Sequential(
             *_normalised(nn.Conv2d(6, width, 7, padding=3)),
             *_normalised(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)),
@@ -96,45 +86,38 @@ class Generator(nn.Module):
         return out[..., :side, :side]
 
 
-class Discriminator(nn.Module):
+class Discriminator(nn.Sequential):
     """Images (B, 3, H, H) → (B, C + 1): which labels, and 0 for a real image, 1 for another.
 
-    Five spectrally normalised convolutions of stride 2 and one over all that is left.
-
-    Args:
-        size: side H of the images.
-        classes: C.
-        width: channels of the first convolution (published: 64).
+    Five spectrally normalised convolutions of stride 2 and one over all that is left; ``width`` is
+    the channels of the first one (published: 64).
     """
 
     def __init__(self, size: int, classes: int, width: int) -> None:
-        super().__init__()
         self.size = max(size, FIELD)
+        channels = [3, *(width * 2**layer for layer in range(DISCRIMINATOR_LAYERS))]
         layers: list[nn.Module] = []
-        inputs, channels = 3, width
-        for _ in range(DISCRIMINATOR_LAYERS):
+        for inputs, outputs in pairwise(channels):
             layers += [
-                spectral_norm(nn.Conv2d(inputs, channels, 4, stride=2, padding=1)),
+                spectral_norm(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)),
                 nn.LeakyReLU(0.01),
             ]
-            inputs, channels = channels, 2 * channels
-        last = nn.Conv2d(inputs, classes + 1, self.size // FIELD, bias=False)
-        self.layers = nn.Sequential(*layers, last, nn.Flatten())
+        last = nn.Conv2d(channels[-1], classes + 1, self.size // FIELD, bias=False)
+        super().__init__(*layers, last, nn.Flatten())
 
     def forward(self, images: Tensor) -> Tensor:
         """See the class."""
         if images.shape[-1] < self.size:
             images = interpolate(images, size=self.size, mode="bilinear")
-        out: Tensor = self.layers(images)
+        out: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
         return out
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(nn.Sequential):
     """x + two 3×3 convolutions of it, each with instance norm."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
+        super().__init__(
             *_normalised(nn.Conv2d(channels, channels, 3, padding=1, bias=False)),
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
             nn.InstanceNorm2d(channels),
@@ -142,7 +125,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, channels, H, W) → the same shape."""
-        out: Tensor = inputs + self.layers(inputs)
+        out: Tensor = inputs + super().forward(inputs)  # type: ignore[no-untyped-call]
         return out
 
 

@@ -24,15 +24,7 @@ DISCRIMINATOR_EVERY = 3
 
 @dataclass(frozen=True)
 class GeneratorSettings:
-    """Options of the game.
-
-    Attributes:
-        reconstruction: weight w of the mean squared error (published: 100 on FLICKR-25K, else 50).
-        epochs: passes over the training images; the learning rate falls linearly in the second
-            half (published: 50 + 50).
-        batch_size: training images per step.
-        width: channels of the networks' first convolutions.
-    """
+    """Options of the game; the learning rate falls linearly in the second half of the epochs."""
 
     reconstruction: float = option(
         50.0, ge=0, le=1e6, help="weight of the squared error; FLICKR-25K 100"
@@ -53,16 +45,9 @@ def generator_loss(
 ) -> Tensor:
     """w·MSE(x', x) + 5·(1 − mean(tanh(f)·b)) + MSE(D(x'), [target, 0]).
 
-    The last term wants the discriminator to see a real image of the target label.
-
-    Args:
-        adversarial: x' (B, 3, H, H) in (−1, 1), with gradient.
-        images: x (B, 3, H, H) in [−1, 1].
-        features: pre-tanh features f of x' (B, K).
-        codes: prototype codes b, ±1 (B, K).
-        judged: D(x') (B, C + 1).
-        goal: target labels, float 0/1 (B, C).
-        reconstruction: w.
+    The last term wants the discriminator to see a real image of the target label. Images x', x are
+    (B, 3, H, H) in [−1, 1], ``features`` f of x' and prototype codes b (B, K), ``judged`` is D(x')
+    (B, C + 1), ``goal`` the target labels, float 0/1 (B, C), and ``reconstruction`` w.
     """
     code = CODE_WEIGHT * (1 - (torch.tanh(features) * codes).mean())
     fooled = mse_loss(judged, _with_last(goal, 0.0))
@@ -72,15 +57,10 @@ def generator_loss(
 def discriminator_loss(real: Tensor, labels: Tensor, adversarial: Tensor, goal: Tensor) -> Tensor:
     """½ MSE(D(x), [label, 0]) + ½ MSE(D(x'), [target, 1]) (LSGAN).
 
-    Args:
-        real: D(x) (B, C + 1).
-        labels: labels of the images, float 0/1 (B, C).
-        adversarial: D(x') (B, C + 1).
-        goal: target labels, float 0/1 (B, C).
+    ``real`` is D(x) and ``adversarial`` D(x') (B, C + 1); labels are float 0/1 (B, C).
     """
-    return (
-        mse_loss(real, _with_last(labels, 0.0)) + mse_loss(adversarial, _with_last(goal, 1.0))
-    ) / 2
+    fooled = mse_loss(adversarial, _with_last(goal, 1.0))
+    return (mse_loss(real, _with_last(labels, 0.0)) + fooled) / 2
 
 
 def _with_last(labels: Tensor, value: float) -> Tensor:
@@ -97,15 +77,7 @@ class GeneratorTraining:
     """Adam 1e-4 (.5, .999) for generator and discriminator; targets drawn from the database.
 
     The victim gives the gradient of its input and keeps everything else: only the parameters of
-    generator and discriminator receive gradients.
-
-    Args:
-        victim: float images in [0, 1] → pre-tanh features (B, K), in evaluation mode.
-        prototypes: trained.
-        train: training images and labels.
-        knowledge: label vectors of the database.
-        settings: see :class:`GeneratorSettings`.
-        seed: of weights, order and targets.
+    generator and discriminator receive gradients. ``seed`` is that of weights, order and targets.
     """
 
     def __init__(
@@ -121,16 +93,14 @@ class GeneratorTraining:
         self.settings, self.seed = settings, seed
         self.device = knowledge.train_codes.device
         self.targets = target_vectors(knowledge.database_labels)
-        size, width = train.images(torch.tensor([0])).shape[-1], settings.width
+        size, classes = train.images(torch.tensor([0])).shape[-1], self.targets.shape[1]
         with drawing_from("prosgan", seed):
-            self.generator = Generator(size, width).to(self.device)
-            discriminator = Discriminator(size, self.targets.shape[1], width)
-            self.discriminator = discriminator.to(self.device)
-        self._generator_optimiser = self._adam(self.generator)
-        self._discriminator_optimiser = self._adam(self.discriminator)
-
-    def _adam(self, network: nn.Module) -> Adam:
-        return Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS)
+            self.generator = Generator(size, settings.width).to(self.device)
+            self.discriminator = Discriminator(size, classes, settings.width).to(self.device)
+        self._optimisers = [
+            Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS)
+            for network in (self.generator, self.discriminator)
+        ]
 
     def run_epoch(self, epoch: int) -> float:
         """One pass in a seeded order; the mean loss of the generator.
@@ -138,7 +108,7 @@ class GeneratorTraining:
         Raises:
             TrainingFailed: it is not finite.
         """
-        for optimiser in (self._generator_optimiser, self._discriminator_optimiser):
+        for optimiser in self._optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = LEARNING_RATE * rate_at(epoch, self.settings.epochs)
         draws = generator("prosgan epoch", self.seed, epoch)
@@ -162,11 +132,11 @@ class GeneratorTraining:
         if both:
             labels = self.train.labels[index].float().to(self.device)
             real, fake = self.discriminator(images), self.discriminator(adversarial.detach())
-            _update(self._discriminator_optimiser, discriminator_loss(real, labels, fake, goal))
+            _update(self._optimisers[1], discriminator_loss(real, labels, fake, goal))
         attacked = self.victim((adversarial + 1) / 2)
         judged, weight = self.discriminator(adversarial), self.settings.reconstruction
         loss = generator_loss(adversarial, images, attacked, codes, judged, goal, weight)
-        _update(self._generator_optimiser, loss)
+        _update(self._optimisers[0], loss)
         return loss.detach()
 
 

@@ -1,6 +1,7 @@
 """SDHA: a differentiable Hamming distance to every relevant code (Lu et al., ICMR 2021)."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -21,18 +22,13 @@ DISTANCE_OFFSET = 1e-8
 
 
 class Adam:
-    """Adam (Kingma & Ba, 2015) pixel by pixel, so a batch changes nothing.
-
-    Args:
-        rate: learning rate.
-    """
+    """Adam (Kingma & Ba, 2015) pixel by pixel, so a batch changes nothing."""
 
     decays: ClassVar[tuple[float, float]] = (0.9, 0.999)
     epsilon: ClassVar[float] = 1e-8
 
     def __init__(self, rate: float) -> None:
-        self.rate = rate
-        self.count = 0
+        self.rate, self.count = rate, 0
         self.mean: Tensor | float = 0.0
         self.square: Tensor | float = 0.0
 
@@ -48,43 +44,27 @@ class Adam:
 
 
 class RelevantCodes:
-    """The training codes relevant to every query of a batch; its own code where there are none.
+    """The training codes relevant to every query of a batch; its own code where there are none."""
 
-    Args:
-        labels: 0/1 (B, C), of the queries, or the target labels.
-        benign: ±1 (B, K), codes of the benign queries.
-        knowledge: codes and labels of the training set.
-    """
-
-    def __init__(self, labels: Tensor, benign: Tensor, knowledge: Knowledge) -> None:
-        device = benign.device
-        self._codes = knowledge.train_codes.to(device)
-        self._related = relevance(labels, knowledge.train_labels.to(device))
-        self._without_relevant = ~self._related.any(1)
-        self._benign = benign
-        self._count = self._related.sum(1).clamp_min(1)
+    def __init__(self, queries: Queries, knowledge: Knowledge) -> None:
+        self._own = queries.codes
+        self._codes = knowledge.train_codes.to(self._own.device)
+        self._related = relevance(queries.labels, knowledge.train_labels.to(self._own.device))
 
     def weighted(self, signs: Tensor, power: float) -> tuple[Tensor, Tensor]:
         """(1/n) Σ w and (1/n) Σ w·r over relevant codes r, w = (D_H(signs, r) + 1e-8)^power.
 
-        Memory is B × N, whatever K is; sums in float64.
-
-        Args:
-            signs: ±1 (B, K).
-            power: −z.
-
-        Returns:
-            (B,) and (B, K), in the dtype of ``signs``.
+        (B,) and (B, K) for ``signs`` ±1 (B, K). Memory is B × N, whatever K is; sums in float64.
         """
         bits = signs.shape[1]
         distances = torch.arange(bits + 1, dtype=torch.float64, device=signs.device)
         table = (distances + DISTANCE_OFFSET) ** power
         weights = table[unchecked_hamming_distance(signs, self._codes)] * self._related
-        own = (bits - (signs * self._benign).sum(1)).div(2).round().long()
-        own_weight = table[own] * self._without_relevant
+        own = (bits - (signs * self._own).sum(1)).div(2).round().long()
+        own_weight = table[own] * ~self._related.any(1)
         total = weights.sum(1) + own_weight
-        towards = weights @ self._codes.double() + own_weight[:, None] * self._benign.double()
-        counts = self._count
+        towards = weights @ self._codes.double() + own_weight[:, None] * self._own.double()
+        counts = self._related.sum(1).clamp_min(1)
         return (total / counts).to(signs.dtype), (towards / counts[:, None]).to(signs.dtype)
 
 
@@ -103,8 +83,7 @@ class SDHA(Attack):
 
     ``step_size`` is Adam's learning rate (0.01). Adam gets a 128th of the gradient of L, as in the
     reference implementation, whose loss is the mean over a batch of 128: beside the 1e-8 in Adam's
-    denominator the scale counts. Queries to which nothing is relevant are driven away from
-    their own code. Deterministic.
+    denominator the scale counts. Where nothing is relevant, the query's own code is. Deterministic.
     """
 
     steps: int = option(1500, ge=1, le=100_000, help="iterations T")
@@ -114,10 +93,7 @@ class SDHA(Attack):
     z: ClassVar[float] = 0.5
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Sign of the mean relevant train code; the query's own code where nothing is relevant.
-
-        Its negative maximises the mean distance to them. A bit whose mean is 0 is +1.
-        """
+        """Sign of the mean relevant train code, whose negative is farthest from them on average."""
         groups = LabelGroups.of(knowledge.train_labels)
         related = relevance(labels.to(groups.vectors.device), groups.vectors)
         total = related.double() @ groups.sums(knowledge.train_codes)
@@ -131,7 +107,7 @@ class SDHA(Attack):
 
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
         """The surrogate's part of L."""
-        relevant = RelevantCodes(queries.labels, queries.codes, knowledge)
+        relevant = RelevantCodes(queries, knowledge)
         weight = (1.0 if self.targeted else -1.0) * TRADE_OFF
 
         def loss(features: Tensor, step: int) -> Tensor:
@@ -150,16 +126,14 @@ class SDHA(Attack):
         """See :meth:`Attack.perturb`."""
         loss, images = self.loss(queries, knowledge), queries.images
         adam = Adam(self.step_size or LEARNING_RATE)
-        pixels = images[0].numel() if len(images) else 1
+        pixels = images.shape[1:].numel()
 
         def update(point: Tensor, slope: Tensor) -> Tensor:
             # The error's own gradient joins here: it would hide a network that gives none.
             whole = slope + 2 * (point - images) / pixels
             return point - adam.step(whole / PUBLISHED_BATCH)
 
-        def gradient(point: Tensor, step: int) -> Tensor:
-            return input_gradient(network, point, loss, step)
-
+        gradient = partial(input_gradient, network, loss)
         return descend(images, gradient, update, threat, self.steps)
 
 
@@ -168,7 +142,6 @@ class TargetedSDHA(SDHA):
     """SDHA towards the train codes that share a label with the target.
 
     L = mean((x' − x)²) + (25/K)·(1/n) Σ_r w_r d_r with φ(s) = ½ (1 − s) g(−s), σ = 10, z = −0.3.
-    Without such codes a query stays at its own.
     """
 
     targeted = True

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
+from saat.attacks.attack import Knowledge, Perturbed, Queries
+from saat.attacks.mainstay import MainstayGuided
 from saat.codes import sign
-from saat.mainstay import MainstayWeights, mainstay_codes
 from saat.settings import option
 from saat.threat_model import ThreatModel
 
@@ -26,7 +26,7 @@ def square_side(query: int, queries: int, size: int) -> int:
 
 
 @dataclass(frozen=True)
-class Square(Attack):
+class Square(MainstayGuided):
     """Square attack: a black box that uses nothing of the network but the codes of its queries.
 
     A proposal is kept if no fewer bits agree with the goal. In L∞ a square is x ± ε, one sign a
@@ -34,68 +34,51 @@ class Square(Attack):
     the norm ε and the sum projected, which is simpler than the published L2 variant.
 
     ``steps`` is the number of queries to the network.
-
-    Attributes:
-        weights: weighting of the mainstay codes.
     """
 
     steps: int = option(5000, ge=1, le=1_000_000, help="queries to the network")
-    weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
 
     by_gradient = False
-
-    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Mainstay codes of ``labels`` (Eq. 10)."""
-        del query_codes
-        return mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels, self.weights)
 
     @torch.no_grad()
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """See :meth:`Attack.perturb`; ``step_size`` is not used, no gradient is ever zero."""
-        del knowledge
         images, goal = queries.images, self.goal(queries.representatives)
-        draws = _draw(queries.seeds, self.steps, images.shape[3])
-        start = threat.eps * draws.stripes.to(images.device)[:, :, None, :]
+        corners, signs, stripes = _draw(queries.seeds, self.steps, images.shape[3])
+        start = threat.eps * stripes.to(images.device)[:, :, None, :]
         best = threat.project(images + start, images)
         score = (sign(network(best)) * goal).sum(1)
         for query in range(1, self.steps):
-            proposal = self._proposal(best, images, threat, draws, query)
+            side = square_side(query, self.steps, images.shape[2])
+            proposal = _proposal(best, images, threat, side, corners[:, query], signs[:, query])
             reached = (sign(network(proposal)) * goal).sum(1)
             accepted = reached >= score
             best = torch.where(accepted.view(-1, 1, 1, 1), proposal, best)
             score = torch.where(accepted, reached, score)
         return Perturbed(best, torch.zeros(len(images), device=images.device))
 
-    def _proposal(
-        self, best: Tensor, images: Tensor, threat: ThreatModel, draws: "_Draws", query: int
-    ) -> Tensor:
-        size = images.shape[2]
-        side = square_side(query, self.steps, size)
-        corner = (draws.corners[:, query] * (size - side + 1)).long().to(images.device)
-        line = torch.arange(size, device=images.device)
-        inside = (line >= corner[:, :, None]) & (line < corner[:, :, None] + side)
-        window = (inside[:, 0, :, None] & inside[:, 1, None, :])[:, None]
-        signs = draws.signs[:, query].to(images.device).view(-1, images.shape[1], 1, 1)
-        if threat.norm == "linf":
-            return threat.project(torch.where(window, images + threat.eps * signs, best), images)
-        pixels = images.shape[1] * side**2
-        # More than the whole range of a value would be spent in vain.
-        level = min(1.0, threat.eps / (pixels**0.5 if threat.norm == "l2" else pixels))
-        return threat.project(best + level * signs * window, images)
+
+def _proposal(
+    best: Tensor, images: Tensor, threat: ThreatModel, side: int, corners: Tensor, signs: Tensor
+) -> Tensor:
+    size, channels = images.shape[2], images.shape[1]
+    corners = (corners * (size - side + 1)).long().to(images.device)
+    line = torch.arange(size, device=images.device)
+    inside = (line >= corners[:, :, None]) & (line < corners[:, :, None] + side)
+    window = (inside[:, 0, :, None] & inside[:, 1, None, :])[:, None]
+    signs = signs.to(images.device).view(-1, channels, 1, 1)
+    if threat.norm == "linf":
+        return threat.project(torch.where(window, images + threat.eps * signs, best), images)
+    pixels = channels * side**2
+    # More than the whole range of a value would be spent in vain.
+    level = min(1.0, threat.eps / (pixels**0.5 if threat.norm == "l2" else pixels))
+    return threat.project(best + level * signs * window, images)
 
 
-@dataclass(frozen=True)
-class _Draws:
-    """Everything random: corners (B, T, 2) in [0, 1), signs (B, T, 3), stripes (B, 3, W)."""
-
-    corners: Tensor
-    signs: Tensor
-    stripes: Tensor
-
-
-def _draw(seeds: Sequence[int], queries: int, width: int) -> _Draws:
+def _draw(seeds: Sequence[int], queries: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Corners (B, T, 2) in [0, 1), signs of squares (B, T, 3) and of stripes (B, 3, W)."""
     corners = torch.empty(len(seeds), queries, 2)
     signs = torch.empty(len(seeds), queries, 3)
     stripes = torch.empty(len(seeds), 3, width)
@@ -103,4 +86,4 @@ def _draw(seeds: Sequence[int], queries: int, width: int) -> _Draws:
         generator = torch.Generator().manual_seed(seed)
         for values in (corners, signs, stripes):
             values[row].uniform_(generator=generator)
-    return _Draws(corners, sign(signs - 0.5), sign(stripes - 0.5))
+    return corners, sign(signs - 0.5), sign(stripes - 0.5)

@@ -24,7 +24,6 @@ class TargetedPGD(Attack):
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """See :meth:`Attack.perturb`."""
-        del knowledge
 
         def loss(features: Tensor, step: int) -> Tensor:
             return agreement(features, queries.representatives, alpha_at(step, self.steps))

@@ -6,10 +6,8 @@ takes images in memory. The splits mean the same for all of them:
 
 - ``train``: what the network learns from; usually a subset of ``database``.
 - ``database``: what queries retrieve from.
-- ``validation``: queries for decisions made while searching. From lists they are drawn from the
-  database outside ``train``; where too few rows are outside, they are held out from ``train``
-  and leave it. They leave the database while validating (``validation_database``), so that no
-  query retrieves itself.
+- ``validation``: queries for decisions made while searching (:mod:`saat.data.splits`). They leave
+  the database while validating (``validation_database``), so that no query retrieves itself.
 - ``test``: queries of the final numbers, disjoint from all of the above.
 
 Images are decoded once per node into a memory map (:mod:`saat.data.store`), so every process
@@ -19,9 +17,4 @@ that loads the same data shares its pages.
 from saat.data.dataset import RetrievalData
 from saat.data.registry import DATASETS, Dataset, locate
 
-__all__ = [
-    "DATASETS",
-    "Dataset",
-    "RetrievalData",
-    "locate",
-]
+__all__ = ["DATASETS", "Dataset", "RetrievalData", "locate"]

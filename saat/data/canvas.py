@@ -18,18 +18,10 @@ _BLOTCHES, _NOISE = 0.05, 0.02  # standard deviations
 def compose(
     digits: np.ndarray, size: int, rng: np.random.Generator, cells: np.ndarray | None = None
 ) -> np.ndarray:
-    """Paint digits in random colours, sizes and quadrants on a random background.
+    """Paint digits in random colours, sizes and quadrants: uint8 (3, size, size).
 
-    Every draw comes from ``rng``, so equal generators give equal images.
-
-    Args:
-        digits: float32 (n, 8, 8), n at most 4, ink in [0, 1].
-        size: Height and width of the canvas in pixels.
-        rng: Source of all randomness.
-        cells: int64 (n,), the quadrant (0–3, row by row) of every digit; random where None.
-
-    Returns:
-        uint8 (3, size, size).
+    ``digits`` are float32 (n, 8, 8), n at most 4, ink in [0, 1]. ``cells``, int64 (n,), are their
+    quadrants (0–3, row by row), random where None. Equal generators give equal images.
     """
     colour = rng.uniform(0, _DARK, (3, 1, 1))
     canvas: np.ndarray = colour + _texture(size, rng)
@@ -67,13 +59,8 @@ def _place(side: int, cell: int, size: int, rng: np.random.Generator) -> tuple[i
 
 
 def _contrasting(background: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A float32 (3, 1, 1) colour far enough from the background's."""
+    """The first of some colours (3, 1, 1) that is far enough from the background, or the best."""
     colours = rng.uniform(_DARK, 1, (_CANDIDATES, 3, 1, 1))
     distance = np.sqrt(((colours - background) ** 2).sum(axis=(1, 2, 3)))
-    return np.array(colours[_first_or_best(distance, _CONTRAST)])
-
-
-def _first_or_best(scores: np.ndarray, enough: float) -> int:
-    """Index of the first candidate that scores enough, or of the best where none does."""
-    good = np.flatnonzero(scores >= enough)
-    return int(good[0] if good.size else scores.argmax())
+    enough = np.flatnonzero(distance >= _CONTRAST)
+    return np.array(colours[enough[0] if enough.size else distance.argmax()])

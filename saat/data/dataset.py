@@ -49,17 +49,10 @@ class RetrievalData(LabelledImages):
         >>> data
         tensors: 3 classes, 16 px; 10 train, 20 database, 0 validation, 10 test
 
-        Args:
-            train: images (N, 3, H, W) with H = W, uint8 or float in [0, 1], and 0/1 labels
-                (N, C); tensors on any device, or NumPy arrays. As of all pairs.
-            test: queries of the final numbers.
-            database: what queries retrieve from; the training images where None.
-            validation: queries for decisions while training; none where None.
-            name: of the set, in messages and results.
-
-        Returns:
-            A copy as bytes: floats are rounded to the nearest of 256 levels. Its fingerprint is
-            that of all images, labels and splits.
+        Every pair is images (N, 3, H, W) with H = W, uint8 or float in [0, 1], and 0/1 labels
+        (N, C): tensors on any device, or NumPy arrays. Images are copied as bytes; floats are
+        rounded to the nearest of 256 levels. Without a ``database``, queries retrieve from the
+        training images. ``name`` is that of the set in messages and results.
 
         Raises:
             InputError: images or labels that are not such, or splits that do not fit together.
@@ -97,28 +90,29 @@ class RetrievalData(LabelledImages):
         Args:
             path: the folder.
             image_size: height and width of the stored images in pixels, at most 4096.
-            val_queries: number of validation queries, drawn from database or training images; 0
-                for none.
+            val_queries: number of validation queries (:mod:`saat.data.splits`).
             seed: decides which rows become validation queries.
-            resize: ``"squash"`` resizes the whole image to a square, as in the paper; ``"crop"``
-                resizes the short side to ``image_size * 256 / 224`` and crops the centre, as the
+            resize: ``"squash"`` makes the whole image a square, as in the paper; ``"crop"`` resizes
+                the short side to ``image_size * 256 / 224`` and crops the centre, as the
                 reference repositories do.
-            cache_dir: node-local folder of decoded images; ``SAAT_CACHE`` or
-                ``~/.cache/saat-harness`` where None.
+            cache_dir: node-local folder of decoded images; the default is ``SAAT_CACHE`` or
+                ``~/.cache/saat-harness``.
             progress: called with (images done, images in all) while images are decoded.
-
-        Returns:
-            The data set, its images a read-only memory map.
 
         Raises:
             InputError: one line that names the list file and line, the value and what is allowed.
             OSError: the cache cannot be written, a full disk for example; it names the file.
         """
-        root = user_path(path, "data.path:")
-        loaded = _loaded(
-            load_folder, image_size, val_queries, seed, resize, cache_dir, progress, root=root
+        return cls._load(
+            load_folder,
+            root=user_path(path, "data.path:"),
+            image_size=image_size,
+            val_queries=val_queries,
+            seed=seed,
+            resize=resize,
+            cache_dir=cache_dir,
+            progress=progress,
         )
-        return cls(**vars(loaded))
 
     @classmethod
     def named(
@@ -139,17 +133,11 @@ class RetrievalData(LabelledImages):
         >>> saat.RetrievalData.named("digits_mini", image_size=16)
         digits_mini: 10 classes, 16 px; 400 train, 800 database, 0 validation, 100 test
 
-        Args:
-            name: its name.
-            image_size: see :meth:`from_folder`; 32 for embedded sets, 224 for photographs where
-                None.
-            val_queries: number of validation queries; 0 for none.
-            seed: decides which rows become validation queries, and how embedded sets are composed.
-            resize: see :meth:`from_folder`; embedded sets know only ``"squash"``.
-            root: the folder that contains the set's own folder (``FLICKR-25K``, …); where None,
-                the environment variable ``SAAT_DATA`` names it. Not for embedded sets.
-            cache_dir: see :meth:`from_folder`.
-            progress: see :meth:`from_folder`.
+        Arguments are those of :meth:`from_folder`, but for these: ``root`` is the folder that
+        contains the set's own folder (``FLICKR-25K``, …); where None, the environment variable
+        ``SAAT_DATA`` names it. An embedded set has no root and no way of resizing but
+        ``"squash"``, and ``seed`` also decides how it is composed. ``image_size`` is 32 for
+        embedded sets and 224 for photographs where None.
 
         Raises:
             InputError: see :meth:`from_folder`; an unknown name, or no folder of that set.
@@ -162,34 +150,34 @@ class RetrievalData(LabelledImages):
         is_embedded = entry.folder is None
         if image_size is None:
             image_size = _EMBEDDED_SIZE if is_embedded else _PHOTOGRAPH_SIZE
-        source = {} if is_embedded else {"root": locate(name, root)}
-        loaded = _loaded(
-            entry.load, image_size, val_queries, seed, resize, cache_dir, progress, **source
+        return cls._load(
+            entry.load,
+            **({} if is_embedded else {"root": locate(name, root)}),
+            image_size=image_size,
+            val_queries=val_queries,
+            seed=seed,
+            resize=resize,
+            cache_dir=cache_dir,
+            progress=progress,
         )
-        return cls(**vars(loaded))
 
-
-def _loaded(
-    load: Callable[..., LabelledImages],
-    image_size: int,
-    val_queries: int,
-    seed: int,
-    resize: str,
-    cache_dir: str | Path | None,
-    progress: Progress | None,
-    **source: Any,
-) -> LabelledImages:
-    """What a loader gives, once the numbers are known to be in range."""
-    if not 1 <= image_size <= MAX_IMAGE_SIZE:
-        raise InputError(f"data: image_size {image_size}: must be 1 to {MAX_IMAGE_SIZE} pixels")
-    if val_queries < 0:
-        raise InputError(f"data: val_queries {val_queries}: must be 0 or more")
-    return load(
-        **source,
-        image_size=image_size,
-        val_queries=val_queries,
-        seed=seed,
-        resize=resize,
-        cache_dir=default_cache_dir() if cache_dir is None else user_path(cache_dir, "cache_dir"),
-        progress=progress,
-    )
+    @classmethod
+    def _load(
+        cls,
+        load: Callable[..., LabelledImages],
+        *,
+        image_size: int,
+        val_queries: int,
+        cache_dir: str | Path | None,
+        **settings: Any,
+    ) -> "RetrievalData":
+        if not 1 <= image_size <= MAX_IMAGE_SIZE:
+            raise InputError(f"data: image_size {image_size}: must be 1 to {MAX_IMAGE_SIZE} pixels")
+        if val_queries < 0:
+            raise InputError(f"data: val_queries {val_queries}: must be 0 or more")
+        cache = default_cache_dir() if cache_dir is None else user_path(cache_dir, "cache_dir")
+        return cls(
+            **vars(
+                load(image_size=image_size, val_queries=val_queries, cache_dir=cache, **settings)
+            )
+        )

@@ -6,7 +6,7 @@ profiles. Images that it would convert wrongly without an error are converted he
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
@@ -14,9 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from saat.data.layouts import Lists, Origin
-from saat.data.resize import RESIZES
-from saat.data.store import block_length
+from saat.data.layouts import Lists
 from saat.errors import InputError, one_line
 
 # Below Pillow's own limits, which warn or pass what does not fit in memory once a pool of threads
@@ -35,51 +33,52 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _BLACK_IS_ZERO = 258, 262, 1  # tags of a TIFF
 _DRAWN = ("EPS", "WMF")
 _CHECKED = 16  # images compared by `is_current`
 
+Size = tuple[int, int]  # width, height
 
-def decode_blocks(lists: Lists, image_size: int, resize: str) -> Iterator[np.ndarray]:
-    """Yield uint8 (n, 3, H, W) blocks that together hold every image of ``lists`` in order.
+
+def _short_side(size: Size, image_size: int) -> Size:
+    """As torchvision's ``Resize(image_size * 256 / 224)``, to the pixel."""
+    short = round(image_size * 256 / 224)
+    width, height = (int(short * side / min(size)) for side in size)
+    return width, height
+
+
+# Way of resizing → (size of an image, side of the square) → the size that the image gets before
+# the square is cut from its centre.
+RESIZES: Mapping[str, Callable[[Size, int], Size]] = {
+    "squash": lambda size, image_size: (image_size, image_size),
+    "crop": _short_side,
+}
+
+
+def is_current(images: np.ndarray, lists: Lists, resize: str) -> bool:
+    """Whether a few images, spread over the lists, decode to their rows of uint8 ``images``.
+
+    On file systems that are mounted from a packed image, files can change without other times;
+    then, as a rule, all of them have changed.
+    """
+    count = len(lists.paths)
+    rows = np.unique(np.linspace(0, count - 1, min(count, _CHECKED)).astype(np.int64))
+    found = decode_rows(lists, rows.tolist(), images.shape[-1], resize)
+    return bool(np.array_equal(found, images[rows]))
+
+
+def decode_rows(lists: Lists, rows: Sequence[int], image_size: int, resize: str) -> np.ndarray:
+    """Images of some rows of the lists, uint8 (n, 3, ``image_size``, ``image_size``).
 
     Raises:
         InputError: The first image in that order that cannot be decoded.
     """
-    step = block_length(image_size)
-    for start in range(0, len(lists.paths), step):
-        rows = range(start, min(start + step, len(lists.paths)))
-        yield _decode_rows(lists, rows, image_size, resize)
-
-
-def is_current(images: np.ndarray, lists: Lists, resize: str) -> bool:
-    """Whether decoding a few images, spread over the lists, gives their rows of ``images``.
-
-    On file systems that are mounted from a packed image, files can change without other times;
-    then, as a rule, all of them have changed.
-
-    Args:
-        images: uint8 (M, 3, H, W).
-        lists: The lists of M images.
-        resize: A way of :data:`saat.data.resize.RESIZES`.
-
-    Raises:
-        InputError: One of them cannot be decoded.
-    """
-    count = len(lists.paths)
-    rows = np.unique(np.linspace(0, count - 1, min(count, _CHECKED)).astype(np.int64))
-    found = _decode_rows(lists, rows.tolist(), images.shape[-1], resize)
-    return bool(np.array_equal(found, images[rows]))
-
-
-def _decode_rows(lists: Lists, rows: Sequence[int], image_size: int, resize: str) -> np.ndarray:
     files = [lists.root / lists.paths[row] for row in rows]
     origins = [lists.origins[row] for row in rows]
     # Pillow warns of sizes that are refused here, and of metadata that play no part. Its decoders
-    # release the GIL, and map() raises the error of the first image that has one, whoever failed
-    # earliest.
+    # release the GIL. map() raises the error of the first image in the list that has one.
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         warnings.simplefilter("ignore")
         return np.stack(list(pool.map(_decode, files, origins, repeat(image_size), repeat(resize))))
 
 
-def _decode(file: Path, origin: Origin, image_size: int, resize: str) -> np.ndarray:
+def _decode(file: Path, origin: str, image_size: int, resize: str) -> np.ndarray:
     try:
         with Image.open(file) as image:
             if image.format in _DRAWN:
@@ -88,7 +87,12 @@ def _decode(file: Path, origin: Origin, image_size: int, resize: str) -> np.ndar
             rgb = _rgb(image)
     except Exception as error:  # on damaged files Pillow's decoders raise anything
         raise InputError(f"{origin}: image {file}: {_problem(error)}") from error
-    return np.asarray(RESIZES[resize].apply(rgb, image_size)).transpose(2, 0, 1)
+    width, height = RESIZES[resize](rgb.size, image_size)
+    left, top = round((width - image_size) / 2), round((height - image_size) / 2)
+    # Pillow's resize always antialiases.
+    resized = rgb.resize((width, height), Image.Resampling.BILINEAR)
+    square = resized.crop((left, top, left + image_size, top + image_size))
+    return np.asarray(square).transpose(2, 0, 1)
 
 
 def _problem(error: Exception) -> str:
@@ -106,12 +110,12 @@ def _problem(error: Exception) -> str:
 _ALLOWED = f"at most {MAX_SIDE} pixels a side and {MAX_PIXELS} in all"
 
 
-def _check_size(size: tuple[int, int], image_size: int, resize: str) -> None:
+def _check_size(size: Size, image_size: int, resize: str) -> None:
     """Refuse, before any pixel is decoded, what memory could not hold."""
     width, height = size
     if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
         raise InputError(f"{width} × {height} pixels; {_ALLOWED}")
-    wide, high = RESIZES[resize].canvas(size, image_size)
+    wide, high = RESIZES[resize](size, image_size)
     if wide * high > MAX_PIXELS:
         raise InputError(
             f"{width} × {height} pixels; too elongated for data.resize {resize}, which makes it "

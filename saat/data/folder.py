@@ -3,74 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from saat.data import store
-from saat.data.decode import decode_blocks, is_current
+from saat.data.decode import RESIZES, decode_rows, is_current
 from saat.data.identity import set_label
 from saat.data.image_files import cache_key
 from saat.data.labelled_images import LabelledImages, fingerprint
 from saat.data.layouts import Lists, read_lists
-from saat.data.resize import RESIZES
 from saat.data.splits import draw_validation
 from saat.errors import InputError, printable
 from saat.wording import counted
-
-
-def load_folder(
-    *,
-    root: Path,
-    name: str | None = None,
-    classes: int | None = None,
-    image_size: int,
-    val_queries: int,
-    seed: int,
-    resize: str,
-    cache_dir: Path,
-    progress: store.Progress | None,
-) -> LabelledImages:
-    """Read the lists in ``root`` and decode their images.
-
-    Args:
-        root: The folder of the lists.
-        name: Name of the set; that of the folder where None.
-        classes: Width that the labels must have; any where None.
-        image_size: See :meth:`saat.data.LabelledImages.from_folder`, as for all that follow.
-        val_queries: Number of validation queries.
-        seed: Decides which rows become validation queries.
-        resize: A way of :data:`saat.data.resize.RESIZES`.
-        cache_dir: Node-local folder of decoded images.
-        progress: Called with (images done, images in all).
-    """
-    found = read_folder(
-        root=root,
-        name=name,
-        classes=classes,
-        image_size=image_size,
-        val_queries=val_queries,
-        seed=seed,
-        resize=resize,
-    )
-    lists = found.lists
-    name = printable(name or root.resolve().name)
-    entry = store.open_or_build(
-        cache_dir,
-        found.key,
-        found.shape,
-        lambda: decode_blocks(lists, image_size, resize),
-        progress,
-        lambda images: is_current(images, lists, resize),
-    )
-    return LabelledImages(
-        name=name,
-        images=entry.images,
-        labels=lists.labels,
-        fingerprint=fingerprint({"set": found.fingerprint, "pixels": entry.checksum}, {}),
-        lists_sha256=lists.sha256,
-        label=set_label(name, lists.content_sha256),
-        **found.splits,
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +23,6 @@ class Folder:
     """A folder of image lists as it will be loaded; none of its images has been decoded.
 
     Attributes:
-        lists: What the lists say.
         splits: int64 rows per split, the validation queries drawn.
         fingerprint: That of everything but the pixels.
         key: Name of the decoded images in the store.
@@ -86,6 +30,7 @@ class Folder:
         source_bytes: Bytes of all image files together.
     """
 
+    name: str
     lists: Lists
     splits: Mapping[str, np.ndarray]
     fingerprint: str
@@ -94,17 +39,50 @@ class Folder:
     source_bytes: int
 
 
+def load_folder(
+    *, resize: str, cache_dir: Path, progress: store.Progress | None, **settings: Any
+) -> LabelledImages:
+    """Decode the images of a folder, or open them from the cache.
+
+    ``resize`` and ``settings`` are the arguments of :func:`read_folder`, the others those of
+    :meth:`saat.data.RetrievalData.from_folder`.
+    """
+    found = read_folder(resize=resize, **settings)
+    lists = found.lists
+    entry = store.open_or_build(
+        cache_dir,
+        found.key,
+        found.shape,
+        lambda rows: decode_rows(lists, rows, found.shape[-1], resize),
+        progress,
+        lambda images: is_current(images, lists, resize),
+    )
+    return LabelledImages(
+        name=found.name,
+        images=entry.images,
+        labels=lists.labels,
+        fingerprint=fingerprint({"set": found.fingerprint, "pixels": entry.checksum}, {}),
+        lists_sha256=lists.sha256,
+        label=set_label(found.name, lists.content_sha256),
+        **found.splits,
+    )
+
+
 def read_folder(
     *,
     root: Path,
-    name: str | None,
-    classes: int | None,
+    name: str | None = None,
+    classes: int | None = None,
     image_size: int,
     val_queries: int,
     seed: int,
     resize: str,
 ) -> Folder:
-    """Read the lists and see that every image is there; the arguments are :func:`load_folder`'s."""
+    """Read the lists in ``root`` and see that every image is there.
+
+    Arguments are those of :meth:`saat.data.RetrievalData.from_folder`, and for a named set its
+    ``name`` and the number of ``classes`` that its labels must have.
+    """
     if resize not in RESIZES:
         raise InputError(f"data: resize {resize!r}: must be one of {', '.join(RESIZES)}")
     lists = read_named(root, name, classes)
@@ -120,6 +98,7 @@ def read_folder(
         "val_queries": val_queries,
     }
     return Folder(
+        name=printable(name or root.resolve().name),
         lists=lists,
         splits=splits,
         fingerprint=fingerprint(recipe, {"labels": lists.labels, **splits}),

@@ -3,23 +3,21 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from saat.data.layouts import Lists
-from saat.data.prefix import prefix_hint
+from saat.data.list_files import prefix_hint
 from saat.errors import InputError, one_line
 
 
 def cache_key(lists: Lists, image_size: int, resize: str) -> tuple[str, int]:
     """Name the decoded images by their files and by how they are decoded; no file is opened.
 
-    SHA-256 of the folder's real path and, per image in order, of path, size, time of the last
-    write and time of the last change of the file's status (``ctime``). No program can set the last
-    one, so files that were replaced under an old time get another key. Inode and device numbers
-    are left out: on network and user-space file systems they change with every mount, and
-    everything would be decoded again.
+    SHA-256 of the folder's real path and, per image in order, of path, size, ``mtime`` and
+    ``ctime``. No program can set the last one, so files that were replaced under an old time get
+    another key. Inode and device numbers are left out: on network and user-space file systems
+    they change with every mount.
 
     Returns:
         The name, and the bytes of all image files together.
@@ -27,34 +25,26 @@ def cache_key(lists: Lists, image_size: int, resize: str) -> tuple[str, int]:
     Raises:
         InputError: An image is missing, is not a file, or is a link that leaves the folder.
     """
-    place = os.fsencode(lists.root.resolve())
-    digest = hashlib.sha256(b"files %d %s %s\0" % (image_size, resize.encode(), place))
-    total = 0
-    for path, status in zip(lists.paths, _locate(lists), strict=True):
-        facts = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        digest.update("\0".join([path, *map(str, facts), ""]).encode())
-        total += status.st_size
-    return digest.hexdigest(), total
-
-
-def _locate(lists: Lists) -> Iterator[os.stat_result]:
     root = lists.root.resolve()
 
     @cache  # many images, few folders
     def is_inside(folder: Path) -> bool:
         return folder.resolve().is_relative_to(root)
 
+    digest = hashlib.sha256(b"files %d %s %s\0" % (image_size, resize.encode(), os.fsencode(root)))
+    total = 0
     for path, origin in zip(lists.paths, lists.origins, strict=True):
         file = lists.root / path
         try:
             status = file.lstat()
             is_link = stat.S_ISLNK(status.st_mode)
             status = file.stat() if is_link else status
-        except FileNotFoundError as error:
-            hint = prefix_hint(origin.file, path)
-            raise InputError(f"{origin}: image {file}: no such file{hint}") from error
-        except OSError as error:  # a name too long, links in a circle
-            raise InputError(f"{origin}: image {one_line(file)}: {one_line(error)}") from error
+        except OSError as error:  # none there, a name too long, links in a circle
+            is_missing = isinstance(error, FileNotFoundError)
+            problem = (
+                f"no such file{prefix_hint(lists.root, path)}" if is_missing else one_line(error)
+            )
+            raise InputError(f"{origin}: image {one_line(file)}: {problem}") from error
         if not (is_inside(file.parent) and (not is_link or is_inside(file))):
             raise InputError(
                 f"{origin}: image {file}: a link leads to {file.resolve()}, outside the folder; "
@@ -62,4 +52,7 @@ def _locate(lists: Lists) -> Iterator[os.stat_result]:
             )
         if not stat.S_ISREG(status.st_mode):
             raise InputError(f"{origin}: image {file}: not a file")
-        yield status
+        facts = (path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, "")
+        digest.update("\0".join(map(str, facts)).encode())
+        total += status.st_size
+    return digest.hexdigest(), total

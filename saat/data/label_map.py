@@ -23,7 +23,6 @@ import numpy as np
 from saat.data.dataset import RetrievalData
 from saat.data.labelled_images import fingerprint
 from saat.errors import InputError, one_line, repeated
-from saat.labels import check_labels
 from saat.wording import counted
 
 _KEYS = ("source", "target", "map")
@@ -33,75 +32,23 @@ _KEYS = ("source", "target", "map")
 class LabelMap:
     """Which class of a source set is which class of a target set.
 
-    Attributes:
-        target_of: int64 (C_source,): the target class of every source class, −1 where none.
-        source: C_source class names, or their numbers as text.
-        target: C_target class names, or their numbers as text.
+    ``target_of``, int64 (C_source,), is the target class of every source class, −1 where none.
+    ``source`` and ``target`` are names of classes, or their numbers as text.
     """
 
     target_of: np.ndarray
     source: tuple[str, ...]
     target: tuple[str, ...]
 
-    def apply(self, labels: np.ndarray) -> np.ndarray:
-        """Labels in the target's classes.
 
-        Args:
-            labels: uint8 (N, C_source) of 0 and 1.
-
-        Returns:
-            uint8 (N, C_target) of 0 and 1: a row has a target class if it has at least one of
-            the source classes that are mapped to it.
-
-        Raises:
-            InputError: Not such labels.
-        """
-        check_labels("labels", labels)
-        mapped = np.zeros((len(labels), len(self.target)), dtype=np.uint8)
-        for source in np.flatnonzero(self.target_of >= 0):
-            np.maximum(
-                mapped[:, self.target_of[source]],
-                labels[:, source],
-                out=mapped[:, self.target_of[source]],
-            )
-        return mapped
-
-    @property
-    def dropped(self) -> tuple[str, ...]:
-        """Source classes without a counterpart."""
-        return tuple(self.source[i] for i in np.flatnonzero(self.target_of < 0))
-
-
-@dataclass(frozen=True)
-class Relabelling:
-    """What a label map did to a data set.
-
-    Attributes:
-        dropped: Source classes without a counterpart.
-        rows: Rows per split, a row that stands twice counted twice.
-        emptied: Rows per split that had a label before and have none now.
-        unlabelled: Rows per split without any label now, ``emptied`` included.
-    """
-
-    dropped: tuple[str, ...]
-    rows: Mapping[str, int]
-    emptied: Mapping[str, int]
-    unlabelled: Mapping[str, int]
-
-    def sentence(self) -> str:
-        """The same in words, on one line."""
-        dropped = ", ".join(self.dropped) or "none"
-        splits = ", ".join(
-            f"{split} {self.unlabelled[split]} of {self.rows[split]} ({self.emptied[split]} new)"
-            for split in self.rows
-        )
-        return f"classes without counterpart: {dropped}; rows without any label: {splits}"
-
-
-def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData, Relabelling]:
+def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData, str]:
     """The same images and splits with the target's labels.
 
     No row is left out: rows without any label have nothing relevant to them, as everywhere.
+
+    Returns:
+        The data set; and a sentence that names the classes without counterpart, and tells how
+        many rows of every split have no label now and how many of them (new) had one before.
 
     Raises:
         InputError: the map is for another number of classes than ``data`` has.
@@ -111,16 +58,21 @@ def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData,
             f"label map: source has {counted(len(label_map.source), 'class', 'classes')}; "
             f"{data.label} has {data.classes}"
         )
-    labels = label_map.apply(data.labels)
-    had = np.flatnonzero(data.labels.any(axis=1))
-    has = np.flatnonzero(labels.any(axis=1))
-    emptied = np.setdiff1d(had, has)
+    # An image has a target class if it has at least one of the source classes mapped to it.
+    labels = np.zeros((len(data.labels), len(label_map.target)), dtype=np.uint8)
+    for source in np.flatnonzero(label_map.target_of >= 0):
+        labels[:, label_map.target_of[source]] |= data.labels[:, source] > 0
+    unlabelled = labels.max(axis=1) == 0
+    emptied = unlabelled & (data.labels.max(axis=1) > 0)
+    dropped = [label_map.source[i] for i in np.flatnonzero(label_map.target_of < 0)]
     splits = {split: getattr(data, split) for split in ("train", "database", "validation", "test")}
-    report = Relabelling(
-        label_map.dropped,
-        {split: len(rows) for split, rows in splits.items()},
-        {split: int(np.isin(rows, emptied).sum()) for split, rows in splits.items()},
-        {split: int((~np.isin(rows, has)).sum()) for split, rows in splits.items()},
+    counts = ", ".join(
+        f"{split} {unlabelled[rows].sum()} of {len(rows)} ({emptied[rows].sum()} new)"
+        for split, rows in splits.items()
+    )
+    sentence = (
+        f"classes without counterpart: {', '.join(dropped) or 'none'}; "
+        f"rows without any label: {counts}"
     )
     identity = fingerprint(
         {"source": data.fingerprint, "classes": len(label_map.target)},
@@ -129,15 +81,11 @@ def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData,
     changed = dataclasses.replace(
         data, labels=labels, fingerprint=identity, label=f"{data.label}+map-{identity[:8]}"
     )
-    return changed, report
+    return changed, sentence
 
 
 def parse_label_map(content: Any, file: str) -> LabelMap:
-    """Check the parsed content of a label map file.
-
-    Args:
-        content: What YAML or JSON made of the file.
-        file: Its name, for errors.
+    """Check what YAML or JSON made of a label map; ``file`` names it in errors.
 
     Raises:
         InputError: An unknown or missing key, a class that is not there, one mapped twice, or
@@ -159,13 +107,13 @@ def parse_label_map(content: Any, file: str) -> LabelMap:
     target_of = np.full(len(source), -1, dtype=np.int64)
     seen: set[int] = set()
     for key, value in pairs.items():
-        index = _index(key, source_index, f"{file}: map: {one_line(key, 40)}")
+        where = f"{file}: map: {one_line(key, 40)}"
+        index = _index(key, source_index, where)
         if index in seen:
-            raise InputError(f"{file}: map: {one_line(key, 40)}: this class is mapped twice")
+            raise InputError(f"{where}: this class is mapped twice")
         seen.add(index)
         if value is not None:
-            where = f"{file}: map: {one_line(key, 40)}: {one_line(value, 40)}"
-            target_of[index] = _index(value, target_index, where)
+            target_of[index] = _index(value, target_index, f"{where}: {one_line(value, 40)}")
     if (target_of < 0).all():
         raise InputError(f"{file}: map: no class has a counterpart; map at least one")
     return LabelMap(target_of, source, target)
@@ -173,7 +121,7 @@ def parse_label_map(content: Any, file: str) -> LabelMap:
 
 def _classes(value: Any, where: str) -> tuple[str, ...]:
     """Class names in order; the numbers from 0 where only their count is given."""
-    if isinstance(value, int) and not isinstance(value, bool) and value > 1:
+    if type(value) is int and value > 1:
         return tuple(map(str, range(value)))
     is_names = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 1
     if not is_names or not all(isinstance(name, str) for name in value):
@@ -193,6 +141,6 @@ def _index(key: Any, classes: Mapping[str, int], where: str) -> int:
     if isinstance(key, str) and key in classes:
         return classes[key]
     number = int(key) if isinstance(key, str) and key.isascii() and key.isdigit() else key
-    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(classes):
+    if type(number) is int and 0 <= number < len(classes):
         return number
     raise InputError(f"{where}: no such class; a name, or 0 to {len(classes) - 1}")

@@ -22,22 +22,21 @@ class LabelledImages:
     """Images, labels and splits of one data set: what a loader of :data:`DATASETS` returns.
 
     Every array is read-only. Splits are int64 rows of ``images`` and ``labels``; a row that a list
-    names twice is in its split twice (FLICKR-25K's published train list has 504 such).
+    names twice is in its split twice.
 
     Attributes:
-        name: The set's name (``"digits"``, ``"flickr25k"``), or that of its lists' folder.
-        images: uint8 (M, 3, H, W), a read-only memory map.
+        name: The set's name, or that of its lists' folder.
+        images: uint8 (M, 3, H, W), of a loaded set a memory map.
         labels: uint8 (M, C) of 0 and 1, C at least 2.
         train: Training rows, usually a subset of ``database``.
         database: Rows that test queries retrieve from.
         validation: Validation queries, in random order.
         test: Test queries, disjoint from all other splits.
-        fingerprint: SHA-256 (hex) of the lists or recipe, labels, split membership, image size
-            and way of resizing, validation queries, format version, and of the decoded images of
-            a folder; equal on every node.
-        lists_sha256: SHA-256 (hex) per list file; empty for embedded sets.
-        label: Which split this is, for results and reports (:func:`saat.data.identity.set_label`);
-            the name where there are no lists.
+        fingerprint: SHA-256 (hex) of everything that decides images, labels and splits; equal on
+            every node.
+        lists_sha256: SHA-256 (hex) per list file.
+        label: Which lists these are, for results and reports
+            (:func:`saat.data.identity.set_label`); the name where there are none.
 
     Raises:
         InputError: Labels of another shape or with other values.

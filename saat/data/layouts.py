@@ -14,7 +14,7 @@ lines at the end are allowed. A path may stand twice in one list, because FLICKR
 train list repeats 504; it then counts twice, as it does in the reference code.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,17 +27,11 @@ from saat.wording import counted
 
 # The order in which images get their rows.
 SPLITS = ("database", "train", "test")
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where an image was first named: a list file and a line, counted from 1."""
-
-    file: Path
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+# Names of files for messages, what they end in after the split, and how a split is read from them.
+_LAYOUTS: tuple[tuple[str, tuple[str, ...], Callable[..., SplitList]], ...] = (
+    ("{train,test,database}_{img,label}.txt", ("_img", "_label"), read_pair),
+    ("{train,test,database}.txt", ("",), read_single),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,19 +39,17 @@ class Lists:
     """The distinct images of a folder of lists, and the rows of every split.
 
     Attributes:
-        root: The folder.
         paths: M distinct image paths relative to ``root``.
-        origins: Where each of them was first named.
+        origins: Where each of them was first named, ``FILE:LINE`` with lines from 1.
         labels: uint8 (M, C) of 0 and 1.
         rows: Per split of :data:`SPLITS`, int64 rows of ``paths`` in the order of its list.
         sha256: SHA-256 (hex) per list file name, of its bytes.
-        content_sha256: Per split, the hash (hex) of what its lists say
-            (:mod:`saat.data.identity`).
+        content_sha256: Content hash per split (:mod:`saat.data.identity`).
     """
 
     root: Path
     paths: list[str]
-    origins: list[Origin]
+    origins: list[str]
     labels: np.ndarray
     rows: Mapping[str, np.ndarray]
     sha256: Mapping[str, str]
@@ -68,83 +60,60 @@ def read_lists(root: Path) -> Lists:
     """Read the lists in ``root``; the images themselves are not touched.
 
     Raises:
-        InputError: A list is missing, empty, of unequal length or width, has a label that is
-            neither 0 nor 1, names a path outside ``root``, or contradicts another list; or no
-            image has any label.
+        InputError: A list is missing, damaged or contradicts another list, names a path outside
+            ``root``, or no image has any label.
     """
     if not root.is_dir():
         raise InputError(f"{root}: not a folder; expected a folder of image lists")
-    pairs = {s: (root / f"{s}_img.txt", root / f"{s}_label.txt") for s in SPLITS}
-    singles = {s: root / f"{s}.txt" for s in SPLITS}
-    missing_pairs = [f.name for pair in pairs.values() for f in pair if not f.is_file()]
-    missing_singles = [file.name for file in singles.values() if not file.is_file()]
-    if not missing_pairs:
-        return _merge(root, {s: read_pair(*pair) for s, pair in pairs.items()})
-    if not missing_singles:
-        return _merge(root, {s: read_single(file) for s, file in singles.items()})
-    raise InputError(
-        f"{root}: list files are missing; looked for "
-        f"{{train,test,database}}_{{img,label}}.txt (missing: {', '.join(missing_pairs)}) and for "
-        f"{{train,test,database}}.txt (missing: {', '.join(missing_singles)})"
-    )
+    looked_for = []
+    for names, ends, read in _LAYOUTS:
+        files = {split: [root / f"{split}{end}.txt" for end in ends] for split in SPLITS}
+        missing = [file.name for own in files.values() for file in own if not file.is_file()]
+        if not missing:
+            return _merge(root, {split: read(*own) for split, own in files.items()})
+        looked_for.append(f"{names} (missing: {', '.join(missing)})")
+    raise InputError(f"{root}: list files are missing; looked for {' and for '.join(looked_for)}")
 
 
 def _merge(root: Path, splits: Mapping[str, SplitList]) -> Lists:
+    paths = [path for split in splits.values() for path in split.paths]
+    lines = [f"{s.file}:{i}" for s in splits.values() for i in range(1, len(s.paths) + 1)]
     row_of: dict[str, int] = {}
-    origins: list[Origin] = []
-    rows: dict[str, np.ndarray] = {}
-    for name, split in splits.items():
-        split_rows = np.empty(len(split.paths), dtype=np.int64)
-        for i, path in enumerate(split.paths):
-            row = split_rows[i] = row_of.setdefault(path, len(row_of))
-            if row == len(origins):
-                origins.append(Origin(split.file, i + 1))
-        rows[name] = split_rows
-    paths = list(row_of)
-    _check_disjoint(splits["test"], rows, paths, origins)
-    labels = _merge_labels(splits, rows, origins)
-    sha256 = {file: sha for split in splits.values() for file, sha in split.sha256.items()}
-    content = {name: content_sha256(split.paths, split.labels) for name, split in splits.items()}
-    return Lists(root, paths, origins, labels, rows, sha256, content)
-
-
-def _check_disjoint(
-    test: SplitList, rows: Mapping[str, np.ndarray], paths: list[str], origins: list[Origin]
-) -> None:
-    others = np.concatenate([rows["database"], rows["train"]])
-    shared = np.flatnonzero(np.isin(rows["test"], others))
+    row_of_line = np.array([row_of.setdefault(path, len(row_of)) for path in paths])
+    first_lines = np.unique(row_of_line, return_index=True)[1]
+    starts = np.cumsum([len(split.paths) for split in splits.values()])[:-1]
+    rows = dict(zip(splits, np.split(row_of_line, starts), strict=True))
+    origins = [lines[i] for i in first_lines]
+    shared = np.flatnonzero(np.isin(rows["test"], np.union1d(rows["database"], rows["train"])))
     if shared.size:
-        first = int(rows["test"][shared[0]])
+        first = int(starts[-1] + shared[0])
         raise InputError(
-            f"{test.file}:{shared[0] + 1}: test image {paths[first]!r} is also at "
-            f"{origins[first]} ({shared.size} such in all); "
+            f"{lines[first]}: test image {paths[first]!r} is also at "
+            f"{origins[row_of_line[first]]} ({shared.size} such in all); "
             "test queries must not be in the database or in train"
         )
+    labels = _all_labels(splits)
+    conflict = np.flatnonzero((labels != labels[first_lines][row_of_line]).any(axis=1))
+    if conflict.size:
+        first = int(conflict[0])
+        raise InputError(
+            f"{lines[first]}: image {paths[first]!r} has another label than at "
+            f"{origins[row_of_line[first]]}; one image has one label"
+        )
+    if not labels.any():
+        raise InputError(f"{root}: no image of any list has a label; every 1 is missing")
+    sha256 = {file: sha for split in splits.values() for file, sha in split.sha256.items()}
+    content = {name: content_sha256(split.paths, split.labels) for name, split in splits.items()}
+    return Lists(root, list(row_of), origins, labels[first_lines], rows, sha256, content)
 
 
-def _merge_labels(
-    splits: Mapping[str, SplitList], rows: Mapping[str, np.ndarray], origins: list[Origin]
-) -> np.ndarray:
-    width = splits[SPLITS[0]].labels.shape[1]
-    labels = np.full((len(origins), width), 255, dtype=np.uint8)
-    for name, split in splits.items():
+def _all_labels(splits: Mapping[str, SplitList]) -> np.ndarray:
+    first, *others = splits.values()
+    width = first.labels.shape[1]
+    for split in others:
         if split.labels.shape[1] != width:
             raise InputError(
                 f"{split.file}:1: {counted(split.labels.shape[1], 'label')} per image; "
-                f"{splits[SPLITS[0]].file.name} has {width}"
+                f"{first.file.name} has {width}"
             )
-        # Of a row named twice only the first naming is written, and the second compared with it.
-        fresh, first = np.unique(rows[name], return_index=True)
-        new = labels[fresh, 0] == 255
-        labels[fresh[new]] = split.labels[first[new]]
-        conflict = np.flatnonzero((labels[rows[name]] != split.labels).any(axis=1))
-        if conflict.size:
-            i = int(conflict[0])
-            raise InputError(
-                f"{split.file}:{i + 1}: image {split.paths[i]!r} has another label than at "
-                f"{origins[int(rows[name][i])]}; one image has one label"
-            )
-    if not labels.any():
-        folder = splits[SPLITS[0]].file.parent
-        raise InputError(f"{folder}: no image of any list has a label; every 1 is missing")
-    return labels
+    return np.concatenate([split.labels for split in splits.values()])

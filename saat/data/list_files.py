@@ -2,13 +2,13 @@
 
 import hashlib
 import posixpath
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from saat.data.prefix import prefix_hint
 from saat.errors import InputError, one_line
 from saat.wording import counted
 
@@ -21,13 +21,9 @@ _ONE_COLUMN = (
 
 @dataclass(frozen=True, eq=False)
 class SplitList:
-    """One split as its files give it.
+    """One split: normalised paths by line, uint8 labels (n, C), SHA-256 (hex) by file name.
 
-    Attributes:
-        file: The file that names the images, for messages.
-        paths: Normalised image paths, one per line.
-        labels: uint8 (n, C) of 0 and 1.
-        sha256: SHA-256 (hex) per file name.
+    ``file`` is the one that names the images.
     """
 
     file: Path
@@ -59,8 +55,8 @@ def read_pair(image_file: Path, label_file: Path) -> SplitList:
 def read_single(file: Path) -> SplitList:
     """Read the one-file layout: ``path 0 1 0 …``, the path with or without spaces.
 
-    Line 1 tells the width: the 0s and 1s at its end. Every line must end in exactly as many, so
-    the last word of a path cannot be a bare 0 or 1; such a path needs the two-file layout.
+    The number of 0s and 1s at the end of line 1 is the width of every line. So the last word of a
+    path cannot be a bare 0 or 1; such a path needs the two-file layout.
     """
     lines, sha = _read_lines(file)
     words = lines[0].split()
@@ -102,23 +98,6 @@ def _zeros_and_ones_at_end(words: list[str]) -> int:
     return sum(1 for _ in takewhile(_BINARY.__contains__, reversed(words)))
 
 
-def _read_lines(file: Path) -> tuple[list[str], str]:
-    try:
-        raw = file.read_bytes()
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{file}:{line}: not UTF-8 text; lists are UTF-8") from error
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {one_line(error.strerror)}") from error
-    lines = _lines(file, text)
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if not lines:
-        raise InputError(f"{file}:1: the list is empty; it must name at least one image")
-    return lines, hashlib.sha256(raw).hexdigest()
-
-
 # What editors and exports leave in a list, invisible in every message about the line.
 _INVISIBLE = {
     "\0": "a NUL character, as in UTF-16 text without its mark; lists are UTF-8",
@@ -127,18 +106,30 @@ _INVISIBLE = {
 }
 
 
-def _lines(file: Path, text: str) -> list[str]:
-    """Lines that end in LF, CRLF or CR, the same in all of the file."""
+def _read_lines(file: Path) -> tuple[list[str], str]:
+    """Lines that end in LF, CRLF or CR, the same in all of the file; SHA-256 (hex) of its bytes."""
+    try:
+        raw = file.read_bytes()
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{file}:{line}: not UTF-8 text; lists are UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {one_line(error.strerror)}") from error
     text = text.replace("\r\n", "\n")
     if "\n" not in text:
         text = text.replace("\r", "\n")
-    # Not splitlines(): it also splits at U+2028 and the like, which a path may contain.
-    lines = text.split("\n")
     for character, problem in _INVISIBLE.items():
         if character in text:
             line = text.count("\n", 0, text.index(character)) + 1
             raise InputError(f"{file}:{line}: {problem}")
-    return lines
+    # Not splitlines(): it also splits at U+2028 and the like, which a path may contain.
+    lines = text.split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise InputError(f"{file}:1: the list is empty; it must name at least one image")
+    return lines, hashlib.sha256(raw).hexdigest()
 
 
 def _relative_path(file: Path, line: int, text: str) -> str:
@@ -150,11 +141,33 @@ def _relative_path(file: Path, line: int, text: str) -> str:
     if path.startswith("/"):
         raise InputError(
             f"{file}:{line}: absolute path {one_line(text, 120)!r}; must be relative to the folder"
-            f"{prefix_hint(file, text)}"
+            f"{prefix_hint(file.parent, text)}"
         )
     if path == ".." or path.startswith("../"):
         raise InputError(f"{file}:{line}: path {text!r} leaves the folder; must stay inside it")
     return path
+
+
+def prefix_hint(root: Path, listed: str) -> str:
+    """How to repair lists in ``root`` whose paths begin with a folder of another machine.
+
+    HashNet's lists say ``/home/…/coco/val2014/x.jpg`` or ``./data/nuswide_81/images/x.jpg``.
+
+    Returns:
+        The end of an error message; empty where no end of ``listed`` is a file below ``root``.
+    """
+    parts = PurePosixPath(listed).parts
+    for start in range(1, len(parts)):
+        rest = PurePosixPath(*parts[start:])
+        with suppress(OSError, ValueError):  # a name too long, a NUL byte
+            if ".." not in parts and (root / rest).is_file():
+                prefix = str(PurePosixPath(*parts[:start])).strip("/")
+                end = f"{prefix}/" if prefix else ""
+                return (
+                    f"; it is here as {str(rest)!r}: shorten every line, "
+                    f"sed -i 's#^[./]*{end}##' *.txt"
+                )
+    return ""
 
 
 def _parse_labels(file: Path, rows: list[list[str]]) -> np.ndarray:

@@ -18,11 +18,9 @@ class Dataset:
 
     Attributes:
         load: Loads it; takes ``root``, its own folder, unless it is embedded.
-        description: One line.
         classes: C, the width of its label vectors.
         obtain: Where images and lists come from, one line.
-        folder: Its folder of image lists below the root, named as in the reference repositories;
-            None where embedded.
+        folder: Its folder of image lists below the root; None where embedded.
     """
 
     load: Callable[..., LabelledImages]
@@ -30,6 +28,11 @@ class Dataset:
     classes: int
     obtain: str
     folder: str | None = None
+
+
+def _embedded(name: str, classes: int, description: str) -> Dataset:
+    obtain = "embedded: composed from scikit-learn's digits"
+    return Dataset(partial(load_digits, name=name), description, classes, obtain)
 
 
 def _listed(name: str, folder: str, classes: int, description: str, obtain: str) -> Dataset:
@@ -43,23 +46,12 @@ DATASETS: Registry[Dataset] = Registry(
     "data set",
     "saat.datasets",
     {
-        "digits": Dataset(
-            load_digits,
-            "one to three handwritten digits on a colour canvas",
-            10,
-            "embedded: composed from scikit-learn's digits",
+        "digits": _embedded("digits", 10, "one to three handwritten digits on a colour canvas"),
+        "digits_mini": _embedded(
+            "digits_mini", 10, "a fifth of digits, for trying out a cluster or a search"
         ),
-        "digits_mini": Dataset(
-            partial(load_digits, name="digits_mini"),
-            "a fifth of digits, for trying out a cluster or a search",
-            10,
-            "embedded: composed from scikit-learn's digits",
-        ),
-        "digits100": Dataset(
-            partial(load_digits, name="digits100"),
-            "one or two handwritten numbers from 00 to 99 on a colour canvas",
-            100,
-            "embedded: composed from scikit-learn's digits",
+        "digits100": _embedded(
+            "digits100", 100, "one or two handwritten numbers from 00 to 99 on a colour canvas"
         ),
         "flickr25k": _listed(
             "flickr25k",
@@ -106,9 +98,6 @@ DATASETS: Registry[Dataset] = Registry(
 
 
 def locate(name: str, root: str | Path | None) -> Path:
-    """The folder of a set of :data:`DATASETS` that is not embedded.
-
-    See :func:`saat.data_source.dataset_folder`.
-    """
+    """:func:`saat.data_source.dataset_folder` of a set of :data:`DATASETS` that is not embedded."""
     entry = DATASETS[name]
     return dataset_folder(name, str(entry.folder), entry.obtain, root)

@@ -14,23 +14,16 @@ def draw_validation(
 
     They come from the database outside ``train``. Where that has fewer rows than ``val_queries``,
     or where it would cost the database more than half of its rows, all of them are held out from
-    ``train`` instead. The draw depends on nothing but the arguments, and fewer queries under the
-    same seed are a subset of more.
+    ``train`` instead. Fewer queries under the same seed are a subset of more.
 
-    Args:
-        train: int64 rows; a row may stand twice.
-        database: int64 rows.
-        val_queries: Number of validation queries.
-        seed: Seed of the draw.
-        source: Where the lists came from, for the error message.
+    ``train`` and ``database`` are int64 rows, and one may stand twice.
 
     Returns:
-        ``(train, validation)``: the training rows that remain, in their order, and
-        ``val_queries`` distinct rows in random order. The order stays random because whoever
-        validates on the first few of them must not get the first few classes of a sorted list.
+        The training rows that remain, in their order, and ``val_queries`` distinct rows. These are
+        in random order, so that the first few are of all classes even if the list is sorted.
 
     Raises:
-        InputError: Fewer than half of the training images would remain.
+        InputError: Fewer than half of the training images would remain; it begins with ``source``.
     """
     outside = np.setdiff1d(database, train)
     distinct = np.unique(train)

@@ -4,21 +4,19 @@
 its key, shape, size in bytes and checksum. The checksum is part of a folder's fingerprint.
 
 An entry is built in ``{key}.building`` under a file lock and renamed into place when it is
-durable, so an entry that can be seen is whole; the lock of a killed builder is released by the
-kernel, and what it left behind is thrown away by the next. Entries of images that changed get
-another key; nothing deletes the old ones.
+durable, so an entry that can be seen is whole. The kernel releases the lock of a killed builder,
+and the next one deletes what it left. Images that changed get another key; nothing deletes old
+entries.
 """
 
 import errno
 import hashlib
 import json
 import math
-import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -26,11 +24,12 @@ from filelock import FileLock
 from saat.atomic_files import fsync
 
 Progress = Callable[[int, int], None]
+# Rows of an entry → their images, uint8 (n, 3, H, W).
+Render = Callable[[range], np.ndarray]
 
 # Below this many bytes every load reads everything and compares the checksum (a fraction of a
-# second); above, loading checks sizes only and `verify` reads everything.
-CHECKED_ON_LOAD = 256 * 2**20
-
+# second); above, it checks sizes only.
+_CHECKED_ON_LOAD = 256 * 2**20
 # Images and bytes decoded between two writes: enough to keep a pool of threads busy.
 _BLOCK, _BLOCK_BYTES = 256, 2**26
 
@@ -38,32 +37,17 @@ _ARRAY, _SIDECAR = "images.npy", "entry.json"
 
 
 class Entry(NamedTuple):
-    """A whole entry.
-
-    Attributes:
-        images: uint8 (M, 3, H, W), a read-only memory map.
-        checksum: BLAKE2b (hex) of ``images.npy``; equal images have equal ones, on every machine.
-    """
+    """A read-only memory map, uint8 (M, 3, H, W), and BLAKE2b (hex) of its file."""
 
     images: np.ndarray
     checksum: str
-
-
-def block_length(image_size: int) -> int:
-    """How many images (3, ``image_size``, ``image_size``) a block has."""
-    return max(1, min(_BLOCK, _BLOCK_BYTES // (3 * image_size**2)))
-
-
-def entry_folder(cache_dir: Path, key: str) -> Path:
-    """Where the entry ``key`` lies; it is there only when it is whole."""
-    return cache_dir / "images" / key
 
 
 def open_or_build(
     cache_dir: Path,
     key: str,
     shape: tuple[int, int, int, int],
-    blocks: Callable[[], Iterable[np.ndarray]],
+    render: Render,
     progress: Progress | None = None,
     is_current: Callable[[np.ndarray], bool] = lambda images: True,
 ) -> Entry:
@@ -71,10 +55,9 @@ def open_or_build(
 
     Args:
         cache_dir: Node-local folder; created where absent.
-        key: Name of the entry: a hash of everything its pixels depend on.
+        key: A hash of everything its pixels depend on.
         shape: (M, 3, H, W) of the whole.
-        blocks: Makes uint8 blocks (n, 3, H, W) that together are the images in order. Called
-            only by the process that builds.
+        render: Makes the images of some rows; called block by block, in order.
         progress: Called with (images done, M) after every block.
         is_current: Whether the images of an entry that was built before are still right.
 
@@ -86,7 +69,7 @@ def open_or_build(
         found = _open(folder, key, shape)
         return found if found is not None and is_current(found.images) else None
 
-    folder = entry_folder(cache_dir, key)
+    folder = cache_dir / "images" / key
     entry = usable()
     if entry is not None:
         return entry
@@ -94,7 +77,7 @@ def open_or_build(
     with FileLock(folder.with_name(f"{key}.lock")):
         entry = usable()  # another process may have built it meanwhile
         if entry is None:
-            _build(folder, key, shape, blocks(), progress)
+            _build(folder, key, shape, render, progress)
             entry = _open(folder, key, shape)
     if entry is None:
         raise OSError(f"{folder}: damaged right after it was written; check the disk")
@@ -103,25 +86,14 @@ def open_or_build(
 
 def checksum_of(cache_dir: Path, key: str) -> str:
     """The recorded checksum of an entry; empty where there is none."""
-    try:
-        return str(_sidecar(entry_folder(cache_dir, key)).get("blake2b", ""))
-    except OSError:
-        return ""
-
-
-def verify(folder: Path) -> bool:
-    """Read all of an entry and tell whether its bytes have the recorded size and checksum."""
-    try:
-        return bool(_checksum(folder / _ARRAY) == _sidecar(folder).get("blake2b"))
-    except OSError:
-        return False
+    return str(_sidecar(cache_dir / "images" / key).get("blake2b", ""))
 
 
 def _sidecar(folder: Path) -> dict[str, Any]:
-    """What is recorded of an entry; nothing where the entry is absent or the record damaged."""
+    """What is recorded of an entry; nothing where the record is absent or damaged."""
     try:
         content = json.loads((folder / _SIDECAR).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -132,10 +104,9 @@ def _open(folder: Path, key: str, shape: tuple[int, ...]) -> Entry | None:
     sidecar = _sidecar(folder)
     try:
         size = array.stat().st_size
-        recorded = {"key": key, "shape": list(shape), "bytes": size}
-        if any(sidecar.get(name) != value for name, value in recorded.items()):
+        if not {"key": key, "shape": list(shape), "bytes": size}.items() <= sidecar.items():
             return None
-        if size < CHECKED_ON_LOAD and not verify(folder):
+        if size < _CHECKED_ON_LOAD and _checksum(array) != sidecar.get("blake2b"):
             return None
         images: np.ndarray = np.load(array, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError):
@@ -146,72 +117,47 @@ def _open(folder: Path, key: str, shape: tuple[int, ...]) -> Entry | None:
 
 
 def _build(
-    folder: Path,
-    key: str,
-    shape: tuple[int, ...],
-    blocks: Iterable[np.ndarray],
-    progress: Progress | None,
+    folder: Path, key: str, shape: tuple[int, ...], render: Render, progress: Progress | None
 ) -> None:
     # One name for every builder: whoever holds the lock may clear what a dead one left.
     building = folder.with_name(f"{key}.building")
+    array, sidecar = building / _ARRAY, building / _SIDECAR
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
     try:
-        _check_space(building, math.prod(shape))
-        _write_array(building / _ARRAY, shape, blocks, progress)
-        sidecar = {
-            "key": key,
-            "shape": list(shape),
-            "bytes": (building / _ARRAY).stat().st_size,
-            "blake2b": _checksum(building / _ARRAY),
-        }
-        with _durable(building / _SIDECAR) as file:
-            file.write(json.dumps(sidecar, indent=1).encode())
-        fsync(building)
+        needed, free = math.prod(shape), shutil.disk_usage(building).free
+        if needed > free:  # or hours of decoding would be lost
+            why = f"{needed} bytes of decoded images do not fit, {free} are free"
+            raise OSError(errno.ENOSPC, why, str(building))
+        _write_array(array, shape, render, progress)
+        record = {"key": key, "shape": list(shape), "bytes": array.stat().st_size}
+        sidecar.write_text(json.dumps({**record, "blake2b": _checksum(array)}, indent=1))
+        for path in (array, sidecar, building):
+            fsync(path)
         shutil.rmtree(folder, ignore_errors=True)  # a damaged entry: the name must be free
         building.replace(folder)
         fsync(folder.parent)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(building, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename is None:  # write() does not know its file
+            raise OSError(error.errno, error.strerror, str(array)) from error
         raise
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    """Refuse to begin hours of decoding on a disk without room for the result."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        why = f"{needed} bytes of decoded images do not fit, {free} are free"
-        raise OSError(errno.ENOSPC, why, str(folder))
 
 
 def _write_array(
-    array: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray], progress: Progress | None
+    array: Path, shape: tuple[int, ...], render: Render, progress: Progress | None
 ) -> None:
+    step = max(1, min(_BLOCK, _BLOCK_BYTES // math.prod(shape[1:])))
     # Written, not mapped: on a full disk a write raises, while a store into a mapped page kills
     # the process.
-    done = 0
-    with _durable(array) as file:
+    with array.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for block in blocks:
-            file.write(np.ascontiguousarray(block).data)
-            done += len(block)
+        for start in range(0, shape[0], step):
+            rows = range(start, min(start + step, shape[0]))
+            file.write(np.ascontiguousarray(render(rows)).data)
             if progress is not None:
-                progress(done, shape[0])
-
-
-@contextmanager
-def _durable(path: Path) -> Iterator[BinaryIO]:
-    """A file that is on the disk when the block ends; its errors name it."""
-    try:
-        with path.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        if error.filename is None:  # write() does not know its file's name
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+                progress(rows.stop, shape[0])
 
 
 def _checksum(array: Path) -> str:

@@ -16,17 +16,12 @@ Pair = tuple[Array, Array]
 
 
 def image_bytes(name: str, images: Array) -> np.ndarray:
-    """Images as bytes; floats are rounded to the nearest of the 256 levels.
+    """Images (N, 3, H, W) with H = W, uint8 or float in [0, 1] on any device, as uint8.
 
-    Args:
-        name: of the argument, for the message.
-        images: (N, 3, H, W) with H = W; uint8, or float in [0, 1]. On any device.
-
-    Returns:
-        uint8 (N, 3, H, W).
+    Floats are rounded to the nearest of the 256 levels.
 
     Raises:
-        InputError: another shape, dtype or range.
+        InputError: another shape, dtype or range; it begins with ``name``.
     """
     array = _on_cpu(name, images)
     if array.ndim != 4 or array.shape[1] != 3 or array.shape[2] != array.shape[3]:
@@ -61,9 +56,8 @@ def joined(splits: Mapping[str, Pair]) -> tuple[np.ndarray, np.ndarray, dict[str
     Raises:
         InputError: what is no pair of images and labels, or splits that do not fit together.
     """
-    images, labels, rows = [], [], {}
+    images, labels = [], []
     first = next(iter(splits))
-    start = 0
     for split, pair in splits.items():
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise InputError(f"{split}: must be a pair of images and labels")
@@ -76,17 +70,14 @@ def joined(splits: Mapping[str, Pair]) -> tuple[np.ndarray, np.ndarray, dict[str
                 "must be as many, at least 1"
             )
         for what, parts in (("images", images), ("labels", labels)):
-            here, there = parts[-1].shape[1:], parts[0].shape[1:]
+            here, there = (", ".join(map(str, part.shape[1:])) for part in (parts[-1], parts[0]))
             if here != there:
-                raise InputError(f"{split} {what}: shape (N, {_sides(here)}); {first} {what} have "
-                                 f"(N, {_sides(there)})")  # fmt: skip
-        rows[split] = np.arange(start, start + count)
-        start += count
-    return np.concatenate(images), np.concatenate(labels), rows
-
-
-def _sides(shape: tuple[int, ...]) -> str:
-    return ", ".join(map(str, shape))
+                raise InputError(
+                    f"{split} {what}: shape (N, {here}); {first} {what} have (N, {there})"
+                )
+    ends = np.cumsum([len(part) for part in images])
+    rows = np.split(np.arange(ends[-1]), ends[:-1])
+    return np.concatenate(images), np.concatenate(labels), dict(zip(splits, rows, strict=True))
 
 
 def _on_cpu(name: str, values: Array) -> np.ndarray:

@@ -47,9 +47,8 @@ def defended_network(
     if method == "none":
         return network
     entry = DEFENSES[method]
-    given = options or {}
-    keys = (file_key(item) for item in option_fields(entry.settings))
-    values = {key: given[key] for key in keys if key in given}
+    keys = {file_key(item) for item in option_fields(entry.settings)}
+    values = {key: value for key, value in (options or {}).items() if key in keys}
     return entry.wrap(network, settings_from(entry.settings, values, "defense"))
 
 

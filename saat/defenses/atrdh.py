@@ -6,11 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from saat.codes import sign
-from saat.data import RetrievalData
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
-from saat.hashing import HashingObjective
 from saat.labels import LabelGroups, unchecked_relevance
-from saat.models import HashingNetwork, device_of
 from saat.optimiser_settings import AdamSettings
 from saat.prototype import PrototypeNet, circle_loss, quantisation_loss
 from saat.seeding import drawing_from
@@ -19,12 +16,7 @@ from saat.settings import option
 
 @dataclass(frozen=True)
 class AtrdhSettings(AdamSettings, MinimaxSettings):
-    """The settings of the reference implementation (xandery-geek/SAAT, defense_model/atrdh.py).
-
-    Adam 1e-4 (0.5, 0.999) for the hashing network and the prototype network, batch 32, 100
-    epochs, × 0.1 at 50 % and 75 %; inner PGD-7 at 8/255 with step 2/255; adversarial term times
-    2, original term times 1.
-    """
+    """The settings of the reference implementation (xandery-geek/SAAT, defense_model/atrdh.py)."""
 
     epochs: int = option(100, ge=1, le=100_000, help="passes over the training set")
     adversarial: float = option(2.0, ge=0, le=1e6, help="weight of the adversarial term")
@@ -42,29 +34,22 @@ class AtrdhTraining(MinimaxTraining):
     two images share a label. The prototype network is trained along; its loss and the others have
     no parameters in common, so one step for the sum is one step for each.
 
-    Departures from the reference: targets are the distinct label vectors of the *training* set
-    that have a label (there, all of the database's, whose labels no defender needs); U starts at
-    the pretrained network's relaxed codes, not at zero; :func:`saat.prototype.circle_loss`, the
-    first part of L_prototype, sees all pairs.
+    Targets are the distinct label vectors of the *training* set that have a label (in the reference
+    of the database, whose labels no defender needs). U starts at the pretrained network's relaxed
+    codes. L_prototype is :func:`saat.prototype.circle_loss` and quantisation.
     """
 
     stage = "atrdh"
     settings: AtrdhSettings
 
-    def __init__(
-        self,
-        network: HashingNetwork,
-        objective: HashingObjective,
-        data: RetrievalData,
-        settings: AtrdhSettings,
-        seed: int,
-    ) -> None:
-        with drawing_from("prototype network", self.stage, seed):
-            self.prototypes = PrototypeNet(data.classes, network.bits).to(device_of(network))
-        super().__init__(network, objective, data, settings, seed)
+    def prepare(self) -> None:
+        """Prototype network, relaxed codes of the benign training images, and targets."""
         features = self.train_features()
-        objective.start_from(features)
+        self.objective.start_from(features)
         self.memory = torch.tanh(features)
+        with drawing_from("prototype network", self.stage, self.seed):
+            net = PrototypeNet(self._labels.shape[1], features.shape[1])
+        self.prototypes = net.to(self._device)
         vectors = LabelGroups.of(self._labels).vectors.float()
         self.targets = vectors[vectors.sum(1) > 0]
 
@@ -93,7 +78,3 @@ class AtrdhTraining(MinimaxTraining):
     def buffers(self) -> dict[str, Tensor]:
         """Relaxed codes of the benign training images."""
         return {"memory": self.memory}
-
-    def load_buffers(self, tensors: dict[str, Tensor]) -> None:
-        """Restore them."""
-        self.memory = tensors["memory"].to(self._device)

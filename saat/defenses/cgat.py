@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from saat.defenses.augment import crop_and_flip
 from saat.defenses.mainstay_guided import GuidedSettings, GuidedTraining
 from saat.mainstay import MainstayWeights
 from saat.settings import option
@@ -17,9 +18,8 @@ _SHIFT = 16 / 224
 class CgatSettings(GuidedSettings):
     """The settings of the reference implementation (xunguangwang/CgAT, central_adv_train.py).
 
-    Inner PGD-7 at 8/255 with step 2/255; SGD 0.01, momentum 0.9, weight decay 5e-4, batch 32,
-    30 epochs; the rate falls × 0.1 as :meth:`decays` says. Its loss adds the adversarial term as it
-    is, so λ is 1 here; the λ of the paper's own experiments could not be verified.
+    Its loss adds the adversarial term as it is, so λ is 1 here; the λ of the paper's own
+    experiments could not be verified.
     """
 
     epochs: int = option(30, ge=1, le=100_000, help="passes over the training set")
@@ -36,8 +36,7 @@ class CgatSettings(GuidedSettings):
         """At ½ and ¾ of the iterations, where those are whole numbers.
 
         The reference implementation's scheduler waits for exactly these numbers. After 22.5 epochs
-        of an odd number of batches there is no such iteration: the rate then falls once, as on
-        FLICKR-25K, NUS-WIDE and MS-COCO.
+        of an odd number of batches there is no such iteration, and the rate falls once.
         """
         shares = [share * iterations for share in self.decay_at]
         return [int(share) for share in shares if share.is_integer()]
@@ -46,23 +45,36 @@ class CgatSettings(GuidedSettings):
 class CgatTraining(GuidedTraining):
     """min_θ λ·L_adv + L_ori around center codes: mainstay codes with binary weights.
 
-    Where a label has no positives or no negatives the reference's center code is zero, which
-    attacks and defends nothing; here the missing term is dropped (:mod:`saat.mainstay`).
-
-    With ``upstream_aliasing`` the batch's codes are relaxed before the center codes of the loss are
-    computed, whatever the objective: the reference's own loop writes them, not its objective.
+    Where a label has no positives or no negatives the reference's center code is zero; here the
+    missing term is dropped (:mod:`saat.mainstay`).
     """
 
     stage = "cgat"
-    relaxed_in_loss = True
+    loop_relaxes_codes = True
     settings: CgatSettings
 
-    def shares_codes(self) -> bool:
-        """Always, if the switch is on."""
-        return self.settings.upstream_aliasing
+    def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """That of :class:`GuidedTraining`, of random crops and flips."""
+        if self.settings.augment:
+            images = crop_and_flip(images, round(_SHIFT * images.shape[-1]))
+        return super().batch_loss(images, labels, index)
 
-    def augment(self, images: Tensor) -> Tensor:
-        """Random crops and flips."""
-        if not self.settings.augment:
-            return images
-        return crop_and_flip(images, round(_SHIFT * images.shape[-1]))
+
+def crop_and_flip(images: Tensor, shift: int) -> Tensor:
+    """Shift every image by up to ``shift`` pixels in both directions and mirror every other one.
+
+    Stored images have their final size, so the crop is taken out of the image extended by its own
+    mirror image, where the papers crop 224 pixels out of 256. Draws come from torch's global CPU
+    generator, so all devices see the same crops. Float (B, 3, H, W), channels-last; ``shift`` is
+    from 0 to H − 1.
+    """
+    count, _, height, width = images.shape
+    top, left = torch.randint(2 * shift + 1, (2, count)).to(images.device)
+    mirrored = (torch.rand(count) < 0.5).to(images.device)
+    rows = top[:, None] + torch.arange(height, device=images.device)
+    columns = left[:, None] + torch.arange(width, device=images.device)
+    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    extended = pad(images, [shift] * 4, mode="reflect")
+    image = torch.arange(count, device=images.device)[:, None, None]
+    picked = extended[image, :, rows[:, :, None], columns[:, None, :]]  # (B, H, W, 3)
+    return picked.permute(0, 3, 1, 2)

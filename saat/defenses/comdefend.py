@@ -10,8 +10,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from saat.data import RetrievalData
-from saat.hashing import HashingObjective
 from saat.models import HashingNetwork, device_of
 from saat.optimiser_settings import AdamSettings, OptimiserSettings
 from saat.seeding import drawing_from, generator
@@ -26,8 +24,7 @@ _CODE = 12
 class ComDefendSettings(AdamSettings):
     """The settings of the implementation that the SAAT paper compares with.
 
-    Adam 1e-4 (0.5, 0.999), batch 32, 50 epochs, no decay; noise N(0, 20²), penalty 1e-4. The
-    original's first learning rate is 1e-2, over 10 epochs of batches of 128.
+    The original's first learning rate is 1e-2, over 10 epochs of batches of 128.
     """
 
     epochs: int = option(50, ge=1, le=100_000, help="passes over the training set")
@@ -44,10 +41,7 @@ class ComDefendSettings(AdamSettings):
 class Codec(nn.Module):
     """Encoder 3-16-32-64-128-256-128-64-32-12 and decoder back, 3×3 convolutions with ELU.
 
-    Works at any image size; nothing is subsampled.
-
-    Args:
-        width: hidden channels as a fraction of the published ones; at least 1 remains.
+    Works at any image size. ``width`` is the fraction of hidden channels; at least 1 remains.
     """
 
     def __init__(self, width: float = 1.0) -> None:
@@ -77,26 +71,20 @@ class Preprocessed(nn.Module):
     """Codec and network as one: float images in [0, 1] (B, 3, H, W) → pre-tanh features (B, K).
 
     An image always has the same code: the noise at evaluation is one fixed draw, the same for
-    every image and known to the attacker. The gradient passes the rounding as if the noise were
-    random: in its mean a bit is Φ(z/σ), of which the derivative is used. So no attack is blind by
-    accident, and what it finds is measured on the rounded forward pass.
+    every image and known to the attacker. (The reference implementations draw it anew.) The
+    gradient passes the rounding as if the noise were random: in its mean a bit is Φ(z/σ), of which
+    the derivative is used. So no attack is blind by accident.
 
     Attributes:
         randomised: whether two passes differ; never.
         differentiable: whether the forward pass is; not where it rounds.
-
-    Args:
-        network: the pretrained network.
-        codec: encoder and decoder.
-        settings: noise and rounding at evaluation.
     """
 
     randomised = False
 
     def __init__(self, network: HashingNetwork, codec: Codec, settings: ComDefendSettings) -> None:
         super().__init__()
-        self.network = network
-        self.codec = codec
+        self.network, self.codec = network, codec
         self.differentiable = not settings.binarise
         self._settings = settings
         self._drawn = torch.empty(0)
@@ -125,50 +113,35 @@ class Preprocessed(nn.Module):
 
     def surrogate(self) -> nn.Module:
         """A differentiable stand-in that shares all weights: the code in its mean over noise."""
-        return _MeanCode(self)
+        return _MeanCode(self.network, self.codec, self._settings)
 
     def mean_code(self, logits: Tensor) -> Tensor:
         """Φ(z/σ) of logits z, as a logistic function, whose tails are heavier: underflows later."""
         return torch.sigmoid(logits * (1.702 / max(self._settings.noise, 1.0)))
 
 
-class _MeanCode(nn.Module):
+class _MeanCode(Preprocessed):
     """Gradients for an attack on :class:`Preprocessed` (BPDA, Athalye et al., ICML 2018)."""
 
-    def __init__(self, defended: Preprocessed) -> None:
-        super().__init__()
-        self.defended = defended
-
-    def forward(self, images: Tensor) -> Tensor:
-        codec = self.defended.codec
-        code = self.defended.mean_code(codec(images))
-        features: Tensor = self.defended.network(codec.decode(code))
-        return features
+    def reconstruct(self, images: Tensor) -> Tensor:
+        return self.codec.decode(self.mean_code(self.codec(images)))
 
 
 class ComDefendTraining(Training):
     """min of MSE(decoder(c), x) + penalty·mean(c²), c = sigmoid(encoder(x) − n), n ~ N(0, σ²).
 
-    The noise makes the encoder's logits large, so that the code is nearly binary. The reference
-    implementations draw it anew at test time, before the rounding; here it is one fixed draw, so
-    that an evaluation repeats itself. Leaving it out is possible (``test_noise``) but shows the
-    decoder codes unlike those it was trained on, until the logits are much larger than σ.
+    The noise makes the encoder's logits large, so that the code is nearly binary. Without it at
+    evaluation (``test_noise``) the decoder sees codes unlike those it was trained on, until the
+    logits are much larger than σ.
     """
 
     stage = "comdefend"
     settings: ComDefendSettings
 
-    def __init__(
-        self,
-        network: HashingNetwork,
-        objective: HashingObjective,
-        data: RetrievalData,
-        settings: ComDefendSettings,
-        seed: int,
-    ) -> None:
-        with drawing_from("codec", self.stage, seed):
-            self._defended = preprocessed(network, settings)
-        super().__init__(network, objective, data, settings, seed)
+    def prepare(self) -> None:
+        """Codec and network as one."""
+        with drawing_from("codec", self.stage, self.seed):
+            self._defended = preprocessed(self.network, self.settings)
 
     @property
     def defended(self) -> nn.Module:
@@ -186,7 +159,6 @@ class ComDefendTraining(Training):
 
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """The codec's loss on a batch."""
-        del labels, index
         codec = self._defended.codec
         logits = self.in_parts(codec, images)
         code = torch.sigmoid(logits - self.settings.noise * torch.randn_like(logits))

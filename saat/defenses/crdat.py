@@ -1,17 +1,8 @@
 """CRDAT: adversarial training by distillation from a clean teacher (Zhu et al., SIGIR 2025).
 
-"Clean Model Representation Distillation based Adversarial Training". Published in the abstract,
-which is all that could be read: training is separated into two stages, standard training of a
-clean teacher and adversarial training of a robust student; the hashing objective belongs to the
-first stage alone, because in the second it would teach non-robust patterns of clean images; the
-second stage distils the teacher's representations of *clean* images, at hash code level and at
-feature level, into the student's of *adversarial* images.
-
-Our reading, not verified against the paper: the teacher is the pretrained network, frozen and in
-evaluation mode, and the student starts from it; the code level is the agreement of the student's
-relaxed code with the teacher's ±1 code, the feature level the cosine distance of the backbones'
-outputs; the inner maximisation drives the student's code away from the teacher's; every weight,
-and the optimiser, which is SAAT's.
+"Clean Model Representation Distillation based Adversarial Training". Only the abstract could be
+read; ``docs/defenses.md`` says what of it is our reading: both distances, the attack, every weight,
+and the optimiser.
 """
 
 from copy import deepcopy
@@ -23,9 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from saat.codes import sign
-from saat.data import RetrievalData
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
-from saat.hashing import HashingObjective
 from saat.models import HashingNetwork
 from saat.optimiser_settings import SgdSettings
 from saat.settings import option
@@ -33,11 +22,7 @@ from saat.settings import option
 
 @dataclass(frozen=True)
 class CrdatSettings(SgdSettings, MinimaxSettings):
-    """Our defaults, since the published ones could not be verified: SAAT's, and equal weights.
-
-    SGD 0.05 without momentum, weight decay 1e-5, batch 32, 20 epochs, × 0.1 at 50 % and 75 %;
-    inner PGD-7 at 8/255 with step 2/255.
-    """
+    """Our defaults, since the published ones could not be verified: SAAT's, and equal weights."""
 
     epochs: int = option(20, ge=1, le=100_000, help="passes over the training set")
     lr: float = option(0.05, ge=1e-9, le=100, help="learning rate of SGD")
@@ -55,27 +40,19 @@ class CrdatTraining(MinimaxTraining):
         L_code = −mean(tanh(f(x'))·b),  b = sign(f_T(x))
         L_feature = mean(1 − cos(φ(x'), φ_T(x)))
 
-    f pre-tanh features, φ the backbone's output, T the teacher. Labels and the hashing objective
-    are not used.
+    f pre-tanh features, φ the backbone's output, T the teacher: the frozen pretrained network, from
+    which the student starts. Labels and the hashing objective are not used.
     """
 
     stage = "crdat"
     settings: CrdatSettings
 
-    def __init__(
-        self,
-        network: HashingNetwork,
-        objective: HashingObjective,
-        data: RetrievalData,
-        settings: CrdatSettings,
-        seed: int,
-    ) -> None:
-        super().__init__(network, objective, data, settings, seed)
-        self.teacher = deepcopy(network).eval().requires_grad_(False)
+    def prepare(self) -> None:
+        """The teacher."""
+        self.teacher = deepcopy(self.network).eval().requires_grad_(False)
 
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Inner maximisation away from the teacher's codes, then the two distances to it."""
-        del labels, index
         with torch.no_grad():
             clean, features = self.in_parts(partial(represent, self.teacher), images)
         codes = sign(features)
@@ -89,17 +66,10 @@ class CrdatTraining(MinimaxTraining):
         """The teacher: a restored run need not start from the same network."""
         return self.teacher.state_dict()
 
-    def load_buffers(self, tensors: dict[str, Tensor]) -> None:
-        """Restore the teacher."""
-        self.teacher.load_state_dict(tensors)
-
 
 def represent(network: HashingNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
     """The backbone's output (B, F) and the pre-tanh features (B, K) of float images."""
     outputs: list[Tensor] = []
-    hook = network.backbone.register_forward_hook(lambda *call: outputs.append(call[2]))
-    try:
+    with network.backbone.register_forward_hook(lambda *call: outputs.append(call[2])):
         features = network(images)
-    finally:
-        hook.remove()
     return outputs[0], features

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 
 from saat.codes import sign
-from saat.data import RetrievalData
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
-from saat.hashing import CodeMemory, HashingObjective
+from saat.hashing import CodeMemory
 from saat.mainstay import MainstayCodes, MainstayWeights
-from saat.models import HashingNetwork
 from saat.optimiser_settings import SgdSettings
 from saat.settings import option
 
@@ -44,35 +42,26 @@ class GuidedSettings(SgdSettings, MinimaxSettings):
 class GuidedTraining(MinimaxTraining):
     """min_θ λ·L_adv + L_ori over max_{‖x'−x‖≤ε} of the distance to the mainstay code.
 
-    Starts from a pretrained network. The sign codes that the mainstay codes are computed from are
-    kept apart from the relaxed codes of the hashing objective, unless ``upstream_aliasing`` is on.
-
     Attributes:
-        relaxed_in_loss: with ``upstream_aliasing``, whether the batch's codes are relaxed before
-            the mainstay codes of the loss are computed, or only after that.
+        loop_relaxes_codes: whether upstream the training loop relaxes the batch's codes, before
+            the mainstay codes of the loss are computed. Otherwise the objective does, after that.
     """
 
-    relaxed_in_loss: ClassVar[bool] = False
+    loop_relaxes_codes: ClassVar[bool] = False
     settings: GuidedSettings
 
-    def __init__(
-        self,
-        network: HashingNetwork,
-        objective: HashingObjective,
-        data: RetrievalData,
-        settings: GuidedSettings,
-        seed: int,
-    ) -> None:
-        super().__init__(network, objective, data, settings, seed)
+    def prepare(self) -> None:
+        """The codes of the pretrained network, for the objective and for the mainstay codes."""
         features = self.train_features()
-        objective.start_from(features)
-        if self.shares_codes() and isinstance(objective, CodeMemory):
-            objective.memory.copy_(sign(features))
+        self.objective.start_from(features)
+        if self.shares_codes() and isinstance(self.objective, CodeMemory):
+            self.objective.memory.copy_(sign(features))
         self.mainstay = self._mainstay_of(sign(features))
 
     def shares_codes(self) -> bool:
         """Whether the codes behind the mainstay codes become relaxed, as upstream."""
-        return self.settings.upstream_aliasing and self.objective.keeps_codes_upstream
+        relaxed = self.loop_relaxes_codes or self.objective.keeps_codes_upstream
+        return self.settings.upstream_aliasing and relaxed
 
     def _mainstay_of(self, codes: Tensor) -> MainstayCodes:
         weighting = self.settings.weighting
@@ -85,9 +74,9 @@ class GuidedTraining(MinimaxTraining):
         features, attacked_features = both.chunk(2)
         codes = sign(features.detach())
         shared = self.objective.codes(features.detach()) if self.shares_codes() else codes
-        self.mainstay.update(index, shared if self.relaxed_in_loss else codes)
+        self.mainstay.update(index, shared if self.loop_relaxes_codes else codes)
         mainstay = self.mainstay.of_rows(index)
-        if self.shares_codes() and not self.relaxed_in_loss:
+        if self.shares_codes() and not self.loop_relaxes_codes:
             self.mainstay.update(index, shared)
         adversarial = self.adversarial_loss(torch.tanh(attacked_features), mainstay)
         original: Tensor = self.objective(features, labels, index)

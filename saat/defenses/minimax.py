@@ -6,12 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import frozen
 from saat.attacks.pgd import default_step_size, pgd
-from saat.data import RetrievalData
-from saat.hashing import HashingObjective
+from saat.attacks.query_batches import frozen
 from saat.micro_batches import joined, parts
-from saat.models import HashingNetwork
 from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
 from saat.threat_model import ThreatModel
@@ -43,17 +40,6 @@ class MinimaxTraining(Training):
 
     settings: MinimaxSettings
 
-    def __init__(
-        self,
-        network: HashingNetwork,
-        objective: HashingObjective,
-        data: RetrievalData,
-        settings: MinimaxSettings,
-        seed: int,
-    ) -> None:
-        super().__init__(network, objective, data, settings, seed)
-        self.threat = ThreatModel(settings.eps)
-
     def set_mode(self) -> None:
         """Dropout on; batch statistics frozen, or attacked batches would pollute them."""
         super().set_mode()
@@ -73,7 +59,8 @@ class MinimaxTraining(Training):
         Returns:
             Adversarial float images (B, 3, H, W) in [0, 1].
         """
-        start = images + torch.empty_like(images).uniform_(-self.settings.eps, self.settings.eps)
+        eps = self.settings.eps
+        start = images + torch.empty_like(images).uniform_(-eps, eps)
         split = parts((images, codes, start), self.physical_batch)
         with frozen(self.network):
             return joined([self._descended(*part) for part in split])
@@ -83,7 +70,7 @@ class MinimaxTraining(Training):
             self.network,
             images,
             lambda features, _: (torch.tanh(features) * codes).mean(1),
-            self.threat,
+            ThreatModel(self.settings.eps),
             self.settings.steps,
             self.settings.inner_step,
             start,

@@ -14,9 +14,6 @@ from saat.settings import option
 class SaatSettings(GuidedSettings):
     """The published settings.
 
-    λ 1, μ 1e-4, inner PGD-7 at 8/255 with step 2/255; SGD 0.05 without momentum, weight decay
-    1e-5, batch 32, 20 epochs, × 0.1 at 50 % and 75 %.
-
     μ weighs the *mean* over the K bits as in the reference implementation; Eq. 19 has the sum, so
     the paper's μ is this one divided by K.
     """
@@ -28,7 +25,6 @@ class SaatSettings(GuidedSettings):
     mu: float = option(1e-4, ge=0, le=1e6, help="weight μ of the quantisation term")
     weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
 
-    # File keys of the fields that make up "the paper's default" in a search.
     published = ("lambda", "mu", "eps", "steps", "step_size")
 
     @property

@@ -18,9 +18,8 @@ class DPSH(CodeMemory):
     def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Loss of a batch; see :meth:`HashingObjective.forward`."""
         relaxed = self.codes(features)
-        self.remember(relaxed, index)
-        similar = self.similarity(labels).to(relaxed.dtype)
-        theta = relaxed @ self.memory.T / 2
+        products, similar = self.compared(relaxed, labels, index)
+        theta = products / 2
         likelihood = (softplus(theta) - similar * theta).mean()
         error = (sign(relaxed.detach()) - relaxed).square().sum()
         return likelihood + QUANTISATION_WEIGHT * error / similar.numel()

@@ -48,9 +48,8 @@ class HashNet(CodeMemory):
 
     def loss_of_codes(self, relaxed: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Loss of a batch of relaxed codes (B, K); the rest as in :meth:`forward`."""
-        self.remember(relaxed, index)
-        similar = self.similarity(labels).to(relaxed.dtype)
-        theta = relaxed @ self.memory.T * (10 / relaxed.shape[1])
+        products, similar = self.compared(relaxed, labels, index)
+        theta = products * (10 / relaxed.shape[1])
         loss = softplus(theta) - similar * theta
         positives = (loss * similar).sum() / similar.sum().clamp_min(1)
         negatives = (loss * (1 - similar)).sum() / (1 - similar).sum().clamp_min(1)

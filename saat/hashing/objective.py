@@ -14,13 +14,12 @@ class HashingObjective(nn.Module, ABC):
     """The original objective L_ori of a hashing method.
 
     A module, because some objectives have buffers or parameters of their own; they are saved with
-    the model. ``forward`` takes pre-tanh features, the 0/1 labels and the training positions of a
-    batch and returns a scalar loss.
+    the model.
 
     Args:
         labels: 0/1 labels (N, C) of the training set.
         bits: code length K.
-        seed: of whatever the objective draws once (targets, initial memory).
+        seed: decides what the objective draws once (targets, initial memory).
 
     Attributes:
         keeps_codes_upstream: whether the reference implementation (xandery-geek/SAAT) keeps the
@@ -33,7 +32,6 @@ class HashingObjective(nn.Module, ABC):
     keeps_codes_upstream: ClassVar[bool] = False
 
     def __init__(self, labels: Tensor, bits: int, seed: int) -> None:
-        del bits, seed
         check_labels("labels", labels)
         super().__init__()
 
@@ -43,27 +41,23 @@ class HashingObjective(nn.Module, ABC):
 
     def start_from(self, features: Tensor) -> None:
         """Take over the pre-tanh features (N, K) of the whole training set, if it keeps any."""
-        del features
 
     @abstractmethod
     def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
-        """Loss of a batch.
+        """Scalar loss of a batch.
 
         Args:
             features: pre-tanh features (B, K), with gradient.
             labels: float 0/1 labels (B, C).
             index: int64 (B,), positions within the training set, each at most once.
-
-        Returns:
-            Scalar loss.
         """
 
 
 class CodeMemory(HashingObjective):
     """An objective that compares a batch with the relaxed codes U (N, K) of all training items.
 
-    U starts at random signs: started at zero, a network trained from scratch sits at the saddle
-    u ≈ 0 of the pairwise losses.
+    The batch's own rows are refreshed before they are compared. U starts at random signs: started
+    at zero, a network trained from scratch sits at the saddle u ≈ 0 of the pairwise losses.
     """
 
     keeps_codes_upstream = True
@@ -85,6 +79,8 @@ class CodeMemory(HashingObjective):
         """Overwrite rows ``index`` of U with the batch's relaxed codes, without gradient."""
         self.memory[index] = relaxed.detach()
 
-    def similarity(self, labels: Tensor) -> Tensor:
-        """Whether batch and training items share a label: bool (B, N)."""
-        return labels @ self.labels.T > 0.5
+    def compared(self, relaxed: Tensor, labels: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """U Uᵀ, and 1 where batch and training items share a label: both (B, N), as ``relaxed``."""
+        self.remember(relaxed, index)
+        similar = (labels @ self.labels.T > 0.5).to(relaxed.dtype)
+        return relaxed @ self.memory.T, similar

@@ -32,7 +32,6 @@ class OrthoHash(HashingObjective):
 
     def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Loss of a batch; see :meth:`HashingObjective.forward`."""
-        del index
         labelled = labels.sum(1) > 0
         features, labels = features[labelled], labels[labelled]
         directions = normalize(self._normed(self.codes(features)), dim=1)

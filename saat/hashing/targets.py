@@ -1,11 +1,13 @@
 """Fixed target codes: Hadamard or balanced random centres of classes, and codes of label sets."""
 
+from abc import abstractmethod
 from math import comb
 
 import torch
 from torch import Tensor
 
 from saat.codes import sign
+from saat.hashing.objective import HashingObjective
 from saat.seeding import generator
 
 
@@ -25,49 +27,61 @@ def class_centres(classes: int, bits: int, seed: int) -> Tensor:
     return balanced_codes(classes, bits, seed)
 
 
-def balanced_codes(count: int, bits: int, seed: int) -> Tensor:
-    """Random ±1 codes with ⌈K/2⌉ positive bits each: float32 (count, K).
+def balanced_codes(classes: int, bits: int, seed: int) -> Tensor:
+    """Random ±1 codes with ⌈K/2⌉ positive bits each: float32 (C, K).
 
-    All different, for as long as there are others: independent draws would give two of 80 classes
-    the same 16 bits in one of four cases, and no hash could tell them apart.
+    All different, for as long as there are others: of 80 independent draws of 16 bits two would be
+    equal in one of four cases.
     """
     draws = generator("balanced codes", seed)
     positive = (bits + 1) // 2
     seen: set[tuple[int, ...]] = set()
-    codes = -torch.ones(count, bits)
+    codes = -torch.ones(classes, bits)
     for code in codes:
-        chosen = torch.randperm(bits, generator=draws)[:positive].sort().values
-        while tuple(chosen.tolist()) in seen and len(seen) < comb(bits, positive):
-            chosen = torch.randperm(bits, generator=draws)[:positive].sort().values
-        seen.add(tuple(chosen.tolist()))
+        while True:
+            chosen = torch.randperm(bits, generator=draws)[:positive].sort().values.tolist()
+            if tuple(chosen) not in seen or len(seen) == comb(bits, positive):
+                break
+        seen.add(tuple(chosen))
         code[chosen] = 1.0
     return codes
 
 
-def tie_breaker(bits: int, seed: int) -> Tensor:
-    """The fixed random ±1 code, float32 (K,), for :func:`label_targets`."""
-    return sign(torch.rand(bits, generator=generator("ties of centres", seed)) - 0.5)
+class TargetObjective(HashingObjective):
+    """An objective that draws every image to a fixed code, made of the centres of its classes."""
 
+    centres: Tensor
+    ties: Tensor
 
-def label_targets(labels: Tensor, centres: Tensor, ties: Tensor) -> Tensor:
-    """Target code of every label vector: the sign of the sum of its classes' centres.
+    def __init__(self, labels: Tensor, bits: int, seed: int) -> None:
+        super().__init__(labels, bits, seed)
+        self.register_buffer("centres", self.centres_of(labels.shape[1], bits, seed))
+        draw = torch.rand(bits, generator=generator("ties of centres", seed))
+        self.register_buffer("ties", sign(draw - 0.5))
 
-    Args:
-        labels: float 0/1 (B, C).
-        centres: ±1 (C, K).
-        ties: ±1 (K,), the bits where that sum is 0, for all images alike.
+    @staticmethod
+    @abstractmethod
+    def centres_of(classes: int, bits: int, seed: int) -> Tensor:
+        """One ±1 centre per class, float32 (C, K)."""
 
-    Returns:
-        float ±1 (B, K); rows without a label are ``ties`` and mean nothing.
-    """
-    total = labels @ centres
-    return torch.where(total == 0, ties, sign(total))
+    def targets(self, labels: Tensor) -> Tensor:
+        """Target codes of float 0/1 labels (B, C): float ±1 (B, K).
 
+        The sign of the sum of the classes' centres, and the bit of ``ties`` where it is 0. Rows
+        without a label are ``ties`` and mean nothing.
+        """
+        total = labels @ self.centres
+        return torch.where(total == 0, self.ties, sign(total))
 
-def labelled_mean(losses: Tensor, labels: Tensor) -> Tensor:
-    """Mean of ``losses`` (B,) over the rows that have a label; 0, with gradient, without any.
+    @abstractmethod
+    def distance(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Loss per image (B,) of pre-tanh features (B, K) and ±1 targets (B, K)."""
 
-    A row without a label has no target to be drawn to.
-    """
-    has_label = (labels.sum(1) > 0).to(losses.dtype)
-    return (losses * has_label).sum() / has_label.sum().clamp_min(1)
+    def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """Mean of :meth:`distance` over the rows that have a label, and so a target; 0 without any.
+
+        See :meth:`HashingObjective.forward`.
+        """
+        has_label = (labels.sum(1) > 0).to(features.dtype)
+        losses = self.distance(features, self.targets(labels))
+        return (losses * has_label).sum() / has_label.sum().clamp_min(1)

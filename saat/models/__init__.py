@@ -14,7 +14,6 @@ from saat.models.registry import (
     BACKBONES,
     blank_network,
     build_network,
-    check_backbone,
     network_structure,
 )
 
@@ -23,7 +22,6 @@ __all__ = [
     "HashingNetwork",
     "blank_network",
     "build_network",
-    "check_backbone",
     "check_network",
     "codes_of",
     "device_of",

@@ -33,9 +33,6 @@ class EfficientNetLite0(nn.Module):
 
     EfficientNet-B0 with ReLU6, without squeeze-and-excitation. Dropout and stochastic depth,
     which regularise training on ImageNet, are left out.
-
-    Args:
-        from_scratch: whether it is trained from random weights.
     """
 
     features_out = 1280
@@ -52,7 +49,7 @@ class EfficientNetLite0(nn.Module):
     def __init__(self, from_scratch: bool) -> None:
         super().__init__()
         self.from_scratch = from_scratch
-        self.conv_stem = SameConv(3, 32, kernel=3, stride=2)
+        self.conv_stem = SameConv(3, 32, 3, stride=2, bias=False)
         self.bn0 = _norm(32)
         self.blocks = nn.Sequential(
             *(
@@ -61,7 +58,7 @@ class EfficientNetLite0(nn.Module):
                 for first in [True] + [False] * (repeats - 1)
             )
         )
-        self.conv_head = SameConv(320, self.features_out, kernel=1)
+        self.conv_head = SameConv(320, self.features_out, 1, bias=False)
         self.bn1 = _norm(self.features_out)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -78,11 +75,11 @@ class Block(nn.Module):
         hidden = inputs * expand
         self.expands = expand > 1
         if self.expands:
-            self.expand_conv = SameConv(inputs, hidden, kernel=1)
+            self.expand_conv = SameConv(inputs, hidden, 1, bias=False)
             self.bn0 = _norm(hidden)
-        self.depthwise_conv = SameConv(hidden, hidden, kernel, stride, groups=hidden)
+        self.depthwise_conv = SameConv(hidden, hidden, kernel, stride, groups=hidden, bias=False)
         self.bn1 = _norm(hidden)
-        self.project_conv = SameConv(hidden, outputs, kernel=1)
+        self.project_conv = SameConv(hidden, outputs, 1, bias=False)
         self.bn2 = _norm(outputs)
         self.residual = stride == 1 and inputs == outputs
 
@@ -96,11 +93,6 @@ class Block(nn.Module):
 
 class SameConv(nn.Conv2d):
     """Convolution without bias, padded as TensorFlow's ``SAME``: the odd pixel goes behind."""
-
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
-    ) -> None:
-        super().__init__(inputs, outputs, kernel, stride=stride, groups=groups, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, inputs, H, W) → (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""

@@ -1,7 +1,8 @@
 """The hashing network: normalisation, backbone, and one linear layer to K pre-tanh features."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Protocol, cast
 
 import torch
@@ -11,21 +12,23 @@ from saat.codes import sign
 from saat.memory import shrinking
 from saat.seeding import derive_seed
 
+# Pattern of a layer's name in a file of weights → its name in the hashing network, or None where it
+# is not needed.
+Names = Sequence[tuple[str, str | None]]
+
 
 class Backbone(Protocol):
-    """What a backbone offers.
+    """What a backbone offers: its width, and per channel what its input is normalised with.
 
-    Attributes:
-        features_out: its width.
-        mean: per channel, subtracted from its input.
-        std: per channel, its input is divided by it.
-        from_scratch: whether it is trained from random weights.
+    ``from_scratch``: whether it is trained from random weights. ``names``, of its layers: only
+    where there are published weights.
     """
 
     features_out: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     from_scratch: bool
+    names: Names
 
 
 class HashingNetwork(nn.Module):
@@ -34,13 +37,8 @@ class HashingNetwork(nn.Module):
     A backbone that is trained from scratch gets batch norm before the code: without it the
     pairwise objectives keep it at their saddle u = 0, where every code bit is noise.
 
-    Args:
-        backbone: module that maps normalised images to (B, features_out), with the attributes of
-            :class:`Backbone`.
-        bits: code length K.
-
-    Attributes:
-        hash_layer_imported: whether the hash layer came with the weights and is no new one.
+    ``backbone`` maps normalised images to (B, features_out) and has the attributes of
+    :class:`Backbone`. ``hash_layer_imported`` tells whether the hash layer came with the weights.
     """
 
     mean: Tensor
@@ -88,15 +86,9 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def seeded_pass(network: nn.Module, images: Tensor, *seed: int | str) -> Tensor:
-    """A forward pass whose random draws come from ``seed``; the global states are left alone.
+    """Features (B, K) of float images (B, 3, H, W) in [0, 1]; random draws come from ``seed``.
 
-    Args:
-        network: in the mode it is to have.
-        images: float (B, 3, H, W) in [0, 1].
-        seed: parts of the seed.
-
-    Returns:
-        Features (B, K).
+    The mode of the network and the global random states are left alone.
     """
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -111,13 +103,8 @@ def encode(
 ) -> Tensor:
     """Pre-tanh features of ``count`` images, in evaluation mode.
 
-    Where memory runs out, fewer images pass the network at once.
-
-    Args:
-        network: float images in [0, 1] → features (B, K).
-        batches: a slice of 0…count → its uint8 images.
-        count: number of images.
-        batch_size: images per forward pass.
+    ``batches`` gives the uint8 images of a slice of 0…count. Fewer than ``batch_size`` pass the
+    network at once where memory runs out.
 
     Returns:
         float32 (count, K) on the network's device.
@@ -143,8 +130,5 @@ def codes_of(features: Tensor) -> Tensor:
 
 def device_of(network: nn.Module) -> torch.device:
     """The device of the network's first parameter or buffer (the CPU if it has neither)."""
-    for parameter in network.parameters():
-        return parameter.device
-    for buffer in network.buffers():
-        return buffer.device
-    return torch.device("cpu")
+    tensors = chain(network.parameters(), network.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))

@@ -23,15 +23,10 @@ def check_network(network: nn.Module, images: Tensor, name: str = "model") -> No
 
     In evaluation mode it must map float images (B, 3, H, W) to float features (B, K) for every B.
     It must not change its input, nor what it returned earlier. The features of an image must not
-    depend on the rest of its batch.
-
-    Args:
-        network: any module.
-        images: uint8 (Q, 3, H, W), of which a few are used; without any nothing is checked.
-        name: of the network, in the message.
+    depend on the rest of its batch. A few of the uint8 ``images`` (Q, 3, H, W) are tried.
 
     Raises:
-        InputError: what the network does instead, in one line.
+        InputError: what the network does instead, in one line that begins with ``name``.
     """
     if device_of(network).type == "meta":
         raise InputError(f"{name}: its weights are on the device meta, which holds no values")
@@ -59,21 +54,11 @@ def _fault(network: nn.Module, images: Tensor) -> str:
     """What is wrong with the network; empty if nothing is."""
     try:
         with evaluating(network), torch.no_grad():
-            return _call_fault(network, images) or _batch_fault(network, images)
+            return _call_fault(network, to_float(images, device_of(network)))
     except (Exception, SystemExit) as error:  # whoever ends the program, says nothing
         if is_out_of_memory(error):
             raise
         return described(error)
-
-
-def _call_fault(network: nn.Module, images: Tensor) -> str:
-    """What is wrong with a single call."""
-    given = to_float(images, device_of(network))
-    kept = given.clone()
-    fault = _output_fault(seeded_pass(network, given, "check"), len(images))
-    if not torch.equal(given, kept):
-        return "changes its input in place; it has to work on a copy (x = x - 0.5, not x.sub_(0.5))"
-    return fault
 
 
 def _output_fault(output: object, count: int) -> str:
@@ -91,14 +76,19 @@ def _output_fault(output: object, count: int) -> str:
     return ""
 
 
-def _batch_fault(network: nn.Module, images: Tensor) -> str:
-    """What is wrong with calls on other batches, beyond the draws of a random network."""
-    batch, half = to_float(images, device_of(network)), -(-len(images) // 2)
-    first = seeded_pass(network, batch, "check")
+def _call_fault(network: nn.Module, batch: Tensor) -> str:
+    """What is wrong with calls on a batch, and on parts of it."""
+    given, half = batch.clone(), -(-len(batch) // 2)
+    first = seeded_pass(network, given, "check")
+    if not torch.equal(given, batch):
+        return "changes its input in place; it has to work on a copy (x = x - 0.5, not x.sub_(0.5))"
+    if fault := _output_fault(first, len(batch)):
+        return fault
     kept = first.clone()
     if not kept.isfinite().all():  # whoever encodes all images tells how many there are
         return ""
-    varies = _differ(seeded_pass(network, batch, "check", "again"), kept)
+    # Only a random network may give other features to the same batch.
+    varies = _differ(seeded_pass(network, batch.clone(), "check", "again"), kept)
     varies |= bool(getattr(network, "randomised", False))
     part = seeded_pass(network, batch[half - 1 :].clone(), "check")
     if not torch.equal(first, kept):

@@ -6,8 +6,7 @@ Layouts that are known, by the names of their layers:
 - xandery-geek/SAAT, xunguangwang/CgAT and ProS-GAN: AlexNet and VGG put the hash layer where the
   classification layer was (``classifier.6``), VGG names its first hidden layer a second time
   (``cl1``); ResNet has ``hash_layer`` and every other layer twice (``feature_layers``). SAAT wraps
-  it all in ``model`` and adds what its losses keep: hash centres (CSQ, DPN), or codebook and batch
-  norm (OrthoHash). Codes there are the sign of the network's output all the same.
+  it all in ``model`` and adds what its losses keep. Codes are the sign of the network's output.
 - thuml/HashNet: hidden layers ``classifier.classifier1`` and ``classifier.classifier4``,
   ``hash_layer``, ``feature_layers``; snapshots are inside a ``Sequential`` (``0``). The classes
   ``AlexNetFc``, ``VGGFc`` and ``ResNetFc`` of CgAT and ProS-GAN are the same without it.
@@ -16,23 +15,24 @@ Layouts that are known, by the names of their layers:
 
 ``DataParallel`` (``module``) may be around any of them.
 
-Images in [0, 1] are normalised as by the backbone, with two exceptions. ``mean`` and ``std``, if a
-file has them, are used instead. An AlexNet with ``classifier.classifier1`` and without the
-``Sequential`` is an ``AlexNetFc`` of CgAT or ProS-GAN, which takes images as they are. Other
-networks that do (all of ProS-GAN's, CgAT's ``ResNetFc``) have the layer names of networks that do
-not, so their files need ``mean`` and ``std``.
+Images are normalised as by the backbone, unless the file has ``mean`` and ``std``. An AlexNet with
+``classifier.classifier1`` outside a ``Sequential`` is an ``AlexNetFc`` of CgAT or ProS-GAN, which
+takes images in [0, 1] as they are. Other networks that do (all of ProS-GAN's, CgAT's ``ResNetFc``)
+have the layer names of networks that do not, so their files need ``mean`` and ``std``.
 """
 
+import pickle
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-Names = Sequence[tuple[str, str | None]]
+from saat.errors import InputError, one_line
+from saat.model_source import check_weights_file
+from saat.models.network import Backbone, Names
 
-# A layer's name in a file → its name in the hashing network; None: not needed.
 _HEAD = "classification or hash layer"
 TORCHVISION_NAMES: Names = (
     (r"classifier\.6\.(weight|bias)", rf"{_HEAD}.\1"),
@@ -50,20 +50,31 @@ _IMAGENET_CLASSES = 1000
 _UNNORMALISED = re.compile(r"(?:module\.)*classifier\.classifier1\.weight")
 
 
-class Importable(Protocol):
-    """What a backbone says about files of its weights."""
+def read_weights(weights: str, name: str, backbone: nn.Module) -> dict[str, Tensor]:
+    """:func:`convert` of a file that ``torch.save(module.state_dict(), path)`` wrote.
 
-    features_out: int
-    names: Names
+    Nothing in the file is run. ``name`` is that of the backbone, for errors.
+
+    Raises:
+        InputError: no such file, a pickled module, or not a state dict of this backbone.
+    """
+    path = check_weights_file(weights)
+    try:
+        return convert(torch.load(path, map_location="cpu", weights_only=True), backbone)
+    except Exception as error:  # on damaged files torch raises anything
+        problem = f"not a state dict of {name} ({one_line(error, 160)})"
+        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
+            problem = (
+                "a pickled module or other object, whose code is never run; where it was trained, "
+                "torch.save(module.state_dict(), FILE) and give FILE"
+            )
+        raise InputError(f"model.weights {weights}: {problem}") from error
 
 
 def convert(state: Any, backbone: nn.Module) -> dict[str, Tensor]:
-    """State of a :class:`saat.models.HashingNetwork` from a file's state dict.
+    """State of a :class:`saat.models.HashingNetwork` from the state dict of a file.
 
-    Args:
-        state: what the file holds.
-        backbone: the backbone it is for (on any device, ``meta`` included), with the attributes
-            of :class:`Importable`.
+    The backbone, which it must fit, may be on any device, ``meta`` included.
 
     Returns:
         float32 tensors of the whole backbone (``backbone.…``); of ``hash_layer`` where the file
@@ -72,7 +83,7 @@ def convert(state: Any, backbone: nn.Module) -> dict[str, Tensor]:
     Raises:
         ValueError: no state dict, unknown or missing layers, other shapes; one line.
     """
-    facts = cast(Importable, backbone)
+    facts = cast(Backbone, backbone)
     tensors = _tensors(state)
     named = _renamed(tensors, facts.names)
     if any(_UNNORMALISED.fullmatch(key) for key in tensors):
@@ -83,17 +94,17 @@ def convert(state: Any, backbone: nn.Module) -> dict[str, Tensor]:
     for key in ("mean", "std"):
         if key in named:
             named[key] = named[key].reshape(1, -1, 1, 1)
-    _check(named, _expected(named, backbone, facts.features_out))
+    _check(named, backbone, facts.features_out)
     return named
 
 
-def _tensors(state: Any) -> dict[str, Tensor]:
+def _tensors(state: Any) -> Mapping[str, Tensor]:
     if not isinstance(state, Mapping) or not state:
         raise ValueError(f"a {type(state).__name__}, not a state dict")
     for key, value in state.items():
         if not (isinstance(key, str) and isinstance(value, Tensor)):
             raise ValueError(f"{key!r} holds a {type(value).__name__}, not a tensor")
-    return dict(state)
+    return state
 
 
 def _renamed(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
@@ -101,29 +112,23 @@ def _renamed(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
     unknown = []
     for key, tensor in state.items():
         bare = _WRAPPERS.sub("", key)
-        for pattern, target in names:
-            match = re.fullmatch(pattern, bare)
-            if match is None:
-                continue
-            if target is not None:
-                name = match.expand(target)
-                if name in out:
-                    raise ValueError(f"{key} is there twice, by different names")
-                # Whoever trains on must not have half precision, or gradients of a saved tensor.
-                floats = tensor.is_floating_point()
-                out[name] = tensor.detach().float() if floats else tensor
-            break
-        else:
+        matches = ((re.fullmatch(pattern, bare), target) for pattern, target in names)
+        match, target = next(((m, target) for m, target in matches if m), (None, None))
+        if match is None:
             unknown.append(key)
+        elif target is not None:
+            name = match.expand(target)
+            if name in out:
+                raise ValueError(f"{key} is there twice, by different names")
+            # Whoever trains on must not have half precision, or gradients of a saved tensor.
+            out[name] = tensor.detach().float() if tensor.is_floating_point() else tensor
     if unknown:
         raise ValueError(f"it has {_some(unknown)}")
     return out
 
 
-def _expected(
-    named: dict[str, Tensor], backbone: nn.Module, features_out: int
-) -> dict[str, tuple[int, ...]]:
-    """Shapes of every tensor that must be there; counters that old files lack start at zero."""
+def _check(named: dict[str, Tensor], backbone: nn.Module, features_out: int) -> None:
+    """Refuse missing, unknown and misshapen tensors; counters that old files lack start at zero."""
     shapes = {f"backbone.{key}": tuple(part.shape) for key, part in backbone.state_dict().items()}
     for key in shapes:
         if key.endswith(".num_batches_tracked"):
@@ -131,10 +136,7 @@ def _expected(
     if hash_layer := [key for key in named if key.startswith("hash_layer.")]:
         bits = named[hash_layer[0]].shape[:1]
         shapes |= {"hash_layer.weight": (*bits, features_out), "hash_layer.bias": (*bits,)}
-    return shapes | {key: (1, 3, 1, 1) for key in ("mean", "std") if key in named}
-
-
-def _check(named: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    shapes |= {key: (1, 3, 1, 1) for key in ("mean", "std") if key in named}
     if missing := [key for key in shapes if key not in named]:
         raise ValueError(f"it lacks {_some(missing)}")
     if extra := [key for key in named if key not in shapes]:

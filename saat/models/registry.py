@@ -12,10 +12,9 @@ from saat.model_source import BackboneLimits, WeightsPackage
 from saat.models import efficientnet
 from saat.models.efficientnet import EfficientNetLite0
 from saat.models.network import HashingNetwork
-from saat.models.reference_weights import convert
+from saat.models.reference_weights import convert, read_weights
 from saat.models.small_cnn import SmallCNN
 from saat.models.torchvision_backbones import TorchvisionBackbone, published_weights
-from saat.models.weights_file import read_weights
 from saat.registry import Registry, instance_of
 from saat.seeding import seed_torch
 from saat.wording import counted
@@ -28,8 +27,8 @@ class BackboneEntry:
     Attributes:
         build: whether it is trained from scratch → backbone module with random weights.
         min_image_size: smallest side of the input in pixels.
-        imagenet: backbone module → state of a hashing network with the published weights; None
-            where there are none, and then no files either.
+        imagenet: backbone module → state of a hashing network with the published weights. Where
+            it is None, files of weights are refused too.
         description: one line for ``saat list backbones``.
         weights_package: the package that brings the published weights, if they come in one.
     """
@@ -91,23 +90,18 @@ def build_network(
 ) -> HashingNetwork:
     """A hashing network with seeded initial weights, channels-last, on the CPU.
 
-    Args:
-        backbone: key of :data:`BACKBONES`.
-        weights: ``none`` (trained from scratch), ``imagenet`` (the published ones), or the path
-            of a state dict: the backbone's own, or a whole hashing network of a reference
-            repository (:mod:`saat.models.reference_weights`), whose hash layer comes along;
-            ``hash_layer_imported`` of the result says whether it did.
-        bits: code length K.
-        image_size: side of the images in pixels.
-        seed: decides whatever the weights do not.
+    ``weights`` are ``none`` (trained from scratch), ``imagenet`` (the published ones), or the path
+    of a state dict. That of a reference repository (:mod:`saat.models.reference_weights`) may bring
+    its hash layer along; ``hash_layer_imported`` of the result says whether it did. ``seed``
+    decides whatever the weights do not.
 
     Raises:
         InputError: images too small for the backbone, weights it does not have, a file that does
             not fit, or a hash layer of another code length.
     """
-    check_backbone(backbone, weights, image_size)
-    seed_torch("network", seed)
     entry = BACKBONES[backbone]
+    entry.limits.check(backbone, weights, image_size)
+    seed_torch("network", seed)
     if weights == "none" or entry.imagenet is None:
         network = HashingNetwork(entry.build(True), bits)
         return network.to(memory_format=torch.channels_last)
@@ -118,12 +112,13 @@ def build_network(
     else:
         state = read_weights(weights, backbone, module)
     network = HashingNetwork(module, bits)
-    network.hash_layer_imported = "hash_layer.weight" in state
-    if network.hash_layer_imported and len(state["hash_layer.weight"]) != bits:
-        raise InputError(
-            f"model.weights {weights}: its hash layer has "
-            f"{counted(len(state['hash_layer.weight']), 'bit')}, model.bits is {bits}"
-        )
+    if "hash_layer.weight" in state:
+        network.hash_layer_imported = True
+        if (found := len(state["hash_layer.weight"])) != bits:
+            raise InputError(
+                f"model.weights {weights}: its hash layer has {counted(found, 'bit')}, "
+                f"model.bits is {bits}"
+            )
     network.load_state_dict(state, strict=False, assign=True)
     return network.to(memory_format=torch.channels_last)
 
@@ -131,12 +126,12 @@ def build_network(
 def blank_network(backbone: str, weights: str, bits: int, image_size: int) -> HashingNetwork:
     """The structure that :func:`build_network` gives, to load a checkpoint into.
 
-    Its values are undefined until then. Reads no weights: their file need not be there any more.
+    Its values are undefined until then. A file of weights is not read, and may be gone.
 
     Raises:
         InputError: images too small for the backbone.
     """
-    check_backbone(backbone, "none", image_size)
+    BACKBONES[backbone].limits.check(backbone, "none", image_size)
     network = network_structure(backbone, weights, bits)
     return network.to_empty(device="cpu").to(memory_format=torch.channels_last)
 
@@ -145,8 +140,3 @@ def network_structure(backbone: str, weights: str, bits: int) -> HashingNetwork:
     """The modules that :func:`build_network` gives, in training mode, without any values."""
     with torch.device("meta"):
         return HashingNetwork(BACKBONES[backbone].build(weights == "none"), bits)
-
-
-def check_backbone(backbone: str, weights: str, image_size: int) -> None:
-    """Refuse what :func:`build_network` could not build; a file of weights is not looked at."""
-    BACKBONES[backbone].limits.check(backbone, weights, image_size)

@@ -6,15 +6,13 @@ from torch import Tensor, nn
 class SmallCNN(nn.Module):
     """A 4×4 patch convolution, one 3×3 convolution and a hidden layer, all with batch norm.
 
-    Patches first: per millisecond this beats a stack of stride-2 3×3 convolutions by far, because
-    large thin feature maps cost a CPU most of its time. Works for any ``image_size`` ≥ 16;
-    larger images are average-pooled to the same grid.
+    Patches come first because large thin feature maps cost a CPU most of its time. Images of any
+    size from 16 on are average-pooled to the same grid.
     """
 
     features_out = 128
     mean = (0.5, 0.5, 0.5)
     std = (0.25, 0.25, 0.25)
-    # Trained from scratch the pairwise losses have a saddle at u = 0; see HashingNetwork.
     from_scratch = True
 
     def __init__(self) -> None:

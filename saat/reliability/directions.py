@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import BATCH_GRAIN, frozen
 from saat.attacks.objectives import agreement
 from saat.attacks.pgd import input_gradient
+from saat.attacks.query_batches import BATCH_GRAIN, frozen
 from saat.models import device_of, evaluating, to_float
 from saat.reliability.context import GateContext, GateResult
 from saat.seeding import derive_seed, generator
@@ -50,7 +50,7 @@ class _Batch:
 
     def down(self, images: Tensor) -> Tensor:
         """Minus the gradient at ``images``."""
-        return -input_gradient(self.network, images, self.loss, 0)
+        return -input_gradient(self.network, self.loss, images, 0)
 
     def neighbour(self, number: int) -> Tensor:
         """A random point of the ball, float (B, 3, H, W)."""

@@ -19,7 +19,7 @@ from saat.attacks import (
     attack_queries,
     frozen,
 )
-from saat.attacks.attack import AttackedQueries
+from saat.attacks.query_batches import AttackedQueries
 from saat.data import RetrievalData
 from saat.labels import draw_target_labels
 from saat.models import HashingNetwork, build_network, codes_of, encode, evaluating
@@ -85,7 +85,7 @@ class Setting:
         return cls(network, data.batch(rows), labels, targets, knowledge, training)
 
     def codes(self, images: Tensor) -> Tensor:
-        return codes_of(encode(self.network, lambda part: images[part], len(images)))
+        return toy.codes(self.network, images)
 
     def representatives(self, attack: Attack) -> Tensor:
         labels = self.target_labels if attack.targeted else self.labels

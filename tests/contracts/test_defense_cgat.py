@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from saat.data import RetrievalData
-from saat.defenses.augment import crop_and_flip
+from saat.defenses.cgat import crop_and_flip
 from saat.models import HashingNetwork
-from tests import reference_defenses
+from tests import reference_defenses, toy
 from tests.contracts.defense_runs import training
 
 
@@ -37,29 +37,28 @@ def test_cgat_trains_on_crops_of_its_epoch_and_of_the_papers_size(
     trained: HashingNetwork, data: RetrievalData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[Tensor, int]] = []
+    given: list[Tensor] = []
 
     def spy(images: Tensor, shift: int) -> Tensor:
-        out = crop_and_flip(images, shift)
-        seen.append((out, shift))
-        return out
+        seen.append((crop_and_flip(images, shift), shift))
+        return seen[-1][0]
+
+    def attacked(images: Tensor, _: Tensor) -> Tensor:
+        given.append(images)
+        return images
 
     monkeypatch.setattr("saat.defenses.cgat.crop_and_flip", spy)
     run = training("cgat", trained, data)
-    given: list[Tensor] = []
-    batch_loss = run.batch_loss
-
-    def spy_loss(images: Tensor, *rest: Tensor) -> Tensor:
-        given.append(images)
-        loss: Tensor = batch_loss(images, *rest)
-        return loss
-
-    monkeypatch.setattr(run, "batch_loss", spy_loss)
+    monkeypatch.setattr(run, "inner_maximisation", attacked)
     run.run_epoch()
     assert [shift for _, shift in seen] == [1, 1, 1]  # 16 pixels; 16 of 224
     assert all(torch.equal(a, b) for (a, _), b in zip(seen, given, strict=True))
+
     plain = training("cgat", trained, data, augment=False)
-    images = torch.rand(2, 3, 8, 8)
-    assert plain.augment(images) is images
-    large = torch.rand(2, 3, 224, 224)
-    run.augment(large)
-    assert seen[-1][1] == 16
+    images, rows = torch.rand(2, 3, 224, 224), torch.arange(2)
+    for changed, shifts in ((run, [1, 1, 1, 16]), (plain, [1, 1, 1, 16])):
+        monkeypatch.setattr(changed, "inner_maximisation", attacked)
+        monkeypatch.setattr(changed, "in_parts", lambda *_: torch.ones(4, toy.BITS))
+        changed.batch_loss(images, run._labels[rows], rows)
+        assert [shift for _, shift in seen] == shifts
+    assert given[-1] is images

@@ -94,8 +94,8 @@ def batch(
     data: RetrievalData,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Given:
-    mu: dict[str, Any] = {"mu": 0.3} if request.param == "saat" else {}
-    run = training(request.param, trained, data, lambda_=1.7, **mu)
+    own: dict[str, Any] = {"mu": 0.3} if request.param == "saat" else {"augment": False}
+    run = training(request.param, trained, data, lambda_=1.7, **own)
     return Given(run, request.param, data, monkeypatch)
 
 

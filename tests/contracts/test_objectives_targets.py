@@ -8,7 +8,7 @@ from torch import Tensor
 
 from saat.codes import hamming_distance
 from saat.hashing import CSQ, OBJECTIVES
-from saat.hashing.targets import balanced_codes, class_centres, label_targets, tie_breaker
+from saat.hashing.targets import TargetObjective, balanced_codes, class_centres
 
 
 def positive_bits(codes: Tensor) -> list[int]:
@@ -78,28 +78,28 @@ def test_balanced_codes_favour_no_bit() -> None:
 
 
 def test_a_label_takes_the_centre_of_its_class_and_a_set_the_majority() -> None:
-    centres = torch.tensor([[1.0, 1, -1, -1], [1, -1, 1, -1], [-1, 1, 1, -1]])
-    ties = torch.tensor([1.0, -1, 1, -1])
+    objective = CSQ(torch.eye(3), 4, 0)
+    objective.centres = torch.tensor([[1.0, 1, -1, -1], [1, -1, 1, -1], [-1, 1, 1, -1]])
+    objective.ties = torch.tensor([1.0, -1, 1, -1])
     labels = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 1, 1], [1, 1, 0], [0, 1, 1]])
     expected = [[1, 1, -1, -1], [1, -1, 1, -1], [1, 1, 1, -1], [1, -1, 1, -1], [1, -1, 1, -1]]
-    assert label_targets(labels, centres, ties).tolist() == expected
+    assert objective.targets(labels).tolist() == expected
 
 
 def test_ties_fall_to_one_fixed_code_for_all_images() -> None:
     centres = class_centres(64, 32, seed=0)  # [H; −H]: classes c and c + 32 cancel
     for name in ("csq", "dpn"):
-        objective = OBJECTIVES[name](torch.eye(64), 32, 5)
-        ties = objective.ties
-        assert isinstance(ties, Tensor)
-        assert torch.equal(ties, tie_breaker(32, 5))
+        objective, other = (OBJECTIVES[name](torch.eye(64), 32, seed) for seed in (5, 6))
+        assert isinstance(objective, TargetObjective)
+        objective.centres = centres
         assert "ties" in objective.state_dict()
         labels = torch.eye(64)[:32] + torch.eye(64)[32:]
-        assert torch.equal(label_targets(labels, centres, ties), ties.expand(32, 32))
-    assert set(tie_breaker(32, 5).tolist()) == {-1.0, 1.0}
-    assert not torch.equal(tie_breaker(32, 5), tie_breaker(32, 6))
-    # It is a code of its own, not a centre that would draw sets to one class.
-    apart = hamming_distance(tie_breaker(32, 5)[None], centres)
-    assert int(apart.min()) > 4
+        assert torch.equal(objective.targets(labels), objective.ties.expand(32, 32))
+        assert set(objective.ties.tolist()) == {-1.0, 1.0}
+        assert not torch.equal(objective.ties, other.ties)  # type: ignore[arg-type]
+        # It is a code of its own, not a centre that would draw sets to one class.
+        apart = hamming_distance(objective.ties[None], centres)
+        assert int(apart.min()) > 4
 
 
 def test_csq_draws_back_bits_saturated_on_the_wrong_side() -> None:

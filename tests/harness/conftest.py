@@ -1,4 +1,6 @@
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,14 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory):
     os.environ.pop("SAAT_CACHE")
     if before is not None:
         os.environ["SAAT_CACHE"] = before
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """Commands leave handlers of their own behind."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture

@@ -35,7 +35,13 @@ class FakeTune:
         config = self.searcher.suggest(name)
         if config is None:
             return ""
-        trial = SimpleNamespace(trial_id=name, status=Trial.PENDING, config=config, error_file=None)
+        trial = SimpleNamespace(
+            trial_id=name,
+            status=Trial.PENDING,
+            config=config,
+            pickled_error_file=None,
+            error_file=None,
+        )
         self.trials.append(trial)
         self.scheduler.on_trial_add(None, trial)
         return str(config["trial_id"])

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +25,13 @@ from tests.harness.fakes import experiment, finished
 from tests.harness.tiny import tiny, tiny_raw
 
 NAN, INF = float("nan"), float("inf")
-
-
-@dataclass(frozen=True)
-class World:
-    """A folder with a valid experiment, a finished search, a model, and what is wrong with them."""
-
-    root: Path
-
-    def __getattr__(self, name: str) -> Path:
-        return self.root / name
+# Every test runs in the folder that the fixture ``world`` makes.
+RUNS, WRONG = Path("runs"), Path("wrong.yaml")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a valid experiment, a finished search, a model, and what is wrong with them."""
     root = tmp_path_factory.mktemp("world")
     # Composing them is a line of its own.
     RetrievalData.named("digits_mini", image_size=16, val_queries=40)
@@ -57,7 +49,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     write_text(root / "runs" / "empty" / "experiment.yaml", text)
     _models(root)
     _stores(root)
-    return World(root)
+    return root
 
 
 def _stores(root: Path) -> None:
@@ -94,7 +86,8 @@ def _models(root: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_signals() -> Iterator[None]:
+def in_the_world(world: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(world)
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -108,15 +101,15 @@ def tree(folder: Path) -> dict[str, int]:
     }
 
 
-def refused(world: World, capsys: Any, *arguments: object) -> str:
+def refused(capsys: Any, *arguments: object) -> str:
     """Run the command; what it says on its one line."""
-    before = tree(world.runs)
+    before = tree(RUNS)
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
     out, err = capsys.readouterr()
     check_line(ended.value.code, out, err)
-    assert tree(world.runs) == before
+    assert tree(RUNS) == before
     return str(err).strip()
 
 
@@ -194,7 +187,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
         ("flickr25k not found: looked in /nowhere/at/all/FLICKR-25K", "mirflickr"),
     ),
     (
-        {"data": {"name": "cifar10", "root": "{root}/narrow", "image_size": 16}},
+        {"data": {"name": "cifar10", "root": "narrow", "image_size": 16}},
         ("narrow/CIFAR-10: its lists have 2 labels per image; cifar10 has 10",),
     ),
     ({"data.name": ["digits"]}, ("data.name", "['digits']", "a text")),
@@ -212,7 +205,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
         {"model.backbone": "alexnet", "model.weights": "/no/such.pt", "data.image_size": 64},
         ("model.weights /no/such.pt", "no such file"),
     ),
-    ({"model.hashing": "dhp"}, ("model.hashing: 'dhp'", "'dph'")),
+    ({"model.hashing": "dhp"}, ("model.hashing: 'dhp'", "'dph'", "did you mean dpn?")),
     ({"model.bits": "32"}, ("model.bits: '32'", "whole number")),
     ({"model.bits": True}, ("model.bits: True", "whole number")),
     ({"model.bits": 5000}, ("model.bits: 5000", "at most 4096")),
@@ -222,7 +215,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"pretrain.momentum": 1.5}, ("pretrain.momentum: 1.5", "at most 1")),
     ({"pretrain.epochs": 10**30}, ("pretrain.epochs: 1000", "at most 100000")),
     ({"defense": None}, ("defense: None", "a section")),
-    ({"defense.method": "sat"}, ("defense.method: sat", "none, saat")),
+    ({"defense.method": "sat"}, ("defense.method: sat", "none, saat", "did you mean saat?")),
     ({"defense.method": ["saat"]}, ("defense.method: ['saat']", "none, saat")),
     ({"defense.method": None}, ("defense.method: None",)),
     ({"defense": {"method": "none", "eps": 0.1}}, ("defense.eps", "unknown key")),
@@ -235,7 +228,10 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"defense.lr": "1e400"}, ("defense.lr: inf", "finite")),
     ({"defense.steps": 0}, ("defense.steps: 0", "at least 1")),
     ({"defense.steps": 1.5}, ("defense.steps: 1.5", "whole number")),
-    ({"defense.step_size": "atuo"}, ("defense.step_size: 'atuo'", "a number or one of 'auto'")),
+    (
+        {"defense.step_size": "atuo"},
+        ("step_size: 'atuo'", "a number or one of 'auto'; did you mean auto?"),
+    ),
     ({"defense.weights": "cga"}, ("defense.weights: 'cga'", "cgat")),
     ({"space": None}, ("space: None", "a section")),
     ({"space": [1]}, ("space: [1]", "a section")),
@@ -243,7 +239,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     (one("space.defense.lamda", {"float": [1, 2]}), ("space.defense.lamda", "did you mean lambda")),
     (one("space.evaluation.eps", {"float": [0, 1]}), ("space.evaluation.eps", "model, pretrain")),
     (one("space.bits", {"int": [1, 2]}), ("space.bits", "model, pretrain, defense")),
-    (one("space.defense.", {"int": [1, 2]}), ("space.defense.", "no such key")),
+    (one("space.defense.", {"int": [1, 2]}), ("space.defense.", "unknown key")),
     (one(LAMBDA, {"flaot": [1, 2]}), (f"{LAMBDA}.flaot", "did you mean float?")),
     (one(LAMBDA, {"float": [2, 1]}), (LAMBDA, "2.0", "above the upper bound 1.0")),
     (one(LAMBDA, {"float": [0, 1], "log": True}), (LAMBDA, "log needs a lower bound above 0")),
@@ -299,7 +295,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
                 "defense.steps": {"int": [1, 3]},
             }
         },
-        ("space: defense.method=none", "defense.steps: no such key"),
+        ("space: defense.method=none", "defense.steps: unknown key"),
     ),
     ({"objectives": {"val/clean_map": "max"}}, ("objectives", "at least 2")),
     ({"objectives.val/clean_map": "min"}, ("objectives.val/clean_map", "'min'")),
@@ -310,8 +306,8 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"constraints": {"val/clean_map": 0.5}}, ("constraints.val/clean_map: 0.5", "a section")),
     ({"constraints": {"val/clean_map": {"at_least": NAN}}}, ("at_least: nan", "finite")),
     ({"search": None}, ("search: None", "a section")),
-    ({"search.sampler": "tpee"}, ("search.sampler: 'tpee'", "ehvi, tpe, nsga2")),
-    ({"search.scheduler": "asah"}, ("search.scheduler: 'asah'", "pareto_asha, asha, none")),
+    ({"search.sampler": "tpee"}, ("sampler: 'tpee': one of 'ehvi', 'tpe'", "mean tpe?")),
+    ({"search.scheduler": "asah"}, ("scheduler: 'asah': one of 'pareto_asha'", "mean asha?")),
     ({"search.scheduler": "asha"}, ("scheduler: asha: needs scalarisation", "robust, clean, mean")),
     ({**asha("mean"), "search.margin": 0.01}, ("search: margin", "pareto_asha, not asha")),
     ({"search.margin": -0.1}, ("search.margin: -0.1", "at least 0")),
@@ -415,16 +411,11 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ),
     ({"search.warm_start": ["x" * 300]}, ("search.warm_start: ", "a name of 300 bytes")),
     ({"search.warm_start": ["dome"]}, ("search.warm_start: dome", "did you mean done?")),
-    ({"search.sampler": "ehvj"}, ("search.sampler: 'ehvj'", "did you mean ehvi?")),
-    ({"search.scheduler": "ahsa"}, ("search.scheduler: 'ahsa'", "did you mean asha?")),
     (asha("robus"), ("search.scalarisation: 'robus'", "did you mean robust?")),
     ({"evaluation.attacks": ["maistay"]}, ("attacks.0: 'maistay'", "did you mean mainstay?")),
     ({"evaluation.options": {"hga": {}}}, ("evaluation.options.hga", "did you mean hag?")),
     ({"evaluation.norm": "lnf"}, ("evaluation.norm: 'lnf'", "did you mean linf?")),
     ({"confirm.battery": "cor"}, ("confirm.battery: 'cor'", "did you mean core?")),
-    ({"defense.method": "sat"}, ("defense.method: sat", "did you mean saat?")),
-    ({"defense.step_size": "atuo"}, ("defense.step_size: 'atuo'", "did you mean auto?")),
-    ({"model.hashing": "hashnt"}, ("model.hashing: 'hashnt'", "did you mean hashnet?")),
     ({"resources.cpus_per_trial": 0}, ("resources.cpus_per_trial: 0", "at least 1")),
     ({"resources.gpus_per_trial": "all"}, ("resources.gpus_per_trial: 'all'", "a number")),
 ]
@@ -432,25 +423,20 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("changes", "named"), FILES, ids=lambda part: str(part)[:60])
 def test_a_wrong_experiment_starts_nothing(
-    world: World, capsys: Any, changes: dict[Any, Any], named: tuple[str, ...]
+    capsys: Any, changes: dict[Any, Any], named: tuple[str, ...]
 ) -> None:
     raw = tiny_raw({key: value for key, value in changes.items() if isinstance(key, str)})
     raw |= {key: value for key, value in changes.items() if not isinstance(key, str)}
-    data = raw["data"]
-    if isinstance(data, dict) and isinstance(data.get("root"), str):
-        raw["data"] = {**data, "root": data["root"].format(root=world.root)}
-    world.wrong.write_text(yaml.safe_dump(raw, allow_unicode=True, sort_keys=False))
-    line = refused(
-        world, capsys, "search", world.wrong, "--executor", "inline", "--runs-dir", world.runs
-    )
+    WRONG.write_text(yaml.safe_dump(raw, allow_unicode=True, sort_keys=False))
+    line = refused(capsys, "search", WRONG, "--executor", "inline")
     for part in named:
         assert part in line
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_gpu_that_is_not_there_starts_nothing(world: World, capsys: Any) -> None:
-    world.wrong.write_text(yaml.safe_dump(tiny_raw({"resources.gpus_per_trial": 1})))
-    line = refused(world, capsys, "train", world.wrong, "--runs-dir", world.runs)
+def test_a_gpu_that_is_not_there_starts_nothing(capsys: Any) -> None:
+    WRONG.write_text(yaml.safe_dump(tiny_raw({"resources.gpus_per_trial": 1})))
+    line = refused(capsys, "train", WRONG)
     assert "resources.gpus_per_trial: 1" in line
 
 
@@ -500,17 +486,16 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-def test_a_file_that_is_no_experiment_is_refused(world: World, capsys: Any, content: str) -> None:
+def test_a_file_that_is_no_experiment_is_refused(capsys: Any, content: str) -> None:
     text, named = CONTENTS[content]
-    world.wrong.write_bytes(text)
+    WRONG.write_bytes(text)
     for command in ("validate", "search", "train"):
-        line = refused(world, capsys, command, world.wrong)
-        assert str(world.wrong) in line
+        line = refused(capsys, command, WRONG)
+        assert str(WRONG) in line
         assert named in line
 
 
-# {root} is the world's folder; every command gets what it needs after its own arguments.
-INLINE = "--executor inline --runs-dir {root}/runs"
+# {root} is the folder in which the commands run.
 COMMANDS: list[tuple[str, str]] = [
     ("", "command"),
     ("serch", "serch"),
@@ -527,231 +512,196 @@ COMMANDS: list[tuple[str, str]] = [
     ("list backbone", "list backbone: one of datasets, backbones"),
     ("list spaces more", "more"),
     ("list atacks", "did you mean attacks?"),
-    ("status dome --runs-dir {root}/runs", "did you mean done?"),
-    ("resume dome --runs-dir {root}/runs", "did you mean done?"),
-    ("report dome --runs-dir {root}/runs", "did you mean done?"),
-    ("verify dome --runs-dir {root}/runs", "did you mean done?"),
-    ("transfer dome --runs-dir {root}/runs", "did you mean done?"),
-    ("sync dome --runs-dir {root}/runs", "did you mean done?"),
+    *[
+        (f"{command} dome", "did you mean done?")
+        for command in ("status", "resume", "report", "verify", "transfer", "sync")
+    ],
     ("status done --runs-dir ~nosuchuser/x", "--runs-dir': ~nosuchuser/x: there is no such user"),
     ("status done --runs-dir=", "--runs-dir': '': a path is not empty"),
     (f"status {'x' * 300}", "a name of 300 bytes; at most 255"),
     (f"search {'x' * 300}.yaml", "a name of 305 bytes; at most 255"),
-    ("validate {root}/tiny.yaml --set seed=-1", "tiny.yaml: seed: -1: at least 0"),
-    ("validate {root}/tiny.yaml --set seed=!!int", "--set seed: the value is not YAML (line 1 the"),
-    ("train {root}/tiny.yaml --executor inlin", "did you mean inline?"),
-    ("train {root}/tiny.yaml --tracking-uri sqlite", "--tracking-uri sqlite: sqlite:///FILE"),
-    ("train {root}/tiny.yaml --tracking-uri sqlite://", "--tracking-uri sqlite://: sqlite:///FILE"),
-    ("evaluate {root} --battery cor", "did you mean core?"),
-    ("evaluate {root} --attack maistay", "did you mean mainstay?"),
-    ("evaluate {root} --queries tset", "did you mean test?"),
-    ("evaluate {root} --device cud", "did you mean cuda?"),
-    ("evaluate {root} --eps 1e308", "--eps 1e308: a number from 0 to 3145728"),
-    ("evaluate {root} --steps 100001", "at most 100000"),
-    ("evaluate {root} --seed 9007199254740993", "at most 9007199254740992"),
+    ("validate tiny.yaml --set seed=-1", "tiny.yaml: seed: -1: at least 0"),
+    ("validate tiny.yaml --set seed=!!int", "--set seed: the value is not YAML (line 1 the"),
+    ("train tiny.yaml --executor inlin", "did you mean inline?"),
+    ("train tiny.yaml --tracking-uri sqlite", "--tracking-uri sqlite: sqlite:///FILE"),
+    ("train tiny.yaml --tracking-uri sqlite://", "--tracking-uri sqlite://: sqlite:///FILE"),
+    ("evaluate . --battery cor", "did you mean core?"),
+    ("evaluate . --attack maistay", "did you mean mainstay?"),
+    ("evaluate . --queries tset", "did you mean test?"),
+    ("evaluate . --device cud", "did you mean cuda?"),
+    ("evaluate . --eps 1e308", "--eps 1e308: a number from 0 to 3145728"),
+    ("evaluate . --steps 100001", "at most 100000"),
+    ("evaluate . --seed 9007199254740993", "at most 9007199254740992"),
     ("preflight --timeout 1e9", "at most 86400"),
     ("ui dome --port x", "a whole number"),
-    ("search {root}/nowhere.yaml " + INLINE, "nowhere.yaml: no such file"),
-    ("search {root} " + INLINE, "Is a directory"),
-    ("train {root}/nowhere.yaml " + INLINE, "nowhere.yaml: no such file"),
-    ("validate {root}/tiny.yaml {root}/nowhere.yaml", "nowhere.yaml: no such file"),
-    ("search {root}/tiny.yaml --sampels 3", "--sampels"),
-    ("search {root}/tiny.yaml --num-samples x " + INLINE, "--num-samples"),
-    ("search {root}/tiny.yaml --num-samples -1 " + INLINE, "search.num_samples: -1"),
-    ("search {root}/tiny.yaml --max-concurrent 0 " + INLINE, "max_concurrent: 0"),
-    ("search {root}/tiny.yaml --seed -1 " + INLINE, "seed: -1"),
-    ("search {root}/tiny.yaml --name a/b " + INLINE, "name: 'a/b'"),
-    ("search {root}/tiny.yaml --name .. " + INLINE, "name: '..'"),
-    ("search {root}/tiny.yaml --name taken " + INLINE, "taken: exists; take another --name"),
-    ("train {root}/tiny.yaml --name done " + INLINE, "saat resume done"),
-    ("search {root}/tiny.yaml --set defense.eps " + INLINE, "--set defense.eps: write key=value"),
-    ("search {root}/tiny.yaml --set =1 " + INLINE, "--set =1: write key=value"),
-    ("search {root}/tiny.yaml --set defense.lamda=1 " + INLINE, "did you mean lambda?"),
-    ("search {root}/tiny.yaml --set name.x=1 " + INLINE, "name is not a section"),
+    ("search nowhere.yaml", "nowhere.yaml: no such file"),
+    ("search .", "Is a directory"),
+    ("train nowhere.yaml", "nowhere.yaml: no such file"),
+    ("validate tiny.yaml nowhere.yaml", "nowhere.yaml: no such file"),
+    ("search tiny.yaml --sampels 3", "--sampels"),
+    ("search tiny.yaml --num-samples x", "--num-samples"),
+    ("search tiny.yaml --num-samples -1", "search.num_samples: -1"),
+    ("search tiny.yaml --max-concurrent 0", "max_concurrent: 0"),
+    ("search tiny.yaml --seed -1", "seed: -1"),
+    ("search tiny.yaml --name a/b", "name: 'a/b'"),
+    ("search tiny.yaml --name ..", "name: '..'"),
+    ("search tiny.yaml --name taken", "taken: exists; take another --name"),
+    ("train tiny.yaml --name done", "saat resume done"),
+    ("search tiny.yaml --set defense.eps", "--set defense.eps: write key=value"),
+    ("search tiny.yaml --set =1", "--set =1: write key=value"),
+    ("search tiny.yaml --set defense.lamda=1", "did you mean lambda?"),
+    ("search tiny.yaml --set name.x=1", "name is not a section"),
+    ("search tiny.yaml --set defense.eps=[", "--set defense.eps: the value is not"),
+    ("search tiny.yaml --set defense.eps=", "defense.eps: None"),
+    ("search tiny.yaml --set defense.eps=2", "defense.eps: 2"),
+    ("search tiny.yaml --executor foo", "executor 'foo': one of ray, inline"),
+    ("search tiny.yaml --address auto", "--address auto"),
+    ("search tiny.yaml --autoscaling", "--autoscaling: is about a cluster"),
+    ("train tiny.yaml --autoscaling", "--autoscaling: is about a cluster"),
+    ("search tiny.yaml --tracking-uri http://u:secret@h", "password in the address"),
+    ("search tiny.yaml --tracking-uri ftp://host", "--tracking-uri ftp://host"),
+    ("search tiny.yaml --tracking-uri /tmp/x", "--tracking-uri /tmp/x"),
+    ("search tiny.yaml --tracking-uri http://[", "--tracking-uri http://["),
+    ("search tiny.yaml --tracking-uri http:///", "--tracking-uri http:///"),
+    ("search tiny.yaml --tracking-uri http://:80", "--tracking-uri http://:80"),
     (
-        "search {root}/tiny.yaml --set defense.eps=[ " + INLINE,
-        "--set defense.eps: the value is not",
-    ),
-    ("search {root}/tiny.yaml --set defense.eps= " + INLINE, "defense.eps: None"),
-    ("search {root}/tiny.yaml --set defense.eps=2 " + INLINE, "defense.eps: 2"),
-    ("search {root}/tiny.yaml --executor foo", "--executor foo: ray or inline"),
-    ("search {root}/tiny.yaml --address auto " + INLINE, "--address auto"),
-    ("search {root}/tiny.yaml --autoscaling " + INLINE, "--autoscaling: is about a cluster"),
-    ("train {root}/tiny.yaml --autoscaling " + INLINE, "--autoscaling: is about a cluster"),
-    (
-        "search {root}/tiny.yaml --tracking-uri http://u:secret@h " + INLINE,
-        "password in the address",
-    ),
-    ("search {root}/tiny.yaml --tracking-uri ftp://host " + INLINE, "--tracking-uri ftp://host"),
-    ("search {root}/tiny.yaml --tracking-uri /tmp/x " + INLINE, "--tracking-uri /tmp/x"),
-    ("search {root}/tiny.yaml --tracking-uri http://[ " + INLINE, "--tracking-uri http://["),
-    ("search {root}/tiny.yaml --tracking-uri http:/// " + INLINE, "--tracking-uri http:///"),
-    ("search {root}/tiny.yaml --tracking-uri http://:80 " + INLINE, "--tracking-uri http://:80"),
-    (
-        "search {root}/tiny.yaml --tracking-uri sqlite:////proc/x.db " + INLINE,
+        "search tiny.yaml --tracking-uri sqlite:////proc/x.db",
         "--tracking-uri: /proc: /proc is not writable",
     ),
+    ("search tiny.yaml --tracking-uri sqlite:///{root}/runs", "runs: not a file"),
+    ("search tiny.yaml --tracking-uri sqlite:///{root}/file.txt/x.db", "file.txt is not a folder"),
+    ("search tiny.yaml --tracking-uri sqlite:///{root}/pickle", "pickle: file is not a database"),
     (
-        "search {root}/tiny.yaml --tracking-uri sqlite:///{root}/runs " + INLINE,
-        "runs: not a file",
-    ),
-    (
-        "search {root}/tiny.yaml --tracking-uri sqlite:///{root}/file.txt/x.db " + INLINE,
-        "file.txt is not a folder",
-    ),
-    (
-        "search {root}/tiny.yaml --tracking-uri sqlite:///{root}/pickle " + INLINE,
-        "pickle: file is not a database",
-    ),
-    (
-        "train {root}/tiny.yaml --tracking-uri sqlite:///{root}/old/mlflow.db " + INLINE,
+        "train tiny.yaml --tracking-uri sqlite:///{root}/old/mlflow.db",
         "of an older MLflow; back it up, then: mlflow db upgrade sqlite:///{root}/old/mlflow.db",
     ),
-    (
-        "search {root}/tiny.yaml --tracking-uri sqlite:///{root}/new/mlflow.db " + INLINE,
-        "of a newer MLflow",
-    ),
-    ("search {root}/tiny.yaml --tracking-uri sqlite:// " + INLINE, "in memory"),
-    ("search {root}/tiny.yaml --tracking-uri sqlite:///:memory: " + INLINE, "in memory"),
-    ("search {root}/tiny.yaml --tracking-uri sqlite:////tmp/a%20b.db " + INLINE, "without %"),
-    (
-        "sync done --runs-dir {root}/runs --tracking-uri sqlite:///{root}/old/mlflow.db",
-        "of an older MLflow",
-    ),
-    (
-        "search {root}/tiny.yaml --executor inline --runs-dir {root}/a?b",
-        "--runs-dir: {root}/a?b: MLflow's data base cannot lie there",
-    ),
-    ("search {root}/tiny.yaml --executor inline --runs-dir {root}/a%20b", "no ? or %"),
-    ("search {root}/tiny.yaml --dry-run --executor inline --runs-dir {root}/a?b", "no ? or %"),
-    ("search {root}/tiny.yaml --executor inline --runs-dir /proc/runs", "/proc is not writable"),
-    ("search {root}/tiny.yaml --executor inline --runs-dir {root}/old", "of an older MLflow"),
-    ("search {root}/tiny.yaml --executor inline --runs-dir {root}/file.txt", "file.txt"),
-    ("search {root}/tiny.yaml --cache-dir {root}/file.txt " + INLINE, "file.txt"),
-    ("resume nowhere --runs-dir {root}/runs", "nowhere: no such search"),
-    ("resume empty --runs-dir {root}/runs", "empty: the search never started"),
-    ("status nowhere --runs-dir {root}/runs", "nowhere: no such search"),
-    ("status .. --runs-dir {root}/runs", "no such search"),
-    ("report nowhere --runs-dir {root}/runs", "nowhere: no such search"),
-    ("report done nowhere --runs-dir {root}/runs", "nowhere: no such search"),
-    ("report done done --runs-dir {root}/runs", "-o DIR"),
-    ("report empty --runs-dir {root}/runs", "empty: the search never started"),
-    ("report done --runs-dir {root}/runs -o {root}/file.txt", "-o {root}/file.txt: "),
-    ("report done --runs-dir {root}/runs -o /dev/null", "-o /dev/null: "),
-    ("report done --runs-dir {root}/runs -o /proc/report", "/proc is not writable"),
-    ("report done --runs-dir {root}/runs -o {root}/kept", "kept: exists, and holds something else"),
-    ("transfer done --runs-dir {root}/runs -o /dev/null", "-o /dev/null: "),
-    ("transfer done --runs-dir {root}/runs -o {root}/kept", "kept: exists, and holds something"),
-    ("transfer done --runs-dir {root}/file.txt", "--runs-dir {root}/file.txt: "),
-    ("verify done --runs-dir {root}/file.txt", "--runs-dir {root}/file.txt: "),
-    ("status done --runs-dir {root}/file.txt", "--runs-dir {root}/file.txt: "),
-    ("report done --runs-dir {root}/file.txt", "--runs-dir {root}/file.txt: "),
-    ("sync done --runs-dir {root}/file.txt", "--runs-dir {root}/file.txt: "),
-    ("resume done --runs-dir {root}/file.txt", "--runs-dir {root}/file.txt: "),
-    ("list searches --runs-dir {root}/file.txt", "--runs-dir {root}/file.txt: "),
-    ("sync nowhere --runs-dir {root}/runs", "nowhere: no such search"),
-    ("preflight {root}/nowhere.yaml", "nowhere.yaml: no such file"),
-    ("preflight {root}/file.txt", "file.txt: an experiment is a mapping"),
-    ("preflight {root}/tiny.yaml {root}/tiny.yaml", "unexpected extra argument"),
-    ("preflight {root}/tiny.yaml --set defense.lamda=1", "did you mean lambda?"),
+    ("search tiny.yaml --tracking-uri sqlite:///{root}/new/mlflow.db", "of a newer MLflow"),
+    ("search tiny.yaml --tracking-uri sqlite://", "in memory"),
+    ("search tiny.yaml --tracking-uri sqlite:///:memory:", "in memory"),
+    ("search tiny.yaml --tracking-uri sqlite:////tmp/a%20b.db", "without %"),
+    ("sync done --tracking-uri sqlite:///{root}/old/mlflow.db", "of an older MLflow"),
+    ("search tiny.yaml --runs-dir a?b", "--runs-dir: a?b: MLflow's data base cannot lie there"),
+    ("search tiny.yaml --runs-dir a%20b", "no ? or %"),
+    ("search tiny.yaml --dry-run --runs-dir a?b", "no ? or %"),
+    ("search tiny.yaml --runs-dir /proc/runs", "/proc is not writable"),
+    ("search tiny.yaml --runs-dir old", "of an older MLflow"),
+    ("search tiny.yaml --runs-dir file.txt", "file.txt"),
+    ("search tiny.yaml --cache-dir file.txt", "file.txt"),
+    *[
+        (f"{command} nowhere", "nowhere: no such search")
+        for command in ("resume", "status", "report", "sync", "report done")
+    ],
+    ("resume empty", "empty: the search never started"),
+    ("status ..", "no such search"),
+    ("report done done", "-o DIR"),
+    ("report empty", "empty: the search never started"),
+    ("report done -o file.txt", "-o file.txt: "),
+    ("report done -o /dev/null", "-o /dev/null: "),
+    ("report done -o /proc/report", "/proc is not writable"),
+    ("report done -o kept", "kept: exists, and holds something else"),
+    ("transfer done -o /dev/null", "-o /dev/null: "),
+    ("transfer done -o kept", "kept: exists, and holds something"),
+    *[
+        (f"{command} done --runs-dir file.txt", "--runs-dir file.txt: ")
+        for command in ("transfer", "verify", "status", "report", "sync", "resume")
+    ],
+    ("list searches --runs-dir file.txt", "--runs-dir file.txt: "),
+    ("preflight nowhere.yaml", "nowhere.yaml: no such file"),
+    ("preflight file.txt", "file.txt: an experiment is a mapping"),
+    ("preflight tiny.yaml tiny.yaml", "unexpected extra argument"),
+    ("preflight tiny.yaml --set defense.lamda=1", "did you mean lambda?"),
     ("preflight --set defense.eps=1", "--set defense.eps: belongs to an EXPERIMENT.yaml"),
-    ("preflight --runs-dir {root}/file.txt", "--runs-dir {root}/file.txt: "),
-    ("preflight --cache-dir {root}/file.txt", "--cache-dir {root}/file.txt: "),
+    ("preflight --runs-dir file.txt", "--runs-dir file.txt: "),
+    ("preflight --cache-dir file.txt", "--cache-dir file.txt: "),
     ("preflight --tracking-uri ftp://host", "--tracking-uri ftp://host: http://"),
     ("preflight --tracking-uri http://u:secret@h", "password in the address"),
     ("preflight --timeout 0", "--timeout"),
     ("preflight --executor ray", "--executor"),
-    ("ui --runs-dir {root}/nowhere", "mlflow.db"),
-    ("ui --runs-dir {root}/old", "of an older MLflow"),
+    ("ui --runs-dir nowhere", "mlflow.db"),
+    ("ui --runs-dir old", "of an older MLflow"),
     ("ui --port 0", "--port"),
     ("ui --port 99999", "--port"),
-    ("evaluate {root}/nowhere", "nowhere: no such file"),
-    ("evaluate {root}", "another version"),
-    ("evaluate {root}/runs", "model.safetensors: no such file"),
-    ("evaluate {root}/truncated", "truncated"),
-    ("evaluate {root}/pickle", "pickle"),
-    ("evaluate {root}/file.txt", "file.txt"),
-    ("evaluate {root}/unknown", "unknown: a checkpoint of another kind"),
-    ("evaluate {root}/other_bits", "another version"),
-    ("evaluate {root}/no_setting", "no_setting: data"),
-    ("evaluate {root}/no_protocol", "evaluation.top_q: unknown key; did you mean top_k?"),
-    ("evaluate {root} --eps -1", "--eps -1"),
-    ("evaluate {root} --battery huge", "--battery huge: none, core, full"),
-    ("evaluate {root} --transfer-from {root}", "belongs to --battery"),
-    ("evaluate {root} --eps=-1/255", "--eps -1/255"),
-    ("evaluate {root} --eps nan", "--eps nan"),
-    ("evaluate {root} --eps much", "--eps much"),
-    ("evaluate {root} --steps 0", "--steps"),
-    ("evaluate {root} --queries foo", "--queries foo: test or validation"),
-    ("evaluate {root} --seed -1", "--seed"),
-    ("evaluate {root} --attack pgd", "--attack pgd: one of mainstay, "),
-    ("evaluate {root} --attack hag --attack hag", "--attack hag"),
-    ("evaluate {root} --device tpu", "--device tpu: cpu or cuda"),
-    ("evaluate {root} -o {root}/runs", "runs: exists"),
-    ("evaluate {root} -o {root}/file.txt/out", "file.txt is not a folder"),
-    ("evaluate {root} -o /dev/null", "/dev/null: exists"),
-    ("evaluate {root} -o /proc/out", "/proc is not writable"),
-    ("evaluate {root} --cache-dir {root}/file.txt", "--cache-dir {root}/file.txt: "),
-    ("evaluate {root} --data-path {root}", "the model's data are digits_mini; neither"),
-    ("evaluate {root} --data-root {root}", "the model's data are digits_mini; neither"),
+    ("evaluate nowhere", "nowhere: no such file"),
+    ("evaluate .", "another version"),
+    ("evaluate runs", "model.safetensors: no such file"),
+    ("evaluate truncated", "truncated"),
+    ("evaluate pickle", "pickle"),
+    ("evaluate file.txt", "file.txt"),
+    ("evaluate unknown", "unknown: a checkpoint of another kind"),
+    ("evaluate other_bits", "another version"),
+    ("evaluate no_setting", "no_setting: data"),
+    ("evaluate no_protocol", "evaluation.top_q: unknown key; did you mean top_k?"),
+    ("evaluate . --eps -1", "--eps -1"),
+    ("evaluate . --battery huge", "--battery huge: none, core, full"),
+    ("evaluate . --transfer-from .", "belongs to --battery"),
+    ("evaluate . --eps=-1/255", "--eps -1/255"),
+    ("evaluate . --eps nan", "--eps nan"),
+    ("evaluate . --eps much", "--eps much"),
+    ("evaluate . --steps 0", "--steps"),
+    ("evaluate . --queries foo", "--queries foo: test or validation"),
+    ("evaluate . --seed -1", "--seed"),
+    ("evaluate . --attack pgd", "--attack pgd: one of mainstay, "),
+    ("evaluate . --attack hag --attack hag", "--attack hag"),
+    ("evaluate . --device tpu", "--device tpu: cpu or cuda"),
+    ("evaluate . -o runs", "runs: exists"),
+    ("evaluate . -o file.txt/out", "file.txt is not a folder"),
+    ("evaluate . -o /dev/null", "/dev/null: exists"),
+    ("evaluate . -o /proc/out", "/proc is not writable"),
+    ("evaluate . --cache-dir file.txt", "--cache-dir file.txt: "),
+    ("evaluate . --data-path .", "the model's data are digits_mini; neither"),
+    ("evaluate . --data-root .", "the model's data are digits_mini; neither"),
 ]
 
 
 @pytest.mark.parametrize(("command", "named"), COMMANDS)
-def test_a_wrong_command_starts_nothing(
-    world: World, capsys: Any, command: str, named: str
-) -> None:
-    arguments = [part.format(root=world.root) for part in command.split()]
-    line = refused(world, capsys, *arguments)
-    expected = named.replace("{root}", str(world.root))
+def test_a_wrong_command_starts_nothing(world: Path, capsys: Any, command: str, named: str) -> None:
+    arguments = [part.format(root=world) for part in command.split()]
+    if command.startswith("search ") and "--executor" not in command:
+        arguments += ["--executor", "inline"]
+    line = refused(capsys, *arguments)
+    expected = named.replace("{root}", str(world))
     assert expected in line
     assert "secret" not in line
 
 
-def test_validate_tells_all_that_is_wrong_with_all_files(world: World, capsys: Any) -> None:
+def test_validate_tells_all_that_is_wrong_with_all_files(capsys: Any) -> None:
     changes = {"nam": 1, "model.bits": 0, "defense.lamda": 1, "pretrain.lr": 0, "seed": -1}
-    world.wrong.write_text(yaml.safe_dump(tiny_raw({**changes, "data.val_queries": 0})))
+    WRONG.write_text(yaml.safe_dump(tiny_raw({**changes, "data.val_queries": 0})))
     space = {"defense.eps": {"float": [0, 2]}, "defense.stps": {"int": [1, 2]}}
-    other = world.root / "other"
-    other.write_text(yaml.safe_dump(tiny_raw({"space": space})))
-    nowhere, tiny_file = world.root / "nowhere.yaml", world.root / "tiny.yaml"
+    Path("other.yaml").write_text(yaml.safe_dump(tiny_raw({"space": space})))
     with pytest.raises(SystemExit) as ended:
-        main(["validate", *map(str, (world.wrong, tiny_file, nowhere, other))])
+        main(["validate", str(WRONG), "tiny.yaml", "nowhere.yaml", "other.yaml"])
     assert ended.value.code == 2
     out, err = capsys.readouterr()
-    assert out == f"{tiny_file}: valid (tiny, 1 searched key)\n"
+    assert out == "tiny.yaml: valid (tiny, 1 searched key)\n"
     named = [
-        f"{world.wrong}: seed: -1",
-        f"{world.wrong}: data.val_queries: 0",
-        f"{world.wrong}: model.bits: 0",
-        f"{world.wrong}: pretrain.lr: 0",
-        f"{world.wrong}: defense.lamda: unknown key",
-        f"{world.wrong}: nam: unknown key",
-        f"{nowhere}: no such file",
-        f"{other}: space.defense.eps: defense.eps: 2.0",
-        f"{other}: space.defense.stps: defense.stps: no such key",
+        f"{WRONG}: seed: -1",
+        f"{WRONG}: data.val_queries: 0",
+        f"{WRONG}: model.bits: 0",
+        f"{WRONG}: pretrain.lr: 0",
+        f"{WRONG}: defense.lamda: unknown key",
+        f"{WRONG}: nam: unknown key",
+        "nowhere.yaml: no such file",
+        "other.yaml: space.defense.eps: defense.eps: 2.0",
+        "other.yaml: space.defense.stps: defense.stps: unknown key",
     ]
     lines = err.splitlines()
     assert len(lines) == len(named)
     assert all(line.startswith(f"saat: {start}") for line, start in zip(lines, named, strict=True))
 
 
-def test_other_commands_tell_the_first_mistake_and_count_the_others(
-    world: World, capsys: Any
-) -> None:
-    world.wrong.write_text(yaml.safe_dump(tiny_raw({"nam": 1, "model.bits": 0})))
-    line = refused(world, capsys, "train", world.wrong)
+def test_other_commands_tell_the_first_mistake_and_count_the_others(capsys: Any) -> None:
+    WRONG.write_text(yaml.safe_dump(tiny_raw({"nam": 1, "model.bits": 0})))
+    line = refused(capsys, "train", WRONG)
     assert line.endswith("model.bits: 0: at least 1 (and 1 more); saat validate shows all")
 
 
-def test_a_network_that_is_not_the_one_it_says_is_refused(world: World, capsys: Any) -> None:
-    meta = tensor_file.load(world.other_bits)[1]
+def test_a_network_that_is_not_the_one_it_says_is_refused(capsys: Any) -> None:
+    tensors, meta = tensor_file.load(Path("other_bits"))
     data = RetrievalData.named("digits_mini", image_size=16, val_queries=40)
-    tensors = tensor_file.load(world.other_bits)[0]
-    own = world.root / "own_data"
-    tensor_file.save(own, tensors, {**meta, "data_fingerprint": data.fingerprint})
-    line = refused(world, capsys, "evaluate", own)
-    assert f"{own}: not the network it says" in line
+    meta["data_fingerprint"] = data.fingerprint
+    tensor_file.save(Path("own_data"), tensors, meta)
+    assert "own_data: not the network it says" in refused(capsys, "evaluate", "own_data")
 
 
 def middle(lines: list[str]) -> None:
@@ -771,19 +721,17 @@ def unknown_trial(lines: list[str]) -> None:
 @pytest.mark.parametrize("damage", [middle, missing, unknown_trial])
 @pytest.mark.parametrize("command", ["status", "report", "resume", "list"])
 def test_a_damaged_journal_is_named_and_left_as_it_is(
-    world: World, capsys: Any, tmp_path: Path, damage: Callable[[list[str]], None], command: str
+    capsys: Any, tmp_path: Path, damage: Callable[[list[str]], None], command: str
 ) -> None:
     run_dir = tmp_path / "done"
     run_dir.mkdir()
-    lines = (world.runs / "done" / "events.jsonl").read_text().splitlines(keepends=True)
+    lines = (RUNS / "done" / "events.jsonl").read_text().splitlines(keepends=True)
     damage(lines)
     (run_dir / "events.jsonl").write_text("".join(lines))
-    (run_dir / "experiment.yaml").write_bytes(
-        (world.runs / "done" / "experiment.yaml").read_bytes()
-    )
+    (run_dir / "experiment.yaml").write_bytes((RUNS / "done" / "experiment.yaml").read_bytes())
     before = tree(tmp_path)
     name = "searches" if command == "list" else "done"
-    line = refused(world, capsys, command, name, "--runs-dir", tmp_path)
+    line = refused(capsys, command, name, "--runs-dir", tmp_path)
     assert "events.jsonl: line 3:" in line
     assert "damaged" in line
     assert tree(tmp_path) == before
@@ -792,22 +740,22 @@ def test_a_damaged_journal_is_named_and_left_as_it_is(
 @pytest.mark.parametrize("content", [b"a: [", b"- 1", b"", b"\xff\xfe", b"schema_version: 1"])
 @pytest.mark.parametrize("command", ["status", "report", "resume"])
 def test_a_damaged_experiment_of_a_search_is_named(
-    world: World, capsys: Any, tmp_path: Path, content: bytes, command: str
+    capsys: Any, tmp_path: Path, content: bytes, command: str
 ) -> None:
     (tmp_path / "done").mkdir()
     (tmp_path / "done" / "experiment.yaml").write_bytes(content)
-    line = refused(world, capsys, command, "done", "--runs-dir", tmp_path)
+    line = refused(capsys, command, "done", "--runs-dir", tmp_path)
     assert "done/experiment.yaml" in line
 
 
-def test_a_search_that_another_process_runs_is_left_alone(world: World, capsys: Any) -> None:
-    with FileLock(world.runs / "done" / ".driver.lock"):
-        line = refused(world, capsys, "resume", "done", "--runs-dir", world.runs)
+def test_a_search_that_another_process_runs_is_left_alone(capsys: Any) -> None:
+    with FileLock(RUNS / "done" / ".driver.lock"):
+        line = refused(capsys, "resume", "done")
     assert "done: another process is running this search" in line
 
 
-def test_the_data_of_a_resumed_search_must_be_its_own(world: World, capsys: Any) -> None:
-    line = refused(world, capsys, "resume", "done", "--runs-dir", world.runs)
+def test_the_data_of_a_resumed_search_must_be_its_own(capsys: Any) -> None:
+    line = refused(capsys, "resume", "done")
     assert "data" in line
 
 
@@ -817,14 +765,14 @@ SAAT = str(Path(sys.executable).parent / "saat")
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["validate", "{root}/nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["validate", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["serch"], "did you mean 'search'?"),
     ],
 )
 def test_the_installed_command_refuses_as_well(
-    world: World, tmp_path: Path, arguments: list[str], named: str
+    tmp_path: Path, arguments: list[str], named: str
 ) -> None:
-    command = [SAAT, *(part.format(root=world.root) for part in arguments)]
+    command = [SAAT, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     check_line(done.returncode, done.stdout, done.stderr)
     assert named.lower() in done.stderr.lower()
@@ -843,12 +791,10 @@ def test_the_installed_command_refuses_as_well(
         (["--set", "resources.gpus_per_trial=99"], "99 GPUs per trial"),
     ],
 )
-def test_a_cluster_that_cannot_run_a_trial_starts_nothing(
-    world: World, options: list[str], named: str
-) -> None:
-    command = [SAAT, "search", str(world.root / "tiny.yaml"), "--runs-dir", str(world.runs)]
-    before = tree(world.runs)
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+def test_a_cluster_that_cannot_run_a_trial_starts_nothing(options: list[str], named: str) -> None:
+    command = [SAAT, "search", "tiny.yaml", *options]
+    before = tree(RUNS)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     check_line(done.returncode, done.stdout, done.stderr)
     assert named in done.stderr
-    assert tree(world.runs) == before
+    assert tree(RUNS) == before

@@ -116,7 +116,7 @@ def test_a_search_is_resumed_without_ray_if_ray_does_not_start(
     monkeypatch.setattr(ray_cluster, "connect", fails)
     experiment = tiny({"pretrain.epochs": 1, "defense.epochs": 1, "name": "on_ray"})
     with monkeypatch.context() as starting:
-        inline = checks.executor_of_run(experiment, Options(runs_dir, executor="inline"))
+        inline = checks.executor_of_run(experiment, Options(runs_dir, executor="inline"), quiet)
         starting.setattr(session, "executor_of_run", lambda *_: inline)
         starting.setattr(session, "_run", stopped)
         with pytest.raises(SearchStopped):

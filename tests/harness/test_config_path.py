@@ -31,7 +31,7 @@ def test_the_radius_in_the_file_is_the_ball_of_the_training(tmp_path: Path) -> N
     models = build_models(config, data, 0, "cpu")
     training = adversarial_training(config, *models, data, 0)
     assert isinstance(training, MinimaxTraining)
-    assert training.threat.eps == 6 / 255
+    assert training.settings.eps == 6 / 255
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -233,9 +233,9 @@ def without_drawing(patch: pytest.MonkeyPatch) -> None:
     """Everything that a report reads and computes, without the seconds of drawing it."""
 
     def computed(results: Any, settings: Any) -> dict[str, Any]:
-        learning_curves.learning_curves_data(results)
-        parameters.parameters_data(results)
-        precision_recall.precision_recall_data(results, settings)
+        learning_curves.learning_curves_chart(results)
+        parameters.parameters_chart(results)
+        precision_recall.precision_recall_curves(results, settings)
         examples.examples_data(results, settings)
         return dict.fromkeys(SEARCH)
 

@@ -11,14 +11,15 @@ import yaml
 
 from harness.__main__ import main
 from harness.catalogue import catalogue
-from harness.evaluation.label_maps import load_label_map
+from harness.evaluation.models import load_label_map
 from harness.evaluation.relocate import relocated
 from harness.experiment.configs import config_at
 from harness.experiment.datasets import dataset_line
 from harness.experiment.file import load_experiment
 from harness.experiment.sections import DataSection
+from harness.journal.state import load_state
 from harness.provenance import provenance
-from harness.session.derive import derive_tables
+from harness.session.derive import write_tables
 from harness.trial import stages
 from reports.protocol import protocol_terms
 from reports.results import load_search
@@ -173,7 +174,7 @@ def test_the_table_of_trials_names_the_data(
     searched = fakes.experiment(name="done", search__num_samples=1)
     fakes.finished(tmp_path / "done", searched)
     (tmp_path / "done" / "experiment.yaml").write_text(yaml.safe_dump(searched.dump()))
-    derive_tables(tmp_path / "done")
+    write_tables(tmp_path / "done", *load_state(tmp_path / "done"))
     results = load_search(tmp_path / "done")
     terms = dict(protocol_terms(results))
     if label is None:

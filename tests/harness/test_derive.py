@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from harness.__main__ import main
+from harness.journal.state import load_state
 from harness.search.search import Search
-from harness.session.derive import derive_tables
+from harness.session.derive import write_tables
 from harness.session.listing import LISTS, listing
 from harness.session.status import render, status_of
 from reports.frontier import hypervolume, pareto_mask
@@ -28,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Search]:
     searched = experiment(name="done", search__num_samples=9)
     search = finished(run_dir, searched, fails=FAILS)
     (run_dir / "experiment.yaml").write_text(yaml.safe_dump(searched.dump(), sort_keys=False))
-    derive_tables(run_dir)
+    write_tables(run_dir, *load_state(run_dir))
     return run_dir, search
 
 
@@ -96,14 +97,14 @@ def test_deriving_again_changes_nothing_but_the_tables(run: tuple[Path, Search])
     run_dir, _ = run
     before = pd.read_parquet(run_dir / "trials.parquet")
     journal = (run_dir / "events.jsonl").read_bytes()
-    derive_tables(run_dir)
+    write_tables(run_dir, *load_state(run_dir))
     pd.testing.assert_frame_equal(pd.read_parquet(run_dir / "trials.parquet"), before)
     assert (run_dir / "events.jsonl").read_bytes() == journal
 
 
 def test_a_search_that_never_started_has_no_tables(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="never started"):
-        derive_tables(tmp_path)
+        write_tables(tmp_path, *load_state(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 

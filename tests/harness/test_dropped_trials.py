@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray import tune
+from ray import cloudpickle, tune
+from ray.exceptions import ActorUnavailableError
 from ray.tune.experiment import Trial
 
 from harness.executors.ray_tune import RayTuneExecutor
@@ -87,9 +88,20 @@ def test_ends_that_tune_tells_are_taken_once(tmp_path: Path) -> None:
 
 def test_the_journal_says_why_a_worker_was_lost(tmp_path: Path) -> None:
     tune = FakeTune(open_search(tmp_path / "run", experiment()), tmp_path)
-    tune.ask()
-    file = tmp_path / "error.txt"
-    file.write_text("\tip: 10.0.0.2\nThe actor died because its node has died.")
-    tune.trials[0].error_file = str(file)
-    tune.scheduler.on_trial_error(None, tune.trials[0])
-    assert tune.search.journal.events[-1]["reason"] == "node 10.0.0.2 was lost"
+
+    text, pickled = tmp_path / "error.txt", tmp_path / "error.pkl"
+    text.write_text("\tip: 10.0.0.2\nThe actor died because its node has died.")
+
+    def reason(content: bytes | None) -> str:
+        tune.ask()
+        tune.trials[-1].error_file = str(text)
+        if content is not None:
+            pickled.write_bytes(content)
+            tune.trials[-1].pickled_error_file = str(pickled)
+        tune.scheduler.on_trial_error(None, tune.trials[-1])
+        return str(tune.search.journal.events[-1]["reason"])
+
+    error = ActorUnavailableError("closed", None)
+    assert reason(cloudpickle.dumps(error)) == "node does not answer"
+    assert reason(None) == "node 10.0.0.2 was lost"
+    assert reason(b"cno_such_module\nError\n.") == "node 10.0.0.2 was lost"

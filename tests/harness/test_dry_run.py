@@ -1,9 +1,7 @@
 """A dry run: the plan by counting, the estimate by adding up, and nothing started or written."""
 
 import math
-import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,13 +21,6 @@ from tests.harness.tiny import tiny, tiny_raw
 
 INLINE = ["--executor", "inline"]
 BITS = {"model.bits": {"choice": [16, 32, 64]}}
-
-
-@pytest.fixture(autouse=True)
-def own_signals() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def size_of(known: int = 0, **changes: Any) -> SearchSize:
@@ -126,7 +117,9 @@ def test_the_plan_has_as_many_trials_as_the_search(
     drive(search)
     found = size_of(**changes)
     assert len(search.state.of_phase("explore")) == found.explored
-    assert len(search.state.of_phase("confirm")) == found.confirmed * found.seeds
+    assert (
+        len(search.state.of_phase("confirm")) == found.confirmed * search.experiment.confirm.seeds
+    )
 
 
 def test_the_estimate_is_the_sum_over_all_trials() -> None:
@@ -139,7 +132,7 @@ def test_the_estimate_is_the_sum_over_all_trials() -> None:
     epochs = [1] * 10 + [2] * 5 + [4] * 3 + [8] + [9] * 3
     assert exploring == pytest.approx(110 * sum(epochs) + 3 * 1e4)
     # Two recommended settings and the default are trained, the undefended model only attacked.
-    assert confirming == pytest.approx(found.seeds * (3 * 9 * 110 + 4 * 1e6))
+    assert confirming == pytest.approx(searched.confirm.seeds * (3 * 9 * 110 + 4 * 1e6))
 
 
 class FakeTraining:

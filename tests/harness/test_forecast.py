@@ -7,15 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.search.samplers.ehvi.forecast import Curve, Forecaster
+from harness.search.samplers.ehvi.forecast import Forecaster, Observation
 
 PLANNED = 5
 Pairs = list[tuple[float, float]]
 
 
-def curve(epochs: Pairs, final: tuple[float, float] | None = None) -> Curve:
+def curve(
+    epochs: Pairs, final: tuple[float, float] | None = None, planned: int = PLANNED
+) -> Observation:
     end = None if final is None else np.array(final)
-    return Curve(np.array(epochs, dtype=np.float64).reshape(-1, 2), PLANNED, end)
+    return Observation({}, np.array(epochs, dtype=np.float64).reshape(-1, 2), planned, end)
 
 
 def plain_moments(gains: list[float], at: int) -> tuple[float, float]:
@@ -25,7 +27,7 @@ def plain_moments(gains: list[float], at: int) -> tuple[float, float]:
     return mean, scatter / (max(len(gains) - 1, 0) + 3)
 
 
-def plain_forecast(one: Curve, known: list[Curve], axis: int) -> tuple[float, float]:
+def plain_forecast(one: Observation, known: list[Observation], axis: int) -> tuple[float, float]:
     """Mean and variance of one objective."""
     if one.final is not None:
         return float(one.final[axis]), 0.0
@@ -57,7 +59,7 @@ completed = st.tuples(
 
 @settings(max_examples=60)
 @given(st.lists(running, min_size=1, max_size=5), st.lists(completed, max_size=6))
-def test_forecasts_equal_the_plain_rule(begun: list[Curve], ended: list[Curve]) -> None:
+def test_forecasts_equal_the_plain_rule(begun: list[Observation], ended: list[Observation]) -> None:
     known = [*begun, *ended]
     forecaster = Forecaster(known)
     for one in known:
@@ -95,10 +97,10 @@ def test_an_early_epoch_is_less_certain_than_a_late_one() -> None:
 def test_trainings_of_another_length_say_nothing_of_what_is_gained_to_the_end() -> None:
     """They tell the gains of single epochs only."""
     flat, rising = [(0.4, 0.4)] * PLANNED, [(0.4 + 0.1 * i, 0.4) for i in range(PLANNED)]
-    ended = [Curve(np.array(flat), PLANNED, np.array([0.4, 0.4]))] * 6
-    longer = [Curve(np.array([*rising, (0.9, 0.4)]), PLANNED + 2, None)] * 6
-    one = Curve(np.array(rising), PLANNED + 2, None)
+    ended = [curve(flat, (0.4, 0.4))] * 6
+    longer = [curve([*rising, (0.9, 0.4)], planned=PLANNED + 2)] * 6
+    one = curve(rising, planned=PLANNED + 2)
     mean, _ = Forecaster([*ended, *longer, one])(one)
     assert mean[0] > rising[-1][0] + 0.05
-    same, _ = Forecaster([*ended, one])(Curve(np.array(flat), PLANNED, None))
+    same, _ = Forecaster([*ended, one])(curve(flat))
     assert same == pytest.approx([0.4, 0.4])

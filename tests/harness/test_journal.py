@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.journal.events import KINDS
-from harness.journal.journal import Journal, line_of, read, repair
+from harness.journal.journal import Journal, line_of, read
 from saat.errors import InputError
 from tests.harness.fakes import STARTED, experiment, finished
 
@@ -68,43 +68,19 @@ def test_a_journal_torn_at_any_byte_opens_with_its_whole_lines(tmp_path: Path) -
     path = tmp_path / "events.jsonl"
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
-        events = repair(path)
+        events = read(path, repair=True)
         assert len(events) == whole[:size].count(b"\n")
         assert path.read_bytes() == whole[: whole[:size].rfind(b"\n") + 1]
 
 
-def damage_garbage(lines: list[str]) -> None:
-    lines[2] = "garbage\n"
+SECOND_START = json.dumps({"seq": 2, "event": "started"}) + "\n"
 
 
-def damage_lost(lines: list[str]) -> None:
-    del lines[2]
-
-
-def damage_twice(lines: list[str]) -> None:
-    lines.insert(2, lines[1])
-
-
-def damage_list(lines: list[str]) -> None:
-    lines[2] = "[1]\n"
-
-
-def damage_blank(lines: list[str]) -> None:
-    lines[2] = "\n"
-
-
-def damage_second_start(lines: list[str]) -> None:
-    lines[2] = json.dumps({"seq": 2, "event": "started"}) + "\n"
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [damage_garbage, damage_lost, damage_twice, damage_list, damage_blank, damage_second_start],
-)
-def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path: Path, damage: Any) -> None:
+@pytest.mark.parametrize("third", ["garbage\n", "", "second, third", "[1]\n", "\n", SECOND_START])
+def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path: Path, third: str) -> None:
     path = written(tmp_path)
     lines = path.read_text().splitlines(keepends=True)
-    damage(lines)
+    lines[2] = lines[1] + lines[2] if third == "second, third" else third
     path.write_text("".join(lines))
     before = path.read_bytes()
     pattern = r"events\.jsonl: line 3: .*damaged"
@@ -267,7 +243,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("suggested", "trial.number", 7777, "trial.number"),
     ("suggested", "trial.seed", "0", "trial.seed"),
     ("suggested", "trial.phase", "test", "trial.phase"),
-    ("suggested", "trial.setting", {}, "no section data"),
+    ("suggested", "trial.setting", {}, "trial.setting.data"),
     ("suggested", "trial.setting", [], "trial.setting"),
     ("suggested", "trial.setting.defense", {"method": "saat", "epochs": "6"}, "defense.epochs"),
     ("started", "plan", "explore", "plan"),

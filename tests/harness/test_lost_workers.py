@@ -7,17 +7,23 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from ray import cloudpickle
+from ray.core.generated.common_pb2 import (  # type: ignore[attr-defined]
+    ActorDiedErrorContext,
+    NodeDeathInfo,
+)
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
 
 from harness.__main__ import main
 from harness.executors.ray_errors import why_worker_lost
 from harness.executors.ray_slots import check_request
 from harness.journal.journal import read
-from harness.journal.state import SearchState
+from harness.journal.state import SearchState, load_state
 from harness.options import Options
 from harness.search.search import Pause, Search
 from harness.search.worker_failures import MAX_DEATHS, MAX_NODES_LOST
 from harness.session.checks import executor_of_run, max_concurrent
-from harness.session.derive import derive_tables
+from harness.session.derive import write_tables
 from harness.session.status import render, status_of
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from saat.errors import InputError
@@ -27,25 +33,30 @@ from tests.harness.tiny import tiny, tiny_raw
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
-# What Ray 2.60 says on a cluster of several hosts; tests/cluster sees that it still does.
-DIED = """The actor died unexpectedly before finishing this task.
-	class_name: ImplicitFunc
-	pid: 90
-	ip: 10.0.0.2
-"""
-NODE_DIED = f"""{DIED}The actor died because its node has died. Node Id: 220b0bf8
-	the actor's node was terminated unexpectedly: health check failed"""
-PREEMPTED = f"""{DIED}The actor died because its node has died. Node Id: 220b0bf8
-	the actor's node was preempted: spot"""
-WORKER_DIED = f"""{DIED}The actor is dead because its worker process has died. Worker exit type: \
-SYSTEM_ERROR Worker exit detail: Worker unexpectedly exits with a connection error code 2."""
-NO_MODULE = """Failure # 1 (occurred at 2026-11-21_20-00-00)
-The actor died because of an error raised in its creation task, ray::ImplicitFunc.__init__()
+
+def died(said: str, reason: Any = NodeDeathInfo.UNEXPECTED_TERMINATION) -> ActorDiedError:
+    """What Ray 2.60 raises on a cluster of several hosts; tests/cluster sees that it still does."""
+    context = ActorDiedErrorContext(
+        actor_id=bytes(16), node_ip_address="10.0.0.2", pid=90, error_message=said
+    )
+    context.node_death_info.reason = reason
+    return ActorDiedError(cause=context)
+
+
+NODE_DIED = died("The actor died because its node has died. Node Id: 220b0bf8")
+PREEMPTED = died(str(NODE_DIED), NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED)
+WORKER_DIED = died(
+    "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR "
+    "Worker exit detail: Worker unexpectedly exits with a connection error code 2."
+)
+UNAVAILABLE = ActorUnavailableError("RpcError: RPC error: Socket closed rpc_code: 14.", bytes(16))
+NO_MODULE = RayActorError(
+    error_msg="""The actor died because of an error raised in its creation task, ray::ImplicitFunc
   File "/usr/lib/python3.11/importlib/__init__.py", line 126, in import_module
 ModuleNotFoundError: No module named 'harness' at http://me:secret@host
-"""
-UNAVAILABLE = """The actor 3c8a is unavailable: The actor is temporarily unavailable: RpcError: \
-RPC error: Socket closed rpc_code: 14. The task may or may not have been executed."""
+""",
+    actor_init_failed=True,
+)
 
 
 def begun(search: Search) -> list[TrialSpec]:
@@ -168,8 +179,11 @@ def test_a_search_resumed_on_fewer_places_takes_up_no_more_trials_than_fit(tmp_p
         ("", "no reason known", False),
     ],
 )
-def test_a_lost_node_is_told_from_a_worker_that_died(said: str, reason: str, node: bool) -> None:
+def test_a_lost_node_is_told_from_a_worker_that_died(
+    said: Exception | str, reason: str, node: bool
+) -> None:
     assert why_worker_lost(said) == (reason, node)
+    assert why_worker_lost(cloudpickle.loads(cloudpickle.dumps(said))) == (reason, node)
 
 
 def nodes(*offers: dict[str, float], alive: bool = True) -> list[dict[str, Any]]:
@@ -223,7 +237,7 @@ def test_what_no_node_meets_is_refused_unless_the_cluster_adds_nodes_by_itself(
 def test_autoscaling_is_about_a_cluster(executor: Any, tmp_path: Path) -> None:
     options = Options(tmp_path, executor=executor, autoscaling=True)
     with pytest.raises(InputError, match=r"--autoscaling: .* needs --address"):
-        executor_of_run(tiny(), options)
+        executor_of_run(tiny(), options, print)
 
 
 @pytest.mark.parametrize("command", ["search", "train", "compare", "resume"])
@@ -268,7 +282,7 @@ def test_hosts_and_losses_are_shown(tmp_path: Path) -> None:
     assert found["hosts"] == {"two": 1}
     assert (found["nodes_lost"], found["workers_died"]) == (2, 0)
     assert "taken up again: 2 times after their node was lost" in render(found)
-    derive_tables(tmp_path)
+    write_tables(tmp_path, *load_state(tmp_path))
     assert list(pd.read_parquet(tmp_path / "trials.parquet").host) == ["two", ""]
     assert list(pd.read_parquet(tmp_path / "epochs.parquet").host) == ["one", "two"]
 
@@ -280,4 +294,4 @@ def test_journals_of_earlier_versions_know_no_hosts(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps(event) + "\n" for event in old))
     state = SearchState(read(path))
     assert {record.host for record in state.trials.values()} == {""}
-    derive_tables(tmp_path)
+    write_tables(tmp_path, *load_state(tmp_path))

@@ -4,8 +4,7 @@ import io
 import os
 import shlex
 import shutil
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from harness.experiment.file import load_experiment, load_stored
 from harness.experiment.resolve import resolve_experiment
 from harness.journal.journal import line_of, read
 from harness.named_paths import PathsNotNamed, leave_receipt, not_named
+from harness.options import Options
 from harness.search_stopped import SearchStopped
 from harness.session import session
 from harness.trial import stages
@@ -36,13 +36,6 @@ SMALL: dict[str, Any] = {
     "validation": {"steps": 1, "queries": 4},
     "evaluation": {"top_k": 10, "steps": 1, "attacks": ["mainstay"]},
 }
-
-
-@pytest.fixture(autouse=True)
-def own_signals() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
@@ -280,11 +273,35 @@ def test_a_run_of_ones_own_goes_on_without_a_question(
     file: Path, tmp_path: Path, capsys: Any
 ) -> None:
     runs = tmp_path / "runs"
-    hint = f"continue with: saat resume tiny --runs-dir {runs}\n"
+    hint = "continue with: saat resume tiny"
     status, said = run(capsys, "train", file, "--runs-dir", runs)
-    assert (status, hint in said) == (1, True), said
+    assert status == 1, said
+    assert f"{hint} --executor inline --runs-dir {runs}\n" in said
     status, said = run(capsys, "resume", "tiny", "--runs-dir", runs)
+    hint += f" --runs-dir {runs}\n"
     assert (status, hint in said) == (1, True), said
+
+
+def test_the_hint_goes_on_as_the_command_did(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    seen: list[Options] = []
+
+    def noting(_: Experiment, options: Options, *__: Any) -> tuple[None, int]:
+        seen.append(options)
+        return None, 1
+
+    monkeypatch.setattr(session, "executor_of_run", noting)
+    options = ["--runs-dir", tmp_path / "my runs", "--cache-dir", tmp_path / "cache"]
+    status, said = run(capsys, "train", file, "--executor", "inline", *options)
+    options += ["--executor", "ray", "--address", "10.0.0.1:6379", "--autoscaling"]
+    status, said = run(capsys, "resume", "tiny", *options)
+    for _ in range(2):
+        assert status == 1, said
+        (hint,) = [line for line in said.splitlines() if line.startswith("continue with: saat ")]
+        status, said = run(capsys, *shlex.split(hint)[3:])
+    assert seen[1] == seen[2] == seen[3] != seen[0]
+    assert (seen[3].executor, seen[3].autoscaling) == ("ray", True)
 
 
 def test_another_path_in_its_file_is_not_what_it_began_with(

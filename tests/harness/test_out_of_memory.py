@@ -17,9 +17,9 @@ from torch import Tensor
 
 from harness.executors.inline import InlineExecutor
 from harness.executors.ray_errors import why_worker_lost
-from harness.journal.state import TrialRecord
+from harness.journal.state import TrialRecord, load_state
 from harness.search.worker_failures import MAX_DEATHS, why_given_up
-from harness.session.derive import derive_tables
+from harness.session.derive import write_tables
 from harness.session.status import render, status_of
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.trial.out_of_memory import failure
@@ -290,7 +290,7 @@ def test_tables_and_status_tell_which_trials_were_split(tmp_path: Path, no_fsync
         search.on_epoch(spec.trial_id, EpochReport(1, values, 1.0, 1.0, out_of_memory=notes[:1]))
         search.on_final(spec.trial_id, FinalReport(2, final, 2.0, out_of_memory=notes))
     search.journal.close()
-    derive_tables(run_dir)
+    write_tables(run_dir, *load_state(run_dir))
     table = pd.read_parquet(run_dir / "trials.parquet").set_index("trial_id")["out_of_memory"]
     assert table[names[0]] == ""
     assert table[names[1]] == f"{PRETRAIN}. {SAAT.format(2)}."

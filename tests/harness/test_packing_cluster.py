@@ -72,7 +72,7 @@ def test_a_cluster_measures_on_a_worker_with_a_gpu(runs_dir: Path) -> None:
     # 13 GiB and a fifth: three on 48, but three trials' CPUs for two GPUs feed two each.
     assert told["trials_per_gpu"] == 2
     assert settled.resources.gpus == 0.5
-    assert executor_of_run(settled, options)[1] == 3
+    assert executor_of_run(settled, options, silent)[1] == 3
 
 
 @pytest.mark.parametrize(

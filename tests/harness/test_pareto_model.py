@@ -10,11 +10,13 @@ from optuna.distributions import IntDistribution as Int
 
 from harness.search.samplers.ehvi import model as module
 from harness.search.samplers.ehvi.encoding import Axis, Point, SpaceEncoding
-from harness.search.samplers.ehvi.model import Objectives, Observation, ParetoModel
+from harness.search.samplers.ehvi.forecast import Observation
+from harness.search.samplers.ehvi.model import ParetoModel
 from harness.search.samplers.ehvi.surrogate import Surrogate
 from reports.frontier import additive_gap, hypervolume
 
 LAMBDA = FloatDistribution(0.1, 10.0, log=True)
+Objectives = tuple[float, float]
 SPACE = {"lambda": LAMBDA, "mu": FloatDistribution(1e-5, 1e-2, log=True), "steps": Int(1, 10)}
 RISE = (0.1, 0.05, 0.02, 0.0)  # what each of four epochs lacks of the end
 
@@ -43,10 +45,11 @@ class Trials:
 
     @property
     def model(self) -> ParetoModel:
-        return ParetoModel(self.encoding, self.all, self.lower_bounds)
+        return ParetoModel(self.encoding, self.all, np.array(self.lower_bounds))
 
-    def add(self, point: Point, epochs: Any = (), **more: Any) -> None:
-        self.all.append(Observation(point, list(epochs), 4, **more))
+    def add(self, point: Point, epochs: Any = (), final: Any = None, **more: Any) -> None:
+        values, end = np.reshape(epochs, (-1, 2)), None if final is None else np.array(final)
+        self.all.append(Observation(point, values, 4, end, **more))
 
     def run(self, point: Point, running: bool = False) -> None:
         values = objectives(point)

@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from harness.trial.pretrained import Pretrained, PretrainedStore
+from harness.trial.pretrained import Pretrained, fetch_pretrained
 from saat import tensor_file
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals")
@@ -22,7 +23,7 @@ import sys, time
 from pathlib import Path
 import torch
 from harness.trial import lease
-from harness.trial.pretrained import Pretrained, PretrainedStore
+from harness.trial.pretrained import Pretrained, fetch_pretrained
 lease._BEAT_S, lease._LOOK_S = 0.1, 0.05
 root, name, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 network, objective = torch.nn.Linear(3, 2), torch.nn.Linear(1, 1)
@@ -33,7 +34,7 @@ def build(folder, check):
     time.sleep(seconds)
     torch.nn.init.constant_(network.weight, ord(name))
     return Pretrained(seconds)
-spent = PretrainedStore(root).fetch("key", network, objective, build, name).seconds
+spent = fetch_pretrained(root / "key", network, objective, build, name).seconds
 print(chr(int(network.weight[0, 0])), spent > 0, flush=True)
 """
 Start = Callable[[str, float], "subprocess.Popen[str]"]
@@ -103,15 +104,14 @@ def test_a_model_that_does_not_say_how_it_came_about_is_trained_again(
     }
     tensor_file.save(tmp_path / "key" / "model.safetensors", tensors, meta)
     built = Pretrained(3.0)
-    store: Any = PretrainedStore(tmp_path)
-    assert store.fetch("key", network, objective, lambda *_: built, "a") == built
-    assert store.fetch("key", network, objective, lambda *_: 1 / 0, "a") == built
+    fetch: Any = partial(fetch_pretrained, tmp_path / "key", network, objective)
+    assert fetch(lambda *_: built, "a") == built
+    assert fetch(lambda *_: 1 / 0, "a") == built
 
 
 def test_a_model_of_another_network_is_trained_again(tmp_path: Path) -> None:
-    store: Any = PretrainedStore(tmp_path)
     objective, built = torch.nn.Linear(1, 1), Pretrained(3.0)
     for width in (2, 4):
-        network = torch.nn.Linear(3, width)
-        assert store.fetch("key", network, objective, lambda *_: built, "a") == built
-    assert store.fetch("key", network, objective, lambda *_: 1 / 0, "a") == built
+        fetch: Any = partial(fetch_pretrained, tmp_path / "key", torch.nn.Linear(3, width))
+        assert fetch(objective, lambda *_: built, "a") == built
+    assert fetch(objective, lambda *_: 1 / 0, "a") == built

@@ -2,7 +2,6 @@
 
 import ctypes
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,11 +21,8 @@ TOO_SLOW = Exception(
 
 
 @pytest.fixture(autouse=True)
-def own_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_ray_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(

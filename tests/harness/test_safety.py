@@ -4,7 +4,6 @@ import base64
 import logging
 import os
 import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -12,7 +11,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -43,13 +41,6 @@ VARIABLES = {
     "HTTPS_PROXY": f"http://proxy:{SECRET}@127.0.0.1:1",
     "SOME_SERVICE_KEY": f"{SECRET}-of-another-service",
 }
-
-
-@pytest.fixture(autouse=True)
-def own_signals() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def planted_in(folder: Path) -> list[str]:

@@ -92,7 +92,6 @@ def test_replaying_the_journal_rebuilds_the_rungs(told: list[tuple[int, int, Poi
         first.should_stop(str(trial), epoch, values)
     for trial, epoch, values in told:
         replayed.should_stop(str(trial), epoch, values)
-    assert repr(first._rungs) == repr(replayed._rungs)
     for probe in itertools.product((1, 2, 4, 8), ((0.5, 0.5), (0.9, 0.1))):
         epoch, values = probe
         assert first.should_stop("new", epoch, values) == replayed.should_stop("new", epoch, values)

@@ -1,6 +1,6 @@
 """Optuna told the truth, and suggestions that depend on the history alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -136,18 +136,6 @@ def test_a_discarded_suggestion_is_no_result() -> None:
 def test_the_next_point_depends_on_the_history_alone(
     sampler: str, outcomes: list[Outcome], seed: int, wide: int
 ) -> None:
-    check_history(sampler, outcomes, seed, wide, every=2)
-
-
-@pytest.mark.parametrize("sampler", ["gp", "ehvi"])
-def test_the_next_point_of_a_gaussian_process_depends_on_the_history_alone(sampler: str) -> None:
-    outcomes: tuple[Outcome, ...] = (*(("completed",) * 5), "stopped", "completed", "failed")
-    check_history(sampler, outcomes, seed=1, wide=2, every=3)
-
-
-def check_history(
-    sampler: str, outcomes: Sequence[Outcome], seed: int, wide: int, every: int
-) -> None:
     """``wide`` trials at once, ended in a random order; rebuilt searchers agree at any time."""
     live: list[int] = []
     points: dict[int, dict[str, Any]] = {}
@@ -162,7 +150,7 @@ def check_history(
         else:
             point, notes = found.suggest(number)
             attempt = 0
-        if number % every == 0 or number == len(outcomes) - 1:
+        if number % 2 == 0 or number == len(outcomes) - 1:
             assert rebuilt(sampler, history).suggest(number, attempt) == (point, notes)
         points[number] = point
         history.append(("suggested", (number, point, notes)))
@@ -199,16 +187,6 @@ def test_trials_that_nsga2_did_not_suggest_are_parents_too() -> None:
     assert steps.count(10) >= 6, steps
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp", "ehvi"])
-def test_every_sampler_stays_within_the_space(sampler: str) -> None:
-    found = searcher(sampler, budget=4)
-    for number in range(8):
-        point, _ = found.suggest(number)
-        assert set(point) == set(SPACE)
-        assert all(SPACE[key].contains(value) for key, value in point.items())
-        tell(found, number, "completed", point)
-
-
 def test_tpe_learns_and_random_does_not() -> None:
     def mean_robust(sampler: str) -> float:
         found = Searcher(SPACE, complete, SAMPLERS[sampler], 3, 40)
@@ -227,29 +205,6 @@ def test_other_seeds_and_other_attempts_give_other_points() -> None:
     assert searcher().suggest(0)[0] == first
     assert Searcher(SPACE, complete, SAMPLERS["tpe"], 1, 12).suggest(0)[0] != first
     assert searcher().suggest(0, 1)[0] != first
-
-
-@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp", "ehvi"])
-def test_a_condition_takes_a_key_out_of_the_point(sampler: str) -> None:
-    space = {
-        "model.bits": SPACE["model.bits"],
-        "defense.lambda": Dimension.model_validate(
-            {"float": [0.1, 10.0], "when": {"model.bits": 32}}
-        ),
-    }
-    found = Searcher(space, complete, SAMPLERS[sampler], 0, 12)
-    points = []
-    for number in range(12):
-        point, _ = found.suggest(number)
-        points.append(point)
-        assert ("defense.lambda" in point) == (point["model.bits"] == 32)
-        value = 1 / (1 + point.get("defense.lambda", 5))
-        found.tell(number, "completed", (value, 1 - value), {"val/clean_map": 0.3 - value})
-    assert {p["model.bits"] for p in points} == {16, 32}
-    for number, point in enumerate(points):
-        again = Searcher(space, complete, SAMPLERS[sampler], 0, 12)
-        again.include(number, point, {})
-        assert len(again._study.trials) == 1
 
 
 def test_tpe_suggests_what_optunas_own_would() -> None:

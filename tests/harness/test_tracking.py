@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -183,6 +184,25 @@ def undisturbed(
     return found
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """A server with nothing on it, what is delivered to it, and what it has to know then."""
+
+    server: str
+    run_dir: Path
+    events: list[Event]
+    undisturbed: dict[str, Any]
+
+    def again(self) -> str:
+        """Deliver all events, in a process that knows no more than the cursor."""
+        return deliver(self.server, self.run_dir, self.events)
+
+
+@pytest.fixture
+def it(server: str, run_dir: Path, events: list[Event], undisturbed: dict[str, Any]) -> Delivery:
+    return Delivery(server, run_dir, events, undisturbed)
+
+
 def test_a_server_has_what_the_journal_has(
     undisturbed: dict[str, Any], events: list[Event]
 ) -> None:
@@ -217,12 +237,7 @@ def test_a_server_has_what_the_journal_has(
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_server_that_fails_now_and_then_has_every_event_once_and_in_order(
-    seed: int,
-    server: str,
-    run_dir: Path,
-    events: list[Event],
-    undisturbed: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
+    it: Delivery, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(seed)
 
@@ -231,46 +246,38 @@ def test_a_server_that_fails_now_and_then_has_every_event_once_and_in_order(
         lost = ConnectionError("the answer was lost")
         return (DOWN if drawn < 0.15 else None), (lost if drawn > 0.85 else None)
 
-    client = flaky(monkeypatch, server, plan)
-    assert deliver(server, run_dir, events) == ""
-    assert contents(server) == undisturbed
-    runs = [MlflowClient(server).get_run(run) for run in {run for run, _, _ in client.logged}]
+    client = flaky(monkeypatch, it.server, plan)
+    assert it.again() == ""
+    assert contents(it.server) == it.undisturbed
+    runs = [MlflowClient(it.server).get_run(run) for run in {run for run, _, _ in client.logged}]
     names = {run.info.run_id: run.data.tags["saat.trial_id"] for run in runs}
     told = [(names[run], step) for run, step, key in client.logged if key == "val/clean_map"]
     # What was sent again after a lost answer is there once, as the contents say.
     assert list(dict.fromkeys(told)) == [
-        (e["trial_id"], e["epoch"]) for e in events if e["event"] == "epoch"
+        (e["trial_id"], e["epoch"]) for e in it.events if e["event"] == "epoch"
     ]
 
 
 def test_a_server_that_was_down_gets_what_it_missed(
-    server: str,
-    run_dir: Path,
-    events: list[Event],
-    undisturbed: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
+    it: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     up = threading.Event()
-    flaky(monkeypatch, server, lambda *_: (None if up.is_set() else DOWN, None))
-    tracker = Tracker(MlflowRuns(server, run_dir, searched(), TAGS))
-    tracker.start(events[:10])
-    for event in events[10:15]:
+    flaky(monkeypatch, it.server, lambda *_: (None if up.is_set() else DOWN, None))
+    tracker = Tracker(MlflowRuns(it.server, it.run_dir, searched(), TAGS))
+    tracker.start(it.events[:10])
+    for event in it.events[10:15]:
         tracker.handle(event)
     up.set()
-    for event in events[15:]:
+    for event in it.events[15:]:
         tracker.handle(event)
     assert tracker.close() == ""
-    assert contents(server) == undisturbed
+    assert contents(it.server) == it.undisturbed
 
 
 def test_a_search_that_ends_while_the_server_is_down_delivers_the_rest_later(
-    server: str,
-    run_dir: Path,
-    events: list[Event],
-    undisturbed: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
+    it: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = next(e for e in events if e["event"] == "epoch")
+    first = next(e for e in it.events if e["event"] == "epoch")
     down = threading.Event()
 
     def plan(name: str, args: Any, options: Any) -> tuple[Exception | None, None]:
@@ -279,92 +286,72 @@ def test_a_search_that_ends_while_the_server_is_down_delivers_the_rest_later(
         return (DOWN if down.is_set() else None), None
 
     with monkeypatch.context() as patch:
-        flaky(patch, server, plan)
-        tracker = Tracker(MlflowRuns(server, run_dir, searched(), TAGS))
-        tracker.start(events)
+        flaky(patch, it.server, plan)
+        tracker = Tracker(MlflowRuns(it.server, it.run_dir, searched(), TAGS))
+        tracker.start(it.events)
         assert down.wait(60)
         left = tracker.close(timeout=0.5)
-    missing = len(events) - first["seq"]
+    missing = len(it.events) - first["seq"]
     assert left.endswith(f"did not accept {missing} events (come back later)")
-    assert deliver(server, run_dir, events) == ""
-    assert contents(server) == undisturbed
+    assert it.again() == ""
+    assert contents(it.server) == it.undisturbed
 
 
 def test_a_resumed_search_delivers_the_rest_to_the_same_runs(
-    server: str,
-    run_dir: Path,
-    events: list[Event],
-    undisturbed: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
+    it: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    half = len(events) // 2
-    assert deliver(server, run_dir, events[:half]) == ""
-    client = flaky(monkeypatch, server, obeys)
-    assert deliver(server, run_dir, events) == ""
-    assert contents(server) == undisturbed
-    epochs = [e for e in events[half:] if e["event"] == "epoch"]
+    half = len(it.events) // 2
+    assert deliver(it.server, it.run_dir, it.events[:half]) == ""
+    client = flaky(monkeypatch, it.server, obeys)
+    assert it.again() == ""
+    assert contents(it.server) == it.undisturbed
+    epochs = [e for e in it.events[half:] if e["event"] == "epoch"]
     assert sum(key == "val/clean_map" for _, _, key in client.logged) == len(epochs)
     client.logged.clear()
-    assert deliver(server, run_dir, events) == ""
+    assert it.again() == ""
     assert client.logged == [], "all of it was delivered before"
 
 
-def test_everything_delivered_twice_changes_nothing(
-    server: str, run_dir: Path, events: list[Event], undisturbed: dict[str, Any]
-) -> None:
-    assert deliver(server, run_dir, events) == ""
-    (run_dir / "tracked.json").unlink()
-    assert deliver(server, run_dir, events) == ""
-    assert contents(server) == undisturbed
+def test_everything_delivered_twice_changes_nothing(it: Delivery) -> None:
+    assert it.again() == ""
+    (it.run_dir / "tracked.json").unlink()
+    assert it.again() == ""
+    assert contents(it.server) == it.undisturbed
 
 
 def test_another_server_gets_everything_and_the_first_one_nothing_twice(
-    stores: tuple[str, str],
-    server: str,
-    run_dir: Path,
-    events: list[Event],
-    undisturbed: dict[str, Any],
+    it: Delivery, stores: tuple[str, str]
 ) -> None:
-    assert deliver(server, run_dir, events[:12]) == ""
-    assert deliver(stores[1], run_dir, events) == ""
-    assert contents(stores[1]) == undisturbed
-    assert deliver(server, run_dir, events) == ""
-    assert contents(server) == undisturbed
+    assert deliver(it.server, it.run_dir, it.events[:12]) == ""
+    assert deliver(stores[1], it.run_dir, it.events) == ""
+    assert contents(stores[1]) == it.undisturbed
+    assert it.again() == ""
+    assert contents(it.server) == it.undisturbed
 
 
 def test_a_wiped_server_gets_everything_even_if_the_first_try_got_no_further_than_the_parent(
-    server: str,
-    run_dir: Path,
-    events: list[Event],
-    undisturbed: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
+    it: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert deliver(server, run_dir, events[:12]) == ""
-    wipe(server)
+    assert deliver(it.server, it.run_dir, it.events[:12]) == ""
+    wipe(it.server)
     with monkeypatch.context() as patch:
-        flaky(patch, server, lambda name, *_: (DOWN if name == "log_batch" else None, None))
-        assert "did not accept" in deliver(server, run_dir, events[:13], timeout=0.5)
-    assert contents(server).keys() == {"search"}
-    assert deliver(server, run_dir, events) == ""
-    assert contents(server) == undisturbed
+        flaky(patch, it.server, lambda name, *_: (DOWN if name == "log_batch" else None, None))
+        assert "did not accept" in deliver(it.server, it.run_dir, it.events[:13], timeout=0.5)
+    assert contents(it.server).keys() == {"search"}
+    assert it.again() == ""
+    assert contents(it.server) == it.undisturbed
 
 
 @pytest.mark.parametrize("kind", ["suggested", "epoch", "completed", "recommended", "reported"])
 def test_a_server_that_is_wiped_while_a_search_runs_gets_everything_once_more(
-    kind: str,
-    stores: tuple[str, str],
-    server: str,
-    run_dir: Path,
-    events: list[Event],
-    undisturbed: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
+    it: Delivery, kind: str, stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Just before the middle one of the events of some kind; its experiment's number is taken."""
-    client = flaky(monkeypatch, server, obeys)
-    tracker = Tracker(MlflowRuns(server, run_dir, searched(), TAGS))
-    of_kind = [number for number, event in enumerate(events) if event["event"] == kind]
+    client = flaky(monkeypatch, it.server, obeys)
+    tracker = Tracker(MlflowRuns(it.server, it.run_dir, searched(), TAGS))
+    of_kind = [number for number, event in enumerate(it.events) if event["event"] == kind]
     moment = of_kind[len(of_kind) // 2]
-    tracker.start(events[:moment])
+    tracker.start(it.events[:moment])
     eventually(lambda: tracker._cursor.delivered == moment - 1)
     there = client._client = MlflowClient(stores[1])  # the same address, and nothing behind it
     while int(there.create_experiment(f"{time.time_ns()}")) < int(tracker._runs._experiment_id):
@@ -372,15 +359,15 @@ def test_a_server_that_is_wiped_while_a_search_runs_gets_everything_once_more(
     others = {run.info.run_id for run in there.search_runs([tracker._runs._experiment_id])}
     taken = tracker._runs._experiment_id
     client.logged.clear()
-    for event in events[moment:]:
+    for event in it.events[moment:]:
         tracker.handle(event)
     assert tracker.close() == ""
-    assert contents(stores[1]) == undisturbed
+    assert contents(stores[1]) == it.undisturbed
     assert {run.info.run_id for run in there.search_runs([taken])} == others
-    epochs = [event for event in events if event["event"] == "epoch"]
+    epochs = [event for event in it.events if event["event"] == "epoch"]
     assert sum(key == "val/clean_map" for _, _, key in client.logged) == len(epochs)
     client.calls.clear()
-    assert deliver(server, run_dir, events) == ""
+    assert it.again() == ""
     assert "create_run" not in client.calls, "the cursor is of the new runs"
 
 
@@ -392,13 +379,9 @@ def eventually(true: Callable[[], bool]) -> None:
 
 
 def test_a_final_refusal_is_told_and_the_rest_delivered_and_tried_again_later(
-    server: str,
-    run_dir: Path,
-    events: list[Event],
-    undisturbed: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
+    it: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = next(e for e in events if e["event"] == "epoch" and e["epoch"] == 2)
+    wanted = next(e for e in it.events if e["event"] == "epoch" and e["epoch"] == 2)
     tries = 0
 
     def plan(name: str, args: Any, options: Any) -> tuple[Exception | None, None]:
@@ -414,31 +397,26 @@ def test_a_final_refusal_is_told_and_the_rest_delivered_and_tried_again_later(
         return REFUSED, None
 
     with monkeypatch.context() as patch:
-        flaky(patch, server, plan)
-        left = deliver(server, run_dir, events)
+        flaky(patch, it.server, plan)
+        left = it.again()
     assert left.endswith("did not accept 1 event (never)"), left
     assert tries == FINAL_TRIES
-    found = contents(server)
+    found = contents(it.server)
     steps = [step for step, _ in found[wanted["trial_id"]]["metrics"]["val/robust_map"]]
     assert 2 not in steps
-    assert found["search"] == undisturbed["search"]
-    assert deliver(server, run_dir, events) == ""
-    assert contents(server) == undisturbed
+    assert found["search"] == it.undisturbed["search"]
+    assert it.again() == ""
+    assert contents(it.server) == it.undisturbed
 
 
 @pytest.mark.parametrize("whose", ["experiment.yaml", "result.json", "report.html"])
 def test_files_that_are_refused_hold_nothing_else_up(
-    whose: str,
-    server: str,
-    run_dir: Path,
-    events: list[Event],
-    undisturbed: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
+    it: Delivery, whose: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trial_id = next(e["trial_id"] for e in events if e["event"] == "completed")
-    (run_dir / "trials" / trial_id).mkdir(parents=True)
-    (run_dir / "trials" / trial_id / "result.json").write_text("{}")
-    (run_dir / "experiment.yaml").write_text("{}")
+    trial_id = next(e["trial_id"] for e in it.events if e["event"] == "completed")
+    (it.run_dir / "trials" / trial_id).mkdir(parents=True)
+    (it.run_dir / "trials" / trial_id / "result.json").write_text("{}")
+    (it.run_dir / "experiment.yaml").write_text("{}")
 
     def without_files(found: dict[str, Any]) -> dict[str, Any]:
         return {name: {**run, "files": None} for name, run in found.items()}
@@ -448,12 +426,12 @@ def test_files_that_are_refused_hold_nothing_else_up(
         return (PermissionError("this bucket is not yours") if refused else None), None
 
     with monkeypatch.context() as patch:
-        flaky(patch, server, plan)
-        left = deliver(server, run_dir, events)
+        flaky(patch, it.server, plan)
+        left = it.again()
     assert "(this bucket is not yours)" in left
-    assert without_files(contents(server)) == without_files(undisturbed)
-    assert deliver(server, run_dir, events) == ""
-    assert whose in {file for run in contents(server).values() for file in run["files"]}
+    assert without_files(contents(it.server)) == without_files(it.undisturbed)
+    assert it.again() == ""
+    assert whose in {file for run in contents(it.server).values() for file in run["files"]}
 
 
 class Answer(Exception):
@@ -596,20 +574,16 @@ def test_mlflow_prints_nothing_when_a_run_at_a_server_ends(
 
 
 def test_a_full_disk_loses_the_cursor_and_nothing_else(
-    server: str,
-    run_dir: Path,
-    events: list[Event],
-    undisturbed: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
+    it: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr("harness.tracking.cursor.write_record", full)
-        assert deliver(server, run_dir, events) == ""
-    assert not (run_dir / "tracked.json").exists()
-    assert contents(server) == undisturbed
+        assert it.again() == ""
+    assert not (it.run_dir / "tracked.json").exists()
+    assert contents(it.server) == it.undisturbed
 
 
 def test_a_report_that_was_deleted_holds_nothing_up(

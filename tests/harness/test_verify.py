@@ -12,7 +12,8 @@ import yaml
 from harness.__main__ import main
 from harness.evaluation.verify import verify
 from harness.journal.journal import read
-from harness.session.derive import derive_tables
+from harness.journal.state import load_state
+from harness.session.derive import write_tables
 from tests.harness.tiny import tiny_raw
 
 ATTACKS = ["mainstay", "hag", "mainstay_targeted"]
@@ -89,7 +90,7 @@ def test_a_changed_metric_shows_where_it_stands(run: Path, name: str) -> None:
         if event["event"] == "completed" and event["trial_id"] == trial(run).name:
             event["metrics"][f"test/{name}"] += 0.001
     (run / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
-    derive_tables(run)
+    write_tables(run, *load_state(run))
     assert wrong(run) == {name, f"result.json {name}"}
 
 

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.experiment.yaml_file import YamlError, parse_yaml, read_yaml
+from harness.experiment.yaml_file import parse_yaml, read_yaml
 from saat.errors import InputError
 
 texts = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=12)
@@ -57,20 +57,20 @@ def test_an_alias_is_a_value_of_its_own() -> None:
 
 @pytest.mark.parametrize("text", ["1: a\n'1': b\n", "'1': a\n1: b\n"])
 def test_a_key_is_given_once_however_it_is_written(text: str) -> None:
-    with pytest.raises(YamlError, match="line 2 the key 1 is given twice"):
+    with pytest.raises(InputError, match="line 2 the key 1 is given twice"):
         parse_yaml(text)
 
 
 def test_the_key_that_merges_is_a_text_in_quotes() -> None:
     assert parse_yaml("'<<': {a: 1}") == {"<<": {"a": 1}}
-    with pytest.raises(YamlError, match="merging is not read"):
+    with pytest.raises(InputError, match="merging is not read"):
         parse_yaml("<<: {a: 1}")
 
 
 @pytest.mark.parametrize("whole", ["[*a{}]", "{{b: *a{}}}"])
 def test_no_chain_of_aliases_is_nested_deeper_than_a_file_may_be(whole: str) -> None:
     lines = [f"a{n + 1}: &a{n + 1} {whole.format(n)}\n" for n in range(20)]
-    with pytest.raises(YamlError, match="nested more than 12 deep"):
+    with pytest.raises(InputError, match="nested more than 12 deep"):
         parse_yaml("a0: &a0 x\n" + "".join(lines))
 
 
@@ -86,6 +86,6 @@ def test_any_text_is_a_value_or_one_error(text: str) -> None:
     said = ""
     try:
         parse_yaml(text)
-    except YamlError as error:
+    except InputError as error:
         said = str(error)
     assert "\n" not in said

@@ -13,13 +13,9 @@ from reports.conclusions import conclusions
 from reports.confirmed import ConfirmedConfig, confirmed_configs, gains_over_default
 from reports.explored import chance_levels, completed_trials, eligible, hypervolume_over_cost
 from reports.figures import interactive, static
+from reports.figures.chart import Band
 from reports.figures.examples import examples_data
-from reports.figures.frontier import (
-    COLLAPSED_LABEL,
-    POWERLESS_LABEL,
-    frontier_chart,
-    frontier_data,
-)
+from reports.figures.frontier import FLAGS, frontier_chart
 from reports.frontier import hypervolume
 from reports.html import write_report
 from reports.results import SearchResults, load_search
@@ -28,6 +24,7 @@ from tests.reports.synthetic import write_run
 
 CLEAN, ROBUST = "metric.reattack/clean_map", "metric.reattack/robust_map"
 CHANCE = "metric.reattack/chance_map"
+LABELS = {FLAGS[flag][0] for flag in ("collapsed", "powerless")}
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +79,8 @@ def test_above_chance_nothing_is_said(fine: SearchResults) -> None:
     assert "chance" not in spoken(fine)
     assert {s.reliability for s in confirmed_configs(fine)} == {"not checked"}
     assert set(trials_table(fine).frame["at chance"]) == {""}
-    names = {
-        trace.name for trace in interactive.draw(frontier_chart(frontier_data([fine])))[0].data
-    }
-    assert not names & {COLLAPSED_LABEL, POWERLESS_LABEL}
+    names = {trace.name for trace in interactive.draw(frontier_chart([fine]))[0].data}
+    assert not names & LABELS
 
 
 def test_a_collapsed_trial_is_on_no_front_and_adds_no_hypervolume(fine: SearchResults) -> None:
@@ -106,15 +101,16 @@ def test_marks_are_drawn_around_points_at_chance(fine: SearchResults) -> None:
         collapse(1)(trials)
         trials.loc[explored(trials)[0], CHANCE] = trials.loc[explored(trials)[0], ROBUST]
 
-    data = frontier_data([changed(fine, change)])
-    traces = interactive.draw(frontier_chart(data))[0].data
-    assert {COLLAPSED_LABEL, POWERLESS_LABEL} <= {trace.name for trace in traces}
+    chart = frontier_chart([changed(fine, change)])
+    traces = interactive.draw(chart)[0].data
+    assert {trace.name for trace in traces} >= LABELS
     for symbol in ("square-open", "diamond-open"):
         drawn = [t for t in traces if t.marker.symbol == symbol and len(t.x) and t.x[0] is not None]
         assert sum(len(trace.x) for trace in drawn) == 1
-    labels = static.draw(frontier_chart(data)).axes[0].get_legend_handles_labels()[1]
-    assert {COLLAPSED_LABEL, POWERLESS_LABEL} <= set(labels)
-    assert data.lines.floor_high < 0.1, "a collapsed network's floor is chance"
+    labels = static.draw(chart).axes[0].get_legend_handles_labels()[1]
+    assert set(labels) >= LABELS
+    (floor,) = [mark for mark in chart.panels[0].marks if isinstance(mark, Band)]
+    assert floor.high < 10, "a collapsed network's floor is chance"
 
 
 def test_a_front_marks_trials_whose_robust_map_is_at_chance(fine: SearchResults) -> None:

@@ -11,13 +11,14 @@ import pytest
 import yaml
 
 from reports.conclusions import conclusions
-from reports.explored import feasible, front_extremes, hypervolume_over_cost, on_front
+from reports.csv_files import csv_text
+from reports.explored import feasible, hypervolume_over_cost, on_front
 from reports.figures import interactive, static
-from reports.figures.frontier import frontier_chart, frontier_data
+from reports.figures.frontier import frontier_chart, frontier_series
 from reports.frontier import hypervolume
 from reports.html import write_report
 from reports.results import SearchResults, load_search
-from reports.table_formats import displayed, to_csv
+from reports.table_formats import displayed
 from reports.tables import front_table, trials_table
 from saat.errors import InputError
 from tests.reports.synthetic import write_run
@@ -87,7 +88,7 @@ def test_the_table_of_trials_says_what_is_feasible_only_where_there_are_constrai
 ) -> None:
     assert "feasible" not in trials_table(free).frame
     results = bound(free, clean=0.9)
-    table = pd.read_csv(io.StringIO(to_csv(trials_table(results)))).set_index("trial")
+    table = pd.read_csv(io.StringIO(csv_text(trials_table(results).frame))).set_index("trial")
     shown = displayed(trials_table(results)).set_index("trial")["feasible"]
     for row in results.trials.to_dict("records"):
         trial = str(row["trial_id"])
@@ -107,13 +108,12 @@ def test_the_caption_of_the_front_tells_of_constraints(free: SearchResults) -> N
 
 def test_infeasible_points_are_drawn_hollow_and_off_the_lines(free: SearchResults) -> None:
     results = bound(free, clean=0.9)
-    data = frontier_data([results])
+    chart = frontier_chart([results])
     frame = completed(results)
     broken = {tuple(np.round(100 * p, 9)) for p in frame[[CLEAN, ROBUST]].to_numpy() if p[0] < 0.9}
     assert broken
-    assert (data.union[:, 0] >= 0.9).all()
     hollow, lines, legends = set(), set(), set()
-    for trace in interactive.draw(frontier_chart(data))[0].data:
+    for trace in interactive.draw(chart)[0].data:
         if len(trace.x) == 1 and trace.x[0] is None:
             legends.add(trace.name)
         elif trace.mode == "lines":
@@ -123,7 +123,7 @@ def test_infeasible_points_are_drawn_hollow_and_off_the_lines(free: SearchResult
     assert hollow == broken
     assert not lines & broken
     assert "violates a constraint" in legends
-    axes = static.draw(frontier_chart(data)).axes[0]
+    axes = static.draw(chart).axes[0]
     drawn = [
         np.asarray(line.get_xydata(), float)
         for line in axes.lines
@@ -136,9 +136,8 @@ def test_infeasible_points_are_drawn_hollow_and_off_the_lines(free: SearchResult
 
 
 def test_without_constraints_nothing_is_hollow(free: SearchResults) -> None:
-    data = frontier_data([free])
-    assert all(one.feasible.all() for one in data.series)
-    names = {trace.name for trace in interactive.draw(frontier_chart(data))[0].data}
+    assert not any(one.trials["infeasible"].any() for one in frontier_series([free]))
+    names = {trace.name for trace in interactive.draw(frontier_chart([free]))[0].data}
     assert "violates a constraint" not in names
 
 
@@ -157,7 +156,6 @@ def test_the_verdict_names_the_constraints_and_how_many_trials_keep_them(
     assert count > 1
     assert f"{count} of 6 completed trials are feasible (clean MAP ≥ 50.0 %, robust MAP ≥ 40" in two
     never = bound(free, robust=1.0)
-    assert front_extremes(never) is None
     assert front_sentences(never).endswith(
         "0 of 6 completed trials are feasible (robust MAP ≥ 100.0 %). So there is no front."
     )

@@ -7,24 +7,27 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from reports.confirmed import confirmed_configs, gains_over_default
 from reports.figures import interactive, overlaid_figures, search_figures, static
-from reports.figures.chart import Chart
-from reports.figures.confirmed import confirmed_chart, confirmed_data
-from reports.figures.cost import cost_data
+from reports.figures.chart import Band, Chart, Level, Line, Points
+from reports.figures.confirmed import confirmed_chart
+from reports.figures.cost import cost_chart
 from reports.figures.examples import amplify, examples_data, examples_static
-from reports.figures.frontier import frontier_chart, frontier_data
-from reports.figures.learning_curves import learning_curves_chart, learning_curves_data
-from reports.figures.parameters import parameters_chart, parameters_data
-from reports.figures.precision_recall import precision_recall_data
+from reports.figures.frontier import UNION_LABEL, frontier_chart, frontier_series
+from reports.figures.learning_curves import learning_curves, learning_curves_chart
+from reports.figures.parameters import parameters_chart
+from reports.figures.precision_recall import precision_recall_curves
 from reports.figures.static import STATIC_STYLE, legend_below, new_figure
 from reports.results import SearchResults, load_search
 from saat.curves import precision_at_recall
 from saat.retrieval import DistanceHistograms, expected_average_precision
 from tests.reports.synthetic import QUERIES, write_run
+
+CLEAN, ROBUST = "metric.reattack/clean_map", "metric.reattack/robust_map"
 
 
 @pytest.fixture(scope="module")
@@ -38,68 +41,66 @@ def configs(results):
 
 
 def test_frontier_has_every_completed_and_stopped_trial(results):
-    data = frontier_data([results])
-    assert [one.label for one in data.series] == ["16 bits", "32 bits"]
-    assert sum(len(one.points) for one in data.series) == 6
-    assert sum(len(one.stopped) for one in data.series) == 5
-    assert [one.is_default.sum() for one in data.series] == [1, 1]
-    assert data.lines.chance == pytest.approx(0.155)
-    assert (data.lines.floor_low, data.lines.floor_high) == pytest.approx((0.06, 0.07))
+    series = frontier_series([results])
+    assert [one.label for one in series] == ["16 bits", "32 bits"]
+    assert sum((~one.trials["stopped"]).sum() for one in series) == 6
+    assert sum(one.trials["stopped"].sum() for one in series) == 5
+    assert [one.trials["default"].sum() for one in series] == [1, 1]
+    chance, floor, *_ = frontier_chart([results]).panels[0].marks
+    assert isinstance(chance, Level)
+    assert chance.y == pytest.approx(15.5)
+    assert isinstance(floor, Band)
+    assert (floor.low, floor.high) == pytest.approx((6, 7))
+
+
+def completed_points(results: SearchResults) -> np.ndarray:
+    trials = pd.concat([one.trials for one in frontier_series([results])])
+    return trials.loc[~trials["stopped"], ["clean", "robust"]].to_numpy()
 
 
 def test_union_front_dominates_every_series(results):
-    data = frontier_data([results])
-    points = np.concatenate([one.points for one in data.series])
-    for clean, robust in points:
-        assert ((data.union >= [clean, robust]).all(axis=1)).any()
-    assert (np.diff(data.union[:, 0]) > 0).all()
-    assert (np.diff(data.union[:, 1]) < 0).all()
+    marks = frontier_chart([results]).panels[0].marks
+    (line,) = [mark for mark in marks if isinstance(mark, Line) and mark.label == UNION_LABEL]
+    union = np.column_stack([line.x, line.y])
+    for clean, robust in completed_points(results):
+        assert ((union >= [clean, robust]).all(axis=1)).any()
+    assert (np.diff(union[:, 0]) > 0).all()
+    assert (np.diff(union[:, 1]) < 0).all()
 
 
 def test_renderers_draw_the_same_points_in_percent(results):
-    data = frontier_data([results])
-    expected = {tuple(np.round(100 * row, 9)) for one in data.series for row in one.points}
+    expected = {tuple(np.round(row, 9)) for row in completed_points(results)}
+    stored = results.explore.loc[results.explore["status"] == "completed", [CLEAN, ROBUST]]
+    assert expected == {tuple(np.round(100 * row, 9)) for row in stored.to_numpy()}
     drawn = {
         (round(x, 9), round(y, 9))
-        for trace in interactive.draw(frontier_chart(data))[0].data
+        for trace in interactive.draw(frontier_chart([results]))[0].data
         if trace.mode == "markers" and trace.hovertemplate and "stopped" not in trace.hovertemplate
         for x, y in zip(trace.x, trace.y, strict=True)
     }
     assert drawn == expected
-    axes = static.draw(frontier_chart(data)).axes[0]
+    axes = static.draw(frontier_chart([results])).axes[0]
     symbols = [line for line in axes.lines if line.get_marker() in ("o", "*")]
     points = np.concatenate([np.asarray(line.get_xydata(), float) for line in symbols])
     assert {(round(x, 9), round(y, 9)) for x, y in points.tolist()} == expected
 
 
 def test_a_code_length_of_which_only_the_default_ended_is_in_the_legend(results):
-    data = frontier_data([results])
-    one, *others = data.series
-    mine = one.is_default
-    alone = one._replace(
-        points=one.points[mine],
-        on_front=one.on_front[mine],
-        feasible=one.feasible[mine],
-        at_chance=one.at_chance[mine],
-        is_default=mine[mine],
-        texts=tuple(np.array(one.texts)[mine]),
-    )
-    drawn = interactive.draw(frontier_chart(data._replace(series=(alone, *others))))[0]
+    trials = results.trials
+    others = (trials["param.model.bits"] == 16) & (trials["role"] != "default")
+    alone = replace(results, trials=trials[~others])
+    drawn = interactive.draw(frontier_chart([alone]))[0]
     # Plotly shows no trace without points in its legend.
     shown = [trace.name for trace in drawn.data if trace.showlegend is not False and len(trace.x)]
-    for series in data.series:
+    for series in frontier_series([alone]):
         assert shown.count(series.label) == 1
 
 
 def test_front_steps_never_promise_more_than_a_trial_reached(results):
-    data = frontier_data([results])
-    lines = [
-        t
-        for t in interactive.draw(frontier_chart(data))[0].data
-        if t.mode == "lines" and len(t.x) > 1
-    ]
+    drawn = interactive.draw(frontier_chart([results]))[0].data
+    lines = [trace for trace in drawn if trace.mode == "lines" and len(trace.x) > 1]
     assert [line.line.shape for line in lines] == ["vh"] * 3
-    axes = static.draw(frontier_chart(data)).axes[0]
+    axes = static.draw(frontier_chart([results])).axes[0]
     steps = [
         line for line in axes.lines if line.get_linestyle() == "-" and np.size(line.get_xdata()) > 1
     ]
@@ -108,8 +109,8 @@ def test_front_steps_never_promise_more_than_a_trial_reached(results):
 
 def test_legends_lie_below_the_axes(results, configs):
     for figure in (
-        static.draw(frontier_chart(frontier_data([results]))),
-        static.draw(confirmed_chart(confirmed_data(configs))),
+        static.draw(frontier_chart([results])),
+        static.draw(confirmed_chart(configs)),
     ):
         figure.draw_without_rendering()
         legend = figure.legends[0].get_window_extent()
@@ -134,15 +135,14 @@ def test_confirmed_settings_are_grouped_by_seed(configs):
 
 def test_gains_pair_equal_bits_and_seeds(configs):
     gains = gains_over_default(configs)
-    assert [(g.recommended.bits, g.default.bits, g.metric) for g in gains] == [
-        (16, 16, "robust_map"),
-        (16, 16, "clean_map"),
-        (32, 32, "robust_map"),
-        (32, 32, "clean_map"),
+    assert [(g.recommended.bits, g.metric) for g in gains] == [
+        (16, "robust_map"),
+        (16, "clean_map"),
+        (32, "robust_map"),
+        (32, "clean_map"),
     ]
-    first = gains[0]
-    expected = first.recommended.seeds("robust_map") - first.default.seeds("robust_map")
-    np.testing.assert_allclose(first.comparison.differences, expected)
+    expected = configs[0].seeds("robust_map") - configs[2].seeds("robust_map")
+    np.testing.assert_allclose(gains[0].comparison.differences, expected)
 
 
 def test_gains_use_common_seeds_alone(configs):
@@ -157,18 +157,18 @@ def test_gains_use_common_seeds_alone(configs):
 
 
 def test_learning_curves_show_where_trials_were_stopped(results):
-    data = learning_curves_data(results)
-    lengths = {curve.status: len(curve.epochs) for curve in data.curves}
+    curves = learning_curves(results)
+    lengths = {curve.status: len(curve.epochs) for curve in curves}
     assert lengths == {"completed": 6, "stopped": 2, "failed": 1}
-    assert sum(curve.status == "stopped" for curve in data.curves) == 5
-    assert sum(curve.is_default for curve in data.curves) == 2
+    assert sum(curve.status == "stopped" for curve in curves) == 5
+    assert sum(curve.is_default for curve in curves) == 2
 
 
 def test_learning_curves_draw_every_point_once_and_no_line_for_each_trial(results):
-    data = learning_curves_data(results)
-    several = data._replace(curves=data.curves * 50)
+    several = replace(results, trials=pd.concat([results.trials] * 50))
+    curves = learning_curves(several)
     drawn = interactive.draw(learning_curves_chart(several))[0]
-    assert len(drawn.data) == len(interactive.draw(learning_curves_chart(data))[0].data)
+    assert len(drawn.data) == len(interactive.draw(learning_curves_chart(results))[0].data)
     lines = [trace for trace in drawn.data if trace.mode == "lines" and len(trace.x) > 1]
     dots = [trace for trace in drawn.data if trace.marker.symbol == "circle"]
     assert len(lines) == len(dots) == 4, "two code lengths, the default's and the others"
@@ -176,39 +176,44 @@ def test_learning_curves_draw_every_point_once_and_no_line_for_each_trial(result
         default = line.line.width == max(one.line.width for one in lines)
         mine = [
             curve
-            for curve in several.curves
-            if data.labels[curve.series] == line.legendgroup and curve.is_default == default
+            for curve in curves
+            if line.legendgroup == f"{curve.bits} bits" and curve.is_default == default
         ]
-        joined = [value for curve in mine for value in (*(100 * curve.robust_map), np.nan)]
+        joined = [value for curve in mine for value in (*curve.robust_map, np.nan)]
         np.testing.assert_allclose(line.y, joined)
         np.testing.assert_allclose(points.y, joined)
         assert len(points.text) == len(points.x)
     ends = [t for t in drawn.data if t.marker.symbol in ("x", "triangle-down") and t.text]
-    ended = sum(curve.status in ("stopped", "failed") for curve in several.curves)
+    ended = sum(curve.status in ("stopped", "failed") for curve in curves)
     assert sum(len(trace.x) for trace in ends) == ended
     figure = static.draw(learning_curves_chart(several))
-    assert len(figure.axes[0].lines) == len(static.draw(learning_curves_chart(data)).axes[0].lines)
+    few = static.draw(learning_curves_chart(results))
+    assert len(figure.axes[0].lines) == len(few.axes[0].lines)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_the_legend_of_parameters_fits_however_many_there_are(results, count):
-    data = parameters_data(results)
-    assert len(data.panels) >= count
+    space = dict(list(results.space.items())[:count])
+    fewer = replace(results, experiment=results.experiment | {"space": space})
     with matplotlib.rc_context(STATIC_STYLE):
-        figure = static.draw(parameters_chart(data._replace(panels=data.panels[:count])))
+        figure = static.draw(parameters_chart(fewer))
         figure.draw_without_rendering()
         legend, page = figure.legends[0].get_window_extent(), figure.bbox
+    assert len(figure.axes) == count
     assert page.x0 <= legend.x0
     assert legend.x1 <= page.x1
     assert page.y0 <= legend.y0
 
 
 def test_parameters_have_units_and_scales(results):
-    panels = {panel.label: panel for panel in parameters_data(results).panels}
-    assert panels["defense.eps (1/255)"].values.max() == pytest.approx(13.2, abs=0.1)
-    assert panels["defense.lambda (log scale)"].log
-    assert panels["model.bits"].choices == ("16", "32")
-    assert not panels["defense.steps"].log
+    panels = {panel.x.label: panel for panel in parameters_chart(results).panels}
+    highest = max(
+        mark.x.max() for mark in panels["defense.eps (1/255)"].marks if isinstance(mark, Points)
+    )
+    assert highest == pytest.approx(13.2, abs=0.1)
+    assert panels["defense.lambda (log scale)"].x.scale == "log"
+    assert panels["model.bits"].x.categories == ("16", "32")
+    assert panels["defense.steps"].x.scale == "whole"
 
 
 def test_precision_recall_without_ties_is_the_textbook_curve():
@@ -254,7 +259,7 @@ def test_queries_without_relevant_items_stay_in_with_precision_0_as_in_map():
 
 
 def test_precision_recall_takes_the_strongest_attack(results, configs):
-    curves = precision_recall_data(results, configs)
+    curves = [curve for _, curve in precision_recall_curves(results, configs)]
     assert [curve.attack for curve in curves] == ["mainstay"] * 6
     undefended = curves[-1]
     assert undefended.attacked.mean() < 0.5 * undefended.clean.mean()
@@ -314,7 +319,7 @@ def test_examples_set_the_undefended_model_beside_the_best(results, configs):
 
 def test_cost_of_searches_without_completed_trials_is_left_out(tmp_path):
     running = load_search(write_run(tmp_path / "run", complete=False))
-    assert cost_data([running]).curves == ()
+    assert cost_chart([running]).panels == ()
 
 
 @pytest.mark.parametrize("options", [{"complete": False}, {"explore": False, "phases": ()}])
@@ -337,9 +342,9 @@ def test_missing_per_query_files_take_the_bands_away(tmp_path):
     results = load_search(run)
     configs = confirmed_configs(results)
     assert all(np.isnan(s.bands["robust_map"].low) for s in configs)
-    static.draw(confirmed_chart(confirmed_data(configs))).draw_without_rendering()
-    assert precision_recall_data(results, configs) == ()
-    assert examples_data(results, configs) == ()
+    static.draw(confirmed_chart(configs)).draw_without_rendering()
+    assert precision_recall_curves(results, configs) == []
+    assert examples_data(results, configs) == []
 
 
 def test_bands_use_the_worst_case_of_every_query(results, configs):

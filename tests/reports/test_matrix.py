@@ -68,6 +68,14 @@ def test_the_table_names_chance_and_the_theoretical_results(configs):
     assert pd.isna(theory["clean"])
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_setting_under_an_attack_with_a_long_name_has_room(configs):
+    label = "recommended with a long name [at chance], 32 bits"
+    one = untargeted_matrix(configs[:1])
+    tiny = one._replace(columns=("clean",), headers=(label,), cells=(one.cells[0][:1],))
+    static.draw(matrix_chart(tiny._replace(rows=(label,)))).draw_without_rendering()
+
+
 def test_targeted_attacks_stand_apart(configs):
     assert targeted_matrix(configs).columns == ()
     aimed = configs[0].trials.assign(

@@ -184,11 +184,11 @@ def test_stored_arrays_are_all_of_their_file_and_no_others(tmp_path, read, array
         read(path)
 
 
-def claims(path: Path, shape: tuple[int, ...]) -> None:
+def claims(path: Path, shape: tuple[int, ...], version: bytes = b"\x01") -> None:
     """An archive of an array that says it is larger than it is."""
     header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
     size = 64 * (-(-(len(header) + 11) // 64)) - 10
-    start = b"\x93NUMPY\x01\x00" + size.to_bytes(2, "little")
+    start = b"\x93NUMPY" + version + b"\x00" + size.to_bytes(2, "little")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("mainstay.npy", start + header.encode().ljust(size - 1) + b"\n" + b"0" * 9)
 
@@ -227,6 +227,12 @@ def test_stored_images_of_another_form_are_refused(tmp_path, arrays, named):
 def test_an_array_that_claims_another_size_is_never_made(tmp_path, shape, named):
     claims(tmp_path / "adversarial.npz", shape)
     with pytest.raises(InputError, match=f"not readable as arrays: mainstay.npy .*{named}"):
+        read_adversarial(tmp_path / "adversarial.npz")
+
+
+def test_an_array_of_a_version_that_we_never_write_is_refused(tmp_path):
+    claims(tmp_path / "adversarial.npz", (9,), b"\x07")
+    with pytest.raises(InputError, match="not readable as arrays"):
         read_adversarial(tmp_path / "adversarial.npz")
 
 

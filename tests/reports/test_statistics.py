@@ -35,24 +35,22 @@ def test_band_does_not_average_the_difficulty_of_queries_away():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (3, 1), (2, 5), (4, 9)])
-@pytest.mark.parametrize(("confidence", "seed"), [(0.95, 0), (0.5, 3)])
-def test_band_is_the_plain_formula(monkeypatch, shape, confidence, seed):
+def test_band_is_the_plain_formula(monkeypatch, shape):
     # Parts of a number that does not divide them.
     monkeypatch.setattr(statistics, "RESAMPLES", 110)
     monkeypatch.setattr(statistics, "_AT_ONCE", 25)
     statistics._drawn.cache_clear()
     table = np.random.default_rng(5).beta(2, 2, shape)
-    interval = seed_query_interval(table, confidence, seed)
+    interval = seed_query_interval(table)
     statistics._drawn.cache_clear()
-    plain = reference.pigeonhole_interval(table, confidence, seed, 110)
+    plain = reference.pigeonhole_interval(table, 0.95, 0, 110)
     assert interval == pytest.approx((table.mean(), *plain), rel=1e-12)
 
 
-def test_band_of_another_shape_or_seed_has_its_own_resamples():
+def test_band_of_another_shape_has_its_own_resamples():
     table = np.random.default_rng(6).beta(2, 2, (3, 40))
     first = seed_query_interval(table)
     assert seed_query_interval(table[:, :39]) != first
-    assert seed_query_interval(table, seed=1) != first
     assert seed_query_interval(table) == first
 
 
@@ -68,7 +66,7 @@ def test_band_needs_seeds_by_queries():
 
 def test_seed_summary():
     summary = seed_summary([0.1, 0.2, 0.3, np.nan])
-    assert tuple(summary) == pytest.approx((0.2, 0.1, 3, 0.1, 0.3))
+    assert tuple(summary) == pytest.approx((0.2, 0.1, 3))
     assert np.isnan(seed_summary([0.1]).std)
 
 
@@ -76,14 +74,13 @@ def test_seed_summary():
 def test_few_seeds_never_become_significant(n):
     a = np.linspace(0.8, 0.81, n)
     result = compare_paired(a, a - 0.5)
-    assert not result.significant
     assert "too few for a claim of significance (6 needed)" in result.verdict
     assert result.mean == pytest.approx(0.5)
 
 
 def test_three_seeds_read_as_agreed():
-    conclusions = compare_paired([1, 2, 3], [0, 0, 0]).verdict
-    assert conclusions == "3 seeds are too few for a claim of significance (6 needed)"
+    verdict = compare_paired([1, 2, 3], [0, 0, 0]).verdict
+    assert verdict == "3 seeds are too few for a claim of significance (6 needed)"
 
 
 def test_six_seeds_are_the_paired_t_test():
@@ -92,23 +89,22 @@ def test_six_seeds_are_the_paired_t_test():
     a = b + rng.normal(0.05, 0.01, 6)
     result = compare_paired(a, b)
     expected = stats.ttest_rel(a, b)
-    assert result.significant
     assert result.p_value == pytest.approx(expected.pvalue)
     interval = expected.confidence_interval(0.95)
     assert (result.low, result.high) == pytest.approx((interval.low, interval.high))
-    assert "paired t-test, 6 seeds" in result.verdict
+    assert result.verdict.startswith("significant (paired t-test, 6 seeds")
 
 
 def test_more_comparisons_need_a_smaller_p():
     a, b = np.array([3.0, 1.0, 2.0, 4.0, -0.2, 1.0]), np.zeros(6)
     p = compare_paired(a, b).p_value
     assert 0.05 / 4 < p < 0.05
-    assert compare_paired(a, b).significant
-    assert not compare_paired(a, b, comparisons=4).significant
+    assert compare_paired(a, b).verdict.startswith("significant")
+    assert compare_paired(a, b, comparisons=4).verdict.startswith("not significant")
 
 
 def test_equal_results_are_not_significant():
-    assert not compare_paired([0.5] * 6, [0.5] * 6).significant
+    assert compare_paired([0.5] * 6, [0.5] * 6).verdict.startswith("not significant")
 
 
 def test_unpaired_values_are_refused():

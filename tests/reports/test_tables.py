@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from reports.confirmed import confirmed_configs, gains_over_default
+from reports.csv_files import csv_text
 from reports.results import load_search
-from reports.table_formats import displayed, latex_escape, to_csv, to_latex, to_markdown
+from reports.table_formats import displayed, latex_escape, to_latex, to_markdown
 from reports.tables import (
     Table,
     attacks_table,
@@ -32,7 +33,7 @@ def configs(results):
 
 
 def read_csv(table: Table) -> pd.DataFrame:
-    return pd.read_csv(io.StringIO(to_csv(table)))
+    return pd.read_csv(io.StringIO(csv_text(table.frame)))
 
 
 def test_front_csv_holds_the_stored_fractions(results):
@@ -136,13 +137,13 @@ def test_pages_show_rounded_percent_and_the_file_does_not():
     )
     table = Table("t", "c", frame, fractions={"MAP": "%"}, estimates=("MAP",))
     assert displayed(table).to_dict("list") == {"MAP (%)": ["12.3 ± 1.0 [10.0, 20.0]"]}
-    assert "0.123456" in to_csv(table)
+    assert "0.123456" in csv_text(table.frame)
 
 
 def test_missing_values_are_dashes_and_empty_cells():
     table = Table("t", "c", pd.DataFrame({"MAP": [np.nan], "x": [pd.NA]}), fractions={"MAP": "%"})
     assert displayed(table).iloc[0].tolist() == ["–", "–"]
-    assert to_csv(table).splitlines()[1] in (",", '""')
+    assert csv_text(table.frame).splitlines()[1] in (",", '""')
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_markdown_cells_cannot_break_the_table():
 
 def test_text_of_a_table_is_no_formula_in_its_csv_file():
     table = Table("t", "c", pd.DataFrame({"search": ["=1+1", "ok"], "gain": [-0.5, 0.1]}))
-    assert to_csv(table).splitlines()[1] == "'=1+1,-0.5"
+    assert csv_text(table.frame).splitlines()[1] == "'=1+1,-0.5"
 
 
 def test_latex_is_a_booktabs_table():

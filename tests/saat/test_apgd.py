@@ -16,7 +16,7 @@ from saat.attacks.square import Square, square_side
 from saat.codes import sign
 from saat.labels import LabelGroups
 from saat.mainstay import mainstay_codes
-from saat.models import codes_of, encode
+from saat.models import encode
 from saat.protocol_options import Norm
 from saat.threat_model import ThreatModel
 from tests import reference_battery as plain
@@ -34,7 +34,7 @@ def knowledge_of(network: nn.Module) -> Knowledge:
 
 
 def queries_of(network: nn.Module, attack: Attack, knowledge: Knowledge) -> Queries:
-    codes = codes_of(encode(network, lambda part: IMAGES[part], len(IMAGES)))
+    codes = toy.codes(network, IMAGES)
     representatives = attack.representatives(knowledge, LABELS, codes)
     return Queries(IMAGES, LABELS, codes, representatives, range(len(IMAGES)))
 
@@ -288,6 +288,6 @@ def test_targeted_forms_go_towards_the_code_of_the_target() -> None:
         shares = []
         for attack in (towards, ATTACKS[name](steps=10)):
             images = attack_queries(attack, network, queries, knowledge, ThreatModel(0.1)).images
-            codes = codes_of(encode(network, images.__getitem__, len(images)))
+            codes = toy.codes(network, images)
             shares.append(float((codes == queries.representatives).float().mean()))
         assert shares[0] > shares[1] + 0.3

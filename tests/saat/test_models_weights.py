@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from saat.models import BACKBONES, build_network
 from saat.models.reference_weights import convert
-from saat.models.torchvision_backbones import ARCHITECTURES
+from saat.models.torchvision_backbones import HEADS
 from tests.reference_networks import LAYOUTS, UNNORMALISED, NamedClassifier, ResNetTwice
 from tests.saat.data.samples import input_error
 
@@ -57,6 +57,12 @@ def nets() -> dict[str, nn.Module]:
     return {}
 
 
+def features_of(net: nn.Module, name: str) -> int:
+    head = net.get_submodule(HEADS[name])
+    assert isinstance(head, nn.Linear)
+    return head.in_features
+
+
 @pytest.mark.parametrize(
     "layout",
     [pytest.param(n, marks=pytest.mark.slow) if "VGG" in n else n for n in LAYOUTS],
@@ -66,8 +72,7 @@ def test_a_reference_network_gives_its_own_codes(
 ) -> None:
     name, arrange = LAYOUTS[layout]
     net = nets[name] if name in nets else nets.setdefault(name, torchvision_net(name))
-    hidden = ARCHITECTURES[name].features_out
-    reference = arrange(net, nn.Linear(hidden, BITS)).eval()
+    reference = arrange(net, nn.Linear(features_of(net, name), BITS)).eval()
     torch.save(reference.state_dict(), file)
     network = build_network(name, str(file), BITS, 224, seed=0).eval()
     assert network.hash_layer_imported
@@ -86,15 +91,14 @@ def test_every_tensor_finds_its_place(layout: str) -> None:
     name, arrange = LAYOUTS[layout]
     net = torchvision_net(name, meta=True)
     with torch.device("meta"):
-        layer = nn.Linear(ARCHITECTURES[name].features_out, BITS)
+        layer = nn.Linear(features_of(net, name), BITS)
     whole = {**net.state_dict(keep_vars=True), "h.weight": layer.weight, "h.bias": layer.bias}
     number = {id(part): float(i + 1) for i, part in enumerate(whole.values())}
     state = arrange(net, layer).state_dict(keep_vars=True)
     file = {key: torch.tensor(number.get(id(p), -1.0)).expand(p.shape) for key, p in state.items()}
     ours = convert(file, module_on_meta(name))
-    head = ARCHITECTURES[name].head
     for i, key in enumerate(net.state_dict()):
-        if not key.startswith(f"{head}."):
+        if not key.startswith(f"{HEADS[name]}."):
             assert float(ours.pop(f"backbone.net.{key}").flatten()[0]) == i + 1, key
     if layout in UNNORMALISED:
         assert ours.pop("mean").flatten().tolist() == [0, 0, 0]
@@ -113,7 +117,7 @@ def test_a_hash_layer_of_another_length_names_both(file: Path) -> None:
     assert build_network("alexnet", str(file), 48, 224, 0).hash_layer_imported
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", HEADS)
 def test_torchvisions_file_gives_the_backbone_and_a_new_hash_layer(name: str, file: Path) -> None:
     state = tiny(torchvision_net(name, meta=True).state_dict())
     torch.save(OrderedDict(state), file)
@@ -292,7 +296,7 @@ def test_a_missing_weights_file_is_named() -> None:
     assert message == "model.weights /nowhere/net.pth: no such file; none, imagenet or a path"
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", HEADS)
 def test_a_failed_download_says_what_to_do(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     published = torchvision.models.get_model_weights(name).IMAGENET1K_V1
 

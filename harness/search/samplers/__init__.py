@@ -6,7 +6,7 @@ have for a search stands in :mod:`harness.search.samplers.context`.
 
 from typing import TYPE_CHECKING, Any
 
-from saat.registry import Registry, first_line
+from saat.registry import Registry, first_line, subclass_of
 
 if TYPE_CHECKING:
     import optuna
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 def _problem(entry: Any) -> str | None:
     import optuna
 
-    if isinstance(entry, type) and issubclass(entry, optuna.samplers.BaseSampler):
-        return None
-    return "must be a subclass of optuna.samplers.BaseSampler"
+    return subclass_of(optuna.samplers.BaseSampler)(entry)
 
 
 SAMPLERS: "Registry[type[optuna.samplers.BaseSampler]]" = Registry(

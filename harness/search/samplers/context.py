@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution
 
 from saat.seeding import derive_seed
@@ -22,27 +21,16 @@ Applies = Callable[[str, Mapping[str, Any]], bool]
 
 @dataclass(frozen=True)
 class SamplerContext:
-    """One suggestion of a search.
-
-    Attributes:
-        search_seed: of the search.
-        number: of the trial within the search, from 0.
-        attempt: earlier suggestions for the same trial that could not be used.
-        space: searched keys and their distributions, in the order in which they are suggested.
-        conditional: keys of the space that not every trial has.
-        applies: whether a trial has a key, given the values of the keys before it.
-        num_samples: planned suggestions.
-        lower_bounds: of clean and robust MAP, as the search's constraints have them.
-    """
+    """One suggestion of a search."""
 
     search_seed: int
-    number: int
-    attempt: int
-    space: Mapping[str, BaseDistribution]
-    conditional: frozenset[str]
-    applies: Applies
-    num_samples: int
-    lower_bounds: tuple[float, float]
+    number: int  # of the trial within the search, from 0
+    attempt: int  # earlier suggestions for the same trial that could not be used
+    space: Mapping[str, BaseDistribution]  # searched keys, in the order of suggestion
+    conditional: frozenset[str]  # keys of the space that not every trial has
+    applies: Applies  # whether a trial has a key, given the values of the keys before it
+    num_samples: int  # planned suggestions
+    lower_bounds: tuple[float, float]  # of clean and robust MAP, from the search's constraints
 
     @property
     def seed(self) -> int:
@@ -53,13 +41,3 @@ class SamplerContext:
     def n_startup_trials(self) -> int:
         """Random trials before a sampler learns: ten, or a third of a small budget."""
         return max(4, min(10, self.num_samples // 3))
-
-
-def make_sampler(
-    kind: type[optuna.samplers.BaseSampler], context: SamplerContext
-) -> optuna.samplers.BaseSampler:
-    """The sampler of one suggestion."""
-    make: Callable[[SamplerContext], optuna.samplers.BaseSampler] | None
-    make = getattr(kind, "for_search", None)
-    # Optuna's base class has no constructor, but all of its samplers take a seed.
-    return make(context) if make else kind(seed=context.seed)  # type: ignore[call-arg]

@@ -11,8 +11,8 @@ from harness.search.samplers.context import SamplerContext
 class Nsga2Sampler(optuna.samplers.NSGAIISampler):
     """Optuna's NSGA-II, with parents that are a function of the trials.
 
-    Optuna keeps the parents of a generation, chosen when its first trial is suggested, in the
-    study and in another order than it first used: a study that is rebuilt would choose others.
+    Optuna chooses the parents of a generation when it suggests the first trial, and then keeps them
+    in the study in another order. So a study that is rebuilt would choose other parents.
 
     A trial that was added to the study, such as the paper's default or a trial of an earlier
     search, belongs to the first generation; with Optuna's sampler it would never be a parent.

@@ -9,14 +9,9 @@ from harness.search.samplers.context import SamplerContext
 
 
 class TpeSampler(optuna.samplers.TPESampler):
-    """Optuna's multivariate TPE, which may know beforehand what every trial has.
+    """Optuna's multivariate TPE, which may know the ``search_space`` that every trial has.
 
-    Optuna finds that out from the trials, all of them again for every new sampler.
-
-    Args:
-        seed: of the sampler.
-        n_startup_trials: random trials before it learns.
-        search_space: parameters that every trial has, modelled together; None: found by Optuna.
+    Without it Optuna looks through all trials again for every new sampler.
     """
 
     def __init__(

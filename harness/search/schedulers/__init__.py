@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from saat.registry import Registry, first_line
+from saat.registry import Registry, first_line, subclass_of
 
 if TYPE_CHECKING:
     from harness.search.schedulers.scheduler import Scheduler
@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 def _problem(entry: Any) -> str | None:
     from harness.search.schedulers.scheduler import Scheduler
 
-    if isinstance(entry, type) and issubclass(entry, Scheduler):
-        return None
-    return "must be a subclass of harness.search.schedulers.scheduler.Scheduler"
+    return subclass_of(Scheduler)(entry)
 
 
 SCHEDULERS: "Registry[type[Scheduler]]" = Registry(

@@ -13,11 +13,8 @@ Scalarisation = str | Mapping[str, float]
 class ScalarSuccessiveHalving(SuccessiveHalving):
     """Successive halving by one number made of clean and robust MAP (ASHA).
 
-    Args:
-        grace_period: see :class:`SuccessiveHalving`.
-        reduction_factor: see :class:`SuccessiveHalving`.
-        scalarisation: ``clean``, ``robust``, ``mean``; ``hypervolume``, what the trial alone
-            dominates above the origin, clean · robust; or weights of clean and robust.
+    ``scalarisation`` is ``clean``, ``robust``, ``mean``; ``hypervolume``, what the trial alone
+    dominates above the origin, clean · robust; or weights of clean and robust.
     """
 
     def __init__(
@@ -34,8 +31,9 @@ class ScalarSuccessiveHalving(SuccessiveHalving):
 
     def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:
         """By the scalar; of equal trials the one that reached the rung first comes first."""
-        scalars = scalarise(self._scalarisation, values)
-        scalars[~np.isfinite(values).all(axis=1)] = -np.inf
+        finite = np.isfinite(values).all(axis=1)
+        scalars = np.full(len(values), -np.inf)
+        scalars[finite] = scalarise(self._scalarisation, values[finite])
         return row in np.argsort(-scalars, kind="stable")[:kept]
 
 
@@ -51,10 +49,5 @@ def scalarise(scalarisation: Scalarisation, values: np.ndarray) -> np.ndarray:
     if scalarisation == "hypervolume":
         return np.asarray(np.prod(values, axis=1))
     weights = _WEIGHTS[scalarisation] if isinstance(scalarisation, str) else scalarisation
-    # A weight of 0 leaves the objective out.
-    columns = [
-        w * values[:, i]
-        for i, name in enumerate(("clean", "robust"))
-        if (w := weights.get(name, 0.0))
-    ]
-    return np.asarray(np.sum(columns, axis=0))
+    clean, robust = weights.get("clean", 0.0), weights.get("robust", 0.0)
+    return np.asarray(clean * values[:, 0] + robust * values[:, 1])

@@ -9,25 +9,17 @@ from harness.experiment.search_section import SearchSection
 class Scheduler(ABC):
     """Decides which trials stop early.
 
-    Decisions depend on the reports alone, in their order and without a clock: a search that is
+    Decisions depend on the reports and their order alone, without a clock: a search that is
     resumed reports its journal again.
-
-    Attributes:
-        first_rung: epoch at which trials are first compared, where those that only teach the
-            sampler end; None if there is none.
     """
 
+    # Epoch at which trials are first compared, and at which those that only teach the sampler end.
     first_rung: int | None = None
 
     @classmethod
     @abstractmethod
     def for_search(cls, search: SearchSection, epochs: int) -> "Scheduler":
-        """The scheduler of a search.
-
-        Args:
-            search: the section ``search`` of its file.
-            epochs: of the longest training.
-        """
+        """The scheduler of a file's section ``search``, whose longest training has ``epochs``."""
 
     @abstractmethod
     def should_stop(self, trial_id: str, epoch: int, values: tuple[float, ...]) -> bool:
@@ -35,9 +27,8 @@ class Scheduler(ABC):
 
         Args:
             trial_id: the trial.
-            epoch: finished epochs, from 1; a resumed search may report one a second time.
-            values: (clean MAP, robust MAP) on validation queries, larger is better; NaN where not
-                measured.
+            epoch: from 1; a resumed search may report one a second time.
+            values: (clean MAP, robust MAP) on validation queries; NaN where not measured.
         """
 
     def stop_reason(self, epoch: int) -> str:

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from itertools import takewhile
 
 import numpy as np
 
@@ -50,17 +49,14 @@ class SuccessiveHalving(Scheduler):
 
     def rungs(self, epochs: int) -> Iterator[int]:
         """The rungs below ``epochs``."""
-        return takewhile(lambda rung: rung < epochs, self._all_rungs())
+        rung = self.first_rung
+        while rung < epochs:
+            yield rung
+            rung *= self._factor
 
     @abstractmethod
     def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:
         """Whether a row, which is finite, is among the best ``kept`` of ``values`` (n, m)."""
-
-    def _all_rungs(self) -> Iterator[int]:
-        rung = self.first_rung
-        while True:
-            yield rung
-            rung *= self._factor
 
 
 def first_rung(search: SearchSection, epochs: int) -> int:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from saat.data import RetrievalData
+from saat.data.decode import RESIZES
 from saat.data.layouts import SPLITS
-from saat.data.resize import RESIZES
 from saat.errors import InputError
 
 from .damage import DAMAGES, Damage
@@ -70,7 +70,3 @@ def test_a_damaged_folder_is_refused_in_one_line_or_sane(
         assert not DAMAGES[damage], "must be refused"
         assert_sane(found)
     assert "Traceback" not in capfd.readouterr().err
-
-
-def test_there_are_fifty_cases() -> None:
-    assert len(CASES) >= 50

@@ -9,18 +9,16 @@ import torch
 from PIL import Image, PngImagePlugin
 from torchvision.transforms import functional
 
-from saat.data.decode import MAX_PIXELS, MAX_SIDE, decode_blocks, is_current
+from saat.data.decode import MAX_PIXELS, MAX_SIDE, RESIZES, decode_rows, is_current
 from saat.data.layouts import read_lists
-from saat.data.resize import RESIZES
-from saat.data.store import block_length
 
 from .damage import png_header
-from .samples import folder, input_error, noise_image, splits, write_images, write_pairs
+from .samples import folder, input_error, noise_image
 
 
 def decode(root: Path, image_size: int = 8, resize: str = "squash") -> np.ndarray:
     lists = read_lists(root)
-    return np.concatenate(list(decode_blocks(lists, image_size, resize)))
+    return decode_rows(lists, range(len(lists.paths)), image_size, resize)
 
 
 def test_images_come_in_list_order(tmp_path: Path) -> None:
@@ -31,21 +29,6 @@ def test_images_come_in_list_order(tmp_path: Path) -> None:
     for path, image in zip(paths, pixels, strict=True):
         colour = np.asarray(Image.open(tmp_path / path))[0, 0]
         assert (image == colour[:, None, None]).all()
-
-
-def test_order_holds_across_blocks(tmp_path: Path) -> None:
-    content = splits()
-    names = [f"{i}.png" for i in range(block_length(2) + 20)]
-    content["database"] = [(name, "1 0 0") for name in names]
-    content["train"] = content["database"][:5]
-    write_pairs(tmp_path, content)
-    write_images(tmp_path, {"test": content["test"]})
-    for i, name in enumerate(names):
-        Image.new("RGB", (2, 2), (i % 256, i // 256, 0)).save(tmp_path / name)
-    pixels = decode(tmp_path, image_size=2)
-    assert [int(p[0, 0, 0]) + 256 * int(p[1, 0, 0]) for p in pixels[: len(names)]] == list(
-        range(len(names))
-    )
 
 
 def test_squash_is_the_antialiased_bilinear_resize(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_labels_name_the_digits_shown(cache: Path) -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_source_digit_is_shared_between_splits(seed: int) -> None:
     sources = source_indices(val_queries=400, seed=seed)
-    pools = [set(part[part >= 0].tolist()) for part in np.split(sources, [SIZES.database, 4400])]
+    pools = [set(part[part >= 0].tolist()) for part in np.split(sources, [SIZES["database"], 4400])]
     assert len(set.union(*pools)) == sum(len(pool) for pool in pools)
     assert min(len(pool) for pool in pools) > 200
 
@@ -72,7 +72,7 @@ def test_every_pool_has_every_class() -> None:
     from sklearn.datasets import load_digits
 
     sources = source_indices(val_queries=400, seed=0)
-    for part in np.split(sources, [SIZES.database, 4400]):
+    for part in np.split(sources, [SIZES["database"], 4400]):
         own = np.unique(part[part >= 0])
         assert np.bincount(load_digits().target[own], minlength=10).min() >= 20
 

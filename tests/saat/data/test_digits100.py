@@ -5,7 +5,7 @@ import pytest
 from sklearn.datasets import load_digits as sklearn_digits
 
 from saat.data import RetrievalData
-from saat.data.digits import number_sources, source_indices
+from saat.data.digits import source_indices
 
 CLASSES = sklearn_digits().target
 
@@ -19,7 +19,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> RetrievalData:
 def test_labels_are_the_numbers_that_stand_in_the_two_halves(data: RetrievalData) -> None:
     assert data.labels.shape == (4540, 100)
     assert (data.name, data.label, data.classes) == ("digits100", "digits100", 100)
-    for row, sources in enumerate(number_sources(val_queries=40, seed=0)):
+    for row, sources in enumerate(source_indices(val_queries=40, seed=0, numbers=True)):
         expected = set()
         for half in (sources[:2], sources[2:]):
             if half[0] >= 0:
@@ -32,7 +32,7 @@ def test_labels_are_the_numbers_that_stand_in_the_two_halves(data: RetrievalData
 
 
 def test_source_digits_of_the_splits_are_disjoint(data: RetrievalData) -> None:
-    sources = number_sources(val_queries=40, seed=0)
+    sources = source_indices(val_queries=40, seed=0, numbers=True)
     shown = [
         set(sources[rows].flatten()) - {-1} for rows in (data.database, data.validation, data.test)
     ]
@@ -41,7 +41,7 @@ def test_source_digits_of_the_splits_are_disjoint(data: RetrievalData) -> None:
 
 
 def test_ink_stands_in_the_half_of_its_number(data: RetrievalData) -> None:
-    sources = number_sources(val_queries=40, seed=0)
+    sources = source_indices(val_queries=40, seed=0, numbers=True)
     brightness = data.images.astype(np.float64).mean(1)
     upper, lower = brightness[:, :8].mean((1, 2)), brightness[:, 8:].mean((1, 2))
     only_upper, only_lower = sources[:, 2] < 0, sources[:, 0] < 0

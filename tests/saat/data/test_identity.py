@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saat.data import identity
-from saat.data.identity import content_sha256, set_label
-from saat.data.known_lists import KNOWN_LISTS
+from saat.data.identity import KNOWN_LISTS, content_sha256, set_label
 from saat.data.layouts import SPLITS, read_lists
 from saat.data.list_files import read_pair
 from tests import reference_data

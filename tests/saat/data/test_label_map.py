@@ -29,15 +29,11 @@ def test_every_row_is_mapped_class_by_class(data: st.DataObject) -> None:
     row = st.lists(st.integers(0, 1), min_size=source, max_size=source)
     rows = data.draw(st.lists(row, min_size=1, max_size=8))
     label_map = parse_label_map({"source": source, "target": target, "map": pairs}, "m.yaml")
-    got = label_map.apply(np.array(rows, dtype=np.uint8))
-    assert got.dtype == np.uint8
-    assert got.tolist() == reference_data.mapped_labels(rows, pairs, target)
-
-
-def test_class_indices_are_not_mapped() -> None:
-    label_map = parse_label_map(PETS, "m.yaml")
-    for labels in (np.array([2, 0]), np.array([[2], [0]]), np.array([[2, 0, 1, 3]])):
-        assert "labels: " in input_error(lambda labels=labels: label_map.apply(labels))  # type: ignore[misc]
+    split = np.zeros((len(rows), 3, 1, 1), dtype=np.uint8), np.array(rows, dtype=np.uint8)
+    plain = saat.data.RetrievalData.from_tensors(train=split, test=split)
+    got = relabelled(plain, label_map)[0]
+    assert got.labels.dtype == np.uint8
+    assert got.labels[got.train].tolist() == reference_data.mapped_labels(rows, pairs, target)
 
 
 @pytest.mark.parametrize(
@@ -52,13 +48,12 @@ def test_class_indices_are_not_mapped() -> None:
 def test_classes_go_by_name_or_by_number(pairs: dict[Any, Any]) -> None:
     label_map = parse_label_map({**PETS, "map": pairs}, "m.yaml")
     assert label_map.target_of.tolist() == [1, 1, 0, -1]
-    assert label_map.dropped == ("tree",)
 
 
 def test_numbers_are_names_where_none_are_given() -> None:
     label_map = parse_label_map({"source": 3, "target": 2, "map": {2: 0}}, "m.yaml")
     assert (label_map.source, label_map.target) == (("0", "1", "2"), ("0", "1"))
-    assert label_map.dropped == ("0", "1")
+    assert label_map.target_of.tolist() == [-1, -1, 0]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +106,7 @@ def three(pairs: dict[int, int], target: int = 2) -> LabelMap:
 
 def test_a_relabelled_set_is_the_same_but_for_its_labels(tmp_path: Path) -> None:
     data = toys(tmp_path)
-    mapped, report = relabelled(data, three({0: 1, 1: 0}))
+    mapped, sentence = relabelled(data, three({0: 1, 1: 0}))
     assert mapped.images is data.images
     assert mapped.classes == 2
     expected = [(int(i % 3 == 1), int(i % 3 == 0)) for i in range(20)] + [(0, 1)] * 5
@@ -119,24 +114,17 @@ def test_a_relabelled_set_is_the_same_but_for_its_labels(tmp_path: Path) -> None
     for split in ("train", "database", "validation", "test"):
         assert np.array_equal(getattr(mapped, split), getattr(data, split))
     lost = int((data.validation % 3 == 2).sum())
-    assert report.dropped == ("2",)
-    assert report.rows == {"train": 10, "database": 20, "validation": 4, "test": 5}
-    assert report.emptied == {"train": 3, "database": 6, "validation": lost, "test": 0}
-    assert report.unlabelled == report.emptied
-    sentence = report.sentence()
-    assert "classes without counterpart: 2;" in sentence
-    assert "train 3 of 10 (3 new), database 6 of 20 (6 new)" in sentence
-    assert "\n" not in sentence
+    assert sentence == (
+        "classes without counterpart: 2; rows without any label: train 3 of 10 (3 new), "
+        f"database 6 of 20 (6 new), validation {lost} of 4 ({lost} new), test 0 of 5 (0 new)"
+    )
 
 
 def test_rows_that_never_had_a_label_are_not_new(tmp_path: Path) -> None:
     data = toys(tmp_path)
     once, _ = relabelled(data, three({0: 0, 1: 1}))
     two = parse_label_map({"source": 2, "target": 2, "map": {0: 0}}, "m.yaml")
-    _, report = relabelled(once, two)
-    assert (report.unlabelled["database"], report.emptied["database"]) == (13, 7)
-    # A row that stands twice counts twice.
-    assert report.rows["train"] == 10
+    assert "database 13 of 20 (7 new)" in relabelled(once, two)[1]
 
 
 def test_the_identity_tells_what_was_done(tmp_path: Path) -> None:

@@ -25,8 +25,7 @@ def test_images_get_one_row_each(tmp_path: Path, write: object) -> None:
     assert lists.sha256 == {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in tmp_path.iterdir()
     }
-    assert lists.origins[21].line == 2
-    assert lists.origins[21].file.name.startswith("test")
+    assert lists.origins[21] in (f"{tmp_path}/test_img.txt:2", f"{tmp_path}/test.txt:2")
 
 
 def test_train_images_outside_the_database_are_allowed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from saat.data import RetrievalData
 from saat.data.layouts import read_lists
-from saat.data.prefix import prefix_hint
+from saat.data.list_files import prefix_hint
 
 from .samples import Split, input_error, splits, write_images, write_singles
 
@@ -52,4 +52,4 @@ def test_an_absolute_path_that_is_nowhere_here_gets_no_command(tmp_path: Path) -
 )
 def test_odd_paths_get_no_command(tmp_path: Path, listed: str) -> None:
     write_images(tmp_path, splits())
-    assert prefix_hint(tmp_path / "train.txt", listed) == ""
+    assert prefix_hint(tmp_path, listed) == ""

@@ -6,27 +6,30 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from saat.data import store
-from saat.data.store import block_length, checksum_of, open_or_build, verify
+from saat.data.store import checksum_of, open_or_build
 from saat.data_source import default_cache_dir
 
 SHAPE = (10, 3, 4, 4)
 PIXELS = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
 
 
-def blocks() -> Iterator[np.ndarray]:
-    yield PIXELS[:4]
-    yield PIXELS[4:]
+def pixels(rows: range) -> np.ndarray:
+    return PIXELS[rows.start : rows.stop]
 
 
-def never() -> Iterator[np.ndarray]:
+def never(rows: range) -> np.ndarray:
     raise AssertionError("built although the entry is whole")
+
+
+@pytest.fixture(autouse=True)
+def blocks_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_BLOCK", 4)
 
 
 def entry(cache: Path) -> Path:
@@ -36,26 +39,26 @@ def entry(cache: Path) -> Path:
 def logged_build(cache: Path, log: Path) -> None:
     """What each of several processes does; the builder leaves a line."""
 
-    def slow() -> Iterator[np.ndarray]:
+    def slow(rows: range) -> np.ndarray:
         with log.open("a") as file:
             file.write(f"{os.getpid()}\n")
         time.sleep(0.5)
-        yield from blocks()
+        return pixels(rows)
 
     assert np.array_equal(open_or_build(cache, "key", SHAPE, slow).images, PIXELS)
 
 
 def stuck_build(cache: Path, half_done: Path) -> None:
-    def stuck() -> Iterator[np.ndarray]:
-        yield PIXELS[:4]
+    def stuck(rows: range) -> np.ndarray:
         half_done.touch()
         time.sleep(120)
+        return pixels(rows)
 
     open_or_build(cache, "key", SHAPE, stuck)
 
 
 def test_pixels_come_back_as_a_read_only_map(tmp_path: Path) -> None:
-    images = open_or_build(tmp_path, "key", SHAPE, blocks).images
+    images = open_or_build(tmp_path, "key", SHAPE, pixels).images
     assert isinstance(images, np.memmap)
     assert np.array_equal(images, PIXELS)
     with pytest.raises(ValueError, match="read-only"):
@@ -64,14 +67,14 @@ def test_pixels_come_back_as_a_read_only_map(tmp_path: Path) -> None:
 
 
 def test_a_whole_entry_is_not_built_again(tmp_path: Path) -> None:
-    open_or_build(tmp_path, "key", SHAPE, blocks)
+    open_or_build(tmp_path, "key", SHAPE, pixels)
     assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, never).images, PIXELS)
 
 
 def test_progress_counts_images(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    open_or_build(tmp_path, "key", SHAPE, blocks, lambda done, total: seen.append((done, total)))
-    assert seen == [(4, 10), (10, 10)]
+    open_or_build(tmp_path, "key", SHAPE, pixels, lambda done, total: seen.append((done, total)))
+    assert seen == [(4, 10), (8, 10), (10, 10)]
 
 
 def flip_byte(folder: Path) -> None:
@@ -123,33 +126,28 @@ DAMAGES += [empty_sidecar, list_sidecar, other_key]
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_entry_is_built_again(tmp_path: Path, damage: object) -> None:
     assert callable(damage)
-    open_or_build(tmp_path, "key", SHAPE, blocks)
+    open_or_build(tmp_path, "key", SHAPE, pixels)
     damage(entry(tmp_path))
-    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, blocks).images, PIXELS)
+    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, pixels).images, PIXELS)
     assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, never).images, PIXELS)
 
 
-def test_large_entries_are_checked_in_full_by_verify_alone(
+def test_of_large_entries_the_size_alone_is_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "CHECKED_ON_LOAD", 100)
-    open_or_build(tmp_path, "key", SHAPE, blocks)
-    assert verify(entry(tmp_path))
+    monkeypatch.setattr(store, "_CHECKED_ON_LOAD", 100)
+    open_or_build(tmp_path, "key", SHAPE, pixels)
     flip_byte(entry(tmp_path))
     open_or_build(tmp_path, "key", SHAPE, never)
-    assert not verify(entry(tmp_path))
     truncate(entry(tmp_path))
-    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, blocks).images, PIXELS)
-
-
-def test_verify_of_nothing_is_false(tmp_path: Path) -> None:
-    assert not verify(tmp_path)
+    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, pixels).images, PIXELS)
 
 
 def test_an_error_while_building_leaves_no_entry(tmp_path: Path) -> None:
-    def broken() -> Iterator[np.ndarray]:
-        yield PIXELS[:4]
-        raise KeyboardInterrupt
+    def broken(rows: range) -> np.ndarray:
+        if rows.start:
+            raise KeyboardInterrupt
+        return pixels(rows)
 
     with pytest.raises(KeyboardInterrupt):
         open_or_build(tmp_path, "key", SHAPE, broken)
@@ -158,7 +156,7 @@ def test_an_error_while_building_leaves_no_entry(tmp_path: Path) -> None:
 
 def test_too_few_images_are_never_taken_for_an_entry(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="key: damaged right after"):
-        open_or_build(tmp_path, "key", SHAPE, lambda: [PIXELS[:4]])
+        open_or_build(tmp_path, "key", SHAPE, lambda rows: PIXELS[:1])
 
 
 def test_a_full_disk_is_an_os_error_that_names_the_file(tmp_path: Path) -> None:
@@ -167,7 +165,7 @@ def test_a_full_disk_is_an_os_error_that_names_the_file(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))  # stands in for the end of the disk
     try:
         with pytest.raises(OSError, match=r"images\.npy") as caught:
-            open_or_build(tmp_path, "key", shape, lambda: [np.zeros(shape, dtype=np.uint8)])
+            open_or_build(tmp_path, "key", shape, lambda rows: np.zeros(shape, dtype=np.uint8))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert caught.value.errno is not None
@@ -175,15 +173,15 @@ def test_a_full_disk_is_an_os_error_that_names_the_file(tmp_path: Path) -> None:
 
 
 def test_an_entry_that_is_not_current_is_built_again(tmp_path: Path) -> None:
-    def older() -> Iterator[np.ndarray]:
-        yield PIXELS[::-1]
+    def older(rows: range) -> np.ndarray:
+        return PIXELS[::-1][rows.start : rows.stop]
 
     before = open_or_build(tmp_path, "key", SHAPE, older)
 
     def is_current(images: np.ndarray) -> bool:
         return np.array_equal(images[0], PIXELS[0])
 
-    after = open_or_build(tmp_path, "key", SHAPE, blocks, is_current=is_current)
+    after = open_or_build(tmp_path, "key", SHAPE, pixels, is_current=is_current)
     assert np.array_equal(after.images, PIXELS)
     assert after.checksum != before.checksum
     again = open_or_build(tmp_path, "key", SHAPE, never, is_current=is_current)
@@ -191,7 +189,7 @@ def test_an_entry_that_is_not_current_is_built_again(tmp_path: Path) -> None:
 
 
 def test_equal_images_have_equal_checksums(tmp_path: Path) -> None:
-    found = [open_or_build(tmp_path, key, SHAPE, blocks).checksum for key in ("key", "other")]
+    found = [open_or_build(tmp_path, key, SHAPE, pixels).checksum for key in ("key", "other")]
     assert found[0] == found[1] != ""
     assert checksum_of(tmp_path, "nothing") == ""
 
@@ -202,16 +200,16 @@ def test_what_cannot_fit_on_the_disk_is_not_begun(
     usage = shutil.disk_usage(tmp_path)._replace(free=PIXELS.nbytes - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OSError, match=rf"{PIXELS.nbytes} bytes .* {usage.free} are free") as caught:
-        open_or_build(tmp_path, "key", SHAPE, blocks, lambda *done: pytest.fail("began"))
+        open_or_build(tmp_path, "key", SHAPE, pixels, lambda *done: pytest.fail("began"))
     assert caught.value.errno == errno.ENOSPC
     assert list((tmp_path / "images").glob("key*/")) == []
 
 
-@pytest.mark.parametrize("image_size", [1, 224, 1024, 4096])
-def test_a_block_is_bounded_in_images_and_in_bytes(image_size: int) -> None:
-    length = block_length(image_size)
-    assert 1 <= length <= 256
-    assert length == 1 or length * 3 * image_size**2 <= 2**26
+def test_a_block_is_bounded_in_bytes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_BLOCK_BYTES", 2 * PIXELS[0].nbytes)
+    seen: list[int] = []
+    open_or_build(tmp_path, "key", SHAPE, pixels, lambda done, total: seen.append(done))
+    assert seen == [2, 4, 6, 8, 10]
 
 
 def test_several_processes_build_once(tmp_path: Path) -> None:
@@ -242,7 +240,7 @@ def test_what_a_killed_builder_left_is_not_trusted(tmp_path: Path) -> None:
     assert left.is_dir()
     assert not entry(tmp_path).exists()
     (left / "stray").touch()
-    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, blocks).images, PIXELS)
+    assert np.array_equal(open_or_build(tmp_path, "key", SHAPE, pixels).images, PIXELS)
     assert not left.exists()
     assert sorted(path.name for path in entry(tmp_path).iterdir()) == ["entry.json", "images.npy"]
 

@@ -20,7 +20,7 @@ Point = dict[str, Any]
 class Axis:
     """The values of one parameter along the interval [0, 1).
 
-    Even steps in the logarithm where the distribution is logarithmic. Whole numbers, steps and
+    Steps are even in the logarithm where the distribution is logarithmic. Whole numbers, steps and
     choices each have an equal part of the interval.
     """
 
@@ -53,9 +53,9 @@ class Axis:
         return int(value) if self._whole else value
 
     def position(self, value: Any) -> float:
-        """The inverse of :meth:`value_at`; a number outside the bounds lies outside [0, 1].
+        """The inverse of :meth:`value_at`; a number outside the bounds lies in [−1, 0] or [1, 2].
 
-        Within [−1, 2] wherever it is, and at −1 if it has no logarithm.
+        A number without a logarithm lies at −1.
 
         Raises:
             ValueError: ``value`` is not among the choices.

@@ -1,62 +1,65 @@
-"""What a trial that has not ended would end with, from the learning curves of the others.
+"""Forecasts of the ends of stopped and running trials, from the learning curves of the others.
 
-A stopped or running trial has objectives after every epoch; a completed one has those of its end
-as well, in a search those of the re-attack. The forecast adds to the latest value what other
-trials gained from that epoch to their end, and says how uncertain that is.
+A trial has objectives after every epoch, and a completed one those of its end as well, in a search
+those of the re-attack. The forecast adds to the latest value what other trials gained from that
+epoch to their end, and says how uncertain that is.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from harness.search.samplers.ehvi.encoding import Array, Point
 
 _ENOUGH = 4  # completed trials whose own gains are trusted
 _PRIOR_TRIALS = 3  # weight of the prior in a variance
 
 
-class Curve(NamedTuple):
-    """What is known of one trial."""
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What is known of one trial; objectives are shares of their ranges, larger is better."""
 
+    point: Point
     epochs: Array  # (e, 2) objectives after every finished epoch
-    planned: int  # epochs of the whole training
-    final: Array | None  # (2,) objectives of a completed trial
+    planned_epochs: int = 0  # of the whole training; 0 where it is not known
+    final: Array | None = None  # (2,) objectives of a completed trial
+    running: bool = False
+    failed: bool = False  # it ended without a result, and not because it was stopped
+
+    @property
+    def usable(self) -> bool:
+        """Whether it has numbers, all of them finite, that lead to an end."""
+        values = self.epochs if self.final is None else np.vstack([self.epochs, self.final])
+        return not self.failed and len(values) > 0 and bool(np.isfinite(values).all())
 
 
 class Forecaster:
-    """Forecasts the ends of trials.
+    """Forecasts the ends of trials from ``known`` ones, completed trials among them."""
 
-    Args:
-        known: all trials of the search, completed ones among them.
-    """
-
-    def __init__(self, known: Sequence[Curve]) -> None:
+    def __init__(self, known: Sequence[Observation]) -> None:
         self._known = known
-        self._gains: dict[tuple[int, int], tuple[Array, Array]] = {}
+        self._gain_from = cache(self._gain)  # many trials have finished the same epoch
 
-    def __call__(self, curve: Curve) -> tuple[Array, Array]:
-        """The objectives at a trial's end: mean (2,) and variance (2,).
+    def __call__(self, trial: Observation) -> tuple[Array, Array]:
+        """Mean (2,) and variance (2,) of the objectives at a trial's end.
 
-        For a completed trial what it has, and 0.
+        A completed trial has its own objectives and variance 0.
         """
-        if curve.final is not None:
-            return curve.final, np.zeros_like(curve.final)
-        stage = len(curve.epochs), curve.planned
-        if stage not in self._gains:
-            self._gains[stage] = self._gain(*stage)
-        mean, variance = self._gains[stage]
-        return curve.epochs[-1] + mean, variance
+        if trial.final is not None:
+            return trial.final, np.zeros_like(trial.final)
+        mean, variance = self._gain_from(len(trial.epochs), _planned(trial))
+        return trial.epochs[-1] + mean, variance
 
     def _gain(self, epoch: int, planned: int) -> tuple[Array, Array]:
         """What is gained from an epoch to the end of a training of ``planned`` epochs."""
         gains = [
-            curve.final - curve.epochs[epoch - 1]
-            for curve in self._known
-            if curve.final is not None
-            and curve.planned == planned  # a shorter training gains less after its fourth epoch
-            and len(curve.epochs) >= epoch
+            trial.final - trial.epochs[epoch - 1]
+            for trial in self._known
+            if trial.final is not None
+            and _planned(trial) == planned  # a shorter training gains less after its fourth epoch
+            and len(trial.epochs) >= epoch
         ]
         if len(gains) >= _ENOUGH:
             return _moments(gains, _expected_gain(epoch, planned))
@@ -71,19 +74,18 @@ class Forecaster:
     def _steps(self, epoch: int, planned: int) -> list[Array]:
         """Gains of one epoch, or of the end over the last one."""
         if epoch < planned:
-            return [
-                c.epochs[epoch] - c.epochs[epoch - 1] for c in self._known if len(c.epochs) > epoch
-            ]
-        return [
-            c.final - c.epochs[-1] for c in self._known if c.final is not None and len(c.epochs)
-        ]
+            further = [trial.epochs for trial in self._known if len(trial.epochs) > epoch]
+            return [epochs[epoch] - epochs[epoch - 1] for epochs in further]
+        ended = [t for t in self._known if t.final is not None and len(t.epochs)]
+        return [trial.final - trial.epochs[-1] for trial in ended]
+
+
+def _planned(trial: Observation) -> int:
+    return max(trial.planned_epochs, len(trial.epochs))
 
 
 def _expected_gain(epoch: int, planned: int) -> float:
-    """Standard deviation of a gain before any was observed: smaller towards the end.
-
-    A share of the objective's range, as all values here.
-    """
+    """Standard deviation of a gain before any was observed: smaller towards the end."""
     return 0.02 * (1 - epoch / (planned + 1)) + 0.003
 
 

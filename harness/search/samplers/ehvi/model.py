@@ -8,7 +8,6 @@ searches that are not among those that were published (docs/results/search_effic
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +15,11 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from harness.search.samplers.ehvi.encoding import Array, Point, SpaceEncoding
-from harness.search.samplers.ehvi.forecast import Curve, Forecaster
+from harness.search.samplers.ehvi.forecast import Forecaster, Observation
 from harness.search.samplers.ehvi.improvement import expected_hypervolume_improvement
 from harness.search.samplers.ehvi.surrogate import Surrogate
 from reports.frontier import additive_gap, pareto_mask
 
-Objectives = tuple[float, float]
 Acquisition = Callable[[Array], Array]  # positions (n, d) → values (n,), larger is better
 
 _MIN_USABLE = 3  # trials with an epoch, before there is a model
@@ -41,74 +39,31 @@ _RANDOM_CANDIDATES, _LOCAL_STARTS, _NEIGHBOURS = 1024, 8, 32
 _RADII = (0.1, 0.03)  # of two rounds of neighbours around the best candidates
 
 
-@dataclass(frozen=True)
-class Observation:
-    """What is known of one trial.
-
-    Attributes:
-        point: its parameters.
-        epochs: objectives after every finished epoch, larger is better.
-        planned_epochs: of the whole training; 0 where it is not known.
-        final: objectives of a completed trial.
-        running: it has not ended.
-        failed: it ended without a result, and not because it was stopped.
-    """
-
-    point: Point
-    epochs: Sequence[Objectives] = field(default_factory=list)
-    planned_epochs: int = 0
-    final: Objectives | None = None
-    running: bool = False
-    failed: bool = False
-
-    @property
-    def usable(self) -> bool:
-        """Whether it has numbers, all of them finite, that lead to an end."""
-        return (
-            not self.failed
-            and bool(self.epochs or self.final)
-            and bool(np.isfinite([*self.epochs, *([self.final] if self.final else [])]).all())
-        )
-
-    @property
-    def curve(self) -> Curve:
-        """The learning curve."""
-        final = None if self.final is None else np.array(self.final)
-        planned = max(self.planned_epochs, len(self.epochs))
-        return Curve(np.array(self.epochs).reshape(-1, 2), planned, final)
-
-
 class Fit(NamedTuple):
-    """What the acquisition is made of.
+    """What the acquisition is made of."""
 
-    Attributes:
-        surrogates: one for each objective.
-        front: (k, 2) the model's own, of completed and running trials.
-        reference: (2,) point above which volume counts.
-    """
-
-    surrogates: list[Surrogate]
-    front: Array
-    reference: Array
+    surrogates: list[Surrogate]  # one for each objective
+    front: Array  # (k, 2): predicted values of completed and running trials
+    reference: Array  # (2,): volume above it counts
 
 
 class ParetoModel:
-    """Where the next trial promises most.
+    """Suggests where the next trial promises most.
 
     Args:
         encoding: of the search space.
         observations: all trials, in the order in which they were begun.
-        lower_bounds: of both objectives; volume below one counts for nothing.
+        lower_bounds: (2,) of both objectives; volume below one counts for nothing.
     """
 
     def __init__(
         self,
         encoding: SpaceEncoding,
         observations: Sequence[Observation],
-        lower_bounds: Objectives = (0.0, 0.0),
+        lower_bounds: Array,
     ) -> None:
         self._encoding, self._observations = encoding, observations
-        self._lower_bounds: Array = np.array(lower_bounds)
+        self._lower_bounds = lower_bounds
 
     @property
     def ready(self) -> bool:
@@ -118,10 +73,7 @@ class ParetoModel:
     def suggest(self, seed: int, candidates: Sequence[Point] | None = None) -> Point | None:
         """The next point; None if every candidate has been tried.
 
-        Args:
-            seed: of the candidates.
-            candidates: the points to choose from; by default random ones, and neighbours of the
-                best of these.
+        By default candidates are random points, drawn with ``seed``, and neighbours of the best.
         """
         surrogates, front, reference = self.fit()
 
@@ -133,7 +85,8 @@ class ParetoModel:
 
         if candidates is None:
             candidates = self._candidates(acquisition, np.random.default_rng(seed))
-        points = self._untried(candidates)
+        tried = {frozenset(trial.point.items()) for trial in self._observations}
+        points = [point for point in candidates if frozenset(point.items()) not in tried]
         if not points:
             return None
         positions = self._encoding.encode(points)
@@ -143,7 +96,7 @@ class ParetoModel:
     def _near_failures(self, positions: Array) -> NDArray[np.bool_]:
         """(n,) whether a failed trial is near, compared with those that went well.
 
-        None where all would be.
+        All are False where all would be True.
         """
         ended = [trial for trial in self._observations if not trial.running]
         failed = np.array([trial.failed for trial in ended], dtype=bool)
@@ -172,8 +125,7 @@ class ParetoModel:
     def fit(self) -> Fit:
         """The model of the observations, of which one is usable at least."""
         usable = [trial for trial in self._observations if trial.usable]
-        curves = [trial.curve for trial in usable]
-        forecasts = list(map(Forecaster(curves), curves))
+        forecasts = map(Forecaster(usable), usable)
         values, variances = (np.array(part) for part in zip(*forecasts, strict=True))
         gap = additive_gap(values)
         variances = variances + (_NOISE_PER_GAP * gap[:, None]) ** 2
@@ -181,7 +133,7 @@ class ParetoModel:
         positions = self._encoding.encode([usable[i].point for i in fitted])
         surrogates = [Surrogate(positions, values[fitted, i], variances[fitted, i]) for i in (0, 1)]
         running = [trial for trial in self._observations if trial.running]
-        if pending := [trial.point for trial in running if not trial.epochs]:
+        if pending := [trial.point for trial in running if not len(trial.epochs)]:
             for surrogate in surrogates:
                 surrogate.condition_on(self._encoding.encode(pending))
         counted = [*(usable[i] for i in fitted if usable[i].final is not None), *running]
@@ -203,10 +155,6 @@ class ParetoModel:
                 if (front > reference).all(axis=1).any():
                     return reference
         return self._lower_bounds
-
-    def _untried(self, points: Sequence[Point]) -> list[Point]:
-        tried = {frozenset(trial.point.items()) for trial in self._observations}
-        return [point for point in points if frozenset(point.items()) not in tried]
 
 
 def _predict(surrogates: Sequence[Surrogate], positions: Array) -> tuple[Array, Array]:

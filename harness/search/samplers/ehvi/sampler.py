@@ -12,8 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
 from harness.search.samplers.context import Applies, SamplerContext
-from harness.search.samplers.ehvi.encoding import Point, SpaceEncoding
-from harness.search.samplers.ehvi.model import Objectives, Observation, ParetoModel
+from harness.search.samplers.ehvi.encoding import Array, Point, SpaceEncoding
+from harness.search.samplers.ehvi.forecast import Observation
+from harness.search.samplers.ehvi.model import ParetoModel
 from harness.search.samplers.trial_attributes import DISCARDED, EPOCHS, PLANNED_EPOCHS, STARTUP
 from saat.seeding import derive_seed
 
@@ -60,7 +61,7 @@ class EhviSampler(optuna.samplers.BaseSampler):
         search_space: Mapping[str, BaseDistribution] | None = None,
         applies: Applies | None = None,
         objective_ranges: Ranges | None = None,
-        lower_bounds: Objectives | None = None,
+        lower_bounds: tuple[float, float] | None = None,
         suggestion: tuple[int, int] | None = None,
     ) -> None:
         self._seed = int(np.random.default_rng().integers(2**32)) if seed is None else seed
@@ -90,8 +91,8 @@ class EhviSampler(optuna.samplers.BaseSampler):
         self._check(study)
         seed = derive_seed(self._seed, *self._suggestion_of(trial))
         self._independent = optuna.samplers.RandomSampler(seed % 2**32)
-        begun = len(_others(study, trial))
-        if begun < self._n_startup_trials and not trial.params:  # it was not added with them
+        # A trial that was added has its parameters already.
+        if len(_others(study, trial)) < self._n_startup_trials and not trial.params:
             study._storage.set_trial_system_attr(trial._trial_id, STARTUP, True)
 
     def infer_relative_search_space(
@@ -115,14 +116,14 @@ class EhviSampler(optuna.samplers.BaseSampler):
         model = ParetoModel(encoding, observations, lower_bounds)
         number, attempt = self._suggestion_of(trial)
         own = study.get_trials(deepcopy=False)[trial.number]
-        if STARTUP in own.system_attrs or not model.ready:
-            sequence = qmc.Sobol(len(search_space), seed=derive_seed(self._seed, "probes", attempt))
-            with warnings.catch_warnings():
-                # Of a number of points that is no power of two, the balance is not perfect.
-                warnings.simplefilter("ignore", UserWarning)
-                return encoding.decode(sequence.random(len(trials) + 1)[-1])
-        seed = derive_seed(self._seed, number, attempt)
-        return model.suggest(seed, self.candidates) or {}
+        if STARTUP not in own.system_attrs and model.ready:
+            seed = derive_seed(self._seed, number, attempt)
+            return model.suggest(seed, self.candidates) or {}
+        sequence = qmc.Sobol(len(search_space), seed=derive_seed(self._seed, "probes", attempt))
+        with warnings.catch_warnings():
+            # The balance is not perfect if the number of points is no power of two.
+            warnings.simplefilter("ignore", UserWarning)
+            return encoding.decode(sequence.random(len(trials) + 1)[-1])
 
     def sample_independent(
         self,
@@ -143,37 +144,31 @@ class EhviSampler(optuna.samplers.BaseSampler):
                 f"EhviSampler is for studies of two objectives, not {len(study.directions)}"
             )
         for direction, (worst, best) in zip(study.directions, self._ranges or (), strict=False):
-            word = direction.name.lower()
             if worst == best or (worst < best) != (direction == StudyDirection.MAXIMIZE):
                 raise ValueError(
                     f"EhviSampler: objective_ranges: ({worst:g}, {best:g}): (worst, best) of an "
-                    f"objective to {word}"
+                    f"objective to {direction.name.lower()}"
                 )
-        if self._lower_bounds is None:
-            for trial in study.get_trials(deepcopy=False):
-                if trial.constraints:
-                    raise ValueError(
-                        f"EhviSampler: trial {trial.number} has constraints; give bounds of the "
-                        "objectives as lower_bounds, or take TPESampler for other constraints"
-                    )
+        constrained = [t.number for t in study.get_trials(deepcopy=False) if t.constraints]
+        if constrained and self._lower_bounds is None:
+            raise ValueError(
+                f"EhviSampler: trial {constrained[0]} has constraints; give bounds of the "
+                "objectives as lower_bounds, or take TPESampler for other constraints"
+            )
 
     def _scaled(
         self, study: optuna.Study, trials: Sequence[FrozenTrial], space: Mapping[str, Any]
-    ) -> tuple[list[Observation], Objectives]:
+    ) -> tuple[list[Observation], Array]:
         """The trials and the lower bounds in shares of the objectives' ranges."""
-        ranges = self._ranges or _seen_ranges(study, trials)
+        worst, best = np.array(self._ranges or _seen_ranges(study, trials), dtype=float).T
 
-        def scaled(values: Sequence[float]) -> Objectives:
-            first, second = (
-                (value - worst) / (best - worst)
-                for value, (worst, best) in zip(values, ranges, strict=True)
-            )
-            return first, second
+        def scaled(values: Any) -> Array:
+            return np.asarray((np.array(values, dtype=float) - worst) / (best - worst))
 
         observations = [
             Observation(
                 {key: value for key, value in trial.params.items() if key in space},
-                [scaled(values) for values in trial.user_attrs.get(EPOCHS, ())],
+                scaled(np.reshape(trial.user_attrs.get(EPOCHS, ()), (-1, 2))),
                 trial.user_attrs.get(PLANNED_EPOCHS, 0),
                 scaled(trial.values) if trial.state == TrialState.COMPLETE else None,
                 running=trial.state == TrialState.RUNNING,
@@ -181,7 +176,7 @@ class EhviSampler(optuna.samplers.BaseSampler):
             )
             for trial in trials
         ]
-        return observations, scaled(self._lower_bounds) if self._lower_bounds else (0.0, 0.0)
+        return observations, scaled(self._lower_bounds) if self._lower_bounds else np.zeros(2)
 
 
 def _others(study: optuna.Study, trial: FrozenTrial) -> list[FrozenTrial]:

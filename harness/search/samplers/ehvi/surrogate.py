@@ -1,4 +1,4 @@
-"""A Gaussian process that a dozen trials are enough for: scikit-learn's, with priors.
+"""A Gaussian process for few trials, a dozen or more: scikit-learn's, with priors.
 
 Maximum likelihood alone overfits so few points; log-normal priors on the hyperparameters keep
 them where searches of this kind lie (positions in [0, 1], standardised objectives).
@@ -63,7 +63,7 @@ class Surrogate:
         return mean * self._scale + self._mean, deviation * self._scale
 
     def condition_on(self, positions: Array) -> None:
-        """Take the predictions at ``positions`` (n, d) for values: trials that are on their way.
+        """Add running trials at ``positions`` (n, d), with their predictions as values.
 
         So the next suggestion goes elsewhere (the kriging believer: Ginsbourger et al. 2010).
         """
