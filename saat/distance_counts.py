@@ -62,9 +62,7 @@ def count_distances(queries: Packed, database: Packed) -> NDArray[np.int64]:
     return counts.reshape(len(counts), queries.bits + 1, 2)
 
 
-def relevance_in_stable_order(
-    queries: Packed, database: Packed, depth: int
-) -> NDArray[np.bool_]:
+def relevance_in_stable_order(queries: Packed, database: Packed, depth: int) -> NDArray[np.bool_]:
     """Whether the items of the ranking by (distance, index) are relevant.
 
     Args:

@@ -35,10 +35,10 @@ def order(queries: Packed, database: Packed, hits: Array) -> None:
 
 def _bins(queries: Packed, query: int, database: Packed) -> Array:
     """2·distance + relevant of every item: uint8 or int16 (N,)."""
-    bins = np.zeros(database.codes.shape[1], np.uint8 if queries.bits < 128 else np.int16)
+    bins: Array = np.zeros(database.codes.shape[1], np.uint8 if queries.bits < 128 else np.int16)
     for code, codes in zip(queries.codes[:, query], database.codes, strict=True):
         bins += np.bitwise_count(codes ^ code)
     bins <<= 1
     for label, labels in zip(queries.labels[:, query], database.labels, strict=True):
-        bins |= (labels & label) != 0
+        np.bitwise_or(bins, (labels & label) != 0, out=bins)
     return bins

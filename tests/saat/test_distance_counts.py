@@ -56,7 +56,9 @@ def test_the_stable_order_is_by_distance_and_then_by_index(
             range(items),
             key=lambda i: (reference.hamming(codes[query].numpy(), database_codes[i].numpy()), i),
         )
-        wanted = [reference.relevant(labels[query].tolist(), database_labels[i]) for i in order]
+        wanted = [
+            reference.relevant(labels[query].numpy(), database_labels[i].numpy()) for i in order
+        ]
         assert hits[query].tolist() == wanted[:depth]
 
 
