@@ -10,41 +10,15 @@ same passes. Both count integers, so their results are equal.
 
 from functools import cache
 from types import ModuleType
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-Words = NDArray[np.uint32]
+from saat import distance_counts_numpy
+from saat.packed_codes import Packed
 
-# Items whose words and bins stay in the first-level cache.
-BLOCK_ITEMS = 2048
 # Pairs of a query and an item below which starting Numba, about a second, is not paid back.
 _COMPILED_FROM = 1 << 25
-
-
-class Packed(NamedTuple):
-    """Codes and labels in words, one row a word: item i is column i.
-
-    Attributes:
-        codes: uint32 (⌈K/32⌉, N).
-        labels: uint32 (⌈C/32⌉, N).
-        bits: K.
-    """
-
-    codes: Words
-    labels: Words
-    bits: int
-
-    @classmethod
-    def of(cls, codes: Tensor, labels: Tensor) -> "Packed":
-        """From ±1 codes (N, K) and 0/1 labels (N, C)."""
-        return cls(_words(codes > 0), _words(labels > 0), codes.shape[1])
-
-    def columns(self, items: slice) -> "Packed":
-        """Some of the items."""
-        return Packed(self.codes[:, items], self.labels[:, items], self.bits)
 
 
 def count_distances(queries: Packed, database: Packed) -> NDArray[np.int64]:
@@ -78,23 +52,10 @@ def relevance_in_stable_order(queries: Packed, database: Packed, depth: int) -> 
     return hits
 
 
-def _words(values: Tensor) -> Words:
-    """Booleans (N, K) as words (⌈K/32⌉, N)."""
-    rows, bits = values.shape
-    padded = np.zeros((rows, -(-bits // 32) * 32), np.bool_)
-    padded[:, :bits] = values.cpu().numpy()
-    words = np.packbits(padded.reshape(-1)).view(np.uint32)  # of whole bytes, which is faster
-    return np.ascontiguousarray(words.reshape(padded.shape[0], padded.shape[1] // 32).T)
-
-
 def _loops(queries: Packed, database: Packed) -> ModuleType:
     pairs = queries.codes.shape[1] * database.codes.shape[1]
     compiled = _compiled() if pairs >= _COMPILED_FROM else None
-    if compiled is not None:
-        return compiled
-    from saat import distance_counts_numpy
-
-    return distance_counts_numpy
+    return compiled or distance_counts_numpy
 
 
 @cache

@@ -12,7 +12,7 @@ from numba import njit
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from saat.distance_counts import BLOCK_ITEMS, Packed, Words
+from saat.packed_codes import BLOCK_ITEMS, Packed, Words
 
 Array = NDArray[Any]
 _ONE = np.uint32(1)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from saat.distance_counts import BLOCK_ITEMS, Packed
+from saat.packed_codes import BLOCK_ITEMS, Packed
 
 Array = NDArray[Any]
 

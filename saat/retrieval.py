@@ -18,9 +18,10 @@ from torch import Tensor
 
 from saat.codes import check_codes
 from saat.curves import RECALL_LEVELS, precision_at_recall
-from saat.distance_counts import Packed, count_distances, relevance_in_stable_order
+from saat.distance_counts import count_distances, relevance_in_stable_order
 from saat.errors import InputError, check_known
 from saat.labels import check_classes, check_labels, unchecked_relevance
+from saat.packed_codes import Packed
 from saat.protocol_options import TIES, Ties
 from saat.wording import counted
 
