@@ -63,7 +63,8 @@ class HashingNetwork(nn.Module):
         normalised = torch.addcmul(-self.mean / self.std, images, 1 / self.std)
         features = self.backbone(normalised)
         out: Tensor = self.code_norm(self.hash_layer(features))
-        return out
+        # Under autocast. In bfloat16 tanh(f) would be 1, and its slope 0, from |f| = 3.5 on.
+        return out.float() if out.dtype == torch.bfloat16 else out
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:
