@@ -216,7 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the table; 1 if a row failed."""
     given = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu")
-    parser.add_argument("--device", help="cuda by default, with --toy the CPU")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="cuda by default, with --toy cpu")
     parser.add_argument("--toy", action="store_true", help="tiny sizes, for any machine")
     parser.add_argument("--minutes", type=float, default=8.0, help="time limit (default 8)")
     parser.add_argument("-o", dest="output", type=Path, help="write the table to this file too")
@@ -224,6 +224,8 @@ def main(arguments: list[str] | None = None) -> int:
     device = torch.device(options.device or ("cpu" if options.toy else "cuda"))
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error(f"--device {device}: no GPU is there; --toy runs on the CPU")
+    if options.output and not options.output.parent.is_dir():
+        parser.error(f"-o {options.output}: no such folder")
     sizes = TOY if options.toy else Sizes()
     gpu_work.one_thread_on(device)
     table = Table(device, 60 * options.minutes)

@@ -145,7 +145,8 @@ def flops(backbone: str, pixels: int) -> Flops:
     def counted(work: Callable[[], object]) -> float:
         with FlopCounterMode(display=False) as counter:
             work()
-        return counter.get_total_flops() / len(images)
+        total: int = counter.get_total_flops()
+        return total / len(images)
 
     def both() -> None:
         network(images).sum().backward()

@@ -5,7 +5,7 @@ only read import no torch.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Literal, get_args
 
 from saat.errors import InputError
@@ -20,34 +20,48 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 _TF32_CAPABILITY = (8, 0)
 
 
+_autocast = False  # whether hashing networks compute in bfloat16
+
+
 @contextmanager
 def computing(precision: Precision, device: "torch.device") -> Iterator[None]:
-    """Compute in a precision; afterwards torch's flags are what they were before.
+    """Compute in a precision; afterwards everything is as it was before.
 
     - ``fp32``: float32 products and convolutions.
     - ``tf32``: float32 numbers, whose products and convolutions are computed in TF32.
-    - ``bf16``: autocast to bfloat16, and TF32 for what autocast leaves in float32. Weights stay in
-      float32. Autocast keeps no copies of them, so an optimiser may change them within.
+    - ``bf16``: hashing networks compute in bfloat16, the rest as in ``tf32``. Weights and features
+      stay in float32. Losses and retrieval are left alone: their products count, and bfloat16
+      cannot count beyond 256.
 
-    On a GPU cuDNN also times its convolutions and takes the fastest. The flags belong to the whole
-    process, autocast to the thread. Call :func:`check_precision` before.
+    On a GPU cuDNN also times its convolutions and takes the fastest. All of this belongs to the
+    process, not to the thread. Call :func:`check_precision` before.
     """
     import torch
 
+    global _autocast
     # These two are older than `fp32_precision`. PyTorch refuses a mixture of old and new flags.
     cudnn, matmul = torch.backends.cudnn, torch.get_float32_matmul_precision()
-    before = cudnn.allow_tf32, cudnn.benchmark
+    before = cudnn.allow_tf32, cudnn.benchmark, _autocast
     on_gpu = device.type == "cuda"
     tf32 = on_gpu and precision != "fp32"
     try:
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
-        cudnn.allow_tf32, cudnn.benchmark = tf32, on_gpu
-        bf16 = precision == "bf16"
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
-            yield
+        cudnn.allow_tf32, cudnn.benchmark, _autocast = tf32, on_gpu, precision == "bf16"
+        yield
     finally:
         torch.set_float32_matmul_precision(matmul)
-        cudnn.allow_tf32, cudnn.benchmark = before
+        cudnn.allow_tf32, cudnn.benchmark, _autocast = before
+
+
+def autocast(device: "torch.device") -> AbstractContextManager[object]:
+    """What a network's forward pass runs in: bfloat16 where :func:`computing` says so.
+
+    A flag of the process decides and not torch's autocast alone, which belongs to a thread:
+    autograd recomputes parts of a batch in threads of its own.
+    """
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16) if _autocast else nullcontext()
 
 
 def check_precision(precision: Precision, device: "torch.device") -> None:
