@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from saat.codes import sign
 from saat.memory import shrinking
+from saat.precision import autocast
 from saat.seeding import derive_seed
 
 # Pattern of a layer's name in a file of weights → its name in the hashing network, or None where it
@@ -57,11 +58,13 @@ class HashingNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Float images (B, 3, H, W) in [0, 1] → float features (B, K), before tanh and sign."""
-        # (x − mean)/std in one pass: in two it costs a seventh of small_cnn.
-        normalised = torch.addcmul(-self.mean / self.std, images, 1 / self.std)
-        features = self.backbone(normalised)
-        out: Tensor = self.code_norm(self.hash_layer(features))
-        return out
+        with autocast(images.device):
+            # (x − mean)/std in one pass: in two it costs a seventh of small_cnn.
+            normalised = torch.addcmul(-self.mean / self.std, images, 1 / self.std)
+            features = self.backbone(normalised)
+            out: Tensor = self.code_norm(self.hash_layer(features))
+        # In bfloat16 tanh(f) would be 1, and its slope 0, from |f| = 3.5 on.
+        return out.float() if out.dtype == torch.bfloat16 else out
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:
