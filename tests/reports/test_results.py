@@ -156,7 +156,7 @@ def test_arrays_with_pickles_are_refused(run):
 
 
 def test_a_trial_id_cannot_leave_the_run(run):
-    with pytest.raises(InputError, match="no trial id"):
+    with pytest.raises(InputError, match="not a trial id"):
         load_search(run).per_query("../../etc")
 
 
