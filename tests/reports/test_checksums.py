@@ -32,7 +32,7 @@ def test_other_content_than_that_of_the_checksum_is_damage(tmp_path: Path) -> No
     path = tmp_path / "result.json"
     written = {**with_checksum(CONTENT), "host": "b"}
     path.write_text(json.dumps(written))
-    with pytest.raises(InputError, match=r"result\.json: damaged: its checksum is of other"):
+    with pytest.raises(InputError, match=r"result\.json: damaged: the checksum does not match"):
         read_json(path)
     assert read_json(path, verified=False) == {**CONTENT, "host": "b"}
 

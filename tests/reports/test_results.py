@@ -311,5 +311,5 @@ def test_a_changed_character_of_the_provenance_shows(run):
     path.write_text(json.dumps(with_checksum({"versions": {"torch": "2.1"}})))
     assert load_search(run).provenance == {"versions": {"torch": "2.1"}}
     path.write_text(path.read_text().replace("2.1", "2.7"))
-    with pytest.raises(InputError, match=r"provenance\.json: damaged: its checksum"):
+    with pytest.raises(InputError, match=r"provenance\.json: damaged: the checksum"):
         load_search(run)
