@@ -19,12 +19,12 @@ def checksum(content: bytes) -> str:
 
 
 def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON-able ``content`` with the checksum of its JSON."""
+    """Add the checksum of its JSON to JSON-able ``content``."""
     return {**content, _KEY: checksum(json.dumps(content).encode())}
 
 
 def read_json(path: Path, verified: bool = True) -> dict[str, Any]:
-    """The mapping in a JSON file, its checksum taken off; files of earlier versions have none.
+    """Read the mapping in a JSON file, without its checksum; old files have no checksum.
 
     Args:
         path: the file.
@@ -41,15 +41,15 @@ def read_json(path: Path, verified: bool = True) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: damaged: {one_line(error, 120)}") from None
     if not isinstance(content, dict) or _is_deep(content):
-        raise InputError(f"{path}: damaged: no mapping of at most {_DEEPEST} levels")
+        raise InputError(f"{path}: damaged: not a mapping of at most {_DEEPEST} levels")
     given = content.pop(_KEY, None)
     if verified and given not in (None, checksum(json.dumps(content).encode())):
-        raise InputError(f"{path}: damaged: its checksum is of other content")
+        raise InputError(f"{path}: damaged: the checksum does not match")
     return content
 
 
 def _is_deep(content: Any) -> bool:
-    """Whether a level is deeper than any that we write; whoever walks through it would fail."""
+    """Whether the content is nested deeper than any file of ours, so that recursion may fail."""
     level = [content]
     for _ in range(_DEEPEST):
         level = [

@@ -26,7 +26,7 @@ from saat.wording import counted
 def conclusions(
     results: SearchResults, configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]
 ) -> list[str]:
-    """Sentences on how the search went, its front, the test queries and what was gained."""
+    """Sentences on the course of a search, its front, its test queries and its gains."""
     if len(results.explore):
         first = [*_course(results), *_at_chance(results), *_front(results)]
     elif results.experiment.get("compare") and configs:
@@ -69,7 +69,7 @@ def _at_chance(results: SearchResults) -> list[str]:
 
 
 def _collapsed(configs: Sequence[ConfirmedConfig]) -> list[str]:
-    """Settings that retrieve nothing on test queries; their robust MAP is void."""
+    """Sentences on settings that retrieve nothing on test queries; their robust MAP is void."""
     return [
         f"{_start(config.label)}{_in_brackets(config.setting)}, retrieves nothing"
         f"{config.under(config.at_chance['clean'])}: its clean MAP of "
@@ -82,7 +82,7 @@ def _collapsed(configs: Sequence[ConfirmedConfig]) -> list[str]:
 
 
 def _powerless(configs: Sequence[ConfirmedConfig]) -> list[str]:
-    """Settings that retrieve something, but nothing useful under attack."""
+    """Sentences on settings that retrieve something, but nothing useful under attack."""
     return [
         f"The robust MAP of {config.label}, {percent(config.mean('robust_map'))}, is not above "
         f"chance ({_chance(config)}){config.under(config.at_chance['robust'])}: under attack "
@@ -93,11 +93,11 @@ def _powerless(configs: Sequence[ConfirmedConfig]) -> list[str]:
 
 
 def _dead_gradients(configs: Sequence[ConfirmedConfig]) -> list[str]:
-    """Settings whose robust MAP may be high only because attacks could not see."""
+    """Sentences on settings whose robust MAP may be high because gradients hid the attack."""
     return [
         f"Input gradients of {config.label} are dead{config.under(len(shares))} "
         f"({', '.join(percent(share, 0) for share in shares)} exactly zero), so its robust MAP is "
-        "no more than an upper bound by blind attacks."
+        "only an upper bound: gradient attacks had little to follow."
         for config in configs
         if (shares := config.dead_gradients)
     ]
@@ -108,7 +108,7 @@ def _chance(config: ConfirmedConfig) -> str:
 
 
 def _compared(configs: Sequence[ConfirmedConfig]) -> list[str]:
-    """Which of the given settings holds most under its worst case, and by how much."""
+    """A sentence on which of the given settings keeps most under attack, and by how much."""
     said = f"{counted(len(configs), 'setting was', 'settings were')} compared on test queries."
     ranked = sorted(
         (config for config in configs if not config.collapsed),
@@ -163,7 +163,7 @@ def _front(results: SearchResults) -> list[str]:
 
 
 def _constraints(results: SearchResults, completed: pd.DataFrame) -> str:
-    """A sentence on how many trials keep the constraints; nothing where there are none."""
+    """A sentence on how many trials keep the constraints; empty if there are none."""
     minimums = constraints(results).minimum
     bounds = [f"{column_of(name).label} ≥ {percent(least)}" for name, least in minimums.items()]
     if not bounds:
@@ -179,8 +179,8 @@ def _gain(robust: Gain, clean: Gain) -> str:
     config = robust.recommended
     return (
         f"{_start(config.label)}{_in_brackets(config.setting)}, reaches {_maps(config)} on test "
-        f"queries; against the paper's default that is {_difference(robust)} points robust and "
-        f"{_difference(clean)} points clean."
+        f"queries; compared with the paper's default that is {_difference(robust)} points robust "
+        f"and {_difference(clean)} points clean."
     )
 
 
@@ -198,7 +198,7 @@ def _difference(gain: Gain) -> str:
 
 
 def _significance(gains: Sequence[Gain]) -> list[str]:
-    """The verdicts of the comparisons, said once where they are all the same."""
+    """The verdicts of the comparisons, a single sentence if they are all equal."""
     verdicts = {gain.comparison.verdict for gain in gains}
     if len(verdicts) == 1:
         return [f"{_start(verdicts.pop())}."]
@@ -210,7 +210,7 @@ def _significance(gains: Sequence[Gain]) -> list[str]:
 
 
 def _alone(configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]) -> list[str]:
-    """Settings with no default of their bits to compare with."""
+    """Sentences on settings without a default of the same bits to compare with."""
     compared = {gain.recommended.label for gain in gains}
     return [
         f"{_start(config.label)}, reaches {_maps(config)} on test queries, over "
@@ -223,7 +223,7 @@ def _alone(configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]) -> list[st
 
 
 def _beside(configs: Sequence[ConfirmedConfig]) -> list[str]:
-    """A robust MAP is close to chance, so it is never given alone."""
+    """A sentence with chance and the floor, which a robust MAP has to be read against."""
     if not configs:
         return []
     text = f"For comparison, a random order scores {_chance(configs[0])}"

@@ -1,4 +1,4 @@
-"""Settings measured on test queries: means and bands over seeds and queries."""
+"""Settings measured on test queries, with means and intervals over seeds and queries."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from saat.bootstrap import Interval
 from saat.metrics import OBJECTIVES, Phase
 from saat.sanity import at_chance, has_dead_gradients, zero_gradients
 
-# Objective → what its queries went through, as AP per query is named.
+# Objective → name of the AP per query that it is the mean of.
 _ATTACK_OF = dict(zip(OBJECTIVES, ("clean", "worst"), strict=True))
 _TESTED = [metric_column(Phase.TEST, name) for name in OBJECTIVES]
 _ORDER = ("recommended", "default", "train", "undefended")
@@ -42,10 +42,10 @@ class ConfirmedConfig:
     role_label: str  # role in words, with a letter where several settings share role and bits
     setting: str  # the searched parameters but the code length, in words
     trials: pd.DataFrame  # one completed trial a seed, in the order of seeds
-    # AP per query (S, Q) of "clean", every attack and "worst", a row for every seed that kept
-    # them; empty where trials kept none.
+    # AP per query (S, Q) of "clean", every attack and "worst", a row for every seed that stored
+    # them; empty if the trials stored none.
     queries: dict[str, NDArray[np.float64]]
-    query_counts: dict[str, int]  # queries that each of these took; a black box takes fewer
+    query_counts: dict[str, int]  # queries of each of these; a black-box attack has fewer
 
     @cached_property
     def metrics(self) -> list[dict[str, float]]:
@@ -54,23 +54,23 @@ class ConfirmedConfig:
 
     @property
     def at_chance(self) -> dict[str, int]:
-        """``clean`` and ``robust`` → under how many seeds that MAP is not above chance."""
+        """``clean`` and ``robust`` → number of seeds under which that MAP is not above chance."""
         return dict(Counter(name for found in self.metrics for name in at_chance(found)))
 
     @property
     def collapsed(self) -> bool:
-        """Whether clean MAP is not above chance under any seed, so that no mean says anything."""
+        """Whether some seed has a clean MAP that is not above chance, so that means say nothing."""
         return "clean" in self.at_chance
 
     @property
     def dead_gradients(self) -> list[float]:
-        """Fraction of exactly zero input gradients under every seed whose gradients hide images."""
+        """Fraction of exactly zero input gradients under each seed with too many of them."""
         dead = [found for found in self.metrics if has_dead_gradients(found)]
         return [zero_gradients(found, stand_ins=False) for found in dead]
 
     @property
     def reliability(self) -> str:
-        """What the gates said of the setting's trials, and what their numbers say themselves."""
+        """In words: which gates failed, which MAPs are at chance, which gradients are zero."""
         chance = [f"{name} MAP at chance{self.under(n)}" for name, n in self.at_chance.items()]
         dead = self.dead_gradients
         shown = ", ".join(f"{100 * share:.0f} %" for share in dead)
@@ -78,12 +78,12 @@ class ConfirmedConfig:
         return "; ".join(filter(None, [self.gates, *chance, blind]))
 
     def under(self, seeds: int) -> str:
-        """`` under 2 of 3 seeds``; nothing where it is all of them."""
+        """The text `` under 2 of 3 seeds``; empty if it is all seeds."""
         return "" if seeds == len(self.trials) else f" under {seeds} of {len(self.trials)} seeds"
 
     @property
     def gates(self) -> str:
-        """What the gates of the battery said of the setting's trials."""
+        """The results of the battery's gates on the setting's trials, in words."""
         reasons = [text for text in dict.fromkeys(self.trials["unreliable"]) if text]
         if reasons:
             return f"unreliable: {' '.join(reasons)}"
@@ -98,8 +98,8 @@ class ConfirmedConfig:
     def band(self, attack: str) -> Interval:
         """MAP under ``clean``, an attack or ``worst``, with its interval over seeds and queries.
 
-        Over the seeds that were measured: `seeds_of` says how many. Without AP per query of all
-        of these only the mean is known; of an attack that was not run nothing is.
+        It is over the seeds that were measured, `seeds_of` many. If one of them has no stored AP
+        per query, the interval is NaN. If the attack was not run, the mean is NaN too.
         """
         values = self._measured(attack)
         kept = self.queries.get(attack)
@@ -115,7 +115,7 @@ class ConfirmedConfig:
         return max(len(self._measured(attack)), len(self.queries.get(attack, ())))
 
     def _measured(self, attack: str) -> NDArray[np.float64]:
-        """``(S,)`` MAP, or t-MAP of a targeted attack, of the seeds that met the attack."""
+        """MAP, or t-MAP of a targeted attack, of the seeds that it was run on: ``(S,)``."""
         whole = [name for name, through in _ATTACK_OF.items() if through == attack]
         for name in whole or [f"{kind}.{attack}" for kind in SCORES]:
             values = self.seeds(name)
@@ -125,11 +125,11 @@ class ConfirmedConfig:
 
     @cached_property
     def bands(self) -> dict[str, Interval]:
-        """Of clean and robust MAP."""
+        """Means and intervals of clean and robust MAP."""
         return {metric: self.band(attack) for metric, attack in _ATTACK_OF.items()}
 
     def seeds(self, name: str) -> NDArray[np.float64]:
-        """``(S,)`` a metric on test queries, one value a seed; NaN where not measured."""
+        """A metric on test queries by seed, ``(S,)``; NaN where not measured."""
         column = metric_column(Phase.TEST, name)
         if column not in self.trials:
             return np.full(len(self.trials), np.nan)
@@ -146,12 +146,12 @@ class ConfirmedConfig:
 
 @dataclass(frozen=True)
 class Gain:
-    """The pre-declared comparison: a recommended setting and the default of the same bits."""
+    """A comparison declared in advance: a recommended setting and the default of the same bits."""
 
     recommended: ConfirmedConfig
     metric: str
     comparison: PairedComparison
-    recommended_mean: float  # over the seeds that both were trained with
+    recommended_mean: float  # over the seeds of both settings
     default_mean: float
 
 
@@ -227,7 +227,7 @@ def gains_over_default(configs: Sequence[ConfirmedConfig]) -> list[Gain]:
 
 
 def _doubts(trials: pd.DataFrame) -> str:
-    """What stands in every label of a setting whose numbers are not to be taken as they are."""
+    """A note for every label of a setting whose numbers cannot be taken as they are."""
     metrics = final_metrics_of(trials)
     low = {name for found in metrics for name in at_chance(found)}
     marks = {
@@ -241,7 +241,7 @@ def _doubts(trials: pd.DataFrame) -> str:
 
 
 def _kept(results: SearchResults, trials: pd.DataFrame) -> dict[str, Any]:
-    """``queries`` and ``query_counts``, from what all of the trials kept."""
+    """Collect ``queries`` and ``query_counts`` from the stored files of the trials."""
     tables = [results.per_query(str(trial)) for trial in trials["trial_id"]]
     kept = [
         {str(attack): group.groupby("query")["ap"].min() for attack, group in t.groupby("attack")}

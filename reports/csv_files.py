@@ -1,4 +1,4 @@
-"""CSV that a spreadsheet opens without running anything in it."""
+"""CSV files from which a spreadsheet runs no formula."""
 
 import csv
 import io
@@ -7,26 +7,26 @@ from pathlib import Path
 
 import pandas as pd
 
-# A cell that begins so is a formula to a spreadsheet, or is cut into cells that may be ones. An
-# apostrophe in front makes it text; one that is there already gets another, so that reading a
-# cell back can take exactly one away.
+# A spreadsheet takes a cell that begins like this for a formula, or splits it into cells that may
+# be formulas. An apostrophe in front makes it text. A leading apostrophe gets another one, so that
+# reading a cell back can remove exactly one.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """All columns with full precision; missing values are empty, numbers stay numbers.
+    """Write all columns with full precision; missing values are empty, numbers stay numbers.
 
     Text, in headers too, that a spreadsheet would take for a formula has an apostrophe in front.
     """
     safe = _changed(frame, _neutral)
     text = safe.to_csv(index=False, lineterminator="\n")
-    if "\r" in text:  # which ends a row to every reader, and which pandas leaves unquoted
+    if "\r" in text:  # readers end a row there, and pandas does not quote it
         text = safe.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     return text
 
 
 def read_csv(source: Path | str) -> pd.DataFrame:
-    """What `csv_text` wrote, from a file, or from the text itself.
+    """Read what `csv_text` wrote, from a file or from the text itself.
 
     Raises:
         OSError: the file cannot be read.

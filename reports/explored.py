@@ -41,36 +41,36 @@ def stopped_trials(results: SearchResults) -> pd.DataFrame:
 
 
 def points_of(frame: pd.DataFrame) -> NDArray[np.float64]:
-    """``(n, 2)`` clean and robust MAP, fractions."""
+    """Clean and robust MAP of trials as fractions, ``(n, 2)``."""
     return frame[[CLEAN, ROBUST]].to_numpy(dtype=np.float64)
 
 
 def constraints(results: SearchResults) -> Constraints:
-    """What the experiment asks of every setting."""
+    """The constraints of the experiment, which every setting has to keep."""
     given = results.experiment.get("constraints") or {}
     return Constraints.of({key: float(bound["at_least"]) for key, bound in given.items()})
 
 
 def feasible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """``(n,)`` whether completed trials keep every constraint, on values of the full protocol."""
+    """Whether completed trials keep every constraint under the full protocol, ``(n,)``."""
     asked = constraints(results)
     return _each(frame, lambda row: asked.are_kept(stored_metrics(row)))
 
 
 def chance_texts(frame: pd.DataFrame) -> list[str]:
-    """Which MAPs of every trial under the full protocol are not above chance, in words."""
+    """The MAPs of each trial that are not above chance under the full protocol, in words."""
     return [", ".join(at_chance(metrics)) for metrics in final_metrics_of(frame)]
 
 
 def chance_levels(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """``(n, 2)`` whether clean and robust MAP of trials are not above chance."""
+    """Whether clean and robust MAP of trials are not above chance, ``(n, 2)``."""
     low = map(at_chance, final_metrics_of(frame))
     levels = [["clean" in names, "robust" in names] for names in low]
     return np.array(levels, dtype=np.bool_).reshape(-1, 2)
 
 
 def eligible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """``(n,)`` whether a completed trial may be on a front: feasible, clean MAP above chance."""
+    """Whether a completed trial may be on a front (feasible, clean MAP above chance), ``(n,)``."""
     asked = constraints(results)
     return _each(frame, lambda row: asked.allow(stored_metrics(row)))
 
@@ -80,7 +80,7 @@ def _each(frame: pd.DataFrame, holds: Callable[[dict[Any, Any]], bool]) -> NDArr
 
 
 def on_front(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """``(n,)`` whether a trial is eligible and no other eligible one of the frame dominates it."""
+    """Whether a trial is eligible, and no other eligible trial dominates it, ``(n,)``."""
     keeps = eligible(results, frame)
     return pareto_mask(np.where(keeps[:, None], points_of(frame), np.nan))
 
@@ -88,7 +88,7 @@ def on_front(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
 def hypervolume_over_cost(results: SearchResults) -> HypervolumeCurve:
     """Hypervolume of clean and robust MAP against the work spent.
 
-    The cost of every explore trial counts, of stopped and failed ones too; only completed,
+    The cost of every explore trial counts, stopped and failed ones included. Only completed,
     eligible trials add hypervolume, with their ``reattack/*`` values.
     """
     explore = results.explore.sort_values(["finished_at", "number"], kind="stable")
@@ -107,5 +107,5 @@ def bit_lengths(frame: pd.DataFrame) -> pd.Series:
 
 
 def bits_label(bits: int) -> str:
-    """``32`` as ``32 bits``."""
+    """Write the code length ``32`` as ``32 bits``."""
     return counted(bits, "bit") if bits >= 0 else "all trials"

@@ -1,7 +1,7 @@
 """Pareto fronts and hypervolume, shared by scheduler, tracker and report.
 
-Points are rows of an ``(n, m)`` array, one column an objective, larger is better. A row
-with a value that is not finite is a trial without a result: it is never on a front and adds no
+Points are rows of an ``(n, m)`` array with one column per objective; larger is better. A row
+with a value that is not finite is a trial without a result. It is never on a front and adds no
 hypervolume.
 """
 
@@ -45,7 +45,7 @@ def pareto_mask(values: ArrayLike) -> NDArray[np.bool_]:
 
 
 def additive_gap(values: ArrayLike) -> NDArray[np.float64]:
-    """How much each point lacks, in every objective, to be on the front of all of them.
+    """The smallest amount that, added to every objective, puts each point on the front.
 
     The additive ε-indicator of the point against the front (Zitzler et al. 2003).
 
@@ -103,10 +103,10 @@ def select_by_hypervolume(values: ArrayLike, k: int) -> NDArray[np.int64]:
 
 
 def epsilon_net_order(values: ArrayLike, count: int | None = None) -> NDArray[np.int64]:
-    """Order points of one front so that every beginning of the order is spread out.
+    """Order points of one front so that the first k points are spread out, for every k.
 
     The tie-break of MO-ASHA (Schmucker et al. 2021, arXiv 2106.12639): begin with the best
-    point in the first objective, then always take the point farthest from all taken ones.
+    point in the first objective, then always take the point farthest from all chosen ones.
     Every objective is scaled to the range of the points first, so that units do not matter.
     Equal distances are decided by the lowest index; rows that are not finite come last.
 

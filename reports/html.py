@@ -57,7 +57,7 @@ class TableView(NamedTuple):
     rows: list[list[str]]
 
 
-# Figures that have a place of their own on the page; others come at the end of their section.
+# Figures that the template places itself; any other comes at the end of its section.
 _PLACED = ("frontier", "confirmed", "matrix", "targeted", "hypervolume", "learning_curves",
            "parameters", "precision_recall", "examples")  # fmt: skip
 
@@ -109,14 +109,14 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
 
 
 def _shown(value: object) -> object:
-    """A text without the characters that turn or hide what stands beside them."""
+    """Text without the control characters that reverse or hide the text beside them."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return "\n".join(map(printable, value.split("\n")))
 
 
 def comparable_groups(searches: Sequence[SearchResults]) -> list[list[SearchResults]]:
-    """Searches with equal protocol hashes together, in the order of their first one."""
+    """Group searches by protocol hash, in the order of the first search of each group."""
     groups: dict[frozenset[str], list[SearchResults]] = {}
     for results in searches:
         groups.setdefault(results.protocol_hashes, []).append(results)
@@ -124,7 +124,7 @@ def comparable_groups(searches: Sequence[SearchResults]) -> list[list[SearchResu
 
 
 def _with_distinct_names(searches: Sequence[SearchResults]) -> list[SearchResults]:
-    """Runs of one experiment file share a name; legends must tell them apart."""
+    """Number the searches that share a name, so that legends tell them apart."""
     counts = Counter(results.name for results in searches)
     numbers = {name: itertools.count(1) for name in counts}
     return [
@@ -138,7 +138,7 @@ def _with_distinct_names(searches: Sequence[SearchResults]) -> list[SearchResult
 def _section(
     searches: Sequence[SearchResults], out_dir: Path, suffix: str, slugs: dict[str, str]
 ) -> dict[str, Any]:
-    """What the page shows of searches of one protocol; their front with data set and protocol."""
+    """The section of the page on searches of one protocol: figures, tables and conclusions."""
     configs = {results.name: confirmed_configs(results) for results in searches}
     gains = {name: gains_over_default(found) for name, found in configs.items()}
     everything = [config for found in configs.values() for config in found]
@@ -156,7 +156,7 @@ def _section(
     protocol = ", ".join(sorted(searches[0].protocol_hashes))
     return {
         "title": f"{names} on {datasets}" if datasets else names,
-        # Comparisons did not explore.
+        # A comparison has no explore trials.
         "explored": any(len(results.explore) for results in searches) or not everything,
         "figures": _save_figures(overlaid_figures(searches, everything), out_dir, suffix),
         "tables": {table.name: _save_table(table, out_dir, suffix) for table in tables},
@@ -181,13 +181,13 @@ def _section(
 
 
 def _warnings(results: SearchResults) -> list[str]:
-    """Objections to the numbers of completed trials, which need no battery to be seen."""
+    """Warnings on the numbers of completed trials, which need no battery."""
     ended = results.trials[results.trials["status"] == "completed"]
     return warning_lines(dict(zip(ended["trial_id"], final_metrics_of(ended), strict=True)))
 
 
 def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:
-    """File name suffixes that tell the searches apart; none where there is only one."""
+    """File name suffixes that tell the searches apart; empty if there is only one search."""
     if len(searches) == 1:
         return {searches[0].name: ""}
     plain = {r.name: re.sub(r"[^A-Za-z0-9]+", "-", r.name)[:40] for r in searches}
@@ -206,13 +206,13 @@ def _save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> FigureView
     drawing = figure.drawing
     chart = drawing if isinstance(drawing, Chart) else None
     drawn = static.draw(drawing) if isinstance(drawing, Chart) else drawing
-    # Both files have the layout of one pass; otherwise each would be laid out twice.
+    # Lay out once for both files.
     drawn.draw_without_rendering()
     drawn.set_layout_engine(None)
     picture = io.BytesIO()
     drawn.savefig(picture, format="png")
     (out_dir / f"{stem}.png").write_bytes(picture.getvalue())
-    # Without a date equal results give equal files.
+    # No date in the file, so that equal results give equal files.
     drawn.savefig(out_dir / f"{stem}.pdf", metadata={"CreationDate": None})
     encoded = base64.b64encode(picture.getvalue()).decode("ascii")
     return FigureView(
@@ -225,7 +225,7 @@ def _save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> FigureView
 
 
 def _script_json(text: Any) -> Markup:
-    """JSON that cannot end the script element it stands in."""
+    """Escape JSON so that it cannot end the script element around it."""
     return Markup(str(text).replace("<", "\\u003c"))  # noqa: S704 (no "<" is left)
 
 

@@ -1,4 +1,4 @@
-"""Every setting on test queries under every attack: the table that papers print, with intervals."""
+"""The table of settings × attacks on test queries, as in papers, with intervals."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -21,18 +21,18 @@ class MatrixCell(NamedTuple):
     mean: float
     low: float
     high: float
-    seeds: int  # that the mean and the interval are over
+    seeds: int  # number of seeds of the mean and the interval
 
 
 class MatrixData(NamedTuple):
-    """MAPs as fractions; rows are settings, columns what their queries went through."""
+    """MAPs as fractions; rows are settings, columns are clean, the attacks and the worst case."""
 
     title: str  # of the figure
     rows: tuple[str, ...]  # labels of the settings
     columns: tuple[str, ...]  # ``clean``, every attack, ``worst``
     headers: tuple[str, ...]  # the columns in words
     cells: tuple[tuple[MatrixCell, ...], ...]  # (rows, columns)
-    seeds: tuple[int, ...]  # of every setting; a cell may have fewer
+    seeds: tuple[int, ...]  # number for every setting; a cell may have fewer
     chance: float  # MAP of a random order; NaN where unknown
 
 
@@ -45,7 +45,7 @@ def untargeted_matrix(configs: Sequence[ConfirmedConfig]) -> MatrixData:
 
 
 def targeted_matrix(configs: Sequence[ConfirmedConfig]) -> MatrixData:
-    """t-MAP of every setting under every targeted attack: how well the target label is served."""
+    """t-MAP of every setting under every targeted attack: how well it retrieves the target."""
     columns = _attacks(configs, "tmap")
     return _matrix("t-MAP under every targeted attack", configs, columns, np.nan)
 
@@ -85,7 +85,7 @@ def matrix_table(configs: Sequence[ConfirmedConfig], data: MatrixData, name: str
     frame = pd.DataFrame(columns)
     theory = [_theory(configs, column) for column in data.columns]
     if configs and not np.isnan(theory).all():
-        role = "theoretical, mean over the settings that met the attack"
+        role = "theoretical, mean over the settings that have the attack"
         row = {"role": role, **dict(zip(data.headers, theory, strict=True))}
         frame = pd.concat([frame, pd.DataFrame([row])], ignore_index=True)
     counts = [name for name in columns if name.endswith("seeds")]
@@ -101,21 +101,21 @@ def matrix_table(configs: Sequence[ConfirmedConfig], data: MatrixData, name: str
 
 
 def matrix_notes(data: MatrixData) -> str:
-    """What n in a cell means, where a cell has fewer seeds than its row, and attacks' names."""
+    """Notes below a table: the meaning of n in a cell, and of the attacks' names."""
     fewer = any(
         0 < cell.seeds < seeds
         for cells, seeds in zip(data.cells, data.seeds, strict=True)
         for cell in cells
     )
     note = (
-        "A cell that names n is over only n of the seeds of its row, which met the attack; it "
-        "cannot be compared with cells over all seeds"
+        "A cell with n = … is over only n of the seeds of its row, those that the attack was run "
+        "on; it cannot be compared with cells over all seeds"
     )
     return sentences(note if fewer else "", attack_notes(data.columns))
 
 
 def _header(configs: Sequence[ConfirmedConfig], attack: str) -> str:
-    """The attack, and how many queries it took where not all of them."""
+    """The attack, with the number of its queries if it was not run on all of them."""
     fewest = min((s.query_counts[attack] for s in configs if attack in s.query_counts), default=0)
     everyone = max((s.query_counts.get("clean", 0) for s in configs), default=0)
     took = counted(fewest, "query", "queries")

@@ -1,4 +1,4 @@
-"""Metrics as columns of tables: which ones a run has, what they are called and in which unit."""
+"""Metrics as columns of tables: which metrics a run has, their labels and their units."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from reports.results import measured_names
 from saat.metrics import METRICS, OBJECTIVES, REFERENCES, Phase, known
 from saat.registry import OWN_PACKAGE
 
-# A row of the table of attacks is about one of these; other metrics of an attack stand beside it.
+# Each row of the table of attacks has one of these; other metrics of the attack come beside it.
 SCORES = ("map", "tmap")
 
 
@@ -22,7 +22,7 @@ class MetricColumn(NamedTuple):
 
 
 def column_of(name: str) -> MetricColumn:
-    """Label and unit of a metric; one that no installed package has is shown by its name."""
+    """Label and unit of a metric; a metric of no installed package has its name as label."""
     found = known(name)
     return MetricColumn(
         *(found.entry.label, found.entry.unit.symbol) if found else (name, ""), name
@@ -30,18 +30,18 @@ def column_of(name: str) -> MetricColumn:
 
 
 def axis_label(name: str) -> str:
-    """The metric on an axis: ``robust MAP (%)``."""
+    """Label an axis with a metric, for example ``robust MAP (%)``."""
     column = column_of(name)
     return f"{column.label} ({column.symbol})" if column.symbol else column.label
 
 
 def symbols(columns: Iterable[MetricColumn]) -> dict[str, str]:
-    """Header → unit, of the columns that are shown times 100."""
+    """Map header → unit for the columns that are shown times 100."""
     return {column.label: column.symbol for column in columns if column.symbol}
 
 
 def columns_beside(frame: pd.DataFrame, phase: Phase) -> list[MetricColumn]:
-    """What stands beside the objectives: chance, floor, and every further metric of the trials."""
+    """The columns beside the objectives: chance, floor, and further metrics of the trials."""
     names = measured_names(frame, phase)
     attacks = attacks_of(names)
     further = [
@@ -55,7 +55,7 @@ def columns_beside(frame: pd.DataFrame, phase: Phase) -> list[MetricColumn]:
 
 
 def columns_of_attacks(frames: Iterable[pd.DataFrame], phase: Phase) -> list[MetricColumn]:
-    """What is told of every attack beside its score; metrics that nothing here has come last."""
+    """The columns beside an attack's score; metrics of no installed package come last."""
     names = dict.fromkeys(name for frame in frames for name in measured_names(frame, phase))
     attacks = attacks_of(names)
     measured = [kind for kind, _, a in (name.partition(".") for name in names) if a in attacks]
@@ -70,7 +70,7 @@ def columns_of_attacks(frames: Iterable[pd.DataFrame], phase: Phase) -> list[Met
 
 
 def attacks_of(names: Iterable[str], kinds: Iterable[str] = SCORES) -> list[str]:
-    """Attacks that have one of the given metrics, in their order."""
+    """Attacks that have one of the given metrics, in the order of ``names``."""
     found = (known(name) for name in names)
     wanted = tuple(kinds)
     return list(dict.fromkeys(f.attack for f in found if f and f.attack and f.kind in wanted))

@@ -1,4 +1,4 @@
-"""What the numbers of a report mean, and where they come from, as pairs of term and text."""
+"""Explain the numbers of a report and their origin, as pairs of term and text."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,8 +29,8 @@ def protocol_terms(results: SearchResults) -> Terms:
         (
             "Attacker",
             f"{_ball(evaluation)}, T = {_counted(evaluation.get('steps'), 'step')} unless an "
-            "attack has its own, the same for every trial, whatever ε and T it was trained with. "
-            "White box: network, codes and labels are known; the database stays as it is.",
+            "attack has its own. They are the same for every trial, whatever it was trained "
+            "with. White box: network, codes and labels are known. The database is not attacked.",
         ),
         ("Battery", _BATTERIES.get(str(_section(results, "confirm").get("battery")), MISSING)),
         (
@@ -54,19 +54,19 @@ def protocol_terms(results: SearchResults) -> Terms:
             "The MAP of a random order of the database. It depends on the labels alone, and a "
             "robust MAP near it means that nothing useful is retrieved. A MAP is above chance if "
             "the lower end of the 95 % interval over queries of AP minus that of a random order "
-            "is more than 1 point. A trial whose clean MAP is not is on no front; one whose "
-            "robust MAP is not is never recommended.",
+            "is more than 1 point. Without a clean MAP above chance, a trial is on no front. "
+            "Without a robust MAP above chance, it is never recommended.",
         ),
         (
             "Theoretical floor",
-            "The MAP of an attack's representative code itself, which the attack can approach and "
-            "in practice rarely pass; the floor of a trial is the lowest over its attacks.",
+            "The MAP of the representative code that an attack aims for. The attack can approach "
+            "it, and rarely goes below it. The floor of a trial is the lowest over its attacks.",
         ),
         (
             "Intervals",
-            "95 %, percentile bootstrap of the mean over training seeds and test queries, one set "
-            "of queries for all drawn seeds; queries without a relevant item are drawn too. "
-            "Differences: paired t-test over common seeds.",
+            "95 %, percentile bootstrap of the mean over training seeds and test queries. Each "
+            "resample has one set of queries for all its seeds, and may have queries without a "
+            "relevant item. Differences: paired t-test over common seeds.",
         ),
         ("Data set", _dataset(results)),
         ("Protocol hash", ", ".join(sorted(results.protocol_hashes)) or MISSING),
@@ -99,10 +99,10 @@ def _section(results: SearchResults, name: str) -> dict[str, Any]:
 
 
 def _dataset(results: SearchResults) -> str:
-    """The label of the set, which names its split, and what an unrecognised one means."""
+    """The label of the data set, which names its split; an unknown split is explained."""
     text = ", ".join(results.datasets) or MISSING
     if "/custom-" in text:
-        text += " (lists that are no published split; the digits are of their SHA-256)"
+        text += " (not a published split; the digits are from the SHA-256 of its lists)"
     return text
 
 

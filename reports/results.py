@@ -21,7 +21,7 @@ from saat.errors import InputError, one_line
 from saat.metrics import OBJECTIVES, REFERENCES, Phase, final_metrics
 
 STATUSES = ("completed", "stopped", "failed", "running")
-_ROUNDING = 1e-6  # an average precision may be above 1 by it
+_ROUNDING = 1e-6  # by which rounding may raise an average precision above 1
 _TEXT, _INTEGER, _NUMBER = "string", "Int64", "float64"
 _METRIC = "metric."
 Found = TypeVar("Found")
@@ -51,7 +51,7 @@ EPOCH_COLUMNS: dict[str, str] = {
     "host": _TEXT,
     **_VALIDATED,
 }
-# Parquet has no mixed types, and step_size is "auto" or 0.01: what is not listed is text.
+# Parquet has no mixed types, and step_size is "auto" or 0.01. Parameters not listed are text.
 _PARAMETER_TYPES = {
     "boolean": "boolean",
     "integer": _INTEGER,
@@ -61,7 +61,7 @@ _PARAMETER_TYPES = {
 
 @dataclass(frozen=True)
 class SearchResults:
-    """Everything that one search, or one trained setting, left on disk."""
+    """The results of one search, or of one trained setting, on the disk."""
 
     name: str
     path: Path
@@ -93,12 +93,12 @@ class SearchResults:
 
     @property
     def protocol_hashes(self) -> frozenset[str]:
-        """Protocols that the trials were measured under; one, unless files were mixed."""
+        """Hashes of the protocols of the trials; one, unless files of several runs were mixed."""
         return frozenset(str(value) for value in self.trials["protocol_hash"].unique())
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """Labels of the data sets that the trials were measured on; none in tables without."""
+        """Labels of the data sets of the trials; empty if the tables have none."""
         return tuple(sorted({str(value) for value in self.trials["dataset"] if value}))
 
     def per_query(self, trial_id: str) -> pd.DataFrame | None:
@@ -110,7 +110,7 @@ class SearchResults:
         return self._kept(trial_id, "per_query.parquet", _read_per_query)
 
     def histograms(self, trial_id: str) -> Arrays | None:
-        """``ATTACK_total`` and ``ATTACK_relevant``, int32 ``(Q, K+1)``, or None."""
+        """Histograms ``ATTACK_total`` and ``ATTACK_relevant``, int32 ``(Q, K+1)``, or None."""
         return self._kept(trial_id, "histograms.npz", read_histograms)
 
     def examples(self, trial_id: str) -> Arrays | None:
@@ -126,7 +126,7 @@ class SearchResults:
 
 
 def metric_column(phase: Phase, name: str) -> str:
-    """The column of a metric: ``metric.test/clean_map``."""
+    """The column of a metric, for example ``metric.test/clean_map``."""
     return f"{_METRIC}{phase.key(name)}"
 
 
@@ -147,7 +147,7 @@ def stored_metrics(row: Mapping[Any, Any]) -> dict[str, float]:
 
 
 def final_metrics_of(frame: pd.DataFrame) -> list[dict[str, float]]:
-    """A trial's metrics under the full protocol by their plain names, one mapping a row."""
+    """Metrics under the full protocol by their plain names, one mapping per trial."""
     return [final_metrics(stored_metrics(row)) for row in frame.to_dict("records")]
 
 

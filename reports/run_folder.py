@@ -1,4 +1,4 @@
-"""A run's folder, which somebody else may have made: names that become paths, and links."""
+"""Checks of a run's folder, which somebody else may have made: trial ids and links."""
 
 import os
 import re
@@ -17,20 +17,20 @@ def is_trial_id(text: object) -> bool:
 
 
 def trial_folder(run_dir: Path, trial_id: str) -> Path:
-    """Where everything of a trial lies.
+    """The folder of a trial.
 
     Raises:
-        InputError: the id is none of ours, and may lead out of the run's folder.
+        InputError: not the form of an id, so the path may lead out of the run's folder.
     """
     if not is_trial_id(trial_id):
         raise InputError(
-            f"{run_dir}: {printable(repr(trial_id))[:80]}: no trial id; they are HASH-PHASE-SEED"
+            f"{run_dir}: {printable(repr(trial_id))[:80]}: not a trial id, which is HASH-PHASE-SEED"
         )
     return run_dir / "trials" / trial_id
 
 
 def check_run_folder(run_dir: Path) -> None:
-    """Refuse a folder in which reading or writing could reach outside it, or wait for ever.
+    """Refuse a folder with links that lead out of it, or with entries that block a reader.
 
     Raises:
         InputError: a link that leads out of the folder, or an entry that is neither file, folder
@@ -49,7 +49,7 @@ def check_run_folder(run_dir: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is there and no file of its own; a path with nothing there is let through.
+    """Refuse a path that exists and is not a regular file; a missing file is accepted.
 
     Raises:
         InputError: a folder, a link, a pipe or a device.
@@ -66,7 +66,7 @@ def check_file(path: Path) -> None:
 
 
 def _entries(folder: Path | str) -> Iterator["os.DirEntry[str]"]:
-    """Everything below a folder, links not followed; what goes meanwhile is left out."""
+    """Everything below a folder; links are not followed, entries deleted meanwhile left out."""
     try:
         with os.scandir(folder) as found:
             entries = list(found)

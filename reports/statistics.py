@@ -1,4 +1,4 @@
-"""Intervals over queries and seeds, and the one comparison that may be called significant."""
+"""Intervals over queries and seeds, and the test for a significant difference."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -10,8 +10,8 @@ from scipy import stats
 from saat.bootstrap import Interval
 from saat.wording import counted
 
-# Below this the report never claims significance, whatever the p-value: with fewer seeds the
-# normality that the paired t-test assumes cannot be judged, and no rank test reaches 0.05.
+# With fewer seeds the report never claims significance, whatever the p-value. The normality that
+# the paired t-test assumes could not be judged, and no rank test would reach 0.05.
 SEEDS_FOR_SIGNIFICANCE = 6
 RESAMPLES = 2000
 _TAIL = (1 - 0.95) / 2  # on either side of an interval
@@ -68,7 +68,7 @@ def seed_query_interval(values: ArrayLike) -> Interval:
 
 @lru_cache(maxsize=4)
 def _drawn(seeds: int, queries: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """How often every resample draws each seed (R, S) and each query (R, Q).
+    """How often each resample draws each seed (R, S) and each query (R, Q).
 
     A report asks for the same numbers of seeds and queries dozens of times.
     """

@@ -1,4 +1,4 @@
-"""Tables as files: CSV with fractions, Markdown and LaTeX with rounded percent."""
+"""Write tables as CSV with fractions, and as Markdown and LaTeX with rounded percent."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ _TEXT = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "|": "bar", "
          ">": "greater"}  # fmt: skip
 _LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
-    # After a line break these two would be its options.
+    # After a line break LaTeX would read these two as options of it.
     | {character: f"{{{character}}}" for character in "[*"}
     | {character: rf"\text{name}{{}}" for character, name in _TEXT.items()}
     | {character: f"${symbol}$" for character, symbol in _MATHEMATICS.items()}
@@ -27,14 +27,14 @@ _PARAMETER = "param."
 
 
 def write_table(table: Table, folder: Path, suffix: str = "") -> None:
-    """Write ``NAME.csv``, ``NAME.md`` and ``NAME.tex`` into a folder, which is made.
+    """Write ``NAME.csv``, ``NAME.md`` and ``NAME.tex`` into a folder, which is created.
 
     The CSV file has all columns with full precision, and nothing where a value is missing.
 
     Args:
-        table: its name is that of the files.
-        folder: of the files.
-        suffix: behind the name.
+        table: its name is the name of the files.
+        folder: folder of the files.
+        suffix: text after the name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     contents = {"csv": csv_text(table.frame), "md": to_markdown(table), "tex": to_latex(table)}
@@ -61,13 +61,13 @@ def displayed(table: Table) -> pd.DataFrame:
 
 
 def numeric_columns(table: Table) -> list[bool]:
-    """Which columns of `displayed` hold numbers, so that they are aligned to the right."""
+    """The columns of `displayed` that hold numbers, and are aligned to the right."""
     types = [table.frame[name].dtype for name in _shown_columns(table)]
     return [pd.api.types.is_numeric_dtype(t) and not pd.api.types.is_bool_dtype(t) for t in types]
 
 
 def _shown_columns(table: Table) -> list[str]:
-    """All but companions of estimates, fixed parameters, and the search where there is one."""
+    """All columns but companions of estimates, fixed parameters, and a lone search's name."""
     hidden = {f"{name} {end}" for name in table.estimates for end in _COMPANIONS}
     names = [str(name) for name in table.frame.columns]
     searched = {f"{_PARAMETER}{key}" for key in table.parameters}
@@ -108,7 +108,7 @@ def to_latex(table: Table) -> str:
 
 
 def latex_escape(text: str) -> str:
-    """Text from a file as LaTeX text."""
+    """Escape text from a file for LaTeX."""
     return " ".join(text.split()).translate(_LATEX)
 
 

@@ -40,14 +40,14 @@ class Table:
     frame: pd.DataFrame
     # Columns of fractions, which are shown times 100, and their unit there: "%" or "points".
     fractions: Mapping[str, str] = field(default_factory=dict)
-    # Columns that are shown as one with their companions "… std", "… low" and "… high".
+    # Columns that are shown in one column with their companions "… std", "… low" and "… high".
     estimates: tuple[str, ...] = ()
     # Searched parameters; other columns "param.…" are not shown.
     parameters: tuple[str, ...] = ()
 
 
 def trials_table(results: SearchResults) -> Table:
-    """Every trial: how it ended, what it cost, its setting and its MAPs."""
+    """The table of all trials: end, cost, setting and MAPs."""
     trials = results.trials
     # Explore trials have reattack/*, confirmed and trained ones test/*, stopped ones only val/*.
     phases = (Phase.REATTACK, Phase.TEST, Phase.VALIDATION)
@@ -85,7 +85,7 @@ def trials_table(results: SearchResults) -> Table:
 
 
 def front_table(searches: Sequence[SearchResults]) -> Table:
-    """Trials on a Pareto front of their bit length, with the whole setting."""
+    """The table of the trials on the Pareto front of their bit length, with the whole setting."""
     frame = pd.concat([_front_rows(results) for results in searches], ignore_index=True)
     objectives = [column_of(name) for name in OBJECTIVES]
     points = frame[[column.label for column in objectives]].to_numpy()
@@ -136,7 +136,7 @@ def _cells(frame: pd.DataFrame, columns: Iterable[MetricColumn]) -> dict[str, pd
 
 
 def confirm_table(configs: Sequence[ConfirmedConfig]) -> Table:
-    """Clean and robust MAP of the confirmed settings, beside chance and theoretical floor."""
+    """The table of confirmed settings: clean and robust MAP, chance and theoretical floor."""
     found = dict.fromkeys(c for s in configs for c in columns_beside(s.trials, Phase.TEST))
     beside = list(found or map(column_of, REFERENCES))
     objectives = [column_of(name) for name in OBJECTIVES]
@@ -157,7 +157,7 @@ def confirm_table(configs: Sequence[ConfirmedConfig]) -> Table:
 
 
 def attacks_table(configs: Sequence[ConfirmedConfig]) -> Table:
-    """MAP (t-MAP if targeted) under every attack, beside that of its representative code."""
+    """The table of attacks: MAP (t-MAP if targeted), beside that of the representative code."""
     score = column_of(SCORES[0])
     beside = columns_of_attacks((config.trials for config in configs), Phase.TEST)
     # (setting, MAP or t-MAP, attack)
@@ -179,7 +179,7 @@ def attacks_table(configs: Sequence[ConfirmedConfig]) -> Table:
         columns[label] = [config.mean(f"{name}.{attack}") for config, _, attack in rows]
     return Table(
         "attacks",
-        "Test queries under every attack: mean ± standard deviation over the seeds that met it"
+        "Test queries under every attack: mean ± standard deviation over the seeds that have it"
         + sentences(attack_notes(columns["attack"])),
         pd.DataFrame(columns),
         fractions=symbols((score, *beside)),
@@ -188,7 +188,7 @@ def attacks_table(configs: Sequence[ConfirmedConfig]) -> Table:
 
 
 def gains_table(gains: Sequence[Gain]) -> Table:
-    """What each recommended setting gained over the paper's default of the same bit length."""
+    """The table of gains of recommended settings over the default of the same bit length."""
     columns = identity([gain.recommended for gain in gains]) | {
         "metric": [column_of(gain.metric).label for gain in gains],
         "default's MAP": [gain.default_mean for gain in gains],
@@ -209,7 +209,7 @@ def gains_table(gains: Sequence[Gain]) -> Table:
 
 
 def identity(configs: Sequence[ConfirmedConfig]) -> dict[str, list[Any]]:
-    """Columns that say which setting a row is about."""
+    """The columns that identify the setting of a row."""
     return {
         "search": [config.search for config in configs],
         "role": [config.role_label for config in configs],

@@ -1,7 +1,7 @@
-"""The arrays that a trial keeps (``docs/architecture.md``), checked before anybody computes.
+"""Read the arrays that a trial stores (``docs/architecture.md``), and check them.
 
-Nothing in a file is run, no array larger than its file says is made, and types and shapes are
-those of the schema.
+No code in a file is run. An array cannot be larger than its file says, and has the type and the
+shape of the schema.
 """
 
 import math
@@ -19,24 +19,24 @@ from reports.run_folder import check_file
 from saat.errors import InputError, one_line
 
 Arrays = dict[str, NDArray]
-# Zip, deflate and NumPy raise these: KeyError on a version of .npy that is none, RuntimeError on
-# ways to compress or encrypt that zipfile does not know.
+# Zip, deflate and NumPy raise these: KeyError for an unknown version of .npy, RuntimeError for an
+# unknown compression or encryption.
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, RuntimeError,
                ValueError, MemoryError)  # fmt: skip
-_LARGEST_RATIO = 1032  # of deflate; what claims more is no file that was written
+_LARGEST_RATIO = 1032  # of deflate; no real file is compressed more
 
 
 class Form(NamedTuple):
-    """What an array must be."""
+    """The type and shape that an array must have."""
 
     kind: str  # of its dtype, as NumPy has it: ``u`` is uint8 here, ``i`` any signed integer
-    # Equal names in a file are equal lengths, a number is itself, and "" has any length.
+    # A number is a length. Axes of one name have equal lengths in a file, and "" has any length.
     axes: tuple[str | int, ...]
 
 
 _IMAGE = (3, "height", "width")
-# Name of an array, or pattern of names → its form; the first that fits counts. A file has every
-# array that is named in full.
+# Name of an array, or pattern of names → its form. The first that matches is used. Every array that
+# is named in full must be in the file.
 _HISTOGRAMS = {f"*_{of}": Form("i", ("queries", "distances")) for of in ("total", "relevant")}
 _EXAMPLES = {
     "query": Form("u", ("shown", *_IMAGE)),
@@ -54,7 +54,7 @@ _ADVERSARIAL = {
 
 
 def read_histograms(path: Path) -> Arrays:
-    """``ATTACK_total`` and ``ATTACK_relevant``, integers ``(Q, K+1)``.
+    """Histograms ``ATTACK_total`` and ``ATTACK_relevant``, integers ``(Q, K+1)``.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -110,7 +110,7 @@ def _read(path: Path, forms: Mapping[str, Form]) -> Arrays:
 
 
 def _check_size(path: Path, info: zipfile.ZipInfo, member: IO[bytes]) -> None:
-    """Refuse an array whose header promises another size than the archive has."""
+    """Refuse an array whose header gives another size than the archive has."""
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,

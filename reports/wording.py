@@ -1,4 +1,4 @@
-"""How numbers and settings are written on pages: percent, k/255, Greek letters."""
+"""Write numbers and settings for pages: percent, k/255, Greek letters."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ _SYMBOLS = {
 # Beginning or end of an attack's name in a table → what it means. "…" is the rest of the name.
 _ATTACK_NOTES = {
     ".leaky": "….leaky: the attack … again, through rectifiers that pass gradients on where they "
-    "are off; run on a network many of whose input gradients are zero",
+    "are off; it is run if many input gradients of a network are zero",
     ".bpda": "….bpda: the attack … through the differentiable stand-in that the network offers",
     ".battery": "….battery: the attack … with the battery's own number of steps",
     "apgd_": "apgd_…: APGD (adaptive step sizes) on the loss …",
@@ -37,7 +37,7 @@ _PIXEL_PARAMETERS = ("eps", "step_size")
 
 
 def norm_note(norm: str) -> list[str]:
-    """A sentence on which numbers do not have the ``evaluation.norm``; none where all have."""
+    """A sentence on the numbers that are not in ``evaluation.norm``; empty if all are."""
     if norm == "linf":
         return []
     return [
@@ -47,17 +47,17 @@ def norm_note(norm: str) -> list[str]:
 
 
 def percent(fraction: float, digits: int = 1) -> str:
-    """``0.4213`` as ``42.1 %``; missing values as a dash."""
+    """Write ``0.4213`` as ``42.1 %``, and a missing value as a dash."""
     return MISSING if math.isnan(fraction) else f"{100 * fraction:.{digits}f} %"
 
 
 def points(difference: float) -> str:
-    """A difference of fractions as signed percentage points, without the unit."""
+    """Write a difference of fractions as signed percentage points, without the unit."""
     return MISSING if math.isnan(difference) else f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def attack_notes(names: Iterable[str]) -> str:
-    """What the names of a table's attacks mean, as far as they are more than a method's name."""
+    """Explain the names of a table's attacks that are not just the name of a method."""
     listed = list(names)
     return ". ".join(
         note
@@ -67,12 +67,12 @@ def attack_notes(names: Iterable[str]) -> str:
 
 
 def sentences(*parts: str) -> str:
-    """Further sentences behind a caption that has none at its end; empty parts are left out."""
+    """Append sentences to a caption without a full stop; empty parts are left out."""
     return "".join(f". {part}" for part in parts if part)
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit a person would choose."""
+    """Write seconds in a suitable unit."""
     if math.isnan(seconds):
         return MISSING
     if seconds < 120:
@@ -81,17 +81,17 @@ def duration(seconds: float) -> str:
 
 
 def is_pixel_parameter(key: str) -> bool:
-    """Whether the parameter is a distance in [0, 1] that the field writes as k/255."""
+    """Whether the parameter is a distance in [0, 1], which papers write as k/255."""
     return key.rsplit(".", 1)[-1] in _PIXEL_PARAMETERS
 
 
 def parameter_symbol(key: str) -> str:
-    """``defense.lambda`` as ``λ``, ``model.bits`` as ``bits``."""
+    """Write ``defense.lambda`` as ``λ``, ``model.bits`` as ``bits``."""
     return _SYMBOLS.get(key, key)
 
 
 def parameter_value(key: str, value: Any) -> str:
-    """A value as its field writes it: ε as k/255, other numbers with three digits."""
+    """Write a value as papers do: ε as k/255, other numbers with three digits."""
     if value is None or value != value or str(value) == "<NA>":
         return MISSING
     if isinstance(value, bool) or not isinstance(value, Real):
@@ -102,7 +102,7 @@ def parameter_value(key: str, value: Any) -> str:
 
 
 def describe_setting(row: Mapping[Any, Any], keys: Iterable[str]) -> str:
-    """The searched parameters of a trial, such as ``λ=2.31, μ=0.0001, ε=8/255``."""
+    """Write the searched parameters of a trial, such as ``λ=2.31, μ=0.0001, ε=8/255``."""
     values = {key: parameter_value(key, row.get(f"param.{key}")) for key in keys}
     return ", ".join(
         f"{parameter_symbol(key)}={value}" for key, value in values.items() if value != MISSING

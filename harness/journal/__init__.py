@@ -1,1 +1,1 @@
-"""The events of a search, one file, and the state that they add up to."""
+"""The journal: the file with the events of a search, and the state that follows from them."""

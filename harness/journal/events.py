@@ -24,7 +24,7 @@ from harness.trial.records import (
 def _finite(point: dict[str, Any]) -> dict[str, Any]:
     for key, value in point.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{key} is {value}, which it cannot be")
+            raise ValueError(f"{key} is {value}, not a finite number")
     return point
 
 
@@ -115,7 +115,7 @@ def problem_with(event: Mapping[str, Any]) -> str:
     """What is wrong with an event, in one line; empty if nothing is."""
     kind = event.get("event")
     if not isinstance(kind, str) or kind not in KINDS:
-        return f"event: none of {', '.join(KINDS)}"
+        return f"event: must be one of {', '.join(KINDS)}"
     try:
         KINDS[kind].model_validate(event)
     except ValidationError as error:

@@ -105,7 +105,7 @@ def read(path: Path, repair: bool = False) -> list[Event]:
     """Read the complete lines of a journal, which another process may be writing.
 
     Args:
-        path: of the journal; one that is not there has no events.
+        path: the journal; a missing file has no events.
         repair: cut an unfinished last line off the file.
 
     Raises:
@@ -155,7 +155,7 @@ def _parse(path: Path, lines: list[bytes]) -> Iterator[Event]:
             event = _event(content, number)
             if event["event"] == "suggested":
                 if event["trial"]["number"] != suggested:
-                    raise InputError(f"trial.number: not {suggested}, though it comes next")
+                    raise InputError(f"trial.number: must be {suggested}, which comes next")
                 suggested += 1
         except InputError as error:
             where = f"{path}: line {number + 1}"
@@ -165,7 +165,7 @@ def _parse(path: Path, lines: list[bytes]) -> Iterator[Event]:
 
 
 def _verified(line: bytes, checked: bool) -> bytes:
-    """The content of a line; one without a checksum, if none was ``checked`` before, is itself."""
+    """The content of a line; if no line before was ``checked``, this one may lack a checksum."""
     found = _CHECKSUM.fullmatch(line)
     if found is None:
         if checked or b'"checksum"' in line:
@@ -173,7 +173,7 @@ def _verified(line: bytes, checked: bool) -> bytes:
         return line
     content = found[1] + b"}"
     if checksum(content).encode() != found[2]:
-        raise InputError("not what its checksum says")
+        raise InputError("the checksum does not match")
     return content
 
 
@@ -186,7 +186,7 @@ def _event(content: bytes, number: int) -> Event:
     if not isinstance(event, dict) or event.get("seq") != number:
         raise InputError("out of sequence")
     if (event.get("event") == "started") != (number == 0):
-        raise InputError("not what a search begins with")
+        raise InputError("the first event, and no other, must be started")
     if problem := problem_with(event):
         raise InputError(one_line(problem, 200))
     return event
@@ -194,7 +194,7 @@ def _event(content: bytes, number: int) -> Event:
 
 @cache
 def _warn_unchecked(path: Path) -> None:
-    """Warn once that a journal has no checksums."""
+    """Warn, once for each journal, that it has no checksums."""
     log.warning(
-        "%s: an earlier version wrote it, without checksums; a changed number does not show", path
+        "%s: written without checksums by an earlier version; changed numbers go unnoticed", path
     )

@@ -6,18 +6,18 @@ from typing import Any
 from harness.catalogue import catalogue
 from harness.experiment.config import Experiment, digest
 
-# Versions above 1 of the releases that did not store them: the last one, and those before it.
+# Old journals store no versions. Each was written with one of these sets of versions above 1.
 _NOT_STORED: tuple[Mapping[str, int], ...] = ({"hag": 2, "sdha": 2, "sdha_targeted": 2}, {})
 
 
 def changed_versions(experiment: Experiment) -> dict[str, int]:
-    """Formulas of an experiment's protocol that are not the first ones: name → version above 1."""
+    """Formulas of an experiment's protocol whose version is above 1: name → version."""
     versions = _protocol_versions(experiment)
     return {name: version for name, version in versions.items() if version > 1}
 
 
 def _protocol_versions(experiment: Experiment) -> dict[str, int]:
-    """See :func:`saat.versions.protocol_versions`, of which the catalogue has the parts."""
+    """As :func:`saat.versions.protocol_versions`, but read from the catalogue."""
     known = catalogue()
     own = {name: known.attacks[name].usable().version for name in experiment.evaluation.attacks}
     return own | known.batteries[experiment.confirm.battery].usable()
@@ -26,10 +26,10 @@ def _protocol_versions(experiment: Experiment) -> dict[str, int]:
 def protocol_hash(
     experiment: Experiment, data_fingerprint: str, versions: Mapping[str, int] | None = None
 ) -> str:
-    """SHA-256 of the data, of how models are attacked and measured, and of the formulas for it.
+    """SHA-256 of the data, the evaluation, the battery and the versions of their formulas.
 
-    ``versions`` are those above 1, of this release where None. First versions are left out, so that
-    a formula which is new, or has never changed, leaves the hash as it is.
+    ``versions`` are those above 1; None stands for those of this release. Version 1 is left out,
+    so the hash stays the same when a formula is added, or as long as it does not change.
     """
     protocol = [data_fingerprint, experiment.evaluation.model_dump(), experiment.confirm.battery]
     changed = changed_versions(experiment) if versions is None else dict(versions)
@@ -37,13 +37,13 @@ def protocol_hash(
 
 
 def validation_hash(experiment: Experiment) -> str:
-    """What makes the numbers of two epochs comparable besides the protocol."""
-    # Journals of versions whose files named the one attack have it in theirs.
+    """Hash of the validation settings; epochs are comparable if it and the protocol are equal."""
+    # The attack is part of the hash in old journals, whose experiment files named it.
     return digest({"attack": "mainstay", **experiment.validation.model_dump()})
 
 
 def stored_versions(experiment: Experiment, started: Mapping[str, Any]) -> dict[str, int] | None:
-    """Versions above 1 by which a run was measured, by name.
+    """Versions above 1 of the formulas that measured a run: name → version.
 
     ``started`` is the first event of its journal. None where the run began with another protocol
     than the experiment's.
@@ -61,7 +61,7 @@ def stored_versions(experiment: Experiment, started: Mapping[str, Any]) -> dict[
 
 
 def version_note(experiment: Experiment, started: Mapping[str, Any]) -> str:
-    """A note if a run was measured by other versions than these: which; empty if it was not."""
+    """A note that names the formulas whose versions changed since a run; empty if none did."""
     then, now = stored_versions(experiment, started), changed_versions(experiment)
     if then is None or then == now:
         return ""

@@ -34,8 +34,8 @@ class TrialRecord:
     epochs: list[dict[str, Any]] = field(default_factory=list)
     out_of_memory: list[str] = field(default_factory=list)
     host: str = ""  # the last machine that worked on it
-    deaths: int = 0  # of its worker process alone
-    nodes_lost: int = 0  # while they ran it, pre-empted ones included
+    deaths: int = 0  # times that its worker process died
+    nodes_lost: int = 0  # times that its node was lost, pre-empted nodes included
 
     @property
     def config(self) -> TrialConfig:
@@ -54,7 +54,7 @@ class SearchState:
         self.stopped_exploring = ""  # why no further trial is suggested
         self.recommended: list[str] | None = None
         self.finished = False
-        self.decided: dict[str, TrialSpec] = {}  # not journaled yet; need not be decoded then
+        self.decided: dict[str, TrialSpec] = {}  # suggested, not journaled yet
         for event in events:
             self.apply(event)
 
@@ -71,7 +71,7 @@ class SearchState:
         except (KeyError, TypeError) as error:
             line = event.get("seq", -1) + 1
             raise InputError(
-                f"events.jsonl: line {line}: no event of a search ({one_line(error, 80)}); "
+                f"events.jsonl: line {line}: not an event of a search ({one_line(error, 80)}); "
                 "the journal is damaged"
             ) from None
 
@@ -168,10 +168,10 @@ def load_state(run_dir: Path) -> tuple[Event, SearchState]:
     kept += [f"the folders of {counted(trials, 'trial')}"] if trials else []
     if kept:
         raise InputError(
-            f"{path}: missing or empty, and with it what the search knew; still there are "
+            f"{path}: missing or empty, so the state of the search is lost; still there: "
             f"{', '.join(kept)}"
         )
-    raise NeverStarted(f"{run_dir}: the search never started; delete the folder, start it again")
+    raise NeverStarted(f"{run_dir}: the search never started; delete the folder and start again")
 
 
 def suggested_event(spec: TrialSpec, config_hash: str, point: Any, notes: Any) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What to try next, what to stop, what to confirm; the journal is all it knows."""
+"""Decide what to try, to stop and to confirm, from the journal alone."""

@@ -1,4 +1,4 @@
-"""Which trainings a search consists of besides the suggestions of its sampler."""
+"""The trainings of a run that no sampler suggests, and how many trials it will have."""
 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
@@ -11,7 +11,7 @@ Plan = Literal["search", "train", "compare"]
 
 
 class Planned(NamedTuple):
-    """A training that is known before it begins."""
+    """A training, before it is journaled as a trial."""
 
     phase: str
     role: str
@@ -30,10 +30,10 @@ def given(experiment: Experiment, plan: Plan) -> Iterator[Planned]:
 
 
 def confirmations(experiment: Experiment, state: SearchState) -> Iterator[Planned]:
-    """What is confirmed once there is a recommendation, all under the same fresh seeds.
+    """The trainings that confirm a recommendation, all settings under the same fresh seeds.
 
-    They come seed by seed, so that an early end stays balanced. No setting was recommended for a
-    training under one of these seeds, in this search or an earlier one.
+    They are ordered by seed, so that every setting has about as many trainings at an early end. No
+    trial under one of these seeds, of this search or an earlier one, led to the recommendation.
     """
     explored = {record.spec.trial_id: record for record in state.known()}
     chosen = [explored[trial_id].config for trial_id in state.recommended or []]
@@ -45,9 +45,10 @@ def confirmations(experiment: Experiment, state: SearchState) -> Iterator[Planne
 
 
 def planned_trials(experiment: Experiment, plan: Plan, state: SearchState, defaults: int) -> int:
-    """How many trials a search will have, as far as can be told now.
+    """The number of trials that a search will have, as far as it is known now.
 
-    ``defaults`` counts the published settings that are trained, those of earlier searches left out.
+    ``defaults`` is the number of published settings that are trained. Those that an earlier search
+    trained are left out.
     """
     if plan != "search":
         return sum(1 for _ in given(experiment, plan))

@@ -1,4 +1,4 @@
-"""Which explored settings are worth confirming."""
+"""Choose which explored settings are confirmed."""
 
 from collections.abc import Iterable
 
@@ -13,20 +13,21 @@ from saat.sanity import at_chance
 
 
 def usable(record: TrialRecord) -> bool:
-    """Whether a trial completed with numbers."""
+    """Whether a trial completed and its objectives were measured."""
     return record.status == "completed" and is_measured(record.metrics)
 
 
 def eligible(experiment: Experiment, record: TrialRecord) -> bool:
-    """Whether a trial completed with numbers, keeps every constraint, and has not collapsed."""
+    """Whether a trial is usable, keeps every constraint, and has not collapsed."""
     return usable(record) and experiment.minimums.allow(record.metrics)
 
 
 def recommend(experiment: Experiment, explored: Iterable[TrialRecord]) -> list[str]:
-    """Settings to confirm: eligible, robust MAP above chance, not the default itself.
+    """Choose the settings to confirm: eligible, robust MAP above chance, not the default itself.
 
     They are chosen from the fronts of all eligible trials, one front after the other, and within a
-    front greedily by hypervolume. The default counts, so what it dominates comes later.
+    front greedily by hypervolume. The default has its place in the fronts, so the settings that it
+    dominates come later.
 
     Returns:
         Trial ids in the order of choice, ``confirm.max_configs`` at most.

@@ -1,7 +1,7 @@
 """A search from the first suggestion to the last confirmation: explore → confirm → done.
 
-Every decision is journaled before anything acts on it, and every state is a fold of the journal,
-so a search that is resumed is the search that was interrupted.
+Every decision is journaled before anything acts on it, and every state is computed from the
+journal. So a resumed search continues exactly as the interrupted one would have.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,8 +27,8 @@ from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from saat.feasibility import is_collapsed, objective_values
 from saat.metrics import Phase
 
-_ATTEMPTS = 60  # suggestions for one trial before all points are gone through
-MOST_POINTS = 4096  # of those
+_ATTEMPTS = 60  # suggestions for one trial before all points are tried in order
+MOST_POINTS = 4096  # that are tried in order
 
 
 class Pause(Enum):
@@ -82,11 +82,11 @@ class Search:
         self._live: set[str] = set()
         for event in journal.events:
             self._apply(event)
-            if event["event"] == "epoch":  # for the scheduler; the decision is in the event
+            if event["event"] == "epoch":  # told to the scheduler; the decision is in the event
                 record = self.state.trials[event["trial_id"]]
                 self._stop_reason(record, event["epoch"], event["metrics"])
         journal.fold(self._apply)
-        self._waiting = self.state.running()  # begun before, to be taken up again
+        self._waiting = self.state.running()  # trials of an interrupted search, which continue
 
     def next_trial(self) -> TrialSpec | Pause:
         """The next trial to run, or why there is none."""
@@ -107,16 +107,16 @@ class Search:
         return Pause.DONE
 
     def planned_trials(self) -> int:
-        """How many trials the search will have, as far as can be told now."""
+        """The number of trials that the search will have, as far as it is known now."""
         warm = {record.config_hash for record in self.state.warm.values()}
         defaults = len(self._defaults.keys() - warm)
         return planned_trials(self.experiment, self._plan, self.state, defaults)
 
     def on_epoch(self, trial_id: str, report: EpochReport) -> bool:
-        """Take in a finished epoch; whether the trial shall stop.
+        """Record a finished epoch; returns whether the trial must stop.
 
-        An epoch that the journal already has (a trial tells its whole history when it is taken up
-        again) changes nothing.
+        An epoch that the journal already has changes nothing: a trial that continues reports its
+        whole history.
         """
         record = self.state.trials[trial_id]
         if report.epoch <= len(record.epochs):
@@ -127,18 +127,18 @@ class Search:
         return bool(reason)
 
     def on_final(self, trial_id: str, report: FinalReport) -> None:
-        """Take in the end of a trial that was re-attacked."""
+        """Record the end of a trial that was re-attacked."""
         self.journal.append("completed", trial_id=trial_id, **asdict(report))
 
     def on_failure(self, trial_id: str, reason: str) -> None:
-        """Take in a trial that cannot go on."""
+        """Record that a trial failed."""
         self.journal.append("failed", trial_id=trial_id, stop_reason=reason)
 
     def on_lost(self, trial_id: str, reason: str, node: bool) -> None:
-        """Take in that the worker of a trial is gone: with its ``node``, or it alone.
+        """Record that the worker of a trial was lost, with its ``node`` or alone.
 
-        The trial is given out again and goes on from its last durable epoch, unless that has
-        happened too often.
+        The trial is given to another worker and continues from its last durable epoch, unless it
+        has lost too many workers.
         """
         self.journal.append("lost", trial_id=trial_id, node=node, reason=reason)
         record = self.state.trials[trial_id]
@@ -149,7 +149,7 @@ class Search:
             self._waiting.append(record)
 
     def _apply(self, event: Event) -> None:
-        """Bring state and searcher up to an event, a stored or a new one."""
+        """Update state and searcher with an event, a stored or a new one."""
         self.state.apply(event)
         kind = event["event"]
         if kind == "warm_started":
@@ -174,7 +174,7 @@ class Search:
             self._tell(record)
 
     def _suggest(self) -> TrialRecord | None:
-        """Journal a new trial of the present phase, if it has one left."""
+        """Journal the next trial of the present phase; None if there is none."""
         if self._plan != "search":
             planned = given(self.experiment, self._plan)
         elif self.state.recommended is None:
@@ -202,12 +202,12 @@ class Search:
                     training = Planned("explore", role, self.experiment.seed, config)
                     return self._add(training, point, notes)
                 self._searcher.discard(number)
-            reason = "the space has no setting that was not tried"
+            reason = "every setting of the space was tried"
         self.journal.append("stopped_exploring", reason=reason)
         return None
 
     def _candidates(self, number: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Suggested points, then those of the whole space; with the sampler's notes."""
+        """Suggested points with the sampler's notes, then all points of the space."""
         for attempt in range(_ATTEMPTS):
             yield self._searcher.suggest(number, attempt)
         space, base = self.experiment.space, self.experiment.config.flat()
@@ -230,7 +230,7 @@ class Search:
         return f"{self._hash(training.config)[:10]}-{training.phase}-{training.seed}"
 
     def _stop_reason(self, record: TrialRecord, epoch: int, metrics: Mapping[str, float]) -> str:
-        """Report an epoch to the scheduler; why the trial stops then, empty if it goes on."""
+        """Report an epoch to the scheduler; returns why the trial stops, empty if it goes on."""
         if record.spec.phase != "explore":
             return ""
         values = objective_values(metrics, Phase.VALIDATION)
@@ -249,6 +249,6 @@ class Search:
             missing = self.experiment.minimums.violations(record.metrics)
             self._searcher.tell(number, "completed", values, missing)
         else:
-            # No sampler may be drawn to a collapsed trial, whose robust MAP, chance, may be the
-            # best so far.
+            # The robust MAP of a collapsed trial is chance, which may be the best value so far. No
+            # sampler may be drawn to it.
             self._searcher.tell(number, "stopped" if record.status == "stopped" else "failed")

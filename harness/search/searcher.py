@@ -1,9 +1,9 @@
-"""Suggestions of a sampler, which is told the truth about every trial.
+"""Suggestions of a sampler, which is told how every trial really ended.
 
 Every suggestion gets a sampler of its own, seeded with (search seed, trial number, attempt), so
-the n-th suggestion depends on the trials and epochs before it and on nothing else: a study that is
-rebuilt from the journal goes on exactly as the first one would have. Trials that were stopped
-early are told as PRUNED and failed ones as FAIL, never as results.
+the n-th suggestion depends on the trials and epochs before it and on nothing else. A study that is
+rebuilt from the journal therefore continues exactly as the first one would have. Trials that were
+stopped early are PRUNED in the study and failed ones FAIL; neither has results.
 """
 
 import warnings
@@ -37,7 +37,7 @@ class Searcher:
         sampler: an entry of :data:`harness.search.samplers.SAMPLERS`.
         seed: seed of the search.
         num_samples: planned suggestions.
-        lower_bounds: of clean and robust MAP; suggestions are to lie above them.
+        lower_bounds: of clean and robust MAP; the sampler looks for points above them.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Searcher:
             point = suggest(trial, self._space, self._base)
         trial.set_user_attr(PLANNED_EPOCHS, _epochs(self._complete(point)))
         self._trials[number] = trial
-        # Without a copy of every trial so far.
+        # deepcopy would copy every trial so far.
         notes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
         return point, dict(notes)
 
@@ -106,7 +106,7 @@ class Searcher:
             report_epoch(trial, values)
 
     def include(self, number: int, point: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
-        """Add a running trial, unless it is there: it was suggested, and not discarded.
+        """Add a running trial, unless the study has it as a suggestion that was not discarded.
 
         A point outside the space is left out, unless the sampler learns from those too.
         """
@@ -164,7 +164,7 @@ class Searcher:
             return params
         if not getattr(self._sampler, "learns_outside_space", False):
             return None
-        # The paper's default names no key but its own: the others are the file's.
+        # The paper's default sets its own keys only; the values of the others are in the file.
         config = self._complete(point)
         params = {
             key: config[key] for key, d in space.items() if key in config and d.applies(config)
@@ -172,7 +172,7 @@ class Searcher:
         choices = [key for key in params if space[key].choice is not None]
         if not all(space[key].contains(params[key]) for key in choices):
             return None
-        # A range's key may be a word in the file: auto.
+        # A key with a range may have the word auto in the file.
         return {k: v for k, v in params.items() if k in choices or isinstance(v, int | float)}
 
 

@@ -1,7 +1,7 @@
-"""When exploring ends before its budget of trials: a deadline, a cost, no more progress.
+"""Rules that end exploring before its budget of trials: a deadline, a cost, stagnation.
 
-A rule is a function of the journal's events, like every other decision. Running trials finish,
-no further one is suggested, and the confirmation follows.
+A rule is a function of the journal's events, like every other decision. When it holds, running
+trials finish, no further trial is suggested, and the confirmation follows.
 """
 
 from harness.experiment.config import Experiment
@@ -15,8 +15,8 @@ from saat.feasibility import objective_values
 def stop_reason(experiment: Experiment, state: SearchState) -> str:
     """Why no further trial is to be suggested, in words; empty if one may be.
 
-    - ``time``: seconds between the journal's first and its latest event. It is a deadline: the
-      time between an interruption and the resumption counts too (``cost`` does not grow then).
+    - ``time``: seconds between the journal's first and its latest event. It is a deadline, so the
+      time of an interruption counts too. ``cost`` does not grow then.
     - ``cost``: seconds of work of all explore trials, stopped, failed and running ones included.
     - ``stagnation``: see :func:`_stagnation`.
     """
@@ -34,9 +34,8 @@ def _stagnation(rule: StagnationSection, experiment: Experiment, state: SearchSt
     """Whether HV(all) ≤ (1 + tolerance) · HV(all but the last n completed trials).
 
     Trials below a constraint, or with a clean MAP at chance, are among those n, but add no
-    hypervolume; as long as there is none, nothing stagnates. Trials of earlier searches
-    (``warm_start``) count among the first, never among the last n. At least one trial must lie
-    before those n.
+    hypervolume. While the hypervolume is 0, nothing stagnates. Trials of earlier searches
+    (``warm_start``) are never among the last n. At least one trial must come before those n.
     """
     done = [r for r in state.completed if r.spec.phase == "explore" and usable(r)]
     known = [*state.warm.values(), *done]

@@ -1,6 +1,6 @@
-"""Warm start: completed trials of earlier searches under the same protocol are known beforehand.
+"""Warm start: a search begins with the completed trials of earlier searches of its protocol.
 
-They are journaled when a search begins, points and values, so a search that is resumed does not
+Their points and values are journaled when the search begins. So a search that is resumed does not
 need the earlier ones any more.
 """
 
@@ -17,7 +17,8 @@ from saat.errors import InputError, did_you_mean, one_line
 from saat.metrics import OBJECTIVES, Phase
 from saat.paths import user_path
 
-# What says where a trial lies, and whether it is at chance; minimums of constraints come to it.
+# Metrics that are taken over: the objectives, and whether they are at chance. The metrics of the
+# constraints are added.
 _KEPT = (*OBJECTIVES, "chance_map", "lift.clean", "lift.robust")
 
 
@@ -29,7 +30,7 @@ def missing_warm_start(experiment: Experiment, events: list[Event]) -> bool:
 
 
 def warm_start(experiment: Experiment, runs_dir: Path, fingerprint: str, protocol: str) -> Event:
-    """Fields of the ``warm_started`` event of a search that begins, with the hash of its protocol.
+    """Fields of the ``warm_started`` event of a new search; ``protocol`` is its protocol's hash.
 
     A completed explore trial is taken if this search could suggest its setting, or would run it as
     the paper's default. Of equal settings the first one is taken, in the order of

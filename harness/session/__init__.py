@@ -1,1 +1,1 @@
-"""A search from its command to its report."""
+"""Run a search from the command to the report."""

@@ -38,7 +38,7 @@ def device_of_run(experiment: Experiment, options: Options) -> str:
     if resources.gpus and options.executor == "inline" and not torch.cuda.is_available():
         raise InputError(
             f"resources.gpus_per_trial: {resources.gpus_per_trial}: this machine has no GPU that "
-            "torch can use; 0"
+            "torch can use; set it to 0"
         )
     return "cuda" if resources.gpus else "cpu"
 
@@ -47,7 +47,7 @@ def open_data(
     experiment: Experiment, cache_dir: str | None, say: Callable[[str], None]
 ) -> RetrievalData:
     """Open the data set, and check the protocol against its size; decodes images if necessary."""
-    list(METRICS.values())  # one that cannot be imported is told before any work starts
+    list(METRICS.values())  # a metric that cannot be imported is reported before any work
     config = experiment.config
     if config.model.weights != "none":
         _try_weights(experiment, config, say)
@@ -64,7 +64,7 @@ def open_data(
     wanted, drawn = experiment.validation.queries, len(data.validation)
     if wanted > drawn:
         raise InputError(
-            f"validation.queries: {wanted}: at most {drawn}, the validation queries there are"
+            f"validation.queries: {wanted}: at most {drawn}, the number of validation queries"
         )
     return data
 
@@ -138,7 +138,7 @@ def check_uri(uri: str | None) -> None:
     if in_query or (scheme != "sqlite" and "@" in rest):
         raise InputError(
             "--tracking-uri: no user or password in the address; set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD, or the data base's own password file"
+            "MLFLOW_TRACKING_PASSWORD, or the database's own password file"
         )
     if scheme in _SERVERS and re.search("[?#]", rest):
         raise InputError(
@@ -148,13 +148,13 @@ def check_uri(uri: str | None) -> None:
         file = sqlite_file(uri)
         if file is None or unquote(str(file)) != str(file):
             raise InputError(
-                f"{shown}: sqlite:///FILE, a path without %; what lies in memory is gone with its "
-                "process"
+                f"{shown}: must be sqlite:///FILE, a path without %; a database in memory is lost "
+                "when its process ends"
             )
     elif scheme in _DATA_BASES and (parts.hostname is not None or port is not None):
         _check_driver(uri, shown)
     elif scheme not in _SERVERS or parts.hostname is None:
-        raise InputError(f"{shown}: http://…, https://…, sqlite:///… or a data base")
+        raise InputError(f"{shown}: must be http://…, https://…, sqlite:///… or a database")
 
 
 def _check_driver(uri: str, shown: str) -> None:
@@ -173,7 +173,7 @@ def _check_driver(uri: str, shown: str) -> None:
 
 
 def check_folders(options: Options) -> None:
-    """Refuse folders of runs and cache that cannot be written."""
+    """Refuse a folder of runs, or a cache folder, that cannot be written."""
     writable_parent(options.runs_dir, "--runs-dir")
     if options.cache_dir is not None:
         writable_parent(Path(options.cache_dir), "--cache-dir")
@@ -182,9 +182,9 @@ def check_folders(options: Options) -> None:
 def executor_of_run(
     experiment: Experiment, options: Options, say: Callable[[str], None]
 ) -> tuple[Executor, int]:
-    """The executor, and the number of trials to run at once now."""
+    """Create the executor; returns it with the number of trials to run at once now."""
     if options.autoscaling and not options.address:
-        raise InputError("--autoscaling: is about a cluster, and needs --address")
+        raise InputError("--autoscaling: applies to a cluster, and needs --address")
     if options.executor == "inline":
         from harness.executors.inline import InlineExecutor
 

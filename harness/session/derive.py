@@ -1,4 +1,4 @@
-"""Tables of results, made from the journal."""
+"""Write the tables of results from the journal."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +10,8 @@ from reports.results import metric_cells, write_epochs, write_trials
 
 
 def write_tables(run_dir: Path, started: Event, state: SearchState) -> None:
-    """Write ``trials.parquet`` and ``epochs.parquet`` of what ``load_state`` gave."""
-    # Journals of versions without labels of data sets have none.
+    """Write ``trials.parquet`` and ``epochs.parquet`` from what ``load_state`` returned."""
+    # Old journals have no label of the data set.
     common = {"dataset": started.get("dataset"), "protocol_hash": started["protocol_hash"]}
     write_trials(run_dir, (_trial_row(record) | common for record in state.trials.values()))
     write_epochs(run_dir, (row for record in state.trials.values() for row in _epochs(record)))

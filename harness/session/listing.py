@@ -11,12 +11,12 @@ from harness.files import existing_parent
 from saat.errors import InputError, did_you_mean, one_line, printable
 from saat.registry import OWN_PACKAGE, Registry
 
-if TYPE_CHECKING:  # takes pydantic, which completion and help need nothing of
+if TYPE_CHECKING:  # imports pydantic, which completion and help do not need
     from harness.catalogue import Entry
 
 
 class SomeUnreadable(InputError):
-    """Some of the entries, or of the runs, cannot be read; ``readable`` are lines of the others."""
+    """Some entries or runs cannot be read; ``readable`` holds the lines of the others."""
 
     def __init__(self, problems: Sequence[str], rows: Mapping[str, str]) -> None:
         others = f" (and {len(problems) - 1} more)" if problems[1:] else ""
@@ -25,12 +25,12 @@ class SomeUnreadable(InputError):
 
 
 def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> str:
-    """A line an entry of one of :data:`LISTS`: its name and one sentence.
+    """List the entries of one of :data:`LISTS`, one line each: the name and one sentence.
 
-    ``data_root`` contains the folders of named data sets; ``SAAT_DATA`` where None.
+    ``data_root`` contains the folders of named data sets; None stands for ``SAAT_DATA``.
 
     Raises:
-        InputError: there is no such list; :class:`SomeUnreadable` where runs or packages are
+        InputError: there is no such list; :class:`SomeUnreadable` if runs or packages are
             damaged.
     """
     if what not in LISTS:
@@ -45,7 +45,7 @@ def _lines(rows: Mapping[str, str]) -> str:
 
 
 def _readable(rows: Iterable[tuple[str, Callable[[], str]]]) -> dict[str, str]:
-    """Names and the lines that their functions give; :class:`SomeUnreadable` where some raise."""
+    """Call the function of every name for its line; :class:`SomeUnreadable` if some raise."""
     found, problems = {}, []
     for name, line in rows:
         try:
@@ -68,7 +68,7 @@ def _described(_: str, entry: "Entry[Any]") -> str:
 def _catalogued(
     registry: str, describe: "Callable[[str, Entry[Any]], str]" = _described
 ) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Entries of a registry that the catalogue has; ``describe`` gives (name, entry) a line."""
+    """Entries of a registry in the catalogue; ``describe`` turns (name, entry) into a line."""
     from harness.catalogue import catalogue  # here, so that LISTS costs nothing
 
     def line(name: str, entry: "Entry[Any]") -> str:

@@ -18,11 +18,11 @@ from saat.metrics import Phase
 from saat.wording import counted
 
 _SHOWN_ENDED = 6  # latest ended trials in the live view
-_SHOWN_KEYS = 5  # of a point of the space
+_SHOWN_KEYS = 5  # keys of a point that are shown
 
 
 class _Log(Console):
-    """Standard error; silent after its reader has ended (a dead ``tee``, for example)."""
+    """Standard error that falls silent when its reader has ended (a dead ``tee``, say)."""
 
     def __init__(self) -> None:
         super().__init__(file=sys.stderr)

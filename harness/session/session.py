@@ -102,7 +102,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     try:
         leave_receipt(journal.events[0]["search_id"], paths_at_start(experiment, options.runs_dir))
     except OSError as error:
-        say(f"no receipt of this run could be left ({error}): saat resume will ask for --allow")
+        say(f"the receipt of this run could not be written ({error}): saat resume needs --allow")
     _warm_start(journal, warm, say)
     return _run(experiment, journal, options, executor, concurrent, say)
 
@@ -115,8 +115,8 @@ def resume(
 ) -> Path:
     """Continue a search after any interruption.
 
-    The executor is ``executor_name``, not that of ``options``; where None, it is the one that the
-    search began with.
+    The executor is ``executor_name``, not that of ``options``. None stands for the executor that
+    the search began with.
 
     Raises:
         InputError: there is no such search, its data changed, another version began it with fewer
@@ -138,14 +138,16 @@ def resume(
             executor=executor_name or started["executor"],
         )
         if options.address and options.executor == "inline":
-            raise InputError(f"--address {options.address}: this search runs inline, on no cluster")
+            raise InputError(
+                f"--address {options.address}: this search runs inline, not on a cluster"
+            )
         check_tracking(options.tracking_uri, options.runs_dir)
         device_of_run(experiment, options)
         data = open_data(experiment, options.cache_dir, say)
         if data.fingerprint != started["data_fingerprint"]:
             raise InputError(
-                f"{run_dir}: the data set is not the one the search began with, or an earlier "
-                "version of saat-harness began it, which did not compare pixels"
+                f"{run_dir}: the data set is not the one the search began with (or the search was "
+                "begun by an earlier version of saat-harness, which did not compare pixels)"
             )
         check_resumed_protocol(experiment, started, run_dir / "experiment.yaml")
         own = validation_hash(experiment)
@@ -165,14 +167,14 @@ def resume(
 
 
 def paths_to_allow(experiment: Experiment, runs_dir: Path) -> list[str]:
-    """What ``saat resume --allow`` has to name of a run that began here: no receipt has it."""
+    """Paths that ``saat resume --allow`` has to name, because no receipt of the run has them."""
     search_id = first_search_id(runs_dir / experiment.name)
     missing = not_named(search_id, paths_at_start(experiment, runs_dir))
     return list(dict.fromkeys(path for _, path in missing))
 
 
 def _warm_start(journal: Journal, found: Event, say: Callable[[str], None]) -> None:
-    """Journal what earlier searches found, if anything was asked for."""
+    """Journal the trials of earlier searches, if the experiment names any searches."""
     if found:
         journal.append("warm_started", **found)
         say(f"search.warm_start: {counted(len(found['trials']), 'trial')} of earlier searches")
@@ -213,7 +215,7 @@ def _run(
 
 
 def sync(name: str, options: Options) -> str:
-    """Deliver what the tracking server has not received; one line on how it went.
+    """Deliver what the tracking server has not received; returns one line on the outcome.
 
     Raises:
         InputError: no such search, another process runs it, or the server does not answer.

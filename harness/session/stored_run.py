@@ -1,4 +1,4 @@
-"""What a stored run may decide when it goes on: neither its server, its files nor its protocol."""
+"""Checks before a stored run continues: it must not choose its server, files or protocol."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ _VARIABLE = "MLFLOW_TRACKING_URI"
 
 
 def tracking_uri_of(started: Event, options: Options, name: str) -> str | None:
-    """The tracking server of a run that goes on; None for the embedded store.
+    """The tracking server of a run that continues; None for the embedded store.
 
     A server decides where its client writes files, and gets this user's credentials. Somebody else
     may have made the run. So a server that only its journal names is not contacted.
@@ -50,9 +50,10 @@ def paths_at_start(experiment: Experiment, runs_dir: Path) -> Iterator[CarriedPa
 def check_carried_paths(
     experiment: Experiment, events: list[Event], options: Options, name: str
 ) -> None:
-    """Refuse to go on with a run that would read what only the run names.
+    """Refuse to continue a run that would read a path which only the run itself names.
 
-    Somebody else may have made it. Its trials carry settings of their own, in the journal.
+    Somebody else may have made the run. The settings of its trials, which are in the journal, can
+    name paths too.
     """
     warms = missing_warm_start(experiment, events)
     carried = list(
@@ -75,7 +76,7 @@ def read_stored(run_dir: Path) -> tuple[Experiment, dict[str, Any]]:
 
 
 def check_whole(missing: Mapping[str, Any], file: Path) -> None:
-    """Refuse the file of another version, which lacks a key: no new default changes a search."""
+    """Refuse a file of another version that lacks a key: no new default may change a search."""
     for key, default in missing.items():
         raise InputError(
             f"{file}: {key}: missing; another version of saat-harness began this search: set the "
@@ -90,7 +91,7 @@ def check_reported_protocol(experiment: Experiment, started: Event, file: Path) 
 
 
 def check_resumed_protocol(experiment: Experiment, started: Event, file: Path) -> None:
-    """Refuse to add numbers to a search that its earlier ones could not be compared with."""
+    """Refuse to add numbers to a search if they could not be compared with its earlier ones."""
     if protocol_hash(experiment, started["data_fingerprint"]) == started["protocol_hash"]:
         return
     if note := version_note(experiment, started):
@@ -102,6 +103,6 @@ def check_resumed_protocol(experiment: Experiment, started: Event, file: Path) -
 
 
 _CHANGED = (
-    "{}: evaluation or confirm.battery is not what the search began with; its numbers could not be "
-    "compared"
+    "{}: evaluation or confirm.battery is not what the search began with, so its numbers could not "
+    "be compared"
 )

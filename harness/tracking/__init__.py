@@ -1,1 +1,1 @@
-"""Copies the journal to MLflow, in a thread that cannot hold up a search."""
+"""Copy the journal to MLflow, in a thread that cannot hold up a search."""

@@ -1,4 +1,4 @@
-"""Which events of a journal a tracking server has; kept in a file beside the journal."""
+"""The cursor: a file beside the journal that says which events a tracking server has."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Cursor:
 
 
 def read_cursor(path: Path, uri: str) -> Cursor:
-    """Read the cursor of the server at ``uri``; empty if it is damaged or another one's."""
+    """Read the cursor of the server at ``uri``; empty if it is damaged or of another server."""
     with suppress(InputError):
         content = read_record(path, _CursorFile)
         if content["uri"] == uri:

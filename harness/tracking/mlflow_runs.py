@@ -25,7 +25,7 @@ _STATUS = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 class MlflowRuns:
     """The runs of one search, whose parent run has the ``tags``.
 
-    SQLite stores keep their artifacts beside the data base.
+    With a SQLite store, artifacts are kept beside the database.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class MlflowRuns:
         return False
 
     def deliver(self, event: Event, state: SearchState) -> None:
-        """Write what an event of the journal says; ``state`` is that after the event."""
+        """Write an event of the journal; ``state`` is the state after the event."""
         kind = event["event"]
         if kind == "started":
             self._log_file(self._runs["search"], self.run_dir / "experiment.yaml")
@@ -87,7 +87,7 @@ class MlflowRuns:
             self._finish()
 
     def _log_params(self, run_id: str, params: dict[str, Any]) -> None:
-        """Log params; the same ones again change nothing."""
+        """Log params; logging the same ones again changes nothing."""
         from mlflow.entities import Param
 
         entries = [Param(key, str(value)[:_PARAM_LIMIT]) for key, value in params.items()]
@@ -106,7 +106,7 @@ class MlflowRuns:
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in own.items())
         found = self._client.search_runs([self._experiment_id], wanted, max_results=1)
         if not found:
-            if "search" in self._runs:  # a wiped server may have given the number to another one
+            if "search" in self._runs:  # a wiped server may have given its number to another
                 self._client.get_run(self._runs["search"])
             given = {"run_name": name, "tags": {**tags, **own}}
             found = [self._client.create_run(self._experiment_id, **given)]
@@ -158,7 +158,7 @@ class MlflowRuns:
     def _end(self, run_id: str, record: TrialRecord) -> None:
         for key, value in tracked_values.end_tags(record).items():
             self._client.set_tag(run_id, key, value)
-        # Before its files, which a store of artifacts may refuse.
+        # Before the files, because a store of artifacts may refuse those.
         self._client.set_terminated(run_id, _STATUS[record.status])
         folder = self.run_dir / "trials" / record.spec.trial_id
         if record.status == "completed":

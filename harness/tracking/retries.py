@@ -1,4 +1,4 @@
-"""Calls a tracking server again until it accepts, or refuses for good."""
+"""Retry calls to a tracking server until it accepts, or refuses for good."""
 
 import threading
 from collections.abc import Callable
@@ -39,9 +39,9 @@ def retrying(
 def is_refusal(error: BaseException) -> bool:
     """Whether a server, or a store of artifacts, answered and refused.
 
-    MLflow has error codes. Stores raise the errors of their clients: requests, botocore, Google's
-    and Azure's clients keep the HTTP status each in an attribute of their own; a folder raises an
-    ``OSError``.
+    MLflow's errors have codes. A store of artifacts raises the errors of its client: requests,
+    botocore, and the clients of Google and Azure each keep the HTTP status in a different
+    attribute. A folder raises an ``OSError``.
     """
     if getattr(error, "error_code", "") in FINAL_ERRORS:
         return True

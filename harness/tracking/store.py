@@ -43,16 +43,18 @@ def default_uri(runs_dir: Path) -> str:
     """The embedded SQLite store of a folder of runs.
 
     Raises:
-        InputError: the folder's path would mean another one in a URL.
+        InputError: the folder's path has characters with another meaning in a URL.
     """
     path = runs_dir.resolve() / "mlflow.db"
     if "?" in str(path) or unquote(str(path)) != str(path):
-        raise InputError(f"{runs_dir}: MLflow's data base cannot lie there: its URL has no ? or %")
+        raise InputError(
+            f"{runs_dir}: MLflow's database cannot be there: its URL must have no ? or %"
+        )
     return f"sqlite:///{path}"
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of a SQLite URI; None for other URIs, and for a data base in memory."""
+    """The file of a SQLite URI; None for other URIs, and for a database in memory."""
     if not uri.startswith("sqlite:///"):
         return None
     name = uri.removeprefix("sqlite:///").partition("?")[0]
@@ -60,7 +62,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def check_store(uri: str) -> None:
-    """Refuse a SQLite file that cannot be created or used, or is of another version of MLflow.
+    """Refuse a SQLite file that cannot be used, or was written by another version of MLflow.
 
     The tracker would retry for minutes: to it, most errors look like a server that is down.
     """
@@ -81,9 +83,10 @@ def check_store(uri: str) -> None:
     if revision is None or newest is None or revision == newest:
         return
     if revision not in known:
-        raise InputError(f"{path}: of a newer MLflow than the one that is installed here")
+        raise InputError(f"{path}: written by a newer MLflow than the one installed here")
     raise InputError(
-        f"{path}: of an older MLflow; back it up, then: mlflow db upgrade {shlex.quote(uri)}"
+        f"{path}: written by an older MLflow; back it up, then: "
+        f"mlflow db upgrade {shlex.quote(uri)}"
     )
 
 
@@ -101,7 +104,7 @@ def _revision(path: Path) -> str | None:
 def _revisions() -> tuple[set[str], str | None]:
     """All versions of the tables that the installed MLflow knows, and the newest one, if certain.
 
-    They are read from the text of its migrations: importing MLflow and alembic takes seconds.
+    They are read from the text of MLflow's migrations, because importing them takes seconds.
     """
     spec = importlib.util.find_spec("mlflow")
     known, replaced = set[str](), set[str]()

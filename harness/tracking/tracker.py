@@ -50,7 +50,7 @@ class Tracker:
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
 
     def start(self, events: list[Event]) -> None:
-        """Begin with the journal's events so far; those delivered before are not sent again."""
+        """Begin with the journal's events so far; events delivered before are not sent again."""
         for event in events:
             self.handle(event)
         self._thread.start()
@@ -110,7 +110,7 @@ class Tracker:
             self._cursor = Cursor(parent)
 
     def _event(self, position: int) -> Event | None:
-        """The event at a position of the journal, waited for; None at the end."""
+        """Wait for the event at a position of the journal; None at the end."""
         if position == len(self._received):
             event = self._queue.get()
             if event is None:
@@ -119,7 +119,7 @@ class Tracker:
         return self._received[position]
 
     def _deliver(self, event: Event) -> bool:
-        """Deliver an event; False if the server refuses it for good, and the rest goes on."""
+        """Deliver an event; False if the server refuses it for good, which ends nothing else."""
         accepted = True
         try:
             self._retry(self._runs.deliver, event, self._state)

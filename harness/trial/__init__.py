@@ -1,1 +1,1 @@
-"""One trial: pretraining, adversarial training, re-attack, on a worker."""
+"""One trial on a worker: pretraining, adversarial training and re-attack."""

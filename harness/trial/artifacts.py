@@ -1,4 +1,4 @@
-"""What a finished trial leaves beside its numbers: AP per query, histograms, images."""
+"""Files of a finished trial beside its numbers: AP per query, histograms, images."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""What a driver tells its workers, and what they report.
+"""Types that a driver sends to its workers, and those that the workers report.
 
-Tasks cross the boundary between processes as JSON: :func:`encode` there, :func:`decode` here.
+Processes exchange them as JSON: the sender calls :func:`encode`, the receiver :func:`decode`.
 """
 
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class TrialSpec:
     config: TrialConfig
 
     def dump(self) -> dict[str, Any]:
-        """As journals, ``config.json`` and checkpoints hold it: JSON-able."""
+        """The JSON-able form that journals, ``config.json`` and checkpoints store."""
         rest = {key: value for key, value in vars(self).items() if value is not self.config}
         return {**rest, "setting": self.config.dump()}
 
@@ -41,7 +41,7 @@ class TrialSpec:
 
         Raises:
             InputError: the setting is not valid.
-            TypeError: other keys.
+            TypeError: there are other keys.
         """
         try:
             config = parsed(TrialConfig, stored.get("setting"))
@@ -62,8 +62,8 @@ class TrialContext:
     battery: str
     device: str
     threads: int  # of a trial, in every pool
-    gpu_share: float = 1.0  # of its GPU's memory that a trial may take; 1: the GPU is its own
-    data_fingerprint: str = ""  # of the driver's data set, which every worker must have; any if ""
+    gpu_share: float = 1.0  # of its GPU's memory that a trial may take; 1: it has the GPU alone
+    data_fingerprint: str = ""  # of the data set that every worker must have; "" allows any
 
 
 def encode(task: Any) -> str:
@@ -72,12 +72,12 @@ def encode(task: Any) -> str:
 
 
 def decode(kind: type[T], text: str) -> T:
-    """What :func:`encode` was given."""
+    """The inverse of :func:`encode`."""
     return TypeAdapter(kind).validate_json(text)
 
 
 def trial_folder(context: TrialContext, trial_id: str) -> Path:
-    """Where everything of a trial lies; see :func:`reports.run_folder.trial_folder`."""
+    """The folder of a trial; see :func:`reports.run_folder.trial_folder`."""
     return run_folder.trial_folder(Path(context.run_dir), trial_id)
 
 
@@ -90,8 +90,8 @@ class EpochReport:
     seconds: Seconds  # of this epoch, validation included
     cost_s: Seconds  # of work so far, pretraining that the trial had to do included
     host: str = ""  # the machine that trained it
-    # A sentence per stage whose batches were split because memory had run out: its numbers are not
-    # those of whole batches.
+    # One sentence for each stage whose batches were split because memory had run out. Split batches
+    # give other numbers than whole ones.
     out_of_memory: list[str] = field(default_factory=list)
 
 

@@ -28,8 +28,8 @@ class Lease:
 
     Args:
         folder: created if necessary; the claims are files in its subfolder ``.lease``.
-        takes_over: end the current holder, for trials: one begins again only when its worker
-            counts as lost. Otherwise wait for as long as the holder lives.
+        takes_over: whether to end the current holder. Trials do so, because a trial is started
+            again only when its worker counts as lost. Otherwise wait until the holder has ended.
     """
 
     def __init__(self, folder: Path, takes_over: bool) -> None:
@@ -116,8 +116,8 @@ class Lease:
     def _live(self) -> None:
         """Give signs of life and check for a higher claim, until the lease ends."""
         while not self._ended.wait(_BEAT_S):
-            # Separately: the file system may be away, and a successor deletes the sign of life,
-            # which must not keep this holder from checking.
+            # Separately: the first step fails if the file system is away, or if a successor has
+            # deleted the file. This holder must check all the same.
             with suppress(OSError):
                 os.utime(self._path(self._number, "beat"))
             with suppress(OSError):

@@ -7,8 +7,8 @@ def split(training: Training, note: str) -> str:
     """Halve the number of images that pass the network at once in a restored training.
 
     Returns:
-        A sentence for the record, as split batches give other numbers than whole ones: the ``note``
-        of an earlier attempt, or a new one if that is empty.
+        A sentence for the record, because split batches give other numbers than whole ones. It is
+        the ``note`` of an earlier attempt, or a new sentence if that is empty.
     """
     training.split_batches(-(-training.settings.batch_size // 2))
     if note:
@@ -19,7 +19,7 @@ def split(training: Training, note: str) -> str:
 
 
 def failure(training: Training | None, device: str, shared: bool) -> str:
-    """One line: why a trial fails that ran out of memory twice, and what to lower.
+    """One line: why a trial that ran out of memory twice fails, and what to lower.
 
     ``training`` is None while data are loaded or a model is attacked; ``shared`` says whether other
     trials run on the same GPU.

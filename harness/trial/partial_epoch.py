@@ -1,4 +1,4 @@
-"""The beginning of an epoch, for measuring time and memory."""
+"""Run the beginning of an epoch, to measure time and memory."""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -28,7 +28,7 @@ def pretrained_key(config: TrialConfig, data_fingerprint: str, seed: int) -> str
 class Pretrained:
     """Cost of a pretrained model, and how it was trained."""
 
-    seconds: float  # of work of the trial that asks; 0 if another trial built the model
+    seconds: float  # of work; 0 if another trial trained the model
     out_of_memory: str = ""  # see harness.trial.interface.EpochReport
 
 
@@ -41,16 +41,17 @@ def fetch_pretrained(
 ) -> Pretrained:
     """Load a pretrained state into ``network`` and ``objective``, training it if it is missing.
 
-    It lies in ``folder/model.safetensors``, and while it is trained, its checkpoints lie beside it.
-    The builder holds a lease on the folder; other trials wait.
+    The model is stored as ``folder/model.safetensors``. While it is trained, its checkpoints are in
+    the same folder. The trial that trains it holds a lease on the folder; other trials wait.
 
     Args:
-        folder: named :func:`pretrained_key`.
+        folder: its name is the :func:`pretrained_key`.
         network: takes the weights.
         objective: takes the objective's state.
-        build: trains both in place, with checkpoints in the given folder; calls its second
-            argument before each write, which ends a builder that was replaced.
-        builder: id of the trial that asks; the builder pays for the model, even if restarted.
+        build: trains both in place, with checkpoints in the given folder. It calls its second
+            argument before each write, which ends the process if another trial took over.
+        builder: id of the trial that asks. The cost counts for the trial that trained the model,
+            even after a restart.
     """
     target = folder / "model.safetensors"
     with Lease(folder, takes_over=False) as lease:

@@ -13,11 +13,11 @@ from reports.run_folder import is_trial_id
 from saat.errors import InputError, one_line
 from saat.metrics import Unit, known
 
-_ROUNDING = 1e-6  # a mean of average precisions may be above 1 by it
+_ROUNDING = 1e-6  # by which rounding may raise a mean of average precisions above 1
 
 
 class Record(BaseModel):
-    """Types without conversions; keys of later versions are let through."""
+    """A record whose types are checked, not converted; keys of later versions are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -29,7 +29,7 @@ def _checked_metrics(metrics: dict[str, float]) -> dict[str, float]:
         metric = known(name.partition("/")[2])
         is_fraction = metric is not None and metric.entry.unit is Unit.FRACTION
         if math.isinf(value) or (is_fraction and not -_ROUNDING <= value <= 1 + _ROUNDING):
-            raise ValueError(f"{one_line(name, 60)} is {value}, which it cannot be")
+            raise ValueError(f"{one_line(name, 60)} is {value}, outside its range")
     return metrics
 
 
@@ -70,7 +70,7 @@ def read_record(path: Path, kind: type[Record], verified: bool = True) -> dict[s
     See :func:`reports.checksums.read_json`.
 
     Raises:
-        InputError: the file is not there, damaged, or something else.
+        InputError: the file is missing, damaged, or not such a record.
     """
     content = read_json(path, verified)
     try:

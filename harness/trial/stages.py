@@ -24,11 +24,11 @@ def trial_data(
     ``progress`` is called with (images decoded, images in all) if they are not in the node's cache.
 
     Raises:
-        InputError: data that are not there, or a cache below a file.
+        InputError: the data are missing, or the cache folder would be below a file.
     """
     key = (config.data.model_dump_json(), cache_dir)
     if key not in _OPENED:
-        _OPENED.clear()  # a worker of a search sees one data set
+        _OPENED.clear()  # a worker of a search needs one data set
         cache = Path(cache_dir) if cache_dir else None
         existing_parent(cache or default_cache_dir(), "--cache-dir" if cache else "SAAT_CACHE")
         options = {**config.data.model_dump(), "cache_dir": cache, "progress": progress}

@@ -1,4 +1,4 @@
-"""Bounds the CPU threads of a process to those of its trial, in every pool."""
+"""Limit the CPU threads of a process to those of its trial, in every pool."""
 
 import os
 from contextlib import suppress
@@ -10,7 +10,7 @@ _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 
 
 def bound_threads(count: int) -> None:
-    """At most ``count`` threads in each pool: torch's two, and those of BLAS and OpenMP.
+    """Allow ``count`` threads in each pool: torch's two, and those of BLAS and OpenMP.
 
     The environment variables are for libraries loaded later, and for child processes.
     """

@@ -48,21 +48,21 @@ def run_trial(
         OSError: the disk is full; what was finished stays.
     """
     folder = trial_folder(context, spec.trial_id)
-    # An earlier worker may live on, cut off from its driver: one writer at a time.
+    # An earlier worker that is cut off from its driver may still run. One may write at a time.
     with Lease(folder, takes_over=True) as lease:
         finished = _finished(folder)
         yield from finished or _attempts(spec, context, status or (lambda _: None), lease)
 
 
 def _finished(folder: Path) -> list[EpochReport | FinalReport]:
-    """The whole history of a trial that has its result; nothing of one that has to go on."""
+    """The whole history of a finished trial; empty if the trial has to continue."""
     path = folder / "result.json"
     if not os.path.lexists(path):
         return []
     try:
         content = read_record(path, _Result)
     except InputError as error:
-        log.warning("damaged result skipped, the trial is done again: %s", error)
+        log.warning("damaged result skipped, so the trial is run again: %s", error)
         return []
     history = [EpochReport(**record) for record in content.pop("history")]
     return [*history, FinalReport(**content)]
@@ -74,8 +74,8 @@ _Result = record_of(FinalReport, history=(list[record_of(EpochReport)], ...))  #
 def _attempts(
     spec: TrialSpec, context: TrialContext, say: Status, lease: Lease
 ) -> Iterator[EpochReport | FinalReport]:
-    """The trial, and once more from its last durable epoch if memory runs out."""
-    # Written when memory runs out for the first time, in whatever attempt.
+    """Run the trial; if memory runs out, once more from its last durable epoch."""
+    # Written when memory runs out for the first time, in any attempt.
     marker = trial_folder(context, spec.trial_id) / "out_of_memory.json"
     told = 0
     while True:
@@ -101,4 +101,4 @@ def _attempts(
         if again:
             raise TrainingFailed(f"{failure} ({problem})")
         write_json(marker, {"error": problem})
-        say("out of memory; again with split batches")
+        say("out of memory; starting again with split batches")

@@ -20,15 +20,15 @@ from reports.results import SearchResults
 
 
 class ReportFigure(NamedTuple):
-    """A figure and its words."""
+    """A figure with its title and caption."""
 
     name: str  # file stem
     title: str
     caption: str
-    drawing: Chart | Figure  # one that no page draws is drawn for print alone
+    drawing: Chart | Figure  # a Figure has no interactive form
 
 
-# Clean, two attacks and the worst case: a table of that size needs no colours.
+# Clean, two attacks and the worst case; such a small table needs no colours.
 _FEW = 4
 
 
@@ -82,7 +82,7 @@ def overlaid_figures(
             ReportFigure(
                 "targeted",
                 "Every setting under every targeted attack",
-                "t-MAP on test queries in %: how well an attacked query retrieves what carries the "
+                "t-MAP on test queries in %: how well an attacked query retrieves items with the "
                 "target label. High is bad" + matrix_notes(targeted) + ".",
                 matrix_chart(targeted),
             )

@@ -1,8 +1,8 @@
-"""What a chart shows; :mod:`.static` draws it for print, :mod:`.interactive` for the page.
+"""The content of a chart, which :mod:`.static` draws for print, :mod:`.interactive` for a page.
 
 Values are in the unit of the axis (MAP in percent), sizes and widths in points, lengths in inches.
-A mark with a ``label`` has an entry in the legend, also where it has no data; marks of one
-``group`` are shown and hidden together.
+A mark with a ``label`` has an entry in the legend, even if it has no data. Marks of one ``group``
+are shown and hidden together.
 """
 
 import html
@@ -29,7 +29,7 @@ class _Series:
     label: str = ""
     group: str = ""
     opacity: float = 1.0
-    hover: str = ""  # plotly's template of what is shown over a point; none where empty
+    hover: str = ""  # plotly's template of the text over a point; no text if empty
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Points(_Series):
 
     symbol: Symbol = "circle"
     size: float = 6  # diameter
-    is_open: bool = False  # outline alone
+    is_open: bool = False  # only the outline is drawn
     edge: str = "white"  # colour of the outline; that of the symbol where empty
     texts: Sequence[str] = ()  # ``%{text}`` of the template, one a point
     # Lengths of error bars, (2, N): to the left and to the right, down and up.
@@ -92,7 +92,7 @@ Mark = Line | Points | Level | Band | Cells
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """An axis of numbers; ``whole`` has ticks at whole numbers alone."""
+    """An axis of numbers; ``whole`` has ticks at whole numbers only."""
 
     label: str = ""
     scale: Literal["linear", "log", "whole"] = "linear"
@@ -118,14 +118,14 @@ class Chart:
     width: float = 7.2  # of a panel
     height: float = 4.6
     legend_columns: int = 3  # of the legend below all panels, in print
-    nothing: str = "no completed trials yet"  # what is said where there is no panel
+    nothing: str = "no completed trials yet"  # text in place of a chart without panels
 
 
 def key(label: str, colour: str, **look: Any) -> Points:
-    """An entry of the legend for symbols that stand in marks of several colours."""
+    """A legend entry for a symbol that marks of several colours have."""
     return Points(NO_VALUES, NO_VALUES, colour, label=label, **look)
 
 
 def escape(text: str) -> str:
-    """Text from a file for plotly, which reads a small HTML."""
+    """Escape text from a file for plotly, which interprets some HTML."""
     return html.escape(text, quote=False)

@@ -19,7 +19,7 @@ _HOVER = "clean %{x:.2f} %<br>robust %{y:.2f} %<extra></extra>"
 
 
 def confirmed_chart(configs: Sequence[ConfirmedConfig]) -> Chart:
-    """Means with their intervals, single seeds faint behind them.
+    """Draw means with their intervals, and single seeds faint behind them.
 
     Args:
         configs: settings that share one protocol.
@@ -52,6 +52,6 @@ def confirmed_chart(configs: Sequence[ConfirmedConfig]) -> Chart:
 
 
 def _lengths(interval: Interval) -> NDArray[np.float64]:
-    """Percent from the mean down and up, (2, 1); an unknown end draws nothing."""
+    """Lengths in percent from the mean down and up, (2, 1); an unknown end is not drawn."""
     ends = interval.mean - interval.low, interval.high - interval.mean
     return np.nan_to_num(100 * np.array(ends, dtype=np.float64)).reshape(2, 1)

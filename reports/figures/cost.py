@@ -11,7 +11,7 @@ _HOVER = "after %{x:.1f} min<br>hypervolume %{y:.4f}<extra></extra>"
 
 
 def cost_chart(searches: Sequence[SearchResults]) -> Chart:
-    """A step for every trial that raised the hypervolume, of searches with completed trials."""
+    """Draw a step for every trial that raised the hypervolume of its search."""
     begun = [results for results in searches if len(completed_trials(results))]
     if not begun:
         return Chart(())
@@ -24,6 +24,6 @@ def cost_chart(searches: Sequence[SearchResults]) -> Chart:
         marks.append(Points(*line, size=3.5, edge="", group=name, hover=_HOVER))
         latest, highest = max(latest, line[0][-1]), max(highest, line[1][-1])
     x = Axis("work of all explore trials so far (minutes)", limits=(0, 1.04 * latest))
-    # No feasible trial, no hypervolume.
+    # Without a feasible trial there is no hypervolume.
     y = Axis("hypervolume above (0, 0)", limits=(0, 1.08 * (highest or 1.0)))
     return Chart([Panel(marks, x, y)], height=3.6)

@@ -1,4 +1,4 @@
-"""What single attacked queries look like and what they retrieve."""
+"""Images of single attacked queries, and of the items that they retrieve."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -30,7 +30,7 @@ class ExamplePanel(NamedTuple):
 def examples_data(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> list[ExamplePanel]:
     """Examples of the undefended model beside the best defended one of the same bits.
 
-    A collapsed setting is shown only where no other is.
+    A collapsed setting is shown only if there is no other.
     """
     defended = [config for config in configs if config.role != "undefended"]
     best = max(defended, key=lambda s: (not s.collapsed, s.bands["robust_map"].mean), default=None)
@@ -81,7 +81,7 @@ def examples_static(panels: Sequence[ExamplePanel]) -> Figure:
 
 
 def _draw_panel(axes: Axes, panel: ExamplePanel) -> None:
-    """All images of a panel in one axes, one unit wide each: many axes are slow to lay out."""
+    """Draw all images of a panel in one axes, because many axes are slow to lay out."""
     axes.set_axis_off()
     axes.set_title(panel.title, fontsize=12, loc="left")
     arrays = panel.arrays

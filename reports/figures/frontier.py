@@ -99,7 +99,7 @@ def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
 
 
 def frontier_chart(searches: Sequence[SearchResults]) -> Chart:
-    """Fronts, trials, and what there is to say of single ones."""
+    """Draw fronts and trials, and mark trials that are stopped, infeasible or at chance."""
     series = frontier_series(searches)
     trials = pd.concat([one.trials for one in series]) if series else pd.DataFrame()
     if not len(trials):
@@ -145,7 +145,7 @@ def _points(rows: pd.DataFrame, shade: str, **look: Any) -> Points:
 
 
 def _front_line(front: pd.DataFrame, shade: str, **look: Any) -> Line:
-    """Steps "before": what is reached at a clean MAP is the robust MAP of the next point."""
+    """A step line: the robust MAP reached at a clean MAP is that of the next point."""
     ordered = front.drop_duplicates(["clean", "robust"]).sort_values(["clean", "robust"])
     return Line(*_coordinates(ordered), shade, step="before", **look)
 

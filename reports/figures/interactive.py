@@ -1,4 +1,4 @@
-"""Charts for the page, with plotly: one figure a panel; the page's script recolours them."""
+"""Draw charts for the page with plotly, one figure per panel; the page's script sets colours."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ _AXIS = {
 
 
 def draw(chart: Chart) -> list[go.Figure]:
-    """The panels of a chart as plotly figures; where there are none, one that says why."""
+    """The panels of a chart as plotly figures; without panels, one figure that says why."""
     if chart.panels:
         return [_panel(panel, round(_PIXELS_OF_INCH * chart.height)) for panel in chart.panels]
     figure = _new_figure(Panel(()), 160)
@@ -66,7 +66,7 @@ def _panel(panel: Panel, height: int) -> go.Figure:
 
 
 def _legend_entry(mark: Line | Points) -> go.Scatter:
-    """Of its own: plotly leaves a trace without points out of the legend."""
+    """A separate trace for the legend, because plotly lists no trace without points."""
     return go.Scatter(x=[None], y=[None], name=escape(mark.label), **_look(mark))
 
 

@@ -35,7 +35,7 @@ _HOVER = "%{text}<br>epoch %{x}<br>robust %{y:.2f} %<extra></extra>"
 
 
 class Curve(NamedTuple):
-    """One trial."""
+    """The learning curve of one trial."""
 
     text: str  # trial, status and setting
     bits: int
@@ -65,13 +65,13 @@ def learning_curves(results: SearchResults) -> list[Curve]:
 
 
 def learning_curves_chart(results: SearchResults) -> Chart:
-    """Curves of one look are one line: a thousand of them would take a browser seconds to draw."""
+    """Draw all curves of one look as one line: a browser is slow to draw a thousand lines."""
     curves = learning_curves(results)
     if not curves:
         return Chart((), nothing="no finished epochs yet")
     shades = {bits: colour(i) for i, bits in enumerate(sorted(set(bit_lengths(results.explore))))}
     marks: list[Mark] = []
-    # The default's last, above the others.
+    # The default's curves come last, so that they are above the others.
     for is_default, bits in sorted({(curve.is_default, curve.bits) for curve in curves}):
         mine = [curve for curve in curves if (curve.is_default, curve.bits) == (is_default, bits)]
         marks += _marks(mine, shades[bits], bits_label(bits), is_default)
@@ -89,7 +89,7 @@ def learning_curves_chart(results: SearchResults) -> Chart:
 
 
 def _marks(curves: list[Curve], shade: str, group: str, is_default: bool) -> Iterator[Mark]:
-    """A line and the points of curves that look the same; the way in which some ended."""
+    """The line and the points of curves that look the same, and symbols at early ends."""
     x = np.concatenate([np.append(curve.epochs, np.nan) for curve in curves])
     y = np.concatenate([np.append(curve.robust_map, np.nan) for curve in curves])
     texts = [curve.text for curve in curves for _ in range(len(curve.epochs) + 1)]

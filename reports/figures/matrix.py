@@ -7,7 +7,7 @@ from reports.matrix import MatrixCell, MatrixData
 
 
 def matrix_chart(data: MatrixData) -> Chart:
-    """A row a setting; the number of seeds stands in cells that have fewer than their row."""
+    """Draw a row per setting; a cell with fewer seeds than its row shows their number."""
     if not data.rows or not data.columns:
         return Chart((), nothing="no attacked settings on test queries yet")
     cells = Cells(
@@ -22,7 +22,7 @@ def matrix_chart(data: MatrixData) -> Chart:
     )
     labels = 0.08 * max(map(len, data.rows))
     width = max(7.2, 1.3 + labels + 0.62 * len(data.columns))
-    # Headers stand at 40 degrees below the cells.
+    # The headers below the cells are turned by 40 degrees.
     headers = max(1.4, 0.5 + 0.055 * max(map(len, data.headers)))
     return Chart([Panel([cells])], width=width, height=headers + 0.4 * len(data.rows))
 

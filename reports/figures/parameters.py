@@ -18,7 +18,7 @@ _SYMBOLS: tuple[Symbol, ...] = ("circle", "square")
 
 
 def parameters_chart(results: SearchResults) -> Chart:
-    """A panel for every searched parameter that the trials name, in the order of the file."""
+    """Draw a panel for every searched parameter that trials have, in the order of the file."""
     frame = completed_trials(results)
     if not len(frame):
         return Chart(())

@@ -16,7 +16,7 @@ _DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
 
 
 class PrecisionRecallCurve(NamedTuple):
-    """Averages over queries; fractions at `RECALL_LEVELS`."""
+    """Curves averaged over queries, as fractions at `RECALL_LEVELS`."""
 
     clean: Values  # (L,)
     attacked: Values  # (L,)
@@ -26,7 +26,7 @@ class PrecisionRecallCurve(NamedTuple):
 def precision_recall_curves(
     results: SearchResults, configs: Sequence[ConfirmedConfig]
 ) -> list[tuple[str, PrecisionRecallCurve]]:
-    """(label, curves) of the settings that kept histograms, averaged over seeds."""
+    """Pairs (label, curves) of the settings with stored histograms, averaged over seeds."""
     curves = []
     for config in configs:
         found = (_trial_curves(results, row) for row in config.trials.to_dict("records"))
@@ -58,7 +58,7 @@ def _trial_curves(results: SearchResults, row: dict[Any, Any]) -> PrecisionRecal
 
 
 def precision_recall_chart(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> Chart:
-    """Clean queries beside attacked ones."""
+    """Draw the curves of clean queries beside those of attacked queries."""
     curves = precision_recall_curves(results, configs)
     if not curves:
         return Chart((), nothing="no distance histograms of confirmed trials yet")

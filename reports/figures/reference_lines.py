@@ -14,7 +14,7 @@ from saat.metrics import REFERENCES, Phase
 
 
 def reference_lines(frames: Sequence[pd.DataFrame], phase: Phase) -> Iterator[Level | Band]:
-    """What a robust MAP must be read against: chance, and the range of the theoretical floor.
+    """The references for a robust MAP: chance, and the range of the theoretical floor.
 
     Args:
         frames: trials.
@@ -23,7 +23,7 @@ def reference_lines(frames: Sequence[pd.DataFrame], phase: Phase) -> Iterator[Le
     columns = [metric_column(phase, name) for name in REFERENCES]
     values = [frame[columns].to_numpy(dtype=np.float64) for frame in frames]
     chance, floor = np.concatenate([*values, np.empty((0, 2))]).T
-    # The floor of a collapsed network is chance, whatever attacks it.
+    # A collapsed network is left out: its floor is chance under every attack.
     low = np.concatenate([*(chance_levels(frame) for frame in frames), np.empty((0, 2), bool)])
     floor = floor[~low[:, 0] & ~np.isnan(floor)]
     chance = chance[~np.isnan(chance)]

@@ -1,4 +1,4 @@
-"""Charts for print, with matplotlib."""
+"""Draw charts for print with matplotlib."""
 
 from math import ceil
 from typing import Any
@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from reports.figures.chart import Band, Cells, Chart, Level, Line, Mark, Panel, Points
 from reports.figures.style import CELL_COLOURS, NEUTRAL
 
-# A character is taken from the first of these that is installed and has it. DejaVu has Latin,
-# Greek and Cyrillic; names of searches and settings may be in any script.
+# Each character is drawn with the first of these fonts that is installed and has it. DejaVu has
+# Latin, Greek and Cyrillic. Names of searches and settings may be in any script.
 _FONTS = (
     "DejaVu Sans",
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR"),
@@ -23,7 +23,7 @@ _FONTS = (
     *("Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari"),
     *("Noto Sans Thai", "Noto Sans Symbols", "Noto Sans Symbols 2", "Noto Emoji"),
     *("Segoe UI Symbol", "Arial Unicode MS", "Unifont", "STIXGeneral"),
-    # Matplotlib's own; has a box with the name of its script for every character there is.
+    # Comes with matplotlib; draws any character as a box with the name of its script.
     "Last Resort High-Efficiency",
 )
 
@@ -45,7 +45,7 @@ STATIC_STYLE: Any = {
     "legend.fontsize": 8.5,
     "savefig.dpi": 160,
     "pdf.fonttype": 42,
-    # A dollar sign in a search's name is no formula.
+    # A dollar sign in a search's name does not begin a formula.
     "text.parse_math": False,
 }
 _SYMBOLS = {"circle": "o", "square": "s", "diamond": "D", "star": "*", "thin-x": "x", "x": "X",
@@ -75,7 +75,7 @@ def draw(chart: Chart) -> Figure:
 
 def new_figure(width: float = 7.2, height: float = 4.6) -> Figure:
     """An empty figure of the given size in inches."""
-    # Text is a little wider when it is drawn than when it is laid out, at another resolution.
+    # Text is drawn a little wider than it is laid out, because the resolutions differ.
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
 
 
@@ -89,7 +89,7 @@ def message(text: str) -> Figure:
 
 
 def legend_below(figure: Figure, columns: int = 3) -> None:
-    """One legend of all axes below the figure, where it covers no data."""
+    """Draw one legend for all axes below the figure, where it covers no data."""
     found: dict[str, Any] = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
@@ -168,5 +168,5 @@ def _draw_cells(axes: Axes, cells: Cells) -> None:
 
 
 def _label(text: str) -> str | None:
-    """Text as a label; matplotlib leaves what begins with _ out of a legend."""
+    """Text as a label; matplotlib would leave a label that begins with _ out of the legend."""
     return f" {text}" if text.startswith("_") else text or None

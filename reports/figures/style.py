@@ -1,14 +1,14 @@
-"""One look for both renderers: colours, and words that stand in several figures."""
+"""Colours and words that both renderers and several figures share."""
 
 # Okabe & Ito (2008): distinguishable with every common colour blindness. Its yellow and black
 # are left out: one is invisible on white, the other on a dark page.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 NEUTRAL = "#7F7F7F"
 RELEVANT, IRRELEVANT = "#009E73", "#D55E00"
-# Sequential and readable with every colour blindness; numbers stand in every cell anyway.
+# Sequential, and readable with every colour blindness. Every cell also shows its number.
 CELL_COLOURS = "cividis"
 
 
 def colour(index: int) -> str:
-    """Colour of the index-th series."""
+    """Choose the colour of the index-th series."""
     return PALETTE[index % len(PALETTE)]

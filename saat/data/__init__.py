@@ -1,8 +1,8 @@
-"""Data sets for hashing: images, label vectors and who plays which part in retrieval.
+"""Data sets for hashing: images, label vectors and splits.
 
 :class:`RetrievalData` opens a set of :data:`DATASETS` by name, or any folder of image lists
-(:mod:`saat.data.layouts` states the layouts, ``docs/datasets.md`` where the sets come from), or
-takes images in memory. The splits mean the same for all of them:
+(:mod:`saat.data.layouts` describes the layouts), or takes images in memory. ``docs/datasets.md``
+says where the sets come from. The splits have the same meaning for all sets:
 
 - ``train``: what the network learns from; usually a subset of ``database``.
 - ``database``: what queries retrieve from.

@@ -1,15 +1,15 @@
-"""Composing grey 8×8 digits on a colour canvas."""
+"""Compose grey 8×8 digits on a colour canvas."""
 
 import numpy as np
 from PIL import Image
 
-# A digit stands in a quadrant of its own: with free places, 2,000 training images do not suffice
-# for a network that trains in seconds.
+# Each digit has its own quadrant. With digits anywhere, 2,000 training images would not suffice for
+# a network that trains in seconds.
 _SMALLEST, _LARGEST = 14 / 32, 16 / 32  # side of a digit's box, as a fraction of the canvas
-_JITTER = 1 / 32  # of its place within the quadrant
+_JITTER = 1 / 32  # largest shift of the box within its quadrant
 _CONTRAST = 0.75  # Euclidean distance of RGB colours in [0, 1]
-# Backgrounds are darker than digits in every channel: with free polarity, 2,000 training images
-# do not suffice to learn the shapes behind the colours.
+# Backgrounds are darker than digits in every channel. With either one darker, 2,000 training images
+# would not suffice to learn shapes independently of colours.
 _DARK = 0.4
 _CANDIDATES = 24  # colours tried per digit
 _BLOTCHES, _NOISE = 0.05, 0.02  # standard deviations
@@ -59,7 +59,7 @@ def _place(side: int, cell: int, size: int, rng: np.random.Generator) -> tuple[i
 
 
 def _contrasting(background: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The first of some colours (3, 1, 1) that is far enough from the background, or the best."""
+    """Draw colours (3, 1, 1) until one has enough contrast; else the best of all drawn."""
     colours = rng.uniform(_DARK, 1, (_CANDIDATES, 3, 1, 1))
     distance = np.sqrt(((colours - background) ** 2).sum(axis=(1, 2, 3)))
     enough = np.flatnonzero(distance >= _CONTRAST)

@@ -15,16 +15,16 @@ from saat.data_source import default_cache_dir, source_problem
 from saat.errors import InputError
 from saat.paths import user_path
 
-# A square of this side, and the larger one that it is cropped from, fit in memory in every thread.
+# Every thread has memory for a square of this side, and for the larger one it is cropped from.
 MAX_IMAGE_SIZE = 4096
-# Sides in pixels where none is given: of composed sets, and of photographs.
+# Default sides in pixels, of composed sets and of photographs.
 _EMBEDDED_SIZE, _PHOTOGRAPH_SIZE = 32, 224
 
 
 class RetrievalData(LabelledImages):
-    """Images, labels, and who plays which part in retrieval.
+    """Images, labels and splits for retrieval.
 
-    Made by :meth:`from_tensors`, :meth:`from_folder` and :meth:`named`.
+    Created by :meth:`from_tensors`, :meth:`from_folder` and :meth:`named`.
     """
 
     @classmethod
@@ -52,7 +52,7 @@ class RetrievalData(LabelledImages):
         Every pair is images (N, 3, H, W) with H = W, uint8 or float in [0, 1], and 0/1 labels
         (N, C): tensors on any device, or NumPy arrays. Images are copied as bytes; floats are
         rounded to the nearest of 256 levels. Without a ``database``, queries retrieve from the
-        training images. ``name`` is that of the set in messages and results.
+        training images. ``name`` is the name of the set in messages and results.
 
         Raises:
             InputError: images or labels that are not such, or splits that do not fit together.
@@ -85,7 +85,7 @@ class RetrievalData(LabelledImages):
         cache_dir: str | Path | None = None,
         progress: Progress | None = None,
     ) -> "RetrievalData":
-        """A folder of image lists (:mod:`saat.data.layouts`); images are decoded once per node.
+        """Open a folder of image lists (:mod:`saat.data.layouts`); each node decodes images once.
 
         Args:
             path: the folder.
@@ -127,17 +127,17 @@ class RetrievalData(LabelledImages):
         cache_dir: str | Path | None = None,
         progress: Progress | None = None,
     ) -> "RetrievalData":
-        """A set of :data:`saat.data.DATASETS`; ``saat list datasets`` shows them.
+        """Open a set of :data:`saat.data.DATASETS`; ``saat list datasets`` shows them.
 
         >>> import saat
         >>> saat.RetrievalData.named("digits_mini", image_size=16)
         digits_mini: 10 classes, 16 px; 400 train, 800 database, 0 validation, 100 test
 
-        Arguments are those of :meth:`from_folder`, but for these: ``root`` is the folder that
-        contains the set's own folder (``FLICKR-25K``, …); where None, the environment variable
-        ``SAAT_DATA`` names it. An embedded set has no root and no way of resizing but
-        ``"squash"``, and ``seed`` also decides how it is composed. ``image_size`` is 32 for
-        embedded sets and 224 for photographs where None.
+        Arguments are those of :meth:`from_folder`, with these differences. ``root`` is the folder
+        that contains the set's own folder (``FLICKR-25K``, …); None stands for the environment
+        variable ``SAAT_DATA``. An embedded set has no root, is resized by ``"squash"`` only, and
+        is composed with ``seed``. An ``image_size`` of None stands for 32 for embedded sets and
+        224 for photographs.
 
         Raises:
             InputError: see :meth:`from_folder`; an unknown name, or no folder of that set.

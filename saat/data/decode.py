@@ -1,8 +1,8 @@
-"""From image files to uint8 pixels, in parallel and in the order of the lists.
+"""Decode image files to uint8 pixels, in parallel and in the order of the lists.
 
-Every image becomes 8-bit RGB as Pillow's ``convert("RGB")`` makes it, which is what the reference
-repositories do; ``docs/datasets.md`` states what that means for alpha, palettes and colour
-profiles. Images that it would convert wrongly without an error are converted here or refused.
+Every image is converted to 8-bit RGB by Pillow's ``convert("RGB")``, as in the reference
+repositories. ``docs/datasets.md`` says what that means for alpha, palettes and colour profiles.
+Images that Pillow would silently convert wrongly are converted here or refused.
 """
 
 import warnings
@@ -17,19 +17,19 @@ from PIL import Image, UnidentifiedImageError
 from saat.data.layouts import Lists
 from saat.errors import InputError, one_line
 
-# Below Pillow's own limits, which warn or pass what does not fit in memory once a pool of threads
-# decodes it. A JPEG cannot have a longer side.
+# Stricter than Pillow's own limits, which allow images that do not fit in memory when a pool of
+# threads decodes them. A JPEG cannot have a longer side.
 MAX_SIDE = 65_535
 MAX_PIXELS = 2**26
 
-# 8 bits a channel and a conversion to RGB that Pillow has.
+# Modes with 8 bits a channel that Pillow can convert to RGB.
 _CONVERTIBLE = frozenset(
     ["1", "L", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "LA", "PA"]
 )
-# Formats whose 16-bit grey values fill 0…65535; mode I is how some Pillow versions open them.
+# Formats whose 16-bit grey values fill 0…65535; some Pillow versions open them in mode I.
 _GREY_16 = {"PNG": ("I;16", "I"), "PPM": ("I;16", "I"), "JPEG2000": ("I;16",), "TIFF": ("I;16",)}
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _BLACK_IS_ZERO = 258, 262, 1  # tags of a TIFF
-# Pillow hands these to Ghostscript or Windows, which run what is in the file.
+# Pillow passes these to Ghostscript or Windows, which run code in the file.
 _DRAWN = ("EPS", "WMF")
 _CHECKED = 16  # images compared by `is_current`
 
@@ -43,8 +43,8 @@ def _short_side(size: Size, image_size: int) -> Size:
     return width, height
 
 
-# Way of resizing → (size of an image, side of the square) → the size that the image gets before
-# the square is cut from its centre.
+# Way of resizing → function (size of an image, side of the square) → size of the image before the
+# square is cut from its centre.
 RESIZES: Mapping[str, Callable[[Size, int], Size]] = {
     "squash": lambda size, image_size: (image_size, image_size),
     "crop": _short_side,
@@ -54,8 +54,8 @@ RESIZES: Mapping[str, Callable[[Size, int], Size]] = {
 def is_current(images: np.ndarray, lists: Lists, resize: str) -> bool:
     """Whether a few images, spread over the lists, decode to their rows of uint8 ``images``.
 
-    On file systems that are mounted from a packed image, files can change without other times;
-    then, as a rule, all of them have changed.
+    On file systems that are mounted from a packed image, files can change while their times stay.
+    Usually all of them have changed then.
     """
     count = len(lists.paths)
     rows = np.unique(np.linspace(0, count - 1, min(count, _CHECKED)).astype(np.int64))
@@ -71,8 +71,8 @@ def decode_rows(lists: Lists, rows: Sequence[int], image_size: int, resize: str)
     """
     files = [lists.root / lists.paths[row] for row in rows]
     origins = [lists.origins[row] for row in rows]
-    # Pillow warns of sizes that are refused here, and of metadata that play no part. Its decoders
-    # release the GIL. map() raises the error of the first image in the list that has one.
+    # Pillow warns of sizes that are refused here, and of metadata that are not used. Its decoders
+    # release the GIL. map() raises the error of the first bad image in the list.
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         warnings.simplefilter("ignore")
         return np.stack(list(pool.map(_decode, files, origins, repeat(image_size), repeat(resize))))
@@ -85,7 +85,7 @@ def _decode(file: Path, origin: str, image_size: int, resize: str) -> np.ndarray
                 raise InputError(f"{image.format} is drawn by another program; save it as PNG")
             _check_size(image.size, image_size, resize)
             rgb = _rgb(image)
-    except Exception as error:  # on damaged files Pillow's decoders raise anything
+    except Exception as error:  # Pillow raises any exception for damaged files
         raise InputError(f"{origin}: image {file}: {_problem(error)}") from error
     width, height = RESIZES[resize](rgb.size, image_size)
     left, top = round((width - image_size) / 2), round((height - image_size) / 2)
@@ -111,7 +111,7 @@ _ALLOWED = f"at most {MAX_SIDE} pixels a side and {MAX_PIXELS} in all"
 
 
 def _check_size(size: Size, image_size: int, resize: str) -> None:
-    """Refuse, before any pixel is decoded, what memory could not hold."""
+    """Refuse an image that would not fit in memory, before any pixel is decoded."""
     width, height = size
     if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
         raise InputError(f"{width} × {height} pixels; {_ALLOWED}")
@@ -126,8 +126,8 @@ def _check_size(size: Size, image_size: int, resize: str) -> None:
 def _rgb(image: Image.Image) -> Image.Image:
     """The first frame as 8-bit RGB; the EXIF orientation stays unapplied.
 
-    The reference code opens its images like this, and turned images would no longer be the
-    published data set.
+    The reference code opens its images like this. Rotated images would not be the published data
+    set.
     """
     if image.mode in _CONVERTIBLE:
         return image.convert("RGB")

@@ -1,9 +1,9 @@
 """The embedded sets of digits: real handwritten digits composed on colour canvases.
 
-scikit-learn carries 1,797 handwritten 8×8 digits of the UCI optical recognition set, so this
+scikit-learn contains 1,797 handwritten 8×8 digits of the UCI optical recognition set, so this
 multi-label retrieval task (C = 10, one to three digits per image) needs no download. The *source*
-digits are split first, and an image of a split shows only source digits of its own pool: a network
-that memorises training digits gains nothing on queries.
+digits are split first, and an image of a split shows only source digits of its own pool. So a
+network that memorises training digits gains nothing on queries.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ from saat.seeding import derive_seed
 SIZES = {"train": 2000, "database": 4000, "test": 500}
 _MINI = {"train": 400, "database": 800, "test": 100}
 
-# Of every class, this fraction of the source digits is each query split's own.
+# Each query split has this fraction of the source digits of every class for itself.
 _POOL_FRACTION = 0.15
-_MIN_IMAGE_SIZE = 16  # below, a digit has fewer pixels than its source
+_MIN_IMAGE_SIZE = 16  # in smaller images a digit has fewer pixels than its source
 
 
 def load_digits(
@@ -41,11 +41,11 @@ def load_digits(
     """Compose the set, or open it from the cache; see :meth:`saat.data.RetrievalData.named`.
 
     ``digits100`` (C = 100) shows one or two numbers from 00 to 99, one in the upper and one in the
-    lower half, and differs from ``digits`` in nothing else, so that costs and MAP can be compared
-    over the number of classes. ``digits_mini`` has the first images of every split of ``digits``.
+    lower half. It differs from ``digits`` in nothing else, so costs and MAP can be compared over
+    the number of classes. ``digits_mini`` has the first images of every split of ``digits``.
 
     Rows are the database (``train`` first), then the validation queries, then the test queries.
-    More validation queries under the same seed leave every other image as it was.
+    More validation queries under the same seed do not change any other image.
     """
     if image_size < _MIN_IMAGE_SIZE:
         raise InputError(
@@ -88,22 +88,22 @@ def load_digits(
 def source_indices(
     *, val_queries: int, seed: int, sizes: Mapping[str, int] = SIZES, numbers: bool = False
 ) -> np.ndarray:
-    """Tell which of scikit-learn's digits every image shows; no two splits share any.
+    """Choose the source digits of every image; no two splits share a source digit.
 
     Returns:
-        int64 (M, 3) rows of ``sklearn.datasets.load_digits()``, −1 where an image has fewer than
-        three digits. Of ``numbers``, as in ``digits100``, (M, 4) by quadrant: tens and units of
-        the upper number, then of the lower one, −1 twice where an image has one number.
+        int64 (M, 3) rows of ``sklearn.datasets.load_digits()``; −1 if an image has fewer than
+        three digits. With ``numbers``, as in ``digits100``, it is (M, 4) by quadrant: tens and
+        units of the upper number, then of the lower number. A number that is missing is −1 twice.
     """
     columns, stream = (4, "numbers") if numbers else (3, "sources")
     pools = _pools(seed)
     parts = []
     for split, count in _counts(val_queries, sizes).items():
-        # One draw of doubles, row by row, so that the first images stay when count grows.
+        # One draw of doubles, row by row, so that a larger count does not change the first images.
         draw = _generator(seed, split, stream).random((count, 1 + columns))
         sources = pools[split][(draw[:, 1:] * len(pools[split])).astype(np.int64)]
         choice = (draw[:, :1] * 3).astype(np.int64)
-        # The upper number alone, the lower one alone, or both; else one, two or three digits.
+        # With numbers: only the upper, only the lower, or both. Else one, two or three digits.
         shown = choice != [[1, 1, 0, 0]] if numbers else choice >= [[0, 1, 2]]
         parts.append(np.where(shown, sources, -1))
     return np.concatenate(parts)
@@ -120,7 +120,7 @@ def _generator(*parts: int | str) -> np.random.Generator:
 @cache
 def _source_digits() -> tuple[np.ndarray, np.ndarray]:
     """float32 (1797, 8, 8) ink in [0, 1] and int64 (1797,) classes."""
-    # The file alone: importing scikit-learn, which every worker would do, takes seconds.
+    # Read only the file: importing scikit-learn takes seconds in every worker.
     spec = find_spec("sklearn")
     if spec is None or spec.origin is None:
         raise InputError("data: digits come with scikit-learn; pip install scikit-learn")
@@ -162,10 +162,10 @@ def _compose_rows(
     names = [(split, i) for split, count in counts.items() for i in range(count)]
     images = []
     for row in rows:
-        # A generator per image: an image depends on its place in its split, not on other splits.
+        # One generator per image, so that an image depends only on its place in its split.
         rng = _generator(seed, *names[row])
         shown = sources[row] >= 0
-        # Four columns are quadrants; three are digits that stand anywhere.
+        # Four columns are quadrants. Three are digits in random quadrants.
         cells = np.flatnonzero(shown) if len(shown) == 4 else None
         images.append(compose(ink[sources[row, shown]], size, rng, cells))
     return np.stack(images)

@@ -20,11 +20,11 @@ from saat.wording import counted
 
 @dataclass(frozen=True, eq=False)
 class Folder:
-    """A folder of image lists as it will be loaded; none of its images has been decoded.
+    """A folder of image lists that was read and checked, but not decoded.
 
     Attributes:
         splits: int64 rows per split, the validation queries drawn.
-        fingerprint: That of everything but the pixels.
+        fingerprint: Fingerprint of everything but the pixels.
         key: Name of the decoded images in the store.
         shape: (M, 3, H, W) of the decoded images, one byte each.
         source_bytes: Bytes of all image files together.
@@ -78,10 +78,10 @@ def read_folder(
     seed: int,
     resize: str,
 ) -> Folder:
-    """Read the lists in ``root`` and see that every image is there.
+    """Read the lists in ``root``, and check that every image exists.
 
-    Arguments are those of :meth:`saat.data.RetrievalData.from_folder`, and for a named set its
-    ``name`` and the number of ``classes`` that its labels must have.
+    Arguments are those of :meth:`saat.data.RetrievalData.from_folder`. A named set also has its
+    ``name``, and the number of ``classes`` that its labels must have.
     """
     if resize not in RESIZES:
         raise InputError(f"data: resize {resize!r}: must be one of {', '.join(RESIZES)}")
@@ -109,7 +109,7 @@ def read_folder(
 
 
 def read_named(root: Path, name: str | None, classes: int | None) -> Lists:
-    """Read the lists in ``root``, whose labels must have the width of the named set."""
+    """Read the lists in ``root``, and check that their labels have the width of the named set."""
     lists = read_lists(root)
     width = lists.labels.shape[1]
     if classes is not None and width != classes:

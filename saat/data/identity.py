@@ -1,10 +1,10 @@
-"""Which split a data set is: hashes of what its lists say, and the label that results carry.
+"""Identify the splits of a data set: hashes of its lists, and the label in results.
 
 Papers use different splits under one data set's name, so a name alone identifies nothing. The
 *content hash* of a split is the SHA-256 of its list in the one-file layout: one line
-``path 0 1 0 …`` per image, in order, the path normalised, one space between words, and a line
-feed after every line. It sees neither line ends nor trailing spaces nor the layout, and can be had
-without this library::
+``path 0 1 0 …`` per image, in order, with the path normalised, one space between words, and a line
+feed after every line. Line ends, trailing spaces and the layout do not matter. This command
+computes it without the library::
 
     paste -d' ' train_img.txt train_label.txt | sed 's/ *$//' | sha256sum
 """
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# Content hashes of published lists, by the label they give a data set. prosgan: the folder data of
+# Content hashes of published lists, by the label of their data set. prosgan is the folder data of
 # github.com/xunguangwang/ProS-GAN, which the SAAT and CgAT papers follow. Its database lists of
 # NUS-WIDE and MS-COCO are not public, so of these two sets only train and test are recognised.
 KNOWN_LISTS: Mapping[str, Mapping[str, str]] = {
@@ -47,10 +47,10 @@ def content_sha256(paths: Sequence[str], labels: np.ndarray) -> str:
 def set_label(name: str, content: Mapping[str, str]) -> str:
     """The label of a set of lists: ``flickr25k/prosgan``, ``voc2007/custom-1a2b3c4d``.
 
-    Published lists (:data:`KNOWN_LISTS`) are recognised by what they say,
-    wherever they lie. A split whose published list is unknown is added with the first 8 digits
-    of its hash (``nuswide/prosgan-database-1a2b3c4d``), so that equal labels mean equal lists.
-    ``content`` is the content hash per split; ``name`` stands before the slash of unknown lists.
+    Published lists (:data:`KNOWN_LISTS`) are recognised by their content, in any folder. A split
+    whose published list is unknown is added with the first 8 digits of its hash
+    (``nuswide/prosgan-database-1a2b3c4d``), so that equal labels mean equal lists. ``content`` is
+    the content hash per split; ``name`` is the part before the slash for unknown lists.
     """
     for label, known in KNOWN_LISTS.items():
         if all(content[split] == sha256 for split, sha256 in known.items()):

@@ -1,4 +1,4 @@
-"""The image files of a folder of lists: whether they are there, and whether they have changed."""
+"""Check that the image files of a folder of lists exist, and whether they have changed."""
 
 import hashlib
 import os
@@ -12,15 +12,15 @@ from saat.errors import InputError, one_line
 
 
 def cache_key(lists: Lists, image_size: int, resize: str) -> tuple[str, int]:
-    """Name the decoded images by their files and by how they are decoded; no file is opened.
+    """Compute the cache key of decoded images from files and settings; no file is opened.
 
-    SHA-256 of the folder's real path and, per image in order, of path, size, ``mtime`` and
-    ``ctime``. No program can set the last one, so files that were replaced under an old time get
-    another key. Inode and device numbers are left out: on network and user-space file systems
-    they change with every mount.
+    It is the SHA-256 of the folder's real path and, per image in order, of path, size, ``mtime``
+    and ``ctime``. No program can set ``ctime``, so files that were replaced under an old ``mtime``
+    get another key. Inode and device numbers are left out, because they change with every mount of
+    network and user-space file systems.
 
     Returns:
-        The name, and the bytes of all image files together.
+        The key, and the bytes of all image files together.
 
     Raises:
         InputError: An image is missing, is not a file, or is a link that leaves the folder.
@@ -39,7 +39,7 @@ def cache_key(lists: Lists, image_size: int, resize: str) -> tuple[str, int]:
             status = file.lstat()
             is_link = stat.S_ISLNK(status.st_mode)
             status = file.stat() if is_link else status
-        except OSError as error:  # none there, a name too long, links in a circle
+        except OSError as error:  # no such file, a name too long, links in a circle
             is_missing = isinstance(error, FileNotFoundError)
             problem = (
                 f"no such file{prefix_hint(lists.root, path)}" if is_missing else one_line(error)

@@ -1,16 +1,17 @@
 """An explicit map from the classes of one data set to those of another.
 
-A model trained on set A can retrieve from set B, but relevance there, mainstay codes included, is
-defined by labels, and class 3 of one set is not class 3 of another (not even of another list of
-the same set). A label map says which class of B is which class of A; :func:`relabelled` turns B
-into a data set with A's labels. The content of a map file::
+A model trained on set A can retrieve from set B. Relevance in B, and mainstay codes too, are
+defined by labels, and class 3 of one set is not class 3 of another (not even of another list of the
+same set). A label map says which class of B is which class of A. :func:`relabelled` turns B into a
+data set with A's labels. The content of a map file::
 
     source: [aeroplane, bicycle, bird, …]   # B's classes in order, or their number
     target: 80                              # A's classes in order, or their number
     map: {bird: 14, aeroplane: 4, …}        # from a class of B to a class of A
 
-Classes are counted from 0 or, where ``source`` or ``target`` lists names, named. Several classes
-of B may be one class of A. A class of B that is not in ``map``, or is mapped to null, is dropped.
+Classes are given by number from 0, or by name if ``source`` or ``target`` lists names. Several
+classes of B may be one class of A. A class of B that is not in ``map``, or is mapped to null, is
+dropped.
 """
 
 import dataclasses
@@ -30,10 +31,10 @@ _KEYS = ("source", "target", "map")
 
 @dataclass(frozen=True, eq=False)
 class LabelMap:
-    """Which class of a source set is which class of a target set.
+    """A map from the classes of a source set to those of a target set.
 
-    ``target_of``, int64 (C_source,), is the target class of every source class, −1 where none.
-    ``source`` and ``target`` are names of classes, or their numbers as text.
+    ``target_of``, int64 (C_source,), is the target class of every source class, −1 if it has none.
+    ``source`` and ``target`` are the names of classes, or their numbers as text.
     """
 
     target_of: np.ndarray
@@ -42,13 +43,13 @@ class LabelMap:
 
 
 def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData, str]:
-    """The same images and splits with the target's labels.
+    """Replace the labels of a data set by the target's labels.
 
-    No row is left out: rows without any label have nothing relevant to them, as everywhere.
+    No row is left out. Rows without any label have no relevant items.
 
     Returns:
-        The data set; and a sentence that names the classes without counterpart, and tells how
-        many rows of every split have no label now and how many of them (new) had one before.
+        The data set, and a sentence. The sentence names the classes without counterpart. It tells
+        how many rows of every split have no label now, and how many of them (new) had one before.
 
     Raises:
         InputError: the map is for another number of classes than ``data`` has.
@@ -85,11 +86,11 @@ def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData,
 
 
 def parse_label_map(content: Any, file: str) -> LabelMap:
-    """Check what YAML or JSON made of a label map; ``file`` names it in errors.
+    """Check a label map read from YAML or JSON; ``file`` names it in errors.
 
     Raises:
-        InputError: An unknown or missing key, a class that is not there, one mapped twice, or
-            no class with a counterpart.
+        InputError: A key is unknown or missing, a class does not exist or is mapped twice, or no
+            class has a counterpart.
     """
     if not isinstance(content, Mapping) or set(content) != set(_KEYS):
         found = ", ".join(map(str, content)) if isinstance(content, Mapping) else content
@@ -120,24 +121,24 @@ def parse_label_map(content: Any, file: str) -> LabelMap:
 
 
 def _classes(value: Any, where: str) -> tuple[str, ...]:
-    """Class names in order; the numbers from 0 where only their count is given."""
+    """Class names in order; the numbers from 0 if only their count is given."""
     if type(value) is int and value > 1:
         return tuple(map(str, range(value)))
     is_names = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 1
     if not is_names or not all(isinstance(name, str) for name in value):
         raise InputError(
-            f"{where}: {one_line(value, 60)}: a number of classes or their names, at least 2"
+            f"{where}: {one_line(value, 60)}: must be a number of classes, or names; at least 2"
         )
     numbers = [name for i, name in enumerate(value) if name.isdecimal() and name != str(i)]
     twice = repeated(value)
     if numbers or twice:
-        problem = "a name twice" if twice else "a number that is not its own place"
+        problem = "a name twice" if twice else "a number that is not the position of its class"
         raise InputError(f"{where}: {one_line((twice or numbers)[0], 40)}: {problem}")
     return tuple(value)
 
 
 def _index(key: Any, classes: Mapping[str, int], where: str) -> int:
-    """A class by name or by number; JSON knows only text as keys, so ``"3"`` is 3."""
+    """Find a class by name or number; ``"3"`` means 3, because keys in JSON are text."""
     if isinstance(key, str) and key in classes:
         return classes[key]
     number = int(key) if isinstance(key, str) and key.isascii() and key.isdigit() else key

@@ -10,8 +10,8 @@ import torch
 
 from saat.labels import check_labels
 
-# Part of every fingerprint and of every cache key: raise it when the meaning of the stored
-# pixels or of the splits changes, and old cache entries and results stop being taken for new.
+# Part of every fingerprint and of every cache key. Raise it when the meaning of the stored pixels
+# or of the splits changes, so that old cache entries and results are not taken for new ones.
 FORMAT_VERSION = 1
 
 Rows = np.ndarray | torch.Tensor | Sequence[int]
@@ -25,18 +25,18 @@ class LabelledImages:
     names twice is in its split twice.
 
     Attributes:
-        name: The set's name, or that of its lists' folder.
-        images: uint8 (M, 3, H, W), of a loaded set a memory map.
+        name: The name of the set, or of the folder of its lists.
+        images: uint8 (M, 3, H, W); a memory map if loaded from files.
         labels: uint8 (M, C) of 0 and 1, C at least 2.
         train: Training rows, usually a subset of ``database``.
         database: Rows that test queries retrieve from.
         validation: Validation queries, in random order.
         test: Test queries, disjoint from all other splits.
-        fingerprint: SHA-256 (hex) of everything that decides images, labels and splits; equal on
-            every node.
+        fingerprint: SHA-256 (hex) of everything that determines images, labels and splits; equal
+            on every node.
         lists_sha256: SHA-256 (hex) per list file.
         label: Which lists these are, for results and reports
-            (:func:`saat.data.identity.set_label`); the name where there are none.
+            (:func:`saat.data.identity.set_label`); the name if there are no lists.
 
     Raises:
         InputError: Labels of another shape or with other values.

@@ -10,8 +10,8 @@ HashNet's and DeepHash's layout has one file per split, ``path 0 1 0 0 …``::
     {root}/{train,test,database}.txt
 
 Where a folder holds both, the reference layout is read. Trailing spaces, CRLF or CR and empty
-lines at the end are allowed. A path may stand twice in one list, because FLICKR-25K's published
-train list repeats 504; it then counts twice, as it does in the reference code.
+lines at the end are allowed. A path may occur twice in one list, because FLICKR-25K's published
+train list repeats 504. It then counts twice, as in the reference code.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ from saat.wording import counted
 
 # The order in which images get their rows.
 SPLITS = ("database", "train", "test")
-# Names of files for messages, what they end in after the split, and how a split is read from them.
+# For each layout: its file names for messages, the ends of its file names, and its reader.
 _LAYOUTS: tuple[tuple[str, tuple[str, ...], Callable[..., SplitList]], ...] = (
     ("{train,test,database}_{img,label}.txt", ("_img", "_label"), read_pair),
     ("{train,test,database}.txt", ("",), read_single),
@@ -40,10 +40,10 @@ class Lists:
 
     Attributes:
         paths: M distinct image paths relative to ``root``.
-        origins: Where each of them was first named, ``FILE:LINE`` with lines from 1.
+        origins: First line that names each path, ``FILE:LINE`` with lines from 1.
         labels: uint8 (M, C) of 0 and 1.
-        rows: Per split of :data:`SPLITS`, int64 rows of ``paths`` in the order of its list.
-        sha256: SHA-256 (hex) per list file name, of its bytes.
+        rows: For each of :data:`SPLITS`, int64 rows of ``paths`` in the order of its list.
+        sha256: SHA-256 (hex) of the bytes of each list file, by name.
         content_sha256: Content hash per split (:mod:`saat.data.identity`).
     """
 
@@ -57,7 +57,7 @@ class Lists:
 
 
 def read_lists(root: Path) -> Lists:
-    """Read the lists in ``root``; the images themselves are not touched.
+    """Read the lists in ``root``, without opening the images.
 
     Raises:
         InputError: A list is missing, damaged or contradicts another list, names a path outside

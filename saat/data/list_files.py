@@ -23,7 +23,7 @@ _ONE_COLUMN = (
 class SplitList:
     """One split: normalised paths by line, uint8 labels (n, C), SHA-256 (hex) by file name.
 
-    ``file`` is the one that names the images.
+    ``file`` is the list that names the images.
     """
 
     file: Path
@@ -53,7 +53,7 @@ def read_pair(image_file: Path, label_file: Path) -> SplitList:
 
 
 def read_single(file: Path) -> SplitList:
-    """Read the one-file layout: ``path 0 1 0 …``, the path with or without spaces.
+    """Read the one-file layout, ``path 0 1 0 …``; a path may have spaces.
 
     The number of 0s and 1s at the end of line 1 is the width of every line. So the last word of a
     path cannot be a bare 0 or 1; such a path needs the two-file layout.
@@ -73,7 +73,7 @@ def read_single(file: Path) -> SplitList:
 
 
 def _split_line(file: Path, line: int, text: str, width: int) -> tuple[str, list[str]]:
-    """A line's normalised path and its ``width`` labels."""
+    """Split a line into its normalised path and its ``width`` labels."""
     path, *labels = text.rsplit(None, width) or [""]
     last = path.rsplit(None, 1)[-1:]
     if width and len(labels) == width and set(labels) <= _BINARY and not set(last) & _BINARY:
@@ -98,16 +98,16 @@ def _zeros_and_ones_at_end(words: list[str]) -> int:
     return sum(1 for _ in takewhile(_BINARY.__contains__, reversed(words)))
 
 
-# What editors and exports leave in a list, invisible in every message about the line.
+# Characters that editors and exports leave in a list. No message would show them.
 _INVISIBLE = {
-    "\0": "a NUL character, as in UTF-16 text without its mark; lists are UTF-8",
-    "\ufeff": "a byte order mark within the file, as joined files have; remove it",
+    "\0": "a NUL character, as in UTF-16 text without a byte order mark; lists are UTF-8",
+    "\ufeff": "a byte order mark within the file, as in files that were joined; remove it",
     "\r": "a carriage return within the line; all lines must end alike",
 }
 
 
 def _read_lines(file: Path) -> tuple[list[str], str]:
-    """Lines that end in LF, CRLF or CR, the same in all of the file; SHA-256 (hex) of its bytes."""
+    """Read the lines of a file and the SHA-256 (hex) of its bytes; all lines must end alike."""
     try:
         raw = file.read_bytes()
         text = raw.decode("utf-8-sig")
@@ -149,12 +149,12 @@ def _relative_path(file: Path, line: int, text: str) -> str:
 
 
 def prefix_hint(root: Path, listed: str) -> str:
-    """How to repair lists in ``root`` whose paths begin with a folder of another machine.
+    """A hint on how to repair lists whose paths begin with a folder of another machine.
 
     HashNet's lists say ``/home/…/coco/val2014/x.jpg`` or ``./data/nuswide_81/images/x.jpg``.
 
     Returns:
-        The end of an error message; empty where no end of ``listed`` is a file below ``root``.
+        The end of an error message; empty if no end of ``listed`` is a file below ``root``.
     """
     parts = PurePosixPath(listed).parts
     for start in range(1, len(parts)):
@@ -179,7 +179,7 @@ def _parse_labels(file: Path, rows: list[list[str]]) -> np.ndarray:
     packed = []
     for line, words in enumerate(rows, 1):
         digits = "".join(words)
-        # One character per word, and stripping 0s and 1s leaves nothing: cheaper than a look
+        # Every word has one character, and only 0s and 1s occur. This is faster than a look
         # at every word, and lists have millions of them.
         if len(digits) != len(words) or digits.strip("01"):
             bad = next(word for word in words if word not in ("0", "1"))

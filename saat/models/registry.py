@@ -1,4 +1,4 @@
-"""The backbones by name, and hashing networks built from them."""
+"""The registry of backbones, and hashing networks built from them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ class BackboneEntry:
     """A row of :data:`BACKBONES`.
 
     Attributes:
-        build: whether it is trained from scratch → backbone module with random weights.
+        build: function (whether it is trained from scratch) → backbone with random weights.
         min_image_size: smallest side of the input in pixels.
-        imagenet: backbone module → state of a hashing network with the published weights. Where
-            it is None, files of weights are refused too.
+        imagenet: function (backbone) → state of a hashing network with the published weights. If it
+            is None, files of weights are refused too.
         description: one line for ``saat list backbones``.
         weights_package: the package that brings the published weights, if they come in one.
     """
@@ -41,7 +41,7 @@ class BackboneEntry:
 
     @property
     def limits(self) -> BackboneLimits:
-        """What it can be built with."""
+        """The image sizes and weights that the backbone accepts."""
         return BackboneLimits(self.min_image_size, self.imagenet is not None, self.weights_package)
 
 
@@ -88,12 +88,12 @@ BACKBONES: Registry[BackboneEntry] = Registry(
 def build_network(
     backbone: str, weights: str, bits: int, image_size: int, seed: int
 ) -> HashingNetwork:
-    """A hashing network with seeded initial weights, channels-last, on the CPU.
+    """Build a hashing network with seeded initial weights, channels-last, on the CPU.
 
     ``weights`` are ``none`` (trained from scratch), ``imagenet`` (the published ones), or the path
-    of a state dict. That of a reference repository (:mod:`saat.models.reference_weights`) may bring
-    its hash layer along; ``hash_layer_imported`` of the result says whether it did. ``seed``
-    decides whatever the weights do not.
+    of a state dict. A state dict of a reference repository (:mod:`saat.models.reference_weights`)
+    may contain the hash layer; ``hash_layer_imported`` of the result says whether it did. ``seed``
+    decides all values that the weights leave open.
 
     Raises:
         InputError: images too small for the backbone, weights it does not have, a file that does
@@ -124,9 +124,9 @@ def build_network(
 
 
 def blank_network(backbone: str, weights: str, bits: int, image_size: int) -> HashingNetwork:
-    """The structure that :func:`build_network` gives, to load a checkpoint into.
+    """Build the structure of :func:`build_network`, to load a checkpoint into it.
 
-    Its values are undefined until then. A file of weights is not read, and may be gone.
+    Its values are undefined until then. A file of weights is not read, and need not exist.
 
     Raises:
         InputError: images too small for the backbone.
@@ -137,6 +137,6 @@ def blank_network(backbone: str, weights: str, bits: int, image_size: int) -> Ha
 
 
 def network_structure(backbone: str, weights: str, bits: int) -> HashingNetwork:
-    """The modules that :func:`build_network` gives, in training mode, without any values."""
+    """Build the modules of :func:`build_network` in training mode, without any values."""
     with torch.device("meta"):
         return HashingNetwork(BACKBONES[backbone].build(weights == "none"), bits)

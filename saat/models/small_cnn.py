@@ -6,8 +6,8 @@ from torch import Tensor, nn
 class SmallCNN(nn.Module):
     """A 4×4 patch convolution, one 3×3 convolution and a hidden layer, all with batch norm.
 
-    Patches come first because large thin feature maps cost a CPU most of its time. Images of any
-    size from 16 on are average-pooled to the same grid.
+    The patch convolution comes first because large feature maps with few channels are slow on a
+    CPU. Images of any size from 16 on are average-pooled to the same grid.
     """
 
     features_out = 128

@@ -39,9 +39,12 @@ class TorchvisionBackbone(nn.Module):
 
 
 def published_weights(name: str) -> dict[str, Tensor]:
-    """Torchvision's first ImageNet weights, which the papers start from (``pretrained=True``).
+    """Download torchvision's first ImageNet weights, as the papers use (``pretrained=True``).
 
-    They are downloaded once, then taken from torch's cache. A failed download is an ``InputError``.
+    They are downloaded once, and later read from torch's cache.
+
+    Raises:
+        InputError: the download failed.
     """
     from torchvision.models import get_model_weights
 

@@ -1,7 +1,7 @@
-"""Gates that a robustness number has to pass before anybody believes it.
+"""Reliability gates, which a robust MAP has to pass before it can be trusted.
 
-One small function a gate; none of them knows what a defense does. ``docs/reliability.md`` says
-what each looks for and what its failure means.
+Each gate is one small function, and none knows anything about defenses. ``docs/reliability.md``
+says what each gate checks and what its failure means.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ class Gate(NamedTuple):
 
     Attributes:
         check: the gate.
-        by_gradient: whether it needs input gradients; it is left out where there are none, and
-            ``differentiable`` has failed.
-        version: raised with every change of what the gate measures or of its thresholds.
+        by_gradient: whether it needs input gradients. It is left out if there are none;
+            ``differentiable`` fails then.
+        version: raised when the measurement or a threshold of the gate changes.
     """
 
     check: Callable[[GateContext], GateResult]
@@ -44,12 +44,12 @@ _OWN = {
     "black_box": Gate(strength.black_box),
 }
 GATES: Registry[Gate] = Registry("gate", "saat.gates", _OWN, problem=instance_of(Gate))
-# Gates of other packages are run by batteries that name them, never by these.
+# Gates of other packages run only in batteries that name them.
 STANDARD_GATES = tuple(_OWN)
 
 
 def run_gates(context: GateContext, names: Sequence[str] = STANDARD_GATES) -> list[GateResult]:
-    """Results of the named gates; those that need a gradient are left out where there is none."""
+    """Run the named gates; those that need a gradient are left out if there is none."""
     gates = (GATES[name] for name in names)
     seeing = bool(context.gradient_networks)
     return [gate.check(context) for gate in gates if seeing or not gate.by_gradient]

@@ -1,4 +1,4 @@
-"""What a gate is given, and what it answers."""
+"""The input and the result of a gate."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,12 +15,12 @@ from saat.victim import AttackResult, Victim
 
 @dataclass(frozen=True)
 class GateResult:
-    """The answer of a gate.
+    """The result of a gate.
 
     Attributes:
         name: of the gate; its anchor in ``docs/reliability.md``.
         passed: whether the numbers may be trusted as far as this gate can see.
-        detail: one sentence with the numbers that decided.
+        detail: one sentence with the decisive numbers.
         measured: those numbers; AP and fractions in [0, 1].
     """
 
@@ -35,11 +35,11 @@ class GateBudget:
     """How much work the gates put into their own attacks.
 
     Attributes:
-        queries: drawn for them, all where there are fewer.
-        radii: multiples of the ball's radius that MAP must fall along, 0 excluded; then the whole
-            image range.
+        queries: number of queries that are drawn; all are used if there are fewer.
+        radii: multiples of the ball's radius, without 0; MAP must fall along them. The whole image
+            range comes last.
         steps: iterations of the gate attack at those radii.
-        iterations: numbers of iterations T that MAP must fall and settle along.
+        iterations: numbers of iterations T; MAP must fall along them and settle.
         published_steps: iterations of the published attack in the scale gate.
     """
 
@@ -51,7 +51,7 @@ class GateBudget:
 
 
 class Scaled(nn.Module):
-    """A network whose features are all multiplied: the codes stay, gradients of tanh may vanish."""
+    """A network with all features multiplied: equal codes, but tanh may lose its gradient."""
 
     def __init__(self, network: nn.Module, factor: float) -> None:
         super().__init__()
@@ -66,19 +66,19 @@ class Scaled(nn.Module):
 
 @dataclass(frozen=True)
 class GateContext:
-    """An attacked victim, and what the gates need to judge it.
+    """An attacked victim, with all that the gates need to judge its results.
 
     Attributes:
-        victim: all queries, through the network whose codes count.
+        victim: all queries, with the network that computes the codes.
         traits: see :func:`saat.adaptive.model_traits`.
         gradient_networks: see :func:`saat.adaptive.gradient_networks_of`.
         runner: runs the gates' own attacks.
-        results: the battery's, by name; queries an attack did not take are clean there.
-        white_box: names among ``results`` of attacks by gradients on this victim.
-        query_indices: positions of the queries that an attack was run on, where not all.
-        gate_attack: the attack that the gates repeat under other circumstances.
-        positions: sorted int64 (n,), the queries the gates attack.
-        gate_budget: sizes.
+        results: the battery's results, by name; queries that an attack left out are clean.
+        white_box: names in ``results`` of the gradient attacks on this victim.
+        query_indices: positions of the queries of an attack, if it was not run on all.
+        gate_attack: the attack that the gates repeat with other radii, scales and iterations.
+        positions: sorted int64 (n,), the queries that the gates attack.
+        gate_budget: size of the gates' attacks.
     """
 
     victim: Victim
@@ -94,12 +94,12 @@ class GateContext:
 
     @cached_property
     def sample(self) -> Victim:
-        """The drawn queries, through the network whose codes count."""
+        """The drawn queries, with the network that computes the codes."""
         return self.victim.on_queries(self.positions)
 
     @property
     def gradient_network(self) -> nn.Module:
-        """The network that the gates' attacks take gradients of: the first one."""
+        """The network whose gradients the gates' attacks use: the first gradient network."""
         return next(iter(self.gradient_networks.values()))
 
     def run(
@@ -109,12 +109,12 @@ class GateContext:
         factor: float | None = None,
         name: str = "probe",
     ) -> AttackResult:
-        """An attack on the drawn queries, from equal starts, so that differences are paired.
+        """Attack the drawn queries, always from the same starts, so that differences are paired.
 
         Args:
             attack: the attack.
             threat: another ball than the battery's.
-            factor: multiplies the network's features, of which the attacker knows.
+            factor: multiplies the network's features; the attacker knows it.
             name: enters the seeds.
         """
         key = (attack, threat, factor, name)
@@ -139,5 +139,5 @@ class GateContext:
 
     @cached_property
     def _finished(self) -> dict[Hashable, AttackResult]:
-        """Several gates ask for the same attack."""
+        """The cache of finished attacks, because several gates ask for the same attack."""
         return {}

@@ -1,4 +1,4 @@
-"""Gates on where the gradient points: down, and as far down as the slope around it."""
+"""Gates on the direction of the gradient: does a step along it lower the loss enough?"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from saat.threat_model import ThreatModel
 from saat.thresholds import DIRECTION_SHARE, SMOOTH_SHARE
 from saat.wording import counted
 
-# Random directions, tried both ways.
+# Number of random directions; each is tried in both senses.
 _DIRECTIONS = 4
 # Steps tried, as a share of the radius.
 _STEPS = (0.125, 0.5)
-# Points of the ball whose gradients make the smoothed one.
+# Number of points of the ball whose gradients are averaged.
 _NEIGHBOURS = 8
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Some of the drawn queries, and a loss that falls towards the gate attack's goal.
+    """Some of the drawn queries, and a loss that is lower the nearer they are to the goal.
 
     Attributes:
         network: the network, frozen and in evaluation mode.
@@ -45,7 +45,7 @@ class _Batch:
     rows: list[int]
 
     def loss(self, features: Tensor, _: int = 0) -> Tensor:
-        """(B,) of features (B, K)."""
+        """Loss (B,) of features (B, K)."""
         return agreement(features / self.scale, self.goal, 1.0)
 
     def down(self, images: Tensor) -> Tensor:
@@ -110,10 +110,10 @@ def _random(batch: _Batch) -> list[Tensor]:
 
 
 def smooth(context: GateContext) -> GateResult:
-    """A step ε along the gradient gains about what one along the mean of its neighbours does.
+    """A step ε along the gradient gains about as much as one along the mean gradient around it.
 
-    The mean of the gradients at random points of the ball is that of a smoothed network: fine
-    structure has left it, and what the network computes is still in it.
+    The mean of the gradients at random points of the ball is the gradient of a smoothed network,
+    which has no fine structure and otherwise computes the same.
     """
     own, smoothed = 0.0, 0.0
     with evaluating(context.gradient_network), frozen(context.gradient_network):

@@ -1,4 +1,4 @@
-"""Gates on what an attack hands over: the budget, and that nothing changes without one."""
+"""Gates on attacked images: they keep the budget, and stay clean at ε = 0."""
 
 from dataclasses import replace
 
@@ -7,13 +7,13 @@ import torch
 from saat.reliability.context import GateContext, GateResult
 from saat.wording import counted
 
-# An ε read from a file may lie a rounding error below the grid of bytes.
+# An ε from a file may be a rounding error below a whole number of byte levels.
 _SLACK = 1e-6
 _SMALLEST_STEPS = 3
 
 
 def budget(context: GateContext) -> GateResult:
-    """Every attacked image is bytes of the right shape within the ball."""
+    """Every attacked image is uint8, has the right shape, and is within the ball."""
     threat, originals = context.runner.threat, context.victim.images
     largest, wrong = 0.0, []
     for name, result in context.results.items():
@@ -32,7 +32,7 @@ def zero_eps(context: GateContext) -> GateResult:
     nothing = replace(context.runner.threat, eps=0.0)
     result = context.run_gate_attack(nothing, _SMALLEST_STEPS)
     moved = int((result.images != context.sample.images).flatten(1).any(1).sum())
-    # Encoded together: the draws of a network with noise depend on an image's place in its batch.
+    # Encode them together: the random draws of a network depend on an image's place in its batch.
     clean = context.sample.codes(context.sample.images)
     other = int((result.codes != clean).any(1).sum())
     gap = float((result.ap - context.sample.ap(clean)).abs().max())

@@ -1,4 +1,4 @@
-"""Gates on what the network is like: its clean retrieval, its randomness, its gradients."""
+"""Gates on the network: its clean retrieval, its randomness, its gradients."""
 
 import torch
 
@@ -11,10 +11,10 @@ _DRAWS = 3
 
 
 def above_chance(context: GateContext) -> GateResult:
-    """Clean MAP is more than that of a random order.
+    """Clean MAP is above that of a random order.
 
-    A network that codes all images alike cannot be attacked. Its robust MAP is that of chance, and
-    on photographs with frequent labels many a defense keeps less.
+    A network that codes all images alike cannot be attacked. Its robust MAP is chance, which is
+    more than many a defense keeps on photographs with frequent labels.
     """
     clean, chance = context.victim.clean_ap, context.victim.chance_ap
     measured = {"clean_map": float(clean.mean()), "chance_map": float(chance.mean())}
@@ -26,7 +26,7 @@ def above_chance(context: GateContext) -> GateResult:
 
 
 def deterministic(context: GateContext) -> GateResult:
-    """Equal images have equal codes: a network that draws noise has no single number."""
+    """Equal images have equal codes; a network that draws noise has no single MAP."""
     if not context.traits.randomised:
         return GateResult("deterministic", True, "two passes over the same images agree")
     network = context.victim.network
@@ -47,7 +47,7 @@ def deterministic(context: GateContext) -> GateResult:
 
 
 def differentiable(context: GateContext) -> GateResult:
-    """There is a gradient, of the network itself or of its stand-in."""
+    """The network has input gradients, or offers a differentiable stand-in."""
     traits = context.traits
     measured = {"zero_gradient": traits.zero_gradient, "surrogate": float(traits.surrogate)}
     if not traits.blind:
@@ -61,9 +61,9 @@ def differentiable(context: GateContext) -> GateResult:
 
 
 def zero_gradient(context: GateContext) -> GateResult:
-    """Under the attack with the fewest of them, few input gradients are exactly zero.
+    """Few input gradients are exactly zero, under the attack that has the fewest.
 
-    An attack that has nothing left to gain may have many: that says nothing about the network.
+    An attack with nothing left to gain may have many, which says nothing about the network.
     """
     found = {name: context.results[name].zero_gradient for name in context.white_box}
     name, least = min(found.items(), key=lambda item: item[1])

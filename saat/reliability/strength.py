@@ -27,12 +27,12 @@ SCALES = (0.1, 60.0)
 
 
 def significantly_above(higher: Tensor, lower: Tensor, tolerance: float) -> bool:
-    """Whether AP (Q,) exceeds another of the same queries by more than chance and tolerance."""
+    """Whether the mean AP (Q,) is significantly above another by more than a tolerance."""
     return bootstrap_interval(higher - lower).low > tolerance
 
 
 def whole_range(threat: ThreatModel, pixels: int) -> ThreatModel:
-    """The ball that holds every image of so many values in [0, 1]."""
+    """The ball that contains every image of ``pixels`` values in [0, 1]."""
     return replace(threat, eps={"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels)}[threat.norm])
 
 
@@ -46,7 +46,7 @@ def _listed(maps: Mapping[str, float]) -> str:
 
 
 def _said_of_rises(aps: Mapping[str, Tensor]) -> tuple[bool, str]:
-    """Whether a sequence that should fall does so, and where it rises between neighbours."""
+    """Whether MAP falls along the names, and a phrase on where it rises."""
     rises = [
         f"{before} → {after}"
         for (before, lower), (after, higher) in pairwise(aps.items())
@@ -69,7 +69,7 @@ def monotone(context: GateContext) -> GateResult:
 
 
 def floor(context: GateContext) -> GateResult:
-    """With the whole image range allowed the attack reaches the code it aims for."""
+    """With the whole image range allowed, the attack reaches the code that it aims for."""
     result = _unbounded(context)
     reached, theory = float(result.ap.mean()), float(result.theory_ap.mean())
     passed = not significantly_above(result.ap, result.theory_ap, FLOOR_TOLERANCE)
@@ -83,7 +83,7 @@ def _unbounded(context: GateContext) -> AttackResult:
 
 
 def plateau(context: GateContext) -> GateResult:
-    """MAP falls with the iterations and has settled at the battery's own number of them."""
+    """MAP falls with the iterations, and has settled at the battery's own number."""
     own = context.gate_attack.steps
     lengths = sorted({*context.gate_budget.iterations, own})
     aps = {f"T={steps}": context.run_gate_attack(steps=steps).ap for steps in lengths}
@@ -97,7 +97,7 @@ def plateau(context: GateContext) -> GateResult:
 
 
 def black_box(context: GateContext) -> GateResult:
-    """No attack without gradients of this network leaves less than those with them."""
+    """No attack without gradients of this network leaves a lower MAP than the white box."""
     white = torch.stack([context.results[name].ap for name in context.white_box]).amin(0)
     stronger, measured = [], {}
     for name, result in context.results.items():
@@ -114,11 +114,12 @@ def black_box(context: GateContext) -> GateResult:
 
 
 def scale(context: GateContext) -> GateResult:
-    """The published attack is as strong as on rescaled features, the gate attack at any scale.
+    """The scale of the features weakens neither the published attack nor the gate attack.
 
     Two runs of the mainstay attack differ only in the division by the median magnitude of every
-    bit's feature: what the second finds more was hidden by the scale. A bit whose feature saturates
-    tanh gives no gradient at all. For the gate attack the network's output is multiplied.
+    bit's feature. If the second run leaves a lower MAP, the scale hid gradients from the first. A
+    bit whose feature saturates tanh gives no gradient at all. The gate attack must leave the same
+    MAP when the network's output is multiplied.
     """
     saturated = _saturated(context)
     published = MainstayAttack(steps=context.gate_budget.published_steps)

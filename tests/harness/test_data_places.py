@@ -181,7 +181,7 @@ def test_the_table_of_trials_names_the_data(
         assert (results.datasets, terms["Data set"]) == ((), "–")
     else:
         assert results.datasets == (label,)
-        assert terms["Data set"].startswith(f"{label} (lists that are no published split")
+        assert terms["Data set"].startswith(f"{label} (not a published split")
 
 
 def test_where_a_run_came_from_names_its_lists(tmp_path: Path) -> None:

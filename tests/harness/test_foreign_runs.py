@@ -161,9 +161,9 @@ HOSTILE = [
 @pytest.mark.parametrize("trial_id", HOSTILE)
 def test_an_id_of_another_form_is_no_path(trial_id: str, tmp_path: Path) -> None:
     context = context_of(tiny(), tmp_path)
-    with pytest.raises(InputError, match="no trial id"):
+    with pytest.raises(InputError, match="not a trial id"):
         trial_folder(context, trial_id)
-    with pytest.raises(InputError, match="no trial id"):
+    with pytest.raises(InputError, match="not a trial id"):
         run_folder.trial_folder(tmp_path, trial_id)
 
 

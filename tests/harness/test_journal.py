@@ -187,7 +187,7 @@ def test_a_journal_without_checksums_is_read_on_and_that_is_said_once(
     assert "without checksums" in caplog.text
     line = path.read_bytes().splitlines()[-1]
     path.write_bytes(path.read_bytes().replace(line, line.replace(b"finished", b"reported")))
-    with pytest.raises(InputError, match="line 5: not what its checksum says"):
+    with pytest.raises(InputError, match="line 5: the checksum does not match"):
         read(path)
 
 

@@ -338,7 +338,7 @@ def test_where_no_receipt_can_be_left_the_search_goes_on_and_says_so(
     runs = tmp_path / "runs"
     status, said = run(capsys, "train", file, "--runs-dir", runs)
     assert status == 1
-    assert "no receipt of this run could be left" in said
+    assert "the receipt of this run could not be written" in said
     (hint,) = [line for line in said.splitlines() if line.startswith("continue with: ")]
     assert hint.endswith(f"--allow {tmp_path / 'data'}")
     assert "carries data.path" in refused(capsys, "resume", "tiny", "--runs-dir", runs)

@@ -98,7 +98,7 @@ def test_a_trial_that_runs_out_of_memory_goes_on_with_half_the_batch_at_once(
         *epochs, final = run_trial(spec, context, said.append)
     assert memory.refused == [400]
     assert memory.alive == 0  # what was too large is gone before it is tried again
-    assert "out of memory; again with split batches" in said
+    assert "out of memory; starting again with split batches" in said
     assert [report.epoch for report in epochs_of(epochs)] == [1, 2]
     for report in (*epochs, final):
         assert report.out_of_memory == [SAAT.format(1)]

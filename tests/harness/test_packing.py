@@ -252,6 +252,6 @@ def test_auto_is_refused_where_there_is_no_gpu(tmp_path: Path, runs_dir: Path, c
     (line,) = capsys.readouterr().err.splitlines()
     assert ended.value.code == 2
     assert line.endswith(
-        "resources.gpus_per_trial: auto: this machine has no GPU that torch can use; 0"
+        "resources.gpus_per_trial: auto: this machine has no GPU that torch can use; set it to 0"
     )
     assert not runs_dir.exists()

@@ -361,7 +361,7 @@ def test_a_store_that_a_search_would_refuse_is_told(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "mlflow.db") as old:
         old.execute("CREATE TABLE alembic_version (version_num TEXT)")
         old.execute("INSERT INTO alembic_version VALUES ('451aebb31d03')")  # MLflow's first
-    assert "of an older MLflow" in ask_tracker(None, tmp_path)[1]
+    assert "written by an older MLflow" in ask_tracker(None, tmp_path)[1]
 
 
 def test_the_embedded_store_is_opened_only_where_it_is(runs_dir: Path) -> None:

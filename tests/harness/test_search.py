@@ -66,7 +66,7 @@ def test_a_small_discrete_space_is_searched_through_and_the_search_ends(
     )
     explored = search.state.of_phase("explore")
     assert len(explored) == 12  # the paper's default is one of the 3 × 2 × 2 points
-    assert search.state.stopped_exploring == "the space has no setting that was not tried"
+    assert search.state.stopped_exploring == "every setting of the space was tried"
     assert search.state.finished
 
 
@@ -88,7 +88,7 @@ def test_no_point_of_a_grid_is_missed_or_trained_twice(
     sampled = [r for r in search.state.of_phase("explore") if r.spec.role == "sampled"]
     assert len(sampled) == 2 * 3 * 2 + 2 * 3
     assert len({round(r.point["defense.lambda"], 9) for r in sampled}) == 3
-    assert search.state.stopped_exploring == "the space has no setting that was not tried"
+    assert search.state.stopped_exploring == "every setting of the space was tried"
 
 
 def test_stopped_trials_say_why_and_do_no_further_epoch(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_an_address_for_an_inline_search_is_refused_and_the_search_left_alone(
         main(["resume", "alone", "--address", "auto", "--runs-dir", str(runs_dir)])
     out, err = capsys.readouterr()
     assert ended.value.code == 2
-    assert (out, err) == ("", "saat: --address auto: this search runs inline, on no cluster\n")
+    assert (out, err) == ("", "saat: --address auto: this search runs inline, not on a cluster\n")
     assert (run_dir / "events.jsonl").read_bytes() == before
 
 

@@ -179,7 +179,7 @@ def test_a_search_whose_recommended_setting_collapses_claims_no_gain(fine: Searc
             collapse_tested("recommended", 3, bits)(trials)
 
     text = spoken(changed(fine, change))
-    assert "against the paper's default" not in text
+    assert "compared with the paper's default" not in text
     assert "points robust" not in text
 
 

@@ -32,7 +32,7 @@ def test_other_content_than_that_of_the_checksum_is_damage(tmp_path: Path) -> No
     path = tmp_path / "result.json"
     written = {**with_checksum(CONTENT), "host": "b"}
     path.write_text(json.dumps(written))
-    with pytest.raises(InputError, match=r"result\.json: damaged: its checksum is of other"):
+    with pytest.raises(InputError, match=r"result\.json: damaged: the checksum does not match"):
         read_json(path)
     assert read_json(path, verified=False) == {**CONTENT, "host": "b"}
 
@@ -40,10 +40,13 @@ def test_other_content_than_that_of_the_checksum_is_damage(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("[1]", "no mapping of at most 12 levels"),
-        ("null", "no mapping of at most 12 levels"),
-        (json.dumps(nested(13)), "no mapping of at most 12 levels"),
-        (json.dumps({"list": json.loads("[" * 13 + "]" * 13)}), "no mapping of at most 12 levels"),
+        ("[1]", "not a mapping of at most 12 levels"),
+        ("null", "not a mapping of at most 12 levels"),
+        (json.dumps(nested(13)), "not a mapping of at most 12 levels"),
+        (
+            json.dumps({"list": json.loads("[" * 13 + "]" * 13)}),
+            "not a mapping of at most 12 levels",
+        ),
         ('{"a": ' + "[" * 100_000, "damaged: "),
         ("{", "damaged: "),
         ("", "damaged: "),

@@ -117,7 +117,7 @@ def test_a_cell_over_fewer_seeds_says_so(configs):
     assert table.frame[f"{attack} seeds"][0] == 2
     row = to_markdown(table).splitlines()[4]
     assert row.count("n = 2") == 1
-    assert "A cell that names n is over" in table.caption
+    assert "A cell with n = … is over" in table.caption
     assert "….leaky: the attack … again" in table.caption
     assert interactive.draw(matrix_chart(data))[0].data[0].text[0][at] == "55.0<br>n = 2"
     drawn = [text.get_text() for text in static.draw(matrix_chart(data)).axes[0].texts]

@@ -1,7 +1,7 @@
 """Samplers by their name in ``search.sampler``; none is imported before it is asked for.
 
-Each is an Optuna sampler that takes a ``seed``, and works in any Optuna study. What else it may
-have for a search stands in :mod:`harness.search.samplers.context`.
+Each is an Optuna sampler that takes a ``seed``, and works in any Optuna study. What else a sampler
+may have for a search is described in :mod:`harness.search.samplers.context`.
 """
 
 from typing import TYPE_CHECKING, Any

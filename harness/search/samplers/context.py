@@ -1,11 +1,11 @@
-"""What a search tells a sampler.
+"""The context that a search gives to a sampler.
 
 Every suggestion gets a sampler of its own. A class of the registry is called with ``seed`` alone,
 unless it has one of these:
 
 - ``for_search(context)``, a class method: makes the sampler from a :class:`SamplerContext`.
 - ``learns_outside_space = True``: the study also holds trials with a number outside the search
-  space, such as the paper's default. Such a number has a distribution with this value alone.
+  space, such as the paper's default. The distribution of such a number has this one value.
 """
 
 from collections.abc import Callable, Mapping

@@ -28,7 +28,7 @@ class Nsga2Sampler(optuna.samplers.NSGAIISampler):
         return "_Nsga2:generation"  # journals hold it under this name
 
     def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
-        """The latest generation, or a new one where that has as many trials as a population."""
+        """The latest generation, or a new one if the latest has as many trials as a population."""
         key = self._get_generation_key()
         if key not in trial.system_attrs:
             sizes = Counter(map(self._generation_of, _completed(study)))
@@ -43,7 +43,7 @@ class Nsga2Sampler(optuna.samplers.NSGAIISampler):
         return [t for t in _completed(study) if self._generation_of(t) == generation]
 
     def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        """The best of the generation before and of its own parents."""
+        """The best trials of the previous generation and of the parents of that generation."""
         return self.select_parent(study, generation) if generation else []
 
     def _generation_of(self, trial: FrozenTrial) -> int:

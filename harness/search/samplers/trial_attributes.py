@@ -1,4 +1,4 @@
-"""What a study's trials hold beside parameters and values, for samplers that learn from it."""
+"""Attributes of a study's trials, beside parameters and values, that samplers learn from."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import optuna
 EPOCHS = "epochs"  # user attribute: a list of the objectives after every finished epoch
 PLANNED_EPOCHS = "planned_epochs"  # user attribute: epochs of the whole training
 DISCARDED = "discarded"  # user attribute of a failed trial that never ran
-# System attribute of a trial that is there to teach the model; journals hold it under this name.
+# System attribute of a start-up trial, which teaches the model; journals store this name.
 STARTUP = "probe"
 
 

@@ -13,8 +13,8 @@ Scalarisation = str | Mapping[str, float]
 class ScalarSuccessiveHalving(SuccessiveHalving):
     """Successive halving by one number made of clean and robust MAP (ASHA).
 
-    ``scalarisation`` is ``clean``, ``robust``, ``mean``; ``hypervolume``, what the trial alone
-    dominates above the origin, clean · robust; or weights of clean and robust.
+    ``scalarisation`` is ``clean``, ``robust``, ``mean``, ``hypervolume`` or a pair of weights of
+    clean and robust MAP. ``hypervolume`` is clean · robust, the area that the trial dominates.
     """
 
     def __init__(
@@ -26,11 +26,11 @@ class ScalarSuccessiveHalving(SuccessiveHalving):
     @classmethod
     def for_search(cls, search: SearchSection, epochs: int) -> "ScalarSuccessiveHalving":
         """See :class:`~harness.search.schedulers.scheduler.Scheduler`."""
-        assert search.scalarisation is not None  # the section asks for it
+        assert search.scalarisation is not None  # checked when the file is read
         return cls(first_rung(search, epochs), search.reduction_factor, search.scalarisation)
 
     def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:
-        """By the scalar; of equal trials the one that reached the rung first comes first."""
+        """Compare by the scalar; of equal trials, the first one at the rung ranks higher."""
         finite = np.isfinite(values).all(axis=1)
         scalars = np.full(len(values), -np.inf)
         scalars[finite] = scalarise(self._scalarisation, values[finite])

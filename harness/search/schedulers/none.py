@@ -14,6 +14,6 @@ class NeverStop(Scheduler):
         return cls()
 
     def should_stop(self, trial_id: str, epoch: int, values: tuple[float, ...]) -> bool:
-        """False."""
+        """Always False: no trial stops early."""
         del trial_id, epoch, values
         return False

@@ -10,8 +10,8 @@ from reports.frontier import additive_gap, epsilon_net_order, pareto_ranks
 class ParetoSuccessiveHalving(SuccessiveHalving):
     """Successive halving by Pareto rank, within a front by spread (MO-ASHA).
 
-    A trial that lacks less than ``margin``, in every objective, to be on the front of its rung
-    goes on whatever its rank: smaller differences are noise of training.
+    A trial goes on whatever its rank if less than ``margin`` more in every objective would put it
+    on the front of its rung. Such differences are noise of training.
     """
 
     def __init__(self, grace_period: int, reduction_factor: int, margin: float = 0.0) -> None:
@@ -24,12 +24,13 @@ class ParetoSuccessiveHalving(SuccessiveHalving):
         return cls(first_rung(search, epochs), search.reduction_factor, search.margin or 0.0)
 
     def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:
-        """By non-dominated rank; within a front by ε-net order, which keeps trials far apart."""
+        """Compare by non-dominated rank, then by ε-net order, which keeps trials far apart."""
         if self._margin and additive_gap(values)[row] < self._margin:
             return True
         ranks = pareto_ranks(values)
         left = kept - int(np.count_nonzero(ranks < ranks[row]))
-        front = np.flatnonzero(ranks == ranks[row])  # the others stay as they are: there are dozens
+        # No other front is put in order: a rung of a long search has dozens.
+        front = np.flatnonzero(ranks == ranks[row])
         if left <= 0 or len(front) <= left:
             return left > 0
         return row in front[epsilon_net_order(values[front], left)]

@@ -1,4 +1,4 @@
-"""What a scheduler is: it decides after every epoch of a trial whether the trial goes on."""
+"""The interface of schedulers, which decide after every epoch whether a trial goes on."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ class Scheduler(ABC):
     resumed reports its journal again.
     """
 
-    # Epoch at which trials are first compared, and at which those that only teach the sampler end.
+    # Epoch at which trials are first compared, and at which start-up trials of the sampler end.
     first_rung: int | None = None
 
     @classmethod
     @abstractmethod
     def for_search(cls, search: SearchSection, epochs: int) -> "Scheduler":
-        """The scheduler of a file's section ``search``, whose longest training has ``epochs``."""
+        """Make the scheduler of the section ``search``; the longest training has ``epochs``."""
 
     @abstractmethod
     def should_stop(self, trial_id: str, epoch: int, values: tuple[float, ...]) -> bool:
-        """Record a trial at an epoch, and decide.
+        """Record a trial at an epoch, and decide whether it stops.
 
         Args:
             trial_id: the trial.

@@ -27,7 +27,7 @@ class SuccessiveHalving(Scheduler):
         self._rungs: dict[int, dict[str, tuple[float, ...]]] = {}
 
     def should_stop(self, trial_id: str, epoch: int, values: tuple[float, ...]) -> bool:
-        """Record a trial at an epoch, and decide; one with a value that is not finite is stopped.
+        """Record a trial at an epoch, and decide; a value that is not finite stops it.
 
         Recording the same epoch again changes nothing but the values, so replaying a journal
         rebuilds the rungs.
@@ -44,7 +44,7 @@ class SuccessiveHalving(Scheduler):
         return not self.among_best(np.array(list(rung.values())), row, kept)
 
     def stop_reason(self, epoch: int) -> str:
-        """That it is not among the best."""
+        """Says that the trial is not among the best at the rung."""
         return f"not among the best 1/{self._factor} at epoch {epoch}"
 
     def rungs(self, epochs: int) -> Iterator[int]:

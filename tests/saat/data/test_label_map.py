@@ -69,7 +69,10 @@ def test_numbers_are_names_where_none_are_given() -> None:
         ({**PETS, "target": []}, ["target: []"]),
         ({**PETS, "target": ["a", 1]}, ["target: ['a', 1]"]),
         ({**PETS, "target": ["a", "b", "a"]}, ["target: a: a name twice"]),
-        ({**PETS, "target": ["1", "0"]}, ["target: 1: a number that is not its own place"]),
+        (
+            {**PETS, "target": ["1", "0"]},
+            ["target: 1: a number that is not the position of its class"],
+        ),
         ({**PETS, "map": 3}, ["map: 3"]),
         ({**PETS, "map": {}}, ["map: no class has a counterpart"]),
         ({**PETS, "map": {"cat": None}}, ["map: no class has a counterpart"]),

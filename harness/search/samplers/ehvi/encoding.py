@@ -1,4 +1,4 @@
-"""Points of a search space as positions in a cube, which a Gaussian process needs."""
+"""Encode points of a search space as positions in a cube, for a Gaussian process."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +45,7 @@ class Axis:
         if self._log or self._step is None:
             value = min(max(round(value) if self._whole else value, first), last)
         else:
-            # Rounding may put a position just below 1 beyond the last value, and that value
+            # Rounding may move a position just below 1 beyond the last value, and that value
             # beyond the bound.
             steps = math.floor((value - self._low) / self._step)
             most = round((self._high - self._low) / self._step) - 1
@@ -93,7 +93,7 @@ class SpaceEncoding:
         }
 
     def encode(self, points: Sequence[Mapping[str, Any]]) -> Array:
-        """(n, d) positions: a column for a number, one for every value of a choice of words.
+        """Positions (n, d): one column per number, and one per value of a categorical parameter.
 
         A parameter that a point does not have is encoded as the midpoint.
         """
@@ -101,7 +101,7 @@ class SpaceEncoding:
         return np.array(rows, dtype=np.float64).reshape(len(points), -1)
 
     def decode(self, positions: Array) -> Point:
-        """The point at positions (k,) in [0, 1) of the k parameters, without those not in it."""
+        """The point at positions (k,) in [0, 1); parameters that it does not have are left out."""
         point: Point = {}
         for position, (key, axis) in zip(positions, self._axes.items(), strict=True):
             if self._applies(key, point):
@@ -125,13 +125,13 @@ class SpaceEncoding:
         value = point.get(key)
         if key in self._one_hot:
             return [0.5 * (key in point and value == choice) for choice in self._one_hot[key]]
-        # The file of a search may give a range's key a word: auto.
+        # A key with a range may have the word auto in the file of a search.
         number = isinstance(value, int | float)
         return [self._axes[key].position(value) if number else 0.5]
 
 
 def _edges(distribution: FloatDistribution | IntDistribution) -> tuple[float, float]:
-    """What positions 0 and 1 stand for: half a step beyond the bounds, as logarithms if so."""
+    """The values at positions 0 and 1, half a step beyond the bounds; logarithms on a log scale."""
     low, high, step = distribution.low, distribution.high, distribution.step
     if step is not None:
         last = low + math.floor((high - low) / step + 1e-9) * step

@@ -1,7 +1,7 @@
 """Forecasts of the ends of stopped and running trials, from the learning curves of the others.
 
-A trial has objectives after every epoch, and a completed one those of its end as well, in a search
-those of the re-attack. The forecast adds to the latest value what other trials gained from that
+A trial has objectives after every epoch. A completed trial also has final ones; in a search these
+are from the re-attack. The forecast adds to the latest value what other trials gained from that
 epoch to their end, and says how uncertain that is.
 """
 
@@ -19,24 +19,24 @@ _PRIOR_TRIALS = 3  # weight of the prior in a variance
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What is known of one trial; objectives are shares of their ranges, larger is better."""
+    """The data of one trial; objectives are shares of their ranges, larger is better."""
 
     point: Point
     epochs: Array  # (e, 2) objectives after every finished epoch
     planned_epochs: int = 0  # of the whole training; 0 where it is not known
     final: Array | None = None  # (2,) objectives of a completed trial
     running: bool = False
-    failed: bool = False  # it ended without a result, and not because it was stopped
+    failed: bool = False  # it ended without a result, and was not stopped early
 
     @property
     def usable(self) -> bool:
-        """Whether it has numbers, all of them finite, that lead to an end."""
+        """Whether it has not failed, and has objectives, all of them finite."""
         values = self.epochs if self.final is None else np.vstack([self.epochs, self.final])
         return not self.failed and len(values) > 0 and bool(np.isfinite(values).all())
 
 
 class Forecaster:
-    """Forecasts the ends of trials from ``known`` ones, completed trials among them."""
+    """Forecasts the ends of trials from ``known`` trials, some of which are completed."""
 
     def __init__(self, known: Sequence[Observation]) -> None:
         self._known = known
@@ -53,7 +53,7 @@ class Forecaster:
         return trial.epochs[-1] + mean, variance
 
     def _gain(self, epoch: int, planned: int) -> tuple[Array, Array]:
-        """What is gained from an epoch to the end of a training of ``planned`` epochs."""
+        """The gain from an epoch to the end of a training of ``planned`` epochs: mean, variance."""
         gains = [
             trial.final - trial.epochs[epoch - 1]
             for trial in self._known
@@ -63,7 +63,7 @@ class Forecaster:
         ]
         if len(gains) >= _ENOUGH:
             return _moments(gains, _expected_gain(epoch, planned))
-        # Epoch by epoch, from every trial that got that far: there are more of those.
+        # Epoch by epoch, from every trial that got so far: more trials have single epochs.
         steps = [
             _moments(self._steps(at, planned), _expected_gain(at, planned))
             for at in range(epoch, planned + 1)

@@ -1,8 +1,8 @@
 """Expected hypervolume improvement of two objectives, in closed form.
 
-The region above the front is cut into strips, one between each two neighbours; what a point with
-independent normal objectives adds to a strip is a product of two expected improvements (Emmerich
-et al. 2006; in this form: Yang et al. 2019).
+The region above the front is cut into strips, one between each two neighbours. For a point with
+independent normal objectives, the expected volume that it adds to a strip is a product of two
+expected improvements (Emmerich et al. 2006; in this form: Yang et al. 2019).
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 def expected_hypervolume_improvement(
     mean: Array, deviation: Array, front: Array, reference: Array
 ) -> Array:
-    """What each candidate is expected to add to the hypervolume of a front.
+    """The hypervolume that each candidate is expected to add to a front.
 
     Args:
         mean: (n, 2) of the candidates' objectives, larger is better.
@@ -38,7 +38,7 @@ def expected_hypervolume_improvement(
 
 
 def _corners(front: Array, reference: Array) -> Array:
-    """(s + 1, 2): strip i lies between the first coordinates of rows i and i + 1.
+    """Corners of s strips, (s + 1, 2): strip i is between the first coordinates of rows i, i + 1.
 
     The second coordinate of row i + 1 is the height up to which the strip is dominated.
     """

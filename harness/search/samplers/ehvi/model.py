@@ -1,10 +1,10 @@
 """A model of two objectives, for searches of a few dozen costly trials.
 
-A Gaussian process for each objective learns from every trial that finished an epoch; the ends of
+A Gaussian process for each objective learns from every trial that finished an epoch. The ends of
 stopped and running trials are forecast. Trials far below the front count for little: a training
-that collapsed says where the cliff is, and must not bend the model near the front. The next point
-is the one with the largest expected hypervolume improvement. Constants were chosen on recorded
-searches that are not among those that were published (docs/results/search_efficiency.md).
+that collapsed shows where MAP drops, and must not bend the model near the front. The next point is
+the one with the largest expected hypervolume improvement. The constants were chosen on recorded
+searches that are not among the published ones (docs/results/search_efficiency.md).
 """
 
 from collections.abc import Callable, Sequence
@@ -23,24 +23,26 @@ from reports.frontier import additive_gap, pareto_mask
 Acquisition = Callable[[Array], Array]  # positions (n, d) → values (n,), larger is better
 
 _MIN_USABLE = 3  # trials with an epoch, before there is a model
-# Standard deviation of the noise of a value, as a share of what it lacks to be on the front.
+# Standard deviation of the noise of a value, as a share of its distance to the front.
 _NOISE_PER_GAP = 1.0
-# Share of the predicted deviation that counts: it is wide in five dimensions.
+# Share of the predicted deviation that is used: in five dimensions the whole one is too wide.
 _EXPLORATION_WEIGHT = 0.1**0.5
-# The reference point is this share of the best value of each objective: points that give up more
-# of one than that are nobody's trade-off, and would take most of the suggestions.
+# The reference point is this share of the best value of each objective. Points below it give up
+# too much of one objective, and would otherwise get most of the suggestions.
 _REFERENCE_SHARE = 0.8
-# Trials that a process is fitted to and a front is made of, those nearest to it: costs grow as n³.
+# The processes and the front use at most this many trials, those nearest to the front: the cost
+# grows as n³.
 _MAX_FITTED = 120
-# A trial that failed keeps the next ones this much farther away than the nearest that did not, or
-# searches whose best values lie beside a cliff would throw one training after the other down there.
+# A point is not suggested if the nearest failed trial is less than this many times as far away as
+# the nearest trial that did not fail. Otherwise a search whose best values are beside a region of
+# failures would lose one training after the other there.
 _FAILURE_DISTANCE_RATIO = 2.0
 _RANDOM_CANDIDATES, _LOCAL_STARTS, _NEIGHBOURS = 1024, 8, 32
 _RADII = (0.1, 0.03)  # of two rounds of neighbours around the best candidates
 
 
 class Fit(NamedTuple):
-    """What the acquisition is made of."""
+    """A fitted model, from which the acquisition function is computed."""
 
     surrogates: list[Surrogate]  # one for each objective
     front: Array  # (k, 2): predicted values of completed and running trials
@@ -48,12 +50,12 @@ class Fit(NamedTuple):
 
 
 class ParetoModel:
-    """Suggests where the next trial promises most.
+    """Suggests the point of the next trial.
 
     Args:
         encoding: of the search space.
         observations: all trials, in the order in which they were begun.
-        lower_bounds: (2,) of both objectives; volume below one counts for nothing.
+        lower_bounds: (2,) of both objectives; volume below one of them does not count.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class ParetoModel:
         return points[int(np.argmax(improvement))]
 
     def _near_failures(self, positions: Array) -> NDArray[np.bool_]:
-        """(n,) whether a failed trial is near, compared with those that went well.
+        """Whether positions (n, d) are close to a failed trial, relative to other trials: (n,).
 
         All are False where all would be True.
         """
@@ -123,7 +125,7 @@ class ParetoModel:
         return points
 
     def fit(self) -> Fit:
-        """The model of the observations, of which one is usable at least."""
+        """Fit the model to the observations, at least one of which is usable."""
         usable = [trial for trial in self._observations if trial.usable]
         forecasts = map(Forecaster(usable), usable)
         values, variances = (np.array(part) for part in zip(*forecasts, strict=True))
@@ -145,7 +147,7 @@ class ParetoModel:
         return Fit(surrogates, front, self._reference_point(values, front))
 
     def _reference_point(self, values: Array, front: Array) -> Array:
-        """Above which volume counts (2,): where the front has a point, if anywhere."""
+        """The point (2,) above which volume counts; the front has a point above it if possible."""
         feasible = values[(values >= self._lower_bounds).all(axis=1)]
         for known in (values, feasible):
             if len(known):

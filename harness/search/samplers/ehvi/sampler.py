@@ -41,8 +41,8 @@ class EhviSampler(optuna.samplers.BaseSampler):
             trial has all of them. Optuna ignores a suggested value that is not asked for.
         objective_ranges: (worst, best) value of each objective; None: of those seen so far. All
             constants of the model are shares of these ranges.
-        lower_bounds: of both objectives (upper bounds where one is minimised): volume beyond one
-            counts for nothing. They are the one kind of constraint that it handles.
+        lower_bounds: of both objectives (upper bounds where one is minimised). Volume beyond a
+            bound does not count. The sampler handles no other constraints.
         suggestion: (number, attempt) that seed the next suggestion; None: the trial's number, 0.
 
     Raises:

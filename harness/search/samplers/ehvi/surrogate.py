@@ -1,7 +1,7 @@
 """A Gaussian process for few trials, a dozen or more: scikit-learn's, with priors.
 
-Maximum likelihood alone overfits so few points; log-normal priors on the hyperparameters keep
-them where searches of this kind lie (positions in [0, 1], standardised objectives).
+Maximum likelihood alone overfits so few points. Log-normal priors keep the hyperparameters in the
+range that is usual for positions in [0, 1] and standardised objectives.
 """
 
 import warnings
@@ -41,8 +41,8 @@ class Surrogate:
     Args:
         positions: (n, d) positions, n ≥ 1.
         values: (n,) of the objective.
-        variances: (n,) of the noise that is known of each value, in its units squared, beside
-            the noise of training that is estimated.
+        variances: (n,) of the known noise of each value, in its units squared. The noise of
+            training is estimated and comes on top.
     """
 
     def __init__(self, positions: Array, values: Array, variances: Array) -> None:
@@ -55,7 +55,7 @@ class Surrogate:
         self._process = self._fit(kernel, optimise=True)
 
     def predict(self, positions: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation (n,) of what trials at ``positions`` (n, d) would show.
+        """Mean and standard deviation (n,) of the objective of trials at ``positions`` (n, d).
 
         The deviation includes the noise of training.
         """
@@ -78,7 +78,7 @@ class Surrogate:
         alpha = self._variances / self._scale**2 + 1e-8
         process = _WithPriors(kernel, alpha=alpha, optimizer=optimizer)
         with warnings.catch_warnings():
-            # A hyperparameter at its bound is no error: flat objectives, say.
+            # A hyperparameter at its bound is no error; flat objectives cause it, for example.
             warnings.simplefilter("ignore", ConvergenceWarning)
             process.fit(self._positions, (self._values - self._mean) / self._scale)
         return process
