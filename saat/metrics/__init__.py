@@ -8,7 +8,7 @@ and no metric imports torch before it is computed: a report needs labels and uni
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from saat.metrics.metric import Metric, Phase, Unit, metric, problem_with
+from saat.metrics.base import Metric, Phase, Unit, metric, problem_with
 from saat.registry import Registry, first_line
 
 # What a search maximises, in the order of its points, and what a robust MAP is read beside.
