@@ -60,9 +60,9 @@ def _loops(queries: Packed, database: Packed) -> ModuleType:
 
 @cache
 def _compiled() -> ModuleType | None:
-    """The compiled loops; None without Numba."""
+    """The compiled loops; None without Numba, or where it may keep compiled code in no folder."""
     try:
         from saat import distance_counts_numba
-    except ImportError:
+    except (ImportError, RuntimeError):
         return None
     return distance_counts_numba

@@ -34,8 +34,10 @@ def order(queries: Packed, database: Packed, hits: Array) -> None:
 
 
 def _bins(queries: Packed, query: int, database: Packed) -> Array:
-    """2·distance + relevant of every item: uint8 or int16 (N,)."""
-    bins: Array = np.zeros(database.codes.shape[1], np.uint8 if queries.bits < 128 else np.int16)
+    """2·distance + relevant of every item, (N,) of the smallest type that torch counts."""
+    kinds: tuple[type[np.integer[Any]], ...] = (np.uint8, np.int16, np.int32)
+    kind = next(kind for kind in kinds if 2 * queries.bits + 1 <= np.iinfo(kind).max)
+    bins: Array = np.zeros(database.codes.shape[1], kind)
     for code, codes in zip(queries.codes[:, query], database.codes, strict=True):
         bins += np.bitwise_count(codes ^ code)
     bins <<= 1

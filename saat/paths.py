@@ -18,16 +18,17 @@ def user_path(text: str | Path, where: str = "", look: bool = True) -> Path:
     Raises:
         InputError: No such user, or a path that no file can have here.
     """
-    path, problem = Path(), _problem(str(text))
+    written = str(text)  # of what is no path at all, too, which then is not there
+    path, problem = Path(), _problem(written)
     if problem is None:
         try:
-            path = Path(text).expanduser()
+            path = Path(written).expanduser()
         except RuntimeError:
             problem = "there is no such user, or no home folder"
         else:
             problem = _problem(str(path)) or (_refused(path) if look else None)
     if problem is not None:
-        raise InputError(_line(where, str(text), problem))
+        raise InputError(_line(where, written, problem))
     return path
 
 

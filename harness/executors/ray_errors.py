@@ -48,7 +48,7 @@ def why_worker_lost(error: Exception | str) -> tuple[str, bool]:
         return f"node{where} does not answer", True
     if "its node has died" in message:
         return f"node{where} was lost", True
-    if actor and actor.actor_init_failed:  # a missing module, for example
-        return last_line(message), False
     detail = re.search("Worker exit detail: (.*)", message)
+    if detail is None and re.search(r'^\s*File ".*", line \d', message, flags=re.MULTILINE):
+        return last_line(message), False  # a traceback, of a missing module for example
     return one_line(redacted(detail[1] if detail else message), 200) or "no reason known", False

@@ -176,6 +176,11 @@ def test_a_search_resumed_on_fewer_places_takes_up_no_more_trials_than_fit(tmp_p
         (WORKER_DIED, "Worker unexpectedly exits with a connection error code 2.", False),
         (NO_MODULE, "ModuleNotFoundError: No module named 'harness' at http://***@host", False),
         ("ValueError: of our own", "ValueError: of our own", False),
+        (
+            f"Failure # 1\n{NO_MODULE}",
+            "ModuleNotFoundError: No module named 'harness' at http://***@host",
+            False,
+        ),
         ("", "no reason known", False),
     ],
 )

@@ -62,6 +62,22 @@ def test_the_stable_order_is_by_distance_and_then_by_index(
         assert hits[query].tolist() == wanted[:depth]
 
 
+@pytest.mark.parametrize("loops", LOOPS)
+@pytest.mark.parametrize("bits", [16_383, 16_384, 40_000])
+def test_codes_of_any_length_are_counted(loops: ModuleType, bits: int) -> None:
+    codes, labels = drawn(2, bits, 3, 0)
+    database, found = Packed.of(codes, labels), np.zeros((2, 2 * (bits + 1)), np.int64)
+    queries, hits = Packed.of(-codes, labels), np.zeros((2, 2), np.bool_)
+    loops.count(queries, database, found)
+    loops.order(queries, database, hits)
+    for query in range(2):
+        distance = (codes != -codes[query]).sum(1).tolist()
+        relevant = (labels & labels[query]).any(1).tolist()
+        places = sorted(2 * d + r for d, r in zip(distance, relevant, strict=True))
+        assert np.repeat(np.arange(found.shape[1]), found[query]).tolist() == places
+        assert hits[query].tolist() == [relevant[i] for i in np.argsort(distance, kind="stable")]
+
+
 def test_large_databases_use_the_compiled_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = Packed.of(*drawn(5000, 32, 5, 0))
     few = Packed.of(*drawn(2, 32, 5, 1))
@@ -81,5 +97,15 @@ distance_counts._COMPILED_FROM = 0
 one = Packed.of(torch.ones(1, 8), torch.ones(1, 1))
 assert distance_counts._loops(one, one) is distance_counts_numpy
 assert distance_counts.count_distances(one, one).tolist()[0][0] == [0, 1]
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_without_a_folder_for_compiled_code_the_numpy_loops_count() -> None:
+    script = """
+from numba.core.caching import CacheImpl
+CacheImpl._locator_classes = []
+from saat import distance_counts
+assert distance_counts._compiled() is None
 """
     subprocess.run([sys.executable, "-c", script], check=True)

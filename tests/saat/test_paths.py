@@ -1,10 +1,12 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import saat
 from saat.errors import InputError
 from saat.paths import file_name, user_path
 
@@ -14,6 +16,14 @@ def test_a_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
     assert user_path("~/x") == Path("/home/of/me/x")
     assert user_path("a/~b") == Path("a/~b")
     assert user_path(Path("a")) == Path("a")
+
+
+@pytest.mark.parametrize("given_", [3, None, 1.5, b"x", ["x"]])
+def test_what_is_no_path_is_told_as_a_file_that_is_not_there(given_: Any) -> None:
+    with pytest.raises(InputError, match=re.escape(f"{given_}: not a folder")):
+        saat.RetrievalData.from_folder(given_, image_size=16)
+    with pytest.raises(InputError, match="no such file"):
+        saat.load(given_)
 
 
 @pytest.mark.parametrize(

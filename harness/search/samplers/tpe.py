@@ -9,9 +9,9 @@ from harness.search.samplers.context import SamplerContext
 
 
 class TpeSampler(optuna.samplers.TPESampler):
-    """Optuna's multivariate TPE, which may know the ``search_space`` that every trial has.
+    """Optuna's multivariate TPE, which may know the parameters that every trial has.
 
-    Without it Optuna looks through all trials again for every new sampler.
+    Without ``search_space`` Optuna looks through all trials again for every new sampler.
     """
 
     def __init__(
