@@ -32,7 +32,11 @@ def config_at(experiment: Experiment, point: Mapping[str, Any]) -> TrialConfig:
     changed: dict[str, dict[str, Any]] = {}
     for key, value in point.items():
         section, _, name = key.partition(".")
-        if section in parts:
+        if key in parts:
+            faults.append(
+                f"{key}: a whole section; name one of its keys, such as {key}.{_first(parts[key])}"
+            )
+        elif section in parts:
             changed.setdefault(section, parts[section].model_dump())[name] = value
         else:
             shown = one_line(key, SHOWN)
@@ -42,6 +46,10 @@ def config_at(experiment: Experiment, point: Mapping[str, Any]) -> TrialConfig:
     if faults:
         raise InputError(*faults)
     return config
+
+
+def _first(section: Section) -> str:
+    return next(iter(section.model_dump()))
 
 
 def with_sections(config: TrialConfig, changed: Mapping[str, Mapping[str, Any]]) -> TrialConfig:

@@ -58,7 +58,9 @@ class _Defense(Record):
     epochs: int = 0
 
 
-class _Setting(Record):
+class Setting(Record):
+    """What a trial's setting must have to be read; see :class:`TrialConfig`."""
+
     data: dict[str, Any]
     model: dict[str, Any]
     pretrain: dict[str, Any]
@@ -73,7 +75,7 @@ class _Trial(Record):
     role: str
     number: int
     seed: Count
-    setting: _Setting
+    setting: Setting
 
 
 class _Suggestion(Record):

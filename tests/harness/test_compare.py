@@ -64,6 +64,7 @@ def test_another_method_starts_from_its_own_published_defaults() -> None:
     [
         ({"a": {"defense.lambada": 1}}, "compare.a: defense.lambada"),
         ({"a": {"data.image_size": 64}}, "compare.a: data.image_size: only keys of model"),
+        ({"a": {"defense": {"lambda": 3}}}, "compare.a: defense: a whole section; name one of its"),
         ({"a": {"defense.lambda": -1}}, "compare.a"),
         ({"a": {}, "b": {"defense.lambda": 1.0}}, "compare.b: the same setting as compare.a"),
         ({"default": {}}, "compare.default: a name"),
