@@ -42,7 +42,7 @@ Reports = list[EpochReport | FinalReport]
 
 def timeless(reports: Reports) -> list[dict[str, Any]]:
     """Reports without their clocks."""
-    clocks = ("seconds", "cost_s")
+    clocks = ("seconds", "cost_s", "stages")
     return [{k: v for k, v in asdict(report).items() if k not in clocks} for report in reports]
 
 
