@@ -199,8 +199,8 @@ def write_trials(run_dir: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     Args:
         run_dir: folder of the search.
         rows: one mapping a trial: columns of the schema, ``param.*``, ``seconds.*`` and
-            ``metric.*``. What a row lacks is stored as missing. A parameter that is text in one row and a number in
-            another is stored as text.
+            ``metric.*``. What a row lacks is stored as missing. A parameter that is text in one
+            row and a number in another is stored as text.
 
     Raises:
         ValueError: a row has a key outside the schema.
@@ -216,7 +216,9 @@ def write_epochs(run_dir: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]], schema: dict[str, str]) -> None:
     records = [dict(row) for row in rows]
     names = list(dict.fromkeys([*schema, *(key for record in records for key in record)]))
-    unknown = [n for n in names if n not in schema and not n.startswith(("param.", _STAGE, _METRIC))]
+    unknown = [
+        n for n in names if n not in schema and not n.startswith(("param.", _STAGE, _METRIC))
+    ]
     if unknown:
         raise ValueError(f"{path.name} has no column {unknown[0]!r}; allowed: {', '.join(schema)}")
     frame = pd.DataFrame(records, columns=names, dtype=object)

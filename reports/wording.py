@@ -22,7 +22,7 @@ STAGES = {
     "inner_pgd": "inner PGD",
     "outer_step": "outer step",
     "encode": "encoding",
-    "validation": "validation attack",
+    "validation": "validation",
     "reattack": "re-attack",
     "battery": "battery",
     "checkpoint": "checkpoints",

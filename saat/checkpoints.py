@@ -67,7 +67,7 @@ class CheckpointWriter:
         return self
 
     def finish_epoch(self, training: Training, meta: dict[str, Any]) -> None:
-        """Wait for the writer; the last epoch of the stage is durable then, with ``seconds`` 0 each.
+        """Wait for the writer; the last epoch is durable then, and with 0 seconds every one.
 
         Raises:
             OSError: the disk is full.
@@ -94,7 +94,7 @@ class CheckpointWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Wait for the writer; where the training itself failed, its error is the one that counts."""
+        """Wait for the writer; an error of the training itself counts more than the writer's."""
         try:
             self._wait()
         except Exception as failure:

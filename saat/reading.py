@@ -14,9 +14,7 @@ T = TypeVar("T")
 Batches = Generator[Tensor, None, None]
 
 
-def batches_for(
-    device: torch.device, read: Callable[[T], Tensor], parts: Sequence[T]
-) -> Batches:
+def batches_for(device: torch.device, read: Callable[[T], Tensor], parts: Sequence[T]) -> Batches:
     """What ``read`` returns for every part, in order; close the generator to end it early.
 
     For a GPU a thread reads the next batch meanwhile, into pinned memory, which is copied to the

@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,53 +108,56 @@ def full(path: Path, *_: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
-def test_a_full_disk_reaches_the_training_before_its_next_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def written_beside(
+    folder: Path, then: Callable[[Pretraining, CheckpointWriter], None], check: Any = lambda: None
 ) -> None:
+    """Begin a checkpoint of the first epoch, and go on."""
     run = training()
-    monkeypatch.setattr(tensor_file, "save", full)
-    with (
-        pytest.raises(OSError, match="No space left"),
-        CheckpointWriter(tmp_path, ALWAYS, lambda: None) as writer,
-    ):
+    with CheckpointWriter(folder, ALWAYS, check) as writer:
         run.run_epoch()
         writer.finish_epoch(run, {})
         writer.go_on(run, {})
-        run.run_epoch()
-        writer.finish_epoch(run, {})
-        raise AssertionError("reported")
+        then(run, writer)
+
+
+def next_epoch(run: Pretraining, writer: CheckpointWriter) -> None:
+    run.run_epoch()
+    writer.finish_epoch(run, {})
+    raise AssertionError("reported")
+
+
+def ends(run: Pretraining, writer: CheckpointWriter) -> None:
+    pass
+
+
+def fails(run: Pretraining, writer: CheckpointWriter) -> None:
+    raise KeyError("loss")
+
+
+@pytest.mark.parametrize("then", [next_epoch, ends])
+def test_a_full_disk_reaches_the_training_before_its_next_report_or_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: Any
+) -> None:
+    monkeypatch.setattr(tensor_file, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        written_beside(tmp_path, then)
     assert not writers()
 
 
-def test_a_full_disk_reaches_a_training_that_ends_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = training()
-    monkeypatch.setattr(tensor_file, "save", full)
-    with (
-        pytest.raises(OSError, match="No space left"),
-        CheckpointWriter(tmp_path, ALWAYS, lambda: None) as writer,
-    ):
-        run.run_epoch()
-        writer.go_on(run, {})
+def test_a_training_that_fails_waits_for_its_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        written_beside(tmp_path, fails)
+    assert stored(tmp_path) == [1]
+    assert not writers()
 
 
-def test_a_training_that_fails_waits_for_its_checkpoint_and_keeps_its_own_error(
+def test_a_training_that_fails_keeps_its_own_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = training()
-    with pytest.raises(KeyError), CheckpointWriter(tmp_path, ALWAYS, lambda: None) as writer:
-        run.run_epoch()
-        writer.go_on(run, {})
-        raise KeyError("loss")
-    assert stored(tmp_path) == [1]
     monkeypatch.setattr(tensor_file, "save", full)
-    with pytest.raises(KeyError), CheckpointWriter(tmp_path, ALWAYS, lambda: None) as writer:
-        run.run_epoch()
-        writer.go_on(run, {})
-        raise KeyError("loss")
+    with pytest.raises(KeyError):
+        written_beside(tmp_path, fails)
     assert "checkpoint not written" in caplog.text
-    assert not writers()
 
 
 def test_whoever_lost_its_right_to_write_is_ended_before_the_write(tmp_path: Path) -> None:
@@ -163,8 +167,6 @@ def test_whoever_lost_its_right_to_write_is_ended_before_the_write(tmp_path: Pat
     def check() -> None:
         raise Ended
 
-    run = training()
-    with pytest.raises(Ended), CheckpointWriter(tmp_path, ALWAYS, check) as writer:
-        run.run_epoch()
-        writer.go_on(run, {})
+    with pytest.raises(Ended):
+        written_beside(tmp_path, ends, check)
     assert stored(tmp_path) == []
