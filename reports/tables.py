@@ -91,7 +91,7 @@ def time_table(results: SearchResults) -> Table:
     Trials of older versions, which did not count them, are left out.
     """
     seconds = stage_seconds(results.trials).dropna(how="all").fillna(0.0)
-    order = [*STAGES, *(name for name in seconds if name not in STAGES)]
+    order = [*STAGES, *(str(name) for name in seconds if name not in STAGES)]
     names = [name for name in order if name in seconds and seconds[name].any()]
     phases = results.trials["phase"].loc[seconds.index]
     columns: dict[str, Any] = {"stage": [*(STAGES.get(n, n) for n in names), "together"]}

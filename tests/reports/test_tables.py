@@ -9,7 +9,7 @@ import pytest
 
 from reports.confirmed import confirmed_configs, gains_over_default
 from reports.csv_files import csv_text
-from reports.results import load_search
+from reports.results import SearchResults, load_search
 from reports.table_formats import displayed, latex_escape, to_latex, to_markdown
 from reports.tables import (
     Table,
@@ -49,7 +49,7 @@ def test_front_csv_holds_the_stored_fractions(results):
         assert row["param.defense.lambda"] == trials.loc[trial, "param.defense.lambda"]
 
 
-def timed(results, seconds):
+def timed(results: SearchResults, seconds: list[dict[str, float]]) -> SearchResults:
     trials = results.trials.head(len(seconds)).reset_index(drop=True)
     stages = pd.DataFrame([{f"seconds.{k}": v for k, v in row.items()} for row in seconds])
     phases = ["explore", "explore", "explore", "confirm"][: len(seconds)]
