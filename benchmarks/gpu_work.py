@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from saat.attacks import MainstayAttack
-from saat.attacks.attack import Knowledge, Queries, attack_queries, frozen
+from saat.attacks.attack import Knowledge, Queries
 from saat.attacks.pgd import pgd
+from saat.attacks.query_batches import attack_queries, frozen
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
 from saat.errors import InputError
@@ -223,8 +224,9 @@ class GraphedSaat(SaatTraining):
         """See :meth:`MinimaxTraining.inner_maximisation`."""
         settings = self.settings
         if self._graph is None:
+            threat = ThreatModel(settings.eps)
             self._graph = GraphedPgd(
-                self.network, images.shape, BITS, self.threat, settings.steps, settings.inner_step
+                self.network, images.shape, BITS, threat, settings.steps, settings.inner_step
             )
         noise = torch.empty_like(images).uniform_(-settings.eps, settings.eps)
         return self._graph(images, codes, images + noise)

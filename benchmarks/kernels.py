@@ -1,24 +1,31 @@
 """Kernels against the plain formula, on one core: ``python -m benchmarks.kernels``.
 
-Mainstay codes by label groups against the direct sum over the training set; AP by histograms
-against a sort per query; the input gradient alone against the gradient of everything. Sizes and
-label statistics are those of the field's benchmarks (train or database rows, labels, mean number
-of labels); labels and codes are random.
+Mainstay codes by label groups against the direct sum over the training set; AP by counted
+distances against a sort per query, and against the search of faiss where it is installed; the
+input gradient alone against the gradient of everything. Sizes and label statistics are those of
+the field's benchmarks (train or database rows, labels, mean number of labels); labels and codes
+are random.
 """
 
-import time
-from collections.abc import Callable
-from typing import NamedTuple
+from types import ModuleType
+from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.measure import HEADER, Seconds, compared, machine, row
+from saat import distance_counts, distance_counts_numpy
 from saat.attacks.pgd import input_gradient
 from saat.attacks.query_batches import frozen
-from saat.codes import sign
+from saat.codes import pack_bits, sign
 from saat.mainstay import MainstayCodes
 from saat.models import build_network
-from saat.retrieval import average_precision
+from saat.packed_codes import Packed
+from saat.protocol_options import Ties
+from saat.retrieval import Database
+
+Kind = Literal["stable"] | None  # of a sort; NumPy's default is not stable
 
 BITS = 32
 BATCH = 32
@@ -45,17 +52,6 @@ class Rows(NamedTuple):
         return cls(sign(torch.randn(rows, BITS, generator=generator)), has)
 
 
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median seconds of a call, after one that is not counted."""
-    work()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return sorted(times)[len(times) // 2]
-
-
 def direct_mainstay(y: Tensor, codes: Tensor, labels: Tensor) -> Tensor:
     """Eq. 10 as matrix products over the whole training set, float64."""
     shared = y @ labels.T
@@ -66,52 +62,97 @@ def direct_mainstay(y: Tensor, codes: Tensor, labels: Tensor) -> Tensor:
     return sign((pull - push) @ codes)
 
 
-def sorted_ap(query: Tensor, y: Tensor, codes: Tensor, labels: Tensor, top_k: int) -> float:
-    """AP of one query after another, by sorting the database."""
+def sorted_ap(query: Rows, database: Rows, top_k: int, kind: Kind) -> float:
+    """AP of one query after another, by sorting the database, as the reference codes do."""
     total = 0.0
-    for code, label in zip(query, y, strict=True):
-        order = (BITS - codes @ code).argsort(stable=True)[:top_k]
-        hits = ((labels[order] @ label) > 0).double()
-        ranks = torch.arange(1, len(hits) + 1)
-        total += float((hits.cumsum(0) / ranks * hits).sum() / hits.sum().clamp_min(1))
-    return total / len(query)
+    codes, labels = database.codes.numpy(), database.labels.numpy()
+    for code, label in zip(query.codes.numpy(), query.labels.numpy(), strict=True):
+        distance = 0.5 * (BITS - codes @ code)
+        order = np.argsort(distance, kind=kind)[:top_k]
+        hits = (labels[order] @ label) > 0
+        ranks = np.flatnonzero(hits) + 1
+        total += float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) if len(ranks) else 0.0
+    return total / len(query.codes)
 
 
-def mainstay_seconds(rows: Rows, repeats: int, plain_repeats: int) -> tuple[float, float]:
+def mainstay_seconds(rows: Rows, repeats: int) -> tuple[Seconds, Seconds]:
     """Mainstay codes of a batch: ours, and the plain formula."""
     groups, index = MainstayCodes(*rows), torch.arange(BATCH)
     exact = rows.labels[:BATCH].double(), rows.codes.double(), rows.labels.double()
-    ours = seconds(lambda: groups.of_rows(index), repeats)
-    return ours, seconds(lambda: direct_mainstay(*exact), plain_repeats)
+    return compared(lambda: groups.of_rows(index), lambda: direct_mainstay(*exact), repeats)
 
 
-def ap_seconds(query: Rows, database: Rows) -> tuple[float, float]:
+def ap_seconds(query: Rows, database: Rows) -> tuple[Seconds, Seconds]:
     """AP@5000 of all queries: ours, and by sorting."""
-    ours = seconds(lambda: average_precision(*query, *database, 5000), 3)
-    return ours, seconds(lambda: sorted_ap(*query, *database, 5000), 1)
+    held = Database(*database)
+    return compared(
+        lambda: held.average_precision(*query, 5000),
+        lambda: sorted_ap(query, database, 5000, None),
+        3,
+    )
 
 
-def report(what: str, ours: float, plain: float, unit: str) -> None:
-    """One line: ours, plain, ratio."""
-    line = f"{what:<38}{1e3 * ours:10.3f} ms{1e3 * plain:12.3f} ms{plain / ours:9.1f}×  {unit}"
-    print(line, flush=True)
+def ap_rows(name: str, query: Rows, database: Rows) -> None:
+    """AP of a query in a data set: each way beside a sort per query, and beside faiss."""
+    held, queries = Database(*database), len(query.codes)
+
+    def ours(ties: Ties = "expected") -> Tensor:
+        return held.average_precision(*query, 5000, ties)
+
+    def by_sorting(kind: Kind = None) -> float:
+        return sorted_ap(query, database, 5000, kind)
+
+    def by_numpy() -> None:
+        counts = np.zeros((queries, 2 * (BITS + 1)), np.int64)
+        distance_counts_numpy.count(Packed.of(*query), packed, counts)
+
+    packed = Packed.of(*database)
+    print(row(f"AP@5000 of a query, {name}", ours, by_sorting, 3, queries))
+    print(row("– without Numba", by_numpy, by_sorting, 3, queries))
+    print(
+        row("– stable order", lambda: ours("stable"), lambda: by_sorting("stable"), 3, queries),
+        flush=True,
+    )
+    if faiss := _faiss():
+        bits = pack_bits(query.codes), pack_bits(database.codes)
+        index = faiss.IndexBinaryFlat(BITS)
+        index.add(bits[1])
+        for threads in (1, 2):
+            faiss.omp_set_num_threads(threads)
+            torch.set_num_threads(threads)
+            work = f"– plain is faiss, {threads} thread(s)"
+            print(row(work, ours, lambda: index.search(bits[0], 5000), 3, queries), flush=True)
+        torch.set_num_threads(1)
+
+
+def _faiss() -> ModuleType | None:
+    try:
+        import faiss
+    except ImportError:
+        print("| faiss is not installed (`pip install faiss-cpu`) | | | | | |")
+        return None
+    module: ModuleType = faiss
+    return module
 
 
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
+    distance_counts._COMPILED_FROM = 0  # as in a search, where every attack has its queries
     generator = torch.Generator().manual_seed(0)
-    print(f"{'one core, torch ' + torch.__version__:<38}{'ours':>13}{'plain':>15}{'ratio':>10}")
+    print(machine(), *HEADER, sep="\n", flush=True)
     for name, (train, size, classes, mean) in SETS.items():
-        mainstay = mainstay_seconds(Rows.drawn(train, classes, mean, generator), 50, 5)
-        report(f"mainstay codes, {name}", *mainstay, "a batch of 32")
+        rows = Rows.drawn(train, classes, mean, generator)
+        groups, index = MainstayCodes(*rows), torch.arange(BATCH)
+        exact = rows.labels[:BATCH].double(), rows.codes.double(), rows.labels.double()
+        work = f"mainstay codes of a batch of {BATCH}, {name}"
+        print(row(work, lambda: groups.of_rows(index), lambda: direct_mainstay(*exact), 9))  # noqa: B023
         query = Rows.drawn(BATCH, classes, mean, generator)
-        ours, plain = ap_seconds(query, Rows.drawn(size, classes, mean, generator))
-        report(f"AP@5000, {name}", ours / BATCH, plain / BATCH, "a query")
-    gradient_benchmark()
+        ap_rows(name, query, Rows.drawn(size, classes, mean, generator))
+    gradient_row()
 
 
-def gradient_benchmark() -> None:
+def gradient_row() -> None:
     """A PGD step on ``small_cnn``: input gradient alone, and of input and parameters."""
     network = build_network("small_cnn", "none", BITS, 32, 0).eval()
     images = torch.rand(BATCH, 3, 32, 32).contiguous(memory_format=torch.channels_last)
@@ -127,10 +168,7 @@ def gradient_benchmark() -> None:
         with frozen(network):
             return input_gradient(network, loss, images, 0)
 
-    with torch.no_grad():
-        forward = seconds(lambda: network(images), 100)
-    report("PGD step, small_cnn", seconds(alone, 100), seconds(everything, 100), "a batch of 32")
-    print(f"{'forward, small_cnn':<38}{1e3 * forward:10.3f} ms{'':>24}  a batch of 32")
+    print(row(f"PGD step of a batch of {BATCH}, small_cnn", alone, everything, 99))
 
 
 if __name__ == "__main__":

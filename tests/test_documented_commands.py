@@ -68,7 +68,7 @@ WORK: Mapping[str, tuple[str, list[str]]] = {
     ),
     "verify": ("needs a run", ["evaluation.verify.verify"]),
     "transfer": ("needs a run", ["evaluation.transfer.transfer"]),
-    "preflight": ("needs a cluster", ["preflight.preflight"]),
+    "preflight": ("needs a cluster", ["preflight.command.preflight"]),
 }
 WHOLE = {"validate", "list"}
 
