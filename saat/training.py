@@ -176,7 +176,7 @@ class Training(ABC):
             for number, index in enumerate(batches):
                 iteration = self.epoch * len(batches) + number
                 lr = self.settings.lr_at(iteration, self.settings.epochs * len(batches))
-                total += self._step(images, index, lr)
+                total += self._step(index, lr, images)
                 if progress:
                     progress(number + 1, len(batches))
         self.epoch += 1
@@ -185,11 +185,13 @@ class Training(ABC):
             raise TrainingFailed(f"{self.stage} loss is {mean} in epoch {self.epoch}; lower lr")
         return Phase.TRAINING.keyed({"loss": mean, "lr": lr})
 
-    def _step(self, images: Iterator[Tensor], index: Tensor, lr: float) -> Tensor:
+    def _step(self, index: Tensor, lr: float, images: Iterator[Tensor] | None = None) -> Tensor:
+        """A step on a batch, whose images are the next of ``images`` or are read now."""
         for group in self._optimiser.param_groups:
             group["lr"] = lr
         on_device = index.to(self._device)
-        loss = self.batch_loss(next(images), self._labels[on_device], on_device)
+        coming = self._images([index]) if images is None else images
+        loss = self.batch_loss(next(coming), self._labels[on_device], on_device)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()

@@ -70,7 +70,7 @@ def test_a_split_step_is_that_of_the_whole_batch() -> None:
         if size is not None:
             run.split_batches(size)
         network.eval()  # batch norm alone would see the parts
-        run._step(run._images([torch.arange(48)]), torch.arange(48), 0.05)
+        run._step(torch.arange(48), 0.05)
         grads.append([p.grad for p in network.parameters() if p.grad is not None])
     assert len(grads[0]) > 4
     for whole, split in zip(*grads, strict=True):
