@@ -132,9 +132,9 @@ def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
     steps: list[tuple[str, int, int]] = []
     original = Training._step
 
-    def counting(self: Training, index: torch.Tensor, lr: float) -> torch.Tensor:
+    def counting(self: Training, index: torch.Tensor, lr: float, images: Any) -> torch.Tensor:
         steps.append((self.stage, len(index), self.network.bits))
-        return original(self, index, lr)
+        return original(self, index, lr, images)
 
     asked: list[tuple[dict[str, int], int]] = []
 
