@@ -179,7 +179,7 @@ def test_an_evaluation_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_memory_that_runs_out_while_measuring_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Training, index: torch.Tensor, lr: float) -> torch.Tensor:
+    def full(self: Training, *_: Any) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
     monkeypatch.setattr(Training, "_step", full)
