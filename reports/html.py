@@ -32,6 +32,7 @@ from reports.tables import (
     confirm_table,
     front_table,
     gains_table,
+    time_table,
     trials_table,
 )
 from saat.errors import printable
@@ -169,6 +170,7 @@ def _section(
                 "figures": _save_figures(
                     search_figures(results, configs[name]), out_dir, slugs[name]
                 ),
+                "time": _save_table(time_table(results), out_dir, slugs[name]),
                 "trials": _save_table(trials_table(results), out_dir, slugs[name]),
                 "protocol": protocol_terms(results),
                 "provenance": list(flattened(results.provenance)),

@@ -24,6 +24,7 @@ STATUSES = ("completed", "stopped", "failed", "running")
 _ROUNDING = 1e-6  # by which rounding may raise an average precision above 1
 _TEXT, _INTEGER, _NUMBER = "string", "Int64", "float64"
 _METRIC = "metric."
+_STAGE = "seconds."
 Found = TypeVar("Found")
 
 _VALIDATED = {f"{_METRIC}{Phase.VALIDATION.key(name)}": _NUMBER for name in OBJECTIVES}
@@ -156,6 +157,17 @@ def metric_cells(metrics: Mapping[str, float]) -> dict[str, float]:
     return {f"{_METRIC}{key}": value for key, value in metrics.items()}
 
 
+def stage_cells(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Seconds by stage (:class:`saat.stopwatch.Stage`) as cells of a trial's row."""
+    return {f"{_STAGE}{name}": value for name, value in seconds.items()}
+
+
+def stage_seconds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Seconds of trials by stage, a column each; none in the tables of older runs."""
+    names = [str(name) for name in frame.columns if str(name).startswith(_STAGE)]
+    return frame[names].rename(columns=lambda name: name.removeprefix(_STAGE))
+
+
 def load_search(run_dir: Path) -> SearchResults:
     """Read the results in ``run_dir``; the files of single trials are read when asked for.
 
@@ -186,9 +198,9 @@ def write_trials(run_dir: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
     Args:
         run_dir: folder of the search.
-        rows: one mapping a trial: columns of the schema, ``param.*`` and ``metric.*``. What a
-            row lacks is stored as missing. A parameter that is text in one row and a number in
-            another is stored as text.
+        rows: one mapping a trial: columns of the schema, ``param.*``, ``seconds.*`` and
+            ``metric.*``. What a row lacks is stored as missing. A parameter that is text in one
+            row and a number in another is stored as text.
 
     Raises:
         ValueError: a row has a key outside the schema.
@@ -204,7 +216,9 @@ def write_epochs(run_dir: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]], schema: dict[str, str]) -> None:
     records = [dict(row) for row in rows]
     names = list(dict.fromkeys([*schema, *(key for record in records for key in record)]))
-    unknown = [n for n in names if n not in schema and not n.startswith(("param.", _METRIC))]
+    unknown = [
+        n for n in names if n not in schema and not n.startswith(("param.", _STAGE, _METRIC))
+    ]
     if unknown:
         raise ValueError(f"{path.name} has no column {unknown[0]!r}; allowed: {', '.join(schema)}")
     frame = pd.DataFrame(records, columns=names, dtype=object)

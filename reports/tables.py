@@ -26,9 +26,10 @@ from reports.metric_columns import (
     columns_of_attacks,
     symbols,
 )
-from reports.results import SearchResults, measured_names, metric_column
-from reports.wording import ROLES, attack_notes, sentences
+from reports.results import SearchResults, measured_names, metric_column, stage_seconds
+from reports.wording import ROLES, STAGES, attack_notes, sentences
 from saat.metrics import OBJECTIVES, REFERENCES, Phase
+from saat.wording import counted
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,31 @@ def trials_table(results: SearchResults) -> Table:
         fractions=symbols(map(column_of, OBJECTIVES)),
         parameters=tuple(results.space),
     )
+
+
+def time_table(results: SearchResults) -> Table:
+    """Where the time went: mean seconds of a trial by stage, a pair of columns a phase.
+
+    Trials of older versions, which did not count them, are left out.
+    """
+    seconds = stage_seconds(results.trials).dropna(how="all").fillna(0.0)
+    order = [*STAGES, *(str(name) for name in seconds if name not in STAGES)]
+    names = [name for name in order if name in seconds and seconds[name].any()]
+    phases = results.trials["phase"].loc[seconds.index]
+    columns: dict[str, Any] = {"stage": [*(STAGES.get(n, n) for n in names), "together"]}
+    fractions, counts = {}, []
+    for phase in phases.unique():
+        of_phase = seconds.loc[phases == phase, names]
+        mean = of_phase.mean().to_numpy()
+        columns[f"{phase} (s)"] = [*mean, mean.sum()]
+        columns[f"{phase} share"] = np.array([*mean, mean.sum()]) / (mean.sum() or 1.0)
+        fractions[f"{phase} share"] = "%"
+        counts.append(f"{phase}: {counted(len(of_phase), 'trial')}")
+    frame = pd.DataFrame(columns)
+    caption = f"Where the time went: mean seconds of a trial, {', '.join(counts)}"
+    if "inner_pgd" in names:
+        caption += ". On a GPU only the sum of inner PGD and outer step is exact"
+    return Table("time", caption, frame if names else frame[:0], fractions=fractions)
 
 
 def front_table(searches: Sequence[SearchResults]) -> Table:

@@ -13,6 +13,21 @@ ROLES = {
     "sampled": "sampled",
     "train": "trained",
 }
+# saat.stopwatch.Stage → what it is called on pages.
+STAGES = {
+    "decode": "opening and decoding data",
+    "waiting_for_model": "waiting for a pretrained model",
+    "waiting_for_data": "waiting for data",
+    "pretraining": "pretraining",
+    "inner_pgd": "inner PGD",
+    "outer_step": "outer step",
+    "encode": "encoding",
+    "validation": "validation",
+    "reattack": "re-attack",
+    "battery": "battery",
+    "checkpoint": "checkpoints",
+    "files": "model and files",
+}
 # Other parameters keep their whole key: pretrain.epochs is not defense.epochs.
 _SYMBOLS = {
     "defense.lambda": "λ",

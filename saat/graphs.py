@@ -63,7 +63,9 @@ class GraphedPgd:
             # Libraries choose kernels and allocate workspaces in a first run, outside the capture.
             with torch.cuda.stream(stream):
                 self._attack()
-            with torch.cuda.graph(self._graph, stream=stream):
+            # A thread that reads images may pin memory meanwhile (saat.reading).
+            mode = "thread_local"
+            with torch.cuda.graph(self._graph, stream=stream, capture_error_mode=mode):
                 self._attacked = self._attack()
 
     def _attack(self) -> Tensor:

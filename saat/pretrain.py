@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from saat.optimiser_settings import SgdSettings
+from saat.stopwatch import Stage
 from saat.training import Training
 
 
@@ -20,6 +21,7 @@ class Pretraining(Training):
     """min L_ori(x); see :class:`saat.training.Training`."""
 
     stage = "pretrain"
+    work = Stage.PRETRAINING
 
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """The objective's loss of a batch."""

@@ -20,6 +20,7 @@ from saat.errors import InputError, check_known
 from saat.evaluation import Evaluation
 from saat.protocol_options import Norm, Ties
 from saat.reliability import GateResult
+from saat.stopwatch import Stage, stage
 from saat.threat_model import ThreatModel
 from saat.victim import QueryKind, Victim
 
@@ -142,7 +143,8 @@ def evaluate(
         name: Victim(network, data, queries, *ranking, limit)
         for name, network in (sources or {}).items()
     }
-    added, own = run_battery(victim, runner, BATTERIES[battery], others), protocol.attacks
+    with stage(Stage.BATTERY):
+        added, own = run_battery(victim, runner, BATTERIES[battery], others), protocol.attacks
 
     def renamed(by_attack: Mapping[str, T]) -> dict[str, T]:
         # The protocol's and the battery's attack of one name differ in their iterations.

@@ -27,6 +27,15 @@ def _digest(tensors: Mapping[str, Tensor], meta: str) -> str:
     return digest.hexdigest()
 
 
+def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies in the machine's memory that :func:`save` can write while the originals change."""
+    kept = torch.contiguous_format
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=kept)
+        for name, tensor in tensors.items()
+    }
+
+
 def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
     """Write tensors and JSON-able ``meta`` to ``path``; afterwards it is on the disk, or unchanged.
 

@@ -7,10 +7,12 @@ interrupted, without stored generator or scheduler states.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +25,9 @@ from saat.metrics import Phase
 from saat.micro_batches import Outputs, changed_by_splitting, has_batch_norm, in_parts
 from saat.models import HashingNetwork, device_of, encode, to_float
 from saat.optimiser_settings import OptimiserSettings
+from saat.reading import batches_for
 from saat.seeding import generator, seed_torch
+from saat.stopwatch import Stage, stage
 
 # A training set that takes less than this share of free GPU memory lives there as bytes.
 _RESIDENT_SHARE = 0.25
@@ -56,10 +60,12 @@ class Training(ABC):
 
     Attributes:
         stage: its name, in checkpoints, seeds and messages.
+        work: what its epochs count as for a stopwatch.
         physical_batch: see :meth:`split_batches`; None for whole batches.
     """
 
     stage: str
+    work: ClassVar[Stage] = Stage.OUTER_STEP
 
     def __init__(
         self,
@@ -151,6 +157,10 @@ class Training(ABC):
             InputError: batches of one image, and batch norm in training mode.
             TrainingFailed: a loss that is not finite.
         """
+        with stage(self.work):
+            return self._epoch(progress)
+
+    def _epoch(self, progress: Callable[[int, int], None] | None) -> dict[str, float]:
         draw = (self.stage, self.seed, self.epoch)
         seed_torch(*draw)
         order = torch.randperm(len(self._labels), generator=generator("order", *draw))
@@ -162,32 +172,46 @@ class Training(ABC):
                 f"batch_size {self.settings.batch_size}, {len(order)} training images: batch norm "
                 f"needs at least 2 images a batch ({self.stage})"
             )
-        for number, index in enumerate(batches):
-            iteration = self.epoch * len(batches) + number
-            lr = self.settings.lr_at(iteration, self.settings.epochs * len(batches))
-            total += self._step(index, lr)
-            if progress:
-                progress(number + 1, len(batches))
+        with closing(self._images(batches)) as images:
+            for number, index in enumerate(batches):
+                iteration = self.epoch * len(batches) + number
+                lr = self.settings.lr_at(iteration, self.settings.epochs * len(batches))
+                total += self._step(index, lr, images)
+                if progress:
+                    progress(number + 1, len(batches))
         self.epoch += 1
         mean = float(total) / len(batches)
         if not math.isfinite(mean):
             raise TrainingFailed(f"{self.stage} loss is {mean} in epoch {self.epoch}; lower lr")
         return Phase.TRAINING.keyed({"loss": mean, "lr": lr})
 
-    def _step(self, index: Tensor, lr: float) -> Tensor:
+    def _step(self, index: Tensor, lr: float, images: Iterator[Tensor] | None = None) -> Tensor:
+        """A step on a batch, whose images are the next of ``images`` or are read now."""
         for group in self._optimiser.param_groups:
             group["lr"] = lr
         on_device = index.to(self._device)
-        loss = self.batch_loss(self._images(index), self._labels[on_device], on_device)
+        coming = self._images([index]) if images is None else images
+        loss = self.batch_loss(next(coming), self._labels[on_device], on_device)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
         return loss.detach()
 
-    def _images(self, index: Tensor) -> Tensor:
+    def _images(self, batches: Sequence[Tensor]) -> Generator[Tensor, None, None]:
+        """Float images of every batch of training rows."""
         if self._resident is not None:
-            return to_float(self._resident[index.to(self._device)], self._device)
-        return to_float(self._data.batch(self._data.train[index.numpy()]), self._device)
+            for index in batches:
+                yield to_float(self._resident[index.to(self._device)], self._device)
+            return
+        rows = [index.numpy() for index in batches]
+        with closing(batches_for(self._device, self._read, rows)) as images:
+            for batch in images:
+                yield to_float(batch, self._device)
+
+    def _read(self, rows: np.ndarray | slice) -> Tensor:
+        """Bytes of positions within the training set, pinned for a GPU."""
+        pinned = self._device.type == "cuda"
+        return self._data.batch(self._data.train[rows], pinned)
 
     def _on_device(self) -> Tensor | None:
         size = self._data.images[0].nbytes * len(self._data.train)
@@ -197,8 +221,7 @@ class Training(ABC):
 
     def train_features(self) -> Tensor:
         """Pre-tanh features (N, K) of the training set under the present network."""
-        rows = self._data.train
-        return encode(self.network, lambda part: self._data.batch(rows[part]), len(rows))
+        return encode(self.network, self._read, len(self._data.train))
 
     def buffers(self) -> dict[str, Tensor]:
         """State of this stage beyond its modules and the optimiser."""
@@ -209,8 +232,8 @@ class Training(ABC):
         for name, buffer in self.buffers().items():
             buffer.copy_(tensors[name])
 
-    def save(self, path: Path, meta: dict[str, Any]) -> None:
-        """Write a checkpoint of this stage; ``meta`` is kept beside the epoch."""
+    def state(self, meta: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What a checkpoint of this stage holds: the tensors themselves, ``meta`` and the epoch."""
         tensors = {f"buffer.{name}": tensor for name, tensor in self.buffers().items()}
         for name, module in self.modules().items():
             tensors |= tensor_file.module_tensors(name, module)
@@ -218,7 +241,11 @@ class Training(ABC):
             for name, value in state.items():
                 if isinstance(value, Tensor):
                     tensors[f"optimiser.{number}.{name}"] = value
-        tensor_file.save(path, tensors, {**meta, "stage": self.stage, "epoch": self.epoch})
+        return tensors, {**meta, "stage": self.stage, "epoch": self.epoch}
+
+    def save(self, path: Path, meta: dict[str, Any]) -> None:
+        """Write a checkpoint of this stage; ``meta`` is kept beside the epoch."""
+        tensor_file.save(path, *self.state(meta))
 
     def restore(self, path: Path) -> dict[str, Any]:
         """Continue from a checkpoint of this stage; returns its meta.

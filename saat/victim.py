@@ -14,7 +14,7 @@ from saat.attacks import Knowledge
 from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.labels import draw_target_labels
-from saat.models import check_network, codes_of, encode
+from saat.models import check_network, codes_of, device_of, encode
 from saat.perceptibility import perceptibility
 from saat.protocol_options import Ties
 from saat.retrieval import Database, chance_average_precision, resolved_top_k
@@ -132,7 +132,8 @@ class Victim:
         self.clean_ap = self.ap(self.query_codes)
 
     def _features(self, rows: np.ndarray) -> Tensor:
-        return self._encoded(lambda part: self.data.batch(rows[part]), len(rows))
+        pinned = device_of(self.network).type == "cuda"
+        return self._encoded(lambda part: self.data.batch(rows[part], pinned), len(rows))
 
     def _encoded(self, batches: Callable[[slice], Tensor], count: int) -> Tensor:
         features = encode(self.network, batches, count)

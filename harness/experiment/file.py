@@ -57,6 +57,8 @@ def load_stored(path: Path, files: bool = False) -> tuple[Experiment, dict[str, 
         The experiment, and the dotted keys that its file lacks, with the defaults they have here.
     """
     raw = read_yaml(path, "an experiment")
+    if isinstance(resources := raw.get("resources"), dict):
+        resources.setdefault("checkpoint_seconds", 0)  # what versions without the key did
     validation = raw.get("validation")
     if isinstance(validation, dict) and validation.get("attack") == "mainstay":
         del validation["attack"]  # earlier versions wrote it; there was never another one

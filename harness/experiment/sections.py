@@ -213,6 +213,8 @@ class ResourcesSection(Section):
 
     cpus_per_trial: int = Field(1, ge=1, le=1024)
     gpus_per_trial: _Gpus = 0.0
+    # Between two checkpoints of a stage; 0: after every epoch, before it is reported.
+    checkpoint_seconds: Number = Field(60, ge=0, le=86_400)
 
     @model_validator(mode="after")
     def _possible_gpus(self) -> "ResourcesSection":

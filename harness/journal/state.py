@@ -11,6 +11,7 @@ from harness.experiment.config import TrialConfig, digest
 from harness.journal.journal import Event, read
 from harness.trial.interface import TrialSpec
 from saat.errors import InputError, one_line
+from saat.stopwatch import total
 from saat.wording import counted
 
 TrialStatus = Literal["completed", "stopped", "failed", "running"]
@@ -33,6 +34,7 @@ class TrialRecord:
     metrics: dict[str, float] = field(default_factory=dict)
     epochs: list[dict[str, Any]] = field(default_factory=list)
     out_of_memory: list[str] = field(default_factory=list)
+    stages: dict[str, float] = field(default_factory=dict)  # seconds by saat.stopwatch.Stage
     host: str = ""  # the last machine that worked on it
     deaths: int = 0  # times that its worker process died
     nodes_lost: int = 0  # times that its node was lost, pre-empted nodes included
@@ -110,8 +112,10 @@ class SearchState:
                 setattr(record, name, event.get(name, getattr(record, name)))
             if kind != "epoch":
                 record.status = kind
+                record.stages = event.get("stages") or record.stages
             else:
                 record.epochs.append(event)
+                record.stages = total(record.stages, event.get("stages", {}))
                 if record.stop_reason:
                     record.status = "stopped"
             if kind == "completed":

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord
-from reports.results import metric_cells, write_epochs, write_trials
+from reports.results import metric_cells, stage_cells, write_epochs, write_trials
 
 
 def write_tables(run_dir: Path, started: Event, state: SearchState) -> None:
@@ -35,6 +35,7 @@ def _trial_row(record: TrialRecord) -> dict[str, Any]:
         "finished_at": record.finished_at,
         "host": record.host,
         **{f"param.{key}": value for key, value in record.config.flat().items()},
+        **stage_cells(record.stages),
         **metric_cells(record.metrics),
     }
 

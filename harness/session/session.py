@@ -278,4 +278,5 @@ def trial_context(
         threads=experiment.resources.cpus_per_trial,
         gpu_share=gpus if options.executor == "ray" and 0 < gpus < 1 else 1.0,
         data_fingerprint=data_fingerprint,
+        checkpoint_seconds=experiment.resources.checkpoint_seconds,
     )

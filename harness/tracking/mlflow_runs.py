@@ -142,6 +142,7 @@ class MlflowRuns:
             done, volume = tracked_values.explored_hypervolume(self._experiment, state)
             self._log_metrics(self._runs["search"], event, {"hypervolume": volume}, done)
         if kind != "epoch" or event.get("stop_reason"):
+            self._log_metrics(run_id, event, tracked_values.stage_metrics(record), step)
             self._end(run_id, record)
 
     def _log_metrics(self, run_id: str, event: Event, metrics: dict[str, float], step: int) -> None:

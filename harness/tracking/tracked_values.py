@@ -33,6 +33,11 @@ def explored_hypervolume(experiment: Experiment, state: SearchState) -> tuple[in
     return len(done), hypervolume(points)
 
 
+def stage_metrics(record: TrialRecord) -> dict[str, float]:
+    """Seconds by stage: ``seconds/validation``, …."""
+    return {f"seconds/{name}": seconds for name, seconds in record.stages.items()}
+
+
 def end_tags(record: TrialRecord) -> dict[str, str]:
     """Tags that say how a trial ended, cut to the length that MLflow takes.
 

@@ -50,7 +50,7 @@ def write_artifacts(
 
 def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez(file, **arrays)  # compression gains 12 % on images, and takes seconds
 
 
 def examples(evaluation: Evaluation, data: RetrievalData) -> dict[str, np.ndarray]:

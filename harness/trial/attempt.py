@@ -1,6 +1,7 @@
-"""One attempt at a trial, from where the last one ended: pretrained model, epochs, re-attack.
+"""One attempt at a trial, from its last checkpoint: pretrained model, epochs, re-attack.
 
-What is finished is durable before it is reported.
+Epochs are reported before they are durable (:class:`saat.checkpoints.CheckpointWriter`). The next
+attempt repeats those that are not, to the same bits (on a CPU), and whoever was told ignores them.
 """
 
 import shutil
@@ -19,18 +20,25 @@ from harness.experiment.protocols import full_protocol, validation_protocol
 from harness.files import write_json
 from harness.trial import out_of_memory
 from harness.trial.artifacts import write_artifacts
-from harness.trial.interface import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
+from harness.trial.interface import (
+    EpochReport,
+    FinalReport,
+    TrialContext,
+    TrialSpec,
+    trial_folder,
+)
 from harness.trial.lease import Lease
 from harness.trial.pretrained import Pretrained, fetch_pretrained, pretrained_key
 from harness.trial.records import write_record
 from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
 from harness.trial.threads import bound_threads
-from saat import checkpoints, memory, tensor_file
+from saat import checkpoints, memory, stopwatch, tensor_file
 from saat.errors import InputError
 from saat.hashing import HashingObjective
 from saat.metrics import Phase
 from saat.models import HashingNetwork
 from saat.protocol import evaluate
+from saat.stopwatch import Stage, stage
 from saat.training import Training
 
 Status = Callable[[str], None]
@@ -50,11 +58,13 @@ class TrialAttempt:
             memory.limit_share(torch.device(context.device), context.gpu_share)
         self.spec, self.context, self.say, self.lease = spec, context, say, lease
         self.split = split
+        self.watch = stopwatch.start()
         self.folder = trial_folder(context, spec.trial_id)
         write_json(self.folder / "config.json", spec.dump())
         self.config = spec.config
         say("data")
-        self.data = trial_data(self.config, context.cache_dir)
+        with stage(Stage.DECODE):
+            self.data = trial_data(self.config, context.cache_dir)
         if context.data_fingerprint not in ("", self.data.fingerprint):
             raise InputError(
                 f"data: the images or lists on {socket.gethostname()} are not the driver's; the "
@@ -72,6 +82,8 @@ class TrialAttempt:
         """Reports of the epochs, those of earlier attempts included, and of the end."""
         self.say("pretrained model")
         self.pretrained = self._fetch(self.network, self.objective)
+        if Stage.PRETRAINING not in self.watch.seconds:  # an earlier attempt trained it, or another
+            self.watch.add(Stage.PRETRAINING, self.pretrained.seconds)
         yield from self._minimax()
         yield self._reattack()
 
@@ -91,13 +103,18 @@ class TrialAttempt:
         training = pretraining(self.config, network, objective, self.data, self.spec.seed)
         meta, note = self._restored(training, folder)
         done = Pretrained(float(meta.get("seconds", 0.0)), note)
-        while not training.finished:
-            started = time.monotonic()
-            training.run_epoch(self._batches(training))
-            done = replace(done, seconds=done.seconds + time.monotonic() - started)
-            check()
-            checkpoints.write(training, folder, asdict(done))
+        self.watch.add(Stage.PRETRAINING, done.seconds)
+        with self._writer(folder, check) as writer:
+            while not training.finished:
+                started = time.monotonic()
+                training.run_epoch(self._batches(training))
+                done = replace(done, seconds=done.seconds + time.monotonic() - started)
+                writer.finish_epoch(training, asdict(done))
+                writer.go_on(training, asdict(done))
         return done
+
+    def _writer(self, folder: Path, check: Callable[[], None]) -> checkpoints.CheckpointWriter:
+        return checkpoints.CheckpointWriter(folder, self.context.checkpoint_seconds, check)
 
     def _restored(self, training: Training, folder: Path) -> tuple[dict[str, Any], str]:
         """Continue from the newest checkpoint: its meta, and the note on split batches."""
@@ -117,17 +134,24 @@ class TrialAttempt:
         meta, note = self._restored(training, folder)
         self.history = [EpochReport(**record) for record in meta.get("history", [])]
         yield from self.history
+        if self.history:  # its first report has it already
+            self.watch.seconds.pop(Stage.PRETRAINING, None)
         host, notes = socket.gethostname(), self._notes(note)
-        while not training.finished:
-            started, spent = time.monotonic(), self._spent
-            metrics = training.run_epoch(self._batches(training)) | self._validate()
-            seconds = time.monotonic() - started
-            report = EpochReport(training.epoch, metrics, seconds, spent + seconds, host, notes)
-            self.history.append(report)
-            self.lease.check()
-            records = [asdict(report) for report in self.history]
-            checkpoints.write(training, folder, {"history": records, "out_of_memory": note})
-            yield report
+        with self._writer(folder, self.lease.check) as writer:
+            while not training.finished:
+                started, spent = time.monotonic(), self._spent
+                metrics = training.run_epoch(self._batches(training))
+                with stage(Stage.VALIDATION):
+                    metrics |= self._validate()
+                seconds = time.monotonic() - started
+                cost, stages = spent + seconds, self.watch.lap()
+                report = EpochReport(training.epoch, metrics, seconds, cost, host, notes, stages)
+                self.history.append(report)
+                records = [asdict(report) for report in self.history]
+                kept = {"history": records, "out_of_memory": note}
+                writer.finish_epoch(training, kept)
+                yield report
+                writer.go_on(training, kept)
 
     @property
     def _spent(self) -> float:
@@ -148,26 +172,30 @@ class TrialAttempt:
         started = time.monotonic()
         self.training = None
         explore = self.spec.phase == "explore"
-        evaluation = evaluate(
-            self.defended,
-            self.data,
-            full_protocol(self.context.evaluation),
-            "validation" if explore else "test",
-            self.spec.seed,
-            progress=lambda name, done, count: self.say(f"attack {name} {done}/{count}"),
-            battery=None if explore or self.context.battery == "none" else self.context.battery,
-            store=self.folder / "attacked",
-            sources=self._sources(),
-        )
+        with stage(Stage.REATTACK):
+            evaluation = evaluate(
+                self.defended,
+                self.data,
+                full_protocol(self.context.evaluation),
+                "validation" if explore else "test",
+                self.spec.seed,
+                progress=lambda name, done, count: self.say(f"attack {name} {done}/{count}"),
+                battery=None if explore or self.context.battery == "none" else self.context.battery,
+                store=self.folder / "attacked",
+                sources=self._sources(),
+            )
         self.lease.check()
-        self._save_model()
-        write_artifacts(self.folder, evaluation, self.data, images=not explore)
+        with stage(Stage.FILES):
+            self._save_model()
+            write_artifacts(self.folder, evaluation, self.data, images=not explore)
         cost = self._spent + time.monotonic() - started
         phase = Phase.REATTACK if explore else Phase.TEST
-        metrics = phase.keyed(evaluation.metrics(phase))
+        with stage(Stage.REATTACK):
+            metrics = phase.keyed(evaluation.metrics(phase))
         host, epochs = socket.gethostname(), len(self.history)
         notes = self.history[-1].out_of_memory if self.history else self._notes("")
-        final = FinalReport(epochs, metrics, cost, evaluation.unreliable, host, notes)
+        stages = stopwatch.total(self.watch.lap(), *(report.stages for report in self.history))
+        final = FinalReport(epochs, metrics, cost, evaluation.unreliable, host, notes, stages)
         records = [asdict(report) for report in self.history]
         write_record(self.folder / "result.json", {**asdict(final), "history": records})
         checkpoints.delete(checkpoints.folder_of(self.folder))

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from harness.experiment.config import TrialConfig
 from harness.experiment.section import parsed
 from harness.experiment.sections import EvaluationSection, ValidationSection
-from harness.trial.records import Count, Metrics, Seconds
+from harness.trial.records import Count, Metrics, Seconds, StageSeconds
 from reports import run_folder
 from saat.errors import InputError
 
@@ -64,6 +64,7 @@ class TrialContext:
     threads: int  # of a trial, in every pool
     gpu_share: float = 1.0  # of its GPU's memory that a trial may take; 1: it has the GPU alone
     data_fingerprint: str = ""  # of the data set that every worker must have; "" allows any
+    checkpoint_seconds: float = 60.0  # between two checkpoints of a stage; 0: after every epoch
 
 
 def encode(task: Any) -> str:
@@ -83,7 +84,7 @@ def trial_folder(context: TrialContext, trial_id: str) -> Path:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """A finished, durable epoch."""
+    """A finished epoch; a trial that is taken up again may repeat it, to the same numbers."""
 
     epoch: Count  # from 1
     metrics: Metrics  # val/… and train/…
@@ -93,6 +94,7 @@ class EpochReport:
     # One sentence for each stage whose batches were split because memory had run out. Split batches
     # give other numbers than whole ones.
     out_of_memory: list[str] = field(default_factory=list)
+    stages: StageSeconds = field(default_factory=dict)  # since the report before
 
 
 @dataclass(frozen=True)
@@ -106,3 +108,4 @@ class FinalReport:
     unreliable: list[str] = field(default_factory=list)
     host: str = ""  # the machine that re-attacked it
     out_of_memory: list[str] = field(default_factory=list)  # as in the reports of its epochs
+    stages: StageSeconds = field(default_factory=dict)  # of the whole trial

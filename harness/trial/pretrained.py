@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch import nn
 from harness.experiment.config import TrialConfig, digest
 from harness.trial.lease import Lease
 from saat import checkpoints, tensor_file
+from saat.stopwatch import Stage, stage
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,9 @@ def fetch_pretrained(
             even after a restart.
     """
     target = folder / "model.safetensors"
-    with Lease(folder, takes_over=False) as lease:
+    with ExitStack() as held:
+        with stage(Stage.WAITING_FOR_MODEL):
+            lease = held.enter_context(Lease(folder, takes_over=False))
         found = _load(target, network, objective, builder)
         if found is not None:
             return found

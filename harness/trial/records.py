@@ -43,6 +43,8 @@ TrialId = Annotated[str, AfterValidator(_checked_id)]
 Metrics = Annotated[dict[str, float], AfterValidator(_checked_metrics)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
+# By the names of saat.stopwatch.Stage; later versions may have others.
+StageSeconds = dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")], Seconds]
 
 
 def record_of(kind: type[Any], **more: Any) -> type[Record]:

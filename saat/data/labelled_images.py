@@ -82,13 +82,32 @@ class LabelledImages:
         """H = W in pixels."""
         return int(self.images.shape[2])
 
-    def batch(self, rows: Rows) -> torch.Tensor:
-        """Copy ``rows`` of the images: uint8 (n, 3, H, W) on the CPU."""
-        return torch.from_numpy(self.images[np.asarray(rows, dtype=np.int64)])
+    def batch(self, rows: Rows, pinned: bool = False) -> torch.Tensor:
+        """Copy ``rows`` of the images: uint8 (n, 3, H, W) on the CPU.
+
+        ``pinned`` memory can be copied to a GPU asynchronously; it needs one.
+        """
+        index = np.asarray(rows, dtype=np.int64)
+        if not pinned:
+            return torch.from_numpy(self.images[index])
+        out = torch.empty(len(index), *self.images.shape[1:], dtype=torch.uint8, pin_memory=True)
+        gather(self.images, index, out.numpy())
+        return out
 
     def label_tensor(self, rows: Rows) -> torch.Tensor:
         """Copy ``rows`` of the labels: uint8 (n, C) on the CPU."""
         return torch.from_numpy(self.labels[np.asarray(rows, dtype=np.int64)])
+
+
+def gather(images: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
+    """Copy rows (n,) of images (M, …) into ``out`` (n, …), without a buffer between them.
+
+    Raises:
+        IndexError: a row below 0 or from M on.
+    """
+    if len(index) and not 0 <= index.min() <= index.max() < len(images):
+        raise IndexError(f"rows outside 0 to {len(images) - 1}")
+    np.take(images, index, axis=0, out=out, mode="clip")  # other modes fill a buffer first
 
 
 def fingerprint(recipe: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> str:

@@ -11,6 +11,7 @@ from saat.attacks.query_batches import frozen
 from saat.micro_batches import joined, parts
 from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
+from saat.stopwatch import Stage, stage
 from saat.threat_model import ThreatModel
 from saat.training import Training
 
@@ -62,7 +63,7 @@ class MinimaxTraining(Training):
         eps = self.settings.eps
         start = images + torch.empty_like(images).uniform_(-eps, eps)
         split = parts((images, codes, start), self.physical_batch)
-        with frozen(self.network):
+        with stage(Stage.INNER_PGD), frozen(self.network):
             return joined([self._descended(*part) for part in split])
 
     def _descended(self, images: Tensor, codes: Tensor, start: Tensor) -> Tensor:

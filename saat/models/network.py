@@ -1,7 +1,7 @@
 """The hashing network: normalisation, backbone, and one linear layer to K pre-tanh features."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import Protocol, cast
 
@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from saat.codes import sign
 from saat.memory import shrinking
 from saat.precision import autocast
+from saat.reading import batches_for
 from saat.seeding import derive_seed
+from saat.stopwatch import Stage, stage
 
 # Pattern of a layer's name in a file of weights → its name in the hashing network, or None if the
 # layer is not used.
@@ -106,8 +108,8 @@ def encode(
 ) -> Tensor:
     """Pre-tanh features of ``count`` images, in evaluation mode.
 
-    ``batches`` gives the uint8 images of a slice of 0…count. If memory runs out, smaller batches
-    than ``batch_size`` are used.
+    ``batches`` gives the uint8 images of a slice of 0…count; for a network on a GPU it is called in
+    a thread (:mod:`saat.reading`). If memory runs out, smaller batches than ``batch_size`` are used.
 
     Returns:
         float32 (count, K) on the network's device.
@@ -115,14 +117,13 @@ def encode(
     device = device_of(network)
 
     def features(size: int) -> Tensor:
-        parts = [
+        slices = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+        with closing(batches_for(device, batches, slices)) as images:
             # A network may switch gradients on by itself.
-            network(to_float(batches(slice(start, min(start + size, count))), device)).detach()
-            for start in range(0, count, size)
-        ]
+            parts = [network(to_float(batch, device)).detach() for batch in images]
         return torch.cat(parts) if parts else torch.empty(0, 0, device=device)
 
-    with evaluating(network):
+    with stage(Stage.ENCODE), evaluating(network):
         return shrinking(features, max(1, min(batch_size, count)))[0]
 
 

@@ -245,7 +245,19 @@ def _metrics(trial: Trial) -> dict[str, list[tuple[int, float]]]:
         out.setdefault("cost_s", []).append((end["epochs"] + 1, end["cost_s"]))
     elif not trial.epochs:
         out["cost_s"] = [(0, 0.0)]
+    for key, value in _stages(trial).items():
+        out[f"seconds/{key}"] = [(end.get("epochs", len(trial.epochs)), value)]
     return {key: sorted(values) for key, values in out.items()}
+
+
+def _stages(trial: Trial) -> dict[str, float]:
+    """Seconds by stage: those of the end, else the sum of those of its epochs."""
+    (end,) = trial.ends
+    out: dict[str, float] = {}
+    for event in trial.epochs:
+        for key, value in event["stages"].items():
+            out[key] = out.get(key, 0) + value
+    return dict(end["stages"]) if end["event"] == "completed" else out
 
 
 def _areas(events: list[Row]) -> list[tuple[int, float]]:

@@ -30,6 +30,8 @@ EXPERIMENT: dict[str, Any] = {
     "confirm": {"max_configs": 1, "seeds": 1, "battery": "none"},
     "validation": {"steps": 1, "queries": 20},
     "evaluation": {"top_k": 100, "steps": 2, "attacks": ["mainstay", "hag"]},
+    # Less than two epochs: some of them are durable when a fault strikes, others only journaled.
+    "resources": {"checkpoint_seconds": 0.3},
 }
 
 

@@ -102,7 +102,10 @@ class KillsWorkers(Search):
 
 @pytest.mark.ray
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_a_killed_worker_costs_no_finished_epoch(ray_executor: Executor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [0, 3600], ids=["every_epoch", "journal_ahead"])
+def test_a_killed_worker_costs_no_reported_epoch(
+    ray_executor: Executor, tmp_path: Path, seconds: int
+) -> None:
     experiment = tiny(
         {
             "name": "killed",
@@ -110,6 +113,7 @@ def test_a_killed_worker_costs_no_finished_epoch(ray_executor: Executor, tmp_pat
             "search.num_samples": 1,
             "search.scheduler": "none",
             "confirm.max_configs": 0,
+            "resources.checkpoint_seconds": seconds,
         }
     )
     expected = run(InlineExecutor(), tmp_path / "a", search_in(tmp_path / "a", experiment))

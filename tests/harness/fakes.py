@@ -83,11 +83,12 @@ def fake_trial(
             raise Broken("saat loss is nan in epoch 2; lower lr")
         clean, robust = objectives(spec.config.dump(), epoch / epochs)
         values = {"val/clean_map": clean, "val/robust_map": robust, "val/zero_grad": 0.0}
-        yield EpochReport(epoch, values, 1.0, 2.0 + epoch)
+        yield EpochReport(epoch, values, 1.0, 2.0 + epoch, stages={"outer_step": 0.5})
     clean, robust = objectives(spec.config.dump())
     prefix = "reattack" if spec.phase == "explore" else "test"
     metrics = {f"{prefix}/clean_map": clean, f"{prefix}/robust_map": robust}
-    yield FinalReport(epochs, metrics, 5.0 + epochs)
+    stages = {"outer_step": 0.5 * epochs, "reattack": 3.0}
+    yield FinalReport(epochs, metrics, 5.0 + epochs, stages=stages)
 
 
 def drive(search: Search, fails: tuple[float, float] = (math.inf, math.inf)) -> list[str]:

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from harness.__main__ import main
-from harness.journal.state import load_state
+from harness.journal.events import problem_with
+from harness.journal.state import SearchState, load_state
 from harness.search.search import Search
 from harness.session.derive import write_tables
 from harness.session.listing import LISTS, listing
@@ -52,6 +53,9 @@ def test_the_table_of_trials_is_the_journal(run: tuple[Path, Search]) -> None:
         assert (row["stop_reason"] == "") == (record.status == "completed")
         assert (row["epochs"], row["cost_s"]) == (len(record.epochs), record.cost_s)
         assert row["finished_at"] == record.finished_at
+        if record.epochs:  # of the end where there is one, else the sum of the epochs'
+            assert row["seconds.outer_step"] == 0.5 * len(record.epochs)
+        assert (row["seconds.reattack"] == 3.0) == (record.status == "completed")
         assert row["config_hash"] == record.config_hash
         for key, value in record.config.flat().items():
             found = row[f"param.{key}"]
@@ -59,6 +63,25 @@ def test_the_table_of_trials_is_the_journal(run: tuple[Path, Search]) -> None:
         for name in (c.removeprefix("metric.") for c in map(str, table) if c[:7] == "metric."):
             found = row[f"metric.{name}"]
             assert found == record.metrics[name] if name in record.metrics else math.isnan(found)
+
+
+def test_a_journal_without_seconds_by_stage_has_no_such_columns(
+    run: tuple[Path, Search], tmp_path: Path
+) -> None:
+    _, search = run
+    events = [{k: v for k, v in e.items() if k != "stages"} for e in search.journal.events]
+    assert not any(map(problem_with, events))
+    write_tables(tmp_path, events[0], SearchState(events))
+    columns = pd.read_parquet(tmp_path / "trials.parquet").columns
+    assert not [name for name in columns if name.startswith("seconds.")]
+
+
+@pytest.mark.parametrize("stages", [{"outer step": 1.0}, {"encode": -1.0}, {"encode": math.nan}])
+def test_seconds_by_stage_that_cannot_be_are_damage(
+    run: tuple[Path, Search], stages: dict[str, float]
+) -> None:
+    event = next(e for e in run[1].journal.events if e["event"] == "completed")
+    assert "stages" in problem_with({**event, "stages": stages})
 
 
 def test_costs_and_metrics_are_those_of_the_last_event_that_has_them(

@@ -132,9 +132,9 @@ def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
     steps: list[tuple[str, int, int]] = []
     original = Training._step
 
-    def counting(self: Training, index: torch.Tensor, lr: float) -> torch.Tensor:
+    def counting(self: Training, index: torch.Tensor, lr: float, images: Any) -> torch.Tensor:
         steps.append((self.stage, len(index), self.network.bits))
-        return original(self, index, lr)
+        return original(self, index, lr, images)
 
     asked: list[tuple[dict[str, int], int]] = []
 
@@ -179,7 +179,7 @@ def test_an_evaluation_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_memory_that_runs_out_while_measuring_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Training, index: torch.Tensor, lr: float) -> torch.Tensor:
+    def full(self: Training, *_: Any) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
     monkeypatch.setattr(Training, "_step", full)

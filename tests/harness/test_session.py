@@ -26,7 +26,7 @@ SEARCHED = tiny(
         "evaluation.steps": 1,
     }
 )
-CLOCKS = ("time", "seconds", "cost_s", "search_id")
+CLOCKS = ("time", "seconds", "cost_s", "stages", "search_id")
 
 
 @pytest.fixture(autouse=True)

@@ -231,6 +231,10 @@ def test_a_server_has_what_the_journal_has(
         if end == "FINISHED":
             costs.append((mine[-1]["epochs"] + 1, mine[-1]["cost_s"]))
         assert run["metrics"]["cost_s"] == costs
+        seconds = {k: v for k, v in run["metrics"].items() if k.startswith("seconds/")}
+        told = {"outer_step": 0.5 * len(epochs)} if epochs or end == "FINISHED" else {}
+        told |= {"reattack": 3.0} if end == "FINISHED" else {}
+        assert seconds == {f"seconds/{k}": [(len(epochs), v)] for k, v in told.items()}
     done = [e for e in events if e["event"] == "completed" and "-explore-" in e["trial_id"]]
     assert [step for step, _ in parent["metrics"]["hypervolume"]] == list(range(1, len(done) + 1))
 

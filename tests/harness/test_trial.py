@@ -42,7 +42,7 @@ Reports = list[EpochReport | FinalReport]
 
 def timeless(reports: Reports) -> list[dict[str, Any]]:
     """Reports without their clocks."""
-    clocks = ("seconds", "cost_s")
+    clocks = ("seconds", "cost_s", "stages")
     return [{k: v for k, v in asdict(report).items() if k not in clocks} for report in reports]
 
 
@@ -159,6 +159,53 @@ def test_restored_epochs_are_not_trained_again(
     trained.clear()
     take(run_trial(spec, context), 3)
     assert trained == [("saat", 2)]
+
+
+def test_a_trial_that_dies_between_checkpoints_repeats_epochs_to_the_same_bits(
+    finished: Any, tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, spec, expected = finished
+    context = replace(context_of(experiment, tmp_path), checkpoint_seconds=3600)
+    trained = count_epochs(monkeypatch)
+    for count in (1, 3):
+        assert timeless(take(run_trial(spec, context), count)) == timeless(expected[:count])
+    repeated = [("saat", 0), ("saat", 1), ("saat", 2)]
+    assert trained == [("pretrain", 0), ("pretrain", 1), ("saat", 0), *repeated]
+    trained.clear()
+    assert timeless(list(run_trial(spec, context))) == timeless(expected)
+    assert trained == [], "the last epoch of a stage is durable before it is reported"
+
+
+def test_seconds_by_stage_cover_a_trial_and_are_those_of_its_kept_epochs(
+    finished: Any, tmp_path: Path, experiment: Experiment
+) -> None:
+    context, spec, reports = finished
+    *epochs, final = reports
+    assert epochs[0].stages.keys() == {
+        "decode",
+        "waiting_for_model",
+        "pretraining",
+        "checkpoint",
+        "encode",
+        "outer_step",
+        "inner_pgd",
+        "validation",
+    }
+    assert "pretraining" not in epochs[1].stages
+    for report in epochs:
+        work = sum(report.stages[s] for s in ("outer_step", "inner_pgd", "validation"))
+        assert 0 < work <= report.seconds
+    laps = [report.stages.get("outer_step", 0.0) for report in epochs]
+    assert final.stages["outer_step"] == pytest.approx(sum(laps))
+    assert {"reattack", "files"} <= final.stages.keys()
+    assert sum(final.stages.values()) > 0.7 * final.cost_s
+    folder = trial_folder(context, spec.trial_id)
+    assert json.loads((folder / "result.json").read_text())["stages"] == final.stages
+    context = context_of(experiment, tmp_path)
+    take(run_trial(spec, context), 1)
+    *again, ended = run_trial(spec, context)
+    assert "pretraining" not in again[1].stages, "another attempt's pretraining counts once"
+    assert ended.stages["pretraining"] == again[0].stages["pretraining"]
 
 
 def test_pretraining_that_dies_continues_from_its_last_epoch(

@@ -26,6 +26,7 @@ TINY: dict[str, Any] = {
     "confirm": {"max_configs": 1, "seeds": 1, "battery": "none"},
     "validation": {"steps": 1, "queries": 20},
     "evaluation": {"top_k": 100, "steps": 2, "attacks": ["mainstay", "hag"]},
+    "resources": {"checkpoint_seconds": 0},
 }
 
 
@@ -59,6 +60,7 @@ def context_of(experiment: Experiment, runs_dir: Path) -> TrialContext:
         battery=experiment.confirm.battery,
         device="cpu",
         threads=1,
+        checkpoint_seconds=experiment.resources.checkpoint_seconds,
     )
 
 

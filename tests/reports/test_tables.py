@@ -9,7 +9,7 @@ import pytest
 
 from reports.confirmed import confirmed_configs, gains_over_default
 from reports.csv_files import csv_text
-from reports.results import load_search
+from reports.results import SearchResults, load_search
 from reports.table_formats import displayed, latex_escape, to_latex, to_markdown
 from reports.tables import (
     Table,
@@ -17,8 +17,11 @@ from reports.tables import (
     confirm_table,
     front_table,
     gains_table,
+    time_table,
     trials_table,
 )
+from reports.wording import STAGES
+from saat.stopwatch import Stage
 from tests.reports.synthetic import write_run
 
 
@@ -44,6 +47,35 @@ def test_front_csv_holds_the_stored_fractions(results):
         assert row["clean MAP"] == trials.loc[trial, "metric.reattack/clean_map"]
         assert row["robust MAP"] == trials.loc[trial, "metric.reattack/robust_map"]
         assert row["param.defense.lambda"] == trials.loc[trial, "param.defense.lambda"]
+
+
+def timed(results: SearchResults, seconds: list[dict[str, float]]) -> SearchResults:
+    trials = results.trials.head(len(seconds)).reset_index(drop=True)
+    stages = pd.DataFrame([{f"seconds.{k}": v for k, v in row.items()} for row in seconds])
+    phases = ["explore", "explore", "explore", "confirm"][: len(seconds)]
+    return replace(results, trials=pd.concat([trials.assign(phase=phases), stages], axis=1))
+
+
+def test_where_the_time_went_is_the_mean_over_the_trials_that_counted_it(results):
+    seconds = [{"outer_step": 6.0, "encode": 1.0}, {"outer_step": 2.0}, {}, {"new_one": 4.0}]
+    table = time_table(timed(results, seconds))
+    assert table.caption.startswith(
+        "Where the time went: mean seconds of a trial, explore: 2 trials, confirm: 1 trial"
+    )
+    rows = table.frame.set_index("stage")
+    assert list(rows.index) == ["outer step", "encoding", "new_one", "together"]
+    assert list(rows["explore (s)"]) == [4.0, 0.5, 0.0, 4.5]
+    assert list(rows["confirm (s)"]) == [0.0, 0.0, 4.0, 4.0]
+    assert list(rows["explore share"]) == [4 / 4.5, 0.5 / 4.5, 0.0, 1.0]
+    assert displayed(table).loc[0, "explore share (%)"] == "88.9"
+
+
+def test_every_stage_has_a_name_on_pages():
+    assert list(STAGES) == [str(name) for name in Stage]
+
+
+def test_runs_that_counted_no_seconds_have_no_table_of_them(results):
+    assert time_table(results).frame.empty
 
 
 def test_front_csv_leaves_dominated_trials_out(results):

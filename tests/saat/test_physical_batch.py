@@ -186,7 +186,7 @@ def test_a_split_training_takes_its_images_from_the_data(trained: HashingNetwork
     run._resident = torch.zeros(len(DATA.train), 3, toy.SIZE, toy.SIZE, dtype=torch.uint8)
     run.split_batches(16)
     index = torch.tensor([3, 90])
-    assert torch.equal(run._images(index), DATA.batch(DATA.train[[3, 90]]).float() / 255)
+    assert torch.equal(next(run._images([index])), DATA.batch(DATA.train[[3, 90]]).float() / 255)
 
 
 def test_parts_have_about_the_same_length_and_every_row_once() -> None:
