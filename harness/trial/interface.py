@@ -63,6 +63,7 @@ class TrialContext:
     device: str
     threads: int  # of a trial, in every pool
     gpu_share: float = 1.0  # of its GPU's memory that a trial may take; 1: the GPU is its own
+    deciding_epochs: tuple[int, ...] = ()  # validated whatever validation.every says
     data_fingerprint: str = ""  # of the driver's data set, which every worker must have; any if ""
 
 
@@ -86,7 +87,7 @@ class EpochReport:
     """A finished, durable epoch."""
 
     epoch: Count  # from 1
-    metrics: Metrics  # val/… and train/…
+    metrics: Metrics  # train/…, and val/… if it was validated
     seconds: Seconds  # of this epoch, validation included
     cost_s: Seconds  # of work so far, pretraining that the trial had to do included
     host: str = ""  # the machine that trained it

@@ -1,4 +1,4 @@
-"""What a scheduler is: it decides after every epoch of a trial whether the trial goes on."""
+"""What a scheduler is: it decides after validated epochs of a trial whether the trial goes on."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -36,6 +36,6 @@ class Scheduler(ABC):
         return f"stopped by {type(self).__name__} at epoch {epoch}"
 
     def rungs(self, epochs: int) -> Iterator[int]:
-        """Epochs below ``epochs`` at which trials are compared, for a dry run."""
+        """Epochs below ``epochs`` at which trials are compared; they are always validated."""
         del epochs
         return iter(())
