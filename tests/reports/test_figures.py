@@ -168,7 +168,7 @@ def test_learning_curves_leave_out_epochs_that_were_not_validated(results):
     epochs = results.epochs.copy()
     for column in ("metric.val/clean_map", "metric.val/robust_map"):
         epochs.loc[epochs["epoch"] % 2 == 1, column] = np.nan
-    sparse = dataclasses.replace(results, epochs=epochs)
+    sparse = replace(results, epochs=epochs)
     known = {curve.text: curve for curve in learning_curves(results)}
     curves = learning_curves(sparse)
     assert 0 < len(curves) < len(known)  # some ended before their first validation

@@ -5,6 +5,7 @@ import math
 import re
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 from reports.checksums import with_checksum
+from reports.protocol import protocol_terms
 from reports.results import (
     EPOCH_COLUMNS,
     TRIAL_COLUMNS,
