@@ -216,7 +216,7 @@ CASES: list[dict[str, Any]] = [
     {"space": DISCRETE, "search__num_samples": 14, "search__sampler": "ehvi"},
     {"space": SPACE, "search__num_samples": 12, "search__sampler": "ehvi"},
     # The first epoch is not validated, the rung and the last one are.
-    {"validation__every": 5, "search__grace_period": 2, "search__sampler": "ehvi"},
+    {"space": SPACE, "validation__every": 5, "search__grace_period": 2, "search__sampler": "ehvi"},
 ]
 
 
