@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from harness.experiment.config import Experiment
+from harness.experiment.protocols import validation_top_k
 from saat.data import RetrievalData
 from saat.registry import contributing_packages
 
@@ -19,7 +21,7 @@ _PACKAGES = (
 
 
 def provenance(
-    data: RetrievalData, device: str, formula_versions: Mapping[str, int]
+    experiment: Experiment, data: RetrievalData, device: str, formula_versions: Mapping[str, int]
 ) -> dict[str, Any]:
     """JSON-able facts about the software, the data and the machine of a run.
 
@@ -29,6 +31,8 @@ def provenance(
     here = device == "cuda" and torch.cuda.is_available()
     gpu = torch.cuda.get_device_name() if here else None
     parts = {part: len(getattr(data, part)) for part in ("train", "database", "validation", "test")}
+    rows = len(data.validation_database)
+    part = experiment.validation.part_of(rows)
     return {
         "versions": versions(),
         "formula_versions": dict(formula_versions),
@@ -40,6 +44,12 @@ def provenance(
             "lists_sha256": dict(data.lists_sha256),
             **parts,
             "classes": data.classes,
+        },
+        # What validation queries search after an epoch, and to which depth.
+        "validation": {
+            "database": rows,
+            "searched": part,
+            "top_k": validation_top_k(experiment.evaluation.top_k, part, rows),
         },
         "machine": {"platform": platform.platform(), "device": device, "gpu": gpu},
     }

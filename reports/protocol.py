@@ -41,12 +41,12 @@ def protocol_terms(results: SearchResults) -> Terms:
         ),
         (
             "Validation",
-            "The search sees validation queries alone. val/*: after every epoch, "
+            f"The search sees validation queries alone. val/*: {_epochs(validation)}, "
             f"{_counted(validation.get('queries'), 'query', 'queries')}, attack mainstay, "
             f"L∞ distance ε = {parameter_value('eps', validation.get('eps'))}, "
-            f"{_counted(validation.get('steps'), 'step')}. reattack/*: trials that reached the "
-            "end, full protocol. test/*: test queries, full protocol, only for confirmed and "
-            "singly trained settings.",
+            f"{_counted(validation.get('steps'), 'step')}; {_searched(results)}. reattack/*: "
+            "trials that reached the end, full protocol. test/*: test queries, full protocol, "
+            "only for confirmed and singly trained settings.",
         ),
         *(("Norms", note) for note in norm_note(str(evaluation.get("norm", "linf")))),
         (
@@ -80,6 +80,27 @@ _BATTERIES = {
     "full": "full: every objective and optimiser, Square, and all reliability gates, on test "
     "queries; its attacks count in the worst case.",
 }
+
+
+def _epochs(validation: Mapping[str, Any]) -> str:
+    every = validation.get("every", 1)
+    if every == 1:
+        return "after every epoch"
+    return f"after every {every} epochs, at rungs and at the end"
+
+
+def _searched(results: SearchResults) -> str:
+    """What validation queries search; earlier versions, which wrote nothing of it, all rows."""
+    found = results.provenance.get("validation")
+    if not isinstance(found, dict):
+        return "they search the whole database"
+    rows, part = (found.get(key) for key in ("database", "searched"))
+    if rows == part:
+        return "they search the whole database without themselves"
+    return (
+        f"they search the same {part} of {rows} rows of the database, to the same share of the "
+        f"ranking (top {found.get('top_k')}), so val/* and reattack/* differ by the part too"
+    )
 
 
 def _counted(count: Any, noun: str, plural: str = "") -> str:

@@ -20,6 +20,13 @@ def objective_values(
     return clean, robust
 
 
+def validation_values(metrics: Mapping[str, float]) -> tuple[float, float] | None:
+    """(clean MAP, robust MAP) after an epoch; None if it was not validated."""
+    if not Phase.VALIDATION.of(metrics):
+        return None
+    return objective_values(metrics, Phase.VALIDATION)
+
+
 def is_measured(metrics: Mapping[str, float]) -> bool:
     """Whether the objectives of the re-attack are numbers."""
     return all(map(math.isfinite, objective_values(metrics)))

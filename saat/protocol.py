@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
 from saat.adaptive import model_traits, runnable
 from saat.attack_runner import AttackRunner
@@ -129,14 +130,7 @@ def evaluate(
     ranking = (protocol.top_k, protocol.ties)
     victim = Victim(model, data, queries, *ranking, limit)
     runner = AttackRunner(threat, seed, protocol.target_seed, protocol.batch_size, store, progress)
-    traits = model_traits(model, victim.images)
-    attacks = runnable(protocol.attacks, traits, battery is not None)
-    found = replace(
-        Evaluation.of(victim, threat),
-        attacks={name: runner.attack(victim, name, attack) for name, attack in attacks.items()},
-        gate_results=[_VARIES] if traits.randomised else [],
-        skipped={name: traits.skipping for name in protocol.attacks if name not in attacks},
-    )
+    found = _attacked(victim, protocol, runner, battery is not None)
     if battery is None:
         return found
     others = {
@@ -156,6 +150,53 @@ def evaluate(
         gate_results=added.gate_results,
         query_indices=renamed(added.query_indices),
         skipped={**found.skipped, **renamed(added.skipped)},
+    )
+
+
+def validate(
+    model: nn.Module,
+    data: RetrievalData,
+    protocol: Protocol,
+    searched: np.ndarray | None = None,
+    train_codes: Tensor | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Evaluation:
+    """:func:`evaluate` on validation queries, by as few forward passes as possible.
+
+    Numbers of the metrics that validation has are those of :func:`evaluate` where all rows are
+    searched and ``train_codes`` is None.
+
+    Args:
+        model: see :func:`evaluate`.
+        data: see :func:`evaluate`.
+        protocol: ``top_k`` is the depth of the ranking of what is searched.
+        searched: int64 rows of the database that are searched
+            (:meth:`saat.RetrievalData.validation_part`); training rows among them are encoded
+            once. As :func:`evaluate` does it where None.
+        train_codes: codes of the training set (:meth:`saat.training.Training.train_codes`), which
+            is not encoded then.
+        seed: see :func:`evaluate`.
+        limit: see :func:`evaluate`.
+    """
+    threat = _checked_ball(protocol)
+    ranking = (protocol.top_k, protocol.ties)
+    victim = Victim(model, data, "validation", *ranking, limit, searched, train_codes)
+    runner = AttackRunner(threat, seed, protocol.target_seed, protocol.batch_size)
+    return _attacked(victim, protocol, runner, with_battery=False)
+
+
+def _attacked(
+    victim: Victim, protocol: Protocol, runner: AttackRunner, with_battery: bool
+) -> Evaluation:
+    """The protocol's own attacks, as far as the network allows them."""
+    traits = model_traits(victim.network, victim.images)
+    attacks = runnable(protocol.attacks, traits, with_battery)
+    return replace(
+        Evaluation.of(victim, runner.threat),
+        attacks={name: runner.attack(victim, name, attack) for name, attack in attacks.items()},
+        gate_results=[_VARIES] if traits.randomised else [],
+        skipped={name: traits.skipping for name in protocol.attacks if name not in attacks},
     )
 
 

@@ -223,6 +223,15 @@ class Training(ABC):
         """Pre-tanh features (N, K) of the training set under the present network."""
         return encode(self.network, self._read, len(self._data.train))
 
+    def train_codes(self) -> Tensor | None:
+        """Codes of the training set, int8 ±1 (N, K), each as of its row's last visit.
+
+        None where a stage keeps none. They are those of the network before the step that the visit
+        led to, so after an epoch of a small learning rate they differ in few bits from codes that
+        are computed anew (``docs/results/validation.md``).
+        """
+        return None
+
     def buffers(self) -> dict[str, Tensor]:
         """State of this stage beyond its modules and the optimiser."""
         return {}

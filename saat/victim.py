@@ -2,7 +2,7 @@
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,7 +15,7 @@ from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.labels import draw_target_labels
 from saat.models import check_network, codes_of, device_of, encode
-from saat.perceptibility import perceptibility
+from saat.perceptibility import Perceptibility
 from saat.protocol_options import Ties
 from saat.retrieval import Database, chance_average_precision, resolved_top_k
 from saat.seeding import generator
@@ -52,7 +52,8 @@ class AttackResult:
         codes: int8 ±1 (Q, K), their codes.
         zero_gradient: mean fraction of exactly zero input gradients on the way.
         restart: int64 (Q,), the restart that counts.
-        perceptibility: how visible the change is; see :mod:`saat.perceptibility`.
+        perceptibility: how visible the change is, computed when it is first read; see
+            :mod:`saat.perceptibility`.
         target: targeted attacks only.
     """
 
@@ -62,7 +63,7 @@ class AttackResult:
     codes: Tensor
     zero_gradient: float
     restart: Tensor
-    perceptibility: dict[str, float] = field(default_factory=dict)
+    perceptibility: Mapping[str, float] = field(default_factory=dict)
     target: Target | None = None
 
 
@@ -88,6 +89,10 @@ class Victim:
         top_k: depth of the ranking; the whole database where None.
         ties: see :func:`saat.retrieval.average_precision`.
         limit: only the first so many queries.
+        searched: rows that are searched instead, as while validating. Then training rows among
+            them are not encoded a second time.
+        train_codes: ±1 (N, K), codes of the training set that are known already; it is not encoded
+            then, and the scale of the features is that of the searched rows.
 
     Raises:
         InputError: features that are not finite, what :func:`saat.models.check_network` refuses,
@@ -102,6 +107,8 @@ class Victim:
         top_k: int | None = None,
         ties: Ties = "expected",
         limit: int | None = None,
+        searched: np.ndarray | None = None,
+        train_codes: Tensor | None = None,
     ) -> None:
         check_model_and_data(network, data)
         self.network = network
@@ -110,6 +117,8 @@ class Victim:
         self.ties = ties
         self.largest_batch = sys.maxsize  # queries at once, since memory ran out
         self.database_rows = data.validation_database if queries == "validation" else data.database
+        if searched is not None:
+            self.database_rows = searched
         self.top_k = resolved_top_k(top_k, len(self.database_rows))
         self.rows: np.ndarray
         if isinstance(queries, tuple):
@@ -120,13 +129,18 @@ class Victim:
             self.images, self.labels = data.batch(self.rows), data.label_tensor(self.rows)
         self.database_labels = data.label_tensor(self.database_rows)
         check_network(network, self.images)
-        train_features = self._features(data.train)
-        self.database_codes = codes_of(self._features(self.database_rows)).cpu()
+        # Two tensors of features at most, and none of what is known.
+        train_features = self._features(data.train) if searched is None else None
+        features = self._features(self.database_rows)
+        self.database_codes = codes_of(features).cpu()
         self.query_codes = codes_of(self._features(self.rows)).cpu()
+        if train_features is None and train_codes is None:
+            train_features = self._train_features(features)
         self.knowledge = Knowledge.of(
-            train_features,
+            features if train_features is None else train_features,
             data.label_tensor(data.train),
             (self.database_codes, self.database_labels),
+            train_codes,
         )
         self._database = Database(self.database_codes, self.database_labels)
         self.clean_ap = self.ap(self.query_codes)
@@ -134,6 +148,17 @@ class Victim:
     def _features(self, rows: np.ndarray) -> Tensor:
         pinned = device_of(self.network).type == "cuda"
         return self._encoded(lambda part: self.data.batch(rows[part], pinned), len(rows))
+
+    def _train_features(self, database_features: Tensor) -> Tensor:
+        """Features (N, K) of the training set; of what is in the database, its own (M, K)."""
+        rows, order = self.data.train, np.argsort(self.database_rows, kind="stable")
+        in_order = self.database_rows[order]
+        places = np.searchsorted(in_order, rows).clip(max=max(len(order) - 1, 0))
+        is_known = in_order[places] == rows
+        features = database_features[order[places]]
+        if not is_known.all():
+            features[torch.from_numpy(~is_known)] = self._features(rows[~is_known])
+        return features
 
     def _encoded(self, batches: Callable[[slice], Tensor], count: int) -> Tensor:
         features = encode(self.network, batches, count)
@@ -191,7 +216,6 @@ class Victim:
         if target_labels is not None:
             reached, clean = (self.ap(c, target_labels) for c in (codes, self.query_codes))
             target = Target(target_labels, reached, theory(target_labels), clean)
-        attacked = slice(None) if positions is None else positions
         return AttackResult(
             ap=self.ap(codes),
             theory_ap=theory(None),
@@ -199,7 +223,7 @@ class Victim:
             codes=codes,
             zero_gradient=zero_gradient,
             restart=torch.zeros(len(images), dtype=torch.int64) if restart is None else restart,
-            perceptibility=perceptibility(self.images[attacked], images[attacked]),
+            perceptibility=Perceptibility(self.images, images, positions),
             target=target,
         )
 

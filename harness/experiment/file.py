@@ -60,8 +60,12 @@ def load_stored(path: Path, files: bool = False) -> tuple[Experiment, dict[str, 
     if isinstance(resources := raw.get("resources"), dict):
         resources.setdefault("checkpoint_seconds", 0)  # what versions without the key did
     validation = raw.get("validation")
-    if isinstance(validation, dict) and validation.get("attack") == "mainstay":
-        del validation["attack"]  # earlier versions wrote it; there was never another one
+    if isinstance(validation, dict):
+        if validation.get("attack") == "mainstay":
+            del validation["attack"]  # earlier versions wrote it; there was never another one
+        # What earlier versions did, which had no such keys.
+        validation.setdefault("database", "all")
+        validation.setdefault("every", 1)
     experiment = resolve_experiment(raw, one_line(path, 200), files)
     return experiment, dict(_missing(experiment.dump(), raw))
 

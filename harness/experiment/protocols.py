@@ -17,10 +17,19 @@ def full_protocol(evaluation: EvaluationSection) -> Protocol:
     )
 
 
-def validation_protocol(validation: ValidationSection, evaluation: EvaluationSection) -> Protocol:
-    """The short attack after every epoch, ranked like the evaluation: all numbers mean the same.
+def validation_top_k(top_k: int, part: int, rows: int) -> int:
+    """The depth in ``part`` of a database's ``rows`` that is the same share of the ranking."""
+    return max(1, round(top_k * part / rows)) if part < rows else top_k
 
+
+def validation_protocol(
+    validation: ValidationSection, evaluation: EvaluationSection, rows: int
+) -> Protocol:
+    """The short attack after an epoch, ranked like the evaluation: all numbers mean the same.
+
+    ``rows`` are those of the database, of which a part is searched to the same share.
     Its ball is L∞, whatever the norm of the evaluation: see :func:`reports.wording.norm_note`.
     """
     attack = MainstayAttack(steps=validation.steps, rescale=True, leaky=True)
-    return Protocol({"mainstay": attack}, validation.eps, evaluation.top_k, evaluation.ties)
+    top_k = validation_top_k(evaluation.top_k, validation.part_of(rows), rows)
+    return Protocol({"mainstay": attack}, validation.eps, top_k, evaluation.ties)

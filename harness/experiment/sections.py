@@ -5,7 +5,7 @@ from the options that the method's settings dataclass in ``saat`` declares, boun
 new method brings its options along. They are read from the catalogue, without importing torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache, reduce
 from operator import or_
 from typing import Annotated, Any, Literal
@@ -29,7 +29,7 @@ from harness.experiment.section import (
     parse_number,
     parsed,
 )
-from harness.limits import LARGEST, MOST_QUERIES, MOST_STEPS
+from harness.limits import LARGEST, MOST_EPOCHS, MOST_QUERIES, MOST_STEPS
 from saat.data_source import source_problem
 from saat.errors import InputError, did_you_mean, one_line, repeated
 from saat.protocol_options import LARGEST_EPS, Norm, Ties
@@ -130,12 +130,31 @@ class ConfirmSection(Section):
     battery: name_of(catalogue().batteries) = "core"  # type: ignore[valid-type]
 
 
+_AUTO_ROWS = 20_000  # chosen in docs/results/validation.md
+
+
 class ValidationSection(Section):
-    """The short, fixed attack after every epoch, on validation queries."""
+    """The short, fixed attack after every ``every``-th epoch, on validation queries.
+
+    They search a fixed part of the database: ``database`` rows. ``all`` is the whole of it, and the
+    training set is encoded anew as well.
+    """
 
     eps: Number = Field(8 / 255, ge=0, le=1)
     steps: int = Field(10, ge=1, le=MOST_STEPS)
     queries: int = Field(200, ge=1, le=MOST_QUERIES)
+    database: Annotated[int, Field(ge=1, le=LARGEST)] | Literal["auto", "all"] = "auto"
+    every: int = Field(1, ge=1, le=MOST_EPOCHS)
+
+    def part_of(self, rows: int) -> int:
+        """How many of a database's ``rows`` are searched."""
+        if self.database == "all":
+            return rows
+        return min(_AUTO_ROWS if self.database == "auto" else self.database, rows)
+
+    def is_due(self, epoch: int, epochs: int, deciding: Collection[int]) -> bool:
+        """Whether an epoch of ``epochs`` is validated: also the last one, and ``deciding`` ones."""
+        return epoch % self.every == 0 or epoch == epochs or epoch in deciding
 
     @model_validator(mode="before")
     @classmethod

@@ -36,10 +36,20 @@ def protocol_hash(
     return digest([*protocol, changed] if changed else protocol)
 
 
-def validation_hash(experiment: Experiment) -> str:
-    """Hash of the validation settings; epochs are comparable if it and the protocol are equal."""
-    # The attack is part of the hash in old journals, whose experiment files named it.
-    return digest({"attack": "mainstay", **experiment.validation.model_dump()})
+def validation_hash(experiment: Experiment, rows: int) -> str:
+    """What makes the numbers of two epochs comparable besides the protocol.
+
+    ``rows`` are those of the database that validation queries search, or a part of it.
+    """
+    validation = experiment.validation
+    # Journals of versions whose files named the one attack have it in theirs. They have neither
+    # database nor every: what those versions did is left out.
+    content = {"attack": "mainstay", **validation.model_dump(exclude={"database", "every"})}
+    if validation.database != "all":
+        content["database"] = validation.part_of(rows)
+    if validation.every != 1:
+        content["every"] = validation.every
+    return digest(content)
 
 
 def stored_versions(experiment: Experiment, started: Mapping[str, Any]) -> dict[str, int] | None:

@@ -4,8 +4,14 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.configs import config_at, confirmed_configs, to_confirm
+from harness.experiment.configs import (
+    config_at,
+    confirmed_configs,
+    longest_training,
+    to_confirm,
+)
 from harness.journal.state import SearchState
+from harness.search.schedulers import SCHEDULERS
 
 Plan = Literal["search", "train", "compare"]
 
@@ -17,6 +23,14 @@ class Planned(NamedTuple):
     role: str
     seed: int
     config: TrialConfig
+
+
+def deciding_epochs(experiment: Experiment) -> tuple[int, ...]:
+    """Epochs at which the scheduler may stop a trial, whichever epochs are validated besides."""
+    search, epochs = experiment.search, longest_training(experiment)
+    scheduler = SCHEDULERS[search.scheduler].for_search(search, epochs)
+    first = [] if scheduler.first_rung is None else [scheduler.first_rung]
+    return tuple(sorted({*scheduler.rungs(epochs), *first}))
 
 
 def given(experiment: Experiment, plan: Plan) -> Iterator[Planned]:

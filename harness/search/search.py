@@ -24,8 +24,7 @@ from harness.search.searcher import Searcher
 from harness.search.stopping import stop_reason
 from harness.search.worker_failures import why_given_up
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
-from saat.feasibility import is_collapsed, objective_values
-from saat.metrics import Phase
+from saat.feasibility import is_collapsed, objective_values, validation_values
 
 _ATTEMPTS = 60  # suggestions for one trial before all points are tried in order
 MOST_POINTS = 4096  # that are tried in order
@@ -168,7 +167,7 @@ class Search:
         if kind == "suggested":
             self._searcher.include(record.spec.number, record.point, record.notes)
         elif kind == "epoch":
-            values = objective_values(event["metrics"], Phase.VALIDATION)
+            values = validation_values(event["metrics"])
             self._searcher.observe(record.spec.number, values)
         if ended:
             self._tell(record)
@@ -231,9 +230,9 @@ class Search:
 
     def _stop_reason(self, record: TrialRecord, epoch: int, metrics: Mapping[str, float]) -> str:
         """Report an epoch to the scheduler; returns why the trial stops, empty if it goes on."""
-        if record.spec.phase != "explore":
+        values = validation_values(metrics)
+        if record.spec.phase != "explore" or values is None:
             return ""
-        values = objective_values(metrics, Phase.VALIDATION)
         stop = self._scheduler.should_stop(record.spec.trial_id, epoch, values)
         if record.spec.role == "default" or epoch >= record.config.epochs:
             return ""

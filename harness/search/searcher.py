@@ -100,8 +100,11 @@ class Searcher:
             trial.set_user_attr(DISCARDED, True)
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
-    def observe(self, number: int, values: Objectives) -> None:
-        """Report the objectives on validation queries after one more epoch of a trial."""
+    def observe(self, number: int, values: Objectives | None) -> None:
+        """Report the objectives on validation queries after one more epoch of a trial.
+
+        They are None where the epoch was not validated.
+        """
         if trial := self._trials.get(number):
             report_epoch(trial, values)
 

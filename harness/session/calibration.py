@@ -42,10 +42,11 @@ def calibrate(experiment: Experiment, data: RetrievalData, device: str) -> Costs
     validation, full = experiment.validation, full_protocol(experiment.evaluation)
     steps = sum(_steps(attack, experiment.evaluation.steps) for attack in full.attacks.values())
     searched = len(data.validation_database) * encoding
+    part = validation.part_of(len(data.validation_database)) * encoding
     return Costs(
         pretrain_epoch,
         defense_epoch,
-        searched + min(validation.queries, len(data.validation)) * validation.steps * per_image,
+        part + min(validation.queries, len(data.validation)) * validation.steps * per_image,
         searched + len(data.validation) * steps * per_image,
         len(data.database) * encoding + len(data.test) * steps * per_image,
     )

@@ -66,6 +66,12 @@ def open_data(
         raise InputError(
             f"validation.queries: {wanted}: at most {drawn}, the number of validation queries"
         )
+    part = experiment.validation.database
+    if isinstance(part, int) and part > smallest:
+        raise InputError(
+            f"validation.database: {part}: at most {smallest}, the database without the "
+            "validation queries; auto or all"
+        )
     return data
 
 

@@ -22,6 +22,7 @@ from harness.experiment.space import Dimension, points
 from harness.journal.protocol import protocol_hash
 from harness.journal.state import config_hash
 from harness.options import Options
+from harness.search.plan import deciding_epochs
 from harness.search.schedulers import SCHEDULERS
 from harness.search.search import MOST_POINTS
 from harness.search.warm_start import warm_start
@@ -183,7 +184,9 @@ def device_seconds(
     """Estimate the seconds of one device for pretraining, exploring and confirming."""
     epochs = longest_training(experiment)
     pretrain = to_settings(PretrainSettings, experiment.pretrain).epochs * costs.pretrain_epoch
-    epoch = costs.defense_epoch + costs.validation
+    deciding = deciding_epochs(experiment)
+    due = sum(experiment.validation.is_due(n + 1, epochs, deciding) for n in range(epochs))
+    epoch = costs.defense_epoch + costs.validation * due / max(epochs, 1)
     done, at, count = 0, 0, size.sampled  # epochs of sampled trials
     for rung, left in size.rungs:
         done, at, count = done + count * (rung - at), rung, left

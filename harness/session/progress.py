@@ -13,7 +13,7 @@ from harness.journal.journal import Event
 from harness.journal.state import TrialRecord
 from harness.search.search import Search
 from harness.session.status import setting_text
-from saat.feasibility import objective_values
+from saat.feasibility import objective_values, validation_values
 from saat.metrics import Phase
 from saat.wording import counted
 
@@ -81,7 +81,9 @@ class Progress:
         name = event["trial_id"]
         if kind == "epoch":
             epochs = record.config.epochs if record else 0
-            values = _objectives(event["metrics"], Phase.VALIDATION)
+            values = "not validated"
+            if validation_values(event["metrics"]):
+                values = _objectives(event["metrics"], Phase.VALIDATION)
             line = f"{name} epoch {event['epoch']}/{epochs} {values}"
             reason = event.get("stop_reason")
             return f"{line}; stopped: {reason}  [{self._overall()}]" if reason else line

@@ -26,7 +26,7 @@ from harness.journal.state import load_state
 from harness.named_paths import leave_receipt, not_named
 from harness.options import ExecutorName, Options
 from harness.provenance import provenance
-from harness.search.plan import Plan
+from harness.search.plan import Plan, deciding_epochs
 from harness.search.search import Search
 from harness.search.warm_start import missing_warm_start, warm_start
 from harness.session.checks import (
@@ -83,7 +83,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     (run_dir / "trials").mkdir(parents=True)
     text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
     write_text(run_dir / "experiment.yaml", text)
-    write_record(run_dir / "provenance.json", provenance(data, device, versions))
+    write_record(run_dir / "provenance.json", provenance(experiment, data, device, versions))
     journal = Journal(run_dir)
     journal.append(
         "started",
@@ -96,7 +96,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         dataset=data.label,
         protocol_hash=protocol,
         versions=versions,
-        validation_hash=validation_hash(experiment),
+        validation_hash=validation_hash(experiment, len(data.validation_database)),
         **({"packing": packing} if packing else {}),
     )
     try:
@@ -150,7 +150,7 @@ def resume(
                 "begun by an earlier version of saat-harness, which did not compare pixels)"
             )
         check_resumed_protocol(experiment, started, run_dir / "experiment.yaml")
-        own = validation_hash(experiment)
+        own = validation_hash(experiment, len(data.validation_database))
         if own != started.get("validation_hash", own):  # journals of earlier versions lack it
             raise InputError(
                 f"{run_dir / 'experiment.yaml'}: validation is not what the search began with; "
@@ -276,6 +276,7 @@ def trial_context(
         battery=experiment.confirm.battery,
         device=device,
         threads=experiment.resources.cpus_per_trial,
+        deciding_epochs=deciding_epochs(experiment),
         gpu_share=gpus if options.executor == "ray" and 0 < gpus < 1 else 1.0,
         data_fingerprint=data_fingerprint,
         checkpoint_seconds=experiment.resources.checkpoint_seconds,

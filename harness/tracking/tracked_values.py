@@ -8,20 +8,19 @@ from harness.experiment.config import Experiment
 from harness.journal.state import SearchState, TrialRecord
 from harness.search.recommendation import eligible
 from reports.frontier import hypervolume
-from saat.feasibility import objective_values
-from saat.metrics import OBJECTIVES, Phase, final_metrics
+from saat.feasibility import objective_values, validation_values
+from saat.metrics import OBJECTIVES, final_metrics
 from saat.sanity import at_chance, warnings_of
 
 _TAG_LIMIT = 8000
 
 
 def best_so_far(record: TrialRecord, epoch: int) -> dict[str, float]:
-    """Largest validation MAPs over the epochs up to ``epoch``."""
-    points = [
-        objective_values(entry["metrics"], Phase.VALIDATION)
-        for entry in record.epochs
-        if entry["epoch"] <= epoch
-    ]
+    """Largest validation MAPs over the epochs up to ``epoch``; none if it was not validated."""
+    known = {e["epoch"]: validation_values(e["metrics"]) for e in record.epochs}
+    if known.get(epoch) is None:
+        return {}
+    points = [values for at, values in known.items() if at <= epoch and values is not None]
     columns = zip(OBJECTIVES, zip(*points, strict=True), strict=True)
     return {f"best/{name}": max(values) for name, values in columns}
 

@@ -37,7 +37,7 @@ from saat.errors import InputError
 from saat.hashing import HashingObjective
 from saat.metrics import Phase
 from saat.models import HashingNetwork
-from saat.protocol import evaluate
+from saat.protocol import evaluate, validate
 from saat.stopwatch import Stage, stage
 from saat.training import Training
 
@@ -141,8 +141,9 @@ class TrialAttempt:
             while not training.finished:
                 started, spent = time.monotonic(), self._spent
                 metrics = training.run_epoch(self._batches(training))
-                with stage(Stage.VALIDATION):
-                    metrics |= self._validate()
+                if self._is_validated(training):
+                    with stage(Stage.VALIDATION):
+                        metrics |= self._validate(training)
                 seconds = time.monotonic() - started
                 cost, stages = spent + seconds, self.watch.lap()
                 report = EpochReport(training.epoch, metrics, seconds, cost, host, notes, stages)
@@ -158,12 +159,20 @@ class TrialAttempt:
         """Seconds of work so far, as last reported."""
         return self.history[-1].cost_s if self.history else self.pretrained.seconds
 
-    def _validate(self) -> dict[str, float]:
+    def _is_validated(self, training: Training) -> bool:
+        epochs, deciding = training.settings.epochs, self.context.deciding_epochs
+        return self.context.validation.is_due(training.epoch, epochs, deciding)
+
+    def _validate(self, training: Training) -> dict[str, float]:
         """Clean MAP and robust MAP under the short attack, on validation queries."""
-        short = self.context.validation
-        protocol = validation_protocol(short, self.context.evaluation)
-        evaluation = evaluate(
-            self.defended, self.data, protocol, "validation", self.spec.seed, short.queries
+        short, rows = self.context.validation, len(self.data.validation_database)
+        protocol = validation_protocol(short, self.context.evaluation, rows)
+        searched, train_codes = None, None
+        if short.database != "all":
+            searched = self.data.validation_part(short.part_of(rows))
+            train_codes = training.train_codes()
+        evaluation = validate(
+            self.defended, self.data, protocol, searched, train_codes, self.spec.seed, short.queries
         )
         return Phase.VALIDATION.keyed(evaluation.metrics(Phase.VALIDATION))
 

@@ -63,6 +63,7 @@ class TrialContext:
     device: str
     threads: int  # of a trial, in every pool
     gpu_share: float = 1.0  # of its GPU's memory that a trial may take; 1: it has the GPU alone
+    deciding_epochs: tuple[int, ...] = ()  # validated whatever validation.every says
     data_fingerprint: str = ""  # of the data set that every worker must have; "" allows any
     checkpoint_seconds: float = 60.0  # between two checkpoints of a stage; 0: after every epoch
 
@@ -87,7 +88,7 @@ class EpochReport:
     """A finished epoch; a trial that is taken up again may repeat it, to the same numbers."""
 
     epoch: Count  # from 1
-    metrics: Metrics  # val/… and train/…
+    metrics: Metrics  # train/…, and val/… if it was validated
     seconds: Seconds  # of this epoch, validation included
     cost_s: Seconds  # of work so far, pretraining that the trial had to do included
     host: str = ""  # the machine that trained it

@@ -98,7 +98,8 @@ def search_figures(
         ReportFigure(
             "learning_curves",
             "Learning curves",
-            "Validation queries under the short attack of the search, after every epoch.",
+            "Validation queries under the short attack of the search, after every epoch that was "
+            "validated, in the part of the database that the protocol names.",
             learning_curves_chart(results),
         ),
         ReportFigure(

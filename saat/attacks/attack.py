@@ -43,14 +43,16 @@ class Knowledge:
         train_features: Tensor,
         train_labels: Tensor,
         database: tuple[Tensor, Tensor] | None = None,
+        train_codes: Tensor | None = None,
     ) -> "Knowledge":
         """From pre-tanh features (N, K) and labels (N, C) of the training set.
 
-        ``database`` holds codes and labels; those of the training set where None.
+        ``database`` holds codes and labels; those of the training set where None. Where
+        ``train_codes`` (N, K) are known, the features only give the scale: any images will do.
         """
         device = train_features.device
-        codes, labels = codes_of(train_features), train_labels.to(device)
-        scale = train_features.abs().median(dim=0).values
+        codes = codes_of(train_features) if train_codes is None else train_codes.to(device)
+        labels, scale = train_labels.to(device), train_features.abs().median(dim=0).values
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
         database_codes, database_labels = database or (codes, labels)
         return cls(codes, labels, scale, database_codes.to(device), database_labels.to(device))

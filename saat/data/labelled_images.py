@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from saat.labels import check_labels
+from saat.seeding import derive_seed
 
 # Part of every fingerprint and of every cache key. Raise it when the meaning of the stored pixels
 # or of the splits changes, so that old cache entries and results are not taken for new ones.
@@ -71,6 +72,16 @@ class LabelledImages:
     def validation_database(self) -> np.ndarray:
         """Database rows without the validation queries, int64."""
         return self.database[~np.isin(self.database, self.validation)]
+
+    def validation_part(self, count: int) -> np.ndarray:
+        """``count`` rows of :attr:`validation_database` in its order, int64; all if it has fewer.
+
+        The draw has a seed of its own: it is the same for every model, epoch and training seed,
+        and a larger part contains every smaller one.
+        """
+        rows = self.validation_database
+        rng = np.random.Generator(np.random.PCG64(derive_seed("validation part")))
+        return rows[np.sort(rng.permutation(len(rows))[:count])]
 
     @property
     def classes(self) -> int:

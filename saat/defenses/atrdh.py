@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from saat.codes import sign
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
 from saat.labels import LabelGroups, unchecked_relevance
+from saat.models import codes_of
 from saat.optimiser_settings import AdamSettings
 from saat.prototype import PrototypeNet, circle_loss, quantisation_loss
 from saat.seeding import drawing_from
@@ -74,6 +75,10 @@ class AtrdhTraining(MinimaxTraining):
         prototype = circle + quantisation_loss(prototypes)
         loss: Tensor = original + self.settings.adversarial * error + prototype
         return loss
+
+    def train_codes(self) -> Tensor:
+        """Signs of the relaxed codes."""
+        return codes_of(self.memory)
 
     def buffers(self) -> dict[str, Tensor]:
         """Relaxed codes of the benign training images."""

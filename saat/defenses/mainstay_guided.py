@@ -11,6 +11,7 @@ from saat.codes import sign
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
 from saat.hashing import CodeMemory
 from saat.mainstay import MainstayCodes, MainstayWeights
+from saat.models import codes_of
 from saat.optimiser_settings import SgdSettings
 from saat.settings import option
 
@@ -85,6 +86,10 @@ class GuidedTraining(MinimaxTraining):
     def adversarial_loss(self, relaxed: Tensor, mainstay: Tensor) -> Tensor:
         """−λ·mean(u'·b) of attacked relaxed codes (B, K) and mainstay codes (B, K)."""
         return self.settings.lambda_ * -(relaxed * mainstay).mean()
+
+    def train_codes(self) -> Tensor:
+        """Those behind the mainstay codes."""
+        return codes_of(self.mainstay.codes)
 
     def buffers(self) -> dict[str, Tensor]:
         """The codes behind the mainstay codes."""

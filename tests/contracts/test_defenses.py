@@ -264,3 +264,30 @@ def test_training_makes_the_network_harder_to_move(
     while not run.finished:
         run.run_epoch()
     assert agreement() > undefended + 0.1
+
+
+@pytest.mark.parametrize("aliasing", [False, True])
+@pytest.mark.parametrize("name", ["saat", "cgat", "atrdh"])
+def test_codes_of_the_training_set_are_those_of_every_rows_last_visit(
+    name: str, aliasing: bool, data: RetrievalData, network: HashingNetwork
+) -> None:
+    changes = {} if name == "atrdh" else {"upstream_aliasing": aliasing}
+    run = training(name, network, data, **changes)
+    visited = torch.zeros(len(data.train), toy.BITS)
+
+    def keep(_: nn.Module, given: tuple[Any, ...], __: object) -> None:
+        visited[given[2]] = given[0].detach()
+
+    run.objective.register_forward_hook(keep)
+    run.run_epoch()
+    run.run_epoch()
+    codes = run.train_codes()
+    assert codes.dtype == torch.int8
+    assert torch.equal(codes, codes_of(visited))
+
+
+@pytest.mark.parametrize("name", ["crdat", "comdefend"])
+def test_a_defense_that_keeps_no_codes_says_so(
+    name: str, data: RetrievalData, network: HashingNetwork
+) -> None:
+    assert training(name, network, data).train_codes() is None

@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.experiment.config import Experiment
 from harness.journal.journal import Event, Journal, line_of
 from harness.journal.state import TrialRecord
+from harness.search.plan import deciding_epochs
 from harness.search.search import Pause, Search
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from saat.seeding import derive_seed
@@ -72,8 +73,14 @@ def objectives(config: dict[str, Any], progress: float = 1.0) -> tuple[float, fl
     return min(1.0, max(0.0, clean * share)), min(1.0, max(0.0, robust * share))
 
 
+def always(_: int) -> bool:
+    return True
+
+
 def fake_trial(
-    spec: TrialSpec, fails: tuple[float, float] = (math.inf, math.inf)
+    spec: TrialSpec,
+    fails: tuple[float, float] = (math.inf, math.inf),
+    is_due: Callable[[int], bool] = always,
 ) -> Iterator[EpochReport | FinalReport]:
     """Reports of a trial; settings with λ within ``fails`` break in the second epoch."""
     defense = spec.config.dump()["defense"]
@@ -83,7 +90,8 @@ def fake_trial(
             raise Broken("saat loss is nan in epoch 2; lower lr")
         clean, robust = objectives(spec.config.dump(), epoch / epochs)
         values = {"val/clean_map": clean, "val/robust_map": robust, "val/zero_grad": 0.0}
-        yield EpochReport(epoch, values, 1.0, 2.0 + epoch, stages={"outer_step": 0.5})
+        metrics = {"train/loss": 1 / epoch} | (values if is_due(epoch) else {})
+        yield EpochReport(epoch, metrics, 1.0, 2.0 + epoch, stages={"outer_step": 0.5})
     clean, robust = objectives(spec.config.dump())
     prefix = "reattack" if spec.phase == "explore" else "test"
     metrics = {f"{prefix}/clean_map": clean, f"{prefix}/robust_map": robust}
@@ -98,7 +106,7 @@ def drive(search: Search, fails: tuple[float, float] = (math.inf, math.inf)) -> 
     while True:
         while not isinstance(spec := search.next_trial(), Pause):
             assert spec.trial_id not in live
-            live[spec.trial_id] = fake_trial(spec, fails)
+            live[spec.trial_id] = fake_trial(spec, fails, due_epochs(search, spec))
             begun.append(spec.trial_id)
             assert len(live) <= search.max_concurrent
         if spec is Pause.DONE:
@@ -109,6 +117,13 @@ def drive(search: Search, fails: tuple[float, float] = (math.inf, math.inf)) -> 
         for trial_id, reports in list(live.items()):
             if _step(search, trial_id, reports):
                 del live[trial_id]
+
+
+def due_epochs(search: Search, spec: TrialSpec) -> Callable[[int], bool]:
+    """Which epochs of a trial are validated."""
+    deciding = deciding_epochs(search.experiment)
+    validation = search.experiment.validation
+    return lambda epoch: validation.is_due(epoch, spec.config.epochs, deciding)
 
 
 def _step(search: Search, trial_id: str, reports: Iterator[EpochReport | FinalReport]) -> bool:

@@ -66,13 +66,14 @@ def test_an_option_of_an_attack_may_be_a_fraction() -> None:
 def test_the_file_of_an_older_run_names_the_one_attack(tmp_path: Path) -> None:
     dump = tiny().dump()
     dump["validation"]["attack"] = "mainstay"
+    del dump["validation"]["database"], dump["validation"]["every"]
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(dump))
     experiment, missing = read_stored(tmp_path)
-    assert experiment == tiny()
+    assert experiment == tiny({"validation.database": "all"})
     assert missing == {}
     # What the first versions journaled for this section.
     known = "d66aa58479631608d1f5b80cdc01a7e5550dc1d0faa82eae97d22a0f8e3f2c39"
-    assert validation_hash(experiment) == known
+    assert validation_hash(experiment, 800) == known
 
 
 def test_the_file_of_an_older_run_may_lack_a_key(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_where_another_norm_does_not_hold_is_said(
     experiment, notes = load_experiment(file)
     assert notes == lines
     assert full_protocol(experiment.evaluation).norm == "l2"
-    assert validation_protocol(experiment.validation, experiment.evaluation).norm == "linf"
+    assert validation_protocol(experiment.validation, experiment.evaluation, 800).norm == "linf"
     file.write_text(yaml.safe_dump(tiny_raw()))
     assert load_experiment(file)[1] == []
 

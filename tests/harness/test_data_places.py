@@ -186,7 +186,7 @@ def test_the_table_of_trials_names_the_data(
 
 def test_where_a_run_came_from_names_its_lists(tmp_path: Path) -> None:
     data = opened(**DATA, root=cifar(tmp_path))
-    found = provenance(data, "cpu", {})["data"]
+    found = provenance(tiny(), data, "cpu", {})["data"]
     assert found["label"] == data.label
     assert found["lists_sha256"] == data.lists_sha256
     assert len(found["lists_sha256"]) == 6

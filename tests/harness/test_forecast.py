@@ -1,6 +1,8 @@
 """Ends of trials that did not end, against a plain reading of the rules."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,6 +69,26 @@ def test_forecasts_equal_the_plain_rule(begun: list[Observation], ended: list[Ob
         for axis in (0, 1):
             plain = plain_forecast(one, known, axis)
             assert (mean[axis], variance[axis]) == pytest.approx(plain, abs=1e-12)
+
+
+def test_epochs_that_are_not_measured_are_stepped_over() -> None:
+    """Epochs 2 and 5 of five: gains go from 2 to 5 to the end."""
+
+    def sparse(values: Pairs, numbers: tuple[int, ...], final: Any = None) -> Observation:
+        return replace(curve(values, final), measured=numbers)
+
+    ended = [sparse([(0.2, 0.2), (0.4, 0.3)], (2, 5), (0.5, 0.5))] * 3
+    stopped = sparse([(0.3, 0.1)], (2,))
+    mean, variance = Forecaster([*ended, stopped])(stopped)
+    for axis, steps in ((0, (0.2, 0.1)), (1, (0.1, 0.2))):
+        parts = [plain_moments([step] * 3, at) for step, at in zip(steps, (2, 5), strict=True)]
+        start = float(stopped.epochs[0][axis])
+        assert mean[axis] == pytest.approx(start + sum(m for m, _ in parts))
+        assert variance[axis] == pytest.approx(sum(v for _, v in parts))
+    direct, _ = Forecaster([*ended, ended[0], stopped])(stopped)
+    assert direct == pytest.approx([0.3 + 0.8 * 0.3, 0.1 + 0.8 * 0.3])
+    nothing, _ = Forecaster([stopped])(stopped)
+    assert nothing.tolist() == [0.3, 0.1]
 
 
 def test_a_completed_trial_has_what_it_has() -> None:

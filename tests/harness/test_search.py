@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from harness.search.plan import deciding_epochs
 from harness.search.search import Pause
 from harness.trial.trial import EpochReport
 from reports.frontier import pareto_ranks
+from saat.feasibility import validation_values
 from tests.harness.fakes import (
     SPACE,
     cut,
@@ -213,6 +215,8 @@ CASES: list[dict[str, Any]] = [
     {"space": DISCRETE, "search__num_samples": 14, "search__sampler": "random"},
     {"space": DISCRETE, "search__num_samples": 14, "search__sampler": "ehvi"},
     {"space": SPACE, "search__num_samples": 12, "search__sampler": "ehvi"},
+    # The first epoch is not validated, the rung and the last one are.
+    {"space": SPACE, "validation__every": 5, "search__grace_period": 2, "search__sampler": "ehvi"},
 ]
 
 
@@ -239,6 +243,23 @@ def test_a_search_cut_after_any_event_ends_as_the_undisturbed_one(
         assert again.state.recommended == whole.state.recommended, count
         assert list(again.state.trials) == list(whole.state.trials), count
         assert [e["event"] for e in again.journal.events] == [e["event"] for e in events], count
+
+
+def test_trials_are_judged_and_stopped_at_validated_epochs_alone(tmp_path: Path) -> None:
+    searched = experiment(defense__epochs=8, validation__every=3, search__grace_period=2)
+    assert deciding_epochs(searched) == (2, 4)
+    search = finished(tmp_path, searched)
+    for record in search.state.of_phase("explore"):
+        known = [e["epoch"] for e in record.epochs if validation_values(e["metrics"])]
+        assert known == [epoch for epoch in (2, 3, 4, 6, 8) if epoch <= len(record.epochs)]
+    ends = {len(r.epochs) for r in search.state.trials.values() if r.status == "stopped"}
+    assert ends
+    assert ends <= {2, 4}
+    # A rung has the same order whichever epochs lie between: the same trials are stopped there.
+    every = finished(tmp_path / "every", experiment(defense__epochs=8, search__grace_period=2))
+    assert {
+        (r.spec.trial_id, r.status, len(r.epochs)) for r in every.state.of_phase("explore")
+    } == {(r.spec.trial_id, r.status, len(r.epochs)) for r in search.state.of_phase("explore")}
 
 
 def test_three_at_once_and_cut_anywhere_every_trial_is_there_once_and_ended(

@@ -38,14 +38,19 @@ Plan = Callable[[str, tuple[Any, ...], dict[str, Any]], tuple[Exception | None, 
 
 
 def searched() -> Experiment:
-    """A default, a trial that is stopped, one that fails, one that completes."""
+    """A default, a trial that is stopped, one that fails, one that completes.
+
+    The first epoch is not validated.
+    """
     space = {"defense.lambda": {"float": [0.1, 10.0], "log": True}}
     return experiment(
         name=NAME,
         seed=2,
         space=space,
         search__num_samples=4,
+        search__grace_period=2,
         defense__epochs=3,
+        validation__every=3,
         confirm__max_configs=0,
     )
 
@@ -220,9 +225,13 @@ def test_a_server_has_what_the_journal_has(
             event["trial"]["setting"]["defense"]["lambda"]
         )
         assert run["params"]["seed"] == str(event["trial"]["seed"])
-        expected = [(e["epoch"], e["metrics"]["val/robust_map"]) for e in epochs]
+        key = "val/robust_map"
+        expected = [(e["epoch"], e["metrics"][key]) for e in epochs if key in e["metrics"]]
+        assert 1 not in dict(expected)
+        losses = [(e["epoch"], e["metrics"]["train/loss"]) for e in epochs]
+        assert run["metrics"].get("train/loss", []) == losses
         assert run["metrics"].get("val/robust_map", []) == expected
-        best = [(e, max(v for _, v in expected[:e])) for e, _ in expected]
+        best = [(e, max(v for at, v in expected if at <= e)) for e, _ in expected]
         assert run["metrics"].get("best/robust_map", []) == best
         end = {"completed": "FINISHED", "failed": "FAILED", "epoch": "KILLED"}[mine[-1]["event"]]
         assert run["status"] == end

@@ -164,6 +164,23 @@ def test_learning_curves_show_where_trials_were_stopped(results):
     assert sum(curve.is_default for curve in curves) == 2
 
 
+def test_learning_curves_leave_out_epochs_that_were_not_validated(results):
+    epochs = results.epochs.copy()
+    for column in ("metric.val/clean_map", "metric.val/robust_map"):
+        epochs.loc[epochs["epoch"] % 2 == 1, column] = np.nan
+    sparse = replace(results, epochs=epochs)
+    known = {curve.text: curve for curve in learning_curves(results)}
+    curves = learning_curves(sparse)
+    assert 0 < len(curves) < len(known)  # some ended before their first validation
+    for curve in curves:
+        whole = known[curve.text]
+        assert curve.epochs.tolist() == [e for e in whole.epochs if e % 2 == 0]
+        kept = [v for e, v in zip(whole.epochs, whole.robust_map, strict=True) if e % 2 == 0]
+        assert curve.robust_map.tolist() == kept
+    interactive.draw(learning_curves_chart(sparse))
+    static.draw(learning_curves_chart(sparse))
+
+
 def test_learning_curves_draw_every_point_once_and_no_line_for_each_trial(results):
     several = replace(results, trials=pd.concat([results.trials] * 50))
     curves = learning_curves(several)

@@ -5,6 +5,7 @@ import math
 import re
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 from reports.checksums import with_checksum
+from reports.protocol import protocol_terms
 from reports.results import (
     EPOCH_COLUMNS,
     TRIAL_COLUMNS,
@@ -304,6 +306,36 @@ def test_a_cell_that_is_missing_among_average_precisions_is_damage(run, column):
     frame.to_parquet(path)
     with pytest.raises(InputError, match=rf"column '{column}' has values of another type"):
         results.per_query(trial)
+
+
+@pytest.mark.parametrize(
+    ("changes", "provenance", "told"),
+    [
+        ({}, {}, "after every epoch, 200 queries"),
+        ({}, {}, "they search the whole database. reattack"),
+        ({"every": 5}, {}, "after every 5 epochs, at rungs and at the end, 200"),
+        (
+            {},
+            {"validation": {"database": 193234, "searched": 20000, "top_k": 518}},
+            "they search the same 20000 of 193234 rows of the database, to the same share of the "
+            "ranking (top 518), so val/* and reattack/* differ by the part too. reattack",
+        ),
+        (
+            {},
+            {"validation": {"database": 800, "searched": 800, "top_k": 100}},
+            "they search the whole database without themselves. reattack",
+        ),
+    ],
+)
+def test_the_protocol_says_what_validation_queries_search(run, changes, provenance, told):
+    results = load_search(run)
+    validation = {**results.experiment["validation"], **changes}
+    changed = replace(
+        results,
+        experiment={**results.experiment, "validation": validation},
+        provenance=provenance,
+    )
+    assert told in dict(protocol_terms(changed))["Validation"]
 
 
 def test_a_changed_character_of_the_provenance_shows(run):

@@ -317,9 +317,11 @@ def test_what_restarts_change_is_measured_once(
         calls.append(adversarial)
         return perceptibility(images, adversarial)
 
-    monkeypatch.setattr("saat.victim.perceptibility", counted)
+    monkeypatch.setattr("saat.perceptibility.perceptibility", counted)
     protocol = Protocol({"a": MainstayAttack(steps=2, restarts=3)}, top_k=40)
     result = evaluate(network, DATA, protocol).attacks["a"]
+    assert not calls  # nothing has read it yet
+    assert repr(result.perceptibility) == str(dict(result.perceptibility))
     assert len(calls) == 1
     assert result.perceptibility == perceptibility(DATA.batch(DATA.test), result.images)
 

@@ -1,4 +1,4 @@
-"""The interface of schedulers, which decide after every epoch whether a trial goes on."""
+"""The interface of schedulers, which decide after validated epochs whether a trial goes on."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -36,6 +36,6 @@ class Scheduler(ABC):
         return f"stopped by {type(self).__name__} at epoch {epoch}"
 
     def rungs(self, epochs: int) -> Iterator[int]:
-        """Epochs below ``epochs`` at which trials are compared, for a dry run."""
+        """Epochs below ``epochs`` at which trials are compared; they are always validated."""
         del epochs
         return iter(())

@@ -168,11 +168,12 @@ class EhviSampler(optuna.samplers.BaseSampler):
         observations = [
             Observation(
                 {key: value for key, value in trial.params.items() if key in space},
-                scaled(np.reshape(trial.user_attrs.get(EPOCHS, ()), (-1, 2))),
+                scaled(np.reshape(list(_measured(trial).values()), (-1, 2))),
                 trial.user_attrs.get(PLANNED_EPOCHS, 0),
                 scaled(trial.values) if trial.state == TrialState.COMPLETE else None,
                 running=trial.state == TrialState.RUNNING,
                 failed=trial.state == TrialState.FAIL,
+                measured=tuple(_measured(trial)),
             )
             for trial in trials
         ]
@@ -190,9 +191,15 @@ def _others(study: optuna.Study, trial: FrozenTrial) -> list[FrozenTrial]:
     ]
 
 
+def _measured(trial: FrozenTrial) -> dict[int, list[float]]:
+    """Epochs, from 1, that were measured, and their objectives."""
+    rows = enumerate(trial.user_attrs.get(EPOCHS, ()), start=1)
+    return {epoch: values for epoch, values in rows if values is not None}
+
+
 def _seen_ranges(study: optuna.Study, trials: Sequence[FrozenTrial]) -> Ranges:
     """(worst, best) finite value of each objective in a study's trials."""
-    rows = [values for t in trials for values in (*t.user_attrs.get(EPOCHS, ()), t.values or ())]
+    rows = [values for t in trials for values in (*_measured(t).values(), t.values or ())]
     values = np.array([row for row in rows if len(row)], dtype=float).reshape(-1, 2)
     values = values[np.isfinite(values).all(axis=1)]
     ranges = []
