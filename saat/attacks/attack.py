@@ -183,8 +183,8 @@ class Attack(ABC):
     def forward_passes(self, threat: ThreatModel) -> float:
         """Forward passes of one image that an attack on one query costs, all restarts together.
 
-        An input gradient counts as :data:`GRADIENT_PASSES`. Left out is what :meth:`fit` costs, once
-        for all queries.
+        An input gradient counts as :data:`GRADIENT_PASSES`. Left out is what :meth:`fit` costs,
+        once for all queries.
         """
         compared = self.restarts if self.restarts > 1 else 0
         return self.restarts * self.restart_passes(threat) + compared

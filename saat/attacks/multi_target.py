@@ -44,7 +44,7 @@ class MultiTarget(ApgdMainstay):
         return codes[order[:, : self.targets]]
 
     def restart_passes(self, threat: ThreatModel) -> float:
-        """Those of every target and of the comparison; a set with fewer label vectors costs less."""
+        """Those of every target and its comparison; less where there are fewer label vectors."""
         return self.targets * (super().restart_passes(threat) + 1)
 
     def perturb(
