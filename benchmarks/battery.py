@@ -18,15 +18,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 import saat
 from saat.attack_runner import AttackRunner
 from saat.attacks import Attack, Square
 from saat.battery import BATTERIES, battery_forward_passes, run_battery
 from saat.controls import drawn_queries
+from saat.pruning import restarts_needed
 from saat.threat_model import ThreatModel
 from saat.victim import AttackResult, Victim
 
@@ -40,21 +42,23 @@ _WIDE = {"lambda": 6.0, "mu": 1e-5, "eps": 11 / 255, "steps": 8, "step_size": "a
 _WEAK = {"eps": 3 / 255, "steps": 3, "step_size": "auto"}
 MODELS: Mapping[str, Mapping[str, Any]] = {
     "none, 32 bits": {"defense": "none", "bits": 32},
-    "saat, 32 bits": {"defense": "saat", "bits": 32},
-    "atrdh, 32 bits": {"defense": "atrdh", "bits": 32},
-    "cgat, 32 bits": {"defense": "cgat", "bits": 32},
-    "saat, 16 bits, ε 11/255": {"defense": "saat", "bits": 16, "options": _WIDE},
-    "saat, 32 bits, ε 3/255": {"defense": "saat", "bits": 32, "options": _WEAK},
+    "saat, 32 bits": {"defense": "saat", "bits": 32, "epochs": 8},
+    "atrdh, 32 bits": {"defense": "atrdh", "bits": 32, "epochs": 8},
+    "cgat, 32 bits": {"defense": "cgat", "bits": 32, "epochs": 8},
+    "saat, 16 bits, ε 11/255": {"defense": "saat", "bits": 16, "epochs": 8, "options": _WIDE},
+    "saat, 32 bits, ε 3/255": {"defense": "saat", "bits": 32, "epochs": 8, "options": _WEAK},
     "none, 16 bits": {"defense": "none", "bits": 16},
-    "saat, 32 bits, ε 11/255": {"defense": "saat", "bits": 32, "options": _WIDE},
+    "saat, 32 bits, ε 11/255": {"defense": "saat", "bits": 32, "epochs": 8, "options": _WIDE},
 }
 
 
 @dataclass(frozen=True)
 class RecordingRunner(AttackRunner):
-    """A runner that remembers how many restarts of every attack how many queries met."""
+    """A runner that remembers which restarts of every attack which queries met, and their AP."""
 
     met: Counter[tuple[str, int]] = field(default_factory=Counter)
+    # (attack, restart) → row of the data set → AP
+    left: dict[tuple[str, int], dict[int, float]] = field(default_factory=dict)
 
     def attack(
         self,
@@ -66,7 +70,10 @@ class RecordingRunner(AttackRunner):
     ) -> AttackResult:
         """See :meth:`AttackRunner.attack`."""
         self.met[name, len(victim.rows)] += attack.restarts
-        return super().attack(victim, name, attack, threat, restart)
+        found = super().attack(victim, name, attack, threat, restart)
+        left = self.left.setdefault((name, restart), {})
+        left |= dict(zip(victim.rows.tolist(), found.ap.tolist(), strict=True))
+        return found
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ class Measured:
         pruned: that with pruning.
         restarts: attack → restarts that the queries beyond the sample met.
         shares: data set → forward passes with pruning by those of ``exhaustive``.
+        others: other draws of the sample.
     """
 
     model: str
@@ -89,6 +97,7 @@ class Measured:
     pruned: tuple[float, float]
     restarts: Mapping[str, int]
     shares: Mapping[str, float]
+    others: "Redrawn"
 
     def row(self) -> str:
         """A row of the page's table."""
@@ -122,12 +131,75 @@ def measure(
         ]
         square = len(pruned.query_indices_of("square"))
     controls = {"square"} if square > full.pruning.queries else set()
-    shares = {
-        data_set: sum(pruned_passes(restarts, controls, queries).values())
-        / sum(battery_forward_passes(BATTERIES["exhaustive"], queries, sources=1).values())
-        for data_set, queries in SIZES.items()
+    shares = shares_of(restarts, controls)
+    rows = victim.rows.tolist()
+    losses = {
+        attack: torch.tensor(
+            [[runner.left[attack, r][row] for row in rows] for r in range(kind.restarts)]
+        ).double()
+        for attack, kind in full.white_box.items()
+        if not kind.targeted
     }
-    return Measured(name, float(victim.clean_ap.mean()), *maps, restarts, shares)
+    others = redrawn(losses, victim.clean_ap)
+    return Measured(name, float(victim.clean_ap.mean()), *maps, restarts, shares, others)
+
+
+class Redrawn(NamedTuple):
+    """What other draws of the sample would have done; MAP of the queries beyond it, as fractions.
+
+    Attributes:
+        mean: by how much the pruned worst case is higher, on average over the draws.
+        largest: at most.
+        shares: data set → forward passes, as in :class:`Measured`.
+    """
+
+    mean: float
+    largest: float
+    shares: Mapping[str, float]
+
+    def row(self, model: str) -> str:
+        """A row of the page's table."""
+        shares = [f"{100 * share:.0f} %" for share in self.shares.values()]
+        cells = [model, f"{100 * self.mean:.2f}", f"{100 * self.largest:.2f}", *shares]
+        return "| " + " | ".join(cells) + " |"
+
+
+def redrawn(losses: Mapping[str, Tensor], clean: Tensor, draws: int = 20) -> Redrawn:
+    """Choose other samples, from AP that is known of all queries.
+
+    Args:
+        losses: untargeted attack → AP (R, Q) of its restarts.
+        clean: AP (Q,) without attack.
+        draws: how many samples.
+    """
+    pruning, attacks = BATTERIES["full"].pruning, BATTERIES["full"].white_box
+    assert pruning is not None
+    passes = {name: attacks[name].restart_passes(THREAT) for name in losses}
+    differences, shares = [], []
+    for draw in range(draws):
+        sample = drawn_queries(len(clean), pruning.queries, "square", draw)
+        beyond = ~torch.isin(torch.arange(len(clean)), sample)
+        here = {name: loss[:, sample] for name, loss in losses.items()}
+        needed = restarts_needed(here, clean[sample], passes, pruning.tolerance)
+        whole, pruned = (
+            torch.cat([clean[None], *(losses[n][: count[n]] for n in losses)]).amin(0)[beyond]
+            for count in ({n: len(loss) for n, loss in losses.items()}, needed)
+        )
+        differences.append(float((pruned - whole).mean()))
+        # Targeted attacks have a worst case of their own.
+        shares.append(shares_of({**dict.fromkeys(attacks, 1), **needed}, set()))
+    mean = {name: sum(share[name] for share in shares) / draws for name in SIZES}
+    return Redrawn(sum(differences) / draws, max(differences), mean)
+
+
+def shares_of(restarts: Mapping[str, int], controls: Collection[str]) -> dict[str, float]:
+    """Data set → forward passes of ``full``, see :func:`pruned_passes`, by ``exhaustive``'s."""
+    before = BATTERIES["exhaustive"]
+    return {
+        name: sum(pruned_passes(restarts, controls, queries).values())
+        / sum(battery_forward_passes(before, queries, THREAT, sources=1).values())
+        for name, queries in SIZES.items()
+    }
 
 
 def pruned_passes(
@@ -166,10 +238,10 @@ def main() -> None:
     for name in list(MODELS)[chosen.first : chosen.first + chosen.models]:
         network = saat.train(
             data, hashing="dph", pretrain_epochs=20, pretrain_options={"lr": 0.3}, seed=3,
-            device="cpu", **{"epochs": 8, **MODELS[name]},
+            device="cpu", **MODELS[name],
         )  # fmt: skip
         found = measure(name, network, data, chosen.queries)
-        print(found.row(), {k: v for k, v in found.restarts.items() if v}, flush=True)
+        print(found.row(), found.others.row(name), found.restarts, sep="\n", flush=True)
         if chosen.output:
             with chosen.output.open("a") as file:
                 file.write(json.dumps(asdict(found)) + "\n")
