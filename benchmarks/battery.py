@@ -125,10 +125,10 @@ def measure(
         # A tolerance below zero leaves nothing out; what the pruned run made is in the store.
         nothing = replace(full.pruning, tolerance=-1.0)
         whole = run_battery(victim, runner, replace(full, pruning=nothing))
-        maps = [
+        before, after = (
             (float(found.worst_ap.mean()), float(found.worst_ap[beyond].mean()))
             for found in (whole, pruned)
-        ]
+        )
         square = len(pruned.query_indices_of("square"))
     controls = {"square"} if square > full.pruning.queries else set()
     shares = shares_of(restarts, controls)
@@ -141,7 +141,8 @@ def measure(
         if not kind.targeted
     }
     others = redrawn(losses, victim.clean_ap)
-    return Measured(name, float(victim.clean_ap.mean()), *maps, restarts, shares, others)
+    clean = float(victim.clean_ap.mean())
+    return Measured(name, clean, before, after, restarts, shares, others)
 
 
 class Redrawn(NamedTuple):

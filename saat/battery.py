@@ -192,8 +192,9 @@ def run_battery(
         for name, attack in battery.white_box.items()
     }
     sample = None if traits.randomised else _sample(battery, len(victim.rows), runner.seed)
+    taken: dict[str, Tensor] = {}
     if battery.pruning is None or sample is None:
-        results, taken = {name: runner.attack(*run) for name, run in runs.items()}, {}
+        results = {name: runner.attack(*run) for name, run in runs.items()}
     else:
         results, taken = run_pruned(runner, runs, sample, battery.pruning)
     white_box = list(results)

@@ -45,7 +45,8 @@ def _zero_eps(attack: Attack, budget: GateBudget) -> Sequence[_Run]:
 
 
 def _monotone(attack: Attack, budget: GateBudget) -> Sequence[_Run]:
-    return [(radius, 1.0, replace(attack, steps=budget.steps)) for radius in (*budget.radii, "all")]
+    own = replace(attack, steps=budget.steps)
+    return [*((radius, 1.0, own) for radius in budget.radii), ("all", 1.0, own)]
 
 
 def _floor(attack: Attack, budget: GateBudget) -> Sequence[_Run]:
