@@ -16,8 +16,9 @@ from torch.nn.functional import cosine_similarity
 from saat.codes import sign
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
 from saat.models import HashingNetwork
-from saat.optimiser_settings import SgdSettings
+from saat.optimiser_settings import OptimiserSettings, SgdSettings
 from saat.settings import option
+from saat.work import INPUT_GRADIENT, TRAINING_STEP, Work
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,13 @@ class CrdatTraining(MinimaxTraining):
 
     stage = "crdat"
     settings: CrdatSettings
+
+    @classmethod
+    def epoch_work(cls, settings: OptimiserSettings) -> Work:
+        """The teacher's pass, T inner input gradients, and a step on the attacked image alone."""
+        assert isinstance(settings, CrdatSettings)
+        inner = INPUT_GRADIENT * settings.steps
+        return Work(encoding=1, inner=inner, training=TRAINING_STEP)
 
     def prepare(self) -> None:
         """The teacher."""

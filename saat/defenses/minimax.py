@@ -13,6 +13,7 @@ from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
 from saat.threat_model import ThreatModel
 from saat.training import Training
+from saat.work import INPUT_GRADIENT, TRAINING_STEP, Work
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class MinimaxTraining(Training):
     """A pretrained network, trained on images attacked within the ball of the settings."""
 
     settings: MinimaxSettings
+
+    @classmethod
+    def epoch_work(cls, settings: OptimiserSettings) -> Work:
+        """T inner input gradients, then a step on the benign and the attacked image."""
+        assert isinstance(settings, MinimaxSettings)
+        return Work(inner=INPUT_GRADIENT * settings.steps, training=2 * TRAINING_STEP)
 
     def set_mode(self) -> None:
         """Dropout on; batch statistics frozen, or attacked batches would pollute them."""
