@@ -34,7 +34,9 @@ from saat.evaluation import Evaluation
 from saat.mainstay import mainstay_codes
 from saat.registry import Registry, instance_of
 from saat.reliability import STANDARD_GATES, GateBudget, GateContext, run_gates
+from saat.reliability.passes import gate_passes
 from saat.seeding import generator
+from saat.threat_model import ThreatModel
 from saat.victim import AttackResult, Victim
 
 _NOISE = Noise(restarts=2)
@@ -107,6 +109,37 @@ BATTERIES: Registry[Battery] = Registry(
     problem=instance_of(Battery),
     reserved="none",
 )
+
+
+def battery_forward_passes(
+    battery: Battery, queries: int, threat: ThreatModel | None = None, sources: int = 0
+) -> dict[str, float]:
+    """Forward passes of one image that a battery costs, by attack, for ``square`` and ``gates``.
+
+    An input gradient counts :data:`saat.attacks.attack.GRADIENT_PASSES`; the codes of attacked
+    images count too. A network that draws noise, hides gradients behind rectifiers or offers a
+    stand-in costs more, as white-box attacks then average draws or run twice.
+
+    Args:
+        battery: what is run.
+        queries: attacked queries.
+        threat: the ball, L∞ 8/255 where None.
+        sources: models whose images are tried (``transfer``, in the result where there are any).
+    """
+    ball = threat or ThreatModel(8 / 255)
+    passes = {
+        name: queries * (attack.forward_passes(ball) + 1)
+        for name, attack in {**battery.white_box, "noise": battery.noise}.items()
+    }
+    drawn = min(queries, battery.square_queries)
+    # The result is encoded with the clean images of the queries that Square did not take.
+    passes["square"] = drawn * (battery.square.forward_passes(ball) + 1) + queries
+    gate_attack = battery.white_box[battery.gate_attack]
+    if sources:
+        passes["transfer"] = sources * queries * (gate_attack.forward_passes(ball) + 2)
+    per_query = gate_passes(battery.gates, gate_attack, battery.gate_budget, ball)
+    passes["gates"] = min(queries, battery.gate_budget.queries) * per_query
+    return passes
 
 
 def run_battery(

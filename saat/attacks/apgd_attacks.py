@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from saat.attacks.apgd import apgd
-from saat.attacks.attack import Knowledge, Perturbed, Queries
+from saat.attacks.attack import Knowledge, Perturbed, Queries, gradient_passes
 from saat.attacks.mainstay import MainstayGuided
 from saat.attacks.objectives import SmoothAP, agreement, capped_margin, masked_agreement
 from saat.attacks.pgd import QueryLoss, alpha_at, default_step_size, pgd
@@ -35,6 +35,10 @@ class ApgdAttack(MainstayGuided):
     def changes(self) -> Collection[int]:
         """Iterations at which :meth:`loss` becomes another function."""
         return ()
+
+    def restart_passes(self, threat: ThreatModel) -> float:
+        """A gradient at the start and after every step."""
+        return gradient_passes(self.steps + 1)
 
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
@@ -101,6 +105,10 @@ class MaskedMainstay(ApgdAttack):
         return lambda features, step: masked_agreement(
             torch.tanh(alpha_at(step, self.steps) * features), goal
         )
+
+    def restart_passes(self, threat: ThreatModel) -> float:
+        """A gradient a step."""
+        return gradient_passes(self.steps)
 
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel

@@ -13,6 +13,16 @@ from saat.protocol_options import LARGEST_EPS
 from saat.settings import option
 from saat.threat_model import ThreatModel
 
+# Forward passes that the gradient of one image takes, the pass before it included: the backward
+# pass through frozen weights costs about as much as the forward pass.
+GRADIENT_PASSES = 2
+
+
+def gradient_passes(images: int) -> int:
+    """Forward passes that the input gradients of so many images take."""
+    return GRADIENT_PASSES * images
+
+
 # Called with (done, in all).
 Progress = Callable[[int, int], None]
 
@@ -169,6 +179,19 @@ class Attack(ABC):
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """Attack a batch; ``network`` maps float images to pre-tanh features (B, K)."""
+
+    def forward_passes(self, threat: ThreatModel) -> float:
+        """Forward passes of one image that an attack on one query costs, all restarts together.
+
+        An input gradient counts as :data:`GRADIENT_PASSES`. Left out is what :meth:`fit` costs,
+        once for all queries.
+        """
+        compared = self.restarts if self.restarts > 1 else 0
+        return self.restarts * self.restart_passes(threat) + compared
+
+    def restart_passes(self, threat: ThreatModel) -> float:
+        """:meth:`forward_passes` of one restart; overridden by what is not one gradient a step."""
+        return gradient_passes(self.steps) if self.by_gradient else self.steps
 
     def goal(self, representatives: Tensor) -> Tensor:
         """The best code the attack could reach: its theoretical result, ±1 (Q, K)."""

@@ -39,6 +39,10 @@ class HAG(Attack):
         """The benign codes sign h themselves."""
         return query_codes.float()
 
+    def restart_passes(self, threat: ThreatModel) -> float:
+        """A gradient a step, and the benign features."""
+        return 1 + super().restart_passes(threat)
+
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:

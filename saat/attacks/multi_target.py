@@ -43,6 +43,10 @@ class MultiTarget(ApgdMainstay):
         order = distance.sort(dim=1, descending=True, stable=True).indices
         return codes[order[:, : self.targets]]
 
+    def restart_passes(self, threat: ThreatModel) -> float:
+        """Those of every target and its comparison; less where there are fewer label vectors."""
+        return self.targets * (super().restart_passes(threat) + 1)
+
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:

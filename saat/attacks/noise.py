@@ -20,6 +20,10 @@ class Noise(Attack):
         """Mainstay codes of ``labels``, for the theoretical result beside other attacks'."""
         return mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels)
 
+    def restart_passes(self, threat: ThreatModel) -> float:
+        """The network is not asked."""
+        return 0.0
+
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:

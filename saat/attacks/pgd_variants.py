@@ -143,6 +143,10 @@ class SINI(NI):
     scales: int = option(5, ge=1, le=100, help="scaled copies m")
     scaling: Literal["powers", "cumulative"] = option("powers", help="scales of the copies")
 
+    def restart_passes(self, threat: ThreatModel) -> float:
+        """A gradient a step and scale."""
+        return self.scales * super().restart_passes(threat)
+
     def gradient(self, descent: Descent, point: Tensor, step: int) -> Tensor:
         """Mean over the scales, at the point that the momentum leads to."""
         cumulative = self.scaling == "cumulative"
@@ -171,6 +175,10 @@ class VMI(BIM):
     beta: float = option(
         1.5, ge=0, le=100, help="radius β of the neighbourhood, in radii of the ball"
     )
+
+    def restart_passes(self, threat: ThreatModel) -> float:
+        """A gradient a step at the point and at each of its neighbours."""
+        return (1 + self.neighbours) * super().restart_passes(threat)
 
     def gradient(self, descent: Descent, point: Tensor, step: int) -> Tensor:
         """The gradient and the variance found in the step before."""

@@ -104,6 +104,10 @@ class ProsGAN(GeneratorSettings, PrototypeAttack):
         adversarial: Tensor = self._fitted(self.generator)(2 * images - 1, features)
         return (adversarial + 1) / 2
 
+    def restart_passes(self, threat: ThreatModel) -> float:
+        """The network is not asked, only the generator."""
+        return 0.0
+
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:

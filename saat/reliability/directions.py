@@ -22,6 +22,11 @@ _DIRECTIONS = 4
 _STEPS = (0.125, 0.5)
 # Points of the ball whose gradients make the smoothed one.
 _NEIGHBOURS = 8
+# Gate → input gradients, and further forward passes, of one query.
+GATE_PASSES = {
+    "direction": (1, len(_STEPS) * (2 * _DIRECTIONS + 1)),
+    "smooth": (1 + _NEIGHBOURS, 3),
+}
 
 
 @dataclass(frozen=True)

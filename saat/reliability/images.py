@@ -9,7 +9,7 @@ from saat.wording import counted
 
 # An ε read from a file may lie a rounding error below the grid of bytes.
 _SLACK = 1e-6
-_SMALLEST_STEPS = 3
+ZERO_EPS_STEPS = 3
 
 
 def budget(context: GateContext) -> GateResult:
@@ -30,7 +30,7 @@ def budget(context: GateContext) -> GateResult:
 def zero_eps(context: GateContext) -> GateResult:
     """In a ball of radius 0 the attacked images, codes and AP are the clean ones."""
     nothing = replace(context.runner.threat, eps=0.0)
-    result = context.run_gate_attack(nothing, _SMALLEST_STEPS)
+    result = context.run_gate_attack(nothing, ZERO_EPS_STEPS)
     moved = int((result.images != context.sample.images).flatten(1).any(1).sum())
     # Encoded together: the draws of a network with noise depend on an image's place in its batch.
     clean = context.sample.codes(context.sample.images)

@@ -1,0 +1,78 @@
+"""What the gates cost: forward passes of one image, counted without running any."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from saat.attacks import Attack
+from saat.attacks.attack import gradient_passes
+from saat.attacks.mainstay import MainstayAttack
+from saat.reliability.context import GateBudget
+from saat.reliability.directions import GATE_PASSES as DIRECTION_PASSES
+from saat.reliability.images import ZERO_EPS_STEPS
+from saat.reliability.strength import SCALES
+from saat.threat_model import ThreatModel
+
+# (radius as a multiple of the ball's, or a name; factor of the features, attack): gates that ask
+# for the same attack share one run.
+_Run = tuple[float | str, float, Attack]
+
+
+def gate_passes(
+    gates: Sequence[str], attack: Attack, budget: GateBudget, threat: ThreatModel
+) -> float:
+    """Forward passes of one image that the gates spend on one of their queries.
+
+    An input gradient counts as :data:`saat.attacks.attack.GRADIENT_PASSES`. Only the gates of this
+    package are counted. A network that draws noise costs more: see ``deterministic``.
+
+    Args:
+        gates: names.
+        attack: the gate attack; its ``steps`` are the battery's own.
+        budget: sizes.
+        threat: the ball.
+    """
+    attack = replace(attack, restarts=1)
+    runs: set[_Run] = set()
+    for gate in gates:
+        runs |= set(_RUNS[gate](attack, budget)) if gate in _RUNS else set()
+    # Codes of the attacked images are computed once more.
+    attacks = sum(run.forward_passes(threat) + 1 for _, _, run in runs)
+    return attacks + sum(_OTHER_PASSES.get(gate, 0) for gate in gates)
+
+
+def _zero_eps(attack: Attack, budget: GateBudget) -> Sequence[_Run]:
+    return [("zero", 1.0, replace(attack, steps=ZERO_EPS_STEPS))]
+
+
+def _monotone(attack: Attack, budget: GateBudget) -> Sequence[_Run]:
+    return [(radius, 1.0, replace(attack, steps=budget.steps)) for radius in (*budget.radii, "all")]
+
+
+def _floor(attack: Attack, budget: GateBudget) -> Sequence[_Run]:
+    return [("all", 1.0, replace(attack, steps=budget.steps))]
+
+
+def _plateau(attack: Attack, budget: GateBudget) -> Sequence[_Run]:
+    lengths = {*budget.iterations, attack.steps}
+    return [(1.0, 1.0, replace(attack, steps=steps)) for steps in lengths]
+
+
+def _scale(attack: Attack, budget: GateBudget) -> Sequence[_Run]:
+    published = MainstayAttack(steps=budget.published_steps)
+    own = replace(attack, steps=budget.steps)
+    pair = [(1.0, 1.0, published), (1.0, 1.0, replace(published, rescale=True))]
+    return [*pair, *((1.0, factor, own) for factor in (1.0, *SCALES))]
+
+
+_RUNS: dict[str, Callable[[Attack, GateBudget], Sequence[_Run]]] = {
+    "zero_eps": _zero_eps,
+    "monotone": _monotone,
+    "floor": _floor,
+    "plateau": _plateau,
+    "scale": _scale,
+}
+# Beside attacks: clean codes, features that may saturate.
+_OTHER_PASSES = {"zero_eps": 1, "scale": 1} | {
+    gate: gradient_passes(gradients) + forward
+    for gate, (gradients, forward) in DIRECTION_PASSES.items()
+}
