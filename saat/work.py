@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, fields
 
-# Forward and backward pass to the image alone, and to all parameters.
-INPUT_GRADIENT, TRAINING_STEP = 2, 3
+# F of a training step on one image: forward pass, and backward pass to images and parameters.
+TRAINING_STEP = 3
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Work:
 
     Attributes:
         encoding: forward passes alone.
-        attack: input gradients for queries, :data:`INPUT_GRADIENT` F each.
+        attack: input gradients for queries, :data:`saat.attacks.attack.GRADIENT_PASSES` F each.
         inner: the same for training images, in the smaller batches of a training.
         training: steps of a training, :data:`TRAINING_STEP` F an image.
     """
@@ -34,6 +34,11 @@ class Work:
     def parts(self) -> tuple[float, ...]:
         """F of every kind, in the order of the fields."""
         return tuple(getattr(self, kind) for kind in KINDS)
+
+    @property
+    def by_kind(self) -> dict[str, float]:
+        """F by the name of the kind."""
+        return dict(zip(KINDS, self.parts, strict=True))
 
     @property
     def passes(self) -> float:

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from saat.attacks.attack import gradient_passes
 from saat.codes import sign
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
 from saat.models import HashingNetwork
 from saat.optimiser_settings import OptimiserSettings, SgdSettings
 from saat.settings import option
-from saat.work import INPUT_GRADIENT, TRAINING_STEP, Work
+from saat.work import TRAINING_STEP, Work
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class CrdatTraining(MinimaxTraining):
     def epoch_work(cls, settings: OptimiserSettings) -> Work:
         """The teacher's pass, T inner input gradients, and a step on the attacked image alone."""
         assert isinstance(settings, CrdatSettings)
-        inner = INPUT_GRADIENT * settings.steps
+        inner = gradient_passes(settings.steps)
         return Work(encoding=1, inner=inner, training=TRAINING_STEP)
 
     def prepare(self) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from saat.attacks.attack import gradient_passes
 from saat.attacks.pgd import default_step_size, pgd
 from saat.attacks.query_batches import frozen
 from saat.micro_batches import joined, parts
@@ -13,7 +14,7 @@ from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
 from saat.threat_model import ThreatModel
 from saat.training import Training
-from saat.work import INPUT_GRADIENT, TRAINING_STEP, Work
+from saat.work import TRAINING_STEP, Work
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class MinimaxTraining(Training):
     def epoch_work(cls, settings: OptimiserSettings) -> Work:
         """T inner input gradients, then a step on the benign and the attacked image."""
         assert isinstance(settings, MinimaxSettings)
-        return Work(inner=INPUT_GRADIENT * settings.steps, training=2 * TRAINING_STEP)
+        return Work(inner=gradient_passes(settings.steps), training=2 * TRAINING_STEP)
 
     def set_mode(self) -> None:
         """Dropout on; batch statistics frozen, or attacked batches would pollute them."""

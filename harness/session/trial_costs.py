@@ -1,0 +1,136 @@
+"""What the stages of one trial cost in forward passes (F)."""
+
+from functools import cached_property
+from typing import NamedTuple
+
+from harness.experiment.config import Experiment, TrialConfig
+from harness.experiment.configs import undefended
+from harness.experiment.protocols import full_protocol, validation_protocol
+from harness.experiment.sections import to_settings
+from harness.session.data_sizes import DataSizes
+from saat.attacks import Attack
+from saat.battery import BATTERIES
+from saat.costs import attacks_work, battery_work, victim_work
+from saat.defenses import DEFENSES, defended_network
+from saat.models import HashingNetwork, network_structure
+from saat.pretrain import Pretraining, PretrainSettings
+from saat.protocol import Protocol
+from saat.rectifiers import has_rectifiers
+from saat.threat_model import ThreatModel
+from saat.training import Training
+from saat.work import Work
+
+
+class Passed(NamedTuple):
+    """What images pass: a backbone, from scratch or not, and a defense that wraps it, or none."""
+
+    backbone: str
+    from_scratch: bool
+    wrapped: str = "none"
+
+
+class TrialCosts:
+    """Work of the stages of an experiment's trials, on data of given sizes.
+
+    Attributes:
+        examples: a setting for everything that images were found to pass.
+    """
+
+    def __init__(self, experiment: Experiment, sizes: DataSizes) -> None:
+        self.examples: dict[Passed, TrialConfig] = {}
+        self._experiment = experiment
+        self._sizes = sizes
+        self._full = full_protocol(experiment.evaluation)
+        self._wraps: dict[Passed, bool] = {}
+
+    @cached_property
+    def learning(self) -> list[str]:
+        """Attacks of the protocol that train networks of their own, which is not counted."""
+        kinds = {name: type(attack) for name, attack in self._full.attacks.items()}
+        return [name for name, kind in kinds.items() if kind.fit is not Attack.fit]
+
+    def passed(self, config: TrialConfig) -> Passed:
+        """What is attacked in the end."""
+        wrapped = self.pretrained(config)._replace(wrapped=config.method)
+        if wrapped not in self._wraps:
+            network = structure(config)
+            defended = defended_network(config.method, network, config.defense.model_dump())
+            self._wraps[wrapped] = defended is not network
+        if not self._wraps[wrapped]:
+            return self.pretrained(config)
+        self.examples.setdefault(wrapped, config)
+        return wrapped
+
+    def pretrained(self, config: TrialConfig) -> Passed:
+        """What is pretrained."""
+        bare = Passed(config.model.backbone, config.model.weights == "none")
+        self.examples.setdefault(bare, undefended(config))
+        return bare
+
+    def pretraining(self, config: TrialConfig) -> Work:
+        """A pretrained model."""
+        settings = to_settings(PretrainSettings, config.pretrain)
+        once, epoch = Pretraining.start_work(), Pretraining.epoch_work(settings)
+        return (once + epoch * settings.epochs) * self._sizes.train
+
+    def start(self, config: TrialConfig) -> Work:
+        """A defense before its first epoch."""
+        return Work() if config.method == "none" else _kind(config).start_work() * self._sizes.train
+
+    def epoch(self, config: TrialConfig) -> Work:
+        """An epoch of a defense."""
+        if config.method == "none":
+            return Work()
+        settings = to_settings(DEFENSES[config.method].settings, config.defense)
+        return _kind(config).epoch_work(settings) * self._sizes.train
+
+    @cached_property
+    def validation(self) -> Work:
+        """The short attack after every epoch."""
+        experiment = self._experiment
+        short = validation_protocol(experiment.validation, experiment.evaluation)
+        queries = min(experiment.validation.queries, self._sizes.validation)
+        return self._measured(short, self._sizes.validation_database, queries)
+
+    @cached_property
+    def reattack(self) -> Work:
+        """The full protocol on validation queries."""
+        sizes = self._sizes
+        return self._measured(self._full, sizes.validation_database, sizes.validation)
+
+    @cached_property
+    def test(self) -> Work:
+        """The full protocol on test queries, without a battery."""
+        return self._measured(self._full, self._sizes.database, self._sizes.test)
+
+    def battery(self, config: TrialConfig, again: bool = False) -> Work:
+        """The battery on test queries.
+
+        ``again``: as of a network whose rectifiers hide gradients, if it has any.
+        """
+        name, sizes = self._experiment.confirm.battery, self._sizes
+        if name == "none":
+            return Work()
+        sources = int(name == "full" and config.method != "none")
+        again = again and has_rectifiers(structure(config))
+        encoded = victim_work(sizes.train, sizes.database, sizes.test) * sources
+        ball = ThreatModel(self._full.eps, self._full.norm)
+        return encoded + battery_work(BATTERIES[name], ball, sizes.test, sources, again)
+
+    def _measured(self, protocol: Protocol, database: int, queries: int) -> Work:
+        ball = ThreatModel(protocol.eps, protocol.norm)
+        encoded = victim_work(self._sizes.train, database, queries)
+        return encoded + attacks_work(protocol.attacks, ball, queries)
+
+
+def structure(config: TrialConfig) -> HashingNetwork:
+    """The network of a setting, without any values."""
+    model = config.model
+    return network_structure(model.backbone, model.weights, model.bits)
+
+
+def _kind(config: TrialConfig) -> type[Training]:
+    """The class of a defense's training; that of one made by a function is not known."""
+    made_by = DEFENSES[config.method].training
+    known = isinstance(made_by, type) and issubclass(made_by, Training)
+    return made_by if known else Training  # type: ignore[return-value]
