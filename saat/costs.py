@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from saat.adaptive import INSPECTED
+from saat.attack_runner import COMPARED_QUERIES
 from saat.attacks import Attack
 from saat.attacks.attack import gradient_passes
 from saat.attacks.query_batches import BATCH_GRAIN
@@ -26,13 +27,19 @@ def victim_work(train: int, database: int, queries: int) -> Work:
     return Work(encoding=train + database + queries + checked)
 
 
-def attacks_work(attacks: Mapping[str, Attack], threat: ThreatModel, queries: int) -> Work:
-    """Attacks on so many queries, with the codes of what they made; ``fit`` is not counted."""
+def attacks_work(
+    attacks: Mapping[str, Attack], threat: ThreatModel, queries: int, stored: bool = False
+) -> Work:
+    """Attacks on so many queries, with the codes of what they made; ``fit`` is not counted.
+
+    ``stored``: finished attacks are kept, under a key for which a few queries are encoded.
+    """
     work = _traits_work(queries)
+    key = min(COMPARED_QUERIES, queries) if stored else 0
     for attack in attacks.values():
         passes = padded(queries) * attack.forward_passes(threat)
         made = Work(attack=passes) if attack.by_gradient else Work(encoding=passes)
-        work += made + Work(encoding=queries)
+        work += made + Work(encoding=queries + key)
     return work
 
 

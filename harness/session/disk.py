@@ -1,6 +1,5 @@
 """Bytes that a run will write, and the space that is free for them."""
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,7 +93,7 @@ def spaces(items: Sequence[DiskItem]) -> list[Space]:
     found: dict[int, Space] = {}
     for item in items:
         folder = existing_parent(item.folder)
-        device = os.stat(folder).st_dev
+        device = folder.stat().st_dev
         before = found.get(device, Space(0.0, shutil.disk_usage(folder).free, folder))
         found[device] = before._replace(needed=before.needed + item.bytes)
     return list(found.values())

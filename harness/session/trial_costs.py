@@ -90,7 +90,7 @@ class TrialCosts:
         experiment = self._experiment
         short = validation_protocol(experiment.validation, experiment.evaluation)
         queries = min(experiment.validation.queries, self._sizes.validation)
-        return self._measured(short, self._sizes.validation_database, queries)
+        return self._measured(short, self._sizes.validation_database, queries, stored=False)
 
     @cached_property
     def reattack(self) -> Work:
@@ -117,10 +117,12 @@ class TrialCosts:
         ball = ThreatModel(self._full.eps, self._full.norm)
         return encoded + battery_work(BATTERIES[name], ball, sizes.test, sources, again)
 
-    def _measured(self, protocol: Protocol, database: int, queries: int) -> Work:
+    def _measured(
+        self, protocol: Protocol, database: int, queries: int, stored: bool = True
+    ) -> Work:
         ball = ThreatModel(protocol.eps, protocol.norm)
         encoded = victim_work(self._sizes.train, database, queries)
-        return encoded + attacks_work(protocol.attacks, ball, queries)
+        return encoded + attacks_work(protocol.attacks, ball, queries, stored)
 
 
 def structure(config: TrialConfig) -> HashingNetwork:
