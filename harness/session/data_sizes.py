@@ -27,8 +27,14 @@ class DataSizes:
     @classmethod
     def of(cls, data: RetrievalData) -> "DataSizes":
         """Those of a data set that is open."""
-        splits = (data.train, data.database, data.validation_database, data.validation, data.test)
-        return cls(*map(len, splits), images=len(data.images))
+        return cls(
+            train=len(data.train),
+            database=len(data.database),
+            validation_database=len(data.validation_database),
+            validation=len(data.validation),
+            test=len(data.test),
+            images=len(data.images),
+        )
 
 
 def data_or_sizes(

@@ -1,7 +1,7 @@
 """Bytes that a run will write, and the space that is free for them."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -142,7 +142,6 @@ def _optimiser(module: nn.Module, settings: OptimiserSettings) -> int:
         parameter.grad = torch.zeros_like(parameter)
     optimiser = settings.optimiser(parameters)
     optimiser.step()
-    states = optimiser.state.values()
-    return sum(
-        value.nbytes for state in states for value in state.values() if torch.is_tensor(value)
-    )
+    states: Iterable[Mapping[str, object]] = optimiser.state.values()
+    values = (value for state in states for value in state.values())
+    return sum(value.nbytes for value in values if isinstance(value, torch.Tensor))

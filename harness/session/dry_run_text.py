@@ -6,7 +6,7 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.session.dry_run import DryRun
 from harness.session.search_size import SearchSize
-from harness.session.stage_costs import Stage
+from harness.session.stage_costs import Case, Stage
 from saat.wording import counted
 
 _WIDTH = 80
@@ -77,9 +77,7 @@ def _table(found: DryRun) -> list[str]:
         )
     lines.append("-" * 74)
     lines.append(_row("total", "", _number(total / 1e6), hours and _number(hours[1]), "100%"))
-    lines += [
-        "F is one forward pass of one image. An input gradient counts 2, a step of a training 3."
-    ]
+    lines += ["F: a forward pass of one image. An input gradient counts 2, a training step 3."]
     return lines
 
 
@@ -94,26 +92,32 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if value >= 0.001 or not value else "< 0.001"
 
 
+def _size(count: float) -> str:
+    """Bytes in a unit that leaves at most four digits."""
+    units = ("kB", "MB", "GB", "TB")
+    power = next((n for n in range(1, len(units)) if count < 1000 ** (n + 1)), len(units))
+    return f"{_number(count / 1000**power)} {units[power - 1]}"
+
+
 def _hours(found: DryRun) -> list[str]:
     lines = []
-    least, most = (sum(s.passes(case) for s in found.stages) for case in ("least", "most"))
-    low, high = found.total_hours("least"), found.total_hours("most")
-    if least != most:
-        hours = f", {_number(low[1])} to {_number(high[1])} device-hours" if low and high else ""
+    hours, wall = found.total_hours(), found.wall_hours
+    if hours is not None:
+        spread = f"{_number(hours[0])} to {_number(hours[2])}"
         lines.append(
-            f"Bounds: {_number(least / 1e6)} to {_number(most / 1e6)} million F{hours}. {_why(found)}"
+            f"About {_number(hours[1])} device-hours; {spread} by the spread of the measurement "
+            f"({found.measured_s:.0f} s on {found.device}, networks alone)."
         )
-    hours_, wall = found.total_hours(), found.wall_hours
-    if hours_ is None:
-        return lines
-    spread = f"{_number(hours_[0])} to {_number(hours_[2])}"
-    lines.append(
-        f"About {_number(hours_[1])} device-hours; {spread} by the spread of the measurement "
-        f"({found.measured_s:.0f} s on {found.device}, networks alone)."
-    )
     if wall is not None and found.at_once is not None:
         at_once = counted(found.at_once, "trial")
         lines.append(f"By the clock about {_number(wall)} hours with {at_once} at once here.")
+    least, most = (sum(s.passes(case) for s in found.stages) for case in ("least", "most"))
+    low, high = found.total_hours("least"), found.total_hours("most")
+    if least != most:
+        bounds = f"Bounds: {_number(least / 1e6)} to {_number(most / 1e6)} million F"
+        if low and high:
+            bounds += f", {_number(low[1])} to {_number(high[1])} device-hours"
+        lines.append(f"{bounds}. {_why(found)}")
     return lines
 
 
@@ -121,11 +125,11 @@ def _why(found: DryRun) -> str:
     """What the bounds stand for."""
     parts = []
     if found.size is not None:
-        lower = "the cheapest settings are sampled"
-        upper = "the dearest"
+        lower = "the cheapest settings are sampled, and none is worth confirming"
+        upper = "the dearest are sampled"
         if found.size.rungs:
-            lower += " and all stop at the first rung"
-            upper += " and none stops"
+            lower += "; all stop at the first rung"
+            upper += "; none stops"
         parts.append(f"Lower: {lower}. Upper: {upper}.")
     if any(stage.name.startswith("battery") for stage in found.stages):
         parts.append("A battery attacks twice where rectifiers hide gradients (upper).")
@@ -133,15 +137,15 @@ def _why(found: DryRun) -> str:
 
 
 def _disk(found: DryRun) -> list[str]:
-    lines = ["", _disk_row("disk", "how many", "MB each", "MB"), "-" * 74]
+    lines = ["", _disk_row("disk", "how many", "each", "in all"), "-" * 74]
     for item in found.disk:
-        each, total = (_number(size / 1e6) for size in (item.each, item.bytes))
+        each, total = _size(item.each), _size(item.bytes)
         lines.append(_disk_row(f"  {item.name}", f"{item.count:.0f}", each, total))
     lines.append("-" * 74)
     for space in found.spaces:
-        needed, free = (_number(size / 1e6) for size in (space.needed, space.free))
-        verdict = "fits" if space.needed <= space.free else "does NOT fit"
-        lines.append(f"{verdict}: at most {needed} MB needed, {free} MB free below {space.folder}")
+        needed, free = _size(space.needed), _size(space.free)
+        verdict = "It fits" if space.needed <= space.free else "It does NOT fit"
+        lines.append(f"{verdict}: about {needed} needed, {free} free below {space.folder}")
     return [*lines, ""] if found.notes else lines
 
 
@@ -151,9 +155,8 @@ def _disk_row(name: str, count: str, each: str, total: str) -> str:
 
 def as_json(found: DryRun) -> dict[str, Any]:
     """The same numbers for programs; bytes, hours and F."""
-    total = {
-        case: sum(s.passes(case) for s in found.stages) for case in ("least", "expected", "most")
-    }
+    cases: tuple[Case, ...] = ("least", "expected", "most")
+    total = {case: sum(stage.passes(case) for stage in found.stages) for case in cases}
     size = found.size
     return {
         "experiment": found.experiment.name,

@@ -44,29 +44,29 @@ class Survival:
         return next((left for epoch, left in reversed(self.rungs) if epoch < planned), 1.0)
 
 
-class Trials(NamedTuple):
+class TrialGroup(NamedTuple):
     """Trials of one setting: how many, and how many of them stop on the way."""
 
-    count: float
+    number: float
     config: TrialConfig
     survival: Survival = Survival()
 
     @property
     def epochs(self) -> float:
         """Of all of them together."""
-        return self.count * self.survival.epochs(self.config.epochs)
+        return self.number * self.survival.epochs(self.config.epochs)
 
     @property
     def finished(self) -> float:
         """How many reach the end."""
-        return self.count * self.survival.finished(self.config.epochs)
+        return self.number * self.survival.finished(self.config.epochs)
 
 
 class PhaseTrials(NamedTuple):
     """The trials of a phase, and the models that are pretrained for them."""
 
-    trials: Sequence[Trials]
-    models: Sequence[Trials]
+    trials: Sequence[TrialGroup]
+    models: Sequence[TrialGroup]
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def stages_given(experiment: Experiment, plan: Plan, costs: TrialCosts) -> list[
     planned = list(given(experiment, plan))
     models = {(str(p.config.model), str(p.config.pretrain), p.seed): p.config for p in planned}
     known = PhaseTrials(
-        [Trials(1, training.config) for training in planned],
-        [Trials(1, config) for config in models.values()],
+        [TrialGroup(1, training.config) for training in planned],
+        [TrialGroup(1, config) for config in models.values()],
     )
     return _stages(plan, costs, {"least": known, "expected": known, "most": known}, experiment)
 
@@ -159,14 +159,14 @@ def _possible(experiment: Experiment, points: Iterable[Mapping[str, Any]]) -> li
     return configs or [experiment.config]
 
 
-def _shared(count: float, configs: list[TrialConfig], *survival: Survival) -> list[Trials]:
+def _shared(count: float, configs: list[TrialConfig], *survival: Survival) -> list[TrialGroup]:
     """So many trials, in equal parts of these settings."""
-    return [Trials(count / len(configs), config, *survival) for config in configs]
+    return [TrialGroup(count / len(configs), config, *survival) for config in configs]
 
 
 def _explored(size: SearchSize, settings: _Settings) -> dict[Case, PhaseTrials]:
     # Those of earlier searches do not run again.
-    defaults = [Trials(1, config) for config in settings.published[-size.defaults :]]
+    defaults = [TrialGroup(1, config) for config in settings.published[-size.defaults :]]
     defaults = defaults[: size.defaults]
     rungs = [(epoch, left / size.sampled) for epoch, left in size.rungs if size.sampled]
     models = size.explore_pretrained
@@ -195,17 +195,19 @@ def _confirmed(
     bits = experiment.space.get("model.bits")
     lengths = max(1, min(len(set(bits.samples())) if bits else 1, recommended))
 
-    def case(configs: list[TrialConfig], lengths: int, models: int) -> PhaseTrials:
-        beside = [Trials(lengths * seeds, config) for config in others]
+    def case(
+        configs: list[TrialConfig], recommended: int, lengths: int, models: int
+    ) -> PhaseTrials:
+        beside = [TrialGroup(lengths * seeds, config) for config in others]
         return PhaseTrials(
             [*_shared(recommended * seeds, configs), *beside], _shared(models, configs)
         )
 
     models = size.confirm_pretrained
     return {
-        "least": case(settings.least, 1, seeds),
-        "expected": case(settings.expected, 1, models),
-        "most": case(settings.most, lengths, max(models, lengths * seeds)),
+        "least": case(settings.least, 0, 1, seeds if others else 0),  # none is above chance
+        "expected": case(settings.expected, recommended, 1, models),
+        "most": case(settings.most, recommended, lengths, max(models, lengths * seeds)),
     }
 
 
@@ -232,7 +234,7 @@ def _stages(
     def training(of: PhaseTrials) -> Iterable[_Part]:
         for trials in of.trials:
             config, passed = trials.config, costs.passed(trials.config)
-            yield trials.count, passed, costs.start(config)
+            yield trials.number, passed, costs.start(config)
             yield trials.epochs, passed, costs.epoch(config)
 
     def validation(of: PhaseTrials) -> Iterable[_Part]:
@@ -242,11 +244,11 @@ def _stages(
         work = costs.reattack if phase == "explore" else costs.test
         return ((t.finished, costs.passed(t.config), work) for t in of.trials)
 
-    trained = sum(trials.count for trials in expected.trials if trials.config.epochs)
+    trained = sum(trials.number for trials in expected.trials if trials.config.epochs)
     epochs = sum(trials.epochs for trials in expected.trials)
     finished = sum(trials.finished for trials in expected.trials)
     stages = [
-        stage("pretraining", sum(m.count for m in expected.models), "model", pretraining),
+        stage("pretraining", sum(m.number for m in expected.models), "model", pretraining),
         stage("adversarial training", trained, "trial", training),
         stage("validation", epochs, "epoch", validation),
         stage("re-attack" if phase == "explore" else "test attacks", finished, "trial", attacks),
@@ -256,7 +258,7 @@ def _stages(
     cases_again = {"least": False, "expected": False, "most": True}
     battery = {
         case: _summed(
-            (t.count, costs.passed(t.config), costs.battery(t.config, cases_again[case]))
+            (t.number, costs.passed(t.config), costs.battery(t.config, cases_again[case]))
             for t in of.trials
         )
         for case, of in cases.items()

@@ -71,7 +71,8 @@ class TrialCosts:
         """A pretrained model."""
         settings = to_settings(PretrainSettings, config.pretrain)
         once, epoch = Pretraining.start_work(), Pretraining.epoch_work(settings)
-        return (once + epoch * settings.epochs) * self._sizes.train
+        epochs: int = settings.epochs
+        return (once + epoch * epochs) * self._sizes.train
 
     def start(self, config: TrialConfig) -> Work:
         """A defense before its first epoch."""
