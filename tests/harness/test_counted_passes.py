@@ -114,8 +114,11 @@ def test_a_search_passes_as_many_images_as_its_dry_run_counts(
     passes = ran(experiment, "search", runs_dir, monkeypatch)
     assert set(passes) == set(stages)
     for key, stage in stages.items():
-        assert passes[key] == pytest.approx(stage.passes(), rel=1e-9), key  # a sum of fractions
-        assert stage.passes("least") == stage.passes("most") == stage.passes(), key
+        if key[0] == "explore":
+            assert passes[key] == approx(stage.passes(), 1e-9), key  # a sum of fractions
+        # Whether the sampled setting is above chance is not known beforehand.
+        assert stage.passes("least") <= passes[key] * (1 + 1e-9), key
+        assert passes[key] <= stage.passes("most") * (1 + 1e-9), key
 
 
 def test_a_search_that_stops_trials_stays_between_the_bounds(
@@ -155,5 +158,5 @@ def test_the_battery_costs_what_the_dry_run_counts(
     assert passes in (approx(stage.passes()), approx(stage.passes("most")))
 
 
-def approx(passes: float) -> Any:
-    return pytest.approx(passes, rel=BATTERY_TOLERANCE)
+def approx(passes: float, tolerance: float = BATTERY_TOLERANCE) -> Any:
+    return pytest.approx(passes, rel=tolerance)
