@@ -178,7 +178,7 @@ def test_without_the_data_the_published_lists_are_counted() -> None:
     assert data is None
     assert "/nowhere/FLICKR-25K" in sizes.missing
     assert (sizes.train, sizes.validation_database, sizes.test) == (5000, 23_200, 1700)
-    with pytest.raises(InputError, match="evaluation.top_k: 23201: at most 23200"):
+    with pytest.raises(InputError, match=r"evaluation\.top_k: 23201: at most 23200"):
         data_or_sizes(tiny({"data": named, "evaluation.top_k": 23_201}), None, print)
     with pytest.raises(InputError, match="nuswide not found"):
         data_or_sizes(tiny({"data": {**named, "name": "nuswide"}}), None, print)
