@@ -78,7 +78,11 @@ _BATTERIES = {
     "core": "core: APGD on two objectives, Square and noise as controls, and reliability gates at "
     "reduced size, on test queries; its attacks count in the worst case.",
     "full": "full: every objective and optimiser, Square, and all reliability gates, on test "
-    "queries; its attacks count in the worst case.",
+    "queries; its attacks count in the worst case. From version 2 on, attacks that do not lower "
+    "the worst case of a sample of the queries are run on that sample alone.",
+    "exhaustive": "exhaustive: every objective and optimiser on every query, HAG and SDHA with "
+    "their published iterations, Square, and all reliability gates, on test queries; its attacks "
+    "count in the worst case.",
 }
 
 

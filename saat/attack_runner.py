@@ -4,7 +4,7 @@ import hashlib
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from pathlib import Path
@@ -65,7 +65,12 @@ class AttackRunner:
     )
 
     def attack(
-        self, victim: Victim, name: str, attack: Attack, threat: ThreatModel | None = None
+        self,
+        victim: Victim,
+        name: str,
+        attack: Attack,
+        threat: ThreatModel | None = None,
+        restart: int = 0,
     ) -> AttackResult:
         """Fit an attack, run it on all queries, and measure what it leaves.
 
@@ -76,21 +81,44 @@ class AttackRunner:
             name: enters the seeds of the random starts, as does every query's row.
             attack: the attack.
             threat: another ball than the runner's.
+            restart: number of the first restart, which decides its seeds.
         """
         ball = threat or self.threat
         if self.store is None:
-            return victim.measured(*self._attacked(victim, name, attack, ball))
-        readable = re.sub(r"[^\w.]", "_", name)
-        path = self.store / f"{readable}-{self._key(victim, name, attack, ball)}.npz"
+            return victim.measured(*self._attacked(victim, name, attack, ball, restart))
+        key = self._key(victim, name, attack, ball, restart)
+        path = self.store / f"{_readable(name)}-{key}.npz"
         attacked = _read(path)
         if attacked is None:
-            attacked = self._attacked(victim, name, attack, ball)
+            attacked = self._attacked(victim, name, attack, ball, restart)
             _write(path, attacked)
             attacked = attacked._replace(images=_mapped(path))
         return victim.measured(*attacked)
 
+    def placed(self, name: str, images: Tensor, changes: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+        """A copy of uint8 images with others at some positions; on disk where there is a store.
+
+        ``changes`` are positions, int64 (n,), and images (n, 3, H, W). The file is that of
+        ``name``; an earlier copy of that name stays what it was.
+        """
+        if self.store is None:
+            out = images.clone()
+            for positions, others in changes:
+                out[positions] = others
+            return out
+        path = self.store / f"{_readable(name)}-joined.npy"
+        with replacing(path) as temporary:
+            shape = tuple(images.shape)
+            array = np.lib.format.open_memmap(temporary, "w+", np.dtype(np.uint8), shape)
+            array[:] = images.numpy()
+            for positions, others in changes:
+                array[positions.numpy()] = others.numpy()
+            array.flush()
+            del array
+        return _mapped(path)
+
     def _attacked(
-        self, victim: Victim, name: str, attack: Attack, threat: ThreatModel
+        self, victim: Victim, name: str, attack: Attack, threat: ThreatModel, first: int
     ) -> _Attacked:
         for module in victim.network.modules():
             if isinstance(module, Adapted):
@@ -114,7 +142,8 @@ class AttackRunner:
 
         def seeds(restart: int) -> Sequence[int]:
             # The first restart's seeds are those of an attack without restarts.
-            more = (restart,) if restart else ()
+            number = first + restart
+            more = (number,) if number else ()
             return [derive_seed("attack", name, self.seed, int(r), *more) for r in victim.rows]
 
         found = attack_queries(
@@ -142,11 +171,14 @@ class AttackRunner:
             found.restart,
         )
 
-    def _key(self, victim: Victim, name: str, attack: Attack, threat: ThreatModel) -> str:
+    def _key(
+        self, victim: Victim, name: str, attack: Attack, threat: ThreatModel, first: int
+    ) -> str:
         """A digest of everything that decides the images: 16 hex digits."""
         settings = (name, repr(attack), attack.version, repr(threat), self.seed, self.target_seed)
         ranking = (victim.data.fingerprint, victim.kind, victim.top_k, victim.ties)
         digest = hashlib.sha256(repr((settings, ranking)).encode())
+        digest.update(str(first).encode() if first else b"")
         digest.update(victim.rows.tobytes())
         if victim.network not in self._weights:
             self._weights[victim.network] = _weights_digest(victim.network)
@@ -158,6 +190,11 @@ class AttackRunner:
             few = to_float(victim.images[:COMPARED_QUERIES], device_of(victim.network))
             digest.update(victim.network(few).float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+
+def _readable(name: str) -> str:
+    """The name of an attack as a part of a file's."""
+    return re.sub(r"[^\w.]", "_", name)
 
 
 def _weights_digest(network: nn.Module) -> str:

@@ -8,7 +8,6 @@ Per query the minimum AP over all attacks, restarts, the clean image and random 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,13 +28,13 @@ from saat.attacks import (
     TargetedApgdMargin,
 )
 from saat.attacks.noise import Noise
+from saat.controls import controls, drawn_queries, run_control
 from saat.errors import InputError
 from saat.evaluation import Evaluation
-from saat.mainstay import mainstay_codes
+from saat.pruning import Pruning, Run, run_pruned
 from saat.registry import Registry, instance_of
 from saat.reliability import STANDARD_GATES, GateBudget, GateContext, run_gates
 from saat.reliability.passes import gate_passes
-from saat.seeding import generator
 from saat.threat_model import ThreatModel
 from saat.victim import AttackResult, Victim
 
@@ -54,6 +53,8 @@ class Battery:
         gate_budget: how much the gates run.
         gates: names in :data:`saat.reliability.GATES`.
         noise: the noise control.
+        pruning: leaves out attacks, restarts and controls that do not lower the worst case of a
+            sample; none are left out where None, and on networks that draw noise.
         version: raised with every change of the attacks, their options or the gates' budget.
     """
 
@@ -64,6 +65,7 @@ class Battery:
     gate_attack: str = "apgd_mainstay"
     gates: Sequence[str] = STANDARD_GATES
     noise: Noise = _NOISE
+    pruning: Pruning | None = None
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -83,7 +85,8 @@ _CORE = Battery(
     64,
     GateBudget(64, (0.25, 1.0, 4.0), 15, (1, 10, 30), 30),
 )
-_FULL = Battery(
+# Every attack on every query, those of papers with their published numbers of iterations.
+_EXHAUSTIVE = Battery(
     {
         "apgd_mainstay": ApgdMainstay(steps=100, restarts=5),
         "apgd_margin": ApgdMargin(steps=100, restarts=5),
@@ -92,7 +95,6 @@ _FULL = Battery(
         "multi_target": MultiTarget(steps=100),
         "apgd_mainstay_targeted": TargetedApgdMainstay(steps=100),
         "apgd_margin_targeted": TargetedApgdMargin(steps=100),
-        # With their published numbers of iterations.
         "mainstay": MainstayAttack(),
         "hag": HAG(),
         "sdha": SDHA(),
@@ -102,10 +104,16 @@ _FULL = Battery(
     # Radii as multiples of 8/255: 1, 2, 4, 8, 16 and 32 levels of a byte.
     GateBudget(128, (0.125, 0.25, 0.5, 1.0, 2.0, 4.0), 100, (1, 10, 50, 100, 500, 1000), 100),
 )
+_FULL = replace(
+    _EXHAUSTIVE,
+    white_box={**_EXHAUSTIVE.white_box, "hag": HAG(steps=100), "sdha": SDHA(steps=100)},
+    pruning=Pruning(128, 0.0002),
+    version=2,
+)
 BATTERIES: Registry[Battery] = Registry(
     "battery",
     "saat.batteries",
-    {"core": _CORE, "full": _FULL},
+    {"core": _CORE, "full": _FULL, "exhaustive": _EXHAUSTIVE},
     problem=instance_of(Battery),
     reserved="none",
 )
@@ -118,7 +126,8 @@ def battery_forward_passes(
 
     An input gradient counts :data:`saat.attacks.attack.GRADIENT_PASSES`; the codes of attacked
     images count too. A network that draws noise, hides gradients behind rectifiers or offers a
-    stand-in costs more, as white-box attacks then average draws or run twice.
+    stand-in costs more, as white-box attacks then average draws or run twice. Of a battery that
+    prunes this is what it costs at most: what it leaves out is known only after its sample.
 
     Args:
         battery: what is run.
@@ -134,9 +143,14 @@ def battery_forward_passes(
     drawn = min(queries, battery.square_queries)
     # The result is encoded with the clean images of the queries that Square did not take.
     passes["square"] = drawn * (battery.square.forward_passes(ball) + 1) + queries
+    compared = (
+        battery.pruning.queries if battery.pruning and battery.pruning.queries < queries else 0
+    )
+    passes["square"] += min(compared, drawn)
     gate_attack = battery.white_box[battery.gate_attack]
     if sources:
-        passes["transfer"] = sources * queries * (gate_attack.forward_passes(ball) + 2)
+        per_query = gate_attack.forward_passes(ball) + 2
+        passes["transfer"] = sources * (queries * per_query + compared)
     per_query = gate_passes(battery.gates, gate_attack, battery.gate_budget, ball)
     passes["gates"] = min(queries, battery.gate_budget.queries) * per_query
     return passes
@@ -172,19 +186,27 @@ def run_battery(
     if traits.randomised:
         fixed, limit = Adapted(victim.network), len(victim.rows)
         victim = Victim(fixed, victim.data, victim.kind, victim.top_k, victim.ties, limit)
-    results = {
-        name + suffix: runner.attack(victim.attacked_through(network), name, attack)
+    runs = {
+        name + suffix: Run(victim.attacked_through(network), name, attack)
         for suffix, network in networks.items()
         for name, attack in battery.white_box.items()
     }
+    sample = None if traits.randomised else _sample(battery, len(victim.rows), runner.seed)
+    if battery.pruning is None or sample is None:
+        results, taken = {name: runner.attack(*run) for name, run in runs.items()}, {}
+    else:
+        results, taken = run_pruned(runner, runs, sample, battery.pruning)
     white_box = list(results)
     results["noise"] = runner.attack(victim, "noise", battery.noise)
-    drawn = _drawn(len(victim.rows), battery.square_queries, "square", runner.seed)
-    results["square"] = _square(runner, victim, battery.square, drawn)
     gate_attack = battery.white_box[battery.gate_attack]
-    for name, source in (sources or {}).items():
-        results[f"transfer.{name}"] = _transferred(runner, victim, name, source, gate_attack)
-    query_indices = {"square": drawn} if len(drawn) < len(victim.rows) else {}
+    drawn = drawn_queries(len(victim.rows), battery.square_queries, "square", runner.seed)
+    tolerance = battery.pruning.tolerance if battery.pruning else 0.0
+    for control in controls(runner, victim, (battery.square, drawn), gate_attack, sources or {}):
+        worst = _worst_ap(victim, results)
+        positions, result = run_control(runner, victim, control, worst, sample, tolerance)
+        results[control.name] = result
+        if len(positions) < len(victim.rows):
+            taken[control.name] = positions
     context = GateContext(
         victim=victim,
         traits=traits,
@@ -192,48 +214,30 @@ def run_battery(
         runner=runner,
         results=results,
         white_box=white_box,
-        query_indices=query_indices,
+        query_indices=taken,
         gate_attack=replace(gate_attack, restarts=1),
-        positions=_drawn(len(victim.rows), battery.gate_budget.queries, "gates", runner.seed),
+        positions=drawn_queries(
+            len(victim.rows), battery.gate_budget.queries, "gates", runner.seed
+        ),
         gate_budget=battery.gate_budget,
     )
     return replace(
         Evaluation.of(victim, runner.threat),
         attacks=results,
         gate_results=run_gates(context, battery.gates),
-        query_indices=query_indices,
+        query_indices=taken,
         skipped={} if networks else dict.fromkeys(battery.white_box, traits.skipping),
     )
 
 
-def _drawn(queries: int, count: int, purpose: str, seed: int) -> Tensor:
-    """Sorted positions of at most ``count`` queries: int64."""
-    order = torch.randperm(queries, generator=generator("battery", purpose, seed))
-    return order[:count].sort().values
+def _sample(battery: Battery, queries: int, seed: int) -> Tensor | None:
+    """The queries that meet everything, which Square takes too; None where all do."""
+    if battery.pruning is None or battery.pruning.queries >= queries:
+        return None
+    return drawn_queries(queries, battery.pruning.queries, "square", seed)
 
 
-def _square(
-    runner: AttackRunner, victim: Victim, attack: Square, positions: Tensor
-) -> AttackResult:
-    """Square on the queries drawn for it, clean images for the others."""
-    images = victim.images.clone()
-    images[positions] = runner.attack(victim.on_queries(positions), "square", attack).images
-    return victim.measured(images, _farthest_codes(victim), positions=positions)
-
-
-def _transferred(
-    runner: AttackRunner, victim: Victim, name: str, source: Victim, attack: Attack
-) -> AttackResult:
-    """Images that an untargeted attack makes on ``source``, measured on ``victim``."""
-    if not np.array_equal(source.rows, victim.rows):
-        raise InputError(f"source {name}: its queries are not those of the victim")
-    if attack.by_gradient and not model_traits(source.network, victim.images).differentiable:
-        raise InputError(f"source {name}: no input gradients to make images with")
-    images = runner.attack(source, f"source.{name}", attack).images
-    return victim.measured(images, _farthest_codes(victim))
-
-
-def _farthest_codes(victim: Victim) -> Tensor:
-    """Negated mainstay codes (Q, K): the theoretical result of attacks without a goal."""
-    codes, labels = victim.knowledge.train_codes, victim.knowledge.train_labels
-    return -mainstay_codes(victim.labels.to(codes.device), codes, labels).cpu()
+def _worst_ap(victim: Victim, results: Mapping[str, AttackResult]) -> Tensor:
+    """See :attr:`saat.evaluation.Evaluation.worst_ap`: float64 (Q,)."""
+    untargeted = [result.ap for result in results.values() if result.target is None]
+    return torch.stack([victim.clean_ap, *untargeted]).amin(0)

@@ -108,6 +108,8 @@ class Victim:
         self.data = data
         self.kind = queries
         self.ties = ties
+        # Targets are drawn for all queries, so that a part of them has the same ones.
+        self._whole: tuple[Victim, Tensor] | None = None
         self.largest_batch = sys.maxsize  # queries at once, since memory ran out
         self.database_rows = data.validation_database if queries == "validation" else data.database
         self.top_k = resolved_top_k(top_k, len(self.database_rows))
@@ -160,6 +162,9 @@ class Victim:
 
     def target_labels(self, seed: int) -> Tensor:
         """The same seeded target labels for every model and attack: uint8 0/1 (Q, C)."""
+        if self._whole is not None:
+            victim, positions = self._whole
+            return victim.target_labels(seed)[positions]
         return draw_target_labels(self.labels, self.database_labels, generator("targets", seed))
 
     def measured(
@@ -205,6 +210,7 @@ class Victim:
     def on_queries(self, positions: Tensor) -> "Victim":
         """The same victim with some of its queries; nothing is encoded again."""
         part = copy.copy(self)
+        part._whole = self, positions
         part.rows = self.rows[positions.numpy()]
         part.labels, part.images = self.labels[positions], self.images[positions]
         part.query_codes, part.clean_ap = self.query_codes[positions], self.clean_ap[positions]

@@ -87,13 +87,12 @@ def attacked_map(evaluation: "Evaluation", attack: str) -> "Tensor | None":
 def attacked_target_map(evaluation: "Evaluation", attack: str) -> "Tensor | None":
     """MAP for the target labels under one targeted attack."""
     target = evaluation.attacks[attack].target
-    return target.ap.mean() if target else None
+    return target.ap[evaluation.query_indices_of(attack)].mean() if target else None
 
 
 @metric("theoretical MAP", per_attack=True, from_images=False)
 def theoretical_map(evaluation: "Evaluation", attack: str) -> "Tensor":
     """MAP (t-MAP if targeted) of the code that the attack aims for."""
     result = evaluation.attacks[attack]
-    if result.target:
-        return result.target.theory_ap.mean()
-    return result.theory_ap[evaluation.query_indices_of(attack)].mean()
+    theory = result.target.theory_ap if result.target else result.theory_ap
+    return theory[evaluation.query_indices_of(attack)].mean()

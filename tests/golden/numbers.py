@@ -150,6 +150,7 @@ def battery_numbers(name: str) -> dict[str, Any]:
         "noise": dict(items(battery.noise)),
         "gate_attack": battery.gate_attack,
         "gates": list(battery.gates),
+        **({"pruning": asdict(battery.pruning)} if battery.pruning else {}),
         "gate_budget": {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(battery.gate_budget).items()

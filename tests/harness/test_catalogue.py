@@ -164,7 +164,7 @@ def test_backbones_have_the_limits_that_building_them_checks() -> None:
     assert limits == {name: entry.limits for name, entry in BACKBONES.items()}
 
 
-@pytest.mark.parametrize("battery", ["none", "core", "full"])
+@pytest.mark.parametrize("battery", ["none", "core", "full", "exhaustive"])
 def test_protocols_have_the_versions_of_all_that_they_run(battery: str) -> None:
     found = derived()
     attacks = {name: entry.usable().version for name, entry in found.attacks.items()}

@@ -309,7 +309,14 @@ def test_the_protocol_hash_depends_on_evaluation_and_data() -> None:
     [
         ({"evaluation.attacks": ["mainstay", "hag"]}, {"hag": 2}),
         ({"evaluation.attacks": ["mainstay", "sdha"]}, {"sdha": 2}),
-        ({"evaluation.attacks": ["mainstay"], "confirm.battery": "full"}, {"hag": 2, "sdha": 2}),
+        (
+            {"evaluation.attacks": ["mainstay"], "confirm.battery": "full"},
+            {"hag": 2, "sdha": 2, "battery.full": 2},
+        ),
+        (
+            {"evaluation.attacks": ["mainstay"], "confirm.battery": "exhaustive"},
+            {"hag": 2, "sdha": 2},
+        ),
         ({"evaluation.attacks": ["mainstay"]}, {}),
         ({"evaluation.attacks": ["mainstay"], "confirm.battery": "core"}, {}),
     ],
@@ -332,7 +339,7 @@ def raised(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         later = {**GATES, name: GATES[name]._replace(version=2)}
         monkeypatch.setattr("saat.versions.GATES", later)
     elif kind == "battery":
-        battery = replace(BATTERIES[name], version=2)
+        battery = replace(BATTERIES[name], version=BATTERIES[name].version + 1)
         monkeypatch.setattr("saat.versions.BATTERIES", {**BATTERIES, name: battery})
     elif kind == "metric":
         metrics = {**METRICS, name: replace(METRICS[name], version=2)}

@@ -138,6 +138,16 @@ def test_stored_versions_are_compared_with_these(
     assert stored_versions(experiment, started) == (None if "gate.floor" in versions else versions)
 
 
+def test_a_run_with_the_battery_before_its_pruning_says_so(run_dir: Path) -> None:
+    experiment, started = begun(run_dir)
+    confirm = experiment.confirm.model_copy(update={"battery": "full"})
+    experiment = experiment.model_copy(update={"confirm": confirm})
+    versions = {"hag": 2, "sdha": 2}
+    hashed = protocol_hash(experiment, started["data_fingerprint"], versions)
+    started |= {"versions": versions, "protocol_hash": hashed}
+    assert version_note(experiment, started).endswith("battery.full was version 1, is 2")
+
+
 @pytest.mark.parametrize("versions", [None, {"hag": 2}])
 def test_another_protocol_is_no_other_version(
     versions: dict[str, int] | None, run_dir: Path

@@ -56,8 +56,11 @@ def attacked_elsewhere(source: torch.nn.Module, data: RetrievalData) -> torch.Te
     return AttackRunner(ThreatModel(8 / 255), seed=1).attack(victim, "source", ATTACK).images
 
 
-def test_a_defended_model_meets_images_of_the_model_before_its_defense(tmp_path: Path) -> None:
-    final, folder = trial(tmp_path, "full")
+@pytest.mark.parametrize("battery", ["full", "exhaustive"])
+def test_a_defended_model_meets_images_of_the_model_before_its_defense(
+    tmp_path: Path, battery: str
+) -> None:
+    final, folder = trial(tmp_path, battery)
     with np.load(folder / "adversarial.npz", allow_pickle=False) as stored:
         found = torch.from_numpy(stored["transfer.undefended"])
     before, undefended = trial(tmp_path, "core", "none")

@@ -237,9 +237,14 @@ def test_the_store_never_mixes_models_or_settings(
 
 
 def test_batteries_by_name() -> None:
-    assert set(BATTERIES) == {"core", "full"}
+    assert set(BATTERIES) == {"core", "full", "exhaustive"}
     assert {"hag", "sdha", "masked_mainstay", "multi_target"} <= set(BATTERIES["full"].white_box)
     assert BATTERIES["full"].square.steps == 5000
+    full, exhaustive = BATTERIES["full"], BATTERIES["exhaustive"]
+    assert [full.white_box[name].steps for name in ("hag", "sdha")] == [100, 100]
+    assert [exhaustive.white_box[name].steps for name in ("hag", "sdha")] == [2000, 1500]
+    assert full.pruning is not None
+    assert exhaustive.pruning is None
     assert all(battery.gates == STANDARD_GATES for battery in BATTERIES.values())
     assert toy.raised(lambda: small(gate_attack="hag"), InputError).startswith(
         "battery: gate_attack 'hag': "

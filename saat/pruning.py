@@ -1,0 +1,234 @@
+"""The worst case at less cost: attacks and restarts that do not lower it are left out.
+
+All of them attack a sample of the queries. Which of them lower the worst case there decides what
+the other queries meet: the worst case of a model is left by few attacks, and which ones they are
+differs from model to model.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from saat.attack_runner import AttackRunner
+from saat.attacks import Attack
+from saat.perceptibility import perceptibility
+from saat.victim import AttackResult, Target, Victim
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """How much worst case may be given up.
+
+    Attributes:
+        queries: size of the sample that meets every attack and restart; with no more queries than
+            that nothing is left out.
+        tolerance: mean worst-case AP of the sample that all that is left out may cost together.
+    """
+
+    queries: int
+    tolerance: float
+
+
+class Run(NamedTuple):
+    """An attack on a victim, by the name that enters its seeds."""
+
+    victim: Victim
+    name: str
+    attack: Attack
+
+
+def restarts_needed(
+    losses: Mapping[str, Tensor], start: Tensor, passes: Mapping[str, float], tolerance: float
+) -> dict[str, int]:
+    """How many restarts of every attack are enough for the worst case of a sample.
+
+    From all of them, the last restart of an attack is left out again and again: of the attack
+    where that raises the mean worst case least, and of equal ones the dearest. It ends before the
+    mean would have risen by more than ``tolerance``.
+
+    Args:
+        losses: attack → (R, n), what R restarts left of n queries.
+        start: (n,), what is left without any attack.
+        passes: attack → cost of a restart.
+        tolerance: see :class:`Pruning`; below 0 nothing is left out.
+    """
+    needed = {name: len(loss) for name, loss in losses.items()}
+
+    def worst(restarts: Mapping[str, int]) -> float:
+        found = [losses[name][:count] for name, count in restarts.items()]
+        return float(torch.cat([start[None], *found]).amin(0).mean())
+
+    whole = worst(needed)
+    while True:
+        fewer = (
+            (worst({**needed, name: count - 1}) - whole, -passes[name], name)
+            for name, count in needed.items()
+            if count
+        )
+        rise, _, name = min(fewer, default=(float("inf"), 0.0, ""))
+        if rise > tolerance:
+            return needed
+        needed[name] -= 1
+
+
+def lowers(worst: Tensor, ap: Tensor, tolerance: float) -> bool:
+    """Whether AP (n,) lowers the mean worst case (n,) of a sample by more than ``tolerance``."""
+    return float((worst - worst.minimum(ap)).mean()) > tolerance
+
+
+def run_pruned(
+    runner: AttackRunner, runs: Mapping[str, Run], sample: Tensor, pruning: Pruning
+) -> tuple[dict[str, AttackResult], dict[str, Tensor]]:
+    """Attack the sample with everything, and the other queries with what lowers the worst case.
+
+    Untargeted attacks have one worst case, the lowest AP; targeted ones have theirs, the highest
+    t-AP.
+
+    Args:
+        runner: the ball and the seeds.
+        runs: by the name of the result; their victims have the same queries and codes.
+        sample: sorted int64 positions.
+        pruning: see there.
+
+    Returns:
+        Results by name; positions of the queries, by the names of those that ran on the sample
+        alone.
+    """
+    found: dict[str, AttackResult] = {}
+    alone: dict[str, Tensor] = {}
+    for targeted in (False, True):
+        group = {name: run for name, run in runs.items() if run.attack.targeted == targeted}
+        if not group:
+            continue
+        first = {name: _restarts(runner, run, sample) for name, run in group.items()}
+        passes = {name: run.attack.restart_passes(runner.threat) for name, run in group.items()}
+        losses = {name: torch.stack([_loss(one) for one in made]) for name, made in first.items()}
+        victim, (one, *_) = next(iter(group.values())).victim, next(iter(first.values()))
+        clean = victim.clean_ap[sample] if one.target is None else -one.target.clean_ap
+        needed = restarts_needed(losses, clean, passes, pruning.tolerance)
+        rest = _others(len(victim.rows), sample)
+        for name, run in group.items():
+            parts = [(sample, first[name])]
+            if needed[name]:
+                parts.append((rest, _restarts(runner, run, rest, needed[name])))
+            else:
+                alone[name] = sample
+            found[name] = joined(runner, name, run.victim, parts)
+    return {name: found[name] for name in runs}, alone
+
+
+def _restarts(
+    runner: AttackRunner, run: Run, positions: Tensor, restarts: int | None = None
+) -> list[AttackResult]:
+    """The first ``restarts`` of an attack on some queries, all where None."""
+    victim, one = run.victim.on_queries(positions), replace(run.attack, restarts=1)
+    numbers = range(run.attack.restarts if restarts is None else restarts)
+    return [runner.attack(victim, run.name, one, restart=number) for number in numbers]
+
+
+def _others(queries: int, positions: Tensor) -> Tensor:
+    """Positions that are not among ``positions``: int64."""
+    chosen = torch.zeros(queries, dtype=torch.bool)
+    chosen[positions] = True
+    return (~chosen).nonzero().flatten()
+
+
+def _loss(result: AttackResult) -> Tensor:
+    """What the attack makes small: AP, or minus t-AP if it is targeted."""
+    return result.ap if result.target is None else -result.target.ap
+
+
+class _Piece(NamedTuple):
+    """The queries on which one restart counts.
+
+    Attributes:
+        positions: int64, among all queries.
+        rows: bool, among those of ``result``.
+        restart: its number.
+        result: what it left.
+    """
+
+    positions: Tensor
+    rows: Tensor
+    restart: int
+    result: AttackResult
+
+
+def _pieces(positions: Tensor, found: Sequence[AttackResult]) -> list[_Piece]:
+    # Of equal restarts the first one counts, which torch's argmin does not promise.
+    best = torch.stack([_loss(one) for one in found]).numpy().argmin(0)
+    chosen = [torch.from_numpy(best == number) for number in range(len(found))]
+    return [
+        _Piece(positions[rows], rows, number, one)
+        for number, (rows, one) in enumerate(zip(chosen, found, strict=True))
+    ]
+
+
+def joined(
+    runner: AttackRunner,
+    name: str,
+    victim: Victim,
+    parts: Sequence[tuple[Tensor, Sequence[AttackResult]]],
+) -> AttackResult:
+    """One result for all queries, of restarts on parts of them; the worst restart counts.
+
+    Queries that are in no part are clean, and their AP in theory is NaN.
+
+    Args:
+        runner: knows where images are kept.
+        name: of the result.
+        victim: all queries.
+        parts: positions of queries, and the results of one or more restarts on them.
+    """
+    pieces = [piece for part in parts for piece in _pieces(*part)]
+    placed = ((piece.positions, piece.result.images[piece.rows]) for piece in pieces)
+    images = runner.placed(name, victim.images, placed)
+    restart = torch.zeros(len(victim.rows), dtype=torch.int64)
+    for piece in pieces:
+        restart[piece.positions] = piece.restart
+    taken = torch.cat([positions for positions, _ in parts])
+    blind = sum(
+        len(positions) * sum(one.zero_gradient for one in found) / len(found)
+        for positions, found in parts
+    )
+    unknown = torch.full_like(victim.clean_ap, torch.nan)
+    return AttackResult(
+        ap=_spread(victim.clean_ap, pieces, lambda one: one.ap),
+        theory_ap=_spread(unknown, pieces, lambda one: one.theory_ap),
+        images=images,
+        codes=_spread(victim.query_codes, pieces, lambda one: one.codes),
+        zero_gradient=blind / max(len(taken), 1),
+        restart=restart,
+        perceptibility=perceptibility(victim.images[taken], images[taken]),
+        target=_joined_target(victim.target_labels(runner.target_seed), victim, pieces)
+        if pieces[0].result.target
+        else None,
+    )
+
+
+def _joined_target(labels: Tensor, victim: Victim, pieces: Sequence[_Piece]) -> Target:
+    def of(result: AttackResult) -> Target:
+        assert result.target is not None  # the attack is targeted
+        return result.target
+
+    clean = victim.ap(victim.query_codes, labels)
+    unknown = torch.full_like(clean, torch.nan)
+    return Target(
+        labels=labels,
+        ap=_spread(clean, pieces, lambda one: of(one).ap),
+        theory_ap=_spread(unknown, pieces, lambda one: of(one).theory_ap),
+        clean_ap=clean,
+    )
+
+
+def _spread(
+    clean: Tensor, pieces: Sequence[_Piece], values: Callable[[AttackResult], Tensor]
+) -> Tensor:
+    """Values of the pieces at their positions, those of ``clean`` elsewhere."""
+    out = clean.clone()
+    for piece in pieces:
+        out[piece.positions] = values(piece.result)[piece.rows]
+    return out
