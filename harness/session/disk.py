@@ -16,6 +16,7 @@ from harness.options import Options
 from harness.session.data_sizes import DataSizes
 from harness.session.stage_costs import Stage
 from harness.session.trial_costs import structure
+from harness.trial.attempt import TRANSFERRING
 from saat.battery import BATTERIES
 from saat.data_source import default_cache_dir
 from saat.defenses import DEFENSES, defended_network
@@ -104,8 +105,9 @@ def _attacks(experiment: Experiment) -> int:
     name, own = experiment.confirm.battery, len(experiment.evaluation.attacks)
     if name == "none":
         return own
-    # Beside its white box: noise, Square, and for the full battery transfer.
-    return own + len(BATTERIES[name].white_box) + 2 + (name == "full")
+    # Beside its white box: noise, Square, and transfer.
+    white_box = len(BATTERIES[name].white_box)
+    return own + white_box + 2 + int(name in TRANSFERRING)
 
 
 def _largest(size: Callable[[TrialConfig], int], configs: Sequence[TrialConfig]) -> int:

@@ -21,14 +21,13 @@ from harness.session.data_sizes import data_or_sizes
 from harness.session.disk import DiskItem, Space, disk_needs, spaces
 from harness.session.search_size import SearchSize, size_of_search
 from harness.session.stage_costs import (
-    Case,
     Costs,
     Stage,
     searched_configs,
     stages_given,
     stages_of_search,
 )
-from harness.session.trial_costs import Passed, TrialCosts
+from harness.session.trial_costs import Case, Passed, TrialCosts
 from saat.errors import InputError
 from saat.wording import counted
 

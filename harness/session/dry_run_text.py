@@ -6,7 +6,8 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.session.dry_run import DryRun
 from harness.session.search_size import SearchSize
-from harness.session.stage_costs import Case, Stage
+from harness.session.stage_costs import Stage
+from harness.session.trial_costs import Case
 from saat.wording import counted
 
 _WIDTH = 80
@@ -132,7 +133,7 @@ def _why(found: DryRun) -> str:
             upper += "; none stops"
         parts.append(f"Lower: {lower}. Upper: {upper}.")
     if any(stage.name.startswith("battery") for stage in found.stages):
-        parts.append("A battery attacks twice where rectifiers hide gradients (upper).")
+        parts.append("A battery may leave attacks out, or attack twice past rectifiers.")
     return " ".join(parts)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import optuna
 
@@ -13,7 +13,7 @@ from harness.experiment.configs import CORNERS, config_at, corners, paper_defaul
 from harness.experiment.space import suggest
 from harness.search.plan import Plan, given
 from harness.session.search_size import SearchSize
-from harness.session.trial_costs import Passed, TrialCosts
+from harness.session.trial_costs import Case, Passed, TrialCosts
 from saat.errors import InputError
 from saat.work import Work
 
@@ -21,7 +21,6 @@ from saat.work import Work
 _DRAWN = 128
 # Work by what images pass.
 Costs = dict[Passed, Work]
-Case = Literal["least", "expected", "most"]
 
 
 @dataclass(frozen=True)
@@ -255,11 +254,9 @@ def _stages(
     ]
     if phase == "explore" or experiment.confirm.battery == "none":
         return stages
-    cases_again = {"least": False, "expected": False, "most": True}
     battery = {
         case: _summed(
-            (t.number, costs.passed(t.config), costs.battery(t.config, cases_again[case]))
-            for t in of.trials
+            (t.number, costs.passed(t.config), costs.battery(t.config, case)) for t in of.trials
         )
         for case, of in cases.items()
     }

@@ -1,13 +1,14 @@
 """What the stages of one trial cost in forward passes (F)."""
 
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.configs import undefended
 from harness.experiment.protocols import full_protocol, validation_protocol
 from harness.experiment.sections import to_settings
 from harness.session.data_sizes import DataSizes
+from harness.trial.attempt import TRANSFERRING
 from saat.attacks import Attack
 from saat.battery import BATTERIES
 from saat.costs import attacks_work, battery_work, victim_work
@@ -19,6 +20,9 @@ from saat.rectifiers import has_rectifiers
 from saat.threat_model import ThreatModel
 from saat.training import Training
 from saat.work import Work
+
+# How a cost is counted: between what bounds, see harness.session.stage_costs.Stage.
+Case = Literal["least", "expected", "most"]
 
 
 class Passed(NamedTuple):
@@ -104,19 +108,23 @@ class TrialCosts:
         """The full protocol on test queries, without a battery."""
         return self._measured(self._full, self._sizes.database, self._sizes.test)
 
-    def battery(self, config: TrialConfig, again: bool = False) -> Work:
-        """The battery on test queries.
+    def battery(self, config: TrialConfig, case: Case = "expected") -> Work:
+        """The battery on test queries, as if it left nothing out.
 
-        ``again``: as of a network whose rectifiers hide gradients, if it has any.
+        ``least``: one that prunes leaves out whatever it can after its sample. ``most``: attacks
+        by gradients run twice, as on a network whose rectifiers hide gradients, if it has any.
         """
         name, sizes = self._experiment.confirm.battery, self._sizes
         if name == "none":
             return Work()
-        sources = int(name == "full" and config.method != "none")
-        again = again and has_rectifiers(structure(config))
+        sources = int(name in TRANSFERRING and config.method != "none")
+        again = case == "most" and has_rectifiers(structure(config))
+        battery, queries = BATTERIES[name], sizes.test
+        if case == "least" and battery.pruning is not None:
+            queries = min(queries, battery.pruning.queries)
         encoded = victim_work(sizes.train, sizes.database, sizes.test) * sources
         ball = ThreatModel(self._full.eps, self._full.norm)
-        return encoded + battery_work(BATTERIES[name], ball, sizes.test, sources, again)
+        return encoded + battery_work(battery, ball, queries, sources, again)
 
     def _measured(
         self, protocol: Protocol, database: int, queries: int, stored: bool = True

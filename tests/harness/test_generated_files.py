@@ -16,8 +16,8 @@ from harness.experiment.resolve import resolve_experiment
 from harness.experiment.yaml_file import parse_yaml
 from harness.session.data_sizes import DataSizes
 from harness.session.search_size import size_of_search
-from harness.session.stage_costs import Case, stages_of_search
-from harness.session.trial_costs import TrialCosts
+from harness.session.stage_costs import stages_of_search
+from harness.session.trial_costs import Case, TrialCosts
 from saat.errors import InputError
 from tests.harness.generated_files import bases, generate, written
 
