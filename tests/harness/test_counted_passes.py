@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-import saat.protocol
 from harness.experiment.config import Experiment
 from harness.options import Options
 from harness.session import session
@@ -18,6 +17,7 @@ from harness.session.stage_costs import Stage, stages_given, stages_of_search
 from harness.session.trial_costs import TrialCosts
 from harness.trial.attempt import TrialAttempt
 from saat.attacks.attack import GRADIENT_PASSES
+from saat.battery import run_battery
 from saat.models import HashingNetwork
 from saat.work import TRAINING_STEP
 from tests.harness.tiny import tiny
@@ -47,9 +47,7 @@ class PassCounter:
             return features
 
         patch.setattr(HashingNetwork, "forward", counted)
-        patch.setattr(
-            saat.protocol, "run_battery", self.within("battery", saat.protocol.run_battery)
-        )
+        patch.setattr("saat.protocol.run_battery", self.within("battery", run_battery))
         for name, stage in (("_pretrain", "pretraining"), ("_validate", "validation"),
                             ("_reattack", "attacks")):  # fmt: skip
             patch.setattr(TrialAttempt, name, self.within(stage, getattr(TrialAttempt, name)))
@@ -137,7 +135,9 @@ def test_a_search_that_stops_trials_stays_between_the_bounds(
 def test_every_defense_costs_what_the_dry_run_counts(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compare = {name: {"defense.method": name} for name in ("none", "cgat", "atrdh", "crdat")}
+    compare: dict[str, dict[str, Any]] = {
+        name: {"defense.method": name} for name in ("none", "cgat", "atrdh", "crdat")
+    }
     for name in ("cgat", "atrdh", "crdat"):
         compare[name] |= {"defense.epochs": 1, "defense.steps": 3, "defense.batch_size": 50}
     attacks = ["mainstay", "vmi", "mainstay_targeted"]

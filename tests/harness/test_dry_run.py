@@ -12,7 +12,7 @@ import yaml
 from harness.__main__ import main
 from harness.experiment.configs import config_at, paper_defaults
 from harness.journal.state import config_hash
-from harness.session import calibration, disk
+from harness.session import calibration
 from harness.session.calibration import calibrate, seconds
 from harness.session.data_sizes import DataSizes, data_or_sizes
 from harness.session.search_size import SearchSize, size_of_search
@@ -297,7 +297,7 @@ def test_a_disk_without_room_is_told(
     tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibration, "_CALIBRATION_S", 0.0)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny_raw()))
     with pytest.raises(SystemExit):
