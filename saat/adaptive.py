@@ -24,7 +24,7 @@ EOT_PASSES = 8
 # More than rounding (summation order on a GPU), as a share of the mean feature.
 _NOISE = 1e-3
 # Images that decide what a network is like.
-_INSPECTED = 16
+INSPECTED = 16
 # Exactly zero input gradients of clean images, as a fraction, from which on attacks see through
 # rectifiers. On the way of an attack there are more of them.
 _HIDDEN_SHARE = 0.02
@@ -66,7 +66,7 @@ class ModelTraits:
 
 def model_traits(network: nn.Module, images: Tensor) -> ModelTraits:
     """Look at a network; ``images`` uint8 (Q, 3, H, W), of which a few are used."""
-    few = images[:_INSPECTED]
+    few = images[:INSPECTED]
     if not len(few):
         return ModelTraits(randomised=False, zero_gradient=0.0, surrogate=False)
     with evaluating(network):

@@ -26,7 +26,7 @@ from saat.threat_model import ThreatModel
 from saat.victim import AttackResult, Victim
 
 # Queries whose features tell two networks with equal codes apart.
-_COMPARED_QUERIES = 4
+COMPARED_QUERIES = 4
 
 
 class _Attacked(NamedTuple):
@@ -187,7 +187,7 @@ class AttackRunner:
         for codes in (victim.knowledge.train_codes, victim.database_codes, victim.query_codes):
             digest.update(pack_bits(codes).tobytes())
         with torch.no_grad(), evaluating(victim.network):
-            few = to_float(victim.images[:_COMPARED_QUERIES], device_of(victim.network))
+            few = to_float(victim.images[:COMPARED_QUERIES], device_of(victim.network))
             digest.update(victim.network(few).float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 

@@ -28,6 +28,7 @@ from saat.optimiser_settings import OptimiserSettings
 from saat.reading import batches_for
 from saat.seeding import generator, seed_torch
 from saat.stopwatch import Stage, stage
+from saat.work import TRAINING_STEP, Work
 
 # A training set that takes less than this share of free GPU memory lives there as bytes.
 _RESIDENT_SHARE = 0.25
@@ -86,6 +87,17 @@ class Training(ABC):
         self._optimiser = settings.optimiser(
             parameter for module in self.modules().values() for parameter in module.parameters()
         )
+
+    @classmethod
+    def start_work(cls) -> Work:
+        """Work a training image before the first epoch, in :meth:`prepare`."""
+        return Work()
+
+    @classmethod
+    def epoch_work(cls, settings: OptimiserSettings) -> Work:
+        """Work a training image of one epoch: here a step on the image itself."""
+        del settings
+        return Work(training=TRAINING_STEP)
 
     def prepare(self) -> None:  # noqa: B027
         """Create what a stage has beside network and objective, before the optimiser is made."""

@@ -48,10 +48,16 @@ ELSEWHERE = ("/path/to/", "/shared/", "runs/")
 WORK: Mapping[str, tuple[str, list[str]]] = {
     "search": (
         "minutes to days",
-        ["session.session.start", "cli.runs._conclude", "session.dry_run.dry_run"],
+        ["session.session.start", "cli.runs._conclude", "cli.runs._describe"],
     ),
-    "train": ("minutes to days", ["session.session.start", "cli.runs._conclude"]),
-    "compare": ("minutes to days", ["session.session.start", "cli.runs._conclude"]),
+    "train": (
+        "minutes to days",
+        ["session.session.start", "cli.runs._conclude", "cli.runs._describe"],
+    ),
+    "compare": (
+        "minutes to days",
+        ["session.session.start", "cli.runs._conclude", "cli.runs._describe"],
+    ),
     "resume": ("needs an interrupted run", ["session.session.resume", "cli.runs._conclude"]),
     "status": ("needs a run", ["session.status.status_of", "session.status.render"]),
     "report": ("needs runs", ["session.stored_run.read_stored", "session.session.make_report"]),

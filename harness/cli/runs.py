@@ -44,6 +44,9 @@ Seed = Annotated[
 MaxConcurrent = Annotated[
     int | None, option("Run this many trials at once.", "search.max_concurrent of the file")
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would run and what it would cost, and end.")
+]
 _PLACES = ("address", "autoscaling", "runs_dir", "tracking_uri", "cache_dir")
 
 
@@ -59,19 +62,13 @@ def search(
     max_concurrent: MaxConcurrent = None,
     seed: Seed = None,
     set_: Overrides = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would run and for how long, and end.")
-    ] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
     """Search the trade-off between clean and robust MAP, confirm the best settings, and report."""
     given = {"name": name, "search.num_samples": num_samples, "seed": seed}
     loaded = load(experiment, set_, {**given, "search.max_concurrent": max_concurrent})
-    if dry_run:
-        with importing():
-            from harness.session.dry_run import dry_run as describe
-        print(describe(loaded, options, say))
-    else:
-        _start(loaded, "search", options)
+    _start(loaded, "search", options, dry_run, as_json)
 
 
 @app.command()
@@ -82,9 +79,12 @@ def train(
     name: NewName = None,
     seed: Seed = None,
     set_: Overrides = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
     """Train the experiment's own setting, without a search, and attack it on test queries."""
-    _start(load(experiment, set_, {"name": name, "seed": seed}), "train", options)
+    loaded = load(experiment, set_, {"name": name, "seed": seed})
+    _start(loaded, "train", options, dry_run, as_json)
 
 
 @app.command()
@@ -96,13 +96,15 @@ def compare(
     max_concurrent: MaxConcurrent = None,
     seed: Seed = None,
     set_: Overrides = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
     """Train the settings of the file's compare section under several seeds, and attack them all."""
     given = {"name": name, "search.max_concurrent": max_concurrent, "seed": seed}
     loaded = load(experiment, set_, given)
     if not loaded.compare:
         raise InputError(f"{experiment}: compare: names no setting; give at least one")
-    _start(loaded, "compare", options)
+    _start(loaded, "compare", options, dry_run, as_json)
 
 
 @app.command()
@@ -177,12 +179,29 @@ def ui(
     serve(runs_dir, name, port)
 
 
-def _start(experiment: "Experiment", plan: "Plan", options: Options) -> None:
+def _start(
+    experiment: "Experiment", plan: "Plan", options: Options, dry_run: bool, as_json: bool
+) -> None:
+    if dry_run:
+        _describe(experiment, plan, options, as_json)
+        return
+    if as_json:
+        raise InputError("--json: goes with --dry-run")
     with importing():
         from harness.session import session
     to_allow = partial(session.paths_to_allow, experiment, options.runs_dir)
     with _resumable(experiment.name, options.executor, options, to_allow):
         _conclude(session.start(experiment, options, plan, say))
+
+
+def _describe(experiment: "Experiment", plan: "Plan", options: Options, as_json: bool) -> None:
+    with importing():
+        from harness.session import dry_run, dry_run_text
+    found = dry_run.dry_run(experiment, plan, options, say)
+    if as_json:
+        print(json.dumps(dry_run_text.as_json(found), indent=1))
+    else:
+        print(dry_run_text.as_text(found))
 
 
 def _conclude(run_dir: Path) -> None:

@@ -1,81 +1,95 @@
-"""Estimates the seconds that the stages of a trial take, from a second of training each."""
+"""Seconds that a forward pass takes on this device, in each kind of work, in a few seconds."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from harness.experiment.config import Experiment
-from harness.experiment.protocols import full_protocol
-from harness.trial.partial_epoch import run_until
-from harness.trial.stages import adversarial_training, build_models, pretraining
-from saat.attacks import Attack
-from saat.data import RetrievalData
-from saat.training import Training
+from harness.experiment.config import TrialConfig
+from harness.experiment.sections import to_settings
+from saat.attacks.attack import GRADIENT_PASSES
+from saat.attacks.query_batches import frozen
+from saat.defenses import defended_network
+from saat.models import BACKBONES, HashingNetwork, evaluating
+from saat.pretrain import PretrainSettings
+from saat.work import TRAINING_STEP, Work
 
-_CALIBRATION_S = 1.0  # for each stage
+_CALIBRATION_S = 1.0  # for each kind of work
+_FEWEST = 3  # batches
+# Images at once: a CPU gains nothing from more, a GPU is measured at those of the stages.
+_ON_CPU, _ENCODED, _ATTACKED = 32, 250, 128
 
-
-@dataclass(frozen=True)
-class Costs:
-    """Seconds on one device: an epoch of each stage, and one re-attack of each phase."""
-
-    pretrain_epoch: float
-    defense_epoch: float
-    validation: float
-    reattack: float
-    test: float
+# Kind of work → seconds a forward pass: lower quartile, median and upper quartile of the batches.
+Spread = tuple[float, float, float]
+Rates = Mapping[str, Spread]
 
 
-def calibrate(experiment: Experiment, data: RetrievalData, device: str) -> Costs:
-    """Time a second of each kind of training on the real data, and derive the other costs.
+def calibrate(config: TrialConfig, device: str) -> Rates:
+    """Time random images through a random network of a setting; see :class:`saat.work.Work`."""
+    model, size = config.model, config.data.image_size
+    built = BACKBONES[model.backbone].build(model.weights == "none")
+    network = HashingNetwork(built, model.bits).to(memory_format=torch.channels_last).to(device)
+    passed = defended_network(config.method, network, config.defense.model_dump())
+    settings = to_settings(PretrainSettings, config.pretrain)
+    optimiser = settings.optimiser(passed.parameters())
+    inner = int(getattr(config.defense, "batch_size", settings.batch_size))
 
-    A step of an attack costs a forward and a backward pass, as an image of pretraining does;
-    encoding an image costs a third of that.
-    """
-    config = experiment.config
-    models = build_models(config, data, 0, device)
-    pretrain_epoch, per_image = time_epoch(pretraining(config, *models, data, 0), data)
-    training = adversarial_training(config, *build_models(config, data, 0, device), data, 0)
-    defense_epoch = 0.0 if training is None else time_epoch(training, data)[0]
-    encoding = per_image / 3
-    validation, full = experiment.validation, full_protocol(experiment.evaluation)
-    steps = sum(_steps(attack, experiment.evaluation.steps) for attack in full.attacks.values())
-    searched = len(data.validation_database) * encoding
-    part = validation.part_of(len(data.validation_database)) * encoding
-    return Costs(
-        pretrain_epoch,
-        defense_epoch,
-        part + min(validation.queries, len(data.validation)) * validation.steps * per_image,
-        searched + len(data.validation) * steps * per_image,
-        len(data.database) * encoding + len(data.test) * steps * per_image,
-    )
+    def encode(images: Tensor) -> None:
+        with torch.no_grad(), evaluating(passed):
+            passed(images)
+
+    def attack(images: Tensor) -> None:
+        with evaluating(passed):
+            descend(images)
+
+    def descend(images: Tensor) -> None:
+        with frozen(passed):
+            point = images.requires_grad_(True)
+            torch.autograd.grad(passed(point).tanh().mean(), point)
+
+    def train(images: Tensor) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        passed(images).tanh().mean().backward()
+        optimiser.step()
+
+    def rate(step: Callable[[Tensor], None], batch: int, passes: int) -> Spread:
+        images = torch.rand(batch if device != "cpu" else min(batch, _ON_CPU), 3, size, size)
+        images = images.to(device).contiguous(memory_format=torch.channels_last)
+        seconds = _timed(lambda: step(images.detach()), device)
+        low, middle, high = np.percentile(seconds, (25, 50, 75)) / (len(images) * passes)
+        return float(low), float(middle), float(high)
+
+    return {
+        "encoding": rate(encode, _ENCODED, 1),
+        "attack": rate(attack, _ATTACKED, GRADIENT_PASSES),
+        "inner": rate(descend, inner, GRADIENT_PASSES),
+        "training": rate(train, max(2, settings.batch_size), TRAINING_STEP),
+    }
 
 
-def _steps(attack: Attack, default: int) -> int:
-    """Number of gradients that an attack takes per query."""
-    return int(getattr(attack, "steps", default)) * int(getattr(attack, "restarts", 1))
+def seconds(work: Work, rates: Rates) -> Spread:
+    """Seconds that work takes, with their spread."""
+    each = [[part * rate for rate in rates[kind]] for kind, part in work.by_kind.items()]
+    low, middle, high = (sum(column) for column in zip(*each, strict=True))
+    return low, middle, high
 
 
-def time_epoch(training: Training, data: RetrievalData) -> tuple[float, float]:
-    """Estimate from the beginning of an epoch the seconds of all of it, and of one image.
+def _timed(step: Callable[[], Any], device: str) -> list[float]:
+    """Seconds of every batch for about a second; the first one warms up."""
+    step()
+    taken: list[float] = []
+    while len(taken) < _FEWEST or sum(taken) < _CALIBRATION_S:
+        _wait(device)
+        began = time.monotonic()
+        step()
+        _wait(device)
+        taken.append(time.monotonic() - began)
+    return taken
 
-    The first batch warms up, so it counts only if it is the only one.
-    """
-    cuda = next(training.network.parameters()).is_cuda
-    began = time.monotonic()
-    ends: list[float] = []
-    batches = 1
 
-    def enough(_: int, count: int) -> bool:
-        nonlocal batches
-        if cuda:
-            torch.cuda.synchronize()
-        ends.append(time.monotonic())
-        batches = count
-        return len(ends) > 1 and ends[-1] - began > _CALIBRATION_S
-
-    run_until(training, enough)
-    first = ends[0] - began
-    batch = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else first
-    return first + (batches - 1) * batch, batch * batches / len(data.train)
+def _wait(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize()

@@ -1,212 +1,218 @@
-"""``saat search --dry-run``: the size of a search, and about how long it takes.
+"""``--dry-run``: what a search, a training or a comparison would do and cost.
 
 Nothing is written to the folder of runs; images are decoded into their cache.
 """
 
-import math
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from harness.experiment.config import Experiment
-from harness.experiment.configs import (
-    config_at,
-    confirmed_configs,
-    longest_training,
-    paper_defaults,
-)
-from harness.experiment.sections import to_settings
-from harness.experiment.space import Dimension, points
 from harness.journal.protocol import protocol_hash
-from harness.journal.state import config_hash
 from harness.options import Options
-from harness.search.plan import deciding_epochs
-from harness.search.schedulers import SCHEDULERS
-from harness.search.search import MOST_POINTS
+from harness.search.plan import Plan, given
 from harness.search.warm_start import warm_start
-from harness.session.calibration import Costs, calibrate
-from harness.session.checks import check_folders, check_tracking, device_of_run, open_data
-from saat.pretrain import PretrainSettings
+from harness.session.calibration import Rates, Spread, calibrate, seconds
+from harness.session.checks import check_folders, check_tracking, device_of_run
+from harness.session.data_sizes import data_or_sizes
+from harness.session.disk import DiskItem, Space, disk_needs, spaces
+from harness.session.search_size import SearchSize, size_of_search
+from harness.session.stage_costs import (
+    Costs,
+    Stage,
+    searched_configs,
+    stages_given,
+    stages_of_search,
+)
+from harness.session.trial_costs import Case, Passed, TrialCosts
+from saat.errors import InputError
 from saat.wording import counted
 
 
 @dataclass(frozen=True)
-class SearchSize:
-    """How much a search will do, as far as is known before it.
+class DryRun:
+    """What a run would do and cost.
 
-    Numbers of pretrained models are the largest that exploring and confirming may need.
+    Attributes:
+        experiment: of the run.
+        plan: what would be run.
+        size: of a search.
+        stages: its stages, in order.
+        device: what was measured: ``cpu``, or the name of a GPU; empty where the run asks for a
+            GPU and there is none here.
+        measured_s: seconds that measuring took.
+        rates: what images pass → seconds a forward pass; empty without a device.
+        at_once: trials at once here; None on a cluster that was not asked.
+        disk: what would be written.
+        spaces: the file systems for it.
+        notes: what else to know, in sentences.
     """
 
-    defaults: int  # settings of the paper
-    sampled: int  # settings that the sampler will suggest
-    known: int  # trials of earlier searches, which do not run again
-    confirmed: int  # settings
-    explore_pretrained: int
-    confirm_pretrained: int
-    rungs: list[tuple[int, int]]  # (epoch, number of sampled trials expected to go on after it)
+    experiment: Experiment
+    plan: Plan
+    size: SearchSize | None
+    stages: Sequence[Stage]
+    device: str
+    measured_s: float
+    rates: Mapping[Passed, Rates]
+    at_once: int | None
+    disk: Sequence[DiskItem]
+    spaces: Sequence[Space]
+    notes: Sequence[str]
+
+    def hours(self, costs: Costs) -> Spread | None:
+        """Device-hours of some costs: quick, median and slow; None without a device."""
+        if not self.device:
+            return None
+        each = [(0.0, 0.0, 0.0), *(seconds(work, self.rates[p]) for p, work in costs.items())]
+        low, middle, high = (sum(column) / 3600 for column in zip(*each, strict=True))
+        return low, middle, high
+
+    def total_hours(self, case: Case = "expected") -> Spread | None:
+        """Device-hours of all stages."""
+        each = [self.hours(stage.costs[case]) for stage in self.stages]
+        known = [spread for spread in each if spread is not None]
+        if not self.device:
+            return None
+        low, middle, high = (sum(column) for column in zip((0.0, 0.0, 0.0), *known, strict=True))
+        return low, middle, high
 
     @property
-    def explored(self) -> int:
-        """Explore trials."""
-        return self.defaults + self.sampled
+    def wall_hours(self) -> float | None:
+        """Hours by the clock, if as many trials run at once as fit; None where not known.
+
+        Trials that share a GPU share its time.
+        """
+        if self.at_once is None or not self.device:
+            return None
+        share = min(1.0, self.experiment.resources.gpus or 1.0)
+        total = 0.0
+        for phase in dict.fromkeys(stage.phase for stage in self.stages):
+            of_phase = [stage for stage in self.stages if stage.phase == phase]
+            trials = max((s.count for s in of_phase if s.unit == "trial"), default=1.0)
+            slots = max(1.0, min(self.at_once, trials) * share)
+            hours = [self.hours(stage.costs["expected"]) for stage in of_phase]
+            total += sum(spread[1] for spread in hours if spread) / slots
+        return total
 
 
-def dry_run(experiment: Experiment, options: Options, say: Callable[[str], None]) -> str:
-    """The size of a search and its estimated cost, as text.
+def dry_run(
+    experiment: Experiment, plan: Plan, options: Options, say: Callable[[str], None]
+) -> DryRun:
+    """Count and measure what a run would cost.
 
     Raises:
-        InputError: what ``saat search`` itself would refuse about file, data and folders.
+        InputError: what the run itself would refuse about file, data and folders.
     """
     check_folders(options)
     check_tracking(options.tracking_uri, options.runs_dir)
-    device = device_of_run(experiment, options)
-    here = device if torch.cuda.is_available() else "cpu"  # the workers may have GPUs
-    data = open_data(experiment, options.cache_dir, say)
-    protocol = protocol_hash(experiment, data.fingerprint)
-    warm = warm_start(experiment, options.runs_dir, data.fingerprint, protocol)
-    known = {entry["config_hash"] for entry in warm["trials"]}
-    size = size_of_search(experiment, data.fingerprint, known)
-    say("calibration: a second of pretraining and a second of adversarial training")
+    data, sizes = data_or_sizes(experiment, options.cache_dir, say)
+    notes = [f"{sizes.missing.split(';')[0]}; counted with the published lists"] * bool(
+        sizes.missing
+    )
+    fingerprint, known = (data.fingerprint if data else ""), set[str]()
+    if plan == "search" and experiment.search.warm_start:
+        if data is None:
+            notes.append("search.warm_start: not looked at without the data")
+        else:
+            protocol = protocol_hash(experiment, fingerprint)
+            warm = warm_start(experiment, options.runs_dir, fingerprint, protocol)
+            known = {entry["config_hash"] for entry in warm["trials"]}
+    costs = TrialCosts(experiment, sizes)
+    size = size_of_search(experiment, fingerprint, known) if plan == "search" else None
+    if size is None:
+        stages = stages_given(experiment, plan, costs)
+        configs = [training.config for training in given(experiment, plan)]
+    else:
+        stages = stages_of_search(experiment, size, costs)
+        configs = searched_configs(experiment)
+    device, began = _device(experiment), time.monotonic()
+    rates = _measured(experiment, costs, stages, device, say) if device else {}
+    at_once = _at_once(experiment, options)
+    disk = disk_needs(experiment, configs, stages, sizes, at_once or 1, options)
+    return DryRun(
+        experiment,
+        plan,
+        size,
+        stages,
+        torch.cuda.get_device_name() if device == "cuda" else device,
+        time.monotonic() - began,
+        rates,
+        at_once,
+        disk,
+        spaces(disk),
+        [*notes, *_notes(experiment, plan, options, costs, device)],
+    )
+
+
+def _device(experiment: Experiment) -> str:
+    """Where the costs can be measured; empty if not here."""
+    if not experiment.resources.gpus:
+        return "cpu"
+    return "cuda" if torch.cuda.is_available() else ""
+
+
+def _measured(
+    experiment: Experiment,
+    costs: TrialCosts,
+    stages: Sequence[Stage],
+    device: str,
+    say: Callable[[str], None],
+) -> dict[Passed, Rates]:
+    """Calibrate everything that images pass, with as many threads as a trial has."""
+    passed = {p: costs.examples[p] for stage in stages for of in stage.costs.values() for p in of}
+    say(f"calibration: some seconds on {device} for {counted(len(passed), 'network')}")
     threads = torch.get_num_threads()
-    # As many as a trial has, or as this machine has.
     torch.set_num_threads(min(experiment.resources.cpus_per_trial, os.cpu_count() or 1))
     try:
-        costs = calibrate(experiment, data, here)
+        return {key: calibrate(config, device) for key, config in passed.items()}
     finally:
         torch.set_num_threads(threads)
-    lines = [*_described(experiment, size), *_estimated(experiment, size, costs)]
+
+
+def _at_once(experiment: Experiment, options: Options) -> int | None:
+    """Trials that run at once on this machine, or as many as the file says on a cluster."""
+    wanted = experiment.search.max_concurrent
+    if options.executor == "inline":
+        return 1
+    if options.address:
+        return None if wanted == "auto" else wanted
+    from harness.executors.ray_slots import resources_here, slots_of_node
+
+    resources = experiment.resources
+    fitting = slots_of_node(resources_here(), resources.cpus_per_trial, resources.gpus)
+    return max(1, fitting if wanted == "auto" else min(wanted, fitting))
+
+
+def _notes(
+    experiment: Experiment, plan: Plan, options: Options, costs: TrialCosts, device: str
+) -> list[str]:
+    notes = []
+    if costs.learning:
+        notes.append(f"not counted: what {', '.join(costs.learning)} learn before they attack")
+    if not device:
+        notes.append(
+            f"resources.gpus_per_trial: {experiment.resources.gpus_per_trial}: no GPU that torch "
+            "can use is here, so F alone, and no hours"
+        )
     if refused := _refused_here(experiment, options):
-        lines.append(f"saat search would refuse it on this machine: {refused}")
-    if here != device:
-        lines.append("this machine has no GPU that torch can use: hours of its CPU, not of a GPU")
-    return "\n".join(lines)
+        notes.append(f"saat {plan} would refuse it on this machine: {refused}")
+    return notes
 
 
 def _refused_here(experiment: Experiment, options: Options) -> str:
-    """Why Ray on this machine would refuse a trial's resources; empty if it would not."""
+    """Why this machine would refuse a trial's resources; empty if it would not."""
+    try:
+        device_of_run(experiment, options)
+    except InputError as error:
+        return str(error)
     if options.executor != "ray" or options.address:
         return ""
     from harness.executors.ray_slots import request_error, resources_here, slots_of_node
 
     cpus, gpus = experiment.resources.cpus_per_trial, experiment.resources.gpus
     here = resources_here()
-    if slots_of_node(here, cpus, gpus):
-        return ""
-    return str(request_error(cpus, gpus, [here]))
-
-
-def size_of_search(experiment: Experiment, fingerprint: str, known: set[str]) -> SearchSize:
-    """Count trials and pretrained models; settings whose hashes are ``known`` do not run again."""
-    configs = [config_at(experiment, point) for point in paper_defaults(experiment)]
-    hashes = {config_hash(config, fingerprint) for config in configs}
-    defaults = len(hashes - known)
-    sampled = _sampled(experiment, fingerprint, known | hashes)
-    confirmed = confirmed_configs(experiment, sampled + len(known))
-    models = math.prod(
-        _count_values(dimension)
-        for key, dimension in experiment.space.items()
-        if key.startswith(("model.", "pretrain."))
-    )
-    return SearchSize(
-        defaults,
-        sampled,
-        len(known),
-        confirmed,
-        explore_pretrained=int(min(models, defaults + sampled)),
-        confirm_pretrained=int(min(models, confirmed)) * experiment.confirm.seeds,
-        rungs=_rungs(experiment, sampled),
-    )
-
-
-def _count_values(dimension: Dimension) -> float:
-    """Number of values of a dimension; infinite for a continuous range."""
-    grid = dimension.grid()
-    return math.inf if grid is None else len(grid)
-
-
-def _sampled(experiment: Experiment, fingerprint: str, known: set[str]) -> int:
-    """Number of settings to sample; a space without a continuous range may have fewer."""
-    wanted = experiment.search.num_samples
-    points_in_space = math.prod(map(_count_values, experiment.space.values()))
-    # The search never goes through more points than that.
-    if points_in_space - len(known) >= wanted or points_in_space > MOST_POINTS:
-        return wanted
-    base = experiment.config.flat()
-    configs = (config_at(experiment, point) for point in points(experiment.space, base))
-    return min(wanted, len({config_hash(s, fingerprint) for s in configs} - known))
-
-
-def _rungs(experiment: Experiment, sampled: int) -> list[tuple[int, int]]:
-    """Rungs at the epochs grace · ηᵏ; of n sampled trials at a rung about n / η go on."""
-    search, epochs = experiment.search, longest_training(experiment)
-    rungs, left = [], sampled
-    for epoch in SCHEDULERS[search.scheduler].for_search(search, epochs).rungs(epochs):
-        if left >= search.reduction_factor:  # fewer at a rung go on, all of them
-            left //= search.reduction_factor
-        rungs.append((epoch, left))
-    return rungs
-
-
-def _described(experiment: Experiment, size: SearchSize) -> list[str]:
-    lines = [f"{experiment.name}: a dry run; nothing is started, nothing written", "space:"]
-    for key, dimension in experiment.space.items():
-        parts = dimension.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        lines.append(f"  {key}: " + ", ".join(f"{name} {value}" for name, value in parts.items()))
-    lines[-1] += "" if experiment.space else " nothing is searched"
-    known = f", {size.known} known from earlier searches" if size.known else ""
-    seeds = experiment.confirm.seeds
-    lines += [
-        f"explore: {counted(size.explored, 'trial')} ({size.defaults} of the paper's default, "
-        f"{size.sampled} sampled){known}",
-        f"confirm: about {counted(size.confirmed * seeds, 'trial')} "
-        f"({counted(size.confirmed, 'setting')} under {counted(seeds, 'seed')})",
-        f"pretrained models: at most {size.explore_pretrained} to explore and "
-        f"{size.confirm_pretrained} to confirm",
-    ]
-    count = size.sampled
-    for epoch, left in size.rungs:
-        of_them = counted(count, "sampled trial")
-        lines.append(f"rung at epoch {epoch}: of {of_them} about {left} will go on")
-        count = left
-    margin = experiment.search.margin
-    if margin and size.rungs:
-        lines.append(f"more go on if they lie within {margin:g} MAP of the front of a rung")
-    if not size.rungs:
-        lines.append("rungs: none; every trial runs to its end")
-    return lines
-
-
-def device_seconds(
-    experiment: Experiment, size: SearchSize, costs: Costs
-) -> tuple[float, float, float]:
-    """Estimate the seconds of one device for pretraining, exploring and confirming."""
-    epochs = longest_training(experiment)
-    pretrain = to_settings(PretrainSettings, experiment.pretrain).epochs * costs.pretrain_epoch
-    deciding = deciding_epochs(experiment)
-    due = sum(experiment.validation.is_due(n + 1, epochs, deciding) for n in range(epochs))
-    epoch = costs.defense_epoch + costs.validation * due / max(epochs, 1)
-    done, at, count = 0, 0, size.sampled  # epochs of sampled trials
-    for rung, left in size.rungs:
-        done, at, count = done + count * (rung - at), rung, left
-    done += count * (epochs - at)
-    explore = (done + size.defaults * epochs) * epoch + (count + size.defaults) * costs.reattack
-    defended = size.confirmed - (experiment.confirm.undefended and size.confirmed > 0)
-    confirm = experiment.confirm.seeds * (defended * epochs * epoch + size.confirmed * costs.test)
-    return pretrain * (size.explore_pretrained + size.confirm_pretrained), explore, confirm
-
-
-def _estimated(experiment: Experiment, size: SearchSize, costs: Costs) -> list[str]:
-    stages = [part / 3600 for part in device_seconds(experiment, size, costs)]
-    pretraining, exploring, confirming = stages
-    battery = experiment.confirm.battery
-    without = "" if battery == "none" else f", without the {battery} battery of the confirmation"
-    return [
-        f"one epoch here: {costs.pretrain_epoch:.3g} s of pretraining, {costs.defense_epoch:.3g} s "
-        f"of adversarial training and about {costs.validation:.3g} s of validation",
-        f"about {sum(stages):.2g} device-hours: {pretraining:.2g} pretraining, {exploring:.2g} "
-        f"exploring, {confirming:.2g} confirming{without}",
-        "an estimate from two seconds on this machine at the file's own setting; other settings, "
-        "devices and trials that share one change it",
-    ]
+    return "" if slots_of_node(here, cpus, gpus) else str(request_error(cpus, gpus, [here]))

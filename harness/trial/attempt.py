@@ -42,7 +42,7 @@ from saat.stopwatch import Stage, stage
 from saat.training import Training
 
 # Batteries that try images made on the model before its defense.
-_TRANSFERRING = ("full", "exhaustive")
+TRANSFERRING = ("full", "exhaustive")
 
 Status = Callable[[str], None]
 
@@ -217,7 +217,7 @@ class TrialAttempt:
     def _sources(self) -> dict[str, nn.Module]:
         """For the larger batteries the model before its defense, whose images are tried on it."""
         undefended = self.config.method == "none"
-        if self.spec.phase == "explore" or self.context.battery not in _TRANSFERRING or undefended:
+        if self.spec.phase == "explore" or self.context.battery not in TRANSFERRING or undefended:
             return {}
         fresh = build_models(self.config, self.data, self.spec.seed, self.context.device)
         self._fetch(*fresh)

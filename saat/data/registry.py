@@ -21,6 +21,8 @@ class Dataset:
         classes: C, the width of its label vectors.
         obtain: Where images and lists come from, one line.
         folder: Its folder of image lists below the root; None if it is embedded.
+        sizes: Training, database and test images of the published lists, to plan with where they
+            are not at hand; None if not all of them are published.
     """
 
     load: Callable[..., LabelledImages]
@@ -28,6 +30,7 @@ class Dataset:
     classes: int
     obtain: str
     folder: str | None = None
+    sizes: tuple[int, int, int] | None = None
 
 
 def _embedded(name: str, classes: int, description: str) -> Dataset:
@@ -35,9 +38,16 @@ def _embedded(name: str, classes: int, description: str) -> Dataset:
     return Dataset(partial(load_digits, name=name), description, classes, obtain)
 
 
-def _listed(name: str, folder: str, classes: int, description: str, obtain: str) -> Dataset:
+def _listed(
+    name: str,
+    folder: str,
+    classes: int,
+    description: str,
+    obtain: str,
+    sizes: tuple[int, int, int] | None = None,
+) -> Dataset:
     load = partial(load_folder, name=name, classes=classes)
-    return Dataset(load, description, classes, obtain, folder)
+    return Dataset(load, description, classes, obtain, folder, sizes)
 
 
 _PROS_GAN = "github.com/xunguangwang/ProS-GAN"
@@ -60,6 +70,7 @@ DATASETS: Registry[Dataset] = Registry(
             "photographs from Flickr, annotated with tags",
             "images: https://press.liacs.nl/mirflickr/mirdownload.html; "
             f"lists: data/FLICKR-25K of {_PROS_GAN}",
+            (5000, 23_300, 1700),
         ),
         "nuswide": _listed(
             "nuswide",

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from saat.attacks.attack import gradient_passes
 from saat.codes import sign
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
 from saat.models import HashingNetwork
-from saat.optimiser_settings import SgdSettings
+from saat.optimiser_settings import OptimiserSettings, SgdSettings
 from saat.settings import option
+from saat.work import TRAINING_STEP, Work
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,13 @@ class CrdatTraining(MinimaxTraining):
 
     stage = "crdat"
     settings: CrdatSettings
+
+    @classmethod
+    def epoch_work(cls, settings: OptimiserSettings) -> Work:
+        """The teacher's pass, T inner input gradients, and a step on the attacked image alone."""
+        assert isinstance(settings, CrdatSettings)
+        inner = gradient_passes(settings.steps)
+        return Work(encoding=1, inner=inner, training=TRAINING_STEP)
 
     def prepare(self) -> None:
         """The teacher."""

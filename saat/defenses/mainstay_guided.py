@@ -14,6 +14,7 @@ from saat.mainstay import MainstayCodes, MainstayWeights
 from saat.models import codes_of
 from saat.optimiser_settings import SgdSettings
 from saat.settings import option
+from saat.work import Work
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class GuidedTraining(MinimaxTraining):
 
     loop_relaxes_codes: ClassVar[bool] = False
     settings: GuidedSettings
+
+    @classmethod
+    def start_work(cls) -> Work:
+        """Every training image is encoded."""
+        return Work(encoding=1)
 
     def prepare(self) -> None:
         """The codes of the pretrained network, for the objective and for the mainstay codes."""

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from saat.attacks.attack import gradient_passes
 from saat.attacks.pgd import default_step_size, pgd
 from saat.attacks.query_batches import frozen
 from saat.micro_batches import joined, parts
@@ -14,6 +15,7 @@ from saat.settings import option
 from saat.stopwatch import Stage, stage
 from saat.threat_model import ThreatModel
 from saat.training import Training
+from saat.work import TRAINING_STEP, Work
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,12 @@ class MinimaxTraining(Training):
     """A pretrained network, trained on images attacked within the ball of the settings."""
 
     settings: MinimaxSettings
+
+    @classmethod
+    def epoch_work(cls, settings: OptimiserSettings) -> Work:
+        """T inner input gradients, then a step on the benign and the attacked image."""
+        assert isinstance(settings, MinimaxSettings)
+        return Work(inner=gradient_passes(settings.steps), training=2 * TRAINING_STEP)
 
     def set_mode(self) -> None:
         """Dropout on; batch statistics frozen, or attacked batches would pollute them."""

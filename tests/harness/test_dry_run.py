@@ -1,7 +1,6 @@
 """A dry run: the plan by counting, the estimate by adding up, and nothing started or written."""
 
-import math
-import time
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +13,13 @@ from harness.__main__ import main
 from harness.experiment.configs import config_at, paper_defaults
 from harness.journal.state import config_hash
 from harness.session import calibration
-from harness.session.calibration import Costs, time_epoch
-from harness.session.dry_run import SearchSize, device_seconds, size_of_search
+from harness.session.calibration import calibrate, seconds
+from harness.session.data_sizes import DataSizes, data_or_sizes
+from harness.session.search_size import SearchSize, size_of_search
+from harness.session.stage_costs import Survival, stages_of_search
+from harness.session.trial_costs import TrialCosts
+from saat.errors import InputError
+from saat.work import KINDS, Work
 from tests.harness.fakes import drive, experiment, open_search
 from tests.harness.tiny import tiny, tiny_raw
 
@@ -122,71 +126,62 @@ def test_the_plan_has_as_many_trials_as_the_search(
     )
 
 
-def test_the_estimate_is_the_sum_over_all_trials() -> None:
-    searched = experiment(defense__epochs=9, search__num_samples=20, pretrain__epochs=6)
-    costs = Costs(1.0, 100.0, 10.0, 1e4, 1e6)
-    found = size_of_search(searched, "data", set())
-    pretraining, exploring, confirming = device_seconds(searched, found, costs)
-    assert pretraining == 6 * (found.explore_pretrained + found.confirm_pretrained)
-    # Of 20 trials 10 end at epoch 1, 5 at 2, 3 at 4, 1 at 8; one and both defaults go to 9.
-    epochs = [1] * 10 + [2] * 5 + [4] * 3 + [8] + [9] * 3
-    assert exploring == pytest.approx(110 * sum(epochs) + 3 * 1e4)
-    # Two recommended settings and the default are trained, the undefended model only attacked.
-    assert confirming == pytest.approx(searched.confirm.seeds * (3 * 9 * 110 + 4 * 1e6))
+SIZES = DataSizes(1000, 2000, 2000, 100, 200, 2300)
 
 
-class FakeTraining:
-    """Batches of two seconds after a first one of five."""
-
-    def __init__(self, clock: list[float], batches: int) -> None:
-        self.network = torch.nn.Linear(1, 1)
-        self.clock, self.batches, self.ran = clock, batches, 0
-
-    def run_epoch(self, progress: Any) -> None:
-        for number in range(self.batches):
-            self.ran += 1
-            self.clock[0] += 2.0 if number else 5.0
-            progress(number + 1, self.batches)
-
-
-@pytest.mark.parametrize(("batches", "ran"), [(1, 1), (2, 2), (3, 3), (100, 4)])
-def test_an_epoch_is_timed_by_its_beginning(
-    monkeypatch: pytest.MonkeyPatch, batches: int, ran: int
-) -> None:
-    clock = [50.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(calibration, "_CALIBRATION_S", 10.0)
-    training = FakeTraining(clock, batches)
-    data = SimpleNamespace(train=range(batches * 10))
-    epoch, image = time_epoch(training, data)  # type: ignore[arg-type]
-    assert training.ran == ran
-    assert epoch == 5.0 + 2.0 * (batches - 1)
-    assert image == (0.5 if batches == 1 else 0.2)
-
-
-def test_the_cost_of_the_protocol_follows_its_steps_and_queries(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(calibration, "build_models", lambda *_: (None, None))
-    monkeypatch.setattr(calibration, "pretraining", lambda *_: None)
-    monkeypatch.setattr(
-        calibration,
-        "adversarial_training",
-        lambda config, *_: None if config.defense.method == "none" else object(),
+def test_the_expected_cost_is_the_sum_over_all_trials() -> None:
+    searched = experiment(
+        defense__epochs=9,
+        search__num_samples=20,
+        pretrain__epochs=6,
+        space={LAMBDA: {"float": [1, 2]}},
     )
-    monkeypatch.setattr(calibration, "time_epoch", lambda *_: (7.0, 3.0))
-    data: Any = SimpleNamespace(
-        validation=range(40), validation_database=range(500), test=range(60), database=range(600)
-    )
-    options = {"hag": {"steps": 20}}
-    searched = tiny({"evaluation.steps": 2, "evaluation.options": options, "validation.steps": 5})
-    found = calibration.calibrate(searched, data, "cpu")
-    assert (found.pretrain_epoch, found.defense_epoch) == (7.0, 7.0)
-    assert found.validation == 500 + 20 * 5 * 3  # encoding an image costs a third of a gradient
-    assert found.reattack == 500 + 40 * (2 + 20) * 3
-    assert found.test == 600 + 60 * (2 + 20) * 3
-    undefended = tiny({"defense": {"method": "none"}, "space": {}})
-    assert calibration.calibrate(undefended, data, "cpu").defense_epoch == 0.0
+    found, costs = size_of_search(searched, "data", set()), TrialCosts(searched, SIZES)
+    stages = {(s.phase, s.name): s for s in stages_of_search(searched, found, costs)}
+    assert stages["explore", "pretraining"].passes() == 3 * 6 * 1000 * found.explore_pretrained
+    # Of 20 trials 10 end at epoch 1, 5 at 2, 3 at 4, 1 at 8; one and the default go to 9.
+    epochs = [1] * 10 + [2] * 5 + [4] * 3 + [8] + [9] * 2
+    assert stages["explore", "validation"].count == pytest.approx(sum(epochs))
+    assert stages["explore", "re-attack"].count == pytest.approx(2)
+    # The training set is encoded once; an epoch has inner gradients, and 2 images in a step.
+    steps = searched.defense.steps  # type: ignore[attr-defined]
+    default, epoch = 1000 * (1 + 9 * (2 * 7 + 2 * 3)), 1000 * (2 * steps + 2 * 3)
+    trained = stages["explore", "adversarial training"]
+    assert trained.passes() == pytest.approx(default + 20_000 + (sum(epochs) - 9) * epoch)
+    assert trained.passes("least") == default + 20_000 + 20 * epoch
+    assert trained.passes("most") == default + 20_000 + 20 * 9 * epoch
+
+
+def test_shares_that_go_on_decide_epochs_and_ends() -> None:
+    survival = Survival([(1, 0.5), (3, 0.25)])
+    assert [survival.epochs(n) for n in (0, 1, 2, 3, 5)] == [0, 1, 1.5, 2, 2.5]
+    assert [survival.finished(n) for n in (0, 1, 2, 3, 5)] == [1, 1, 0.5, 0.5, 0.25]
+
+
+def test_seconds_are_passes_times_rates() -> None:
+    rates = {kind: (1.0, 2.0, 3.0 + number) for number, kind in enumerate(KINDS)}
+    assert seconds(Work(1, 10, 100, 1000), rates) == (1111, 2222, 3 + 40 + 500 + 6000)
+
+
+def test_every_kind_of_work_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "_CALIBRATION_S", 0.0)
+    for method in ("none", "saat", "comdefend"):
+        searched = tiny({"defense": {"method": method}, "space": {}})
+        rates = calibrate(searched.config, "cpu")
+        assert set(rates) == set(KINDS)
+        assert all(0 < low <= middle <= high for low, middle, high in rates.values())
+
+
+def test_without_the_data_the_published_lists_are_counted() -> None:
+    named = {"name": "flickr25k", "root": "/nowhere", "val_queries": 100}
+    data, sizes = data_or_sizes(tiny({"data": named}), None, print)
+    assert data is None
+    assert "/nowhere/FLICKR-25K" in sizes.missing
+    assert (sizes.train, sizes.validation_database, sizes.test) == (5000, 23_200, 1700)
+    with pytest.raises(InputError, match=r"evaluation\.top_k: 23201: at most 23200"):
+        data_or_sizes(tiny({"data": named, "evaluation.top_k": 23_201}), None, print)
+    with pytest.raises(InputError, match="nuswide not found"):
+        data_or_sizes(tiny({"data": {**named, "name": "nuswide"}}), None, print)
 
 
 def test_the_command_tells_the_plan_and_leaves_everything_as_it_is(
@@ -215,17 +210,20 @@ def test_the_command_tells_the_plan_and_leaves_everything_as_it_is(
         "rung at epoch 1: of 7 sampled trials about 3 will go on",
         "more go on if they lie within 0.02 MAP of the front of a rung",
         "device-hours",
-        "without the core battery",
-        "an estimate",
+        "battery core",
+        "attacked images of test trials",
+        "It fits",
+        "none stops",
     ):
         assert part in out
     assert "no GPU" not in out
-    (line,) = (line for line in out.splitlines() if "device-hours" in line)
-    assert 0 < float(line.split()[1]) < math.inf
+    assert max(map(len, out.splitlines())) <= 80
+    (line,) = (line for line in out.splitlines() if line.startswith("About"))
+    assert "device-hours" in line
 
 
 @pytest.mark.parametrize("gpus", [0.5, "auto"])
-def test_without_the_gpu_that_workers_have_the_cpu_is_timed_and_the_plan_says_so(
+def test_without_the_gpu_that_workers_have_passes_are_counted_alone(
     gpus: Any, tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibration, "_CALIBRATION_S", 0.0)
@@ -236,8 +234,9 @@ def test_without_the_gpu_that_workers_have_the_cpu_is_timed_and_the_plan_says_so
         main(["search", str(file), "--dry-run", "--runs-dir", str(runs_dir)])
     assert ended.value.code == 0
     out = capsys.readouterr().out
-    assert out.endswith("no GPU that torch can use: hours of its CPU, not of a GPU\n")
-    assert "device-hours" in out
+    assert "so F alone, and no hours" in " ".join(out.split())
+    assert "million F" in out
+    assert "About" not in out
 
 
 def test_cpus_that_this_machine_has_not_are_told_as_the_search_would(
@@ -251,7 +250,7 @@ def test_cpus_that_this_machine_has_not_are_told_as_the_search_would(
         with pytest.raises(SystemExit) as ended:
             main(["search", str(file), "--dry-run", "--runs-dir", str(runs_dir), *options])
         assert ended.value.code == 0
-        assert (said in capsys.readouterr().out) == told
+        assert (said in " ".join(capsys.readouterr().out.split())) == told
 
 
 def test_what_the_search_would_refuse_is_refused(
@@ -268,3 +267,39 @@ def test_what_the_search_would_refuse_is_refused(
         assert ended.value.code == 2
         assert named in capsys.readouterr().err
     assert not runs_dir.exists()
+
+
+def test_json_has_the_numbers_and_goes_with_a_dry_run(
+    tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "_CALIBRATION_S", 0.0)
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(tiny_raw({"compare": {"none": {"defense.method": "none"}}})))
+    for command in ("train", "compare"):
+        arguments = [command, str(file), "--runs-dir", str(runs_dir), *INLINE, "--json"]
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, "--dry-run"])
+        assert ended.value.code == 0
+        found = json.loads(capsys.readouterr().out)
+        passes = [stage["forward_passes"]["expected"] for stage in found["stages"]]
+        assert found["plan"] == command
+        assert found["forward_passes"]["expected"] == sum(passes) > 0
+        assert found["device_hours"]["median"] > 0
+        assert found["trials_at_once"] == 1
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        assert "--json: goes with --dry-run" in capsys.readouterr().err
+    assert not runs_dir.exists()
+
+
+def test_a_disk_without_room_is_told(
+    tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "_CALIBRATION_S", 0.0)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(tiny_raw()))
+    with pytest.raises(SystemExit):
+        main(["train", str(file), "--dry-run", "--runs-dir", str(runs_dir)])
+    assert "It does NOT fit: about" in capsys.readouterr().out

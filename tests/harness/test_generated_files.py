@@ -14,8 +14,10 @@ from harness.experiment.config import Experiment
 from harness.experiment.file import load_experiment
 from harness.experiment.resolve import resolve_experiment
 from harness.experiment.yaml_file import parse_yaml
-from harness.session.calibration import Costs
-from harness.session.dry_run import device_seconds, size_of_search
+from harness.session.data_sizes import DataSizes
+from harness.session.search_size import size_of_search
+from harness.session.stage_costs import stages_of_search
+from harness.session.trial_costs import Case, TrialCosts
 from saat.errors import InputError
 from tests.harness.generated_files import bases, generate, written
 
@@ -50,10 +52,12 @@ def check_accepted(experiment: Experiment) -> None:
     assert 0 <= plan.confirmed <= experiment.confirm.max_configs + 2
     epochs = [epoch for epoch, _ in plan.rungs]
     assert epochs == sorted(set(epochs))
-    assert all(0 <= hours < float("inf") for hours in device_seconds(experiment, plan, COSTS))
+    for stage in stages_of_search(experiment, plan, TrialCosts(experiment, SIZES)):
+        assert all(0 <= stage.passes(case) < float("inf") for case in CASES)
 
 
-COSTS = Costs(1.0, 1.0, 1.0, 1.0, 1.0)
+SIZES = DataSizes(1000, 2000, 2000, 100, 200, 2300)
+CASES: tuple[Case, ...] = ("least", "expected", "most")
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -1,0 +1,149 @@
+"""Bytes that a run will write, and the space that is free for them."""
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from harness.experiment.config import Experiment, TrialConfig
+from harness.experiment.sections import to_settings
+from harness.files import existing_parent
+from harness.options import Options
+from harness.session.data_sizes import DataSizes
+from harness.session.stage_costs import Stage
+from harness.session.trial_costs import structure
+from harness.trial.attempt import TRANSFERRING
+from saat.battery import BATTERIES
+from saat.data_source import default_cache_dir
+from saat.defenses import DEFENSES, defended_network
+from saat.optimiser_settings import OptimiserSettings
+from saat.pretrain import PretrainSettings
+
+# Checkpoints of a trial at once: the newest two, and the one that is being written.
+_CHECKPOINTS = 3
+# Measured with four attacks on 500 queries: tables, page and tracking of a trial and of a run.
+_TABLES, _TRACKED, _REPORT = 200_000, 150_000, 8_000_000
+
+
+@dataclass(frozen=True)
+class DiskItem:
+    """What is written: so many, of so many bytes each, below a folder."""
+
+    name: str
+    count: float
+    each: float
+    folder: Path
+
+    @property
+    def bytes(self) -> float:
+        """All of them."""
+        return self.count * self.each
+
+
+class Space(NamedTuple):
+    """A file system: what is needed of it, what is free there, and a folder on it."""
+
+    needed: float
+    free: int
+    folder: Path
+
+
+def disk_needs(
+    experiment: Experiment,
+    configs: Sequence[TrialConfig],
+    stages: Sequence[Stage],
+    sizes: DataSizes,
+    at_once: int,
+    options: Options,
+) -> list[DiskItem]:
+    """What a run writes, each at its largest among ``configs``; compression is not counted on."""
+    count = {(stage.phase, stage.name): stage.count for stage in stages}
+    finished = sum(n for (_, name), n in count.items() if name in ("re-attack", "test attacks"))
+    tested = sum(n for (_, name), n in count.items() if name == "test attacks")
+    models = sum(n for (_, name), n in count.items() if name == "pretraining")
+    memory = 4 * sizes.train * max(config.model.bits for config in configs)
+    image = 3 * experiment.data.image_size**2
+    images = image * sizes.test * _attacks(experiment)
+    runs, cache = options.runs_dir, Path(options.cache_dir or default_cache_dir())
+    items = [
+        DiskItem("pretrained models", models, _largest(_network, configs) + memory, runs),
+        DiskItem("models of trials", finished, _largest(_network, configs), runs),
+        DiskItem(
+            "checkpoints of trials at once",
+            _CHECKPOINTS * at_once,
+            _largest(_checkpoint, configs) + 2 * memory,
+            runs,
+        ),
+        DiskItem("attacked images of test trials", tested, images, runs),
+        DiskItem("the same while trials run", min(at_once, tested), images, runs),
+        DiskItem("tables of trials", finished, _TABLES, runs),
+        DiskItem("MLflow store", finished, _TRACKED, runs),
+        DiskItem("report", 1, _REPORT, runs),
+    ]
+    if sizes.missing:
+        items.append(DiskItem("decoded images", sizes.images, image, cache))
+    return [item for item in items if item.bytes]
+
+
+def spaces(items: Sequence[DiskItem]) -> list[Space]:
+    """The file systems that things are written to, each with what it has free."""
+    found: dict[int, Space] = {}
+    for item in items:
+        folder = existing_parent(item.folder)
+        device = folder.stat().st_dev
+        before = found.get(device, Space(0.0, shutil.disk_usage(folder).free, folder))
+        found[device] = before._replace(needed=before.needed + item.bytes)
+    return list(found.values())
+
+
+def _attacks(experiment: Experiment) -> int:
+    """Attacks of which a trial's images are kept."""
+    name, own = experiment.confirm.battery, len(experiment.evaluation.attacks)
+    if name == "none":
+        return own
+    # Beside its white box: noise, Square, and transfer.
+    white_box = len(BATTERIES[name].white_box)
+    return own + white_box + 2 + int(name in TRANSFERRING)
+
+
+def _largest(size: Callable[[TrialConfig], int], configs: Sequence[TrialConfig]) -> int:
+    return max(map(size, configs))
+
+
+def _network(config: TrialConfig) -> int:
+    return _bytes(_deployed(config))
+
+
+def _checkpoint(config: TrialConfig) -> int:
+    """A checkpoint's weights and optimiser, of pretraining or of the defense."""
+    stages: list[tuple[nn.Module, OptimiserSettings]] = [
+        (structure(config), to_settings(PretrainSettings, config.pretrain))
+    ]
+    if config.method != "none":
+        settings = to_settings(DEFENSES[config.method].settings, config.defense)
+        stages.append((_deployed(config), settings))
+    return max(_bytes(module) + _optimiser(module, settings) for module, settings in stages)
+
+
+def _deployed(config: TrialConfig) -> nn.Module:
+    return defended_network(config.method, structure(config), config.defense.model_dump())
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in module.state_dict().values())
+
+
+def _optimiser(module: nn.Module, settings: OptimiserSettings) -> int:
+    """Bytes that the optimiser keeps after a step; the module has no values."""
+    parameters = list(module.parameters())
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser = settings.optimiser(parameters)
+    optimiser.step()
+    states: Iterable[Mapping[str, object]] = optimiser.state.values()
+    values = (value for state in states for value in state.values())
+    return sum(value.nbytes for value in values if isinstance(value, torch.Tensor))

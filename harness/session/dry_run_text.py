@@ -1,0 +1,198 @@
+"""A dry run in words and as JSON."""
+
+import textwrap
+from typing import Any
+
+from harness.experiment.config import Experiment
+from harness.session.dry_run import DryRun
+from harness.session.search_size import SearchSize
+from harness.session.stage_costs import Stage
+from harness.session.trial_costs import Case
+from saat.wording import counted
+
+_WIDTH = 80
+
+
+def as_text(found: DryRun) -> str:
+    """Lines for a person, of at most 80 columns."""
+    lines = [f"{found.experiment.name}: a dry run; nothing is started, nothing written"]
+    if found.size is not None:
+        lines += _described(found.experiment, found.size)
+    lines += ["", *_table(found), "", *_hours(found), *_disk(found), *found.notes]
+    return "\n".join(part for line in lines for part in _wrapped(line))
+
+
+def _wrapped(line: str) -> list[str]:
+    if len(line) <= _WIDTH:
+        return [line]
+    return textwrap.wrap(
+        line, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _described(experiment: Experiment, size: SearchSize) -> list[str]:
+    lines = ["space:"]
+    for key, dimension in experiment.space.items():
+        parts = dimension.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        lines.append(f"  {key}: " + ", ".join(f"{name} {value}" for name, value in parts.items()))
+    lines[-1] += "" if experiment.space else " nothing is searched"
+    known = f", {size.known} known from earlier searches" if size.known else ""
+    seeds = experiment.confirm.seeds
+    lines += [
+        f"explore: {counted(size.explored, 'trial')} ({size.defaults} of the paper's default, "
+        f"{size.sampled} sampled){known}",
+        f"confirm: about {counted(size.confirmed * seeds, 'trial')} "
+        f"({counted(size.confirmed, 'setting')} under {counted(seeds, 'seed')})",
+        f"pretrained models: at most {size.explore_pretrained} to explore and "
+        f"{size.confirm_pretrained} to confirm",
+    ]
+    count = size.sampled
+    for epoch, left in size.rungs:
+        of_them = counted(count, "sampled trial")
+        lines.append(f"rung at epoch {epoch}: of {of_them} about {left} will go on")
+        count = left
+    margin = experiment.search.margin
+    if margin and size.rungs:
+        lines.append(f"more go on if they lie within {margin:g} MAP of the front of a rung")
+    if not size.rungs:
+        lines.append("rungs: none; every trial runs to its end")
+    return lines
+
+
+def _table(found: DryRun) -> list[str]:
+    total, hours = sum(stage.passes() for stage in found.stages), found.total_hours()
+    lines = [_row("", "how often", "million F", "device-hours", "share"), "-" * 74]
+    phase = ""
+    for stage in found.stages:
+        if stage.phase != phase:
+            phase = stage.phase
+            lines.append(phase)
+        spread = found.hours(stage.costs["expected"])
+        share = (
+            spread[1] / hours[1] if spread and hours and hours[1] else stage.passes() / (total or 1)
+        )
+        often = counted(round(stage.count), stage.unit)
+        amount = _number(stage.passes() / 1e6)
+        lines.append(
+            _row(f"  {stage.name}", often, amount, spread and _number(spread[1]), f"{share:.0%}")
+        )
+    lines.append("-" * 74)
+    lines.append(_row("total", "", _number(total / 1e6), hours and _number(hours[1]), "100%"))
+    lines += ["F: a forward pass of one image. An input gradient counts 2, a training step 3."]
+    return lines
+
+
+def _row(name: str, often: str, passes: str, hours: str | None, share: str) -> str:
+    return f"{name:25}{often:>13}{passes:>13}{hours or '–':>15}{share:>8}".rstrip()
+
+
+def _number(value: float) -> str:
+    """Three digits, and no exponent."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value >= 0.001 or not value else "< 0.001"
+
+
+def _size(count: float) -> str:
+    """Bytes in a unit that leaves at most four digits."""
+    units = ("kB", "MB", "GB", "TB")
+    power = next((n for n in range(1, len(units)) if count < 1000 ** (n + 1)), len(units))
+    return f"{_number(count / 1000**power)} {units[power - 1]}"
+
+
+def _hours(found: DryRun) -> list[str]:
+    lines = []
+    hours, wall = found.total_hours(), found.wall_hours
+    if hours is not None:
+        spread = f"{_number(hours[0])} to {_number(hours[2])}"
+        lines.append(
+            f"About {_number(hours[1])} device-hours; {spread} by the spread of the measurement "
+            f"({found.measured_s:.0f} s on {found.device}, networks alone)."
+        )
+    if wall is not None and found.at_once is not None:
+        at_once = counted(found.at_once, "trial")
+        lines.append(f"By the clock about {_number(wall)} hours with {at_once} at once here.")
+    least, most = (sum(s.passes(case) for s in found.stages) for case in ("least", "most"))
+    low, high = found.total_hours("least"), found.total_hours("most")
+    if least != most:
+        bounds = f"Bounds: {_number(least / 1e6)} to {_number(most / 1e6)} million F"
+        if low and high:
+            bounds += f", {_number(low[1])} to {_number(high[1])} device-hours"
+        lines.append(f"{bounds}. {_why(found)}")
+    return lines
+
+
+def _why(found: DryRun) -> str:
+    """What the bounds stand for."""
+    parts = []
+    if found.size is not None:
+        lower = "the cheapest settings are sampled, and none is worth confirming"
+        upper = "the dearest are sampled"
+        if found.size.rungs:
+            lower += "; all stop at the first rung"
+            upper += "; none stops"
+        parts.append(f"Lower: {lower}. Upper: {upper}.")
+    if any(stage.name.startswith("battery") for stage in found.stages):
+        parts.append("A battery may leave attacks out, or attack twice past rectifiers.")
+    return " ".join(parts)
+
+
+def _disk(found: DryRun) -> list[str]:
+    lines = ["", _disk_row("disk", "how many", "each", "in all"), "-" * 74]
+    for item in found.disk:
+        each, total = _size(item.each), _size(item.bytes)
+        lines.append(_disk_row(f"  {item.name}", f"{item.count:.0f}", each, total))
+    lines.append("-" * 74)
+    for space in found.spaces:
+        needed, free = _size(space.needed), _size(space.free)
+        verdict = "It fits" if space.needed <= space.free else "It does NOT fit"
+        lines.append(f"{verdict}: about {needed} needed, {free} free below {space.folder}")
+    return [*lines, ""] if found.notes else lines
+
+
+def _disk_row(name: str, count: str, each: str, total: str) -> str:
+    return f"{name:34}{count:>13}{each:>13}{total:>14}"
+
+
+def as_json(found: DryRun) -> dict[str, Any]:
+    """The same numbers for programs; bytes, hours and F."""
+    cases: tuple[Case, ...] = ("least", "expected", "most")
+    total = {case: sum(stage.passes(case) for stage in found.stages) for case in cases}
+    size = found.size
+    return {
+        "experiment": found.experiment.name,
+        "plan": found.plan,
+        "device": found.device or None,
+        "trials": None
+        if size is None
+        else {"explore": size.explored, "confirm": size.confirmed * found.experiment.confirm.seeds},
+        "stages": [_stage(found, stage) for stage in found.stages],
+        "forward_passes": total,
+        "device_hours": _spread(found.total_hours()),
+        "device_hours_least": _spread(found.total_hours("least")),
+        "device_hours_most": _spread(found.total_hours("most")),
+        "trials_at_once": found.at_once,
+        "wall_hours": found.wall_hours,
+        "disk": [
+            {"what": item.name, "count": item.count, "bytes": item.bytes} for item in found.disk
+        ],
+        "space": [
+            {"folder": str(s.folder), "needed": s.needed, "free": s.free} for s in found.spaces
+        ],
+        "notes": list(found.notes),
+    }
+
+
+def _stage(found: DryRun, stage: Stage) -> dict[str, Any]:
+    return {
+        "phase": stage.phase,
+        "stage": stage.name,
+        "count": stage.count,
+        "unit": stage.unit,
+        "forward_passes": {case: stage.passes(case) for case in stage.costs},
+        "device_hours": _spread(found.hours(stage.costs["expected"])),
+    }
+
+
+def _spread(hours: tuple[float, float, float] | None) -> dict[str, float] | None:
+    return None if hours is None else dict(zip(("low", "median", "high"), hours, strict=True))

@@ -1,0 +1,160 @@
+"""What the stages of one trial cost in forward passes (F)."""
+
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+from harness.experiment.config import Experiment, TrialConfig
+from harness.experiment.configs import undefended
+from harness.experiment.protocols import full_protocol, validation_protocol
+from harness.experiment.sections import to_settings
+from harness.search.plan import deciding_epochs
+from harness.session.data_sizes import DataSizes
+from harness.trial.attempt import TRANSFERRING
+from saat.attacks import Attack
+from saat.battery import BATTERIES
+from saat.costs import attacks_work, battery_work, victim_work
+from saat.defenses import DEFENSES, defended_network
+from saat.models import HashingNetwork, network_structure
+from saat.pretrain import Pretraining, PretrainSettings
+from saat.protocol import Protocol
+from saat.rectifiers import has_rectifiers
+from saat.threat_model import ThreatModel
+from saat.training import Training
+from saat.work import Work
+
+# How a cost is counted: between what bounds, see harness.session.stage_costs.Stage.
+Case = Literal["least", "expected", "most"]
+
+
+class Passed(NamedTuple):
+    """What images pass: a backbone, from scratch or not, and a defense that wraps it, or none."""
+
+    backbone: str
+    from_scratch: bool
+    wrapped: str = "none"
+
+
+class TrialCosts:
+    """Work of the stages of an experiment's trials, on data of given sizes.
+
+    Attributes:
+        examples: a setting for everything that images were found to pass.
+    """
+
+    def __init__(self, experiment: Experiment, sizes: DataSizes) -> None:
+        self.examples: dict[Passed, TrialConfig] = {}
+        self._experiment = experiment
+        self._sizes = sizes
+        self._full = full_protocol(experiment.evaluation)
+        self._wraps: dict[Passed, bool] = {}
+
+    @cached_property
+    def learning(self) -> list[str]:
+        """Attacks of the protocol that train networks of their own, which is not counted."""
+        kinds = {name: type(attack) for name, attack in self._full.attacks.items()}
+        return [name for name, kind in kinds.items() if kind.fit is not Attack.fit]
+
+    def passed(self, config: TrialConfig) -> Passed:
+        """What is attacked in the end."""
+        wrapped = self.pretrained(config)._replace(wrapped=config.method)
+        if wrapped not in self._wraps:
+            network = structure(config)
+            defended = defended_network(config.method, network, config.defense.model_dump())
+            self._wraps[wrapped] = defended is not network
+        if not self._wraps[wrapped]:
+            return self.pretrained(config)
+        self.examples.setdefault(wrapped, config)
+        return wrapped
+
+    def pretrained(self, config: TrialConfig) -> Passed:
+        """What is pretrained."""
+        bare = Passed(config.model.backbone, config.model.weights == "none")
+        self.examples.setdefault(bare, undefended(config))
+        return bare
+
+    def pretraining(self, config: TrialConfig) -> Work:
+        """A pretrained model."""
+        settings = to_settings(PretrainSettings, config.pretrain)
+        once, epoch = Pretraining.start_work(), Pretraining.epoch_work(settings)
+        epochs: int = settings.epochs
+        return (once + epoch * epochs) * self._sizes.train
+
+    def start(self, config: TrialConfig) -> Work:
+        """A defense before its first epoch."""
+        return Work() if config.method == "none" else _kind(config).start_work() * self._sizes.train
+
+    def epoch(self, config: TrialConfig) -> Work:
+        """An epoch of a defense."""
+        if config.method == "none":
+            return Work()
+        settings = to_settings(DEFENSES[config.method].settings, config.defense)
+        return _kind(config).epoch_work(settings) * self._sizes.train
+
+    def validation(self, config: TrialConfig) -> Work:
+        """The short attack after an epoch, of which ``validation.every`` may leave out some."""
+        experiment, sizes, section = self._experiment, self._sizes, self._experiment.validation
+        rows = sizes.validation_database
+        part = section.part_of(rows)
+        train = float(sizes.train)
+        if section.database != "all":
+            kept = config.method != "none" and _kind(config).train_codes is not Training.train_codes
+            train = 0.0 if kept else train - sizes.train_in_database * part / rows
+        short = validation_protocol(section, experiment.evaluation, rows)
+        queries = min(section.queries, sizes.validation)
+        due = [section.is_due(n + 1, config.epochs, self._deciding) for n in range(config.epochs)]
+        work = self._measured(short, round(train), part, queries, stored=False)
+        return work * (sum(due) / max(1, config.epochs))
+
+    @cached_property
+    def _deciding(self) -> tuple[int, ...]:
+        return deciding_epochs(self._experiment)
+
+    @cached_property
+    def reattack(self) -> Work:
+        """The full protocol on validation queries."""
+        sizes = self._sizes
+        return self._measured(self._full, sizes.train, sizes.validation_database, sizes.validation)
+
+    @cached_property
+    def test(self) -> Work:
+        """The full protocol on test queries, without a battery."""
+        sizes = self._sizes
+        return self._measured(self._full, sizes.train, sizes.database, sizes.test)
+
+    def battery(self, config: TrialConfig, case: Case = "expected") -> Work:
+        """The battery on test queries, as if it left nothing out.
+
+        ``least``: one that prunes leaves out whatever it can after its sample. ``most``: attacks
+        by gradients run twice, as on a network whose rectifiers hide gradients, if it has any.
+        """
+        name, sizes = self._experiment.confirm.battery, self._sizes
+        if name == "none":
+            return Work()
+        sources = int(name in TRANSFERRING and config.method != "none")
+        again = case == "most" and has_rectifiers(structure(config))
+        battery, queries = BATTERIES[name], sizes.test
+        if case == "least" and battery.pruning is not None:
+            queries = min(queries, battery.pruning.queries)
+        encoded = victim_work(sizes.train, sizes.database, sizes.test) * sources
+        ball = ThreatModel(self._full.eps, self._full.norm)
+        return encoded + battery_work(battery, ball, queries, sources, again)
+
+    def _measured(
+        self, protocol: Protocol, train: int, database: int, queries: int, stored: bool = True
+    ) -> Work:
+        ball = ThreatModel(protocol.eps, protocol.norm)
+        encoded = victim_work(train, database, queries)
+        return encoded + attacks_work(protocol.attacks, ball, queries, stored)
+
+
+def structure(config: TrialConfig) -> HashingNetwork:
+    """The network of a setting, without any values."""
+    model = config.model
+    return network_structure(model.backbone, model.weights, model.bits)
+
+
+def _kind(config: TrialConfig) -> type[Training]:
+    """The class of a defense's training; that of one made by a function is not known."""
+    made_by = DEFENSES[config.method].training
+    known = isinstance(made_by, type) and issubclass(made_by, Training)
+    return made_by if known else Training  # type: ignore[return-value]

@@ -1,0 +1,162 @@
+"""What a dry run counts is what passes the networks of the same search, stage by stage."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from harness.experiment.config import Experiment
+from harness.options import Options
+from harness.session import session
+from harness.session.data_sizes import data_or_sizes
+from harness.session.search_size import size_of_search
+from harness.session.stage_costs import Stage, stages_given, stages_of_search
+from harness.session.trial_costs import TrialCosts
+from harness.trial.attempt import TrialAttempt
+from saat.attacks.attack import GRADIENT_PASSES
+from saat.battery import run_battery
+from saat.models import HashingNetwork
+from saat.work import TRAINING_STEP
+from tests.harness.tiny import tiny
+
+# Batches that an attack pads count as whole ones, in a battery also where the clean images pass.
+BATTERY_TOLERANCE = 0.03
+
+
+class PassCounter:
+    """Counts F by phase and stage while trials run in this process."""
+
+    def __init__(self) -> None:
+        self.passes = Counter[tuple[str, str]]()
+        self.phase, self.stage = "", ""
+
+    def install(self, patch: pytest.MonkeyPatch) -> None:
+        forward = HashingNetwork.forward
+
+        def counted(network: HashingNetwork, images: Tensor) -> Tensor:
+            features = forward(network, images)
+            each = 1
+            if images.requires_grad:
+                each = GRADIENT_PASSES
+            elif features.requires_grad:
+                each = TRAINING_STEP
+            self.passes[self.phase, self.stage] += each * len(images)
+            return features
+
+        patch.setattr(HashingNetwork, "forward", counted)
+        patch.setattr("saat.protocol.run_battery", self.within("battery", run_battery))
+        for name, stage in (("_pretrain", "pretraining"), ("_validate", "validation"),
+                            ("_reattack", "attacks")):  # fmt: skip
+            patch.setattr(TrialAttempt, name, self.within(stage, getattr(TrialAttempt, name)))
+        run = TrialAttempt.run
+
+        def run_counted(attempt: TrialAttempt) -> Iterator[Any]:
+            self.phase, self.stage = attempt.spec.phase, "training"
+            yield from run(attempt)
+
+        patch.setattr(TrialAttempt, "run", run_counted)
+
+    def within(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            before, self.stage = self.stage, stage
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.stage = before
+
+        return wrapped
+
+
+KINDS = {
+    "pretraining": "pretraining",
+    "adversarial training": "training",
+    "validation": "validation",
+    "re-attack": "attacks",
+    "test attacks": "attacks",
+    "battery core": "battery",
+}
+
+
+def planned(experiment: Experiment, plan: Any) -> dict[tuple[str, str], Stage]:
+    data, sizes = data_or_sizes(experiment, None, print)
+    assert data is not None
+    costs = TrialCosts(experiment, sizes)
+    if plan == "search":
+        size = size_of_search(experiment, data.fingerprint, set())
+        stages = stages_of_search(experiment, size, costs)
+    else:
+        stages = stages_given(experiment, plan, costs)
+    phase = {"compare": "train"}
+    return {(phase.get(s.phase, s.phase), KINDS[s.name]): s for s in stages}
+
+
+def ran(
+    experiment: Experiment, plan: Any, runs_dir: Path, patch: pytest.MonkeyPatch
+) -> Counter[tuple[str, str]]:
+    counter = PassCounter()
+    with patch.context() as within:
+        counter.install(within)
+        session.start(experiment, Options(runs_dir, executor="inline"), plan, lambda _: None)
+    return counter.passes
+
+
+def test_a_search_passes_as_many_images_as_its_dry_run_counts(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brief = {"search.num_samples": 1, "evaluation.attacks": ["mainstay", "hag"]}
+    experiment = tiny({**brief, "search.scheduler": "none"})
+    stages = planned(experiment, "search")
+    passes = ran(experiment, "search", runs_dir, monkeypatch)
+    assert set(passes) == set(stages)
+    for key, stage in stages.items():
+        if key[0] == "explore":
+            assert passes[key] == approx(stage.passes(), 1e-9), key  # a sum of fractions
+        # Whether the sampled setting is above chance is not known beforehand.
+        assert stage.passes("least") <= passes[key] * (1 + 1e-9), key
+        assert passes[key] <= stage.passes("most") * (1 + 1e-9), key
+
+
+def test_a_search_that_stops_trials_stays_between_the_bounds(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"search.num_samples": 4, "defense.epochs": 4, "evaluation.attacks": ["mainstay"]}
+    experiment = tiny({**changes, "confirm.max_configs": 0, "search.sampler": "random"})
+    stages = planned(experiment, "search")
+    passes = ran(experiment, "search", runs_dir, monkeypatch)
+    for key, stage in stages.items():
+        assert stage.passes("least") <= passes[key] <= stage.passes("most"), key
+    trained = stages["explore", "training"]
+    assert trained.passes("least") < trained.passes() < trained.passes("most")
+
+
+def test_every_defense_costs_what_the_dry_run_counts(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare: dict[str, dict[str, Any]] = {
+        name: {"defense.method": name} for name in ("none", "cgat", "atrdh", "crdat")
+    }
+    for name in ("cgat", "atrdh", "crdat"):
+        compare[name] |= {"defense.epochs": 1, "defense.steps": 3, "defense.batch_size": 50}
+    attacks = ["mainstay", "vmi", "mainstay_targeted"]
+    experiment = tiny({"compare": compare, "evaluation.attacks": attacks})
+    stages = planned(experiment, "compare")
+    passes = ran(experiment, "compare", runs_dir, monkeypatch)
+    assert passes == {key: stage.passes() for key, stage in stages.items()}
+
+
+def test_the_battery_costs_what_the_dry_run_counts(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where rectifiers hide gradients, attacks are run twice: the upper bound."""
+    brief = {"defense.epochs": 1, "evaluation.attacks": ["mainstay"]}
+    experiment = tiny({**brief, "confirm.battery": "core"})
+    stage = planned(experiment, "train")["train", "battery"]
+    passes = ran(experiment, "train", runs_dir, monkeypatch)["train", "battery"]
+    assert passes in (approx(stage.passes()), approx(stage.passes("most")))
+
+
+def approx(passes: float, tolerance: float = BATTERY_TOLERANCE) -> Any:
+    return pytest.approx(passes, rel=tolerance)
