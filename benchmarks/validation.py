@@ -188,8 +188,8 @@ def digits() -> Iterator[str]:
     for name in others:
         yield f"| {name} | {compared(robust[first], robust[name])} |"
     for column, kind in enumerate(("clean", "robust")):
-        values = [100 * pair[column] for pair in maps["whole"]]
-        yield f"digits: {len(values)} models, {kind} MAP {min(values):.1f} to {max(values):.1f}"
+        found = [100 * pair[column] for pair in maps["whole"]]
+        yield f"digits: {len(found)} models, {kind} MAP {min(found):.1f} to {max(found):.1f}"
     yield f"bits of the last visit that differ: {100 * np.mean(other_bits):.2f} %"
 
 
@@ -248,7 +248,7 @@ def costs() -> Iterator[str]:
             ("20,000 rows, other training rows encoded", "auto", None),
             ("20,000 rows, codes of the last visit", "auto", training.train_codes()),
         ):
-            short = ValidationSection(database=database_key, queries=queries)
+            short = ValidationSection.model_validate({"database": database_key, "queries": queries})
             protocol = validation_protocol(short, EvaluationSection(), searched)
             part = None if database_key == "all" else data.validation_part(short.part_of(searched))
 

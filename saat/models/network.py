@@ -108,8 +108,8 @@ def encode(
 ) -> Tensor:
     """Pre-tanh features of ``count`` images, in evaluation mode.
 
-    ``batches`` gives the uint8 images of a slice of 0…count; for a network on a GPU it is called in
-    a thread (:mod:`saat.reading`). If memory runs out, smaller batches than ``batch_size`` are used.
+    ``batches`` gives the uint8 images of a slice of 0…count; for a network on a GPU a thread calls
+    it (:mod:`saat.reading`). If memory runs out, batches are smaller than ``batch_size``.
 
     Returns:
         float32 (count, K) on the network's device.

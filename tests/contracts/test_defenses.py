@@ -271,7 +271,7 @@ def test_training_makes_the_network_harder_to_move(
 def test_codes_of_the_training_set_are_those_of_every_rows_last_visit(
     name: str, aliasing: bool, data: RetrievalData, network: HashingNetwork
 ) -> None:
-    changes = {} if name == "atrdh" else {"upstream_aliasing": aliasing}
+    changes: dict[str, Any] = {} if name == "atrdh" else {"upstream_aliasing": aliasing}
     run = training(name, network, data, **changes)
     visited = torch.zeros(len(data.train), toy.BITS)
 

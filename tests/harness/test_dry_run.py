@@ -126,7 +126,7 @@ def test_the_plan_has_as_many_trials_as_the_search(
     )
 
 
-SIZES = DataSizes(1000, 2000, 2000, 100, 200, 2300)
+SIZES = DataSizes(1000, 2000, 2000, 100, 200, 2300, 1000)
 
 
 def test_the_expected_cost_is_the_sum_over_all_trials() -> None:

@@ -56,7 +56,7 @@ def check_accepted(experiment: Experiment) -> None:
         assert all(0 <= stage.passes(case) < float("inf") for case in CASES)
 
 
-SIZES = DataSizes(1000, 2000, 2000, 100, 200, 2300)
+SIZES = DataSizes(1000, 2000, 2000, 100, 200, 2300, 1000)
 CASES: tuple[Case, ...] = ("least", "expected", "most")
 
 

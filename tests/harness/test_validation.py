@@ -140,7 +140,9 @@ def test_a_trial_validates_what_decides_and_the_same_part_each_time(
         *epochs, final = run_trial(spec_of(experiment, seed=seed), context)
         assert isinstance(final, FinalReport)
         assert all("train/loss" in report.metrics for report in epochs)
-        validated[seed] = [r.epoch for r in epochs if "val/clean_map" in r.metrics]
+        validated[seed] = [
+            r.epoch for r in epochs if isinstance(r, EpochReport) and "val/clean_map" in r.metrics
+        ]
     assert validated == {0: [1, 3, 5], 1: [1, 3, 5]}
     data = trial_data(experiment.config, None)
     for top_k, searched, codes in calls:

@@ -1,8 +1,8 @@
 """Forecasts of the ends of stopped and running trials, from the learning curves of the others.
 
-A trial has objectives after its measured epochs. A completed trial also has final ones; in a search these
-are from the re-attack. The forecast adds to the latest value what other trials gained from that
-epoch to their end, and says how uncertain that is.
+A trial has objectives after its measured epochs. A completed trial also has final ones; in a search
+these are from the re-attack. The forecast adds to the latest value what other trials gained from
+that epoch to their end, and says how uncertain that is.
 """
 
 from collections.abc import Sequence
