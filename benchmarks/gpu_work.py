@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from saat.attacks import MainstayAttack
-from saat.attacks.attack import Knowledge, Queries, attack_queries, frozen
+from saat.attacks import Knowledge, MainstayAttack, Queries, attack_queries, frozen
 from saat.attacks.pgd import pgd
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining

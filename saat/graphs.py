@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import frozen
 from saat.attacks.pgd import pgd
+from saat.attacks.query_batches import frozen
 from saat.errors import InputError
 from saat.models import device_of
 from saat.threat_model import ThreatModel

@@ -57,9 +57,11 @@ class Training(ABC):
     Attributes:
         stage: its name, in checkpoints, seeds and messages.
         physical_batch: see :meth:`split_batches`; None for whole batches.
+        graphs: whether CUDA graphs are replayed; see :meth:`use_graphs`.
     """
 
     stage: str
+    graphs = False
 
     def __init__(
         self,
@@ -97,6 +99,9 @@ class Training(ABC):
     def finished(self) -> bool:
         """Whether all epochs are done."""
         return self.epoch >= self.settings.epochs
+
+    def use_graphs(self) -> None:  # noqa: B027
+        """From now on replay as CUDA graphs what can be: in most stages nothing."""
 
     def split_batches(self, physical_batch: int) -> None:
         """From now on at most ``physical_batch`` images pass a network at once.

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import frozen
+from saat.attacks import frozen
 from saat.attacks.pgd import pgd
 from saat.errors import InputError
 from saat.graphs import GraphedPgd

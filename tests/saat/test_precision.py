@@ -105,7 +105,7 @@ def test_a_gpu_without_a_precision_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
     monkeypatch.setattr(torch.cuda, "device", lambda _: torch.device(CPU))
     assert default_precision(GPU) == ("tf32" if capability >= (8, 0) else "fp32")
     if problem is None:
