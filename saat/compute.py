@@ -58,9 +58,9 @@ class Compute:
         """Raise an InputError for what the device cannot do."""
         check_precision(self.precision, device)
         if self.compile == "graphs" and device.type != "cuda":
-            raise InputError(f"compile graphs: {device} has no CUDA graphs; none or inductor")
+            raise InputError(f"compile: graphs: {device} has no CUDA graphs; none or inductor")
         if self.compile == "inductor" and (missing := _missing_compiler(device.type)):
-            raise InputError(f"compile inductor: {missing}; none")
+            raise InputError(f"compile: inductor: {missing}; none")
 
     def running(self, device: "torch.device") -> AbstractContextManager[None]:
         """What a training is made and run in: see :func:`saat.precision.computing`."""

@@ -78,13 +78,13 @@ def check_precision(precision: Precision, device: "torch.device") -> None:
 
     if precision == "tf32" and not _has_tf32(device):
         raise InputError(
-            f"precision tf32: {device} has no TF32 (NVIDIA Ampere and newer have); use fp32"
+            f"precision: tf32: {device} has no TF32 (NVIDIA Ampere and newer have); use fp32"
         )
     if precision == "bf16" and device.type == "cuda":
         with torch.cuda.device(device):
             supported = torch.cuda.is_bf16_supported(including_emulation=False)
         if not supported:
-            raise InputError(f"precision bf16: {device} has no bfloat16; use fp32")
+            raise InputError(f"precision: bf16: {device} has no bfloat16; use fp32")
 
 
 def default_precision(device: "torch.device") -> Precision:

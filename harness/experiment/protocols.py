@@ -14,6 +14,7 @@ def full_protocol(evaluation: EvaluationSection) -> Protocol:
         evaluation.ties,
         evaluation.norm,
         evaluation.target_seed,
+        precision=evaluation.precision,
     )
 
 
@@ -23,4 +24,10 @@ def validation_protocol(validation: ValidationSection, evaluation: EvaluationSec
     Its ball is L∞, whatever the norm of the evaluation: see :func:`reports.wording.norm_note`.
     """
     attack = MainstayAttack(steps=validation.steps, rescale=True, leaky=True)
-    return Protocol({"mainstay": attack}, validation.eps, evaluation.top_k, evaluation.ties)
+    return Protocol(
+        {"mainstay": attack},
+        validation.eps,
+        evaluation.top_k,
+        evaluation.ties,
+        precision=evaluation.precision,
+    )

@@ -13,6 +13,10 @@ from harness.trial.interface import TrialSpec
 from saat.errors import InputError, one_line
 from saat.wording import counted
 
+# Fields of a trial's record that its latest event decides.
+_LATEST = (
+    "cost_s", "unreliable", "out_of_memory", "host", "stop_reason", "precision", "compile",
+)  # fmt: skip
 TrialStatus = Literal["completed", "stopped", "failed", "running"]
 
 
@@ -33,6 +37,8 @@ class TrialRecord:
     metrics: dict[str, float] = field(default_factory=dict)
     epochs: list[dict[str, Any]] = field(default_factory=list)
     out_of_memory: list[str] = field(default_factory=list)
+    precision: str = ""  # of its training; empty in journals of earlier versions
+    compile: str = ""  # what of it was compiled
     host: str = ""  # the last machine that worked on it
     deaths: int = 0  # of its worker process alone
     nodes_lost: int = 0  # while they ran it, pre-empted ones included
@@ -106,7 +112,7 @@ class SearchState:
             record = self.trials[event["trial_id"]]
             record.finished_at = event["time"]
             record.metrics |= event.get("metrics", {})
-            for name in ("cost_s", "unreliable", "out_of_memory", "host", "stop_reason"):
+            for name in _LATEST:
                 setattr(record, name, event.get(name, getattr(record, name)))
             if kind != "epoch":
                 record.status = kind

@@ -10,6 +10,7 @@ from harness.experiment.protocols import full_protocol
 from harness.trial.partial_epoch import run_until
 from harness.trial.stages import adversarial_training, build_models, pretraining
 from saat.attacks import Attack
+from saat.compute import Compute
 from saat.data import RetrievalData
 from saat.training import Training
 
@@ -33,11 +34,22 @@ def calibrate(experiment: Experiment, data: RetrievalData, device: str) -> Costs
     A step of an attack costs a forward and a backward pass, as an image of pretraining does;
     encoding an image costs a third of that.
     """
-    config = experiment.config
-    models = build_models(config, data, 0, device)
-    pretrain_epoch, per_image = time_epoch(pretraining(config, *models, data, 0), data)
-    training = adversarial_training(config, *build_models(config, data, 0, device), data, 0)
-    defense_epoch = 0.0 if training is None else time_epoch(training, data)[0]
+    config, resources, place = experiment.config, experiment.resources, torch.device(device)
+    compute = Compute()  # of a machine that does not have the device of the trials
+    if device == ("cuda" if resources.gpus else "cpu"):
+        compute = Compute.on(place, resources.precision, resources.compile)
+    pretrained, defended = (build_models(config, data, 0, device) for _ in range(2))
+    with compute.running(place):
+        compute.prepare(pretrained[0])
+        first = pretraining(config, *pretrained, data, 0)
+        _compiled(first, compute)
+        pretrain_epoch, per_image = time_epoch(first, data)
+        compute.prepare(defended[0])
+        training = adversarial_training(config, *defended, data, 0)
+        if training is not None:
+            compute.apply(training)
+            _compiled(training, compute)
+        defense_epoch = 0.0 if training is None else time_epoch(training, data)[0]
     encoding = per_image / 3
     validation, full = experiment.validation, full_protocol(experiment.evaluation)
     steps = sum(_steps(attack, experiment.evaluation.steps) for attack in full.attacks.values())
@@ -49,6 +61,12 @@ def calibrate(experiment: Experiment, data: RetrievalData, device: str) -> Costs
         searched + len(data.validation) * steps * per_image,
         len(data.database) * encoding + len(data.test) * steps * per_image,
     )
+
+
+def _compiled(training: Training, compute: Compute) -> None:
+    """Run a batch first where something is compiled: it takes a minute, once in a training."""
+    if compute.used(training) != "none":
+        run_until(training, lambda *_: True)
 
 
 def _steps(attack: Attack, default: int) -> int:

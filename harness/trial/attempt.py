@@ -19,6 +19,7 @@ from harness.experiment.protocols import full_protocol, validation_protocol
 from harness.files import write_json
 from harness.trial import out_of_memory
 from harness.trial.artifacts import write_artifacts
+from harness.trial.compute import compute_of_trial
 from harness.trial.interface import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
 from harness.trial.lease import Lease
 from harness.trial.pretrained import Pretrained, fetch_pretrained, pretrained_key
@@ -26,10 +27,12 @@ from harness.trial.records import write_record
 from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
 from harness.trial.threads import bound_threads
 from saat import checkpoints, memory, tensor_file
+from saat.compute import Compile
 from saat.errors import InputError
 from saat.hashing import HashingObjective
 from saat.metrics import Phase
 from saat.models import HashingNetwork
+from saat.precision import Precision
 from saat.protocol import evaluate
 from saat.training import Training
 
@@ -53,6 +56,9 @@ class TrialAttempt:
         self.folder = trial_folder(context, spec.trial_id)
         write_json(self.folder / "config.json", spec.dump())
         self.config = spec.config
+        self.device = torch.device(context.device)
+        self.compute = compute_of_trial(self.folder, context)
+        self.compiled = self.compute.used(None)
         say("data")
         self.data = trial_data(self.config, context.cache_dir)
         if context.data_fingerprint not in ("", self.data.fingerprint):
@@ -63,6 +69,7 @@ class TrialAttempt:
         self.network, self.objective = build_models(
             self.config, self.data, spec.seed, context.device
         )
+        self.compute.prepare(self.network)
         self.defended: nn.Module = self.network
         self.pretrained = Pretrained(0.0)
         self.history: list[EpochReport] = []
@@ -76,7 +83,9 @@ class TrialAttempt:
         yield self._reattack()
 
     def _fetch(self, network: HashingNetwork, objective: HashingObjective) -> Pretrained:
-        key = pretrained_key(self.config, self.data.fingerprint, self.spec.seed)
+        key = pretrained_key(
+            self.config, self.data.fingerprint, self.spec.seed, self.compute.precision
+        )
         folder = Path(self.context.pretrained_dir) / key
         build = partial(self._pretrain, network, objective)
         return fetch_pretrained(folder, network, objective, build, self.spec.trial_id)
@@ -93,7 +102,8 @@ class TrialAttempt:
         done = Pretrained(float(meta.get("seconds", 0.0)), note)
         while not training.finished:
             started = time.monotonic()
-            training.run_epoch(self._batches(training))
+            with self.compute.running(self.device):
+                training.run_epoch(self._batches(training))
             done = replace(done, seconds=done.seconds + time.monotonic() - started)
             check()
             checkpoints.write(training, folder, asdict(done))
@@ -107,22 +117,29 @@ class TrialAttempt:
         return meta, out_of_memory.split(training, note) if self.split else note
 
     def _minimax(self) -> Iterator[EpochReport]:
-        training = adversarial_training(
-            self.config, self.network, self.objective, self.data, self.spec.seed
-        )
+        with self.compute.running(self.device):
+            training = adversarial_training(
+                self.config, self.network, self.objective, self.data, self.spec.seed
+            )
         if training is None:
             return
+        self.compute.apply(training)
         self.defended = training.defended
         folder = checkpoints.folder_of(self.folder)
         meta, note = self._restored(training, folder)
         self.history = [EpochReport(**record) for record in meta.get("history", [])]
         yield from self.history
         host, notes = socket.gethostname(), self._notes(note)
+        self.compiled = self.compute.used(training)
         while not training.finished:
             started, spent = time.monotonic(), self._spent
-            metrics = training.run_epoch(self._batches(training)) | self._validate()
+            with self.compute.running(self.device):
+                metrics = training.run_epoch(self._batches(training))
+            metrics |= self._validate()
             seconds = time.monotonic() - started
-            report = EpochReport(training.epoch, metrics, seconds, spent + seconds, host, notes)
+            report = EpochReport(
+                training.epoch, metrics, seconds, spent + seconds, host, notes, *self._computed
+            )
             self.history.append(report)
             self.lease.check()
             records = [asdict(report) for report in self.history]
@@ -133,6 +150,11 @@ class TrialAttempt:
     def _spent(self) -> float:
         """Seconds of work so far, as last reported."""
         return self.history[-1].cost_s if self.history else self.pretrained.seconds
+
+    @property
+    def _computed(self) -> tuple[Precision, Compile]:
+        """The precision of the training, and what of it was compiled."""
+        return self.compute.precision, self.compiled
 
     def _validate(self) -> dict[str, float]:
         """Clean MAP and robust MAP under the short attack, on validation queries."""
@@ -167,7 +189,9 @@ class TrialAttempt:
         metrics = phase.keyed(evaluation.metrics(phase))
         host, epochs = socket.gethostname(), len(self.history)
         notes = self.history[-1].out_of_memory if self.history else self._notes("")
-        final = FinalReport(epochs, metrics, cost, evaluation.unreliable, host, notes)
+        final = FinalReport(
+            epochs, metrics, cost, evaluation.unreliable, host, notes, *self._computed
+        )
         records = [asdict(report) for report in self.history]
         write_record(self.folder / "result.json", {**asdict(final), "history": records})
         checkpoints.delete(checkpoints.folder_of(self.folder))
@@ -191,6 +215,7 @@ class TrialAttempt:
             "dataset": self.data.label,
             "lists_sha256": dict(self.data.lists_sha256),
             "evaluation": self.context.evaluation.model_dump(),
+            "compute": dict(zip(("precision", "compile"), self._computed, strict=True)),
         }
         tensors = tensor_file.module_tensors("network", self.defended)
         tensor_file.save(self.folder / "model.safetensors", tensors, meta)

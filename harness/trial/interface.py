@@ -5,7 +5,7 @@ Tasks cross the boundary between processes as JSON: :func:`encode` there, :func:
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -14,7 +14,9 @@ from harness.experiment.section import parsed
 from harness.experiment.sections import EvaluationSection, ValidationSection
 from harness.trial.records import Count, Metrics, Seconds
 from reports import run_folder
+from saat.compute import AskedPrecision, Compile
 from saat.errors import InputError
+from saat.precision import Precision
 
 T = TypeVar("T")
 
@@ -63,6 +65,8 @@ class TrialContext:
     device: str
     threads: int  # of a trial, in every pool
     gpu_share: float = 1.0  # of its GPU's memory that a trial may take; 1: the GPU is its own
+    precision: AskedPrecision = "auto"  # of trainings; see saat.compute
+    compile: Compile = "none"
     data_fingerprint: str = ""  # of the driver's data set, which every worker must have; any if ""
 
 
@@ -93,6 +97,8 @@ class EpochReport:
     # A sentence per stage whose batches were split because memory had run out: its numbers are not
     # those of whole batches.
     out_of_memory: list[str] = field(default_factory=list)
+    precision: Precision | Literal[""] = ""  # of the training; empty in reports of earlier versions
+    compile: Compile | Literal[""] = ""  # what of it was compiled; see saat.compute
 
 
 @dataclass(frozen=True)
@@ -105,4 +111,7 @@ class FinalReport:
     # A sentence per reliability gate that failed; see docs/reliability.md.
     unreliable: list[str] = field(default_factory=list)
     host: str = ""  # the machine that re-attacked it
-    out_of_memory: list[str] = field(default_factory=list)  # as in the reports of its epochs
+    # As in the reports of its epochs.
+    out_of_memory: list[str] = field(default_factory=list)
+    precision: Precision | Literal[""] = ""
+    compile: Compile | Literal[""] = ""
