@@ -152,7 +152,7 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _device_has_the_precision(self) -> "Experiment":
         if self.evaluation.precision == "tf32" and not self.resources.gpus:
-            raise ValueError(
+            raise InputError(
                 "evaluation.precision: tf32: only GPUs have it, and resources.gpus_per_trial is 0; "
                 "fp32"
             )

@@ -232,9 +232,9 @@ class ResourcesSection(Section):
         if 0 < gpus < _LEAST:
             raise ValueError(f"gpus_per_trial: {gpus:g}: at least {_LEAST:g}, or 0")
         if not gpus and self.precision == "tf32":
-            raise ValueError("precision: tf32: only GPUs have it, and gpus_per_trial is 0; fp32")
+            raise InputError("precision: tf32: only GPUs have it, and gpus_per_trial is 0; fp32")
         if not gpus and self.compile == "graphs":
-            raise ValueError("compile: graphs: only GPUs have them, and gpus_per_trial is 0; none")
+            raise InputError("compile: graphs: only GPUs have them, and gpus_per_trial is 0; none")
         return self
 
     @property

@@ -125,7 +125,8 @@ class FakeMemory(GpuMemory):
 def measured(experiment: Experiment, gpu: FakeMemory) -> Footprint:
     configs = settings_to_measure(experiment, "search")
     cache = os.environ["SAAT_CACHE"]
-    return measure_footprint(configs, experiment.evaluation, cache, 1, "cpu", gpu)
+    resources = experiment.resources
+    return measure_footprint(configs, experiment.evaluation, cache, resources, "cpu", gpu)
 
 
 def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
