@@ -64,7 +64,7 @@ def calibrate(experiment: Experiment, data: RetrievalData, device: str) -> Costs
 
 
 def _compiled(training: Training, compute: Compute) -> None:
-    """Run a batch first where something is compiled: it takes a minute, once in a training."""
+    """Run a batch first where something is compiled, which takes long, once in a training."""
     if compute.used(training) != "none":
         run_until(training, lambda *_: True)
 
