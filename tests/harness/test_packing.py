@@ -231,6 +231,7 @@ def test_a_search_keeps_what_was_measured(runs_dir: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(session, "_run", run)
     monkeypatch.setattr(session, "provenance", lambda *_: {})  # it would ask the GPU
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(packing, "measure_here", taking(FOUND, 80 * GIB))
     options = Options(runs_dir, executor="inline")
