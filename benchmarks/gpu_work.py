@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from saat.attacks import MainstayAttack
-from saat.attacks.attack import Knowledge, Queries
+from saat.attacks import Knowledge, MainstayAttack, Queries, attack_queries, frozen
 from saat.attacks.pgd import pgd
-from saat.attacks.query_batches import attack_queries, frozen
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
 from saat.errors import InputError
@@ -215,23 +213,6 @@ def pgd_step(sizes: Sizes, backbone: str, device: torch.device, graphed: bool) -
     return [seconds / steps for seconds in found]
 
 
-class GraphedSaat(SaatTraining):
-    """SAAT whose inner maximisation is a CUDA graph; all batches have the same size."""
-
-    _graph: GraphedPgd | None = None
-
-    def inner_maximisation(self, images: Tensor, codes: Tensor) -> Tensor:
-        """See :meth:`MinimaxTraining.inner_maximisation`."""
-        settings = self.settings
-        if self._graph is None:
-            threat = ThreatModel(settings.eps)
-            self._graph = GraphedPgd(
-                self.network, images.shape, BITS, threat, settings.steps, settings.inner_step
-            )
-        noise = torch.empty_like(images).uniform_(-settings.eps, settings.eps)
-        return self._graph(images, codes, images + noise)
-
-
 def saat_training(sizes: Sizes, backbone: str, device: torch.device, graphed: bool) -> SaatTraining:
     """A training whose epochs have ``sizes.training_steps`` steps."""
     count = sizes.batch * sizes.training_steps
@@ -239,9 +220,11 @@ def saat_training(sizes: Sizes, backbone: str, device: torch.device, graphed: bo
     data = RetrievalData.from_tensors(train=pair, test=(pair[0][:1], pair[1][:1]))
     objective = OBJECTIVES["dph"](data.label_tensor(data.train), BITS, 0).to(device)
     network = network_on(device, backbone, sizes.pixels)
-    make = GraphedSaat if graphed else SaatTraining
     settings = SaatSettings(epochs=SETTINGS.epochs, lr=SETTINGS.lr, batch_size=sizes.batch)
-    return make(network, objective, data, settings, 0)
+    training = SaatTraining(network, objective, data, settings, 0)
+    if graphed:
+        training.use_graphs()
+    return training
 
 
 def saat_step(sizes: Sizes, backbone: str, device: torch.device, graphed: bool) -> list[float]:

@@ -188,8 +188,9 @@ def digits() -> Iterator[str]:
     for name in others:
         yield f"| {name} | {compared(robust[first], robust[name])} |"
     for column, kind in enumerate(("clean", "robust")):
-        found = [100 * pair[column] for pair in maps["whole"]]
-        yield f"digits: {len(found)} models, {kind} MAP {min(found):.1f} to {max(found):.1f}"
+        percents = [100 * pair[column] for pair in maps["whole"]]
+        ends = f"{min(percents):.1f} to {max(percents):.1f}"
+        yield f"digits: {len(percents)} models, {kind} MAP {ends}"
     yield f"bits of the last visit that differ: {100 * np.mean(other_bits):.2f} %"
 
 

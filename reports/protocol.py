@@ -32,6 +32,7 @@ def protocol_terms(results: SearchResults) -> Terms:
             "attack has its own. They are the same for every trial, whatever it was trained "
             "with. White box: network, codes and labels are known. The database is not attacked.",
         ),
+        ("Precision", _precision(results)),
         ("Battery", _BATTERIES.get(str(_section(results, "confirm").get("battery")), MISSING)),
         (
             "AP",
@@ -71,6 +72,18 @@ def protocol_terms(results: SearchResults) -> Terms:
         ("Data set", _dataset(results)),
         ("Protocol hash", ", ".join(sorted(results.protocol_hashes)) or MISSING),
     ]
+
+
+def _precision(results: SearchResults) -> str:
+    """In which precision trials were measured and trained, and what of them was compiled."""
+    measured = _section(results, "evaluation").get("precision", "fp32")
+    text = f"Clean and robust MAP are measured in {measured}"
+    for column, verb in (("precision", "trained in"), ("compile", "compiled by")):
+        values = results.trials[column]  # empty in runs of earlier versions
+        counts = values[~values.isin(("", "none"))].value_counts()
+        named = ", ".join(f"{name} ({counted(int(n), 'trial')})" for name, n in counts.items())
+        text += f"; {verb} {named}" if named else ""
+    return f"{text}. Training in another precision gives other models, not other measurements."
 
 
 _BATTERIES = {

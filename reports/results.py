@@ -34,6 +34,7 @@ TRIAL_COLUMNS: dict[str, str] = {
     **dict.fromkeys(("config_hash", "dataset", "protocol_hash", "phase", "role"), _TEXT),
     "seed": _INTEGER,
     **dict.fromkeys(("status", "stop_reason", "unreliable", "out_of_memory"), _TEXT),
+    **dict.fromkeys(("precision", "compile"), _TEXT),
     "epochs": _INTEGER,
     "cost_s": _NUMBER,
     "finished_at": _NUMBER,

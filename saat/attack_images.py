@@ -12,6 +12,8 @@ from saat.attacks import ATTACKS, Attack
 from saat.data import RetrievalData
 from saat.data.tensors import Array, image_bytes, label_bytes
 from saat.errors import InputError, check_known
+from saat.models import device_of
+from saat.precision import computing
 from saat.protocol_options import Norm
 from saat.settings import check_settings
 from saat.threat_model import ThreatModel
@@ -84,11 +86,12 @@ def attack(
     if queries[1].shape[1] != data.classes:
         raise InputError(f"labels: {queries[1].shape[1]} classes; data has {data.classes}")
     own = torch.from_numpy(queries[0]), torch.from_numpy(queries[1])
-    victim = Victim(model, data, own, top_k)
-    runnable({name: chosen}, model_traits(model, victim.images), battery=False)
     told = None if progress is None else lambda _, done, count: progress(done, count)
     runner = AttackRunner(threat, seed, target_seed, batch_size, progress=told)
-    return runner.attack(victim, name, chosen)
+    with computing("fp32", device_of(model), benchmark=False):  # as saat.evaluate by default
+        victim = Victim(model, data, own, top_k)
+        runnable({name: chosen}, model_traits(model, victim.images), battery=False)
+        return runner.attack(victim, name, chosen)
 
 
 def _chosen(attack: object) -> tuple[str, Attack]:

@@ -24,7 +24,9 @@ _autocast = False  # whether hashing networks compute in bfloat16
 
 
 @contextmanager
-def computing(precision: Precision, device: "torch.device") -> Iterator[None]:
+def computing(
+    precision: Precision, device: "torch.device", benchmark: bool = True
+) -> Iterator[None]:
     """Compute in a precision; afterwards everything is as it was before.
 
     - ``fp32``: float32 products and convolutions.
@@ -33,8 +35,9 @@ def computing(precision: Precision, device: "torch.device") -> Iterator[None]:
       stay in float32. Losses and retrieval are left alone: their products count, and bfloat16
       cannot count beyond 256.
 
-    On a GPU cuDNN also times its convolutions and takes the fastest. All of this belongs to the
-    process, not to the thread. Call :func:`check_precision` before.
+    On a GPU cuDNN also times its convolutions and takes the fastest, which may be another one in
+    another process; with ``benchmark`` False it does not. All of this belongs to the process, not
+    to the thread. Call :func:`check_precision` before.
     """
     import torch
 
@@ -46,7 +49,8 @@ def computing(precision: Precision, device: "torch.device") -> Iterator[None]:
     tf32 = on_gpu and precision != "fp32"
     try:
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
-        cudnn.allow_tf32, cudnn.benchmark, _autocast = tf32, on_gpu, precision == "bf16"
+        cudnn.allow_tf32, cudnn.benchmark = tf32, on_gpu and benchmark
+        _autocast = precision == "bf16"
         yield
     finally:
         torch.set_float32_matmul_precision(matmul)
@@ -74,13 +78,13 @@ def check_precision(precision: Precision, device: "torch.device") -> None:
 
     if precision == "tf32" and not _has_tf32(device):
         raise InputError(
-            f"precision tf32: {device} has no TF32 (NVIDIA Ampere and newer have); use fp32"
+            f"precision: tf32: {device} has no TF32 (NVIDIA Ampere and newer have); use fp32"
         )
     if precision == "bf16" and device.type == "cuda":
         with torch.cuda.device(device):
-            supported = torch.cuda.is_bf16_supported()
+            supported = torch.cuda.is_bf16_supported(including_emulation=False)
         if not supported:
-            raise InputError(f"precision bf16: {device} has no bfloat16; use fp32")
+            raise InputError(f"precision: bf16: {device} has no bfloat16; use fp32")
 
 
 def default_precision(device: "torch.device") -> Precision:

@@ -5,11 +5,13 @@ attacked queries are computed from images rounded to bytes: what a victim would 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from saat.adaptive import model_traits, runnable
@@ -19,6 +21,8 @@ from saat.battery import BATTERIES, run_battery
 from saat.data import RetrievalData
 from saat.errors import InputError, check_known
 from saat.evaluation import Evaluation
+from saat.models import HashingNetwork, device_of
+from saat.precision import PRECISIONS, Precision, check_precision, computing
 from saat.protocol_options import Norm, Ties
 from saat.reliability import GateResult
 from saat.stopwatch import Stage, stage
@@ -45,6 +49,7 @@ class Protocol:
         norm: of the ball.
         target_seed: seed of the target labels; the same for every model.
         batch_size: queries attacked together; never changes a result.
+        precision: of every forward and backward pass; see :func:`saat.precision.computing`.
     """
 
     attacks: Mapping[str, Attack] = field(default_factory=dict)
@@ -54,6 +59,7 @@ class Protocol:
     norm: Norm = "linf"
     target_seed: int = 0
     batch_size: int = 128
+    precision: Precision = "fp32"
 
 
 def named_attacks(
@@ -119,7 +125,7 @@ def evaluate(
 
     Raises:
         InputError: a model that cannot be measured, or on which no attack can be run; a ``top_k``
-            larger than the database; an unknown battery.
+            larger than the database; an unknown battery; a precision that device or model lacks.
     """
     if protocol is None:
         protocol, battery = Protocol(), battery or "core"
@@ -127,6 +133,25 @@ def evaluate(
     if battery is not None:
         check_known("battery", battery, BATTERIES)
 
+    with _measuring(model, protocol.precision):
+        return _evaluated(
+            model, data, protocol, threat, queries, seed, limit, progress, battery, store, sources
+        )
+
+
+def _evaluated(
+    model: nn.Module,
+    data: RetrievalData,
+    protocol: Protocol,
+    threat: ThreatModel,
+    queries: QueryKind,
+    seed: int,
+    limit: int | None,
+    progress: Callable[[str, int, int], None] | None,
+    battery: str | None,
+    store: Path | None,
+    sources: Mapping[str, nn.Module] | None,
+) -> Evaluation:
     ranking = (protocol.top_k, protocol.ties)
     victim = Victim(model, data, queries, *ranking, limit)
     runner = AttackRunner(threat, seed, protocol.target_seed, protocol.batch_size, store, progress)
@@ -181,9 +206,10 @@ def validate(
     """
     threat = _checked_ball(protocol)
     ranking = (protocol.top_k, protocol.ties)
-    victim = Victim(model, data, "validation", *ranking, limit, searched, train_codes)
     runner = AttackRunner(threat, seed, protocol.target_seed, protocol.batch_size)
-    return _attacked(victim, protocol, runner, with_battery=False)
+    with _measuring(model, protocol.precision):
+        victim = Victim(model, data, "validation", *ranking, limit, searched, train_codes)
+        return _attacked(victim, protocol, runner, with_battery=False)
 
 
 def _attacked(
@@ -198,6 +224,19 @@ def _attacked(
         gate_results=[_VARIES] if traits.randomised else [],
         skipped={name: traits.skipping for name in protocol.attacks if name not in attacks},
     )
+
+
+def _measuring(model: object, precision: Precision) -> AbstractContextManager[None]:
+    """Compute in the protocol's precision; convolutions are not timed, so that runs repeat."""
+    check_known("protocol.precision", precision, PRECISIONS)
+    device = device_of(model) if isinstance(model, nn.Module) else torch.device("cpu")
+    check_precision(precision, device)
+    parts = model.modules() if isinstance(model, nn.Module) else ()
+    if precision == "bf16" and not any(isinstance(part, HashingNetwork) for part in parts):
+        raise InputError(
+            "protocol.precision: bf16: only networks of this package compute in it; fp32 or tf32"
+        )
+    return computing(precision, device, benchmark=False)
 
 
 def _checked_ball(protocol: object) -> ThreatModel:

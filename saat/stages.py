@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from saat.compute import ASKED_PRECISIONS, COMPILES, AskedPrecision, Compile, Compute
 from saat.data import RetrievalData
 from saat.defenses import DEFENSES
 from saat.errors import InputError, check_known, one_line
@@ -50,6 +51,8 @@ def train(
     pretrain_options: Mapping[str, Any] | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
+    precision: AskedPrecision = "auto",
+    compile: Compile = "none",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> nn.Module:
     """Pretrain a hashing network, then defend it.
@@ -76,6 +79,10 @@ def train(
         pretrain_options: further options of pretraining (``lr``, ``batch_size``, …).
         seed: of initial weights, order and random choices.
         device: of the training; a GPU if there is one where None.
+        precision: ``fp32``, ``tf32``, ``bf16`` (:func:`saat.precision.computing`), or ``auto``:
+            TF32 where the device has it, otherwise float32.
+        compile: ``graphs`` replays the inner maximisation as a CUDA graph, ``inductor`` compiles
+            the network by ``torch.compile``; ``none`` does neither.
         progress: called after every epoch with (stage, epochs done, epochs in all).
 
     Returns:
@@ -83,12 +90,15 @@ def train(
         (B, 3, H, W) → pre-tanh features (B, K).
 
     Raises:
-        InputError: an unknown name, an option out of range, a device that is not there.
+        InputError: an unknown name, an option out of range, a device that is not there, or that
+            lacks the precision or what compiles.
         TrainingFailed: a loss that is not finite.
     """
     check_known("hashing", hashing, OBJECTIVES)
     check_known("backbone", backbone, BACKBONES)
     check_known("defense", defense, ("none", *DEFENSES))
+    check_known("precision", precision, ASKED_PRECISIONS)
+    check_known("compile", compile, COMPILES)
     if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= _MOST_BITS:
         raise InputError(f"bits: {bits!r}: an integer from 1 to {_MOST_BITS}")
     if defense == "none" and (epochs is not None or options):
@@ -97,12 +107,17 @@ def train(
     entry = DEFENSES.get(defense)
     second = entry and settings_from(entry.settings, _merged(options, epochs), "defense")
     place = _device(device)
-    with torch.random.fork_rng([place] if place.type == "cuda" else []):  # stages seed it
+    compute = Compute.on(place, precision, compile)
+    devices = [place] if place.type == "cuda" else []
+    with torch.random.fork_rng(devices), compute.running(place):  # stages seed the generators
         network, objective = build_models(data, backbone, weights, hashing, bits, seed, place)
+        compute.prepare(network)
         pretrained = _finish(Pretraining(network, objective, data, first, seed), progress)
         if entry is None:
             return pretrained
-        return _finish(entry.training(network, objective, data, second, seed), progress)
+        training = entry.training(network, objective, data, second, seed)
+        compute.apply(training)
+        return _finish(training, progress)
 
 
 def _merged(options: Mapping[str, Any] | None, epochs: int | None) -> dict[str, Any]:

@@ -63,10 +63,12 @@ class Training(ABC):
         stage: its name, in checkpoints, seeds and messages.
         work: what its epochs count as for a stopwatch.
         physical_batch: see :meth:`split_batches`; None for whole batches.
+        graphs: whether CUDA graphs are replayed; see :meth:`use_graphs`.
     """
 
     stage: str
     work: ClassVar[Stage] = Stage.OUTER_STEP
+    graphs = False
 
     def __init__(
         self,
@@ -115,6 +117,9 @@ class Training(ABC):
     def finished(self) -> bool:
         """Whether all epochs are done."""
         return self.epoch >= self.settings.epochs
+
+    def use_graphs(self) -> None:  # noqa: B027
+        """From now on replay as CUDA graphs what can be: in most stages nothing."""
 
     def split_batches(self, physical_batch: int) -> None:
         """From now on at most ``physical_batch`` images pass a network at once.

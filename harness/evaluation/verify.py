@@ -197,4 +197,9 @@ def stored_victim(folder: Path, cache_dir: str | None, allow: Sequence[Path] = (
 
 def _victim_of(subject: Subject) -> Victim:
     protocol = subject.evaluation
+    if protocol.precision != "fp32":
+        raise InputError(
+            f"{subject.name}: measured in {protocol.precision}, which stored images do not repeat: "
+            "codes are recomputed in fp32"
+        )
     return Victim(subject.network, subject.data, "test", protocol.top_k, protocol.ties)

@@ -10,7 +10,7 @@ import torch
 
 from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.protocols import full_protocol
-from harness.experiment.sections import EvaluationSection
+from harness.experiment.sections import EvaluationSection, ResourcesSection
 from harness.options import Options
 from harness.trial.partial_epoch import run_until
 from harness.trial.stages import adversarial_training, build_models, pretraining
@@ -18,6 +18,7 @@ from harness.trial.threads import bound_threads
 from harness.trial.trial import trial_data
 from saat import memory
 from saat.attacks import Attack
+from saat.compute import Compute
 from saat.data import RetrievalData
 from saat.errors import InputError, one_line
 from saat.protocol import evaluate
@@ -73,18 +74,20 @@ def measure_footprint(
     configs: Sequence[TrialConfig],
     evaluation: EvaluationSection,
     cache_dir: str | None,
-    threads: int,
+    resources: ResourcesSection,
     device: str = "cuda",
     gpu: GpuMemory | None = None,
 ) -> Footprint:
     """Run the largest batches of every setting; returns the largest footprint.
 
-    ``gpu`` measures the memory of ``device``; ``threads`` are those of a trial.
+    ``gpu`` measures the memory of ``device``. Threads, precision and compilation are those of a
+    trial's ``resources``: a CUDA graph keeps the memory of its batch.
 
     Raises:
-        InputError: memory runs out.
+        InputError: memory runs out, or the device has no such precision.
     """
-    bound_threads(threads)
+    bound_threads(resources.cpus_per_trial)
+    compute = Compute.on(torch.device(device), resources.precision, resources.compile)
     gpu = gpu or GpuMemory()
     largest = Footprint(0, 0, "", "")
     for config in configs:
@@ -94,7 +97,7 @@ def measure_footprint(
         try:
             data = trial_data(config, cache_dir)
             gpu.reset_peak()
-            for stage in workloads(config, data, evaluation, device):
+            for stage in workloads(config, data, evaluation, device, compute):
                 peak = gpu.peak()
                 if peak > largest.peak:
                     largest = Footprint(peak, 0, stage, name)
@@ -110,16 +113,25 @@ def measure_footprint(
 
 
 def workloads(
-    config: TrialConfig, data: RetrievalData, evaluation: EvaluationSection, device: str
+    config: TrialConfig,
+    data: RetrievalData,
+    evaluation: EvaluationSection,
+    device: str,
+    compute: Compute,
 ) -> Iterator[str]:
     """Run one batch of each kind of work of a trial; yields its name when it is done."""
     models = build_models(config, data, 0, device)
+    compute.prepare(models[0])
     defended: torch.nn.Module = models[0]
-    run_until(pretraining(config, *models, data, 0), _one_batch)
+    with compute.running(torch.device(device)):
+        run_until(pretraining(config, *models, data, 0), _one_batch)
     yield "pretraining"
-    training = adversarial_training(config, *models, data, 0)
+    with compute.running(torch.device(device)):
+        training = adversarial_training(config, *models, data, 0)
+        if training is not None:
+            compute.apply(training)
+            run_until(training, _one_batch)
     if training is not None:
-        run_until(training, _one_batch)
         defended = training.defended
         yield "adversarial training"
     protocol = full_protocol(evaluation)
@@ -141,9 +153,9 @@ def measure_here(
     configs: list[TrialConfig], experiment: Experiment, options: Options
 ) -> tuple[Footprint, list[GpuNode]]:
     """Measure in this process, on its GPU; see :data:`harness.executors.packing.Measure`."""
-    threads = experiment.resources.cpus_per_trial
-    found = measure_footprint(configs, experiment.evaluation, options.cache_dir, threads)
-    return found, [GpuNode(threads, gpu_memory()[:1])]
+    resources = experiment.resources
+    found = measure_footprint(configs, experiment.evaluation, options.cache_dir, resources)
+    return found, [GpuNode(resources.cpus_per_trial, gpu_memory()[:1])]
 
 
 def gpu_memory() -> tuple[int, ...]:

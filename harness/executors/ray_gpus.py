@@ -10,7 +10,7 @@ from harness.executors.ray_cluster import connect, on_node
 from harness.executors.ray_errors import last_line
 from harness.executors.ray_slots import check_request
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.sections import EvaluationSection
+from harness.experiment.sections import EvaluationSection, ResourcesSection
 from harness.options import Options
 from harness.trial.interface import decode, encode
 from saat.errors import InputError
@@ -45,7 +45,7 @@ def measure_on_cluster(
         [encode(config) for config in configs],
         encode(experiment.evaluation),
         options.cache_dir,
-        cpus,
+        encode(experiment.resources),
     )
     return _result(running, _MEASURE_TIMEOUT_S, "a GPU"), nodes
 
@@ -69,10 +69,15 @@ def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> list[GpuNode]:
 
 
 def _measure_on_worker(
-    measure: Callable[..., Footprint], configs: list[str], evaluation: str, *more: Any
+    measure: Callable[..., Footprint],
+    configs: list[str],
+    evaluation: str,
+    cache_dir: str | None,
+    resources: str,
 ) -> Footprint:
     decoded = [decode(TrialConfig, text) for text in configs]
-    return measure(decoded, decode(EvaluationSection, evaluation), *more)
+    sections = decode(EvaluationSection, evaluation), decode(ResourcesSection, resources)
+    return measure(decoded, sections[0], cache_dir, sections[1])
 
 
 def _result(task: Any, timeout_s: float, worker: str) -> Any:

@@ -149,6 +149,15 @@ class Experiment(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _device_has_the_precision(self) -> "Experiment":
+        if self.evaluation.precision == "tf32" and not self.resources.gpus:
+            raise InputError(
+                "evaluation.precision: tf32: only GPUs have it, and resources.gpus_per_trial is 0; "
+                "fp32"
+            )
+        return self
+
     @field_validator("name")
     @classmethod
     def _names_a_folder_of_its_own(cls, name: str) -> str:

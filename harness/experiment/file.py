@@ -12,6 +12,10 @@ from harness.experiment.yaml_file import parse_yaml, read_yaml
 from reports.wording import norm_note
 from saat.errors import InputError, one_line
 
+# What earlier versions lack and a CPU has always done. On a GPU they left convolutions to cuDNN,
+# which computed them in TF32.
+_AS_EVER_ON_A_CPU = ("evaluation.precision", "resources.precision", "resources.compile")
+
 
 def load_experiment(
     path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
@@ -67,7 +71,11 @@ def load_stored(path: Path, files: bool = False) -> tuple[Experiment, dict[str, 
         validation.setdefault("database", "all")
         validation.setdefault("every", 1)
     experiment = resolve_experiment(raw, one_line(path, 200), files)
-    return experiment, dict(_missing(experiment.dump(), raw))
+    missing = dict(_missing(experiment.dump(), raw))
+    if not experiment.resources.gpus:
+        for key in _AS_EVER_ON_A_CPU:
+            missing.pop(key, None)
+    return experiment, missing
 
 
 def _missing(whole: Mapping[str, Any], given: Any, section: str = "") -> Iterator[tuple[str, Any]]:

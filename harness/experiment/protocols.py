@@ -14,6 +14,7 @@ def full_protocol(evaluation: EvaluationSection) -> Protocol:
         evaluation.ties,
         evaluation.norm,
         evaluation.target_seed,
+        precision=evaluation.precision,
     )
 
 
@@ -32,4 +33,10 @@ def validation_protocol(
     """
     attack = MainstayAttack(steps=validation.steps, rescale=True, leaky=True)
     top_k = validation_top_k(evaluation.top_k, validation.part_of(rows), rows)
-    return Protocol({"mainstay": attack}, validation.eps, top_k, evaluation.ties)
+    return Protocol(
+        {"mainstay": attack},
+        validation.eps,
+        top_k,
+        evaluation.ties,
+        precision=evaluation.precision,
+    )

@@ -30,8 +30,10 @@ from harness.experiment.section import (
     parsed,
 )
 from harness.limits import LARGEST, MOST_EPOCHS, MOST_QUERIES, MOST_STEPS
+from saat.compute import AskedPrecision, Compile
 from saat.data_source import source_problem
 from saat.errors import InputError, did_you_mean, one_line, repeated
+from saat.precision import Precision
 from saat.protocol_options import LARGEST_EPS, Norm, Ties
 from saat.settings import file_key, option_fields
 
@@ -175,6 +177,7 @@ class EvaluationSection(Section):
     attacks: list[name_of(catalogue().attacks)] = Field(["mainstay", "hag"], min_length=1)  # type: ignore[valid-type]
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     target_seed: int = Field(0, ge=0, le=LARGEST)
+    precision: Precision = "fp32"
 
     @model_validator(mode="after")
     def _consistent(self) -> "EvaluationSection":
@@ -228,12 +231,17 @@ _Gpus = Annotated[
 
 
 class ResourcesSection(Section):
-    """CPUs and GPUs of a trial; ``auto`` GPUs are settled by :mod:`harness.executors.packing`."""
+    """CPUs and GPUs of a trial; ``auto`` GPUs are settled by :mod:`harness.executors.packing`.
+
+    ``precision`` and ``compile`` are those of training (:mod:`saat.compute`).
+    """
 
     cpus_per_trial: int = Field(1, ge=1, le=1024)
     gpus_per_trial: _Gpus = 0.0
     # Between two checkpoints of a stage; 0: after every epoch, before it is reported.
     checkpoint_seconds: Number = Field(60, ge=0, le=86_400)
+    precision: AskedPrecision = "auto"
+    compile: Compile = "none"
 
     @model_validator(mode="after")
     def _possible_gpus(self) -> "ResourcesSection":
@@ -244,6 +252,10 @@ class ResourcesSection(Section):
             raise ValueError("gpus_per_trial: a fraction up to 1, or a whole number")
         if 0 < gpus < _LEAST:
             raise ValueError(f"gpus_per_trial: {gpus:g}: at least {_LEAST:g}, or 0")
+        if not gpus and self.precision == "tf32":
+            raise InputError("precision: tf32: only GPUs have it, and gpus_per_trial is 0; fp32")
+        if not gpus and self.compile == "graphs":
+            raise InputError("compile: graphs: only GPUs have them, and gpus_per_trial is 0; none")
         return self
 
     @property

@@ -31,7 +31,10 @@ def protocol_hash(
     ``versions`` are those above 1; None stands for those of this release. Version 1 is left out,
     so the hash stays the same when a formula is added, or as long as it does not change.
     """
-    protocol = [data_fingerprint, experiment.evaluation.model_dump(), experiment.confirm.battery]
+    evaluation = experiment.evaluation.model_dump()
+    if evaluation["precision"] == "fp32":  # as every number of the versions without the key
+        del evaluation["precision"]
+    protocol = [data_fingerprint, evaluation, experiment.confirm.battery]
     changed = changed_versions(experiment) if versions is None else dict(versions)
     return digest([*protocol, changed] if changed else protocol)
 

@@ -14,6 +14,10 @@ from saat.errors import InputError, one_line
 from saat.stopwatch import total
 from saat.wording import counted
 
+# Fields of a trial's record that its latest event decides.
+_LATEST = (
+    "cost_s", "unreliable", "out_of_memory", "host", "stop_reason", "precision", "compile",
+)  # fmt: skip
 TrialStatus = Literal["completed", "stopped", "failed", "running"]
 
 
@@ -35,6 +39,8 @@ class TrialRecord:
     epochs: list[dict[str, Any]] = field(default_factory=list)
     out_of_memory: list[str] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)  # seconds by saat.stopwatch.Stage
+    precision: str = ""  # of its training; empty in journals of earlier versions
+    compile: str = ""  # what of it was compiled
     host: str = ""  # the last machine that worked on it
     deaths: int = 0  # times that its worker process died
     nodes_lost: int = 0  # times that its node was lost, pre-empted nodes included
@@ -108,7 +114,7 @@ class SearchState:
             record = self.trials[event["trial_id"]]
             record.finished_at = event["time"]
             record.metrics |= event.get("metrics", {})
-            for name in ("cost_s", "unreliable", "out_of_memory", "host", "stop_reason"):
+            for name in _LATEST:
                 setattr(record, name, event.get(name, getattr(record, name)))
             if kind != "epoch":
                 record.status = kind

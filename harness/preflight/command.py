@@ -73,6 +73,9 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
     tracker, tracker_problem = ask_tracker(options.tracking_uri, runs_dir)
     with shared_folder_check(runs_dir) as shared:
         request = NodeRequest(shared, options.cache_dir, config)
+        if experiment is not None:
+            sections = encode(experiment.resources), encode(experiment.evaluation)
+            request = replace(request, resources=sections[0], evaluation=sections[1])
         if options.address:
             driver, nodes, departed = _cluster(request, options.address, timeout_s)
         else:
@@ -102,11 +105,12 @@ def _cluster(
     from harness.preflight.cluster import ask_nodes
 
     was_connected = ray.is_initialized()
+    without = replace(request, resources=None)  # no trial runs in the driver's process
     # Ray prints messages about lost nodes there, which the findings name as well.
     with redirect_stdout(io.StringIO()):
         connect(address)
         try:
-            return ask_nodes(request, timeout_s, lambda: report_node(request, "driver"))
+            return ask_nodes(request, timeout_s, lambda: report_node(without, "driver"))
         finally:
             if not was_connected:
                 ray.shutdown()

@@ -15,9 +15,11 @@ from typing import Any
 import torch
 
 from harness.experiment.config import TrialConfig
+from harness.experiment.sections import EvaluationSection, ResourcesSection
 from harness.files import writable_parent
 from harness.preflight.shared_folder import SharedFolder, leave_token
 from harness.provenance import versions
+from harness.trial.compute import check_compute
 from harness.trial.interface import decode
 from harness.trial.trial import trial_data
 from saat.data import DATASETS, locate
@@ -38,6 +40,9 @@ class NodeRequest:
     shared_folder: SharedFolder  # made by the driver in the folder of runs
     cache_dir: str | None  # of decoded images; None for the node's own default
     config: str | None  # the experiment's, encoded
+    # Its sections, encoded; None where no trial will run on the node.
+    resources: str | None = None
+    evaluation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ def report_node(request: NodeRequest, name: str) -> NodeReport:
     cache = Path(request.cache_dir) if request.cache_dir else default_cache_dir()
     config = None if request.config is None else decode(TrialConfig, request.config)
     gpu_names, gpu_driver = _nvidia_smi()
+    checked("compute", lambda: _check_compute(request))
     return NodeReport(
         host=socket.gethostname(),
         versions=versions(),
@@ -101,6 +107,15 @@ def report_node(request: NodeRequest, name: str) -> NodeReport:
         data=None if config is None else checked("data", lambda: _data(config, cache)),
         problems=problems,
     )
+
+
+def _check_compute(request: NodeRequest) -> None:
+    if request.resources is None or request.evaluation is None:
+        return
+    resources = decode(ResourcesSection, request.resources)
+    device = "cuda" if resources.gpus else "cpu"
+    if device == "cpu" or torch.cuda.is_available():  # a node without GPUs gets no trial
+        check_compute(resources, decode(EvaluationSection, request.evaluation), device)
 
 
 def _runs_free(shared: SharedFolder, name: str) -> int:

@@ -17,6 +17,7 @@ from harness.files import writable_parent
 from harness.options import Options
 from harness.redaction import public_uri, redacted
 from harness.tracking.store import check_store, default_uri, sqlite_file
+from harness.trial.compute import check_compute
 from harness.trial.trial import trial_data
 from saat.data import RetrievalData
 from saat.errors import InputError, one_line
@@ -32,7 +33,8 @@ def device_of_run(experiment: Experiment, options: Options) -> str:
     """``cuda`` if the experiment asks for GPUs, else ``cpu``.
 
     Raises:
-        InputError: the inline executor has no GPU on this machine.
+        InputError: the inline executor has no GPU on this machine, or not what its experiment asks
+            of it.
     """
     resources = experiment.resources
     if resources.gpus and options.executor == "inline" and not torch.cuda.is_available():
@@ -40,7 +42,10 @@ def device_of_run(experiment: Experiment, options: Options) -> str:
             f"resources.gpus_per_trial: {resources.gpus_per_trial}: this machine has no GPU that "
             "torch can use; set it to 0"
         )
-    return "cuda" if resources.gpus else "cpu"
+    device = "cuda" if resources.gpus else "cpu"
+    if options.executor == "inline":
+        check_compute(resources, experiment.evaluation, device)
+    return device
 
 
 def open_data(
@@ -196,6 +201,7 @@ def executor_of_run(
 
         return InlineExecutor(), max_concurrent(experiment, 1, say)
     from harness.executors.ray_cluster import connect
+    from harness.executors.ray_compute import check_compute_on_nodes
     from harness.executors.ray_slots import check_request
     from harness.executors.ray_tune import RayTuneExecutor
 
@@ -203,6 +209,7 @@ def executor_of_run(
     connect(options.address)
     cpus, gpus = resources.cpus_per_trial, resources.gpus
     fitting = check_request(cpus, gpus, options.autoscaling)
+    check_compute_on_nodes(experiment)
     follow = experiment.search.max_concurrent == "auto"
     return RayTuneExecutor(cpus, gpus, follow), max_concurrent(experiment, fitting, say)
 

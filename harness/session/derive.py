@@ -30,6 +30,8 @@ def _trial_row(record: TrialRecord) -> dict[str, Any]:
         "stop_reason": record.stop_reason,
         "unreliable": " ".join(f"{sentence}." for sentence in record.unreliable),
         "out_of_memory": " ".join(f"{sentence}." for sentence in record.out_of_memory),
+        "precision": record.precision,
+        "compile": record.compile,
         "epochs": len(record.epochs),
         "cost_s": record.cost_s,
         "finished_at": record.finished_at,

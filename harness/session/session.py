@@ -50,6 +50,7 @@ from harness.session.stored_run import (
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.store import default_uri
 from harness.tracking.tracker import Tracker
+from harness.trial.compute import compute_facts
 from harness.trial.records import write_record
 from harness.trial.trial import TrialContext
 from reports.results import load_search
@@ -83,7 +84,9 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     (run_dir / "trials").mkdir(parents=True)
     text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
     write_text(run_dir / "experiment.yaml", text)
-    write_record(run_dir / "provenance.json", provenance(experiment, data, device, versions))
+    facts = {"compute": compute_facts(experiment, device)}
+    written = provenance(experiment, data, device, versions) | facts
+    write_record(run_dir / "provenance.json", written)
     journal = Journal(run_dir)
     journal.append(
         "started",
@@ -277,6 +280,8 @@ def trial_context(
         device=device,
         threads=experiment.resources.cpus_per_trial,
         deciding_epochs=deciding_epochs(experiment),
+        precision=experiment.resources.precision,
+        compile=experiment.resources.compile,
         gpu_share=gpus if options.executor == "ray" and 0 < gpus < 1 else 1.0,
         data_fingerprint=data_fingerprint,
         checkpoint_seconds=experiment.resources.checkpoint_seconds,

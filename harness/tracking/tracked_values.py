@@ -51,6 +51,8 @@ def end_tags(record: TrialRecord) -> dict[str, str]:
         "saat.stop_reason": record.stop_reason,
         "saat.unreliable": "; ".join(record.unreliable),
         "saat.out_of_memory": "; ".join(record.out_of_memory),
+        "saat.precision": record.precision,
+        "saat.compile": record.compile,
     }
     return {key: text[:_TAG_LIMIT] for key, text in tags.items() if text}
 

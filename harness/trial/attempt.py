@@ -20,6 +20,7 @@ from harness.experiment.protocols import full_protocol, validation_protocol
 from harness.files import write_json
 from harness.trial import out_of_memory
 from harness.trial.artifacts import write_artifacts
+from harness.trial.compute import compute_of_trial
 from harness.trial.interface import (
     EpochReport,
     FinalReport,
@@ -33,10 +34,12 @@ from harness.trial.records import write_record
 from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
 from harness.trial.threads import bound_threads
 from saat import checkpoints, memory, stopwatch, tensor_file
+from saat.compute import Compile
 from saat.errors import InputError
 from saat.hashing import HashingObjective
 from saat.metrics import Phase
 from saat.models import HashingNetwork
+from saat.precision import Precision
 from saat.protocol import evaluate, validate
 from saat.stopwatch import Stage, stage
 from saat.training import Training
@@ -65,6 +68,9 @@ class TrialAttempt:
         self.folder = trial_folder(context, spec.trial_id)
         write_json(self.folder / "config.json", spec.dump())
         self.config = spec.config
+        self.device = torch.device(context.device)
+        self.compute = compute_of_trial(self.folder, context)
+        self.compiled = self.compute.used(None)
         say("data")
         with stage(Stage.DECODE):
             self.data = trial_data(self.config, context.cache_dir)
@@ -76,6 +82,7 @@ class TrialAttempt:
         self.network, self.objective = build_models(
             self.config, self.data, spec.seed, context.device
         )
+        self.compute.prepare(self.network)
         self.defended: nn.Module = self.network
         self.pretrained = Pretrained(0.0)
         self.history: list[EpochReport] = []
@@ -91,7 +98,9 @@ class TrialAttempt:
         yield self._reattack()
 
     def _fetch(self, network: HashingNetwork, objective: HashingObjective) -> Pretrained:
-        key = pretrained_key(self.config, self.data.fingerprint, self.spec.seed)
+        key = pretrained_key(
+            self.config, self.data.fingerprint, self.spec.seed, self.compute.precision
+        )
         folder = Path(self.context.pretrained_dir) / key
         build = partial(self._pretrain, network, objective)
         return fetch_pretrained(folder, network, objective, build, self.spec.trial_id)
@@ -110,7 +119,8 @@ class TrialAttempt:
         with self._writer(folder, check) as writer:
             while not training.finished:
                 started = time.monotonic()
-                training.run_epoch(self._batches(training))
+                with self.compute.running(self.device):
+                    training.run_epoch(self._batches(training))
                 done = replace(done, seconds=done.seconds + time.monotonic() - started)
                 writer.finish_epoch(training, asdict(done))
                 writer.go_on(training, asdict(done))
@@ -127,11 +137,13 @@ class TrialAttempt:
         return meta, out_of_memory.split(training, note) if self.split else note
 
     def _minimax(self) -> Iterator[EpochReport]:
-        training = adversarial_training(
-            self.config, self.network, self.objective, self.data, self.spec.seed
-        )
+        with self.compute.running(self.device):
+            training = adversarial_training(
+                self.config, self.network, self.objective, self.data, self.spec.seed
+            )
         if training is None:
             return
+        self.compute.apply(training)
         self.defended = training.defended
         folder = checkpoints.folder_of(self.folder)
         meta, note = self._restored(training, folder)
@@ -140,16 +152,19 @@ class TrialAttempt:
         if self.history:  # its first report has it already
             self.watch.seconds.pop(Stage.PRETRAINING, None)
         host, notes = socket.gethostname(), self._notes(note)
+        self.compiled = self.compute.used(training)
         with self._writer(folder, self.lease.check) as writer:
             while not training.finished:
                 started, spent = time.monotonic(), self._spent
-                metrics = training.run_epoch(self._batches(training))
+                with self.compute.running(self.device):
+                    metrics = training.run_epoch(self._batches(training))
                 if self._is_validated(training):
                     with stage(Stage.VALIDATION):
                         metrics |= self._validate(training)
                 seconds = time.monotonic() - started
                 cost, stages = spent + seconds, self.watch.lap()
-                report = EpochReport(training.epoch, metrics, seconds, cost, host, notes, stages)
+                more = (notes, stages, *self._computed)
+                report = EpochReport(training.epoch, metrics, seconds, cost, host, *more)
                 self.history.append(report)
                 records = [asdict(report) for report in self.history]
                 kept = {"history": records, "out_of_memory": note}
@@ -161,6 +176,11 @@ class TrialAttempt:
     def _spent(self) -> float:
         """Seconds of work so far, as last reported."""
         return self.history[-1].cost_s if self.history else self.pretrained.seconds
+
+    @property
+    def _computed(self) -> tuple[Precision, Compile]:
+        """The precision of the training, and what of it was compiled."""
+        return self.compute.precision, self.compiled
 
     def _is_validated(self, training: Training) -> bool:
         epochs, deciding = training.settings.epochs, self.context.deciding_epochs
@@ -207,7 +227,8 @@ class TrialAttempt:
         host, epochs = socket.gethostname(), len(self.history)
         notes = self.history[-1].out_of_memory if self.history else self._notes("")
         stages = stopwatch.total(self.watch.lap(), *(report.stages for report in self.history))
-        final = FinalReport(epochs, metrics, cost, evaluation.unreliable, host, notes, stages)
+        more = (notes, stages, *self._computed)
+        final = FinalReport(epochs, metrics, cost, evaluation.unreliable, host, *more)
         records = [asdict(report) for report in self.history]
         write_record(self.folder / "result.json", {**asdict(final), "history": records})
         checkpoints.delete(checkpoints.folder_of(self.folder))
@@ -231,6 +252,7 @@ class TrialAttempt:
             "dataset": self.data.label,
             "lists_sha256": dict(self.data.lists_sha256),
             "evaluation": self.context.evaluation.model_dump(),
+            "compute": dict(zip(("precision", "compile"), self._computed, strict=True)),
         }
         tensors = tensor_file.module_tensors("network", self.defended)
         tensor_file.save(self.folder / "model.safetensors", tensors, meta)

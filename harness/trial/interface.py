@@ -5,7 +5,7 @@ Processes exchange them as JSON: the sender calls :func:`encode`, the receiver :
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -14,7 +14,9 @@ from harness.experiment.section import parsed
 from harness.experiment.sections import EvaluationSection, ValidationSection
 from harness.trial.records import Count, Metrics, Seconds, StageSeconds
 from reports import run_folder
+from saat.compute import AskedPrecision, Compile
 from saat.errors import InputError
+from saat.precision import Precision
 
 T = TypeVar("T")
 
@@ -66,6 +68,8 @@ class TrialContext:
     deciding_epochs: tuple[int, ...] = ()  # validated whatever validation.every says
     data_fingerprint: str = ""  # of the data set that every worker must have; "" allows any
     checkpoint_seconds: float = 60.0  # between two checkpoints of a stage; 0: after every epoch
+    precision: AskedPrecision = "auto"  # of trainings; see saat.compute
+    compile: Compile = "none"
 
 
 def encode(task: Any) -> str:
@@ -96,6 +100,8 @@ class EpochReport:
     # give other numbers than whole ones.
     out_of_memory: list[str] = field(default_factory=list)
     stages: StageSeconds = field(default_factory=dict)  # since the report before
+    precision: Precision | Literal[""] = ""  # of the training; empty in reports of earlier versions
+    compile: Compile | Literal[""] = ""  # what of it was compiled; see saat.compute
 
 
 @dataclass(frozen=True)
@@ -110,3 +116,5 @@ class FinalReport:
     host: str = ""  # the machine that re-attacked it
     out_of_memory: list[str] = field(default_factory=list)  # as in the reports of its epochs
     stages: StageSeconds = field(default_factory=dict)  # of the whole trial
+    precision: Precision | Literal[""] = ""
+    compile: Compile | Literal[""] = ""

@@ -11,6 +11,7 @@ from torch import nn
 from harness.experiment.config import TrialConfig, digest
 from harness.trial.lease import Lease
 from saat import checkpoints, tensor_file
+from saat.precision import Precision
 from saat.stopwatch import Stage, stage
 
 log = logging.getLogger(__name__)
@@ -19,10 +20,16 @@ log = logging.getLogger(__name__)
 FORMAT = 2
 
 
-def pretrained_key(config: TrialConfig, data_fingerprint: str, seed: int) -> str:
-    """Hash of everything that a pretrained model depends on; no defense is part of it."""
+def pretrained_key(
+    config: TrialConfig, data_fingerprint: str, seed: int, precision: Precision = "fp32"
+) -> str:
+    """Hash of everything that a pretrained model depends on; no defense is part of it.
+
+    Precision is, so that no trial in fp32 starts from a model that was trained in bf16.
+    """
     identity = config.identity()
     parts = [FORMAT, data_fingerprint, identity["model"], identity["pretrain"], seed]
+    parts += [] if precision == "fp32" else [precision]  # models of earlier versions have none
     return digest(parts)[:32]
 
 

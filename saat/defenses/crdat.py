@@ -15,6 +15,7 @@ from torch.nn.functional import cosine_similarity
 
 from saat.attacks.attack import gradient_passes
 from saat.codes import sign
+from saat.compute import uncompiled
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
 from saat.models import HashingNetwork
 from saat.optimiser_settings import OptimiserSettings, SgdSettings
@@ -79,6 +80,7 @@ class CrdatTraining(MinimaxTraining):
 def represent(network: HashingNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
     """The backbone's output (B, F) and the pre-tanh features (B, K) of float images."""
     outputs: list[Tensor] = []
-    with network.backbone.register_forward_hook(lambda *call: outputs.append(call[2])):
+    hook = network.backbone.register_forward_hook(lambda *call: outputs.append(call[2]))
+    with hook, uncompiled(network):
         features = network(images)
     return outputs[0], features

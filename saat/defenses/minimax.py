@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from saat.attacks.attack import gradient_passes
 from saat.attacks.pgd import default_step_size, pgd
 from saat.attacks.query_batches import frozen
+from saat.graphs import GraphedPgd
 from saat.micro_batches import joined, parts
 from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
@@ -42,6 +43,7 @@ class MinimaxTraining(Training):
     """A pretrained network, trained on images attacked within the ball of the settings."""
 
     settings: MinimaxSettings
+    _graph: GraphedPgd | None = None
 
     @classmethod
     def epoch_work(cls, settings: OptimiserSettings) -> Work:
@@ -70,9 +72,30 @@ class MinimaxTraining(Training):
         """
         eps = self.settings.eps
         start = images + torch.empty_like(images).uniform_(-eps, eps)
+        if self.graphs and (graph := self._graph_for(images, codes)):
+            return graph(images, codes, start)
         split = parts((images, codes, start), self.physical_batch)
         with stage(Stage.INNER_PGD), frozen(self.network):
             return joined([self._descended(*part) for part in split])
+
+    def use_graphs(self) -> None:
+        """Replay the inner maximisation as one CUDA graph; batches of another size run eagerly."""
+        self.graphs = True
+
+    def split_batches(self, physical_batch: int) -> None:
+        """See :meth:`Training.split_batches`; the graph, which holds whole batches, is dropped."""
+        super().split_batches(physical_batch)
+        self.graphs, self._graph = False, None
+
+    def _graph_for(self, images: Tensor, codes: Tensor) -> GraphedPgd | None:
+        """The graph, captured for the first batch; None for a batch of another shape."""
+        if self._graph is None:
+            settings, ball = self.settings, ThreatModel(self.settings.eps)
+            self._graph = GraphedPgd(
+                self.network, images.shape, codes.shape[1], ball, settings.steps,
+                settings.inner_step,
+            )  # fmt: skip
+        return self._graph if images.shape == self._graph.shape else None
 
     def _descended(self, images: Tensor, codes: Tensor, start: Tensor) -> Tensor:
         return pgd(

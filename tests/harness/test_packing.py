@@ -125,7 +125,8 @@ class FakeMemory(GpuMemory):
 def measured(experiment: Experiment, gpu: FakeMemory) -> Footprint:
     configs = settings_to_measure(experiment, "search")
     cache = os.environ["SAAT_CACHE"]
-    return measure_footprint(configs, experiment.evaluation, cache, 1, "cpu", gpu)
+    resources = experiment.resources
+    return measure_footprint(configs, experiment.evaluation, cache, resources, "cpu", gpu)
 
 
 def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,6 +231,7 @@ def test_a_search_keeps_what_was_measured(runs_dir: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(session, "_run", run)
     monkeypatch.setattr(session, "provenance", lambda *_: {})  # it would ask the GPU
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(packing, "measure_here", taking(FOUND, 80 * GIB))
     options = Options(runs_dir, executor="inline")

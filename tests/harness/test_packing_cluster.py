@@ -27,9 +27,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("two_gpus")]
 def bits_as_memory(configs: list[TrialConfig], *more: Any) -> Footprint:
     """Stands in for :func:`harness.executors.footprint.measure_footprint` on a worker."""
     assert os.environ["CUDA_VISIBLE_DEVICES"] in ("0", "1")
-    evaluation, _, threads = more
+    evaluation, _, resources = more
     assert evaluation.attacks == ["mainstay", "hag"]
-    assert threads == 2
+    assert resources.cpus_per_trial == 2
     return Footprint(max(s.model.bits for s in configs) * GIB, GIB, "evaluation", "fake")
 
 

@@ -91,9 +91,9 @@ def test_an_epoch_in_bf16_ends_near_one_in_fp32(physical_batch: int | None) -> N
     ("precision", "capability", "bf16", "problem"),
     [
         ("fp32", (7, 0), False, None),
-        ("tf32", (7, 5), True, "precision tf32: cuda has no TF32"),
+        ("tf32", (7, 5), True, "precision: tf32: cuda has no TF32"),
         ("tf32", (8, 0), True, None),
-        ("bf16", (7, 0), False, "precision bf16: cuda has no bfloat16"),
+        ("bf16", (7, 0), False, "precision: bf16: cuda has no bfloat16"),
         ("bf16", (9, 0), True, None),
     ],
 )
@@ -105,7 +105,7 @@ def test_a_gpu_without_a_precision_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
     monkeypatch.setattr(torch.cuda, "device", lambda _: torch.device(CPU))
     assert default_precision(GPU) == ("tf32" if capability >= (8, 0) else "fp32")
     if problem is None:
@@ -120,5 +120,5 @@ def test_a_cpu_has_all_but_tf32() -> None:
     assert default_precision(CPU) == "fp32"
     check_precision("fp32", CPU)
     check_precision("bf16", CPU)
-    with pytest.raises(InputError, match="precision tf32: cpu has no TF32"):
+    with pytest.raises(InputError, match="precision: tf32: cpu has no TF32"):
         check_precision("tf32", CPU)

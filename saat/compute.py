@@ -1,0 +1,128 @@
+"""How a training computes: in which precision, and with what of it compiled.
+
+Torch is imported inside the functions, because experiment files name these options and commands
+that only read import no torch.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from saat.errors import InputError
+from saat.precision import Precision, check_precision, computing, default_precision
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from saat.training import Training
+
+# ``auto`` is TF32 where the device has it, otherwise float32.
+AskedPrecision = Literal["auto", "fp32", "tf32", "bf16"]
+ASKED_PRECISIONS: tuple[str, ...] = get_args(AskedPrecision)
+# ``graphs``: the inner maximisation as a CUDA graph; ``inductor``: networks by ``torch.compile``.
+Compile = Literal["none", "graphs", "inductor"]
+COMPILES: tuple[str, ...] = get_args(Compile)
+
+# Variants of one network: modes, gradients of images or of weights, batch sizes, precisions.
+# Beyond its limit, 8 by default, torch would go on uncompiled.
+_VARIANTS = 64
+_BACKEND = "inductor"
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What a training really uses on its device: ``auto`` is resolved."""
+
+    precision: Precision = "fp32"
+    compile: Compile = "none"
+
+    @classmethod
+    def on(
+        cls, device: "torch.device", precision: AskedPrecision = "auto", compile: Compile = "none"
+    ) -> "Compute":
+        """What is asked for, on a device.
+
+        Raises:
+            InputError: the device cannot do it.
+        """
+        chosen = default_precision(device) if precision == "auto" else precision
+        found = cls(chosen, compile)
+        found.check(device)
+        return found
+
+    def check(self, device: "torch.device") -> None:
+        """Raise an InputError for what the device cannot do."""
+        check_precision(self.precision, device)
+        if self.compile == "graphs" and device.type != "cuda":
+            raise InputError(f"compile: graphs: {device} has no CUDA graphs; none or inductor")
+        if self.compile == "inductor" and (missing := _missing_compiler(device.type)):
+            raise InputError(f"compile: inductor: {missing}; none")
+
+    def running(self, device: "torch.device") -> AbstractContextManager[None]:
+        """What a training is made and run in: see :func:`saat.precision.computing`."""
+        return computing(self.precision, device)
+
+    def prepare(self, network: "nn.Module") -> None:
+        """Compile a network in place where that is asked for; names of its state stay."""
+        if self.compile == "inductor":
+            compile_network(network)
+
+    def apply(self, training: "Training") -> None:
+        """Let a training replay its inner maximisation where that is asked for."""
+        if self.compile == "graphs":
+            training.use_graphs()
+
+    def used(self, training: "Training | None") -> Compile:
+        """What is compiled in a training: ``none`` where it has nothing that ``graphs`` replay."""
+        replayed = training is not None and training.graphs
+        return "none" if self.compile == "graphs" and not replayed else self.compile
+
+
+def compile_network(network: "nn.Module") -> None:
+    """Compile a network's forward pass by inductor, at its first call; gradients included.
+
+    Calls are compiled, not the module: state dict, type and copies are those of the plain one.
+    """
+    import torch
+
+    torch._dynamo.reset()  # what earlier networks of this process compiled counts as variants
+    torch._dynamo.config.recompile_limit = _VARIANTS
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
+    network.compile(backend=_BACKEND, dynamic=False)
+
+
+@contextmanager
+def uncompiled(network: "nn.Module") -> Iterator[None]:
+    """Plain calls of a network and its parts: a compiled one need not see hooks set meanwhile."""
+    found = [(part, part._compiled_call_impl) for part in network.modules()]
+    for part, _ in found:
+        part._compiled_call_impl = None
+    try:
+        yield
+    finally:
+        for part, call in found:
+            part._compiled_call_impl = call
+
+
+def _missing_compiler(kind: str) -> str:
+    """What ``torch.compile`` lacks on a device of a kind; empty if nothing is known to be missing.
+
+    On a GPU Triton compiles, and it builds its launcher in C.
+    """
+    import torch
+
+    if kind == "cuda":
+        if not torch.utils._triton.has_triton():
+            return "Triton is not there, or not for this GPU"
+        variable, names = "CC", ("cc", "gcc", "clang")
+    else:
+        variable, names = "CXX", ("g++", "clang++", "c++")
+    named = os.environ.get(variable)
+    if any(shutil.which(name) for name in ((named,) if named else names)):
+        return ""
+    language = {"CC": "C", "CXX": "C++"}[variable]
+    return f"no {language} compiler ({named or ', '.join(names)}; {variable} names another)"
