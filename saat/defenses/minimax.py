@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from saat.attacks.pgd import default_step_size, pgd
 from saat.attacks.query_batches import frozen
 from saat.micro_batches import joined, parts
+from saat.models import folded
 from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
 from saat.threat_model import ThreatModel
@@ -63,15 +64,20 @@ class MinimaxTraining(Training):
         start = images + torch.empty_like(images).uniform_(-eps, eps)
         split = parts((images, codes, start), self.physical_batch)
         with frozen(self.network):
-            return joined([self._descended(*part) for part in split])
+            # The weights change with every batch.
+            network = folded(self.network)
+            return joined([self._descended(network, *part) for part in split])
 
-    def _descended(self, images: Tensor, codes: Tensor, start: Tensor) -> Tensor:
+    def _descended(
+        self, network: nn.Module, images: Tensor, codes: Tensor, start: Tensor
+    ) -> Tensor:
         return pgd(
-            self.network,
+            network,
             images,
             lambda features, _: (torch.tanh(features) * codes).mean(1),
             ThreatModel(self.settings.eps),
             self.settings.steps,
             self.settings.inner_step,
             start,
+            count_zeros=False,
         ).images

@@ -22,7 +22,8 @@ class Backbone(Protocol):
     """What a backbone offers: its width, and per channel what its input is normalised with.
 
     ``from_scratch``: whether it is trained from random weights. ``names``, of its layers: only
-    where there are published weights.
+    where there are published weights. ``folds``: whether :func:`saat.models.folding.folded` may
+    rewrite it; False where it is left out.
     """
 
     features_out: int
@@ -30,6 +31,7 @@ class Backbone(Protocol):
     std: tuple[float, float, float]
     from_scratch: bool
     names: Names
+    folds: bool
 
 
 class HashingNetwork(nn.Module):
@@ -39,7 +41,8 @@ class HashingNetwork(nn.Module):
     pairwise objectives keep it at their saddle u = 0, where every code bit is noise.
 
     ``backbone`` maps normalised images to (B, features_out) and has the attributes of
-    :class:`Backbone`. ``hash_layer_imported`` tells whether the hash layer came with the weights.
+    :class:`Backbone`. ``hash_layer_imported`` tells whether the hash layer came with the weights,
+    ``normalises`` whether images still have to be normalised (the first layer may do it).
     """
 
     mean: Tensor
@@ -50,6 +53,7 @@ class HashingNetwork(nn.Module):
         facts = cast(Backbone, backbone)
         self.bits = bits
         self.hash_layer_imported = False
+        self.normalises = True
         self.backbone = backbone
         self.hash_layer = nn.Linear(facts.features_out, bits)
         self.code_norm = nn.BatchNorm1d(bits) if facts.from_scratch else nn.Identity()
@@ -59,9 +63,10 @@ class HashingNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Float images (B, 3, H, W) in [0, 1] → float features (B, K), before tanh and sign."""
         with autocast(images.device):
-            # (x − mean)/std in one pass: in two it costs a seventh of small_cnn.
-            normalised = torch.addcmul(-self.mean / self.std, images, 1 / self.std)
-            features = self.backbone(normalised)
+            if self.normalises:
+                # (x − mean)/std in one pass: in two it costs a seventh of small_cnn.
+                images = torch.addcmul(-self.mean / self.std, images, 1 / self.std)
+            features = self.backbone(images)
             out: Tensor = self.code_norm(self.hash_layer(features))
         # In bfloat16 tanh(f) would be 1, and its slope 0, from |f| = 3.5 on.
         return out.float() if out.dtype == torch.bfloat16 else out
