@@ -42,9 +42,8 @@ def exact_mainstay_sums(labels: Tensor, groups: LabelGroups, sums: Tensor, weigh
     sizes = d.sum(1)
     kinds = sizes[sizes > 0].unique()
     of_size = (sizes[:, None] == kinds).double()  # (G, M)
-    # c_m of every m that a training label has, (Q, M, K): all in one product.
-    by_size = (of_size[:, :, None] * sums[:, None, :]).flatten(1)
-    numerators = (shared @ by_size).view(len(y), len(kinds), sums.shape[1])
+    # c_m of every m that a training label has, (Q, M, K).
+    numerators = torch.stack([shared[:, own] @ sums[own] for own in of_size.bool().unbind(1)], 1)
     numerators = n_negative[:, :, None] * numerators
     if weights == "saat":
         similar = shared @ (of_size * counts)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from saat.errors import InputError, check_known
 from saat.protocol_options import LARGEST_EPS, NORMS, Norm
+from saat.seeding import numpy_generator
 
 # eps = 8/255 read from a file as a float may lie a rounding error below the grid point.
 _GRID_SLACK = 1e-6
@@ -102,7 +103,7 @@ class ThreatModel:
         count, channels, *sides = images.shape
         drawn = np.empty((count, *sides, channels), np.int16 if self.norm == "linf" else np.float32)
         for row, seed in zip(drawn, seeds, strict=True):
-            generator = np.random.Generator(np.random.PCG64(seed))
+            generator = numpy_generator(seed)
             if self.norm == "linf":
                 # Four values a draw, sent to the device in half of the memory of floats.
                 bits = generator.bit_generator.random_raw(-(-row.size // 4))
@@ -110,9 +111,7 @@ class ThreatModel:
             else:
                 row[:] = self._spread(generator, row.shape)
         noise = torch.from_numpy(drawn).to(images.device).movedim(-1, 1).to(images.dtype)
-        if self.norm == "linf":
-            noise.add_(0.5).mul_(self.eps / 2**15)
-        return noise.add_(images)
+        return torch.add(images, noise, alpha=self.eps / 2**15 if self.norm == "linf" else 1)
 
     def _spread(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         if self.norm == "l2":

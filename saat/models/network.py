@@ -64,12 +64,20 @@ class HashingNetwork(nn.Module):
         """Float images (B, 3, H, W) in [0, 1] → float features (B, K), before tanh and sign."""
         with autocast(images.device):
             if self.normalises:
-                # (x − mean)/std in one pass: in two it costs a seventh of small_cnn.
-                images = torch.addcmul(-self.mean / self.std, images, 1 / self.std)
+                images = self._normalised(images)
             features = self.backbone(images)
             out: Tensor = self.code_norm(self.hash_layer(features))
         # In bfloat16 tanh(f) would be 1, and its slope 0, from |f| = 3.5 on.
         return out.float() if out.dtype == torch.bfloat16 else out
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        """(x − mean)/std in one pass, along whole rows: channels-last, a pixel has three values."""
+        width = images.shape[3]
+        shift, scale = (
+            values.expand(1, -1, 1, width).contiguous(memory_format=torch.channels_last)
+            for values in (-self.mean / self.std, 1 / self.std)
+        )
+        return torch.addcmul(shift, images, scale)
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:
