@@ -101,25 +101,27 @@ class ThreatModel:
         a uniform radius. Drawn on the CPU, so that every device starts at the same point.
         """
         count, channels, *sides = images.shape
-        drawn = np.empty((count, *sides, channels), np.int16 if self.norm == "linf" else np.float32)
+        pixels = images[0].numel() if count else 0
+        drawn = np.empty((count, pixels), np.int16 if self.norm == "linf" else np.float32)
         for row, seed in zip(drawn, seeds, strict=True):
             generator = numpy_generator(seed)
             if self.norm == "linf":
                 # Four values a draw, sent to the device in half of the memory of floats.
-                bits = generator.bit_generator.random_raw(-(-row.size // 4))
-                row.flat = bits.astype("<u8", copy=False).view("<i2")[: row.size]
+                bits = generator.bit_generator.random_raw(-(-pixels // 4))
+                row[:] = bits.astype("<u8", copy=False).view("<i2")[:pixels]
             else:
-                row[:] = self._spread(generator, row.shape)
-        noise = torch.from_numpy(drawn).to(images.device).movedim(-1, 1).to(images.dtype)
+                row[:] = self._spread(generator, pixels)
+        noise = torch.from_numpy(drawn).to(images.device).to(images.dtype)
+        noise = noise.view(count, *sides, channels).movedim(-1, 1)
         return torch.add(images, noise, alpha=self.eps / 2**15 if self.norm == "linf" else 1)
 
-    def _spread(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def _spread(self, generator: np.random.Generator, pixels: int) -> np.ndarray:
         if self.norm == "l2":
-            direction = generator.standard_normal(shape, np.float32)
+            direction = generator.standard_normal(pixels, np.float32)
         else:
-            direction = generator.standard_exponential(shape, np.float32)
-            direction *= generator.choice(np.float32([-1, 1]), shape)
-        length = np.linalg.norm(direction.ravel(), 2 if self.norm == "l2" else 1)
+            direction = generator.standard_exponential(pixels, np.float32)
+            direction *= generator.choice(np.array([-1, 1], np.float32), pixels)
+        length = np.linalg.norm(direction, 2 if self.norm == "l2" else 1)
         return direction * np.float32(self.eps * generator.random() / max(float(length), 1e-30))
 
     def size(self, adversarial: Tensor, images: Tensor) -> Tensor:
