@@ -80,6 +80,7 @@ _CORE = Battery(
     Square(steps=100),
     64,
     GateBudget(64, (0.25, 1.0, 4.0), 15, (1, 10, 30), 30),
+    version=2,
 )
 _FULL = Battery(
     {
@@ -99,6 +100,7 @@ _FULL = Battery(
     500,
     # Radii as multiples of 8/255: 1, 2, 4, 8, 16 and 32 levels of a byte.
     GateBudget(128, (0.125, 0.25, 0.5, 1.0, 2.0, 4.0), 100, (1, 10, 50, 100, 500, 1000), 100),
+    version=2,
 )
 BATTERIES: Registry[Battery] = Registry(
     "battery",

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import frozen
 from saat.attacks.pgd import pgd
+from saat.attacks.query_batches import frozen
 from saat.errors import InputError
 from saat.models import device_of
 from saat.threat_model import ThreatModel
@@ -79,6 +79,7 @@ class GraphedPgd:
                 self._steps,
                 self._step_size,
                 self._start,
+                count_zeros=False,
             ).images
 
     @property

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import frozen
 from saat.attacks.pgd import pgd
+from saat.attacks.query_batches import frozen
 from saat.errors import InputError
 from saat.graphs import GraphedPgd
 from saat.models import HashingNetwork
