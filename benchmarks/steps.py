@@ -9,7 +9,7 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +65,7 @@ def bare_network(network: HashingNetwork, backbone: str) -> Features:
     """The network in evaluation mode, its weights folded by hand, or by torch.fx."""
     if backbone == "small_cnn":
         return bare_small_cnn(network)
-    net = network.backbone.net
+    net = cast(nn.Module, network.backbone.net)
     net = fuse(net) if any(isinstance(m, nn.BatchNorm2d) for m in net.modules()) else net
     hash_layer = nn.utils.fuse_linear_bn_eval(network.hash_layer, network.code_norm)
     hash_layer.requires_grad_(False)
@@ -77,10 +77,12 @@ def bare_network(network: HashingNetwork, backbone: str) -> Features:
 def bare_small_cnn(network: HashingNetwork) -> Features:
     """``small_cnn`` at 32 px as four products."""
 
-    def scale(norm: nn.Module) -> Tensor:
-        return norm.weight / (norm.running_var + norm.eps).sqrt()
+    def scale(norm: Any) -> Tensor:
+        found: Tensor = norm.weight / (norm.running_var + norm.eps).sqrt()
+        return found
 
-    body, head, norm = network.backbone.body, network.backbone.head, network.code_norm
+    parts: Any = network.backbone
+    body, head, norm = parts.body, parts.head, cast(Any, network.code_norm)
     s1, s2, s3, s4 = map(scale, (body[1], body[4], head[2], norm))
     w1 = body[0].weight * s1.view(-1, 1, 1, 1) / network.std
     b1 = body[1].bias - body[1].running_mean * s1 - (w1 * network.mean).sum((1, 2, 3))

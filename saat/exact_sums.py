@@ -43,8 +43,9 @@ def exact_mainstay_sums(labels: Tensor, groups: LabelGroups, sums: Tensor, weigh
     kinds = sizes[sizes > 0].unique()
     of_size = (sizes[:, None] == kinds).double()  # (G, M)
     # c_m of every m that a training label has, (Q, M, K).
-    numerators = torch.stack([shared[:, own] @ sums[own] for own in of_size.bool().unbind(1)], 1)
-    numerators = n_negative[:, :, None] * numerators
+    numerators = sums.new_empty(len(y), len(kinds), sums.shape[1])
+    for numerator, size in zip(numerators.unbind(1), kinds, strict=True):
+        numerator.copy_(n_negative * (shared[:, sizes == size] @ sums[sizes == size]))
     if weights == "saat":
         similar = shared @ (of_size * counts)
         numerators -= similar[:, :, None] * away[:, None, :]
