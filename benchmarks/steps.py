@@ -65,9 +65,9 @@ def bare_network(network: HashingNetwork, backbone: str) -> Features:
     """The network in evaluation mode, its weights folded by hand, or by torch.fx."""
     if backbone == "small_cnn":
         return bare_small_cnn(network)
-    net = cast(nn.Module, network.backbone.net)
+    net = cast(Any, network.backbone).net
     net = fuse(net) if any(isinstance(m, nn.BatchNorm2d) for m in net.modules()) else net
-    hash_layer = nn.utils.fuse_linear_bn_eval(network.hash_layer, network.code_norm)
+    hash_layer = nn.utils.fuse_linear_bn_eval(network.hash_layer, cast(Any, network.code_norm))
     hash_layer.requires_grad_(False)
     shift, scale = -network.mean / network.std, 1 / network.std
     return lambda images: hash_layer(net(torch.addcmul(shift, images, scale)))
@@ -155,7 +155,7 @@ class BareTraining:
         self.coefficients = group_coefficients(groups.vectors, groups, "saat")
         self.codes = training.mainstay.codes.clone()
         self.sums = groups.sums(self.codes)
-        self.memory = training.objective.memory.clone()
+        self.memory = cast(Any, training.objective).memory.clone()
         self.optimiser = torch.optim.SGD(network.parameters(), lr=LR, weight_decay=1e-5)
 
     def step(self, index: Tensor) -> None:
@@ -221,9 +221,9 @@ def step_benchmark(backbone: str, side: int, size: int, count: int, repeats: int
     with frozen(network):
         plain = bare_network(network, backbone)
         pair = [lambda: our_pgd(network, batch), lambda: bare_pgd(plain, batch)]
-        found = interleaved(pair, repeats)
+        ours_bare = interleaved(pair, repeats)
     unit = f"a batch of {size}"
-    report(f"PGD-7, {backbone}, {side} px", *found, unit)
+    report(f"PGD-7, {backbone}, {side} px", ours_bare[0], ours_bare[1], unit)
     draws = generator("rows", count)
     rows = Rows.drawn(count, *SETS["FLICKR-25K"][2:], draws)
     images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=draws)
@@ -235,7 +235,8 @@ def step_benchmark(backbone: str, side: int, size: int, count: int, repeats: int
         return torch.randperm(count)[:size]
 
     steps = [lambda: ours._step(index(), LR), lambda: bare.step(index())]
-    report(f"SAAT step, {backbone}, {side} px", *interleaved(steps, repeats), unit)
+    ours_bare = interleaved(steps, repeats)
+    report(f"SAAT step, {backbone}, {side} px", ours_bare[0], ours_bare[1], unit)
 
 
 def starts_benchmark() -> None:

@@ -1,12 +1,20 @@
 """Folded networks against the plain ones."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from saat.models import HashingNetwork, build_network, folded
 
 SIDES = {"small_cnn": 32, "resnet18": 32, "efficientnet_lite0": 32, "vgg11": 32}
+
+
+def parts(found: HashingNetwork) -> Any:
+    return found.backbone
 
 
 def network(name: str, side: int) -> HashingNetwork:
@@ -15,6 +23,8 @@ def network(name: str, side: int) -> HashingNetwork:
     draws = torch.Generator().manual_seed(1)
     for module in found.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             module.running_mean.normal_(0, 0.2, generator=draws)
             module.running_var.uniform_(0.5, 2, generator=draws)
             nn.init.uniform_(module.weight, 0.5, 1.5, generator=draws)
@@ -55,7 +65,7 @@ def test_the_plain_network_is_left_as_it_was_and_the_folded_one_keeps_its_weight
     plain.requires_grad_(True)
     assert torch.equal(plain(images), features)
     plain.hash_layer.weight.data.mul_(2)
-    plain.backbone.body[1].running_mean.add_(1)
+    parts(plain).body[1].running_mean.add_(1)
     torch.testing.assert_close(fast(images), features)
 
 
@@ -73,7 +83,7 @@ class Own(HashingNetwork):
 
 
 def test_networks_of_a_user_are_left_as_they_are() -> None:
-    backbone = network("small_cnn", 32).backbone
+    backbone = parts(network("small_cnn", 32))
     for own in (nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)).eval(), Own(backbone, 4)):
         assert folded(own) is own
     backbone.folds = False
@@ -83,15 +93,15 @@ def test_networks_of_a_user_are_left_as_they_are() -> None:
 
 @pytest.mark.parametrize("side", [16, 18, 32, 35])
 def test_a_patch_convolution_is_a_convolution(side: int) -> None:
-    layer = network("small_cnn", 32).backbone.body[0].requires_grad_(True)
+    layer = parts(network("small_cnn", 32)).body[0].requires_grad_(True)
     images = drawn(side)
 
-    def of(function: nn.Module) -> list[Tensor]:
+    def of(function: Callable[[Tensor], Tensor]) -> list[Tensor]:
         point = images.clone().requires_grad_(True)
         out = function(point)
         return [out, *torch.autograd.grad(out.square().sum(), [point, layer.weight])]
 
     found = of(layer)
-    expected = of(lambda x: nn.functional.conv2d(x, layer.weight, stride=4))  # type: ignore[arg-type]
+    expected = of(lambda x: F.conv2d(x, layer.weight, stride=4))
     for ours, plain in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, plain)
