@@ -84,6 +84,7 @@ _CORE = Battery(
     Square(steps=100),
     64,
     GateBudget(64, (0.25, 1.0, 4.0), 15, (1, 10, 30), 30),
+    version=2,
 )
 # Every attack on every query, those of papers with their published numbers of iterations.
 _EXHAUSTIVE = Battery(

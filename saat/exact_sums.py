@@ -42,10 +42,10 @@ def exact_mainstay_sums(labels: Tensor, groups: LabelGroups, sums: Tensor, weigh
     sizes = d.sum(1)
     kinds = sizes[sizes > 0].unique()
     of_size = (sizes[:, None] == kinds).double()  # (G, M)
-    # c_m of every m that a training label has, (Q, M, K): all in one product.
-    by_size = (of_size[:, :, None] * sums[:, None, :]).flatten(1)
-    numerators = (shared @ by_size).view(len(y), len(kinds), sums.shape[1])
-    numerators = n_negative[:, :, None] * numerators
+    # c_m of every m that a training label has, (Q, M, K).
+    numerators = sums.new_empty(len(y), len(kinds), sums.shape[1])
+    for numerator, size in zip(numerators.unbind(1), kinds, strict=True):
+        numerator.copy_(n_negative * (shared[:, sizes == size] @ sums[sizes == size]))
     if weights == "saat":
         similar = shared @ (of_size * counts)
         numerators -= similar[:, :, None] * away[:, None, :]

@@ -81,6 +81,7 @@ class GraphedPgd:
                 self._steps,
                 self._step_size,
                 self._start,
+                count_zeros=False,
             ).images
 
     @property

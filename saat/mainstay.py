@@ -29,7 +29,10 @@ MainstayWeights = Literal["saat", "eq11", "cgat"]
 MAINSTAY_WEIGHTS: tuple[str, ...] = get_args(MainstayWeights)
 
 # Group coefficients are one matrix of float64 (rows, groups); larger sets go through in blocks.
-_BLOCK_ELEMENTS = 1 << 22
+_BLOCK_ELEMENTS = 1 << 20
+# Coefficients of all groups are kept up to this many bytes, and computed for every batch above it:
+# they grow with the square of the groups, to gigabytes for 100,000 rows of MS-COCO.
+_KEPT_BYTES = 1 << 28
 _RELAXED_STEP = 2.0**-30
 # Sums lie in [−2, 2]. Rounding makes less than this of a 0.
 _NEARLY_ZERO = 1e-10
@@ -119,7 +122,10 @@ class MainstayCodes:
     def of_rows(self, index: Tensor) -> Tensor:
         """Mainstay codes float32 (B, K) of training rows ``index`` (B,) under their own labels."""
         members = self._groups.index[index]
-        return self._signs(self._coefficients[members], self._groups.vectors[members])
+        labels = self._groups.vectors[members]
+        if 8 * len(self._groups.vectors) ** 2 <= _KEPT_BYTES:
+            return self._signs(self._coefficients[members], labels)
+        return self._of_checked(labels)
 
     def _signs(self, coefficients: Tensor, labels: Tensor) -> Tensor:
         """Mainstay codes float32 (Q, K) of labels (Q, C) with these coefficients (Q, G)."""
@@ -163,7 +169,9 @@ class MainstayCodes:
         """
         check_labels("labels", labels)
         check_classes(labels, self._groups.vectors)
-        labels = labels.to(self._sums.device)
+        return self._of_checked(labels.to(self._sums.device))
+
+    def _of_checked(self, labels: Tensor) -> Tensor:
         blocks = (
             self._signs(group_coefficients(block, self._groups, self._weights), block)
             for block in labels.split(self._block_rows())

@@ -81,7 +81,8 @@ def apgd(
             found before are then computed anew from their features, so that only losses of one
             function are ever compared.
     """
-    current = _evaluate(network, threat.project(start, images), loss, 0)
+    project = threat.projection(images)
+    current = _evaluate(network, project(start), loss, 0)
     best, previous = current, current.images
     zero = zero_share(current.gradient)
     eta = torch.full((len(images), 1, 1, 1), first_step, device=images.device)
@@ -93,11 +94,11 @@ def apgd(
         if step in changes:
             current = current._replace(loss=loss(current.features, step))
             best = best._replace(loss=loss(best.features, step))
-        moved = threat.project(current.images - eta * threat.steepest(current.gradient), images)
+        moved = project(current.images - eta * threat.steepest(current.gradient))
         if step:
             drift = MOMENTUM * (moved - current.images)
             drift = drift + (1 - MOMENTUM) * (current.images - previous)
-            moved = threat.project(current.images + drift, images)
+            moved = project(current.images + drift)
         previous = current.images
         candidate = _evaluate(network, moved, loss, step)
         zero += zero_share(candidate.gradient)

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -27,6 +28,8 @@ class ApgdAttack(MainstayGuided):
 
     ``step_size`` is the first step η; see :func:`first_step`.
     """
+
+    version: ClassVar[int] = 2
 
     @abstractmethod
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:

@@ -1,6 +1,7 @@
 """The mainstay attack of SAAT, untargeted (Eq. 13) and targeted (Eq. 14)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,8 @@ class MainstayAttack(MainstayGuided):
 
     rescale: bool = option(False, help="divide features by their median magnitude")
     leaky: bool = option(False, help="gradients pass rectifiers that are off")
+
+    version: ClassVar[int] = 2
 
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
         """−(1/K) goalᵀ tanh(α f), minimised under the α schedule."""

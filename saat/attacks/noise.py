@@ -1,6 +1,7 @@
 """Random noise within the ball: the control that every attack has to beat."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ class Noise(Attack):
     """A random start and nothing else. Not registered: it is a control, not an attack."""
 
     by_gradient = False
+
+    version: ClassVar[int] = 2
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """Mainstay codes of ``labels``, for the theoretical result beside other attacks'."""

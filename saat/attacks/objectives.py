@@ -6,13 +6,15 @@ representative of an untargeted attack, that of the target for a targeted one; o
 both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from saat.attacks.attack import Knowledge
-from saat.labels import relevance
+from saat.labels import unchecked_relevance
+from saat.seeding import derive_seed, numpy_generator
 
 # A bit this far on the wanted side (in median magnitudes of its feature) earns nothing more, and
 # the gradient belongs to the bits that are not there yet.
@@ -64,9 +66,10 @@ class SmoothAP:
 
     def __init__(self, labels: Tensor, knowledge: Knowledge, seeds: Sequence[int]) -> None:
         codes = knowledge.database_codes
-        related = relevance(labels.to(codes.device), knowledge.database_labels)
-        self._relevant, self._weight = _sample(related, codes, SAMPLED_RELEVANT, seeds)
-        self._others, self._others_weight = _sample(~related, codes, SAMPLED_IRRELEVANT, seeds)
+        related = unchecked_relevance(labels.to(codes.device), knowledge.database_labels)
+        draws = [numpy_generator(derive_seed("smooth_ap", seed)) for seed in seeds]
+        self._relevant, self._weight = _sample(related, codes, SAMPLED_RELEVANT, draws)
+        self._others, self._others_weight = _sample(~related, codes, SAMPLED_IRRELEVANT, draws)
 
     def __call__(self, relaxed: Tensor) -> Tensor:
         """Estimated AP per query (B,) of relaxed codes u (B, K) in [−1, 1]."""
@@ -89,19 +92,21 @@ def _ranked_above(items: Tensor, others: Tensor) -> Tensor:
 
 
 def _sample(
-    allowed: Tensor, codes: Tensor, count: int, seeds: Sequence[int]
+    allowed: Tensor, codes: Tensor, count: int, generators: Iterable[np.random.Generator]
 ) -> tuple[Tensor, Tensor]:
     """Codes float (B, count, K) drawn among ``allowed`` (B, M), and how many each stands for.
 
     Rows with fewer than ``count`` allowed items have members that stand for none.
     """
     count = min(count, allowed.shape[1])
-    chosen = torch.empty(len(allowed), count, dtype=torch.int64)
-    for row, seed in enumerate(seeds):
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.rand(allowed.shape[1], generator=generator)
-        chosen[row] = (order - 2.0 * (~allowed[row]).cpu()).topk(count).indices
-    chosen = chosen.to(allowed.device)
-    members = allowed.gather(1, chosen).float()
-    share = allowed.sum(1, keepdim=True) / members.sum(1, keepdim=True).clamp_min(1)
+    found = allowed.cumsum(1, dtype=torch.int32)  # how many are allowed up to every item
+    totals = found[:, -1:]
+    ranks = np.full((len(allowed), count), allowed.shape[1], np.int32)
+    for row, total, generator in zip(ranks, totals.flatten().tolist(), generators, strict=True):
+        row[:total] = generator.choice(total, min(count, total), replace=False, shuffle=False)
+    drawn = torch.from_numpy(ranks).to(allowed.device)
+    members = (drawn < totals).float()
+    # The item of rank r is the first up to which r + 1 are allowed.
+    chosen = torch.searchsorted(found, drawn + 1).clamp_max(allowed.shape[1] - 1)
+    share = totals / members.sum(1, keepdim=True).clamp_min(1)
     return codes[chosen].float(), members * share

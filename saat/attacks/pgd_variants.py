@@ -7,7 +7,7 @@ points.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,8 @@ class BIM(MainstayAttack):
     """
 
     decay: float = option(0.0, ge=0, le=10, help="decay μ of the momentum")
+
+    version: ClassVar[int] = 1
 
     def gradient(self, descent: Descent, point: Tensor, step: int) -> Tensor:
         """The gradient at ``point`` that this variant descends."""
@@ -175,6 +177,8 @@ class VMI(BIM):
     beta: float = option(
         1.5, ge=0, le=100, help="radius β of the neighbourhood, in radii of the ball"
     )
+
+    version: ClassVar[int] = 2
 
     def restart_passes(self, threat: ThreatModel) -> float:
         """A gradient a step at the point and at each of its neighbours."""

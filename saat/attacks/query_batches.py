@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from saat.attacks.attack import Attack, Knowledge, Progress, Queries
 from saat.memory import shrinking
-from saat.models import codes_of, device_of, encode, evaluating
+from saat.models import codes_of, device_of, encode, evaluating, folded
 from saat.retrieval import average_precision
 from saat.seeding import derive_seed
 from saat.threat_model import ThreatModel
@@ -122,10 +122,11 @@ def _attack_once(
     grain = min(batch_size, BATCH_GRAIN)
     attacked, zeros = [], []
     with evaluating(network), frozen(network):
+        seen = folded(network)
         for rows in torch.arange(count).split(-(-batch_size // grain) * grain):
             padding = rows[-1:].expand(-len(rows) % grain)
             batch = queries.batch(torch.cat([rows, padding]), device)
-            result = attack.perturb(network, batch, knowledge, threat)
+            result = attack.perturb(seen, batch, knowledge, threat)
             kept = result.images[: len(rows)].cpu()
             attacked.append(threat.to_uint8(kept, queries.images[rows]))
             zeros.append(result.zero_gradient[: len(rows)].cpu())

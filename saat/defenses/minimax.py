@@ -11,6 +11,7 @@ from saat.attacks.pgd import default_step_size, pgd
 from saat.attacks.query_batches import frozen
 from saat.graphs import GraphedPgd
 from saat.micro_batches import joined, parts
+from saat.models import folded
 from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
 from saat.stopwatch import Stage, stage
@@ -76,7 +77,8 @@ class MinimaxTraining(Training):
             return graph(images, codes, start)
         split = parts((images, codes, start), self.physical_batch)
         with stage(Stage.INNER_PGD), frozen(self.network):
-            return joined([self._descended(*part) for part in split])
+            network = folded(self.network)  # anew: the weights change with every batch
+            return joined([self._descended(network, *part) for part in split])
 
     def use_graphs(self) -> None:
         """Replay the inner maximisation as one CUDA graph; batches of another size run eagerly."""
@@ -97,13 +99,16 @@ class MinimaxTraining(Training):
             )  # fmt: skip
         return self._graph if images.shape == self._graph.shape else None
 
-    def _descended(self, images: Tensor, codes: Tensor, start: Tensor) -> Tensor:
+    def _descended(
+        self, network: nn.Module, images: Tensor, codes: Tensor, start: Tensor
+    ) -> Tensor:
         return pgd(
-            self.network,
+            network,
             images,
             lambda features, _: (torch.tanh(features) * codes).mean(1),
             ThreatModel(self.settings.eps),
             self.settings.steps,
             self.settings.inner_step,
             start,
+            count_zeros=False,
         ).images

@@ -1,5 +1,6 @@
 """Backbones and the hashing network."""
 
+from saat.models.folding import folded
 from saat.models.network import (
     HashingNetwork,
     codes_of,
@@ -27,6 +28,7 @@ __all__ = [
     "device_of",
     "encode",
     "evaluating",
+    "folded",
     "network_structure",
     "seeded_pass",
     "to_float",

@@ -45,6 +45,7 @@ class EfficientNetLite0(nn.Module):
         (r"_blocks\.(\d+)\._(\w+)\.(.+)", r"backbone.blocks.\1.\2.\3"),
         (r"_fc\..+", None),
     )
+    folds = True
 
     def __init__(self, from_scratch: bool) -> None:
         super().__init__()
@@ -92,7 +93,7 @@ class Block(nn.Module):
 
 
 class SameConv(nn.Conv2d):
-    """Convolution without bias, padded as TensorFlow's ``SAME``: an odd pixel goes to the end."""
+    """Convolution padded as TensorFlow's ``SAME``: an odd pixel goes to the end."""
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, inputs, H, W) → (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""
@@ -101,9 +102,11 @@ class SameConv(nn.Conv2d):
         left, right = _same_padding(images.shape[3], kernel, stride)
         if (top, left) == (bottom, right):
             # Symmetric padding inside the convolution saves a copy of its input.
-            return F.conv2d(images, self.weight, None, self.stride, (top, left), groups=self.groups)
+            return F.conv2d(
+                images, self.weight, self.bias, self.stride, (top, left), groups=self.groups
+            )
         padded = F.pad(images, [left, right, top, bottom])
-        return F.conv2d(padded, self.weight, None, self.stride, groups=self.groups)
+        return F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

@@ -24,7 +24,8 @@ class Backbone(Protocol):
     """The attributes of a backbone: its width, and the mean and std that normalise its input.
 
     ``from_scratch`` tells whether it is trained from random weights. ``names`` maps the names of
-    layers in published weights; a backbone without such weights has none.
+    layers in published weights; a backbone without such weights has none. ``folds`` tells whether
+    :func:`saat.models.folding.folded` may rewrite it; False if it is not there.
     """
 
     features_out: int
@@ -32,6 +33,7 @@ class Backbone(Protocol):
     std: tuple[float, float, float]
     from_scratch: bool
     names: Names
+    folds: bool
 
 
 class HashingNetwork(nn.Module):
@@ -41,7 +43,8 @@ class HashingNetwork(nn.Module):
     objectives would stay at their saddle u = 0, where every code bit is noise.
 
     ``backbone`` maps normalised images to (B, features_out) and has the attributes of
-    :class:`Backbone`. ``hash_layer_imported`` tells whether the hash layer came with the weights.
+    :class:`Backbone`. ``hash_layer_imported`` tells whether the hash layer came with the weights,
+    ``normalises`` whether images still have to be normalised (the first layer may do it).
     """
 
     mean: Tensor
@@ -52,6 +55,7 @@ class HashingNetwork(nn.Module):
         facts = cast(Backbone, backbone)
         self.bits = bits
         self.hash_layer_imported = False
+        self.normalises = True
         self.backbone = backbone
         self.hash_layer = nn.Linear(facts.features_out, bits)
         self.code_norm = nn.BatchNorm1d(bits) if facts.from_scratch else nn.Identity()
@@ -61,12 +65,21 @@ class HashingNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Float images (B, 3, H, W) in [0, 1] → float features (B, K), before tanh and sign."""
         with autocast(images.device):
-            # (x − mean)/std in one pass, which is measurably faster than two.
-            normalised = torch.addcmul(-self.mean / self.std, images, 1 / self.std)
-            features = self.backbone(normalised)
+            if self.normalises:
+                images = self._normalised(images)
+            features = self.backbone(images)
             out: Tensor = self.code_norm(self.hash_layer(features))
         # In bfloat16 tanh(f) would be 1, with slope 0, for |f| ≥ 3.5.
         return out.float() if out.dtype == torch.bfloat16 else out
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        """(x − mean)/std in one pass, along whole rows: channels-last, a pixel has three values."""
+        width = images.shape[3]
+        shift, scale = (
+            values.expand(1, -1, 1, width).contiguous(memory_format=torch.channels_last)
+            for values in (-self.mean / self.std, 1 / self.std)
+        )
+        return torch.addcmul(shift, images, scale)
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:

@@ -1,6 +1,10 @@
 """A small convolutional backbone for 32×32-like images: at most 1 ms a batch of 32 on one core."""
 
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Rows and columns of the grid that the hidden layer sees.
+_GRID = 4
 
 
 class SmallCNN(nn.Module):
@@ -14,14 +18,15 @@ class SmallCNN(nn.Module):
     mean = (0.5, 0.5, 0.5)
     std = (0.25, 0.25, 0.25)
     from_scratch = True
+    folds = True
 
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *_block(3, 40, kernel=4, stride=4, padding=0),
-            *_block(40, 80, kernel=3, stride=2, padding=1),
+            *_block(PatchConv(3, 40, 4)),
+            *_block(nn.Conv2d(40, 80, 3, stride=2, padding=1, bias=False)),
         )
-        self.pool = nn.AdaptiveAvgPool2d(4)  # the identity at image_size 32
+        self.pool = nn.AdaptiveAvgPool2d(_GRID)
         self.head = nn.Sequential(
             nn.Flatten(),
             nn.Linear(80 * 16, self.features_out, bias=False),
@@ -31,13 +36,33 @@ class SmallCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) → features (B, 128)."""
-        out: Tensor = self.head(self.pool(self.body(images)))
+        grid = self.body(images)
+        if grid.shape[2:] != (_GRID, _GRID):  # it is at image_size 32
+            grid = self.pool(grid)
+        out: Tensor = self.head(grid)
         return out
 
 
-def _block(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    ]
+class PatchConv(nn.Conv2d):
+    """Convolution by kernels that do not overlap, without padding: a product of patches.
+
+    As a convolution its gradient in the input takes a CPU 4 to 9 times as long.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__(inputs, outputs, kernel, stride=kernel, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, inputs, H, W) → (B, outputs, ⌊H/kernel⌋, ⌊W/kernel⌋), channels-last."""
+        (size, _), (batch, channels, height, width) = self.kernel_size, images.shape
+        rows, columns = height // size, width // size
+        pixels = images[:, :, : rows * size, : columns * size].permute(0, 2, 3, 1)
+        patches = pixels.reshape(batch, rows, size, columns, size, channels).transpose(2, 3)
+        kernels = self.weight.permute(0, 2, 3, 1).flatten(1)
+        out = F.linear(patches.reshape(batch * rows * columns, -1), kernels, self.bias)
+        return out.view(batch, rows, columns, -1).permute(0, 3, 1, 2)
+
+
+def _block(convolution: nn.Conv2d) -> list[nn.Module]:
+    # Out of place: autograd would copy the view that a patch convolution returns.
+    return [convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU()]

@@ -21,6 +21,7 @@ class TorchvisionBackbone(nn.Module):
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
     names = TORCHVISION_NAMES
+    folds = True
 
     def __init__(self, name: str, from_scratch: bool) -> None:
         from torchvision.models import get_model  # takes as long as importing torch

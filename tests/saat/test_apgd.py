@@ -18,6 +18,7 @@ from saat.labels import LabelGroups
 from saat.mainstay import mainstay_codes
 from saat.models import encode
 from saat.protocol_options import Norm
+from saat.seeding import numpy_generator
 from saat.threat_model import ThreatModel
 from tests import reference_battery as plain
 from tests import toy
@@ -291,3 +292,25 @@ def test_targeted_forms_go_towards_the_code_of_the_target() -> None:
             codes = toy.codes(network, images)
             shares.append(float((codes == queries.representatives).float().mean()))
         assert shares[0] > shares[1] + 0.3
+
+
+def test_samples_of_smooth_ap_are_distinct_allowed_and_uniform() -> None:
+    """A query's own sample, whatever batch it is in; a row with too few stands for fewer."""
+    allowed = torch.zeros(3, 40, dtype=torch.bool)
+    allowed[0, 5:25], allowed[1, 7] = True, True
+    names = torch.arange(40)[:, None]
+    times = torch.zeros(40)
+    for seed in range(300):
+        draws = [numpy_generator(seed + row) for row in range(3)]
+        items, weight = losses._sample(allowed, names, 8, draws)
+        first = items[0, :, 0].long()
+        assert len(first.unique()) == 8
+        assert allowed[0, first].all()
+        times[first] += 1
+        assert weight[0].tolist() == [20 / 8] * 8
+        assert (weight.sum(1) == torch.tensor([20.0, 1.0, 0.0])).all()
+        assert items[1, 0, 0] == 7
+        alone, _ = losses._sample(allowed[:1], names, 8, [numpy_generator(seed)])
+        assert torch.equal(alone[0], items[0])
+    assert times[:5].sum() + times[25:].sum() == 0
+    assert (times[5:25] - 120).abs().max() < 45  # five standard deviations

@@ -15,6 +15,7 @@ from saat.attacks import (
     TargetedMainstayAttack,
     attack_queries,
 )
+from saat.attacks.attack import Perturbed
 from saat.attacks.pgd import alpha_at, default_step_size, pgd
 from saat.attacks.query_batches import AttackedQueries
 from saat.mainstay import MAINSTAY_WEIGHTS, mainstay_codes
@@ -122,6 +123,20 @@ def test_the_zero_gradient_fraction_counts_pixels_and_steps() -> None:
     assert result.zero_gradient.tolist() == [0.75, 0.75]
 
 
+def test_uncounted_zeros_are_no_number_and_the_images_the_same() -> None:
+    images = torch.rand(2, 3, 4, 4)
+    before = images.clone()
+
+    def run(count: bool) -> Perturbed:
+        threat = ThreatModel(0.1)
+        loss = lambda f, _: f.square().sum(1)  # noqa: E731
+        return pgd(nn.Flatten(), images, loss, threat, 3, 0.03, count_zeros=count)
+
+    assert run(False).zero_gradient.isnan().all()
+    assert torch.equal(run(False).images, run(True).images)
+    assert torch.equal(images, before)
+
+
 def test_no_steps_return_the_projected_start() -> None:
     images = torch.full((1, 1, 1, 2), 0.5)
     start = torch.tensor([0.9, 0.5]).view(1, 1, 1, 2)
@@ -199,7 +214,7 @@ def test_every_restart_costs_its_passes_and_the_worst_counts(kind: type[Mainstay
     for restarts in (1, 3):
         attack, counted.images = kind(steps=2, restarts=restarts), 0
         target_codes = attack.representatives(knowledge, labels, benign)
-        queries = Queries(IMAGES, labels, benign, target_codes, range(len(IMAGES)))
+        queries = Queries(IMAGES, labels, benign, target_codes, range(100, 100 + len(IMAGES)))
         found.append(attack_queries(attack, counted, queries, knowledge, ThreatModel(8 / 255)))
         passed.append(counted.images)
     one, three = found

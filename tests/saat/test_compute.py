@@ -200,7 +200,7 @@ def test_whole_batches_are_replayed_and_the_short_last_one_is_not(
     eager = 0
     descended = training._descended
 
-    def counting(*arguments: Tensor) -> Tensor:
+    def counting(*arguments: Any) -> Tensor:
         nonlocal eager
         eager += 1
         return descended(*arguments)

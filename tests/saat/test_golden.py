@@ -38,9 +38,9 @@ def test_another_formula_under_the_same_version_is_found(monkeypatch: pytest.Mon
     numbers.evaluation.cache_clear()
     for kind, key in (
         ("attacks", "hag@2"),
-        ("attacks", "apgd_margin@1"),
+        ("attacks", "apgd_margin@2"),
         ("gates", "floor@1"),
-        ("batteries", "core@1"),
+        ("batteries", "core@2"),
         ("formulas", "chance@1"),
         ("metrics", "chance_map@1"),
     ):

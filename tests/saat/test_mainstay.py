@@ -11,6 +11,7 @@ from saat.labels import LabelGroups
 from saat.mainstay import MAINSTAY_WEIGHTS, MainstayCodes, group_coefficients, mainstay_codes
 from tests import reference
 from tests.saat.data.samples import input_error, real
+from tests.saat.test_threat_model import Largest
 
 # In the plain formula bits whose sum is smaller than this are decided by rounding.
 UNDECIDED = 1e-9
@@ -264,3 +265,24 @@ def test_blocks_of_labels_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_no_labels_give_no_codes() -> None:
     assert mainstay_codes(torch.zeros(0, 2), torch.ones(3, 5), torch.ones(3, 2)).shape == (0, 5)
+
+
+@pytest.mark.parametrize("weights", MAINSTAY_WEIGHTS)
+def test_coefficients_of_many_groups_are_not_kept_and_equal_to_the_last_digit(
+    weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws = torch.Generator().manual_seed(0)
+    labels = (torch.rand(400, 12, generator=draws) < 0.3).float()
+    codes = torch.rand(400, 16, generator=draws).sub(0.5).sign()
+    groups, rows = LabelGroups.of(labels), torch.arange(32)
+    count = len(groups.vectors)
+    kept = MainstayCodes(codes, labels, weights)  # type: ignore[arg-type]
+    expected = kept.of_rows(rows)
+    own = groups.vectors[groups.index[rows]]
+    computed = group_coefficients(own, groups, weights)  # type: ignore[arg-type]
+    assert torch.equal(computed, kept._coefficients[groups.index[rows]])
+    monkeypatch.setattr(saat.mainstay, "_KEPT_BYTES", 8 * count**2 - 1)
+    with Largest() as largest:  # type: ignore[no-untyped-call]
+        found = MainstayCodes(codes, labels, weights).of_rows(rows)  # type: ignore[arg-type]
+    assert largest.seen < 8 * count**2
+    assert torch.equal(found, expected)

@@ -184,3 +184,31 @@ def test_size_takes_no_memory_for_all_images_at_once(norm: str) -> None:
     order = {"linf": torch.inf, **NORMS}[norm]
     expected = torch.linalg.vector_norm(change.flatten(1), order, dim=1)
     torch.testing.assert_close(sizes, expected)
+
+
+@pytest.mark.parametrize("eps", [0.0, 8 / 255, 0.7])
+def test_bounds_computed_once_give_the_bits_of_two_clamps(eps: float) -> None:
+    images = noise(1, 4, 3, 5, 5).mul(0.3).add(0.5).clamp(0, 1)
+    moved = images + noise(2, 4, 3, 5, 5)
+    found = ThreatModel(eps).projection(images)(moved)
+    assert torch.equal(found, moved.clamp(images - eps, images + eps).clamp(0, 1))
+
+
+@pytest.mark.parametrize("norm", ["linf", *NORMS])
+def test_a_random_start_is_the_same_in_every_batch_and_memory_format(norm: str) -> None:
+    images = torch.rand(5, 3, 7, 9)
+    threat = ThreatModel(0.3, norm)  # type: ignore[arg-type]
+    whole = threat.random_start(images, range(5))
+    last = images.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(threat.random_start(last, range(5)), whole)
+    for row in range(5):
+        assert torch.equal(threat.random_start(images[row : row + 1], [row])[0], whole[row])
+    assert threat.random_start(images[:0], []).shape == (0, 3, 7, 9)
+
+
+def test_random_starts_are_uniform() -> None:
+    images = torch.zeros(4, 3, 64, 64)
+    values = ThreatModel(0.5).random_start(images, range(4)).flatten().double()
+    assert float(values.mean().abs()) < 0.01
+    counts = values.histc(8, -0.5, 0.5) / len(values)
+    assert float((counts - 1 / 8).abs().max()) < 0.01
