@@ -185,7 +185,7 @@ def test_efficientnet_computes_what_its_publisher_computes() -> None:
 def test_same_padding_covers_every_pixel_and_puts_the_odd_one_behind(
     size: int, kernel: int, stride: int
 ) -> None:
-    conv = efficientnet.SameConv(1, 1, kernel, stride)
+    conv = efficientnet.SameConv(1, 1, kernel, stride, bias=False)
     nn.init.ones_(conv.weight)
     ones = torch.ones(1, 1, size, size)
     outputs = -(-size // stride)
