@@ -269,10 +269,10 @@ def test_training_makes_the_network_harder_to_move(
 @pytest.mark.parametrize("aliasing", [False, True])
 @pytest.mark.parametrize("name", ["saat", "cgat", "atrdh"])
 def test_codes_of_the_training_set_are_those_of_every_rows_last_visit(
-    name: str, aliasing: bool, data: RetrievalData, network: HashingNetwork
+    name: str, aliasing: bool, data: RetrievalData, trained: HashingNetwork
 ) -> None:
     changes: dict[str, Any] = {} if name == "atrdh" else {"upstream_aliasing": aliasing}
-    run = training(name, network, data, **changes)
+    run = training(name, trained, data, **changes)
     visited = torch.zeros(len(data.train), toy.BITS)
 
     def keep(_: nn.Module, given: tuple[Any, ...], __: object) -> None:
@@ -288,6 +288,6 @@ def test_codes_of_the_training_set_are_those_of_every_rows_last_visit(
 
 @pytest.mark.parametrize("name", ["crdat", "comdefend"])
 def test_a_defense_that_keeps_no_codes_says_so(
-    name: str, data: RetrievalData, network: HashingNetwork
+    name: str, data: RetrievalData, trained: HashingNetwork
 ) -> None:
-    assert training(name, network, data).train_codes() is None
+    assert training(name, trained, data).train_codes() is None
