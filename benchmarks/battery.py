@@ -13,8 +13,7 @@ the three photograph sets, with one source of transferred images.
 
 import argparse
 import json
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +28,7 @@ from saat.attacks import Attack, Square
 from saat.battery import BATTERIES, battery_forward_passes, run_battery
 from saat.controls import drawn_queries
 from saat.pruning import restarts_needed
+from saat.rectifiers import LeakyBackward
 from saat.threat_model import ThreatModel
 from saat.victim import AttackResult, Victim
 
@@ -56,8 +56,7 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
 class RecordingRunner(AttackRunner):
     """A runner that remembers which restarts of every attack which queries met, and their AP."""
 
-    met: Counter[tuple[str, int]] = field(default_factory=Counter)
-    # (attack, restart) → row of the data set → AP
+    # (name of the result, restart) → row of the data set → AP
     left: dict[tuple[str, int], dict[int, float]] = field(default_factory=dict)
 
     def attack(
@@ -69,9 +68,10 @@ class RecordingRunner(AttackRunner):
         restart: int = 0,
     ) -> AttackResult:
         """See :meth:`AttackRunner.attack`."""
-        self.met[name, len(victim.rows)] += attack.restarts
         found = super().attack(victim, name, attack, threat, restart)
-        left = self.left.setdefault((name, restart), {})
+        # The battery attacks through rectifiers that are off, too, where they hide gradients.
+        suffix = ".leaky" if isinstance(victim.network, LeakyBackward) else ""
+        left = self.left.setdefault((name + suffix, restart), {})
         left |= dict(zip(victim.rows.tolist(), found.ap.tolist(), strict=True))
         return found
 
@@ -121,7 +121,12 @@ def measure(
     with TemporaryDirectory() as folder:
         runner = RecordingRunner(THREAT, store=Path(folder))
         pruned = run_battery(victim, runner, full)
-        restarts = {attack: runner.met[attack, int(beyond.sum())] for attack in full.white_box}
+        other = int(victim.rows[beyond.numpy()][0])
+        restarts = {
+            name: sum(other in met for (made, _), met in runner.left.items() if made == name)
+            for name in pruned.attacks
+            if plain(name) in full.white_box
+        }
         # A tolerance below zero leaves nothing out; what the pruned run made is in the store.
         nothing = replace(full.pruning, tolerance=-1.0)
         whole = run_battery(victim, runner, replace(full, pruning=nothing))
@@ -137,8 +142,8 @@ def measure(
         attack: torch.tensor(
             [[runner.left[attack, r][row] for row in rows] for r in range(kind.restarts)]
         ).double()
-        for attack, kind in full.white_box.items()
-        if not kind.targeted
+        for attack in restarts
+        if not (kind := full.white_box[plain(attack)]).targeted
     }
     others = redrawn(losses, victim.clean_ap)
     clean = float(victim.clean_ap.mean())
@@ -175,7 +180,13 @@ def redrawn(losses: Mapping[str, Tensor], clean: Tensor, draws: int = 20) -> Red
     """
     pruning, attacks = BATTERIES["full"].pruning, BATTERIES["full"].white_box
     assert pruning is not None
-    passes = {name: attacks[name].restart_passes(THREAT) for name in losses}
+    passes = {name: attacks[plain(name)].restart_passes(THREAT) for name in losses}
+    targeted = {
+        name + suffix: 1
+        for name, attack in attacks.items()
+        for suffix in suffixes(losses)
+        if attack.targeted
+    }
     differences, shares = [], []
     for draw in range(draws):
         sample = drawn_queries(len(clean), pruning.queries, "square", draw)
@@ -188,19 +199,30 @@ def redrawn(losses: Mapping[str, Tensor], clean: Tensor, draws: int = 20) -> Red
         )
         differences.append(float((pruned - whole).mean()))
         # Targeted attacks have a worst case of their own.
-        shares.append(shares_of({**dict.fromkeys(attacks, 1), **needed}, set()))
+        shares.append(shares_of({**targeted, **needed}, set()))
     mean = {name: sum(share[name] for share in shares) / draws for name in SIZES}
     return Redrawn(sum(differences) / draws, max(differences), mean)
 
 
 def shares_of(restarts: Mapping[str, int], controls: Collection[str]) -> dict[str, float]:
     """Data set → forward passes of ``full``, see :func:`pruned_passes`, by ``exhaustive``'s."""
-    before = BATTERIES["exhaustive"]
-    return {
-        name: sum(pruned_passes(restarts, controls, queries).values())
-        / sum(battery_forward_passes(before, queries, THREAT, sources=1).values())
-        for name, queries in SIZES.items()
-    }
+    before, shares = BATTERIES["exhaustive"], {}
+    for name, queries in SIZES.items():
+        whole = battery_forward_passes(before, queries, THREAT, sources=1)
+        again = (len(suffixes(restarts)) - 1) * sum(whole[attack] for attack in before.white_box)
+        pruned = pruned_passes(restarts, controls, queries)
+        shares[name] = sum(pruned.values()) / (sum(whole.values()) + again)
+    return shares
+
+
+def plain(name: str) -> str:
+    """The attack behind a result."""
+    return name.removesuffix(".leaky")
+
+
+def suffixes(names: Iterable[str]) -> set[str]:
+    """What a network's attacks have behind their names: nothing, and ``.leaky`` where it hides."""
+    return {name.removeprefix(plain(name)) for name in names}
 
 
 def pruned_passes(
@@ -218,9 +240,10 @@ def pruned_passes(
     sample = min(full.pruning.queries, queries)
     passes = battery_forward_passes(full, queries, THREAT, sources=1)
     few = battery_forward_passes(full, sample, THREAT, sources=1)
-    for name, attack in full.white_box.items():
+    for name, count in restarts.items():
+        attack = full.white_box[plain(name)]
         one = attack.restart_passes(THREAT) + 1
-        passes[name] = one * (sample * attack.restarts + (queries - sample) * restarts[name])
+        passes[name] = one * (sample * attack.restarts + (queries - sample) * count)
     for name in {"square", "transfer"} - set(controls):
         # All queries are encoded for the result.
         passes[name] = few[name] + queries
