@@ -233,7 +233,7 @@ def test_a_training_with_graphs_ends_near_one_without() -> None:
     losses = []
     for compile in ("none", "graphs"):
         training = training_of(toy.toy_network().cuda())
-        chosen = Compute("fp32", compile)  # type: ignore[arg-type]
+        chosen = Compute("fp32", compile)
         chosen.apply(training)
         with chosen.running(torch.device("cuda")):
             losses.append(training.run_epoch()["train/loss"])
