@@ -78,8 +78,9 @@ class Compute:
 
     def used(self, training: "Training | None") -> Compile:
         """What is compiled in a training: ``none`` where it has nothing that ``graphs`` replay."""
-        replayed = training is not None and training.graphs
-        return "none" if self.compile == "graphs" and not replayed else self.compile
+        if self.compile != "graphs" or (training is not None and training.graphs):
+            return self.compile
+        return "none"
 
 
 def compile_network(network: "nn.Module") -> None:
