@@ -13,8 +13,8 @@ Three parts, each a table of docs/results/validation.md:
 - forward passes of one image (F) of an epoch and of its validation, counted.
 """
 
+import argparse
 import copy
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -262,13 +262,14 @@ def costs() -> Iterator[str]:
 
 def main() -> None:
     """Print all tables; they take some minutes."""
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("lists", type=Path, metavar="LISTS", help="folder of label lists")
+    lists = parser.parse_args().lists
     torch.set_num_threads(1)
     for line in costs():
         print(line, flush=True)
     for name in ROWS:
-        for line in population(read_set(Path(sys.argv[1]) / name)):
+        for line in population(read_set(lists / name)):
             print(line, flush=True)
     for line in digits():
         print(line, flush=True)

@@ -86,6 +86,7 @@ NOT_TRIED = {
 UNPARSED = {
     "tests.golden": 0,
     "benchmarks.kernels": 0,
+    "benchmarks.steps": 0,
     "benchmarks.scaling": 0,
     "benchmarks.recompute": 1,
 }

@@ -65,9 +65,9 @@ class HashingNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Float images (B, 3, H, W) in [0, 1] → float features (B, K), before tanh and sign."""
         with autocast(images.device):
-            if self.normalises:
-                images = self._normalised(images)
-            features = self.backbone(images)
+            # Without normalisation, images do not take on the type of the network by themselves.
+            inputs = self._normalised(images) if self.normalises else images.to(self.mean.dtype)
+            features = self.backbone(inputs)
             out: Tensor = self.code_norm(self.hash_layer(features))
         # In bfloat16 tanh(f) would be 1, with slope 0, for |f| ≥ 3.5.
         return out.float() if out.dtype == torch.bfloat16 else out

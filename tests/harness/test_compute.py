@@ -1,6 +1,7 @@
 """Precision and compilation of a trial: what is refused, what is recorded, what a trial keeps."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -176,16 +177,20 @@ def test_a_trial_trains_in_bf16_is_measured_in_fp32_and_says_so(
 
     measuring = [False]
 
-    def evaluate(*arguments: Any, **more: Any) -> Any:
-        measuring[0] = True
-        try:
-            return protocol.evaluate(*arguments, **more)
-        finally:
-            measuring[0] = False
+    def measured(measure: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **more: Any) -> Any:
+            measuring[0] = True
+            try:
+                return measure(*arguments, **more)
+            finally:
+                measuring[0] = False
+
+        return run
 
     with monkeypatch.context() as patch:
         patch.setattr(HashingNetwork, "forward", counting)
-        patch.setattr("harness.trial.attempt.evaluate", evaluate)
+        for measure in (protocol.evaluate, protocol.validate):
+            patch.setattr(f"harness.trial.attempt.{measure.__name__}", measured(measure))
         reports = reports_of(experiment, tmp_path)
     assert seen == {True: {torch.float32}, False: {torch.bfloat16}}
     assert {(report.precision, report.compile) for report in reports} == {("bf16", "none")}

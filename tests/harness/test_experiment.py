@@ -304,21 +304,28 @@ def test_the_protocol_hash_depends_on_evaluation_and_data() -> None:
     assert len({same[0], *others}) == len(others) + 1
 
 
+_OF_CORE = {"apgd_mainstay": 2, "apgd_smoothap": 2, "noise": 2, "battery.core": 2}
+_OF_FULL = {
+    **dict.fromkeys(("apgd_mainstay", "apgd_margin", "apgd_smoothap", "noise"), 2),
+    **dict.fromkeys(("apgd_mainstay_targeted", "apgd_margin_targeted"), 2),
+    **dict.fromkeys(("masked_mainstay", "multi_target", "mainstay", "hag", "sdha"), 2),
+    "battery.full": 2,
+}
+
+
 @pytest.mark.parametrize(
     ("changes", "versions"),
     [
-        ({"evaluation.attacks": ["mainstay", "hag"]}, {"hag": 2}),
-        ({"evaluation.attacks": ["mainstay", "sdha"]}, {"sdha": 2}),
+        ({"evaluation.attacks": ["bim", "hag"]}, {"hag": 2}),
+        ({"evaluation.attacks": ["bim", "sdha"]}, {"sdha": 2}),
+        ({"evaluation.attacks": ["mainstay"]}, {"mainstay": 2}),
+        ({"evaluation.attacks": ["bim"]}, {}),
+        ({"evaluation.attacks": ["bim"], "confirm.battery": "core"}, _OF_CORE),
+        ({"evaluation.attacks": ["bim"], "confirm.battery": "full"}, _OF_FULL),
         (
-            {"evaluation.attacks": ["mainstay"], "confirm.battery": "full"},
-            {"hag": 2, "sdha": 2, "battery.full": 2},
+            {"evaluation.attacks": ["bim"], "confirm.battery": "exhaustive"},
+            {name: version for name, version in _OF_FULL.items() if name != "battery.full"},
         ),
-        (
-            {"evaluation.attacks": ["mainstay"], "confirm.battery": "exhaustive"},
-            {"hag": 2, "sdha": 2},
-        ),
-        ({"evaluation.attacks": ["mainstay"]}, {}),
-        ({"evaluation.attacks": ["mainstay"], "confirm.battery": "core"}, {}),
     ],
 )
 def test_the_protocol_hash_has_the_versions_of_formulas(

@@ -15,7 +15,7 @@ from harness.catalogue import derived
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_stored
 from harness.journal.journal import line_of, read
-from harness.journal.protocol import protocol_hash, stored_versions, version_note
+from harness.journal.protocol import changed_versions, protocol_hash, stored_versions, version_note
 from harness.search.warm_start import warm_start
 from harness.session.status import render, status_of
 from harness.session.stored_run import check_reported_protocol, check_resumed_protocol
@@ -38,6 +38,13 @@ def run_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def mainstay_as_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one formula of that run that has changed since, as if it had not."""
+    monkeypatch.setattr(ATTACKS["mainstay"], "version", 1)
+    monkeypatch.setattr("harness.journal.protocol.catalogue", derived)
+
+
+@pytest.fixture
 def another_hag(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ATTACKS["hag"], "version", 3)
     monkeypatch.setattr("harness.journal.protocol.catalogue", derived)
@@ -55,6 +62,17 @@ def ended(capsys: Any, *arguments: object) -> tuple[object, str]:
     return end.value.code, out + err
 
 
+def test_a_run_with_the_earlier_mainstay_attack_is_refused_in_one_line(
+    run_dir: Path, capsys: Any
+) -> None:
+    status, said = ended(capsys, "resume", "older", "--runs-dir", run_dir.parent)
+    assert status == 2
+    assert len(said.splitlines()) == 1
+    assert "mainstay was version 1, is 2" in said
+    assert "begin anew under another --name" in said
+
+
+@pytest.mark.usefixtures("mainstay_as_then")
 def test_formulas_that_have_not_changed_leave_the_protocol_as_it_was(run_dir: Path) -> None:
     experiment, started = begun(run_dir)
     assert "versions" not in started
@@ -65,6 +83,7 @@ def test_formulas_that_have_not_changed_leave_the_protocol_as_it_was(run_dir: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("mainstay_as_then")
 def test_a_search_that_an_earlier_version_began_goes_on(run_dir: Path, capsys: Any) -> None:
     known = read(run_dir / "events.jsonl")
     status, said = ended(capsys, "resume", "older", "--runs-dir", run_dir.parent)
@@ -115,6 +134,7 @@ def test_numbers_of_another_version_do_not_start_a_search(run_dir: Path) -> None
         warm_start(later, run_dir.parent, data, own)
 
 
+@pytest.mark.usefixtures("mainstay_as_then")
 @pytest.mark.parametrize(
     ("versions", "note"),
     [
@@ -142,7 +162,7 @@ def test_a_run_with_the_battery_before_its_pruning_says_so(run_dir: Path) -> Non
     experiment, started = begun(run_dir)
     confirm = experiment.confirm.model_copy(update={"battery": "full"})
     experiment = experiment.model_copy(update={"confirm": confirm})
-    versions = {"hag": 2, "sdha": 2}
+    versions = changed_versions(experiment) | {"battery.full": 1}
     hashed = protocol_hash(experiment, started["data_fingerprint"], versions)
     started |= {"versions": versions, "protocol_hash": hashed}
     assert version_note(experiment, started).endswith("battery.full was version 1, is 2")

@@ -29,6 +29,7 @@ EVERY: dict[str, Any] = {"search__num_samples": 50, "search__scheduler": "none"}
 class FakeData:
     fingerprint = "data"
     label = "fake"
+    validation_database = range(100)
 
 
 class FakeExecutor:
