@@ -25,7 +25,7 @@ from saat.pretrain import PretrainSettings
 
 # Checkpoints of a trial at once: the newest two, and the one that is being written.
 _CHECKPOINTS = 3
-# Measured with four attacks on 500 queries: tables, page and tracking of a trial and of a run.
+# Of a trial its tables and its tracking, of a run its report; sizes of the order of the demo's.
 _TABLES, _TRACKED, _REPORT = 200_000, 150_000, 8_000_000
 
 
