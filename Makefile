@@ -57,6 +57,14 @@ test: install
 	@$(MAKE) --no-print-directory -j 2 lint unit
 	$(TESTS) $(SHORT) -m "slow or ray"
 
+# Measures our code beside the plain way, in some ten minutes; docs/results/performance.md has it.
+.PHONY: bench
+bench: install
+	$(BIN)/python -m benchmarks.kernels
+	$(BIN)/python -m benchmarks.steps
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.start
+
 # The suites that `make test` leaves out. Tests of clusters mostly wait, so trainings run beside
 # them. Chaos runs later: Ray gives its workers the lowest priority, and they would starve beside
 # other work. Each suite has a target of its own, and `make trained` runs more than this one does.
