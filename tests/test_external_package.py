@@ -143,7 +143,7 @@ def test_a_search_uses_what_the_package_brings(packages: Path, tmp_path: Path) -
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["versions"]["saat-extras"] == "0.3"
     started = json.loads((folder / "events.jsonl").read_text().splitlines()[0])
-    assert started["versions"] == {"one_step": 3}
+    assert started["versions"] == {"one_step": 3, "noise": 2}
     assert verified.status == 0, verified.err
     assert " 0 differ" in verified.out
 
