@@ -18,7 +18,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn import functional as F
 
 from benchmarks.kernels import BITS, SETS, Rows
-from saat.attacks.attack import Knowledge
+from saat.attacks.interface import Knowledge
 from saat.attacks.objectives import SAMPLED_RELEVANT, SmoothAP
 from saat.attacks.pgd import pgd
 from saat.attacks.query_batches import frozen

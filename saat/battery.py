@@ -125,7 +125,7 @@ def battery_forward_passes(
 ) -> dict[str, float]:
     """Forward passes of one image that a battery costs, by attack, for ``square`` and ``gates``.
 
-    An input gradient counts :data:`saat.attacks.attack.GRADIENT_PASSES`; the codes of attacked
+    An input gradient counts :data:`saat.attacks.interface.GRADIENT_PASSES`; the codes of attacked
     images count too. A network that draws noise, hides gradients behind rectifiers or offers a
     stand-in costs more, as white-box attacks then average draws or run twice. Of a battery that
     prunes this is what it costs at most: what it leaves out is known only after its sample.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from saat.adaptive import INSPECTED
 from saat.attack_runner import COMPARED_QUERIES
 from saat.attacks import Attack
-from saat.attacks.attack import gradient_passes
+from saat.attacks.interface import gradient_passes
 from saat.attacks.query_batches import BATCH_GRAIN
 from saat.battery import Battery, battery_forward_passes
 from saat.models.network_check import PROBED

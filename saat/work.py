@@ -12,7 +12,7 @@ class Work:
 
     Attributes:
         encoding: forward passes alone.
-        attack: input gradients for queries, :data:`saat.attacks.attack.GRADIENT_PASSES` F each.
+        attack: input gradients for queries, :data:`saat.attacks.interface.GRADIENT_PASSES` F each.
         inner: the same for training images, in the smaller batches of a training.
         training: steps of a training, :data:`TRAINING_STEP` F an image.
     """

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness.experiment.config import TrialConfig
 from harness.experiment.sections import to_settings
-from saat.attacks.attack import GRADIENT_PASSES
+from saat.attacks.interface import GRADIENT_PASSES
 from saat.attacks.query_batches import frozen
 from saat.defenses import defended_network
 from saat.models import BACKBONES, HashingNetwork, evaluating

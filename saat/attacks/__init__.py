@@ -8,8 +8,8 @@ from saat.attacks.apgd_attacks import (
     TargetedApgdMainstay,
     TargetedApgdMargin,
 )
-from saat.attacks.attack import Attack, Knowledge, Queries, TrainingImages
 from saat.attacks.hag import HAG
+from saat.attacks.interface import Attack, Knowledge, Queries, TrainingImages
 from saat.attacks.mainstay import MainstayAttack, TargetedMainstayAttack
 from saat.attacks.multi_target import MultiTarget
 from saat.attacks.p2p import DHTA, P2P

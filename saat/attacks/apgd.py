@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import Perturbed
+from saat.attacks.interface import Perturbed
 from saat.attacks.pgd import QueryLoss, finite_gradient, zero_share
 from saat.threat_model import ThreatModel
 

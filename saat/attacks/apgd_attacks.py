@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from saat.attacks.apgd import apgd
-from saat.attacks.attack import Knowledge, Perturbed, Queries, gradient_passes
+from saat.attacks.interface import Knowledge, Perturbed, Queries, gradient_passes
 from saat.attacks.mainstay import MainstayGuided
 from saat.attacks.objectives import SmoothAP, agreement, capped_margin, masked_agreement
 from saat.attacks.pgd import QueryLoss, alpha_at, default_step_size, pgd

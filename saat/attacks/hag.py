@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
+from saat.attacks.interface import Attack, Knowledge, Perturbed, Queries
 from saat.attacks.pgd import PUBLISHED_BATCH, alpha_at, descend, input_gradient
 from saat.codes import sign
 from saat.settings import option

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
+from saat.attacks.interface import Attack, Knowledge, Perturbed, Queries
 from saat.attacks.pgd import QueryLoss, alpha_at, default_step_size, pgd
 from saat.mainstay import MainstayWeights, mainstay_codes
 from saat.rectifiers import LeakyBackward

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks.apgd_attacks import ApgdMainstay
-from saat.attacks.attack import Knowledge, Perturbed, Queries
+from saat.attacks.interface import Knowledge, Perturbed, Queries
 from saat.codes import hamming_distance, sign
 from saat.labels import LabelGroups
 from saat.mainstay import mainstay_codes

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
+from saat.attacks.interface import Attack, Knowledge, Perturbed, Queries
 from saat.mainstay import mainstay_codes
 from saat.threat_model import ThreatModel
 

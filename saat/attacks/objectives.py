@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saat.attacks.attack import Knowledge
+from saat.attacks.interface import Knowledge
 from saat.labels import unchecked_relevance
 from saat.seeding import derive_seed, numpy_generator
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from saat.attacks.attack import Knowledge
+from saat.attacks.interface import Knowledge
 from saat.attacks.targeted_pgd import TargetedPGD
 from saat.codes import sign
 from saat.labels import LabelGroups

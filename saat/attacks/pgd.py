@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import Perturbed
+from saat.attacks.interface import Perturbed
 from saat.threat_model import ThreatModel
 
 # α of tanh(α f), one value per tenth of the iterations (HAG; section IV-A of the SAAT paper).

@@ -12,8 +12,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import Knowledge, Perturbed, Queries
 from saat.attacks.input_diversity import input_diversity
+from saat.attacks.interface import Knowledge, Perturbed, Queries
 from saat.attacks.mainstay import MainstayAttack
 from saat.attacks.pgd import GradientSource, descend, input_gradient, published_step_size
 from saat.seeding import derive_seed

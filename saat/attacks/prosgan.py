@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, softplus
 
-from saat.attacks.attack import Knowledge, Perturbed, Progress, Queries, TrainingImages
+from saat.attacks.interface import Knowledge, Perturbed, Progress, Queries, TrainingImages
 from saat.attacks.prosgan_networks import Generator, LabelledPrototypeNet
 from saat.attacks.prosgan_training import GeneratorSettings, GeneratorTraining
 from saat.attacks.prototype_attack import PrototypeAttack

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from saat.attacks.attack import Knowledge, TrainingImages
+from saat.attacks.interface import Knowledge, TrainingImages
 from saat.attacks.prosgan_networks import Discriminator, Generator, LabelledPrototypeNet
 from saat.codes import sign
 from saat.models import to_float

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from saat.attacks.attack import Attack, Knowledge
+from saat.attacks.interface import Attack, Knowledge
 from saat.prototype import PrototypeNet, prototype_codes, target_vectors, train_prototypes
 from saat.seeding import drawing_from
 from saat.settings import option

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import Attack, Knowledge, Progress, Queries
+from saat.attacks.interface import Attack, Knowledge, Progress, Queries
 from saat.memory import shrinking
 from saat.models import codes_of, device_of, encode, evaluating, folded
 from saat.retrieval import average_precision

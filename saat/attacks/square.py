@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import Knowledge, Perturbed, Queries
+from saat.attacks.interface import Knowledge, Perturbed, Queries
 from saat.attacks.mainstay import MainstayGuided
 from saat.codes import sign
 from saat.settings import option

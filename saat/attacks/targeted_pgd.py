@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from saat.attacks.attack import Attack, Knowledge, Perturbed, Queries
+from saat.attacks.interface import Attack, Knowledge, Perturbed, Queries
 from saat.attacks.objectives import agreement
 from saat.attacks.pgd import alpha_at, pgd, published_step_size
 from saat.threat_model import ThreatModel

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from saat.attacks.attack import Knowledge, Progress, TrainingImages
+from saat.attacks.interface import Knowledge, Progress, TrainingImages
 from saat.attacks.prototype_attack import PrototypeAttack
 from saat.attacks.targeted_pgd import TargetedPGD
 from saat.prototype import PrototypeNet, circle_loss, quantisation_loss

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from saat.attacks.attack import gradient_passes
+from saat.attacks.interface import gradient_passes
 from saat.codes import sign
 from saat.compute import uncompiled
 from saat.defenses.minimax import MinimaxSettings, MinimaxTraining

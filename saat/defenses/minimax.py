@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.attack import gradient_passes
+from saat.attacks.interface import gradient_passes
 from saat.attacks.pgd import default_step_size, pgd
 from saat.attacks.query_batches import frozen
 from saat.graphs import GraphedPgd

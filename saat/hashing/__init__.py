@@ -6,7 +6,7 @@ from saat.hashing.dpn import DPN
 from saat.hashing.dpsh import DPSH
 from saat.hashing.hashnet import HashNet
 from saat.hashing.hswd import HSWD
-from saat.hashing.objective import CodeMemory, HashingObjective
+from saat.hashing.interface import CodeMemory, HashingObjective
 from saat.hashing.ortho import OrthoHash
 from saat.registry import Registry, first_line, subclass_of
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from saat.hashing.objective import CodeMemory
+from saat.hashing.interface import CodeMemory
 
 
 class DPH(CodeMemory):

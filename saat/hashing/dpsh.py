@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from saat.codes import sign
-from saat.hashing.objective import CodeMemory
+from saat.hashing.interface import CodeMemory
 
 QUANTISATION_WEIGHT = 50.0
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from saat.hashing.objective import CodeMemory
+from saat.hashing.interface import CodeMemory
 
 SCALE_EVERY = 200  # iterations between two refreshes of the scale
 SCALE_RATE = 0.005

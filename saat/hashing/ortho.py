@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, log_softmax, normalize
 
-from saat.hashing.objective import HashingObjective
+from saat.hashing.interface import HashingObjective
 from saat.seeding import generator
 
 SCALE = 8.0

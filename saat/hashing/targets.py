@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from saat.codes import sign
-from saat.hashing.objective import HashingObjective
+from saat.hashing.interface import HashingObjective
 from saat.seeding import generator
 
 

@@ -8,7 +8,7 @@ and no metric imports torch before it is computed: a report needs labels and uni
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from saat.metrics.base import Metric, Phase, Unit, metric, problem_with
+from saat.metrics.interface import Metric, Phase, Unit, metric, problem_with
 from saat.registry import Registry, first_line
 
 # What a search maximises, in the order of its points, and what a robust MAP is read beside.
@@ -21,24 +21,24 @@ METRICS: Registry[Metric] = Registry(
     "metric",
     "saat.metrics",
     {
-        "clean_map": "saat.metrics.maps:clean_map",
-        "robust_map": "saat.metrics.maps:robust_map",
-        "chance_map": "saat.metrics.maps:chance_map",
-        "floor_map": "saat.metrics.maps:floor_map",
-        "target_map": "saat.metrics.maps:target_map",
-        "lift.clean": "saat.metrics.maps:clean_lift",
-        "lift.robust": "saat.metrics.maps:robust_lift",
-        "distinct_codes": "saat.metrics.maps:distinct_codes",
-        "map": "saat.metrics.maps:attacked_map",
-        "tmap.clean": "saat.metrics.maps:clean_target_map",
-        "tmap": "saat.metrics.maps:attacked_target_map",
+        "clean_map": "saat.metrics.clean_and_robust:clean_map",
+        "robust_map": "saat.metrics.clean_and_robust:robust_map",
+        "chance_map": "saat.metrics.clean_and_robust:chance_map",
+        "floor_map": "saat.metrics.clean_and_robust:floor_map",
+        "target_map": "saat.metrics.clean_and_robust:target_map",
+        "lift.clean": "saat.metrics.clean_and_robust:clean_lift",
+        "lift.robust": "saat.metrics.clean_and_robust:robust_lift",
+        "distinct_codes": "saat.metrics.clean_and_robust:distinct_codes",
+        "map": "saat.metrics.clean_and_robust:attacked_map",
+        "tmap.clean": "saat.metrics.clean_and_robust:clean_target_map",
+        "tmap": "saat.metrics.clean_and_robust:attacked_target_map",
         "linf": "saat.metrics.attacks:linf",
         "l2": "saat.metrics.attacks:l2",
         "l1": "saat.metrics.attacks:l1",
         "matrix_linf": "saat.metrics.attacks:matrix_linf",
         "matrix_l2": "saat.metrics.attacks:matrix_l2",
         "mse": "saat.metrics.attacks:mse",
-        "theory": "saat.metrics.maps:theoretical_map",
+        "theory": "saat.metrics.clean_and_robust:theoretical_map",
         "zero_grad": "saat.metrics.attacks:zero_gradients",
         "gates_failed": "saat.metrics.attacks:gates_failed",
         "attacks_skipped": "saat.metrics.attacks:attacks_skipped",

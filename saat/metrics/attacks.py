@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from saat.metrics.base import FULL_PROTOCOL, Metric, Phase, Unit, metric
+from saat.metrics.interface import FULL_PROTOCOL, Metric, Phase, Unit, metric
 
 if TYPE_CHECKING:
     from saat.evaluation import Evaluation

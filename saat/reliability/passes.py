@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from saat.attacks import Attack
-from saat.attacks.attack import gradient_passes
+from saat.attacks.interface import gradient_passes
 from saat.attacks.mainstay import MainstayAttack
 from saat.reliability.context import GateBudget
 from saat.reliability.directions import GATE_PASSES as DIRECTION_PASSES
@@ -22,8 +22,8 @@ def gate_passes(
 ) -> float:
     """Forward passes of one image that the gates spend on one of their queries.
 
-    An input gradient counts as :data:`saat.attacks.attack.GRADIENT_PASSES`. Only the gates of this
-    package are counted. A network that draws noise costs more: see ``deterministic``.
+    An input gradient counts as :data:`saat.attacks.interface.GRADIENT_PASSES`. Only the gates of
+    this package are counted. A network that draws noise costs more: see ``deterministic``.
 
     Args:
         gates: names.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks import Attack, Knowledge, MainstayAttack, Queries, Square
-from saat.attacks.attack import Perturbed
+from saat.attacks.interface import Perturbed
 from saat.attacks.pgd import pgd
 from saat.battery import Battery
 from saat.data import Dataset, RetrievalData

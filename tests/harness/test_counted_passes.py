@@ -16,7 +16,7 @@ from harness.session.search_size import size_of_search
 from harness.session.stage_costs import Stage, stages_given, stages_of_search
 from harness.session.trial_costs import TrialCosts
 from harness.trial.attempt import TrialAttempt
-from saat.attacks.attack import GRADIENT_PASSES
+from saat.attacks.interface import GRADIENT_PASSES
 from saat.battery import run_battery
 from saat.models import HashingNetwork
 from saat.work import TRAINING_STEP

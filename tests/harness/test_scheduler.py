@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from harness.experiment.search_section import SCALARISATIONS, SearchSection
 from harness.search.schedulers import SCHEDULERS
 from harness.search.schedulers.asha import ScalarSuccessiveHalving, scalarise
+from harness.search.schedulers.interface import Scheduler
 from harness.search.schedulers.pareto_asha import ParetoSuccessiveHalving
-from harness.search.schedulers.scheduler import Scheduler
 from tests.harness.fakes import cut, experiment, finished, outcome
 
 Point = tuple[float, float]

@@ -15,7 +15,7 @@ from saat.attacks import (
     TargetedMainstayAttack,
     attack_queries,
 )
-from saat.attacks.attack import Perturbed
+from saat.attacks.interface import Perturbed
 from saat.attacks.pgd import alpha_at, default_step_size, pgd
 from saat.attacks.query_batches import AttackedQueries
 from saat.mainstay import MAINSTAY_WEIGHTS, mainstay_codes

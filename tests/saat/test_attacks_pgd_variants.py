@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks import Knowledge, Queries
-from saat.attacks.attack import Perturbed
 from saat.attacks.input_diversity import input_diversity, placement
+from saat.attacks.interface import Perturbed
 from saat.attacks.pgd import descend, pgd, published_step_size
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI, with_momentum
 from saat.protocol_options import Norm

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS, Attack
-from saat.attacks.attack import GRADIENT_PASSES
+from saat.attacks.interface import GRADIENT_PASSES
 from saat.attacks.noise import Noise
 from saat.attacks.square import Square
 from saat.battery import Battery, battery_forward_passes, run_battery

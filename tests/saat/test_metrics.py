@@ -7,7 +7,7 @@ import pytest
 from saat.errors import InputError
 from saat.feasibility import Constraints, check_constraint_keys, objective_values
 from saat.metrics import METRICS, OBJECTIVES, REFERENCES, Metric, Phase, Unit, final_metrics, known
-from saat.metrics.base import problem_with
+from saat.metrics.interface import problem_with
 
 
 def test_every_metric_says_what_it_is() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS
-from saat.attacks.attack import GRADIENT_PASSES
+from saat.attacks.interface import GRADIENT_PASSES
 from saat.attacks.square import Square
 from saat.battery import Battery, battery_forward_passes, run_battery
 from saat.evaluation import Evaluation

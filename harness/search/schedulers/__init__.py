@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 from saat.registry import Registry, first_line, subclass_of
 
 if TYPE_CHECKING:
-    from harness.search.schedulers.scheduler import Scheduler
+    from harness.search.schedulers.interface import Scheduler
 
 
 def _problem(entry: Any) -> str | None:
-    from harness.search.schedulers.scheduler import Scheduler
+    from harness.search.schedulers.interface import Scheduler
 
     return subclass_of(Scheduler)(entry)
 

@@ -25,7 +25,7 @@ class ScalarSuccessiveHalving(SuccessiveHalving):
 
     @classmethod
     def for_search(cls, search: SearchSection, epochs: int) -> "ScalarSuccessiveHalving":
-        """See :class:`~harness.search.schedulers.scheduler.Scheduler`."""
+        """See :class:`~harness.search.schedulers.interface.Scheduler`."""
         assert search.scalarisation is not None  # checked when the file is read
         return cls(first_rung(search, epochs), search.reduction_factor, search.scalarisation)
 

@@ -1,7 +1,7 @@
 """No early stopping."""
 
 from harness.experiment.search_section import SearchSection
-from harness.search.schedulers.scheduler import Scheduler
+from harness.search.schedulers.interface import Scheduler
 
 
 class NeverStop(Scheduler):
@@ -9,7 +9,7 @@ class NeverStop(Scheduler):
 
     @classmethod
     def for_search(cls, search: SearchSection, epochs: int) -> "NeverStop":
-        """See :class:`~harness.search.schedulers.scheduler.Scheduler`."""
+        """See :class:`~harness.search.schedulers.interface.Scheduler`."""
         del search, epochs
         return cls()
 

@@ -20,7 +20,7 @@ class ParetoSuccessiveHalving(SuccessiveHalving):
 
     @classmethod
     def for_search(cls, search: SearchSection, epochs: int) -> "ParetoSuccessiveHalving":
-        """See :class:`~harness.search.schedulers.scheduler.Scheduler`."""
+        """See :class:`~harness.search.schedulers.interface.Scheduler`."""
         return cls(first_rung(search, epochs), search.reduction_factor, search.margin or 0.0)
 
     def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:

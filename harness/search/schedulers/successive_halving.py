@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.experiment.search_section import SearchSection
-from harness.search.schedulers.scheduler import Scheduler
+from harness.search.schedulers.interface import Scheduler
 
 
 class SuccessiveHalving(Scheduler):

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from saat.metrics.base import FULL_PROTOCOL, Phase, Unit, metric
+from saat.metrics.interface import FULL_PROTOCOL, Phase, Unit, metric
 
 if TYPE_CHECKING:
     from torch import Tensor

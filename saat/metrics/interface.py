@@ -97,7 +97,7 @@ def metric(label: str, **attributes: Any) -> Callable[[Callable[..., Any]], Metr
 def problem_with(entry: Any) -> str | None:
     """What keeps an object of another package from being a metric; None where nothing does."""
     if not isinstance(entry, Metric):
-        return "must be a saat.metrics.Metric, such as the decorator saat.metrics.base makes"
+        return "must be a saat.metrics.Metric, such as the decorator saat.metrics.interface makes"
     if entry.constraint and (
         entry.per_attack or entry.unit is not Unit.FRACTION or not entry.higher_is_better
     ):
