@@ -24,9 +24,9 @@ from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
 from harness.experiment.resolve import resolve_experiment
 from harness.journal.journal import Journal
-from harness.search.samplers import SAMPLERS
 from harness.search.samplers.context import SamplerContext
 from harness.search.samplers.ehvi import EhviSampler
+from harness.search.samplers.registry import SAMPLERS
 from harness.search.search import Pause, Search
 from harness.search.searcher import Searcher
 from harness.trial.trial import EpochReport, FinalReport

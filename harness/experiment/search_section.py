@@ -7,8 +7,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from harness.experiment.section import SHOWN, Number, Section, name_of, parse_number
 from harness.limits import MOST_EPOCHS
-from harness.search.samplers import SAMPLERS
-from harness.search.schedulers import SCHEDULERS
+from harness.search.samplers.registry import SAMPLERS
+from harness.search.schedulers.registry import SCHEDULERS
 from saat.errors import did_you_mean, one_line, repeated
 
 _MOST_SECONDS = 100 * 365 * 86400

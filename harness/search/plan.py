@@ -11,7 +11,7 @@ from harness.experiment.configs import (
     to_confirm,
 )
 from harness.journal.state import SearchState
-from harness.search.schedulers import SCHEDULERS
+from harness.search.schedulers.registry import SCHEDULERS
 
 Plan = Literal["search", "train", "compare"]
 

@@ -17,9 +17,9 @@ from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
 from harness.search.plan import Plan, Planned, confirmations, given, planned_trials
 from harness.search.recommendation import recommend, usable
-from harness.search.samplers import SAMPLERS
+from harness.search.samplers.registry import SAMPLERS
 from harness.search.samplers.trial_attributes import STARTUP
-from harness.search.schedulers import SCHEDULERS
+from harness.search.schedulers.registry import SCHEDULERS
 from harness.search.searcher import Searcher
 from harness.search.stopping import stop_reason
 from harness.search.worker_failures import why_given_up

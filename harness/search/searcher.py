@@ -34,7 +34,7 @@ class Searcher:
     Args:
         space: searched keys.
         complete: the whole flat setting that is trained at a point.
-        sampler: an entry of :data:`harness.search.samplers.SAMPLERS`.
+        sampler: an entry of :data:`harness.search.samplers.registry.SAMPLERS`.
         seed: seed of the search.
         num_samples: planned suggestions.
         lower_bounds: of clean and robust MAP; the sampler looks for points above them.

@@ -12,7 +12,7 @@ from harness.experiment.configs import (
 )
 from harness.experiment.space import Dimension, points
 from harness.journal.state import config_hash
-from harness.search.schedulers import SCHEDULERS
+from harness.search.schedulers.registry import SCHEDULERS
 from harness.search.search import MOST_POINTS
 
 

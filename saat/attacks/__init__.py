@@ -1,4 +1,4 @@
-"""Attacks, one file each, and the registry that names them."""
+"""Attacks, one file each; registry.py lists them."""
 
 from saat.attacks.apgd_attacks import (
     ApgdMainstay,
@@ -16,50 +16,10 @@ from saat.attacks.p2p import DHTA, P2P
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
 from saat.attacks.prosgan import ProsGAN
 from saat.attacks.query_batches import attack_queries, frozen
+from saat.attacks.registry import ATTACKS
 from saat.attacks.sdha import SDHA, TargetedSDHA
 from saat.attacks.square import Square
 from saat.attacks.tha import THA
-from saat.registry import Registry, first_line, subclass_of
-
-
-def describe(attack: type[Attack]) -> str:
-    """One line for ``saat list attacks``."""
-    return f"{'targeted' if attack.targeted else 'untargeted'}: {first_line(attack)}"
-
-
-# name → class, called as ATTACKS[name](steps=…, step_size=…)
-ATTACKS: Registry[type[Attack]] = Registry(
-    "attack",
-    "saat.attacks",
-    {
-        "mainstay": MainstayAttack,
-        "mainstay_targeted": TargetedMainstayAttack,
-        "hag": HAG,
-        "bim": BIM,
-        "di": DI,
-        "ni": NI,
-        "si_ni": SINI,
-        "vmi": VMI,
-        "sdha": SDHA,
-        "sdha_targeted": TargetedSDHA,
-        "p2p": P2P,
-        "dhta": DHTA,
-        "tha": THA,
-        "prosgan": ProsGAN,
-        "apgd_mainstay": ApgdMainstay,
-        "apgd_mainstay_targeted": TargetedApgdMainstay,
-        "apgd_margin": ApgdMargin,
-        "apgd_margin_targeted": TargetedApgdMargin,
-        "apgd_smoothap": ApgdSmoothAP,
-        "masked_mainstay": MaskedMainstay,
-        "multi_target": MultiTarget,
-        "square": Square,
-    },
-    problem=subclass_of(Attack),
-    describe=describe,
-    # Beside attacks in the files of a trial, or endings of the arrays there.
-    reserved="clean|worst|noise|rows|.*_(taken|target)",
-)
 
 __all__ = [
     "ATTACKS",

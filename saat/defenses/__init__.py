@@ -1,87 +1,11 @@
-"""Defenses, one file each, and the registry that names them."""
-
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
-
-from torch import nn
+"""Defenses, one file each; registry.py lists them."""
 
 from saat.defenses.atrdh import AtrdhSettings, AtrdhTraining
 from saat.defenses.cgat import CgatSettings, CgatTraining
-from saat.defenses.comdefend import ComDefendSettings, ComDefendTraining, preprocessed
+from saat.defenses.comdefend import ComDefendSettings, ComDefendTraining
 from saat.defenses.crdat import CrdatSettings, CrdatTraining
+from saat.defenses.registry import DEFENSES, DefenseEntry, defended_network
 from saat.defenses.saat import SaatSettings, SaatTraining
-from saat.models import HashingNetwork
-from saat.optimiser_settings import OptimiserSettings
-from saat.registry import Registry, instance_of
-from saat.settings import file_key, option_fields, settings_from
-from saat.training import Training
-
-
-class DefenseEntry(NamedTuple):
-    """A row of :data:`DEFENSES`.
-
-    Attributes:
-        settings: its options, with the published defaults.
-        training: called as ``training(network, objective, data, settings, seed)``.
-        description: one line for ``saat list defenses``.
-        wrap: builds around a network what ``training.defended`` is, to load saved weights into.
-    """
-
-    settings: type[OptimiserSettings]
-    training: Callable[..., Training]
-    description: str
-    wrap: Callable[[HashingNetwork, OptimiserSettings], nn.Module] = lambda network, _: network
-
-
-def defended_network(
-    method: str, network: HashingNetwork, options: Mapping[str, Any] | None = None
-) -> nn.Module:
-    """The module that a defense deploys, to load the weights of a trained one into.
-
-    Args:
-        method: a name in :data:`DEFENSES`, or ``none``.
-        network: the bare network.
-        options: file keys and values of the defense's options, others are ignored; its defaults
-            where a key is missing.
-    """
-    if method == "none":
-        return network
-    entry = DEFENSES[method]
-    keys = {file_key(item) for item in option_fields(entry.settings)}
-    values = {key: value for key, value in (options or {}).items() if key in keys}
-    return entry.wrap(network, settings_from(entry.settings, values, "defense"))
-
-
-# ``none`` is the pretrained model itself and needs no training.
-DEFENSES: Registry[DefenseEntry] = Registry(
-    "defense",
-    "saat.defenses",
-    {
-        "saat": DefenseEntry(
-            SaatSettings, SaatTraining, "minimax training around mainstay codes (Yuan et al. 2023)"
-        ),
-        "cgat": DefenseEntry(
-            CgatSettings, CgatTraining, "minimax training around center codes (Wang et al. 2023)"
-        ),
-        "atrdh": DefenseEntry(
-            AtrdhSettings, AtrdhTraining, "training against targeted attacks (Wang et al. 2021)"
-        ),
-        "crdat": DefenseEntry(
-            CrdatSettings,
-            CrdatTraining,
-            "distillation from a clean teacher (after Zhu et al. 2025)",
-        ),
-        "comdefend": DefenseEntry(
-            ComDefendSettings,
-            ComDefendTraining,
-            "images are compressed before the network sees them (Jia et al. 2019)",
-            preprocessed,
-        ),
-    },
-    problem=instance_of(DefenseEntry),
-    describe=lambda entry: entry.description,
-    reserved="none",
-)
 
 __all__ = [
     "DEFENSES",

@@ -1,4 +1,4 @@
-"""Hashing objectives, one file each, and the registry that names them."""
+"""Hashing objectives, one file each; registry.py lists them."""
 
 from saat.hashing.csq import CSQ
 from saat.hashing.dph import DPH
@@ -8,24 +8,7 @@ from saat.hashing.hashnet import HashNet
 from saat.hashing.hswd import HSWD
 from saat.hashing.interface import CodeMemory, HashingObjective
 from saat.hashing.ortho import OrthoHash
-from saat.registry import Registry, first_line, subclass_of
-
-# name → class, called as OBJECTIVES[name](train_labels, bits, seed)
-OBJECTIVES: Registry[type[HashingObjective]] = Registry(
-    "hashing objective",
-    "saat.hashing",
-    {
-        "dph": DPH,
-        "dpsh": DPSH,
-        "hashnet": HashNet,
-        "csq": CSQ,
-        "dpn": DPN,
-        "ortho": OrthoHash,
-        "hswd": HSWD,
-    },
-    problem=subclass_of(HashingObjective),
-    describe=first_line,
-)
+from saat.hashing.registry import OBJECTIVES
 
 __all__ = [
     "CSQ",

@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.experiment.space import Dimension
-from harness.search.samplers import SAMPLERS
+from harness.search.samplers.registry import SAMPLERS
 from harness.search.searcher import Searcher
 
 MANY = 14  # more than any sampler's random trials at the start

@@ -15,8 +15,8 @@ from harness.__main__ import main
 from harness.cli import app
 from harness.executors import ray_cluster
 from harness.options import Options
-from harness.search.samplers import SAMPLERS
-from harness.search.schedulers import SCHEDULERS
+from harness.search.samplers.registry import SAMPLERS
+from harness.search.schedulers.registry import SCHEDULERS
 from harness.search_stopped import SearchStopped
 from harness.session import checks, session
 from harness.session.listing import LISTS, listing

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.experiment.search_section import SCALARISATIONS, SearchSection
-from harness.search.schedulers import SCHEDULERS
 from harness.search.schedulers.asha import ScalarSuccessiveHalving, scalarise
 from harness.search.schedulers.interface import Scheduler
 from harness.search.schedulers.pareto_asha import ParetoSuccessiveHalving
+from harness.search.schedulers.registry import SCHEDULERS
 from tests.harness.fakes import cut, experiment, finished, outcome
 
 Point = tuple[float, float]

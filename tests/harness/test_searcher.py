@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.experiment.space import Dimension
-from harness.search.samplers import SAMPLERS
 from harness.search.samplers.context import SamplerContext
+from harness.search.samplers.registry import SAMPLERS
 from harness.search.samplers.trial_attributes import STARTUP
 from harness.search.searcher import Outcome, Searcher
 from saat.seeding import derive_seed

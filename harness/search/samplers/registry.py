@@ -1,0 +1,33 @@
+"""Samplers by their name in ``search.sampler``; none is imported before it is asked for.
+
+Each is an Optuna sampler that takes a ``seed``, and works in any Optuna study. What else a sampler
+may have for a search is described in :mod:`harness.search.samplers.context`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from saat.registry import Registry, first_line, subclass_of
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def _problem(entry: Any) -> str | None:
+    import optuna
+
+    return subclass_of(optuna.samplers.BaseSampler)(entry)
+
+
+SAMPLERS: "Registry[type[optuna.samplers.BaseSampler]]" = Registry(
+    "sampler",
+    "saat.samplers",
+    {
+        "ehvi": "harness.search.samplers.ehvi:EhviSampler",
+        "tpe": "harness.search.samplers.tpe:TpeSampler",
+        "nsga2": "harness.search.samplers.nsga2:Nsga2Sampler",
+        "gp": "harness.search.samplers.gp:GpSampler",
+        "random": "optuna.samplers:RandomSampler",
+    },
+    problem=_problem,
+    describe=first_line,
+)
