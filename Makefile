@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-# Searches the embedded digits in 10 to 30 minutes on two cores. Continues where it was stopped.
+# Searches the embedded digits in 8 to 20 minutes on two cores. Continues where it was stopped.
 .PHONY: demo
 demo: install
 	@if [ -e runs/demo ]; then $(BIN)/saat resume demo; \
