@@ -76,7 +76,7 @@ def test_every_public_module_of_the_library_has_a_page(site: dict[str, Page]) ->
             continue
         page = path.relative_to(ROOT).as_posix().replace("__init__", "index")
         assert f"reference/{page.removesuffix('.py')}.html" in site
-    attack = site["reference/saat/attacks/attack.html"]
+    attack = site["reference/saat/attacks/interface.html"]
     assert "saat.attacks.interface.Attack.perturb" in attack.anchors
 
 
