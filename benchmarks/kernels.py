@@ -29,6 +29,7 @@ Kind = Literal["stable"] | None  # of a sort; NumPy's default is not stable
 
 BITS = 32
 BATCH = 32
+QUERIES = 128
 # name: (train rows, database rows, labels, mean labels an image)
 SETS = {
     "FLICKR-25K": (5000, 23300, 38, 4.7),
@@ -147,7 +148,7 @@ def main() -> None:
         exact = rows.labels[:BATCH].double(), rows.codes.double(), rows.labels.double()
         work = f"mainstay codes of a batch of {BATCH}, {name}"
         print(row(work, lambda: groups.of_rows(index), lambda: direct_mainstay(*exact), 9))  # noqa: B023
-        query = Rows.drawn(BATCH, classes, mean, generator)
+        query = Rows.drawn(QUERIES, classes, mean, generator)
         ap_rows(name, query, Rows.drawn(size, classes, mean, generator))
     gradient_row()
 

@@ -16,6 +16,7 @@ from saat.packed_codes import BLOCK_ITEMS, Packed, Words
 
 Array = NDArray[Any]
 _ONE = np.uint32(1)
+_QUERIES_AT_ONCE = 16
 
 
 def count(queries: Packed, database: Packed, counts: Array) -> None:
@@ -61,21 +62,26 @@ def _count_loop(
 ) -> None:
     items = codes.shape[1]
     buffer = np.empty(BLOCK_ITEMS, np.uint32)
-    for query in range(len(counts)):
-        code, label = query_codes[:, query].copy(), query_labels[:, query].copy()
-        parts = np.zeros((4, counts.shape[1]), np.uint32)
-        for start in range(0, items, BLOCK_ITEMS):
+    for first in range(0, len(counts), _QUERIES_AT_ONCE):
+        queries = min(_QUERIES_AT_ONCE, len(counts) - first)
+        own_codes = query_codes[:, first : first + queries].T.copy()
+        own_labels = query_labels[:, first : first + queries].T.copy()
+        parts = np.zeros((queries, 4, counts.shape[1]), np.uint32)
+        for start in range(0, items, BLOCK_ITEMS):  # a block stays in the cache for all of them
             bins = buffer[: min(BLOCK_ITEMS, items - start)]
-            _bins(code, label, codes, labels, start, bins)
             whole = len(bins) - len(bins) % 4
-            for item in range(0, whole, 4):
-                parts[0, bins[item]] += _ONE
-                parts[1, bins[item + 1]] += _ONE
-                parts[2, bins[item + 2]] += _ONE
-                parts[3, bins[item + 3]] += _ONE
-            for item in range(whole, len(bins)):
-                parts[0, bins[item]] += _ONE
-        counts[query] += parts.sum(0).astype(np.int64)
+            for query in range(queries):
+                _bins(own_codes[query], own_labels[query], codes, labels, start, bins)
+                part = parts[query]
+                for item in range(0, whole, 4):
+                    part[0, bins[item]] += _ONE
+                    part[1, bins[item + 1]] += _ONE
+                    part[2, bins[item + 2]] += _ONE
+                    part[3, bins[item + 3]] += _ONE
+                for item in range(whole, len(bins)):
+                    part[0, bins[item]] += _ONE
+        for query in range(queries):
+            counts[first + query] += parts[query].sum(0).astype(np.int64)
 
 
 _count: Callable[..., None] = njit(nogil=True, cache=True)(_count_loop)
