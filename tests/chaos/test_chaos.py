@@ -20,17 +20,21 @@ def reference(folder: Path) -> Undisturbed:
     return undisturbed(folder / "undisturbed")
 
 
-# A worker may be gone, or the search at its end, when the moment of a fault has come.
 @pytest.mark.parametrize(
-    ("where", "seed", "count", "least"), [("inline", 1, 5, 5), ("ray", 1, 4, 3)]
+    ("where", "count", "least"), [("inline", 5, 5), ("ray", 4, 3)]
 )
 def test_nothing_is_lost_and_nothing_counted_twice(
-    where: Where, seed: int, count: int, least: int, folder: Path, reference: Undisturbed
+    where: Where, count: int, least: int, folder: Path, reference: Undisturbed
 ) -> None:
     reason = unavailable(where)
     if reason:
         pytest.skip(reason)
-    outcome = run(draw(seed, where, count), folder / f"{where}-{seed}", reference)
-    struck = [f"{strike.kind}, {strike.moment}" for strike in outcome.strikes]
-    assert outcome.problems == [], struck
+    struck: list[str] = []
+    # On a fast machine a search may have ended before the last of its faults: then one more.
+    for seed in range(1, 5):
+        outcome = run(draw(seed, where, count), folder / f"{where}-{seed}", reference)
+        struck += [f"{strike.kind}, {strike.moment}" for strike in outcome.strikes]
+        assert outcome.problems == [], struck
+        if len(struck) >= least:
+            break
     assert len(struck) >= least, struck
