@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness.evaluation.models import trained_subject
+from reports.trial_arrays import read_adversarial
 from saat.wording import counted
 
 TOLERANCE = 1e-9
@@ -59,10 +60,9 @@ def check(folder: Path) -> tuple[int, float]:
     labels = data.labels[data.database].astype(np.float64)
     table = pd.read_parquet(folder / "per_query.parquet")
     stored = table.pivot_table(index="query", columns="attack", values="ap", aggfunc="min")
-    with np.load(folder / "adversarial.npz", allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = read_adversarial(folder / "adversarial.npz")
     images = {"clean": data.images[data.test]}
-    no_images = ("rows", "_target", "_taken")
+    no_images = ("rows", "_target", "_queries")
     images |= {n: a for n, a in arrays.items() if not n.endswith(no_images)}
     compared, largest = 0, 0.0
     worst = np.full(len(data.test), np.inf)
@@ -72,7 +72,7 @@ def check(folder: Path) -> tuple[int, float]:
         relevant = wanted.astype(np.float64) @ labels.T > 0
         distance = (database.shape[1] - codes(subject.network, shown) @ database.T) / 2
         ap = np.array([expected_ap(d, r, top_k) for d, r in zip(distance, relevant, strict=True)])
-        rows = arrays.get(f"{name}_taken", np.arange(len(ap)))
+        rows = arrays.get(f"{name}_queries", np.arange(len(ap)))
         largest = max(largest, float(np.abs(ap[rows] - stored[name].to_numpy()[rows]).max()))
         compared += len(ap)
         if not targeted:

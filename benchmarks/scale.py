@@ -31,7 +31,7 @@ from harness.journal.journal import Event, read
 from harness.journal.state import load_state
 from harness.options import Options
 from harness.session import session
-from harness.session.derive import write_tables
+from harness.session.result_tables import write_tables
 from harness.trial.trial import (
     EpochReport,
     FinalReport,

@@ -25,7 +25,7 @@ def provenance(
 ) -> dict[str, Any]:
     """JSON-able facts about the software, the data and the machine of a run.
 
-    ``formula_versions`` are those of the protocol above 1 (:mod:`harness.journal.protocol`).
+    ``formula_versions`` are those above 1 (:mod:`harness.journal.protocol_identity`).
     """
     # The driver of a cluster need not have the GPU that its workers have.
     here = device == "cuda" and torch.cuda.is_available()

@@ -38,8 +38,8 @@ def conclusions(
         *_collapsed(configs),
         *(_gain(robust, clean) for robust, clean in zip(gains[::2], gains[1::2], strict=True)),
         *_significance(gains),
-        *_alone(configs, gains),
-        *_beside(configs),
+        *_without_default(configs, gains),
+        *_references(configs),
         *_powerless(configs),
         *_dead_gradients(configs),
         *(
@@ -209,7 +209,7 @@ def _significance(gains: Sequence[Gain]) -> list[str]:
     ]
 
 
-def _alone(configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]) -> list[str]:
+def _without_default(configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]) -> list[str]:
     """Sentences on settings without a default of the same bits to compare with."""
     compared = {gain.recommended.label for gain in gains}
     return [
@@ -222,7 +222,7 @@ def _alone(configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]) -> list[st
     ]
 
 
-def _beside(configs: Sequence[ConfirmedConfig]) -> list[str]:
+def _references(configs: Sequence[ConfirmedConfig]) -> list[str]:
     """A sentence with chance and the floor, which a robust MAP has to be read against."""
     if not configs:
         return []

@@ -59,7 +59,7 @@ class TableView(NamedTuple):
 
 
 # Figures that the template places itself; any other comes at the end of its section.
-_PLACED = ("frontier", "confirmed", "matrix", "targeted", "hypervolume", "learning_curves",
+_FIXED_FIGURES = ("frontier", "confirmed", "matrix", "targeted", "hypervolume", "learning_curves",
            "parameters", "precision_recall", "examples")  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
     page = environment.get_template("report.html.j2").render(
         title=" · ".join(results.name for results in named),
         sections=sections,
-        placed=_PLACED,
+        placed=_FIXED_FIGURES,
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 (the library's own file)
     )
     path = out_dir / "report.html"

@@ -48,7 +48,8 @@ _EXAMPLES = {
 _ADVERSARIAL = {
     "rows": Form("i", ("queries",)),
     "*_target": Form("u", ("queries", "classes")),
-    "*_taken": Form("i", ("",)),
+    "*_queries": Form("i", ("",)),
+    "*_taken": Form("i", ("",)),  # of an older format
     "*": Form("u", ("queries", *_IMAGE)),
 }
 
@@ -81,12 +82,17 @@ def read_adversarial(path: Path) -> Arrays:
     Raises:
         InputError: the file is missing or damaged.
     """
-    arrays = _read(path, _ADVERSARIAL)
+    arrays = {_current_name(name): array for name, array in _read(path, _ADVERSARIAL).items()}
     queries = len(arrays["rows"])
     for name, array in arrays.items():
-        if name.endswith("_taken") and not ((array >= 0) & (array < queries)).all():
+        if name.endswith("_queries") and not ((array >= 0) & (array < queries)).all():
             raise InputError(f"{path}: array {name!r}: not positions of {queries} queries")
     return arrays
+
+
+def _current_name(name: str) -> str:
+    """The name of an array in the present format; an older one said ``ATTACK_taken``."""
+    return f"{name.removesuffix('_taken')}_queries" if name.endswith("_taken") else name
 
 
 def _read(path: Path, forms: Mapping[str, Form]) -> Arrays:
@@ -132,10 +138,10 @@ def _check_size(path: Path, info: zipfile.ZipInfo, member: IO[bytes]) -> None:
 def _check_form(
     path: Path, name: str, array: NDArray, forms: Mapping[str, Form], lengths: dict[str, int]
 ) -> None:
-    told = f"{path}: array {one_line(name, 60)!r}"
+    described = f"{path}: array {one_line(name, 60)!r}"
     form = next((form for pattern, form in forms.items() if fnmatchcase(name, pattern)), None)
     if form is None:
-        raise InputError(f"{told}: not of this file")
+        raise InputError(f"{described}: not of this file")
     is_kind = array.dtype == np.uint8 if form.kind == "u" else array.dtype.kind == form.kind
     fits = len(form.axes) == array.ndim and all(
         length == (axis if isinstance(axis, int) else lengths.setdefault(axis or name, length))
@@ -144,7 +150,7 @@ def _check_form(
     if not (is_kind and fits):
         kind = {"u": "uint8", "i": "integers", "b": "bool", "U": "text"}[form.kind]
         axes = ", ".join(str(axis or f"{name} queries") for axis in form.axes)
-        raise InputError(f"{told}: {array.dtype} {array.shape}, where {kind} ({axes}) belongs")
+        raise InputError(f"{described}: {array.dtype} {array.shape}, where {kind} ({axes}) belongs")
 
 
 def _require(path: Path, arrays: Arrays, *names: str) -> None:

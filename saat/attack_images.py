@@ -86,8 +86,8 @@ def attack(
     if queries[1].shape[1] != data.classes:
         raise InputError(f"labels: {queries[1].shape[1]} classes; data has {data.classes}")
     own = torch.from_numpy(queries[0]), torch.from_numpy(queries[1])
-    told = None if progress is None else lambda _, done, count: progress(done, count)
-    runner = AttackRunner(threat, seed, target_seed, batch_size, progress=told)
+    on_query = None if progress is None else lambda _, done, count: progress(done, count)
+    runner = AttackRunner(threat, seed, target_seed, batch_size, progress=on_query)
     with computing("fp32", device_of(model), benchmark=False):  # as saat.evaluate by default
         victim = Victim(model, data, own, top_k)
         runnable({name: chosen}, model_traits(model, victim.images), battery=False)

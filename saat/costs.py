@@ -8,7 +8,7 @@ from saat.attacks import Attack
 from saat.attacks.interface import gradient_passes
 from saat.attacks.query_batches import BATCH_GRAIN
 from saat.battery import Battery, battery_forward_passes
-from saat.models.network_check import PROBED
+from saat.models.network_check import IMAGES_TRIED
 from saat.threat_model import ThreatModel
 from saat.work import Work
 
@@ -21,9 +21,9 @@ def victim_work(train: int, database: int, queries: int) -> Work:
         database: database images that are searched.
         queries: queries.
     """
-    probed = min(PROBED, queries)
+    tried = min(IMAGES_TRIED, queries)
     # Twice as a batch, once from its middle on, once a single image.
-    checked = 2 * probed + (probed - (probed + 1) // 2 + 1) + min(1, queries)
+    checked = 2 * tried + (tried - (tried + 1) // 2 + 1) + min(1, queries)
     return Work(encoding=train + database + queries + checked)
 
 

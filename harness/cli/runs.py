@@ -47,11 +47,11 @@ MaxConcurrent = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print what would run and what it would cost, and end.")
 ]
-_PLACES = ("address", "autoscaling", "runs_dir", "tracking_uri", "cache_dir")
+_SHARED_OPTIONS = ("address", "autoscaling", "runs_dir", "tracking_uri", "cache_dir")
 
 
 @app.command()
-@with_options("executor", *_PLACES)
+@with_options("executor", *_SHARED_OPTIONS)
 def search(
     experiment: ExperimentFile,
     options: Options,
@@ -72,7 +72,7 @@ def search(
 
 
 @app.command()
-@with_options("executor", *_PLACES, executor="inline")
+@with_options("executor", *_SHARED_OPTIONS, executor="inline")
 def train(
     experiment: ExperimentFile,
     options: Options,
@@ -88,7 +88,7 @@ def train(
 
 
 @app.command()
-@with_options("executor", *_PLACES)
+@with_options("executor", *_SHARED_OPTIONS)
 def compare(
     experiment: ExperimentFile,
     options: Options,
@@ -108,7 +108,7 @@ def compare(
 
 
 @app.command()
-@with_options(*_PLACES, "allow")
+@with_options(*_SHARED_OPTIONS, "allow")
 def resume(name: RunName, options: Options, executor: ResumedExecutor = None) -> None:
     """Continue a search or training after any interruption.
 
@@ -141,7 +141,7 @@ def report(
     """Write report.html, figures and tables of one or more runs."""
     with importing():
         from harness.session import session
-        from harness.session.stored_run import read_stored
+        from harness.session.resume_checks import read_stored
 
     run_dirs = [existing_run(runs_dir, name) for name in names]
     for run_dir in run_dirs:
@@ -232,5 +232,8 @@ def _resumable(
         if (options.runs_dir / name / "events.jsonl").exists():
             by = f" --executor {executor}" if executor else ""
             allowed = "".join(f" --allow {shlex.quote(path)}" for path in to_allow())
-            say(f"continue with: saat resume {name}{by}{options.as_arguments(*_PLACES)}{allowed}")
+            say(
+                f"continue with: saat resume {name}{by}"
+                f"{options.as_arguments(*_SHARED_OPTIONS)}{allowed}"
+            )
         raise

@@ -25,7 +25,7 @@ from saat.data import RetrievalData
 from saat.data.label_map import LabelMap, parse_label_map, relabelled
 from saat.errors import InputError
 from saat.models import check_network
-from saat.models.network_check import PROBED, described
+from saat.models.network_check import IMAGES_TRIED, described
 from saat.trained_model import TrainedModel, read_trained
 from saat.wording import counted
 
@@ -151,7 +151,7 @@ def factory_subject(
     if not isinstance(network, nn.Module):
         given = type(network).__name__
         raise InputError(f"--factory {factory}: gave a {given}, not a torch.nn.Module")
-    check_network(network, data.batch(data.test[:PROBED]), f"--factory {factory}")
+    check_network(network, data.batch(data.test[:IMAGES_TRIED]), f"--factory {factory}")
     return Subject(factory, network, data, loaded.evaluation)
 
 

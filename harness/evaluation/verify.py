@@ -15,7 +15,7 @@ import torch
 from harness.evaluation.models import Subject, trained_subject
 from harness.experiment.file import load_stored
 from harness.journal.journal import read
-from harness.journal.protocol import version_note
+from harness.journal.protocol_identity import version_note
 from harness.trial.records import Record, read_record
 from reports.results import SearchResults, load_search, stored_metrics
 from reports.run_folder import trial_folder
@@ -165,7 +165,7 @@ def _stored_evaluation(folder: Path, cache_dir: str | None, allow: Sequence[Path
     stored = stored_images(folder)
     if not np.array_equal(stored.pop("rows").numpy(), victim.rows):
         raise InputError(f"{folder / 'adversarial.npz'}: images of other queries")
-    target_labels, query_indices = (_companions(stored, end) for end in ("_target", "_taken"))
+    target_labels, query_indices = (_companions(stored, end) for end in ("_target", "_queries"))
     for name, images in stored.items():
         if images.shape != victim.images.shape:
             raise InputError(

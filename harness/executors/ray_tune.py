@@ -128,11 +128,11 @@ class _Scheduler(_Adapter, FIFOScheduler):
     def __init__(self, search: Search, context: TrialContext) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._search, self._context = search, context
-        self._live: dict[str, Trial] = {}  # by Tune's ids
+        self._running: dict[str, Trial] = {}  # by Tune's ids
         self.stopped = ""
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        self._live[trial.trial_id] = trial
+        self._running[trial.trial_id] = trial
 
     def lose_dropped_trials(self) -> None:
         """Count trials as lost that Tune has ended without a call; the search would wait for ever.
@@ -140,7 +140,7 @@ class _Scheduler(_Adapter, FIFOScheduler):
         Tune (``TuneController._on_trial_reset``) does so when a worker that it reuses has not
         finished its former trial in time.
         """
-        for trial in list(self._live.values()):
+        for trial in list(self._running.values()):
             if trial.status in (Trial.ERROR, Trial.TERMINATED):
                 self._lose(trial, "Tune dropped it: its worker was not free", node=False)
 
@@ -149,7 +149,7 @@ class _Scheduler(_Adapter, FIFOScheduler):
         self._lose(trial, *why_worker_lost(error_of(trial)))
 
     def _lose(self, trial: Trial, reason: str, node: bool) -> None:
-        if self._live.pop(trial.trial_id, None) is None:
+        if self._running.pop(trial.trial_id, None) is None:
             return
         trial_id = trial.config["trial_id"]
         if self._search.state.trials[trial_id].status == "running":

@@ -10,7 +10,7 @@ from saat.errors import one_line
 log = logging.getLogger(__name__)
 
 
-def never_raising(callback: Callable[..., Any]) -> Callable[..., None]:
+def logging_exceptions(callback: Callable[..., Any]) -> Callable[..., None]:
     """Wrap ``callback``: its exceptions are logged, each message once, and not raised."""
     logged: set[str] = set()
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from harness.journal.callbacks import never_raising
+from harness.journal.callbacks import logging_exceptions
 from harness.journal.events import problem_with
 from reports.checksums import checksum
 from reports.run_folder import check_file
@@ -58,13 +58,13 @@ class Journal:
         self._file = self.path.open("ab", buffering=0)
         fsync(run_dir)
 
-    def fold(self, apply: Callable[[Event], None]) -> None:
+    def on_event_first(self, apply: Callable[[Event], None]) -> None:
         """Call ``apply`` with every new event when it is on the disk, before all listeners."""
         self._callbacks.insert(0, apply)
 
-    def listen(self, listener: Callable[[Event], None]) -> None:
+    def on_event(self, listener: Callable[[Event], None]) -> None:
         """Call ``listener`` with every new event; its exceptions are logged, not raised."""
-        self._callbacks.append(never_raising(listener))
+        self._callbacks.append(logging_exceptions(listener))
 
     def append(self, kind: str, **fields: Any) -> Event:
         """Write an event durably; returns it with its ``seq`` and ``time``.

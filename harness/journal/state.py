@@ -42,7 +42,7 @@ class TrialRecord:
     precision: str = ""  # of its training; empty in journals of earlier versions
     compile: str = ""  # what of it was compiled
     host: str = ""  # the last machine that worked on it
-    deaths: int = 0  # times that its worker process died
+    worker_deaths: int = 0  # times that its worker process died
     nodes_lost: int = 0  # times that its node was lost, pre-empted nodes included
 
     @property
@@ -62,7 +62,7 @@ class SearchState:
         self.stopped_exploring = ""  # why no further trial is suggested
         self.recommended: list[str] | None = None
         self.finished = False
-        self.decided: dict[str, TrialSpec] = {}  # suggested, not journaled yet
+        self.unjournaled_specs: dict[str, TrialSpec] = {}  # suggested, not journaled yet
         for event in events:
             self.apply(event)
 
@@ -96,8 +96,8 @@ class SearchState:
         elif kind == "stopped_exploring":
             self.stopped_exploring = event["reason"]
         elif kind == "suggested":
-            decided = self.decided.pop(event["trial"]["trial_id"], None)
-            record = _record_of(decided or TrialSpec.of(event["trial"]), event)
+            spec = self.unjournaled_specs.pop(event["trial"]["trial_id"], None)
+            record = _record_of(spec or TrialSpec.of(event["trial"]), event)
             record.started_at = event["time"]
             self.trials[record.spec.trial_id] = record
         elif kind == "recommended":
@@ -109,7 +109,7 @@ class SearchState:
         elif kind == "lost":
             record = self.trials[event["trial_id"]]
             record.nodes_lost += event["node"]
-            record.deaths += not event["node"]
+            record.worker_deaths += not event["node"]
         elif kind in ("epoch", "completed", "failed"):
             record = self.trials[event["trial_id"]]
             record.finished_at = event["time"]

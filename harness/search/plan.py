@@ -16,7 +16,7 @@ from harness.search.schedulers.registry import SCHEDULERS
 Plan = Literal["search", "train", "compare"]
 
 
-class Planned(NamedTuple):
+class PlannedTraining(NamedTuple):
     """A training, before it is journaled as a trial."""
 
     phase: str
@@ -33,17 +33,19 @@ def deciding_epochs(experiment: Experiment) -> tuple[int, ...]:
     return tuple(sorted({*scheduler.rungs(epochs), *first}))
 
 
-def given(experiment: Experiment, plan: Plan) -> Iterator[Planned]:
+def fixed_trainings(experiment: Experiment, plan: Plan) -> Iterator[PlannedTraining]:
     """The trainings of a plan without a search, seed by seed."""
     if plan == "train":
-        yield Planned("train", "train", experiment.seed, experiment.config)
+        yield PlannedTraining("train", "train", experiment.seed, experiment.config)
         return
     for offset in range(experiment.confirm.seeds):
         for name, point in experiment.compare.items():
-            yield Planned("train", name, experiment.seed + offset, config_at(experiment, point))
+            yield PlannedTraining(
+                "train", name, experiment.seed + offset, config_at(experiment, point)
+            )
 
 
-def confirmations(experiment: Experiment, state: SearchState) -> Iterator[Planned]:
+def confirmations(experiment: Experiment, state: SearchState) -> Iterator[PlannedTraining]:
     """The trainings that confirm a recommendation, all settings under the same fresh seeds.
 
     They are ordered by seed, so that every setting has about as many trainings at an early end. No
@@ -55,7 +57,7 @@ def confirmations(experiment: Experiment, state: SearchState) -> Iterator[Planne
     used = max([experiment.seed, *(record.spec.seed for record in state.warm.values())])
     for offset in range(1, experiment.confirm.seeds + 1):
         for role, config in configs:
-            yield Planned("confirm", role, used + offset, config)
+            yield PlannedTraining("confirm", role, used + offset, config)
 
 
 def planned_trials(experiment: Experiment, plan: Plan, state: SearchState, defaults: int) -> int:
@@ -65,7 +67,7 @@ def planned_trials(experiment: Experiment, plan: Plan, state: SearchState, defau
     trained are left out.
     """
     if plan != "search":
-        return sum(1 for _ in given(experiment, plan))
+        return sum(1 for _ in fixed_trainings(experiment, plan))
     explored = len(state.of_phase("explore"))
     if state.recommended is not None:
         return explored + sum(1 for _ in confirmations(experiment, state))

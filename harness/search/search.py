@@ -15,10 +15,16 @@ from harness.experiment.configs import config_at, longest_training, paper_defaul
 from harness.experiment.space import points
 from harness.journal.journal import Event, Journal
 from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
-from harness.search.plan import Plan, Planned, confirmations, given, planned_trials
+from harness.search.plan import (
+    Plan,
+    PlannedTraining,
+    confirmations,
+    fixed_trainings,
+    planned_trials,
+)
 from harness.search.recommendation import recommend, usable
 from harness.search.samplers.registry import SAMPLERS
-from harness.search.samplers.trial_attributes import STARTUP
+from harness.search.samplers.trial_attributes import PROBE
 from harness.search.schedulers.registry import SCHEDULERS
 from harness.search.searcher import Searcher
 from harness.search.stopping import stop_reason
@@ -78,24 +84,24 @@ class Search:
         longest = longest_training(experiment)
         self._scheduler = SCHEDULERS[search.scheduler].for_search(search, longest)
         self.state = SearchState()
-        self._live: set[str] = set()
+        self._given_out: set[str] = set()
         for event in journal.events:
             self._apply(event)
             if event["event"] == "epoch":  # told to the scheduler; the decision is in the event
                 record = self.state.trials[event["trial_id"]]
                 self._stop_reason(record, event["epoch"], event["metrics"])
-        journal.fold(self._apply)
+        journal.on_event_first(self._apply)
         self._waiting = self.state.running()  # trials of an interrupted search, which continue
 
     def next_trial(self) -> TrialSpec | Pause:
         """The next trial to run, or why there is none."""
-        if len(self._live) >= self.max_concurrent:
+        if len(self._given_out) >= self.max_concurrent:
             return Pause.WAIT
         record = self._waiting.pop(0) if self._waiting else self._suggest()
         if record is not None:
-            self._live.add(record.spec.trial_id)
+            self._given_out.add(record.spec.trial_id)
             return record.spec
-        if self._live:
+        if self._given_out:
             return Pause.WAIT
         if self._plan == "search" and self.state.recommended is None:
             chosen = recommend(self.experiment, self.state.known())
@@ -144,7 +150,7 @@ class Search:
         if reason_to_give_up := why_given_up(record, reason):
             self.on_failure(trial_id, reason_to_give_up)
         else:
-            self._live.discard(trial_id)
+            self._given_out.discard(trial_id)
             self._waiting.append(record)
 
     def _apply(self, event: Event) -> None:
@@ -161,7 +167,7 @@ class Search:
             return
         ended = record.status != "running"
         if ended:
-            self._live.discard(trial_id)
+            self._given_out.discard(trial_id)
         if record.spec.phase != "explore":
             return
         if kind == "suggested":
@@ -175,7 +181,7 @@ class Search:
     def _suggest(self) -> TrialRecord | None:
         """Journal the next trial of the present phase; None if there is none."""
         if self._plan != "search":
-            planned = given(self.experiment, self._plan)
+            planned = fixed_trainings(self.experiment, self._plan)
         elif self.state.recommended is None:
             return self._explore()
         else:
@@ -198,7 +204,7 @@ class Search:
             for point, notes in [(missing[0], {})] if missing else self._candidates(number):
                 config = config_at(self.experiment, point)
                 if self._hash(config) not in known:
-                    training = Planned("explore", role, self.experiment.seed, config)
+                    training = PlannedTraining("explore", role, self.experiment.seed, config)
                     return self._add(training, point, notes)
                 self._searcher.discard(number)
             reason = "every setting of the space was tried"
@@ -213,19 +219,21 @@ class Search:
         for point in islice(points(space, base), MOST_POINTS):
             yield point, {}
 
-    def _add(self, training: Planned, point: dict[str, Any], notes: dict[str, Any]) -> TrialRecord:
+    def _add(
+        self, training: PlannedTraining, point: dict[str, Any], notes: dict[str, Any]
+    ) -> TrialRecord:
         """Journal a trial as suggested."""
         phase, role, seed, config = training
         trial_id, number = self._trial_id(training), len(self.state.trials)
         spec = TrialSpec(trial_id, phase, role, number, seed, config)
-        self.state.decided[trial_id] = spec
+        self.state.unjournaled_specs[trial_id] = spec
         self.journal.append("suggested", **suggested_event(spec, self._hash(config), point, notes))
         return self.state.trials[trial_id]
 
     def _hash(self, config: TrialConfig) -> str:
         return config_hash(config, self._fingerprint)
 
-    def _trial_id(self, training: Planned) -> str:
+    def _trial_id(self, training: PlannedTraining) -> str:
         return f"{self._hash(training.config)[:10]}-{training.phase}-{training.seed}"
 
     def _stop_reason(self, record: TrialRecord, epoch: int, metrics: Mapping[str, float]) -> str:
@@ -236,7 +244,7 @@ class Search:
         stop = self._scheduler.should_stop(record.spec.trial_id, epoch, values)
         if record.spec.role == "default" or epoch >= record.config.epochs:
             return ""
-        if STARTUP in record.notes and epoch == self._scheduler.first_rung:
+        if PROBE in record.notes and epoch == self._scheduler.first_rung:
             return f"a probe, which ends at epoch {epoch}"
         return self._scheduler.stop_reason(epoch) if stop else ""
 

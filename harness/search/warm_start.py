@@ -24,9 +24,9 @@ _KEPT = (*OBJECTIVES, "chance_map", "lift.clean", "lift.robust")
 
 def missing_warm_start(experiment: Experiment, events: list[Event]) -> bool:
     """Whether a journal that has begun still lacks what ``search.warm_start`` asks for."""
-    told = any(event["event"] == "warm_started" for event in events)
+    already = any(event["event"] == "warm_started" for event in events)
     searches = events[0].get("plan", "search") == "search"
-    return searches and bool(experiment.search.warm_start) and not told
+    return searches and bool(experiment.search.warm_start) and not already
 
 
 def warm_start(experiment: Experiment, runs_dir: Path, fingerprint: str, protocol: str) -> Event:

@@ -13,9 +13,9 @@ def why_given_up(record: TrialRecord, latest: str) -> str:
 
     ``latest`` describes the latest loss, which ``record`` already counts.
     """
-    if record.deaths > MAX_DEATHS:
+    if record.worker_deaths > MAX_DEATHS:
         lower = "; lower search.max_concurrent or batch_size" if _LOW_ON_MEMORY in latest else ""
-        died = counted(record.deaths, "time")
+        died = counted(record.worker_deaths, "time")
         return f"its worker process died {died}, the last time so: {latest}{lower}"
     if record.nodes_lost > MAX_NODES_LOST:
         return f"its node was lost {counted(record.nodes_lost, 'time')}, the last time so: {latest}"

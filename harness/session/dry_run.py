@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 
 from harness.experiment.config import Experiment
-from harness.journal.protocol import protocol_hash
+from harness.journal.protocol_identity import protocol_hash
 from harness.options import Options
-from harness.search.plan import Plan, given
+from harness.search.plan import Plan, fixed_trainings
 from harness.search.warm_start import warm_start
 from harness.session.calibration import Rates, Spread, calibrate, seconds
 from harness.session.checks import check_folders, check_tracking, device_of_run
@@ -125,7 +125,7 @@ def dry_run(
     size = size_of_search(experiment, fingerprint, known) if plan == "search" else None
     if size is None:
         stages = stages_given(experiment, plan, costs)
-        configs = [training.config for training in given(experiment, plan)]
+        configs = [training.config for training in fixed_trainings(experiment, plan)]
     else:
         stages = stages_of_search(experiment, size, costs)
         configs = searched_configs(experiment)

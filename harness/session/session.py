@@ -14,9 +14,9 @@ from harness.executors.packing import resolve_gpu_share
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_stored
 from harness.files import write_text
-from harness.journal.callbacks import never_raising
+from harness.journal.callbacks import logging_exceptions
 from harness.journal.journal import Event, Journal, first_search_id
-from harness.journal.protocol import (
+from harness.journal.protocol_identity import (
     changed_versions,
     protocol_hash,
     validation_hash,
@@ -36,9 +36,9 @@ from harness.session.checks import (
     executor_of_run,
     open_data,
 )
-from harness.session.derive import write_tables
 from harness.session.progress import Progress
-from harness.session.stored_run import (
+from harness.session.result_tables import write_tables
+from harness.session.resume_checks import (
     check_carried_paths,
     check_reported_protocol,
     check_resumed_protocol,
@@ -194,13 +194,13 @@ def _run(
     started, run_dir = journal.events[0], journal.path.parent
     tracker = _started_tracker(experiment, journal, options)
     try:
-        journal.listen(tracker.handle)
+        journal.on_event(tracker.handle)
         fingerprint, plan = started["data_fingerprint"], started.get("plan", "search")
         search = Search(experiment, journal, fingerprint, concurrent, plan)
         with Progress(search) as progress:
-            journal.listen(progress.handle)
+            journal.on_event(progress.handle)
             context = trial_context(experiment, options, run_dir, started["device"], fingerprint)
-            executor.run(search, context, never_raising(progress.status))
+            executor.run(search, context, logging_exceptions(progress.status))
         if not any(event["event"] == "reported" for event in journal.events):
             say("writing the report")
             make_report([run_dir], run_dir / "report", say)

@@ -11,7 +11,7 @@ import optuna
 from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.configs import CORNERS, config_at, corners, paper_defaults, undefended
 from harness.experiment.space import suggest
-from harness.search.plan import Plan, given
+from harness.search.plan import Plan, fixed_trainings
 from harness.session.search_size import SearchSize
 from harness.session.trial_costs import Case, Passed, TrialCosts
 from saat.errors import InputError
@@ -95,7 +95,7 @@ class Stage:
 
 def stages_given(experiment: Experiment, plan: Plan, costs: TrialCosts) -> list[Stage]:
     """Stages of a training or a comparison, which are known beforehand."""
-    planned = list(given(experiment, plan))
+    planned = list(fixed_trainings(experiment, plan))
     models = {(str(p.config.model), str(p.config.pretrain), p.seed): p.config for p in planned}
     known = PhaseTrials(
         [TrialGroup(1, training.config) for training in planned],

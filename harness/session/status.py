@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.journal.protocol import version_note
+from harness.journal.protocol_identity import version_note
 from harness.journal.state import SearchState, load_state, summary
 from harness.search.recommendation import eligible
-from harness.session.stored_run import read_stored
+from harness.session.resume_checks import read_stored
 from reports.frontier import hypervolume, pareto_mask
 from saat.errors import printable
 from saat.feasibility import objective_values
@@ -49,7 +49,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         ],
         "hosts": dict(Counter(r.host for r in trials if r.host)),
         "nodes_lost": sum(r.nodes_lost for r in trials),
-        "workers_died": sum(r.deaths for r in trials),
+        "workers_died": sum(r.worker_deaths for r in trials),
         "running": [record.spec.trial_id for record in state.running()],
         "out_of_memory": {
             r.spec.trial_id: "; ".join(r.out_of_memory) for r in trials if r.out_of_memory

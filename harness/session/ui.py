@@ -53,10 +53,10 @@ def serve(runs_dir: Path, name: str | None, port: int) -> None:
 
 def _check_port(port: int) -> None:
     """Refuse a port that is taken, or that only root may use."""
-    with socket.socket() as probe, socket.socket() as other:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+    with socket.socket() as wanted, socket.socket() as other:
+        wanted.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
         try:
-            probe.bind(("127.0.0.1", port))
+            wanted.bind(("127.0.0.1", port))
         except OSError as error:
             other.bind(("127.0.0.1", 0))
             free = other.getsockname()[1]

@@ -17,7 +17,7 @@ import tenacity
 from harness.journal.journal import Event
 from harness.journal.state import SearchState
 from harness.redaction import public_uri, redacted
-from harness.tracking.cursor import Cursor, read_cursor
+from harness.tracking.delivery_cursor import DeliveryCursor, read_delivery_cursor
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.retries import retrying
 from saat.errors import one_line
@@ -40,7 +40,7 @@ class Tracker:
             logging.getLogger(noisy).setLevel(logging.WARNING)
         self._runs, self._server = runs, public_uri(runs.uri)
         self._cursor_path = runs.run_dir / "tracked.json"
-        self._cursor = read_cursor(self._cursor_path, self._server)
+        self._cursor = read_delivery_cursor(self._cursor_path, self._server)
         self._last_seq = -1
         self._state = SearchState()
         self._queue: queue.Queue[Event | None] = queue.Queue()
@@ -107,7 +107,7 @@ class Tracker:
     def _connect(self) -> None:
         parent = self._retry(self._runs.connect)
         if self._cursor.run != parent:  # the server was wiped, or is another one
-            self._cursor = Cursor(parent)
+            self._cursor = DeliveryCursor(parent)
 
     def _event(self, position: int) -> Event | None:
         """Wait for the event at a position of the journal; None at the end."""

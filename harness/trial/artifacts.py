@@ -43,7 +43,7 @@ def write_artifacts(
     _write_arrays(folder / "histograms.npz", histograms)
     attacked = {name: result.images.numpy() for name, result in evaluation.attacks.items()}
     more = {f"{name}_target": t.labels.numpy() for name, t in evaluation.targets.items()}
-    more |= {f"{name}_taken": rows.numpy() for name, rows in evaluation.query_indices.items()}
+    more |= {f"{name}_queries": rows.numpy() for name, rows in evaluation.query_indices.items()}
     _write_arrays(folder / "adversarial.npz", {**attacked, **more, "rows": evaluation.rows})
     _write_arrays(folder / "examples.npz", examples(evaluation, data))
 

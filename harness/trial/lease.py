@@ -111,9 +111,9 @@ class Lease:
     def _hold(self, lock: FileLock, number: int) -> None:
         self._lock, self._number = lock, number
         self._path(number, "beat").write_text(f"{socket.gethostname()} {os.getpid()}\n")
-        threading.Thread(target=self._live, name="lease", daemon=True).start()
+        threading.Thread(target=self._keep, name="lease", daemon=True).start()
 
-    def _live(self) -> None:
+    def _keep(self) -> None:
         """Give signs of life and check for a higher claim, until the lease ends."""
         while not self._ended.wait(_BEAT_S):
             # Separately: the first step fails if the file system is away, or if a successor has

@@ -77,7 +77,7 @@ def _attempts(
     """Run the trial; if memory runs out, once more from its last durable epoch."""
     # Written when memory runs out for the first time, in any attempt.
     marker = trial_folder(context, spec.trial_id) / "out_of_memory.json"
-    told = 0
+    reported = 0
     while True:
         again = marker.exists()
         trial: TrialAttempt | None = None
@@ -86,8 +86,8 @@ def _attempts(
             for report in trial.run():
                 if isinstance(report, FinalReport):
                     yield report
-                elif report.epoch > told:
-                    told = report.epoch
+                elif report.epoch > reported:
+                    reported = report.epoch
                     yield report
             return
         except Exception as error:

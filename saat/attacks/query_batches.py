@@ -91,8 +91,8 @@ def attack_queries(
     lowest, zeros = torch.empty(0), []
     for restart in range(attack.restarts):
         own = queries._replace(seeds=seeds(restart))
-        told = progress and partial(_tell, progress, restart, attack.restarts)
-        run = partial(_attack_once, attack, network, own, knowledge, threat, told)
+        tell = progress and partial(_tell, progress, restart, attack.restarts)
+        run = partial(_attack_once, attack, network, own, knowledge, threat, tell)
         (found, zero), size = shrinking(run, size)
         zeros.append(zero)
         left = loss(found) if attack.restarts > 1 else lowest

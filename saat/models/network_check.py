@@ -10,7 +10,7 @@ from saat.memory import is_out_of_memory, shrinking
 from saat.models.network import device_of, evaluating, seeded_pass, to_float
 
 # Number of images that are tried.
-PROBED = 16
+IMAGES_TRIED = 16
 # Largest relative change of an image's features with its batch. Networks quantised on the fly take
 # the scale of their 8 bits from the batch, and stay below. Batch statistics exceed it.
 _OTHER_BATCH = 0.05
@@ -30,7 +30,7 @@ def check_network(network: nn.Module, images: Tensor, name: str = "model") -> No
     """
     if device_of(network).type == "meta":
         raise InputError(f"{name}: its weights are on the device meta, which holds no values")
-    few = images[:PROBED]
+    few = images[:IMAGES_TRIED]
     if not len(few):
         return
     fault, _ = shrinking(lambda count: _fault(network, few[:count]), len(few))

@@ -53,7 +53,7 @@ class _Batch:
         """Loss (B,) of features (B, K)."""
         return agreement(features / self.scale, self.goal, 1.0)
 
-    def down(self, images: Tensor) -> Tensor:
+    def descent_direction(self, images: Tensor) -> Tensor:
         """Minus the gradient at ``images``."""
         return -input_gradient(self.network, self.loss, images, 0)
 
@@ -63,7 +63,7 @@ class _Batch:
         return self.threat.project(self.threat.random_start(self.images, seeds), self.images)
 
     @torch.no_grad()
-    def after(self, direction: Tensor, length: float) -> Tensor:
+    def loss_after_step(self, direction: Tensor, length: float) -> Tensor:
         """Loss (B,) after a step in the steepest sense of ``direction``."""
         moved = self.images + length * self.threat.steepest(direction)
         return self.loss(self.network(moved.clamp(0, 1)))
@@ -92,10 +92,12 @@ def direction(context: GateContext) -> GateResult:
     won = dict.fromkeys(lengths, 0)
     with evaluating(context.gradient_network), frozen(context.gradient_network):
         for batch in _batches(context):
-            down, randoms = batch.down(batch.images), _random(batch)
+            descent, randoms = batch.descent_direction(batch.images), _random(batch)
             for name, length in lengths.items():
-                tried = [batch.after(way * draw, length) for draw in randoms for way in (1, -1)]
-                led = batch.after(down, length)
+                tried = [
+                    batch.loss_after_step(way * draw, length) for draw in randoms for way in (1, -1)
+                ]
+                led = batch.loss_after_step(descent, length)
                 won[name] += int((led < torch.stack(tried).amin(0)).sum())
     count = max(len(context.positions), 1)
     shares = {name: number / count for name, number in won.items()}
@@ -124,11 +126,15 @@ def smooth(context: GateContext) -> GateResult:
     with evaluating(context.gradient_network), frozen(context.gradient_network):
         for batch in _batches(context):
             eps = batch.threat.eps
-            before = batch.after(torch.zeros_like(batch.images), 0.0)
-            own += float((before - batch.after(batch.down(batch.images), eps)).sum())
-            around = [batch.down(batch.neighbour(number)) for number in range(_NEIGHBOURS)]
+            before = batch.loss_after_step(torch.zeros_like(batch.images), 0.0)
+            own += float(
+                (before - batch.loss_after_step(batch.descent_direction(batch.images), eps)).sum()
+            )
+            around = [
+                batch.descent_direction(batch.neighbour(number)) for number in range(_NEIGHBOURS)
+            ]
             mean = torch.stack(around).mean(0)
-            smoothed += float((before - batch.after(mean, eps)).sum())
+            smoothed += float((before - batch.loss_after_step(mean, eps)).sum())
     share = own / smoothed if smoothed > 0 else 1.0
     detail = (
         f"a step along the gradient gains {100 * share:.0f} % of one along the mean gradient "

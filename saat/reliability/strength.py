@@ -45,7 +45,7 @@ def _listed(maps: Mapping[str, float]) -> str:
     return ", ".join(f"{name}: {100 * value:.1f}" for name, value in maps.items())
 
 
-def _said_of_rises(aps: Mapping[str, Tensor]) -> tuple[bool, str]:
+def _describe_rises(aps: Mapping[str, Tensor]) -> tuple[bool, str]:
     """Whether MAP falls along the names, and a phrase on where it rises."""
     rises = [
         f"{before} → {after}"
@@ -63,7 +63,7 @@ def monotone(context: GateContext) -> GateResult:
         ball = None if multiple == 1 else replace(threat, eps=multiple * threat.eps)
         aps[f"{multiple * threat.eps:.4g}"] = context.run_gate_attack(ball).ap
     aps["all"] = _unbounded(context).ap
-    falls, said = _said_of_rises(aps)
+    falls, said = _describe_rises(aps)
     measured = _means(aps)
     return GateResult("monotone", falls, f"MAP over ε {said} ({_listed(measured)})", measured)
 
@@ -87,7 +87,7 @@ def plateau(context: GateContext) -> GateResult:
     own = context.gate_attack.steps
     lengths = sorted({*context.gate_budget.iterations, own})
     aps = {f"T={steps}": context.run_gate_attack(steps=steps).ap for steps in lengths}
-    falls, said = _said_of_rises(aps)
+    falls, said = _describe_rises(aps)
     moving = significantly_above(aps[f"T={own}"], aps[f"T={lengths[-1]}"], PLATEAU_TOLERANCE)
     if moving:
         said += f" and is still moving after T={own}"
@@ -128,7 +128,8 @@ def scale(context: GateContext) -> GateResult:
     hidden = significantly_above(as_is, rescaled, SCALE_TOLERANCE)
     unscaled = context.run_gate_attack().ap
     scaled = {
-        f"probe at scale {factor:g}": context.run_gate_attack(factor=factor).ap for factor in SCALES
+        f"gate attack at scale {factor:g}": context.run_gate_attack(factor=factor).ap
+        for factor in SCALES
     }
     unstable = [
         name for name, ap in scaled.items() if abs(float((ap - unscaled).mean())) > SCALE_CHANGE
@@ -149,7 +150,7 @@ def scale(context: GateContext) -> GateResult:
         "published": float(as_is.mean()),
         "published, rescaled": float(rescaled.mean()),
         "saturated": saturated,
-        **_means({"probe": unscaled, **scaled}),
+        **_means({"gate attack": unscaled, **scaled}),
     }
     passed = not hidden and not unstable and saturated <= SATURATED_SHARE
     return GateResult("scale", passed, detail, measured)

@@ -20,9 +20,7 @@ def reference(folder: Path) -> Undisturbed:
     return undisturbed(folder / "undisturbed")
 
 
-@pytest.mark.parametrize(
-    ("where", "count", "least"), [("inline", 5, 5), ("ray", 4, 3)]
-)
+@pytest.mark.parametrize(("where", "count", "least"), [("inline", 5, 5), ("ray", 4, 3)])
 def test_nothing_is_lost_and_nothing_counted_twice(
     where: Where, count: int, least: int, folder: Path, reference: Undisturbed
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.cli.common import say
-from harness.journal.callbacks import never_raising
+from harness.journal.callbacks import logging_exceptions
 from harness.journal.journal import Event, Journal, read
 from harness.journal.state import SearchState, TrialRecord
 from harness.options import Options
@@ -30,8 +30,8 @@ def test_a_listener_that_raises_is_told_once_and_neither_event_nor_others_are_lo
 ) -> None:
     journal = Journal(tmp_path)
     heard: list[Event] = []
-    journal.listen(broken)
-    journal.listen(heard.append)
+    journal.on_event(broken)
+    journal.on_event(heard.append)
     journal.append("started", **STARTED)
     journal.append("finished")
     journal.close()
@@ -48,11 +48,11 @@ def test_the_state_is_folded_before_anybody_looks_and_its_errors_do_stop_the_sea
 ) -> None:
     journal = Journal(tmp_path)
     order: list[str] = []
-    journal.listen(lambda _: order.append("listener"))
-    journal.fold(lambda _: order.append("state"))
+    journal.on_event(lambda _: order.append("listener"))
+    journal.on_event_first(lambda _: order.append("state"))
     journal.append("started")
     assert order == ["state", "listener"]
-    journal.fold(broken)
+    journal.on_event_first(broken)
     with pytest.raises(RuntimeError, match="cannot show"):
         journal.append("finished")
     journal.close()
@@ -63,7 +63,7 @@ def test_interruptions_are_no_exceptions_of_an_onlooker() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        never_raising(interrupted)()
+        logging_exceptions(interrupted)()
 
 
 def test_a_search_whose_progress_is_broken_ends_like_any_other(

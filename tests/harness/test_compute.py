@@ -15,13 +15,13 @@ from harness.executors import footprint, ray_compute
 from harness.executors.footprint import measure_footprint
 from harness.experiment.file import load_stored
 from harness.experiment.protocols import full_protocol, validation_protocol
-from harness.journal.protocol import protocol_hash
+from harness.journal.protocol_identity import protocol_hash
 from harness.journal.state import config_hash
 from harness.options import Options
 from harness.preflight.node import NodeRequest, report_node
 from harness.preflight.shared_folder import shared_folder_check
 from harness.session.checks import device_of_run
-from harness.session.stored_run import check_whole
+from harness.session.resume_checks import check_whole
 from harness.trial.compute import check_compute, compute_facts, compute_of_trial
 from harness.trial.interface import EpochReport, FinalReport, encode
 from harness.trial.pretrained import pretrained_key

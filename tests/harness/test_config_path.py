@@ -10,8 +10,8 @@ from harness.experiment.config import METHODS
 from harness.experiment.configs import config_at
 from harness.experiment.file import load_experiment
 from harness.experiment.protocols import full_protocol, validation_protocol
-from harness.journal.protocol import validation_hash
-from harness.session.stored_run import read_stored
+from harness.journal.protocol_identity import validation_hash
+from harness.session.resume_checks import read_stored
 from harness.trial.interface import TrialContext, TrialSpec, decode, encode
 from harness.trial.stages import adversarial_training, build_models, trial_data
 from reports.protocol import protocol_terms

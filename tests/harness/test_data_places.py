@@ -19,7 +19,7 @@ from harness.experiment.file import load_experiment
 from harness.experiment.sections import DataSection
 from harness.journal.state import load_state
 from harness.provenance import provenance
-from harness.session.derive import write_tables
+from harness.session.result_tables import write_tables
 from harness.trial import stages
 from reports.protocol import protocol_terms
 from reports.results import load_search

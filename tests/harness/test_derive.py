@@ -13,8 +13,8 @@ from harness.__main__ import main
 from harness.journal.events import problem_with
 from harness.journal.state import SearchState, load_state
 from harness.search.search import Search
-from harness.session.derive import write_tables
 from harness.session.listing import LISTS, listing
+from harness.session.result_tables import write_tables
 from harness.session.status import render, status_of
 from reports.frontier import hypervolume, pareto_mask
 from saat.attacks import ATTACKS

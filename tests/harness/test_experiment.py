@@ -20,7 +20,7 @@ from harness.experiment.file import load_experiment
 from harness.experiment.resolve import resolve_experiment
 from harness.experiment.sections import PRETRAIN_MODEL, defense_model
 from harness.experiment.space import Dimension, suggest
-from harness.journal.protocol import changed_versions, protocol_hash
+from harness.journal.protocol_identity import changed_versions, protocol_hash
 from harness.journal.state import config_hash
 from harness.trial.pretrained import pretrained_key
 from saat.attacks import ATTACKS, Attack
@@ -353,7 +353,7 @@ def raised(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("saat.versions.METRICS", metrics)
     else:
         monkeypatch.setitem(FORMULA_VERSIONS, name, 2)
-    monkeypatch.setattr("harness.journal.protocol.catalogue", derived)
+    monkeypatch.setattr("harness.journal.protocol_identity.catalogue", derived)
 
 
 @pytest.mark.parametrize(

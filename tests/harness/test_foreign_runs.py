@@ -16,7 +16,7 @@ from harness.__main__ import main
 from harness.cli.common import say
 from harness.journal.journal import line_of, read
 from harness.options import Options
-from harness.session.stored_run import tracking_uri_of
+from harness.session.resume_checks import tracking_uri_of
 from harness.trial.interface import trial_folder
 from reports import html, run_folder
 from reports.run_folder import check_file, check_run_folder

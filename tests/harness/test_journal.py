@@ -45,7 +45,7 @@ def test_events_survive_closing_and_opening(tmp_path: Path) -> None:
 def test_an_event_is_in_the_file_before_any_listener_hears_of_it(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     heard: list[list[dict[str, Any]]] = []
-    journal.listen(lambda event: heard.append(read(journal.path)))
+    journal.on_event(lambda event: heard.append(read(journal.path)))
     event = journal.append("started", **STARTED)
     assert heard == [[event]]
     journal.close()
@@ -141,7 +141,7 @@ def test_a_full_disk_is_an_error_and_the_event_has_not_happened(
 
     monkeypatch.setattr("os.fsync", full)
     heard: list[Any] = []
-    journal.listen(heard.append)
+    journal.on_event(heard.append)
     with pytest.raises(OSError, match="No space"):
         journal.append("epoch")
     assert len(journal.events) == 1

@@ -23,7 +23,7 @@ from harness.options import Options
 from harness.search.search import Pause, Search
 from harness.search.worker_failures import MAX_DEATHS, MAX_NODES_LOST
 from harness.session.checks import executor_of_run, max_concurrent
-from harness.session.derive import write_tables
+from harness.session.result_tables import write_tables
 from harness.session.status import render, status_of
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from saat.errors import InputError
@@ -136,7 +136,7 @@ def test_a_resumed_search_remembers_the_losses(tmp_path: Path) -> None:
     search.journal.close()
     cut(search.journal.events, len(search.journal.events), tmp_path / "b")
     resumed = open_search(tmp_path / "b", searched)
-    assert resumed.state.trials[spec.trial_id].deaths == MAX_DEATHS
+    assert resumed.state.trials[spec.trial_id].worker_deaths == MAX_DEATHS
     assert resumed.next_trial() == spec
     resumed.on_lost(spec.trial_id, "again", node=False)
     assert resumed.state.trials[spec.trial_id].status == "failed"

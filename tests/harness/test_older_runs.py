@@ -15,10 +15,15 @@ from harness.catalogue import derived
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_stored
 from harness.journal.journal import line_of, read
-from harness.journal.protocol import changed_versions, protocol_hash, stored_versions, version_note
+from harness.journal.protocol_identity import (
+    changed_versions,
+    protocol_hash,
+    stored_versions,
+    version_note,
+)
 from harness.search.warm_start import warm_start
+from harness.session.resume_checks import check_reported_protocol, check_resumed_protocol
 from harness.session.status import render, status_of
-from harness.session.stored_run import check_reported_protocol, check_resumed_protocol
 from saat.attacks import ATTACKS
 from saat.errors import InputError
 from tests.harness.tiny import shared_cache
@@ -41,13 +46,13 @@ def run_dir(tmp_path: Path) -> Path:
 def mainstay_as_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one formula of that run that has changed since, as if it had not."""
     monkeypatch.setattr(ATTACKS["mainstay"], "version", 1)
-    monkeypatch.setattr("harness.journal.protocol.catalogue", derived)
+    monkeypatch.setattr("harness.journal.protocol_identity.catalogue", derived)
 
 
 @pytest.fixture
 def another_hag(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ATTACKS["hag"], "version", 3)
-    monkeypatch.setattr("harness.journal.protocol.catalogue", derived)
+    monkeypatch.setattr("harness.journal.protocol_identity.catalogue", derived)
 
 
 def begun(run_dir: Path) -> tuple[Experiment, dict[str, Any]]:

@@ -19,7 +19,7 @@ from harness.executors.inline import InlineExecutor
 from harness.executors.ray_errors import why_worker_lost
 from harness.journal.state import TrialRecord, load_state
 from harness.search.worker_failures import MAX_DEATHS, why_given_up
-from harness.session.derive import write_tables
+from harness.session.result_tables import write_tables
 from harness.session.status import render, status_of
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.trial.out_of_memory import failure
@@ -258,7 +258,7 @@ def test_a_worker_that_was_killed_for_its_memory_is_a_dead_worker_that_says_so(
     reason, node = why_worker_lost(error)
     assert said in reason
     assert not node
-    record = TrialRecord(spec_of(EXPERIMENT), "hash", {}, {}, deaths=MAX_DEATHS + 1)
+    record = TrialRecord(spec_of(EXPERIMENT), "hash", {}, {}, worker_deaths=MAX_DEATHS + 1)
     verdict = why_given_up(record, reason)
     assert said in verdict
     assert ("lower search.max_concurrent" in verdict) == (error == MONITOR)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.experiment.space import Dimension
 from harness.search.samplers.context import SamplerContext
 from harness.search.samplers.registry import SAMPLERS
-from harness.search.samplers.trial_attributes import STARTUP
+from harness.search.samplers.trial_attributes import PROBE
 from harness.search.searcher import Outcome, Searcher
 from saat.seeding import derive_seed
 
@@ -233,12 +233,12 @@ def test_ehvi_begins_with_probes_and_goes_on_with_its_model() -> None:
     notes = []
     for number in range(8):
         point, note = found.suggest(number)
-        notes.append(STARTUP in note)
+        notes.append(PROBE in note)
         found.observe(number, values_of(point))
         tell(found, number, "completed", point)
     assert notes == [True] * 4 + [False] * 4
     unseen = searcher("ehvi", budget=12)  # spread further as long as nothing was seen, to run on
-    assert [STARTUP in unseen.suggest(number)[1] for number in range(9)] == [True] * 4 + [False] * 5
+    assert [PROBE in unseen.suggest(number)[1] for number in range(9)] == [True] * 4 + [False] * 5
 
 
 def test_ehvi_learns_from_trials_of_earlier_searches() -> None:
@@ -247,8 +247,8 @@ def test_ehvi_learns_from_trials_of_earlier_searches() -> None:
         point = {"model.bits": 16, "defense.lambda": 0.5 + number, "defense.steps": 1 + number}
         found.include(number, point, {})
         tell(found, number, "completed", point)
-    assert STARTUP not in found.suggest(8)[1]
-    assert not any(STARTUP in found.suggest(number)[1] for number in (9, 10))
+    assert PROBE not in found.suggest(8)[1]
+    assert not any(PROBE in found.suggest(number)[1] for number in (9, 10))
 
 
 def test_a_discarded_suggestion_of_ehvi_teaches_nothing() -> None:

@@ -23,7 +23,7 @@ from mlflow.store.tracking.rest_store import RestStore
 from harness.experiment.config import Experiment
 from harness.journal.journal import Event, read
 from harness.session.checks import check_uri
-from harness.tracking.cursor import Cursor, read_cursor
+from harness.tracking.delivery_cursor import DeliveryCursor, read_delivery_cursor
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.retries import FINAL_TRIES, is_refusal
 from harness.tracking.tracker import Tracker
@@ -595,7 +595,7 @@ def test_a_full_disk_loses_the_cursor_and_nothing_else(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("harness.tracking.cursor.write_record", full)
+        patch.setattr("harness.tracking.delivery_cursor.write_record", full)
         assert it.again() == ""
     assert not (it.run_dir / "tracked.json").exists()
     assert contents(it.server) == it.undisturbed
@@ -640,12 +640,12 @@ def test_a_cursor_that_cannot_be_read_or_is_of_another_server_is_none(
 ) -> None:
     path = tmp_path / "tracked.json"
     path.write_text(text)
-    assert read_cursor(path, "u") == Cursor()
-    assert read_cursor(tmp_path / "nothing", "u") == Cursor()
+    assert read_delivery_cursor(path, "u") == DeliveryCursor()
+    assert read_delivery_cursor(tmp_path / "nothing", "u") == DeliveryCursor()
 
 
 def test_a_cursor_comes_back_and_counts_what_is_missing(tmp_path: Path) -> None:
-    cursor = Cursor("r")
+    cursor = DeliveryCursor("r")
     for seq, accepted in ((0, True), (1, False), (2, False), (3, True)):
         assert cursor.is_pending(seq)
         cursor.record(seq, accepted)
@@ -654,12 +654,12 @@ def test_a_cursor_comes_back_and_counts_what_is_missing(tmp_path: Path) -> None:
     cursor.record(1, accepted=True)
     assert (cursor.delivered, cursor.count_pending(3)) == (3, 1)
     cursor.save(tmp_path / "tracked.json", "u")
-    assert read_cursor(tmp_path / "tracked.json", "u") == cursor
+    assert read_delivery_cursor(tmp_path / "tracked.json", "u") == cursor
 
 
 def test_a_cursor_with_a_flipped_digit_is_none(tmp_path: Path) -> None:
     path = tmp_path / "tracked.json"
-    Cursor("r", 5).save(path, "u")
-    assert read_cursor(path, "u") == Cursor("r", 5)
+    DeliveryCursor("r", 5).save(path, "u")
+    assert read_delivery_cursor(path, "u") == DeliveryCursor("r", 5)
     path.write_text(path.read_text().replace('"delivered": 5', '"delivered": 9'))
-    assert read_cursor(path, "u") == Cursor()
+    assert read_delivery_cursor(path, "u") == DeliveryCursor()

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from harness.experiment.protocols import validation_protocol, validation_top_k
 from harness.experiment.sections import ValidationSection
-from harness.journal.protocol import validation_hash
+from harness.journal.protocol_identity import validation_hash
 from harness.options import Options
 from harness.provenance import provenance
 from harness.search.plan import deciding_epochs
@@ -160,7 +160,7 @@ def test_an_epoch_that_was_not_validated_is_shown_so(tmp_path: Path) -> None:
     spec: Any = search.next_trial()
     log = io.StringIO()
     progress = Progress(search, Console(file=log, width=200))
-    search.journal.listen(progress.handle)
+    search.journal.on_event(progress.handle)
     search.on_epoch(spec.trial_id, EpochReport(1, {"train/loss": 1.0}, 1.0, 1.0))
     search.on_epoch(
         spec.trial_id,

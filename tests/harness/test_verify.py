@@ -13,7 +13,7 @@ from harness.__main__ import main
 from harness.evaluation.verify import verify
 from harness.journal.journal import read
 from harness.journal.state import load_state
-from harness.session.derive import write_tables
+from harness.session.result_tables import write_tables
 from tests.harness.tiny import tiny_raw
 
 ATTACKS = ["mainstay", "hag", "mainstay_targeted"]

@@ -207,7 +207,7 @@ def claims(path: Path, shape: tuple[int, ...], version: bytes = b"\x01") -> None
         ({"rows": ROWS[:, None], "mainstay": IMAGES}, "'rows': int64"),
         ({"rows": ROWS.astype("U"), "mainstay": IMAGES}, "'rows': <U"),
         ({"rows": ROWS, "mainstay_target": ROWS}, "'mainstay_target': int64"),
-        ({"rows": ROWS, "mainstay": IMAGES, "mainstay_taken": ROWS + 1}, "not positions of 4"),
+        ({"rows": ROWS, "mainstay": IMAGES, "mainstay_queries": ROWS + 1}, "not positions of 4"),
         ({"rows": ROWS, "mainstay": np.array([{}], dtype=object)}, "has no numbers or text"),
     ],
 )
@@ -216,6 +216,13 @@ def test_stored_images_of_another_form_are_refused(tmp_path, arrays, named):
     np.savez(path, **arrays)
     with pytest.raises(InputError, match=re.escape(named)):
         read_adversarial(path)
+
+
+def test_positions_of_queries_are_read_under_their_older_name(tmp_path):
+    np.savez(tmp_path / "adversarial.npz", rows=ROWS, mainstay=IMAGES, mainstay_taken=ROWS)
+    arrays = read_adversarial(tmp_path / "adversarial.npz")
+    assert sorted(arrays) == ["mainstay", "mainstay_queries", "rows"]
+    assert np.array_equal(arrays["mainstay_queries"], ROWS)
 
 
 @pytest.mark.parametrize(

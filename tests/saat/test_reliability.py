@@ -325,7 +325,7 @@ def test_scale_compares_the_published_attack_with_itself() -> None:
     assert not found(0.04).passed
     drifted = found(0.0, drift=0.05)
     assert not drifted.passed
-    assert "probe at scale 60" in drifted.detail
+    assert "gate attack at scale 60" in drifted.detail
 
 
 @pytest.mark.parametrize(("factor", "passed"), [(1.0, True), (60.0, False)])
@@ -335,7 +335,9 @@ def test_scale_catches_a_large_last_layer(factor: float, passed: bool) -> None:
     found = verdict("scale", context(victim=victim, gradient_networks={"": victim.network}))
     assert found.passed == passed
     assert (found.measured["saturated"] > 0.5) == (not passed)
-    assert found.measured["probe at scale 60"] == pytest.approx(found.measured["probe"], abs=0.02)
+    assert found.measured["gate attack at scale 60"] == pytest.approx(
+        found.measured["gate attack"], abs=0.02
+    )
 
 
 # Randomness

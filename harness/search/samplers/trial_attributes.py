@@ -9,7 +9,7 @@ EPOCHS = "epochs"
 PLANNED_EPOCHS = "planned_epochs"  # user attribute: epochs of the whole training
 DISCARDED = "discarded"  # user attribute of a failed trial that never ran
 # System attribute of a start-up trial, which teaches the model; journals store this name.
-STARTUP = "probe"
+PROBE = "probe"
 
 
 def report_epoch(trial: optuna.Trial, values: Sequence[float] | None) -> None:

@@ -15,7 +15,7 @@ from harness.search.samplers.context import Applies, SamplerContext
 from harness.search.samplers.ehvi.encoding import Array, Point, SpaceEncoding
 from harness.search.samplers.ehvi.forecast import Observation
 from harness.search.samplers.ehvi.model import ParetoModel
-from harness.search.samplers.trial_attributes import DISCARDED, EPOCHS, PLANNED_EPOCHS, STARTUP
+from harness.search.samplers.trial_attributes import DISCARDED, EPOCHS, PLANNED_EPOCHS, PROBE
 from saat.seeding import derive_seed
 
 Ranges = tuple[tuple[float, float], tuple[float, float]]
@@ -93,7 +93,7 @@ class EhviSampler(optuna.samplers.BaseSampler):
         self._independent = optuna.samplers.RandomSampler(seed % 2**32)
         # A trial that was added has its parameters already.
         if len(_others(study, trial)) < self._n_startup_trials and not trial.params:
-            study._storage.set_trial_system_attr(trial._trial_id, STARTUP, True)
+            study._storage.set_trial_system_attr(trial._trial_id, PROBE, True)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -116,7 +116,7 @@ class EhviSampler(optuna.samplers.BaseSampler):
         model = ParetoModel(encoding, observations, lower_bounds)
         number, attempt = self._suggestion_of(trial)
         own = study.get_trials(deepcopy=False)[trial.number]
-        if STARTUP not in own.system_attrs and model.ready:
+        if PROBE not in own.system_attrs and model.ready:
             seed = derive_seed(self._seed, number, attempt)
             return model.suggest(seed, self.candidates) or {}
         sequence = qmc.Sobol(len(search_space), seed=derive_seed(self._seed, "probes", attempt))

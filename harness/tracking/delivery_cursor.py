@@ -9,7 +9,7 @@ from saat.errors import InputError
 
 
 @dataclass
-class Cursor:
+class DeliveryCursor:
     """The events that a server has."""
 
     run: str = ""  # id of the parent run there
@@ -38,13 +38,13 @@ class Cursor:
             write_record(path, {"uri": uri, **vars(self), "refused": sorted(self.refused)})
 
 
-def read_cursor(path: Path, uri: str) -> Cursor:
+def read_delivery_cursor(path: Path, uri: str) -> DeliveryCursor:
     """Read the cursor of the server at ``uri``; empty if it is damaged or of another server."""
     with suppress(InputError):
         content = read_record(path, _CursorFile)
         if content["uri"] == uri:
-            return Cursor(content["run"], content["delivered"], set(content["refused"]))
-    return Cursor()
+            return DeliveryCursor(content["run"], content["delivered"], set(content["refused"]))
+    return DeliveryCursor()
 
 
 class _CursorFile(Record):

@@ -9,7 +9,7 @@ from harness.experiment.carried_paths import CarriedPath, experiment_paths, sett
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_stored
 from harness.journal.journal import Event
-from harness.journal.protocol import protocol_hash, stored_versions, version_note
+from harness.journal.protocol_identity import protocol_hash, stored_versions, version_note
 from harness.named_paths import check_named
 from harness.options import Options
 from harness.redaction import public_uri
@@ -60,8 +60,8 @@ def check_carried_paths(
         paths_at_start(experiment, options.runs_dir) if warms else experiment_paths(experiment)
     )
     for event in events:
-        told = {"warm_started": event.get("trials"), "suggested": [event]}
-        for entry in told.get(event["event"]) or []:
+        trials_of = {"warm_started": event.get("trials"), "suggested": [event]}
+        for entry in trials_of.get(event["event"]) or []:
             carried += setting_paths(entry["trial"]["setting"])
     check_named(name, events[0]["search_id"], dict.fromkeys(carried), options.allow)
 
