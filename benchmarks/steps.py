@@ -152,7 +152,7 @@ class BareTraining:
         self.network, self.backbone, self.images = network.eval(), backbone, images
         for module in network.modules():
             module.training = isinstance(module, nn.Dropout)
-        self.labels = training._labels
+        self.labels = training.train_labels
         groups = LabelGroups.of(self.labels)
         self.index = groups.index
         self.coefficients = group_coefficients(groups.vectors, groups, "saat")

@@ -61,6 +61,7 @@ class Training(ABC):
 
     Attributes:
         stage: its name, in checkpoints, seeds and messages.
+        train_labels: float 0/1 (N, C), on the network's device.
         work: what its epochs count as for a stopwatch.
         physical_batch: see :meth:`split_batches`; None for whole batches.
         graphs: whether CUDA graphs are replayed; see :meth:`use_graphs`.
@@ -83,7 +84,7 @@ class Training(ABC):
         self.physical_batch: int | None = None
         self._data = data
         self._device = device_of(network)
-        self._labels = data.label_tensor(data.train).float().to(self._device)
+        self.train_labels = data.label_tensor(data.train).float().to(self._device)
         self._resident = self._on_device()
         self.prepare()
         self._optimiser = settings.optimiser(
@@ -180,7 +181,7 @@ class Training(ABC):
     def _epoch(self, progress: Callable[[int, int], None] | None) -> dict[str, float]:
         draw = (self.stage, self.seed, self.epoch)
         seed_torch(*draw)
-        order = torch.randperm(len(self._labels), generator=generator("order", *draw))
+        order = torch.randperm(len(self.train_labels), generator=generator("order", *draw))
         batches = split_into_batches(order, self.settings.batch_size)
         total, lr = torch.zeros((), device=self._device), self.settings.lr
         self.set_mode()
@@ -208,7 +209,7 @@ class Training(ABC):
             group["lr"] = lr
         on_device = index.to(self._device)
         coming = self._images([index]) if images is None else images
-        loss = self.batch_loss(next(coming), self._labels[on_device], on_device)
+        loss = self.batch_loss(next(coming), self.train_labels[on_device], on_device)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()

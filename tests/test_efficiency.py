@@ -223,7 +223,7 @@ def test_the_sampler_learns_of_the_settings_that_were_recorded(recording: Record
         point, _ = searcher.suggest(number)
         searcher.tell(number, "completed", worth(point, 0))
         told[number] = (point, list(worth(point, 0)))
-    completed = [t for t in searcher._study.trials if t.state.name == "COMPLETE"]
+    completed = [t for t in searcher.study.trials if t.state.name == "COMPLETE"]
     assert [(t.params, t.values) for t in completed] == list(told.values())
 
 

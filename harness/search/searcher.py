@@ -38,6 +38,9 @@ class Searcher:
         seed: seed of the search.
         num_samples: planned suggestions.
         lower_bounds: of clean and robust MAP; the sampler looks for points above them.
+
+    Attributes:
+        study: every suggestion and what it came to, as the sampler sees them.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class Searcher:
         self._sampler, self._seed = sampler, seed
         self._num_samples, self._lower_bounds = num_samples, lower_bounds
         self._distributions = {key: d.distribution() for key, d in space.items()}
-        self._study = optuna.create_study(directions=["maximize", "maximize"])
+        self.study = optuna.create_study(directions=["maximize", "maximize"])
         self._trials: dict[int, optuna.Trial] = {}
 
     def suggest(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -76,13 +79,13 @@ class Searcher:
                 self._num_samples,
                 self._lower_bounds,
             )
-            self._study.sampler = self.make_sampler(kind, context)
-            trial = self._study.ask()
+            self.study.sampler = self.make_sampler(kind, context)
+            trial = self.study.ask()
             point = suggest(trial, self._space, self._base)
         trial.set_user_attr(PLANNED_EPOCHS, _epochs(self._complete(point)))
         self._trials[number] = trial
         # deepcopy would copy every trial so far.
-        notes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
+        notes = self.study.get_trials(deepcopy=False)[trial.number].system_attrs
         return point, dict(notes)
 
     def make_sampler(
@@ -98,7 +101,7 @@ class Searcher:
         """Forget the last suggestion for trial ``number``."""
         if trial := self._trials.pop(number, None):  # None where the point was left out
             trial.set_user_attr(DISCARDED, True)
-            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
     def observe(self, number: int, values: Objectives | None) -> None:
         """Report the objectives on validation queries after one more epoch of a trial.
@@ -129,9 +132,9 @@ class Searcher:
             user_attrs={PLANNED_EPOCHS: _epochs(self._complete(point))},
             system_attrs=dict(notes),
         )
-        self._study.add_trial(template)
-        added = self._study.get_trials(deepcopy=False)[-1]
-        self._trials[number] = optuna.trial.Trial(self._study, added._trial_id)
+        self.study.add_trial(template)
+        added = self.study.get_trials(deepcopy=False)[-1]
+        self._trials[number] = optuna.trial.Trial(self.study, added._trial_id)
 
     def tell(
         self,
@@ -150,9 +153,9 @@ class Searcher:
         for name, amount in (violations or {}).items():
             trial.set_constraint(name, amount)
         if outcome == "completed":
-            self._study.tell(trial, values=list(values or ()))
+            self.study.tell(trial, values=list(values or ()))
         else:
-            self._study.tell(trial, state=_STATES[outcome])
+            self.study.tell(trial, state=_STATES[outcome])
 
     def _applies(self, key: str, point: Mapping[str, Any]) -> bool:
         dimension = self._space[key]

@@ -55,9 +55,9 @@ class AtrdhTraining(MinimaxTraining):
         self.objective.start_from(features)
         self.memory = torch.tanh(features)
         with drawing_from("prototype network", self.stage, self.seed):
-            net = PrototypeNet(self._labels.shape[1], features.shape[1])
+            net = PrototypeNet(self.train_labels.shape[1], features.shape[1])
         self.prototypes = net.to(self._device)
-        vectors = LabelGroups.of(self._labels).vectors.float()
+        vectors = LabelGroups.of(self.train_labels).vectors.float()
         self.targets = vectors[vectors.sum(1) > 0]
 
     def modules(self) -> dict[str, nn.Module]:
@@ -75,9 +75,9 @@ class AtrdhTraining(MinimaxTraining):
         prototypes = self.prototypes(self.targets[drawn])
         attacked = self.inner_maximisation(images, -sign(prototypes.detach()))
         relaxed = torch.tanh(self.in_parts(self.network, attacked))
-        similar = 2 * unchecked_relevance(labels, self._labels).to(relaxed.dtype) - 1
+        similar = 2 * unchecked_relevance(labels, self.train_labels).to(relaxed.dtype) - 1
         error = (relaxed @ self.memory.T / relaxed.shape[1] - similar).square().mean()
-        circle = circle_loss(prototypes, self.targets[drawn], sign(self.memory), self._labels)
+        circle = circle_loss(prototypes, self.targets[drawn], sign(self.memory), self.train_labels)
         prototype = circle + quantisation_loss(prototypes)
         loss: Tensor = original + self.settings.adversarial * error + prototype
         return loss

@@ -72,7 +72,7 @@ class GuidedTraining(MinimaxTraining):
 
     def _mainstay_of(self, codes: Tensor) -> MainstayCodes:
         weighting = self.settings.weighting
-        return MainstayCodes(codes, self._labels, weighting, relaxed=self.shares_codes())
+        return MainstayCodes(codes, self.train_labels, weighting, relaxed=self.shares_codes())
 
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Inner maximisation, then the loss of Eq. 20 with refreshed mainstay codes."""

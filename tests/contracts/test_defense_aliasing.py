@@ -64,7 +64,7 @@ def test_upstream_aliasing_is_the_reference_implementations_sequence(
     run = training(weights, trained, data, **changes)
     run.network.double()
     run.objective.double()
-    run._labels = run._labels.double()
+    run.train_labels = run.train_labels.double()
     labels = data.labels[data.train]
     features = encode(trained, lambda part: data.batch(data.train[part]), len(labels)).numpy()
     shared = reference.sign(features)

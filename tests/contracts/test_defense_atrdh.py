@@ -34,7 +34,7 @@ def test_batch_loss_equals_the_plain_formula(
     stale = {"memory": run.objective.memory.clone().numpy()}
     labels = data.labels[data.train]
 
-    loss = run.batch_loss(images, run._labels[index], index)
+    loss = run.batch_loss(images, run.train_labels[index], index)
 
     both = torch.cat([images, attacked])
     benign, moved = (

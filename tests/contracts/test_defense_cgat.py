@@ -59,6 +59,6 @@ def test_cgat_trains_on_crops_of_its_epoch_and_of_the_papers_size(
     for changed, shifts in ((run, [1, 1, 1, 16]), (plain, [1, 1, 1, 16])):
         monkeypatch.setattr(changed, "inner_maximisation", attacked)
         monkeypatch.setattr(changed, "in_parts", lambda *_: torch.ones(4, toy.BITS))
-        changed.batch_loss(images, run._labels[rows], rows)
+        changed.batch_loss(images, run.train_labels[rows], rows)
         assert [shift for _, shift in seen] == shifts
     assert given[-1] is images

@@ -45,7 +45,7 @@ def test_batch_loss_equals_the_plain_formula(trained: HashingNetwork, data: Retr
     images = data.batch(data.train[:8]).float() / 255
     codec = run.defended.codec
     torch.manual_seed(5)
-    loss = run.batch_loss(images, run._labels[index], index)
+    loss = run.batch_loss(images, run.train_labels[index], index)
     with torch.no_grad():
         torch.manual_seed(5)
         z = codec.encoder(images)

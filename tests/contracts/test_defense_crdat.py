@@ -30,7 +30,7 @@ def test_batch_loss_equals_the_plain_formula(
 
     monkeypatch.setattr(run, "inner_maximisation", maximise)
     index = torch.arange(32)
-    loss = run.batch_loss(images, run._labels[index], index)
+    loss = run.batch_loss(images, run.train_labels[index], index)
 
     hidden, clean = hidden_and_features(trained, images)
     student_hidden, features = hidden_and_features(run.network, attacked)
@@ -74,5 +74,5 @@ def test_the_teacher_stays_as_pretrained(trained: HashingNetwork, data: Retrieva
 
 def test_labels_are_not_used(trained: HashingNetwork, data: RetrievalData) -> None:
     runs = [training("crdat", trained, data) for _ in range(2)]
-    runs[1]._labels = 1 - runs[1]._labels
+    runs[1].train_labels = 1 - runs[1].train_labels
     assert runs[0].run_epoch() == runs[1].run_epoch()

@@ -29,7 +29,7 @@ def test_sign_codes_stay_signs_and_apart_from_the_objectives_memory(
     assert float((memory.abs() < 1).float().mean()) > 0.9
     # Every row was in a batch, and both were refreshed from the same features.
     assert torch.equal(run.mainstay.codes.float(), reference_sign(memory))
-    built_anew = MainstayCodes(run.mainstay.codes, run._labels, run.settings.weighting)
+    built_anew = MainstayCodes(run.mainstay.codes, run.train_labels, run.settings.weighting)
     everyone = torch.arange(len(memory))
     assert torch.equal(run.mainstay.of_rows(everyone), built_anew.of_rows(everyone))
 
@@ -67,7 +67,7 @@ class Given:
         return self.attacked
 
     def loss(self) -> Tensor:
-        loss = self.run.batch_loss(self.images, self.run._labels[self.index], self.index)
+        loss = self.run.batch_loss(self.images, self.run.train_labels[self.index], self.index)
         assert isinstance(loss, Tensor)
         return loss
 

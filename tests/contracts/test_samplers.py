@@ -128,7 +128,7 @@ def test_a_search_in_which_every_trial_fails_goes_on(name: str) -> None:
     for number in range(MANY):
         found.suggest(number)
         found.tell(number, "failed")
-    states = [trial.state for trial in found._study.trials]
+    states = [trial.state for trial in found.study.trials]
     assert states == [TrialState.FAIL] * MANY
 
 

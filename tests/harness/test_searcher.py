@@ -64,7 +64,7 @@ def rebuilt(sampler: str, history: History) -> Searcher:
 
 
 def states(of: Searcher) -> list[optuna.trial.TrialState]:
-    return [trial.state for trial in of._study.trials]
+    return [trial.state for trial in of.study.trials]
 
 
 def test_stopped_trials_are_pruned_and_failed_ones_fail() -> None:
@@ -73,7 +73,7 @@ def test_stopped_trials_are_pruned_and_failed_ones_fail() -> None:
         point, _ = found.suggest(number)
         tell(found, number, outcome, point)  # type: ignore[arg-type]
     assert states(found) == [COMPLETE, PRUNED, FAIL]
-    assert [trial.values is not None for trial in found._study.trials] == [True, False, False]
+    assert [trial.values is not None for trial in found.study.trials] == [True, False, False]
 
 
 def test_trials_of_an_earlier_driver_end_as_their_own_would() -> None:
@@ -82,7 +82,7 @@ def test_trials_of_an_earlier_driver_end_as_their_own_would() -> None:
         found.include(number, {**BASE, "defense.steps": number + 1}, {})
         tell(found, number, outcome, BASE)  # type: ignore[arg-type]
     assert states(found) == [COMPLETE, PRUNED, FAIL]
-    assert [t.params["defense.steps"] for t in found._study.trials] == [1, 2, 3]
+    assert [t.params["defense.steps"] for t in found.study.trials] == [1, 2, 3]
 
 
 def test_only_completed_trials_are_on_the_studys_front() -> None:
@@ -90,7 +90,7 @@ def test_only_completed_trials_are_on_the_studys_front() -> None:
     for number, outcome in enumerate(("stopped", "completed", "failed")):
         found.suggest(number)
         found.tell(number, outcome, (0.5, 0.5) if outcome == "completed" else None)  # type: ignore[arg-type]
-    assert [trial.number for trial in found._study.best_trials] == [1]
+    assert [trial.number for trial in found.study.best_trials] == [1]
 
 
 def test_constraints_reach_the_study() -> None:
@@ -98,7 +98,7 @@ def test_constraints_reach_the_study() -> None:
     for number, clean in enumerate((0.2, 0.9)):
         found.suggest(number)
         found.tell(number, "completed", (clean, 0.9 - clean), {"val/clean_map": 0.5 - clean})
-    assert [trial.number for trial in found._study.best_trials] == [1]
+    assert [trial.number for trial in found.study.best_trials] == [1]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_point_outside_the_space_is_left_out(point: dict[str, Any]) -> None:
     found = searcher()
     found.include(0, point, {})
     found.tell(0, "completed", (0.5, 0.5))
-    assert found._study.trials == []
+    assert found.study.trials == []
 
 
 def test_a_discarded_suggestion_is_no_result() -> None:
@@ -283,9 +283,9 @@ def test_ehvi_learns_where_the_papers_default_is_trained() -> None:
         found = Searcher(space, lambda point: {**own, **point}, SAMPLERS[sampler], 0, 12)
         found.include(0, {"defense.lambda": 20.0}, {})
         found.include(1, {"defense.lambda": 1.0, "defense.weights": "other"}, {})
-        assert len(found._study.trials) == known
+        assert len(found.study.trials) == known
         if known:
-            (trial,) = found._study.trials
+            (trial,) = found.study.trials
             assert trial.params == {
                 "defense.lambda": 20.0,
                 "defense.lr": 0.01,
