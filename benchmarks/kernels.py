@@ -105,7 +105,7 @@ def ap_rows(name: str, query: Rows, database: Rows) -> None:
 
     def by_numpy() -> None:
         counts = np.zeros((queries, 2 * (BITS + 1)), np.int64)
-        distance_counts_numpy.count(Packed.of(*query), packed, counts)
+        distance_counts_numpy.count(Packed.of(*query), packed, counts, 5000)
 
     packed = Packed.of(*database)
     print(row(f"AP@5000 of a query, {name}", ours, by_sorting, 3, queries))

@@ -1,11 +1,11 @@
 """Distance histograms and stable orders from packed bits, on the CPU.
 
-Codes and labels are packed into 32-bit words. The distance of two codes is the number of set bits
-of their exclusive or, and two items are relevant to each other where the conjunction of their
-labels is not 0. Nothing is multiplied, and no ranking is sorted: distances are counted.
+The distance of two codes is the number of set bits of their exclusive or, and two items are
+relevant to each other where the conjunction of their labels is not 0. Nothing is multiplied, and
+no ranking is sorted: distances are counted.
 
-With Numba (``pip install saat-harness[fast]``) the loops are compiled; without it NumPy makes the
-same passes. Both count integers, so their results are equal.
+With Numba (``pip install saat-harness[fast]``) compiled loops count them from bit planes; without
+it NumPy makes passes over 32-bit words. Both count integers, so their results are equal.
 """
 
 from functools import cache
@@ -21,19 +21,24 @@ from saat.packed_codes import Packed
 _COMPILED_FROM = 1 << 25
 
 
-def count_distances(queries: Packed, database: Packed) -> NDArray[np.int64]:
-    """Items of the database per query, distance and relevance.
+def count_distances(queries: Packed, database: Packed, depth: int) -> NDArray[np.int64]:
+    """Items per query, distance and relevance, as far as the nearest ``depth`` items.
 
     Args:
         queries: Q of them.
         database: with as many bits and classes.
+        depth: of the ranking; with N, the size of the database, all items are counted.
 
     Returns:
-        int64 (Q, K+1, 2): not relevant, relevant.
+        int64 (Q, K+1, 2): not relevant, relevant. Distances at which all items are farther than
+        the nearest ``depth`` have 0.
     """
     counts = np.zeros((queries.codes.shape[1], 2 * (queries.bits + 1)), np.int64)
-    _loops(queries, database).count(queries, database, counts)
-    return counts.reshape(len(counts), queries.bits + 1, 2)
+    _loops(queries, database).count(queries, database, counts, depth)
+    both = counts.reshape(len(counts), queries.bits + 1, 2)
+    total = both.sum(2)
+    both[total.cumsum(1) - total >= depth] = 0
+    return both
 
 
 def relevance_in_stable_order(queries: Packed, database: Packed, depth: int) -> NDArray[np.bool_]:

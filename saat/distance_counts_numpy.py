@@ -6,16 +6,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from saat.packed_codes import BLOCK_ITEMS, Packed
+from saat.packed_codes import Packed
 
 Array = NDArray[Any]
 
-# Larger blocks than those of compiled loops: each pass is a call.
-_BLOCK_ITEMS = 16 * BLOCK_ITEMS
+# Bins of a block stay in the second-level cache, and each pass over it is a call.
+_BLOCK_ITEMS = 1 << 15
 
 
-def count(queries: Packed, database: Packed, counts: Array) -> None:
-    """Add to int64 (Q, 2·(K+1)): items at every distance, not relevant and relevant."""
+def count(queries: Packed, database: Packed, counts: Array, depth: int) -> None:
+    """Add to int64 (Q, 2·(K+1)): items at every distance, not relevant and relevant.
+
+    All distances are counted, also those beyond the nearest ``depth`` items.
+    """
+    del depth
     for start in range(0, database.codes.shape[1], _BLOCK_ITEMS):
         part = database.columns(slice(start, start + _BLOCK_ITEMS))
         for query in range(len(counts)):

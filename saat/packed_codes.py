@@ -1,18 +1,27 @@
 """Codes and labels as bits in 32-bit words, which distances are counted from."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from saat.bit_planes import PLANES_AT_ONCE, Planes, bit_planes
+
 Words = NDArray[np.uint32]
 
-# Items whose words and bins stay in the first-level cache.
-BLOCK_ITEMS = 2048
+
+class PackedPlanes(NamedTuple):
+    """Bit planes of codes and labels; see :func:`saat.bit_planes.bit_planes`."""
+
+    codes: Planes
+    labels: Planes
 
 
-class Packed(NamedTuple):
+@dataclass(frozen=True)
+class Packed:
     """Codes and labels in words, one row a word: item i is column i.
 
     Attributes:
@@ -33,6 +42,13 @@ class Packed(NamedTuple):
     def columns(self, items: slice) -> "Packed":
         """Some of the items."""
         return Packed(self.codes[:, items], self.labels[:, items], self.bits)
+
+    @cached_property
+    def planes(self) -> PackedPlanes:
+        """The same bits as planes, made when they are first asked for."""
+        rows = -(-self.bits // PLANES_AT_ONCE) * PLANES_AT_ONCE
+        labels = bit_planes(self.labels, 32 * len(self.labels))
+        return PackedPlanes(bit_planes(self.codes, rows), labels)
 
 
 def _words(values: Tensor) -> Words:

@@ -66,7 +66,13 @@ class Database:
 
     def histograms(self, query_codes: Tensor, query_labels: Tensor) -> DistanceHistograms:
         """See :func:`distance_histograms`."""
-        counts = count_distances(self._queries(query_codes, query_labels), self._packed)
+        return self._histograms(query_codes, query_labels, len(self.codes))
+
+    def _histograms(
+        self, query_codes: Tensor, query_labels: Tensor, depth: int
+    ) -> DistanceHistograms:
+        """Histograms as far as the nearest ``depth`` items."""
+        counts = count_distances(self._queries(query_codes, query_labels), self._packed, depth)
         both = torch.from_numpy(counts).to(query_codes.device)
         return DistanceHistograms(both.sum(2), both[..., 1].clone())
 
@@ -81,7 +87,8 @@ class Database:
         check_known("ties", ties, TIES)
         depth = resolved_top_k(top_k, len(self.codes))
         if ties == "expected":
-            return expected_average_precision(self.histograms(query_codes, query_labels), depth)
+            histograms = self._histograms(query_codes, query_labels, depth)
+            return expected_average_precision(histograms, depth)
         packed = self._queries(query_codes, query_labels)
         scores = torch.zeros(len(query_codes), dtype=torch.float64)
         ranks = torch.arange(1, depth + 1, dtype=torch.float64)
