@@ -47,9 +47,9 @@ class DiskItem:
 class Space(NamedTuple):
     """A file system: what is needed of it, what is free there, and a folder on it."""
 
+    folder: Path
     needed: float
     free: int
-    folder: Path
 
 
 def disk_needs(
@@ -95,7 +95,7 @@ def spaces(items: Sequence[DiskItem]) -> list[Space]:
     for item in items:
         folder = existing_parent(item.folder)
         device = folder.stat().st_dev
-        before = found.get(device, Space(0.0, shutil.disk_usage(folder).free, folder))
+        before = found.get(device, Space(folder, 0.0, shutil.disk_usage(folder).free))
         found[device] = before._replace(needed=before.needed + item.bytes)
     return list(found.values())
 

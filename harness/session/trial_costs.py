@@ -1,7 +1,7 @@
 """What the stages of one trial cost in forward passes (F)."""
 
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.configs import undefended
@@ -24,6 +24,7 @@ from saat.work import Work
 
 # How a cost is counted: between what bounds, see harness.session.stage_costs.Stage.
 Case = Literal["least", "expected", "most"]
+CASES: tuple[Case, ...] = get_args(Case)
 
 
 class Passed(NamedTuple):

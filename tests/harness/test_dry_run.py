@@ -5,18 +5,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from harness.__main__ import main
-from harness.experiment.configs import config_at, paper_defaults
+from harness.experiment.configs import config_at, paper_defaults, undefended
 from harness.journal.state import config_hash
 from harness.session import calibration
 from harness.session.calibration import calibrate, seconds
 from harness.session.data_sizes import DataSizes, data_or_sizes
 from harness.session.search_size import SearchSize, size_of_search
-from harness.session.stage_costs import Survival, stages_of_search
+from harness.session.stage_costs import TrialGroup, stages_of_search
 from harness.session.trial_costs import TrialCosts
 from saat.errors import InputError
 from saat.work import KINDS, Work
@@ -153,14 +154,15 @@ def test_the_expected_cost_is_the_sum_over_all_trials() -> None:
 
 
 def test_shares_that_go_on_decide_epochs_and_ends() -> None:
-    survival = Survival([(1, 0.5), (3, 0.25)])
-    assert [survival.epochs(n) for n in (0, 1, 2, 3, 5)] == [0, 1, 1.5, 2, 2.5]
-    assert [survival.finished(n) for n in (0, 1, 2, 3, 5)] == [1, 1, 0.5, 0.5, 0.25]
+    trained = [experiment(defense__epochs=n).config for n in (1, 2, 3, 5)]
+    groups = [TrialGroup(4, c, [(1, 0.5), (3, 0.25)]) for c in (undefended(trained[0]), *trained)]
+    assert [group.epochs for group in groups] == [0, 4, 6, 8, 10]
+    assert [group.finished for group in groups] == [4, 4, 2, 2, 1]
 
 
 def test_seconds_are_passes_times_rates() -> None:
-    rates = {kind: (1.0, 2.0, 3.0 + number) for number, kind in enumerate(KINDS)}
-    assert seconds(Work(1, 10, 100, 1000), rates) == (1111, 2222, 3 + 40 + 500 + 6000)
+    rates = {kind: np.array((1.0, 2.0, 3.0 + number)) for number, kind in enumerate(KINDS)}
+    assert seconds(Work(1, 10, 100, 1000), rates).tolist() == [1111, 2222, 3 + 40 + 500 + 6000]
 
 
 def test_every_kind_of_work_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
