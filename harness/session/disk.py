@@ -16,6 +16,8 @@ from harness.options import Options
 from harness.session.data_sizes import DataSizes
 from harness.session.stage_costs import Stage
 from harness.session.trial_costs import structure
+from harness.tracking.store import default_uri
+from harness.trial.artifacts import EXAMPLES, RETRIEVED
 from harness.trial.attempt import TRANSFERRING
 from saat.battery import BATTERIES
 from saat.data_source import default_cache_dir
@@ -25,8 +27,16 @@ from saat.pretrain import PretrainSettings
 
 # Checkpoints of a trial at once: the newest two, and the one that is being written.
 _CHECKPOINTS = 3
-# Of a trial its tables and its tracking, of a run its report; sizes of the order of the demo's.
-_TABLES, _TRACKED, _REPORT = 200_000, 150_000, 8_000_000
+# Queries whose images are kept as examples, each before and after the attack with what it finds.
+_EXAMPLE_IMAGES = EXAMPLES * 2 * (1 + RETRIEVED)
+# The rest is bytes, measured in searches of the digits (docs/how-to/plan.md).
+# trials.parquet, nearly all of it for its columns; a finished trial's result, setting and lines of
+# the journal; an epoch's line there; an AP in per_query.parquet.
+_TABLES, _TRIAL, _EPOCH, _AP = 90_000, 7_000, 720, 12
+# MLflow's empty database; what it holds of a trial, whose last metrics are most, and of an epoch.
+_STORE, _TRIAL_TRACKED, _EPOCH_TRACKED = 950_000, 31_000, 1_000
+# 5.5 MB of a training, 7 MB of a search; 4.8 MB are plotly, the rest is figures.
+_REPORT = 6_200_000
 
 
 @dataclass(frozen=True)
@@ -61,29 +71,43 @@ def disk_needs(
     options: Options,
 ) -> list[DiskItem]:
     """What a run writes, each at its largest among ``configs``; compression is not counted on."""
-    count = {(stage.phase, stage.name): stage.count for stage in stages}
-    finished = sum(n for (_, name), n in count.items() if name in ("re-attack", "test attacks"))
-    tested = sum(n for (_, name), n in count.items() if name == "test attacks")
-    models = sum(n for (_, name), n in count.items() if name == "pretraining")
-    memory = 4 * sizes.train * max(config.model.bits for config in configs)
-    image = 3 * experiment.data.image_size**2
-    images = image * sizes.test * _attacks(experiment)
+
+    def often(name: str) -> float:
+        return sum(stage.count for stage in stages if stage.name == name)
+
+    tested, epochs = often("test attacks"), often("validation")
+    finished, network = often("re-attack") + tested, _largest(_network, configs)
+    bits, attacks = max(config.model.bits for config in configs), _attacks(experiment)
+    codes, image = 4 * sizes.train * bits, 3 * experiment.data.image_size**2
+    images = image * sizes.test * attacks
+    # Two int32 at each distance, for every query and attack, and for the clean queries.
+    histograms = 2 * 4 * (bits + 1) * sizes.test * (attacks + 1)
+    trial = _TRIAL + _AP * sizes.test * (attacks + 2)
     runs, cache = options.runs_dir, Path(options.cache_dir or default_cache_dir())
     items = [
-        DiskItem("pretrained models", models, _largest(_network, configs) + memory, runs),
-        DiskItem("models of trials", finished, _largest(_network, configs), runs),
+        DiskItem("pretrained models", often("pretraining"), network + codes, runs),
+        DiskItem("models of trials", finished, network, runs),
         DiskItem(
             "checkpoints of trials at once",
             _CHECKPOINTS * at_once,
-            _largest(_checkpoint, configs) + 2 * memory,
+            _largest(_checkpoint, configs) + 2 * codes,
             runs,
         ),
         DiskItem("attacked images of test trials", tested, images, runs),
         DiskItem("the same while trials run", min(at_once, tested), images, runs),
-        DiskItem("tables of trials", finished, _TABLES, runs),
-        DiskItem("MLflow store", finished, _TRACKED, runs),
+        DiskItem(
+            "histograms and example images", tested, histograms + image * _EXAMPLE_IMAGES, runs
+        ),
+        DiskItem("journal and tables", 1, _TABLES + trial * finished + _EPOCH * epochs, runs),
         DiskItem("report", 1, _REPORT, runs),
     ]
+    if (options.tracking_uri or default_uri(runs)).startswith("sqlite:"):
+        store = _STORE + _TRIAL_TRACKED * finished + _EPOCH_TRACKED * epochs
+        items += [
+            DiskItem("MLflow's database", 1, store, runs),
+            DiskItem("its copies of models", finished, network, runs),
+            DiskItem("its copy of the report", 1, _REPORT, runs),
+        ]
     if sizes.missing:
         items.append(DiskItem("decoded images", sizes.images, image, cache))
     return [item for item in items if item.bytes]
