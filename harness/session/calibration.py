@@ -15,7 +15,7 @@ from saat.attacks.query_batches import frozen
 from saat.defenses import defended_network
 from saat.models import BACKBONES, HashingNetwork, evaluating
 from saat.pretrain import PretrainSettings
-from saat.work import TRAINING_STEP, Work
+from saat.work import KINDS, TRAINING_STEP, Work
 
 _CALIBRATION_S = 1.0  # for each kind of work
 _FEWEST = 3  # batches
@@ -72,7 +72,8 @@ def calibrate(config: TrialConfig, device: str) -> Rates:
 
 def seconds(work: Work, rates: Rates) -> Spread:
     """Seconds that work takes, with their spread."""
-    return sum((part * rates[kind] for kind, part in work.by_kind.items()), np.zeros(3))
+    each = (part * rates[kind] for kind, part in zip(KINDS, work.parts, strict=True))
+    return sum(each, np.zeros(3))
 
 
 def _timed(step: Callable[[], Any], device: str) -> list[float]:

@@ -1,7 +1,7 @@
 """Bytes that a run will write, and the space that is free for them."""
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,13 +15,13 @@ from harness.files import existing_parent
 from harness.options import Options
 from harness.session.data_sizes import DataSizes
 from harness.session.stage_costs import Stage
-from harness.session.trial_costs import structure
+from harness.session.trial_costs import deployed, structure
 from harness.tracking.store import default_uri
 from harness.trial.artifacts import EXAMPLES, RETRIEVED
 from harness.trial.attempt import TRANSFERRING
 from saat.battery import BATTERIES
 from saat.data_source import default_cache_dir
-from saat.defenses import DEFENSES, defended_network
+from saat.defenses import DEFENSES
 from saat.optimiser_settings import OptimiserSettings
 from saat.pretrain import PretrainSettings
 
@@ -76,7 +76,7 @@ def disk_needs(
         return sum(stage.count for stage in stages if stage.name == name)
 
     tested, epochs = often("test attacks"), often("validation")
-    finished, network = often("re-attack") + tested, _largest(_network, configs)
+    finished, network = often("re-attack") + tested, max(_bytes(deployed(c)) for c in configs)
     bits, attacks = max(config.model.bits for config in configs), _attacks(experiment)
     codes, image = 4 * sizes.train * bits, 3 * experiment.data.image_size**2
     images = image * sizes.test * attacks
@@ -90,7 +90,7 @@ def disk_needs(
         DiskItem(
             "checkpoints of trials at once",
             _CHECKPOINTS * at_once,
-            _largest(_checkpoint, configs) + 2 * codes,
+            max(map(_checkpoint, configs)) + 2 * codes,
             runs,
         ),
         DiskItem("attacked images of test trials", tested, images, runs),
@@ -134,40 +134,24 @@ def _attacks(experiment: Experiment) -> int:
     return own + white_box + 2 + int(name in TRANSFERRING)
 
 
-def _largest(size: Callable[[TrialConfig], int], configs: Sequence[TrialConfig]) -> int:
-    return max(map(size, configs))
-
-
-def _network(config: TrialConfig) -> int:
-    return _bytes(_deployed(config))
-
-
 def _checkpoint(config: TrialConfig) -> int:
     """A checkpoint's weights and optimiser, of pretraining or of the defense."""
-    stages: list[tuple[nn.Module, OptimiserSettings]] = [
-        (structure(config), to_settings(PretrainSettings, config.pretrain))
-    ]
-    if config.method != "none":
-        settings = to_settings(DEFENSES[config.method].settings, config.defense)
-        stages.append((_deployed(config), settings))
-    return max(_bytes(module) + _optimiser(module, settings) for module, settings in stages)
+    size = _trained(structure(config), to_settings(PretrainSettings, config.pretrain))
+    if config.method == "none":
+        return size
+    settings = to_settings(DEFENSES[config.method].settings, config.defense)
+    return max(size, _trained(deployed(config), settings))
 
 
-def _deployed(config: TrialConfig) -> nn.Module:
-    return defended_network(config.method, structure(config), config.defense.model_dump())
+def _trained(module: nn.Module, settings: OptimiserSettings) -> int:
+    """Bytes of a module without values, and of what its optimiser keeps after a step."""
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser = settings.optimiser(module.parameters())
+    optimiser.step()
+    kept = (value for state in optimiser.state.values() for value in state.values())
+    return _bytes(module) + sum(v.nbytes for v in kept if isinstance(v, torch.Tensor))
 
 
 def _bytes(module: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in module.state_dict().values())
-
-
-def _optimiser(module: nn.Module, settings: OptimiserSettings) -> int:
-    """Bytes that the optimiser keeps after a step; the module has no values."""
-    parameters = list(module.parameters())
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)
-    optimiser = settings.optimiser(parameters)
-    optimiser.step()
-    states: Iterable[Mapping[str, object]] = optimiser.state.values()
-    values = (value for state in states for value in state.values())
-    return sum(value.nbytes for value in values if isinstance(value, torch.Tensor))

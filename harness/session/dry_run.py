@@ -19,7 +19,7 @@ from harness.search.plan import Plan, fixed_trainings
 from harness.search.warm_start import warm_start
 from harness.session.calibration import Rates, Spread, calibrate, seconds
 from harness.session.checks import check_folders, check_tracking, device_of_run
-from harness.session.data_sizes import data_or_sizes
+from harness.session.data_sizes import data_sizes
 from harness.session.disk import DiskItem, disk_needs
 from harness.session.search_size import SearchSize, size_of_search
 from harness.session.stage_costs import (
@@ -103,20 +103,19 @@ def dry_run(
     """
     check_folders(options)
     check_tracking(options.tracking_uri, options.runs_dir)
-    data, sizes = data_or_sizes(experiment, options.cache_dir, say)
-    fingerprint, known, notes = (data.fingerprint if data else ""), set[str](), list[str]()
+    sizes, known, notes = data_sizes(experiment, options.cache_dir, say), set[str](), list[str]()
     if sizes.missing:
         notes.append(f"{sizes.missing.split(';')[0]}; counted with the published lists")
     if plan == "search" and experiment.search.warm_start:
-        if data is None:
+        if sizes.missing:
             notes.append("search.warm_start: not looked at without the data")
         else:
-            protocol = protocol_hash(experiment, fingerprint)
-            warm = warm_start(experiment, options.runs_dir, fingerprint, protocol)
+            protocol = protocol_hash(experiment, sizes.fingerprint)
+            warm = warm_start(experiment, options.runs_dir, sizes.fingerprint, protocol)
             known = {entry["config_hash"] for entry in warm["trials"]}
     costs, size = TrialCosts(experiment, sizes), None
     if plan == "search":
-        size = size_of_search(experiment, fingerprint, known)
+        size = size_of_search(experiment, sizes.fingerprint, known)
         stages, configs = stages_of_search(experiment, size, costs), searched_configs(experiment)
     else:
         stages = stages_given(experiment, plan, costs)

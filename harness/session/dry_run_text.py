@@ -54,10 +54,10 @@ def _described(experiment: Experiment, size: SearchSize) -> list[str]:
         lines.append(f"rung at epoch {epoch}: of {of_them} about {left} will go on")
         count = left
     margin = experiment.search.margin
-    if margin and size.rungs:
-        lines.append(f"more go on if they lie within {margin:g} MAP of the front of a rung")
     if not size.rungs:
         lines.append("rungs: none; every trial runs to its end")
+    elif margin:
+        lines.append(f"more go on if they lie within {margin:g} MAP of the front of a rung")
     return lines
 
 
@@ -131,12 +131,12 @@ def _why(found: DryRun) -> str:
     """What the bounds stand for."""
     parts = []
     if found.size is not None:
-        lower = "the cheapest settings are sampled, and none is worth confirming"
-        upper = "the dearest are sampled"
-        if found.size.rungs:
-            lower += "; all stop at the first rung"
-            upper += "; none stops"
-        parts.append(f"Lower: {lower}. Upper: {upper}.")
+        stopping = bool(found.size.rungs)
+        parts.append(
+            "Lower: the cheapest settings are sampled, and none is worth confirming"
+            f"{'; all stop at the first rung' * stopping}. "
+            f"Upper: the dearest are sampled{'; none stops' * stopping}."
+        )
     if any(stage.name.startswith("battery") for stage in found.stages):
         parts.append("A battery may leave attacks out, or attack twice past rectifiers.")
     return " ".join(parts)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import optuna
 
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.configs import CORNERS, config_at, corners, paper_defaults, undefended
+from harness.experiment.configs import CORNERS, config_at, corners, published_configs, undefended
 from harness.experiment.space import suggest
 from harness.search.plan import Plan, fixed_trainings
 from harness.session.search_size import SearchSize
@@ -100,7 +100,7 @@ def stages_given(experiment: Experiment, plan: Plan, costs: TrialCosts) -> list[
 
 def stages_of_search(experiment: Experiment, size: SearchSize, costs: TrialCosts) -> list[Stage]:
     """Stages of exploring and confirming."""
-    settings, published = _settings(experiment, costs), _published(experiment)
+    settings, published = _settings(experiment, costs), published_configs(experiment)
 
     def trials(
         case: Case, number: float, models: float, others: list[TrialGroup], rungs: Rungs = ()
@@ -139,7 +139,7 @@ def stages_of_search(experiment: Experiment, size: SearchSize, costs: TrialCosts
 
 def searched_configs(experiment: Experiment) -> list[TrialConfig]:
     """Settings at the corners of the space, the experiment's own and the published ones."""
-    return [*_corners(experiment), experiment.config, *_published(experiment)]
+    return [*_corners(experiment), experiment.config, *published_configs(experiment)]
 
 
 def _corners(experiment: Experiment) -> list[TrialConfig]:
@@ -147,16 +147,12 @@ def _corners(experiment: Experiment) -> list[TrialConfig]:
     return _possible(experiment, islice(points, CORNERS))
 
 
-def _published(experiment: Experiment) -> list[TrialConfig]:
-    return [config_at(experiment, point) for point in paper_defaults(experiment)]
-
-
 def _settings(experiment: Experiment, costs: TrialCosts) -> dict[Case, list[TrialConfig]]:
     """Settings of a space: the cheapest, random ones of equal weight, the dearest."""
 
     def training(config: TrialConfig) -> float:
-        epoch = costs.epoch(config) + costs.validation(config)
-        return (costs.pretraining(config) + epoch * config.epochs).passes
+        trained = costs.pretraining(config) + costs.training(config, 0, config.epochs)
+        return (trained + costs.validation(config) * config.epochs).passes
 
     # Random points of the space, the same in every process.
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -200,7 +196,7 @@ def _stages(
             summed["pretraining", case][costs.pretrained(config)] += pretrained
         for group in of.trials:
             config, passed = group.config, costs.passed(group.config)
-            training = costs.start(config) * group.number + costs.epoch(config) * group.epochs
+            training = costs.training(config, group.number, group.epochs)
             summed["adversarial training", case][passed] += training
             summed["validation", case][passed] += costs.validation(config) * group.epochs
             summed[attacks, case][passed] += attacks_work * group.finished

@@ -12,7 +12,7 @@ from harness.experiment.config import Experiment
 from harness.options import Options
 from harness.search.plan import fixed_trainings
 from harness.session import session
-from harness.session.data_sizes import data_or_sizes
+from harness.session.data_sizes import data_sizes
 from harness.session.disk import disk_needs
 from harness.session.search_size import size_of_search
 from harness.session.stage_costs import Stage, stages_given, stages_of_search
@@ -98,11 +98,10 @@ DISK_FACTOR = 1.25
 
 
 def planned(experiment: Experiment, plan: Any) -> dict[tuple[str, str], Stage]:
-    data, sizes = data_or_sizes(experiment, None, print)
-    assert data is not None
+    sizes = data_sizes(experiment, None, print)
     costs = TrialCosts(experiment, sizes)
     if plan == "search":
-        size = size_of_search(experiment, data.fingerprint, set())
+        size = size_of_search(experiment, sizes.fingerprint, set())
         stages = stages_of_search(experiment, size, costs)
     else:
         stages = stages_given(experiment, plan, costs)
@@ -138,7 +137,7 @@ def test_a_search_passes_as_many_images_as_its_dry_run_counts(
 
 def check_disk(experiment: Experiment, plan: Any, stages: Iterable[Stage], runs_dir: Path) -> None:
     """Compare what is planned for the disk with what a run has left there."""
-    _, sizes = data_or_sizes(experiment, None, print)
+    sizes = data_sizes(experiment, None, print)
     configs = [training.config for training in fixed_trainings(experiment, plan)]
     items = disk_needs(experiment, configs, list(stages), sizes, 1, Options(runs_dir))
     needed = {item.name: item.bytes for item in items}
