@@ -36,11 +36,6 @@ class Work:
         return tuple(getattr(self, kind) for kind in KINDS)
 
     @property
-    def by_kind(self) -> dict[str, float]:
-        """F by the name of the kind."""
-        return dict(zip(KINDS, self.parts, strict=True))
-
-    @property
     def passes(self) -> float:
         """F of all kinds together."""
         return sum(self.parts)

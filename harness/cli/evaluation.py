@@ -67,6 +67,9 @@ def evaluate(
     eps: Annotated[
         str | None, option("Attack within a ball of this radius, for example 8/255.", _OF_PROTOCOL)
     ] = None,
+    precision: Annotated[
+        str | None, option("Compute in this precision: fp32, tf32 or bf16.", _OF_PROTOCOL)
+    ] = None,
     battery: Annotated[
         str, option("Run the attacks and gates of this battery: none, core, full or exhaustive.")
     ] = "none",
@@ -91,7 +94,9 @@ def evaluate(
         from harness.evaluation.reevaluate import Request, reevaluate
 
     others = transfer_from or []
-    request = Request(attack or [], steps, eps, queries, seed, output, device, battery, others)
+    request = Request(
+        attack or [], steps, eps, queries, seed, output, device, battery, others, precision
+    )
     request.check()
     if (checkpoint is None) == (factory is None):
         raise InputError("evaluate: give a CHECKPOINT or --factory pkg:fn, one of the two")

@@ -19,6 +19,7 @@ from saat.battery import BATTERIES
 from saat.errors import InputError, did_you_mean, one_line, repeated
 from saat.memory import is_out_of_memory
 from saat.models.network_check import described, raised_inside
+from saat.precision import PRECISIONS, Precision, check_precision
 from saat.protocol import evaluate
 from saat.protocol_options import LARGEST_EPS
 from saat.versions import protocol_versions
@@ -38,6 +39,7 @@ class Request:
     device: str
     battery: str = "none"
     transfer_from: list[Path] = field(default_factory=list)
+    precision: str | None = None
 
     def check(self) -> None:
         """Refuse options that cannot be, before a model is loaded."""
@@ -45,6 +47,12 @@ class Request:
         _one_of("--device", self.device, ("cpu", "cuda"), "cpu or cuda")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise InputError("--device cuda: torch finds no GPU on this machine; cpu")
+        if self.precision is not None:
+            _one_of("--precision", self.precision, PRECISIONS, ", ".join(PRECISIONS))
+            try:
+                check_precision(cast(Precision, self.precision), torch.device(self.device))
+            except InputError as error:
+                raise InputError(f"--{error}") from None
         batteries = ("none", *BATTERIES)
         _one_of("--battery", self.battery, batteries, ", ".join(batteries))
         if self.transfer_from and self.battery == "none":
@@ -121,7 +129,8 @@ def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -
         write_json(request.output / "metrics.json", written)
         # Images in there are still mapped, which keeps a folder on NFS from going.
         shutil.rmtree(request.output / _UNFINISHED, ignore_errors=True)
-    return "\n".join([f"{result.title}, T {section.steps}", *result.table().lines()])
+    title = f"{result.title}, T {section.steps}, {section.precision}"
+    return "\n".join([title, *result.table().lines()])
 
 
 # Finished attacks of an evaluation that has not come to its end.
@@ -140,6 +149,8 @@ def protocol_section(subject: Subject, request: Request) -> EvaluationSection:
         changed["steps"] = request.steps
     if request.eps is not None:
         changed["eps"] = parse_number(request.eps)
+    if request.precision is not None:
+        changed["precision"] = request.precision
     try:
         return parsed(EvaluationSection, changed, "evaluation")
     except InputError as error:

@@ -105,6 +105,11 @@ def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
     return [{"model.bits": value, **point} for value in sorted(set(bits.samples()))]
 
 
+def published_configs(experiment: Experiment) -> list[TrialConfig]:
+    """The settings of :func:`paper_defaults`."""
+    return [config_at(experiment, point) for point in paper_defaults(experiment)]
+
+
 def corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Points of every combination of choices, with all ranges at their lower, then upper ends."""
     choices = {key: d.samples() for key, d in space.items() if d.choice is not None}
@@ -128,7 +133,7 @@ def to_confirm(
         return []
     configs = [("recommended", config) for config in recommended]
     lengths = sorted({config.model.bits for config in recommended}) or [experiment.model.bits]
-    defaults = [config_at(experiment, point) for point in paper_defaults(experiment)]
+    defaults = published_configs(experiment)
     configs += [("default", s) for s in defaults if s.model.bits in lengths]
     if experiment.confirm.undefended:
         configs += [

@@ -15,15 +15,16 @@ from saat.attacks.query_batches import frozen
 from saat.defenses import defended_network
 from saat.models import BACKBONES, HashingNetwork, evaluating
 from saat.pretrain import PretrainSettings
-from saat.work import TRAINING_STEP, Work
+from saat.work import KINDS, TRAINING_STEP, Work
 
 _CALIBRATION_S = 1.0  # for each kind of work
 _FEWEST = 3  # batches
 # Images at once: a CPU gains nothing from more, a GPU is measured at those of the stages.
 _ON_CPU, _ENCODED, _ATTACKED = 32, 250, 128
 
-# Kind of work → seconds a forward pass: lower quartile, median and upper quartile of the batches.
-Spread = tuple[float, float, float]
+# Float64 (3,): lower quartile, median and upper quartile of the measured batches.
+Spread = np.ndarray
+# Kind of work → seconds a forward pass.
 Rates = Mapping[str, Spread]
 
 
@@ -41,14 +42,14 @@ def calibrate(config: TrialConfig, device: str) -> Rates:
         with torch.no_grad(), evaluating(passed):
             passed(images)
 
-    def attack(images: Tensor) -> None:
-        with evaluating(passed):
-            descend(images)
-
     def descend(images: Tensor) -> None:
         with frozen(passed):
             point = images.requires_grad_(True)
             torch.autograd.grad(passed(point).tanh().mean(), point)
+
+    def attack(images: Tensor) -> None:
+        with evaluating(passed):
+            descend(images)
 
     def train(images: Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -59,8 +60,7 @@ def calibrate(config: TrialConfig, device: str) -> Rates:
         images = torch.rand(batch if device != "cpu" else min(batch, _ON_CPU), 3, size, size)
         images = images.to(device).contiguous(memory_format=torch.channels_last)
         seconds = _timed(lambda: step(images.detach()), device)
-        low, middle, high = np.percentile(seconds, (25, 50, 75)) / (len(images) * passes)
-        return float(low), float(middle), float(high)
+        return np.percentile(seconds, (25, 50, 75)) / (len(images) * passes)
 
     return {
         "encoding": rate(encode, _ENCODED, 1),
@@ -72,9 +72,8 @@ def calibrate(config: TrialConfig, device: str) -> Rates:
 
 def seconds(work: Work, rates: Rates) -> Spread:
     """Seconds that work takes, with their spread."""
-    each = [[part * rate for rate in rates[kind]] for kind, part in work.by_kind.items()]
-    low, middle, high = (sum(column) for column in zip(*each, strict=True))
-    return low, middle, high
+    each = (part * rates[kind] for kind, part in zip(KINDS, work.parts, strict=True))
+    return sum(each, np.zeros(3))
 
 
 def _timed(step: Callable[[], Any], device: str) -> list[float]:

@@ -56,31 +56,32 @@ def open_data(
     config = experiment.config
     if config.model.weights != "none":
         _try_weights(experiment, config, say)
-    _check_batch_sizes(experiment)
+    check_batch_sizes(experiment)
     data = trial_data(config, cache_dir, _decoding_progress(say))
     if len(data.train) < 2:
         raise InputError(f"data: {data.label} has {len(data.train)} training image; at least 2")
-    top_k, smallest = experiment.evaluation.top_k, len(data.validation_database)
-    if top_k > smallest:
-        raise InputError(
-            f"evaluation.top_k: {top_k}: at most {smallest}, the database without the "
-            "validation queries"
-        )
-    wanted, drawn = experiment.validation.queries, len(data.validation)
-    if wanted > drawn:
-        raise InputError(
-            f"validation.queries: {wanted}: at most {drawn}, the number of validation queries"
-        )
-    part = experiment.validation.database
-    if isinstance(part, int) and part > smallest:
-        raise InputError(
-            f"validation.database: {part}: at most {smallest}, the database without the "
-            "validation queries; auto or all"
-        )
+    check_sizes(experiment, len(data.validation_database), len(data.validation))
     return data
 
 
-def _check_batch_sizes(experiment: Experiment) -> None:
+def check_sizes(experiment: Experiment, rows: int, queries: int) -> None:
+    """Refuse a protocol that asks for more than the ``rows`` and validation ``queries`` there are.
+
+    Raises:
+        InputError: the key, its value, and the most it can be.
+    """
+    database, validation = "the database without the validation queries", experiment.validation
+    part = validation.database if isinstance(validation.database, int) else 0
+    for key, value, most, what in (
+        ("evaluation.top_k", experiment.evaluation.top_k, rows, database),
+        ("validation.queries", validation.queries, queries, "the number of validation queries"),
+        ("validation.database", part, rows, f"{database}; auto or all"),
+    ):
+        if value > most:
+            raise InputError(f"{key}: {value}: at most {most}, {what}")
+
+
+def check_batch_sizes(experiment: Experiment) -> None:
     """Refuse batches of one image for backbones with batch norm, which needs two."""
     key, space = "pretrain.batch_size", experiment.space
     searched = [name for name in (key, "model.backbone") if name in space]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.experiment.config import Experiment
-from harness.session.checks import open_data
-from saat.data import DATASETS, RetrievalData, locate
+from harness.session.checks import check_batch_sizes, check_sizes, open_data
+from saat.data import DATASETS, locate
 from saat.errors import InputError
 
 
@@ -15,8 +15,8 @@ from saat.errors import InputError
 class DataSizes:
     """Numbers of images: of every split, and of all that are decoded.
 
-    ``train_in_database`` are the training images that validation queries search.
-    ``missing`` says why the data themselves could not be opened; empty if they were.
+    ``train_in_database`` are the training images that validation queries search. ``missing`` says
+    why the data themselves could not be opened; empty if they were, and have a ``fingerprint``.
     """
 
     train: int
@@ -27,25 +27,13 @@ class DataSizes:
     images: int
     train_in_database: int
     missing: str = ""
-
-    @classmethod
-    def of(cls, data: RetrievalData) -> "DataSizes":
-        """Those of a data set that is open."""
-        return cls(
-            train=len(data.train),
-            database=len(data.database),
-            validation_database=len(data.validation_database),
-            validation=len(data.validation),
-            test=len(data.test),
-            images=len(data.images),
-            train_in_database=int(np.isin(data.train, data.validation_database).sum()),
-        )
+    fingerprint: str = ""
 
 
-def data_or_sizes(
+def data_sizes(
     experiment: Experiment, cache_dir: str | None, say: Callable[[str], None]
-) -> tuple[RetrievalData | None, DataSizes]:
-    """Open the data; where they are not here but their published lists are known, sizes alone.
+) -> DataSizes:
+    """Those of the data; of their published lists where these are known and the data not here.
 
     Raises:
         InputError: what a search would refuse about them, or no sizes are known.
@@ -56,21 +44,27 @@ def data_or_sizes(
         try:
             locate(str(section.name), section.root)
         except InputError as error:
-            return None, _published(experiment, published, str(error))
+            return _published(experiment, published, str(error))
     data = open_data(experiment, cache_dir, say)
-    return data, DataSizes.of(data)
+    return DataSizes(
+        train=len(data.train),
+        database=len(data.database),
+        validation_database=len(data.validation_database),
+        validation=len(data.validation),
+        test=len(data.test),
+        images=len(data.images),
+        train_in_database=int(np.isin(data.train, data.validation_database).sum()),
+        fingerprint=data.fingerprint,
+    )
 
 
 def _published(experiment: Experiment, sizes: tuple[int, int, int], missing: str) -> DataSizes:
     train, database, test = sizes
-    held_out, queries = experiment.data.val_queries, experiment.validation.queries
-    left, top_k = database - held_out, experiment.evaluation.top_k
-    for key, value, most in (
-        ("data.val_queries", held_out, database // 2),
-        ("evaluation.top_k", top_k, left),
-        ("validation.queries", queries, held_out),
-    ):
-        if value > most:
-            raise InputError(f"{key}: {value}: at most {most} with the published lists")
+    held_out, most = experiment.data.val_queries, database // 2
+    if held_out > most:
+        raise InputError(f"data.val_queries: {held_out}: at most {most} with the published lists")
+    left = database - held_out
+    check_batch_sizes(experiment)
+    check_sizes(experiment, left, held_out)
     # Published training sets are parts of the database; validation queries are none of them.
     return DataSizes(train, database, left, held_out, test, database + test, train, missing)

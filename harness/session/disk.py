@@ -1,7 +1,7 @@
 """Bytes that a run will write, and the space that is free for them."""
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,18 +15,28 @@ from harness.files import existing_parent
 from harness.options import Options
 from harness.session.data_sizes import DataSizes
 from harness.session.stage_costs import Stage
-from harness.session.trial_costs import structure
+from harness.session.trial_costs import deployed, structure
+from harness.tracking.store import default_uri
+from harness.trial.artifacts import EXAMPLES, RETRIEVED
 from harness.trial.attempt import TRANSFERRING
 from saat.battery import BATTERIES
 from saat.data_source import default_cache_dir
-from saat.defenses import DEFENSES, defended_network
+from saat.defenses import DEFENSES
 from saat.optimiser_settings import OptimiserSettings
 from saat.pretrain import PretrainSettings
 
 # Checkpoints of a trial at once: the newest two, and the one that is being written.
 _CHECKPOINTS = 3
-# Of a trial its tables and its tracking, of a run its report; sizes of the order of the demo's.
-_TABLES, _TRACKED, _REPORT = 200_000, 150_000, 8_000_000
+# Queries whose images are kept as examples, each before and after the attack with what it finds.
+_EXAMPLE_IMAGES = EXAMPLES * 2 * (1 + RETRIEVED)
+# The rest is bytes, measured in searches of the digits (docs/how-to/plan.md).
+# trials.parquet, nearly all of it for its columns; a finished trial's result, setting and lines of
+# the journal; an epoch's line there; an AP in per_query.parquet.
+_TABLES, _TRIAL, _EPOCH, _AP = 90_000, 7_000, 720, 12
+# MLflow's empty database; what it holds of a trial, whose last metrics are most, and of an epoch.
+_STORE, _TRIAL_TRACKED, _EPOCH_TRACKED = 950_000, 31_000, 1_000
+# 5.5 MB of a training, 7 MB of a search; 4.8 MB are plotly, the rest is figures.
+_REPORT = 6_200_000
 
 
 @dataclass(frozen=True)
@@ -47,9 +57,9 @@ class DiskItem:
 class Space(NamedTuple):
     """A file system: what is needed of it, what is free there, and a folder on it."""
 
+    folder: Path
     needed: float
     free: int
-    folder: Path
 
 
 def disk_needs(
@@ -61,29 +71,43 @@ def disk_needs(
     options: Options,
 ) -> list[DiskItem]:
     """What a run writes, each at its largest among ``configs``; compression is not counted on."""
-    count = {(stage.phase, stage.name): stage.count for stage in stages}
-    finished = sum(n for (_, name), n in count.items() if name in ("re-attack", "test attacks"))
-    tested = sum(n for (_, name), n in count.items() if name == "test attacks")
-    models = sum(n for (_, name), n in count.items() if name == "pretraining")
-    memory = 4 * sizes.train * max(config.model.bits for config in configs)
-    image = 3 * experiment.data.image_size**2
-    images = image * sizes.test * _attacks(experiment)
+
+    def often(name: str) -> float:
+        return sum(stage.count for stage in stages if stage.name == name)
+
+    tested, epochs = often("test attacks"), often("validation")
+    finished, network = often("re-attack") + tested, max(_bytes(deployed(c)) for c in configs)
+    bits, attacks = max(config.model.bits for config in configs), _attacks(experiment)
+    codes, image = 4 * sizes.train * bits, 3 * experiment.data.image_size**2
+    images = image * sizes.test * attacks
+    # Two int32 at each distance, for every query and attack, and for the clean queries.
+    histograms = 2 * 4 * (bits + 1) * sizes.test * (attacks + 1)
+    trial = _TRIAL + _AP * sizes.test * (attacks + 2)
     runs, cache = options.runs_dir, Path(options.cache_dir or default_cache_dir())
     items = [
-        DiskItem("pretrained models", models, _largest(_network, configs) + memory, runs),
-        DiskItem("models of trials", finished, _largest(_network, configs), runs),
+        DiskItem("pretrained models", often("pretraining"), network + codes, runs),
+        DiskItem("models of trials", finished, network, runs),
         DiskItem(
             "checkpoints of trials at once",
             _CHECKPOINTS * at_once,
-            _largest(_checkpoint, configs) + 2 * memory,
+            max(map(_checkpoint, configs)) + 2 * codes,
             runs,
         ),
         DiskItem("attacked images of test trials", tested, images, runs),
         DiskItem("the same while trials run", min(at_once, tested), images, runs),
-        DiskItem("tables of trials", finished, _TABLES, runs),
-        DiskItem("MLflow store", finished, _TRACKED, runs),
+        DiskItem(
+            "histograms and example images", tested, histograms + image * _EXAMPLE_IMAGES, runs
+        ),
+        DiskItem("journal and tables", 1, _TABLES + trial * finished + _EPOCH * epochs, runs),
         DiskItem("report", 1, _REPORT, runs),
     ]
+    if (options.tracking_uri or default_uri(runs)).startswith("sqlite:"):
+        store = _STORE + _TRIAL_TRACKED * finished + _EPOCH_TRACKED * epochs
+        items += [
+            DiskItem("MLflow's database", 1, store, runs),
+            DiskItem("its copies of models", finished, network, runs),
+            DiskItem("its copy of the report", 1, _REPORT, runs),
+        ]
     if sizes.missing:
         items.append(DiskItem("decoded images", sizes.images, image, cache))
     return [item for item in items if item.bytes]
@@ -95,7 +119,7 @@ def spaces(items: Sequence[DiskItem]) -> list[Space]:
     for item in items:
         folder = existing_parent(item.folder)
         device = folder.stat().st_dev
-        before = found.get(device, Space(0.0, shutil.disk_usage(folder).free, folder))
+        before = found.get(device, Space(folder, 0.0, shutil.disk_usage(folder).free))
         found[device] = before._replace(needed=before.needed + item.bytes)
     return list(found.values())
 
@@ -110,40 +134,24 @@ def _attacks(experiment: Experiment) -> int:
     return own + white_box + 2 + int(name in TRANSFERRING)
 
 
-def _largest(size: Callable[[TrialConfig], int], configs: Sequence[TrialConfig]) -> int:
-    return max(map(size, configs))
-
-
-def _network(config: TrialConfig) -> int:
-    return _bytes(_deployed(config))
-
-
 def _checkpoint(config: TrialConfig) -> int:
     """A checkpoint's weights and optimiser, of pretraining or of the defense."""
-    stages: list[tuple[nn.Module, OptimiserSettings]] = [
-        (structure(config), to_settings(PretrainSettings, config.pretrain))
-    ]
-    if config.method != "none":
-        settings = to_settings(DEFENSES[config.method].settings, config.defense)
-        stages.append((_deployed(config), settings))
-    return max(_bytes(module) + _optimiser(module, settings) for module, settings in stages)
+    size = _trained(structure(config), to_settings(PretrainSettings, config.pretrain))
+    if config.method == "none":
+        return size
+    settings = to_settings(DEFENSES[config.method].settings, config.defense)
+    return max(size, _trained(deployed(config), settings))
 
 
-def _deployed(config: TrialConfig) -> nn.Module:
-    return defended_network(config.method, structure(config), config.defense.model_dump())
+def _trained(module: nn.Module, settings: OptimiserSettings) -> int:
+    """Bytes of a module without values, and of what its optimiser keeps after a step."""
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser = settings.optimiser(module.parameters())
+    optimiser.step()
+    kept = (value for state in optimiser.state.values() for value in state.values())
+    return _bytes(module) + sum(v.nbytes for v in kept if isinstance(v, torch.Tensor))
 
 
 def _bytes(module: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in module.state_dict().values())
-
-
-def _optimiser(module: nn.Module, settings: OptimiserSettings) -> int:
-    """Bytes that the optimiser keeps after a step; the module has no values."""
-    parameters = list(module.parameters())
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)
-    optimiser = settings.optimiser(parameters)
-    optimiser.step()
-    states: Iterable[Mapping[str, object]] = optimiser.state.values()
-    values = (value for state in states for value in state.values())
-    return sum(value.nbytes for value in values if isinstance(value, torch.Tensor))

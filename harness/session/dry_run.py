@@ -7,7 +7,9 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+import numpy as np
 import torch
 
 from harness.experiment.config import Experiment
@@ -17,8 +19,8 @@ from harness.search.plan import Plan, fixed_trainings
 from harness.search.warm_start import warm_start
 from harness.session.calibration import Rates, Spread, calibrate, seconds
 from harness.session.checks import check_folders, check_tracking, device_of_run
-from harness.session.data_sizes import data_or_sizes
-from harness.session.disk import DiskItem, Space, disk_needs, spaces
+from harness.session.data_sizes import data_sizes
+from harness.session.disk import DiskItem, disk_needs
 from harness.session.search_size import SearchSize, size_of_search
 from harness.session.stage_costs import (
     Costs,
@@ -47,7 +49,6 @@ class DryRun:
         rates: what images pass → seconds a forward pass; empty without a device.
         at_once: trials at once here; None on a cluster that was not asked.
         disk: what would be written.
-        spaces: the file systems for it.
         notes: what else to know, in sentences.
     """
 
@@ -60,25 +61,18 @@ class DryRun:
     rates: Mapping[Passed, Rates]
     at_once: int | None
     disk: Sequence[DiskItem]
-    spaces: Sequence[Space]
     notes: Sequence[str]
 
-    def hours(self, costs: Costs) -> Spread | None:
-        """Device-hours of some costs: quick, median and slow; None without a device."""
+    def hours(self, *costs: Costs) -> Spread | None:
+        """Device-hours of all these costs; None without a device."""
         if not self.device:
             return None
-        each = [(0.0, 0.0, 0.0), *(seconds(work, self.rates[p]) for p, work in costs.items())]
-        low, middle, high = (sum(column) / 3600 for column in zip(*each, strict=True))
-        return low, middle, high
+        parts = (seconds(work, self.rates[p]) for part in costs for p, work in part.items())
+        return sum(parts, np.zeros(3)) / 3600
 
     def total_hours(self, case: Case = "expected") -> Spread | None:
         """Device-hours of all stages."""
-        each = [self.hours(stage.costs[case]) for stage in self.stages]
-        known = [spread for spread in each if spread is not None]
-        if not self.device:
-            return None
-        low, middle, high = (sum(column) for column in zip((0.0, 0.0, 0.0), *known, strict=True))
-        return low, middle, high
+        return self.hours(*(stage.costs[case] for stage in self.stages))
 
     @property
     def wall_hours(self) -> float | None:
@@ -86,16 +80,16 @@ class DryRun:
 
         Trials that share a GPU share its time.
         """
-        if self.at_once is None or not self.device:
+        if self.at_once is None:
             return None
-        share = min(1.0, self.experiment.resources.gpus or 1.0)
-        total = 0.0
-        for phase in dict.fromkeys(stage.phase for stage in self.stages):
-            of_phase = [stage for stage in self.stages if stage.phase == phase]
-            trials = max((s.count for s in of_phase if s.unit == "trial"), default=1.0)
-            slots = max(1.0, min(self.at_once, trials) * share)
-            hours = [self.hours(stage.costs["expected"]) for stage in of_phase]
-            total += sum(spread[1] for spread in hours if spread) / slots
+        share, total = min(1.0, self.experiment.resources.gpus or 1.0), 0.0
+        for _, phase in groupby(self.stages, lambda stage: stage.phase):
+            of_phase = list(phase)
+            hours = self.hours(*(stage.costs["expected"] for stage in of_phase))
+            if hours is None:
+                return None
+            trials = max(stage.count for stage in of_phase if stage.unit == "trial")
+            total += float(hours[1]) / max(1.0, min(self.at_once, trials) * share)
         return total
 
 
@@ -109,110 +103,83 @@ def dry_run(
     """
     check_folders(options)
     check_tracking(options.tracking_uri, options.runs_dir)
-    data, sizes = data_or_sizes(experiment, options.cache_dir, say)
-    notes = [f"{sizes.missing.split(';')[0]}; counted with the published lists"] * bool(
-        sizes.missing
-    )
-    fingerprint, known = (data.fingerprint if data else ""), set[str]()
+    sizes, known, notes = data_sizes(experiment, options.cache_dir, say), set[str](), list[str]()
+    if sizes.missing:
+        notes.append(f"{sizes.missing.split(';')[0]}; counted with the published lists")
     if plan == "search" and experiment.search.warm_start:
-        if data is None:
+        if sizes.missing:
             notes.append("search.warm_start: not looked at without the data")
         else:
-            protocol = protocol_hash(experiment, fingerprint)
-            warm = warm_start(experiment, options.runs_dir, fingerprint, protocol)
+            protocol = protocol_hash(experiment, sizes.fingerprint)
+            warm = warm_start(experiment, options.runs_dir, sizes.fingerprint, protocol)
             known = {entry["config_hash"] for entry in warm["trials"]}
-    costs = TrialCosts(experiment, sizes)
-    size = size_of_search(experiment, fingerprint, known) if plan == "search" else None
-    if size is None:
+    costs, size = TrialCosts(experiment, sizes), None
+    if plan == "search":
+        size = size_of_search(experiment, sizes.fingerprint, known)
+        stages, configs = stages_of_search(experiment, size, costs), searched_configs(experiment)
+    else:
         stages = stages_given(experiment, plan, costs)
         configs = [training.config for training in fixed_trainings(experiment, plan)]
-    else:
-        stages = stages_of_search(experiment, size, costs)
-        configs = searched_configs(experiment)
-    device, began = _device(experiment), time.monotonic()
-    rates = _measured(experiment, costs, stages, device, say) if device else {}
-    at_once = _at_once(experiment, options)
-    disk = disk_needs(experiment, configs, stages, sizes, at_once or 1, options)
+    if costs.learning:
+        notes.append(f"not counted: what {', '.join(costs.learning)} learn before they attack")
+    device = "cuda" if experiment.resources.gpus else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        device = ""
+        notes.append(
+            f"resources.gpus_per_trial: {experiment.resources.gpus_per_trial}: no GPU that torch "
+            "can use is here, so F alone, and no hours"
+        )
+    began = time.monotonic()
+    rates = _measured(experiment, costs, device, say) if device else {}
+    measured_s = time.monotonic() - began
+    at_once, refused = _slots_here(experiment, options)
+    if refused:
+        notes.append(f"saat {plan} would refuse it on this machine: {refused}")
     return DryRun(
         experiment,
         plan,
         size,
         stages,
         torch.cuda.get_device_name() if device == "cuda" else device,
-        time.monotonic() - began,
+        measured_s,
         rates,
         at_once,
-        disk,
-        spaces(disk),
-        [*notes, *_notes(experiment, plan, options, costs, device)],
+        disk_needs(experiment, configs, stages, sizes, at_once or 1, options),
+        notes,
     )
 
 
-def _device(experiment: Experiment) -> str:
-    """Where the costs can be measured; empty if not here."""
-    if not experiment.resources.gpus:
-        return "cpu"
-    return "cuda" if torch.cuda.is_available() else ""
-
-
 def _measured(
-    experiment: Experiment,
-    costs: TrialCosts,
-    stages: Sequence[Stage],
-    device: str,
-    say: Callable[[str], None],
+    experiment: Experiment, costs: TrialCosts, device: str, say: Callable[[str], None]
 ) -> dict[Passed, Rates]:
     """Calibrate everything that images pass, with as many threads as a trial has."""
-    passed = {p: costs.examples[p] for stage in stages for of in stage.costs.values() for p in of}
-    say(f"calibration: some seconds on {device} for {counted(len(passed), 'network')}")
+    say(f"calibration: some seconds on {device} for {counted(len(costs.examples), 'network')}")
     threads = torch.get_num_threads()
     torch.set_num_threads(min(experiment.resources.cpus_per_trial, os.cpu_count() or 1))
     try:
-        return {key: calibrate(config, device) for key, config in passed.items()}
+        return {passed: calibrate(config, device) for passed, config in costs.examples.items()}
     finally:
         torch.set_num_threads(threads)
 
 
-def _at_once(experiment: Experiment, options: Options) -> int | None:
-    """Trials that run at once on this machine, or as many as the file says on a cluster."""
-    wanted = experiment.search.max_concurrent
-    if options.executor == "inline":
-        return 1
-    if options.address:
-        return None if wanted == "auto" else wanted
-    from harness.executors.ray_slots import resources_here, slots_of_node
+def _slots_here(experiment: Experiment, options: Options) -> tuple[int | None, str]:
+    """Trials that run at once on this machine, or as many as the file says on a cluster.
 
-    resources = experiment.resources
-    fitting = slots_of_node(resources_here(), resources.cpus_per_trial, resources.gpus)
-    return max(1, fitting if wanted == "auto" else min(wanted, fitting))
-
-
-def _notes(
-    experiment: Experiment, plan: Plan, options: Options, costs: TrialCosts, device: str
-) -> list[str]:
-    notes = []
-    if costs.learning:
-        notes.append(f"not counted: what {', '.join(costs.learning)} learn before they attack")
-    if not device:
-        notes.append(
-            f"resources.gpus_per_trial: {experiment.resources.gpus_per_trial}: no GPU that torch "
-            "can use is here, so F alone, and no hours"
-        )
-    if refused := _refused_here(experiment, options):
-        notes.append(f"saat {plan} would refuse it on this machine: {refused}")
-    return notes
-
-
-def _refused_here(experiment: Experiment, options: Options) -> str:
-    """Why this machine would refuse a trial's resources; empty if it would not."""
+    With them, why this machine would refuse a trial; empty if it would not.
+    """
+    wanted, resources, refused = experiment.search.max_concurrent, experiment.resources, ""
     try:
         device_of_run(experiment, options)
     except InputError as error:
-        return str(error)
-    if options.executor != "ray" or options.address:
-        return ""
+        refused = str(error)
+    if options.executor == "inline":
+        return 1, refused
+    if options.address:
+        return None if wanted == "auto" else wanted, refused
     from harness.executors.ray_slots import request_error, resources_here, slots_of_node
 
-    cpus, gpus = experiment.resources.cpus_per_trial, experiment.resources.gpus
-    here = resources_here()
-    return "" if slots_of_node(here, cpus, gpus) else str(request_error(cpus, gpus, [here]))
+    cpus, gpus, here = resources.cpus_per_trial, resources.gpus, resources_here()
+    fitting = slots_of_node(here, cpus, gpus)
+    if not fitting:
+        refused = refused or str(request_error(cpus, gpus, [here]))
+    return max(1, fitting if wanted == "auto" else min(wanted, fitting)), refused

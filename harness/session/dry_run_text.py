@@ -1,13 +1,15 @@
 """A dry run in words and as JSON."""
 
 import textwrap
+from itertools import groupby
 from typing import Any
 
 from harness.experiment.config import Experiment
+from harness.session.calibration import Spread
+from harness.session.disk import spaces
 from harness.session.dry_run import DryRun
 from harness.session.search_size import SearchSize
-from harness.session.stage_costs import Stage
-from harness.session.trial_costs import Case
+from harness.session.trial_costs import CASES
 from saat.wording import counted
 
 _WIDTH = 80
@@ -52,38 +54,41 @@ def _described(experiment: Experiment, size: SearchSize) -> list[str]:
         lines.append(f"rung at epoch {epoch}: of {of_them} about {left} will go on")
         count = left
     margin = experiment.search.margin
-    if margin and size.rungs:
-        lines.append(f"more go on if they lie within {margin:g} MAP of the front of a rung")
     if not size.rungs:
         lines.append("rungs: none; every trial runs to its end")
+    elif margin:
+        lines.append(f"more go on if they lie within {margin:g} MAP of the front of a rung")
     return lines
 
 
 def _table(found: DryRun) -> list[str]:
     total, hours = sum(stage.passes() for stage in found.stages), found.total_hours()
     lines = [_row("", "how often", "million F", "device-hours", "share"), "-" * 74]
-    phase = ""
-    for stage in found.stages:
-        if stage.phase != phase:
-            phase = stage.phase
-            lines.append(phase)
-        spread = found.hours(stage.costs["expected"])
-        share = (
-            spread[1] / hours[1] if spread and hours and hours[1] else stage.passes() / (total or 1)
-        )
-        often = counted(round(stage.count), stage.unit)
-        amount = _number(stage.passes() / 1e6)
-        lines.append(
-            _row(f"  {stage.name}", often, amount, spread and _number(spread[1]), f"{share:.0%}")
-        )
+    for phase, stages in groupby(found.stages, lambda stage: stage.phase):
+        lines.append(phase)
+        for stage in stages:
+            own, passes = found.hours(stage.costs["expected"]), stage.passes()
+            share = passes / (total or 1)
+            if own is not None and hours is not None and hours[1]:
+                share = own[1] / hours[1]
+            often = counted(round(stage.count), stage.unit)
+            lines.append(
+                _row(f"  {stage.name}", often, _number(passes / 1e6), _median(own), f"{share:.0%}")
+            )
     lines.append("-" * 74)
-    lines.append(_row("total", "", _number(total / 1e6), hours and _number(hours[1]), "100%"))
-    lines += ["F: a forward pass of one image. An input gradient counts 2, a training step 3."]
-    return lines
+    lines.append(_row("total", "", _number(total / 1e6), _median(hours), "100%"))
+    return [
+        *lines,
+        "F: a forward pass of one image. An input gradient counts 2, a training step 3.",
+    ]
 
 
-def _row(name: str, often: str, passes: str, hours: str | None, share: str) -> str:
-    return f"{name:25}{often:>13}{passes:>13}{hours or '–':>15}{share:>8}".rstrip()
+def _median(hours: Spread | None) -> str:
+    return "–" if hours is None else _number(hours[1])
+
+
+def _row(name: str, often: str, passes: str, hours: str, share: str) -> str:
+    return f"{name:25}{often:>13}{passes:>13}{hours:>15}{share:>8}".rstrip()
 
 
 def _number(value: float) -> str:
@@ -104,20 +109,20 @@ def _hours(found: DryRun) -> list[str]:
     lines = []
     hours, wall = found.total_hours(), found.wall_hours
     if hours is not None:
-        spread = f"{_number(hours[0])} to {_number(hours[2])}"
         lines.append(
-            f"About {_number(hours[1])} device-hours; {spread} by the spread of the measurement "
-            f"({found.measured_s:.0f} s on {found.device}, networks alone)."
+            f"About {_median(hours)} device-hours; {_number(hours[0])} to {_number(hours[2])} by "
+            f"the spread of the measurement ({found.measured_s:.0f} s on {found.device}, networks "
+            "alone)."
         )
-    if wall is not None and found.at_once is not None:
-        at_once = counted(found.at_once, "trial")
+    if wall is not None:
+        at_once = counted(found.at_once or 0, "trial")
         lines.append(f"By the clock about {_number(wall)} hours with {at_once} at once here.")
     least, most = (sum(s.passes(case) for s in found.stages) for case in ("least", "most"))
-    low, high = found.total_hours("least"), found.total_hours("most")
     if least != most:
         bounds = f"Bounds: {_number(least / 1e6)} to {_number(most / 1e6)} million F"
-        if low and high:
-            bounds += f", {_number(low[1])} to {_number(high[1])} device-hours"
+        if hours is not None:
+            low, high = (_median(found.total_hours(case)) for case in ("least", "most"))
+            bounds += f", {low} to {high} device-hours"
         lines.append(f"{bounds}. {_why(found)}")
     return lines
 
@@ -126,12 +131,12 @@ def _why(found: DryRun) -> str:
     """What the bounds stand for."""
     parts = []
     if found.size is not None:
-        lower = "the cheapest settings are sampled, and none is worth confirming"
-        upper = "the dearest are sampled"
-        if found.size.rungs:
-            lower += "; all stop at the first rung"
-            upper += "; none stops"
-        parts.append(f"Lower: {lower}. Upper: {upper}.")
+        stopping = bool(found.size.rungs)
+        parts.append(
+            "Lower: the cheapest settings are sampled, and none is worth confirming"
+            f"{'; all stop at the first rung' * stopping}. "
+            f"Upper: the dearest are sampled{'; none stops' * stopping}."
+        )
     if any(stage.name.startswith("battery") for stage in found.stages):
         parts.append("A battery may leave attacks out, or attack twice past rectifiers.")
     return " ".join(parts)
@@ -143,7 +148,7 @@ def _disk(found: DryRun) -> list[str]:
         each, total = _size(item.each), _size(item.bytes)
         lines.append(_disk_row(f"  {item.name}", f"{item.count:.0f}", each, total))
     lines.append("-" * 74)
-    for space in found.spaces:
+    for space in spaces(found.disk):
         needed, free = _size(space.needed), _size(space.free)
         verdict = "It fits" if space.needed <= space.free else "It does NOT fit"
         lines.append(f"{verdict}: about {needed} needed, {free} free below {space.folder}")
@@ -156,8 +161,6 @@ def _disk_row(name: str, count: str, each: str, total: str) -> str:
 
 def as_json(found: DryRun) -> dict[str, Any]:
     """The same numbers for programs; bytes, hours and F."""
-    cases: tuple[Case, ...] = ("least", "expected", "most")
-    total = {case: sum(stage.passes(case) for stage in found.stages) for case in cases}
     size = found.size
     return {
         "experiment": found.experiment.name,
@@ -166,8 +169,18 @@ def as_json(found: DryRun) -> dict[str, Any]:
         "trials": None
         if size is None
         else {"explore": size.explored, "confirm": size.confirmed * found.experiment.confirm.seeds},
-        "stages": [_stage(found, stage) for stage in found.stages],
-        "forward_passes": total,
+        "stages": [
+            {
+                "phase": stage.phase,
+                "stage": stage.name,
+                "count": stage.count,
+                "unit": stage.unit,
+                "forward_passes": {case: stage.passes(case) for case in CASES},
+                "device_hours": _spread(found.hours(stage.costs["expected"])),
+            }
+            for stage in found.stages
+        ],
+        "forward_passes": {case: sum(s.passes(case) for s in found.stages) for case in CASES},
         "device_hours": _spread(found.total_hours()),
         "device_hours_least": _spread(found.total_hours("least")),
         "device_hours_most": _spread(found.total_hours("most")),
@@ -176,23 +189,10 @@ def as_json(found: DryRun) -> dict[str, Any]:
         "disk": [
             {"what": item.name, "count": item.count, "bytes": item.bytes} for item in found.disk
         ],
-        "space": [
-            {"folder": str(s.folder), "needed": s.needed, "free": s.free} for s in found.spaces
-        ],
+        "space": [{**space._asdict(), "folder": str(space.folder)} for space in spaces(found.disk)],
         "notes": list(found.notes),
     }
 
 
-def _stage(found: DryRun, stage: Stage) -> dict[str, Any]:
-    return {
-        "phase": stage.phase,
-        "stage": stage.name,
-        "count": stage.count,
-        "unit": stage.unit,
-        "forward_passes": {case: stage.passes(case) for case in stage.costs},
-        "device_hours": _spread(found.hours(stage.costs["expected"])),
-    }
-
-
-def _spread(hours: tuple[float, float, float] | None) -> dict[str, float] | None:
+def _spread(hours: Spread | None) -> dict[str, float] | None:
     return None if hours is None else dict(zip(("low", "median", "high"), hours, strict=True))

@@ -8,7 +8,7 @@ from harness.experiment.configs import (
     config_at,
     confirmed_configs,
     longest_training,
-    paper_defaults,
+    published_configs,
 )
 from harness.experiment.space import Dimension, points
 from harness.journal.state import config_hash
@@ -39,8 +39,7 @@ class SearchSize:
 
 def size_of_search(experiment: Experiment, fingerprint: str, known: set[str]) -> SearchSize:
     """Count trials and pretrained models; settings whose hashes are ``known`` do not run again."""
-    configs = [config_at(experiment, point) for point in paper_defaults(experiment)]
-    hashes = {config_hash(config, fingerprint) for config in configs}
+    hashes = {config_hash(config, fingerprint) for config in published_configs(experiment)}
     defaults = len(hashes - known)
     sampled = _sampled(experiment, fingerprint, known | hashes)
     confirmed = confirmed_configs(experiment, sampled + len(known))

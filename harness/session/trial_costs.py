@@ -1,7 +1,9 @@
 """What the stages of one trial cost in forward passes (F)."""
 
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
+
+from torch import nn
 
 from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.configs import undefended
@@ -24,6 +26,7 @@ from saat.work import Work
 
 # How a cost is counted: between what bounds, see harness.session.stage_costs.Stage.
 Case = Literal["least", "expected", "most"]
+CASES: tuple[Case, ...] = get_args(Case)
 
 
 class Passed(NamedTuple):
@@ -58,9 +61,7 @@ class TrialCosts:
         """What is attacked in the end."""
         wrapped = self.pretrained(config)._replace(wrapped=config.method)
         if wrapped not in self._wraps:
-            network = structure(config)
-            defended = defended_network(config.method, network, config.defense.model_dump())
-            self._wraps[wrapped] = defended is not network
+            self._wraps[wrapped] = type(deployed(config)) is not HashingNetwork
         if not self._wraps[wrapped]:
             return self.pretrained(config)
         self.examples.setdefault(wrapped, config)
@@ -79,16 +80,13 @@ class TrialCosts:
         epochs: int = settings.epochs
         return (once + epoch * epochs) * self._sizes.train
 
-    def start(self, config: TrialConfig) -> Work:
-        """A defense before its first epoch."""
-        return Work() if config.method == "none" else _kind(config).start_work() * self._sizes.train
-
-    def epoch(self, config: TrialConfig) -> Work:
-        """An epoch of a defense."""
+    def training(self, config: TrialConfig, begun: float, epochs: float) -> Work:
+        """A defense that is begun so often, with so many epochs in all."""
         if config.method == "none":
             return Work()
-        settings = to_settings(DEFENSES[config.method].settings, config.defense)
-        return _kind(config).epoch_work(settings) * self._sizes.train
+        kind, entry = _kind(config), DEFENSES[config.method]
+        epoch = kind.epoch_work(to_settings(entry.settings, config.defense))
+        return (kind.start_work() * begun + epoch * epochs) * self._sizes.train
 
     def validation(self, config: TrialConfig) -> Work:
         """The short attack after an epoch, of which ``validation.every`` may leave out some."""
@@ -151,6 +149,11 @@ def structure(config: TrialConfig) -> HashingNetwork:
     """The network of a setting, without any values."""
     model = config.model
     return network_structure(model.backbone, model.weights, model.bits)
+
+
+def deployed(config: TrialConfig) -> nn.Module:
+    """What is attacked in the end, without any values."""
+    return defended_network(config.method, structure(config), config.defense.model_dump())
 
 
 def _kind(config: TrialConfig) -> type[Training]:

@@ -13,8 +13,8 @@ from saat.data import RetrievalData
 from saat.evaluation import Evaluation
 from saat.labels import relevance
 
-_EXAMPLES = 6
-_RETRIEVED = 5
+EXAMPLES = 6
+RETRIEVED = 5
 
 
 def write_artifacts(
@@ -57,7 +57,7 @@ def examples(evaluation: Evaluation, data: RetrievalData) -> dict[str, np.ndarra
     """The first queries under the strongest attack, with what they retrieve before and after."""
     attacks = evaluation.untargeted or evaluation.attacks
     name, attack = min(attacks.items(), key=lambda item: float(item[1].ap.mean()))
-    count = min(_EXAMPLES, len(evaluation.rows))
+    count = min(EXAMPLES, len(evaluation.rows))
     out: dict[str, np.ndarray] = {
         "query": data.batch(evaluation.rows[:count]).numpy(),
         "adversarial": attack.images[:count].numpy(),
@@ -66,7 +66,7 @@ def examples(evaluation: Evaluation, data: RetrievalData) -> dict[str, np.ndarra
     relevant = relevance(evaluation.labels[:count], evaluation.database_labels)
     for prefix, codes in (("clean", evaluation.query_codes), ("attacked", attack.codes)):
         distance = hamming_distance(codes[:count], evaluation.database_codes)
-        order = distance.sort(dim=1, stable=True).indices[:, :_RETRIEVED]
+        order = distance.sort(dim=1, stable=True).indices[:, :RETRIEVED]
         out[f"{prefix}_relevant"] = relevant.gather(1, order).numpy()
         rows = evaluation.database_rows[order.numpy()]
         out[f"{prefix}_top"] = np.stack([data.batch(row).numpy() for row in rows])

@@ -532,6 +532,8 @@ COMMANDS: list[tuple[str, str]] = [
     ("evaluate . --attack maistay", "did you mean mainstay?"),
     ("evaluate . --queries tset", "did you mean test?"),
     ("evaluate . --device cud", "did you mean cuda?"),
+    ("evaluate . --precision bf6", "--precision bf6: fp32, tf32, bf16; did you mean bf16?"),
+    ("evaluate . --precision tf32", "--precision: tf32: cpu has no TF32 (NVIDIA Ampere and newer"),
     ("evaluate . --eps 1e308", "--eps 1e308: a number from 0 to 3145728"),
     ("evaluate . --steps 100001", "at most 100000"),
     ("evaluate . --seed 9007199254740993", "at most 9007199254740992"),

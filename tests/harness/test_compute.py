@@ -15,6 +15,7 @@ from harness.executors import footprint, ray_compute
 from harness.executors.footprint import measure_footprint
 from harness.experiment.file import load_stored
 from harness.experiment.protocols import full_protocol, validation_protocol
+from harness.experiment.sections import EvaluationSection
 from harness.journal.protocol_identity import protocol_hash
 from harness.journal.state import config_hash
 from harness.options import Options
@@ -201,6 +202,34 @@ def test_a_trial_trains_in_bf16_is_measured_in_fp32_and_says_so(
     _, meta = tensor_file.load(folder / "model.safetensors")
     assert meta["compute"] == {"precision": "bf16", "compile": "none"}
     assert meta["evaluation"]["precision"] == "fp32"
+
+
+def test_a_model_is_evaluated_again_in_another_precision_which_its_numbers_name(
+    tmp_path: Path, capsys: Any
+) -> None:
+    experiment = tiny()
+    reports_of(experiment, tmp_path)
+    context = context_of(experiment, tmp_path)
+    model = trial_folder(context, spec_of(experiment).trial_id)
+    written: dict[str, Any] = {}
+    for precision, options in (("fp32", []), ("bf16", ["--precision", "bf16"])):
+        folder = tmp_path / precision
+        with pytest.raises(SystemExit) as ended:
+            main(["evaluate", str(model), "-o", str(folder), *options])
+        assert not ended.value.code
+        assert f", {precision}\n" in capsys.readouterr().out
+        written[precision] = json.loads((folder / "metrics.json").read_text())
+        assert written[precision]["protocol"]["precision"] == precision
+    differing = {key for key in written["fp32"] if written["fp32"][key] != written["bf16"][key]}
+    assert differing == {"protocol", "metrics"}
+    hashes = {
+        protocol_hash(
+            experiment.model_copy(update={"evaluation": EvaluationSection(**found["protocol"])}),
+            "d",
+        )
+        for found in written.values()
+    }
+    assert len(hashes) == 2
 
 
 def test_auto_is_resolved_and_kept_in_the_trials_folder(

@@ -1,7 +1,7 @@
-"""What a dry run counts is what passes the networks of the same search, stage by stage."""
+"""What a dry run counts is what the same search does: passes of networks, bytes on the disk."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ from torch import Tensor
 
 from harness.experiment.config import Experiment
 from harness.options import Options
+from harness.search.plan import fixed_trainings
 from harness.session import session
-from harness.session.data_sizes import data_or_sizes
+from harness.session.data_sizes import data_sizes
+from harness.session.disk import disk_needs
 from harness.session.search_size import size_of_search
 from harness.session.stage_costs import Stage, stages_given, stages_of_search
 from harness.session.trial_costs import TrialCosts
@@ -80,12 +82,26 @@ KINDS = {
 }
 
 
+# Parts of a folder of runs → what of it is planned; the report lies in the run's own folder.
+PARTS = {
+    "pretrained": ("pretrained models",),
+    "tiny/trials": (
+        "models of trials",
+        "attacked images of test trials",
+        "histograms and example images",
+    ),
+    "tiny/report": ("report",),
+    "mlflow.db": ("MLflow's database",),
+    "mlartifacts": ("its copies of models", "its copy of the report"),
+}
+DISK_FACTOR = 1.25
+
+
 def planned(experiment: Experiment, plan: Any) -> dict[tuple[str, str], Stage]:
-    data, sizes = data_or_sizes(experiment, None, print)
-    assert data is not None
+    sizes = data_sizes(experiment, None, print)
     costs = TrialCosts(experiment, sizes)
     if plan == "search":
-        size = size_of_search(experiment, data.fingerprint, set())
+        size = size_of_search(experiment, sizes.fingerprint, set())
         stages = stages_of_search(experiment, size, costs)
     else:
         stages = stages_given(experiment, plan, costs)
@@ -119,6 +135,24 @@ def test_a_search_passes_as_many_images_as_its_dry_run_counts(
         assert passes[key] <= stage.passes("most") * (1 + 1e-9), key
 
 
+def check_disk(experiment: Experiment, plan: Any, stages: Iterable[Stage], runs_dir: Path) -> None:
+    """Compare what is planned for the disk with what a run has left there."""
+    sizes = data_sizes(experiment, None, print)
+    configs = [training.config for training in fixed_trainings(experiment, plan)]
+    items = disk_needs(experiment, configs, list(stages), sizes, 1, Options(runs_dir))
+    needed = {item.name: item.bytes for item in items}
+    passing = {"checkpoints of trials at once", "the same while trials run"}
+    for folder, names in {**PARTS, "": needed.keys() - passing}.items():
+        ratio = sum(needed[name] for name in names) / written(runs_dir / folder)
+        assert 1 / DISK_FACTOR < ratio < DISK_FACTOR, folder
+
+
+def written(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def test_a_search_that_stops_trials_stays_between_the_bounds(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +179,7 @@ def test_every_defense_costs_what_the_dry_run_counts(
     stages = planned(experiment, "compare")
     passes = ran(experiment, "compare", runs_dir, monkeypatch)
     assert passes == {key: stage.passes() for key, stage in stages.items()}
+    check_disk(experiment, "compare", stages.values(), runs_dir)
 
 
 def test_the_battery_costs_what_the_dry_run_counts(
@@ -153,9 +188,11 @@ def test_the_battery_costs_what_the_dry_run_counts(
     """Where rectifiers hide gradients, attacks are run twice: the upper bound."""
     brief = {"defense.epochs": 1, "evaluation.attacks": ["mainstay"]}
     experiment = tiny({**brief, "confirm.battery": "core"})
-    stage = planned(experiment, "train")["train", "battery"]
+    stages = planned(experiment, "train")
+    stage = stages["train", "battery"]
     passes = ran(experiment, "train", runs_dir, monkeypatch)["train", "battery"]
     assert passes in (approx(stage.passes()), approx(stage.passes("most")))
+    check_disk(experiment, "train", stages.values(), runs_dir)
 
 
 def approx(passes: float, tolerance: float = BATTERY_TOLERANCE) -> Any:

@@ -5,18 +5,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from harness.__main__ import main
-from harness.experiment.configs import config_at, paper_defaults
+from harness.experiment.configs import published_configs, undefended
 from harness.journal.state import config_hash
 from harness.session import calibration
 from harness.session.calibration import calibrate, seconds
-from harness.session.data_sizes import DataSizes, data_or_sizes
+from harness.session.data_sizes import DataSizes, data_sizes
 from harness.session.search_size import SearchSize, size_of_search
-from harness.session.stage_costs import Survival, stages_of_search
+from harness.session.stage_costs import TrialGroup, stages_of_search
 from harness.session.trial_costs import TrialCosts
 from saat.errors import InputError
 from saat.work import KINDS, Work
@@ -29,8 +30,7 @@ BITS = {"model.bits": {"choice": [16, 32, 64]}}
 
 def size_of(known: int = 0, **changes: Any) -> SearchSize:
     searched = experiment(**changes)
-    points = [config_at(searched, point) for point in paper_defaults(searched)]
-    hashes = {config_hash(config, "data") for config in points[:known]}
+    hashes = {config_hash(config, "data") for config in published_configs(searched)[:known]}
     return size_of_search(searched, "data", hashes)
 
 
@@ -153,14 +153,15 @@ def test_the_expected_cost_is_the_sum_over_all_trials() -> None:
 
 
 def test_shares_that_go_on_decide_epochs_and_ends() -> None:
-    survival = Survival([(1, 0.5), (3, 0.25)])
-    assert [survival.epochs(n) for n in (0, 1, 2, 3, 5)] == [0, 1, 1.5, 2, 2.5]
-    assert [survival.finished(n) for n in (0, 1, 2, 3, 5)] == [1, 1, 0.5, 0.5, 0.25]
+    trained = [experiment(defense__epochs=n).config for n in (1, 2, 3, 5)]
+    groups = [TrialGroup(4, c, [(1, 0.5), (3, 0.25)]) for c in (undefended(trained[0]), *trained)]
+    assert [group.epochs for group in groups] == [0, 4, 6, 8, 10]
+    assert [group.finished for group in groups] == [4, 4, 2, 2, 1]
 
 
 def test_seconds_are_passes_times_rates() -> None:
-    rates = {kind: (1.0, 2.0, 3.0 + number) for number, kind in enumerate(KINDS)}
-    assert seconds(Work(1, 10, 100, 1000), rates) == (1111, 2222, 3 + 40 + 500 + 6000)
+    rates = {kind: np.array((1.0, 2.0, 3.0 + number)) for number, kind in enumerate(KINDS)}
+    assert seconds(Work(1, 10, 100, 1000), rates).tolist() == [1111, 2222, 3 + 40 + 500 + 6000]
 
 
 def test_every_kind_of_work_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,14 +175,19 @@ def test_every_kind_of_work_is_measured(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_without_the_data_the_published_lists_are_counted() -> None:
     named = {"name": "flickr25k", "root": "/nowhere", "val_queries": 100}
-    data, sizes = data_or_sizes(tiny({"data": named}), None, print)
-    assert data is None
+    sizes = data_sizes(tiny({"data": named}), None, print)
+    assert not sizes.fingerprint
     assert "/nowhere/FLICKR-25K" in sizes.missing
     assert (sizes.train, sizes.validation_database, sizes.test) == (5000, 23_200, 1700)
-    with pytest.raises(InputError, match=r"evaluation\.top_k: 23201: at most 23200"):
-        data_or_sizes(tiny({"data": named, "evaluation.top_k": 23_201}), None, print)
+    for key, value, most in (
+        ("evaluation.top_k", 23_201, 23_200),
+        ("validation.database", 23_201, 23_200),
+        ("validation.queries", 101, 100),
+    ):
+        with pytest.raises(InputError, match=f"{key}: {value}: at most {most}"):
+            data_sizes(tiny({"data": named, key: value}), None, print)
     with pytest.raises(InputError, match="nuswide not found"):
-        data_or_sizes(tiny({"data": {**named, "name": "nuswide"}}), None, print)
+        data_sizes(tiny({"data": {**named, "name": "nuswide"}}), None, print)
 
 
 def test_the_command_tells_the_plan_and_leaves_everything_as_it_is(

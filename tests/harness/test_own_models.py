@@ -219,6 +219,13 @@ def test_an_error_of_the_network_while_it_is_measured_is_one_line(
     assert all(line.startswith("attack ") for line in told[:-1])
 
 
+def test_a_network_of_ones_own_computes_in_no_bfloat16(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(own, "make", "--precision", "bf16") == 2
+    assert "bf16: only networks of this package compute in it" in capsys.readouterr().err
+
+
 def test_a_module_that_ends_the_program_when_imported_is_refused(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,7 @@
 """Named precisions: flags within, flags afterwards, and devices without them."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,6 +9,7 @@ from torch import Tensor
 from saat.defenses import SaatSettings, SaatTraining
 from saat.errors import InputError
 from saat.precision import PRECISIONS, Precision, check_precision, computing, default_precision
+from saat.protocol import Protocol, evaluate, named_attacks
 from saat.retrieval import average_precision
 from tests import toy
 
@@ -56,6 +59,17 @@ def test_features_are_float32_in_bf16_and_near_those_of_fp32() -> None:
     assert not torch.equal(rough, exact)
     assert torch.equal(after, exact)
     torch.testing.assert_close(rough, exact, atol=0.05, rtol=0.05)
+
+
+def test_stored_attacks_of_one_precision_are_not_taken_for_another(tmp_path: Path) -> None:
+    network, data = toy.toy_network(), toy.toy_data()
+    kept = []
+    for precision in ("fp32", "bf16"):
+        protocol = Protocol(named_attacks(["hag"], 2), precision=precision)
+        evaluate(network, data, protocol, limit=8, store=tmp_path)
+        kept.append({path.name for path in tmp_path.glob("*.npz")})
+    assert len(kept[0]) == 1
+    assert len(kept[1]) == 2
 
 
 def test_retrieval_is_exact_in_bf16() -> None:
