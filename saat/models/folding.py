@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 from saat.models.efficientnet import SameConv
 from saat.models.network import HashingNetwork
 from saat.models.small_cnn import PatchConv
+from saat.models.strided_conv import StridedConv, is_strided
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -27,8 +28,9 @@ def folded(network: nn.Module) -> nn.Module:
     """A network with the features and input gradients of ``network``, up to rounding, but faster.
 
     Batch norm in evaluation mode moves into the layer that is registered right before it, and the
-    normalisation of images into a first layer without padding. The weights that change are copies
-    of the present ones without gradients; everything else, modes too, is shared with ``network``.
+    normalisation of images into a first layer without padding. On a CPU a first layer with a stride
+    becomes a :class:`StridedConv`. The weights that change are copies of the present ones without
+    gradients; everything else, modes too, is shared with ``network``.
 
     Only hashing networks whose backbone ``folds`` are rewritten: in these every batch norm takes
     its input from the layer registered before it, and from nothing else. Any other network is
@@ -46,7 +48,16 @@ def folded(network: nn.Module) -> nn.Module:
     first = next((layer for layer in twin.modules() if isinstance(layer, nn.Conv2d)), None)
     if isinstance(first, PatchConv):
         _fold_normalisation(first, twin)
+    elif first is not None and is_strided(first):
+        _replace(twin, first, StridedConv(first))
     return twin
+
+
+def _replace(network: nn.Module, layer: nn.Module, other: nn.Module) -> None:
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if child is layer:
+                setattr(parent, name, other)
 
 
 def _twin(module: Module) -> Module:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saat.models import HashingNetwork, build_network, folded
+from saat.models.strided_conv import StridedConv, is_strided
 
 SIDES = {"small_cnn": 32, "resnet18": 32, "efficientnet_lite0": 32, "vgg11": 32}
 
@@ -105,3 +106,43 @@ def test_a_patch_convolution_is_a_convolution(side: int) -> None:
     expected = of(lambda x: F.conv2d(x, layer.weight, stride=4))
     for ours, plain in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, plain)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 4, 7, 11])
+@pytest.mark.parametrize("stride", [2, 3, 4])
+@pytest.mark.parametrize("padding", [0, 2])
+@pytest.mark.parametrize("sides", [(24, 24), (25, 31)])
+def test_a_strided_convolution_has_the_features_and_the_input_gradient_of_its_layer(
+    kernel: int, stride: int, padding: int, sides: tuple[int, int]
+) -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(3, 5, kernel, stride, padding, bias=kernel != 4).double()
+    images = torch.rand(2, 3, *sides, dtype=torch.float64)
+    images = images.contiguous(memory_format=torch.channels_last)
+    fast = StridedConv(layer)
+    assert torch.equal(fast(images), layer(images))
+    torch.testing.assert_close(gradient(fast, images), gradient(layer, images))
+
+
+def test_only_plain_strided_convolutions_are_replaced() -> None:
+    others = (
+        nn.Conv2d(3, 6, 3), nn.Conv2d(3, 6, 3, 2, groups=3), nn.Conv2d(3, 6, 3, 2, dilation=2),
+        nn.Conv2d(3, 6, 3, (1, 2)), nn.Conv2d(3, 6, (3, 2), 2), nn.Conv2d(3, 6, 3, 2, (0, 1)),
+        nn.Conv2d(3, 6, 3, 2, 1, padding_mode="reflect"), nn.Conv2d(3, 6, 3, 2, "valid"),
+        nn.Linear(3, 6), nn.Conv2d(3, 6, 3, 2, device="meta"),
+    )  # fmt: skip
+    assert not any(map(is_strided, others))
+    assert is_strided(nn.Conv2d(3, 6, 3, 2, 1))
+    for name, replaced in {"resnet18": 1, "efficientnet_lite0": 0, "small_cnn": 0}.items():
+        fast = folded(network(name, SIDES[name]))
+        assert sum(isinstance(module, StridedConv) for module in fast.modules()) == replaced
+
+
+def test_in_another_precision_the_gradient_is_as_near_as_that_of_the_plain_network() -> None:
+    plain = network("resnet18", 32).float()
+    images = drawn(32).float()
+    exact = gradient(plain, images)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = (gradient(net, images) for net in (folded(plain), plain))
+    assert found.dtype == torch.float32
+    assert (found - exact).norm() < 1.5 * (expected - exact).norm()
