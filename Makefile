@@ -63,6 +63,7 @@ bench: install
 	$(BIN)/python -m benchmarks.kernels
 	$(BIN)/python -m benchmarks.steps
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.start
 
 # The suites that `make test` leaves out. Tests of clusters mostly wait, so trainings run beside

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -219,17 +219,18 @@ def after(runs_dir: Path) -> None:
         print(f"{f'size of {path.name}':<44}{path.stat().st_size / 2**20:8.2f} MB")
 
 
-def start_ray() -> None:
-    """A Ray of our own whose workers run the stand-in."""
+def start_ray(setup: Callable[[], None] = use_stand_in, cpus: int | None = None) -> None:
+    """A Ray of our own, with so many CPUs, whose workers begin with a call of ``setup``."""
     import ray
 
     ray.init(
         address="local",
+        num_cpus=cpus,
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
         object_store_memory=256 * 1024**2,
-        runtime_env={"worker_process_setup_hook": use_stand_in},
+        runtime_env={"worker_process_setup_hook": setup},
     )
 
 

@@ -32,7 +32,7 @@ def stages(experiment: Experiment, name: str) -> dict[str, Work]:
     sizes = DataSizes(train, database, rows, queries, test, database + test, train)
     costs, config = TrialCosts(experiment, sizes), experiment.config
     return {
-        "epoch of SAAT": costs.epoch(config),
+        "epoch of SAAT": costs.training(config, 0, 1),
         "validation after an epoch": costs.validation(config),
         "re-attack of a trial": costs.reattack,
         "test attacks of a confirmed model": costs.test,

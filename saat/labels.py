@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saat.blocks import rows_at_once
 from saat.errors import InputError
 
 _ONE_HOT = "of class indices make torch.nn.functional.one_hot(indices, C)"
@@ -98,10 +99,14 @@ def draw_target_labels(
     candidates = LabelGroups.of(database_labels.cpu()).vectors
     candidates = candidates[candidates.sum(1) > 0]
     targets = torch.zeros(query_labels.shape, dtype=torch.uint8)
-    disjoint = ~relevance(query_labels.cpu(), candidates)
-    for row, allowed in enumerate(disjoint):
-        choices = allowed.nonzero().flatten()
-        draw = torch.rand((), generator=generator, dtype=torch.float64)
-        if len(choices):
-            targets[row] = candidates[choices[int(draw * len(choices))]].to(torch.uint8)
+    check_labels("query_labels", query_labels)
+    check_classes(query_labels, candidates)
+    size = rows_at_once(len(candidates))
+    blocks = zip(query_labels.cpu().split(size), targets.split(size), strict=True)
+    for labels, drawn in blocks:
+        for target, related in zip(drawn, unchecked_relevance(labels, candidates), strict=True):
+            choices = (~related).nonzero().flatten()
+            draw = torch.rand((), generator=generator, dtype=torch.float64)
+            if len(choices):
+                target.copy_(candidates[choices[int(draw * len(choices))]])
     return targets

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from saat.blocks import rows_at_once
 from saat.codes import check_codes
 from saat.curves import RECALL_LEVELS, precision_at_recall
 from saat.distance_counts import count_distances, relevance_in_stable_order
@@ -24,9 +25,6 @@ from saat.labels import check_classes, check_labels, unchecked_relevance
 from saat.packed_codes import Packed
 from saat.protocol_options import TIES, Ties
 from saat.wording import counted
-
-# Queries × items of which relevance is in memory at once.
-_BLOCK_ELEMENTS = 1 << 22
 
 
 class DistanceHistograms(NamedTuple):
@@ -41,10 +39,6 @@ class PrecisionRecall(NamedTuple):
 
     recall: Tensor
     precision: Tensor
-
-
-def _queries_at_once(items: int) -> int:
-    return max(1, _BLOCK_ELEMENTS // max(1, items))
 
 
 class Database:
@@ -92,7 +86,7 @@ class Database:
         packed = self._queries(query_codes, query_labels)
         scores = torch.zeros(len(query_codes), dtype=torch.float64)
         ranks = torch.arange(1, depth + 1, dtype=torch.float64)
-        step = _queries_at_once(depth)
+        step = rows_at_once(depth)
         for start in range(0, len(scores), step):
             block = slice(start, start + step)
             order = relevance_in_stable_order(packed.columns(block), self._packed, depth)
@@ -254,9 +248,10 @@ def chance_average_precision(
     check_labels("database_labels", database_labels)
     check_classes(query_labels, database_labels)
     database_labels = database_labels.float()  # once, not once a block
-    blocks = query_labels.split(_queries_at_once(len(database_labels)))
-    counts = [unchecked_relevance(block, database_labels).sum(1, keepdim=True) for block in blocks]
-    relevant = torch.cat(counts)
+    size = rows_at_once(len(database_labels))
+    relevant = query_labels.new_empty((len(query_labels), 1), dtype=torch.int64)
+    for part, block in zip(relevant.split(size), query_labels.split(size), strict=True):
+        torch.sum(unchecked_relevance(block, database_labels), 1, keepdim=True, out=part)
     total = torch.full_like(relevant, len(database_labels))
     depth = resolved_top_k(top_k, len(database_labels))
     return expected_average_precision(DistanceHistograms(total, relevant), depth)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from saat.attacks.apgd_attacks import ApgdMainstay
 from saat.attacks.interface import Knowledge, Perturbed, Queries
+from saat.blocks import rows_at_once
 from saat.codes import hamming_distance, sign
 from saat.labels import LabelGroups
 from saat.mainstay import mainstay_codes
@@ -39,9 +40,13 @@ class MultiTarget(ApgdMainstay):
         """
         labels = LabelGroups.of(knowledge.train_labels).vectors
         codes = mainstay_codes(labels, knowledge.train_codes, knowledge.train_labels, self.weights)
-        distance = hamming_distance(query_codes.to(codes.device), codes)
-        order = distance.sort(dim=1, descending=True, stable=True).indices
-        return codes[order[:, : self.targets]]
+        own, size = query_codes.to(codes.device), rows_at_once(len(codes))
+        out = codes.new_empty(len(own), min(self.targets, len(codes)), codes.shape[1])
+        for part, block in zip(out.split(size), own.split(size), strict=True):
+            distance = hamming_distance(block, codes)
+            order = distance.sort(dim=1, descending=True, stable=True).indices
+            part.copy_(codes[order[:, : self.targets]])
+        return out
 
     def restart_passes(self, threat: ThreatModel) -> float:
         """Those of every target and its comparison; less where there are fewer label vectors."""

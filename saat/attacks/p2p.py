@@ -10,6 +10,7 @@ from torch import Tensor
 
 from saat.attacks.interface import Knowledge
 from saat.attacks.targeted_pgd import TargetedPGD
+from saat.blocks import rows_at_once
 from saat.codes import sign
 from saat.labels import LabelGroups
 from saat.settings import option
@@ -37,12 +38,22 @@ class P2P(TargetedPGD):
         place = torch.arange(len(order), device=codes.device) - first[groups.index[order]]
         voters = order[place < self.anchors]
         votes = groups.sums(torch.zeros_like(codes).index_copy_(0, voters, codes[voters]))
-        wanted = labels.to(codes.device).double()
-        shared = wanted @ groups.vectors.T
-        equal = (shared == wanted.sum(1, keepdim=True)) & (shared == groups.vectors.sum(1))
-        found = equal.any(1) & (wanted.sum(1) > 0)
-        anchors = sign(votes)[equal.int().argmax(1)].float()
-        return torch.where(found[:, None], anchors, query_codes.to(codes.device).float())
+        anchors, out = sign(votes).float(), query_codes.to(codes.device).float().clone()
+        size = rows_at_once(len(groups.vectors))
+        for part, wanted in zip(out.split(size), labels.split(size), strict=True):
+            group, found = _group_of(wanted.to(codes.device).double(), groups.vectors)
+            part.copy_(torch.where(found[:, None], anchors[group], part))
+        return out
+
+
+def _group_of(labels: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """The row of ``vectors`` (G, C) equal to each of ``labels`` (Q, C), and whether there is one.
+
+    Both are float64 0/1. A row without a label has none.
+    """
+    shared = labels @ vectors.T
+    equal = (shared == labels.sum(1, keepdim=True)) & (shared == vectors.sum(1))
+    return equal.int().argmax(1), equal.any(1) & (labels.sum(1) > 0)
 
 
 @dataclass(frozen=True)

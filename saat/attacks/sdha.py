@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from saat.attacks.interface import Attack, Knowledge, Perturbed, Queries
 from saat.attacks.pgd import PUBLISHED_BATCH, QueryLoss, alpha_at, descend, input_gradient
+from saat.blocks import rows_at_once
 from saat.codes import sign, unchecked_hamming_distance
 from saat.labels import LabelGroups, relevance
 from saat.settings import option
@@ -95,10 +96,14 @@ class SDHA(Attack):
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """Sign of the mean relevant train code, whose negative is farthest from them on average."""
         groups = LabelGroups.of(knowledge.train_labels)
-        related = relevance(labels.to(groups.vectors.device), groups.vectors)
-        total = related.double() @ groups.sums(knowledge.train_codes)
-        own = query_codes.to(total.device).float()
-        return torch.where(related.any(1, keepdim=True), sign(total).float(), own)
+        vectors, sums = groups.vectors, groups.sums(knowledge.train_codes)
+        out = query_codes.to(vectors.device).float().clone()  # where nothing is relevant
+        size = rows_at_once(len(vectors))
+        for part, own_labels in zip(out.split(size), labels.split(size), strict=True):
+            related = relevance(own_labels.to(vectors.device), vectors)
+            total = sign(related.double() @ sums).float()
+            part.copy_(torch.where(related.any(1, keepdim=True), total, part))
+        return out
 
     def distance(self, agreement: Tensor) -> Tensor:
         """φ(s) of one bit, s = q·r."""
