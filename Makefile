@@ -55,11 +55,12 @@ unit: install
 .PHONY: test
 test: install
 	@$(MAKE) --no-print-directory -j 2 lint unit
-	$(TESTS) $(SHORT) -m "slow or ray"
+	$(TESTS) $(SHORT) --ignore=tests/benchmarks -m "slow or ray"
 
 # Measures our code beside the plain way, in some ten minutes; docs/results/performance.md has it.
 .PHONY: bench
 bench: install
+	$(BIN)/python -m benchmarks.work
 	$(BIN)/python -m benchmarks.kernels
 	$(BIN)/python -m benchmarks.steps
 	$(BIN)/python -m benchmarks.scaling
@@ -71,13 +72,18 @@ bench: install
 # other work. Each suite has a target of its own, and `make trained` runs more than this one does.
 .PHONY: thorough
 thorough: install
-	$(TESTS) tests/trained tests/cluster -m "not lengthy"
+	$(TESTS) tests/trained tests/cluster tests/benchmarks -m "not lengthy"
 	$(TESTS) tests/chaos tests/browser
 
 # Checks claims about defenses and the battery on models that are trained on the digits.
 .PHONY: trained
 trained: install
 	$(TESTS) tests/trained
+
+# Tests the benchmarks at toy size.
+.PHONY: bench-toy
+bench-toy: install
+	$(TESTS) tests/benchmarks
 
 # Tests a Ray cluster of several hosts (network namespaces) that come and go. Needs Linux and root.
 .PHONY: cluster

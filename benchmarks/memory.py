@@ -217,7 +217,8 @@ def main() -> None:
     sizes = Sizes(*(getattr(args, name) for name in Sizes._fields))
     if args.inside is not None:
         inside = Path(args.inside[1])
-        for line in TABLES[args.inside[0]](np.load(inside / "labels.npy"), sizes, inside):
+        labels = np.load(inside / "labels.npy", allow_pickle=False)
+        for line in TABLES[args.inside[0]](labels, sizes, inside):
             print(line, flush=True)
         return
     with tempfile.TemporaryDirectory(prefix="saat-memory-") as folder:

@@ -15,6 +15,7 @@ calls the reference's way of measuring there.
 Random numbers are torch's own, so the results differ from ours as those of another seed do.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,9 @@ class PlainTrial:
 
     def through_a_file(self, name: str) -> PlainNetwork:
         """The network as another script loads it."""
-        torch.save(self.network, self.work / name)
-        found: PlainNetwork = torch.load(self.work / name, weights_only=False)
+        torch.save(self.network.state_dict(), self.work / name)
+        found = copy.deepcopy(self.network)
+        found.load_state_dict(torch.load(self.work / name, weights_only=True))
         return found
 
     def pretrain(self) -> None:

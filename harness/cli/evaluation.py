@@ -68,7 +68,7 @@ def evaluate(
         str | None, option("Attack within a ball of this radius, for example 8/255.", _OF_PROTOCOL)
     ] = None,
     precision: Annotated[
-        str | None, option("Compute in this precision: fp32, tf32 or bf16.", _OF_PROTOCOL)
+        str | None, option("Measure in this precision: fp32, tf32 or bf16.", _OF_PROTOCOL)
     ] = None,
     battery: Annotated[
         str, option("Run the attacks and gates of this battery: none, core, full or exhaustive.")

@@ -12,7 +12,7 @@ import torch
 from benchmarks import memory
 from saat.stopwatch import Stage
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TOY = memory.Sizes(train=300, database=400, validation=40, test=40, batches=2)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="peaks are those of Linux's kernel")
 

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.gpu import Row, Table, main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow

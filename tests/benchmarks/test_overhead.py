@@ -10,7 +10,7 @@ import pytest
 from benchmarks.overhead import Lasting, parts
 from harness.trial.trial import EpochReport, FinalReport
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
