@@ -1,0 +1,1 @@
+"""How good samplers are on two-objective problems that nobody here made."""
