@@ -1,6 +1,6 @@
 """A whole trial of a search beside a script in the style of the papers' code, on one core.
 
-    python -m benchmarks.trial [--data LISTS] [--repeats 2]
+    python -m benchmarks.trial [--data LISTS] [--repeats 2] [--precision bf16]
 
 Both train AlexNet with DPH and SAAT from the same lists of JPEG files of 500×375 pixels, with the
 same epochs, steps, batches and queries, and attack the result. Ours is what a search starts:
@@ -37,6 +37,7 @@ from benchmarks.trial_plain import PlainNetwork, PlainTrial
 from benchmarks.trial_settings import EPS, Size
 from saat import stopwatch
 from saat.models import HashingNetwork
+from saat.precision import PRECISIONS
 from saat.stopwatch import Stage, Stopwatch
 
 SIDES = ("ours", "plain")
@@ -120,7 +121,7 @@ def ours(folder: Path, work: Path, size: Size) -> tuple[dict[str, float], dict[s
     experiment = resolve_experiment(experiment_of(folder, size), "trial.yaml")
     context = TrialContext(
         str(work / "run"), str(work / "pretrained"), str(work / "cache"), experiment.validation,
-        experiment.evaluation, "none", "cpu", threads=1,
+        experiment.evaluation, "none", "cpu", threads=1, precision=size.precision,
     )  # fmt: skip
     spec = TrialSpec("0" * 10 + "-explore-0", "explore", "default", 0, 0, config_at(experiment, {}))
     (work / "run").mkdir()
@@ -238,6 +239,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of image lists to take photographs of")
     parser.add_argument("--repeats", type=int, default=2, help="runs of either side")
     parser.add_argument("--steps", type=int, default=Size.steps, help="T of the last attacks")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default=Size.precision, help="of our trainings"
+    )
     parser.add_argument("--side", nargs=3, metavar=("SIDE", "LISTS", "WORK"))
     given = parser.parse_args()
     if given.side:
@@ -245,7 +249,7 @@ def main() -> None:
         found = run_here(side, Path(folder), Path(work), Size(**json.load(sys.stdin)))
         print(json.dumps(found))
         return
-    size = replace(Size(), steps=given.steps)
+    size = replace(Size(), steps=given.steps, precision=given.precision)
     torch.set_num_threads(1)
     print(f"{machine()}\n{size}", flush=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from saat.precision import Precision
+
 # Radius of the ball of trainings and attacks.
 EPS = 8 / 255
 
@@ -26,6 +28,7 @@ class Size:
         inner_steps: of PGD in training.
         val_steps: of the attack after every epoch.
         steps: of the mainstay attack and of HAG in the end.
+        precision: of our trainings (``resources.precision``); all attacks and codes are fp32.
     """
 
     backbone: str = "alexnet"
@@ -43,6 +46,7 @@ class Size:
     inner_steps: int = 7
     val_steps: int = 10
     steps: int = 10
+    precision: Precision = "fp32"
 
     @property
     def test(self) -> int:
