@@ -5,6 +5,7 @@ training set after every epoch, and confirms with a battery that leaves nothing 
 SDHA as they were published. Units are thousands of forward passes of one image (F).
 """
 
+import argparse
 from pathlib import Path
 
 from harness.experiment.config import Experiment
@@ -60,5 +61,13 @@ def _plain(stage: str) -> str:
     return "battery, where everything is needed" if stage.startswith("battery") else stage
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the table."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     print("\n".join(table()))
+
+
+if __name__ == "__main__":
+    main()

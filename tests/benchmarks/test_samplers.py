@@ -61,6 +61,7 @@ def test_a_table_has_what_the_package_says(name: str) -> None:
         assert slope[0] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("player", ["random", "Optuna TPE", "Optuna GP", "tpe", "gp", "ehvi"])
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_a_run_is_a_function_of_its_seed(player: str, at_once: int) -> None:
