@@ -15,7 +15,7 @@ from harness.preflight.node import DataReport, NodeReport, NodeRequest, report_n
 from harness.preflight.shared_folder import check_token
 
 _PINGS = 3
-_PING_TIMEOUT_S = 5.0
+_PING_TIMEOUT_S = 20.0  # a worker process may have to start, which takes long on a busy node
 
 
 def ask_nodes(
