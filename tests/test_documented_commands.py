@@ -238,7 +238,9 @@ def python_fault(words: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
         parse(self, given, *more)
         raise Parsed
 
-    module = importlib.import_module(name if name != "tests.chaos" else "tests.chaos.__main__")
+    spec = importlib.util.find_spec(name)
+    is_package = spec is not None and spec.submodule_search_locations is not None
+    module = importlib.import_module(f"{name}.__main__" if is_package else name)
     with monkeypatch.context() as patch:
         patch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
         patch.setattr(sys, "argv", [name, *arguments])
