@@ -94,6 +94,9 @@ def test_pairs_tell_a_real_difference_from_none() -> None:
     assert better.p == pytest.approx(2 / 2**10), "all of ten signs are equal"
     assert equal == ("t", "equal", 0.0, 1.0)
     assert against(runs, "after_40", "nobody") == []
+    signs = rows(bar=[0.0] * 10, mixed=[*np.arange(1.0, 10), -10.0])
+    # 43 of the 2¹⁰ ways to sign ten ranks have a sum of at most 10 on one side.
+    assert against(signs, "after_40", "bar")[0].p == pytest.approx(2 * 43 / 2**10)
 
 
 def test_the_page_has_a_row_for_every_table_and_marks_what_differs() -> None:
