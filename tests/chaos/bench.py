@@ -23,7 +23,9 @@ from tests.chaos.server import TrackingServer
 from tests.chaos.setup import EXPERIMENT, NAME, ROOT, Moment, Needs, Struck
 
 _SILENT_S = 600  # a driver hangs that tells of nothing for so long
-_GONE_S = 40  # within which everything that a search started has ended
+# Within which everything that a search started has ended. Agents of a dead raylet first try for
+# about a minute to tell the head, which may be dead too.
+_GONE_S = 180
 _LIVES = 12
 
 
