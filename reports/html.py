@@ -19,6 +19,7 @@ from plotly.offline import get_plotlyjs
 from reports.conclusions import conclusions
 from reports.confirmed import confirmed_configs, gains_over_default
 from reports.csv_files import csv_text
+from reports.explored import crowded_ends
 from reports.figures import ReportFigure, interactive, overlaid_figures, search_figures, static
 from reports.figures.chart import Chart
 from reports.figures.static import STATIC_STYLE
@@ -183,9 +184,12 @@ def _section(
 
 
 def _warnings(results: SearchResults) -> list[str]:
-    """Warnings on the numbers of completed trials, which need no battery."""
+    """Warnings on the numbers of completed trials, which need no battery, and on the space."""
     ended = results.trials[results.trials["status"] == "completed"]
-    return warning_lines(dict(zip(ended["trial_id"], final_metrics_of(ended), strict=True)))
+    return [
+        *warning_lines(dict(zip(ended["trial_id"], final_metrics_of(ended), strict=True))),
+        *(found.text for found in crowded_ends(results)),
+    ]
 
 
 def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.journal.state import SearchState, TrialRecord
 from harness.search.recommendation import eligible
+from harness.search.space_edges import space_notices
 from reports.frontier import hypervolume
 from saat.feasibility import objective_values, validation_values
 from saat.metrics import OBJECTIVES, final_metrics
@@ -30,6 +31,11 @@ def explored_hypervolume(experiment: Experiment, state: SearchState) -> tuple[in
     done = [r for r in state.of_phase("explore") if r.status == "completed"]
     points = [objective_values(r.metrics) for r in done if eligible(experiment, r)]
     return len(done), hypervolume(points)
+
+
+def space_edges_tag(experiment: Experiment, state: SearchState) -> str:
+    """Where settings of the front gather at ends of the space; ``none`` if nowhere."""
+    return "; ".join(space_notices(experiment, state))[:_TAG_LIMIT] or "none"
 
 
 def stage_metrics(record: TrialRecord) -> dict[str, float]:
