@@ -164,23 +164,25 @@ class Aims:
     def oriented(self, values: ArrayLike) -> NDArray[np.float64]:
         """Values (…, m) with those of minimised objectives negated: larger is better."""
         points = np.asarray(values, dtype=np.float64)
-        return (
-            points.reshape(0, len(self.names)) if points.shape == (0,) else points
-        ) * self._signs
+        if points.shape == (0,):
+            points = points.reshape(0, len(self.names))
+        return np.asarray(points * self._signs)
 
     def shares(self, values: ArrayLike) -> NDArray[np.float64]:
         """Values (…, m) on one scale: 0 at the reference, 1 at the best value, larger is better.
 
         The unit is :attr:`Objective.span`. A MAP that is maximised is its own share.
         """
-        spans = [objective.span for objective in self.objectives]
-        return (self.oriented(values) - np.array(self.corner)) / np.array(spans)
+        spans = np.array([objective.span for objective in self.objectives])
+        return np.asarray((self.oriented(values) - np.array(self.corner)) / spans)
 
     @cached_property
     def validated(self) -> tuple[int, ...]:
         """Positions of the objectives that validation measures; trials are compared by these."""
         return tuple(
-            i for i, name in enumerate(self.names) if Phase.VALIDATION in METRICS[name].phases
+            i
+            for i, name in enumerate(self.names)
+            if name in METRICS and Phase.VALIDATION in METRICS[name].phases
         )
 
     @property

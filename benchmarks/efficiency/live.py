@@ -77,7 +77,7 @@ def live(state: SearchState, prices: Prices) -> Replay:
     """Cost and hypervolume of a search that ran one trial at a time, when each trial ended."""
     costs: list[float] = []
     volumes: list[float] = []
-    values: dict[str, tuple[float, float]] = {}
+    values: dict[str, tuple[float, ...]] = {}
     spent, pretrained = 0.0, set[int]()
     records = list(state.of_phase("explore"))
     for record in records:

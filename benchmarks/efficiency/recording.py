@@ -93,7 +93,7 @@ class Recording:
 
     def mean_objectives(self) -> dict[str, NDArray[np.float64]]:
         """(clean MAP, robust MAP) of every setting, averaged over its seeds."""
-        values: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        values: dict[str, list[tuple[float, ...]]] = defaultdict(list)
         for (full_hash, _), run in self.runs.items():
             values[full_hash].append(Aims.of({}).values(run.final))
         return {full_hash: np.mean(rows, axis=0) for full_hash, rows in values.items()}

@@ -31,7 +31,6 @@ from saat.errors import InputError, did_you_mean, one_line
 from saat.feasibility import Aims
 from saat.metrics import OBJECTIVES
 
-OBJECTIVE_NAMES = tuple(map(file_key, OBJECTIVES))  # where the file names none
 # What a trial can be within a search; the settings of a comparison have names of their own.
 ROLES = ("default", "sampled", "recommended", "undefended", "train")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -39,6 +38,10 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 RESERVED_NAMES = ("mlflow.db", "mlartifacts", "pretrained")
 METHODS = ("none", *catalogue().defenses)
 DEFAULT_METHOD = "saat"  # where the file names none
+
+
+def _default_objectives() -> dict[str, str | dict[str, float]]:
+    return dict.fromkeys(map(file_key, OBJECTIVES), "max")
 
 
 def _defense_section(given: Any) -> Any:
@@ -111,7 +114,7 @@ class Experiment(Section):
     defense: DefenseSection = defense_model(DEFAULT_METHOD)()
     space: dict[str, Dimension] = Field(default_factory=dict)
     compare: dict[str, dict[str, Any]] = Field({}, max_length=1000)
-    objectives: Objectives = Field(default_factory=lambda: dict.fromkeys(OBJECTIVE_NAMES, "max"))
+    objectives: Objectives = Field(default_factory=_default_objectives)
     constraints: Constraints = Field(default_factory=dict)
     search: SearchSection = SearchSection()
     confirm: ConfirmSection = ConfirmSection()

@@ -67,8 +67,7 @@ def _groups(aims: Aims, values: Values, ranks: Rows) -> Iterator[Rows]:
     if aims.preference:
         wanted = [np.nan if bound is None else bound for bound in aims.preference.bounds]
         lacking = (values < aims.oriented(wanted)).any(axis=1)  # NaN asks for nothing
-    for lacks in (False, True):
-        group = lacking == lacks
+    for group in (~lacking, lacking):
         for rank in np.unique(ranks[group]):
             yield np.flatnonzero(group & (ranks == rank))
 

@@ -29,6 +29,7 @@ from harness.search.plan import (
     planned_trials,
     scheduler_of,
 )
+from harness.search.prior import guesses
 from harness.search.recommendation import recommend, usable
 from harness.search.samplers.registry import SAMPLERS
 from harness.search.samplers.trial_attributes import PROBE
@@ -87,6 +88,7 @@ class Search:
             experiment.seed,
             search.num_samples,
             experiment.aims,
+            guesses(experiment),
         )
         self._scheduler = scheduler_of(experiment)
         self.state = SearchState()

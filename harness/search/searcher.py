@@ -13,7 +13,7 @@ from typing import Any, Literal
 import optuna
 
 from harness.experiment.space import Dimension, suggest
-from harness.search.samplers.context import SamplerContext
+from harness.search.samplers.context import Guess, SamplerContext, SearchedObjective
 from harness.search.samplers.trial_attributes import DISCARDED, PLANNED_EPOCHS, report_epoch
 from saat.feasibility import Aims
 
@@ -37,7 +37,8 @@ class Searcher:
         sampler: an entry of :data:`harness.search.samplers.registry.SAMPLERS`.
         seed: seed of the search.
         num_samples: planned suggestions.
-        aims: what the search is after.
+        aims: what the search is after; by default clean and robust MAP, both maximised.
+        prior: values of searched keys that are thought to be good; none by default.
 
     Attributes:
         study: every suggestion and what it came to, as the sampler sees them.
@@ -50,12 +51,14 @@ class Searcher:
         sampler: type[optuna.samplers.BaseSampler],
         seed: int,
         num_samples: int,
-        aims: Aims,
+        aims: Aims | None = None,
+        prior: Mapping[str, Guess] | None = None,
     ) -> None:
         self._space, self._complete = space, complete
         self._base = complete({})
         self._sampler, self._seed = sampler, seed
-        self._num_samples, self._aims = num_samples, aims
+        self._num_samples, self._prior = num_samples, prior or {}
+        self._aims = aims = aims or Aims.of({})
         self._distributions = {key: d.distribution() for key, d in space.items()}
         self.study = optuna.create_study(
             directions=["maximize" if o.maximise else "minimize" for o in aims.objectives]
@@ -80,7 +83,12 @@ class Searcher:
                 frozenset(key for key, dimension in self._space.items() if dimension.when),
                 self._applies,
                 self._num_samples,
-                tuple(aims.constraints.bound_of(o) or 0.0 for o in aims.objectives),
+                tuple(
+                    SearchedObjective(o.maximise, o.reference, o.best, aims.constraints.bound_of(o))
+                    for o in aims.objectives
+                ),
+                self._prior,
+                aims.preference,
             )
             self.study.sampler = self.make_sampler(kind, context)
             trial = self.study.ask()
