@@ -37,6 +37,7 @@ from reports.tables import (
     trials_table,
 )
 from saat.errors import printable
+from saat.feasibility import Objective
 from saat.sanity import warning_lines
 
 
@@ -102,6 +103,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
     page = environment.get_template("report.html.j2").render(
         title=" · ".join(results.name for results in named),
         sections=sections,
+        protocols=len({results.protocol_hashes for results in named}),
         placed=_FIXED_FIGURES,
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 (the library's own file)
     )
@@ -118,10 +120,14 @@ def _shown(value: object) -> object:
 
 
 def comparable_groups(searches: Sequence[SearchResults]) -> list[list[SearchResults]]:
-    """Group searches by protocol hash, in the order of the first search of each group."""
-    groups: dict[frozenset[str], list[SearchResults]] = {}
+    """Group searches by protocol hash and objectives, in the order of each group's first search.
+
+    Fronts of other objectives, or hypervolumes from other references, cannot be drawn together.
+    """
+    groups: dict[tuple[frozenset[str], tuple[Objective, ...]], list[SearchResults]] = {}
     for results in searches:
-        groups.setdefault(results.protocol_hashes, []).append(results)
+        key = results.protocol_hashes, results.aims.objectives
+        groups.setdefault(key, []).append(results)
     return list(groups.values())
 
 

@@ -6,6 +6,7 @@ The schema is described in ``docs/architecture.md``. Everything is stored as fra
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from reports.run_folder import check_file, check_run_folder, trial_folder
 from reports.trial_arrays import Arrays, read_examples, read_histograms
 from saat.atomic_files import replacing
 from saat.errors import InputError, one_line
+from saat.feasibility import Aims
 from saat.metrics import OBJECTIVES, REFERENCES, Phase, final_metrics
 
 STATUSES = ("completed", "stopped", "failed", "running")
@@ -73,6 +75,11 @@ class SearchResults:
     epochs: pd.DataFrame
     # Key → the smallest and the largest value it may have; empty where nobody said.
     key_limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @cached_property
+    def aims(self) -> Aims:
+        """Objectives, constraints and preference of the search."""
+        return Aims.of(self.experiment)
 
     @property
     def explore(self) -> pd.DataFrame:
