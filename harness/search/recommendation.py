@@ -63,10 +63,10 @@ def recommend(experiment: Experiment, explored: Iterable[TrialRecord]) -> list[s
 
 def _groups(aims: Aims, values: Values, ranks: Rows) -> Iterator[Rows]:
     """Rows of ``values`` that are chosen one group after the other."""
-    lacking = np.zeros(len(values), dtype=bool)
+    lacking: NDArray[np.bool_] = np.zeros(len(values), dtype=np.bool_)
     if aims.preference:
         wanted = [np.nan if bound is None else bound for bound in aims.preference.bounds]
-        lacking = (values < aims.oriented(wanted)).any(axis=1)  # NaN asks for nothing
+        lacking = np.any(values < aims.oriented(wanted), axis=1)  # NaN asks for nothing
     for group in (~lacking, lacking):
         for rank in np.unique(ranks[group]):
             yield np.flatnonzero(group & (ranks == rank))
