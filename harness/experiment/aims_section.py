@@ -75,7 +75,7 @@ def _objective(key: Any, given: Any) -> str | dict[str, float]:
             )
         return word
     reference = _number(f"{key}.{word}", given[word], metric)
-    if reference == metric.best:
+    if reference == (0.0 if metric.unit is Unit.SECONDS else metric.best):
         raise InputError(f"{key}.{word}: {reference:g}: no result is better than that")
     return {word: reference}
 
