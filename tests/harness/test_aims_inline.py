@@ -24,6 +24,7 @@ ASKED = {
     "constraints": {"val/code_length": {"at_most": 16}},
     "search.prefer": {"val/target_map": 1},
     "confirm.undefended": False,
+    "pretrain.epochs": 12,
     "evaluation.attacks": ["mainstay", "mainstay_targeted"],
 }
 
