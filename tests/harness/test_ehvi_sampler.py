@@ -10,10 +10,11 @@ import optuna
 import pytest
 from optuna.distributions import BaseDistribution, FloatDistribution
 
-from harness.search.samplers.context import Preference, SearchedObjective
+from harness.search.samplers.context import SearchedObjective
 from harness.search.samplers.ehvi import EhviSampler, report_epoch
 from harness.search.samplers.ehvi.encoding import Axis
 from reports.frontier import hypervolume
+from saat.feasibility import Preference
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "ehvi.md"
 SPACE: dict[str, BaseDistribution] = {
@@ -155,7 +156,10 @@ def test_what_it_cannot_handle_is_refused_in_one_line() -> None:
             study_of(EhviSampler(objectives=(UNIT, wrong))).ask()
     with pytest.raises(ValueError, match=r"^EhviSampler: objectives: 3, but 2 objectives$"):
         study_of(EhviSampler(objectives=(UNIT,) * 3)).ask()
-    for name, preference in (("weights", Preference((1.0,))), ("bounds", Preference(None, (0.5,)))):
+    for name, preference in (
+        ("weights", Preference((1.0,), ())),
+        ("bounds", Preference(None, (0.5,))),
+    ):
         with pytest.raises(ValueError, match=f"^EhviSampler: {name}: 1, but 2 objectives$"):
             study_of(EhviSampler(preference=preference)).ask()
 

@@ -26,7 +26,7 @@ def test_the_gradient_belongs_to_the_posterior() -> None:
     )
     assert gap < 1e-3
     plain = super(_WithPriors, process).log_marginal_likelihood(theta)
-    offset = theta - np.log([1, 0.5, 0.5, 0.5, 0.02])
+    offset = (theta - np.log([1, 0.5, 0.5, 0.5, 0.01])) / [1, 1, 1, 1, 3]
     assert process.log_marginal_likelihood(theta) == pytest.approx(plain - offset @ offset / 2)
 
 
@@ -75,6 +75,22 @@ def test_predictions_are_in_the_units_of_the_values() -> None:
     scaled = Surrogate(PLACES, 5 * VALUES + 2, 25 * noise).predict(places)
     assert scaled[0] == pytest.approx(5 * mean + 2, rel=1e-4)
     assert scaled[1] == pytest.approx(5 * deviation, rel=1e-4)
+
+
+def test_the_deviation_is_that_of_the_function_and_not_of_a_training() -> None:
+    """With many noisy values in one place the mean there is known, and the noise does not count."""
+    rng = np.random.default_rng(4)
+    places = np.repeat([[0.2], [0.8]], 60, axis=0)
+    values = np.repeat([0.0, 1.0], 60) + 0.3 * rng.standard_normal(120)
+    _, deviation = Surrogate(places, values, np.zeros(120)).predict(places[[0, 60]])
+    assert (deviation < 0.08).all()
+
+
+def test_values_without_noise_are_met() -> None:
+    values = np.sin(5 * PLACES[:, 0]) + PLACES[:, 1] ** 2
+    mean, deviation = Surrogate(PLACES, values, NONE).predict(PLACES)
+    assert mean == pytest.approx(values, abs=5e-3)
+    assert (deviation < 0.02).all()
 
 
 def test_a_value_known_to_be_noisy_counts_for_little() -> None:

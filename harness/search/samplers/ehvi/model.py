@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.special import ndtr
 
-from harness.search.samplers.context import Preference
 from harness.search.samplers.ehvi.candidates import candidates
 from harness.search.samplers.ehvi.encoding import Array, Point, SpaceEncoding
 from harness.search.samplers.ehvi.forecast import Forecaster, Observation
@@ -27,17 +26,18 @@ from harness.search.samplers.ehvi.improvement import (
 from harness.search.samplers.ehvi.prior import Prior
 from harness.search.samplers.ehvi.surrogate import Surrogate
 from reports.frontier import pareto_mask
+from saat.feasibility import Preference
 
 _MIN_USABLE = 3  # trials with a value of an objective, before there is a model
 # Standard deviation of the noise of a value, as a share of its distance to the front.
 _NOISE_PER_GAP = 1.0
-# Share of the predicted deviation that is used: in five dimensions the whole one is too wide. The
-# larger ones are for a front beyond which a smaller one expects nothing at all.
-_EXPLORATION_WEIGHTS = (0.1**0.5, 1.0, 10.0)
-# In all turns but one of so many, volume counts above this share of the best value of each
-# objective. Points below it give up too much of one objective, and would otherwise get most of the
-# suggestions. In the other turn the whole front counts.
-_FOCUS_SHARE, _TURNS = 0.8, 3
+# Share of the predicted deviation that is used: the whole one explores too much for a few dozen
+# trials. The larger ones are for a front beyond which a smaller one expects nothing at all.
+_EXPLORATION_WEIGHTS = (0.5, 1.0, 10.0)
+# In every second turn, volume counts above this share of the best value of each objective. Points
+# below it give up too much of one objective, and would otherwise get most of the suggestions. In
+# the other turns the whole front counts.
+_FOCUS_SHARE = 0.8
 _BEYOND_FRONT = 0.1  # how far below the ends of the front volume counts, as a share of its extent
 # The processes and the front use at most this many trials, those nearest to the front: the cost
 # grows as n³.
@@ -46,7 +46,7 @@ _MAX_FITTED = 120
 # the nearest trial that did not fail. Otherwise a search whose best values are beside a region of
 # failures would lose one training after the other there.
 _FAILURE_DISTANCE_RATIO = 2.0
-_PRIOR_TRIALS = 10.0  # the exponent of the prior's density is this over the number of trials
+_PRIOR_TRIALS = 5.0  # the exponent of the prior's density is this over the number of trials
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Goal:
 
     Attributes:
         bounds: (m,); volume below one of them does not count.
-        preference: the part of the front that gets two thirds of the suggestions.
+        preference: the part of the front that gets every second suggestion.
     """
 
     bounds: Array
@@ -217,7 +217,7 @@ class ParetoModel:
     def _improvement(self, fit: Fit, mean: Array, deviation: Array) -> Array:
         """What is expected to be gained (n,) in this turn."""
         preference = self._goal.preference
-        whole = self._teaching % _TURNS == 0
+        whole = self._teaching % 2 == 0
         if preference and preference.weights and not whole:
             weights = np.array(preference.weights)
             best = (fit.front @ weights).max(initial=-np.inf)
@@ -232,7 +232,7 @@ class ParetoModel:
         if len(fit.front) < 2:
             return self._goal.bounds
         low, high = fit.front.min(axis=0), fit.front.max(axis=0)
-        return np.maximum(low - _BEYOND_FRONT * (high - low), self._goal.bounds)
+        return np.asarray(np.maximum(low - _BEYOND_FRONT * (high - low), self._goal.bounds))
 
     def _focus(self, fit: Fit) -> Array:
         """The reference point (m,) that has the middle of the front, or what is preferred, above.

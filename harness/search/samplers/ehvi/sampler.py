@@ -14,7 +14,6 @@ from scipy.stats import qmc
 from harness.search.samplers.context import (
     Applies,
     Guess,
-    Preference,
     SamplerContext,
     SearchedObjective,
 )
@@ -23,6 +22,7 @@ from harness.search.samplers.ehvi.model import ParetoModel
 from harness.search.samplers.ehvi.prior import Prior
 from harness.search.samplers.ehvi.study_trials import Scale, observation
 from harness.search.samplers.trial_attributes import DISCARDED, PROBE
+from saat.feasibility import Preference
 from saat.seeding import derive_seed
 
 _N_STARTUP_TRIALS = 8
@@ -48,7 +48,7 @@ class EhviSampler(optuna.samplers.BaseSampler):
         objectives: range, direction and bound of each objective; None: the ranges of the values
             seen so far. All constants of the model are shares of these ranges.
         prior: guesses of good values, by parameter. They weigh the first suggestions most.
-        preference: the part of the front that gets most of the suggestions. Weights are of
+        preference: the part of the front that gets every second suggestion. Weights are of
             objectives in shares of their ranges.
         suggestion: (number, attempt) that seed the next suggestion; None: the trial's number, 0.
 
@@ -133,7 +133,9 @@ class EhviSampler(optuna.samplers.BaseSampler):
         with warnings.catch_warnings():
             # The balance is not perfect if the number of points is no power of two.
             warnings.simplefilter("ignore", UserWarning)
-            return encoding.decode(prior.quantiles(sequence.random(len(trials) + 1))[-1])
+            shares = sequence.random(len(trials) + 1)[-1:]
+        # Every other one is drawn from the prior.
+        return encoding.decode((prior.quantiles(shares) if len(trials) % 2 else shares)[0])
 
     def sample_independent(
         self,
@@ -152,7 +154,7 @@ class EhviSampler(optuna.samplers.BaseSampler):
         count = len(study.directions)
         if count not in (2, 3):
             raise ValueError(f"EhviSampler is for studies of two or three objectives, not {count}")
-        preference = self._preference or Preference()
+        preference = self._preference or Preference(None, ())
         for name, given in (
             ("objectives", self._objectives),
             ("weights", preference.weights),

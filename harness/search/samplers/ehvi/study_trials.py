@@ -8,11 +8,12 @@ from numpy.typing import ArrayLike
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.search.samplers.context import Preference, SearchedObjective
+from harness.search.samplers.context import SearchedObjective
 from harness.search.samplers.ehvi.encoding import Array
 from harness.search.samplers.ehvi.forecast import Observation
 from harness.search.samplers.ehvi.model import Goal
 from harness.search.samplers.trial_attributes import EPOCHS, PLANNED_EPOCHS
+from saat.feasibility import Preference
 
 
 class Scale:
@@ -34,7 +35,7 @@ class Scale:
     ) -> None:
         rows = [row for t in trials for row in (*_measured(t).values(), t.values or ())]
         seen = _rows([row for row in rows if len(row)], len(directions))
-        known = objectives or [None] * len(directions)
+        known: Sequence[SearchedObjective | None] = objectives or [None] * len(directions)
         ranges = [
             (one.worst, one.best)
             if one is not None and one.best is not None
@@ -47,7 +48,8 @@ class Scale:
 
     def __call__(self, values: ArrayLike) -> Array:
         """Values (…, m) in shares of the ranges, larger is better."""
-        return (np.asarray(values, dtype=np.float64) - self._worst) / (self._best - self._worst)
+        own = np.asarray(values, dtype=np.float64)
+        return np.asarray((own - self._worst) / (self._best - self._worst))
 
     def goal(self, preference: Preference | None) -> Goal:
         """Bounds and preference in shares of the ranges."""

@@ -15,7 +15,9 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, Whi
 
 Array = NDArray[np.float64]
 
-_VARIANCE, _LENGTH, _NOISE = 1.0, 0.5, 0.02  # medians of the priors; one e-fold is one deviation
+_VARIANCE, _LENGTH, _NOISE = 1.0, 0.5, 0.01  # medians of the priors
+# One deviation of the priors, in e-folds. The noise may be anything: some objectives have none.
+_WIDTH, _NOISE_WIDTH = 1.0, 3.0
 
 
 class _GroupedMatern(Matern):  # type: ignore[misc]
@@ -62,10 +64,12 @@ class _WithPriors(GaussianProcessRegressor):  # type: ignore[misc]
         value = super().log_marginal_likelihood(theta, eval_gradient, clone_kernel)
         if theta is None:
             return value
+        widths = np.array([*[_WIDTH] * (len(theta) - 1), _NOISE_WIDTH])
         offset = theta - np.log([_VARIANCE, *[_LENGTH] * (len(theta) - 2), _NOISE])
+        offset = offset / widths
         penalty = 0.5 * float(offset @ offset)
         if eval_gradient:
-            return value[0] - penalty, value[1] - offset
+            return value[0] - penalty, value[1] - offset / widths
         return value - penalty
 
 
@@ -95,7 +99,7 @@ class Surrogate:
         self._positions, self._values, self._variances = positions, values, variances
         kernel = ConstantKernel(_VARIANCE, (0.05, 20)) * _GroupedMatern(
             np.full(len(np.unique(parameters)), _LENGTH), (0.05, 20), tuple(parameters.tolist())
-        ) + WhiteKernel(_NOISE, (3e-4, 3))
+        ) + WhiteKernel(_NOISE, (1e-6, 3))
         self._process = self._fit(kernel, optimise=True)
 
     def predict(self, positions: Array) -> tuple[Array, Array]:
@@ -104,6 +108,8 @@ class Surrogate:
         The deviation includes the noise of training.
         """
         mean, deviation = self._process.predict(positions, return_std=True)
+        noise = self._process.kernel_.k2.noise_level
+        deviation = np.sqrt(np.maximum(deviation**2 - noise, 1e-8))
         return mean * self._scale + self._mean, deviation * self._scale
 
     def condition_on(self, positions: Array) -> None:
