@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from optuna.samplers import BaseSampler
 
 from benchmarks.samplers.tables import Table
-from harness.search.samplers.context import SamplerContext
+from harness.search.samplers.context import Guess, SamplerContext, SearchedObjective
+from harness.search.samplers.ehvi.encoding import SpaceEncoding
 from harness.search.samplers.registry import SAMPLERS
 
 # (table, seed, trials) → number of the trial → the sampler of its suggestion.
 Player = Callable[[Table, int, int], Callable[[int], BaseSampler]]
+Prior = Mapping[str, Guess]
+Guesses = Callable[[Table, int], Prior]
+GUESSED_FROM, CONFIDENCE = 50, 0.5  # random settings; of a search for the paper's default too
 
 
 class Played(NamedTuple):
@@ -34,9 +38,12 @@ def _optunas(
     return lambda number: sampler
 
 
-def _ours(name: str, table: Table, seed: int, trials: int) -> Callable[[int], BaseSampler]:
+def _ours(
+    name: str, table: Table, seed: int, trials: int, guess: Guesses | None = None
+) -> Callable[[int], BaseSampler]:
     """One of the product's, made for every suggestion as a search makes it."""
     kind: Any = SAMPLERS[name]
+    prior = guess(table, seed) if guess else {}
 
     def sampler(number: int) -> BaseSampler:
         context = SamplerContext(
@@ -47,12 +54,21 @@ def _ours(name: str, table: Table, seed: int, trials: int) -> Callable[[int], Ba
             conditional=frozenset(),
             applies=lambda _key, _point: True,
             num_samples=trials,
-            lower_bounds=(0.0, 0.0),
+            objectives=(SearchedObjective(maximise=True, worst=0.0, best=1.0),) * 2,
+            prior=prior,
         )
         made: BaseSampler = kind.for_search(context)
         return made
 
     return sampler
+
+
+def _guess(choose: Callable[[NDArray[np.float64]], np.intp], table: Table, seed: int) -> Prior:
+    """A setting as the prior: one of fifty random ones, chosen by the products of objectives."""
+    encoding, rng = SpaceEncoding(table.space), np.random.default_rng(seed)
+    settings = [encoding.random(rng) for _ in range(GUESSED_FROM)]
+    products = np.array([table(setting).prod() for setting in settings])
+    return {key: Guess(value, CONFIDENCE) for key, value in settings[choose(products)].items()}
 
 
 PLAYERS: Mapping[str, Player] = {
@@ -61,6 +77,8 @@ PLAYERS: Mapping[str, Player] = {
     "Optuna NSGA-II": partial(_optunas, optuna.samplers.NSGAIISampler),
     "Optuna GP": partial(_optunas, optuna.samplers.GPSampler),
     **{name: partial(_ours, name) for name in ("tpe", "nsga2", "gp", "ehvi")},
+    "ehvi, good prior": partial(_ours, "ehvi", guess=partial(_guess, np.argmax)),
+    "ehvi, wrong prior": partial(_ours, "ehvi", guess=partial(_guess, np.argmin)),
 }
 
 

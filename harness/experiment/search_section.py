@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from harness.experiment.aims_section import Prefer, Prior, metric_name
 from harness.experiment.section import SHOWN, Number, Section, name_of, parse_number
 from harness.limits import MOST_EPOCHS
 from harness.search.samplers.registry import SAMPLERS
@@ -46,22 +47,28 @@ class StopSection(Section):
 
 _MARGIN = 0.02  # MAP; chosen in docs/results/search_efficiency.md
 SCALARISATIONS = ("robust", "clean", "mean", "hypervolume")
+_SHORT = {"clean": "clean_map", "robust": "robust_map"}
+
+
+def weighed_metric(word: Any) -> str:
+    """The metric of a word in ``scalarisation``, such as ``clean``; empty where there is none."""
+    return _SHORT.get(str(word)) or metric_name(word)
 
 
 def _scalarisation(value: Any) -> Any:
-    """A name, or weights of clean and robust MAP, as numbers."""
+    """A name, or weights of objectives, as numbers."""
     if value is None or (isinstance(value, str) and value in SCALARISATIONS):
         return value
-    if not isinstance(value, Mapping) or not value or set(value) - {"clean", "robust"}:
+    if not isinstance(value, Mapping) or not value or not all(map(weighed_metric, value)):
         hint = did_you_mean(value, SCALARISATIONS) if isinstance(value, str) else ""
         names = ", ".join(SCALARISATIONS)
         raise ValueError(f"one of {names}, or weights such as {{clean: 0.5, robust: 0.5}}{hint}")
     weights = {key: parse_number(weight) for key, weight in value.items()}
     if not all(type(weight) in (int, float) and 0 <= weight <= 1e6 for weight in weights.values()):
-        raise ValueError("weights of clean and robust are numbers from 0 to 1e6")
+        raise ValueError("weights of objectives are numbers from 0 to 1e6")
     if not any(weights.values()):
-        raise ValueError("one of the weights of clean and robust is above 0")
-    return {key: float(weight) for key, weight in weights.items()}
+        raise ValueError("one of the weights of objectives is above 0")
+    return {str(key): float(weight) for key, weight in weights.items()}
 
 
 class SearchSection(Section):
@@ -76,6 +83,8 @@ class SearchSection(Section):
     margin: Annotated[Number, Field(ge=0, le=1)] | None = None
     max_concurrent: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = "auto"
     stop: StopSection = StopSection()
+    prior: Prior = "paper"
+    prefer: Prefer = Field(default_factory=dict)
     warm_start: list[Annotated[str, Field(min_length=1)]] = Field([], max_length=1000)
 
     @model_validator(mode="before")

@@ -105,3 +105,15 @@ def test_the_page_has_a_row_for_every_table_and_marks_what_differs() -> None:
     text = markdown(runs, "after_40")
     assert "| t | 5.50 (3.25–7.75) ↑ | 4.50 (2.25–6.75) | 4.50 (2.25–6.75) |" in text
     assert "| **rank, all** | 1.00 | 2.50 | 2.50 |" in text
+
+
+def test_priors_of_players_are_good_and_bad_settings() -> None:
+    """Of fifty random settings of fifteen, the best and the worst are found."""
+    good, wrong = (
+        vars(PLAYERS[f"ehvi, {kind} prior"](TOY, 0, 40)(0))["_prior"] for kind in ("good", "wrong")
+    )
+    products = VALUES.prod(axis=1)
+    for prior, product in ((good, products.max()), (wrong, products.min())):
+        setting = {key: guess.value for key, guess in prior.items()}
+        assert TOY(setting).prod() == product
+        assert {guess.confidence for guess in prior.values()} == {0.5}
