@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from reports.edges import CrowdedKey, crowded_keys
 from reports.frontier import hypervolume, pareto_mask
-from reports.objectives import equals_key, finite_rows
+from reports.objectives import finite_rows
 from reports.results import SearchResults, final_metrics_of, metric_column, stored_metrics
-from saat.metrics import Phase
+from saat.metrics import METRICS, Phase
 from saat.sanity import at_chance
 from saat.wording import counted
 
@@ -126,7 +126,7 @@ def front_groups(results: SearchResults, frame: pd.DataFrame) -> pd.Series:
 
     It is -1 for all where the code length is an objective: one front compares the lengths.
     """
-    if any(equals_key(name, BITS.removeprefix("param.")) for name in results.aims.names):
+    if any(name in METRICS and f"param.{METRICS[name].key}" == BITS for name in results.aims.names):
         return pd.Series(-1, index=frame.index, dtype="int64")
     return bit_lengths(frame)
 

@@ -9,8 +9,9 @@ import moocore
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# Both objectives are MAPs in [0, 1], so the origin is worse than every trial of every search
-# and hypervolumes of different searches can be compared.
+# Of clean and robust MAP: both lie in [0, 1], so the origin is worse than every trial of every
+# search, and hypervolumes of different searches can be compared. Other objectives have the
+# references of saat.feasibility.Aims.
 REFERENCE = (0.0, 0.0)
 
 

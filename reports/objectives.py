@@ -131,9 +131,9 @@ def shown_metrics(aims: Aims) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*aims.names, *OBJECTIVES)))
 
 
-def equals_key(name: str, key: str) -> bool:
-    """Whether a metric is the value of a key of the setting, such as the code length."""
-    return name in METRICS and METRICS[name].key == key
+def is_parameter(name: str) -> bool:
+    """Whether a metric is the value of a key of the setting, as the code length is."""
+    return name in METRICS and bool(METRICS[name].key)
 
 
 def _unit(name: str) -> Unit:

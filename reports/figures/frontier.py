@@ -30,7 +30,7 @@ from saat.metrics import Phase
 
 UNION_LABEL = "front over all series"
 _ON_FRONT = "on the Pareto front"
-_FRONT_LOOK: dict[str, Any] = {"is_open": True, "size": 11}
+_FRONT_LOOK: dict[str, Any] = {"is_open": True, "size": 17}  # around a star
 # Flag of a trial → its entry in the legend, and how it is drawn.
 FLAGS: dict[str, tuple[str, dict[str, Any]]] = {
     "stopped": (

@@ -19,7 +19,7 @@ from reports.figures.chart import (
     key,
 )
 from reports.figures.style import NEUTRAL, colour
-from reports.objectives import hover_of, label_of, scale_of
+from reports.objectives import hover_of, is_parameter, label_of, scale_of
 from reports.results import SearchResults, metric_column
 from reports.wording import describe_setting
 from saat.feasibility import Aims
@@ -53,7 +53,7 @@ def shown_objectives(aims: Aims) -> list[str]:
     found = [
         aims.names[i]
         for i in aims.validated
-        if not METRICS[aims.names[i]].key and not METRICS[aims.names[i]].of_trial
+        if not is_parameter(aims.names[i]) and not METRICS[aims.names[i]].of_trial
     ]
     return [name for name in found if name != _CLEAN] or found or [_ROBUST]
 

@@ -9,7 +9,7 @@ import pandas as pd
 from reports.explored import completed_trials, values_of
 from reports.figures.chart import Axis, Chart, Mark, Panel, Points, Symbol, Values
 from reports.figures.style import colour
-from reports.objectives import Scale, equals_key, label_of, objective_label, scale_of
+from reports.objectives import Scale, is_parameter, label_of, scale_of
 from reports.results import SearchResults
 from reports.wording import is_pixel_parameter
 from saat.feasibility import Objective
@@ -30,8 +30,8 @@ class _Drawn(NamedTuple):
 def parameters_chart(results: SearchResults) -> Chart:
     """Draw a panel for every searched parameter that trials have, in the order of the file.
 
-    Percentages share a panel. An objective in another unit has panels of its own, but for a
-    parameter that it is equal to.
+    Percentages share a panel; an objective in another unit has panels of its own. An objective that
+    is a parameter itself, such as the code length, is left out.
     """
     frame = completed_trials(results)
     if not len(frame):
@@ -41,7 +41,6 @@ def parameters_chart(results: SearchResults) -> Chart:
         _panel(frame, key, results.space[key], drawn)
         for drawn in _groups(results, frame)
         for key in keys
-        if not equals_key(drawn[0].objective.name, key)
     ]
     return Chart(panels, width=2.9, height=2.75, legend_columns=4 if len(panels) > 2 else 2)
 
@@ -52,6 +51,7 @@ def _groups(results: SearchResults, frame: pd.DataFrame) -> list[list[_Drawn]]:
     drawn = [
         _Drawn(objective, scale.factor * values, scale, colour(index), symbol)
         for index, (objective, values, symbol) in enumerate(columns)
+        if not is_parameter(objective.name)
         for scale in [scale_of(objective.name, values)]
     ]
     percentages = [one for one in drawn if one.scale.symbol == "%"]
@@ -80,11 +80,11 @@ def _panel(frame: pd.DataFrame, key: str, specification: Any, drawn: Sequence[_D
 
 
 def _value_axis(drawn: Sequence[_Drawn]) -> Axis:
-    first = drawn[0]
-    if first.scale.symbol == "%":
+    name, scale = drawn[0].objective.name, drawn[0].scale
+    if scale.symbol == "%":
         return Axis("MAP, validation (%)")
-    label = objective_label(first.objective, first.scale.symbol)
-    return Axis(label, "whole" if first.scale.is_whole else "linear")
+    unit = f" ({scale.symbol})" if scale.symbol else ""
+    return Axis(f"{label_of(name)}{unit}", "whole" if scale.is_whole else "linear")
 
 
 def _marks(frame: pd.DataFrame, values: Values, drawn: Sequence[_Drawn]) -> Iterator[Mark]:

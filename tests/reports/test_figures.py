@@ -55,7 +55,7 @@ def test_frontier_has_every_completed_and_stopped_trial(results):
 
 def completed_points(results: SearchResults) -> np.ndarray:
     trials = pd.concat([one.trials for one in frontier_series([results])])
-    return trials.loc[~trials["stopped"], ["clean", "robust"]].to_numpy()
+    return 100 * trials.loc[~trials["stopped"], ["clean_map", "robust_map"]].to_numpy()
 
 
 def test_union_front_dominates_every_series(results):
@@ -175,8 +175,8 @@ def test_learning_curves_leave_out_epochs_that_were_not_validated(results):
     for curve in curves:
         whole = known[curve.text]
         assert curve.epochs.tolist() == [e for e in whole.epochs if e % 2 == 0]
-        kept = [v for e, v in zip(whole.epochs, whole.robust_map, strict=True) if e % 2 == 0]
-        assert curve.robust_map.tolist() == kept
+        kept = [v for e, v in zip(whole.epochs, whole.values, strict=True) if e % 2 == 0]
+        assert curve.values.tolist() == kept
     interactive.draw(learning_curves_chart(sparse))
     static.draw(learning_curves_chart(sparse))
 
@@ -196,7 +196,7 @@ def test_learning_curves_draw_every_point_once_and_no_line_for_each_trial(result
             for curve in curves
             if line.legendgroup == f"{curve.bits} bits" and curve.is_default == default
         ]
-        joined = [value for curve in mine for value in (*curve.robust_map, np.nan)]
+        joined = [value for curve in mine for value in (*(100 * curve.values), np.nan)]
         np.testing.assert_allclose(line.y, joined)
         np.testing.assert_allclose(points.y, joined)
         assert len(points.text) == len(points.x)
