@@ -86,11 +86,13 @@ class Constraints:
 
     def violations(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Metric → how much a trial lacks; ≤ 0 if nothing, infinity if it was not measured."""
-        found = {name: metrics.get(Phase.REATTACK.key(name), math.nan) for name in self.names}
-        missing = {name: least - found[name] for name, least in self.at_least.items()}
-        for name, most in self.at_most.items():
-            missing[name] = max(missing.get(name, -math.inf), found[name] - most)
-        return {name: math.inf if math.isnan(gap) else gap for name, gap in missing.items()}
+        missing = {}
+        for name in self.names:
+            value = metrics.get(Phase.REATTACK.key(name), math.nan)
+            below = self.at_least.get(name, -math.inf) - value
+            above = value - self.at_most.get(name, math.inf)
+            missing[name] = math.inf if math.isnan(value) else max(below, above)
+        return missing
 
     def are_kept(self, metrics: Mapping[str, float]) -> bool:
         """Whether a setting is feasible."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 
+from harness.experiment.config import Experiment
 from saat.feasibility import Aims
 from saat.metrics import METRICS, Unit
 
@@ -20,6 +21,20 @@ def value_text(name: str, value: float, missing: str) -> str:
     if unit.symbol:
         return f"{100 * value:.1f}"
     return f"{value:.0f}" if unit in (Unit.COUNT, Unit.SECONDS) else f"{value:.4g}"
+
+
+def not_validated(experiment: Experiment) -> list[str]:
+    """A sentence on the objectives that validation does not measure; none if it measures all."""
+    aims = experiment.aims
+    labels = [METRICS[name].label for name in aims.names]
+    missing = [label for i, label in enumerate(labels) if i not in aims.validated]
+    if not missing:
+        return []
+    text = f"objectives: {' and '.join(missing)}: measured at the end of a trial, not in validation"
+    if experiment.search.scheduler == "none":
+        return [text]
+    compared = " and ".join(labels[i] for i in aims.validated)
+    return [f"{text}; {experiment.search.scheduler} compares trials by {compared}"]
 
 
 def objectives_text(aims: Aims, values: Iterable[float]) -> str:

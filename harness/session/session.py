@@ -13,6 +13,7 @@ from harness.executors.executor import stop_if_full
 from harness.executors.packing import resolve_gpu_share
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_stored
+from harness.experiment.key_limits import key_limits
 from harness.files import write_text
 from harness.journal.callbacks import logging_exceptions
 from harness.journal.journal import Event, Journal, first_search_id
@@ -36,6 +37,7 @@ from harness.session.checks import (
     executor_of_run,
     open_data,
 )
+from harness.session.objective_text import not_validated
 from harness.session.progress import Progress
 from harness.session.result_tables import write_tables
 from harness.session.resume_checks import (
@@ -106,6 +108,8 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         leave_receipt(journal.events[0]["search_id"], paths_at_start(experiment, options.runs_dir))
     except OSError as error:
         say(f"the receipt of this run could not be written ({error}): saat resume needs --allow")
+    for note in not_validated(experiment) if plan == "search" else ():
+        say(note)
     _warm_start(journal, warm, say)
     return _run(experiment, journal, options, executor, concurrent, say)
 
@@ -253,6 +257,7 @@ def make_report(run_dirs: list[Path], out_dir: Path, say: Callable[[str], None])
     # Here, not above: figures take seconds to import, and a search needs none before its end.
     from reports.html import write_report
 
+    searches = []
     for run_dir in run_dirs:
         started, state = load_state(run_dir)
         experiment, missing = read_stored(run_dir)
@@ -262,7 +267,8 @@ def make_report(run_dirs: list[Path], out_dir: Path, say: Callable[[str], None])
         if note := version_note(experiment, started):
             say(f"{run_dir.name}: {note}")
         write_tables(run_dir, started, state)
-    return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
+        searches.append(load_search(run_dir, key_limits(experiment)))
+    return write_report(searches, out_dir)
 
 
 def trial_context(
