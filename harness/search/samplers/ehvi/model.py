@@ -29,7 +29,7 @@ from reports.frontier import pareto_mask
 from saat.feasibility import Preference
 
 _MIN_USABLE = 3  # trials with a value of an objective, before there is a model
-# From this distance to the front on, the distance is the standard deviation of the noise of a value.
+# From this distance to the front on, the distance is the standard deviation of a value's noise.
 # Nearer to the front the noise falls with the square.
 _FAR = 0.1
 # Share of the predicted deviation that is used: the whole one explores too much for a few dozen
