@@ -29,8 +29,9 @@ from reports.frontier import pareto_mask
 from saat.feasibility import Preference
 
 _MIN_USABLE = 3  # trials with a value of an objective, before there is a model
-# Standard deviation of the noise of a value, as a share of its distance to the front.
-_NOISE_PER_GAP = 1.0
+# From this distance to the front on, the distance is the standard deviation of a value's noise.
+# Nearer to the front the noise falls with the square.
+_FAR = 0.1
 # Share of the predicted deviation that is used: the whole one explores too much for a few dozen
 # trials. The larger ones are for a front beyond which a smaller one expects nothing at all.
 _EXPLORATION_WEIGHTS = (0.5, 1.0, 10.0)
@@ -46,7 +47,7 @@ _MAX_FITTED = 120
 # the nearest trial that did not fail. Otherwise a search whose best values are beside a region of
 # failures would lose one training after the other there.
 _FAILURE_DISTANCE_RATIO = 2.0
-_PRIOR_TRIALS = 5.0  # the exponent of the prior's density is this over the number of trials
+_PRIOR_TRIALS = 2.0  # the exponent of the prior's density is this over the number of trials
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Fit:
         ]
         values, variances = np.moveaxis(np.array(forecasts), -1, 0).swapaxes(1, 2)
         gap = _gap(values)
-        variances = variances + (_NOISE_PER_GAP * gap[:, None]) ** 2
+        variances = variances + (gap * np.minimum(gap / _FAR, 1.0))[:, None] ** 2
         fitted = np.sort(np.argsort(gap, kind="stable")[:_MAX_FITTED])
         self.values = values[fitted]
         positions = encoding.encode([usable[i].point for i in fitted])
