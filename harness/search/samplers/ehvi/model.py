@@ -29,7 +29,7 @@ from reports.frontier import pareto_mask
 from saat.feasibility import Preference
 
 _MIN_USABLE = 3  # trials with a value of an objective, before there is a model
-# From this distance to the front on, the standard deviation of the noise of a value is the distance.
+# From this distance to the front on, the standard deviation of a value's noise is the distance.
 # Nearer to the front it falls with the square of the distance.
 _FAR = 0.1
 # Share of the predicted deviation that is used: the whole one explores too much for a few dozen
