@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from optuna.samplers import BaseSampler
 
 from benchmarks.samplers.tables import Table
-from harness.search.samplers.context import SamplerContext
+from harness.search.samplers.context import SamplerContext, SearchedObjective
 from harness.search.samplers.registry import SAMPLERS
 
 # (table, seed, trials) → number of the trial → the sampler of its suggestion.
@@ -47,7 +47,7 @@ def _ours(name: str, table: Table, seed: int, trials: int) -> Callable[[int], Ba
             conditional=frozenset(),
             applies=lambda _key, _point: True,
             num_samples=trials,
-            lower_bounds=(0.0, 0.0),
+            objectives=(SearchedObjective(maximise=True, worst=0.0, best=1.0),) * 2,
         )
         made: BaseSampler = kind.for_search(context)
         return made

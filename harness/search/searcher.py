@@ -13,7 +13,7 @@ from typing import Any, Literal
 import optuna
 
 from harness.experiment.space import Dimension, suggest
-from harness.search.samplers.context import SamplerContext
+from harness.search.samplers.context import SamplerContext, SearchedObjective
 from harness.search.samplers.trial_attributes import DISCARDED, PLANNED_EPOCHS, report_epoch
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -77,7 +77,7 @@ class Searcher:
                 frozenset(key for key, dimension in self._space.items() if dimension.when),
                 self._applies,
                 self._num_samples,
-                self._lower_bounds,
+                tuple(SearchedObjective(True, 0.0, 1.0, bound) for bound in self._lower_bounds),
             )
             self.study.sampler = self.make_sampler(kind, context)
             trial = self.study.ask()

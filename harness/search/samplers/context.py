@@ -9,7 +9,7 @@ unless it has one of these:
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -17,6 +17,33 @@ from optuna.distributions import BaseDistribution
 from saat.seeding import derive_seed
 
 Applies = Callable[[str, Mapping[str, Any]], bool]
+
+
+@dataclass(frozen=True)
+class SearchedObjective:
+    """What a search knows of an objective beforehand; values are in the objective's own unit."""
+
+    maximise: bool
+    worst: float  # the reference of the hypervolume
+    best: float | None = None  # no value is better; None: not known, as of seconds
+    bound: float | None = None  # the least value (the most, if minimised) that a constraint allows
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A value of a parameter that is thought to be good."""
+
+    value: Any
+    confidence: float  # above 0, at most 1
+
+
+@dataclass(frozen=True)
+class Preference:
+    """The part of the front that is wanted most."""
+
+    weights: tuple[float, ...] | None = None  # of every objective, at least 0
+    # The least value (the most, if minimised) that is wanted of every objective.
+    bounds: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -30,7 +57,9 @@ class SamplerContext:
     conditional: frozenset[str]  # keys of the space that not every trial has
     applies: Applies  # whether a trial has a key, given the values of the keys before it
     num_samples: int  # planned suggestions
-    lower_bounds: tuple[float, float]  # of clean and robust MAP, from the search's constraints
+    objectives: tuple[SearchedObjective, ...]  # in the order of the study's directions
+    prior: Mapping[str, Guess] = field(default_factory=dict)  # by key of the space
+    preference: Preference | None = None
 
     @property
     def seed(self) -> int:

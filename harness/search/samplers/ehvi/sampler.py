@@ -61,7 +61,7 @@ class EhviSampler(optuna.samplers.BaseSampler):
         search_space: Mapping[str, BaseDistribution] | None = None,
         applies: Applies | None = None,
         objective_ranges: Ranges | None = None,
-        lower_bounds: tuple[float, float] | None = None,
+        lower_bounds: tuple[float, ...] | None = None,
         suggestion: tuple[int, int] | None = None,
     ) -> None:
         self._seed = int(np.random.default_rng().integers(2**32)) if seed is None else seed
@@ -82,7 +82,7 @@ class EhviSampler(optuna.samplers.BaseSampler):
             search_space=context.space,
             applies=context.applies,
             objective_ranges=((0.0, 1.0), (0.0, 1.0)),
-            lower_bounds=context.lower_bounds,
+            lower_bounds=tuple(o.worst if o.bound is None else o.bound for o in context.objectives),
             suggestion=(context.number, context.attempt),
         )
 
