@@ -125,13 +125,9 @@ def record(experiment: Experiment, folder: Path, table: Path, args: argparse.Nam
     folder.mkdir(parents=True, exist_ok=True)
     lines = read_lines(folder / "recording.jsonl")
     done = {line["name"] for line in lines}
-    models, missing = (
-        [task for task in planned if task.name not in done]
-        for planned in (
-            pretrainings(experiment, args.seeds),
-            tasks(experiment, args.settings, args.seeds),
-        )
-    )
+    models = [t for t in pretrainings(experiment, args.seeds) if t.name not in done]
+    planned = tasks(experiment, args.settings, args.seeds)
+    missing = [task for task in planned if task.name not in done]
     whole = len(lines) + len(models) + len(missing)
     raw = experiment.dump()
     spawn = multiprocessing.get_context("spawn")  # a fork of a process with torch may hang

@@ -22,7 +22,7 @@ def draw(runs: pd.DataFrame, marks: Sequence[int]) -> Figure:
     names = list(runs["table"].unique())
     shown = [name for name in SHOWN if name in names] or names[: len(SHOWN)]
     mean = pd.DataFrame({mark: ranks(runs, f"after_{mark}").mean() for mark in marks})
-    order = list(mean.sort_values(marks[-1]).index)
+    order = list(mean.iloc[:, -1].sort_values().index)
     with matplotlib.rc_context(STATIC_STYLE):
         figure = new_figure(width=8.4, height=6.4)
         axes = figure.add_subplot(2, 2, 1, title="all tables", ylabel="mean rank, 1 is the best")

@@ -80,8 +80,9 @@ OPTUNAS: Mapping[str, Player] = {
     "Optuna NSGA-II": partial(_optunas, optuna.samplers.NSGAIISampler),
     "Optuna GP": partial(_optunas, optuna.samplers.GPSampler),
 }
-PLAYERS: Mapping[str, Player] = OPTUNAS | {
-    name: partial(_ours, name) for name in ("tpe", "nsga2", "gp", "ehvi")
+PLAYERS: Mapping[str, Player] = {
+    **OPTUNAS,
+    **{name: partial(_ours, name) for name in ("tpe", "nsga2", "gp", "ehvi")},
 }
 
 
