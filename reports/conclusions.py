@@ -164,7 +164,7 @@ def _front(results: SearchResults) -> list[str]:
 
 def _constraints(results: SearchResults, completed: pd.DataFrame) -> str:
     """A sentence on how many trials keep the constraints; empty if there are none."""
-    minimums = constraints(results).minimum
+    minimums = constraints(results).at_least
     bounds = [f"{column_of(name).label} ≥ {percent(least)}" for name, least in minimums.items()]
     if not bounds:
         return ""

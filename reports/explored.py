@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reports.frontier import hypervolume, pareto_mask
 from reports.results import SearchResults, final_metrics_of, metric_column, stored_metrics
-from saat.feasibility import Constraints
+from saat.feasibility import Aims, Constraints
 from saat.metrics import OBJECTIVES, Phase
 from saat.sanity import at_chance
 from saat.wording import counted
@@ -48,7 +48,7 @@ def points_of(frame: pd.DataFrame) -> NDArray[np.float64]:
 def constraints(results: SearchResults) -> Constraints:
     """The constraints of the experiment, which every setting has to keep."""
     given = results.experiment.get("constraints") or {}
-    return Constraints.of({key: float(bound["at_least"]) for key, bound in given.items()})
+    return Constraints.of(given)
 
 
 def feasible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
@@ -71,8 +71,8 @@ def chance_levels(frame: pd.DataFrame) -> NDArray[np.bool_]:
 
 def eligible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether a completed trial may be on a front (feasible, clean MAP above chance), ``(n,)``."""
-    asked = constraints(results)
-    return _each(frame, lambda row: asked.allow(stored_metrics(row)))
+    aims = Aims.of(results.experiment)
+    return _each(frame, lambda row: aims.allow(stored_metrics(row)))
 
 
 def _each(frame: pd.DataFrame, holds: Callable[[dict[Any, Any]], bool]) -> NDArray[np.bool_]:

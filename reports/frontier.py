@@ -78,26 +78,29 @@ def hypervolume(values: ArrayLike, reference: ArrayLike = REFERENCE) -> float:
     return float(moocore.hypervolume(points[usable], ref=corner, maximise=True))
 
 
-def select_by_hypervolume(values: ArrayLike, k: int) -> NDArray[np.int64]:
+def select_by_hypervolume(
+    values: ArrayLike, k: int, reference: ArrayLike = REFERENCE
+) -> NDArray[np.int64]:
     """Choose at most k points of the front, greedily by the hypervolume that each adds.
 
     Hypervolume is submodular, so the greedy choice reaches at least 1 − 1/e of the best
     possible (Nemhauser et al. 1978). Equal gains are decided by the lowest index.
 
     Args:
-        values: ``(n, 2)``, larger is better.
+        values: ``(n, m)``, larger is better.
         k: how many points to choose.
+        reference: ``(m,)``, of the hypervolume.
 
     Returns:
         Indices in the order of choice; fewer than k when the front has fewer distinct points.
     """
-    points, _ = _points(values, objectives=len(REFERENCE))
+    points, _ = _points(values, objectives=len(np.asarray(reference)))
     front = np.flatnonzero(pareto_mask(points))
     _, first_copies = np.unique(points[front], axis=0, return_index=True)
     candidates = [int(i) for i in front[np.sort(first_copies)]]
     chosen: list[int] = []
     while candidates and len(chosen) < k:
-        volumes = [hypervolume(points[[*chosen, i]]) for i in candidates]
+        volumes = [hypervolume(points[[*chosen, i]], reference) for i in candidates]
         chosen.append(candidates.pop(int(np.argmax(volumes))))
     return np.array(chosen, dtype=np.int64)
 

@@ -65,7 +65,7 @@ def trials_table(results: SearchResults) -> Table:
         sources = [metric_column(phase, name) for phase in phases]
         columns[column_of(name).label] = trials[sources].bfill(axis=1).iloc[:, 0]
     columns["measured on"] = where
-    if constraints(results).minimum:
+    if constraints(results).names:
         completed = completed_trials(results)
         keeps = pd.Series(feasible(results, completed), completed.index, dtype="boolean")
         columns["feasible"] = keeps.reindex(trials.index)
@@ -120,7 +120,7 @@ def front_table(searches: Sequence[SearchResults]) -> Table:
     caption = (
         "Pareto fronts of clean and robust MAP, one for each bit length, on validation queries"
     )
-    if any(constraints(results).minimum for results in searches):
+    if any(constraints(results).names for results in searches):
         caption += ", of feasible trials"
     if (frame["at chance"] != "").any():
         caption += "; a setting whose robust MAP is at chance is not recommended"

@@ -122,12 +122,14 @@ class Evaluation:
     def metrics(self, phase: Phase = Phase.TEST) -> dict[str, float]:
         """Every metric of a phase (:data:`saat.metrics.METRICS`), by its plain name.
 
+        Metrics of a trial, such as its seconds, are not among them.
+
         Raises:
             InputError: another package brings a metric, and it cannot be used.
         """
         found: dict[str, float] = {}
         for name, metric in METRICS.items():
-            if phase in metric.phases:
+            if phase in metric.phases and not metric.of_trial:
                 found |= metric.values(self, name, phase)
         return found
 

@@ -19,7 +19,7 @@ from benchmarks.efficiency.replay import Replay
 from harness.journal.journal import Event, read
 from harness.journal.state import SearchState
 from reports.frontier import hypervolume
-from saat.feasibility import objective_values
+from saat.feasibility import Aims
 
 _STEPS = "defense.steps"
 
@@ -77,7 +77,7 @@ def live(state: SearchState, prices: Prices) -> Replay:
     """Cost and hypervolume of a search that ran one trial at a time, when each trial ended."""
     costs: list[float] = []
     volumes: list[float] = []
-    values: dict[str, tuple[float, float]] = {}
+    values: dict[str, tuple[float, ...]] = {}
     spent, pretrained = 0.0, set[int]()
     records = list(state.of_phase("explore"))
     for record in records:
@@ -87,7 +87,7 @@ def live(state: SearchState, prices: Prices) -> Replay:
             spent += prices.pretraining(bits)
         spent += prices.trial(record.point, len(record.epochs), done)
         if done:
-            values[record.spec.trial_id] = objective_values(record.metrics)
+            values[record.spec.trial_id] = Aims.of({}).values(record.metrics)
         costs.append(spent)
         volumes.append(hypervolume(np.array(list(values.values())).reshape(-1, 2)))
     cost, volume = np.array(costs), np.array(volumes)

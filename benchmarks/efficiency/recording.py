@@ -23,7 +23,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
 from harness.search.samplers.ehvi.encoding import Point
 from saat.atomic_files import replacing
-from saat.feasibility import objective_values
+from saat.feasibility import Aims
 
 Line = dict[str, Any]  # a row of the table, or a finished training
 BITS = "model.bits"
@@ -93,9 +93,9 @@ class Recording:
 
     def mean_objectives(self) -> dict[str, NDArray[np.float64]]:
         """(clean MAP, robust MAP) of every setting, averaged over its seeds."""
-        values: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        values: dict[str, list[tuple[float, ...]]] = defaultdict(list)
         for (full_hash, _), run in self.runs.items():
-            values[full_hash].append(objective_values(run.final))
+            values[full_hash].append(Aims.of({}).values(run.final))
         return {full_hash: np.mean(rows, axis=0) for full_hash, rows in values.items()}
 
 

@@ -52,6 +52,7 @@ class RecordedSearcher(Searcher):
             SAMPLERS[search.sampler],
             experiment.seed,
             search.num_samples,
+            experiment.aims,
         )
         self._recording = recording
         self._used: set[str] = set()

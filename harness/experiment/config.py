@@ -11,12 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from harness.catalogue import catalogue
+from harness.experiment.aims_faults import aims_faults, attacks_of_kind
+from harness.experiment.aims_section import Constraints, Objectives, file_key
 from harness.experiment.search_section import SearchSection
 from harness.experiment.section import SHOWN, Section, parsed
 from harness.experiment.sections import (
     PRETRAIN_MODEL,
     ConfirmSection,
-    Constraint,
     DataSection,
     EvaluationSection,
     ModelSection,
@@ -27,10 +28,9 @@ from harness.experiment.sections import (
 from harness.experiment.space import Dimension
 from harness.limits import LARGEST
 from saat.errors import InputError, did_you_mean, one_line
-from saat.feasibility import Constraints, check_constraint_keys
-from saat.metrics import OBJECTIVES, Phase
+from saat.feasibility import Aims
+from saat.metrics import OBJECTIVES
 
-OBJECTIVE_NAMES = tuple(Phase.VALIDATION.key(name) for name in OBJECTIVES)
 # What a trial can be within a search; the settings of a comparison have names of their own.
 ROLES = ("default", "sampled", "recommended", "undefended", "train")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -38,6 +38,10 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 RESERVED_NAMES = ("mlflow.db", "mlartifacts", "pretrained")
 METHODS = ("none", *catalogue().defenses)
 DEFAULT_METHOD = "saat"  # where the file names none
+
+
+def _default_objectives() -> dict[str, str | dict[str, float]]:
+    return dict.fromkeys(map(file_key, OBJECTIVES), "max")
 
 
 def _defense_section(given: Any) -> Any:
@@ -110,26 +114,18 @@ class Experiment(Section):
     defense: DefenseSection = defense_model(DEFAULT_METHOD)()
     space: dict[str, Dimension] = Field(default_factory=dict)
     compare: dict[str, dict[str, Any]] = Field({}, max_length=1000)
-    objectives: dict[Literal[OBJECTIVE_NAMES], Literal["max"]] = Field(  # type: ignore[valid-type]
-        dict.fromkeys(OBJECTIVE_NAMES, "max"), min_length=2
-    )
-    constraints: dict[str, Constraint] = Field(default_factory=dict)
+    objectives: Objectives = Field(default_factory=_default_objectives)
+    constraints: Constraints = Field(default_factory=dict)
     search: SearchSection = SearchSection()
     confirm: ConfirmSection = ConfirmSection()
     validation: ValidationSection = ValidationSection()
     evaluation: EvaluationSection = EvaluationSection()
     resources: ResourcesSection = ResourcesSection()
 
-    @property
-    def minimums(self) -> Constraints:
-        """What ``constraints`` ask of every setting."""
-        return Constraints.of({key: bound.at_least for key, bound in self.constraints.items()})
-
-    @field_validator("constraints")
-    @classmethod
-    def _constraints_are_on_metrics(cls, section: dict[str, Constraint]) -> dict[str, Constraint]:
-        check_constraint_keys(section)
-        return section
+    @cached_property
+    def aims(self) -> Aims:
+        """What a search is after: objectives, constraints, preference."""
+        return Aims.of(self.dump())
 
     @cached_property
     def config(self) -> TrialConfig:
@@ -140,13 +136,18 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _robust_map_is_defined(self) -> "Experiment":
-        facts = {name: entry.facts for name, entry in catalogue().attacks.items()}
-        untargeted = [name for name, fact in facts.items() if fact and not fact.targeted]
+        untargeted = attacks_of_kind(targeted=False)
         if not set(self.evaluation.attacks) & set(untargeted):
             raise ValueError(
                 f"evaluation.attacks: {', '.join(self.evaluation.attacks)}: all targeted; "
                 f"robust MAP needs at least one of {', '.join(untargeted)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _aims_fit_together(self) -> "Experiment":
+        if faults := aims_faults(self):
+            raise InputError(*faults)
         return self
 
     @model_validator(mode="after")

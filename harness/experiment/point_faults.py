@@ -19,6 +19,8 @@ def space_faults(experiment: Experiment, files: bool) -> list[str]:
     ``files`` says whether files of weights are looked at.
     """
     space, base = experiment.space, experiment.config.flat()
+    if faults := _prior_faults(experiment):
+        return faults
     if faults := _point_faults(experiment, {}, "", files):
         return faults
     for key, dimension in space.items():
@@ -28,6 +30,22 @@ def space_faults(experiment: Experiment, files: bool) -> list[str]:
         parts = " ".join(f"{key}={one_line(value, SHOWN)}" for key, value in point.items())
         if faults := _point_faults(experiment, point, f"space: {parts}: ", files):
             break
+    return faults
+
+
+def _prior_faults(experiment: Experiment) -> list[str]:
+    """Guesses of ``search.prior`` at keys that are not searched, or at values outside the space."""
+    space, prior = experiment.space, experiment.search.prior
+    faults = []
+    for key, guess in prior.items() if isinstance(prior, Mapping) else ():
+        where = f"search.prior.{one_line(key, SHOWN)}"
+        if key not in space:
+            faults.append(f"{where}: not searched{nearest(key, space)}")
+        elif not space[key].contains(guess.value):
+            shown = one_line(repr(guess.value), SHOWN)
+            allowed = ", ".join(map(str, space[key].samples()))
+            among = "one of" if space[key].choice is not None else "within space, between"
+            faults.append(f"{where}.value: {shown}: {among} {one_line(allowed, SHOWN)}")
     return faults
 
 

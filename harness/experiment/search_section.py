@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from harness.experiment.aims_section import Prefer, Prior, file_key
 from harness.experiment.section import SHOWN, Number, Section, name_of, parse_number
 from harness.limits import MOST_EPOCHS
 from harness.search.samplers.registry import SAMPLERS
 from harness.search.schedulers.registry import SCHEDULERS
 from saat.errors import did_you_mean, one_line, repeated
+from saat.metrics import METRICS
 
 _MOST_SECONDS = 100 * 365 * 86400
 
@@ -46,22 +48,26 @@ class StopSection(Section):
 
 _MARGIN = 0.02  # MAP; chosen in docs/results/search_efficiency.md
 SCALARISATIONS = ("robust", "clean", "mean", "hypervolume")
+# What ``scalarisation`` may weigh: plain names of metrics by their words in a file.
+METRIC_OF_WEIGHT = {"clean": "clean_map", "robust": "robust_map"} | {
+    file_key(name): name for name, entry in METRICS.items() if entry.objective
+}
 
 
 def _scalarisation(value: Any) -> Any:
-    """A name, or weights of clean and robust MAP, as numbers."""
+    """A name, or weights of objectives, as numbers."""
     if value is None or (isinstance(value, str) and value in SCALARISATIONS):
         return value
-    if not isinstance(value, Mapping) or not value or set(value) - {"clean", "robust"}:
+    if not isinstance(value, Mapping) or not value or set(value) - set(METRIC_OF_WEIGHT):
         hint = did_you_mean(value, SCALARISATIONS) if isinstance(value, str) else ""
         names = ", ".join(SCALARISATIONS)
         raise ValueError(f"one of {names}, or weights such as {{clean: 0.5, robust: 0.5}}{hint}")
     weights = {key: parse_number(weight) for key, weight in value.items()}
     if not all(type(weight) in (int, float) and 0 <= weight <= 1e6 for weight in weights.values()):
-        raise ValueError("weights of clean and robust are numbers from 0 to 1e6")
+        raise ValueError("weights of objectives are numbers from 0 to 1e6")
     if not any(weights.values()):
-        raise ValueError("one of the weights of clean and robust is above 0")
-    return {key: float(weight) for key, weight in weights.items()}
+        raise ValueError("one of the weights of objectives is above 0")
+    return {str(key): float(weight) for key, weight in weights.items()}
 
 
 class SearchSection(Section):
@@ -76,6 +82,8 @@ class SearchSection(Section):
     margin: Annotated[Number, Field(ge=0, le=1)] | None = None
     max_concurrent: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = "auto"
     stop: StopSection = StopSection()
+    prior: Prior = "paper"
+    prefer: Prefer = Field(default_factory=dict)
     warm_start: list[Annotated[str, Field(min_length=1)]] = Field([], max_length=1000)
 
     @model_validator(mode="before")

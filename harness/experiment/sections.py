@@ -217,12 +217,6 @@ class EvaluationSection(Section):
         return checked
 
 
-class Constraint(Section):
-    """The minimum of a metric; settings below it are never recommended."""
-
-    at_least: Number = Field(ge=0, le=1)
-
-
 _LEAST = 1e-4  # of a GPU; Ray counts in ten-thousandths
 
 _Gpus = Annotated[

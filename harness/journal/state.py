@@ -11,6 +11,7 @@ from harness.experiment.config import TrialConfig, digest
 from harness.journal.journal import Event, read
 from harness.trial.interface import TrialSpec
 from saat.errors import InputError, one_line
+from saat.metrics import with_trial_metrics
 from saat.stopwatch import total
 from saat.wording import counted
 
@@ -113,7 +114,7 @@ class SearchState:
         elif kind in ("epoch", "completed", "failed"):
             record = self.trials[event["trial_id"]]
             record.finished_at = event["time"]
-            record.metrics |= event.get("metrics", {})
+            record.metrics |= metrics_of(event)
             for name in _LATEST:
                 setattr(record, name, event.get(name, getattr(record, name)))
             if kind != "epoch":
@@ -146,6 +147,11 @@ class SearchState:
     def _listed(self) -> list[TrialRecord]:
         # A copy: the live view reads in a thread of its own while trials are added.
         return list(self.trials.values())
+
+
+def metrics_of(event: Event) -> dict[str, float]:
+    """Metrics of an epoch or of a trial's end by their stored names, with the trial's own."""
+    return with_trial_metrics(event.get("metrics", {}), event.get("cost_s", math.nan))
 
 
 def _record_of(spec: TrialSpec, entry: Event) -> TrialRecord:

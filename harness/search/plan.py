@@ -11,6 +11,7 @@ from harness.experiment.configs import (
     to_confirm,
 )
 from harness.journal.state import SearchState
+from harness.search.schedulers.interface import Scheduler
 from harness.search.schedulers.registry import SCHEDULERS
 
 Plan = Literal["search", "train", "compare"]
@@ -25,10 +26,16 @@ class PlannedTraining(NamedTuple):
     config: TrialConfig
 
 
+def scheduler_of(experiment: Experiment) -> Scheduler:
+    """The scheduler of a search, which compares the objectives that validation measures."""
+    search, aims = experiment.search, experiment.aims
+    compared = tuple(aims.names[i] for i in aims.validated)
+    return SCHEDULERS[search.scheduler].for_search(search, longest_training(experiment), compared)
+
+
 def deciding_epochs(experiment: Experiment) -> tuple[int, ...]:
     """Epochs at which the scheduler may stop a trial, whichever epochs are validated besides."""
-    search, epochs = experiment.search, longest_training(experiment)
-    scheduler = SCHEDULERS[search.scheduler].for_search(search, epochs)
+    epochs, scheduler = longest_training(experiment), scheduler_of(experiment)
     first = [] if scheduler.first_rung is None else [scheduler.first_rung]
     return tuple(sorted({*scheduler.rungs(epochs), *first}))
 

@@ -11,26 +11,34 @@ from itertools import islice
 from typing import Any
 
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.configs import config_at, longest_training, paper_defaults
+from harness.experiment.configs import config_at, paper_defaults
 from harness.experiment.space import points
 from harness.journal.journal import Event, Journal
-from harness.journal.state import SearchState, TrialRecord, config_hash, suggested_event
+from harness.journal.state import (
+    SearchState,
+    TrialRecord,
+    config_hash,
+    metrics_of,
+    suggested_event,
+)
 from harness.search.plan import (
     Plan,
     PlannedTraining,
     confirmations,
     fixed_trainings,
     planned_trials,
+    scheduler_of,
 )
+from harness.search.prior import guesses
 from harness.search.recommendation import recommend, usable
 from harness.search.samplers.registry import SAMPLERS
 from harness.search.samplers.trial_attributes import PROBE
-from harness.search.schedulers.registry import SCHEDULERS
 from harness.search.searcher import Searcher
 from harness.search.stopping import stop_reason
 from harness.search.worker_failures import why_given_up
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
-from saat.feasibility import is_collapsed, objective_values, validation_values
+from saat.feasibility import is_collapsed
+from saat.metrics import with_trial_metrics
 
 _ATTEMPTS = 60  # suggestions for one trial before all points are tried in order
 MOST_POINTS = 4096  # that are tried in order
@@ -79,17 +87,17 @@ class Search:
             SAMPLERS[search.sampler],
             experiment.seed,
             search.num_samples,
-            experiment.minimums.of_objectives,
+            experiment.aims,
+            guesses(experiment),
         )
-        longest = longest_training(experiment)
-        self._scheduler = SCHEDULERS[search.scheduler].for_search(search, longest)
+        self._scheduler = scheduler_of(experiment)
         self.state = SearchState()
         self._given_out: set[str] = set()
         for event in journal.events:
             self._apply(event)
             if event["event"] == "epoch":  # told to the scheduler; the decision is in the event
                 record = self.state.trials[event["trial_id"]]
-                self._stop_reason(record, event["epoch"], event["metrics"])
+                self._stop_reason(record, event["epoch"], metrics_of(event))
         journal.on_event_first(self._apply)
         self._waiting = self.state.running()  # trials of an interrupted search, which continue
 
@@ -126,7 +134,8 @@ class Search:
         record = self.state.trials[trial_id]
         if report.epoch <= len(record.epochs):
             return record.status == "stopped"
-        reason = self._stop_reason(record, report.epoch, report.metrics)
+        measured = with_trial_metrics(report.metrics, report.cost_s)
+        reason = self._stop_reason(record, report.epoch, measured)
         fields = asdict(report) | ({"stop_reason": reason} if reason else {})
         self.journal.append("epoch", trial_id=trial_id, **fields)
         return bool(reason)
@@ -173,7 +182,7 @@ class Search:
         if kind == "suggested":
             self._searcher.include(record.spec.number, record.point, record.notes)
         elif kind == "epoch":
-            values = validation_values(event["metrics"])
+            values = self.experiment.aims.validation_values(metrics_of(event))
             self._searcher.observe(record.spec.number, values)
         if ended:
             self._tell(record)
@@ -238,10 +247,12 @@ class Search:
 
     def _stop_reason(self, record: TrialRecord, epoch: int, metrics: Mapping[str, float]) -> str:
         """Report an epoch to the scheduler; returns why the trial stops, empty if it goes on."""
-        values = validation_values(metrics)
+        aims = self.experiment.aims
+        values = aims.validation_values(metrics)
         if record.spec.phase != "explore" or values is None:
             return ""
-        stop = self._scheduler.should_stop(record.spec.trial_id, epoch, values)
+        compared = tuple(aims.shares(values)[list(aims.validated)].tolist())
+        stop = self._scheduler.should_stop(record.spec.trial_id, epoch, compared)
         if record.spec.role == "default" or epoch >= record.config.epochs:
             return ""
         if PROBE in record.notes and epoch == self._scheduler.first_rung:
@@ -251,9 +262,10 @@ class Search:
     def _tell(self, record: TrialRecord) -> None:
         """Tell the searcher how an explore trial ended."""
         number = record.spec.number
-        if usable(record) and not is_collapsed(record.metrics):
-            values = objective_values(record.metrics)
-            missing = self.experiment.minimums.violations(record.metrics)
+        aims = self.experiment.aims
+        if usable(aims, record) and not is_collapsed(record.metrics):
+            values = aims.values(record.metrics)
+            missing = aims.constraints.violations(record.metrics)
             self._searcher.tell(number, "completed", values, missing)
         else:
             # The robust MAP of a collapsed trial is chance, which may be the best value so far. No

@@ -13,8 +13,9 @@ from typing import Any, Literal
 import optuna
 
 from harness.experiment.space import Dimension, suggest
-from harness.search.samplers.context import SamplerContext, SearchedObjective
+from harness.search.samplers.context import Guess, SamplerContext, SearchedObjective
 from harness.search.samplers.trial_attributes import DISCARDED, PLANNED_EPOCHS, report_epoch
+from saat.feasibility import Aims
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -25,7 +26,6 @@ _STATES: dict[Outcome, optuna.trial.TrialState] = {
     "failed": optuna.trial.TrialState.FAIL,
 }
 _RANDOM_FROM = 10  # attempts of the sampler before suggestions are random
-Objectives = tuple[float, float]
 
 
 class Searcher:
@@ -37,7 +37,8 @@ class Searcher:
         sampler: an entry of :data:`harness.search.samplers.registry.SAMPLERS`.
         seed: seed of the search.
         num_samples: planned suggestions.
-        lower_bounds: of clean and robust MAP; the sampler looks for points above them.
+        aims: what the search is after; by default clean and robust MAP, both maximised.
+        prior: values of searched keys that are thought to be good; none by default.
 
     Attributes:
         study: every suggestion and what it came to, as the sampler sees them.
@@ -50,14 +51,18 @@ class Searcher:
         sampler: type[optuna.samplers.BaseSampler],
         seed: int,
         num_samples: int,
-        lower_bounds: Objectives = (0.0, 0.0),
+        aims: Aims | None = None,
+        prior: Mapping[str, Guess] | None = None,
     ) -> None:
         self._space, self._complete = space, complete
         self._base = complete({})
         self._sampler, self._seed = sampler, seed
-        self._num_samples, self._lower_bounds = num_samples, lower_bounds
+        self._num_samples, self._prior = num_samples, prior or {}
+        self._aims = aims = aims or Aims.of({})
         self._distributions = {key: d.distribution() for key, d in space.items()}
-        self.study = optuna.create_study(directions=["maximize", "maximize"])
+        self.study = optuna.create_study(
+            directions=["maximize" if o.maximise else "minimize" for o in aims.objectives]
+        )
         self._trials: dict[int, optuna.Trial] = {}
 
     def suggest(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -67,6 +72,7 @@ class Searcher:
         10th on suggestions are random, so that a small discrete space is searched through.
         """
         kind = self._sampler if attempt < _RANDOM_FROM else optuna.samplers.RandomSampler
+        aims = self._aims
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             context = SamplerContext(
@@ -77,7 +83,12 @@ class Searcher:
                 frozenset(key for key, dimension in self._space.items() if dimension.when),
                 self._applies,
                 self._num_samples,
-                tuple(SearchedObjective(True, 0.0, 1.0, bound) for bound in self._lower_bounds),
+                tuple(
+                    SearchedObjective(o.maximise, o.reference, o.best, aims.constraints.bound_of(o))
+                    for o in aims.objectives
+                ),
+                self._prior,
+                aims.preference,
             )
             self.study.sampler = self.make_sampler(kind, context)
             trial = self.study.ask()
@@ -103,10 +114,11 @@ class Searcher:
             trial.set_user_attr(DISCARDED, True)
             self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
-    def observe(self, number: int, values: Objectives | None) -> None:
+    def observe(self, number: int, values: Sequence[float] | None) -> None:
         """Report the objectives on validation queries after one more epoch of a trial.
 
-        They are None where the epoch was not validated.
+        They are in their own units, NaN where validation does not measure an objective, and None
+        where the epoch was not validated.
         """
         if trial := self._trials.get(number):
             report_epoch(trial, values)

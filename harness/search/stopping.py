@@ -7,9 +7,8 @@ trials finish, no further trial is suggested, and the confirmation follows.
 from harness.experiment.config import Experiment
 from harness.experiment.search_section import StagnationSection
 from harness.journal.state import SearchState
-from harness.search.recommendation import eligible, usable
+from harness.search.recommendation import eligible_values, usable
 from reports.frontier import hypervolume
-from saat.feasibility import objective_values
 
 
 def stop_reason(experiment: Experiment, state: SearchState) -> str:
@@ -37,12 +36,13 @@ def _stagnation(rule: StagnationSection, experiment: Experiment, state: SearchSt
     hypervolume. While the hypervolume is 0, nothing stagnates. Trials of earlier searches
     (``warm_start``) are never among the last n. At least one trial must come before those n.
     """
-    done = [r for r in state.completed if r.spec.phase == "explore" and usable(r)]
+    aims = experiment.aims
+    done = [r for r in state.completed if r.spec.phase == "explore" and usable(aims, r)]
     known = [*state.warm.values(), *done]
     if len(done) < rule.trials or len(known) == rule.trials:
         return ""
     first, last = (
-        hypervolume([objective_values(r.metrics) for r in part if eligible(experiment, r)])
+        hypervolume(eligible_values(aims, part), aims.corner)
         for part in (known[: -rule.trials], known)
     )
     if not first or last > first * (1 + rule.tolerance):

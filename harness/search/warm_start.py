@@ -14,12 +14,12 @@ from harness.journal.journal import Event
 from harness.journal.state import SearchState, config_hash, load_state, suggested_event
 from harness.search.recommendation import usable
 from saat.errors import InputError, did_you_mean, one_line
-from saat.metrics import OBJECTIVES, Phase
+from saat.metrics import Phase
 from saat.paths import user_path
 
-# Metrics that are taken over: the objectives, and whether they are at chance. The metrics of the
-# constraints are added.
-_KEPT = (*OBJECTIVES, "chance_map", "lift.clean", "lift.robust")
+# Metrics that are taken over beside those of objectives and constraints: they say whether the MAPs
+# are at chance.
+_KEPT = ("clean_map", "robust_map", "chance_map", "lift.clean", "lift.robust")
 
 
 def missing_warm_start(experiment: Experiment, events: list[Event]) -> bool:
@@ -33,7 +33,8 @@ def warm_start(experiment: Experiment, runs_dir: Path, fingerprint: str, protoco
     """Fields of the ``warm_started`` event of a new search; ``protocol`` is its protocol's hash.
 
     A completed explore trial is taken if this search could suggest its setting, or would run it as
-    the paper's default. Of equal settings the first one is taken, in the order of
+    the paper's default, and its objectives, which may be others than those of the earlier search,
+    were measured. Of equal settings the first one is taken, in the order of
     ``search.warm_start``, whose names are of runs in ``runs_dir``.
 
     Raises:
@@ -45,11 +46,12 @@ def warm_start(experiment: Experiment, runs_dir: Path, fingerprint: str, protoco
         config_hash(config_at(experiment, point), fingerprint): point
         for point in paper_defaults(experiment)
     }
-    names = dict.fromkeys((*_KEPT, *experiment.minimums.minimum))
+    aims = experiment.aims
+    names = dict.fromkeys((*_KEPT, *aims.names, *aims.constraints.names))
     for name in experiment.search.warm_start:
         state, started = _finished(name, runs_dir, fingerprint, protocol)
         runs[name] = started["search_id"]
-        for record in filter(usable, state.of_phase("explore")):
+        for record in (r for r in state.of_phase("explore") if usable(aims, r)):
             full_hash = record.config_hash
             is_default = full_hash in defaults
             point = defaults[full_hash] if is_default else _point_of(experiment, record.config)

@@ -21,6 +21,7 @@ from harness.session.calibration import Rates, Spread, calibrate, seconds
 from harness.session.checks import check_folders, check_tracking, device_of_run
 from harness.session.data_sizes import data_sizes
 from harness.session.disk import DiskItem, disk_needs
+from harness.session.objective_text import not_validated
 from harness.session.search_size import SearchSize, size_of_search
 from harness.session.stage_costs import (
     Costs,
@@ -106,6 +107,7 @@ def dry_run(
     sizes, known, notes = data_sizes(experiment, options.cache_dir, say), set[str](), list[str]()
     if sizes.missing:
         notes.append(f"{sizes.missing.split(';')[0]}; counted with the published lists")
+    notes += not_validated(experiment) if plan == "search" else []
     if plan == "search" and experiment.search.warm_start:
         if sizes.missing:
             notes.append("search.warm_start: not looked at without the data")

@@ -13,6 +13,7 @@ from saat.registry import OWN_PACKAGE, Registry
 
 if TYPE_CHECKING:  # imports pydantic, which completion and help do not need
     from harness.catalogue import Entry
+    from saat.metrics import Metric
 
 
 class SomeUnreadable(InputError):
@@ -80,12 +81,18 @@ def _catalogued(
         yield name, partial(line, name, entry)
 
 
-def _imported(module: str, registry: str) -> dict[str, str]:
-    """Entries of a registry that is not in the catalogue; imports them all."""
+def _imported(
+    module: str, registry: str, more: Callable[[str, Any], str] = lambda *_: ""
+) -> dict[str, str]:
+    """Entries of a registry that is not in the catalogue; imports them all.
+
+    ``more`` says what follows the description, from (name, entry).
+    """
     entries: Registry[Any] = getattr(import_module(module), registry)
 
     def line(name: str) -> str:
-        return _with_package(entries.description(name), entries.package(name))
+        text = f"{entries.description(name)} {more(name, entries[name])}".rstrip()
+        return _with_package(text, entries.package(name))
 
     return _readable((name, partial(line, name)) for name in entries)
 
@@ -106,6 +113,15 @@ def _spaces(*_: object) -> dict[str, str]:
 
 def _first_line(path: str) -> str:
     return Path(path).read_text(encoding="utf-8").partition("\n")[0]
+
+
+def _metric_aims(name: str, metric: "Metric") -> str:
+    """Which keys of an experiment file may name a metric, and how."""
+    word, bound = ("max", "at_least") if metric.higher_is_better else ("min", "at_most")
+    uses = [f"objectives ({word})"] * metric.objective + [
+        f"constraints ({bound})"
+    ] * metric.constraint
+    return f"val/{name} in {', '.join(uses)}." if uses else ""
 
 
 def _searches(runs_dir: Path, _: object) -> dict[str, str]:
@@ -133,7 +149,7 @@ LISTS: Mapping[str, Callable[[Path, Path | None], dict[str, str]]] = {
     "defenses": lambda *_: _readable((_UNDEFENDED, *_catalogued("defenses"))),
     "samplers": lambda *_: _imported("harness.search.samplers.registry", "SAMPLERS"),
     "schedulers": lambda *_: _imported("harness.search.schedulers.registry", "SCHEDULERS"),
-    "metrics": lambda *_: _imported("saat.metrics", "METRICS"),
+    "metrics": lambda *_: _imported("saat.metrics", "METRICS", _metric_aims),
     "spaces": _spaces,
     "searches": _searches,
 }

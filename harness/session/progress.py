@@ -1,6 +1,5 @@
 """Progress of a running search: a live view in a terminal, plain lines in a log."""
 
-import math
 import sys
 import time
 
@@ -10,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.journal.journal import Event
-from harness.journal.state import TrialRecord
+from harness.journal.state import TrialRecord, metrics_of
 from harness.search.search import Search
+from harness.session.objective_text import objectives_text, short_label, value_text
 from harness.session.status import setting_text
-from saat.feasibility import objective_values, validation_values
 from saat.metrics import Phase
 from saat.wording import counted
 
@@ -36,7 +35,7 @@ class Progress:
     """Shows a search: a view that redraws itself in a terminal, a line for each event in a log."""
 
     def __init__(self, search: Search, console: Console | None = None) -> None:
-        self._search = search
+        self._search, self._aims = search, search.experiment.aims
         self._console = console or _Log()
         self._started = time.monotonic()
         self._doing: dict[str, str] = {}
@@ -77,20 +76,20 @@ class Progress:
             return f"{event['trial_id']} lost its worker: {event['reason']}"
         if kind not in ("epoch", "completed", "failed"):
             return ""
-        record = self._search.state.trials.get(event["trial_id"])
+        record, aims = self._search.state.trials.get(event["trial_id"]), self._aims
         name = event["trial_id"]
         if kind == "epoch":
             epochs = record.config.epochs if record else 0
             values = "not validated"
-            if validation_values(event["metrics"]):
-                values = _objectives(event["metrics"], Phase.VALIDATION)
+            if found := aims.validation_values(metrics_of(event)):
+                values = objectives_text(aims, found)
             line = f"{name} epoch {event['epoch']}/{epochs} {values}"
             reason = event.get("stop_reason")
             return f"{line}; stopped: {reason}  [{self._overall()}]" if reason else line
         if kind == "failed":
             return f"{name} failed: {event['stop_reason']}  [{self._overall()}]"
         phase = Phase.REATTACK if Phase.REATTACK.of(event["metrics"]) else Phase.TEST
-        values = f"{phase} {_objectives(event['metrics'], phase)}"
+        values = f"{phase} {objectives_text(aims, aims.values(metrics_of(event), phase))}"
         doubts = "".join(f"; UNRELIABLE, {reason}" for reason in event.get("unreliable", []))
         return f"{name} done: {values}{doubts}  [{self._overall()}]"
 
@@ -108,7 +107,8 @@ class Progress:
     def _view(self) -> Group:
         state = self._search.state
         table = Table(box=None, pad_edge=False, expand=False)
-        for column in ("trial", "role", "setting", "epoch", "clean", "robust", "now"):
+        objectives = map(short_label, self._aims.names)
+        for column in ("trial", "role", "setting", "epoch", *objectives, "now"):
             table.add_column(column, no_wrap=True, style="dim" if column == "setting" else None)
         for record in [*state.ended()[-_SHOWN_ENDED:], *state.running()]:
             table.add_row(*self._row(record))
@@ -122,7 +122,8 @@ class Progress:
         metrics, spec = record.metrics, record.spec
         phases = (Phase.TEST, Phase.REATTACK)
         phase = next((p for p in phases if p.of(metrics)), Phase.VALIDATION)
-        shown = [_percent(value, "") for value in objective_values(metrics, phase)]
+        values = zip(self._aims.names, self._aims.values(metrics, phase), strict=True)
+        shown = [value_text(name, value, "") for name, value in values]
         running = record.status == "running"
         now = self._doing.get(spec.trial_id, "running") if running else record.status
         epochs = f"{len(record.epochs)}/{spec.config.epochs}"
@@ -132,15 +133,6 @@ class Progress:
 def _point(point: dict[str, object]) -> str:
     shown = list(point.items())[:_SHOWN_KEYS]
     return setting_text((key.partition(".")[2], value) for key, value in shown)
-
-
-def _objectives(metrics: dict[str, float], phase: Phase) -> str:
-    clean, robust = (_percent(value, "-") for value in objective_values(metrics, phase))
-    return f"clean {clean} robust {robust}"
-
-
-def _percent(value: float, missing: str) -> str:
-    return missing if math.isnan(value) else f"{100 * value:.1f}"
 
 
 def _duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from harness.experiment.configs import (
 )
 from harness.experiment.space import Dimension, points
 from harness.journal.state import config_hash
-from harness.search.schedulers.registry import SCHEDULERS
+from harness.search.plan import scheduler_of
 from harness.search.search import MOST_POINTS
 
 
@@ -79,10 +79,9 @@ def _sampled(experiment: Experiment, fingerprint: str, known: set[str]) -> int:
 
 def _rungs(experiment: Experiment, sampled: int) -> list[tuple[int, int]]:
     """Rungs at the epochs grace · ηᵏ; of n sampled trials at a rung about n / η go on."""
-    search, epochs = experiment.search, longest_training(experiment)
-    rungs, left = [], sampled
-    for epoch in SCHEDULERS[search.scheduler].for_search(search, epochs).rungs(epochs):
-        if left >= search.reduction_factor:  # fewer at a rung go on, all of them
-            left //= search.reduction_factor
+    factor, rungs, left = experiment.search.reduction_factor, [], sampled
+    for epoch in scheduler_of(experiment).rungs(longest_training(experiment)):
+        if left >= factor:  # fewer at a rung go on, all of them
+            left //= factor
         rungs.append((epoch, left))
     return rungs

@@ -36,6 +36,7 @@ from harness.session.checks import (
     executor_of_run,
     open_data,
 )
+from harness.session.objective_text import not_validated
 from harness.session.progress import Progress
 from harness.session.result_tables import write_tables
 from harness.session.resume_checks import (
@@ -106,6 +107,8 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         leave_receipt(journal.events[0]["search_id"], paths_at_start(experiment, options.runs_dir))
     except OSError as error:
         say(f"the receipt of this run could not be written ({error}): saat resume needs --allow")
+    for note in not_validated(experiment) if plan == "search" else ():
+        say(note)
     _warm_start(journal, warm, say)
     return _run(experiment, journal, options, executor, concurrent, say)
 

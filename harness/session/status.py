@@ -5,15 +5,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harness.journal.protocol_identity import version_note
 from harness.journal.state import SearchState, load_state, summary
 from harness.search.recommendation import eligible
+from harness.session.objective_text import value_text
 from harness.session.resume_checks import read_stored
 from reports.frontier import hypervolume, pareto_mask
 from saat.errors import printable
-from saat.feasibility import objective_values
-from saat.metrics import final_metrics
-from saat.sanity import at_chance, warning_lines
+from saat.metrics import METRICS, final_metrics
+from saat.sanity import warning_lines
 from saat.wording import counted
 
 
@@ -24,9 +26,10 @@ def status_of(run_dir: Path) -> dict[str, Any]:
     searches = started.get("plan", "search") == "search"
     exploring = "explore" if state.recommended is None else "confirm"
     trials = state.trials.values()
-    done = [r for r in state.of_phase("explore") if eligible(experiment, r)]
-    points = [objective_values(record.metrics) for record in done]
-    on_front = pareto_mask(points)
+    aims = experiment.aims
+    done = [r for r in state.of_phase("explore") if eligible(aims, r)]
+    points = aims.oriented([aims.values(record.metrics) for record in done])
+    front = [done[i] for i in np.argsort(-points[:, 0], kind="stable") if pareto_mask(points)[i]]
     return {
         "name": run_dir.name,
         "state": "finished" if state.finished else "unfinished",
@@ -35,17 +38,16 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "warm_started": len(state.warm),
         "versions": version_note(experiment, started),
         "trials": summary(state),
-        "hypervolume": hypervolume(points),
+        "hypervolume": hypervolume(points, aims.corner),
+        "objectives": aims.names,
         "front": [
             {
                 "trial_id": record.spec.trial_id,
-                "clean": clean,
-                "robust": robust,
-                "at_chance": list(at_chance(final_metrics(record.metrics))),
+                "values": aims.values(record.metrics),
+                "recommendable": aims.are_above_chance(record.metrics),
                 "setting": record.point,
             }
-            for record, (clean, robust), on in zip(done, points, on_front, strict=True)
-            if on
+            for record in front
         ],
         "hosts": dict(Counter(r.host for r in trials if r.host)),
         "nodes_lost": sum(r.nodes_lost for r in trials),
@@ -78,11 +80,13 @@ def render(found: dict[str, Any]) -> str:
     lines = [f"{found['name']}: {found['state']} ({found['phase']}), {found['trials']}"]
     if found["phase"] != "train":
         volume = f"hypervolume {found['hypervolume']:.4f}"
-        shown = "front (clean MAP, robust MAP on validation):" if found["front"] else "empty front"
+        labels = ", ".join(METRICS[name].label for name in found["objectives"])
+        shown = f"front ({labels} on validation):" if found["front"] else "empty front"
         lines.append(f"{volume}; {shown}")
-    for entry in sorted(found["front"], key=lambda entry: -float(entry["clean"])):
-        values = f"{100 * entry['clean']:5.1f} {100 * entry['robust']:5.1f}"
-        mark = "  (robust MAP at chance: not recommended)" if entry["at_chance"] else ""
+    for entry in found["front"]:
+        pairs = zip(found["objectives"], entry["values"], strict=True)
+        values = " ".join(f"{value_text(name, value, '-'):>5}" for name, value in pairs)
+        mark = "" if entry["recommendable"] else "  (robust MAP at chance: not recommended)"
         lines.append(
             f"  {values}  {entry['trial_id']}  {setting_text(entry['setting'].items())}{mark}"
         )

@@ -130,16 +130,16 @@ class MlflowRuns:
         record, kind = state.trials[event["trial_id"]], event["event"]
         run_id = self._child(record)
         step = int(event.get("epoch") or event.get("epochs") or len(record.epochs))
-        metrics = dict(event.get("metrics", {}))
+        metrics = tracked_values.event_metrics(self._experiment.aims, event)
         if kind == "epoch":
-            metrics |= tracked_values.best_so_far(record, step)
+            metrics |= tracked_values.best_so_far(self._experiment.aims, record, step)
         self._log_metrics(run_id, event, metrics, step)
         if kind != "failed" or not record.epochs:  # its last epoch has logged the cost
             # One step more than the last epoch's: the re-attack costs as well.
             costs = {"cost_s": record.cost_s}
             self._log_metrics(run_id, event, costs, step + (kind == "completed"))
         if kind == "completed" and record.spec.phase == "explore":
-            done, volume = tracked_values.explored_hypervolume(self._experiment, state)
+            done, volume = tracked_values.explored_hypervolume(self._experiment.aims, state)
             self._log_metrics(self._runs["search"], event, {"hypervolume": volume}, done)
         if kind != "epoch" or event.get("stop_reason"):
             self._log_metrics(run_id, event, tracked_values.stage_metrics(record), step)

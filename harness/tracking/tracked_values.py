@@ -5,31 +5,47 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.experiment.config import Experiment
-from harness.journal.state import SearchState, TrialRecord
-from harness.search.recommendation import eligible
+from harness.journal.journal import Event
+from harness.journal.state import SearchState, TrialRecord, metrics_of
+from harness.search.recommendation import eligible_values
 from reports.frontier import hypervolume
-from saat.feasibility import objective_values, validation_values
-from saat.metrics import OBJECTIVES, final_metrics
+from saat.feasibility import Aims
+from saat.metrics import final_metrics
 from saat.sanity import at_chance, warnings_of
 
 _TAG_LIMIT = 8000
 
 
-def best_so_far(record: TrialRecord, epoch: int) -> dict[str, float]:
-    """Largest validation MAPs over the epochs up to ``epoch``; none if it was not validated."""
-    known = {e["epoch"]: validation_values(e["metrics"]) for e in record.epochs}
+def event_metrics(aims: Aims, event: Event) -> dict[str, float]:
+    """The metrics of an event, and those of the trial itself that are objectives."""
+    measured = event.get("metrics", {})
+    return {
+        key: value
+        for key, value in metrics_of(event).items()
+        if key in measured or key.partition("/")[2] in aims.names
+    }
+
+
+def best_so_far(aims: Aims, record: TrialRecord, epoch: int) -> dict[str, float]:
+    """Best validated objectives over the epochs up to ``epoch``; none if it was not validated.
+
+    An objective that validation does not measure is left out.
+    """
+    known = {e["epoch"]: aims.validation_values(metrics_of(e)) for e in record.epochs}
     if known.get(epoch) is None:
         return {}
     points = [values for at, values in known.items() if at <= epoch and values is not None]
-    columns = zip(OBJECTIVES, zip(*points, strict=True), strict=True)
-    return {f"best/{name}": max(values) for name, values in columns}
+    columns = list(zip(*points, strict=True))
+    return {
+        f"best/{aims.names[i]}": (max if aims.objectives[i].maximise else min)(columns[i])
+        for i in aims.validated
+    }
 
 
-def explored_hypervolume(experiment: Experiment, state: SearchState) -> tuple[int, float]:
+def explored_hypervolume(aims: Aims, state: SearchState) -> tuple[int, float]:
     """Number of completed explore trials, and the hypervolume of the eligible ones."""
     done = [r for r in state.of_phase("explore") if r.status == "completed"]
-    points = [objective_values(r.metrics) for r in done if eligible(experiment, r)]
-    return len(done), hypervolume(points)
+    return len(done), hypervolume(eligible_values(aims, done), aims.corner)
 
 
 def stage_metrics(record: TrialRecord) -> dict[str, float]:

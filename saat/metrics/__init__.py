@@ -1,7 +1,15 @@
 """Metrics; registry.py lists them."""
 
 from saat.metrics.interface import Metric, Phase, Unit, metric
-from saat.metrics.registry import METRICS, OBJECTIVES, REFERENCES, Known, final_metrics, known
+from saat.metrics.registry import (
+    METRICS,
+    OBJECTIVES,
+    REFERENCES,
+    Known,
+    final_metrics,
+    known,
+    with_trial_metrics,
+)
 
 __all__ = [
     "METRICS",
@@ -14,4 +22,5 @@ __all__ = [
     "final_metrics",
     "known",
     "metric",
+    "with_trial_metrics",
 ]

@@ -34,6 +34,7 @@ class Unit(Enum):
     FRACTION = "a fraction in [0, 1]"
     DIFFERENCE = "a difference of two fractions"
     COUNT = "a count"
+    SECONDS = "seconds"
     PIXELS = "a norm in fractions of the pixel range"
     NUMBER = "a number"
 
@@ -62,7 +63,12 @@ class Metric:
             verify`` computes it once more from the stored images.
         tolerance: largest difference that ``saat verify`` accepts.
         in_tables: whether the report's tables show it.
-        constraint: whether ``constraints`` of an experiment may name it.
+        objective: whether ``objectives`` of an experiment may name it.
+        constraint: whether ``constraints`` of an experiment may name it, with ``at_least`` if
+            higher is better and ``at_most`` if lower is.
+        of_trial: whether it is a number of the trial, not of its evaluation. ``compute`` is then
+            given the seconds of work that the trial had taken when the phase was measured.
+        key: the key of a setting whose value it is, such as ``model.bits``; empty for most.
         version: raised when the formula changes, so that numbers of two formulas are never mixed.
     """
 
@@ -75,8 +81,25 @@ class Metric:
     from_images: bool = True
     tolerance: float = 1e-9
     in_tables: bool = True
+    objective: bool = False
     constraint: bool = False
+    of_trial: bool = False
+    key: str = ""
     version: int = 1
+
+    @property
+    def worst(self) -> float | None:
+        """The value that no result is worse than; None where there is no such value."""
+        if self.unit is not Unit.FRACTION or self.higher_is_better is None:
+            return None
+        return 0.0 if self.higher_is_better else 1.0
+
+    @property
+    def best(self) -> float | None:
+        """The value that no result is better than; None where it is not known."""
+        if self.worst is not None:
+            return 1.0 - self.worst
+        return 0.0 if self.unit is Unit.COUNT and self.higher_is_better is False else None
 
     def values(self, evaluation: Any, name: str, phase: Phase) -> dict[str, float]:
         """What is measured, by plain names; ``name`` is that of this metric in the registry."""
@@ -98,8 +121,13 @@ def problem_with(entry: Any) -> str | None:
     """What keeps an object of another package from being a metric; None where nothing does."""
     if not isinstance(entry, Metric):
         return "must be a saat.metrics.Metric, such as the decorator saat.metrics.interface makes"
-    if entry.constraint and (
-        entry.per_attack or entry.unit is not Unit.FRACTION or not entry.higher_is_better
+    if entry.of_trial:
+        return "what is known of a trial beside its evaluation is measured by saat-harness alone"
+    if (entry.objective or entry.constraint) and (
+        entry.per_attack or entry.higher_is_better is None or Phase.REATTACK not in entry.phases
     ):
-        return "a constraint has a minimum in [0, 1]: one fraction of which more is better"
+        return (
+            "an objective or a constraint is one number of which more or less is better, and the "
+            "full protocol measures it on validation queries"
+        )
     return None

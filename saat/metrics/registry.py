@@ -1,8 +1,9 @@
 """Metrics: what an evaluation is measured by, and all that their readers need to know of them.
 
 ``METRICS`` is read by the evaluation, the trial's records, ``saat verify``, the tables and figures
-of a report, and the constraints of an experiment. Nothing is imported before a metric is asked for,
-and no metric imports torch before it is computed: a report needs labels and units alone.
+of a report, and the objectives and constraints of an experiment. Nothing is imported before a
+metric is asked for, and no metric imports torch before it is computed: a report needs labels and
+units alone.
 """
 
 from collections.abc import Mapping
@@ -11,9 +12,12 @@ from typing import NamedTuple
 from saat.metrics.interface import Metric, Phase, problem_with
 from saat.registry import Registry, first_line
 
-# What a search maximises, in the order of its points, and what a robust MAP is read beside.
+# What a search maximises if its file does not say, and what a robust MAP is read beside.
 OBJECTIVES = ("clean_map", "robust_map")
 REFERENCES = ("chance_map", "floor_map")
+# Metrics of a trial. They are named here, so that a journal is read without the metrics of other
+# packages.
+_OF_TRIAL = ("device_seconds",)
 
 # Plain name → metric, in the order in which they are stored; of a metric per attack the part before
 # the attack's name.
@@ -40,6 +44,8 @@ METRICS: Registry[Metric] = Registry(
         "mse": "saat.metrics.attacks:mse",
         "theory": "saat.metrics.clean_and_robust:theoretical_map",
         "zero_grad": "saat.metrics.attacks:zero_gradients",
+        "code_length": "saat.metrics.costs:code_length",
+        "device_seconds": "saat.metrics.costs:device_seconds",
         "gates_failed": "saat.metrics.attacks:gates_failed",
         "attacks_skipped": "saat.metrics.attacks:attacks_skipped",
     },
@@ -79,3 +85,17 @@ def final_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     Those on test queries where there are any, else those of the re-attack on validation queries.
     """
     return Phase.TEST.of(metrics) or Phase.REATTACK.of(metrics)
+
+
+def with_trial_metrics(metrics: Mapping[str, float], cost_s: float) -> dict[str, float]:
+    """Metrics by their stored names, with the trial's own (``of_trial``) in the same phases.
+
+    ``cost_s`` are the seconds of work that the trial had taken when they were measured.
+    """
+    measured = {Phase(begin) for begin in {key.partition("/")[0] for key in metrics} & set(Phase)}
+    own = {
+        phase.key(name): float(METRICS[name].compute(cost_s))
+        for name in _OF_TRIAL
+        for phase in measured & METRICS[name].phases
+    }
+    return {**metrics, **own}

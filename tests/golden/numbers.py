@@ -23,7 +23,7 @@ from saat.attacks.square import Square
 from saat.battery import BATTERIES, Battery, run_battery
 from saat.bootstrap import bootstrap_interval
 from saat.evaluation import Evaluation
-from saat.metrics import METRICS, Phase
+from saat.metrics import METRICS, Phase, with_trial_metrics
 from saat.perceptibility import perceptibility
 from saat.protocol import Protocol, evaluate
 from saat.registry import OWN_PACKAGE, Registry
@@ -190,6 +190,9 @@ def evaluation() -> Evaluation:
 
 def metric_numbers(name: str) -> dict[str, float]:
     """What the metric says of the fixed network under two attacks."""
+    if METRICS[name].of_trial:
+        values = Phase.TEST.of(with_trial_metrics({"test/clean_map": 1.0}, 12.5))
+        return {name: values[name]}
     values = METRICS[name].values(evaluation(), name, Phase.TEST)
     return {key: round(value, 6) for key, value in values.items()}
 

@@ -101,12 +101,12 @@ def test_a_collapsed_setting_is_on_no_front_and_adds_no_hypervolume(tmp_path: Pa
     names = {r.spec.trial_id for r in collapsed}
     assert not names & {entry["trial_id"] for entry in found["front"]}
     assert found["hypervolume"] == pytest.approx(hypervolume(points))
-    assert explored_hypervolume(search.experiment, search.state)[1] == found["hypervolume"]
-    marks = {entry["trial_id"]: entry["at_chance"] for entry in found["front"]}
+    assert explored_hypervolume(search.experiment.aims, search.state)[1] == found["hypervolume"]
+    allowed = {entry["trial_id"]: entry["recommendable"] for entry in found["front"]}
     for record in powerless:
-        assert marks.get(record.spec.trial_id, ["robust"]) == ["robust"]
+        assert not allowed.get(record.spec.trial_id, False)
     for record in above:
-        assert marks.get(record.spec.trial_id, []) == []
+        assert allowed.get(record.spec.trial_id, True)
 
 
 @pytest.mark.usefixtures("collapsing")
@@ -177,6 +177,6 @@ def test_trials_of_an_earlier_search_are_judged_alike(tmp_path: Path) -> None:
     assert not {r.spec.trial_id for r in [*powerless, *collapsed]} & set(
         recommend(whole, state.known())
     )
-    kept = {r.spec.trial_id for r in state.known() if eligible(whole, r)}
+    kept = {r.spec.trial_id for r in state.known() if eligible(whole.aims, r)}
     assert kept
     assert not {r.spec.trial_id for r in collapsed} & kept

@@ -130,6 +130,11 @@ def one(key: str, dimension: Any) -> dict[str, Any]:
     return {"space": {key.removeprefix("space."): dimension}}
 
 
+MAPS = {"val/clean_map": "max", "val/robust_map": "max"}
+T_MAP = {"val/target_map": "min"}
+T_MAP_BOUND = {"val/target_map": {"at_most": 0.5}}
+
+
 def asha(scalarisation: Any) -> dict[str, Any]:
     keys = {"scheduler": "asha", "scalarisation": scalarisation, "margin": None}
     return {f"search.{key}": value for key, value in keys.items()}
@@ -300,6 +305,56 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"objectives": {"val/clean_map": "max"}}, ("objectives", "at least 2")),
     ({"objectives.val/clean_map": "min"}, ("objectives.val/clean_map", "'min'")),
     ({"objectives.speed": "max"}, ("objectives.speed", "val/clean_map")),
+    ({"objectives": {**MAPS, **T_MAP, "val/code_length": "min"}}, ("objectives", "at most 3")),
+    ({"objectives": {"val/clean_mpa": "max", **T_MAP}}, ("did you mean val/clean_map?",)),
+    ({"objectives": {**MAPS, **T_MAP}}, ("val/target_map: no attack", "add one of mainstay_t")),
+    (
+        {"objectives": {"val/clean_map": "max", "val/target_map": "max"}},
+        ("objectives.val/target_map: 'max': min", "smaller values of worst t-MAP are better"),
+    ),
+    (
+        {"objectives": {"val/clean_map": "max", "val/device_seconds": "min"}},
+        ("objectives.val/device_seconds: min", "needs a reference; write {min: 600}"),
+    ),
+    (
+        {"objectives": {**MAPS, "val/device_seconds": {"min": 0}}},
+        ("val/device_seconds.min: 0: no result is better",),
+    ),
+    ({"objectives": {**MAPS, "val/code_length": {"min": "long"}}}, ("'long': a number",)),
+    ({"objectives": {**MAPS, "val/robust_map": {"max": 1}}}, ("no result is better",)),
+    ({"objectives": {**MAPS, "val/robust_map": {"max": 0, "min": 0}}}, ("val/robust_map: {",)),
+    ({"objectives": ["val/clean_map"]}, ("objectives: ['val/clean_map']: a section",)),
+    ({"constraints": T_MAP_BOUND}, ("constraints.val/target_map: no attack",)),
+    ({"constraints": {"val/code_length": {"at_least": 16}}}, ("at_least: at_most, because",)),
+    ({"constraints": {"val/code_length": {"at_most": -1}}}, ("at_most: -1: at least 0",)),
+    ({"constraints": {"val/code_length": {}}}, ("constraints.val/code_length: at_most: missing",)),
+    ({"search.prior": "papre"}, ("search.prior: 'papre': paper, none", "did you mean paper?")),
+    ({"search.prior": 1}, ("search.prior: 1: paper, none, or guesses",)),
+    (
+        {"search.prior": {"defense.lambda": {"value": 2, "confidence": 1.5}}},
+        ("search.prior.defense.lambda.confidence: 1.5: at most 1",),
+    ),
+    (
+        {"search.prior": {"defense.lambda": {"value": 11, "confidence": 1}}},
+        ("search.prior.defense.lambda.value: 11: within space, between 0.1, 10",),
+    ),
+    (
+        {"search.prior": {"defense.lambd": {"value": 1, "confidence": 1}}},
+        ("search.prior.defense.lambd: not searched", "did you mean defense.lambda?"),
+    ),
+    ({"search.prefer": {"val/code_length": 1}}, ("one of the objectives val/clean_map",)),
+    ({"search.prefer": {"val/clean_map": -1}}, ("val/clean_map: -1: a weight from 0",)),
+    (
+        {"search.prefer": {"val/clean_map": 1, "val/robust_map": {"at_least": 0.5}}},
+        ("search.prefer: weights of all keys, or bounds of all",),
+    ),
+    ({"search.prefer": {"val/clean_map": 0}}, ("search.prefer: one of the weights is above 0",)),
+    ({"search.prefer": {"val/clean_map": {"at_most": 0.5}}}, ("at_most: at_least, because",)),
+    (
+        {"objectives": {"val/clean_map": "max", "val/code_length": "min"}, **asha("robust")},
+        ("search.scalarisation: robust: trials are compared by val/clean_map, val/code_length",),
+    ),
+    (asha({"val/code_length": 1}), ("scalarisation: val/code_length: trials are compared by",)),
     ({"constraints": {"val/map": {"at_least": 0.5}}}, ("val/map", "val/clean_map")),
     ({"constraints": {"val/clean_map": {"at_least": 60}}}, ("at_least: 60", "at most 1")),
     ({"constraints": {"val/clean_map": {"at_most": 1}}}, ("constraints.val/clean_map",)),

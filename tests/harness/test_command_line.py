@@ -148,3 +148,15 @@ def test_lists_of_a_search_name_every_entry_and_the_package_of_a_foreign_one(
     assert all(lines.values())
     assert [name for name, text in lines.items() if "[" in text] == [first]
     assert lines[first].endswith(" [other-package]")
+
+
+def test_the_list_of_metrics_says_what_a_search_can_aim_for(tmp_path: Path) -> None:
+    lines = dict(line.split(maxsplit=1) for line in listing("metrics", tmp_path).splitlines())
+    most, least = (
+        "objectives (max), constraints (at_least).",
+        "objectives (min), constraints (at_most).",
+    )
+    assert lines["robust_map"].endswith(f" val/robust_map in {most}")
+    for name in ("target_map", "code_length", "device_seconds"):
+        assert lines[name].endswith(f" val/{name} in {least}")
+    assert "objectives" not in lines["chance_map"]

@@ -41,11 +41,11 @@ def test_status_and_tracker_count_what_is_feasible(tmp_path: Path) -> None:
     }
     assert found["hypervolume"] == pytest.approx(hypervolume(list(kept.values())))
     assert found["hypervolume"] < free["hypervolume"]
-    count, volume = explored_hypervolume(whole, search.state)
+    count, volume = explored_hypervolume(whole.aims, search.state)
     assert (count, volume) == (len(points), found["hypervolume"])
 
 
 def test_where_nothing_is_feasible_there_is_no_front(tmp_path: Path) -> None:
     search, found = ended(tmp_path, 1.0)
     assert (found["front"], found["hypervolume"]) == ([], 0.0)
-    assert explored_hypervolume(search.experiment, search.state)[1] == 0.0
+    assert explored_hypervolume(search.experiment.aims, search.state)[1] == 0.0

@@ -15,6 +15,7 @@ from harness.search.schedulers.asha import ScalarSuccessiveHalving, scalarise
 from harness.search.schedulers.interface import Scheduler
 from harness.search.schedulers.pareto_asha import ParetoSuccessiveHalving
 from harness.search.schedulers.registry import SCHEDULERS
+from saat.metrics import OBJECTIVES
 from tests.harness.fakes import cut, experiment, finished, outcome
 
 Point = tuple[float, float]
@@ -233,7 +234,7 @@ def test_what_pareto_keeps_plain_asha_stops() -> None:
 
 
 def made_from(search: SearchSection, epochs: int) -> Scheduler:
-    return SCHEDULERS[search.scheduler].for_search(search, epochs)
+    return SCHEDULERS[search.scheduler].for_search(search, epochs, OBJECTIVES)
 
 
 def test_without_a_scheduler_no_trial_stops() -> None:

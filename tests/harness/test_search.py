@@ -10,7 +10,7 @@ from harness.search.plan import deciding_epochs
 from harness.search.search import Pause
 from harness.trial.trial import EpochReport
 from reports.frontier import pareto_ranks
-from saat.feasibility import validation_values
+from saat.metrics import Phase
 from tests.harness.fakes import (
     SPACE,
     cut,
@@ -250,7 +250,7 @@ def test_trials_are_judged_and_stopped_at_validated_epochs_alone(tmp_path: Path)
     assert deciding_epochs(searched) == (2, 4)
     search = finished(tmp_path, searched)
     for record in search.state.of_phase("explore"):
-        known = [e["epoch"] for e in record.epochs if validation_values(e["metrics"])]
+        known = [e["epoch"] for e in record.epochs if Phase.VALIDATION.of(e["metrics"])]
         assert known == [epoch for epoch in (2, 3, 4, 6, 8) if epoch <= len(record.epochs)]
     ends = {len(r.epochs) for r in search.state.trials.values() if r.status == "stopped"}
     assert ends

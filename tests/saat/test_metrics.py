@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from saat.errors import InputError
-from saat.feasibility import Constraints, check_constraint_keys, objective_values
+from saat.feasibility import Aims
 from saat.metrics import METRICS, OBJECTIVES, REFERENCES, Metric, Phase, Unit, final_metrics, known
 from saat.metrics.interface import problem_with
 
@@ -43,8 +42,9 @@ def test_final_metrics_are_of_test_queries_where_there_are_any() -> None:
 
 def test_objectives_are_those_of_the_phase() -> None:
     both = {"reattack/clean_map": 0.6, "reattack/robust_map": 0.5, "val/robust_map": 0.7}
-    assert objective_values(both) == (0.6, 0.5)
-    clean, robust = objective_values(both, Phase.VALIDATION)
+    aims = Aims.of({})
+    assert aims.values(both) == (0.6, 0.5)
+    clean, robust = aims.values(both, Phase.VALIDATION)
     assert math.isnan(clean)
     assert robust == 0.7
 
@@ -56,36 +56,35 @@ def test_objectives_are_those_of_the_phase() -> None:
 def test_constraints_hold_from_their_minimum_on(
     reached: float, feasible: bool, allowed: bool
 ) -> None:
-    asked = Constraints.of({"val/robust_map": 0.5})
+    aims = Aims.of({"constraints": {"val/robust_map": {"at_least": 0.5}}})
     metrics = {"reattack/clean_map": 0.8, "reattack/robust_map": reached, "val/robust_map": 0.9}
-    assert asked.are_kept(metrics) == feasible
-    assert asked.allow(metrics) == allowed
+    assert aims.are_kept(metrics) == feasible
+    assert aims.allow(metrics) == allowed
+    asked = aims.constraints
     assert asked.violations({"reattack/clean_map": 0.8}) == {"robust_map": math.inf}
-    assert asked.of_objectives == (0.0, 0.5)
+    assert [asked.bound_of(objective) for objective in aims.objectives] == [None, 0.5]
 
 
 def test_what_is_at_chance_is_on_no_front_however_feasible() -> None:
     metrics = {"reattack/clean_map": 0.3, "reattack/robust_map": 0.3, "reattack/chance_map": 0.3}
-    asked = Constraints.of({"val/clean_map": 0.2})
-    assert asked.are_kept(metrics)
-    assert not asked.allow(metrics)
-
-
-def test_constraints_name_metrics_with_a_minimum() -> None:
-    check_constraint_keys(["val/clean_map", "val/robust_map"])
-    for key in ("clean_map", "reattack/clean_map", "val/chance_map", "val/map.hag"):
-        with pytest.raises(InputError, match="one of val/clean_map, val/robust_map"):
-            check_constraint_keys([key])
+    aims = Aims.of({"constraints": {"val/clean_map": {"at_least": 0.2}}})
+    assert aims.are_kept(metrics)
+    assert not aims.allow(metrics)
 
 
 @pytest.mark.parametrize(
     ("entry", "word"),
     [
         (len, "must be a saat.metrics.Metric"),
-        (Metric(len, "x", constraint=True, higher_is_better=False), "more is better"),
-        (Metric(len, "x", Unit.COUNT, higher_is_better=True, constraint=True), "one fraction"),
-        (Metric(len, "x", higher_is_better=True, per_attack=True, constraint=True), "one fraction"),
+        (Metric(len, "x", constraint=True), "more or less is better"),
+        (Metric(len, "x", higher_is_better=True, per_attack=True, objective=True), "one number"),
+        (
+            Metric(len, "x", higher_is_better=True, phases=frozenset({Phase.TEST}), objective=True),
+            "full protocol",
+        ),
+        (Metric(len, "x", higher_is_better=False, of_trial=True), "by saat-harness alone"),
         (Metric(len, "x", higher_is_better=True, constraint=True), None),
+        (Metric(len, "x", Unit.COUNT, higher_is_better=False, objective=True), None),
         (Metric(len, "x", Unit.COUNT), None),
     ],
 )

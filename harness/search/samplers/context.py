@@ -14,6 +14,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
+from saat.feasibility import Preference
 from saat.seeding import derive_seed
 
 Applies = Callable[[str, Mapping[str, Any]], bool]
@@ -35,15 +36,6 @@ class Guess:
 
     value: Any
     confidence: float  # above 0, at most 1
-
-
-@dataclass(frozen=True)
-class Preference:
-    """The part of the front that is wanted most."""
-
-    weights: tuple[float, ...] | None = None  # of every objective, at least 0
-    # The least value (the most, if minimised) that is wanted of every objective.
-    bounds: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,53 +1,69 @@
-"""Plain ASHA on one number made of both objectives."""
+"""Plain ASHA on one number made of all objectives."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from harness.experiment.search_section import SearchSection
+from harness.experiment.search_section import METRIC_OF_WEIGHT, SearchSection
 from harness.search.schedulers.successive_halving import SuccessiveHalving, first_rung
+from saat.metrics import OBJECTIVES
 
 Scalarisation = str | Mapping[str, float]
 
 
 class ScalarSuccessiveHalving(SuccessiveHalving):
-    """Successive halving by one number made of clean and robust MAP (ASHA).
+    """Successive halving by one number made of the objectives (ASHA); see :func:`scalarise`.
 
-    ``scalarisation`` is ``clean``, ``robust``, ``mean``, ``hypervolume`` or a pair of weights of
-    clean and robust MAP. ``hypervolume`` is clean · robust, the area that the trial dominates.
+    ``objectives`` are the plain names of what trials are compared by.
     """
 
     def __init__(
-        self, grace_period: int, reduction_factor: int, scalarisation: Scalarisation
+        self,
+        grace_period: int,
+        reduction_factor: int,
+        scalarisation: Scalarisation,
+        objectives: tuple[str, ...] = OBJECTIVES,
     ) -> None:
         super().__init__(grace_period, reduction_factor)
-        self._scalarisation = scalarisation
+        self._scalarisation, self._objectives = scalarisation, objectives
 
     @classmethod
-    def for_search(cls, search: SearchSection, epochs: int) -> "ScalarSuccessiveHalving":
+    def for_search(
+        cls, search: SearchSection, epochs: int, objectives: tuple[str, ...]
+    ) -> "ScalarSuccessiveHalving":
         """See :class:`~harness.search.schedulers.interface.Scheduler`."""
         assert search.scalarisation is not None  # checked when the file is read
-        return cls(first_rung(search, epochs), search.reduction_factor, search.scalarisation)
+        first = first_rung(search, epochs)
+        return cls(first, search.reduction_factor, search.scalarisation, objectives)
 
     def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:
         """Compare by the scalar; of equal trials, the first one at the rung ranks higher."""
         finite = np.isfinite(values).all(axis=1)
         scalars = np.full(len(values), -np.inf)
-        scalars[finite] = scalarise(self._scalarisation, values[finite])
+        scalars[finite] = scalarise(self._scalarisation, values[finite], self._objectives)
         return row in np.argsort(-scalars, kind="stable")[:kept]
 
 
-_WEIGHTS: dict[str, Mapping[str, float]] = {
-    "clean": {"clean": 1.0},
-    "robust": {"robust": 1.0},
-    "mean": {"clean": 0.5, "robust": 0.5},
-}
+def scalarise(
+    scalarisation: Scalarisation, values: np.ndarray, objectives: tuple[str, ...] = OBJECTIVES
+) -> np.ndarray:
+    """One number for each row of ``values`` (n, m), larger is better.
 
-
-def scalarise(scalarisation: Scalarisation, values: np.ndarray) -> np.ndarray:
-    """One number for each row (clean MAP, robust MAP) of ``values`` (n, 2), larger is better."""
+    Args:
+        scalarisation: ``clean`` or ``robust`` for that MAP alone; ``mean`` of all objectives;
+            ``hypervolume`` for the volume between the trial and the reference, which is the
+            product of the values; or weights by metric.
+        values: as shares, see :class:`~harness.search.schedulers.interface.Scheduler`.
+        objectives: plain names of the columns.
+    """
     if scalarisation == "hypervolume":
-        return np.asarray(np.prod(values, axis=1))
-    weights = _WEIGHTS[scalarisation] if isinstance(scalarisation, str) else scalarisation
-    clean, robust = weights.get("clean", 0.0), weights.get("robust", 0.0)
-    return np.asarray(clean * values[:, 0] + robust * values[:, 1])
+        return np.asarray(np.prod(np.maximum(values, 0.0), axis=1))
+    if scalarisation == "mean":
+        given: Mapping[str, float] = dict.fromkeys(objectives, 1 / len(objectives))
+    elif isinstance(scalarisation, str):
+        given = {scalarisation: 1.0}
+    else:
+        given = scalarisation
+    weights = {METRIC_OF_WEIGHT.get(name, name): weight for name, weight in given.items()}
+    columns = enumerate(objectives)
+    return np.asarray(sum(weights.get(name, 0.0) * values[:, i] for i, name in columns))

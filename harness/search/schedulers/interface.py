@@ -18,8 +18,17 @@ class Scheduler(ABC):
 
     @classmethod
     @abstractmethod
-    def for_search(cls, search: SearchSection, epochs: int) -> "Scheduler":
-        """Make the scheduler of the section ``search``; the longest training has ``epochs``."""
+    def for_search(
+        cls, search: SearchSection, epochs: int, objectives: tuple[str, ...]
+    ) -> "Scheduler":
+        """Make the scheduler of a search.
+
+        Args:
+            search: the section of the experiment.
+            epochs: of the longest training.
+            objectives: plain names of the metrics that trials are compared by, in the order of
+                the values that :meth:`should_stop` gets.
+        """
 
     @abstractmethod
     def should_stop(self, trial_id: str, epoch: int, values: tuple[float, ...]) -> bool:
@@ -28,7 +37,10 @@ class Scheduler(ABC):
         Args:
             trial_id: the trial.
             epoch: from 1; a resumed search may report one a second time.
-            values: (clean MAP, robust MAP) on validation queries; NaN where not measured.
+            values: (m,) objectives on validation queries, as shares
+                (:meth:`saat.feasibility.Aims.shares`): 0 at an objective's reference, 1 at its
+                best value, larger is better. A MAP that is maximised is its own share. NaN where
+                not measured.
         """
 
     def stop_reason(self, epoch: int) -> str:

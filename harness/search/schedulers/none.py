@@ -8,9 +8,11 @@ class NeverStop(Scheduler):
     """Every trial runs to its end."""
 
     @classmethod
-    def for_search(cls, search: SearchSection, epochs: int) -> "NeverStop":
+    def for_search(
+        cls, search: SearchSection, epochs: int, objectives: tuple[str, ...]
+    ) -> "NeverStop":
         """See :class:`~harness.search.schedulers.interface.Scheduler`."""
-        del search, epochs
+        del search, epochs, objectives
         return cls()
 
     def should_stop(self, trial_id: str, epoch: int, values: tuple[float, ...]) -> bool:

@@ -19,8 +19,11 @@ class ParetoSuccessiveHalving(SuccessiveHalving):
         self._margin = margin
 
     @classmethod
-    def for_search(cls, search: SearchSection, epochs: int) -> "ParetoSuccessiveHalving":
+    def for_search(
+        cls, search: SearchSection, epochs: int, objectives: tuple[str, ...]
+    ) -> "ParetoSuccessiveHalving":
         """See :class:`~harness.search.schedulers.interface.Scheduler`."""
+        del objectives
         return cls(first_rung(search, epochs), search.reduction_factor, search.margin or 0.0)
 
     def among_best(self, values: np.ndarray, row: int, kept: int) -> bool:
