@@ -100,7 +100,8 @@ class _Stopping:
 
     def __init__(self, problem: Problem) -> None:
         section = SearchSection()
-        self._scheduler = SCHEDULERS[section.scheduler].for_search(section, problem.epochs)
+        kind = SCHEDULERS[section.scheduler]
+        self._scheduler = kind.for_search(section, problem.epochs, ("clean_map", "robust_map"))
 
     def __call__(self, training: _Training) -> bool:
         number, epoch = training.trial.number, training.done

@@ -9,6 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from benchmarks.samplers import __main__ as command
+from benchmarks.samplers import suggestion
 from benchmarks.samplers.comparison import against, holm, kept_at_once, ranks
 from benchmarks.samplers.figure import draw
 from benchmarks.samplers.functions import EPOCHS as FUNCTION_EPOCHS
@@ -257,3 +258,15 @@ def test_a_comparison_goes_on_where_it_was(
     assert not runs.duplicated(list(command.KEYS)).any()
     assert (runs["after_2"] <= runs["after_4"]).all()
     assert "| toy/line |" in capsys.readouterr().out
+
+
+def test_suggestions_are_timed_after_trials_that_reported_their_epochs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    study = suggestion.study_of(LINE, 6, 0)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED"] * 3
+    assert [len(trial.user_attrs[EPOCHS]) for trial in study.trials] == [9, 5] * 3
+    suggestion.main(["--samplers", "random", "tpe", "--trials", "4", "20", "--suggestions", "2"])
+    head, _, *printed = capsys.readouterr().out.splitlines()
+    assert head == "| CPU seconds of a suggestion | 4 trials | 20 trials | ratio |"
+    assert [line.split(" | ")[0] for line in printed] == ["| random", "| tpe"]
