@@ -334,7 +334,7 @@ def test_the_summary_reads_the_curves_at_equal_cost() -> None:
     assert "1 of 1" in text
     [axes] = draw(replays, best=0.8).axes
     assert [line.get_label() for line in axes.lines][:3] == [RANDOM, "fast", "late"]
-    assert axes.get_ylim() == (0, 100), "late has nothing after a fifth of the compute"
+    assert axes.get_ylim() == (0, 100), "late has nothing after a third of the compute"
 
 
 def test_a_real_search_is_priced_by_the_recording(tmp_path: Path, table: Path) -> None:

@@ -131,8 +131,8 @@ def record(experiment: Experiment, folder: Path, table: Path, args: argparse.Nam
     whole = len(lines) + len(models) + len(missing)
     raw = experiment.dump()
     spawn = multiprocessing.get_context("spawn")  # a fork of a process with torch may hang
-    stages: tuple[tuple[Callable[..., Line], Sequence[Task]], ...]
-    stages = ((pretrain, models), (train, missing))
+    stages: list[tuple[Callable[..., Line], Sequence[Task]]]
+    stages = [(pretrain, models), (train, missing)]
     with (
         (folder / "recording.jsonl").open("a") as file,
         ProcessPoolExecutor(args.processes, spawn) as pool,

@@ -81,7 +81,7 @@ def draw(replays: Sequence[Mapping[str, Replay]], best: float) -> Figure:
             xlabel="compute spent, of random search's total (%)",
             ylabel="hypervolume, of all recorded settings' (%)",
         )
-        bottom = 100.0
+        bottom = 85.0
         for index, name in enumerate(dict.fromkeys(name for one in replays for name in one)):
             curves = [
                 [methods[name].at(share * methods[RANDOM].total_cost) for share in shares]
@@ -90,8 +90,8 @@ def draw(replays: Sequence[Mapping[str, Replay]], best: float) -> Figure:
             ]
             quartiles = np.quantile(np.array(curves) / best, (0.25, 0.5, 0.75), axis=0)
             low, middle, high = 100 * quartiles
-            # The first fifth is below the figure: there the lines are steep.
-            bottom = min(bottom, 5 * np.floor(middle[_GRID // 5] / 5))
+            # The steep beginning may lie below the figure; what a third of the compute has may not.
+            bottom = min(bottom, 5 * np.floor(middle[_GRID // 3] / 5))
             axes.fill_between(100 * shares, low, high, color=colour(index), alpha=0.15, lw=0)
             axes.plot(100 * shares, middle, color=colour(index), lw=1.8, label=name)
         goal = 100 * np.median([m[RANDOM].at(np.inf) for m in replays]) / best

@@ -122,8 +122,8 @@ def _verdicts(tests: Sequence[Paired]) -> Iterator[tuple[str, list[str]]]:
     for name in dict.fromkeys(test.sampler for test in tests):
         own = [test for test in tests if test.sampler == name]
         counts = [
-            sum(p(test) < SIGNIFICANT and test.better == better for test in own)
-            for p in (lambda test: test.p, lambda test: test.corrected)
+            sum(p < SIGNIFICANT and test.better == better for test, p in zip(own, ps, strict=True))
+            for ps in ([test.p for test in own], [test.corrected for test in own])
             for better in (True, False)
         ]
         yield name, [str(len(own)), *map(str, counts)]
@@ -134,10 +134,9 @@ def _variants(runs: pd.DataFrame, value: str) -> str:
     medians = runs.groupby(["table", "sampler"])[value].median().unstack("sampler")
     rows = []
     for name in medians.columns[medians.columns.str.contains(VARIANT)]:
-        gain = (medians[name] - medians[name.partition(VARIANT)[0]]).dropna()
-        lowest, highest = gain.idxmin(), gain.idxmax()
-        cells = [f"{gain.median():+.2f}", *(f"{gain[at]:+.2f} ({at})" for at in (lowest, highest))]
-        rows.append((name, cells))
+        gain = (medians[name] - medians[name.partition(VARIANT)[0]]).dropna().sort_values()
+        ends = [f"{gain.iloc[at]:+.2f} ({gain.index[at]})" for at in (0, -1)]
+        rows.append((name, [f"{gain.median():+.2f}", *ends]))
     return _table("variant", ("median over tables, points", "lowest", "highest"), rows)
 
 
