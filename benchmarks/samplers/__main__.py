@@ -18,9 +18,10 @@ import pandas as pd
 
 from benchmarks.samplers import functions, tables
 from benchmarks.samplers.figure import draw
-from benchmarks.samplers.page import markdown, write_into
+from benchmarks.samplers.page import around_tables, markdown, write_into
 from benchmarks.samplers.play import OPTUNAS, PLAYERS, play
 from benchmarks.samplers.problem import Problem
+from saat.errors import InputError
 
 MARKS = (10, 20, 30, 40)
 KEYS = ("table", "sampler", "at_once", "seed")
@@ -70,6 +71,11 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="page whose tables are replaced")
     parser.add_argument("--figure", type=Path, help="where the figure is drawn")
     given = parser.parse_args()
+    if given.page:  # before hours of work
+        try:
+            around_tables(given.page)
+        except InputError as error:
+            parser.error(str(error))
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     run_missing(given)
     runs = pd.read_csv(given.output)

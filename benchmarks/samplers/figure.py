@@ -25,7 +25,7 @@ def draw(runs: pd.DataFrame, marks: Sequence[int]) -> Figure:
     order = list(mean.iloc[:, -1].sort_values().index)
     with matplotlib.rc_context(STATIC_STYLE):
         figure = new_figure(width=8.4, height=6.4)
-        axes = figure.add_subplot(2, 2, 1, title="all tables", ylabel="mean rank, 1 is the best")
+        axes = figure.add_subplot(2, 2, 1, title="all problems", ylabel="mean rank, 1 is the best")
         _lines(axes, mean, order)
         axes.invert_yaxis()
         for position, name in enumerate(shown, start=2):

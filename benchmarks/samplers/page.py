@@ -42,17 +42,24 @@ def markdown(runs: pd.DataFrame, marks: Sequence[int]) -> str:
 
 
 def write_into(page: Path, tables: str) -> None:
-    """Replace the tables of a page, which stand between two comments.
+    """Replace the tables of a page, which stand between two comments."""
+    before, after = around_tables(page)
+    with replacing(page) as temporary:
+        temporary.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}")
+
+
+def around_tables(page: Path) -> tuple[str, str]:
+    """The text of a page before and after its tables.
 
     Raises:
-        InputError: the page lacks a comment.
+        InputError: no page, or it lacks a comment.
     """
-    before, begin, rest = page.read_text().partition(BEGIN)
+    text = page.read_text() if page.is_file() else ""
+    before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise InputError(f"{page}: no tables to replace; mark their place with {BEGIN} and {END}")
-    with replacing(page) as temporary:
-        temporary.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}")
+    return before, after
 
 
 def _of_runs(runs: pd.DataFrame, marks: Sequence[int], value: str) -> Iterator[str]:
@@ -88,7 +95,7 @@ def _shares(
             low, middle, high = own.quantile([0.25, 0.5, 0.75])
             cells.append(f"{middle:.2f} ({low:.2f}–{high:.2f}){signs.get((name, sampler), '')}")
         rows.append((f"{name}{' *' if name in LOOKED_AT else ''}", cells))
-    return _table("table", samplers, rows)
+    return _table("problem", samplers, rows)
 
 
 def _sign(test: Paired) -> str:
@@ -137,7 +144,7 @@ def _variants(runs: pd.DataFrame, value: str) -> str:
         gain = (medians[name] - medians[name.partition(VARIANT)[0]]).dropna().sort_values()
         ends = [f"{gain.iloc[at]:+.2f} ({gain.index[at]})" for at in (0, -1)]
         rows.append((name, [f"{gain.median():+.2f}", *ends]))
-    return _table("variant", ("median over tables, points", "lowest", "highest"), rows)
+    return _table("variant", ("median over problems, points", "lowest", "highest"), rows)
 
 
 def _at_once(runs: pd.DataFrame, marks: Sequence[int], at_once: int) -> Iterator[str]:
@@ -153,7 +160,7 @@ def _at_once(runs: pd.DataFrame, marks: Sequence[int], at_once: int) -> Iterator
         )
         for name in last
     ]
-    columns = (*(f"after {mark}" for mark in marks), f"lowest table after {marks[-1]}")
+    columns = (*(f"after {mark}" for mark in marks), f"lowest problem after {marks[-1]}")
     yield _table("kept, %", columns, rows)
 
 
@@ -163,7 +170,7 @@ def _seconds(runs: pd.DataFrame) -> str:
         (str(name), [f"{found[name].median():.4f}", f"{found[name].max():.4f}"])
         for name in found.median().sort_values().index
     ]
-    return _table("CPU seconds", ("median over tables", "slowest table"), rows)
+    return _table("CPU seconds", ("median over problems", "slowest problem"), rows)
 
 
 def _table(corner: str, columns: Iterable[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:

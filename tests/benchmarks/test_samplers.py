@@ -208,7 +208,7 @@ def runs_of_a_page() -> pd.DataFrame:
 def test_the_page_has_a_row_for_every_table_and_marks_what_differs() -> None:
     text = markdown(runs_of_a_page(), (10, 40))
     for line in (
-        "| table | ehvi | Optuna GP | random |",
+        "| problem | ehvi | Optuna GP | random |",
         "| t | 5.50 (3.25–7.75) ↑↑ | 4.50 (2.25–6.75) | 4.50 (2.25–6.75) |",
         "| all, mean | 1.00 | 2.50 | 2.50 |",
         "| not looked at, median | 1.00 | 2.50 | 2.50 |",
@@ -258,6 +258,10 @@ def test_a_comparison_goes_on_where_it_was(
     assert not runs.duplicated(list(command.KEYS)).any()
     assert (runs["after_2"] <= runs["after_4"]).all()
     assert "| toy/line |" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", [*arguments, "--seeds", "0", "--page", str(tmp_path / "no.md")])
+    with pytest.raises(SystemExit, match="2"):
+        command.main()
+    assert "no tables to replace" in capsys.readouterr().err
 
 
 def test_suggestions_are_timed_after_trials_that_reported_their_epochs(
