@@ -16,13 +16,17 @@ from optuna.samplers import BaseSampler
 
 from benchmarks.samplers.problem import Problem
 from harness.experiment.search_section import SearchSection
-from harness.search.samplers.context import SamplerContext, SearchedObjective
+from harness.search.samplers.context import Guess, SamplerContext, SearchedObjective
+from harness.search.samplers.ehvi.encoding import SpaceEncoding
 from harness.search.samplers.registry import SAMPLERS
 from harness.search.samplers.trial_attributes import PLANNED_EPOCHS, PROBE, report_epoch
 from harness.search.schedulers.registry import SCHEDULERS
 
 # (problem, seed, trials) → number of the trial → the sampler of its suggestion.
 Player = Callable[[Problem, int, int], Callable[[int], BaseSampler]]
+Prior = Mapping[str, Guess]
+Guesses = Callable[[Problem, int], Prior]
+GUESSED_FROM, CONFIDENCE = 50, 0.5  # random settings; of a search for the paper's default too
 
 
 class Played(NamedTuple):
@@ -52,9 +56,12 @@ def _optunas(
     return lambda number: sampler
 
 
-def _ours(name: str, problem: Problem, seed: int, trials: int) -> Callable[[int], BaseSampler]:
+def _ours(
+    name: str, problem: Problem, seed: int, trials: int, guess: Guesses | None = None
+) -> Callable[[int], BaseSampler]:
     """One of the product's, made for every suggestion as a search makes it."""
     kind: Any = SAMPLERS[name]
+    prior = guess(problem, seed) if guess else {}
 
     def sampler(number: int) -> BaseSampler:
         context = SamplerContext(
@@ -66,11 +73,20 @@ def _ours(name: str, problem: Problem, seed: int, trials: int) -> Callable[[int]
             applies=lambda _key, _point: True,
             num_samples=trials,
             objectives=(SearchedObjective(maximise=True, worst=0.0, best=1.0),) * 2,
+            prior=prior,
         )
         made: BaseSampler = kind.for_search(context)
         return made
 
     return sampler
+
+
+def _guess(choose: Callable[[NDArray[np.float64]], np.intp], problem: Problem, seed: int) -> Prior:
+    """A setting as the prior: one of fifty random ones, chosen by the products of objectives."""
+    encoding, rng = SpaceEncoding(problem.space), np.random.default_rng(seed)
+    settings = [encoding.random(rng) for _ in range(GUESSED_FROM)]
+    products = np.array([problem.curve(setting)[-1].prod() for setting in settings])
+    return {key: Guess(value, CONFIDENCE) for key, value in settings[choose(products)].items()}
 
 
 # Those of Optuna train every setting to its end.
@@ -83,6 +99,8 @@ OPTUNAS: Mapping[str, Player] = {
 PLAYERS: Mapping[str, Player] = {
     **OPTUNAS,
     **{name: partial(_ours, name) for name in ("tpe", "nsga2", "gp", "ehvi")},
+    "ehvi, good prior": partial(_ours, "ehvi", guess=partial(_guess, np.argmax)),
+    "ehvi, wrong prior": partial(_ours, "ehvi", guess=partial(_guess, np.argmin)),
 }
 
 

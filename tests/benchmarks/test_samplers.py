@@ -274,3 +274,15 @@ def test_suggestions_are_timed_after_trials_that_reported_their_epochs(
     head, _, *printed = capsys.readouterr().out.splitlines()
     assert head == "| CPU seconds of a suggestion | 4 trials | 20 trials | ratio |"
     assert [line.split(" | ")[0] for line in printed] == ["| random", "| tpe"]
+
+
+def test_priors_of_players_are_good_and_bad_settings() -> None:
+    """Of fifty random settings of fifteen, the best and the worst are found."""
+    good, wrong = (
+        vars(PLAYERS[f"ehvi, {kind} prior"](TOY, 0, 40)(0))["_prior"] for kind in ("good", "wrong")
+    )
+    products = VALUES.prod(axis=1)
+    for prior, product in ((good, products.max()), (wrong, products.min())):
+        setting = {key: guess.value for key, guess in prior.items()}
+        assert TOY(setting).prod() == product
+        assert {guess.confidence for guess in prior.values()} == {0.5}

@@ -10,15 +10,19 @@ import optuna
 import pytest
 from optuna.distributions import BaseDistribution, FloatDistribution
 
+from harness.search.samplers.context import SearchedObjective
 from harness.search.samplers.ehvi import EhviSampler, report_epoch
 from harness.search.samplers.ehvi.encoding import Axis
 from reports.frontier import hypervolume
+from saat.feasibility import Preference
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "ehvi.md"
 SPACE: dict[str, BaseDistribution] = {
     "x": FloatDistribution(0.0, 1.0),
     "rate": FloatDistribution(1e-4, 1e-1, log=True),
 }
+
+UNIT = SearchedObjective(maximise=True, worst=0.0, best=1.0)
 
 
 def study_of(sampler: Any, directions: Any = ("maximize", "maximize")) -> optuna.Study:
@@ -69,10 +73,11 @@ def test_scaled_objectives_give_the_same_suggestions() -> None:
         first, second = trade_off(trial)
         return 4 * first, -8 * second  # exact in binary
 
-    ranges: tuple[Any, ...] = (None, None), (((0, 1), (0, 1)), ((0, 4), (0, -8)))
-    for plain_ranges, scaled_ranges in ranges:
-        plain = study_of(EhviSampler(0, objective_ranges=plain_ranges))
-        scaled = study_of(EhviSampler(0, objective_ranges=scaled_ranges), ("maximize", "minimize"))
+    told = (UNIT, UNIT), (SearchedObjective(True, 0, 4), SearchedObjective(False, 0, -8))
+    for plain_objectives, scaled_objectives in ((None, None), told):
+        plain = study_of(EhviSampler(0, objectives=plain_objectives))
+        sampler = EhviSampler(0, objectives=scaled_objectives)
+        scaled = study_of(sampler, ("maximize", "minimize"))
         plain.optimize(trade_off, n_trials=14)
         scaled.optimize(minimised, n_trials=14)
         assert [t.params for t in plain.trials] == [t.params for t in scaled.trials]
@@ -141,28 +146,107 @@ def test_a_study_that_was_copied_goes_on_as_its_original_would() -> None:
 
 
 def test_what_it_cannot_handle_is_refused_in_one_line() -> None:
-    with pytest.raises(ValueError, match=r"^EhviSampler is for studies of two objectives, not 1$"):
+    refused = r"^EhviSampler is for studies of two or three objectives, not "
+    with pytest.raises(ValueError, match=refused + "1$"):
         optuna.create_study(sampler=EhviSampler()).ask()
-    with pytest.raises(ValueError, match=r"objective_ranges: \(1, 0\): .* to maximize$"):
-        study_of(EhviSampler(objective_ranges=((0, 1), (1, 0)))).ask()
+    with pytest.raises(ValueError, match=refused + "4$"):
+        study_of(EhviSampler(), ["maximize"] * 4).ask()
+    for wrong in (SearchedObjective(False, 1, 0), SearchedObjective(True, 1, 0)):
+        with pytest.raises(ValueError, match=r"not that of an objective to maximize$"):
+            study_of(EhviSampler(objectives=(UNIT, wrong))).ask()
+    with pytest.raises(ValueError, match=r"^EhviSampler: objectives: 3, but 2 objectives$"):
+        study_of(EhviSampler(objectives=(UNIT,) * 3)).ask()
+    for name, preference in (
+        ("weights", Preference((1.0,), ())),
+        ("bounds", Preference(None, (0.5,))),
+    ):
+        with pytest.raises(ValueError, match=f"^EhviSampler: {name}: 1, but 2 objectives$"):
+            study_of(EhviSampler(preference=preference)).ask()
 
-    def constrained(trial: optuna.Trial) -> tuple[float, float]:
-        values = trade_off(trial)
-        trial.set_constraint("first", 0.5 - values[0])
-        return values
 
-    study = study_of(EhviSampler(0))
-    with pytest.raises(ValueError, match=r"^EhviSampler: trial 0 has constraints; .*lower_bounds"):
-        study.optimize(constrained, n_trials=2)
-    bounded = study_of(EhviSampler(0, lower_bounds=(0.5, 0.0)))
-    bounded.optimize(constrained, n_trials=16)
-    free = study_of(EhviSampler(0))
-    free.optimize(trade_off, n_trials=16)
+def test_a_bound_is_kept_more_often_than_without() -> None:
+    def kept(sampler: EhviSampler) -> int:
+        study = study_of(sampler)
+        study.optimize(trade_off, n_trials=16)
+        return sum(trial.values[0] >= 0.5 for trial in study.trials[8:])
 
-    def kept(of: optuna.Study) -> int:
-        return sum(trial.values[0] >= 0.5 for trial in of.trials[8:])
+    bounded = SearchedObjective(True, 0.0, 1.0, bound=0.5)
+    assert kept(EhviSampler(0, objectives=(bounded, UNIT))) > kept(EhviSampler(0))
 
-    assert kept(bounded) > kept(free)
+
+def test_other_constraints_are_learned_from_their_violations() -> None:
+    """A budget for the sum of two parameters that pull the objectives up."""
+
+    def spent(trial: optuna.Trial) -> tuple[float, float]:
+        x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
+        if constrained:
+            trial.set_constraint("budget", x + y - 0.8)
+        return x, y
+
+    shares = []
+    for constrained in (True, False):
+        study = study_of(EhviSampler(0, objectives=(UNIT, UNIT)))
+        study.optimize(spent, n_trials=24)
+        values = np.array([trial.values for trial in study.trials])
+        allowed = values.sum(axis=1) <= 0.8
+        shares.append(allowed[8:].mean())
+        if constrained:
+            # The best possible is half a square of side 0.8.
+            assert hypervolume(values[allowed]) > 0.8 * 0.32
+    assert shares[0] > 0.4 > 0.1 > shares[1]
+
+
+def test_three_objectives_of_any_direction() -> None:
+    def three(trial: optuna.Trial) -> tuple[float, float, float]:
+        first, second = trade_off(trial)
+        return first, second, 3600 * trial.suggest_float("cost", 0, 1) ** 2
+
+    volumes: dict[type, float] = {}
+    for kind in (EhviSampler, optuna.samplers.RandomSampler):
+        study = study_of(kind(seed=0), ("maximize", "maximize", "minimize"))
+        study.optimize(three, n_trials=24)
+        values = np.array([trial.values for trial in study.trials])
+        values[:, 2] = 1 - values[:, 2] / 3600
+        volumes[kind] = hypervolume(values, np.zeros(3))
+    ours, theirs = volumes.values()
+    assert ours > 1.1 * theirs
+
+
+def test_an_objective_without_a_known_best_has_the_range_that_was_seen() -> None:
+    """The worst value given bounds the volume, and does not stretch the range."""
+    seconds = SearchedObjective(False, worst=1e6, best=None)
+
+    def timed(trial: optuna.Trial) -> tuple[float, float]:
+        first, second = trade_off(trial)
+        return first, 10 - 8 * second
+
+    told, untold = (
+        study_of(EhviSampler(0, objectives=given), ("maximize", "minimize"))
+        for given in ((UNIT, seconds), (UNIT, SearchedObjective(False, worst=10.0, best=None)))
+    )
+    for study in (told, untold):
+        study.optimize(timed, n_trials=16)
+    volumes = [
+        hypervolume([(t.values[0], 10 - t.values[1]) for t in study.trials], (0, 0))
+        for study in (told, untold)
+    ]
+    assert volumes[0] == pytest.approx(volumes[1], rel=0.05)
+
+
+def test_an_objective_that_epochs_do_not_measure_is_learned_from_ends() -> None:
+    """Every other trial is pruned after an epoch that measures the first objective alone."""
+
+    def half(trial: optuna.Trial) -> tuple[float, float]:
+        first, second = trade_off(trial)
+        report_epoch(trial, (first, float("nan")))
+        if trial.number % 2:
+            raise optuna.TrialPruned
+        return first, second
+
+    study = study_of(EhviSampler(0, objectives=(UNIT, UNIT)))
+    study.optimize(half, n_trials=30)
+    qualities = [1 - abs(np.log10(trial.params["rate"]) + 2) / 2 for trial in study.trials]
+    assert np.median(qualities[20:]) > 0.8 > np.median(qualities[:8])
 
 
 def test_failed_trials_are_kept_away_from() -> None:

@@ -22,6 +22,12 @@ def curve(
     return Observation({}, np.array(epochs, dtype=np.float64).reshape(-1, 2), planned, end)
 
 
+def both(known: list[Observation], one: Observation) -> tuple[np.ndarray, np.ndarray]:
+    """Means (2,) and variances (2,) of the forecasts of one trial."""
+    mean, variance = np.array([Forecaster(known, axis)(one) for axis in (0, 1)]).T
+    return mean, variance
+
+
 def plain_moments(gains: list[float], at: int) -> tuple[float, float]:
     expected = 0.02 * (1 - at / (PLANNED + 1)) + 0.003
     mean = sum(gains) / (len(gains) + 1)
@@ -63,12 +69,26 @@ completed = st.tuples(
 @given(st.lists(running, min_size=1, max_size=5), st.lists(completed, max_size=6))
 def test_forecasts_equal_the_plain_rule(begun: list[Observation], ended: list[Observation]) -> None:
     known = [*begun, *ended]
-    forecaster = Forecaster(known)
-    for one in known:
-        mean, variance = forecaster(one)
-        for axis in (0, 1):
+    for axis in (0, 1):
+        forecaster = Forecaster(known, axis)
+        for one in known:
             plain = plain_forecast(one, known, axis)
-            assert (mean[axis], variance[axis]) == pytest.approx(plain, abs=1e-12)
+            assert forecaster(one) == pytest.approx(plain, abs=1e-12)
+
+
+def test_an_objective_that_validation_does_not_measure_has_a_forecast_from_nothing() -> None:
+    """The other one has the forecast that it would have alone, at the epochs that measured it."""
+    nan = math.nan
+    ended = [curve([(x, nan)] * PLANNED, (x + 0.1, 0.7)) for x in (0.1, 0.2, 0.3, 0.4)]
+    stopped = curve([(0.2, nan), (nan, nan), (0.3, nan), (nan, nan)])
+    known = [*ended, stopped]
+    assert Forecaster(known, 1)(ended[0]) == (0.7, 0.0)
+    assert all(map(math.isnan, Forecaster(known, 1)(stopped)))
+    third = curve([(0.2, 0.0), (0.2, 0.0), (0.3, 0.0)])
+    assert Forecaster(known, 0)(stopped) == Forecaster([*ended, third], 0)(third)
+    assert stopped.usable
+    assert not curve([(nan, nan)]).usable
+    assert not curve([(0.2, math.inf)]).usable
 
 
 def test_epochs_that_are_not_measured_are_stepped_over() -> None:
@@ -79,21 +99,21 @@ def test_epochs_that_are_not_measured_are_stepped_over() -> None:
 
     ended = [sparse([(0.2, 0.2), (0.4, 0.3)], (2, 5), (0.5, 0.5))] * 3
     stopped = sparse([(0.3, 0.1)], (2,))
-    mean, variance = Forecaster([*ended, stopped])(stopped)
+    mean, variance = both([*ended, stopped], stopped)
     for axis, steps in ((0, (0.2, 0.1)), (1, (0.1, 0.2))):
         parts = [plain_moments([step] * 3, at) for step, at in zip(steps, (2, 5), strict=True)]
         start = float(stopped.epochs[0][axis])
         assert mean[axis] == pytest.approx(start + sum(m for m, _ in parts))
         assert variance[axis] == pytest.approx(sum(v for _, v in parts))
-    direct, _ = Forecaster([*ended, ended[0], stopped])(stopped)
+    direct, _ = both([*ended, ended[0], stopped], stopped)
     assert direct == pytest.approx([0.3 + 0.8 * 0.3, 0.1 + 0.8 * 0.3])
-    nothing, _ = Forecaster([stopped])(stopped)
+    nothing, _ = both([stopped], stopped)
     assert nothing.tolist() == [0.3, 0.1]
 
 
 def test_a_completed_trial_has_what_it_has() -> None:
     ended = curve([(0.1, 0.1)] * PLANNED, (0.7, 0.4))
-    mean, variance = Forecaster([ended])(ended)
+    mean, variance = both([ended], ended)
     assert mean.tolist() == [0.7, 0.4]
     assert variance.tolist() == [0.0, 0.0]
 
@@ -102,16 +122,16 @@ def test_what_all_others_gained_is_expected_of_the_next() -> None:
     """Nine trials that gain 0.2 and lose 0.1 to the end; with more of them the prior fades."""
     ended = [curve([(x, 0.5)] * PLANNED, (x + 0.2, 0.4)) for x in np.linspace(0.3, 0.5, 9).tolist()]
     stopped = curve([(0.4, 0.6)])
-    mean, variance = Forecaster([*ended, stopped])(stopped)
+    mean, variance = both([*ended, stopped], stopped)
     assert mean == pytest.approx([0.4 + 0.18, 0.6 - 0.09])
-    many, less = Forecaster([*ended * 20, stopped])(stopped)
+    many, less = both([*ended * 20, stopped], stopped)
     assert many == pytest.approx([0.6, 0.5], abs=2e-3)
     assert (less < variance).all()
 
 
 def test_an_early_epoch_is_less_certain_than_a_late_one() -> None:
     early, late = curve([(0.4, 0.4)]), curve([(0.4, 0.4)] * PLANNED)
-    spreads = [float(Forecaster([])(one)[1][0]) for one in (early, late)]
+    spreads = [Forecaster([], 0)(one)[1] for one in (early, late)]
     assert spreads[0] > spreads[1] > 0
     assert all(map(math.isfinite, spreads))
 
@@ -122,7 +142,7 @@ def test_trainings_of_another_length_say_nothing_of_what_is_gained_to_the_end() 
     ended = [curve(flat, (0.4, 0.4))] * 6
     longer = [curve([*rising, (0.9, 0.4)], planned=PLANNED + 2)] * 6
     one = curve(rising, planned=PLANNED + 2)
-    mean, _ = Forecaster([*ended, *longer, one])(one)
+    mean, _ = both([*ended, *longer, one], one)
     assert mean[0] > rising[-1][0] + 0.05
-    same, _ = Forecaster([*ended, one])(curve(flat))
+    same, _ = both([*ended, one], curve(flat))
     assert same == pytest.approx([0.4, 0.4])

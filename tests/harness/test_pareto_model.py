@@ -11,7 +11,8 @@ from optuna.distributions import IntDistribution as Int
 from harness.search.samplers.ehvi import model as module
 from harness.search.samplers.ehvi.encoding import Axis, Point, SpaceEncoding
 from harness.search.samplers.ehvi.forecast import Observation
-from harness.search.samplers.ehvi.model import ParetoModel
+from harness.search.samplers.ehvi.model import Goal, ParetoModel
+from harness.search.samplers.ehvi.prior import Prior
 from harness.search.samplers.ehvi.surrogate import Surrogate
 from reports.frontier import additive_gap, hypervolume
 
@@ -39,13 +40,14 @@ class Trials:
         lower_bounds: Objectives = (0.0, 0.0),
         applies: Any = None,
     ) -> None:
-        self.encoding = SpaceEncoding(space, applies)
+        self.encoding, self.space = SpaceEncoding(space, applies), space
         self.lower_bounds = lower_bounds
         self.all: list[Observation] = []
 
     @property
     def model(self) -> ParetoModel:
-        return ParetoModel(self.encoding, self.all, np.array(self.lower_bounds))
+        goal = Goal(np.array(self.lower_bounds))
+        return ParetoModel(self.encoding, self.all, goal, Prior(self.space, {}))
 
     def add(self, point: Point, epochs: Any = (), final: Any = None, **more: Any) -> None:
         values, end = np.reshape(epochs, (-1, 2)), None if final is None else np.array(final)
@@ -102,9 +104,9 @@ def test_it_is_ready_when_three_trials_finished_an_epoch() -> None:
     assert trials.model.ready
 
 
-def test_a_trial_with_a_value_that_is_not_finite_teaches_nothing() -> None:
+def test_a_trial_with_an_infinite_value_teaches_nothing() -> None:
     (trials, _), (other, _) = begun(1), begun(1)
-    trials.add(trials.encoding.random(np.random.default_rng(50)), [(float("nan"), 0.4)])
+    trials.add(trials.encoding.random(np.random.default_rng(50)), [(float("inf"), 0.4)])
     assert trials.suggest(3) == other.suggest(3)
 
 
@@ -227,9 +229,9 @@ def test_a_suggestion_of_a_long_search_weighs_no_more_trials_than_that_of_a_shor
     predicted: list[int] = []
 
     class Counting(Surrogate):
-        def __init__(self, positions: Any, values: Any, variances: Any) -> None:
+        def __init__(self, positions: Any, values: Any, *more: Any) -> None:
             fitted.append(values)
-            super().__init__(positions, values, variances)
+            super().__init__(positions, values, *more)
 
         def predict(self, positions: Any) -> Any:
             predicted.append(len(positions))

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import check_grad
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from harness.search.samplers.ehvi.surrogate import Surrogate, _WithPriors
+from harness.search.samplers.ehvi.surrogate import Surrogate, _GroupedMatern, _WithPriors
 
 RNG = np.random.default_rng(0)
 PLACES = RNG.random((24, 3))
@@ -26,8 +26,36 @@ def test_the_gradient_belongs_to_the_posterior() -> None:
     )
     assert gap < 1e-3
     plain = super(_WithPriors, process).log_marginal_likelihood(theta)
-    offset = theta - np.log([1, 0.5, 0.5, 0.5, 0.02])
+    offset = (theta - np.log([1, 0.5, 0.5, 0.5, 0.01])) / [1, 1, 1, 1, 3]
     assert process.log_marginal_likelihood(theta) == pytest.approx(plain - offset @ offset / 2)
+
+
+def test_the_columns_of_one_parameter_share_a_length() -> None:
+    """The kernel and its gradient, beside Matérn 5/2 on columns divided by their lengths."""
+    parameters = (0, 1, 1, 2)
+    columns, lengths = RNG.random((7, 4)), np.array([0.4, 1.3, 0.8])
+    kernel = _GroupedMatern(lengths, (0.05, 20), parameters)
+    plain = Matern(1.0, nu=2.5)(columns / lengths[[0, 1, 1, 2]])
+    value, gradient = kernel(columns, eval_gradient=True)
+    assert value == pytest.approx(plain)
+    assert kernel(columns[:2], columns) == pytest.approx(plain[:2])
+    assert gradient.shape == (7, 7, 3)
+    for i in range(3):
+        step = 1e-6 * np.eye(3)[i]
+        up, down = (kernel.clone_with_theta(kernel.theta + sign * step) for sign in (1, -1))
+        assert gradient[:, :, i] == pytest.approx((up(columns) - down(columns)) / 2e-6, abs=1e-6)
+
+
+def test_two_different_words_are_equally_far_apart() -> None:
+    """And a parameter of five words has one relevance, which few values can tell."""
+    words = np.repeat(np.eye(5) / 2, 4, axis=0)
+    numbers = np.tile(np.linspace(0, 1, 4), 5)[:, None]
+    columns = np.hstack([words, numbers])
+    values = np.repeat([0.1, 0.9, 0.4, 0.2, 0.6], 4)  # the number does nothing
+    surrogate = Surrogate(columns, values, np.zeros(20), np.array([0, 0, 0, 0, 0, 1]))
+    lengths = surrogate._process.kernel_.k1.k2.length_scale
+    assert lengths.shape == (2,)
+    assert lengths[1] > 3 * lengths[0]
 
 
 def test_it_predicts_a_smooth_function() -> None:
@@ -47,6 +75,22 @@ def test_predictions_are_in_the_units_of_the_values() -> None:
     scaled = Surrogate(PLACES, 5 * VALUES + 2, 25 * noise).predict(places)
     assert scaled[0] == pytest.approx(5 * mean + 2, rel=1e-4)
     assert scaled[1] == pytest.approx(5 * deviation, rel=1e-4)
+
+
+def test_the_deviation_is_that_of_the_function_and_not_of_a_training() -> None:
+    """With many noisy values in one place the mean there is known, and the noise does not count."""
+    rng = np.random.default_rng(4)
+    places = np.repeat([[0.2], [0.8]], 60, axis=0)
+    values = np.repeat([0.0, 1.0], 60) + 0.3 * rng.standard_normal(120)
+    _, deviation = Surrogate(places, values, np.zeros(120)).predict(places[[0, 60]])
+    assert (deviation < 0.08).all()
+
+
+def test_values_without_noise_are_met() -> None:
+    values = np.sin(5 * PLACES[:, 0]) + PLACES[:, 1] ** 2
+    mean, deviation = Surrogate(PLACES, values, NONE).predict(PLACES)
+    assert mean == pytest.approx(values, abs=5e-3)
+    assert (deviation < 0.02).all()
 
 
 def test_a_value_known_to_be_noisy_counts_for_little() -> None:

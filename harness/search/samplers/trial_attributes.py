@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import optuna
 
-# User attribute: a list of the objectives after every finished epoch, None where not measured.
+# User attribute: a list of the objectives after every finished epoch; None where nothing was
+# measured, and NaN in place of a single objective that was not.
 EPOCHS = "epochs"
 PLANNED_EPOCHS = "planned_epochs"  # user attribute: epochs of the whole training
 DISCARDED = "discarded"  # user attribute of a failed trial that never ran

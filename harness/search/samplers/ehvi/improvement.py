@@ -1,13 +1,15 @@
-"""Expected hypervolume improvement of two objectives, in closed form.
+"""Expected improvements of normal objectives, in closed form.
 
-The region above the front is cut into strips, one between each two neighbours. For a point with
-independent normal objectives, the expected volume that it adds to a strip is a product of two
-expected improvements (Emmerich et al. 2006; in this form: Yang et al. 2019).
+The region above the front and the reference point is cut into boxes. For a point with independent
+normal objectives, the expected volume that it adds to a box is a product of expected improvements,
+one for each objective (Emmerich et al. 2006; in this form: Yang et al. 2019).
 """
+
+import itertools
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from reports.frontier import pareto_mask
 
@@ -20,37 +22,55 @@ def expected_hypervolume_improvement(
     """The hypervolume that each candidate is expected to add to a front.
 
     Args:
-        mean: (n, 2) of the candidates' objectives, larger is better.
-        deviation: (n, 2), above 0.
-        front: (k, 2) points, k may be 0; dominated ones do not matter.
-        reference: (2,) corner above which volume counts.
+        mean: (n, m) of the candidates' objectives, larger is better; m ≥ 1.
+        deviation: (n, m), above 0.
+        front: (k, m) points, k may be 0; dominated ones do not matter.
+        reference: (m,) corner above which volume counts.
 
     Returns:
         (n,) float64, at least 0.
     """
-    corners = _corners(front, reference)
-    left, right = corners[:-1, 0], corners[1:, 0]
-    first = _expected_excess(mean[:, :1], deviation[:, :1], left) - _expected_excess(
-        mean[:, :1], deviation[:, :1], right
-    )
-    second = _expected_excess(mean[:, 1:], deviation[:, 1:], corners[1:, 1])
-    return np.asarray(np.maximum(first * second, 0.0).sum(axis=1))
+    lower, upper = non_dominated_boxes(front, reference)
+    volumes = np.ones((len(mean), len(lower)))
+    for objective in range(mean.shape[1]):
+        bounds = np.concatenate([lower[:, objective], upper[:, objective]])
+        levels, places = np.unique(bounds, return_inverse=True)
+        excess = expected_excess(mean[:, [objective]], deviation[:, [objective]], levels)
+        below, above = np.split(places, 2)
+        volumes *= np.maximum(excess[:, below] - excess[:, above], 0.0)
+    return np.asarray(volumes.sum(axis=1))
 
 
-def _corners(front: Array, reference: Array) -> Array:
-    """Corners of s strips, (s + 1, 2): strip i is between the first coordinates of rows i, i + 1.
+def non_dominated_boxes(front: Array, reference: Array) -> tuple[Array, Array]:
+    """Disjoint boxes that fill the region above ``reference`` that no point of a front dominates.
 
-    The second coordinate of row i + 1 is the height up to which the strip is dominated.
+    The region is cut into slabs at the last coordinates of the points. Within a slab, the points
+    that reach above it leave a region of one dimension less.
+
+    Args:
+        front: (k, m) points, k may be 0; dominated ones do not matter.
+        reference: (m,) corner.
+
+    Returns:
+        Lower and upper corners (b, m); an upper coordinate may be infinite.
     """
-    clipped = np.maximum(front.reshape(-1, 2), reference)
-    clipped = clipped[pareto_mask(clipped)] if len(clipped) else clipped
-    clipped = np.unique(clipped, axis=0)  # by the first coordinate; the second one falls
-    return np.vstack([[reference[0], np.inf], clipped, [np.inf, reference[1]]])
+    points = np.maximum(front.reshape(-1, len(reference)), reference)
+    if len(points):
+        points = points[pareto_mask(points)]
+    if len(reference) == 1:
+        return np.array([[points.max(initial=reference[0])]]), np.array([[np.inf]])
+    levels = np.unique(np.concatenate([[reference[-1]], points[:, -1], [np.inf]]))
+    lowers, uppers = [], []
+    for bottom, top in itertools.pairwise(levels):
+        lower, upper = non_dominated_boxes(points[points[:, -1] >= top, :-1], reference[:-1])
+        lowers.append(np.column_stack([lower, np.full(len(lower), bottom)]))
+        uppers.append(np.column_stack([upper, np.full(len(upper), top)]))
+    return np.vstack(lowers), np.vstack(uppers)
 
 
-def _expected_excess(mean: Array, deviation: Array, bound: Array) -> Array:
-    """E[max(y − bound, 0)] of y normal, (n, s); 0 above an infinite bound."""
+def expected_excess(mean: Array, deviation: Array, bound: Array) -> Array:
+    """E[max(y − bound, 0)] of normal y; 0 above an infinite bound. Arguments are broadcast."""
     finite = np.where(np.isfinite(bound), bound, 0.0)
     z = (mean - finite) / deviation
-    excess = deviation * (norm.pdf(z) + z * norm.cdf(z))
-    return np.where(np.isfinite(bound), excess, 0.0)
+    excess = deviation * (np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi) + z * ndtr(z))
+    return np.where(np.isfinite(bound), np.maximum(excess, 0.0), 0.0)

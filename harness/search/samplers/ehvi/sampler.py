@@ -11,22 +11,28 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
-from harness.search.samplers.context import Applies, SamplerContext
-from harness.search.samplers.ehvi.encoding import Array, Point, SpaceEncoding
-from harness.search.samplers.ehvi.forecast import Observation
+from harness.search.samplers.context import (
+    Applies,
+    Guess,
+    SamplerContext,
+    SearchedObjective,
+)
+from harness.search.samplers.ehvi.encoding import Point, SpaceEncoding
 from harness.search.samplers.ehvi.model import ParetoModel
-from harness.search.samplers.trial_attributes import DISCARDED, EPOCHS, PLANNED_EPOCHS, PROBE
+from harness.search.samplers.ehvi.prior import Prior
+from harness.search.samplers.ehvi.study_trials import Scale, observation
+from harness.search.samplers.trial_attributes import DISCARDED, PROBE
+from saat.feasibility import Preference
 from saat.seeding import derive_seed
 
-Ranges = tuple[tuple[float, float], tuple[float, float]]
 _N_STARTUP_TRIALS = 8
 
 
 class EhviSampler(optuna.samplers.BaseSampler):
     """Suggests the point with the largest expected hypervolume improvement (Emmerich et al. 2006).
 
-    For studies of two objectives and a few dozen costly trials. It also learns from trials that
-    are running or were pruned, if they report their epochs
+    For studies of two or three objectives and a few dozen costly trials. It also learns from
+    trials that are running or were pruned, if they report their epochs
     (:func:`~harness.search.samplers.trial_attributes.report_epoch`), and keeps away from trials
     that failed. A suggestion depends on ``seed`` and the study's trials alone.
 
@@ -39,16 +45,16 @@ class EhviSampler(optuna.samplers.BaseSampler):
         search_space: all parameters; None: those that earlier trials had.
         applies: whether a trial has a parameter, given the values of those before it; None: every
             trial has all of them. Optuna ignores a suggested value that is not asked for.
-        objective_ranges: (worst, best) value of each objective; None: of those seen so far. All
-            constants of the model are shares of these ranges.
-        lower_bounds: of both objectives (upper bounds where one is minimised). Volume beyond a
-            bound does not count. The sampler handles no other constraints.
+        objectives: range, direction and bound of each objective; None: the ranges of the values
+            seen so far. All constants of the model are shares of these ranges.
+        prior: guesses of good values, by parameter. They weigh the first suggestions most.
+        preference: the part of the front that gets every second suggestion. Weights are of
+            objectives in shares of their ranges.
         suggestion: (number, attempt) that seed the next suggestion; None: the trial's number, 0.
 
     Raises:
-        ValueError: at the first suggestion: the study has not two objectives, ``objective_ranges``
-            contradict its directions, or a trial has constraints and there are no
-            ``lower_bounds``.
+        ValueError: at the first suggestion: the study has not two or three objectives, or
+            ``objectives`` or ``preference`` contradict it.
     """
 
     learns_outside_space = True
@@ -60,15 +66,16 @@ class EhviSampler(optuna.samplers.BaseSampler):
         n_startup_trials: int = _N_STARTUP_TRIALS,
         search_space: Mapping[str, BaseDistribution] | None = None,
         applies: Applies | None = None,
-        objective_ranges: Ranges | None = None,
-        lower_bounds: tuple[float, ...] | None = None,
+        objectives: Sequence[SearchedObjective] | None = None,
+        prior: Mapping[str, Guess] | None = None,
+        preference: Preference | None = None,
         suggestion: tuple[int, int] | None = None,
     ) -> None:
         self._seed = int(np.random.default_rng().integers(2**32)) if seed is None else seed
         self._n_startup_trials = n_startup_trials
         self._space = None if search_space is None else dict(search_space)
         self._applies = applies
-        self._ranges, self._lower_bounds = objective_ranges, lower_bounds
+        self._objectives, self._prior, self._preference = objectives, prior or {}, preference
         self._suggestion = suggestion
         self._independent = optuna.samplers.RandomSampler(self._seed % 2**32)
         self.candidates: Sequence[Point] | None = None  # of a tabular benchmark: its points
@@ -80,9 +87,10 @@ class EhviSampler(optuna.samplers.BaseSampler):
             context.search_seed,
             n_startup_trials=min(_N_STARTUP_TRIALS, context.num_samples // 3),
             search_space=context.space,
-            applies=context.applies,
-            objective_ranges=((0.0, 1.0), (0.0, 1.0)),
-            lower_bounds=tuple(o.worst if o.bound is None else o.bound for o in context.objectives),
+            applies=context.applies if context.conditional else None,
+            objectives=context.objectives,
+            prior=context.prior,
+            preference=context.preference,
             suggestion=(context.number, context.attempt),
         )
 
@@ -112,8 +120,10 @@ class EhviSampler(optuna.samplers.BaseSampler):
             return {}
         trials = _others(study, trial)
         encoding = SpaceEncoding(search_space, self._applies)
-        observations, lower_bounds = self._scaled(study, trials, search_space)
-        model = ParetoModel(encoding, observations, lower_bounds)
+        scale = Scale(study.directions, self._objectives, trials)
+        observations = [observation(other, scale, search_space) for other in trials]
+        prior = Prior(search_space, self._prior)
+        model = ParetoModel(encoding, observations, scale.goal(self._preference), prior)
         number, attempt = self._suggestion_of(trial)
         own = study.get_trials(deepcopy=False)[trial.number]
         if PROBE not in own.system_attrs and model.ready:
@@ -123,7 +133,9 @@ class EhviSampler(optuna.samplers.BaseSampler):
         with warnings.catch_warnings():
             # The balance is not perfect if the number of points is no power of two.
             warnings.simplefilter("ignore", UserWarning)
-            return encoding.decode(sequence.random(len(trials) + 1)[-1])
+            shares = sequence.random(len(trials) + 1)[-1:]
+        # Every other one is drawn from the prior.
+        return encoding.decode((prior.quantiles(shares) if len(trials) % 2 else shares)[0])
 
     def sample_independent(
         self,
@@ -139,45 +151,24 @@ class EhviSampler(optuna.samplers.BaseSampler):
         return self._suggestion or (trial.number, 0)
 
     def _check(self, study: optuna.Study) -> None:
-        if len(study.directions) != 2:
-            raise ValueError(
-                f"EhviSampler is for studies of two objectives, not {len(study.directions)}"
-            )
-        for direction, (worst, best) in zip(study.directions, self._ranges or (), strict=False):
-            if worst == best or (worst < best) != (direction == StudyDirection.MAXIMIZE):
+        count = len(study.directions)
+        if count not in (2, 3):
+            raise ValueError(f"EhviSampler is for studies of two or three objectives, not {count}")
+        preference = self._preference or Preference(None, ())
+        for name, given in (
+            ("objectives", self._objectives),
+            ("weights", preference.weights),
+            ("bounds", preference.bounds),
+        ):
+            if given and len(given) != count:
+                raise ValueError(f"EhviSampler: {name}: {len(given)}, but {count} objectives")
+        for direction, one in zip(study.directions, self._objectives or (), strict=False):
+            maximise = direction == StudyDirection.MAXIMIZE
+            best = one.best if one.best is not None else one.worst + (1 if maximise else -1)
+            if one.maximise != maximise or best == one.worst or (one.worst < best) != maximise:
                 raise ValueError(
-                    f"EhviSampler: objective_ranges: ({worst:g}, {best:g}): (worst, best) of an "
-                    f"objective to {direction.name.lower()}"
+                    f"EhviSampler: {one}: not that of an objective to {direction.name.lower()}"
                 )
-        constrained = [t.number for t in study.get_trials(deepcopy=False) if t.constraints]
-        if constrained and self._lower_bounds is None:
-            raise ValueError(
-                f"EhviSampler: trial {constrained[0]} has constraints; give bounds of the "
-                "objectives as lower_bounds, or take TPESampler for other constraints"
-            )
-
-    def _scaled(
-        self, study: optuna.Study, trials: Sequence[FrozenTrial], space: Mapping[str, Any]
-    ) -> tuple[list[Observation], Array]:
-        """The trials and the lower bounds in shares of the objectives' ranges."""
-        worst, best = np.array(self._ranges or _seen_ranges(study, trials), dtype=float).T
-
-        def scaled(values: Any) -> Array:
-            return np.asarray((np.array(values, dtype=float) - worst) / (best - worst))
-
-        observations = [
-            Observation(
-                {key: value for key, value in trial.params.items() if key in space},
-                scaled(np.reshape(list(_measured(trial).values()), (-1, 2))),
-                trial.user_attrs.get(PLANNED_EPOCHS, 0),
-                scaled(trial.values) if trial.state == TrialState.COMPLETE else None,
-                running=trial.state == TrialState.RUNNING,
-                failed=trial.state == TrialState.FAIL,
-                measured=tuple(_measured(trial)),
-            )
-            for trial in trials
-        ]
-        return observations, scaled(self._lower_bounds) if self._lower_bounds else np.zeros(2)
 
 
 def _others(study: optuna.Study, trial: FrozenTrial) -> list[FrozenTrial]:
@@ -189,23 +180,3 @@ def _others(study: optuna.Study, trial: FrozenTrial) -> list[FrozenTrial]:
         and other.state != TrialState.WAITING
         and DISCARDED not in other.user_attrs
     ]
-
-
-def _measured(trial: FrozenTrial) -> dict[int, list[float]]:
-    """Epochs, from 1, that were measured, and their objectives."""
-    rows = enumerate(trial.user_attrs.get(EPOCHS, ()), start=1)
-    return {epoch: values for epoch, values in rows if values is not None}
-
-
-def _seen_ranges(study: optuna.Study, trials: Sequence[FrozenTrial]) -> Ranges:
-    """(worst, best) finite value of each objective in a study's trials."""
-    rows = [values for t in trials for values in (*_measured(t).values(), t.values or ())]
-    values = np.array([row for row in rows if len(row)], dtype=float).reshape(-1, 2)
-    values = values[np.isfinite(values).all(axis=1)]
-    ranges = []
-    for column, direction in zip(values.T, study.directions, strict=True):
-        low, high = (float(column.min()), float(column.max())) if len(column) else (0.0, 1.0)
-        if low == high:
-            high = low + 1.0
-        ranges.append((low, high) if direction == StudyDirection.MAXIMIZE else (high, low))
-    return ranges[0], ranges[1]

@@ -15,7 +15,43 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, Whi
 
 Array = NDArray[np.float64]
 
-_VARIANCE, _LENGTH, _NOISE = 1.0, 0.5, 0.02  # medians of the priors; one e-fold is one deviation
+_VARIANCE, _LENGTH, _NOISE = 1.0, 0.5, 0.01  # medians of the priors
+# One deviation of the priors, in e-folds. The noise may be anything: some objectives have none.
+_WIDTH, _NOISE_WIDTH = 1.0, 3.0
+
+
+class _GroupedMatern(Matern):  # type: ignore[misc]
+    """Matérn 5/2 with a length scale for every parameter, which may have several columns.
+
+    So a parameter of words, one column each, has one relevance: two different words are equally far
+    apart (the Hamming distance).
+
+    Args:
+        length_scale: (p,) of the parameters.
+        length_scale_bounds: (lowest, highest) of each.
+        parameters: (d,) numbers of the parameters that the columns belong to, ascending.
+    """
+
+    def __init__(
+        self,
+        length_scale: Any = (1.0,),
+        length_scale_bounds: Any = (1e-5, 1e5),
+        parameters: tuple[int, ...] = (0,),
+    ) -> None:
+        super().__init__(length_scale, length_scale_bounds, nu=2.5)
+        self.parameters = parameters
+
+    def __call__(self, X: Any, Y: Any = None, eval_gradient: bool = False) -> Any:
+        """The kernel (n, k), and its gradient (n, n, p) by the logarithms of the lengths."""
+        of_column = np.asarray(self.parameters)
+        columns = Matern(np.atleast_1d(self.length_scale)[of_column], "fixed", nu=2.5)
+        if not eval_gradient:
+            return columns(X, Y)
+        # Of a product of functions of the columns' lengths, the derivatives add up.
+        columns.length_scale_bounds = self.length_scale_bounds
+        value, gradient = columns(X, Y, eval_gradient=True)
+        starts = np.flatnonzero(np.diff(of_column, prepend=-1))
+        return value, np.add.reduceat(gradient, starts, axis=2)
 
 
 class _WithPriors(GaussianProcessRegressor):  # type: ignore[misc]
@@ -28,10 +64,12 @@ class _WithPriors(GaussianProcessRegressor):  # type: ignore[misc]
         value = super().log_marginal_likelihood(theta, eval_gradient, clone_kernel)
         if theta is None:
             return value
+        widths = np.array([*[_WIDTH] * (len(theta) - 1), _NOISE_WIDTH])
         offset = theta - np.log([_VARIANCE, *[_LENGTH] * (len(theta) - 2), _NOISE])
+        offset = offset / widths
         penalty = 0.5 * float(offset @ offset)
         if eval_gradient:
-            return value[0] - penalty, value[1] - offset
+            return value[0] - penalty, value[1] - offset / widths
         return value - penalty
 
 
@@ -43,15 +81,25 @@ class Surrogate:
         values: (n,) of the objective.
         variances: (n,) of the known noise of each value, in its units squared. The noise of
             training is estimated and comes on top.
+        parameters: (d,) number of the parameter that each column belongs to, ascending from 0;
+            None: a parameter for every column.
     """
 
-    def __init__(self, positions: Array, values: Array, variances: Array) -> None:
+    def __init__(
+        self,
+        positions: Array,
+        values: Array,
+        variances: Array,
+        parameters: NDArray[np.int64] | None = None,
+    ) -> None:
+        if parameters is None:
+            parameters = np.arange(positions.shape[1])
         self._mean = float(values.mean())
         self._scale = float(values.std()) or 1.0
         self._positions, self._values, self._variances = positions, values, variances
-        kernel = ConstantKernel(_VARIANCE, (0.05, 20)) * Matern(
-            np.full(positions.shape[1], _LENGTH), (0.05, 20), nu=2.5
-        ) + WhiteKernel(_NOISE, (3e-4, 3))
+        kernel = ConstantKernel(_VARIANCE, (0.05, 20)) * _GroupedMatern(
+            np.full(len(np.unique(parameters)), _LENGTH), (0.05, 20), tuple(parameters.tolist())
+        ) + WhiteKernel(_NOISE, (1e-6, 3))
         self._process = self._fit(kernel, optimise=True)
 
     def predict(self, positions: Array) -> tuple[Array, Array]:
@@ -60,6 +108,8 @@ class Surrogate:
         The deviation includes the noise of training.
         """
         mean, deviation = self._process.predict(positions, return_std=True)
+        noise = self._process.kernel_.k2.noise_level
+        deviation = np.sqrt(np.maximum(deviation**2 - noise, 1e-8))
         return mean * self._scale + self._mean, deviation * self._scale
 
     def condition_on(self, positions: Array) -> None:
