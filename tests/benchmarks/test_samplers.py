@@ -147,6 +147,16 @@ def test_a_run_is_a_function_of_its_seed(player: str, at_once: int) -> None:
     assert runs[0] == runs[1]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_our_sampler_plays_a_function_with_the_scheduler(at_once: int) -> None:
+    runs = [play(LINE, PLAYERS["ehvi"], seed, 10, at_once, True) for seed in (1, 1, 2)]
+    assert runs[0].shares == runs[1].shares != runs[2].shares
+    for ran in runs:
+        assert ran.spent[-1] <= 10
+        assert len(ran.seconds) > len(ran.spent), "its first trials teach the model and stop"
+
+
 def rows(**values: list[float]) -> pd.DataFrame:
     return pd.DataFrame(
         [
