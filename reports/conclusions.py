@@ -7,16 +7,25 @@ import pandas as pd
 
 from reports.confirmed import ConfirmedConfig, Gain
 from reports.explored import (
-    CLEAN,
-    ROBUST,
+    above_chance,
     chance_levels,
     completed_trials,
-    constraints,
+    eligible,
     feasible,
     on_front,
     points_of,
+    values_of,
 )
 from reports.metric_columns import column_of
+from reports.objectives import (
+    bounds_text,
+    label_of,
+    listed,
+    names_listed,
+    preference_text,
+    value_phrase,
+)
+from reports.preference import order_of_choice
 from reports.results import STATUSES, SearchResults, metric_column
 from reports.wording import describe_setting, duration, percent, points
 from saat.metrics import OBJECTIVES, Phase
@@ -28,7 +37,12 @@ def conclusions(
 ) -> list[str]:
     """Sentences on the course of a search, its front, its test queries and its gains."""
     if len(results.explore):
-        first = [*_course(results), *_at_chance(results), *_front(results)]
+        first = [
+            *_course(results),
+            *_at_chance(results),
+            *_front(results),
+            *_preferred(results),
+        ]
     elif results.experiment.get("compare") and configs:
         first = _compared(configs)
     else:
@@ -53,17 +67,21 @@ def conclusions(
 def _at_chance(results: SearchResults) -> list[str]:
     """How many explored settings are at chance, and whether any is left to recommend."""
     completed = completed_trials(results)
-    clean, robust = chance_levels(completed).T
-    if not robust.any():
+    above = above_chance(results, completed)
+    if above.all():
         return []
     chance = percent(float(completed[metric_column(Phase.REATTACK, "chance_map")].median()))
     sampled = (completed["role"] == "sampled").to_numpy(dtype=bool)
+    counts = [
+        f"{low.sum()} {'has' if low.sum() == 1 else 'have'} a {column_of(name).label}"
+        for name, low in zip(OBJECTIVES, chance_levels(completed).T, strict=True)
+        if name == "clean_map" or name in results.aims.names
+    ]
     found = (
-        f"of {counted(len(completed), 'completed trial')}, {clean.sum()} "
-        f"{'has' if clean.sum() == 1 else 'have'} a clean MAP and {robust.sum()} "
-        f"{'has' if robust.sum() == 1 else 'have'} a robust MAP that is not above chance ({chance})"
+        f"of {counted(len(completed), 'completed trial')}, {' and '.join(counts)} that is not "
+        f"above chance ({chance})"
     )
-    if not (sampled & ~robust & feasible(results, completed)).any():
+    if not (sampled & above & feasible(results, completed)).any():
         return [f"No setting is recommended: {found}."]
     return [f"{_start(found)}; these are not recommended."]
 
@@ -147,25 +165,53 @@ def _front(results: SearchResults) -> list[str]:
     front = completed[on_front(results, completed)]
     if not len(front):
         return [f"{bound or 'No completed trial is above chance. '}So there is no front."]
-    rows = (front.iloc[int(np.argmax(values))].to_dict() for values in points_of(front).T[::-1])
-    ends = [
-        f"{percent(row[CLEAN])} clean and {percent(row[ROBUST])} robust MAP"
-        f"{_in_brackets(describe_setting(row, results.space))}"
-        for row in rows
-    ]
+    points = points_of(results, front)
+    ends = [_described(results, front, int(np.argmax(values))) for values in points.T]
     found = f"{bound}On validation queries "
     if len(front) == 1:
-        return [f"{found}one trial is best in both objectives: {ends[0]}."]
+        every = "both" if len(ends) == 2 else "all"
+        return [f"{found}one trial is best in {every} objectives: {ends[0]}."]
+    count = f"{len(front)} of {counted(len(completed), 'completed trial')} are on the front"
+    if len(ends) == 2:
+        return [f"{found}{count}, from {' to '.join(reversed(ends))}."]
+    bests = zip(results.aims.names, ends, strict=True)
     return [
-        f"{found}{len(front)} of {counted(len(completed), 'completed trial')} are on the front, "
-        f"from {' to '.join(ends)}."
+        f"{found}{count} of {names_listed(results.aims.names)}.",
+        *(f"Best in {label_of(name)}: {end}." for name, end in bests),
     ]
+
+
+def _described(results: SearchResults, frame: pd.DataFrame, row: int) -> str:
+    """The objectives of a trial, and its setting in brackets."""
+    trial = frame.iloc[row].to_dict()
+    values = dict(zip(results.aims.names, values_of(results, frame)[row], strict=True))
+    found = listed([value_phrase(name, float(value)) for name, value in values.items()])
+    return f"{found}{_in_brackets(describe_setting(trial, results.space))}"
+
+
+def _preferred(results: SearchResults) -> list[str]:
+    """A sentence on the setting of the front that serves ``search.prefer`` best, if it is given."""
+    aims = results.aims
+    completed = completed_trials(results)
+    done = completed[eligible(results, completed)]
+    if aims.preference is None or not len(done):
+        return []
+    asked = preference_text(aims, aims.preference)
+    points = points_of(results, done)
+    chosen = order_of_choice(aims, points, above_chance(results, done), 1)
+    if not chosen:
+        return [f"Preferred: {asked}. No setting of the front is above chance."]
+    wanted = [np.nan if bound is None else bound for bound in aims.preference.bounds]
+    kept = not (points[chosen[0]] < aims.oriented(wanted)).any()
+    setting = _described(results, done, chosen[0])
+    if kept:
+        return [f"Preferred: {asked}. This is served best by {setting}."]
+    return [f"Preferred: {asked}. No completed trial keeps it; without it, {setting} is best."]
 
 
 def _constraints(results: SearchResults, completed: pd.DataFrame) -> str:
     """A sentence on how many trials keep the constraints; empty if there are none."""
-    minimums = constraints(results).at_least
-    bounds = [f"{column_of(name).label} ≥ {percent(least)}" for name, least in minimums.items()]
+    bounds = bounds_text(results.aims.constraints)
     if not bounds:
         return ""
     keeping = int(feasible(results, completed).sum())
@@ -185,8 +231,10 @@ def _gain(robust: Gain, clean: Gain) -> str:
 
 
 def _maps(config: ConfirmedConfig) -> str:
-    robust, clean = (percent(config.mean(name)) for name in reversed(OBJECTIVES))
-    return f"{robust} robust and {clean} clean MAP"
+    """Clean and robust MAP on test queries, and the other objectives of the search."""
+    maps = listed([value_phrase(name, config.mean(name)) for name in reversed(OBJECTIVES)])
+    others = [value_phrase(name, config.mean(name)) for name in config.further_objectives]
+    return f"{maps}{_in_brackets(', '.join(others))}"
 
 
 def _difference(gain: Gain) -> str:

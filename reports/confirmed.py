@@ -46,6 +46,7 @@ class ConfirmedConfig:
     # them; empty if the trials stored none.
     queries: dict[str, NDArray[np.float64]]
     query_counts: dict[str, int]  # queries of each of these; a black-box attack has fewer
+    further_objectives: tuple[str, ...]  # of the search, beside clean and robust MAP
 
     @cached_property
     def metrics(self) -> list[dict[str, float]]:
@@ -190,6 +191,9 @@ def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
                 setting=describe_setting(trials.iloc[0].to_dict(), others),
                 trials=trials,
                 **_kept(results, trials),
+                further_objectives=tuple(
+                    name for name in results.aims.names if name not in OBJECTIVES
+                ),
             )
         )
     return configs

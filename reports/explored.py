@@ -1,4 +1,4 @@
-"""Explore trials as points of clean and robust MAP on validation queries."""
+"""Explore trials as points of their objectives on validation queries."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,15 +7,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from reports.edges import CrowdedKey, crowded_keys
 from reports.frontier import hypervolume, pareto_mask
+from reports.objectives import equals_key, finite_rows
 from reports.results import SearchResults, final_metrics_of, metric_column, stored_metrics
-from saat.feasibility import Aims, Constraints
-from saat.metrics import OBJECTIVES, Phase
+from saat.metrics import Phase
 from saat.sanity import at_chance
 from saat.wording import counted
 
-CLEAN, ROBUST = (metric_column(Phase.REATTACK, name) for name in OBJECTIVES)
-VALIDATED = [metric_column(Phase.VALIDATION, name) for name in OBJECTIVES]
 BITS = "param.model.bits"
 
 
@@ -27,34 +26,35 @@ class HypervolumeCurve(NamedTuple):
 
 
 def completed_trials(results: SearchResults) -> pd.DataFrame:
-    """Explore trials that reached the end and were measured under the full protocol."""
+    """Explore trials that reached the end and have all objectives under the full protocol."""
     explore = results.explore
-    return explore[
-        (explore["status"] == "completed") & explore[[CLEAN, ROBUST]].notna().all(axis=1)
-    ]
+    measured = finite_rows(values_of(results, explore))
+    return explore[(explore["status"] == "completed") & measured]
 
 
 def stopped_trials(results: SearchResults) -> pd.DataFrame:
-    """Explore trials that were stopped early and have at least one validation."""
+    """Explore trials that were stopped early, and whose objectives validation has measured."""
     explore = results.explore
-    return explore[(explore["status"] == "stopped") & explore[VALIDATED].notna().all(axis=1)]
+    measured = finite_rows(values_of(results, explore, Phase.VALIDATION))
+    return explore[(explore["status"] == "stopped") & measured]
 
 
-def points_of(frame: pd.DataFrame) -> NDArray[np.float64]:
-    """Clean and robust MAP of trials as fractions, ``(n, 2)``."""
-    return frame[[CLEAN, ROBUST]].to_numpy(dtype=np.float64)
+def values_of(
+    results: SearchResults, frame: pd.DataFrame, phase: Phase = Phase.REATTACK
+) -> NDArray[np.float64]:
+    """Objectives of trials in their own units, ``(n, m)``; NaN where not measured."""
+    columns = [metric_column(phase, name) for name in results.aims.names]
+    return frame.reindex(columns=columns).to_numpy(dtype=np.float64)
 
 
-def constraints(results: SearchResults) -> Constraints:
-    """The constraints of the experiment, which every setting has to keep."""
-    given = results.experiment.get("constraints") or {}
-    return Constraints.of(given)
+def points_of(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.float64]:
+    """Objectives of trials under the full protocol, ``(n, m)``, oriented: larger is better."""
+    return results.aims.oriented(values_of(results, frame))
 
 
 def feasible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether completed trials keep every constraint under the full protocol, ``(n,)``."""
-    asked = constraints(results)
-    return _each(frame, lambda row: asked.are_kept(stored_metrics(row)))
+    return _each(frame, lambda row: results.aims.are_kept(stored_metrics(row)))
 
 
 def chance_texts(frame: pd.DataFrame) -> list[str]:
@@ -71,8 +71,12 @@ def chance_levels(frame: pd.DataFrame) -> NDArray[np.bool_]:
 
 def eligible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether a completed trial may be on a front (feasible, clean MAP above chance), ``(n,)``."""
-    aims = Aims.of(results.experiment)
-    return _each(frame, lambda row: aims.allow(stored_metrics(row)))
+    return _each(frame, lambda row: results.aims.allow(stored_metrics(row)))
+
+
+def above_chance(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether clean MAP, and robust MAP if it is an objective, are above chance, ``(n,)``."""
+    return _each(frame, lambda row: results.aims.are_above_chance(stored_metrics(row)))
 
 
 def _each(frame: pd.DataFrame, holds: Callable[[dict[Any, Any]], bool]) -> NDArray[np.bool_]:
@@ -82,19 +86,30 @@ def _each(frame: pd.DataFrame, holds: Callable[[dict[Any, Any]], bool]) -> NDArr
 def on_front(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether a trial is eligible, and no other eligible trial dominates it, ``(n,)``."""
     keeps = eligible(results, frame)
-    return pareto_mask(np.where(keeps[:, None], points_of(frame), np.nan))
+    return pareto_mask(np.where(keeps[:, None], points_of(results, frame), np.nan))
+
+
+def crowded_ends(results: SearchResults) -> list[CrowdedKey]:
+    """The searched keys that settings of the front have at an end of their range."""
+    completed = completed_trials(results)
+    front = completed[on_front(results, completed)].filter(like="param.")
+    settings = [
+        {str(name).removeprefix("param."): value for name, value in row.items()}
+        for row in front.to_dict("records")
+    ]
+    return crowded_keys(results.space, settings, results.key_limits)
 
 
 def hypervolume_over_cost(results: SearchResults) -> HypervolumeCurve:
-    """Hypervolume of clean and robust MAP against the work spent.
+    """Hypervolume of the objectives above their reference point against the work spent.
 
     The cost of every explore trial counts, stopped and failed ones included. Only completed,
     eligible trials add hypervolume, with their ``reattack/*`` values.
     """
     explore = results.explore.sort_values(["finished_at", "number"], kind="stable")
     adds = eligible(results, explore) & (explore["status"] == "completed").to_numpy(dtype=bool)
-    points = np.where(adds[:, None], points_of(explore), np.nan)
-    volumes = [hypervolume(points[: i + 1]) for i in range(len(points))]
+    points = np.where(adds[:, None], points_of(results, explore), np.nan)
+    volumes = [hypervolume(points[: i + 1], results.aims.corner) for i in range(len(points))]
     cost = np.nancumsum(explore["cost_s"].to_numpy(dtype=np.float64))
     return HypervolumeCurve(cost, np.array(volumes, dtype=np.float64))
 
@@ -104,6 +119,16 @@ def bit_lengths(frame: pd.DataFrame) -> pd.Series:
     if BITS not in frame:
         return pd.Series(-1, index=frame.index, dtype="int64")
     return pd.to_numeric(frame[BITS], errors="coerce").fillna(-1).astype("int64")
+
+
+def front_groups(results: SearchResults, frame: pd.DataFrame) -> pd.Series:
+    """Code length of every trial, each of which has a front of its own; see `bit_lengths`.
+
+    It is -1 for all where the code length is an objective: one front compares the lengths.
+    """
+    if any(equals_key(name, BITS.removeprefix("param.")) for name in results.aims.names):
+        return pd.Series(-1, index=frame.index, dtype="int64")
+    return bit_lengths(frame)
 
 
 def bits_label(bits: int) -> str:

@@ -19,6 +19,7 @@ from plotly.offline import get_plotlyjs
 from reports.conclusions import conclusions
 from reports.confirmed import confirmed_configs, gains_over_default
 from reports.csv_files import csv_text
+from reports.explored import crowded_ends
 from reports.figures import ReportFigure, interactive, overlaid_figures, search_figures, static
 from reports.figures.chart import Chart
 from reports.figures.static import STATIC_STYLE
@@ -36,6 +37,7 @@ from reports.tables import (
     trials_table,
 )
 from saat.errors import printable
+from saat.feasibility import Objective
 from saat.sanity import warning_lines
 
 
@@ -101,6 +103,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
     page = environment.get_template("report.html.j2").render(
         title=" · ".join(results.name for results in named),
         sections=sections,
+        protocols=len({results.protocol_hashes for results in named}),
         placed=_FIXED_FIGURES,
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 (the library's own file)
     )
@@ -117,10 +120,14 @@ def _shown(value: object) -> object:
 
 
 def comparable_groups(searches: Sequence[SearchResults]) -> list[list[SearchResults]]:
-    """Group searches by protocol hash, in the order of the first search of each group."""
-    groups: dict[frozenset[str], list[SearchResults]] = {}
+    """Group searches by protocol hash and objectives, in the order of each group's first search.
+
+    Fronts of other objectives, or hypervolumes from other references, cannot be drawn together.
+    """
+    groups: dict[tuple[frozenset[str], tuple[Objective, ...]], list[SearchResults]] = {}
     for results in searches:
-        groups.setdefault(results.protocol_hashes, []).append(results)
+        key = results.protocol_hashes, results.aims.objectives
+        groups.setdefault(key, []).append(results)
     return list(groups.values())
 
 
@@ -183,9 +190,12 @@ def _section(
 
 
 def _warnings(results: SearchResults) -> list[str]:
-    """Warnings on the numbers of completed trials, which need no battery."""
+    """Warnings on the numbers of completed trials, which need no battery, and on the space."""
     ended = results.trials[results.trials["status"] == "completed"]
-    return warning_lines(dict(zip(ended["trial_id"], final_metrics_of(ended), strict=True)))
+    return [
+        *warning_lines(dict(zip(ended["trial_id"], final_metrics_of(ended), strict=True))),
+        *(found.text for found in crowded_ends(results)),
+    ]
 
 
 def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:

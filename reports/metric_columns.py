@@ -40,14 +40,17 @@ def symbols(columns: Iterable[MetricColumn]) -> dict[str, str]:
     return {column.label: column.symbol for column in columns if column.symbol}
 
 
-def columns_beside(frame: pd.DataFrame, phase: Phase) -> list[MetricColumn]:
-    """The columns beside the objectives: chance, floor, and further metrics of the trials."""
+def columns_beside(
+    frame: pd.DataFrame, phase: Phase, shown: Iterable[str] = OBJECTIVES
+) -> list[MetricColumn]:
+    """The columns beside those of ``shown``: chance, floor, and further metrics of the trials."""
+    without = {*shown, *REFERENCES}
     names = measured_names(frame, phase)
     attacks = attacks_of(names)
     further = [
         name
         for name in names
-        if name not in (*OBJECTIVES, *REFERENCES)
+        if name not in without
         and name.partition(".")[2] not in attacks
         and ((found := known(name)) is None or found.entry.in_tables)
     ]

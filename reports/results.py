@@ -5,7 +5,8 @@ The schema is described in ``docs/architecture.md``. Everything is stored as fra
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from reports.run_folder import check_file, check_run_folder, trial_folder
 from reports.trial_arrays import Arrays, read_examples, read_histograms
 from saat.atomic_files import replacing
 from saat.errors import InputError, one_line
+from saat.feasibility import Aims
 from saat.metrics import OBJECTIVES, REFERENCES, Phase, final_metrics
 
 STATUSES = ("completed", "stopped", "failed", "running")
@@ -71,6 +73,13 @@ class SearchResults:
     provenance: dict[str, Any]
     trials: pd.DataFrame
     epochs: pd.DataFrame
+    # Key → the smallest and the largest value it may have; empty where nobody said.
+    key_limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @cached_property
+    def aims(self) -> Aims:
+        """Objectives, constraints and preference of the search."""
+        return Aims.of(self.experiment)
 
     @property
     def explore(self) -> pd.DataFrame:
@@ -169,8 +178,12 @@ def stage_seconds(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[names].rename(columns=lambda name: name.removeprefix(_STAGE))
 
 
-def load_search(run_dir: Path) -> SearchResults:
+def load_search(
+    run_dir: Path, key_limits: Mapping[str, tuple[float, float]] | None = None
+) -> SearchResults:
     """Read the results in ``run_dir``; the files of single trials are read when asked for.
+
+    ``key_limits``: those of the searched keys, for a report that says how to widen the space.
 
     Raises:
         InputError: the folder, ``trials.parquet`` or ``experiment.yaml`` is missing or broken.
@@ -191,6 +204,7 @@ def load_search(run_dir: Path) -> SearchResults:
         epochs=_read_table(epochs, ("trial_id", "epoch"), EPOCH_COLUMNS)
         if os.path.lexists(epochs)
         else _typed(pd.DataFrame(), EPOCH_COLUMNS),
+        key_limits=key_limits or {},
     )
 
 

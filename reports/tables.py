@@ -13,8 +13,8 @@ from reports.explored import (
     bit_lengths,
     chance_texts,
     completed_trials,
-    constraints,
     feasible,
+    front_groups,
     on_front,
 )
 from reports.frontier import pareto_mask
@@ -26,6 +26,7 @@ from reports.metric_columns import (
     columns_of_attacks,
     symbols,
 )
+from reports.objectives import names_listed, shown_metrics
 from reports.results import SearchResults, measured_names, metric_column, stage_seconds
 from reports.wording import ROLES, STAGES, attack_notes, sentences
 from saat.metrics import OBJECTIVES, REFERENCES, Phase
@@ -61,11 +62,12 @@ def trials_table(results: SearchResults) -> Table:
         "status": trials["status"],
         "epochs": trials["epochs"],
     }
-    for name in OBJECTIVES:
-        sources = [metric_column(phase, name) for phase in phases]
-        columns[column_of(name).label] = trials[sources].bfill(axis=1).iloc[:, 0]
+    shown = shown_metrics(results.aims)
+    for name in shown:
+        sources = trials.reindex(columns=[metric_column(phase, name) for phase in phases])
+        columns[column_of(name).label] = sources.bfill(axis=1).iloc[:, 0]
     columns["measured on"] = where
-    if constraints(results).names:
+    if results.aims.constraints.names:
         completed = completed_trials(results)
         keeps = pd.Series(feasible(results, completed), completed.index, dtype="boolean")
         columns["feasible"] = keeps.reindex(trials.index)
@@ -80,7 +82,7 @@ def trials_table(results: SearchResults) -> Table:
         "trials",
         f"All trials of {results.name}",
         pd.DataFrame(columns).reset_index(drop=True),
-        fractions=symbols(map(column_of, OBJECTIVES)),
+        fractions=symbols(map(column_of, shown)),
         parameters=tuple(results.space),
     )
 
@@ -111,18 +113,24 @@ def time_table(results: SearchResults) -> Table:
 
 
 def front_table(searches: Sequence[SearchResults]) -> Table:
-    """The table of the trials on the Pareto front of their bit length, with the whole setting."""
+    """The table of the trials on the Pareto front of their bit length, with the whole setting.
+
+    ``searches`` have equal objectives. If the code length is one of them, there is one front.
+    """
     frame = pd.concat([_front_rows(results) for results in searches], ignore_index=True)
-    objectives = [column_of(name) for name in OBJECTIVES]
-    points = frame[[column.label for column in objectives]].to_numpy()
-    frame.insert(3, "on union front", pareto_mask(points))
-    beside = [c for r in searches for c in columns_beside(r.explore, Phase.REATTACK)]
-    caption = (
-        "Pareto fronts of clean and robust MAP, one for each bit length, on validation queries"
-    )
-    if any(constraints(results).names for results in searches):
+    aims = searches[0].aims
+    objectives = [column_of(name) for name in aims.names]
+    points = frame[[column.label for column in objectives]].to_numpy(dtype=np.float64)
+    frame.insert(3, "on union front", pareto_mask(aims.oriented(points)))
+    shown = shown_metrics(aims)
+    beside = [c for r in searches for c in columns_beside(r.explore, Phase.REATTACK, shown)]
+    caption = f"Pareto fronts of {names_listed(aims.names)}"
+    if all((front_groups(r, r.explore) == bit_lengths(r.explore)).all() for r in searches):
+        caption += ", one for each bit length"
+    caption += ", on validation queries"
+    if any(results.aims.constraints.names for results in searches):
         caption += ", of feasible trials"
-    if (frame["at chance"] != "").any():
+    if "robust_map" in aims.names and (frame["at chance"] != "").any():
         caption += "; a setting whose robust MAP is at chance is not recommended"
     order = ["search", "bits", objectives[0].label]
     # The code length has a column of its own.
@@ -131,26 +139,27 @@ def front_table(searches: Sequence[SearchResults]) -> Table:
         "frontier",
         caption,
         frame.sort_values(order, kind="stable").reset_index(drop=True),
-        fractions=symbols((*objectives, *beside)),
+        fractions=symbols((*map(column_of, shown), *beside)),
         parameters=tuple(searched),
     )
 
 
 def _front_rows(results: SearchResults) -> pd.DataFrame:
     completed = completed_trials(results)
-    bits = bit_lengths(completed)
+    groups = front_groups(results, completed)
     keep = pd.Series(False, index=completed.index)
-    for length in set(bits):
-        keep[bits == length] = on_front(results, completed[bits == length])
+    for group in set(groups):
+        keep[groups == group] = on_front(results, completed[groups == group])
     front = completed[keep]
+    shown = shown_metrics(results.aims)
     columns = {
         "search": pd.Series(results.name, index=front.index, dtype="string"),
         "trial": front["trial_id"],
-        "bits": bits[keep],
+        "bits": bit_lengths(front),
         "role": front["role"],
-        **_cells(front, map(column_of, OBJECTIVES)),
+        **_cells(front, map(column_of, shown)),
         "at chance": chance_texts(front),
-        **_cells(front, columns_beside(results.explore, Phase.REATTACK)),
+        **_cells(front, columns_beside(results.explore, Phase.REATTACK, shown)),
         "cost (s)": front["cost_s"],
     }
     configs = {name: front[name] for name in front.columns if name.startswith("param.")}
@@ -162,8 +171,13 @@ def _cells(frame: pd.DataFrame, columns: Iterable[MetricColumn]) -> dict[str, pd
 
 
 def confirm_table(configs: Sequence[ConfirmedConfig]) -> Table:
-    """The table of confirmed settings: clean and robust MAP, chance and theoretical floor."""
-    found = dict.fromkeys(c for s in configs for c in columns_beside(s.trials, Phase.TEST))
+    """The table of confirmed settings: clean and robust MAP, chance and theoretical floor.
+
+    Further objectives of their searches have a mean and a spread over seeds too.
+    """
+    further = dict.fromkeys(name for s in configs for name in s.further_objectives)
+    known = (*OBJECTIVES, *further)
+    found = dict.fromkeys(c for s in configs for c in columns_beside(s.trials, Phase.TEST, known))
     beside = list(found or map(column_of, REFERENCES))
     objectives = [column_of(name) for name in OBJECTIVES]
     columns = identity(configs) | {"setting": [s.setting for s in configs]}
@@ -172,13 +186,17 @@ def confirm_table(configs: Sequence[ConfirmedConfig]) -> Table:
         columns[f"{label} std"] = [s.summary(name).std for s in configs]
         columns[f"{label} low"] = [s.bands[name].low for s in configs]
         columns[f"{label} high"] = [s.bands[name].high for s in configs]
+    of_search = [column_of(name) for name in further]
+    for label, _, name in of_search:
+        columns[label] = [s.mean(name) for s in configs]
+        columns[f"{label} std"] = [s.summary(name).std for s in configs]
     columns |= {label: [s.mean(name) for s in configs] for label, _, name in beside}
     return Table(
         "confirm",
         "Test queries: mean ± standard deviation over seeds, 95 % interval over seeds and queries",
         pd.DataFrame(columns | {"reliability": [s.reliability for s in configs]}),
-        fractions=symbols((*objectives, *beside)),
-        estimates=tuple(column.label for column in objectives),
+        fractions=symbols((*objectives, *of_search, *beside)),
+        estimates=tuple(column.label for column in (*objectives, *of_search)),
     )
 
 

@@ -119,7 +119,7 @@ def _compare(found: Verification, trial_id: str, reported: Numbers, again: Numbe
         if metric is None and not name.startswith(_QUERY):
             found.unknown.add(name.removeprefix(_RESULT))
         elif metric is not None and not metric.entry.from_images:
-            found.left_out += not name.startswith(_RESULT)
+            found.left_out += not (name.startswith(_RESULT) or metric.entry.of_trial)
         else:
             found.numbers += 1
             recomputed = again.get(name, float("nan"))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from harness.catalogue import catalogue
 from harness.experiment.aims_section import file_key
-from harness.experiment.search_section import METRIC_OF_WEIGHT
+from harness.experiment.search_section import weighed_metric
 from saat.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def _not_comparable(experiment: "Experiment") -> Iterator[str]:
     given = search.scalarisation or {}
     weighed = given if isinstance(given, Mapping) else [given]
     for word in weighed:
-        name = METRIC_OF_WEIGHT.get(word)
-        if name is not None and name not in measured:
+        name = weighed_metric(word)
+        if name and name not in measured:
             allowed = ", ".join(map(file_key, measured))
             yield f"search.scalarisation: {word}: trials are compared by {allowed}"
 

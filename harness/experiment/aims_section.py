@@ -22,6 +22,12 @@ def file_key(name: str) -> str:
     return Phase.VALIDATION.key(name)
 
 
+def metric_name(key: Any) -> str:
+    """The metric of a key in an experiment file; empty where there is none."""
+    begin, name = file_key(""), str(key).removeprefix(file_key(""))
+    return name if str(key).startswith(begin) and name in METRICS else ""
+
+
 def _each(entry_of: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
     """A converter of mappings, entry by entry; all faults are raised, each with its key."""
 
@@ -42,11 +48,12 @@ def _each(entry_of: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
 
 def _metric(key: Any, allows: Callable[[Metric], bool]) -> tuple[str, Metric]:
     """The key as a text, and its metric; ``allows`` says which metrics there may be."""
-    allowed = [file_key(name) for name, entry in METRICS.items() if allows(entry)]
-    if key not in allowed:
-        names = ", ".join(allowed)
-        raise InputError(f"{one_line(key, SHOWN)}: one of {names}{did_you_mean(key, allowed)}")
-    return str(key), METRICS[str(key).removeprefix(file_key(""))]
+    name = metric_name(key)
+    if name and allows(METRICS[name]):
+        return str(key), METRICS[name]
+    allowed = [file_key(other) for other, entry in METRICS.items() if allows(entry)]
+    names = ", ".join(allowed)
+    raise InputError(f"{one_line(key, SHOWN)}: one of {names}{did_you_mean(key, allowed)}")
 
 
 def _better(metric: Metric) -> str:

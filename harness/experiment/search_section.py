@@ -5,13 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.experiment.aims_section import Prefer, Prior, file_key
+from harness.experiment.aims_section import Prefer, Prior, metric_name
 from harness.experiment.section import SHOWN, Number, Section, name_of, parse_number
 from harness.limits import MOST_EPOCHS
 from harness.search.samplers.registry import SAMPLERS
 from harness.search.schedulers.registry import SCHEDULERS
 from saat.errors import did_you_mean, one_line, repeated
-from saat.metrics import METRICS
 
 _MOST_SECONDS = 100 * 365 * 86400
 
@@ -48,17 +47,19 @@ class StopSection(Section):
 
 _MARGIN = 0.02  # MAP; chosen in docs/results/search_efficiency.md
 SCALARISATIONS = ("robust", "clean", "mean", "hypervolume")
-# What ``scalarisation`` may weigh: plain names of metrics by their words in a file.
-METRIC_OF_WEIGHT = {"clean": "clean_map", "robust": "robust_map"} | {
-    file_key(name): name for name, entry in METRICS.items() if entry.objective
-}
+_SHORT = {"clean": "clean_map", "robust": "robust_map"}
+
+
+def weighed_metric(word: Any) -> str:
+    """The metric of a word in ``scalarisation``, such as ``clean``; empty where there is none."""
+    return _SHORT.get(str(word)) or metric_name(word)
 
 
 def _scalarisation(value: Any) -> Any:
     """A name, or weights of objectives, as numbers."""
     if value is None or (isinstance(value, str) and value in SCALARISATIONS):
         return value
-    if not isinstance(value, Mapping) or not value or set(value) - set(METRIC_OF_WEIGHT):
+    if not isinstance(value, Mapping) or not value or not all(map(weighed_metric, value)):
         hint = did_you_mean(value, SCALARISATIONS) if isinstance(value, str) else ""
         names = ", ".join(SCALARISATIONS)
         raise ValueError(f"one of {names}, or weights such as {{clean: 0.5, robust: 0.5}}{hint}")

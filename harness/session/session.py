@@ -13,6 +13,7 @@ from harness.executors.executor import stop_if_full
 from harness.executors.packing import resolve_gpu_share
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_stored
+from harness.experiment.key_limits import key_limits
 from harness.files import write_text
 from harness.journal.callbacks import logging_exceptions
 from harness.journal.journal import Event, Journal, first_search_id
@@ -256,6 +257,7 @@ def make_report(run_dirs: list[Path], out_dir: Path, say: Callable[[str], None])
     # Here, not above: figures take seconds to import, and a search needs none before its end.
     from reports.html import write_report
 
+    searches = []
     for run_dir in run_dirs:
         started, state = load_state(run_dir)
         experiment, missing = read_stored(run_dir)
@@ -265,7 +267,8 @@ def make_report(run_dirs: list[Path], out_dir: Path, say: Callable[[str], None])
         if note := version_note(experiment, started):
             say(f"{run_dir.name}: {note}")
         write_tables(run_dir, started, state)
-    return write_report([load_search(run_dir) for run_dir in run_dirs], out_dir)
+        searches.append(load_search(run_dir, key_limits(experiment)))
+    return write_report(searches, out_dir)
 
 
 def trial_context(

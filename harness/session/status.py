@@ -10,6 +10,7 @@ import numpy as np
 from harness.journal.protocol_identity import version_note
 from harness.journal.state import SearchState, load_state, summary
 from harness.search.recommendation import eligible
+from harness.search.space_edges import space_notices
 from harness.session.objective_text import value_text
 from harness.session.resume_checks import read_stored
 from reports.frontier import hypervolume, pareto_mask
@@ -57,6 +58,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
             r.spec.trial_id: "; ".join(r.out_of_memory) for r in trials if r.out_of_memory
         },
         "warnings": warning_lines(finished_metrics(state)),
+        "space_edges": space_notices(experiment, state),
         "failed": {r.spec.trial_id: r.stop_reason for r in trials if r.status == "failed"},
     }
 
@@ -108,5 +110,6 @@ def render(found: dict[str, Any]) -> str:
     lines += [f"  running: {trial_id}" for trial_id in found["running"]]
     lines += [f"  out of memory: {name}: {note}" for name, note in found["out_of_memory"].items()]
     lines += [f"  warning: {line}" for line in found["warnings"]]
+    lines += [f"  edge of the space: {line}" for line in found["space_edges"]]
     lines += [f"  failed: {trial_id}: {reason}" for trial_id, reason in found["failed"].items()]
     return "\n".join(printable(line) for line in lines)

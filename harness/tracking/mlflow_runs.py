@@ -141,6 +141,8 @@ class MlflowRuns:
         if kind == "completed" and record.spec.phase == "explore":
             done, volume = tracked_values.explored_hypervolume(self._experiment.aims, state)
             self._log_metrics(self._runs["search"], event, {"hypervolume": volume}, done)
+            edges = tracked_values.space_edges_tag(self._experiment, state)
+            self._client.set_tag(self._runs["search"], "saat.space_edges", edges)
         if kind != "epoch" or event.get("stop_reason"):
             self._log_metrics(run_id, event, tracked_values.stage_metrics(record), step)
             self._end(run_id, record)

@@ -8,6 +8,7 @@ from harness.experiment.config import Experiment
 from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord, metrics_of
 from harness.search.recommendation import eligible_values
+from harness.search.space_edges import space_notices
 from reports.frontier import hypervolume
 from saat.feasibility import Aims
 from saat.metrics import final_metrics
@@ -46,6 +47,11 @@ def explored_hypervolume(aims: Aims, state: SearchState) -> tuple[int, float]:
     """Number of completed explore trials, and the hypervolume of the eligible ones."""
     done = [r for r in state.of_phase("explore") if r.status == "completed"]
     return len(done), hypervolume(eligible_values(aims, done), aims.corner)
+
+
+def space_edges_tag(experiment: Experiment, state: SearchState) -> str:
+    """Where settings of the front gather at ends of the space; ``none`` if nowhere."""
+    return "; ".join(space_notices(experiment, state))[:_TAG_LIMIT] or "none"
 
 
 def stage_metrics(record: TrialRecord) -> dict[str, float]:

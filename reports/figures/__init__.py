@@ -16,7 +16,9 @@ from reports.figures.matrix import matrix_chart
 from reports.figures.parameters import parameters_chart
 from reports.figures.precision_recall import precision_recall_chart
 from reports.matrix import matrix_notes, targeted_matrix, untargeted_matrix
+from reports.objectives import is_default, label_of, listed, names_listed, reference_text
 from reports.results import SearchResults
+from saat.feasibility import Aims
 
 
 class ReportFigure(NamedTuple):
@@ -38,16 +40,17 @@ def overlaid_figures(
     """Figures that show all searches of one protocol together, by name.
 
     Args:
-        searches: searches with equal protocol hashes.
+        searches: searches with equal protocol hashes and equal objectives.
         configs: the confirmed settings of all of them.
     """
+    aims = searches[0].aims
     rendered = [
         ReportFigure(
             "frontier",
-            "Clean and robust MAP of all explored trials",
-            "Validation queries under the full protocol. Up and to the right is better; the lines "
-            "are the Pareto fronts. Crosses are trials that were stopped early: their last values "
-            "come from the short attack of the search and cannot be compared with the points.",
+            f"{_capital(names_listed(aims.names))} of all explored trials",
+            f"Validation queries under the full protocol. {_better(aims)} Crosses are trials that "
+            "were stopped early: their last values come from the short attack of the search and "
+            "cannot be compared with the points.",
             frontier_chart(searches),
         ),
         ReportFigure(
@@ -60,8 +63,8 @@ def overlaid_figures(
         ReportFigure(
             "hypervolume",
             "Hypervolume over cost",
-            "Area of clean × robust MAP that the completed trials dominate, against the work of "
-            "all explore trials, stopped and failed ones included.",
+            f"{_dominated(aims)}, against the work of all explore trials, stopped and failed ones "
+            "included.",
             cost_chart(searches),
         ),
     ]
@@ -88,6 +91,37 @@ def overlaid_figures(
             )
         )
     return {figure.name: figure for figure in rendered}
+
+
+def _better(aims: Aims) -> str:
+    """Sentences on which way is better in the figure of the front, and what shows the front."""
+    if len(aims.objectives) == 2:
+        x, y = aims.objectives
+        ways = f"{'Up' if y.maximise else 'Down'} and to the {'right' if x.maximise else 'left'}"
+        return f"{ways} is better; the lines are the Pareto fronts."
+    ways = listed(
+        [f"{'more' if o.maximise else 'less'} {label_of(o.name)}" for o in aims.objectives]
+    )
+    return (
+        f"Better is {ways}. Every panel has two of the objectives; a ring marks the trials on the "
+        "Pareto front of all three, which may seem to be behind others in a panel."
+    )
+
+
+def _dominated(aims: Aims) -> str:
+    """What the hypervolume is, and from which reference point it is measured."""
+    if is_default(aims):
+        return "Area of clean × robust MAP that the completed trials dominate"
+    product = " × ".join(label_of(name) for name in aims.names)
+    kind = "Area" if len(aims.objectives) == 2 else "Volume"
+    return (
+        f"{kind} of {product} that the completed trials dominate, up to the reference point "
+        f"{reference_text(aims)}"
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def search_figures(

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from reports.confirmed import ConfirmedConfig, distinct_labels
 from reports.figures.chart import Axis, Chart, Mark, Panel, Points, Symbol
-from reports.figures.frontier import X_LABEL, Y_LABEL
 from reports.figures.reference_lines import reference_lines
 from reports.figures.style import colour
+from reports.metric_columns import axis_label
 from saat.bootstrap import Interval
 from saat.metrics import OBJECTIVES, Phase
 
@@ -48,7 +48,8 @@ def confirmed_chart(configs: Sequence[ConfirmedConfig]) -> Chart:
                 **look,
             )
         )
-    return Chart([Panel(marks, Axis(X_LABEL), Axis(Y_LABEL))], height=5.2, legend_columns=2)
+    x_axis, y_axis = (Axis(axis_label(name)) for name in OBJECTIVES)
+    return Chart([Panel(marks, x_axis, y_axis)], height=5.2, legend_columns=2)
 
 
 def _lengths(interval: Interval) -> NDArray[np.float64]:

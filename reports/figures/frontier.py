@@ -1,33 +1,36 @@
-"""Clean against robust MAP of all explored trials, on validation queries."""
+"""Objectives of all explored trials against each other, on validation queries."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from reports.explored import (
-    VALIDATED,
-    bit_lengths,
     bits_label,
     chance_levels,
     completed_trials,
     feasible,
+    front_groups,
     on_front,
-    points_of,
     stopped_trials,
+    values_of,
 )
 from reports.figures.chart import Axis, Chart, Line, Mark, Panel, Points, escape, key
 from reports.figures.reference_lines import reference_lines
 from reports.figures.style import NEUTRAL, colour
 from reports.frontier import pareto_mask
-from reports.metric_columns import axis_label
+from reports.objectives import Scale, hover_of, objective_label, scale_of
 from reports.results import SearchResults
 from reports.wording import describe_setting
-from saat.metrics import OBJECTIVES, Phase
+from saat.feasibility import Aims, Objective
+from saat.metrics import Phase
 
-X_LABEL, Y_LABEL = map(axis_label, OBJECTIVES)
 UNION_LABEL = "front over all series"
+_ON_FRONT = "on the Pareto front"
+_FRONT_LOOK: dict[str, Any] = {"is_open": True, "size": 11}
 # Flag of a trial → its entry in the legend, and how it is drawn.
 FLAGS: dict[str, tuple[str, dict[str, Any]]] = {
     "stopped": (
@@ -52,9 +55,9 @@ class FrontierSeries(NamedTuple):
 
     Attributes:
         label: of the series.
-        trials: a row a trial: ``clean`` and ``robust`` MAP in percent, ``text`` (trial and
-            setting), and whether it is ``on_front`` and each of `FLAGS`. Of stopped trials the
-            MAPs are the last ones of validation.
+        trials: a row a trial: its objectives by their plain names in their own units, ``text``
+            (trial and setting), and whether it is ``on_front`` and each of `FLAGS`. Of stopped
+            trials the values are the last ones of validation.
     """
 
     label: str
@@ -68,24 +71,25 @@ def frontier_series(searches: Sequence[SearchResults]) -> list[FrontierSeries]:
 
 def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
     completed, stopped = completed_trials(results), stopped_trials(results)
-    bits, stopped_bits = bit_lengths(completed), bit_lengths(stopped)
-    for value in sorted({*bits, *stopped_bits}):
-        mine, theirs = completed[bits == value], stopped[stopped_bits == value]
+    groups, stopped_groups = front_groups(results, completed), front_groups(results, stopped)
+    for value in sorted({*groups, *stopped_groups}):
+        mine, theirs = completed[groups == value], stopped[stopped_groups == value]
         both = pd.concat([mine, theirs])
         clean, robust = chance_levels(mine).T
-        points = np.concatenate([points_of(mine), theirs[VALIDATED].to_numpy(np.float64)])
+        values = np.concatenate(
+            [values_of(results, mine), values_of(results, theirs, Phase.VALIDATION)]
+        )
         flags = {
             "on_front": on_front(results, mine),
             "infeasible": ~feasible(results, mine),
             "collapsed": clean,
-            "powerless": robust & ~clean,
+            "powerless": robust & ~clean & ("robust_map" in results.aims.names),
             "default": (mine["role"] == "default").to_numpy(bool),
         }
         none = np.zeros(len(theirs), dtype=np.bool_)
         trials = pd.DataFrame(
             {
-                "clean": 100 * points[:, 0],
-                "robust": 100 * points[:, 1],
+                **dict(zip(results.aims.names, values.T, strict=True)),
                 "text": [
                     f"{row['trial_id']}: {describe_setting(row, results.space)}"
                     for row in both.to_dict("records")
@@ -98,57 +102,119 @@ def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
         yield FrontierSeries(f"{results.name}: {label}" if several else label, trials)
 
 
+@dataclass(frozen=True)
+class _View:
+    """Two objectives of trials, as a panel shows them."""
+
+    x: Objective
+    y: Objective
+    scales: Mapping[str, Scale]  # by the name of the objective
+    has_lines: bool  # whether there is no third objective, so that fronts are lines
+
+    def coordinates(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Values along both axes, in their units."""
+        x, y = (self.scales[o.name].factor * rows[o.name].to_numpy() for o in (self.x, self.y))
+        return x, y
+
+    def axes(self) -> tuple[Axis, Axis]:
+        """Both axes with their units, and which way is better where that is down."""
+        x, y = (
+            Axis(objective_label(objective, scale.symbol), "whole" if scale.is_whole else "linear")
+            for objective in (self.x, self.y)
+            for scale in [self.scales[objective.name]]
+        )
+        return x, y
+
+    def hover(self) -> str:
+        """Plotly's template of the text over a point."""
+        pairs = (("x", self.x.name), ("y", self.y.name))
+        return "%{text}<br>" + hover_of((axis, name, self.scales[name]) for axis, name in pairs)
+
+    def front_line(self, front: pd.DataFrame, shade: str, **look: Any) -> Line:
+        """A step line through a front: for every x, the best y that is reached with it.
+
+        At a value of x that is maximised, trials with at least as much reach it, so the line has
+        the y of the next point. If x is minimised, trials with at most as much do.
+        """
+        names = [self.x.name, self.y.name]
+        ordered = front.drop_duplicates(names).sort_values(names)
+        step: Any = "before" if self.x.maximise else "after"
+        return Line(*self.coordinates(ordered), shade, step=step, **look)
+
+
 def frontier_chart(searches: Sequence[SearchResults]) -> Chart:
-    """Draw fronts and trials, and mark trials that are stopped, infeasible or at chance."""
+    """Draw fronts and trials, and mark trials that are stopped, infeasible or at chance.
+
+    Two objectives are the axes of one panel. Three have a panel for every two of them: there the
+    front of all three is no line, and its trials are marked.
+
+    Args:
+        searches: with equal objectives.
+    """
     series = frontier_series(searches)
     trials = pd.concat([one.trials for one in series]) if series else pd.DataFrame()
     if not len(trials):
         return Chart(())
-    completed = [completed_trials(results) for results in searches]
-    marks: list[Mark] = [*reference_lines(completed, Phase.REATTACK)]
+    aims = searches[0].aims
+    scales = {name: scale_of(name, trials[name]) for name in aims.names}
+    views = [
+        _View(x, y, scales, len(aims.objectives) == 2) for x, y in combinations(aims.objectives, 2)
+    ]
+    panels = [_panel(view, aims, series, trials, searches) for view in views]
+    if len(panels) == 1:
+        return Chart(panels, height=5.2, legend_columns=2)
+    return Chart(panels, width=3.9, height=4.4, legend_columns=3)
+
+
+def _panel(
+    view: _View,
+    aims: Aims,
+    series: Sequence[FrontierSeries],
+    trials: pd.DataFrame,
+    searches: Sequence[SearchResults],
+) -> Panel:
+    marks: list[Mark] = []
+    if view.y.name == "robust_map":
+        completed = [completed_trials(results) for results in searches]
+        marks += reference_lines(completed, Phase.REATTACK)
     fronts = trials[trials["on_front"]]
-    if len(series) > 1 and len(fronts):
-        union = fronts[pareto_mask(fronts[["clean", "robust"]])]
-        marks.append(_front_line(union, NEUTRAL, width=5, opacity=0.3, label=UNION_LABEL))
+    if view.has_lines and len(series) > 1 and len(fronts):
+        union = fronts[pareto_mask(aims.oriented(fronts[list(aims.names)].to_numpy()))]
+        marks.append(view.front_line(union, NEUTRAL, width=5, opacity=0.3, label=UNION_LABEL))
     for index, one in enumerate(series):
-        marks += _marks(one, colour(index))
+        marks += _marks(view, one, colour(index))
     for flag, (label, look) in FLAGS.items():
         if trials[flag].any():
             marks.append(key(label, NEUTRAL, **look))
-    panel = Panel(marks, Axis(X_LABEL), Axis(Y_LABEL))
-    return Chart([panel], height=5.2, legend_columns=2)
+    if not view.has_lines and len(fronts):
+        marks.append(key(_ON_FRONT, "black", **_FRONT_LOOK))
+    return Panel(marks, *view.axes())
 
 
-def _marks(one: FrontierSeries, shade: str) -> Iterator[Mark]:
+def _marks(view: _View, one: FrontierSeries, shade: str) -> Iterator[Mark]:
     look = {flag: look for flag, (_, look) in FLAGS.items()}
-    hover = "%{text}<br>clean %{x:.2f} %<br>robust %{y:.2f} %"
+    hover = view.hover()
     extra = f"<extra>{escape(one.label)}</extra>"
     trials, group = one.trials, one.label
     completed, stopped = trials[~trials["stopped"]], trials[trials["stopped"]]
     yield key(group, shade)
-    yield _front_line(trials[trials["on_front"]], shade, group=group)
+    front = trials[trials["on_front"]]
+    if view.has_lines:
+        yield view.front_line(front, shade, group=group)
+    else:
+        yield _points(view, front, "black", group=group, **_FRONT_LOOK)
     for default in (False, True):
         for infeasible in (False, True):
             rows = completed[
                 (completed["default"] == default) & (completed["infeasible"] == infeasible)
             ]
             more = (look["default"] if default else {}) | (look["infeasible"] if infeasible else {})
-            yield _points(rows, shade, group=group, hover=hover + extra, **more)
+            yield _points(view, rows, shade, group=group, hover=hover + extra, **more)
     for flag in ("collapsed", "powerless"):
-        yield _points(trials[trials[flag]], NEUTRAL, group=group, **look[flag])
+        yield _points(view, trials[trials[flag]], NEUTRAL, group=group, **look[flag])
     hover += "<br>stopped early" + extra
-    yield _points(stopped, shade, group=group, opacity=0.5, hover=hover, **look["stopped"])
+    yield _points(view, stopped, shade, group=group, opacity=0.5, hover=hover, **look["stopped"])
 
 
-def _points(rows: pd.DataFrame, shade: str, **look: Any) -> Points:
-    return Points(*_coordinates(rows), shade, texts=list(rows["text"]), **look)
-
-
-def _front_line(front: pd.DataFrame, shade: str, **look: Any) -> Line:
-    """A step line: the robust MAP reached at a clean MAP is that of the next point."""
-    ordered = front.drop_duplicates(["clean", "robust"]).sort_values(["clean", "robust"])
-    return Line(*_coordinates(ordered), shade, step="before", **look)
-
-
-def _coordinates(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    return rows["clean"].to_numpy(), rows["robust"].to_numpy()
+def _points(view: _View, rows: pd.DataFrame, shade: str, **look: Any) -> Points:
+    return Points(*view.coordinates(rows), shade, texts=list(rows["text"]), **look)

@@ -1,6 +1,6 @@
-"""Robust MAP on validation queries over the epochs of every explore trial."""
+"""Objectives on validation queries over the epochs of every explore trial."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,19 +19,18 @@ from reports.figures.chart import (
     key,
 )
 from reports.figures.style import NEUTRAL, colour
-from reports.metric_columns import column_of
+from reports.objectives import hover_of, label_of, scale_of
 from reports.results import SearchResults, metric_column
 from reports.wording import describe_setting
-from saat.metrics import Phase
+from saat.feasibility import Aims
+from saat.metrics import METRICS, OBJECTIVES, Phase
 
-_SHOWN = "robust_map"
-_METRIC = metric_column(Phase.VALIDATION, _SHOWN)
+_CLEAN, _ROBUST = OBJECTIVES
 _ENDS: dict[str, tuple[Symbol, str]] = {
     "stopped": ("x", "stopped early"),
     "failed": ("triangle", "failed"),
 }
 _THICK, _END_SIZE = 2.6, 8
-_HOVER = "%{text}<br>epoch %{x}<br>robust %{y:.2f} %<extra></extra>"
 
 
 class Curve(NamedTuple):
@@ -42,13 +41,29 @@ class Curve(NamedTuple):
     is_default: bool
     status: str
     epochs: Values  # (E,) from 1
-    robust_map: Values  # (E,) percent
+    values: Values  # (E,) in the metric's own unit
 
 
-def learning_curves(results: SearchResults) -> list[Curve]:
-    """Validation curves of explore trials; epochs without a value are left out."""
-    explore = results.explore
-    measured = results.epochs[results.epochs[_METRIC].notna()].sort_values("epoch")
+def shown_objectives(aims: Aims) -> list[str]:
+    """What the learning curves show: objectives that validation measures and training changes.
+
+    Clean MAP hardly moves, so it is shown only where it is the only one. Robust MAP is always
+    measured, and shown where there is none at all.
+    """
+    found = [
+        aims.names[i]
+        for i in aims.validated
+        if not METRICS[aims.names[i]].key and not METRICS[aims.names[i]].of_trial
+    ]
+    return [name for name in found if name != _CLEAN] or found or [_ROBUST]
+
+
+def learning_curves(results: SearchResults, name: str = _ROBUST) -> list[Curve]:
+    """Validation curves of explore trials in a metric; epochs without a value are left out."""
+    explore, column = results.explore, metric_column(Phase.VALIDATION, name)
+    if column not in results.epochs:
+        return []
+    measured = results.epochs[results.epochs[column].notna()].sort_values("epoch")
     by_trial = {str(trial_id): rows for trial_id, rows in measured.groupby("trial_id")}
     return [
         Curve(
@@ -57,7 +72,7 @@ def learning_curves(results: SearchResults) -> list[Curve]:
             row["role"] == "default",
             row["status"],
             by_trial[row["trial_id"]]["epoch"].to_numpy(dtype=np.float64),
-            100 * by_trial[row["trial_id"]][_METRIC].to_numpy(dtype=np.float64),
+            by_trial[row["trial_id"]][column].to_numpy(dtype=np.float64),
         )
         for row, bits in zip(explore.to_dict("records"), bit_lengths(explore), strict=True)
         if row["trial_id"] in by_trial
@@ -65,16 +80,26 @@ def learning_curves(results: SearchResults) -> list[Curve]:
 
 
 def learning_curves_chart(results: SearchResults) -> Chart:
-    """Draw all curves of one look as one line: a browser is slow to draw a thousand lines."""
-    curves = learning_curves(results)
-    if not curves:
+    """A panel for every objective of `shown_objectives`."""
+    drawn = [
+        (name, curves)
+        for name in shown_objectives(results.aims)
+        if (curves := learning_curves(results, name))
+    ]
+    if not drawn:
         return Chart((), nothing="no finished epochs yet")
+    panels = [_panel(results, name, curves) for name, curves in drawn]
+    return Chart(panels, height=4.2, legend_columns=5)
+
+
+def _panel(results: SearchResults, name: str, curves: Sequence[Curve]) -> Panel:
+    """Draw all curves of one look as one line: a browser is slow to draw a thousand lines."""
     shades = {bits: colour(i) for i, bits in enumerate(sorted(set(bit_lengths(results.explore))))}
     marks: list[Mark] = []
     # The default's curves come last, so that they are above the others.
     for is_default, bits in sorted({(curve.is_default, curve.bits) for curve in curves}):
         mine = [curve for curve in curves if (curve.is_default, curve.bits) == (is_default, bits)]
-        marks += _marks(mine, shades[bits], bits_label(bits), is_default)
+        marks += _marks(name, mine, shades[bits], bits_label(bits), is_default)
     marks += [Line(NO_VALUES, NO_VALUES, shades[bits], bits_label(bits)) for bits in shades]
     if any(curve.is_default for curve in curves):
         text = "paper's default (thick)"
@@ -82,29 +107,33 @@ def learning_curves_chart(results: SearchResults) -> Chart:
     for status, (symbol, label) in _ENDS.items():
         if any(curve.status == status for curve in curves):
             marks.append(key(label, NEUTRAL, symbol=symbol, size=_END_SIZE))
-    y = Axis(f"{column_of(_SHOWN).label}, validation, short attack (%)")
-    return Chart(
-        [Panel(marks, Axis("minimax epoch", scale="whole"), y)], height=4.2, legend_columns=5
-    )
+    symbol_of_unit = scale_of(name, NO_VALUES).symbol
+    unit = f" ({symbol_of_unit})" if symbol_of_unit else ""
+    y = Axis(f"{label_of(name)}, validation, short attack{unit}")
+    return Panel(marks, Axis("minimax epoch", scale="whole"), y)
 
 
-def _marks(curves: list[Curve], shade: str, group: str, is_default: bool) -> Iterator[Mark]:
+def _marks(
+    name: str, curves: list[Curve], shade: str, group: str, is_default: bool
+) -> Iterator[Mark]:
     """The line and the points of curves that look the same, and symbols at early ends."""
+    scale = scale_of(name, NO_VALUES)
+    hover = f"%{{text}}<br>epoch %{{x}}<br>{hover_of([('y', name, scale)])}<extra></extra>"
     x = np.concatenate([np.append(curve.epochs, np.nan) for curve in curves])
-    y = np.concatenate([np.append(curve.robust_map, np.nan) for curve in curves])
+    y = scale.factor * np.concatenate([np.append(curve.values, np.nan) for curve in curves])
     texts = [curve.text for curve in curves for _ in range(len(curve.epochs) + 1)]
     look: Any = {"group": group, "opacity": 1.0 if is_default else 0.7}
     yield Line(x, y, shade, width=_THICK if is_default else 1.2, **look)
-    yield Points(x, y, shade, size=2.5, edge="", texts=texts, hover=_HOVER, **look)
+    yield Points(x, y, shade, size=2.5, edge="", texts=texts, hover=hover, **look)
     for status, (symbol, _) in _ENDS.items():
         ended = [curve for curve in curves if curve.status == status]
         yield Points(
             np.array([curve.epochs[-1] for curve in ended]),
-            np.array([curve.robust_map[-1] for curve in ended]),
+            scale.factor * np.array([curve.values[-1] for curve in ended], dtype=np.float64),
             shade,
             symbol=symbol,
             size=_END_SIZE,
             group=group,
             texts=[curve.text for curve in ended],
-            hover=_HOVER,
+            hover=hover,
         )

@@ -1,34 +1,65 @@
-"""Every searched parameter against clean and robust MAP of completed explore trials."""
+"""Every searched parameter against the objectives of completed explore trials."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from reports.explored import completed_trials, points_of
+from reports.explored import completed_trials, values_of
 from reports.figures.chart import Axis, Chart, Mark, Panel, Points, Symbol, Values
 from reports.figures.style import colour
-from reports.metric_columns import column_of
+from reports.objectives import Scale, equals_key, label_of, objective_label, scale_of
 from reports.results import SearchResults
 from reports.wording import is_pixel_parameter
-from saat.metrics import OBJECTIVES
+from saat.feasibility import Objective
 
-_SYMBOLS: tuple[Symbol, ...] = ("circle", "square")
+_SYMBOLS: tuple[Symbol, ...] = ("circle", "square", "diamond")
+
+
+class _Drawn(NamedTuple):
+    """An objective and its look."""
+
+    objective: Objective
+    values: Values  # (n,) of the trials, in the unit of the scale
+    scale: Scale
+    shade: str
+    symbol: Symbol
 
 
 def parameters_chart(results: SearchResults) -> Chart:
-    """Draw a panel for every searched parameter that trials have, in the order of the file."""
+    """Draw a panel for every searched parameter that trials have, in the order of the file.
+
+    Percentages share a panel. An objective in another unit has panels of its own, but for a
+    parameter that it is equal to.
+    """
     frame = completed_trials(results)
     if not len(frame):
         return Chart(())
+    keys = [key for key in results.space if f"param.{key}" in frame]
     panels = [
-        _panel(frame, key, results.space[key]) for key in results.space if f"param.{key}" in frame
+        _panel(frame, key, results.space[key], drawn)
+        for drawn in _groups(results, frame)
+        for key in keys
+        if not equals_key(drawn[0].objective.name, key)
     ]
     return Chart(panels, width=2.9, height=2.75, legend_columns=4 if len(panels) > 2 else 2)
 
 
-def _panel(frame: pd.DataFrame, key: str, specification: Any) -> Panel:
+def _groups(results: SearchResults, frame: pd.DataFrame) -> list[list[_Drawn]]:
+    """Objectives that share panels: all percentages, then every other one alone."""
+    columns = zip(results.aims.objectives, values_of(results, frame).T, _SYMBOLS, strict=False)
+    drawn = [
+        _Drawn(objective, scale.factor * values, scale, colour(index), symbol)
+        for index, (objective, values, symbol) in enumerate(columns)
+        for scale in [scale_of(objective.name, values)]
+    ]
+    percentages = [one for one in drawn if one.scale.symbol == "%"]
+    others = [[one] for one in drawn if one.scale.symbol != "%"]
+    return [percentages, *others] if percentages else others
+
+
+def _panel(frame: pd.DataFrame, key: str, specification: Any, drawn: Sequence[_Drawn]) -> Panel:
     column = frame[f"param.{key}"]
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
     numeric = bool(numbers.notna().any() and numbers.isna().sum() == column.isna().sum())
@@ -45,24 +76,33 @@ def _panel(frame: pd.DataFrame, key: str, specification: Any) -> Panel:
         choices = tuple(dict.fromkeys(names[order.sort_values().index]))
         values = names.map(choices.index).to_numpy(dtype=np.float64)
         axis = Axis(key, categories=choices, limits=(-0.6, len(choices) - 0.4))
-    return Panel(list(_marks(frame, values)), axis, Axis("MAP, validation (%)"))
+    return Panel(list(_marks(frame, values, drawn)), axis, _value_axis(drawn))
 
 
-def _marks(frame: pd.DataFrame, values: Values) -> Iterator[Mark]:
+def _value_axis(drawn: Sequence[_Drawn]) -> Axis:
+    first = drawn[0]
+    if first.scale.symbol == "%":
+        return Axis("MAP, validation (%)")
+    label = objective_label(first.objective, first.scale.symbol)
+    return Axis(label, "whole" if first.scale.is_whole else "linear")
+
+
+def _marks(frame: pd.DataFrame, values: Values, drawn: Sequence[_Drawn]) -> Iterator[Mark]:
     default = (frame["role"] == "default").to_numpy(dtype=bool)
     stars: Any = {"symbol": "star", "size": 12, "edge": "black"}
-    for index, (name, symbol) in enumerate(zip(OBJECTIVES, _SYMBOLS, strict=True)):
-        label, y = column_of(name).label, 100 * points_of(frame)[:, index]
+    for one in drawn:
+        label = label_of(one.objective.name)
         for text, mine, look in (
-            (label, ~default, {"symbol": symbol, "size": 5}),
+            (label, ~default, {"symbol": one.symbol, "size": 5}),
             (f"paper's default, {label}", default, stars),
         ):
             yield Points(
                 values[mine],
-                y[mine],
-                colour(index),
+                one.values[mine],
+                one.shade,
                 text,
                 texts=list(frame["trial_id"][mine]),
-                hover="%{text}<br>%{x}<br>%{y:.2f} %<extra>" + label + "</extra>",
+                hover=f"%{{text}}<br>%{{x}}<br>%{{y:.2f}} {one.scale.symbol}".rstrip()
+                + f"<extra>{label}</extra>",
                 **look,
             )

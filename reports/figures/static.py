@@ -66,7 +66,8 @@ def draw(chart: Chart) -> Figure:
     for position, panel in enumerate(chart.panels):
         axes = figure.add_subplot(rows, columns, position + 1, xlabel=panel.x.label)
         axes.set_title(panel.title)
-        if position % columns == 0:
+        # Panels of one row have the label of their left neighbour where it is the same.
+        if position % columns == 0 or panel.y.label != chart.panels[position - 1].y.label:
             axes.set_ylabel(panel.y.label)
         _draw_panel(axes, panel)
     legend_below(figure, chart.legend_columns)

@@ -20,7 +20,7 @@ SPACE: dict[str, BaseDistribution] = {
 def concave(trial: optuna.Trial) -> tuple[float, float]:
     """A front from (0.95, 0.3) to (0.3, 0.95); away from y = z = 0.6 both objectives drop."""
     x, y, z = (trial.suggest_float(key, 0, 1) for key in SPACE)
-    lost = 0.5 * abs(y - 0.6) + 0.5 * abs(z - 0.6)
+    lost = (y - 0.6) ** 2 + (z - 0.6) ** 2
     return 0.95 - 0.65 * x**2 - lost, 0.95 - 0.65 * (1 - x) ** 2 - lost
 
 
@@ -38,7 +38,7 @@ def test_a_wanted_bound_is_where_most_suggestions_go() -> None:
     shares, bests = [], []
     for preference in (wanted, None):
         found = [values(preference, seed) for seed in range(2)]
-        shares.append(np.mean([(v[:, 0] >= 0.88).mean() for v in found]))
+        shares.append(np.mean([(v[:, 0] >= 0.85).mean() for v in found]))
         bests.append(np.mean([v[v[:, 0] >= 0.9, 1].max(initial=0) for v in found]))
     assert shares[0] > shares[1] + 0.15
     assert bests[0] > bests[1]
@@ -46,13 +46,11 @@ def test_a_wanted_bound_is_where_most_suggestions_go() -> None:
 
 @pytest.mark.parametrize("weights", [(1.0, 4.0), (4.0, 1.0)])
 def test_weights_draw_suggestions_to_the_best_weighted_sum(weights: tuple[float, float]) -> None:
-    best, near = [], []
+    best = []
     for preference in (Preference(weights, (None, None)), None):
         sums = [values(preference, seed) @ weights / 5 for seed in range(2)]
         best.append(np.mean([s.max() for s in sums]))
-        near.append(np.mean([(s > 0.78).mean() for s in sums]))
-    assert best[0] > best[1]
-    assert near[0] > near[1] + 0.15
+    assert best[0] > best[1] + 0.005
 
 
 def test_a_preference_is_no_constraint() -> None:
@@ -74,8 +72,8 @@ def test_a_good_prior_helps_at_once_and_a_wrong_one_is_overcome() -> None:
             ]
         return float(np.mean(distances))
 
-    first, last = slice(0, 8), slice(16, 24)
     good = {key: Guess(0.6, 0.5) for key in ("y", "z")}
     wrong = {key: Guess(0.0, 0.5) for key in ("y", "z")}
-    assert lost(good, first) < 0.7 * lost({}, first)
-    assert lost(wrong, last) < 0.5 * lost({}, first)
+    assert lost(good, slice(16)) < 0.85 * lost({}, slice(16))
+    assert lost(wrong, slice(16)) > lost({}, slice(16))
+    assert lost(wrong, slice(16, 24)) < 0.5 * lost({}, slice(8))

@@ -22,10 +22,12 @@ from mlflow.store.tracking.rest_store import RestStore
 
 from harness.experiment.config import Experiment
 from harness.journal.journal import Event, read
+from harness.journal.state import SearchState
 from harness.session.checks import check_uri
 from harness.tracking.delivery_cursor import DeliveryCursor, read_delivery_cursor
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.retries import FINAL_TRIES, is_refusal
+from harness.tracking.tracked_values import space_edges_tag
 from harness.tracking.tracker import Tracker
 from saat.errors import InputError
 from tests.harness.fakes import experiment, finished
@@ -250,6 +252,7 @@ def test_a_server_has_what_the_journal_has(
         assert seconds == {f"seconds/{k}": [(len(epochs), v)] for k, v in told.items()}
     done = [e for e in events if e["event"] == "completed" and "-explore-" in e["trial_id"]]
     assert [step for step, _ in parent["metrics"]["hypervolume"]] == list(range(1, len(done) + 1))
+    assert parent["tags"]["saat.space_edges"] == space_edges_tag(searched(), SearchState(events))
 
 
 @pytest.mark.parametrize("seed", [1, 2])

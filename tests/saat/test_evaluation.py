@@ -82,6 +82,7 @@ def test_worst_takes_the_clean_image_where_attacks_help() -> None:
             "lift.clean": bootstrap_interval(one * 2 / 3).low,
             "lift.robust": bootstrap_interval(torch.tensor([0.2, 0.1]) - one / 3).low,
             "distinct_codes": 1,
+            "code_length": 1,
             "map.a": 0.45,
             "map.b": 0.35,
             "theory.a": 0.225,
@@ -103,14 +104,21 @@ def test_metrics_carry_the_documented_names(evaluation: Evaluation) -> None:
         for a in ("mainstay", "hag")
     ]
     whole = {"clean_map", "robust_map", "chance_map", "floor_map"}
-    assert set(metrics) == {*whole, "lift.clean", "lift.robust", "distinct_codes", *each}
+    assert set(metrics) == {
+        *whole,
+        "lift.clean",
+        "lift.robust",
+        "distinct_codes",
+        "code_length",
+        *each,
+    }
     lift = bootstrap_interval(evaluation.clean_ap - evaluation.chance_ap)
     assert metrics["lift.clean"] == lift.low < lift.mean
     assert all(type(value) is float for value in metrics.values())
-    assert all(metrics[name] >= 0 for name in {*whole, "distinct_codes", *each})
+    assert all(metrics[name] >= 0 for name in {*whole, "distinct_codes", "code_length", *each})
     clean_only = evaluate(toy.toy_network(), DATA, Protocol({}, top_k=40)).metrics()
     lifts = {"lift.clean", "lift.robust"}
-    assert set(clean_only) == {*whole, *lifts, "distinct_codes"} - {"floor_map"}
+    assert set(clean_only) == {*whole, *lifts, "distinct_codes", "code_length"} - {"floor_map"}
     assert clean_only["clean_map"] == clean_only["robust_map"]
 
 

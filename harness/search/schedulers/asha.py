@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from harness.experiment.search_section import METRIC_OF_WEIGHT, SearchSection
+from harness.experiment.search_section import SearchSection, weighed_metric
 from harness.search.schedulers.successive_halving import SuccessiveHalving, first_rung
 from saat.metrics import OBJECTIVES
 
@@ -64,6 +64,6 @@ def scalarise(
         given = {scalarisation: 1.0}
     else:
         given = scalarisation
-    weights = {METRIC_OF_WEIGHT.get(name, name): weight for name, weight in given.items()}
+    weights = {weighed_metric(word) or word: weight for word, weight in given.items()}
     columns = enumerate(objectives)
     return np.asarray(sum(weights.get(name, 0.0) * values[:, i] for i, name in columns))

@@ -46,7 +46,7 @@ _MAX_FITTED = 120
 # the nearest trial that did not fail. Otherwise a search whose best values are beside a region of
 # failures would lose one training after the other there.
 _FAILURE_DISTANCE_RATIO = 2.0
-_PRIOR_TRIALS = 5.0  # the exponent of the prior's density is this over the number of trials
+_PRIOR_TRIALS = 2.0  # the exponent of the prior's density is this over the number of trials
 
 
 @dataclass(frozen=True)
