@@ -4,10 +4,11 @@ import math
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 
 from harness.experiment.space import Dimension
-from harness.search.samplers.ehvi.encoding import Axis
+from harness.search.samplers.ehvi.encoding import Axis, SpaceEncoding
 
 
 def axis_of(given: dict[str, Any]) -> Axis:
@@ -98,3 +99,70 @@ def test_a_value_is_contained_where_optuna_says_so(
         except (TypeError, ValueError):
             theirs = False
         assert dimension.contains(value) is bool(theirs) is (value in inside)
+
+
+def encoding_of(space: dict[str, dict[str, Any]], applies: Any = None) -> SpaceEncoding:
+    dimensions = {key: Dimension.model_validate(given) for key, given in space.items()}
+    return SpaceEncoding({key: d.distribution() for key, d in dimensions.items()}, applies)
+
+
+MIXED: dict[str, dict[str, Any]] = {
+    "hashing": {"choice": ["dph", "csq", "dpn"]},
+    "lambda": {"float": [0.1, 10.0], "log": True},
+    "steps": {"int": [1, 10]},
+    "queries": {"int": [1, 1000], "log": True},
+    "eps": {"float": [0.0, 1.0], "step": 0.25},
+    "bits": {"choice": [16, 32]},
+}
+
+
+def applies(key: str, point: Any) -> bool:
+    return key != "lambda" or point["hashing"] == "csq"
+
+
+@pytest.mark.parametrize("conditions", [None, applies])
+def test_placed_positions_are_those_of_the_decoded_points(conditions: Any) -> None:
+    encoding = encoding_of(MIXED, conditions)
+    rows = np.random.default_rng(0).random((200, len(MIXED)))
+    points = [encoding.decode(row) for row in rows]
+    placed = encoding.placed(rows)
+    assert placed == pytest.approx(encoding.positions(points), nan_ok=True)
+    assert np.isnan(placed).any() == (conditions is not None)
+    assert encoding.columns(placed) == pytest.approx(encoding.encode(points))
+    assert encoding.parameters.tolist() == [0, 0, 0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("conditions", [None, applies])
+def test_single_changes_are_all_points_that_differ_in_one_short_parameter(conditions: Any) -> None:
+    encoding = encoding_of(MIXED, conditions)
+    point = encoding.decode(np.full(len(MIXED), 0.5)) | {"queries": 7}
+    assert point["hashing"] == "csq"
+    rows = encoding.single_changes(encoding.positions([point]), np.random.default_rng(0))
+    changed = [encoding.decode(row) for row in rows]
+    for key, values in (("hashing", 3), ("steps", 10), ("eps", 5), ("bits", 2)):
+        assert len({p[key] for p in changed if p[key] != point[key]}) == values - 1
+    for other in changed:
+        different = {key for key in MIXED if other.get(key) != point.get(key)}
+        own = {"hashing", "lambda"} if conditions else {"hashing"}
+        assert len(different) <= 1 or different == own
+        assert ("lambda" in other) == (conditions is None or other["hashing"] == "csq")
+
+
+def test_neighbours_change_words_seldom_and_numbers_a_little() -> None:
+    encoding = encoding_of(MIXED)
+    start = encoding.positions([encoding.decode(np.full(len(MIXED), 0.5))])
+    rows = encoding.neighbours(start, 400, 0.03, np.random.default_rng(0))
+    assert rows.shape == (400, len(MIXED))
+    same = np.isclose(rows[:, 0], start[0, 0])
+    assert 0.8 < same.mean() < 0.95  # one sixth changes, and one third of these to the same word
+    assert 0.02 < rows[:, 1].std() < 0.04
+
+
+def test_missing_parameters_and_the_word_none_are_different() -> None:
+    distribution = optuna.distributions.CategoricalDistribution(("a", None))
+    encoding = SpaceEncoding({"word": distribution})
+    assert encoding.encode([{"word": "a"}, {"word": None}, {}]).tolist() == [
+        [0.5, 0.0],
+        [0.0, 0.5],
+        [0.0, 0.0],
+    ]

@@ -32,6 +32,14 @@ def values(preference: Preference | None, seed: int, trials: int = 26) -> np.nda
     return np.array([trial.values for trial in study.trials[8:]])
 
 
+def test_every_part_of_the_front_is_reached_without_a_preference() -> None:
+    """Its ends are at 0.95, and its middle is at (0.79, 0.79)."""
+    for seed in range(2):
+        found = values(None, seed)
+        assert (found.max(axis=0) > 0.9).all()
+        assert found.min(axis=1).max() > 0.76
+
+
 def test_a_wanted_bound_is_where_most_suggestions_go() -> None:
     """At least 0.9 of the first objective, whose front ends at 0.95."""
     wanted = Preference(None, (0.9, None))

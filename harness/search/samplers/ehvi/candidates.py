@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.search.samplers.ehvi.encoding import Array, SpaceEncoding
+from harness.search.samplers.ehvi.encoding import Array, SpaceEncoding, filled
 from harness.search.samplers.ehvi.prior import Prior
 
 Score = Callable[[Array], Array]  # positions (n, k) → (n,), larger is better
@@ -30,7 +30,7 @@ def candidates(
     """
     shares = rng.random((_RANDOM, encoding.size))
     shares[::2] = prior.quantiles(shares[::2])
-    found = encoding.placed(np.vstack([shares, known]))
+    found = encoding.placed(np.vstack([shares, filled(known, rng)]))
     scores = score(found)
     for radius in _RADII:
         best = found[np.argsort(-scores, kind="stable")[:_LOCAL_STARTS]]

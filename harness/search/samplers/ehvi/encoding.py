@@ -130,7 +130,7 @@ class SpaceEncoding:
         """Positions (n, k) of points; NaN for a parameter that a point does not have."""
         rows = [
             [
-                axis.position(point[key]) if self._is_placed(key, point.get(key)) else math.nan
+                axis.position(point[key]) if self._is_placed(key, point) else math.nan
                 for key, axis in self._axes.items()
             ]
             for point in points
@@ -187,7 +187,7 @@ class SpaceEncoding:
 
         Of k words, one changes on average.
         """
-        start = np.repeat(_filled(positions, rng), count, axis=0)
+        start = np.repeat(filled(positions, rng), count, axis=0)
         others, changed = rng.random((2, *start.shape))
         words = np.array([key in self._one_hot for key in self._axes], dtype=bool)
         moved = start + radius * rng.standard_normal(start.shape)
@@ -196,7 +196,7 @@ class SpaceEncoding:
 
     def single_changes(self, positions: Array, rng: np.random.Generator) -> Array:
         """Positions (c, k) that differ from one of (n, k) in one parameter of only a few values."""
-        start = _filled(positions, rng)
+        start = filled(positions, rng)
         changed = [np.empty((0, self.size))]
         for i, axis in enumerate(self._axes.values()):
             if axis.count <= _FEW:
@@ -206,12 +206,12 @@ class SpaceEncoding:
                     changed.append(moved)
         return self.placed(np.vstack(changed))
 
-    def _is_placed(self, key: str, value: Any) -> bool:
-        """Whether a value has a position: a key with a range may have the word auto in a file."""
-        return value is not None and (key in self._one_hot or isinstance(value, int | float))
+    def _is_placed(self, key: str, point: Mapping[str, Any]) -> bool:
+        """Whether a point has a position: a key with a range may have the word auto in a file."""
+        return key in point and (key in self._one_hot or isinstance(point[key], int | float))
 
 
-def _filled(positions: Array, rng: np.random.Generator) -> Array:
+def filled(positions: Array, rng: np.random.Generator) -> Array:
     """Positions in [0, 1) with random ones in place of NaN."""
     drawn = rng.random(positions.shape)
     return np.clip(np.where(np.isnan(positions), drawn, positions), 0.0, _LAST)

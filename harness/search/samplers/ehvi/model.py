@@ -29,15 +29,16 @@ from reports.frontier import pareto_mask
 from saat.feasibility import Preference
 
 _MIN_USABLE = 3  # trials with a value of an objective, before there is a model
-# Standard deviation of the noise of a value, as a share of its distance to the front.
-_NOISE_PER_GAP = 1.0
+# From this distance to the front on, the standard deviation of a value's noise is the distance.
+# Nearer to the front it falls with the square of the distance.
+_FAR = 0.1
 # Share of the predicted deviation that is used: the whole one explores too much for a few dozen
 # trials. The larger ones are for a front beyond which a smaller one expects nothing at all.
 _EXPLORATION_WEIGHTS = (0.5, 1.0, 10.0)
 # In every second turn, volume counts above this share of the best value of each objective. Points
-# below it give up too much of one objective, and would otherwise get most of the suggestions. In
-# the other turns the whole front counts.
-_FOCUS_SHARE = 0.8
+# below it give up too much of one objective, and would otherwise get most of the suggestions. The
+# other turns improve the whole front, and one of so many turns finds its ends.
+_FOCUS_SHARE, _TURNS = 0.8, 6
 _BEYOND_FRONT = 0.1  # how far below the ends of the front volume counts, as a share of its extent
 # The processes and the front use at most this many trials, those nearest to the front: the cost
 # grows as n³.
@@ -88,7 +89,7 @@ class Fit:
         ]
         values, variances = np.moveaxis(np.array(forecasts), -1, 0).swapaxes(1, 2)
         gap = _gap(values)
-        variances = variances + (_NOISE_PER_GAP * gap[:, None]) ** 2
+        variances = variances + (gap * np.minimum(gap / _FAR, 1.0))[:, None] ** 2
         fitted = np.sort(np.argsort(gap, kind="stable")[:_MAX_FITTED])
         self.values = values[fitted]
         positions = encoding.encode([usable[i].point for i in fitted])
@@ -217,18 +218,21 @@ class ParetoModel:
     def _improvement(self, fit: Fit, mean: Array, deviation: Array) -> Array:
         """What is expected to be gained (n,) in this turn."""
         preference = self._goal.preference
-        whole = self._teaching % 2 == 0
-        if preference and preference.weights and not whole:
+        turn = self._teaching % _TURNS
+        if preference and preference.weights and turn % 2:
             weights = np.array(preference.weights)
             best = (fit.front @ weights).max(initial=-np.inf)
             if np.isfinite(best):
                 spread = np.sqrt(deviation**2 @ weights**2)
                 return expected_excess(mean @ weights, spread, np.array(best))
-        reference = self._whole(fit) if whole else self._focus(fit)
+        if turn % 2:
+            reference = self._focus(fit)
+        else:
+            reference = self._whole(fit) if turn else self._goal.bounds
         return expected_hypervolume_improvement(mean, deviation, fit.front, reference)
 
     def _whole(self, fit: Fit) -> Array:
-        """The reference point (m,) that has all of the front above it."""
+        """The reference point (m,) a little below the ends of the front."""
         if len(fit.front) < 2:
             return self._goal.bounds
         low, high = fit.front.min(axis=0), fit.front.max(axis=0)
