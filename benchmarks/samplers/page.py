@@ -92,6 +92,9 @@ def _shares(
         cells = []
         for sampler in samplers:
             own = part.loc[part["sampler"] == sampler, value]
+            if own.empty:
+                cells.append("–")
+                continue
             low, middle, high = own.quantile([0.25, 0.5, 0.75])
             cells.append(f"{middle:.2f} ({low:.2f}–{high:.2f}){signs.get((name, sampler), '')}")
         rows.append((f"{name}{' *' if name in LOOKED_AT else ''}", cells))

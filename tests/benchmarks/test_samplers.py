@@ -232,6 +232,14 @@ def test_the_page_has_a_row_for_every_table_and_marks_what_differs() -> None:
         assert line in text.splitlines()
 
 
+def test_a_problem_that_a_sampler_has_not_played_has_a_dash() -> None:
+    base = runs_of_a_page()
+    other = base[base["sampler"] != "ehvi"].assign(table="u")
+    assert "| u | – | 4.50 (2.25–6.75) | 4.50 (2.25–6.75) |" in markdown(
+        pd.concat([base, other]), (10, 40)
+    )
+
+
 def test_a_page_gets_new_tables_and_keeps_its_text(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
