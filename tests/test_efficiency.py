@@ -9,16 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.efficiency.compare import RANDOM, compare, markdown, summary
+from benchmarks.efficiency.compare import compare
 from benchmarks.efficiency.design import design, positions
+from benchmarks.efficiency.kept import KeptReplays
 from benchmarks.efficiency.live import Prices, live, problem
 from benchmarks.efficiency.live import table as live_table
-from benchmarks.efficiency.record import read_lines
+from benchmarks.efficiency.record import pretrain, pretrainings, read_lines, tasks, train
 from benchmarks.efficiency.recording import Recording, write_recording
 from benchmarks.efficiency.replay import RecordedSearcher, Replay, replay, with_search
+from benchmarks.efficiency.summary import RANDOM, draw, markdown, summary
 from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
 from harness.journal.state import config_hash
+from saat.errors import InputError
 from tests.harness.fakes import SPACE, finished
 from tests.harness.tiny import tiny
 
@@ -262,6 +265,52 @@ def test_stopping_early_loses_where_early_values_mislead(tmp_path: Path) -> None
     assert np.isinf(misleading["cost_share"]).mean() > 0.5
 
 
+def test_a_comparison_adds_what_is_missing(table: Path, tmp_path: Path) -> None:
+    def done(seeds: range, *methods: str) -> list[dict[str, Replay]]:
+        kept = KeptReplays(tmp_path / "replays.jsonl", {"trials": 20})
+        chosen = {name: SEARCHES[name] for name in methods}
+        return compare(experiment(), table, seeds, 20, 3, chosen, kept=kept)
+
+    def lines_kept() -> list[str]:
+        return (tmp_path / "replays.jsonl").read_text().splitlines()
+
+    first = done(range(1))
+    assert [set(one) for one in first] == [{RANDOM}]
+    before = lines_kept()
+    again = done(range(2), "pareto")
+    assert [set(one) for one in again] == [{RANDOM, "pareto"}] * 2
+    assert lines_kept()[: len(before)] == before, "random search was not replayed again"
+    assert len(lines_kept()) == 1 + 4
+    plain = compare(experiment(), table, range(2), 20, 3, SEARCHES)
+    for one, other in zip(again, plain, strict=True):
+        for name in SEARCHES:
+            assert one[name].settings == other[name].settings
+            assert one[name].cost.tolist() == other[name].cost.tolist()
+    with (tmp_path / "replays.jsonl").open("a") as file:
+        file.write('{"method": "cut of')
+    assert [set(one) for one in done(range(2), "pareto")] == [{RANDOM, "pareto"}] * 2
+    with pytest.raises(InputError, match="choose another folder"):
+        KeptReplays(tmp_path / "replays.jsonl", {"trials": 30})
+
+
+@pytest.mark.slow
+def test_a_training_is_recorded_as_it_is_replayed(tmp_path: Path) -> None:
+    searched = tiny({"space": SPACE, "defense.epochs": 2, "confirm.max_configs": 0})
+    raw = searched.dump()
+    models = [pretrain(task, raw, tmp_path) for task in pretrainings(searched, 1)]
+    # Defaults have seven steps, the design has few.
+    trained = [train(task, raw, tmp_path) for task in tasks(searched, 2, 1)[-2:]]
+    write_recording(tmp_path / "table.parquet", searched, [*models, *trained], 1)
+    found = Recording(tmp_path / "table.parquet", searched)
+    assert len(found.sampled) == 2
+    for line in trained:
+        run = found.runs[line["config_hash"], 0]
+        assert len(run.validation) == 2
+        assert {"reattack/clean_map", "reattack/robust_map"} <= set(run.final)
+        assert all(seconds > 0 for seconds in (*run.seconds, run.final_seconds))
+    assert set(found.pretraining) >= {(line["point"]["model.bits"], 0) for line in trained}
+
+
 def ran(cost: list[float], volume: list[float], total: float) -> Replay:
     return Replay(np.array(cost), np.array(volume), total, total, 9, ("a",) * len(cost), 0.1)
 
@@ -283,6 +332,9 @@ def test_the_summary_reads_the_curves_at_equal_cost() -> None:
     assert "| fast | 20 % |" in text
     assert "| late | never |" in text
     assert "1 of 1" in text
+    [axes] = draw(replays, best=0.8).axes
+    assert [line.get_label() for line in axes.lines][:3] == [RANDOM, "fast", "late"]
+    assert axes.get_ylim() == (0, 100), "late has nothing after a third of the compute"
 
 
 def test_a_real_search_is_priced_by_the_recording(tmp_path: Path, table: Path) -> None:

@@ -34,7 +34,7 @@ from saat.training import TrainingFailed
 class Task(NamedTuple):
     """One training."""
 
-    name: str  # of its folder, and of its line
+    name: str  # the trial's id, and the name of its line
     seed: int
     config: dict[str, Any]
     facts: Line  # written with the line
@@ -42,34 +42,36 @@ class Task(NamedTuple):
 
 def tasks(experiment: Experiment, settings: int, seeds: int) -> list[Task]:
     """All trainings, setting by setting, so that a recording cut short has all seeds of some."""
-    fingerprint = trial_data(config_at(experiment, {}), None).fingerprint
+    fingerprint = _fingerprint(experiment)
     out = []
     for number, (role, point) in enumerate(design(experiment, settings)):
         config = config_at(experiment, point)
-        full_hash = config_hash(config, fingerprint)
-        facts = {"setting": number, "role": role, "config_hash": full_hash, "point": point}
-        out += [
-            Task(f"{full_hash[:10]}-{seed}", seed, config.dump(), facts) for seed in range(seeds)
-        ]
+        facts = {"setting": number, "role": role, "point": point}
+        out += _under_seeds(config, config_hash(config, fingerprint), facts, seeds)
     return out
 
 
-def pretrainings(experiment: Experiment, seeds: int) -> list[tuple[Task, Task]]:
-    """The undefended model of every bit length and seed twice: it is pretrained once.
-
-    What the first costs more than the second is the pretraining.
-    """
+def pretrainings(experiment: Experiment, seeds: int) -> list[Task]:
+    """The undefended model of every bit length, under every seed."""
     bits = experiment.space.get("model.bits")
+    fingerprint = _fingerprint(experiment)
     out = []
     for length in bits.samples() if bits else [experiment.model.bits]:
-        config: TrialConfig = undefended(config_at(experiment, {"model.bits": length}))
-        facts = {"pretrained": length}
-        for seed in range(seeds):
-            first, again = (
-                Task(f"undefended-{length}-{seed}-{n}", seed, config.dump(), facts) for n in (1, 2)
-            )
-            out.append((first, again))
+        config = undefended(config_at(experiment, {"model.bits": length}))
+        out += _under_seeds(config, config_hash(config, fingerprint), {"pretrained": length}, seeds)
     return out
+
+
+def _fingerprint(experiment: Experiment) -> str:
+    return trial_data(config_at(experiment, {}), None).fingerprint
+
+
+def _under_seeds(config: TrialConfig, full_hash: str, facts: Line, seeds: int) -> list[Task]:
+    facts = {"config_hash": full_hash, **facts}
+    return [
+        Task(f"{full_hash[:10]}-explore-{seed}", seed, config.dump(), facts)
+        for seed in range(seeds)
+    ]
 
 
 def train(task: Task, raw: Mapping[str, Any], folder: Path) -> Line:
@@ -98,9 +100,13 @@ def train(task: Task, raw: Mapping[str, Any], folder: Path) -> Line:
     return {"name": task.name, "seed": task.seed, **task.facts, "epochs": epochs, "final": final}
 
 
-def pretrain(pair: tuple[Task, Task], raw: Mapping[str, Any], folder: Path) -> Line:
-    """Train a pretrained model of the store; its line says what that cost."""
-    first, again = (train(task, raw, folder) for task in pair)
+def pretrain(task: Task, raw: Mapping[str, Any], folder: Path) -> Line:
+    """Train a pretrained model of the store; its line says what that cost.
+
+    The model is evaluated twice and pretrained once: what the first time costs more than the second
+    is the pretraining.
+    """
+    first, again = (train(task, raw, folder) for _ in range(2))
     cost = first["final"]["cpu_s"] - again["final"]["cpu_s"]
     return {**again, "cpu_s": cost}
 
@@ -119,14 +125,14 @@ def record(experiment: Experiment, folder: Path, table: Path, args: argparse.Nam
     folder.mkdir(parents=True, exist_ok=True)
     lines = read_lines(folder / "recording.jsonl")
     done = {line["name"] for line in lines}
-    pairs = [p for p in pretrainings(experiment, args.seeds) if p[1].name not in done]
+    models = [t for t in pretrainings(experiment, args.seeds) if t.name not in done]
     planned = tasks(experiment, args.settings, args.seeds)
     missing = [task for task in planned if task.name not in done]
-    whole = len(lines) + len(pairs) + len(missing)
+    whole = len(lines) + len(models) + len(missing)
     raw = experiment.dump()
     spawn = multiprocessing.get_context("spawn")  # a fork of a process with torch may hang
-    stages: tuple[tuple[Callable[..., Line], Sequence[Any]], ...]
-    stages = ((pretrain, pairs), (train, missing))
+    stages: list[tuple[Callable[..., Line], Sequence[Task]]]
+    stages = [(pretrain, models), (train, missing)]
     with (
         (folder / "recording.jsonl").open("a") as file,
         ProcessPoolExecutor(args.processes, spawn) as pool,

@@ -24,6 +24,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
 from harness.experiment.resolve import resolve_experiment
 from harness.journal.journal import Journal
+from harness.search.prior import guesses
 from harness.search.samplers.context import SamplerContext
 from harness.search.samplers.ehvi import EhviSampler
 from harness.search.samplers.registry import SAMPLERS
@@ -53,6 +54,7 @@ class RecordedSearcher(Searcher):
             experiment.seed,
             search.num_samples,
             experiment.aims,
+            guesses(experiment),
         )
         self._recording = recording
         self._used: set[str] = set()

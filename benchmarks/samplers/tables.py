@@ -6,16 +6,14 @@ NAS-Bench-201 (Dong & Yang 2020). A setting's values are means over the table's 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from reports.frontier import hypervolume
-
-CORNER = (0.0, 0.0)  # of the hypervolume: the worst value of each objective in the table
+from benchmarks.samplers.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -50,19 +48,11 @@ LOOKED_AT = ("hpobench/phoneme", "hpobench/vehicle", "hpolib/protein_structure",
              "nasbench201/cifar100")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Table:
-    """All settings of a space, with both objectives scaled to [0, 1], larger is better.
+class Table(Problem):
+    """All settings of a space; ``values`` are in the order of the grid.
 
-    Attributes:
-        name: ``group/table``.
-        space: parameter → distribution; a grid of numbers has its positions, from 0.
-        values: (N, 2) objectives, in the order of the grid.
+    A grid of numbers is its positions, from 0.
     """
-
-    name: str
-    space: Mapping[str, BaseDistribution]
-    values: NDArray[np.float64]
 
     def __call__(self, params: Mapping[str, Any]) -> NDArray[np.float64]:
         """Both objectives (2,) of a setting."""
@@ -78,14 +68,9 @@ class Table:
             position += value * rows
         return np.asarray(self.values[position])
 
-    @cached_property
-    def best(self) -> float:
-        """Hypervolume of all settings."""
-        return hypervolume(self.values, CORNER)
-
-    def share(self, values: NDArray[np.float64]) -> float:
-        """Hypervolume of values (n, 2), as a share of the best."""
-        return hypervolume(values, CORNER) / self.best
+    def curve(self, params: Mapping[str, Any]) -> NDArray[np.float64]:
+        """See :meth:`Problem.curve`."""
+        return self(params)[None]
 
 
 @cache
