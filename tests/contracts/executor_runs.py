@@ -53,7 +53,11 @@ def outcome(record: TrialRecord) -> dict[str, Any]:
         "spec": record.spec,
         "status": record.status,
         "reason": record.stop_reason.partition(" (see ")[0],
-        "metrics": record.metrics,
+        "metrics": {
+            key: value
+            for key, value in record.metrics.items()
+            if not key.endswith("/device_seconds")
+        },
         "epochs": [(event["epoch"], event["metrics"]) for event in record.epochs],
     }
 

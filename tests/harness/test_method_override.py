@@ -30,11 +30,13 @@ def test_the_commands_that_it_names_are_accepted(path: Path, method: str) -> Non
         alone, _ = load_experiment(path, [f"defense.method={method}"])
     except InputError as error:
         (fault,) = error.faults
-        found = re.search(r"alone: (saat train .*?); beside saat: (saat compare .*)", fault)
+        found = re.search(r"alone: (saat train .*?); beside (\w+): (saat compare .*)", fault)
         assert found is not None, fault
         alone, _ = load_experiment(path, overrides(found[1]))
-        compared, _ = load_experiment(path, overrides(found[2]))
-        assert compared.compare == {"saat": {}, method: {"defense.method": method}}
+        compared, _ = load_experiment(path, overrides(found[3]))
+        written = load_experiment(path)[0].defense.model_dump()["method"]
+        assert found[2] == written
+        assert compared.compare == {written: {}, method: {"defense.method": method}}
         assert alone.space == {}
     assert alone.defense.model_dump()["method"] == method
 

@@ -47,7 +47,7 @@ def test_all_rows_give_what_the_plain_evaluation_gives(network: HashingNetwork) 
     for searched in (None, ALL):
         found = validate(network, DATA, PROTOCOL, searched, None, 3, 20)
         ours, theirs = (e.metrics(Phase.VALIDATION) for e in (found, plain))
-        assert set(ours) == {"clean_map", "robust_map", "zero_grad"}
+        assert set(ours) == {"clean_map", "robust_map", "zero_grad", "code_length"}
         assert ours == pytest.approx(theirs, abs=1e-9)
 
 
