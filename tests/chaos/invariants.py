@@ -43,6 +43,14 @@ class Trial:
             told |= row.get("metrics", {})
         return told
 
+    def seconds(self) -> dict[str, float]:
+        """Work of the trial when the numbers of a phase were measured last."""
+        return {
+            f"{phase}/device_seconds": row["cost_s"]
+            for row in [*self.epochs, *self.ends]
+            for phase in {key.partition("/")[0] for key in row.get("metrics", {})} - {"train"}
+        }
+
 
 def violations(run_dir: Path, store: str) -> list[str]:
     """Everything that is wrong with a search, a line each.
@@ -153,7 +161,7 @@ def _trials_table(run_dir: Path, trials: dict[str, Trial]) -> Iterator[str]:
             "cost_s": ([0.0] + [row["cost_s"] for row in progress if "cost_s" in row])[-1],
             "finished_at": end["time"],
             **{f"param.{s}.{k}": v for s, part in config.items() for k, v in part.items()},
-            **{f"metric.{key}": value for key, value in trial.metrics().items()},
+            **{f"metric.{k}": v for k, v in (trial.metrics() | trial.seconds()).items()},
         }
         derived = {k: v for k, v in row.items() if k in expected or k.startswith("metric.")}
         yield from _differences(row["trial_id"], derived, expected)
