@@ -85,6 +85,11 @@ class GraphedPgd:
             ).images
 
     @property
+    def threat(self) -> ThreatModel:
+        """The ball."""
+        return self._threat
+
+    @property
     def shape(self) -> torch.Size:
         """Shape of the batches that it was captured for."""
         return self._images.shape

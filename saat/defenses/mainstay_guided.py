@@ -93,9 +93,9 @@ class GuidedTraining(MinimaxTraining):
         """−λ·mean(u'·b) of attacked relaxed codes (B, K) and mainstay codes (B, K)."""
         return self.settings.lambda_ * -(relaxed * mainstay).mean()
 
-    def train_codes(self) -> Tensor:
-        """Those behind the mainstay codes."""
-        return codes_of(self.mainstay.codes)
+    def train_codes(self) -> Tensor | None:
+        """Those behind the mainstay codes; none of an averaged network."""
+        return None if self.average else codes_of(self.mainstay.codes)
 
     def buffers(self) -> dict[str, Tensor]:
         """The codes behind the mainstay codes."""

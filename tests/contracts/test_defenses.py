@@ -26,7 +26,8 @@ from tests.contracts.defense_runs import MINIMAX, settings_of, state, training
 every_defense = pytest.mark.parametrize("name", DEFENSES)
 every_minimax = pytest.mark.parametrize("name", MINIMAX)
 
-INNER = {"batch_size": 32, "eps": 8 / 255, "steps": 7, "step_size": 2 / 255}
+STABILISERS = {"eps_warmup": 0, "clip_gradients": 0.0, "ema": 0.0, "select": "last"}
+INNER = {"batch_size": 32, "eps": 8 / 255, "steps": 7, "step_size": 2 / 255, **STABILISERS}
 SGD = {"lr": 0.05, "momentum": 0.0, "weight_decay": 1e-5}
 ADAM = {"lr": 1e-4, "beta1": 0.5, "beta2": 0.999}
 GUIDED = {"lambda": 1.0, "upstream_aliasing": False}
