@@ -75,7 +75,7 @@ class MinimaxTraining(StabilisedTraining):
     def inner_maximisation(self, images: Tensor, codes: Tensor) -> Tensor:
         """PGD from a uniform random start that drives images away from codes.
 
-        Minimises (1/K) bᵀ tanh(f(x')), α = 1 (Eq. 13, 15); codes −b drive them towards b.
+        Minimises :meth:`inner_loss`; codes −b drive images towards b.
 
         Args:
             images: float (B, 3, H, W) in [0, 1].
@@ -93,6 +93,16 @@ class MinimaxTraining(StabilisedTraining):
             network = folded(self.network)  # anew: the weights change with every batch
             return joined([self._descended(network, *part) for part in split])
 
+    @staticmethod
+    def inner_loss(features: Tensor, codes: Tensor) -> Tensor:
+        """What the attack makes small, of every image (B,): (1/K) bᵀ tanh(f), α = 1 (Eq. 13, 15).
+
+        Args:
+            features: pre-tanh (B, K), of attacked images.
+            codes: (B, K), as they were given to :meth:`inner_maximisation`.
+        """
+        return (torch.tanh(features) * codes).mean(1)
+
     def use_graphs(self) -> None:
         """Replay the inner maximisation as one CUDA graph; batches of another size run eagerly."""
         self.graphs = True
@@ -108,7 +118,7 @@ class MinimaxTraining(StabilisedTraining):
             self._graph = None  # its memory is free for the next one
             self._graph = GraphedPgd(
                 self.network, images.shape, codes.shape[1], self.ball, self.settings.steps,
-                self.settings.inner_step * self._grown,
+                self.settings.inner_step * self._grown, self.inner_loss,
             )  # fmt: skip
         return self._graph if images.shape == self._graph.shape else None
 
@@ -118,7 +128,7 @@ class MinimaxTraining(StabilisedTraining):
         return pgd(
             network,
             images,
-            lambda features, _: (torch.tanh(features) * codes).mean(1),
+            lambda features, _: self.inner_loss(features, codes),
             self.ball,
             self.settings.steps,
             self.settings.inner_step * self._grown,
