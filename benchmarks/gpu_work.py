@@ -208,7 +208,8 @@ def pgd_step(sizes: Sizes, backbone: str, device: torch.device, graphed: bool) -
         if not graphed:
             found = timed(eager, device, sizes.seconds)
         else:
-            graph = GraphedPgd(network, images.shape, BITS, THREAT, steps, step_size)
+            inner = SaatTraining.inner_loss
+            graph = GraphedPgd(network, images.shape, BITS, THREAT, steps, step_size, inner)
             found = timed(lambda: graph(images, codes, images), device, sizes.seconds)
     return [seconds / steps for seconds in found]
 

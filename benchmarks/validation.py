@@ -153,6 +153,7 @@ def digits() -> Iterator[str]:
     other_bits = []
     for training, visited in trained(data):
         network, codes = training.network, training.train_codes()
+        assert codes is not None
         measured = {
             "whole": evaluate(network, data, whole, "validation", limit=QUERIES),
             "fixed": validate(network, data, fixed, part, codes, limit=QUERIES),

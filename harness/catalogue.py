@@ -39,6 +39,7 @@ class Option:
     kinds: tuple[Literal["bool", "int", "float", "str", "NoneType"], ...]
     words: tuple[str, ...]  # the texts that its value can be, where these are all
     bounds: dict[str, int | float]  # ``ge`` and ``le`` of a number
+    later: bool  # at its default no part of a setting's identity, see saat.settings.option
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ def options_of(settings: type[Any]) -> tuple[Option, ...]:
             cast(Plain, item.default),
             *_kinds_and_words(item.type),
             item.metadata["bounds"],
+            item.metadata["later"],
         )
         for item in option_fields(settings)
     )

@@ -4,7 +4,7 @@ A PGD of a few steps on a small batch launches thousands of short kernels one by
 waits for Python between them. A graph launches all of them at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ class GraphedPgd:
         threat: the ball.
         steps: iterations T ≥ 0.
         step_size: η, in the norm of the ball.
+        loss: features and codes, both (B, K) → what is minimised, of every image (B,).
 
     Raises:
         InputError: the network is not on a GPU.
@@ -46,12 +47,13 @@ class GraphedPgd:
         threat: ThreatModel,
         steps: int,
         step_size: float,
+        loss: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
         device = device_of(network)
         if device.type != "cuda":
             raise InputError(f"a CUDA graph needs CUDA; the network is on {device}")
         self._network, self._threat = network, threat
-        self._steps, self._step_size = steps, step_size
+        self._steps, self._step_size, self._loss = steps, step_size, loss
         images = torch.zeros(tuple(shape), device=device)
         self._images = images.contiguous(memory_format=torch.channels_last)
         self._codes = torch.ones(len(images), bits, device=device)
@@ -69,20 +71,22 @@ class GraphedPgd:
                 self._attacked = self._attack()
 
     def _attack(self) -> Tensor:
-        def loss(features: Tensor, _: int) -> Tensor:
-            return (torch.tanh(features) * self._codes).mean(1)
-
         with frozen(self._network):
             return pgd(
                 self._network,
                 self._images,
-                loss,
+                lambda features, _: self._loss(features, self._codes),
                 self._threat,
                 self._steps,
                 self._step_size,
                 self._start,
                 count_zeros=False,
             ).images
+
+    @property
+    def threat(self) -> ThreatModel:
+        """The ball."""
+        return self._threat
 
     @property
     def shape(self) -> torch.Size:
@@ -92,11 +96,9 @@ class GraphedPgd:
     def __call__(self, images: Tensor, codes: Tensor, start: Tensor) -> Tensor:
         """Adversarial images; equal to :func:`saat.attacks.pgd.pgd` up to rounding.
 
-        Minimises (1/K) bᵀ tanh(f(x')), α = 1 (Eq. 13, 15).
-
         Args:
             images: float (B, 3, H, W) in [0, 1].
-            codes: ±1 (B, K), one b per image.
+            codes: (B, K), what the loss compares features with.
             start: first iterate (B, 3, H, W).
 
         Returns:

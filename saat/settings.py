@@ -22,14 +22,18 @@ def option(
     ge: float | None = None,
     le: float | None = None,
     key: str | None = None,
+    later: bool = False,
 ) -> Any:
     """A dataclass field with its published default.
 
     ``help`` is one line, units included. A number lies between ``ge`` and ``le``, and has both.
-    ``key`` is its name in experiment files where that is no Python name (``lambda``).
+    ``key`` is its name in experiment files where that is no Python name (``lambda``). ``later``
+    is for an option that a method got after settings of it had been stored: at its default it
+    changes nothing, and is no part of a setting's identity.
     """
     bounds = {name: bound for name, bound in (("ge", ge), ("le", le)) if bound is not None}
-    return field(default=default, metadata={"help": help, "key": key, "bounds": bounds})
+    facts = {"help": help, "key": key, "bounds": bounds, "later": later}
+    return field(default=default, metadata=facts)
 
 
 def option_fields(settings: Any) -> "list[Field[Any]]":

@@ -106,6 +106,8 @@ def train(
     first = settings_from(PretrainSettings, _merged(pretrain_options, pretrain_epochs), "pretrain")
     entry = DEFENSES.get(defense)
     second = entry and settings_from(entry.settings, _merged(options, epochs), "defense")
+    if getattr(second, "select", "last") == "best":
+        raise InputError("defense.select: best: needs validation queries, which a run has; last")
     place = _device(device)
     compute = Compute.on(place, precision, compile)
     devices = [place] if place.type == "cuda" else []

@@ -119,6 +119,18 @@ class Training(ABC):
         """Whether all epochs are done."""
         return self.epoch >= self.settings.epochs
 
+    def judge(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Take note of what validation measured after the last epoch; metrics to be added to it.
+
+        ``metrics``: by their names in validation, ``val/clean_map`` and ``val/robust_map`` among
+        them. Most stages are not interested.
+        """
+        del metrics
+        return {}
+
+    def conclude(self) -> None:  # noqa: B027
+        """Bring :attr:`defended` to its final state, once after the last epoch."""
+
     def use_graphs(self) -> None:  # noqa: B027
         """From now on replay as CUDA graphs what can be: in most stages nothing."""
 
@@ -212,8 +224,12 @@ class Training(ABC):
         loss = self.batch_loss(next(coming), self.train_labels[on_device], on_device)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        self._optimiser.step()
+        self.update()
         return loss.detach()
+
+    def update(self) -> None:
+        """One step of the optimiser along the gradients."""
+        self._optimiser.step()
 
     def _images(self, batches: Sequence[Tensor]) -> Generator[Tensor, None, None]:
         """Float images of every batch of training rows."""
@@ -240,6 +256,12 @@ class Training(ABC):
     def train_features(self) -> Tensor:
         """Pre-tanh features (N, K) of the training set under the present network."""
         return encode(self.network, self._read, len(self._data.train))
+
+    @classmethod
+    def keeps_codes(cls, settings: OptimiserSettings) -> bool:
+        """Whether :meth:`train_codes` gives codes under these settings."""
+        del settings
+        return cls.train_codes is not Training.train_codes
 
     def train_codes(self) -> Tensor | None:
         """Codes of the training set, int8 ±1 (N, K), each as of its row's last visit.
@@ -283,19 +305,24 @@ class Training(ABC):
         tensors, meta = tensor_file.load(path)
         if meta["stage"] != self.stage:
             raise tensor_file.CorruptFile(f"{path}: a checkpoint of stage {meta['stage']}")
+        self.load_state(tensors, meta)
+        return meta
+
+    def load_state(self, tensors: dict[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state`."""
         for name, module in self.modules().items():
             tensor_file.restore_module(name, module, tensors)
-        self.load_buffers(_under("buffer.", tensors))
+        self.load_buffers(tensors_under("buffer.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in _under("optimiser.", tensors).items():
+        for key, tensor in tensors_under("optimiser.", tensors).items():
             number, name = key.split(".")
             state.setdefault(int(number), {})[name] = tensor
         groups = self._optimiser.state_dict()["param_groups"]
         self._optimiser.load_state_dict({"state": state, "param_groups": groups})
         self.epoch = int(meta["epoch"])
-        return meta
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def tensors_under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those whose names begin with ``prefix``, without it."""
     names = [name for name in tensors if name.startswith(prefix)]
     return {name.removeprefix(prefix): tensors[name] for name in names}

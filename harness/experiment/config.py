@@ -87,9 +87,28 @@ class TrialConfig(Section):
             for key, value in dump[section].items()
         }
 
+    @property
+    def unset_later(self) -> tuple[str, ...]:
+        """Dotted keys of options that its method got later, and that are at their defaults."""
+        if self.method == "none":
+            return ()
+        options = catalogue().defenses[self.method].usable().options
+        return tuple(
+            f"defense.{option.key}"
+            for option in options
+            if option.later and getattr(self.defense, option.key) == option.default
+        )
+
     def identity(self) -> dict[str, dict[str, Any]]:
-        """What the setting is, wherever its files lie: weights by content, without the data."""
+        """What the setting is, wherever its files lie: weights by content, without the data.
+
+        Options that a method got later are left out at their defaults, so that settings that were
+        stored before have the identity that they had.
+        """
         out = {key: part for key, part in self.dump().items() if key != "data"}
+        for key in self.unset_later:
+            section, _, name = key.partition(".")
+            del out[section][name]
         weights = self.model.weights
         if weights not in ("none", "imagenet"):
             stat = Path(weights).stat()

@@ -75,9 +75,9 @@ def load_stored(path: Path, files: bool = False) -> tuple[Experiment, dict[str, 
         validation.setdefault("every", 1)
     experiment = resolve_experiment(raw, one_line(path, 200), files)
     missing = dict(_missing(experiment.dump(), raw))
-    if not experiment.resources.gpus:
-        for key in _AS_EVER_ON_A_CPU:
-            missing.pop(key, None)
+    as_ever = () if experiment.resources.gpus else _AS_EVER_ON_A_CPU
+    for key in (*as_ever, *experiment.config.unset_later):
+        missing.pop(key, None)
     return experiment, missing
 
 

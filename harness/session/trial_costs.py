@@ -95,13 +95,21 @@ class TrialCosts:
         part = section.part_of(rows)
         train = float(sizes.train)
         if section.database != "all":
-            kept = config.method != "none" and _kind(config).train_codes is not Training.train_codes
-            train = 0.0 if kept else train - sizes.train_in_database * part / rows
+            train = (
+                0.0 if self._keeps_codes(config) else train - sizes.train_in_database * part / rows
+            )
         short = validation_protocol(section, experiment.evaluation, rows)
         queries = min(section.queries, sizes.validation)
         due = [section.is_due(n + 1, config.epochs, self._deciding) for n in range(config.epochs)]
         work = self._measured(short, round(train), part, queries, stored=False)
         return work * (sum(due) / max(1, config.epochs))
+
+    def _keeps_codes(self, config: TrialConfig) -> bool:
+        """Whether validation gets the codes of the training set from the training."""
+        if config.method == "none":
+            return False
+        settings = to_settings(DEFENSES[config.method].settings, config.defense)
+        return _kind(config).keeps_codes(settings)
 
     @cached_property
     def _deciding(self) -> tuple[int, ...]:

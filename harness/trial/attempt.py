@@ -161,6 +161,7 @@ class TrialAttempt:
                 if self._is_validated(training):
                     with stage(Stage.VALIDATION):
                         metrics |= self._validate(training)
+                    metrics |= training.judge(metrics)
                 seconds = time.monotonic() - started
                 cost, stages = spent + seconds, self.watch.lap()
                 more = (notes, stages, *self._computed)
@@ -171,6 +172,7 @@ class TrialAttempt:
                 writer.finish_epoch(training, kept)
                 yield report
                 writer.go_on(training, kept)
+        training.conclude()
 
     @property
     def _spent(self) -> float:

@@ -1,16 +1,21 @@
 """Defenses, one file each; registry.py lists them."""
 
 from saat.defenses.atrdh import AtrdhSettings, AtrdhTraining
+from saat.defenses.awp import AwpSettings, AwpTraining
 from saat.defenses.cgat import CgatSettings, CgatTraining
 from saat.defenses.comdefend import ComDefendSettings, ComDefendTraining
 from saat.defenses.crdat import CrdatSettings, CrdatTraining
+from saat.defenses.fgsm_rs import FgsmRsSettings, FgsmRsTraining
 from saat.defenses.registry import DEFENSES, DefenseEntry, defended_network
 from saat.defenses.saat import SaatSettings, SaatTraining
+from saat.defenses.trades import TradesSettings, TradesTraining
 
 __all__ = [
     "DEFENSES",
     "AtrdhSettings",
     "AtrdhTraining",
+    "AwpSettings",
+    "AwpTraining",
     "CgatSettings",
     "CgatTraining",
     "ComDefendSettings",
@@ -18,7 +23,11 @@ __all__ = [
     "CrdatSettings",
     "CrdatTraining",
     "DefenseEntry",
+    "FgsmRsSettings",
+    "FgsmRsTraining",
     "SaatSettings",
     "SaatTraining",
+    "TradesSettings",
+    "TradesTraining",
     "defended_network",
 ]

@@ -82,9 +82,9 @@ class AtrdhTraining(MinimaxTraining):
         loss: Tensor = original + self.settings.adversarial * error + prototype
         return loss
 
-    def train_codes(self) -> Tensor:
-        """Signs of the relaxed codes."""
-        return codes_of(self.memory)
+    def train_codes(self) -> Tensor | None:
+        """Signs of the relaxed codes; none of an averaged network."""
+        return None if self.average else codes_of(self.memory)
 
     def buffers(self) -> dict[str, Tensor]:
         """Relaxed codes of the benign training images."""

@@ -77,6 +77,10 @@ class GuidedTraining(MinimaxTraining):
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Inner maximisation, then the loss of Eq. 20 with refreshed mainstay codes."""
         attacked = self.inner_maximisation(images, self.mainstay.of_rows(index))
+        return self.outer_loss(images, attacked, labels, index)
+
+    def outer_loss(self, images: Tensor, attacked: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """Loss of benign and attacked images (B, 3, H, W); refreshes the codes of the batch."""
         both = self.in_parts(self.network, torch.cat([images, attacked]))
         features, attacked_features = both.chunk(2)
         codes = sign(features.detach())
@@ -93,9 +97,9 @@ class GuidedTraining(MinimaxTraining):
         """−λ·mean(u'·b) of attacked relaxed codes (B, K) and mainstay codes (B, K)."""
         return self.settings.lambda_ * -(relaxed * mainstay).mean()
 
-    def train_codes(self) -> Tensor:
-        """Those behind the mainstay codes."""
-        return codes_of(self.mainstay.codes)
+    def train_codes(self) -> Tensor | None:
+        """Those behind the mainstay codes; none of an averaged network."""
+        return None if self.average else codes_of(self.mainstay.codes)
 
     def buffers(self) -> dict[str, Tensor]:
         """The codes behind the mainstay codes."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from saat.attacks.interface import gradient_passes
 from saat.attacks.pgd import default_step_size, pgd
 from saat.attacks.query_batches import frozen
+from saat.defenses.stabilised import StabilisedSettings, StabilisedTraining
 from saat.graphs import GraphedPgd
 from saat.micro_batches import joined, parts
 from saat.models import folded
@@ -16,18 +17,20 @@ from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
 from saat.stopwatch import Stage, stage
 from saat.threat_model import ThreatModel
-from saat.training import Training
 from saat.work import TRAINING_STEP, Work
 
 
 @dataclass(frozen=True)
-class MinimaxSettings(OptimiserSettings):
+class MinimaxSettings(StabilisedSettings):
     """The ball and the steps of the inner maximisation: PGD-7 at 8/255 with step 2/255."""
 
     eps: float = option(8 / 255, ge=0, le=1, help="radius ε of the inner ball, fraction of 1")
     steps: int = option(7, ge=1, le=1000, help="inner PGD iterations T")
     step_size: float | Literal["auto"] = option(
         2 / 255, ge=1e-6, le=1, help="inner step η, fraction of 1, or auto = max(ε/4, 2.5·ε/T)"
+    )
+    eps_warmup: int = option(
+        0, ge=0, le=100_000, later=True, help="first epochs, in which ε and η grow to full size"
     )
 
     decay_at = (0.5, 0.75)
@@ -40,7 +43,7 @@ class MinimaxSettings(OptimiserSettings):
         return self.step_size
 
 
-class MinimaxTraining(Training):
+class MinimaxTraining(StabilisedTraining):
     """A pretrained network, trained on images attacked within the ball of the settings."""
 
     settings: MinimaxSettings
@@ -59,10 +62,20 @@ class MinimaxTraining(Training):
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
 
+    @property
+    def ball(self) -> ThreatModel:
+        """The ball of the present epoch: of e epochs of warm-up, epoch n has ε·n/(e + 1)."""
+        return ThreatModel(self.settings.eps * self._grown)
+
+    @property
+    def _grown(self) -> float:
+        """Share of ε and η in the present epoch; 1 after the warm-up, and without one."""
+        return min(1.0, (self.epoch + 1) / (self.settings.eps_warmup + 1))
+
     def inner_maximisation(self, images: Tensor, codes: Tensor) -> Tensor:
         """PGD from a uniform random start that drives images away from codes.
 
-        Minimises (1/K) bᵀ tanh(f(x')), α = 1 (Eq. 13, 15); codes −b drive them towards b.
+        Minimises :meth:`inner_loss`; codes −b drive images towards b.
 
         Args:
             images: float (B, 3, H, W) in [0, 1].
@@ -71,7 +84,7 @@ class MinimaxTraining(Training):
         Returns:
             Adversarial float images (B, 3, H, W) in [0, 1].
         """
-        eps = self.settings.eps
+        eps = self.ball.eps
         start = images + torch.empty_like(images).uniform_(-eps, eps)
         if self.graphs and (graph := self._graph_for(images, codes)):
             return graph(images, codes, start)
@@ -79,6 +92,16 @@ class MinimaxTraining(Training):
         with stage(Stage.INNER_PGD), frozen(self.network):
             network = folded(self.network)  # anew: the weights change with every batch
             return joined([self._descended(network, *part) for part in split])
+
+    @staticmethod
+    def inner_loss(features: Tensor, codes: Tensor) -> Tensor:
+        """What the attack makes small, of every image (B,): (1/K) bᵀ tanh(f), α = 1 (Eq. 13, 15).
+
+        Args:
+            features: pre-tanh (B, K), of attacked images.
+            codes: (B, K), as they were given to :meth:`inner_maximisation`.
+        """
+        return (torch.tanh(features) * codes).mean(1)
 
     def use_graphs(self) -> None:
         """Replay the inner maximisation as one CUDA graph; batches of another size run eagerly."""
@@ -90,12 +113,12 @@ class MinimaxTraining(Training):
         self.graphs, self._graph = False, None
 
     def _graph_for(self, images: Tensor, codes: Tensor) -> GraphedPgd | None:
-        """The graph, captured for the first batch; None for a batch of another shape."""
-        if self._graph is None:
-            settings, ball = self.settings, ThreatModel(self.settings.eps)
+        """The graph of the present ball; None for a batch of another shape than its first one."""
+        if self._graph is None or self._graph.threat != self.ball:
+            self._graph = None  # its memory is free for the next one
             self._graph = GraphedPgd(
-                self.network, images.shape, codes.shape[1], ball, settings.steps,
-                settings.inner_step,
+                self.network, images.shape, codes.shape[1], self.ball, self.settings.steps,
+                self.settings.inner_step * self._grown, self.inner_loss,
             )  # fmt: skip
         return self._graph if images.shape == self._graph.shape else None
 
@@ -105,10 +128,10 @@ class MinimaxTraining(Training):
         return pgd(
             network,
             images,
-            lambda features, _: (torch.tanh(features) * codes).mean(1),
-            ThreatModel(self.settings.eps),
+            lambda features, _: self.inner_loss(features, codes),
+            self.ball,
             self.settings.steps,
-            self.settings.inner_step,
+            self.settings.inner_step * self._grown,
             start,
             count_zeros=False,
         ).images

@@ -6,10 +6,13 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from saat.defenses.atrdh import AtrdhSettings, AtrdhTraining
+from saat.defenses.awp import AwpSettings, AwpTraining
 from saat.defenses.cgat import CgatSettings, CgatTraining
 from saat.defenses.comdefend import ComDefendSettings, ComDefendTraining, preprocessed
 from saat.defenses.crdat import CrdatSettings, CrdatTraining
+from saat.defenses.fgsm_rs import FgsmRsSettings, FgsmRsTraining
 from saat.defenses.saat import SaatSettings, SaatTraining
+from saat.defenses.trades import TradesSettings, TradesTraining
 from saat.models import HashingNetwork
 from saat.optimiser_settings import OptimiserSettings
 from saat.registry import Registry, instance_of
@@ -70,6 +73,19 @@ DEFENSES: Registry[DefenseEntry] = Registry(
             CrdatSettings,
             CrdatTraining,
             "distillation from a clean teacher (after Zhu et al. 2025)",
+        ),
+        "trades": DefenseEntry(
+            TradesSettings,
+            TradesTraining,
+            "attacked codes stay near benign ones (after Zhang et al. 2019)",
+        ),
+        "awp": DefenseEntry(
+            AwpSettings, AwpTraining, "SAAT at adversarially perturbed weights (Wu et al. 2020)"
+        ),
+        "fgsm_rs": DefenseEntry(
+            FgsmRsSettings,
+            FgsmRsTraining,
+            "SAAT with an attack of one step, cheap (Wong et al. 2020)",
         ),
         "comdefend": DefenseEntry(
             ComDefendSettings,

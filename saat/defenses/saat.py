@@ -1,6 +1,7 @@
 """SAAT: semantic-aware adversarial training as a minimax game around mainstay codes (Eq. 17-20)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -25,7 +26,7 @@ class SaatSettings(GuidedSettings):
     mu: float = option(1e-4, ge=0, le=1e6, help="weight μ of the quantisation term")
     weights: MainstayWeights = option("saat", help="weighting of the mainstay codes")
 
-    published = ("lambda", "mu", "eps", "steps", "step_size")
+    published: ClassVar[tuple[str, ...]] = ("lambda", "mu", "eps", "steps", "step_size")
 
     @property
     def weighting(self) -> MainstayWeights:

@@ -98,8 +98,8 @@ class SameConv(nn.Conv2d):
     def forward(self, images: Tensor) -> Tensor:
         """(B, inputs, H, W) → (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""
         (kernel, _), (stride, _) = self.kernel_size, self.stride
-        top, bottom = _same_padding(images.shape[2], kernel, stride)
-        left, right = _same_padding(images.shape[3], kernel, stride)
+        top, bottom = same_padding(images.shape[2], kernel, stride)
+        left, right = same_padding(images.shape[3], kernel, stride)
         if (top, left) == (bottom, right):
             # Symmetric padding inside the convolution saves a copy of its input.
             return F.conv2d(
@@ -109,7 +109,8 @@ class SameConv(nn.Conv2d):
         return F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
 
 
-def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Pixels before and behind a side of ``size``, so that ⌈size/stride⌉ kernels fit."""
     total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
     return total // 2, total - total // 2
 

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from saat.errors import InputError
 from saat.model_source import BackboneLimits, WeightsPackage
-from saat.models import efficientnet
+from saat.models import efficientnet, squeezenet
 from saat.models.efficientnet import EfficientNetLite0
 from saat.models.network import HashingNetwork
 from saat.models.reference_weights import convert, read_weights
 from saat.models.small_cnn import SmallCNN
+from saat.models.squeezenet import SqueezeNet
 from saat.models.torchvision_backbones import TorchvisionBackbone, published_weights
 from saat.registry import Registry, instance_of
 from saat.seeding import seed_torch
@@ -78,6 +79,13 @@ BACKBONES: Registry[BackboneEntry] = Registry(
             ),
             "ImageNet weights without a download (extra efficientnet), 1280 features, 224 px",
             efficientnet.WEIGHTS,
+        ),
+        "squeezenet1_1": BackboneEntry(
+            SqueezeNet,
+            16,
+            lambda backbone: convert(squeezenet.published_weights(), backbone),
+            "ImageNet weights without a download (extra squeezenet), 512 features, for CPUs, 64 px",
+            squeezenet.WEIGHTS,
         ),
     },
     problem=instance_of(BackboneEntry),

@@ -21,6 +21,8 @@ SHORT: dict[str, dict[str, Any]] = {
     "cgat": {"steps": 2},
     "atrdh": {"steps": 2, "lr": 1e-3},
     "crdat": {"steps": 2},
+    "trades": {"steps": 2},
+    "awp": {"steps": 2, "perturb_from": 0.0},
     "comdefend": {"width": 1 / 16},
 }
 _OTHER_STATES = count()

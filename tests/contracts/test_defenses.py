@@ -26,7 +26,8 @@ from tests.contracts.defense_runs import MINIMAX, settings_of, state, training
 every_defense = pytest.mark.parametrize("name", DEFENSES)
 every_minimax = pytest.mark.parametrize("name", MINIMAX)
 
-INNER = {"batch_size": 32, "eps": 8 / 255, "steps": 7, "step_size": 2 / 255}
+STABILISERS = {"eps_warmup": 0, "clip_gradients": 0.0, "ema": 0.0, "select": "last"}
+INNER = {"batch_size": 32, "eps": 8 / 255, "steps": 7, "step_size": 2 / 255, **STABILISERS}
 SGD = {"lr": 0.05, "momentum": 0.0, "weight_decay": 1e-5}
 ADAM = {"lr": 1e-4, "beta1": 0.5, "beta2": 0.999}
 GUIDED = {"lambda": 1.0, "upstream_aliasing": False}
@@ -43,6 +44,27 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     },
     "atrdh": {**INNER, **ADAM, "epochs": 100, "adversarial": 2.0, "original": 1.0},
     "crdat": {**INNER, **SGD, "epochs": 20, "code": 1.0, "feature": 1.0},
+    "trades": {**INNER, **SGD, "epochs": 20, "beta": 6.0},
+    "awp": {
+        **INNER,
+        **SGD,
+        **GUIDED,
+        "epochs": 20,
+        "mu": 1e-4,
+        "weights": "saat",
+        "gamma": 5e-3,
+        "perturb_from": 0.5,
+    },
+    "fgsm_rs": {
+        **INNER,
+        **SGD,
+        **GUIDED,
+        "epochs": 20,
+        "mu": 1e-4,
+        "weights": "saat",
+        "steps": 1,
+        "step_size": "auto",
+    },
     "comdefend": {
         **ADAM,
         "epochs": 50,
@@ -139,6 +161,9 @@ def test_dropout_is_on_while_training(
         ("cgat", {"upstream_aliasing": True, "momentum": 0.0}),
         ("atrdh", {}),
         ("crdat", {"momentum": 0.9}),
+        ("trades", {"momentum": 0.9}),
+        ("awp", {"perturb_from": 0.25}),
+        ("fgsm_rs", {}),
         ("comdefend", {}),
     ],
 )
@@ -246,7 +271,8 @@ def test_training_makes_the_network_harder_to_move(
     name: str, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     hard: dict[str, Any] = {"steps": 5, "eps": 24 / 255, "step_size": "auto"}
-    run = training(name, trained, data, epochs=8, **hard)
+    own: dict[str, dict[str, Any]] = {"fgsm_rs": {"steps": 1}, "trades": {"lr": 0.2}}
+    run = training(name, trained, data, **{"epochs": 8, **hard, **own.get(name, {})})
     images = data.batch(data.train).float() / 255
     labels = data.label_tensor(data.train)
     codes = codes_of(encode(trained, lambda part: data.batch(data.train[part]), len(labels)))
@@ -286,7 +312,7 @@ def test_codes_of_the_training_set_are_those_of_every_rows_last_visit(
     assert torch.equal(codes, codes_of(visited))
 
 
-@pytest.mark.parametrize("name", ["crdat", "comdefend"])
+@pytest.mark.parametrize("name", ["crdat", "trades", "comdefend"])
 def test_a_defense_that_keeps_no_codes_says_so(
     name: str, data: RetrievalData, trained: HashingNetwork
 ) -> None:

@@ -67,3 +67,23 @@ def test_where_the_data_lies_is_not_part_of_the_identity_but_its_content_is() ->
     assert "data" not in first.identity()
     assert config_hash(first, "data") == config_hash(second, "data")
     assert config_hash(first, "data") != config_hash(first, "other data")
+
+
+def test_options_that_came_later_are_part_of_the_identity_only_where_they_are_set() -> None:
+    """So that settings that were stored before keep their hashes."""
+    plain = config_at(tiny(), {})
+    assert plain.dump()["defense"]["ema"] == 0
+    assert (
+        plain.identity()["defense"]
+        .keys()
+        .isdisjoint({"ema", "clip_gradients", "eps_warmup", "select"})
+    )
+    assert {"lambda", "eps", "steps", "step_size"} <= plain.identity()["defense"].keys()
+    averaged = config_at(tiny(), {"defense.ema": 0.9})
+    assert averaged.identity()["defense"]["ema"] == 0.9
+    assert config_hash(averaged, "data") != config_hash(plain, "data")
+    assert config_hash(config_at(tiny(), {"defense.ema": 0.0}), "data") == config_hash(
+        plain, "data"
+    )
+    undefended = config_at(tiny(), {"defense.method": "none"})
+    assert undefended.identity()["defense"] == {"method": "none"}

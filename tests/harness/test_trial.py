@@ -120,6 +120,37 @@ def test_a_trial_that_dies_at_every_report_ends_the_same(
     assert costs == sorted(costs)
 
 
+def test_a_trial_with_averaged_weights_and_its_best_epoch_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it dies after its last epoch, before the best one is deployed."""
+    robust = {1: 0.3, 2: 0.4, 3: 0.1}
+    monkeypatch.setattr(
+        "harness.trial.attempt.TrialAttempt._validate",
+        lambda _, training: {"val/clean_map": 0.5, "val/robust_map": robust[training.epoch]},
+    )
+    experiment = tiny({"defense.epochs": 3, "defense.ema": 0.9, "defense.select": "best"})
+    spec = spec_of(experiment)
+    whole, killed = (context_of(experiment, tmp_path / name) for name in ("whole", "killed"))
+    expected = list(run_trial(spec, whole))
+    assert [report.metrics["train/best_epoch"] for report in expected[:3]] == [1, 2, 2]
+    folder = trial_folder(killed, spec.trial_id)
+    for count in (1, 3):
+        take(run_trial(spec, killed), count)
+    last, meta = tensor_file.load(folder / "checkpoint" / "epoch-00003.safetensors")
+    assert meta["best"] == {"epoch": 2, "score": 0.2}
+    assert timeless(list(run_trial(spec, killed))) == timeless(expected)
+    models = [
+        tensor_file.load(trial_folder(context, spec.trial_id) / "model.safetensors")[0]
+        for context in (whole, killed)
+    ]
+    for stored in models:
+        key = "hash_layer.weight"
+        assert torch.equal(stored[f"network.{key}"], last[f"best.{key}"])
+        assert not torch.equal(stored[f"network.{key}"], last[f"average.{key}"])
+        assert not torch.equal(last[f"network.{key}"], last[f"average.{key}"])
+
+
 def test_a_truncated_newest_checkpoint_costs_one_epoch(
     finished: Any, tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

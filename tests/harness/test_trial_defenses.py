@@ -19,6 +19,9 @@ QUICK: dict[str, dict[str, Any]] = {
     "cgat": {"steps": 1},
     "atrdh": {"steps": 1},
     "crdat": {"steps": 1},
+    "trades": {"steps": 1},
+    "awp": {"steps": 1},
+    "fgsm_rs": {},
     "comdefend": {"width": 0.01},
 }
 SPACE = {"defense.epochs": {"int": [1, 2]}}

@@ -185,6 +185,7 @@ class Recorded:
 
     def __init__(self, network: Any, shape: Any, bits: int, *arguments: Any) -> None:
         self.shape, self.calls = shape, 0
+        self.threat, _, self.step_size, _ = arguments
 
     def __call__(self, images: Tensor, codes: Tensor, start: Tensor) -> Tensor:
         self.calls += 1
@@ -217,6 +218,23 @@ def test_whole_batches_are_replayed_and_the_short_last_one_is_not(
     assert graph.calls == 2
     assert training._graph is None
     assert Compute("tf32", "graphs").used(training) == "none"
+
+
+def test_a_growing_ball_is_captured_anew_and_a_ball_of_full_size_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("saat.defenses.minimax.GraphedPgd", Recorded)
+    settings = SaatSettings(epochs=3, steps=1, eps=0.06, step_size=0.03, eps_warmup=1)
+    training = training_of(toy.toy_network(), settings)
+    Compute("tf32", "graphs").apply(training)
+    graphs: list[Any] = []
+    while not training.finished:
+        training.run_epoch()
+        graphs.append(training._graph)
+    assert [(graph.threat.eps, graph.step_size) for graph in graphs] == [
+        (0.03, 0.015), (0.06, 0.03), (0.06, 0.03)
+    ]  # fmt: skip
+    assert graphs[1] is graphs[2]
 
 
 def test_a_training_without_an_inner_maximisation_has_nothing_to_replay() -> None:

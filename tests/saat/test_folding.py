@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from saat.models import HashingNetwork, build_network, folded
 from saat.models.strided_conv import StridedConv, is_strided
 
-SIDES = {"small_cnn": 32, "resnet18": 32, "efficientnet_lite0": 32, "vgg11": 32}
+SIDES = dict.fromkeys(("small_cnn", "resnet18", "efficientnet_lite0", "squeezenet1_1", "vgg11"), 32)
 
 
 def parts(found: HashingNetwork) -> Any:
@@ -133,13 +133,17 @@ def test_only_plain_strided_convolutions_are_replaced() -> None:
     )  # fmt: skip
     assert not any(map(is_strided, others))
     assert is_strided(nn.Conv2d(3, 6, 3, 2, 1))
-    for name, replaced in {"resnet18": 1, "efficientnet_lite0": 0, "small_cnn": 0}.items():
+    strided = {"resnet18": 1, "squeezenet1_1": 1, "efficientnet_lite0": 0, "small_cnn": 0}
+    for name, replaced in strided.items():
         fast = folded(network(name, SIDES[name]))
         assert sum(isinstance(module, StridedConv) for module in fast.modules()) == replaced
 
 
-def test_in_another_precision_the_gradient_is_as_near_as_that_of_the_plain_network() -> None:
-    plain = network("resnet18", 32).float()
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1"])
+def test_in_another_precision_the_gradient_is_as_near_as_that_of_the_plain_network(
+    name: str,
+) -> None:
+    plain = network(name, 32).float()
     images = drawn(32).float()
     exact = gradient(plain, images)
     with torch.autocast("cpu", torch.bfloat16):

