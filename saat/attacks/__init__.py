@@ -7,6 +7,7 @@ from saat.attacks.apgd_attacks import (
     MaskedMainstay,
     TargetedApgdMainstay,
     TargetedApgdMargin,
+    TargetedApgdSmoothAP,
 )
 from saat.attacks.hag import HAG
 from saat.attacks.interface import Attack, Knowledge, Queries, TrainingImages
@@ -15,6 +16,7 @@ from saat.attacks.multi_target import MultiTarget
 from saat.attacks.p2p import DHTA, P2P
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
 from saat.attacks.prosgan import ProsGAN
+from saat.attacks.pta import PTA
 from saat.attacks.query_batches import attack_queries, frozen
 from saat.attacks.registry import ATTACKS
 from saat.attacks.sdha import SDHA, TargetedSDHA
@@ -29,6 +31,7 @@ __all__ = [
     "HAG",
     "NI",
     "P2P",
+    "PTA",
     "SDHA",
     "SINI",
     "THA",
@@ -46,6 +49,7 @@ __all__ = [
     "Square",
     "TargetedApgdMainstay",
     "TargetedApgdMargin",
+    "TargetedApgdSmoothAP",
     "TargetedMainstayAttack",
     "TargetedSDHA",
     "TrainingImages",

@@ -7,6 +7,7 @@ from saat.attacks.apgd_attacks import (
     MaskedMainstay,
     TargetedApgdMainstay,
     TargetedApgdMargin,
+    TargetedApgdSmoothAP,
 )
 from saat.attacks.hag import HAG
 from saat.attacks.interface import Attack
@@ -15,6 +16,7 @@ from saat.attacks.multi_target import MultiTarget
 from saat.attacks.p2p import DHTA, P2P
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
 from saat.attacks.prosgan import ProsGAN
+from saat.attacks.pta import PTA
 from saat.attacks.sdha import SDHA, TargetedSDHA
 from saat.attacks.square import Square
 from saat.attacks.tha import THA
@@ -45,11 +47,13 @@ ATTACKS: Registry[type[Attack]] = Registry(
         "dhta": DHTA,
         "tha": THA,
         "prosgan": ProsGAN,
+        "pta": PTA,
         "apgd_mainstay": ApgdMainstay,
         "apgd_mainstay_targeted": TargetedApgdMainstay,
         "apgd_margin": ApgdMargin,
         "apgd_margin_targeted": TargetedApgdMargin,
         "apgd_smoothap": ApgdSmoothAP,
+        "apgd_smoothap_targeted": TargetedApgdSmoothAP,
         "masked_mainstay": MaskedMainstay,
         "multi_target": MultiTarget,
         "square": Square,
