@@ -14,6 +14,7 @@ from saat.attacks.interface import Attack, Knowledge, Queries, TrainingImages
 from saat.attacks.mainstay import MainstayAttack, TargetedMainstayAttack
 from saat.attacks.multi_target import MultiTarget
 from saat.attacks.p2p import DHTA, P2P
+from saat.attacks.pga import PgA
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
 from saat.attacks.prosgan import ProsGAN
 from saat.attacks.pta import PTA
@@ -44,6 +45,7 @@ __all__ = [
     "MainstayAttack",
     "MaskedMainstay",
     "MultiTarget",
+    "PgA",
     "ProsGAN",
     "Queries",
     "Square",

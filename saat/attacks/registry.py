@@ -14,6 +14,7 @@ from saat.attacks.interface import Attack
 from saat.attacks.mainstay import MainstayAttack, TargetedMainstayAttack
 from saat.attacks.multi_target import MultiTarget
 from saat.attacks.p2p import DHTA, P2P
+from saat.attacks.pga import PgA
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
 from saat.attacks.prosgan import ProsGAN
 from saat.attacks.pta import PTA
@@ -35,6 +36,7 @@ ATTACKS: Registry[type[Attack]] = Registry(
     {
         "mainstay": MainstayAttack,
         "mainstay_targeted": TargetedMainstayAttack,
+        "pga": PgA,
         "hag": HAG,
         "bim": BIM,
         "di": DI,
