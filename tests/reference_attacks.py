@@ -299,3 +299,13 @@ def pta_loss(features: Array, positives: Sequence[Array], negatives: Sequence[Ar
         closer = [1 / (1 + math.exp((e - d) / 0.1)) for j, e in enumerate(every) if j != i]
         total += (1 + sum(closer[: len(positives) - 1])) / (1 + sum(closer))
     return 1 - total / len(positives)
+
+
+# NAG
+
+
+def nag_loss(features: Array, code: Array) -> float:
+    """Mean |tanh f − a| over the bits of one image."""
+    return sum(abs(math.tanh(f) - float(a)) for f, a in zip(features, code, strict=True)) / len(
+        code
+    )

@@ -13,6 +13,7 @@ from saat.attacks.hag import HAG
 from saat.attacks.interface import Attack, Knowledge, Queries, TrainingImages
 from saat.attacks.mainstay import MainstayAttack, TargetedMainstayAttack
 from saat.attacks.multi_target import MultiTarget
+from saat.attacks.nag import NAG
 from saat.attacks.p2p import DHTA, P2P
 from saat.attacks.pga import PgA
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
@@ -30,6 +31,7 @@ __all__ = [
     "DHTA",
     "DI",
     "HAG",
+    "NAG",
     "NI",
     "P2P",
     "PTA",

@@ -13,6 +13,7 @@ from saat.attacks.hag import HAG
 from saat.attacks.interface import Attack
 from saat.attacks.mainstay import MainstayAttack, TargetedMainstayAttack
 from saat.attacks.multi_target import MultiTarget
+from saat.attacks.nag import NAG
 from saat.attacks.p2p import DHTA, P2P
 from saat.attacks.pga import PgA
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
@@ -50,6 +51,7 @@ ATTACKS: Registry[type[Attack]] = Registry(
         "tha": THA,
         "prosgan": ProsGAN,
         "pta": PTA,
+        "nag": NAG,
         "apgd_mainstay": ApgdMainstay,
         "apgd_mainstay_targeted": TargetedApgdMainstay,
         "apgd_margin": ApgdMargin,
