@@ -309,3 +309,21 @@ def nag_loss(features: Array, code: Array) -> float:
     return sum(abs(math.tanh(f) - float(a)) for f, a in zip(features, code, strict=True)) / len(
         code
     )
+
+
+# RankOnly
+
+
+def returned_list(code: Array, codes: Array) -> list[int]:
+    """Positions of a database by Hamming distance, equal distances by position."""
+    distance = [sum(int(a != b) for a, b in zip(code, other, strict=True)) for other in codes]
+    return sorted(range(len(codes)), key=lambda i: (distance[i], i))
+
+
+def discounted_gain(items: Sequence[int], label: Array, labels: Array) -> float:
+    """Σ 1/log₂(1 + rank) over the items of a list that share a label."""
+    return sum(
+        1 / math.log2(1 + rank)
+        for rank, item in enumerate(items, start=1)
+        if any(x and y for x, y in zip(label, labels[item], strict=True))
+    )

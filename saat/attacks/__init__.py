@@ -20,6 +20,7 @@ from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
 from saat.attacks.prosgan import ProsGAN
 from saat.attacks.pta import PTA
 from saat.attacks.query_batches import attack_queries, frozen
+from saat.attacks.rank_only import RankOnly
 from saat.attacks.registry import ATTACKS
 from saat.attacks.sdha import SDHA, TargetedSDHA
 from saat.attacks.square import Square
@@ -50,6 +51,7 @@ __all__ = [
     "PgA",
     "ProsGAN",
     "Queries",
+    "RankOnly",
     "Square",
     "TargetedApgdMainstay",
     "TargetedApgdMargin",

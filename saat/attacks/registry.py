@@ -19,6 +19,7 @@ from saat.attacks.pga import PgA
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
 from saat.attacks.prosgan import ProsGAN
 from saat.attacks.pta import PTA
+from saat.attacks.rank_only import RankOnly
 from saat.attacks.sdha import SDHA, TargetedSDHA
 from saat.attacks.square import Square
 from saat.attacks.tha import THA
@@ -61,6 +62,7 @@ ATTACKS: Registry[type[Attack]] = Registry(
         "masked_mainstay": MaskedMainstay,
         "multi_target": MultiTarget,
         "square": Square,
+        "rank_only": RankOnly,
     },
     problem=subclass_of(Attack),
     describe=describe,
