@@ -149,7 +149,9 @@ class AttackRunner:
         found = attack_queries(
             fitted,
             victim.network,
-            Queries(victim.images, labels, victim.query_codes, representatives, seeds(0)),
+            Queries(
+                victim.images, labels, victim.query_codes, representatives, seeds(0), victim.labels
+            ),
             knowledge,
             threat,
             self.batch_size,

@@ -26,6 +26,7 @@ from saat.attacks import (
     Square,
     TargetedApgdMainstay,
     TargetedApgdMargin,
+    TargetedApgdSmoothAP,
 )
 from saat.attacks.noise import Noise
 from saat.controls import controls, drawn_queries, run_control
@@ -96,6 +97,7 @@ _EXHAUSTIVE = Battery(
         "multi_target": MultiTarget(steps=100),
         "apgd_mainstay_targeted": TargetedApgdMainstay(steps=100),
         "apgd_margin_targeted": TargetedApgdMargin(steps=100),
+        "apgd_smoothap_targeted": TargetedApgdSmoothAP(steps=100),
         "mainstay": MainstayAttack(),
         "hag": HAG(),
         "sdha": SDHA(),
@@ -104,12 +106,13 @@ _EXHAUSTIVE = Battery(
     500,
     # Radii as multiples of 8/255: 1, 2, 4, 8, 16 and 32 levels of a byte.
     GateBudget(128, (0.125, 0.25, 0.5, 1.0, 2.0, 4.0), 100, (1, 10, 50, 100, 500, 1000), 100),
+    version=2,
 )
 _FULL = replace(
     _EXHAUSTIVE,
     white_box={**_EXHAUSTIVE.white_box, "hag": HAG(steps=100), "sdha": SDHA(steps=100)},
     pruning=Pruning(128, 0.0002),
-    version=2,
+    version=3,
 )
 BATTERIES: Registry[Battery] = Registry(
     "battery",

@@ -262,3 +262,68 @@ def anchor_code(label: Array, code: Array, codes: Array, labels: Array, count: i
     return np.array(
         [1.0 if sum(int(c[k]) for c in voters) >= 0 else -1.0 for k in range(len(code))]
     )
+
+
+# PTA
+
+
+def pta_items(
+    target: Array, own: Array, labels: Array, positives: int
+) -> tuple[list[int], list[int], int]:
+    """What positives and negatives are drawn from, and how many negatives are drawn."""
+
+    def share(a: Array, b: Array) -> bool:
+        return any(x and y for x, y in zip(a, b, strict=True))
+
+    wanted = [i for i, y in enumerate(labels) if share(target, y)]
+    count = 4 * positives * max(int(sum(own)), 1)
+    others = [i for i, y in enumerate(labels) if share(own, y) and not share(target, y)]
+    if len(others) < count:
+        others = [i for i, y in enumerate(labels) if not share(target, y)]
+    return wanted, others, count
+
+
+def pta_loss(features: Array, positives: Sequence[Array], negatives: Sequence[Array]) -> float:
+    """1 − mean over positives i of rank among positives / rank among all.
+
+    A rank is 1 + Σ_j σ((d_i − d_j)/0.1) over the others, d the distance in bits of tanh f.
+    """
+    u = [math.tanh(f) for f in features]
+
+    def distance(code: Array) -> float:
+        return (len(u) - sum(a * float(b) for a, b in zip(u, code, strict=True))) / 2
+
+    wanted, every = map(distance, positives), list(map(distance, [*positives, *negatives]))
+    total = 0.0
+    for i, d in enumerate(wanted):
+        closer = [1 / (1 + math.exp((e - d) / 0.1)) for j, e in enumerate(every) if j != i]
+        total += (1 + sum(closer[: len(positives) - 1])) / (1 + sum(closer))
+    return 1 - total / len(positives)
+
+
+# NAG
+
+
+def nag_loss(features: Array, code: Array) -> float:
+    """Mean |tanh f − a| over the bits of one image."""
+    return sum(abs(math.tanh(f) - float(a)) for f, a in zip(features, code, strict=True)) / len(
+        code
+    )
+
+
+# RankOnly
+
+
+def returned_list(code: Array, codes: Array) -> list[int]:
+    """Positions of a database by Hamming distance, equal distances by position."""
+    distance = [sum(int(a != b) for a, b in zip(code, other, strict=True)) for other in codes]
+    return sorted(range(len(codes)), key=lambda i: (distance[i], i))
+
+
+def discounted_gain(items: Sequence[int], label: Array, labels: Array) -> float:
+    """Σ 1/log₂(1 + rank) over the items of a list that share a label."""
+    return sum(
+        1 / math.log2(1 + rank)
+        for rank, item in enumerate(items, start=1)
+        if any(x and y for x, y in zip(label, labels[item], strict=True))
+    )

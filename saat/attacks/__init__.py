@@ -7,15 +7,20 @@ from saat.attacks.apgd_attacks import (
     MaskedMainstay,
     TargetedApgdMainstay,
     TargetedApgdMargin,
+    TargetedApgdSmoothAP,
 )
 from saat.attacks.hag import HAG
 from saat.attacks.interface import Attack, Knowledge, Queries, TrainingImages
 from saat.attacks.mainstay import MainstayAttack, TargetedMainstayAttack
 from saat.attacks.multi_target import MultiTarget
+from saat.attacks.nag import NAG
 from saat.attacks.p2p import DHTA, P2P
+from saat.attacks.pga import PgA
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
 from saat.attacks.prosgan import ProsGAN
+from saat.attacks.pta import PTA
 from saat.attacks.query_batches import attack_queries, frozen
+from saat.attacks.rank_only import RankOnly
 from saat.attacks.registry import ATTACKS
 from saat.attacks.sdha import SDHA, TargetedSDHA
 from saat.attacks.square import Square
@@ -27,8 +32,10 @@ __all__ = [
     "DHTA",
     "DI",
     "HAG",
+    "NAG",
     "NI",
     "P2P",
+    "PTA",
     "SDHA",
     "SINI",
     "THA",
@@ -41,11 +48,14 @@ __all__ = [
     "MainstayAttack",
     "MaskedMainstay",
     "MultiTarget",
+    "PgA",
     "ProsGAN",
     "Queries",
+    "RankOnly",
     "Square",
     "TargetedApgdMainstay",
     "TargetedApgdMargin",
+    "TargetedApgdSmoothAP",
     "TargetedMainstayAttack",
     "TargetedSDHA",
     "TrainingImages",

@@ -148,6 +148,14 @@ class ApgdSmoothAP(ApgdAttack):
     """
 
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
-        """See :class:`saat.attacks.objectives.SmoothAP`."""
-        smooth_ap = SmoothAP(queries.labels, knowledge, queries.seeds)
-        return lambda features, step: smooth_ap(torch.tanh(SMOOTH_AP_ALPHA * features))
+        """±AP of :class:`saat.attacks.objectives.SmoothAP`; minus that of the target's label."""
+        smooth_ap = SmoothAP.estimated(queries.labels, knowledge, queries.seeds)
+        way = -1.0 if self.targeted else 1.0
+        return lambda features, step: way * smooth_ap(torch.tanh(SMOOTH_AP_ALPHA * features))
+
+
+@dataclass(frozen=True)
+class TargetedApgdSmoothAP(ApgdSmoothAP):
+    """APGD on the smoothed t-AP of a target label, against the real database codes."""
+
+    targeted = True

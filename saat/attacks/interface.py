@@ -78,6 +78,8 @@ class Queries(NamedTuple):
         codes: ±1 (Q, K), codes of the benign queries.
         representatives: ±1 (Q, K), from :meth:`Attack.representatives`.
         seeds: one seed per query.
+        own_labels: 0/1 (Q, C), the queries' own labels, for a targeted attack; not known where
+            None.
     """
 
     images: Tensor
@@ -85,6 +87,7 @@ class Queries(NamedTuple):
     codes: Tensor
     representatives: Tensor
     seeds: Sequence[int]
+    own_labels: Tensor | None = None
 
     def batch(self, rows: Tensor, device: torch.device) -> "Queries":
         """Rows of a set as a batch on ``device``."""
@@ -98,6 +101,7 @@ class Queries(NamedTuple):
             pick(self.codes),
             pick(self.representatives),
             [self.seeds[row] for row in rows.tolist()],
+            None if self.own_labels is None else pick(self.own_labels),
         )
 
 

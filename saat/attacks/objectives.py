@@ -7,6 +7,7 @@ both.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -51,62 +52,94 @@ def capped_margin(features: Tensor, goal: Tensor) -> Tensor:
     return -(goal * features).clamp_max(MARGIN_CAP).mean(1)
 
 
+class Sample(NamedTuple):
+    """Items of the database drawn for every query of a batch.
+
+    Attributes:
+        codes: float ±1 (B, n, K).
+        weight: float (B, n), how many items of the database each stands for; 0 fills up rows.
+    """
+
+    codes: Tensor
+    weight: Tensor
+
+
 class SmoothAP:
     """SmoothAP against database codes (Brown et al., ECCV 2020; as an attack PTA, ACM MM 2023).
 
-    With similarities s_i = uᵀ r_i / K, σ the logistic function of temperature τ, and P the
+    With similarities s_i = uᵀ r_i / K, σ the logistic function of ``temperature``, and P the
     relevant items: AP ≈ mean over i ∈ P of (1 + Σ_{j∈P} σ(s_j − s_i)) / (1 + Σ_j σ(s_j − s_i)),
-    sums without j = i. The sums run over a sample of the database drawn per query,
-    :data:`SAMPLED_RELEVANT` relevant and :data:`SAMPLED_IRRELEVANT` others, each weighted by the
-    number of items it stands for; memory is B × P × (P + N) floats.
+    sums without j = i. The sums run over the items of two samples, each item weighted by the
+    number that it stands for; memory is B × P × (P + N) floats.
 
-    A query without relevant items scores 0. ``labels`` (B, C) are the queries' own, or the target
-    labels; every query has a seed of its sample.
+    A query without relevant items scores 0.
     """
 
-    def __init__(self, labels: Tensor, knowledge: Knowledge, seeds: Sequence[int]) -> None:
+    def __init__(self, relevant: Sample, others: Sample, temperature: float = TEMPERATURE) -> None:
+        self._relevant, self._others, self._temperature = relevant, others, temperature
+
+    @classmethod
+    def estimated(cls, labels: Tensor, knowledge: Knowledge, seeds: Sequence[int]) -> "SmoothAP":
+        """That of the whole database, from a sample drawn per query.
+
+        It has :data:`SAMPLED_RELEVANT` relevant and :data:`SAMPLED_IRRELEVANT` other items.
+        ``labels`` (B, C) are the queries' own, or the target labels; every query has a seed.
+        """
         codes = knowledge.database_codes
         related = unchecked_relevance(labels.to(codes.device), knowledge.database_labels)
         draws = [numpy_generator(derive_seed("smooth_ap", seed)) for seed in seeds]
-        self._relevant, self._weight = _sample(related, codes, SAMPLED_RELEVANT, draws)
-        self._others, self._others_weight = _sample(~related, codes, SAMPLED_IRRELEVANT, draws)
+        return cls(
+            draw_sample(related, codes, SAMPLED_RELEVANT, draws),
+            draw_sample(~related, codes, SAMPLED_IRRELEVANT, draws),
+        )
 
     def __call__(self, relaxed: Tensor) -> Tensor:
         """Estimated AP per query (B,) of relaxed codes u (B, K) in [−1, 1]."""
-        bits = relaxed.shape[1]
-        relevant = torch.einsum("bpk,bk->bp", self._relevant, relaxed) / bits
-        others = torch.einsum("bnk,bk->bn", self._others, relaxed) / bits
-        above = _ranked_above(relevant, relevant) * self._weight[:, None, :]
+        bits, weight = relaxed.shape[1], self._relevant.weight
+        relevant = torch.einsum("bpk,bk->bp", self._relevant.codes, relaxed) / bits
+        others = torch.einsum("bnk,bk->bn", self._others.codes, relaxed) / bits
+        above = self._ranked_above(relevant, relevant) * weight[:, None, :]
         # An item does not rank above itself, but stands for others at its distance.
         itself = torch.diag_embed(torch.full_like(relevant, 0.5))
         found = 1 + (above - itself).sum(2)
-        wrong = (_ranked_above(relevant, others) * self._others_weight[:, None, :]).sum(2)
-        weight = self._weight
+        wrong = (self._ranked_above(relevant, others) * self._others.weight[:, None, :]).sum(2)
         score: Tensor = (weight * found / (found + wrong)).sum(1)
         return score / weight.sum(1).clamp_min(1)
 
+    def _ranked_above(self, items: Tensor, others: Tensor) -> Tensor:
+        """σ((s_j − s_i)/τ): items i (B, P), others j (B, N) → (B, P, N)."""
+        return torch.sigmoid((others[:, None, :] - items[:, :, None]) / self._temperature)
 
-def _ranked_above(items: Tensor, others: Tensor) -> Tensor:
-    """σ((s_j − s_i)/τ): items i (B, P), others j (B, N) → (B, P, N)."""
-    return torch.sigmoid((others[:, None, :] - items[:, :, None]) / TEMPERATURE)
 
+def draw_sample(
+    allowed: Tensor,
+    codes: Tensor,
+    most: int,
+    generators: Iterable[np.random.Generator],
+    counts: Sequence[int] | None = None,
+) -> Sample:
+    """Items of the database drawn without repetition among ``allowed`` (B, M), for every query.
 
-def _sample(
-    allowed: Tensor, codes: Tensor, count: int, generators: Iterable[np.random.Generator]
-) -> tuple[Tensor, Tensor]:
-    """Codes float (B, count, K) drawn among ``allowed`` (B, M), and how many each stands for.
-
-    Rows with fewer than ``count`` allowed items have members that stand for none.
+    Args:
+        allowed: bool (B, M), what may be drawn.
+        codes: ±1 (M, K), of the database.
+        most: items of a row, fewer where the database has fewer. A row in which fewer are allowed
+            is filled up.
+        generators: one per query.
+        counts: items drawn for every query, at most ``most``; ``most`` where None.
     """
-    count = min(count, allowed.shape[1])
+    width = min(most, allowed.shape[1])
     found = allowed.cumsum(1, dtype=torch.int32)  # how many are allowed up to every item
     totals = found[:, -1:]
-    ranks = np.full((len(allowed), count), allowed.shape[1], np.int32)
-    for row, total, generator in zip(ranks, totals.flatten().tolist(), generators, strict=True):
-        row[:total] = generator.choice(total, min(count, total), replace=False, shuffle=False)
+    ranks = np.full((len(allowed), width), allowed.shape[1], np.int32)
+    wanted = [width] * len(ranks) if counts is None else counts
+    rows = zip(ranks, totals.flatten().tolist(), wanted, generators, strict=True)
+    for row, total, count, generator in rows:
+        drawn_here = min(count, width, total)
+        row[:drawn_here] = generator.choice(total, drawn_here, replace=False, shuffle=False)
     drawn = torch.from_numpy(ranks).to(allowed.device)
     members = (drawn < totals).float()
     # The item of rank r is the first up to which r + 1 are allowed.
     chosen = torch.searchsorted(found, drawn + 1).clamp_max(allowed.shape[1] - 1)
     share = totals / members.sum(1, keepdim=True).clamp_min(1)
-    return codes[chosen].float(), members * share
+    return Sample(codes[chosen].float(), members * share)

@@ -7,14 +7,19 @@ from saat.attacks.apgd_attacks import (
     MaskedMainstay,
     TargetedApgdMainstay,
     TargetedApgdMargin,
+    TargetedApgdSmoothAP,
 )
 from saat.attacks.hag import HAG
 from saat.attacks.interface import Attack
 from saat.attacks.mainstay import MainstayAttack, TargetedMainstayAttack
 from saat.attacks.multi_target import MultiTarget
+from saat.attacks.nag import NAG
 from saat.attacks.p2p import DHTA, P2P
+from saat.attacks.pga import PgA
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
 from saat.attacks.prosgan import ProsGAN
+from saat.attacks.pta import PTA
+from saat.attacks.rank_only import RankOnly
 from saat.attacks.sdha import SDHA, TargetedSDHA
 from saat.attacks.square import Square
 from saat.attacks.tha import THA
@@ -33,6 +38,7 @@ ATTACKS: Registry[type[Attack]] = Registry(
     {
         "mainstay": MainstayAttack,
         "mainstay_targeted": TargetedMainstayAttack,
+        "pga": PgA,
         "hag": HAG,
         "bim": BIM,
         "di": DI,
@@ -45,14 +51,18 @@ ATTACKS: Registry[type[Attack]] = Registry(
         "dhta": DHTA,
         "tha": THA,
         "prosgan": ProsGAN,
+        "pta": PTA,
+        "nag": NAG,
         "apgd_mainstay": ApgdMainstay,
         "apgd_mainstay_targeted": TargetedApgdMainstay,
         "apgd_margin": ApgdMargin,
         "apgd_margin_targeted": TargetedApgdMargin,
         "apgd_smoothap": ApgdSmoothAP,
+        "apgd_smoothap_targeted": TargetedApgdSmoothAP,
         "masked_mainstay": MaskedMainstay,
         "multi_target": MultiTarget,
         "square": Square,
+        "rank_only": RankOnly,
     },
     problem=subclass_of(Attack),
     describe=describe,

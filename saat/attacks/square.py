@@ -1,7 +1,7 @@
 """Square attack: random squares, no gradients (Andriushchenko et al., ECCV 2020)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,20 +40,25 @@ class Square(MainstayGuided):
 
     by_gradient = False
 
+    def scoring(self, queries: Queries, knowledge: Knowledge) -> Callable[[Tensor], Tensor]:
+        """Codes ±1 (B, K) that the network answers → what a proposal must not lower, (B,)."""
+        goal = self.goal(queries.representatives)
+        return lambda codes: (codes * goal).sum(1)
+
     @torch.no_grad()
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """See :meth:`Attack.perturb`; ``step_size`` is not used, no gradient is ever zero."""
-        images, goal = queries.images, self.goal(queries.representatives)
+        images, score_of = queries.images, self.scoring(queries, knowledge)
         corners, signs, stripes = _draw(queries.seeds, self.steps, images.shape[3])
         start = threat.eps * stripes.to(images.device)[:, :, None, :]
         best = threat.project(images + start, images)
-        score = (sign(network(best)) * goal).sum(1)
+        score = score_of(sign(network(best)))
         for query in range(1, self.steps):
             side = square_side(query, self.steps, images.shape[2])
             proposal = _proposal(best, images, threat, side, corners[:, query], signs[:, query])
-            reached = (sign(network(proposal)) * goal).sum(1)
+            reached = score_of(sign(network(proposal)))
             accepted = reached >= score
             best = torch.where(accepted.view(-1, 1, 1, 1), proposal, best)
             score = torch.where(accepted, reached, score)

@@ -44,6 +44,7 @@ BRIEF: Mapping[str, Mapping[str, Any]] = {
     "prosgan": {"prototype_steps": 3, "prototype_batch": 16, "epochs": 1, "width": 8},
     "multi_target": {"targets": 2},
     "square": {"steps": 30},
+    "rank_only": {"steps": 30},
 }
 
 

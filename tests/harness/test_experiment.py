@@ -308,8 +308,9 @@ _OF_CORE = {"apgd_mainstay": 2, "apgd_smoothap": 2, "noise": 2, "battery.core": 
 _OF_FULL = {
     **dict.fromkeys(("apgd_mainstay", "apgd_margin", "apgd_smoothap", "noise"), 2),
     **dict.fromkeys(("apgd_mainstay_targeted", "apgd_margin_targeted"), 2),
+    "apgd_smoothap_targeted": 2,
     **dict.fromkeys(("masked_mainstay", "multi_target", "mainstay", "hag", "sdha"), 2),
-    "battery.full": 2,
+    "battery.full": 3,
 }
 
 
@@ -324,7 +325,7 @@ _OF_FULL = {
         ({"evaluation.attacks": ["bim"], "confirm.battery": "full"}, _OF_FULL),
         (
             {"evaluation.attacks": ["bim"], "confirm.battery": "exhaustive"},
-            {name: version for name, version in _OF_FULL.items() if name != "battery.full"},
+            {**{n: v for n, v in _OF_FULL.items() if n != "battery.full"}, "battery.exhaustive": 2},
         ),
     ],
 )

@@ -163,14 +163,15 @@ def test_stored_versions_are_compared_with_these(
     assert stored_versions(experiment, started) == (None if "gate.floor" in versions else versions)
 
 
-def test_a_run_with_the_battery_before_its_pruning_says_so(run_dir: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_run_with_an_earlier_battery_says_so(version: int, run_dir: Path) -> None:
     experiment, started = begun(run_dir)
     confirm = experiment.confirm.model_copy(update={"battery": "full"})
     experiment = experiment.model_copy(update={"confirm": confirm})
-    versions = changed_versions(experiment) | {"battery.full": 1}
+    versions = changed_versions(experiment) | {"battery.full": version}
     hashed = protocol_hash(experiment, started["data_fingerprint"], versions)
     started |= {"versions": versions, "protocol_hash": hashed}
-    assert version_note(experiment, started).endswith("battery.full was version 1, is 2")
+    assert version_note(experiment, started).endswith(f"battery.full was version {version}, is 3")
 
 
 @pytest.mark.parametrize("versions", [None, {"hag": 2}])

@@ -163,7 +163,7 @@ def test_smooth_ap_is_exact_where_the_sample_is_everything() -> None:
     knowledge = Knowledge(codes, labels, torch.ones(7), codes, labels)
     relaxed = torch.tanh(drawn_features()[0]).float()
     wanted = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 1]]).float()
-    found = losses.SmoothAP(wanted, knowledge, range(5))(relaxed)
+    found = losses.SmoothAP.estimated(wanted, knowledge, range(5))(relaxed)
     expected = [
         plain.smooth_average_precision(u, y, list(codes.numpy()), list(labels.numpy()), 0.1)
         for u, y in zip(relaxed.numpy(), wanted.numpy(), strict=True)
@@ -180,17 +180,27 @@ def test_smooth_ap_of_a_sample_estimates_that_of_the_whole() -> None:
     exact = plain.smooth_average_precision(
         relaxed[0].numpy(), wanted[0].numpy(), list(codes.numpy()), list(labels.numpy()), 0.1
     )
-    draws = [float(losses.SmoothAP(wanted, knowledge, [seed])(relaxed)) for seed in range(40)]
+    draws = [
+        float(losses.SmoothAP.estimated(wanted, knowledge, [seed])(relaxed)) for seed in range(40)
+    ]
     assert len(set(draws)) > 30
     assert np.mean(draws) == pytest.approx(exact, abs=0.02)
-    assert draws[0] == float(losses.SmoothAP(wanted, knowledge, [0])(relaxed))
+    assert draws[0] == float(losses.SmoothAP.estimated(wanted, knowledge, [0])(relaxed))
 
 
 # Attacks
 
 
 @pytest.mark.parametrize(
-    "name", ["apgd_mainstay", "apgd_margin", "apgd_smoothap", "masked_mainstay", "multi_target"]
+    "name",
+    [
+        "apgd_mainstay",
+        "apgd_margin",
+        "apgd_smoothap",
+        "apgd_smoothap_targeted",
+        "masked_mainstay",
+        "multi_target",
+    ],
 )
 def test_the_scale_of_the_last_layer_changes_no_pixel(name: str) -> None:
     # A power of two: not even a rounding differs.
@@ -283,7 +293,7 @@ def test_noise_is_the_random_start_and_asks_nothing() -> None:
 def test_targeted_forms_go_towards_the_code_of_the_target() -> None:
     network = toy.bare_network(DATA)
     knowledge = knowledge_of(network)
-    for name in ("apgd_mainstay", "apgd_margin"):
+    for name in ("apgd_mainstay", "apgd_margin", "apgd_smoothap"):
         towards = ATTACKS[f"{name}_targeted"](steps=10)
         queries = queries_of(network, towards, knowledge)
         shares = []
@@ -302,7 +312,7 @@ def test_samples_of_smooth_ap_are_distinct_allowed_and_uniform() -> None:
     times = torch.zeros(40)
     for seed in range(300):
         draws = [numpy_generator(seed + row) for row in range(3)]
-        items, weight = losses._sample(allowed, names, 8, draws)
+        items, weight = losses.draw_sample(allowed, names, 8, draws)
         first = items[0, :, 0].long()
         assert len(first.unique()) == 8
         assert allowed[0, first].all()
@@ -310,7 +320,7 @@ def test_samples_of_smooth_ap_are_distinct_allowed_and_uniform() -> None:
         assert weight[0].tolist() == [20 / 8] * 8
         assert (weight.sum(1) == torch.tensor([20.0, 1.0, 0.0])).all()
         assert items[1, 0, 0] == 7
-        alone, _ = losses._sample(allowed[:1], names, 8, [numpy_generator(seed)])
+        alone, _ = losses.draw_sample(allowed[:1], names, 8, [numpy_generator(seed)])
         assert torch.equal(alone[0], items[0])
     assert times[:5].sum() + times[25:].sum() == 0
     assert (times[5:25] - 120).abs().max() < 45  # five standard deviations

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from saat.attacks import (
     Knowledge,
     MainstayAttack,
+    PgA,
     Queries,
     TargetedMainstayAttack,
     attack_queries,
@@ -22,7 +23,7 @@ from saat.mainstay import MAINSTAY_WEIGHTS, mainstay_codes
 from saat.models import encode
 from saat.retrieval import average_precision
 from saat.threat_model import ThreatModel
-from tests import toy
+from tests import reference, toy
 from tests.toy import codes, linear_network
 
 DATA = toy.toy_data()
@@ -152,6 +153,25 @@ def test_mainstay_attacks_are_guided_by_mainstay_codes_of_their_weighting(weight
     for attack in (MainstayAttack, TargetedMainstayAttack):
         found = attack(weights=weights).representatives(knowledge, LABELS, torch.zeros(1))  # type: ignore[arg-type]
         assert torch.equal(found, expected)
+
+
+def test_pga_is_the_mainstay_attack_with_equal_weights() -> None:
+    # Weights differ where labels overlap in part.
+    drawn = np.random.default_rng(4)
+    labels, train_codes = drawn.integers(0, 2, (40, 5)), drawn.choice([-1, 1], (40, 12))
+    known = Knowledge.of(torch.from_numpy(train_codes).float(), torch.from_numpy(labels))
+    found, other = (
+        attack.representatives(known, torch.from_numpy(labels), torch.zeros(1))
+        for attack in (PgA(), MainstayAttack())
+    )
+    expected = [reference.mainstay_code(y, train_codes, labels, "cgat") for y in labels]
+    assert found.tolist() == np.array(expected).tolist()
+    assert not torch.equal(found, other)
+
+    network = toy.bare_network(DATA)
+    published = MainstayAttack(steps=5, weights="cgat")
+    images = [attacked(network, attack).images for attack in (PgA(steps=5), published)]
+    assert torch.equal(*images)
 
 
 @pytest.mark.parametrize("rescale", [False, True])
