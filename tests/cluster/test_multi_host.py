@@ -241,4 +241,7 @@ def test_journal_tables_and_tracker_agree(outcome: Outcome) -> None:
         logged = client.get_metric_history(run.info.run_id, "val/clean_map")
         assert [metric.step for metric in logged] == [event["epoch"] for event in record.epochs]
         for name, value in record.metrics.items():
+            # The seconds of a trial are delivered where they are an objective.
+            if name.endswith("/device_seconds"):
+                continue
             assert run.data.metrics[name] == pytest.approx(value, nan_ok=True)
