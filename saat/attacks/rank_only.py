@@ -19,8 +19,8 @@ class RankOnly(Square):
 
     The score is the negative discounted gain of the list, −Σ_i rel_i / log₂(1 + i), i the rank
     from 1 and rel_i whether the item shares a label with the query, which the attacker sees in the
-    returned images. Neither codes nor distances are used. The score is of this project; it has the
-    discount of QAIR (Li et al., CVPR 2021), whose loss compares the list with the clean one.
+    returned images (DCG: Järvelin & Kekäläinen 2002). Neither codes nor distances are used. That
+    this gain is what is lowered is a choice of this project.
 
     ``steps`` is the number of queries to the service, which returns items of equal distance by
     their position. The theoretical result is that of the mainstay code: the score names no code.
