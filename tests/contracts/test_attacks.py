@@ -57,7 +57,7 @@ BRIEF_OPTIONS: Mapping[str, Mapping[str, Any]] = {
 GENERATORS = {"prosgan"}
 
 # Steps are queries without gradients, of which it takes more to get as far.
-BLACK_BOX_STEPS = {"square": 20, "rank_only": 20}
+BLACK_BOX_STEPS = {"square": 20, "rank_only": 100}
 
 
 # Compared by identity: what an attack learned about one setting is kept for it.

@@ -60,13 +60,20 @@ def open_search(
     return Search(searched, journal, FINGERPRINT, max_concurrent, plan)
 
 
+def as_recorded(config: dict[str, Any]) -> dict[str, Any]:
+    """A setting without the keys that came after the recorded journals."""
+    later = ("eps_warmup", "clip_gradients", "ema", "select")
+    defense = {key: value for key, value in config["defense"].items() if key not in later}
+    return {**config, "defense": defense}
+
+
 def objectives(config: dict[str, Any], progress: float = 1.0) -> tuple[float, float]:
     """(clean, robust) of a setting: a trade-off in λ and ε, a little rough, rising with epochs."""
     defense = config["defense"]
     if defense["method"] == "none":
         return 0.9, 0.05
     weight = math.log10(defense["lambda"])
-    rough = derive_seed(json.dumps(config, sort_keys=True)) % 1000 / 1e4
+    rough = derive_seed(json.dumps(as_recorded(config), sort_keys=True)) % 1000 / 1e4
     clean = 0.7 - 0.2 * max(weight, -1) - 2 * defense["eps"] + rough
     robust = 0.3 + 0.15 * weight + 3 * defense["eps"] + 0.01 * defense["steps"] - rough
     share = 0.5 + 0.5 * progress

@@ -301,7 +301,8 @@ def test_targeted_forms_go_towards_the_code_of_the_target() -> None:
             images = attack_queries(attack, network, queries, knowledge, ThreatModel(0.1)).images
             codes = toy.codes(network, images)
             shares.append(float((codes == queries.representatives).float().mean()))
-        assert shares[0] > shares[1] + 0.3
+        # The untargeted SmoothAP has no code to go away from.
+        assert shares[0] > shares[1] + (0.1 if name == "apgd_smoothap" else 0.3)
 
 
 def test_samples_of_smooth_ap_are_distinct_allowed_and_uniform() -> None:
