@@ -238,7 +238,7 @@ def step_benchmark(backbone: str, side: int, size: int, count: int, repeats: int
     def index() -> Tensor:
         return torch.randperm(count)[:size]
 
-    steps = [lambda: ours._step(index(), LR), lambda: bare.step(index())]
+    steps = [lambda: ours.step(index(), LR), lambda: bare.step(index())]
     ours_bare = interleaved(steps, repeats)
     report(f"SAAT step, {backbone}, {side} px", ours_bare[0], ours_bare[1], unit)
 

@@ -6,7 +6,7 @@ the process would grow with every block.
 """
 
 # Of a matrix: 16 MiB as float32, 32 MiB as float64 or int64.
-_ELEMENTS = 1 << 22
+ELEMENTS = 1 << 22
 
 
 def rows_at_once(width: int) -> int:
@@ -14,4 +14,4 @@ def rows_at_once(width: int) -> int:
 
     Queries against a database, or against all label vectors, are gigabytes at the protocols' sizes.
     """
-    return max(1, _ELEMENTS // max(1, width))
+    return max(1, ELEMENTS // max(1, width))

@@ -29,8 +29,9 @@ COMPILES: tuple[str, ...] = get_args(Compile)
 
 # Variants of one network: modes, gradients of images or of weights, batch sizes, precisions.
 # Beyond its limit, 8 by default, torch would go on uncompiled.
-_VARIANTS = 64
-_BACKEND = "inductor"
+VARIANTS = 64
+# Which of torch's compilers makes code of a traced network.
+BACKEND = "inductor"
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ def compile_network(network: "nn.Module") -> None:
     import torch
 
     torch._dynamo.reset()  # what earlier networks of this process compiled counts as variants
-    torch._dynamo.config.recompile_limit = _VARIANTS
+    torch._dynamo.config.recompile_limit = VARIANTS
     torch._dynamo.config.fail_on_recompile_limit_hit = True
-    network.compile(backend=_BACKEND, dynamic=False)
+    network.compile(backend=BACKEND, dynamic=False)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from saat import distance_counts_numpy
 from saat.packed_codes import Packed
 
 # Pairs of a query and an item below which starting Numba, about a second, is not paid back.
-_COMPILED_FROM = 1 << 25
+COMPILED_FROM = 1 << 25
 
 
 def count_distances(queries: Packed, database: Packed, depth: int) -> NDArray[np.int64]:
@@ -34,7 +34,7 @@ def count_distances(queries: Packed, database: Packed, depth: int) -> NDArray[np
         the nearest ``depth`` have 0.
     """
     counts = np.zeros((queries.codes.shape[1], 2 * (queries.bits + 1)), np.int64)
-    _loops(queries, database).count(queries, database, counts, depth)
+    loops_for(queries, database).count(queries, database, counts, depth)
     both = counts.reshape(len(counts), queries.bits + 1, 2)
     total = both.sum(2)
     both[total.cumsum(1) - total >= depth] = 0
@@ -53,13 +53,14 @@ def relevance_in_stable_order(queries: Packed, database: Packed, depth: int) -> 
         bool (Q, depth).
     """
     hits = np.zeros((queries.codes.shape[1], depth), np.bool_)
-    _loops(queries, database).order(queries, database, hits)
+    loops_for(queries, database).order(queries, database, hits)
     return hits
 
 
-def _loops(queries: Packed, database: Packed) -> ModuleType:
+def loops_for(queries: Packed, database: Packed) -> ModuleType:
+    """The module whose loops count: the compiled one where that pays, and where it can be."""
     pairs = queries.codes.shape[1] * database.codes.shape[1]
-    compiled = _compiled() if pairs >= _COMPILED_FROM else None
+    compiled = _compiled() if pairs >= COMPILED_FROM else None
     return compiled or distance_counts_numpy
 
 

@@ -29,10 +29,10 @@ MainstayWeights = Literal["saat", "eq11", "cgat"]
 MAINSTAY_WEIGHTS: tuple[str, ...] = get_args(MainstayWeights)
 
 # Group coefficients are one matrix of float64 (rows, groups); larger sets go through in blocks.
-_BLOCK_ELEMENTS = 1 << 20
+BLOCK_ELEMENTS = 1 << 20
 # Coefficients of all groups are kept up to this many bytes, and computed for every batch above it:
 # they grow with the square of the groups, to gigabytes for 100,000 rows of MS-COCO.
-_KEPT_BYTES = 1 << 28
+KEPT_BYTES = 1 << 28
 _RELAXED_STEP = 2.0**-30
 # Sums lie in [−2, 2]. Rounding makes less than this of a 0.
 _NEARLY_ZERO = 1e-10
@@ -77,6 +77,10 @@ class MainstayCodes:
     which float64 holds sums of 2²³ rows. A bit whose mainstay sum is exactly 0 is +1. With relaxed
     codes that holds for bits that are constant over the training set; else rounding may decide.
 
+    Attributes:
+        codes: int8 ±1 (N, K), or float64 where they are ``relaxed``.
+        sums: float64 (G, K), those of every group of equal labels.
+
     Args:
         train_codes: codes (N, K), any dtype; ±1 unless ``relaxed``.
         train_labels: 0/1 labels (N, C).
@@ -105,7 +109,7 @@ class MainstayCodes:
         self._groups = LabelGroups.of(train_labels.to(train_codes.device))
         self._weights, self._relaxed = weights, relaxed
         self.codes = self._exact(train_codes).clone()
-        self._sums = self._groups.sums(self.codes)
+        self.sums = self._groups.sums(self.codes)
 
     def _exact(self, codes: Tensor) -> Tensor:
         if not self._relaxed:
@@ -116,20 +120,20 @@ class MainstayCodes:
         """Replace the codes (B, K) of training rows ``index`` (B,), each row at most once."""
         new = self._exact(codes)
         change = new.double() - self.codes[index].double()
-        self._sums.index_add_(0, self._groups.index[index], change)
+        self.sums.index_add_(0, self._groups.index[index], change)
         self.codes[index] = new
 
     def of_rows(self, index: Tensor) -> Tensor:
         """Mainstay codes float32 (B, K) of training rows ``index`` (B,) under their own labels."""
         members = self._groups.index[index]
         labels = self._groups.vectors[members]
-        if 8 * len(self._groups.vectors) ** 2 <= _KEPT_BYTES:
+        if 8 * len(self._groups.vectors) ** 2 <= KEPT_BYTES:
             return self._signs(self._coefficients[members], labels)
         return self._of_checked(labels)
 
     def _signs(self, coefficients: Tensor, labels: Tensor) -> Tensor:
         """Mainstay codes float32 (Q, K) of labels (Q, C) with these coefficients (Q, G)."""
-        totals = coefficients @ self._sums
+        totals = coefficients @ self.sums
         if (unsure := totals.abs() < _NEARLY_ZERO).any():
             totals = self._settled(totals, unsure, labels)
         return sign(totals).float()
@@ -138,13 +142,13 @@ class MainstayCodes:
         """``totals`` (Q, K) of labels (Q, C) with the right sign where ``unsure`` (Q, K)."""
         # The sum of a constant bit is a mean of cosines (1 where weights add up to 1) or 0, minus
         # 1 or 0. A mean of cosines below 1 is at most 1 − 1/(2 C N), so a sum this near to 0 is 0.
-        constant = self._sums.sum(0).abs() == len(self.codes)
+        constant = self.sums.sum(0).abs() == len(self.codes)
         totals = totals.masked_fill(unsure & constant, 0.0)
         unsure = unsure & ~constant
         rows, bits = unsure.any(1), unsure.any(0)
         if self._relaxed or not rows.any():
             return totals
-        sums = self._sums[:, bits]
+        sums = self.sums[:, bits]
         exact = exact_mainstay_sums(labels[rows], self._groups, sums, self._weights)
         block = rows[:, None] & bits
         return torch.where(unsure, totals.masked_scatter(block, exact), totals)
@@ -159,7 +163,7 @@ class MainstayCodes:
         return out
 
     def _block_rows(self) -> int:
-        return max(1, _BLOCK_ELEMENTS // max(1, len(self._groups.vectors)))
+        return max(1, BLOCK_ELEMENTS // max(1, len(self._groups.vectors)))
 
     def of_labels(self, labels: Tensor) -> Tensor:
         """Mainstay codes float32 (Q, K) of any 0/1 labels (Q, C).
@@ -169,10 +173,10 @@ class MainstayCodes:
         """
         check_labels("labels", labels)
         check_classes(labels, self._groups.vectors)
-        return self._of_checked(labels.to(self._sums.device))
+        return self._of_checked(labels.to(self.sums.device))
 
     def _of_checked(self, labels: Tensor) -> Tensor:
-        out = torch.empty(len(labels), self.codes.shape[1], device=self._sums.device)
+        out = torch.empty(len(labels), self.codes.shape[1], device=self.sums.device)
         size = self._block_rows()
         for part, block in zip(out.split(size), labels.split(size), strict=True):
             coefficients = group_coefficients(block, self._groups, self._weights)

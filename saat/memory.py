@@ -18,7 +18,7 @@ _SIGNS = ("DefaultCPUAllocator", "CUDA error: out of memory", "_STATUS_ALLOC_FAI
 # CUDA's context and its libraries take about as much in every process, outside the allocator.
 _CONTEXT_BYTES = 512 * 1024**2
 
-_allowed = 1.0  # share of its GPU that this process may take
+allowed_share = 1.0  # share of its GPU that this process may take
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -62,15 +62,15 @@ def limit_share(device: torch.device, share: float) -> None:
 
     So a process that needs more fails itself, and not its neighbours.
     """
-    global _allowed
+    global allowed_share
     _, total = torch.cuda.mem_get_info(device)
-    _allowed = max(share - _CONTEXT_BYTES / total, share / 2)
+    allowed_share = max(share - _CONTEXT_BYTES / total, share / 2)
     # This function wants a number: "cuda" is no device to it.
     number = torch.cuda.current_device() if device.index is None else device.index
-    torch.cuda.set_per_process_memory_fraction(_allowed, number)
+    torch.cuda.set_per_process_memory_fraction(allowed_share, number)
 
 
 def free_bytes(device: torch.device) -> int:
     """Bytes of a GPU that this process can still take, within its share."""
     free, total = torch.cuda.mem_get_info(device)
-    return min(free, int(_allowed * total) - torch.cuda.memory_reserved(device))
+    return min(free, int(allowed_share * total) - torch.cuda.memory_reserved(device))

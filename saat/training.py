@@ -63,6 +63,8 @@ class Training(ABC):
         stage: its name, in checkpoints, seeds and messages.
         train_labels: float 0/1 (N, C), on the network's device.
         work: what its epochs count as for a stopwatch.
+        optimiser: of the parameters of all :meth:`modules`.
+        resident: uint8 (N, 3, H, W), the training images on a GPU; None where they are read.
         physical_batch: see :meth:`split_batches`; None for whole batches.
         graphs: whether CUDA graphs are replayed; see :meth:`use_graphs`.
     """
@@ -85,9 +87,9 @@ class Training(ABC):
         self._data = data
         self._device = device_of(network)
         self.train_labels = data.label_tensor(data.train).float().to(self._device)
-        self._resident = self._on_device()
+        self.resident = self._on_device()
         self.prepare()
-        self._optimiser = settings.optimiser(
+        self.optimiser = settings.optimiser(
             parameter for module in self.modules().values() for parameter in module.parameters()
         )
 
@@ -142,7 +144,7 @@ class Training(ABC):
         The training set leaves the GPU.
         """
         self.physical_batch = physical_batch
-        self._resident = None
+        self.resident = None
 
     def changed_by_splitting(self) -> list[str]:
         """What a physical batch changes in this stage beyond rounding, in words."""
@@ -206,7 +208,7 @@ class Training(ABC):
             for number, index in enumerate(batches):
                 iteration = self.epoch * len(batches) + number
                 lr = self.settings.lr_at(iteration, self.settings.epochs * len(batches))
-                total += self._step(index, lr, images)
+                total += self.step(index, lr, images)
                 if progress:
                     progress(number + 1, len(batches))
         self.epoch += 1
@@ -215,27 +217,36 @@ class Training(ABC):
             raise TrainingFailed(f"{self.stage} loss is {mean} in epoch {self.epoch}; lower lr")
         return Phase.TRAINING.keyed({"loss": mean, "lr": lr})
 
-    def _step(self, index: Tensor, lr: float, images: Iterator[Tensor] | None = None) -> Tensor:
-        """A step on a batch, whose images are the next of ``images`` or are read now."""
-        for group in self._optimiser.param_groups:
+    def step(self, index: Tensor, lr: float, images: Iterator[Tensor] | None = None) -> Tensor:
+        """One step on a batch, at learning rate ``lr``.
+
+        Args:
+            index: int64 (B,), positions within the training set.
+            lr: of every parameter group.
+            images: float (B, 3, H, W) of the batch are the next of them; None: they are read now.
+
+        Returns:
+            The loss, a scalar.
+        """
+        for group in self.optimiser.param_groups:
             group["lr"] = lr
         on_device = index.to(self._device)
         coming = self._images([index]) if images is None else images
         loss = self.batch_loss(next(coming), self.train_labels[on_device], on_device)
-        self._optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.update()
         return loss.detach()
 
     def update(self) -> None:
         """One step of the optimiser along the gradients."""
-        self._optimiser.step()
+        self.optimiser.step()
 
     def _images(self, batches: Sequence[Tensor]) -> Generator[Tensor, None, None]:
         """Float images of every batch of training rows."""
-        if self._resident is not None:
+        if self.resident is not None:
             for index in batches:
-                yield to_float(self._resident[index.to(self._device)], self._device)
+                yield to_float(self.resident[index.to(self._device)], self._device)
             return
         rows = [index.numpy() for index in batches]
         with closing(batches_for(self._device, self._read, rows)) as images:
@@ -286,7 +297,7 @@ class Training(ABC):
         tensors = {f"buffer.{name}": tensor for name, tensor in self.buffers().items()}
         for name, module in self.modules().items():
             tensors |= tensor_file.module_tensors(name, module)
-        for number, state in self._optimiser.state_dict()["state"].items():
+        for number, state in self.optimiser.state_dict()["state"].items():
             for name, value in state.items():
                 if isinstance(value, Tensor):
                     tensors[f"optimiser.{number}.{name}"] = value
@@ -317,8 +328,8 @@ class Training(ABC):
         for key, tensor in tensors_under("optimiser.", tensors).items():
             number, name = key.split(".")
             state.setdefault(int(number), {})[name] = tensor
-        groups = self._optimiser.state_dict()["param_groups"]
-        self._optimiser.load_state_dict({"state": state, "param_groups": groups})
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
         self.epoch = int(meta["epoch"])
 
 

@@ -73,10 +73,14 @@ class SmoothAP:
     number that it stands for; memory is B × P × (P + N) floats.
 
     A query without relevant items scores 0.
+
+    Attributes:
+        relevant: sample of the relevant items.
+        others: sample of items that are not relevant.
     """
 
     def __init__(self, relevant: Sample, others: Sample, temperature: float = TEMPERATURE) -> None:
-        self._relevant, self._others, self._temperature = relevant, others, temperature
+        self.relevant, self.others, self._temperature = relevant, others, temperature
 
     @classmethod
     def estimated(cls, labels: Tensor, knowledge: Knowledge, seeds: Sequence[int]) -> "SmoothAP":
@@ -95,14 +99,14 @@ class SmoothAP:
 
     def __call__(self, relaxed: Tensor) -> Tensor:
         """Estimated AP per query (B,) of relaxed codes u (B, K) in [−1, 1]."""
-        bits, weight = relaxed.shape[1], self._relevant.weight
-        relevant = torch.einsum("bpk,bk->bp", self._relevant.codes, relaxed) / bits
-        others = torch.einsum("bnk,bk->bn", self._others.codes, relaxed) / bits
+        bits, weight = relaxed.shape[1], self.relevant.weight
+        relevant = torch.einsum("bpk,bk->bp", self.relevant.codes, relaxed) / bits
+        others = torch.einsum("bnk,bk->bn", self.others.codes, relaxed) / bits
         above = self._ranked_above(relevant, relevant) * weight[:, None, :]
         # An item does not rank above itself, but stands for others at its distance.
         itself = torch.diag_embed(torch.full_like(relevant, 0.5))
         found = 1 + (above - itself).sum(2)
-        wrong = (self._ranked_above(relevant, others) * self._others.weight[:, None, :]).sum(2)
+        wrong = (self._ranked_above(relevant, others) * self.others.weight[:, None, :]).sum(2)
         score: Tensor = (weight * found / (found + wrong)).sum(1)
         return score / weight.sum(1).clamp_min(1)
 

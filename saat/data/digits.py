@@ -118,7 +118,7 @@ def _generator(*parts: int | str) -> np.random.Generator:
 
 
 @cache
-def _source_digits() -> tuple[np.ndarray, np.ndarray]:
+def source_digits() -> tuple[np.ndarray, np.ndarray]:
     """float32 (1797, 8, 8) ink in [0, 1] and int64 (1797,) classes."""
     # Read only the file: importing scikit-learn takes seconds in every worker.
     spec = find_spec("sklearn")
@@ -134,7 +134,7 @@ def _source_digits() -> tuple[np.ndarray, np.ndarray]:
 
 def _pools(seed: int) -> dict[str, np.ndarray]:
     """Source digits of every split, stratified by class."""
-    _, classes = _source_digits()
+    _, classes = source_digits()
     rng = _generator(seed, "pools")
     pools: dict[str, list[np.ndarray]] = {"validation": [], "test": [], "database": []}
     for digit in range(10):
@@ -146,7 +146,7 @@ def _pools(seed: int) -> dict[str, np.ndarray]:
 
 
 def _labels(sources: np.ndarray, numbers: bool) -> np.ndarray:
-    _, classes = _source_digits()
+    _, classes = source_digits()
     label, shown = classes[sources], sources >= 0
     if numbers:
         label, shown = 10 * label[:, ::2] + label[:, 1::2], shown[:, ::2]
@@ -158,7 +158,7 @@ def _labels(sources: np.ndarray, numbers: bool) -> np.ndarray:
 def _compose_rows(
     sources: np.ndarray, rows: range, size: int, counts: Mapping[str, int], seed: int
 ) -> np.ndarray:
-    ink, _ = _source_digits()
+    ink, _ = source_digits()
     names = [(split, i) for split, count in counts.items() for i in range(count)]
     images = []
     for row in rows:

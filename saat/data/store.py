@@ -29,9 +29,9 @@ Render = Callable[[range], np.ndarray]
 
 # Below this many bytes every load reads everything and compares the checksum (a fraction of a
 # second); above, it checks sizes only.
-_CHECKED_ON_LOAD = 256 * 2**20
+CHECKED_ON_LOAD = 256 * 2**20
 # Images and bytes decoded between two writes: enough to keep a pool of threads busy.
-_BLOCK, _BLOCK_BYTES = 256, 2**26
+BLOCK_IMAGES, BLOCK_BYTES = 256, 2**26
 
 _ARRAY, _SIDECAR = "images.npy", "entry.json"
 
@@ -106,7 +106,7 @@ def _open(folder: Path, key: str, shape: tuple[int, ...]) -> Entry | None:
         size = array.stat().st_size
         if not {"key": key, "shape": list(shape), "bytes": size}.items() <= sidecar.items():
             return None
-        if size < _CHECKED_ON_LOAD and _checksum(array) != sidecar.get("blake2b"):
+        if size < CHECKED_ON_LOAD and _checksum(array) != sidecar.get("blake2b"):
             return None
         images: np.ndarray = np.load(array, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError):
@@ -147,7 +147,7 @@ def _build(
 def _write_array(
     array: Path, shape: tuple[int, ...], render: Render, progress: Progress | None
 ) -> None:
-    step = max(1, min(_BLOCK, _BLOCK_BYTES // math.prod(shape[1:])))
+    step = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // math.prod(shape[1:])))
     # Written, not mapped: a write to a full disk raises, but a store into a mapped page kills
     # the process.
     with array.open("wb") as file:

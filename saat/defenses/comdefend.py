@@ -97,14 +97,14 @@ class Preprocessed(nn.Module):
     def reconstruct(self, images: Tensor) -> Tensor:
         """What reaches the network of float images (B, 3, H, W)."""
         logits = self.codec(images)
-        noisy = logits - self._noise(logits) if self._settings.test_noise else logits
+        noisy = logits - self.noise(logits) if self._settings.test_noise else logits
         if self.differentiable:
             return self.codec.decode(torch.sigmoid(noisy))
         smooth = self.mean_code(logits)
         rounded = (noisy.detach() > 0).to(logits.dtype)
         return self.codec.decode(rounded + (smooth - smooth.detach()))  # the bracket is exactly 0
 
-    def _noise(self, logits: Tensor) -> Tensor:
+    def noise(self, logits: Tensor) -> Tensor:
         """The fixed draw for images of this size, (12, H, W)."""
         if self._drawn.shape != logits.shape[1:] or self._drawn.device != logits.device:
             draw = torch.randn(logits.shape[1:], generator=generator("comdefend", "test noise"))

@@ -53,11 +53,4 @@ def training(
 def state(run: Training) -> dict[str, Tensor]:
     """Every tensor that the rest of a run depends on, and what is deployed."""
     out = {f"defended.{key}": value for key, value in toy.snapshot(run.defended).items()}
-    for name, module in run.modules().items():
-        out |= {f"{name}.{key}": value for key, value in toy.snapshot(module).items()}
-    out |= {f"buffer.{key}": value.clone() for key, value in run.buffers().items()}
-    for number, entry in run._optimiser.state_dict()["state"].items():
-        for key, value in entry.items():
-            if isinstance(value, Tensor):
-                out[f"optimiser.{number}.{key}"] = value.clone()
-    return out
+    return out | {key: value.clone() for key, value in run.state({})[0].items()}

@@ -151,7 +151,7 @@ def test_mainstay_codes_of_relaxed_codes_follow_updates_exactly() -> None:
         codes[rows] = drawn(7)
         followed.update(torch.from_numpy(rows), torch.from_numpy(codes[rows]))
     anew = MainstayCodes(torch.from_numpy(codes), torch.from_numpy(labels), "saat", True)
-    assert torch.equal(followed._sums, anew._sums)
+    assert torch.equal(followed.sums, anew.sums)
     np.testing.assert_allclose(followed.codes.numpy(), codes, atol=2.0**-31)
     ours = followed.of_rows(torch.arange(40)).numpy()
     for row, label in zip(ours, labels, strict=True):

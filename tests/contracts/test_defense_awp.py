@@ -57,7 +57,7 @@ def test_the_gradient_is_taken_at_the_perturbed_weights_and_the_step_from_the_ol
         return outer(self, images, attacked, labels, index)
 
     monkeypatch.setattr(SaatTraining, "outer_loss", looked_at)
-    run._step(torch.arange(32), 0.1)
+    run.step(torch.arange(32), 0.1)
     for name, part in names.items():
         if part.dim() == 1:
             assert torch.equal(within[name], before[name])

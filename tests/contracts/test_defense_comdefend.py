@@ -95,7 +95,7 @@ def test_every_image_gets_the_same_noise_whatever_the_batch(trained: HashingNetw
     images = torch.rand(4, 3, toy.SIZE, toy.SIZE)
     defended = deployed(trained)
     torch.testing.assert_close(
-        defended._noise(defended.codec(images)).std(), torch.tensor(20.0), rtol=0.1, atol=0
+        defended.noise(defended.codec(images)).std(), torch.tensor(20.0), rtol=0.1, atol=0
     )
     together = codes_seen(defended, images)
     one = torch.cat([codes_seen(defended, image[None]) for image in images])

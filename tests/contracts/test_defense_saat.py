@@ -50,7 +50,9 @@ class Given:
         shape = (len(data.train), toy.BITS)
         self.codes = rng.choice([-1, 1], shape).astype(np.int8)
         self.memory = rng.uniform(-1, 1, shape).astype(np.float32)
-        self.run.mainstay = self.run._mainstay_of(torch.from_numpy(self.codes))
+        self.run.mainstay = MainstayCodes(
+            torch.from_numpy(self.codes), run.train_labels, run.settings.weighting
+        )
         self.run.objective.memory.copy_(torch.from_numpy(self.memory))
         self.train_labels = data.labels[data.train]
         self.index = torch.from_numpy(rng.permutation(len(data.train))[:32])

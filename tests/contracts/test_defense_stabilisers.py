@@ -68,11 +68,11 @@ def test_gradients_are_clipped_by_their_norm_before_the_step(
     for changes in runs:
         run = training(name, trained, data, **changes)
         plain = torch.optim.SGD(run.network.parameters(), lr=0.1)
-        run._optimiser = plain
+        run.optimiser = plain
         before = [part.detach().clone() for part in run.network.parameters()]
         torch.manual_seed(0)
         run.set_mode()
-        run._step(torch.arange(32), 0.1)
+        run.step(torch.arange(32), 0.1)
         after = run.network.parameters()
         moved.append(torch.cat([(a - b).flatten() for a, b in zip(after, before, strict=True)]))
     gradient = moved[0].detach() / -0.1
@@ -89,7 +89,7 @@ def test_the_averaged_network_is_deployed_and_the_training_does_not_see_it(
     plain, averaged = training(name, trained, data), training(name, trained, data, ema=0.9)
     weights = [trained.hash_layer.weight.detach().clone()]
     network = averaged.network
-    averaged._optimiser.register_step_post_hook(
+    averaged.optimiser.register_step_post_hook(
         lambda *_: weights.append(network.hash_layer.weight.detach().clone())
     )
     for run in (plain, averaged):

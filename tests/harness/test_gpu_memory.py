@@ -21,9 +21,9 @@ DEVICE = torch.device("cuda")
 @pytest.fixture
 def limited(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A process with a twentieth of the GPU: its bytes."""
-    monkeypatch.setattr(memory, "_allowed", 1.0)
+    monkeypatch.setattr(memory, "allowed_share", 1.0)
     memory.limit_share(DEVICE, 0.05)
-    yield int(memory._allowed * torch.cuda.mem_get_info(DEVICE)[1])
+    yield int(memory.allowed_share * torch.cuda.mem_get_info(DEVICE)[1])
     torch.cuda.set_per_process_memory_fraction(1.0, 0)
 
 
@@ -70,7 +70,7 @@ def test_a_split_step_is_that_of_the_whole_batch() -> None:
         if size is not None:
             run.split_batches(size)
         network.eval()  # batch norm alone would see the parts
-        run._step(torch.arange(48), 0.05)
+        run.step(torch.arange(48), 0.05)
         grads.append([p.grad for p in network.parameters() if p.grad is not None])
     assert len(grads[0]) > 4
     for whole, split in zip(*grads, strict=True):

@@ -131,7 +131,7 @@ def measured(experiment: Experiment, gpu: FakeMemory) -> Footprint:
 
 def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[tuple[str, int, int]] = []
-    original = Training._step
+    original = Training.step
 
     def counting(self: Training, index: torch.Tensor, lr: float, images: Any) -> torch.Tensor:
         steps.append((self.stage, len(index), self.network.bits))
@@ -142,7 +142,7 @@ def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
     def evaluate(model: Any, data: Any, protocol: Any, queries: str, seed: int, limit: int) -> None:
         asked.append(({name: a.steps for name, a in protocol.attacks.items()}, limit))
 
-    monkeypatch.setattr(Training, "_step", counting)
+    monkeypatch.setattr(Training, "step", counting)
     monkeypatch.setattr(measuring, "evaluate", evaluate)
     experiment = tiny(
         {
@@ -183,7 +183,7 @@ def test_memory_that_runs_out_while_measuring_is_told(monkeypatch: pytest.Monkey
     def full(self: Training, *_: Any) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
-    monkeypatch.setattr(Training, "_step", full)
+    monkeypatch.setattr(Training, "step", full)
     line = raised(lambda: measured(tiny(), FakeMemory()), InputError)
     assert line == (
         "resources.gpus_per_trial: auto: out of memory after reading the data (small_cnn, 16 bits, "

@@ -127,10 +127,12 @@ def test_the_share_pays_for_the_context_and_bounds_what_is_free(
     monkeypatch.setattr(
         torch.cuda, "set_per_process_memory_fraction", lambda *given: limits.append(given)
     )
-    monkeypatch.setattr(memory, "_allowed", 1.0)
+    monkeypatch.setattr(memory, "allowed_share", 1.0)
     assert memory.free_bytes(device) == 12 * GIB
     memory.limit_share(device, 0.25)
-    assert limits == [(0.25 - 0.5 / 16, 0)]  # "cuda" without a number is refused there
+    memory.limit_share(torch.device("cuda:1"), 0.25)
+    share = 0.25 - 0.5 / 16
+    assert limits == [(share, 0), (share, 1)]  # "cuda" without a number is refused there
     assert memory.free_bytes(device) == (4 - 0.5 - 1) * GIB
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (GIB, 16 * GIB))
     assert memory.free_bytes(device) == GIB  # neighbours took the rest

@@ -18,6 +18,7 @@ from saat.labels import LabelGroups
 from saat.mainstay import mainstay_codes
 from saat.models import encode
 from saat.protocol_options import Norm
+from saat.retrieval import average_precision
 from saat.seeding import numpy_generator
 from saat.threat_model import ThreatModel
 from tests import reference_battery as plain
@@ -229,7 +230,8 @@ def test_multi_target_tries_the_farthest_codes_and_keeps_the_most_harmful() -> N
 
     def ap_after(tried: MultiTarget) -> Tensor:
         images = attack_queries(tried, network, queries, knowledge, ThreatModel(4 / 255)).images
-        return tried._ap(network, images / 255, queries, knowledge)
+        database = knowledge.database_codes, knowledge.database_labels
+        return average_precision(toy.codes(network, images), LABELS, *database)
 
     one, many = ap_after(MultiTarget(steps=8, targets=1)), ap_after(attack)
     assert bool((many <= one).all())

@@ -34,7 +34,7 @@ def queries_of(images: Tensor, rows: slice = slice(None), own: bool = True) -> Q
 
 def drawn(attack: PTA, queries: Queries) -> tuple[Sample, Sample]:
     objective = attack.smooth_ap(queries, KNOWLEDGE)
-    return objective._relevant, objective._others
+    return objective.relevant, objective.others
 
 
 def members(sample: Sample, row: int) -> list[tuple[int, ...]]:
@@ -58,8 +58,8 @@ def test_positives_carry_the_target_and_negatives_a_label_of_the_query() -> None
         for row, (target, own) in enumerate(zip(TARGETS, OWN, strict=True)):
             wanted, others, count = plain.pta_items(target, own, LABELS, positives)
             for sample, allowed, most in (
-                (objective._relevant, wanted, positives),
-                (objective._others, others, count),
+                (objective.relevant, wanted, positives),
+                (objective.others, others, count),
             ):
                 found = members(sample, row)
                 assert len(set(found)) == len(found) == min(most, len(allowed))
@@ -94,7 +94,7 @@ def test_the_loss_is_the_plain_formula() -> None:
         for row in range(4):
             wanted, others = (
                 [np.array(code) for code in members(sample, row)]
-                for sample in (objective._relevant, objective._others)
+                for sample in (objective.relevant, objective.others)
             )
             expected = plain.pta_loss(features[row], wanted, others)
             np.testing.assert_allclose(float(found[row]), expected, rtol=1e-3, atol=1e-5)

@@ -48,7 +48,7 @@ problems = st.integers(0, 2**32 - 1).map(Problem)
 
 
 def test_a_block_has_a_row_and_no_more_elements_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saat.blocks, "_ELEMENTS", 100)
+    monkeypatch.setattr(saat.blocks, "ELEMENTS", 100)
     assert [rows_at_once(width) for width in (0, 1, 30, 100, 101)] == [100, 100, 3, 1, 1]
 
 
@@ -59,7 +59,7 @@ def test_codes_that_attacks_are_aimed_by(size: int, problem: Problem) -> None:
     known = problem.codes, problem.labels
     rows = list(zip(problem.wanted, problem.own, strict=True))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(saat.blocks, "_ELEMENTS", size)
+        patch.setattr(saat.blocks, "ELEMENTS", size)
         mean = SDHA().representatives(knowledge, labels, own)
         one, nine = (attack.representatives(knowledge, labels, own) for attack in (P2P(), DHTA()))
         far = MultiTarget(targets=3).farthest(knowledge, own)
@@ -78,7 +78,7 @@ def test_codes_that_attacks_are_aimed_by(size: int, problem: Problem) -> None:
 def test_target_labels(size: int, problem: Problem) -> None:
     wanted, labels = torch.from_numpy(problem.wanted), torch.from_numpy(problem.labels)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(saat.blocks, "_ELEMENTS", size)
+        patch.setattr(saat.blocks, "ELEMENTS", size)
         found = draw_target_labels(wanted, labels, generator("targets", 0))
     draws, distinct = generator("targets", 0), np.unique(problem.labels, axis=0)
     for query, target in zip(problem.wanted, found.tolist(), strict=True):

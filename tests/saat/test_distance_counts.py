@@ -87,7 +87,7 @@ def test_counts_reach_as_far_as_the_nearest_items(
     if nearest != "anywhere":
         database = database[0][order], database[1][order]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distance_counts, "_loops", lambda *_: loops)
+        patch.setattr(distance_counts, "loops_for", lambda *_: loops)
         packed = Packed.of(codes, labels), Packed.of(*database)
         counts = distance_counts.count_distances(*packed, depth)
     for query, found in enumerate(counts):
@@ -167,31 +167,28 @@ def test_codes_of_any_length_are_counted(loops: ModuleType, bits: int) -> None:
 def test_large_databases_use_the_compiled_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = Packed.of(*drawn(5000, 32, 5, 0))
     few = Packed.of(*drawn(2, 32, 5, 1))
-    assert distance_counts._loops(few, packed) is distance_counts_numpy
-    monkeypatch.setattr(distance_counts, "_COMPILED_FROM", 10_000)
-    assert distance_counts._loops(few, packed) is distance_counts_numba
+    assert distance_counts.loops_for(few, packed) is distance_counts_numpy
+    monkeypatch.setattr(distance_counts, "COMPILED_FROM", 10_000)
+    assert distance_counts.loops_for(few, packed) is distance_counts_numba
 
 
-def test_without_numba_the_numpy_loops_count() -> None:
-    script = """
-import sys
-sys.modules["numba"] = None
+@pytest.mark.parametrize(
+    "obstacle",
+    [
+        "import sys; sys.modules['numba'] = None",
+        # Numba may keep compiled code in no folder.
+        "from numba.core.caching import CacheImpl; CacheImpl._locator_classes = []",
+    ],
+)
+def test_where_numba_cannot_compile_the_numpy_loops_count(obstacle: str) -> None:
+    script = f"""
+{obstacle}
 import torch
 from saat import distance_counts, distance_counts_numpy
 from saat.packed_codes import Packed
-distance_counts._COMPILED_FROM = 0
+distance_counts.COMPILED_FROM = 0
 one = Packed.of(torch.ones(1, 8), torch.ones(1, 1))
-assert distance_counts._loops(one, one) is distance_counts_numpy
+assert distance_counts.loops_for(one, one) is distance_counts_numpy
 assert distance_counts.count_distances(one, one, 1).tolist()[0][0] == [0, 1]
-"""
-    subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def test_without_a_folder_for_compiled_code_the_numpy_loops_count() -> None:
-    script = """
-from numba.core.caching import CacheImpl
-CacheImpl._locator_classes = []
-from saat import distance_counts
-assert distance_counts._compiled() is None
 """
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -192,7 +192,7 @@ def test_blocks_change_nothing(ties: Ties, elements: int, monkeypatch: pytest.Mo
     problem = ranking(4, queries=9, items=50, bits=6)
     whole = average_precision(*problem, top_k=17, ties=ties)
     histograms = distance_histograms(*problem)
-    monkeypatch.setattr(saat.blocks, "_ELEMENTS", elements)
+    monkeypatch.setattr(saat.blocks, "ELEMENTS", elements)
     assert torch.equal(average_precision(*problem, top_k=17, ties=ties), whole)
     for blocked, one in zip(distance_histograms(*problem), histograms, strict=True):
         assert torch.equal(blocked, one)

@@ -19,7 +19,7 @@ from saat.settings import items
 from saat.tensor_file import CorruptFile
 from saat.training import TrainingFailed, split_into_batches
 from tests import toy
-from tests.contracts.defense_runs import training
+from tests.contracts.defense_runs import state, training
 from tests.saat.data.samples import input_error
 
 DATA = toy.toy_data()
@@ -28,15 +28,6 @@ DATA = toy.toy_data()
 def pretraining(epochs: int = 4, lr: float = 0.02, seed: int = 0, batch_size: int = 32):
     settings = PretrainSettings(epochs=epochs, lr=lr, batch_size=batch_size)
     return Pretraining(toy.toy_network(), toy.toy_objective(DATA), DATA, settings, seed)
-
-
-def state(run: Pretraining) -> dict[str, Tensor]:
-    optimiser = run._optimiser.state_dict()["state"]
-    return {
-        **toy.snapshot(run.network),
-        **{f"objective.{key}": value for key, value in toy.snapshot(run.objective).items()},
-        **{f"momentum.{n}": entry["momentum_buffer"].clone() for n, entry in optimiser.items()},
-    }
 
 
 def test_pretraining_defaults_are_the_published_ones() -> None:
@@ -64,7 +55,7 @@ def test_the_rate_falls_tenfold_at_the_published_points(
 def test_the_rate_follows_iterations_not_epochs() -> None:
     run = pretraining(epochs=1, lr=0.02)  # three batches: drops before the second and the third
     rates: list[float] = []
-    run._optimiser.register_step_pre_hook(
+    run.optimiser.register_step_pre_hook(
         lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"])
     )
     assert run.run_epoch()["train/lr"] == pytest.approx(0.02 * 0.01)

@@ -127,8 +127,8 @@ def test_other_processes_compose_the_same_set(cache: Path, tmp_path: Path) -> No
 def test_source_digits_are_those_of_scikit_learn_which_is_not_imported() -> None:
     code = (
         "import sys\n"
-        "from saat.data.digits import _source_digits\n"
-        "ink, classes = _source_digits()\n"
+        "from saat.data.digits import source_digits\n"
+        "ink, classes = source_digits()\n"
         "assert not any(m.startswith('sklearn') for m in sys.modules)\n"
         "from sklearn.datasets import load_digits\n"
         "theirs = load_digits()\n"
@@ -143,7 +143,7 @@ def test_a_source_that_is_missing_or_no_table_is_told(
 ) -> None:
     package = tmp_path / "sklearn"
     monkeypatch.setattr(digits, "find_spec", lambda _: SimpleNamespace(origin=package / "x.py"))
-    digits._source_digits.cache_clear()
+    digits.source_digits.cache_clear()
     assert "digits.csv.gz" in input_error(lambda: load(tmp_path))
     (package / "datasets" / "data").mkdir(parents=True)
     (package / "datasets" / "data" / "digits.csv.gz").write_bytes(gzip.compress(b"no,table"))

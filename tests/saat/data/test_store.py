@@ -29,7 +29,7 @@ def never(rows: range) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def blocks_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_BLOCK", 4)
+    monkeypatch.setattr(store, "BLOCK_IMAGES", 4)
 
 
 def entry(cache: Path) -> Path:
@@ -135,7 +135,7 @@ def test_a_damaged_entry_is_built_again(tmp_path: Path, damage: object) -> None:
 def test_of_large_entries_the_size_alone_is_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_CHECKED_ON_LOAD", 100)
+    monkeypatch.setattr(store, "CHECKED_ON_LOAD", 100)
     open_or_build(tmp_path, "key", SHAPE, pixels)
     flip_byte(entry(tmp_path))
     open_or_build(tmp_path, "key", SHAPE, never)
@@ -206,7 +206,7 @@ def test_what_cannot_fit_on_the_disk_is_not_begun(
 
 
 def test_a_block_is_bounded_in_bytes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_BLOCK_BYTES", 2 * PIXELS[0].nbytes)
+    monkeypatch.setattr(store, "BLOCK_BYTES", 2 * PIXELS[0].nbytes)
     seen: list[int] = []
     open_or_build(tmp_path, "key", SHAPE, pixels, lambda done, total: seen.append(done))
     assert seen == [2, 4, 6, 8, 10]
