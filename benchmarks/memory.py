@@ -118,8 +118,8 @@ class PeakWatch(stopwatch.Stopwatch):
 
     def _count(self) -> None:
         super()._count()
-        last = self._open[-1] if self._open else "other"
-        own = self._open[-2] if last == stopwatch.Stage.ENCODE and self._open[1:] else last
+        last = self.open[-1] if self.open else "other"
+        own = self.open[-2] if last == stopwatch.Stage.ENCODE and self.open[1:] else last
         self.peaks[own] = max(self.peaks.get(own, 0), status_bytes("VmHWM"))
         new_peak()
 
@@ -127,8 +127,8 @@ class PeakWatch(stopwatch.Stopwatch):
 def run_whole(wanted: Experiment, data: RetrievalData, folder: Path) -> None:
     """Run one confirmation in this process, on ``data``, below ``folder``."""
     key = (wanted.config.data.model_dump_json(), str(folder))
-    stages._OPENED.clear()
-    stages._OPENED[key] = data
+    stages.OPENED.clear()
+    stages.OPENED[key] = data
     run_dir = folder / f"run-{len(data.train)}"
     options = Options(folder / f"runs-{len(data.train)}", executor="inline", cache_dir=str(folder))
     context = trial_context(wanted, options, run_dir, "cpu", data.fingerprint)

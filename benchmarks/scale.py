@@ -134,12 +134,12 @@ class Usage(threading.Thread):
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self._stop_now = threading.Event()
-        self._samples: list[tuple[float, float, float]] = []
+        self.samples: list[tuple[float, float, float]] = []
 
     def run(self) -> None:
         """Sample until told to stop."""
         while not self._stop_now.wait(0.2):
-            self._samples.append((time.time(), resident_megabytes(), time.process_time()))
+            self.samples.append((time.time(), resident_megabytes(), time.process_time()))
 
     def stop(self) -> None:
         """End the thread."""
@@ -148,9 +148,9 @@ class Usage(threading.Thread):
 
     def at(self, moment: float) -> tuple[float, float]:
         """(megabytes, CPU seconds so far) at a time."""
-        times = [when for when, _, _ in self._samples]
+        times = [when for when, _, _ in self.samples]
         index = min(int(np.searchsorted(times, moment)), len(times) - 1)
-        return self._samples[index][1:]
+        return self.samples[index][1:]
 
 
 def resident_megabytes() -> float:

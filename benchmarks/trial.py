@@ -84,7 +84,7 @@ class Watch(Stopwatch):
     @classmethod
     def running(cls) -> str:
         """Name of the innermost stage."""
-        return cls.latest._open[-1] if cls.latest and cls.latest._open else _NO_STAGE
+        return cls.latest.open[-1] if cls.latest and cls.latest.open else _NO_STAGE
 
 
 @contextmanager

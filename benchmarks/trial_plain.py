@@ -160,7 +160,7 @@ class PlainTrial:
         for _ in range(size.epochs):
             self.network.train()
             for module in self.network.modules():  # attacked batches would pollute statistics
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                     module.eval()
             with stage(Stage.OUTER_STEP):
                 for images, labels, index in self.batches("train", shuffle=True):

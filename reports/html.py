@@ -96,7 +96,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
         autoescape=True,
-        finalize=_shown,
+        finalize=shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -112,7 +112,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
     return path
 
 
-def _shown(value: object) -> object:
+def shown(value: object) -> object:
     """Text without the control characters that reverse or hide the text beside them."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
@@ -210,10 +210,11 @@ def _save_figures(
     figures: Mapping[str, ReportFigure], out_dir: Path, suffix: str
 ) -> dict[str, FigureView]:
     (out_dir / "figures").mkdir(exist_ok=True)
-    return {name: _save_figure(figure, out_dir, suffix) for name, figure in figures.items()}
+    return {name: save_figure(figure, out_dir, suffix) for name, figure in figures.items()}
 
 
-def _save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> FigureView:
+def save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> FigureView:
+    """Draw a figure, write it as PNG and PDF below ``out_dir/figures``, and view it."""
     stem = f"figures/{figure.name}{suffix}"
     drawing = figure.drawing
     chart = drawing if isinstance(drawing, Chart) else None

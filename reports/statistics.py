@@ -15,7 +15,7 @@ from saat.wording import counted
 SEEDS_FOR_SIGNIFICANCE = 6
 RESAMPLES = 2000
 _TAIL = (1 - 0.95) / 2  # on either side of an interval
-_AT_ONCE = 250  # resamples; bounds the memory that many queries take
+AT_ONCE = 250  # resamples; bounds the memory that many queries take
 
 
 class SeedSummary(NamedTuple):
@@ -58,8 +58,8 @@ def seed_query_interval(values: ArrayLike) -> Interval:
         raise ValueError(f"values must be (seeds, queries), not {table.shape}")
     if not table.size:
         return Interval(np.nan, np.nan, np.nan)
-    of_seeds, of_queries = _drawn(*table.shape)
-    parts = [slice(start, start + _AT_ONCE) for start in range(0, RESAMPLES, _AT_ONCE)]
+    of_seeds, of_queries = _drawn(RESAMPLES, *table.shape)
+    parts = [slice(start, start + AT_ONCE) for start in range(0, RESAMPLES, AT_ONCE)]
     sums = [((of_seeds[part] @ table) * of_queries[part]).sum(axis=1) for part in parts]
     means = np.concatenate(sums) / table.size
     low, high = np.quantile(means, [_TAIL, 1 - _TAIL])
@@ -67,15 +67,17 @@ def seed_query_interval(values: ArrayLike) -> Interval:
 
 
 @lru_cache(maxsize=4)
-def _drawn(seeds: int, queries: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+def _drawn(
+    resamples: int, seeds: int, queries: int
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     """How often each resample draws each seed (R, S) and each query (R, Q).
 
     A report asks for the same numbers of seeds and queries dozens of times.
     """
     rng = np.random.default_rng(0)
-    of_seeds = np.empty((RESAMPLES, seeds), dtype=np.uint16)
-    of_queries = np.empty((RESAMPLES, queries), dtype=np.uint16)
-    for i in range(RESAMPLES):
+    of_seeds = np.empty((resamples, seeds), dtype=np.uint16)
+    of_queries = np.empty((resamples, queries), dtype=np.uint16)
+    for i in range(resamples):
         of_seeds[i] = np.bincount(rng.integers(seeds, size=seeds), minlength=seeds)
         of_queries[i] = np.bincount(rng.integers(queries, size=queries), minlength=queries)
     return of_seeds, of_queries

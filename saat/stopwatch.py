@@ -34,23 +34,27 @@ class Stopwatch:
     the stage that later waits for its result. Nothing is synchronised for the clock. Every epoch,
     encoding and attack ends with such a wait, so their seconds are right. Of an epoch, inner PGD
     and outer step are right together; their shares tell when the host, not the GPU, was busy.
+
+    Attributes:
+        seconds: by stage, since the last lap.
+        open: names of the stages that run, the innermost last.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._open: list[str] = []
+        self.open: list[str] = []
         self._since = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Count the time of a block for a stage."""
         self._count()
-        self._open.append(str(name))
+        self.open.append(str(name))
         try:
             yield
         finally:
             self._count()
-            self._open.pop()
+            self.open.pop()
 
     def add(self, name: str, seconds: float) -> None:
         """Count seconds that were measured elsewhere."""
@@ -64,8 +68,8 @@ class Stopwatch:
 
     def _count(self) -> None:
         now = time.monotonic()
-        if self._open:
-            self.add(self._open[-1], now - self._since)
+        if self.open:
+            self.add(self.open[-1], now - self._since)
         self._since = now
 
 

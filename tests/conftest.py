@@ -44,7 +44,7 @@ def tracking_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     Searches in processes of their own, which have no fixtures, always have MLflow make them.
     """
-    make = store._make
+    make = store.write_tables
     made = tmp_path_factory.mktemp("tracking") / "made.db"
 
     def copied(path: Path) -> None:
@@ -53,5 +53,5 @@ def tracking_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         shutil.copyfile(made, path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "_make", copied)
+        patch.setattr(store, "write_tables", copied)
         yield

@@ -48,17 +48,17 @@ ELSEWHERE = ("/path/to/", "/shared/", "runs/")
 WORK: Mapping[str, tuple[str, list[str]]] = {
     "search": (
         "minutes to days",
-        ["session.session.start", "cli.runs._conclude", "cli.runs._describe"],
+        ["session.session.start", "cli.runs.conclude", "cli.runs.describe"],
     ),
     "train": (
         "minutes to days",
-        ["session.session.start", "cli.runs._conclude", "cli.runs._describe"],
+        ["session.session.start", "cli.runs.conclude", "cli.runs.describe"],
     ),
     "compare": (
         "minutes to days",
-        ["session.session.start", "cli.runs._conclude", "cli.runs._describe"],
+        ["session.session.start", "cli.runs.conclude", "cli.runs.describe"],
     ),
-    "resume": ("needs an interrupted run", ["session.session.resume", "cli.runs._conclude"]),
+    "resume": ("needs an interrupted run", ["session.session.resume", "cli.runs.conclude"]),
     "status": ("needs a run", ["session.status.status_of", "session.status.render"]),
     "report": ("needs runs", ["session.resume_checks.read_stored", "session.session.make_report"]),
     "ui": ("serves until it is ended", ["session.ui.serve"]),

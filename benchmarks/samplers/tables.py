@@ -89,7 +89,7 @@ def load(name: str) -> Table:
     }
     # A setting's key in the package is its positions, one digit each.
     keys = ("".join(map(str, at)) for at in np.ndindex(*map(len, choices.values())))
-    rows = (grid._dataset[key] for key in keys)
+    rows = (grid._dataset[key] for key in keys)  # noqa: SLF001  it has no public name
     values = np.array(
         [[sign * np.mean(row[of]) for of, sign in group.objectives.items()] for row in rows]
     )

@@ -119,7 +119,7 @@ def resume(name: RunName, options: Options, executor: ResumedExecutor = None) ->
     with importing():
         from harness.session import session
     with _resumable(name, executor, options, lambda: [str(path) for path in options.allow]):
-        _conclude(session.resume(name, options, say, executor))
+        conclude(session.resume(name, options, say, executor))
 
 
 @app.command()
@@ -183,7 +183,7 @@ def _start(
     experiment: "Experiment", plan: "Plan", options: Options, dry_run: bool, as_json: bool
 ) -> None:
     if dry_run:
-        _describe(experiment, plan, options, as_json)
+        describe(experiment, plan, options, as_json)
         return
     if as_json:
         raise InputError("--json: goes with --dry-run")
@@ -191,10 +191,11 @@ def _start(
         from harness.session import session
     to_allow = partial(session.paths_to_allow, experiment, options.runs_dir)
     with _resumable(experiment.name, options.executor, options, to_allow):
-        _conclude(session.start(experiment, options, plan, say))
+        conclude(session.start(experiment, options, plan, say))
 
 
-def _describe(experiment: "Experiment", plan: "Plan", options: Options, as_json: bool) -> None:
+def describe(experiment: "Experiment", plan: "Plan", options: Options, as_json: bool) -> None:
+    """Print what a run would do and cost."""
     with importing():
         from harness.session import dry_run, dry_run_text
     found = dry_run.dry_run(experiment, plan, options, say)
@@ -204,7 +205,12 @@ def _describe(experiment: "Experiment", plan: "Plan", options: Options, as_json:
         print(dry_run_text.as_text(found))
 
 
-def _conclude(run_dir: Path) -> None:
+def conclude(run_dir: Path) -> None:
+    """Print how a run ended.
+
+    Raises:
+        SearchStopped: every trial failed.
+    """
     from harness.journal.journal import read
     from harness.journal.state import SearchState, summary
     from harness.session.status import finished_metrics

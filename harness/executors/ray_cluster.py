@@ -21,7 +21,7 @@ from saat.errors import InputError, one_line
 
 _CONNECT_TIMEOUT_S = 10
 # ray::RayLog::is_failure_signal_handler_installed_
-_SYSTEM_HANDLER = "_ZN3ray6RayLog36is_failure_signal_handler_installed_E"
+SYSTEM_HANDLER = "_ZN3ray6RayLog36is_failure_signal_handler_installed_E"
 _OBJECT_STORE_BYTES = 256 * 1024**2  # nothing large travels through Ray
 _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -110,7 +110,7 @@ def _own_sigterm() -> Iterator[None]:
     with ExitStack() as replaced:
         replaced.enter_context(_replaced(utils, "set_sigterm_handler", lambda _: None))
         with suppress(ValueError):  # a Ray without that flag
-            flag = ctypes.c_bool.in_dll(ctypes.CDLL(ray._raylet.__file__), _SYSTEM_HANDLER)
+            flag = ctypes.c_bool.in_dll(ctypes.CDLL(ray._raylet.__file__), SYSTEM_HANDLER)
             replaced.enter_context(_replaced(flag, "value", True))
         yield
     if threading.current_thread() is threading.main_thread():

@@ -36,7 +36,8 @@ def error_of(trial: "Trial") -> Exception | str:
 def why_worker_lost(error: Exception | str) -> tuple[str, bool]:
     """Why a worker was lost, and whether its node was lost with it.
 
-    That a node died, its address, and how a worker ended stand in Ray's message alone.
+    That a node died, its address, and how a worker ended stand in Ray's message alone: Ray 2.60
+    makes it of an ``ActorDiedErrorContext`` with such fields, which the error does not keep.
     """
     message = str(error)
     actor = error if isinstance(error, RayActorError) else None
@@ -49,6 +50,6 @@ def why_worker_lost(error: Exception | str) -> tuple[str, bool]:
     if "its node has died" in message:
         return f"node{where} was lost", True
     detail = re.search("Worker exit detail: (.*)", message)
-    if detail is None and re.search(r'^\s*File ".*", line \d', message, flags=re.MULTILINE):
+    if detail is None and (actor.actor_init_failed if actor else '\n  File "' in message):
         return last_line(message), False  # a traceback, of a missing module for example
     return one_line(redacted(detail[1] if detail else message), 200) or "no reason known", False

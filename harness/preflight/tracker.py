@@ -10,7 +10,7 @@ from harness.redaction import public_uri, redacted
 from harness.tracking.store import check_store, default_uri, sqlite_file
 from saat.errors import InputError, one_line
 
-_TIMEOUT_S = 10
+TIMEOUT_S = 10  # for an answer
 
 
 def ask_tracker(uri: str | None, runs_dir: Path) -> tuple[str, str]:
@@ -44,7 +44,7 @@ def _root(error: BaseException) -> BaseException:
 
 def _ask_server(uri: str) -> None:
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(_TIMEOUT_S)
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(TIMEOUT_S)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import MlflowClient
 
@@ -57,7 +57,7 @@ def _ask_sqlite(uri: str) -> None:
     path = sqlite_file(uri)
     if path is None or not path.exists():
         return
-    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", timeout=_TIMEOUT_S, uri=True)
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", timeout=TIMEOUT_S, uri=True)
     try:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("SELECT count(*) FROM sqlite_master")
@@ -69,7 +69,7 @@ def _ask_sqlite(uri: str) -> None:
 def _ask_database(uri: str) -> None:
     from sqlalchemy import create_engine
 
-    engine = create_engine(uri, connect_args={"connect_timeout": _TIMEOUT_S})
+    engine = create_engine(uri, connect_args={"connect_timeout": TIMEOUT_S})
     try:
         engine.connect().close()
     finally:

@@ -61,7 +61,7 @@ class Search:
         max_concurrent: trials at once; the attribute of that name may change during the search.
         plan: ``search``; ``train`` for the experiment's own setting alone; ``compare`` for the
             settings of its ``compare`` section under all confirm seeds.
-        searcher: suggests points; by default what the experiment asks for.
+        searcher: suggests points, also as an attribute; by default what the experiment asks for.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Search:
         defaults = paper_defaults(experiment) if plan == "search" else []
         self._defaults = {self._hash(config_at(experiment, point)): point for point in defaults}
         search = experiment.search
-        self._searcher = searcher or Searcher(
+        self.searcher = searcher or Searcher(
             experiment.space,
             lambda point: config_at(experiment, point).flat(),
             SAMPLERS[search.sampler],
@@ -168,7 +168,7 @@ class Search:
         kind = event["event"]
         if kind == "warm_started":
             for warm in self.state.warm.values():
-                self._searcher.include(warm.spec.number, warm.point, warm.notes)
+                self.searcher.include(warm.spec.number, warm.point, warm.notes)
                 self._tell(warm)
             return
         trial_id = event["trial"]["trial_id"] if kind == "suggested" else event.get("trial_id", "")
@@ -180,10 +180,10 @@ class Search:
         if record.spec.phase != "explore":
             return
         if kind == "suggested":
-            self._searcher.include(record.spec.number, record.point, record.notes)
+            self.searcher.include(record.spec.number, record.point, record.notes)
         elif kind == "epoch":
             values = self.experiment.aims.validation_values(metrics_of(event))
-            self._searcher.observe(record.spec.number, values)
+            self.searcher.observe(record.spec.number, values)
         if ended:
             self._tell(record)
 
@@ -215,7 +215,7 @@ class Search:
                 if self._hash(config) not in known:
                     training = PlannedTraining("explore", role, self.experiment.seed, config)
                     return self._add(training, point, notes)
-                self._searcher.discard(number)
+                self.searcher.discard(number)
             reason = "every setting of the space was tried"
         self.journal.append("stopped_exploring", reason=reason)
         return None
@@ -223,7 +223,7 @@ class Search:
     def _candidates(self, number: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Suggested points with the sampler's notes, then all points of the space."""
         for attempt in range(_ATTEMPTS):
-            yield self._searcher.suggest(number, attempt)
+            yield self.searcher.suggest(number, attempt)
         space, base = self.experiment.space, self.experiment.config.flat()
         for point in islice(points(space, base), MOST_POINTS):
             yield point, {}
@@ -266,8 +266,8 @@ class Search:
         if usable(aims, record) and not is_collapsed(record.metrics):
             values = aims.values(record.metrics)
             missing = aims.constraints.violations(record.metrics)
-            self._searcher.tell(number, "completed", values, missing)
+            self.searcher.tell(number, "completed", values, missing)
         else:
             # The robust MAP of a collapsed trial is chance, which may be the best value so far. No
             # sampler may be drawn to it.
-            self._searcher.tell(number, "stopped" if record.status == "stopped" else "failed")
+            self.searcher.tell(number, "stopped" if record.status == "stopped" else "failed")

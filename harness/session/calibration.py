@@ -17,7 +17,7 @@ from saat.models import BACKBONES, HashingNetwork, evaluating
 from saat.pretrain import PretrainSettings
 from saat.work import KINDS, TRAINING_STEP, Work
 
-_CALIBRATION_S = 1.0  # for each kind of work
+CALIBRATION_S = 1.0  # for each kind of work
 _FEWEST = 3  # batches
 # Images at once: a CPU gains nothing from more, a GPU is measured at those of the stages.
 _ON_CPU, _ENCODED, _ATTACKED = 32, 250, 128
@@ -80,7 +80,7 @@ def _timed(step: Callable[[], Any], device: str) -> list[float]:
     """Seconds of every batch for about a second; the first one warms up."""
     step()
     taken: list[float] = []
-    while len(taken) < _FEWEST or sum(taken) < _CALIBRATION_S:
+    while len(taken) < _FEWEST or sum(taken) < CALIBRATION_S:
         _wait(device)
         began = time.monotonic()
         step()

@@ -111,7 +111,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     for note in not_validated(experiment) if plan == "search" else ():
         say(note)
     _warm_start(journal, warm, say)
-    return _run(experiment, journal, options, executor, concurrent, say)
+    return run_search(experiment, journal, options, executor, concurrent, say)
 
 
 def resume(
@@ -170,7 +170,7 @@ def resume(
     except BaseException:
         journal.close()
         raise
-    return _run(experiment, journal, options, executor, concurrent, say)
+    return run_search(experiment, journal, options, executor, concurrent, say)
 
 
 def paths_to_allow(experiment: Experiment, runs_dir: Path) -> list[str]:
@@ -187,7 +187,7 @@ def _warm_start(journal: Journal, found: Event, say: Callable[[str], None]) -> N
         say(f"search.warm_start: {counted(len(found['trials']), 'trial')} of earlier searches")
 
 
-def _run(
+def run_search(
     experiment: Experiment,
     journal: Journal,
     options: Options,
@@ -195,6 +195,11 @@ def _run(
     concurrent: int,
     say: Callable[[str], None],
 ) -> Path:
+    """Run the search of an open journal to its report, and close the journal; its folder.
+
+    Raises:
+        SearchStopped: it cannot go on now, and can be resumed.
+    """
     started, run_dir = journal.events[0], journal.path.parent
     tracker = _started_tracker(experiment, journal, options)
     try:

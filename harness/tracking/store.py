@@ -30,10 +30,11 @@ def make_tables(uri: str) -> None:
             half.unlink(missing_ok=True)
         if not path.exists():  # another search may have created it meanwhile
             with replacing(path) as temporary:
-                _make(temporary)
+                write_tables(temporary)
 
 
-def _make(path: Path) -> None:
+def write_tables(path: Path) -> None:
+    """Let MLflow make its tables in a new SQLite file."""
     from mlflow import MlflowClient
 
     MlflowClient(f"sqlite:///{path.resolve()}").search_experiments(max_results=1)

@@ -19,8 +19,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 SILENT_S = 120.0  # a holder without a sign of life for so long is dead
-_BEAT_S = 3.0  # between two signs of life, and between two checks for a higher claim
-_LOOK_S = 0.5  # between two tries to get a lock
+BEAT_S = 3.0  # between two signs of life, and between two checks for a higher claim
+LOOK_S = 0.5  # between two tries to get a lock
 
 
 class Lease:
@@ -56,7 +56,7 @@ class Lease:
     def check(self) -> None:
         """End this process if there is a higher claim; call before writing."""
         if self._highest() > self._number and not self._ended.is_set():
-            _end_process(self._claims.parent)
+            end_process(self._claims.parent)
 
     def _take_over(self) -> None:
         """Make the highest claim, and wait for the end of all lower ones."""
@@ -91,7 +91,7 @@ class Lease:
         """Wait for the lock of a claim, until its holder ends; None if the holder is silent."""
         beat, since = self._beat(number), time.monotonic()
         while (lock := self._try_lock(number)) is None:
-            time.sleep(_LOOK_S)
+            time.sleep(LOOK_S)
             latest = self._beat(number)
             if latest != beat:
                 beat, since = latest, time.monotonic()
@@ -115,7 +115,7 @@ class Lease:
 
     def _keep(self) -> None:
         """Give signs of life and check for a higher claim, until the lease ends."""
-        while not self._ended.wait(_BEAT_S):
+        while not self._ended.wait(BEAT_S):
             # Separately: the first step fails if the file system is away, or if a successor has
             # deleted the file. This holder must check all the same.
             with suppress(OSError):
@@ -140,7 +140,7 @@ class Lease:
         return self._claims / f"{number}.{kind}"
 
 
-def _end_process(folder: Path) -> None:
+def end_process(folder: Path) -> None:
     """End this process at once, so that it can never write into the folder again.
 
     An exception is not enough: the thread that holds the lease may wait for its driver for ever.

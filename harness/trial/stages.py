@@ -15,6 +15,9 @@ from saat.models import HashingNetwork
 from saat.pretrain import Pretraining, PretrainSettings
 from saat.training import Training
 
+# Section ``data`` as JSON, folder of the cache → the data set that this process has open.
+OPENED: dict[tuple[str, str | None], RetrievalData] = {}
+
 
 def trial_data(
     config: TrialConfig, cache_dir: str | None, progress: Callable[[int, int], None] | None = None
@@ -27,21 +30,18 @@ def trial_data(
         InputError: the data are missing, or the cache folder would be below a file.
     """
     key = (config.data.model_dump_json(), cache_dir)
-    if key not in _OPENED:
-        _OPENED.clear()  # a worker of a search needs one data set
+    if key not in OPENED:
+        OPENED.clear()  # a worker of a search needs one data set
         cache = Path(cache_dir) if cache_dir else None
         existing_parent(cache or default_cache_dir(), "--cache-dir" if cache else "SAAT_CACHE")
         options = {**config.data.model_dump(), "cache_dir": cache, "progress": progress}
         name, path, root = (options.pop(key) for key in ("name", "path", "root"))
-        _OPENED[key] = (
+        OPENED[key] = (
             RetrievalData.from_folder(path, **options)
             if path is not None
             else RetrievalData.named(name, root=root, **options)
         )
-    return _OPENED[key]
-
-
-_OPENED: dict[tuple[str, str | None], RetrievalData] = {}
+    return OPENED[key]
 
 
 def build_models(

@@ -72,7 +72,7 @@ def test_the_overhead_is_what_no_trial_worked_for() -> None:
 
 def test_parts_are_cut_where_trials_end() -> None:
     usage = scale.Usage()
-    usage._samples = [(float(t), 100.0 + t, t / 10) for t in range(11)]
+    usage.samples = [(float(t), 100.0 + t, t / 10) for t in range(11)]
     ends = itertools.cycle(
         [{"event": "completed"}, {"event": "epoch", "stop_reason": "x"}, {"event": "failed"}]
     )

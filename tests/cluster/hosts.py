@@ -56,7 +56,7 @@ class Hosts:
         number = os.getpid()
         self._net = f"10.{100 + number // 250 % 100}.{1 + number % 250}"
         self._makers: dict[int, subprocess.Popen[str]] = {}  # of the hosts; -1 is the switch
-        self._first: dict[int, int] = {}  # first process of each
+        self.first: dict[int, int] = {}  # first process of each
         self._count = count
         self._started: list[subprocess.Popen[Any]] = []
 
@@ -86,7 +86,7 @@ class Hosts:
 
     def start_head(self, num_cpus: int = 0, *arguments: str) -> str:
         """Start Ray's head on host 0, without places for trials unless told; its address."""
-        if 0 not in self._first:
+        if 0 not in self.first:
             self._boot(0)
         self._ray(
             0, num_cpus, "--head", f"--port={_PORT}", "--include-dashboard=false",
@@ -96,7 +96,7 @@ class Hosts:
 
     def start_worker(self, host: int, cpus: int = 1) -> None:
         """Start a worker node; a host that was killed is started anew first."""
-        if host not in self._first:
+        if host not in self.first:
             self._boot(host)
         self._ray(host, cpus, f"--address={self.address(0)}:{_PORT}")
 
@@ -111,7 +111,7 @@ class Hosts:
     def kill(self, host: int) -> None:
         """SIGKILL every process of a host, and forget its memory and its own files."""
         # The kernel kills everything in a PID namespace whose first process dies.
-        os.kill(self._first.pop(host), signal.SIGKILL)
+        os.kill(self.first.pop(host), signal.SIGKILL)
         self._makers.pop(host).wait()
 
     def kill_raylet(self, host: int) -> None:
@@ -124,7 +124,7 @@ class Hosts:
     def processes(self, host: int) -> dict[int, str]:
         """Command lines of a host's processes by their ids outside."""
         found = {}
-        space = Path(f"/proc/{self._first[host]}/ns/pid").readlink()
+        space = Path(f"/proc/{self.first[host]}/ns/pid").readlink()
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it has ended meanwhile
                 if (folder / "ns" / "pid").readlink() == space:
@@ -140,7 +140,7 @@ class Hosts:
         """
         environment = {**self.environment, **popen.pop("env", {})}
         options: dict[str, Any] = {"cwd": ROOT, **popen}
-        entered = [sys.executable, str(_PROGRAM), "enter", str(self._first[host]), *command]
+        entered = [sys.executable, str(_PROGRAM), "enter", str(self.first[host]), *command]
         process = subprocess.Popen(entered, env=environment, **options)
         self._started.append(process)
         return process
@@ -172,7 +172,7 @@ class Hosts:
         if not first:
             _, error = maker.communicate()
             raise RuntimeError(f"no namespaces here: {(error.strip().splitlines() or [''])[-1]}")
-        self._first[host] = int(first)
+        self.first[host] = int(first)
         if host < 0:
             return
         with suppress(RuntimeError):  # a killed host's: the kernel takes its time
@@ -190,10 +190,10 @@ class Hosts:
 
     def _switch(self, *command: str) -> None:
         """Run a command in the network that connects the hosts."""
-        _do(["nsenter", "--target", str(self._first[-1]), "--net", *command])
+        _do(["nsenter", "--target", str(self.first[-1]), "--net", *command])
 
     def _end(self) -> None:
-        for host in list(self._first):
+        for host in list(self.first):
             self.kill(host)
         for process in [*self._makers.values(), *self._started]:
             process.kill()

@@ -81,7 +81,7 @@ def test_a_folder_of_runs_that_is_each_hosts_own_is_seen(hosts: Hosts) -> None:
 
 
 def test_data_that_differ_are_seen_on_the_host_that_has_them(hosts: Hosts) -> None:
-    places = {host: f"/proc/{hosts._first[host]}/root/tmp/set" for host in range(3)}
+    places = {host: f"/proc/{hosts.first[host]}/root/tmp/set" for host in range(3)}
     for place in places.values():
         shutil.copytree(hosts.shared / "set", place)
     Path(places[1], "images", "d3.png").write_bytes(b"")

@@ -58,7 +58,7 @@ def test_represent_gives_the_networks_own_features_and_leaves_no_hook(
     hidden, features = represent(trained, images)
     assert hidden.shape == (3, 128)
     assert torch.equal(features, trained(images))
-    assert not trained.backbone._forward_hooks
+    assert not trained.backbone._forward_hooks  # noqa: SLF001  torch has no public name for them
 
 
 def test_the_teacher_stays_as_pretrained(trained: HashingNetwork, data: RetrievalData) -> None:

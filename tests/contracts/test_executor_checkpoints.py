@@ -8,6 +8,7 @@ import pytest
 
 from harness.executors import Executor
 from harness.executors.inline import InlineExecutor
+from harness.search.schedulers.successive_halving import SuccessiveHalving
 from harness.search.search import Search
 from harness.trial.trial import EpochReport
 from tests.contracts.executor_runs import EXPERIMENT, outcome, run, search_in
@@ -39,7 +40,7 @@ def test_a_driver_that_dies_between_checkpoints_finds_the_same_and_decides_once(
     tmp_path: Path, reference: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[str, int]] = []
-    on_epoch = Search.on_epoch
+    on_epoch, should_stop = Search.on_epoch, SuccessiveHalving.should_stop
 
     def dying(self: Search, trial_id: str, report: EpochReport) -> bool:
         new = report.epoch > len(self.state.trials[trial_id].epochs)
@@ -53,14 +54,13 @@ def test_a_driver_that_dies_between_checkpoints_finds_the_same_and_decides_once(
     experiment = with_checkpoints(3600)
     for _ in range(9):
         decided: Counter[tuple[str, int]] = Counter()
-        reason = Search._stop_reason
 
-        def counting(self: Search, record: Any, epoch: int, *rest: Any) -> str:
-            decided[record.spec.trial_id, epoch] += 1  # noqa: B023
-            return reason(self, record, epoch, *rest)  # noqa: B023
+        def counting(self: Any, trial_id: str, epoch: int, values: Any) -> bool:
+            decided[trial_id, epoch] += 1  # noqa: B023
+            return should_stop(self, trial_id, epoch, values)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Search, "_stop_reason", counting)
+            patch.setattr(SuccessiveHalving, "should_stop", counting)
             search = search_in(tmp_path, experiment)
             try:
                 run(InlineExecutor(), tmp_path, search)

@@ -118,7 +118,7 @@ def test_a_search_is_resumed_without_ray_if_ray_does_not_start(
     with monkeypatch.context() as starting:
         inline = checks.executor_of_run(experiment, Options(runs_dir, executor="inline"), quiet)
         starting.setattr(session, "executor_of_run", lambda *_: inline)
-        starting.setattr(session, "_run", stopped)
+        starting.setattr(session, "run_search", stopped)
         with pytest.raises(SearchStopped):
             session.start(experiment, Options(runs_dir, executor="ray"), "train", quiet)
     for options, status in (([], 1), (["--executor", "rya"], 2), (["--executor", "inline"], 0)):
@@ -142,7 +142,9 @@ def test_lists_of_a_search_name_every_entry_and_the_package_of_a_foreign_one(
     registries: dict[str, Any] = {"samplers": SAMPLERS, "schedulers": SCHEDULERS}
     registry = {**registries, "metrics": METRICS}[what]
     first = next(iter(registry))
-    monkeypatch.setitem(registry._packages, first, "other-package")
+    package = registry.package
+    foreign = {first: "other-package"}
+    monkeypatch.setattr(registry, "package", lambda name: foreign.get(name) or package(name))
     lines = dict(line.split(maxsplit=1) for line in listing(what, tmp_path).splitlines())
     assert list(lines) == list(registry)
     assert all(lines.values())

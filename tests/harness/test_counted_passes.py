@@ -17,7 +17,7 @@ from harness.session.disk import disk_needs
 from harness.session.search_size import size_of_search
 from harness.session.stage_costs import Stage, stages_given, stages_of_search
 from harness.session.trial_costs import TrialCosts
-from harness.trial.attempt import TrialAttempt
+from harness.trial import attempt
 from saat.attacks.interface import GRADIENT_PASSES
 from saat.battery import run_battery
 from saat.models import HashingNetwork
@@ -50,16 +50,16 @@ class PassCounter:
 
         patch.setattr(HashingNetwork, "forward", counted)
         patch.setattr("saat.protocol.run_battery", self.within("battery", run_battery))
-        for name, stage in (("_pretrain", "pretraining"), ("_validate", "validation"),
-                            ("_reattack", "attacks")):  # fmt: skip
-            patch.setattr(TrialAttempt, name, self.within(stage, getattr(TrialAttempt, name)))
-        run = TrialAttempt.run
+        for name, stage in (("fetch_pretrained", "pretraining"), ("validate", "validation"),
+                            ("evaluate", "attacks")):  # fmt: skip
+            patch.setattr(attempt, name, self.within(stage, getattr(attempt, name)))
+        run = attempt.TrialAttempt.run
 
-        def run_counted(attempt: TrialAttempt) -> Iterator[Any]:
-            self.phase, self.stage = attempt.spec.phase, "training"
-            yield from run(attempt)
+        def run_counted(trial: attempt.TrialAttempt) -> Iterator[Any]:
+            self.phase, self.stage = trial.spec.phase, "training"
+            yield from run(trial)
 
-        patch.setattr(TrialAttempt, "run", run_counted)
+        patch.setattr(attempt.TrialAttempt, "run", run_counted)
 
     def within(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:

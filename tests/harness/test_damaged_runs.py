@@ -242,7 +242,7 @@ def without_drawing(patch: pytest.MonkeyPatch) -> None:
     nothing = html.FigureView("", "", "", [], "")
     patch.setattr(html, "search_figures", computed)
     patch.setattr(html, "overlaid_figures", lambda *_: dict.fromkeys(SECTION))
-    patch.setattr(html, "_save_figure", lambda *_: nothing)
+    patch.setattr(html, "save_figure", lambda *_: nothing)
 
 
 @pytest.fixture(scope="module")

@@ -210,7 +210,7 @@ def test_every_result_names_its_data_and_models_follow_them(tmp_path: Path, caps
     assert dict(protocol_terms(results))["Data set"].startswith(f"{data.label} (")
     before = run(capsys, "evaluate", model)
     shutil.move(root, tmp_path / "moved")
-    stages._OPENED.clear()  # as in a process of its own
+    stages.OPENED.clear()  # as in a process of its own
     with pytest.raises(SystemExit):
         main(["evaluate", str(model)])
     assert f"looked in {root / 'CIFAR-10'}" in capsys.readouterr().err
@@ -219,7 +219,7 @@ def test_every_result_names_its_data_and_models_follow_them(tmp_path: Path, caps
     other["test"] = other["test"][:-1]
     padded = {k: [(p, lab + " 0" * 7) for p, lab in rows] for k, rows in other.items()}
     write_pairs(tmp_path / "moved" / "CIFAR-10", padded)
-    stages._OPENED.clear()
+    stages.OPENED.clear()
     with pytest.raises(SystemExit):
         main(["evaluate", str(model), "--data-root", str(tmp_path / "moved")])
     line = capsys.readouterr().err

@@ -274,9 +274,9 @@ def test_a_status_obeys_no_character_of_the_run(
 
 
 def test_a_page_obeys_no_character_of_the_run_either() -> None:
-    assert html._shown("a\u202eb\nc") == "a\\u202eb\nc"
-    assert html._shown(Markup("<b>\u202e</b>")) == Markup("<b>\u202e</b>")
-    assert html._shown(3) == 3
+    assert html.shown("a\u202eb\nc") == "a\\u202eb\nc"
+    assert html.shown(Markup("<b>\u202e</b>")) == Markup("<b>\u202e</b>")
+    assert html.shown(3) == 3
 
 
 def test_a_data_set_is_not_called_by_characters_that_turn_a_line(tmp_path: Path) -> None:

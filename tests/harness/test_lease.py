@@ -23,7 +23,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from harness.trial import lease
-lease._BEAT_S, lease.SILENT_S = float(sys.argv[3]), float(sys.argv[5])
+lease.BEAT_S, lease.SILENT_S = float(sys.argv[3]), float(sys.argv[5])
 folder = Path(sys.argv[1])
 with lease.Lease(folder, takes_over=sys.argv[2] == "over") as mine:
     print("holds", flush=True)
@@ -80,8 +80,8 @@ def start() -> Iterator[type[Holder]]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "_BEAT_S", 0.1)
-    monkeypatch.setattr(lease, "_LOOK_S", 0.05)
+    monkeypatch.setattr(lease, "BEAT_S", 0.1)
+    monkeypatch.setattr(lease, "LOOK_S", 0.05)
 
 
 def test_a_new_attempt_ends_the_worker_that_was_cut_off(

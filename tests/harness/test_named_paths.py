@@ -262,7 +262,7 @@ def stops(experiment: Experiment, journal: Any, *_: Any) -> Path:
 @pytest.fixture
 def file(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An experiment on a folder; whatever starts it is stopped before its first trial."""
-    monkeypatch.setattr(session, "_run", stops)
+    monkeypatch.setattr(session, "run_search", stops)
     data = {"path": str(folder(tmp_path / "data")), "image_size": 16, "val_queries": 4}
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(tiny_raw(SMALL | {"data": data})))
@@ -378,7 +378,7 @@ def test_the_data_of_a_model_are_read_by_whoever_began_its_run_or_allows_them(
         status, said = run(capsys, *command)
         assert status == 0, said
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another account"))
-    stages._OPENED.clear()  # as in a process of its own
+    stages.OPENED.clear()  # as in a process of its own
     for command in [*commands, ("evaluate", copied)]:
         status, said = run(capsys, *command)
         assert status == 2
@@ -386,6 +386,6 @@ def test_the_data_of_a_model_are_read_by_whoever_began_its_run_or_allows_them(
         assert said.endswith(f"--allow {data}\n")
         status, said = run(capsys, *command, "--allow", tmp_path)
         assert status == 0, said
-        stages._OPENED.clear()
+        stages.OPENED.clear()
     status, said = run(capsys, "evaluate", copied, "--data-path", data)
     assert status == 0, said

@@ -5,9 +5,9 @@ import json
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -21,7 +21,7 @@ from harness.journal.state import TrialRecord, load_state
 from harness.search.worker_failures import MAX_DEATHS, why_given_up
 from harness.session.result_tables import write_tables
 from harness.session.status import render, status_of
-from harness.tracking.mlflow_runs import MlflowRuns
+from harness.tracking.tracked_values import end_tags
 from harness.trial.out_of_memory import failure
 from harness.trial.stages import build_models
 from harness.trial.trial import EpochReport, FinalReport, run_trial, trial_folder
@@ -299,16 +299,10 @@ def test_tables_and_status_tell_which_trials_were_split(tmp_path: Path, no_fsync
     assert f"  out of memory: {names[1]}: {PRETRAIN}; {SAAT.format(2)}" in render(found).split("\n")
 
 
-def test_the_run_at_the_tracker_has_a_tag(tmp_path: Path) -> None:
-    runs = MlflowRuns("sqlite:///unused.db", tmp_path, EXPERIMENT, {"saat.search_id": "id"})
-    tags: dict[str, str] = {}
-    runs._client = SimpleNamespace(
-        set_tag=lambda _, key, value: tags.update({key: value}), set_terminated=lambda *_: None
-    )
-    for notes in ([], [PRETRAIN, SAAT.format(2)]):
-        assert "saat.out_of_memory" not in tags
-        record = TrialRecord(spec_of(EXPERIMENT), "hash", {}, {}, "stopped", out_of_memory=notes)
-        runs._end("run", record)
+def test_the_run_at_the_tracker_has_a_tag() -> None:
+    record = TrialRecord(spec_of(EXPERIMENT), "hash", {}, {}, "stopped")
+    assert "saat.out_of_memory" not in end_tags(record)
+    tags = end_tags(replace(record, out_of_memory=[PRETRAIN, SAAT.format(2)]))
     assert tags["saat.out_of_memory"] == f"{PRETRAIN}; {SAAT.format(2)}"
 
 

@@ -229,7 +229,7 @@ def test_a_search_keeps_what_was_measured(runs_dir: Path, monkeypatch: pytest.Mo
         journal.close()
         return runs_dir
 
-    monkeypatch.setattr(session, "_run", run)
+    monkeypatch.setattr(session, "run_search", run)
     monkeypatch.setattr(session, "provenance", lambda *_: {})  # it would ask the GPU
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -224,7 +224,7 @@ def test_a_suggestion_of_a_long_search_weighs_no_more_trials_than_that_of_a_shor
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Fits are of the trials nearest to the front, and so are the values that make it."""
-    monkeypatch.setattr(module, "_MAX_FITTED", 20)
+    monkeypatch.setattr(module, "MAX_FITTED", 20)
     fitted: list[Any] = []
     predicted: list[int] = []
 

@@ -347,7 +347,7 @@ def test_a_server_that_is_not_there_or_does_not_answer_is_not_waited_for(
 ) -> None:
     began = time.monotonic()
     assert "refused" in ask_tracker("http://127.0.0.1:1", runs_dir)[1]
-    monkeypatch.setattr("harness.preflight.tracker._TIMEOUT_S", 1)
+    monkeypatch.setattr("harness.preflight.tracker.TIMEOUT_S", 1)
     server = Server(200, wait_s=5)
     try:
         assert "timed out" in ask_tracker(server.uri, runs_dir)[1].lower()
@@ -545,15 +545,13 @@ def report(request, name):
     died.touch()
     os.kill(os.getpid(), 9)
 
-def answer(asked, timeout_s, plain=cluster._answer):
-    said = plain(asked, timeout_s)
+def cancel(asked, force):  # not heard in time
     while not died.exists():
         time.sleep(0.1)
     time.sleep(8)
-    return said
 
-ray.cancel = lambda asked, force: None  # not heard in time
-cluster._report, cluster._answer = report, answer
+ray.cancel = cancel
+cluster.on_node = lambda _, node, plain=cluster.on_node: plain(report, node)
 """
     status, found = on_cluster(head, runs_dir, "--timeout", 5, first=first)
     (node,) = found["nodes"]

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from harness.trial import lease
 from harness.trial.pretrained import Pretrained, fetch_pretrained
-lease._BEAT_S, lease._LOOK_S = 0.1, 0.05
+lease.BEAT_S, lease.LOOK_S = 0.1, 0.05
 root, name, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 network, objective = torch.nn.Linear(3, 2), torch.nn.Linear(1, 1)
 def build(folder, check):

@@ -3,6 +3,7 @@
 import ctypes
 import signal
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import ray
@@ -47,7 +48,7 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch
         raise TOO_SLOW
 
     monkeypatch.setattr(ray, "init", fails)
-    monkeypatch.setattr(ray_cluster, "_check_listening", lambda address: None)
+    monkeypatch.setattr("socket.create_connection", MagicMock())
     line = raised(lambda: ray_cluster.connect("host:6379"), InputError)
     assert line.startswith("--address host:6379: no Ray cluster answers (The current node timed")
     assert "\n" not in line
@@ -55,8 +56,8 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch
 
 def test_rays_handlers_are_not_installed_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the two ways that Ray has, of which the second is known to its library alone."""
-    library = ctypes.CDLL(ray._raylet.__file__)
-    noted = ctypes.c_bool.in_dll(library, ray_cluster._SYSTEM_HANDLER)
+    library = ctypes.CDLL(ray._raylet.__file__)  # noqa: SLF001  the library whose flag is read
+    noted = ctypes.c_bool.in_dll(library, ray_cluster.SYSTEM_HANDLER)
     before, seen = noted.value, []
 
     def init(**_: Any) -> None:

@@ -247,7 +247,7 @@ def test_the_section_makes_its_scheduler() -> None:
     raw = {"scheduler": "asha", "scalarisation": {"clean": 1, "robust": "1/2"}}
     made = made_from(SearchSection.model_validate(raw), 9)
     assert isinstance(made, ScalarSuccessiveHalving)
-    assert made._scalarisation == {"clean": 1.0, "robust": 0.5}
+    assert made.scalarisation == {"clean": 1.0, "robust": 0.5}
     assert isinstance(made_from(SearchSection(), 9), ParetoSuccessiveHalving)
 
 

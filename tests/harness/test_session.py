@@ -1,9 +1,10 @@
 """Starting, stopping on a full disk, and resuming a whole search within this process."""
 
 import errno
+import io
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -57,34 +58,31 @@ def quiet(_: str) -> None:
     pass
 
 
-class Disk:
-    """Is full whenever one of some events is written, half way through its line."""
+class OnFullDisk(io.FileIO):
+    """A journal's file. Half a line of an event of each of some kinds fits on its disk."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, kinds: list[str]) -> None:
-        self._kinds = kinds
-        self._append = Journal.append
-        monkeypatch.setattr(Journal, "append", lambda *a, **f: self.append(*a, **f))
+    kinds: ClassVar[list[bytes]]
+    full = False
 
-    def append(self, journal: Journal, kind: str, **fields: Any) -> Event:
-        if not self._kinds or kind != self._kinds[0]:
-            return self._append(journal, kind, **fields)
-        self._kinds.pop(0)
-        whole = journal._file
+    def write(self, line: Any) -> int:
+        if self.full:
+            self.full = False
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.full = bool(self.kinds) and b'"event": "%s"' % self.kinds[0] in line
+        if self.full:
+            self.kinds.pop(0)
+        return int(super().write(line[:40] if self.full else line))
 
-        class Full:
-            def write(self, line: bytes) -> int:
-                if len(line) > 40:
-                    return int(whole.write(line[:40]) or 0)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-            def __getattr__(self, name: str) -> Any:
-                return getattr(whole, name)
+def fill_disk(monkeypatch: pytest.MonkeyPatch, kinds: list[str]) -> None:
+    """From now on the disk is full whenever an event of one of the kinds is written."""
+    plain = Path.open
 
-        journal._file = Full()  # type: ignore[assignment]
-        try:
-            return self._append(journal, kind, **fields)
-        finally:
-            journal._file = whole
+    def opened(path: Path, mode: str = "r", *options: Any, **more: Any) -> Any:
+        return OnFullDisk(path, mode) if mode == "ab" else plain(path, mode, *options, **more)
+
+    monkeypatch.setattr(OnFullDisk, "kinds", [kind.encode() for kind in kinds], raising=False)
+    monkeypatch.setattr(Path, "open", opened)
 
 
 def test_a_journal_on_a_full_disk_stops_the_search_which_is_resumed_to_the_same_end(
@@ -92,7 +90,7 @@ def test_a_journal_on_a_full_disk_stops_the_search_which_is_resumed_to_the_same_
 ) -> None:
     whole = session.start(SEARCHED, Options(tmp_path / "whole", None, "inline"), "search", quiet)
     kinds = ["suggested", "epoch", "completed", "recommended", "finished", "reported"]
-    Disk(monkeypatch, list(kinds))
+    fill_disk(monkeypatch, kinds)
     journal = options.runs_dir.resolve() / "tiny" / "events.jsonl"
     with pytest.raises(SearchStopped) as stopped:
         session.start(SEARCHED, options, "search", quiet)

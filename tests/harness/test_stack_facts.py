@@ -33,7 +33,8 @@ def added(to: optuna.Study, x: float, state: Any, values: list[float] | None = N
 def test_optuna_takes_a_running_trial_and_lets_it_be_told() -> None:
     found = study()
     added(found, 0.5, RUNNING)
-    trial = optuna.trial.Trial(found, found.get_trials(deepcopy=False)[-1]._trial_id)
+    newest = found.get_trials(deepcopy=False)[-1]
+    trial = optuna.trial.Trial(found, newest._trial_id)  # noqa: SLF001  as the searcher does
     trial.set_constraint("floor", -1.0)
     found.tell(trial, values=[0.1, 0.2])
     (told,) = found.trials
@@ -70,7 +71,8 @@ def test_optunas_nsga2_keeps_parents_in_the_study_and_so_needs_ours() -> None:
         trial.suggest_float("x", 0, 1)
         if number < 2:
             found.tell(trial, values=[number, 1 - number])
-    assert any("parent:1" in key for key in found._storage.get_study_system_attrs(0))
+    kept = found._storage.get_study_system_attrs(0)  # noqa: SLF001  which Optuna shows nowhere
+    assert any("parent:1" in key for key in kept)
 
 
 def test_optuna_seeds_the_whole_sampler_with_32_bits() -> None:
@@ -153,7 +155,7 @@ def test_tune_flattens_results_and_tells_schedulers_of_deaths_it_recovers_from(
         def on_trial_complete(self, controller: Any, trial: Any, result: Any) -> None:
             calls.append("complete")
 
-    raylet: Any = ray._raylet
+    raylet: Any = ray._raylet  # noqa: SLF001  where Ray keeps the class
     # Ray's core worker would take SIGTERM over, not by way of Python, and abort on it.
     handlers, core_worker = [ctypes.pythonapi.PyOS_getsig(signal.SIGTERM)], raylet.CoreWorker
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import check_grad
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from harness.search.samplers.ehvi.surrogate import Surrogate, _GroupedMatern, _WithPriors
+from harness.search.samplers.ehvi.surrogate import GroupedMatern, ProcessWithPriors, Surrogate
 
 RNG = np.random.default_rng(0)
 PLACES = RNG.random((24, 3))
@@ -17,7 +17,7 @@ NONE = np.zeros(24)
 
 def test_the_gradient_belongs_to_the_posterior() -> None:
     kernel = ConstantKernel(1.0) * Matern(np.full(3, 0.5), nu=2.5) + WhiteKernel(0.02)
-    process = _WithPriors(kernel, optimizer=None).fit(PLACES, VALUES)
+    process = ProcessWithPriors(kernel, optimizer=None).fit(PLACES, VALUES)
     theta = np.log([0.7, 0.4, 0.9, 1.3, 0.05])
     gap = check_grad(
         lambda t: process.log_marginal_likelihood(t),
@@ -25,7 +25,7 @@ def test_the_gradient_belongs_to_the_posterior() -> None:
         theta,
     )
     assert gap < 1e-3
-    plain = super(_WithPriors, process).log_marginal_likelihood(theta)
+    plain = super(ProcessWithPriors, process).log_marginal_likelihood(theta)
     offset = (theta - np.log([1, 0.5, 0.5, 0.5, 0.01])) / [1, 1, 1, 1, 3]
     assert process.log_marginal_likelihood(theta) == pytest.approx(plain - offset @ offset / 2)
 
@@ -34,7 +34,7 @@ def test_the_columns_of_one_parameter_share_a_length() -> None:
     """The kernel and its gradient, beside Matérn 5/2 on columns divided by their lengths."""
     parameters = (0, 1, 1, 2)
     columns, lengths = RNG.random((7, 4)), np.array([0.4, 1.3, 0.8])
-    kernel = _GroupedMatern(lengths, (0.05, 20), parameters)
+    kernel = GroupedMatern(lengths, (0.05, 20), parameters)
     plain = Matern(1.0, nu=2.5)(columns / lengths[[0, 1, 1, 2]])
     value, gradient = kernel(columns, eval_gradient=True)
     assert value == pytest.approx(plain)
@@ -53,7 +53,7 @@ def test_two_different_words_are_equally_far_apart() -> None:
     columns = np.hstack([words, numbers])
     values = np.repeat([0.1, 0.9, 0.4, 0.2, 0.6], 4)  # the number does nothing
     surrogate = Surrogate(columns, values, np.zeros(20), np.array([0, 0, 0, 0, 0, 1]))
-    lengths = surrogate._process.kernel_.k1.k2.length_scale
+    lengths = surrogate.process.kernel_.k1.k2.length_scale
     assert lengths.shape == (2,)
     assert lengths[1] > 3 * lengths[0]
 

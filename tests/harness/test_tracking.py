@@ -112,7 +112,7 @@ class Flaky:
     """A client whose calls fail as planned: before the server heard of it, or after it obeyed."""
 
     def __init__(self, uri: str, plan: Plan) -> None:
-        self._client, self._plan = MlflowClient(uri), plan
+        self.server, self._plan = MlflowClient(uri), plan
         self.logged: list[tuple[str, int, str]] = []  # metrics the server took, in order
         self.calls: list[str] = []
 
@@ -122,7 +122,7 @@ class Flaky:
             before, after = self._plan(name, args, options)
             if before:
                 raise before
-            answer = getattr(self._client, name)(*args, **options)
+            answer = getattr(self.server, name)(*args, **options)
             if name == "log_batch":
                 self.logged += [(args[0], m.step, m.key) for m in options.get("metrics", ())]
             if after:
@@ -370,12 +370,13 @@ def test_a_server_that_is_wiped_while_a_search_runs_gets_everything_once_more(
     of_kind = [number for number, event in enumerate(it.events) if event["event"] == kind]
     moment = of_kind[len(of_kind) // 2]
     tracker.start(it.events[:moment])
-    eventually(lambda: tracker._cursor.delivered == moment - 1)
-    there = client._client = MlflowClient(stores[1])  # the same address, and nothing behind it
-    while int(there.create_experiment(f"{time.time_ns()}")) < int(tracker._runs._experiment_id):
+    cursor = it.run_dir / "tracked.json"
+    eventually(lambda: read_delivery_cursor(cursor, it.server).delivered == moment - 1)
+    taken = client.get_experiment_by_name(NAME).experiment_id
+    there = client.server = MlflowClient(stores[1])  # the same address, and nothing behind it
+    while int(there.create_experiment(f"{time.time_ns()}")) < int(taken):
         pass
-    others = {run.info.run_id for run in there.search_runs([tracker._runs._experiment_id])}
-    taken = tracker._runs._experiment_id
+    others = {run.info.run_id for run in there.search_runs([taken])}
     client.logged.clear()
     for event in it.events[moment:]:
         tracker.handle(event)
@@ -394,6 +395,10 @@ def eventually(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def nothing_is_delivered() -> bool:
+    return all(thread.name != "tracking" for thread in threading.enumerate())
 
 
 def test_a_final_refusal_is_told_and_the_rest_delivered_and_tried_again_later(
@@ -534,8 +539,7 @@ def test_a_server_that_never_answers_delays_nothing(
     assert time.monotonic() - begun < 2
     assert f"did not accept {len(events)} events" in left
     released.set()
-    tracker._thread.join(10)
-    assert not tracker._thread.is_alive()
+    eventually(nothing_is_delivered)
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "http://user:secret@127.0.0.1:9"])
@@ -550,8 +554,7 @@ def test_a_server_that_is_down_delays_nothing_and_no_password_is_told(
     assert time.monotonic() - begun < 6
     assert left.startswith("tracking server http://127.0.0.1:9 did not accept")
     assert "secret" not in left + caplog.text
-    tracker._thread.join(10)
-    assert not tracker._thread.is_alive(), "closing ends the waiting between two tries"
+    eventually(nothing_is_delivered)  # closing ends the waiting between two tries
     assert not (run_dir / "tracked.json").exists()
 
 

@@ -30,6 +30,7 @@ from harness.trial.trial import (
     trial_folder,
 )
 from saat import tensor_file
+from saat.defenses import SaatTraining
 from saat.errors import InputError
 from saat.models import build_network, codes_of, encode
 from saat.pretrain import Pretraining
@@ -125,9 +126,11 @@ def test_a_trial_with_averaged_weights_and_its_best_epoch_ends_the_same(
 ) -> None:
     """Also where it dies after its last epoch, before the best one is deployed."""
     robust = {1: 0.3, 2: 0.4, 3: 0.1}
+    judge = SaatTraining.judge
     monkeypatch.setattr(
-        "harness.trial.attempt.TrialAttempt._validate",
-        lambda _, training: {"val/clean_map": 0.5, "val/robust_map": robust[training.epoch]},
+        SaatTraining,
+        "judge",
+        lambda run, _: judge(run, {"val/clean_map": 0.5, "val/robust_map": robust[run.epoch]}),
     )
     experiment = tiny({"defense.epochs": 3, "defense.ema": 0.9, "defense.select": "best"})
     spec = spec_of(experiment)
@@ -300,8 +303,8 @@ def test_a_builder_that_was_taken_for_dead_writes_no_further_checkpoint(
             (claims,) = (tmp_path / "pretrained").glob("*/.lease")
             (claims / "9.lock").touch()
 
-    monkeypatch.setattr("harness.trial.lease._end_process", end)
-    monkeypatch.setattr("harness.trial.lease._BEAT_S", 60.0)  # only the look before a write is left
+    monkeypatch.setattr("harness.trial.lease.end_process", end)
+    monkeypatch.setattr("harness.trial.lease.BEAT_S", 60.0)  # only the look before a write is left
     with pytest.raises(Ended):
         list(run_trial(spec, context, overtake))
     written = [path.name for path in (tmp_path / "pretrained").glob("*/*.safetensors")]

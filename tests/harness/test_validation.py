@@ -1,6 +1,7 @@
 """The section ``validation``: which rows are searched, which epochs are validated, what is told."""
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,8 @@ def test_an_epoch_that_was_not_validated_is_shown_so(tmp_path: Path) -> None:
     assert first == f"{spec.trial_id} epoch 1/4 not validated"
     assert second == f"{spec.trial_id} epoch 2/4 clean 50.0 robust 25.0"
     assert third == f"{spec.trial_id} epoch 3/4 not validated"
-    record: Any = search.state.trials[spec.trial_id]
-    assert progress._row(record)[3:6] == ("3/4", "50.0", "25.0")
+    view = io.StringIO()
+    with Progress(search, Console(file=view, width=200, force_terminal=True)):
+        pass
+    assert re.search(r"3/4 +50\.0 +25\.0", view.getvalue())
     search.journal.close()

@@ -167,10 +167,10 @@ def test_hooks_and_gradients_past_rectifiers_work_on_a_compiled_network(
     leaky = [feature_gradient(LeakyBackward(net), images) for net in (network, plain)]
     for found, other in zip(*leaky, strict=True):
         torch.testing.assert_close(found, other)
-    call = network._compiled_call_impl
+    call = network._compiled_call_impl  # noqa: SLF001  torch has no public name for it
     with uncompiled(network):
         pass
-    assert network._compiled_call_impl is call is not None
+    assert network._compiled_call_impl is call is not None  # noqa: SLF001
 
 
 def test_a_compiled_training_ends_near_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from torchvision.models import alexnet, resnet18
 from harness.session.checks import open_data
 from saat.models import blank_network, build_network
 from saat.tensor_file import module_tensors, restore_module
+from tests import toy
 from tests.harness.tiny import tiny
 from tests.reference_networks import ResNetTwice
 from tests.saat.data.samples import input_error, splits, write_images, write_pairs
@@ -74,7 +75,8 @@ def test_batches_of_one_image_are_refused_by_their_key_before_anything_starts(
     changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"
-    monkeypatch.setattr("harness.session.checks._try_weights", lambda *_: None)  # no download
+    fresh = toy.toy_network()  # nothing is downloaded
+    monkeypatch.setattr("harness.session.checks.build_network", lambda *_, **__: fresh)
     message = input_error(lambda: open_data(tiny(changes), str(cache), print))
     backbone = "resnet18" if changes is BACKBONES else "small_cnn"
     assert message == f"pretrain.batch_size: 1: {backbone} has batch norm, which needs at least 2"

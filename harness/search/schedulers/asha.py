@@ -14,7 +14,8 @@ Scalarisation = str | Mapping[str, float]
 class ScalarSuccessiveHalving(SuccessiveHalving):
     """Successive halving by one number made of the objectives (ASHA); see :func:`scalarise`.
 
-    ``objectives`` are the plain names of what trials are compared by.
+    ``objectives`` are the plain names of what trials are compared by, and ``scalarisation``, also
+    an attribute, makes a number of them.
     """
 
     def __init__(
@@ -25,7 +26,7 @@ class ScalarSuccessiveHalving(SuccessiveHalving):
         objectives: tuple[str, ...] = OBJECTIVES,
     ) -> None:
         super().__init__(grace_period, reduction_factor)
-        self._scalarisation, self._objectives = scalarisation, objectives
+        self.scalarisation, self._objectives = scalarisation, objectives
 
     @classmethod
     def for_search(
@@ -40,7 +41,7 @@ class ScalarSuccessiveHalving(SuccessiveHalving):
         """Compare by the scalar; of equal trials, the first one at the rung ranks higher."""
         finite = np.isfinite(values).all(axis=1)
         scalars = np.full(len(values), -np.inf)
-        scalars[finite] = scalarise(self._scalarisation, values[finite], self._objectives)
+        scalars[finite] = scalarise(self.scalarisation, values[finite], self._objectives)
         return row in np.argsort(-scalars, kind="stable")[:kept]
 
 

@@ -42,7 +42,7 @@ _FOCUS_SHARE, _TURNS = 0.8, 6
 _BEYOND_FRONT = 0.1  # how far below the ends of the front volume counts, as a share of its extent
 # The processes and the front use at most this many trials, those nearest to the front: the cost
 # grows as n³.
-_MAX_FITTED = 120
+MAX_FITTED = 120
 # A point is not suggested if the nearest failed trial is less than this many times as far away as
 # the nearest trial that did not fail. Otherwise a search whose best values are beside a region of
 # failures would lose one training after the other there.
@@ -90,7 +90,7 @@ class Fit:
         values, variances = np.moveaxis(np.array(forecasts), -1, 0).swapaxes(1, 2)
         gap = _gap(values)
         variances = variances + (gap * np.minimum(gap / _FAR, 1.0))[:, None] ** 2
-        fitted = np.sort(np.argsort(gap, kind="stable")[:_MAX_FITTED])
+        fitted = np.sort(np.argsort(gap, kind="stable")[:MAX_FITTED])
         self.values = values[fitted]
         positions = encoding.encode([usable[i].point for i in fitted])
         self.surrogates = [

@@ -20,7 +20,7 @@ _VARIANCE, _LENGTH, _NOISE = 1.0, 0.5, 0.01  # medians of the priors
 _WIDTH, _NOISE_WIDTH = 1.0, 3.0
 
 
-class _GroupedMatern(Matern):  # type: ignore[misc]
+class GroupedMatern(Matern):  # type: ignore[misc]
     """Matérn 5/2 with a length scale for every parameter, which may have several columns.
 
     So a parameter of words, one column each, has one relevance: two different words are equally far
@@ -54,7 +54,7 @@ class _GroupedMatern(Matern):  # type: ignore[misc]
         return value, np.add.reduceat(gradient, starts, axis=2)
 
 
-class _WithPriors(GaussianProcessRegressor):  # type: ignore[misc]
+class ProcessWithPriors(GaussianProcessRegressor):  # type: ignore[misc]
     """Hyperparameters of the largest posterior instead of the largest likelihood."""
 
     def log_marginal_likelihood(
@@ -83,6 +83,9 @@ class Surrogate:
             training is estimated and comes on top.
         parameters: (d,) number of the parameter that each column belongs to, ascending from 0;
             None: a parameter for every column.
+
+    Attributes:
+        process: what was fitted, to standardised values.
     """
 
     def __init__(
@@ -97,18 +100,18 @@ class Surrogate:
         self._mean = float(values.mean())
         self._scale = float(values.std()) or 1.0
         self._positions, self._values, self._variances = positions, values, variances
-        kernel = ConstantKernel(_VARIANCE, (0.05, 20)) * _GroupedMatern(
+        kernel = ConstantKernel(_VARIANCE, (0.05, 20)) * GroupedMatern(
             np.full(len(np.unique(parameters)), _LENGTH), (0.05, 20), tuple(parameters.tolist())
         ) + WhiteKernel(_NOISE, (1e-6, 3))
-        self._process = self._fit(kernel, optimise=True)
+        self.process = self._fit(kernel, optimise=True)
 
     def predict(self, positions: Array) -> tuple[Array, Array]:
         """Mean and standard deviation (n,) of the objective of trials at ``positions`` (n, d).
 
         The deviation includes the noise of training.
         """
-        mean, deviation = self._process.predict(positions, return_std=True)
-        noise = self._process.kernel_.k2.noise_level
+        mean, deviation = self.process.predict(positions, return_std=True)
+        noise = self.process.kernel_.k2.noise_level
         deviation = np.sqrt(np.maximum(deviation**2 - noise, 1e-8))
         return mean * self._scale + self._mean, deviation * self._scale
 
@@ -121,12 +124,12 @@ class Surrogate:
         self._positions = np.vstack([self._positions, positions])
         self._values = np.concatenate([self._values, predicted])
         self._variances = np.concatenate([self._variances, np.zeros(len(positions))])
-        self._process = self._fit(self._process.kernel_, optimise=False)
+        self.process = self._fit(self.process.kernel_, optimise=False)
 
-    def _fit(self, kernel: Kernel, optimise: bool) -> _WithPriors:
+    def _fit(self, kernel: Kernel, optimise: bool) -> ProcessWithPriors:
         optimizer = "fmin_l_bfgs_b" if optimise else None
         alpha = self._variances / self._scale**2 + 1e-8
-        process = _WithPriors(kernel, alpha=alpha, optimizer=optimizer)
+        process = ProcessWithPriors(kernel, alpha=alpha, optimizer=optimizer)
         with warnings.catch_warnings():
             # A hyperparameter at its bound is no error; flat objectives cause it, for example.
             warnings.simplefilter("ignore", ConvergenceWarning)
