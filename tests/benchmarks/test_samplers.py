@@ -1,6 +1,7 @@
 """The comparison of samplers: its tables, its runs, its statistics."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -296,9 +297,8 @@ def test_suggestions_are_timed_after_trials_that_reported_their_epochs(
 
 def test_priors_of_players_are_good_and_bad_settings() -> None:
     """Of fifty random settings of fifteen, the best and the worst are found."""
-    good, wrong = (
-        vars(PLAYERS[f"ehvi, {kind} prior"](TOY, 0, 40)(0))["_prior"] for kind in ("good", "wrong")
-    )
+    samplers: Any = [PLAYERS[f"ehvi, {kind} prior"](TOY, 0, 40)(0) for kind in ("good", "wrong")]
+    good, wrong = (sampler.prior for sampler in samplers)
     products = VALUES.prod(axis=1)
     for prior, product in ((good, products.max()), (wrong, products.min())):
         setting = {key: guess.value for key, guess in prior.items()}

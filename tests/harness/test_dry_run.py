@@ -34,6 +34,11 @@ def size_of(known: int = 0, **changes: Any) -> SearchSize:
     return size_of_search(searched, "data", hashes)
 
 
+@pytest.fixture(autouse=True)
+def quick_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "CALIBRATION_S", 0.0)
+
+
 @pytest.mark.parametrize(
     ("space", "models", "size"),
     [
@@ -164,8 +169,7 @@ def test_seconds_are_passes_times_rates() -> None:
     assert seconds(Work(1, 10, 100, 1000), rates).tolist() == [1111, 2222, 3 + 40 + 500 + 6000]
 
 
-def test_every_kind_of_work_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "CALIBRATION_S", 0.0)
+def test_every_kind_of_work_is_measured() -> None:
     for method in ("none", "saat", "comdefend"):
         searched = tiny({"defense": {"method": method}, "space": {}})
         rates = calibrate(searched.config, "cpu")
@@ -193,7 +197,6 @@ def test_without_the_data_the_published_lists_are_counted() -> None:
 def test_the_command_tells_the_plan_and_leaves_everything_as_it_is(
     tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibration, "CALIBRATION_S", 0.0)
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "tiny.yaml"
     file.write_text(
@@ -232,7 +235,6 @@ def test_the_command_tells_the_plan_and_leaves_everything_as_it_is(
 def test_without_the_gpu_that_workers_have_passes_are_counted_alone(
     gpus: Any, tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibration, "CALIBRATION_S", 0.0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny_raw({"resources.gpus_per_trial": gpus})))
@@ -246,9 +248,8 @@ def test_without_the_gpu_that_workers_have_passes_are_counted_alone(
 
 
 def test_cpus_that_this_machine_has_not_are_told_as_the_search_would(
-    tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, runs_dir: Path, capsys: Any
 ) -> None:
-    monkeypatch.setattr(calibration, "CALIBRATION_S", 0.0)
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny_raw({"resources.cpus_per_trial": 1000})))
     said = "would refuse it on this machine: resources: 1000 CPUs and 0 GPUs per trial, but"
@@ -276,9 +277,8 @@ def test_what_the_search_would_refuse_is_refused(
 
 
 def test_json_has_the_numbers_and_goes_with_a_dry_run(
-    tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, runs_dir: Path, capsys: Any
 ) -> None:
-    monkeypatch.setattr(calibration, "CALIBRATION_S", 0.0)
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny_raw({"compare": {"none": {"defense.method": "none"}}})))
     for command in ("train", "compare"):
@@ -302,7 +302,6 @@ def test_json_has_the_numbers_and_goes_with_a_dry_run(
 def test_a_disk_without_room_is_told(
     tmp_path: Path, runs_dir: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibration, "CALIBRATION_S", 0.0)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny_raw()))

@@ -47,7 +47,8 @@ class EhviSampler(optuna.samplers.BaseSampler):
             trial has all of them. Optuna ignores a suggested value that is not asked for.
         objectives: range, direction and bound of each objective; None: the ranges of the values
             seen so far. All constants of the model are shares of these ranges.
-        prior: guesses of good values, by parameter. They weigh the first suggestions most.
+        prior: guesses of good values, by parameter, also as an attribute. They weigh the first
+            suggestions most.
         preference: the part of the front that gets every second suggestion. Weights are of
             objectives in shares of their ranges.
         suggestion: (number, attempt) that seed the next suggestion; None: the trial's number, 0.
@@ -75,7 +76,7 @@ class EhviSampler(optuna.samplers.BaseSampler):
         self._n_startup_trials = n_startup_trials
         self._space = None if search_space is None else dict(search_space)
         self._applies = applies
-        self._objectives, self._prior, self._preference = objectives, prior or {}, preference
+        self._objectives, self.prior, self._preference = objectives, prior or {}, preference
         self._suggestion = suggestion
         self._independent = optuna.samplers.RandomSampler(self._seed % 2**32)
         self.candidates: Sequence[Point] | None = None  # of a tabular benchmark: its points
@@ -122,7 +123,7 @@ class EhviSampler(optuna.samplers.BaseSampler):
         encoding = SpaceEncoding(search_space, self._applies)
         scale = Scale(study.directions, self._objectives, trials)
         observations = [observation(other, scale, search_space) for other in trials]
-        prior = Prior(search_space, self._prior)
+        prior = Prior(search_space, self.prior)
         model = ParetoModel(encoding, observations, scale.goal(self._preference), prior)
         number, attempt = self._suggestion_of(trial)
         own = study.get_trials(deepcopy=False)[trial.number]
