@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import saat
 from saat import compute, tensor_file
 from saat.attacks import HAG
+from saat.attacks.pgd import pgd
 from saat.compute import Compute, compile_network, uncompiled
 from saat.defenses import DEFENSES, SaatSettings, SaatTraining, minimax
 from saat.defenses.crdat import represent
@@ -210,7 +211,7 @@ def test_whole_batches_are_replayed_and_the_short_last_one_is_not(
 ) -> None:
     rows = len(toy.toy_data().train)
     training = training_of(toy.toy_network(), SaatSettings(epochs=3, steps=1, batch_size=rows - 3))
-    eager = Mock(side_effect=minimax.pgd)
+    eager = Mock(side_effect=pgd)
     monkeypatch.setattr(minimax, "pgd", eager)
     Compute("tf32", "graphs").apply(training)
     training.run_epoch()
