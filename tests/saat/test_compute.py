@@ -199,14 +199,14 @@ def test_whole_batches_are_replayed_and_the_short_last_one_is_not(
     rows = len(toy.toy_data().train)
     training = training_of(toy.toy_network(), SaatSettings(epochs=3, steps=1, batch_size=rows - 3))
     eager = 0
-    descended = training._descended
+    descended = training.descended
 
     def counting(*arguments: Any) -> Tensor:
         nonlocal eager
         eager += 1
         return descended(*arguments)
 
-    monkeypatch.setattr(training, "_descended", counting)
+    monkeypatch.setattr(training, "descended", counting)
     Compute("tf32", "graphs").apply(training)
     training.run_epoch()
     training.run_epoch()
@@ -237,9 +237,10 @@ def test_a_growing_ball_is_captured_anew_and_a_ball_of_full_size_is_kept(
     assert graphs[1] is graphs[2]
 
 
-def test_a_training_without_an_inner_maximisation_has_nothing_to_replay() -> None:
+@pytest.mark.parametrize("name", ["comdefend", "hm", "ca_tride"])
+def test_a_training_without_a_maximisation_of_one_shape_has_nothing_to_replay(name: str) -> None:
     data = toy.toy_data()
-    entry = DEFENSES["comdefend"]
+    entry = DEFENSES[name]
     network = toy.toy_network()
     training = entry.training(network, toy.toy_objective(data), data, entry.settings(), 0)
     Compute("tf32", "graphs").apply(training)
