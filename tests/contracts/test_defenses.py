@@ -276,7 +276,11 @@ def test_training_makes_the_network_harder_to_move(
     name: str, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     hard: dict[str, Any] = {"steps": 5, "eps": 24 / 255, "step_size": "auto"}
-    own: dict[str, dict[str, Any]] = {"fgsm_rs": {"steps": 1}, "trades": {"lr": 0.2}}
+    own: dict[str, dict[str, Any]] = {
+        "fgsm_rs": {"steps": 1},
+        "trades": {"lr": 0.2},
+        "ca_tride": {"lr": 0.2},
+    }
     run = training(name, trained, data, **{"epochs": 8, **hard, **own.get(name, {})})
     images = data.batch(data.train).float() / 255
     labels = data.label_tensor(data.train)
