@@ -8,7 +8,7 @@ import torch
 
 from saat.data import RetrievalData
 from saat.defenses.ca_tride import collapseness, nearer_half
-from saat.defenses.triplets import Triplets
+from saat.defenses.triplets import Triplets, distances
 from saat.models import HashingNetwork
 from tests import reference_defenses as plain
 from tests.contracts.defense_runs import training
@@ -44,14 +44,17 @@ def test_summaries_of_distances_are_the_plain_ones(count: int) -> None:
     assert float(nearer_half(away)) == pytest.approx(plain.nearer_half(away.tolist()), rel=1e-5)
 
 
+@pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize("turn", [0, 1, 2])
 def test_the_loss_and_the_aims_of_both_attacks_are_those_of_the_authors_code(
-    turn: int, trained: HashingNetwork, data: RetrievalData
+    turn: int, swapped: bool, trained: HashingNetwork, data: RetrievalData
 ) -> None:
+    """Swapped: negatives are nearer than positives."""
+    triplets = Triplets(*TRIPLETS[::2], TRIPLETS.positives) if swapped else TRIPLETS
     run = prepared(trained, data, margin=0.3, collapse=4.0)
     run.turn.fill_(turn)
     images = images_of(data)
-    rows = torch.cat(TRIPLETS[1:]) if turn % 2 == 0 else TRIPLETS.anchors
+    rows = torch.cat(triplets[1:]) if turn % 2 == 0 else triplets.anchors
     moved = (images[rows] + 0.05).clamp(0, 1)
     aims: list[float] = []
 
@@ -62,10 +65,10 @@ def test_the_loss_and_the_aims_of_both_attacks_are_those_of_the_authors_code(
         return moved
 
     run.joint_maximisation = joint_maximisation
-    loss = run.triplet_term(images, run.embed(images), TRIPLETS).item()
+    loss = run.triplet_term(images, run.embed(images), triplets).item()
     assert int(run.turn) == turn + 1
     benign, attacked = features_of(run, images), features_of(run, moved)
-    a, p, n = benign[:4], benign[[6, 4, 8, 9]], benign[[10, 11, 7, 8]]
+    a, p, n = (benign[part.numpy()] for part in triplets)
     home = a
     if turn % 2:
         a = attacked
@@ -76,9 +79,37 @@ def test_the_loss_and_the_aims_of_both_attacks_are_those_of_the_authors_code(
         aim = plain.ca_tride_anchors(near, far, plain.all_distances(a, home), 4.0)
     else:
         aim = plain.ca_tride_candidates(near, far, 4.0)
-    assert aim > 0
+    assert (aim > 0) == (turn % 2 == 1 or not swapped)
     assert aims[0] == pytest.approx(aim, rel=1e-4)
-    assert loss == pytest.approx(plain.ca_tride_term(near, far, 0.3), rel=1e-4)
+    term = plain.ca_tride_term(near, far, 0.3)
+    assert (term > plain.triplet_loss(near, far, 0.3)) == swapped
+    assert loss == pytest.approx(term, rel=1e-4)
+
+
+def test_the_factor_of_the_anchors_attack_has_no_gradient(
+    trained: HashingNetwork, data: RetrievalData
+) -> None:
+    run = prepared(trained, data)
+    run.turn.fill_(1)
+    images = images_of(data)
+    with torch.no_grad():
+        embedded = run.embed(images)
+    moved = run.embed((images[TRIPLETS.anchors] + 0.02).clamp(0, 1)).detach().requires_grad_()
+    slopes: list[torch.Tensor] = []
+
+    def joint_maximisation(given: torch.Tensor, loss: Any) -> torch.Tensor:
+        slopes.extend(torch.autograd.grad(loss(moved), moved))
+        return given
+
+    run.joint_maximisation = joint_maximisation
+    run.triplet_term(images, embedded, TRIPLETS)
+    near, far = (distances(moved, embedded[rows]) for rows in TRIPLETS[1:])
+    gap = float(collapseness(far, 10.0) - collapseness(near, 10.0))
+    left = nearer_half(far) - distances(moved, embedded[TRIPLETS.anchors]).mean()
+    assert gap > 0
+    assert float(left) > 0
+    (slope,) = torch.autograd.grad(left, moved)
+    torch.testing.assert_close(slopes[0], np.exp(-gap) * slope, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("turn", [0, 1])
