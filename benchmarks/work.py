@@ -11,6 +11,7 @@ settings: counted in F, and measured as process time on one core.
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -113,7 +114,9 @@ def defenses(repeats: int = 9, batch_size: int = 32, width: float = 1.0) -> list
     """
     works = {}
     for name, entry in DEFENSES.items():
-        changes = {"batch_size": batch_size} | ({"width": width} if name == "comdefend" else {})
+        changes: dict[str, Any] = {"batch_size": batch_size} | (
+            {"width": width} if name == "comdefend" else {}
+        )
         works[name] = DefenseSteps(name, replace(entry.settings(), **changes), 16 * batch_size)
     times = dict(zip(works, interleaved(list(works.values()), repeats), strict=True))
     whole = works["saat"].counted

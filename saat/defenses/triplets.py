@@ -149,7 +149,8 @@ class TripletTraining(MinimaxTraining):
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
     """Euclidean distances (B,) of rows (B, K); of equal rows 0, and without a gradient there."""
-    return torch.linalg.vector_norm(a - b, dim=1)
+    found: Tensor = torch.linalg.vector_norm(a - b, dim=1)
+    return found
 
 
 def triplet_loss(to_positive: Tensor, to_negative: Tensor, margin: float) -> Tensor:

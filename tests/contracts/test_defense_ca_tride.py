@@ -29,7 +29,7 @@ def images_of(data: RetrievalData) -> torch.Tensor:
     return data.batch(data.train[:12]).float() / 255
 
 
-def features_of(run: Any, images: torch.Tensor) -> np.ndarray:
+def features_of(run: Any, images: torch.Tensor) -> Any:
     with torch.no_grad():
         return run.network(images).numpy()
 
@@ -124,15 +124,15 @@ def test_the_attack_brings_strangers_as_near_as_relatives_and_no_nearer(
     maximise = run.joint_maximisation
 
     def joint_maximisation(given: torch.Tensor, loss: Any) -> torch.Tensor:
-        attacked = maximise(given, loss)
+        attacked: torch.Tensor = maximise(given, loss)
         with torch.no_grad():
-            aims = [float(loss(run.embed(each))) for each in (given, attacked)]
-        found.append((attacked - given, *aims))
+            before, after = (float(loss(run.embed(each))) for each in (given, attacked))
+        found.append((attacked - given, before, after))
         return attacked
 
     run.joint_maximisation = joint_maximisation
     run.triplet_term(images, run.embed(images), TRIPLETS)
-    (change, before, after) = found[0]
+    change, before, after = found[0]
     assert 0 < float(change.abs().max()) <= 24 / 255 + 1e-6
     assert after < 0.7 * before
     assert after < before - 0.05
@@ -157,7 +157,7 @@ def test_turns_go_on_over_epochs(trained: HashingNetwork, data: RetrievalData) -
     counts: list[int] = []
     maximise = run.joint_maximisation
 
-    def joint_maximisation(given: torch.Tensor, loss: Any) -> torch.Tensor:
+    def joint_maximisation(given: torch.Tensor, loss: Any) -> Any:
         counts.append(len(given))
         return maximise(given, loss)
 

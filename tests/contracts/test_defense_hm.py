@@ -27,7 +27,7 @@ def images_of(data: RetrievalData) -> torch.Tensor:
     return data.batch(data.train[:12]).float() / 255
 
 
-def features_of(run: Any, images: torch.Tensor) -> np.ndarray:
+def features_of(run: Any, images: torch.Tensor) -> Any:
     with torch.no_grad():
         return run.network(images).numpy()
 

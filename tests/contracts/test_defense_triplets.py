@@ -147,7 +147,12 @@ def test_the_cost_of_an_epoch_counts_the_attacked_images(
     run.network.register_forward_pre_hook(lambda _, given: passed.append(len(given[0])))
     inner: list[int] = []
     maximise = run.joint_maximisation
-    run.joint_maximisation = lambda x, f: (inner.append(len(x)), maximise(x, f))[1]
+
+    def joint_maximisation(images: torch.Tensor, loss: Any) -> Any:
+        inner.append(len(images))
+        return maximise(images, loss)
+
+    run.joint_maximisation = joint_maximisation
     for _ in range(2):
         run.run_epoch()
     attacked = sum(inner) / (2 * 96)
