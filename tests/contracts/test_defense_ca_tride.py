@@ -104,7 +104,7 @@ def test_the_factor_of_the_anchors_attack_has_no_gradient(
     run.joint_maximisation = joint_maximisation
     run.triplet_term(images, embedded, TRIPLETS)
     near, far = (distances(moved, embedded[rows]) for rows in TRIPLETS[1:])
-    gap = float(collapseness(far, 10.0) - collapseness(near, 10.0))
+    gap = (collapseness(far, 10.0) - collapseness(near, 10.0)).item()
     left = nearer_half(far) - distances(moved, embedded[TRIPLETS.anchors]).mean()
     assert gap > 0
     assert float(left) > 0
