@@ -101,6 +101,80 @@ def crdat_loss(
     return weights[0] * code + weights[1] * feature
 
 
+def direction(f: Array) -> Array:
+    """tanh f, divided by its length."""
+    relaxed = np.tanh(np.asarray(f, dtype=np.float64))
+    return relaxed / math.sqrt(float(np.dot(relaxed, relaxed)))
+
+
+def distance(f: Array, g: Array) -> float:
+    """Between the directions of the relaxed codes of pre-tanh features (K,)."""
+    return math.sqrt(sum((a - b) ** 2 for a, b in zip(direction(f), direction(g), strict=True)))
+
+
+def all_distances(a: Array, b: Array) -> list[float]:
+    """Row by row."""
+    return [distance(*pair) for pair in zip(a, b, strict=True)]
+
+
+def triplet_loss(near: Sequence[float], far: Sequence[float], margin: float) -> float:
+    """Mean of max(0, d_ap − d_an + γ)."""
+    terms = [max(0.0, p - n + margin) for p, n in zip(near, far, strict=True)]
+    return sum(terms) / len(terms)
+
+
+def hm_term(
+    benign: tuple[Array, Array], attacked: tuple[Array, Array, Array], margin: float, ics: float
+) -> tuple[float, float]:
+    """L_T(a', p', n'; γ), and the same + ics·L_T(a, a', p; 0)."""
+    anchors, positives, negatives = attacked
+    loss = triplet_loss(
+        all_distances(anchors, positives), all_distances(anchors, negatives), margin
+    )
+    moved, partners = all_distances(benign[0], anchors), all_distances(*benign)
+    return loss, loss + ics * triplet_loss(moved, partners, 0.0)
+
+
+def hm_inner(attacked: tuple[Array, Array, Array], previous: float, margin: float) -> float:
+    """Σ max(0, H_D − H)², H_D = −γ·min(u, l)/u with u = γ."""
+    wanted, total = -margin * min(margin, previous) / margin, 0.0
+    for a, p, n in zip(*attacked, strict=True):
+        total += max(0.0, wanted - (distance(a, p) - distance(a, n))) ** 2
+    return total
+
+
+def collapseness(away: Sequence[float], sharpness: float) -> float:
+    """Σ w·d/Σ w, w = e^{κ(d − max d)}."""
+    weights = [math.exp(sharpness * (d - max(away))) for d in away]
+    return sum(w * d for w, d in zip(weights, away, strict=True)) / sum(weights)
+
+
+def nearer_half(away: Sequence[float]) -> float:
+    """Mean of the smaller half."""
+    half = sorted(away)[: max(1, len(away) // 2)]
+    return sum(half) / len(half)
+
+
+def ca_tride_candidates(near: Sequence[float], far: Sequence[float], sharpness: float) -> float:
+    """What the attack on candidates makes small."""
+    return max(0.0, collapseness(far, sharpness) - collapseness(near, sharpness))
+
+
+def ca_tride_anchors(
+    near: Sequence[float], far: Sequence[float], moved: Sequence[float], sharpness: float
+) -> float:
+    """What the attack on anchors makes small; ``moved`` are distances to where they were."""
+    gap = collapseness(far, sharpness) - collapseness(near, sharpness)
+    left = max(0.0, nearer_half(far) - sum(moved) / len(moved))
+    return max(0.0, -gap) + math.exp(-max(0.0, gap)) * left
+
+
+def ca_tride_term(near: Sequence[float], far: Sequence[float], margin: float) -> float:
+    """L_T + ½·max(0, N(d_ap) − N(d_an) + 0.04)."""
+    halves = max(0.0, nearer_half(near) - nearer_half(far) + 0.04)
+    return triplet_loss(near, far, margin) + halves / 2
+
+
 def shifted(image: Array, top: int, left: int, shift: int, mirrored: bool) -> Array:
     """A crop of an image (3, H, W) out of itself mirrored at its borders, pixel by pixel."""
     _, height, width = image.shape

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from saat.attacks.interface import Perturbed
 from saat.threat_model import ThreatModel
@@ -42,7 +42,9 @@ def published_step_size(eps: float, steps: int) -> float:
     return max(PUBLISHED_STEP_SIZE, 2.5 * eps / max(steps, 1))
 
 
-def input_gradient(network: nn.Module, loss: QueryLoss, images: Tensor, step: int) -> Tensor:
+def input_gradient(
+    network: Callable[[Tensor], Tensor], loss: QueryLoss, images: Tensor, step: int
+) -> Tensor:
     """Gradient of the summed loss with respect to ``images`` alone, :func:`finite_gradient`."""
     point = images.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(loss(network(point), step).sum(), point)
@@ -98,7 +100,7 @@ def descend(
 
 
 def pgd(
-    network: nn.Module,
+    network: Callable[[Tensor], Tensor],
     images: Tensor,
     loss: QueryLoss,
     threat: ThreatModel,

@@ -2,10 +2,12 @@
 
 from saat.defenses.atrdh import AtrdhSettings, AtrdhTraining
 from saat.defenses.awp import AwpSettings, AwpTraining
+from saat.defenses.ca_tride import CaTrideSettings, CaTrideTraining
 from saat.defenses.cgat import CgatSettings, CgatTraining
 from saat.defenses.comdefend import ComDefendSettings, ComDefendTraining
 from saat.defenses.crdat import CrdatSettings, CrdatTraining
 from saat.defenses.fgsm_rs import FgsmRsSettings, FgsmRsTraining
+from saat.defenses.hm import HmSettings, HmTraining
 from saat.defenses.registry import DEFENSES, DefenseEntry, defended_network
 from saat.defenses.saat import SaatSettings, SaatTraining
 from saat.defenses.trades import TradesSettings, TradesTraining
@@ -16,6 +18,8 @@ __all__ = [
     "AtrdhTraining",
     "AwpSettings",
     "AwpTraining",
+    "CaTrideSettings",
+    "CaTrideTraining",
     "CgatSettings",
     "CgatTraining",
     "ComDefendSettings",
@@ -25,6 +29,8 @@ __all__ = [
     "DefenseEntry",
     "FgsmRsSettings",
     "FgsmRsTraining",
+    "HmSettings",
+    "HmTraining",
     "SaatSettings",
     "SaatTraining",
     "TradesSettings",

@@ -1,5 +1,6 @@
 """What the adversarial trainings share: an inner maximisation, and frozen batch statistics."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.attacks.interface import gradient_passes
-from saat.attacks.pgd import default_step_size, pgd
+from saat.attacks.pgd import QueryLoss, default_step_size, pgd
 from saat.attacks.query_batches import frozen
 from saat.defenses.stabilised import StabilisedSettings, StabilisedTraining
 from saat.graphs import GraphedPgd
@@ -68,6 +69,11 @@ class MinimaxTraining(StabilisedTraining):
         return ThreatModel(self.settings.eps * self._grown)
 
     @property
+    def step(self) -> float:
+        """η of the present epoch."""
+        return self.settings.inner_step * self._grown
+
+    @property
     def _grown(self) -> float:
         """Share of ε and η in the present epoch; 1 after the warm-up, and without one."""
         return min(1.0, (self.epoch + 1) / (self.settings.eps_warmup + 1))
@@ -91,7 +97,7 @@ class MinimaxTraining(StabilisedTraining):
         split = parts((images, codes, start), self.physical_batch)
         with stage(Stage.INNER_PGD), frozen(self.network):
             network = folded(self.network)  # anew: the weights change with every batch
-            return joined([self._descended(network, *part) for part in split])
+            return joined([self._driven_away(network, *part) for part in split])
 
     @staticmethod
     def inner_loss(features: Tensor, codes: Tensor) -> Tensor:
@@ -118,20 +124,22 @@ class MinimaxTraining(StabilisedTraining):
             self._graph = None  # its memory is free for the next one
             self._graph = GraphedPgd(
                 self.network, images.shape, codes.shape[1], self.ball, self.settings.steps,
-                self.settings.inner_step * self._grown, self.inner_loss,
+                self.step, self.inner_loss,
             )  # fmt: skip
         return self._graph if images.shape == self._graph.shape else None
 
-    def _descended(
+    def _driven_away(
         self, network: nn.Module, images: Tensor, codes: Tensor, start: Tensor
     ) -> Tensor:
+        return self.descended(
+            network, images, lambda features, _: self.inner_loss(features, codes), start
+        )
+
+    def descended(
+        self, network: Callable[[Tensor], Tensor], images: Tensor, loss: QueryLoss, start: Tensor
+    ) -> Tensor:
+        """PGD with the ball, the steps and the step of the present epoch, see :func:`pgd`."""
         return pgd(
-            network,
-            images,
-            lambda features, _: self.inner_loss(features, codes),
-            self.ball,
-            self.settings.steps,
-            self.settings.inner_step * self._grown,
-            start,
+            network, images, loss, self.ball, self.settings.steps, self.step, start,
             count_zeros=False,
-        ).images
+        ).images  # fmt: skip

@@ -7,10 +7,12 @@ from torch import nn
 
 from saat.defenses.atrdh import AtrdhSettings, AtrdhTraining
 from saat.defenses.awp import AwpSettings, AwpTraining
+from saat.defenses.ca_tride import CaTrideSettings, CaTrideTraining
 from saat.defenses.cgat import CgatSettings, CgatTraining
 from saat.defenses.comdefend import ComDefendSettings, ComDefendTraining, preprocessed
 from saat.defenses.crdat import CrdatSettings, CrdatTraining
 from saat.defenses.fgsm_rs import FgsmRsSettings, FgsmRsTraining
+from saat.defenses.hm import HmSettings, HmTraining
 from saat.defenses.saat import SaatSettings, SaatTraining
 from saat.defenses.trades import TradesSettings, TradesTraining
 from saat.models import HashingNetwork
@@ -86,6 +88,16 @@ DEFENSES: Registry[DefenseEntry] = Registry(
             FgsmRsSettings,
             FgsmRsTraining,
             "SAAT with an attack of one step, cheap (Wong et al. 2020)",
+        ),
+        "hm": DefenseEntry(
+            HmSettings,
+            HmTraining,
+            "attacked triplets up to a growing hardness (after Zhou and Patel 2022)",
+        ),
+        "ca_tride": DefenseEntry(
+            CaTrideSettings,
+            CaTrideTraining,
+            "triplets attacked short of a collapse, in turns (after Tian et al. 2024)",
         ),
         "comdefend": DefenseEntry(
             ComDefendSettings,

@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks.work import FILE, PLAIN, SETS, stages, table
+from benchmarks.work import FILE, PLAIN, SETS, defenses, stages, table
 from harness.experiment.file import load_experiment
+from saat.defenses import DEFENSES
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,18 @@ def test_the_table_has_a_column_for_every_set() -> None:
     lines = table()
     assert all(line.count("|") == 3 * len(SETS) + 2 for line in lines)
     assert len(lines) == 8
+
+
+def test_every_defense_has_its_cost_relative_to_saat() -> None:
+    lines = defenses(repeats=1, batch_size=4, width=1 / 16)
+    rows = {cells[0].strip(" `"): cells[1:] for cells in (x.strip("|").split("|") for x in lines)}
+    assert list(rows)[2:] == list(DEFENSES)
+    counted = {name: row[1].strip() for name, row in rows.items()}
+    assert counted.pop("comdefend") == "", "it counts passes of another network"
+    expected = {
+        "saat": "1.00", "cgat": "1.00", "atrdh": "1.00", "crdat": "0.90", "trades": "1.00",
+        "awp": "1.07", "fgsm_rs": "0.40", "hm": "1.57", "ca_tride": "1.46",
+    }  # fmt: skip
+    assert {name: counted[name] for name in expected} == expected
+    assert float(rows["saat"][2]) == 1
+    assert all(float(row[2]) > 0 for row in list(rows.values())[2:])

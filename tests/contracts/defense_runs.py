@@ -23,6 +23,8 @@ SHORT: dict[str, dict[str, Any]] = {
     "crdat": {"steps": 2},
     "trades": {"steps": 2},
     "awp": {"steps": 2, "perturb_from": 0.0},
+    "hm": {"steps": 2},
+    "ca_tride": {"steps": 2},
     "comdefend": {"width": 1 / 16},
 }
 _OTHER_STATES = count()

@@ -52,9 +52,14 @@ def test_the_radius_and_the_step_grow_to_full_size(
     while not run.finished:
         run.run_epoch()
     shares = [1 / 3, 2 / 3, 1, 1]
-    expected = [(0.06 * share, 0.03 * share) for share in shares for _ in range(3)]
+    of_epochs = [epoch / 4 if name == "ca_tride" else 1 for epoch in range(4)]  # its own growth
+    expected = [
+        (0.06 * share, 0.03 * share * own)
+        for share, own in zip(shares, of_epochs, strict=True)
+        for _ in range(3)
+    ]
     assert seen == [pytest.approx(pair) for pair in expected]
-    assert seen[-1] == (0.06, 0.03)
+    assert seen[-1] == (0.06, 0.03 * of_epochs[-1])
 
 
 @every_minimax

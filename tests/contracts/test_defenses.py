@@ -30,6 +30,7 @@ STABILISERS = {"eps_warmup": 0, "clip_gradients": 0.0, "ema": 0.0, "select": "la
 INNER = {"batch_size": 32, "eps": 8 / 255, "steps": 7, "step_size": 2 / 255, **STABILISERS}
 SGD = {"lr": 0.05, "momentum": 0.0, "weight_decay": 1e-5}
 ADAM = {"lr": 1e-4, "beta1": 0.5, "beta2": 0.999}
+TRIPLETS = {"epochs": 20, "lambda": 1.0, "margin": 0.2}
 GUIDED = {"lambda": 1.0, "upstream_aliasing": False}
 PUBLISHED: dict[str, dict[str, Any]] = {
     "saat": {**INNER, **SGD, **GUIDED, "epochs": 20, "mu": 1e-4, "weights": "saat"},
@@ -65,6 +66,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "steps": 1,
         "step_size": "auto",
     },
+    "hm": {**INNER, **SGD, **TRIPLETS, "steps": 8, "step_size": 1 / 255, "ics": 0.5},
+    "ca_tride": {**INNER, **SGD, **TRIPLETS, "steps": 16, "step_size": 1 / 255, "collapse": 10.0},
     "comdefend": {
         **ADAM,
         "epochs": 50,
@@ -164,6 +167,8 @@ def test_dropout_is_on_while_training(
         ("trades", {"momentum": 0.9}),
         ("awp", {"perturb_from": 0.25}),
         ("fgsm_rs", {}),
+        ("hm", {"momentum": 0.9}),
+        ("ca_tride", {"batch_size": 20}),
         ("comdefend", {}),
     ],
 )
@@ -271,7 +276,11 @@ def test_training_makes_the_network_harder_to_move(
     name: str, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     hard: dict[str, Any] = {"steps": 5, "eps": 24 / 255, "step_size": "auto"}
-    own: dict[str, dict[str, Any]] = {"fgsm_rs": {"steps": 1}, "trades": {"lr": 0.2}}
+    own: dict[str, dict[str, Any]] = {
+        "fgsm_rs": {"steps": 1},
+        "trades": {"lr": 0.2},
+        "ca_tride": {"lr": 0.2},
+    }
     run = training(name, trained, data, **{"epochs": 8, **hard, **own.get(name, {})})
     images = data.batch(data.train).float() / 255
     labels = data.label_tensor(data.train)
@@ -282,7 +291,9 @@ def test_training_makes_the_network_harder_to_move(
         """Mean u(x')·b after the inner maximisation."""
         torch.manual_seed(0)
         run.network.eval()
+        epoch, run.epoch = run.epoch, run.settings.epochs  # attacks of full size
         attacked = run.inner_maximisation(images, mainstay)
+        run.epoch = epoch
         with torch.no_grad():
             return float((torch.tanh(run.network(attacked)) * mainstay).mean())
 
@@ -312,7 +323,7 @@ def test_codes_of_the_training_set_are_those_of_every_rows_last_visit(
     assert torch.equal(codes, codes_of(visited))
 
 
-@pytest.mark.parametrize("name", ["crdat", "trades", "comdefend"])
+@pytest.mark.parametrize("name", ["crdat", "trades", "hm", "ca_tride", "comdefend"])
 def test_a_defense_that_keeps_no_codes_says_so(
     name: str, data: RetrievalData, trained: HashingNetwork
 ) -> None:

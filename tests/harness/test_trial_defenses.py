@@ -22,6 +22,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "trades": {"steps": 1},
     "awp": {"steps": 1},
     "fgsm_rs": {},
+    "hm": {"steps": 1},
+    "ca_tride": {"steps": 1},
     "comdefend": {"width": 0.01},
 }
 SPACE = {"defense.epochs": {"int": [1, 2]}}

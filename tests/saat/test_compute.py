@@ -242,9 +242,10 @@ def test_a_growing_ball_is_captured_anew_and_a_ball_of_full_size_is_kept(
     ]
 
 
-def test_a_training_without_an_inner_maximisation_has_nothing_to_replay() -> None:
+@pytest.mark.parametrize("name", ["comdefend", "hm", "ca_tride"])
+def test_a_training_without_a_maximisation_of_one_shape_has_nothing_to_replay(name: str) -> None:
     data = toy.toy_data()
-    entry = DEFENSES["comdefend"]
+    entry = DEFENSES[name]
     network = toy.toy_network()
     training = entry.training(network, toy.toy_objective(data), data, entry.settings(), 0)
     Compute("tf32", "graphs").apply(training)

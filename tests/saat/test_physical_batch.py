@@ -150,7 +150,8 @@ def test_no_more_images_pass_a_network_at_once(name: str, trained: HashingNetwor
         run.run_epoch()
     assert seen
     assert max(seen) <= 7
-    assert min(seen) >= 6  # of equal length: 24 in four parts, 48 in seven
+    # Of equal length: 24 in four parts, 48 in seven; CA-TRIDE's 11 anchors in two.
+    assert min(seen) >= (5 if name == "ca_tride" else 6)
     assert len(seen) > 2 * len(DATA.train) / 7  # the second pass, and the attack's
 
 

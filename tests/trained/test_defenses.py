@@ -27,6 +27,8 @@ ADEQUATE: dict[str, dict[str, Any]] = {
     "trades": {"epochs": 4, "lr": 0.1, "beta": 0.5},
     "awp": {"epochs": 4},
     "fgsm_rs": {"epochs": 4},
+    "hm": {"epochs": 4},
+    "ca_tride": {"epochs": 4},
     "comdefend": {"epochs": 8, "lr": 1e-3, "width": 1 / 8},
 }
 # Clean MAP may fall by so much, robust MAP must rise by so much.
