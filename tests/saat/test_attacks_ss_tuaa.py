@@ -98,6 +98,7 @@ def test_adam_descends_the_loss_over_batches_of_training_images(
     torch.manual_seed(1)
     network = nn.Sequential(nn.Conv2d(3, 2, 2), nn.Flatten(), nn.Linear(8, bits)).double()
     drawn = torch.randint(40, 215, (4, 3, side, side), dtype=torch.uint8)
+    drawn[:, 0], drawn[:, 1] = 1, 254  # the perturbation leads them out of the image range
     labels, train_codes = torch.tensor([[1, 0]] * 4), signs(4, bits).float()
     train_codes[:] = train_codes[:1]
     knowledge = Knowledge(train_codes, labels, torch.ones(bits), train_codes, labels)
