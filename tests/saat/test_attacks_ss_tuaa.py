@@ -1,6 +1,7 @@
 """SS-TUAA: its loss and descent, its anchors, and one perturbation for all queries of a target."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,7 +198,7 @@ def test_a_runner_says_which_targets_will_be_asked_for(network: nn.Module) -> No
     told: list[TrainingImages] = []
 
     class Listening(SSTUAA):
-        def fit(self, network: nn.Module, train: TrainingImages, *rest: object) -> SSTUAA:  # type: ignore[override]
+        def fit(self, network: nn.Module, train: TrainingImages, *rest: Any) -> SSTUAA:
             told.append(train)
             return SSTUAA.fit(self, network, train, *rest)
 
