@@ -126,13 +126,15 @@ class AttackRunner:
         data, knowledge = victim.data, victim.knowledge
         device = knowledge.train_codes.device
         progress = partial(self.progress, name) if self.progress else None
+        labels = victim.target_labels(self.target_seed) if attack.targeted else victim.labels
         train = TrainingImages(
-            data.label_tensor(data.train), lambda rows: data.batch(data.train[rows.cpu().numpy()])
+            data.label_tensor(data.train),
+            lambda rows: data.batch(data.train[rows.cpu().numpy()]),
+            labels if attack.targeted else None,
         )
         with evaluating(victim.network), frozen(victim.network):
             seed = derive_seed("fit", name, self.seed)
             fitted = attack.fit(victim.network, train, knowledge, threat, seed, progress)
-        labels = victim.target_labels(self.target_seed) if attack.targeted else victim.labels
         benign = victim.query_codes.to(device)
         representatives = fitted.representatives(knowledge, labels.to(device), benign)
 

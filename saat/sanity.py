@@ -14,8 +14,11 @@ from saat.thresholds import CHANCE_MARGIN, ZERO_GRADIENT_TOLERANCE
 _MAPS = ("clean", "robust")
 # Beginnings of the fractions of attacks that follow no gradient, which report 0.
 _WITHOUT_GRADIENT = tuple(
-    f"zero_grad.{attack}" for attack in ("noise", "square", "rank_only", "prosgan", "transfer.")
-)
+    f"zero_grad.{attack}"
+    for attack in (
+        "noise", "square", "rank_only", "prosgan", "tta_gan", "all_points", "ss_tuaa", "transfer.",
+    )
+)  # fmt: skip
 # Ends of the names of attacks through another backward pass than the network's own.
 _STAND_INS = (".leaky", ".bpda")
 _NAMED = 3  # models that one line names

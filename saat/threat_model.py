@@ -70,13 +70,18 @@ class ThreatModel:
             # Both within [0, 1], so one clamp does what a clamp to the ball and one to [0, 1] do.
             low, high = (images - self.eps).clamp_(0, 1), (images + self.eps).clamp_(0, 1)
             return partial(torch.clamp, min=low, max=high)
-        nearest = _project_l2 if self.norm == "l2" else _project_l1
 
         def project(adversarial: Tensor) -> Tensor:
-            change = nearest((adversarial - images).flatten(1), self.eps)
-            return (images + change.view_as(images)).clamp_(0, 1)
+            return (images + self.nearest(adversarial - images)).clamp_(0, 1)
 
         return project
+
+    def nearest(self, change: Tensor) -> Tensor:
+        """The nearest change within the ball, float (B, 3, H, W), whatever the image range."""
+        if self.norm == "linf":
+            return change.clamp(-self.eps, self.eps)
+        nearest = _project_l2 if self.norm == "l2" else _project_l1
+        return nearest(change.flatten(1), self.eps).view_as(change)
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """The direction of unit norm in which a function of this gradient rises fastest.

@@ -1,5 +1,6 @@
 """Attacks, one file each; registry.py lists them."""
 
+from saat.attacks.all_points import AllPoints
 from saat.attacks.apgd_attacks import (
     ApgdMainstay,
     ApgdMargin,
@@ -24,7 +25,9 @@ from saat.attacks.rank_only import RankOnly
 from saat.attacks.registry import ATTACKS
 from saat.attacks.sdha import SDHA, TargetedSDHA
 from saat.attacks.square import Square
+from saat.attacks.ss_tuaa import SSTUAA
 from saat.attacks.tha import THA
+from saat.attacks.tta_gan import TTAGAN
 
 __all__ = [
     "ATTACKS",
@@ -38,8 +41,11 @@ __all__ = [
     "PTA",
     "SDHA",
     "SINI",
+    "SSTUAA",
     "THA",
+    "TTAGAN",
     "VMI",
+    "AllPoints",
     "ApgdMainstay",
     "ApgdMargin",
     "ApgdSmoothAP",

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ def gradient_passes(images: int) -> int:
     return GRADIENT_PASSES * images
 
 
+Learned = TypeVar("Learned")
 # Called with (done, in all).
 Progress = Callable[[int, int], None]
 
@@ -111,10 +112,13 @@ class TrainingImages(NamedTuple):
     Attributes:
         labels: 0/1 (N, C) on the CPU.
         images: int64 positions (n,) within the training set → uint8 (n, 3, H, W) on the CPU.
+        targets: 0/1 (Q, C), the target labels that a targeted attack will be asked for; any of
+            the database's where None.
     """
 
     labels: Tensor
     images: Callable[[Tensor], Tensor]
+    targets: Tensor | None = None
 
 
 class Perturbed(NamedTuple):
@@ -202,3 +206,9 @@ class Attack(ABC):
     def goal(self, representatives: Tensor) -> Tensor:
         """The best code the attack could reach: its theoretical result, ±1 (Q, K)."""
         return representatives if self.targeted else -representatives
+
+    def _fitted(self, learned: Learned | None) -> Learned:
+        """What :meth:`fit` has set."""
+        if learned is None:
+            raise RuntimeError(f"{type(self).__name__.lower()}: fit comes before the attack")
+        return learned

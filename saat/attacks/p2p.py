@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from saat.attacks.anchors import Anchors
 from saat.attacks.interface import Knowledge
 from saat.attacks.targeted_pgd import TargetedPGD
-from saat.blocks import rows_at_once
 from saat.codes import sign
 from saat.labels import LabelGroups
 from saat.settings import option
@@ -38,22 +38,7 @@ class P2P(TargetedPGD):
         place = torch.arange(len(order), device=codes.device) - first[groups.index[order]]
         voters = order[place < self.anchors]
         votes = groups.sums(torch.zeros_like(codes).index_copy_(0, voters, codes[voters]))
-        anchors, out = sign(votes).float(), query_codes.to(codes.device).float().clone()
-        size = rows_at_once(len(groups.vectors))
-        for part, wanted in zip(out.split(size), labels.split(size), strict=True):
-            group, found = _group_of(wanted.to(codes.device).double(), groups.vectors)
-            part.copy_(torch.where(found[:, None], anchors[group], part))
-        return out
-
-
-def _group_of(labels: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """The row of ``vectors`` (G, C) equal to each of ``labels`` (Q, C), and whether there is one.
-
-    Both are float64 0/1. A row without a label has none.
-    """
-    shared = labels @ vectors.T
-    equal = (shared == labels.sum(1, keepdim=True)) & (shared == vectors.sum(1))
-    return equal.int().argmax(1), equal.any(1) & (labels.sum(1) > 0)
+        return Anchors(groups.vectors, sign(votes).float()).of(labels, query_codes)
 
 
 @dataclass(frozen=True)

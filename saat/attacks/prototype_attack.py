@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from saat.attacks.interface import Attack, Knowledge
 from saat.prototype import PrototypeNet, prototype_codes, target_vectors, train_prototypes
@@ -12,7 +12,6 @@ from saat.seeding import drawing_from
 from saat.settings import option
 
 Net = TypeVar("Net", bound=PrototypeNet)
-Network = TypeVar("Network", bound=nn.Module)
 # Network, float 0/1 labels (B, C), codes and labels of the training set → scalar.
 PrototypeLoss = Callable[[Net, Tensor, Tensor, Tensor], Tensor]
 
@@ -68,8 +67,3 @@ class PrototypeAttack(Attack):
             RuntimeError: before :meth:`fit`.
         """
         return prototype_codes(self._fitted(self.prototypes), labels)
-
-    def _fitted(self, network: Network | None) -> Network:
-        if network is None:
-            raise RuntimeError(f"{type(self).__name__.lower()}: fit comes before the attack")
-        return network

@@ -1,5 +1,6 @@
 """Attacks, one file each, and the registry that names them."""
 
+from saat.attacks.all_points import AllPoints
 from saat.attacks.apgd_attacks import (
     ApgdMainstay,
     ApgdMargin,
@@ -22,7 +23,9 @@ from saat.attacks.pta import PTA
 from saat.attacks.rank_only import RankOnly
 from saat.attacks.sdha import SDHA, TargetedSDHA
 from saat.attacks.square import Square
+from saat.attacks.ss_tuaa import SSTUAA
 from saat.attacks.tha import THA
+from saat.attacks.tta_gan import TTAGAN
 from saat.registry import Registry, first_line, subclass_of
 
 
@@ -51,6 +54,9 @@ ATTACKS: Registry[type[Attack]] = Registry(
         "dhta": DHTA,
         "tha": THA,
         "prosgan": ProsGAN,
+        "tta_gan": TTAGAN,
+        "all_points": AllPoints,
+        "ss_tuaa": SSTUAA,
         "pta": PTA,
         "nag": NAG,
         "apgd_mainstay": ApgdMainstay,

@@ -42,6 +42,9 @@ FAST_OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "width": 8,
         "reconstruction": 5.0,
     },
+    "tta_gan": {"anchor_steps": 50, "epochs": 10, "width": 8, "reconstruction": 1.0},
+    "all_points": {"epochs": 10, "width": 8, "reconstruction": 1.0},
+    "ss_tuaa": {"updates": 60},
     "multi_target": {"targets": 2},
 }
 
@@ -50,11 +53,17 @@ BRIEF_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     **FAST_OPTIONS,
     "tha": {"prototype_steps": 2, "prototype_batch": 16},
     "prosgan": {"prototype_steps": 2, "prototype_batch": 16, "epochs": 1, "width": 8},
+    "tta_gan": {"anchor_steps": 2, "epochs": 1, "width": 8},
+    "all_points": {"epochs": 1, "width": 8},
+    "ss_tuaa": {"updates": 2},
 }
 
-# Generators: they take no steps at attack time, do not look at the network, and knew no ball when
-# they learned, so only a wide one shows what they can do.
-GENERATORS = {"prosgan"}
+# They knew no ball when they learned, so only a wide one shows what they can do.
+GENERATORS = {"prosgan", "tta_gan", "all_points"}
+# Learned in the ball that they attack in.
+LEARNED_IN_THE_BALL = {"ss_tuaa"}
+# They take no steps at attack time, and do not look at the network.
+LEARNED_IMAGES = GENERATORS | LEARNED_IN_THE_BALL
 
 # Steps are queries without gradients, of which it takes more to get as far.
 BLACK_BOX_STEPS = {"square": 20, "rank_only": 100}
@@ -118,22 +127,26 @@ class Setting:
 
 
 def learned(
-    name: str, setting: Setting, options: Mapping[str, Mapping[str, Any]] = FAST_OPTIONS
+    name: str,
+    setting: Setting,
+    options: Mapping[str, Mapping[str, Any]] = FAST_OPTIONS,
+    eps: float = EPS,
 ) -> Attack:
     """An attack that has learned what it needs, anew."""
     attack = ATTACKS[name](**options.get(name, {}))
     with evaluating(setting.network), frozen(setting.network):
         return attack.fit(
-            setting.network, setting.train, setting.knowledge, ThreatModel(EPS), seed=0
+            setting.network, setting.train, setting.knowledge, ThreatModel(eps), seed=0
         )
 
 
 kept = cache(learned)
 
 
-def prepared(name: str, setting: Setting, **options: Any) -> Attack:
+def prepared(name: str, setting: Setting, eps: float = EPS, **options: Any) -> Attack:
     """An attack ready to run, with ``options`` that only matter after :meth:`Attack.fit`."""
-    return replace(kept(name, setting), **options)
+    learned_in = eps if name in LEARNED_IN_THE_BALL else EPS
+    return replace(kept(name, setting, eps=learned_in), **options)
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +265,7 @@ def test_the_batch_size_changes_no_rounding_where_kernels_differ(name: str) -> N
     whole = attacked(slice(None))
     for row in (0, 15, 32):
         assert torch.equal(attacked(slice(row, row + 1)), whole[row : row + 1])
-    assert {width % 32 for width in widths} == (set() if name in GENERATORS else {0})
+    assert {width % 32 for width in widths} == (set() if name in LEARNED_IMAGES else {0})
 
 
 @every_attack
@@ -353,7 +366,7 @@ class Fails(nn.Sequential):
 def test_the_network_is_left_as_it_was_even_by_a_failure(name: str, setting: Setting) -> None:
     network = Fails(nn.Linear(1, 1)).train()
     attack = prepared(name, setting, steps=1)
-    with nullcontext() if name in GENERATORS else pytest.raises(Interrupted):
+    with nullcontext() if name in LEARNED_IMAGES else pytest.raises(Interrupted):
         attack_queries(
             attack, network, setting.queries(attack), setting.knowledge, ThreatModel(EPS)
         )
@@ -383,8 +396,9 @@ def test_a_wide_ball_leads_well_past_clean_retrieval_and_so_does_the_goal(
     name: str, setting: Setting
 ) -> None:
     """MAP falls; the t-MAP of targeted attacks rises."""
-    attack = prepared(name, setting, steps=20 * BLACK_BOX_STEPS.get(name, 1))
-    attacked = setting.attacked(attack, eps=(64 if name in GENERATORS else 24) / 255)
+    eps = (64 if name in GENERATORS else 24) / 255
+    attack = prepared(name, setting, eps, steps=20 * BLACK_BOX_STEPS.get(name, 1))
+    attacked = setting.attacked(attack, eps)
     clean, reached, goal = (
         float(setting.success(attack, codes).mean())
         for codes in (

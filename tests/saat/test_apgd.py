@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saat.attacks import ATTACKS, Attack, Knowledge, Queries, attack_queries
+from saat.attacks import ATTACKS, ApgdSmoothAP, Attack, Knowledge, Queries, attack_queries
 from saat.attacks import objectives as losses
 from saat.attacks.apgd import apgd, checkpoints
 from saat.attacks.multi_target import MultiTarget
@@ -170,6 +170,24 @@ def test_smooth_ap_is_exact_where_the_sample_is_everything() -> None:
         for u, y in zip(relaxed.numpy(), wanted.numpy(), strict=True)
     ]
     assert expected[2] == 0.0  # no label, nothing is relevant
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "way"), [("apgd_smoothap", 1), ("apgd_smoothap_targeted", -1)])
+def test_the_smoothed_metric_falls_and_rises_with_the_target(name: str, way: int) -> None:
+    """Of codes relaxed at α = 4; the labels are the target's if the attack is targeted."""
+    codes, labels = database(40)
+    knowledge = Knowledge(codes, labels, torch.ones(7), codes, labels)
+    features = drawn_features()[0].float()
+    wanted = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 1]]).float()
+    attack = ATTACKS[name]()
+    assert isinstance(attack, ApgdSmoothAP)
+    queries = Queries(features, wanted, features, features, range(5))
+    found = attack.loss(queries, knowledge)(features, 0)
+    expected = [
+        way * plain.smooth_average_precision(u, y, list(codes.numpy()), list(labels.numpy()), 0.1)
+        for u, y in zip(np.tanh(4 * features.numpy()), wanted.numpy(), strict=True)
+    ]
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4)
 
 

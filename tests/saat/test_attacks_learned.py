@@ -3,7 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,21 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from saat.attack_runner import AttackRunner
-from saat.attacks import Attack, Knowledge, Queries, TrainingImages, attack_queries
-from saat.attacks.pgd import alpha_at
-from saat.attacks.prosgan import ProsGAN, prototype_loss
-from saat.attacks.prosgan_networks import Discriminator, Generator
-from saat.attacks.prosgan_training import (
+from saat.attacks import Attack, Knowledge, Queries
+from saat.attacks.generator_networks import Discriminator, Generator
+from saat.attacks.generator_training import (
     GeneratorTraining,
     discriminator_loss,
-    generator_loss,
+    fooling_loss,
     rate_at,
 )
-from saat.attacks.query_batches import AttackedQueries
+from saat.attacks.pgd import alpha_at
+from saat.attacks.prosgan import ProsGAN, prosgan_code_loss, prototype_loss
 from saat.attacks.tha import THA
 from saat.errors import InputError
-from saat.labels import draw_target_labels
-from saat.models import codes_of, encode, evaluating, to_float
+from saat.models import evaluating, to_float
 from saat.protocol import named_attacks
 from saat.prototype import (
     PrototypeNet,
@@ -34,26 +32,29 @@ from saat.prototype import (
     quantisation_loss,
     target_vectors,
 )
-from saat.retrieval import mean_average_precision
 from saat.settings import option_fields
 from saat.threat_model import ThreatModel
 from saat.training import TrainingFailed
 from saat.victim import Victim
 from tests import reference_learned as plain
 from tests import toy
-from tests.toy import codes, raised
-
-Fitted = TypeVar("Fitted", bound=Attack)
-
-DATA = toy.toy_data()
-ROWS = np.concatenate([DATA.test, DATA.validation, DATA.train[:6]])  # 70: the last batch is odd
-IMAGES, LABELS = DATA.batch(ROWS), DATA.label_tensor(ROWS)
-TRAIN = TrainingImages(
-    DATA.label_tensor(DATA.train), lambda index: DATA.batch(DATA.train[index.numpy()])
+from tests.learned import (
+    CPU,
+    DATA,
+    DATABASE_LABELS,
+    IMAGES,
+    PAIRS,
+    TARGETS,
+    TRAIN,
+    attacked,
+    draw,
+    fitted,
+    guides,
+    known,
+    signs,
+    target_map,
 )
-DATABASE_LABELS = DATA.label_tensor(DATA.database)
-TARGETS = draw_target_labels(LABELS, DATABASE_LABELS, torch.Generator().manual_seed(0))
-CPU = torch.device("cpu")
+from tests.toy import codes, raised
 
 FAST_THA = THA(steps=10, prototype_steps=30, prototype_batch=16)
 # A tenth of the published weight on likeness: in 40 steps the code has to move.
@@ -73,19 +74,6 @@ def knowledge(network: nn.Module) -> Knowledge:
     return known(network)
 
 
-def known(network: nn.Module) -> Knowledge:
-    train = encode(network, lambda part: DATA.batch(DATA.train[part]), len(DATA.train))
-    database = encode(network, lambda part: DATA.batch(DATA.database[part]), len(DATA.database))
-    return Knowledge.of(train, TRAIN.labels, (codes_of(database), DATABASE_LABELS))
-
-
-def fitted(attack: Fitted, network: nn.Module, knowledge: Knowledge, seed: int = 0) -> Fitted:
-    with evaluating(network):  # not frozen: the attack itself keeps its hands off
-        found = attack.fit(network, TRAIN, knowledge, ThreatModel(8 / 255), seed)
-    assert isinstance(found, type(attack))
-    return found
-
-
 @pytest.fixture(scope="module")
 def tha(network: nn.Module, knowledge: Knowledge) -> THA:
     return fitted(FAST_THA, network, knowledge)
@@ -96,45 +84,7 @@ def gan(network: nn.Module, knowledge: Knowledge) -> ProsGAN:
     return fitted(FAST_GAN, network, knowledge)
 
 
-def target_map(codes: Tensor, knowledge: Knowledge) -> float:
-    """t-MAP of the queries that have a target."""
-    asked = TARGETS.sum(1) > 0
-    against = (knowledge.database_codes, knowledge.database_labels)
-    return float(mean_average_precision(codes[asked], TARGETS[asked], *against, 40))
-
-
-def guides(attack: Attack, knowledge: Knowledge) -> Tensor:
-    return attack.representatives(knowledge, TARGETS, torch.zeros(1))
-
-
-def attacked(
-    attack: Attack, network: nn.Module, knowledge: Knowledge, eps: float
-) -> AttackedQueries:
-    aims = guides(attack, knowledge)
-    queries = Queries(IMAGES, TARGETS, codes(network, IMAGES), aims, range(70))
-    return attack_queries(attack, network, queries, knowledge, ThreatModel(eps))
-
-
 # Losses beside plain formulas
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
-
-
-def signs(*shape: int, seed: int = 0) -> Tensor:
-    return torch.where(draw(*shape, seed=seed) >= 0, 1.0, -1.0).double()
-
-
-PAIRS = {
-    "some of both": ([[1, 0, 0], [0, 1, 1]], [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]]),
-    "a row without positives": ([[1, 0, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 0], [0, 0, 0]]),
-    "a row without negatives": ([[1, 1, 1], [0, 1, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]]),
-    "a row without labels": ([[0, 0, 0], [1, 0, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]]),
-    "no positives at all": ([[1, 0, 0]], [[0, 1, 0], [0, 0, 1]]),
-    "no negatives at all": ([[1, 1, 0]], [[1, 0, 0], [0, 1, 0]]),
-}
 
 
 @pytest.mark.parametrize("case", PAIRS)
@@ -179,10 +129,12 @@ def test_the_losses_of_the_game_are_those_of_the_formulas() -> None:
     painted, images = draw(2, 3, 4, 4), draw(2, 3, 4, 4, seed=1)
     labels, goal = torch.tensor([[1, 0], [0, 0]]).double(), torch.tensor([[0, 1], [1, 1]]).double()
     real, fake = draw(2, 3, seed=2), draw(2, 3, seed=3)
-    args = (painted, images, 3 * draw(2, 12, seed=4), signs(2, 12, seed=5), fake, goal)
+    features, towards = 3 * draw(2, 12, seed=4), signs(2, 12, seed=5)
+    args = (painted, images, features, towards, fake, goal)
     arrays: list[Any] = [*(tensor.numpy() for tensor in args), 50.0]
+    found = 50 * (painted - images).square().mean() + prosgan_code_loss(features, towards)
     expected = plain.generator_loss(*arrays)
-    assert float(generator_loss(*args, 50.0)) == pytest.approx(expected, rel=1e-9)
+    assert float(found + fooling_loss(fake, goal)) == pytest.approx(expected, rel=1e-9)
     judged = (real, labels, fake, goal)
     expected = plain.discriminator_loss(*(tensor.numpy() for tensor in judged))
     assert float(discriminator_loss(*judged)) == pytest.approx(expected, rel=1e-9)
@@ -201,7 +153,7 @@ def test_the_generators_rate_falls_in_the_second_half_as_published() -> None:
 @pytest.mark.parametrize("size", [16, 17, 31, 40, 63])
 def test_generator_and_discriminator_take_any_size_from_16_pixels(size: int) -> None:
     torch.manual_seed(0)
-    painter, critic = Generator(size, 8), Discriminator(size, 5, 8)
+    painter, critic = Generator(size, 8, 512), Discriminator(size, 5, 8)
     images, features = torch.rand(2, 3, size, size) * 2 - 1, torch.randn(2, 512)
     painter.requires_grad_(False)
     painted = painter(images, features)
@@ -214,7 +166,7 @@ def test_generator_and_discriminator_take_any_size_from_16_pixels(size: int) -> 
 
 def test_at_224_pixels_the_networks_are_the_published_ones() -> None:
     with torch.device("meta"):
-        painter, critic = Generator(224, 64), Discriminator(224, 38, 64)
+        painter, critic = Generator(224, 64, 512), Discriminator(224, 38, 64)
         map_ = painter.label_map(torch.zeros(1, 512))
         assert critic(torch.zeros(1, 3, 224, 224)).shape == (1, 39)
     assert map_.shape == (1, 3, 224, 224)
@@ -238,9 +190,10 @@ def test_at_224_pixels_the_networks_are_the_published_ones() -> None:
 def test_the_discriminator_is_updated_in_every_third_step(
     network: nn.Module, knowledge: Knowledge, gan: ProsGAN
 ) -> None:
-    assert gan.prototypes is not None
-    few = replace(TINY_GAN, batch_size=20)  # 96 images: 5 steps
-    game = GeneratorTraining(network, gan.prototypes, TRAIN, knowledge, few, seed=0)
+    # 96 images: 5 steps
+    few = replace(TINY_GAN, batch_size=20, prototypes=gan.prototypes)
+    game = GeneratorTraining(network, few, TRAIN, knowledge, seed=0)
+    assert game.discriminator is not None
     looks: list[int] = []
     weights: list[Tensor] = []
 
@@ -260,10 +213,10 @@ def test_the_discriminator_is_updated_in_every_third_step(
 def test_adam_moves_generator_and_discriminator_at_the_rate_of_the_epoch(
     network: nn.Module, knowledge: Knowledge, gan: ProsGAN
 ) -> None:
-    assert gan.prototypes is not None
     for epochs, rate in ((100, 1e-4), (2, 0.5e-4)):
-        one_step = replace(TINY_GAN, batch_size=96, epochs=epochs)
-        game = GeneratorTraining(network, gan.prototypes, TRAIN, knowledge, one_step, seed=0)
+        one_step = replace(TINY_GAN, batch_size=96, epochs=epochs, prototypes=gan.prototypes)
+        game = GeneratorTraining(network, one_step, TRAIN, knowledge, seed=0)
+        assert game.discriminator is not None
         pair = (game.generator, game.discriminator)
         before = [torch.cat([p.detach().flatten() for p in m.parameters()]) for m in pair]
         with evaluating(network):
@@ -334,9 +287,10 @@ def test_the_reconstruction_option_weighs_its_term(
     gan: ProsGAN, network: nn.Module, knowledge: Knowledge
 ) -> None:
     def loss(weight: float) -> float:
-        assert gan.prototypes is not None
-        one_step = replace(TINY_GAN, batch_size=96, reconstruction=weight)
-        game = GeneratorTraining(network, gan.prototypes, TRAIN, knowledge, one_step, seed=0)
+        one_step = replace(
+            TINY_GAN, batch_size=96, reconstruction=weight, prototypes=gan.prototypes
+        )
+        game = GeneratorTraining(network, one_step, TRAIN, knowledge, seed=0)
         with evaluating(network):
             return game.run_epoch(0)
 

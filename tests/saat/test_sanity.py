@@ -123,7 +123,8 @@ def test_a_line_names_three_models_and_counts_the_others() -> None:
 def test_gradients_count_as_the_attack_that_sees_most_of_them() -> None:
     found = {"zero_grad.mainstay": 1.0, "zero_grad.hag": 0.3, "zero_grad.square": 0.0}
     assert zero_gradients(found) == 0.3
-    assert zero_gradients({"zero_grad.rank_only": 0.0, "zero_grad.prosgan": 0.0}) == 0.0
+    for name in ("rank_only", "prosgan", "tta_gan", "all_points", "ss_tuaa"):
+        assert zero_gradients({"zero_grad.mainstay": 1.0, f"zero_grad.{name}": 0.0}) == 1.0
     assert has_dead_gradients(found)
     assert not has_dead_gradients({"zero_grad.mainstay": 0.05})
 

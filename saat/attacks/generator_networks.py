@@ -1,9 +1,10 @@
-"""The networks of ProS-GAN (Wang et al., CVPR 2021); images in [−1, 1].
+"""Generator and discriminator of ProS-GAN (Wang et al., CVPR 2021); images in [−1, 1].
 
-Published for 224 pixels. Other sizes keep the architecture, and depart where it cannot hold:
-the generator works on the next multiple of 16, into which images are padded by repeating their
-border and from which the result is cropped; the discriminator magnifies what is smaller than its
-field of 32 pixels. At 224 nothing differs.
+TTA-GAN and the all-points attack use the same networks. They are published for 224 pixels. Other
+sizes keep the architecture, and depart where it cannot hold: the generator works on the next
+multiple of 16, into which images are padded by repeating their border and from which the result is
+cropped; the discriminator magnifies what is smaller than its field of 32 pixels. At 224 nothing
+differs.
 """
 
 from itertools import pairwise
@@ -13,8 +14,6 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 from torch.nn.utils.parametrizations import spectral_norm
 
-from saat.prototype import PrototypeNet
-
 # Side of the label map before it is doubled four times, in image pixels.
 GRAIN = 16
 # Five convolutions of stride 2 turn this side into one pixel.
@@ -23,25 +22,12 @@ DISCRIMINATOR_LAYERS = 5
 RESIDUAL_BLOCKS = 3
 
 
-class LabelledPrototypeNet(PrototypeNet):
-    """A prototype network whose 512 features also have to tell the labels."""
-
-    def __init__(self, classes: int, bits: int) -> None:
-        super().__init__(classes, bits)
-        self.classifier = nn.Linear(self.features_out, classes)
-
-    def codes_and_labels(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Float 0/1 labels (B, C) → codes in (−1, 1) (B, K), probabilities of labels (B, C)."""
-        features = self.features(labels)
-        return torch.tanh(self.hashing(features)), torch.sigmoid(self.classifier(features))
-
-
-def label_map(size: int, width: int) -> nn.Sequential:
-    """Label features (B, 512) → 3 channels (B, 3, S, S): one layer, four doublings."""
+def label_map(size: int, width: int, inputs: int) -> nn.Sequential:
+    """What tells a target (B, inputs) → 3 channels (B, 3, S, S): one layer, four doublings."""
     start = size // GRAIN
     channels = 2 * width
     layers: list[nn.Module] = [
-        nn.Linear(PrototypeNet.features_out, channels * start * start),
+        nn.Linear(inputs, channels * start * start),
         nn.ReLU(inplace=True),
         nn.Unflatten(1, (channels, start, start)),
     ]
@@ -52,17 +38,17 @@ def label_map(size: int, width: int) -> nn.Sequential:
 
 
 class Generator(nn.Module):
-    """Images (B, 3, H, H) and label features (B, 512) → adversarial images in (−1, 1).
+    """Images (B, 3, H, H) and what tells their targets (B, inputs) → images in (−1, 1).
 
     The label map beside the image → 7×7 convolution, two halvings, 3 residual blocks (encoder) →
     3 residual blocks, two doublings (decoder) → beside the image again, one convolution, tanh.
     ``size`` is H, at least 16, and ``width`` the channels of the first convolution (published: 64).
     """
 
-    def __init__(self, size: int, width: int) -> None:
+    def __init__(self, size: int, width: int, inputs: int) -> None:
         super().__init__()
         self.padding = -size % GRAIN
-        self.label_map = label_map(size + self.padding, width)
+        self.label_map = label_map(size + self.padding, width, inputs)
         self.encoder = nn.Sequential(
             *_normalised(nn.Conv2d(6, width, 7, padding=3)),
             *_normalised(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)),
@@ -76,11 +62,11 @@ class Generator(nn.Module):
         )
         self.last = nn.Conv2d(width + 3, 3, 3, padding=1, bias=False)
 
-    def forward(self, images: Tensor, features: Tensor) -> Tensor:
+    def forward(self, images: Tensor, described: Tensor) -> Tensor:
         """See the class."""
         side = images.shape[-1]
         padded = pad(images, (0, self.padding, 0, self.padding), mode="replicate")
-        mixed = torch.cat([self.label_map(features), padded], dim=1)
+        mixed = torch.cat([self.label_map(described), padded], dim=1)
         decoded = self.decoder(self.encoder(mixed))
         out = torch.tanh(self.last(torch.cat([decoded, padded], dim=1)))
         return out[..., :side, :side]

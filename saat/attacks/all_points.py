@@ -1,0 +1,91 @@
+"""The all-points-guided generator: towards all training codes with the target label (2024)."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from saat.attacks.generator_attack import GeneratorAttack
+from saat.attacks.interface import Knowledge, Progress, TrainingImages
+from saat.attacks.mainstay import MainstayGuided
+from saat.labels import unchecked_relevance
+from saat.mainstay import MainstayWeights
+from saat.settings import option
+from saat.threat_model import ThreatModel
+
+# Factor γ of the cosines.
+SHARPNESS = 0.2
+
+
+def contrast_loss(relaxed: Tensor, goal: Tensor, codes: Tensor, labels: Tensor) -> Tensor:
+    """Softmax contrast of relaxed codes u with every training code, at γ = 0.2: scalar.
+
+    With cosines c_j of u and training code j, P the codes that share a label with the target and N
+    the others: −mean over j ∈ P of log(e^(γ c_j) / (e^(γ c_j) + Σ_{i∈N} e^(γ c_i))), and its mean
+    over the batch. A row without P has 0.
+
+    Args:
+        relaxed: u (B, K), with gradient.
+        goal: target labels, float 0/1 (B, C).
+        codes: ±1 codes (N, K), of the dtype of u.
+        labels: 0/1 (N, C).
+    """
+    wanted = unchecked_relevance(goal, labels)
+    cosines = SHARPNESS * normalize(relaxed) @ normalize(codes).T
+    others = (cosines.exp() * ~wanted).sum(1, keepdim=True)
+    # −log(p / (p + n)) = log(1 + n / p); cosines are bounded, so nothing overflows.
+    losses = torch.log1p(others * (-cosines).exp())
+    return ((losses * wanted).sum(1) / wanted.sum(1).clamp_min(1)).mean()
+
+
+@dataclass(frozen=True)
+class AllPoints(GeneratorAttack, MainstayGuided):
+    """A generator guided by all training codes that share a label with the target.
+
+    It minimises w·MSE(x', x) + :func:`contrast_loss`. There is neither a prototype network nor a
+    discriminator, and the generator gets the target's labels themselves.
+
+    At so small a γ all codes weigh nearly alike, and the slope of the loss is almost that towards
+    the pharos code, the mean of the wanted codes minus that of the others, whose sign is the
+    theoretical result.
+    """
+
+    weights: MainstayWeights = option("cgat", help="weighting of the mainstay codes")
+    reconstruction: float = option(
+        70.0, ge=0, le=1e6, help="weight of the squared error of pixels in [-1, 1]"
+    )
+    batch_size: int = option(32, ge=1, le=65_536, help="training images per step")
+
+    name = "all_points"
+
+    def fit(
+        self,
+        network: nn.Module,
+        train: TrainingImages,
+        knowledge: Knowledge,
+        threat: ThreatModel,
+        seed: int,
+        progress: Progress | None = None,
+    ) -> "AllPoints":
+        """Train the generator.
+
+        Raises:
+            TrainingFailed: its loss is not finite.
+        """
+        total = self.epochs * self._batches(train)
+        report = (lambda done: progress(done, total)) if progress else None
+        return replace(self, generator=self._trained(network, train, knowledge, seed, report))
+
+    def code_loss(
+        self,
+        victim: nn.Module,
+        adversarial: Tensor,
+        goal: Tensor,
+        knowledge: Knowledge,
+        draws: torch.Generator,
+    ) -> Tensor:
+        """:func:`contrast_loss`; nothing is drawn."""
+        relaxed = torch.tanh(victim(adversarial))
+        codes = knowledge.train_codes.to(relaxed.dtype)
+        return contrast_loss(relaxed, goal, codes, knowledge.train_labels)
