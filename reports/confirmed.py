@@ -136,6 +136,11 @@ class ConfirmedConfig:
             return np.full(len(self.trials), np.nan)
         return self.trials[column].to_numpy(dtype=np.float64)
 
+    def parameter(self, key: str) -> Any:
+        """The value of a key of the setting; None where the setting has no such key."""
+        value = self.trials.iloc[0].get(f"param.{key}")
+        return None if pd.isna(value) else value
+
     def summary(self, name: str) -> SeedSummary:
         """Mean and spread of a metric over seeds."""
         return seed_summary(self.seeds(name))
@@ -205,19 +210,28 @@ def distinct_labels(configs: Sequence[ConfirmedConfig]) -> tuple[str, ...]:
     return tuple(f"{s.search}: {s.label}" if several else s.label for s in configs)
 
 
+def published_of(
+    config: ConfirmedConfig, configs: Sequence[ConfirmedConfig]
+) -> ConfirmedConfig | None:
+    """The paper's default of the search and the bits of a setting; None if it was not confirmed."""
+    return next(
+        (
+            other
+            for other in configs
+            if other.role == "default"
+            and (other.search, other.bits) == (config.search, config.bits)
+        ),
+        None,
+    )
+
+
 def gains_over_default(configs: Sequence[ConfirmedConfig]) -> list[Gain]:
     """Compare every recommended setting with the default of its bits over their common seeds.
 
     A setting whose clean MAP is at chance is compared with nothing: its robust MAP is void.
     """
-    pairs = [
-        (config, default)
-        for config in configs
-        for default in configs
-        if (config.role, default.role) == ("recommended", "default")
-        and (config.search, config.bits) == (default.search, default.bits)
-        and not (config.collapsed or default.collapsed)
-    ]
+    found = [(c, published_of(c, configs)) for c in configs if c.role == "recommended"]
+    pairs = [(c, d) for c, d in found if d is not None and not (c.collapsed or d.collapsed)]
     gains = []
     for config, default in pairs:
         both = config.trials.merge(default.trials, on="seed")
