@@ -24,10 +24,10 @@ from reports.explored import crowded_ends
 from reports.figures import ReportFigure, interactive, overlaid_figures, search_figures, static
 from reports.figures.chart import Chart
 from reports.figures.static import STATIC_STYLE
-from reports.front_groups import check_by
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
 from reports.protocol import flattened, protocol_terms
 from reports.results import SearchResults, final_metrics_of
+from reports.searched_keys import check_by, each_of
 from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import (
     Table,
@@ -75,7 +75,8 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "")
     Args:
         searches: at least one, as `reports.results.load_search` returns them.
         out_dir: made if it does not exist; files of an earlier report are overwritten.
-        by: a searched key, each value of which has a front of its own and a row in two tables.
+        by: a searched key, each value of which has a front of its own and a row in two tables;
+            the key of ``search.each`` by default.
 
     Returns:
         The path of ``report.html``.
@@ -153,6 +154,8 @@ def _section(
     searches: Sequence[SearchResults], out_dir: Path, suffix: str, slugs: dict[str, str], by: str
 ) -> dict[str, Any]:
     """The section of the page on searches of one protocol: figures, tables and conclusions."""
+    keys = {each_of(results.experiment) for results in searches}
+    by = by or (keys.pop() if len(keys) == 1 else "")
     configs = {results.name: confirmed_configs(results) for results in searches}
     gains = {name: gains_over_default(found) for name, found in configs.items()}
     everything = [config for found in configs.values() for config in found]

@@ -146,7 +146,7 @@ def report(
     with importing():
         from harness.session import session
         from harness.session.resume_checks import read_stored
-        from reports.front_groups import check_by
+        from reports.searched_keys import check_by
 
     run_dirs = [existing_run(runs_dir, name) for name in names]
     for run_dir in run_dirs:

@@ -64,8 +64,9 @@ def load_stored(path: Path, files: bool = False) -> tuple[Experiment, dict[str, 
     if isinstance(resources := raw.get("resources"), dict):
         resources.setdefault("checkpoint_seconds", 0)  # what versions without the key did
     if isinstance(search := raw.get("search"), dict):
-        search.setdefault("prior", "none")  # earlier versions had neither
+        search.setdefault("prior", "none")  # earlier versions had none of them
         search.setdefault("prefer", {})
+        search.setdefault("each", None)
     validation = raw.get("validation")
     if isinstance(validation, dict):
         if validation.get("attack") == "mainstay":

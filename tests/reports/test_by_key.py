@@ -12,9 +12,10 @@ from reports.by_key import tuned_table, values_table
 from reports.confirmed import confirmed_configs, gains_over_default
 from reports.figures import interactive, static
 from reports.figures.frontier import UNION_LABEL, frontier_chart, frontier_series
-from reports.front_groups import MOST_VALUES, check_by, front_groups
+from reports.front_groups import front_groups
 from reports.html import write_report
 from reports.results import SearchResults, load_search
+from reports.searched_keys import MOST_VALUES, check_by
 from reports.tables import front_table
 from saat.errors import InputError
 from tests.reports.synthetic import SEEDS, write_run
