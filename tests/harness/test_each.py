@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
+from harness.__main__ import main
 from harness.experiment.configs import config_at
 from harness.experiment.published import paper_defaults, published_configs
 from harness.experiment.strata import strata
@@ -18,7 +20,7 @@ from reports.results import load_search
 from saat.errors import InputError
 from tests.harness import fakes
 from tests.harness.fakes import cut, drive, experiment, finished, open_search, outcome
-from tests.harness.tiny import tiny
+from tests.harness.tiny import tiny, tiny_raw
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
@@ -257,3 +259,36 @@ def test_a_wrong_key_is_told_in_words(changes: dict[str, Any], words: str) -> No
     with pytest.raises(InputError) as refused:
         tiny({"space": SPACE, **changes})
     assert any(words in fault for fault in refused.value.faults), refused.value.faults
+
+
+@pytest.mark.slow
+def test_a_tiny_search_is_reported_by_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Real trainings of two methods, from the file to the tables of both reports."""
+    space = {
+        "defense.method": {"choice": ["saat", "trades"]},
+        "defense.epochs": {"choice": [1]},
+        "defense.batch_size": {"choice": [40]},
+        "defense.lambda": {"float": [0.1, 1.0], "when": {"defense.method": "saat"}},
+        "defense.beta": {"float": [0.1, 1.0], "when": {"defense.method": "trades"}},
+    }
+    monkeypatch.chdir(tmp_path)
+    changes = {"space": space, "search.each": "defense.method", "search.num_samples": 1}
+    Path("tiny.yaml").write_text(yaml.safe_dump(tiny_raw({**changes, "defense.epochs": 1})))
+    main(["search", "tiny.yaml", "--executor", "inline"])
+    report = Path("runs/tiny/report")
+    own = {name: (report / "tables" / name).read_text() for name in ("values.csv", "tuned.csv")}
+    values = pd.read_csv(report / "tables" / "values.csv").set_index("defense.method")
+    assert values["trials"].to_dict() == {"saat": 2, "trades": 2}
+    tuned = pd.read_csv(report / "tables" / "tuned.csv")
+    assert list(tuned["defense.method"]) == ["saat", "trades"]
+    main(["report", "tiny", "--by", "defense.method", "-o", "again"])
+    for name, text in own.items():
+        assert Path("again/tables", name).read_text() == text
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "tiny", "--by", "defense.metod", "-o", "wrong"])
+    assert ended.value.code == 2
+    assert "did you mean defense.method?" in capsys.readouterr().err
+    assert not Path("wrong").exists()
