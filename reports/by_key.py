@@ -160,9 +160,12 @@ def _tuned_rows(
     """A row for each tuned setting, then one for each published setting without a tuned one."""
     tuned = [config for config in configs if config.role == "recommended"]
     pairs: list[Pair] = [(config, published_of(config, configs)) for config in tuned]
-    compared = [published for _, published in pairs]
-    published_only = [c for c in configs if c.role == "default" and c not in compared]
-    pairs += [(None, config) for config in published_only]
+    compared = {published.config_hash for _, published in pairs if published}
+    pairs += [
+        (None, config)
+        for config in configs
+        if config.role == "default" and config.config_hash not in compared
+    ]
     order = list(front_groups(results, by).cat.categories)
     rows = [_tuned_row(results, pair, gains, by) for pair in pairs]
     yield from sorted(

@@ -1,6 +1,5 @@
 """Which front an explore trial belongs to: that of its code length, or of its value of a key."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,12 +41,11 @@ def values_of_key(frame: pd.DataFrame, key: str, space: Mapping[str, Any]) -> pd
     """
     column = frame.get(f"param.{key}", pd.Series(None, frame.index, dtype=object))
     given = choices_of(space.get(key))
-    ranks: dict[str, tuple[float, ...]] = {}
+    ranks: dict[str, float] = {}
     values = column.astype(object).where(column.notna(), None).tolist()
-    for value in [*given, *(value for value in values if value is not None)]:
-        number = float(value) if isinstance(value, int | float) else math.inf
-        listed = given.index(value) if value in given else len(given)
-        ranks.setdefault(value_label(key, value), (listed,) if len(given) else (number,))
+    for rank, value in enumerate([*given, *(value for value in values if value is not None)]):
+        is_number = not given and isinstance(value, int | float)
+        ranks.setdefault(value_label(key, value), float(value) if is_number else rank)
     labels = [value_label(key, value) for value in values]
     order = [*sorted(ranks, key=lambda label: ranks[label]), value_label(key, None)]
     return pd.Series(pd.Categorical(labels, order), frame.index).cat.remove_unused_categories()

@@ -14,11 +14,13 @@ from reports.frontier import hypervolume
 
 
 def stop_reason(
-    experiment: Experiment, state: SearchState, counts: Callable[[TrialRecord], bool]
+    experiment: Experiment,
+    state: SearchState,
+    counts: Callable[[TrialRecord], bool] = lambda _: True,
 ) -> str:
     """Why no further trial is to be suggested, in words; empty if one may be.
 
-    ``counts`` says which trials count: those of one value of ``search.each``, or all.
+    ``counts`` says whose work counts: trials of one value of ``search.each``, or all.
 
     - ``time``: seconds between the journal's first and its latest event. It is a deadline, so the
       time of an interruption counts too. ``cost`` does not grow then.

@@ -15,6 +15,7 @@ from harness.experiment.published import paper_defaults, published_configs
 from harness.experiment.strata import strata
 from harness.search.recommendation import recommend
 from harness.session.result_tables import write_tables
+from reports import html
 from reports.confirmed import confirmed_configs, gains_over_default
 from reports.results import load_search
 from saat.errors import InputError
@@ -261,6 +262,13 @@ def test_a_wrong_key_is_told_in_words(changes: dict[str, Any], words: str) -> No
     assert any(words in fault for fault in refused.value.faults), refused.value.faults
 
 
+def status_of(*arguments: str) -> object:
+    """The exit status of a command."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return ended.value.code
+
+
 @pytest.mark.slow
 def test_a_tiny_search_is_reported_by_method(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -274,21 +282,22 @@ def test_a_tiny_search_is_reported_by_method(
         "defense.beta": {"float": [0.1, 1.0], "when": {"defense.method": "trades"}},
     }
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(html, "_save_figure", lambda *_: html.FigureView("", "", "", [], ""))
     changes = {"space": space, "search.each": "defense.method", "search.num_samples": 1}
-    Path("tiny.yaml").write_text(yaml.safe_dump(tiny_raw({**changes, "defense.epochs": 1})))
-    main(["search", "tiny.yaml", "--executor", "inline"])
+    raw = tiny_raw({**changes, "defense.epochs": 1})
+    Path("tiny.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    assert status_of("search", "tiny.yaml", "--executor", "inline") == 0
     report = Path("runs/tiny/report")
     own = {name: (report / "tables" / name).read_text() for name in ("values.csv", "tuned.csv")}
     values = pd.read_csv(report / "tables" / "values.csv").set_index("defense.method")
     assert values["trials"].to_dict() == {"saat": 2, "trades": 2}
     tuned = pd.read_csv(report / "tables" / "tuned.csv")
     assert list(tuned["defense.method"]) == ["saat", "trades"]
-    main(["report", "tiny", "--by", "defense.method", "-o", "again"])
+    assert tuned["published robust MAP"].notna().all()
+    assert status_of("report", "tiny", "--by", "defense.method", "-o", "again") == 0
     for name, text in own.items():
         assert Path("again/tables", name).read_text() == text
     capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
-        main(["report", "tiny", "--by", "defense.metod", "-o", "wrong"])
-    assert ended.value.code == 2
+    assert status_of("report", "tiny", "--by", "defense.metod", "-o", "wrong") == 2
     assert "did you mean defense.method?" in capsys.readouterr().err
     assert not Path("wrong").exists()
