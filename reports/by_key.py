@@ -186,11 +186,9 @@ def _tuned_row(
     found = {gain.metric: gain for gain in gains if gain.recommended is tuned}
     for name in OBJECTIVES:
         label, gain = column_of(name).label, found.get(name)
-        if gain:
-            levels = gain.default_mean, gain.recommended_mean
-        else:
-            levels = tuple(config.mean(name) if config else np.nan for config in (published, tuned))
-        row[f"published {label}"], row[f"tuned {label}"] = levels
+        old = gain.default_mean if gain else published.mean(name) if published else np.nan
+        new = gain.recommended_mean if gain else tuned.mean(name) if tuned else np.nan
+        row[f"published {label}"], row[f"tuned {label}"] = old, new
         row[f"{label} gain"] = gain.comparison.mean if gain else np.nan
         row[f"{label} gain low"] = gain.comparison.low if gain else np.nan
         row[f"{label} gain high"] = gain.comparison.high if gain else np.nan

@@ -11,6 +11,7 @@ import yaml
 
 from harness.__main__ import main
 from harness.experiment.configs import config_at
+from harness.experiment.file import load_experiment
 from harness.experiment.published import paper_defaults, published_configs
 from harness.experiment.strata import strata
 from harness.search.recommendation import recommend
@@ -260,6 +261,16 @@ def test_a_wrong_key_is_told_in_words(changes: dict[str, Any], words: str) -> No
     with pytest.raises(InputError) as refused:
         tiny({"space": SPACE, **changes})
     assert any(words in fault for fault in refused.value.faults), refused.value.faults
+
+
+def test_an_override_of_the_key_leaves_the_search_of_its_value() -> None:
+    path = Path(__file__).parents[2] / "search_spaces" / "tuned_defenses_digits.yaml"
+    alone, notes = load_experiment(path, ["defense.method=trades"])
+    assert notes == ["--set defense.method=trades: defense.method is no longer searched"]
+    assert alone.search.each is None
+    assert {"defense.beta", "defense.eps", "defense.steps"} <= set(alone.space)
+    assert not {"defense.lambda", "defense.gamma", "defense.method"} & set(alone.space)
+    assert alone.config.method == "trades"
 
 
 def status_of(*arguments: str) -> object:

@@ -87,10 +87,9 @@ def test_values_of_a_choice_come_in_the_order_of_the_file_and_numbers_by_size(
 
 
 def test_trials_without_the_key_have_a_front_of_their_own(results: SearchResults) -> None:
-    trials = results.trials.assign(
-        **{"param.defense.gamma": [None, 2] * (len(results.trials) // 2)}
-    )
-    trials["param.defense.gamma"] = trials["param.defense.gamma"].astype("Int64")
+    trials = results.trials.copy()
+    gamma = np.resize(np.array([None, 2], dtype=object), len(trials))
+    trials["param.defense.gamma"] = pd.Series(gamma, trials.index).astype("Int64")
     given = replace(results, trials=trials)
     assert list(front_groups(given, "defense.gamma").cat.categories) == [
         "defense.gamma=2",
@@ -158,10 +157,11 @@ def test_a_published_setting_without_a_tuned_one_has_a_row(results: SearchResult
     configs = confirmed_configs(given)
     table = tuned_table(
         [given], {"quickstart": configs}, {"quickstart": gains_over_default(configs)}, "model.bits"
-    ).frame.set_index("bits")
-    assert np.isnan(table.loc[16, "tuned robust MAP"])
-    assert table.loc[16, "published robust MAP"] > 0
-    assert table.loc[32, "tuned robust MAP"] > 0
+    ).frame
+    rows = {row["bits"]: row for row in table.to_dict("records")}
+    assert np.isnan(rows[16]["tuned robust MAP"])
+    assert rows[16]["published robust MAP"] > 0
+    assert rows[32]["tuned robust MAP"] > 0
 
 
 @pytest.mark.parametrize(
