@@ -187,7 +187,7 @@ def test_objectives_of_a_stratum_have_the_references_of_the_whole_space() -> Non
 def test_device_seconds_are_a_budget_of_each_value(tmp_path: Path) -> None:
     searched = each(search__num_samples=50, search__stop={"cost": 60.0}, search__scheduler="none")
     search = finished(tmp_path, searched)
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = dict.fromkeys(METHODS, 0.0)
     last: dict[str, float] = {}
     for record in search.state.of_phase("explore"):
         spent[record.config.method] += record.cost_s
@@ -212,7 +212,7 @@ def test_a_warm_start_teaches_the_stratum_that_it_belongs_to(tmp_path: Path) -> 
         for i, r in enumerate(earlier.state.of_phase("explore"))
     ]
     search.journal.append("warm_started", runs={"earlier": "id"}, trials=entries)
-    methods = Counter(entry["trial"]["setting"]["defense"]["method"] for entry in entries)
+    methods = Counter(record.config.method for record in earlier.state.of_phase("explore"))
     for part in search._parts:
         assert len(part.searcher.study.trials) == methods[part.value]
 
