@@ -223,9 +223,10 @@ def _constraints(results: SearchResults, completed: pd.DataFrame) -> str:
 
 def _gain(robust: Gain, clean: Gain) -> str:
     config = robust.recommended
+    published = f"the paper's default{f' of {config.stratum}' if config.stratum else ''}"
     return (
         f"{_start(config.label)}{_in_brackets(config.setting)}, reaches {_maps(config)} on test "
-        f"queries; compared with the paper's default that is {_difference(robust)} points robust "
+        f"queries; compared with {published} that is {_difference(robust)} points robust "
         f"and {_difference(clean)} points clean."
     )
 

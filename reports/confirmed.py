@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from reports.explored import BITS, bit_lengths, bits_label
 from reports.metric_columns import SCORES
 from reports.results import SearchResults, final_metrics_of, metric_column
+from reports.searched_keys import each_of, value_label
 from reports.statistics import (
     PairedComparison,
     SeedSummary,
@@ -39,7 +40,9 @@ class ConfirmedConfig:
     role: str
     bits: int
     config_hash: str
-    role_label: str  # role in words, with a letter where several settings share role and bits
+    # Role in words, with the stratum, and a letter where several settings share all these.
+    role_label: str
+    stratum: str  # value of the key of search.each, in words; empty without one
     setting: str  # the searched parameters but the code length, in words
     trials: pd.DataFrame  # one completed trial a seed, in the order of seeds
     # AP per query (S, Q) of "clean", every attack and "worst", a row for every seed that stored
@@ -136,6 +139,11 @@ class ConfirmedConfig:
             return np.full(len(self.trials), np.nan)
         return self.trials[column].to_numpy(dtype=np.float64)
 
+    def parameter(self, key: str) -> Any:
+        """The value of a key of the setting; None where the setting has no such key."""
+        value = self.trials.iloc[0].get(f"param.{key}")
+        return None if pd.isna(value) else value
+
     def summary(self, name: str) -> SeedSummary:
         """Mean and spread of a metric over seeds."""
         return seed_summary(self.seeds(name))
@@ -177,9 +185,14 @@ def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
     compared = results.experiment.get("compare") or {}
     searched = [*results.space, *(key for point in compared.values() for key in point)]
     others = [key for key in dict.fromkeys(searched) if f"param.{key}" != BITS]
+    strata = [_stratum(results, role, trials) for role, _, _, trials in groups]
+    peers_of: dict[tuple[str, int, str], list[str]] = {}
+    for (role, bits, digest, _), stratum in zip(groups, strata, strict=True):
+        peers_of.setdefault((role, bits, stratum), []).append(digest)
     configs: list[ConfirmedConfig] = []
-    for role, bits, digest, trials in groups:
-        peers = [group[2] for group in groups if group[:2] == (role, bits)]
+    for (role, bits, digest, trials), stratum in zip(groups, strata, strict=True):
+        peers = peers_of[role, bits, stratum]
+        words = f"{ROLES.get(role, role)} {stratum}".rstrip()
         ordinal = f" {chr(ord('A') + peers.index(digest) % 26)}" if len(peers) > 1 else ""
         configs.append(
             ConfirmedConfig(
@@ -187,7 +200,8 @@ def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
                 role=role,
                 bits=bits,
                 config_hash=digest,
-                role_label=f"{ROLES.get(role, role)}{ordinal}{_doubts(trials)}",
+                role_label=f"{words}{ordinal}{_doubts(trials)}",
+                stratum=stratum,
                 setting=describe_setting(trials.iloc[0].to_dict(), others),
                 trials=trials,
                 **_kept(results, trials),
@@ -199,10 +213,38 @@ def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
     return configs
 
 
+def _stratum(results: SearchResults, role: str, trials: pd.DataFrame) -> str:
+    """The value of the key of ``search.each`` that a setting has, unless it is undefended."""
+    key = each_of(results.experiment)
+    if not key or role not in ("recommended", "default"):
+        return ""
+    value = trials.iloc[0].get(f"param.{key}")
+    return value_label(key, None if pd.isna(value) else value)
+
+
 def distinct_labels(configs: Sequence[ConfirmedConfig]) -> tuple[str, ...]:
     """Labels of settings, with the search where there are several."""
     several = len({config.search for config in configs}) > 1
     return tuple(f"{s.search}: {s.label}" if several else s.label for s in configs)
+
+
+def published_of(
+    config: ConfirmedConfig, configs: Sequence[ConfirmedConfig]
+) -> ConfirmedConfig | None:
+    """The paper's default that a setting is compared with; None if it was not confirmed.
+
+    It is of the same search, bits and stratum.
+    """
+    return next(
+        (
+            other
+            for other in configs
+            if other.role == "default"
+            and (other.search, other.bits, other.stratum)
+            == (config.search, config.bits, config.stratum)
+        ),
+        None,
+    )
 
 
 def gains_over_default(configs: Sequence[ConfirmedConfig]) -> list[Gain]:
@@ -210,14 +252,8 @@ def gains_over_default(configs: Sequence[ConfirmedConfig]) -> list[Gain]:
 
     A setting whose clean MAP is at chance is compared with nothing: its robust MAP is void.
     """
-    pairs = [
-        (config, default)
-        for config in configs
-        for default in configs
-        if (config.role, default.role) == ("recommended", "default")
-        and (config.search, config.bits) == (default.search, default.bits)
-        and not (config.collapsed or default.collapsed)
-    ]
+    found = [(c, published_of(c, configs)) for c in configs if c.role == "recommended"]
+    pairs = [(c, d) for c, d in found if d is not None and not (c.collapsed or d.collapsed)]
     gains = []
     for config, default in pairs:
         both = config.trials.merge(default.trials, on="seed")

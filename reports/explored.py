@@ -11,7 +11,7 @@ from reports.edges import CrowdedKey, crowded_keys
 from reports.frontier import hypervolume, pareto_mask
 from reports.objectives import finite_rows
 from reports.results import SearchResults, final_metrics_of, metric_column, stored_metrics
-from saat.metrics import METRICS, Phase
+from saat.metrics import Phase
 from saat.sanity import at_chance
 from saat.wording import counted
 
@@ -119,16 +119,6 @@ def bit_lengths(frame: pd.DataFrame) -> pd.Series:
     if BITS not in frame:
         return pd.Series(-1, index=frame.index, dtype="int64")
     return pd.to_numeric(frame[BITS], errors="coerce").fillna(-1).astype("int64")
-
-
-def front_groups(results: SearchResults, frame: pd.DataFrame) -> pd.Series:
-    """Code length of every trial, each of which has a front of its own; see `bit_lengths`.
-
-    It is -1 for all where the code length is an objective: one front compares the lengths.
-    """
-    if any(name in METRICS and f"param.{METRICS[name].key}" == BITS for name in results.aims.names):
-        return pd.Series(-1, index=frame.index, dtype="int64")
-    return bit_lengths(frame)
 
 
 def bits_label(bits: int) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from reports.by_key import tuned_table, values_table
 from reports.conclusions import conclusions
 from reports.confirmed import confirmed_configs, gains_over_default
 from reports.csv_files import csv_text
@@ -26,6 +27,7 @@ from reports.figures.static import STATIC_STYLE
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
 from reports.protocol import flattened, protocol_terms
 from reports.results import SearchResults, final_metrics_of
+from reports.searched_keys import check_by, each_of
 from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import (
     Table,
@@ -65,7 +67,7 @@ _FIXED_FIGURES = ("frontier", "confirmed", "matrix", "targeted", "hypervolume", 
            "parameters", "precision_recall", "examples")  # fmt: skip
 
 
-def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
+def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "") -> Path:
     """Write ``report.html``, ``frontier.csv``, ``figures/`` and ``tables/`` into a folder.
 
     Searches are drawn over each other where their protocols are equal, and apart otherwise.
@@ -73,23 +75,28 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path) -> Path:
     Args:
         searches: at least one, as `reports.results.load_search` returns them.
         out_dir: made if it does not exist; files of an earlier report are overwritten.
+        by: a searched key, each value of which has a front of its own and a row in two tables;
+            the key of ``search.each`` by default.
 
     Returns:
         The path of ``report.html``.
 
     Raises:
-        InputError: a file of a trial is broken.
+        InputError: a file of a trial is broken, or a search has no few values of ``by``.
         ValueError: there is no search.
     """
     if not searches:
         raise ValueError("a report needs at least one search")
+    for results in searches if by else ():
+        check_by(by, results.space, results.name)
     out_dir.mkdir(parents=True, exist_ok=True)
     named = _with_distinct_names(searches)
     groups = comparable_groups(named)
     with matplotlib.rc_context(STATIC_STYLE):
         sections = [
-            _section(group, out_dir, f"-protocol{i + 1}" if len(groups) > 1 else "", _slugs(named))
+            _section(group, out_dir, suffix if len(groups) > 1 else "", _slugs(named), by)
             for i, group in enumerate(groups)
+            for suffix in [f"-protocol{i + 1}"]
         ]
     front = pd.concat([section["front"] for section in sections], ignore_index=True)
     (out_dir / "frontier.csv").write_text(csv_text(front), encoding="utf-8")
@@ -144,13 +151,15 @@ def _with_distinct_names(searches: Sequence[SearchResults]) -> list[SearchResult
 
 
 def _section(
-    searches: Sequence[SearchResults], out_dir: Path, suffix: str, slugs: dict[str, str]
+    searches: Sequence[SearchResults], out_dir: Path, suffix: str, slugs: dict[str, str], by: str
 ) -> dict[str, Any]:
     """The section of the page on searches of one protocol: figures, tables and conclusions."""
+    keys = {each_of(results.experiment) for results in searches}
+    by = by or (keys.pop() if len(keys) == 1 else "")
     configs = {results.name: confirmed_configs(results) for results in searches}
     gains = {name: gains_over_default(found) for name, found in configs.items()}
     everything = [config for found in configs.values() for config in found]
-    front = front_table(searches)
+    front = front_table(searches, by)
     tables = [
         front,
         confirm_table(everything),
@@ -159,6 +168,8 @@ def _section(
     ]
     matrices = {"matrix": untargeted_matrix(everything), "targeted": targeted_matrix(everything)}
     tables += [matrix_table(everything, m, name) for name, m in matrices.items() if m.columns]
+    if by:
+        tables += [values_table(searches, by), tuned_table(searches, configs, gains, by)]
     # Equal protocols mean equal data.
     names, datasets = " · ".join(configs), ", ".join(searches[0].datasets)
     protocol = ", ".join(sorted(searches[0].protocol_hashes))
@@ -166,7 +177,7 @@ def _section(
         "title": f"{names} on {datasets}" if datasets else names,
         # A comparison has no explore trials.
         "explored": any(len(results.explore) for results in searches) or not everything,
-        "figures": _save_figures(overlaid_figures(searches, everything), out_dir, suffix),
+        "figures": _save_figures(overlaid_figures(searches, everything, by), out_dir, suffix),
         "tables": {table.name: _save_table(table, out_dir, suffix) for table in tables},
         "front": front.frame.assign(dataset=datasets, protocol_hash=protocol),
         "searches": [

@@ -14,9 +14,9 @@ from reports.explored import (
     chance_texts,
     completed_trials,
     feasible,
-    front_groups,
     on_front,
 )
+from reports.front_groups import front_groups, has_fronts_of_lengths
 from reports.frontier import pareto_mask
 from reports.metric_columns import (
     SCORES,
@@ -112,12 +112,13 @@ def time_table(results: SearchResults) -> Table:
     return Table("time", caption, frame if names else frame[:0], fractions=fractions)
 
 
-def front_table(searches: Sequence[SearchResults]) -> Table:
+def front_table(searches: Sequence[SearchResults], by: str = "") -> Table:
     """The table of the trials on the Pareto front of their bit length, with the whole setting.
 
-    ``searches`` have equal objectives. If the code length is one of them, there is one front.
+    ``searches`` have equal objectives. If the code length is one of them, there is one front. With
+    ``by`` there is one for each value of this searched key.
     """
-    frame = pd.concat([_front_rows(results) for results in searches], ignore_index=True)
+    frame = pd.concat([_front_rows(results, by) for results in searches], ignore_index=True)
     aims = searches[0].aims
     objectives = [column_of(name) for name in aims.names]
     points = frame[[column.label for column in objectives]].to_numpy(dtype=np.float64)
@@ -125,7 +126,9 @@ def front_table(searches: Sequence[SearchResults]) -> Table:
     shown = shown_metrics(aims)
     beside = [c for r in searches for c in columns_beside(r.explore, Phase.REATTACK, shown)]
     caption = f"Pareto fronts of {names_listed(aims.names)}"
-    if all((front_groups(r, r.explore) == bit_lengths(r.explore)).all() for r in searches):
+    if by:
+        caption += f", one for each value of {by}"
+    elif all(map(has_fronts_of_lengths, searches)):
         caption += ", one for each bit length"
     caption += ", on validation queries"
     if any(results.aims.constraints.names for results in searches):
@@ -144,11 +147,11 @@ def front_table(searches: Sequence[SearchResults]) -> Table:
     )
 
 
-def _front_rows(results: SearchResults) -> pd.DataFrame:
+def _front_rows(results: SearchResults, by: str) -> pd.DataFrame:
     completed = completed_trials(results)
-    groups = front_groups(results, completed)
+    groups = front_groups(results, by).loc[completed.index]
     keep = pd.Series(False, index=completed.index)
-    for group in set(groups):
+    for group in groups.unique():
         keep[groups == group] = on_front(results, completed[groups == group])
     front = completed[keep]
     shown = shown_metrics(results.aims)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from harness.experiment.config import Experiment
-from harness.experiment.configs import paper_defaults
+from harness.experiment.published import paper_defaults
 from harness.experiment.space import Dimension
 from harness.search.samplers.ehvi.encoding import Axis, Point
 

@@ -136,21 +136,28 @@ def status(name: RunName, runs_dir: RunsDir = RUNS, as_json: Json = False) -> No
 def report(
     names: Annotated[list[str], run_argument("Take the runs of these names.")],
     output: Output = None,
+    by: Annotated[
+        str | None,
+        option("Show a front for each value of this searched key.", "one for each code length"),
+    ] = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Write report.html, figures and tables of one or more runs."""
     with importing():
         from harness.session import session
         from harness.session.resume_checks import read_stored
+        from reports.searched_keys import check_by
 
     run_dirs = [existing_run(runs_dir, name) for name in names]
     for run_dir in run_dirs:
-        read_stored(run_dir)
+        experiment, _ = read_stored(run_dir)
+        if by is not None:
+            check_by(by, experiment.dump()["space"], run_dir.name)
     if output is None and len(run_dirs) > 1:
         raise InputError("report: several searches need a folder for their report: -o DIR")
     if output is not None:
         check_output(output, ["report.html", "figures", "tables"])
-    page = session.make_report(run_dirs, output or run_dirs[0] / "report", say)
+    page = session.make_report(run_dirs, output or run_dirs[0] / "report", say, by or "")
     print(page)
 
 

@@ -201,6 +201,13 @@ class Experiment(Section):
             raise InputError(*faults)
         return self
 
+    @property
+    def planned_samples(self) -> int:
+        """Sampled settings of the whole search: ``search.num_samples`` of each value of a key."""
+        each = self.search.each
+        values = 1 if each is None else len(self.space[each].choice or ())
+        return self.search.num_samples * values
+
     def dump(self) -> dict[str, Any]:
         """JSON-able, every default filled in; loads to the same experiment."""
         out = self.model_dump(mode="json", exclude={"space"})

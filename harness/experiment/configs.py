@@ -1,4 +1,4 @@
-"""Settings that an experiment can lead to: points, the paper's default, those to confirm."""
+"""Settings that an experiment can lead to, by point of its space."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice, product
@@ -87,29 +87,6 @@ def undefended(config: TrialConfig) -> TrialConfig:
     return with_sections(config, {"defense": {"method": "none"}})
 
 
-def paper_defaults(experiment: Experiment) -> list[dict[str, Any]]:
-    """The published setting of the experiment's defense as search points, one per bit length.
-
-    Other fields stay as in the experiment, whether or not the space contains the point.
-    """
-    method = experiment.config.method
-    if method == "none":
-        return []
-    section = defense_model(method)()
-    values = section.model_dump()
-    published = catalogue().defenses[method].usable().published
-    point = {f"defense.{key}": values[key] for key in published}
-    bits = experiment.space.get("model.bits")
-    if bits is None:
-        return [point]
-    return [{"model.bits": value, **point} for value in sorted(set(bits.samples()))]
-
-
-def published_configs(experiment: Experiment) -> list[TrialConfig]:
-    """The settings of :func:`paper_defaults`."""
-    return [config_at(experiment, point) for point in paper_defaults(experiment)]
-
-
 def corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Points of every combination of choices, with all ranges at their lower, then upper ends."""
     choices = {key: d.samples() for key, d in space.items() if d.choice is not None}
@@ -120,33 +97,3 @@ def corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator
             if dimension.applies({**base, **point}):
                 point[key] = values.get(key, dimension.samples()[chosen[-1]])
         yield point
-
-
-def to_confirm(
-    experiment: Experiment, recommended: list[TrialConfig]
-) -> list[tuple[str, TrialConfig]]:
-    """Recommended settings, the paper's default and the undefended model, with their roles.
-
-    All have the same bit lengths.
-    """
-    if experiment.confirm.max_configs == 0:
-        return []
-    configs = [("recommended", config) for config in recommended]
-    lengths = sorted({config.model.bits for config in recommended}) or [experiment.model.bits]
-    defaults = published_configs(experiment)
-    configs += [("default", s) for s in defaults if s.model.bits in lengths]
-    if experiment.confirm.undefended:
-        configs += [
-            ("undefended", undefended(config_at(experiment, {"model.bits": bits})))
-            for bits in lengths
-        ]
-    return configs
-
-
-def confirmed_configs(experiment: Experiment, candidates: int) -> int:
-    """How many settings are confirmed, if some of ``candidates`` sampled ones are recommended."""
-    confirm = experiment.confirm
-    if confirm.max_configs == 0:
-        return 0
-    defaults = min(1, len(paper_defaults(experiment)))
-    return min(confirm.max_configs, candidates) + defaults + confirm.undefended

@@ -7,7 +7,7 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.experiment.method_override import method_of, method_override_faults
 from harness.experiment.resolve import resolve_experiment
-from harness.experiment.section import SHOWN, collecting
+from harness.experiment.section import SHOWN, collecting, parse_number
 from harness.experiment.yaml_file import parse_yaml, read_yaml
 from reports.wording import norm_note
 from saat.errors import InputError, one_line
@@ -64,8 +64,9 @@ def load_stored(path: Path, files: bool = False) -> tuple[Experiment, dict[str, 
     if isinstance(resources := raw.get("resources"), dict):
         resources.setdefault("checkpoint_seconds", 0)  # what versions without the key did
     if isinstance(search := raw.get("search"), dict):
-        search.setdefault("prior", "none")  # earlier versions had neither
+        search.setdefault("prior", "none")  # earlier versions had none of them
         search.setdefault("prefer", {})
+        search.setdefault("each", None)
     validation = raw.get("validation")
     if isinstance(validation, dict):
         if validation.get("attack") == "mainstay":
@@ -102,11 +103,29 @@ def _override(raw: dict[Any, Any], pair: str) -> list[str]:
     except InputError as error:
         raise InputError(f"{shown}: the value is not YAML ({error})") from None
     _replace(raw, key, value, shown)
-    space = raw.get("space")
+    space, search, notes = raw.get("space"), raw.get("search"), []
     if isinstance(space, dict) and key in space:
         del space[key]
-        return [f"--set {one_line(pair, 200)}: {key} is no longer searched"]
-    return []
+        _settle_conditions(space, key, value)
+        notes = [f"--set {one_line(pair, 200)}: {key} is no longer searched"]
+    if isinstance(search, dict) and isinstance(space, dict):
+        each = search.get("each")
+        if isinstance(each, str) and key in (each, "space") and each not in space:
+            del search["each"]
+    return notes
+
+
+def _settle_conditions(space: dict[Any, Any], key: str, value: Any) -> None:
+    """Remove conditions on a key that has one value, and searched keys that never apply then."""
+    for name, dimension in list(space.items()):
+        when = dimension.get("when") if isinstance(dimension, dict) else None
+        if not isinstance(when, dict) or key not in when:
+            continue
+        wanted = when[key] if isinstance(when[key], list) else [when[key]]
+        if parse_number(value) in map(parse_number, wanted):
+            dimension["when"] = {other: w for other, w in when.items() if other != key}
+        else:
+            del space[name]
 
 
 def _replace(raw: dict[Any, Any], key: str, value: Any, shown: str) -> None:

@@ -9,6 +9,7 @@ from harness.experiment.config import Experiment, digest
 from harness.experiment.configs import CORNERS, config_at, corners
 from harness.experiment.section import SHOWN, collecting, nearest
 from harness.experiment.space import SEARCHABLE, Dimension
+from reports.searched_keys import MOST_VALUES
 from saat.errors import did_you_mean, one_line
 from saat.model_source import check_weights_file
 
@@ -19,7 +20,7 @@ def space_faults(experiment: Experiment, files: bool) -> list[str]:
     ``files`` says whether files of weights are looked at.
     """
     space, base = experiment.space, experiment.config.flat()
-    if faults := _prior_faults(experiment):
+    if faults := [*_prior_faults(experiment), *_each_faults(experiment)]:
         return faults
     if faults := _point_faults(experiment, {}, "", files):
         return faults
@@ -46,6 +47,24 @@ def _prior_faults(experiment: Experiment) -> list[str]:
             allowed = ", ".join(map(str, space[key].samples()))
             among = "one of" if space[key].choice is not None else "within space, between"
             faults.append(f"{where}.value: {shown}: {among} {one_line(allowed, SHOWN)}")
+    return faults
+
+
+def _each_faults(experiment: Experiment) -> list[str]:
+    """What is wrong with ``search.each``: only a choice that every trial has makes equal parts."""
+    key, space = experiment.search.each, experiment.space
+    if key is None:
+        return []
+    where = f"search.each: {one_line(key, SHOWN)}"
+    if key not in space:
+        return [f"{where}: not searched{nearest(key, space)}"]
+    choice, faults = space[key].choice, []
+    if choice is None or not 2 <= len(choice) <= MOST_VALUES:
+        faults.append(f"{where}: must be a choice of 2 to {MOST_VALUES} values")
+    if space[key].when:
+        faults.append(f"{where}: has a condition; every trial must have the key")
+    if experiment.search.stop.stagnation:
+        faults.append("search.stop.stagnation: with search.each the budget would not be equal")
     return faults
 
 

@@ -75,6 +75,7 @@ class SearchSection(Section):
     """How the space is explored, and when that ends."""
 
     num_samples: int = Field(12, ge=0, le=100_000)
+    each: Annotated[str, Field(min_length=1)] | None = None
     sampler: name_of(SAMPLERS) = "ehvi"  # type: ignore[valid-type]
     scheduler: name_of(SCHEDULERS) = "pareto_asha"  # type: ignore[valid-type]
     scalarisation: Annotated[str | dict[str, float] | None, BeforeValidator(_scalarisation)] = None

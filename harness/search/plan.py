@@ -4,12 +4,9 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.configs import (
-    config_at,
-    confirmed_configs,
-    longest_training,
-    to_confirm,
-)
+from harness.experiment.configs import config_at, longest_training
+from harness.experiment.published import confirmed_configs, to_confirm
+from harness.experiment.strata import strata
 from harness.journal.state import SearchState
 from harness.search.schedulers.interface import Scheduler
 from harness.search.schedulers.registry import SCHEDULERS
@@ -35,9 +32,13 @@ def scheduler_of(experiment: Experiment) -> Scheduler:
 
 def deciding_epochs(experiment: Experiment) -> tuple[int, ...]:
     """Epochs at which the scheduler may stop a trial, whichever epochs are validated besides."""
-    epochs, scheduler = longest_training(experiment), scheduler_of(experiment)
-    first = [] if scheduler.first_rung is None else [scheduler.first_rung]
-    return tuple(sorted({*scheduler.rungs(epochs), *first}))
+    found: set[int] = set()
+    for part, _ in strata(experiment):
+        scheduler = scheduler_of(part)
+        found.update(scheduler.rungs(longest_training(part)))
+        if scheduler.first_rung is not None:
+            found.add(scheduler.first_rung)
+    return tuple(sorted(found))
 
 
 def fixed_trainings(experiment: Experiment, plan: Plan) -> Iterator[PlannedTraining]:
@@ -78,7 +79,7 @@ def planned_trials(experiment: Experiment, plan: Plan, state: SearchState, defau
     explored = len(state.of_phase("explore"))
     if state.recommended is not None:
         return explored + sum(1 for _ in confirmations(experiment, state))
-    samples = experiment.search.num_samples
+    samples = experiment.planned_samples
     if state.stopped_exploring:
         candidates = sum(record.spec.role == "sampled" for record in state.known())
     else:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from harness.experiment.config import Experiment
-from harness.experiment.configs import config_at, paper_defaults
+from harness.experiment.configs import config_at
+from harness.experiment.published import paper_defaults
 from harness.experiment.space import Dimension
 from harness.search.samplers.context import Guess
 

@@ -7,11 +7,12 @@ journal. So a resumed search continues exactly as the interrupted one would have
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from enum import Enum
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.configs import config_at, paper_defaults
+from harness.experiment.configs import config_at
+from harness.experiment.published import paper_defaults
 from harness.experiment.space import points
 from harness.journal.journal import Event, Journal
 from harness.journal.state import (
@@ -27,14 +28,17 @@ from harness.search.plan import (
     confirmations,
     fixed_trainings,
     planned_trials,
-    scheduler_of,
 )
-from harness.search.prior import guesses
 from harness.search.recommendation import recommend, usable
-from harness.search.samplers.registry import SAMPLERS
 from harness.search.samplers.trial_attributes import PROBE
 from harness.search.searcher import Searcher
-from harness.search.stopping import stop_reason
+from harness.search.stratum_search import (
+    EXHAUSTED,
+    StratumSearch,
+    in_turn,
+    stratum_searches,
+    why_closed,
+)
 from harness.search.worker_failures import why_given_up
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from saat.feasibility import is_collapsed
@@ -61,7 +65,10 @@ class Search:
         max_concurrent: trials at once; the attribute of that name may change during the search.
         plan: ``search``; ``train`` for the experiment's own setting alone; ``compare`` for the
             settings of its ``compare`` section under all confirm seeds.
-        searcher: suggests points, also as an attribute; by default what the experiment asks for.
+        searcher: suggests points; by default what the experiment asks for.
+
+    Attributes:
+        parts: one for each value of ``search.each``; one alone without it.
     """
 
     def __init__(
@@ -80,17 +87,7 @@ class Search:
         self._fingerprint = data_fingerprint
         defaults = paper_defaults(experiment) if plan == "search" else []
         self._defaults = {self._hash(config_at(experiment, point)): point for point in defaults}
-        search = experiment.search
-        self.searcher = searcher or Searcher(
-            experiment.space,
-            lambda point: config_at(experiment, point).flat(),
-            SAMPLERS[search.sampler],
-            experiment.seed,
-            search.num_samples,
-            experiment.aims,
-            guesses(experiment),
-        )
-        self._scheduler = scheduler_of(experiment)
+        self.parts = stratum_searches(experiment, searcher)
         self.state = SearchState()
         self._given_out: set[str] = set()
         for event in journal.events:
@@ -112,8 +109,9 @@ class Search:
         if self._given_out:
             return Pause.WAIT
         if self._plan == "search" and self.state.recommended is None:
-            chosen = recommend(self.experiment, self.state.known())
-            self.journal.append("recommended", trial_ids=chosen)
+            known = self.state.known()
+            chosen = [recommend(part.experiment, part.of(known)) for part in self.parts]
+            self.journal.append("recommended", trial_ids=list(chain.from_iterable(chosen)))
             return self.next_trial()
         if not self.state.finished:
             self.journal.append("finished")
@@ -168,7 +166,7 @@ class Search:
         kind = event["event"]
         if kind == "warm_started":
             for warm in self.state.warm.values():
-                self.searcher.include(warm.spec.number, warm.point, warm.notes)
+                self._part_of(warm).searcher.include(warm.spec.number, warm.point, warm.notes)
                 self._tell(warm)
             return
         trial_id = event["trial"]["trial_id"] if kind == "suggested" else event.get("trial_id", "")
@@ -180,10 +178,10 @@ class Search:
         if record.spec.phase != "explore":
             return
         if kind == "suggested":
-            self.searcher.include(record.spec.number, record.point, record.notes)
+            self._part_of(record).searcher.include(record.spec.number, record.point, record.notes)
         elif kind == "epoch":
             values = self.experiment.aims.validation_values(metrics_of(event))
-            self.searcher.observe(record.spec.number, values)
+            self._part_of(record).searcher.observe(record.spec.number, values)
         if ended:
             self._tell(record)
 
@@ -201,32 +199,53 @@ class Search:
         return None
 
     def _explore(self) -> TrialRecord | None:
+        if self.state.stopped_exploring:
+            return None
         known = {record.config_hash for record in self.state.known()}
         missing = [point for key, point in self._defaults.items() if key not in known]
-        sampled = sum(r.spec.role == "sampled" for r in self.state.of_phase("explore"))
-        spent = sampled >= self.experiment.search.num_samples
-        if self.state.stopped_exploring or (spent and not missing):
-            return None
-        reason = stop_reason(self.experiment, self.state)
-        if not reason:
-            number, role = len(self.state.trials), "default" if missing else "sampled"
-            for point, notes in [(missing[0], {})] if missing else self._candidates(number):
-                config = config_at(self.experiment, point)
-                if self._hash(config) not in known:
-                    training = PlannedTraining("explore", role, self.experiment.seed, config)
-                    return self._add(training, point, notes)
-                self.searcher.discard(number)
-            reason = "every setting of the space was tried"
-        self.journal.append("stopped_exploring", reason=reason)
+        closed = []
+        for part in self.parts if missing else in_turn(self.parts, self.state):
+            if reason := part.closed(self.state):
+                closed.append((part, reason))
+            elif missing:
+                return self._add(self._training("default", missing[0]), missing[0], {})
+            elif record := self._sample(part, known):
+                return record
+            else:
+                part.is_exhausted = True
+                closed.append((part, EXHAUSTED))
+        if closed:
+            self.journal.append("stopped_exploring", reason=why_closed(closed))
         return None
 
-    def _candidates(self, number: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    def _sample(self, part: StratumSearch, known: set[str]) -> TrialRecord | None:
+        """Journal a sampled trial of a part of the search; None if it has no setting left."""
+        number = len(self.state.trials)
+        for suggested, notes in self._candidates(part, number):
+            point = {**part.fixed, **suggested}
+            training = self._training("sampled", point)
+            if self._hash(training.config) not in known:
+                return self._add(training, point, notes)
+            part.searcher.discard(number)
+        return None
+
+    def _candidates(
+        self, part: StratumSearch, number: int
+    ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Suggested points with the sampler's notes, then all points of the space."""
         for attempt in range(_ATTEMPTS):
-            yield self.searcher.suggest(number, attempt)
-        space, base = self.experiment.space, self.experiment.config.flat()
+            yield part.searcher.suggest(number, attempt)
+        space, base = part.experiment.space, part.experiment.config.flat()
         for point in islice(points(space, base), MOST_POINTS):
             yield point, {}
+
+    def _training(self, role: str, point: dict[str, Any]) -> PlannedTraining:
+        config = config_at(self.experiment, point)
+        return PlannedTraining("explore", role, self.experiment.seed, config)
+
+    def _part_of(self, record: TrialRecord) -> StratumSearch:
+        """The part of the search that an explore trial belongs to."""
+        return next(part for part in self.parts if part.has(record))
 
     def _add(
         self, training: PlannedTraining, point: dict[str, Any], notes: dict[str, Any]
@@ -252,22 +271,23 @@ class Search:
         if record.spec.phase != "explore" or values is None:
             return ""
         compared = tuple(aims.shares(values)[list(aims.validated)].tolist())
-        stop = self._scheduler.should_stop(record.spec.trial_id, epoch, compared)
+        scheduler = self._part_of(record).scheduler
+        stop = scheduler.should_stop(record.spec.trial_id, epoch, compared)
         if record.spec.role == "default" or epoch >= record.config.epochs:
             return ""
-        if PROBE in record.notes and epoch == self._scheduler.first_rung:
+        if PROBE in record.notes and epoch == scheduler.first_rung:
             return f"a probe, which ends at epoch {epoch}"
-        return self._scheduler.stop_reason(epoch) if stop else ""
+        return scheduler.stop_reason(epoch) if stop else ""
 
     def _tell(self, record: TrialRecord) -> None:
         """Tell the searcher how an explore trial ended."""
-        number = record.spec.number
+        number, searcher = record.spec.number, self._part_of(record).searcher
         aims = self.experiment.aims
         if usable(aims, record) and not is_collapsed(record.metrics):
             values = aims.values(record.metrics)
             missing = aims.constraints.violations(record.metrics)
-            self.searcher.tell(number, "completed", values, missing)
+            searcher.tell(number, "completed", values, missing)
         else:
             # The robust MAP of a collapsed trial is chance, which may be the best value so far. No
             # sampler may be drawn to it.
-            self.searcher.tell(number, "stopped" if record.status == "stopped" else "failed")
+            searcher.tell(number, "stopped" if record.status == "stopped" else "failed")

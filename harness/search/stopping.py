@@ -4,15 +4,23 @@ A rule is a function of the journal's events, like every other decision. When it
 trials finish, no further trial is suggested, and the confirmation follows.
 """
 
+from collections.abc import Callable
+
 from harness.experiment.config import Experiment
 from harness.experiment.search_section import StagnationSection
-from harness.journal.state import SearchState
+from harness.journal.state import SearchState, TrialRecord
 from harness.search.recommendation import eligible_values, usable
 from reports.frontier import hypervolume
 
 
-def stop_reason(experiment: Experiment, state: SearchState) -> str:
+def stop_reason(
+    experiment: Experiment,
+    state: SearchState,
+    counts: Callable[[TrialRecord], bool] = lambda _: True,
+) -> str:
     """Why no further trial is to be suggested, in words; empty if one may be.
+
+    ``counts`` says whose work counts: trials of one value of ``search.each``, or all.
 
     - ``time``: seconds between the journal's first and its latest event. It is a deadline, so the
       time of an interruption counts too. ``cost`` does not grow then.
@@ -23,7 +31,7 @@ def stop_reason(experiment: Experiment, state: SearchState) -> str:
     elapsed = state.latest - state.began
     if rules.time is not None and elapsed >= rules.time:
         return f"time: {elapsed:.0f} s have passed, {rules.time:g} s were given"
-    cost = sum(record.cost_s for record in state.of_phase("explore"))
+    cost = sum(record.cost_s for record in state.of_phase("explore") if counts(record))
     if rules.cost is not None and cost >= rules.cost:
         return f"cost: {cost:.0f} s of work are done, {rules.cost:g} s were given"
     return _stagnation(rules.stagnation, experiment, state) if rules.stagnation else ""

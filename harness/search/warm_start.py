@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.configs import config_at, paper_defaults
+from harness.experiment.configs import config_at
+from harness.experiment.published import paper_defaults
 from harness.journal.journal import Event
 from harness.journal.state import SearchState, config_hash, load_state, suggested_event
 from harness.search.recommendation import usable

@@ -4,12 +4,8 @@ import math
 from dataclasses import dataclass
 
 from harness.experiment.config import Experiment
-from harness.experiment.configs import (
-    config_at,
-    confirmed_configs,
-    longest_training,
-    published_configs,
-)
+from harness.experiment.configs import config_at, longest_training
+from harness.experiment.published import confirmed_configs, published_configs
 from harness.experiment.space import Dimension, points
 from harness.journal.state import config_hash
 from harness.search.plan import scheduler_of
@@ -67,7 +63,7 @@ def _count_values(dimension: Dimension) -> float:
 
 def _sampled(experiment: Experiment, fingerprint: str, known: set[str]) -> int:
     """Number of settings to sample; a space without a continuous range may have fewer."""
-    wanted = experiment.search.num_samples
+    wanted = experiment.planned_samples
     points_in_space = math.prod(map(_count_values, experiment.space.values()))
     # The search never goes through more points than that.
     if points_in_space - len(known) >= wanted or points_in_space > MOST_POINTS:

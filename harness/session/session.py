@@ -257,8 +257,13 @@ def _started_tracker(experiment: Experiment, journal: Journal, options: Options)
     return tracker
 
 
-def make_report(run_dirs: list[Path], out_dir: Path, say: Callable[[str], None]) -> Path:
-    """Derive the tables of some searches anew and write their report; returns the page."""
+def make_report(
+    run_dirs: list[Path], out_dir: Path, say: Callable[[str], None], by: str = ""
+) -> Path:
+    """Derive the tables of some searches anew and write their report; returns the page.
+
+    ``by`` is a searched key whose values have fronts of their own.
+    """
     # Here, not above: figures take seconds to import, and a search needs none before its end.
     from reports.html import write_report
 
@@ -273,7 +278,7 @@ def make_report(run_dirs: list[Path], out_dir: Path, say: Callable[[str], None])
             say(f"{run_dir.name}: {note}")
         write_tables(run_dir, started, state)
         searches.append(load_search(run_dir, key_limits(experiment)))
-    return write_report(searches, out_dir)
+    return write_report(searches, out_dir, by)
 
 
 def trial_context(

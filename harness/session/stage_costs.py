@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import optuna
 
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.configs import CORNERS, config_at, corners, published_configs, undefended
+from harness.experiment.configs import CORNERS, config_at, corners, undefended
+from harness.experiment.published import first_published, published_configs
 from harness.experiment.space import suggest
 from harness.search.plan import Plan, fixed_trainings
 from harness.session.search_size import SearchSize
@@ -122,9 +123,10 @@ def stages_of_search(experiment: Experiment, size: SearchSize, costs: TrialCosts
     stages = _stages("explore", costs, explored, experiment)
     if not size.confirmed:
         return stages
-    # Beside recommended settings, the default and the undefended one for every bit length of them.
+    # Beside recommended settings, the defaults and the undefended one for every length of them.
     seeds, models = experiment.confirm.seeds, size.confirm_pretrained
-    others = published[:1] + [undefended(experiment.config)] * experiment.confirm.undefended
+    others = first_published(experiment)
+    others += [undefended(experiment.config)] * experiment.confirm.undefended
     number = size.confirmed - len(others)
     bits = experiment.space.get("model.bits")
     lengths = max(1, min(len(set(bits.samples())) if bits else 1, number))

@@ -35,23 +35,26 @@ _FEW = 4
 
 
 def overlaid_figures(
-    searches: Sequence[SearchResults], configs: Sequence[ConfirmedConfig]
+    searches: Sequence[SearchResults], configs: Sequence[ConfirmedConfig], by: str = ""
 ) -> dict[str, ReportFigure]:
     """Figures that show all searches of one protocol together, by name.
 
     Args:
         searches: searches with equal protocol hashes and equal objectives.
         configs: the confirmed settings of all of them.
+        by: the searched key whose values have fronts of their own; the code length without one.
     """
     aims = searches[0].aims
+    grouped = f"Each value of {by} has a front of its own. " if by else ""
     rendered = [
         ReportFigure(
             "frontier",
             f"{_capital(names_listed(aims.names))} of all explored trials",
-            f"Validation queries under the full protocol. {_better(aims)} Crosses are trials that "
+            f"Validation queries under the full protocol. {_better(aims)} "
+            f"{grouped}Crosses are trials that "
             "were stopped early: their last values come from the short attack of the search and "
             "cannot be compared with the points.",
-            frontier_chart(searches),
+            frontier_chart(searches, by),
         ),
         ReportFigure(
             "confirmed",

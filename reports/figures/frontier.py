@@ -9,18 +9,17 @@ import numpy as np
 import pandas as pd
 
 from reports.explored import (
-    bits_label,
     chance_levels,
     completed_trials,
     feasible,
-    front_groups,
     on_front,
     stopped_trials,
     values_of,
 )
 from reports.figures.chart import Axis, Chart, Line, Mark, Panel, Points, escape, key
 from reports.figures.reference_lines import reference_lines
-from reports.figures.style import NEUTRAL, colour
+from reports.figures.style import NEUTRAL, colour, dash, symbol
+from reports.front_groups import front_groups
 from reports.frontier import pareto_mask
 from reports.objectives import Scale, hover_of, objective_label, scale_of
 from reports.results import SearchResults
@@ -51,7 +50,7 @@ FLAGS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 class FrontierSeries(NamedTuple):
-    """Trials of one search and code length.
+    """Trials of one search that share a front: of one code length, or one value of a key.
 
     Attributes:
         label: of the series.
@@ -64,17 +63,24 @@ class FrontierSeries(NamedTuple):
     trials: pd.DataFrame
 
 
-def frontier_series(searches: Sequence[SearchResults]) -> list[FrontierSeries]:
-    """Completed and stopped explore trials of searches that share one protocol."""
-    return [one for results in searches for one in _series(results, len(searches) > 1)]
+def frontier_series(searches: Sequence[SearchResults], by: str = "") -> list[FrontierSeries]:
+    """Completed and stopped explore trials of searches that share one protocol.
+
+    ``by`` is the searched key whose values have fronts of their own; see
+    :func:`reports.front_groups.front_groups`.
+    """
+    return [one for results in searches for one in _series(results, by, len(searches) > 1)]
 
 
-def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
+def _series(results: SearchResults, by: str, several: bool) -> Iterator[FrontierSeries]:
     completed, stopped = completed_trials(results), stopped_trials(results)
-    groups, stopped_groups = front_groups(results, completed), front_groups(results, stopped)
-    for value in sorted({*groups, *stopped_groups}):
-        mine, theirs = completed[groups == value], stopped[stopped_groups == value]
+    groups = front_groups(results, by)
+    for label in groups.cat.categories:
+        of_group = groups.index[groups == label]
+        mine, theirs = (part[part.index.isin(of_group)] for part in (completed, stopped))
         both = pd.concat([mine, theirs])
+        if not len(both):
+            continue
         clean, robust = chance_levels(mine).T
         values = np.concatenate(
             [values_of(results, mine), values_of(results, theirs, Phase.VALIDATION)]
@@ -98,7 +104,6 @@ def _series(results: SearchResults, several: bool) -> Iterator[FrontierSeries]:
                 **{name: np.concatenate([holds, none]) for name, holds in flags.items()},
             }
         )
-        label = bits_label(value)
         yield FrontierSeries(f"{results.name}: {label}" if several else label, trials)
 
 
@@ -142,7 +147,7 @@ class _View:
         return Line(*self.coordinates(ordered), shade, step=step, **look)
 
 
-def frontier_chart(searches: Sequence[SearchResults]) -> Chart:
+def frontier_chart(searches: Sequence[SearchResults], by: str = "") -> Chart:
     """Draw fronts and trials, and mark trials that are stopped, infeasible or at chance.
 
     Two objectives are the axes of one panel. Three have a panel for every two of them: there the
@@ -150,8 +155,9 @@ def frontier_chart(searches: Sequence[SearchResults]) -> Chart:
 
     Args:
         searches: with equal objectives.
+        by: the searched key whose values have fronts of their own; the code length without one.
     """
-    series = frontier_series(searches)
+    series = frontier_series(searches, by)
     trials = pd.concat([one.trials for one in series]) if series else pd.DataFrame()
     if not len(trials):
         return Chart(())
@@ -182,7 +188,7 @@ def _panel(
         union = fronts[pareto_mask(aims.oriented(fronts[list(aims.names)].to_numpy()))]
         marks.append(view.front_line(union, NEUTRAL, width=5, opacity=0.3, label=UNION_LABEL))
     for index, one in enumerate(series):
-        marks += _marks(view, one, colour(index))
+        marks += _marks(view, one, index)
     for flag, (label, look) in FLAGS.items():
         if trials[flag].any():
             marks.append(key(label, NEUTRAL, **look))
@@ -191,16 +197,17 @@ def _panel(
     return Panel(marks, *view.axes())
 
 
-def _marks(view: _View, one: FrontierSeries, shade: str) -> Iterator[Mark]:
+def _marks(view: _View, one: FrontierSeries, index: int) -> Iterator[Mark]:
+    shade, shape = colour(index), {"symbol": symbol(index)}
     look = {flag: look for flag, (_, look) in FLAGS.items()}
     hover = view.hover()
     extra = f"<extra>{escape(one.label)}</extra>"
     trials, group = one.trials, one.label
     completed, stopped = trials[~trials["stopped"]], trials[trials["stopped"]]
-    yield key(group, shade)
+    yield key(group, shade, **shape)
     front = trials[trials["on_front"]]
     if view.has_lines:
-        yield view.front_line(front, shade, group=group)
+        yield view.front_line(front, shade, group=group, dash=dash(index))
     else:
         yield _points(view, front, "black", group=group, **_FRONT_LOOK)
     for default in (False, True):
@@ -208,7 +215,8 @@ def _marks(view: _View, one: FrontierSeries, shade: str) -> Iterator[Mark]:
             rows = completed[
                 (completed["default"] == default) & (completed["infeasible"] == infeasible)
             ]
-            more = (look["default"] if default else {}) | (look["infeasible"] if infeasible else {})
+            more = look["default"] if default else shape
+            more = more | (look["infeasible"] if infeasible else {})
             yield _points(view, rows, shade, group=group, hover=hover + extra, **more)
     for flag in ("collapsed", "powerless"):
         yield _points(view, trials[trials[flag]], NEUTRAL, group=group, **look[flag])

@@ -1,5 +1,7 @@
 """Colours and words that both renderers and several figures share."""
 
+from reports.figures.chart import Dash, Symbol
+
 # Okabe & Ito (2008): distinguishable with every common colour blindness. Its yellow and black
 # are left out: one is invisible on white, the other on a dark page.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -12,3 +14,13 @@ CELL_COLOURS = "cividis"
 def colour(index: int) -> str:
     """Choose the colour of the index-th series."""
     return PALETTE[index % len(PALETTE)]
+
+
+def symbol(index: int) -> Symbol:
+    """Choose the symbol of the index-th series, which tells it from one of the same colour."""
+    return "triangle" if index // len(PALETTE) % 2 else "circle"
+
+
+def dash(index: int) -> Dash:
+    """Choose how the line of the index-th series is drawn, as `symbol` does."""
+    return "dash" if index // len(PALETTE) % 2 else "solid"

@@ -10,7 +10,8 @@ import pytest
 from harness.executors import Executor
 from harness.executors.inline import InlineExecutor
 from harness.experiment.config import Experiment
-from harness.experiment.configs import config_at, paper_defaults
+from harness.experiment.configs import config_at
+from harness.experiment.published import paper_defaults
 from harness.journal.journal import Journal
 from harness.journal.state import config_hash
 from harness.search.search import Search

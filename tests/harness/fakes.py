@@ -93,7 +93,7 @@ def fake_trial(
     defense = spec.config.dump()["defense"]
     epochs = defense.get("epochs", 0)
     for epoch in range(1, epochs + 1):
-        if epoch == 2 and fails[0] <= defense["lambda"] <= fails[1]:
+        if epoch == 2 and fails[0] <= defense.get("lambda", math.nan) <= fails[1]:
             raise Broken("saat loss is nan in epoch 2; lower lr")
         clean, robust = objectives(spec.config.dump(), epoch / epochs)
         values = {"val/clean_map": clean, "val/robust_map": robust, "val/zero_grad": 0.0}

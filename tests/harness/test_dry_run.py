@@ -11,7 +11,8 @@ import torch
 import yaml
 
 from harness.__main__ import main
-from harness.experiment.configs import published_configs, undefended
+from harness.experiment.configs import undefended
+from harness.experiment.published import published_configs
 from harness.journal.state import config_hash
 from harness.session import calibration
 from harness.session.calibration import calibrate, seconds

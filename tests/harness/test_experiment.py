@@ -15,8 +15,9 @@ from pydantic import BaseModel
 
 from harness.catalogue import derived
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.configs import config_at, longest_training, paper_defaults, undefended
+from harness.experiment.configs import config_at, longest_training, undefended
 from harness.experiment.file import load_experiment
+from harness.experiment.published import paper_defaults
 from harness.experiment.resolve import resolve_experiment
 from harness.experiment.sections import PRETRAIN_MODEL, defense_model
 from harness.experiment.space import Dimension, suggest

@@ -8,7 +8,7 @@ import pytest
 
 from harness.evaluation.models import trained_subject
 from harness.evaluation.reevaluate import Request, reevaluate
-from harness.experiment.configs import paper_defaults
+from harness.experiment.published import paper_defaults
 from harness.trial.trial import EpochReport, FinalReport, run_trial, trial_folder
 from saat.defenses import DEFENSES
 from tests.harness.tiny import context_of, spec_of, tiny

@@ -118,7 +118,7 @@ def test_they_are_finished_trials_of_the_study_before_the_first_suggestion(runs_
     new = run(runs_dir, named("new", "old", **changes))
     cold = run(runs_dir, named("cold", **changes))
     trials = warm_trials(new)
-    study = FakeExecutor.searches[1].searcher.study.trials[: len(trials)]
+    study = FakeExecutor.searches[1].parts[0].searcher.study.trials[: len(trials)]
     assert {t.state for t in study} == {optuna.trial.TrialState.COMPLETE}
     inside = [t for t in trials if set(t["point"]) == set(SPACE)]
     assert inside

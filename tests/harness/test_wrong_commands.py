@@ -39,6 +39,7 @@ WRONG = {
     "--steps": [*NUMBERS, "0", "100001"], "--timeout": [*NUMBERS, "0", "inf"],
     "--port": [*NUMBERS, "0", "65536"], "--eps": ["", "x", "-1", "nan", "inf", "1/0", "1e308"],
     "--executor": WORDS, "--battery": WORDS, "--queries": WORDS, "--device": WORDS,
+    "--by": [*WORDS, "bits", "defense.eps", "defense.lamda", "model.bit", "\ud800"],
     "--attack": WORDS, "--precision": WORDS,
     "--runs-dir": PATHS, "--cache-dir": PATHS, "--output": PATHS,
     "--weights": PATHS, "--experiment": PATHS, "--label-map": PATHS, "--transfer-from": PATHS,
