@@ -104,7 +104,7 @@ class DefenseSteps:
         epochs = self.run.settings.epochs
         for quarter, batch in enumerate(self.batches):
             self.run.epoch = quarter * epochs // 4
-            self.run._step(batch, self.run.settings.lr)
+            self.run.step(batch, self.run.settings.lr)
 
 
 def defenses(repeats: int = 9, batch_size: int = 32, width: float = 1.0) -> list[str]:

@@ -146,12 +146,23 @@ class GeneratorTraining:
         for step, index in enumerate(batches):
             chosen = torch.randint(len(self.targets), (len(index),), generator=draws)
             goal = self.targets[chosen.to(self.device)]
-            total += self._step(index, goal, step % DISCRIMINATOR_EVERY == 0, draws)
+            total += self.step(index, goal, step % DISCRIMINATOR_EVERY == 0, draws)
         if not math.isfinite(float(total)):
             raise TrainingFailed(f"{name}: the loss is {float(total)} in epoch {epoch + 1}")
         return float(total) / len(batches)
 
-    def _step(self, index: Tensor, goal: Tensor, both: bool, draws: torch.Generator) -> Tensor:
+    def step(self, index: Tensor, goal: Tensor, both: bool, draws: torch.Generator) -> Tensor:
+        """One update of the generator, and before it of the discriminator if ``both``.
+
+        Args:
+            index: int64 (B,) numbers of training images.
+            goal: (B, C) labels of their targets.
+            both: whether the discriminator learns too.
+            draws: random numbers of the objective.
+
+        Returns:
+            The generator's loss, a scalar.
+        """
         images = 2 * to_float(self.train.images(index), self.device) - 1
         with torch.no_grad():
             described = self.objective.describe(goal)
@@ -166,7 +177,7 @@ class GeneratorTraining:
             judged = self.discriminator(adversarial)
             fooled = fooling_loss(judged, self.objective.judged(goal))
             loss = loss + self.objective.fooling * fooled
-        _update(self._generator_optimiser, loss)
+        update(self._generator_optimiser, loss)
         return loss.detach()
 
     def _improve(
@@ -181,7 +192,7 @@ class GeneratorTraining:
         labels = self.objective.judged(self.train.labels[index].float().to(self.device))
         real, fake = critic(images), critic(adversarial)
         loss = discriminator_loss(real, labels, fake, self.objective.judged(goal))
-        _update(self._discriminator_optimiser, self.objective.fooling * loss)
+        update(self._discriminator_optimiser, self.objective.fooling * loss)
 
 
 def _set_rate(optimiser: Adam, rate: float) -> None:
@@ -189,7 +200,7 @@ def _set_rate(optimiser: Adam, rate: float) -> None:
         group["lr"] = rate
 
 
-def _update(optimiser: Adam, loss: Tensor) -> None:
+def update(optimiser: Adam, loss: Tensor) -> None:
     """One step of ``optimiser``; no other parameter receives a gradient."""
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     optimiser.zero_grad(set_to_none=True)

@@ -65,9 +65,9 @@ class CaTrideTraining(TripletTraining):
         self.turn = torch.zeros(1, dtype=torch.int64)
 
     @property
-    def step(self) -> float:
+    def pgd_step(self) -> float:
         """η of the present epoch; nothing moves in the first."""
-        return super().step * self.epoch / self.settings.epochs
+        return super().pgd_step * self.epoch / self.settings.epochs
 
     def mined(self, away: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
         """A random positive, and a negative farther away, but by less than a shrinking margin."""

@@ -69,7 +69,7 @@ class MinimaxTraining(StabilisedTraining):
         return ThreatModel(self.settings.eps * self._grown)
 
     @property
-    def step(self) -> float:
+    def pgd_step(self) -> float:
         """η of the present epoch."""
         return self.settings.inner_step * self._grown
 
@@ -124,7 +124,7 @@ class MinimaxTraining(StabilisedTraining):
             self._graph = None  # its memory is free for the next one
             self._graph = GraphedPgd(
                 self.network, images.shape, codes.shape[1], self.ball, self.settings.steps,
-                self.step, self.inner_loss,
+                self.pgd_step, self.inner_loss,
             )  # fmt: skip
         return self._graph if images.shape == self._graph.shape else None
 
@@ -140,6 +140,6 @@ class MinimaxTraining(StabilisedTraining):
     ) -> Tensor:
         """PGD with the ball, the steps and the step of the present epoch, see :func:`pgd`."""
         return pgd(
-            network, images, loss, self.ball, self.settings.steps, self.step, start,
+            network, images, loss, self.ball, self.settings.steps, self.pgd_step, start,
             count_zeros=False,
         ).images  # fmt: skip

@@ -145,7 +145,7 @@ def test_the_step_grows_with_the_epochs_and_the_first_moves_nothing(
     steps = []
     for epoch in range(4):
         run.epoch = epoch
-        steps.append(run.step)
+        steps.append(run.pgd_step)
     assert steps == pytest.approx([0, 0.005, 0.01, 0.015])
     run.epoch = 0
     images = images_of(data)

@@ -91,8 +91,8 @@ def recorded_losses(
 ) -> list[float]:
     """What a step would descend, without a change of weights: discriminator, then generator."""
     found: list[float] = []
-    monkeypatch.setattr(training, "_update", lambda _, loss: found.append(float(loss.detach())))
-    game._step(torch.arange(len(goal)), goal, True, draws)
+    monkeypatch.setattr(training, "update", lambda _, loss: found.append(float(loss.detach())))
+    game.step(torch.arange(len(goal)), goal, True, draws)
     return found
 
 

@@ -252,7 +252,7 @@ def test_hooks_are_removed_and_a_network_without_convolutions_has_none() -> None
     with convolutions(network) as outputs:
         network(torch.zeros(1, 3, 4, 4))
     assert [tuple(one.shape) for one in outputs.values()] == [(1, 2, 3, 3), (1, 2, 2, 2)]
-    assert not layer._forward_hooks
+    assert not layer._forward_hooks  # noqa: SLF001 - PyTorch has no public name for it
     with convolutions(nn.Linear(2, 2)) as nothing:
         assert nothing == {}
 
