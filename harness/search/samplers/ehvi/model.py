@@ -234,10 +234,9 @@ class ParetoModel:
             if np.isfinite(best):
                 spread = np.sqrt(deviation**2 @ weights**2)
                 return expected_excess(mean @ weights, spread, np.array(best))
-        if focused:
-            reference = self._focus(fit)
-        else:
-            reference = self._whole(fit) if turn else self._goal.bounds
+        reference = self._goal.bounds
+        if focused or turn:
+            reference = self._focus(fit) if focused else self._whole(fit)
         return expected_hypervolume_improvement(mean, deviation, fit.front, reference)
 
     def _whole(self, fit: Fit) -> Array:
