@@ -142,7 +142,9 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         module, _, function = f"harness.{name}".rpartition(".")
         result = MagicMock(wrong=[], failures=[])
         result.content.return_value = {}
-        given = (result, "") if function == "moved_subject" else result
+        result.dump.return_value = {"space": {"defense.method": {"choice": ["saat", "cgat"]}}}
+        pairs = ("moved_subject", "read_stored")
+        given = (result, "") if function in pairs else result
         monkeypatch.setattr(importlib.import_module(module), function, noting(called, name, given))
     for module in ("harness.cli.runs", "harness.cli.evaluation"):
         monkeypatch.setattr(f"{module}.existing_run", lambda runs_dir, name: runs_dir / name)

@@ -35,9 +35,9 @@ _FAR = 0.1
 # Share of the predicted deviation that is used: the whole one explores too much for a few dozen
 # trials. The larger ones are for a front beyond which a smaller one expects nothing at all.
 _EXPLORATION_WEIGHTS = (0.5, 1.0, 10.0)
-# First, and later in every second turn, volume counts above this share of the best value of each
-# objective. Points below it give up too much of one objective, and would otherwise get most of the
-# suggestions. The other turns improve the whole front, and one of so many turns finds its ends.
+# In every second turn, volume counts above this share of the best value of each objective. Points
+# below it give up too much of one objective, and would otherwise get most of the suggestions. The
+# other turns improve the whole front, and one of so many turns finds its ends.
 _FOCUS_SHARE, _TURNS = 0.8, 6
 _BEYOND_FRONT = 0.1  # how far below the ends of the front volume counts, as a share of its extent
 # The processes and the front use at most this many trials, those nearest to the front: the cost
@@ -56,14 +56,11 @@ class Goal:
 
     Attributes:
         bounds: (m,); volume below one of them does not count.
-        preference: the part of the front that gets the first and then every second suggestion;
-            None: its middle.
-        first: number of trials until which every suggestion goes there.
+        preference: the part of the front that gets every second suggestion.
     """
 
     bounds: Array
     preference: Preference | None = None
-    first: int = 0
 
 
 class Fit:
@@ -92,12 +89,12 @@ class Fit:
         ]
         values, variances = np.moveaxis(np.array(forecasts), -1, 0).swapaxes(1, 2)
         gap = _gap(values)
-        doubts = (gap * np.minimum(gap / _FAR, 1.0)) ** 2
+        variances = variances + (gap * np.minimum(gap / _FAR, 1.0))[:, None] ** 2
         fitted = np.sort(np.argsort(gap, kind="stable")[:MAX_FITTED])
         self.values = values[fitted]
         positions = encoding.encode([usable[i].point for i in fitted])
         self.surrogates = [
-            self._process(positions, self.values[:, i], variances[fitted, i], doubts[fitted])
+            self._process(positions, self.values[:, i], variances[fitted, i])
             for i in range(objectives)
         ]
         running = [trial for trial in observations if trial.running]
@@ -122,13 +119,9 @@ class Fit:
             probability *= ndtr(-mean / deviation)
         return probability
 
-    def _process(
-        self, positions: Array, values: Array, variances: Array, doubts: Array
-    ) -> Surrogate:
+    def _process(self, positions: Array, values: Array, variances: Array) -> Surrogate:
         known = np.isfinite(values)
-        return Surrogate(
-            positions[known], values[known], variances[known], doubts[known], self._parameters
-        )
+        return Surrogate(positions[known], values[known], variances[known], self._parameters)
 
     def _constraint_processes(self, trials: Sequence[Observation]) -> list[Surrogate]:
         """A process of the violation of every constraint that was violated once."""
@@ -140,8 +133,7 @@ class Fit:
             if len(finite) and amounts.max(where=~np.isnan(amounts), initial=0.0) > 0:
                 # A metric that could not be measured counts as the worst one that could.
                 amounts[np.isposinf(amounts)] = max(finite.max(), 0.0)
-                none = np.zeros(len(amounts))
-                processes.append(self._process(positions, amounts, none, none))
+                processes.append(self._process(positions, amounts, np.zeros(len(amounts))))
         return processes
 
     def _set_front(self, trials: Sequence[Observation]) -> None:
@@ -227,16 +219,16 @@ class ParetoModel:
         """What is expected to be gained (n,) in this turn."""
         preference = self._goal.preference
         turn = self._teaching % _TURNS
-        focused = turn % 2 == 1 or self._teaching < self._goal.first
-        if preference and preference.weights and focused:
+        if preference and preference.weights and turn % 2:
             weights = np.array(preference.weights)
             best = (fit.front @ weights).max(initial=-np.inf)
             if np.isfinite(best):
                 spread = np.sqrt(deviation**2 @ weights**2)
                 return expected_excess(mean @ weights, spread, np.array(best))
-        reference = self._goal.bounds
-        if focused or turn:
-            reference = self._focus(fit) if focused else self._whole(fit)
+        if turn % 2:
+            reference = self._focus(fit)
+        else:
+            reference = self._whole(fit) if turn else self._goal.bounds
         return expected_hypervolume_improvement(mean, deviation, fit.front, reference)
 
     def _whole(self, fit: Fit) -> Array:

@@ -26,7 +26,6 @@ from saat.feasibility import Preference
 from saat.seeding import derive_seed
 
 _N_STARTUP_TRIALS = 8
-_FOCUSED = 3  # times as many trials, until which every suggestion goes to the middle of the front
 
 
 class EhviSampler(optuna.samplers.BaseSampler):
@@ -50,8 +49,8 @@ class EhviSampler(optuna.samplers.BaseSampler):
             seen so far. All constants of the model are shares of these ranges.
         prior: guesses of good values, by parameter, also as an attribute. They weigh the first
             suggestions most.
-        preference: the part of the front that gets the first and then every second suggestion,
-            in place of its middle. Weights are of objectives in shares of their ranges.
+        preference: the part of the front that gets every second suggestion. Weights are of
+            objectives in shares of their ranges.
         suggestion: (number, attempt) that seed the next suggestion; None: the trial's number, 0.
 
     Raises:
@@ -125,8 +124,7 @@ class EhviSampler(optuna.samplers.BaseSampler):
         scale = Scale(study.directions, self._objectives, trials)
         observations = [observation(other, scale, search_space) for other in trials]
         prior = Prior(search_space, self.prior)
-        goal = scale.goal(self._preference, _FOCUSED * self._n_startup_trials)
-        model = ParetoModel(encoding, observations, goal, prior)
+        model = ParetoModel(encoding, observations, scale.goal(self._preference), prior)
         number, attempt = self._suggestion_of(trial)
         own = study.get_trials(deepcopy=False)[trial.number]
         if PROBE not in own.system_attrs and model.ready:

@@ -51,8 +51,8 @@ class Scale:
         own = np.asarray(values, dtype=np.float64)
         return np.asarray((own - self._worst) / (self._best - self._worst))
 
-    def goal(self, preference: Preference | None, first: int) -> Goal:
-        """Bounds and preference in shares of the ranges; see :class:`Goal`."""
+    def goal(self, preference: Preference | None) -> Goal:
+        """Bounds and preference in shares of the ranges."""
         if self._objectives is None:
             bounds = np.zeros(len(self._worst))
         else:
@@ -61,7 +61,7 @@ class Scale:
             wanted = self([np.nan if b is None else b for b in preference.bounds])
             kept = tuple(None if np.isnan(b) else float(b) for b in wanted)
             preference = Preference(preference.weights, kept)
-        return Goal(bounds, preference, first)
+        return Goal(bounds, preference)
 
 
 def observation(trial: FrozenTrial, scale: Scale, space: Mapping[str, Any]) -> Observation:

@@ -11,19 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import (
-    ConstantKernel,
-    Hyperparameter,
-    Kernel,
-    Matern,
-    WhiteKernel,
-)
+from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 
 Array = NDArray[np.float64]
 
-_VARIANCE, _LENGTH, _DOUBT, _NOISE = 1.0, 0.5, 1.0, 0.01  # medians of the priors
+_VARIANCE, _LENGTH, _NOISE = 1.0, 0.5, 0.01  # medians of the priors
 # One deviation of the priors, in e-folds. The noise may be anything: some objectives have none.
-_WIDTH, _DOUBT_WIDTH, _NOISE_WIDTH = 1.0, 2.0, 3.0
+_WIDTH, _NOISE_WIDTH = 1.0, 3.0
 
 
 class GroupedMatern(Matern):  # type: ignore[misc]
@@ -60,46 +54,6 @@ class GroupedMatern(Matern):  # type: ignore[misc]
         return value, np.add.reduceat(gradient, starts, axis=2)
 
 
-class Doubt(Kernel):  # type: ignore[misc]
-    """Noise of the values that were learned from: a share of variances that are given.
-
-    Args:
-        share: of the variances.
-        share_bounds: (lowest, highest).
-        variances: (n,) of the values.
-    """
-
-    def __init__(
-        self,
-        share: float = 1.0,
-        share_bounds: Any = (1e-6, 1.0),
-        variances: tuple[float, ...] = (),
-    ) -> None:
-        self.share = share
-        self.share_bounds = share_bounds
-        self.variances = variances
-
-    @property
-    def hyperparameter_share(self) -> Hyperparameter:
-        """As scikit-learn finds what is fitted."""
-        return Hyperparameter("share", "numeric", self.share_bounds)
-
-    def __call__(self, X: Any, Y: Any = None, eval_gradient: bool = False) -> Any:
-        """(n, n) of the values, and its gradient (n, n, 1) by log share; (n, k) zeros elsewhere."""
-        if Y is not None:
-            return np.zeros((len(X), len(Y)))
-        value = np.diag(self.share * np.asarray(self.variances))
-        return (value, value[:, :, None]) if eval_gradient else value
-
-    def diag(self, X: Any) -> NDArray[np.float64]:
-        """(n,) zeros: predictions are without it."""
-        return np.zeros(len(X))
-
-    def is_stationary(self) -> bool:
-        """No: it depends on the value, not on its position."""
-        return False
-
-
 class ProcessWithPriors(GaussianProcessRegressor):  # type: ignore[misc]
     """Hyperparameters of the largest posterior instead of the largest likelihood."""
 
@@ -110,8 +64,8 @@ class ProcessWithPriors(GaussianProcessRegressor):  # type: ignore[misc]
         value = super().log_marginal_likelihood(theta, eval_gradient, clone_kernel)
         if theta is None:
             return value
-        widths = np.array([*[_WIDTH] * (len(theta) - 2), _DOUBT_WIDTH, _NOISE_WIDTH])
-        offset = theta - np.log([_VARIANCE, *[_LENGTH] * (len(theta) - 3), _DOUBT, _NOISE])
+        widths = np.array([*[_WIDTH] * (len(theta) - 1), _NOISE_WIDTH])
+        offset = theta - np.log([_VARIANCE, *[_LENGTH] * (len(theta) - 2), _NOISE])
         offset = offset / widths
         penalty = 0.5 * float(offset @ offset)
         if eval_gradient:
@@ -127,8 +81,6 @@ class Surrogate:
         values: (n,) of the objective.
         variances: (n,) of the known noise of each value, in its units squared. The noise of
             training is estimated and comes on top.
-        doubts: (n,) variances that values which may mislead get on top, at most. Their share is
-            estimated; it is small where one smooth function explains all values. None: no doubts.
         parameters: (d,) number of the parameter that each column belongs to, ascending from 0;
             None: a parameter for every column.
 
@@ -141,7 +93,6 @@ class Surrogate:
         positions: Array,
         values: Array,
         variances: Array,
-        doubts: Array | None = None,
         parameters: NDArray[np.int64] | None = None,
     ) -> None:
         if parameters is None:
@@ -149,19 +100,15 @@ class Surrogate:
         self._mean = float(values.mean())
         self._scale = float(values.std()) or 1.0
         self._positions, self._values, self._variances = positions, values, variances
-        doubts = np.zeros(len(values)) if doubts is None else doubts / self._scale**2
-        lengths = np.full(len(np.unique(parameters)), _LENGTH)
-        smooth = ConstantKernel(_VARIANCE, (0.05, 20)) * GroupedMatern(
-            lengths, (0.05, 20), tuple(parameters.tolist())
-        )
-        doubt = Doubt(_DOUBT, variances=tuple(doubts.tolist()))
-        kernel = smooth + doubt + WhiteKernel(_NOISE, (1e-6, 3))
+        kernel = ConstantKernel(_VARIANCE, (0.05, 20)) * GroupedMatern(
+            np.full(len(np.unique(parameters)), _LENGTH), (0.05, 20), tuple(parameters.tolist())
+        ) + WhiteKernel(_NOISE, (1e-6, 3))
         self.process = self._fit(kernel, optimise=True)
 
     def predict(self, positions: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation (n,) of the objective at ``positions`` (n, d).
+        """Mean and standard deviation (n,) of the objective of trials at ``positions`` (n, d).
 
-        The deviation is that of the function, without the noise of training.
+        The deviation includes the noise of training.
         """
         mean, deviation = self.process.predict(positions, return_std=True)
         noise = self.process.kernel_.k2.noise_level
@@ -176,11 +123,8 @@ class Surrogate:
         predicted, _ = self.predict(positions)
         self._positions = np.vstack([self._positions, positions])
         self._values = np.concatenate([self._values, predicted])
-        certain = np.zeros(len(positions))
-        self._variances = np.concatenate([self._variances, certain])
-        kernel = self.process.kernel_
-        kernel.k1.k2.variances += tuple(certain.tolist())
-        self.process = self._fit(kernel, optimise=False)
+        self._variances = np.concatenate([self._variances, np.zeros(len(positions))])
+        self.process = self._fit(self.process.kernel_, optimise=False)
 
     def _fit(self, kernel: Kernel, optimise: bool) -> ProcessWithPriors:
         optimizer = "fmin_l_bfgs_b" if optimise else None
