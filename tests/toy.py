@@ -57,7 +57,7 @@ def pretrained(data: RetrievalData, epochs: int = 4) -> HashingNetwork:
     training = Pretraining(network, toy_objective(data), data, settings, seed=0)
     while not training.finished:
         training.run_epoch()
-    return network
+    return network.eval()
 
 
 def bare_network(data: RetrievalData, factor: float = 1.0) -> nn.Sequential:
