@@ -57,7 +57,9 @@ def test_the_search_can_be_followed(
     assert (tmp_path / "runs" / "first" / "report" / "report.html").is_file()
     assert "5 trials" in told["search first.yaml --dry-run"]
     assert re.search(r"\b0 differ", told["verify first"])
-    assert "front (clean MAP, robust MAP on validation)" in told["status first"]
+    # So short a training may end at chance, which is on no front.
+    front = r"; (front \(clean MAP, robust MAP on validation\)|empty front)"
+    assert re.search(front, told["status first"])
 
 
 @pytest.mark.slow

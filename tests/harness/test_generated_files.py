@@ -13,6 +13,7 @@ import pytest
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_experiment
 from harness.experiment.resolve import resolve_experiment
+from harness.experiment.strata import strata
 from harness.experiment.yaml_file import parse_yaml
 from harness.session.data_sizes import DataSizes
 from harness.session.search_size import size_of_search
@@ -48,8 +49,9 @@ def check_accepted(experiment: Experiment) -> None:
     dump = experiment.dump()
     assert resolve_experiment(parse_yaml(written(dump)), "dump") == experiment
     plan = size_of_search(experiment, "data", set())
-    assert 0 <= plan.sampled <= experiment.search.num_samples
-    assert 0 <= plan.confirmed <= experiment.confirm.max_configs + 2
+    parts = len(strata(experiment))
+    assert 0 <= plan.sampled <= parts * experiment.search.num_samples
+    assert 0 <= plan.confirmed <= parts * (experiment.confirm.max_configs + 2)
     epochs = [epoch for epoch, _ in plan.rungs]
     assert epochs == sorted(set(epochs))
     for stage in stages_of_search(experiment, plan, TrialCosts(experiment, SIZES)):
