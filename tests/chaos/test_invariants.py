@@ -27,6 +27,9 @@ EXPERIMENT = tiny(
         "defense.epochs": 2,
         "search.sampler": "random",
         "search.num_samples": 3,
+        "search.scheduler": "asha",  # it stops half of the trials, on any machine
+        "search.scalarisation": "mean",
+        "search.margin": None,
         "confirm.undefended": False,
     }
 )
