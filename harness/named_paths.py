@@ -6,22 +6,32 @@ receipt of its paths in a folder of his own, and no other path is read unless ``
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saat.atomic_files import replacing
 from saat.errors import InputError, one_line
 from saat.paths import user_path
 
 if TYPE_CHECKING:  # takes pydantic, and every command imports this module
-    from harness.experiment.carried_paths import CarriedPath
+    from harness.experiment.config import Experiment
+
+_KEYS = (("data", "path"), ("data", "root"), ("model", "weights"))
+_NO_FILES = ("none", "imagenet")  # of ``model.weights``
+
+
+class CarriedPath(NamedTuple):
+    """A path that an experiment or a setting carries, and the dotted key whose value it is."""
+
+    key: str
+    path: str
 
 
 class PathsNotNamed(InputError):
     """Paths that are not read, because only the run names them; ``--allow`` has to name them."""
 
-    def __init__(self, source: str, carried: Sequence["CarriedPath"]) -> None:
+    def __init__(self, source: str, carried: Sequence[CarriedPath]) -> None:
         shown = ", ".join(f"{key} {path}" for key, path in carried)
         super().__init__(
             f"{source}: carries {shown}; read only if you began this run with it, or name it now"
@@ -29,7 +39,31 @@ class PathsNotNamed(InputError):
         self.paths = list(dict.fromkeys(path for _, path in carried))
 
 
-def leave_receipt(search_id: str, carried: Iterable["CarriedPath"]) -> None:
+def setting_paths(config: Mapping[str, Any]) -> Iterator[CarriedPath]:
+    """The paths of a setting, or of the sections of an experiment file."""
+    for section, name in _KEYS:
+        part = config.get(section)
+        if isinstance(part, Mapping):
+            yield from _carried(f"{section}.{name}", part.get(name))
+
+
+def experiment_paths(experiment: "Experiment") -> Iterator[CarriedPath]:
+    """The paths of all settings that an experiment can lead to, searched and compared ones too."""
+    yield from setting_paths(experiment.config.dump())
+    for name, point in experiment.compare.items():
+        yield from _carried(f"compare.{name}.model.weights", point.get("model.weights"))
+    searched = experiment.space.get("model.weights")
+    for value in searched.samples() if searched else []:
+        yield from _carried("space.model.weights", value)
+
+
+def _carried(key: str, value: object) -> Iterator[CarriedPath]:
+    is_word = key.endswith(".weights") and value in _NO_FILES
+    if isinstance(value, str) and value and not is_word:
+        yield CarriedPath(key, value)
+
+
+def leave_receipt(search_id: str, carried: Iterable[CarriedPath]) -> None:
     """Keep that this user began a run with these paths; raises OSError where that fails.
 
     ``search_id`` stands in the run's first event. Nobody else can know it beforehand.
@@ -45,8 +79,8 @@ def leave_receipt(search_id: str, carried: Iterable["CarriedPath"]) -> None:
 
 
 def not_named(
-    search_id: str | None, carried: Iterable["CarriedPath"], allow: Sequence[Path] = ()
-) -> list["CarriedPath"]:
+    search_id: str | None, carried: Iterable[CarriedPath], allow: Sequence[Path] = ()
+) -> list[CarriedPath]:
     """The ``carried`` paths that the user has not named.
 
     Without a receipt and ``allow`` no path is looked at. A path that no file can have raises
@@ -70,14 +104,14 @@ def not_named(
 
 
 def check_named(
-    source: str, search_id: str | None, carried: Iterable["CarriedPath"], allow: Sequence[Path]
+    source: str, search_id: str | None, carried: Iterable[CarriedPath], allow: Sequence[Path]
 ) -> None:
     """Raise PathsNotNamed where :func:`not_named` finds some."""
     if left := not_named(search_id, carried, allow):
         raise PathsNotNamed(source, left)
 
 
-def _path(item: "CarriedPath") -> Path:
+def _path(item: CarriedPath) -> Path:
     return user_path(item.path, f"{item.key}:", look=False)
 
 

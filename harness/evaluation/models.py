@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 
 from harness.evaluation.relocate import relocated
-from harness.experiment.carried_paths import setting_paths
 from harness.experiment.config import TrialConfig
 from harness.experiment.configs import config_at
 from harness.experiment.file import load_experiment
@@ -18,7 +17,7 @@ from harness.experiment.section import parsed
 from harness.experiment.sections import EvaluationSection
 from harness.experiment.yaml_file import read_yaml
 from harness.journal.journal import first_search_id
-from harness.named_paths import check_named
+from harness.named_paths import check_named, setting_paths
 from harness.trial.trial import trial_data
 from reports.run_folder import is_trial_id
 from saat.data import RetrievalData

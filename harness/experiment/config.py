@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
 from harness.catalogue import catalogue
-from harness.experiment.aims_faults import aims_faults, attacks_of_kind
 from harness.experiment.aims_section import Constraints, Objectives, file_key
 from harness.experiment.search_section import SearchSection
 from harness.experiment.section import SHOWN, Section, parsed
@@ -33,15 +31,10 @@ from saat.metrics import OBJECTIVES
 
 # What a trial can be within a search; the settings of a comparison have names of their own.
 ROLES = ("default", "sampled", "recommended", "undefended", "train")
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 # What lies beside the runs in their folder. SQLite's own files begin with mlflow.db.
 RESERVED_NAMES = ("mlflow.db", "mlartifacts", "pretrained")
 METHODS = ("none", *catalogue().defenses)
 DEFAULT_METHOD = "saat"  # where the file names none
-
-
-def _default_objectives() -> dict[str, str | dict[str, float]]:
-    return dict.fromkeys(map(file_key, OBJECTIVES), "max")
 
 
 def _defense_section(given: Any) -> Any:
@@ -125,7 +118,7 @@ class Experiment(Section):
     """A whole experiment file, resolved."""
 
     schema_version: Literal[1]
-    name: str = Field(pattern=NAME_PATTERN)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     seed: int = Field(0, ge=0, le=LARGEST)
     data: DataSection
     model: ModelSection = ModelSection()
@@ -133,7 +126,7 @@ class Experiment(Section):
     defense: DefenseSection = defense_model(DEFAULT_METHOD)()
     space: dict[str, Dimension] = Field(default_factory=dict)
     compare: dict[str, dict[str, Any]] = Field({}, max_length=1000)
-    objectives: Objectives = Field(default_factory=_default_objectives)
+    objectives: Objectives = Field(dict.fromkeys(map(file_key, OBJECTIVES), "max"))
     constraints: Constraints = Field(default_factory=dict)
     search: SearchSection = SearchSection()
     confirm: ConfirmSection = ConfirmSection()
@@ -153,31 +146,6 @@ class Experiment(Section):
             data=self.data, model=self.model, pretrain=self.pretrain, defense=self.defense
         )
 
-    @model_validator(mode="after")
-    def _robust_map_is_defined(self) -> "Experiment":
-        untargeted = attacks_of_kind(targeted=False)
-        if not set(self.evaluation.attacks) & set(untargeted):
-            raise ValueError(
-                f"evaluation.attacks: {', '.join(self.evaluation.attacks)}: all targeted; "
-                f"robust MAP needs at least one of {', '.join(untargeted)}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _aims_fit_together(self) -> "Experiment":
-        if faults := aims_faults(self):
-            raise InputError(*faults)
-        return self
-
-    @model_validator(mode="after")
-    def _device_has_the_precision(self) -> "Experiment":
-        if self.evaluation.precision == "tf32" and not self.resources.gpus:
-            raise InputError(
-                "evaluation.precision: tf32: only GPUs have it, and resources.gpus_per_trial is 0; "
-                "fp32"
-            )
-        return self
-
     @field_validator("name")
     @classmethod
     def _names_a_folder_of_its_own(cls, name: str) -> str:
@@ -188,18 +156,6 @@ class Experiment(Section):
         if name.endswith("."):
             raise ValueError("ends with a dot, which not every system keeps; another name")
         return name
-
-    @model_validator(mode="after")
-    def _names_of_compared_settings(self) -> "Experiment":
-        faults = [
-            f"compare.{one_line(name, SHOWN)}: a name of up to 48 letters, digits, spaces and "
-            f".+()=-, no space or dot at its end, other than {', '.join(ROLES)}"
-            for name in self.compare
-            if name in ROLES or not re.fullmatch(r"\w([\w .+()=-]{0,46}[\w+()=-])?", name)
-        ]
-        if faults:
-            raise InputError(*faults)
-        return self
 
     @property
     def planned_samples(self) -> int:

@@ -1,5 +1,6 @@
 """Settings that an experiment can lead to, by point of its space."""
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import islice, product
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from harness.catalogue import catalogue
 from harness.experiment.config import METHODS, Experiment, TrialConfig
 from harness.experiment.section import SHOWN, Section, collecting, parsed
-from harness.experiment.sections import defense_model
+from harness.experiment.sections import MOST_BITS, defense_model
 from harness.experiment.space import SEARCHABLE, Dimension
 from saat.errors import InputError, one_line
 
@@ -97,3 +98,24 @@ def corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator
             if dimension.applies({**base, **point}):
                 point[key] = values.get(key, dimension.samples()[chosen[-1]])
         yield point
+
+
+def key_limits(experiment: Experiment) -> dict[str, tuple[float, float]]:
+    """Dotted key → (smallest, largest) whatever the space, of every key that is a number.
+
+    Where the defense itself is searched, a key has the limits that all of its methods allow.
+    """
+    searched = experiment.space.get("defense.method")
+    methods = {experiment.config.method, *((searched.choice or ()) if searched else ())}
+    sections = [("pretrain", catalogue().pretrain)]
+    for method in sorted(map(str, methods - {"none"})):
+        sections.append(("defense", catalogue().defenses[method].usable().options))
+    found: dict[str, tuple[float, float]] = {"model.bits": (1, MOST_BITS)}
+    for section, options in sections:
+        for option in options:
+            if {"int", "float"} & set(option.kinds):
+                key = f"{section}.{option.key}"
+                low, high = found.get(key, (-math.inf, math.inf))
+                least, most = option.bounds.get("ge", low), option.bounds.get("le", high)
+                found[key] = max(low, least), min(high, most)
+    return found

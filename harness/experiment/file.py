@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.experiment.config import Experiment
-from harness.experiment.method_override import method_of, method_override_faults
+from harness.experiment.config import DEFAULT_METHOD, METHODS, Experiment
 from harness.experiment.resolve import resolve_experiment
-from harness.experiment.section import SHOWN, collecting, parse_number
+from harness.experiment.section import SHOWN, collecting, keys_of, parse_number
+from harness.experiment.sections import defense_model
 from harness.experiment.yaml_file import parse_yaml, read_yaml
 from reports.wording import norm_note
 from saat.errors import InputError, one_line
@@ -35,7 +35,7 @@ def load_experiment(
         InputError: all that is wrong with the file and the overrides.
     """
     raw = read_yaml(path, "an experiment")
-    written = method_of(raw)
+    written = _method_of(raw)
     faults: list[str] = []
     notes: list[str] = []
     for pair in overrides:
@@ -44,7 +44,7 @@ def load_experiment(
     for key, value in (values or {}).items():
         _replace(raw, key, value, f"{key}:")
     source = one_line(path, 200)
-    faults += [f"{source}: {fault}" for fault in method_override_faults(raw, written)]
+    faults += [f"{source}: {fault}" for fault in _method_faults(raw, written)]
     with collecting(faults):
         experiment = resolve_experiment(raw, source)
     if faults:
@@ -139,3 +139,49 @@ def _replace(raw: dict[Any, Any], key: str, value: Any, shown: str) -> None:
     where[name] = value
     if sections == ["data"] and name in ("path", "name"):
         where.pop("name" if name == "path" else "path", None)
+
+
+def _method_of(raw: Mapping[Any, Any]) -> str:
+    """The defense that a file's content names; the default where it names none that there is."""
+    section = raw.get("defense")
+    method = section.get("method") if isinstance(section, Mapping) else None
+    return str(method) if method in METHODS else DEFAULT_METHOD
+
+
+def _method_faults(raw: dict[Any, Any], written: str) -> list[str]:
+    """A line that names the keys that the new method does not have, and commands that work.
+
+    Those keys are removed from ``raw``, so that the rest of it can be checked.
+
+    Args:
+        raw: the content after all overrides.
+        written: the method before them.
+    """
+    method = _method_of(raw)
+    if method == written:
+        return []
+    own = {f"defense.{key}" for key in keys_of(defense_model(method))}
+    emptied = [part for part in ("space", "compare") if raw.get(part)]
+    defense, space = raw["defense"], raw.get("space")
+    foreign = [key for key in defense if f"defense.{key}" not in own]
+    searched = space if isinstance(space, dict) else {}
+    unsearchable = [key for key in searched if str(key).startswith("defense.") and key not in own]
+    wrong = []
+    if foreign:
+        wrong.append("does not know " + one_line(", ".join(f"defense.{k}" for k in foreign), 100))
+    if unsearchable:
+        wrong.append("cannot search " + one_line(", ".join(unsearchable), 100))
+    if "compare" in emptied:
+        wrong.append(f"is not what compare begins with, {written}")
+    if not wrong:
+        return []
+    for section, keys in ((defense, foreign), (searched, unsearchable)):
+        for key in keys:
+            del section[key]
+    raw.pop("compare", None)
+    options = "".join(f" --set {part}={{}}" for part in emptied)
+    return [
+        f"defense.method={method}: {method} {' and '.join(wrong)}; alone: saat train FILE "
+        f"--set 'defense={{method: {method}}}'{options}; beside {written}: saat compare FILE "
+        f"--set 'compare={{{written}: {{}}, {method}: {{defense.method: {method}}}}}'"
+    ]

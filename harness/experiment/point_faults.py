@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from harness.experiment.carried_paths import setting_paths
 from harness.experiment.config import Experiment, digest
 from harness.experiment.configs import CORNERS, config_at, corners
 from harness.experiment.section import SHOWN, collecting, nearest
 from harness.experiment.space import SEARCHABLE, Dimension
+from harness.named_paths import setting_paths
 from reports.searched_keys import MOST_VALUES
 from saat.errors import did_you_mean, one_line
 from saat.model_source import check_weights_file

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from harness.experiment.carried_paths import setting_paths
 from harness.experiment.config import Experiment
 from harness.experiment.configs import check_model
 from harness.experiment.point_faults import compare_faults, space_faults
 from harness.experiment.section import collecting, parsed
+from harness.experiment.section_faults import section_faults
 from harness.experiment.sections import usable_datasets
+from harness.named_paths import setting_paths
 from saat.errors import InputError
 from saat.paths import user_path
 
@@ -28,6 +29,8 @@ def resolve_experiment(content: Mapping[Any, Any], source: str, files: bool = Tr
     faults = _make_absolute(raw, files)
     with collecting(faults):
         experiment = parsed(Experiment, raw)
+        if wrong := section_faults(experiment):
+            raise InputError(*wrong)
         with collecting(faults):
             check_model(experiment.config)
             faults += space_faults(experiment, files)

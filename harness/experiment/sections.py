@@ -37,6 +37,8 @@ from saat.precision import Precision
 from saat.protocol_options import LARGEST_EPS, Norm, Ties
 from saat.settings import file_key, option_fields
 
+MOST_BITS = 4096
+
 
 def usable_datasets() -> dict[str, Dataset]:
     """Every data set that can be used, by its name."""
@@ -74,7 +76,7 @@ class ModelSection(Section):
     backbone: name_of(catalogue().backbones) = "small_cnn"  # type: ignore[valid-type]
     weights: str = "none"
     hashing: name_of(catalogue().hashing) = "dph"  # type: ignore[valid-type]
-    bits: int = Field(32, ge=1, le=4096)
+    bits: int = Field(32, ge=1, le=MOST_BITS)
 
 
 def settings_model(options: Sequence[Option], method: str | None = None) -> type[Section]:

@@ -1,7 +1,7 @@
 """The notices on a search space whose best settings lie on its edge; see :mod:`reports.edges`."""
 
 from harness.experiment.config import Experiment
-from harness.experiment.key_limits import key_limits
+from harness.experiment.configs import key_limits
 from harness.journal.state import SearchState
 from harness.search.recommendation import eligible, eligible_values
 from reports.edges import crowded_keys

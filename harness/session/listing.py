@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.files import existing_parent
+from saat.data_source import dataset_folder
 from saat.errors import InputError, did_you_mean, one_line, printable
 from saat.registry import OWN_PACKAGE, Registry
+from saat.wording import counted
 
 if TYPE_CHECKING:  # imports pydantic, which completion and help do not need
-    from harness.catalogue import Entry
+    from harness.catalogue import Dataset, Entry
     from saat.metrics import Metric
 
 
@@ -62,19 +64,15 @@ def _with_package(text: str, package: str) -> str:
     return text if package == OWN_PACKAGE else f"{text} [{package}]"
 
 
-def _described(_: str, entry: "Entry[Any]") -> str:
-    return entry.description
-
-
 def _catalogued(
-    registry: str, describe: "Callable[[str, Entry[Any]], str]" = _described
+    registry: str,
+    describe: "Callable[[str, Entry[Any]], str]" = lambda _, entry: entry.description,
 ) -> Iterator[tuple[str, Callable[[], str]]]:
     """Entries of a registry in the catalogue; ``describe`` turns (name, entry) into a line."""
     from harness.catalogue import catalogue  # here, so that LISTS costs nothing
 
     def line(name: str, entry: "Entry[Any]") -> str:
-        if entry.problem:
-            raise InputError(entry.problem)
+        entry.usable()
         return _with_package(describe(name, entry), entry.package)
 
     for name, entry in getattr(catalogue(), registry).items():
@@ -97,9 +95,36 @@ def _imported(
     return _readable((name, partial(line, name)) for name in entries)
 
 
-def _datasets(_: Path, data_root: Path | None) -> dict[str, str]:
-    from harness.experiment.datasets import dataset_line
+def dataset_line(name: str, entry: "Entry[Dataset]", data_root: Path | None) -> str:
+    """A sentence about a named set: what is here, or where to get it. No image is read.
 
+    ``data_root`` contains the folders of the sets; ``SAAT_DATA`` where None.
+    """
+    facts = entry.usable()
+    about = f"{entry.description}, {counted(facts.classes, 'class', 'classes')}"
+    if facts.folder is None:
+        return f"{about}; {facts.obtain}"
+    try:
+        folder = dataset_folder(name, facts.folder, facts.obtain, data_root)
+    except InputError as error:
+        return f"{about}; {str(error).removeprefix(f'data: {name} ')}"
+    from saat.data.folder import read_named  # torch, which only a set that is here needs
+    from saat.data.identity import set_label
+
+    try:
+        lists = read_named(folder, name, facts.classes)
+    except InputError as error:
+        return f"{about}; not usable: {error}; {facts.obtain}"
+    unlabelled, sizes = lists.labels.max(axis=1) == 0, []
+    for split in ("train", "database", "test"):
+        rows = lists.rows[split]
+        without = int(unlabelled[rows].sum())
+        sizes.append(f"{len(rows)} {split}" + (f" ({without} without a label)" if without else ""))
+    label = set_label(name, lists.content_sha256)
+    return f"{about}; {label} in {folder}: {', '.join(sizes)}"
+
+
+def _datasets(_: Path, data_root: Path | None) -> dict[str, str]:
     listed = _catalogued("datasets", lambda name, entry: dataset_line(name, entry, data_root))
     folder = "any folder in the list format of docs/datasets.md"
     return _readable((*listed, ("data.path", lambda: folder)))
@@ -108,11 +133,7 @@ def _datasets(_: Path, data_root: Path | None) -> dict[str, str]:
 def _spaces(*_: object) -> dict[str, str]:
     folder = files("search_spaces")
     paths = sorted(str(entry) for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return {path: _first_line(path).lstrip("# ") for path in paths}
-
-
-def _first_line(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8").partition("\n")[0]
+    return {path: Path(path).read_text("utf-8").partition("\n")[0].lstrip("# ") for path in paths}
 
 
 def _metric_aims(name: str, metric: "Metric") -> str:

@@ -5,12 +5,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.experiment.carried_paths import CarriedPath, experiment_paths, setting_paths
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_stored
 from harness.journal.journal import Event
 from harness.journal.protocol_identity import protocol_hash, stored_versions, version_note
-from harness.named_paths import check_named
+from harness.named_paths import CarriedPath, check_named, experiment_paths, setting_paths
 from harness.options import Options
 from harness.redaction import public_uri
 from harness.search.warm_start import missing_warm_start, warm_start_folder

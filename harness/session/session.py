@@ -12,8 +12,8 @@ from harness.executors import Executor
 from harness.executors.executor import stop_if_full
 from harness.executors.packing import resolve_gpu_share
 from harness.experiment.config import Experiment
+from harness.experiment.configs import key_limits
 from harness.experiment.file import load_stored
-from harness.experiment.key_limits import key_limits
 from harness.files import write_text
 from harness.journal.callbacks import logging_exceptions
 from harness.journal.journal import Event, Journal, first_search_id

@@ -14,11 +14,11 @@ from harness.catalogue import catalogue
 from harness.evaluation.models import load_label_map
 from harness.evaluation.relocate import relocated
 from harness.experiment.configs import config_at
-from harness.experiment.datasets import dataset_line
 from harness.experiment.file import load_experiment
 from harness.experiment.sections import DataSection
 from harness.journal.state import load_state
 from harness.provenance import provenance
+from harness.session.listing import dataset_line
 from harness.session.result_tables import write_tables
 from harness.trial import stages
 from reports.protocol import protocol_terms

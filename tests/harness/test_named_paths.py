@@ -12,12 +12,11 @@ import pytest
 import yaml
 
 from harness.__main__ import main
-from harness.experiment.carried_paths import CarriedPath
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_experiment, load_stored
 from harness.experiment.resolve import resolve_experiment
 from harness.journal.journal import line_of, read
-from harness.named_paths import PathsNotNamed, leave_receipt, not_named
+from harness.named_paths import CarriedPath, PathsNotNamed, leave_receipt, not_named
 from harness.options import Options
 from harness.search_stopped import SearchStopped
 from harness.session import session

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from harness.__main__ import main
-from harness.experiment.key_limits import key_limits
+from harness.experiment.configs import key_limits
 from harness.experiment.section import parse_number
 from harness.journal.journal import read
 from harness.journal.state import SearchState
