@@ -20,7 +20,7 @@ from benchmarks.measure import machine
 from benchmarks.steps import interleaved
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_experiment
-from harness.session.data_sizes import DataSizes
+from harness.session.sizes import DataSizes
 from harness.session.trial_costs import TrialCosts
 from saat.data import RetrievalData
 from saat.defenses import DEFENSES

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -23,29 +22,18 @@ def code_key() -> str:
     groups = [group for group in known.groups if group.startswith("saat.")]
     entries = [entry for group in groups for entry in known.select(group=group)]
     parts: list[Any] = [sys.version, saat.__version__, sorted(map(_identity, entries))]
-    packages = {entry.value.partition(":")[0].partition(".")[0] for entry in entries}
-    folders = [folder for package in sorted(packages) for folder in _folders(package)]
-    own = [str(Path(saat.__file__).parent), str(Path(__file__).with_name("catalogue.py"))]
-    parts += [list(_sources(Path(path))) for path in own + folders]
+    places = [Path(saat.__file__).parent, Path(__file__).with_name("catalogue.py")]
+    for package in sorted({entry.module.partition(".")[0] for entry in entries}):
+        if spec := find_spec(package):  # which imports nothing
+            places += map(Path, spec.submodule_search_locations or [str(spec.origin)])
+    for place in places:
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            with suppress(OSError):
+                status = path.stat()
+                parts.append((str(path), status.st_size, status.st_mtime_ns))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _identity(entry: EntryPoint) -> tuple[str, ...]:
     distribution = (entry.dist.name, entry.dist.version) if entry.dist else ()
     return (entry.group, entry.name, entry.value, *distribution)
-
-
-def _folders(package: str) -> list[str]:
-    """Folders, or the only file, of a package, which is not imported."""
-    spec = find_spec(package)
-    if spec is None:
-        return []
-    return list(spec.submodule_search_locations or [str(spec.origin)])
-
-
-def _sources(place: Path) -> Iterator[tuple[str, int, int]]:
-    """Name, size and time of a source file, or of all in a folder."""
-    for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-        with suppress(OSError):
-            status = path.stat()
-            yield str(path), status.st_size, status.st_mtime_ns

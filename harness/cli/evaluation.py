@@ -27,7 +27,7 @@ from harness.interrupts import importing
 from harness.limits import LARGEST, MOST_STEPS
 from harness.redaction import message_line
 from harness.search_stopped import SearchStopped
-from harness.session.listing import LISTS, SomeUnreadable, listing
+from harness.session.listing import LISTS, listing
 from saat.errors import InputError
 from saat.wording import counted
 
@@ -190,9 +190,8 @@ def list_(
     data_root: DataRoot = None,
 ) -> None:
     """List the data sets, backbones, attacks and the rest that there are to choose from."""
-    try:
-        print(listing(what, runs_dir, data_root))
-    except SomeUnreadable as error:
-        if error.readable:
-            print(error.readable)
-        raise
+    lines, problems = listing(what, runs_dir, data_root)
+    if lines:
+        print(lines)
+    if problems:
+        raise InputError(problems[0] + (f" (and {len(problems) - 1} more)" if problems[1:] else ""))

@@ -190,7 +190,11 @@ def _start(
     experiment: "Experiment", plan: "Plan", options: Options, dry_run: bool, as_json: bool
 ) -> None:
     if dry_run:
-        describe(experiment, plan, options, as_json)
+        with importing():
+            from harness.session import dry_run_text as shown
+            from harness.session.dry_run import dry_run as planned
+        found = planned(experiment, plan, options, say)
+        print(json.dumps(shown.as_json(found), indent=1) if as_json else shown.as_text(found))
         return
     if as_json:
         raise InputError("--json: goes with --dry-run")
@@ -199,17 +203,6 @@ def _start(
     to_allow = partial(session.paths_to_allow, experiment, options.runs_dir)
     with _resumable(experiment.name, options.executor, options, to_allow):
         conclude(session.start(experiment, options, plan, say))
-
-
-def describe(experiment: "Experiment", plan: "Plan", options: Options, as_json: bool) -> None:
-    """Print what a run would do and cost."""
-    with importing():
-        from harness.session import dry_run, dry_run_text
-    found = dry_run.dry_run(experiment, plan, options, say)
-    if as_json:
-        print(json.dumps(dry_run_text.as_json(found), indent=1))
-    else:
-        print(dry_run_text.as_text(found))
 
 
 def conclude(run_dir: Path) -> None:

@@ -34,9 +34,8 @@ def config_at(experiment: Experiment, point: Mapping[str, Any]) -> TrialConfig:
     for key, value in point.items():
         section, _, name = key.partition(".")
         if key in parts:
-            faults.append(
-                f"{key}: a whole section; name one of its keys, such as {key}.{_first(parts[key])}"
-            )
+            first = next(iter(parts[key].model_dump()))
+            faults.append(f"{key}: a whole section; name one of its keys, such as {key}.{first}")
         elif section in parts:
             changed.setdefault(section, parts[section].model_dump())[name] = value
         else:
@@ -47,10 +46,6 @@ def config_at(experiment: Experiment, point: Mapping[str, Any]) -> TrialConfig:
     if faults:
         raise InputError(*faults)
     return config
-
-
-def _first(section: Section) -> str:
-    return next(iter(section.model_dump()))
 
 
 def with_sections(config: TrialConfig, changed: Mapping[str, Mapping[str, Any]]) -> TrialConfig:

@@ -12,6 +12,12 @@ from harness.experiment.yaml_file import parse_yaml, read_yaml
 from reports.wording import norm_note
 from saat.errors import InputError, one_line
 
+# What versions without these keys did.
+_EARLIER: dict[str, dict[str, Any]] = {
+    "resources": {"checkpoint_seconds": 0},
+    "search": {"prior": "none", "prefer": {}, "each": None},
+    "validation": {"database": "all", "every": 1},
+}
 # What earlier versions lack and a CPU has always done. On a GPU they left convolutions to cuDNN,
 # which computed them in TF32.
 _AS_EVER_ON_A_CPU = ("evaluation.precision", "resources.precision", "resources.compile")
@@ -61,19 +67,12 @@ def load_stored(path: Path, files: bool = False) -> tuple[Experiment, dict[str, 
         The experiment, and the dotted keys that its file lacks, with the defaults they have here.
     """
     raw = read_yaml(path, "an experiment")
-    if isinstance(resources := raw.get("resources"), dict):
-        resources.setdefault("checkpoint_seconds", 0)  # what versions without the key did
-    if isinstance(search := raw.get("search"), dict):
-        search.setdefault("prior", "none")  # earlier versions had none of them
-        search.setdefault("prefer", {})
-        search.setdefault("each", None)
+    for section, earlier in _EARLIER.items():
+        if isinstance(given := raw.get(section), dict):
+            raw[section] = earlier | given
     validation = raw.get("validation")
-    if isinstance(validation, dict):
-        if validation.get("attack") == "mainstay":
-            del validation["attack"]  # earlier versions wrote it; there was never another one
-        # What earlier versions did, which had no such keys.
-        validation.setdefault("database", "all")
-        validation.setdefault("every", 1)
+    if isinstance(validation, dict) and validation.get("attack") == "mainstay":
+        del validation["attack"]  # earlier versions wrote it; there was never another one
     experiment = resolve_experiment(raw, one_line(path, 200), files)
     missing = dict(_missing(experiment.dump(), raw))
     as_ever = () if experiment.resources.gpus else _AS_EVER_ON_A_CPU

@@ -79,3 +79,5 @@ def _not_preferable(experiment: Experiment) -> Iterator[str]:
     weights = [value for value in prefer.values() if not isinstance(value, Mapping)]
     if weights and len(weights) < len(prefer):
         yield "search.prefer: weights of all keys, or bounds of all, not both"
+    elif weights and not any(weights):
+        yield "search.prefer: one of the weights is above 0"

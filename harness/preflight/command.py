@@ -9,7 +9,6 @@ from typing import Any
 from rich.filesize import decimal
 
 from harness.experiment.config import Experiment
-from harness.experiment.sections import ResourcesSection
 from harness.options import Options
 from harness.preflight import findings
 from harness.preflight.node import NodeReport, NodeRequest, report_node
@@ -91,7 +90,11 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
         is_cluster=bool(options.address),
     )
     if experiment is not None:
-        cluster = _with_trials(cluster, experiment.resources)
+        from harness.executors.ray_slots import slots_of_node
+
+        cpus, gpus = experiment.resources.cpus_per_trial, experiment.resources.gpus
+        trials = sum(slots_of_node({"CPU": n.cpus, "GPU": n.gpus}, cpus, gpus) for n in nodes)
+        cluster = replace(cluster, cpus_per_trial=cpus, gpus_per_trial=gpus, trials=trials)
     failures = [redacted(line) for line in findings.failures(cluster)]
     return Outcome(cluster, tracker, failures, findings.warnings(cluster))
 
@@ -114,15 +117,6 @@ def _cluster(
         finally:
             if not was_connected:
                 ray.shutdown()
-
-
-def _with_trials(cluster: findings.Cluster, wanted: ResourcesSection) -> findings.Cluster:
-    """The cluster with what a trial wants, and how many of them fit at once."""
-    from harness.executors.ray_slots import slots_of_node
-
-    cpus, gpus = wanted.cpus_per_trial, wanted.gpus
-    slots = [slots_of_node({"CPU": n.cpus, "GPU": n.gpus}, cpus, gpus) for n in cluster.nodes]
-    return replace(cluster, cpus_per_trial=cpus, gpus_per_trial=gpus, trials=sum(slots))
 
 
 def _row(node: findings.Node) -> tuple[str, ...]:

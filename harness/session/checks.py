@@ -184,6 +184,20 @@ def _check_driver(uri: str, shown: str) -> None:
         raise InputError(f"{shown}: {one_line(redacted(error), 100)}") from None
 
 
+def not_validated(experiment: Experiment) -> list[str]:
+    """A sentence on the objectives that validation does not measure; none if it measures all."""
+    aims = experiment.aims
+    labels = [METRICS[name].label for name in aims.names]
+    missing = [label for i, label in enumerate(labels) if i not in aims.validated]
+    if not missing:
+        return []
+    text = f"objectives: {' and '.join(missing)}: measured at the end of a trial, not in validation"
+    if experiment.search.scheduler == "none":
+        return [text]
+    compared = " and ".join(labels[i] for i in aims.validated)
+    return [f"{text}; {experiment.search.scheduler} compares trials by {compared}"]
+
+
 def check_folders(options: Options) -> None:
     """Refuse a folder of runs, or a cache folder, that cannot be written."""
     writable_parent(options.runs_dir, "--runs-dir")

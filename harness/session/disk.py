@@ -13,7 +13,7 @@ from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.sections import to_settings
 from harness.files import existing_parent
 from harness.options import Options
-from harness.session.data_sizes import DataSizes
+from harness.session.sizes import DataSizes
 from harness.session.stage_costs import Stage
 from harness.session.trial_costs import deployed, structure
 from harness.tracking.store import default_uri

@@ -18,11 +18,9 @@ from harness.options import Options
 from harness.search.plan import Plan, fixed_trainings
 from harness.search.warm_start import warm_start
 from harness.session.calibration import Rates, Spread, calibrate, seconds
-from harness.session.checks import check_folders, check_tracking, device_of_run
-from harness.session.data_sizes import data_sizes
+from harness.session.checks import check_folders, check_tracking, device_of_run, not_validated
 from harness.session.disk import DiskItem, disk_needs
-from harness.session.objective_text import not_validated
-from harness.session.search_size import SearchSize, size_of_search
+from harness.session.sizes import SearchSize, data_sizes, size_of_search
 from harness.session.stage_costs import (
     Costs,
     Stage,

@@ -4,11 +4,13 @@ import textwrap
 from itertools import groupby
 from typing import Any
 
+from rich.filesize import decimal
+
 from harness.experiment.config import Experiment
 from harness.session.calibration import Spread
 from harness.session.disk import spaces
 from harness.session.dry_run import DryRun
-from harness.session.search_size import SearchSize
+from harness.session.sizes import SearchSize
 from harness.session.trial_costs import CASES
 from saat.wording import counted
 
@@ -98,13 +100,6 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if value >= 0.001 or not value else "< 0.001"
 
 
-def _size(count: float) -> str:
-    """Bytes in a unit that leaves at most four digits."""
-    units = ("kB", "MB", "GB", "TB")
-    power = next((n for n in range(1, len(units)) if count < 1000 ** (n + 1)), len(units))
-    return f"{_number(count / 1000**power)} {units[power - 1]}"
-
-
 def _hours(found: DryRun) -> list[str]:
     lines = []
     hours, wall = found.total_hours(), found.wall_hours
@@ -145,11 +140,11 @@ def _why(found: DryRun) -> str:
 def _disk(found: DryRun) -> list[str]:
     lines = ["", _disk_row("disk", "how many", "each", "in all"), "-" * 74]
     for item in found.disk:
-        each, total = _size(item.each), _size(item.bytes)
+        each, total = decimal(int(item.each)), decimal(int(item.bytes))
         lines.append(_disk_row(f"  {item.name}", f"{item.count:.0f}", each, total))
     lines.append("-" * 74)
     for space in spaces(found.disk):
-        needed, free = _size(space.needed), _size(space.free)
+        needed, free = decimal(int(space.needed)), decimal(space.free)
         verdict = "It fits" if space.needed <= space.free else "It does NOT fit"
         lines.append(f"{verdict}: about {needed} needed, {free} free below {space.folder}")
     return [*lines, ""] if found.notes else lines

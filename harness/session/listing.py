@@ -1,6 +1,6 @@
 """``saat list``: data sets, attacks, defenses, … to choose from, and the searches."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
 from importlib.resources import files
@@ -18,46 +18,33 @@ if TYPE_CHECKING:  # imports pydantic, which completion and help do not need
     from saat.metrics import Metric
 
 
-class SomeUnreadable(InputError):
-    """Some entries or runs cannot be read; ``readable`` holds the lines of the others."""
-
-    def __init__(self, problems: Sequence[str], rows: Mapping[str, str]) -> None:
-        others = f" (and {len(problems) - 1} more)" if problems[1:] else ""
-        super().__init__(f"{problems[0]}{others}")
-        self.readable = _lines(rows)
+# A name, and the function that gives the line about it; InputError where it cannot be read.
+Row = tuple[str, Callable[[], str]]
 
 
-def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> str:
+def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> tuple[str, list[str]]:
     """List the entries of one of :data:`LISTS`, one line each: the name and one sentence.
 
     ``data_root`` contains the folders of named data sets; None stands for ``SAAT_DATA``.
 
+    Returns:
+        The lines, and what is wrong with runs or packages that have none.
+
     Raises:
-        InputError: there is no such list; :class:`SomeUnreadable` if runs or packages are
-            damaged.
+        InputError: there is no such list.
     """
     if what not in LISTS:
         hint = did_you_mean(what, LISTS)
         raise InputError(f"list {one_line(what, 60)}: one of {', '.join(LISTS)}{hint}")
-    return _lines(LISTS[what](runs_dir, data_root)) or f"no {what} yet"
-
-
-def _lines(rows: Mapping[str, str]) -> str:
-    width = max((len(name) for name in rows), default=0)
-    return "\n".join(printable(f"{name:<{width}}  {text}") for name, text in rows.items())
-
-
-def _readable(rows: Iterable[tuple[str, Callable[[], str]]]) -> dict[str, str]:
-    """Call the function of every name for its line; :class:`SomeUnreadable` if some raise."""
     found, problems = {}, []
-    for name, line in rows:
+    for name, line in LISTS[what](runs_dir, data_root):
         try:
             found[name] = line()
         except InputError as error:
             problems.append(str(error))
-    if problems:
-        raise SomeUnreadable(problems, found)
-    return found
+    width = max(map(len, found), default=0)
+    lines = [printable(f"{name:<{width}}  {text}") for name, text in found.items()]
+    return "\n".join(lines) or ("" if problems else f"no {what} yet"), problems
 
 
 def _with_package(text: str, package: str) -> str:
@@ -67,7 +54,7 @@ def _with_package(text: str, package: str) -> str:
 def _catalogued(
     registry: str,
     describe: "Callable[[str, Entry[Any]], str]" = lambda _, entry: entry.description,
-) -> Iterator[tuple[str, Callable[[], str]]]:
+) -> Iterator[Row]:
     """Entries of a registry in the catalogue; ``describe`` turns (name, entry) into a line."""
     from harness.catalogue import catalogue  # here, so that LISTS costs nothing
 
@@ -81,7 +68,7 @@ def _catalogued(
 
 def _imported(
     module: str, registry: str, more: Callable[[str, Any], str] = lambda *_: ""
-) -> dict[str, str]:
+) -> Iterator[Row]:
     """Entries of a registry that is not in the catalogue; imports them all.
 
     ``more`` says what follows the description, from (name, entry).
@@ -92,7 +79,7 @@ def _imported(
         text = f"{entries.description(name)} {more(name, entries[name])}".rstrip()
         return _with_package(text, entries.package(name))
 
-    return _readable((name, partial(line, name)) for name in entries)
+    return ((name, partial(line, name)) for name in entries)
 
 
 def dataset_line(name: str, entry: "Entry[Dataset]", data_root: Path | None) -> str:
@@ -124,16 +111,17 @@ def dataset_line(name: str, entry: "Entry[Dataset]", data_root: Path | None) -> 
     return f"{about}; {label} in {folder}: {', '.join(sizes)}"
 
 
-def _datasets(_: Path, data_root: Path | None) -> dict[str, str]:
-    listed = _catalogued("datasets", lambda name, entry: dataset_line(name, entry, data_root))
-    folder = "any folder in the list format of docs/datasets.md"
-    return _readable((*listed, ("data.path", lambda: folder)))
+def _datasets(_: Path, data_root: Path | None) -> Iterator[Row]:
+    yield from _catalogued("datasets", lambda name, entry: dataset_line(name, entry, data_root))
+    yield "data.path", lambda: "any folder in the list format of docs/datasets.md"
 
 
-def _spaces(*_: object) -> dict[str, str]:
-    folder = files("search_spaces")
-    paths = sorted(str(entry) for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return {path: Path(path).read_text("utf-8").partition("\n")[0].lstrip("# ") for path in paths}
+def _spaces(*_: object) -> Iterator[Row]:
+    def first_line(path: Path) -> str:
+        return path.read_text("utf-8").partition("\n")[0].lstrip("# ")
+
+    for path in sorted(Path(str(files("search_spaces"))).glob("*.yaml")):
+        yield str(path), partial(first_line, path)
 
 
 def _metric_aims(name: str, metric: "Metric") -> str:
@@ -145,7 +133,7 @@ def _metric_aims(name: str, metric: "Metric") -> str:
     return f"val/{name} in {', '.join(uses)}." if uses else ""
 
 
-def _searches(runs_dir: Path, _: object) -> dict[str, str]:
+def _searches(runs_dir: Path, _: object) -> Iterator[Row]:
     from harness.journal.state import NeverStarted, load_state, summary
 
     def line(run_dir: Path) -> str:
@@ -158,16 +146,16 @@ def _searches(runs_dir: Path, _: object) -> dict[str, str]:
     existing_parent(runs_dir, "--runs-dir")
     files = (*runs_dir.glob("*/events.jsonl"), *runs_dir.glob("*/experiment.yaml"))
     folders = sorted({path.parent for path in files})
-    return _readable((printable(run_dir.name), partial(line, run_dir)) for run_dir in folders)
+    return ((printable(run_dir.name), partial(line, run_dir)) for run_dir in folders)
 
 
 _UNDEFENDED = ("none", lambda: "the pretrained model itself")
-LISTS: Mapping[str, Callable[[Path, Path | None], dict[str, str]]] = {
+LISTS: Mapping[str, Callable[[Path, Path | None], Iterable[Row]]] = {
     "datasets": _datasets,
-    "backbones": lambda *_: _readable(_catalogued("backbones")),
-    "hashing": lambda *_: _readable(_catalogued("hashing")),
-    "attacks": lambda *_: _readable(_catalogued("attacks")),
-    "defenses": lambda *_: _readable((_UNDEFENDED, *_catalogued("defenses"))),
+    "backbones": lambda *_: _catalogued("backbones"),
+    "hashing": lambda *_: _catalogued("hashing"),
+    "attacks": lambda *_: _catalogued("attacks"),
+    "defenses": lambda *_: (_UNDEFENDED, *_catalogued("defenses")),
     "samplers": lambda *_: _imported("harness.search.samplers.registry", "SAMPLERS"),
     "schedulers": lambda *_: _imported("harness.search.schedulers.registry", "SCHEDULERS"),
     "metrics": lambda *_: _imported("saat.metrics", "METRICS", _metric_aims),

@@ -11,8 +11,7 @@ from rich.text import Text
 from harness.journal.journal import Event
 from harness.journal.state import TrialRecord, metrics_of
 from harness.search.search import Search
-from harness.session.objective_text import objectives_text, short_label, value_text
-from harness.session.status import setting_text
+from harness.session.status import objectives_text, setting_text, short_label, value_text
 from saat.metrics import Phase
 from saat.wording import counted
 

@@ -14,7 +14,7 @@ from harness.experiment.configs import CORNERS, config_at, corners, undefended
 from harness.experiment.published import first_published, published_configs
 from harness.experiment.space import suggest
 from harness.search.plan import Plan, fixed_trainings
-from harness.session.search_size import SearchSize
+from harness.session.sizes import SearchSize
 from harness.session.trial_costs import CASES, Case, Passed, TrialCosts
 from saat.errors import InputError
 from saat.work import Work
@@ -56,11 +56,8 @@ class TrialGroup(NamedTuple):
         return self.going_on(self.config.epochs - 1)
 
 
-class PhaseTrials(NamedTuple):
-    """The trials of a phase, and the models that are pretrained for them."""
-
-    trials: Sequence[TrialGroup]
-    models: Sequence[TrialGroup]
+# The trials of a phase, and the models that are pretrained for them.
+PhaseTrials = tuple[Sequence[TrialGroup], Sequence[TrialGroup]]
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def stages_given(experiment: Experiment, plan: Plan, costs: TrialCosts) -> list[
     """Stages of a training or a comparison, which are known beforehand."""
     planned = list(fixed_trainings(experiment, plan))
     models = {(str(p.config.model), str(p.config.pretrain), p.seed): p.config for p in planned}
-    known = PhaseTrials(
+    known = (
         [TrialGroup(1, training.config) for training in planned],
         [TrialGroup(1, config) for config in models.values()],
     )
@@ -109,7 +106,7 @@ def stages_of_search(experiment: Experiment, size: SearchSize, costs: TrialCosts
         """So many trials and models, in equal parts of a case's settings, beside others."""
         configs = settings[case]
         equal = [TrialGroup(number / len(configs), config, rungs) for config in configs]
-        return PhaseTrials(others + equal, [TrialGroup(models / len(configs), c) for c in configs])
+        return others + equal, [TrialGroup(models / len(configs), c) for c in configs]
 
     # Those of earlier searches do not run again.
     defaults = [TrialGroup(1, config) for config in published[len(published) - size.defaults :]]
@@ -141,12 +138,8 @@ def stages_of_search(experiment: Experiment, size: SearchSize, costs: TrialCosts
 
 def searched_configs(experiment: Experiment) -> list[TrialConfig]:
     """Settings at the corners of the space, the experiment's own and the published ones."""
-    return [*_corners(experiment), experiment.config, *published_configs(experiment)]
-
-
-def _corners(experiment: Experiment) -> list[TrialConfig]:
-    points = corners(experiment.space, experiment.config.flat())
-    return _possible(experiment, islice(points, CORNERS))
+    points = islice(corners(experiment.space, experiment.config.flat()), CORNERS)
+    return [*_possible(experiment, points), experiment.config, *published_configs(experiment)]
 
 
 def _settings(experiment: Experiment, costs: TrialCosts) -> dict[Case, list[TrialConfig]]:
@@ -163,7 +156,8 @@ def _settings(experiment: Experiment, costs: TrialCosts) -> dict[Case, list[Tria
     if space:
         points = (suggest(study.ask(), space, base) for _ in range(_DRAWN))
         drawn = _possible(experiment, points)
-    ends = sorted([*_corners(experiment), *drawn], key=training)
+    ends = _possible(experiment, islice(corners(space, base), CORNERS)) + drawn
+    ends.sort(key=training)
     return {"least": ends[:1], "expected": drawn, "most": ends[-1:]}
 
 
@@ -181,10 +175,10 @@ def _stages(
     battery = "none" if phase == "explore" else experiment.confirm.battery
     attacks = "re-attack" if phase == "explore" else "test attacks"
     attacks_work = costs.reattack if phase == "explore" else costs.test
-    planned, models = cases["expected"]
+    planned, to_pretrain = cases["expected"]
     finished = sum(trials.finished for trials in planned)
     rows = {
-        "pretraining": (sum(group.number for group in models), "model"),
+        "pretraining": (sum(group.number for group in to_pretrain), "model"),
         "adversarial training": (sum(t.number for t in planned if t.config.epochs), "trial"),
         "validation": (sum(trials.epochs for trials in planned), "epoch"),
         attacks: (finished, "trial"),
@@ -192,11 +186,11 @@ def _stages(
     if battery != "none":
         rows[f"battery {battery}"] = finished, "trial"
     summed: dict[tuple[str, Case], Costs] = defaultdict(lambda: defaultdict(Work))
-    for case, of in cases.items():
-        for number, config, _ in of.models:
+    for case, (groups, models) in cases.items():
+        for number, config, _ in models:
             pretrained = costs.pretraining(config) * number
             summed["pretraining", case][costs.pretrained(config)] += pretrained
-        for group in of.trials:
+        for group in groups:
             config, passed = group.config, costs.passed(group.config)
             training = costs.training(config, group.number, group.epochs)
             summed["adversarial training", case][passed] += training

@@ -1,5 +1,6 @@
 """``saat status``: how far a search is."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,11 +12,11 @@ from harness.journal.protocol_identity import version_note
 from harness.journal.state import SearchState, load_state, summary
 from harness.search.recommendation import eligible
 from harness.search.space_edges import space_notices
-from harness.session.objective_text import value_text
 from harness.session.resume_checks import read_stored
 from reports.frontier import hypervolume, pareto_mask
 from saat.errors import printable
-from saat.metrics import METRICS, final_metrics
+from saat.feasibility import Aims
+from saat.metrics import METRICS, Unit, final_metrics
 from saat.sanity import warning_lines
 from saat.wording import counted
 
@@ -67,6 +68,27 @@ def finished_metrics(state: SearchState) -> dict[str, dict[str, float]]:
     """Metrics under the full protocol of every completed trial, by its id."""
     ended = state.ended()
     return {r.spec.trial_id: final_metrics(r.metrics) for r in ended if r.status == "completed"}
+
+
+def short_label(name: str) -> str:
+    """``clean`` for ``clean_map``; the metric's label where it is not the MAP of queries."""
+    return METRICS[name].label.removesuffix(" MAP")
+
+
+def value_text(name: str, value: float, missing: str) -> str:
+    """A value of a metric: ``81.3`` (percent), ``32`` (bits), ``412`` (seconds)."""
+    if math.isnan(value):
+        return missing
+    unit = METRICS[name].unit
+    if unit.symbol:
+        return f"{100 * value:.1f}"
+    return f"{value:.0f}" if unit in (Unit.COUNT, Unit.SECONDS) else f"{value:.4g}"
+
+
+def objectives_text(aims: Aims, values: Iterable[float]) -> str:
+    """``clean 81.3 robust 40.2``."""
+    pairs = zip(aims.names, values, strict=True)
+    return " ".join(f"{short_label(name)} {value_text(name, value, '-')}" for name, value in pairs)
 
 
 def setting_text(values: Iterable[tuple[str, object]]) -> str:

@@ -10,7 +10,7 @@ from harness.experiment.configs import undefended
 from harness.experiment.protocols import full_protocol, validation_protocol
 from harness.experiment.sections import to_settings
 from harness.search.plan import deciding_epochs
-from harness.session.data_sizes import DataSizes
+from harness.session.sizes import DataSizes
 from harness.trial.attempt import TRANSFERRING
 from saat.attacks import Attack
 from saat.battery import BATTERIES

@@ -145,7 +145,7 @@ def test_lists_of_a_search_name_every_entry_and_the_package_of_a_foreign_one(
     package = registry.package
     foreign = {first: "other-package"}
     monkeypatch.setattr(registry, "package", lambda name: foreign.get(name) or package(name))
-    lines = dict(line.split(maxsplit=1) for line in listing(what, tmp_path).splitlines())
+    lines = dict(line.split(maxsplit=1) for line in listing(what, tmp_path)[0].splitlines())
     assert list(lines) == list(registry)
     assert all(lines.values())
     assert [name for name, text in lines.items() if "[" in text] == [first]
@@ -153,7 +153,7 @@ def test_lists_of_a_search_name_every_entry_and_the_package_of_a_foreign_one(
 
 
 def test_the_list_of_metrics_says_what_a_search_can_aim_for(tmp_path: Path) -> None:
-    lines = dict(line.split(maxsplit=1) for line in listing("metrics", tmp_path).splitlines())
+    lines = dict(line.split(maxsplit=1) for line in listing("metrics", tmp_path)[0].splitlines())
     most, least = (
         "objectives (max), constraints (at_least).",
         "objectives (min), constraints (at_most).",

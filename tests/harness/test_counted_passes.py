@@ -12,9 +12,8 @@ from harness.experiment.config import Experiment
 from harness.options import Options
 from harness.search.plan import fixed_trainings
 from harness.session import session
-from harness.session.data_sizes import data_sizes
 from harness.session.disk import disk_needs
-from harness.session.search_size import size_of_search
+from harness.session.sizes import data_sizes, size_of_search
 from harness.session.stage_costs import Stage, stages_given, stages_of_search
 from harness.session.trial_costs import TrialCosts
 from harness.trial import attempt

@@ -176,7 +176,7 @@ def test_status_of_a_training_knows_no_front(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", LISTS)
 def test_every_list_has_a_line_an_entry(what: str, tmp_path: Path) -> None:
-    lines = listing(what, tmp_path).splitlines()
+    lines = listing(what, tmp_path)[0].splitlines()
     if what == "searches":
         assert lines == ["no searches yet"]
         return
@@ -188,18 +188,18 @@ def test_every_list_has_a_line_an_entry(what: str, tmp_path: Path) -> None:
 
 
 def test_lists_name_what_experiments_may_name() -> None:
-    attacks = listing("attacks", Path())
+    attacks = listing("attacks", Path())[0]
     for name, attack in ATTACKS.items():
         (line,) = [line for line in attacks.splitlines() if line.split()[0] == name]
         assert ("  targeted" in line) == attack.targeted
-    assert "none" in listing("defenses", Path())
-    assert "quickstart.yaml" in listing("spaces", Path())
+    assert "none" in listing("defenses", Path())[0]
+    assert "quickstart.yaml" in listing("spaces", Path())[0]
 
 
 def test_the_list_of_searches_says_how_they_ended(run: tuple[Path, Search]) -> None:
     run_dir, search = run
     cut(search.journal.events, 5, run_dir.parent / "other")
-    lines = listing("searches", run_dir.parent).splitlines()
+    lines = listing("searches", run_dir.parent)[0].splitlines()
     (done,) = [line for line in lines if line.startswith("done")]
     (other,) = [line for line in lines if line.startswith("other")]
     assert f"finished, {len(search.state.trials)} trials" in done

@@ -16,8 +16,7 @@ from harness.experiment.published import published_configs
 from harness.journal.state import config_hash
 from harness.session import calibration
 from harness.session.calibration import calibrate, seconds
-from harness.session.data_sizes import DataSizes, data_sizes
-from harness.session.search_size import SearchSize, size_of_search
+from harness.session.sizes import DataSizes, SearchSize, data_sizes, size_of_search
 from harness.session.stage_costs import TrialGroup, stages_of_search
 from harness.session.trial_costs import TrialCosts
 from saat.errors import InputError

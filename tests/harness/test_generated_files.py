@@ -15,8 +15,7 @@ from harness.experiment.file import load_experiment
 from harness.experiment.resolve import resolve_experiment
 from harness.experiment.strata import strata
 from harness.experiment.yaml_file import parse_yaml
-from harness.session.data_sizes import DataSizes
-from harness.session.search_size import size_of_search
+from harness.session.sizes import DataSizes, size_of_search
 from harness.session.stage_costs import stages_of_search
 from harness.session.trial_costs import Case, TrialCosts
 from saat.errors import InputError
