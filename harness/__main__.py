@@ -50,7 +50,10 @@ def main(arguments: list[str] | None = None) -> None:
             fail(message_line(error), 1)
         # typer carries a click of its own; its usage errors share only the name of the method.
         elif hasattr(error, "format_message"):
-            fail(message_line(_in_our_words(error.format_message())), 2)
+            message = str(error.format_message())
+            for theirs, ours in _WORDS.items():
+                message = message.replace(theirs, ours)
+            fail(message_line(message), 2)
         else:
             raise
     if status == INTERRUPTED:  # newer versions of typer answer an interruption with it
@@ -82,12 +85,6 @@ _WORDS = {
     ", unable to parse string as an integer": "",
     ", unable to parse string as a number": "",
 }
-
-
-def _in_our_words(message: str) -> str:
-    for theirs, ours in _WORDS.items():
-        message = message.replace(theirs, ours)
-    return message
 
 
 if __name__ == "__main__":

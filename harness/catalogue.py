@@ -5,12 +5,15 @@ what commands need to know of them. It is made from the registries, and again wh
 """
 
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Generic, Literal, TypeVar, Union, cast, get_args, get_origin
@@ -18,7 +21,6 @@ from typing import Any, Generic, Literal, TypeVar, Union, cast, get_args, get_or
 from pydantic import TypeAdapter
 
 import saat
-from harness.code_key import code_key
 from harness.files import write_text
 from saat.data_source import default_cache_dir
 from saat.errors import InputError
@@ -132,6 +134,33 @@ def cache_file() -> Path:
     installation = f"{user}:{sys.prefix}:{Path(saat.__file__).parent}"
     name = hashlib.sha256(installation.encode()).hexdigest()[:16]
     return default_cache_dir() / "catalogue" / f"{name}.json"
+
+
+def code_key() -> str:
+    """A digest of all that decides what the registries offer.
+
+    It covers the versions of Python, of this package and of those that bring entries, and the sizes
+    and times of their source files, so that no edit goes unnoticed.
+    """
+    known = entry_points()
+    groups = [group for group in known.groups if group.startswith("saat.")]
+    entries = [entry for group in groups for entry in known.select(group=group)]
+    parts: list[Any] = [sys.version, saat.__version__, sorted(map(_identity, entries))]
+    places = [Path(saat.__file__).parent, Path(__file__)]
+    for package in sorted({entry.value.partition(":")[0].partition(".")[0] for entry in entries}):
+        if spec := find_spec(package):  # which imports nothing
+            places += map(Path, spec.submodule_search_locations or [str(spec.origin)])
+    for place in places:
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            with suppress(OSError):
+                status = path.stat()
+                parts.append((str(path), status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _identity(entry: EntryPoint) -> tuple[str, ...]:
+    distribution = (entry.dist.name, entry.dist.version) if entry.dist else ()
+    return (entry.group, entry.name, entry.value, *distribution)
 
 
 def derived() -> Catalogue:

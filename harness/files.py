@@ -22,10 +22,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def existing_parent(folder: Path, option: str = "") -> Path:
-    """The folder itself, or the nearest one above it that is there.
+    """The folder itself, or the nearest one above it that is there; a file raises InputError.
 
-    Raises:
-        InputError: it is a file; the line begins with the ``option`` by which it was given.
+    The line begins with the ``option`` by which the folder was given.
     """
     absolute = folder.absolute()
     existing = next(path for path in (absolute, *absolute.parents) if _exists(path))
@@ -35,11 +34,7 @@ def existing_parent(folder: Path, option: str = "") -> Path:
 
 
 def writable_parent(folder: Path, option: str = "") -> Path:
-    """:func:`existing_parent`, in which a file can be made.
-
-    Raises:
-        InputError: it is a file, or cannot be written.
-    """
+    """:func:`existing_parent`, in which a file can be made; InputError where none can."""
     existing = existing_parent(folder, option)
     try:
         tempfile.TemporaryFile(dir=existing).close()  # permissions alone do not tell
@@ -57,11 +52,7 @@ def _exists(path: Path) -> bool:
 
 
 def check_output(folder: Path, own: Collection[str]) -> None:
-    """Refuse a folder for results.
-
-    Raises:
-        InputError: it cannot be written, or has files but none of the names ``own``.
-    """
+    """Refuse a folder for results that cannot be written, or has files but none named ``own``."""
     writable_parent(folder, "-o")
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if found and not found & set(own):

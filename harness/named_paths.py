@@ -7,6 +7,7 @@ receipt of its paths in a folder of his own, and no other path is read unless ``
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -91,7 +92,11 @@ def not_named(
         carried: paths that are about to be read.
         allow: files, and folders with all that lies in them.
     """
-    own = [] if search_id is None else _paths_of_receipt(search_id)
+    own: list[Path] = []
+    if search_id is not None:
+        with suppress(OSError):
+            receipt = _receipt(search_id).read_bytes()
+            own = [Path(os.fsdecode(path)) for path in receipt.split(b"\0")]
     allowed = [Path(os.path.realpath(path)) for path in allow]
     items = [item._replace(path=str(_path(item).absolute())) for item in carried]
     if not own and not allowed:
@@ -122,11 +127,3 @@ def _receipt(search_id: str) -> Path:
     except RuntimeError as error:
         raise OSError(one_line(error)) from None
     return root / "saat" / "runs" / hashlib.sha256(search_id.encode()).hexdigest()
-
-
-def _paths_of_receipt(search_id: str) -> list[Path]:
-    try:
-        content = _receipt(search_id).read_bytes()
-    except OSError:
-        return []
-    return [Path(os.fsdecode(path)) for path in content.split(b"\0")]

@@ -28,8 +28,11 @@ def public_uri(uri: str) -> str:
 
 def redacted(text: object) -> str:
     """A message without credentials in addresses and headers, nor values of secret variables."""
-    out = str(text)
-    for value in _secret_values():
+    out, secrets = str(text), set[str]()
+    for name, value in os.environ.items():
+        if _SECRET_NAME.search(name.upper()) and len(value) >= _SHORTEST:
+            secrets.add(value)
+    for value in sorted(secrets, key=len, reverse=True):  # one may be the beginning of another
         out = out.replace(value, _HIDDEN)
     out = re.sub(r"(?<=://)[^\s\"'<>]*@", f"{_HIDDEN}@", out)
     # Also after a path alone, as in urllib3's messages.
@@ -43,13 +46,3 @@ def message_line(error: object) -> str:
     # beginning stays, so that the sentence does.
     text = re.sub(r"(\S{160})\S{60,}", r"\1…", redacted(error))
     return one_line(text, 500)
-
-
-def _secret_values() -> list[str]:
-    """Values of secret variables, longest first: one may be the beginning of another."""
-    values = {
-        value
-        for name, value in os.environ.items()
-        if _SECRET_NAME.search(name.upper()) and len(value) >= _SHORTEST
-    }
-    return sorted(values, key=len, reverse=True)

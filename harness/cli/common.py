@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial, wraps
 from pathlib import Path
@@ -139,19 +139,21 @@ def saat_(
 def with_options(*names: str, **defaults: Any) -> Callable[[Callable[..., None]], Any]:
     """Decorator of a command: builds its ``options``, an :class:`Options`, of the command line.
 
-    Args:
-        names: fields of :class:`Options` that the command line can give.
-        defaults: of fields that differ from those of the class.
-
-    Raises:
-        InputError: a cluster for the executor that uses none.
+    ``names`` are the fields of it that the command line can give, ``defaults`` those of fields that
+    differ from those of the class.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def with_built(**given: Any) -> None:
             values = {name: given.pop(name) for name in names}
-            command(**given, options=_options(**values))
+            options = Options(**values | {"allow": tuple(values.get("allow") or ())})
+            if options.executor == "inline" and options.address:
+                raise InputError(
+                    f"--address {options.address}: the inline executor uses no cluster; "
+                    "--executor ray"
+                )
+            command(**given, options=options)
 
         own = inspect.signature(command)
         kept = [p for p in own.parameters.values() if p.name != "options"]
@@ -172,23 +174,10 @@ def with_options(*names: str, **defaults: Any) -> Callable[[Callable[..., None]]
     return decorate
 
 
-def _options(allow: Sequence[Path] | None = None, **values: Any) -> Options:
-    options = Options(allow=tuple(allow or ()), **values)
-    if options.executor == "inline" and options.address:
-        raise InputError(
-            f"--address {options.address}: the inline executor uses no cluster; --executor ray"
-        )
-    return options
-
-
 def load(
     path: Path, overrides: list[str] | None, given: Mapping[str, object] | None = None
 ) -> "Experiment":
-    """The experiment of a file, with ``given`` keys but for None; the person is told notes on it.
-
-    Raises:
-        InputError: anything wrong with the file or an override.
-    """
+    """The experiment of a file with ``given`` keys but for None; the person is told notes on it."""
     with importing():
         from harness.experiment.file import load_experiment
 
@@ -207,11 +196,7 @@ def say(text: str) -> None:
 
 
 def existing_run(runs_dir: Path, name: str) -> Path:
-    """The folder of a run.
-
-    Raises:
-        InputError: there is none; it names the run that is spelt most alike.
-    """
+    """The folder of a run; where there is none, the error names the run that is most alike."""
     existing_parent(runs_dir, "--runs-dir")
     folder = runs_dir / name
     if not (folder / "experiment.yaml").is_file():

@@ -206,11 +206,7 @@ def _start(
 
 
 def conclude(run_dir: Path) -> None:
-    """Print how a run ended.
-
-    Raises:
-        SearchStopped: every trial failed.
-    """
+    """Print how a run ended; raises SearchStopped where every trial failed."""
     from harness.journal.journal import read
     from harness.journal.state import SearchState, summary
     from harness.session.status import finished_metrics

@@ -29,7 +29,7 @@ def load_experiment(
     """Read, override and resolve a user's experiment file.
 
     Args:
-        path: a YAML file.
+        path: of the file.
         overrides: ``key=value`` pairs; a value is YAML.
         values: keys that options of their own replace.
 
@@ -150,11 +150,8 @@ def _method_of(raw: Mapping[Any, Any]) -> str:
 def _method_faults(raw: dict[Any, Any], written: str) -> list[str]:
     """A line that names the keys that the new method does not have, and commands that work.
 
-    Those keys are removed from ``raw``, so that the rest of it can be checked.
-
-    Args:
-        raw: the content after all overrides.
-        written: the method before them.
+    Those keys are removed from ``raw``, so that the rest of it can be checked; ``written`` is the
+    method before all overrides.
     """
     method = _method_of(raw)
     if method == written:

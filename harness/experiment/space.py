@@ -149,12 +149,9 @@ class Dimension(Section):
 def suggest(
     trial: "optuna.Trial", space: Mapping[str, Dimension], base: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Draw a point; conditional keys that do not apply keep the experiment's own value.
+    """Draw a point for an asked trial; ``base`` is the experiment's own flat setting.
 
-    Args:
-        trial: an asked Optuna trial.
-        space: searched keys.
-        base: the experiment's own flat setting.
+    Conditional keys that do not apply are left out, and keep its values.
     """
     point: dict[str, Any] = {}
     for key, dimension in space.items():

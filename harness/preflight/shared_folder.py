@@ -29,11 +29,7 @@ class SharedFolder:
 
 @contextmanager
 def shared_folder_check(runs_dir: Path) -> Iterator[SharedFolder]:
-    """Make the folder, and delete it at the end of the block.
-
-    Raises:
-        InputError: the file system has no locks.
-    """
+    """Make the folder, and delete it at the end of the block."""
     absent = [path for path in (runs_dir, *runs_dir.parents) if not path.exists()]
     folder = runs_dir / f".preflight-{secrets.token_hex(8)}"
     shared = SharedFolder(str(folder), secrets.token_hex(16))

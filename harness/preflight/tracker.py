@@ -14,11 +14,7 @@ TIMEOUT_S = 10  # for an answer
 
 
 def ask_tracker(uri: str | None, runs_dir: Path) -> tuple[str, str]:
-    """Send the tracker a small request.
-
-    Returns:
-        A line that says it answers, and what is wrong; one of them is empty.
-    """
+    """Ask the tracker: a line that says it answers, and what is wrong; one of them is empty."""
     uri = uri or default_uri(runs_dir)
     began = time.monotonic()
     try:

@@ -65,11 +65,7 @@ def open_data(
 
 
 def check_sizes(experiment: Experiment, rows: int, queries: int) -> None:
-    """Refuse a protocol that asks for more than the ``rows`` and validation ``queries`` there are.
-
-    Raises:
-        InputError: the key, its value, and the most it can be.
-    """
+    """Refuse a protocol that asks for more than these database ``rows`` and ``queries``."""
     database, validation = "the database without the validation queries", experiment.validation
     part = validation.database if isinstance(validation.database, int) else 0
     for key, value, most, what in (

@@ -35,32 +35,18 @@ from saat.wording import counted
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a run would do and cost.
-
-    Attributes:
-        experiment: of the run.
-        plan: what would be run.
-        size: of a search.
-        stages: its stages, in order.
-        device: what was measured: ``cpu``, or the name of a GPU; empty where the run asks for a
-            GPU and there is none here.
-        measured_s: seconds that measuring took.
-        rates: what images pass → seconds a forward pass; empty without a device.
-        at_once: trials at once here; None on a cluster that was not asked.
-        disk: what would be written.
-        notes: what else to know, in sentences.
-    """
+    """What a run would do and cost."""
 
     experiment: Experiment
     plan: Plan
-    size: SearchSize | None
-    stages: Sequence[Stage]
-    device: str
-    measured_s: float
-    rates: Mapping[Passed, Rates]
-    at_once: int | None
-    disk: Sequence[DiskItem]
-    notes: Sequence[str]
+    size: SearchSize | None  # of a search
+    stages: Sequence[Stage]  # in order
+    device: str  # ``cpu``, or a GPU's name; empty where the run asks for one and none is here
+    measured_s: float  # what measuring took
+    rates: Mapping[Passed, Rates]  # seconds a forward pass; empty without a device
+    at_once: int | None  # trials at once here; None on a cluster that was not asked
+    disk: Sequence[DiskItem]  # what would be written
+    notes: Sequence[str]  # what else to know, in sentences
 
     def hours(self, *costs: Costs) -> Spread | None:
         """Device-hours of all these costs; None without a device."""

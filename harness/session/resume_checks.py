@@ -67,11 +67,8 @@ def check_carried_paths(
 
 def read_stored(run_dir: Path) -> tuple[Experiment, dict[str, Any]]:
     """See :func:`harness.experiment.file.load_stored`, of a search folder."""
-    path = run_dir / "experiment.yaml"
-    if not path.is_file():
-        raise InputError(f"{run_dir}: no such search (no experiment.yaml there)")
     check_run_folder(run_dir)
-    return load_stored(path)
+    return load_stored(run_dir / "experiment.yaml")
 
 
 def check_whole(missing: Mapping[str, Any], file: Path) -> None:

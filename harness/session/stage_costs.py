@@ -28,17 +28,11 @@ Rungs = Sequence[tuple[int, float]]
 
 
 class TrialGroup(NamedTuple):
-    """Trials of one setting.
+    """Trials of one setting."""
 
-    Attributes:
-        number: how many begin.
-        config: the setting.
-        rungs: where some of them stop; all go on to their end where there are none.
-    """
-
-    number: float
+    number: float  # that begin
     config: TrialConfig
-    rungs: Rungs = ()
+    rungs: Rungs = ()  # where some of them stop; all go on to their end where there are none
 
     def going_on(self, epoch: int) -> float:
         """How many go on after an epoch."""
@@ -64,20 +58,15 @@ PhaseTrials = tuple[Sequence[TrialGroup], Sequence[TrialGroup]]
 class Stage:
     """A row of the plan.
 
-    Attributes:
-        phase: ``explore``, ``confirm``, ``train`` or ``compare``.
-        name: what is done.
-        count: how often, as expected.
-        unit: what is counted.
-        costs: ``expected``, if as many trials go on as the scheduler means to keep; ``least``, if
-            every sampled trial stops at its first rung and has the cheapest setting; ``most``, if
-            none stops and all have the dearest one.
+    Its costs are ``expected``, if as many trials go on as the scheduler means to keep; ``least``,
+    if every sampled trial stops at its first rung and has the cheapest setting; ``most``, if none
+    stops and all have the dearest one.
     """
 
-    phase: str
-    name: str
-    count: float
-    unit: str
+    phase: str  # ``explore``, ``confirm``, ``train`` or ``compare``
+    name: str  # what is done
+    count: float  # how often, as expected
+    unit: str  # what is counted
     costs: Mapping[Case, Costs]
 
     def passes(self, case: Case = "expected") -> float:
@@ -103,7 +92,7 @@ def stages_of_search(experiment: Experiment, size: SearchSize, costs: TrialCosts
     def trials(
         case: Case, number: float, models: float, others: list[TrialGroup], rungs: Rungs = ()
     ) -> PhaseTrials:
-        """So many trials and models, in equal parts of a case's settings, beside others."""
+        """So many trials and models, in equal parts of a case's settings."""
         configs = settings[case]
         equal = [TrialGroup(number / len(configs), config, rungs) for config in configs]
         return others + equal, [TrialGroup(models / len(configs), c) for c in configs]

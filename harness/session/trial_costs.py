@@ -38,13 +38,10 @@ class Passed(NamedTuple):
 
 
 class TrialCosts:
-    """Work of the stages of an experiment's trials, on data of given sizes.
-
-    Attributes:
-        examples: a setting for everything that images were found to pass.
-    """
+    """Work of the stages of an experiment's trials, on data of given sizes."""
 
     def __init__(self, experiment: Experiment, sizes: DataSizes) -> None:
+        # A setting for everything that images were found to pass.
         self.examples: dict[Passed, TrialConfig] = {}
         self._experiment = experiment
         self._sizes = sizes

@@ -13,12 +13,7 @@ from saat.errors import InputError, did_you_mean
 
 
 def serve(runs_dir: Path, name: str | None, port: int) -> None:
-    """Serve until interrupted.
-
-    Raises:
-        InputError: there is no store, it cannot be used, there is no such search in it, or the
-            port is taken.
-    """
+    """Serve until interrupted."""
     if not (runs_dir / "mlflow.db").is_file():
         raise InputError(f"{runs_dir / 'mlflow.db'}: no such file; run a search first")
     uri = default_uri(runs_dir)

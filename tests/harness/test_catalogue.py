@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from harness import catalogue as module
-from harness.catalogue import Catalogue, catalogue, derived, options_of
-from harness.code_key import code_key
+from harness.catalogue import Catalogue, catalogue, code_key, derived, options_of
 from harness.experiment.sections import settings_model
 from saat.attacks import ATTACKS
 from saat.defenses import DEFENSES
