@@ -68,13 +68,13 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
     check_folders(options)
     check_uri(options.tracking_uri)
     runs_dir = options.runs_dir.resolve()
-    config = None if experiment is None else encode(experiment.config)
+    config, sections = None, None
+    if experiment is not None:
+        config = encode(experiment.config)
+        sections = encode(experiment.resources), encode(experiment.evaluation)
     tracker, tracker_problem = ask_tracker(options.tracking_uri, runs_dir)
     with shared_folder_check(runs_dir) as shared:
-        request = NodeRequest(shared, options.cache_dir, config)
-        if experiment is not None:
-            sections = encode(experiment.resources), encode(experiment.evaluation)
-            request = replace(request, resources=sections[0], evaluation=sections[1])
+        request = NodeRequest(shared, options.cache_dir, config, sections)
         if options.address:
             driver, nodes, departed = _cluster(request, options.address, timeout_s)
         else:
@@ -108,7 +108,7 @@ def _cluster(
     from harness.preflight.cluster import ask_nodes
 
     was_connected = ray.is_initialized()
-    without = replace(request, resources=None)  # no trial runs in the driver's process
+    without = replace(request, sections=None)  # no trial runs in the driver's process
     # Ray prints messages about lost nodes there, which the findings name as well.
     with redirect_stdout(io.StringIO()):
         connect(address)

@@ -40,9 +40,8 @@ class NodeRequest:
     shared_folder: SharedFolder  # made by the driver in the folder of runs
     cache_dir: str | None  # of decoded images; None for the node's own default
     config: str | None  # the experiment's, encoded
-    # Its sections, encoded; None where no trial will run on the node.
-    resources: str | None = None
-    evaluation: str | None = None
+    # Its resources and evaluation, encoded; None where no trial will run on the node.
+    sections: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,8 @@ def report_node(request: NodeRequest, name: str) -> NodeReport:
     cache = Path(request.cache_dir) if request.cache_dir else default_cache_dir()
     config = None if request.config is None else decode(TrialConfig, request.config)
     gpu_names, gpu_driver = _nvidia_smi()
-    checked("compute", lambda: _check_compute(request))
+    if sections := request.sections:
+        checked("compute", lambda: _check_compute(sections))
     return NodeReport(
         host=socket.gethostname(),
         versions=versions(),
@@ -109,13 +109,11 @@ def report_node(request: NodeRequest, name: str) -> NodeReport:
     )
 
 
-def _check_compute(request: NodeRequest) -> None:
-    if request.resources is None or request.evaluation is None:
-        return
-    resources = decode(ResourcesSection, request.resources)
+def _check_compute(encoded: tuple[str, str]) -> None:
+    resources = decode(ResourcesSection, encoded[0])
     device = "cuda" if resources.gpus else "cpu"
     if device == "cpu" or torch.cuda.is_available():  # a node without GPUs gets no trial
-        check_compute(resources, decode(EvaluationSection, request.evaluation), device)
+        check_compute(resources, decode(EvaluationSection, encoded[1]), device)
 
 
 def _runs_free(shared: SharedFolder, name: str) -> int:
