@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import NoneType, UnionType
@@ -145,7 +145,11 @@ def code_key() -> str:
     known = entry_points()
     groups = [group for group in known.groups if group.startswith("saat.")]
     entries = [entry for group in groups for entry in known.select(group=group)]
-    parts: list[Any] = [sys.version, saat.__version__, sorted(map(_identity, entries))]
+    brought = sorted(
+        (e.group, e.name, e.value, *((e.dist.name, e.dist.version) if e.dist else ()))
+        for e in entries
+    )
+    parts: list[Any] = [sys.version, saat.__version__, brought]
     places = [Path(saat.__file__).parent, Path(__file__)]
     for package in sorted({entry.value.partition(":")[0].partition(".")[0] for entry in entries}):
         if spec := find_spec(package):  # which imports nothing
@@ -156,11 +160,6 @@ def code_key() -> str:
                 status = path.stat()
                 parts.append((str(path), status.st_size, status.st_mtime_ns))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _identity(entry: EntryPoint) -> tuple[str, ...]:
-    distribution = (entry.dist.name, entry.dist.version) if entry.dist else ()
-    return (entry.group, entry.name, entry.value, *distribution)
 
 
 def derived() -> Catalogue:

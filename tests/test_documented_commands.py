@@ -46,17 +46,18 @@ ELSEWHERE = ("/path/to/", "/shared/", "runs/")
 
 # Command → why its work is not done here, and the functions that do it.
 WORK: Mapping[str, tuple[str, list[str]]] = {
-    "search": (
-        "minutes to days",
-        ["session.session.start", "cli.runs.conclude", "cli.runs.describe"],
-    ),
-    "train": (
-        "minutes to days",
-        ["session.session.start", "cli.runs.conclude", "cli.runs.describe"],
-    ),
-    "compare": (
-        "minutes to days",
-        ["session.session.start", "cli.runs.conclude", "cli.runs.describe"],
+    **dict.fromkeys(
+        ("search", "train", "compare"),
+        (
+            "minutes to days",
+            [
+                "session.session.start",
+                "cli.runs.conclude",
+                "session.dry_run.dry_run",
+                "session.dry_run_text.as_text",
+                "session.dry_run_text.as_json",
+            ],
+        ),
     ),
     "resume": ("needs an interrupted run", ["session.session.resume", "cli.runs.conclude"]),
     "status": ("needs a run", ["session.status.status_of", "session.status.render"]),
@@ -144,7 +145,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         result.content.return_value = {}
         result.dump.return_value = {"space": {"defense.method": {"choice": ["saat", "cgat"]}}}
         pairs = ("moved_subject", "read_stored")
-        given = (result, "") if function in pairs else result
+        given = (result, "") if function in pairs else {} if function == "as_json" else result
         monkeypatch.setattr(importlib.import_module(module), function, noting(called, name, given))
     for module in ("harness.cli.runs", "harness.cli.evaluation"):
         monkeypatch.setattr(f"{module}.existing_run", lambda runs_dir, name: runs_dir / name)

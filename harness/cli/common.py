@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial, wraps
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
@@ -136,11 +137,13 @@ def saat_(
     del version  # its callback has ended the command
 
 
-def with_options(*names: str, **defaults: Any) -> Callable[[Callable[..., None]], Any]:
+def with_options(
+    *names: str, more: Mapping[str, Any] = MappingProxyType({}), **defaults: Any
+) -> Callable[[Callable[..., None]], Any]:
     """Decorator of a command: builds its ``options``, an :class:`Options`, of the command line.
 
     ``names`` are the fields of it that the command line can give, ``defaults`` those of fields that
-    differ from those of the class.
+    differ from those of the class. ``more`` are annotated options that a command takes by name.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -156,19 +159,20 @@ def with_options(*names: str, **defaults: Any) -> Callable[[Callable[..., None]]
             command(**given, options=options)
 
         own = inspect.signature(command)
-        kept = [p for p in own.parameters.values() if p.name != "options"]
-        given = {"runs_dir": RUNS, "allow": None, **defaults}
-        added = [
+        others = ("options", "given")
+        parameters = [p for name, p in own.parameters.items() if name not in others]
+        values = {"runs_dir": RUNS, "allow": None, **defaults}
+        parameters += [
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=given.get(name, getattr(Options, name, None)),
-                annotation=_OPTIONS[name],
+                default=values.get(name, getattr(Options, name, None)),
+                annotation=annotation,
             )
-            for name in names
+            for name, annotation in {**more, **{name: _OPTIONS[name] for name in names}}.items()
         ]
-        with_built.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
-        with_built.__annotations__ = {p.name: p.annotation for p in [*kept, *added]}
+        with_built.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        with_built.__annotations__ = {p.name: p.annotation for p in parameters}
         return with_built
 
     return decorate

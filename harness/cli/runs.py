@@ -2,11 +2,11 @@
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,82 +29,83 @@ from harness.cli.common import (
 )
 from harness.files import check_output
 from harness.interrupts import importing
-from harness.options import Options
+from harness.options import ExecutorName, Options
 from harness.search_stopped import SearchStopped
 from saat.errors import InputError
 
 if TYPE_CHECKING:  # pydantic and torch, which `saat --help` needs nothing of
-    from harness.experiment.config import Experiment
     from harness.search.plan import Plan
 
-NewName = Annotated[str | None, option("Give the run this name.", "name of the file")]
-Seed = Annotated[
-    int | None, option("Derive all random numbers from this seed.", "seed of the file")
-]
-MaxConcurrent = Annotated[
-    int | None, option("Run this many trials at once.", "search.max_concurrent of the file")
-]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print what would run and what it would cost, and end.")
 ]
+# Keys of the file that options of a command replace, by the last word of the key.
+_KEYS: Mapping[str, tuple[type[Any], str]] = {
+    "name": (str, "Give the run this name."),
+    "search.num_samples": (int, "Sample this many settings."),
+    "search.max_concurrent": (int, "Run this many trials at once."),
+    "seed": (int, "Derive all random numbers from this seed."),
+}
 _SHARED_OPTIONS = ("address", "autoscaling", "runs_dir", "tracking_uri", "cache_dir")
 
 
-@app.command()
-@with_options("executor", *_SHARED_OPTIONS)
-def search(
-    experiment: ExperimentFile,
-    options: Options,
-    name: NewName = None,
-    num_samples: Annotated[
-        int | None, option("Sample this many settings.", "search.num_samples of the file")
-    ] = None,
-    max_concurrent: MaxConcurrent = None,
-    seed: Seed = None,
-    set_: Overrides = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Search the trade-off between clean and robust MAP, confirm the best settings, and report."""
-    given = {"name": name, "search.num_samples": num_samples, "seed": seed}
-    loaded = load(experiment, set_, {**given, "search.max_concurrent": max_concurrent})
-    _start(loaded, "search", options, dry_run, as_json)
+def _starting(plan: "Plan", summary: str, *keys: str, executor: ExecutorName = "ray") -> None:
+    """Add the command of a plan; ``keys`` are those of :data:`_KEYS` that it has options for."""
+    names = {key.rpartition(".")[2]: key for key in keys}
+
+    def command(
+        experiment: ExperimentFile,
+        options: Options,
+        set_: Overrides = None,
+        dry_run: DryRun = False,
+        as_json: Json = False,
+        **given: Any,
+    ) -> None:
+        loaded = load(experiment, set_, {names[name]: value for name, value in given.items()})
+        if plan == "compare" and not loaded.compare:
+            raise InputError(f"{experiment}: compare: names no setting; give at least one")
+        if dry_run:
+            with importing():
+                from harness.session import dry_run_text as shown
+                from harness.session.dry_run import dry_run as planned
+            found = planned(loaded, plan, options, say)
+            print(json.dumps(shown.as_json(found), indent=1) if as_json else shown.as_text(found))
+            return
+        if as_json:
+            raise InputError("--json: goes with --dry-run")
+        with importing():
+            from harness.session import session
+        to_allow = partial(session.paths_to_allow, loaded, options.runs_dir)
+        with _resumable(loaded.name, options.executor, options, to_allow):
+            conclude(session.start(loaded, options, plan, say))
+
+    more = {
+        name: Annotated[_KEYS[key][0] | None, option(_KEYS[key][1], f"{key} of the file")]
+        for name, key in names.items()
+    }
+    shared = with_options("executor", *_SHARED_OPTIONS, more=more, executor=executor)
+    app.command(plan, help=summary)(shared(command))
 
 
-@app.command()
-@with_options("executor", *_SHARED_OPTIONS, executor="inline")
-def train(
-    experiment: ExperimentFile,
-    options: Options,
-    name: NewName = None,
-    seed: Seed = None,
-    set_: Overrides = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Train the experiment's own setting, without a search, and attack it on test queries."""
-    loaded = load(experiment, set_, {"name": name, "seed": seed})
-    _start(loaded, "train", options, dry_run, as_json)
-
-
-@app.command()
-@with_options("executor", *_SHARED_OPTIONS)
-def compare(
-    experiment: ExperimentFile,
-    options: Options,
-    name: NewName = None,
-    max_concurrent: MaxConcurrent = None,
-    seed: Seed = None,
-    set_: Overrides = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Train the settings of the file's compare section under several seeds, and attack them all."""
-    given = {"name": name, "search.max_concurrent": max_concurrent, "seed": seed}
-    loaded = load(experiment, set_, given)
-    if not loaded.compare:
-        raise InputError(f"{experiment}: compare: names no setting; give at least one")
-    _start(loaded, "compare", options, dry_run, as_json)
+_starting(
+    "search",
+    "Search the trade-off between clean and robust MAP, confirm the best settings, and report.",
+    *_KEYS,
+)
+_starting(
+    "train",
+    "Train the experiment's own setting, without a search, and attack it on test queries.",
+    "name",
+    "seed",
+    executor="inline",
+)
+_starting(
+    "compare",
+    "Train the settings of the file's compare section under several seeds, and attack them all.",
+    "name",
+    "search.max_concurrent",
+    "seed",
+)
 
 
 @app.command()
@@ -184,25 +185,6 @@ def ui(
     with importing():
         from harness.session.ui import serve
     serve(runs_dir, name, port)
-
-
-def _start(
-    experiment: "Experiment", plan: "Plan", options: Options, dry_run: bool, as_json: bool
-) -> None:
-    if dry_run:
-        with importing():
-            from harness.session import dry_run_text as shown
-            from harness.session.dry_run import dry_run as planned
-        found = planned(experiment, plan, options, say)
-        print(json.dumps(shown.as_json(found), indent=1) if as_json else shown.as_text(found))
-        return
-    if as_json:
-        raise InputError("--json: goes with --dry-run")
-    with importing():
-        from harness.session import session
-    to_allow = partial(session.paths_to_allow, experiment, options.runs_dir)
-    with _resumable(experiment.name, options.executor, options, to_allow):
-        conclude(session.start(experiment, options, plan, say))
 
 
 def conclude(run_dir: Path) -> None:

@@ -135,11 +135,10 @@ def test_preflight_names_a_node_that_lacks_it(
     no_compiler(monkeypatch)
     experiment = tiny({"resources.compile": "inductor"})
     with shared_folder_check(tmp_path) as shared:
-        request = NodeRequest(
-            shared, None, None, encode(experiment.resources), encode(experiment.evaluation)
-        )
+        sections = encode(experiment.resources), encode(experiment.evaluation)
+        request = NodeRequest(shared, None, None, sections)
         assert "no C++ compiler" in report_node(request, "node").problems["compute"]
-        driver = report_node(replace(request, resources=None), "driver")
+        driver = report_node(replace(request, sections=None), "driver")
     assert "compute" not in driver.problems
 
 
