@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord
-from reports.results import metric_cells, stage_cells, write_epochs, write_trials
+from reports.results import TRIAL_COLUMNS, metric_cells, stage_cells, write_epochs, write_trials
 
 
 def write_tables(run_dir: Path, started: Event, state: SearchState) -> None:
@@ -18,24 +18,13 @@ def write_tables(run_dir: Path, started: Event, state: SearchState) -> None:
 
 
 def _trial_row(record: TrialRecord) -> dict[str, Any]:
-    spec = record.spec
+    """What the trial and its record have under the name of a column, and what is made of it."""
+    known = {**vars(record), **vars(record.spec)}
     return {
-        "trial_id": spec.trial_id,
-        "number": spec.number,
-        "config_hash": record.config_hash,
-        "phase": spec.phase,
-        "role": spec.role,
-        "seed": spec.seed,
-        "status": record.status,
-        "stop_reason": record.stop_reason,
+        **{column: known[column] for column in TRIAL_COLUMNS if column in known},
         "unreliable": " ".join(f"{sentence}." for sentence in record.unreliable),
         "out_of_memory": " ".join(f"{sentence}." for sentence in record.out_of_memory),
-        "precision": record.precision,
-        "compile": record.compile,
         "epochs": len(record.epochs),
-        "cost_s": record.cost_s,
-        "finished_at": record.finished_at,
-        "host": record.host,
         **{f"param.{key}": value for key, value in record.config.flat().items()},
         **stage_cells(record.stages),
         **metric_cells(record.metrics),

@@ -161,34 +161,35 @@ def _possible(experiment: Experiment, points: Iterable[Mapping[str, Any]]) -> li
 def _stages(
     phase: str, costs: TrialCosts, cases: Mapping[Case, PhaseTrials], experiment: Experiment
 ) -> list[Stage]:
-    battery = "none" if phase == "explore" else experiment.confirm.battery
-    attacks = "re-attack" if phase == "explore" else "test attacks"
-    attacks_work = costs.reattack if phase == "explore" else costs.test
-    planned, to_pretrain = cases["expected"]
-    finished = sum(trials.finished for trials in planned)
-    rows = {
-        "pretraining": (sum(group.number for group in to_pretrain), "model"),
-        "adversarial training": (sum(t.number for t in planned if t.config.epochs), "trial"),
-        "validation": (sum(trials.epochs for trials in planned), "epoch"),
-        attacks: (finished, "trial"),
-    }
+    exploring = phase == "explore"
+    battery = "none" if exploring else experiment.confirm.battery
+    attacks, attack = ("re-attack", costs.reattack) if exploring else ("test attacks", costs.test)
+    units = {"pretraining": "model", "adversarial training": "trial", "validation": "epoch"}
+    units[attacks] = "trial"
     if battery != "none":
-        rows[f"battery {battery}"] = finished, "trial"
+        units[f"battery {battery}"] = "trial"
+    counts: dict[tuple[str, Case], float] = defaultdict(int)
     summed: dict[tuple[str, Case], Costs] = defaultdict(lambda: defaultdict(Work))
+
+    def add(name: str, case: Case, passed: Passed, count: float, work: Work) -> None:
+        counts[name, case] += count
+        summed[name, case][passed] += work
+
     for case, (groups, models) in cases.items():
         for number, config, _ in models:
             pretrained = costs.pretraining(config) * number
-            summed["pretraining", case][costs.pretrained(config)] += pretrained
+            add("pretraining", case, costs.pretrained(config), number, pretrained)
         for group in groups:
-            config, passed = group.config, costs.passed(group.config)
-            training = costs.training(config, group.number, group.epochs)
-            summed["adversarial training", case][passed] += training
-            summed["validation", case][passed] += costs.validation(config) * group.epochs
-            summed[attacks, case][passed] += attacks_work * group.finished
+            config, epochs, ended = group.config, group.epochs, group.finished
+            passed, trained = costs.passed(config), costs.training(config, group.number, epochs)
+            begun = group.number if config.epochs else 0
+            add("adversarial training", case, passed, begun, trained)
+            add("validation", case, passed, epochs, costs.validation(config) * epochs)
+            add(attacks, case, passed, ended, attack * ended)
             if battery != "none":
-                judged = costs.battery(config, case) * group.finished
-                summed[f"battery {battery}", case][passed] += judged
+                judged = costs.battery(config, case) * ended
+                add(f"battery {battery}", case, passed, ended, judged)
     return [
-        Stage(phase, name, count, unit, {case: summed[name, case] for case in CASES})
-        for name, (count, unit) in rows.items()
+        Stage(phase, name, counts[name, "expected"], unit, {c: summed[name, c] for c in CASES})
+        for name, unit in units.items()
     ]
