@@ -1,5 +1,7 @@
-"""Commands on models, files and lists; thin, each hands over to one function."""
+"""Commands on models, files, lists and machines; thin, each hands over to one function."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,7 @@ from harness.cli.common import (
     Allow,
     CacheDir,
     DataRoot,
+    Json,
     Output,
     Overrides,
     RunName,
@@ -21,10 +24,12 @@ from harness.cli.common import (
     path_argument,
     path_option,
     say,
+    with_options,
 )
 from harness.files import check_output
 from harness.interrupts import importing
 from harness.limits import LARGEST, MOST_STEPS
+from harness.options import Options
 from harness.redaction import message_line
 from harness.search_stopped import SearchStopped
 from harness.session.listing import LISTS, listing
@@ -178,6 +183,35 @@ def validate(
         say(f"saat: {message_line(fault)}")
     if faults:
         raise typer.Exit(2)
+
+
+@app.command()
+@with_options("address", "autoscaling", "runs_dir", "tracking_uri", "cache_dir")
+def preflight(
+    options: Options,
+    experiment: Annotated[
+        Path | None, path_argument("EXPERIMENT.yaml", "Check what this experiment needs.")
+    ] = None,
+    set_: Overrides = None,
+    timeout: Annotated[
+        float, option("Wait this many seconds for a node to answer.", min=1, max=86_400)
+    ] = 60,
+    as_json: Json = False,
+) -> None:
+    """Check that every node of a cluster, or this machine, has all that a search needs."""
+    with importing():
+        from harness.preflight.command import preflight as check
+
+    if experiment is None and set_:
+        raise InputError(f"--set {set_[0].partition('=')[0]}: belongs to an EXPERIMENT.yaml")
+    loaded = None if experiment is None else load(experiment, set_)
+    options = replace(options, executor="ray" if options.address else "inline")
+    found = check(loaded, options, timeout)
+    print(json.dumps(found.content(), indent=1) if as_json else found.text())
+    for line in found.failures:
+        say(f"saat: {line}")
+    if found.failures:
+        raise typer.Exit(1)
 
 
 @app.command("list")
