@@ -14,8 +14,6 @@ from harness.session.sizes import SearchSize
 from harness.session.trial_costs import CASES
 from saat.wording import counted
 
-_WIDTH = 80
-
 
 def as_text(found: DryRun) -> str:
     """Lines for a person, of at most 80 columns."""
@@ -23,15 +21,10 @@ def as_text(found: DryRun) -> str:
     if found.size is not None:
         lines += _described(found.experiment, found.size)
     lines += ["", *_table(found), "", *_hours(found), *_disk(found), *found.notes]
-    return "\n".join(part for line in lines for part in _wrapped(line))
-
-
-def _wrapped(line: str) -> list[str]:
-    if len(line) <= _WIDTH:
-        return [line]
-    return textwrap.wrap(
-        line, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    wrapper = textwrap.TextWrapper(
+        80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
+    return "\n".join(map(wrapper.fill, lines))
 
 
 def _described(experiment: Experiment, size: SearchSize) -> list[str]:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from datetime import timedelta
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -100,7 +101,7 @@ class Progress:
         left = "no estimate yet"
         if ended_here := done - self._ended_before:
             seconds = (time.monotonic() - self._started) / ended_here * (total - done)
-            left = f"about {_duration(seconds)} left"
+            left = f"about {timedelta(seconds=round(seconds))} left"
         return f"{done} of about {counted(total, 'trial')}, {left}"
 
     def _view(self) -> Group:
@@ -111,7 +112,7 @@ class Progress:
             table.add_column(column, no_wrap=True, style="dim" if column == "setting" else None)
         for record in [*state.ended()[-_SHOWN_ENDED:], *state.running()]:
             table.add_row(*self._row(record))
-        elapsed = _duration(time.monotonic() - self._started)
+        elapsed = timedelta(seconds=round(time.monotonic() - self._started))
         text = f"{self._search.experiment.name}: {self._overall()}, {elapsed} so far"
         if state.stopped_exploring:
             text += f"; exploring stopped, {state.stopped_exploring}"
@@ -132,11 +133,3 @@ class Progress:
 def _point(point: dict[str, object]) -> str:
     shown = list(point.items())[:_SHOWN_KEYS]
     return setting_text((key.partition(".")[2], value) for key, value in shown)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -8,7 +8,7 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_stored
 from harness.journal.journal import Event
-from harness.journal.protocol_identity import protocol_hash, version_note
+from harness.journal.protocol_identity import protocol_hash, stored_versions, version_note
 from harness.named_paths import CarriedPath, check_named, experiment_paths, setting_paths
 from harness.options import Options
 from harness.redaction import public_uri
@@ -80,6 +80,12 @@ def check_whole(missing: Mapping[str, Any], file: Path) -> None:
         )
 
 
+def check_reported_protocol(experiment: Experiment, started: Event, file: Path) -> None:
+    """Refuse to report numbers under another protocol than the one they were measured under."""
+    if stored_versions(experiment, started) is None:
+        raise InputError(_CHANGED.format(file))
+
+
 def check_resumed_protocol(experiment: Experiment, started: Event, file: Path) -> None:
     """Refuse to add numbers to a search if they could not be compared with its earlier ones."""
     if protocol_hash(experiment, started["data_fingerprint"]) == started["protocol_hash"]:
@@ -89,12 +95,10 @@ def check_resumed_protocol(experiment: Experiment, started: Event, file: Path) -
             f"{file.parent}: {note}; begin anew under another --name, or resume it with the "
             "version that began it (saat report shows its numbers)"
         )
-    raise changed_protocol(file)
+    raise InputError(_CHANGED.format(file))
 
 
-def changed_protocol(file: Path) -> InputError:
-    """The error of a file under whose protocol no number of the run was measured."""
-    return InputError(
-        f"{file}: evaluation or confirm.battery is not what the search began with, so its numbers "
-        "could not be compared"
-    )
+_CHANGED = (
+    "{}: evaluation or confirm.battery is not what the search began with, so its numbers could not "
+    "be compared"
+)

@@ -20,7 +20,6 @@ from harness.journal.journal import Event, Journal, first_search_id
 from harness.journal.protocol_identity import (
     changed_versions,
     protocol_hash,
-    stored_versions,
     validation_hash,
     version_note,
 )
@@ -42,8 +41,8 @@ from harness.session.checks import (
 from harness.session.progress import Progress
 from harness.session.result_tables import write_tables
 from harness.session.resume_checks import (
-    changed_protocol,
     check_carried_paths,
+    check_reported_protocol,
     check_resumed_protocol,
     check_whole,
     paths_at_start,
@@ -273,9 +272,8 @@ def make_report(
         started, state = load_state(run_dir)
         experiment, missing = read_stored(run_dir)
         # Files and journals of earlier versions lack keys that the hash covers.
-        whole = "validation_hash" in started and not missing
-        if whole and stored_versions(experiment, started) is None:
-            raise changed_protocol(run_dir / "experiment.yaml")
+        if "validation_hash" in started and not missing:
+            check_reported_protocol(experiment, started, run_dir / "experiment.yaml")
         if note := version_note(experiment, started):
             say(f"{run_dir.name}: {note}")
         write_tables(run_dir, started, state)

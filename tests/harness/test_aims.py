@@ -21,8 +21,9 @@ from harness.search.recommendation import eligible_values, recommend
 from harness.search.samplers.context import Guess, SamplerContext, SearchedObjective
 from harness.search.searcher import Searcher
 from harness.search.warm_start import warm_start
-from harness.session.checks import not_validated, render, status_of
+from harness.session.checks import not_validated
 from harness.session.result_tables import write_tables
+from harness.session.status import render, status_of
 from harness.tracking.tracked_values import best_so_far, event_metrics, explored_hypervolume
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from reports.frontier import pareto_ranks
