@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import torch
 
 from harness.executors import Executor
-from harness.experiment.config import Experiment, TrialConfig
+from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
 from harness.experiment.sections import to_settings
 from harness.files import writable_parent
@@ -53,11 +53,10 @@ def open_data(
 ) -> RetrievalData:
     """Open the data set, and check the protocol against its size; decodes images if necessary."""
     list(METRICS.values())  # a metric that cannot be imported is reported before any work
-    config = experiment.config
-    if config.model.weights != "none":
-        _try_weights(experiment, config, say)
+    if experiment.model.weights != "none":
+        _try_weights(experiment, say)
     check_batch_sizes(experiment)
-    data = trial_data(config, cache_dir, _decoding_progress(say))
+    data = trial_data(experiment.config, cache_dir, _decoding_progress(say))
     if len(data.train) < 2:
         raise InputError(f"data: {data.label} has {len(data.train)} training image; at least 2")
     check_sizes(experiment, len(data.validation_database), len(data.validation))
@@ -92,9 +91,9 @@ def check_batch_sizes(experiment: Experiment) -> None:
             raise InputError(f"{key}: 1: {model.backbone} has batch norm, which needs at least 2")
 
 
-def _try_weights(experiment: Experiment, config: TrialConfig, say: Callable[[str], None]) -> None:
+def _try_weights(experiment: Experiment, say: Callable[[str], None]) -> None:
     """Load the weights, so that a missing download or a wrong file does not fail in a worker."""
-    model, size = config.model, config.data.image_size
+    model, size = experiment.model, experiment.data.image_size
     searched = experiment.space.get("model.bits")
     for bits in {model.bits} if searched is None else set(searched.samples()):
         network = build_network(model.backbone, model.weights, bits, size, seed=0)

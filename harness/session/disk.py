@@ -84,30 +84,25 @@ def disk_needs(
     histograms = 2 * 4 * (bits + 1) * sizes.test * (attacks + 1)
     trial = _TRIAL + _AP * sizes.test * (attacks + 2)
     runs, cache = options.runs_dir, Path(options.cache_dir or default_cache_dir())
-    items = [
-        DiskItem("pretrained models", often("pretraining"), network + codes, runs),
-        DiskItem("models of trials", finished, network, runs),
-        DiskItem(
-            "checkpoints of trials at once",
-            _CHECKPOINTS * at_once,
-            max(map(_checkpoint, configs)) + 2 * codes,
-            runs,
-        ),
-        DiskItem("attacked images of test trials", tested, images, runs),
-        DiskItem("the same while trials run", min(at_once, tested), images, runs),
-        DiskItem(
-            "histograms and example images", tested, histograms + image * _EXAMPLE_IMAGES, runs
-        ),
-        DiskItem("journal and tables", 1, _TABLES + trial * finished + _EPOCH * epochs, runs),
-        DiskItem("report", 1, _REPORT, runs),
+    checkpoint = max(map(_checkpoint, configs)) + 2 * codes
+    rows = [
+        ("pretrained models", often("pretraining"), network + codes),
+        ("models of trials", finished, network),
+        ("checkpoints of trials at once", _CHECKPOINTS * at_once, checkpoint),
+        ("attacked images of test trials", tested, images),
+        ("the same while trials run", min(at_once, tested), images),
+        ("histograms and example images", tested, histograms + image * _EXAMPLE_IMAGES),
+        ("journal and tables", 1, _TABLES + trial * finished + _EPOCH * epochs),
+        ("report", 1, _REPORT),
     ]
     if (options.tracking_uri or default_uri(runs)).startswith("sqlite:"):
         store = _STORE + _TRIAL_TRACKED * finished + _EPOCH_TRACKED * epochs
-        items += [
-            DiskItem("MLflow's database", 1, store, runs),
-            DiskItem("its copies of models", finished, network, runs),
-            DiskItem("its copy of the report", 1, _REPORT, runs),
+        rows += [
+            ("MLflow's database", 1, store),
+            ("its copies of models", finished, network),
+            ("its copy of the report", 1, _REPORT),
         ]
+    items = [DiskItem(*row, runs) for row in rows]
     if sizes.missing:
         items.append(DiskItem("decoded images", sizes.images, image, cache))
     return [item for item in items if item.bytes]
