@@ -84,13 +84,9 @@ def not_named(
 ) -> list[CarriedPath]:
     """The ``carried`` paths that the user has not named.
 
-    Without a receipt and ``allow`` no path is looked at. A path that no file can have raises
-    InputError.
-
-    Args:
-        search_id: of the run's first event; None for a model outside a run.
-        carried: paths that are about to be read.
-        allow: files, and folders with all that lies in them.
+    ``search_id`` is that of the run's first event, None for a model outside a run. ``allow`` are
+    files, and folders with all that lies in them. Without it and a receipt no path is looked at. A
+    path that no file can have raises InputError.
     """
     own: list[Path] = []
     if search_id is not None:

@@ -17,10 +17,8 @@ from saat.paths import user_path
 def resolve_experiment(content: Mapping[Any, Any], source: str, files: bool = True) -> Experiment:
     """Fill in defaults, make paths absolute, and check every key and every combination of keys.
 
-    Args:
-        content: of an experiment file; left as it is.
-        source: names it in errors.
-        files: whether the files that it names are looked at.
+    ``content`` is left as it is, and ``source`` names it in errors. ``files`` says whether the
+    files that it names are looked at.
 
     Raises:
         InputError: all that is wrong. Combinations are only checked where each key is right.

@@ -10,15 +10,12 @@ from harness.experiment.space import Dimension
 
 
 class Stratum(NamedTuple):
-    """The part of a search in which the key of ``search.each`` has one value.
+    """The part of a search in which the key of ``search.each`` has one value."""
 
-    Attributes:
-        experiment: what is searched there: keys that apply, with the published defaults of another
-            defense, and without ``search.each``. Its objectives are those of the whole search.
-        fixed: what all its points have: the value, and the searched keys that have one value only.
-    """
-
+    # What is searched there: keys that apply, with the published defaults of another defense, and
+    # without ``search.each``. Its objectives are those of the whole search.
     experiment: Experiment
+    # What all its points have: the value, and the searched keys that have one value only.
     fixed: Mapping[str, Any]
 
 

@@ -25,15 +25,9 @@ _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def read_yaml(path: Path, what: str, scale: int = 1) -> dict[Any, Any]:
-    """The mapping in a YAML file.
+    """The mapping in a YAML file; InputError where :func:`parse_yaml` reads none there.
 
-    Args:
-        path: the file.
-        what: the file is, for errors.
-        scale: how many times larger than an experiment it may be.
-
-    Raises:
-        InputError: no such file, or not one mapping of the kind that :func:`parse_yaml` reads.
+    ``what`` names the kind of file in errors. It may be ``scale`` times as large as an experiment.
     """
     shown, most = one_line(path, 200), scale * _MOST_BYTES
     try:

@@ -23,10 +23,8 @@ def ask_nodes(
 ) -> tuple[NodeReport, list[Node], list[str]]:
     """Ask every live node of the cluster that this process is connected to.
 
-    A node that takes longer than ``timeout_s`` counts as one that does not answer.
-
-    Returns:
-        The driver's report, the nodes, and the addresses of nodes that have left the cluster.
+    A node that takes longer than ``timeout_s`` counts as one that does not answer. Returns the
+    driver's report, the nodes, and the addresses of nodes that have left the cluster.
     """
     known = ray.nodes()
     alive = [entry for entry in known if entry["Alive"]]

@@ -42,8 +42,7 @@ def data_sizes(
 ) -> DataSizes:
     """Those of the data; of their published lists where these are known and the data not here.
 
-    Raises:
-        InputError: what a search would refuse about them, or no sizes are known.
+    What a search would refuse about them is refused here too.
     """
     section = experiment.data
     published = DATASETS[section.name].sizes if section.name else None
