@@ -145,7 +145,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         result.content.return_value = {}
         result.dump.return_value = {"space": {"defense.method": {"choice": ["saat", "cgat"]}}}
         pairs = ("moved_subject", "read_stored")
-        given = (result, "") if function in pairs else {} if function == "as_json" else result
+        given: Any = (result, "") if function in pairs else {} if function == "as_json" else result
         monkeypatch.setattr(importlib.import_module(module), function, noting(called, name, given))
     for module in ("harness.cli.runs", "harness.cli.evaluation"):
         monkeypatch.setattr(f"{module}.existing_run", lambda runs_dir, name: runs_dir / name)
