@@ -17,7 +17,6 @@ from harness.preflight.shared_folder import shared_folder_check
 from harness.preflight.tracker import ask_tracker
 from harness.redaction import redacted
 from harness.session.checks import check_folders, check_uri
-from harness.trial.interface import encode
 
 _COLUMNS = (
     "node", *findings.SAME_VERSION, "GPUs", "driver", "CPUs", "OMP", "data", "runs", "clock",
@@ -69,13 +68,12 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
     check_folders(options)
     check_uri(options.tracking_uri)
     runs_dir = options.runs_dir.resolve()
-    config = None if experiment is None else encode(experiment.config)
     tracker, tracker_problem = ask_tracker(options.tracking_uri, runs_dir)
     with shared_folder_check(runs_dir) as shared:
-        request = NodeRequest(shared, options.cache_dir, config)
+        request = NodeRequest(shared, options.cache_dir)
         if experiment is not None:
-            sections = encode(experiment.resources), encode(experiment.evaluation)
-            request = replace(request, resources=sections[0], evaluation=sections[1])
+            sections = experiment.config, experiment.resources, experiment.evaluation
+            request = NodeRequest(shared, options.cache_dir, *sections)
         if options.address:
             driver, nodes, departed = _cluster(request, options.address, timeout_s)
         else:

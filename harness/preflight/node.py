@@ -20,7 +20,6 @@ from harness.files import writable_parent
 from harness.preflight.shared_folder import SharedFolder, leave_token
 from harness.provenance import versions
 from harness.trial.compute import check_compute
-from harness.trial.interface import decode
 from harness.trial.trial import trial_data
 from saat.data import DATASETS, locate
 from saat.data.folder import read_folder
@@ -39,10 +38,10 @@ class NodeRequest:
 
     shared_folder: SharedFolder  # made by the driver in the folder of runs
     cache_dir: str | None  # of decoded images; None for the node's own default
-    config: str | None  # the experiment's, encoded
-    # Its sections, encoded; None where no trial will run on the node.
-    resources: str | None = None
-    evaluation: str | None = None
+    config: TrialConfig | None = None  # the experiment's
+    # Its sections; None where no trial will run on the node.
+    resources: ResourcesSection | None = None
+    evaluation: EvaluationSection | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def report_node(request: NodeRequest, name: str) -> NodeReport:
         return None
 
     cache = Path(request.cache_dir) if request.cache_dir else default_cache_dir()
-    config = None if request.config is None else decode(TrialConfig, request.config)
+    config = request.config
     gpu_names, gpu_driver = _nvidia_smi()
     checked("compute", lambda: _check_compute(request))
     return NodeReport(
@@ -112,10 +111,9 @@ def report_node(request: NodeRequest, name: str) -> NodeReport:
 def _check_compute(request: NodeRequest) -> None:
     if request.resources is None or request.evaluation is None:
         return
-    resources = decode(ResourcesSection, request.resources)
-    device = "cuda" if resources.gpus else "cpu"
+    device = "cuda" if request.resources.gpus else "cpu"
     if device == "cpu" or torch.cuda.is_available():  # a node without GPUs gets no trial
-        check_compute(resources, decode(EvaluationSection, request.evaluation), device)
+        check_compute(request.resources, request.evaluation, device)
 
 
 def _runs_free(shared: SharedFolder, name: str) -> int:

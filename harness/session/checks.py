@@ -202,7 +202,7 @@ def executor_of_run(
 
         return InlineExecutor(), max_concurrent(experiment, 1, say)
     from harness.executors.ray_cluster import connect
-    from harness.executors.ray_compute import check_compute_on_nodes
+    from harness.executors.ray_nodes import check_compute_on_nodes
     from harness.executors.ray_slots import check_request
     from harness.executors.ray_tune import RayTuneExecutor
 

@@ -12,7 +12,7 @@ from ray.util.placement_group import placement_group, remove_placement_group
 
 from harness.executors.footprint import Footprint, gpu_memory
 from harness.executors.packing import resolve_gpu_share
-from harness.executors.ray_gpus import measure_on_cluster
+from harness.executors.ray_nodes import measure_on_cluster
 from harness.experiment.config import Experiment, TrialConfig
 from harness.options import Options
 from harness.session.checks import executor_of_run
@@ -105,7 +105,7 @@ def test_more_cpus_than_any_node_has_are_not_waited_for(runs_dir: Path) -> None:
 
 def test_a_cluster_without_gpus_is_refused(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [{"Alive": True, "Resources": {"CPU": 4.0}}]
-    monkeypatch.setattr("harness.executors.ray_gpus.ray.nodes", lambda: nodes)
+    monkeypatch.setattr("harness.executors.ray_nodes.ray.nodes", lambda: nodes)
     line = raised(
         lambda: resolve_gpu_share(tiny(AUTO), "search", Options(runs_dir), silent), InputError
     )
