@@ -48,7 +48,7 @@ def resolve_gpu_share(
     if measure is None:
         measure = measure_here
         if options.executor == "ray":
-            from harness.executors.ray_gpus import measure_on_cluster as measure
+            from harness.executors.ray_nodes import measure_on_cluster as measure
     found, nodes = measure(configs, experiment, options)
     trials = trials_per_gpu(found, nodes, resources.cpus_per_trial)
     share = 1 / trials

@@ -131,20 +131,9 @@ def read(path: Path, repair: bool = False) -> list[Event]:
 
 
 def first_search_id(run_dir: Path) -> str | None:
-    """Read the id of a run from the first line of its journal; None without a complete line.
-
-    Raises:
-        InputError: the journal is not a file, or its first line is damaged.
-    """
-    path = run_dir / "events.jsonl"
-    check_file(path)
-    try:
-        with path.open("rb") as file:
-            line = file.readline()
-    except FileNotFoundError:
-        return None
-    events = _parse(path, [line.rstrip(b"\n")] if line.endswith(b"\n") else [])
-    return next((str(event["search_id"]) for event in events), None)
+    """The id of a run, from its journal; None without events. Raises as :func:`read` does."""
+    events = read(run_dir / "events.jsonl")
+    return str(events[0]["search_id"]) if events else None
 
 
 def _parse(path: Path, lines: list[bytes]) -> Iterator[Event]:

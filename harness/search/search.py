@@ -14,6 +14,7 @@ from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.configs import config_at
 from harness.experiment.published import paper_defaults
 from harness.experiment.space import points
+from harness.experiment.strata import strata
 from harness.journal.journal import Event, Journal
 from harness.journal.state import (
     SearchState,
@@ -32,13 +33,7 @@ from harness.search.plan import (
 from harness.search.recommendation import recommend, usable
 from harness.search.samplers.trial_attributes import PROBE
 from harness.search.searcher import Searcher
-from harness.search.stratum_search import (
-    EXHAUSTED,
-    StratumSearch,
-    in_turn,
-    stratum_searches,
-    why_closed,
-)
+from harness.search.stratum_search import EXHAUSTED, StratumSearch, in_turn, why_closed
 from harness.search.worker_failures import why_given_up
 from harness.trial.trial import EpochReport, FinalReport, TrialSpec
 from saat.feasibility import is_collapsed
@@ -87,7 +82,8 @@ class Search:
         self._fingerprint = data_fingerprint
         defaults = paper_defaults(experiment) if plan == "search" else []
         self._defaults = {self._hash(config_at(experiment, point)): point for point in defaults}
-        self.parts = stratum_searches(experiment, searcher)
+        each = experiment.search.each
+        self.parts = [StratumSearch(part, each, searcher) for part in strata(experiment)]
         self.state = SearchState()
         self._given_out: set[str] = set()
         for event in journal.events:
@@ -110,7 +106,7 @@ class Search:
             return Pause.WAIT
         if self._plan == "search" and self.state.recommended is None:
             known = self.state.known()
-            chosen = [recommend(part.experiment, part.of(known)) for part in self.parts]
+            chosen = [recommend(p.experiment, filter(p.has, known)) for p in self.parts]
             self.journal.append("recommended", trial_ids=list(chain.from_iterable(chosen)))
             return self.next_trial()
         if not self.state.finished:
