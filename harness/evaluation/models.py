@@ -19,7 +19,7 @@ from harness.experiment.sections import EvaluationSection
 from harness.experiment.yaml_file import read_yaml
 from harness.journal.journal import first_search_id
 from harness.named_paths import check_named
-from harness.trial.trial import trial_data
+from harness.trial.stages import trial_data
 from reports.run_folder import is_trial_id
 from saat.data import RetrievalData
 from saat.data.label_map import LabelMap, parse_label_map, relabelled

@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.redaction import redacted
 from harness.search_stopped import SearchStopped
-from harness.trial.trial import (
-    EpochReport,
-    FinalReport,
-    TrialContext,
-    TrialSpec,
-    run_trial,
-    trial_folder,
-)
+from harness.trial.interface import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
+from harness.trial.trial import run_trial
 from saat import checkpoints
 from saat.errors import one_line
 from saat.training import TrainingFailed

@@ -20,7 +20,7 @@ from harness.files import writable_parent
 from harness.preflight.shared_folder import SharedFolder, leave_token
 from harness.provenance import versions
 from harness.trial.compute import check_compute
-from harness.trial.trial import trial_data
+from harness.trial.stages import trial_data
 from saat.data import DATASETS, locate
 from saat.data.folder import read_folder
 from saat.data.store import checksum_of

@@ -35,7 +35,7 @@ from harness.search.samplers.trial_attributes import PROBE
 from harness.search.searcher import Searcher
 from harness.search.stratum_search import EXHAUSTED, StratumSearch, in_turn, why_closed
 from harness.search.worker_failures import why_given_up
-from harness.trial.trial import EpochReport, FinalReport, TrialSpec
+from harness.trial.interface import EpochReport, FinalReport, TrialSpec
 from saat.feasibility import is_collapsed
 from saat.metrics import with_trial_metrics
 

@@ -53,8 +53,8 @@ from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.store import default_uri
 from harness.tracking.tracker import Tracker
 from harness.trial.compute import compute_facts
+from harness.trial.interface import TrialContext
 from harness.trial.records import write_record
-from harness.trial.trial import TrialContext
 from reports.results import load_search
 from saat.errors import InputError
 from saat.wording import counted

@@ -16,7 +16,7 @@ from harness.journal.state import SearchState, TrialRecord
 from harness.options import Options
 from harness.session import session
 from harness.session.progress import Progress
-from harness.trial.trial import TrialSpec
+from harness.trial.interface import TrialSpec
 from tests.harness.fakes import STARTED, experiment, finished, open_search
 from tests.harness.tiny import tiny
 

@@ -25,9 +25,9 @@ from harness.preflight.shared_folder import shared_folder_check
 from harness.session.checks import device_of_run
 from harness.session.resume_checks import check_whole
 from harness.trial.compute import check_compute, compute_facts, compute_of_trial
-from harness.trial.interface import EpochReport, FinalReport
+from harness.trial.interface import EpochReport, FinalReport, trial_folder
 from harness.trial.pretrained import pretrained_key
-from harness.trial.trial import run_trial, trial_folder
+from harness.trial.trial import run_trial
 from reports.protocol import protocol_terms
 from reports.results import load_search
 from saat import protocol, tensor_file

@@ -34,7 +34,7 @@ from harness.preflight.shared_folder import (
     shared_folder_check,
 )
 from harness.preflight.tracker import ask_tracker
-from harness.trial.trial import trial_data
+from harness.trial.stages import trial_data
 from saat.errors import InputError
 from tests.harness.tiny import tiny, tiny_raw
 from tests.saat.data.samples import splits, write_images, write_pairs
