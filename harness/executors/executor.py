@@ -29,12 +29,9 @@ class Executor(Protocol):
     def run(
         self, search: "Search", context: TrialContext, status: Callable[[str, str], None]
     ) -> None:
-        """Run until :meth:`Search.next_trial` is done.
+        """Run until :meth:`Search.next_trial` is done; ``search`` is called from one thread only.
 
-        Args:
-            search: decides; called from one thread only.
-            context: folders, protocol, device of every trial.
-            status: called with (trial id, what it is doing), if the executor knows.
+        ``status`` is called with (trial id, what it is doing), if the executor knows.
         """
 
 

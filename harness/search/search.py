@@ -250,7 +250,6 @@ class Search:
         phase, role, seed, config = training
         trial_id, number = self._trial_id(training), len(self.state.trials)
         spec = TrialSpec(trial_id, phase, role, number, seed, config)
-        self.state.unjournaled_specs[trial_id] = spec
         self.journal.append("suggested", **suggested_event(spec, self._hash(config), point, notes))
         return self.state.trials[trial_id]
 
