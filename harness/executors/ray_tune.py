@@ -28,12 +28,8 @@ from harness.trial.interface import FinalReport, TrialContext
 class RayTuneExecutor:
     """See :class:`harness.executors.executor.Executor`.
 
-    Call :func:`harness.executors.ray_cluster.connect` first.
-
-    Args:
-        cpus: of one trial.
-        gpus: of one trial; may be a fraction.
-        follow: run as many trials at once as the cluster has slots, while nodes join and leave.
+    Call :func:`harness.executors.ray_cluster.connect` first. With ``follow`` as many trials run at
+    once as the cluster has slots of this size, while nodes join and leave.
     """
 
     def __init__(self, cpus: int, gpus: float, follow: bool = False) -> None:

@@ -31,10 +31,7 @@ _CHECKSUM = re.compile(rb'(\{.*), "checksum": "([0-9a-f]{8})"\}')
 
 
 class Journal:
-    """Appends events; only one process at a time can have it open.
-
-    Args:
-        run_dir: folder of the search; ``events.jsonl`` lies in it.
+    """Appends events to ``run_dir/events.jsonl``; one process at a time can have it open.
 
     Raises:
         InputError: another process has the search open, or the journal is damaged.
@@ -104,9 +101,7 @@ def line_of(event: Event) -> bytes:
 def read(path: Path, repair: bool = False) -> list[Event]:
     """Read the complete lines of a journal, which another process may be writing.
 
-    Args:
-        path: the journal; a missing file has no events.
-        repair: cut an unfinished last line off the file.
+    A missing file has no events. ``repair`` cuts an unfinished last line off the file.
 
     Raises:
         InputError: it is not a file, or it is damaged.

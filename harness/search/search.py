@@ -53,17 +53,11 @@ class Pause(Enum):
 class Search:
     """Decides what runs next and what stops; executors only carry it out.
 
-    Args:
-        experiment: the resolved experiment.
-        journal: opened journal; its events are replayed.
-        data_fingerprint: of the data set, for hashes.
-        max_concurrent: trials at once; the attribute of that name may change during the search.
-        plan: ``search``; ``train`` for the experiment's own setting alone; ``compare`` for the
-            settings of its ``compare`` section under all confirm seeds.
-        searcher: suggests points; by default what the experiment asks for.
-
-    Attributes:
-        parts: one for each value of ``search.each``; one alone without it.
+    The events of the ``journal`` are replayed. ``max_concurrent``, trials at once, may change
+    during the search. The plan is ``search``, ``train`` for the experiment's own setting alone, or
+    ``compare`` for the settings of its ``compare`` section under all confirm seeds. A ``searcher``
+    replaces the one that the experiment asks for. ``parts`` has one part for each value of
+    ``search.each``, and one alone without it.
     """
 
     def __init__(

@@ -22,10 +22,8 @@ EXHAUSTED = "every setting of the space was tried"
 class StratumSearch:
     """A sampler and a scheduler that see one stratum alone.
 
-    Args:
-        stratum: what is searched.
-        key: of ``search.each``; None where the stratum is the whole search.
-        searcher: suggests points; by default what the experiment asks for.
+    ``key`` is that of ``search.each``, and None where the stratum is the whole search. A
+    ``searcher`` replaces the one that the experiment asks for.
     """
 
     def __init__(self, stratum: Stratum, key: str | None, searcher: Searcher | None) -> None:
