@@ -13,8 +13,8 @@ from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.protocols import full_protocol
 from harness.experiment.sections import EvaluationSection, ResourcesSection
 from harness.options import Options
+from harness.trial.compute import bound_threads
 from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
-from harness.trial.threads import bound_threads
 from saat import memory
 from saat.attacks import Attack
 from saat.compute import Compute

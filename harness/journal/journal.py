@@ -17,8 +17,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from harness.journal.callbacks import logging_exceptions
 from harness.journal.events import problem_with
+from harness.redaction import redacted
 from reports.checksums import checksum
 from reports.run_folder import check_file
 from saat.atomic_files import fsync
@@ -90,6 +90,23 @@ class Journal:
         """Release the file and the lock."""
         self._file.close()
         self._lock.release()
+
+
+def logging_exceptions(callback: Callable[..., Any]) -> Callable[..., None]:
+    """Wrap ``callback``: its exceptions are logged, each message once, and not raised."""
+    logged: set[str] = set()
+
+    def call(*arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception as error:
+            name = getattr(callback, "__qualname__", type(callback).__name__)
+            message = f"{name}: {type(error).__name__}: {one_line(redacted(error), 200)}"
+            if message not in logged:
+                logged.add(message)
+                log.warning("%s; the search goes on", message)
+
+    return call
 
 
 def line_of(event: Event) -> bytes:

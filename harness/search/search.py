@@ -33,8 +33,8 @@ from harness.search.plan import (
 from harness.search.recommendation import recommend, usable
 from harness.search.samplers.trial_attributes import PROBE
 from harness.search.searcher import Searcher
+from harness.search.stopping import why_given_up
 from harness.search.stratum_search import EXHAUSTED, StratumSearch, in_turn, why_closed
-from harness.search.worker_failures import why_given_up
 from harness.trial.interface import EpochReport, FinalReport, TrialSpec
 from saat.feasibility import is_collapsed
 from saat.metrics import with_trial_metrics

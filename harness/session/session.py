@@ -15,8 +15,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.file import load_stored
 from harness.experiment.key_limits import key_limits
 from harness.files import write_text
-from harness.journal.callbacks import logging_exceptions
-from harness.journal.journal import Event, Journal, first_search_id
+from harness.journal.journal import Event, Journal, first_search_id, logging_exceptions
 from harness.journal.protocol_identity import (
     changed_versions,
     protocol_hash,

@@ -20,7 +20,7 @@ from harness.experiment.protocols import full_protocol, validation_protocol
 from harness.files import write_json
 from harness.trial import out_of_memory
 from harness.trial.artifacts import write_artifacts
-from harness.trial.compute import compute_of_trial
+from harness.trial.compute import bound_threads, compute_of_trial
 from harness.trial.interface import (
     EpochReport,
     FinalReport,
@@ -32,7 +32,6 @@ from harness.trial.lease import Lease
 from harness.trial.pretrained import Pretrained, fetch_pretrained, pretrained_key
 from harness.trial.records import write_record
 from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
-from harness.trial.threads import bound_threads
 from saat import checkpoints, memory, stopwatch, tensor_file
 from saat.errors import InputError
 from saat.hashing import HashingObjective

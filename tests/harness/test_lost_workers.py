@@ -21,7 +21,7 @@ from harness.journal.journal import read
 from harness.journal.state import SearchState, load_state
 from harness.options import Options
 from harness.search.search import Pause, Search
-from harness.search.worker_failures import MAX_DEATHS, MAX_NODES_LOST
+from harness.search.stopping import MAX_DEATHS, MAX_NODES_LOST
 from harness.session.checks import executor_of_run, max_concurrent
 from harness.session.result_tables import write_tables
 from harness.session.status import render, status_of

@@ -18,7 +18,7 @@ from torch import Tensor
 from harness.executors.inline import InlineExecutor
 from harness.executors.ray_errors import why_worker_lost
 from harness.journal.state import TrialRecord, load_state
-from harness.search.worker_failures import MAX_DEATHS, why_given_up
+from harness.search.stopping import MAX_DEATHS, why_given_up
 from harness.session.result_tables import write_tables
 from harness.session.status import render, status_of
 from harness.tracking.tracked_values import end_tags
