@@ -76,20 +76,18 @@ def measure_footprint(
     cache_dir: str | None,
     resources: ResourcesSection,
     device: str = "cuda",
-    gpu: GpuMemory | None = None,
 ) -> Footprint:
     """Run the largest batches of every setting; returns the largest footprint.
 
-    ``gpu`` measures the memory of ``device``. Threads, precision and compilation are those of a
-    trial's ``resources``: a CUDA graph keeps the memory of its batch.
+    Threads, precision and compilation are those of a trial's ``resources``: a CUDA graph keeps the
+    memory of its batch.
 
     Raises:
         InputError: memory runs out, or the device has no such precision.
     """
     bound_threads(resources.cpus_per_trial)
     compute = Compute.on(torch.device(device), resources.precision, resources.compile)
-    gpu = gpu or GpuMemory()
-    largest = Footprint(0, 0, "", "")
+    gpu, largest = GpuMemory(), Footprint(0, 0, "", "")
     for config in configs:
         model = config.model
         name = f"{model.backbone}, {counted(model.bits, 'bit')}, {config.method}"
@@ -162,7 +160,7 @@ def _run_batch(training: Training) -> None:
 def measure_here(
     configs: list[TrialConfig], experiment: Experiment, options: Options
 ) -> tuple[Footprint, list[GpuNode]]:
-    """Measure in this process, on its GPU; see :data:`harness.executors.packing.Measure`."""
+    """Measure settings in this process; returns the largest footprint, and its node."""
     resources = experiment.resources
     found = measure_footprint(configs, experiment.evaluation, options.cache_dir, resources)
     return found, [GpuNode(resources.cpus_per_trial, gpu_memory()[:1])]

@@ -35,15 +35,9 @@ def check_compute_on_nodes(experiment: Experiment) -> None:
 
 
 def measure_on_cluster(
-    configs: list[TrialConfig],
-    experiment: Experiment,
-    options: Options,
-    measure: Callable[..., Footprint] = measure_footprint,
-    memory: Callable[[], tuple[int, ...]] = gpu_memory,
+    configs: list[TrialConfig], experiment: Experiment, options: Options
 ) -> tuple[Footprint, list[GpuNode]]:
-    """Measure settings on a GPU of the cluster; returns the footprint, and the nodes with GPUs.
-
-    ``measure`` runs on a worker with a whole GPU, ``memory`` on every node with GPUs.
+    """Measure settings on a whole GPU of the cluster; returns the footprint, and nodes with GPUs.
 
     Raises:
         InputError: no node has a GPU, or enough CPUs beside it, or torch cannot use it; memory
@@ -51,22 +45,19 @@ def measure_on_cluster(
     """
     connect(options.address)
     cpus, resources = experiment.resources.cpus_per_trial, experiment.resources
-    nodes = list(_gpu_nodes(memory))
-    if not nodes:
-        raise InputError(f"{KEY}: no node has a GPU; 0")
-    check_request(cpus, 1, options.autoscaling)
-    task = ray.remote(measure).options(num_cpus=cpus, num_gpus=1, max_retries=0)
-    running = task.remote(configs, experiment.evaluation, options.cache_dir, resources)
-    return _answer(running, _MEASURE_TIMEOUT_S, f"{KEY}: a GPU"), nodes
-
-
-def _gpu_nodes(memory: Callable[[], tuple[int, ...]]) -> Iterator[GpuNode]:
-    for name, offered, sizes in _answers(f"{KEY}: ", "GPU", memory):
+    nodes = []
+    for name, offered, sizes in _answers(f"{KEY}: ", "GPU", gpu_memory):
         if len(sizes) < offered["GPU"]:
             raise InputError(
                 f"{name}: Ray offers {counted(offered['GPU'], 'GPU')}, torch can use {len(sizes)}"
             )
-        yield GpuNode(offered.get("CPU", 0.0), tuple(sizes))
+        nodes.append(GpuNode(offered.get("CPU", 0.0), tuple(sizes)))
+    if not nodes:
+        raise InputError(f"{KEY}: no node has a GPU; 0")
+    check_request(cpus, 1, options.autoscaling)
+    task = ray.remote(measure_footprint).options(num_cpus=cpus, num_gpus=1, max_retries=0)
+    running = task.remote(configs, experiment.evaluation, options.cache_dir, resources)
+    return _answer(running, _MEASURE_TIMEOUT_S, f"{KEY}: a GPU"), nodes
 
 
 def _answers(
