@@ -26,4 +26,5 @@ def trainable(config: dict[str, Any], context: TrialContext) -> None:
         for report in reports_of(spec, context):
             tune.report({"trial": spec.trial_id, "report": report})
     except (TrialFailed, SearchStopped) as error:
-        tune.report({"trial": spec.trial_id, "report": error})
+        # A fresh one: Tune keeps it, and a traceback would keep the trial's tensors.
+        tune.report({"trial": spec.trial_id, "report": type(error)(str(error))})
