@@ -145,11 +145,13 @@ def test_preflight_names_a_node_that_lacks_it(
 
 def test_a_node_of_a_cluster_is_asked_by_the_same_check(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = tiny({"resources.compile": "inductor"})
-    sections = pickle.loads(pickle.dumps((experiment.resources, experiment.evaluation)))
-    check_compute(*sections, "cpu")
+    resources, evaluation = pickle.loads(
+        pickle.dumps((experiment.resources, experiment.evaluation))
+    )
+    check_compute(resources, evaluation, "cpu")
     no_compiler(monkeypatch)
     assert "resources.compile: inductor" in raised(
-        lambda: check_compute(*sections, "cpu"), InputError
+        lambda: check_compute(resources, evaluation, "cpu"), InputError
     )
 
 
@@ -354,9 +356,8 @@ def test_the_footprint_is_that_of_the_precision_and_of_graphs(
         def outside_torch(self) -> int:
             return 0
 
-    measure_footprint(
-        [experiment.config], experiment.evaluation, None, experiment.resources, "cpu", Memory()
-    )
+    monkeypatch.setattr(footprint, "GpuMemory", Memory)
+    measure_footprint([experiment.config], experiment.evaluation, None, experiment.resources, "cpu")
     assert used == [Compute("bf16", "none")]
     assert flags == ["evaluated"]
 
