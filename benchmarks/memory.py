@@ -33,7 +33,7 @@ from harness.experiment.resolve import resolve_experiment
 from harness.options import Options
 from harness.session.session import trial_context
 from harness.trial import stages
-from harness.trial.trial import TrialSpec
+from harness.trial.interface import TrialSpec
 from saat import stopwatch, training
 from saat.attacks import ATTACKS, Knowledge
 from saat.codes import sign

@@ -24,7 +24,9 @@ from harness.experiment.resolve import resolve_experiment
 from harness.journal.journal import Event, read
 from harness.options import Options
 from harness.session import session
-from harness.trial.trial import EpochReport, FinalReport, Status, TrialContext, TrialSpec, run_trial
+from harness.trial.attempt import Status
+from harness.trial.interface import EpochReport, FinalReport, TrialContext, TrialSpec
+from harness.trial.trial import run_trial
 
 NAME = "overhead"
 EXPERIMENT: dict[str, Any] = {

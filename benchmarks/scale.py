@@ -32,14 +32,8 @@ from harness.journal.state import load_state
 from harness.options import Options
 from harness.session import session
 from harness.session.result_tables import write_tables
-from harness.trial.trial import (
-    EpochReport,
-    FinalReport,
-    Status,
-    TrialContext,
-    TrialSpec,
-    trial_folder,
-)
+from harness.trial.attempt import Status
+from harness.trial.interface import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
 from reports.html import write_report
 from reports.results import load_search
 from saat import tensor_file

@@ -116,7 +116,7 @@ def ours(folder: Path, work: Path, size: Size) -> tuple[dict[str, float], dict[s
     from harness.executors.executor import reports_of
     from harness.experiment.configs import config_at
     from harness.experiment.resolve import resolve_experiment
-    from harness.trial.trial import TrialContext, TrialSpec
+    from harness.trial.interface import TrialContext, TrialSpec
 
     experiment = resolve_experiment(experiment_of(folder, size), "trial.yaml")
     context = TrialContext(

@@ -27,7 +27,9 @@ from harness.experiment.section import parsed
 from harness.journal.state import config_hash
 from harness.options import Options
 from harness.session.session import trial_context
-from harness.trial.trial import EpochReport, TrialSpec, run_trial, trial_data, trial_folder
+from harness.trial.interface import EpochReport, TrialSpec, trial_folder
+from harness.trial.stages import trial_data
+from harness.trial.trial import run_trial
 from saat.training import TrainingFailed
 
 

@@ -30,7 +30,7 @@ from harness.search.samplers.ehvi import EhviSampler
 from harness.search.samplers.registry import SAMPLERS
 from harness.search.search import Pause, Search
 from harness.search.searcher import Searcher
-from harness.trial.trial import EpochReport, FinalReport
+from harness.trial.interface import EpochReport, FinalReport
 from reports.frontier import hypervolume
 
 Report = EpochReport | FinalReport

@@ -9,18 +9,17 @@ from typing import Any
 
 from torch import nn
 
-from harness.evaluation.relocate import relocated
 from harness.experiment.config import TrialConfig
-from harness.experiment.configs import config_at
+from harness.experiment.configs import config_at, with_sections
 from harness.experiment.file import load_experiment
 from harness.experiment.section import parsed
 from harness.experiment.sections import EvaluationSection
 from harness.experiment.yaml_file import read_yaml
 from harness.journal.journal import first_search_id
 from harness.named_paths import check_named, setting_paths
-from harness.trial.trial import trial_data
+from harness.trial.stages import trial_data
 from reports.run_folder import is_trial_id
-from saat.data import RetrievalData
+from saat.data import DATASETS, RetrievalData
 from saat.data.label_map import LabelMap, parse_label_map, relabelled
 from saat.errors import InputError
 from saat.models import check_network
@@ -49,7 +48,7 @@ def trained_subject(
     """The model of a trial, on the data it was trained with.
 
     ``path`` is ``model.safetensors`` or its trial's folder. The data may lie elsewhere now
-    (:func:`harness.evaluation.relocate.relocated`). Of the paths that the model carries, those
+    (:func:`relocated`). Of the paths that the model carries, those
     under ``allow`` may be read besides.
 
     Raises:
@@ -75,6 +74,37 @@ def trained_subject(
             f"{path}: trained on another version of the data set ({trained_on}; {differ})"
         )
     return Subject(str(path), model.network(), data, evaluation)
+
+
+def relocated(config: TrialConfig, data_path: Path | None, data_root: Path | None) -> TrialConfig:
+    """The setting with its data looked for elsewhere; whoever loads them compares fingerprints.
+
+    ``data_path`` is the folder of the lists of a model that was trained on a path, ``data_root``
+    contains the folder of the named set of any other one.
+
+    Raises:
+        InputError: an option that does not fit the model's data, or no such folder.
+    """
+    data = config.data
+    fitting = "neither --data-path nor --data-root"
+    if data.path is not None:
+        fitting = "--data-path"
+    elif data.name is not None and DATASETS[data.name].folder is not None:
+        fitting = "--data-root"
+    changes: dict[str, str] = {}
+    for key, place in (("path", data_path), ("root", data_root)):
+        option = f"--data-{key}"
+        if place is None:
+            continue
+        if option != fitting:
+            known = data.name or data.path
+            raise InputError(f"{option} {place}: the model's data are {known}; {fitting}")
+        if not place.is_dir():
+            raise InputError(f"{option} {place}: no such folder")
+        changes[key] = str(place.absolute())
+    if data.path is not None and data_path is None and not Path(data.path).is_dir():
+        raise InputError(f"{data.path}: the model's data are not here; --data-path FOLDER")
+    return with_sections(config, {"data": {**data.model_dump(), **changes}})
 
 
 def _search_id(path: Path) -> str | None:

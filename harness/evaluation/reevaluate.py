@@ -139,19 +139,12 @@ _UNFINISHED = "attacked"
 
 def protocol_section(subject: Subject, request: Request) -> EvaluationSection:
     """The subject's evaluation section with the request's changes, checked."""
-    changed = subject.evaluation.model_dump()
-    if request.attacks:
-        changed["attacks"] = request.attacks
-        changed["options"] = {
-            name: options for name, options in changed["options"].items() if name in request.attacks
-        }
-    if request.steps is not None:
-        changed["steps"] = request.steps
-    if request.eps is not None:
-        changed["eps"] = parse_number(request.eps)
-    if request.precision is not None:
-        changed["precision"] = request.precision
+    own = subject.evaluation.model_dump()
+    asked = {"attacks": request.attacks or None}
+    asked |= {key: getattr(request, key) for key in ("steps", "eps", "precision")}
+    changed = own | {key: value for key, value in asked.items() if value is not None}
+    options = {name: given for name, given in own["options"].items() if name in changed["attacks"]}
     try:
-        return parsed(EvaluationSection, changed, "evaluation")
+        return parsed(EvaluationSection, {**changed, "options": options}, "evaluation")
     except InputError as error:
         raise InputError(*(f"{subject.name}: {fault}" for fault in error.faults)) from None

@@ -93,12 +93,12 @@ def _row(
 ) -> defaultdict[str, list[NDArray[np.float64]]]:
     """AP (queries,) per seed of one victim setting, by where the images come from."""
     out: defaultdict[str, list[NDArray[np.float64]]] = defaultdict(list)
-    own = dict(_trials(victim_config))
+    own = _trials(victim_config)
     for seed, trial_id in own.items():
         victim = stored_victim(trial_folder(run_dir, trial_id), cache_dir, allow)
         out["clean"].append(victim.clean_ap.numpy())
         for source in sources:
-            if made := dict(_trials(source)).get(seed):
+            if made := _trials(source).get(seed):
                 out[source.label].append(_ap(victim, run_dir, made, attack))
         others = [trial for other, trial in own.items() if other != seed]
         if others:
@@ -116,14 +116,15 @@ def _ap(victim: Victim, run_dir: Path, trial_id: str, attack: str) -> NDArray[np
     return np.asarray(victim.ap(victim.codes(images[attack])))
 
 
-def _trials(config: ConfirmedConfig) -> list[tuple[int, str]]:
+def _trials(config: ConfirmedConfig) -> dict[int, str]:
+    """Trial ids by seed."""
     frame = config.trials
-    return [(int(s), str(t)) for s, t in zip(frame["seed"], frame["trial_id"], strict=True)]
+    return {int(s): str(t) for s, t in zip(frame["seed"], frame["trial_id"], strict=True)}
 
 
 def _has(run_dir: Path, config: ConfirmedConfig, attack: str) -> bool:
     """Whether all of the setting's trials kept images of an untargeted attack."""
-    for _, trial_id in _trials(config):
+    for trial_id in _trials(config).values():
         path = trial_folder(run_dir, trial_id) / "adversarial.npz"
         if not path.is_file():
             return False

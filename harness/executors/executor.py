@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.redaction import redacted
 from harness.search_stopped import SearchStopped
-from harness.trial.trial import (
-    EpochReport,
-    FinalReport,
-    TrialContext,
-    TrialSpec,
-    run_trial,
-    trial_folder,
-)
+from harness.trial.interface import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
+from harness.trial.trial import run_trial
 from saat import checkpoints
 from saat.errors import one_line
 from saat.training import TrainingFailed
@@ -35,12 +29,9 @@ class Executor(Protocol):
     def run(
         self, search: "Search", context: TrialContext, status: Callable[[str, str], None]
     ) -> None:
-        """Run until :meth:`Search.next_trial` is done.
+        """Run until :meth:`Search.next_trial` is done; ``search`` is called from one thread only.
 
-        Args:
-            search: decides; called from one thread only.
-            context: folders, protocol, device of every trial.
-            status: called with (trial id, what it is doing), if the executor knows.
+        ``status`` is called with (trial id, what it is doing), if the executor knows.
         """
 
 

@@ -4,6 +4,7 @@ One batch of pretraining, one of adversarial training, one of queries under ever
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,16 +13,15 @@ from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.protocols import full_protocol
 from harness.experiment.sections import EvaluationSection, ResourcesSection
 from harness.options import Options
-from harness.trial.partial_epoch import run_until
-from harness.trial.stages import adversarial_training, build_models, pretraining
-from harness.trial.threads import bound_threads
-from harness.trial.trial import trial_data
+from harness.trial.compute import bound_threads
+from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
 from saat import memory
 from saat.attacks import Attack
 from saat.compute import Compute
 from saat.data import RetrievalData
 from saat.errors import InputError, one_line
 from saat.protocol import evaluate
+from saat.training import Training
 from saat.wording import counted
 
 KEY = "resources.gpus_per_trial: auto"
@@ -76,20 +76,18 @@ def measure_footprint(
     cache_dir: str | None,
     resources: ResourcesSection,
     device: str = "cuda",
-    gpu: GpuMemory | None = None,
 ) -> Footprint:
     """Run the largest batches of every setting; returns the largest footprint.
 
-    ``gpu`` measures the memory of ``device``. Threads, precision and compilation are those of a
-    trial's ``resources``: a CUDA graph keeps the memory of its batch.
+    Threads, precision and compilation are those of a trial's ``resources``: a CUDA graph keeps the
+    memory of its batch.
 
     Raises:
         InputError: memory runs out, or the device has no such precision.
     """
     bound_threads(resources.cpus_per_trial)
     compute = Compute.on(torch.device(device), resources.precision, resources.compile)
-    gpu = gpu or GpuMemory()
-    largest = Footprint(0, 0, "", "")
+    gpu, largest = GpuMemory(), Footprint(0, 0, "", "")
     for config in configs:
         model = config.model
         name = f"{model.backbone}, {counted(model.bits, 'bit')}, {config.method}"
@@ -124,13 +122,13 @@ def workloads(
     compute.prepare(models[0])
     defended: torch.nn.Module = models[0]
     with compute.running(torch.device(device)):
-        run_until(pretraining(config, *models, data, 0), _one_batch)
+        _run_batch(pretraining(config, *models, data, 0))
     yield "pretraining"
     with compute.running(torch.device(device)):
         training = adversarial_training(config, *models, data, 0)
         if training is not None:
             compute.apply(training)
-            run_until(training, _one_batch)
+            _run_batch(training)
     if training is not None:
         defended = training.defended
         yield "adversarial training"
@@ -145,14 +143,24 @@ def workloads(
     yield "evaluation"
 
 
-def _one_batch(*_: int) -> bool:
-    return True
+class _Stopped(Exception):
+    """Ends an epoch from inside its progress callback."""
+
+
+def _run_batch(training: Training) -> None:
+    """Run the first batch of an epoch, which does not count as finished."""
+
+    def stop(*_: int) -> None:
+        raise _Stopped
+
+    with suppress(_Stopped):
+        training.run_epoch(stop)
 
 
 def measure_here(
     configs: list[TrialConfig], experiment: Experiment, options: Options
 ) -> tuple[Footprint, list[GpuNode]]:
-    """Measure in this process, on its GPU; see :data:`harness.executors.packing.Measure`."""
+    """Measure settings in this process; returns the largest footprint, and its node."""
     resources = experiment.resources
     found = measure_footprint(configs, experiment.evaluation, options.cache_dir, resources)
     return found, [GpuNode(resources.cpus_per_trial, gpu_memory()[:1])]

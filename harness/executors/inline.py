@@ -5,7 +5,7 @@ from functools import partial
 
 from harness.executors.executor import TrialFailed, delete_checkpoints, reports_of
 from harness.search.search import Pause, Search
-from harness.trial.trial import FinalReport, TrialContext
+from harness.trial.interface import FinalReport, TrialContext
 
 
 class InlineExecutor:

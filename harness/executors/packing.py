@@ -24,16 +24,9 @@ _MAX_TRIALS = 16  # on a GPU
 _LARGEST = ("model.bits", "pretrain.batch_size", "defense.batch_size", "defense.width")
 _EACH = ("model.backbone", "defense.method")
 
-# Measures settings of an experiment; returns the largest footprint, and the nodes with GPUs.
-Measure = Callable[[list[TrialConfig], Experiment, Options], tuple[Footprint, list[GpuNode]]]
-
 
 def resolve_gpu_share(
-    experiment: Experiment,
-    plan: Plan,
-    options: Options,
-    say: Callable[[str], None],
-    measure: Measure | None = None,
+    experiment: Experiment, plan: Plan, options: Options, say: Callable[[str], None]
 ) -> tuple[Experiment, dict[str, Any]]:
     """Replace ``auto`` by a number; returns the experiment, and JSON-able facts behind the number.
 
@@ -45,10 +38,9 @@ def resolve_gpu_share(
         return experiment, {}
     configs = settings_to_measure(experiment, plan)
     say(f"{KEY}: settings to measure on a GPU: {len(configs)}")
-    if measure is None:
-        measure = measure_here
-        if options.executor == "ray":
-            from harness.executors.ray_gpus import measure_on_cluster as measure
+    measure = measure_here
+    if options.executor == "ray":
+        from harness.executors.ray_nodes import measure_on_cluster as measure
     found, nodes = measure(configs, experiment, options)
     trials = trials_per_gpu(found, nodes, resources.cpus_per_trial)
     share = 1 / trials

@@ -24,7 +24,7 @@ class SlotCounter:
         """Number of slots, a few seconds old at most."""
         if time.monotonic() >= self._due:
             before = self._count
-            self._count = _slots(_offered(), self._cpus, self._gpus)
+            self._count = sum(slots_of_node(it, self._cpus, self._gpus) for it in _offered())
             self._due = time.monotonic() + _RECOUNT_S
             if before and not self._count:
                 of_trial = f"{counted(self._cpus, 'CPU')} and {counted(self._gpus, 'GPU')}"
@@ -40,7 +40,7 @@ def check_request(cpus: int, gpus: float, autoscaling: bool = False) -> int:
             by itself, which may be larger.
     """
     offered = _offered()
-    fitting = _slots(offered, cpus, gpus)
+    fitting = sum(slots_of_node(it, cpus, gpus) for it in offered)
     if fitting < 1 and not autoscaling:
         raise request_error(cpus, gpus, offered)
     return fitting
@@ -77,7 +77,3 @@ def slots_of_node(offered: Mapping[str, float], cpus: int, gpus: float) -> int:
 
 def _offered() -> list[Mapping[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def _slots(nodes: Sequence[Mapping[str, float]], cpus: int, gpus: float) -> int:
-    return sum(slots_of_node(offered, cpus, gpus) for offered in nodes)

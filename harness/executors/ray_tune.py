@@ -5,7 +5,6 @@ Tune places the trials. Its searcher and its scheduler are thin adapters over
 was lost runs again. Nothing that Tune stores is ever read back: the journal is the truth.
 """
 
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,24 +16,20 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
-from harness.executors.executor import delete_checkpoints
+from harness.executors.executor import TrialFailed, delete_checkpoints
 from harness.executors.ray_errors import error_of, why_worker_lost
 from harness.executors.ray_slots import SlotCounter
 from harness.executors.ray_worker import trainable
 from harness.search.search import Pause, Search
 from harness.search_stopped import SearchStopped
-from harness.trial.interface import EpochReport, FinalReport, TrialContext, encode
+from harness.trial.interface import FinalReport, TrialContext
 
 
 class RayTuneExecutor:
     """See :class:`harness.executors.executor.Executor`.
 
-    Call :func:`harness.executors.ray_cluster.connect` first.
-
-    Args:
-        cpus: of one trial.
-        gpus: of one trial; may be a fraction.
-        follow: run as many trials at once as the cluster has slots, while nodes join and leave.
+    Call :func:`harness.executors.ray_cluster.connect` first. With ``follow`` as many trials run at
+    once as the cluster has slots of this size, while nodes join and leave.
     """
 
     def __init__(self, cpus: int, gpus: float, follow: bool = False) -> None:
@@ -51,7 +46,7 @@ class RayTuneExecutor:
         )
         scheduler = _Scheduler(search, context)
         searcher = _Searcher(search, scheduler, SlotCounter(self._cpus, self._gpus), self._follow)
-        trial = tune.with_parameters(trainable, context=encode(context))
+        trial = tune.with_parameters(trainable, context=context)
         config = tune.TuneConfig(
             search_alg=searcher, scheduler=scheduler, num_samples=-1, reuse_actors=True
         )
@@ -108,7 +103,7 @@ class _Searcher(_Adapter, TuneSearcher):
             return None
         if isinstance(spec, Pause):
             return TuneSearcher.FINISHED
-        return {"trial_id": spec.trial_id, "trial": encode(spec)}
+        return {"trial_id": spec.trial_id, "trial": spec}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Nothing to do: Tune calls the scheduler as well, which handles the end."""
@@ -156,18 +151,18 @@ class _Scheduler(_Adapter, FIFOScheduler):
             self._search.on_lost(trial_id, reason, node)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        trial_id, kind, report = result["trial"], result["kind"], json.loads(result["report"])
+        trial_id, report = result["trial"], result["report"]
         if self.stopped:
             return str(TrialScheduler.STOP)
-        if kind == "epoch":
-            if not self._search.on_epoch(trial_id, EpochReport(**report)):
-                return str(TrialScheduler.CONTINUE)
-            delete_checkpoints(self._context, trial_id)
-        elif kind == "halt":
-            self.stopped = report
+        if isinstance(report, SearchStopped):
+            self.stopped = str(report)
             tune_controller.request_stop_experiment()
-        elif kind == "final":
-            self._search.on_final(trial_id, FinalReport(**report))
+        elif isinstance(report, TrialFailed):
+            self._search.on_failure(trial_id, str(report))
+        elif isinstance(report, FinalReport):
+            self._search.on_final(trial_id, report)
+        elif self._search.on_epoch(trial_id, report):
+            delete_checkpoints(self._context, trial_id)
         else:
-            self._search.on_failure(trial_id, report)
+            return str(TrialScheduler.CONTINUE)
         return str(TrialScheduler.STOP)

@@ -3,39 +3,28 @@
 A module of its own, so that a worker does not import samplers.
 """
 
-import json
 import os
-from dataclasses import asdict
 from typing import Any
 
 from ray import tune
 
 from harness.executors.executor import TrialFailed, reports_of
 from harness.search_stopped import SearchStopped
-from harness.trial.interface import EpochReport, TrialContext, TrialSpec, decode
+from harness.trial.interface import TrialContext
 
 
-def trainable(config: dict[str, str], context: str) -> None:
-    """Run a trial, and send every report to the driver.
+def trainable(config: dict[str, Any], context: TrialContext) -> None:
+    """Run a trial, and send every report to the driver, or the exception that ended the trial.
 
-    Args:
-        config: under ``trial`` an encoded :class:`harness.trial.interface.TrialSpec`.
-        context: an encoded :class:`harness.trial.interface.TrialContext`.
+    ``config`` has a :class:`harness.trial.interface.TrialSpec` under ``trial``.
     """
     # Tune waits so long for the thread of a worker's former trial, 2 s by default, and then drops
     # the next trial and the worker (FunctionTrainable.reset).
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
-    spec = decode(TrialSpec, config["trial"])
+    spec = config["trial"]
     try:
-        for report in reports_of(spec, decode(TrialContext, context)):
-            kind = "epoch" if isinstance(report, EpochReport) else "final"
-            _send(spec, kind, asdict(report))
-    except TrialFailed as error:
-        _send(spec, "failed", str(error))
-    except SearchStopped as error:
-        _send(spec, "halt", str(error))
-
-
-def _send(spec: TrialSpec, kind: str, report: Any) -> None:
-    # As one string: Tune flattens nested results into keys of its own.
-    tune.report({"trial": spec.trial_id, "kind": kind, "report": json.dumps(report)})
+        for report in reports_of(spec, context):
+            tune.report({"trial": spec.trial_id, "report": report})
+    except (TrialFailed, SearchStopped) as error:
+        # A fresh one: Tune keeps it, and a traceback would keep the trial's tensors.
+        tune.report({"trial": spec.trial_id, "report": type(error)(str(error))})

@@ -71,6 +71,10 @@ class TrialConfig(Section):
         """Epochs of the defense; 0 without one."""
         return int(getattr(self.defense, "epochs", 0))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Sections are made from the catalogue, and pickle finds no class of theirs.
+        return type(self).model_validate_json, (self.model_dump_json(),)
+
     def flat(self) -> dict[str, Any]:
         """``{"model.bits": 32, "defense.lambda": 1.0, …}`` without the data section."""
         dump = self.dump()

@@ -17,8 +17,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from harness.journal.callbacks import logging_exceptions
 from harness.journal.events import problem_with
+from harness.redaction import redacted
 from reports.checksums import checksum
 from reports.run_folder import check_file
 from saat.atomic_files import fsync
@@ -31,10 +31,7 @@ _CHECKSUM = re.compile(rb'(\{.*), "checksum": "([0-9a-f]{8})"\}')
 
 
 class Journal:
-    """Appends events; only one process at a time can have it open.
-
-    Args:
-        run_dir: folder of the search; ``events.jsonl`` lies in it.
+    """Appends events to ``run_dir/events.jsonl``; one process at a time can have it open.
 
     Raises:
         InputError: another process has the search open, or the journal is damaged.
@@ -95,6 +92,23 @@ class Journal:
         self._lock.release()
 
 
+def logging_exceptions(callback: Callable[..., Any]) -> Callable[..., None]:
+    """Wrap ``callback``: its exceptions are logged, each message once, and not raised."""
+    logged: set[str] = set()
+
+    def call(*arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception as error:
+            name = getattr(callback, "__qualname__", type(callback).__name__)
+            message = f"{name}: {type(error).__name__}: {one_line(redacted(error), 200)}"
+            if message not in logged:
+                logged.add(message)
+                log.warning("%s; the search goes on", message)
+
+    return call
+
+
 def line_of(event: Event) -> bytes:
     """Encode an event as a line of a journal, with its checksum."""
     content = json.dumps(event).encode()
@@ -104,9 +118,7 @@ def line_of(event: Event) -> bytes:
 def read(path: Path, repair: bool = False) -> list[Event]:
     """Read the complete lines of a journal, which another process may be writing.
 
-    Args:
-        path: the journal; a missing file has no events.
-        repair: cut an unfinished last line off the file.
+    A missing file has no events. ``repair`` cuts an unfinished last line off the file.
 
     Raises:
         InputError: it is not a file, or it is damaged.
@@ -131,20 +143,9 @@ def read(path: Path, repair: bool = False) -> list[Event]:
 
 
 def first_search_id(run_dir: Path) -> str | None:
-    """Read the id of a run from the first line of its journal; None without a complete line.
-
-    Raises:
-        InputError: the journal is not a file, or its first line is damaged.
-    """
-    path = run_dir / "events.jsonl"
-    check_file(path)
-    try:
-        with path.open("rb") as file:
-            line = file.readline()
-    except FileNotFoundError:
-        return None
-    events = _parse(path, [line.rstrip(b"\n")] if line.endswith(b"\n") else [])
-    return next((str(event["search_id"]) for event in events), None)
+    """The id of a run, from its journal; None without events. Raises as :func:`read` does."""
+    events = read(run_dir / "events.jsonl")
+    return str(events[0]["search_id"]) if events else None
 
 
 def _parse(path: Path, lines: list[bytes]) -> Iterator[Event]:

@@ -63,7 +63,6 @@ class SearchState:
         self.stopped_exploring = ""  # why no further trial is suggested
         self.recommended: list[str] | None = None
         self.finished = False
-        self.unjournaled_specs: dict[str, TrialSpec] = {}  # suggested, not journaled yet
         for event in events:
             self.apply(event)
 
@@ -91,14 +90,13 @@ class SearchState:
             self.began = self.latest
         elif kind == "warm_started":
             for entry in event["trials"]:
-                known = _record_of(TrialSpec.of(entry["trial"]), entry)
+                known = _record_of(entry)
                 known.status, known.metrics = "completed", entry["metrics"]
                 self.warm[known.spec.trial_id] = known
         elif kind == "stopped_exploring":
             self.stopped_exploring = event["reason"]
         elif kind == "suggested":
-            spec = self.unjournaled_specs.pop(event["trial"]["trial_id"], None)
-            record = _record_of(spec or TrialSpec.of(event["trial"]), event)
+            record = _record_of(event)
             record.started_at = event["time"]
             self.trials[record.spec.trial_id] = record
         elif kind == "recommended":
@@ -154,7 +152,8 @@ def metrics_of(event: Event) -> dict[str, float]:
     return with_trial_metrics(event.get("metrics", {}), event.get("cost_s", math.nan))
 
 
-def _record_of(spec: TrialSpec, entry: Event) -> TrialRecord:
+def _record_of(entry: Event) -> TrialRecord:
+    spec = TrialSpec.of(entry["trial"])
     return TrialRecord(spec, entry["config_hash"], entry["point"], entry["notes"])
 
 

@@ -16,7 +16,6 @@ from harness.preflight.shared_folder import shared_folder_check
 from harness.preflight.tracker import ask_tracker
 from harness.redaction import redacted
 from harness.session.checks import check_folders, check_uri
-from harness.trial.interface import encode
 
 _COLUMNS = (
     "node", *findings.SAME_VERSION, "GPUs", "driver", "CPUs", "OMP", "data", "runs", "clock",
@@ -70,8 +69,7 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
     runs_dir = options.runs_dir.resolve()
     config, sections = None, None
     if experiment is not None:
-        config = encode(experiment.config)
-        sections = encode(experiment.resources), encode(experiment.evaluation)
+        config, sections = experiment.config, (experiment.resources, experiment.evaluation)
     tracker, tracker_problem = ask_tracker(options.tracking_uri, runs_dir)
     with shared_folder_check(runs_dir) as shared:
         request = NodeRequest(shared, options.cache_dir, config, sections)

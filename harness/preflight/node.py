@@ -20,8 +20,7 @@ from harness.files import writable_parent
 from harness.preflight.shared_folder import SharedFolder, leave_token
 from harness.provenance import versions
 from harness.trial.compute import check_compute
-from harness.trial.interface import decode
-from harness.trial.trial import trial_data
+from harness.trial.stages import trial_data
 from saat.data import DATASETS, locate
 from saat.data.folder import read_folder
 from saat.data.store import checksum_of
@@ -39,9 +38,9 @@ class NodeRequest:
 
     shared_folder: SharedFolder  # made by the driver in the folder of runs
     cache_dir: str | None  # of decoded images; None for the node's own default
-    config: str | None  # the experiment's, encoded
-    # Its resources and evaluation, encoded; None where no trial will run on the node.
-    sections: tuple[str, str] | None = None
+    config: TrialConfig | None = None  # the experiment's
+    # Its resources and evaluation; None where no trial will run on the node.
+    sections: tuple[ResourcesSection, EvaluationSection] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,10 @@ def report_node(request: NodeRequest, name: str) -> NodeReport:
         return None
 
     cache = Path(request.cache_dir) if request.cache_dir else default_cache_dir()
-    config = None if request.config is None else decode(TrialConfig, request.config)
+    config = request.config
     gpu_names, gpu_driver = _nvidia_smi()
     if sections := request.sections:
-        checked("compute", lambda: _check_compute(sections))
+        checked("compute", lambda: _check_compute(*sections))
     return NodeReport(
         host=socket.gethostname(),
         versions=versions(),
@@ -109,11 +108,10 @@ def report_node(request: NodeRequest, name: str) -> NodeReport:
     )
 
 
-def _check_compute(encoded: tuple[str, str]) -> None:
-    resources = decode(ResourcesSection, encoded[0])
+def _check_compute(resources: ResourcesSection, evaluation: EvaluationSection) -> None:
     device = "cuda" if resources.gpus else "cpu"
     if device == "cpu" or torch.cuda.is_available():  # a node without GPUs gets no trial
-        check_compute(resources, decode(EvaluationSection, encoded[1]), device)
+        check_compute(resources, evaluation, device)
 
 
 def _runs_free(shared: SharedFolder, name: str) -> int:

@@ -5,7 +5,6 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
 from harness.experiment.published import paper_defaults
-from harness.experiment.space import Dimension
 from harness.search.samplers.context import Guess
 
 # Of the paper's default: its authors chose it, for data and a goal of their own.
@@ -23,7 +22,10 @@ def guesses(experiment: Experiment) -> dict[str, Guess]:
         given = _published(experiment) if prior == "paper" else {}
     else:
         given = {key: (guess.value, guess.confidence) for key, guess in prior.items()}
-    return {key: Guess(_typed(space[key], value), sure) for key, (value, sure) in given.items()}
+    return {
+        key: Guess(int(value) if space[key].int_range is not None else value, sure)
+        for key, (value, sure) in given.items()
+    }
 
 
 def _published(experiment: Experiment) -> dict[str, tuple[Any, float]]:
@@ -39,7 +41,3 @@ def _published(experiment: Experiment) -> dict[str, tuple[Any, float]]:
         and space[key].applies(config)
         and space[key].contains(value)
     }
-
-
-def _typed(dimension: Dimension, value: Any) -> Any:
-    return int(value) if dimension.int_range is not None else value

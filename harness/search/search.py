@@ -14,6 +14,7 @@ from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.configs import config_at
 from harness.experiment.published import paper_defaults
 from harness.experiment.space import points
+from harness.experiment.strata import strata
 from harness.journal.journal import Event, Journal
 from harness.journal.state import (
     SearchState,
@@ -32,15 +33,9 @@ from harness.search.plan import (
 from harness.search.recommendation import recommend, usable
 from harness.search.samplers.trial_attributes import PROBE
 from harness.search.searcher import Searcher
-from harness.search.stratum_search import (
-    EXHAUSTED,
-    StratumSearch,
-    in_turn,
-    stratum_searches,
-    why_closed,
-)
-from harness.search.worker_failures import why_given_up
-from harness.trial.trial import EpochReport, FinalReport, TrialSpec
+from harness.search.stopping import why_given_up
+from harness.search.stratum_search import EXHAUSTED, StratumSearch, in_turn, why_closed
+from harness.trial.interface import EpochReport, FinalReport, TrialSpec
 from saat.feasibility import is_collapsed
 from saat.metrics import with_trial_metrics
 
@@ -58,17 +53,11 @@ class Pause(Enum):
 class Search:
     """Decides what runs next and what stops; executors only carry it out.
 
-    Args:
-        experiment: the resolved experiment.
-        journal: opened journal; its events are replayed.
-        data_fingerprint: of the data set, for hashes.
-        max_concurrent: trials at once; the attribute of that name may change during the search.
-        plan: ``search``; ``train`` for the experiment's own setting alone; ``compare`` for the
-            settings of its ``compare`` section under all confirm seeds.
-        searcher: suggests points; by default what the experiment asks for.
-
-    Attributes:
-        parts: one for each value of ``search.each``; one alone without it.
+    The events of the ``journal`` are replayed. ``max_concurrent``, trials at once, may change
+    during the search. The plan is ``search``, ``train`` for the experiment's own setting alone, or
+    ``compare`` for the settings of its ``compare`` section under all confirm seeds. A ``searcher``
+    replaces the one that the experiment asks for. ``parts`` has one part for each value of
+    ``search.each``, and one alone without it.
     """
 
     def __init__(
@@ -87,7 +76,8 @@ class Search:
         self._fingerprint = data_fingerprint
         defaults = paper_defaults(experiment) if plan == "search" else []
         self._defaults = {self._hash(config_at(experiment, point)): point for point in defaults}
-        self.parts = stratum_searches(experiment, searcher)
+        each = experiment.search.each
+        self.parts = [StratumSearch(part, each, searcher) for part in strata(experiment)]
         self.state = SearchState()
         self._given_out: set[str] = set()
         for event in journal.events:
@@ -110,7 +100,7 @@ class Search:
             return Pause.WAIT
         if self._plan == "search" and self.state.recommended is None:
             known = self.state.known()
-            chosen = [recommend(part.experiment, part.of(known)) for part in self.parts]
+            chosen = [recommend(p.experiment, filter(p.has, known)) for p in self.parts]
             self.journal.append("recommended", trial_ids=list(chain.from_iterable(chosen)))
             return self.next_trial()
         if not self.state.finished:
@@ -254,7 +244,6 @@ class Search:
         phase, role, seed, config = training
         trial_id, number = self._trial_id(training), len(self.state.trials)
         spec = TrialSpec(trial_id, phase, role, number, seed, config)
-        self.state.unjournaled_specs[trial_id] = spec
         self.journal.append("suggested", **suggested_event(spec, self._hash(config), point, notes))
         return self.state.trials[trial_id]
 

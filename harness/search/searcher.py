@@ -31,17 +31,9 @@ _RANDOM_FROM = 10  # attempts of the sampler before suggestions are random
 class Searcher:
     """Suggests points of a space and learns from finished trials.
 
-    Args:
-        space: searched keys.
-        complete: the whole flat setting that is trained at a point.
-        sampler: an entry of :data:`harness.search.samplers.registry.SAMPLERS`.
-        seed: seed of the search.
-        num_samples: planned suggestions.
-        aims: what the search is after; by default clean and robust MAP, both maximised.
-        prior: values of searched keys that are thought to be good; none by default.
-
-    Attributes:
-        study: every suggestion and what it came to, as the sampler sees them.
+    ``complete`` gives the whole flat setting that is trained at a point, ``prior`` the values of
+    searched keys that are thought to be good. By default the aims are clean and robust MAP, both
+    maximised. ``study`` has every suggestion and what it came to, as the sampler sees them.
     """
 
     def __init__(

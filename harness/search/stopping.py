@@ -1,4 +1,4 @@
-"""Rules that end exploring before its budget of trials: a deadline, a cost, stagnation.
+"""Rules that end exploring before its budget, and a trial that lost too many workers.
 
 A rule is a function of the journal's events, like every other decision. When it holds, running
 trials finish, no further trial is suggested, and the confirmation follows.
@@ -11,6 +11,11 @@ from harness.experiment.search_section import StagnationSection
 from harness.journal.state import SearchState, TrialRecord
 from harness.search.recommendation import eligible_values, usable
 from reports.frontier import hypervolume
+from saat.wording import counted
+
+MAX_DEATHS = 4  # a trial that kills its worker again and again would do so for ever
+MAX_NODES_LOST = 100  # losing spot machines is not the fault of a trial
+_LOW_ON_MEMORY = "running low on memory"  # in the words of Ray's memory monitor
 
 
 def stop_reason(
@@ -59,3 +64,17 @@ def _stagnation(rule: StagnationSection, experiment: Experiment, state: SearchSt
         f"stagnation: the last {rule.trials} completed trials raised the hypervolume from "
         f"{first:.4f} to {last:.4f}, by no more than {100 * rule.tolerance:g} %"
     )
+
+
+def why_given_up(record: TrialRecord, latest: str) -> str:
+    """Why a trial is given up after it lost its worker; empty if it is started again.
+
+    ``latest`` describes the latest loss, which ``record`` already counts.
+    """
+    if record.worker_deaths > MAX_DEATHS:
+        lower = "; lower search.max_concurrent or batch_size" if _LOW_ON_MEMORY in latest else ""
+        died = counted(record.worker_deaths, "time")
+        return f"its worker process died {died}, the last time so: {latest}{lower}"
+    if record.nodes_lost > MAX_NODES_LOST:
+        return f"its node was lost {counted(record.nodes_lost, 'time')}, the last time so: {latest}"
+    return ""

@@ -7,9 +7,8 @@ is ahead of it. Without ``search.each`` there is one stratum, the whole search.
 from collections.abc import Iterable
 from typing import Any
 
-from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
-from harness.experiment.strata import Stratum, strata
+from harness.experiment.strata import Stratum
 from harness.journal.state import SearchState, TrialRecord
 from harness.search.plan import scheduler_of
 from harness.search.prior import guesses
@@ -23,10 +22,8 @@ EXHAUSTED = "every setting of the space was tried"
 class StratumSearch:
     """A sampler and a scheduler that see one stratum alone.
 
-    Args:
-        stratum: what is searched.
-        key: of ``search.each``; None where the stratum is the whole search.
-        searcher: suggests points; by default what the experiment asks for.
+    ``key`` is that of ``search.each``, and None where the stratum is the whole search. A
+    ``searcher`` replaces the one that the experiment asks for.
     """
 
     def __init__(self, stratum: Stratum, key: str | None, searcher: Searcher | None) -> None:
@@ -54,27 +51,16 @@ class StratumSearch:
         """Whether a trial belongs to the stratum."""
         return self._key is None or record.point.get(self._key) == self.value
 
-    def of(self, records: Iterable[TrialRecord]) -> list[TrialRecord]:
-        """The trials that belong to the stratum."""
-        return [record for record in records if self.has(record)]
-
     def sampled(self, state: SearchState) -> int:
         """Number of settings that were sampled in the stratum."""
-        return sum(r.spec.role == "sampled" for r in self.of(state.of_phase("explore")))
+        explored = state.of_phase("explore")
+        return sum(record.spec.role == "sampled" and self.has(record) for record in explored)
 
     def closed(self, state: SearchState) -> str:
         """Why the stratum gets no further trial before its budget is spent; empty if it may."""
         if self.is_exhausted:
             return EXHAUSTED
         return stop_reason(self.experiment, state, self.has)
-
-
-def stratum_searches(
-    experiment: Experiment, searcher: Searcher | None = None
-) -> list[StratumSearch]:
-    """The parts of a search, in the order of the file."""
-    key = experiment.search.each
-    return [StratumSearch(stratum, key, searcher) for stratum in strata(experiment)]
 
 
 def why_closed(reasons: Iterable[tuple[StratumSearch, str]]) -> str:

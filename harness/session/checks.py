@@ -18,7 +18,7 @@ from harness.options import Options
 from harness.redaction import public_uri, redacted
 from harness.tracking.store import check_store, default_uri, sqlite_file
 from harness.trial.compute import check_compute
-from harness.trial.trial import trial_data
+from harness.trial.stages import trial_data
 from saat.data import RetrievalData
 from saat.errors import InputError, one_line
 from saat.metrics import METRICS
@@ -211,7 +211,7 @@ def executor_of_run(
 
         return InlineExecutor(), max_concurrent(experiment, 1, say)
     from harness.executors.ray_cluster import connect
-    from harness.executors.ray_compute import check_compute_on_nodes
+    from harness.executors.ray_nodes import check_compute_on_nodes
     from harness.executors.ray_slots import check_request
     from harness.executors.ray_tune import RayTuneExecutor
 

@@ -15,8 +15,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.configs import key_limits
 from harness.experiment.file import load_stored
 from harness.files import write_text
-from harness.journal.callbacks import logging_exceptions
-from harness.journal.journal import Event, Journal, first_search_id
+from harness.journal.journal import Event, Journal, first_search_id, logging_exceptions
 from harness.journal.protocol_identity import (
     changed_versions,
     protocol_hash,
@@ -53,8 +52,8 @@ from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.store import default_uri
 from harness.tracking.tracker import Tracker
 from harness.trial.compute import compute_facts
+from harness.trial.interface import TrialContext
 from harness.trial.records import write_record
-from harness.trial.trial import TrialContext
 from reports.results import load_search
 from saat.errors import InputError
 from saat.wording import counted

@@ -1,20 +1,21 @@
 """The cursor: a file beside the journal that says which events a tracking server has."""
 
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from pydantic import Field
 
 from harness.trial.records import Record, read_record, write_record
 from saat.errors import InputError
 
 
-@dataclass
-class DeliveryCursor:
+class DeliveryCursor(Record):
     """The events that a server has."""
 
-    run: str = ""  # id of the parent run there
+    uri: str
+    run: str  # id of the parent run there
     delivered: int = -1  # number of the newest event that was delivered
-    refused: set[int] = field(default_factory=set)  # older ones that it refused for good
+    refused: list[int] = Field(default_factory=list)  # older ones that it refused for good
 
     def is_pending(self, seq: int) -> bool:
         """Whether an event is still to be delivered; a refused one is tried again."""
@@ -27,28 +28,19 @@ class DeliveryCursor:
     def record(self, seq: int, accepted: bool) -> None:
         """Note that an event was accepted or refused."""
         self.delivered = max(seq, self.delivered)
-        if accepted:
-            self.refused.discard(seq)
-        else:
-            self.refused.add(seq)
+        refused = {*self.refused} - {seq} if accepted else {*self.refused, seq}
+        self.refused = sorted(refused)
 
-    def save(self, path: Path, uri: str) -> None:
+    def save(self, path: Path) -> None:
         """Write the file; if the disk is full, events are delivered twice, which is safe."""
         with suppress(OSError):
-            write_record(path, {"uri": uri, **vars(self), "refused": sorted(self.refused)})
+            write_record(path, self.model_dump())
 
 
 def read_delivery_cursor(path: Path, uri: str) -> DeliveryCursor:
     """Read the cursor of the server at ``uri``; empty if it is damaged or of another server."""
     with suppress(InputError):
-        content = read_record(path, _CursorFile)
-        if content["uri"] == uri:
-            return DeliveryCursor(content["run"], content["delivered"], set(content["refused"]))
-    return DeliveryCursor()
-
-
-class _CursorFile(Record):
-    uri: str
-    run: str
-    delivered: int
-    refused: list[int]
+        found = DeliveryCursor(**read_record(path, DeliveryCursor))
+        if found.uri == uri:
+            return found
+    return DeliveryCursor(uri=uri, run="")

@@ -57,7 +57,7 @@ class MlflowRuns:
             self._experiment_id = found.experiment_id
             if found.lifecycle_stage == "deleted":
                 self._client.restore_experiment(self._experiment_id)
-        parent = self._parent()
+        parent = self._run("search", self._experiment.name, self._tags)
         self._log_params(parent, tracked_values.experiment_params(self._experiment))
         return parent
 
@@ -113,12 +113,9 @@ class MlflowRuns:
         self._runs[trial_id] = str(found[0].info.run_id)
         return self._runs[trial_id]
 
-    def _parent(self) -> str:
-        return self._run("search", self._experiment.name, self._tags)
-
     def _child(self, record: TrialRecord) -> str:
         tags = {
-            "mlflow.parentRunId": self._parent(),
+            "mlflow.parentRunId": self._runs["search"],
             "saat.config_hash": record.config_hash,
             "saat.protocol": self._tags["saat.protocol"],
             "saat.phase": record.spec.phase,
@@ -144,7 +141,8 @@ class MlflowRuns:
             edges = tracked_values.space_edges_tag(self._experiment, state)
             self._client.set_tag(self._runs["search"], "saat.space_edges", edges)
         if kind != "epoch" or event.get("stop_reason"):
-            self._log_metrics(run_id, event, tracked_values.stage_metrics(record), step)
+            stages = {f"seconds/{name}": seconds for name, seconds in record.stages.items()}
+            self._log_metrics(run_id, event, stages, step)
             self._end(run_id, record)
 
     def _log_metrics(self, run_id: str, event: Event, metrics: dict[str, float], step: int) -> None:
@@ -169,7 +167,7 @@ class MlflowRuns:
                 self._log_file(run_id, folder / name)
 
     def _finish(self) -> None:
-        parent = self._parent()
+        parent = self._runs["search"]
         self._client.set_terminated(parent, "FINISHED")
         folder = self.run_dir / "report"
         for name in ("report.html", "frontier.csv"):

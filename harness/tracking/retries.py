@@ -61,7 +61,6 @@ def _http_status(error: BaseException) -> int | None:
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException:
-    assert state.outcome is not None, "called only after a try"
-    error = state.outcome.exception()
+    error = state.outcome.exception() if state.outcome else None
     assert error is not None, "called only after a failure"
     return error

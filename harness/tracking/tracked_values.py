@@ -7,8 +7,7 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord, metrics_of
-from harness.search.recommendation import eligible_values
-from harness.search.space_edges import space_notices
+from harness.search.recommendation import eligible_values, space_notices
 from reports.frontier import hypervolume
 from saat.feasibility import Aims
 from saat.metrics import final_metrics
@@ -52,11 +51,6 @@ def explored_hypervolume(aims: Aims, state: SearchState) -> tuple[int, float]:
 def space_edges_tag(experiment: Experiment, state: SearchState) -> str:
     """Where settings of the front gather at ends of the space; ``none`` if nowhere."""
     return "; ".join(space_notices(experiment, state))[:_TAG_LIMIT] or "none"
-
-
-def stage_metrics(record: TrialRecord) -> dict[str, float]:
-    """Seconds by stage: ``seconds/validation``, …."""
-    return {f"seconds/{name}": seconds for name, seconds in record.stages.items()}
 
 
 def end_tags(record: TrialRecord) -> dict[str, str]:

@@ -69,10 +69,10 @@ class Tracker:
             An empty string, or one line on what the tracking server did not receive.
         """
         self._queue.put(None)
-        before, pending = -1, self._count_pending()
+        before, pending = -1, self._cursor.count_pending(self._last_seq)
         while pending != before:
             self._thread.join(timeout)
-            before, pending = pending, self._count_pending()
+            before, pending = pending, self._cursor.count_pending(self._last_seq)
             if not patient or not self._thread.is_alive():
                 break
         self._closing.set()
@@ -81,9 +81,6 @@ class Tracker:
         missing = counted(pending, "event")
         reason = self._last_error or f"not within {timeout:g} s"
         return f"tracking server {self._server} did not accept {missing} ({reason})"
-
-    def _count_pending(self) -> int:
-        return self._cursor.count_pending(self._last_seq)
 
     def _work(self) -> None:
         try:
@@ -107,7 +104,7 @@ class Tracker:
     def _connect(self) -> None:
         parent = self._retry(self._runs.connect)
         if self._cursor.run != parent:  # the server was wiped, or is another one
-            self._cursor = DeliveryCursor(parent)
+            self._cursor = DeliveryCursor(uri=self._server, run=parent)
 
     def _event(self, position: int) -> Event | None:
         """Wait for the event at a position of the journal; None at the end."""
@@ -128,7 +125,7 @@ class Tracker:
                 raise
             accepted = False
         self._cursor.record(event["seq"], accepted)
-        self._cursor.save(self._cursor_path, self._server)
+        self._cursor.save(self._cursor_path)
         return accepted
 
     def _retry(self, *call: Any) -> Any:

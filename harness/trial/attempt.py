@@ -20,7 +20,7 @@ from harness.experiment.protocols import full_protocol, validation_protocol
 from harness.files import write_json
 from harness.trial import out_of_memory
 from harness.trial.artifacts import write_artifacts
-from harness.trial.compute import compute_of_trial
+from harness.trial.compute import bound_threads, compute_of_trial
 from harness.trial.interface import (
     EpochReport,
     FinalReport,
@@ -32,14 +32,11 @@ from harness.trial.lease import Lease
 from harness.trial.pretrained import Pretrained, fetch_pretrained, pretrained_key
 from harness.trial.records import write_record
 from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
-from harness.trial.threads import bound_threads
 from saat import checkpoints, memory, stopwatch, tensor_file
-from saat.compute import Compile
 from saat.errors import InputError
 from saat.hashing import HashingObjective
 from saat.metrics import Phase
 from saat.models import HashingNetwork
-from saat.precision import Precision
 from saat.protocol import evaluate, validate
 from saat.stopwatch import Stage, stage
 from saat.training import Training
@@ -116,7 +113,8 @@ class TrialAttempt:
         meta, note = self._restored(training, folder)
         done = Pretrained(float(meta.get("seconds", 0.0)), note)
         self.watch.add(Stage.PRETRAINING, done.seconds)
-        with self._writer(folder, check) as writer:
+        every = self.context.checkpoint_seconds
+        with checkpoints.CheckpointWriter(folder, every, check) as writer:
             while not training.finished:
                 started = time.monotonic()
                 with self.compute.running(self.device):
@@ -125,9 +123,6 @@ class TrialAttempt:
                 writer.finish_epoch(training, asdict(done))
                 writer.go_on(training, asdict(done))
         return done
-
-    def _writer(self, folder: Path, check: Callable[[], None]) -> checkpoints.CheckpointWriter:
-        return checkpoints.CheckpointWriter(folder, self.context.checkpoint_seconds, check)
 
     def _restored(self, training: Training, folder: Path) -> tuple[dict[str, Any], str]:
         """Continue from the newest checkpoint: its meta, and the note on split batches."""
@@ -153,22 +148,23 @@ class TrialAttempt:
             self.watch.seconds.pop(Stage.PRETRAINING, None)
         host, notes = socket.gethostname(), self._notes(note)
         self.compiled = self.compute.used(training)
-        with self._writer(folder, self.lease.check) as writer:
+        every = self.context.checkpoint_seconds
+        with checkpoints.CheckpointWriter(folder, every, self.lease.check) as writer:
             while not training.finished:
                 started, spent = time.monotonic(), self._spent
                 with self.compute.running(self.device):
                     metrics = training.run_epoch(self._batches(training))
-                if self._is_validated(training):
+                epoch, epochs = training.epoch, training.settings.epochs
+                if self.context.validation.is_due(epoch, epochs, self.context.deciding_epochs):
                     with stage(Stage.VALIDATION):
                         metrics |= self._validate(training)
                     metrics |= training.judge(metrics)
                 seconds = time.monotonic() - started
                 cost, stages = spent + seconds, self.watch.lap()
-                more = (notes, stages, *self._computed)
-                report = EpochReport(training.epoch, metrics, seconds, cost, host, *more)
+                work = (host, notes, stages)
+                report = EpochReport(epoch, metrics, seconds, cost, *work, **self._computed)
                 self.history.append(report)
-                records = [asdict(report) for report in self.history]
-                kept = {"history": records, "out_of_memory": note}
+                kept = {"history": [asdict(r) for r in self.history], "out_of_memory": note}
                 writer.finish_epoch(training, kept)
                 yield report
                 writer.go_on(training, kept)
@@ -180,13 +176,9 @@ class TrialAttempt:
         return self.history[-1].cost_s if self.history else self.pretrained.seconds
 
     @property
-    def _computed(self) -> tuple[Precision, Compile]:
+    def _computed(self) -> dict[str, Any]:
         """The precision of the training, and what of it was compiled."""
-        return self.compute.precision, self.compiled
-
-    def _is_validated(self, training: Training) -> bool:
-        epochs, deciding = training.settings.epochs, self.context.deciding_epochs
-        return self.context.validation.is_due(training.epoch, epochs, deciding)
+        return {"precision": self.compute.precision, "compile": self.compiled}
 
     def _validate(self, training: Training) -> dict[str, float]:
         """Clean MAP and robust MAP under the short attack, on validation queries."""
@@ -226,13 +218,12 @@ class TrialAttempt:
         phase = Phase.REATTACK if explore else Phase.TEST
         with stage(Stage.REATTACK):
             metrics = phase.keyed(evaluation.metrics(phase))
-        host, epochs = socket.gethostname(), len(self.history)
         notes = self.history[-1].out_of_memory if self.history else self._notes("")
         stages = stopwatch.total(self.watch.lap(), *(report.stages for report in self.history))
-        more = (notes, stages, *self._computed)
-        final = FinalReport(epochs, metrics, cost, evaluation.unreliable, host, *more)
-        records = [asdict(report) for report in self.history]
-        write_record(self.folder / "result.json", {**asdict(final), "history": records})
+        work = (evaluation.unreliable, socket.gethostname(), notes, stages)
+        final = FinalReport(len(self.history), metrics, cost, *work, **self._computed)
+        record = {**asdict(final), "history": [asdict(report) for report in self.history]}
+        write_record(self.folder / "result.json", record)
         checkpoints.delete(checkpoints.folder_of(self.folder))
         shutil.rmtree(self.folder / "attacked", ignore_errors=True)
         return final
@@ -254,7 +245,7 @@ class TrialAttempt:
             "dataset": self.data.label,
             "lists_sha256": dict(self.data.lists_sha256),
             "evaluation": self.context.evaluation.model_dump(),
-            "compute": dict(zip(("precision", "compile"), self._computed, strict=True)),
+            "compute": self._computed,
         }
         tensors = tensor_file.module_tensors("network", self.defended)
         tensor_file.save(self.folder / "model.safetensors", tensors, meta)

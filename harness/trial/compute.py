@@ -1,10 +1,13 @@
 """What a trial computes with, and whether a device has what an experiment asks for."""
 
+import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from harness.experiment.config import Experiment
 from harness.experiment.sections import EvaluationSection, ResourcesSection
@@ -15,6 +18,7 @@ from saat.errors import InputError
 from saat.precision import check_precision, default_precision
 
 _FILE = "compute.json"
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _Stored = record_of(Compute)
 
 
@@ -71,3 +75,16 @@ def compute_facts(experiment: Experiment, device: str) -> dict[str, Any]:
         "compile": resources.compile,
         "evaluation_precision": experiment.evaluation.precision,
     }
+
+
+def bound_threads(count: int) -> None:
+    """Allow ``count`` threads in each pool: torch's two, and those of BLAS and OpenMP.
+
+    The environment variables are for libraries loaded later, and for child processes.
+    """
+    for variable in _THREADS:
+        os.environ[variable] = str(count)
+    threadpool_limits(count)
+    torch.set_num_threads(count)
+    with suppress(RuntimeError):  # torch allows this only once, before its pool runs
+        torch.set_num_interop_threads(count)

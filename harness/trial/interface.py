@@ -1,13 +1,8 @@
-"""Types that a driver sends to its workers, and those that the workers report.
-
-Processes exchange them as JSON: the sender calls :func:`encode`, the receiver :func:`decode`.
-"""
+"""Types that a driver sends to its workers, and those that the workers report."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-from pydantic import TypeAdapter
+from typing import Any, Literal
 
 from harness.experiment.config import TrialConfig
 from harness.experiment.section import parsed
@@ -17,8 +12,6 @@ from reports import run_folder
 from saat.compute import AskedPrecision, Compile
 from saat.errors import InputError
 from saat.precision import Precision
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -70,16 +63,6 @@ class TrialContext:
     checkpoint_seconds: float = 60.0  # between two checkpoints of a stage; 0: after every epoch
     precision: AskedPrecision = "auto"  # of trainings; see saat.compute
     compile: Compile = "none"
-
-
-def encode(task: Any) -> str:
-    """A task for another process: a spec, a context or a part of an experiment."""
-    return TypeAdapter(type(task)).dump_json(task).decode()
-
-
-def decode(kind: type[T], text: str) -> T:
-    """The inverse of :func:`encode`."""
-    return TypeAdapter(kind).validate_json(text)
 
 
 def trial_folder(context: TrialContext, trial_id: str) -> Path:

@@ -59,14 +59,17 @@ class Lease:
             end_process(self._claims.parent)
 
     def _take_over(self) -> None:
-        """Make the highest claim, and wait for the end of all lower ones."""
+        """Make the highest claim, and wait for the end of all lower ones, which are deleted."""
         number = self._highest() + 1
         while (lock := self._try_lock(number)) is None:
             number = self._highest() + 1
         self._hold(lock, number)
         for lower in self._numbers():
-            if lower < number:
-                self._wait_for_end(lower)
+            # None: its holder is silent, and may wake up.
+            if lower < number and (ended := self._lock_of_ended(lower)) is not None:
+                ended.release()
+                for kind in ("lock", "beat"):
+                    self._path(lower, kind).unlink(missing_ok=True)
 
     def _wait_for_turn(self) -> None:
         """Wait for the highest claim, or make a higher one if its holder is silent."""
@@ -78,14 +81,6 @@ class Lease:
                     return self._hold(lock, number)
                 lock.release()
             number = max(number + 1, self._highest())
-
-    def _wait_for_end(self, number: int) -> None:
-        """Wait until the holder of a lower claim has ended or is silent; delete an ended claim."""
-        lock = self._lock_of_ended(number)
-        if lock is not None:
-            lock.release()
-            for path in (self._path(number, "lock"), self._path(number, "beat")):
-                path.unlink(missing_ok=True)
 
     def _lock_of_ended(self, number: int) -> FileLock | None:
         """Wait for the lock of a claim, until its holder ends; None if the holder is silent."""

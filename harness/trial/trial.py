@@ -16,23 +16,11 @@ from harness.trial.attempt import Status, TrialAttempt
 from harness.trial.interface import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
 from harness.trial.lease import Lease
 from harness.trial.records import read_record, record_of
-from harness.trial.stages import trial_data
 from saat import memory
 from saat.errors import InputError, one_line
 from saat.training import TrainingFailed
 
 log = logging.getLogger(__name__)
-
-__all__ = [
-    "EpochReport",
-    "FinalReport",
-    "Status",
-    "TrialContext",
-    "TrialSpec",
-    "run_trial",
-    "trial_data",
-    "trial_folder",
-]
 
 
 def run_trial(

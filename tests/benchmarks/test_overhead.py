@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.overhead import Lasting, parts
-from harness.trial.trial import EpochReport, FinalReport
+from harness.trial.interface import EpochReport, FinalReport
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,8 +11,8 @@ import pytest
 from harness.executors import Executor
 from harness.journal.journal import Journal
 from harness.search.search import Pause, Search
-from harness.search.worker_failures import MAX_DEATHS
-from harness.trial.trial import EpochReport, TrialSpec
+from harness.search.stopping import MAX_DEATHS
+from harness.trial.interface import EpochReport, TrialSpec
 from tests.contracts.executor_runs import own_workers, run, search_in
 from tests.harness.fakes import FINGERPRINT
 from tests.harness.tiny import tiny

@@ -10,7 +10,7 @@ from harness.executors import Executor
 from harness.executors.inline import InlineExecutor
 from harness.search.schedulers.successive_halving import SuccessiveHalving
 from harness.search.search import Search
-from harness.trial.trial import EpochReport
+from harness.trial.interface import EpochReport
 from tests.contracts.executor_runs import EXPERIMENT, outcome, run, search_in
 
 # Ray gives its workers the lowest priority; beside other work they take their time.

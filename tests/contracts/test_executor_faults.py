@@ -16,7 +16,7 @@ from harness.journal.journal import Journal
 from harness.journal.state import config_hash
 from harness.search.search import Search
 from harness.search_stopped import SearchStopped
-from harness.trial.trial import EpochReport
+from harness.trial.interface import EpochReport
 from tests.contracts.executor_runs import outcome, own_workers, run, search_in
 from tests.harness.fakes import FINGERPRINT
 from tests.harness.tiny import context_of, tiny

@@ -11,7 +11,7 @@ from harness.journal.journal import Event, Journal, line_of
 from harness.journal.state import TrialRecord
 from harness.search.plan import deciding_epochs
 from harness.search.search import Pause, Search
-from harness.trial.trial import EpochReport, FinalReport, TrialSpec
+from harness.trial.interface import EpochReport, FinalReport, TrialSpec
 from saat.seeding import derive_seed
 from tests.harness.tiny import tiny
 

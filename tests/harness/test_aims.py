@@ -25,7 +25,7 @@ from harness.session.checks import not_validated
 from harness.session.result_tables import write_tables
 from harness.session.status import render, status_of
 from harness.tracking.tracked_values import best_so_far, event_metrics, explored_hypervolume
-from harness.trial.trial import EpochReport, FinalReport, TrialSpec
+from harness.trial.interface import EpochReport, FinalReport, TrialSpec
 from reports.frontier import pareto_ranks
 from reports.results import load_search
 from saat.errors import InputError

@@ -15,7 +15,7 @@ from harness.search.search import Search
 from harness.search.searcher import Searcher
 from harness.session.status import render, status_of
 from harness.tracking.tracked_values import end_tags, explored_hypervolume
-from harness.trial.trial import EpochReport, FinalReport, TrialSpec
+from harness.trial.interface import EpochReport, FinalReport, TrialSpec
 from reports.frontier import hypervolume
 from tests.harness import fakes
 from tests.harness.fakes import drive, experiment, objectives, open_search

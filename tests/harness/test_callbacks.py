@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from harness.cli.common import say
-from harness.journal.callbacks import logging_exceptions
-from harness.journal.journal import Event, Journal, read
+from harness.journal.journal import Event, Journal, logging_exceptions, read
 from harness.journal.state import SearchState, TrialRecord
 from harness.options import Options
 from harness.session import session
 from harness.session.progress import Progress
-from harness.trial.trial import TrialSpec
+from harness.trial.interface import TrialSpec
 from tests.harness.fakes import STARTED, experiment, finished, open_search
 from tests.harness.tiny import tiny
 

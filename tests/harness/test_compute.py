@@ -1,6 +1,7 @@
 """Precision and compilation of a trial: what is refused, what is recorded, what a trial keeps."""
 
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 import yaml
 
 from harness.__main__ import main
-from harness.executors import footprint, ray_compute
+from harness.executors import footprint
 from harness.executors.footprint import measure_footprint
 from harness.experiment.file import load_stored
 from harness.experiment.protocols import full_protocol, validation_protocol
@@ -24,9 +25,9 @@ from harness.preflight.shared_folder import shared_folder_check
 from harness.session.checks import device_of_run
 from harness.session.resume_checks import check_whole
 from harness.trial.compute import check_compute, compute_facts, compute_of_trial
-from harness.trial.interface import EpochReport, FinalReport, encode
+from harness.trial.interface import EpochReport, FinalReport, trial_folder
 from harness.trial.pretrained import pretrained_key
-from harness.trial.trial import run_trial, trial_folder
+from harness.trial.trial import run_trial
 from reports.protocol import protocol_terms
 from reports.results import load_search
 from saat import protocol, tensor_file
@@ -34,6 +35,7 @@ from saat.compute import Compute
 from saat.errors import InputError
 from saat.models import HashingNetwork
 from tests.harness.tiny import context_of, spec_of, tiny, tiny_raw
+from tests.toy import raised
 
 GPU = {"resources.gpus_per_trial": 1}
 
@@ -135,7 +137,7 @@ def test_preflight_names_a_node_that_lacks_it(
     no_compiler(monkeypatch)
     experiment = tiny({"resources.compile": "inductor"})
     with shared_folder_check(tmp_path) as shared:
-        sections = encode(experiment.resources), encode(experiment.evaluation)
+        sections = experiment.resources, experiment.evaluation
         request = NodeRequest(shared, None, None, sections)
         assert "no C++ compiler" in report_node(request, "node").problems["compute"]
         driver = report_node(replace(request, sections=None), "driver")
@@ -144,10 +146,14 @@ def test_preflight_names_a_node_that_lacks_it(
 
 def test_a_node_of_a_cluster_is_asked_by_the_same_check(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = tiny({"resources.compile": "inductor"})
-    texts = encode(experiment.resources), encode(experiment.evaluation), "cpu"
-    assert ray_compute.problem_with_compute(*texts) == ""
+    resources, evaluation = pickle.loads(
+        pickle.dumps((experiment.resources, experiment.evaluation))
+    )
+    check_compute(resources, evaluation, "cpu")
     no_compiler(monkeypatch)
-    assert "resources.compile: inductor" in ray_compute.problem_with_compute(*texts)
+    assert "resources.compile: inductor" in raised(
+        lambda: check_compute(resources, evaluation, "cpu"), InputError
+    )
 
 
 def reports_of(experiment: Any, folder: Path, **changes: Any) -> list[EpochReport | FinalReport]:
@@ -351,9 +357,8 @@ def test_the_footprint_is_that_of_the_precision_and_of_graphs(
         def outside_torch(self) -> int:
             return 0
 
-    measure_footprint(
-        [experiment.config], experiment.evaluation, None, experiment.resources, "cpu", Memory()
-    )
+    monkeypatch.setattr(footprint, "GpuMemory", Memory)
+    measure_footprint([experiment.config], experiment.evaluation, None, experiment.resources, "cpu")
     assert used == [Compute("bf16", "none")]
     assert flags == ["evaluated"]
 

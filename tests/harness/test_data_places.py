@@ -11,8 +11,7 @@ import yaml
 
 from harness.__main__ import main
 from harness.catalogue import catalogue
-from harness.evaluation.models import load_label_map
-from harness.evaluation.relocate import relocated
+from harness.evaluation.models import load_label_map, relocated
 from harness.experiment.configs import config_at
 from harness.experiment.file import load_experiment
 from harness.experiment.sections import DataSection

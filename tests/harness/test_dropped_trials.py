@@ -11,7 +11,7 @@ from ray.exceptions import ActorUnavailableError
 from ray.tune.experiment import Trial
 
 from harness.executors.ray_tune import RayTuneExecutor
-from harness.search.worker_failures import MAX_DEATHS
+from harness.search.stopping import MAX_DEATHS
 from tests.harness.fake_tune import FakeTune
 from tests.harness.fakes import experiment, open_search
 from tests.harness.tiny import context_of

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import saat
-from harness.trial.trial import run_trial, trial_folder
+from harness.trial.interface import trial_folder
+from harness.trial.trial import run_trial
 from saat import tensor_file
 from tests.harness.tiny import context_of, shared_cache, spec_of, tiny
 from tests.toy import differences, raised

@@ -21,11 +21,11 @@ from harness.journal.journal import read
 from harness.journal.state import SearchState, load_state
 from harness.options import Options
 from harness.search.search import Pause, Search
-from harness.search.worker_failures import MAX_DEATHS, MAX_NODES_LOST
+from harness.search.stopping import MAX_DEATHS, MAX_NODES_LOST
 from harness.session.checks import executor_of_run, max_concurrent
 from harness.session.result_tables import write_tables
 from harness.session.status import render, status_of
-from harness.trial.trial import EpochReport, FinalReport, TrialSpec
+from harness.trial.interface import EpochReport, FinalReport, TrialSpec
 from saat.errors import InputError
 from tests.harness.fake_tune import FakeTune
 from tests.harness.fakes import cut, drive, experiment, fake_trial, finished, open_search, outcome

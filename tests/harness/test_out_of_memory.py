@@ -18,13 +18,14 @@ from torch import Tensor
 from harness.executors.inline import InlineExecutor
 from harness.executors.ray_errors import why_worker_lost
 from harness.journal.state import TrialRecord, load_state
-from harness.search.worker_failures import MAX_DEATHS, why_given_up
+from harness.search.stopping import MAX_DEATHS, why_given_up
 from harness.session.result_tables import write_tables
 from harness.session.status import render, status_of
 from harness.tracking.tracked_values import end_tags
+from harness.trial.interface import EpochReport, FinalReport, trial_folder
 from harness.trial.out_of_memory import failure
 from harness.trial.stages import build_models
-from harness.trial.trial import EpochReport, FinalReport, run_trial, trial_folder
+from harness.trial.trial import run_trial
 from saat.models import HashingNetwork
 from saat.training import Training, TrainingFailed
 from tests.harness.fakes import open_search

@@ -125,8 +125,10 @@ class FakeMemory(GpuMemory):
 def measured(experiment: Experiment, gpu: FakeMemory) -> Footprint:
     configs = settings_to_measure(experiment, "search")
     cache = os.environ["SAAT_CACHE"]
-    resources = experiment.resources
-    return measure_footprint(configs, experiment.evaluation, cache, resources, "cpu", gpu)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measuring, "GpuMemory", lambda: gpu)
+        resources = experiment.resources
+        return measure_footprint(configs, experiment.evaluation, cache, resources, "cpu")
 
 
 def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,15 +198,16 @@ def taking(found: Footprint, *gpus: int) -> Callable[..., Any]:
     return lambda *_: (found, [GpuNode(64, gpus)])
 
 
-def test_a_number_is_left_alone_and_auto_becomes_one(tmp_path: Path) -> None:
-    options = Options(tmp_path)
+def test_a_number_is_left_alone_and_auto_becomes_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options(tmp_path, executor="inline")
     lines: list[str] = []
     given = tiny({"resources.gpus_per_trial": 0.5})
-    assert resolve_gpu_share(given, "search", options, silent, None) == (given, {})
+    assert resolve_gpu_share(given, "search", options, silent) == (given, {})
     auto = tiny(AUTO)
-    settled, told = resolve_gpu_share(
-        auto, "search", options, lines.append, taking(FOUND, 40 * GIB)
-    )
+    monkeypatch.setattr(packing, "measure_here", taking(FOUND, 40 * GIB))
+    settled, told = resolve_gpu_share(auto, "search", options, lines.append)
     assert settled == tiny({"resources.gpus_per_trial": 1 / 6})
     assert json.loads(json.dumps(told)) == {
         "peak": 5 * GIB,

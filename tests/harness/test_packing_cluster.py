@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ import pytest
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
+from harness.executors import ray_nodes
 from harness.executors.footprint import Footprint, gpu_memory
 from harness.executors.packing import resolve_gpu_share
-from harness.executors.ray_gpus import measure_on_cluster
-from harness.experiment.config import Experiment, TrialConfig
+from harness.executors.ray_nodes import measure_on_cluster
+from harness.experiment.config import TrialConfig
 from harness.options import Options
 from harness.session.checks import executor_of_run
 from saat.errors import InputError
@@ -60,15 +61,25 @@ def two_gpus() -> Iterator[None]:
     ray.shutdown()
 
 
-def test_a_cluster_measures_on_a_worker_with_a_gpu(runs_dir: Path) -> None:
+@pytest.fixture
+def measured_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, Any], None]:
+    """Sets what measures a trial on a worker, and the GPUs of a node."""
+
+    def stand_in(measure: Any, memory: Any) -> None:
+        monkeypatch.setattr(ray_nodes, "measure_footprint", measure)
+        monkeypatch.setattr(ray_nodes, "gpu_memory", memory)
+
+    return stand_in
+
+
+def test_a_cluster_measures_on_a_worker_with_a_gpu(
+    runs_dir: Path, measured_by: Callable[[Any, Any], None]
+) -> None:
+    measured_by(bits_as_memory, two_of_48_gib)
     options = Options(runs_dir)
     space = {"model.bits": {"choice": [4, 12]}}
     experiment = tiny({**AUTO, "resources.cpus_per_trial": 2, "space": space})
-
-    def on_cluster(configs: list[TrialConfig], asked: Experiment, options: Options) -> Any:
-        return measure_on_cluster(configs, asked, options, bits_as_memory, two_of_48_gib)
-
-    settled, told = resolve_gpu_share(experiment, "search", options, silent, on_cluster)
+    settled, told = resolve_gpu_share(experiment, "search", options, silent)
     # 13 GiB and a fifth: three on 48, but three trials' CPUs for two GPUs feed two each.
     assert told["trials_per_gpu"] == 2
     assert settled.resources.gpus == 0.5
@@ -84,28 +95,29 @@ def test_a_cluster_measures_on_a_worker_with_a_gpu(runs_dir: Path) -> None:
     ],
 )
 def test_what_goes_wrong_on_a_worker_is_one_line(
-    runs_dir: Path, measure: Any, memory: Any, problem: str
+    runs_dir: Path,
+    measured_by: Callable[[Any, Any], None],
+    measure: Any,
+    memory: Any,
+    problem: str,
 ) -> None:
-    line = raised(
-        lambda: measure_on_cluster([], tiny(AUTO), Options(runs_dir), measure, memory), InputError
-    )
+    measured_by(measure, memory)
+    line = raised(lambda: measure_on_cluster([], tiny(AUTO), Options(runs_dir)), InputError)
     assert re.fullmatch(f"resources.gpus_per_trial: auto: {problem}", line)
 
 
-def test_more_cpus_than_any_node_has_are_not_waited_for(runs_dir: Path) -> None:
+def test_more_cpus_than_any_node_has_are_not_waited_for(
+    runs_dir: Path, measured_by: Callable[[Any, Any], None]
+) -> None:
+    measured_by(bits_as_memory, two_of_48_gib)
     experiment = tiny({**AUTO, "resources.cpus_per_trial": 7})
-    line = raised(
-        lambda: measure_on_cluster(
-            [], experiment, Options(runs_dir), bits_as_memory, two_of_48_gib
-        ),
-        InputError,
-    )
+    line = raised(lambda: measure_on_cluster([], experiment, Options(runs_dir)), InputError)
     assert "the largest node offers 6 CPUs and 2 GPUs" in line
 
 
 def test_a_cluster_without_gpus_is_refused(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [{"Alive": True, "Resources": {"CPU": 4.0}}]
-    monkeypatch.setattr("harness.executors.ray_gpus.ray.nodes", lambda: nodes)
+    monkeypatch.setattr("harness.executors.ray_nodes.ray.nodes", lambda: nodes)
     line = raised(
         lambda: resolve_gpu_share(tiny(AUTO), "search", Options(runs_dir), silent), InputError
     )

@@ -11,7 +11,8 @@ from harness.executors import ray_cluster, ray_slots
 from harness.executors.ray_errors import last_line
 from harness.options import Options
 from harness.session import session
-from harness.trial.trial import FinalReport, run_trial
+from harness.trial.interface import FinalReport
+from harness.trial.trial import run_trial
 from saat import memory
 from saat.errors import InputError
 from saat.wording import counted

@@ -34,8 +34,7 @@ from harness.preflight.shared_folder import (
     shared_folder_check,
 )
 from harness.preflight.tracker import ask_tracker
-from harness.trial.interface import encode
-from harness.trial.trial import trial_data
+from harness.trial.stages import trial_data
 from saat.errors import InputError
 from tests.harness.tiny import tiny, tiny_raw
 from tests.saat.data.samples import splits, write_images, write_pairs
@@ -236,9 +235,7 @@ def test_locks_that_do_not_hold_are_seen(runs_dir: Path, monkeypatch: Any) -> No
 
 def request(folder: Path, config: Any = None) -> NodeRequest:
     cache = os.environ["SAAT_CACHE"]
-    return NodeRequest(
-        SharedFolder(str(folder), ""), cache, None if config is None else encode(config)
-    )
+    return NodeRequest(SharedFolder(str(folder), ""), cache, config)
 
 
 def listed(root: Path) -> Any:

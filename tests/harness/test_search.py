@@ -8,7 +8,7 @@ import pytest
 
 from harness.search.plan import deciding_epochs
 from harness.search.search import Pause
-from harness.trial.trial import EpochReport
+from harness.trial.interface import EpochReport
 from reports.frontier import pareto_ranks
 from saat.metrics import Phase
 from tests.harness.fakes import (

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.experiment.space import Dimension
-from harness.search.samplers.context import SamplerContext
 from harness.search.samplers.registry import SAMPLERS
 from harness.search.samplers.trial_attributes import PROBE
 from harness.search.searcher import Outcome, Searcher
@@ -205,26 +204,6 @@ def test_other_seeds_and_other_attempts_give_other_points() -> None:
     assert searcher().suggest(0)[0] == first
     assert Searcher(SPACE, complete, SAMPLERS["tpe"], 1, 12).suggest(0)[0] != first
     assert searcher().suggest(0, 1)[0] != first
-
-
-def test_tpe_suggests_what_optunas_own_would() -> None:
-    """It only knows beforehand what Optuna finds out from all trials."""
-
-    class Plain(optuna.samplers.TPESampler):
-        @classmethod
-        def for_search(cls, context: SamplerContext) -> optuna.samplers.BaseSampler:
-            startup = context.n_startup_trials
-            return cls(seed=context.seed, multivariate=True, n_startup_trials=startup)
-
-    ours = searcher("tpe", budget=40)
-    plain = Searcher(SPACE, complete, Plain, 0, 40)
-    for number in range(40):
-        (point, notes), theirs = ours.suggest(number), plain.suggest(number)
-        assert (point, notes) == theirs
-        outcome: Outcome = ("completed", "completed", "stopped", "failed")[number % 4]
-        tell(ours, number, outcome, point)
-        tell(plain, number, outcome, point)
-    assert len(states(ours)) == 40
 
 
 def test_ehvi_begins_with_probes_and_goes_on_with_its_model() -> None:

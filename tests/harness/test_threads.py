@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 threadpool_limits(3)
 torch.set_num_threads(3)
 from tests.harness.test_threads import pools
-from harness.trial.threads import bound_threads
+from harness.trial.compute import bound_threads
 before = pools()
 bound_threads(2)
 bound_threads(2)  # torch's second pool is bounded once a process, and no error afterwards
@@ -78,7 +78,7 @@ def test_a_trial_bounds_its_threads(tmp_path: Path) -> None:
 
 
 def bounded_pools() -> dict[str, Any]:
-    from harness.trial.threads import bound_threads
+    from harness.trial.compute import bound_threads
 
     bound_threads(1)
     return pools()

@@ -646,12 +646,12 @@ def test_a_cursor_that_cannot_be_read_or_is_of_another_server_is_none(
 ) -> None:
     path = tmp_path / "tracked.json"
     path.write_text(text)
-    assert read_delivery_cursor(path, "u") == DeliveryCursor()
-    assert read_delivery_cursor(tmp_path / "nothing", "u") == DeliveryCursor()
+    assert read_delivery_cursor(path, "u") == DeliveryCursor(uri="u", run="")
+    assert read_delivery_cursor(tmp_path / "nothing", "u") == DeliveryCursor(uri="u", run="")
 
 
 def test_a_cursor_comes_back_and_counts_what_is_missing(tmp_path: Path) -> None:
-    cursor = DeliveryCursor("r")
+    cursor = DeliveryCursor(uri="u", run="r")
     for seq, accepted in ((0, True), (1, False), (2, False), (3, True)):
         assert cursor.is_pending(seq)
         cursor.record(seq, accepted)
@@ -659,13 +659,13 @@ def test_a_cursor_comes_back_and_counts_what_is_missing(tmp_path: Path) -> None:
     assert cursor.count_pending(5) == 4
     cursor.record(1, accepted=True)
     assert (cursor.delivered, cursor.count_pending(3)) == (3, 1)
-    cursor.save(tmp_path / "tracked.json", "u")
+    cursor.save(tmp_path / "tracked.json")
     assert read_delivery_cursor(tmp_path / "tracked.json", "u") == cursor
 
 
 def test_a_cursor_with_a_flipped_digit_is_none(tmp_path: Path) -> None:
     path = tmp_path / "tracked.json"
-    DeliveryCursor("r", 5).save(path, "u")
-    assert read_delivery_cursor(path, "u") == DeliveryCursor("r", 5)
+    DeliveryCursor(uri="u", run="r", delivered=5).save(path)
+    assert read_delivery_cursor(path, "u") == DeliveryCursor(uri="u", run="r", delivered=5)
     path.write_text(path.read_text().replace('"delivered": 5', '"delivered": 9'))
-    assert read_delivery_cursor(path, "u") == DeliveryCursor()
+    assert read_delivery_cursor(path, "u") == DeliveryCursor(uri="u", run="")

@@ -8,8 +8,8 @@ import torch
 
 from harness.__main__ import main
 from harness.evaluation.models import trained_subject
-from harness.trial.interface import FinalReport
-from harness.trial.trial import run_trial, trial_folder
+from harness.trial.interface import FinalReport, trial_folder
+from harness.trial.trial import run_trial
 from saat.attack_runner import AttackRunner
 from saat.attacks import ATTACKS
 from saat.attacks.square import Square

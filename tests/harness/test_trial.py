@@ -19,16 +19,10 @@ from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at, undefended
 from harness.experiment.protocols import full_protocol
 from harness.experiment.sections import EvaluationSection
+from harness.trial.interface import EpochReport, FinalReport, TrialContext, TrialSpec, trial_folder
 from harness.trial.records import read_record, record_of
-from harness.trial.trial import (
-    EpochReport,
-    FinalReport,
-    TrialContext,
-    TrialSpec,
-    run_trial,
-    trial_data,
-    trial_folder,
-)
+from harness.trial.stages import trial_data
+from harness.trial.trial import run_trial
 from saat import tensor_file
 from saat.defenses import SaatTraining
 from saat.errors import InputError

@@ -9,7 +9,8 @@ import pytest
 from harness.evaluation.models import trained_subject
 from harness.evaluation.reevaluate import Request, reevaluate
 from harness.experiment.published import paper_defaults
-from harness.trial.trial import EpochReport, FinalReport, run_trial, trial_folder
+from harness.trial.interface import EpochReport, FinalReport, trial_folder
+from harness.trial.trial import run_trial
 from saat.defenses import DEFENSES
 from tests.harness.tiny import context_of, spec_of, tiny
 

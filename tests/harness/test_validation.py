@@ -21,7 +21,9 @@ from harness.search.plan import deciding_epochs
 from harness.session.checks import open_data
 from harness.session.progress import Progress
 from harness.session.session import trial_context
-from harness.trial.trial import EpochReport, FinalReport, run_trial, trial_data
+from harness.trial.interface import EpochReport, FinalReport
+from harness.trial.stages import trial_data
+from harness.trial.trial import run_trial
 from saat.errors import InputError
 from saat.protocol import validate
 from tests.harness.fakes import open_search

@@ -15,7 +15,7 @@ from harness.options import Options
 from harness.search.search import Pause, Search
 from harness.session import session
 from harness.session.status import render, status_of
-from harness.trial.trial import FinalReport, TrialContext
+from harness.trial.interface import FinalReport, TrialContext
 from saat.errors import InputError
 from tests.harness.fakes import SPACE, Broken, cut, experiment, fake_trial, outcome
 

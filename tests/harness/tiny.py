@@ -12,7 +12,7 @@ from harness.experiment.config import Experiment, TrialConfig
 from harness.experiment.configs import config_at
 from harness.experiment.resolve import resolve_experiment
 from harness.journal.state import config_hash
-from harness.trial.trial import TrialContext, TrialSpec
+from harness.trial.interface import TrialContext, TrialSpec
 
 TINY: dict[str, Any] = {
     "schema_version": 1,

@@ -15,10 +15,6 @@ class SuccessiveHalving(Scheduler):
     At epochs grace_period · reduction_factorᵏ (the rungs) a trial is compared with all trials
     that reached the same rung before it, and goes on if it is among the best 1/reduction_factor.
     The first trials at a rung, fewer than reduction_factor, always go on.
-
-    Args:
-        grace_period: epochs before the first rung.
-        reduction_factor: η ≥ 2.
     """
 
     def __init__(self, grace_period: int, reduction_factor: int) -> None:
