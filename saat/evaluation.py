@@ -11,7 +11,7 @@ from torch import Tensor
 from saat.evaluation_table import EvaluationTable
 from saat.metrics import METRICS, Phase
 from saat.reliability import GateResult
-from saat.retrieval import DistanceHistograms, distance_histograms
+from saat.retrieval import Database, DistanceHistograms
 from saat.threat_model import ThreatModel
 from saat.victim import AttackResult, Target, Victim
 
@@ -158,7 +158,7 @@ class Evaluation:
             result = self.attacks[name]
             codes = result.codes
             labels = labels if result.target is None else result.target.labels
-        return distance_histograms(codes, labels, self.database_codes, self.database_labels)
+        return Database(self.database_codes, self.database_labels).histograms(codes, labels)
 
 
 def evaluation_of_images(
