@@ -118,12 +118,6 @@ def _add_carry(level: Array, carry: Array) -> None:
 
 
 @_compiled
-def _include(plane: Array, other: Array) -> None:
-    for w in range(_W):
-        plane[w] |= other[w]
-
-
-@_compiled
 def _fill(operands: Operands, query: int, block: int, memory: Array) -> None:
     """The planes of a query and a block: distances, spare, relevant."""
     codes, labels = operands[0][block], operands[1][block]
@@ -144,19 +138,13 @@ def _fill(operands: Operands, query: int, block: int, memory: Array) -> None:
             memory[level + word + 1 : level + _W] = _ALL
     for label in range(len(wanted)):
         if wanted[label]:
-            _include(memory[relevant:], labels[label * _W : (label + 1) * _W])
+            memory[relevant:] |= labels[label * _W : (label + 1) * _W]
 
 
 @_compiled
 def _flip(number: int, bit: int) -> Any:
     """What makes a plane 1 where it is this bit of the number."""
     return _NONE if (number >> bit) & 1 else _ALL
-
-
-@_compiled
-def _copy(plane: Array, other: Array, flip: Any) -> None:
-    for w in range(_W):
-        plane[w] = other[w] ^ flip
 
 
 @_compiled
@@ -169,8 +157,8 @@ def _restrict(plane: Array, other: Array, flip: Any) -> None:
 def _select_eight(eight: int, memory: Array) -> bool:
     """Select, in the spare plane, the distances 8·eight to 8·eight + 7; whether there are any."""
     sums, selected = memory[: -2 * _W], memory[-2 * _W : -_W]
-    _copy(selected, sums[3 * _W : 4 * _W], _flip(eight, 0))
-    for level in range(4, len(sums) // _W):
+    selected[:] = _ALL
+    for level in range(3, len(sums) // _W):
         _restrict(selected, sums[level * _W : (level + 1) * _W], _flip(eight, level - 3))
     found = _NONE
     for w in range(_W):

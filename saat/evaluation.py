@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saat.evaluation_table import EvaluationTable
+from saat.errors import InputError
+from saat.evaluation_table import EvaluationTable, Row
 from saat.metrics import METRICS, Phase
 from saat.reliability import GateResult
 from saat.retrieval import Database, DistanceHistograms
@@ -87,7 +88,11 @@ class Evaluation:
         Raises:
             InputError: pandas is not installed.
         """
-        return self.table().frame()
+        try:
+            import pandas as pd
+        except ImportError:
+            raise InputError("to_frame() needs pandas: pip install pandas") from None
+        return pd.DataFrame(self.table().rows, columns=list(Row._fields)).set_index("name")
 
     @property
     def unreliable(self) -> list[str]:
