@@ -1,10 +1,13 @@
 """Two ways of the same work in one run: medians, spread and ratio, as rows of a Markdown table."""
 
 import platform
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -56,6 +59,20 @@ def machine() -> str:
         f"Python {platform.python_version()}, torch {torch.__version__}, "
         f"{datetime.now(UTC):%Y-%m-%d}"
     )
+
+
+def peak_mebibytes() -> float:
+    """Most memory that the process ever had."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def status_bytes(field: str) -> int:
+    """``VmRSS``, the memory of this process now, or ``VmHWM``, its largest (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return 1024 * int(line.split()[1])
+    raise RuntimeError(f"/proc/self/status has no {field}")
 
 
 def _ms(seconds: float, units: int) -> str:

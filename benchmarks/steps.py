@@ -6,7 +6,6 @@ networks, and the SAAT step folds in every batch. Process time of interleaved
 calls, since the machine may have other work: medians, and the quartiles of ours.
 """
 
-import resource
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn import functional as F
 
 from benchmarks.kernels import BITS, SETS, Rows
+from benchmarks.measure import peak_mebibytes
 from saat.attacks.interface import Knowledge
 from saat.attacks.objectives import SAMPLED_RELEVANT, SmoothAP
 from saat.attacks.pgd import pgd
@@ -269,11 +269,6 @@ def mainstay_benchmark() -> None:
         (found,) = interleaved([partial(mainstay.of_rows, index)], 10)
         what, grown = f"mainstay codes, {count} rows", peak_mebibytes() - before
         report(what, found, None, f"a batch of 32; memory grew by {grown:.0f} MiB")
-
-
-def peak_mebibytes() -> float:
-    """Most memory that the process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

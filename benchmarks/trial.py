@@ -14,7 +14,6 @@ are not counted.
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -31,7 +30,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from benchmarks.measure import machine
+from benchmarks.measure import machine, peak_mebibytes
 from benchmarks.trial_data import write_lists
 from benchmarks.trial_plain import PlainNetwork, PlainTrial
 from benchmarks.trial_settings import EPS, Size
@@ -171,8 +170,7 @@ def run_here(side: str, folder: Path, work: Path, size: Size) -> Found:
         maps, stages = (ours if side == "ours" else plain)(folder, work, size)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     stages = {**stages, _NO_STAGE: cpu - sum(stages.values())}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Found(cpu, wall, peak, stages, passes, maps)
+    return Found(cpu, wall, peak_mebibytes(), stages, passes, maps)
 
 
 def run_apart(side: str, folder: Path, size: Size) -> Found:
