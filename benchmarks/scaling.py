@@ -8,11 +8,12 @@ but how their digits are read. Memory is the largest growth of the process durin
 
 import time
 from collections.abc import Callable
+from statistics import median
 
 import torch
 
 from benchmarks.kernels import BATCH, Rows, ap_works, mainstay_works
-from benchmarks.measure import compared, peak_mebibytes
+from benchmarks.measure import interleaved, peak_mebibytes
 from saat.attacks import MainstayAttack
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
@@ -35,10 +36,10 @@ def kernels(classes: int) -> str:
     started = time.perf_counter()
     MainstayCodes(rows.codes, rows.labels).of_rows(torch.arange(BATCH))  # makes the coefficients
     once = time.perf_counter() - started
-    mainstay = compared(*mainstay_works(rows), 3)
+    mainstay = interleaved(mainstay_works(rows), 3)
     query = Rows.drawn(QUERIES, classes, 2.0, drawn)
-    ap = compared(*ap_works(query, Rows.drawn(DATABASE, classes, 2.0, drawn)), 3)
-    times = (f"{1000 * t:.1f}" for t in (once, *(found.median for found in (*mainstay, *ap))))
+    ap = interleaved(ap_works(query, Rows.drawn(DATABASE, classes, 2.0, drawn)), 3)
+    times = (f"{1000 * t:.1f}" for t in (once, *map(median, (*mainstay, *ap))))
     return f"| {classes} | {groups} | {' | '.join(times)} |"
 
 

@@ -32,8 +32,7 @@ from torch import Tensor, nn
 
 from benchmarks.measure import machine, peak_mebibytes
 from benchmarks.trial_data import write_lists
-from benchmarks.trial_plain import PlainNetwork, PlainTrial
-from benchmarks.trial_settings import EPS, Size
+from benchmarks.trial_plain import EPS, PlainNetwork, PlainTrial, Size
 from saat import stopwatch
 from saat.models import HashingNetwork
 from saat.precision import PRECISIONS
@@ -252,9 +251,9 @@ def main() -> None:
     print(f"{machine()}\n{size}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         lists = Path(folder) / "lists"
-        write_lists(
-            lists, size.train, size.searched + size.queries, size.test, size.classes, given.data
-        )
+        # Every data set must have test images; no trial of a search attacks them.
+        database, test = size.searched + size.queries, size.queries
+        write_lists(lists, size.train, database, test, size.classes, given.data)
         for line in table(compared(lists, size, given.repeats)):
             print(line)
 
