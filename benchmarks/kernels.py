@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import HEADER, Work, machine, row
+from benchmarks.trial_plain import mainstay_codes
 from saat import distance_counts, distance_counts_numpy
 from saat.attacks.pgd import input_gradient
 from saat.attacks.query_batches import frozen
@@ -52,16 +53,6 @@ class Rows(NamedTuple):
         return cls(sign(torch.randn(rows, BITS, generator=generator)), has)
 
 
-def direct_mainstay(y: Tensor, codes: Tensor, labels: Tensor) -> Tensor:
-    """Eq. 10 as matrix products over the whole training set, float64."""
-    shared = y @ labels.T
-    similarity = shared / (y.norm(dim=1)[:, None] * labels.norm(dim=1)[None]).clamp_min(1e-12)
-    negative = (shared == 0).double()
-    pull = similarity / similarity.sum(1, keepdim=True).clamp_min(1e-12)
-    push = negative / negative.sum(1, keepdim=True).clamp_min(1)
-    return sign((pull - push) @ codes)
-
-
 def sorted_ap(query: Rows, database: Rows, top_k: int, kind: Kind) -> float:
     """AP of one query after another, by sorting the database, as the reference codes do."""
     total = 0.0
@@ -79,7 +70,7 @@ def mainstay_works(rows: Rows) -> tuple[Work, Work]:
     """Mainstay codes of a batch: ours, and the plain formula."""
     groups, index = MainstayCodes(*rows), torch.arange(BATCH)
     exact = rows.labels[:BATCH].double(), rows.codes.double(), rows.labels.double()
-    return lambda: groups.of_rows(index), lambda: direct_mainstay(*exact)
+    return lambda: groups.of_rows(index), lambda: mainstay_codes(*exact)
 
 
 def ap_works(query: Rows, database: Rows, ties: Ties = "expected") -> tuple[Work, Work]:

@@ -173,17 +173,11 @@ def validate(
     Numbers of the metrics that validation has are those of :func:`evaluate` where all rows are
     searched and ``train_codes`` is None.
 
-    Args:
-        model: see :func:`evaluate`.
-        data: see :func:`evaluate`.
-        protocol: ``top_k`` is the depth of the ranking of what is searched.
-        searched: int64 rows of the database that are searched
-            (:meth:`saat.RetrievalData.validation_part`); training rows among them are encoded
-            once. As :func:`evaluate` does it where None.
-        train_codes: codes of the training set (:meth:`saat.training.Training.train_codes`), which
-            is not encoded then.
-        seed: see :func:`evaluate`.
-        limit: see :func:`evaluate`.
+    ``searched`` are the int64 rows of the database that are searched
+    (:meth:`saat.RetrievalData.validation_part`), in rankings of depth ``protocol.top_k``; training
+    rows among them are encoded once. As :func:`evaluate` does it where None. ``train_codes`` are
+    codes of the training set (:meth:`saat.training.Training.train_codes`), which is not encoded
+    then. The other arguments are those of :func:`evaluate`.
     """
     threat = _checked_ball(protocol)
     ranking = (protocol.top_k, protocol.ties)
