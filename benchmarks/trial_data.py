@@ -35,8 +35,8 @@ def write_lists(
         pictures = (drawn(row, rng) for row in labels)
     else:
         lists = read_lists(source)
-        first, others = lists.rows["train"], lists.rows["database"]
-        known = np.concatenate([first[:train], others[~np.isin(others, first)]])
+        own, others = lists.rows["train"], lists.rows["database"]
+        known = np.concatenate([own[:train], others[~np.isin(others, own)]])
         rows = np.concatenate([known[:database], lists.rows["test"][:test]])
         labels = lists.labels[rows]
         pictures = (enlarged(lists.root / lists.paths[row]) for row in rows)

@@ -70,9 +70,11 @@ def _compiled(function: Function) -> Function:
     return cast("Function", njit(nogil=True, cache=True)(function))
 
 
-@intrinsic
-def _set_bits(_typing: Any, word: Any) -> Any:
+def _counting(_typing: Any, word: Any) -> Any:
     return word(word), lambda _context, builder, _signature, words: builder.ctpop(words[0])
+
+
+_set_bits: Callable[..., Any] = intrinsic(_counting)
 
 
 @_compiled

@@ -80,6 +80,7 @@ def load_digits(
         labels=labels,
         fingerprint=fingerprint(recipe, {"labels": labels, **splits}),
         lists_sha256={},
+        label=name,
         **splits,
     )
 
