@@ -301,7 +301,7 @@ def mainstay_codes(labels: Tensor, train_codes: Tensor, train_labels: Tensor) ->
     """Theorem 1 over all training rows: labels (B, C), codes (N, K) → (B, K)."""
     lengths = labels.norm(dim=1)[:, None] * train_labels.norm(dim=1) + 1e-8
     similarity = labels @ train_labels.T / lengths
-    others = (similarity == 0).float()
+    others = (similarity == 0).to(similarity.dtype)
     near = similarity / similarity.sum(1, keepdim=True).clamp(min=1e-8)
     far = others / others.sum(1, keepdim=True).clamp(min=1)
     return signs(near @ train_codes - far @ train_codes)
