@@ -91,12 +91,9 @@ def evaluation_rows(sizes: Sizes, device: torch.device) -> Iterator[Row]:
         yield Row(work, precision, measure, count, (1, "queries/s"))
     precision = default_precision(device)
     for backbone in dict.fromkeys((first, last)):
-        for pinned in (False, True):
-            how = "pinned buffers" if pinned else "plain copies"
-            measure = partial(gpu_work.encoding, sizes, backbone, device, pinned)
-            forward = flops(backbone, sizes.pixels).forward
-            work = f"encoding an image, {backbone}, {how}"
-            yield Row(work, precision, measure, forward, (1, "images/s"))
+        measure = partial(gpu_work.encoding, sizes, backbone, device)
+        forward = flops(backbone, sizes.pixels).forward
+        yield Row(f"encoding an image, {backbone}", precision, measure, forward, (1, "images/s"))
 
 
 def process_rows(sizes: Sizes, device: torch.device) -> Iterator[Row]:

@@ -4,9 +4,9 @@ import math
 import multiprocessing
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from multiprocessing.synchronize import Barrier
 from typing import NamedTuple
 
@@ -18,7 +18,6 @@ from saat.attacks import Knowledge, MainstayAttack, Queries, attack_queries, fro
 from saat.attacks.pgd import pgd
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
-from saat.errors import InputError
 from saat.graphs import GraphedPgd
 from saat.hashing import OBJECTIVES
 from saat.models import (
@@ -205,13 +204,12 @@ def pgd_step(sizes: Sizes, backbone: str, device: torch.device, graphed: bool) -
         return pgd(network, images, loss, THREAT, steps, step_size).images
 
     with evaluating(network), frozen(network):
-        if not graphed:
-            found = timed(eager, device, sizes.seconds)
-        else:
+        work: Callable[[], Tensor] = eager
+        if graphed:
             inner = SaatTraining.inner_loss
             graph = GraphedPgd(network, images.shape, BITS, THREAT, steps, step_size, inner)
-            found = timed(lambda: graph(images, codes, images), device, sizes.seconds)
-    return [seconds / steps for seconds in found]
+            work = partial(graph, images, codes, images)
+        return [seconds / steps for seconds in timed(work, device, sizes.seconds)]
 
 
 def saat_training(sizes: Sizes, backbone: str, device: torch.device, graphed: bool) -> SaatTraining:
@@ -252,57 +250,15 @@ def attack(sizes: Sizes, backbone: str, device: torch.device) -> list[float]:
     return [seconds / count for seconds in timed(attacked, device, sizes.seconds)]
 
 
-def encoding(sizes: Sizes, backbone: str, device: torch.device, pinned: bool) -> list[float]:
+def encoding(sizes: Sizes, backbone: str, device: torch.device) -> list[float]:
     """Seconds an image of encoding images from host memory."""
     network = network_on(device, backbone, sizes.pixels)
     images = random_bytes(sizes.encoded, sizes.pixels)
-    size = sizes.encoding_batch
-    if pinned and device.type != "cuda":
-        raise InputError(f"pinned buffers need CUDA, not {device}")
 
-    def plain() -> Tensor:
-        return encode(network, lambda rows: images[rows], len(images), size)
+    def encoded() -> Tensor:
+        return encode(network, lambda rows: images[rows], len(images), sizes.encoding_batch)
 
-    def prefetched() -> Tensor:
-        return encode_prefetched(network, images, device, size)
-
-    found = timed(prefetched if pinned else plain, device, sizes.seconds)
-    return [seconds / len(images) for seconds in found]
-
-
-@torch.no_grad()
-def encode_prefetched(
-    network: HashingNetwork, images: Tensor, device: torch.device, size: int
-) -> Tensor:
-    """Features of uint8 images; a thread copies the next batch while this one is computed.
-
-    It copies through two pinned buffers, and to the GPU on a stream of its own.
-    """
-    stream = torch.cuda.Stream(device)
-    buffers = [torch.empty(size, *images.shape[1:], dtype=torch.uint8).pin_memory() for _ in "ab"]
-    copied = [torch.cuda.Event() for _ in buffers]
-    batches = images.split(size)
-
-    def fetch(number: int) -> tuple[Tensor, torch.cuda.Event]:
-        batch, done = batches[number], copied[number % 2]
-        done.synchronize()  # the buffer's last batch has reached the GPU
-        buffer = buffers[number % 2][: len(batch)].copy_(batch)
-        with torch.cuda.stream(stream):
-            moved = buffer.to(device, non_blocking=True)
-            done.record(stream)
-        return moved, done
-
-    features = []
-    with evaluating(network), ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(fetch, 0)
-        for number in range(len(batches)):
-            moved, done = ahead.result()
-            torch.cuda.current_stream(device).wait_event(done)
-            moved.record_stream(torch.cuda.current_stream(device))
-            if number + 1 < len(batches):
-                ahead = pool.submit(fetch, number + 1)
-            features.append(network(to_float(moved, device)))
-    return torch.cat(features)
+    return [seconds / len(images) for seconds in timed(encoded, device, sizes.seconds)]
 
 
 def trials(

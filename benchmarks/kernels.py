@@ -7,14 +7,14 @@ the field's benchmarks (train or database rows, labels, mean number of labels); 
 are random.
 """
 
-from types import ModuleType
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.measure import HEADER, Seconds, compared, machine, row
+from benchmarks.measure import HEADER, Work, machine, row
+from benchmarks.trial_plain import mainstay_codes
 from saat import distance_counts, distance_counts_numpy
 from saat.attacks.pgd import input_gradient
 from saat.attacks.query_batches import frozen
@@ -53,16 +53,6 @@ class Rows(NamedTuple):
         return cls(sign(torch.randn(rows, BITS, generator=generator)), has)
 
 
-def direct_mainstay(y: Tensor, codes: Tensor, labels: Tensor) -> Tensor:
-    """Eq. 10 as matrix products over the whole training set, float64."""
-    shared = y @ labels.T
-    similarity = shared / (y.norm(dim=1)[:, None] * labels.norm(dim=1)[None]).clamp_min(1e-12)
-    negative = (shared == 0).double()
-    pull = similarity / similarity.sum(1, keepdim=True).clamp_min(1e-12)
-    push = negative / negative.sum(1, keepdim=True).clamp_min(1)
-    return sign((pull - push) @ codes)
-
-
 def sorted_ap(query: Rows, database: Rows, top_k: int, kind: Kind) -> float:
     """AP of one query after another, by sorting the database, as the reference codes do."""
     total = 0.0
@@ -76,45 +66,39 @@ def sorted_ap(query: Rows, database: Rows, top_k: int, kind: Kind) -> float:
     return total / len(query.codes)
 
 
-def mainstay_seconds(rows: Rows, repeats: int) -> tuple[Seconds, Seconds]:
+def mainstay_works(rows: Rows) -> tuple[Work, Work]:
     """Mainstay codes of a batch: ours, and the plain formula."""
     groups, index = MainstayCodes(*rows), torch.arange(BATCH)
     exact = rows.labels[:BATCH].double(), rows.codes.double(), rows.labels.double()
-    return compared(lambda: groups.of_rows(index), lambda: direct_mainstay(*exact), repeats)
+    return lambda: groups.of_rows(index), lambda: mainstay_codes(*exact)
 
 
-def ap_seconds(query: Rows, database: Rows) -> tuple[Seconds, Seconds]:
+def ap_works(query: Rows, database: Rows, ties: Ties = "expected") -> tuple[Work, Work]:
     """AP@5000 of all queries: ours, and by sorting."""
-    held = Database(*database)
-    return compared(
-        lambda: held.average_precision(*query, 5000),
-        lambda: sorted_ap(query, database, 5000, None),
-        3,
+    held, kind = Database(*database), None if ties == "expected" else ties
+    return (
+        lambda: held.average_precision(*query, 5000, ties),
+        lambda: sorted_ap(query, database, 5000, kind),
     )
 
 
 def ap_rows(name: str, query: Rows, database: Rows) -> None:
     """AP of a query in a data set: each way beside a sort per query, and beside faiss."""
-    held, queries = Database(*database), len(query.codes)
-
-    def ours(ties: Ties = "expected") -> Tensor:
-        return held.average_precision(*query, 5000, ties)
-
-    def by_sorting(kind: Kind = None) -> float:
-        return sorted_ap(query, database, 5000, kind)
+    queries, packed = len(query.codes), Packed.of(*database)
+    ours, by_sorting = ap_works(query, database)
 
     def by_numpy() -> None:
         counts = np.zeros((queries, 2 * (BITS + 1)), np.int64)
         distance_counts_numpy.count(Packed.of(*query), packed, counts, 5000)
 
-    packed = Packed.of(*database)
     print(row(f"AP@5000 of a query, {name}", ours, by_sorting, 3, queries))
     print(row("– without Numba", by_numpy, by_sorting, 3, queries))
-    print(
-        row("– stable order", lambda: ours("stable"), lambda: by_sorting("stable"), 3, queries),
-        flush=True,
-    )
-    if faiss := _faiss():
+    print(row("– stable order", *ap_works(query, database, "stable"), 3, queries), flush=True)
+    try:
+        import faiss
+    except ImportError:
+        print("| faiss is not installed (`pip install faiss-cpu`) | | | | | |")
+    else:
         bits = pack_bits(query.codes), pack_bits(database.codes)
         index = faiss.IndexBinaryFlat(BITS)
         index.add(bits[1])
@@ -126,16 +110,6 @@ def ap_rows(name: str, query: Rows, database: Rows) -> None:
         torch.set_num_threads(1)
 
 
-def _faiss() -> ModuleType | None:
-    try:
-        import faiss
-    except ImportError:
-        print("| faiss is not installed (`pip install faiss-cpu`) | | | | | |")
-        return None
-    module: ModuleType = faiss
-    return module
-
-
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
@@ -144,10 +118,8 @@ def main() -> None:
     print(machine(), *HEADER, sep="\n", flush=True)
     for name, (train, size, classes, mean) in SETS.items():
         rows = Rows.drawn(train, classes, mean, generator)
-        groups, index = MainstayCodes(*rows), torch.arange(BATCH)
-        exact = rows.labels[:BATCH].double(), rows.codes.double(), rows.labels.double()
         work = f"mainstay codes of a batch of {BATCH}, {name}"
-        print(row(work, lambda: groups.of_rows(index), lambda: direct_mainstay(*exact), 9))  # noqa: B023
+        print(row(work, *mainstay_works(rows), 9))
         query = Rows.drawn(QUERIES, classes, mean, generator)
         ap_rows(name, query, Rows.drawn(size, classes, mean, generator))
     gradient_row()

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 from benchmarks.kernels import BITS, SETS, Rows
+from benchmarks.measure import status_bytes
 from harness.executors.executor import reports_of
 from harness.experiment.config import Experiment
 from harness.experiment.resolve import resolve_experiment
@@ -93,14 +94,6 @@ def data_of(labels: np.ndarray, sizes: Sizes) -> RetrievalData:
     return RetrievalData(
         "memory", images, labels, database[: sizes.train], database, validation, test, "memory", {}
     )
-
-
-def status_bytes(field: str) -> int:
-    """``VmRSS``, the memory of this process now, or ``VmHWM``, its largest since a new peak."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return 1024 * int(line.split()[1])
-    raise RuntimeError(f"/proc/self/status has no {field}")
 
 
 def new_peak() -> None:

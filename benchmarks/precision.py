@@ -20,23 +20,6 @@ from saat.stages import train
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
 
-def trained(
-    data: RetrievalData, given: argparse.Namespace, precision: Precision, seed: int
-) -> tuple[torch.nn.Module, float]:
-    """A SAAT model of 32 bits, and the seconds of CPU that its training took."""
-    began = time.process_time()
-    network = train(
-        data,
-        epochs=given.epochs,
-        pretrain_epochs=given.pretrain_epochs,
-        options={"step_size": "auto"},
-        pretrain_options={"lr": 0.3},
-        seed=seed,
-        precision=precision,
-    )
-    return network, time.process_time() - began
-
-
 def measured(
     network: torch.nn.Module, data: RetrievalData, given: argparse.Namespace, precision: Precision
 ) -> tuple[float, float]:
@@ -60,10 +43,20 @@ def main(arguments: list[str] | None = None) -> None:
     data = RetrievalData.named("digits")
     print(f"torch {torch.__version__}, one thread; MAP@1000 in %, mainstay T={given.steps}")
     print("training  seed   CPU s    clean   robust | attack in bf16: clean   robust")
-    rows: dict[str, list[list[float]]] = {name: [] for name in PRECISIONS}
+    rows: dict[Precision, list[list[float]]] = {name: [] for name in PRECISIONS}
     for seed in range(given.seeds):
         for name in PRECISIONS:
-            network, seconds = trained(data, given, name, seed)
+            began = time.process_time()
+            network = train(
+                data,
+                epochs=given.epochs,
+                pretrain_epochs=given.pretrain_epochs,
+                options={"step_size": "auto"},
+                pretrain_options={"lr": 0.3},
+                seed=seed,
+                precision=name,
+            )
+            seconds = time.process_time() - began
             own = [100 * value for p in PRECISIONS for value in measured(network, data, given, p)]
             rows[name].append([seconds, *own])
             print(_row(name, str(seed), rows[name][-1]), flush=True)

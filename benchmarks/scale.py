@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks.measure import status_bytes
 from harness.executors import executor
 from harness.experiment.resolve import resolve_experiment
 from harness.files import write_json
@@ -133,7 +134,8 @@ class Usage(threading.Thread):
     def run(self) -> None:
         """Sample until told to stop."""
         while not self._stop_now.wait(0.2):
-            self.samples.append((time.time(), resident_megabytes(), time.process_time()))
+            used = status_bytes("VmRSS") / 2**20
+            self.samples.append((time.time(), used, time.process_time()))
 
     def stop(self) -> None:
         """End the thread."""
@@ -145,14 +147,6 @@ class Usage(threading.Thread):
         times = [when for when, _, _ in self.samples]
         index = min(int(np.searchsorted(times, moment)), len(times) - 1)
         return self.samples[index][1:]
-
-
-def resident_megabytes() -> float:
-    """Resident memory of this process (Linux)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return math.nan
 
 
 def run(

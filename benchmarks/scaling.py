@@ -6,14 +6,14 @@ trainings on ``digits`` (10 classes) and ``digits100`` (100 classes), whose imag
 but how their digits are read. Memory is the largest growth of the process during the work.
 """
 
-import resource
-import sys
 import time
 from collections.abc import Callable
+from statistics import median
 
 import torch
 
-from benchmarks.kernels import BATCH, Rows, ap_seconds, mainstay_seconds
+from benchmarks.kernels import BATCH, Rows, ap_works, mainstay_works
+from benchmarks.measure import interleaved, peak_mebibytes
 from saat.attacks import MainstayAttack
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
@@ -36,10 +36,10 @@ def kernels(classes: int) -> str:
     started = time.perf_counter()
     MainstayCodes(rows.codes, rows.labels).of_rows(torch.arange(BATCH))  # makes the coefficients
     once = time.perf_counter() - started
-    mainstay = mainstay_seconds(rows, 3)
+    mainstay = interleaved(mainstay_works(rows), 3)
     query = Rows.drawn(QUERIES, classes, 2.0, drawn)
-    ap = ap_seconds(query, Rows.drawn(DATABASE, classes, 2.0, drawn))
-    times = (f"{1000 * t:.1f}" for t in (once, *(found.median for found in (*mainstay, *ap))))
+    ap = interleaved(ap_works(query, Rows.drawn(DATABASE, classes, 2.0, drawn)), 3)
+    times = (f"{1000 * t:.1f}" for t in (once, *map(median, (*mainstay, *ap))))
     return f"| {classes} | {groups} | {' | '.join(times)} |"
 
 
@@ -69,22 +69,17 @@ def _timed(epoch: Callable[[], object], epochs: int) -> float:
     return (time.perf_counter() - started) / epochs
 
 
-def megabytes() -> float:
-    """Largest memory of the process so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-
 def main() -> None:
     """Print both tables."""
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, one core, ms; {TRAIN} train, {DATABASE} database rows")
     print("| classes | label groups | first batch | batch of 32 | plain | AP of 64 | plain |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
-    start = megabytes()
+    start = peak_mebibytes()
     for classes in CLASSES:
         print(kernels(classes), flush=True)
-    print(f"largest memory beyond the {start:.0f} MB at the start: {megabytes() - start:.0f} MB\n")
+    grown = peak_mebibytes() - start
+    print(f"largest memory beyond the {start:.0f} MB at the start: {grown:.0f} MB\n")
     columns = "set classes s/epoch_pretrain s/epoch_SAAT clean robust SAAT_clean SAAT_robust chance"
     print(f"| {columns.replace(' ', ' | ').replace('_', ' ')} |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")

@@ -6,7 +6,6 @@ networks, and the SAAT step folds in every batch. Process time of interleaved
 calls, since the machine may have other work: medians, and the quartiles of ours.
 """
 
-import resource
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn import functional as F
 
 from benchmarks.kernels import BITS, SETS, Rows
+from benchmarks.measure import interleaved, peak_mebibytes
 from saat.attacks.interface import Knowledge
 from saat.attacks.objectives import SAMPLED_RELEVANT, SmoothAP
 from saat.attacks.pgd import pgd
@@ -196,17 +196,10 @@ class Timed(NamedTuple):
     high: float
 
 
-def interleaved(works: Sequence[Callable[[], object]], repeats: int) -> list[Timed]:
-    """Each call's times, taken in turn, after one round that is not counted."""
-    times: list[list[float]] = [[] for _ in works]
-    for number in range(repeats + 1):
-        for work, found in zip(works, times, strict=True):
-            started = time.process_time()
-            work()
-            if number:
-                found.append(time.process_time() - started)
-    ordered = [sorted(found) for found in times]
-    return [Timed(t[len(t) // 4], t[len(t) // 2], t[3 * len(t) // 4]) for t in ordered]
+def quartiles(works: Sequence[Callable[[], object]], repeats: int) -> list[Timed]:
+    """Those of each call's process time."""
+    found = interleaved(works, repeats, time.process_time)
+    return [Timed(t[len(t) // 4], t[len(t) // 2], t[3 * len(t) // 4]) for t in found]
 
 
 def report(what: str, ours: Timed, plain: Timed | None, unit: str) -> None:
@@ -225,7 +218,7 @@ def step_benchmark(backbone: str, side: int, size: int, count: int, repeats: int
         plain = bare_network(network, backbone)
         fast = folded(network)
         pair = [lambda: our_pgd(fast, batch), lambda: bare_pgd(plain, batch)]
-        ours_bare = interleaved(pair, repeats)
+        ours_bare = quartiles(pair, repeats)
     unit = f"a batch of {size}"
     report(f"PGD-7, {backbone}, {side} px", ours_bare[0], ours_bare[1], unit)
     draws = generator("rows", count)
@@ -239,7 +232,7 @@ def step_benchmark(backbone: str, side: int, size: int, count: int, repeats: int
         return torch.randperm(count)[:size]
 
     steps = [lambda: ours.step(index(), LR), lambda: bare.step(index())]
-    ours_bare = interleaved(steps, repeats)
+    ours_bare = quartiles(steps, repeats)
     report(f"SAAT step, {backbone}, {side} px", ours_bare[0], ours_bare[1], unit)
 
 
@@ -249,14 +242,14 @@ def starts_benchmark() -> None:
     for size, side in ((128, 32), (32, 224)):
         images = Batch.drawn(size, side).images
         seeds = range(size)
-        (found,) = interleaved([partial(threat.random_start, images, seeds)], 10)
+        (found,) = quartiles([partial(threat.random_start, images, seeds)], 10)
         report(f"random starts, {side} px", found, None, f"a batch of {size}")
     _, size, classes, mean = SETS["MS-COCO"]
     draws = generator("smooth AP")
     database, query = Rows.drawn(size, classes, mean, draws), Rows.drawn(32, classes, mean, draws)
     knowledge = Knowledge.of(database.codes.float(), database.labels)
     seeds = range(len(query.labels))
-    (found,) = interleaved([partial(SmoothAP.estimated, query.labels, knowledge, seeds)], 5)
+    (found,) = quartiles([partial(SmoothAP.estimated, query.labels, knowledge, seeds)], 5)
     report(f"SmoothAP, {SAMPLED_RELEVANT}+ of {size} rows", found, None, "32 queries")
 
 
@@ -266,14 +259,9 @@ def mainstay_benchmark() -> None:
         rows = Rows.drawn(count, *SETS["MS-COCO"][2:], generator("many", count))
         before = peak_mebibytes()
         mainstay, index = MainstayCodes(*rows), torch.arange(32)
-        (found,) = interleaved([partial(mainstay.of_rows, index)], 10)
+        (found,) = quartiles([partial(mainstay.of_rows, index)], 10)
         what, grown = f"mainstay codes, {count} rows", peak_mebibytes() - before
         report(what, found, None, f"a batch of 32; memory grew by {grown:.0f} MiB")
-
-
-def peak_mebibytes() -> float:
-    """Most memory that the process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ are not counted.
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -31,10 +30,9 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from benchmarks.measure import machine
+from benchmarks.measure import machine, peak_mebibytes
 from benchmarks.trial_data import write_lists
-from benchmarks.trial_plain import PlainNetwork, PlainTrial
-from benchmarks.trial_settings import EPS, Size
+from benchmarks.trial_plain import EPS, PlainNetwork, PlainTrial, Size
 from saat import stopwatch
 from saat.models import HashingNetwork
 from saat.precision import PRECISIONS
@@ -171,8 +169,7 @@ def run_here(side: str, folder: Path, work: Path, size: Size) -> Found:
         maps, stages = (ours if side == "ours" else plain)(folder, work, size)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     stages = {**stages, _NO_STAGE: cpu - sum(stages.values())}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Found(cpu, wall, peak, stages, passes, maps)
+    return Found(cpu, wall, peak_mebibytes(), stages, passes, maps)
 
 
 def run_apart(side: str, folder: Path, size: Size) -> Found:
@@ -254,9 +251,9 @@ def main() -> None:
     print(f"{machine()}\n{size}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         lists = Path(folder) / "lists"
-        write_lists(
-            lists, size.train, size.searched + size.queries, size.test, size.classes, given.data
-        )
+        # Every data set must have test images; no trial of a search attacks them.
+        database, test = size.searched + size.queries, size.queries
+        write_lists(lists, size.train, database, test, size.classes, given.data)
         for line in table(compared(lists, size, given.repeats)):
             print(line)
 

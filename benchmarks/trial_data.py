@@ -35,10 +35,9 @@ def write_lists(
         pictures = (drawn(row, rng) for row in labels)
     else:
         lists = read_lists(source)
-        rows = np.concatenate(
-            [lists.rows["train"][:train], _outside(lists.rows["database"], lists.rows["train"])]
-        )
-        rows = np.concatenate([rows[:database], lists.rows["test"][:test]])
+        own, others = lists.rows["train"], lists.rows["database"]
+        known = np.concatenate([own[:train], others[~np.isin(others, own)]])
+        rows = np.concatenate([known[:database], lists.rows["test"][:test]])
         labels = lists.labels[rows]
         pictures = (enlarged(lists.root / lists.paths[row]) for row in rows)
     paths = [f"images/{number:05d}.jpg" for number in range(count)]
@@ -69,8 +68,3 @@ def enlarged(path: Path) -> Image.Image:
     """A photograph at the size of FLICKR-25K's."""
     with Image.open(path) as image:
         return image.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
-
-
-def _outside(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    found: np.ndarray = rows[~np.isin(rows, others)]
-    return found

@@ -17,6 +17,7 @@ Random numbers are torch's own, so the results differ from ours as those of anot
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,56 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.trial_settings import EPS, Size
 from saat.data.layouts import read_lists
 from saat.data.splits import draw_validation
 from saat.models import build_network
+from saat.precision import Precision
 from saat.stopwatch import Stage, stage
+
+# Radius of the ball of trainings and attacks.
+EPS = 8 / 255
+
+
+@dataclass(frozen=True)
+class Size:
+    """FLICKR-25K's protocol on few images, with a twentieth of the published epochs.
+
+    Attributes:
+        backbone: name; its weights are random.
+        side: of the images, in pixels.
+        train: training images, all in the database.
+        searched: database images that queries search.
+        queries: validation queries, which a search's trial attacks.
+        classes: of drawn photographs.
+        bits: code length.
+        batch: images a step, and queries at once of the plain way.
+        pretrain_epochs: of DPH.
+        pretrain_lr: of DPH.
+        epochs: of SAAT, each with a validation.
+        lr: of SAAT.
+        inner_steps: of PGD in training.
+        val_steps: of the attack after every epoch.
+        steps: of the mainstay attack and of HAG in the end.
+        precision: of our trainings (``resources.precision``); all attacks and codes are fp32.
+    """
+
+    backbone: str = "alexnet"
+    side: int = 224
+    train: int = 64
+    searched: int = 256
+    queries: int = 32
+    classes: int = 24
+    bits: int = 32
+    batch: int = 32
+    pretrain_epochs: int = 5
+    pretrain_lr: float = 0.01
+    epochs: int = 1
+    lr: float = 0.05
+    inner_steps: int = 7
+    val_steps: int = 10
+    steps: int = 10
+    precision: Precision = "fp32"
+
 
 ALPHAS = (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 INNER_STEP = 2 / 255
@@ -255,7 +301,7 @@ def mainstay_codes(labels: Tensor, train_codes: Tensor, train_labels: Tensor) ->
     """Theorem 1 over all training rows: labels (B, C), codes (N, K) → (B, K)."""
     lengths = labels.norm(dim=1)[:, None] * train_labels.norm(dim=1) + 1e-8
     similarity = labels @ train_labels.T / lengths
-    others = (similarity == 0).float()
+    others = (similarity == 0).to(similarity.dtype)
     near = similarity / similarity.sum(1, keepdim=True).clamp(min=1e-8)
     far = others / others.sum(1, keepdim=True).clamp(min=1)
     return signs(near @ train_codes - far @ train_codes)

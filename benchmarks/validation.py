@@ -10,13 +10,14 @@ Three parts, each a table of docs/results/validation.md:
 
 - codes made of labels and noise: MAP over a part against MAP over the whole database;
 - small networks trained on the digits: the same, and what the attack takes its knowledge from;
-- forward passes of one image (F) of an epoch and of its validation, counted.
+- forward passes of one image (F) of an epoch and of its validation, as ``--dry-run`` counts them.
 """
 
 import argparse
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,13 +27,16 @@ from scipy.stats import kendalltau
 from torch import Tensor, nn
 
 from harness.experiment.protocols import validation_protocol, validation_top_k
+from harness.experiment.resolve import resolve_experiment
 from harness.experiment.sections import EvaluationSection, ValidationSection
+from harness.session.data_sizes import DataSizes
+from harness.session.trial_costs import TrialCosts
 from saat.attack_runner import AttackRunner
 from saat.codes import sign
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
 from saat.hashing import OBJECTIVES
-from saat.models import HashingNetwork, build_network, encode
+from saat.models import build_network, encode
 from saat.pretrain import Pretraining, PretrainSettings
 from saat.protocol import evaluate, validate
 from saat.retrieval import Database
@@ -46,7 +50,7 @@ SEEDS = 3
 ROWS = {"FLICKR-25K": 23_300, "NUS-WIDE": 193_734}
 DIGITS_PART, DIGITS_TOP_K = 500, 1000
 LAMBDAS, DIGITS_SEEDS, DIGITS_EPOCHS = (0.1, 1.0, 3.0, 10.0), 2, 4
-NUS_TRAIN, NUS_QUERIES = 10_500, (200, 500)
+NUS_TRAIN, NUS_TEST, NUS_QUERIES = 10_500, 2100, (200, 500)
 
 
 class Set(NamedTuple):
@@ -195,70 +199,30 @@ def digits() -> Iterator[str]:
     yield f"bits of the last visit that differ: {100 * np.mean(other_bits):.2f} %"
 
 
-class Counter(nn.Module):
-    """A backbone of one layer that counts F: an image forward, and each backward pass as one.
-
-    A step of training needs two backward passes, for its weights and for its input. An attack needs
-    one: it freezes the weights.
-    """
-
-    features_out, from_scratch, names = 4, False, ()
-    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(3, self.features_out)
-        self.passes = 0
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Float images (B, 3, H, W) → (B, 4)."""
-        backward = 0
-        if torch.is_grad_enabled():
-            backward = 2 if self.layer.weight.requires_grad else int(images.requires_grad)
-        self.passes += len(images) * (1 + backward)
-        out: Tensor = self.layer(images.mean((2, 3)))
-        return out
-
-
-def counted(counter: Counter, work: Callable[[], object]) -> int:
-    """F of a call."""
-    before = counter.passes
-    work()
-    return counter.passes - before
-
-
 def costs() -> Iterator[str]:
     """Lines of a table: F of validation at NUS-WIDE's size as a share of an epoch of SAAT."""
-    rng, database = np.random.default_rng(0), ROWS["NUS-WIDE"]
-    images = rng.integers(0, 256, (database, 3, 2, 2), dtype=np.uint8)
-    labels = (rng.random((database, 21)) < 0.1).astype(np.uint8)
-    rows = np.arange(database)
-    data = RetrievalData(
-        "counted", images, labels, rows[:NUS_TRAIN], rows, rows[-max(NUS_QUERIES) :], rows[:0],
-        "counted", {},
-    )  # fmt: skip
-    counter = Counter()
-    network = HashingNetwork(counter, BITS)
-    objective = OBJECTIVES["dph"](data.label_tensor(data.train), BITS, 0)
-    training = SaatTraining(network, objective, data, SaatSettings(epochs=1), 0)
-    epoch = counted(counter, training.run_epoch)
-    yield f"an epoch of SAAT: {epoch:,} F, {epoch / NUS_TRAIN:.1f} a training image"
-    searched = len(data.validation_database)
-    for queries in NUS_QUERIES:
-        for name, database_key, codes in (
-            ("whole database, training set encoded", "all", None),
-            ("20,000 rows, other training rows encoded", "auto", None),
-            ("20,000 rows, codes of the last visit", "auto", training.train_codes()),
-        ):
-            short = ValidationSection.model_validate({"database": database_key, "queries": queries})
-            protocol = validation_protocol(short, EvaluationSection(), searched)
-            part = None if database_key == "all" else data.validation_part(short.part_of(searched))
-
-            def work() -> None:
-                validate(network, data, protocol, part, codes, limit=queries)  # noqa: B023
-
-            passes = counted(counter, work)
-            yield f"| {queries} | {name} | {passes:,} | {100 * passes / epoch:.1f} % |"
+    database, queries = ROWS["NUS-WIDE"], max(NUS_QUERIES)
+    sizes = DataSizes(
+        NUS_TRAIN, database, database - queries, queries, NUS_TEST, database + NUS_TEST, NUS_TRAIN
+    )
+    ways = {
+        "whole database, training set encoded": ("all", "saat"),
+        "20,000 rows, other training rows encoded": ("auto", "crdat"),  # which keeps no codes
+        "20,000 rows, codes of the last visit": ("auto", "saat"),
+    }
+    for taken, (name, (searched, method)) in product(NUS_QUERIES, ways.items()):
+        content = {
+            "schema_version": 1, "name": "costs", "space": {}, "defense": {"method": method},
+            "data": {"name": "digits", "val_queries": queries},
+            "validation": {"database": searched, "queries": taken},
+        }  # fmt: skip
+        found = resolve_experiment(content, "costs")
+        counted = TrialCosts(found, sizes)
+        if method == "saat":
+            epoch = counted.training(found.config, 0, 1).passes
+        passes = counted.validation(found.config).passes
+        yield f"| {taken} | {name} | {passes:,.0f} | {100 * passes / epoch:.1f} % |"
+    yield f"an epoch of SAAT: {epoch:,.0f} F, {epoch / NUS_TRAIN:.1f} a training image"
 
 
 def main() -> None:

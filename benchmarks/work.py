@@ -17,7 +17,7 @@ import torch
 
 from benchmarks import kernels
 from benchmarks.measure import machine
-from benchmarks.steps import interleaved
+from benchmarks.steps import quartiles
 from harness.experiment.config import Experiment
 from harness.experiment.file import load_experiment
 from harness.session.sizes import DataSizes
@@ -118,7 +118,7 @@ def defenses(repeats: int = 9, batch_size: int = 32, width: float = 1.0) -> list
             {"width": width} if name == "comdefend" else {}
         )
         works[name] = DefenseSteps(name, replace(entry.settings(), **changes), 16 * batch_size)
-    times = dict(zip(works, interleaved(list(works.values()), repeats), strict=True))
+    times = dict(zip(works, quartiles(list(works.values()), repeats), strict=True))
     whole = works["saat"].counted
     lines = ["| defense | F | relative to SAAT, counted | measured | quartiles |"]
     lines.append("|---|---:|---:|---:|---:|")

@@ -42,15 +42,9 @@ def count_distances(queries: Packed, database: Packed, depth: int) -> NDArray[np
 
 
 def relevance_in_stable_order(queries: Packed, database: Packed, depth: int) -> NDArray[np.bool_]:
-    """Whether the items of the ranking by (distance, index) are relevant.
+    """Whether the first items of the ranking by (distance, index) are relevant: bool (Q, depth).
 
-    Args:
-        queries: Q of them.
-        database: with as many bits and classes.
-        depth: of the ranking, at most N.
-
-    Returns:
-        bool (Q, depth).
+    Arguments are those of :func:`count_distances`.
     """
     hits = np.zeros((queries.codes.shape[1], depth), np.bool_)
     loops_for(queries, database).order(queries, database, hits)

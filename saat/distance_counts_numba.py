@@ -14,16 +14,20 @@ from numba import njit
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from saat.bit_planes import (
+from saat.packed_codes import (
     BLOCK_ITEMS,
     BLOCK_WORDS,
     PLANES_AT_ONCE,
+    Packed,
     empty_on_cache_lines,
     rows_of_bits,
 )
-from saat.packed_codes import Packed
 
 Array = NDArray[Any]
+# Codes and labels of the database: uint64, blocks × planes in a row. Masks of the queries' codes:
+# uint64 (Q, planes). Their labels: bool (Q, planes). Memory for planes of some blocks: of
+# distances, a spare one, and one of the relevant items. N.
+Operands = tuple[Array, Array, Array, Array, Array, int]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _W = BLOCK_WORDS
@@ -37,7 +41,7 @@ def count(queries: Packed, database: Packed, counts: Array, depth: int) -> None:
     Distances beyond those of the nearest ``depth`` items are counted in some blocks only.
     """
     found = np.zeros((len(counts), queries.bits // 8 + 1, 2, 4, 2), np.int64)
-    _count(*_operands(queries, database, 1), depth, found)
+    _count(_operands(queries, database, 1), depth, found)
     every = found.reshape(len(counts), 8 * found.shape[1], 2)[:, : queries.bits + 1]
     every[..., 0] -= every[..., 1]
     counts += every.reshape(counts.shape)
@@ -45,20 +49,12 @@ def count(queries: Packed, database: Packed, counts: Array, depth: int) -> None:
 
 def order(queries: Packed, database: Packed, hits: Array) -> None:
     """Fill bool (Q, depth): relevance in the order by (distance, index)."""
-    blocks = len(database.planes.codes)
-    _order(*_operands(queries, database, blocks), queries.bits, hits)
+    blocks = len(database.planes[0])
+    _order(_operands(queries, database, blocks), queries.bits, hits)
 
 
-def _operands(
-    queries: Packed, database: Packed, blocks: int
-) -> tuple[Array, Array, Array, Array, Array, int]:
-    """Arguments of the loops.
-
-    Returns:
-        Codes and labels of the database: uint64, blocks × planes in a row. Masks of the queries'
-        codes: uint64 (Q, planes). Their labels: bool (Q, planes). Memory for planes of ``blocks``:
-        of distances, a spare one, and one of the relevant items. N.
-    """
+def _operands(queries: Packed, database: Packed, blocks: int) -> Operands:
+    """Arguments of the loops, with memory for ``blocks``."""
     codes, labels = database.planes
     masks = np.where(rows_of_bits(queries.codes, codes.shape[1]), _ALL, _NONE)
     wanted = rows_of_bits(queries.labels, labels.shape[1])
@@ -74,14 +70,11 @@ def _compiled(function: Function) -> Function:
     return cast("Function", njit(nogil=True, cache=True)(function))
 
 
-def _intrinsic_set_bits(typing: Any, word: Any) -> Any:
-    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
-
-    return word(word), code
+def _counting(_typing: Any, word: Any) -> Any:
+    return word(word), lambda _context, builder, _signature, words: builder.ctpop(words[0])
 
 
-_set_bits: Callable[..., Any] = intrinsic(_intrinsic_set_bits)
+_set_bits: Callable[..., Any] = intrinsic(_counting)
 
 
 @_compiled
@@ -127,16 +120,11 @@ def _add_carry(level: Array, carry: Array) -> None:
 
 
 @_compiled
-def _include(plane: Array, other: Array) -> None:
-    for w in range(_W):
-        plane[w] |= other[w]
-
-
-@_compiled
-def _fill(
-    codes: Array, labels: Array, flips: Array, wanted: Array, memory: Array, items: int
-) -> None:
-    """The planes of a query and a block with ``items``: distances, spare, relevant."""
+def _fill(operands: Operands, query: int, block: int, memory: Array) -> None:
+    """The planes of a query and a block: distances, spare, relevant."""
+    codes, labels = operands[0][block], operands[1][block]
+    flips, wanted = operands[2][query], operands[3][query]
+    items = operands[5] - block * BLOCK_ITEMS
     spare, relevant = len(memory) - 2 * _W, len(memory) - _W
     memory[:] = _NONE
     for first in range(0, len(flips), PLANES_AT_ONCE):
@@ -152,19 +140,13 @@ def _fill(
             memory[level + word + 1 : level + _W] = _ALL
     for label in range(len(wanted)):
         if wanted[label]:
-            _include(memory[relevant:], labels[label * _W : (label + 1) * _W])
+            memory[relevant:] |= labels[label * _W : (label + 1) * _W]
 
 
 @_compiled
 def _flip(number: int, bit: int) -> Any:
     """What makes a plane 1 where it is this bit of the number."""
     return _NONE if (number >> bit) & 1 else _ALL
-
-
-@_compiled
-def _copy(plane: Array, other: Array, flip: Any) -> None:
-    for w in range(_W):
-        plane[w] = other[w] ^ flip
 
 
 @_compiled
@@ -177,8 +159,8 @@ def _restrict(plane: Array, other: Array, flip: Any) -> None:
 def _select_eight(eight: int, memory: Array) -> bool:
     """Select, in the spare plane, the distances 8·eight to 8·eight + 7; whether there are any."""
     sums, selected = memory[: -2 * _W], memory[-2 * _W : -_W]
-    _copy(selected, sums[3 * _W : 4 * _W], _flip(eight, 0))
-    for level in range(4, len(sums) // _W):
+    selected[:] = _ALL
+    for level in range(3, len(sums) // _W):
         _restrict(selected, sums[level * _W : (level + 1) * _W], _flip(eight, level - 3))
     found = _NONE
     for w in range(_W):
@@ -211,27 +193,18 @@ def _count_four(half: int, memory: Array, counts: Array) -> None:
 
 
 @_compiled
-def _count(
-    codes: Array,
-    labels: Array,
-    flips: Array,
-    wanted: Array,
-    memory: Array,
-    items: int,
-    depth: int,
-    counts: Array,
-) -> None:
+def _count(operands: Operands, depth: int, counts: Array) -> None:
+    memory = operands[4][0]
     eights = np.full(len(counts), counts.shape[1])  # that the nearest items are within
     for first in range(0, len(counts), _QUERIES_AT_ONCE):
-        for block in range(len(codes)):  # which stays in the cache for all of them
-            rest = items - block * BLOCK_ITEMS
+        for block in range(len(operands[0])):  # which stays in the cache for all of them
             for query in range(first, min(first + _QUERIES_AT_ONCE, len(counts))):
-                _fill(codes[block], labels[block], flips[query], wanted[query], memory[0], rest)
+                _fill(operands, query, block, memory)
                 own, near = counts[query], 0
                 for eight in range(eights[query]):
-                    if _select_eight(eight, memory[0]):
+                    if _select_eight(eight, memory):
                         for half in range(2):
-                            _count_four(half, memory[0], own[eight, half])
+                            _count_four(half, memory, own[eight, half])
                     near += own[eight, ..., 0].sum()
                     if near >= depth:
                         eights[query] = eight + 1
@@ -239,27 +212,18 @@ def _count(
 
 
 @_compiled
-def _order(
-    codes: Array,
-    labels: Array,
-    flips: Array,
-    wanted: Array,
-    memory: Array,
-    items: int,
-    bits: int,
-    hits: Array,
-) -> None:
-    some = np.empty(len(codes), np.bool_)  # of the blocks have one of the selected distances
+def _order(operands: Operands, bits: int, hits: Array) -> None:
+    memory = operands[4]
+    some = np.empty(len(memory), np.bool_)  # of the blocks have one of the selected distances
     for query in range(len(hits)):
-        for block in range(len(codes)):
-            rest = items - block * BLOCK_ITEMS
-            _fill(codes[block], labels[block], flips[query], wanted[query], memory[block], rest)
+        for block in range(len(memory)):
+            _fill(operands, query, block, memory[block])
         place = 0
         for eight in range(bits // 8 + 1):
-            for block in range(len(codes)):
+            for block in range(len(memory)):
                 some[block] = _select_eight(eight, memory[block])
             for low in range(8):
-                for block in range(len(codes)):
+                for block in range(len(memory)):
                     if some[block]:
                         place = _append(low, memory[block], hits[query], place)
             if place == hits.shape[1]:

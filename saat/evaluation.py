@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saat.evaluation_table import EvaluationTable
+from saat.errors import InputError
+from saat.evaluation_table import EvaluationTable, Row
 from saat.metrics import METRICS, Phase
 from saat.reliability import GateResult
-from saat.retrieval import DistanceHistograms, distance_histograms
+from saat.retrieval import Database, DistanceHistograms
 from saat.threat_model import ThreatModel
 from saat.victim import AttackResult, Target, Victim
 
@@ -87,7 +88,11 @@ class Evaluation:
         Raises:
             InputError: pandas is not installed.
         """
-        return self.table().frame()
+        try:
+            import pandas as pd
+        except ImportError:
+            raise InputError("to_frame() needs pandas: pip install pandas") from None
+        return pd.DataFrame(self.table().rows, columns=list(Row._fields)).set_index("name")
 
     @property
     def unreliable(self) -> list[str]:
@@ -158,7 +163,7 @@ class Evaluation:
             result = self.attacks[name]
             codes = result.codes
             labels = labels if result.target is None else result.target.labels
-        return distance_histograms(codes, labels, self.database_codes, self.database_labels)
+        return Database(self.database_codes, self.database_labels).histograms(codes, labels)
 
 
 def evaluation_of_images(

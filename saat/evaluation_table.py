@@ -4,12 +4,9 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
-from saat.errors import InputError
 from saat.sanity import warning_lines
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from saat.evaluation import Evaluation
 
 
@@ -102,18 +99,6 @@ class EvaluationTable:
         if notes := [" ".join(note.split()) for note in self._notes()]:
             parts.append(f"<ul>{_cells('li', notes)}</ul>")
         return "".join(parts)
-
-    def frame(self) -> "pd.DataFrame":
-        """The rows as a data frame; fractions in [0, 1].
-
-        Raises:
-            InputError: pandas is not installed.
-        """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise InputError("to_frame() needs pandas: pip install pandas") from None
-        return pd.DataFrame(self.rows, columns=list(Row._fields)).set_index("name")
 
 
 def _cells(tag: str, texts: Sequence[str]) -> str:

@@ -65,15 +65,12 @@ class Constraints:
         The keys name what validation measures. The re-attack counts: it has the same queries and
         the full protocol.
         """
+        bounds = Phase.VALIDATION.of(section)
         least, most = (
-            {
-                key: float(bound[word])
-                for key, bound in section.items()
-                if bound.get(word) is not None
-            }
+            {name: float(b[word]) for name, b in bounds.items() if b.get(word) is not None}
             for word in ("at_least", "at_most")
         )
-        return cls(Phase.VALIDATION.of(least), Phase.VALIDATION.of(most))
+        return cls(least, most)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -144,10 +141,6 @@ class Aims:
         """Plain names of the objectives, in their order."""
         return tuple(objective.name for objective in self.objectives)
 
-    @cached_property
-    def _signs(self) -> NDArray[np.float64]:
-        return np.array([1.0 if objective.maximise else -1.0 for objective in self.objectives])
-
     def values(
         self, metrics: Mapping[str, float], phase: Phase = Phase.REATTACK
     ) -> tuple[float, ...]:
@@ -168,7 +161,7 @@ class Aims:
         points = np.asarray(values, dtype=np.float64)
         if points.shape == (0,):
             points = points.reshape(0, len(self.names))
-        return np.asarray(points * self._signs)
+        return points * [1.0 if objective.maximise else -1.0 for objective in self.objectives]
 
     def shares(self, values: ArrayLike) -> NDArray[np.float64]:
         """Values (…, m) on one scale: 0 at the reference, 1 at the best value, larger is better.
@@ -196,13 +189,9 @@ class Aims:
         """Whether the objectives of the re-attack are numbers."""
         return all(map(math.isfinite, self.values(metrics)))
 
-    def are_kept(self, metrics: Mapping[str, float]) -> bool:
-        """Whether a setting keeps every constraint."""
-        return self.constraints.are_kept(metrics)
-
     def allow(self, metrics: Mapping[str, float]) -> bool:
         """Whether a setting may be on a front: feasible, and clean MAP above chance."""
-        return self.are_kept(metrics) and not is_collapsed(metrics)
+        return self.constraints.are_kept(metrics) and not is_collapsed(metrics)
 
     def are_above_chance(self, metrics: Mapping[str, float]) -> bool:
         """Whether clean MAP, and robust MAP if it is an objective, are above chance.
@@ -229,10 +218,8 @@ def reference_of(name: str, content: Mapping[str, Any]) -> float | None:
         return metric.worst
     section, _, key = metric.key.partition(".")
     searched = (content.get("space") or {}).get(metric.key) or {}
-    own = [(content.get(section) or {}).get(key)]
-    values = next(
-        (searched[kind] for kind in ("choice", "int", "float") if searched.get(kind)), own
-    )
+    lists = [searched.get(kind) for kind in ("choice", "int", "float")]
+    values = next(filter(None, lists), [(content.get(section) or {}).get(key)])
     numbers = [float(value) for value in values if isinstance(value, int | float)]
     return _BEYOND * max(numbers) if numbers else None
 
@@ -240,13 +227,12 @@ def reference_of(name: str, content: Mapping[str, Any]) -> float | None:
 def _objective(key: str, given: Any, content: Mapping[str, Any]) -> Objective:
     name = key.removeprefix(Phase.VALIDATION.key(""))
     ((word, reference),) = given.items() if isinstance(given, Mapping) else ((given, None),)
+    shown = one_line(key, 60)
     if reference is None:
         if name not in METRICS:
-            shown = one_line(key, 60)
             raise InputError(f"objectives: {shown}: no installed package has this metric")
         reference = reference_of(name, content)
     if reference is None:
-        shown = one_line(key, 60)
         raise InputError(
             f"objectives: {shown}: has no worst value; name the reference of the hypervolume, such "
             f"as {shown}: {{{word}: 600}}"

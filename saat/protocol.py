@@ -132,38 +132,19 @@ def evaluate(
     threat = _checked_ball(protocol)
     if battery is not None:
         check_known("battery", battery, BATTERIES)
-
-    with _measuring(model, protocol.precision):
-        return _evaluated(
-            model, data, protocol, threat, queries, seed, limit, progress, battery, store, sources
-        )
-
-
-def _evaluated(
-    model: nn.Module,
-    data: RetrievalData,
-    protocol: Protocol,
-    threat: ThreatModel,
-    queries: QueryKind,
-    seed: int,
-    limit: int | None,
-    progress: Callable[[str, int, int], None] | None,
-    battery: str | None,
-    store: Path | None,
-    sources: Mapping[str, nn.Module] | None,
-) -> Evaluation:
-    ranking = (protocol.top_k, protocol.ties)
-    victim = Victim(model, data, queries, *ranking, limit)
+    ranking, own = (protocol.top_k, protocol.ties), protocol.attacks
     runner = AttackRunner(threat, seed, protocol.target_seed, protocol.batch_size, store, progress)
-    found = _attacked(victim, protocol, runner, battery is not None)
-    if battery is None:
-        return found
-    others = {
-        name: Victim(network, data, queries, *ranking, limit)
-        for name, network in (sources or {}).items()
-    }
-    with stage(Stage.BATTERY):
-        added, own = run_battery(victim, runner, BATTERIES[battery], others), protocol.attacks
+    with _measuring(model, protocol.precision):
+        victim = Victim(model, data, queries, *ranking, limit)
+        found = _attacked(victim, protocol, runner, battery is not None)
+        if battery is None:
+            return found
+        others = {
+            name: Victim(network, data, queries, *ranking, limit)
+            for name, network in (sources or {}).items()
+        }
+        with stage(Stage.BATTERY):
+            added = run_battery(victim, runner, BATTERIES[battery], others)
 
     def renamed(by_attack: Mapping[str, T]) -> dict[str, T]:
         # The protocol's and the battery's attack of one name differ in their iterations.
@@ -192,17 +173,11 @@ def validate(
     Numbers of the metrics that validation has are those of :func:`evaluate` where all rows are
     searched and ``train_codes`` is None.
 
-    Args:
-        model: see :func:`evaluate`.
-        data: see :func:`evaluate`.
-        protocol: ``top_k`` is the depth of the ranking of what is searched.
-        searched: int64 rows of the database that are searched
-            (:meth:`saat.RetrievalData.validation_part`); training rows among them are encoded
-            once. As :func:`evaluate` does it where None.
-        train_codes: codes of the training set (:meth:`saat.training.Training.train_codes`), which
-            is not encoded then.
-        seed: see :func:`evaluate`.
-        limit: see :func:`evaluate`.
+    ``searched`` are the int64 rows of the database that are searched
+    (:meth:`saat.RetrievalData.validation_part`), in rankings of depth ``protocol.top_k``; training
+    rows among them are encoded once. As :func:`evaluate` does it where None. ``train_codes`` are
+    codes of the training set (:meth:`saat.training.Training.train_codes`), which is not encoded
+    then. The other arguments are those of :func:`evaluate`.
     """
     threat = _checked_ball(protocol)
     ranking = (protocol.top_k, protocol.ties)

@@ -58,15 +58,16 @@ class Database:
         self.codes, self.labels = codes, labels
         self._packed = _packed("database", codes, labels)
 
-    def histograms(self, query_codes: Tensor, query_labels: Tensor) -> DistanceHistograms:
-        """See :func:`distance_histograms`."""
-        return self._histograms(query_codes, query_labels, len(self.codes))
-
-    def _histograms(
-        self, query_codes: Tensor, query_labels: Tensor, depth: int
+    def histograms(
+        self, query_codes: Tensor, query_labels: Tensor, depth: int | None = None
     ) -> DistanceHistograms:
-        """Histograms as far as the nearest ``depth`` items."""
-        counts = count_distances(self._queries(query_codes, query_labels), self._packed, depth)
+        """Items, and relevant items, at every Hamming distance from every query.
+
+        With a ``depth``, as far as the nearest ``depth`` items. Queries and errors are those of
+        :func:`average_precision`.
+        """
+        packed = self._queries(query_codes, query_labels)
+        counts = count_distances(packed, self._packed, depth or len(self.codes))
         both = torch.from_numpy(counts).to(query_codes.device)
         return DistanceHistograms(both.sum(2), both[..., 1].clone())
 
@@ -81,7 +82,7 @@ class Database:
         check_known("ties", ties, TIES)
         depth = resolved_top_k(top_k, len(self.codes))
         if ties == "expected":
-            histograms = self._histograms(query_codes, query_labels, depth)
+            histograms = self.histograms(query_codes, query_labels, depth)
             return expected_average_precision(histograms, depth)
         packed = self._queries(query_codes, query_labels)
         scores = torch.zeros(len(query_codes), dtype=torch.float64)
@@ -119,16 +120,6 @@ def _packed(name: str, codes: Tensor, labels: Tensor) -> Packed:
     return Packed.of(codes, labels)
 
 
-def distance_histograms(
-    query_codes: Tensor, query_labels: Tensor, database_codes: Tensor, database_labels: Tensor
-) -> DistanceHistograms:
-    """Count items, and relevant items, at every Hamming distance from every query.
-
-    Arguments and errors are those of :func:`average_precision`.
-    """
-    return Database(database_codes, database_labels).histograms(query_codes, query_labels)
-
-
 def expected_average_precision(histograms: DistanceHistograms, top_k: int) -> Tensor:
     """Tie-expected AP (McSherry & Najork 2008; He et al., CVPR 2018, arXiv 1705.08562).
 
@@ -139,13 +130,13 @@ def expected_average_precision(histograms: DistanceHistograms, top_k: int) -> Te
     Σ 1/(N₀+i) = ΔH and Σ (i−1)/(N₀+i) = m − (N₀+1)ΔH.
 
     Args:
-        histograms: see :func:`distance_histograms`.
+        histograms: see :meth:`Database.histograms`.
         top_k: depth of the ranking.
 
     Returns:
         float64 (Q,), over E[number of relevant items within top_k]; 0 where that is 0.
     """
-    total, relevant = histograms.total.double(), histograms.relevant.double()
+    total, relevant = (part.double() for part in histograms)
     before = total.cumsum(1) - total
     relevant_before = relevant.cumsum(1) - relevant
     inside = (top_k - before).clamp(min=0).minimum(total)
@@ -276,12 +267,12 @@ def precision_at(
     Codes, labels and errors are those of :func:`average_precision`. ``depths`` are D numbers, each
     1…N; the result is float64 (Q, D) in [0, 1].
     """
-    histograms = distance_histograms(query_codes, query_labels, database_codes, database_labels)
+    database = Database(database_codes, database_labels)
+    total, relevant = (part.double() for part in database.histograms(query_codes, query_labels))
     wanted = torch.as_tensor(depths, device=query_codes.device)
     for depth in wanted.tolist():
         if not 1 <= depth <= len(database_codes):
             raise InputError(f"depths: {depth}: 1 to {len(database_codes)}, the database's size")
-    total, relevant = histograms.total.double(), histograms.relevant.double()
     before = total.cumsum(1) - total
     inside = (wanted.double()[None, :, None] - before[:, None, :]).clamp(min=0)
     share = torch.where(total > 0, relevant / total.clamp_min(1), 0.0)
@@ -304,7 +295,6 @@ def precision_recall(
     >>> recall[-1].item(), precision[-1].item()
     (1.0, 1.0)
     """
-    arguments = (query_codes, query_labels, database_codes, database_labels)
-    total, relevant = (counts.cpu().numpy() for counts in distance_histograms(*arguments))
-    precision = precision_at_recall(total, relevant)
+    histograms = Database(database_codes, database_labels).histograms(query_codes, query_labels)
+    precision = precision_at_recall(*(counts.cpu().numpy() for counts in histograms))
     return PrecisionRecall(torch.from_numpy(RECALL_LEVELS.copy()), torch.from_numpy(precision))

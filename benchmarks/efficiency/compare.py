@@ -158,17 +158,16 @@ def main() -> None:
         args.processes,
         kept,
     )
-    replays = [_in_order(kept.replays[seed]) for seed in sorted(kept.replays)]
+    replays = [
+        {name: known[name] for name in METHODS if name in known}
+        for _, known in sorted(kept.replays.items())
+    ]
     recorded = Recording(args.table, experiment).mean_objectives().values()
     best = hypervolume(list(recorded))
     frame = summary(replays, best)
     frame.to_csv(args.output / f"{args.table.stem}.csv", index=False, float_format="%.6g")
     draw(replays, best).savefig(args.output / f"{args.table.stem}.png")
     print(markdown(frame))
-
-
-def _in_order(replays: Mapping[str, Replay]) -> dict[str, Replay]:
-    return {name: replays[name] for name in METHODS if name in replays}
 
 
 if __name__ == "__main__":

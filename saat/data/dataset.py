@@ -1,8 +1,8 @@
 """A data set for retrieval, from tensors, from a folder, or by its name."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -65,13 +65,8 @@ class RetrievalData(LabelledImages):
             splits["database"] = splits["train"]
         images.setflags(write=False)
         arrays = {"images": images, "labels": labels, **splits}
-        return cls(
-            name=name,
-            label=name,
-            fingerprint=fingerprint({"tensors": 1}, arrays),
-            lists_sha256={},
-            **arrays,
-        )
+        identity = fingerprint({"tensors": 1}, arrays)
+        return cls(name=name, label=name, fingerprint=identity, lists_sha256={}, **arrays)
 
     @classmethod
     def from_folder(
@@ -103,16 +98,8 @@ class RetrievalData(LabelledImages):
             InputError: one line that names the list file and line, the value and what is allowed.
             OSError: the cache cannot be written, a full disk for example; it names the file.
         """
-        return cls._load(
-            load_folder,
-            root=user_path(path, "data.path:"),
-            image_size=image_size,
-            val_queries=val_queries,
-            seed=seed,
-            resize=resize,
-            cache_dir=cache_dir,
-            progress=progress,
-        )
+        load = partial(load_folder, root=user_path(path, "data.path:"))
+        return cls._load(load, image_size, val_queries, seed, resize, cache_dir, progress)
 
     @classmethod
     def named(
@@ -146,38 +133,34 @@ class RetrievalData(LabelledImages):
         problem = source_problem(name, None, root, DATASETS)
         if problem is not None:
             raise InputError(f"data: {problem}")
-        entry = DATASETS[name]
-        is_embedded = entry.folder is None
-        if image_size is None:
-            image_size = _EMBEDDED_SIZE if is_embedded else _PHOTOGRAPH_SIZE
-        return cls._load(
-            entry.load,
-            **({} if is_embedded else {"root": locate(name, root)}),
-            image_size=image_size,
-            val_queries=val_queries,
-            seed=seed,
-            resize=resize,
-            cache_dir=cache_dir,
-            progress=progress,
-        )
+        load, size = DATASETS[name].load, _EMBEDDED_SIZE
+        if DATASETS[name].folder is not None:
+            load, size = partial(load, root=locate(name, root)), _PHOTOGRAPH_SIZE
+        size = size if image_size is None else image_size
+        return cls._load(load, size, val_queries, seed, resize, cache_dir, progress)
 
     @classmethod
     def _load(
         cls,
         load: Callable[..., LabelledImages],
-        *,
         image_size: int,
         val_queries: int,
+        seed: int,
+        resize: str,
         cache_dir: str | Path | None,
-        **settings: Any,
+        progress: Progress | None,
     ) -> "RetrievalData":
         if not 1 <= image_size <= MAX_IMAGE_SIZE:
             raise InputError(f"data: image_size {image_size}: must be 1 to {MAX_IMAGE_SIZE} pixels")
         if val_queries < 0:
             raise InputError(f"data: val_queries {val_queries}: must be 0 or more")
         cache = default_cache_dir() if cache_dir is None else user_path(cache_dir, "cache_dir")
-        return cls(
-            **vars(
-                load(image_size=image_size, val_queries=val_queries, cache_dir=cache, **settings)
-            )
+        found = load(
+            image_size=image_size,
+            val_queries=val_queries,
+            seed=seed,
+            resize=resize,
+            cache_dir=cache,
+            progress=progress,
         )
+        return cls(**vars(found))

@@ -1,7 +1,11 @@
 """A data set from a folder of image lists."""
 
+import hashlib
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +14,11 @@ import numpy as np
 from saat.data import store
 from saat.data.decode import RESIZES, decode_rows, is_current
 from saat.data.identity import set_label
-from saat.data.image_files import cache_key
 from saat.data.labelled_images import LabelledImages, fingerprint
 from saat.data.layouts import Lists, read_lists
+from saat.data.list_files import prefix_hint
 from saat.data.splits import draw_validation
-from saat.errors import InputError, printable
+from saat.errors import InputError, one_line, printable
 from saat.wording import counted
 
 
@@ -117,3 +121,49 @@ def read_named(root: Path, name: str | None, classes: int | None) -> Lists:
             f"{root}: its lists have {counted(width, 'label')} per image; {name} has {classes}"
         )
     return lists
+
+
+def cache_key(lists: Lists, image_size: int, resize: str) -> tuple[str, int]:
+    """Compute the cache key of decoded images from files and settings; no file is opened.
+
+    It is the SHA-256 of the folder's real path and, per image in order, of path, size, ``mtime``
+    and ``ctime``. No program can set ``ctime``, so files that were replaced under an old ``mtime``
+    get another key. Inode and device numbers are left out, because they change with every mount of
+    network and user-space file systems.
+
+    Returns:
+        The key, and the bytes of all image files together.
+
+    Raises:
+        InputError: An image is missing, is not a file, or is a link that leaves the folder.
+    """
+    root = lists.root.resolve()
+
+    @cache  # many images, few folders
+    def is_inside(folder: Path) -> bool:
+        return folder.resolve().is_relative_to(root)
+
+    digest = hashlib.sha256(b"files %d %s %s\0" % (image_size, resize.encode(), os.fsencode(root)))
+    total = 0
+    for path, origin in zip(lists.paths, lists.origins, strict=True):
+        file = lists.root / path
+        try:
+            status = file.lstat()
+            is_link = stat.S_ISLNK(status.st_mode)
+            status = file.stat() if is_link else status
+        except OSError as error:  # no such file, a name too long, links in a circle
+            problem = one_line(error)
+            if isinstance(error, FileNotFoundError):
+                problem = f"no such file{prefix_hint(lists.root, path)}"
+            raise InputError(f"{origin}: image {one_line(file)}: {problem}") from error
+        if not (is_inside(file.parent) and (not is_link or is_inside(file))):
+            raise InputError(
+                f"{origin}: image {file}: a link leads to {file.resolve()}, outside the folder; "
+                "images must lie inside it"
+            )
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{origin}: image {file}: not a file")
+        facts = (path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, "")
+        digest.update("\0".join(map(str, facts)).encode())
+        total += status.st_size
+    return digest.hexdigest(), total

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from saat.data.dataset import RetrievalData
-from saat.data.labelled_images import fingerprint
+from saat.data.labelled_images import SPLITS, fingerprint
 from saat.errors import InputError, one_line, repeated
 from saat.wording import counted
 
@@ -66,10 +66,10 @@ def relabelled(data: RetrievalData, label_map: LabelMap) -> tuple[RetrievalData,
     unlabelled = labels.max(axis=1) == 0
     emptied = unlabelled & (data.labels.max(axis=1) > 0)
     dropped = [label_map.source[i] for i in np.flatnonzero(label_map.target_of < 0)]
-    splits = {split: getattr(data, split) for split in ("train", "database", "validation", "test")}
     counts = ", ".join(
         f"{split} {unlabelled[rows].sum()} of {len(rows)} ({emptied[rows].sum()} new)"
-        for split, rows in splits.items()
+        for split in SPLITS
+        for rows in [getattr(data, split)]
     )
     sentence = (
         f"classes without counterpart: {', '.join(dropped) or 'none'}; "

@@ -15,6 +15,8 @@ from saat.seeding import derive_seed
 # or of the splits changes, so that old cache entries and results are not taken for new ones.
 FORMAT_VERSION = 1
 
+SPLITS = ("train", "database", "validation", "test")
+
 Rows = np.ndarray | torch.Tensor | Sequence[int]
 
 
@@ -62,10 +64,7 @@ class LabelledImages:
             array.setflags(write=False)
 
     def __repr__(self) -> str:
-        counts = ", ".join(
-            f"{len(getattr(self, split))} {split}"
-            for split in ("train", "database", "validation", "test")
-        )
+        counts = ", ".join(f"{len(getattr(self, split))} {split}" for split in SPLITS)
         return f"{self.label}: {self.classes} classes, {self.image_size} px; {counts}"
 
     @property

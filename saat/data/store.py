@@ -70,15 +70,13 @@ def open_or_build(
         return found if found is not None and is_current(found.images) else None
 
     folder = cache_dir / "images" / key
-    entry = usable()
-    if entry is not None:
-        return entry
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{key}.lock")):
-        entry = usable()  # another process may have built it meanwhile
-        if entry is None:
-            _build(folder, key, shape, render, progress)
-            entry = _open(folder, key, shape)
+    if (entry := usable()) is None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{key}.lock")):
+            entry = usable()  # another process may have built it meanwhile
+            if entry is None:
+                _build(folder, key, shape, render, progress)
+                entry = _open(folder, key, shape)
     if entry is None:
         raise OSError(f"{folder}: damaged right after it was written; check the disk")
     return entry

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from saat.metrics.interface import FULL_PROTOCOL, Metric, Phase, Unit, metric
+from saat.metrics.interface import EVERY_PHASE, Metric, Unit, metric
 
 if TYPE_CHECKING:
     from saat.evaluation import Evaluation
@@ -30,7 +30,7 @@ mse = _visible("mse", "MSE", "Mean squared change of a pixel.")
     "zero gradients",
     higher_is_better=False,
     per_attack=True,
-    phases=FULL_PROTOCOL | {Phase.VALIDATION},
+    phases=EVERY_PHASE,
     from_images=False,
 )
 def zero_gradients(evaluation: "Evaluation", attack: str) -> float:

@@ -2,24 +2,21 @@
 
 from typing import TYPE_CHECKING
 
-from saat.metrics.interface import FULL_PROTOCOL, Phase, Unit, metric
+from saat.metrics.interface import AIM, EVERY_PHASE, Unit, metric
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from saat.evaluation import Evaluation
 
-_EVERY_PHASE = FULL_PROTOCOL | {Phase.VALIDATION}
-_AIM = {"objective": True, "constraint": True}
 
-
-@metric("clean MAP", higher_is_better=True, phases=_EVERY_PHASE, **_AIM)
+@metric("clean MAP", higher_is_better=True, phases=EVERY_PHASE, **AIM)
 def clean_map(evaluation: "Evaluation") -> "Tensor":
     """MAP of the benign queries."""
     return evaluation.clean_ap.mean()
 
 
-@metric("robust MAP", higher_is_better=True, phases=_EVERY_PHASE, **_AIM)
+@metric("robust MAP", higher_is_better=True, phases=EVERY_PHASE, **AIM)
 def robust_map(evaluation: "Evaluation") -> "Tensor":
     """Per query the minimum AP over clean image and untargeted attacks, then the mean."""
     return evaluation.worst_ap.mean()
@@ -38,7 +35,7 @@ def floor_map(evaluation: "Evaluation") -> float | None:
     return min(floors, default=None)
 
 
-@metric("worst t-MAP", higher_is_better=False, in_tables=False, **_AIM)
+@metric("worst t-MAP", higher_is_better=False, in_tables=False, **AIM)
 def target_map(evaluation: "Evaluation") -> "Tensor | None":
     """Per query the maximum t-AP over clean image and targeted attacks, then the mean."""
     return evaluation.worst_target_ap.mean() if evaluation.targets else None

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Phase(StrEnum):
@@ -22,7 +24,7 @@ class Phase(StrEnum):
         """Metrics by their stored names, given by their plain ones."""
         return {self.key(name): value for name, value in metrics.items()}
 
-    def of(self, metrics: Mapping[str, float]) -> dict[str, float]:
+    def of(self, metrics: Mapping[str, T]) -> dict[str, T]:
         """The metrics of this phase by their plain names, given by their stored ones."""
         begin = self.key("")
         return {k.removeprefix(begin): v for k, v in metrics.items() if k.startswith(begin)}
@@ -45,6 +47,9 @@ class Unit(Enum):
 
 
 FULL_PROTOCOL = frozenset({Phase.REATTACK, Phase.TEST})
+EVERY_PHASE = FULL_PROTOCOL | {Phase.VALIDATION}
+# Attributes of a metric that a search can aim for.
+AIM = {"objective": True, "constraint": True}
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,6 @@ def test_the_toy_measures_everything_that_a_cpu_has(tmp_path: Path) -> None:
     for (work, precision), reason in missing.items():
         if "CUDA graph" in work and precision != "tf32":
             assert "needs CUDA" in reason
-        elif "pinned" in work:
-            assert "need CUDA" in reason
         else:
             assert precision == "tf32"
             assert "has no TF32" in reason

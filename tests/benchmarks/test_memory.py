@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import memory
+from benchmarks import measure, memory
 from saat.stopwatch import Stage
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def test_every_stage_of_a_trial_has_a_peak(tmp_path: Path) -> None:
 @linux
 def test_a_peak_belongs_to_the_stage_in_which_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.PeakWatch, "peaks", {})
-    watch, before = memory.PeakWatch(), memory.status_bytes("VmRSS")
+    watch, before = memory.PeakWatch(), measure.status_bytes("VmRSS")
     memory.new_peak()
     with watch.stage(Stage.VALIDATION), watch.stage(Stage.ENCODE):
         torch.ones(100 * memory.MEBIBYTE, dtype=torch.uint8)

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.trial import Found, Passes, compared, table
 from benchmarks.trial_data import write_lists
-from benchmarks.trial_settings import Size
+from benchmarks.trial_plain import Size
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ LOOKS = 16
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Found]]:
     folder = tmp_path_factory.mktemp("trial") / "lists"
     database = SIZE.searched + SIZE.queries
-    write_lists(folder, SIZE.train, database, SIZE.test, SIZE.classes, None)
+    write_lists(folder, SIZE.train, database, SIZE.queries, SIZE.classes, None)
     return compared(folder, SIZE, repeats=1)
 
 

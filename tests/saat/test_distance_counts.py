@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from saat import distance_counts, distance_counts_numba, distance_counts_numpy
-from saat.bit_planes import BLOCK_ITEMS, bit_planes, rows_of_bits
-from saat.packed_codes import Packed
+from saat.packed_codes import BLOCK_ITEMS, Packed, bit_planes, rows_of_bits
 from tests import reference
 
 Array = NDArray[Any]

@@ -14,9 +14,10 @@ from saat.codes import hamming_distance
 from saat.labels import relevance
 from saat.protocol_options import TIES, Ties
 from saat.retrieval import (
+    Database,
+    DistanceHistograms,
     average_precision,
     chance_average_precision,
-    distance_histograms,
     mean_average_precision,
     precision_at,
 )
@@ -33,6 +34,12 @@ def ranking(seed: int, queries: int, items: int, bits: int, density: float = 0.3
     labels = [(rng.random((rows, 4)) < density).astype(np.uint8) for rows in (queries, items)]
     query, database = (torch.from_numpy(c) for c in codes)
     return query, torch.from_numpy(labels[0]), database, torch.from_numpy(labels[1])
+
+
+def distance_histograms(
+    query: Tensor, query_labels: Tensor, database: Tensor, labels: Tensor
+) -> DistanceHistograms:
+    return Database(database, labels).histograms(query, query_labels)
 
 
 def plain(problem: Ranking) -> list[tuple[list[int], list[bool]]]:

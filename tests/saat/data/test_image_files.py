@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from saat.data.image_files import cache_key
+from saat.data.folder import cache_key
 from saat.data.layouts import read_lists
 
 from .samples import folder, input_error, noise_image, splits, write_pairs
