@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from harness.experiment.protocols import validation_protocol, validation_top_k
 from harness.experiment.resolve import resolve_experiment
 from harness.experiment.sections import EvaluationSection, ValidationSection
-from harness.session.data_sizes import DataSizes
+from harness.session.sizes import DataSizes
 from harness.session.trial_costs import TrialCosts
 from saat.attack_runner import AttackRunner
 from saat.codes import sign
