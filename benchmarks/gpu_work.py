@@ -19,7 +19,7 @@ from saat.attacks.pgd import pgd
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
 from saat.errors import InputError
-from saat.graphs import GraphedPgd
+from saat.graphs import GraphedAttack
 from saat.hashing import OBJECTIVES
 from saat.models import (
     HashingNetwork,
@@ -198,19 +198,15 @@ def pgd_step(sizes: Sizes, backbone: str, device: torch.device, graphed: bool) -
     codes = random_codes(sizes.batch, device)
     steps, step_size = SETTINGS.steps, SETTINGS.inner_step
 
-    def loss(features: Tensor, _: int) -> Tensor:
-        return (torch.tanh(features) * codes).mean(1)
+    def attacked(images: Tensor, codes: Tensor) -> Tensor:
+        def loss(features: Tensor, _: int) -> Tensor:
+            return SaatTraining.inner_loss(features, codes)
 
-    def eager() -> Tensor:
-        return pgd(network, images, loss, THREAT, steps, step_size).images
+        return pgd(network, images, loss, THREAT, steps, step_size, count_zeros=not graphed).images
 
     with evaluating(network), frozen(network):
-        if not graphed:
-            found = timed(eager, device, sizes.seconds)
-        else:
-            inner = SaatTraining.inner_loss
-            graph = GraphedPgd(network, images.shape, BITS, THREAT, steps, step_size, inner)
-            found = timed(lambda: graph(images, codes, images), device, sizes.seconds)
+        run = GraphedAttack(attacked, images, codes) if graphed else attacked
+        found = timed(lambda: run(images, codes), device, sizes.seconds)
     return [seconds / steps for seconds in found]
 
 

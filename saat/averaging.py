@@ -55,33 +55,30 @@ class BestEpoch:
     Attributes:
         epoch: which one, from 1; 0 before the first score.
         score: its score.
+        weights: the kept state of its network; empty where none is kept.
     """
 
     def __init__(self) -> None:
         self.epoch, self.score = 0, float("-inf")
-        self._weights: dict[str, Tensor] = {}
+        self.weights: dict[str, Tensor] = {}
 
     def consider(self, epoch: int, score: float, network: nn.Module) -> None:
         """Keep a copy of the weights if the score is higher than all before; NaN never is."""
         if score > self.score:
             self.epoch, self.score = epoch, score
-            self._weights = {name: part.clone() for name, part in network.state_dict().items()}
+            self.weights = {name: part.clone() for name, part in network.state_dict().items()}
 
     def give(self, network: nn.Module) -> None:
         """Load the kept weights into ``network``, which stays as it is where none are kept."""
-        if self._weights:
-            network.load_state_dict(self._weights)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The kept weights, for a checkpoint."""
-        return self._weights
+        if self.weights:
+            network.load_state_dict(self.weights)
 
     def meta(self) -> dict[str, Any]:
         """Epoch and score, for a checkpoint; empty where none was kept."""
         return {"epoch": self.epoch, "score": self.score} if self.epoch else {}
 
     def load(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`tensors` and :meth:`meta`."""
+        """Take over ``weights`` and :meth:`meta` of a checkpoint."""
         if meta:
             self.epoch, self.score = int(meta["epoch"]), float(meta["score"])
-        self._weights = dict(tensors)
+        self.weights = dict(tensors)

@@ -16,21 +16,17 @@ from torch.nn.functional import cosine_similarity
 from saat.attacks.interface import gradient_passes
 from saat.codes import sign
 from saat.compute import uncompiled
-from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
+from saat.defenses.minimax import MinimaxTraining, SaatSchedule
 from saat.models import HashingNetwork
-from saat.optimiser_settings import OptimiserSettings, SgdSettings
+from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
 from saat.work import TRAINING_STEP, Work
 
 
 @dataclass(frozen=True)
-class CrdatSettings(SgdSettings, MinimaxSettings):
+class CrdatSettings(SaatSchedule):
     """Our defaults, since the published ones could not be verified: SAAT's, and equal weights."""
 
-    epochs: int = option(20, ge=1, le=100_000, help="passes over the training set")
-    lr: float = option(0.05, ge=1e-9, le=100, help="learning rate of SGD")
-    momentum: float = option(0.0, ge=0, le=1, help="momentum of SGD")
-    weight_decay: float = option(1e-5, ge=0, le=10, help="weight decay of SGD")
     code: float = option(1.0, ge=0, le=1e6, help="weight of the distillation of hash codes")
     feature: float = option(1.0, ge=0, le=1e6, help="weight of the distillation of features")
 
@@ -49,6 +45,11 @@ class CrdatTraining(MinimaxTraining):
 
     stage = "crdat"
     settings: CrdatSettings
+
+    @classmethod
+    def start_work(cls) -> Work:
+        """Nothing: the objective is not used."""
+        return Work()
 
     @classmethod
     def epoch_work(cls, settings: OptimiserSettings) -> Work:

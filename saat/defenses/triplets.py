@@ -16,24 +16,20 @@ from torch.nn.functional import normalize
 
 from saat.attacks.interface import gradient_passes
 from saat.attacks.query_batches import frozen
-from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
+from saat.defenses.minimax import MinimaxTraining, SaatSchedule
 from saat.labels import unchecked_relevance
 from saat.micro_batches import in_parts
 from saat.models import folded
-from saat.optimiser_settings import OptimiserSettings, SgdSettings
+from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
 from saat.stopwatch import Stage, stage
 from saat.work import TRAINING_STEP, Work
 
 
 @dataclass(frozen=True)
-class TripletSettings(SgdSettings, MinimaxSettings):
+class TripletSettings(SaatSchedule):
     """The margin of both papers; optimiser and schedule are SAAT's, so that all can be compared."""
 
-    epochs: int = option(20, ge=1, le=100_000, help="passes over the training set")
-    lr: float = option(0.05, ge=1e-9, le=100, help="learning rate of SGD")
-    momentum: float = option(0.0, ge=0, le=1, help="momentum of SGD")
-    weight_decay: float = option(1e-5, ge=0, le=10, help="weight decay of SGD")
     lambda_: float = option(
         1.0, ge=0, le=1e6, key="lambda", help="weight λ of the loss of attacked triplets"
     )
@@ -62,20 +58,11 @@ class TripletTraining(MinimaxTraining):
     settings: TripletSettings
 
     @classmethod
-    def start_work(cls) -> Work:
-        """Every training image is encoded."""
-        return Work(encoding=1)
-
-    @classmethod
     def epoch_work(cls, settings: OptimiserSettings) -> Work:
         """T input gradients of every attacked image, then a step on it and on the benign ones."""
         assert isinstance(settings, TripletSettings)
         inner = cls.attacked_share * gradient_passes(settings.steps)
         return Work(inner=inner, training=(1 + cls.attacked_share) * TRAINING_STEP)
-
-    def prepare(self) -> None:
-        """The codes of the pretrained network, for the objective."""
-        self.objective.start_from(self.train_features())
 
     def use_graphs(self) -> None:
         """Nothing: batches have different numbers of triplets, and a graph has one shape."""
@@ -151,11 +138,6 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
     """Euclidean distances (B,) of rows (B, K); of equal rows 0, and without a gradient there."""
     found: Tensor = torch.linalg.vector_norm(a - b, dim=1)
     return found
-
-
-def triplet_loss(to_positive: Tensor, to_negative: Tensor, margin: float) -> Tensor:
-    """Mean of max(0, d_ap − d_an + γ) over distances (M,)."""
-    return (to_positive - to_negative + margin).relu().mean()
 
 
 def drawn(preferred: Tensor, allowed: Tensor) -> Tensor:

@@ -1,10 +1,14 @@
 """SqueezeNet 1.1 (Iandola et al. 2016): ImageNet features for CPUs, without a download from a hub.
 
 The package ``ndf`` contains the weights that were published for Caffe, as pickled arrays. Nothing
-of it is imported, and the file is read without running anything
-(:mod:`saat.models.pickled_arrays`).
+of it is imported, and of what the file names only NumPy's arrays are made.
 """
 
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,7 +16,6 @@ from torch.nn import functional as F
 from saat.errors import InputError, one_line
 from saat.model_source import WeightsPackage
 from saat.models.efficientnet import same_padding
-from saat.models.pickled_arrays import read_arrays
 
 WEIGHTS = WeightsPackage(
     "ndf",
@@ -110,6 +113,51 @@ def published_weights() -> dict[str, Tensor]:
         problem = f"not the weights of squeezenet1_1 ({one_line(error, 160)})"
         raise InputError(f"model.weights imagenet: {path}: {problem}") from error
     return state
+
+
+def read_arrays(path: Path) -> dict[str, list[np.ndarray]]:
+    """Read a pickled dict of lists of float32 or float64 arrays, by name.
+
+    Raises:
+        ValueError: anything else than such arrays; one line. No code of the file is run.
+    """
+    with path.open("rb") as file:
+        try:
+            content = _OnlyArrays(file).load()
+        except Exception as error:  # damaged files raise any exception
+            raise ValueError(str(error) or type(error).__name__) from error
+    if not isinstance(content, dict):
+        raise ValueError(f"a {type(content).__name__}, not a dict of arrays")
+    for name, parts in content.items():
+        if not isinstance(parts, list) or not all(isinstance(part, np.ndarray) for part in parts):
+            raise ValueError(f"{name!r} holds a {type(parts).__name__}, not a list of arrays")
+        if any(part.dtype not in (np.float32, np.float64) for part in parts):
+            raise ValueError("an array of another type than float32 or float64")
+    return content
+
+
+def _empty(*_: object) -> np.ndarray:
+    """The array that a pickle fills in."""
+    return np.empty(0)
+
+
+_NAMES = {
+    "numpy.dtype": np.dtype,
+    "numpy.ndarray": np.ndarray,
+    "numpy.core.multiarray._reconstruct": _empty,
+    "numpy._core.multiarray._reconstruct": _empty,
+}
+
+
+class _OnlyArrays(pickle.Unpickler):
+    """An unpickler of arrays alone: a pickle may name any function, and call it."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What stands for a name in the file."""
+        found = _NAMES.get(f"{module}.{name}")
+        if found is None:
+            raise ValueError(f"it names {module}.{name}; only arrays are read")
+        return found
 
 
 def _kernels(part: Tensor) -> Tensor:

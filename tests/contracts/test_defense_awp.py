@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from saat.data import RetrievalData
-from saat.defenses import AwpSettings, AwpTraining, SaatTraining
+from saat.defenses import SaatTraining
+from saat.defenses.awp import AwpSettings, AwpTraining
 from saat.models import HashingNetwork
 from tests import toy
 from tests.contracts.defense_runs import settings_of, state, training

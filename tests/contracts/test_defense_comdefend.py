@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from saat.data import RetrievalData
-from saat.defenses import ComDefendSettings
-from saat.defenses.comdefend import Codec, Preprocessed, preprocessed
+from saat.defenses.comdefend import Codec, ComDefendSettings, Preprocessed, preprocessed
 from saat.models import HashingNetwork
 from tests import toy
 from tests.contracts.defense_runs import training

@@ -3,7 +3,7 @@
 import pytest
 
 from saat.data import RetrievalData
-from saat.defenses import FgsmRsSettings, FgsmRsTraining
+from saat.defenses.fgsm_rs import FgsmRsSettings, FgsmRsTraining
 from saat.models import HashingNetwork
 from tests import toy
 from tests.contracts.defense_runs import settings_of, state, training

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from saat import tensor_file
 from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.models import HashingNetwork
@@ -150,7 +151,7 @@ def test_a_restored_run_with_all_of_them_equals_one_that_was_never_interrupted(
     go_on(whole, 4)
     first = training(name, trained, data, **options)
     go_on(first, 2)
-    first.save(tmp_path / "checkpoint", {})
+    tensor_file.save(tmp_path / "checkpoint", *first.state({}))
     second = training(name, toy.toy_network(seed=7), data, **options)
     second.restore(tmp_path / "checkpoint")
     assert second.best.meta() == {"epoch": 2, "score": 0.4}

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from saat import tensor_file
 from saat.data import RetrievalData
 from saat.defenses import DEFENSES, defended_network
 from saat.hashing import OBJECTIVES
@@ -184,7 +185,7 @@ def test_a_restored_run_equals_one_that_was_never_interrupted(
 
     first = training(name, trained, data, **changes)
     start = [first.run_epoch(), first.run_epoch()]
-    first.save(tmp_path / "checkpoint", {"trial": "x"})
+    tensor_file.save(tmp_path / "checkpoint", *first.state({"trial": "x"}))
     torch.manual_seed(12345)  # another process has another state
     second = training(name, toy.toy_network(seed=7), data, **changes)
     assert toy.differences(state(training(name, trained, data, **changes)), state(second))

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saat.models import build_network, squeezenet
-from saat.models.pickled_arrays import read_arrays
+from saat.models.squeezenet import read_arrays
 from saat.rectifiers import has_rectifiers
 from tests.saat.data.samples import input_error
 
@@ -116,6 +116,7 @@ def test_arrays_are_read_as_they_were_written(protocol: int, order: Any, tmp_pat
     written: dict[str, list[Any]] = {
         "one": [draws.randn(2, 3, 4).astype(np.float32, order=order), draws.randn(5)],
         "none": [np.zeros((0, 2), np.float32)],
+        "swapped": [draws.randn(3).astype(">f4")],
     }
     file = tmp_path / "arrays.pkl"
     file.write_bytes(pickle.dumps(written, protocol=protocol))
@@ -123,7 +124,7 @@ def test_arrays_are_read_as_they_were_written(protocol: int, order: Any, tmp_pat
     assert found.keys() == written.keys()
     for name, arrays in written.items():
         for ours, theirs in zip(found[name], arrays, strict=True):
-            assert ours.dtype == theirs.dtype
+            assert ours.dtype == theirs.dtype.newbyteorder("=")
             np.testing.assert_array_equal(ours, theirs)
 
 
@@ -160,13 +161,12 @@ def test_nothing_that_a_file_names_is_run(where: str, tmp_path: Path) -> None:
     [
         (pickle.dumps([1]), "a list, not a dict of arrays"),
         (pickle.dumps({"a": [1]}), "'a' holds a list, not a list of arrays"),
-        (pickle.dumps({"a": np.zeros(2)}), "'a' holds a _Array"),
+        (pickle.dumps({"a": np.zeros(2)}), "'a' holds a ndarray"),
         (pickle.dumps({"a": [np.zeros(2, np.int64)]}), "of another type than float32"),
-        (pickle.dumps({"a": [np.zeros(2, ">f4")]}), "of another type than float32"),
         (pickle.dumps({"a": [np.zeros(2, "f4,f4")]}), "."),
         (pickle.dumps({"a": [np.zeros(2)]}).replace(b"\x10" + bytes(7), b"\x08" + bytes(7)), "."),
         (pickle.dumps({"a": [np.zeros(2)]})[:40], "."),
-        (b"}X\x01\0\0\0a]cnumpy\nndarray\n)Ras.", "of another type than float32"),  # no state
+        (b"}X\x01\0\0\0a]cnumpy\nndarray\n)Ras.", "ndarray"),  # no state
         (b"", "."),
         (b"no pickle", "."),
         (b"cbuiltins\neval\n.", "it names builtins.eval; only arrays are read"),

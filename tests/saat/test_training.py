@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from saat import tensor_file
 from saat.data import RetrievalData
 from saat.defenses import DEFENSES, SaatSettings, SaatTraining
 from saat.hashing import OBJECTIVES
@@ -91,7 +92,7 @@ def test_pretraining_with_momentum_restored_equals_never_interrupted(tmp_path: P
     losses = [whole.run_epoch() for _ in range(4)]
     first = pretraining()
     start = [first.run_epoch(), first.run_epoch()]
-    first.save(tmp_path / "checkpoint", {})
+    tensor_file.save(tmp_path / "checkpoint", *first.state({}))
     torch.manual_seed(999)
     second = pretraining()
     second.restore(tmp_path / "checkpoint")
@@ -180,7 +181,7 @@ def test_the_network_trains_in_training_mode() -> None:
 
 
 def test_a_checkpoint_of_another_stage_is_refused(tmp_path: Path) -> None:
-    pretraining().save(tmp_path / "checkpoint", {})
+    tensor_file.save(tmp_path / "checkpoint", *pretraining().state({}))
     defense = SaatTraining(
         toy.toy_network(), toy.toy_objective(DATA), DATA, SaatSettings(epochs=1), seed=0
     )
@@ -243,7 +244,7 @@ def test_another_stage_draws_other_numbers(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_restored_epoch_draws_the_numbers_of_the_undisturbed_one(tmp_path: Path) -> None:
     whole, second = drawing(), drawing()
     whole.run_epoch()
-    whole.save(tmp_path / "checkpoint", {})
+    tensor_file.save(tmp_path / "checkpoint", *whole.state({}))
     torch.rand(3)  # whatever was drawn in between
     second.restore(tmp_path / "checkpoint")
     second.run_epoch()
