@@ -9,7 +9,6 @@ more robust than they are.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -70,14 +69,9 @@ def _leaky(network: nn.Module) -> Iterator[None]:
     for module in found:
         ceiling = 6.0 if isinstance(module, nn.ReLU6) else float("inf")
         # An attribute of the instance hides the method of its class until it is deleted.
-        module.forward = partial(_passed, ceiling=ceiling)  # type: ignore[method-assign]
+        module.forward = lambda x, c=ceiling: _Leaky.apply(x, c)  # type: ignore[method-assign]
     try:
         yield
     finally:
         for module in found:
             del module.forward
-
-
-def _passed(x: Tensor, ceiling: float) -> Tensor:
-    out: Tensor = _Leaky.apply(x, ceiling)
-    return out

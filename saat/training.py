@@ -63,14 +63,18 @@ class Training(ABC):
         stage: its name, in checkpoints, seeds and messages.
         train_labels: float 0/1 (N, C), on the network's device.
         work: what its epochs count as for a stopwatch.
+        start_work: work a training image before the first epoch, in :meth:`prepare`.
         optimiser: of the parameters of all :meth:`modules`.
         resident: uint8 (N, 3, H, W), the training images on a GPU; None where they are read.
         physical_batch: see :meth:`split_batches`; None for whole batches.
-        graphs: whether CUDA graphs are replayed; see :meth:`use_graphs`.
+        has_graphs: whether there is something that CUDA graphs can replay.
+        graphs: whether they are replayed; see :meth:`use_graphs`.
     """
 
     stage: str
     work: ClassVar[Stage] = Stage.OUTER_STEP
+    start_work: ClassVar[Work] = Work()
+    has_graphs: ClassVar[bool] = False
     graphs = False
 
     def __init__(
@@ -92,11 +96,6 @@ class Training(ABC):
         self.optimiser = settings.optimiser(
             parameter for module in self.modules().values() for parameter in module.parameters()
         )
-
-    @classmethod
-    def start_work(cls) -> Work:
-        """Work a training image before the first epoch, in :meth:`prepare`."""
-        return Work()
 
     @classmethod
     def epoch_work(cls, settings: OptimiserSettings) -> Work:
@@ -131,8 +130,9 @@ class Training(ABC):
     def conclude(self) -> None:  # noqa: B027
         """Bring :attr:`defended` to its final state, once after the last epoch."""
 
-    def use_graphs(self) -> None:  # noqa: B027
-        """From now on replay as CUDA graphs what can be: in most stages nothing."""
+    def use_graphs(self) -> None:
+        """From now on replay as CUDA graphs what can be."""
+        self.graphs = self.has_graphs
 
     def split_batches(self, physical_batch: int) -> None:
         """From now on at most ``physical_batch`` images pass a network at once.
@@ -212,15 +212,9 @@ class Training(ABC):
         return Phase.TRAINING.keyed({"loss": mean, "lr": lr})
 
     def step(self, index: Tensor, lr: float, images: Tensor | None = None) -> Tensor:
-        """One step on a batch, at learning rate ``lr``.
+        """One step on the training rows ``index``, int64 (B,), at learning rate ``lr``; its loss.
 
-        Args:
-            index: int64 (B,), positions within the training set.
-            lr: of every parameter group.
-            images: float (B, 3, H, W) of the batch; None: they are read now.
-
-        Returns:
-            The loss, a scalar.
+        ``images`` are those of the rows, float (B, 3, H, W) in [0, 1]; None: they are read now.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = lr

@@ -76,7 +76,7 @@ class TrialCosts:
     def pretraining(self, config: TrialConfig) -> Work:
         """A pretrained model."""
         settings = to_settings(PretrainSettings, config.pretrain)
-        once, epoch = Pretraining.start_work(), Pretraining.epoch_work(settings)
+        once, epoch = Pretraining.start_work, Pretraining.epoch_work(settings)
         epochs: int = settings.epochs
         return (once + epoch * epochs) * self._sizes.train
 
@@ -86,7 +86,7 @@ class TrialCosts:
             return Work()
         kind, entry = _kind(config), DEFENSES[config.method]
         epoch = kind.epoch_work(to_settings(entry.settings, config.defense))
-        return (kind.start_work() * begun + epoch * epochs) * self._sizes.train
+        return (kind.start_work * begun + epoch * epochs) * self._sizes.train
 
     def validation(self, config: TrialConfig) -> Work:
         """The short attack after an epoch, of which ``validation.every`` may leave out some."""

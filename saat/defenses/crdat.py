@@ -44,12 +44,8 @@ class CrdatTraining(MinimaxTraining):
     """
 
     stage = "crdat"
+    start_work = Work()  # the objective, which would start from codes, is not used
     settings: CrdatSettings
-
-    @classmethod
-    def start_work(cls) -> Work:
-        """Nothing: the objective is not used."""
-        return Work()
 
     @classmethod
     def epoch_work(cls, settings: OptimiserSettings) -> Work:

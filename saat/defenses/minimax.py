@@ -6,7 +6,7 @@ nothing then.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from saat.attacks.interface import gradient_passes
 from saat.attacks.pgd import QueryLoss, default_step_size, pgd
 from saat.attacks.query_batches import frozen
-from saat.averaging import AveragedNetwork, BestEpoch
+from saat.averaging import AveragedNetwork
 from saat.data import RetrievalData
 from saat.graphs import GraphedAttack
 from saat.hashing import HashingObjective
@@ -76,6 +76,17 @@ class SaatSchedule(SgdSettings, MinimaxSettings):
     weight_decay: float = option(1e-5, ge=0, le=10, help="weight decay of SGD")
 
 
+class BestEpoch(NamedTuple):
+    """The epoch (from 1) with the highest score so far, and a copy of its weights.
+
+    Of equal scores it is the first one; a NaN is never the highest. 0 is before the first epoch.
+    """
+
+    epoch: int = 0
+    score: float = float("-inf")
+    weights: Mapping[str, Tensor] = {}
+
+
 class MinimaxTraining(Training):
     """A pretrained network, trained on images attacked within the ball of the settings.
 
@@ -84,6 +95,8 @@ class MinimaxTraining(Training):
         best: the best epoch so far; None without ``select: best``.
     """
 
+    start_work = Work(encoding=1)  # every training image
+    has_graphs = True
     settings: MinimaxSettings
     _graph: GraphedAttack | None = None
     _graphed: ThreatModel | None = None  # its ball
@@ -99,11 +112,6 @@ class MinimaxTraining(Training):
         super().__init__(network, objective, data, settings, seed)
         self.average = AveragedNetwork(network, settings.ema) if settings.ema else None
         self.best = BestEpoch() if settings.select == "best" else None
-
-    @classmethod
-    def start_work(cls) -> Work:
-        """Every training image is encoded."""
-        return Work(encoding=1)
 
     @classmethod
     def epoch_work(cls, settings: OptimiserSettings) -> Work:
@@ -151,14 +159,8 @@ class MinimaxTraining(Training):
     def inner_maximisation(self, images: Tensor, codes: Tensor) -> Tensor:
         """PGD from a uniform random start that drives images away from codes.
 
-        Minimises :meth:`inner_loss`; codes −b drive images towards b.
-
-        Args:
-            images: float (B, 3, H, W) in [0, 1].
-            codes: ±1 (B, K), one b per image.
-
-        Returns:
-            Adversarial float images (B, 3, H, W) in [0, 1].
+        Minimises :meth:`inner_loss`; codes −b (B, K) drive images towards b. Images are float
+        (B, 3, H, W) in [0, 1], and so is the result.
         """
         eps = self.ball.eps
         batch = images, codes, images + torch.empty_like(images).uniform_(-eps, eps)
@@ -173,15 +175,9 @@ class MinimaxTraining(Training):
     def inner_loss(features: Tensor, codes: Tensor) -> Tensor:
         """What the attack makes small, of every image (B,): (1/K) bᵀ tanh(f), α = 1 (Eq. 13, 15).
 
-        Args:
-            features: pre-tanh (B, K), of attacked images.
-            codes: (B, K), as they were given to :meth:`inner_maximisation`.
+        Of pre-tanh features f (B, K), and the codes b of :meth:`inner_maximisation`.
         """
         return (torch.tanh(features) * codes).mean(1)
-
-    def use_graphs(self) -> None:
-        """Replay the inner maximisation as one CUDA graph; batches of another size run eagerly."""
-        self.graphs = True
 
     def split_batches(self, physical_batch: int) -> None:
         """See :meth:`Training.split_batches`; the graph, which holds whole batches, is dropped."""
@@ -230,13 +226,15 @@ class MinimaxTraining(Training):
         clean, robust = (
             metrics[Phase.VALIDATION.key(f"{kind}_map")] for kind in ("clean", "robust")
         )
-        self.best.consider(self.epoch, clean * robust, self.defended)
+        if clean * robust > self.best.score:
+            weights = {name: part.clone() for name, part in self.defended.state_dict().items()}
+            self.best = BestEpoch(self.epoch, clean * robust, weights)
         return Phase.TRAINING.keyed({"best_epoch": float(self.best.epoch)})
 
     def conclude(self) -> None:
         """Deploy the best epoch."""
-        if self.best:
-            self.best.give(self.defended)
+        if self.best and self.best.weights:
+            self.defended.load_state_dict(self.best.weights)
 
     def state(self, meta: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Average and best epoch too, where there are such."""
@@ -245,7 +243,8 @@ class MinimaxTraining(Training):
             tensors |= prefixed("average", self.average.tensors())
         if self.best:
             tensors |= prefixed("best", self.best.weights)
-            known["best"] = self.best.meta()
+            meta = {"epoch": self.best.epoch, "score": self.best.score}
+            known["best"] = meta if self.best.epoch else {}
         return tensors, known
 
     def load_state(self, tensors: dict[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -254,4 +253,4 @@ class MinimaxTraining(Training):
         if self.average:
             self.average.load(tensors_under("average", tensors))
         if self.best:
-            self.best.load(tensors_under("best", tensors), meta["best"])
+            self.best = BestEpoch(**meta["best"], weights=tensors_under("best", tensors))

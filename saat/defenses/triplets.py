@@ -55,6 +55,7 @@ class TripletTraining(MinimaxTraining):
     """
 
     attacked_share: ClassVar[float]
+    has_graphs = False  # they have one shape, and batches different numbers of triplets
     settings: TripletSettings
 
     @classmethod
@@ -63,9 +64,6 @@ class TripletTraining(MinimaxTraining):
         assert isinstance(settings, TripletSettings)
         inner = cls.attacked_share * gradient_passes(settings.steps)
         return Work(inner=inner, training=(1 + cls.attacked_share) * TRAINING_STEP)
-
-    def use_graphs(self) -> None:
-        """Nothing: batches have different numbers of triplets, and a graph has one shape."""
 
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Mine triplets, attack them, then both terms."""
@@ -117,12 +115,8 @@ class TripletTraining(MinimaxTraining):
     def joint_maximisation(self, images: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
         """PGD on a loss that joins images, from the images themselves as in both papers.
 
-        Args:
-            images: float (B, 3, H, W) in [0, 1].
-            loss: embeddings (B, K) → what is minimised, of any shape; its sum counts.
-
-        Returns:
-            Adversarial float images (B, 3, H, W) in [0, 1].
+        ``loss`` maps embeddings (B, K) to what is minimised, of any shape; its sum counts. Images
+        are float (B, 3, H, W) in [0, 1], and so is the result.
         """
         with stage(Stage.INNER_PGD), frozen(self.network):
             network = folded(self.network)  # anew: the weights change with every batch

@@ -101,13 +101,11 @@ def published_weights() -> dict[str, Tensor]:
     """
     path = WEIGHTS.path("squeezenet1_1")
     try:
-        layers = {name.replace("/", "."): arrays for name, arrays in read_arrays(path).items()}
         state = {
-            f"{name}.{kind}": torch.from_numpy(array)
-            for name, arrays in layers.items()
+            f"{name.replace('/', '.')}.{kind}": _kernels(torch.from_numpy(array))
+            for name, arrays in read_arrays(path).items()
             for kind, array in zip(("weight", "bias"), arrays, strict=True)
         }
-        state = {name: _kernels(part) for name, part in state.items()}
         state["conv1.weight"] = state["conv1.weight"].flip(1) * _SCALE
     except (KeyError, ValueError) as error:
         problem = f"not the weights of squeezenet1_1 ({one_line(error, 160)})"

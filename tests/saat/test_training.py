@@ -16,7 +16,6 @@ from saat.defenses import DEFENSES, SaatSettings, SaatTraining
 from saat.hashing import OBJECTIVES
 from saat.optimiser_settings import OptimiserSettings
 from saat.pretrain import Pretraining, PretrainSettings
-from saat.settings import items
 from saat.tensor_file import CorruptFile
 from saat.training import TrainingFailed, split_into_batches
 from tests import toy
@@ -32,7 +31,7 @@ def pretraining(epochs: int = 4, lr: float = 0.02, seed: int = 0, batch_size: in
 
 
 def test_pretraining_defaults_are_the_published_ones() -> None:
-    assert dict(items(PretrainSettings())) == {
+    assert toy.options(PretrainSettings()) == {
         "epochs": 100,
         "lr": 0.01,
         "momentum": 0.9,
