@@ -45,11 +45,9 @@ class CheckpointWriter:
     After every epoch call :meth:`finish_epoch`, report the epoch, and call :meth:`go_on`. Between
     the two nothing is being written, so whoever ends the stage then may delete its checkpoints.
 
-    Args:
-        folder: of the checkpoints.
-        seconds: a checkpoint is written after the first epoch that ends so many seconds after
-            the last one was begun. 0: every epoch is durable before it is reported.
-        check: called before each write, in the thread that writes.
+    A checkpoint is written after the first epoch that ends so many ``seconds`` after the last one
+    was begun. 0: every epoch is durable before it is reported. ``check`` is called before each
+    write, in the thread that writes.
     """
 
     def __init__(self, folder: Path, seconds: float, check: Callable[[], None]) -> None:

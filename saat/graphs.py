@@ -20,11 +20,8 @@ class GraphedAttack:
     default generator. The precision is the one in force at construction.
 
     Construction leaves the random generators as they were. The graph keeps the memory of one
-    forward and backward pass for as long as it lives.
-
-    Args:
-        attack: tensors of the shapes of ``batch`` → adversarial images.
-        batch: float tensors of a first batch on a GPU, images (B, 3, H, W) first.
+    forward and backward pass for as long as it lives. ``attack`` maps tensors like those of a first
+    ``batch`` on a GPU, images (B, 3, H, W) first, to adversarial images.
 
     Raises:
         InputError: the batch is not on a GPU.

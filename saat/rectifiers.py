@@ -2,9 +2,7 @@
 
 A rectifier passes on no gradient where it is off. Where a whole neighbourhood of the image turns
 all of them off, an attack by gradients is blind there, although a larger step would switch them
-on. Adversarial training drives small networks into this: of SAAT models of the digits that differ
-in their seed alone, some have half of their first layer's patches dead, and look 5 points of MAP
-more robust than they are.
+on. Adversarial training drives small networks into this, which then look more robust than they are.
 """
 
 from collections.abc import Iterator

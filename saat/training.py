@@ -28,7 +28,6 @@ from saat.optimiser_settings import OptimiserSettings
 from saat.reading import batches_for
 from saat.seeding import generator, seed_torch
 from saat.stopwatch import Stage, stage
-from saat.work import TRAINING_STEP, Work
 
 # A training set that takes less than this share of free GPU memory lives there as bytes.
 _RESIDENT_SHARE = 0.25
@@ -63,7 +62,6 @@ class Training(ABC):
         stage: its name, in checkpoints, seeds and messages.
         train_labels: float 0/1 (N, C), on the network's device.
         work: what its epochs count as for a stopwatch.
-        start_work: work a training image before the first epoch, in :meth:`prepare`.
         optimiser: of the parameters of all :meth:`modules`.
         resident: uint8 (N, 3, H, W), the training images on a GPU; None where they are read.
         physical_batch: see :meth:`split_batches`; None for whole batches.
@@ -73,7 +71,6 @@ class Training(ABC):
 
     stage: str
     work: ClassVar[Stage] = Stage.OUTER_STEP
-    start_work: ClassVar[Work] = Work()
     has_graphs: ClassVar[bool] = False
     graphs = False
 
@@ -96,11 +93,6 @@ class Training(ABC):
         self.optimiser = settings.optimiser(
             parameter for module in self.modules().values() for parameter in module.parameters()
         )
-
-    @classmethod
-    def epoch_work(cls, settings: OptimiserSettings) -> Work:
-        """Work a training image of one epoch: here a step on the image itself."""
-        return Work(training=TRAINING_STEP)
 
     def prepare(self) -> None:  # noqa: B027
         """Create what a stage has beside network and objective, before the optimiser is made."""

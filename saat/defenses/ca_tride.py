@@ -30,6 +30,7 @@ class CaTrideSettings(TripletSettings):
     collapse: float = option(10.0, ge=0, le=1e3, help="κ: how much the largest distances count")
 
     published = ("lambda", "margin", "collapse", "eps", "steps", "step_size")
+    attacked_share = 0.75  # two images for each of half a batch, then one
 
 
 class CaTrideTraining(TripletTraining):
@@ -49,7 +50,6 @@ class CaTrideTraining(TripletTraining):
     """
 
     stage = "ca_tride"
-    attacked_share = 0.75  # two images for each of half a batch, then one
     settings: CaTrideSettings
 
     def prepare(self) -> None:

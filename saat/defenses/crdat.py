@@ -18,7 +18,6 @@ from saat.codes import sign
 from saat.compute import uncompiled
 from saat.defenses.minimax import MinimaxTraining, SaatSchedule
 from saat.models import HashingNetwork
-from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
 from saat.work import TRAINING_STEP, Work
 
@@ -31,6 +30,12 @@ class CrdatSettings(SaatSchedule):
     feature: float = option(1.0, ge=0, le=1e6, help="weight of the distillation of features")
 
     published = ("code", "feature", "eps", "steps", "step_size")
+    start_work = Work()  # the objective, which would start from codes, is not used
+
+    @property
+    def epoch_work(self) -> Work:
+        """The teacher's pass, T inner input gradients, and a step on the attacked image alone."""
+        return Work(encoding=1, inner=gradient_passes(self.steps), training=TRAINING_STEP)
 
 
 class CrdatTraining(MinimaxTraining):
@@ -44,15 +49,7 @@ class CrdatTraining(MinimaxTraining):
     """
 
     stage = "crdat"
-    start_work = Work()  # the objective, which would start from codes, is not used
     settings: CrdatSettings
-
-    @classmethod
-    def epoch_work(cls, settings: OptimiserSettings) -> Work:
-        """The teacher's pass, T inner input gradients, and a step on the attacked image alone."""
-        assert isinstance(settings, CrdatSettings)
-        inner = gradient_passes(settings.steps)
-        return Work(encoding=1, inner=inner, training=TRAINING_STEP)
 
     def prepare(self) -> None:
         """The teacher."""

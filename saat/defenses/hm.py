@@ -25,6 +25,7 @@ class HmSettings(TripletSettings):
     ics: float = option(0.5, ge=0, le=1e6, help="weight of the intra-class structure loss")
 
     published = ("lambda", "margin", "ics", "eps", "steps", "step_size")
+    attacked_share = 1.5  # three images for each of half a batch
 
 
 class HmTraining(TripletTraining):
@@ -39,7 +40,6 @@ class HmTraining(TripletTraining):
     """
 
     stage = "hm"
-    attacked_share = 1.5  # three images for each of half a batch
     settings: HmSettings
 
     def prepare(self) -> None:

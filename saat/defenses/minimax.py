@@ -57,6 +57,12 @@ class MinimaxSettings(OptimiserSettings):
     )
 
     decay_at = (0.5, 0.75)
+    start_work = Work(encoding=1)
+
+    @property
+    def epoch_work(self) -> Work:
+        """T inner input gradients, then a step on the benign and the attacked image."""
+        return Work(inner=gradient_passes(self.steps), training=2 * TRAINING_STEP)
 
     @property
     def inner_step(self) -> float:
@@ -95,7 +101,6 @@ class MinimaxTraining(Training):
         best: the best epoch so far; None without ``select: best``.
     """
 
-    start_work = Work(encoding=1)  # every training image
     has_graphs = True
     settings: MinimaxSettings
     _graph: GraphedAttack | None = None
@@ -112,12 +117,6 @@ class MinimaxTraining(Training):
         super().__init__(network, objective, data, settings, seed)
         self.average = AveragedNetwork(network, settings.ema) if settings.ema else None
         self.best = BestEpoch() if settings.select == "best" else None
-
-    @classmethod
-    def epoch_work(cls, settings: OptimiserSettings) -> Work:
-        """T inner input gradients, then a step on the benign and the attacked image."""
-        assert isinstance(settings, MinimaxSettings)
-        return Work(inner=gradient_passes(settings.steps), training=2 * TRAINING_STEP)
 
     def prepare(self) -> None:
         """The codes of the pretrained network, for the objective."""

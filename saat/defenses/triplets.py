@@ -20,7 +20,6 @@ from saat.defenses.minimax import MinimaxTraining, SaatSchedule
 from saat.labels import unchecked_relevance
 from saat.micro_batches import in_parts
 from saat.models import folded
-from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
 from saat.stopwatch import Stage, stage
 from saat.work import TRAINING_STEP, Work
@@ -34,6 +33,15 @@ class TripletSettings(SaatSchedule):
         1.0, ge=0, le=1e6, key="lambda", help="weight λ of the loss of attacked triplets"
     )
     margin: float = option(0.2, ge=0, le=2, help="margin γ of the triplet loss")
+
+    # Attacked images of a batch, relative to its size, where all anchors have triplets.
+    attacked_share: ClassVar[float]
+
+    @property
+    def epoch_work(self) -> Work:
+        """T input gradients of every attacked image, then a step on it and on the benign ones."""
+        inner = self.attacked_share * gradient_passes(self.steps)
+        return Work(inner=inner, training=(1 + self.attacked_share) * TRAINING_STEP)
 
 
 class Triplets(NamedTuple):
@@ -49,21 +57,10 @@ class TripletTraining(MinimaxTraining):
 
     As in both papers half of a batch are anchors: here its first half, since batches are drawn at
     random. An anchor without a positive or a negative in the batch has no triplet.
-
-    Attributes:
-        attacked_share: attacked images of a batch, relative to its size, where all have triplets.
     """
 
-    attacked_share: ClassVar[float]
     has_graphs = False  # they have one shape, and batches different numbers of triplets
     settings: TripletSettings
-
-    @classmethod
-    def epoch_work(cls, settings: OptimiserSettings) -> Work:
-        """T input gradients of every attacked image, then a step on it and on the benign ones."""
-        assert isinstance(settings, TripletSettings)
-        inner = cls.attacked_share * gradient_passes(settings.steps)
-        return Work(inner=inner, training=(1 + cls.attacked_share) * TRAINING_STEP)
 
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Mine triplets, attack them, then both terms."""

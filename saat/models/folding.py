@@ -46,12 +46,12 @@ def folded(network: nn.Module) -> nn.Module:
             if isinstance(norm, nn.modules.batchnorm._BatchNorm) and _fold(layer, norm):
                 setattr(parent, name, nn.Identity())
     convolutions = (item for item in twin.named_modules() if isinstance(item[1], nn.Conv2d))
-    name, first = next(convolutions, ("", None))
+    path, first = next(convolutions, ("", None))
     if isinstance(first, PatchConv):
         _fold_normalisation(first, twin)
     elif first is not None and is_strided(first):
-        parent, _, last = name.rpartition(".")
-        setattr(twin.get_submodule(parent), last, StridedConv(first))
+        parent_path, _, last = path.rpartition(".")
+        setattr(twin.get_submodule(parent_path), last, StridedConv(first))
     return twin
 
 

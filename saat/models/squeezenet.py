@@ -1,7 +1,7 @@
 """SqueezeNet 1.1 (Iandola et al. 2016): ImageNet features for CPUs, without a download from a hub.
 
 The package ``ndf`` contains the weights that were published for Caffe, as pickled arrays. Nothing
-of it is imported, and of what the file names only NumPy's arrays are made.
+of it is imported, and the file is read without running anything that it names.
 """
 
 import pickle
@@ -119,31 +119,52 @@ def read_arrays(path: Path) -> dict[str, list[np.ndarray]]:
     Raises:
         ValueError: anything else than such arrays; one line. No code of the file is run.
     """
-    with path.open("rb") as file:
-        try:
+    try:
+        with path.open("rb") as file:
             content = _OnlyArrays(file).load()
-        except Exception as error:  # damaged files raise any exception
-            raise ValueError(str(error) or type(error).__name__) from error
-    if not isinstance(content, dict):
-        raise ValueError(f"a {type(content).__name__}, not a dict of arrays")
-    for name, parts in content.items():
-        if not isinstance(parts, list) or not all(isinstance(part, np.ndarray) for part in parts):
-            raise ValueError(f"{name!r} holds a {type(parts).__name__}, not a list of arrays")
-        if any(part.dtype not in (np.float32, np.float64) for part in parts):
-            raise ValueError("an array of another type than float32 or float64")
-    return content
+        if not isinstance(content, dict):
+            raise ValueError(f"a {type(content).__name__}, not a dict of arrays")
+        return {str(name): _arrays(name, parts) for name, parts in content.items()}
+    except Exception as error:  # damaged files raise any exception
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
-def _empty(*_: object) -> np.ndarray:
-    """The array that a pickle fills in."""
-    return np.empty(0)
+def _arrays(name: object, parts: object) -> list[np.ndarray]:
+    if not isinstance(parts, list) or not all(isinstance(part, _Pickled) for part in parts):
+        raise ValueError(f"{name!r} holds a {type(parts).__name__}, not a list of arrays")
+    return [_array(part) for part in parts]
+
+
+class _Pickled:
+    """What a pickle says of an array or of its type; it is stored and no more."""
+
+    def __init__(self, *made_of: object) -> None:
+        self.made_of, self.state = made_of, ()
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+def _array(pickled: _Pickled) -> np.ndarray:
+    """The array of a version, its shape, its type (byte order and code), its order, its bytes."""
+    match pickled.state:
+        case (
+            _,
+            tuple(shape),
+            _Pickled(made_of=("f4" | "f8" as code, *_), state=(_, "<", *_)),
+            fortran,
+            bytes(content),
+        ):
+            flat = np.frombuffer(content, f"<{code}")
+            return flat.reshape(shape, order="F" if fortran else "C").copy()
+    raise ValueError("an array of another type than float32 or float64")
 
 
 _NAMES = {
-    "numpy.dtype": np.dtype,
-    "numpy.ndarray": np.ndarray,
-    "numpy.core.multiarray._reconstruct": _empty,
-    "numpy._core.multiarray._reconstruct": _empty,
+    "numpy.dtype",
+    "numpy.ndarray",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
 }
 
 
@@ -151,11 +172,10 @@ class _OnlyArrays(pickle.Unpickler):
     """An unpickler of arrays alone: a pickle may name any function, and call it."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a name in the file."""
-        found = _NAMES.get(f"{module}.{name}")
-        if found is None:
+        """The stand-in for a name in the file."""
+        if f"{module}.{name}" not in _NAMES:
             raise ValueError(f"it names {module}.{name}; only arrays are read")
-        return found
+        return _Pickled
 
 
 def _kernels(part: Tensor) -> Tensor:
