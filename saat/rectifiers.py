@@ -67,7 +67,7 @@ def _leaky(network: nn.Module) -> Iterator[None]:
     for module in found:
         ceiling = 6.0 if isinstance(module, nn.ReLU6) else float("inf")
         # An attribute of the instance hides the method of its class until it is deleted.
-        module.forward = lambda x, c=ceiling: _Leaky.apply(x, c)  # type: ignore[method-assign]
+        module.forward = lambda x, c=ceiling: _Leaky.apply(x, c)  # type: ignore[method-assign, misc]
     try:
         yield
     finally:

@@ -17,6 +17,7 @@ from saat.battery import BATTERIES
 from saat.costs import attacks_work, battery_work, victim_work
 from saat.defenses import DEFENSES, defended_network
 from saat.models import HashingNetwork, network_structure
+from saat.optimiser_settings import OptimiserSettings
 from saat.pretrain import PretrainSettings
 from saat.protocol import Protocol
 from saat.rectifiers import has_rectifiers
@@ -75,14 +76,15 @@ class TrialCosts:
 
     def pretraining(self, config: TrialConfig) -> Work:
         """A pretrained model."""
-        settings = to_settings(PretrainSettings, config.pretrain)
+        settings: PretrainSettings = to_settings(PretrainSettings, config.pretrain)
         return (settings.start_work + settings.epoch_work * settings.epochs) * self._sizes.train
 
     def training(self, config: TrialConfig, begun: float, epochs: float) -> Work:
         """A defense that is begun so often, with so many epochs in all."""
         if config.method == "none":
             return Work()
-        settings = to_settings(DEFENSES[config.method].settings, config.defense)
+        entry = DEFENSES[config.method]
+        settings: OptimiserSettings = to_settings(entry.settings, config.defense)
         return (settings.start_work * begun + settings.epoch_work * epochs) * self._sizes.train
 
     def validation(self, config: TrialConfig) -> Work:
