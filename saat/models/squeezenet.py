@@ -139,7 +139,8 @@ class _Pickled:
     """What a pickle says of an array or of its type; it is stored and no more."""
 
     def __init__(self, *made_of: object) -> None:
-        self.made_of, self.state = made_of, ()
+        self.made_of = made_of
+        self.state: Any = ()
 
     def __setstate__(self, state: Any) -> None:
         self.state = state

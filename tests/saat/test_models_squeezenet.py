@@ -162,7 +162,8 @@ class Odd:
         self.shape = shape
 
     def __reduce__(self) -> tuple[object, ...]:
-        make, arguments, state = np.zeros(1, np.float32).__reduce__()  # type: ignore[misc]
+        reduced: Any = np.zeros(1, np.float32).__reduce__()
+        make, arguments, state = reduced
         return make, arguments, (state[0], self.shape, *state[2:])
 
 
