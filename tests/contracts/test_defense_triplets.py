@@ -57,6 +57,7 @@ def test_hard_negatives_are_those_of_the_paper(
     run.epoch = 2
     margin = 0.2 * (1 - 2 / 8) ** 2
     embeddings, labels = embedded(run, data, slice(0, 32))
+    torch.manual_seed(2)  # few triplets of CA-TRIDE have a hard negative
     found = run.triplets(embeddings, labels)
     away = torch.cdist(embeddings, embeddings)
     hard = 0
