@@ -18,7 +18,7 @@ from saat.attacks import Knowledge, MainstayAttack, Queries, attack_queries, fro
 from saat.attacks.pgd import pgd
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
-from saat.graphs import GraphedPgd
+from saat.graphs import GraphedAttack
 from saat.hashing import OBJECTIVES
 from saat.models import (
     HashingNetwork,
@@ -197,19 +197,16 @@ def pgd_step(sizes: Sizes, backbone: str, device: torch.device, graphed: bool) -
     codes = random_codes(sizes.batch, device)
     steps, step_size = SETTINGS.steps, SETTINGS.inner_step
 
-    def loss(features: Tensor, _: int) -> Tensor:
-        return (torch.tanh(features) * codes).mean(1)
+    def attacked(images: Tensor, codes: Tensor) -> Tensor:
+        def loss(features: Tensor, _: int) -> Tensor:
+            return SaatTraining.inner_loss(features, codes)
 
-    def eager() -> Tensor:
-        return pgd(network, images, loss, THREAT, steps, step_size).images
+        return pgd(network, images, loss, THREAT, steps, step_size, count_zeros=not graphed).images
 
     with evaluating(network), frozen(network):
-        work: Callable[[], Tensor] = eager
-        if graphed:
-            inner = SaatTraining.inner_loss
-            graph = GraphedPgd(network, images.shape, BITS, THREAT, steps, step_size, inner)
-            work = partial(graph, images, codes, images)
-        return [seconds / steps for seconds in timed(work, device, sizes.seconds)]
+        run = GraphedAttack(attacked, images, codes) if graphed else attacked
+        found = timed(lambda: run(images, codes), device, sizes.seconds)
+    return [seconds / steps for seconds in found]
 
 
 def saat_training(sizes: Sizes, backbone: str, device: torch.device, graphed: bool) -> SaatTraining:

@@ -97,7 +97,7 @@ class DefenseSteps:
     @property
     def counted(self) -> float:
         """F an epoch and training image."""
-        return type(self.run).epoch_work(self.run.settings).passes
+        return self.run.settings.epoch_work.passes
 
     def __call__(self) -> None:
         """One batch in each quarter."""

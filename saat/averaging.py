@@ -1,8 +1,7 @@
-"""Averages of a network's weights over the steps of a training, and its best epoch."""
+"""Averages of a network's weights over the steps of a training."""
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,41 +46,3 @@ class AveragedNetwork:
         given = dict(tensors)
         self.steps.copy_(given.pop("steps"))
         self.network.load_state_dict(given)
-
-
-class BestEpoch:
-    """The weights of the epoch with the highest score so far; of equal scores, of the first one.
-
-    Attributes:
-        epoch: which one, from 1; 0 before the first score.
-        score: its score.
-    """
-
-    def __init__(self) -> None:
-        self.epoch, self.score = 0, float("-inf")
-        self._weights: dict[str, Tensor] = {}
-
-    def consider(self, epoch: int, score: float, network: nn.Module) -> None:
-        """Keep a copy of the weights if the score is higher than all before; NaN never is."""
-        if score > self.score:
-            self.epoch, self.score = epoch, score
-            self._weights = {name: part.clone() for name, part in network.state_dict().items()}
-
-    def give(self, network: nn.Module) -> None:
-        """Load the kept weights into ``network``, which stays as it is where none are kept."""
-        if self._weights:
-            network.load_state_dict(self._weights)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The kept weights, for a checkpoint."""
-        return self._weights
-
-    def meta(self) -> dict[str, Any]:
-        """Epoch and score, for a checkpoint; empty where none was kept."""
-        return {"epoch": self.epoch, "score": self.score} if self.epoch else {}
-
-    def load(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`tensors` and :meth:`meta`."""
-        if meta:
-            self.epoch, self.score = int(meta["epoch"]), float(meta["score"])
-        self._weights = dict(tensors)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from torch import Tensor
@@ -33,12 +32,8 @@ def newest(folder: Path) -> Path | None:
     return max(folder.glob(_FILES), default=None)
 
 
-def write(training: Training, folder: Path, meta: dict[str, Any]) -> None:
-    """Save the finished epoch durably, then drop all but the newest two."""
-    _write(folder, *training.state(meta))
-
-
-def _write(folder: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+def write(folder: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """Save the state of a finished epoch durably, then drop all but the newest two."""
     tensor_file.save(folder / f"epoch-{meta['epoch']:05d}.safetensors", tensors, meta)
     for old in sorted(folder.glob(_FILES))[:-_KEPT]:
         old.unlink()
@@ -50,11 +45,9 @@ class CheckpointWriter:
     After every epoch call :meth:`finish_epoch`, report the epoch, and call :meth:`go_on`. Between
     the two nothing is being written, so whoever ends the stage then may delete its checkpoints.
 
-    Args:
-        folder: of the checkpoints.
-        seconds: a checkpoint is written after the first epoch that ends so many seconds after
-            the last one was begun. 0: every epoch is durable before it is reported.
-        check: called before each write, in the thread that writes.
+    A checkpoint is written after the first epoch that ends so many ``seconds`` after the last one
+    was begun. 0: every epoch is durable before it is reported. ``check`` is called before each
+    write, in the thread that writes.
     """
 
     def __init__(self, folder: Path, seconds: float, check: Callable[[], None]) -> None:
@@ -79,21 +72,15 @@ class CheckpointWriter:
 
     def go_on(self, training: Training, meta: dict[str, Any]) -> None:
         """Begin a checkpoint of the finished epoch, if it is time for one."""
-        if training.finished or not self._seconds:
-            return
-        if time.monotonic() - self._since < self._seconds:
+        due = self._seconds and time.monotonic() - self._since >= self._seconds
+        if training.finished or not due:
             return
         with stage(Stage.CHECKPOINT):
             tensors, complete = training.state(meta)
             self._since = time.monotonic()
             self._writing = self._thread.submit(self._save, tensor_file.copies(tensors), complete)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         """Wait for the writer; an error of the training itself counts more than the writer's."""
         try:
             self._wait()
@@ -106,7 +93,7 @@ class CheckpointWriter:
 
     def _save(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         self._check()
-        _write(self._folder, tensors, meta)
+        write(self._folder, tensors, meta)
 
     def _wait(self) -> None:
         writing, self._writing = self._writing, None

@@ -68,9 +68,18 @@ class Compute:
         return computing(self.precision, device)
 
     def prepare(self, network: "nn.Module") -> None:
-        """Compile a network in place where that is asked for; names of its state stay."""
+        """Compile a network's forward pass at its first call, where that is asked for.
+
+        Calls are compiled, gradients included, and not the module: state dict, type and copies are
+        those of the plain one.
+        """
+        import torch
+
         if self.compile == "inductor":
-            compile_network(network)
+            torch._dynamo.reset()  # what earlier networks of this process compiled are variants too
+            torch._dynamo.config.recompile_limit = VARIANTS
+            torch._dynamo.config.fail_on_recompile_limit_hit = True
+            network.compile(backend=BACKEND, dynamic=False)
 
     def apply(self, training: "Training") -> None:
         """Let a training replay its inner maximisation where that is asked for."""
@@ -82,19 +91,6 @@ class Compute:
         if self.compile != "graphs" or (training is not None and training.graphs):
             return self.compile
         return "none"
-
-
-def compile_network(network: "nn.Module") -> None:
-    """Compile a network's forward pass by inductor, at its first call; gradients included.
-
-    Calls are compiled, not the module: state dict, type and copies are those of the plain one.
-    """
-    import torch
-
-    torch._dynamo.reset()  # what earlier networks of this process compiled counts as variants
-    torch._dynamo.config.recompile_limit = VARIANTS
-    torch._dynamo.config.fail_on_recompile_limit_hit = True
-    network.compile(backend=BACKEND, dynamic=False)
 
 
 @contextmanager
@@ -117,14 +113,13 @@ def _missing_compiler(kind: str) -> str:
     """
     import torch
 
+    language, variable, names = "C++", "CXX", ["g++", "clang++", "c++"]
     if kind == "cuda":
         if not torch.utils._triton.has_triton():
             return "Triton is not there, or not for this GPU"
-        variable, names = "CC", ("cc", "gcc", "clang")
-    else:
-        variable, names = "CXX", ("g++", "clang++", "c++")
-    named = os.environ.get(variable)
-    if any(shutil.which(name) for name in ((named,) if named else names)):
+        language, variable, names = "C", "CC", ["cc", "gcc", "clang"]
+    if named := os.environ.get(variable):
+        names = [named]
+    if any(map(shutil.which, names)):
         return ""
-    language = {"CC": "C", "CXX": "C++"}[variable]
-    return f"no {language} compiler ({named or ', '.join(names)}; {variable} names another)"
+    return f"no {language} compiler ({', '.join(names)}; {variable} names another)"

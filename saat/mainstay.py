@@ -176,12 +176,11 @@ class MainstayCodes:
         return self._of_checked(labels.to(self.sums.device))
 
     def _of_checked(self, labels: Tensor) -> Tensor:
-        out = torch.empty(len(labels), self.codes.shape[1], device=self.sums.device)
-        size = self._block_rows()
-        for part, block in zip(out.split(size), labels.split(size), strict=True):
-            coefficients = group_coefficients(block, self._groups, self._weights)
-            part.copy_(self._signs(coefficients, block))
-        return out
+        found = [
+            self._signs(group_coefficients(block, self._groups, self._weights), block)
+            for block in labels.split(self._block_rows())
+        ]
+        return torch.cat(found)
 
 
 def mainstay_codes(

@@ -54,7 +54,7 @@ def in_parts(
     part then has at least two rows, because one has no statistics. ``modules`` are those that
     ``function`` may run. Where ``size`` is None, it is called just once.
     """
-    norms = [] if size is None else list(_training(modules, _BatchNorm))
+    norms = [] if size is None else _training(modules, _BatchNorm)
     split = parts(rows, size, least=2 if norms else 1)
     if len(split) == 1:
         return function(*rows)
@@ -69,7 +69,7 @@ def in_parts(
 
 def has_batch_norm(modules: Iterable[nn.Module]) -> bool:
     """Whether any of the modules has batch norm in training mode."""
-    return any(True for _ in _training(modules, _BatchNorm))
+    return bool(_training(modules, _BatchNorm))
 
 
 def changed_by_splitting(modules: Iterable[nn.Module]) -> list[str]:
@@ -79,12 +79,10 @@ def changed_by_splitting(modules: Iterable[nn.Module]) -> list[str]:
     return ["batch norm"] * has_batch_norm(given) + ["dropout"] * dropouts
 
 
-def _training(modules: Iterable[nn.Module], kind: type[Module]) -> Iterator[Module]:
+def _training(modules: Iterable[nn.Module], kind: type[Module]) -> list[Module]:
     """The submodules of a kind that are in training mode."""
-    for module in modules:
-        for part in module.modules():
-            if isinstance(part, kind) and part.training:
-                yield part
+    inside = (part for module in modules for part in module.modules())
+    return [part for part in inside if isinstance(part, kind) and part.training]
 
 
 @contextmanager

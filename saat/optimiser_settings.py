@@ -11,6 +11,7 @@ from torch import nn
 
 from saat.optimisers import Adam, Sgd
 from saat.settings import option
+from saat.work import TRAINING_STEP, Work
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,13 @@ class OptimiserSettings(ABC):
     decay_at: ClassVar[tuple[float, ...]] = (0.34, 0.67)
     # File keys of the fields that make up "the paper's default" in a search.
     published: ClassVar[tuple[str, ...]] = ()
+    # Work a training image before the first epoch.
+    start_work: ClassVar[Work] = Work()
+
+    @property
+    def epoch_work(self) -> Work:
+        """Work a training image of one epoch: here a step on the image itself."""
+        return Work(training=TRAINING_STEP)
 
     def lr_at(self, iteration: int, iterations: int) -> float:
         """Learning rate in ``iteration`` (from 0) of ``iterations``."""

@@ -18,30 +18,25 @@ def user_path(text: str | Path, where: str = "", look: bool = True) -> Path:
     Raises:
         InputError: No such user, or a path that no file can have here.
     """
-    written = str(text)  # of what is no path at all, too, which then is not there
-    path, problem = Path(), _problem(written)
-    if problem is None:
-        try:
-            path = Path(written).expanduser()
-        except RuntimeError:
-            problem = "there is no such user, or no home folder"
-        else:
-            problem = _problem(str(path)) or (_refused(path) if look else None)
-    if problem is not None:
-        raise InputError(_line(where, written, problem))
+    written = file_name(str(text), where)  # also of what is no path at all, and then not there
+    try:
+        path = Path(written).expanduser()
+    except RuntimeError:
+        raise _fault(where, written, "there is no such user, or no home folder") from None
+    if problem := _problem(str(path)) or (_refused(path) if look else None):
+        raise _fault(where, written, problem)
     return path
 
 
 def file_name(text: str, where: str = "") -> str:
     """``text`` as the name of one file or folder; an ``InputError`` if none can have it."""
-    problem = _problem(text)
-    if problem is not None:
-        raise InputError(_line(where, text, problem))
+    if problem := _problem(text):
+        raise _fault(where, text, problem)
     return text
 
 
-def _line(where: str, text: str, problem: str) -> str:
-    return f"{where} {one_line(text, _SHOWN) or repr(text)}: {problem}".lstrip()
+def _fault(where: str, text: str, problem: str) -> InputError:
+    return InputError(f"{where} {one_line(text, _SHOWN) or repr(text)}: {problem}".lstrip())
 
 
 def _problem(text: str) -> str | None:

@@ -1,7 +1,7 @@
 """Batches of images for a network, read by a thread while the network works."""
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
@@ -38,16 +38,10 @@ def read_ahead(read: Callable[[T], Tensor], parts: Sequence[T]) -> Batches:
     after the last part, with an exception, or when it is closed.
     """
     with ThreadPoolExecutor(1, "saat-images") as thread:
-        ahead: Future[Tensor] | None = None
-        for part in parts:
-            coming = thread.submit(read, part)
-            if ahead is not None:
-                yield _result(ahead)
-            ahead = coming
-        if ahead is not None:
-            yield _result(ahead)
-
-
-def _result(batch: Future[Tensor]) -> Tensor:
-    with stage(Stage.WAITING_FOR_DATA):
-        return batch.result()
+        coming = (thread.submit(read, part) for part in parts)
+        ahead = next(coming, None)
+        while (batch := ahead) is not None:
+            ahead = next(coming, None)
+            with stage(Stage.WAITING_FOR_DATA):
+                images = batch.result()
+            yield images

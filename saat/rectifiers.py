@@ -2,14 +2,11 @@
 
 A rectifier passes on no gradient where it is off. Where a whole neighbourhood of the image turns
 all of them off, an attack by gradients is blind there, although a larger step would switch them
-on. Adversarial training drives small networks into this: of SAAT models of the digits that differ
-in their seed alone, some have half of their first layer's patches dead, and look 5 points of MAP
-more robust than they are.
+on. Adversarial training drives small networks into this, which then look more robust than they are.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -70,14 +67,9 @@ def _leaky(network: nn.Module) -> Iterator[None]:
     for module in found:
         ceiling = 6.0 if isinstance(module, nn.ReLU6) else float("inf")
         # An attribute of the instance hides the method of its class until it is deleted.
-        module.forward = partial(_passed, ceiling=ceiling)  # type: ignore[method-assign]
+        module.forward = lambda x, c=ceiling: _Leaky.apply(x, c)  # type: ignore[method-assign, misc]
     try:
         yield
     finally:
         for module in found:
             del module.forward
-
-
-def _passed(x: Tensor, ceiling: float) -> Tensor:
-    out: Tensor = _Leaky.apply(x, ceiling)
-    return out

@@ -5,7 +5,7 @@ own options along and nothing else has to know them.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, field, fields
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -44,12 +44,6 @@ def option_fields(settings: Any) -> "list[Field[Any]]":
 def file_key(item: "Field[Any]") -> str:
     """The name of a settings field in experiment files."""
     return str(item.metadata.get("key") or item.name)
-
-
-def items(settings: Any) -> Iterator[tuple[str, Any]]:
-    """(file key, value) of every field of a settings dataclass instance."""
-    for item in option_fields(settings):
-        yield file_key(item), getattr(settings, item.name)
 
 
 def settings_from(kind: type[Settings], options: Mapping[str, Any], where: str) -> Settings:

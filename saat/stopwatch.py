@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from enum import StrEnum
 
@@ -91,12 +91,7 @@ def start() -> Stopwatch:
     return watch
 
 
-@contextmanager
-def stage(name: Stage) -> Iterator[None]:
+def stage(name: Stage) -> AbstractContextManager[None]:
     """Count the time of a block for a stage of this thread's stopwatch, if it has one."""
     watch = _running.get()
-    if watch is None:
-        yield
-        return
-    with watch.stage(name):
-        yield
+    return watch.stage(name) if watch else nullcontext()

@@ -88,13 +88,22 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, meta
 
 
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by ``prefix.name``."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def tensors_under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Inverse of :func:`prefixed`: those whose names begin with the prefix."""
+    start = f"{prefix}."
+    return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+
+
 def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
     """State of a module as ``prefix.name`` → tensor."""
-    return {f"{prefix}.{name}": value for name, value in module.state_dict().items()}
+    return prefixed(prefix, module.state_dict())
 
 
 def restore_module(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Inverse of :func:`module_tensors`; every key must be there, with its shape."""
-    start = f"{prefix}."
-    own = {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
-    module.load_state_dict(own)
+    module.load_state_dict(tensors_under(prefix, tensors))

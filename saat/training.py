@@ -7,7 +7,7 @@ interrupted, without stored generator or scheduler states.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,7 +28,6 @@ from saat.optimiser_settings import OptimiserSettings
 from saat.reading import batches_for
 from saat.seeding import generator, seed_torch
 from saat.stopwatch import Stage, stage
-from saat.work import TRAINING_STEP, Work
 
 # A training set that takes less than this share of free GPU memory lives there as bytes.
 _RESIDENT_SHARE = 0.25
@@ -66,11 +65,13 @@ class Training(ABC):
         optimiser: of the parameters of all :meth:`modules`.
         resident: uint8 (N, 3, H, W), the training images on a GPU; None where they are read.
         physical_batch: see :meth:`split_batches`; None for whole batches.
-        graphs: whether CUDA graphs are replayed; see :meth:`use_graphs`.
+        has_graphs: whether there is something that CUDA graphs can replay.
+        graphs: whether they are replayed; see :meth:`use_graphs`.
     """
 
     stage: str
     work: ClassVar[Stage] = Stage.OUTER_STEP
+    has_graphs: ClassVar[bool] = False
     graphs = False
 
     def __init__(
@@ -92,17 +93,6 @@ class Training(ABC):
         self.optimiser = settings.optimiser(
             parameter for module in self.modules().values() for parameter in module.parameters()
         )
-
-    @classmethod
-    def start_work(cls) -> Work:
-        """Work a training image before the first epoch, in :meth:`prepare`."""
-        return Work()
-
-    @classmethod
-    def epoch_work(cls, settings: OptimiserSettings) -> Work:
-        """Work a training image of one epoch: here a step on the image itself."""
-        del settings
-        return Work(training=TRAINING_STEP)
 
     def prepare(self) -> None:  # noqa: B027
         """Create what a stage has beside network and objective, before the optimiser is made."""
@@ -127,14 +117,14 @@ class Training(ABC):
         ``metrics``: by their names in validation, ``val/clean_map`` and ``val/robust_map`` among
         them. Most stages are not interested.
         """
-        del metrics
         return {}
 
     def conclude(self) -> None:  # noqa: B027
         """Bring :attr:`defended` to its final state, once after the last epoch."""
 
-    def use_graphs(self) -> None:  # noqa: B027
-        """From now on replay as CUDA graphs what can be: in most stages nothing."""
+    def use_graphs(self) -> None:
+        """From now on replay as CUDA graphs what can be."""
+        self.graphs = self.has_graphs
 
     def split_batches(self, physical_batch: int) -> None:
         """From now on at most ``physical_batch`` images pass a network at once.
@@ -189,10 +179,6 @@ class Training(ABC):
             InputError: batches of one image, and batch norm in training mode.
             TrainingFailed: a loss that is not finite.
         """
-        with stage(self.work):
-            return self._epoch(progress)
-
-    def _epoch(self, progress: Callable[[int, int], None] | None) -> dict[str, float]:
         draw = (self.stage, self.seed, self.epoch)
         seed_torch(*draw)
         order = torch.randperm(len(self.train_labels), generator=generator("order", *draw))
@@ -204,35 +190,29 @@ class Training(ABC):
                 f"batch_size {self.settings.batch_size}, {len(order)} training images: batch norm "
                 f"needs at least 2 images a batch ({self.stage})"
             )
-        with closing(self._images(batches)) as images:
-            for number, index in enumerate(batches):
+        with stage(self.work), closing(self._images(batches)) as images:
+            for number, (index, batch) in enumerate(zip(batches, images, strict=True)):
                 iteration = self.epoch * len(batches) + number
                 lr = self.settings.lr_at(iteration, self.settings.epochs * len(batches))
-                total += self.step(index, lr, images)
+                total += self.step(index, lr, batch)
                 if progress:
                     progress(number + 1, len(batches))
+            mean = float(total) / len(batches)
         self.epoch += 1
-        mean = float(total) / len(batches)
         if not math.isfinite(mean):
             raise TrainingFailed(f"{self.stage} loss is {mean} in epoch {self.epoch}; lower lr")
         return Phase.TRAINING.keyed({"loss": mean, "lr": lr})
 
-    def step(self, index: Tensor, lr: float, images: Iterator[Tensor] | None = None) -> Tensor:
-        """One step on a batch, at learning rate ``lr``.
+    def step(self, index: Tensor, lr: float, images: Tensor | None = None) -> Tensor:
+        """One step on the training rows ``index``, int64 (B,), at learning rate ``lr``; its loss.
 
-        Args:
-            index: int64 (B,), positions within the training set.
-            lr: of every parameter group.
-            images: float (B, 3, H, W) of the batch are the next of them; None: they are read now.
-
-        Returns:
-            The loss, a scalar.
+        ``images`` are those of the rows, float (B, 3, H, W) in [0, 1]; None: they are read now.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         on_device = index.to(self._device)
-        coming = self._images([index]) if images is None else images
-        loss = self.batch_loss(next(coming), self.train_labels[on_device], on_device)
+        batch = next(self._images([index])) if images is None else images
+        loss = self.batch_loss(batch, self.train_labels[on_device], on_device)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.update()
@@ -244,12 +224,11 @@ class Training(ABC):
 
     def _images(self, batches: Sequence[Tensor]) -> Generator[Tensor, None, None]:
         """Float images of every batch of training rows."""
-        if self.resident is not None:
-            for index in batches:
-                yield to_float(self.resident[index.to(self._device)], self._device)
-            return
-        rows = [index.numpy() for index in batches]
-        with closing(batches_for(self._device, self._read, rows)) as images:
+        if (resident := self.resident) is not None:
+            read = (resident[index.to(self._device)] for index in batches)
+        else:
+            read = batches_for(self._device, self._read, [index.numpy() for index in batches])
+        with closing(read) as images:
             for batch in images:
                 yield to_float(batch, self._device)
 
@@ -271,7 +250,6 @@ class Training(ABC):
     @classmethod
     def keeps_codes(cls, settings: OptimiserSettings) -> bool:
         """Whether :meth:`train_codes` gives codes under these settings."""
-        del settings
         return cls.train_codes is not Training.train_codes
 
     def train_codes(self) -> Tensor | None:
@@ -294,18 +272,13 @@ class Training(ABC):
 
     def state(self, meta: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What a checkpoint of this stage holds: the tensors themselves, ``meta`` and the epoch."""
-        tensors = {f"buffer.{name}": tensor for name, tensor in self.buffers().items()}
+        tensors = tensor_file.prefixed("buffer", self.buffers())
         for name, module in self.modules().items():
             tensors |= tensor_file.module_tensors(name, module)
         for number, state in self.optimiser.state_dict()["state"].items():
-            for name, value in state.items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimiser.{number}.{name}"] = value
+            values = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+            tensors |= tensor_file.prefixed(f"optimiser.{number}", values)
         return tensors, {**meta, "stage": self.stage, "epoch": self.epoch}
-
-    def save(self, path: Path, meta: dict[str, Any]) -> None:
-        """Write a checkpoint of this stage; ``meta`` is kept beside the epoch."""
-        tensor_file.save(path, *self.state(meta))
 
     def restore(self, path: Path) -> dict[str, Any]:
         """Continue from a checkpoint of this stage; returns its meta.
@@ -323,17 +296,11 @@ class Training(ABC):
         """Inverse of :meth:`state`."""
         for name, module in self.modules().items():
             tensor_file.restore_module(name, module, tensors)
-        self.load_buffers(tensors_under("buffer.", tensors))
+        self.load_buffers(tensor_file.tensors_under("buffer", tensors))
         state: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in tensors_under("optimiser.", tensors).items():
+        for key, tensor in tensor_file.tensors_under("optimiser", tensors).items():
             number, name = key.split(".")
             state.setdefault(int(number), {})[name] = tensor
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": state, "param_groups": groups})
         self.epoch = int(meta["epoch"])
-
-
-def tensors_under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those whose names begin with ``prefix``, without it."""
-    names = [name for name in tensors if name.startswith(prefix)]
-    return {name.removeprefix(prefix): tensors[name] for name in names}

@@ -1,6 +1,7 @@
 """A data set small enough for contract suites: labels are colour channels that are lit."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from saat.data import RetrievalData
 from saat.hashing import OBJECTIVES, HashingObjective
 from saat.models import HashingNetwork, build_network, codes_of, encode, to_float
 from saat.pretrain import Pretraining, PretrainSettings
+from saat.settings import file_key, option_fields
 
 SIZE = 16
 BITS = 12  # no power of two, no multiple of eight
@@ -94,6 +96,11 @@ def linear_network(weight: np.ndarray, offset: np.ndarray) -> nn.Sequential:
 def codes(network: nn.Module, images: Tensor) -> Tensor:
     """Codes of uint8 images."""
     return codes_of(encode(network, images.__getitem__, len(images)))
+
+
+def options(settings: Any) -> dict[str, Any]:
+    """The options of settings by file key."""
+    return {file_key(item): getattr(settings, item.name) for item in option_fields(settings)}
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:

@@ -17,7 +17,8 @@ from saat.battery import BATTERIES
 from saat.costs import attacks_work, battery_work, victim_work
 from saat.defenses import DEFENSES, defended_network
 from saat.models import HashingNetwork, network_structure
-from saat.pretrain import Pretraining, PretrainSettings
+from saat.optimiser_settings import OptimiserSettings
+from saat.pretrain import PretrainSettings
 from saat.protocol import Protocol
 from saat.rectifiers import has_rectifiers
 from saat.threat_model import ThreatModel
@@ -72,18 +73,16 @@ class TrialCosts:
 
     def pretraining(self, config: TrialConfig) -> Work:
         """A pretrained model."""
-        settings = to_settings(PretrainSettings, config.pretrain)
-        once, epoch = Pretraining.start_work(), Pretraining.epoch_work(settings)
-        epochs: int = settings.epochs
-        return (once + epoch * epochs) * self._sizes.train
+        settings: PretrainSettings = to_settings(PretrainSettings, config.pretrain)
+        return (settings.start_work + settings.epoch_work * settings.epochs) * self._sizes.train
 
     def training(self, config: TrialConfig, begun: float, epochs: float) -> Work:
         """A defense that is begun so often, with so many epochs in all."""
         if config.method == "none":
             return Work()
-        kind, entry = _kind(config), DEFENSES[config.method]
-        epoch = kind.epoch_work(to_settings(entry.settings, config.defense))
-        return (kind.start_work() * begun + epoch * epochs) * self._sizes.train
+        entry = DEFENSES[config.method]
+        settings: OptimiserSettings = to_settings(entry.settings, config.defense)
+        return (settings.start_work * begun + settings.epoch_work * epochs) * self._sizes.train
 
     def validation(self, config: TrialConfig) -> Work:
         """The short attack after an epoch, of which ``validation.every`` may leave out some."""

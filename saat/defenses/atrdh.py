@@ -13,7 +13,6 @@ from saat.optimiser_settings import AdamSettings
 from saat.prototype import PrototypeNet, circle_loss, quantisation_loss
 from saat.seeding import drawing_from
 from saat.settings import option
-from saat.work import Work
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,6 @@ class AtrdhTraining(MinimaxTraining):
 
     stage = "atrdh"
     settings: AtrdhSettings
-
-    @classmethod
-    def start_work(cls) -> Work:
-        """Every training image is encoded."""
-        return Work(encoding=1)
 
     def prepare(self) -> None:
         """Prototype network, relaxed codes of the benign training images, and targets."""

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from saat.defenses.saat import SaatSettings, SaatTraining
-from saat.optimiser_settings import OptimiserSettings
 from saat.settings import option
 from saat.work import TRAINING_STEP, Work
 
@@ -30,6 +29,12 @@ class AwpSettings(SaatSettings):
         """The first epoch (from 0) with perturbed weights."""
         return math.ceil(self.perturb_from * self.epochs)
 
+    @property
+    def epoch_work(self) -> Work:
+        """That of SAAT, and in the later epochs one step more on the attacked image."""
+        share = 1 - self.first_epoch / self.epochs
+        return super().epoch_work + Work(training=share * TRAINING_STEP)
+
 
 class AwpTraining(SaatTraining):
     """SAAT whose gradient is taken at θ + v instead of θ.
@@ -43,13 +48,6 @@ class AwpTraining(SaatTraining):
     stage = "awp"
     settings: AwpSettings
     _unperturbed: tuple[tuple[Tensor, Tensor], ...] = ()
-
-    @classmethod
-    def epoch_work(cls, settings: OptimiserSettings) -> Work:
-        """That of SAAT, and in the later epochs one step more on the attacked image."""
-        assert isinstance(settings, AwpSettings)
-        share = 1 - settings.first_epoch / settings.epochs
-        return super().epoch_work(settings) + Work(training=share * TRAINING_STEP)
 
     def outer_loss(self, images: Tensor, attacked: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """The loss at the perturbed weights."""

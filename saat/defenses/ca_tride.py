@@ -11,14 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from saat.defenses.triplets import (
-    Triplets,
-    TripletSettings,
-    TripletTraining,
-    distances,
-    drawn,
-    triplet_loss,
-)
+from saat.defenses.triplets import Triplets, TripletSettings, TripletTraining, distances, drawn
 from saat.settings import option
 
 # Margin and weight of the second loss term, of the nearest halves, in the authors' code.
@@ -37,6 +30,7 @@ class CaTrideSettings(TripletSettings):
     collapse: float = option(10.0, ge=0, le=1e3, help="κ: how much the largest distances count")
 
     published = ("lambda", "margin", "collapse", "eps", "steps", "step_size")
+    attacked_share = 0.75  # two images for each of half a batch, then one
 
 
 class CaTrideTraining(TripletTraining):
@@ -56,7 +50,6 @@ class CaTrideTraining(TripletTraining):
     """
 
     stage = "ca_tride"
-    attacked_share = 0.75  # two images for each of half a batch, then one
     settings: CaTrideSettings
 
     def prepare(self) -> None:
@@ -78,50 +71,35 @@ class CaTrideTraining(TripletTraining):
 
     def triplet_term(self, images: Tensor, embedded: Tensor, triplets: Triplets) -> Tensor:
         """Attack candidates or anchors, then the loss of the attacked distances."""
-        candidates = not int(self.turn) % 2
-        self.turn += 1
         anchors, positives, negatives = (embedded[rows] for rows in triplets)
-        if candidates:
-            positives, negatives = self._attacked_candidates(images, anchors, triplets)
-        else:
-            anchors = self._attacked_anchors(images, anchors, positives, negatives, triplets)
-        near, far = distances(anchors, positives), distances(anchors, negatives)
-        halves = (nearer_half(near) - nearer_half(far) + _HALVES_MARGIN).relu()
-        return triplet_loss(near, far, self.settings.margin) + _HALVES_WEIGHT * halves
+        home, friends, strangers = (part.detach() for part in (anchors, positives, negatives))
 
-    def _attacked_candidates(
-        self, images: Tensor, anchors: Tensor, triplets: Triplets
-    ) -> tuple[Tensor, Tensor]:
-        fixed = anchors.detach()
+        def candidates_apart(moved: Tensor) -> Tensor:
+            near, far = (distances(home, part) for part in moved.chunk(2))
+            return self._gap(near, far).relu()
 
-        def apart(moved: Tensor) -> Tensor:
-            near, far = (distances(fixed, part) for part in moved.chunk(2))
-            return (self._collapse(far) - self._collapse(near)).relu()
-
-        rows = torch.cat([triplets.positives, triplets.negatives])
-        positives, negatives = self.embed(self.joint_maximisation(images[rows], apart)).chunk(2)
-        return positives, negatives
-
-    def _attacked_anchors(
-        self,
-        images: Tensor,
-        anchors: Tensor,
-        positives: Tensor,
-        negatives: Tensor,
-        triplets: Triplets,
-    ) -> Tensor:
-        home, positives, negatives = anchors.detach(), positives.detach(), negatives.detach()
-
-        def apart(moved: Tensor) -> Tensor:
-            near, far = distances(moved, positives), distances(moved, negatives)
-            gap = self._collapse(far) - self._collapse(near)
+        def anchors_apart(moved: Tensor) -> Tensor:
+            near, far = distances(moved, friends), distances(moved, strangers)
+            gap = self._gap(near, far)
             left = (nearer_half(far) - distances(moved, home).mean()).relu()
             return (-gap).relu() + torch.exp(-gap.detach().relu()) * left
 
-        return self.embed(self.joint_maximisation(images[triplets.anchors], apart))
+        if int(self.turn) % 2:
+            attacked = self.joint_maximisation(images[triplets.anchors], anchors_apart)
+            anchors = self.embed(attacked)
+        else:
+            rows = torch.cat([triplets.positives, triplets.negatives])
+            attacked = self.joint_maximisation(images[rows], candidates_apart)
+            positives, negatives = self.embed(attacked).chunk(2)
+        self.turn += 1
+        near, far = distances(anchors, positives), distances(anchors, negatives)
+        halves = (nearer_half(near) - nearer_half(far) + _HALVES_MARGIN).relu()
+        return (near - far + self.settings.margin).relu().mean() + _HALVES_WEIGHT * halves
 
-    def _collapse(self, away: Tensor) -> Tensor:
-        return collapseness(away, self.settings.collapse)
+    def _gap(self, near: Tensor, far: Tensor) -> Tensor:
+        """C(far) − C(near) of distances (M,), a scalar."""
+        to_positive, to_negative = (collapseness(d, self.settings.collapse) for d in (near, far))
+        return to_negative - to_positive
 
     def buffers(self) -> dict[str, Tensor]:
         """Whose turn it is."""

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from saat.defenses.mainstay_guided import GuidedSettings, GuidedTraining
-from saat.mainstay import MainstayWeights
+from saat.defenses.saat import GuidedSettings, GuidedTraining
 from saat.settings import option
 
 # The reference crops 224 pixels out of 256: a shift of at most 16 pixels of 224.
@@ -26,11 +25,6 @@ class CgatSettings(GuidedSettings):
     augment: bool = option(True, help="random crops and horizontal flips")
 
     published = ("lambda", "eps", "steps", "step_size", "augment")
-
-    @property
-    def weighting(self) -> MainstayWeights:
-        """Binary: the mean of the positives against the mean of the negatives."""
-        return "cgat"
 
     def decays(self, iterations: int) -> list[int]:
         """At ½ and ¾ of the iterations, where those are whole numbers.

@@ -74,18 +74,11 @@ class Preprocessed(nn.Module):
     every image and known to the attacker. (The reference implementations draw it anew.) The
     gradient passes the rounding as if the noise were random: in its mean a bit is Φ(z/σ), of which
     the derivative is used. So no attack is blind by accident.
-
-    Attributes:
-        randomised: whether two passes differ; never.
-        differentiable: whether the forward pass is; not where it rounds.
     """
-
-    randomised = False
 
     def __init__(self, network: HashingNetwork, codec: Codec, settings: ComDefendSettings) -> None:
         super().__init__()
         self.network, self.codec = network, codec
-        self.differentiable = not settings.binarise
         self._settings = settings
         self._drawn = torch.empty(0)
 
@@ -98,7 +91,7 @@ class Preprocessed(nn.Module):
         """What reaches the network of float images (B, 3, H, W)."""
         logits = self.codec(images)
         noisy = logits - self.noise(logits) if self._settings.test_noise else logits
-        if self.differentiable:
+        if not self._settings.binarise:
             return self.codec.decode(torch.sigmoid(noisy))
         smooth = self.mean_code(logits)
         rounded = (noisy.detach() > 0).to(logits.dtype)

@@ -16,25 +16,26 @@ from torch.nn.functional import cosine_similarity
 from saat.attacks.interface import gradient_passes
 from saat.codes import sign
 from saat.compute import uncompiled
-from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
+from saat.defenses.minimax import MinimaxTraining, SaatSchedule
 from saat.models import HashingNetwork
-from saat.optimiser_settings import OptimiserSettings, SgdSettings
 from saat.settings import option
 from saat.work import TRAINING_STEP, Work
 
 
 @dataclass(frozen=True)
-class CrdatSettings(SgdSettings, MinimaxSettings):
+class CrdatSettings(SaatSchedule):
     """Our defaults, since the published ones could not be verified: SAAT's, and equal weights."""
 
-    epochs: int = option(20, ge=1, le=100_000, help="passes over the training set")
-    lr: float = option(0.05, ge=1e-9, le=100, help="learning rate of SGD")
-    momentum: float = option(0.0, ge=0, le=1, help="momentum of SGD")
-    weight_decay: float = option(1e-5, ge=0, le=10, help="weight decay of SGD")
     code: float = option(1.0, ge=0, le=1e6, help="weight of the distillation of hash codes")
     feature: float = option(1.0, ge=0, le=1e6, help="weight of the distillation of features")
 
     published = ("code", "feature", "eps", "steps", "step_size")
+    start_work = Work()  # the objective, which would start from codes, is not used
+
+    @property
+    def epoch_work(self) -> Work:
+        """The teacher's pass, T inner input gradients, and a step on the attacked image alone."""
+        return Work(encoding=1, inner=gradient_passes(self.steps), training=TRAINING_STEP)
 
 
 class CrdatTraining(MinimaxTraining):
@@ -49,13 +50,6 @@ class CrdatTraining(MinimaxTraining):
 
     stage = "crdat"
     settings: CrdatSettings
-
-    @classmethod
-    def epoch_work(cls, settings: OptimiserSettings) -> Work:
-        """The teacher's pass, T inner input gradients, and a step on the attacked image alone."""
-        assert isinstance(settings, CrdatSettings)
-        inner = gradient_passes(settings.steps)
-        return Work(encoding=1, inner=inner, training=TRAINING_STEP)
 
     def prepare(self) -> None:
         """The teacher."""

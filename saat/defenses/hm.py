@@ -10,14 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from saat.defenses.triplets import (
-    Triplets,
-    TripletSettings,
-    TripletTraining,
-    distances,
-    drawn,
-    triplet_loss,
-)
+from saat.defenses.triplets import Triplets, TripletSettings, TripletTraining, distances, drawn
 from saat.settings import option
 
 
@@ -32,6 +25,7 @@ class HmSettings(TripletSettings):
     ics: float = option(0.5, ge=0, le=1e6, help="weight of the intra-class structure loss")
 
     published = ("lambda", "margin", "ics", "eps", "steps", "step_size")
+    attacked_share = 1.5  # three images for each of half a batch
 
 
 class HmTraining(TripletTraining):
@@ -46,7 +40,6 @@ class HmTraining(TripletTraining):
     """
 
     stage = "hm"
-    attacked_share = 1.5  # three images for each of half a batch
     settings: HmSettings
 
     def prepare(self) -> None:
@@ -69,12 +62,12 @@ class HmTraining(TripletTraining):
             return (wanted - hardness(moved)).clamp(min=0).square()
 
         attacked = self.joint_maximisation(images[torch.cat(triplets)], short_of_it)
-        anchors, positives, negatives = self.embed(attacked).chunk(3)
-        loss = triplet_loss(distances(anchors, positives), distances(anchors, negatives), margin)
+        moved = self.embed(attacked)
+        loss = (hardness(moved) + margin).relu().mean()
         self.previous.copy_(loss.detach())
         benign, partner = embedded[triplets.anchors], embedded[triplets.positives]
-        structure = triplet_loss(distances(benign, anchors), distances(benign, partner), 0.0)
-        return loss + self.settings.ics * structure
+        structure = distances(benign, moved.chunk(3)[0]) - distances(benign, partner)
+        return loss + self.settings.ics * structure.relu().mean()
 
     def buffers(self) -> dict[str, Tensor]:
         """The loss of the last batch."""

@@ -23,31 +23,22 @@ from saat.training import Training
 
 
 class DefenseEntry(NamedTuple):
-    """A row of :data:`DEFENSES`.
+    """A row of :data:`DEFENSES`."""
 
-    Attributes:
-        settings: its options, with the published defaults.
-        training: called as ``training(network, objective, data, settings, seed)``.
-        description: one line for ``saat list defenses``.
-        wrap: builds around a network what ``training.defended`` is, to load saved weights into.
-    """
-
-    settings: type[OptimiserSettings]
-    training: Callable[..., Training]
-    description: str
+    settings: type[OptimiserSettings]  # its options, with the published defaults
+    training: Callable[..., Training]  # (network, objective, data, settings, seed)
+    description: str  # one line for ``saat list defenses``
+    # Builds around a network what ``training.defended`` is, to load saved weights into.
     wrap: Callable[[HashingNetwork, OptimiserSettings], nn.Module] = lambda network, _: network
 
 
 def defended_network(
     method: str, network: HashingNetwork, options: Mapping[str, Any] | None = None
 ) -> nn.Module:
-    """The module that a defense deploys, to load the weights of a trained one into.
+    """The module that a defense deploys around a network, to load trained weights into.
 
-    Args:
-        method: a name in :data:`DEFENSES`, or ``none``.
-        network: the bare network.
-        options: file keys and values of the defense's options, others are ignored; its defaults
-            where a key is missing.
+    ``method`` is a name in :data:`DEFENSES`, or ``none``. ``options`` are those of the defense by
+    file key, others are ignored; its defaults where a key is missing.
     """
     if method == "none":
         return network

@@ -11,20 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
-from saat.optimiser_settings import SgdSettings
+from saat.defenses.minimax import MinimaxTraining, SaatSchedule
 from saat.settings import option
-from saat.work import Work
 
 
 @dataclass(frozen=True)
-class TradesSettings(SgdSettings, MinimaxSettings):
+class TradesSettings(SaatSchedule):
     """The paper's β; attack, optimiser and schedule are SAAT's, so that both can be compared."""
 
-    epochs: int = option(20, ge=1, le=100_000, help="passes over the training set")
-    lr: float = option(0.05, ge=1e-9, le=100, help="learning rate of SGD")
-    momentum: float = option(0.0, ge=0, le=1, help="momentum of SGD")
-    weight_decay: float = option(1e-5, ge=0, le=10, help="weight decay of SGD")
     beta: float = option(6.0, ge=0, le=1e6, help="weight β of the distance of attacked codes")
 
     published = ("beta", "eps", "steps", "step_size")
@@ -38,15 +32,6 @@ class TradesTraining(MinimaxTraining):
 
     stage = "trades"
     settings: TradesSettings
-
-    @classmethod
-    def start_work(cls) -> Work:
-        """Every training image is encoded."""
-        return Work(encoding=1)
-
-    def prepare(self) -> None:
-        """The codes of the pretrained network, for the objective."""
-        self.objective.start_from(self.train_features())
 
     @staticmethod
     def inner_loss(features: Tensor, codes: Tensor) -> Tensor:

@@ -16,28 +16,32 @@ from torch.nn.functional import normalize
 
 from saat.attacks.interface import gradient_passes
 from saat.attacks.query_batches import frozen
-from saat.defenses.minimax import MinimaxSettings, MinimaxTraining
+from saat.defenses.minimax import MinimaxTraining, SaatSchedule
 from saat.labels import unchecked_relevance
 from saat.micro_batches import in_parts
 from saat.models import folded
-from saat.optimiser_settings import OptimiserSettings, SgdSettings
 from saat.settings import option
 from saat.stopwatch import Stage, stage
 from saat.work import TRAINING_STEP, Work
 
 
 @dataclass(frozen=True)
-class TripletSettings(SgdSettings, MinimaxSettings):
+class TripletSettings(SaatSchedule):
     """The margin of both papers; optimiser and schedule are SAAT's, so that all can be compared."""
 
-    epochs: int = option(20, ge=1, le=100_000, help="passes over the training set")
-    lr: float = option(0.05, ge=1e-9, le=100, help="learning rate of SGD")
-    momentum: float = option(0.0, ge=0, le=1, help="momentum of SGD")
-    weight_decay: float = option(1e-5, ge=0, le=10, help="weight decay of SGD")
     lambda_: float = option(
         1.0, ge=0, le=1e6, key="lambda", help="weight λ of the loss of attacked triplets"
     )
     margin: float = option(0.2, ge=0, le=2, help="margin γ of the triplet loss")
+
+    # Attacked images of a batch, relative to its size, where all anchors have triplets.
+    attacked_share: ClassVar[float]
+
+    @property
+    def epoch_work(self) -> Work:
+        """T input gradients of every attacked image, then a step on it and on the benign ones."""
+        inner = self.attacked_share * gradient_passes(self.steps)
+        return Work(inner=inner, training=(1 + self.attacked_share) * TRAINING_STEP)
 
 
 class Triplets(NamedTuple):
@@ -53,32 +57,10 @@ class TripletTraining(MinimaxTraining):
 
     As in both papers half of a batch are anchors: here its first half, since batches are drawn at
     random. An anchor without a positive or a negative in the batch has no triplet.
-
-    Attributes:
-        attacked_share: attacked images of a batch, relative to its size, where all have triplets.
     """
 
-    attacked_share: ClassVar[float]
+    has_graphs = False  # they have one shape, and batches different numbers of triplets
     settings: TripletSettings
-
-    @classmethod
-    def start_work(cls) -> Work:
-        """Every training image is encoded."""
-        return Work(encoding=1)
-
-    @classmethod
-    def epoch_work(cls, settings: OptimiserSettings) -> Work:
-        """T input gradients of every attacked image, then a step on it and on the benign ones."""
-        assert isinstance(settings, TripletSettings)
-        inner = cls.attacked_share * gradient_passes(settings.steps)
-        return Work(inner=inner, training=(1 + cls.attacked_share) * TRAINING_STEP)
-
-    def prepare(self) -> None:
-        """The codes of the pretrained network, for the objective."""
-        self.objective.start_from(self.train_features())
-
-    def use_graphs(self) -> None:
-        """Nothing: batches have different numbers of triplets, and a graph has one shape."""
 
     def batch_loss(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """Mine triplets, attack them, then both terms."""
@@ -130,12 +112,8 @@ class TripletTraining(MinimaxTraining):
     def joint_maximisation(self, images: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
         """PGD on a loss that joins images, from the images themselves as in both papers.
 
-        Args:
-            images: float (B, 3, H, W) in [0, 1].
-            loss: embeddings (B, K) → what is minimised, of any shape; its sum counts.
-
-        Returns:
-            Adversarial float images (B, 3, H, W) in [0, 1].
+        ``loss`` maps embeddings (B, K) to what is minimised, of any shape; its sum counts. Images
+        are float (B, 3, H, W) in [0, 1], and so is the result.
         """
         with stage(Stage.INNER_PGD), frozen(self.network):
             network = folded(self.network)  # anew: the weights change with every batch
@@ -151,11 +129,6 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
     """Euclidean distances (B,) of rows (B, K); of equal rows 0, and without a gradient there."""
     found: Tensor = torch.linalg.vector_norm(a - b, dim=1)
     return found
-
-
-def triplet_loss(to_positive: Tensor, to_negative: Tensor, margin: float) -> Tensor:
-    """Mean of max(0, d_ap − d_an + γ) over distances (M,)."""
-    return (to_positive - to_negative + margin).relu().mean()
 
 
 def drawn(preferred: Tensor, allowed: Tensor) -> Tensor:

@@ -45,19 +45,14 @@ def folded(network: nn.Module) -> nn.Module:
         for (_, layer), (name, norm) in pairwise(list(parent.named_children())):
             if isinstance(norm, nn.modules.batchnorm._BatchNorm) and _fold(layer, norm):
                 setattr(parent, name, nn.Identity())
-    first = next((layer for layer in twin.modules() if isinstance(layer, nn.Conv2d)), None)
+    convolutions = (item for item in twin.named_modules() if isinstance(item[1], nn.Conv2d))
+    path, first = next(convolutions, ("", None))
     if isinstance(first, PatchConv):
         _fold_normalisation(first, twin)
     elif first is not None and is_strided(first):
-        _replace(twin, first, StridedConv(first))
+        parent_path, _, last = path.rpartition(".")
+        setattr(twin.get_submodule(parent_path), last, StridedConv(first))
     return twin
-
-
-def _replace(network: nn.Module, layer: nn.Module, other: nn.Module) -> None:
-    for parent in list(network.modules()):
-        for name, child in parent.named_children():
-            if child is layer:
-                setattr(parent, name, other)
 
 
 def _twin(module: Module) -> Module:

@@ -21,19 +21,14 @@ Names = Sequence[tuple[str, str | None]]
 
 
 class Backbone(Protocol):
-    """The attributes of a backbone: its width, and the mean and std that normalise its input.
-
-    ``from_scratch`` tells whether it is trained from random weights. ``names`` maps the names of
-    layers in published weights; a backbone without such weights has none. ``folds`` tells whether
-    :func:`saat.models.folding.folded` may rewrite it; False if it is not there.
-    """
+    """The attributes of a backbone. Without published weights it needs no ``names``."""
 
     features_out: int
-    mean: tuple[float, float, float]
+    mean: tuple[float, float, float]  # normalises its input, as does std
     std: tuple[float, float, float]
-    from_scratch: bool
-    names: Names
-    folds: bool
+    from_scratch: bool  # it is trained from random weights
+    names: Names  # of layers in published weights
+    folds: bool  # saat.models.folding may rewrite it; False if it is not there
 
 
 class HashingNetwork(nn.Module):

@@ -62,18 +62,17 @@ def _fault(network: nn.Module, images: Tensor) -> str:
 
 
 def _output_fault(output: object, count: int) -> str:
-    wanted = "a float tensor (B, K)"
+    found, wanted = f"a {type(output).__name__}", "a float tensor (B, K)"
     if isinstance(output, dict):
-        keys = f"the keys {', '.join(map(str, output))}" if output else "no keys"
-        return f"its output is a dict with {keys}, not {wanted}"
-    if isinstance(output, tuple | list):
-        return f"its output is a {type(output).__name__} of {len(output)}, not {wanted}"
-    if not isinstance(output, Tensor):
-        return f"its output is a {type(output).__name__}, not {wanted}"
-    fits = output.dim() == 2 and len(output) == count and output.shape[1] > 0
-    if not (fits and output.is_floating_point()):
-        return f"its output is {output.dtype} {tuple(output.shape)}, not {wanted}, B = {count}"
-    return ""
+        found += f" with the keys {', '.join(map(str, output))}" if output else " with no keys"
+    elif isinstance(output, tuple | list):
+        found += f" of {len(output)}"
+    elif isinstance(output, Tensor):
+        fits = output.dim() == 2 and len(output) == count and output.shape[1] > 0
+        if fits and output.is_floating_point():
+            return ""
+        found, wanted = f"{output.dtype} {tuple(output.shape)}", f"{wanted}, B = {count}"
+    return f"its output is {found}, not {wanted}"
 
 
 def _call_fault(network: nn.Module, batch: Tensor) -> str:

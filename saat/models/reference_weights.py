@@ -1,24 +1,7 @@
 """Weights trained elsewhere: state dicts of published backbones and of the reference repositories.
 
-Layouts that are known, by the names of their layers:
-
-- torchvision's own files: the classification layer is left out.
-- xandery-geek/SAAT, xunguangwang/CgAT and ProS-GAN: AlexNet and VGG put the hash layer where the
-  classification layer was (``classifier.6``), VGG names its first hidden layer a second time
-  (``cl1``); ResNet has ``hash_layer`` and every other layer twice (``feature_layers``). SAAT wraps
-  it all in ``model`` and adds what its losses keep. Codes are the sign of the network's output.
-- thuml/HashNet: hidden layers ``classifier.classifier1`` and ``classifier.classifier4``,
-  ``hash_layer``, ``feature_layers``; snapshots are inside a ``Sequential`` (``0``). The classes
-  ``AlexNetFc``, ``VGGFc`` and ``ResNetFc`` of CgAT and ProS-GAN are the same without it.
-- swuxyj/DeepHash-pytorch: AlexNet's hidden layers and hash layer are ``hash_layer.1``, ``.4`` and
-  ``.6``; ResNet as above.
-
-``DataParallel`` (``module``) may be around any of them.
-
-Images are normalised as the backbone requires, unless the file has ``mean`` and ``std``. An AlexNet
-with ``classifier.classifier1`` outside a ``Sequential`` is an ``AlexNetFc`` of CgAT or ProS-GAN,
-which takes images in [0, 1] without normalisation. So do all networks of ProS-GAN and CgAT's
-``ResNetFc``, but their layer names do not tell. Their files need ``mean`` and ``std``.
+``docs/backbones.md`` lists the layouts that are known, by the names of their layers, and which
+networks take images without normalisation.
 """
 
 import pickle
@@ -41,12 +24,13 @@ TORCHVISION_NAMES: Names = (
     (r"classifier\.(?:classifier)?(\d+\..+)", r"backbone.net.classifier.\1"),
     (r"(features\..+|conv1\..+|bn1\..+|layer[1-4]\..+)", r"backbone.net.\1"),
     (r"(mean|std)", r"\1"),
-    (r"fc\..+|feature_layers\..+|cl1\..+", None),
+    (r"fc\..+|feature_layers\..+|cl1\..+", None),  # ImageNet's classes; the others are copies
     (r"hash_targets|random_center|codebook|batchnorm\..+", None),  # of losses
 )
 _WRAPPERS = re.compile(r"^(?:(?:module|model|0)\.)+")
 _IMAGENET_CLASSES = 1000
-# A layer that only networks without normalisation of their input have.
+# Only networks without normalisation have this layer: ``AlexNetFc`` of CgAT and ProS-GAN. HashNet's
+# is inside a ``Sequential`` (``0``).
 _UNNORMALISED = re.compile(r"(?:module\.)*classifier\.classifier1\.weight")
 
 

@@ -23,22 +23,16 @@ from saat.wording import counted
 
 @dataclass(frozen=True)
 class BackboneEntry:
-    """A row of :data:`BACKBONES`.
+    """A row of :data:`BACKBONES`."""
 
-    Attributes:
-        build: function (whether it is trained from scratch) → backbone with random weights.
-        min_image_size: smallest side of the input in pixels.
-        imagenet: function (backbone) → state of a hashing network with the published weights. If it
-            is None, files of weights are refused too.
-        description: one line for ``saat list backbones``.
-        weights_package: the package that brings the published weights, if they come in one.
-    """
-
+    # Whether it is trained from scratch → backbone with random weights.
     build: Callable[[bool], nn.Module]
-    min_image_size: int
+    min_image_size: int  # smallest side of the input in pixels
+    # Backbone → state of a hashing network with the published weights. Without it, files of weights
+    # are refused too.
     imagenet: Callable[[nn.Module], dict[str, Tensor]] | None
-    description: str
-    weights_package: WeightsPackage | None = None
+    description: str  # one line for ``saat list backbones``
+    weights_package: WeightsPackage | None = None  # brings the published weights
 
     @property
     def limits(self) -> BackboneLimits:
@@ -132,9 +126,9 @@ def build_network(
 
 
 def blank_network(backbone: str, weights: str, bits: int, image_size: int) -> HashingNetwork:
-    """Build the structure of :func:`build_network`, to load a checkpoint into it.
+    """Build the structure of :func:`build_network`, to load a checkpoint into it: no values yet.
 
-    Its values are undefined until then. A file of weights is not read, and need not exist.
+    A file of weights is not read, and need not exist.
 
     Raises:
         InputError: images too small for the backbone.

@@ -1,10 +1,14 @@
 """SqueezeNet 1.1 (Iandola et al. 2016): ImageNet features for CPUs, without a download from a hub.
 
 The package ``ndf`` contains the weights that were published for Caffe, as pickled arrays. Nothing
-of it is imported, and the file is read without running anything
-(:mod:`saat.models.pickled_arrays`).
+of it is imported, and the file is read without running anything that it names.
 """
 
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,7 +16,6 @@ from torch.nn import functional as F
 from saat.errors import InputError, one_line
 from saat.model_source import WeightsPackage
 from saat.models.efficientnet import same_padding
-from saat.models.pickled_arrays import read_arrays
 
 WEIGHTS = WeightsPackage(
     "ndf",
@@ -98,18 +101,82 @@ def published_weights() -> dict[str, Tensor]:
     """
     path = WEIGHTS.path("squeezenet1_1")
     try:
-        layers = {name.replace("/", "."): arrays for name, arrays in read_arrays(path).items()}
         state = {
-            f"{name}.{kind}": torch.from_numpy(array)
-            for name, arrays in layers.items()
+            f"{name.replace('/', '.')}.{kind}": _kernels(torch.from_numpy(array))
+            for name, arrays in read_arrays(path).items()
             for kind, array in zip(("weight", "bias"), arrays, strict=True)
         }
-        state = {name: _kernels(part) for name, part in state.items()}
         state["conv1.weight"] = state["conv1.weight"].flip(1) * _SCALE
     except (KeyError, ValueError) as error:
         problem = f"not the weights of squeezenet1_1 ({one_line(error, 160)})"
         raise InputError(f"model.weights imagenet: {path}: {problem}") from error
     return state
+
+
+def read_arrays(path: Path) -> dict[str, list[np.ndarray]]:
+    """Read a pickled dict of lists of float32 or float64 arrays, by name.
+
+    Raises:
+        ValueError: anything else than such arrays; one line. No code of the file is run.
+    """
+    try:
+        with path.open("rb") as file:
+            content = _OnlyArrays(file).load()
+        if not isinstance(content, dict):
+            raise ValueError(f"a {type(content).__name__}, not a dict of arrays")
+        return {str(name): _arrays(name, parts) for name, parts in content.items()}
+    except Exception as error:  # damaged files raise any exception
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
+def _arrays(name: object, parts: object) -> list[np.ndarray]:
+    if not isinstance(parts, list) or not all(isinstance(part, _Pickled) for part in parts):
+        raise ValueError(f"{name!r} holds a {type(parts).__name__}, not a list of arrays")
+    return [_array(part) for part in parts]
+
+
+class _Pickled:
+    """What a pickle says of an array or of its type; it is stored and no more."""
+
+    def __init__(self, *made_of: object) -> None:
+        self.made_of = made_of
+        self.state: Any = ()
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+def _array(pickled: _Pickled) -> np.ndarray:
+    """The array of a version, its shape, its type (byte order and code), its order, its bytes."""
+    match pickled.state:
+        case (
+            _,
+            tuple(shape),
+            _Pickled(made_of=("f4" | "f8" as code, *_), state=(_, "<", *_)),
+            fortran,
+            bytes(content),
+        ):
+            flat = np.frombuffer(content, f"<{code}")
+            return flat.reshape(shape, order="F" if fortran else "C").copy()
+    raise ValueError("an array of another type than float32 or float64")
+
+
+_NAMES = {
+    "numpy.dtype",
+    "numpy.ndarray",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+}
+
+
+class _OnlyArrays(pickle.Unpickler):
+    """An unpickler of arrays alone: a pickle may name any function, and call it."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The stand-in for a name in the file."""
+        if f"{module}.{name}" not in _NAMES:
+            raise ValueError(f"it names {module}.{name}; only arrays are read")
+        return _Pickled
 
 
 def _kernels(part: Tensor) -> Tensor:

@@ -13,10 +13,7 @@ class StridedConv(nn.Module):
     Only its input has a gradient. oneDNN computes that of a few channels under a stride slowly.
     In blocks of s×s pixels the same convolution has stride 1, the kernels ⌈k/s⌉ on a side and s²
     times as many channels; its gradient is the same up to rounding, in a quarter to a half of the
-    time.
-
-    Args:
-        layer: a convolution for which :func:`is_strided` holds; its weights are copied.
+    time. The weights of ``layer``, for which :func:`is_strided` holds, are copied.
     """
 
     blocks: Tensor

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from saat.data import RetrievalData
-from saat.defenses import AwpSettings, AwpTraining, SaatTraining
+from saat.defenses import SaatTraining
+from saat.defenses.awp import AwpSettings
 from saat.models import HashingNetwork
 from tests import toy
 from tests.contracts.defense_runs import settings_of, state, training
@@ -71,6 +72,6 @@ def test_it_begins_in_its_share_of_the_epochs_and_costs_a_step_more_there() -> N
     settings = settings_of("awp", epochs=5, perturb_from=0.5, steps=7)
     assert isinstance(settings, AwpSettings)
     assert settings.first_epoch == 3
-    saat = SaatTraining.epoch_work(settings_of("saat", steps=7)).passes
+    saat = settings_of("saat", steps=7).epoch_work.passes
     assert saat == 20
-    assert AwpTraining.epoch_work(settings).passes == pytest.approx(saat + 3 * 2 / 5)
+    assert settings.epoch_work.passes == pytest.approx(saat + 3 * 2 / 5)

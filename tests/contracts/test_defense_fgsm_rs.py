@@ -3,7 +3,7 @@
 import pytest
 
 from saat.data import RetrievalData
-from saat.defenses import FgsmRsSettings, FgsmRsTraining
+from saat.defenses.fgsm_rs import FgsmRsSettings
 from saat.models import HashingNetwork
 from tests import toy
 from tests.contracts.defense_runs import settings_of, state, training
@@ -22,5 +22,5 @@ def test_it_is_saat_with_one_step_of_five_quarters_of_the_radius(
 
 def test_it_has_one_step_and_costs_two_fifths_of_saat() -> None:
     assert FgsmRsSettings(step_size=0.01).inner_step == 0.01
-    saat = FgsmRsTraining.epoch_work(settings_of("saat", steps=7)).passes
-    assert FgsmRsTraining.epoch_work(FgsmRsSettings()).passes == pytest.approx(0.4 * saat)
+    saat = settings_of("saat", steps=7).epoch_work.passes
+    assert FgsmRsSettings().epoch_work.passes == pytest.approx(0.4 * saat)

@@ -1,5 +1,6 @@
 """Options that keep a training from a collapse: their formulas, and that they cost nothing."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from saat import tensor_file
 from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.models import HashingNetwork
@@ -119,15 +121,15 @@ def test_the_averaged_network_is_deployed_and_the_training_does_not_see_it(
 def test_the_epoch_with_the_largest_product_of_both_maps_is_deployed(
     ema: float, trained: HashingNetwork, data: RetrievalData
 ) -> None:
-    run = training("saat", trained, data, select="best", ema=ema)
-    measured = [(0.9, 0.1), (0.6, 0.5), (0.5, 0.55), (0.8, 0.2)]
+    run = training("saat", trained, data, select="best", ema=ema, epochs=5)
+    measured = [(0.9, 0.1), (0.6, 0.5), (0.5, 0.55), (0.5, 0.6), (math.nan, 1.0)]
     found, weights = [], []
     for clean, robust in measured:
         run.run_epoch()
         found.append(run.judge({"val/clean_map": clean, "val/robust_map": robust}))
         weights.append(toy.snapshot(run.defended))
-    assert [list(metrics.values()) for metrics in found] == [[1], [2], [2], [2]]
-    assert toy.differences(weights[1], weights[3])
+    assert [list(metrics.values()) for metrics in found] == [[1], [2], [2], [2], [2]]
+    assert toy.differences(weights[1], weights[4])
     run.conclude()
     assert not toy.differences(weights[1], toy.snapshot(run.defended))
 
@@ -150,10 +152,10 @@ def test_a_restored_run_with_all_of_them_equals_one_that_was_never_interrupted(
     go_on(whole, 4)
     first = training(name, trained, data, **options)
     go_on(first, 2)
-    first.save(tmp_path / "checkpoint", {})
+    tensor_file.save(tmp_path / "checkpoint", *first.state({}))
     second = training(name, toy.toy_network(seed=7), data, **options)
     second.restore(tmp_path / "checkpoint")
-    assert second.best.meta() == {"epoch": 2, "score": 0.4}
+    assert (second.best.epoch, second.best.score) == (2, 0.4)
     go_on(second, 2)
     assert not toy.differences(state(whole), state(second))
     for run in (whole, second):

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from saat import tensor_file
 from saat.data import RetrievalData
 from saat.defenses import DEFENSES, defended_network
 from saat.hashing import OBJECTIVES
 from saat.mainstay import mainstay_codes
 from saat.models import HashingNetwork, codes_of, encode
 from saat.optimiser_settings import AdamSettings
-from saat.settings import items
 from saat.training import TrainingFailed
 from tests import reference_defenses, toy
 from tests.contracts.defense_runs import MINIMAX, settings_of, state, training
@@ -83,7 +83,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 
 @every_defense
 def test_defaults_are_the_published_ones(name: str) -> None:
-    assert dict(items(DEFENSES[name].settings())) == PUBLISHED[name]
+    assert toy.options(DEFENSES[name].settings()) == PUBLISHED[name]
 
 
 @every_defense
@@ -184,7 +184,7 @@ def test_a_restored_run_equals_one_that_was_never_interrupted(
 
     first = training(name, trained, data, **changes)
     start = [first.run_epoch(), first.run_epoch()]
-    first.save(tmp_path / "checkpoint", {"trial": "x"})
+    tensor_file.save(tmp_path / "checkpoint", *first.state({"trial": "x"}))
     torch.manual_seed(12345)  # another process has another state
     second = training(name, toy.toy_network(seed=7), data, **changes)
     assert toy.differences(state(training(name, trained, data, **changes)), state(second))
@@ -257,7 +257,7 @@ def test_the_defended_module_can_be_loaded_again(
 ) -> None:
     run = training(name, trained, data)
     run.run_epoch()
-    options = {"method": name, **dict(items(settings_of(name)))}
+    options = {"method": name, **toy.options(settings_of(name))}
     again = defended_network(name, toy.toy_network(seed=3), options)
     again.load_state_dict(run.defended.state_dict())
     rows = data.test

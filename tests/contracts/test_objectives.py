@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from saat import tensor_file
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
 from saat.hashing import OBJECTIVES, CodeMemory, HashingObjective
@@ -217,7 +218,7 @@ def test_all_an_objective_draws_or_learns_is_restored_with_the_model(
 ) -> None:
     first = pretraining(name, data, seed=0, epochs=2)
     first.run_epoch()
-    first.save(tmp_path / "checkpoint", {})
+    tensor_file.save(tmp_path / "checkpoint", *first.state({}))
     second = pretraining(name, data, seed=8, epochs=2)  # draws other targets at first
     second.restore(tmp_path / "checkpoint")
     assert first.run_epoch() == second.run_epoch()

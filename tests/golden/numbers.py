@@ -28,7 +28,6 @@ from saat.perceptibility import perceptibility
 from saat.protocol import Protocol, evaluate
 from saat.registry import OWN_PACKAGE, Registry
 from saat.reliability import GATES, STANDARD_GATES, GateBudget, GateResult
-from saat.settings import items
 from saat.threat_model import ThreatModel
 from saat.versions import FORMULA_VERSIONS
 from saat.victim import Victim
@@ -148,10 +147,10 @@ def battery_numbers(name: str) -> dict[str, Any]:
         gates=("budget",),
     )
     return {
-        "attacks": {n: dict(items(attack)) for n, attack in battery.white_box.items()},
-        "square": dict(items(battery.square)),
+        "attacks": {n: toy.options(attack) for n, attack in battery.white_box.items()},
+        "square": toy.options(battery.square),
         "square_queries": battery.square_queries,
-        "noise": dict(items(battery.noise)),
+        "noise": toy.options(battery.noise),
         "gate_attack": battery.gate_attack,
         "gates": list(battery.gates),
         **({"pruning": asdict(battery.pruning)} if battery.pruning else {}),

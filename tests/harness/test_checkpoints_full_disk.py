@@ -35,12 +35,12 @@ def test_a_full_disk_keeps_the_checkpoints_there_were_and_the_stage_goes_on_late
     run = training()
     for _ in range(2):
         run.run_epoch()
-        checkpoints.write(run, tmp_path, {"epochs": run.epoch})
+        checkpoints.write(tmp_path, *run.state({"epochs": run.epoch}))
     run.run_epoch()
     with monkeypatch.context() as patch:
         patch.setattr(safetensors.torch, "save_file", half_written)
         with pytest.raises(OSError, match="No space left") as full:
-            checkpoints.write(run, tmp_path, {})
+            checkpoints.write(tmp_path, *run.state({}))
     assert full.value.errno == errno.ENOSPC
     assert names(tmp_path) == ["epoch-00001.safetensors", "epoch-00002.safetensors"]
     again = training()
@@ -51,14 +51,14 @@ def test_a_full_disk_keeps_the_checkpoints_there_were_and_the_stage_goes_on_late
     }
     again.run_epoch()
     assert not toy.differences(toy.snapshot(again.network), toy.snapshot(run.network))
-    checkpoints.write(again, tmp_path, {})
+    checkpoints.write(tmp_path, *again.state({}))
     assert names(tmp_path) == ["epoch-00002.safetensors", "epoch-00003.safetensors"]
 
 
 def test_half_a_checkpoint_of_a_killed_writer_is_neither_taken_nor_kept(tmp_path: Path) -> None:
     run = training()
     run.run_epoch()
-    checkpoints.write(run, tmp_path, {})
+    checkpoints.write(tmp_path, *run.state({}))
     whole = (tmp_path / "epoch-00001.safetensors").read_bytes()
     (tmp_path / ".4711.epoch-00002.safetensors").write_bytes(whole[:-9])
     (tmp_path / ".4712.epoch-00009.safetensors").write_bytes(whole)
@@ -77,7 +77,7 @@ def test_a_damaged_newest_checkpoint_costs_its_epoch_and_all_damaged_the_stage(
     run = training()
     for _ in range(2):
         run.run_epoch()
-        checkpoints.write(run, tmp_path, {})
+        checkpoints.write(tmp_path, *run.state({}))
     (tmp_path / "epoch-00002.safetensors").write_bytes(b"half")
     again = training()
     assert checkpoints.restore_newest(again, tmp_path) is not None

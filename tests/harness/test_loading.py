@@ -24,9 +24,9 @@ _RUNS = ("eval", "exec", "compile", "os.system", "yaml.load", "yaml.unsafe_load"
 _OWN = {
     # Ray's exception, which Tune has pickled in this process, into Ray's own folder.
     "harness/executors/ray_errors.py": ["cloudpickle.loads runs what it reads"],
-    # It knows three names, all of them classes of its own that store what they are given; that
+    # It knows the names of arrays alone, all as a class that stores what it is given; that
     # every other name is refused is tested in tests/saat/test_models_squeezenet.py.
-    "saat/models/pickled_arrays.py": ["class _OnlyArrays unpickles"],
+    "saat/models/squeezenet.py": ["class _OnlyArrays unpickles"],
 }
 _WEIGHTS = ("torch.load", "get_state_dict", "load_state_dict_from_url")
 

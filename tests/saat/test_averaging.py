@@ -1,12 +1,10 @@
-"""Averaged weights and the best epoch, against the formulas."""
-
-import math
+"""Averaged weights, against the formula."""
 
 import pytest
 import torch
 from torch import nn
 
-from saat.averaging import AveragedNetwork, BestEpoch
+from saat.averaging import AveragedNetwork
 
 
 def network(value: float) -> nn.Module:
@@ -53,18 +51,3 @@ def test_an_average_goes_on_from_its_tensors() -> None:
         average.update(trained)
     found, expected = second.network.state_dict(), first.network.state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
-
-
-def test_the_best_epoch_is_the_first_with_the_highest_score() -> None:
-    best, deployed = BestEpoch(), network(0.0)
-    assert best.meta() == {}
-    best.give(deployed)
-    assert float(deployed[0].bias[0]) == 0  # type: ignore[index]
-    for epoch, score in enumerate([0.2, 0.5, math.nan, 0.5, 0.4], start=1):
-        best.consider(epoch, score, network(float(epoch)))
-    assert best.meta() == {"epoch": 2, "score": 0.5}
-    again = BestEpoch()
-    again.load({name: part.clone() for name, part in best.tensors().items()}, best.meta())
-    assert again.meta() == best.meta()
-    again.give(deployed)
-    assert float(deployed[0].bias[0]) == 2  # type: ignore[index]

@@ -1,5 +1,7 @@
 """The inner maximisation as a CUDA graph against the same attack step by step."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 from saat.attacks import frozen
 from saat.attacks.pgd import pgd
 from saat.errors import InputError
-from saat.graphs import GraphedPgd
+from saat.graphs import GraphedAttack
 from saat.models import HashingNetwork
 from saat.precision import computing
 from saat.threat_model import ThreatModel
@@ -34,20 +36,17 @@ def _batch(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     return images, codes, images + torch.empty_like(images).uniform_(-THREAT.eps, THREAT.eps)
 
 
-def _agreement(features: Tensor, codes: Tensor) -> Tensor:
-    return (torch.tanh(features) * codes).mean(1)
-
-
 def _step_by_step(network: nn.Module, images: Tensor, codes: Tensor, start: Tensor) -> Tensor:
     with frozen(network):
         return pgd(
             network,
             images,
-            lambda features, _: _agreement(features, codes),
+            lambda features, _: (torch.tanh(features) * codes).mean(1),
             THREAT,
             STEPS,
             STEP_SIZE,
             start,
+            count_zeros=False,
         ).images
 
 
@@ -56,16 +55,20 @@ def _assert_same(found: Tensor, expected: Tensor) -> None:
     assert ((found - expected).abs() < 1e-5).float().mean() > 0.99
 
 
+def _graph(network: nn.Module) -> GraphedAttack:
+    return GraphedAttack(partial(_step_by_step, network), *_batch(99))
+
+
 def test_a_cpu_has_no_graphs() -> None:
-    with pytest.raises(InputError, match="needs CUDA; the network is on cpu"):
-        GraphedPgd(toy.toy_network(), SHAPE, toy.BITS, THREAT, STEPS, STEP_SIZE, _agreement)
+    with pytest.raises(InputError, match="needs CUDA; the batch is on cpu"):
+        GraphedAttack(partial(_step_by_step, toy.toy_network()), torch.zeros(SHAPE))
 
 
 @needs_gpu
 def test_a_graph_attacks_every_batch_as_pgd_does_with_the_weights_of_the_moment() -> None:
     network = _network(dropout=0.0)
     with computing("fp32", DEVICE):
-        graph = GraphedPgd(network, SHAPE, toy.BITS, THREAT, STEPS, STEP_SIZE, _agreement)
+        graph = _graph(network)
         for seed in range(3):
             batch = _batch(seed)
             _assert_same(graph(*batch), _step_by_step(network, *batch))
@@ -77,9 +80,10 @@ def test_a_graph_attacks_every_batch_as_pgd_does_with_the_weights_of_the_moment(
 @needs_gpu
 def test_dropout_draws_anew_on_every_replay_and_from_the_seed() -> None:
     network, batch = _network(dropout=0.5), _batch(0)
+    attack = partial(_step_by_step, network)
     state = torch.cuda.get_rng_state()
     with computing("fp32", DEVICE):
-        graph = GraphedPgd(network, SHAPE, toy.BITS, THREAT, STEPS, STEP_SIZE, _agreement)
+        graph = GraphedAttack(attack, *batch)
         assert torch.equal(torch.cuda.get_rng_state(), state)
         torch.manual_seed(1)
         first, second = graph(*batch), graph(*batch)
@@ -93,9 +97,7 @@ def test_dropout_draws_anew_on_every_replay_and_from_the_seed() -> None:
 @needs_gpu
 def test_a_result_outlives_the_next_replay_and_other_shapes_are_refused() -> None:
     with computing("fp32", DEVICE):
-        graph = GraphedPgd(
-            _network(dropout=0.0), SHAPE, toy.BITS, THREAT, STEPS, STEP_SIZE, _agreement
-        )
+        graph = _graph(_network(dropout=0.0))
         first = graph(*_batch(0))
         kept = first.clone()
         graph(*_batch(1))

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saat.models import build_network, squeezenet
-from saat.models.pickled_arrays import read_arrays
+from saat.models.squeezenet import read_arrays
 from saat.rectifiers import has_rectifiers
 from tests.saat.data.samples import input_error
 
@@ -155,16 +155,31 @@ def test_nothing_that_a_file_names_is_run(where: str, tmp_path: Path) -> None:
     assert not (tmp_path / "touched").exists()
 
 
+class Odd:
+    """Its pickle is that of an array with a strange shape."""
+
+    def __init__(self, shape: object) -> None:
+        self.shape = shape
+
+    def __reduce__(self) -> tuple[object, ...]:
+        reduced: Any = np.zeros(1, np.float32).__reduce__()
+        make, arguments, state = reduced
+        return make, arguments, (state[0], self.shape, *state[2:])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (pickle.dumps([1]), "a list, not a dict of arrays"),
         (pickle.dumps({"a": [1]}), "'a' holds a list, not a list of arrays"),
-        (pickle.dumps({"a": np.zeros(2)}), "'a' holds a _Array"),
+        (pickle.dumps({"a": np.zeros(2)}), "'a' holds a _Pickled"),
         (pickle.dumps({"a": [np.zeros(2, np.int64)]}), "of another type than float32"),
         (pickle.dumps({"a": [np.zeros(2, ">f4")]}), "of another type than float32"),
         (pickle.dumps({"a": [np.zeros(2, "f4,f4")]}), "."),
         (pickle.dumps({"a": [np.zeros(2)]}).replace(b"\x10" + bytes(7), b"\x08" + bytes(7)), "."),
+        (pickle.dumps({"a": [Odd(("a",))]}), "."),
+        (pickle.dumps({"a": [Odd((10**30,))]}), "."),
+        (pickle.dumps({"a": [Odd((2,))]}), "."),
         (pickle.dumps({"a": [np.zeros(2)]})[:40], "."),
         (b"}X\x01\0\0\0a]cnumpy\nndarray\n)Ras.", "of another type than float32"),  # no state
         (b"", "."),

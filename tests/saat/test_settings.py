@@ -6,7 +6,8 @@ import pytest
 from saat.attacks import ATTACKS
 from saat.defenses import DEFENSES
 from saat.pretrain import PretrainSettings
-from saat.settings import file_key, items, option, option_fields
+from saat.settings import file_key, option, option_fields
+from tests import toy
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ def test_fields_carry_default_bounds_and_help() -> None:
 
 def test_files_name_a_field_by_its_key() -> None:
     assert [file_key(item) for item in fields(Example)] == ["rate", "lambda", "plain"]
-    assert dict(items(Example(rate=0.1))) == {"rate": 0.1, "lambda": 1.0}
+    assert toy.options(Example(rate=0.1)) == {"rate": 0.1, "lambda": 1.0}
 
 
 SETTINGS = [PretrainSettings, *(entry.settings for entry in DEFENSES.values()), *ATTACKS.values()]

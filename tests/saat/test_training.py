@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from saat import tensor_file
 from saat.data import RetrievalData
 from saat.defenses import DEFENSES, SaatSettings, SaatTraining
 from saat.hashing import OBJECTIVES
 from saat.optimiser_settings import OptimiserSettings
 from saat.pretrain import Pretraining, PretrainSettings
-from saat.settings import items
 from saat.tensor_file import CorruptFile
 from saat.training import TrainingFailed, split_into_batches
 from tests import toy
@@ -31,7 +31,7 @@ def pretraining(epochs: int = 4, lr: float = 0.02, seed: int = 0, batch_size: in
 
 
 def test_pretraining_defaults_are_the_published_ones() -> None:
-    assert dict(items(PretrainSettings())) == {
+    assert toy.options(PretrainSettings()) == {
         "epochs": 100,
         "lr": 0.01,
         "momentum": 0.9,
@@ -91,7 +91,7 @@ def test_pretraining_with_momentum_restored_equals_never_interrupted(tmp_path: P
     losses = [whole.run_epoch() for _ in range(4)]
     first = pretraining()
     start = [first.run_epoch(), first.run_epoch()]
-    first.save(tmp_path / "checkpoint", {})
+    tensor_file.save(tmp_path / "checkpoint", *first.state({}))
     torch.manual_seed(999)
     second = pretraining()
     second.restore(tmp_path / "checkpoint")
@@ -180,7 +180,7 @@ def test_the_network_trains_in_training_mode() -> None:
 
 
 def test_a_checkpoint_of_another_stage_is_refused(tmp_path: Path) -> None:
-    pretraining().save(tmp_path / "checkpoint", {})
+    tensor_file.save(tmp_path / "checkpoint", *pretraining().state({}))
     defense = SaatTraining(
         toy.toy_network(), toy.toy_objective(DATA), DATA, SaatSettings(epochs=1), seed=0
     )
@@ -243,7 +243,7 @@ def test_another_stage_draws_other_numbers(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_restored_epoch_draws_the_numbers_of_the_undisturbed_one(tmp_path: Path) -> None:
     whole, second = drawing(), drawing()
     whole.run_epoch()
-    whole.save(tmp_path / "checkpoint", {})
+    tensor_file.save(tmp_path / "checkpoint", *whole.state({}))
     torch.rand(3)  # whatever was drawn in between
     second.restore(tmp_path / "checkpoint")
     second.run_epoch()
