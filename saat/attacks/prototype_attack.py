@@ -1,8 +1,8 @@
 """What THA and ProS-GAN share: a prototype network, fitted to a victim, names the target codes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Self, TypeVar
 
 from torch import Tensor
 
@@ -33,18 +33,18 @@ class PrototypeAttack(Attack):
 
     targeted = True
 
-    def _fit_prototypes(
+    def _with_prototypes(
         self,
         kind: type[Net],
         loss: PrototypeLoss[Net],
         stream: str,
         knowledge: Knowledge,
         seed: int,
-        progress: Callable[[int], None] | None,
-    ) -> Net:
-        """A network of ``kind``, trained on the label vectors of the database and frozen.
+        progress: Callable[[int], None],
+    ) -> Self:
+        """The attack with a network of ``kind``, trained on the database's label vectors.
 
-        ``stream`` names the draws of its first weights.
+        ``stream`` names the draws of its first weights; ``progress`` is called with updates done.
         """
         codes, labels = knowledge.train_codes.float(), knowledge.train_labels.float()
         with drawing_from(stream, seed):
@@ -58,7 +58,7 @@ class PrototypeAttack(Attack):
             seed,
             progress,
         )
-        return net
+        return replace(self, prototypes=net)
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """Prototype codes of the target labels.

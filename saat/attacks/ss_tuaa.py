@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -131,33 +132,21 @@ class SSTUAA(LearnedImages):
         threat: ThreatModel,
         seed: int,
         progress: Progress | None = None,
-    ) -> "SSTUAA":
+    ) -> Self:
         """Learn the perturbation of every target that will be asked for, in the ball."""
         vectors = _targets(train, knowledge)
         anchors = Anchors(vectors.double(), anchor_codes(vectors, knowledge))
-        learned, total = [], len(vectors) * self.updates
+        shape, learned = train.images(torch.tensor([0])).shape[1:], []
         for number, anchor in enumerate(anchors.codes):
-            learned.append(self._learned(network, train, anchor, threat, seed))
+            adam, change = Adam(LEARNING_RATE), torch.zeros(1, *shape, device=anchor.device)
+            for index in self._batches(len(train.labels), seed):
+                images = to_float(train.images(index), anchor.device)
+                moved = change - adam.step(self._slope(network, images, change, anchor))
+                change = threat.nearest(moved)
+            learned.append(change)
             if progress:
-                progress((number + 1) * self.updates, total)
+                progress((number + 1) * self.updates, len(vectors) * self.updates)
         return replace(self, anchors=anchors, perturbations=torch.cat(learned))
-
-    def _learned(
-        self,
-        network: nn.Module,
-        train: TrainingImages,
-        anchor: Tensor,
-        threat: ThreatModel,
-        seed: int,
-    ) -> Tensor:
-        """The perturbation towards an anchor code (K,): float (1, 3, H, W)."""
-        shape, adam = train.images(torch.tensor([0])).shape[1:], Adam(LEARNING_RATE)
-        change = torch.zeros(1, *shape, device=anchor.device)
-        for index in self._batches(len(train.labels), seed):
-            images = to_float(train.images(index), anchor.device)
-            change = change - adam.step(self._slope(network, images, change, anchor))
-            change = threat.nearest(change)
-        return change
 
     def _batches(self, count: int, seed: int) -> Iterator[Tensor]:
         """Positions of the training images of every update: pass after pass in a drawn order."""

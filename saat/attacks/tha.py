@@ -1,18 +1,19 @@
 """THA: targeted attack by a prototype network (Wang et al., SIGIR 2021)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Self
 
 from torch import Tensor, nn
 
 from saat.attacks.interface import Knowledge, Progress, TrainingImages
+from saat.attacks.pgd_attack import PGDAttack
 from saat.attacks.prototype_attack import PrototypeAttack
-from saat.attacks.targeted_pgd import TargetedPGD
 from saat.prototype import PrototypeNet, circle_loss, quantisation_loss
 from saat.threat_model import ThreatModel
 
 
 @dataclass(frozen=True)
-class THA(PrototypeAttack, TargetedPGD):
+class THA(PrototypeAttack, PGDAttack):
     """PGD on −(1/K) b_pᵀ tanh(α f(x')) from the benign image, towards the prototype code b_p.
 
     b_p is drawn to and pushed from the codes of the training set, under
@@ -29,12 +30,14 @@ class THA(PrototypeAttack, TargetedPGD):
         threat: ThreatModel,
         seed: int,
         progress: Progress | None = None,
-    ) -> "THA":
+    ) -> Self:
         """Train the prototype network; images are not looked at."""
-        steps = self.prototype_steps
-        report = (lambda done: progress(done, steps)) if progress else None
-        net = self._fit_prototypes(PrototypeNet, _loss, "tha", knowledge, seed, report)
-        return replace(self, prototypes=net)
+
+        def report(done: int) -> None:
+            if progress:
+                progress(done, self.prototype_steps)
+
+        return self._with_prototypes(PrototypeNet, _loss, "tha", knowledge, seed, report)
 
 
 def _loss(net: PrototypeNet, wanted: Tensor, codes: Tensor, labels: Tensor) -> Tensor:
