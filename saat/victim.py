@@ -1,7 +1,6 @@
 """A network as a target: its codes, its queries, and how well they retrieve."""
 
 import copy
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -126,7 +125,6 @@ class Victim:
         self.ties = ties
         # Targets are drawn for all queries, so that a part of them has the same ones.
         self._whole: tuple[Victim, Tensor] | None = None
-        self.largest_batch = sys.maxsize  # queries at once, since memory ran out
         self.database_rows = data.validation_database if queries == "validation" else data.database
         if searched is not None:
             self.database_rows = searched

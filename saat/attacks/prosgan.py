@@ -10,7 +10,7 @@ from torch.nn.functional import mse_loss, softplus
 
 from saat.attacks.generator_attack import GeneratorAttack
 from saat.attacks.interface import Knowledge
-from saat.attacks.prototype_attack import PrototypeAttack
+from saat.attacks.tha import PrototypeAttack
 from saat.codes import sign
 from saat.labels import unchecked_relevance
 from saat.prototype import PrototypeNet, quantisation_loss

@@ -11,7 +11,7 @@ from torch.nn.functional import cosine_similarity
 
 from saat.attacks.anchors import Anchors, group_of
 from saat.attacks.interface import Knowledge, Progress, TrainingImages
-from saat.attacks.learned_images import LearnedImages
+from saat.attacks.learned_images import AnchoredImages
 from saat.attacks.pgd import finite_gradient
 from saat.attacks.sdha import Adam
 from saat.labels import unchecked_relevance
@@ -104,7 +104,7 @@ def convolutions(network: nn.Module) -> Iterator[dict[str, Tensor]]:
 
 
 @dataclass(frozen=True)
-class SSTUAA(LearnedImages):
+class SSTUAA(AnchoredImages):
     """One perturbation δ for all queries of a target, learned on the training images.
 
     It minimises 1 − Σ m·a·u/Σ m + λ·mean over convolutions of (1 − cos(φ(x + δ), φ(δ))), u = tanh f
@@ -121,7 +121,6 @@ class SSTUAA(LearnedImages):
     )
     batch_size: int = option(24, ge=1, le=65_536, help="training images per update")
     layers: float = option(1.0, ge=0, le=1000, help="weight λ of the layers' term")
-    anchors: Anchors | None = field(default=None, repr=False, compare=False)
     perturbations: Tensor | None = field(default=None, repr=False, compare=False)
 
     def fit(
@@ -166,14 +165,6 @@ class SSTUAA(LearnedImages):
             loss = loss + self.layers * layer_distance(list(outputs.values()))
         (gradient,) = torch.autograd.grad(loss, moved)
         return finite_gradient(gradient)
-
-    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Anchor codes of the target labels; see :meth:`Anchors.of`.
-
-        Raises:
-            RuntimeError: before :meth:`fit`.
-        """
-        return self._fitted(self.anchors).of(labels, query_codes)
 
     def generate(self, images: Tensor, labels: Tensor) -> Tensor:
         """Images plus the perturbations of their targets; see :meth:`LearnedImages.generate`."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -12,6 +12,7 @@ from saat.attacks.anchors import Anchors, group_of
 from saat.attacks.generator_attack import GeneratorAttack
 from saat.attacks.input_diversity import input_diversity
 from saat.attacks.interface import Knowledge
+from saat.attacks.learned_images import AnchoredImages
 from saat.attacks.pgd import alpha_at
 from saat.codes import sign
 from saat.labels import unchecked_relevance
@@ -85,7 +86,7 @@ def turned(images: Tensor, degrees: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class TTAGAN(GeneratorAttack):
+class TTAGAN(GeneratorAttack, AnchoredImages):
     """A generator whose images keep the anchor code of their target when they are transformed.
 
     It minimises w·MSE(x', x) + mean over 3 views of (1 − mean(tanh f(view(x'))·a)) + what fools a
@@ -97,7 +98,6 @@ class TTAGAN(GeneratorAttack):
     """
 
     anchor_steps: int = option(1000, ge=1, le=1_000_000, help="updates of the anchor codes")
-    anchors: Anchors | None = field(default=None, repr=False, compare=False)
 
     name = "tta_gan"
     fooling = FOOLING
@@ -129,14 +129,6 @@ class TTAGAN(GeneratorAttack):
             (logits.grad,) = torch.autograd.grad(total, logits)
             optimiser.step()
         return sign(logits.detach()).float()
-
-    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Anchor codes of the target labels; see :meth:`Anchors.of`.
-
-        Raises:
-            RuntimeError: before :meth:`fit`.
-        """
-        return self._fitted(self.anchors).of(labels, query_codes)
 
     def views(self, images: Tensor, draws: torch.Generator) -> Sequence[Tensor]:
         """See :func:`view`."""
