@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from saat.adaptive import Adapted
 from saat.atomic_files import replacing
 from saat.attacks import Attack, Queries, TrainingImages, attack_queries, frozen
-from saat.attacks.query_batches import BATCH_GRAIN
 from saat.codes import pack_bits
 from saat.models import codes_of, device_of, evaluating, to_float
 from saat.seeding import derive_seed
@@ -160,10 +159,7 @@ class AttackRunner:
             progress,
             seeds,
             loss,
-            victim.largest_batch,
         )
-        if found.batch_size < max(self.batch_size, BATCH_GRAIN):
-            victim.largest_batch = found.batch_size
         zero_gradient = 0.0
         for restart, fractions in enumerate(found.zero_gradient if len(victim.rows) else ()):
             zero_gradient = (restart * zero_gradient + float(fractions.mean())) / (restart + 1)

@@ -37,7 +37,7 @@ from saat.registry import Registry, instance_of
 from saat.reliability import STANDARD_GATES, GateBudget, GateContext, run_gates
 from saat.reliability.passes import gate_passes
 from saat.threat_model import ThreatModel
-from saat.victim import AttackResult, Victim
+from saat.victim import Victim
 
 _NOISE = Noise(restarts=2)
 
@@ -206,12 +206,15 @@ def run_battery(
     gate_attack = battery.white_box[battery.gate_attack]
     drawn = drawn_queries(len(victim.rows), battery.square_queries, "square", runner.seed)
     tolerance = battery.pruning.tolerance if battery.pruning else 0.0
-    for control in controls(runner, victim, (battery.square, drawn), gate_attack, sources or {}):
-        worst = _worst_ap(victim, results)
-        positions, result = run_control(runner, victim, control, worst, sample, tolerance)
-        results[control.name] = result
+    found = controls(victim, battery.square, drawn, gate_attack, sources or {})
+    for name, (run, wanted) in found.items():
+        untargeted = [result.ap for result in results.values() if result.target is None]
+        worst = torch.stack([victim.clean_ap, *untargeted]).amin(0)
+        positions, results[name] = run_control(
+            runner, victim, name, run, wanted, worst, sample, tolerance
+        )
         if len(positions) < len(victim.rows):
-            taken[control.name] = positions
+            taken[name] = positions
     context = GateContext(
         victim=victim,
         traits=traits,
@@ -240,9 +243,3 @@ def _sample(battery: Battery, queries: int, seed: int) -> Tensor | None:
     if battery.pruning is None or battery.pruning.queries >= queries:
         return None
     return drawn_queries(queries, battery.pruning.queries, "square", seed)
-
-
-def _worst_ap(victim: Victim, results: Mapping[str, AttackResult]) -> Tensor:
-    """See :attr:`saat.evaluation.Evaluation.worst_ap`: float64 (Q,)."""
-    untargeted = [result.ap for result in results.values() if result.target is None]
-    return torch.stack([victim.clean_ap, *untargeted]).amin(0)

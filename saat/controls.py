@@ -4,9 +4,7 @@ They are controls: where one of them leaves less than the attacks by gradients, 
 trusted.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -17,7 +15,7 @@ from saat.attack_runner import AttackRunner
 from saat.attacks import Attack, Square
 from saat.errors import InputError
 from saat.mainstay import mainstay_codes
-from saat.pruning import lowers
+from saat.pruning import Run, lowers
 from saat.seeding import generator
 from saat.victim import AttackResult, Victim
 
@@ -28,83 +26,61 @@ def drawn_queries(queries: int, count: int, purpose: str, seed: int) -> Tensor:
     return order[:count].sort().values
 
 
-class Control(NamedTuple):
-    """An attack that needs no gradients of the victim.
-
-    Attributes:
-        name: of its result.
-        images: positions of queries → their attacked images, uint8 (n, 3, H, W).
-        positions: sorted int64, the queries that it takes.
-    """
-
-    name: str
-    images: Callable[[Tensor], Tensor]
-    positions: Tensor
-
-
 def controls(
-    runner: AttackRunner,
-    victim: Victim,
-    square: tuple[Square, Tensor],
-    attack: Attack,
-    sources: Mapping[str, Victim],
-) -> list[Control]:
-    """Square on its queries, and the images that an attack makes on each source.
+    victim: Victim, square: Square, drawn: Tensor, attack: Attack, sources: Mapping[str, Victim]
+) -> dict[str, tuple[Run, Tensor]]:
+    """Square on the queries ``drawn``, and the images that ``attack`` makes on each source.
+
+    Each by the name of its result, with sorted int64 positions of the queries that it takes.
 
     Raises:
         InputError: a source with other queries or no input gradients.
     """
-    black_box, drawn = square
-
-    def asked(positions: Tensor) -> Tensor:
-        return runner.attack(victim.on_queries(positions), "square", black_box).images
-
-    def transferred(name: str, source: Victim, positions: Tensor) -> Tensor:
-        return runner.attack(source.on_queries(positions), f"source.{name}", attack).images
-
     for name, source in sources.items():
         if not np.array_equal(source.rows, victim.rows):
             raise InputError(f"source {name}: its queries are not those of the victim")
         if attack.by_gradient and not model_traits(source.network, victim.images).differentiable:
             raise InputError(f"source {name}: no input gradients to make images with")
     everyone = torch.arange(len(victim.rows))
-    return [
-        Control("square", asked, drawn),
-        *(
-            Control(f"transfer.{name}", partial(transferred, name, source), everyone)
-            for name, source in sources.items()
-        ),
-    ]
+    found = {"square": (Run(victim, "square", square), drawn)}
+    for name, source in sources.items():
+        found[f"transfer.{name}"] = Run(source, f"source.{name}", attack), everyone
+    return found
 
 
 def run_control(
     runner: AttackRunner,
     victim: Victim,
-    control: Control,
+    name: str,
+    run: Run,
+    positions: Tensor,
     worst: Tensor,
     sample: Tensor | None = None,
     tolerance: float = 0.0,
 ) -> tuple[Tensor, AttackResult]:
-    """The queries that a control took, and its result; queries that it did not take are clean.
+    """The queries that a control took, and its result on ``victim``; others are clean.
 
-    Where it does not lower the worst case (Q,) of a sample by more than ``tolerance``, it takes no
-    queries beside those of the sample.
+    ``run`` makes its images of the queries at ``positions``. Where they do not lower the worst case
+    (Q,) of a sample by more than ``tolerance``, it takes no queries beside those of the sample.
     """
+
+    def images_of(some: Tensor) -> Tensor:
+        return runner.attack(run.victim.on_queries(some), run.name, run.attack).images
+
     parts: list[tuple[Tensor, Tensor]] = []
-    taken = torch.arange(0)
-    rest = control.positions
+    taken, rest = torch.arange(0), positions
     if sample is not None:
         taken = sample[torch.isin(sample, rest)]
-        parts.append((taken, control.images(taken)))
+        parts.append((taken, images_of(taken)))
         rest = rest[~torch.isin(rest, taken)]
         part = victim.on_queries(taken)
         if not lowers(worst[taken], part.ap(part.codes(parts[0][1])), tolerance):
             rest = rest[:0]
     if len(rest):
-        parts.append((rest, control.images(rest)))
+        parts.append((rest, images_of(rest)))
     taken = torch.cat([taken, rest]).sort().values
     whole = len(parts) == 1 and len(taken) == len(victim.rows)
-    images = parts[0][1] if whole else runner.placed(control.name, victim.images, parts)
+    images = parts[0][1] if whole else runner.placed(name, victim.images, parts)
     return taken, victim.measured(images, _farthest_codes(victim), positions=taken)
 
 

@@ -1,15 +1,14 @@
 """How visible a perturbation is: true pixel norms, and the figures as the papers publish them."""
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
-
 import torch
 from torch import Tensor
 
 _BLOCK = 256  # images at a time: differences need four times the memory of the bytes
 
 
-def perceptibility(images: Tensor, adversarial: Tensor) -> dict[str, float]:
+def perceptibility(
+    images: Tensor, adversarial: Tensor, positions: Tensor | None = None
+) -> dict[str, float]:
     """Norms of the perturbation, in fractions of the pixel range.
 
     The papers (Table VII of SAAT) report *matrix* norms of every colour channel, averaged over
@@ -19,11 +18,14 @@ def perceptibility(images: Tensor, adversarial: Tensor) -> dict[str, float]:
     Args:
         images: uint8 (Q, 3, H, W), the originals.
         adversarial: uint8 (Q, 3, H, W).
+        positions: int64, the images that are measured; all where None.
 
     Returns:
         ``linf`` (largest over all images), ``l2`` and ``l1`` (mean over images, of all 3·H·W
         values), ``matrix_linf``, ``matrix_l2``, ``mse``. Zeros without images.
     """
+    if positions is not None:
+        images, adversarial = images[positions], adversarial[positions]
     sums = dict.fromkeys(("l2", "l1", "matrix_linf", "matrix_l2", "mse"), 0.0)
     largest = 0.0
     for original, attacked in zip(images.split(_BLOCK), adversarial.split(_BLOCK), strict=True):
@@ -40,38 +42,3 @@ def perceptibility(images: Tensor, adversarial: Tensor) -> dict[str, float]:
         sums["matrix_l2"] += float(squares.sqrt().mean(1).sum())
         sums["mse"] += float(flat.square().mean(1).sum())
     return {"linf": largest, **{name: total / max(len(images), 1) for name, total in sums.items()}}
-
-
-class Perceptibility(Mapping[str, float]):
-    """:func:`perceptibility` of attacked images, computed when one of its values is first read.
-
-    Eigenvalues of a photograph take longer than a step of an attack, and validation and most gates
-    read none of them.
-
-    Args:
-        images: uint8 (Q, 3, H, W), the originals.
-        adversarial: uint8 (Q, 3, H, W).
-        positions: int64, the images that are measured; all where None.
-    """
-
-    def __init__(
-        self, images: Tensor, adversarial: Tensor, positions: Tensor | None = None
-    ) -> None:
-        self._images, self._adversarial, self._positions = images, adversarial, positions
-
-    @cached_property
-    def _values(self) -> dict[str, float]:
-        measured = slice(None) if self._positions is None else self._positions
-        return perceptibility(self._images[measured], self._adversarial[measured])
-
-    def __getitem__(self, name: str) -> float:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return repr(self._values)

@@ -5,8 +5,10 @@ the other queries meet: the worst case of a model is left by few attacks, and wh
 differs from model to model.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import attrgetter
 from typing import NamedTuple
 
 import torch
@@ -109,7 +111,8 @@ def run_pruned(
         victim, (one, *_) = next(iter(group.values())).victim, next(iter(first.values()))
         clean = victim.clean_ap[sample] if one.target is None else -one.target.clean_ap
         needed = restarts_needed(losses, clean, passes, pruning.tolerance)
-        rest = _others(len(victim.rows), sample)
+        everyone = torch.arange(len(victim.rows))
+        rest = everyone[~torch.isin(everyone, sample)]
         for name, run in group.items():
             parts = [(sample, first[name])]
             if needed[name]:
@@ -129,42 +132,9 @@ def _restarts(
     return [runner.attack(victim, run.name, one, restart=number) for number in numbers]
 
 
-def _others(queries: int, positions: Tensor) -> Tensor:
-    """Positions that are not among ``positions``: int64."""
-    chosen = torch.zeros(queries, dtype=torch.bool)
-    chosen[positions] = True
-    return (~chosen).nonzero().flatten()
-
-
 def _loss(result: AttackResult) -> Tensor:
     """What the attack makes small: AP, or minus t-AP if it is targeted."""
     return result.ap if result.target is None else -result.target.ap
-
-
-class _Piece(NamedTuple):
-    """The queries on which one restart counts.
-
-    Attributes:
-        positions: int64, among all queries.
-        rows: bool, among those of ``result``.
-        restart: its number.
-        result: what it left.
-    """
-
-    positions: Tensor
-    rows: Tensor
-    restart: int
-    result: AttackResult
-
-
-def _pieces(positions: Tensor, found: Sequence[AttackResult]) -> list[_Piece]:
-    # Of equal restarts the first one counts, which torch's argmin does not promise.
-    best = torch.stack([_loss(one) for one in found]).numpy().argmin(0)
-    chosen = [torch.from_numpy(best == number) for number in range(len(found))]
-    return [
-        _Piece(positions[rows], rows, number, one)
-        for number, (rows, one) in enumerate(zip(chosen, found, strict=True))
-    ]
 
 
 def joined(
@@ -183,52 +153,45 @@ def joined(
         victim: all queries.
         parts: positions of queries, and the results of one or more restarts on them.
     """
-    pieces = [piece for part in parts for piece in _pieces(*part)]
-    placed = ((piece.positions, piece.result.images[piece.rows]) for piece in pieces)
+    # Positions among all queries and, as bools, among those of a result; its restart; the result.
+    pieces: list[tuple[Tensor, Tensor, int, AttackResult]] = []
+    for positions, found in parts:
+        # Of equal restarts the first one counts, which torch's argmin does not promise.
+        best = torch.from_numpy(torch.stack([_loss(one) for one in found]).numpy().argmin(0))
+        for number, one in enumerate(found):
+            pieces.append((positions[best == number], best == number, number, one))
+
+    def spread(clean: Tensor, name: str) -> Tensor:
+        """An attribute of the pieces' results at their positions, ``clean`` elsewhere."""
+        out = clean.clone()
+        for positions, rows, _, one in pieces:
+            out[positions] = attrgetter(name)(one)[rows]
+        return out
+
+    placed = ((positions, one.images[rows]) for positions, rows, _, one in pieces)
     images = runner.placed(name, victim.images, placed)
     restart = torch.zeros(len(victim.rows), dtype=torch.int64)
-    for piece in pieces:
-        restart[piece.positions] = piece.restart
+    for positions, _, number, _ in pieces:
+        restart[positions] = number
     taken = torch.cat([positions for positions, _ in parts])
     blind = sum(
         len(positions) * sum(one.zero_gradient for one in found) / len(found)
         for positions, found in parts
     )
     unknown = torch.full_like(victim.clean_ap, torch.nan)
+    target = None
+    if pieces[0][-1].target is not None:
+        labels = victim.target_labels(runner.target_seed)
+        clean = victim.ap(victim.query_codes, labels)
+        theory = spread(unknown, "target.theory_ap")
+        target = Target(labels, spread(clean, "target.ap"), theory, clean)
     return AttackResult(
-        ap=_spread(victim.clean_ap, pieces, lambda one: one.ap),
-        theory_ap=_spread(unknown, pieces, lambda one: one.theory_ap),
+        ap=spread(victim.clean_ap, "ap"),
+        theory_ap=spread(unknown, "theory_ap"),
         images=images,
-        codes=_spread(victim.query_codes, pieces, lambda one: one.codes),
+        codes=spread(victim.query_codes, "codes"),
         zero_gradient=blind / max(len(taken), 1),
         restart=restart,
-        perceptibility=perceptibility(victim.images[taken], images[taken]),
-        target=_joined_target(victim.target_labels(runner.target_seed), victim, pieces)
-        if pieces[0].result.target
-        else None,
+        measure=partial(perceptibility, victim.images, images, taken),
+        target=target,
     )
-
-
-def _joined_target(labels: Tensor, victim: Victim, pieces: Sequence[_Piece]) -> Target:
-    def of(result: AttackResult) -> Target:
-        assert result.target is not None  # the attack is targeted
-        return result.target
-
-    clean = victim.ap(victim.query_codes, labels)
-    unknown = torch.full_like(clean, torch.nan)
-    return Target(
-        labels=labels,
-        ap=_spread(clean, pieces, lambda one: of(one).ap),
-        theory_ap=_spread(unknown, pieces, lambda one: of(one).theory_ap),
-        clean_ap=clean,
-    )
-
-
-def _spread(
-    clean: Tensor, pieces: Sequence[_Piece], values: Callable[[AttackResult], Tensor]
-) -> Tensor:
-    """Values of the pieces at their positions, those of ``clean`` elsewhere."""
-    out = clean.clone()
-    for piece in pieces:
-        out[piece.positions] = values(piece.result)[piece.rows]
-    return out

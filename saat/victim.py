@@ -1,9 +1,9 @@
 """A network as a target: its codes, its queries, and how well they retrieve."""
 
 import copy
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from saat.data import RetrievalData
 from saat.errors import InputError
 from saat.labels import draw_target_labels
 from saat.models import check_network, codes_of, device_of, encode
-from saat.perceptibility import Perceptibility
+from saat.perceptibility import perceptibility
 from saat.protocol_options import Ties
 from saat.retrieval import Database, chance_average_precision, resolved_top_k
 from saat.seeding import generator
@@ -52,8 +52,7 @@ class AttackResult:
         codes: int8 ±1 (Q, K), their codes.
         zero_gradient: mean fraction of exactly zero input gradients on the way.
         restart: int64 (Q,), the restart that counts.
-        perceptibility: how visible the change is, computed when it is first read; see
-            :mod:`saat.perceptibility`.
+        measure: computes :attr:`perceptibility`.
         target: targeted attacks only.
     """
 
@@ -63,8 +62,17 @@ class AttackResult:
     codes: Tensor
     zero_gradient: float
     restart: Tensor
-    perceptibility: Mapping[str, float] = field(default_factory=dict)
+    measure: Callable[[], dict[str, float]] = field(default=dict, repr=False)
     target: Target | None = None
+
+    @cached_property
+    def perceptibility(self) -> dict[str, float]:
+        """How visible the change is; see :mod:`saat.perceptibility`.
+
+        Computed when it is first read: eigenvalues of a photograph take longer than a step of an
+        attack, and validation and most gates read none of them.
+        """
+        return self.measure()
 
 
 def check_model_and_data(model: object, data: object) -> None:
@@ -117,7 +125,6 @@ class Victim:
         self.ties = ties
         # Targets are drawn for all queries, so that a part of them has the same ones.
         self._whole: tuple[Victim, Tensor] | None = None
-        self.largest_batch = sys.maxsize  # queries at once, since memory ran out
         self.database_rows = data.validation_database if queries == "validation" else data.database
         if searched is not None:
             self.database_rows = searched
@@ -228,7 +235,7 @@ class Victim:
             codes=codes,
             zero_gradient=zero_gradient,
             restart=torch.zeros(len(images), dtype=torch.int64) if restart is None else restart,
-            perceptibility=Perceptibility(self.images, images, positions),
+            measure=partial(perceptibility, self.images, images, positions),
             target=target,
         )
 

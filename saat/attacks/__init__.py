@@ -12,11 +12,10 @@ from saat.attacks.apgd_attacks import (
 )
 from saat.attacks.hag import HAG
 from saat.attacks.interface import Attack, Knowledge, Queries, TrainingImages
-from saat.attacks.mainstay import MainstayAttack, TargetedMainstayAttack
+from saat.attacks.mainstay import MainstayAttack, PgA, TargetedMainstayAttack
 from saat.attacks.multi_target import MultiTarget
 from saat.attacks.nag import NAG
 from saat.attacks.p2p import DHTA, P2P
-from saat.attacks.pga import PgA
 from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
 from saat.attacks.prosgan import ProsGAN
 from saat.attacks.pta import PTA

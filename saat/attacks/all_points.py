@@ -1,18 +1,17 @@
 """The all-points-guided generator: towards all training codes with the target label (2024)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from saat.attacks.generator_attack import GeneratorAttack
-from saat.attacks.interface import Knowledge, Progress, TrainingImages
+from saat.attacks.interface import Knowledge
 from saat.attacks.mainstay import MainstayGuided
 from saat.labels import unchecked_relevance
 from saat.mainstay import MainstayWeights
 from saat.settings import option
-from saat.threat_model import ThreatModel
 
 # Factor γ of the cosines.
 SHARPNESS = 0.2
@@ -59,33 +58,8 @@ class AllPoints(GeneratorAttack, MainstayGuided):
 
     name = "all_points"
 
-    def fit(
-        self,
-        network: nn.Module,
-        train: TrainingImages,
-        knowledge: Knowledge,
-        threat: ThreatModel,
-        seed: int,
-        progress: Progress | None = None,
-    ) -> "AllPoints":
-        """Train the generator.
-
-        Raises:
-            TrainingFailed: its loss is not finite.
-        """
-        total = self.epochs * self._batches(train)
-        report = (lambda done: progress(done, total)) if progress else None
-        return replace(self, generator=self._trained(network, train, knowledge, seed, report))
-
-    def code_loss(
-        self,
-        victim: nn.Module,
-        adversarial: Tensor,
-        goal: Tensor,
-        knowledge: Knowledge,
-        draws: torch.Generator,
-    ) -> Tensor:
-        """:func:`contrast_loss`; nothing is drawn."""
-        relaxed = torch.tanh(victim(adversarial))
+    def code_loss(self, features: Tensor, goal: Tensor, knowledge: Knowledge) -> Tensor:
+        """See :func:`contrast_loss`."""
+        relaxed = torch.tanh(features)
         codes = knowledge.train_codes.to(relaxed.dtype)
         return contrast_loss(relaxed, goal, codes, knowledge.train_labels)

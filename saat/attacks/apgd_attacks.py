@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saat.attacks.apgd import apgd
 from saat.attacks.interface import Knowledge, Perturbed, Queries, gradient_passes
 from saat.attacks.mainstay import MainstayGuided
 from saat.attacks.objectives import SmoothAP, agreement, capped_margin, masked_agreement
-from saat.attacks.pgd import QueryLoss, alpha_at, default_step_size, pgd
+from saat.attacks.pgd import QueryLoss, alpha_at, default_step_size
+from saat.attacks.pgd_attack import PGDAttack
 from saat.threat_model import ThreatModel
 
 # Multiplies the α schedule, as features have median magnitude 1 here: in the end only bits near
@@ -26,7 +27,8 @@ SMOOTH_AP_ALPHA = 4.0
 class ApgdAttack(MainstayGuided):
     """APGD from a random start on a loss that a rescaled network does not change.
 
-    ``step_size`` is the first step η; see :func:`first_step`.
+    ``step_size`` is the first step η. Null is 2ε as published, and in L1, where few values carry a
+    step and [0, 1] would cut it, that of PGD.
     """
 
     version: ClassVar[int] = 2
@@ -47,6 +49,8 @@ class ApgdAttack(MainstayGuided):
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """See :meth:`Attack.perturb`; the best iterate by the loss."""
+        eps = threat.eps
+        published = default_step_size(eps, self.steps) if threat.norm == "l1" else 2 * eps
         return apgd(
             network,
             queries.images,
@@ -54,14 +58,9 @@ class ApgdAttack(MainstayGuided):
             threat,
             self.steps,
             threat.random_start(queries.images, queries.seeds),
-            self.step_size or first_step(threat, self.steps),
+            self.step_size or published,
             self.changes(),
         )
-
-
-def first_step(threat: ThreatModel, steps: int) -> float:
-    """2ε as published; in L1, where few values carry a step and [0, 1] would cut it, PGD's η."""
-    return default_step_size(threat.eps, steps) if threat.norm == "l1" else 2 * threat.eps
 
 
 def rescaled(loss: QueryLoss, knowledge: Knowledge) -> QueryLoss:
@@ -95,32 +94,24 @@ class TargetedApgdMainstay(ApgdMainstay):
 
 
 @dataclass(frozen=True)
-class MaskedMainstay(ApgdAttack):
+class MaskedMainstay(PGDAttack, MainstayGuided):
     """PGD on the mainstay loss from which bits that are there already drop out.
 
     No APGD, which judges steps by the loss: with few bits left it is no measure. ``step_size`` is
     η of every step; null is :func:`saat.attacks.pgd.default_step_size`.
     """
 
+    version: ClassVar[int] = 2
+    random_start: ClassVar[bool] = True
+
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
         """See :func:`saat.attacks.objectives.masked_agreement`; α as scheduled."""
         goal = self.goal(queries.representatives)
-        return lambda features, step: masked_agreement(
-            torch.tanh(alpha_at(step, self.steps) * features), goal
-        )
 
-    def restart_passes(self, threat: ThreatModel) -> float:
-        """A gradient a step."""
-        return gradient_passes(self.steps)
+        def loss(features: Tensor, step: int) -> Tensor:
+            return masked_agreement(torch.tanh(alpha_at(step, self.steps) * features), goal)
 
-    def perturb(
-        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
-    ) -> Perturbed:
-        """See :meth:`Attack.perturb`."""
-        loss = rescaled(self.loss(queries, knowledge), knowledge)
-        step_size = self.step_size or default_step_size(threat.eps, self.steps)
-        start = threat.random_start(queries.images, queries.seeds)
-        return pgd(network, queries.images, loss, threat, self.steps, step_size, start)
+        return rescaled(loss, knowledge)
 
 
 @dataclass(frozen=True)

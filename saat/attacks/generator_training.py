@@ -1,9 +1,7 @@
 """How ProS-GAN, TTA-GAN and the all-points attack train a generator on a frozen hashing network."""
 
 import math
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,58 +13,13 @@ from saat.models import to_float
 from saat.optimisers import Adam
 from saat.prototype import BETAS, LEARNING_RATE, target_vectors
 from saat.seeding import drawing_from, generator
-from saat.settings import option
 from saat.training import TrainingFailed
+
+if TYPE_CHECKING:
+    from saat.attacks.generator_attack import GeneratorAttack
 
 # The generator moves in every step, the discriminator in the first of every so many.
 DISCRIMINATOR_EVERY = 3
-
-
-@dataclass(frozen=True)
-class GeneratorObjective(ABC):
-    """Options of the training, and what the attacks by a generator differ in.
-
-    Attributes:
-        name: of the attack; it names random streams, and stands in messages.
-        fooling: weight of the discriminator's terms.
-    """
-
-    reconstruction: float = option(
-        50.0, ge=0, le=1e6, help="weight of the squared error of pixels in [-1, 1]"
-    )
-    epochs: int = option(100, ge=1, le=100_000, help="passes over the training images")
-    batch_size: int = option(24, ge=1, le=65_536, help="training images per step")
-    width: int = option(64, ge=8, le=1024, help="channels of the networks' first convolutions")
-
-    name: ClassVar[str]
-    fooling: ClassVar[float] = 1.0
-
-    def describe(self, labels: Tensor) -> Tensor:
-        """What tells the generator target labels, float 0/1 (B, C): float (B, inputs)."""
-        return labels
-
-    def new_discriminator(self, size: int, classes: int) -> Discriminator | None:
-        """For images of so many pixels a side; most attacks have none."""
-        return None
-
-    def judged(self, labels: Tensor) -> Tensor:
-        """The labels that the discriminator has to tell, among 0/1 ``labels`` (B, C)."""
-        return labels
-
-    @abstractmethod
-    def code_loss(
-        self,
-        victim: nn.Module,
-        adversarial: Tensor,
-        goal: Tensor,
-        knowledge: Knowledge,
-        draws: torch.Generator,
-    ) -> Tensor:
-        """How far the codes of adversarial images (B, 3, H, H) in [0, 1] are from their targets.
-
-        Scalar; ``goal`` are the target labels, float 0/1 (B, C). What is random comes from
-        ``draws``.
-        """
 
 
 def fooling_loss(judged: Tensor, goal: Tensor) -> Tensor:
@@ -107,27 +60,28 @@ class GeneratorTraining:
     def __init__(
         self,
         victim: nn.Module,
-        objective: GeneratorObjective,
+        attack: "GeneratorAttack",
         train: TrainingImages,
         knowledge: Knowledge,
         seed: int,
     ) -> None:
-        self.victim, self.objective, self.train = victim, objective, train
+        self.victim, self.attack, self.train = victim, attack, train
         self.knowledge, self.seed = knowledge, seed
         self.device = knowledge.train_codes.device
         self.targets = target_vectors(knowledge.database_labels)
         size, classes = train.images(torch.tensor([0])).shape[-1], self.targets.shape[1]
         with torch.no_grad():
-            inputs = objective.describe(self.targets[:1]).shape[1]
-        with drawing_from(objective.name, seed):
-            self.generator = Generator(size, objective.width, inputs).to(self.device)
-            self.discriminator = objective.new_discriminator(size, classes)
-        self._generator_optimiser = self._adam(self.generator)
-        if self.discriminator is not None:
-            self._discriminator_optimiser = self._adam(self.discriminator.to(self.device))
-
-    def _adam(self, network: nn.Module) -> Adam:
-        return Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS)
+            inputs = attack.describe(self.targets[:1]).shape[1]
+        self.discriminator: Discriminator | None = None
+        with drawing_from(attack.name, seed):
+            self.generator = Generator(size, attack.width, inputs).to(self.device)
+            if attack.fooling:
+                told = classes if attack.tells_labels else 0
+                self.discriminator = Discriminator(size, told, attack.width).to(self.device)
+        trained = [net for net in (self.generator, self.discriminator) if net is not None]
+        self._optimisers = [
+            Adam(net.parameters(), lr=LEARNING_RATE, betas=BETAS) for net in trained
+        ]
 
     def run_epoch(self, epoch: int) -> float:
         """One pass in a seeded order; the mean loss of the generator.
@@ -135,14 +89,14 @@ class GeneratorTraining:
         Raises:
             TrainingFailed: it is not finite.
         """
-        name, rate = self.objective.name, LEARNING_RATE * rate_at(epoch, self.objective.epochs)
-        _set_rate(self._generator_optimiser, rate)
-        if self.discriminator is not None:
-            _set_rate(self._discriminator_optimiser, rate)
+        name, rate = self.attack.name, LEARNING_RATE * rate_at(epoch, self.attack.epochs)
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
         draws = generator(f"{name} epoch", self.seed, epoch)
         order = torch.randperm(len(self.train.labels), generator=draws)
         total = torch.zeros((), device=self.device)
-        batches = order.split(self.objective.batch_size)
+        batches = order.split(self.attack.batch_size)
         for step, index in enumerate(batches):
             chosen = torch.randint(len(self.targets), (len(index),), generator=draws)
             goal = self.targets[chosen.to(self.device)]
@@ -158,46 +112,32 @@ class GeneratorTraining:
             index: int64 (B,) numbers of training images.
             goal: (B, C) labels of their targets.
             both: whether the discriminator learns too.
-            draws: random numbers of the objective.
+            draws: random numbers of the attack.
 
         Returns:
             The generator's loss, a scalar.
         """
+        attack, critic = self.attack, self.discriminator
         images = 2 * to_float(self.train.images(index), self.device) - 1
         with torch.no_grad():
-            described = self.objective.describe(goal)
+            described = attack.describe(goal)
         adversarial = self.generator(images, described)
-        if self.discriminator is not None and both:
-            self._improve(self.discriminator, images, adversarial.detach(), index, goal)
+        if critic is not None and both:
+            labels = self._told(self.train.labels[index].float().to(self.device))
+            judged = critic(images), labels, critic(adversarial.detach()), self._told(goal)
+            update(self._optimisers[1], attack.fooling * discriminator_loss(*judged))
         close = mse_loss(adversarial, images)
-        painted = (adversarial + 1) / 2
-        code = self.objective.code_loss(self.victim, painted, goal, self.knowledge, draws)
-        loss = self.objective.reconstruction * close + code
-        if self.discriminator is not None:
-            judged = self.discriminator(adversarial)
-            fooled = fooling_loss(judged, self.objective.judged(goal))
-            loss = loss + self.objective.fooling * fooled
-        update(self._generator_optimiser, loss)
+        seen = [self.victim(one) for one in attack.views((adversarial + 1) / 2, draws)]
+        codes = [attack.code_loss(features, goal, self.knowledge) for features in seen]
+        loss = attack.reconstruction * close + torch.stack(codes).mean()
+        if critic is not None:
+            loss = loss + attack.fooling * fooling_loss(critic(adversarial), self._told(goal))
+        update(self._optimisers[0], loss)
         return loss.detach()
 
-    def _improve(
-        self,
-        critic: Discriminator,
-        images: Tensor,
-        adversarial: Tensor,
-        index: Tensor,
-        goal: Tensor,
-    ) -> None:
-        """A step of the discriminator."""
-        labels = self.objective.judged(self.train.labels[index].float().to(self.device))
-        real, fake = critic(images), critic(adversarial)
-        loss = discriminator_loss(real, labels, fake, self.objective.judged(goal))
-        update(self._discriminator_optimiser, self.objective.fooling * loss)
-
-
-def _set_rate(optimiser: Adam, rate: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = rate
+    def _told(self, labels: Tensor) -> Tensor:
+        """Of 0/1 labels (B, C) those that the discriminator has to tell."""
+        return labels if self.attack.tells_labels else labels[:, :0]
 
 
 def update(optimiser: Adam, loss: Tensor) -> None:

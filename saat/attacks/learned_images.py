@@ -1,11 +1,12 @@
 """Attacks that have learned their images before the first query."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from saat.attacks.anchors import Anchors
 from saat.attacks.interface import Attack, Knowledge, Perturbed, Queries
 from saat.threat_model import ThreatModel
 
@@ -47,3 +48,18 @@ class LearnedImages(Attack):
         images = queries.images
         adversarial = threat.project(self.generate(images, queries.labels), images)
         return Perturbed(adversarial, torch.zeros(len(images), device=images.device))
+
+
+@dataclass(frozen=True)
+class AnchoredImages(LearnedImages):
+    """One that drives codes towards the anchors of their targets, which :meth:`fit` finds."""
+
+    anchors: Anchors | None = field(default=None, repr=False, compare=False)
+
+    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
+        """Anchor codes of the target labels; see :meth:`Anchors.of`.
+
+        Raises:
+            RuntimeError: before :meth:`fit`.
+        """
+        return self._fitted(self.anchors).of(labels, query_codes)

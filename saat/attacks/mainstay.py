@@ -1,4 +1,4 @@
-"""The mainstay attack of SAAT, untargeted (Eq. 13) and targeted (Eq. 14)."""
+"""The mainstay attack of SAAT, untargeted (Eq. 13) and targeted (Eq. 14), and PgA."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,12 +6,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.interface import Attack, Knowledge, Perturbed, Queries
-from saat.attacks.pgd import QueryLoss, alpha_at, default_step_size, pgd
+from saat.attacks.interface import Attack, Knowledge, Queries
+from saat.attacks.pgd import QueryLoss, alpha_at
+from saat.attacks.pgd_attack import PGDAttack
 from saat.mainstay import MainstayWeights, mainstay_codes
 from saat.rectifiers import LeakyBackward
 from saat.settings import option
-from saat.threat_model import ThreatModel
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class MainstayGuided(Attack):
 
 
 @dataclass(frozen=True)
-class MainstayAttack(MainstayGuided):
+class MainstayAttack(PGDAttack, MainstayGuided):
     """PGD on (1/K) b_mᵀ tanh(α f(x')) from a random start: minimised, so the code leaves b_m.
 
     ``rescale`` and ``leaky`` (:mod:`saat.rectifiers`) are off in the published attack. They are on
@@ -38,6 +38,7 @@ class MainstayAttack(MainstayGuided):
     leaky: bool = option(False, help="gradients pass rectifiers that are off")
 
     version: ClassVar[int] = 2
+    random_start: ClassVar[bool] = True
 
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
         """−(1/K) goalᵀ tanh(α f), minimised under the α schedule."""
@@ -51,17 +52,8 @@ class MainstayAttack(MainstayGuided):
         return loss
 
     def gradient_network(self, network: nn.Module) -> nn.Module:
-        """The network that gradients are taken of."""
+        """Without ``leaky`` the network itself."""
         return LeakyBackward(network) if self.leaky else network
-
-    def perturb(
-        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
-    ) -> Perturbed:
-        """See :meth:`Attack.perturb`."""
-        loss, seen = self.loss(queries, knowledge), self.gradient_network(network)
-        step_size = self.step_size or default_step_size(threat.eps, self.steps)
-        start = threat.random_start(queries.images, queries.seeds)
-        return pgd(seen, queries.images, loss, threat, self.steps, step_size, start)
 
 
 @dataclass(frozen=True)
@@ -69,3 +61,14 @@ class TargetedMainstayAttack(MainstayAttack):
     """The mainstay attack towards the mainstay code of a target label (Eq. 14)."""
 
     targeted = True
+
+
+@dataclass(frozen=True)
+class PgA(MainstayAttack):
+    """The mainstay attack away from the pharos code: relevant and other items weigh alike.
+
+    The pharos code is the sign of the mean relevant code minus the mean of the others; CgAT trains
+    with it as the center code (Wang et al., arXiv 2303.12658).
+    """
+
+    weights: MainstayWeights = option("cgat", help="weighting of the mainstay codes")

@@ -57,24 +57,18 @@ class MultiTarget(ApgdMainstay):
     ) -> Perturbed:
         """See :meth:`Attack.perturb`."""
         goals = self.farthest(knowledge, queries.codes)
+        database = knowledge.database_codes, knowledge.database_labels
+        depth = min(_TOP_K, len(database[0]))
         best, lowest = queries.images, torch.full((len(goals),), torch.inf, dtype=torch.float64)
         zero = torch.zeros(len(goals), device=queries.images.device)
         for goal in goals.unbind(1):
             one = queries._replace(representatives=-goal)
             found = super().perturb(network, one, knowledge, threat)
-            ap = self._ap(network, found.images, queries, knowledge)
+            with torch.no_grad():  # after rounding to bytes
+                codes = sign(network((found.images * 255).round() / 255))
+            ap = average_precision(codes, queries.labels, *database, top_k=depth).cpu()
             better = ap < lowest
             best = torch.where(better.to(best.device).view(-1, 1, 1, 1), found.images, best)
             lowest = torch.where(better, ap, lowest)
             zero += found.zero_gradient
         return Perturbed(best, zero / goals.shape[1])
-
-    def _ap(
-        self, network: nn.Module, images: Tensor, queries: Queries, knowledge: Knowledge
-    ) -> Tensor:
-        """AP per query (B,) of float images, after rounding to bytes."""
-        with torch.no_grad():
-            codes = sign(network((images * 255).round() / 255))
-        database = knowledge.database_codes, knowledge.database_labels
-        depth = min(_TOP_K, len(database[0]))
-        return average_precision(codes, queries.labels, *database, top_k=depth).cpu()

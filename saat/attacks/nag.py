@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from saat.attacks.input_diversity import input_diversity
 from saat.attacks.interface import Knowledge, Perturbed, Queries
 from saat.attacks.p2p import P2P
-from saat.attacks.pgd import descend, input_gradient, published_step_size
+from saat.attacks.pgd import descend, input_gradient
 from saat.attacks.pgd_variants import with_momentum
 from saat.seeding import derive_seed
 from saat.settings import option
@@ -46,7 +46,7 @@ class NAG(P2P):
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
     ) -> Perturbed:
         """See :meth:`Attack.perturb`."""
-        step_size = self.step_size or published_step_size(threat.eps, self.steps)
+        step_size = self.resolved_step_size(threat)
         momentum: Tensor | float = 0.0
 
         def loss(features: Tensor, _: int) -> Tensor:

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from saat.attacks.anchors import Anchors
 from saat.attacks.interface import Knowledge
-from saat.attacks.targeted_pgd import TargetedPGD
+from saat.attacks.pgd_attack import PGDAttack
 from saat.codes import sign
 from saat.labels import LabelGroups
 from saat.settings import option
 
 
 @dataclass(frozen=True)
-class P2P(TargetedPGD):
+class P2P(PGDAttack):
     """PGD on −(1/K) aᵀ tanh(α f(x')) from the benign image, a the code of one database item.
 
     The item carries exactly the target label and is the first one of the database. Fewer than n
@@ -28,6 +28,8 @@ class P2P(TargetedPGD):
 
     steps: int = option(2000, ge=1, le=100_000, help="iterations T")
     anchors: int = option(1, ge=1, le=100_000, help="database codes n that vote on the anchor code")
+
+    targeted = True
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
         """Component-wise votes: sign of the sum of the first n codes that have an equal label."""

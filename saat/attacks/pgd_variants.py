@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from saat.attacks.input_diversity import input_diversity
 from saat.attacks.interface import Knowledge, Perturbed, Queries
 from saat.attacks.mainstay import MainstayAttack
-from saat.attacks.pgd import GradientSource, descend, input_gradient, published_step_size
+from saat.attacks.pgd import GradientSource, descend, input_gradient
 from saat.seeding import derive_seed
 from saat.settings import option
 from saat.threat_model import ThreatModel
@@ -65,14 +65,11 @@ class BIM(MainstayAttack):
     decay: float = option(0.0, ge=0, le=10, help="decay μ of the momentum")
 
     version: ClassVar[int] = 1
+    random_start: ClassVar[bool] = False
 
     def gradient(self, descent: Descent, point: Tensor, step: int) -> Tensor:
         """The gradient at ``point`` that this variant descends."""
         return descent.plain(point, step)
-
-    def resolved_step_size(self, threat: ThreatModel) -> float:
-        """η in numbers."""
-        return self.step_size or published_step_size(threat.eps, self.steps)
 
     def perturb(
         self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel

@@ -1,20 +1,20 @@
 """ProS-GAN: a generator instead of an optimisation per query (Wang et al., CVPR 2021)."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, softplus
 
 from saat.attacks.generator_attack import GeneratorAttack
-from saat.attacks.generator_networks import Discriminator
-from saat.attacks.interface import Knowledge, Progress, TrainingImages
-from saat.attacks.prototype_attack import PrototypeAttack
+from saat.attacks.interface import Knowledge
+from saat.attacks.tha import PrototypeAttack
 from saat.codes import sign
 from saat.labels import unchecked_relevance
 from saat.prototype import PrototypeNet, quantisation_loss
 from saat.settings import option
-from saat.threat_model import ThreatModel
 
 CODE_WEIGHT = 5.0
 
@@ -64,7 +64,8 @@ class ProsGAN(GeneratorAttack, PrototypeAttack):
     """A generator that repaints an image so that its code is the prototype of a target label.
 
     :meth:`fit` trains the prototype network, then generator against discriminator on the training
-    images. The published weight of the squared error is 100 on FLICKR-25K and 50 elsewhere.
+    images; the discriminator also tells all labels. The published weight of the squared error is
+    100 on FLICKR-25K and 50 elsewhere.
     """
 
     prototype_batch: int = option(
@@ -73,50 +74,25 @@ class ProsGAN(GeneratorAttack, PrototypeAttack):
     prototypes: LabelledPrototypeNet | None = field(default=None, repr=False, compare=False)
 
     name = "prosgan"
+    fooling = 1.0
 
-    def fit(
-        self,
-        network: nn.Module,
-        train: TrainingImages,
-        knowledge: Knowledge,
-        threat: ThreatModel,
-        seed: int,
-        progress: Progress | None = None,
-    ) -> "ProsGAN":
-        """Train prototype network and generator.
+    @property
+    def steps_before(self) -> int:
+        """Updates of the prototype network."""
+        return self.prototype_steps
 
-        Raises:
-            TrainingFailed: the generator's loss is not finite.
-        """
-        first = self.prototype_steps
-        total = first + self.epochs * self._batches(train)
-        report = (lambda done: progress(done, total)) if progress else None
-        later = (lambda done: progress(first + done, total)) if progress else None
-        prototypes = self._fit_prototypes(
-            LabelledPrototypeNet, _loss, "prosgan prototypes", knowledge, seed, report
-        )
-        aimed = replace(self, prototypes=prototypes)
-        generator = aimed._trained(network, train, knowledge, seed, later)
-        return replace(aimed, generator=generator)
+    def aimed(self, knowledge: Knowledge, seed: int, progress: Callable[[int], None]) -> Self:
+        """The attack with its prototype network."""
+        net, stream = LabelledPrototypeNet, "prosgan prototypes"
+        return self._with_prototypes(net, _loss, stream, knowledge, seed, progress)
 
     def describe(self, labels: Tensor) -> Tensor:
         """The 512 features of the prototype network."""
         features: Tensor = self._fitted(self.prototypes).features(labels)
         return features
 
-    def new_discriminator(self, size: int, classes: int) -> Discriminator:
-        """It also tells all labels."""
-        return Discriminator(size, classes, self.width)
-
-    def code_loss(
-        self,
-        victim: nn.Module,
-        adversarial: Tensor,
-        goal: Tensor,
-        knowledge: Knowledge,
-        draws: torch.Generator,
-    ) -> Tensor:
+    def code_loss(self, features: Tensor, goal: Tensor, knowledge: Knowledge) -> Tensor:
         """:func:`prosgan_code_loss` towards the prototype codes."""
         with torch.no_grad():
             codes = sign(self._fitted(self.prototypes).hashing(self.describe(goal)))
-        return prosgan_code_loss(victim(adversarial), codes)
+        return prosgan_code_loss(features, codes)

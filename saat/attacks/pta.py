@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 
-from saat.attacks.interface import Knowledge, Perturbed, Queries
+from saat.attacks.interface import Knowledge, Queries
 from saat.attacks.mainstay import MainstayGuided
 from saat.attacks.objectives import TEMPERATURE, Sample, SmoothAP, draw_sample
-from saat.attacks.pgd import pgd
+from saat.attacks.pgd import QueryLoss
+from saat.attacks.pgd_attack import PGDAttack
 from saat.labels import unchecked_relevance
 from saat.seeding import derive_seed, numpy_generator
 from saat.settings import option
@@ -19,7 +19,7 @@ NEGATIVES_PER_POSITIVE = 4
 
 
 @dataclass(frozen=True)
-class PTA(MainstayGuided):
+class PTA(PGDAttack, MainstayGuided):
     """Sign descent from the benign image on 1 − SmoothAP of database items of the target label.
 
     Positives are drawn among the items that share a label with the target, negatives among the
@@ -59,17 +59,14 @@ class PTA(MainstayGuided):
             2 * TEMPERATURE / codes.shape[1],
         )
 
-    def perturb(
-        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
-    ) -> Perturbed:
-        """See :meth:`Attack.perturb`."""
+    def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
+        """1 − SmoothAP of u."""
         smooth_ap = self.smooth_ap(queries, knowledge)
+        return lambda features, _: 1 - smooth_ap(torch.tanh(features))
 
-        def loss(features: Tensor, _: int) -> Tensor:
-            return 1 - smooth_ap(torch.tanh(features))
-
-        step_size = self.step_size or threat.eps / self.steps
-        return pgd(network, queries.images, loss, threat, self.steps, step_size)
+    def resolved_step_size(self, threat: ThreatModel) -> float:
+        """ε/T by default."""
+        return self.step_size or threat.eps / self.steps
 
 
 def _each_once(sample: Sample) -> Sample:

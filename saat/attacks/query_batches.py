@@ -1,6 +1,5 @@
 """How a set of queries is attacked: batch by batch, with restarts."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -41,13 +40,11 @@ class AttackedQueries(NamedTuple):
         images: uint8 (Q, 3, H, W), of every query's worst restart.
         zero_gradient: (R, Q), fractions of exactly zero input gradients in each of R restarts.
         restart: int64 (Q,), the restart that counts.
-        batch_size: queries at once that fitted into memory.
     """
 
     images: Tensor
     zero_gradient: Tensor
     restart: Tensor
-    batch_size: int
 
 
 def attack_queries(
@@ -60,7 +57,6 @@ def attack_queries(
     progress: Progress | None = None,
     seeds: Callable[[int], Sequence[int]] | None = None,
     loss: Callable[[Tensor], Tensor] | None = None,
-    largest_batch: int = sys.maxsize,
 ) -> AttackedQueries:
     """Attack a set of queries in evaluation mode; of all restarts the worst counts per query.
 
@@ -81,12 +77,10 @@ def attack_queries(
         loss: uint8 images (Q, 3, H, W) → what the attack makes small, (Q,) on the CPU; asked
             where there is more than one restart. AP over the whole database of ``knowledge``
             where None, or minus t-AP if the attack is targeted.
-        largest_batch: queries at once, where more are known not to fit into memory.
     """
     seeds = seeds or partial(_restart_seeds, queries.seeds)
     loss = loss or partial(_retrieval_loss, attack, network, queries.labels, knowledge)
-    # Batches are padded to the grain in any case.
-    size = min(max(batch_size, BATCH_GRAIN), largest_batch)
+    size = max(batch_size, BATCH_GRAIN)  # batches are padded to the grain in any case
     images, chosen = queries.images, torch.zeros(len(queries.images), dtype=torch.int64)
     lowest, zeros = torch.empty(0), []
     for restart in range(attack.restarts):
@@ -103,7 +97,7 @@ def attack_queries(
         images = torch.where(better[:, None, None, None], found, images)
         lowest = torch.where(better, left, lowest)
         chosen[better] = restart
-    return AttackedQueries(images, torch.stack(zeros), chosen, size)
+    return AttackedQueries(images, torch.stack(zeros), chosen)
 
 
 def _attack_once(

@@ -1,31 +1,6 @@
-"""Attacks, one file each, and the registry that names them."""
+"""The registry that names the attacks."""
 
-from saat.attacks.all_points import AllPoints
-from saat.attacks.apgd_attacks import (
-    ApgdMainstay,
-    ApgdMargin,
-    ApgdSmoothAP,
-    MaskedMainstay,
-    TargetedApgdMainstay,
-    TargetedApgdMargin,
-    TargetedApgdSmoothAP,
-)
-from saat.attacks.hag import HAG
 from saat.attacks.interface import Attack
-from saat.attacks.mainstay import MainstayAttack, TargetedMainstayAttack
-from saat.attacks.multi_target import MultiTarget
-from saat.attacks.nag import NAG
-from saat.attacks.p2p import DHTA, P2P
-from saat.attacks.pga import PgA
-from saat.attacks.pgd_variants import BIM, DI, NI, SINI, VMI
-from saat.attacks.prosgan import ProsGAN
-from saat.attacks.pta import PTA
-from saat.attacks.rank_only import RankOnly
-from saat.attacks.sdha import SDHA, TargetedSDHA
-from saat.attacks.square import Square
-from saat.attacks.ss_tuaa import SSTUAA
-from saat.attacks.tha import THA
-from saat.attacks.tta_gan import TTAGAN
 from saat.registry import Registry, first_line, subclass_of
 
 
@@ -39,36 +14,36 @@ ATTACKS: Registry[type[Attack]] = Registry(
     "attack",
     "saat.attacks",
     {
-        "mainstay": MainstayAttack,
-        "mainstay_targeted": TargetedMainstayAttack,
-        "pga": PgA,
-        "hag": HAG,
-        "bim": BIM,
-        "di": DI,
-        "ni": NI,
-        "si_ni": SINI,
-        "vmi": VMI,
-        "sdha": SDHA,
-        "sdha_targeted": TargetedSDHA,
-        "p2p": P2P,
-        "dhta": DHTA,
-        "tha": THA,
-        "prosgan": ProsGAN,
-        "tta_gan": TTAGAN,
-        "all_points": AllPoints,
-        "ss_tuaa": SSTUAA,
-        "pta": PTA,
-        "nag": NAG,
-        "apgd_mainstay": ApgdMainstay,
-        "apgd_mainstay_targeted": TargetedApgdMainstay,
-        "apgd_margin": ApgdMargin,
-        "apgd_margin_targeted": TargetedApgdMargin,
-        "apgd_smoothap": ApgdSmoothAP,
-        "apgd_smoothap_targeted": TargetedApgdSmoothAP,
-        "masked_mainstay": MaskedMainstay,
-        "multi_target": MultiTarget,
-        "square": Square,
-        "rank_only": RankOnly,
+        "mainstay": "saat.attacks.mainstay:MainstayAttack",
+        "mainstay_targeted": "saat.attacks.mainstay:TargetedMainstayAttack",
+        "pga": "saat.attacks.mainstay:PgA",
+        "hag": "saat.attacks.hag:HAG",
+        "bim": "saat.attacks.pgd_variants:BIM",
+        "di": "saat.attacks.pgd_variants:DI",
+        "ni": "saat.attacks.pgd_variants:NI",
+        "si_ni": "saat.attacks.pgd_variants:SINI",
+        "vmi": "saat.attacks.pgd_variants:VMI",
+        "sdha": "saat.attacks.sdha:SDHA",
+        "sdha_targeted": "saat.attacks.sdha:TargetedSDHA",
+        "p2p": "saat.attacks.p2p:P2P",
+        "dhta": "saat.attacks.p2p:DHTA",
+        "tha": "saat.attacks.tha:THA",
+        "prosgan": "saat.attacks.prosgan:ProsGAN",
+        "tta_gan": "saat.attacks.tta_gan:TTAGAN",
+        "all_points": "saat.attacks.all_points:AllPoints",
+        "ss_tuaa": "saat.attacks.ss_tuaa:SSTUAA",
+        "pta": "saat.attacks.pta:PTA",
+        "nag": "saat.attacks.nag:NAG",
+        "apgd_mainstay": "saat.attacks.apgd_attacks:ApgdMainstay",
+        "apgd_mainstay_targeted": "saat.attacks.apgd_attacks:TargetedApgdMainstay",
+        "apgd_margin": "saat.attacks.apgd_attacks:ApgdMargin",
+        "apgd_margin_targeted": "saat.attacks.apgd_attacks:TargetedApgdMargin",
+        "apgd_smoothap": "saat.attacks.apgd_attacks:ApgdSmoothAP",
+        "apgd_smoothap_targeted": "saat.attacks.apgd_attacks:TargetedApgdSmoothAP",
+        "masked_mainstay": "saat.attacks.apgd_attacks:MaskedMainstay",
+        "multi_target": "saat.attacks.multi_target:MultiTarget",
+        "square": "saat.attacks.square:Square",
+        "rank_only": "saat.attacks.rank_only:RankOnly",
     },
     problem=subclass_of(Attack),
     describe=describe,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn.functional import cosine_similarity
 
 from saat.attacks.anchors import Anchors, group_of
 from saat.attacks.interface import Knowledge, Progress, TrainingImages
-from saat.attacks.learned_images import LearnedImages
+from saat.attacks.learned_images import AnchoredImages
 from saat.attacks.pgd import finite_gradient
 from saat.attacks.sdha import Adam
 from saat.labels import unchecked_relevance
@@ -103,7 +104,7 @@ def convolutions(network: nn.Module) -> Iterator[dict[str, Tensor]]:
 
 
 @dataclass(frozen=True)
-class SSTUAA(LearnedImages):
+class SSTUAA(AnchoredImages):
     """One perturbation δ for all queries of a target, learned on the training images.
 
     It minimises 1 − Σ m·a·u/Σ m + λ·mean over convolutions of (1 − cos(φ(x + δ), φ(δ))), u = tanh f
@@ -120,7 +121,6 @@ class SSTUAA(LearnedImages):
     )
     batch_size: int = option(24, ge=1, le=65_536, help="training images per update")
     layers: float = option(1.0, ge=0, le=1000, help="weight λ of the layers' term")
-    anchors: Anchors | None = field(default=None, repr=False, compare=False)
     perturbations: Tensor | None = field(default=None, repr=False, compare=False)
 
     def fit(
@@ -131,33 +131,21 @@ class SSTUAA(LearnedImages):
         threat: ThreatModel,
         seed: int,
         progress: Progress | None = None,
-    ) -> "SSTUAA":
+    ) -> Self:
         """Learn the perturbation of every target that will be asked for, in the ball."""
         vectors = _targets(train, knowledge)
         anchors = Anchors(vectors.double(), anchor_codes(vectors, knowledge))
-        learned, total = [], len(vectors) * self.updates
+        shape, learned = train.images(torch.tensor([0])).shape[1:], []
         for number, anchor in enumerate(anchors.codes):
-            learned.append(self._learned(network, train, anchor, threat, seed))
+            adam, change = Adam(LEARNING_RATE), torch.zeros(1, *shape, device=anchor.device)
+            for index in self._batches(len(train.labels), seed):
+                images = to_float(train.images(index), anchor.device)
+                moved = change - adam.step(self._slope(network, images, change, anchor))
+                change = threat.nearest(moved)
+            learned.append(change)
             if progress:
-                progress((number + 1) * self.updates, total)
+                progress((number + 1) * self.updates, len(vectors) * self.updates)
         return replace(self, anchors=anchors, perturbations=torch.cat(learned))
-
-    def _learned(
-        self,
-        network: nn.Module,
-        train: TrainingImages,
-        anchor: Tensor,
-        threat: ThreatModel,
-        seed: int,
-    ) -> Tensor:
-        """The perturbation towards an anchor code (K,): float (1, 3, H, W)."""
-        shape, adam = train.images(torch.tensor([0])).shape[1:], Adam(LEARNING_RATE)
-        change = torch.zeros(1, *shape, device=anchor.device)
-        for index in self._batches(len(train.labels), seed):
-            images = to_float(train.images(index), anchor.device)
-            change = change - adam.step(self._slope(network, images, change, anchor))
-            change = threat.nearest(change)
-        return change
 
     def _batches(self, count: int, seed: int) -> Iterator[Tensor]:
         """Positions of the training images of every update: pass after pass in a drawn order."""
@@ -177,14 +165,6 @@ class SSTUAA(LearnedImages):
             loss = loss + self.layers * layer_distance(list(outputs.values()))
         (gradient,) = torch.autograd.grad(loss, moved)
         return finite_gradient(gradient)
-
-    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Anchor codes of the target labels; see :meth:`Anchors.of`.
-
-        Raises:
-            RuntimeError: before :meth:`fit`.
-        """
-        return self._fitted(self.anchors).of(labels, query_codes)
 
     def generate(self, images: Tensor, labels: Tensor) -> Tensor:
         """Images plus the perturbations of their targets; see :meth:`LearnedImages.generate`."""

@@ -1,18 +1,85 @@
-"""THA: targeted attack by a prototype network (Wang et al., SIGIR 2021)."""
+"""THA (Wang et al., SIGIR 2021), and the prototype network that it shares with ProS-GAN."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Self, TypeVar
 
 from torch import Tensor, nn
 
-from saat.attacks.interface import Knowledge, Progress, TrainingImages
-from saat.attacks.prototype_attack import PrototypeAttack
-from saat.attacks.targeted_pgd import TargetedPGD
-from saat.prototype import PrototypeNet, circle_loss, quantisation_loss
+from saat.attacks.interface import Attack, Knowledge, Progress, TrainingImages
+from saat.attacks.pgd_attack import PGDAttack
+from saat.prototype import (
+    PrototypeNet,
+    circle_loss,
+    prototype_codes,
+    quantisation_loss,
+    target_vectors,
+    train_prototypes,
+)
+from saat.seeding import drawing_from
+from saat.settings import option
 from saat.threat_model import ThreatModel
+
+Net = TypeVar("Net", bound=PrototypeNet)
+# Network, float 0/1 labels (B, C), codes and labels of the training set → scalar.
+PrototypeLoss = Callable[[Net, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class THA(PrototypeAttack, TargetedPGD):
+class PrototypeAttack(Attack):
+    """A targeted attack towards the sign of a prototype network of the target label.
+
+    Published are 100 epochs of 300 updates. ``prototypes`` is the trained network.
+    """
+
+    prototype_steps: int = option(
+        30_000, ge=1, le=10_000_000, help="updates of the prototype network"
+    )
+    prototype_batch: int = option(
+        128, ge=1, le=65_536, help="label vectors per update of that network"
+    )
+    prototypes: PrototypeNet | None = field(default=None, repr=False, compare=False)
+
+    targeted = True
+
+    def _with_prototypes(
+        self,
+        kind: type[Net],
+        loss: PrototypeLoss[Net],
+        stream: str,
+        knowledge: Knowledge,
+        seed: int,
+        progress: Callable[[int], None],
+    ) -> Self:
+        """The attack with a network of ``kind``, trained on the database's label vectors.
+
+        ``stream`` names the draws of its first weights; ``progress`` is called with updates done.
+        """
+        codes, labels = knowledge.train_codes.float(), knowledge.train_labels.float()
+        with drawing_from(stream, seed):
+            net = kind(labels.shape[1], codes.shape[1]).to(codes.device)
+        train_prototypes(
+            net,
+            target_vectors(knowledge.database_labels),
+            lambda wanted: loss(net, wanted, codes, labels),
+            self.prototype_steps,
+            self.prototype_batch,
+            seed,
+            progress,
+        )
+        return replace(self, prototypes=net)
+
+    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
+        """Prototype codes of the target labels.
+
+        Raises:
+            RuntimeError: before :meth:`fit`.
+        """
+        return prototype_codes(self._fitted(self.prototypes), labels)
+
+
+@dataclass(frozen=True)
+class THA(PrototypeAttack, PGDAttack):
     """PGD on −(1/K) b_pᵀ tanh(α f(x')) from the benign image, towards the prototype code b_p.
 
     b_p is drawn to and pushed from the codes of the training set, under
@@ -29,12 +96,14 @@ class THA(PrototypeAttack, TargetedPGD):
         threat: ThreatModel,
         seed: int,
         progress: Progress | None = None,
-    ) -> "THA":
+    ) -> Self:
         """Train the prototype network; images are not looked at."""
-        steps = self.prototype_steps
-        report = (lambda done: progress(done, steps)) if progress else None
-        net = self._fit_prototypes(PrototypeNet, _loss, "tha", knowledge, seed, report)
-        return replace(self, prototypes=net)
+
+        def report(done: int) -> None:
+            if progress:
+                progress(done, self.prototype_steps)
+
+        return self._with_prototypes(PrototypeNet, _loss, "tha", knowledge, seed, report)
 
 
 def _loss(net: PrototypeNet, wanted: Tensor, codes: Tensor, labels: Tensor) -> Tensor:

@@ -1,16 +1,18 @@
 """TTA-GAN: a generator whose images keep their code when resized and turned (MMAsia 2023)."""
 
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from saat.attacks.anchors import Anchors, group_of
 from saat.attacks.generator_attack import GeneratorAttack
-from saat.attacks.generator_networks import Discriminator
 from saat.attacks.input_diversity import input_diversity
-from saat.attacks.interface import Knowledge, Progress, TrainingImages
+from saat.attacks.interface import Knowledge
+from saat.attacks.learned_images import AnchoredImages
 from saat.attacks.pgd import alpha_at
 from saat.codes import sign
 from saat.labels import unchecked_relevance
@@ -18,7 +20,6 @@ from saat.optimisers import Adam
 from saat.prototype import BETAS, target_vectors
 from saat.seeding import derive_seed, generator
 from saat.settings import option
-from saat.threat_model import ThreatModel
 
 # Transformed images per step, and what happens to them.
 VIEWS = 3
@@ -85,7 +86,7 @@ def turned(images: Tensor, degrees: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class TTAGAN(GeneratorAttack):
+class TTAGAN(GeneratorAttack, AnchoredImages):
     """A generator whose images keep the anchor code of their target when they are transformed.
 
     It minimises w·MSE(x', x) + mean over 3 views of (1 − mean(tanh f(view(x'))·a)) + what fools a
@@ -97,32 +98,16 @@ class TTAGAN(GeneratorAttack):
     """
 
     anchor_steps: int = option(1000, ge=1, le=1_000_000, help="updates of the anchor codes")
-    anchors: Anchors | None = field(default=None, repr=False, compare=False)
 
     name = "tta_gan"
     fooling = FOOLING
+    tells_labels = False
 
-    def fit(
-        self,
-        network: nn.Module,
-        train: TrainingImages,
-        knowledge: Knowledge,
-        threat: ThreatModel,
-        seed: int,
-        progress: Progress | None = None,
-    ) -> "TTAGAN":
-        """Optimise anchor codes, then train the generator.
-
-        Raises:
-            TrainingFailed: the generator's loss is not finite.
-        """
-        total = self.epochs * self._batches(train)
-        report = (lambda done: progress(done, total)) if progress else None
+    def aimed(self, knowledge: Knowledge, seed: int, progress: Callable[[int], None]) -> Self:
+        """The attack with its anchor codes."""
         vectors = target_vectors(knowledge.database_labels)
-        anchors = Anchors(vectors.double(), self.anchor_codes(vectors, knowledge, seed))
-        aimed = replace(self, anchors=anchors)
-        painter = aimed._trained(network, train, knowledge, seed, report)
-        return replace(aimed, generator=painter)
+        codes = self.anchor_codes(vectors, knowledge, seed)
+        return replace(self, anchors=Anchors(vectors.double(), codes))
 
     def anchor_codes(self, labels: Tensor, knowledge: Knowledge, seed: int) -> Tensor:
         """Sign of h = tanh(α z) after Adam on z, from a drawn start: float ±1 (G, K).
@@ -145,35 +130,12 @@ class TTAGAN(GeneratorAttack):
             optimiser.step()
         return sign(logits.detach()).float()
 
-    def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Anchor codes of the target labels; see :meth:`Anchors.of`.
+    def views(self, images: Tensor, draws: torch.Generator) -> Sequence[Tensor]:
+        """See :func:`view`."""
+        return [view(images, draws) for _ in range(VIEWS)]
 
-        Raises:
-            RuntimeError: before :meth:`fit`.
-        """
-        return self._fitted(self.anchors).of(labels, query_codes)
-
-    def new_discriminator(self, size: int, classes: int) -> Discriminator:
-        """It tells no labels."""
-        return Discriminator(size, 0, self.width)
-
-    def judged(self, labels: Tensor) -> Tensor:
-        """None."""
-        return labels[:, :0]
-
-    def code_loss(
-        self,
-        victim: nn.Module,
-        adversarial: Tensor,
-        goal: Tensor,
-        knowledge: Knowledge,
-        draws: torch.Generator,
-    ) -> Tensor:
-        """Mean of 1 − mean(tanh f·a) over the views."""
+    def code_loss(self, features: Tensor, goal: Tensor, knowledge: Knowledge) -> Tensor:
+        """1 − mean(tanh f·a)."""
         known = self._fitted(self.anchors)
         anchors = known.codes[group_of(goal, known.vectors)[0]]
-        losses = [
-            1 - (torch.tanh(victim(view(adversarial, draws))) * anchors).mean()
-            for _ in range(VIEWS)
-        ]
-        return torch.stack(losses).mean()
+        return 1 - (torch.tanh(features) * anchors).mean()

@@ -1,4 +1,4 @@
-"""HashNet: hashing by continuation (Cao et al., ICCV 2017)."""
+"""HashNet: hashing by continuation (Cao et al., ICCV 2017); HSWD: HashNet with balanced codes."""
 
 import torch
 from torch import Tensor
@@ -8,6 +8,7 @@ from saat.hashing.interface import CodeMemory
 
 SCALE_EVERY = 200  # iterations between two refreshes of the scale
 SCALE_RATE = 0.005
+DISTRIBUTION_WEIGHT = 0.1  # of HSWD
 
 
 class HashNet(CodeMemory):
@@ -54,3 +55,19 @@ class HashNet(CodeMemory):
         positives = (loss * similar).sum() / similar.sum().clamp_min(1)
         negatives = (loss * (1 - similar)).sum() / (1 - similar).sum().clamp_min(1)
         return positives + negatives
+
+
+class HSWD(HashNet):
+    """Loss L = HashNet + 0.1·Σ_k ‖sort u_k − sort r_k‖²/(B·K), r random ±1 codes.
+
+    The second term (Doan et al., CVPR 2022) is, for each bit, the one-dimensional Wasserstein
+    distance between the batch's relaxed codes and as many random signs. It makes bits balanced and
+    binary.
+    """
+
+    def loss_of_codes(self, relaxed: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """See :meth:`HashNet.loss_of_codes`; the signs come from torch's global generator."""
+        loss = super().loss_of_codes(relaxed, labels, index)
+        flips = torch.where(torch.rand_like(relaxed) < 0.5, -1.0, 1.0)
+        distance = (relaxed.sort(dim=0).values - flips.sort(dim=0).values).square().mean()
+        return loss + DISTRIBUTION_WEIGHT * distance

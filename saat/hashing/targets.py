@@ -1,14 +1,20 @@
-"""Fixed target codes: Hadamard or balanced random centres of classes, and codes of label sets."""
+"""CSQ (Yuan et al., CVPR 2020) and DPN (Fan et al., IJCAI 2020): objectives with fixed targets.
+
+Targets are Hadamard or balanced random centres of classes, and codes of label sets.
+"""
 
 from abc import abstractmethod
 from math import comb
 
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from saat.codes import sign
 from saat.hashing.interface import HashingObjective
 from saat.seeding import generator
+
+QUANTISATION_WEIGHT = 0.05  # of CSQ
 
 
 def class_centres(classes: int, bits: int, seed: int) -> Tensor:
@@ -85,3 +91,32 @@ class TargetObjective(HashingObjective):
         has_label = (labels.sum(1) > 0).to(features.dtype)
         losses = self.distance(features, self.targets(labels))
         return (losses * has_label).sum() / has_label.sum().clamp_min(1)
+
+
+class CSQ(TargetObjective):
+    """Loss L = BCE((u+1)/2, (h+1)/2) + 0.05·mean(|u| − 1)², h the code of the image's classes.
+
+    For any K and C: the centres are Hadamard codes if they exist, else balanced random codes.
+    """
+
+    centres_of = staticmethod(class_centres)
+
+    def distance(self, features: Tensor, targets: Tensor) -> Tensor:
+        """See the class."""
+        # (tanh f + 1)/2 is the sigmoid of 2f. Computed from logits, a bit that is saturated on the
+        # wrong side keeps its gradient. Float32 probabilities of 0 and 1 would have none.
+        likely = (targets + 1) / 2
+        central = binary_cross_entropy_with_logits(2 * features, likely, reduction="none")
+        quantisation = (self.codes(features).abs() - 1).square()
+        return (central + QUANTISATION_WEIGHT * quantisation).mean(1)
+
+
+class DPN(TargetObjective):
+    """Loss L = mean (1 − u·t)₊ over bits, t balanced random class codes or their combination."""
+
+    keeps_codes_upstream = True  # although the loss does not use them
+    centres_of = staticmethod(balanced_codes)
+
+    def distance(self, features: Tensor, targets: Tensor) -> Tensor:
+        """See the class."""
+        return (1 - self.codes(features) * targets).clamp_min(0).mean(1)

@@ -127,12 +127,11 @@ def smooth(context: GateContext) -> GateResult:
         for batch in _batches(context):
             eps = batch.threat.eps
             before = batch.loss_after_step(torch.zeros_like(batch.images), 0.0)
-            own += float(
-                (before - batch.loss_after_step(batch.descent_direction(batch.images), eps)).sum()
-            )
+            along = batch.descent_direction(batch.images)
             around = [
                 batch.descent_direction(batch.neighbour(number)) for number in range(_NEIGHBOURS)
             ]
+            own += float((before - batch.loss_after_step(along, eps)).sum())
             mean = torch.stack(around).mean(0)
             smoothed += float((before - batch.loss_after_step(mean, eps)).sum())
     share = own / smoothed if smoothed > 0 else 1.0

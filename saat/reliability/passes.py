@@ -1,6 +1,6 @@
 """What the gates cost: forward passes of one image, counted without running any."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from saat.attacks import Attack
@@ -15,6 +15,13 @@ from saat.threat_model import ThreatModel
 # (radius as a multiple of the ball's, or a name; factor of the features, attack): gates that ask
 # for the same attack share one run.
 _Run = tuple[float | str, float, Attack]
+
+
+# Beside attacks: clean codes, features that may saturate.
+_OTHER_PASSES = {"zero_eps": 1, "scale": 1} | {
+    gate: gradient_passes(gradients) + forward
+    for gate, (gradients, forward) in DIRECTION_PASSES.items()
+}
 
 
 def gate_passes(
@@ -32,48 +39,22 @@ def gate_passes(
         threat: the ball.
     """
     attack = replace(attack, restarts=1)
-    runs: set[_Run] = set()
-    for gate in gates:
-        runs |= set(_RUNS[gate](attack, budget)) if gate in _RUNS else set()
+    own = replace(attack, steps=budget.steps)
+    published = MainstayAttack(steps=budget.published_steps)
+    whole: _Run = ("all", 1.0, own)
+    lengths = {*budget.iterations, attack.steps}
+    by_gate: dict[str, list[_Run]] = {
+        "zero_eps": [("zero", 1.0, replace(attack, steps=ZERO_EPS_STEPS))],
+        "monotone": [*((radius, 1.0, own) for radius in budget.radii), whole],
+        "floor": [whole],
+        "plateau": [(1.0, 1.0, replace(attack, steps=steps)) for steps in lengths],
+        "scale": [
+            (1.0, 1.0, published),
+            (1.0, 1.0, replace(published, rescale=True)),
+            *((1.0, factor, own) for factor in (1.0, *SCALES)),
+        ],
+    }
+    runs = {run for gate in gates for run in by_gate.get(gate, ())}
     # Codes of the attacked images are computed once more.
     attacks = sum(run.forward_passes(threat) + 1 for _, _, run in runs)
     return attacks + sum(_OTHER_PASSES.get(gate, 0) for gate in gates)
-
-
-def _zero_eps(attack: Attack, budget: GateBudget) -> Sequence[_Run]:
-    return [("zero", 1.0, replace(attack, steps=ZERO_EPS_STEPS))]
-
-
-def _monotone(attack: Attack, budget: GateBudget) -> Sequence[_Run]:
-    own = replace(attack, steps=budget.steps)
-    return [*((radius, 1.0, own) for radius in budget.radii), ("all", 1.0, own)]
-
-
-def _floor(attack: Attack, budget: GateBudget) -> Sequence[_Run]:
-    return [("all", 1.0, replace(attack, steps=budget.steps))]
-
-
-def _plateau(attack: Attack, budget: GateBudget) -> Sequence[_Run]:
-    lengths = {*budget.iterations, attack.steps}
-    return [(1.0, 1.0, replace(attack, steps=steps)) for steps in lengths]
-
-
-def _scale(attack: Attack, budget: GateBudget) -> Sequence[_Run]:
-    published = MainstayAttack(steps=budget.published_steps)
-    own = replace(attack, steps=budget.steps)
-    pair = [(1.0, 1.0, published), (1.0, 1.0, replace(published, rescale=True))]
-    return [*pair, *((1.0, factor, own) for factor in (1.0, *SCALES))]
-
-
-_RUNS: dict[str, Callable[[Attack, GateBudget], Sequence[_Run]]] = {
-    "zero_eps": _zero_eps,
-    "monotone": _monotone,
-    "floor": _floor,
-    "plateau": _plateau,
-    "scale": _scale,
-}
-# Beside attacks: clean codes, features that may saturate.
-_OTHER_PASSES = {"zero_eps": 1, "scale": 1} | {
-    gate: gradient_passes(gradients) + forward
-    for gate, (gradients, forward) in DIRECTION_PASSES.items()
-}

@@ -9,7 +9,7 @@ import torch
 from saat.data import RetrievalData
 from saat.defenses import SaatSettings, SaatTraining
 from saat.hashing import OBJECTIVES, HashNet
-from saat.hashing.hswd import DISTRIBUTION_WEIGHT
+from saat.hashing.hashnet import DISTRIBUTION_WEIGHT
 from saat.models import HashingNetwork
 from tests import toy
 from tests.reference_objectives import hswd_mean_distance

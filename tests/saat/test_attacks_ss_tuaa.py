@@ -198,7 +198,7 @@ def test_a_runner_says_which_targets_will_be_asked_for(network: nn.Module) -> No
     told: list[TrainingImages] = []
 
     class Listening(SSTUAA):
-        def fit(self, network: nn.Module, train: TrainingImages, *rest: Any) -> SSTUAA:
+        def fit(self, network: nn.Module, train: TrainingImages, *rest: Any) -> "Listening":
             told.append(train)
             return SSTUAA.fit(self, network, train, *rest)
 

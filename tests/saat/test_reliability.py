@@ -41,7 +41,6 @@ def result(ap: float | Tensor, theory: float = 0.0, **changes: Any) -> AttackRes
         codes=VICTIM.query_codes,
         zero_gradient=0.0,
         restart=torch.zeros(QUERIES, dtype=torch.int64),
-        perceptibility={},
     )
     return replace(made, **changes)
 

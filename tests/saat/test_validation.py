@@ -108,7 +108,7 @@ def test_validation_computes_no_perceptibility(
     def refused(*_: Tensor) -> dict[str, float]:
         raise AssertionError("nobody reads it")
 
-    monkeypatch.setattr("saat.perceptibility.perceptibility", refused)
+    monkeypatch.setattr("saat.victim.perceptibility", refused)
     found = validate(network, DATA, PROTOCOL, limit=4)
     assert found.metrics(Phase.VALIDATION)["robust_map"] >= 0
     with pytest.raises(AssertionError, match="nobody reads it"):
