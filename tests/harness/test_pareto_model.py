@@ -307,3 +307,19 @@ def test_a_front_that_lies_below_both_four_fifths_is_searched_too(
     assert min(found) >= feasible
     best = [(0.93 - 0.5 * x, 0.1 + 0.5 * x) for x in np.linspace(0, 1, 1001)]
     assert min(volumes) > 0.9 * hypervolume([value for value in best if value[0] >= bound])
+
+
+def test_an_outlier_does_not_hide_what_is_near_the_front() -> None:
+    """Values that differ by 0.0002 beside one that is 0.8 lower."""
+
+    def value(place: float) -> float:
+        return 0.9 + 1e-4 * np.sin(6 * place)
+
+    trials = Trials({"x": FloatDistribution(0.0, 1.0)})
+    for place in np.linspace(0, 1, 14):
+        trials.add({"x": place}, final=(value(place), -value(place) + 1.8))
+    trials.add({"x": 0.52}, final=(0.1, 0.1))
+    places = np.linspace(0.1, 0.9, 30)
+
+    mean, _ = trials.model.fit().predict(trials.encoding.encode([{"x": x} for x in places]))
+    assert np.abs(mean[:, 0] - [value(x) for x in places]).max() < 2e-5

@@ -7,7 +7,12 @@ import pytest
 from scipy.optimize import check_grad
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from harness.search.samplers.ehvi.surrogate import GroupedMatern, ProcessWithPriors, Surrogate
+from harness.search.samplers.ehvi.surrogate import (
+    DoubtKernel,
+    GroupedMatern,
+    ProcessWithPriors,
+    Surrogate,
+)
 
 RNG = np.random.default_rng(0)
 PLACES = RNG.random((24, 3))
@@ -16,9 +21,10 @@ NONE = np.zeros(24)
 
 
 def test_the_gradient_belongs_to_the_posterior() -> None:
-    kernel = ConstantKernel(1.0) * Matern(np.full(3, 0.5), nu=2.5) + WhiteKernel(0.02)
+    smooth = ConstantKernel(1.0) * Matern(np.full(3, 0.5), nu=2.5)
+    kernel = smooth + DoubtKernel(variances=tuple(RNG.random(24))) + WhiteKernel(0.02)
     process = ProcessWithPriors(kernel, optimizer=None).fit(PLACES, VALUES)
-    theta = np.log([0.7, 0.4, 0.9, 1.3, 0.05])
+    theta = np.log([0.7, 0.4, 0.9, 1.3, 0.3, 0.05])
     gap = check_grad(
         lambda t: process.log_marginal_likelihood(t),
         lambda t: process.log_marginal_likelihood(t, eval_gradient=True)[1],
@@ -26,7 +32,7 @@ def test_the_gradient_belongs_to_the_posterior() -> None:
     )
     assert gap < 1e-3
     plain = super(ProcessWithPriors, process).log_marginal_likelihood(theta)
-    offset = (theta - np.log([1, 0.5, 0.5, 0.5, 0.01])) / [1, 1, 1, 1, 3]
+    offset = (theta - np.log([1, 0.5, 0.5, 0.5, 1, 0.01])) / [1, 1, 1, 1, 2, 3]
     assert process.log_marginal_likelihood(theta) == pytest.approx(plain - offset @ offset / 2)
 
 
@@ -52,8 +58,8 @@ def test_two_different_words_are_equally_far_apart() -> None:
     numbers = np.tile(np.linspace(0, 1, 4), 5)[:, None]
     columns = np.hstack([words, numbers])
     values = np.repeat([0.1, 0.9, 0.4, 0.2, 0.6], 4)  # the number does nothing
-    surrogate = Surrogate(columns, values, np.zeros(20), np.array([0, 0, 0, 0, 0, 1]))
-    lengths = surrogate.process.kernel_.k1.k2.length_scale
+    surrogate = Surrogate(columns, values, np.zeros(20), None, np.array([0] * 5 + [1]))
+    lengths = surrogate.process.kernel_.k1.k1.k2.length_scale
     assert lengths.shape == (2,)
     assert lengths[1] > 3 * lengths[0]
 
@@ -101,6 +107,22 @@ def test_a_value_known_to_be_noisy_counts_for_little() -> None:
     trusted, _ = Surrogate(PLACES, wrong, NONE).predict(PLACES[3:4])
     doubted, _ = Surrogate(PLACES, wrong, noise).predict(PLACES[3:4])
     assert abs(doubted[0] - VALUES[3]) < 0.3 < abs(trusted[0] - VALUES[3])
+
+
+def test_a_doubt_counts_where_a_value_contradicts_the_others() -> None:
+    """Ten doubted values on the smooth function are believed; ten far off it are not."""
+    doubts = np.where(np.arange(24) < 10, 4.0, 0.0)
+    places = np.random.default_rng(1).random((40, 3))
+    truth = np.sin(3 * places[:, 0]) + 0.3 * places[:, 1]
+
+    def error(values: np.ndarray, doubts: np.ndarray) -> float:
+        mean, _ = Surrogate(PLACES, values, NONE, doubts).predict(places)
+        return float(np.sqrt(np.mean((mean - truth) ** 2)))
+
+    ignored, _ = Surrogate(PLACES, VALUES, doubts).predict(places)
+    assert error(VALUES, doubts) < 0.7 * np.sqrt(np.mean((ignored - truth) ** 2))
+    wrong = VALUES + np.where(doubts > 0, RNG.choice([-2.0, 2.0], 24), 0.0)
+    assert error(wrong, doubts) < 0.5 * error(wrong, NONE)
 
 
 def test_a_believed_place_keeps_its_mean_and_is_less_uncertain() -> None:

@@ -1,10 +1,11 @@
 """A model of two or three objectives, for searches of a few dozen costly trials.
 
 A Gaussian process for each objective learns from every trial that finished an epoch. The ends of
-stopped and running trials are forecast. Trials far below the front count for little: a training
-that collapsed shows where MAP drops, and must not bend the model near the front. The next point is
-the one with the largest expected improvement of the front. The constants were chosen on tables that
-are told apart from the others (docs/results/sampler_parts.md).
+stopped and running trials are forecast. Trials far below the front count for less where they
+contradict the others: a training that collapsed shows where MAP drops, and must not bend the model
+near the front. The next point is the one with the largest expected improvement of the front. The
+constants were chosen on tables that are told apart from the others
+(docs/results/sampler_parts.md).
 """
 
 from collections.abc import Sequence
@@ -28,8 +29,9 @@ from harness.search.samplers.ehvi.surrogate import Surrogate
 from reports.frontier import pareto_mask
 from saat.feasibility import Preference
 
+_FENCE = 1.5  # quartile ranges below the lower quartile: Tukey's fence
 _MIN_USABLE = 3  # trials with a value of an objective, before there is a model
-# From this distance to the front on, the standard deviation of a value's noise is the distance.
+# From this distance to the front on, the standard deviation of a value's doubt is the distance.
 # Nearer to the front it falls with the square of the distance.
 _FAR = 0.1
 # Share of the predicted deviation that is used: the whole one explores too much for a few dozen
@@ -89,12 +91,14 @@ class Fit:
         ]
         values, variances = np.moveaxis(np.array(forecasts), -1, 0).swapaxes(1, 2)
         gap = _gap(values)
-        variances = variances + (gap * np.minimum(gap / _FAR, 1.0))[:, None] ** 2
+        doubts = (gap * np.minimum(gap / _FAR, 1.0)) ** 2
         fitted = np.sort(np.argsort(gap, kind="stable")[:MAX_FITTED])
         self.values = values[fitted]
         positions = encoding.encode([usable[i].point for i in fitted])
         self.surrogates = [
-            self._process(positions, self.values[:, i], variances[fitted, i])
+            self._process(
+                positions, _winsorised(self.values[:, i]), variances[fitted, i], doubts[fitted]
+            )
             for i in range(objectives)
         ]
         running = [trial for trial in observations if trial.running]
@@ -119,9 +123,12 @@ class Fit:
             probability *= ndtr(-mean / deviation)
         return probability
 
-    def _process(self, positions: Array, values: Array, variances: Array) -> Surrogate:
+    def _process(
+        self, positions: Array, values: Array, variances: Array, doubts: Array
+    ) -> Surrogate:
         known = np.isfinite(values)
-        return Surrogate(positions[known], values[known], variances[known], self._parameters)
+        given = (one[known] for one in (positions, values, variances, doubts))
+        return Surrogate(*given, self._parameters)
 
     def _constraint_processes(self, trials: Sequence[Observation]) -> list[Surrogate]:
         """A process of the violation of every constraint that was violated once."""
@@ -133,7 +140,8 @@ class Fit:
             if len(finite) and amounts.max(where=~np.isnan(amounts), initial=0.0) > 0:
                 # A metric that could not be measured counts as the worst one that could.
                 amounts[np.isposinf(amounts)] = max(finite.max(), 0.0)
-                processes.append(self._process(positions, amounts, np.zeros(len(amounts))))
+                none = np.zeros(len(amounts))
+                processes.append(self._process(positions, amounts, none, none))
         return processes
 
     def _set_front(self, trials: Sequence[Observation]) -> None:
@@ -269,6 +277,17 @@ class ParetoModel:
         distances[:, failed] /= _FAILURE_DISTANCE_RATIO
         near = failed[distances.argmin(axis=1)]
         return np.asarray(near & ~near.all())
+
+
+def _winsorised(values: Array) -> Array:
+    """Values (n,) with those below Tukey's lower fence moved to it.
+
+    Single outliers far below would set the scale of a process, and hide the differences near the
+    front.
+    """
+    known = values[np.isfinite(values)]
+    low, high = np.quantile(known, (0.25, 0.75)) if len(known) else (0.0, 0.0)
+    return np.maximum(values, low - _FENCE * (high - low))
 
 
 def _gap(values: Array) -> Array:

@@ -11,13 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import (
+    ConstantKernel,
+    Hyperparameter,
+    Kernel,
+    Matern,
+    WhiteKernel,
+)
 
 Array = NDArray[np.float64]
 
-_VARIANCE, _LENGTH, _NOISE = 1.0, 0.5, 0.01  # medians of the priors
+_VARIANCE, _LENGTH, _SHARE, _NOISE = 1.0, 0.5, 1.0, 0.01  # medians of the priors
 # One deviation of the priors, in e-folds. The noise may be anything: some objectives have none.
-_WIDTH, _NOISE_WIDTH = 1.0, 3.0
+_WIDTH, _SHARE_WIDTH, _NOISE_WIDTH = 1.0, 2.0, 3.0
 
 
 class GroupedMatern(Matern):  # type: ignore[misc]
@@ -54,6 +60,44 @@ class GroupedMatern(Matern):  # type: ignore[misc]
         return value, np.add.reduceat(gradient, starts, axis=2)
 
 
+class DoubtKernel(Kernel):  # type: ignore[misc]
+    """Noise of every value that was learned from, all times one fitted share.
+
+    Args:
+        share: of the variances.
+        share_bounds: (lowest, highest).
+        variances: (n,) of the values, in their order.
+    """
+
+    def __init__(
+        self,
+        share: float = _SHARE,
+        share_bounds: tuple[float, float] = (1e-5, 1.0),
+        variances: tuple[float, ...] = (),
+    ) -> None:
+        self.share, self.share_bounds, self.variances = share, share_bounds, variances
+
+    @property
+    def hyperparameter_share(self) -> Hyperparameter:
+        """As scikit-learn finds it."""
+        return Hyperparameter("share", "numeric", self.share_bounds)
+
+    def __call__(self, X: Any, Y: Any = None, eval_gradient: bool = False) -> Any:
+        """The kernel (n, k), and its gradient (n, n, 1) by the logarithm of the share."""
+        if Y is not None:
+            return np.zeros((len(X), len(Y)))
+        value = np.diag(self.share * np.asarray(self.variances))
+        return (value, value[..., None].copy()) if eval_gradient else value
+
+    def diag(self, X: Any) -> Array:
+        """Zeros (n,): a value that is predicted has no such noise."""
+        return np.zeros(len(X))
+
+    def is_stationary(self) -> bool:
+        """No: it belongs to the values, not to where they are."""
+        return False
+
+
 class ProcessWithPriors(GaussianProcessRegressor):  # type: ignore[misc]
     """Hyperparameters of the largest posterior instead of the largest likelihood."""
 
@@ -64,8 +108,9 @@ class ProcessWithPriors(GaussianProcessRegressor):  # type: ignore[misc]
         value = super().log_marginal_likelihood(theta, eval_gradient, clone_kernel)
         if theta is None:
             return value
-        widths = np.array([*[_WIDTH] * (len(theta) - 1), _NOISE_WIDTH])
-        offset = theta - np.log([_VARIANCE, *[_LENGTH] * (len(theta) - 2), _NOISE])
+        lengths = len(theta) - 3
+        widths = np.array([_WIDTH, *[_WIDTH] * lengths, _SHARE_WIDTH, _NOISE_WIDTH])
+        offset = theta - np.log([_VARIANCE, *[_LENGTH] * lengths, _SHARE, _NOISE])
         offset = offset / widths
         penalty = 0.5 * float(offset @ offset)
         if eval_gradient:
@@ -81,6 +126,7 @@ class Surrogate:
         values: (n,) of the objective.
         variances: (n,) of the known noise of each value, in its units squared. The noise of
             training is estimated and comes on top.
+        doubts: (n,) further variances, of which a share up to 1 is fitted; None: zeros.
         parameters: (d,) number of the parameter that each column belongs to, ascending from 0;
             None: a parameter for every column.
 
@@ -93,17 +139,22 @@ class Surrogate:
         positions: Array,
         values: Array,
         variances: Array,
+        doubts: Array | None = None,
         parameters: NDArray[np.int64] | None = None,
     ) -> None:
         if parameters is None:
             parameters = np.arange(positions.shape[1])
+        if doubts is None:
+            doubts = np.zeros(len(values))
         self._mean = float(values.mean())
         self._scale = float(values.std()) or 1.0
         self._positions, self._values, self._variances = positions, values, variances
-        kernel = ConstantKernel(_VARIANCE, (0.05, 20)) * GroupedMatern(
+        matern = GroupedMatern(
             np.full(len(np.unique(parameters)), _LENGTH), (0.05, 20), tuple(parameters.tolist())
-        ) + WhiteKernel(_NOISE, (1e-6, 3))
-        self.process = self._fit(kernel, optimise=True)
+        )
+        doubt = DoubtKernel(variances=tuple((doubts / self._scale**2).tolist()))
+        kernel = ConstantKernel(_VARIANCE, (0.05, 20)) * matern + doubt
+        self.process = self._fit(kernel + WhiteKernel(_NOISE, (1e-6, 3)), optimise=True)
 
     def predict(self, positions: Array) -> tuple[Array, Array]:
         """Mean and standard deviation (n,) of the objective of trials at ``positions`` (n, d).
@@ -123,8 +174,11 @@ class Surrogate:
         predicted, _ = self.predict(positions)
         self._positions = np.vstack([self._positions, positions])
         self._values = np.concatenate([self._values, predicted])
-        self._variances = np.concatenate([self._variances, np.zeros(len(positions))])
-        self.process = self._fit(self.process.kernel_, optimise=False)
+        certain = np.zeros(len(positions))
+        self._variances = np.concatenate([self._variances, certain])
+        kernel = self.process.kernel_
+        doubts = (*kernel.k1.k2.variances, *certain)
+        self.process = self._fit(kernel.set_params(k1__k2__variances=doubts), optimise=False)
 
     def _fit(self, kernel: Kernel, optimise: bool) -> ProcessWithPriors:
         optimizer = "fmin_l_bfgs_b" if optimise else None
