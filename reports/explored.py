@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.edges import CrowdedKey, crowded_keys
 from reports.frontier import hypervolume, pareto_mask
 from reports.objectives import finite_rows
 from reports.results import SearchResults, final_metrics_of, metric_column, stored_metrics
@@ -87,17 +86,6 @@ def on_front(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether a trial is eligible, and no other eligible trial dominates it, ``(n,)``."""
     keeps = eligible(results, frame)
     return pareto_mask(np.where(keeps[:, None], points_of(results, frame), np.nan))
-
-
-def crowded_ends(results: SearchResults) -> list[CrowdedKey]:
-    """The searched keys that settings of the front have at an end of their range."""
-    completed = completed_trials(results)
-    front = completed[on_front(results, completed)].filter(like="param.")
-    settings = [
-        {str(name).removeprefix("param."): value for name, value in row.items()}
-        for row in front.to_dict("records")
-    ]
-    return crowded_keys(results.space, settings, results.key_limits)
 
 
 def hypervolume_over_cost(results: SearchResults) -> HypervolumeCurve:

@@ -20,7 +20,6 @@ from reports.by_key import tuned_table, values_table
 from reports.conclusions import conclusions
 from reports.confirmed import confirmed_configs, gains_over_default
 from reports.csv_files import csv_text
-from reports.explored import crowded_ends
 from reports.figures import ReportFigure, interactive, overlaid_figures, search_figures, static
 from reports.figures.chart import Chart
 from reports.figures.static import STATIC_STYLE
@@ -205,7 +204,7 @@ def _warnings(results: SearchResults) -> list[str]:
     ended = results.trials[results.trials["status"] == "completed"]
     return [
         *warning_lines(dict(zip(ended["trial_id"], final_metrics_of(ended), strict=True))),
-        *(found.text for found in crowded_ends(results)),
+        *results.notices,
     ]
 
 

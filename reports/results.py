@@ -4,8 +4,8 @@ The schema is described in ``docs/architecture.md``. Everything is stored as fra
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,8 +73,7 @@ class SearchResults:
     provenance: dict[str, Any]
     trials: pd.DataFrame
     epochs: pd.DataFrame
-    # Key → the smallest and the largest value it may have; empty where nobody said.
-    key_limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    notices: Sequence[str] = ()  # on the space, for the page; the tables do not tell them
 
     @cached_property
     def aims(self) -> Aims:
@@ -178,12 +177,8 @@ def stage_seconds(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[names].rename(columns=lambda name: name.removeprefix(_STAGE))
 
 
-def load_search(
-    run_dir: Path, key_limits: Mapping[str, tuple[float, float]] | None = None
-) -> SearchResults:
+def load_search(run_dir: Path, notices: Sequence[str] = ()) -> SearchResults:
     """Read the results in ``run_dir``; the files of single trials are read when asked for.
-
-    ``key_limits``: those of the searched keys, for a report that says how to widen the space.
 
     Raises:
         InputError: the folder, ``trials.parquet`` or ``experiment.yaml`` is missing or broken.
@@ -204,7 +199,7 @@ def load_search(
         epochs=_read_table(epochs, ("trial_id", "epoch"), EPOCH_COLUMNS)
         if os.path.lexists(epochs)
         else _typed(pd.DataFrame(), EPOCH_COLUMNS),
-        key_limits=key_limits or {},
+        notices=notices,
     )
 
 
