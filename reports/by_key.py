@@ -9,13 +9,12 @@ import pandas as pd
 
 from reports.confirmed import ConfirmedConfig, Gain, published_of
 from reports.explored import above_chance, completed_trials, eligible, points_of
-from reports.front_groups import front_groups
+from reports.front_groups import front_groups, value_label
 from reports.frontier import hypervolume
 from reports.metric_columns import column_of
 from reports.objectives import reference_text, shown_metrics
 from reports.preference import order_of_choice
 from reports.results import SearchResults, metric_column
-from reports.searched_keys import value_label
 from reports.tables import Table
 from reports.wording import describe_setting, parameter_symbol, parameter_value, percent
 from saat.feasibility import Aims

@@ -73,7 +73,7 @@ def hypervolume(values: ArrayLike, reference: ArrayLike = REFERENCE) -> float:
         reference: ``(m,)``; points that do not exceed it in every objective add nothing.
     """
     corner = np.asarray(reference, dtype=np.float64)
-    points, usable = _points(values, objectives=len(corner))
+    points, usable = _points(values)
     if not usable.any():
         return 0.0
     return float(moocore.hypervolume(points[usable], ref=corner, maximise=True))
@@ -95,7 +95,7 @@ def select_by_hypervolume(
     Returns:
         Indices in the order of choice; fewer than k when the front has fewer distinct points.
     """
-    points, _ = _points(values, objectives=len(np.asarray(reference)))
+    points, _ = _points(values)
     front = np.flatnonzero(pareto_mask(points))
     _, first_copies = np.unique(points[front], axis=0, return_index=True)
     candidates = [int(i) for i in front[np.sort(first_copies)]]
@@ -137,12 +137,9 @@ def epsilon_net_order(values: ArrayLike, count: int | None = None) -> NDArray[np
     return np.concatenate([rows[order], np.flatnonzero(~usable)])[:wanted].astype(np.int64)
 
 
-def _points(
-    values: ArrayLike, objectives: int | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _points(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The points (n, m), and which of them are finite."""
     points = np.asarray(values, dtype=np.float64)
     if points.shape == (0,):
-        points = points.reshape(0, objectives or 1)
-    if points.ndim != 2 or (objectives is not None and points.shape[1] != objectives):
-        raise ValueError(f"points must be (n, {objectives or 'm'}), not {points.shape}")
+        points = points.reshape(0, 1)
     return points, np.asarray(np.isfinite(points).all(axis=1), dtype=np.bool_)

@@ -83,23 +83,24 @@ class SearchResults:
     @property
     def explore(self) -> pd.DataFrame:
         """Trials of the search itself, in the order of suggestion."""
-        return self._phases("explore").sort_values("number", kind="stable")
-
-    @property
-    def confirm(self) -> pd.DataFrame:
-        """Trials on test queries after the search."""
-        return self._phases("confirm")
+        explored = self.trials[self.trials["phase"] == "explore"]
+        return explored.sort_values("number", kind="stable")
 
     @property
     def tested(self) -> pd.DataFrame:
         """All trials that were measured on test queries: confirmed and singly trained ones."""
-        return self._phases("confirm", "train")
+        return self.trials[self.trials["phase"].isin(["confirm", "train"])]
 
     @property
     def space(self) -> dict[str, Any]:
         """The searched parameters, such as ``defense.lambda``, and their ranges."""
         space = self.experiment.get("space")
         return space if isinstance(space, dict) else {}
+
+    @property
+    def each(self) -> str:
+        """The key of ``search.each``; empty without one."""
+        return (self.experiment.get("search") or {}).get("each") or ""
 
     @property
     def protocol_hashes(self) -> frozenset[str]:
@@ -126,9 +127,6 @@ class SearchResults:
     def examples(self, trial_id: str) -> Arrays | None:
         """Thumbnails of queries and of what they retrieve, or None."""
         return self._kept(trial_id, "examples.npz", read_examples)
-
-    def _phases(self, *phases: str) -> pd.DataFrame:
-        return self.trials[self.trials["phase"].isin(phases)]
 
     def _kept(self, trial_id: str, name: str, read: Callable[[Path], Found]) -> Found | None:
         path = trial_folder(self.path, trial_id) / name

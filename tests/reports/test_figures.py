@@ -13,7 +13,7 @@ import torch
 
 from reports.confirmed import confirmed_configs, gains_over_default
 from reports.figures import interactive, overlaid_figures, search_figures, static
-from reports.figures.chart import Band, Chart, Level, Line, Points
+from reports.figures.chart import Band, Chart, Line, Points
 from reports.figures.confirmed import confirmed_chart
 from reports.figures.cost import cost_chart
 from reports.figures.examples import amplify, examples_data, examples_static
@@ -47,8 +47,8 @@ def test_frontier_has_every_completed_and_stopped_trial(results):
     assert sum(one.trials["stopped"].sum() for one in series) == 5
     assert [one.trials["default"].sum() for one in series] == [1, 1]
     chance, floor, *_ = frontier_chart([results]).panels[0].marks
-    assert isinstance(chance, Level)
-    assert chance.y == pytest.approx(15.5)
+    assert isinstance(chance, Band)
+    assert (chance.low, chance.high) == pytest.approx((15.5, 15.5))
     assert isinstance(floor, Band)
     assert (floor.low, floor.high) == pytest.approx((6, 7))
 

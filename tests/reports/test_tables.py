@@ -95,8 +95,8 @@ def test_front_csv_leaves_dominated_trials_out(results):
 def test_confirm_csv_equals_the_trials(results, configs):
     table = read_csv(confirm_table(configs))
     row = table[(table["role"] == "recommended") & (table["bits"] == 32)].iloc[0]
-    mine = results.confirm[
-        (results.confirm["role"] == "recommended") & (results.confirm["param.model.bits"] == 32)
+    mine = results.tested[
+        (results.tested["role"] == "recommended") & (results.tested["param.model.bits"] == 32)
     ]
     robust = mine["metric.test/robust_map"].to_numpy(float)
     assert row["robust MAP"] == pytest.approx(robust.mean(), rel=1e-15)
