@@ -182,7 +182,7 @@ def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
     measured = tested[_TESTED].notna().all(axis=1)
     frame = tested[(tested["status"] == "completed") & measured]
     frame = frame.assign(bits=bit_lengths(frame)).sort_values("seed", kind="stable")
-    compared = results.experiment.get("compare") or {}
+    compared = results.section("compare")
     searched = [*results.space, *(key for point in compared.values() for key in point)]
     others = [key for key in dict.fromkeys(searched) if f"param.{key}" != BITS]
     further = tuple(name for name in results.aims.names if name not in OBJECTIVES)

@@ -46,9 +46,14 @@ def scale_of(name: str, values: ArrayLike) -> Scale:
     return Scale(1.0, "", unit is Unit.COUNT)
 
 
+def with_unit(label: str, symbol: str) -> str:
+    """Label of an axis or a column: ``clean MAP (%)``."""
+    return f"{label} ({symbol})" if symbol else label
+
+
 def objective_label(objective: Objective, symbol: str) -> str:
     """Label of an axis: ``clean MAP (%)``, ``device time (min), lower is better``."""
-    text = label_of(objective.name) + (f" ({symbol})" if symbol else "")
+    text = with_unit(label_of(objective.name), symbol)
     return text if objective.maximise else f"{text}, lower is better"
 
 

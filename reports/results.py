@@ -91,16 +91,19 @@ class SearchResults:
         """All trials that were measured on test queries: confirmed and singly trained ones."""
         return self.trials[self.trials["phase"].isin(["confirm", "train"])]
 
+    def section(self, name: str) -> dict[str, Any]:
+        """A section of the experiment; empty where an earlier version wrote none."""
+        return self.experiment.get(name) or {}
+
     @property
     def space(self) -> dict[str, Any]:
         """The searched parameters, such as ``defense.lambda``, and their ranges."""
-        space = self.experiment.get("space")
-        return space if isinstance(space, dict) else {}
+        return self.section("space")
 
     @property
     def each(self) -> str:
         """The key of ``search.each``; empty without one."""
-        return (self.experiment.get("search") or {}).get("each") or ""
+        return self.section("search").get("each") or ""
 
     @property
     def protocol_hashes(self) -> frozenset[str]:

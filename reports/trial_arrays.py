@@ -1,7 +1,7 @@
 """Read the arrays that a trial stores (``docs/architecture.md``), and check them.
 
 No code in a file is run. An array cannot be larger than its file says, and has the type and the
-shape of the schema.
+shape of the schema. Each reader raises InputError if the file is missing or damaged.
 """
 
 import math
@@ -55,11 +55,7 @@ _ADVERSARIAL = {
 
 
 def read_histograms(path: Path) -> Arrays:
-    """Histograms ``ATTACK_total`` and ``ATTACK_relevant``, integers ``(Q, K+1)``.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
+    """Histograms ``ATTACK_total`` and ``ATTACK_relevant``, integers ``(Q, K+1)``."""
     arrays = _read(path, _HISTOGRAMS)
     for name in arrays:
         attack, _, _ = name.rpartition("_")
@@ -68,20 +64,12 @@ def read_histograms(path: Path) -> Arrays:
 
 
 def read_examples(path: Path) -> Arrays:
-    """Thumbnails of queries and of what they retrieve.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
+    """Thumbnails of queries and of what they retrieve."""
     return _read(path, _EXAMPLES)
 
 
 def read_adversarial(path: Path) -> Arrays:
-    """Attacked queries by attack, uint8 ``(Q, 3, H, W)``, with their rows and targets.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
+    """Attacked queries by attack, uint8 ``(Q, 3, H, W)``, with their rows and targets."""
     arrays = {_current_name(name): array for name, array in _read(path, _ADVERSARIAL).items()}
     queries = len(arrays["rows"])
     for name, array in arrays.items():

@@ -151,11 +151,7 @@ def frontier_chart(searches: Sequence[SearchResults], by: str = "") -> Chart:
     """Draw fronts and trials, and mark trials that are stopped, infeasible or at chance.
 
     Two objectives are the axes of one panel. Three have a panel for every two of them: there the
-    front of all three is no line, and its trials are marked.
-
-    Args:
-        searches: with equal objectives.
-        by: the searched key whose values have fronts of their own; the code length without one.
+    front of all three is no line, and its trials are marked. ``by`` is as in `frontier_series`.
     """
     series = frontier_series(searches, by)
     trials = pd.concat([one.trials for one in series]) if series else pd.DataFrame()
