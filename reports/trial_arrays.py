@@ -5,6 +5,7 @@ shape of the schema. Each reader raises InputError if the file is missing or dam
 """
 
 import math
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -70,17 +71,14 @@ def read_examples(path: Path) -> Arrays:
 
 def read_adversarial(path: Path) -> Arrays:
     """Attacked queries by attack, uint8 ``(Q, 3, H, W)``, with their rows and targets."""
-    arrays = {_current_name(name): array for name, array in _read(path, _ADVERSARIAL).items()}
+    found = _read(path, _ADVERSARIAL)
+    # An older format said ATTACK_taken.
+    arrays = {re.sub("_taken$", "_queries", name): array for name, array in found.items()}
     queries = len(arrays["rows"])
     for name, array in arrays.items():
         if name.endswith("_queries") and not ((array >= 0) & (array < queries)).all():
             raise InputError(f"{path}: array {name!r}: not positions of {queries} queries")
     return arrays
-
-
-def _current_name(name: str) -> str:
-    """The name of an array in the present format; an older one said ``ATTACK_taken``."""
-    return f"{name.removesuffix('_taken')}_queries" if name.endswith("_taken") else name
 
 
 def _read(path: Path, forms: Mapping[str, Form]) -> Arrays:

@@ -13,17 +13,12 @@ from reports.figures import interactive, static
 from reports.figures.frontier import UNION_LABEL, frontier_chart, frontier_series
 from reports.front_groups import front_groups
 from reports.html import write_report
-from reports.results import SearchResults, load_search
+from reports.results import SearchResults
 from reports.tables import front_table
-from tests.reports.synthetic import SEEDS, write_run
+from tests.reports.synthetic import SEEDS
 
 CLEAN, ROBUST = "metric.reattack/clean_map", "metric.reattack/robust_map"
 WORDS = {"model.backbone": {"choice": ["b", "a", "c"]}}
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> SearchResults:
-    return load_search(write_run(tmp_path_factory.mktemp("runs") / "run"))
 
 
 def in_words(results: SearchResults) -> SearchResults:

@@ -26,9 +26,9 @@ from tests.reports.synthetic import write_run
 CLEAN, ROBUST = "metric.reattack/clean_map", "metric.reattack/robust_map"
 
 
-@pytest.fixture(scope="module")
-def free(tmp_path_factory: pytest.TempPathFactory) -> SearchResults:
-    return load_search(write_run(tmp_path_factory.mktemp("runs") / "run"))
+@pytest.fixture
+def free(results: SearchResults) -> SearchResults:
+    return results
 
 
 def bound(results: SearchResults, **least: float) -> SearchResults:

@@ -30,16 +30,6 @@ from tests.reports.synthetic import QUERIES, write_run
 CLEAN, ROBUST = "metric.reattack/clean_map", "metric.reattack/robust_map"
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> SearchResults:
-    return load_search(write_run(tmp_path_factory.mktemp("runs") / "run"))
-
-
-@pytest.fixture(scope="module")
-def configs(results):
-    return confirmed_configs(results)
-
-
 def test_frontier_has_every_completed_and_stopped_trial(results):
     series = frontier_series([results])
     assert [one.label for one in series] == ["16 bits", "32 bits"]

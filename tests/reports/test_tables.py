@@ -25,16 +25,6 @@ from saat.stopwatch import Stage
 from tests.reports.synthetic import write_run
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return load_search(write_run(tmp_path_factory.mktemp("runs") / "run"))
-
-
-@pytest.fixture(scope="module")
-def configs(results):
-    return confirmed_configs(results)
-
-
 def read_csv(table: Table) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(csv_text(table.frame)))
 
