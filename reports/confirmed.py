@@ -189,16 +189,17 @@ def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
     configs = [
         ConfirmedConfig(
             search=results.name,
-            role=role,
-            bits=int(bits),
-            config_hash=digest,
-            stratum=_stratum(results, role, trials),
-            setting=describe_setting(trials.iloc[0].to_dict(), others),
+            role=first["role"],
+            bits=int(first["bits"]),
+            config_hash=first["config_hash"],
+            stratum=_stratum(results, first),
+            setting=describe_setting(first.to_dict(), others),
             trials=trials,
             **_kept(results, trials),
             further_objectives=further,
         )
-        for (role, bits, digest), trials in frame.groupby(["role", "bits", "config_hash"])
+        for _, trials in frame.groupby(["role", "bits", "config_hash"])
+        for first in [trials.iloc[0]]
     ]
     configs.sort(
         key=lambda config: (
@@ -219,12 +220,12 @@ def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
     ]
 
 
-def _stratum(results: SearchResults, role: str, trials: pd.DataFrame) -> str:
+def _stratum(results: SearchResults, trial: pd.Series) -> str:
     """The value of the key of ``search.each`` that a setting has, unless it is undefended."""
     key = results.each
-    if not key or role not in ("recommended", "default"):
+    if not key or trial["role"] not in ("recommended", "default"):
         return ""
-    value = trials.iloc[0].get(f"param.{key}")
+    value = trial.get(f"param.{key}")
     return value_label(key, None if pd.isna(value) else value)
 
 

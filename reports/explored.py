@@ -35,7 +35,7 @@ def stopped_trials(results: SearchResults) -> pd.DataFrame:
 
 def _measured(results: SearchResults, status: str, phase: Phase) -> pd.DataFrame:
     explore = results.explore
-    finite = np.isfinite(values_of(results, explore, phase)).all(axis=1)
+    finite = np.asarray(np.isfinite(values_of(results, explore, phase)).all(axis=1), dtype=np.bool_)
     return explore[(explore["status"] == status) & finite]
 
 
