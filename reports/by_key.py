@@ -9,16 +9,14 @@ import pandas as pd
 
 from reports.confirmed import ConfirmedConfig, Gain, published_of
 from reports.explored import above_chance, completed_trials, eligible, points_of
-from reports.front_groups import front_groups
+from reports.front_groups import front_groups, value_label
 from reports.frontier import hypervolume
 from reports.metric_columns import column_of
 from reports.objectives import reference_text, shown_metrics
 from reports.preference import order_of_choice
 from reports.results import SearchResults, metric_column
-from reports.searched_keys import value_label
 from reports.tables import Table
 from reports.wording import describe_setting, parameter_symbol, parameter_value, percent
-from saat.feasibility import Aims
 from saat.metrics import OBJECTIVES, Phase
 
 # Tuned and published setting; one of them may be missing.
@@ -30,20 +28,17 @@ CLEAN, ROBUST = (metric_column(Phase.REATTACK, name) for name in OBJECTIVES)
 def values_table(searches: Sequence[SearchResults], by: str) -> Table:
     """The table of the values of a searched key: budget, hypervolume, best settings.
 
-    Args:
-        searches: with equal objectives; each has the key in its space.
-        by: the key.
-
-    The best robust MAP is that of trials with a given clean MAP at least: the one that preference
-    or constraints ask for, or the highest that every value with a front reaches.
+    The searches have equal objectives, and the key in their spaces. The best robust MAP is that
+    of trials with a given clean MAP at least: the one that preference or constraints ask for, or
+    the highest that every value with a front reaches.
     """
     aims, wanted = searches[0].aims, _wanted_clean(searches, by)
     rows = [
-        _row(results, label, explore, wanted, by)
+        _row(results, str(label), explore, wanted, by)
         for results in searches
-        for label, explore in _groups(results, by)
+        for label, explore in results.explore.groupby(front_groups(results, by), observed=False)
     ]
-    units = {_its(name): column_of(name).symbol for name in shown_metrics(aims)}
+    units = {f"its {c.label}": c.symbol for c in map(column_of, shown_metrics(aims))}
     return Table(
         "values",
         f"Each value of {by} on validation queries. Hypervolume is measured from "
@@ -64,12 +59,7 @@ def tuned_table(
 
     Differences are those of :func:`reports.confirmed.gains_over_default`: paired by seed, with the
     95 % interval of the paired t-test. A published setting without a tuned one has a row too.
-
-    Args:
-        searches: with equal objectives.
-        configs: the confirmed settings of each search, by its name.
-        gains: of these settings.
-        by: the key.
+    ``configs`` and ``gains`` are those of each search, by its name.
     """
     rows = [
         row
@@ -87,13 +77,6 @@ def tuned_table(
         fractions=levels | differences,
         estimates=tuple(differences),
     )
-
-
-def _groups(results: SearchResults, by: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Label and explore trials of every value of the key."""
-    explore, groups = results.explore, front_groups(results, by)
-    for label in groups.cat.categories:
-        yield str(label), explore[groups == label]
 
 
 def _row(
@@ -114,15 +97,10 @@ def _row(
         _BEST: float(reaching.max()) if len(reaching) else np.nan,
         "recommended setting": describe_setting(first, (k for k in results.space if k != by)),
         **{
-            _its(name): first.get(metric_column(Phase.REATTACK, name), np.nan)
+            f"its {column_of(name).label}": first.get(metric_column(Phase.REATTACK, name), np.nan)
             for name in shown_metrics(results.aims)
         },
     }
-
-
-def _its(name: str) -> str:
-    """The header of a metric of the recommended setting."""
-    return f"its {column_of(name).label}"
 
 
 def _recommended(results: SearchResults, front: pd.DataFrame) -> dict[Any, Any]:
@@ -135,7 +113,10 @@ def _recommended(results: SearchResults, front: pd.DataFrame) -> dict[Any, Any]:
 
 def _wanted_clean(searches: Sequence[SearchResults], by: str) -> float:
     """The clean MAP at which values are compared: asked for, or reached by all with a front."""
-    asked = _asked_clean(searches[0].aims)
+    aims = searches[0].aims
+    bounds = aims.preference.bounds if aims.preference else ()
+    preferred = dict(zip(aims.names, bounds, strict=False)).get(OBJECTIVES[0])
+    asked = aims.constraints.at_least.get(OBJECTIVES[0]) if preferred is None else preferred
     if asked is not None:
         return asked
     best = []
@@ -145,13 +126,6 @@ def _wanted_clean(searches: Sequence[SearchResults], by: str) -> float:
         groups = front_groups(results, by).loc[allowed.index]
         best += allowed.groupby(groups.astype(str))[CLEAN].max().tolist()
     return float(min(best, default=math.nan))
-
-
-def _asked_clean(aims: Aims) -> float | None:
-    """The least clean MAP that the preference or a constraint asks for."""
-    bounds = aims.preference.bounds if aims.preference else ()
-    preferred = dict(zip(aims.names, bounds, strict=False)).get(OBJECTIVES[0])
-    return aims.constraints.at_least.get(OBJECTIVES[0]) if preferred is None else preferred
 
 
 def _tuned_rows(

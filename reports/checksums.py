@@ -48,14 +48,9 @@ def read_json(path: Path, verified: bool = True) -> dict[str, Any]:
     return content
 
 
-def _is_deep(content: Any) -> bool:
+def _is_deep(content: Any, levels: int = _DEEPEST) -> bool:
     """Whether the content is nested deeper than any file of ours, so that recursion may fail."""
-    level = [content]
-    for _ in range(_DEEPEST):
-        level = [
-            part
-            for whole in level
-            if isinstance(whole, dict | list)
-            for part in (whole.values() if isinstance(whole, dict) else whole)
-        ]
-    return any(isinstance(part, dict | list) for part in level)
+    if not isinstance(content, dict | list):
+        return False
+    parts = content.values() if isinstance(content, dict) else content
+    return not levels or any(_is_deep(part, levels - 1) for part in parts)

@@ -27,7 +27,7 @@ from reports.objectives import (
 )
 from reports.preference import order_of_choice
 from reports.results import STATUSES, SearchResults, metric_column
-from reports.wording import describe_setting, duration, percent, points
+from reports.wording import capital, describe_setting, duration, percent, points
 from saat.metrics import OBJECTIVES, Phase
 from saat.wording import counted
 
@@ -43,7 +43,7 @@ def conclusions(
             *_front(results),
             *_preferred(results),
         ]
-    elif results.experiment.get("compare") and configs:
+    elif results.section("compare") and configs:
         first = _compared(configs)
     else:
         first = ["There are no explore trials: nothing was searched."]
@@ -83,13 +83,13 @@ def _at_chance(results: SearchResults) -> list[str]:
     )
     if not (sampled & above & feasible(results, completed)).any():
         return [f"No setting is recommended: {found}."]
-    return [f"{_start(found)}; these are not recommended."]
+    return [f"{capital(found)}; these are not recommended."]
 
 
 def _collapsed(configs: Sequence[ConfirmedConfig]) -> list[str]:
     """Sentences on settings that retrieve nothing on test queries; their robust MAP is void."""
     return [
-        f"{_start(config.label)}{_in_brackets(config.setting)}, retrieves nothing"
+        f"{capital(config.label)}{_in_brackets(config.setting)}, retrieves nothing"
         f"{config.under(config.at_chance['clean'])}: its clean MAP of "
         f"{percent(config.mean('clean_map'))} is not above chance ({_chance(config)}), so its "
         f"robust MAP of {percent(config.mean('robust_map'))} says nothing and is compared with "
@@ -225,7 +225,7 @@ def _gain(robust: Gain, clean: Gain) -> str:
     config = robust.recommended
     published = f"the paper's default{f' of {config.stratum}' if config.stratum else ''}"
     return (
-        f"{_start(config.label)}{_in_brackets(config.setting)}, reaches {_maps(config)} on test "
+        f"{capital(config.label)}{_in_brackets(config.setting)}, reaches {_maps(config)} on test "
         f"queries; compared with {published} that is {_difference(robust)} points robust "
         f"and {_difference(clean)} points clean."
     )
@@ -250,9 +250,9 @@ def _significance(gains: Sequence[Gain]) -> list[str]:
     """The verdicts of the comparisons, a single sentence if they are all equal."""
     verdicts = {gain.comparison.verdict for gain in gains}
     if len(verdicts) == 1:
-        return [f"{_start(verdicts.pop())}."]
+        return [f"{capital(verdicts.pop())}."]
     return [
-        f"{_start(gain.recommended.label)}, {column_of(gain.metric).label}: "
+        f"{capital(gain.recommended.label)}, {column_of(gain.metric).label}: "
         f"{gain.comparison.verdict}."
         for gain in gains
     ]
@@ -262,7 +262,7 @@ def _without_default(configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]) 
     """Sentences on settings without a default of the same bits to compare with."""
     compared = {gain.recommended.label for gain in gains}
     return [
-        f"{_start(config.label)}, reaches {_maps(config)} on test queries, over "
+        f"{capital(config.label)}, reaches {_maps(config)} on test queries, over "
         f"{counted(len(config.trials), 'seed')}."
         for config in configs
         if config.role in ("recommended", "train")
@@ -287,7 +287,3 @@ def _references(configs: Sequence[ConfirmedConfig]) -> list[str]:
 
 def _in_brackets(text: str) -> str:
     return f" ({text})" if text else ""
-
-
-def _start(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -1,8 +1,8 @@
 """Settings measured on test queries, with means and intervals over seeds and queries."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports.explored import BITS, bit_lengths, bits_label
+from reports.front_groups import value_label
 from reports.metric_columns import SCORES
 from reports.results import SearchResults, final_metrics_of, metric_column
-from reports.searched_keys import each_of, value_label
 from reports.statistics import (
     PairedComparison,
     SeedSummary,
@@ -29,7 +29,7 @@ from saat.sanity import at_chance, has_dead_gradients, zero_gradients
 # Objective → name of the AP per query that it is the mean of.
 _ATTACK_OF = dict(zip(OBJECTIVES, ("clean", "worst"), strict=True))
 _TESTED = [metric_column(Phase.TEST, name) for name in OBJECTIVES]
-_ORDER = ("recommended", "default", "train", "undefended")
+_ORDER = {"recommended": 0, "default": 1, "train": 2, "undefended": 3}
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,6 @@ class ConfirmedConfig:
     role: str
     bits: int
     config_hash: str
-    # Role in words, with the stratum, and a letter where several settings share all these.
-    role_label: str
     stratum: str  # value of the key of search.each, in words; empty without one
     setting: str  # the searched parameters but the code length, in words
     trials: pd.DataFrame  # one completed trial a seed, in the order of seeds
@@ -50,6 +48,7 @@ class ConfirmedConfig:
     queries: dict[str, NDArray[np.float64]]
     query_counts: dict[str, int]  # queries of each of these; a black-box attack has fewer
     further_objectives: tuple[str, ...]  # of the search, beside clean and robust MAP
+    letter: str = ""  # where several settings share role, bits and stratum
 
     @cached_property
     def metrics(self) -> list[dict[str, float]]:
@@ -93,6 +92,19 @@ class ConfirmedConfig:
             return f"unreliable: {' '.join(reasons)}"
         checked = not np.isnan(self.seeds("gates_failed")).any()
         return "all gates passed" if checked else "not checked"
+
+    @cached_property
+    def role_label(self) -> str:
+        """Role in words, stratum, letter, and why the numbers cannot be taken as they are."""
+        marks = {
+            "unreliable": self.gates.startswith("unreliable"),
+            "at chance": self.collapsed,
+            "robust MAP at chance": set(self.at_chance) == {"robust"},
+            "dead gradients": bool(self.dead_gradients),
+        }
+        doubts = ", ".join(mark for mark, holds in marks.items() if holds)
+        words = (ROLES.get(self.role, self.role), self.stratum, self.letter)
+        return " ".join(filter(None, words)) + (f" [{doubts}]" if doubts else "")
 
     @property
     def label(self) -> str:
@@ -170,55 +182,50 @@ def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
     measured = tested[_TESTED].notna().all(axis=1)
     frame = tested[(tested["status"] == "completed") & measured]
     frame = frame.assign(bits=bit_lengths(frame)).sort_values("seed", kind="stable")
-    groups = sorted(
-        (
-            (str(trials["role"].iloc[0]), int(trials["bits"].iloc[0]), str(digest), trials)
-            for (_, _, digest), trials in frame.groupby(["role", "bits", "config_hash"], sort=False)
-        ),
-        key=lambda group: (
-            _ORDER.index(group[0]) if group[0] in _ORDER else len(_ORDER),
-            group[1],
-            -group[3][_TESTED[1]].mean(),
-            group[2],
-        ),
-    )
-    compared = results.experiment.get("compare") or {}
+    compared = results.section("compare")
     searched = [*results.space, *(key for point in compared.values() for key in point)]
     others = [key for key in dict.fromkeys(searched) if f"param.{key}" != BITS]
-    strata = [_stratum(results, role, trials) for role, _, _, trials in groups]
-    peers_of: dict[tuple[str, int, str], list[str]] = {}
-    for (role, bits, digest, _), stratum in zip(groups, strata, strict=True):
-        peers_of.setdefault((role, bits, stratum), []).append(digest)
-    configs: list[ConfirmedConfig] = []
-    for (role, bits, digest, trials), stratum in zip(groups, strata, strict=True):
-        peers = peers_of[role, bits, stratum]
-        words = f"{ROLES.get(role, role)} {stratum}".rstrip()
-        ordinal = f" {chr(ord('A') + peers.index(digest) % 26)}" if len(peers) > 1 else ""
-        configs.append(
-            ConfirmedConfig(
-                search=results.name,
-                role=role,
-                bits=bits,
-                config_hash=digest,
-                role_label=f"{words}{ordinal}{_doubts(trials)}",
-                stratum=stratum,
-                setting=describe_setting(trials.iloc[0].to_dict(), others),
-                trials=trials,
-                **_kept(results, trials),
-                further_objectives=tuple(
-                    name for name in results.aims.names if name not in OBJECTIVES
-                ),
-            )
+    further = tuple(name for name in results.aims.names if name not in OBJECTIVES)
+    configs = [
+        ConfirmedConfig(
+            search=results.name,
+            role=first["role"],
+            bits=int(first["bits"]),
+            config_hash=first["config_hash"],
+            stratum=_stratum(results, first),
+            setting=describe_setting(first.to_dict(), others),
+            trials=trials,
+            **_kept(results, trials),
+            further_objectives=further,
         )
-    return configs
+        for _, trials in frame.groupby(["role", "bits", "config_hash"])
+        for first in [trials.iloc[0]]
+    ]
+    configs.sort(
+        key=lambda config: (
+            _ORDER.get(config.role, len(_ORDER)),
+            config.bits,
+            -config.trials[_TESTED[1]].mean(),
+        )
+    )
+    peers = defaultdict(list)
+    for config in configs:
+        peers[config.role, config.bits, config.stratum].append(config.config_hash)
+    return [
+        replace(config, letter=chr(ord("A") + hashes.index(config.config_hash) % 26))
+        if len(hashes) > 1
+        else config
+        for config in configs
+        for hashes in [peers[config.role, config.bits, config.stratum]]
+    ]
 
 
-def _stratum(results: SearchResults, role: str, trials: pd.DataFrame) -> str:
+def _stratum(results: SearchResults, trial: pd.Series) -> str:
     """The value of the key of ``search.each`` that a setting has, unless it is undefended."""
-    key = each_of(results.experiment)
-    if not key or role not in ("recommended", "default"):
+    key = results.each
+    if not key or trial["role"] not in ("recommended", "default"):
         return ""
-    value = trials.iloc[0].get(f"param.{key}")
+    value = trial.get(f"param.{key}")
     return value_label(key, None if pd.isna(value) else value)
 
 
@@ -264,20 +271,6 @@ def gains_over_default(configs: Sequence[ConfirmedConfig]) -> list[Gain]:
             means = seed_summary(a).mean, seed_summary(b).mean
             gains.append(Gain(config, name, comparison, *means))
     return gains
-
-
-def _doubts(trials: pd.DataFrame) -> str:
-    """A note for every label of a setting whose numbers cannot be taken as they are."""
-    metrics = final_metrics_of(trials)
-    low = {name for found in metrics for name in at_chance(found)}
-    marks = {
-        "unreliable": (trials["unreliable"] != "").any(),
-        "at chance": "clean" in low,
-        "robust MAP at chance": low == {"robust"},
-        "dead gradients": any(has_dead_gradients(found) for found in metrics),
-    }
-    found = ", ".join(mark for mark, holds in marks.items() if holds)
-    return f" [{found}]" if found else ""
 
 
 def _kept(results: SearchResults, trials: pd.DataFrame) -> dict[str, Any]:

@@ -1,15 +1,13 @@
 """Explore trials as points of their objectives on validation queries."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.edges import CrowdedKey, crowded_keys
 from reports.frontier import hypervolume, pareto_mask
-from reports.objectives import finite_rows
 from reports.results import SearchResults, final_metrics_of, metric_column, stored_metrics
 from saat.metrics import Phase
 from saat.sanity import at_chance
@@ -27,16 +25,18 @@ class HypervolumeCurve(NamedTuple):
 
 def completed_trials(results: SearchResults) -> pd.DataFrame:
     """Explore trials that reached the end and have all objectives under the full protocol."""
-    explore = results.explore
-    measured = finite_rows(values_of(results, explore))
-    return explore[(explore["status"] == "completed") & measured]
+    return _measured(results, "completed", Phase.REATTACK)
 
 
 def stopped_trials(results: SearchResults) -> pd.DataFrame:
     """Explore trials that were stopped early, and whose objectives validation has measured."""
+    return _measured(results, "stopped", Phase.VALIDATION)
+
+
+def _measured(results: SearchResults, status: str, phase: Phase) -> pd.DataFrame:
     explore = results.explore
-    measured = finite_rows(values_of(results, explore, Phase.VALIDATION))
-    return explore[(explore["status"] == "stopped") & measured]
+    finite = np.asarray(np.isfinite(values_of(results, explore, phase)).all(axis=1), dtype=np.bool_)
+    return explore[(explore["status"] == status) & finite]
 
 
 def values_of(
@@ -71,33 +71,23 @@ def chance_levels(frame: pd.DataFrame) -> NDArray[np.bool_]:
 
 def eligible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether a completed trial may be on a front (feasible, clean MAP above chance), ``(n,)``."""
-    return _each(frame, lambda row: results.aims.allow(stored_metrics(row)))
+    return _each(frame, results.aims.allow)
 
 
 def above_chance(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether clean MAP, and robust MAP if it is an objective, are above chance, ``(n,)``."""
-    return _each(frame, lambda row: results.aims.are_above_chance(stored_metrics(row)))
+    return _each(frame, results.aims.are_above_chance)
 
 
-def _each(frame: pd.DataFrame, holds: Callable[[dict[Any, Any]], bool]) -> NDArray[np.bool_]:
-    return np.array([holds(row) for row in frame.to_dict("records")], dtype=np.bool_)
+def _each(frame: pd.DataFrame, holds: Callable[[Mapping[str, float]], bool]) -> NDArray[np.bool_]:
+    rows = frame.to_dict("records")
+    return np.array([holds(stored_metrics(row)) for row in rows], dtype=np.bool_)
 
 
 def on_front(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether a trial is eligible, and no other eligible trial dominates it, ``(n,)``."""
     keeps = eligible(results, frame)
     return pareto_mask(np.where(keeps[:, None], points_of(results, frame), np.nan))
-
-
-def crowded_ends(results: SearchResults) -> list[CrowdedKey]:
-    """The searched keys that settings of the front have at an end of their range."""
-    completed = completed_trials(results)
-    front = completed[on_front(results, completed)].filter(like="param.")
-    settings = [
-        {str(name).removeprefix("param."): value for name, value in row.items()}
-        for row in front.to_dict("records")
-    ]
-    return crowded_keys(results.space, settings, results.key_limits)
 
 
 def hypervolume_over_cost(results: SearchResults) -> HypervolumeCurve:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from reports.explored import BITS, bit_lengths, bits_label
 from reports.results import SearchResults
-from reports.searched_keys import choices_of, value_label
+from reports.wording import MISSING, parameter_symbol, parameter_value
 from saat.metrics import METRICS
 
 
@@ -25,7 +25,7 @@ def front_groups(results: SearchResults, by: str = "") -> pd.Series:
     """
     explore = results.explore
     if by:
-        return values_of_key(explore, by, results.space)
+        return _values_of_key(explore, by, results.space.get(by, {}))
     lengths = bit_lengths(explore)
     if not has_fronts_of_lengths(results):
         lengths = lengths.where(lengths == -1, -1)
@@ -33,14 +33,22 @@ def front_groups(results: SearchResults, by: str = "") -> pd.Series:
     return pd.Series(pd.Categorical(lengths.map(bits_label), order), explore.index)
 
 
-def values_of_key(frame: pd.DataFrame, key: str, space: Mapping[str, Any]) -> pd.Series:
+def value_label(key: str, value: Any) -> str:
+    """A value of a key in a legend: ``cgat`` for text, otherwise ``T=7``."""
+    text, symbol = parameter_value(key, value), parameter_symbol(key)
+    if text == MISSING:
+        return f"without {symbol}"
+    return text if isinstance(value, str) else f"{symbol}={text}"
+
+
+def _values_of_key(frame: pd.DataFrame, key: str, specification: Mapping[str, Any]) -> pd.Series:
     """The value of a key that each trial has, in words, in ordered categories.
 
     Values of a choice come in the order of the file, numbers by size, and trials without the key
     last.
     """
     column = frame.get(f"param.{key}", pd.Series(None, frame.index, dtype=object))
-    given = choices_of(space.get(key))
+    given = specification.get("choice") or []
     ranks: dict[str, float] = {}
     values = column.astype(object).where(column.notna(), None).tolist()
     for rank, value in enumerate([*given, *(value for value in values if value is not None)]):

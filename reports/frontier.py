@@ -1,8 +1,8 @@
 """Pareto fronts and hypervolume, shared by scheduler, tracker and report.
 
-Points are rows of an ``(n, m)`` array with one column per objective; larger is better. A row
-with a value that is not finite is a trial without a result. It is never on a front and adds no
-hypervolume.
+Points are rows of ``values`` ``(n, m)``, with one column per objective; larger is better, and n may
+be 0. A row with a value that is not finite is a trial without a result. It is never on a front and
+adds no hypervolume.
 """
 
 import moocore
@@ -18,9 +18,6 @@ REFERENCE = (0.0, 0.0)
 def pareto_ranks(values: ArrayLike) -> NDArray[np.int64]:
     """Rank of every point by non-dominated sorting (Deb et al. 2002, NSGA-II).
 
-    Args:
-        values: ``(n, m)``, larger is better.
-
     Returns:
         ``(n,)`` int64; 0 is the front, equal points share a rank, and a row that is not finite
         has the worst rank, which is at least 1.
@@ -34,14 +31,7 @@ def pareto_ranks(values: ArrayLike) -> NDArray[np.int64]:
 
 
 def pareto_mask(values: ArrayLike) -> NDArray[np.bool_]:
-    """Which points no other point dominates.
-
-    Args:
-        values: ``(n, m)``, larger is better.
-
-    Returns:
-        ``(n,)`` bool; all copies of an equal point are on the front.
-    """
+    """Which points no other point dominates, ``(n,)``; copies of one are on the front together."""
     return np.equal(pareto_ranks(values), 0)
 
 
@@ -49,9 +39,6 @@ def additive_gap(values: ArrayLike) -> NDArray[np.float64]:
     """The smallest amount that, added to every objective, puts each point on the front.
 
     The additive ε-indicator of the point against the front (Zitzler et al. 2003).
-
-    Args:
-        values: ``(n, m)``, larger is better.
 
     Returns:
         ``(n,)`` float64; 0 on the front, inf for a row that is not finite.
@@ -68,12 +55,10 @@ def additive_gap(values: ArrayLike) -> NDArray[np.float64]:
 def hypervolume(values: ArrayLike, reference: ArrayLike = REFERENCE) -> float:
     """Volume that the points dominate above the reference point (Zitzler & Thiele 1998).
 
-    Args:
-        values: ``(n, m)``, larger is better; n may be 0.
-        reference: ``(m,)``; points that do not exceed it in every objective add nothing.
+    Points that do not exceed the reference ``(m,)`` in every objective add nothing.
     """
     corner = np.asarray(reference, dtype=np.float64)
-    points, usable = _points(values, objectives=len(corner))
+    points, usable = _points(values)
     if not usable.any():
         return 0.0
     return float(moocore.hypervolume(points[usable], ref=corner, maximise=True))
@@ -87,15 +72,10 @@ def select_by_hypervolume(
     Hypervolume is submodular, so the greedy choice reaches at least 1 − 1/e of the best
     possible (Nemhauser et al. 1978). Equal gains are decided by the lowest index.
 
-    Args:
-        values: ``(n, m)``, larger is better.
-        k: how many points to choose.
-        reference: ``(m,)``, of the hypervolume.
-
     Returns:
         Indices in the order of choice; fewer than k when the front has fewer distinct points.
     """
-    points, _ = _points(values, objectives=len(np.asarray(reference)))
+    points, _ = _points(values)
     front = np.flatnonzero(pareto_mask(points))
     _, first_copies = np.unique(points[front], axis=0, return_index=True)
     candidates = [int(i) for i in front[np.sort(first_copies)]]
@@ -114,12 +94,8 @@ def epsilon_net_order(values: ArrayLike, count: int | None = None) -> NDArray[np
     Every objective is scaled to the range of the points first, so that units do not matter.
     Equal distances are decided by the lowest index; rows that are not finite come last.
 
-    Args:
-        values: ``(n, m)``, larger is better.
-        count: how many rows to order; all by default.
-
     Returns:
-        ``(count,)`` int64, the beginning of a permutation of the row indices.
+        ``(count,)`` int64, the beginning of a permutation of the row indices; all by default.
     """
     points, usable = _points(values)
     rows = np.flatnonzero(usable)
@@ -137,12 +113,9 @@ def epsilon_net_order(values: ArrayLike, count: int | None = None) -> NDArray[np
     return np.concatenate([rows[order], np.flatnonzero(~usable)])[:wanted].astype(np.int64)
 
 
-def _points(
-    values: ArrayLike, objectives: int | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _points(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The points (n, m), and which of them are finite."""
     points = np.asarray(values, dtype=np.float64)
     if points.shape == (0,):
-        points = points.reshape(0, objectives or 1)
-    if points.ndim != 2 or (objectives is not None and points.shape[1] != objectives):
-        raise ValueError(f"points must be (n, {objectives or 'm'}), not {points.shape}")
+        points = points.reshape(0, 1)
     return points, np.asarray(np.isfinite(points).all(axis=1), dtype=np.bool_)

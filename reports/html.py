@@ -8,26 +8,25 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import jinja2
 import matplotlib
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from plotly.offline import get_plotlyjs
 
 from reports.by_key import tuned_table, values_table
 from reports.conclusions import conclusions
 from reports.confirmed import confirmed_configs, gains_over_default
 from reports.csv_files import csv_text
-from reports.explored import crowded_ends
 from reports.figures import ReportFigure, interactive, overlaid_figures, search_figures, static
 from reports.figures.chart import Chart
 from reports.figures.static import STATIC_STYLE
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
 from reports.protocol import flattened, protocol_terms
 from reports.results import SearchResults, final_metrics_of
-from reports.searched_keys import check_by, each_of
 from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import (
     Table,
@@ -42,25 +41,7 @@ from saat.errors import printable
 from saat.feasibility import Objective
 from saat.sanity import warning_lines
 
-
-class FigureView(NamedTuple):
-    """A figure as the template shows it."""
-
-    title: str
-    caption: str
-    stem: str  # path of the files without suffix, relative to the page
-    plots: list[Markup]  # JSON of plotly figures
-    image: str  # data URI, for figures without an interactive form
-
-
-class TableView(NamedTuple):
-    """A table as the template shows it."""
-
-    caption: str
-    stem: str
-    header: list[tuple[str, bool]]  # text and whether the column holds numbers
-    rows: list[list[str]]
-
+View = dict[str, Any]  # a figure or a table, as the template shows it
 
 # Figures that the template places itself; any other comes at the end of its section.
 _FIXED_FIGURES = ("frontier", "confirmed", "matrix", "targeted", "hypervolume", "learning_curves",
@@ -82,13 +63,11 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "")
         The path of ``report.html``.
 
     Raises:
-        InputError: a file of a trial is broken, or a search has no few values of ``by``.
+        InputError: a file of a trial is broken.
         ValueError: there is no search.
     """
     if not searches:
         raise ValueError("a report needs at least one search")
-    for results in searches if by else ():
-        check_by(by, results.space, results.name)
     out_dir.mkdir(parents=True, exist_ok=True)
     named = _with_distinct_names(searches)
     groups = comparable_groups(named)
@@ -154,7 +133,7 @@ def _section(
     searches: Sequence[SearchResults], out_dir: Path, suffix: str, slugs: dict[str, str], by: str
 ) -> dict[str, Any]:
     """The section of the page on searches of one protocol: figures, tables and conclusions."""
-    keys = {each_of(results.experiment) for results in searches}
+    keys = {results.each for results in searches}
     by = by or (keys.pop() if len(keys) == 1 else "")
     configs = {results.name: confirmed_configs(results) for results in searches}
     gains = {name: gains_over_default(found) for name, found in configs.items()}
@@ -205,7 +184,7 @@ def _warnings(results: SearchResults) -> list[str]:
     ended = results.trials[results.trials["status"] == "completed"]
     return [
         *warning_lines(dict(zip(ended["trial_id"], final_metrics_of(ended), strict=True))),
-        *(found.text for found in crowded_ends(results)),
+        *results.notices,
     ]
 
 
@@ -219,17 +198,16 @@ def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:
 
 def _save_figures(
     figures: Mapping[str, ReportFigure], out_dir: Path, suffix: str
-) -> dict[str, FigureView]:
+) -> dict[str, View]:
     (out_dir / "figures").mkdir(exist_ok=True)
     return {name: save_figure(figure, out_dir, suffix) for name, figure in figures.items()}
 
 
-def save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> FigureView:
+def save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> View:
     """Draw a figure, write it as PNG and PDF below ``out_dir/figures``, and view it."""
     stem = f"figures/{figure.name}{suffix}"
-    drawing = figure.drawing
-    chart = drawing if isinstance(drawing, Chart) else None
-    drawn = static.draw(drawing) if isinstance(drawing, Chart) else drawing
+    chart = figure.drawing if isinstance(figure.drawing, Chart) else None
+    drawn = static.draw(chart) if chart else cast(Figure, figure.drawing)
     # Lay out once for both files.
     drawn.draw_without_rendering()
     drawn.set_layout_engine(None)
@@ -239,26 +217,25 @@ def save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> FigureView:
     # No date in the file, so that equal results give equal files.
     drawn.savefig(out_dir / f"{stem}.pdf", metadata={"CreationDate": None})
     encoded = base64.b64encode(picture.getvalue()).decode("ascii")
-    return FigureView(
-        title=figure.title,
-        caption=figure.caption,
-        stem=stem,
-        plots=[_script_json(plot.to_json()) for plot in interactive.draw(chart)] if chart else [],
-        image="" if chart else f"data:image/png;base64,{encoded}",
-    )
+    plots = [str(plot.to_json()) for plot in interactive.draw(chart)] if chart else []
+    return {
+        "title": figure.title,
+        "caption": figure.caption,
+        "stem": stem,
+        # No JSON may end the script element around it.
+        "plots": [Markup(plot.replace("<", "\\u003c")) for plot in plots],  # noqa: S704
+        # For a figure without an interactive form.
+        "image": "" if chart else f"data:image/png;base64,{encoded}",
+    }
 
 
-def _script_json(text: Any) -> Markup:
-    """Escape JSON so that it cannot end the script element around it."""
-    return Markup(str(text).replace("<", "\\u003c"))  # noqa: S704 (no "<" is left)
-
-
-def _save_table(table: Table, out_dir: Path, suffix: str) -> TableView:
+def _save_table(table: Table, out_dir: Path, suffix: str) -> View:
     write_table(table, out_dir / "tables", suffix)
     frame = displayed(table)
-    return TableView(
-        caption=table.caption,
-        stem=f"tables/{table.name}{suffix}",
-        header=list(zip(frame.columns, numeric_columns(table), strict=True)),
-        rows=frame.to_numpy().tolist(),
-    )
+    return {
+        "caption": table.caption,
+        "stem": f"tables/{table.name}{suffix}",
+        # Text, and whether the column holds numbers.
+        "header": list(zip(frame.columns, numeric_columns(table), strict=True)),
+        "rows": frame.to_numpy().tolist(),
+    }

@@ -29,12 +29,6 @@ def column_of(name: str) -> MetricColumn:
     )
 
 
-def axis_label(name: str) -> str:
-    """Label an axis with a metric, for example ``robust MAP (%)``."""
-    column = column_of(name)
-    return f"{column.label} ({column.symbol})" if column.symbol else column.label
-
-
 def symbols(columns: Iterable[MetricColumn]) -> dict[str, str]:
     """Map header → unit for the columns that are shown times 100."""
     return {column.label: column.symbol for column in columns if column.symbol}

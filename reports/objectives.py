@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from reports.wording import MISSING, duration, percent
 from saat.feasibility import Aims, Constraints, Objective, Preference
@@ -32,11 +32,6 @@ def label_of(name: str) -> str:
     return label.replace(" seconds", " time") if found.entry.unit is Unit.SECONDS else label
 
 
-def short_label(name: str) -> str:
-    """``clean`` for ``clean_map``: the label where a percentage follows."""
-    return label_of(name).removesuffix(_MAP)
-
-
 def scale_of(name: str, values: ArrayLike) -> Scale:
     """The unit in which values are drawn; seconds become minutes or hours where they are many."""
     unit = _unit(name)
@@ -51,16 +46,22 @@ def scale_of(name: str, values: ArrayLike) -> Scale:
     return Scale(1.0, "", unit is Unit.COUNT)
 
 
+def with_unit(label: str, symbol: str) -> str:
+    """Label of an axis or a column: ``clean MAP (%)``."""
+    return f"{label} ({symbol})" if symbol else label
+
+
 def objective_label(objective: Objective, symbol: str) -> str:
     """Label of an axis: ``clean MAP (%)``, ``device time (min), lower is better``."""
-    text = label_of(objective.name) + (f" ({symbol})" if symbol else "")
+    text = with_unit(label_of(objective.name), symbol)
     return text if objective.maximise else f"{text}, lower is better"
 
 
 def hover_of(axes: Iterable[tuple[str, str, Scale]]) -> str:
     """Plotly's template of the values over a point, from (axis, metric, its unit)."""
     return "<br>".join(
-        f"{short_label(name)} %{{{axis}:.{0 if scale.is_whole else 2}f}} {scale.symbol}".rstrip()
+        f"{label_of(name).removesuffix(_MAP)} "
+        f"%{{{axis}:.{0 if scale.is_whole else 2}f}} {scale.symbol}".rstrip()
         for axis, name, scale in axes
     )
 
@@ -139,8 +140,3 @@ def is_parameter(name: str) -> bool:
 def _unit(name: str) -> Unit:
     found = known(name)
     return found.entry.unit if found else Unit.NUMBER
-
-
-def finite_rows(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Rows (n, m) without a missing value, ``(n,)``."""
-    return np.asarray(np.isfinite(values).all(axis=1), dtype=np.bool_)

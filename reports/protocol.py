@@ -7,13 +7,12 @@ from reports.results import SearchResults
 from reports.wording import MISSING, norm_note, parameter_value
 from saat.wording import counted
 
-Terms = list[tuple[str, str]]
 
-
-def protocol_terms(results: SearchResults) -> Terms:
+def protocol_terms(results: SearchResults) -> list[tuple[str, str]]:
     """The evaluation protocol in words, from the experiment file."""
-    evaluation, validation = (_section(results, name) for name in ("evaluation", "validation"))
-    attacks = _attacks(evaluation.get("attacks"))
+    evaluation, validation = map(results.section, ("evaluation", "validation"))
+    named = evaluation.get("attacks") or ["none named"]
+    attacks = ", ".join(str(a.get("name", a)) if isinstance(a, dict) else str(a) for a in named)
     top_k = evaluation.get("top_k", MISSING)
     ties = {
         "expected": "the expected AP over all orders of items at equal distance",
@@ -33,7 +32,7 @@ def protocol_terms(results: SearchResults) -> Terms:
             "with. White box: network, codes and labels are known. The database is not attacked.",
         ),
         ("Precision", _precision(results)),
-        ("Battery", _BATTERIES.get(str(_section(results, "confirm").get("battery")), MISSING)),
+        ("Battery", _BATTERIES.get(str(results.section("confirm").get("battery")), MISSING)),
         (
             "AP",
             f"AP@{top_k}: the sum of precision at every relevant item within the top {top_k}, over "
@@ -76,7 +75,7 @@ def protocol_terms(results: SearchResults) -> Terms:
 
 def _precision(results: SearchResults) -> str:
     """In which precision trials were measured and trained, and what of them was compiled."""
-    measured = _section(results, "evaluation").get("precision", "fp32")
+    measured = results.section("evaluation").get("precision", "fp32")
     text = f"Clean and robust MAP are measured in {measured}"
     for column, verb in (("precision", "trained in"), ("compile", "compiled by")):
         values = results.trials[column]  # empty in runs of earlier versions
@@ -131,23 +130,12 @@ def _ball(evaluation: Mapping[str, Any]) -> str:
     return f"{str(norm).upper()} distance ε = {eps} (of the whole image, pixels in [0, 1])"
 
 
-def _section(results: SearchResults, name: str) -> dict[str, Any]:
-    section = results.experiment.get(name)
-    return section if isinstance(section, dict) else {}
-
-
 def _dataset(results: SearchResults) -> str:
     """The label of the data set, which names its split; an unknown split is explained."""
     text = ", ".join(results.datasets) or MISSING
     if "/custom-" in text:
         text += " (not a published split; the digits are from the SHA-256 of its lists)"
     return text
-
-
-def _attacks(names: Any) -> str:
-    names = names if isinstance(names, list) else []
-    shown = (str(a.get("name", a)) if isinstance(a, dict) else str(a) for a in names)
-    return ", ".join(shown) or "none named"
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

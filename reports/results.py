@@ -4,8 +4,8 @@ The schema is described in ``docs/architecture.md``. Everything is stored as fra
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,8 +73,7 @@ class SearchResults:
     provenance: dict[str, Any]
     trials: pd.DataFrame
     epochs: pd.DataFrame
-    # Key → the smallest and the largest value it may have; empty where nobody said.
-    key_limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    notices: Sequence[str] = ()  # on the space, for the page; the tables do not tell them
 
     @cached_property
     def aims(self) -> Aims:
@@ -84,23 +83,27 @@ class SearchResults:
     @property
     def explore(self) -> pd.DataFrame:
         """Trials of the search itself, in the order of suggestion."""
-        return self._phases("explore").sort_values("number", kind="stable")
-
-    @property
-    def confirm(self) -> pd.DataFrame:
-        """Trials on test queries after the search."""
-        return self._phases("confirm")
+        explored = self.trials[self.trials["phase"] == "explore"]
+        return explored.sort_values("number", kind="stable")
 
     @property
     def tested(self) -> pd.DataFrame:
         """All trials that were measured on test queries: confirmed and singly trained ones."""
-        return self._phases("confirm", "train")
+        return self.trials[self.trials["phase"].isin(["confirm", "train"])]
+
+    def section(self, name: str) -> dict[str, Any]:
+        """A section of the experiment; empty where an earlier version wrote none."""
+        return self.experiment.get(name) or {}
 
     @property
     def space(self) -> dict[str, Any]:
         """The searched parameters, such as ``defense.lambda``, and their ranges."""
-        space = self.experiment.get("space")
-        return space if isinstance(space, dict) else {}
+        return self.section("space")
+
+    @property
+    def each(self) -> str:
+        """The key of ``search.each``; empty without one."""
+        return self.section("search").get("each") or ""
 
     @property
     def protocol_hashes(self) -> frozenset[str]:
@@ -127,9 +130,6 @@ class SearchResults:
     def examples(self, trial_id: str) -> Arrays | None:
         """Thumbnails of queries and of what they retrieve, or None."""
         return self._kept(trial_id, "examples.npz", read_examples)
-
-    def _phases(self, *phases: str) -> pd.DataFrame:
-        return self.trials[self.trials["phase"].isin(phases)]
 
     def _kept(self, trial_id: str, name: str, read: Callable[[Path], Found]) -> Found | None:
         path = trial_folder(self.path, trial_id) / name
@@ -178,12 +178,8 @@ def stage_seconds(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[names].rename(columns=lambda name: name.removeprefix(_STAGE))
 
 
-def load_search(
-    run_dir: Path, key_limits: Mapping[str, tuple[float, float]] | None = None
-) -> SearchResults:
+def load_search(run_dir: Path, notices: Sequence[str] = ()) -> SearchResults:
     """Read the results in ``run_dir``; the files of single trials are read when asked for.
-
-    ``key_limits``: those of the searched keys, for a report that says how to widen the space.
 
     Raises:
         InputError: the folder, ``trials.parquet`` or ``experiment.yaml`` is missing or broken.
@@ -204,7 +200,7 @@ def load_search(
         epochs=_read_table(epochs, ("trial_id", "epoch"), EPOCH_COLUMNS)
         if os.path.lexists(epochs)
         else _typed(pd.DataFrame(), EPOCH_COLUMNS),
-        key_limits=key_limits or {},
+        notices=notices,
     )
 
 

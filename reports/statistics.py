@@ -49,13 +49,8 @@ def seed_query_interval(values: ArrayLike) -> Interval:
 
     Returns:
         The mean over everything and its 95 % percentile interval; NaN for an empty array.
-
-    Raises:
-        ValueError: the array is not ``(S, Q)``.
     """
     table = np.asarray(values, dtype=np.float64)
-    if table.ndim != 2:
-        raise ValueError(f"values must be (seeds, queries), not {table.shape}")
     if not table.size:
         return Interval(np.nan, np.nan, np.nan)
     of_seeds, of_queries = _drawn(RESAMPLES, *table.shape)
@@ -103,14 +98,8 @@ def compare_paired(a: ArrayLike, b: ArrayLike, comparisons: int = 1) -> PairedCo
         a: ``(S,)`` values of the recommended setting, one a seed.
         b: ``(S,)`` values of the setting it is compared with, the same seeds in the same order.
         comparisons: how many comparisons the report makes.
-
-    Raises:
-        ValueError: the two do not pair.
     """
-    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if first.ndim != 1 or first.shape != second.shape:
-        raise ValueError(f"values do not pair: {first.shape} and {second.shape}")
-    differences = first - second
+    differences = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     n = len(differences)
     mean = float(differences.mean()) if n else np.nan
     half = np.nan

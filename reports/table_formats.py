@@ -29,12 +29,8 @@ _PARAMETER = "param."
 def write_table(table: Table, folder: Path, suffix: str = "") -> None:
     """Write ``NAME.csv``, ``NAME.md`` and ``NAME.tex`` into a folder, which is created.
 
-    The CSV file has all columns with full precision, and nothing where a value is missing.
-
-    Args:
-        table: its name is the name of the files.
-        folder: folder of the files.
-        suffix: text after the name.
+    NAME is that of the table and the suffix. The CSV file has all columns with full precision, and
+    nothing where a value is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     contents = {"csv": csv_text(table.frame), "md": to_markdown(table), "tex": to_latex(table)}

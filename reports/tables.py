@@ -182,24 +182,21 @@ def confirm_table(configs: Sequence[ConfirmedConfig]) -> Table:
     known = (*OBJECTIVES, *further)
     found = dict.fromkeys(c for s in configs for c in columns_beside(s.trials, Phase.TEST, known))
     beside = list(found or map(column_of, REFERENCES))
-    objectives = [column_of(name) for name in OBJECTIVES]
+    objectives = [column_of(name) for name in known]
     columns = identity(configs) | {"setting": [s.setting for s in configs]}
     for label, _, name in objectives:
         columns[label] = [s.mean(name) for s in configs]
         columns[f"{label} std"] = [s.summary(name).std for s in configs]
-        columns[f"{label} low"] = [s.bands[name].low for s in configs]
-        columns[f"{label} high"] = [s.bands[name].high for s in configs]
-    of_search = [column_of(name) for name in further]
-    for label, _, name in of_search:
-        columns[label] = [s.mean(name) for s in configs]
-        columns[f"{label} std"] = [s.summary(name).std for s in configs]
+        if name in OBJECTIVES:
+            columns[f"{label} low"] = [s.bands[name].low for s in configs]
+            columns[f"{label} high"] = [s.bands[name].high for s in configs]
     columns |= {label: [s.mean(name) for s in configs] for label, _, name in beside}
     return Table(
         "confirm",
         "Test queries: mean ± standard deviation over seeds, 95 % interval over seeds and queries",
         pd.DataFrame(columns | {"reliability": [s.reliability for s in configs]}),
-        fractions=symbols((*objectives, *of_search, *beside)),
-        estimates=tuple(column.label for column in (*objectives, *of_search)),
+        fractions=symbols((*objectives, *beside)),
+        estimates=tuple(column.label for column in objectives),
     )
 
 

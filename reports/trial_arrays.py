@@ -1,10 +1,11 @@
 """Read the arrays that a trial stores (``docs/architecture.md``), and check them.
 
 No code in a file is run. An array cannot be larger than its file says, and has the type and the
-shape of the schema.
+shape of the schema. Each reader raises InputError if the file is missing or damaged.
 """
 
 import math
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -55,11 +56,7 @@ _ADVERSARIAL = {
 
 
 def read_histograms(path: Path) -> Arrays:
-    """Histograms ``ATTACK_total`` and ``ATTACK_relevant``, integers ``(Q, K+1)``.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
+    """Histograms ``ATTACK_total`` and ``ATTACK_relevant``, integers ``(Q, K+1)``."""
     arrays = _read(path, _HISTOGRAMS)
     for name in arrays:
         attack, _, _ = name.rpartition("_")
@@ -68,31 +65,20 @@ def read_histograms(path: Path) -> Arrays:
 
 
 def read_examples(path: Path) -> Arrays:
-    """Thumbnails of queries and of what they retrieve.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
+    """Thumbnails of queries and of what they retrieve."""
     return _read(path, _EXAMPLES)
 
 
 def read_adversarial(path: Path) -> Arrays:
-    """Attacked queries by attack, uint8 ``(Q, 3, H, W)``, with their rows and targets.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    arrays = {_current_name(name): array for name, array in _read(path, _ADVERSARIAL).items()}
+    """Attacked queries by attack, uint8 ``(Q, 3, H, W)``, with their rows and targets."""
+    found = _read(path, _ADVERSARIAL)
+    # An older format said ATTACK_taken.
+    arrays = {re.sub("_taken$", "_queries", name): array for name, array in found.items()}
     queries = len(arrays["rows"])
     for name, array in arrays.items():
         if name.endswith("_queries") and not ((array >= 0) & (array < queries)).all():
             raise InputError(f"{path}: array {name!r}: not positions of {queries} queries")
     return arrays
-
-
-def _current_name(name: str) -> str:
-    """The name of an array in the present format; an older one said ``ATTACK_taken``."""
-    return f"{name.removesuffix('_taken')}_queries" if name.endswith("_taken") else name
 
 
 def _read(path: Path, forms: Mapping[str, Form]) -> Arrays:

@@ -86,6 +86,11 @@ def sentences(*parts: str) -> str:
     return "".join(f". {part}" for part in parts if part)
 
 
+def capital(text: str) -> str:
+    """Begin with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
 def duration(seconds: float) -> str:
     """Write seconds in a suitable unit."""
     if math.isnan(seconds):

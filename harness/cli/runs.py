@@ -145,15 +145,15 @@ def report(
 ) -> None:
     """Write report.html, figures and tables of one or more runs."""
     with importing():
+        from harness.experiment.strata import check_by
         from harness.session import session
         from harness.session.resume_checks import read_stored
-        from reports.searched_keys import check_by
 
     run_dirs = [existing_run(runs_dir, name) for name in names]
     for run_dir in run_dirs:
         experiment, _ = read_stored(run_dir)
         if by is not None:
-            check_by(by, experiment.dump()["space"], run_dir.name)
+            check_by(by, experiment.space, run_dir.name)
     if output is None and len(run_dirs) > 1:
         raise InputError("report: several searches need a folder for their report: -o DIR")
     if output is not None:

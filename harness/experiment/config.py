@@ -171,10 +171,7 @@ class Experiment(Section):
     def dump(self) -> dict[str, Any]:
         """JSON-able, every default filled in; loads to the same experiment."""
         out = self.model_dump(mode="json", exclude={"space"})
-        out["space"] = {
-            key: dimension.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-            for key, dimension in self.space.items()
-        }
+        out["space"] = {key: dimension.dump() for key, dimension in self.space.items()}
         return out
 
 

@@ -8,8 +8,8 @@ from harness.experiment.config import Experiment, digest
 from harness.experiment.configs import CORNERS, config_at, corners
 from harness.experiment.section import SHOWN, collecting, nearest
 from harness.experiment.space import SEARCHABLE, Dimension
+from harness.experiment.strata import MOST_VALUES
 from harness.named_paths import setting_paths
-from reports.searched_keys import MOST_VALUES
 from saat.errors import did_you_mean, one_line
 from saat.model_source import check_weights_file
 

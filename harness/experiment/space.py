@@ -87,6 +87,10 @@ class Dimension(Section):
         """``when``, with a list of values for every key."""
         return {key: w if isinstance(w, list) else [w] for key, w in self.when.items()}
 
+    def dump(self) -> dict[str, Any]:
+        """JSON-able, as a file has it."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
     def samples(self) -> list[Any]:
         """Values whose validity stands for the whole dimension: all choices, or both ends."""
         return list(self.choice) if self.choice is not None else list(self.bounds)

@@ -7,6 +7,9 @@ from harness.experiment.aims_section import file_key
 from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
 from harness.experiment.space import Dimension
+from saat.errors import InputError, did_you_mean, one_line
+
+MOST_VALUES = 12  # of a key; more fronts in one figure cannot be told apart
 
 
 class Stratum(NamedTuple):
@@ -25,6 +28,27 @@ def strata(experiment: Experiment) -> list[Stratum]:
     if key is None:
         return [Stratum(experiment, {})]
     return [_stratum(experiment, key, value) for value in experiment.space[key].choice or ()]
+
+
+def check_by(key: str, space: Mapping[str, Dimension], run: str) -> None:
+    """Refuse a key of ``saat report --by`` that has no few values to draw a front for.
+
+    ``run`` is the name of the run that searches the space, for the message.
+
+    Raises:
+        InputError: the run does not search the key, or the key has more than `MOST_VALUES` values.
+    """
+    grids = {name: dimension.grid() for name, dimension in space.items()}
+    fitting = [name for name, grid in grids.items() if grid and len(grid) <= MOST_VALUES]
+    shown, allowed = f"--by {one_line(key, 60)}", ", ".join(fitting) or "none here"
+    if key not in space:
+        hint = did_you_mean(key, space)
+        raise InputError(f"{shown}: {run} does not search this key; allowed: {allowed}{hint}")
+    if key not in fitting:
+        raise InputError(
+            f"{shown}: more than {MOST_VALUES} values, each of which would have a front; allowed "
+            f"are keys with a choice or a grid of at most {MOST_VALUES} values: {allowed}"
+        )
 
 
 def _stratum(experiment: Experiment, key: str, value: Any) -> Stratum:

@@ -1,4 +1,4 @@
-"""Choose which explored settings are confirmed; say where the best ones end the space."""
+"""Choose which explored settings are confirmed."""
 
 from collections.abc import Iterable
 
@@ -6,10 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.experiment.config import Experiment
-from harness.experiment.configs import key_limits
-from harness.journal.state import SearchState, TrialRecord
-from reports.edges import crowded_keys
-from reports.frontier import pareto_mask
+from harness.journal.state import TrialRecord
 from reports.preference import order_of_choice
 from saat.feasibility import Aims
 
@@ -49,13 +46,3 @@ def recommend(experiment: Experiment, explored: Iterable[TrialRecord]) -> list[s
     values = eligible_values(aims, done)
     chosen = order_of_choice(aims, values, wanted, experiment.confirm.max_configs)
     return [done[i].spec.trial_id for i in chosen]
-
-
-def space_notices(experiment: Experiment, state: SearchState) -> list[str]:
-    """A sentence for every searched key that settings of the front have at an end of its range."""
-    aims = experiment.aims
-    done = [record for record in state.of_phase("explore") if eligible(aims, record)]
-    on_front = pareto_mask(eligible_values(aims, done))
-    front = [record.config.flat() for record, on in zip(done, on_front, strict=True) if on]
-    crowded = crowded_keys(experiment.dump()["space"], front, key_limits(experiment))
-    return [found.text for found in crowded]

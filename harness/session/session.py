@@ -12,7 +12,6 @@ from harness.executors import Executor
 from harness.executors.executor import stop_if_full
 from harness.executors.packing import resolve_gpu_share
 from harness.experiment.config import Experiment
-from harness.experiment.configs import key_limits
 from harness.experiment.file import load_stored
 from harness.files import write_text
 from harness.journal.journal import Event, Journal, first_search_id, logging_exceptions
@@ -28,6 +27,7 @@ from harness.options import ExecutorName, Options
 from harness.provenance import provenance
 from harness.search.plan import Plan, deciding_epochs
 from harness.search.search import Search
+from harness.search.space_edges import space_notices
 from harness.search.warm_start import missing_warm_start, warm_start
 from harness.session.checks import (
     check_folders,
@@ -276,7 +276,7 @@ def make_report(
         if note := version_note(experiment, started):
             say(f"{run_dir.name}: {note}")
         write_tables(run_dir, started, state)
-        searches.append(load_search(run_dir, key_limits(experiment)))
+        searches.append(load_search(run_dir, space_notices(experiment, state)))
     return write_report(searches, out_dir, by)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from harness.journal.protocol_identity import version_note
 from harness.journal.state import SearchState, load_state, summary
-from harness.search.recommendation import eligible, space_notices
+from harness.search.recommendation import eligible
+from harness.search.space_edges import space_notices
 from harness.session.resume_checks import read_stored
 from reports.frontier import hypervolume, pareto_mask
 from saat.errors import printable

@@ -7,7 +7,8 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord, metrics_of
-from harness.search.recommendation import eligible_values, space_notices
+from harness.search.recommendation import eligible_values
+from harness.search.space_edges import space_notices
 from reports.frontier import hypervolume
 from saat.feasibility import Aims
 from saat.metrics import final_metrics

@@ -18,6 +18,7 @@ from reports.figures.precision_recall import precision_recall_chart
 from reports.matrix import matrix_notes, targeted_matrix, untargeted_matrix
 from reports.objectives import is_default, label_of, listed, names_listed, reference_text
 from reports.results import SearchResults
+from reports.wording import capital
 from saat.feasibility import Aims
 
 
@@ -39,17 +40,15 @@ def overlaid_figures(
 ) -> dict[str, ReportFigure]:
     """Figures that show all searches of one protocol together, by name.
 
-    Args:
-        searches: searches with equal protocol hashes and equal objectives.
-        configs: the confirmed settings of all of them.
-        by: the searched key whose values have fronts of their own; the code length without one.
+    The searches have equal objectives, and ``configs`` are the confirmed settings of all of them.
+    The values of the searched key ``by`` have fronts of their own; without it, the code lengths do.
     """
     aims = searches[0].aims
     grouped = f"Each value of {by} has a front of its own. " if by else ""
     rendered = [
         ReportFigure(
             "frontier",
-            f"{_capital(names_listed(aims.names))} of all explored trials",
+            f"{capital(names_listed(aims.names))} of all explored trials",
             f"Validation queries under the full protocol. {_better(aims)} "
             f"{grouped}Crosses are trials that "
             "were stopped early: their last values come from the short attack of the search and "
@@ -121,10 +120,6 @@ def _dominated(aims: Aims) -> str:
         f"{kind} of {product} that the completed trials dominate, up to the reference point "
         f"{reference_text(aims)}"
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def search_figures(

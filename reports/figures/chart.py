@@ -57,23 +57,14 @@ class Points(_Series):
 
 
 @dataclass(frozen=True, eq=False)
-class Level:
-    """A horizontal line across the panel, always in view."""
-
-    y: float
-    colour: str
-    label: str
-    dash: Dash = "dash"
-
-
-@dataclass(frozen=True, eq=False)
 class Band:
-    """A horizontal range across the panel; its lower end is always in view."""
+    """A horizontal range across the panel, or a line; its lower end is always in view."""
 
     low: float
     high: float
     colour: str
     label: str
+    dash: Dash = "dash"  # of the line, where both ends are equal
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +78,7 @@ class Cells:
     details: Sequence[Sequence[str]]  # shown over a cell, R × C
 
 
-Mark = Line | Points | Level | Band | Cells
+Mark = Line | Points | Band | Cells
 
 
 @dataclass(frozen=True, eq=False)

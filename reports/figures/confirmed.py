@@ -10,7 +10,7 @@ from reports.confirmed import ConfirmedConfig, distinct_labels
 from reports.figures.chart import Axis, Chart, Mark, Panel, Points, Symbol
 from reports.figures.reference_lines import reference_lines
 from reports.figures.style import colour
-from reports.metric_columns import axis_label
+from reports.objectives import label_of, with_unit
 from saat.bootstrap import Interval
 from saat.metrics import OBJECTIVES, Phase
 
@@ -19,11 +19,7 @@ _HOVER = "clean %{x:.2f} %<br>robust %{y:.2f} %<extra></extra>"
 
 
 def confirmed_chart(configs: Sequence[ConfirmedConfig]) -> Chart:
-    """Draw means with their intervals, and single seeds faint behind them.
-
-    Args:
-        configs: settings that share one protocol.
-    """
+    """Draw means with their intervals, and single seeds faint behind them."""
     if not configs:
         return Chart((), nothing="no completed trials on test queries yet")
     marks: list[Mark] = [*reference_lines([config.trials for config in configs], Phase.TEST)]
@@ -48,7 +44,7 @@ def confirmed_chart(configs: Sequence[ConfirmedConfig]) -> Chart:
                 **look,
             )
         )
-    x_axis, y_axis = (Axis(axis_label(name)) for name in OBJECTIVES)
+    x_axis, y_axis = (Axis(with_unit(label_of(name), "%")) for name in OBJECTIVES)
     return Chart([Panel(marks, x_axis, y_axis)], height=5.2, legend_columns=2)
 
 

@@ -12,11 +12,7 @@ _HOVER = "after %{x:.1f} min<br>hypervolume %{y:.4f}<extra></extra>"
 
 
 def cost_chart(searches: Sequence[SearchResults]) -> Chart:
-    """Draw a step for every trial that raised the hypervolume of its search.
-
-    Args:
-        searches: with equal objectives and references.
-    """
+    """Draw a step for every trial that raised the hypervolume of its search."""
     begun = [results for results in searches if len(completed_trials(results))]
     if not begun:
         return Chart(())

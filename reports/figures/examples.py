@@ -85,7 +85,8 @@ def _draw_panel(axes: Axes, panel: ExamplePanel) -> None:
     axes.set_axis_off()
     axes.set_title(panel.title, fontsize=12, loc="left")
     arrays = panel.arrays
-    step = _PITCH * arrays["query"].shape[-2] / arrays["query"].shape[-1]
+    height = arrays["query"].shape[-2] / arrays["query"].shape[-1]
+    step = _PITCH * height
     columns: list[tuple[str, NDArray[np.uint8], NDArray[np.bool_] | None]] = [
         ("query", arrays["query"], None),
         ("attacked", arrays["adversarial"], None),
@@ -99,18 +100,11 @@ def _draw_panel(axes: Axes, panel: ExamplePanel) -> None:
         left = _PITCH * position + (0.3 if position > 2 else 0) + (0.3 if position > 7 else 0)
         axes.text(left + 0.5, -0.06, title, ha="center", va="bottom", fontsize=8.5)
         for row, image in enumerate(images):
-            shown = None if relevant is None else bool(relevant[row])
-            _draw_image(axes, image, left, row * step, shown)
+            top = row * step
+            extent = (left, left + 1, top + height, top)
+            axes.imshow(image.transpose(1, 2, 0), interpolation="nearest", extent=extent)
+            if relevant is not None:
+                colour, style = (RELEVANT, "-") if relevant[row] else (IRRELEVANT, "--")
+                frame = Rectangle((left, top), 1, height, fill=False, ec=colour, ls=style, lw=3)
+                axes.add_patch(frame)
     axes.set(xlim=(-0.05, left + 1.05), ylim=(len(arrays["query"]) * step, -0.3), aspect="equal")
-
-
-def _draw_image(
-    axes: Axes, image: NDArray[np.uint8], left: float, top: float, relevant: bool | None
-) -> None:
-    height = image.shape[-2] / image.shape[-1]
-    extent = (left, left + 1, top + height, top)
-    axes.imshow(image.transpose(1, 2, 0), interpolation="nearest", extent=extent)
-    if relevant is not None:
-        colour, style = (RELEVANT, "-") if relevant else (IRRELEVANT, "--")
-        frame = Rectangle((left, top), 1, height, fill=False, ec=colour, ls=style, lw=3)
-        axes.add_patch(frame)

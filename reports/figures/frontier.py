@@ -18,7 +18,7 @@ from reports.explored import (
 )
 from reports.figures.chart import Axis, Chart, Line, Mark, Panel, Points, escape, key
 from reports.figures.reference_lines import reference_lines
-from reports.figures.style import NEUTRAL, colour, dash, symbol
+from reports.figures.style import NEUTRAL, colour, shape
 from reports.front_groups import front_groups
 from reports.frontier import pareto_mask
 from reports.objectives import Scale, hover_of, objective_label, scale_of
@@ -151,11 +151,7 @@ def frontier_chart(searches: Sequence[SearchResults], by: str = "") -> Chart:
     """Draw fronts and trials, and mark trials that are stopped, infeasible or at chance.
 
     Two objectives are the axes of one panel. Three have a panel for every two of them: there the
-    front of all three is no line, and its trials are marked.
-
-    Args:
-        searches: with equal objectives.
-        by: the searched key whose values have fronts of their own; the code length without one.
+    front of all three is no line, and its trials are marked. ``by`` is as in `frontier_series`.
     """
     series = frontier_series(searches, by)
     trials = pd.concat([one.trials for one in series]) if series else pd.DataFrame()
@@ -198,16 +194,16 @@ def _panel(
 
 
 def _marks(view: _View, one: FrontierSeries, index: int) -> Iterator[Mark]:
-    shade, shape = colour(index), {"symbol": symbol(index)}
+    shade, (symbol, dash) = colour(index), shape(index)
     look = {flag: look for flag, (_, look) in FLAGS.items()}
     hover = view.hover()
     extra = f"<extra>{escape(one.label)}</extra>"
     trials, group = one.trials, one.label
     completed, stopped = trials[~trials["stopped"]], trials[trials["stopped"]]
-    yield key(group, shade, **shape)
+    yield key(group, shade, symbol=symbol)
     front = trials[trials["on_front"]]
     if view.has_lines:
-        yield view.front_line(front, shade, group=group, dash=dash(index))
+        yield view.front_line(front, shade, group=group, dash=dash)
     else:
         yield _points(view, front, "black", group=group, **_FRONT_LOOK)
     for default in (False, True):
@@ -215,7 +211,7 @@ def _marks(view: _View, one: FrontierSeries, index: int) -> Iterator[Mark]:
             rows = completed[
                 (completed["default"] == default) & (completed["infeasible"] == infeasible)
             ]
-            more = look["default"] if default else shape
+            more = look["default"] if default else {"symbol": symbol}
             more = more | (look["infeasible"] if infeasible else {})
             yield _points(view, rows, shade, group=group, hover=hover + extra, **more)
     for flag in ("collapsed", "powerless"):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from reports.figures.chart import Axis, Band, Cells, Chart, Level, Line, Panel, Points, escape
+from reports.figures.chart import Axis, Band, Cells, Chart, Line, Panel, Points, escape
 from reports.figures.style import CELL_COLOURS, NEUTRAL, PALETTE
 
 _PIXELS = 4 / 3  # CSS pixels a point
@@ -48,14 +48,14 @@ def _panel(panel: Panel, height: int) -> go.Figure:
                     figure.add_trace(_legend_entry(mark))
                 if len(mark.x):
                     figure.add_trace(_trace(mark))
-            case Level():
-                line = {"color": mark.colour, "dash": mark.dash, "width": 1.6}
-                figure.add_hline(y=mark.y, line=line, name=escape(mark.label), showlegend=True)
-                always_seen.append(mark.y - 1)
             case Band():
-                look = {"fillcolor": mark.colour, "opacity": 0.3, "line": {"width": 0}}
-                name = escape(mark.label)
-                figure.add_hrect(mark.low, mark.high, **look, name=name, showlegend=True)
+                entry = {"name": escape(mark.label), "showlegend": True}
+                if mark.low == mark.high:
+                    line = {"color": mark.colour, "dash": mark.dash, "width": 1.6}
+                    figure.add_hline(mark.low, line=line, **entry)
+                else:
+                    look = {"fillcolor": mark.colour, "opacity": 0.3, "line": {"width": 0}}
+                    figure.add_hrect(mark.low, mark.high, **look, **entry)
                 always_seen.append(mark.low - 1)
             case Cells():
                 figure.add_trace(_heatmap(mark))

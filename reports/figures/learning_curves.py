@@ -19,7 +19,7 @@ from reports.figures.chart import (
     key,
 )
 from reports.figures.style import NEUTRAL, colour
-from reports.objectives import hover_of, is_parameter, label_of, scale_of
+from reports.objectives import hover_of, is_parameter, label_of, scale_of, with_unit
 from reports.results import SearchResults, metric_column
 from reports.wording import describe_setting
 from saat.feasibility import Aims
@@ -107,9 +107,8 @@ def _panel(results: SearchResults, name: str, curves: Sequence[Curve]) -> Panel:
     for status, (symbol, label) in _ENDS.items():
         if any(curve.status == status for curve in curves):
             marks.append(key(label, NEUTRAL, symbol=symbol, size=_END_SIZE))
-    symbol_of_unit = scale_of(name, NO_VALUES).symbol
-    unit = f" ({symbol_of_unit})" if symbol_of_unit else ""
-    y = Axis(f"{label_of(name)}, validation, short attack{unit}")
+    label = f"{label_of(name)}, validation, short attack"
+    y = Axis(with_unit(label, scale_of(name, NO_VALUES).symbol))
     return Panel(marks, Axis("minimax epoch", scale="whole"), y)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from reports.explored import completed_trials, values_of
 from reports.figures.chart import Axis, Chart, Mark, Panel, Points, Symbol, Values
 from reports.figures.style import colour
-from reports.objectives import Scale, is_parameter, label_of, scale_of
+from reports.objectives import Scale, is_parameter, label_of, scale_of, with_unit
 from reports.results import SearchResults
 from reports.wording import is_pixel_parameter
 from saat.feasibility import Objective
@@ -83,8 +83,7 @@ def _value_axis(drawn: Sequence[_Drawn]) -> Axis:
     name, scale = drawn[0].objective.name, drawn[0].scale
     if scale.symbol == "%":
         return Axis("MAP, validation (%)")
-    unit = f" ({scale.symbol})" if scale.symbol else ""
-    return Axis(f"{label_of(name)}{unit}", "whole" if scale.is_whole else "linear")
+    return Axis(with_unit(label_of(name), scale.symbol), "whole" if scale.is_whole else "linear")
 
 
 def _marks(frame: pd.DataFrame, values: Values, drawn: Sequence[_Drawn]) -> Iterator[Mark]:

@@ -6,20 +6,15 @@ import numpy as np
 import pandas as pd
 
 from reports.explored import chance_levels
-from reports.figures.chart import Band, Level
+from reports.figures.chart import Band
 from reports.figures.style import NEUTRAL
 from reports.results import metric_column
 from reports.wording import percent
 from saat.metrics import REFERENCES, Phase
 
 
-def reference_lines(frames: Sequence[pd.DataFrame], phase: Phase) -> Iterator[Level | Band]:
-    """The references for a robust MAP: chance, and the range of the theoretical floor.
-
-    Args:
-        frames: trials.
-        phase: of their metrics.
-    """
+def reference_lines(frames: Sequence[pd.DataFrame], phase: Phase) -> Iterator[Band]:
+    """The references for the robust MAP of trials: chance, and the range of the floor."""
     columns = [metric_column(phase, name) for name in REFERENCES]
     values = [frame[columns].to_numpy(dtype=np.float64) for frame in frames]
     chance, floor = np.concatenate([*values, np.empty((0, 2))]).T
@@ -30,13 +25,10 @@ def reference_lines(frames: Sequence[pd.DataFrame], phase: Phase) -> Iterator[Le
     if len(chance):
         # Chance depends on labels alone, so under one protocol all trials agree.
         level = float(np.median(chance))
-        yield Level(100 * level, "#555555", f"chance, random order: {percent(level)}", "dot")
+        shown = f"chance, random order: {percent(level)}"
+        yield Band(100 * level, 100 * level, "#555555", shown, "dot")
     if len(floor):
         ends = float(floor.min()), float(floor.max())
         first, last = map(percent, ends)
         shown = f"theoretical floor: {first if first == last else f'{first[:-2]}–{last}'}"
-        lowest, highest = 100 * ends[0], 100 * ends[1]
-        if lowest < highest:
-            yield Band(lowest, highest, NEUTRAL, shown)
-        else:
-            yield Level(lowest, NEUTRAL, shown)
+        yield Band(100 * ends[0], 100 * ends[1], NEUTRAL, shown)

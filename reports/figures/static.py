@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures.chart import Band, Cells, Chart, Level, Line, Mark, Panel, Points
+from reports.figures.chart import Band, Cells, Chart, Line, Mark, Panel, Points
 from reports.figures.style import CELL_COLOURS, NEUTRAL
 
 # Each character is drawn with the first of these fonts that is installed and has it. DejaVu has
@@ -116,21 +116,22 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 
 
 def _draw_mark(axes: Axes, mark: Mark) -> None:
+    look: Any
     match mark:
         case Cells():
             _draw_cells(axes, mark)
         case Points():
             _draw_points(axes, mark)
         case Line():
-            look: Any = {"drawstyle": _STEPS[mark.step], "lw": mark.width, "alpha": mark.opacity}
-            label = _label(mark.label)
-            axes.plot(mark.x, mark.y, _DASHES[mark.dash], color=mark.colour, label=label, **look)
-        case Level():
-            style = _DASHES[mark.dash]
-            axes.axhline(mark.y, color=mark.colour, ls=style, lw=1.4, label=_label(mark.label))
+            look = {"drawstyle": _STEPS[mark.step], "lw": mark.width, "alpha": mark.opacity}
+            look |= {"color": mark.colour, "label": _label(mark.label)}
+            axes.plot(mark.x, mark.y, _DASHES[mark.dash], **look)
         case Band():
-            bounds = (mark.low, mark.high)
-            axes.axhspan(*bounds, color=mark.colour, alpha=0.3, lw=1, label=_label(mark.label))
+            look = {"color": mark.colour, "label": _label(mark.label)}
+            if mark.low == mark.high:
+                axes.axhline(mark.low, ls=_DASHES[mark.dash], lw=1.4, **look)
+            else:
+                axes.axhspan(mark.low, mark.high, alpha=0.3, lw=1, **look)
 
 
 def _draw_points(axes: Axes, mark: Points) -> None:

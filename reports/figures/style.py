@@ -16,11 +16,6 @@ def colour(index: int) -> str:
     return PALETTE[index % len(PALETTE)]
 
 
-def symbol(index: int) -> Symbol:
-    """Choose the symbol of the index-th series, which tells it from one of the same colour."""
-    return "triangle" if index // len(PALETTE) % 2 else "circle"
-
-
-def dash(index: int) -> Dash:
-    """Choose how the line of the index-th series is drawn, as `symbol` does."""
-    return "dash" if index // len(PALETTE) % 2 else "solid"
+def shape(index: int) -> tuple[Symbol, Dash]:
+    """Choose symbol and line of the index-th series, which tell it from one of the same colour."""
+    return ("triangle", "dash") if index // len(PALETTE) % 2 else ("circle", "solid")

@@ -42,7 +42,7 @@ def _everything_is_there(run_dir: Path) -> None:
     assert found["running"] == []
     assert len(results.explore) == TRIALS + 2
     assert set(results.explore["status"]) == {"completed", "stopped"}
-    assert len(results.confirm) == 3 * (2 + 2 * len(set(results.confirm["param.model.bits"])))
+    assert len(results.tested) == 3 * (2 + 2 * len(set(results.tested["param.model.bits"])))
     assert (run_dir / "report" / "report.html").is_file()
 
 

@@ -239,7 +239,7 @@ def without_drawing(patch: pytest.MonkeyPatch) -> None:
         examples.examples_data(results, settings)
         return dict.fromkeys(SEARCH)
 
-    nothing = html.FigureView("", "", "", [], "")
+    nothing: dict[str, Any] = {"plots": []}
     patch.setattr(html, "search_figures", computed)
     patch.setattr(html, "overlaid_figures", lambda *_: dict.fromkeys(SECTION))
     patch.setattr(html, "save_figure", lambda *_: nothing)

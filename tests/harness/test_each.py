@@ -293,7 +293,7 @@ def test_a_tiny_search_is_reported_by_method(
         "defense.beta": {"float": [0.1, 1.0], "when": {"defense.method": "trades"}},
     }
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(html, "save_figure", lambda *_: html.FigureView("", "", "", [], ""))
+    monkeypatch.setattr(html, "save_figure", lambda *_: {"plots": []})
     changes = {"space": space, "search.each": "defense.method", "search.num_samples": 1}
     raw = tiny_raw({**changes, "defense.epochs": 1})
     Path("tiny.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))

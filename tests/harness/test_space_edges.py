@@ -12,10 +12,10 @@ from harness.experiment.configs import key_limits
 from harness.experiment.section import parse_number
 from harness.journal.journal import read
 from harness.journal.state import SearchState
+from harness.search.space_edges import crowded_keys
 from harness.session.session import make_report
 from harness.session.status import render, status_of
 from harness.tracking.tracked_values import space_edges_tag
-from reports.edges import crowded_keys
 from tests.harness.fakes import experiment, finished
 from tests.harness.tiny import tiny, tiny_raw
 
@@ -98,7 +98,7 @@ def test_every_proposal_is_a_valid_space_that_goes_beyond_the_old_one(
     values = list(dimension.grid() or dimension.bounds)
     front = [{key: values[-at], "defense.method": "saat"}] * 6
     limits = key_limits(searched)
-    found = crowded_keys(searched.dump()["space"], front, limits)
+    found = crowded_keys(searched.space, front, limits)
     if dimension.bounds[at] == limits[key][at]:
         assert found == []
         return

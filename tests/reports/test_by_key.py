@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,19 +13,12 @@ from reports.figures import interactive, static
 from reports.figures.frontier import UNION_LABEL, frontier_chart, frontier_series
 from reports.front_groups import front_groups
 from reports.html import write_report
-from reports.results import SearchResults, load_search
-from reports.searched_keys import MOST_VALUES, check_by
+from reports.results import SearchResults
 from reports.tables import front_table
-from saat.errors import InputError
-from tests.reports.synthetic import SEEDS, write_run
+from tests.reports.synthetic import SEEDS
 
 CLEAN, ROBUST = "metric.reattack/clean_map", "metric.reattack/robust_map"
 WORDS = {"model.backbone": {"choice": ["b", "a", "c"]}}
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> SearchResults:
-    return load_search(write_run(tmp_path_factory.mktemp("runs") / "run"))
 
 
 def in_words(results: SearchResults) -> SearchResults:
@@ -162,50 +154,6 @@ def test_a_published_setting_without_a_tuned_one_has_a_row(results: SearchResult
     assert np.isnan(rows[16]["tuned robust MAP"])
     assert rows[16]["published robust MAP"] > 0
     assert rows[32]["tuned robust MAP"] > 0
-
-
-@pytest.mark.parametrize(
-    ("key", "words"),
-    [
-        ("defense.lamda", "does not search this key; allowed: model.bits, defense.steps; did you"),
-        ("defense.lambda", "more than 12 values"),
-        ("bits", "run does not search this key"),
-        ("", "run does not search this key"),
-    ],
-)
-def test_a_key_without_few_values_is_refused_in_one_line(
-    results: SearchResults, tmp_path: Path, key: str, words: str
-) -> None:
-    with pytest.raises(InputError) as refused:
-        check_by(key, results.space, "run")
-    (line,) = refused.value.faults
-    assert words in line
-    if key:
-        with pytest.raises(InputError):
-            write_report([results], tmp_path / "report", key)
-        assert not (tmp_path / "report").exists()
-
-
-@pytest.mark.parametrize(
-    ("specification", "fits"),
-    [
-        ({"choice": list(range(MOST_VALUES))}, True),
-        ({"choice": list(range(MOST_VALUES + 1))}, False),
-        ({"int": [1, MOST_VALUES]}, True),
-        ({"int": [0, MOST_VALUES]}, False),
-        ({"int": [0, 100], "step": 10}, True),
-        ({"float": [0.0, 0.3], "step": 0.1}, True),
-        ({"float": [0.0, 0.3]}, False),
-        ({"float": [0.3, 0.3]}, True),
-    ],
-)
-def test_a_key_fits_if_its_values_can_be_counted(specification: dict[str, Any], fits: bool) -> None:
-    space = {"defense.x": specification}
-    if fits:
-        check_by("defense.x", space, "run")
-        return
-    with pytest.raises(InputError, match="more than 12 values"):
-        check_by("defense.x", space, "run")
 
 
 def test_the_page_has_the_tables_only_if_asked(results: SearchResults, tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ from tests.reports.synthetic import write_run
 CLEAN, ROBUST = "metric.reattack/clean_map", "metric.reattack/robust_map"
 
 
-@pytest.fixture(scope="module")
-def free(tmp_path_factory: pytest.TempPathFactory) -> SearchResults:
-    return load_search(write_run(tmp_path_factory.mktemp("runs") / "run"))
+@pytest.fixture
+def free(results: SearchResults) -> SearchResults:
+    return results
 
 
 def bound(results: SearchResults, **least: float) -> SearchResults:
@@ -188,7 +188,7 @@ def test_a_search_in_which_nothing_is_feasible_has_a_report(tmp_path: Path) -> N
 )
 def test_arrays_that_miss_one_are_named(tmp_path: Path, name: str, lost: str) -> None:
     results = load_search(write_run(tmp_path / "run", explore=False, seeds=(101,)))
-    trial = str(results.confirm["trial_id"].iloc[0])
+    trial = str(results.tested["trial_id"].iloc[0])
     path = results.path / "trials" / trial / f"{name}.npz"
     with np.load(path) as arrays:
         kept = dict(arrays)

@@ -13,7 +13,7 @@ import torch
 
 from reports.confirmed import confirmed_configs, gains_over_default
 from reports.figures import interactive, overlaid_figures, search_figures, static
-from reports.figures.chart import Band, Chart, Level, Line, Points
+from reports.figures.chart import Band, Chart, Line, Points
 from reports.figures.confirmed import confirmed_chart
 from reports.figures.cost import cost_chart
 from reports.figures.examples import amplify, examples_data, examples_static
@@ -30,16 +30,6 @@ from tests.reports.synthetic import QUERIES, write_run
 CLEAN, ROBUST = "metric.reattack/clean_map", "metric.reattack/robust_map"
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> SearchResults:
-    return load_search(write_run(tmp_path_factory.mktemp("runs") / "run"))
-
-
-@pytest.fixture(scope="module")
-def configs(results):
-    return confirmed_configs(results)
-
-
 def test_frontier_has_every_completed_and_stopped_trial(results):
     series = frontier_series([results])
     assert [one.label for one in series] == ["16 bits", "32 bits"]
@@ -47,8 +37,8 @@ def test_frontier_has_every_completed_and_stopped_trial(results):
     assert sum(one.trials["stopped"].sum() for one in series) == 5
     assert [one.trials["default"].sum() for one in series] == [1, 1]
     chance, floor, *_ = frontier_chart([results]).panels[0].marks
-    assert isinstance(chance, Level)
-    assert chance.y == pytest.approx(15.5)
+    assert isinstance(chance, Band)
+    assert (chance.low, chance.high) == pytest.approx((15.5, 15.5))
     assert isinstance(floor, Band)
     assert (floor.low, floor.high) == pytest.approx((6, 7))
 

@@ -16,16 +16,6 @@ from reports.tables import attacks_table
 from tests.reports.synthetic import write_run
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return load_search(write_run(tmp_path_factory.mktemp("runs") / "run"))
-
-
-@pytest.fixture(scope="module")
-def configs(results):
-    return confirmed_configs(results)
-
-
 def test_cells_are_means_over_seeds_and_queries(results, configs):
     data = untargeted_matrix(configs)
     assert data.columns[0] == "clean"

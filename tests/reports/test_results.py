@@ -44,7 +44,7 @@ def test_phases(run):
     results = load_search(run)
     assert results.name == "quickstart"
     assert len(results.explore) == 12
-    assert len(results.confirm) == len(results.tested) == 18
+    assert len(results.tested) == 18
     assert results.explore["status"].value_counts().to_dict() == {
         "completed": 6,
         "stopped": 5,
@@ -134,7 +134,7 @@ def test_epochs_and_provenance_may_be_missing(run):
 
 def test_files_of_a_trial(run):
     results = load_search(run)
-    trial = results.confirm["trial_id"].iloc[0]
+    trial = results.tested["trial_id"].iloc[0]
     table, histograms, examples = (
         results.per_query(trial),
         results.histograms(trial),
@@ -151,7 +151,7 @@ def test_files_of_a_trial(run):
 
 def test_arrays_with_pickles_are_refused(run):
     results = load_search(run)
-    trial = results.confirm["trial_id"].iloc[0]
+    trial = results.tested["trial_id"].iloc[0]
     np.savez(run / "trials" / trial / "histograms.npz", bad=np.array([{}], dtype=object))
     with pytest.raises(InputError, match=r"histograms\.npz: not readable"):
         results.histograms(trial)
@@ -270,7 +270,7 @@ def test_every_flipped_byte_of_stored_arrays_shows_or_changes_nothing(tmp_path):
 
 def test_every_flipped_byte_of_average_precisions_shows_or_changes_nothing(run):
     results = load_search(run)
-    trial = results.confirm["trial_id"].iloc[0]
+    trial = results.tested["trial_id"].iloc[0]
     path = run / "trials" / trial / "per_query.parquet"
     whole = results.per_query(trial)
     assert whole is not None
@@ -296,7 +296,7 @@ def test_every_flipped_byte_of_average_precisions_shows_or_changes_nothing(run):
 )
 def test_average_precisions_that_cannot_be_are_refused(run, column, value):
     results = load_search(run)
-    trial = results.confirm["trial_id"].iloc[0]
+    trial = results.tested["trial_id"].iloc[0]
     path = run / "trials" / trial / "per_query.parquet"
     pd.read_parquet(path).assign(**{column: value}).to_parquet(path)
     with pytest.raises(InputError, match=r"per_query\.parquet: .*damaged"):
@@ -306,7 +306,7 @@ def test_average_precisions_that_cannot_be_are_refused(run, column, value):
 @pytest.mark.parametrize("column", ["query", "attack", "restart", "ap"])
 def test_a_cell_that_is_missing_among_average_precisions_is_damage(run, column):
     results = load_search(run)
-    trial = results.confirm["trial_id"].iloc[0]
+    trial = results.tested["trial_id"].iloc[0]
     path = run / "trials" / trial / "per_query.parquet"
     frame = pd.read_parquet(path).convert_dtypes()
     frame.loc[0, column] = pd.NA

@@ -25,16 +25,6 @@ from saat.stopwatch import Stage
 from tests.reports.synthetic import write_run
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return load_search(write_run(tmp_path_factory.mktemp("runs") / "run"))
-
-
-@pytest.fixture(scope="module")
-def configs(results):
-    return confirmed_configs(results)
-
-
 def read_csv(table: Table) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(csv_text(table.frame)))
 
@@ -95,8 +85,8 @@ def test_front_csv_leaves_dominated_trials_out(results):
 def test_confirm_csv_equals_the_trials(results, configs):
     table = read_csv(confirm_table(configs))
     row = table[(table["role"] == "recommended") & (table["bits"] == 32)].iloc[0]
-    mine = results.confirm[
-        (results.confirm["role"] == "recommended") & (results.confirm["param.model.bits"] == 32)
+    mine = results.tested[
+        (results.tested["role"] == "recommended") & (results.tested["param.model.bits"] == 32)
     ]
     robust = mine["metric.test/robust_map"].to_numpy(float)
     assert row["robust MAP"] == pytest.approx(robust.mean(), rel=1e-15)
