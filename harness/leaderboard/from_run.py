@@ -21,13 +21,15 @@ from harness.leaderboard.run_checks import (
     chosen,
     finished_run,
     label_of,
+    role_of,
     verified_numbers,
 )
 from reports.confirmed import ConfirmedConfig
+from reports.explored import bits_label
 from reports.results import measured_names
 from saat import __version__
 from saat.bootstrap import Interval
-from saat.errors import InputError, printable
+from saat.errors import InputError, one_line
 from saat.metrics import Phase
 
 # Names under which --claimed takes the numbers of a paper → keys of an entry.
@@ -56,8 +58,8 @@ def parse_claimed(text: str) -> Claimed:
         key = CLAIMS.get(name.strip())
         if key is None or key in values:
             raise InputError(
-                f"--claimed {printable(part)[:60]}: each of map=FRACTION and robust=FRACTION once, "
-                "with a comma between them"
+                f"--claimed {one_line(part, 60) or repr(part)}: each of map=FRACTION and "
+                "robust=FRACTION once, with a comma between them"
             )
         try:
             value = float(number)
@@ -65,7 +67,7 @@ def parse_claimed(text: str) -> Claimed:
             value = math.nan
         if not 0 <= value <= 1:
             raise InputError(
-                f"--claimed {printable(part)[:60]}: a fraction from 0 to 1, such as 0.71 for 71 %"
+                f"--claimed {one_line(part, 60)}: a fraction from 0 to 1, such as 0.71 for 71 %"
             )
         values[key] = value
     return Claimed(**values)
@@ -110,7 +112,7 @@ def _check_protocol(run: FinishedRun, asked: str | None) -> None:
     own = board_name(_label(run), evaluation.norm, evaluation.eps, battery, sha256)
     is_hash = asked is not None and len(asked) >= LEAST_DIGITS and sha256.startswith(asked)
     if asked not in (None, own) and not is_hash:
-        shown = printable(asked)[:60]
+        shown = one_line(asked, 60) or repr(asked)
         raise InputError(f"{run.name}: measured under protocol {own}, not --protocol {shown}")
 
 
@@ -152,8 +154,9 @@ def _entry(run: FinishedRun, config: ConfirmedConfig, request: Request, numbers:
 
 
 def _name(config: ConfirmedConfig, trained: TrialConfig) -> str:
-    role = config.role_label.partition(" [")[0]
-    return f"{trained.method}, {config.setting or role}"
+    what = config.setting or role_of(config)
+    words = what if trained.method == "none" else f"{trained.method}, {what}"
+    return f"{words}, {bits_label(config.bits)}"
 
 
 def _without_paths(config: TrialConfig) -> str:
@@ -261,7 +264,7 @@ def _origin(run: FinishedRun, config: ConfirmedConfig) -> dict[str, Any]:
     plan = run.started.get("plan", "search")
     return {
         "run": run.name,
-        "role": config.role_label.partition(" [")[0],
+        "role": role_of(config),
         "command": f"saat {plan} {run.experiment.name}.yaml",
         "release": versions.get("saat-harness") if isinstance(versions, dict) else None,
         "revision": provenance.get("git_revision"),

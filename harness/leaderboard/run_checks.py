@@ -13,6 +13,7 @@ from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord, load_state
 from harness.session.resume_checks import check_resumed_protocol, read_stored
 from reports.confirmed import ConfirmedConfig, confirmed_configs
+from reports.explored import bits_label
 from reports.results import SearchResults, load_search
 from reports.run_folder import trial_folder
 from saat.errors import InputError, did_you_mean, one_line
@@ -59,9 +60,14 @@ def finished_run(run_dir: Path) -> FinishedRun:
     return FinishedRun(run_dir, experiment, started, state, results)
 
 
+def role_of(config: ConfirmedConfig) -> str:
+    """The role of a setting in words, without the doubts that its label has."""
+    return config.role_label.partition(" [")[0]
+
+
 def label_of(config: ConfirmedConfig) -> str:
-    """A confirmed setting in words, such as ``recommended A, 32 bits``; no doubts are in it."""
-    return f"{config.role_label.partition(' [')[0]}, {config.bits} bits"
+    """A confirmed setting in words, such as ``recommended A, 32 bits``."""
+    return f"{role_of(config)}, {bits_label(config.bits)}"
 
 
 def chosen(run: FinishedRun, setting: str | None) -> list[ConfirmedConfig]:
@@ -72,7 +78,9 @@ def chosen(run: FinishedRun, setting: str | None) -> list[ConfirmedConfig]:
     Raises:
         InputError: the run confirmed none, or no such one.
     """
-    configs = confirmed_configs(run.results)
+    # A setting under two roles is one entry.
+    configs = list({c.config_hash: c for c in reversed(confirmed_configs(run.results))}.values())
+    configs.reverse()
     if not configs:
         raise InputError(f"{run.name}: no setting was measured on test queries")
     if setting is None:
@@ -88,7 +96,9 @@ def chosen(run: FinishedRun, setting: str | None) -> list[ConfirmedConfig]:
         labels = [label_of(config) for config in configs]
         shown = one_line("; ".join(labels), 240)
         hint = did_you_mean(setting, labels)
-        raise InputError(f"--setting {one_line(setting, 60)}: one of: {shown}{hint}")
+        raise InputError(
+            f"--setting {one_line(setting, 60) or repr(setting)}: one of: {shown}{hint}"
+        )
     return found
 
 
