@@ -17,10 +17,11 @@ from harness.cli.common import (
     path_option,
     say,
 )
+from harness.files import writable_parent
 from harness.interrupts import importing
 from saat.errors import InputError
 
-board = typer.Typer(help="Collect verified settings by protocol, and show them on static pages.")
+board = typer.Typer(help="Keep verified settings by protocol, and show them on static pages.")
 app.add_typer(board, name="leaderboard")
 
 _FOLDER = Path("leaderboard")
@@ -33,7 +34,7 @@ def add(
     setting: Annotated[
         str | None,
         option(
-            "Add this setting: its role, its label, or the beginning of its config hash.",
+            "Take this setting: its role, its label, or the beginning of its config hash.",
             "all that were confirmed",
         ),
     ] = None,
@@ -47,15 +48,15 @@ def add(
         ),
     ] = None,
     paper: Annotated[
-        str | None, option("Name this paper for the defense.", "that of the defense")
+        str | None, option("Show this paper beside the defense.", "that of the defense")
     ] = None,
-    year: Annotated[int | None, option("Give the year of --paper.", "that of the defense")] = None,
+    year: Annotated[int | None, option("Show this year of --paper.", "that of the defense")] = None,
     link: Annotated[
-        str | None, option("Give the address of --paper.", "that of the defense")
+        str | None, option("Show this address of --paper.", "that of the defense")
     ] = None,
     protocol: Annotated[
         str | None,
-        option("Refuse a run of another protocol than this board or hash.", "that of the run"),
+        option("Take only a run of this protocol: a board, or the beginning of its hash.", "any"),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace an entry of the same setting.")
@@ -64,7 +65,7 @@ def add(
     cache_dir: CacheDir = None,
     allow: Allow = None,
 ) -> None:
-    """Verify a finished run, and add its confirmed settings to a leaderboard."""
+    """Check a finished run as verify does, and add its confirmed settings to a leaderboard."""
     with importing():
         from harness.leaderboard.from_run import Request, entries_of, parse_claimed, parse_reference
         from harness.leaderboard.store import add_entries
@@ -78,6 +79,7 @@ def add(
         protocol,
     )
     run_dir = existing_run(runs_dir, name)
+    writable_parent(into, "--into")  # before the minutes that verification takes
     entries = entries_of(run_dir, request, cache_dir, say, allow or ())
     print("\n".join(add_entries(into, entries, replace)))
 

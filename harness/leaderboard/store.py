@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.experiment.section import parsed
-from harness.files import writable_parent, write_json
+from harness.files import existing_parent, write_json
 from harness.leaderboard.entry import Entry
 from reports.checksums import read_json, with_checksum
 from reports.run_folder import check_file
@@ -26,10 +26,8 @@ def add_entries(folder: Path, entries: Sequence[Entry], replace: bool = False) -
         A line for every entry: where it was written, or that it was there already.
 
     Raises:
-        InputError: the folder cannot be written, or has the setting with other numbers; then none
-            is written.
+        InputError: the folder has the setting with other content; then none is written.
     """
-    writable_parent(folder, "--into")
     lines: list[str] = []
     new: list[tuple[Path, Entry]] = []
     for entry in entries:
@@ -70,7 +68,7 @@ def read_entries(folder: Path) -> list[Entry]:
         InputError: there is none; or what is wrong with a file, in one line: file, key, value and
             what is allowed.
     """
-    if not folder.is_dir():
+    if existing_parent(folder, "--into") != folder.absolute():
         raise InputError(f"--into {one_line(folder, 200)}: no such folder")
     paths = sorted(folder.glob("*/*.json"))
     if not paths:
