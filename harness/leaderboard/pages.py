@@ -84,7 +84,6 @@ def _protocol(entry: Entry) -> Terms:
 def _row(entry: Entry) -> Row:
     reference, gates = entry.defense.reference, entry.gates
     claimed = entry.claimed or Claimed.model_construct()
-    passed = "failed" if gates.failed else "passed" if gates.checked else "not run"
     return Row(
         slug=entry.slug,
         name=entry.name,
@@ -98,7 +97,7 @@ def _row(entry: Entry) -> Row:
         claimed_clean=_number(claimed.clean_map),
         claimed_robust=_number(claimed.robust_map),
         seeds=len(entry.measured.seeds),
-        gates=passed,
+        gates=_gates(entry),
         unreliable=gates.unreliable,
         reasons=(*gates.failed, *gates.doubts),
         cost_s=entry.cost.seconds,
@@ -119,6 +118,7 @@ def _sections(entry: Entry) -> dict[str, Terms]:
             *((f"t-MAP under {name}", percent(value)) for name, value in measured.targeted.items()),
             *((name, percent(_number(value))) for name, value in reference),
             ("Seeds", _listed(map(str, measured.seeds))),
+            ("Reliability gates", _gates(entry)),
         ],
         "Claimed": _claims(entry),
         "Setting": [("Defense", entry.defense.description), *setting],
@@ -140,6 +140,10 @@ def _sections(entry: Entry) -> dict[str, Terms]:
         ],
     }
     return {title: terms for title, terms in found.items() if terms}
+
+
+def _gates(entry: Entry) -> str:
+    return "failed" if entry.gates.failed else "passed" if entry.gates.checked else "not run"
 
 
 def _claims(entry: Entry) -> Terms:

@@ -48,7 +48,7 @@ def trial(run: Path, setting: str = "a") -> Path:
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     ids = [e["trial"]["trial_id"] for e in events if e["event"] == "suggested"
            and e["trial"]["role"] == setting]  # fmt: skip
-    return run / "trials" / ids[0]
+    return run / "trials" / str(ids[0])
 
 
 def refused(run: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str:
@@ -83,7 +83,7 @@ def test_a_finished_run_becomes_entries_and_pages(
     other = json.loads((second / "result.json").read_text())["metrics"]
     mean = (result["test/robust_map"] + other["test/robust_map"]) / 2
     assert one.measured.robust_map.mean == pytest.approx(mean, abs=1e-12)
-    assert one.measured.robust_map.low <= mean <= one.measured.robust_map.high  # type: ignore[operator]
+    assert one.measured.robust_map.low <= mean <= one.measured.robust_map.high
 
     assert add(run, "--setting", "b") == 0
     assert ended("leaderboard", "page", "--into", str(board)) == 0
