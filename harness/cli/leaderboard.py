@@ -67,7 +67,8 @@ def add(
 ) -> None:
     """Check a finished run as verify does, and add its confirmed settings to a leaderboard."""
     with importing():
-        from harness.leaderboard.from_run import Request, entries_of, parse_claimed, parse_reference
+        from harness.leaderboard.from_run import entries_of
+        from harness.leaderboard.request import Request, parse_claimed, parse_reference
         from harness.leaderboard.store import add_entries
 
     if (paper is None) != (year is None) or (link is not None and paper is None):

@@ -6,55 +6,25 @@ protocol hash is made of, so the hash is computed again whenever the entry is re
 
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from harness.experiment.section import Section
 from harness.journal.protocol_identity import hash_of_protocol
-from saat.errors import InputError, printable
+from harness.leaderboard.values import (
+    Count,
+    Fraction,
+    Link,
+    Name,
+    Seconds,
+    Sha256,
+    Text,
+    Value,
+)
+from saat.errors import InputError
 from saat.wording import counted
 
 _ROUNDING = 1e-9  # by which two means of the same values may differ
-
-
-def _text(text: str) -> str:
-    if text != printable(text) or not text.strip():
-        raise ValueError("a line of text without control characters")
-    return text
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,99}", text):
-        raise ValueError("a letter, then letters, digits, dots, dashes and underscores, 100 in all")
-    return text
-
-
-def _hex(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise ValueError("64 hexadecimal digits")
-    return text
-
-
-def _link(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        parts = urlsplit("")
-    plain = re.fullmatch(r"[!-~]+", text) and not re.search(r"[<>\"'`\\^{}|@]", text)
-    if parts.scheme != "https" or not parts.hostname or not plain:
-        raise ValueError("an address that begins with https://, without a user")
-    return text
-
-
-Text = Annotated[str, Field(max_length=400), AfterValidator(_text)]
-Name = Annotated[str, AfterValidator(_name)]
-Sha256 = Annotated[str, AfterValidator(_hex)]
-Link = Annotated[str, AfterValidator(_link)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1, le=2**53)]
-Value = bool | int | float | Text | None
 
 
 class Estimate(Section):
