@@ -110,12 +110,10 @@ class Measured(Section):
 
     @model_validator(mode="after")
     def _is_the_worst_case(self) -> "Measured":
-        bound = min([self.clean_map.mean, *self.attacks.values()])
-        if self.robust_map.mean > bound + _ROUNDING:
-            raise ValueError(
-                f"robust_map.mean: {self.robust_map.mean:g}: at most the lowest of clean_map and "
-                f"attacks, {bound:g}"
-            )
+        # Attacks bound nothing here: some take a sample of the queries, or some seeds alone.
+        clean, robust = self.clean_map.mean, self.robust_map.mean
+        if robust > clean + _ROUNDING:
+            raise ValueError(f"robust_map.mean: {robust:g}: at most clean_map.mean, {clean:g}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: one of them is there twice")
         return self

@@ -55,7 +55,10 @@ def test_an_entry_is_read_as_it_was_written(tmp_path: Path) -> None:
         ({"measured__clean_map": estimate(0.6, -0.1)}, "measured.clean_map: low: 0.7: at most"),
         ({"measured__seeds": [1, 1]}, "measured: seeds: one of them is there twice"),
         ({"measured__seeds": []}, "measured.seeds: []: at least 1 of them"),
-        ({"measured__attacks": {"hag": 0.2}}, "measured: robust_map.mean: 0.3: at most the lowest"),
+        (
+            {"measured__clean_map": estimate(0.2)},
+            "measured: robust_map.mean: 0.3: at most clean_map.mean, 0.2",
+        ),
         ({"verification__trials": ["a"]}, "verification.trials: one for each of measured.seeds"),
         ({"verification__numbers": 0}, "verification.numbers: 0: at least 1"),
         ({"model__bit": 32}, "model.bit: unknown key; did you mean bits?"),
