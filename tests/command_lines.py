@@ -73,3 +73,18 @@ def fault(tree: Any, arguments: list[str]) -> str:
             raise
         return f"{' '.join(arguments)}: {error.format_message()}"
     return ""
+
+
+def leaves(tree: Any, before: str = "") -> dict[str, Any]:
+    """Every command of a tree that does something, by its words: ``leaderboard add``."""
+    found: dict[str, Any] = {}
+    for name, command in tree.commands.items():
+        words = f"{before} {name}".lstrip()
+        found |= leaves(command, words) if hasattr(command, "commands") else {words: command}
+    return found
+
+
+def leaf_of(tree: Any, words: list[str]) -> str:
+    """The command that a line begins with, one of :func:`leaves`; empty if there is none."""
+    known = leaves(tree)
+    return next((c for n in (1, 2) if (c := " ".join(words[:n])) in known), "")

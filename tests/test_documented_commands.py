@@ -21,7 +21,7 @@ import typer.main
 
 from harness.__main__ import main
 from harness.cli import app
-from tests.command_lines import commands, fenced, written_files
+from tests.command_lines import commands, fenced, leaf_of, leaves, written_files
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -75,6 +75,11 @@ WORK: Mapping[str, tuple[str, list[str]]] = {
     ),
     "verify": ("needs a run", ["evaluation.verify.verify"]),
     "transfer": ("needs a run", ["evaluation.transfer.transfer"]),
+    "leaderboard add": (
+        "needs a run",
+        ["leaderboard.from_run.entries_of", "leaderboard.store.add_entries"],
+    ),
+    "leaderboard page": ("needs entries", ["leaderboard.pages.write_pages"]),
     "preflight": ("needs a cluster", ["preflight.command.preflight"]),
 }
 WHOLE = {"validate", "list"}
@@ -147,7 +152,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         pairs = ("moved_subject", "read_stored")
         given: Any = (result, "") if function in pairs else {} if function == "as_json" else result
         monkeypatch.setattr(importlib.import_module(module), function, noting(called, name, given))
-    for module in ("harness.cli.runs", "harness.cli.evaluation"):
+    for module in ("harness.cli.runs", "harness.cli.evaluation", "harness.cli.leaderboard"):
         monkeypatch.setattr(f"{module}.existing_run", lambda runs_dir, name: runs_dir / name)
     return called
 
@@ -180,12 +185,13 @@ def test_a_documented_command_gets_as_far_as_its_work(
         main(words)
     assert ended.value.code == 0, capsys.readouterr().err
     if words[0] not in WHOLE:
-        assert set(no_work) & set(WORK[words[0]][1])
+        assert set(no_work) & set(WORK[leaf_of(TREE, words)][1])
 
 
 def test_every_command_is_documented_and_has_a_place_here() -> None:
-    assert set(TREE.commands) == WHOLE | set(WORK)
-    assert {line.words[0] for line in found("saat")} == set(TREE.commands)
+    known = set(leaves(TREE))
+    assert known == WHOLE | set(WORK)
+    assert {leaf_of(TREE, line.words) for line in found("saat")} == known
     lines = {" ".join(line.words) for line in found("saat")}
     assert set(NOT_TRIED) <= lines, "an exception that is none any more"
 
@@ -204,9 +210,10 @@ def mention_fault(text: str) -> str:
     """What is wrong with the name of a command and its options, wherever they are mentioned."""
     words = re.sub(r"[\[\]…]", " ", text).split()
     of_all = words[1:2] and words[1].startswith("-")
-    if len(words) < 2 or not (of_all or words[1] in TREE.commands):
+    leaf = leaf_of(TREE, words[1:])
+    if not (of_all or leaf):
         return f"{text}: no such command"
-    command = TREE if of_all else TREE.commands[words[1]]
+    command = TREE if of_all else leaves(TREE)[leaf]
     known = {"--help"} | {option for parameter in command.params for option in parameter.opts}
     wrong = [w for w in words[1:] if w.startswith("-") and w.partition("=")[0] not in known]
     return f"{text}: {wrong[0]}" if wrong else ""

@@ -26,17 +26,30 @@ def _protocol_versions(experiment: Experiment) -> dict[str, int]:
 def protocol_hash(
     experiment: Experiment, data_fingerprint: str, versions: Mapping[str, int] | None = None
 ) -> str:
+    """SHA-256 of what makes numbers comparable; see :func:`hash_of_protocol`.
+
+    ``versions`` are those above 1; None stands for those of this release.
+    """
+    changed = changed_versions(experiment) if versions is None else versions
+    evaluation = experiment.evaluation.model_dump()
+    return hash_of_protocol(data_fingerprint, evaluation, experiment.confirm.battery, changed)
+
+
+def hash_of_protocol(
+    data_fingerprint: str,
+    evaluation: Mapping[str, Any],
+    battery: str,
+    versions: Mapping[str, int],
+) -> str:
     """SHA-256 of the data, the evaluation, the battery and the versions of their formulas.
 
-    ``versions`` are those above 1; None stands for those of this release. Version 1 is left out,
-    so the hash stays the same when a formula is added, or as long as it does not change.
+    ``versions`` are those above 1. Version 1 is left out, so the hash stays the same when a
+    formula is added, or as long as it does not change.
     """
-    evaluation = experiment.evaluation.model_dump()
-    if evaluation["precision"] == "fp32":  # as every number of the versions without the key
-        del evaluation["precision"]
-    protocol = [data_fingerprint, evaluation, experiment.confirm.battery]
-    changed = changed_versions(experiment) if versions is None else dict(versions)
-    return digest([*protocol, changed] if changed else protocol)
+    # Every number of the versions without the key is in fp32.
+    whole = {k: v for k, v in evaluation.items() if (k, v) != ("precision", "fp32")}
+    protocol = [data_fingerprint, whole, battery]
+    return digest([*protocol, dict(versions)] if versions else protocol)
 
 
 def validation_hash(experiment: Experiment, rows: int) -> str:

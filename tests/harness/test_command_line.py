@@ -21,6 +21,7 @@ from harness.search_stopped import SearchStopped
 from harness.session import checks, session
 from harness.session.listing import LISTS, listing
 from saat.metrics import METRICS
+from tests.command_lines import leaves
 from tests.harness.tiny import tiny
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -32,9 +33,10 @@ VERBS = {
     "Try", "Use", "Wait", "Write",
 }  # fmt: skip
 COMMANDS: dict[str, Any] = TREE.commands
-LINES = {name: command.help.partition("\n")[0] for name, command in COMMANDS.items()} | {
+EVERY = {**COMMANDS, **leaves(TREE)}
+LINES = {name: command.help.partition("\n")[0] for name, command in EVERY.items()} | {
     f"{name} {parameter.name}": parameter.help or ""
-    for name, command in {"saat": TREE, **COMMANDS}.items()
+    for name, command in {"saat": TREE, **EVERY}.items()
     for parameter in command.params
     if "completion" not in parameter.name  # typer's own
 }

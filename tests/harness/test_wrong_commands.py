@@ -13,6 +13,7 @@ import yaml
 from harness.__main__ import main
 from harness.cli import app
 from harness.files import write_text
+from tests.command_lines import leaves
 from tests.harness.fakes import experiment, finished
 from tests.harness.test_bad_input import check_line, tree
 from tests.harness.tiny import tiny_raw
@@ -42,6 +43,9 @@ WRONG = {
     "--by": [*WORDS, "bits", "defense.eps", "defense.lamda", "model.bit", "\ud800"],
     "--attack": WORDS, "--precision": WORDS,
     "--runs-dir": PATHS, "--cache-dir": PATHS, "--output": PATHS,
+    "--into": [*PATHS, "tiny.yaml"], "--setting": WORDS, "--protocol": WORDS,
+    "--claimed": ["", "x", "map", "map=x", "map=1.5", "map=1e400", "clean=0.5", "map=0.1,map=0.1"],
+    "--paper": ["", "A", "\x1b[31m"], "--year": [*NUMBERS, "0"], "--link": WORDS,
     "--weights": PATHS, "--experiment": PATHS, "--label-map": PATHS, "--transfer-from": PATHS,
     "--data-path": PATHS, "--data-root": PATHS, "--allow": PATHS,
     "--tracking-uri": ["ftp://host", "http://[", "http://u:p@h", "x", "", "sqlite", "sqlite://",
@@ -50,7 +54,9 @@ WRONG = {
     "NAME": [*PATHS, "don", "..", "λ"], "what": WORDS,
 }  # fmt: skip
 # Switches have no value; an address is knocked at, and a factory is imported.
-UNCHANGED = {"--autoscaling", "--json", "--dry-run", "--help", "--address", "--factory"}
+UNCHANGED = {
+    "--autoscaling", "--json", "--dry-run", "--help", "--address", "--factory", "--replace",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -68,7 +74,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def parameters() -> list[tuple[str, Any]]:
     """(command, parameter) of the whole command line."""
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = leaves(typer.main.get_command(app))
     return [(name, one) for name, command in commands.items() for one in command.params]
 
 
@@ -95,19 +101,19 @@ def wrong_lines(draw: random.Random) -> Iterator[list[str]]:
         name = called(parameter)
         value = draw.choice(WRONG[name])
         if parameter.param_type_name == "option":
-            yield [command, *given(command, name), f"{name}={value}"]
+            yield [*command.split(), *given(command, name), f"{name}={value}"]
         else:
             # An empty argument stays one, and none begins like an option.
-            yield [command, *given(command, name), "--", value]
+            yield [*command.split(), *given(command, name), "--", value]
     commands = sorted({name for name, _ in parameters()})
     while True:
         command = draw.choice(commands)
         at = draw.randrange(len(command))
         yield draw.choice(
             (
-                [command[:at] + command[at + 1 :] + "q"],
-                [command, *given(command, ""), f"--{'x' * draw.choice((1, 3000))}"],
-                [command, *given(command, ""), "--json=1", "--no-such"],
+                [*(command[:at] + command[at + 1 :] + "q").split()],
+                [*command.split(), *given(command, ""), f"--{'x' * draw.choice((1, 3000))}"],
+                [*command.split(), *given(command, ""), "--json=1", "--no-such"],
                 ["--runs-dir", "x", command],
             )
         )

@@ -1,0 +1,1 @@
+"""A leaderboard of confirmed settings: one JSON file an entry, one page a protocol."""
