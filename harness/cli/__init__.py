@@ -1,6 +1,6 @@
 """The command ``saat``."""
 
-from harness.cli import cluster, evaluation, runs
+from harness.cli import cluster, evaluation, reproduce, runs
 from harness.cli.common import app
 
-__all__ = ["app", "cluster", "evaluation", "runs"]
+__all__ = ["app", "cluster", "evaluation", "reproduce", "runs"]

@@ -70,6 +70,7 @@ class TrialContext:
     checkpoint_seconds: float = 60.0  # between two checkpoints of a stage; 0: after every epoch
     precision: AskedPrecision = "auto"  # of trainings; see saat.compute
     compile: Compile = "none"
+    share_trainings: bool = False  # see harness.trial.defended
 
 
 def encode(task: Any) -> str:
