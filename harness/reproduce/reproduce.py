@@ -110,13 +110,12 @@ def write_pages(
 ) -> Path:
     """Write the pages of some tables and figures from the runs that are there; the index."""
     measured = measured_runs(profile, options.runs_dir)
-    shown = {item.name: item for item in items}
-    for item in shown.values():
+    for item in items:
         panels: Sequence[Any] = ()
         if item.kind == "retrieved":
             panels = retrieved_panels(item, measured, options.cache_dir, say)
         write_page(item, measured, out_dir, panels)
-    return write_index(shown, measured, out_dir)
+    return write_index(measured, out_dir)
 
 
 def measured_runs(profile: Profile, runs_dir: Path) -> Measured:

@@ -78,10 +78,14 @@ def entries(item: Item, measured: Measured) -> list[Entry]:
 
 @dataclass(frozen=True)
 class Reference:
-    """A row of ours that robust numbers are read beside; values in percent, one a column."""
+    """A row of ours that robust numbers are read beside; values in percent, one a column.
+
+    ``of_data`` tells a number that no defense changes.
+    """
 
     label: str
     defense: str
+    of_data: bool
     values: Sequence[Value]
 
 
@@ -93,24 +97,31 @@ def references(item: Item, measured: Measured) -> list[Reference]:
     return [row for row in found if not all(np.isnan(v.number) for v in row.values)]
 
 
+_CHANCE = "chance_map"
+
+
 def _references(item: Item, measured: Measured) -> Iterator[Reference]:
     attacks = {cell.attack for _, _, cell in item.cells()}
-    wanted = []
-    if attacks - {NO_ATTACK, *TARGETED}:
-        wanted += [("theoretical floor of the untargeted attacks", "floor_map", "mainstay")]
-        wanted += [("MAP of a random order", "chance_map", "mainstay")]
-    if targeted := attacks & set(TARGETED):
-        wanted += [("t-MAP of the benign queries", "tmap.clean", min(targeted))]
-    if attacks <= {NO_ATTACK, *TARGETED}:
-        wanted += [("MAP of a random order", "chance_map", min(targeted, default=NO_ATTACK))]
-    for defense in item.rows.get("defense", [item.fixed.get("defense")]):
-        for label, metric, attack in wanted:
-            values = []
-            for column in dict.fromkeys(tuple(c.items()) for _, c, _ in item.cells()):
-                place = {**item.fixed, **dict(column), "defense": defense, "attack": attack}
-                cell = cell_at({**place, "measure": "map"})
-                values.append(measured.metric(item.source(cell), cell.setting, metric))
-            yield Reference(label, str(defense), values)
+    untargeted = sorted(attacks - {NO_ATTACK, *TARGETED})
+    targeted = sorted(attacks & set(TARGETED))
+    defenses = list(item.rows.get("defense", [item.fixed.get("defense")]))
+    columns = [dict(pairs) for pairs in {tuple(c.items()): None for _, c, _ in item.cells()}]
+
+    def row(label: str, metric: str, attack: str, defense: str) -> Reference:
+        values = []
+        for column in columns:
+            place = {**item.fixed, **column, "defense": defense, "attack": attack}
+            cell = cell_at({**place, "measure": "map"})
+            values.append(measured.metric(item.source(cell), cell.setting, metric))
+        return Reference(label, defense, metric == _CHANCE, values)
+
+    for defense in defenses:
+        if untargeted:
+            label = "theoretical floor of the untargeted attacks"
+            yield row(label, "floor_map", untargeted[0], defense)
+        if targeted:
+            yield row("t-MAP of the benign queries", "tmap.clean", targeted[0], defense)
+    yield row("MAP of a random order", _CHANCE, (untargeted or targeted)[0], defenses[0])
 
 
 def entries_frame(found: Sequence[Entry]) -> pd.DataFrame:

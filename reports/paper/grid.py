@@ -77,7 +77,11 @@ def grid(item: Item, measured: Measured) -> Grid:
         rows.setdefault(tuple(entry.row.items()), []).append(entry)
         columns[" ".join(label(*pair) for pair in entry.column.items())] = None
     lines: list[tuple[Sequence[str], Sequence[GridCell], bool]] = [
-        (_leading(dict(row), of_row[0]), [_cell(e, notes) for e in of_row], False)
+        (
+            _leading(dict(row), of_row[0]),
+            [_cell(e, notes, measured.left_out(e.cell.setting)) for e in of_row],
+            False,
+        )
         for row, of_row in rows.items()
     ]
     for reference in references(item, measured):
@@ -96,6 +100,7 @@ def _leading(row: Mapping[str, Any], entry: Entry) -> list[str]:
 
 def _reference_leading(item: Item, reference: Reference) -> list[str]:
     texts = [label("defense", reference.defense)] if "defense" in item.rows else []
+    texts = ["" if reference.of_data else text for text in texts]
     return [*texts, reference.label, "t-MAP" if "t-MAP" in reference.label else "MAP"]
 
 
@@ -103,10 +108,10 @@ def _reference_cells(reference: Reference) -> list[GridCell]:
     return [GridCell(_number(value.number)) for value in reference.values]
 
 
-def _cell(entry: Entry, notes: dict[str, int]) -> GridCell:
+def _cell(entry: Entry, notes: dict[str, int], left_out: str) -> GridCell:
     digits = 2 if entry.cell.measure not in PERCEPTIBILITY else 3
     reasons = list(entry.notes)
-    if entry.ours.missing:
+    if entry.ours.missing and not left_out:  # the page says that once
         reasons.append(f"Ours: {entry.ours.missing}.")
     numbers = [notes.setdefault(reason, len(notes) + 1) for reason in reasons]
     difference = "" if np.isnan(entry.difference) else f"{entry.difference:+.2f}"

@@ -49,16 +49,18 @@ class Measured:
     bits: Collection[int]
     runs: Mapping[str, SearchResults]
 
-    def is_trained(self, setting: Setting) -> bool:
-        """Whether backbone and code length of a setting are trained at all."""
-        return setting.backbone in self.backbones and (not self.bits or setting.bits in self.bits)
+    def left_out(self, setting: Setting) -> str:
+        """Why a setting is not trained here at all; empty where it is."""
+        if setting.backbone not in self.backbones:
+            return f"{setting.backbone} is not trained at this scale"
+        if self.bits and setting.bits not in self.bits:
+            return f"{setting.bits} bits are left out"
+        return ""
 
     def trained(self, run: Run, setting: Setting) -> Trained:
         """The completed trial of a setting."""
-        if setting.backbone not in self.backbones:
-            return Trained({}, f"{setting.backbone} is not trained at this scale")
-        if self.bits and setting.bits not in self.bits:
-            return Trained({}, f"{setting.bits} bits were left out")
+        if reason := self.left_out(setting):
+            return Trained({}, reason)
         if run.name not in self.runs:
             return Trained({}, NOT_RUN)
         trials = self.runs[run.name].trials

@@ -2,7 +2,7 @@
 
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +14,9 @@ from reports.csv_files import csv_text
 from reports.figures.examples import ExamplePanel, examples_static
 from reports.figures.static import STATIC_STYLE, draw
 from reports.paper.charts import curves, curves_chart
-from reports.paper.declared import Item, run_named
+from reports.paper.declared import Item, items, run_named
 from reports.paper.entries import Entry, entries, entries_frame, is_comparable, shown_data
+from reports.paper.findings import findings
 from reports.paper.grid import Grid, GridCell, grid
 from reports.paper.measured import Measured
 from reports.paper.numbers import DATA_NAMES, TOLERANCE
@@ -39,6 +40,7 @@ class Page(NamedTuple):
         table: of a table of the paper.
         picture: file of a figure's drawing, beside the page.
         says: what the paper concludes.
+        found: the same, counted in the numbers.
         remarks: what else to know of the numbers.
     """
 
@@ -47,6 +49,7 @@ class Page(NamedTuple):
     table: Grid | None
     picture: str
     says: Sequence[str]
+    found: Sequence[str]
     remarks: Sequence[str]
 
 
@@ -95,10 +98,11 @@ def _drawn(item: Item, measured: Measured, retrieved: Sequence[ExamplePanel]) ->
 def _page(item: Item, measured: Measured, picture: str) -> Page:
     beside = DATA_NAMES[shown_data(item, measured.data)]
     paragraphs = [f"{item.of_paper} of the paper, on {measured.data} at scale {measured.scale}."]
-    table = None
+    table, counted_ = None, list[str]()
     if item.kind == "table":
-        table = grid(item, measured)
-        paragraphs += _how_to_read(item, measured, beside, entries(item, measured))
+        numbers = entries(item, measured)
+        table, counted_ = grid(item, measured), findings(numbers)
+        paragraphs += _how_to_read(item, measured, beside, numbers)
     else:
         paragraphs.append(
             "The paper prints no numbers for this figure; its data set is "
@@ -111,6 +115,7 @@ def _page(item: Item, measured: Measured, picture: str) -> Page:
         table,
         picture,
         item.says,
+        counted_,
         [*_remarks(item, measured), _PAPER],
     )
 
@@ -141,15 +146,19 @@ def _how_to_read(item: Item, measured: Measured, beside: str, found: Sequence[En
 
 def _remarks(item: Item, measured: Measured) -> list[str]:
     found = []
+    settings = [s for name in item.runs for s in run_named(name).settings]
+    left_out = {measured.left_out(setting): None for setting in settings}
+    found += [f"Ours: {reason}." for reason in left_out if reason]
     if missing := _missing(item, measured):
         found.append(f"Not run yet: {', '.join(missing)}.")
     for name, count in measured.unfinished.items():
         if name in item.runs:
             found.append(f"{counted(count, 'trial')} of the run {name} did not complete.")
-    if hours := measured.cost_hours(item.runs):
-        runs = "run" if len(item.runs) == 1 else "runs"
+    there = [name for name in item.runs if name in measured.runs]
+    if hours := measured.cost_hours(there):
+        runs = "run" if len(there) == 1 else "runs"
         found.append(
-            f"The {runs} {', '.join(item.runs)} took {_hours(hours)}, shared with every table and "
+            f"The {runs} {', '.join(there)} took {_hours(hours)}, shared with every table and "
             "figure that needs them."
         )
     return found
@@ -161,7 +170,7 @@ def _missing(item: Item, measured: Measured) -> list[str]:
         name
         for name in item.runs
         if name not in measured.runs
-        and any(measured.is_trained(setting) for setting in run_named(name).settings)
+        and not all(measured.left_out(setting) for setting in run_named(name).settings)
     ]
 
 
@@ -179,10 +188,18 @@ def _markdown(page: Page) -> str:
         lines += [""] if page.table.notes else []
     if page.picture:
         lines += [f"![{page.title}]({page.picture})", ""]
-    for title, texts in (("The paper says", page.says), ("Remarks", page.remarks)):
+    for title, texts in _sections(page):
         if texts:
             lines += [f"## {title}", "", *(f"- {text}" for text in texts), ""]
     return "\n".join(lines)
+
+
+def _sections(page: Page) -> list[tuple[str, Sequence[str]]]:
+    return [
+        ("The paper says", page.says),
+        ("Counted", page.found),
+        ("Remarks", page.remarks),
+    ]
 
 
 def _markdown_table(table: Grid) -> list[str]:
@@ -210,18 +227,23 @@ def _html(page: Page) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"), autoescape=True, trim_blocks=True
     )
-    return environment.get_template("paper.html.j2").render(page=page, marks=_MARKS)
+    return environment.get_template("paper.html.j2").render(
+        page=page, marks=_MARKS, sections=_sections(page)
+    )
 
 
-def write_index(pages: Mapping[str, Item], measured: Measured, folder: Path) -> Path:
-    """Write ``index.md``: the pages of a folder, and which runs they share."""
+def write_index(measured: Measured, folder: Path) -> Path:
+    """Write ``index.md``: the pages that a folder has, and which runs they share."""
+    folder.mkdir(parents=True, exist_ok=True)
     lines = [
         f"# The paper's tables and figures on {measured.data}, scale {measured.scale}",
         "",
         "| page | of the paper | runs | state |",
         "|---|---|---|---|",
     ]
-    for name, item in pages.items():
+    for name, item in items().items():
+        if not (folder / f"{name}.md").exists():
+            continue
         missing = _missing(item, measured)
         state = "complete" if not missing else f"not run yet: {', '.join(missing)}"
         lines.append(
