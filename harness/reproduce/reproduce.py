@@ -18,6 +18,7 @@ from reports.paper.declared import Item, Run, needed_runs, runs
 from reports.paper.measured import Measured
 from reports.paper.page import write_index, write_page
 from reports.results import load_search
+from saat.data import DATASETS, locate
 from saat.errors import InputError
 
 State = Literal["absent", "begun", "finished"]
@@ -84,7 +85,11 @@ def reproduce(
         SearchStopped: a run cannot go on now; the same command continues it.
     """
     options = replace(options, share_trainings=True)
-    for planned in planned_runs(items, profile, options.runs_dir):
+    planned_all = planned_runs(items, profile, options.runs_dir)
+    section = planned_all[0].experiment.data
+    if section.name is not None and DATASETS[section.name].folder is not None:
+        locate(section.name, section.root)  # before weights are downloaded
+    for planned in planned_all:
         name = planned.experiment.name
         if planned.state == "finished":
             say(f"{name}: already there")

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.figures.chart import Axis, Chart, Line, Panel, Points, Values
-from reports.figures.style import NEUTRAL, colour
+from reports.figures.chart import Axis, Chart, Dash, Level, Line, Panel, Points, Values
+from reports.figures.style import NEUTRAL, colour, dash
 from reports.paper.cells import Cell, cell_at
 from reports.paper.declared import Item, run_named
 from reports.paper.grid import label
@@ -55,17 +55,24 @@ def curves(item: Item, measured: Measured) -> pd.DataFrame:
 def curves_chart(item: Item, measured: Measured) -> Chart:
     """Draw the curves, a panel beside the other."""
     frame, panels = curves(item, measured), []
+    everyone = [attack for attacks in item.panels.values() for attack in attacks]
+    places = {attack: place for place, attack in enumerate(dict.fromkeys(everyone))}
     for title, attacks in item.panels.items():
         marks: list[Any] = []
-        for index, attack in enumerate(attacks):
+        for attack in attacks:
             own = frame[(frame["panel"] == title) & (frame["attack"] == attack)]
             if own.empty:
                 continue
             x, y = (own[axis].to_numpy(dtype=np.float64) for axis in ("x", "y"))
-            own_colour = NEUTRAL if attack == "none" else colour(index - ("none" in attacks))
-            marks.append(Line(x, y, own_colour, label("attack", attack), width=1.8))
+            index = places[attack] - ("none" in places)  # benign queries have a colour of no attack
+            own_colour = NEUTRAL if attack == "none" else colour(index)
+            own_dash: Dash = "solid" if attack == "none" else dash(index)
+            name = label("attack", attack)
+            marks.append(Line(x, y, own_colour, name, width=1.8, dash=own_dash))
             if item.kind == "weights":
                 marks.append(Points(x, y, own_colour))
+        if marks and item.kind == "weights":
+            marks += _chance(item, measured)
         x_axis, y_axis = _AXES[title if item.kind == "weights" else item.kind]
         if marks:
             panels.append(Panel(marks, x_axis, y_axis, title))
@@ -92,6 +99,13 @@ def _points(
         depths = DEPTHS[total.sum(axis=1).min() >= DEPTHS]
         precision = precision_of_first(total, relevant, depths.tolist())
         yield from zip(depths.astype(float), 100 * precision, strict=True)
+
+
+def _chance(item: Item, measured: Measured) -> list[Level]:
+    """The MAP of a random order, which robust MAP is read beside."""
+    cell = weight_cells(item, "lambda", "none")[0][1]
+    found = measured.metric(item.source(cell), cell.setting, "chance_map")
+    return [] if found.missing else [Level(found.number, NEUTRAL, "MAP of a random order")]
 
 
 def weight_cells(item: Item, key: str, attack: str) -> list[tuple[float, Cell]]:
