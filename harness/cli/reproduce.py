@@ -66,15 +66,17 @@ def reproduce(
         from harness.reproduce.profile import profile_of
         from reports.paper.declared import chosen_items
 
-        chosen = chosen_items(tables)
-        profile = profile_of(data, scale, data_root, gpus, bits or ())
+    chosen = chosen_items(tables)
+    profile = profile_of(data, scale, data_root, gpus, bits or ())
     out_dir: Path = output or options.runs_dir / profile.name
     if dry_run:
         with importing():
             from harness.reproduce import costs, costs_text
         found = costs.dry_run(chosen, profile, options, say)
-        text = json.dumps(costs_text.as_json(found), indent=1)
-        print(text if as_json else costs_text.as_text(found))
+        if as_json:
+            print(json.dumps(costs_text.as_json(found), indent=1))
+        else:
+            print(costs_text.as_text(found))
         return
     check_output(out_dir, ["index.md"])
     with importing():

@@ -12,6 +12,7 @@ from harness.options import Options
 from harness.reproduce.profile import Profile
 from harness.reproduce.retrieved import retrieved_panels
 from harness.session import session
+from harness.session.checks import check_folders, check_tracking
 from harness.session.result_tables import write_tables
 from harness.session.resume_checks import read_stored
 from reports.paper.declared import Item, Run, needed_runs, runs
@@ -85,6 +86,8 @@ def reproduce(
         SearchStopped: a run cannot go on now; the same command continues it.
     """
     options = replace(options, share_trainings=True)
+    check_folders(options)
+    check_tracking(options.tracking_uri, options.runs_dir)
     planned_all = planned_runs(items, profile, options.runs_dir)
     section = planned_all[0].experiment.data
     if section.name is not None and DATASETS[section.name].folder is not None:
