@@ -85,8 +85,8 @@ def cell_at(coordinates: Mapping[str, Any]) -> Cell:
     given = dict(coordinates)
     lambda_, mu = given.pop("lambda", None), given.pop("mu", None)
     weights = None if lambda_ is None else (float(lambda_), float(mu))
-    keys = ("defense", "hashing", "backbone", "bits")
-    setting = Setting(*(given.pop(key) for key in keys), weights)
+    own = {key: given.pop(key) for key in ("defense", "hashing", "backbone", "bits")}
+    setting = Setting(**own, weights=weights)
     cell = Cell(setting, given.pop("attack"), given.pop("measure"), given.pop("iterations", None))
     if given:
         raise ValueError(f"coordinates {', '.join(given)}: not known")

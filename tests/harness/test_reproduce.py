@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+import saat
 from harness.__main__ import main
 from harness.experiment.configs import config_at
 from harness.options import Options
@@ -17,7 +18,6 @@ from harness.reproduce.costs import DryRun, dry_run
 from harness.reproduce.costs_text import as_json, as_text
 from harness.reproduce.profile import Profile, merged, profile_of
 from harness.reproduce.reproduce import planned_runs, reproduce
-from harness.session.calibration import calibrate
 from harness.trial import attempt
 from reports.csv_files import read_csv
 from reports.paper.declared import SCALES, chosen_items, datasets_of, runs
@@ -78,7 +78,7 @@ def test_the_full_scale_is_as_published() -> None:
     profile = profile_of("flickr25k", "full")
     experiment = profile.experiment_of(runs()["defended"])
     found = config_at(experiment, experiment.compare["saat dph AlexNet 48 bits"])
-    assert found.pretrain.model_dump() == {
+    assert found.dump()["pretrain"] == {
         "epochs": 100, "lr": 0.01, "batch_size": 32, "momentum": 0.9, "weight_decay": 5e-4,
     }  # fmt: skip
     defense = found.defense.model_dump()
@@ -105,7 +105,11 @@ def test_weights_of_figure_six_are_lambda_and_mu() -> None:
 
 
 def test_later_parts_replace_earlier_values() -> None:
-    parts = [{"a": {"x": 1, "y": 2}, "b": 1}, {"a": {"y": 3}}, {"b": {"z": 4}}]
+    parts: list[dict[str, Any]] = [
+        {"a": {"x": 1, "y": 2}, "b": 1},
+        {"a": {"y": 3}},
+        {"b": {"z": 4}},
+    ]
     assert merged(parts) == {"a": {"x": 1, "y": 3}, "b": {"z": 4}}
     assert parts[0] == {"a": {"x": 1, "y": 2}, "b": 1}
 
@@ -184,10 +188,6 @@ def test_a_dry_run_is_text_and_json(counted_dry_run: Any) -> None:
     assert median == pytest.approx(2 * low)
 
 
-def test_calibration_is_that_of_other_dry_runs() -> None:
-    assert costs.calibrate is calibrate
-
-
 # --- wrong input: one line, status 2, nothing started
 
 
@@ -261,7 +261,7 @@ def test_two_tables_share_models_and_an_interruption_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: Counter[str]
 ) -> None:
     profile, options, out = tiny_profile(), inline(tmp_path), tmp_path / "pages"
-    whole, calls = attempt.evaluate, Counter[str]()
+    whole, calls = saat.evaluate, Counter[str]()
 
     def interrupted(*arguments: Any, **more: Any) -> Any:
         calls["attacked"] += 1

@@ -88,7 +88,7 @@ def test_every_printed_number_has_one_cell_and_every_cell_one_number() -> None:
 
 @pytest.mark.parametrize("item", TABLES, ids=lambda item: item.name)
 def test_every_cell_of_a_table_comes_from_one_of_its_runs(item: Item) -> None:
-    used = set()
+    used: set[str] = set()
     for _, _, cell in item.cells():
         sources = [run for run in map(run_named, item.runs) if run.has(cell)]
         # Benign queries are measured with every attack; the first run counts.
