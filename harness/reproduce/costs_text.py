@@ -1,5 +1,6 @@
 """A dry run of tables and figures, in words and as JSON."""
 
+import textwrap
 from typing import Any
 
 from harness.reproduce.costs import Cost, DryRun
@@ -25,7 +26,14 @@ def as_text(found: DryRun) -> str:
             f"About {_time(hours[1])} of one device, {_time(hours[0])} to {_time(hours[2])} by the "
             f"spread of the measurement ({found.device}, networks alone)."
         )
-    return "\n".join([*lines, *found.notes])
+    wrapped = [part for line in [*lines, *found.notes] for part in _wrapped(line)]
+    return "\n".join(wrapped)
+
+
+def _wrapped(line: str) -> list[str]:
+    """Sentences in several lines; rows of the table as they are."""
+    is_row = "  " in line
+    return [line] if is_row or not line else textwrap.wrap(line, _WIDTH, subsequent_indent="  ")
 
 
 def _header(first: str) -> str:

@@ -4,7 +4,6 @@ import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jinja2
 import matplotlib
@@ -14,43 +13,14 @@ from reports.csv_files import csv_text
 from reports.figures.examples import ExamplePanel, examples_static
 from reports.figures.static import STATIC_STYLE, draw
 from reports.paper.charts import curves, curves_chart
-from reports.paper.declared import Item, items, run_named
-from reports.paper.entries import Entry, entries, entries_frame, is_comparable, shown_data
-from reports.paper.findings import findings
-from reports.paper.grid import Grid, GridCell, grid
+from reports.paper.declared import Item, items
+from reports.paper.entries import entries, entries_frame
+from reports.paper.grid import Grid, GridCell
 from reports.paper.measured import Measured
-from reports.paper.numbers import DATA_NAMES, TOLERANCE
+from reports.paper.page_content import PAPER, Page, missing_runs, page_of
 from reports.paper.pictures import attacked_images_figure
-from saat.wording import counted
 
 _MARKS = {"within": " =", "outside": " ≠", "": ""}
-_PAPER = (
-    "The paper is Yuan et al., Semantic-Aware Adversarial Training for Reliable Deep Hashing "
-    "Retrieval (arXiv 2310.14637). It does not say the learning rate and the batch size of its "
-    "adversarial training, which are those of its published code here, and its η = 2 means 2/255."
-)
-
-
-class Page(NamedTuple):
-    """The parts of a page.
-
-    Attributes:
-        title: of the page.
-        paragraphs: what it shows, and how to read it.
-        table: of a table of the paper.
-        picture: file of a figure's drawing, beside the page.
-        says: what the paper concludes.
-        found: the same, counted in the numbers.
-        remarks: what else to know of the numbers.
-    """
-
-    title: str
-    paragraphs: Sequence[str]
-    table: Grid | None
-    picture: str
-    says: Sequence[str]
-    found: Sequence[str]
-    remarks: Sequence[str]
 
 
 def write_page(
@@ -74,7 +44,7 @@ def write_page(
         (folder / picture).write_bytes(_drawn(item, measured, retrieved))
     if frame is not None:
         (folder / f"{item.name}.csv").write_text(csv_text(frame), encoding="utf-8")
-    page = _page(item, measured, picture)
+    page = page_of(item, measured, picture)
     (folder / f"{item.name}.html").write_text(_html(page), encoding="utf-8")
     path = folder / f"{item.name}.md"
     path.write_text(_markdown(page), encoding="utf-8")
@@ -95,87 +65,26 @@ def _drawn(item: Item, measured: Measured, retrieved: Sequence[ExamplePanel]) ->
     return stored.getvalue()
 
 
-def _page(item: Item, measured: Measured, picture: str) -> Page:
-    beside = DATA_NAMES[shown_data(item, measured.data)]
-    paragraphs = [f"{item.of_paper} of the paper, on {measured.data} at scale {measured.scale}."]
-    table, counted_ = None, list[str]()
-    if item.kind == "table":
-        numbers = entries(item, measured)
-        table, counted_ = grid(item, measured), findings(numbers)
-        paragraphs += _how_to_read(item, measured, beside, numbers)
-    else:
-        paragraphs.append(
-            "The paper prints no numbers for this figure; its data set is "
-            + " and ".join(DATA_NAMES[name] for name in item.paper_data)
-            + "."
-        )
-    return Page(
-        f"{item.of_paper}: {item.title}",
-        paragraphs,
-        table,
-        picture,
-        item.says,
-        counted_,
-        [*_remarks(item, measured), _PAPER],
-    )
-
-
-def _how_to_read(item: Item, measured: Measured, beside: str, found: Sequence[Entry]) -> list[str]:
-    unit = "" if "measure" in item.rows else ", in %"
-    if is_comparable(item, measured):
-        verdicts = [entry.verdict for entry in found]
-        within = verdicts.count("within")
-        judged = within + verdicts.count("outside")
-        texts = [
-            f"Each cell has our number, the paper's on {beside}, and their difference{unit}. "
-            f"= marks a difference of at most {TOLERANCE} points, by which two trainings of one "
-            "defense differ in the paper itself; ≠ marks a larger one."
-        ]
-        if judged:
-            texts.append(f"{within} of {counted(judged, 'number')} are within {TOLERANCE} points.")
-        return texts
-    why = "another data set" if measured.data not in item.paper_data else "a shorter schedule"
-    networks = {ours for ours in measured.backbones.values() if ours not in ("alexnet",)}
-    if measured.scale == "small" and networks:
-        why += f" and another network ({', '.join(sorted(networks))})"
-    return [
-        f"Each cell has our number and the paper's on {beside}{unit}. Ours is of {why}, so the two "
-        "are no measurement of the same thing: compare the order of the rows."
+def write_index(measured: Measured, folder: Path) -> Path:
+    """Write ``index.md``: the pages that a folder has, and which runs they share."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        f"# The paper's tables and figures on {measured.data}, scale {measured.scale}",
+        "",
+        "| page | of the paper | runs | state |",
+        "|---|---|---|---|",
     ]
-
-
-def _remarks(item: Item, measured: Measured) -> list[str]:
-    found = []
-    settings = [s for name in item.runs for s in run_named(name).settings]
-    left_out = {measured.left_out(setting): None for setting in settings}
-    found += [f"Ours: {reason}." for reason in left_out if reason]
-    if missing := _missing(item, measured):
-        found.append(f"Not run yet: {', '.join(missing)}.")
-    for name, count in measured.unfinished.items():
-        if name in item.runs:
-            found.append(f"{counted(count, 'trial')} of the run {name} did not complete.")
-    there = [name for name in item.runs if name in measured.runs]
-    if hours := measured.cost_hours(there):
-        runs = "run" if len(there) == 1 else "runs"
-        found.append(
-            f"The {runs} {', '.join(there)} took {_hours(hours)}, shared with every table and "
-            "figure that needs them."
+    for name, item in items().items():
+        if not (folder / f"{name}.md").exists():
+            continue
+        missing = missing_runs(item, measured)
+        state = "complete" if not missing else f"not run yet: {', '.join(missing)}"
+        lines.append(
+            f"| [{item.title}]({name}.md) | {item.of_paper} | {', '.join(item.runs)} | {state} |"
         )
-    return found
-
-
-def _missing(item: Item, measured: Measured) -> list[str]:
-    """Runs that have not begun, of those that there are."""
-    return [
-        name
-        for name in item.runs
-        if name not in measured.runs
-        and not all(measured.left_out(setting) for setting in run_named(name).settings)
-    ]
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:.1f} device-hours" if hours >= 1 else f"{60 * hours:.1f} device-minutes"
+    path = folder / "index.md"
+    path.write_text("\n".join([*lines, "", PAPER, ""]), encoding="utf-8")
+    return path
 
 
 def _markdown(page: Page) -> str:
@@ -230,28 +139,6 @@ def _html(page: Page) -> str:
     return environment.get_template("paper.html.j2").render(
         page=page, marks=_MARKS, sections=_sections(page)
     )
-
-
-def write_index(measured: Measured, folder: Path) -> Path:
-    """Write ``index.md``: the pages that a folder has, and which runs they share."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [
-        f"# The paper's tables and figures on {measured.data}, scale {measured.scale}",
-        "",
-        "| page | of the paper | runs | state |",
-        "|---|---|---|---|",
-    ]
-    for name, item in items().items():
-        if not (folder / f"{name}.md").exists():
-            continue
-        missing = _missing(item, measured)
-        state = "complete" if not missing else f"not run yet: {', '.join(missing)}"
-        lines.append(
-            f"| [{item.title}]({name}.md) | {item.of_paper} | {', '.join(item.runs)} | {state} |"
-        )
-    path = folder / "index.md"
-    path.write_text("\n".join([*lines, "", _PAPER, ""]), encoding="utf-8")
-    return path
 
 
 def _escaped(text: str) -> str:

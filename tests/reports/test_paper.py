@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from reports.csv_files import read_csv
+from reports.figures.chart import Level
 from reports.paper.cells import STEPS, Cell, Setting, cell_at
-from reports.paper.charts import precision_of_first, weight_cells
+from reports.paper.charts import curves_chart, precision_of_first, weight_cells
 from reports.paper.declared import (
     SCALES,
     Item,
@@ -247,6 +248,29 @@ def test_a_figure_that_was_not_run_says_so(tmp_path: Path) -> None:
         empty = Measured("digits", "small", {"AlexNet": "small_cnn"}, (), {})
         assert "Not run yet" in write_page(item, empty, tmp_path).read_text()
         assert (tmp_path / f"{name}.png").stat().st_size > 1000
+
+
+def test_the_curves_of_figure_six_are_drawn_with_chance(tmp_path: Path) -> None:
+    item, run = items()["figure6"], run_named("weights")
+    rows = []
+    for number, setting in enumerate(run.settings):
+        metrics = {"clean_map": 0.8, "map.hag": 0.4, "map.sdha": 0.41, "map.mainstay": 0.3}
+        metrics |= {"chance_map": 0.25}
+        shown = {f"metric.test/{key}": value + number / 100 for key, value in metrics.items()}
+        rows.append({"trial_id": str(number), "role": setting.name, "status": "completed",
+                     "stop_reason": "", "cost_s": 1.0, **shown})  # fmt: skip
+    results = SearchResults("weights", Path("weights"), {}, {}, pd.DataFrame(rows), pd.DataFrame())
+    some = Measured("nuswide", "full", BACKBONES, (), {"weights": results})
+    write_page(item, some, tmp_path)
+    curves = read_csv(tmp_path / "figure6.csv")
+    assert Counter(zip(curves["panel"], curves["attack"], strict=True)) == {
+        **{("lambda", attack): 6 for attack in ("none", "hag", "sdha", "mainstay")},
+        **{("mu", attack): 5 for attack in ("none", "hag", "sdha", "mainstay")},
+    }
+    first, second = curves_chart(item, some).panels
+    assert (first.x.label, second.x.label, first.x.scale) == ("λ", "μ", "log")
+    (chance,) = (mark for mark in first.marks if isinstance(mark, Level))
+    assert chance.y == pytest.approx(25)
 
 
 def test_findings_count_the_papers_claims() -> None:
