@@ -105,6 +105,12 @@ class Measured:
         }
         return {name: count for name, count in counts.items() if count}
 
+    @property
+    def image_sizes(self) -> set[int]:
+        """Widths of the images in pixels, of the runs that say them."""
+        sections = [results.experiment.get("data", {}) for results in self.runs.values()]
+        return {int(section["image_size"]) for section in sections if "image_size" in section}
+
     def cost_hours(self, names: Collection[str]) -> float:
         """Device-hours that the trials of some runs took."""
         costs = [self.runs[name].trials["cost_s"].sum() for name in names if name in self.runs]

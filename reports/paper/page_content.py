@@ -18,6 +18,9 @@ PAPER = (
 )
 
 
+_PAPER_PIXELS = 224
+
+
 class Page(NamedTuple):
     """The parts of a page.
 
@@ -97,6 +100,11 @@ def _remarks(item: Item, measured: Measured) -> list[str]:
     found += [f"Ours: {reason}." for reason in left_out if reason]
     if missing := missing_runs(item, measured):
         found.append(f"Not run yet: {', '.join(missing)}.")
+    if "measure" in item.rows and (sizes := measured.image_sizes - {_PAPER_PIXELS}):
+        found.append(
+            f"Matrix norms grow with the image: {', '.join(map(str, sorted(sizes)))} pixels wide "
+            f"here, {_PAPER_PIXELS} in the paper."
+        )
     for name, count in measured.unfinished.items():
         if name in item.runs:
             found.append(f"{counted(count, 'trial')} of the run {name} did not complete.")

@@ -199,6 +199,16 @@ def test_norms_have_a_difference_and_no_verdict() -> None:
     assert found[0].ours.number == pytest.approx(6.26)
 
 
+def test_norms_of_smaller_images_are_said_to_be_smaller(tmp_path: Path) -> None:
+    item = items()["table7"]
+    some = measured(item)
+    some.runs["undefended"].experiment["data"] = {"image_size": 32}
+    said = "32 pixels wide here, 224 in the paper"
+    assert said in write_page(item, some, tmp_path).read_text()
+    some.runs["undefended"].experiment["data"] = {"image_size": 224}
+    assert "pixels wide" not in write_page(item, some, tmp_path).read_text()
+
+
 def test_robust_numbers_stand_beside_chance() -> None:
     item = items()["table3"]
     found = references(item, measured(item))
