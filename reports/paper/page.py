@@ -78,7 +78,8 @@ def write_index(measured: Measured, folder: Path) -> Path:
         if not (folder / f"{name}.md").exists():
             continue
         missing = missing_runs(item, measured)
-        state = "complete" if not missing else f"not run yet: {', '.join(missing)}"
+        at = f" at {', '.join(map(str, measured.bits))} bits" if measured.bits else ""
+        state = f"complete{at}" if not missing else f"not run yet: {', '.join(missing)}"
         lines.append(
             f"| [{item.title}]({name}.md) | {item.of_paper} | {', '.join(item.runs)} | {state} |"
         )

@@ -250,6 +250,8 @@ def test_a_page_marks_inconsistencies(tmp_path: Path) -> None:
     index = write_index(measured(item), tmp_path).read_text()
     assert "[Attacks on undefended models](table2.md)" in index
     assert "table3.md" not in index
+    some = measured(item, bits=(32,))
+    assert "complete at 32 bits" in write_index(some, tmp_path).read_text()
 
 
 def test_a_figure_that_was_not_run_says_so(tmp_path: Path) -> None:
