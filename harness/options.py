@@ -20,6 +20,7 @@ class Options:
     cache_dir: str | None = None  # node-local, for decoded images; None for the default
     autoscaling: bool = False  # a request that no node meets now waits for one that can
     allow: tuple[Path, ...] = ()  # files and folders outside a stored run that it may read
+    share_trainings: bool = False  # finished trainings are kept for other runs and taken from them
 
     def as_arguments(self, *names: str) -> str:
         """Some fields as arguments of a command, a space before each; defaults are left out."""

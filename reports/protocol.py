@@ -7,8 +7,10 @@ from reports.results import SearchResults
 from reports.wording import MISSING, norm_note, parameter_value
 from saat.wording import counted
 
+Terms = list[tuple[str, str]]  # a term and what it is
 
-def protocol_terms(results: SearchResults) -> list[tuple[str, str]]:
+
+def protocol_terms(results: SearchResults) -> Terms:
     """The evaluation protocol in words, from the experiment file."""
     evaluation, validation = map(results.section, ("evaluation", "validation"))
     named = evaluation.get("attacks") or ["none named"]

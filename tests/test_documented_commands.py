@@ -35,6 +35,7 @@ PLACEHOLDERS = {
     "[EXPERIMENT]": "search_spaces/quickstart.yaml",
     "FILE…": "search_spaces/quickstart.yaml",
     "NAME…": "NAME",
+    "TABLE…": "table2",
     "WHAT": "attacks",
     # Of `ray job submit --working-dir search_spaces`.
     "saat_lambda_mu.yaml": "search_spaces/saat_lambda_mu.yaml",
@@ -80,6 +81,15 @@ WORK: Mapping[str, tuple[str, list[str]]] = {
         ["leaderboard.from_run.entries_of", "leaderboard.store.add_entries"],
     ),
     "leaderboard page": ("needs entries", ["leaderboard.pages.write_pages"]),
+    "reproduce": (
+        "minutes to days",
+        [
+            "reproduce.profile.profile_of",
+            "reproduce.reproduce.reproduce",
+            "reproduce.costs.dry_run",
+            "reproduce.costs_text.as_text",
+        ],
+    ),
     "preflight": ("needs a cluster", ["preflight.command.preflight"]),
 }
 WHOLE = {"validate", "list"}

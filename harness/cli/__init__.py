@@ -1,6 +1,6 @@
 """The command ``saat``."""
 
-from harness.cli import evaluation, leaderboard, runs
+from harness.cli import evaluation, leaderboard, reproduce, runs
 from harness.cli.common import app
 
-__all__ = ["app", "evaluation", "leaderboard", "runs"]
+__all__ = ["app", "evaluation", "leaderboard", "reproduce", "runs"]

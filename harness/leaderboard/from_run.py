@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalogue import catalogue
-from harness.experiment.carried_paths import setting_paths
 from harness.experiment.config import TrialConfig
 from harness.experiment.section import parsed
 from harness.journal.protocol_identity import changed_versions
@@ -24,6 +23,7 @@ from harness.leaderboard.run_checks import (
     role_of,
     verified_numbers,
 )
+from harness.named_paths import setting_paths
 from reports.confirmed import ConfirmedConfig
 from reports.explored import bits_label
 from reports.results import measured_names

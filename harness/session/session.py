@@ -300,4 +300,5 @@ def trial_context(
         gpu_share=gpus if options.executor == "ray" and 0 < gpus < 1 else 1.0,
         data_fingerprint=data_fingerprint,
         checkpoint_seconds=experiment.resources.checkpoint_seconds,
+        share_trainings=options.share_trainings,
     )

@@ -18,7 +18,7 @@ from torch import nn
 
 from harness.experiment.protocols import full_protocol, validation_protocol
 from harness.files import write_json
-from harness.trial import out_of_memory
+from harness.trial import defended, out_of_memory
 from harness.trial.artifacts import write_artifacts
 from harness.trial.compute import bound_threads, compute_of_trial
 from harness.trial.interface import (
@@ -141,6 +141,10 @@ class TrialAttempt:
         self.compute.apply(training)
         self.defended = training.defended
         folder = checkpoints.folder_of(self.folder)
+        stored = defended.stored_training(
+            self.spec, self.context, self.data.fingerprint, self.compute.precision
+        )
+        defended.fetch(stored, folder)
         meta, note = self._restored(training, folder)
         self.history = [EpochReport(**record) for record in meta.get("history", [])]
         yield from self.history
@@ -168,6 +172,7 @@ class TrialAttempt:
                 writer.finish_epoch(training, kept)
                 yield report
                 writer.go_on(training, kept)
+        defended.keep(folder, stored)
         training.conclude()
 
     @property

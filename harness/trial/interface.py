@@ -63,6 +63,7 @@ class TrialContext:
     checkpoint_seconds: float = 60.0  # between two checkpoints of a stage; 0: after every epoch
     precision: AskedPrecision = "auto"  # of trainings; see saat.compute
     compile: Compile = "none"
+    share_trainings: bool = False  # see harness.trial.defended
 
 
 def trial_folder(context: TrialContext, trial_id: str) -> Path:

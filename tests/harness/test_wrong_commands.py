@@ -52,6 +52,8 @@ WRONG = {
                        "x" * 5000],
     "EXPERIMENT.yaml": PATHS, "CHECKPOINT": PATHS, "FILE": PATHS,
     "NAME": [*PATHS, "don", "..", "λ"], "what": WORDS,
+    "TABLE": WORDS, "--data": WORDS, "--scale": WORDS, "--bits": [*NUMBERS, "33"],
+    "--gpus": ["", "x", "-1", "nan", "1025", "9" * 400],
 }  # fmt: skip
 # Switches have no value; an address is knocked at, and a factory is imported.
 UNCHANGED = {
@@ -88,7 +90,7 @@ def called(parameter: Any) -> str:
 def given(command: str, but: str) -> list[str]:
     """Arguments that a command needs, all right, except the one called ``but``."""
     right = {"EXPERIMENT.yaml": "tiny.yaml", "FILE": "tiny.yaml", "NAME": "done"}
-    right |= {"what": "attacks", "CHECKPOINT": "tiny.yaml"}
+    right |= {"what": "attacks", "CHECKPOINT": "tiny.yaml", "TABLE": "figure7"}
     names = [called(one) for name, one in parameters() if name == command]
     return [right[name] for name in names if name in right and name != but]
 
