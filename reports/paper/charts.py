@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from reports.figures.chart import Axis, Band, Chart, Dash, Line, Panel, Points, Values
-from reports.figures.style import NEUTRAL, colour, dash
+from reports.figures.style import NEUTRAL, colour, shape
 from reports.paper.cells import Cell, cell_at
 from reports.paper.declared import Item, run_named
 from reports.paper.grid import label
@@ -66,7 +66,7 @@ def curves_chart(item: Item, measured: Measured) -> Chart:
             x, y = (own[axis].to_numpy(dtype=np.float64) for axis in ("x", "y"))
             index = places[attack] - ("none" in places)  # benign queries have a colour of no attack
             own_colour = NEUTRAL if attack == "none" else colour(index)
-            own_dash: Dash = "solid" if attack == "none" else dash(index)
+            own_dash: Dash = "solid" if attack == "none" else shape(index)[1]
             name = label("attack", attack)
             marks.append(Line(x, y, own_colour, name, width=1.8, dash=own_dash))
             if item.kind == "weights":
