@@ -16,7 +16,7 @@ from harness.reproduce.reproduce import Planned, planned_runs
 from harness.search.plan import PlannedTraining, fixed_trainings
 from harness.session.calibration import Rates, Spread, calibrate, seconds
 from harness.session.checks import check_folders
-from harness.session.data_sizes import DataSizes, data_sizes
+from harness.session.sizes import DataSizes, data_sizes
 from harness.session.trial_costs import Passed, TrialCosts
 from reports.paper.declared import Item, needed_runs, runs
 from saat.wording import counted
