@@ -245,7 +245,8 @@ def test_a_suggestion_of_a_long_search_weighs_no_more_trials_than_that_of_a_shor
     assert max(predicted) <= 21
     whole = np.array([objectives(point) for point in points])
     gap = additive_gap(whole)
-    assert set(fitted[0]) <= set(whole[gap <= np.sort(gap)[19]][:, 0])
+    # The lowest may have been moved to Tukey's fence.
+    assert set(fitted[0]) - {min(fitted[0])} <= set(whole[gap <= np.sort(gap)[19]][:, 0])
     # A front of the model's own predictions, near the true one.
     assert abs(hypervolume(front) - hypervolume(whole)) < 0.01
 
@@ -313,7 +314,7 @@ def test_an_outlier_does_not_hide_what_is_near_the_front() -> None:
     """Values that differ by 0.0002 beside one that is 0.8 lower."""
 
     def value(place: float) -> float:
-        return 0.9 + 1e-4 * np.sin(6 * place)
+        return 0.9 + 1e-4 * float(np.sin(6 * place))
 
     trials = Trials({"x": FloatDistribution(0.0, 1.0)})
     for place in np.linspace(0, 1, 14):

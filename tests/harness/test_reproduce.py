@@ -165,8 +165,7 @@ def test_all_code_lengths_are_four_times_as_many(counted_dry_run: Any) -> None:
 
 def test_forward_passes_are_those_of_the_cost_model(counted_dry_run: Any) -> None:
     """One undefended model: its pretraining, and its test attacks."""
-    from harness.session.data_sizes import data_sizes
-
+    from harness.session.sizes import data_sizes
     from harness.session.trial_costs import TrialCosts
 
     experiment = tiny_profile().experiment_of(runs()["undefended"])

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from reports.csv_files import read_csv
-from reports.figures.chart import Level
+from reports.figures.chart import Band
 from reports.paper.cells import STEPS, Cell, Setting, cell_at
 from reports.paper.charts import curves_chart, precision_of_first, weight_cells
 from reports.paper.declared import (
@@ -281,7 +281,7 @@ def test_the_curves_of_figure_six_are_drawn_with_chance(tmp_path: Path) -> None:
     }
     first, second = curves_chart(item, some).panels
     assert (first.x.label, second.x.label, first.x.scale) == ("λ", "μ", "log")
-    (chance,) = (mark for mark in first.marks if isinstance(mark, Level))
+    (chance,) = (mark for mark in first.marks if isinstance(mark, Band))
     assert chance.y == pytest.approx(25)
 
 
@@ -313,13 +313,14 @@ def test_a_stronger_attack_of_ours_is_counted() -> None:
 def test_precision_of_the_first_items_is_that_of_the_library() -> None:
     import torch
 
-    from saat.retrieval import distance_histograms
+    from saat.retrieval import Database
 
     draw = np.random.default_rng(0)
     codes = torch.from_numpy(draw.choice([-1, 1], (70, 6)).astype(np.int8))
     labels = torch.from_numpy((draw.random((70, 4)) < 0.4).astype(np.uint8))
     parts = (codes[:10], labels[:10], codes, labels)
-    total, relevant = (counts.numpy() for counts in distance_histograms(*parts))
+    histograms = Database(codes, labels).histograms(*parts[:2])
+    total, relevant = (counts.numpy() for counts in histograms)
     wanted = precision_at(*parts, [5, 20, 70]).mean(0).numpy()
     assert precision_of_first(total, relevant, [5, 20, 70]) == pytest.approx(wanted)
 

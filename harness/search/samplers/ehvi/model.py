@@ -127,8 +127,9 @@ class Fit:
         self, positions: Array, values: Array, variances: Array, doubts: Array
     ) -> Surrogate:
         known = np.isfinite(values)
-        given = (one[known] for one in (positions, values, variances, doubts))
-        return Surrogate(*given, self._parameters)
+        return Surrogate(
+            positions[known], values[known], variances[known], doubts[known], self._parameters
+        )
 
     def _constraint_processes(self, trials: Sequence[Observation]) -> list[Surrogate]:
         """A process of the violation of every constraint that was violated once."""
