@@ -282,7 +282,7 @@ def test_the_curves_of_figure_six_are_drawn_with_chance(tmp_path: Path) -> None:
     first, second = curves_chart(item, some).panels
     assert (first.x.label, second.x.label, first.x.scale) == ("λ", "μ", "log")
     (chance,) = (mark for mark in first.marks if isinstance(mark, Band))
-    assert chance.y == pytest.approx(25)
+    assert (chance.low, chance.high) == pytest.approx((25, 25))
 
 
 def test_findings_count_the_papers_claims() -> None:
