@@ -21,6 +21,7 @@ import typer.main
 
 from harness.__main__ import main
 from harness.cli import app
+from harness.experiment.space import Dimension
 from tests.command_lines import commands, fenced, leaf_of, leaves, written_files
 
 ROOT = Path(__file__).parent.parent
@@ -158,7 +159,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         module, _, function = f"harness.{name}".rpartition(".")
         result = MagicMock(wrong=[], failures=[])
         result.content.return_value = {}
-        result.dump.return_value = {"space": {"defense.method": {"choice": ["saat", "cgat"]}}}
+        result.space = {"defense.method": Dimension.model_validate({"choice": ["saat", "cgat"]})}
         pairs = ("moved_subject", "read_stored")
         given: Any = (result, "") if function in pairs else {} if function == "as_json" else result
         monkeypatch.setattr(importlib.import_module(module), function, noting(called, name, given))

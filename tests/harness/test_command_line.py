@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TREE: Any = typer.main.get_command(app)
 VERBS = {
     "Attack", "Check", "Compare", "Connect", "Continue", "Deliver", "Derive", "Give", "Hand",
-    "Iterate", "Keep", "List", "Listen", "Look", "Map", "Measure", "Open", "Print", "Read",
+    "Iterate", "Keep", "List", "Listen", "Look", "Make", "Map", "Measure", "Open", "Print", "Read",
     "Recompute", "Replace", "Run", "Sample", "Say", "Search", "Show", "Take", "Track", "Train",
     "Try", "Use", "Wait", "Write",
 }  # fmt: skip
