@@ -199,6 +199,13 @@ def say(text: str) -> None:
         print(lines, file=sys.stderr, flush=True)
 
 
+def starting(text: str) -> None:
+    """A line for the person at a terminal, before imports and checks that take seconds."""
+    with suppress(OSError, ValueError):
+        if sys.stderr.isatty():
+            say(f"{text}: loading PyTorch and checking data, devices and folders")
+
+
 def existing_run(runs_dir: Path, name: str) -> Path:
     """The folder of a run; where there is none, the error names the run that is most alike."""
     existing_parent(runs_dir, "--runs-dir")

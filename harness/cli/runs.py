@@ -25,6 +25,7 @@ from harness.cli.common import (
     option,
     run_argument,
     say,
+    starting,
     with_options,
 )
 from harness.files import check_output
@@ -73,6 +74,7 @@ def _starting(plan: "Plan", summary: str, *keys: str, executor: ExecutorName = "
             return
         if as_json:
             raise InputError("--json: goes with --dry-run")
+        starting(f"{loaded.name}: starting")
         with importing():
             from harness.session import session
         to_allow = partial(session.paths_to_allow, loaded, options.runs_dir)
@@ -117,6 +119,7 @@ def resume(name: RunName, options: Options, executor: ResumedExecutor = None) ->
     what it names outside its folder is read only if you allow it.
     """
     existing_run(options.runs_dir, name)
+    starting(f"{name}: continuing")
     with importing():
         from harness.session import session
     with _resumable(name, executor, options, lambda: [str(path) for path in options.allow]):

@@ -1,22 +1,17 @@
 """``saat status``: how far a search is."""
 
-import math
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness.journal.protocol_identity import version_note
 from harness.journal.state import SearchState, load_state, summary
-from harness.search.recommendation import eligible
 from harness.search.space_edges import space_notices
+from harness.session.front import front_of
 from harness.session.resume_checks import read_stored
-from reports.frontier import hypervolume, pareto_mask
+from harness.session.wording import setting_text, value_text
 from saat.errors import printable
-from saat.feasibility import Aims
-from saat.metrics import METRICS, Unit, final_metrics
+from saat.metrics import METRICS, final_metrics
 from saat.sanity import warning_lines
 from saat.wording import counted
 
@@ -29,9 +24,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
     exploring = "explore" if state.recommended is None else "confirm"
     trials = state.trials.values()
     aims = experiment.aims
-    done = [r for r in state.of_phase("explore") if eligible(aims, r)]
-    points = aims.oriented([aims.values(record.metrics) for record in done])
-    front = [done[i] for i in np.argsort(-points[:, 0], kind="stable") if pareto_mask(points)[i]]
+    front, volume = front_of(aims, state)
     return {
         "name": run_dir.name,
         "state": "finished" if state.finished else "unfinished",
@@ -40,7 +33,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "warm_started": len(state.warm),
         "versions": version_note(experiment, started),
         "trials": summary(state),
-        "hypervolume": hypervolume(points, aims.corner),
+        "hypervolume": volume,
         "objectives": aims.names,
         "front": [
             {
@@ -68,35 +61,6 @@ def finished_metrics(state: SearchState) -> dict[str, dict[str, float]]:
     """Metrics under the full protocol of every completed trial, by its id."""
     ended = state.ended()
     return {r.spec.trial_id: final_metrics(r.metrics) for r in ended if r.status == "completed"}
-
-
-def short_label(name: str) -> str:
-    """``clean`` for ``clean_map``; the metric's label where it is not the MAP of queries."""
-    return METRICS[name].label.removesuffix(" MAP")
-
-
-def value_text(name: str, value: float, missing: str) -> str:
-    """A value of a metric: ``81.3`` (percent), ``32`` (bits), ``412`` (seconds)."""
-    if math.isnan(value):
-        return missing
-    unit = METRICS[name].unit
-    if unit.symbol:
-        return f"{100 * value:.1f}"
-    return f"{value:.0f}" if unit in (Unit.COUNT, Unit.SECONDS) else f"{value:.4g}"
-
-
-def objectives_text(aims: Aims, values: Iterable[float]) -> str:
-    """``clean 81.3 robust 40.2``."""
-    pairs = zip(aims.names, values, strict=True)
-    return " ".join(f"{short_label(name)} {value_text(name, value, '-')}" for name, value in pairs)
-
-
-def setting_text(values: Iterable[tuple[str, object]]) -> str:
-    """``key=value`` of every pair; floats in three digits."""
-    return " ".join(
-        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
-        for key, value in values
-    )
 
 
 def render(found: dict[str, Any]) -> str:
