@@ -201,9 +201,8 @@ def say(text: str) -> None:
 
 def starting(text: str) -> None:
     """A line for the person at a terminal, before imports and checks that take seconds."""
-    with suppress(OSError, ValueError):
-        if sys.stderr.isatty():
-            say(f"{text}: loading PyTorch and checking data, devices and folders")
+    if sys.stderr.isatty():
+        say(text)
 
 
 def existing_run(runs_dir: Path, name: str) -> Path:

@@ -32,7 +32,7 @@ from harness.files import check_output
 from harness.interrupts import importing
 from harness.options import ExecutorName, Options
 from harness.search_stopped import SearchStopped
-from saat.errors import InputError
+from saat.errors import InputError, printable
 
 if TYPE_CHECKING:  # pydantic and torch, which `saat --help` needs nothing of
     from harness.search.plan import Plan
@@ -62,6 +62,7 @@ def _starting(plan: "Plan", summary: str, *keys: str, executor: ExecutorName = "
         as_json: Json = False,
         **given: Any,
     ) -> None:
+        starting(f"{experiment}: reading and checking")
         loaded = load(experiment, set_, {names[name]: value for name, value in given.items()})
         if plan == "compare" and not loaded.compare:
             raise InputError(f"{experiment}: compare: names no setting; give at least one")
@@ -74,7 +75,7 @@ def _starting(plan: "Plan", summary: str, *keys: str, executor: ExecutorName = "
             return
         if as_json:
             raise InputError("--json: goes with --dry-run")
-        starting(f"{loaded.name}: starting")
+        starting(f"{loaded.name}: loading PyTorch, then checking data, devices and folders")
         with importing():
             from harness.session import session
         to_allow = partial(session.paths_to_allow, loaded, options.runs_dir)
@@ -119,7 +120,7 @@ def resume(name: RunName, options: Options, executor: ResumedExecutor = None) ->
     what it names outside its folder is read only if you allow it.
     """
     existing_run(options.runs_dir, name)
-    starting(f"{name}: continuing")
+    starting(f"{name}: loading PyTorch, then checking data, devices and folders")
     with importing():
         from harness.session import session
     with _resumable(name, executor, options, lambda: [str(path) for path in options.allow]):
@@ -194,11 +195,16 @@ def conclude(run_dir: Path) -> None:
     """Print how a run ended; raises SearchStopped where every trial failed."""
     from harness.journal.journal import read
     from harness.journal.state import SearchState, summary
+    from harness.session.confirmed import confirmed_lines, confirmed_settings
+    from harness.session.resume_checks import read_stored
     from harness.session.status import finished_metrics
     from saat.sanity import warning_lines
 
     state = SearchState(read(run_dir / "events.jsonl"))
     print(f"{summary(state)}; report: {run_dir / 'report' / 'report.html'}")
+    confirmed = confirmed_settings(read_stored(run_dir)[0], state)
+    for line in confirmed_lines(confirmed, state.recommended):
+        print(printable(line))
     for line in warning_lines(finished_metrics(state)):
         say(f"warning: {line}")
     failed = [record for record in state.trials.values() if record.status == "failed"]

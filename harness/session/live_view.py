@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -14,13 +13,12 @@ from rich.text import Text
 from harness.experiment.config import Experiment
 from harness.journal.state import SearchState, TrialRecord
 from harness.session.time_left import Progressed, TimeLeft
-from harness.session.wording import compact_setting, short_label, value_text
+from harness.session.wording import compact_setting, short_label, shown_keys, value_text
 from saat.errors import printable
-from saat.feasibility import Aims
 from saat.metrics import Phase
 from saat.wording import counted, duration
 
-_NOW = 14  # columns of what a trial is doing, at least
+_NOW = 16  # columns of what a trial is doing, at least
 _FRONT, _ENDED, _REASONS = 5, 4, 3  # lines of each that running trials leave room for
 _MEASURED = (Phase.TEST, Phase.REATTACK, Phase.VALIDATION)  # the first that a trial has is shown
 
@@ -46,7 +44,7 @@ class LiveView:
         """What fits into a terminal of that size."""
         head = [self._title(), self._bar(width), *self._stopped()]
         running, ended = self.state.running(), self.state.ended()
-        columns, room = _Columns(self.experiment, width), height - 1 - len(head)
+        columns, room = _Columns(self.experiment, self.state, width), height - 1 - len(head)
         if len(running) + 1 > room:
             return Group(*head, columns.side_by_side(running, room))
         parts: list[RenderableType] = [*head, columns.table(running, self._now, "running")]
@@ -94,7 +92,7 @@ class LiveView:
 
     def _now(self, record: TrialRecord) -> str:
         if known := self.doing.get(record.spec.trial_id):
-            return printable(known)
+            return printable(known.replace(" epoch ", " "))
         if len(record.epochs) >= record.config.epochs:
             return "attacks"
         return "training" if record.epochs else "starting"
@@ -135,17 +133,17 @@ def _reasons(ended: Sequence[TrialRecord]) -> list[str]:
 class _Columns:
     """The columns of trials: numbers have fixed widths, and the setting has what is left."""
 
-    def __init__(self, experiment: Experiment, width: int) -> None:
-        self._aims: Aims = experiment.aims
-        self._keys = list(experiment.space)
-        self._keys += [key for point in experiment.compare.values() for key in point]
+    def __init__(self, experiment: Experiment, state: SearchState, width: int) -> None:
+        self._aims = experiment.aims
+        self._keys = shown_keys(experiment)
+        records = [*state.ended(), *state.running()]
+        self._id = max([len("running"), *(len(_short_id(record)) for record in records)])
+        self._epoch = max([len("epoch"), *(len(_epoch(record)) for record in records)])
         self._labels = [short_label(name) for name in self._aims.names]
         self._values = [max(6, len(label)) for label in self._labels]
         self._width = width
-
-    @cached_property
-    def _fixed(self) -> int:
-        return sum(self._values) + len(self._values)
+        # Of the numbers, with a space before each.
+        self._numbers_width = self._epoch + 1 + sum(self._values) + len(self._values)
 
     def table(
         self,
@@ -158,9 +156,9 @@ class _Columns:
         A line above names the columns if the first has a ``heading``.
         """
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=bool(heading))
-        left = self._width - 9 - 1 - 7 - 1 - self._fixed
+        left = self._width - self._id - 2 - self._numbers_width
         doing = max(_NOW, min(28, left - 1 - 40))
-        widths = [9, max(8, left - doing - 1), 7, *self._values, doing]
+        widths = [self._id, max(8, left - doing - 1), self._epoch, *self._values, doing]
         names = (heading, "setting", "epoch", *self._labels, "now")
         for number, (name, size) in enumerate(zip(names, widths, strict=True)):
             is_number = 2 <= number < len(names) - 1
@@ -175,31 +173,28 @@ class _Columns:
 
     def side_by_side(self, records: Sequence[TrialRecord], room: int) -> Table:
         """Trials without their settings, several a line, in at most ``room`` lines."""
-        size = 9 + 1 + 7 + self._fixed
+        size = self._id + self._numbers_width
         across = max(1, (self._width + 2) // (size + 2))
         shown = records[: across * (room - 1)]
-        names = (f"{'running':<9} {'epoch':>7}", *self._labels)
         table = Table.grid(padding=(0, 2, 0, 0))
-        header = names[0] + self._cells(names[1:])
+        header = self._cells("running", "epoch", *self._labels)
         table.add_row(*[Text(header, "bold")] * min(across, len(shown)))
-        cells = [
-            Text(f"{_short_id(r):<9} {numbers[0]:>7}" + self._cells(numbers[1:]))
-            for r in shown
-            for numbers in [self._numbers(r)]
-        ]
+        cells = [Text(self._cells(_short_id(r), *self._numbers(r))) for r in shown]
         for start in range(0, len(cells), across):
             table.add_row(*cells[start : start + across])
         return table
 
-    def _cells(self, texts: Sequence[str]) -> str:
-        return "".join(f" {t:>{size}}" for t, size in zip(texts, self._values, strict=True))
+    def _cells(self, name: str, *numbers: str) -> str:
+        sizes = (self._epoch, *self._values)
+        padded = (f" {text:>{size}}" for text, size in zip(numbers, sizes, strict=True))
+        return f"{name:<{self._id}}" + "".join(padded)
 
     def _numbers(self, record: TrialRecord) -> tuple[str, ...]:
         """The epoch, and the objectives."""
         phase = next((p for p in _MEASURED if p.of(record.metrics)), Phase.VALIDATION)
         values = zip(self._aims.names, self._aims.values(record.metrics, phase), strict=True)
         shown = [value_text(name, value, "-") for name, value in values]
-        return (f"{len(record.epochs)}/{record.config.epochs}", *shown)
+        return (_epoch(record), *shown)
 
     def _setting(self, record: TrialRecord) -> Text:
         role = record.spec.role
@@ -209,7 +204,11 @@ class _Columns:
         return Text(printable(f"{role} {values}" if named else values))
 
 
+def _epoch(record: TrialRecord) -> str:
+    return f"{len(record.epochs)}/{record.config.epochs}"
+
+
 def _short_id(record: TrialRecord) -> str:
     """The first digits of the setting's hash, and outside of exploring the seed."""
     digest, phase, seed = record.spec.trial_id.split("-")
-    return digest[:6] if phase == "explore" else f"{digest[:6]}-{seed}"[:9]
+    return digest[:6] if phase == "explore" else f"{digest[:6]}-{seed}"

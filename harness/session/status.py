@@ -1,19 +1,27 @@
 """``saat status``: how far a search is."""
 
+import math
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.experiment.config import Experiment
+from harness.experiment.published import published_configs
+from harness.journal.journal import Event
 from harness.journal.protocol_identity import version_note
-from harness.journal.state import SearchState, load_state, summary
+from harness.journal.state import SearchState, config_hash, load_state, summary
+from harness.search.plan import planned_trials
 from harness.search.space_edges import space_notices
+from harness.session.confirmed import Confirmed, confirmed_lines, confirmed_settings
 from harness.session.front import front_of
 from harness.session.resume_checks import read_stored
-from harness.session.wording import setting_text, value_text
+from harness.session.time_left import TimeLeft, progressed, work_of
+from harness.session.wording import setting_text, short_label, value_text
 from saat.errors import printable
-from saat.metrics import METRICS, final_metrics
+from saat.metrics import METRICS, Phase, final_metrics
 from saat.sanity import warning_lines
-from saat.wording import counted
+from saat.wording import counted, duration
 
 
 def status_of(run_dir: Path) -> dict[str, Any]:
@@ -25,6 +33,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
     trials = state.trials.values()
     aims = experiment.aims
     front, volume = front_of(aims, state)
+    left = None if state.finished else _left(experiment, started, state)
     return {
         "name": run_dir.name,
         "state": "finished" if state.finished else "unfinished",
@@ -47,14 +56,38 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "hosts": dict(Counter(r.host for r in trials if r.host)),
         "nodes_lost": sum(r.nodes_lost for r in trials),
         "workers_died": sum(r.worker_deaths for r in trials),
-        "running": [record.spec.trial_id for record in state.running()],
-        "out_of_memory": {
-            r.spec.trial_id: "; ".join(r.out_of_memory) for r in trials if r.out_of_memory
-        },
+        "running": [
+            {
+                "trial_id": record.spec.trial_id,
+                "epoch": len(record.epochs),
+                "epochs": record.config.epochs,
+                "values": [
+                    None if math.isnan(value) else value
+                    for value in aims.values(record.metrics, Phase.VALIDATION)
+                ],
+            }
+            for record in state.running()
+        ],
+        "seconds_left": None if left is None else left._asdict(),
+        "recommended": state.recommended,
+        "confirmed": [asdict(one) for one in confirmed_settings(experiment, state)],
         "warnings": warning_lines(finished_metrics(state)),
         "space_edges": space_notices(experiment, state),
         "failed": {r.spec.trial_id: r.stop_reason for r in trials if r.status == "failed"},
     }
+
+
+def _left(experiment: Experiment, started: Event, state: SearchState) -> TimeLeft | None:
+    """The time left with as many trials at once as run now."""
+    plan = started.get("plan", "search")
+    defaults = 0
+    if plan == "search":
+        fingerprint = started["data_fingerprint"]
+        published = {config_hash(config, fingerprint) for config in published_configs(experiment)}
+        defaults = len(published - {record.config_hash for record in state.warm.values()})
+    planned = planned_trials(experiment, plan, state, defaults)
+    at_once = max(1, len(state.running()))
+    return progressed(state, planned, work_of(started), at_once).left
 
 
 def finished_metrics(state: SearchState) -> dict[str, dict[str, float]]:
@@ -93,9 +126,21 @@ def render(found: dict[str, Any]) -> str:
             f"  trials taken up again: {counted(found['nodes_lost'], 'time')} after their node "
             f"was lost, {counted(found['workers_died'], 'time')} after their worker had died"
         )
-    lines += [f"  running: {trial_id}" for trial_id in found["running"]]
+    for trial in found["running"]:
+        pairs = zip(found["objectives"], trial["values"], strict=True)
+        values = " ".join(
+            f"{short_label(name)} {'-' if v is None else value_text(name, v, '-')}"
+            for name, v in pairs
+        )
+        epoch = f"epoch {trial['epoch']}/{trial['epochs']}"
+        lines.append(f"  running: {trial['trial_id']}  {epoch}  {values}")
+    if found["seconds_left"]:
+        expected, low, high = map(duration, found["seconds_left"].values())
+        lines.append(f"  about {expected} left ({low} to {high}) at this pace")
     lines += [f"  out of memory: {name}: {note}" for name, note in found["out_of_memory"].items()]
     lines += [f"  warning: {line}" for line in found["warnings"]]
     lines += [f"  edge of the space: {line}" for line in found["space_edges"]]
     lines += [f"  failed: {trial_id}: {reason}" for trial_id, reason in found["failed"].items()]
+    confirmed = [Confirmed(**entry) for entry in found["confirmed"]]
+    lines += confirmed_lines(confirmed, found["recommended"])
     return "\n".join(printable(line) for line in lines)

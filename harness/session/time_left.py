@@ -32,7 +32,7 @@ class Progressed(NamedTuple):
     """How far a search is: the share of its expected work that is done, and the time left."""
 
     share: float
-    left: TimeLeft | None  # None until a trial has ended
+    left: TimeLeft | None  # None until an epoch has ended
 
 
 def work_of(started: Event) -> TrialWork:
@@ -54,13 +54,25 @@ def progressed(
     """How far a search is, whose trials of each kind are expected to take ``work``."""
     ended = state.ended()
     done = [(kind_of(r), r.cost_s) for r in ended if r.status != "failed" and r.cost_s > 0]
-    left = [(kind_of(r), _share_left(r)) for r in state.running()]
-    for phase, kinds in (("explore", ("default", "sampled")), ("confirm", ("confirm",))):
-        suggested = sum(kind_of(r) in kinds for r in state.trials.copy().values())
-        left += [(kinds[-1], 1.0)] * max(0, getattr(planned, phase) - suggested)
+    running = state.running()
+    left = [(kind_of(r), _share_left(r)) for r in running]
+    explored = len(state.of_phase("explore"))
+    left += [("sampled", 1.0)] * (planned.explore - explored)
+    left += [("confirm", 1.0)] * (planned.confirm - (len(running) + len(ended) - explored))
     units = sum(work[kind_of(record)] for record in ended)
+    units += sum(work[kind] * (1 - share) for kind, share in left)
     total = units + sum(work[kind] * share for kind, share in left)
+    # Before the first end, as if the trials went on as they began.
+    done = done or [begun for record in running for begun in _begun(record)]
     return Progressed(units / total if total else 1.0, time_left(done, left, work, at_once))
+
+
+def _begun(record: TrialRecord) -> list[tuple[Kind, float]]:
+    """The seconds that a running trial would take to its end; empty before its first epoch."""
+    if not record.epochs or record.cost_s <= 0:
+        return []
+    kind: Kind = "confirm" if kind_of(record) == "confirm" else "default"
+    return [(kind, record.cost_s * record.config.epochs / len(record.epochs))]
 
 
 def time_left(
