@@ -110,7 +110,7 @@ def confirmed_lines(found: Sequence[Confirmed], recommended: Sequence[str] | Non
     for one, row in zip(found, rows, strict=True):
         lines.append(_row(row, widths) + (f"  [{', '.join(one.doubts)}]" if one.doubts else ""))
     chosen = [one for one in found if one.role == "recommended"]
-    lines += [f"{one.label}: {_gain(one, found)}" for one in chosen]
+    lines += [f"{one.label}, {one.bits} bits: {_gain(one, found)}" for one in chosen]
     return lines if chosen or recommended is None else [*lines, "no setting is recommended"]
 
 

@@ -137,10 +137,10 @@ class _Columns:
         self._aims = experiment.aims
         self._keys = shown_keys(experiment)
         records = [*state.ended(), *state.running()]
-        self._id = max([len("running"), *(len(_short_id(record)) for record in records)])
+        self._id = max([len("trial"), *(len(_short_id(record)) for record in records)])
         self._epoch = max([len("epoch"), *(len(_epoch(record)) for record in records)])
         self._labels = [short_label(name) for name in self._aims.names]
-        self._values = [max(6, len(label)) for label in self._labels]
+        self._values = [max(5, len(label)) for label in self._labels]
         self._width = width
         # Of the numbers, with a space before each.
         self._numbers_width = self._epoch + 1 + sum(self._values) + len(self._values)
@@ -156,14 +156,15 @@ class _Columns:
         A line above names the columns if the first has a ``heading``.
         """
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=bool(heading))
-        left = self._width - self._id - 2 - self._numbers_width
+        name = max(self._id, len("running"))
+        left = self._width - name - 2 - self._numbers_width
         doing = max(_NOW, min(28, left - 1 - 40))
-        widths = [self._id, max(8, left - doing - 1), self._epoch, *self._values, doing]
+        widths = [name, max(8, left - doing - 1), self._epoch, *self._values, doing]
         names = (heading, "setting", "epoch", *self._labels, "now")
-        for number, (name, size) in enumerate(zip(names, widths, strict=True)):
+        for number, (title, size) in enumerate(zip(names, widths, strict=True)):
             is_number = 2 <= number < len(names) - 1
             table.add_column(
-                name, width=size, no_wrap=True, justify="right" if is_number else "left",
+                title, width=size, no_wrap=True, justify="right" if is_number else "left",
                 style="dim" if number == 1 else None, overflow="ellipsis",
             )  # fmt: skip
         for record in records:
@@ -177,7 +178,7 @@ class _Columns:
         across = max(1, (self._width + 2) // (size + 2))
         shown = records[: across * (room - 1)]
         table = Table.grid(padding=(0, 2, 0, 0))
-        header = self._cells("running", "epoch", *self._labels)
+        header = self._cells("trial", "epoch", *self._labels)
         table.add_row(*[Text(header, "bold")] * min(across, len(shown)))
         cells = [Text(self._cells(_short_id(r), *self._numbers(r))) for r in shown]
         for start in range(0, len(cells), across):

@@ -48,7 +48,7 @@ class Progress:
         self._doing: dict[str, str] = {}
         self._front: tuple[int, Sequence[TrialRecord], float] = (-1, [], 0.0)
         self._live = Live(
-            get_renderable=self._view,
+            get_renderable=self.view,
             console=self._console,
             refresh_per_second=2,
             transient=True,
@@ -118,8 +118,9 @@ class Progress:
         search = self._search
         return progressed(search.state, search.planned(), self._work, search.max_concurrent)
 
-    def _view(self) -> RenderableType:
-        # In a thread of Rich's. An error there would end the search that it only shows.
+    def view(self) -> RenderableType:
+        """What the terminal shows now."""
+        # Called in a thread of Rich's. An error there would end the search that it only shows.
         try:
             return self._live_view().render(*self._console.size)
         except Exception as error:

@@ -112,7 +112,9 @@ def time_left(
         spread += variance * sum(t * t for t in trials)
         for kind in kinds:
             of_kind = sum(seconds[kind] * share for k, share in left if k == kind)
-            unsure = variance / (counts[kind] + 1) + (_UNSEEN_SPREAD / (counts[kind] + 1)) ** 2
+            unsure = (
+                variance / (counts[kind] or len(done)) + (_UNSEEN_SPREAD / (counts[kind] + 1)) ** 2
+            )
             total, spread = total + of_kind, spread + unsure * of_kind**2
     factor = math.exp(_QUANTILE * math.sqrt(spread) / total) if total else 1.0
     return TimeLeft(clock, clock / factor, clock * factor)
