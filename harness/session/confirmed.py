@@ -108,7 +108,8 @@ def confirmed_lines(found: Sequence[Confirmed], recommended: Sequence[str] | Non
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = [f"on test queries, MAP in %, {spread}:", _row(head, widths)]
     for one, row in zip(found, rows, strict=True):
-        lines.append(_row(row, widths) + (f"  [{', '.join(one.doubts)}]" if one.doubts else ""))
+        lines.append(_row(row, widths))
+        lines += [f"    {one.label}: {', '.join(one.doubts)}"] if one.doubts else []
     chosen = [one for one in found if one.role == "recommended"]
     lines += [f"{one.label}, {one.bits} bits: {_gain(one, found)}" for one in chosen]
     return lines if chosen or recommended is None else [*lines, "no setting is recommended"]

@@ -45,13 +45,14 @@ class LiveView:
         head = [self._title(), self._bar(width), *self._stopped()]
         running, ended = self.state.running(), self.state.ended()
         columns, room = _Columns(self.experiment, self.state, width), height - 1 - len(head)
+        table = columns.table(running, self._now, "running")
         if len(running) + 1 > room:
-            return Group(*head, columns.side_by_side(running, room))
-        parts: list[RenderableType] = [*head, columns.table(running, self._now, "running")]
+            table = columns.side_by_side(running, room)
+        parts: list[RenderableType] = [*head, table]
         if not running and not self.state.finished:
             parts.append(Text("the next trials are starting", "dim"))
             room -= 1
-        room -= len(running) + 1
+        room -= table.row_count + table.show_header
         reasons = _reasons(ended)[:_REASONS]
         if self.front and room >= 2:
             least = 1 + min(len(ended), _ENDED) + len(reasons)
@@ -177,7 +178,7 @@ class _Columns:
         size = self._id + self._numbers_width
         across = max(1, (self._width + 2) // (size + 2))
         shown = records[: across * (room - 1)]
-        table = Table.grid(padding=(0, 2, 0, 0))
+        table = Table.grid(padding=(0, 2, 0, 0))  # its header is a row like the others
         header = self._cells("trial", "epoch", *self._labels)
         table.add_row(*[Text(header, "bold")] * min(across, len(shown)))
         cells = [Text(self._cells(_short_id(r), *self._numbers(r))) for r in shown]
