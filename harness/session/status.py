@@ -71,6 +71,9 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "seconds_left": None if left is None else left._asdict(),
         "recommended": state.recommended,
         "confirmed": [asdict(one) for one in confirmed_settings(experiment, state)],
+        "out_of_memory": {
+            r.spec.trial_id: "; ".join(r.out_of_memory) for r in trials if r.out_of_memory
+        },
         "warnings": warning_lines(finished_metrics(state)),
         "space_edges": space_notices(experiment, state),
         "failed": {r.spec.trial_id: r.stop_reason for r in trials if r.status == "failed"},
@@ -126,6 +129,19 @@ def render(found: dict[str, Any]) -> str:
             f"  trials taken up again: {counted(found['nodes_lost'], 'time')} after their node "
             f"was lost, {counted(found['workers_died'], 'time')} after their worker had died"
         )
+    lines += _running(found)
+    lines += [f"  out of memory: {name}: {note}" for name, note in found["out_of_memory"].items()]
+    lines += [f"  warning: {line}" for line in found["warnings"]]
+    lines += [f"  edge of the space: {line}" for line in found["space_edges"]]
+    lines += [f"  failed: {trial_id}: {reason}" for trial_id, reason in found["failed"].items()]
+    confirmed = [Confirmed(**entry) for entry in found["confirmed"]]
+    lines += confirmed_lines(confirmed, found["recommended"])
+    return "\n".join(printable(line) for line in lines)
+
+
+def _running(found: dict[str, Any]) -> list[str]:
+    """A line for each running trial, and the time left."""
+    lines = []
     for trial in found["running"]:
         pairs = zip(found["objectives"], trial["values"], strict=True)
         values = " ".join(
@@ -137,10 +153,4 @@ def render(found: dict[str, Any]) -> str:
     if found["seconds_left"]:
         expected, low, high = map(duration, found["seconds_left"].values())
         lines.append(f"  about {expected} left ({low} to {high}) at this pace")
-    lines += [f"  out of memory: {name}: {note}" for name, note in found["out_of_memory"].items()]
-    lines += [f"  warning: {line}" for line in found["warnings"]]
-    lines += [f"  edge of the space: {line}" for line in found["space_edges"]]
-    lines += [f"  failed: {trial_id}: {reason}" for trial_id, reason in found["failed"].items()]
-    confirmed = [Confirmed(**entry) for entry in found["confirmed"]]
-    lines += confirmed_lines(confirmed, found["recommended"])
-    return "\n".join(printable(line) for line in lines)
+    return lines

@@ -21,7 +21,6 @@ from saat.metrics import Phase
 from tests.harness.fakes import SPACE as WHOLE
 from tests.harness.fakes import cut, experiment, finished
 
-
 SPACE = {key: value for key, value in WHOLE.items() if key != "model.bits"}
 
 
