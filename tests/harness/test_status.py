@@ -84,8 +84,8 @@ def test_the_confirmed_table_is_that_of_the_journal_and_of_the_report(done: Any)
     chosen = [one for one in settings if one.role == "recommended"]
     assert len(chosen) == 2
     for one in chosen:
-        (line,) = [x for x in lines if x.startswith(f"{one.label}, {one.bits} bits: robust MAP ")]
-        assert "points against the paper's default" in line
+        (line,) = [x for x in lines if x.startswith(f"{one.label}, {one.bits} bits: robust ")]
+        assert "points over the paper's default" in line
     assert "\n".join(lines) in render(status_of(folder))
 
 
