@@ -137,4 +137,4 @@ def _gain(one: Confirmed, found: Sequence[Confirmed]) -> str:
     if default is None:
         return f"{one.setting}, without a default of its code length to compare with"
     robust, clean = (points(one.mean(n) - default.mean(n)) for n in reversed(OBJECTIVES))
-    return f"robust {robust}, clean {clean} points over the paper's default"
+    return f"robust {robust}, clean {clean} points over the default"

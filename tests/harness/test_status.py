@@ -85,7 +85,7 @@ def test_the_confirmed_table_is_that_of_the_journal_and_of_the_report(done: Any)
     assert len(chosen) == 2
     for one in chosen:
         (line,) = [x for x in lines if x.startswith(f"{one.label}, {one.bits} bits: robust ")]
-        assert "points over the paper's default" in line
+        assert "points over the default" in line
     assert "\n".join(lines) in render(status_of(folder))
 
 
