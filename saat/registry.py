@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from saat.errors import InputError, one_line
@@ -38,6 +39,7 @@ class Registry(Mapping[str, T], Generic[T]):
         entries: this package's own; a string ``"module:attribute"`` is imported when asked for.
         problem: what is wrong with an object that another package brings; None where nothing is.
         describe: one line about an entry, for ``saat list``.
+        summaries: these lines for own entries that take long to import.
         reserved: pattern of names that no other package may use.
     """
 
@@ -48,12 +50,14 @@ class Registry(Mapping[str, T], Generic[T]):
         entries: Mapping[str, T | str],
         problem: Callable[[Any], str | None] = lambda _: None,
         describe: Callable[[T], str] = lambda _: "",
+        summaries: Mapping[str, str] = MappingProxyType({}),
         reserved: str = "",
     ) -> None:
         self.kind, self.group = kind, group
         self._entries: dict[str, Any] = dict(entries)
         self._packages = dict.fromkeys(entries, OWN_PACKAGE)
         self._problem, self._describe, self._reserved = problem, describe, reserved
+        self._summaries = summaries
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
         """Decorator that adds an entry in this process; a script may replace its own ones.
@@ -83,6 +87,8 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises:
             InputError: see :meth:`__getitem__`.
         """
+        if name in self._summaries and self.package(name) == OWN_PACKAGE:
+            return self._summaries[name]
         return self._describe(self[name])
 
     def __getitem__(self, name: str) -> T:

@@ -22,7 +22,23 @@ from saat.paths import file_name, user_path
 if TYPE_CHECKING:  # pydantic, which `saat --help` needs nothing of
     from harness.experiment.config import Experiment
 
-app = typer.Typer(pretty_exceptions_enable=False)
+
+def examples(*commands: str) -> str:
+    """The last lines of a command's help."""
+    return "\n\n".join(("Examples:", *commands))
+
+
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "saat list spaces",
+        "saat search search_spaces/quickstart.yaml --dry-run",
+        "saat search search_spaces/quickstart.yaml --executor inline",
+        "saat status quickstart",
+        "saat --install-completion",
+    ),
+)
 
 
 def run_names(ctx: typer.Context) -> list[str]:
@@ -124,8 +140,9 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def saat_(
+    ctx: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -135,6 +152,8 @@ def saat_(
 ) -> None:
     """Search, train, attack and compare adversarially robust deep hashing models."""
     del version  # its callback has ended the command
+    if ctx.invoked_subcommand is None and (text := ctx.get_help()):  # or it is printed already
+        print(text)
 
 
 def with_options(
@@ -197,6 +216,12 @@ def say(text: str) -> None:
     lines = "\n".join(printable(line) for line in text.split("\n"))
     with suppress(OSError):
         print(lines, file=sys.stderr, flush=True)
+
+
+def starting(text: str) -> None:
+    """A line for the person at a terminal, before imports and checks that take seconds."""
+    if sys.stderr.isatty():
+        say(text)
 
 
 def existing_run(runs_dir: Path, name: str) -> Path:

@@ -18,6 +18,7 @@ from harness.cli.common import (
     RunName,
     RunsDir,
     app,
+    examples,
     existing_run,
     load,
     option,
@@ -32,14 +33,20 @@ from harness.limits import LARGEST, MOST_STEPS
 from harness.options import Options
 from harness.redaction import message_line
 from harness.search_stopped import SearchStopped
-from harness.session.listing import LISTS, listing
+from harness.session.listing import LISTS, entries, listing
 from saat.errors import InputError
 from saat.wording import counted
 
 _OF_PROTOCOL = "that of the model's protocol"
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "saat evaluate runs/first/trials/ID --attack hag --steps 100",
+        "saat evaluate runs/first/trials/ID --battery core --eps 8/255",
+        "saat evaluate --factory my_package:my_network --experiment quickstart.yaml",
+    )
+)
 def evaluate(
     checkpoint: Annotated[
         Path | None,
@@ -130,7 +137,7 @@ def evaluate(
     print(reevaluate(subject, request, say))
 
 
-@app.command()
+@app.command(epilog=examples("saat verify first"))
 def verify(
     name: RunName, runs_dir: RunsDir = RUNS, cache_dir: CacheDir = None, allow: Allow = None
 ) -> None:
@@ -145,7 +152,9 @@ def verify(
         raise SearchStopped(f"{name}: {wrong} not what the images give")
 
 
-@app.command()
+@app.command(
+    epilog=examples("saat transfer first", "saat transfer first --attack hag -o transferred")
+)
 def transfer(
     name: RunName,
     attack: Annotated[str, option("Use the stored images of this attack.")] = "mainstay",
@@ -164,7 +173,12 @@ def transfer(
     print(measure(run_dir, attack, output or run_dir / "transfer", cache_dir, say, allow or ()))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "saat validate search_spaces/quickstart.yaml",
+        "saat validate first.yaml second.yaml --set seed=1",
+    )
+)
 def validate(
     files: Annotated[list[Path], path_argument("FILE", "Check these experiments.")],
     set_: Overrides = None,
@@ -185,7 +199,11 @@ def validate(
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "saat preflight", "saat preflight search_spaces/saat_lambda_mu.yaml --address auto"
+    )
+)
 @with_options("address", "autoscaling", "runs_dir", "tracking_uri", "cache_dir")
 def preflight(
     options: Options,
@@ -214,7 +232,12 @@ def preflight(
         raise typer.Exit(1)
 
 
-@app.command("list")
+@app.command(
+    "list",
+    epilog=examples(
+        "saat list attacks", "saat list searches --runs-dir runs", "saat list datasets --json"
+    ),
+)
 def list_(
     what: Annotated[
         str,
@@ -222,10 +245,16 @@ def list_(
     ],
     runs_dir: RunsDir = RUNS,
     data_root: DataRoot = None,
+    as_json: Json = False,
 ) -> None:
     """List the data sets, backbones, attacks and the rest that there are to choose from."""
-    lines, problems = listing(what, runs_dir, data_root)
-    if lines:
-        print(lines)
+    if as_json:
+        found, problems = entries(what, runs_dir, data_root)
+        named = [{"name": name, "description": text} for name, text in found.items()]
+        print(json.dumps({"list": what, "entries": named, "problems": problems}, indent=1))
+    else:
+        lines, problems = listing(what, runs_dir, data_root)
+        if lines:
+            print(lines)
     if problems:
         raise InputError(problems[0] + (f" (and {len(problems) - 1} more)" if problems[1:] else ""))

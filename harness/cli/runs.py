@@ -20,18 +20,20 @@ from harness.cli.common import (
     RunName,
     RunsDir,
     app,
+    examples,
     existing_run,
     load,
     option,
     run_argument,
     say,
+    starting,
     with_options,
 )
 from harness.files import check_output
 from harness.interrupts import importing
 from harness.options import ExecutorName, Options
 from harness.search_stopped import SearchStopped
-from saat.errors import InputError
+from saat.errors import InputError, printable
 
 if TYPE_CHECKING:  # pydantic and torch, which `saat --help` needs nothing of
     from harness.search.plan import Plan
@@ -49,8 +51,13 @@ _KEYS: Mapping[str, tuple[type[Any], str]] = {
 _SHARED_OPTIONS = ("address", "autoscaling", "runs_dir", "tracking_uri", "cache_dir")
 
 
-def _starting(plan: "Plan", summary: str, *keys: str, executor: ExecutorName = "ray") -> None:
-    """Add the command of a plan; ``keys`` are those of :data:`_KEYS` that it has options for."""
+def _starting(
+    plan: "Plan", summary: str, last: str, *keys: str, executor: ExecutorName = "ray"
+) -> None:
+    """Add the command of a plan; ``keys`` are those of :data:`_KEYS` that it has options for.
+
+    ``last`` are the examples of its help.
+    """
     names = {key.rpartition(".")[2]: key for key in keys}
 
     def command(
@@ -61,6 +68,7 @@ def _starting(plan: "Plan", summary: str, *keys: str, executor: ExecutorName = "
         as_json: Json = False,
         **given: Any,
     ) -> None:
+        starting(f"{experiment}: reading and checking")
         loaded = load(experiment, set_, {names[name]: value for name, value in given.items()})
         if plan == "compare" and not loaded.compare:
             raise InputError(f"{experiment}: compare: names no setting; give at least one")
@@ -73,6 +81,7 @@ def _starting(plan: "Plan", summary: str, *keys: str, executor: ExecutorName = "
             return
         if as_json:
             raise InputError("--json: goes with --dry-run")
+        starting(f"{loaded.name}: loading PyTorch, then checking data, devices and folders")
         with importing():
             from harness.session import session
         to_allow = partial(session.paths_to_allow, loaded, options.runs_dir)
@@ -84,17 +93,27 @@ def _starting(plan: "Plan", summary: str, *keys: str, executor: ExecutorName = "
         for name, key in names.items()
     }
     shared = with_options("executor", *_SHARED_OPTIONS, more=more, executor=executor)
-    app.command(plan, help=summary)(shared(command))
+    app.command(plan, help=summary, epilog=last)(shared(command))
 
 
 _starting(
     "search",
     "Search the trade-off between clean and robust MAP, confirm the best settings, and report.",
+    examples(
+        "saat search search_spaces/quickstart.yaml --dry-run",
+        "saat search search_spaces/quickstart.yaml --executor inline --name first",
+        "saat search search_spaces/quickstart.yaml --set search.sampler=tpe --num-samples 8",
+        "saat search search_spaces/saat_lambda_mu.yaml --address auto",
+    ),
     *_KEYS,
 )
 _starting(
     "train",
     "Train the experiment's own setting, without a search, and attack it on test queries.",
+    examples(
+        "saat train search_spaces/quickstart.yaml --name one",
+        "saat train search_spaces/quickstart.yaml --set defense.lambda=4 --set defense.eps=10/255",
+    ),
     "name",
     "seed",
     executor="inline",
@@ -102,13 +121,17 @@ _starting(
 _starting(
     "compare",
     "Train the settings of the file's compare section under several seeds, and attack them all.",
+    examples(
+        "saat compare search_spaces/defenses_digits.yaml --dry-run",
+        "saat compare search_spaces/defenses_digits.yaml --executor inline",
+    ),
     "name",
     "search.max_concurrent",
     "seed",
 )
 
 
-@app.command()
+@app.command(epilog=examples("saat resume first", "saat resume first --executor inline"))
 @with_options(*_SHARED_OPTIONS, "allow")
 def resume(name: RunName, options: Options, executor: ResumedExecutor = None) -> None:
     """Continue a search or training after any interruption.
@@ -117,13 +140,14 @@ def resume(name: RunName, options: Options, executor: ResumedExecutor = None) ->
     what it names outside its folder is read only if you allow it.
     """
     existing_run(options.runs_dir, name)
+    starting(f"{name}: loading PyTorch, then checking data, devices and folders")
     with importing():
         from harness.session import session
     with _resumable(name, executor, options, lambda: [str(path) for path in options.allow]):
         conclude(session.resume(name, options, say, executor))
 
 
-@app.command()
+@app.command(epilog=examples("saat status first", "saat status first --json"))
 def status(name: RunName, runs_dir: RunsDir = RUNS, as_json: Json = False) -> None:
     """Show how far a run is, from its journal, and change nothing."""
     with importing():
@@ -133,7 +157,13 @@ def status(name: RunName, runs_dir: RunsDir = RUNS, as_json: Json = False) -> No
     print(json.dumps(found, indent=1) if as_json else render(found))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "saat report first",
+        "saat report first second -o both",
+        "saat report first --by defense.steps",
+    )
+)
 def report(
     names: Annotated[list[str], run_argument("Take the runs of these names.")],
     output: Output = None,
@@ -162,7 +192,9 @@ def report(
     print(page)
 
 
-@app.command()
+@app.command(
+    epilog=examples("saat sync first", "saat sync first --tracking-uri http://127.0.0.1:5000")
+)
 @with_options("runs_dir", "tracking_uri")
 def sync(name: RunName, options: Options) -> None:
     """Deliver to the tracking server what it has not received.
@@ -175,7 +207,7 @@ def sync(name: RunName, options: Options) -> None:
     print(session.sync(name, options))
 
 
-@app.command()
+@app.command(epilog=examples("saat ui", "saat ui first --port 5001"))
 def ui(
     name: Annotated[str | None, run_argument("Show this run alone.")] = None,
     runs_dir: RunsDir = RUNS,
@@ -191,11 +223,16 @@ def conclude(run_dir: Path) -> None:
     """Print how a run ended; raises SearchStopped where every trial failed."""
     from harness.journal.journal import read
     from harness.journal.state import SearchState, summary
+    from harness.session.confirmed import confirmed_lines, confirmed_settings
+    from harness.session.resume_checks import read_stored
     from harness.session.status import finished_metrics
     from saat.sanity import warning_lines
 
     state = SearchState(read(run_dir / "events.jsonl"))
     print(f"{summary(state)}; report: {run_dir / 'report' / 'report.html'}")
+    confirmed = confirmed_settings(read_stored(run_dir)[0], state)
+    for line in confirmed_lines(confirmed, state.recommended):
+        print(printable(line))
     for line in warning_lines(finished_metrics(state)):
         say(f"warning: {line}")
     failed = [record for record in state.trials.values() if record.status == "failed"]

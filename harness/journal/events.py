@@ -32,6 +32,9 @@ Point = Annotated[dict[str, str | bool | int | float | None], AfterValidator(_fi
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
+Work = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class _Event(Record):
     """Fields of every event."""
 
@@ -51,6 +54,8 @@ class _Started(_Event):
     validation_hash: str | None = None
     versions: dict[str, int] | None = None
     packing: dict[str, str | int | float] | None = None
+    # F of a trial of each kind, see harness.session.trial_work; earlier versions wrote none.
+    work: dict[str, Work] | None = None
 
 
 class _Defense(Record):

@@ -68,21 +68,31 @@ def confirmations(experiment: Experiment, state: SearchState) -> Iterator[Planne
             yield PlannedTraining("confirm", role, used + offset, config)
 
 
-def planned_trials(experiment: Experiment, plan: Plan, state: SearchState, defaults: int) -> int:
-    """The number of trials that a search will have, as far as it is known now.
+class PlannedTrials(NamedTuple):
+    """How many trials a run will have, as far as it is known now; ``confirm`` has all others."""
+
+    explore: int
+    confirm: int
+
+
+def planned_trials(
+    experiment: Experiment, plan: Plan, state: SearchState, defaults: int
+) -> PlannedTrials:
+    """The number of trials that a run will have, as far as it is known now.
 
     ``defaults`` is the number of published settings that are trained. Those that an earlier search
     trained are left out.
     """
     if plan != "search":
-        return sum(1 for _ in fixed_trainings(experiment, plan))
+        return PlannedTrials(0, sum(1 for _ in fixed_trainings(experiment, plan)))
     explored = len(state.of_phase("explore"))
     if state.recommended is not None:
-        return explored + sum(1 for _ in confirmations(experiment, state))
+        return PlannedTrials(explored, sum(1 for _ in confirmations(experiment, state)))
     samples = experiment.planned_samples
     if state.stopped_exploring:
         candidates = sum(record.spec.role == "sampled" for record in state.known())
     else:
         candidates = samples + len(state.warm)
         explored = max(defaults + samples, explored)
-    return explored + confirmed_configs(experiment, candidates) * experiment.confirm.seeds
+    confirmed = confirmed_configs(experiment, candidates) * experiment.confirm.seeds
+    return PlannedTrials(explored, confirmed)

@@ -26,6 +26,7 @@ from harness.journal.state import (
 from harness.search.plan import (
     Plan,
     PlannedTraining,
+    PlannedTrials,
     confirmations,
     fixed_trainings,
     planned_trials,
@@ -107,11 +108,15 @@ class Search:
             self.journal.append("finished")
         return Pause.DONE
 
-    def planned_trials(self) -> int:
-        """The number of trials that the search will have, as far as it is known now."""
+    def planned(self) -> PlannedTrials:
+        """How many trials the search will have, as far as it is known now."""
         warm = {record.config_hash for record in self.state.warm.values()}
         defaults = len(self._defaults.keys() - warm)
         return planned_trials(self.experiment, self._plan, self.state, defaults)
+
+    def planned_trials(self) -> int:
+        """The number of all of them."""
+        return sum(self.planned())
 
     def on_epoch(self, trial_id: str, report: EpochReport) -> bool:
         """Record a finished epoch; returns whether the trial must stop.

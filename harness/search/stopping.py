@@ -11,7 +11,7 @@ from harness.experiment.search_section import StagnationSection
 from harness.journal.state import SearchState, TrialRecord
 from harness.search.recommendation import eligible_values, usable
 from reports.frontier import hypervolume
-from saat.wording import counted
+from saat.wording import counted, duration
 
 MAX_DEATHS = 4  # a trial that kills its worker again and again would do so for ever
 MAX_NODES_LOST = 100  # losing spot machines is not the fault of a trial
@@ -35,10 +35,10 @@ def stop_reason(
     rules = experiment.search.stop
     elapsed = state.latest - state.began
     if rules.time is not None and elapsed >= rules.time:
-        return f"time: {elapsed:.0f} s have passed, {rules.time:g} s were given"
+        return f"time: {duration(elapsed)} have passed, {duration(rules.time)} were given"
     cost = sum(record.cost_s for record in state.of_phase("explore") if counts(record))
     if rules.cost is not None and cost >= rules.cost:
-        return f"cost: {cost:.0f} s of work are done, {rules.cost:g} s were given"
+        return f"cost: {duration(cost)} of work are done, {duration(rules.cost)} were given"
     return _stagnation(rules.stagnation, experiment, state) if rules.stagnation else ""
 
 

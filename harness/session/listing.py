@@ -22,13 +22,15 @@ if TYPE_CHECKING:  # imports pydantic, which completion and help do not need
 Row = tuple[str, Callable[[], str]]
 
 
-def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> tuple[str, list[str]]:
-    """List the entries of one of :data:`LISTS`, one line each: the name and one sentence.
+def entries(
+    what: str, runs_dir: Path, data_root: Path | None = None
+) -> tuple[dict[str, str], list[str]]:
+    """The entries of one of :data:`LISTS`: each name with a sentence about it.
 
     ``data_root`` contains the folders of named data sets; None stands for ``SAAT_DATA``.
 
     Returns:
-        The lines, and what is wrong with runs or packages that have none.
+        The sentences by name, and what is wrong with runs or packages that have none.
 
     Raises:
         InputError: there is no such list.
@@ -42,6 +44,12 @@ def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> tuple[s
             found[name] = line()
         except InputError as error:
             problems.append(str(error))
+    return found, problems
+
+
+def listing(what: str, runs_dir: Path, data_root: Path | None = None) -> tuple[str, list[str]]:
+    """The same as lines: a name and its sentence in each."""
+    found, problems = entries(what, runs_dir, data_root)
     width = max(map(len, found), default=0)
     lines = [printable(f"{name:<{width}}  {text}") for name, text in found.items()]
     return "\n".join(lines) or ("" if problems else f"no {what} yet"), problems
@@ -67,19 +75,20 @@ def _catalogued(
 
 
 def _imported(
-    module: str, registry: str, more: Callable[[str, Any], str] = lambda *_: ""
+    module: str, registry: str, more: Callable[[str, Any], str] | None = None
 ) -> Iterator[Row]:
-    """Entries of a registry that is not in the catalogue; imports them all.
+    """Entries of a registry that is not in the catalogue; imports those without a summary.
 
-    ``more`` says what follows the description, from (name, entry).
+    ``more`` says what follows the description, from (name, entry), and imports them all.
     """
-    entries: Registry[Any] = getattr(import_module(module), registry)
+    registered: Registry[Any] = getattr(import_module(module), registry)
 
     def line(name: str) -> str:
-        text = f"{entries.description(name)} {more(name, entries[name])}".rstrip()
-        return _with_package(text, entries.package(name))
+        about = more(name, registered[name]) if more else ""
+        text = f"{registered.description(name)} {about}".rstrip()
+        return _with_package(text, registered.package(name))
 
-    return ((name, partial(line, name)) for name in entries)
+    return ((name, partial(line, name)) for name in registered)
 
 
 def dataset_line(name: str, entry: "Entry[Dataset]", data_root: Path | None) -> str:

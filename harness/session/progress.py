@@ -2,22 +2,24 @@
 
 import sys
 import time
-from datetime import timedelta
+from collections.abc import Sequence
 
-from rich.console import Console, Group
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from harness.journal.journal import Event
 from harness.journal.state import TrialRecord, metrics_of
 from harness.search.search import Search
-from harness.session.status import objectives_text, setting_text, short_label, value_text
+from harness.session.front import front_of
+from harness.session.live_view import LiveView
+from harness.session.time_left import EQUAL, Progressed, TrialWork, progressed
+from harness.session.wording import objectives_text, setting_text
+from saat.errors import one_line
 from saat.metrics import Phase
-from saat.wording import counted
+from saat.wording import counted, duration
 
-_SHOWN_ENDED = 6  # latest ended trials in the live view
-_SHOWN_KEYS = 5  # keys of a point that are shown
+_SHOWN_KEYS = 5  # keys of a point that are shown in a line
 
 
 class _Log(Console):
@@ -32,16 +34,25 @@ class _Log(Console):
 
 
 class Progress:
-    """Shows a search: a view that redraws itself in a terminal, a line for each event in a log."""
+    """Shows a search: a view that redraws itself in a terminal, a line for each event in a log.
 
-    def __init__(self, search: Search, console: Console | None = None) -> None:
-        self._search, self._aims = search, search.experiment.aims
+    ``work`` is what a trial of each kind is expected to take.
+    """
+
+    def __init__(
+        self, search: Search, console: Console | None = None, work: TrialWork = EQUAL
+    ) -> None:
+        self._search, self._aims, self._work = search, search.experiment.aims, work
         self._console = console or _Log()
         self._started = time.monotonic()
         self._doing: dict[str, str] = {}
-        self._ended_before = len(search.state.trials) - len(search.state.running())
+        self._front: tuple[int, Sequence[TrialRecord], float] = (-1, [], 0.0)
         self._live = Live(
-            get_renderable=self._view, console=self._console, refresh_per_second=2, transient=True
+            get_renderable=self.view,
+            console=self._console,
+            refresh_per_second=2,
+            transient=True,
+            vertical_overflow="crop",
         )
 
     def __enter__(self) -> "Progress":
@@ -94,42 +105,44 @@ class Progress:
         return f"{name} done: {values}{doubts}  [{self._overall()}]"
 
     def _overall(self) -> str:
-        """Progress of the whole search."""
-        state = self._search.state
-        done = len(state.trials) - len(state.running())
+        """Progress of the whole search, in words."""
+        done = len(self._search.state.ended())
         total = max(done, self._search.planned_trials())
-        left = "no estimate yet"
-        if ended_here := done - self._ended_before:
-            seconds = (time.monotonic() - self._started) / ended_here * (total - done)
-            left = f"about {timedelta(seconds=round(seconds))} left"
-        return f"{done} of about {counted(total, 'trial')}, {left}"
+        left = self._progressed().left
+        said = "no estimate yet" if left is None else f"about {duration(left.seconds)} left"
+        if left is not None and left.seconds:
+            said += f" ({duration(left.low)} to {duration(left.high)})"
+        return f"{done} of about {counted(total, 'trial')}, {said}"
 
-    def _view(self) -> Group:
+    def _progressed(self) -> Progressed:
+        search = self._search
+        return progressed(search.state, search.planned(), self._work, search.max_concurrent)
+
+    def view(self) -> RenderableType:
+        """What the terminal shows now."""
+        # Called in a thread of Rich's. An error there would end the search that it only shows.
+        try:
+            return self._live_view().render(*self._console.size)
+        except Exception as error:
+            return Text(f"the live view failed: {type(error).__name__}: {one_line(error, 200)}")
+
+    def _live_view(self) -> LiveView:
         state = self._search.state
-        table = Table(box=None, pad_edge=False, expand=False)
-        objectives = map(short_label, self._aims.names)
-        for column in ("trial", "role", "setting", "epoch", *objectives, "now"):
-            table.add_column(column, no_wrap=True, style="dim" if column == "setting" else None)
-        for record in [*state.ended()[-_SHOWN_ENDED:], *state.running()]:
-            table.add_row(*self._row(record))
-        elapsed = timedelta(seconds=round(time.monotonic() - self._started))
-        text = f"{self._search.experiment.name}: {self._overall()}, {elapsed} so far"
-        if state.stopped_exploring:
-            text += f"; exploring stopped, {state.stopped_exploring}"
-        return Group(Text(text, "bold"), table)
-
-    def _row(self, record: TrialRecord) -> tuple[str, ...]:
-        metrics, spec = record.metrics, record.spec
-        phases = (Phase.TEST, Phase.REATTACK)
-        phase = next((p for p in phases if p.of(metrics)), Phase.VALIDATION)
-        values = zip(self._aims.names, self._aims.values(metrics, phase), strict=True)
-        shown = [value_text(name, value, "") for name, value in values]
-        running = record.status == "running"
-        now = self._doing.get(spec.trial_id, "running") if running else record.status
-        epochs = f"{len(record.epochs)}/{spec.config.epochs}"
-        return (spec.trial_id, spec.role, _point(record.point), epochs, *shown, now)
+        completed = len(state.completed)
+        if self._front[0] != completed:
+            self._front = (completed, *front_of(self._aims, state))
+        _, front, volume = self._front
+        return LiveView(
+            self._search.experiment,
+            state,
+            front,
+            volume,
+            self._search.planned_trials(),
+            self._progressed(),
+            time.monotonic() - self._started,
+            self._doing,
+        )
 
 
 def _point(point: dict[str, object]) -> str:
-    shown = list(point.items())[:_SHOWN_KEYS]
-    return setting_text((key.partition(".")[2], value) for key, value in shown)
+    return setting_text(list(point.items())[:_SHOWN_KEYS])

@@ -48,6 +48,8 @@ from harness.session.resume_checks import (
     read_stored,
     tracking_uri_of,
 )
+from harness.session.time_left import TrialWork, work_of
+from harness.session.trial_work import trial_work
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.store import default_uri
 from harness.tracking.tracker import Tracker
@@ -82,6 +84,10 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     experiment, packing = resolve_gpu_share(experiment, plan, options, say)
     executor, concurrent = executor_of_run(experiment, options, say)
     versions = changed_versions(experiment)
+    work: TrialWork = {}
+    if plan == "search":
+        known = {entry["config_hash"] for entry in warm.get("trials", [])}
+        work = trial_work(experiment, options.cache_dir, known)
     (run_dir / "trials").mkdir(parents=True)
     text = yaml.safe_dump(experiment.dump(), sort_keys=False, allow_unicode=True)
     write_text(run_dir / "experiment.yaml", text)
@@ -102,6 +108,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         versions=versions,
         validation_hash=validation_hash(experiment, len(data.validation_database)),
         **({"packing": packing} if packing else {}),
+        **({"work": dict(work)} if work else {}),
     )
     try:
         leave_receipt(journal.events[0]["search_id"], paths_at_start(experiment, options.runs_dir))
@@ -205,7 +212,7 @@ def run_search(
         journal.on_event(tracker.handle)
         fingerprint, plan = started["data_fingerprint"], started.get("plan", "search")
         search = Search(experiment, journal, fingerprint, concurrent, plan)
-        with Progress(search) as progress:
+        with Progress(search, work=work_of(started)) as progress:
             journal.on_event(progress.handle)
             context = trial_context(experiment, options, run_dir, started["device"], fingerprint)
             executor.run(search, context, logging_exceptions(progress.status))

@@ -2,23 +2,26 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from harness.experiment.config import Experiment
+from harness.experiment.published import published_configs
+from harness.journal.journal import Event
 from harness.journal.protocol_identity import version_note
-from harness.journal.state import SearchState, load_state, summary
-from harness.search.recommendation import eligible
+from harness.journal.state import SearchState, config_hash, load_state, summary
+from harness.search.plan import planned_trials
 from harness.search.space_edges import space_notices
+from harness.session.confirmed import Confirmed, confirmed_lines, confirmed_settings
+from harness.session.front import front_of
 from harness.session.resume_checks import read_stored
-from reports.frontier import hypervolume, pareto_mask
+from harness.session.time_left import TimeLeft, progressed, work_of
+from harness.session.wording import setting_text, short_label, value_text
 from saat.errors import printable
-from saat.feasibility import Aims
-from saat.metrics import METRICS, Unit, final_metrics
+from saat.metrics import METRICS, Phase, final_metrics
 from saat.sanity import warning_lines
-from saat.wording import counted
+from saat.wording import counted, duration
 
 
 def status_of(run_dir: Path) -> dict[str, Any]:
@@ -29,9 +32,8 @@ def status_of(run_dir: Path) -> dict[str, Any]:
     exploring = "explore" if state.recommended is None else "confirm"
     trials = state.trials.values()
     aims = experiment.aims
-    done = [r for r in state.of_phase("explore") if eligible(aims, r)]
-    points = aims.oriented([aims.values(record.metrics) for record in done])
-    front = [done[i] for i in np.argsort(-points[:, 0], kind="stable") if pareto_mask(points)[i]]
+    front, volume = front_of(aims, state)
+    left = None if state.finished else _left(experiment, started, state)
     return {
         "name": run_dir.name,
         "state": "finished" if state.finished else "unfinished",
@@ -40,7 +42,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "warm_started": len(state.warm),
         "versions": version_note(experiment, started),
         "trials": summary(state),
-        "hypervolume": hypervolume(points, aims.corner),
+        "hypervolume": volume,
         "objectives": aims.names,
         "front": [
             {
@@ -54,7 +56,21 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "hosts": dict(Counter(r.host for r in trials if r.host)),
         "nodes_lost": sum(r.nodes_lost for r in trials),
         "workers_died": sum(r.worker_deaths for r in trials),
-        "running": [record.spec.trial_id for record in state.running()],
+        "running": [
+            {
+                "trial_id": record.spec.trial_id,
+                "epoch": len(record.epochs),
+                "epochs": record.config.epochs,
+                "values": [
+                    None if math.isnan(value) else value
+                    for value in aims.values(record.metrics, Phase.VALIDATION)
+                ],
+            }
+            for record in state.running()
+        ],
+        "seconds_left": None if left is None else left._asdict(),
+        "recommended": state.recommended,
+        "confirmed": [asdict(one) for one in confirmed_settings(experiment, state)],
         "out_of_memory": {
             r.spec.trial_id: "; ".join(r.out_of_memory) for r in trials if r.out_of_memory
         },
@@ -64,39 +80,23 @@ def status_of(run_dir: Path) -> dict[str, Any]:
     }
 
 
+def _left(experiment: Experiment, started: Event, state: SearchState) -> TimeLeft | None:
+    """The time left with as many trials at once as run now."""
+    plan = started.get("plan", "search")
+    defaults = 0
+    if plan == "search":
+        fingerprint = started["data_fingerprint"]
+        published = {config_hash(config, fingerprint) for config in published_configs(experiment)}
+        defaults = len(published - {record.config_hash for record in state.warm.values()})
+    planned = planned_trials(experiment, plan, state, defaults)
+    at_once = max(1, len(state.running()))
+    return progressed(state, planned, work_of(started), at_once).left
+
+
 def finished_metrics(state: SearchState) -> dict[str, dict[str, float]]:
     """Metrics under the full protocol of every completed trial, by its id."""
     ended = state.ended()
     return {r.spec.trial_id: final_metrics(r.metrics) for r in ended if r.status == "completed"}
-
-
-def short_label(name: str) -> str:
-    """``clean`` for ``clean_map``; the metric's label where it is not the MAP of queries."""
-    return METRICS[name].label.removesuffix(" MAP")
-
-
-def value_text(name: str, value: float, missing: str) -> str:
-    """A value of a metric: ``81.3`` (percent), ``32`` (bits), ``412`` (seconds)."""
-    if math.isnan(value):
-        return missing
-    unit = METRICS[name].unit
-    if unit.symbol:
-        return f"{100 * value:.1f}"
-    return f"{value:.0f}" if unit in (Unit.COUNT, Unit.SECONDS) else f"{value:.4g}"
-
-
-def objectives_text(aims: Aims, values: Iterable[float]) -> str:
-    """``clean 81.3 robust 40.2``."""
-    pairs = zip(aims.names, values, strict=True)
-    return " ".join(f"{short_label(name)} {value_text(name, value, '-')}" for name, value in pairs)
-
-
-def setting_text(values: Iterable[tuple[str, object]]) -> str:
-    """``key=value`` of every pair; floats in three digits."""
-    return " ".join(
-        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
-        for key, value in values
-    )
 
 
 def render(found: dict[str, Any]) -> str:
@@ -129,9 +129,28 @@ def render(found: dict[str, Any]) -> str:
             f"  trials taken up again: {counted(found['nodes_lost'], 'time')} after their node "
             f"was lost, {counted(found['workers_died'], 'time')} after their worker had died"
         )
-    lines += [f"  running: {trial_id}" for trial_id in found["running"]]
+    lines += _running(found)
     lines += [f"  out of memory: {name}: {note}" for name, note in found["out_of_memory"].items()]
     lines += [f"  warning: {line}" for line in found["warnings"]]
     lines += [f"  edge of the space: {line}" for line in found["space_edges"]]
     lines += [f"  failed: {trial_id}: {reason}" for trial_id, reason in found["failed"].items()]
+    confirmed = [Confirmed(**entry) for entry in found["confirmed"]]
+    lines += confirmed_lines(confirmed, found["recommended"])
     return "\n".join(printable(line) for line in lines)
+
+
+def _running(found: dict[str, Any]) -> list[str]:
+    """A line for each running trial, and the time left."""
+    lines = []
+    for trial in found["running"]:
+        pairs = zip(found["objectives"], trial["values"], strict=True)
+        values = " ".join(
+            f"{short_label(name)} {'-' if v is None else value_text(name, v, '-')}"
+            for name, v in pairs
+        )
+        epoch = f"epoch {trial['epoch']}/{trial['epochs']}"
+        lines.append(f"  running: {trial['trial_id']}  {epoch}  {values}")
+    if found["seconds_left"]:
+        expected, low, high = map(duration, found["seconds_left"].values())
+        lines.append(f"  about {expected} left ({low} to {high}) at this pace")
+    return lines

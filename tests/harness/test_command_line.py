@@ -1,5 +1,6 @@
 """What all commands share: help lines, the version, completion, the options of a run."""
 
+import json
 import os
 import re
 import subprocess
@@ -21,6 +22,7 @@ from harness.search_stopped import SearchStopped
 from harness.session import checks, session
 from harness.session.listing import LISTS, listing
 from saat.metrics import METRICS
+from saat.registry import first_line
 from tests.command_lines import leaves
 from tests.harness.tiny import tiny
 
@@ -164,3 +166,94 @@ def test_the_list_of_metrics_says_what_a_search_can_aim_for(tmp_path: Path) -> N
     for name in ("target_map", "code_length", "device_seconds"):
         assert lines[name].endswith(f" val/{name} in {least}")
     assert "objectives" not in lines["chance_map"]
+
+
+def ran(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    return int(str(ended.value.code)), capsys.readouterr().out
+
+
+def test_the_command_alone_and_both_options_print_the_help(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status, alone = ran(capsys)
+    assert status == 0
+    assert "search" in alone
+    assert "Examples" in alone
+    for option in ("-h", "--help"):
+        assert ran(capsys, option)[0] == 0
+        for command in COMMANDS:
+            status, text = ran(capsys, command, option)
+            assert status == 0
+            assert "Usage: saat" in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_ends_with_examples_that_can_be_given(name: str) -> None:
+    heading, *lines = COMMANDS[name].epilog.split("\n\n")
+    assert heading == "Examples:"
+    assert lines
+    for line in lines:
+        program, command, *words = line.split()
+        assert (program, command) == ("saat", name)
+        with COMMANDS[name].make_context(name, words) as context:
+            assert context.params
+        files = [word for word in words if word.startswith("search_spaces/")]
+        assert all((ROOT / file).is_file() for file in files)
+
+
+@pytest.mark.parametrize("what", ["attacks", "samplers", "searches"])
+def test_a_list_for_programs_has_what_the_lines_say(
+    what: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    status, text = ran(capsys, "list", what, "--json", "--runs-dir", str(tmp_path))
+    found = json.loads(text)
+    assert status == 0
+    assert set(found) == {"list", "entries", "problems"}
+    assert (found["list"], found["problems"]) == (what, [])
+    lines = [f"{entry['name']} {entry['description']}" for entry in found["entries"]]
+    shown = listing(what, tmp_path)[0].splitlines() if lines else []
+    assert [line.split() for line in shown] == [line.split() for line in lines]
+    assert bool(lines) == (what != "searches")
+
+
+def test_samplers_are_listed_by_the_first_lines_of_their_docstrings() -> None:
+    for name in ("ehvi", "tpe", "nsga2", "gp", "random"):
+        assert SAMPLERS.description(name) == first_line(SAMPLERS[name])
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("serach x.yaml", "search"), ("status x --runs-dri y", "--runs-dir"),
+        ("list attakcs", "attacks"), ("evaluate x --attack hagg", "hag"),
+        ("evaluate x --battery cor", "core"), ("evaluate x --queries tst", "test"),
+        ("evaluate x --precision fp3", "fp32"), ("evaluate x --device cdua", "cuda"),
+        ("status dmo", "demo"), ("report demo dgits", "digits"),
+        ("search SPACE --executor rya", "ray"), ("validate SPACE --set data.name=digit", "digits"),
+        ("validate SPACE --set defense.method=saatt", "saat"),
+        ("validate SPACE --set evaluation.attacks=[mainsty]", "mainstay"),
+        ("validate SPACE --set search.sampler=tpee", "tpe"),
+        ("validate SPACE --set search.scheduler=asah", "asha"),
+        ("validate SPACE --set model.backbone=smal_cnn", "small_cnn"),
+        ("validate SPACE --set model.hashing=dphh", "dph"),
+        ("validate SPACE --set defense.lamda=1", "lambda"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_word_is_answered_with_the_nearest_one(
+    words: str,
+    meant: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    space = str(ROOT / "search_spaces" / "quickstart.yaml")
+    with pytest.raises(SystemExit) as ended:
+        main([space if word == "SPACE" else word for word in words.split()])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    asked = re.search(r"(did you mean|Did you mean|Possible options:) '?([\w.-]+)", said)
+    assert asked is not None, said
+    assert asked[2].rstrip(".") == meant

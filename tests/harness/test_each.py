@@ -194,7 +194,7 @@ def test_device_seconds_are_a_budget_of_each_value(tmp_path: Path) -> None:
         last[record.config.method] = record.cost_s
     for method in METHODS[:3]:
         assert 60 <= spent[method] < 60 + last[method]
-    assert "60 s were given" in search.state.stopped_exploring
+    assert "1 min 00 s were given" in search.state.stopped_exploring
 
 
 def test_a_warm_start_teaches_the_stratum_that_it_belongs_to(tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ for command in sys.argv[1:]:
 COMMANDS = [
     "--version", "--help", "search --help", "resume --help", "evaluate --help", "preflight --help",
     "list spaces", "list datasets", "list backbones", "list hashing", "list attacks",
-    "list defenses", "list searches", "validate tiny.yaml", "status done", "status done --json",
+    "list defenses", "list searches", "list samplers", "list schedulers", "list metrics",
+    "list attacks --json", "-h", "status -h", "validate tiny.yaml", "status done",
+    "status done --json",
 ]  # fmt: skip
 
 

@@ -30,4 +30,13 @@ SAMPLERS: "Registry[type[optuna.samplers.BaseSampler]]" = Registry(
     },
     problem=_problem,
     describe=first_line,
+    # Of their docstrings. Importing them imports Optuna, which `saat list` need not wait for.
+    summaries={
+        "ehvi": "Suggests the point with the largest expected hypervolume improvement "
+        "(Emmerich et al. 2006).",
+        "tpe": "Optuna's multivariate TPE; random trials at the start depend on the budget.",
+        "nsga2": "Optuna's NSGA-II, with parents that are a function of the trials.",
+        "gp": "Optuna's Gaussian-process sampler; random trials at the start depend on the budget.",
+        "random": "Sampler using random sampling.",
+    },
 )

@@ -1,0 +1,140 @@
+"""The settings measured on test queries: a table for a terminal, and what is recommended."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from harness.experiment.config import Experiment
+from harness.journal.state import SearchState, TrialRecord
+from harness.session.wording import compact_setting, short_label, shown_keys, value_text
+from reports.wording import MISSING, ROLES, points
+from saat.metrics import METRICS, OBJECTIVES, Phase, Unit, final_metrics
+from saat.sanity import at_chance
+
+_ORDER = {"recommended": 0, "default": 1, "train": 2, "undefended": 3}  # as in the report
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """One setting on test queries; its values are lists over the seeds."""
+
+    role: str
+    letter: str  # of several recommended settings of a code length; as in the report
+    setting: str  # in words
+    config_hash: str
+    point: dict[str, Any]  # the searched keys and their values
+    values: dict[str, list[float]]  # plain name of a metric that all seeds have → a value a seed
+    doubts: list[str]  # why the numbers cannot be taken as they are
+
+    @property
+    def label(self) -> str:
+        """``recommended A``."""
+        return f"{ROLES.get(self.role, self.role)} {self.letter}".rstrip()
+
+    def mean(self, name: str) -> float:
+        """Mean of a metric over the seeds."""
+        return fmean(self.values[name])
+
+    @property
+    def bits(self) -> Any:
+        """The code length."""
+        return self.point.get("model.bits")
+
+
+def confirmed_settings(experiment: Experiment, state: SearchState) -> list[Confirmed]:
+    """Completed confirm and train trials by setting; recommended ones first.
+
+    Within a role they have the order of the report: by code length, the highest robust MAP first.
+    """
+    groups: dict[tuple[str, str], list[TrialRecord]] = defaultdict(list)
+    for record in state.of_phase("confirm", "train"):
+        if record.status == "completed" and OBJECTIVES[0] in Phase.TEST.of(record.metrics):
+            groups[record.spec.role, record.config_hash].append(record)
+    names = tuple(dict.fromkeys((*OBJECTIVES, *experiment.aims.names)))
+    keys = dict.fromkeys(["model.bits", *shown_keys(experiment)])
+    found = [_confirmed(records, names, list(keys)) for records in groups.values()]
+    found.sort(key=lambda c: (_ORDER.get(c.role, len(_ORDER)), c.bits, -c.mean(OBJECTIVES[1])))
+    return list(_lettered(experiment, found))
+
+
+def _confirmed(
+    records: Sequence[TrialRecord], names: Sequence[str], keys: Sequence[str]
+) -> Confirmed:
+    first, metrics = records[0], [final_metrics(record.metrics) for record in records]
+    flat = first.config.flat()
+    point = {key: flat[key] for key in keys if key in flat}
+    measured = {name: [found.get(name, math.nan) for found in metrics] for name in names}
+    low = dict.fromkeys(name for found in metrics for name in at_chance(found))
+    doubts = ["unreliable"] if any(record.unreliable for record in records) else []
+    return Confirmed(
+        first.spec.role,
+        "",
+        compact_setting(point.items()),
+        first.config_hash,
+        point,
+        {name: values for name, values in measured.items() if not any(map(math.isnan, values))},
+        [*doubts, *(f"{name} MAP at chance" for name in low)],
+    )
+
+
+def _lettered(experiment: Experiment, found: Sequence[Confirmed]) -> Iterator[Confirmed]:
+    """Letters where several settings share role, code length and value of ``search.each``."""
+
+    def peers(one: Confirmed) -> tuple[Any, ...]:
+        each = experiment.search.each
+        return one.role, one.bits, one.point.get(each) if each else None
+
+    for one in found:
+        hashes = [other.config_hash for other in found if peers(other) == peers(one)]
+        letter = chr(ord("A") + hashes.index(one.config_hash) % 26) if len(hashes) > 1 else ""
+        yield Confirmed(**vars(one) | {"letter": letter})
+
+
+def confirmed_lines(found: Sequence[Confirmed], recommended: Sequence[str] | None) -> list[str]:
+    """A table, and a line for each recommended setting; no line where nothing was confirmed.
+
+    ``recommended`` are the trials whose settings are confirmed; None where nothing was searched.
+    """
+    if not found:
+        return []
+    seeds = max(len(one.values[OBJECTIVES[0]]) for one in found)
+    spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
+    names = list(dict.fromkeys(name for one in found for name in one.values))
+    head = ["", "setting", *(f"{short_label(name):>5}" for name in names)]
+    rows = [[one.label, one.setting, *(_cell(name, one) for name in names)] for one in found]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [f"on test queries, MAP in %, {spread}:", _row(head, widths)]
+    for one, row in zip(found, rows, strict=True):
+        lines.append(_row(row, widths))
+        lines += [f"    {one.label}: {', '.join(one.doubts)}"] if one.doubts else []
+    chosen = [one for one in found if one.role == "recommended"]
+    lines += [f"{one.label}, {one.bits} bits: {_gain(one, found)}" for one in chosen]
+    return lines if chosen or recommended is None else [*lines, "no setting is recommended"]
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [f"{text:<{size}}" for text, size in zip(cells, widths, strict=True)]
+    return ("  " + "  ".join(padded)).rstrip()
+
+
+def _cell(name: str, one: Confirmed) -> str:
+    """``64.1 ± 0.4``; of one seed the value alone."""
+    values, unit = one.values.get(name, []), METRICS[name].unit
+    if not values:
+        return f"{MISSING:>5}"
+    mean = f"{value_text(name, fmean(values), MISSING):>5}"
+    if len(values) < 2 or unit is Unit.COUNT:
+        return mean
+    return f"{mean} ± {value_text(name, stdev(values), MISSING)}"
+
+
+def _gain(one: Confirmed, found: Sequence[Confirmed]) -> str:
+    """How much better a setting is than the paper's default of its length."""
+    default = next((c for c in found if c.role == "default" and c.bits == one.bits), None)
+    if default is None:
+        return f"{one.setting}, without a default of its code length to compare with"
+    robust, clean = (points(one.mean(n) - default.mean(n)) for n in reversed(OBJECTIVES))
+    return f"robust {robust}, clean {clean} points over the default"

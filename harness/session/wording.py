@@ -1,0 +1,59 @@
+"""How settings and values of metrics are written in a terminal."""
+
+import math
+from collections.abc import Iterable
+
+from harness.experiment.config import Experiment
+from reports.wording import MISSING, parameter_symbol, parameter_value
+from saat.feasibility import Aims
+from saat.metrics import METRICS, Unit
+
+
+def short_label(name: str) -> str:
+    """``clean`` for ``clean_map``; the metric's label where it is not the MAP of queries."""
+    return METRICS[name].label.removesuffix(" MAP")
+
+
+def value_text(name: str, value: float, missing: str) -> str:
+    """A value of a metric: ``81.3`` (percent), ``32`` (bits), ``412`` (seconds)."""
+    if math.isnan(value):
+        return missing
+    unit = METRICS[name].unit
+    if unit.symbol:
+        return f"{100 * value:.1f}"
+    return f"{value:.0f}" if unit in (Unit.COUNT, Unit.SECONDS) else f"{value:.4g}"
+
+
+def objectives_text(aims: Aims, values: Iterable[float]) -> str:
+    """``clean 81.3 robust 40.2``."""
+    pairs = zip(aims.names, values, strict=True)
+    return " ".join(f"{short_label(name)} {value_text(name, value, '-')}" for name, value in pairs)
+
+
+def shown_keys(experiment: Experiment) -> list[str]:
+    """The keys in which a run's settings differ, the code length first."""
+    given = (key for point in experiment.compare.values() for key in point)
+    keys = dict.fromkeys((*experiment.space, *given))
+    return sorted(keys, key=lambda key: key != "model.bits")
+
+
+def setting_text(values: Iterable[tuple[str, object]]) -> str:
+    """The values of keys as the report writes them: ``bits=32 λ=4.07 ε=10.4/255``."""
+    return " ".join(f"{parameter_symbol(key)}={parameter_value(key, v)}" for key, v in values)
+
+
+def compact_setting(values: Iterable[tuple[str, object]]) -> str:
+    """The same for a narrow column: ``32b λ4.07 μ1e-5 ε10.4/255 T8``.
+
+    A key without a symbol keeps its last word: ``lr=0.3``.
+    """
+    parts = []
+    for key, value in values:
+        symbol, text = parameter_symbol(key), parameter_value(key, value).replace("e-0", "e-")
+        if text == MISSING:
+            continue
+        if symbol == key:
+            parts.append(f"{key.rpartition('.')[2]}={text}")
+        else:
+            parts.append(f"{text}b" if symbol == "bits" else f"{symbol}{text}")
+    return " ".join(parts)
