@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from reports.confirmed import ConfirmedConfig
+from reports.confirmed import ConfirmedConfig, letters_of
 from reports.figures.chart import Chart
 from reports.figures.confirmed import confirmed_chart
 from reports.figures.cost import cost_chart
@@ -43,17 +43,18 @@ def overlaid_figures(
     The searches have equal objectives, and ``configs`` are the confirmed settings of all of them.
     The values of the searched key ``by`` have fronts of their own; without it, the code lengths do.
     """
-    aims = searches[0].aims
+    aims, letters = searches[0].aims, letters_of(configs)
     grouped = f"Each value of {by} has a front of its own. " if by else ""
     rendered = [
         ReportFigure(
             "frontier",
             f"{capital(names_listed(aims.names))} of all explored trials",
             f"Validation queries under the full protocol. {_better(aims)} "
-            f"{grouped}Crosses are trials that "
+            f"{grouped}Letters name the recommended settings. Crosses are trials that "
             "were stopped early: their last values come from the short attack of the search and "
-            "cannot be compared with the points.",
-            frontier_chart(searches, by),
+            "cannot be compared with the points. The axes fit the completed trials; stopped "
+            "trials, chance and floor may lie outside.",
+            frontier_chart(searches, by, letters),
         ),
         ReportFigure(
             "confirmed",
@@ -126,21 +127,24 @@ def search_figures(
     results: SearchResults, configs: Sequence[ConfirmedConfig]
 ) -> dict[str, ReportFigure]:
     """Figures of one search, by name."""
+    letters = letters_of(configs)
     rendered = [
         ReportFigure(
             "learning_curves",
             "Learning curves",
             "Validation queries under the short attack of the search, after every epoch that was "
-            "validated, in the part of the database that the protocol names.",
-            learning_curves_chart(results),
+            "validated, in the part of the database that the protocol names. Letters name the "
+            "recommended settings.",
+            learning_curves_chart(results, letters),
         ),
         ReportFigure(
             "parameters",
             "Searched parameters",
             "Completed explore trials, validation queries under the full protocol; stars are the "
-            "paper's default. Trials differ in all parameters at once, so a slope is no proof of "
-            "cause.",
-            parameters_chart(results),
+            "paper's default, and letters name the recommended settings. Dotted lines are the ends "
+            "of the searched range: a front that lies there may go on outside. Trials differ in "
+            "all parameters at once, so a slope is no proof of cause.",
+            parameters_chart(results, letters),
         ),
         ReportFigure(
             "precision_recall",
