@@ -20,6 +20,7 @@ from plotly.offline import get_plotlyjs
 
 from reports.by_key import tuned_table, values_table
 from reports.choice import reasons
+from reports.citation import bibtex, origin_terms
 from reports.conclusions import conclusions
 from reports.confirmed import (
     ConfirmedConfig,
@@ -36,6 +37,8 @@ from reports.figures.static import STATIC_STYLE
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
 from reports.protocol import flattened, protocol_terms
 from reports.results import SearchResults
+from reports.stopping import stopping_table
+from reports.strongest import strongest_table
 from reports.summary import headline, summary_table, warnings
 from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import (
@@ -55,7 +58,8 @@ View = dict[str, Any]  # a figure or a table, as the template shows it
 
 # Figures that the template places itself; any other comes at the end of its section.
 _FIXED_FIGURES = ("frontier", "confirmed", "matrix", "targeted", "hypervolume", "learning_curves",
-           "parameters", "precision_recall", "examples")  # fmt: skip
+           "importance", "parameters", "precision_recall",
+           "precision_at", "ap_per_query", "examples")  # fmt: skip
 
 
 def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "") -> Path:
@@ -159,6 +163,7 @@ def _section(
         front,
         confirm_table(everything),
         attacks_table(everything),
+        strongest_table(everything),
         gains_table([gain for found in gains.values() for gain in found]),
     ]
     matrices = {"matrix": untargeted_matrix(everything), "targeted": targeted_matrix(everything)}
@@ -184,8 +189,11 @@ def _section(
                     search_figures(results, configs[name]), out_dir, slugs[name]
                 ),
                 "time": _save_table(time_table(results), out_dir, slugs[name]),
+                "stopping": _save_table(stopping_table(results), out_dir, slugs[name]),
                 "trials": _save_table(trials_table(results, letters), out_dir, slugs[name]),
                 "protocol": protocol_terms(results),
+                "origin": origin_terms(results),
+                "bibtex": bibtex(results),
                 "provenance": list(flattened(results.provenance)),
                 "experiment": list(flattened(results.experiment)),
             }

@@ -11,6 +11,7 @@ from reports.explored import bit_lengths, bits_label
 from reports.figures.chart import (
     NO_VALUES,
     Axis,
+    Bound,
     Chart,
     Letters,
     Line,
@@ -114,6 +115,8 @@ def _panel(results: SearchResults, name: str, curves: Sequence[Curve]) -> Panel:
     if any(curve.is_default for curve in curves):
         text = "paper's default (thick)"
         marks.append(Line(NO_VALUES, NO_VALUES, NEUTRAL, text, width=_THICK))
+    stopped = {curve.epochs[-1] for curve in curves if curve.status == "stopped"}
+    marks += [Bound(epoch, NEUTRAL, "trials were stopped here") for epoch in sorted(stopped)]
     for status, (symbol, label) in _ENDS.items():
         if any(curve.status == status for curve in curves):
             marks.append(key(label, NEUTRAL, symbol=symbol, size=_END_SIZE))

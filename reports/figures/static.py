@@ -154,9 +154,7 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
 
 def _draw_letters(axes: Axes, mark: Letters) -> None:
     for x, y, text in zip(mark.x, mark.y, mark.texts, strict=True):
-        axes.annotate(
-            text, (x, y), (5, 5), textcoords="offset points", fontweight="bold", fontsize=12
-        )
+        axes.annotate(text, (x, y), (5, 5), textcoords="offset points", fontsize=14)
 
 
 def _draw_points(axes: Axes, mark: Points) -> None:
