@@ -277,15 +277,5 @@ def _save_table(table: Table, out_dir: Path, suffix: str) -> View:
         "stem": f"tables/{table.name}{suffix}",
         # Text, and whether the column holds numbers.
         "header": [(frame.columns[i], numeric[i]) for i in kept],
-        "rows": [
-            [_unbroken(cell) if numeric[i] else cell for i, cell in zip(kept, row, strict=True)]
-            for row in frame.iloc[:, kept].to_numpy()
-        ],
+        "rows": frame.iloc[:, kept].to_numpy().tolist(),
     }
-
-
-def _unbroken(text: str) -> str:
-    """A mean, its spread and its interval in a narrow cell: a line breaks before the interval."""
-    return text.replace(", ", ",\N{NO-BREAK SPACE}").replace(
-        " ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
-    )
