@@ -1,7 +1,7 @@
 """Settings measured on test queries, with means and intervals over seeds and queries."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -48,7 +48,9 @@ class ConfirmedConfig:
     queries: dict[str, NDArray[np.float64]]
     query_counts: dict[str, int]  # queries of each of these; a black-box attack has fewer
     further_objectives: tuple[str, ...]  # of the search, beside clean and robust MAP
-    letter: str = ""  # where several settings share role, bits and stratum
+    # Of a recommended setting: A is chosen first. Of others where several share role, bits and
+    # stratum.
+    letter: str = ""
 
     @cached_property
     def metrics(self) -> list[dict[str, float]]:
@@ -204,20 +206,57 @@ def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
     configs.sort(
         key=lambda config: (
             _ORDER.get(config.role, len(_ORDER)),
+            _place(config),
             config.bits,
             -config.trials[_TESTED[1]].mean(),
         )
     )
+    return _lettered(configs)
+
+
+def _place(config: ConfirmedConfig) -> float:
+    """The place of a recommended setting in the order of choice, in which it is confirmed."""
+    first = config.trials["number"].min()
+    return np.inf if config.role != "recommended" or pd.isna(first) else float(first)
+
+
+def _lettered(configs: Sequence[ConfirmedConfig]) -> list[ConfirmedConfig]:
+    """Name recommended settings A, B, …, and others that have the same role, bits and stratum."""
     peers = defaultdict(list)
     for config in configs:
-        peers[config.role, config.bits, config.stratum].append(config.config_hash)
+        peers[_peers(config)].append(config.config_hash)
     return [
-        replace(config, letter=chr(ord("A") + hashes.index(config.config_hash) % 26))
-        if len(hashes) > 1
+        replace(config, letter=_letter(hashes.index(config.config_hash)))
+        if config.role == "recommended" or len(hashes) > 1
         else config
         for config in configs
-        for hashes in [peers[config.role, config.bits, config.stratum]]
+        for hashes in [peers[_peers(config)]]
     ]
+
+
+def _peers(config: ConfirmedConfig) -> tuple[str, ...]:
+    if config.role == "recommended":
+        return (config.role,)
+    return config.role, str(config.bits), config.stratum
+
+
+def _letter(index: int) -> str:
+    """A … Z, then A2 … Z2."""
+    turn, place = divmod(index, 26)
+    return chr(ord("A") + place) + (str(turn + 1) if turn else "")
+
+
+Letters = Mapping[tuple[str, str], str]  # (search, hash of a setting) → letter
+
+
+def letters_of(configs: Sequence[ConfirmedConfig]) -> Letters:
+    """The letters of recommended settings, which mark their explore trials too."""
+    return {(c.search, c.config_hash): c.letter for c in configs if c.role == "recommended"}
+
+
+def letters_on(results: SearchResults, frame: pd.DataFrame, letters: Letters) -> list[str]:
+    """The letter of every trial of a search; empty where its setting is not recommended."""
+    return [letters.get((results.name, str(found)), "") for found in frame["config_hash"]]
 
 
 def _stratum(results: SearchResults, trial: pd.Series) -> str:

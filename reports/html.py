@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import gzip
 import io
 import itertools
 import re
@@ -18,15 +19,27 @@ from matplotlib.figure import Figure
 from plotly.offline import get_plotlyjs
 
 from reports.by_key import tuned_table, values_table
+from reports.choice import reasons
+from reports.citation import bibtex, origin_terms
 from reports.conclusions import conclusions
-from reports.confirmed import confirmed_configs, gains_over_default
+from reports.confirmed import (
+    ConfirmedConfig,
+    Gain,
+    confirmed_configs,
+    gains_over_default,
+    letters_of,
+)
 from reports.csv_files import csv_text
 from reports.figures import ReportFigure, interactive, overlaid_figures, search_figures, static
-from reports.figures.chart import Chart
+from reports.figures.chart import Cells, Chart
+from reports.figures.heat_table import heat_table
 from reports.figures.static import STATIC_STYLE
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
 from reports.protocol import flattened, protocol_terms
-from reports.results import SearchResults, final_metrics_of
+from reports.results import SearchResults
+from reports.stopping import stopping_table
+from reports.strongest import strongest_table
+from reports.summary import headline, summary_table, warnings
 from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import (
     Table,
@@ -37,15 +50,16 @@ from reports.tables import (
     time_table,
     trials_table,
 )
+from reports.wording import MISSING
 from saat.errors import printable
 from saat.feasibility import Objective
-from saat.sanity import warning_lines
 
 View = dict[str, Any]  # a figure or a table, as the template shows it
 
 # Figures that the template places itself; any other comes at the end of its section.
 _FIXED_FIGURES = ("frontier", "confirmed", "matrix", "targeted", "hypervolume", "learning_curves",
-           "parameters", "precision_recall", "examples")  # fmt: skip
+           "importance", "parameters", "precision_recall",
+           "precision_at", "ap_per_query", "examples")  # fmt: skip
 
 
 def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "") -> Path:
@@ -91,11 +105,16 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "")
         sections=sections,
         protocols=len({results.protocol_hashes for results in named}),
         placed=_FIXED_FIGURES,
-        plotly_js=Markup(get_plotlyjs()),  # noqa: S704 (the library's own file)
+        plotly_js=Markup(_packed(get_plotlyjs())),  # noqa: S704 (Base64)
     )
     path = out_dir / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _packed(script: str) -> str:
+    """Gzip and Base64, which the page undoes: plotly takes 2 MB in place of 5."""
+    return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode("ascii")
 
 
 def shown(value: object) -> object:
@@ -138,11 +157,13 @@ def _section(
     configs = {results.name: confirmed_configs(results) for results in searches}
     gains = {name: gains_over_default(found) for name, found in configs.items()}
     everything = [config for found in configs.values() for config in found]
-    front = front_table(searches, by)
+    letters = letters_of(everything)
+    front = front_table(searches, by, letters)
     tables = [
         front,
         confirm_table(everything),
         attacks_table(everything),
+        strongest_table(everything),
         gains_table([gain for found in gains.values() for gain in found]),
     ]
     matrices = {"matrix": untargeted_matrix(everything), "targeted": targeted_matrix(everything)}
@@ -162,14 +183,17 @@ def _section(
         "searches": [
             {
                 "name": name,
-                "conclusions": conclusions(results, configs[name], gains[name]),
-                "warnings": _warnings(results),
+                **_first_screen(results, configs[name], gains[name]),
+                "summary": _save_table(summary_table(configs[name]), out_dir, slugs[name]),
                 "figures": _save_figures(
                     search_figures(results, configs[name]), out_dir, slugs[name]
                 ),
                 "time": _save_table(time_table(results), out_dir, slugs[name]),
-                "trials": _save_table(trials_table(results), out_dir, slugs[name]),
+                "stopping": _save_table(stopping_table(results), out_dir, slugs[name]),
+                "trials": _save_table(trials_table(results, letters), out_dir, slugs[name]),
                 "protocol": protocol_terms(results),
+                "origin": origin_terms(results),
+                "bibtex": bibtex(results),
                 "provenance": list(flattened(results.provenance)),
                 "experiment": list(flattened(results.experiment)),
             }
@@ -179,13 +203,16 @@ def _section(
     }
 
 
-def _warnings(results: SearchResults) -> list[str]:
-    """Warnings on the numbers of completed trials, which need no battery, and on the space."""
-    ended = results.trials[results.trials["status"] == "completed"]
-    return [
-        *warning_lines(dict(zip(ended["trial_id"], final_metrics_of(ended), strict=True))),
-        *results.notices,
-    ]
+def _first_screen(
+    results: SearchResults, configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]
+) -> View:
+    """What the page says of a search before its figures."""
+    return {
+        "headline": headline(results, configs, gains),
+        "warnings": warnings(results, configs, gains),
+        "reasons": reasons(results, configs),
+        "conclusions": conclusions(results, configs, gains),
+    }
 
 
 def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:
@@ -217,13 +244,22 @@ def save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> View:
     # No date in the file, so that equal results give equal files.
     drawn.savefig(out_dir / f"{stem}.pdf", metadata={"CreationDate": None})
     encoded = base64.b64encode(picture.getvalue()).decode("ascii")
-    plots = [str(plot.to_json()) for plot in interactive.draw(chart)] if chart else []
+    cells = [m for p in (chart.panels if chart else ()) for m in p.marks if isinstance(m, Cells)]
+    plots = interactive.draw(chart) if chart and not cells else []
     return {
+        "name": f"{figure.name}{suffix}",
         "title": figure.title,
         "caption": figure.caption,
         "stem": stem,
         # No JSON may end the script element around it.
-        "plots": [Markup(plot.replace("<", "\\u003c")) for plot in plots],  # noqa: S704
+        "plots": [
+            {
+                "json": Markup(str(plot.to_json()).replace("<", "\\u003c")),  # noqa: S704
+                "has_switch": bool(plot.layout.meta),
+            }
+            for plot in plots
+        ],
+        "heat": [heat_table(mark) for mark in cells],
         # For a figure without an interactive form.
         "image": "" if chart else f"data:image/png;base64,{encoded}",
     }
@@ -232,10 +268,14 @@ def save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> View:
 def _save_table(table: Table, out_dir: Path, suffix: str) -> View:
     write_table(table, out_dir / "tables", suffix)
     frame = displayed(table)
+    numeric = numeric_columns(table)
+    # A column without any value says nothing to a reader; the files have it.
+    kept = [i for i, name in enumerate(frame) if (~frame[name].isin(("", MISSING))).any()]
     return {
+        "name": f"{table.name}{suffix}",
         "caption": table.caption,
         "stem": f"tables/{table.name}{suffix}",
         # Text, and whether the column holds numbers.
-        "header": list(zip(frame.columns, numeric_columns(table), strict=True)),
-        "rows": frame.to_numpy().tolist(),
+        "header": [(frame.columns[i], numeric[i]) for i in kept],
+        "rows": frame.iloc[:, kept].to_numpy().tolist(),
     }

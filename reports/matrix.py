@@ -25,11 +25,11 @@ class MatrixCell(NamedTuple):
 
 
 class MatrixData(NamedTuple):
-    """MAPs as fractions; rows are settings, columns are clean, the attacks and the worst case."""
+    """MAPs as fractions; rows are settings, columns are clean, the worst case and the attacks."""
 
     title: str  # of the figure
     rows: tuple[str, ...]  # labels of the settings
-    columns: tuple[str, ...]  # ``clean``, every attack, ``worst``
+    columns: tuple[str, ...]  # ``clean``, ``worst``, every attack
     headers: tuple[str, ...]  # the columns in words
     cells: tuple[tuple[MatrixCell, ...], ...]  # (rows, columns)
     seeds: tuple[int, ...]  # number for every setting; a cell may have fewer
@@ -37,9 +37,9 @@ class MatrixData(NamedTuple):
 
 
 def untargeted_matrix(configs: Sequence[ConfirmedConfig]) -> MatrixData:
-    """MAP of every setting: clean, under every untargeted attack, and the worst case."""
+    """MAP of every setting: clean, in the worst case, and under every untargeted attack."""
     chance = [config.mean("chance_map") for config in configs]
-    columns = ("clean", *_attacks(configs, "map"), "worst")
+    columns = ("clean", "worst", *_attacks(configs, "map"))
     chance_map = float(np.mean(chance)) if chance else np.nan
     return _matrix("MAP under every attack", configs, columns, chance_map)
 

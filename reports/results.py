@@ -15,6 +15,7 @@ import pyarrow as pa
 import yaml
 
 from reports.checksums import read_json
+from reports.importance import KeyImportance
 from reports.run_folder import check_file, check_run_folder, trial_folder
 from reports.trial_arrays import Arrays, read_examples, read_histograms
 from saat.atomic_files import replacing
@@ -73,7 +74,9 @@ class SearchResults:
     provenance: dict[str, Any]
     trials: pd.DataFrame
     epochs: pd.DataFrame
-    notices: Sequence[str] = ()  # on the space, for the page; the tables do not tell them
+    # For the page; the tables do not tell them.
+    notices: Sequence[str] = ()  # on the space
+    importances: Sequence[KeyImportance] = ()  # of the searched keys
 
     @cached_property
     def aims(self) -> Aims:
@@ -178,7 +181,9 @@ def stage_seconds(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[names].rename(columns=lambda name: name.removeprefix(_STAGE))
 
 
-def load_search(run_dir: Path, notices: Sequence[str] = ()) -> SearchResults:
+def load_search(
+    run_dir: Path, notices: Sequence[str] = (), importances: Sequence[KeyImportance] = ()
+) -> SearchResults:
     """Read the results in ``run_dir``; the files of single trials are read when asked for.
 
     Raises:
@@ -201,6 +206,7 @@ def load_search(run_dir: Path, notices: Sequence[str] = ()) -> SearchResults:
         if os.path.lexists(epochs)
         else _typed(pd.DataFrame(), EPOCH_COLUMNS),
         notices=notices,
+        importances=importances,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import ConfirmedConfig, Gain
+from reports.confirmed import ConfirmedConfig, Gain, Letters, letters_on
 from reports.explored import (
     BITS,
     bit_lengths,
@@ -48,8 +48,8 @@ class Table:
     parameters: tuple[str, ...] = ()
 
 
-def trials_table(results: SearchResults) -> Table:
-    """The table of all trials: end, cost, setting and MAPs."""
+def trials_table(results: SearchResults, letters: Letters | None = None) -> Table:
+    """The table of all trials: end, cost, setting and MAPs; recommended ones have a letter."""
     trials = results.trials
     # Explore trials have reattack/*, confirmed and trained ones test/*, stopped ones only val/*.
     phases = (Phase.REATTACK, Phase.TEST, Phase.VALIDATION)
@@ -57,6 +57,7 @@ def trials_table(results: SearchResults) -> Table:
     where = np.select(measured, ["validation", "test", "validation, short attack"], "")
     columns: dict[str, Any] = {
         "trial": trials["trial_id"],
+        "letter": letters_on(results, trials, letters or {}),
         "phase": trials["phase"],
         "role": trials["role"].map(lambda role: ROLES.get(role, role)),
         "status": trials["status"],
@@ -66,13 +67,13 @@ def trials_table(results: SearchResults) -> Table:
     for name in shown:
         sources = trials.reindex(columns=[metric_column(phase, name) for phase in phases])
         columns[column_of(name).label] = sources.bfill(axis=1).iloc[:, 0]
+    columns |= {str(name): trials[name] for name in trials if str(name).startswith("param.")}
     columns["measured on"] = where
     if results.aims.constraints.names:
         completed = completed_trials(results)
         keeps = pd.Series(feasible(results, completed), completed.index, dtype="boolean")
         columns["feasible"] = keeps.reindex(trials.index)
     columns["at chance"] = chance_texts(trials)
-    columns |= {str(name): trials[name] for name in trials if str(name).startswith("param.")}
     columns |= {
         "seed": trials["seed"],
         "cost (s)": trials["cost_s"],
@@ -112,17 +113,21 @@ def time_table(results: SearchResults) -> Table:
     return Table("time", caption, frame if names else frame[:0], fractions=fractions)
 
 
-def front_table(searches: Sequence[SearchResults], by: str = "") -> Table:
+def front_table(
+    searches: Sequence[SearchResults], by: str = "", letters: Letters | None = None
+) -> Table:
     """The table of the trials on the Pareto front of their bit length, with the whole setting.
 
     ``searches`` have equal objectives. If the code length is one of them, there is one front. With
-    ``by`` there is one for each value of this searched key.
+    ``by`` there is one for each value of this searched key. ``letters`` name the recommended
+    settings.
     """
-    frame = pd.concat([_front_rows(results, by) for results in searches], ignore_index=True)
+    rows = [_front_rows(results, by, letters or {}) for results in searches]
+    frame = pd.concat(rows, ignore_index=True)
     aims = searches[0].aims
     objectives = [column_of(name) for name in aims.names]
     points = frame[[column.label for column in objectives]].to_numpy(dtype=np.float64)
-    frame.insert(3, "on union front", pareto_mask(aims.oriented(points)))
+    frame.insert(4, "on union front", pareto_mask(aims.oriented(points)))
     shown = shown_metrics(aims)
     beside = [c for r in searches for c in columns_beside(r.explore, Phase.REATTACK, shown)]
     caption = f"Pareto fronts of {names_listed(aims.names)}"
@@ -147,7 +152,7 @@ def front_table(searches: Sequence[SearchResults], by: str = "") -> Table:
     )
 
 
-def _front_rows(results: SearchResults, by: str) -> pd.DataFrame:
+def _front_rows(results: SearchResults, by: str, letters: Letters) -> pd.DataFrame:
     completed = completed_trials(results)
     groups = front_groups(results, by).loc[completed.index]
     keep = pd.Series(False, index=completed.index)
@@ -158,15 +163,16 @@ def _front_rows(results: SearchResults, by: str) -> pd.DataFrame:
     columns = {
         "search": pd.Series(results.name, index=front.index, dtype="string"),
         "trial": front["trial_id"],
+        "letter": pd.Series(letters_on(results, front, letters), front.index, dtype="string"),
         "bits": bit_lengths(front),
         "role": front["role"],
         **_cells(front, map(column_of, shown)),
+        **{name: front[name] for name in front.columns if name.startswith("param.")},
         "at chance": chance_texts(front),
         **_cells(front, columns_beside(results.explore, Phase.REATTACK, shown)),
         "cost (s)": front["cost_s"],
     }
-    configs = {name: front[name] for name in front.columns if name.startswith("param.")}
-    return pd.DataFrame(columns | configs)
+    return pd.DataFrame(columns)
 
 
 def _cells(frame: pd.DataFrame, columns: Iterable[MetricColumn]) -> dict[str, pd.Series]:
@@ -190,11 +196,12 @@ def confirm_table(configs: Sequence[ConfirmedConfig]) -> Table:
         if name in OBJECTIVES:
             columns[f"{label} low"] = [s.bands[name].low for s in configs]
             columns[f"{label} high"] = [s.bands[name].high for s in configs]
+    columns["reliability"] = [s.reliability for s in configs]
     columns |= {label: [s.mean(name) for s in configs] for label, _, name in beside}
     return Table(
         "confirm",
         "Test queries: mean ± standard deviation over seeds, 95 % interval over seeds and queries",
-        pd.DataFrame(columns | {"reliability": [s.reliability for s in configs]}),
+        pd.DataFrame(columns),
         fractions=symbols((*objectives, *beside)),
         estimates=tuple(column.label for column in objectives),
     )

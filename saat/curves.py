@@ -40,3 +40,26 @@ def precision_at_recall(
         cut = np.take_along_axis(ranked, block, 1) - n + n * (wanted - before) / r
         means[i] = (wanted / cut).sum() / queries
     return means
+
+
+def precision_at_depth(total: ArrayLike, relevant: ArrayLike, depths: ArrayLike) -> NDArray:
+    """Precision within the first n items (P@N) from distance histograms, ties in random order.
+
+    :func:`saat.retrieval.precision_at` computes the same from codes.
+
+    Args:
+        total: ``(Q, K+1)`` database items at each Hamming distance.
+        relevant: ``(Q, K+1)`` relevant ones among them.
+        depths: ``(D,)`` numbers of items, from 1 to the size of the database.
+
+    Returns:
+        ``(D,)`` float64, the mean over all queries; NaN where there is none.
+    """
+    counts, hits = (np.asarray(a, dtype=np.float64) for a in (total, relevant))
+    wanted = np.asarray(depths, dtype=np.float64)
+    if not len(hits):
+        return np.full(len(wanted), np.nan)
+    before = counts.cumsum(axis=1) - counts
+    share = np.divide(hits, counts, out=np.zeros_like(hits), where=counts > 0)
+    found = [(np.clip(n - before, 0, counts) * share).sum(axis=1).mean() / n for n in wanted]
+    return np.array(found, dtype=np.float64)

@@ -25,6 +25,7 @@ from harness.journal.state import load_state
 from harness.named_paths import leave_receipt, not_named
 from harness.options import ExecutorName, Options
 from harness.provenance import provenance
+from harness.search.importance import search_importances
 from harness.search.plan import Plan, deciding_epochs
 from harness.search.search import Search
 from harness.search.space_edges import space_notices
@@ -283,7 +284,9 @@ def make_report(
         if note := version_note(experiment, started):
             say(f"{run_dir.name}: {note}")
         write_tables(run_dir, started, state)
-        searches.append(load_search(run_dir, space_notices(experiment, state)))
+        notices = space_notices(experiment, state)
+        importances = search_importances(experiment, state)
+        searches.append(load_search(run_dir, notices, importances))
     return write_report(searches, out_dir, by)
 
 

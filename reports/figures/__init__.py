@@ -5,15 +5,18 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from reports.confirmed import ConfirmedConfig
+from reports.confirmed import ConfirmedConfig, letters_of
+from reports.figures.ap_per_query import ap_per_query_chart
 from reports.figures.chart import Chart
 from reports.figures.confirmed import confirmed_chart
 from reports.figures.cost import cost_chart
 from reports.figures.examples import examples_data, examples_static
 from reports.figures.frontier import frontier_chart
+from reports.figures.importance import importance_chart
 from reports.figures.learning_curves import learning_curves_chart
 from reports.figures.matrix import matrix_chart
 from reports.figures.parameters import parameters_chart
+from reports.figures.precision_at import precision_at_chart
 from reports.figures.precision_recall import precision_recall_chart
 from reports.matrix import matrix_notes, targeted_matrix, untargeted_matrix
 from reports.objectives import is_default, label_of, listed, names_listed, reference_text
@@ -43,17 +46,18 @@ def overlaid_figures(
     The searches have equal objectives, and ``configs`` are the confirmed settings of all of them.
     The values of the searched key ``by`` have fronts of their own; without it, the code lengths do.
     """
-    aims = searches[0].aims
+    aims, letters = searches[0].aims, letters_of(configs)
     grouped = f"Each value of {by} has a front of its own. " if by else ""
     rendered = [
         ReportFigure(
             "frontier",
             f"{capital(names_listed(aims.names))} of all explored trials",
             f"Validation queries under the full protocol. {_better(aims)} "
-            f"{grouped}Crosses are trials that "
+            f"{grouped}Letters name the recommended settings. Crosses are trials that "
             "were stopped early: their last values come from the short attack of the search and "
-            "cannot be compared with the points.",
-            frontier_chart(searches, by),
+            "cannot be compared with the points. The axes fit the completed trials; stopped "
+            "trials, chance and floor may lie outside.",
+            frontier_chart(searches, by, letters),
         ),
         ReportFigure(
             "confirmed",
@@ -126,22 +130,26 @@ def search_figures(
     results: SearchResults, configs: Sequence[ConfirmedConfig]
 ) -> dict[str, ReportFigure]:
     """Figures of one search, by name."""
+    letters = letters_of(configs)
     rendered = [
         ReportFigure(
             "learning_curves",
             "Learning curves",
             "Validation queries under the short attack of the search, after every epoch that was "
-            "validated, in the part of the database that the protocol names.",
-            learning_curves_chart(results),
+            "validated, in the part of the database that the protocol names. Letters name the "
+            "recommended settings.",
+            learning_curves_chart(results, letters),
         ),
         ReportFigure(
             "parameters",
             "Searched parameters",
             "Completed explore trials, validation queries under the full protocol; stars are the "
-            "paper's default. Trials differ in all parameters at once, so a slope is no proof of "
-            "cause.",
-            parameters_chart(results),
+            "paper's default, and letters name the recommended settings. Dotted lines are the ends "
+            "of the searched range: a front that lies there may go on outside. Trials differ in "
+            "all parameters at once, so a slope is no proof of cause.",
+            parameters_chart(results, letters),
         ),
+        *_importance(results),
         ReportFigure(
             "precision_recall",
             "Precision and recall on test queries",
@@ -152,6 +160,20 @@ def search_figures(
             precision_recall_chart(results, configs),
         ),
         ReportFigure(
+            "precision_at",
+            "Precision within the first N items",
+            "P@N on test queries from the same histograms and under the same attack, up to the "
+            "depth of the protocol's AP.",
+            precision_at_chart(results, configs),
+        ),
+        ReportFigure(
+            "ap_per_query",
+            "AP of single test queries",
+            "Which share of the queries, over all seeds, has at most which AP. A line that rises "
+            "early at the left has many queries that retrieve nothing relevant.",
+            ap_per_query_chart(configs),
+        ),
+        ReportFigure(
             "examples",
             "Attacked queries and what they retrieve",
             "Top 5 before and after the attack; solid green frames are relevant items, dashed "
@@ -160,3 +182,20 @@ def search_figures(
         ),
     ]
     return {figure.name: figure for figure in rendered}
+
+
+def _importance(results: SearchResults) -> list[ReportFigure]:
+    """The figure of the importances, where the search was large enough to measure them."""
+    if not results.importances:
+        return []
+    return [
+        ReportFigure(
+            "importance",
+            "Which parameters matter",
+            "PED-ANOVA on completed explore trials, for each objective: how far the places of the "
+            "best trials in the range of a parameter differ from those of all trials, as a share "
+            "of all parameters. Bars are 80 % intervals over resamples of the trials. A parameter "
+            "without importance may be left at the paper's default.",
+            importance_chart(results.importances),
+        )
+    ]

@@ -8,7 +8,7 @@ are shown and hidden together.
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,25 @@ class Cells:
     details: Sequence[Sequence[str]]  # shown over a cell, R × C
 
 
-Mark = Line | Points | Band | Cells
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A vertical line across the panel, at an end of a searched range."""
+
+    x: float
+    colour: str
+    label: str
+
+
+@dataclass(frozen=True, eq=False)
+class Letters:
+    """Short texts beside points, such as the A and B of recommended settings."""
+
+    x: Values
+    y: Values
+    texts: Sequence[str]
+
+
+Mark = Line | Points | Band | Cells | Bound | Letters
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +109,13 @@ class Axis:
     limits: tuple[float | None, float | None] = (None, None)  # those of the data where None
 
 
+class Focus(NamedTuple):
+    """The part of a panel that is shown first; a page can show the rest, too."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+
 @dataclass(frozen=True, eq=False)
 class Panel:
     """Marks between two axes, drawn in their order."""
@@ -99,6 +124,7 @@ class Panel:
     x: Axis = Axis()
     y: Axis = Axis()
     title: str = ""
+    focus: Focus | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,3 +146,18 @@ def key(label: str, colour: str, **look: Any) -> Points:
 def escape(text: str) -> str:
     """Escape text from a file for plotly, which interprets some HTML."""
     return html.escape(text, quote=False)
+
+
+def focus_on(x: Values, y: Values, margin: float = 0.08) -> Focus | None:
+    """The ranges of points with a margin on either side; None where nothing can be shown.
+
+    Points of one value have half a unit on either side.
+    """
+    if not len(x):
+        return None
+    ends = [(float(values.min()), float(values.max())) for values in (x, y)]
+    if not np.isfinite(ends).all():
+        return None
+    wide = [margin * (high - low) or 0.5 for low, high in ends]
+    ranges = [(low - more, high + more) for (low, high), more in zip(ends, wide, strict=True)]
+    return Focus(*ranges)

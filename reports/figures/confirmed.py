@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.confirmed import ConfirmedConfig, distinct_labels
-from reports.figures.chart import Axis, Chart, Mark, Panel, Points, Symbol
+from reports.figures.chart import Axis, Chart, Letters, Mark, Panel, Points, Symbol
 from reports.figures.reference_lines import reference_lines
 from reports.figures.style import colour
 from reports.objectives import label_of, with_unit
@@ -44,6 +44,10 @@ def confirmed_chart(configs: Sequence[ConfirmedConfig]) -> Chart:
                 **look,
             )
         )
+    named = [config for config in configs if config.role == "recommended"]
+    if named:
+        x, y = (np.array([100 * c.bands[name].mean for c in named]) for name in OBJECTIVES)
+        marks.append(Letters(x, y, [config.letter for config in named]))
     x_axis, y_axis = (Axis(with_unit(label_of(name), "%")) for name in OBJECTIVES)
     return Chart([Panel(marks, x_axis, y_axis)], height=5.2, legend_columns=2)
 

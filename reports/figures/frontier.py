@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from reports.confirmed import Letters as SettingLetters
+from reports.confirmed import letters_on
 from reports.explored import (
     chance_levels,
     completed_trials,
@@ -16,7 +18,18 @@ from reports.explored import (
     stopped_trials,
     values_of,
 )
-from reports.figures.chart import Axis, Chart, Line, Mark, Panel, Points, escape, key
+from reports.figures.chart import (
+    Axis,
+    Chart,
+    Letters,
+    Line,
+    Mark,
+    Panel,
+    Points,
+    escape,
+    focus_on,
+    key,
+)
 from reports.figures.reference_lines import reference_lines
 from reports.figures.style import NEUTRAL, colour, shape
 from reports.front_groups import front_groups
@@ -55,24 +68,29 @@ class FrontierSeries(NamedTuple):
     Attributes:
         label: of the series.
         trials: a row a trial: its objectives by their plain names in their own units, ``text``
-            (trial and setting), and whether it is ``on_front`` and each of `FLAGS`. Of stopped
-            trials the values are the last ones of validation.
+            (trial and setting), its ``letter`` if it is recommended, and whether it is ``on_front``
+            and each of `FLAGS`. Of stopped trials the values are the last ones of validation.
     """
 
     label: str
     trials: pd.DataFrame
 
 
-def frontier_series(searches: Sequence[SearchResults], by: str = "") -> list[FrontierSeries]:
+def frontier_series(
+    searches: Sequence[SearchResults], by: str = "", letters: SettingLetters | None = None
+) -> list[FrontierSeries]:
     """Completed and stopped explore trials of searches that share one protocol.
 
     ``by`` is the searched key whose values have fronts of their own; see
-    :func:`reports.front_groups.front_groups`.
+    :func:`reports.front_groups.front_groups`. ``letters`` name the recommended settings.
     """
-    return [one for results in searches for one in _series(results, by, len(searches) > 1)]
+    several = len(searches) > 1
+    return [one for results in searches for one in _series(results, by, several, letters or {})]
 
 
-def _series(results: SearchResults, by: str, several: bool) -> Iterator[FrontierSeries]:
+def _series(
+    results: SearchResults, by: str, several: bool, letters: SettingLetters
+) -> Iterator[FrontierSeries]:
     completed, stopped = completed_trials(results), stopped_trials(results)
     groups = front_groups(results, by)
     for label in groups.cat.categories:
@@ -100,6 +118,7 @@ def _series(results: SearchResults, by: str, several: bool) -> Iterator[Frontier
                     f"{row['trial_id']}: {describe_setting(row, results.space)}"
                     for row in both.to_dict("records")
                 ],
+                "letter": letters_on(results, both, letters),
                 "stopped": np.arange(len(both)) >= len(mine),
                 **{name: np.concatenate([holds, none]) for name, holds in flags.items()},
             }
@@ -147,13 +166,16 @@ class _View:
         return Line(*self.coordinates(ordered), shade, step=step, **look)
 
 
-def frontier_chart(searches: Sequence[SearchResults], by: str = "") -> Chart:
+def frontier_chart(
+    searches: Sequence[SearchResults], by: str = "", letters: SettingLetters | None = None
+) -> Chart:
     """Draw fronts and trials, and mark trials that are stopped, infeasible or at chance.
 
     Two objectives are the axes of one panel. Three have a panel for every two of them: there the
-    front of all three is no line, and its trials are marked. ``by`` is as in `frontier_series`.
+    front of all three is no line, and its trials are marked. ``by`` and ``letters`` are as in
+    `frontier_series`. The axes show the completed trials first.
     """
-    series = frontier_series(searches, by)
+    series = frontier_series(searches, by, letters)
     trials = pd.concat([one.trials for one in series]) if series else pd.DataFrame()
     if not len(trials):
         return Chart(())
@@ -177,8 +199,8 @@ def _panel(
 ) -> Panel:
     marks: list[Mark] = []
     if view.y.name == "robust_map":
-        completed = [completed_trials(results) for results in searches]
-        marks += reference_lines(completed, Phase.REATTACK)
+        frames = [completed_trials(results) for results in searches]
+        marks += reference_lines(frames, Phase.REATTACK)
     fronts = trials[trials["on_front"]]
     if view.has_lines and len(series) > 1 and len(fronts):
         union = fronts[pareto_mask(aims.oriented(fronts[list(aims.names)].to_numpy()))]
@@ -190,7 +212,11 @@ def _panel(
             marks.append(key(label, NEUTRAL, **look))
     if not view.has_lines and len(fronts):
         marks.append(key(_ON_FRONT, "black", **_FRONT_LOOK))
-    return Panel(marks, *view.axes())
+    named = trials[(trials["letter"] != "") & ~trials["stopped"]]
+    if len(named):
+        marks.append(Letters(*view.coordinates(named), list(named["letter"])))
+    completed = trials[~trials["stopped"]]
+    return Panel(marks, *view.axes(), focus=focus_on(*view.coordinates(completed)))
 
 
 def _marks(view: _View, one: FrontierSeries, index: int) -> Iterator[Mark]:

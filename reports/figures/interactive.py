@@ -1,12 +1,24 @@
-"""Draw charts for the page with plotly, one figure per panel; the page's script sets colours."""
+"""Draw charts for the page with plotly, one figure per panel; the page's script sets colours.
+
+A table of coloured cells is no plot: :mod:`.heat_table` makes text of it.
+"""
 
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
-from reports.figures.chart import Axis, Band, Cells, Chart, Line, Panel, Points, escape
-from reports.figures.style import CELL_COLOURS, NEUTRAL, PALETTE
+from reports.figures.chart import (
+    Axis,
+    Band,
+    Bound,
+    Chart,
+    Letters,
+    Line,
+    Panel,
+    Points,
+    escape,
+)
+from reports.figures.style import NEUTRAL, PALETTE
 
 _PIXELS = 4 / 3  # CSS pixels a point
 _PIXELS_OF_INCH = 108
@@ -57,11 +69,23 @@ def _panel(panel: Panel, height: int) -> go.Figure:
                     look = {"fillcolor": mark.colour, "opacity": 0.3, "line": {"width": 0}}
                     figure.add_hrect(mark.low, mark.high, **look, **entry)
                 always_seen.append(mark.low - 1)
-            case Cells():
-                figure.add_trace(_heatmap(mark))
-                figure.update_layout(yaxis={"autorange": "reversed"})
+            case Bound():
+                figure.add_vline(mark.x, line={"color": mark.colour, "dash": "dot", "width": 1.4})
+                if mark.label not in in_legend:
+                    in_legend.add(mark.label)
+                    line = {"color": mark.colour, "dash": "dot", "width": 1.4}
+                    entry = {"mode": "lines", "line": line, "name": escape(mark.label)}
+                    figure.add_trace(go.Scatter(x=[None], y=[None], **entry))
+            case Letters():
+                figure.add_trace(_letters(mark))
     if always_seen:  # lines do not widen an axis by themselves
         figure.update_yaxes(autorangeoptions_include=always_seen)
+    if panel.focus:
+        # The page's switch turns these ranges off and on.
+        ranges = {"xaxis": list(panel.focus.x), "yaxis": list(panel.focus.y)}
+        figure.update_layout(meta={"focus": ranges})
+        figure.update_xaxes(range=ranges["xaxis"])
+        figure.update_yaxes(range=ranges["yaxis"])
     return figure
 
 
@@ -81,6 +105,14 @@ def _trace(mark: Line | Points) -> go.Scatter:
     return go.Scatter(x=mark.x, y=mark.y, showlegend=False, **_look(mark), **extra)
 
 
+def _letters(mark: Letters) -> go.Scatter:
+    texts = [f"<b>{escape(text)}</b>" for text in mark.texts]
+    look: Any = {"mode": "text", "textposition": "top right", "textfont": {"size": 17}}
+    return go.Scatter(
+        x=mark.x, y=mark.y, text=texts, hoverinfo="skip", showlegend=False, cliponaxis=False, **look
+    )
+
+
 def _look(mark: Line | Points) -> dict[str, Any]:
     look = {"opacity": mark.opacity, "legendgroup": escape(mark.group or mark.label)}
     if isinstance(mark, Line):
@@ -92,27 +124,6 @@ def _look(mark: Line | Points) -> dict[str, Any]:
     outline = {"color": edge, "width": 1.6 if outlined else 0.8}
     marker = {"color": mark.colour, "symbol": symbol, "size": 1.5 * mark.size, "line": outline}
     return look | {"mode": "markers", "marker": marker}
-
-
-def _heatmap(cells: Cells) -> go.Heatmap:
-    texts = [
-        ["not measured" if np.isnan(value) else f"{value:.1f}{note and f'<br>{note}'}"
-         for value, note in zip(values, notes, strict=True)]
-        for values, notes in zip(cells.values, cells.notes, strict=True)
-    ]  # fmt: skip
-    return go.Heatmap(
-        z=cells.values,
-        x=[escape(name) for name in cells.columns],
-        y=[escape(name) for name in cells.rows],
-        zmin=0,
-        zmax=100,
-        colorscale=CELL_COLOURS,
-        text=texts,
-        texttemplate="%{text}",
-        customdata=cells.details,
-        hovertemplate="%{y}<br>%{x}: %{text} %{customdata}<extra></extra>",
-        colorbar={"title": {"text": "%"}},
-    )
 
 
 def _new_figure(panel: Panel, height: int) -> go.Figure:

@@ -5,11 +5,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from reports.confirmed import Letters as SettingLetters
+from reports.confirmed import letters_on
 from reports.explored import bit_lengths, bits_label
 from reports.figures.chart import (
     NO_VALUES,
     Axis,
+    Bound,
     Chart,
+    Letters,
     Line,
     Mark,
     Panel,
@@ -40,6 +44,7 @@ class Curve(NamedTuple):
     bits: int
     is_default: bool
     status: str
+    letter: str  # of a recommended setting
     epochs: Values  # (E,) from 1
     values: Values  # (E,) in the metric's own unit
 
@@ -58,12 +63,15 @@ def shown_objectives(aims: Aims) -> list[str]:
     return [name for name in found if name != _CLEAN] or found or [_ROBUST]
 
 
-def learning_curves(results: SearchResults, name: str = _ROBUST) -> list[Curve]:
+def learning_curves(
+    results: SearchResults, name: str = _ROBUST, letters: SettingLetters | None = None
+) -> list[Curve]:
     """Validation curves of explore trials in a metric; epochs without a value are left out."""
     explore, column = results.explore, metric_column(Phase.VALIDATION, name)
     if column not in results.epochs:
         return []
     measured = results.epochs[results.epochs[column].notna()].sort_values("epoch")
+    named = letters_on(results, explore, letters or {})
     by_trial = {str(trial_id): rows for trial_id, rows in measured.groupby("trial_id")}
     return [
         Curve(
@@ -71,20 +79,23 @@ def learning_curves(results: SearchResults, name: str = _ROBUST) -> list[Curve]:
             bits,
             row["role"] == "default",
             row["status"],
+            letter,
             by_trial[row["trial_id"]]["epoch"].to_numpy(dtype=np.float64),
             by_trial[row["trial_id"]][column].to_numpy(dtype=np.float64),
         )
-        for row, bits in zip(explore.to_dict("records"), bit_lengths(explore), strict=True)
+        for row, bits, letter in zip(
+            explore.to_dict("records"), bit_lengths(explore), named, strict=True
+        )
         if row["trial_id"] in by_trial
     ]
 
 
-def learning_curves_chart(results: SearchResults) -> Chart:
+def learning_curves_chart(results: SearchResults, letters: SettingLetters | None = None) -> Chart:
     """A panel for every objective of `shown_objectives`."""
     drawn = [
         (name, curves)
         for name in shown_objectives(results.aims)
-        if (curves := learning_curves(results, name))
+        if (curves := learning_curves(results, name, letters))
     ]
     if not drawn:
         return Chart((), nothing="no finished epochs yet")
@@ -104,12 +115,19 @@ def _panel(results: SearchResults, name: str, curves: Sequence[Curve]) -> Panel:
     if any(curve.is_default for curve in curves):
         text = "paper's default (thick)"
         marks.append(Line(NO_VALUES, NO_VALUES, NEUTRAL, text, width=_THICK))
+    stopped = {curve.epochs[-1] for curve in curves if curve.status == "stopped"}
+    marks += [Bound(epoch, NEUTRAL, "trials were stopped here") for epoch in sorted(stopped)]
     for status, (symbol, label) in _ENDS.items():
         if any(curve.status == status for curve in curves):
             marks.append(key(label, NEUTRAL, symbol=symbol, size=_END_SIZE))
+    scale = scale_of(name, NO_VALUES)
+    ends = [(c.epochs[-1], scale.factor * c.values[-1], c.letter) for c in curves if c.letter]
+    if ends:
+        x, y, texts = zip(*ends, strict=True)
+        marks.append(Letters(np.array(x), np.array(y), texts))
     label = f"{label_of(name)}, validation, short attack"
-    y = Axis(with_unit(label, scale_of(name, NO_VALUES).symbol))
-    return Panel(marks, Axis("minimax epoch", scale="whole"), y)
+    axis = Axis(with_unit(label, scale.symbol))
+    return Panel(marks, Axis("minimax epoch", scale="whole"), axis)
 
 
 def _marks(

@@ -1,14 +1,26 @@
 """Every searched parameter against the objectives of completed explore trials."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from reports.confirmed import Letters as SettingLetters
+from reports.confirmed import letters_on
 from reports.explored import completed_trials, values_of
-from reports.figures.chart import Axis, Chart, Mark, Panel, Points, Symbol, Values
-from reports.figures.style import colour
+from reports.figures.chart import (
+    Axis,
+    Bound,
+    Chart,
+    Letters,
+    Mark,
+    Panel,
+    Points,
+    Symbol,
+    Values,
+)
+from reports.figures.style import NEUTRAL, colour
 from reports.objectives import Scale, is_parameter, label_of, scale_of, with_unit
 from reports.results import SearchResults
 from reports.wording import is_pixel_parameter
@@ -27,13 +39,15 @@ class _Drawn(NamedTuple):
     symbol: Symbol
 
 
-def parameters_chart(results: SearchResults) -> Chart:
+def parameters_chart(results: SearchResults, letters: SettingLetters | None = None) -> Chart:
     """Draw a panel for every searched parameter that trials have, in the order of the file.
 
     Percentages share a panel; an objective in another unit has panels of its own. An objective that
-    is a parameter itself, such as the code length, is left out.
+    is a parameter itself, such as the code length, is left out. Dotted lines are the ends of the
+    searched range, and ``letters`` name the recommended settings.
     """
     frame = completed_trials(results)
+    frame = frame.assign(letter=letters_on(results, frame, letters or {}))
     if not len(frame):
         return Chart(())
     keys = [key for key in results.space if f"param.{key}" in frame]
@@ -70,13 +84,22 @@ def _panel(frame: pd.DataFrame, key: str, specification: Any, drawn: Sequence[_D
         log = bool(options.get("log")) and bool(np.nanmin(values) > 0)
         label = key + (" (1/255)" if pixel else " (log scale)" if log else "")
         axis = Axis(label, "log" if log else "whole" if (values % 1 == 0).all() else "linear")
+        bounds = list(_bounds(options, 255 if pixel else 1))
     else:
+        bounds = []
         order = numbers if numeric else column.astype("string")
         names = column.astype("string").fillna("not set")
         choices = tuple(dict.fromkeys(names[order.sort_values().index]))
         values = names.map(choices.index).to_numpy(dtype=np.float64)
         axis = Axis(key, categories=choices, limits=(-0.6, len(choices) - 0.4))
-    return Panel(list(_marks(frame, values, drawn)), axis, _value_axis(drawn))
+    return Panel([*bounds, *_marks(frame, values, drawn)], axis, _value_axis(drawn))
+
+
+def _bounds(options: Mapping[str, Any], scale: float) -> Iterator[Bound]:
+    """Both ends of a searched range of numbers, in the unit of the axis."""
+    for end in options.get("float") or options.get("int") or ():
+        if isinstance(end, int | float):
+            yield Bound(scale * end, NEUTRAL, "ends of the searched range")
 
 
 def _value_axis(drawn: Sequence[_Drawn]) -> Axis:
@@ -105,3 +128,6 @@ def _marks(frame: pd.DataFrame, values: Values, drawn: Sequence[_Drawn]) -> Iter
                 + f"<extra>{label}</extra>",
                 **look,
             )
+        named = (frame["letter"] != "").to_numpy(dtype=bool)
+        if named.any():
+            yield Letters(values[named], one.values[named], list(frame["letter"][named]))

@@ -1,9 +1,10 @@
 """Precision–recall curves of confirmed settings, clean and attacked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports.confirmed import ConfirmedConfig
 from reports.figures.chart import Axis, Chart, Dash, Line, Panel, Values, escape
@@ -39,22 +40,52 @@ def precision_recall_curves(
     return curves
 
 
-def _trial_curves(results: SearchResults, row: dict[Any, Any]) -> PrecisionRecallCurve | None:
-    """Curves of a trial, under the attack with the lowest MAP of those with histograms."""
-    histograms = results.histograms(row["trial_id"])
-    if histograms is None or "clean_total" not in histograms:
+class Histograms(NamedTuple):
+    """Database items at each Hamming distance, and the relevant ones among them."""
+
+    total: NDArray[np.int32]  # (Q, K+1)
+    relevant: NDArray[np.int32]  # (Q, K+1)
+
+
+class StrongestHistograms(NamedTuple):
+    """Histograms of clean queries, and of those under the attack with the lowest MAP."""
+
+    clean: Histograms
+    attacked: Histograms
+    attack: str
+
+
+def strongest_histograms(
+    results: SearchResults, row: Mapping[Any, Any]
+) -> StrongestHistograms | None:
+    """The stored histograms of a trial; None if it kept none, or none of an attack."""
+    kept = results.histograms(row["trial_id"])
+    if kept is None or "clean_total" not in kept:
         return None
-    names = [name.removesuffix("_total") for name in histograms if name.endswith("_total")]
+    names = [name.removesuffix("_total") for name in kept if name.endswith("_total")]
     maps = {name: row.get(metric_column(Phase.TEST, f"map.{name}"), np.nan) for name in names}
     known = [name for name in names if name != "clean" and not np.isnan(maps[name])]
     if not known:
         return None
     attack = min(known, key=maps.__getitem__)
     clean, attacked = (
-        precision_at_recall(histograms[f"{name}_total"], histograms[f"{name}_relevant"])
-        for name in ("clean", attack)
+        Histograms(kept[f"{name}_total"], kept[f"{name}_relevant"]) for name in ("clean", attack)
     )
-    return PrecisionRecallCurve(clean, attacked, attack)
+    return StrongestHistograms(clean, attacked, attack)
+
+
+def _trial_curves(results: SearchResults, row: Mapping[Any, Any]) -> PrecisionRecallCurve | None:
+    """Curves of a trial, under the attack with the lowest MAP of those with histograms."""
+    found = strongest_histograms(results, row)
+    if found is None:
+        return None
+    clean, attacked = (precision_at_recall(*part) for part in (found.clean, found.attacked))
+    return PrecisionRecallCurve(clean, attacked, found.attack)
+
+
+def dash_of(index: int) -> Dash:
+    """The line of the index-th setting, once all colours are used."""
+    return _DASHES[index // len(PALETTE) % len(_DASHES)]
 
 
 def precision_recall_chart(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> Chart:
@@ -71,7 +102,7 @@ def precision_recall_chart(results: SearchResults, configs: Sequence[ConfirmedCo
                 colour(index),
                 label,
                 width=1.8,
-                dash=_DASHES[index // len(PALETTE) % len(_DASHES)],
+                dash=dash_of(index),
                 hover="recall %{x:.0f} %<br>precision %{y:.1f} %<extra>"
                 + escape(f"{label} ({'clean' if is_clean else curve.attack})")
                 + "</extra>",

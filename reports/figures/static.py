@@ -6,11 +6,23 @@ from typing import Any
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures.chart import Band, Cells, Chart, Line, Mark, Panel, Points
+from reports.figures.chart import (
+    Band,
+    Bound,
+    Cells,
+    Chart,
+    Letters,
+    Line,
+    Mark,
+    Panel,
+    Points,
+)
+from reports.figures.heat_table import readable_on
 from reports.figures.style import CELL_COLOURS, NEUTRAL
 
 # Each character is drawn with the first of these fonts that is installed and has it. DejaVu has
@@ -113,6 +125,8 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
             axis.set_minor_formatter("")
         if chosen.limits != (None, None):
             axes.set(**{f"{side}lim": chosen.limits})
+    if panel.focus:
+        axes.set(xlim=panel.focus.x, ylim=panel.focus.y)
 
 
 def _draw_mark(axes: Axes, mark: Mark) -> None:
@@ -122,6 +136,10 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
             _draw_cells(axes, mark)
         case Points():
             _draw_points(axes, mark)
+        case Bound():
+            axes.axvline(mark.x, ls=":", lw=1.1, color=mark.colour, label=_label(mark.label))
+        case Letters():
+            _draw_letters(axes, mark)
         case Line():
             look = {"drawstyle": _STEPS[mark.step], "lw": mark.width, "alpha": mark.opacity}
             look |= {"color": mark.colour, "label": _label(mark.label)}
@@ -132,6 +150,11 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
                 axes.axhline(mark.low, ls=_DASHES[mark.dash], lw=1.4, **look)
             else:
                 axes.axhspan(mark.low, mark.high, alpha=0.3, lw=1, **look)
+
+
+def _draw_letters(axes: Axes, mark: Letters) -> None:
+    for x, y, text in zip(mark.x, mark.y, mark.texts, strict=True):
+        axes.annotate(text, (x, y), (5, 5), textcoords="offset points", fontsize=14)
 
 
 def _draw_points(axes: Axes, mark: Points) -> None:
@@ -160,7 +183,7 @@ def _draw_cells(axes: Axes, cells: Cells) -> None:
     axes.set_yticks(range(len(cells.rows)), cells.rows)
     for (row, column), value in np.ndenumerate(cells.values):
         note = cells.notes[row][column]
-        text, shade = f"{value:.1f}", "black" if value > 55 else "white"
+        text, shade = f"{value:.1f}", readable_on(to_hex(image.to_rgba(value)))
         if np.isnan(value):
             text, shade = "–", "#666666"
         elif note:

@@ -47,7 +47,7 @@ def test_status_report_and_tracker_say_the_same(edge: Path) -> None:
     assert " settings of the front lie at the upper end (44); to widen the space: " in line
     assert f"  edge of the space: {line}" in render(status_of(edge)).splitlines()
     page = make_report([edge], edge / "report", print).read_text()
-    assert f'<p class="warning">{line}</p>'.replace("'", "&#39;") in page
+    assert f'<li class="warning">{line}</li>'.replace("'", "&#39;") in page
     searched = experiment(space={**WEIGHT, **STEPS}, **CHANGES)
     assert space_edges_tag(searched, SearchState(read(edge / "events.jsonl"))) == line
 

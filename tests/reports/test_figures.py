@@ -109,8 +109,8 @@ def test_legends_lie_below_the_axes(results, configs):
 
 def test_confirmed_settings_are_grouped_by_seed(configs):
     assert [config.label for config in configs] == [
-        "recommended, 16 bits",
-        "recommended, 32 bits",
+        "recommended A, 16 bits",
+        "recommended B, 32 bits",
         "paper's default, 16 bits",
         "paper's default, 32 bits",
         "undefended, 16 bits",

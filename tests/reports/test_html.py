@@ -25,7 +25,7 @@ FIGURES = (
     "precision_recall",
     "examples",
 )
-TABLES = ("frontier", "confirm", "attacks", "gains", "trials")
+TABLES = ("summary", "frontier", "confirm", "attacks", "gains", "trials")
 
 
 class Page(HTMLParser):
@@ -35,6 +35,7 @@ class Page(HTMLParser):
         super().__init__()
         self.links: list[str] = []
         self.tags: list[str] = []
+        self.ids: list[str] = []
         self.text = ""
         self.scripts: list[str] = []
         self._inside = ""
@@ -43,6 +44,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self._inside = tag
+        self.ids += [value for name, value in attrs if name == "id"]
         self.links += [value for name, value in attrs if name in ("src", "href", "data", "action")]
 
     def handle_endtag(self, _tag):
@@ -96,14 +98,16 @@ def test_every_file_exists_and_is_not_trivial(report):
 def test_page_loads_nothing_from_the_network(page):
     assert page.links
     for link in page.links:
-        assert link.startswith(("figures/", "tables/", "data:"))
+        assert link.startswith(("figures/", "tables/", "data:", "#"))
     style = "".join(re.findall(r"(?:@import|url\()[^;]*", page.text))
     assert style == ""
 
 
 def test_links_of_the_page_lead_to_files(report, page):
     for link in page.links:
-        if not link.startswith("data:"):
+        if link.startswith("#"):
+            assert link[1:] in page.ids
+        elif not link.startswith("data:"):
             assert (report.parent / link).is_file(), link
 
 
@@ -120,6 +124,26 @@ def test_sections_are_in_order(page):
         "Protocol and provenance",
     )
     places = [page.text.index(title) for title in titles]
+    assert places == sorted(places)
+
+
+def test_every_part_has_an_id_of_its_own(page):
+    assert len(set(page.ids)) == len(page.ids)
+    assert {"front", "test", "cost", "trials", "protocol", "frontier", "table-summary"} <= {
+        *page.ids
+    }
+
+
+def test_a_page_is_small_and_equal_results_give_equal_bytes(report, tmp_path):
+    assert report.stat().st_size < 4_000_000
+    run = write_run(tmp_path / "run")
+    again = write_report([load_search(run)], tmp_path / "out")
+    assert again.read_bytes() == report.read_bytes()
+
+
+def test_the_first_screen_comes_before_the_figures(page):
+    text = " ".join(page.text.split())
+    places = [text.index(part) for part in ("Which setting?", "Use A", "Frontier")]
     assert places == sorted(places)
 
 
@@ -148,7 +172,7 @@ def test_plotly_is_inlined_once(page):
 @pytest.mark.usefixtures("quick_pictures")
 def test_json_cannot_end_its_script(page):
     figures = [script for script in page.scripts if script.startswith('{"data"')]
-    assert len(figures) == 11
+    assert len(figures) == 15
     assert not any("<" in script for script in figures)
 
 

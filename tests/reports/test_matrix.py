@@ -8,8 +8,10 @@ import pytest
 
 from reports.confirmed import ConfirmedConfig, confirmed_configs
 from reports.figures import interactive, static
+from reports.figures.chart import Cells
+from reports.figures.heat_table import HeatCell, contrast, heat_table
 from reports.figures.matrix import matrix_chart
-from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
+from reports.matrix import MatrixData, matrix_table, targeted_matrix, untargeted_matrix
 from reports.results import load_search
 from reports.table_formats import to_markdown
 from reports.tables import attacks_table
@@ -19,7 +21,7 @@ from tests.reports.synthetic import write_run
 def test_cells_are_means_over_seeds_and_queries(results, configs):
     data = untargeted_matrix(configs)
     assert data.columns[0] == "clean"
-    assert data.columns[-1] == "worst"
+    assert data.columns[1] == "worst"
     assert len(data.columns) == 4
     for config, cells in zip(configs, data.cells, strict=True):
         for column, cell in zip(data.columns, cells, strict=True):
@@ -27,8 +29,15 @@ def test_cells_are_means_over_seeds_and_queries(results, configs):
             means = [t[t["attack"] == column]["ap"].mean() for t in tables]
             assert cell.mean == pytest.approx(np.mean(means))
             assert cell.low < cell.mean < cell.high
-    worst = [cells[-1].mean for cells in data.cells]
+    worst = [cells[1].mean for cells in data.cells]
     assert all(w <= cell.mean for w, cells in zip(worst, data.cells, strict=True) for cell in cells)
+
+
+def heat_rows(data: MatrixData) -> tuple[tuple[str, tuple[HeatCell, ...]], ...]:
+    """The rows of the coloured table that a page shows."""
+    (cells,) = matrix_chart(data).panels[0].marks
+    assert isinstance(cells, Cells)
+    return heat_table(cells).rows
 
 
 def test_an_attack_that_one_setting_never_met_is_missing_there(configs):
@@ -40,11 +49,12 @@ def test_an_attack_that_one_setting_never_met_is_missing_there(configs):
     assert np.isnan(data.cells[0][at].low)
     assert np.isnan(data.cells[1][at].mean)
     table = matrix_table(mixed, data, "matrix")
-    cells = [line.split("|")[-3].strip() for line in to_markdown(table).splitlines()[4:6]]
+    cells = [line.split("|")[-2].strip() for line in to_markdown(table).splitlines()[4:6]]
     assert cells == ["25.0", "–"]
-    shown = interactive.draw(matrix_chart(data))[0].data[0].text
-    assert shown[0][at] == "25.0"
-    assert shown[1][at] == "not measured"
+    (_, first), (_, second) = heat_rows(data)
+    assert first[at].text == "25.0"
+    assert second[at].text == "–"
+    assert contrast(first[at].colour, first[at].background) >= 4.5
     assert static.draw(matrix_chart(data)).axes
 
 
@@ -54,7 +64,7 @@ def test_the_table_names_chance_and_the_theoretical_results(configs):
     assert "a random order scores 15.8 %" in table.caption
     theory = table.frame.iloc[-1]
     assert theory["role"].startswith("theoretical")
-    assert theory[data.columns[1]] == pytest.approx(0.05)
+    assert theory[data.columns[2]] == pytest.approx(0.05)
     assert pd.isna(theory["clean"])
 
 
@@ -109,7 +119,9 @@ def test_a_cell_over_fewer_seeds_says_so(configs):
     assert row.count("n = 2") == 1
     assert "A cell with n = … is over" in table.caption
     assert "….leaky: the attack … again" in table.caption
-    assert interactive.draw(matrix_chart(data))[0].data[0].text[0][at] == "55.0<br>n = 2"
+    shown = heat_rows(data)[0][1][at]
+    assert shown.text == "55.0"
+    assert shown.detail == f"n = 2 [{100 * cell.low:.1f}, {100 * cell.high:.1f}]"
     drawn = [text.get_text() for text in static.draw(matrix_chart(data)).axes[0].texts]
     assert "55.0\nn = 2" in drawn
     assert sum("n =" in text for text in drawn) == 1

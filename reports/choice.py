@@ -1,0 +1,86 @@
+"""Why each recommended setting was chosen, in one sentence."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from reports.confirmed import ConfirmedConfig
+from reports.explored import completed_trials, eligible, on_front, points_of, values_of
+from reports.objectives import is_default, listed, names_listed, preference_text, value_phrase
+from reports.results import SearchResults
+from saat.feasibility import Aims
+
+
+def reasons(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> list[tuple[str, str]]:
+    """Pairs (letter, sentence) of the recommended settings, in the order of choice.
+
+    The sentence has the objectives on validation queries, which the choice is made from. Settings
+    whose explore trial is not in the tables are left out.
+    """
+    completed = completed_trials(results)
+    front = on_front(results, completed)
+    chosen = [config for config in configs if config.role == "recommended"]
+    found = []
+    for index, config in enumerate(chosen):
+        rows = np.flatnonzero(completed["config_hash"] == config.config_hash)
+        if len(rows):
+            before = [one.letter for one in chosen[:index] if one.stratum == config.stratum]
+            why = _why(results, int(rows[0]), before, bool(front[rows[0]]))
+            text = f"{_measured(results, int(rows[0]))} on validation queries: {why}."
+            found.append((config.letter, text))
+    return found
+
+
+def _measured(results: SearchResults, row: int) -> str:
+    values = values_of(results, completed_trials(results))[row]
+    pairs = zip(results.aims.names, values, strict=True)
+    return listed([value_phrase(name, float(value)) for name, value in pairs])
+
+
+def _why(results: SearchResults, row: int, before: Sequence[str], is_on_front: bool) -> str:
+    aims, measure = results.aims, _measure(results.aims)
+    if not is_on_front:
+        return "not on the front of all trials, but first among the settings left to choose from"
+    if aims.preference and aims.preference.weights is not None:
+        return f"{'next in' if before else 'the best'} weighted sum ({_asked(aims)})"
+    if aims.preference:
+        kept = _keeps_preference(results, row)
+        begin = f"{'keeps' if kept else 'does not keep'} what is preferred ({_asked(aims)})"
+        return f"{begin}, and {_adds(measure, before)}"
+    return _adds(measure, before) + _extreme(results, row)
+
+
+def _asked(aims: Aims) -> str:
+    return preference_text(aims, aims.preference) if aims.preference else ""
+
+
+def _keeps_preference(results: SearchResults, row: int) -> bool:
+    aims = results.aims
+    bounds = aims.preference.bounds if aims.preference else ()
+    wanted = aims.oriented([np.nan if bound is None else bound for bound in bounds])
+    return not (points_of(results, completed_trials(results))[row] < wanted).any()
+
+
+def _adds(measure: str, before: Sequence[str]) -> str:
+    if not before:
+        return f"dominates the largest {measure} that a single setting does"
+    return f"adds the most to the {measure} that {listed(before)} dominate{'s' * (len(before) < 2)}"
+
+
+def _measure(aims: Aims) -> str:
+    if is_default(aims):
+        return "area of clean × robust MAP"
+    kind = "area" if len(aims.objectives) == 2 else "volume"
+    return f"{kind} of {names_listed(aims.names)}"
+
+
+def _extreme(results: SearchResults, row: int) -> str:
+    """Which objectives no other eligible setting is better in."""
+    completed = completed_trials(results)
+    points = np.where(eligible(results, completed)[:, None], points_of(results, completed), -np.inf)
+    best = [
+        name
+        for name, values in zip(results.aims.names, points.T, strict=True)
+        if values[row] == values.max()
+    ]
+    return f"; best of all in {names_listed(best)}" if best else ""

@@ -1,0 +1,55 @@
+"""What stopping trials early saved, by the reason that each trial was stopped for."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from reports.results import SearchResults
+from reports.tables import Table
+from saat.wording import counted
+
+
+def planned_epochs(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.float64]:
+    """Minimax epochs that trials would have had, ``(n,)``; NaN where the setting does not say."""
+    fixed = results.section("defense").get("epochs", np.nan)
+    own = frame.get("param.defense.epochs", pd.Series(np.nan, frame.index))
+    return np.asarray(pd.to_numeric(own, errors="coerce").astype("float64").fillna(fixed))
+
+
+def stopping_table(results: SearchResults) -> Table:
+    """A row a reason: how many explore trials ended so, and the epochs that they were spared.
+
+    The time saved is those epochs by the mean seconds of an epoch of the same trials. A re-attack,
+    which stopped trials are spared too, is not in it.
+    """
+    explore = results.explore
+    stopped = explore[explore["status"] == "stopped"]
+    seconds = results.epochs.groupby("trial_id")["seconds"].mean()
+    spared = planned_epochs(results, stopped) - stopped["epochs"].to_numpy(dtype=np.float64)
+    frame = stopped.assign(
+        spared=spared, saved=spared * stopped["trial_id"].map(seconds).to_numpy(dtype=np.float64)
+    )
+    rows: list[dict[str, Any]] = [
+        {
+            "stopped because": str(reason) or "not said",
+            "trials": len(group),
+            "epochs trained": int(group["epochs"].sum()),
+            "epochs saved": float(group["spared"].sum(skipna=False)),
+            "time saved (s)": float(group["saved"].sum(skipna=False)),
+        }
+        for reason, group in frame.groupby("stop_reason")
+    ]
+    rows.sort(key=lambda row: -row["trials"])
+    return Table("stopping", _caption(results, frame), pd.DataFrame(rows))
+
+
+def _caption(results: SearchResults, stopped: pd.DataFrame) -> str:
+    explore = results.explore
+    whole = float(planned_epochs(results, explore).sum())
+    saved = float(stopped["spared"].sum())
+    text = f"Early stopping: {len(stopped)} of {counted(len(explore), 'explore trial')} ended early"
+    if not whole or np.isnan(whole):
+        return text
+    return f"{text}, which saved {100 * saved / whole:.0f} % of all epochs that were planned"
