@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from harness.tracking.saved_views import LANDING, has_view, runs_page
 from harness.tracking.store import check_store, default_uri
 from saat.errors import InputError, did_you_mean
 
@@ -29,7 +30,8 @@ def serve(runs_dir: Path, name: str | None, port: int) -> None:
             known = [one.name for one in client.search_experiments()]
             hint = did_you_mean(name, known)
             raise InputError(f"{name}: no such search in {runs_dir / 'mlflow.db'}{hint}")
-        address += f"/#/experiments/{found.experiment_id}"
+        view = LANDING if has_view(found.tags, LANDING) else ""  # absent in earlier versions' runs
+        address += f"/{runs_page(found.experiment_id, view)}"
     print(f"MLflow UI: {address} (Ctrl-C ends it)", flush=True)
     command = [
         sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
