@@ -256,7 +256,7 @@ def _started_tracker(experiment: Experiment, journal: Journal, options: Options)
         "saat.data_fingerprint": started["data_fingerprint"],
     }
     uri = options.tracking_uri or default_uri(options.runs_dir)
-    tracker = Tracker(MlflowRuns(uri, journal.path.parent, experiment, tags))
+    tracker = Tracker(MlflowRuns(uri, journal.path.parent, experiment, tags, started["time"]))
     tracker.start(journal.events)
     return tracker
 

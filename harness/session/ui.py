@@ -37,7 +37,8 @@ def serve(runs_dir: Path, name: str | None, port: int) -> None:
         sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {**os.environ, **quiet}
     # A group of its own, because the server starts workers that have to end with it.
     server = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
     try:

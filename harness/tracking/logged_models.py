@@ -4,7 +4,7 @@
 network itself.
 """
 
-import importlib.metadata
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from harness.journal.state import TrialRecord
+from harness.provenance import versions
 
 LOADER = "saat.pyfunc"
-_NAME = "network"
+_PACKAGES = ("saat-harness", "torch", "torchvision", "numpy")
 _TYPE = "hashing network"
 _TAG = "saat.model_of"
 
@@ -38,7 +39,12 @@ def log_network(
         tags = {_TAG: run_id, "saat.trial_id": record.spec.trial_id, "saat.role": record.spec.role}
         params = {key: str(value) for key, value in record.config.flat().items()}
         made = client.create_logged_model(
-            experiment_id, _NAME, source_run_id=run_id, tags=tags, params=params, model_type=_TYPE
+            experiment_id,
+            _name(record),
+            source_run_id=run_id,
+            tags=tags,
+            params=params,
+            model_type=_TYPE,
         )
         model_id = str(made.model_id)
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +81,13 @@ def save_network(
     )
 
 
+def _name(record: TrialRecord) -> str:
+    """A name with no character that MLflow refuses: ``recommended-32bits-seed2``."""
+    role = re.sub(r"[^\w-]", "_", record.spec.role)
+    return f"{role}-{record.config.model.bits}bits-seed{record.spec.seed}"
+
+
 def _requirements() -> list[str]:
-    """What loading needs, at the versions that made the model."""
-    packages = ("saat-harness", "torch", "torchvision", "numpy", "safetensors")
-    return [f"{name}=={importlib.metadata.version(name)}" for name in packages]
+    """What loading needs, at the versions that are installed where the model is logged."""
+    found = versions()
+    return [f"{name}=={found[name]}" for name in _PACKAGES if name in found]

@@ -37,15 +37,20 @@ class MlflowRuns:
     """The runs of one search, whose parent run has the ``tags``.
 
     ``saat.search_id`` and ``saat.protocol`` are needed; ``saat.dataset`` and
-    ``saat.data_fingerprint`` name the data set.
+    ``saat.data_fingerprint`` name the data set. ``began`` is the UNIX time of its start.
     With a SQLite store, artifacts are kept beside the database.
     """
 
     def __init__(
-        self, uri: str, run_dir: Path, experiment: Experiment, tags: dict[str, str]
+        self,
+        uri: str,
+        run_dir: Path,
+        experiment: Experiment,
+        tags: dict[str, str],
+        began: float = nan,
     ) -> None:
         self.uri, self.run_dir = uri, run_dir
-        self._experiment, self._tags = experiment, tags
+        self._experiment, self._tags, self._began = experiment, tags, began
         self._runs: dict[str, str] = {}  # trial id, or "search" → run id
         self._experiment_id = ""
         self._client: Any = None
@@ -76,7 +81,7 @@ class MlflowRuns:
                 self._client.restore_experiment(self._experiment_id)
         self._save_views(dict(found.tags) if found else {})
         tags = {**origin.source_tags(self._origin), **origin.version_tags(self._origin)}
-        parent = self._run("search", self._experiment.name, {**tags, **self._tags})
+        parent = self._run("search", self._experiment.name, {**tags, **self._tags}, self._began)
         self._log_params(parent, tracked_values.experiment_params(self._experiment))
         return parent
 
@@ -140,10 +145,8 @@ class MlflowRuns:
         return saved_views.run_page(self._experiment_id, self._runs.get(trial_id, ""), tab)
 
     def _log_dataset(self, run_id: str) -> None:
-        label = self._tags.get("saat.dataset")
-        if label:
-            fingerprint = self._tags["saat.data_fingerprint"]
-            found = origin.dataset_input(label, fingerprint, self._origin)
+        found = origin.dataset_input(self._tags, self._origin)
+        if found is not None:
             self._client.log_inputs(run_id, [found])
 
     def _log_params(self, run_id: str, params: dict[str, Any]) -> None:
@@ -232,7 +235,8 @@ class MlflowRuns:
 
         found = tracked_values.headline(self._experiment, record.metrics)
         when, step = _stamp(record.finished_at), len(record.epochs)
-        batch = [Metric(k, v, when, step, model_id=model_id) for k, v in found.items()]
+        data = origin.dataset_names(self._tags)
+        batch = [Metric(k, v, when, step, model_id, **data) for k, v in found.items()]
         self._client.log_batch(run_id, metrics=batch)
 
     def _end(self, run_id: str, record: TrialRecord) -> None:
@@ -258,7 +262,7 @@ class MlflowRuns:
 
     def _finish(self, state: SearchState) -> None:
         parent = self._runs["search"]
-        self._client.set_terminated(parent, "FINISHED")
+        self._client.set_terminated(parent, "FINISHED", _stamp(state.latest))
         self._letters = letters_of(self.run_dir)
         for record in state.of_phase("confirm", "train"):
             letter = self._letters.get(record.config_hash, "")

@@ -1,6 +1,7 @@
 """Where a search's numbers come from, as MLflow shows it: software, command, data set."""
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,20 +38,29 @@ def version_tags(origin: dict[str, Any]) -> dict[str, str]:
     return {f"saat.version.{package}": str(version) for package, version in versions.items()}
 
 
-def dataset_input(label: str, fingerprint: str, origin: dict[str, Any]) -> "DatasetInput":
-    """The data set of a run as MLflow lists it; its digest begins the fingerprint."""
+def dataset_names(tags: Mapping[str, str]) -> dict[str, str]:
+    """Name and digest of the data set that a search's tags name; nothing if they name none."""
+    label = tags.get("saat.dataset")
+    if not label:
+        return {}
+    return {"dataset_name": label, "dataset_digest": tags["saat.data_fingerprint"][:_DIGEST]}
+
+
+def dataset_input(tags: Mapping[str, str], origin: dict[str, Any]) -> "DatasetInput | None":
+    """The data set as MLflow lists it with a run; its digest begins the fingerprint."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
+    names = dataset_names(tags)
+    if not names:
+        return None
     data = origin.get("data")
     known = data if isinstance(data, dict) else {}
     sizes = {part: known[part] for part in _SIZES if isinstance(known.get(part), int)}
-    return DatasetInput(
-        Dataset(
-            name=label,
-            digest=fingerprint[:_DIGEST],
-            source_type="saat",
-            source=json.dumps({"name": label}),
-            profile=json.dumps({"fingerprint": fingerprint, **sizes}),
-        ),
-        [InputTag("mlflow.data.context", "training, validation and test")],
+    dataset = Dataset(
+        name=names["dataset_name"],
+        digest=names["dataset_digest"],
+        source_type="saat",
+        source=json.dumps({"name": names["dataset_name"]}),
+        profile=json.dumps({"fingerprint": tags["saat.data_fingerprint"], **sizes}),
     )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training, validation and test")])

@@ -26,7 +26,7 @@ _VIEWS = {
 _SECTION = "saat-trade-off"
 _ENDS = ("status", "warnings")
 # Pixels of the columns that are always there, by their ids in MLflow's table.
-_WIDTHS = {"tags.`mlflow.runName`": 310, "attributes.start_time": 120}
+_WIDTHS = {"attributes.`Run Name`": 310, "attributes.`Created`": 120}
 
 
 def searched_keys(experiment: Experiment) -> list[str]:
