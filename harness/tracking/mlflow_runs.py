@@ -240,10 +240,12 @@ class MlflowRuns:
         self._client.log_batch(run_id, metrics=batch)
 
     def _end(self, run_id: str, record: TrialRecord) -> None:
+        from mlflow.entities import RunTag
+
         links = {"search": self._page("search"), "report": self._page("search", _REPORT_TAB)}
         note = trial_note(self._experiment, record, links)
-        for key, value in {**tracked_values.end_tags(record), _NOTE: note[:_NOTE_LIMIT]}.items():
-            self._client.set_tag(run_id, key, value)
+        tags = {**tracked_values.end_tags(record), _NOTE: note[:_NOTE_LIMIT]}
+        self._client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
         # Before the files, because a store of artifacts may refuse those.
         ended = _stamp(record.finished_at)
         self._client.set_terminated(run_id, _STATUS[record.status], ended)
