@@ -1,7 +1,9 @@
 """Origin of a result: versions, git revision, data, machine; no environment variables."""
 
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +14,7 @@ import torch
 
 from harness.experiment.config import Experiment
 from harness.experiment.protocols import validation_top_k
+from harness.redaction import redacted
 from saat.data import RetrievalData
 from saat.registry import contributing_packages
 
@@ -37,6 +40,7 @@ def provenance(
         "versions": versions(),
         "formula_versions": dict(formula_versions),
         "git_revision": _revision(),
+        "command": command(),
         "data": {
             "name": data.name,
             "label": data.label,
@@ -62,6 +66,14 @@ def versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+def command() -> str | None:
+    """The command line of this process without credentials; None if it is no command of saat."""
+    program = Path(sys.argv[0] or "-")
+    if program.name != "saat" and program.parts[-2:] != ("harness", "__main__.py"):
+        return None
+    return redacted(shlex.join(["saat", *sys.argv[1:]]))
 
 
 def _revision() -> str | None:

@@ -257,9 +257,14 @@ def sync(name: str, options: Options) -> str:
 
 def _started_tracker(experiment: Experiment, journal: Journal, options: Options) -> Tracker:
     started = journal.events[0]
-    tags = {"saat.search_id": started["search_id"], "saat.protocol": started["protocol_hash"]}
+    tags = {
+        "saat.search_id": started["search_id"],
+        "saat.protocol": started["protocol_hash"],
+        "saat.dataset": started.get("dataset") or experiment.data.name,
+        "saat.data_fingerprint": started["data_fingerprint"],
+    }
     uri = options.tracking_uri or default_uri(options.runs_dir)
-    tracker = Tracker(MlflowRuns(uri, journal.path.parent, experiment, tags))
+    tracker = Tracker(MlflowRuns(uri, journal.path.parent, experiment, tags, started["time"]))
     tracker.start(journal.events)
     return tracker
 

@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from harness.tracking.saved_views import LANDING, has_view, runs_page
 from harness.tracking.store import check_store, default_uri
 from saat.errors import InputError, did_you_mean
 
@@ -29,13 +30,15 @@ def serve(runs_dir: Path, name: str | None, port: int) -> None:
             known = [one.name for one in client.search_experiments()]
             hint = did_you_mean(name, known)
             raise InputError(f"{name}: no such search in {runs_dir / 'mlflow.db'}{hint}")
-        address += f"/#/experiments/{found.experiment_id}"
+        view = LANDING if has_view(found.tags, LANDING) else ""  # absent in earlier versions' runs
+        address += f"/{runs_page(found.experiment_id, view)}"
     print(f"MLflow UI: {address} (Ctrl-C ends it)", flush=True)
     command = [
         sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {**os.environ, **quiet}
     # A group of its own, because the server starts workers that have to end with it.
     server = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
     try:

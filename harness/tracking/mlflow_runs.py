@@ -5,37 +5,59 @@ ignores what it already has.
 """
 
 import json
+import time
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
 from harness.experiment.config import Experiment
 from harness.journal.journal import Event
-from harness.journal.state import SearchState, TrialRecord
-from harness.tracking import tracked_values
+from harness.journal.state import SearchState, TrialRecord, metrics_of
+from harness.tracking import origin, saved_views, tracked_values
+from harness.tracking.descriptions import front_of, search_note, trial_note
+from harness.tracking.logged_models import log_network
+from harness.tracking.report_files import FRONT, letters_of, report_files
 from harness.tracking.retries import FINAL_ERRORS, GONE
+from harness.tracking.run_names import run_name
 from harness.tracking.store import make_tables
-from reports.csv_files import read_csv
 
 _PARAM_LIMIT = 6000
 _PARAM_BATCH = 100
-_ARTIFACTS = ("config.json", "result.json", "per_query.parquet", "model.safetensors")
+_ARTIFACTS = ("config.json", "result.json", "per_query.parquet")
+_WEIGHTS = "model.safetensors"
+_NOTE = "mlflow.note.content"
+_NOTE_LIMIT = 8000
+_REPORT_TAB = "/artifacts/report.html"
+_NOTE_SECONDS = 30.0  # between two descriptions of a running search
+_MILESTONES = ("started", "stopped_exploring", "recommended", "finished", "reported")
 _STATUS = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
 class MlflowRuns:
     """The runs of one search, whose parent run has the ``tags``.
 
+    ``saat.search_id`` and ``saat.protocol`` are needed; ``saat.dataset`` and
+    ``saat.data_fingerprint`` name the data set. ``began`` is the UNIX time of its start.
     With a SQLite store, artifacts are kept beside the database.
     """
 
     def __init__(
-        self, uri: str, run_dir: Path, experiment: Experiment, tags: dict[str, str]
+        self,
+        uri: str,
+        run_dir: Path,
+        experiment: Experiment,
+        tags: dict[str, str],
+        began: float = nan,
     ) -> None:
         self.uri, self.run_dir = uri, run_dir
-        self._experiment, self._tags = experiment, tags
+        self._experiment, self._tags, self._began = experiment, tags, began
         self._runs: dict[str, str] = {}  # trial id, or "search" → run id
         self._experiment_id = ""
         self._client: Any = None
+        self._origin = origin.read_origin(run_dir)
+        self._letters: dict[str, str] = {}  # config hash → letter in the report
+        self._reported = False
+        self._described = -_NOTE_SECONDS  # time.monotonic() of the newest description
 
     def connect(self) -> str:
         """Find or make the experiment and the parent run; returns the parent's id."""
@@ -57,9 +79,17 @@ class MlflowRuns:
             self._experiment_id = found.experiment_id
             if found.lifecycle_stage == "deleted":
                 self._client.restore_experiment(self._experiment_id)
-        parent = self._run("search", self._experiment.name, self._tags)
+        self._save_views(dict(found.tags) if found else {})
+        tags = {**origin.source_tags(self._origin), **origin.version_tags(self._origin)}
+        parent = self._run("search", self._experiment.name, {**tags, **self._tags}, self._began)
         self._log_params(parent, tracked_values.experiment_params(self._experiment))
         return parent
+
+    def _save_views(self, present: dict[str, str]) -> None:
+        """Add the saved views that the experiment lacks; a user may have changed the others."""
+        for key, value in saved_views.view_tags(self._experiment).items():
+            if key not in present:
+                self._client.set_experiment_tag(self._experiment_id, key, value)
 
     def is_wiped(self) -> bool:
         """Whether the server has lost the parent run."""
@@ -76,15 +106,48 @@ class MlflowRuns:
         """Write an event of the journal; ``state`` is the state after the event."""
         kind = event["event"]
         if kind == "started":
+            self._log_dataset(self._runs["search"])
             self._log_file(self._runs["search"], self.run_dir / "experiment.yaml")
         elif kind == "suggested":
             record = state.trials[event["trial"]["trial_id"]]
-            params = {**record.config.flat(), "seed": record.spec.seed}
-            self._log_params(self._child(record), params)
+            run_id = self._child(record)
+            self._log_params(run_id, tracked_values.trial_params(self._experiment, record))
+            self._log_dataset(run_id)
         elif kind in ("epoch", "completed", "failed"):
             self._log_progress(event, state)
         elif kind == "reported":
-            self._finish()
+            self._finish(state)
+        self._describe(state, kind in _MILESTONES)
+
+    def _describe(self, state: SearchState, at_once: bool) -> None:
+        """Describe the search as it stands, unless that was done a moment ago."""
+        now = time.monotonic()
+        if at_once or now - self._described >= _NOTE_SECONDS:
+            links = {
+                "trials": saved_views.runs_page(self._experiment_id, saved_views.LANDING),
+                "comparison": saved_views.runs_page(
+                    self._experiment_id, saved_views.COMPARISON, charts=True
+                ),
+            }
+            if self._reported:
+                links = {"report": self._page("search", _REPORT_TAB)} | links
+
+            def link(trial_id: str) -> str:
+                self._child(state.trials[trial_id])  # looks its run up, once
+                return self._page(trial_id)
+
+            note = search_note(self._experiment, state, self._letters, link, links)
+            self._client.set_tag(self._runs["search"], _NOTE, note[:_NOTE_LIMIT])
+            self._described = now
+
+    def _page(self, trial_id: str, tab: str = "") -> str:
+        """Address of a run's page within MLflow's UI."""
+        return saved_views.run_page(self._experiment_id, self._runs.get(trial_id, ""), tab)
+
+    def _log_dataset(self, run_id: str) -> None:
+        found = origin.dataset_input(self._tags, self._origin)
+        if found is not None:
+            self._client.log_inputs(run_id, [found])
 
     def _log_params(self, run_id: str, params: dict[str, Any]) -> None:
         """Log params; logging the same ones again changes nothing."""
@@ -98,8 +161,11 @@ class MlflowRuns:
         if path.exists():
             self._client.log_artifact(run_id, str(path), folder)
 
-    def _run(self, trial_id: str, name: str, tags: dict[str, str]) -> str:
-        """Find or make the run tagged with ``trial_id``, which is ``search`` for the parent."""
+    def _run(self, trial_id: str, name: str, tags: dict[str, str], began: float = nan) -> str:
+        """Find or make the run tagged with ``trial_id``, which is ``search`` for the parent.
+
+        ``began`` is its UNIX time of start; now if it is not known.
+        """
         if trial_id in self._runs:
             return self._runs[trial_id]
         own = {"saat.search_id": self._tags["saat.search_id"], "saat.trial_id": trial_id}
@@ -108,7 +174,7 @@ class MlflowRuns:
         if not found:
             if "search" in self._runs:  # a wiped server may have given its number to another
                 self._client.get_run(self._runs["search"])
-            given = {"run_name": name, "tags": {**tags, **own}}
+            given = {"run_name": name, "tags": {**tags, **own}, "start_time": _stamp(began)}
             found = [self._client.create_run(self._experiment_id, **given)]
         self._runs[trial_id] = str(found[0].info.run_id)
         return self._runs[trial_id]
@@ -120,14 +186,19 @@ class MlflowRuns:
             "saat.protocol": self._tags["saat.protocol"],
             "saat.phase": record.spec.phase,
             "saat.role": record.spec.role,
+            **origin.source_tags(self._origin),
         }
-        return self._run(record.spec.trial_id, record.spec.trial_id, tags)
+        return self._run(
+            record.spec.trial_id, run_name(self._experiment, record), tags, record.started_at
+        )
 
     def _log_progress(self, event: Event, state: SearchState) -> None:
         record, kind = state.trials[event["trial_id"]], event["event"]
         run_id = self._child(record)
         step = int(event.get("epoch") or event.get("epochs") or len(record.epochs))
-        metrics = tracked_values.event_metrics(self._experiment.aims, event)
+        done = metrics_of(event) if kind == "completed" else {}
+        metrics = tracked_values.headline(self._experiment, done)
+        metrics |= tracked_values.event_metrics(self._experiment.aims, event)
         if kind == "epoch":
             metrics |= tracked_values.best_so_far(self._experiment.aims, record, step)
         self._log_metrics(run_id, event, metrics, step)
@@ -137,7 +208,9 @@ class MlflowRuns:
             self._log_metrics(run_id, event, costs, step + (kind == "completed"))
         if kind == "completed" and record.spec.phase == "explore":
             done, volume = tracked_values.explored_hypervolume(self._experiment.aims, state)
-            self._log_metrics(self._runs["search"], event, {"hypervolume": volume}, done)
+            front = float(len(front_of(self._experiment, state)))
+            growth = {"hypervolume": volume, "front_size": front}
+            self._log_metrics(self._runs["search"], event, growth, done)
             edges = tracked_values.space_edges_tag(self._experiment, state)
             self._client.set_tag(self._runs["search"], "saat.space_edges", edges)
         if kind != "epoch" or event.get("stop_reason"):
@@ -152,32 +225,64 @@ class MlflowRuns:
         """
         from mlflow.entities import Metric
 
-        stamp = int(1000 * event["time"])
+        stamp = _stamp(event["time"])
         batch = [Metric(name, value, stamp, step) for name, value in metrics.items()]
         self._client.log_batch(run_id, metrics=batch)
 
-    def _end(self, run_id: str, record: TrialRecord) -> None:
-        for key, value in tracked_values.end_tags(record).items():
-            self._client.set_tag(run_id, key, value)
-        # Before the files, because a store of artifacts may refuse those.
-        self._client.set_terminated(run_id, _STATUS[record.status])
-        folder = self.run_dir / "trials" / record.spec.trial_id
-        if record.status == "completed":
-            for name in _ARTIFACTS:
-                self._log_file(run_id, folder / name)
+    def _log_model_metrics(self, run_id: str, model_id: str, record: TrialRecord) -> None:
+        """Repeat a trial's final numbers as those of its model."""
+        from mlflow.entities import Metric
 
-    def _finish(self) -> None:
+        found = tracked_values.headline(self._experiment, record.metrics)
+        when, step = _stamp(record.finished_at), len(record.epochs)
+        data = origin.dataset_names(self._tags)
+        batch = [Metric(k, v, when, step, model_id, **data) for k, v in found.items()]
+        self._client.log_batch(run_id, metrics=batch)
+
+    def _end(self, run_id: str, record: TrialRecord) -> None:
+        from mlflow.entities import RunTag
+
+        links = {"search": self._page("search"), "report": self._page("search", _REPORT_TAB)}
+        note = trial_note(self._experiment, record, links)
+        tags = {**tracked_values.end_tags(record), _NOTE: note[:_NOTE_LIMIT]}
+        self._client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
+        # Before the files, because a store of artifacts may refuse those.
+        ended = _stamp(record.finished_at)
+        self._client.set_terminated(run_id, _STATUS[record.status], ended)
+        if record.status != "completed":
+            return
+        folder = self.run_dir / "trials" / record.spec.trial_id
+        for name in _ARTIFACTS:
+            self._log_file(run_id, folder / name)
+        if record.spec.phase == "explore":
+            self._log_file(run_id, folder / _WEIGHTS)
+        elif (folder / _WEIGHTS).exists():
+            model_id = log_network(
+                self._client, self._experiment_id, run_id, record, folder / _WEIGHTS
+            )
+            self._log_model_metrics(run_id, model_id, record)
+
+    def _finish(self, state: SearchState) -> None:
         parent = self._runs["search"]
-        self._client.set_terminated(parent, "FINISHED")
-        folder = self.run_dir / "report"
-        for name in ("report.html", "frontier.csv"):
-            self._log_file(parent, folder / name)
-        for figure in sorted((folder / "figures").glob("*.png")):
-            self._log_file(parent, figure, "figures")
-        if (folder / "frontier.csv").exists():  # the report may have been deleted since
-            # log_table would append to the rows of an earlier try.
-            front = read_csv(folder / "frontier.csv").astype(object).fillna("")
-            table = front.to_dict(orient="split", index=False)
-            self._client.log_dict(parent, table, "frontier.json")
-            listed = json.dumps([{"path": "frontier.json", "type": "table"}])
-            self._client.set_tag(parent, "mlflow.loggedArtifacts", listed)
+        self._client.set_terminated(parent, "FINISHED", _stamp(state.latest))
+        self._letters = letters_of(self.run_dir)
+        for record in state.of_phase("confirm", "train"):
+            letter = self._letters.get(record.config_hash, "")
+            if letter:
+                name = run_name(self._experiment, record, letter)
+                self._client.update_run(self._child(record), name=name)
+        with report_files(self.run_dir / "report") as folder:
+            for path in sorted(folder.iterdir()):
+                if path.is_dir():
+                    self._client.log_artifacts(parent, str(path), path.name)
+                else:
+                    self._log_file(parent, path)
+            if (folder / FRONT).exists():
+                listed = json.dumps([{"path": FRONT, "type": "table"}])
+                self._client.set_tag(parent, "mlflow.loggedArtifacts", listed)
+        self._reported = True
+
+
+def _stamp(seconds: float) -> int | None:
+    """MLflow's time, in milliseconds, of a UNIX time; None, which is now, if it is not known."""
+    return None if isnan(seconds) else int(1000 * seconds)

@@ -1,7 +1,7 @@
 """Values, tags and parameters that MLflow gets besides the journal's own metrics."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 from harness.experiment.config import Experiment
@@ -9,22 +9,27 @@ from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord, metrics_of
 from harness.search.recommendation import eligible_values
 from harness.search.space_edges import space_notices
+from harness.tracking.saved_views import headline_metrics, searched_keys
 from reports.frontier import hypervolume
 from saat.feasibility import Aims
-from saat.metrics import final_metrics
+from saat.metrics import OBJECTIVES, final_metrics
 from saat.sanity import at_chance, warnings_of
 
 _TAG_LIMIT = 8000
+_HOW = ("num_samples", "sampler", "scheduler")  # of the section search
 
 
 def event_metrics(aims: Aims, event: Event) -> dict[str, float]:
     """The metrics of an event, and those of the trial itself that are objectives."""
     measured = event.get("metrics", {})
-    return {
+    logged = {
         key: value
         for key, value in metrics_of(event).items()
         if key in measured or key.partition("/")[2] in aims.names
     }
+    # MLflow lists metrics in the order of their arrival.
+    first = [key for key in logged if key.partition("/")[2] in (*OBJECTIVES, *aims.names)]
+    return {key: logged[key] for key in (*first, *logged)}
 
 
 def best_so_far(aims: Aims, record: TrialRecord, epoch: int) -> dict[str, float]:
@@ -74,17 +79,36 @@ def end_tags(record: TrialRecord) -> dict[str, str]:
     return {key: text[:_TAG_LIMIT] for key, text in tags.items() if text}
 
 
-def experiment_params(experiment: Experiment) -> dict[str, Any]:
-    """The resolved experiment, flattened: ``{"search.num_samples": 12, …}``."""
+def experiment_params(experiment: Experiment) -> dict[str, str]:
+    """What a search varies: ``space.KEY``, settings under ``compare``, and how it searches.
+
+    Everything else is in the artifact ``experiment.yaml``.
+    """
     dump = experiment.dump()
-    # Names that a user gives to settings may have characters that MLflow refuses in a key.
-    dump["compare"] = json.dumps(dump["compare"], ensure_ascii=False)
-    return dict(_flat(dump))
+    params = {f"space.{key}": _range_text(text) for key, text in dump["space"].items()}
+    if dump["compare"]:
+        # Names that a user gives to settings may have characters that MLflow refuses in a key.
+        params["compare"] = json.dumps(dump["compare"], ensure_ascii=False)
+    if params.keys() - {"compare"}:
+        params |= {f"search.{key}": str(dump["search"][key]) for key in _HOW}
+    return params | {"seed": str(experiment.seed)}
 
 
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, part in value.items():
-            yield from _flat(part, f"{prefix}.{key}".lstrip("."))
-    else:
-        yield prefix, value
+def _range_text(distribution: dict[str, Any]) -> str:
+    """A range of the space in a line: ``float [0.1, 10.0] log``, ``choice [16, 32]``."""
+    flags = [key for key, value in distribution.items() if value is True]
+    kinds = [f"{key} {value}" for key, value in distribution.items() if not isinstance(value, bool)]
+    return " ".join([*kinds, *flags])
+
+
+def trial_params(experiment: Experiment, record: TrialRecord) -> dict[str, Any]:
+    """The setting of a trial; searched keys and the seed first, because MLflow keeps the order."""
+    values = record.config.flat()
+    first = {key: values[key] for key in searched_keys(experiment) if key in values}
+    return {**first, "seed": record.spec.seed, **values}
+
+
+def headline(experiment: Experiment, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Of a trial's metrics the final ones that its run has under their plain names."""
+    found = final_metrics(metrics)
+    return {name: found[name] for name in headline_metrics(experiment) if name in found}

@@ -36,7 +36,7 @@ class Tracker:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # MLflow would write two lines to standard output for every trial that ends.
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        for noisy in ("alembic", "mlflow.store.db.utils"):
+        for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         self._runs, self._server = runs, public_uri(runs.uri)
         self._cursor_path = runs.run_dir / "tracked.json"

@@ -206,6 +206,7 @@ def _tracking(store: str, events: list[Row], trials: dict[str, Trial]) -> Iterat
         }
         if run is parent:
             volumes = history.pop("hypervolume", [])
+            history.pop("front_size", None)  # has the steps of the hypervolume
             areas = _areas(events)
             if [step for step, _ in volumes] != [step for step, _ in areas] or not all(
                 math.isclose(one, other)
@@ -250,6 +251,9 @@ def _metrics(trial: Trial) -> dict[str, list[tuple[int, float]]]:
     if end["event"] == "completed":
         for key, value in end["metrics"].items():
             out.setdefault(key, []).append((end["epochs"], value))
+            phase, _, name = key.partition("/")
+            if phase in ("reattack", "test") and name in best:  # the headline of the run
+                out[name] = [(end["epochs"], value)]
         out.setdefault("cost_s", []).append((end["epochs"] + 1, end["cost_s"]))
     elif not trial.epochs:
         out["cost_s"] = [(0, 0.0)]

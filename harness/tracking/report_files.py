@@ -1,0 +1,69 @@
+"""The files of a report as MLflow gets them, and what a report calls the tested settings.
+
+MLflow shows ``report.html`` in a frame that can neither open a window nor download, and that knows
+no file beside the page. So the logged page carries the files that its links name.
+"""
+
+import base64
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from reports.csv_files import read_csv
+from saat.errors import InputError
+
+_LINK = re.compile(r'<a href="((?:figures|tables)/[\w.-]+)">(.*?)</a>')
+_TYPES = {".png": "image/png", ".csv": "text/plain", ".md": "text/plain", ".tex": "text/plain"}
+_FOLDERS = ("figures", "tables")
+FRONT = "frontier.json"
+
+
+def letters_of(run_dir: Path) -> dict[str, str]:
+    """Hash of a tested setting → its letter in the report; only those that have one."""
+    # Here, not above: pandas and the statistics of reports take a second to import.
+    from reports.confirmed import confirmed_configs
+    from reports.results import load_search
+
+    with suppress(InputError):
+        configs = confirmed_configs(load_search(run_dir))
+        return {config.config_hash: config.letter for config in configs if config.letter}
+    return {}
+
+
+@contextmanager
+def report_files(report: Path) -> Iterator[Path]:
+    """A temporary folder with the files to log; empty if the report was deleted meanwhile."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        page, front = report / "report.html", report / "frontier.csv"
+        if page.exists():
+            text = page.read_text(encoding="utf-8")
+            (folder / page.name).write_text(self_contained(text, report), encoding="utf-8")
+        if front.exists():
+            shutil.copy(front, folder)
+            rows = read_csv(front).astype(object).fillna("")
+            table = rows.to_dict(orient="split", index=False)
+            (folder / FRONT).write_text(json.dumps(table), encoding="utf-8")
+        for part in _FOLDERS:
+            if (report / part).is_dir():
+                shutil.copytree(report / part, folder / part)
+        yield folder
+
+
+def self_contained(page: str, report: Path) -> str:
+    """The page with the figures and tables of its links inside; a PDF is named without a link."""
+
+    def inside(link: re.Match[str]) -> str:
+        file, text = report / link[1], link[2]
+        kind = _TYPES.get(file.suffix)
+        if kind is None or not file.is_file():
+            return f'<span title="{link[1]}, an artifact of this run">{text}</span>'
+        content = base64.b64encode(file.read_bytes()).decode()
+        charset = "" if kind.startswith("image") else ";charset=utf-8"
+        return f'<a href="data:{kind}{charset};base64,{content}">{text}</a>'
+
+    return _LINK.sub(inside, page)
