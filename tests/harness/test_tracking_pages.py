@@ -26,7 +26,7 @@ from harness.tracking.tracked_values import experiment_params
 from harness.tracking.tracker import Tracker
 from saat import tensor_file
 from saat.defenses import defended_network
-from saat.models import blank_network
+from saat.models import build_network
 from tests.harness.fakes import experiment, finished
 
 NAME = "pages"
@@ -84,15 +84,14 @@ class Search:
         began = self.events[0]["time"]
         tracker = Tracker(MlflowRuns(self.uri, self.run_dir, searched(), TAGS, began))
         tracker.start(self.events)
-        assert tracker.close(patient=True) == ""
+        assert tracker.close(timeout=200, patient=True) == ""
 
 
 def write_network(path: Path, config: Any) -> None:
-    torch.manual_seed(0)
     setting = config.dump()
     model, defense = setting["model"], setting["defense"]
     size = setting["data"]["image_size"]
-    bare = blank_network(model["backbone"], model["weights"], model["bits"], size)
+    bare = build_network(model["backbone"], model["weights"], model["bits"], size, seed=0)
     network = defended_network(defense["method"], bare, defense)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensor_file.save(path, tensor_file.module_tensors("network", network), {"setting": setting})
@@ -269,6 +268,7 @@ def test_a_tested_model_is_loaded_by_mlflow_without_pickle_and_logged_once(searc
     images = np.random.default_rng(0).random((2, 3, 16, 16), dtype=np.float32)
     with torch.inference_mode():
         features = expected(torch.from_numpy(images)).numpy()
+        assert np.isfinite(features).all()
         assert np.array_equal(network(torch.from_numpy(images)).numpy(), features)
     assert np.array_equal(loaded.predict({"images": images}), features)
     assert loaded.predict(loaded.input_example).shape == (1, search.tested.config.model.bits)
