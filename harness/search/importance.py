@@ -107,9 +107,10 @@ def _shares(trials: Sequence[Any], keys: Sequence[str]) -> NDArray[np.float64]:
     # Optuna 4 has another name for it.
     known = inspect.signature(PedAnovaImportanceEvaluator).parameters
     name = "target_quantile" if "target_quantile" in known else "baseline_quantile"
+    share: dict[str, Any] = {name: best}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        evaluator = PedAnovaImportanceEvaluator(**{name: best})
+        evaluator = PedAnovaImportanceEvaluator(**share)
     raw = evaluator.evaluate(study, params=list(keys))
     weights = np.array([raw[key] for key in keys], dtype=np.float64)
     total = math.fsum(weights)

@@ -183,7 +183,7 @@ def _draw_cells(axes: Axes, cells: Cells) -> None:
     axes.set_yticks(range(len(cells.rows)), cells.rows)
     for (row, column), value in np.ndenumerate(cells.values):
         note = cells.notes[row][column]
-        text, shade = f"{value:.1f}", readable_on(to_hex(image.to_rgba(value)))
+        text, shade = f"{value:.1f}", readable_on(to_hex(image.cmap(float(value) / 100)))
         if np.isnan(value):
             text, shade = "–", "#666666"
         elif note:

@@ -9,6 +9,7 @@ import torch
 import saat
 from reports.citation import bibtex, origin_terms
 from reports.figures.ap_per_query import ap_spread
+from reports.figures.chart import Points
 from reports.figures.importance import importance_chart
 from reports.figures.precision_at import precisions_at
 from reports.importance import KeyImportance
@@ -100,6 +101,7 @@ def test_importances_are_drawn_with_the_largest_on_top() -> None:
     ]
     (panel,) = importance_chart(found).panels
     assert list(panel.y.categories) == ["defense.mu", "defense.lambda"]
-    assert panel.marks[0].x == pytest.approx([20, 80])
-    assert panel.marks[0].x_error == pytest.approx(np.array([[10, 10], [10, 10]]))
+    (points,) = (mark for mark in panel.marks if isinstance(mark, Points))
+    assert points.x == pytest.approx([20, 80])
+    assert points.x_error == pytest.approx(np.array([[10, 10], [10, 10]]))
     assert not importance_chart([]).panels
