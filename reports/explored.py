@@ -54,7 +54,7 @@ def points_of(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.float64
 
 def feasible(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether completed trials keep every constraint under the full protocol, ``(n,)``."""
-    return _each(frame, lambda row: results.aims.constraints.are_kept(stored_metrics(row)))
+    return _each(frame, results.aims.constraints.are_kept)
 
 
 def chance_texts(frame: pd.DataFrame) -> list[str]:
