@@ -196,8 +196,8 @@ class MlflowRuns:
         record, kind = state.trials[event["trial_id"]], event["event"]
         run_id = self._child(record)
         step = int(event.get("epoch") or event.get("epochs") or len(record.epochs))
-        done = metrics_of(event) if kind == "completed" else {}
-        metrics = tracked_values.headline(self._experiment, done)
+        final = metrics_of(event) if kind == "completed" else {}
+        metrics = tracked_values.headline(self._experiment, final)
         metrics |= tracked_values.event_metrics(self._experiment.aims, event)
         if kind == "epoch":
             metrics |= tracked_values.best_so_far(self._experiment.aims, record, step)
@@ -225,7 +225,7 @@ class MlflowRuns:
         """
         from mlflow.entities import Metric
 
-        stamp = _stamp(event["time"])
+        stamp = int(1000 * event["time"])
         batch = [Metric(name, value, stamp, step) for name, value in metrics.items()]
         self._client.log_batch(run_id, metrics=batch)
 
@@ -234,7 +234,7 @@ class MlflowRuns:
         from mlflow.entities import Metric
 
         found = tracked_values.headline(self._experiment, record.metrics)
-        when, step = _stamp(record.finished_at), len(record.epochs)
+        when, step = int(1000 * record.finished_at), len(record.epochs)
         data = origin.dataset_names(self._tags)
         batch = [Metric(k, v, when, step, model_id, **data) for k, v in found.items()]
         self._client.log_batch(run_id, metrics=batch)

@@ -16,7 +16,6 @@ import saat
 from harness.experiment.config import Experiment
 from harness.journal.journal import Event, read
 from harness.journal.state import SearchState
-from harness.tracking import mlflow_runs
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.origin import read_origin, source_tags, version_tags
 from harness.tracking.report_files import self_contained
@@ -156,7 +155,9 @@ def test_a_view_that_a_user_changed_stays(search: Search, tmp_path: Path) -> Non
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     MlflowRuns(uri, tmp_path / NAME, searched(), TAGS).connect()
     client = MlflowClient(uri)
-    number = client.get_experiment_by_name(NAME).experiment_id
+    found = client.get_experiment_by_name(NAME)
+    assert found is not None
+    number = found.experiment_id
     key = next(iter(view_tags(searched())))
     client.set_experiment_tag(number, key, "mine")
     MlflowRuns(uri, tmp_path / NAME, searched(), TAGS).connect()
@@ -185,10 +186,11 @@ def test_runs_have_source_versions_data_set_and_the_times_of_the_journal(search:
     for run in (parent, child):
         assert run.data.tags["mlflow.source.name"] == "saat search demo.yaml"
         assert run.data.tags["mlflow.source.git.commit"] == "abc"
+        assert run.inputs is not None
         (used,) = run.inputs.dataset_inputs
         assert used.dataset.name == "digits_mini"
         assert FINGERPRINT.startswith(used.dataset.digest)
-        profile = json.loads(used.dataset.profile)
+        profile = json.loads(str(used.dataset.profile))
         assert profile == {"fingerprint": FINGERPRINT, "train": 400, "classes": 10}
     assert parent.data.tags["saat.version.torch"] == "2.15"
     assert child.info.start_time == int(1000 * search.tested.started_at)
@@ -225,7 +227,7 @@ def test_a_running_search_is_described_every_half_minute_at_most(
 ) -> None:
     notes: list[str] = []
     clock = [100.0]
-    monkeypatch.setattr(mlflow_runs.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("harness.tracking.mlflow_runs.time.monotonic", lambda: clock[0])
     plain = MlflowClient.set_tag
 
     def set_tag(client: MlflowClient, run_id: str, key: str, value: str) -> None:
@@ -256,7 +258,7 @@ def test_a_tested_model_is_loaded_by_mlflow_without_pickle_and_logged_once(searc
     search.deliver()  # once more
     (model,) = client.search_logged_models([search.experiment_id])
     assert model.source_run_id == search.runs[trial_id].info.run_id
-    assert {metric.key for metric in model.metrics} == {"clean_map", "robust_map"}
+    assert {metric.key for metric in model.metrics or ()} == {"clean_map", "robust_map"}
     mlflow.set_tracking_uri(search.uri)
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{model.model_id}"))
     names = {path.name for path in folder.rglob("*") if path.is_file()}

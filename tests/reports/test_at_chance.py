@@ -201,7 +201,7 @@ def test_a_comparison_ranks_only_what_retrieves(fine: SearchResults) -> None:
         experiment=results.experiment | {"compare": {"a": {}}},
     )
     text = spoken(results)
-    assert "6 settings were compared on test queries. Under its worst case recommended, 16" in text
+    assert "6 settings were compared on test queries. Under its worst case recommended A" in text
 
 
 def test_examples_are_not_of_a_collapsed_setting(fine: SearchResults) -> None:

@@ -320,7 +320,7 @@ def test_amplified_perturbation_fits_into_uint8():
 
 def test_examples_set_the_undefended_model_beside_the_best(results, configs):
     panels = examples_data(results, configs)
-    assert [panel.title.split(",")[0] for panel in panels] == ["undefended", "recommended"]
+    assert [panel.title.split(",")[0] for panel in panels] == ["undefended", "recommended B"]
     assert all(panel.title.split(", ")[1] == "32 bits" for panel in panels)
 
 
