@@ -21,7 +21,7 @@ from reports.statistics import (
     seed_query_interval,
     seed_summary,
 )
-from reports.wording import ROLES, describe_setting
+from reports.wording import ROLES, describe_setting, letter_at
 from saat.bootstrap import Interval
 from saat.metrics import OBJECTIVES, Phase
 from saat.sanity import at_chance, has_dead_gradients, zero_gradients
@@ -226,7 +226,7 @@ def _lettered(configs: Sequence[ConfirmedConfig]) -> list[ConfirmedConfig]:
     for config in configs:
         peers[_peers(config)].append(config.config_hash)
     return [
-        replace(config, letter=_letter(hashes.index(config.config_hash)))
+        replace(config, letter=letter_at(hashes.index(config.config_hash)))
         if config.role == "recommended" or len(hashes) > 1
         else config
         for config in configs
@@ -238,12 +238,6 @@ def _peers(config: ConfirmedConfig) -> tuple[str, ...]:
     if config.role == "recommended":
         return (config.role,)
     return config.role, str(config.bits), config.stratum
-
-
-def _letter(index: int) -> str:
-    """A … Z, then A2 … Z2."""
-    turn, place = divmod(index, 26)
-    return chr(ord("A") + place) + (str(turn + 1) if turn else "")
 
 
 Letters = Mapping[tuple[str, str], str]  # (search, hash of a setting) → letter

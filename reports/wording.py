@@ -127,3 +127,9 @@ def describe_setting(row: Mapping[Any, Any], keys: Iterable[str]) -> str:
     return ", ".join(
         f"{parameter_symbol(key)}={value}" for key, value in values.items() if value != MISSING
     )
+
+
+def letter_at(index: int) -> str:
+    """A … Z, then A2 … Z2, of the setting at this place of the order."""
+    turn, place = divmod(index, 26)
+    return chr(ord("A") + place) + (str(turn + 1) if turn else "")

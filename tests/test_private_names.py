@@ -14,6 +14,7 @@ REASONS = {
     "torch._weights_only_unpickler": "the way that checkpoints are attacked by",
     "torch.utils._python_dispatch": "where the documented TorchDispatchMode is",
     "torch.utils._triton": "whether Triton is there",
+    "plot._fullLayout": "the ranges that Plotly shows",
     "CacheImpl._locator_classes": "folders that Numba may write to",
 }
 

@@ -12,6 +12,7 @@ from harness.cli.common import (
     RunName,
     RunsDir,
     app,
+    examples,
     existing_run,
     option,
     path_option,
@@ -21,7 +22,10 @@ from harness.files import writable_parent
 from harness.interrupts import importing
 from saat.errors import InputError
 
-board = typer.Typer(help="Keep verified settings by protocol, and show them on static pages.")
+board = typer.Typer(
+    help="Keep verified settings by protocol, and show them on static pages.",
+    epilog=examples("saat leaderboard add first", "saat leaderboard page"),
+)
 app.add_typer(board, name="leaderboard")
 
 _FOLDER = Path("leaderboard")

@@ -11,6 +11,7 @@ from harness.cli.common import (
     Json,
     Output,
     app,
+    examples,
     option,
     say,
     with_options,
@@ -28,7 +29,12 @@ def _item_names() -> list[str]:
     return [*items(), "all"]
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "saat reproduce table2 --data digits --scale small --dry-run",
+        "saat reproduce table3 figure6 --data flickr25k --data-root data",
+    )
+)
 @with_options("executor", "address", "runs_dir", "tracking_uri", "cache_dir")
 def reproduce(
     tables: Annotated[

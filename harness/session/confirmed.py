@@ -3,14 +3,14 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
 from harness.experiment.config import Experiment
 from harness.journal.state import SearchState, TrialRecord
 from harness.session.wording import compact_setting, short_label, shown_keys, value_text
-from reports.wording import MISSING, ROLES, points
+from reports.wording import MISSING, ROLES, letter_at, points
 from saat.metrics import METRICS, OBJECTIVES, Phase, Unit, final_metrics
 from saat.sanity import at_chance
 
@@ -22,7 +22,7 @@ class Confirmed:
     """One setting on test queries; its values are lists over the seeds."""
 
     role: str
-    letter: str  # of several recommended settings of a code length; as in the report
+    letter: str  # as in the report; empty where no other setting has the same role and bits
     setting: str  # in words
     config_hash: str
     point: dict[str, Any]  # the searched keys and their values
@@ -47,7 +47,8 @@ class Confirmed:
 def confirmed_settings(experiment: Experiment, state: SearchState) -> list[Confirmed]:
     """Completed confirm and train trials by setting; recommended ones first.
 
-    Within a role they have the order of the report: by code length, the highest robust MAP first.
+    Within a role they have the order of the report: recommended settings that of choice, others by
+    code length, the highest robust MAP first.
     """
     groups: dict[tuple[str, str], list[TrialRecord]] = defaultdict(list)
     for record in state.of_phase("confirm", "train"):
@@ -55,9 +56,25 @@ def confirmed_settings(experiment: Experiment, state: SearchState) -> list[Confi
             groups[record.spec.role, record.config_hash].append(record)
     names = tuple(dict.fromkeys((*OBJECTIVES, *experiment.aims.names)))
     keys = dict.fromkeys(["model.bits", *shown_keys(experiment)])
-    found = [_confirmed(records, names, list(keys)) for records in groups.values()]
-    found.sort(key=lambda c: (_ORDER.get(c.role, len(_ORDER)), c.bits, -c.mean(OBJECTIVES[1])))
-    return list(_lettered(experiment, found))
+    found = [
+        (_place(records), _confirmed(records, names, list(keys))) for records in groups.values()
+    ]
+    found.sort(
+        key=lambda pair: (
+            _ORDER.get(pair[1].role, len(_ORDER)),
+            pair[0],
+            pair[1].bits,
+            -pair[1].mean(OBJECTIVES[1]),
+        )
+    )
+    return list(_lettered(experiment, [one for _, one in found]))
+
+
+def _place(records: Sequence[TrialRecord]) -> float:
+    """The place of a recommended setting in the order of choice, in which it is confirmed."""
+    if records[0].spec.role != "recommended":
+        return math.inf
+    return float(min(record.spec.number for record in records))
 
 
 def _confirmed(
@@ -81,16 +98,19 @@ def _confirmed(
 
 
 def _lettered(experiment: Experiment, found: Sequence[Confirmed]) -> Iterator[Confirmed]:
-    """Letters where several settings share role, code length and value of ``search.each``."""
+    """Letters of recommended settings, and of others that share role, bits and ``search.each``."""
 
     def peers(one: Confirmed) -> tuple[Any, ...]:
+        if one.role == "recommended":
+            return (one.role,)
         each = experiment.search.each
         return one.role, one.bits, one.point.get(each) if each else None
 
     for one in found:
         hashes = [other.config_hash for other in found if peers(other) == peers(one)]
-        letter = chr(ord("A") + hashes.index(one.config_hash) % 26) if len(hashes) > 1 else ""
-        yield Confirmed(**vars(one) | {"letter": letter})
+        has_letter = one.role == "recommended" or len(hashes) > 1
+        letter = letter_at(hashes.index(one.config_hash)) if has_letter else ""
+        yield replace(one, letter=letter)
 
 
 def confirmed_lines(found: Sequence[Confirmed], recommended: Sequence[str] | None) -> list[str]:

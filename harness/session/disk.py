@@ -35,8 +35,8 @@ _EXAMPLE_IMAGES = EXAMPLES * 2 * (1 + RETRIEVED)
 _TABLES, _TRIAL, _EPOCH, _AP = 90_000, 7_000, 720, 12
 # MLflow's empty database; what it holds of a trial, whose last metrics are most, and of an epoch.
 _STORE, _TRIAL_TRACKED, _EPOCH_TRACKED = 950_000, 31_000, 1_000
-# 5.5 MB of a training, 7 MB of a search; 4.8 MB are plotly, the rest is figures.
-_REPORT = 6_200_000
+# 2.8 MB of a training and 2.9 MB of a comparison; most of it is plotly, the rest is figures.
+_REPORT = 3_000_000
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def drive(search: Search, fails: tuple[float, float] = (math.inf, math.inf)) -> 
             return begun
         assert live, "waits for nothing"
         for trial_id, reports in list(live.items()):
-            if _step(search, trial_id, reports):
+            if step(search, trial_id, reports):
                 del live[trial_id]
 
 
@@ -134,7 +134,7 @@ def due_epochs(search: Search, spec: TrialSpec) -> Callable[[int], bool]:
     return lambda epoch: validation.is_due(epoch, spec.config.epochs, deciding)
 
 
-def _step(search: Search, trial_id: str, reports: Iterator[EpochReport | FinalReport]) -> bool:
+def step(search: Search, trial_id: str, reports: Iterator[EpochReport | FinalReport]) -> bool:
     """Hand on one report; whether the trial has ended."""
     try:
         report = next(reports)

@@ -552,7 +552,6 @@ def test_a_file_that_is_no_experiment_is_refused(capsys: Any, content: str) -> N
 
 # {root} is the folder in which the commands run.
 COMMANDS: list[tuple[str, str]] = [
-    ("", "command"),
     ("serch", "serch"),
     ("--version-of-things", "--version-of-things"),
     ("search", "EXPERIMENT.yaml"),

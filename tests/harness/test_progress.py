@@ -14,8 +14,7 @@ from harness.search.search import Pause, Search
 from harness.session.progress import Progress
 from harness.session.time_left import EQUAL, Kind, time_left, work_of
 from saat.wording import duration
-from tests.harness.fakes import STARTED, due_epochs, experiment, fake_trial, open_search
-from tests.harness.fakes import _step as step
+from tests.harness.fakes import STARTED, due_epochs, experiment, fake_trial, open_search, step
 
 SIZES = [(80, 24), (120, 40)]
 
