@@ -198,7 +198,7 @@ def test_every_help_ends_with_examples_that_can_be_given(name: str) -> None:
         program, command, *words = line.split()
         assert (program, command) == ("saat", name)
         with COMMANDS[name].make_context(name, words) as context:
-            assert context.params
+            assert context.params or hasattr(COMMANDS[name], "commands")
         files = [word for word in words if word.startswith("search_spaces/")]
         assert all((ROOT / file).is_file() for file in files)
 
