@@ -24,7 +24,14 @@ from harness.journal.journal import line_of, read
 from harness.options import Options
 from harness.session import session
 from reports import html
-from reports.figures import examples, learning_curves, parameters, precision_recall
+from reports.figures import (
+    ap_per_query,
+    examples,
+    learning_curves,
+    parameters,
+    precision_at,
+    precision_recall,
+)
 from tests.harness.tiny import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -226,7 +233,8 @@ class Runs(NamedTuple):
 
 
 SECTION = ("frontier", "confirmed", "hypervolume")
-SEARCH = ("learning_curves", "parameters", "precision_recall", "examples")
+SEARCH = ("learning_curves", "parameters", "precision_recall", "precision_at", "ap_per_query",
+          "examples")  # fmt: skip
 
 
 def without_drawing(patch: pytest.MonkeyPatch) -> None:
@@ -236,6 +244,8 @@ def without_drawing(patch: pytest.MonkeyPatch) -> None:
         learning_curves.learning_curves_chart(results)
         parameters.parameters_chart(results)
         precision_recall.precision_recall_curves(results, settings)
+        precision_at.precision_at_chart(results, settings)
+        ap_per_query.ap_per_query_chart(settings)
         examples.examples_data(results, settings)
         return dict.fromkeys(SEARCH)
 
