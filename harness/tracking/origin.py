@@ -15,7 +15,7 @@ _SIZES = ("train", "database", "validation", "test", "classes")
 
 def read_origin(run_dir: Path) -> dict[str, Any]:
     """What the run's ``provenance.json`` says; nothing where it cannot be read."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         found = json.loads((run_dir / "provenance.json").read_text(encoding="utf-8"))
         return found if isinstance(found, dict) else {}
     return {}
