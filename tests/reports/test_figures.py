@@ -333,7 +333,7 @@ def test_cost_of_searches_without_completed_trials_is_left_out(tmp_path):
 def test_every_figure_can_be_drawn_without_results(tmp_path: Path, options):
     results = load_search(write_run(tmp_path / "run", **options))
     figures = overlaid_figures([results], []) | search_figures(results, [])
-    assert len(figures) == 7
+    assert len(figures) == 9
     chart = figures["confirmed"].drawing
     assert isinstance(chart, Chart)
     assert (
