@@ -7,6 +7,7 @@ stands in ``WORK``.
 
 import argparse
 import importlib
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from unittest.mock import MagicMock
 import pytest
 import typer.main
 
+import harness
 from harness.__main__ import main
 from harness.cli import app
 from harness.experiment.space import Dimension
@@ -154,6 +156,9 @@ SAAT = [line for line in found("saat") if " ".join(line.words) not in NOT_TRIED]
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Everything that would work is replaced, and told when it is called."""
+    # A module that is first imported while a function is replaced keeps the replacement.
+    for found_module in pkgutil.walk_packages(harness.__path__, "harness."):
+        importlib.import_module(found_module.name)
     called: list[str] = []
     for name in {target for _, targets in WORK.values() for target in targets}:
         module, _, function = f"harness.{name}".rpartition(".")
@@ -163,8 +168,9 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         pairs = ("moved_subject", "read_stored")
         given: Any = (result, "") if function in pairs else {} if function == "as_json" else result
         monkeypatch.setattr(importlib.import_module(module), function, noting(called, name, given))
-    for module in ("harness.cli.runs", "harness.cli.evaluation", "harness.cli.leaderboard"):
-        monkeypatch.setattr(f"{module}.existing_run", lambda runs_dir, name: runs_dir / name)
+    for group in ("runs", "evaluation", "leaderboard"):
+        command = f"harness.cli.{group}"
+        monkeypatch.setattr(f"{command}.existing_run", lambda runs_dir, name: runs_dir / name)
     return called
 
 
