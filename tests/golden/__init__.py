@@ -15,6 +15,9 @@ from tests.golden.numbers import KINDS
 FOLDER = Path(__file__).parent
 # Another order of summation moves numbers less than this, another formula more.
 TOLERANCE = 2e-3
+# Adam's first steps have the size of its rate however small a gradient is. So where a generator is
+# trained, another order of summation moves numbers up to 0.01; other formulas by 0.05 and more.
+OF_GENERATORS = {"all_points": 0.02, "prosgan": 0.02, "tta_gan": 0.02}
 COMMAND = "python -m tests.golden"
 
 
@@ -29,7 +32,8 @@ def problem(kind: str, name: str, folder: Path = FOLDER) -> str | None:
     stored = recorded(kind, folder)
     if key not in stored:
         return f"{kind}: no golden numbers of {key}; record them: {COMMAND}"
-    differing = list(differences(stored[key], KINDS[kind].compute(name)))
+    tolerance = OF_GENERATORS.get(name, TOLERANCE)
+    differing = differences(stored[key], KINDS[kind].compute(name), tolerance)
     if not differing:
         return None
     return (
@@ -64,13 +68,14 @@ def record(folder: Path = FOLDER) -> list[str]:
     return problems
 
 
-def differences(stored: Any, found: Any, where: str = "") -> list[str]:
+def differences(stored: Any, found: Any, tolerance: float, where: str = "") -> list[str]:
     """Places where nested numbers differ by more than the tolerance."""
     if isinstance(stored, Mapping) and isinstance(found, Mapping) and stored.keys() == found.keys():
-        return [d for key in stored for d in differences(stored[key], found[key], f"{where}.{key}")]
-    if isinstance(stored, list) and isinstance(found, list) and len(stored) == len(found):
-        pairs = enumerate(zip(stored, found, strict=True))
-        return [d for i, (a, b) in pairs for d in differences(a, b, f"{where}[{i}]")]
-    numbers = isinstance(stored, int | float) and isinstance(found, int | float)
-    same = abs(stored - found) <= TOLERANCE if numbers else stored == found
-    return [] if same else [f"{where.lstrip('.')}: {stored} recorded, {found} now"]
+        pairs = [(f"{where}.{key}", stored[key], found[key]) for key in stored]
+    elif isinstance(stored, list) and isinstance(found, list) and len(stored) == len(found):
+        pairs = [(f"{where}[{i}]", *pair) for i, pair in enumerate(zip(stored, found, strict=True))]
+    else:
+        numbers = isinstance(stored, int | float) and isinstance(found, int | float)
+        same = abs(stored - found) <= tolerance if numbers else stored == found
+        return [] if same else [f"{where.lstrip('.')}: {stored} recorded, {found} now"]
+    return [d for place, one, other in pairs for d in differences(one, other, tolerance, place)]
