@@ -50,12 +50,17 @@ docs: install
 unit: install
 	$(TESTS) $(SHORT) -m "not (slow or ray)"
 
-# First the fast stage (lint, types, import contracts, unit tests), then whole runs. The type check
-# takes a minute of one process, so the unit tests run beside it.
+# First the fast stage (lint, types, import contracts, unit tests), then searches on a local Ray. The
+# type check takes a minute of one process, so the unit tests run beside it.
 .PHONY: test
 test: install
 	@$(MAKE) --no-print-directory -j 2 lint unit
-	$(TESTS) $(SHORT) --ignore=tests/benchmarks -m "slow or ray"
+	$(TESTS) $(SHORT) --ignore=tests/benchmarks -m "ray and not slow"
+
+# Whole runs, and properties whose every case takes seconds.
+.PHONY: slow
+slow: install
+	$(TESTS) $(SHORT) --ignore=tests/benchmarks -m slow
 
 # Measures our code beside the plain way, in some ten minutes; docs/results/performance.md has it.
 .PHONY: bench
@@ -71,7 +76,7 @@ bench: install
 # them. Chaos runs later: Ray gives its workers the lowest priority, and they would starve beside
 # other work. Each suite has a target of its own, and `make trained` runs more than this one does.
 .PHONY: thorough
-thorough: install
+thorough: slow
 	$(TESTS) tests/trained tests/cluster tests/benchmarks -m "not lengthy"
 	$(TESTS) tests/chaos tests/browser
 

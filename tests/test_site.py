@@ -64,6 +64,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
     return {str(path.relative_to(out)): Page(path) for path in out.rglob("*.html")}
 
 
+@pytest.mark.slow
 def test_a_page_needs_nothing_from_elsewhere(site: dict[str, Page]) -> None:
     loaded = {address for page in site.values() for address in page.loaded}
     assert len(loaded) > 10

@@ -297,6 +297,7 @@ def interval_of_mean(values: Tensor) -> tuple[float, float]:
     return float(means.quantile(0.025)), float(means.quantile(0.975))
 
 
+@pytest.mark.slow
 @every_attack
 def test_an_attack_moves_codes_and_more_steps_are_at_least_as_strong(
     name: str, setting: Setting
@@ -315,6 +316,7 @@ def test_an_attack_moves_codes_and_more_steps_are_at_least_as_strong(
     assert interval_of_mean(gained[0] - gained[1])[1] >= 0
 
 
+@pytest.mark.slow
 @every_attack
 def test_a_larger_ball_is_at_least_as_strong(name: str, setting: Setting) -> None:
     attack = prepared(name, setting, steps=10)
@@ -393,6 +395,7 @@ def test_progress_ends_at_the_number_of_queries(name: str, setting: Setting) -> 
     assert seen == [(32, count), (64, count), (count, count)]
 
 
+@pytest.mark.slow
 @every_attack
 def test_a_wide_ball_leads_well_past_clean_retrieval_and_so_does_the_goal(
     name: str, setting: Setting

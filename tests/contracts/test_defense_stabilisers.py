@@ -134,6 +134,7 @@ def test_the_epoch_with_the_largest_product_of_both_maps_is_deployed(
     assert not toy.differences(weights[1], toy.snapshot(run.defended))
 
 
+@pytest.mark.slow
 @every_minimax
 def test_a_restored_run_with_all_of_them_equals_one_that_was_never_interrupted(
     name: str, trained: HashingNetwork, data: RetrievalData, tmp_path: Path

@@ -154,6 +154,7 @@ def test_dropout_is_on_while_training(
     assert not torch.equal(run.network(images), run.network(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
@@ -271,6 +272,7 @@ def test_no_defense_deploys_the_network_itself(trained: HashingNetwork) -> None:
     assert defended_network("saat", trained) is trained
 
 
+@pytest.mark.slow
 @every_minimax
 def test_training_makes_the_network_harder_to_move(
     name: str, trained: HashingNetwork, data: RetrievalData

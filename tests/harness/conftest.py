@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.tiny import shared_cache
+from tests.reports.pictures import left_empty
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,6 +17,13 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory):
     os.environ.pop("SAAT_CACHE")
     if before is not None:
         os.environ["SAAT_CACHE"] = before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_pictures() -> Iterator[None]:
+    """Searches in this process write reports without pictures, which tests/reports looks at."""
+    with left_empty():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,8 @@ from saat.models import HashingNetwork
 from saat.work import TRAINING_STEP
 from tests.harness.tiny import tiny
 
+pytestmark = pytest.mark.slow
+
 # Batches that an attack pads count as whole ones, in a battery also where the clean images pass.
 BATTERY_TOLERANCE = 0.03
 

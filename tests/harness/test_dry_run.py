@@ -169,6 +169,7 @@ def test_seconds_are_passes_times_rates() -> None:
     assert seconds(Work(1, 10, 100, 1000), rates).tolist() == [1111, 2222, 3 + 40 + 500 + 6000]
 
 
+@pytest.mark.slow
 def test_every_kind_of_work_is_measured() -> None:
     for method in ("none", "saat", "comdefend"):
         searched = tiny({"defense": {"method": method}, "space": {}})
@@ -247,6 +248,7 @@ def test_without_the_gpu_that_workers_have_passes_are_counted_alone(
     assert "About" not in out
 
 
+@pytest.mark.slow
 def test_cpus_that_this_machine_has_not_are_told_as_the_search_would(
     tmp_path: Path, runs_dir: Path, capsys: Any
 ) -> None:

@@ -42,6 +42,7 @@ def label_map(root: Path, source: int, target: int, pairs: dict[int, int]) -> Pa
     return path
 
 
+@pytest.mark.slow
 def test_the_same_set_under_the_identity_gives_the_same_numbers(root: Path) -> None:
     same = label_map(root, 10, 10, {i: i for i in range(10)})
     moved, sentence = moved_subject(trained(root), root / "tiny.yaml", same)

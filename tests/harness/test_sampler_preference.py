@@ -9,6 +9,8 @@ from harness.search.samplers.context import Guess, SearchedObjective
 from harness.search.samplers.ehvi import EhviSampler
 from saat.feasibility import Preference
 
+pytestmark = pytest.mark.slow
+
 UNIT = SearchedObjective(maximise=True, worst=0.0, best=1.0)
 SPACE: dict[str, BaseDistribution] = {
     "x": FloatDistribution(0.0, 1.0),

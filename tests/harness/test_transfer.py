@@ -12,6 +12,13 @@ from harness.__main__ import main
 from harness.evaluation.verify import stored_images, stored_victim
 from tests.harness.tiny import tiny_raw
 
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_pictures() -> None:
+    """Here they are looked at."""
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -36,6 +36,7 @@ def tiny_defense(method: str, **changes: Any) -> Any:
     return tiny({"defense": defense, "evaluation.attacks": ["mainstay"], "space": SPACE})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", DEFENSES)
 def test_a_trial_of_every_defense_gives_its_numbers_again_after_a_reload(
     method: str, tmp_path: Path

@@ -1,9 +1,12 @@
 """One finished run, which tests read and never change."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from reports.confirmed import ConfirmedConfig, confirmed_configs
 from reports.results import SearchResults, load_search
+from tests.reports.pictures import left_empty
 from tests.reports.synthetic import write_run
 
 
@@ -15,3 +18,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> SearchResults:
 @pytest.fixture(scope="session")
 def configs(results: SearchResults) -> list[ConfirmedConfig]:
     return confirmed_configs(results)
+
+
+@pytest.fixture
+def quick_pictures() -> Iterator[None]:
+    with left_empty():
+        yield

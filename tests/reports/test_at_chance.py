@@ -135,6 +135,7 @@ def test_the_first_paragraph_counts_what_is_at_chance(
     assert "these are not recommended." in text
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_where_all_are_at_chance_the_report_recommends_nothing(
     fine: SearchResults, tmp_path: Path
 ) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from reports import html
 from reports.figures import ReportFigure
@@ -67,18 +66,6 @@ def report(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(report):
     return Page(report)
-
-
-@pytest.fixture
-def quick_pictures(monkeypatch):
-    """Leave the pictures empty where it is the text that counts."""
-    monkeypatch.setattr(Figure, "draw_without_rendering", lambda _self: None)
-    monkeypatch.setattr(Figure, "savefig", lambda _self, file, **_options: touch(file))
-
-
-def touch(file: object) -> None:
-    if isinstance(file, Path):
-        file.write_bytes(b"")
 
 
 def test_every_file_exists_and_is_not_trivial(report):
@@ -176,6 +163,7 @@ def test_json_cannot_end_its_script(page):
     assert not any("<" in script for script in figures)
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_names_from_files_are_escaped(tmp_path, page):
     name = "<script>alert(1)</script> a_b & 100% $x$ <a href='http://evil'>"
     run = write_run(tmp_path / "run", name=name)
@@ -227,6 +215,7 @@ def test_two_protocols_are_kept_apart(tmp_path):
     assert figures == {"frontier-protocol1.png", "frontier-protocol2.png"}
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_search_without_completed_trials_has_a_report(tmp_path):
     run = write_run(tmp_path / "run", complete=False)
     page = Page(write_report([load_search(run)], tmp_path / "out"))
@@ -234,6 +223,7 @@ def test_a_search_without_completed_trials_has_a_report(tmp_path):
     assert len(pd.read_csv(tmp_path / "out" / "frontier.csv")) == 0
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_one_trained_setting_has_a_report(tmp_path):
     run = write_run(tmp_path / "run", explore=False, phases=("train",))
     page = Page(write_report([load_search(run)], tmp_path / "out"))

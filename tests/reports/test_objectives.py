@@ -282,6 +282,7 @@ def test_seconds_have_the_unit_of_the_longest() -> None:
     assert listed(["1 % clean MAP", "code length 3"]) == "1 % clean MAP and code length 3"
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_report_of_three_objectives_is_written(stored: SearchResults, tmp_path: Path) -> None:
     both = [searched(stored, "three"), searched(stored, "default")]
     page = write_report(both, tmp_path / "report").read_text()
