@@ -15,6 +15,7 @@ import pyarrow as pa
 import yaml
 
 from reports.checksums import read_json
+from reports.explanation import Explanation, read_explanation
 from reports.importance import KeyImportance
 from reports.run_folder import check_file, check_run_folder, trial_folder
 from reports.trial_arrays import Arrays, read_examples, read_histograms
@@ -74,6 +75,8 @@ class SearchResults:
     provenance: dict[str, Any]
     trials: pd.DataFrame
     epochs: pd.DataFrame
+    # What the search's model says; None where the folder has nothing of it, as of older runs.
+    explanation: Explanation | None = None
     # For the page; the tables do not tell them.
     notices: Sequence[str] = ()  # on the space
     importances: Sequence[KeyImportance] = ()  # of the searched keys
@@ -187,7 +190,8 @@ def load_search(
     """Read the results in ``run_dir``; the files of single trials are read when asked for.
 
     Raises:
-        InputError: the folder, ``trials.parquet`` or ``experiment.yaml`` is missing or broken.
+        InputError: the folder, ``trials.parquet`` or ``experiment.yaml`` is missing or broken, or
+            ``explanation.json`` is damaged.
     """
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
@@ -205,6 +209,7 @@ def load_search(
         epochs=_read_table(epochs, ("trial_id", "epoch"), EPOCH_COLUMNS)
         if os.path.lexists(epochs)
         else _typed(pd.DataFrame(), EPOCH_COLUMNS),
+        explanation=read_explanation(run_dir),
         notices=notices,
         importances=importances,
     )
