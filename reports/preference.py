@@ -41,9 +41,7 @@ def order_of_choice(aims: Aims, values: Values, wanted: NDArray[np.bool_], count
     return chosen
 
 
-def score_of_choice(
-    aims: Aims, values: Values, best: Values, chosen: Values
-) -> tuple[float, ...]:
+def score_of_choice(aims: Aims, values: Values, best: Values, chosen: Values) -> tuple[float, ...]:
     """What a single setting is chosen by, after others: the larger, the earlier.
 
     Tuples are compared from the left: whether the preferred bounds are kept, the hypervolume that

@@ -17,8 +17,7 @@ from harness.search.final_model import FinalModel
 from harness.search.recommendation import eligible_values
 from reports.explanation import AblationPath, PathStep
 from reports.frontier import pareto_mask
-from reports.preference import Values, score_of_choice
-from saat.feasibility import Aims
+from reports.preference import score_of_choice
 from saat.metrics import Phase
 
 Part = TypeVar("Part")

@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from harness.experiment.config import Experiment
 from harness.experiment.configs import config_at
 from harness.experiment.space import Dimension

@@ -116,7 +116,7 @@ class Fit:
         return mean, deviation
 
     def average(self, columns: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation (m,) of the averages of the objectives over columns (n, d)."""
+        """Mean and deviation (m,) of each objective, averaged over columns (n, d)."""
         mean, deviation = zip(*(s.average(columns) for s in self.surrogates), strict=True)
         return np.array(mean), np.array(deviation)
 
