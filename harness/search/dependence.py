@@ -44,7 +44,7 @@ def values_of(dimension: Dimension) -> Sequence[Any]:
         return list(dimension.choice)
     low, high = dimension.bounds
     spread = np.geomspace if dimension.log else np.linspace
-    even = spread(low, high, GRID).tolist()
+    even: list[Any] = spread(low, high, GRID).tolist()
     even[0], even[-1] = low, high  # without rounding
     grid = dimension.grid()
     if grid is None:

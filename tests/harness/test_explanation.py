@@ -206,7 +206,7 @@ def test_a_path_takes_the_largest_gain_of_the_criterion_first(
         def area(order: Sequence[str], start: Any = begin, stop: Any = last) -> float:
             setting = {**start, **{key: stop[key] for key in order}}
             clean, robust = (sum(c) for c in zip(*terms(setting).values(), strict=True))
-            return (0.75 + clean) * (0.25 + robust)
+            return float((0.75 + clean) * (0.25 + robust))
 
         def added(order: Sequence[str], start: Any = begin, stop: Any = last) -> float:
             """What two rectangles dominate, less the first of them."""
@@ -214,7 +214,7 @@ def test_a_path_takes_the_largest_gain_of_the_criterion_first(
             clean, robust = (sum(c) for c in zip(*terms(setting).values(), strict=True))
             other = first["reattack/clean_map"], first["reattack/robust_map"]
             overlap = min(0.75 + clean, other[0]) * min(0.25 + robust, other[1])
-            return (0.75 + clean) * (0.25 + robust) - overlap
+            return float((0.75 + clean) * (0.25 + robust) - overlap)
 
         true = area if is_first else added
         order = [next(iter(step.changed)) for step in path.steps[1:]]
