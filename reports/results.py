@@ -129,6 +129,16 @@ class SearchResults:
         """
         return self._kept(trial_id, "per_query.parquet", _read_per_query)
 
+    def strengths(self, trial_id: str) -> pd.DataFrame | None:
+        """AP per query along the radii and steps of the gates' attack, or None.
+
+        Trials without a battery, and those of earlier versions, kept none.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        return self._kept(trial_id, "strength.parquet", _read_strengths)
+
     def histograms(self, trial_id: str) -> Arrays | None:
         """Histograms ``ATTACK_total`` and ``ATTACK_relevant``, int32 ``(Q, K+1)``, or None."""
         return self._kept(trial_id, "histograms.npz", read_histograms)
@@ -283,6 +293,19 @@ def _read_per_query(path: Path) -> pd.DataFrame:
             raise InputError(f"{path}: column {name!r} has values of another type; damaged")
     if not frame["ap"].between(-_ROUNDING, 1 + _ROUNDING).all() or (frame["query"] < 0).any():
         raise InputError(f"{path}: average precisions outside 0 to 1, or queries below 0; damaged")
+    return frame
+
+
+def _read_strengths(path: Path) -> pd.DataFrame:
+    frame = _read_parquet(path, ("along", "strength", "query", "ap"))
+    types = pd.api.types
+    is_type = {"along": types.is_string_dtype, "query": types.is_integer_dtype}
+    for name in ("along", "strength", "query", "ap"):
+        if not is_type.get(name, types.is_float_dtype)(frame[name]) or frame[name].isna().any():
+            raise InputError(f"{path}: column {name!r} has values of another type; damaged")
+    finite = frame["strength"].between(0, 1e12).all()
+    if not (finite and frame["ap"].between(-_ROUNDING, 1 + _ROUNDING).all()):
+        raise InputError(f"{path}: average precisions or strengths outside their range; damaged")
     return frame
 
 
