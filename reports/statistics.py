@@ -77,17 +77,13 @@ def nested_interval(samples: Sequence[ArrayLike]) -> Interval:
     if not tables:
         return Interval(np.nan, np.nan, np.nan)
     rng = np.random.default_rng(0)
-    of_seeds = np.stack(
-        [
-            rng.multinomial(len(t), np.full(len(t), 1 / len(t)), (RESAMPLES, len(tables)))
-            @ t
-            / len(t)
-            for t in tables
-        ],
-        axis=-1,
-    )  # (R, draw, S): the mean of seed S in the draw-th place of a resample
-    drawn = rng.integers(len(tables), size=(RESAMPLES, len(tables), 1))
-    means = np.take_along_axis(of_seeds, drawn, axis=-1)[..., 0].mean(axis=1)
+    drawn = rng.integers(len(tables), size=(RESAMPLES, len(tables)))
+    of_draws = np.empty(drawn.shape)
+    for seed, table in enumerate(tables):
+        places = np.nonzero(drawn == seed)
+        rows = rng.integers(len(table), size=(len(places[0]), len(table)))
+        of_draws[places] = table[rows].mean(axis=1)
+    means = of_draws.mean(axis=1)
     low, high = np.quantile(means, [_TAIL, 1 - _TAIL])
     return Interval(float(np.mean([t.mean() for t in tables])), float(low), float(high))
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from reports.confirmed import ConfirmedConfig
@@ -23,30 +24,34 @@ class StrengthCurve(NamedTuple):
     queries: int  # the fewest of a seed
 
 
-def strength_curves(
-    results: SearchResults, configs: Sequence[ConfirmedConfig], along: str
-) -> list[StrengthCurve]:
-    """The curves of the settings of which every seed stored one.
+class StrengthCurves(NamedTuple):
+    """The curves of a search's confirmed settings; a setting without one is left out."""
 
-    Args:
-        results: of the search.
-        configs: its confirmed settings.
-        along: ``eps`` or ``steps``.
-    """
-    found = []
+    eps: list[StrengthCurve]  # over radii, 0 included
+    steps: list[StrengthCurve]  # over numbers of iterations
+
+
+def strength_curves(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> StrengthCurves:
+    """The curves of the settings of which every seed stored one."""
+    found = StrengthCurves([], [])
     for config in configs:
         tables = [results.strengths(str(trial)) for trial in config.trials["trial_id"]]
-        kept = [table[table["along"] == along] for table in tables if table is not None]
-        common = set.intersection(*(set(t["strength"]) for t in kept)) if kept else set()
-        if len(kept) < len(tables) or len(common) < 2:
-            continue
-        strengths = np.array(sorted(common), dtype=np.float64)
-        samples = [
-            [t.loc[t["strength"] == strength, "ap"].to_numpy(np.float64) for t in kept]
-            for strength in strengths
-        ]
-        letter = config.letter if config.role == "recommended" else ""
-        maps = [nested_interval(seeds) for seeds in samples]
-        fewest = min(len(ap) for seeds in samples for ap in seeds)
-        found.append(StrengthCurve(config.label, letter, strengths, maps, len(kept), fewest))
+        kept = [table for table in tables if table is not None]
+        if kept and len(kept) == len(tables):
+            for along, curves in found._asdict().items():
+                curves += _curve(config, [table[table["along"] == along] for table in kept])
     return found
+
+
+def _curve(config: ConfirmedConfig, tables: Sequence[pd.DataFrame]) -> list[StrengthCurve]:
+    """The curve of a setting over the strengths that all seeds have; none of a single one."""
+    by_seed = [{float(s): g.to_numpy() for s, g in t.groupby("strength")["ap"]} for t in tables]
+    common = sorted(set.intersection(*map(set, by_seed)))
+    if len(common) < 2:
+        return []
+    samples = [[found[strength] for found in by_seed] for strength in common]
+    letter = config.letter if config.role == "recommended" else ""
+    maps = [nested_interval(seeds) for seeds in samples]
+    fewest = min(len(ap) for seeds in samples for ap in seeds)
+    strengths = np.array(common, dtype=np.float64)
+    return [StrengthCurve(config.label, letter, strengths, maps, len(tables), fewest)]

@@ -15,6 +15,7 @@ from reports.wording import letter_at, parameter_symbol, parameter_value
 from saat.metrics import OBJECTIVES
 
 START = "paper's default"
+_BESIDE = 0.12  # of a row, by which metrics lie above and below its middle
 _SYMBOLS: Mapping[str, Symbol] = dict(zip(OBJECTIVES, ("circle", "square"), strict=True))
 
 
@@ -63,14 +64,10 @@ def _panel(letter: str, path: AblationPath) -> Panel:
     texts[-1] += f" = {letter}"
     marks: list[Mark] = []
     for index, name in enumerate(OBJECTIVES):
-        marks += _marks(path, name, colour(index), 0.12 * (1 - 2 * index))
-    last = [(name, path.steps[-1].measured[name]) for name in OBJECTIVES
-            if name in path.steps[-1].measured]  # fmt: skip
-    marks += [
-        Letters(np.array([100 * value]), np.array([0.12 * (1 - 2 * OBJECTIVES.index(name))]),
-                [letter])
-        for name, value in last
-    ]  # fmt: skip
+        marks += _marks(path, name, colour(index), _BESIDE * (1 - 2 * index))
+    end = path.steps[-1].measured.get(OBJECTIVES[-1])
+    if end is not None:  # its letter stands at robust MAP, in the last row
+        marks.append(Letters(np.array([100 * end]), np.array([-_BESIDE]), [letter]))
     y = Axis(categories=tuple(reversed(texts)), limits=(-0.6, len(texts) - 0.4))
     return Panel(marks, Axis("MAP, validation (%)"), y, f"to {letter}, one change after the other")
 

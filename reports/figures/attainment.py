@@ -74,13 +74,10 @@ def seeds_chart(configs: Sequence[ConfirmedConfig]) -> Chart:
     aims = Aims.of({})
     panel = _panel(aims, fronts)
     marks = list(panel.marks)
-    for role, symbol, label in (("default", "star", "paper's default, a point a seed"),
-                                ("undefended", "square", "undefended, a point a seed")):  # fmt: skip
-        of_role = [config for config in configs if config.role == role]
-        if of_role:
-            x, y = (100 * np.concatenate([c.seeds(n) for c in of_role]) for n in OBJECTIVES)
-            size = 9 if role == "default" else 5
-            marks.append(Points(x, y, NEUTRAL, label, symbol=symbol, size=size))
+    others = [config for config in configs if config.role == "default"]
+    if others:
+        x, y = (100 * np.concatenate([c.seeds(name) for c in others]) for name in OBJECTIVES)
+        marks.append(Points(x, y, NEUTRAL, "paper's default, every seed", symbol="star", size=9))
     named = [config for config in configs if config.role == "recommended"]
     x, y = (100 * np.array([config.mean(name) for config in named]) for name in OBJECTIVES)
     marks.append(Letters(x, y, [config.letter for config in named]))

@@ -36,14 +36,21 @@ _SYMBOLS: Mapping[str, Symbol] = dict(zip(OBJECTIVES, ("circle", "square"), stri
 def dependence_chart(results: SearchResults, letters: SettingLetters | None = None) -> Chart:
     """Draw a panel for every searched key: a curve of a range, points of a choice.
 
-    A star is the paper's default, and ``letters`` name the recommended settings, each at its own
-    value of the key.
+    All panels have the same heights. A star is the paper's default, and ``letters`` name the
+    recommended settings, each at its own value of the key.
     """
     found = results.explanation.dependence if results.explanation else ()
     curves = {key: [one for one in found if one.key == key] for key in results.space}
     frame = completed_trials(results)
     frame = frame.assign(letter=letters_on(results, frame, letters or {}))
-    panels = [_panel(frame, results.space[key], mine) for key, mine in curves.items() if mine]
+    ends = [end for one in found for e in one.estimates for end in (e.low, e.high)]
+    margin = 0.04 * (max(ends, default=1.0) - min(ends, default=0.0))
+    heights = 100 * (min(ends, default=0.0) - margin), 100 * (max(ends, default=1.0) + margin)
+    panels = [
+        _panel(frame, results.space[key], mine, Axis("MAP, validation (%)", limits=heights))
+        for key, mine in curves.items()
+        if mine
+    ]
     columns = 4 if len(panels) > 2 else 2
     return Chart(panels, width=2.9, height=2.75, legend_columns=columns, nothing="no model yet")
 
@@ -73,7 +80,7 @@ def _is_range(one: Dependence) -> bool:
     return numbers and list(one.values) == sorted(one.values)
 
 
-def _panel(frame: pd.DataFrame, options: Any, curves: Sequence[Dependence]) -> Panel:
+def _panel(frame: pd.DataFrame, options: Any, curves: Sequence[Dependence], y: Axis) -> Panel:
     key, known = curves[0].key, options if isinstance(options, dict) else {}
     if "choice" in known or not _is_range(curves[0]):
         names = tuple(parameter_value(key, value) for value in curves[0].values)
@@ -87,7 +94,7 @@ def _panel(frame: pd.DataFrame, options: Any, curves: Sequence[Dependence]) -> P
         marks += curve(one, places, colour(index))
     for index, one in enumerate(curves):
         marks += _settings(frame, one, colour(index), bool(axis.categories))
-    return Panel(marks, axis, Axis("MAP, validation (%)"))
+    return Panel(marks, axis, y)
 
 
 def _curve(one: Dependence, places: Values, shade: str) -> Iterator[Mark]:

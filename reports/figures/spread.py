@@ -56,18 +56,18 @@ def search_spread(results: SearchResults, configs: Sequence[ConfirmedConfig]) ->
                 seeds_chart(configs),
             )
         )
-    chart = strengths_chart(results, configs)
+    curves = strength_curves(results, configs)
+    chart = strengths_chart(results, configs, curves)
     if chart.panels:
-        curves = strength_curves(results, configs, "eps")
         found.append(
             ReportFigure(
                 "strengths",
                 "Robustness over the strength of the attack",
-                f"{_strength_text(curves)}MAP of confirmed settings under one attack of the "
+                f"{_strength_text(curves.eps)}MAP of confirmed settings under one attack of the "
                 "battery, the one that its gates repeat, on the test queries that they draw"
-                f"{_sample(curves)}: at other radii, and with other numbers of iterations. Areas "
-                "are 95 % intervals over seeds and queries. Other attacks count in no point, so "
-                "the worst case of a setting is lower.",
+                f"{_sample([*curves.eps, *curves.steps])}: at other radii, and with other numbers "
+                "of iterations. Areas are 95 % intervals over seeds and queries. Other attacks "
+                "count in no point, so the worst case of a setting is lower.",
                 chart,
             )
         )
@@ -76,7 +76,8 @@ def search_spread(results: SearchResults, configs: Sequence[ConfirmedConfig]) ->
 
 def spread_notes(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> list[str]:
     """Why a search has no robustness curves, in a sentence."""
-    if not configs or any(strength_curves(results, configs, along) for along in ("eps", "steps")):
+    tested = [str(trial) for config in configs for trial in config.trials["trial_id"]]
+    if not tested or any(results.strengths(trial) is not None for trial in tested):
         return []
     if results.section("confirm").get("battery") == "none":
         return [
@@ -101,4 +102,4 @@ def _strength_text(curves: Sequence[StrengthCurve]) -> str:
 
 
 def _sample(curves: Sequence[StrengthCurve]) -> str:
-    return f" ({counted(curves[0].queries, 'query', 'queries')} a seed)" if curves else ""
+    return f" ({counted(curves[0].queries, 'query', 'queries')} a seed)"
