@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jinja2
 import matplotlib
@@ -31,6 +31,7 @@ from reports.confirmed import (
 )
 from reports.csv_files import csv_text
 from reports.figures import (
+    GROUPS,
     ReportFigure,
     interactive,
     notes,
@@ -67,20 +68,6 @@ View = dict[str, Any]  # a figure or a table, as the template shows it
 _FIXED_FIGURES = ("frontier", "confirmed", "matrix", "targeted", "hypervolume", "learning_curves",
            "ablation", "dependence", "importance", "parameters", "attainment", "seeds", "strengths",
            "precision_recall", "precision_at", "ap_per_query", "examples")  # fmt: skip
-
-
-class _Group(NamedTuple):
-    """Figures of a search that stand together below a heading."""
-
-    name: str  # id of the heading
-    title: str
-    figures: tuple[str, ...]
-
-
-_GROUPS = (
-    _Group("why", "Why", ("ablation", "dependence", "importance")),
-    _Group("spread", "Spread", ("seeds", "strengths")),
-)
 
 
 def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "") -> Path:
@@ -126,7 +113,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "")
         sections=sections,
         protocols=len({results.protocol_hashes for results in named}),
         placed=_FIXED_FIGURES,
-        groups=_GROUPS,
+        groups=GROUPS,
         plotly_js=Markup(_packed(get_plotlyjs())),  # noqa: S704 (Base64)
     )
     path = out_dir / "report.html"

@@ -45,7 +45,10 @@ def strength_curves(results: SearchResults, configs: Sequence[ConfirmedConfig]) 
 
 def _curve(config: ConfirmedConfig, tables: Sequence[pd.DataFrame]) -> list[StrengthCurve]:
     """The curve of a setting over the strengths that all seeds have; none of a single one."""
-    by_seed = [{float(s): g.to_numpy() for s, g in t.groupby("strength")["ap"]} for t in tables]
+    by_seed: list[dict[float, NDArray[np.float64]]] = [
+        {s: t.loc[t["strength"] == s, "ap"].to_numpy(np.float64) for s in t["strength"].unique()}
+        for t in tables
+    ]
     common = sorted(set.intersection(*map(set, by_seed)))
     if len(common) < 2:
         return []

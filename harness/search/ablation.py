@@ -59,9 +59,10 @@ def ablation_paths(
     ]
     paths = []
     for index, record in enumerate(chosen):
-        if record.spec.trial_id not in model.points or not defaults:
+        starts = [default for default in defaults if _is_peer(experiment, default, record)]
+        if record.spec.trial_id not in model.points or not starts:
             continue
-        ways = [_way(experiment.space, model, default, record) for default in defaults]
+        ways = [_way(experiment.space, model, start, record) for start in starts]
         way = min(ways, key=lambda way: sum(map(len, way.parts)))
         before = [one for one in chosen[:index] if _is_peer(experiment, one, record)]
         if way.parts:
@@ -70,7 +71,7 @@ def ablation_paths(
 
 
 def _is_peer(experiment: Experiment, one: TrialRecord, other: TrialRecord) -> bool:
-    """Whether two settings were chosen from the same trials."""
+    """Whether two settings have the same value of the key of ``search.each``, if there is one."""
     each = experiment.search.each
     return each is None or one.point.get(each) == other.point.get(each)
 

@@ -15,7 +15,7 @@ from reports.figures.matrix import matrix_chart
 from reports.figures.parameters import parameters_chart
 from reports.figures.precision_at import precision_at_chart
 from reports.figures.precision_recall import precision_recall_chart
-from reports.figures.report_figure import ReportFigure
+from reports.figures.report_figure import FigureGroup, ReportFigure
 from reports.figures.spread import overlaid_spread, search_spread, spread_notes
 from reports.matrix import matrix_notes, targeted_matrix, untargeted_matrix
 from reports.objectives import is_default, label_of, listed, names_listed, reference_text
@@ -23,8 +23,12 @@ from reports.results import SearchResults
 from reports.wording import capital
 from saat.feasibility import Aims
 
-__all__ = ["ReportFigure", "notes", "overlaid_figures", "search_figures"]
+__all__ = ["GROUPS", "ReportFigure", "notes", "overlaid_figures", "search_figures"]
 
+GROUPS = (
+    FigureGroup("why", "Why", ("ablation", "dependence", "importance")),
+    FigureGroup("spread", "Spread", ("seeds", "strengths")),
+)
 # Clean, two attacks and the worst case; such a small table needs no colours.
 _FEW = 4
 

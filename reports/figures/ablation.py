@@ -7,7 +7,18 @@ import numpy as np
 
 from reports.confirmed import Letters as SettingLetters
 from reports.explanation import AblationPath, Estimate, PathStep
-from reports.figures.chart import Axis, Chart, Letters, Line, Mark, Panel, Points, Symbol, escape
+from reports.figures.chart import (
+    Axis,
+    Chart,
+    Letters,
+    Line,
+    Mark,
+    Panel,
+    Points,
+    Symbol,
+    Values,
+    escape,
+)
 from reports.figures.style import colour
 from reports.objectives import label_of
 from reports.results import SearchResults
@@ -74,7 +85,8 @@ def _panel(letter: str, path: AblationPath) -> Panel:
 
 def _marks(path: AblationPath, name: str, shade: str, beside: float) -> Iterator[Mark]:
     """Predictions and measurements of a metric; ``beside`` keeps metrics apart in a row."""
-    label, heights = label_of(name), np.arange(len(path.steps))[::-1] + beside
+    label = label_of(name)
+    heights: Values = np.arange(len(path.steps), dtype=np.float64)[::-1] + beside
     predicted = [step.predicted[name] for step in path.steps]
     mean, low, high = (
         100 * np.array([getattr(estimate, part) for estimate in predicted])

@@ -1,6 +1,7 @@
 """How far the fronts of several searches, or of several training seeds, agree."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -89,12 +90,13 @@ def _panel(aims: Aims, fronts: Fronts) -> Panel:
     rows = {label: _rows(aims, points) for label, points in fronts.items()}
     everything = pd.concat(list(rows.values()))
     scales = {name: scale_of(name, everything[name]) for name in aims.names}
-    view = View(*aims.objectives, scales, True)
+    x, y = aims.objectives
+    view = View(x, y, scales, has_lines=True)
     marks: list[Mark] = []
+    hover = view.hover().removeprefix("%{text}<br>")
     for index, (label, frame) in enumerate(rows.items()):
-        look = {"group": label, "opacity": 0.75}
-        marks.append(Points(*view.coordinates(frame), colour(index), label, size=5,
-                            hover=view.hover().removeprefix("%{text}<br>"), **look))  # fmt: skip
+        look: Any = {"group": label, "opacity": 0.75, "size": 5, "hover": hover}
+        marks.append(Points(*view.coordinates(frame), colour(index), label, **look))
     marks += _surfaces(aims, view, attainment_surfaces(list(fronts.values())))
     return Panel(marks, *view.axes())
 
@@ -102,7 +104,7 @@ def _panel(aims: Aims, fronts: Fronts) -> Panel:
 def _surfaces(aims: Aims, view: View, surfaces: AttainmentSurfaces) -> Iterator[Line]:
     for name, points in surfaces._asdict().items():
         label, dash, width = _LOOKS[name]
-        look = {"label": label, "dash": dash, "width": width}
+        look: Any = {"label": label, "dash": dash, "width": width}
         yield view.front_line(_rows(aims, points), _BLACK, **look)
 
 

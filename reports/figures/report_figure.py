@@ -14,3 +14,11 @@ class ReportFigure(NamedTuple):
     title: str
     caption: str
     drawing: Chart | Figure  # a Figure has no interactive form
+
+
+class FigureGroup(NamedTuple):
+    """Figures of a search that stand together below a heading."""
+
+    name: str  # id of the heading
+    title: str
+    figures: tuple[str, ...]

@@ -38,9 +38,10 @@ def strengths_chart(
     chance = list(chance_line([config.trials for config in configs], Phase.TEST))
     panels = []
     if curves.eps:
-        known = isinstance(eps, int | float)
-        own = [Bound(unit * eps, NEUTRAL, "ε of the evaluation")] if known else []
-        marks = [*chance, *own, *_marks(curves.eps, unit, "ε")]
+        marks: list[Mark] = [*chance]
+        if isinstance(eps, int | float):
+            marks.append(Bound(unit * eps, NEUTRAL, "ε of the evaluation"))
+        marks += _marks(curves.eps, unit, "ε")
         radius = Axis({"linf": "ε (1/255)"}.get(norm, f"ε ({norm.upper()})"))
         panels.append(Panel(marks, radius, _MAP, "over the radius of the ball"))
     if curves.steps:

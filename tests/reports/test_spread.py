@@ -170,7 +170,7 @@ def test_curves_have_chance_and_the_radius_of_the_evaluation(attacked: SearchRes
     by_radius, by_steps = chart.panels
     for panel in chart.panels:
         band = next(mark for mark in panel.marks if isinstance(mark, Band))
-        assert (band.low, band.high) == (pytest.approx(15.8), pytest.approx(15.8))
+        assert [band.low, band.high] == pytest.approx([15.8, 15.8])
         letters = [text for m in panel.marks if isinstance(m, Letters) for text in m.texts]
         assert letters == ["A", "B"]
     assert [m.x for m in by_radius.marks if isinstance(m, Bound)] == [pytest.approx(8)]
