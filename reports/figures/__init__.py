@@ -68,7 +68,7 @@ def overlaid_figures(
             "included.",
             cost_chart(searches),
         ),
-        *overlaid_spread(searches),
+        *overlaid_spread(searches, letters),
     ]
     untargeted, targeted = untargeted_matrix(configs), targeted_matrix(configs)
     if len(untargeted.columns) > _FEW:

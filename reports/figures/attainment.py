@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from reports.attainment import FEWEST, AttainmentSurfaces, attainment_surfaces
-from reports.confirmed import ConfirmedConfig
-from reports.explored import completed_trials, on_front, points_of
+from reports.confirmed import ConfirmedConfig, letters_on
+from reports.confirmed import Letters as SettingLetters
+from reports.explored import completed_trials, on_front, points_of, values_of
 from reports.figures.chart import Chart, Dash, Letters, Line, Mark, Panel, Points
 from reports.figures.frontier import View
 from reports.figures.style import NEUTRAL, colour
@@ -56,15 +57,29 @@ def seed_fronts(configs: Sequence[ConfirmedConfig]) -> Fronts:
     return {f"seed {seed}": np.array([found[seed] for found in by_seed]) for seed in common}
 
 
-def attainment_chart(searches: Sequence[SearchResults]) -> Chart:
+def attainment_chart(
+    searches: Sequence[SearchResults], letters: SettingLetters | None = None
+) -> Chart:
     """Draw the fronts of searches, and the surfaces that one, half and all of them reach.
 
-    The searches have the same two objectives.
+    The searches have the same two objectives. ``letters`` name the recommended settings.
     """
     aims, fronts = searches[0].aims, search_fronts(searches)
     if len(aims.objectives) != 2 or len(fronts) < FEWEST or not any(map(len, fronts.values())):
         return Chart((), nothing="fewer than three fronts of two objectives")
-    return Chart([_panel(aims, fronts)], height=5.2, legend_columns=2)
+    panel = _panel(aims, fronts, _lettered(searches, letters or {}))
+    return Chart([panel], height=5.2, legend_columns=2)
+
+
+def _lettered(searches: Sequence[SearchResults], letters: SettingLetters) -> pd.DataFrame:
+    """Objectives and letter of the recommended settings of searches, on validation queries."""
+    rows = []
+    for results in searches:
+        completed = completed_trials(results)
+        values = dict(zip(results.aims.names, values_of(results, completed).T, strict=True))
+        found = pd.DataFrame({**values, "letter": letters_on(results, completed, letters)})
+        rows.append(found[found["letter"] != ""])
+    return pd.concat(rows)
 
 
 def seeds_chart(configs: Sequence[ConfirmedConfig]) -> Chart:
@@ -73,20 +88,23 @@ def seeds_chart(configs: Sequence[ConfirmedConfig]) -> Chart:
     if len(fronts) < FEWEST:
         return Chart((), nothing="fewer than three seeds")
     aims = Aims.of({})
-    panel = _panel(aims, fronts)
+    chosen = [config for config in configs if config.role == "recommended"]
+    means = {name: [config.mean(name) for config in chosen] for name in OBJECTIVES}
+    named = pd.DataFrame({**means, "letter": [config.letter for config in chosen]})
+    panel = _panel(aims, fronts, named)
     marks = list(panel.marks)
     others = [config for config in configs if config.role == "default"]
     if others:
         x, y = (100 * np.concatenate([c.seeds(name) for c in others]) for name in OBJECTIVES)
         marks.append(Points(x, y, NEUTRAL, "paper's default, every seed", symbol="star", size=9))
-    named = [config for config in configs if config.role == "recommended"]
-    x, y = (100 * np.array([config.mean(name) for config in named]) for name in OBJECTIVES)
-    marks.append(Letters(x, y, [config.letter for config in named]))
     return Chart([Panel(marks, panel.x, panel.y)], height=5.2, legend_columns=2)
 
 
-def _panel(aims: Aims, fronts: Fronts) -> Panel:
-    """Points and surfaces of the fronts, for two objectives."""
+def _panel(aims: Aims, fronts: Fronts, named: pd.DataFrame) -> Panel:
+    """Points and surfaces of the fronts, for two objectives.
+
+    ``named`` has the objectives of settings in their own units, and their ``letter``.
+    """
     rows = {label: _rows(aims, points) for label, points in fronts.items()}
     everything = pd.concat(list(rows.values()))
     scales = {name: scale_of(name, everything[name]) for name in aims.names}
@@ -98,6 +116,7 @@ def _panel(aims: Aims, fronts: Fronts) -> Panel:
         look: Any = {"group": label, "opacity": 0.75, "size": 5, "hover": hover}
         marks.append(Points(*view.coordinates(frame), colour(index), label, **look))
     marks += _surfaces(aims, view, attainment_surfaces(list(fronts.values())))
+    marks.append(Letters(*view.coordinates(named), list(named["letter"])))
     return Panel(marks, *view.axes())
 
 

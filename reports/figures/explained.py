@@ -18,7 +18,7 @@ from reports.figures.dependence import dependence_chart
 from reports.figures.report_figure import ReportFigure
 from reports.objectives import label_of, listed
 from reports.results import SearchResults
-from reports.wording import parameter_symbol, points
+from reports.wording import capital, parameter_symbol, points
 from saat.metrics import OBJECTIVES
 from saat.wording import counted
 
@@ -102,13 +102,14 @@ def path_text(found: LetteredPath) -> str:
 
 
 def _strongest(dependence: Sequence[Dependence]) -> str:
-    """Which key moves each MAP most, in a sentence."""
+    """Which key each MAP changes most with, in a sentence."""
     parts = []
     for name in reversed(OBJECTIVES):
         spans = {one.key: _span(one) for one in dependence if one.metric == name}
         key = max(spans, key=lambda key: spans[key])
-        parts.append(f"{label_of(name)} by {parameter_symbol(key)} ({100 * spans[key]:.1f} points)")
-    return f"On average, {listed(parts)} is moved most."
+        most = f"with {parameter_symbol(key)} (by {100 * spans[key]:.1f} points)"
+        parts.append(f"{label_of(name)} changes most {most}")
+    return f"{capital(listed(parts))}."
 
 
 def _span(one: Dependence) -> float:

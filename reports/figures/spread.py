@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from reports.attainment import FEWEST
 from reports.confirmed import ConfirmedConfig
+from reports.confirmed import Letters as SettingLetters
 from reports.figures.attainment import attainment_chart, seed_fronts, seeds_chart
 from reports.figures.report_figure import ReportFigure
 from reports.figures.strengths import strengths_chart
 from reports.objectives import names_listed
 from reports.results import SearchResults
 from reports.strengths import StrengthCurve, strength_curves
-from reports.wording import percent
+from reports.wording import capital, percent
 from saat.wording import counted
 
 _SURFACES = (
@@ -23,11 +24,13 @@ _SURFACES = (
 )
 
 
-def overlaid_spread(searches: Sequence[SearchResults]) -> list[ReportFigure]:
+def overlaid_spread(
+    searches: Sequence[SearchResults], letters: SettingLetters
+) -> list[ReportFigure]:
     """The attainment surfaces over searches, from three searches of two objectives on."""
     if len(searches) < FEWEST:
         return []
-    chart = attainment_chart(searches)
+    chart = attainment_chart(searches, letters)
     if not chart.panels:
         return []
     names = names_listed(searches[0].aims.names)
@@ -36,7 +39,7 @@ def overlaid_spread(searches: Sequence[SearchResults]) -> list[ReportFigure]:
             "attainment",
             "How far the searches agree",
             f"Fronts of {len(searches)} searches in {names} on validation queries. "
-            + _SURFACES.format("search."),
+            + _SURFACES.format("search. Letters name the recommended settings."),
             chart,
         )
     ]
@@ -96,7 +99,7 @@ def _strength_text(curves: Sequence[StrengthCurve]) -> str:
         return ""
     first = curves[0]
     return (
-        f"{first.label}: MAP falls from {percent(first.maps[0].mean)} at ε = 0 to "
+        f"{capital(first.label)}: MAP is {percent(first.maps[0].mean)} at ε = 0 and "
         f"{percent(first.maps[-1].mean)} at the largest radius. "
     )
 

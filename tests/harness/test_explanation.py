@@ -279,6 +279,35 @@ def test_keys_that_apply_at_one_end_alone_change_with_their_condition(
     assert step.changed["defense.method"] == ("saat", "cgat")
 
 
+def test_with_equal_budgets_a_path_begins_at_the_default_of_its_own_part(
+    searched: Callable[..., Search],
+) -> None:
+    """Whatever lies nearer: here all settings of CgAT are SAAT's default but for the method."""
+
+    def equal(config: dict[str, Any]) -> tuple[float, float]:
+        defense = config["defense"]
+        if defense["method"] == "none":
+            return 0.9, 0.05
+        return 0.6 - defense["eps"], 0.3 + 2 * defense["eps"]
+
+    space = {
+        "defense.method": {"choice": ["saat", "cgat"]},
+        "defense.eps": {"float": ["2/255", "16/255"]},
+        "defense.steps": {"int": [1, 10]},
+    }
+    search = searched(
+        equal, space=space, search__each="defense.method", search__num_samples=8,
+        confirm__max_configs=1,
+    )  # fmt: skip
+    found = explained(search)
+    chosen = [search.state.trials[i].config.method for i in search.state.recommended or ()]
+    assert sorted(chosen) == ["cgat", "saat"]
+    assert len(found.paths) == 2
+    for path in found.paths:
+        assert all("defense.method" not in step.changed for step in path.steps)
+    assert ("defense.method", "clean_map") in curves(found)
+
+
 def test_other_values_of_a_key_decide_which_keys_apply() -> None:
     space = {
         "defense.method": Dimension.model_validate({"choice": ["saat", "cgat"]}),

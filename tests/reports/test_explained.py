@@ -159,7 +159,10 @@ def test_captions_say_what_the_figures_show(told: SearchResults) -> None:
         "MAP of 50.0 % [48.0, 52.0] (predicted)." in path
     )
     curve = figures["dependence"].caption
-    assert "robust MAP by λ (40.0 points) and clean MAP by λ (20.0 points)" in curve
+    assert curve.startswith(
+        "Robust MAP changes most with λ (by 40.0 points) and clean MAP changes most with λ (by "
+        "20.0 points)."
+    )
     assert "over the 7 completed settings" in curve
     assert "Fig. 6 has such curves of λ" in curve
 

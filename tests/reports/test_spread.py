@@ -93,6 +93,12 @@ def test_three_searches_have_surfaces_and_two_have_none(searches: list[SearchRes
     assert heights == sorted(heights)
     points = [mark for mark in panel.marks if isinstance(mark, Points)]
     assert [mark.label for mark in points] == ["a", "b", "c"]
+    chosen = searches[1].explore[searches[1].explore["status"] == "completed"].iloc[-1]
+    letters = {("b", str(chosen["config_hash"])): "A"}
+    named = attainment_chart(searches, letters).panels[0].marks[-1]
+    assert isinstance(named, Letters)
+    assert list(named.texts) == ["A"]
+    assert named.x.tolist() == [pytest.approx(100 * chosen["metric.reattack/clean_map"])]
     drawn = interactive.draw(chart)[0]
     shown = [trace.name for trace in drawn.data if trace.showlegend is not False]
     assert len(shown) == 6
@@ -181,7 +187,9 @@ def test_curves_have_chance_and_the_radius_of_the_evaluation(attacked: SearchRes
     with matplotlib.rc_context(STATIC_STYLE):
         static.draw(chart).draw_without_rendering()
     caption = search_figures(attacked, configs)["strengths"].caption
-    assert "recommended A, 16 bits: MAP falls from" in caption
+    assert caption.startswith(
+        "Recommended A, 16 bits: MAP is 76.5 % at ε = 0 and 46.5 % at the largest radius."
+    )
     assert f"({GATE_QUERIES} queries a seed)" in caption
 
 
