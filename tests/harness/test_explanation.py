@@ -282,8 +282,6 @@ def test_keys_that_apply_at_one_end_alone_change_with_their_condition(
 def test_with_equal_budgets_a_path_begins_at_the_default_of_its_own_part(
     searched: Callable[..., Search],
 ) -> None:
-    """Whatever lies nearer: here all settings of CgAT are SAAT's default but for the method."""
-
     def equal(config: dict[str, Any]) -> tuple[float, float]:
         defense = config["defense"]
         if defense["method"] == "none":
@@ -306,6 +304,16 @@ def test_with_equal_budgets_a_path_begins_at_the_default_of_its_own_part(
     for path in found.paths:
         assert all("defense.method" not in step.changed for step in path.steps)
     assert ("defense.method", "clean_map") in curves(found)
+    # Without an end of its own, a path does not begin at the other method's default instead.
+    for record in search.state.of_phase("explore"):
+        if (record.spec.role, record.config.method) == ("default", "cgat"):
+            record.metrics["reattack/lift.clean"] = 0.0
+    (path,) = explained(search).paths
+    assert path.config_hash == next(
+        search.state.trials[i].config_hash
+        for i in search.state.recommended or ()
+        if search.state.trials[i].config.method == "saat"
+    )
 
 
 def test_other_values_of_a_key_decide_which_keys_apply() -> None:
