@@ -30,7 +30,15 @@ from reports.confirmed import (
     letters_of,
 )
 from reports.csv_files import csv_text
-from reports.figures import ReportFigure, interactive, overlaid_figures, search_figures, static
+from reports.figures import (
+    GROUPS,
+    ReportFigure,
+    interactive,
+    notes,
+    overlaid_figures,
+    search_figures,
+    static,
+)
 from reports.figures.chart import Cells, Chart
 from reports.figures.heat_table import heat_table
 from reports.figures.static import STATIC_STYLE
@@ -58,8 +66,8 @@ View = dict[str, Any]  # a figure or a table, as the template shows it
 
 # Figures that the template places itself; any other comes at the end of its section.
 _FIXED_FIGURES = ("frontier", "confirmed", "matrix", "targeted", "hypervolume", "learning_curves",
-           "importance", "parameters", "precision_recall",
-           "precision_at", "ap_per_query", "examples")  # fmt: skip
+           "ablation", "dependence", "importance", "parameters", "attainment", "seeds", "strengths",
+           "precision_recall", "precision_at", "ap_per_query", "examples")  # fmt: skip
 
 
 def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "") -> Path:
@@ -105,6 +113,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "")
         sections=sections,
         protocols=len({results.protocol_hashes for results in named}),
         placed=_FIXED_FIGURES,
+        groups=GROUPS,
         plotly_js=Markup(_packed(get_plotlyjs())),  # noqa: S704 (Base64)
     )
     path = out_dir / "report.html"
@@ -188,6 +197,7 @@ def _section(
                 "figures": _save_figures(
                     search_figures(results, configs[name]), out_dir, slugs[name]
                 ),
+                "notes": notes(results, configs[name]),
                 "time": _save_table(time_table(results), out_dir, slugs[name]),
                 "stopping": _save_table(stopping_table(results), out_dir, slugs[name]),
                 "trials": _save_table(trials_table(results, letters), out_dir, slugs[name]),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.frontier import pareto_ranks, select_by_hypervolume
+from reports.frontier import hypervolume, pareto_ranks, select_by_hypervolume
 from saat.feasibility import Aims
 
 Values = NDArray[np.float64]
@@ -41,12 +41,43 @@ def order_of_choice(aims: Aims, values: Values, wanted: NDArray[np.bool_], count
     return chosen
 
 
+def score_of_choice(aims: Aims, values: Values, best: Values, chosen: Values) -> tuple[float, ...]:
+    """What a single setting is chosen by, after others: the larger, the earlier.
+
+    Tuples are compared from the left: whether the preferred bounds are kept, the hypervolume that
+    the setting adds to those chosen before it, and its own. With weights it is the weighted sum.
+
+    Args:
+        aims: objectives and preference.
+        values: of the setting, ``(m,)``, oriented: larger is better.
+        best: the best value of each objective on the front, ``(m,)``, oriented.
+        chosen: of the settings that were chosen before, ``(k, m)``, oriented.
+    """
+    if aims.preference is not None and aims.preference.weights is not None:
+        return (float(_weighted_sums(aims, values[None], best)[0]),)
+    added = hypervolume(np.vstack([chosen, values]), aims.corner) - hypervolume(chosen, aims.corner)
+    return float(not _lacking(aims, values[None])[0]), added, hypervolume(values[None], aims.corner)
+
+
+def _lacking(aims: Aims, values: Values) -> NDArray[np.bool_]:
+    """Whether settings (n, m) do not keep the preferred bounds, ``(n,)``."""
+    if aims.preference is None:
+        return np.zeros(len(values), dtype=np.bool_)
+    bounds = [np.nan if bound is None else bound for bound in aims.preference.bounds]
+    return np.asarray((values < aims.oriented(bounds)).any(axis=1))  # NaN asks for nothing
+
+
+def _weighted_sums(aims: Aims, values: Values, best: Values) -> Values:
+    """Weighted sums (n,), each objective in units of its way from the reference to ``best``."""
+    corner = np.array(aims.corner)
+    span = np.where(best > corner, best - corner, np.inf)
+    weights = np.array(aims.preference.weights if aims.preference else ())
+    return np.asarray((values - corner) / span @ weights)
+
+
 def _groups(aims: Aims, values: Values, ranks: Rows) -> Iterator[Rows]:
     """Rows of ``values`` that are chosen one group after the other."""
-    lacking = np.zeros(len(values), dtype=np.bool_)
-    if aims.preference:
-        bounds = [np.nan if bound is None else bound for bound in aims.preference.bounds]
-        lacking = np.asarray((values < aims.oriented(bounds)).any(axis=1))  # NaN asks for nothing
+    lacking = _lacking(aims, values)
     for group in (~lacking, lacking):
         for rank in np.unique(ranks[group]):
             yield np.flatnonzero(group & (ranks == rank))
@@ -56,7 +87,4 @@ def _order(aims: Aims, values: Values, best: Values, count: int) -> Rows:
     """Order of choice of at most ``count`` rows of one front."""
     if aims.preference is None or aims.preference.weights is None:
         return select_by_hypervolume(values, count, aims.corner)
-    corner = np.array(aims.corner)
-    span = np.where(best > corner, best - corner, np.inf)
-    scores = (values - corner) / span @ np.array(aims.preference.weights)
-    return np.argsort(-scores, kind="stable")[:count]
+    return np.argsort(-_weighted_sums(aims, values, best), kind="stable")[:count]

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-import pyarrow as pa
 import yaml
 
 from reports.checksums import read_json
+from reports.explanation import Explanation, read_explanation
 from reports.importance import KeyImportance
+from reports.query_tables import read_parquet, read_per_query, read_strengths
 from reports.run_folder import check_file, check_run_folder, trial_folder
 from reports.trial_arrays import Arrays, read_examples, read_histograms
 from saat.atomic_files import replacing
@@ -24,7 +25,6 @@ from saat.feasibility import Aims
 from saat.metrics import OBJECTIVES, REFERENCES, Phase, final_metrics
 
 STATUSES = ("completed", "stopped", "failed", "running")
-_ROUNDING = 1e-6  # by which rounding may raise an average precision above 1
 _TEXT, _INTEGER, _NUMBER = "string", "Int64", "float64"
 _METRIC = "metric."
 _STAGE = "seconds."
@@ -74,6 +74,8 @@ class SearchResults:
     provenance: dict[str, Any]
     trials: pd.DataFrame
     epochs: pd.DataFrame
+    # What the search's model says; None where the folder has nothing of it, as of older runs.
+    explanation: Explanation | None = None
     # For the page; the tables do not tell them.
     notices: Sequence[str] = ()  # on the space
     importances: Sequence[KeyImportance] = ()  # of the searched keys
@@ -124,7 +126,17 @@ class SearchResults:
         Raises:
             InputError: the file cannot be read.
         """
-        return self._kept(trial_id, "per_query.parquet", _read_per_query)
+        return self._kept(trial_id, "per_query.parquet", read_per_query)
+
+    def strengths(self, trial_id: str) -> pd.DataFrame | None:
+        """AP per query along the radii and steps of the gates' attack, or None.
+
+        Trials without a battery, and those of earlier versions, kept none.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        return self._kept(trial_id, "strength.parquet", read_strengths)
 
     def histograms(self, trial_id: str) -> Arrays | None:
         """Histograms ``ATTACK_total`` and ``ATTACK_relevant``, int32 ``(Q, K+1)``, or None."""
@@ -187,7 +199,8 @@ def load_search(
     """Read the results in ``run_dir``; the files of single trials are read when asked for.
 
     Raises:
-        InputError: the folder, ``trials.parquet`` or ``experiment.yaml`` is missing or broken.
+        InputError: the folder, ``trials.parquet`` or ``experiment.yaml`` is missing or broken, or
+            ``explanation.json`` is damaged.
     """
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
@@ -205,6 +218,7 @@ def load_search(
         epochs=_read_table(epochs, ("trial_id", "epoch"), EPOCH_COLUMNS)
         if os.path.lexists(epochs)
         else _typed(pd.DataFrame(), EPOCH_COLUMNS),
+        explanation=read_explanation(run_dir),
         notices=notices,
         importances=importances,
     )
@@ -261,38 +275,11 @@ def _typed(frame: pd.DataFrame, schema: dict[str, str]) -> pd.DataFrame:
 
 def _read_table(path: Path, required: tuple[str, ...], schema: dict[str, str]) -> pd.DataFrame:
     """A table of trials or of their epochs, every column with its type."""
-    frame = _read_parquet(path, required)
+    frame = read_parquet(path, required)
     try:
         return _typed(frame, schema)
     except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: damaged: {one_line(error, 120)}") from None
-
-
-def _read_per_query(path: Path) -> pd.DataFrame:
-    frame = _read_parquet(path, ("query", "attack", "restart", "ap"))
-    types = pd.api.types
-    is_type = {"attack": types.is_string_dtype, "ap": types.is_float_dtype}
-    for name in ("query", "attack", "restart", "ap"):
-        right = is_type.get(name, types.is_integer_dtype)(frame[name])
-        if not right or frame[name].isna().any():
-            raise InputError(f"{path}: column {name!r} has values of another type; damaged")
-    if not frame["ap"].between(-_ROUNDING, 1 + _ROUNDING).all() or (frame["query"] < 0).any():
-        raise InputError(f"{path}: average precisions outside 0 to 1, or queries below 0; damaged")
-    return frame
-
-
-def _read_parquet(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
-    check_file(path)
-    try:
-        frame = pd.read_parquet(path, page_checksum_verification=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: missing; was the search interrupted before it began?") from None
-    except (OSError, ValueError, TypeError, KeyError, MemoryError, pa.ArrowException) as error:
-        raise InputError(f"{path}: not readable as Parquet: {one_line(error)}") from error
-    absent = [name for name in required if name not in frame.columns]
-    if absent:
-        raise InputError(f"{path}: column {absent[0]!r} is missing; needed: {', '.join(required)}")
-    return frame
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Intervals over queries and seeds, and the test for a significant difference."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -59,6 +60,32 @@ def seed_query_interval(values: ArrayLike) -> Interval:
     means = np.concatenate(sums) / table.size
     low, high = np.quantile(means, [_TAIL, 1 - _TAIL])
     return Interval(float(table.mean()), float(low), float(high))
+
+
+def nested_interval(samples: Sequence[ArrayLike]) -> Interval:
+    """Bootstrap of the mean over seeds, each of which has queries of its own.
+
+    A resample draws seeds, and anew within each of them its queries.
+
+    Args:
+        samples: AP of the queries of each seed, ``(Q_s,)``.
+
+    Returns:
+        The mean over seeds of their means, and its 95 % percentile interval; NaN without seeds.
+    """
+    tables = [np.asarray(values, dtype=np.float64) for values in samples]
+    if not tables:
+        return Interval(np.nan, np.nan, np.nan)
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(tables), size=(RESAMPLES, len(tables)))
+    of_draws = np.empty(drawn.shape)
+    for seed, table in enumerate(tables):
+        places = np.nonzero(drawn == seed)
+        rows = rng.integers(len(table), size=(len(places[0]), len(table)))
+        of_draws[places] = table[rows].mean(axis=1)
+    means = of_draws.mean(axis=1)
+    low, high = np.quantile(means, [_TAIL, 1 - _TAIL])
+    return Interval(float(np.mean([t.mean() for t in tables])), float(low), float(high))
 
 
 @lru_cache(maxsize=4)

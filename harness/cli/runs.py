@@ -160,6 +160,7 @@ def status(name: RunName, runs_dir: RunsDir = RUNS, as_json: Json = False) -> No
 @app.command(
     epilog=examples(
         "saat report first",
+        "saat report first second third",
         "saat report first second -o both",
         "saat report first --by defense.steps",
     )
@@ -173,7 +174,10 @@ def report(
     ] = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """Write report.html, figures and tables of one or more runs."""
+    """Write report.html, figures and tables of one or more runs.
+
+    Without -o they are written into the first run's folder: report, or report-overlaid of several.
+    """
     with importing():
         from harness.experiment.strata import check_by
         from harness.session import session
@@ -184,11 +188,11 @@ def report(
         experiment, _ = read_stored(run_dir)
         if by is not None:
             check_by(by, experiment.space, run_dir.name)
-    if output is None and len(run_dirs) > 1:
-        raise InputError("report: several searches need a folder for their report: -o DIR")
     if output is not None:
         check_output(output, ["report.html", "figures", "tables"])
-    page = session.make_report(run_dirs, output or run_dirs[0] / "report", say, by or "")
+    # That of several runs does not take the place of the first one's own.
+    own = "report" if len(run_dirs) == 1 else "report-overlaid"
+    page = session.make_report(run_dirs, output or run_dirs[0] / own, say, by or "")
     print(page)
 
 

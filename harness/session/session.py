@@ -39,7 +39,7 @@ from harness.session.checks import (
     open_data,
 )
 from harness.session.progress import Progress
-from harness.session.result_tables import write_tables
+from harness.session.result_tables import write_explanation, write_tables
 from harness.session.resume_checks import (
     check_carried_paths,
     check_reported_protocol,
@@ -289,6 +289,8 @@ def make_report(
         if note := version_note(experiment, started):
             say(f"{run_dir.name}: {note}")
         write_tables(run_dir, started, state)
+        if started.get("plan", "search") == "search":
+            write_explanation(run_dir, experiment, state)
         notices = space_notices(experiment, state)
         importances = search_importances(experiment, state)
         searches.append(load_search(run_dir, notices, importances))

@@ -22,6 +22,8 @@ def write_artifacts(
 ) -> None:
     """Write ``per_query.parquet``, and with ``images`` the histograms, examples and adversarials.
 
+    ``strength.parquet`` is written where gates raised the strength of an attack.
+
     Formats are described in ``docs/architecture.md``.
     """
     frames = [
@@ -33,6 +35,9 @@ def write_artifacts(
     with replacing(folder / "per_query.parquet") as path:
         table = pd.concat(frames, ignore_index=True)
         table.to_parquet(path, index=False, write_page_checksum=True)
+    if strengths := strength_table(evaluation):
+        with replacing(folder / "strength.parquet") as path:
+            pd.DataFrame(strengths).to_parquet(path, index=False, write_page_checksum=True)
     if not images:
         return
     histograms = {
@@ -46,6 +51,17 @@ def write_artifacts(
     more |= {f"{name}_queries": rows.numpy() for name, rows in evaluation.query_indices.items()}
     _write_arrays(folder / "adversarial.npz", {**attacked, **more, "rows": evaluation.rows})
     _write_arrays(folder / "examples.npz", examples(evaluation, data))
+
+
+def strength_table(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """A row for each query and strength of the gates' attack (:class:`StrengthCurve`)."""
+    curves = (gate.curve for gate in evaluation.gate_results if gate.curve)
+    return [
+        {"along": curve.along, "strength": strength, "query": query, "ap": value}
+        for curve in curves
+        for strength, ap in curve.ap.items()
+        for query, value in zip(curve.positions.tolist(), ap.tolist(), strict=True)
+    ]
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

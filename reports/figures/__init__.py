@@ -1,16 +1,13 @@
 """Every figure of a report: a pure function for its data, and the chart that shows them."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
-from matplotlib.figure import Figure
 
 from reports.confirmed import ConfirmedConfig, letters_of
 from reports.figures.ap_per_query import ap_per_query_chart
-from reports.figures.chart import Chart
 from reports.figures.confirmed import confirmed_chart
 from reports.figures.cost import cost_chart
 from reports.figures.examples import examples_data, examples_static
+from reports.figures.explained import explained_figures, explained_notes
 from reports.figures.frontier import frontier_chart
 from reports.figures.importance import importance_chart
 from reports.figures.learning_curves import learning_curves_chart
@@ -18,22 +15,20 @@ from reports.figures.matrix import matrix_chart
 from reports.figures.parameters import parameters_chart
 from reports.figures.precision_at import precision_at_chart
 from reports.figures.precision_recall import precision_recall_chart
+from reports.figures.report_figure import FigureGroup, ReportFigure
+from reports.figures.spread import overlaid_spread, search_spread, spread_notes
 from reports.matrix import matrix_notes, targeted_matrix, untargeted_matrix
 from reports.objectives import is_default, label_of, listed, names_listed, reference_text
 from reports.results import SearchResults
 from reports.wording import capital
 from saat.feasibility import Aims
 
+__all__ = ["GROUPS", "ReportFigure", "notes", "overlaid_figures", "search_figures"]
 
-class ReportFigure(NamedTuple):
-    """A figure with its title and caption."""
-
-    name: str  # file stem
-    title: str
-    caption: str
-    drawing: Chart | Figure  # a Figure has no interactive form
-
-
+GROUPS = (
+    FigureGroup("why", "Why", ("ablation", "dependence", "importance")),
+    FigureGroup("spread", "Spread", ("seeds", "strengths")),
+)
 # Clean, two attacks and the worst case; such a small table needs no colours.
 _FEW = 4
 
@@ -73,6 +68,7 @@ def overlaid_figures(
             "included.",
             cost_chart(searches),
         ),
+        *overlaid_spread(searches, letters),
     ]
     untargeted, targeted = untargeted_matrix(configs), targeted_matrix(configs)
     if len(untargeted.columns) > _FEW:
@@ -149,7 +145,9 @@ def search_figures(
             "all parameters at once, so a slope is no proof of cause.",
             parameters_chart(results, letters),
         ),
+        *explained_figures(results, letters),
         *_importance(results),
+        *search_spread(results, configs),
         ReportFigure(
             "precision_recall",
             "Precision and recall on test queries",
@@ -182,6 +180,11 @@ def search_figures(
         ),
     ]
     return {figure.name: figure for figure in rendered}
+
+
+def notes(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> list[str]:
+    """Which figures a search lacks, and why: a sentence each."""
+    return [*explained_notes(results), *spread_notes(results, configs)]
 
 
 def _importance(results: SearchResults) -> list[ReportFigure]:

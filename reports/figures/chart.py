@@ -57,6 +57,17 @@ class Points(_Series):
 
 
 @dataclass(frozen=True, eq=False)
+class Area:
+    """A faint area between two curves, such as the intervals along a line of the same group."""
+
+    x: Values  # (N,)
+    low: Values  # (N,)
+    high: Values  # (N,)
+    colour: str
+    group: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class Band:
     """A horizontal range across the panel, or a line; its lower end is always in view."""
 
@@ -96,7 +107,7 @@ class Letters:
     texts: Sequence[str]
 
 
-Mark = Line | Points | Band | Cells | Bound | Letters
+Mark = Line | Points | Area | Band | Cells | Bound | Letters
 
 
 @dataclass(frozen=True, eq=False)

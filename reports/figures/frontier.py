@@ -127,7 +127,7 @@ def _series(
 
 
 @dataclass(frozen=True)
-class _View:
+class View:
     """Two objectives of trials, as a panel shows them."""
 
     x: Objective
@@ -182,7 +182,7 @@ def frontier_chart(
     aims = searches[0].aims
     scales = {name: scale_of(name, trials[name]) for name in aims.names}
     views = [
-        _View(x, y, scales, len(aims.objectives) == 2) for x, y in combinations(aims.objectives, 2)
+        View(x, y, scales, len(aims.objectives) == 2) for x, y in combinations(aims.objectives, 2)
     ]
     panels = [_panel(view, aims, series, trials, searches) for view in views]
     if len(panels) == 1:
@@ -191,7 +191,7 @@ def frontier_chart(
 
 
 def _panel(
-    view: _View,
+    view: View,
     aims: Aims,
     series: Sequence[FrontierSeries],
     trials: pd.DataFrame,
@@ -219,7 +219,7 @@ def _panel(
     return Panel(marks, *view.axes(), focus=focus_on(*view.coordinates(completed)))
 
 
-def _marks(view: _View, one: FrontierSeries, index: int) -> Iterator[Mark]:
+def _marks(view: View, one: FrontierSeries, index: int) -> Iterator[Mark]:
     shade, (symbol, dash) = colour(index), shape(index)
     look = {flag: look for flag, (_, look) in FLAGS.items()}
     hover = view.hover()
@@ -246,5 +246,5 @@ def _marks(view: _View, one: FrontierSeries, index: int) -> Iterator[Mark]:
     yield _points(view, stopped, shade, group=group, opacity=0.5, hover=hover, **look["stopped"])
 
 
-def _points(view: _View, rows: pd.DataFrame, shade: str, **look: Any) -> Points:
+def _points(view: View, rows: pd.DataFrame, shade: str, **look: Any) -> Points:
     return Points(*view.coordinates(rows), shade, texts=list(rows["text"]), **look)

@@ -5,9 +5,12 @@ A table of coloured cells is no plot: :mod:`.heat_table` makes text of it.
 
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
+from matplotlib.colors import to_rgb
 
 from reports.figures.chart import (
+    Area,
     Axis,
     Band,
     Bound,
@@ -60,6 +63,8 @@ def _panel(panel: Panel, height: int) -> go.Figure:
                     figure.add_trace(_legend_entry(mark))
                 if len(mark.x):
                     figure.add_trace(_trace(mark))
+            case Area():
+                figure.add_trace(_area(mark))
             case Band():
                 entry = {"name": escape(mark.label), "showlegend": True}
                 if mark.low == mark.high:
@@ -103,6 +108,20 @@ def _trace(mark: Line | Points) -> go.Scatter:
                 extra[side] = {"arrayminus": lengths[0], "array": lengths[1], "thickness": 1.5}
                 extra[side] |= {"color": mark.colour, "width": 4}
     return go.Scatter(x=mark.x, y=mark.y, showlegend=False, **_look(mark), **extra)
+
+
+def _area(mark: Area) -> go.Scatter:
+    red, green, blue = (round(255 * part) for part in to_rgb(mark.colour))
+    look: Any = {"mode": "lines", "line": {"width": 0}, "fill": "toself"}
+    return go.Scatter(
+        x=np.concatenate([mark.x, mark.x[::-1]]),
+        y=np.concatenate([mark.high, mark.low[::-1]]),
+        fillcolor=f"rgba({red},{green},{blue},0.18)",
+        hoverinfo="skip",
+        showlegend=False,
+        legendgroup=escape(mark.group),
+        **look,
+    )
 
 
 def _letters(mark: Letters) -> go.Scatter:

@@ -1,6 +1,6 @@
 """Every searched parameter against the objectives of completed explore trials."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,6 @@ from reports.confirmed import letters_on
 from reports.explored import completed_trials, values_of
 from reports.figures.chart import (
     Axis,
-    Bound,
     Chart,
     Letters,
     Mark,
@@ -20,10 +19,10 @@ from reports.figures.chart import (
     Symbol,
     Values,
 )
-from reports.figures.style import NEUTRAL, colour
+from reports.figures.key_axis import bounds_of, choice_axis, number_axis, unit_of
+from reports.figures.style import colour
 from reports.objectives import Scale, is_parameter, label_of, scale_of, with_unit
 from reports.results import SearchResults
-from reports.wording import is_pixel_parameter
 from saat.feasibility import Objective
 
 _SYMBOLS: tuple[Symbol, ...] = ("circle", "square", "diamond")
@@ -79,27 +78,16 @@ def _panel(frame: pd.DataFrame, key: str, specification: Any, drawn: Sequence[_D
     numeric = bool(numbers.notna().any() and numbers.isna().sum() == column.isna().sum())
     options = specification if isinstance(specification, dict) else {}
     if numeric and "choice" not in options:
-        pixel = is_pixel_parameter(key)
-        values = np.array(numbers * (255 if pixel else 1), dtype=np.float64)
-        log = bool(options.get("log")) and bool(np.nanmin(values) > 0)
-        label = key + (" (1/255)" if pixel else " (log scale)" if log else "")
-        axis = Axis(label, "log" if log else "whole" if (values % 1 == 0).all() else "linear")
-        bounds = list(_bounds(options, 255 if pixel else 1))
+        values = np.array(numbers * unit_of(key), dtype=np.float64)
+        axis, bounds = number_axis(key, options, values), list(bounds_of(key, options))
     else:
         bounds = []
         order = numbers if numeric else column.astype("string")
         names = column.astype("string").fillna("not set")
         choices = tuple(dict.fromkeys(names[order.sort_values().index]))
         values = names.map(choices.index).to_numpy(dtype=np.float64)
-        axis = Axis(key, categories=choices, limits=(-0.6, len(choices) - 0.4))
+        axis = choice_axis(key, choices)
     return Panel([*bounds, *_marks(frame, values, drawn)], axis, _value_axis(drawn))
-
-
-def _bounds(options: Mapping[str, Any], scale: float) -> Iterator[Bound]:
-    """Both ends of a searched range of numbers, in the unit of the axis."""
-    for end in options.get("float") or options.get("int") or ():
-        if isinstance(end, int | float):
-            yield Bound(scale * end, NEUTRAL, "ends of the searched range")
 
 
 def _value_axis(drawn: Sequence[_Drawn]) -> Axis:

@@ -12,6 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from reports.figures.chart import (
+    Area,
     Band,
     Bound,
     Cells,
@@ -144,6 +145,8 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
             look = {"drawstyle": _STEPS[mark.step], "lw": mark.width, "alpha": mark.opacity}
             look |= {"color": mark.colour, "label": _label(mark.label)}
             axes.plot(mark.x, mark.y, _DASHES[mark.dash], **look)
+        case Area():
+            axes.fill_between(mark.x, mark.low, mark.high, color=mark.colour, alpha=0.18, lw=0)
         case Band():
             look = {"color": mark.colour, "label": _label(mark.label)}
             if mark.low == mark.high:

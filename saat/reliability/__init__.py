@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from saat.registry import Registry, instance_of
 from saat.reliability import directions, images, network, strength
-from saat.reliability.context import GateBudget, GateContext, GateResult
+from saat.reliability.context import GateBudget, GateContext, GateResult, StrengthCurve
 
 
 class Gate(NamedTuple):
@@ -62,5 +62,6 @@ __all__ = [
     "GateBudget",
     "GateContext",
     "GateResult",
+    "StrengthCurve",
     "run_gates",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -14,6 +15,21 @@ from saat.victim import AttackResult, Victim
 
 
 @dataclass(frozen=True)
+class StrengthCurve:
+    """AP of the queries that the gates attack, along a growing strength of one attack.
+
+    Attributes:
+        along: ``eps``, the radius of the ball in its norm, or ``steps``, numbers of iterations.
+        ap: strength → float64 (n,), AP of the queries; ``eps`` begins with 0, the clean images.
+        positions: int64 (n,), of the queries.
+    """
+
+    along: Literal["eps", "steps"]
+    ap: Mapping[float, Tensor]
+    positions: Tensor
+
+
+@dataclass(frozen=True)
 class GateResult:
     """The result of a gate.
 
@@ -22,12 +38,14 @@ class GateResult:
         passed: whether the numbers may be trusted as far as this gate can see.
         detail: one sentence with the decisive numbers.
         measured: those numbers; AP and fractions in [0, 1].
+        curve: all AP that it compared, of a gate that raises the strength of an attack.
     """
 
     name: str
     passed: bool
     detail: str
     measured: Mapping[str, float] = field(default_factory=dict)
+    curve: StrengthCurve | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

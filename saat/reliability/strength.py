@@ -10,7 +10,7 @@ from torch import Tensor
 from saat.attacks.mainstay import MainstayAttack
 from saat.bootstrap import bootstrap_interval
 from saat.models import encode
-from saat.reliability.context import GateContext, GateResult
+from saat.reliability.context import GateContext, GateResult, StrengthCurve
 from saat.threat_model import ThreatModel
 from saat.thresholds import (
     FLOOR_TOLERANCE,
@@ -58,14 +58,16 @@ def _describe_rises(aps: Mapping[str, Tensor]) -> tuple[bool, str]:
 def monotone(context: GateContext) -> GateResult:
     """MAP does not rise with the radius."""
     threat = context.runner.threat
-    aps = {"0": context.sample.clean_ap}
+    by_radius = {0.0: context.sample.clean_ap}
     for multiple in context.gate_budget.radii:
         ball = None if multiple == 1 else replace(threat, eps=multiple * threat.eps)
-        aps[f"{multiple * threat.eps:.4g}"] = context.run_gate_attack(ball).ap
+        by_radius[multiple * threat.eps] = context.run_gate_attack(ball).ap
+    aps = {f"{radius:.4g}": ap for radius, ap in by_radius.items()}
     aps["all"] = _unbounded(context).ap
     falls, said = _describe_rises(aps)
-    measured = _means(aps)
-    return GateResult("monotone", falls, f"MAP over ε {said} ({_listed(measured)})", measured)
+    measured, curve = _means(aps), StrengthCurve("eps", by_radius, context.positions)
+    said = f"MAP over ε {said} ({_listed(measured)})"
+    return GateResult("monotone", falls, said, measured, curve)
 
 
 def floor(context: GateContext) -> GateResult:
@@ -86,14 +88,16 @@ def plateau(context: GateContext) -> GateResult:
     """MAP falls with the iterations, and has settled at the battery's own number."""
     own = context.gate_attack.steps
     lengths = sorted({*context.gate_budget.iterations, own})
-    aps = {f"T={steps}": context.run_gate_attack(steps=steps).ap for steps in lengths}
+    by_steps = {float(steps): context.run_gate_attack(steps=steps).ap for steps in lengths}
+    aps = {f"T={steps:.0f}": ap for steps, ap in by_steps.items()}
     falls, said = _describe_rises(aps)
     moving = significantly_above(aps[f"T={own}"], aps[f"T={lengths[-1]}"], PLATEAU_TOLERANCE)
     if moving:
         said += f" and is still moving after T={own}"
     measured = _means(aps)
     detail = f"MAP over T {said} ({_listed(measured)})"
-    return GateResult("plateau", falls and not moving, detail, measured)
+    curve = StrengthCurve("steps", by_steps, context.positions)
+    return GateResult("plateau", falls and not moving, detail, measured, curve)
 
 
 def black_box(context: GateContext) -> GateResult:

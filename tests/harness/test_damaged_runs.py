@@ -25,13 +25,18 @@ from harness.options import Options
 from harness.session import session
 from reports import html
 from reports.figures import (
+    ablation,
     ap_per_query,
+    attainment,
+    dependence,
     examples,
     learning_curves,
     parameters,
     precision_at,
     precision_recall,
+    strengths,
 )
+from reports.strengths import strength_curves
 from tests.harness.tiny import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -48,6 +53,7 @@ EXPERIMENT = tiny(
 )
 COMMANDS = ("status", "list", "verify", "resume", "sync", "report")
 TABLES = ("trials.parquet", "epochs.parquet")
+DERIVED = (*TABLES, "explanation.json")
 Damage = Callable[[Path, random.Random], None]
 
 
@@ -159,7 +165,7 @@ DAMAGES: dict[str, Damage] = {
     **{
         f"flipped {name}": flipped(name)
         for name in (
-            *TABLES,
+            *DERIVED,
             "provenance.json",
             "tracked.json",
             "{}/histograms.npz",
@@ -170,7 +176,7 @@ DAMAGES: dict[str, Damage] = {
     **{
         f"truncated {name}": truncated(name)
         for name in (
-            *TABLES,
+            *DERIVED,
             "events.jsonl",
             "experiment.yaml",
             "provenance.json",
@@ -180,7 +186,7 @@ DAMAGES: dict[str, Damage] = {
     },
     **{
         f"folder {name}": folder(name)
-        for name in ("events.jsonl", "experiment.yaml", "provenance.json", "tracked.json", *TABLES)
+        for name in ("events.jsonl", "experiment.yaml", "provenance.json", "tracked.json", *DERIVED)
     },
     **{f"folder {{}}/{name}": folder(f"{{}}/{name}") for name in TRIAL_FILES},
     "dangling events": link("events.jsonl", "nothing"),
@@ -233,14 +239,18 @@ class Runs(NamedTuple):
 
 
 SECTION = ("frontier", "confirmed", "hypervolume")
-SEARCH = ("learning_curves", "parameters", "precision_recall", "precision_at", "ap_per_query",
-          "examples")  # fmt: skip
+SEARCH = ("ablation", "dependence", "seeds", "strengths", "learning_curves", "parameters",
+          "precision_recall", "precision_at", "ap_per_query", "examples")  # fmt: skip
 
 
 def without_drawing(patch: pytest.MonkeyPatch) -> None:
     """Everything that a report reads and computes, without the seconds of drawing it."""
 
     def computed(results: Any, settings: Any) -> dict[str, Any]:
+        ablation.ablation_chart(results)
+        dependence.dependence_chart(results)
+        attainment.seeds_chart(settings)
+        strengths.strengths_chart(results, settings, strength_curves(results, settings))
         learning_curves.learning_curves_chart(results)
         parameters.parameters_chart(results)
         precision_recall.precision_recall_curves(results, settings)

@@ -143,3 +143,26 @@ def test_few_or_equal_values_are_no_error(count: int) -> None:
     mean, deviation = surrogate.predict(PLACES)
     assert mean == pytest.approx(np.full(24, 0.5))
     assert np.isfinite(deviation).all()
+
+
+def test_an_average_is_that_of_the_posterior() -> None:
+    """Mean and deviation of the mean over five positions, from the posterior's covariance."""
+    noise = np.full(24, 0.01)
+    found = Surrogate(PLACES, 5 * VALUES + 2, 25 * noise)
+    places = RNG.random((5, 3))
+    mean, deviation = found.average(places)
+    assert mean == pytest.approx(found.predict(places)[0].mean())
+    smooth, kernel = found.process.kernel_.k1.k1, found.process.kernel_
+    scale = np.std(5 * VALUES + 2)
+    observed = kernel(PLACES) + np.diag(25 * noise / scale**2 + 1e-8)
+    cross = smooth(places, PLACES)
+    covariance = smooth(places) - cross @ np.linalg.solve(observed, cross.T)
+    assert deviation == pytest.approx(scale * np.sqrt(covariance.mean()), rel=1e-6)
+    # Errors are correlated, but not entirely: an average is better known than its parts.
+    assert deviation < found.predict(places)[1].mean()
+
+
+def test_an_average_over_one_position_is_its_prediction() -> None:
+    found = Surrogate(PLACES, VALUES, np.full(24, 0.01))
+    place = np.array([[0.3, 0.9, 0.1]])
+    assert found.average(place) == pytest.approx([part.item() for part in found.predict(place)])

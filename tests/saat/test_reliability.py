@@ -190,6 +190,12 @@ def test_monotone() -> None:
     assert passed.passed
     assert list(passed.measured) == ["0", "0.01569", "0.03137", "0.06275", "all"]
     assert passed.measured["all"] == pytest.approx(0.1 / 11)
+    assert passed.curve is not None
+    assert passed.curve.along == "eps"
+    # The clean images, then the balls; the whole image range is none of them.
+    assert list(passed.curve.ap) == [0.0, THREAT.eps / 2, THREAT.eps, 2 * THREAT.eps]
+    assert torch.equal(passed.curve.ap[0.0], VICTIM.clean_ap)
+    assert float(passed.curve.ap[THREAT.eps].mean()) == passed.measured["0.03137"]
     assert verdict("monotone", context(answer=wobbling)).passed
     found = verdict("monotone", context(answer=rising))
     assert not found.passed
@@ -234,6 +240,15 @@ def test_plateau() -> None:
     found = verdict("plateau", context(answer=settled))
     assert found.passed
     assert list(found.measured) == ["T=1", "T=10", "T=20"]
+    assert found.curve is not None
+    assert found.curve.along == "steps"
+    means = {steps: float(ap.mean()) for steps, ap in found.curve.ap.items()}
+    assert means == {
+        1: found.measured["T=1"],
+        10: found.measured["T=10"],
+        20: found.measured["T=20"],
+    }
+    assert torch.equal(found.curve.positions, torch.arange(QUERIES))
     still = verdict("plateau", context(answer=moving))
     assert not still.passed
     assert "still moving after T=10" in still.detail

@@ -115,6 +115,11 @@ class Fit:
         mean, deviation = (np.stack(part, axis=1) for part in zip(*predictions, strict=True))
         return mean, deviation
 
+    def average(self, columns: Array) -> tuple[Array, Array]:
+        """Mean and deviation (m,) of each objective, averaged over columns (n, d)."""
+        mean, deviation = zip(*(s.average(columns) for s in self.surrogates), strict=True)
+        return np.array(mean), np.array(deviation)
+
     def feasibility(self, columns: Array) -> Array:
         """Probability (n,) that no other constraint is violated, at columns (n, d)."""
         probability = np.ones(len(columns))

@@ -51,6 +51,11 @@ class Scale:
         own = np.asarray(values, dtype=np.float64)
         return np.asarray((own - self._worst) / (self._best - self._worst))
 
+    def back(self, mean: Array, deviation: Array) -> tuple[Array, Array]:
+        """Shares (…, m) and their deviations in the objectives' own units; inverts a call."""
+        width = self._best - self._worst
+        return self._worst + width * mean, np.abs(width) * deviation
+
     def goal(self, preference: Preference | None) -> Goal:
         """Bounds and preference in shares of the ranges."""
         if self._objectives is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import (
@@ -157,14 +158,27 @@ class Surrogate:
         self.process = self._fit(kernel + WhiteKernel(_NOISE, (1e-6, 3)), optimise=True)
 
     def predict(self, positions: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation (n,) of the objective of trials at ``positions`` (n, d).
+        """Mean and standard deviation (n,) of the objective at ``positions`` (n, d).
 
-        The deviation includes the noise of training.
+        The deviation is that of the function. The noise of a training comes on top.
         """
         mean, deviation = self.process.predict(positions, return_std=True)
         noise = self.process.kernel_.k2.noise_level
         deviation = np.sqrt(np.maximum(deviation**2 - noise, 1e-8))
         return mean * self._scale + self._mean, deviation * self._scale
+
+    def average(self, positions: Array) -> tuple[float, float]:
+        """Mean and standard deviation of the average of the function over ``positions`` (n, d).
+
+        The errors at different positions are correlated, so the deviation is no mean of those of
+        :meth:`predict`.
+        """
+        process, kernel = self.process, self.process.kernel_.k1.k1
+        weights = kernel(positions, process.X_train_).mean(axis=0)
+        solved = solve_triangular(process.L_, weights, lower=True)
+        variance = float(kernel(positions).mean() - solved @ solved)
+        mean = float(weights @ process.alpha_)
+        return mean * self._scale + self._mean, max(variance, 0.0) ** 0.5 * self._scale
 
     def condition_on(self, positions: Array) -> None:
         """Add running trials at ``positions`` (n, d), with their predictions as values.
