@@ -15,7 +15,7 @@ from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord, metrics_of
 from harness.tracking import origin, saved_views, tracked_values
 from harness.tracking.descriptions import front_of, search_note, trial_note
-from harness.tracking.logged_models import log_network
+from harness.tracking.logged_models import NOTE, log_network
 from harness.tracking.report_files import FRONT, letters_of, report_files
 from harness.tracking.retries import FINAL_ERRORS, GONE
 from harness.tracking.run_names import run_name
@@ -25,7 +25,6 @@ _PARAM_LIMIT = 6000
 _PARAM_BATCH = 100
 _ARTIFACTS = ("config.json", "result.json", "per_query.parquet")
 _WEIGHTS = "model.safetensors"
-_NOTE = "mlflow.note.content"
 _NOTE_LIMIT = 8000
 _REPORT_TAB = "/artifacts/report.html"
 _NOTE_SECONDS = 30.0  # between two descriptions of a running search
@@ -137,7 +136,7 @@ class MlflowRuns:
                 return self._page(trial_id)
 
             note = search_note(self._experiment, state, self._letters, link, links)
-            self._client.set_tag(self._runs["search"], _NOTE, note[:_NOTE_LIMIT])
+            self._client.set_tag(self._runs["search"], NOTE, note[:_NOTE_LIMIT])
             self._described = now
 
     def _page(self, trial_id: str, tab: str = "") -> str:
@@ -244,7 +243,7 @@ class MlflowRuns:
 
         links = {"search": self._page("search"), "report": self._page("search", _REPORT_TAB)}
         note = trial_note(self._experiment, record, links)
-        tags = {**tracked_values.end_tags(record), _NOTE: note[:_NOTE_LIMIT]}
+        tags = {**tracked_values.end_tags(record), NOTE: note[:_NOTE_LIMIT]}
         self._client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
         # Before the files, because a store of artifacts may refuse those.
         ended = _stamp(record.finished_at)

@@ -13,6 +13,7 @@ import torch
 from mlflow import MlflowClient
 
 import saat
+from harness import mlflow_flavor
 from harness.experiment.config import Experiment
 from harness.journal.journal import Event, read
 from harness.journal.state import SearchState
@@ -273,8 +274,27 @@ def test_a_tested_model_is_loaded_by_mlflow_without_pickle_and_logged_once(searc
         assert np.isfinite(features).all()
         assert np.array_equal(network(torch.from_numpy(images)).numpy(), features)
     assert np.array_equal(loaded.predict({"images": images}), features)
+    again = mlflow_flavor.load_model(f"models:/{model.model_id}")
+    with torch.inference_mode():
+        assert np.array_equal(again(torch.from_numpy(images)).numpy(), features)
+    assert model.tags["mlflow.note.content"] == mlflow_flavor.usage(model.model_id)
     assert loaded.predict(loaded.input_example).shape == (1, search.tested.config.model.bits)
     assert not search.runs[trial_id].data.tags.get("mlflow.loggedArtifacts")
+
+
+def test_damaged_weights_hold_up_no_other_event(
+    search: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.tracking.retries.FINAL_TRIES", 1)
+    run_dir = tmp_path / NAME
+    shutil.copytree(search.run_dir, run_dir)
+    (run_dir / "tracked.json").unlink()
+    weights = run_dir / search.weights.relative_to(search.run_dir)
+    weights.write_bytes(weights.read_bytes()[:-9])
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    tracker = Tracker(MlflowRuns(uri, run_dir, searched(), TAGS))
+    tracker.start(search.events)
+    assert "did not accept 1 event" in tracker.close(timeout=200, patient=True)
 
 
 def test_the_logged_page_needs_no_file_beside_it(tmp_path: Path) -> None:
