@@ -27,13 +27,15 @@ def main(arguments: list[str] | None = None) -> None:
         import typer.main
 
         from harness.cli import app
+        from harness.cli.bash_words import whole_words
     except ModuleNotFoundError as error:
         fail(str(interrupts.missing(error)), 2)
 
     command = typer.main.get_command(app)
     interrupts.handle(interrupts.interrupt)
     try:
-        status = command.main(arguments, prog_name="saat", standalone_mode=False)
+        with whole_words():
+            status = command.main(arguments, prog_name="saat", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except (Exception, SystemExit) as error:

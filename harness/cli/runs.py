@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli import completion
 from harness.cli.common import (
     RUNS,
     ExperimentFile,
@@ -169,7 +170,11 @@ def report(
     output: Output = None,
     by: Annotated[
         str | None,
-        option("Show a front for each value of this searched key.", "one for each code length"),
+        option(
+            "Show a front for each value of this searched key.",
+            "one for each code length",
+            autocompletion=completion.searched_keys,
+        ),
     ] = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
