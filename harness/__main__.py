@@ -22,6 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     Status 0: done; 1: the run failed; 2: bad input; 130: interrupted.
     """
     interrupts.raised.clear()
+    interrupts.advice.clear()
     interrupts.handle(interrupts.leave)
     try:
         import typer.main
@@ -60,7 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise
     if status == INTERRUPTED:  # newer versions of typer answer an interruption with it
         interrupts.handle(interrupts.leave_quietly)
-        fail("interrupted; what was finished is on the disk", INTERRUPTED)
+        said = ("interrupted", "what was finished is on the disk", *interrupts.advice)
+        fail("; ".join(said), INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -30,6 +30,7 @@ from harness.cli.common import (
     starting,
     with_options,
 )
+from harness import interrupts
 from harness.files import check_output
 from harness.interrupts import importing
 from harness.options import ExecutorName, Options
@@ -254,12 +255,16 @@ def _resumable(
         yield
     except InputError:
         raise
-    except BaseException:
+    except BaseException as error:
         if (options.runs_dir / name / "events.jsonl").exists():
             by = f" --executor {executor}" if executor else ""
             allowed = "".join(f" --allow {shlex.quote(path)}" for path in to_allow())
-            say(
+            hint = (
                 f"continue with: saat resume {name}{by}"
                 f"{options.as_arguments(*_SHARED_OPTIONS)}{allowed}"
             )
+            if isinstance(error, KeyboardInterrupt):
+                interrupts.advice.append(hint)
+            else:
+                say(hint)
         raise
