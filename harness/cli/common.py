@@ -60,7 +60,9 @@ def path_argument(metavar: str, help: str) -> Any:
 
 def run_argument(help: str) -> Any:
     """An argument that is the name of a run."""
-    return typer.Argument(parser=file_name, metavar="NAME", autocompletion=completion.run_names, help=help)
+    return typer.Argument(
+        parser=file_name, metavar="NAME", autocompletion=completion.run_names, help=help
+    )
 
 
 def _executor(text: str) -> str:

@@ -115,9 +115,7 @@ def evaluate(
     cache_dir: CacheDir = None,
     device: Annotated[
         str,
-        option(
-            "Run on this device: cpu or cuda.", autocompletion=completion.words("cpu", "cuda")
-        ),
+        option("Run on this device: cpu or cuda.", autocompletion=completion.words("cpu", "cuda")),
     ] = "cpu",
     data_path: Annotated[
         Path | None, path_option("Look for the model's own data in this folder.")

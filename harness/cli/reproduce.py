@@ -42,9 +42,7 @@ def reproduce(
     options: Options,
     data: Annotated[
         str,
-        option(
-            "Use this data set.", metavar="DATASET", autocompletion=completion.paper_datasets
-        ),
+        option("Use this data set.", metavar="DATASET", autocompletion=completion.paper_datasets),
     ] = "digits",
     scale: Annotated[
         str,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness import interrupts
 from harness.cli import completion
 from harness.cli.common import (
     RUNS,
@@ -30,7 +31,6 @@ from harness.cli.common import (
     starting,
     with_options,
 )
-from harness import interrupts
 from harness.files import check_output
 from harness.interrupts import importing
 from harness.options import ExecutorName, Options

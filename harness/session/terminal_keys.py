@@ -1,5 +1,6 @@
 """The terminal while a view redraws itself: Ctrl-C writes no ``^C`` into it."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,16 +21,25 @@ def silent_control_keys(keys: TextIO | None = None) -> Iterator[None]:
     of it stayed. What is no terminal is left alone.
     """
     source = sys.stdin if keys is None else keys
-    try:
-        number = source.fileno()
-        before = termios.tcgetattr(number)
-    except (AttributeError, OSError, ValueError, *([termios.error] if termios else [])):
+    if not _is_ours(source):
         yield
         return
+    before = termios.tcgetattr(source)
     changed = list(before)
     changed[_LOCAL] &= ~termios.ECHOCTL
-    termios.tcsetattr(number, termios.TCSADRAIN, changed)
+    termios.tcsetattr(source, termios.TCSADRAIN, changed)
     try:
         yield
     finally:
-        termios.tcsetattr(number, termios.TCSADRAIN, before)
+        if _is_ours(source):
+            termios.tcsetattr(source, termios.TCSADRAIN, before)
+
+
+def _is_ours(source: TextIO | None) -> bool:
+    """Whether it is a terminal that this process may change; in the background it is stopped."""
+    try:
+        if termios is None or source is None or not source.isatty():
+            return False
+        return os.tcgetpgrp(source.fileno()) == os.getpgrp()
+    except (OSError, ValueError):  # closed, or of no session
+        return False

@@ -17,6 +17,7 @@ from reports.csv_files import read_csv
 from saat.errors import InputError
 
 _LINK = re.compile(r'<a href="((?:figures|tables)/[\w.-]+)">(.*?)</a>')
+_RUN = re.compile(r'<a class="run" href="[^"]*">(.*?)</a>')
 _TYPES = {".png": "image/png", ".csv": "text/plain", ".md": "text/plain", ".tex": "text/plain"}
 _FOLDERS = ("figures", "tables")
 FRONT = "frontier.json"
@@ -55,7 +56,10 @@ def report_files(report: Path) -> Iterator[Path]:
 
 
 def self_contained(page: str, report: Path) -> str:
-    """The page with the figures and tables of its links inside; a PDF is named without a link."""
+    """The page with the figures and tables of its links inside.
+
+    PDFs and runs are named without a link: the frame can show neither.
+    """
 
     def inside(link: re.Match[str]) -> str:
         file, text = report / link[1], link[2]
@@ -66,4 +70,4 @@ def self_contained(page: str, report: Path) -> str:
         charset = "" if kind.startswith("image") else ";charset=utf-8"
         return f'<a href="data:{kind}{charset};base64,{content}">{text}</a>'
 
-    return _LINK.sub(inside, page)
+    return _RUN.sub(r"\1", _LINK.sub(inside, page))

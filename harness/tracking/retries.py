@@ -50,9 +50,7 @@ def is_refusal(error: BaseException) -> bool:
     status = _http_status(error)
     if status is not None:
         return 400 <= status < 500 and status not in _RETRY_STATUSES
-    return isinstance(
-        error, InputError | PermissionError | FileNotFoundError | NotADirectoryError
-    )
+    return isinstance(error, InputError | PermissionError | FileNotFoundError | NotADirectoryError)
 
 
 def _http_status(error: BaseException) -> int | None:

@@ -38,9 +38,7 @@ class Tab:
         self._number, self._rest = 0, b""
         self.problems: list[str] = []  # errors of the console and of scripts, and failed requests
         (target,) = [
-            one
-            for one in self._ask("Target.getTargets")["targetInfos"]
-            if one["type"] == "page"
+            one for one in self._ask("Target.getTargets")["targetInfos"] if one["type"] == "page"
         ]
         attached = self._ask("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = str(attached["sessionId"])

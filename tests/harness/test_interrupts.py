@@ -130,9 +130,7 @@ def test_an_interruption_says_in_its_line_how_to_go_on(
     file.write_text(yaml.safe_dump(tiny_raw()))
     for executor in ("inline", "ray"):
         with pytest.raises(SystemExit) as ended:
-            command.main(
-                ["search", str(file), "--executor", executor, "--runs-dir", str(tmp_path)]
-            )
+            command.main(["search", str(file), "--executor", executor, "--runs-dir", str(tmp_path)])
         assert ended.value.code == 130
         assert capsys.readouterr().err == (
             "saat: interrupted; what was finished is on the disk; "
