@@ -16,7 +16,7 @@ from pathlib import Path
 from reports.csv_files import read_csv
 from saat.errors import InputError
 
-_LINK = re.compile(r'<a href="((?:figures|tables)/[\w.-]+)">(.*?)</a>')
+_LINK = re.compile(r'<a href="((?:figures|tables)/[\w.-]+)"([^>]*)>(.*?)</a>')
 _RUN = re.compile(r'<a class="run" href="[^"]*">(.*?)</a>')
 _TYPES = {".png": "image/png", ".csv": "text/plain", ".md": "text/plain", ".tex": "text/plain"}
 _FOLDERS = ("figures", "tables")
@@ -62,12 +62,12 @@ def self_contained(page: str, report: Path) -> str:
     """
 
     def inside(link: re.Match[str]) -> str:
-        file, text = report / link[1], link[2]
+        file, text = report / link[1], link[3]
         kind = _TYPES.get(file.suffix)
         if kind is None or not file.is_file():
             return f'<span title="{link[1]}, an artifact of this run">{text}</span>'
         content = base64.b64encode(file.read_bytes()).decode()
         charset = "" if kind.startswith("image") else ";charset=utf-8"
-        return f'<a href="data:{kind}{charset};base64,{content}">{text}</a>'
+        return f'<a href="data:{kind}{charset};base64,{content}"{link[2]}>{text}</a>'
 
     return _RUN.sub(r"\1", _LINK.sub(inside, page))

@@ -36,6 +36,7 @@ class Tab:
     def __init__(self, out: Any, into: Any) -> None:
         self._out, self._into = out, into
         self._number, self._rest = 0, b""
+        self._contexts: dict[str, int] = {}  # frame → where scripts run in it now
         self.problems: list[str] = []  # errors of the console and of scripts, and failed requests
         (target,) = [
             one for one in self._ask("Target.getTargets")["targetInfos"] if one["type"] == "page"
@@ -62,6 +63,23 @@ class Tab:
             raise AssertionError(f"{expression[:200]}: {found['exceptionDetails']}")
         return found["result"].get("value")
 
+    def in_frame(self, expression: str) -> Any:
+        """The value of an expression in the page of the only frame; None while there is none."""
+        tree = self.send("Page.getFrameTree")["frameTree"]
+        frames = [one["frame"]["id"] for one in tree.get("childFrames", ())]
+        context = self._contexts.get(frames[0]) if frames else None
+        if context is None:
+            return None
+        found = self.send(
+            "Runtime.evaluate", expression=expression, contextId=context, returnByValue=True
+        )
+        return found["result"].get("value")
+
+    def frame_address(self) -> str:
+        """The address of the only frame's page; empty while there is none."""
+        tree = self.send("Page.getFrameTree")["frameTree"]
+        return next((str(one["frame"]["url"]) for one in tree.get("childFrames", ())), "")
+
     def wait(self, expression: str, seconds: float = _SECONDS) -> Any:
         """The first value of an expression that is neither empty nor false, within some time."""
         end = time.monotonic() + seconds
@@ -74,7 +92,8 @@ class Tab:
     def wait_for_text(self, *texts: str, seconds: float = _SECONDS) -> str:
         """What the page shows, once it shows these texts."""
         wanted = json.dumps(texts)
-        self.wait(f"{wanted}.every((text) => document.body.innerText.includes(text))", seconds)
+        shows = "(document.body?.innerText ?? '').includes(text)"
+        self.wait(f"{wanted}.every((text) => {shows})", seconds)
         return self.text()
 
     def text(self) -> str:
@@ -111,7 +130,10 @@ class Tab:
         return dict(json.loads(message))
 
     def _note(self, event: str, given: dict[str, Any]) -> None:
-        if event == "Runtime.exceptionThrown":
+        if event == "Runtime.executionContextCreated":
+            context = given["context"]
+            self._contexts[context["auxData"]["frameId"]] = context["id"]
+        elif event == "Runtime.exceptionThrown":
             details = given["exceptionDetails"]
             thrown = details.get("exception", {}).get("description", "")
             self.problems.append(f"{details['text']} {thrown}"[:500])

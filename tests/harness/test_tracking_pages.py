@@ -301,7 +301,7 @@ def test_the_logged_page_needs_no_file_beside_it(tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "frontier.png").write_bytes(b"picture")
     links = ("figures/frontier.png", "figures/frontier.pdf", "tables/absent.csv")
-    page = "<p>" + " ".join(f'<a href="{link}">it</a>' for link in links) + '<a href="#x">x</a>'
+    page = "<p>" + " ".join(f'<a href="{link}" aria-label="x">it</a>' for link in links) + '<a href="#x">x</a>'
     logged = self_contained(page, tmp_path)
     assert 'href="data:image/png;base64,cGljdHVyZQ=="' in logged
     assert set(re.findall(r'href="([a-z#]+)', logged)) == {"data", "#x"}
