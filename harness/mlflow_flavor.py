@@ -92,8 +92,11 @@ def save_model(path: Path, weights: Path, run_id: str = "", model_id: str = "") 
 def usage(model_id: str) -> str:
     """How a model is loaded, in Markdown: its network, and the function of arrays."""
     lines = (
+        "import mlflow",
+        "from harness import mlflow_flavor",
+        'mlflow.set_tracking_uri("…")  # this server, or the database of this UI',
         "# the network, a torch.nn.Module, to evaluate or to train further",
-        f'network = harness.mlflow_flavor.load_model("models:/{model_id}")',
+        f'network = mlflow_flavor.load_model("models:/{model_id}")',
         "# a function of arrays",
         f'model = mlflow.pyfunc.load_model("models:/{model_id}")',
         'features = model.predict({"images": images})  # (B, 3, H, W) in [0, 1] → (B, K)',

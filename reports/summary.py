@@ -1,7 +1,7 @@
 """The first screen of a report: which setting, what does it gain, and may it be believed."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -85,7 +85,7 @@ def summary_table(confirmed: Sequence[ConfirmedConfig]) -> Table:
     """
     lengths = {config.bits for config in confirmed if config.role == "recommended"}
     configs = [c for c in confirmed if not lengths or c.bits in lengths]
-    columns: dict[str, list[object]] = {
+    columns: dict[str, list[Any]] = {
         "setting": [_name(config) for config in configs],
         # The undefended model has no defense, so nothing that was searched for one.
         "parameters": [

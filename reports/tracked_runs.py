@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from reports.checksums import read_json
@@ -53,9 +54,9 @@ class TrackedRuns:
         return f"{self.server}#/compare-runs?runs={runs}&experiments={experiments}"
 
 
-def addressed(addresses: Sequence[str]) -> dict[str, Sequence[str]]:
+def addressed(addresses: Sequence[str]) -> dict[str, list[Any]]:
     """A column of addresses; none where no address is known."""
-    return {ADDRESS: addresses} if any(addresses) else {}
+    return {ADDRESS: list(addresses)} if any(addresses) else {}
 
 
 def read_tracked_runs(run_dir: Path) -> TrackedRuns:
@@ -65,9 +66,9 @@ def read_tracked_runs(run_dir: Path) -> TrackedRuns:
         return TrackedRuns()
     with suppress(InputError):
         found = read_json(path)
-        runs, parts = found.get("runs"), [found.get("uri"), found.get("experiment_id")]
-        if isinstance(runs, dict) and all(isinstance(part, str) for part in parts):
-            ids = [parts[1], *runs.values()]
+        uri, experiment_id, runs = (found.get(key) for key in ("uri", "experiment_id", "runs"))
+        if isinstance(uri, str) and isinstance(experiment_id, str) and isinstance(runs, dict):
+            ids = [experiment_id, *runs.values()]
             if all(isinstance(one, str) and _ID.fullmatch(one) for one in ids):
-                return TrackedRuns(*parts, runs)
+                return TrackedRuns(uri, experiment_id, runs)
     return TrackedRuns()

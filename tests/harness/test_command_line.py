@@ -164,7 +164,7 @@ def test_the_shell_completes_what_a_run_has(
     trial.mkdir(parents=True)
     rows = np.zeros(1, dtype=np.int64)
     images = np.zeros((1, 3, 8, 8), dtype=np.uint8)
-    stored = {"rows": rows, "hag": images, "pgd": images, "tta": images, "tta_target": images}
+    stored: dict[str, Any] = {"rows": rows, "hag": images, "pgd": images, "tta": images, "tta_target": images}
     np.savez(trial / "adversarial.npz", hag_queries=rows, **stored)
     offered = {
         "transfer done --attack ": ["hag", "pgd"],

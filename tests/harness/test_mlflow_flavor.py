@@ -98,4 +98,4 @@ def test_damaged_weights_are_refused(folder: Path) -> None:
 def test_what_a_model_says_about_itself_can_be_run() -> None:
     code = mlflow_flavor.usage("m-1").removeprefix("```python\n").removesuffix("\n```")
     compile(code, "usage", "exec")
-    assert 'harness.mlflow_flavor.load_model("models:/m-1")' in code
+    assert 'mlflow_flavor.load_model("models:/m-1")' in code
