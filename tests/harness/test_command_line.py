@@ -164,8 +164,8 @@ def test_the_shell_completes_what_a_run_has(
     trial.mkdir(parents=True)
     rows = np.zeros(1, dtype=np.int64)
     images = np.zeros((1, 3, 8, 8), dtype=np.uint8)
-    stored: dict[str, Any] = {"rows": rows, "hag": images, "pgd": images, "tta": images, "tta_target": images}
-    np.savez(trial / "adversarial.npz", hag_queries=rows, **stored)
+    stored: dict[str, Any] = dict.fromkeys(("hag", "pgd", "tta", "tta_target"), images)
+    np.savez(trial / "adversarial.npz", rows=rows, hag_queries=rows, **stored)
     offered = {
         "transfer done --attack ": ["hag", "pgd"],
         "leaderboard add done --setting ": ["default", "recommended", "undefended"],
