@@ -73,7 +73,7 @@ bench: install
 .PHONY: thorough
 thorough: install
 	$(TESTS) tests/trained tests/cluster tests/benchmarks -m "not lengthy"
-	$(TESTS) tests/chaos tests/browser
+	$(TESTS) tests/chaos tests/browser -m "not lengthy"
 
 # Checks claims about defenses and the battery on models that are trained on the digits.
 .PHONY: trained

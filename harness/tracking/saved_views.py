@@ -16,11 +16,12 @@ from saat.metrics import OBJECTIVES
 _TAG = "mlflow.sharedViewState."
 LANDING = "saat-all"
 COMPARISON = "saat-tested"
+EXPLORED = "saat-explored"
 FRONT = "saat-front"
 ON_FRONT = "saat.on_front"  # tag of the runs of that view
 _VIEWS = {
     LANDING: ("All trials", ""),
-    "saat-explored": ("Explored settings", "tags.`saat.phase` = 'explore'"),
+    EXPLORED: ("Explored settings", "tags.`saat.phase` = 'explore'"),
     FRONT: ("The front", f"tags.`{ON_FRONT}` = 'yes'"),
     COMPARISON: ("Tested settings", "tags.`saat.phase` != 'explore'"),
     "saat-search": ("The search itself", "tags.`saat.trial_id` = 'search'"),
