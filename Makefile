@@ -78,7 +78,7 @@ bench: install
 .PHONY: thorough
 thorough: slow
 	$(TESTS) tests/trained tests/cluster tests/benchmarks -m "not lengthy"
-	$(TESTS) tests/chaos tests/browser
+	$(TESTS) tests/chaos tests/browser -m "not lengthy"
 
 # Checks claims about defenses and the battery on models that are trained on the digits.
 .PHONY: trained

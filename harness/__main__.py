@@ -22,18 +22,21 @@ def main(arguments: list[str] | None = None) -> None:
     Status 0: done; 1: the run failed; 2: bad input; 130: interrupted.
     """
     interrupts.raised.clear()
+    interrupts.advice.clear()
     interrupts.handle(interrupts.leave)
     try:
         import typer.main
 
         from harness.cli import app
+        from harness.cli.bash_words import whole_words
     except ModuleNotFoundError as error:
         fail(str(interrupts.missing(error)), 2)
 
     command = typer.main.get_command(app)
     interrupts.handle(interrupts.interrupt)
     try:
-        status = command.main(arguments, prog_name="saat", standalone_mode=False)
+        with whole_words():
+            status = command.main(arguments, prog_name="saat", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except (Exception, SystemExit) as error:
@@ -58,7 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise
     if status == INTERRUPTED:  # newer versions of typer answer an interruption with it
         interrupts.handle(interrupts.leave_quietly)
-        fail("interrupted; what was finished is on the disk", INTERRUPTED)
+        said = ("interrupted", "what was finished is on the disk", *interrupts.advice)
+        fail("; ".join(said), INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -12,6 +12,7 @@ from saat.errors import InputError
 INTERRUPTED = 130  # exit status
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 raised: list[int] = []  # signals that were turned into an exception
+advice: list[str] = []  # how to go on after an interruption
 
 
 def handle(handler: Callable[[int, FrameType | None], NoReturn]) -> None:

@@ -51,6 +51,7 @@ class ConfirmedConfig:
     # Of a recommended setting: A is chosen first. Of others where several share role, bits and
     # stratum.
     letter: str = ""
+    address: str = ""  # of its runs in the MLflow UI, where a server tracked them
 
     @cached_property
     def metrics(self) -> list[dict[str, float]]:
@@ -199,6 +200,7 @@ def confirmed_configs(results: SearchResults) -> list[ConfirmedConfig]:
             trials=trials,
             **_kept(results, trials),
             further_objectives=further,
+            address=results.tracked.address(trials["trial_id"].astype(str)),
         )
         for _, trials in frame.groupby(["role", "bits", "config_hash"])
         for first in [trials.iloc[0]]

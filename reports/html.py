@@ -58,10 +58,12 @@ from reports.tables import (
     time_table,
     trials_table,
 )
+from reports.tracked_runs import ADDRESS
 from reports.wording import MISSING
 from saat.errors import printable
 from saat.feasibility import Objective
 
+_LINKED = ("trial", "role", "setting")
 View = dict[str, Any]  # a figure or a table, as the template shows it
 
 # Figures that the template places itself; any other comes at the end of its section.
@@ -203,6 +205,7 @@ def _section(
                 "trials": _save_table(trials_table(results, letters), out_dir, slugs[name]),
                 "protocol": protocol_terms(results),
                 "origin": origin_terms(results),
+                "tracked": results.tracked,
                 "bibtex": bibtex(results),
                 "provenance": list(flattened(results.provenance)),
                 "experiment": list(flattened(results.experiment)),
@@ -281,7 +284,12 @@ def _save_table(table: Table, out_dir: Path, suffix: str) -> View:
     numeric = numeric_columns(table)
     # A column without any value says nothing to a reader; the files have it.
     kept = [i for i, name in enumerate(frame) if (~frame[name].isin(("", MISSING))).any()]
+    linked = next((i for i, at in enumerate(kept) if frame.columns[at] in _LINKED), None)
+    addresses = table.frame[ADDRESS].fillna("") if ADDRESS in table.frame else [""] * len(frame)
     return {
+        # Place of the column whose cells lead to runs in MLflow, and an address or "" for each.
+        "linked": linked,
+        "addresses": list(addresses),
         "name": f"{table.name}{suffix}",
         "caption": table.caption,
         "stem": f"tables/{table.name}{suffix}",

@@ -5,7 +5,7 @@ The schema is described in ``docs/architecture.md``. Everything is stored as fra
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from reports.explanation import Explanation, read_explanation
 from reports.importance import KeyImportance
 from reports.query_tables import read_parquet, read_per_query, read_strengths
 from reports.run_folder import check_file, check_run_folder, trial_folder
+from reports.tracked_runs import TrackedRuns, read_tracked_runs
 from reports.trial_arrays import Arrays, read_examples, read_histograms
 from saat.atomic_files import replacing
 from saat.errors import InputError, one_line
@@ -79,6 +80,7 @@ class SearchResults:
     # For the page; the tables do not tell them.
     notices: Sequence[str] = ()  # on the space
     importances: Sequence[KeyImportance] = ()  # of the searched keys
+    tracked: TrackedRuns = field(default_factory=TrackedRuns)
 
     @cached_property
     def aims(self) -> Aims:
@@ -221,6 +223,7 @@ def load_search(
         explanation=read_explanation(run_dir),
         notices=notices,
         importances=importances,
+        tracked=read_tracked_runs(run_dir),
     )
 
 

@@ -1,7 +1,7 @@
 """The first screen of a report: which setting, what does it gain, and may it be believed."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from reports.metric_columns import column_of, symbols
 from reports.results import SearchResults, final_metrics_of
 from reports.statistics import SEEDS_FOR_SIGNIFICANCE
 from reports.tables import Table
+from reports.tracked_runs import addressed
 from reports.wording import MISSING, ROLES, capital, duration, percent, points
 from saat.metrics import OBJECTIVES
 from saat.sanity import warning_lines
@@ -84,7 +85,7 @@ def summary_table(confirmed: Sequence[ConfirmedConfig]) -> Table:
     """
     lengths = {config.bits for config in confirmed if config.role == "recommended"}
     configs = [c for c in confirmed if not lengths or c.bits in lengths]
-    columns: dict[str, list[object]] = {
+    columns: dict[str, list[Any]] = {
         "setting": [_name(config) for config in configs],
         # The undefended model has no defense, so nothing that was searched for one.
         "parameters": [
@@ -100,6 +101,7 @@ def summary_table(confirmed: Sequence[ConfirmedConfig]) -> Table:
         "seeds": [len(config.trials) for config in configs],
         "gates": [_gates(config) for config in configs],
         "cost": [duration(float(config.trials["cost_s"].mean())) for config in configs],
+        **addressed([config.address for config in configs]),
     }
     objectives = [column_of(name) for name in OBJECTIVES]
     return Table(

@@ -7,6 +7,7 @@ import pandas as pd
 
 from reports.csv_files import csv_text
 from reports.tables import Table
+from reports.tracked_runs import ADDRESS
 from reports.wording import MISSING, parameter_symbol, parameter_value
 
 _MATHEMATICS = {"±": r"\pm", "λ": r"\lambda", "μ": r"\mu", "ε": r"\varepsilon", "×": r"\times",
@@ -65,6 +66,7 @@ def numeric_columns(table: Table) -> list[bool]:
 def _shown_columns(table: Table) -> list[str]:
     """All columns but companions of estimates, fixed parameters, and a lone search's name."""
     hidden = {f"{name} {end}" for name in table.estimates for end in _COMPANIONS}
+    hidden.add(ADDRESS)  # the page links its rows there
     names = [str(name) for name in table.frame.columns]
     searched = {f"{_PARAMETER}{key}" for key in table.parameters}
     hidden |= {name for name in names if name.startswith(_PARAMETER) and name not in searched}

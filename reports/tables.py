@@ -28,6 +28,7 @@ from reports.metric_columns import (
 )
 from reports.objectives import names_listed, shown_metrics
 from reports.results import SearchResults, measured_names, metric_column, stage_seconds
+from reports.tracked_runs import addressed
 from reports.wording import ROLES, STAGES, attack_notes, sentences
 from saat.metrics import OBJECTIVES, REFERENCES, Phase
 from saat.wording import counted
@@ -78,6 +79,7 @@ def trials_table(results: SearchResults, letters: Letters | None = None) -> Tabl
         "seed": trials["seed"],
         "cost (s)": trials["cost_s"],
         "stop reason": trials["stop_reason"],
+        **_addresses(results, trials),
     }
     return Table(
         "trials",
@@ -171,8 +173,15 @@ def _front_rows(results: SearchResults, by: str, letters: Letters) -> pd.DataFra
         "at chance": chance_texts(front),
         **_cells(front, columns_beside(results.explore, Phase.REATTACK, shown)),
         "cost (s)": front["cost_s"],
+        **_addresses(results, front),
     }
     return pd.DataFrame(columns)
+
+
+def _addresses(results: SearchResults, trials: pd.DataFrame) -> dict[str, pd.Series]:
+    """A column with the page of each trial's run; none where no page is known."""
+    found = [results.tracked.address([str(trial)]) for trial in trials["trial_id"]]
+    return {n: pd.Series(c, trials.index, dtype="string") for n, c in addressed(found).items()}
 
 
 def _cells(frame: pd.DataFrame, columns: Iterable[MetricColumn]) -> dict[str, pd.Series]:
@@ -198,6 +207,7 @@ def confirm_table(configs: Sequence[ConfirmedConfig]) -> Table:
             columns[f"{label} high"] = [s.bands[name].high for s in configs]
     columns["reliability"] = [s.reliability for s in configs]
     columns |= {label: [s.mean(name) for s in configs] for label, _, name in beside}
+    columns |= addressed([s.address for s in configs])
     return Table(
         "confirm",
         "Test queries: mean ± standard deviation over seeds, 95 % interval over seeds and queries",

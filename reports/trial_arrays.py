@@ -81,6 +81,23 @@ def read_adversarial(path: Path) -> Arrays:
     return arrays
 
 
+def attacks_with_images(path: Path) -> list[str]:
+    """Names of the untargeted attacks in an ``adversarial.npz``, without reading its arrays.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    check_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+    except _UNREADABLE as error:
+        raise InputError(f"{path}: not readable as arrays: {one_line(error)}") from error
+    others = ("_queries", "_taken", "_target")
+    attacks = [name for name in names if name != "rows" and not name.endswith(others)]
+    return [name for name in attacks if f"{name}_target" not in names]
+
+
 def _read(path: Path, forms: Mapping[str, Form]) -> Arrays:
     check_file(path)
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from harness.cli import completion
 from harness.files import existing_parent
 from harness.interrupts import importing
 from harness.options import RUNS as RUNS
@@ -41,15 +42,6 @@ app = typer.Typer(
 )
 
 
-def run_names(ctx: typer.Context) -> list[str]:
-    """Names of the runs in the folder of all runs, for the shell to complete."""
-    return _names(Path(ctx.params.get("runs_dir") or RUNS))
-
-
-def _names(runs_dir: Path) -> list[str]:
-    return sorted(path.parent.name for path in runs_dir.glob("*/experiment.yaml"))
-
-
 def option(help: str, default: str | bool = True, **settings: Any) -> Any:
     """An option; its line in the help names ``default`` as what holds without it."""
     return typer.Option(help=help, show_default=default, **settings)
@@ -68,7 +60,9 @@ def path_argument(metavar: str, help: str) -> Any:
 
 def run_argument(help: str) -> Any:
     """An argument that is the name of a run."""
-    return typer.Argument(parser=file_name, metavar="NAME", autocompletion=run_names, help=help)
+    return typer.Argument(
+        parser=file_name, metavar="NAME", autocompletion=completion.run_names, help=help
+    )
 
 
 def _executor(text: str) -> str:
@@ -85,7 +79,13 @@ RunName = Annotated[str, run_argument("Take the run NAME.")]
 ExperimentFile = Annotated[Path, path_argument("EXPERIMENT.yaml", "Read this experiment.")]
 Output = Annotated[Path | None, path_option("Write to this folder.", "-o", "--output")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the file.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        autocompletion=completion.settings,
+        help="Replace a key of the file.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 DataRoot = Annotated[
@@ -112,6 +112,7 @@ _executor_option = partial(
     "Run trials by ray, or inline: one at a time, in this process.",
     parser=_executor,
     metavar="ray|inline",
+    autocompletion=completion.words(*get_args(ExecutorName)),
 )
 Executor = Annotated[ExecutorName, _executor_option()]
 ResumedExecutor = Annotated[ExecutorName | None, _executor_option("as the run began")]
@@ -229,7 +230,7 @@ def existing_run(runs_dir: Path, name: str) -> Path:
     existing_parent(runs_dir, "--runs-dir")
     folder = runs_dir / name
     if not (folder / "experiment.yaml").is_file():
-        hint = did_you_mean(name, _names(runs_dir))
+        hint = did_you_mean(name, completion.known_runs(runs_dir))
         raise InputError(
             f"{one_line(folder, 200)}: no such search (no experiment.yaml there){hint}"
         )

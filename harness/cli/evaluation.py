@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completion
 from harness.cli.common import (
     RUNS,
     Allow,
@@ -35,6 +36,7 @@ from harness.redaction import message_line
 from harness.search_stopped import SearchStopped
 from harness.session.listing import LISTS, entries, listing
 from saat.errors import InputError
+from saat.precision import PRECISIONS
 from saat.wording import counted
 
 _OF_PROTOCOL = "that of the model's protocol"
@@ -70,7 +72,10 @@ def evaluate(
         path_option("Map the classes of that data to those of the model.", metavar="FILE"),
     ] = None,
     attack: Annotated[
-        list[str] | None, option("Run this attack.", "those of the model's protocol")
+        list[str] | None,
+        option(
+            "Run this attack.", "those of the model's protocol", autocompletion=completion.attacks
+        ),
     ] = None,
     steps: Annotated[
         int | None,
@@ -80,20 +85,38 @@ def evaluate(
         str | None, option("Attack within a ball of this radius, for example 8/255.", _OF_PROTOCOL)
     ] = None,
     precision: Annotated[
-        str | None, option("Measure in this precision: fp32, tf32 or bf16.", _OF_PROTOCOL)
+        str | None,
+        option(
+            "Measure in this precision: fp32, tf32 or bf16.",
+            _OF_PROTOCOL,
+            autocompletion=completion.words(*PRECISIONS),
+        ),
     ] = None,
     battery: Annotated[
-        str, option("Run the attacks and gates of this battery: none, core, full or exhaustive.")
+        str,
+        option(
+            "Run the attacks and gates of this battery: none, core, full or exhaustive.",
+            autocompletion=completion.batteries,
+        ),
     ] = "none",
     transfer_from: Annotated[
         list[Path] | None,
         path_option("Try attacked images of this other model in the battery.", metavar="MODEL"),
     ] = None,
-    queries: Annotated[str, option("Attack these queries: test or validation.")] = "test",
+    queries: Annotated[
+        str,
+        option(
+            "Attack these queries: test or validation.",
+            autocompletion=completion.words("test", "validation"),
+        ),
+    ] = "test",
     seed: Annotated[int, option("Derive random starts from this seed.", min=0, max=LARGEST)] = 0,
     output: Output = None,
     cache_dir: CacheDir = None,
-    device: Annotated[str, option("Run on this device: cpu or cuda.")] = "cpu",
+    device: Annotated[
+        str,
+        option("Run on this device: cpu or cuda.", autocompletion=completion.words("cpu", "cuda")),
+    ] = "cpu",
     data_path: Annotated[
         Path | None, path_option("Look for the model's own data in this folder.")
     ] = None,
@@ -157,7 +180,10 @@ def verify(
 )
 def transfer(
     name: RunName,
-    attack: Annotated[str, option("Use the stored images of this attack.")] = "mainstay",
+    attack: Annotated[
+        str,
+        option("Use the stored images of this attack.", autocompletion=completion.stored_attacks),
+    ] = "mainstay",
     output: Output = None,
     runs_dir: RunsDir = RUNS,
     cache_dir: CacheDir = None,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completion
 from harness.cli.common import (
     RUNS,
     Allow,
@@ -40,6 +41,7 @@ def add(
         option(
             "Take this setting: its role, its label, or the beginning of its config hash.",
             "all that were confirmed",
+            autocompletion=completion.roles,
         ),
     ] = None,
     into: Into = _FOLDER,

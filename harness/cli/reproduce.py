@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completion
 from harness.cli.common import (
     DataRoot,
     Json,
@@ -22,13 +23,6 @@ from harness.options import Options
 from saat.errors import InputError
 
 
-def _item_names() -> list[str]:
-    """What there is to reproduce, for the shell to complete."""
-    from reports.paper.declared import items
-
-    return [*items(), "all"]
-
-
 @app.command(
     epilog=examples(
         "saat reproduce table2 --data digits --scale small --dry-run",
@@ -41,13 +35,22 @@ def reproduce(
         list[str],
         typer.Argument(
             metavar="TABLE",
-            autocompletion=_item_names,
+            autocompletion=completion.paper_items,
             help="Make these: table2 to table8, figure3 to figure7, or all.",
         ),
     ],
     options: Options,
-    data: Annotated[str, option("Use this data set.", metavar="DATASET")] = "digits",
-    scale: Annotated[str, option("Train as published, or small: full or small.")] = "small",
+    data: Annotated[
+        str,
+        option("Use this data set.", metavar="DATASET", autocompletion=completion.paper_datasets),
+    ] = "digits",
+    scale: Annotated[
+        str,
+        option(
+            "Train as published, or small: full or small.",
+            autocompletion=completion.words("full", "small"),
+        ),
+    ] = "small",
     bits: Annotated[
         list[int] | None, option("Train models of this code length alone.", "all of the paper")
     ] = None,

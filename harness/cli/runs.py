@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness import interrupts
+from harness.cli import completion
 from harness.cli.common import (
     RUNS,
     ExperimentFile,
@@ -170,7 +172,11 @@ def report(
     output: Output = None,
     by: Annotated[
         str | None,
-        option("Show a front for each value of this searched key.", "one for each code length"),
+        option(
+            "Show a front for each value of this searched key.",
+            "one for each code length",
+            autocompletion=completion.searched_keys,
+        ),
     ] = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
@@ -253,12 +259,16 @@ def _resumable(
         yield
     except InputError:
         raise
-    except BaseException:
+    except BaseException as error:
         if (options.runs_dir / name / "events.jsonl").exists():
             by = f" --executor {executor}" if executor else ""
             allowed = "".join(f" --allow {shlex.quote(path)}" for path in to_allow())
-            say(
+            hint = (
                 f"continue with: saat resume {name}{by}"
                 f"{options.as_arguments(*_SHARED_OPTIONS)}{allowed}"
             )
+            if isinstance(error, KeyboardInterrupt):
+                interrupts.advice.append(hint)
+            else:
+                say(hint)
         raise

@@ -22,8 +22,8 @@ from reports.results import load_search
 from reports.run_folder import trial_folder
 from reports.statistics import seed_query_interval
 from reports.table_formats import write_table
-from reports.trial_arrays import read_adversarial
-from saat.errors import InputError
+from reports.trial_arrays import attacks_with_images
+from saat.errors import InputError, did_you_mean, one_line
 from saat.victim import Victim
 
 OTHER_SEED = "same setting, other seed"
@@ -48,11 +48,16 @@ def transfer(
     """
     results = load_search(run_dir)
     load_stored(run_dir / "experiment.yaml")  # refuses values that must not be shown
-    configs = [s for s in confirmed_configs(results) if _has(run_dir, s, attack)]
+    stored = {config.label: config for config in confirmed_configs(results)}
+    attacks = {label: _attacks(run_dir, config) for label, config in stored.items()}
+    configs = [config for label, config in stored.items() if attack in attacks[label]]
     if not configs:
+        known = list(dict.fromkeys(name for names in attacks.values() for name in names))
+        if not known:
+            raise InputError(f"{run_dir}: no trial kept images of an untargeted attack")
         raise InputError(
-            f"{run_dir}: no trial kept images of {attack}; another --attack, or a run of "
-            "saat compare with it under evaluation.attacks"
+            f"--attack {one_line(attack, 60)}: {run_dir.name} has no images of it; one of "
+            f"{', '.join(known)}{did_you_mean(attack, known)}"
         )
     labels = tuple(config.label for config in configs)
     columns = ("clean", *labels, OTHER_SEED)
@@ -122,13 +127,10 @@ def _trials(config: ConfirmedConfig) -> dict[int, str]:
     return {int(s): str(t) for s, t in zip(frame["seed"], frame["trial_id"], strict=True)}
 
 
-def _has(run_dir: Path, config: ConfirmedConfig, attack: str) -> bool:
-    """Whether all of the setting's trials kept images of an untargeted attack."""
-    for trial_id in _trials(config).values():
-        path = trial_folder(run_dir, trial_id) / "adversarial.npz"
-        if not path.is_file():
-            return False
-        arrays = read_adversarial(path)
-        if attack not in arrays or f"{attack}_target" in arrays:
-            return False
-    return True
+def _attacks(run_dir: Path, config: ConfirmedConfig) -> list[str]:
+    """Untargeted attacks of which all of the setting's trials kept images."""
+    files = [trial_folder(run_dir, t) / "adversarial.npz" for t in _trials(config).values()]
+    if not all(file.is_file() for file in files):
+        return []
+    first, *others = map(attacks_with_images, files)
+    return [name for name in first if all(name in found for found in others)]

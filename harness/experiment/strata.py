@@ -38,8 +38,7 @@ def check_by(key: str, space: Mapping[str, Dimension], run: str) -> None:
     Raises:
         InputError: the run does not search the key, or the key has more than `MOST_VALUES` values.
     """
-    grids = {name: dimension.grid() for name, dimension in space.items()}
-    fitting = [name for name, grid in grids.items() if grid and len(grid) <= MOST_VALUES]
+    fitting = keys_of_few_values(space)
     shown, allowed = f"--by {one_line(key, 60)}", ", ".join(fitting) or "none here"
     if key not in space:
         hint = did_you_mean(key, space)
@@ -49,6 +48,12 @@ def check_by(key: str, space: Mapping[str, Dimension], run: str) -> None:
             f"{shown}: more than {MOST_VALUES} values, each of which would have a front; allowed "
             f"are keys with a choice or a grid of at most {MOST_VALUES} values: {allowed}"
         )
+
+
+def keys_of_few_values(space: Mapping[str, Dimension]) -> list[str]:
+    """Searched keys with at most `MOST_VALUES` values, each of which can have a front."""
+    grids = {name: dimension.grid() for name, dimension in space.items()}
+    return [name for name, grid in grids.items() if grid and len(grid) <= MOST_VALUES]
 
 
 def _stratum(experiment: Experiment, key: str, value: Any) -> Stratum:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harness.experiment.section import parsed
 from harness.leaderboard.entry import Claimed, Reference
-from saat.errors import InputError, one_line
+from saat.errors import InputError, did_you_mean, one_line
 
 # Names under which --claimed takes the numbers of a paper → keys of an entry.
 CLAIMS = {"map": "clean_map", "robust": "robust_map"}
@@ -35,6 +35,7 @@ def parse_claimed(text: str) -> Claimed:
             raise InputError(
                 f"--claimed {one_line(part, 60) or repr(part)}: each of map=FRACTION and "
                 "robust=FRACTION once, with a comma between them"
+                + ("" if key else did_you_mean(name.strip(), CLAIMS))
             )
         try:
             value = float(number)

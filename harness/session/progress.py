@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -13,6 +14,7 @@ from harness.journal.state import TrialRecord, metrics_of
 from harness.search.search import Search
 from harness.session.front import front_of
 from harness.session.live_view import LiveView
+from harness.session.terminal_keys import silent_control_keys
 from harness.session.time_left import EQUAL, Progressed, TrialWork, progressed
 from harness.session.wording import objectives_text, setting_text
 from saat.errors import one_line
@@ -47,6 +49,7 @@ class Progress:
         self._started = time.monotonic()
         self._doing: dict[str, str] = {}
         self._front: tuple[int, Sequence[TrialRecord], float] = (-1, [], 0.0)
+        self._open = ExitStack()  # what the live view changed of the terminal
         self._live = Live(
             get_renderable=self.view,
             console=self._console,
@@ -57,11 +60,15 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if self._console.is_terminal:
+            self._open.enter_context(silent_control_keys())
             self._live.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # What an interrupted search was doing stays to be read. A table follows on one that ended.
+        self._live.transient = kind is None
         self._live.stop()
+        self._open.close()
 
     def status(self, trial_id: str, text: str) -> None:
         """Note what a trial is doing now."""

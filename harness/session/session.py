@@ -61,6 +61,8 @@ from reports.results import load_search
 from saat.errors import InputError
 from saat.wording import counted
 
+_LINKS_SECONDS = 20.0  # that a report waits for the addresses of the runs it links to
+
 
 def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[str], None]) -> Path:
     """Run a new search; returns its folder.
@@ -219,6 +221,7 @@ def run_search(
             executor.run(search, context, logging_exceptions(progress.status))
         if not any(event["event"] == "reported" for event in journal.events):
             say("writing the report")
+            tracker.catch_up(timeout=_LINKS_SECONDS)
             make_report([run_dir], run_dir / "report", say)
             journal.append("reported")
     except OSError as error:

@@ -10,14 +10,14 @@ from harness.experiment.config import Experiment
 from harness.experiment.published import published_configs
 from harness.journal.journal import Event
 from harness.journal.protocol_identity import version_note
-from harness.journal.state import SearchState, config_hash, load_state, summary
+from harness.journal.state import SearchState, TrialRecord, config_hash, load_state, summary
 from harness.search.plan import planned_trials
 from harness.search.space_edges import space_notices
 from harness.session.confirmed import Confirmed, confirmed_lines, confirmed_settings
 from harness.session.front import front_of
 from harness.session.resume_checks import read_stored
 from harness.session.time_left import TimeLeft, progressed, work_of
-from harness.session.wording import setting_text, short_label, value_text
+from harness.session.wording import setting_text, short_label, shown_keys, value_text
 from saat.errors import printable
 from saat.metrics import METRICS, Phase, final_metrics
 from saat.sanity import warning_lines
@@ -49,7 +49,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
                 "trial_id": record.spec.trial_id,
                 "values": aims.values(record.metrics),
                 "recommendable": aims.are_above_chance(record.metrics),
-                "setting": record.point,
+                "setting": _setting(experiment, record),
             }
             for record in front
         ],
@@ -61,6 +61,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
                 "trial_id": record.spec.trial_id,
                 "epoch": len(record.epochs),
                 "epochs": record.config.epochs,
+                "setting": _setting(experiment, record),
                 "values": [
                     None if math.isnan(value) else value
                     for value in aims.values(record.metrics, Phase.VALIDATION)
@@ -78,6 +79,12 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "space_edges": space_notices(experiment, state),
         "failed": {r.spec.trial_id: r.stop_reason for r in trials if r.status == "failed"},
     }
+
+
+def _setting(experiment: Experiment, record: TrialRecord) -> dict[str, Any]:
+    """The values of the keys in which settings differ; those that do not apply are left out."""
+    values = record.config.flat()
+    return {key: values[key] for key in shown_keys(experiment) if values.get(key) is not None}
 
 
 def _left(experiment: Experiment, started: Event, state: SearchState) -> TimeLeft | None:
@@ -149,7 +156,8 @@ def _running(found: dict[str, Any]) -> list[str]:
             for name, v in pairs
         )
         epoch = f"epoch {trial['epoch']}/{trial['epochs']}"
-        lines.append(f"  running: {trial['trial_id']}  {epoch}  {values}")
+        setting = setting_text(trial["setting"].items())
+        lines.append(f"  running: {trial['trial_id']}  {epoch}  {values}  {setting}".rstrip())
     if found["seconds_left"]:
         expected, low, high = map(duration, found["seconds_left"].values())
         lines.append(f"  about {expected} left ({low} to {high}) at this pace")

@@ -9,6 +9,7 @@ from harness.journal.state import SearchState, TrialRecord, summary
 from harness.search.recommendation import eligible, eligible_values
 from harness.tracking.run_names import run_name, setting_text
 from harness.tracking.saved_views import headline_metrics
+from harness.tracking.tracked_values import explored_hypervolume
 from reports.frontier import pareto_mask
 from reports.objectives import label_of, value_phrase, value_text
 from saat.metrics import Phase, final_metrics
@@ -123,6 +124,7 @@ def _tested_table(
 def _front_table(experiment: Experiment, state: SearchState, link: Link) -> str:
     """A row for each explored setting of the front."""
     names = experiment.aims.names
+    _, volume = explored_hypervolume(experiment.aims, state)
     rows = [
         [
             f"[{run_name(experiment, record)}]({link(record.spec.trial_id)})",
@@ -130,7 +132,8 @@ def _front_table(experiment: Experiment, state: SearchState, link: Link) -> str:
         ]
         for record in front_of(experiment, state)
     ]
-    title = f"Front of the search, {len(rows)} settings, on validation queries"
+    size = f"{counted(len(rows), 'setting')}, hypervolume {volume:.4f}"
+    title = f"Front of the search, {size}, on validation queries"
     return _table(title, ["setting", *map(label_of, names)], rows[:_ROWS])
 
 

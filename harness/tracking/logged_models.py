@@ -1,23 +1,16 @@
-"""Models of tested trials in MLflow: safetensors inside, loaded by :mod:`saat.pyfunc`.
-
-``mlflow.pyfunc.load_model(uri)`` gives a function of images, and its ``get_raw_model()`` the
-network itself.
-"""
+"""Models of tested trials in MLflow, of the flavour :mod:`harness.mlflow_flavor`."""
 
 import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness.journal.state import TrialRecord
-from harness.provenance import versions
+from harness.mlflow_flavor import save_model, usage
 
-LOADER = "saat.pyfunc"
-_PACKAGES = ("saat-harness", "torch", "torchvision", "numpy")
 _TYPE = "hashing network"
 _TAG = "saat.model_of"
+NOTE = "mlflow.note.content"  # MLflow's tag of a description
 
 
 def log_network(
@@ -47,47 +40,17 @@ def log_network(
             model_type=_TYPE,
         )
         model_id = str(made.model_id)
+    client.set_logged_model_tags(model_id, {NOTE: usage(model_id)})
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "model")
-        save_network(place, weights, record, run_id, model_id)
+        save_model(place, weights, run_id, model_id)
         client.log_model_artifacts(model_id, str(place))
     client.log_outputs(run_id, [LoggedModelOutput(model_id, step=len(record.epochs))])
     client.finalize_logged_model(model_id, "READY")
     return model_id
 
 
-def save_network(
-    place: Path, weights: Path, record: TrialRecord, run_id: str = "", model_id: str = ""
-) -> None:
-    """Write an MLflow model to a new folder ``place``; ``weights`` is a ``model.safetensors``."""
-    import mlflow.pyfunc
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    size, bits = record.config.data.image_size, record.config.model.bits
-    pixels, features = (-1, 3, size, size), (-1, bits)
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float32), pixels, "images")]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), features)]),
-    )
-    mlflow.pyfunc.save_model(
-        str(place),
-        loader_module=LOADER,
-        data_path=str(weights),
-        mlflow_model=Model(run_id=run_id or None, model_id=model_id or None),
-        signature=signature,
-        input_example={"images": np.full((1, 3, size, size), 0.5, dtype=np.float32)},
-        pip_requirements=_requirements(),
-    )
-
-
 def _name(record: TrialRecord) -> str:
     """A name with no character that MLflow refuses: ``recommended-32bits-seed2``."""
     role = re.sub(r"[^\w-]", "_", record.spec.role)
     return f"{role}-{record.config.model.bits}bits-seed{record.spec.seed}"
-
-
-def _requirements() -> list[str]:
-    """What loading needs, at the versions that are installed where the model is logged."""
-    found = versions()
-    return [f"{name}=={found[name]}" for name in _PACKAGES if name in found]

@@ -6,6 +6,7 @@ ignores what it already has.
 
 import json
 import time
+from contextlib import suppress
 from math import isnan, nan
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,21 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord, metrics_of
+from harness.redaction import public_uri
 from harness.tracking import origin, saved_views, tracked_values
 from harness.tracking.descriptions import front_of, search_note, trial_note
-from harness.tracking.logged_models import log_network
+from harness.tracking.logged_models import NOTE, log_network
 from harness.tracking.report_files import FRONT, letters_of, report_files
 from harness.tracking.retries import FINAL_ERRORS, GONE
 from harness.tracking.run_names import run_name
 from harness.tracking.store import make_tables
+from harness.trial.records import write_record
+from reports.tracked_runs import PARENT, TRACKED_RUNS, run_page
 
 _PARAM_LIMIT = 6000
 _PARAM_BATCH = 100
 _ARTIFACTS = ("config.json", "result.json", "per_query.parquet")
 _WEIGHTS = "model.safetensors"
-_NOTE = "mlflow.note.content"
 _NOTE_LIMIT = 8000
 _REPORT_TAB = "/artifacts/report.html"
 _NOTE_SECONDS = 30.0  # between two descriptions of a running search
@@ -51,7 +54,7 @@ class MlflowRuns:
     ) -> None:
         self.uri, self.run_dir = uri, run_dir
         self._experiment, self._tags, self._began = experiment, tags, began
-        self._runs: dict[str, str] = {}  # trial id, or "search" → run id
+        self._runs: dict[str, str] = {}  # trial id, or PARENT → run id
         self._experiment_id = ""
         self._client: Any = None
         self._origin = origin.read_origin(run_dir)
@@ -81,7 +84,7 @@ class MlflowRuns:
                 self._client.restore_experiment(self._experiment_id)
         self._save_views(dict(found.tags) if found else {})
         tags = {**origin.source_tags(self._origin), **origin.version_tags(self._origin)}
-        parent = self._run("search", self._experiment.name, {**tags, **self._tags}, self._began)
+        parent = self._run(PARENT, self._experiment.name, {**tags, **self._tags}, self._began)
         self._log_params(parent, tracked_values.experiment_params(self._experiment))
         return parent
 
@@ -94,7 +97,7 @@ class MlflowRuns:
     def is_wiped(self) -> bool:
         """Whether the server has lost the parent run."""
         try:
-            self._client.get_run(self._runs["search"])
+            self._client.get_run(self._runs[PARENT])
         except Exception as error:
             code = getattr(error, "error_code", "")
             if code not in FINAL_ERRORS:
@@ -106,8 +109,8 @@ class MlflowRuns:
         """Write an event of the journal; ``state`` is the state after the event."""
         kind = event["event"]
         if kind == "started":
-            self._log_dataset(self._runs["search"])
-            self._log_file(self._runs["search"], self.run_dir / "experiment.yaml")
+            self._log_dataset(self._runs[PARENT])
+            self._log_file(self._runs[PARENT], self.run_dir / "experiment.yaml")
         elif kind == "suggested":
             record = state.trials[event["trial"]["trial_id"]]
             run_id = self._child(record)
@@ -115,6 +118,9 @@ class MlflowRuns:
             self._log_dataset(run_id)
         elif kind in ("epoch", "completed", "failed"):
             self._log_progress(event, state)
+        elif kind == "recommended":
+            for record in front_of(self._experiment, state):
+                self._client.set_tag(self._child(record), saved_views.ON_FRONT, "yes")
         elif kind == "reported":
             self._finish(state)
         self._describe(state, kind in _MILESTONES)
@@ -130,19 +136,30 @@ class MlflowRuns:
                 ),
             }
             if self._reported:
-                links = {"report": self._page("search", _REPORT_TAB)} | links
+                links = {"report": self._page(PARENT, _REPORT_TAB)} | links
 
             def link(trial_id: str) -> str:
                 self._child(state.trials[trial_id])  # looks its run up, once
                 return self._page(trial_id)
 
+            if state.recommended is not None:
+                links["front"] = saved_views.runs_page(
+                    self._experiment_id, saved_views.FRONT, charts=True
+                )
             note = search_note(self._experiment, state, self._letters, link, links)
-            self._client.set_tag(self._runs["search"], _NOTE, note[:_NOTE_LIMIT])
+            self._client.set_tag(self._runs[PARENT], NOTE, note[:_NOTE_LIMIT])
             self._described = now
+            self._remember()
+
+    def _remember(self) -> None:
+        """Note where the runs are, for the links of a report; on a full disk it has none."""
+        found = {"uri": public_uri(self.uri), "experiment_id": self._experiment_id}
+        with suppress(OSError):
+            write_record(self.run_dir / TRACKED_RUNS, {**found, "runs": self._runs})
 
     def _page(self, trial_id: str, tab: str = "") -> str:
         """Address of a run's page within MLflow's UI."""
-        return saved_views.run_page(self._experiment_id, self._runs.get(trial_id, ""), tab)
+        return run_page(self._experiment_id, self._runs.get(trial_id, ""), tab)
 
     def _log_dataset(self, run_id: str) -> None:
         found = origin.dataset_input(self._tags, self._origin)
@@ -172,8 +189,8 @@ class MlflowRuns:
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in own.items())
         found = self._client.search_runs([self._experiment_id], wanted, max_results=1)
         if not found:
-            if "search" in self._runs:  # a wiped server may have given its number to another
-                self._client.get_run(self._runs["search"])
+            if PARENT in self._runs:  # a wiped server may have given its number to another
+                self._client.get_run(self._runs[PARENT])
             given = {"run_name": name, "tags": {**tags, **own}, "start_time": _stamp(began)}
             found = [self._client.create_run(self._experiment_id, **given)]
         self._runs[trial_id] = str(found[0].info.run_id)
@@ -181,7 +198,7 @@ class MlflowRuns:
 
     def _child(self, record: TrialRecord) -> str:
         tags = {
-            "mlflow.parentRunId": self._runs["search"],
+            "mlflow.parentRunId": self._runs[PARENT],
             "saat.config_hash": record.config_hash,
             "saat.protocol": self._tags["saat.protocol"],
             "saat.phase": record.spec.phase,
@@ -210,9 +227,9 @@ class MlflowRuns:
             done, volume = tracked_values.explored_hypervolume(self._experiment.aims, state)
             front = float(len(front_of(self._experiment, state)))
             growth = {"hypervolume": volume, "front_size": front}
-            self._log_metrics(self._runs["search"], event, growth, done)
+            self._log_metrics(self._runs[PARENT], event, growth, done)
             edges = tracked_values.space_edges_tag(self._experiment, state)
-            self._client.set_tag(self._runs["search"], "saat.space_edges", edges)
+            self._client.set_tag(self._runs[PARENT], "saat.space_edges", edges)
         if kind != "epoch" or event.get("stop_reason"):
             stages = {f"seconds/{name}": seconds for name, seconds in record.stages.items()}
             self._log_metrics(run_id, event, stages, step)
@@ -242,9 +259,9 @@ class MlflowRuns:
     def _end(self, run_id: str, record: TrialRecord) -> None:
         from mlflow.entities import RunTag
 
-        links = {"search": self._page("search"), "report": self._page("search", _REPORT_TAB)}
+        links = {"search": self._page(PARENT), "report": self._page(PARENT, _REPORT_TAB)}
         note = trial_note(self._experiment, record, links)
-        tags = {**tracked_values.end_tags(record), _NOTE: note[:_NOTE_LIMIT]}
+        tags = {**tracked_values.end_tags(record), NOTE: note[:_NOTE_LIMIT]}
         self._client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
         # Before the files, because a store of artifacts may refuse those.
         ended = _stamp(record.finished_at)
@@ -263,7 +280,7 @@ class MlflowRuns:
             self._log_model_metrics(run_id, model_id, record)
 
     def _finish(self, state: SearchState) -> None:
-        parent = self._runs["search"]
+        parent = self._runs[PARENT]
         self._client.set_terminated(parent, "FINISHED", _stamp(state.latest))
         self._letters = letters_of(self.run_dir)
         for record in state.of_phase("confirm", "train"):

@@ -16,8 +16,20 @@ from pathlib import Path
 from reports.csv_files import read_csv
 from saat.errors import InputError
 
-_LINK = re.compile(r'<a href="((?:figures|tables)/[\w.-]+)">(.*?)</a>')
+_LINK = re.compile(r'<a href="((?:figures|tables)/[\w.-]+)"([^>]*)>(.*?)</a>')
+_RUN = re.compile(r'<a class="run" href="[^"]*">(.*?)</a>')
 _TYPES = {".png": "image/png", ".csv": "text/plain", ".md": "text/plain", ".tex": "text/plain"}
+# A page in a sandboxed frame may not go to its own address, so a link within it scrolls by script.
+_SCROLL = """<script>
+addEventListener("click", (event) => {
+  const link = event.target.closest('a[href^="#"]');
+  const target = link && document.getElementById(link.getAttribute("href").slice(1));
+  if (!target) return;
+  event.preventDefault();
+  target.scrollIntoView();
+});
+</script>
+</body>"""
 _FOLDERS = ("figures", "tables")
 FRONT = "frontier.json"
 
@@ -55,15 +67,19 @@ def report_files(report: Path) -> Iterator[Path]:
 
 
 def self_contained(page: str, report: Path) -> str:
-    """The page with the figures and tables of its links inside; a PDF is named without a link."""
+    """The page with the figures and tables of its links inside.
+
+    Links within the page scroll by script. PDFs and runs are named without a link: the frame can show neither.
+    """
 
     def inside(link: re.Match[str]) -> str:
-        file, text = report / link[1], link[2]
+        file, text = report / link[1], link[3]
         kind = _TYPES.get(file.suffix)
         if kind is None or not file.is_file():
             return f'<span title="{link[1]}, an artifact of this run">{text}</span>'
         content = base64.b64encode(file.read_bytes()).decode()
         charset = "" if kind.startswith("image") else ";charset=utf-8"
-        return f'<a href="data:{kind}{charset};base64,{content}">{text}</a>'
+        return f'<a href="data:{kind}{charset};base64,{content}"{link[2]}>{text}</a>'
 
-    return _LINK.sub(inside, page)
+    linked = _RUN.sub(r"\1", _LINK.sub(inside, page))
+    return _SCROLL.join(linked.rsplit("</body>", 1))

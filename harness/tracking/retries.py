@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import tenacity
 
+from saat.errors import InputError
+
 # Another try will hardly change these answers; FINAL_TRIES are made.
 GONE = "RESOURCE_DOES_NOT_EXIST"
 FINAL_ERRORS = ("INVALID_PARAMETER_VALUE", GONE, "BAD_REQUEST")
@@ -37,7 +39,7 @@ def retrying(
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether a server, or a store of artifacts, answered and refused.
+    """Whether a server, or a store of artifacts, answered and refused, or a file is damaged.
 
     MLflow's errors have codes. A store of artifacts raises the errors of its client: requests,
     botocore, and the clients of Google and Azure each keep the HTTP status in a different
@@ -48,7 +50,7 @@ def is_refusal(error: BaseException) -> bool:
     status = _http_status(error)
     if status is not None:
         return 400 <= status < 500 and status not in _RETRY_STATUSES
-    return isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError)
+    return isinstance(error, InputError | PermissionError | FileNotFoundError | NotADirectoryError)
 
 
 def _http_status(error: BaseException) -> int | None:

@@ -10,16 +10,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.experiment.config import Experiment
+from reports.tracked_runs import TRAINING
 from saat.metrics import OBJECTIVES
 
 _TAG = "mlflow.sharedViewState."
-# Beginning of MLflow's page in which runs, not traces of language models, are shown.
-_TRAINING = "workflowType=machine_learning"
 LANDING = "saat-all"
 COMPARISON = "saat-tested"
+EXPLORED = "saat-explored"
+FRONT = "saat-front"
+ON_FRONT = "saat.on_front"  # tag of the runs of that view
 _VIEWS = {
     LANDING: ("All trials", ""),
-    "saat-explored": ("Explored settings", "tags.`saat.phase` = 'explore'"),
+    EXPLORED: ("Explored settings", "tags.`saat.phase` = 'explore'"),
+    FRONT: ("The front", f"tags.`{ON_FRONT}` = 'yes'"),
     COMPARISON: ("Tested settings", "tags.`saat.phase` != 'explore'"),
     "saat-search": ("The search itself", "tags.`saat.trial_id` = 'search'"),
 }
@@ -53,12 +56,7 @@ def runs_page(experiment_id: str, view: str = "", charts: bool = False) -> str:
     """The part of an address behind the server's: the runs of an experiment, in a view."""
     shown = f"&viewStateShareKey={view}" if view else ""
     mode = "&compareRunsMode=CHART" if charts else ""
-    return f"#/experiments/{experiment_id}/runs?{_TRAINING}{shown}{mode}"
-
-
-def run_page(experiment_id: str, run_id: str, tab: str = "") -> str:
-    """The part of an address behind the server's: one run, or a tab or an artifact of it."""
-    return f"#/experiments/{experiment_id}/runs/{run_id}{tab}?{_TRAINING}"
+    return f"#/experiments/{experiment_id}/runs?{TRAINING}{shown}{mode}"
 
 
 def has_view(tags: Mapping[str, str], view: str) -> bool:

@@ -9,6 +9,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from traceback import format_exception
 from typing import Any
 
@@ -59,6 +60,14 @@ class Tracker:
         """Queue an event; returns at once."""
         self._last_seq = event["seq"]
         self._queue.put(event)
+
+    def catch_up(self, timeout: float) -> None:
+        """Wait until everything so far is delivered, or a server fails, ``timeout`` s at most."""
+        end = time.monotonic() + timeout
+        while self._cursor.count_pending(self._last_seq) and self._thread.is_alive():
+            if self._last_error or time.monotonic() > end:
+                return
+            time.sleep(0.05)
 
     def close(self, timeout: float = 60.0, patient: bool = False) -> str:
         """Wait until everything is delivered, ``timeout`` seconds at most.

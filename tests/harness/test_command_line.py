@@ -6,14 +6,18 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer.main
+import yaml
 
 from harness.__main__ import main
 from harness.cli import app
+from harness.cli.bash_words import join_words
 from harness.executors import ray_cluster
 from harness.options import Options
 from harness.search.samplers.registry import SAMPLERS
@@ -24,9 +28,11 @@ from harness.session.listing import LISTS, listing
 from saat.metrics import METRICS
 from saat.registry import first_line
 from tests.command_lines import leaves
+from tests.harness.fakes import experiment, finished
 from tests.harness.tiny import tiny
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+SPACE = ROOT / "search_spaces" / "quickstart.yaml"
 TREE: Any = typer.main.get_command(app)
 VERBS = {
     "Attack", "Check", "Compare", "Connect", "Continue", "Deliver", "Derive", "Give", "Hand",
@@ -88,13 +94,114 @@ def test_the_shell_completes_names(folder: Path, typed: str, offered: list[str])
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("resume demo --executor ", ["ray", "inline"]),
+        ("resume demo --executor = i", ["inline"]),
+        ("search x.yaml --set search.sam", ["search.sampler="]),
+        ("search x.yaml --set space.", []),
+        ("search SPACE --set space.", [
+            "space.defense.eps=", "space.defense.lambda=", "space.defense.mu=",
+            "space.defense.steps=", "space.model.bits="]),
+        ("search x.yaml --set search.sampler = tp", ["tpe"]),
+        ("search x.yaml --set search.sampler = ", ["ehvi", "gp", "nsga2", "random", "tpe"]),
+        ("search x.yaml --set data.name = digits_", ["digits_mini"]),
+        ("search x.yaml --set = model.back", ["model.backbone="]),
+        ("validate x.yaml --set confirm.undefended = t", ["true"]),
+        ("validate x.yaml --set defense.method = trades --set defense.b", [
+            "defense.batch_size=", "defense.beta="]),
+        ("validate x.yaml --set defense.b", ["defense.batch_size="]),
+        ("evaluate runs/x --attack sd", ["sdha", "sdha_targeted"]),
+        ("evaluate runs/x --battery ex", ["exhaustive"]),
+        ("evaluate runs/x --precision ", ["fp32", "tf32", "bf16"]),
+        ("evaluate runs/x --device cu", ["cuda"]),
+        ("evaluate runs/x --queries v", ["validation"]),
+        ("reproduce table2 fig", ["figure3", "figure4", "figure5", "figure6", "figure7"]),
+        ("reproduce table2 --scale f", ["full"]),
+        ("reproduce table2 --data dig", ["digits"]), ("reproduce table2 --data cif", []),
+        ("reproduce table2 --scale full --data cif", ["cifar10"]),
+        ("transfer demo --attack ", []),
+        ("leaderboard add demo --setting ", []),
+        ("report demo --by ", []),
+    ],
+)  # fmt: skip
+def test_the_shell_completes_words(
+    folder: Path, typed: str, offered: list[str], asked: Callable[[str], list[str]]
+) -> None:
+    assert asked(typed.replace("SPACE", str(SPACE))) == sorted(offered)
+
+
+@pytest.fixture
+def asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str], list[str]]:
+    """Completes in this process, as bash asks."""
+    monkeypatch.chdir(tmp_path)
+
+    def answers(typed: str) -> list[str]:
+        words = f"saat {typed}"
+        monkeypatch.setenv("_SAAT_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+        with pytest.raises(SystemExit):
+            main([])
+        out, err = capsys.readouterr()
+        assert err == ""
+        return sorted(out.split())
+
+    return answers
+
+
+def test_the_shell_completes_what_a_run_has(
+    tmp_path: Path, asked: Callable[[str], list[str]]
+) -> None:
+    searched = experiment(name="done")
+    run_dir = tmp_path / "runs" / "done"
+    search = finished(run_dir, searched)
+    (run_dir / "experiment.yaml").write_text(yaml.safe_dump(searched.dump(), sort_keys=False))
+    trial = run_dir / "trials" / search.state.of_phase("confirm")[0].spec.trial_id
+    trial.mkdir(parents=True)
+    rows = np.zeros(1, dtype=np.int64)
+    images = np.zeros((1, 3, 8, 8), dtype=np.uint8)
+    stored: dict[str, Any] = dict.fromkeys(("hag", "pgd", "tta", "tta_target"), images)
+    np.savez(trial / "adversarial.npz", rows=rows, hag_queries=rows, **stored)
+    offered = {
+        "transfer done --attack ": ["hag", "pgd"],
+        "leaderboard add done --setting ": ["default", "recommended", "undefended"],
+        "report done --by ": ["defense.steps", "model.bits"],
+    }
+    for typed, names in offered.items():
+        assert asked(typed) == names
+
+
+@pytest.mark.parametrize(
+    ("words", "joined", "before"),
+    [
+        ("saat search x --set a = b", "saat search x --set a=b", "a="),
+        ("saat search x --set a =", "saat search x --set a=", "a="),
+        ("saat search x --set a = b c", "saat search x --set a=b c", ""),
+        ("saat search x --set = a = b", "saat search x --set=a=b", "a="),
+        ("saat resume --executor = i", "saat resume --executor=i", ""),
+        ("saat ", "saat ", ""),
+        ("= =", "==", "=="),
+    ],
+)
+def test_words_that_bash_splits_are_whole_again(words: str, joined: str, before: str) -> None:
+    parts = words.split(" ")
+    found, place, known = join_words(parts, len(parts) - 1)
+    assert " ".join(found) == joined
+    assert place == len(found) - 1
+    assert known == before
+
+
 def completed(folder: Path, typed: str) -> subprocess.CompletedProcess[str]:
     words = f"saat {typed}"
     environment = {
         **os.environ,
         "_SAAT_COMPLETE": "complete_bash",
         "COMP_WORDS": words,
-        "COMP_CWORD": str(len(words.split()) - 1),
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
     }
     return subprocess.run(
         [sys.executable, "-m", "harness"],
@@ -119,13 +226,13 @@ def test_a_search_is_resumed_without_ray_if_ray_does_not_start(
         raise SearchStopped("Ray did not start on this machine; without Ray: --executor inline")
 
     monkeypatch.setattr(ray_cluster, "connect", fails)
-    experiment = tiny({"pretrain.epochs": 1, "defense.epochs": 1, "name": "on_ray"})
+    wanted = tiny({"pretrain.epochs": 1, "defense.epochs": 1, "name": "on_ray"})
     with monkeypatch.context() as starting:
-        inline = checks.executor_of_run(experiment, Options(runs_dir, executor="inline"), quiet)
+        inline = checks.executor_of_run(wanted, Options(runs_dir, executor="inline"), quiet)
         starting.setattr(session, "executor_of_run", lambda *_: inline)
         starting.setattr(session, "run_search", stopped)
         with pytest.raises(SearchStopped):
-            session.start(experiment, Options(runs_dir, executor="ray"), "train", quiet)
+            session.start(wanted, Options(runs_dir, executor="ray"), "train", quiet)
     for options, status in (([], 1), (["--executor", "rya"], 2), (["--executor", "inline"], 0)):
         with pytest.raises(SystemExit) as ended:
             main(["resume", "on_ray", "--runs-dir", str(runs_dir), *options])
@@ -231,7 +338,12 @@ def test_samplers_are_listed_by_the_first_lines_of_their_docstrings() -> None:
         ("list attakcs", "attacks"), ("evaluate x --attack hagg", "hag"),
         ("evaluate x --battery cor", "core"), ("evaluate x --queries tst", "test"),
         ("evaluate x --precision fp3", "fp32"), ("evaluate x --device cdua", "cuda"),
-        ("status dmo", "demo"), ("report demo dgits", "digits"),
+        ("status dmo", "demo"), ("report demo dgits", "digits"), ("verify dmo", "demo"),
+        ("transfer dmo", "demo"), ("resume dmo", "demo"), ("sync dmo", "demo"),
+        ("leaderboard add dmo", "demo"), ("leaderboard ad x", "add"),
+        ("leaderboard add demo --claimed rob=0.4", "robust"),
+        ("reproduce tabel2", "table2"), ("reproduce table2 --scale smal", "small"),
+        ("reproduce table2 --data digit", "digits"),
         ("search SPACE --executor rya", "ray"), ("validate SPACE --set data.name=digit", "digits"),
         ("validate SPACE --set defense.method=saatt", "saat"),
         ("validate SPACE --set evaluation.attacks=[mainsty]", "mainstay"),
@@ -250,9 +362,8 @@ def test_a_misspelt_word_is_answered_with_the_nearest_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(folder)
-    space = str(ROOT / "search_spaces" / "quickstart.yaml")
     with pytest.raises(SystemExit) as ended:
-        main([space if word == "SPACE" else word for word in words.split()])
+        main([str(SPACE) if word == "SPACE" else word for word in words.split()])
     assert ended.value.code == 2
     said = capsys.readouterr().err
     asked = re.search(r"(did you mean|Did you mean|Possible options:) '?([\w.-]+)", said)

@@ -116,6 +116,30 @@ def test_an_interruption_that_nothing_caught_is_one_line(
     assert capsys.readouterr().err == "saat: interrupted; what was finished is on the disk\n"
 
 
+def test_an_interruption_says_in_its_line_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupted(*_: object) -> Path:
+        (tmp_path / "tiny").mkdir()
+        (tmp_path / "tiny" / "events.jsonl").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.session.session.start", interrupted)
+    monkeypatch.setattr("harness.session.session.paths_to_allow", lambda *_: [])
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(tiny_raw()))
+    for executor in ("inline", "ray"):
+        with pytest.raises(SystemExit) as ended:
+            command.main(["search", str(file), "--executor", executor, "--runs-dir", str(tmp_path)])
+        assert ended.value.code == 130
+        assert capsys.readouterr().err == (
+            "saat: interrupted; what was finished is on the disk; "
+            f"continue with: saat resume tiny --executor {executor} --runs-dir {tmp_path}\n"
+        )
+        (tmp_path / "tiny" / "events.jsonl").unlink()
+        (tmp_path / "tiny").rmdir()
+
+
 def test_an_error_without_an_interruption_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
     class Group:
         def main(self, *_: object, **__: object) -> int:

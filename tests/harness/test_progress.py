@@ -1,7 +1,11 @@
 """What a terminal shows of a running search, at two sizes, and how its time left is estimated."""
 
 import io
+import os
 import re
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ from rich.console import Console
 from harness.journal.state import TrialRecord
 from harness.search.search import Pause, Search
 from harness.session.progress import Progress
+from harness.session.terminal_keys import silent_control_keys
 from harness.session.time_left import EQUAL, Kind, time_left, work_of
 from saat.wording import duration
 from tests.harness.fakes import STARTED, due_epochs, experiment, fake_trial, open_search, step
@@ -127,6 +132,56 @@ def test_a_view_that_fails_ends_no_search(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("harness.session.progress.front_of", lambda *_: 1 / 0)
     search = driven(tmp_path, 9)
     assert "the live view failed: ZeroDivisionError" in shown(search, 80, 24)[0]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_an_interrupted_search_was_doing_stays_on_the_terminal(
+    tmp_path: Path, stopped: bool
+) -> None:
+    search, out = driven(tmp_path, 9), io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=24, color_system=None)
+    with suppress(KeyboardInterrupt), Progress(search, console):
+        if stopped:
+            raise KeyboardInterrupt
+    search.journal.close()
+    last = out.getvalue().rpartition("demo: exploring")[2]
+    erased = "\x1b[2K" in last
+    assert erased != stopped
+    assert last.endswith("\x1b[?25h") == stopped, "the cursor is shown again, below the view"
+    if stopped:
+        assert "front so far" in last or "running" in last
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo terminal")
+def test_a_control_key_writes_nothing_into_the_view() -> None:
+    outer, inner = os.openpty()
+    typed = "from harness.session.terminal_keys import silent_control_keys as silent\n" + (
+        "with silent(): print('go', flush=True); input()\nprint('go', flush=True); input()"
+    )
+    # In a session of its own, so that the terminal is its own.
+    plumbed = "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n" + typed
+    process = subprocess.Popen(
+        [sys.executable, "-c", plumbed], stdin=inner, stdout=inner, start_new_session=True
+    )
+    try:
+        for expected in (b"\x14a", b"^Ta"):
+            read_until(outer, b"go\r\n")
+            os.write(outer, b"\x14a\n")  # Ctrl-T, and a letter that is echoed after it
+            assert expected in read_until(outer, b"a\r\n")
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        os.close(outer)
+        os.close(inner)
+    with Path(os.devnull).open() as nothing, silent_control_keys(nothing):
+        pass
+
+
+def read_until(terminal: int, end: bytes) -> bytes:
+    seen = b""
+    while end not in seen:
+        seen += os.read(terminal, 100)
+    return seen
 
 
 def test_a_log_names_the_time_left_as_people_read_it(tmp_path: Path) -> None:

@@ -48,7 +48,9 @@ def test_status_shows_epochs_values_and_the_time_left(done: Any, tmp_path: Path)
     clean, robust = (100 * record.metrics[f"val/{name}_map"] for name in ("clean", "robust"))
     text = render(found)
     expected = f"epoch {trial['epoch']}/4  clean {clean:.1f} robust {robust:.1f}"
-    assert f"  running: {record.spec.trial_id}  {expected}" in text
+    values = record.config.flat()
+    setting = f"λ={values['defense.lambda']:.3g} ε={255 * values['defense.eps']:.3g}/255"
+    assert f"  running: {record.spec.trial_id}  {expected}  {setting}" in text
     assert re.search(r"  about \d+ (s|min \d\d s) left \(.+ to .+\) at this pace", text)
     assert found["confirmed"] == []
     json.dumps(found, allow_nan=False)

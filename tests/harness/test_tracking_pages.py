@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,19 @@ import torch
 from mlflow import MlflowClient
 
 import saat
+from harness import mlflow_flavor
 from harness.experiment.config import Experiment
 from harness.journal.journal import Event, read
 from harness.journal.state import SearchState
+from harness.session.front import front_of as terminal_front
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.origin import read_origin, source_tags, version_tags
 from harness.tracking.report_files import self_contained
 from harness.tracking.run_names import run_name
-from harness.tracking.saved_views import LANDING, has_view, runs_page, view_tags
+from harness.tracking.saved_views import FRONT, LANDING, has_view, runs_page, view_tags
 from harness.tracking.tracked_values import experiment_params
 from harness.tracking.tracker import Tracker
+from reports.tracked_runs import TRACKED_RUNS, read_tracked_runs
 from saat import tensor_file
 from saat.defenses import defended_network
 from saat.models import build_network
@@ -249,7 +253,67 @@ def test_a_running_search_is_described_every_half_minute_at_most(
         runs.deliver(event, state)
     assert 5 <= len(notes) <= 7
     assert "running" in notes[-1]
-    assert "Front of the search" in notes[-1]
+    shown = re.compile(r"Front of the search, (\d+) settings?, hypervolume (0\.\d{4})")
+    fronts = [found.groups() for note in notes if (found := shown.search(note))]
+    assert len(set(fronts)) > 1, "it grows while the search runs"
+    volumes = [float(volume) for _, volume in fronts]
+    assert volumes == sorted(volumes)
+
+
+def test_front_and_hypervolume_of_the_parent_grow_with_every_completed_trial(
+    search: Search,
+) -> None:
+    aims, state = searched().aims, SearchState()
+    sizes, volumes = [], []
+    for event in search.events:
+        state.apply(event)
+        if event["event"] == "completed" and state.recommended is None:
+            front, volume = terminal_front(aims, state)
+            sizes.append(float(len(front)))
+            volumes.append(volume)
+    parent = search.runs["search"].info.run_id
+    history = {
+        name: [m.value for m in search.client.get_metric_history(parent, name)]
+        for name in ("front_size", "hypervolume")
+    }
+    assert history["front_size"] == sizes
+    assert history["hypervolume"] == pytest.approx(volumes)
+    assert volumes[-1] > volumes[0]
+
+
+def test_the_tracker_leaves_the_runs_for_the_links_of_a_report(search: Search) -> None:
+    found = read_tracked_runs(search.run_dir)
+    assert found.uri == search.uri
+    assert found.experiment_id == search.experiment_id
+    assert found.runs == {trial: run.info.run_id for trial, run in search.runs.items()}
+
+
+def test_the_runs_of_the_front_are_tagged_for_their_view(search: Search) -> None:
+    front, _ = terminal_front(searched().aims, search.state)
+    tagged = {t for t, run in search.runs.items() if run.data.tags.get("saat.on_front") == "yes"}
+    assert tagged == {record.spec.trial_id for record in front}
+    note = search.runs["search"].data.tags["mlflow.note.content"]
+    assert f"[front]({runs_page(search.experiment_id, FRONT, charts=True)})" in note
+
+
+def test_a_report_waits_for_the_tracker_and_not_for_a_server_that_is_down(
+    search: Search, tmp_path: Path
+) -> None:
+    for uri, delivered in (
+        (f"sqlite:///{tmp_path / 'mlflow.db'}", True),
+        ("http://127.0.0.1:9", False),
+    ):
+        run_dir = tmp_path / str(delivered)
+        shutil.copytree(search.run_dir, run_dir)
+        (run_dir / "tracked.json").unlink()
+        (run_dir / TRACKED_RUNS).unlink()
+        tracker = Tracker(MlflowRuns(uri, run_dir, searched(), TAGS))
+        tracker.start(search.events)
+        began = time.monotonic()
+        tracker.catch_up(timeout=200)
+        assert time.monotonic() - began < 190
+        assert bool(read_tracked_runs(run_dir).runs) == delivered
+        tracker.close(timeout=5)
 
 
 def test_a_tested_model_is_loaded_by_mlflow_without_pickle_and_logged_once(search: Search) -> None:
@@ -273,16 +337,38 @@ def test_a_tested_model_is_loaded_by_mlflow_without_pickle_and_logged_once(searc
         assert np.isfinite(features).all()
         assert np.array_equal(network(torch.from_numpy(images)).numpy(), features)
     assert np.array_equal(loaded.predict({"images": images}), features)
+    again = mlflow_flavor.load_model(f"models:/{model.model_id}")
+    with torch.inference_mode():
+        assert np.array_equal(again(torch.from_numpy(images)).numpy(), features)
+    assert model.tags["mlflow.note.content"] == mlflow_flavor.usage(model.model_id)
     assert loaded.predict(loaded.input_example).shape == (1, search.tested.config.model.bits)
     assert not search.runs[trial_id].data.tags.get("mlflow.loggedArtifacts")
+
+
+def test_damaged_weights_hold_up_no_other_event(
+    search: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.tracking.retries.FINAL_TRIES", 1)
+    run_dir = tmp_path / NAME
+    shutil.copytree(search.run_dir, run_dir)
+    (run_dir / "tracked.json").unlink()
+    weights = run_dir / search.weights.relative_to(search.run_dir)
+    weights.write_bytes(weights.read_bytes()[:-9])
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    tracker = Tracker(MlflowRuns(uri, run_dir, searched(), TAGS))
+    tracker.start(search.events)
+    assert "did not accept 1 event" in tracker.close(timeout=200, patient=True)
 
 
 def test_the_logged_page_needs_no_file_beside_it(tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "frontier.png").write_bytes(b"picture")
     links = ("figures/frontier.png", "figures/frontier.pdf", "tables/absent.csv")
-    page = "<p>" + " ".join(f'<a href="{link}">it</a>' for link in links) + '<a href="#x">x</a>'
+    written = " ".join(f'<a href="{link}" aria-label="x">it</a>' for link in links)
+    run = '<a class="run" href="http://127.0.0.1:5000/#/x">of a run</a>'
+    page = f'<p>{written}<a href="#x">x</a>{run}'
     logged = self_contained(page, tmp_path)
     assert 'href="data:image/png;base64,cGljdHVyZQ=="' in logged
     assert set(re.findall(r'href="([a-z#]+)', logged)) == {"data", "#x"}
     assert logged.count(">it<") == 3
+    assert logged.endswith("</a>of a run"), "MLflow's frame opens no page of MLflow"

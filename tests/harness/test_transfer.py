@@ -74,6 +74,8 @@ def test_cells_are_models_and_images_of_one_seed(
 
 def test_an_attack_without_images_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["transfer", "tiny", "--attack", "square", "--runs-dir", str(run.parent)])
+        main(["transfer", "tiny", "--attack", "maistay", "--runs-dir", str(run.parent)])
     assert ended.value.code == 2
-    assert "no trial kept images of square" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("saat: --attack maistay: tiny has no images of it; one of ")
+    assert said.endswith("; did you mean mainstay?\n")
