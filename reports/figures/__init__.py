@@ -9,6 +9,7 @@ from reports.confirmed import ConfirmedConfig, letters_of
 from reports.figures.ap_per_query import ap_per_query_chart
 from reports.figures.chart import Chart
 from reports.figures.confirmed import confirmed_chart
+from reports.figures.coordinates import coordinates_chart
 from reports.figures.cost import cost_chart
 from reports.figures.examples import examples_data, examples_static
 from reports.figures.frontier import frontier_chart
@@ -58,6 +59,14 @@ def overlaid_figures(
             "cannot be compared with the points. The axes fit the completed trials; stopped "
             "trials, chance and floor may lie outside.",
             frontier_chart(searches, by, letters),
+        ),
+        ReportFigure(
+            "coordinates",
+            "Explored settings on parallel axes",
+            "Every line is a setting; it meets each axis at its value, and the axes at the right "
+            "are what it reached. Lines of one colour share a front. Grey settings were not "
+            "trained to the end, so they have no values at the right.",
+            coordinates_chart(searches, by),
         ),
         ReportFigure(
             "confirmed",

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reports.figures.chart import (
     Band,
+    Bars,
     Bound,
     Cells,
     Chart,
@@ -136,6 +137,9 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
             _draw_cells(axes, mark)
         case Points():
             _draw_points(axes, mark)
+        case Bars():
+            look = {"color": mark.colour, "alpha": mark.opacity, "label": _label(mark.label)}
+            axes.barh(mark.y, mark.end - mark.begin, mark.height, mark.begin, **look)
         case Bound():
             axes.axvline(mark.x, ls=":", lw=1.1, color=mark.colour, label=_label(mark.label))
         case Letters():

@@ -1,0 +1,88 @@
+"""Figures and tables as the template of the page shows them; their files are written beside it."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from reports.figures import ReportFigure, interactive, static
+from reports.figures.chart import Cells, Chart
+from reports.figures.heat_table import heat_table
+from reports.table_formats import displayed, numeric_columns, write_table
+from reports.tables import Table
+from reports.wording import MISSING
+
+View = dict[str, Any]  # a figure or a table, as the template shows it
+
+
+def save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> View:
+    """Draw a figure, write it as PNG and PDF below ``out_dir/figures``, and view it."""
+    stem = f"figures/{figure.name}{suffix}"
+    chart = figure.drawing if isinstance(figure.drawing, Chart) else None
+    drawn = static.draw(chart) if chart else cast(Figure, figure.drawing)
+    # Lay out once for both files.
+    drawn.draw_without_rendering()
+    drawn.set_layout_engine(None)
+    picture = io.BytesIO()
+    drawn.savefig(picture, format="png")
+    (out_dir / f"{stem}.png").write_bytes(picture.getvalue())
+    # No date in the file, so that equal results give equal files.
+    drawn.savefig(out_dir / f"{stem}.pdf", metadata={"CreationDate": None})
+    encoded = base64.b64encode(picture.getvalue()).decode("ascii")
+    cells = [m for p in (chart.panels if chart else ()) for m in p.marks if isinstance(m, Cells)]
+    plots = interactive.draw(chart) if chart and not cells else []
+    return {
+        "name": f"{figure.name}{suffix}",
+        "title": figure.title,
+        "caption": figure.caption,
+        "stem": stem,
+        # No JSON may end the script element around it.
+        "plots": [
+            {
+                "json": Markup(str(plot.to_json()).replace("<", "\\u003c")),  # noqa: S704
+                "has_switch": bool(plot.layout.meta and plot.layout.meta.get("focus")),
+                "rulers": plot.layout.meta.get("rulers", ()) if plot.layout.meta else (),
+                "height": plot.layout.height,
+            }
+            for plot in plots
+        ],
+        "heat": [heat_table(mark) for mark in cells],
+        # For a figure without an interactive form.
+        "image": "" if chart else f"data:image/png;base64,{encoded}",
+    }
+
+
+def save_table(table: Table, out_dir: Path, suffix: str) -> View:
+    write_table(table, out_dir / "tables", suffix)
+    frame = displayed(table)
+    numeric = numeric_columns(table)
+    # A column without any value says nothing to a reader; the files have it.
+    kept = [i for i, name in enumerate(frame) if (~frame[name].isin(("", MISSING))).any()]
+    return {
+        "name": f"{table.name}{suffix}",
+        "caption": table.caption,
+        "stem": f"tables/{table.name}{suffix}",
+        # Text, and whether the column holds numbers.
+        "header": [(frame.columns[i], numeric[i]) for i in kept],
+        "rows": frame.iloc[:, kept].to_numpy().tolist(),
+        # Attributes of each row, by which the page's script selects it.
+        "data": [
+            {"key": key, **{name: values[row] for name, values in table.facets.items()}}
+            for row, key in enumerate(table.keys)
+        ]
+        or [{}] * len(frame),
+    }
+
+
+def filters_of(tables: Sequence[Table]) -> dict[str, list[str]]:
+    """What the rows of some tables can be filtered by: filter → its values, where there are two."""
+    found: dict[str, list[str]] = {}
+    for table in tables:
+        for name, values in table.facets.items():
+            found.setdefault(name, []).extend(values)
+    options = {name: list(dict.fromkeys(values)) for name, values in found.items()}
+    return {name: values for name, values in options.items() if len(values) > 1}
