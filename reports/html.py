@@ -49,7 +49,8 @@ from saat.errors import printable
 from saat.feasibility import Objective
 
 # Figures that the template places itself; any other comes at the end of its section.
-_FIXED_FIGURES = ("frontier", "coordinates", "confirmed", "matrix", "targeted", "hypervolume", "learning_curves",
+_FIXED_FIGURES = ("frontier", "coordinates", "timeline", "stages", "early_stopping",
+           "confirmed", "matrix", "targeted", "hypervolume", "learning_curves",
            "importance", "parameters", "precision_recall", "precision_at",
            "ap_per_query", "examples")  # fmt: skip
 

@@ -57,6 +57,7 @@ def save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> View:
 
 
 def save_table(table: Table, out_dir: Path, suffix: str) -> View:
+    """Write a table as CSV, Markdown and LaTeX below ``out_dir/tables``, and view it."""
     write_table(table, out_dir / "tables", suffix)
     frame = displayed(table)
     numeric = numeric_columns(table)

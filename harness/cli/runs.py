@@ -162,6 +162,7 @@ def status(name: RunName, runs_dir: RunsDir = RUNS, as_json: Json = False) -> No
         "saat report first",
         "saat report first second -o both",
         "saat report first --by defense.steps",
+        "saat report first --live",
     )
 )
 def report(
@@ -170,6 +171,13 @@ def report(
     by: Annotated[
         str | None,
         option("Show a front for each value of this searched key.", "one for each code length"),
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Serve the report of a search while it runs.")
+    ] = False,
+    port: Annotated[
+        int | None,
+        option("Listen on this port of 127.0.0.1 with --live.", "5001", min=1, max=65535),
     ] = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
@@ -184,6 +192,17 @@ def report(
         experiment, _ = read_stored(run_dir)
         if by is not None:
             check_by(by, experiment.space, run_dir.name)
+    if port is not None and not live:
+        raise InputError("--port: goes with --live")
+    if live:
+        if len(run_dirs) > 1:
+            raise InputError("--live: follows one search; name one")
+        if output is not None:
+            raise InputError("--live: serves from a temporary folder; leave out -o")
+        with importing():
+            from harness.session.live_report import serve_live
+        serve_live(run_dirs[0], port or 5001, say, by or "")
+        return
     if output is None and len(run_dirs) > 1:
         raise InputError("report: several searches need a folder for their report: -o DIR")
     if output is not None:

@@ -11,6 +11,7 @@ from reports.figures.chart import Chart
 from reports.figures.confirmed import confirmed_chart
 from reports.figures.coordinates import coordinates_chart
 from reports.figures.cost import cost_chart
+from reports.figures.early_stopping import early_stopping_chart
 from reports.figures.examples import examples_data, examples_static
 from reports.figures.frontier import frontier_chart
 from reports.figures.importance import importance_chart
@@ -19,9 +20,11 @@ from reports.figures.matrix import matrix_chart
 from reports.figures.parameters import parameters_chart
 from reports.figures.precision_at import precision_at_chart
 from reports.figures.precision_recall import precision_recall_chart
+from reports.figures.timeline import stages_chart, timeline_chart
 from reports.matrix import matrix_notes, targeted_matrix, untargeted_matrix
 from reports.objectives import is_default, label_of, listed, names_listed, reference_text
-from reports.results import SearchResults
+from reports.results import SearchResults, stage_seconds
+from reports.stopping import saved_sentence
 from reports.wording import capital
 from saat.feasibility import Aims
 
@@ -146,9 +149,12 @@ def search_figures(
             "Learning curves",
             "Validation queries under the short attack of the search, after every epoch that was "
             "validated, in the part of the database that the protocol names. Letters name the "
-            "recommended settings.",
+            "recommended settings. At a rung the scheduler stops trials that are behind; a probe "
+            "ends early whatever it reaches, because it only teaches the sampler.",
             learning_curves_chart(results, letters),
         ),
+        *_early_stopping(results),
+        *_times(results),
         ReportFigure(
             "parameters",
             "Searched parameters",
@@ -191,6 +197,49 @@ def search_figures(
         ),
     ]
     return {figure.name: figure for figure in rendered}
+
+
+def _early_stopping(results: SearchResults) -> list[ReportFigure]:
+    """The figure of what stopping saved, where a search stopped any trial."""
+    if not (results.explore["status"] == "stopped").any():
+        return []
+    return [
+        ReportFigure(
+            "early_stopping",
+            "What early stopping saved",
+            f"{saved_sentence(results)}. The lines say how many explore trials trained each epoch, "
+            "and how many would have; what lies between them was saved. Failed and running trials "
+            "are left out.",
+            early_stopping_chart(results),
+        )
+    ]
+
+
+def _times(results: SearchResults) -> list[ReportFigure]:
+    """The figures of the clock and of the stages; runs of earlier versions kept no such times."""
+    figures = []
+    if results.trials["started_at"].notna().any():
+        figures.append(
+            ReportFigure(
+                "timeline",
+                "The search over the clock",
+                "Every bar is a trial, from its suggestion to its last event, in the colour of its "
+                "end. Trials that ran at the same time on a machine have rows of their own. An "
+                "interruption of the search is a gap, or lengthens the trials that ran then.",
+                timeline_chart(results),
+            )
+        )
+    if stage_seconds(results.trials).fillna(0.0).to_numpy().any():
+        figures.append(
+            ReportFigure(
+                "stages",
+                "Time of each stage",
+                "Seconds of work of all trials of a phase, summed by stage. Stopped trials count "
+                "up to their last epoch.",
+                stages_chart(results),
+            )
+        )
+    return figures
 
 
 def _importance(results: SearchResults) -> list[ReportFigure]:

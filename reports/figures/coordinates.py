@@ -33,7 +33,7 @@ from reports.wording import (
 )
 
 OTHERS = "stopped, failed or running: no final values"
-_LINE = 16  # characters of a line below an axis
+_LINE = 13  # characters of a line below an axis
 _HOVER = "%{text}<extra></extra>"
 
 
@@ -67,7 +67,9 @@ def coordinates(searches: Sequence[SearchResults], by: str = "") -> Coordinates:
     found = [_axis_of_key(frame, key, spec) for key, spec in space.items()]
     found += _axes_of_objectives(searches, frame)
     kept = [(ruler, places) for ruler, places in found if not np.isnan(places).all()]
-    places = np.array([places for _, places in kept], dtype=np.float64).reshape(-1, len(frame)).T
+    places = (
+        np.array([places for _, places in kept], dtype=np.float64).reshape(len(kept), len(frame)).T
+    )
     trials = frame[["label", "text", "key", "completed"]].reset_index(drop=True)
     shown = [name for name in labels if name in set(frame["label"][frame["on_figure"]])]
     return Coordinates(tuple(ruler for ruler, _ in kept), places, trials, tuple(shown))
@@ -168,7 +170,7 @@ def _ends(ruler: Ruler) -> str:
     # A key such as defense.clip_gradients has no spaces to break at.
     label = ruler.label.replace(".", ". ") + (" (log)" if ruler.is_log else "")
     between = f"{ruler.low:.3g} to {ruler.high:.3g}{ruler.unit}"
-    lines = [*textwrap.wrap(label, _LINE), *textwrap.wrap(", ".join(ruler.choices) or between, 20)]
+    lines = textwrap.wrap(label, _LINE) + textwrap.wrap(", ".join(ruler.choices) or between, _LINE)
     return "\n".join(line.rstrip() for line in lines)
 
 

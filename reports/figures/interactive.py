@@ -131,10 +131,11 @@ def _lines(text: str) -> str:
 
 
 def _bars(mark: Bars, in_legend: bool) -> go.Bar:
+    values = {"base": mark.begin, "x": mark.end - mark.begin, "y": mark.y}
+    if not len(mark.y):  # an entry of the legend, which plotly lists only with a bar
+        values = {"x": [None], "y": [None]}
     return go.Bar(
-        base=mark.begin,
-        x=mark.end - mark.begin,
-        y=mark.y,
+        **values,
         width=mark.height,
         orientation="h",
         marker={"color": mark.colour, "line": {"width": 0}},

@@ -139,7 +139,10 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
             _draw_points(axes, mark)
         case Bars():
             look = {"color": mark.colour, "alpha": mark.opacity, "label": _label(mark.label)}
-            axes.barh(mark.y, mark.end - mark.begin, mark.height, mark.begin, **look)
+            if len(mark.y):
+                axes.barh(mark.y, mark.end - mark.begin, mark.height, mark.begin, **look)
+            else:  # an entry of the legend; bars without any have no colour there
+                axes.fill_between([], [], **look)
         case Bound():
             axes.axvline(mark.x, ls=":", lw=1.1, color=mark.colour, label=_label(mark.label))
         case Letters():
