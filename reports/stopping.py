@@ -22,10 +22,10 @@ def stop_labels(results: SearchResults) -> Mapping[int, str]:
         frozenset({False, True}): "rung, and end of probes",
     }
     kinds = {
-        int(epoch): frozenset(map(is_probe, group["stop_reason"]))
-        for epoch, group in stopped.groupby("epochs")
+        epoch: frozenset(map(is_probe, stopped["stop_reason"][stopped["epochs"] == epoch]))
+        for epoch in sorted(set(stopped["epochs"]))
     }
-    return {epoch: labels[kind] for epoch, kind in sorted(kinds.items())}
+    return {int(epoch): labels[kind] for epoch, kind in kinds.items()}
 
 
 def planned_epochs(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.float64]:

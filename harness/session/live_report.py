@@ -23,7 +23,7 @@ from harness.session.session import make_report
 
 EVERY = 30.0  # seconds between two versions, at least
 _POLL = 1.0  # seconds between two looks at the journal
-_GOODBYE = 8.0  # seconds in which open pages take the last version; they ask every 3
+GOODBYE = 8.0  # seconds in which open pages take the last version; they ask every 3
 _SERVED = {"figures", "tables", "frontier.csv"}  # beside the page
 
 
@@ -58,7 +58,7 @@ def serve_live(
                     print(f"live report: http://127.0.0.1:{port}/ (Ctrl-C ends it)", flush=True)
                 server.show(made, version, ended)
                 shutil.rmtree(Path(folder) / str(version - 2), ignore_errors=True)
-                time.sleep(_GOODBYE if ended and version > 1 else 0 if ended else every)
+                time.sleep(GOODBYE if ended and version > 1 else 0 if ended else every)
         finally:
             if server is not None:
                 server.end()

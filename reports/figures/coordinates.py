@@ -125,7 +125,7 @@ def _axis_of_key(frame: pd.DataFrame, key: str, specification: Any) -> tuple[Rul
     if "choice" in options or not len(bounds) or numbers.isna().sum() > column.isna().sum():
         return _axis_of_choices(key, column, options.get("choice") or [])
     scale = 255.0 if is_pixel_parameter(key) else 1.0
-    values = scale * numbers.to_numpy(dtype=np.float64)
+    values = np.array(scale * numbers, dtype=np.float64)
     reached = [*(scale * v for v in bounds), *values[np.isfinite(values)]]
     low, high = float(min(reached)), float(max(reached))
     is_log = bool(options.get("log")) and low > 0

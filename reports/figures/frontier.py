@@ -250,5 +250,5 @@ def _marks(view: _View, one: FrontierSeries, index: int) -> Iterator[Mark]:
 
 
 def _points(view: _View, rows: pd.DataFrame, shade: str, **look: Any) -> Points:
-    shown: Any = {"texts": list(rows["text"]), "keys": list(rows["key"])}
-    return Points(*view.coordinates(rows), shade, **shown, **look)
+    look |= {"texts": list(rows["text"]), "keys": list(rows["key"])}
+    return Points(*view.coordinates(rows), shade, **look)

@@ -131,13 +131,14 @@ def _lines(text: str) -> str:
 
 
 def _bars(mark: Bars, in_legend: bool) -> go.Bar:
-    values = {"base": mark.begin, "x": mark.end - mark.begin, "y": mark.y}
+    values: dict[str, Any] = {"base": mark.begin, "x": mark.end - mark.begin, "y": mark.y}
     if not len(mark.y):  # an entry of the legend, which plotly lists only with a bar
         values = {"x": [None], "y": [None]}
     return go.Bar(
         **values,
         width=mark.height,
         orientation="h",
+        textposition="none",  # texts are shown over a bar, not in it
         marker={"color": mark.colour, "line": {"width": 0}},
         opacity=mark.opacity,
         name=escape(mark.label),

@@ -30,10 +30,10 @@ class Timeline(NamedTuple):
     """Trials on the clock.
 
     Attributes:
-        trials: a row a trial, in the order in which they began: its ``kind``, ``begin``, ``trained``
-            (the end of its last epoch; NaN without one) and ``end`` in seconds from the beginning
-            of the first, its ``row``, ``text`` and ``key``
-            (:func:`reports.linked.setting_key`).
+        trials: a row a trial, in the order in which they began: its ``kind``, its ``row``, ``text``
+            and ``key`` (:func:`reports.linked.setting_key`), and in seconds from the beginning of
+            the first one its ``begin``, ``trained`` (end of its last epoch; NaN without one) and
+            ``end``.
         rows: the name of each row.
     """
 
@@ -111,7 +111,8 @@ def stages_chart(results: SearchResults) -> Chart:
     thick = 0.8 / len(totals)
     marks: list[Mark] = []
     for index, (phase, row) in enumerate(totals.iterrows()):
-        places = np.arange(len(names)) - thick * (index - (len(totals) - 1) / 2)
+        beside = thick * (index - (len(totals) - 1) / 2)
+        places = np.array([place - beside for place in range(len(names))], dtype=np.float64)
         texts = [f"{STAGES.get(name, name)}, {phase}: {duration(row[name])}" for name in names]
         values = scale.factor * row.to_numpy(dtype=np.float64)
         look: Any = {"texts": texts, "hover": "%{text}<extra></extra>", "height": 0.9 * thick}

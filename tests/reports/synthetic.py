@@ -3,6 +3,7 @@
 import json
 import zlib
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,9 @@ def write_run(
     shift: float = 0.0,
     aims: dict[str, Any] | None = None,
     attacks: tuple[str, ...] = ATTACKS,
+    explored: int = 12,
 ) -> Path:
-    """Write a run folder and return it.
+    """Write a run folder with ``explored`` explore trials and return it.
 
     ``aims`` are further keys of its experiment; with them, the trials have every metric that can
     be an objective.
@@ -79,7 +81,7 @@ def write_run(
     }
     (path / "provenance.json").write_text(json.dumps(provenance))
     rng = np.random.default_rng(7)
-    rows, epochs = _explore(rng, protocol, complete, shift) if explore else ([], [])
+    rows, epochs = _explore(rng, protocol, complete, shift, explored) if explore else ([], [])
     if complete and "confirm" in phases:
         for key, (clean, robust) in _TESTED.items():
             for seed in seeds:
@@ -111,12 +113,12 @@ def _with_objectives(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _explore(
-    rng: np.random.Generator, protocol: str, complete: bool, shift: float
+    rng: np.random.Generator, protocol: str, complete: bool, shift: float, count: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     rows, epochs = [], []
     statuses = ["completed", "completed", "stopped", "completed", "completed", "stopped"]
     statuses += ["failed", "stopped", "completed", "stopped", "stopped", "completed"]
-    for number, planned in enumerate(statuses):
+    for number, planned in zip(range(count), cycle(statuses), strict=False):
         status = planned if complete or planned != "completed" else "running"
         bits = 32 if number % 2 == 0 else 16
         default = number < 2
@@ -189,7 +191,7 @@ def _parameters(bits: int, weight: float, eps: float, steps: int, number: int) -
     return {
         "param.model.bits": bits,
         "param.defense.lambda": weight,
-        "param.defense.mu": 1e-4 * (1 + number),
+        "param.defense.mu": 1e-4 * (1 + number % 90),
         "param.defense.eps": eps,
         "param.defense.steps": steps,
         "param.defense.step_size": "auto" if number % 2 else 2 / 255,
