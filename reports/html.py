@@ -29,6 +29,7 @@ from reports.confirmed import (
 )
 from reports.csv_files import csv_text
 from reports.figures import ReportFigure, overlaid_figures, search_figures
+from reports.figures.print_files import FigureFiles
 from reports.figures.static import STATIC_STYLE
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
 from reports.page_views import View, filters_of, save_figure, save_table
@@ -55,7 +56,9 @@ _FIXED_FIGURES = ("frontier", "coordinates", "timeline", "stages", "early_stoppi
            "ap_per_query", "examples")  # fmt: skip
 
 
-def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "") -> Path:
+def write_report(
+    searches: Sequence[SearchResults], out_dir: Path, by: str = "", files: FigureFiles = "usual"
+) -> Path:
     """Write ``report.html``, ``frontier.csv``, ``figures/`` and ``tables/`` into a folder.
 
     Searches are drawn over each other where their protocols are equal, and apart otherwise.
@@ -65,6 +68,8 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "")
         out_dir: made if it does not exist; files of an earlier report are overwritten.
         by: a searched key, each value of which has a front of its own and a row in two tables;
             the key of ``search.each`` by default.
+        files: which files of charts are written to ``figures/``, which takes most of the time;
+            see `reports.figures.print_files.write_figure`.
 
     Returns:
         The path of ``report.html``.
@@ -80,7 +85,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "")
     groups = comparable_groups(named)
     with matplotlib.rc_context(STATIC_STYLE):
         sections = [
-            _section(group, out_dir, suffix if len(groups) > 1 else "", _slugs(named), by)
+            _section(group, out_dir, suffix if len(groups) > 1 else "", _slugs(named), by, files)
             for i, group in enumerate(groups)
             for suffix in [f"-protocol{i + 1}"]
         ]
@@ -142,7 +147,12 @@ def _with_distinct_names(searches: Sequence[SearchResults]) -> list[SearchResult
 
 
 def _section(
-    searches: Sequence[SearchResults], out_dir: Path, suffix: str, slugs: dict[str, str], by: str
+    searches: Sequence[SearchResults],
+    out_dir: Path,
+    suffix: str,
+    slugs: dict[str, str],
+    by: str,
+    files: FigureFiles,
 ) -> dict[str, Any]:
     """The section of the page on searches of one protocol: figures, tables and conclusions."""
     keys = {results.each for results in searches}
@@ -171,7 +181,9 @@ def _section(
         "title": f"{names} on {datasets}" if datasets else names,
         # A comparison has no explore trials.
         "explored": any(len(results.explore) for results in searches) or not everything,
-        "figures": _save_figures(overlaid_figures(searches, everything, by), out_dir, suffix),
+        "figures": _save_figures(
+            overlaid_figures(searches, everything, by), out_dir, suffix, files
+        ),
         "tables": {table.name: save_table(table, out_dir, suffix) for table in tables},
         "filters": filters_of(trials),
         "front": front.frame.assign(dataset=datasets, protocol_hash=protocol),
@@ -181,7 +193,7 @@ def _section(
                 **_first_screen(results, configs[name], gains[name]),
                 "summary": save_table(summary_table(configs[name]), out_dir, slugs[name]),
                 "figures": _save_figures(
-                    search_figures(results, configs[name]), out_dir, slugs[name]
+                    search_figures(results, configs[name]), out_dir, slugs[name], files
                 ),
                 "time": save_table(time_table(results), out_dir, slugs[name]),
                 "stopping": save_table(stopping_table(results), out_dir, slugs[name]),
@@ -219,7 +231,7 @@ def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:
 
 
 def _save_figures(
-    figures: Mapping[str, ReportFigure], out_dir: Path, suffix: str
+    figures: Mapping[str, ReportFigure], out_dir: Path, suffix: str, files: FigureFiles
 ) -> dict[str, View]:
     (out_dir / "figures").mkdir(exist_ok=True)
-    return {name: save_figure(figure, out_dir, suffix) for name, figure in figures.items()}
+    return {name: save_figure(figure, out_dir, suffix, files) for name, figure in figures.items()}

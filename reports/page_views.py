@@ -1,17 +1,16 @@
 """Figures and tables as the template of the page shows them; their files are written beside it."""
 
 import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
-from reports.figures import ReportFigure, interactive, static
+from reports.figures import ReportFigure, interactive
 from reports.figures.chart import Cells, Chart
 from reports.figures.heat_table import heat_table
+from reports.figures.print_files import FigureFiles, write_figure
 from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import Table
 from reports.wording import MISSING
@@ -19,27 +18,21 @@ from reports.wording import MISSING
 View = dict[str, Any]  # a figure or a table, as the template shows it
 
 
-def save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> View:
-    """Draw a figure, write it as PNG and PDF below ``out_dir/figures``, and view it."""
+def save_figure(
+    figure: ReportFigure, out_dir: Path, suffix: str, wanted: FigureFiles = "usual"
+) -> View:
+    """Write the files of a figure to ``out_dir/figures``, and view it."""
     stem = f"figures/{figure.name}{suffix}"
     chart = figure.drawing if isinstance(figure.drawing, Chart) else None
-    drawn = static.draw(chart) if chart else cast(Figure, figure.drawing)
-    # Lay out once for both files.
-    drawn.draw_without_rendering()
-    drawn.set_layout_engine(None)
-    picture = io.BytesIO()
-    drawn.savefig(picture, format="png")
-    (out_dir / f"{stem}.png").write_bytes(picture.getvalue())
-    # No date in the file, so that equal results give equal files.
-    drawn.savefig(out_dir / f"{stem}.pdf", metadata={"CreationDate": None})
-    encoded = base64.b64encode(picture.getvalue()).decode("ascii")
+    written = write_figure(figure.drawing, out_dir / stem, wanted)
+    encoded = base64.b64encode(written.picture).decode("ascii")
     cells = [m for p in (chart.panels if chart else ()) for m in p.marks if isinstance(m, Cells)]
     plots = interactive.draw(chart) if chart and not cells else []
     return {
         "name": f"{figure.name}{suffix}",
         "title": figure.title,
         "caption": figure.caption,
-        "stem": stem,
+        "files": [(label, f"{stem}{ending}") for label, ending in written.files],
         # No JSON may end the script element around it.
         "plots": [
             {

@@ -162,6 +162,7 @@ def status(name: RunName, runs_dir: RunsDir = RUNS, as_json: Json = False) -> No
         "saat report first",
         "saat report first second -o both",
         "saat report first --by defense.steps",
+        "saat report first --print",
         "saat report first --live",
     )
 )
@@ -172,6 +173,10 @@ def report(
         str | None,
         option("Show a front for each value of this searched key.", "one for each code length"),
     ] = None,
+    print_: Annotated[
+        bool,
+        typer.Option("--print", help="Write figures 3.5 and 7.16 inches wide too, as PDF and SVG."),
+    ] = False,
     live: Annotated[
         bool, typer.Option("--live", help="Serve the report of a search while it runs.")
     ] = False,
@@ -199,6 +204,8 @@ def report(
             raise InputError("--live: follows one search; name one")
         if output is not None:
             raise InputError("--live: serves from a temporary folder; leave out -o")
+        if print_:
+            raise InputError("--live: writes no figures for print; leave out --print")
         with importing():
             from harness.session.live_report import serve_live
         serve_live(run_dirs[0], port or 5001, say, by or "")
@@ -207,7 +214,9 @@ def report(
         raise InputError("report: several searches need a folder for their report: -o DIR")
     if output is not None:
         check_output(output, ["report.html", "figures", "tables"])
-    page = session.make_report(run_dirs, output or run_dirs[0] / "report", say, by or "")
+    page = session.make_report(
+        run_dirs, output or run_dirs[0] / "report", say, by or "", "print" if print_ else "usual"
+    )
     print(page)
 
 

@@ -52,7 +52,8 @@ def serve_live(
                 ended = any(event["event"] == "reported" for event in read(journal))
                 version, seen = version + 1, size
                 made = Path(folder) / str(version)
-                make_report([run_dir], made, say, by)
+                # Files for print would take time from the search.
+                make_report([run_dir], made, say, by, "none")
                 if server is None:
                     server = _Server(port, made)
                     print(f"live report: http://127.0.0.1:{port}/ (Ctrl-C ends it)", flush=True)

@@ -173,7 +173,7 @@ class Chart:
     """Panels of one size beside and below each other."""
 
     panels: Sequence[Panel]
-    width: float = 7.2  # of a panel
+    width: float = 7.16  # of a panel; the text of a page with two columns
     height: float = 4.6
     legend_columns: int = 3  # of the legend below all panels, in print
     nothing: str = "no completed trials yet"  # text in place of a chart without panels

@@ -93,7 +93,7 @@ def coordinates_chart(searches: Sequence[SearchResults], by: str = "") -> Chart:
     x = Axis(categories=ends, limits=(-0.3, len(ends) - 0.7))
     y = Axis(limits=(-0.05, 1.05), categories=("lower end", "upper end"))
     panel = Panel(marks, x, y, rulers=found.rulers)
-    return Chart([panel], width=max(7.2, 1.05 * len(ends)), height=4.0)
+    return Chart([panel], width=max(7.16, 1.05 * len(ends)), height=4.0)
 
 
 def _of_search(results: SearchResults, by: str, several: bool) -> pd.DataFrame:

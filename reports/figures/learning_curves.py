@@ -104,7 +104,7 @@ def learning_curves_chart(results: SearchResults, letters: SettingLetters | None
     if not drawn:
         return Chart((), nothing="no finished epochs yet")
     panels = [_panel(results, name, curves) for name, curves in drawn]
-    return Chart(panels, width=7.2 if len(panels) == 1 else 4.6, height=4.2, legend_columns=4)
+    return Chart(panels, width=7.16 if len(panels) == 1 else 4.6, height=4.2, legend_columns=4)
 
 
 def _panel(results: SearchResults, name: str, curves: Sequence[Curve]) -> Panel:
