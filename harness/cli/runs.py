@@ -178,7 +178,7 @@ def report(
         typer.Option("--print", help="Write figures 3.5 and 7.16 inches wide too, as PDF and SVG."),
     ] = False,
     live: Annotated[
-        bool, typer.Option("--live", help="Serve the report of a search while it runs.")
+        bool, typer.Option("--live", help="Show the report of a running search on 127.0.0.1.")
     ] = False,
     port: Annotated[
         int | None,

@@ -51,7 +51,8 @@ def timeline(results: SearchResults) -> Timeline:
     trials = trials.sort_values(["started_at", "number"], kind="stable")
     latest = np.nanmax(trials[["started_at", "finished_at"]].to_numpy(np.float64), initial=0.0)
     over = trials["status"] != "running"
-    end = trials["finished_at"].where(over, latest).fillna(latest)
+    # A clock that was set back must not end a trial before it began.
+    end = trials["finished_at"].where(over, latest).fillna(latest).clip(lower=trials["started_at"])
     last_epoch = results.epochs.groupby("trial_id")["finished_at"].max()
     first = float(trials["started_at"].min()) if len(trials) else 0.0
     rows, names = _rows(trials.assign(end=end))

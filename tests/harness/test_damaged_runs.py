@@ -26,11 +26,14 @@ from harness.session import session
 from reports import html
 from reports.figures import (
     ap_per_query,
+    coordinates,
+    early_stopping,
     examples,
     learning_curves,
     parameters,
     precision_at,
     precision_recall,
+    timeline,
 )
 from tests.harness.tiny import tiny
 
@@ -232,16 +235,20 @@ class Runs(NamedTuple):
     tables: dict[str, pd.DataFrame]
 
 
-SECTION = ("frontier", "confirmed", "hypervolume")
-SEARCH = ("learning_curves", "parameters", "precision_recall", "precision_at", "ap_per_query",
-          "examples")  # fmt: skip
+SECTION = ("frontier", "coordinates", "confirmed", "hypervolume")
+SEARCH = ("learning_curves", "early_stopping", "timeline", "stages", "parameters",
+          "precision_recall", "precision_at", "ap_per_query", "examples")  # fmt: skip
 
 
 def without_drawing(patch: pytest.MonkeyPatch) -> None:
     """Everything that a report reads and computes, without the seconds of drawing it."""
 
     def computed(results: Any, settings: Any) -> dict[str, Any]:
+        coordinates.coordinates_chart([results])
         learning_curves.learning_curves_chart(results)
+        early_stopping.early_stopping_chart(results)
+        timeline.timeline_chart(results)
+        timeline.stages_chart(results)
         parameters.parameters_chart(results)
         precision_recall.precision_recall_curves(results, settings)
         precision_at.precision_at_chart(results, settings)

@@ -59,7 +59,7 @@ def test_a_value_outside_its_range_widens_its_axis(results: SearchResults) -> No
 
 
 def test_fronts_have_the_same_colours_on_parallel_axes(results: SearchResults) -> None:
-    shades = {}
+    shades: dict[str, set[str]] = {}
     for chart in (frontier_chart([results]), coordinates_chart([results])):
         for mark in chart.panels[0].marks:
             if isinstance(mark, Points) and "bits" in mark.label:
@@ -92,7 +92,7 @@ def test_what_lies_between_the_lines_was_saved(results: SearchResults) -> None:
     stopped = results.explore[results.explore["status"] == "stopped"]
     assert (found.planned - found.trained).sum() == (6 - stopped["epochs"]).sum()
     marks = early_stopping_chart(results).panels[0].marks
-    assert [m.label for m in marks] == [
+    assert [getattr(mark, "label", "") for mark in marks] == [
         "rung, and end of probes", "without early stopping", "trials trained",
     ]  # fmt: skip
     figure = search_figures(results, [])["early_stopping"]
@@ -152,7 +152,7 @@ def test_stages_add_up_to_the_time_of_all_trials(results: SearchResults) -> None
 def test_runs_of_earlier_versions_have_no_clock_and_no_stages(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     frame = pd.read_parquet(run / "trials.parquet")
-    kept = [n for n in frame if n != "started_at" and not n.startswith("seconds.")]
+    kept = [n for n in frame if n != "started_at" and not str(n).startswith("seconds.")]
     frame[kept].to_parquet(run / "trials.parquet", index=False)
     epochs = pd.read_parquet(run / "epochs.parquet").drop(columns="finished_at")
     epochs.to_parquet(run / "epochs.parquet", index=False)
