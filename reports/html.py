@@ -3,19 +3,17 @@
 import base64
 import dataclasses
 import gzip
-import io
 import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jinja2
 import matplotlib
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.figure import Figure
 from plotly.offline import get_plotlyjs
 
 from reports.by_key import tuned_table, values_table
@@ -30,27 +28,17 @@ from reports.confirmed import (
     letters_of,
 )
 from reports.csv_files import csv_text
-from reports.figures import (
-    GROUPS,
-    ReportFigure,
-    interactive,
-    notes,
-    overlaid_figures,
-    search_figures,
-    static,
-)
-from reports.figures.chart import Cells, Chart
-from reports.figures.heat_table import heat_table
+from reports.figures import GROUPS, ReportFigure, notes, overlaid_figures, search_figures
+from reports.figures.print_files import FigureFiles
 from reports.figures.static import STATIC_STYLE
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
+from reports.page_views import View, filters_of, save_figure, save_table
 from reports.protocol import flattened, protocol_terms
 from reports.results import SearchResults
 from reports.stopping import stopping_table
 from reports.strongest import strongest_table
 from reports.summary import headline, summary_table, warnings
-from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import (
-    Table,
     attacks_table,
     confirm_table,
     front_table,
@@ -58,21 +46,19 @@ from reports.tables import (
     time_table,
     trials_table,
 )
-from reports.tracked_runs import ADDRESS
-from reports.wording import MISSING
 from saat.errors import printable
 from saat.feasibility import Objective
 
-_LINKED = ("trial", "role", "setting")
-View = dict[str, Any]  # a figure or a table, as the template shows it
-
 # Figures that the template places itself; any other comes at the end of its section.
-_FIXED_FIGURES = ("frontier", "confirmed", "matrix", "targeted", "hypervolume", "learning_curves",
-           "ablation", "dependence", "importance", "parameters", "attainment", "seeds", "strengths",
-           "precision_recall", "precision_at", "ap_per_query", "examples")  # fmt: skip
+_FIXED_FIGURES = ("frontier", "coordinates", "timeline", "stages", "early_stopping",
+           "confirmed", "matrix", "targeted", "hypervolume", "learning_curves",
+           "ablation", "dependence", "importance", "parameters", "attainment", "seeds",
+           "strengths", "precision_recall", "precision_at", "ap_per_query", "examples")  # fmt: skip
 
 
-def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "") -> Path:
+def write_report(
+    searches: Sequence[SearchResults], out_dir: Path, by: str = "", files: FigureFiles = "usual"
+) -> Path:
     """Write ``report.html``, ``frontier.csv``, ``figures/`` and ``tables/`` into a folder.
 
     Searches are drawn over each other where their protocols are equal, and apart otherwise.
@@ -82,6 +68,8 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "")
         out_dir: made if it does not exist; files of an earlier report are overwritten.
         by: a searched key, each value of which has a front of its own and a row in two tables;
             the key of ``search.each`` by default.
+        files: which files of charts are written to ``figures/``, which takes most of the time;
+            see `reports.figures.print_files.write_figure`.
 
     Returns:
         The path of ``report.html``.
@@ -97,7 +85,7 @@ def write_report(searches: Sequence[SearchResults], out_dir: Path, by: str = "")
     groups = comparable_groups(named)
     with matplotlib.rc_context(STATIC_STYLE):
         sections = [
-            _section(group, out_dir, suffix if len(groups) > 1 else "", _slugs(named), by)
+            _section(group, out_dir, suffix if len(groups) > 1 else "", _slugs(named), by, files)
             for i, group in enumerate(groups)
             for suffix in [f"-protocol{i + 1}"]
         ]
@@ -160,7 +148,12 @@ def _with_distinct_names(searches: Sequence[SearchResults]) -> list[SearchResult
 
 
 def _section(
-    searches: Sequence[SearchResults], out_dir: Path, suffix: str, slugs: dict[str, str], by: str
+    searches: Sequence[SearchResults],
+    out_dir: Path,
+    suffix: str,
+    slugs: dict[str, str],
+    by: str,
+    files: FigureFiles,
 ) -> dict[str, Any]:
     """The section of the page on searches of one protocol: figures, tables and conclusions."""
     keys = {results.each for results in searches}
@@ -184,25 +177,29 @@ def _section(
     # Equal protocols mean equal data.
     names, datasets = " · ".join(configs), ", ".join(searches[0].datasets)
     protocol = ", ".join(sorted(searches[0].protocol_hashes))
+    trials = [trials_table(results, letters) for results in searches]
     return {
         "title": f"{names} on {datasets}" if datasets else names,
         # A comparison has no explore trials.
         "explored": any(len(results.explore) for results in searches) or not everything,
-        "figures": _save_figures(overlaid_figures(searches, everything, by), out_dir, suffix),
-        "tables": {table.name: _save_table(table, out_dir, suffix) for table in tables},
+        "figures": _save_figures(
+            overlaid_figures(searches, everything, by), out_dir, suffix, files
+        ),
+        "tables": {table.name: save_table(table, out_dir, suffix) for table in tables},
+        "filters": filters_of(trials),
         "front": front.frame.assign(dataset=datasets, protocol_hash=protocol),
         "searches": [
             {
                 "name": name,
                 **_first_screen(results, configs[name], gains[name]),
-                "summary": _save_table(summary_table(configs[name]), out_dir, slugs[name]),
+                "summary": save_table(summary_table(configs[name]), out_dir, slugs[name]),
                 "figures": _save_figures(
-                    search_figures(results, configs[name]), out_dir, slugs[name]
+                    search_figures(results, configs[name]), out_dir, slugs[name], files
                 ),
                 "notes": notes(results, configs[name]),
-                "time": _save_table(time_table(results), out_dir, slugs[name]),
-                "stopping": _save_table(stopping_table(results), out_dir, slugs[name]),
-                "trials": _save_table(trials_table(results, letters), out_dir, slugs[name]),
+                "time": save_table(time_table(results), out_dir, slugs[name]),
+                "stopping": save_table(stopping_table(results), out_dir, slugs[name]),
+                "trials": save_table(own_trials, out_dir, slugs[name]),
                 "protocol": protocol_terms(results),
                 "origin": origin_terms(results),
                 "tracked": results.tracked,
@@ -210,7 +207,7 @@ def _section(
                 "provenance": list(flattened(results.provenance)),
                 "experiment": list(flattened(results.experiment)),
             }
-            for results in searches
+            for results, own_trials in zip(searches, trials, strict=True)
             for name in [results.name]
         ],
     }
@@ -237,63 +234,7 @@ def _slugs(searches: Sequence[SearchResults]) -> dict[str, str]:
 
 
 def _save_figures(
-    figures: Mapping[str, ReportFigure], out_dir: Path, suffix: str
+    figures: Mapping[str, ReportFigure], out_dir: Path, suffix: str, files: FigureFiles
 ) -> dict[str, View]:
     (out_dir / "figures").mkdir(exist_ok=True)
-    return {name: save_figure(figure, out_dir, suffix) for name, figure in figures.items()}
-
-
-def save_figure(figure: ReportFigure, out_dir: Path, suffix: str) -> View:
-    """Draw a figure, write it as PNG and PDF below ``out_dir/figures``, and view it."""
-    stem = f"figures/{figure.name}{suffix}"
-    chart = figure.drawing if isinstance(figure.drawing, Chart) else None
-    drawn = static.draw(chart) if chart else cast(Figure, figure.drawing)
-    # Lay out once for both files.
-    drawn.draw_without_rendering()
-    drawn.set_layout_engine(None)
-    picture = io.BytesIO()
-    drawn.savefig(picture, format="png")
-    (out_dir / f"{stem}.png").write_bytes(picture.getvalue())
-    # No date in the file, so that equal results give equal files.
-    drawn.savefig(out_dir / f"{stem}.pdf", metadata={"CreationDate": None})
-    encoded = base64.b64encode(picture.getvalue()).decode("ascii")
-    cells = [m for p in (chart.panels if chart else ()) for m in p.marks if isinstance(m, Cells)]
-    plots = interactive.draw(chart) if chart and not cells else []
-    return {
-        "name": f"{figure.name}{suffix}",
-        "title": figure.title,
-        "caption": figure.caption,
-        "stem": stem,
-        # No JSON may end the script element around it.
-        "plots": [
-            {
-                "json": Markup(str(plot.to_json()).replace("<", "\\u003c")),  # noqa: S704
-                "has_switch": bool(plot.layout.meta),
-            }
-            for plot in plots
-        ],
-        "heat": [heat_table(mark) for mark in cells],
-        # For a figure without an interactive form.
-        "image": "" if chart else f"data:image/png;base64,{encoded}",
-    }
-
-
-def _save_table(table: Table, out_dir: Path, suffix: str) -> View:
-    write_table(table, out_dir / "tables", suffix)
-    frame = displayed(table)
-    numeric = numeric_columns(table)
-    # A column without any value says nothing to a reader; the files have it.
-    kept = [i for i, name in enumerate(frame) if (~frame[name].isin(("", MISSING))).any()]
-    linked = next((i for i, at in enumerate(kept) if frame.columns[at] in _LINKED), None)
-    addresses = table.frame[ADDRESS].fillna("") if ADDRESS in table.frame else [""] * len(frame)
-    return {
-        # Place of the column whose cells lead to runs in MLflow, and an address or "" for each.
-        "linked": linked,
-        "addresses": list(addresses),
-        "name": f"{table.name}{suffix}",
-        "caption": table.caption,
-        "stem": f"tables/{table.name}{suffix}",
-        # Text, and whether the column holds numbers.
-        "header": [(frame.columns[i], numeric[i]) for i in kept],
-        "rows": frame.iloc[:, kept].to_numpy().tolist(),
-    }
+    return {name: save_figure(figure, out_dir, suffix, files) for name, figure in figures.items()}

@@ -41,6 +41,7 @@ TRIAL_COLUMNS: dict[str, str] = {
     **dict.fromkeys(("precision", "compile"), _TEXT),
     "epochs": _INTEGER,
     "cost_s": _NUMBER,
+    "started_at": _NUMBER,
     "finished_at": _NUMBER,
     "host": _TEXT,
     **_VALIDATED,
@@ -54,6 +55,7 @@ EPOCH_COLUMNS: dict[str, str] = {
     "trial_id": _TEXT,
     "epoch": _INTEGER,
     "seconds": _NUMBER,
+    "finished_at": _NUMBER,
     "host": _TEXT,
     **_VALIDATED,
 }

@@ -1,5 +1,6 @@
 """What stopping trials early saved, by the reason that each trial was stopped for."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,23 @@ from numpy.typing import NDArray
 
 from reports.results import SearchResults
 from reports.tables import Table
+from reports.wording import is_probe
 from saat.wording import counted
+
+
+def stop_labels(results: SearchResults) -> Mapping[int, str]:
+    """The epochs at which explore trials were stopped, in order, and what stopped them there."""
+    stopped = results.explore[results.explore["status"] == "stopped"]
+    labels = {
+        frozenset({False}): "rung: trials that are behind stop",
+        frozenset({True}): "end of probes",
+        frozenset({False, True}): "rung, and end of probes",
+    }
+    kinds = {
+        epoch: frozenset(map(is_probe, stopped["stop_reason"][stopped["epochs"] == epoch]))
+        for epoch in sorted(set(stopped["epochs"]))
+    }
+    return {int(epoch): labels[kind] for epoch, kind in kinds.items()}
 
 
 def planned_epochs(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.float64]:
@@ -42,14 +59,18 @@ def stopping_table(results: SearchResults) -> Table:
         for reason, group in frame.groupby("stop_reason")
     ]
     rows.sort(key=lambda row: -row["trials"])
-    return Table("stopping", _caption(results, frame), pd.DataFrame(rows))
+    caption = f"Early stopping: {saved_sentence(results)}"
+    return Table("stopping", caption, pd.DataFrame(rows))
 
 
-def _caption(results: SearchResults, stopped: pd.DataFrame) -> str:
+def saved_sentence(results: SearchResults) -> str:
+    """How many explore trials ended early, and the share of the planned epochs that it saved."""
     explore = results.explore
+    stopped = explore[explore["status"] == "stopped"]
     whole = float(planned_epochs(results, explore).sum())
-    saved = float(stopped["spared"].sum())
-    text = f"Early stopping: {len(stopped)} of {counted(len(explore), 'explore trial')} ended early"
-    if not whole or np.isnan(whole):
+    spared = planned_epochs(results, stopped) - stopped["epochs"].to_numpy(dtype=np.float64)
+    saved = float(spared.sum())
+    text = f"{len(stopped)} of {counted(len(explore), 'explore trial')} ended early"
+    if not whole or np.isnan(whole) or np.isnan(saved):
         return text
     return f"{text}, which saved {100 * saved / whole:.0f} % of all epochs that were planned"

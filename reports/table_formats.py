@@ -11,7 +11,8 @@ from reports.tracked_runs import ADDRESS
 from reports.wording import MISSING, parameter_symbol, parameter_value
 
 _MATHEMATICS = {"±": r"\pm", "λ": r"\lambda", "μ": r"\mu", "ε": r"\varepsilon", "×": r"\times",
-                "−": "-", "∞": r"\infty", "≥": r"\geq", "→": r"\to"}  # fmt: skip
+                "−": "-", "∞": r"\infty", "≥": r"\geq", "≤": r"\leq", "·": r"\cdot",
+                "→": r"\to"}  # fmt: skip
 _TEXT = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "|": "bar", "<": "less",
          ">": "greater"}  # fmt: skip
 _LATEX = str.maketrans(

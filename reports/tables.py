@@ -11,6 +11,7 @@ from reports.confirmed import ConfirmedConfig, Gain, Letters, letters_on
 from reports.explored import (
     BITS,
     bit_lengths,
+    bits_label,
     chance_texts,
     completed_trials,
     feasible,
@@ -18,6 +19,7 @@ from reports.explored import (
 )
 from reports.front_groups import front_groups, has_fronts_of_lengths
 from reports.frontier import pareto_mask
+from reports.linked import setting_keys
 from reports.metric_columns import (
     SCORES,
     MetricColumn,
@@ -47,6 +49,10 @@ class Table:
     estimates: tuple[str, ...] = ()
     # Searched parameters; other columns "param.…" are not shown.
     parameters: tuple[str, ...] = ()
+    # The setting of each row (:func:`reports.linked.setting_key`), and what the page filters rows
+    # by: the name of a filter → its value in each row.
+    keys: Sequence[str] = ()
+    facets: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def trials_table(results: SearchResults, letters: Letters | None = None) -> Table:
@@ -87,6 +93,12 @@ def trials_table(results: SearchResults, letters: Letters | None = None) -> Tabl
         pd.DataFrame(columns).reset_index(drop=True),
         fractions=symbols(map(column_of, shown)),
         parameters=tuple(results.space),
+        keys=setting_keys(results.name, trials["config_hash"]),
+        facets={
+            "status": list(trials["status"]),
+            "role": list(columns["role"]),
+            "bits": [bits_label(bits) for bits in bit_lengths(trials)],
+        },
     )
 
 

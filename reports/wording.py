@@ -48,6 +48,7 @@ _ATTACK_NOTES = {
     "noise": "noise: random noise, a control",
     "worst": "worst: per query and seed the lowest of clean and all attacks of that seed",
 }
+PROBE_ENDS = "a probe, which ends"  # begins the stop reason of a trial that teaches the sampler
 _PIXEL_PARAMETERS = ("eps", "step_size")
 
 
@@ -98,6 +99,11 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def is_probe(stop_reason: object) -> bool:
+    """Whether a trial with this stop reason was a probe, which ends early whatever it reaches."""
+    return str(stop_reason).startswith(PROBE_ENDS)
 
 
 def is_pixel_parameter(key: str) -> bool:

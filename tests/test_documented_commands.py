@@ -65,7 +65,14 @@ WORK: Mapping[str, tuple[str, list[str]]] = {
     ),
     "resume": ("needs an interrupted run", ["session.session.resume", "cli.runs.conclude"]),
     "status": ("needs a run", ["session.status.status_of", "session.status.render"]),
-    "report": ("needs runs", ["session.resume_checks.read_stored", "session.session.make_report"]),
+    "report": (
+        "needs runs",
+        [
+            "session.resume_checks.read_stored",
+            "session.session.make_report",
+            "session.live_report.serve_live",
+        ],
+    ),
     "ui": ("serves until it is ended", ["session.ui.serve"]),
     "sync": ("needs a run and a server", ["session.session.sync"]),
     "evaluate": (

@@ -165,6 +165,8 @@ def status(name: RunName, runs_dir: RunsDir = RUNS, as_json: Json = False) -> No
         "saat report first second third",
         "saat report first second -o both",
         "saat report first --by defense.steps",
+        "saat report first --print",
+        "saat report first --live",
     )
 )
 def report(
@@ -177,6 +179,17 @@ def report(
             "one for each code length",
             autocompletion=completion.searched_keys,
         ),
+    ] = None,
+    print_: Annotated[
+        bool,
+        typer.Option("--print", help="Write figures 3.5 and 7.16 inches wide too, as PDF and SVG."),
+    ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Show the report of a running search on 127.0.0.1.")
+    ] = False,
+    port: Annotated[
+        int | None,
+        option("Listen on this port of 127.0.0.1 with --live.", "5001", min=1, max=65535),
     ] = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
@@ -194,11 +207,25 @@ def report(
         experiment, _ = read_stored(run_dir)
         if by is not None:
             check_by(by, experiment.space, run_dir.name)
+    if port is not None and not live:
+        raise InputError("--port: goes with --live")
+    if live:
+        if len(run_dirs) > 1:
+            raise InputError("--live: follows one search; name one")
+        if output is not None:
+            raise InputError("--live: serves from a temporary folder; leave out -o")
+        if print_:
+            raise InputError("--live: writes no figures for print; leave out --print")
+        with importing():
+            from harness.session.live_report import serve_live
+        serve_live(run_dirs[0], port or 5001, say, by or "")
+        return
     if output is not None:
         check_output(output, ["report.html", "figures", "tables"])
     # That of several runs does not take the place of the first one's own.
     own = "report" if len(run_dirs) == 1 else "report-overlaid"
-    page = session.make_report(run_dirs, output or run_dirs[0] / own, say, by or "")
+    files: Any = "print" if print_ else "usual"
+    page = session.make_report(run_dirs, output or run_dirs[0] / own, say, by or "", files)
     print(page)
 
 

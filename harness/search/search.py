@@ -37,6 +37,7 @@ from harness.search.searcher import Searcher
 from harness.search.stopping import why_given_up
 from harness.search.stratum_search import EXHAUSTED, StratumSearch, in_turn, why_closed
 from harness.trial.interface import EpochReport, FinalReport, TrialSpec
+from reports.wording import PROBE_ENDS
 from saat.feasibility import is_collapsed
 from saat.metrics import with_trial_metrics
 
@@ -270,7 +271,7 @@ class Search:
         if record.spec.role == "default" or epoch >= record.config.epochs:
             return ""
         if PROBE in record.notes and epoch == scheduler.first_rung:
-            return f"a probe, which ends at epoch {epoch}"
+            return f"{PROBE_ENDS} at epoch {epoch}"
         return scheduler.stop_reason(epoch) if stop else ""
 
     def _tell(self, record: TrialRecord) -> None:

@@ -54,6 +54,7 @@ def _epochs(record: TrialRecord) -> Iterator[dict[str, Any]]:
             "trial_id": record.spec.trial_id,
             "epoch": event["epoch"],
             "seconds": event["seconds"],
+            "finished_at": event["time"],
             "host": event.get("host", ""),
             **metric_cells(event["metrics"]),
         }

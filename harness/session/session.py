@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -60,6 +61,9 @@ from harness.trial.records import write_record
 from reports.results import load_search
 from saat.errors import InputError
 from saat.wording import counted
+
+if TYPE_CHECKING:  # figures take seconds to import, and a search needs none before its end
+    from reports.figures.print_files import FigureFiles
 
 _LINKS_SECONDS = 20.0  # that a report waits for the addresses of the runs it links to
 
@@ -273,11 +277,16 @@ def _started_tracker(experiment: Experiment, journal: Journal, options: Options)
 
 
 def make_report(
-    run_dirs: list[Path], out_dir: Path, say: Callable[[str], None], by: str = ""
+    run_dirs: list[Path],
+    out_dir: Path,
+    say: Callable[[str], None],
+    by: str = "",
+    files: "FigureFiles" = "usual",
 ) -> Path:
     """Derive the tables of some searches anew and write their report; returns the page.
 
-    ``by`` is a searched key whose values have fronts of their own.
+    ``by`` is a searched key whose values have fronts of their own. ``files`` says which files of
+    charts are written; they take most of the time.
     """
     # Here, not above: figures take seconds to import, and a search needs none before its end.
     from reports.html import write_report
@@ -297,7 +306,7 @@ def make_report(
         notices = space_notices(experiment, state)
         importances = search_importances(experiment, state)
         searches.append(load_search(run_dir, notices, importances))
-    return write_report(searches, out_dir, by)
+    return write_report(searches, out_dir, by, files)
 
 
 def trial_context(

@@ -2,12 +2,12 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+from harness.session.ports import check_port
 from harness.tracking.saved_views import LANDING, has_view, runs_page
 from harness.tracking.store import check_store, default_uri
 from saat.errors import InputError, did_you_mean
@@ -19,7 +19,7 @@ def serve(runs_dir: Path, name: str | None, port: int) -> None:
         raise InputError(f"{runs_dir / 'mlflow.db'}: no such file; run a search first")
     uri = default_uri(runs_dir)
     check_store(uri)
-    _check_port(port)
+    check_port(port)
     address = f"http://127.0.0.1:{port}"
     if name is not None:
         from mlflow import MlflowClient
@@ -47,17 +47,3 @@ def serve(runs_dir: Path, name: str | None, port: int) -> None:
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
     raise InputError(f"--port {port}: the MLflow server ended by itself with status {status}")
-
-
-def _check_port(port: int) -> None:
-    """Refuse a port that is taken, or that only root may use."""
-    with socket.socket() as wanted, socket.socket() as other:
-        wanted.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
-        try:
-            wanted.bind(("127.0.0.1", port))
-        except OSError as error:
-            other.bind(("127.0.0.1", 0))
-            free = other.getsockname()[1]
-            raise InputError(
-                f"--port {port}: {error.strerror}; another one, for example --port {free}"
-            ) from None

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from reports.confirmed import ConfirmedConfig, letters_of
 from reports.figures.ap_per_query import ap_per_query_chart
 from reports.figures.confirmed import confirmed_chart
+from reports.figures.coordinates import coordinates_chart
 from reports.figures.cost import cost_chart
+from reports.figures.early_stopping import early_stopping_chart
 from reports.figures.examples import examples_data, examples_static
 from reports.figures.explained import explained_figures, explained_notes
 from reports.figures.frontier import frontier_chart
@@ -17,9 +19,11 @@ from reports.figures.precision_at import precision_at_chart
 from reports.figures.precision_recall import precision_recall_chart
 from reports.figures.report_figure import FigureGroup, ReportFigure
 from reports.figures.spread import overlaid_spread, search_spread, spread_notes
+from reports.figures.timeline import stages_chart, timeline_chart
 from reports.matrix import matrix_notes, targeted_matrix, untargeted_matrix
 from reports.objectives import is_default, label_of, listed, names_listed, reference_text
-from reports.results import SearchResults
+from reports.results import SearchResults, stage_seconds
+from reports.stopping import saved_sentence
 from reports.wording import capital
 from saat.feasibility import Aims
 
@@ -53,6 +57,14 @@ def overlaid_figures(
             "cannot be compared with the points. The axes fit the completed trials; stopped "
             "trials, chance and floor may lie outside.",
             frontier_chart(searches, by, letters),
+        ),
+        ReportFigure(
+            "coordinates",
+            "Explored settings on parallel axes",
+            "Every line is a setting; it meets each axis at its value, and the axes at the right "
+            "are what it reached. Lines of one colour share a front. Grey settings were not "
+            "trained to the end, so they have no values at the right.",
+            coordinates_chart(searches, by),
         ),
         ReportFigure(
             "confirmed",
@@ -133,9 +145,12 @@ def search_figures(
             "Learning curves",
             "Validation queries under the short attack of the search, after every epoch that was "
             "validated, in the part of the database that the protocol names. Letters name the "
-            "recommended settings.",
+            "recommended settings. At a rung the scheduler stops trials that are behind; a probe "
+            "ends early whatever it reaches, because it only teaches the sampler.",
             learning_curves_chart(results, letters),
         ),
+        *_early_stopping(results),
+        *_times(results),
         ReportFigure(
             "parameters",
             "Searched parameters",
@@ -185,6 +200,49 @@ def search_figures(
 def notes(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> list[str]:
     """Which figures a search lacks, and why: a sentence each."""
     return [*explained_notes(results), *spread_notes(results, configs)]
+
+
+def _early_stopping(results: SearchResults) -> list[ReportFigure]:
+    """The figure of what stopping saved, where a search stopped any trial."""
+    if not (results.explore["status"] == "stopped").any():
+        return []
+    return [
+        ReportFigure(
+            "early_stopping",
+            "What early stopping saved",
+            f"{saved_sentence(results)}. The lines say how many explore trials trained each epoch, "
+            "and how many would have; what lies between them was saved. Failed and running trials "
+            "are left out.",
+            early_stopping_chart(results),
+        )
+    ]
+
+
+def _times(results: SearchResults) -> list[ReportFigure]:
+    """The figures of the clock and of the stages; runs of earlier versions kept no such times."""
+    figures = []
+    if results.trials["started_at"].notna().any():
+        figures.append(
+            ReportFigure(
+                "timeline",
+                "The search over the clock",
+                "Every bar is a trial, from its suggestion to its last event, in the colour of its "
+                "end. Trials that ran at the same time on a machine have rows of their own. An "
+                "interruption of the search is a gap, or lengthens the trials that ran then.",
+                timeline_chart(results),
+            )
+        )
+    if stage_seconds(results.trials).fillna(0.0).to_numpy().any():
+        figures.append(
+            ReportFigure(
+                "stages",
+                "Time of each stage",
+                "Seconds of work of all trials of a phase, summed by stage. Stopped trials count "
+                "up to their last epoch.",
+                stages_chart(results),
+            )
+        )
+    return figures
 
 
 def _importance(results: SearchResults) -> list[ReportFigure]:

@@ -30,6 +30,10 @@ class _Series:
     group: str = ""
     opacity: float = 1.0
     hover: str = ""  # plotly's template of the text over a point; no text if empty
+    texts: Sequence[str] = ()  # ``%{text}`` of the template, one a point
+    # The setting of each point (:func:`reports.linked.setting_key`), by which a page marks the same
+    # setting in other figures and tables.
+    keys: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +54,6 @@ class Points(_Series):
     size: float = 6  # diameter
     is_open: bool = False  # only the outline is drawn
     edge: str = "white"  # colour of the outline; that of the symbol where empty
-    texts: Sequence[str] = ()  # ``%{text}`` of the template, one a point
     # Lengths of error bars, (2, N): to the left and to the right, down and up.
     x_error: Values | None = None
     y_error: Values | None = None
@@ -65,6 +68,23 @@ class Area:
     high: Values  # (N,)
     colour: str
     group: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """Bars from ``begin`` to ``end`` along x, centred at ``y``; all (N,)."""
+
+    begin: Values
+    end: Values
+    y: Values
+    colour: str
+    label: str = ""
+    group: str = ""
+    opacity: float = 1.0
+    height: float = 0.8  # in units of y
+    hover: str = ""  # as that of a line
+    texts: Sequence[str] = ()
+    keys: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +127,7 @@ class Letters:
     texts: Sequence[str]
 
 
-Mark = Line | Points | Area | Band | Cells | Bound | Letters
+Mark = Line | Points | Bars | Area | Band | Cells | Bound | Letters
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +147,26 @@ class Focus(NamedTuple):
     y: tuple[float, float]
 
 
+class Ruler(NamedTuple):
+    """What a parallel axis says between its lower end, y = 0, and its upper end, y = 1."""
+
+    label: str
+    low: float
+    high: float
+    is_log: bool = False
+    choices: tuple[str, ...] = ()  # evenly spaced, in place of numbers
+    unit: str = ""
+
+    def places(self, values: Values) -> Values:
+        """Where numbers lie on the axis, ``(N,)``; the middle where both ends are equal."""
+        low, high = self.low, self.high
+        if self.is_log:
+            values, low, high = np.log(values), float(np.log(low)), float(np.log(high))
+        if low == high:
+            return np.where(np.isnan(values), np.nan, 0.5)
+        return np.asarray((values - low) / (high - low), dtype=np.float64)
+
+
 @dataclass(frozen=True, eq=False)
 class Panel:
     """Marks between two axes, drawn in their order."""
@@ -136,6 +176,7 @@ class Panel:
     y: Axis = Axis()
     title: str = ""
     focus: Focus | None = None
+    rulers: Sequence[Ruler] = ()  # of parallel axes at x = 0, 1, …
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +184,7 @@ class Chart:
     """Panels of one size beside and below each other."""
 
     panels: Sequence[Panel]
-    width: float = 7.2  # of a panel
+    width: float = 7.16  # of a panel; the text of a page with two columns
     height: float = 4.6
     legend_columns: int = 3  # of the legend below all panels, in print
     nothing: str = "no completed trials yet"  # text in place of a chart without panels

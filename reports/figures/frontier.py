@@ -34,6 +34,7 @@ from reports.figures.reference_lines import reference_lines
 from reports.figures.style import NEUTRAL, colour, shape
 from reports.front_groups import front_groups
 from reports.frontier import pareto_mask
+from reports.linked import setting_keys
 from reports.objectives import Scale, hover_of, objective_label, scale_of
 from reports.results import SearchResults
 from reports.wording import describe_setting
@@ -68,7 +69,8 @@ class FrontierSeries(NamedTuple):
     Attributes:
         label: of the series.
         trials: a row a trial: its objectives by their plain names in their own units, ``text``
-            (trial and setting), its ``letter`` if it is recommended, and whether it is ``on_front``
+            (trial and setting), ``key`` (:func:`reports.linked.setting_key`), its ``letter`` if it
+            is recommended, and whether it is ``on_front``
             and each of `FLAGS`. Of stopped trials the values are the last ones of validation.
     """
 
@@ -118,6 +120,7 @@ def _series(
                     f"{row['trial_id']}: {describe_setting(row, results.space)}"
                     for row in both.to_dict("records")
                 ],
+                "key": setting_keys(results.name, both["config_hash"]),
                 "letter": letters_on(results, both, letters),
                 "stopped": np.arange(len(both)) >= len(mine),
                 **{name: np.concatenate([holds, none]) for name, holds in flags.items()},
@@ -247,4 +250,5 @@ def _marks(view: View, one: FrontierSeries, index: int) -> Iterator[Mark]:
 
 
 def _points(view: View, rows: pd.DataFrame, shade: str, **look: Any) -> Points:
-    return Points(*view.coordinates(rows), shade, texts=list(rows["text"]), **look)
+    look |= {"texts": list(rows["text"]), "keys": list(rows["key"])}
+    return Points(*view.coordinates(rows), shade, **look)

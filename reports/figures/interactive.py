@@ -3,6 +3,7 @@
 A table of coloured cells is no plot: :mod:`.heat_table` makes text of it.
 """
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from reports.figures.chart import (
     Area,
     Axis,
     Band,
+    Bars,
     Bound,
     Chart,
     Letters,
@@ -27,6 +29,7 @@ _PIXELS = 4 / 3  # CSS pixels a point
 _PIXELS_OF_INCH = 108
 _SYMBOLS = {"thin-x": "x-thin", "triangle": "triangle-down"}
 _STEPS = {"": "linear", "before": "vh", "after": "hv"}
+_LINE = 60  # characters of a line over a point
 _AXIS = {
     "gridcolor": "rgba(127,127,127,0.22)",
     "zeroline": False,
@@ -65,6 +68,9 @@ def _panel(panel: Panel, height: int) -> go.Figure:
                     figure.add_trace(_trace(mark))
             case Area():
                 figure.add_trace(_area(mark))
+            case Bars():
+                figure.add_trace(_bars(mark, mark.label not in in_legend))
+                in_legend.add(mark.label)
             case Band():
                 entry = {"name": escape(mark.label), "showlegend": True}
                 if mark.low == mark.high:
@@ -85,6 +91,10 @@ def _panel(panel: Panel, height: int) -> go.Figure:
                 figure.add_trace(_letters(mark))
     if always_seen:  # lines do not widen an axis by themselves
         figure.update_yaxes(autorangeoptions_include=always_seen)
+    if panel.rulers:
+        # The page selects settings by ranges of these axes.
+        rulers = [ruler._asdict() for ruler in panel.rulers]
+        figure.update_layout(meta={"rulers": rulers}, dragmode="select")
     if panel.focus:
         # The page's switch turns these ranges off and on.
         ranges = {"xaxis": list(panel.focus.x), "yaxis": list(panel.focus.y)}
@@ -100,9 +110,8 @@ def _legend_entry(mark: Line | Points) -> go.Scatter:
 
 
 def _trace(mark: Line | Points) -> go.Scatter:
-    extra: dict[str, Any] = {"hovertemplate": mark.hover} if mark.hover else {"hoverinfo": "skip"}
+    extra = _over(mark)
     if isinstance(mark, Points):
-        extra["text"] = [escape(text) for text in mark.texts]
         for side, lengths in (("error_x", mark.x_error), ("error_y", mark.y_error)):
             if lengths is not None:
                 extra[side] = {"arrayminus": lengths[0], "array": lengths[1], "thickness": 1.5}
@@ -121,6 +130,40 @@ def _area(mark: Area) -> go.Scatter:
         showlegend=False,
         legendgroup=escape(mark.group),
         **look,
+    )
+
+
+def _over(mark: Line | Points | Bars) -> dict[str, Any]:
+    """What is shown over the points of a mark, and which settings they are."""
+    extra: dict[str, Any] = {"hovertemplate": mark.hover} if mark.hover else {"hoverinfo": "skip"}
+    if mark.texts:
+        extra["text"] = [_lines(text) for text in mark.texts]
+    if mark.keys:
+        extra["customdata"] = list(mark.keys)
+    return extra
+
+
+def _lines(text: str) -> str:
+    """Escaped text in lines; plotly would draw a long setting past the edge of the page."""
+    lines = textwrap.wrap(text, _LINE, break_long_words=False, break_on_hyphens=False)
+    return "<br>".join(map(escape, lines))
+
+
+def _bars(mark: Bars, in_legend: bool) -> go.Bar:
+    values: dict[str, Any] = {"base": mark.begin, "x": mark.end - mark.begin, "y": mark.y}
+    if not len(mark.y):  # an entry of the legend, which plotly lists only with a bar
+        values = {"x": [None], "y": [None]}
+    return go.Bar(
+        **values,
+        width=mark.height,
+        orientation="h",
+        textposition="none",  # texts are shown over a bar, not in it
+        marker={"color": mark.colour, "line": {"width": 0}},
+        opacity=mark.opacity,
+        name=escape(mark.label),
+        legendgroup=escape(mark.group or mark.label),
+        showlegend=bool(mark.label) and in_legend,
+        **_over(mark),
     )
 
 
@@ -155,6 +198,7 @@ def _new_figure(panel: Panel, height: int) -> go.Figure:
         font={"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 13},
         margin={"l": 56, "r": 12, "t": 36 if panel.title else 12, "b": 48},
         hovermode="closest",
+        barmode="overlay",
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": NEUTRAL, "activecolor": PALETTE[0]},
         legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
         xaxis=_axis(panel.x),
@@ -170,7 +214,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
     out: dict[str, Any] = {**_AXIS, "title": {"text": escape(axis.label)}}
     if axis.categories:
         out["tickvals"] = list(range(len(axis.categories)))
-        out["ticktext"] = [escape(name) for name in axis.categories]
+        out["ticktext"] = [escape(name).replace("\n", "<br>") for name in axis.categories]
     elif axis.scale == "log":
         out |= {"type": "log", "dtick": 1, "exponentformat": "power"}
     elif axis.scale == "whole":

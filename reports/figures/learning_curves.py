@@ -23,15 +23,18 @@ from reports.figures.chart import (
     key,
 )
 from reports.figures.style import NEUTRAL, colour
+from reports.linked import setting_key
 from reports.objectives import hover_of, is_parameter, label_of, scale_of, with_unit
 from reports.results import SearchResults, metric_column
-from reports.wording import describe_setting
+from reports.stopping import stop_labels
+from reports.wording import describe_setting, is_probe
 from saat.feasibility import Aims
 from saat.metrics import METRICS, OBJECTIVES, Phase
 
-_CLEAN, _ROBUST = OBJECTIVES
+_, _ROBUST = OBJECTIVES
 _ENDS: dict[str, tuple[Symbol, str]] = {
-    "stopped": ("x", "stopped early"),
+    "stopped": ("x", "stopped at a rung"),
+    "probe": ("diamond", "a probe, which ends early"),
     "failed": ("triangle", "failed"),
 }
 _THICK, _END_SIZE = 2.6, 8
@@ -41,9 +44,10 @@ class Curve(NamedTuple):
     """The learning curve of one trial."""
 
     text: str  # trial, status and setting
+    key: str  # :func:`reports.linked.setting_key`
     bits: int
     is_default: bool
-    status: str
+    status: str  # of the trial, or ``probe`` of one that was stopped because it was a probe
     letter: str  # of a recommended setting
     epochs: Values  # (E,) from 1
     values: Values  # (E,) in the metric's own unit
@@ -52,15 +56,14 @@ class Curve(NamedTuple):
 def shown_objectives(aims: Aims) -> list[str]:
     """What the learning curves show: objectives that validation measures and training changes.
 
-    Clean MAP hardly moves, so it is shown only where it is the only one. Robust MAP is always
-    measured, and shown where there is none at all.
+    Robust MAP is always measured, and shown where there is none at all.
     """
     found = [
         aims.names[i]
         for i in aims.validated
         if not is_parameter(aims.names[i]) and not METRICS[aims.names[i]].of_trial
     ]
-    return [name for name in found if name != _CLEAN] or found or [_ROBUST]
+    return found or [_ROBUST]
 
 
 def learning_curves(
@@ -76,9 +79,10 @@ def learning_curves(
     return [
         Curve(
             f"{row['trial_id']} ({row['status']}): {describe_setting(row, results.space)}",
+            setting_key(results.name, row["config_hash"]),
             bits,
             row["role"] == "default",
-            row["status"],
+            "probe" if is_probe(row["stop_reason"]) else row["status"],
             letter,
             by_trial[row["trial_id"]]["epoch"].to_numpy(dtype=np.float64),
             by_trial[row["trial_id"]][column].to_numpy(dtype=np.float64),
@@ -100,7 +104,7 @@ def learning_curves_chart(results: SearchResults, letters: SettingLetters | None
     if not drawn:
         return Chart((), nothing="no finished epochs yet")
     panels = [_panel(results, name, curves) for name, curves in drawn]
-    return Chart(panels, height=4.2, legend_columns=5)
+    return Chart(panels, width=7.16 if len(panels) == 1 else 4.6, height=4.2, legend_columns=4)
 
 
 def _panel(results: SearchResults, name: str, curves: Sequence[Curve]) -> Panel:
@@ -115,8 +119,7 @@ def _panel(results: SearchResults, name: str, curves: Sequence[Curve]) -> Panel:
     if any(curve.is_default for curve in curves):
         text = "paper's default (thick)"
         marks.append(Line(NO_VALUES, NO_VALUES, NEUTRAL, text, width=_THICK))
-    stopped = {curve.epochs[-1] for curve in curves if curve.status == "stopped"}
-    marks += [Bound(epoch, NEUTRAL, "trials were stopped here") for epoch in sorted(stopped)]
+    marks += [Bound(epoch, NEUTRAL, label) for epoch, label in stop_labels(results).items()]
     for status, (symbol, label) in _ENDS.items():
         if any(curve.status == status for curve in curves):
             marks.append(key(label, NEUTRAL, symbol=symbol, size=_END_SIZE))
@@ -138,8 +141,12 @@ def _marks(
     hover = f"%{{text}}<br>epoch %{{x}}<br>{hover_of([('y', name, scale)])}<extra></extra>"
     x = np.concatenate([np.append(curve.epochs, np.nan) for curve in curves])
     y = scale.factor * np.concatenate([np.append(curve.values, np.nan) for curve in curves])
-    texts = [curve.text for curve in curves for _ in range(len(curve.epochs) + 1)]
-    look: Any = {"group": group, "opacity": 1.0 if is_default else 0.7}
+    # A point an epoch, and the gap after them.
+    texts, keys = (
+        [part for curve in curves for part in [getattr(curve, name)] * (len(curve.epochs) + 1)]
+        for name in ("text", "key")
+    )
+    look: Any = {"group": group, "opacity": 1.0 if is_default else 0.7, "keys": keys}
     yield Line(x, y, shade, width=_THICK if is_default else 1.2, **look)
     yield Points(x, y, shade, size=2.5, edge="", texts=texts, hover=hover, **look)
     for status, (symbol, _) in _ENDS.items():
@@ -152,5 +159,6 @@ def _marks(
             size=_END_SIZE,
             group=group,
             texts=[curve.text for curve in ended],
+            keys=[curve.key for curve in ended],
             hover=hover,
         )

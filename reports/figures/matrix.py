@@ -21,7 +21,7 @@ def matrix_chart(data: MatrixData) -> Chart:
         [[_interval(cell) for cell in row] for row in data.cells],
     )
     labels = 0.08 * max(map(len, data.rows))
-    width = max(7.2, 1.3 + labels + 0.62 * len(data.columns))
+    width = max(7.16, 1.3 + labels + 0.62 * len(data.columns))
     # The headers below the cells are turned by 40 degrees.
     headers = max(1.4, 0.5 + 0.055 * max(map(len, data.headers)))
     return Chart([Panel([cells])], width=width, height=headers + 0.4 * len(data.rows))

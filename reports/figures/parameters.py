@@ -21,6 +21,7 @@ from reports.figures.chart import (
 )
 from reports.figures.key_axis import bounds_of, choice_axis, number_axis, unit_of
 from reports.figures.style import colour
+from reports.linked import setting_keys
 from reports.objectives import Scale, is_parameter, label_of, scale_of, with_unit
 from reports.results import SearchResults
 from saat.feasibility import Objective
@@ -46,7 +47,10 @@ def parameters_chart(results: SearchResults, letters: SettingLetters | None = No
     searched range, and ``letters`` name the recommended settings.
     """
     frame = completed_trials(results)
-    frame = frame.assign(letter=letters_on(results, frame, letters or {}))
+    frame = frame.assign(
+        letter=letters_on(results, frame, letters or {}),
+        key=setting_keys(results.name, frame["config_hash"]),
+    )
     if not len(frame):
         return Chart(())
     keys = [key for key in results.space if f"param.{key}" in frame]
@@ -112,6 +116,7 @@ def _marks(frame: pd.DataFrame, values: Values, drawn: Sequence[_Drawn]) -> Iter
                 one.shade,
                 text,
                 texts=list(frame["trial_id"][mine]),
+                keys=list(frame["key"][mine]),
                 hover=f"%{{text}}<br>%{{x}}<br>%{{y:.2f}} {one.scale.symbol}".rstrip()
                 + f"<extra>{label}</extra>",
                 **look,

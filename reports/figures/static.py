@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from reports.figures.chart import (
     Area,
     Band,
+    Bars,
     Bound,
     Cells,
     Chart,
@@ -65,17 +66,42 @@ _SYMBOLS = {"circle": "o", "square": "s", "diamond": "D", "star": "*", "thin-x":
             "triangle": "v"}  # fmt: skip
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _STEPS = {"": "default", "before": "steps-pre", "after": "steps-post"}
+# Inches: a column, and both columns, of a page as journals and conferences set it.
+COLUMN, PAGE = 3.5, 7.16
+# What is else in a figure that is one column wide; its text is as large as that of its caption.
+COLUMN_STYLE: Any = STATIC_STYLE | {
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "legend.fontsize": 6.5,
+    "lines.linewidth": 1.0,
+}
+_WIDTH = PAGE  # inches of a figure with one panel
 _COLUMNS = 3  # panels in a row
+_LEAST = 0.55  # of its usual width, that a panel has
+_FLATTEST = 0.6  # of its usual height, where a panel is narrower than it is usually
+_LINE, _LONG = 0.14, 22  # inches of a line of the legend; characters that need a line of their own
 _NARROWEST = 4.4  # inches that a legend needs
 
 
-def draw(chart: Chart) -> Figure:
-    """A chart as a matplotlib figure, outside pyplot's global state."""
+def draw(chart: Chart, width: float | None = None) -> Figure:
+    """A chart as a matplotlib figure, outside pyplot's global state.
+
+    It has the chart's own size, or a ``width`` in inches, in which case fewer panels are in a row
+    and each is lower.
+    """
     if not chart.panels:
-        return message(chart.nothing)
+        return message(chart.nothing, width or _WIDTH)
     columns = min(_COLUMNS, len(chart.panels))
+    if width is None:
+        size = max(chart.width * columns, _NARROWEST), chart.height
+    else:
+        columns = max(1, min(columns, int(width // (_LEAST * chart.width))))
+        size = width, chart.height * float(np.clip(width / columns / chart.width, _FLATTEST, 1))
     rows = ceil(len(chart.panels) / columns)
-    figure = new_figure(max(chart.width * columns, _NARROWEST), chart.height * rows)
+    entries, in_line = _legend_size(chart)
+    narrow = width is not None and width < _NARROWEST
+    more = _LINE * ceil(entries / in_line) if narrow else 0.0
+    figure = new_figure(size[0], size[1] * rows + more)
     for position, panel in enumerate(chart.panels):
         axes = figure.add_subplot(rows, columns, position + 1, xlabel=panel.x.label)
         axes.set_title(panel.title)
@@ -83,19 +109,28 @@ def draw(chart: Chart) -> Figure:
         if position % columns == 0 or panel.y.label != chart.panels[position - 1].y.label:
             axes.set_ylabel(panel.y.label)
         _draw_panel(axes, panel)
-    legend_below(figure, chart.legend_columns)
+        if narrow and any("\n" in name for name in panel.x.categories):
+            axes.tick_params(axis="x", rotation=90)  # labels of several lines stand close
+    legend_below(figure, in_line if narrow else chart.legend_columns)
     return figure
 
 
-def new_figure(width: float = 7.2, height: float = 4.6) -> Figure:
+def _legend_size(chart: Chart) -> tuple[int, int]:
+    """How many entries a legend has, and how many of them fit in a line of a column."""
+    marks = [mark for panel in chart.panels for mark in panel.marks]
+    labels = {label for mark in marks if (label := getattr(mark, "label", ""))}
+    return len(labels), 1 if any(len(label) > _LONG for label in labels) else 2
+
+
+def new_figure(width: float = _WIDTH, height: float = 4.6) -> Figure:
     """An empty figure of the given size in inches."""
     # Text is drawn a little wider than it is laid out, because the resolutions differ.
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
 
 
-def message(text: str) -> Figure:
+def message(text: str, width: float = _WIDTH) -> Figure:
     """A figure that says why there is nothing to draw."""
-    figure = new_figure(height=2.2)
+    figure = new_figure(width, 2.2)
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", color=NEUTRAL, fontsize=12)
@@ -137,6 +172,12 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
             _draw_cells(axes, mark)
         case Points():
             _draw_points(axes, mark)
+        case Bars():
+            look = {"color": mark.colour, "alpha": mark.opacity, "label": _label(mark.label)}
+            if len(mark.y):
+                axes.barh(mark.y, mark.end - mark.begin, mark.height, mark.begin, **look)
+            else:  # an entry of the legend; bars without any have no colour there
+                axes.fill_between([], [], **look)
         case Bound():
             axes.axvline(mark.x, ls=":", lw=1.1, color=mark.colour, label=_label(mark.label))
         case Letters():

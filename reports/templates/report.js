@@ -1,5 +1,7 @@
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const plots = [...document.querySelectorAll(".plot")];
+const drawn = new Set();
+const AHEAD = "800px"; // so far below the window a plot is drawn already
 
 function colours(isDark) {
   const text = isDark ? "#e4e8ec" : "#1d2329";
@@ -7,7 +9,7 @@ function colours(isDark) {
            "hoverlabel.bgcolor": isDark ? "#1c2127" : "#ffffff" };
 }
 function recolour(isDark) {
-  for (const plot of plots) Plotly.relayout(plot, colours(isDark));
+  for (const plot of drawn) Plotly.relayout(plot, colours(isDark));
 }
 
 async function loadPlotly() {
@@ -46,26 +48,48 @@ function addSwitch(plot, focus) {
   });
 }
 
+function drawPlot(plot) {
+  if (drawn.has(plot)) return;
+  drawn.add(plot);
+  const script = plot.querySelector("script");
+  const figure = JSON.parse(script.textContent);
+  script.remove();
+  // The legend wraps on narrow screens; it gets room of its own instead of the plot's.
+  if (plot.clientWidth < 560 && figure.data.length > 4) figure.layout.height += 60;
+  const shade = colours(dark.matches);
+  figure.layout.font.color = shade["font.color"];
+  figure.layout.hoverlabel = { bgcolor: shade["hoverlabel.bgcolor"], font: { color: shade["font.color"] } };
+  withCopies(figure);
+  const isParallel = Boolean(figure.layout.meta && figure.layout.meta.rulers);
+  Plotly.newPlot(plot, figure.data, figure.layout, {
+    responsive: true,
+    displaylogo: false,
+    modeBarButtonsToRemove: isParallel ? ["lasso2d"] : [],
+    displayModeBar: window.matchMedia("(hover: hover)").matches ? "hover" : false,
+  });
+  plot.on("plotly_afterplot", () => asToolbar(plot));
+  asToolbar(plot);
+  if (figure.layout.meta && figure.layout.meta.focus) addSwitch(plot, figure.layout.meta.focus);
+  const selection = selections.get(plot.closest("main > section"));
+  if (selection) selection.attach(plot);
+}
+
+// Plots are drawn when they come near the window: the first screen need not wait for the others.
 async function draw() {
   if (plots.length) await loadPlotly();
-  for (const plot of plots) {
-    const figure = JSON.parse(plot.querySelector("script").textContent);
-    // The legend wraps on narrow screens; it gets room of its own instead of the plot's.
-    if (plot.clientWidth < 560 && figure.data.length > 4) figure.layout.height += 60;
-    Plotly.newPlot(plot, figure.data, figure.layout, {
-      responsive: true,
-      displaylogo: false,
-      displayModeBar: window.matchMedia("(hover: hover)").matches ? "hover" : false,
-    });
-    plot.on("plotly_afterplot", () => asToolbar(plot));
-    asToolbar(plot);
-    if (figure.layout.meta && figure.layout.meta.focus) addSwitch(plot, figure.layout.meta.focus);
-  }
-  recolour(dark.matches);
+  const near = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      drawPlot(target);
+    }
+    document.body.dataset.drawn = "yes";
+  }, { rootMargin: AHEAD });
+  for (const plot of plots) near.observe(plot);
+  if (!plots.length) document.body.dataset.drawn = "yes";
   dark.addEventListener("change", (event) => recolour(event.matches));
-  window.addEventListener("beforeprint", () => recolour(false));
+  window.addEventListener("beforeprint", () => { plots.forEach(drawPlot); recolour(false); });
   window.addEventListener("afterprint", () => recolour(dark.matches));
-  document.body.dataset.drawn = "yes";
 }
 draw();
 

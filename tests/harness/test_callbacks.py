@@ -70,7 +70,7 @@ def test_a_search_whose_progress_is_broken_ends_like_any_other(
 ) -> None:
     monkeypatch.setattr(Progress, "handle", broken)
     monkeypatch.setattr(Progress, "status", broken)
-    monkeypatch.setattr("reports.html.write_report", lambda searches, folder, by: folder)
+    monkeypatch.setattr("reports.html.write_report", lambda searches, folder, *_: folder)
     short = tiny({"pretrain.epochs": 1, "defense.epochs": 1})
     options = Options(runs_dir, executor="inline", cache_dir=os.environ["SAAT_CACHE"])
     run_dir = session.start(short, options, "train", lambda _: None)

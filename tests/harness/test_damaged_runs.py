@@ -28,13 +28,16 @@ from reports.figures import (
     ablation,
     ap_per_query,
     attainment,
+    coordinates,
     dependence,
+    early_stopping,
     examples,
     learning_curves,
     parameters,
     precision_at,
     precision_recall,
     strengths,
+    timeline,
 )
 from reports.strengths import strength_curves
 from tests.harness.tiny import tiny
@@ -238,8 +241,9 @@ class Runs(NamedTuple):
     tables: dict[str, pd.DataFrame]
 
 
-SECTION = ("frontier", "confirmed", "hypervolume")
-SEARCH = ("ablation", "dependence", "seeds", "strengths", "learning_curves", "parameters",
+SECTION = ("frontier", "coordinates", "confirmed", "hypervolume")
+SEARCH = ("ablation", "dependence", "seeds", "strengths", "learning_curves", "early_stopping",
+          "timeline", "stages", "parameters",
           "precision_recall", "precision_at", "ap_per_query", "examples")  # fmt: skip
 
 
@@ -251,7 +255,11 @@ def without_drawing(patch: pytest.MonkeyPatch) -> None:
         dependence.dependence_chart(results)
         attainment.seeds_chart(settings)
         strengths.strengths_chart(results, settings, strength_curves(results, settings))
+        coordinates.coordinates_chart([results])
         learning_curves.learning_curves_chart(results)
+        early_stopping.early_stopping_chart(results)
+        timeline.timeline_chart(results)
+        timeline.stages_chart(results)
         parameters.parameters_chart(results)
         precision_recall.precision_recall_curves(results, settings)
         precision_at.precision_at_chart(results, settings)

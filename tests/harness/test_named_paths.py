@@ -167,7 +167,7 @@ def test_commands_that_need_no_path_ask_for_none_and_read_none(
             return ""
 
     monkeypatch.setattr(session, "Tracker", Silent)
-    monkeypatch.setattr("reports.html.write_report", lambda searches, folder, by: folder)
+    monkeypatch.setattr("reports.html.write_report", lambda searches, folder, *_: folder)
     monkeypatch.setattr(session, "check_reported_protocol", lambda *_: None)
     status, said = run(capsys, command, "done", "--runs-dir", runs)
     assert status == 0, said

@@ -42,7 +42,7 @@ def neither_tracking_nor_pages(monkeypatch: pytest.MonkeyPatch) -> None:
             return ""
 
     monkeypatch.setattr(session, "Tracker", Silent)
-    monkeypatch.setattr("reports.html.write_report", lambda searches, folder, by: folder)
+    monkeypatch.setattr("reports.html.write_report", lambda searches, folder, *_: folder)
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ WRONG = {
 # Switches have no value; an address is knocked at, and a factory is imported.
 UNCHANGED = {
     "--autoscaling", "--json", "--dry-run", "--help", "--address", "--factory", "--replace",
+    "--live", "--print",
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import json
 import zlib
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ EXPERIMENT: dict[str, Any] = {
         "attacks": list(ATTACKS),
     },
 }
+_STAGES = [f"seconds.{name}" for name in ("decode", "pretraining", "inner_pgd", "reattack")]
 # Clean and robust MAP at the end of (role, bits) on test queries.
 _TESTED = {
     ("recommended", 32): (0.84, 0.66),
@@ -62,8 +64,9 @@ def write_run(
     shift: float = 0.0,
     aims: dict[str, Any] | None = None,
     attacks: tuple[str, ...] = ATTACKS,
+    explored: int = 12,
 ) -> Path:
-    """Write a run folder and return it.
+    """Write a run folder with ``explored`` explore trials and return it.
 
     ``aims`` are further keys of its experiment; with them, the trials have every metric that can
     be an objective.
@@ -78,7 +81,7 @@ def write_run(
     }
     (path / "provenance.json").write_text(json.dumps(provenance))
     rng = np.random.default_rng(7)
-    rows, epochs = _explore(rng, protocol, complete, shift) if explore else ([], [])
+    rows, epochs = _explore(rng, protocol, complete, shift, explored) if explore else ([], [])
     if complete and "confirm" in phases:
         for key, (clean, robust) in _TESTED.items():
             for seed in seeds:
@@ -110,12 +113,12 @@ def _with_objectives(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _explore(
-    rng: np.random.Generator, protocol: str, complete: bool, shift: float
+    rng: np.random.Generator, protocol: str, complete: bool, shift: float, count: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     rows, epochs = [], []
     statuses = ["completed", "completed", "stopped", "completed", "completed", "stopped"]
     statuses += ["failed", "stopped", "completed", "stopped", "stopped", "completed"]
-    for number, planned in enumerate(statuses):
+    for number, planned in zip(range(count), cycle(statuses), strict=False):
         status = planned if complete or planned != "completed" else "running"
         bits = 32 if number % 2 == 0 else 16
         default = number < 2
@@ -131,6 +134,9 @@ def _explore(
                 "trial_id": trial_id,
                 "epoch": epoch + 1,
                 "seconds": 4.0,
+                "finished_at": _ended(number)
+                - 25.0 * (status == "completed")
+                - 4.0 * (length - epoch - 1),
                 "metric.val/clean_map": clean - 0.01,
                 "metric.val/robust_map": value + 0.03,
                 "metric.train/loss": 1 / (epoch + 1),
@@ -147,10 +153,13 @@ def _explore(
             "role": "default" if default else "sampled",
             "seed": 0,
             "status": status,
-            "stop_reason": {"stopped": "rung 2", "failed": "loss is NaN"}.get(status, ""),
+            "stop_reason": _why(status, number),
             "epochs": length,
             "cost_s": 20.0 + 4.5 * length,
-            "finished_at": 1_700_000_000.0 + 13 * (number + 5 * (number == 3)),
+            "host": f"node{number % 2}",
+            "started_at": _ended(number) - 26.0 - 4.0 * length,
+            "finished_at": _ended(number),
+            **dict(zip(_STAGES, (0.5, 16.0, 2.0 * length, 20.0), strict=True)),
             "metric.val/clean_map": clean - 0.01,
             "metric.val/robust_map": reached[-1] + 0.03,
             **_parameters(bits, weight, eps, int(rng.integers(1, 11)), number),
@@ -166,11 +175,23 @@ def _explore(
     return rows, epochs
 
 
+def _why(status: str, number: int) -> str:
+    """Why a trial did not complete; the first one that was stopped was a probe."""
+    if status == "stopped" and number == 2:
+        return "a probe, which ends at epoch 2"
+    return {"stopped": "rung 2", "failed": "loss is NaN"}.get(status, "")
+
+
+def _ended(number: int) -> float:
+    """When an explore trial ended; the fourth one took longer than its neighbours."""
+    return 1_700_000_000.0 + 13 * (number + 5 * (number == 3))
+
+
 def _parameters(bits: int, weight: float, eps: float, steps: int, number: int) -> dict[str, Any]:
     return {
         "param.model.bits": bits,
         "param.defense.lambda": weight,
-        "param.defense.mu": 1e-4 * (1 + number),
+        "param.defense.mu": 1e-4 * (1 + number % 90),
         "param.defense.eps": eps,
         "param.defense.steps": steps,
         "param.defense.step_size": "auto" if number % 2 else 2 / 255,
@@ -188,6 +209,7 @@ def _tested(
     attacks: tuple[str, ...],
 ) -> dict[str, Any]:
     role, bits = key
+    place = 6 * (seed % 10) + [*_TESTED, ("train", 32)].index(key)
     trial_id = f"{zlib.crc32(role.encode()):08x}{bits}-{phase}-{seed}"
     folder = path / "trials" / trial_id
     folder.mkdir(parents=True)
@@ -211,7 +233,10 @@ def _tested(
         "stop_reason": "",
         "epochs": 6,
         "cost_s": 95.0,
-        "finished_at": 1_700_001_000.0 + seed,
+        "host": f"node{place % 2}",
+        "started_at": 1_700_000_250.0 + 50 * place,
+        "finished_at": 1_700_000_345.0 + 50 * place,
+        **dict(zip(_STAGES, (0.5, 16.0, 30.0, 48.0), strict=True)),
         "metric.test/clean_map": ap["clean"].mean(),
         "metric.test/robust_map": ap["worst"].mean(),
         "metric.test/chance_map": 0.158,

@@ -13,7 +13,7 @@ import torch
 
 from reports.confirmed import confirmed_configs, gains_over_default
 from reports.figures import interactive, overlaid_figures, search_figures, static
-from reports.figures.chart import Band, Chart, Line, Points
+from reports.figures.chart import Band, Bound, Chart, Line, Points
 from reports.figures.confirmed import confirmed_chart
 from reports.figures.cost import cost_chart
 from reports.figures.examples import amplify, examples_data, examples_static
@@ -149,8 +149,11 @@ def test_gains_use_common_seeds_alone(configs):
 def test_learning_curves_show_where_trials_were_stopped(results):
     curves = learning_curves(results)
     lengths = {curve.status: len(curve.epochs) for curve in curves}
-    assert lengths == {"completed": 6, "stopped": 2, "failed": 1}
-    assert sum(curve.status == "stopped" for curve in curves) == 5
+    assert lengths == {"completed": 6, "probe": 2, "stopped": 2, "failed": 1}
+    assert sum(curve.status == "stopped" for curve in curves) == 4
+    marks = learning_curves_chart(results).panels[0].marks
+    (bound,) = (mark for mark in marks if isinstance(mark, Bound))
+    assert (bound.x, bound.label) == (2, "rung, and end of probes")
     assert sum(curve.is_default for curve in curves) == 2
 
 
@@ -174,8 +177,8 @@ def test_learning_curves_leave_out_epochs_that_were_not_validated(results):
 def test_learning_curves_draw_every_point_once_and_no_line_for_each_trial(results):
     several = replace(results, trials=pd.concat([results.trials] * 50))
     curves = learning_curves(several)
-    drawn = interactive.draw(learning_curves_chart(several))[0]
-    assert len(drawn.data) == len(interactive.draw(learning_curves_chart(results))[0].data)
+    drawn = interactive.draw(learning_curves_chart(several))[1]
+    assert len(drawn.data) == len(interactive.draw(learning_curves_chart(results))[1].data)
     lines = [trace for trace in drawn.data if trace.mode == "lines" and len(trace.x) > 1]
     dots = [trace for trace in drawn.data if trace.marker.symbol == "circle"]
     assert len(lines) == len(dots) == 4, "two code lengths, the default's and the others"
@@ -190,8 +193,10 @@ def test_learning_curves_draw_every_point_once_and_no_line_for_each_trial(result
         np.testing.assert_allclose(line.y, joined)
         np.testing.assert_allclose(points.y, joined)
         assert len(points.text) == len(points.x)
-    ends = [t for t in drawn.data if t.marker.symbol in ("x", "triangle-down") and t.text]
-    ended = sum(curve.status in ("stopped", "failed") for curve in curves)
+    ends = [
+        t for t in drawn.data if t.marker.symbol in ("x", "diamond", "triangle-down") and t.text
+    ]
+    ended = sum(curve.status in ("stopped", "probe", "failed") for curve in curves)
     assert sum(len(trace.x) for trace in ends) == ended
     figure = static.draw(learning_curves_chart(several))
     few = static.draw(learning_curves_chart(results))
@@ -329,11 +334,14 @@ def test_cost_of_searches_without_completed_trials_is_left_out(tmp_path):
     assert cost_chart([running]).panels == ()
 
 
-@pytest.mark.parametrize("options", [{"complete": False}, {"explore": False, "phases": ()}])
-def test_every_figure_can_be_drawn_without_results(tmp_path: Path, options):
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [({"complete": False}, 13), ({"explore": False, "phases": ()}, 10)],
+)
+def test_every_figure_can_be_drawn_without_results(tmp_path: Path, options, count):
     results = load_search(write_run(tmp_path / "run", **options))
     figures = overlaid_figures([results], []) | search_figures(results, [])
-    assert len(figures) == 9
+    assert len(figures) == count
     chart = figures["confirmed"].drawing
     assert isinstance(chart, Chart)
     assert (
