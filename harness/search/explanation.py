@@ -5,8 +5,8 @@ from harness.journal.state import SearchState
 from harness.search.ablation import ablation_paths
 from harness.search.dependence import partial_dependence
 from harness.search.final_model import FEWEST_TRIALS, final_model
-from harness.search.recommendation import usable
 from reports.explanation import Explanation
+from saat.wording import counted
 
 
 def learned_from(experiment: Experiment, state: SearchState) -> list[str]:
@@ -21,11 +21,12 @@ def learned_from(experiment: Experiment, state: SearchState) -> list[str]:
 def search_explanation(experiment: Experiment, state: SearchState) -> Explanation:
     """Partial dependence on each searched key, and a path to each recommended setting."""
     trials = learned_from(experiment, state)
+    if not any(len(set(d.samples())) > 1 for d in experiment.space.values()):
+        return Explanation(trials, missing="nothing was searched")
     model = final_model(experiment, state)
-    if model is None:
-        count = sum(usable(experiment.aims, record) for record in state.known())
-        few = f"{count} explored trials completed, and {FEWEST_TRIALS} are needed"
-        return Explanation(trials, missing=few if experiment.space else "nothing was searched")
+    if (count := len(model.points)) < FEWEST_TRIALS:
+        few = f"{counted(count, 'explored trial')} completed above chance, and {FEWEST_TRIALS} are"
+        return Explanation(trials, missing=f"{few} needed")
     return Explanation(
         trials,
         partial_dependence(experiment.space, model),

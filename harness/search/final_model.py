@@ -25,7 +25,7 @@ from reports.explanation import Estimate
 from saat.feasibility import Aims, Objective, is_collapsed
 from saat.metrics import OBJECTIVES
 
-FEWEST_TRIALS = 8  # completed ones, below which the model would be its prior
+FEWEST_TRIALS = 8  # completed ones above chance, below which the model would be its prior
 
 
 class FinalModel:
@@ -85,13 +85,10 @@ class FinalModel:
         return changed(self._space, self._base, point, changes)
 
 
-def final_model(experiment: Experiment, state: SearchState) -> FinalModel | None:
-    """The model of a search; None if fewer than `FEWEST_TRIALS` trials taught it their end."""
-    if not any(len(set(d.samples())) > 1 for d in experiment.space.values()):
-        return None
+def final_model(experiment: Experiment, state: SearchState) -> FinalModel:
+    """The model of a search; below `FEWEST_TRIALS` points it says little but its prior."""
     ended = [record for record in state.known() if record.status != "running"]
-    model = FinalModel(experiment, ended)
-    return model if len(model.points) >= FEWEST_TRIALS else None
+    return FinalModel(experiment, ended)
 
 
 def changed(

@@ -355,7 +355,9 @@ def test_other_objectives_are_predicted_too(searched: Callable[..., Search]) -> 
 
 def test_of_few_trials_nothing_is_said(searched: Callable[..., Search]) -> None:
     found = search_explanation(*few(searched))
-    assert found.missing == f"4 explored trials completed, and {FEWEST_TRIALS} are needed"
+    assert (
+        found.missing == f"4 explored trials completed above chance, and {FEWEST_TRIALS} are needed"
+    )
     assert not found.dependence
     assert not found.paths
 
@@ -369,7 +371,15 @@ def test_collapsed_trials_teach_nothing(searched: Callable[..., Search]) -> None
     search = searched()
     for record in search.state.of_phase("explore")[2:]:
         record.metrics["reattack/lift.clean"] = 0.0
-    assert search_explanation(search.experiment, search.state).missing
+    found = search_explanation(search.experiment, search.state)
+    assert found.missing == "2 explored trials completed above chance, and 8 are needed"
+
+
+def test_without_a_space_nothing_was_searched(searched: Callable[..., Search]) -> None:
+    search = searched(search__num_samples=2)
+    one = {"defense.eps": Dimension.model_validate({"choice": [0.1]})}
+    fixed = search.experiment.model_copy(update={"space": one})
+    assert search_explanation(fixed, search.state).missing == "nothing was searched"
 
 
 # The stored file
