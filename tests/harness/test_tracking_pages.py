@@ -240,7 +240,9 @@ def test_a_running_search_is_described_every_half_minute_at_most(
         plain(client, run_id, key, value)
 
     monkeypatch.setattr(MlflowClient, "set_tag", set_tag)
-    runs = MlflowRuns(f"sqlite:///{tmp_path / 'mlflow.db'}", search.run_dir, searched(), TAGS)
+    run_dir = tmp_path / NAME
+    shutil.copytree(search.run_dir, run_dir)
+    runs = MlflowRuns(f"sqlite:///{tmp_path / 'mlflow.db'}", run_dir, searched(), TAGS)
     parent = runs.connect()
     state = SearchState()
     for event in search.events[:12]:
