@@ -68,11 +68,13 @@ def test_the_spread_of_ap_ends_at_its_extremes(configs) -> None:
 
 def test_early_stopping_counts_the_epochs_that_were_spared(results) -> None:
     table = stopping_table(results)
-    (row,) = table.frame.to_dict("records")
-    # Five trials of six epochs ended after two, of four seconds each.
-    assert (row["stopped because"], row["trials"]) == ("rung 2", 5)
-    assert (row["epochs trained"], row["epochs saved"]) == (10, 20)
-    assert row["time saved (s)"] == pytest.approx(80)
+    # Five trials of six epochs ended after two, of four seconds each; one of them was a probe.
+    reasons = ["rung 2", "a probe, which ends at epoch 2"]
+    assert list(table.frame["stopped because"]) == reasons
+    assert list(table.frame["trials"]) == [4, 1]
+    assert list(table.frame["epochs trained"]) == [8, 2]
+    assert list(table.frame["epochs saved"]) == [16, 4]
+    assert list(table.frame["time saved (s)"]) == pytest.approx([64, 16])
     assert "5 of 12 explore trials ended early, which saved 28 %" in table.caption
 
 
