@@ -156,7 +156,7 @@ def _axes_of_objectives(
         finite = shown[np.isfinite(shown)]
         if len(finite):
             label = label_of(objective.name) + ("" if objective.maximise else ", lower is better")
-            unit = f" {scale.symbol}".rstrip()
+            unit = f"\N{NO-BREAK SPACE}{scale.symbol}" if scale.symbol else ""
             ruler = Ruler(label, float(finite.min()), float(finite.max()), unit=unit)
             yield ruler, ruler.places(shown)
 

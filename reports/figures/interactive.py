@@ -158,7 +158,8 @@ def _bars(mark: Bars, in_legend: bool) -> go.Bar:
         width=mark.height,
         orientation="h",
         textposition="none",  # texts are shown over a bar, not in it
-        marker={"color": mark.colour, "line": {"width": 0}},
+        # A thin edge tells a bar from the next one, which may begin where it ends.
+        marker={"color": mark.colour, "line": {"width": 0.5, "color": "white"}},
         opacity=mark.opacity,
         name=escape(mark.label),
         legendgroup=escape(mark.group or mark.label),

@@ -175,6 +175,7 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
         case Bars():
             look = {"color": mark.colour, "alpha": mark.opacity, "label": _label(mark.label)}
             if len(mark.y):
+                look |= {"edgecolor": "white", "linewidth": 0.3}
                 axes.barh(mark.y, mark.end - mark.begin, mark.height, mark.begin, **look)
             else:  # an entry of the legend; bars without any have no colour there
                 axes.fill_between([], [], **look)
