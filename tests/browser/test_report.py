@@ -17,7 +17,7 @@ def test_every_plot_is_drawn_and_nothing_is_requested(look: Look) -> None:
                plots: plots.length,
                requests: performance.getEntriesByType("resource").map((entry) => entry.name) }};
     """)
-    assert found["drawn"] == found["plots"] == 20
+    assert found["drawn"] == found["plots"] == 21
     assert not [name for name in found["requests"] if not name.startswith(("data:", "blob:"))]
 
 

@@ -159,7 +159,7 @@ def test_plotly_is_inlined_once(page):
 @pytest.mark.usefixtures("quick_pictures")
 def test_json_cannot_end_its_script(page):
     figures = [script for script in page.scripts if script.startswith('{"data"')]
-    assert len(figures) == 20
+    assert len(figures) == 21
     assert not any("<" in script for script in figures)
 
 
