@@ -95,7 +95,7 @@ def test_a_report_follows_its_search_and_ends_with_it(
     port = free_port()
     said: list[str] = []
     serving = threading.Thread(
-        target=serve_live, args=(young, port, said.append), kwargs={"every": 0.1}
+        target=serve_live, args=(young, port, said.append), kwargs={"every": 0.1}, daemon=True
     )
     serving.start()
     assert wait_for(port, lambda state: state["version"] == 1) == {"version": 1, "ended": False}
