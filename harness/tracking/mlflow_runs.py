@@ -129,12 +129,8 @@ class MlflowRuns:
         """Describe the search as it stands, unless that was done a moment ago."""
         now = time.monotonic()
         if at_once or now - self._described >= _NOTE_SECONDS:
-            links = {
-                "trials": saved_views.runs_page(self._experiment_id, saved_views.LANDING),
-                "comparison": saved_views.runs_page(
-                    self._experiment_id, saved_views.COMPARISON, charts=True
-                ),
-            }
+            has_front = state.recommended is not None
+            links = saved_views.search_links(self._experiment_id, has_front)
             if self._reported:
                 links = {"report": self._page(PARENT, _REPORT_TAB)} | links
 
@@ -142,10 +138,6 @@ class MlflowRuns:
                 self._child(state.trials[trial_id])  # looks its run up, once
                 return self._page(trial_id)
 
-            if state.recommended is not None:
-                links["front"] = saved_views.runs_page(
-                    self._experiment_id, saved_views.FRONT, charts=True
-                )
             note = search_note(self._experiment, state, self._letters, link, links)
             self._client.set_tag(self._runs[PARENT], NOTE, note[:_NOTE_LIMIT])
             self._described = now

@@ -69,8 +69,8 @@ def report_files(report: Path) -> Iterator[Path]:
 def self_contained(page: str, report: Path) -> str:
     """The page with the figures and tables of its links inside.
 
-    Links within the page scroll by script. PDFs and runs are named without a link, because the
-    frame can show neither.
+    Links within the page scroll by script. PDFs and runs are named without a link: the frame can
+    show neither.
     """
 
     def inside(link: re.Match[str]) -> str:

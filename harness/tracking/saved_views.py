@@ -59,6 +59,17 @@ def runs_page(experiment_id: str, view: str = "", charts: bool = False) -> str:
     return f"#/experiments/{experiment_id}/runs?{TRAINING}{shown}{mode}"
 
 
+def search_links(experiment_id: str, has_front: bool) -> dict[str, str]:
+    """Links of a search's description; that of the front once exploring is done."""
+    links = {
+        "trials": runs_page(experiment_id, LANDING),
+        "comparison": runs_page(experiment_id, COMPARISON, charts=True),
+    }
+    if has_front:
+        links["front"] = runs_page(experiment_id, FRONT, charts=True)
+    return links
+
+
 def has_view(tags: Mapping[str, str], view: str) -> bool:
     """Whether an experiment with such tags has the view."""
     return f"{_TAG}{view}" in tags

@@ -48,7 +48,7 @@ def timed(results: SearchResults, seconds: list[dict[str, float]]) -> SearchResu
 
 def uncounted(results: SearchResults) -> SearchResults:
     """The run as if it had counted no seconds of stages."""
-    kept = [name for name in results.trials if not name.startswith("seconds.")]
+    kept = [name for name in results.trials if not str(name).startswith("seconds.")]
     return replace(results, trials=results.trials[kept])
 
 
