@@ -158,7 +158,7 @@ def _use(pick: ConfirmedConfig, configs: Sequence[ConfirmedConfig]) -> str:
     text = f"Use {_described(pick)}"
     for other in others[:_ALTERNATIVES]:
         robust, clean = (points(other.mean(n) - pick.mean(n)) for n in reversed(OBJECTIVES))
-        difference = f"{robust} robust, {clean} clean"
+        difference = f"{robust} robust and {clean} clean against {pick.letter or _name(pick)}"
         text += f"; or {_described(other)} ({difference})"
     more = len(others) - _ALTERNATIVES
     return f"{text}; or {more} more." if more > 0 else f"{text}."
@@ -183,6 +183,7 @@ def _gained(
         robust, clean = (named[name] for name in reversed(OBJECTIVES))
         parts.append(
             f"{robust} points robust and {clean} points clean MAP over the paper's default"
+            + (" (95 % intervals)" if "[" in robust else "")
         )
     bare = [
         config
@@ -212,8 +213,9 @@ def _belief(
     flaws, limits = _flaws(pick), _limits(pick, gains)
     if results.notices:
         limits.append("the front lies at an end of the space")
-    above = points(pick.mean("robust_map") - pick.mean("chance_map"))
-    robust = f"robust MAP is {above} points from chance"
+    above = pick.mean("robust_map") - pick.mean("chance_map")
+    side = "below" if above < 0 else "above"
+    robust = f"robust MAP is {points(abs(above)).lstrip('+')} points {side} chance"
     gates = "all gates passed" if pick.gates == "all gates passed" else ""
     rest = "; ".join(filter(None, (gates, robust)))
     if flaws:

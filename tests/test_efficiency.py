@@ -130,6 +130,7 @@ def test_a_recording_goes_on_after_a_kill(tmp_path: Path) -> None:
     assert [line["name"] for line in read_lines(path)] == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 4])
 @pytest.mark.parametrize("scheduler", ["none", "pareto_asha"])
 def test_the_curve_is_the_hypervolume_of_seed_averages(

@@ -71,6 +71,7 @@ def test_a_page_needs_nothing_from_elsewhere(site: dict[str, Page]) -> None:
     assert [a for a in loaded if re.match(r"(https?:)?//", a)] == []
 
 
+@pytest.mark.slow
 def test_every_public_module_of_the_library_has_a_page(site: dict[str, Page]) -> None:
     for path in (ROOT / "saat").rglob("*.py"):
         if path.name.startswith("_") and path.name != "__init__.py":

@@ -652,7 +652,6 @@ COMMANDS: list[tuple[str, str]] = [
     ],
     ("resume empty", "empty: the search never started"),
     ("status ..", "no such search"),
-    ("report done done", "-o DIR"),
     ("report empty", "empty: the search never started"),
     ("report done -o file.txt", "-o file.txt: "),
     ("report done -o /dev/null", "-o /dev/null: "),

@@ -70,6 +70,7 @@ def test_counts_are_those_of_distances_and_shared_labels(
         ).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loops", LOOPS)
 @pytest.mark.parametrize("nearest", ["first", "last", "anywhere"])
 @given(
