@@ -40,10 +40,13 @@ def test_the_headline_answers_three_questions(results):
     comparison = gains_over_default([*confirmed_configs(results)])[0].comparison
     assert config.letter == "A"
     assert f"+{100 * comparison.mean:.1f} [" in gain
-    assert "over the paper's default" in gain
+    assert "over the paper's default (95 % intervals)" in gain
     assert "over undefended" in gain
+    assert use.endswith(" clean against A).")
     assert level == "caution"
     assert "3 seeds, 6 are needed" in belief
+    above = 100 * (config.mean("robust_map") - config.mean("chance_map"))
+    assert f"Robust MAP is {above:.1f} points above chance" in belief
     assert (
         "3 seeds are too few for a claim of significance; set confirm.seeds to 6 or more." in found
     )
