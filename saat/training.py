@@ -114,8 +114,8 @@ class Training(ABC):
     def judge(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Take note of what validation measured after the last epoch; metrics to be added to it.
 
-        ``metrics``: by their names in validation, ``val/clean_map`` and ``val/robust_map`` among
-        them. Most stages are not interested.
+        ``metrics``: by their names in validation, ``val/clean_map``, ``val/robust_map`` and
+        ``val/chance_map``, that of a random order, among them. Most stages are not interested.
         """
         return {}
 

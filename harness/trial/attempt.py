@@ -34,6 +34,7 @@ from harness.trial.records import write_record
 from harness.trial.stages import adversarial_training, build_models, pretraining, trial_data
 from saat import checkpoints, memory, stopwatch, tensor_file
 from saat.errors import InputError
+from saat.evaluation import Evaluation
 from saat.hashing import HashingObjective
 from saat.metrics import Phase
 from saat.models import HashingNetwork
@@ -161,8 +162,10 @@ class TrialAttempt:
                 epoch, epochs = training.epoch, training.settings.epochs
                 if self.context.validation.is_due(epoch, epochs, self.context.deciding_epochs):
                     with stage(Stage.VALIDATION):
-                        metrics |= self._validate(training)
-                    metrics |= training.judge(metrics)
+                        evaluation = self._validate(training)
+                    metrics |= Phase.VALIDATION.keyed(evaluation.metrics(Phase.VALIDATION))
+                    chance = {"chance_map": float(evaluation.chance_ap.mean())}
+                    metrics |= training.judge(metrics | Phase.VALIDATION.keyed(chance))
                 seconds = time.monotonic() - started
                 cost, stages = spent + seconds, self.watch.lap()
                 work = (host, notes, stages)
@@ -185,7 +188,7 @@ class TrialAttempt:
         """The precision of the training, and what of it was compiled."""
         return {"precision": self.compute.precision, "compile": self.compiled}
 
-    def _validate(self, training: Training) -> dict[str, float]:
+    def _validate(self, training: Training) -> Evaluation:
         """Clean MAP and robust MAP under the short attack, on validation queries."""
         short, rows = self.context.validation, len(self.data.validation_database)
         protocol = validation_protocol(short, self.context.evaluation, rows)
@@ -193,10 +196,9 @@ class TrialAttempt:
         if short.database != "all":
             searched = self.data.validation_part(short.part_of(rows))
             train_codes = training.train_codes()
-        evaluation = validate(
+        return validate(
             self.defended, self.data, protocol, searched, train_codes, self.spec.seed, short.queries
         )
-        return Phase.VALIDATION.keyed(evaluation.metrics(Phase.VALIDATION))
 
     def _reattack(self) -> FinalReport:
         """The full protocol: validation queries while exploring, test queries otherwise."""

@@ -34,8 +34,8 @@ from saat.work import TRAINING_STEP, Work
 class MinimaxSettings(OptimiserSettings):
     """Ball and steps of the inner maximisation, PGD-7 at 8/255; what keeps off a collapse.
 
-    The score of an epoch under ``select: best`` is clean MAP times robust MAP, both as validation
-    measures them after the epoch: the hypervolume of the two.
+    The score of an epoch under ``select: best`` is what clean MAP exceeds chance by, times robust
+    MAP, as validation measures them after the epoch: the hypervolume of the two from chance and 0.
     """
 
     clip_gradients: float = option(
@@ -45,7 +45,9 @@ class MinimaxSettings(OptimiserSettings):
         0.0, ge=0, le=0.999999, later=True, help="decay of averaged, deployed weights; 0: none"
     )
     select: Literal["last", "best"] = option(
-        "last", later=True, help="epoch that is deployed; best: by clean × robust MAP in validation"
+        "last",
+        later=True,
+        help="epoch that is deployed; best: by (clean − chance) × robust MAP in validation",
     )
     eps: float = option(8 / 255, ge=0, le=1, help="radius ε of the inner ball, fraction of 1")
     steps: int = option(7, ge=1, le=1000, help="inner PGD iterations T")
@@ -222,12 +224,12 @@ class MinimaxTraining(Training):
         """Keep what is deployed now if its score is the highest so far: ``train/best_epoch``."""
         if self.best is None:
             return {}
-        clean, robust = (
-            metrics[Phase.VALIDATION.key(f"{kind}_map")] for kind in ("clean", "robust")
-        )
-        if clean * robust > self.best.score:
+        measured = Phase.VALIDATION.of(metrics)
+        # At chance no attack lowers MAP, so the product of both would be large.
+        score = (measured["clean_map"] - measured["chance_map"]) * measured["robust_map"]
+        if score > self.best.score:
             weights = {name: part.clone() for name, part in self.defended.state_dict().items()}
-            self.best = BestEpoch(self.epoch, clean * robust, weights)
+            self.best = BestEpoch(self.epoch, score, weights)
         return Phase.TRAINING.keyed({"best_epoch": float(self.best.epoch)})
 
     def conclude(self) -> None:

@@ -19,6 +19,11 @@ from tests.contracts.defense_runs import MINIMAX, settings_of, state, training
 every_minimax = pytest.mark.parametrize("name", MINIMAX)
 
 
+def measured(clean: float, robust: float, chance: float = 0.0) -> dict[str, float]:
+    """What validation measured after an epoch."""
+    return {"val/clean_map": clean, "val/robust_map": robust, "val/chance_map": chance}
+
+
 @every_minimax
 def test_neutral_values_change_no_bit(
     name: str, trained: HashingNetwork, data: RetrievalData
@@ -29,7 +34,7 @@ def test_neutral_values_change_no_bit(
     for run in (plain, other):
         assert run.average is None
         run.run_epoch()
-        assert run.judge({"val/clean_map": 0.5, "val/robust_map": 0.5}).keys() == (
+        assert run.judge(measured(0.5, 0.5)).keys() == (
             set() if run is plain else {"train/best_epoch"}
         )
     kept = {key: part for key, part in state(other).items() if not key.startswith("best.")}
@@ -122,16 +127,26 @@ def test_the_epoch_with_the_largest_product_of_both_maps_is_deployed(
     ema: float, trained: HashingNetwork, data: RetrievalData
 ) -> None:
     run = training("saat", trained, data, select="best", ema=ema, epochs=5)
-    measured = [(0.9, 0.1), (0.6, 0.5), (0.5, 0.55), (0.5, 0.6), (math.nan, 1.0)]
     found, weights = [], []
-    for clean, robust in measured:
+    for clean, robust in [(0.9, 0.1), (0.6, 0.5), (0.5, 0.55), (0.5, 0.6), (math.nan, 1.0)]:
         run.run_epoch()
-        found.append(run.judge({"val/clean_map": clean, "val/robust_map": robust}))
+        found.append(run.judge(measured(clean, robust)))
         weights.append(toy.snapshot(run.defended))
     assert [list(metrics.values()) for metrics in found] == [[1], [2], [2], [2], [2]]
     assert toy.differences(weights[1], weights[4])
     run.conclude()
     assert not toy.differences(weights[1], toy.snapshot(run.defended))
+
+
+def test_an_epoch_at_chance_is_not_the_best_one(
+    trained: HashingNetwork, data: RetrievalData
+) -> None:
+    run = training("saat", trained, data, select="best", epochs=3)
+    # A collapse on photographs: attacks push the first network below chance, the others nowhere.
+    for clean, robust in [(0.304, 0.111), (0.227, 0.220), (0.219, 0.208)]:
+        run.run_epoch()
+        found = run.judge(measured(clean, robust, chance=0.213))
+    assert found == {"train/best_epoch": 1}
 
 
 @pytest.mark.slow
@@ -147,7 +162,7 @@ def test_a_restored_run_with_all_of_them_equals_one_that_was_never_interrupted(
     def go_on(run: Any, epochs: int) -> None:
         for _ in range(epochs):
             run.run_epoch()
-            run.judge({"val/clean_map": 1.0, "val/robust_map": scores[run.epoch - 1]})
+            run.judge(measured(1.0, scores[run.epoch - 1]))
 
     whole = training(name, trained, data, **options)
     go_on(whole, 4)

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -121,11 +121,13 @@ def test_a_trial_with_averaged_weights_and_its_best_epoch_ends_the_same(
     """Also where it dies after its last epoch, before the best one is deployed."""
     robust = {1: 0.3, 2: 0.4, 3: 0.1}
     judge = SaatTraining.judge
-    monkeypatch.setattr(
-        SaatTraining,
-        "judge",
-        lambda run, _: judge(run, {"val/clean_map": 0.5, "val/robust_map": robust[run.epoch]}),
-    )
+
+    def told(run: SaatTraining, metrics: Mapping[str, float]) -> dict[str, float]:
+        assert 0 < metrics["val/chance_map"] < 1
+        known = {"val/clean_map": 0.5, "val/robust_map": robust[run.epoch], "val/chance_map": 0.0}
+        return judge(run, known)
+
+    monkeypatch.setattr(SaatTraining, "judge", told)
     experiment = tiny({"defense.epochs": 3, "defense.ema": 0.9, "defense.select": "best"})
     spec = spec_of(experiment)
     whole, killed = (context_of(experiment, tmp_path / name) for name in ("whole", "killed"))
