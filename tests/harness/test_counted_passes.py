@@ -25,6 +25,12 @@ from tests.harness.tiny import tiny
 
 pytestmark = pytest.mark.slow
 
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_pictures() -> None:
+    """Here the size of a report counts."""
+
+
 # Batches that an attack pads count as whole ones, in a battery also where the clean images pass.
 BATTERY_TOLERANCE = 0.03
 
