@@ -149,7 +149,8 @@ def test_the_parent_has_the_result_and_leads_to_the_report(shown: Shown, tab: Ta
     tab.wait("document.querySelector('iframe') !== null")
     assert wait_in_frame(tab, "document.body && document.body.dataset.drawn === 'yes'")
     assert tab.in_frame("document.querySelector('h1').textContent") == NAME
-    assert tab.in_frame("document.querySelectorAll('.plot .main-svg').length") > 0
+    tab.in_frame("document.querySelector('.plot').scrollIntoView()")  # near plots are drawn
+    assert wait_in_frame(tab, "document.querySelectorAll('.plot .main-svg').length")
     assert tab.in_frame("[...document.querySelectorAll('a.run')].length") == 0
 
 
