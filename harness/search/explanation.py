@@ -9,7 +9,7 @@ from reports.explanation import Explanation
 from saat.wording import counted
 
 
-def learned_from(experiment: Experiment, state: SearchState) -> list[str]:
+def learned_from(state: SearchState) -> list[str]:
     """Ids of the explore trials that have ended, then of the recommended ones.
 
     An explanation of the same ids would be the same.
@@ -20,7 +20,7 @@ def learned_from(experiment: Experiment, state: SearchState) -> list[str]:
 
 def search_explanation(experiment: Experiment, state: SearchState) -> Explanation:
     """Partial dependence on each searched key, and a path to each recommended setting."""
-    trials = learned_from(experiment, state)
+    trials = learned_from(state)
     if not any(len(set(d.samples())) > 1 for d in experiment.space.values()):
         return Explanation(trials, missing="nothing was searched")
     model = final_model(experiment, state)

@@ -30,7 +30,7 @@ def write_explanation(run_dir: Path, experiment: Experiment, state: SearchState)
         stored = read_explanation(run_dir)
     except InputError:  # damaged; it is derived from the journal, as the tables are
         stored = None
-    if stored is None or list(stored.trials) != learned_from(experiment, state):
+    if stored is None or list(stored.trials) != learned_from(state):
         write(run_dir, search_explanation(experiment, state))
 
 
