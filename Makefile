@@ -72,13 +72,18 @@ bench: install
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.start
 
-# The suites that `make test` leaves out. Tests of clusters mostly wait, so trainings run beside
-# them. Chaos runs later: Ray gives its workers the lowest priority, and they would starve beside
-# other work. Each suite has a target of its own, and `make trained` runs more than this one does.
-.PHONY: thorough
-thorough: slow
-	$(TESTS) tests/trained tests/cluster tests/benchmarks -m "not lengthy"
+# What needs root or a browser: a cluster of several hosts, real faults, and pages in Chromium.
+# Chaos runs beside pages alone: Ray gives its workers the lowest priority, and they would starve
+# beside other work.
+.PHONY: system
+system: install
+	$(TESTS) tests/cluster
 	$(TESTS) tests/chaos tests/browser -m "not lengthy"
+
+# All that `make test` leaves out. `make trained` runs more of its suite than this does.
+.PHONY: thorough
+thorough: slow system
+	$(TESTS) tests/trained tests/benchmarks -m "not lengthy"
 
 # Checks claims about defenses and the battery on models that are trained on the digits.
 .PHONY: trained

@@ -146,6 +146,10 @@ class Bench:
         """What the present driver wrote on standard error."""
         return self._output().read_text(errors="replace")
 
+    def last_words(self) -> str:
+        """The last line of it; empty where there is none."""
+        return next(reversed(self.said().strip().splitlines()), "")
+
     def _output(self) -> Path:
         return self.folder / f"life-{self._lives}.err"
 

@@ -25,8 +25,10 @@ class DriverTerminated(Fault):
         if bench.reach(self.moment):
             bench.note(self.kind, self.moment)
             status = bench.kill_driver(signal.SIGTERM)
-            if status == 130 and not bench.said().strip().endswith(_INTERRUPTED):
-                bench.complaints.append(f"interrupted, and does not say so: {bench.said()[-200:]}")
+            if status == 130 and not bench.last_words().startswith(_INTERRUPTED):
+                bench.complaints.append(
+                    f"interrupted, and does not say so: {bench.last_words()[-200:]}"
+                )
 
 
 class HalfEvent(KillsDriver):

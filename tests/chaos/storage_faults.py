@@ -71,9 +71,8 @@ class DiskFull(Fault):
             os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_frsize - left))
         bench.expect(1)
         status = bench.wait()
-        last = bench.said().strip().splitlines()[-1:]
-        if status == 1 and not any("no space left on the disk of" in line for line in last):
-            bench.complaints.append(f"a full disk is not named: {last}")
+        if status == 1 and "no space left on the disk of" not in bench.last_words():
+            bench.complaints.append(f"a full disk is not named: {bench.last_words()}")
         filler.unlink()
 
 
