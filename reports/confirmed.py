@@ -77,7 +77,9 @@ class ConfirmedConfig:
     @property
     def reliability(self) -> str:
         """In words: which gates failed, which MAPs are at chance, which gradients are zero."""
-        chance = [f"{name} MAP at chance{self.under(n)}" for name, n in self.at_chance.items()]
+        chance = [
+            f"{name} MAP not above chance{self.under(n)}" for name, n in self.at_chance.items()
+        ]
         dead = self.dead_gradients
         shown = ", ".join(f"{100 * share:.0f} %" for share in dead)
         blind = f"dead gradients{self.under(len(dead))} ({shown} exactly zero)" if dead else ""
@@ -102,7 +104,7 @@ class ConfirmedConfig:
         marks = {
             "unreliable": self.gates.startswith("unreliable"),
             "at chance": self.collapsed,
-            "robust MAP at chance": set(self.at_chance) == {"robust"},
+            "robust MAP not above chance": set(self.at_chance) == {"robust"},
             "dead gradients": bool(self.dead_gradients),
         }
         doubts = ", ".join(mark for mark, holds in marks.items() if holds)

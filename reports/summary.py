@@ -1,6 +1,6 @@
 """The first screen of a report: which setting, what does it gain, and may it be believed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -70,12 +70,24 @@ def warnings(
     doubted = [config for config in configs if config.gates.startswith("unreliable")]
     return [
         *(f"{capital(config.label)} is {config.gates}" for config in doubted),
-        *warning_lines(dict(zip(ended["trial_id"], final_metrics_of(ended), strict=True))),
+        *warning_lines(
+            dict(zip(_names_of(ended["trial_id"], configs), final_metrics_of(ended), strict=True))
+        ),
         *_overtaken(configs),
         *_few_seeds(gains),
         *_lone_trials(results),
         *results.notices,
     ]
+
+
+def _names_of(trials: Iterable[str], configs: Sequence[ConfirmedConfig]) -> list[str]:
+    """What readers call trials: by their setting and seed, where tables have it; else by id."""
+    known = {
+        trial: f"{_name(config)}, seed {seed}"
+        for config in configs
+        for trial, seed in zip(config.trials["trial_id"], config.trials["seed"], strict=True)
+    }
+    return [known.get(trial, trial) for trial in trials]
 
 
 def summary_table(confirmed: Sequence[ConfirmedConfig]) -> Table:
@@ -130,8 +142,8 @@ def _flaws(config: ConfirmedConfig, gates: bool = True) -> list[str]:
     """Why the numbers of a setting cannot be taken as they are."""
     flaws = {
         "gates failed": gates and config.gates.startswith("unreliable"),
-        "clean MAP at chance": config.collapsed,
-        "robust MAP at chance": set(config.at_chance) == {"robust"},
+        "clean MAP not above chance": config.collapsed,
+        "robust MAP not above chance": set(config.at_chance) == {"robust"},
         "dead gradients": bool(config.dead_gradients),
     }
     return [flaw for flaw, holds in flaws.items() if holds]

@@ -93,7 +93,7 @@ def _confirmed(
         first.config_hash,
         point,
         {name: values for name, values in measured.items() if not any(map(math.isnan, values))},
-        [*doubts, *(f"{name} MAP at chance" for name in low)],
+        [*doubts, *(f"{name} MAP not above chance" for name in low)],
     )
 
 

@@ -117,7 +117,7 @@ def render(found: dict[str, Any]) -> str:
     for entry in found["front"]:
         pairs = zip(found["objectives"], entry["values"], strict=True)
         values = " ".join(f"{value_text(name, value, '-'):>5}" for name, value in pairs)
-        mark = "" if entry["recommendable"] else "  (robust MAP at chance: not recommended)"
+        mark = "" if entry["recommendable"] else "  (robust MAP not above chance: not recommended)"
         lines.append(
             f"  {values}  {entry['trial_id']}  {setting_text(entry['setting'].items())}{mark}"
         )

@@ -52,11 +52,11 @@ FLAGS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "infeasible": ("violates a constraint", {"is_open": True}),
     "collapsed": (
-        "clean MAP at chance: on no front",
+        "clean MAP not above chance: on no front",
         {"symbol": "square", "size": 11, "is_open": True},
     ),
     "powerless": (
-        "robust MAP at chance: not recommended",
+        "robust MAP not above chance: not recommended",
         {"symbol": "diamond", "size": 11, "is_open": True},
     ),
     "default": ("paper's default", {"symbol": "star", "size": 14, "edge": "black"}),

@@ -168,7 +168,7 @@ def test_a_collapsed_setting_is_compared_with_nothing(
     under = " under 1 of 3 seeds" if seeds == 1 else ""
     assert f"retrieves nothing{under}: its clean MAP of" in text
     assert (
-        f"clean MAP at chance{under}"
+        f"clean MAP not above chance{under}"
         in confirm_table(configs).frame["reliability"].to_list()[configs.index(config)]
     )
 
@@ -190,8 +190,8 @@ def test_a_robust_map_at_chance_is_marked_and_said(fine: SearchResults) -> None:
     results = changed(fine, change)
     config = one(confirmed_configs(results), "undefended")
     assert not config.collapsed
-    assert config.label == "undefended [robust MAP at chance], 32 bits"
-    assert "The robust MAP of undefended [robust MAP at chance], 32 bits" in spoken(results)
+    assert config.label == "undefended [robust MAP not above chance], 32 bits"
+    assert "The robust MAP of undefended [robust MAP not above chance], 32 bits" in spoken(results)
 
 
 def test_a_comparison_ranks_only_what_retrieves(fine: SearchResults) -> None:

@@ -92,6 +92,21 @@ def test_a_setting_with_failed_gates_is_passed_over(results):
     assert belief.startswith("No: gates failed")
 
 
+def test_a_warning_names_a_confirmed_trial_by_its_setting_and_seed(results):
+    def fall(trials: pd.DataFrame) -> None:
+        first = trials[(trials["role"] == "recommended") & (trials["param.model.bits"] == 16)]
+        explored = trials[(trials["phase"] == "explore") & (trials["status"] == "completed")]
+        trials.loc[first.index[0], "metric.test/clean_map"] = 0.0
+        trials.loc[explored.index[0], "metric.reattack/clean_map"] = 0.0
+
+    changed = with_trials(results, fall)
+    _, found, _ = spoken(changed)
+    said = next(line for line in found if line.startswith("clean MAP is not above chance"))
+    assert "A, 16 bits, seed 101 (0.0 % where chance is 15.8 %)" in said
+    explored = results.trials.query("phase == 'explore' and status == 'completed'")
+    assert f"{explored['trial_id'].iloc[0]} (0.0 % where chance is 15.5 %)" in said
+
+
 def test_a_setting_behind_another_one_is_no_alternative(results):
     def equal_bits(trials: pd.DataFrame) -> None:
         trials.loc[trials["role"] == "recommended", "param.model.bits"] = 32
