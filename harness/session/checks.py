@@ -16,6 +16,7 @@ from harness.experiment.sections import to_settings
 from harness.files import writable_parent
 from harness.options import Options
 from harness.redaction import public_uri, redacted
+from harness.search.plan import deciding_epochs
 from harness.tracking.store import check_store, default_uri, sqlite_file
 from harness.trial.compute import check_compute
 from harness.trial.stages import trial_data
@@ -177,6 +178,24 @@ def _check_driver(uri: str, shown: str) -> None:
         ) from None
     except (ArgumentError, ValueError) as error:
         raise InputError(f"{shown}: {one_line(redacted(error), 100)}") from None
+
+
+def notes_of_search(experiment: Experiment) -> list[str]:
+    """Sentences on what a search would do that its file may not have meant."""
+    return [*not_validated(experiment), *compared_in_warm_up(experiment)]
+
+
+def compared_in_warm_up(experiment: Experiment) -> list[str]:
+    """A sentence on rungs at which attacks of trainings are not at full size; none without any."""
+    key = "defense.eps_warmup"
+    searched, given = experiment.space.get(key), experiment.config.flat().get(key, 0)
+    longest = max(searched.samples() if searched else [given])
+    early = [str(epoch) for epoch in deciding_epochs(experiment) if epoch <= longest]
+    if not early:
+        return []
+    epochs = ("epoch " if len(early) == 1 else "epochs ") + " and ".join(early)
+    text = f"{key}: up to {longest}, so ε may still grow at {epochs}, where trials are compared"
+    return [f"{text}; from search.grace_period={longest + 1} on it would not"]
 
 
 def not_validated(experiment: Experiment) -> list[str]:

@@ -18,7 +18,7 @@ from harness.options import Options
 from harness.search.plan import Plan, fixed_trainings
 from harness.search.warm_start import warm_start
 from harness.session.calibration import Rates, Spread, calibrate, seconds
-from harness.session.checks import check_folders, check_tracking, device_of_run, not_validated
+from harness.session.checks import check_folders, check_tracking, device_of_run, notes_of_search
 from harness.session.disk import DiskItem, disk_needs
 from harness.session.sizes import SearchSize, data_sizes, size_of_search
 from harness.session.stage_costs import (
@@ -91,7 +91,7 @@ def dry_run(
     sizes, known, notes = data_sizes(experiment, options.cache_dir, say), set[str](), list[str]()
     if sizes.missing:
         notes.append(f"{sizes.missing.split(';')[0]}; counted with the published lists")
-    notes += not_validated(experiment) if plan == "search" else []
+    notes += notes_of_search(experiment) if plan == "search" else []
     if plan == "search" and experiment.search.warm_start:
         if sizes.missing:
             notes.append("search.warm_start: not looked at without the data")

@@ -36,7 +36,7 @@ from harness.session.checks import (
     check_tracking,
     device_of_run,
     executor_of_run,
-    not_validated,
+    notes_of_search,
     open_data,
 )
 from harness.session.progress import Progress
@@ -121,7 +121,7 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
         leave_receipt(journal.events[0]["search_id"], paths_at_start(experiment, options.runs_dir))
     except OSError as error:
         say(f"the receipt of this run could not be written ({error}): saat resume needs --allow")
-    for note in not_validated(experiment) if plan == "search" else ():
+    for note in notes_of_search(experiment) if plan == "search" else ():
         say(note)
     _warm_start(journal, warm, say)
     return run_search(experiment, journal, options, executor, concurrent, say)
