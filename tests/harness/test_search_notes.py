@@ -8,7 +8,9 @@ from harness.session.checks import notes_of_search
 from tests.harness.fakes import experiment
 
 
-def notes(grace: int = 1, scheduler: str = "pareto_asha", epochs: int = 6, **changes: Any) -> list[str]:
+def notes(
+    grace: int = 1, scheduler: str = "pareto_asha", epochs: int = 6, **changes: Any
+) -> list[str]:
     searched = experiment(
         defense__epochs=epochs,
         search__grace_period=grace,
