@@ -1,6 +1,6 @@
 """Reading experiment files: a user's with ``--set`` overrides, and those of stored runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,17 +101,31 @@ def _override(raw: dict[Any, Any], pair: str) -> list[str]:
         value = parse_yaml(text)
     except InputError as error:
         raise InputError(f"{shown}: the value is not YAML ({error})") from None
+    searched = _searched(raw)
     _replace(raw, key, value, shown)
-    space, search, notes = raw.get("space"), raw.get("search"), []
+    space, notes = raw.get("space"), []
     if isinstance(space, dict) and key in space:
         del space[key]
         _settle_conditions(space, key, value)
         notes = [f"--set {one_line(pair, 200)}: {key} is no longer searched"]
-    if isinstance(search, dict) and isinstance(space, dict):
-        each = search.get("each")
-        if isinstance(each, str) and key in (each, "space") and each not in space:
-            del search["each"]
+    _forget(raw, searched - _searched(raw))
     return notes
+
+
+def _searched(raw: Mapping[Any, Any]) -> set[Any]:
+    space = raw.get("space")
+    return set(space) if isinstance(space, dict) else set()
+
+
+def _forget(raw: Mapping[Any, Any], keys: Collection[Any]) -> None:
+    """Remove what ``search`` says of keys that are searched no more."""
+    search = raw.get("search")
+    if not isinstance(search, dict):
+        return
+    if isinstance(search.get("each"), str) and search["each"] in keys:
+        del search["each"]
+    if isinstance(prior := search.get("prior"), dict):
+        search["prior"] = {key: guess for key, guess in prior.items() if key not in keys}
 
 
 def _settle_conditions(space: dict[Any, Any], key: str, value: Any) -> None:
@@ -174,6 +188,7 @@ def _method_faults(raw: dict[Any, Any], written: str) -> list[str]:
     for section, keys in ((defense, foreign), (searched, unsearchable)):
         for key in keys:
             del section[key]
+    _forget(raw, unsearchable)
     raw.pop("compare", None)
     options = "".join(f" --set {part}={{}}" for part in emptied)
     return [

@@ -207,6 +207,16 @@ def test_an_override_of_a_searched_key_fixes_it_and_says_so(tmp_path: Path) -> N
     assert experiment.defense.model_dump()["lambda"] == 2.0
 
 
+def test_an_override_forgets_the_guesses_of_keys_that_are_searched_no_more() -> None:
+    path = Path(__file__).parents[2] / "search_spaces" / "voc2007.yaml"
+    whole, _ = load_experiment(path)
+    fixed, _ = load_experiment(path, ["defense.lambda=2"])
+    assert set(whole.search.prior) - set(fixed.search.prior) == {"defense.lambda"}
+    assert load_experiment(path, ["space={}"])[0].search.prior == {}
+    with pytest.raises(InputError, match=r"search.prior.defense.gamma: not searched"):
+        load_experiment(path, ["search.prior={defense.gamma: {value: 1, confidence: 0.5}}"])
+
+
 def test_an_override_can_change_the_space_itself(tmp_path: Path) -> None:
     experiment, _ = load(tmp_path / "e.yaml", "space.defense.steps={int: [1, 3]}")
     assert list(experiment.space) == ["defense.lambda", "defense.steps"]
