@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from plotly.io.json import to_json_plotly
 
 from reports.figures import ReportFigure, interactive
 from reports.figures.chart import Cells, Chart
@@ -38,10 +39,10 @@ def save_figure(
         # No JSON may end the script element around it.
         "plots": [
             {
-                "json": Markup(str(plot.to_json()).replace("<", "\\u003c")),  # noqa: S704
-                "has_switch": bool(plot.layout.meta and plot.layout.meta.get("focus")),
-                "rulers": plot.layout.meta.get("rulers", ()) if plot.layout.meta else (),
-                "height": plot.layout.height,
+                "json": Markup(str(to_json_plotly(plot)).replace("<", "\\u003c")),  # noqa: S704
+                "has_switch": "focus" in plot["layout"].get("meta", {}),
+                "rulers": plot["layout"].get("meta", {}).get("rulers", ()),
+                "height": plot["layout"]["height"],
             }
             for plot in plots
         ],

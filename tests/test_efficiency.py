@@ -175,7 +175,8 @@ def test_stopped_trials_are_paid_for_until_they_stop(recording: Recording) -> No
 
 def test_a_replay_is_a_function_of_its_seed(recording: Recording) -> None:
     first, again, other = (
-        replay(with_search(experiment(), seed, {}), recording, 4) for seed in (3, 3, 6)
+        replay(with_search(experiment(num_samples=10), seed, {}), recording, 4)
+        for seed in (3, 3, 6)
     )
     assert first.settings == again.settings
     assert first.cost.tolist() == again.cost.tolist()
@@ -249,7 +250,7 @@ SEARCHES = {RANDOM: {}, "pareto": {"sampler": "random"}}
 
 def shares(path: Path, early: float) -> pd.DataFrame:
     write_recording(path, experiment(), lines(experiment(), 128, early), SEEDS)
-    replays = compare(experiment(), path, range(4), trials=40, workers=3, methods=SEARCHES)
+    replays = compare(experiment(), path, range(3), trials=30, workers=3, methods=SEARCHES)
     found = summary(replays, best=1.0)
     return found[found["method"] == "pareto"]
 

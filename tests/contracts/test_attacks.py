@@ -58,6 +58,9 @@ BRIEF_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "ss_tuaa": {"updates": 2},
 }
 
+# Of the queries, where what is tested holds for each: one more than networks take at once.
+SOME = 33
+
 # They knew no ball when they learned, so only a wide one shows what they can do.
 GENERATORS = {"prosgan", "tta_gan", "all_points"}
 # Learned in the ball that they attack in.
@@ -158,18 +161,17 @@ every_attack = pytest.mark.parametrize("name", ATTACKS)
 
 
 def largest_change(setting: Setting, attacked: AttackedQueries) -> int:
-    change = attacked.images.to(torch.int16) - setting.images.to(torch.int16)
+    benign = setting.images[: len(attacked.images)]
+    change = attacked.images.to(torch.int16) - benign.to(torch.int16)
     return int(change.abs().max())
 
 
 @every_attack
-@pytest.mark.parametrize(
-    ("eps", "levels"), [(8 / 255, 8), (2.5 / 255, 2), (2.7 / 255, 2), (0.4 / 255, 0)]
-)
+@pytest.mark.parametrize(("eps", "levels"), [(8 / 255, 8), (2.7 / 255, 2), (0.4 / 255, 0)])
 def test_bytes_stay_within_the_budget(name: str, eps: float, levels: int, setting: Setting) -> None:
-    attacked = setting.attacked(prepared(name, setting, steps=5), eps=eps)
+    attacked = setting.attacked(prepared(name, setting, steps=5), eps=eps, count=SOME)
     assert attacked.images.dtype == torch.uint8
-    assert attacked.images.shape == setting.images.shape
+    assert attacked.images.shape == setting.images[:SOME].shape
     assert largest_change(setting, attacked) == levels  # the ball is used up to its rim, too
 
 
@@ -179,8 +181,8 @@ def test_bytes_stay_within_the_other_balls(
     name: str, norm: Norm, eps: float, setting: Setting
 ) -> None:
     attack = prepared(name, setting, steps=10)
-    attacked = setting.attacked(attack, eps=eps, norm=norm).images
-    size = ThreatModel(eps, norm).size(attacked, setting.images)
+    attacked = setting.attacked(attack, eps=eps, norm=norm, count=SOME).images
+    size = ThreatModel(eps, norm).size(attacked, setting.images[:SOME])
     assert float(size.max()) <= eps * (1 + 1e-6)
     assert float(size.median()) > 0.5 * eps  # and use most of it
     unmoved = setting.attacked(attack, eps=0.0, norm=norm, count=3).images
@@ -233,10 +235,9 @@ def test_the_global_random_state_plays_no_part_and_is_left_alone(
 @every_attack
 def test_the_batch_size_never_changes_a_result(name: str, setting: Setting) -> None:
     attack = prepared(name, setting, steps=4)
-    count = len(setting.images)
-    whole = setting.attacked(attack, batch_size=count)
+    whole = setting.attacked(attack, batch_size=SOME, count=SOME)
     for batch_size in (1, 7):
-        parts = setting.attacked(attack, batch_size=batch_size)
+        parts = setting.attacked(attack, batch_size=batch_size, count=SOME)
         assert torch.equal(parts.images, whole.images)
         assert torch.equal(parts.zero_gradient, whole.zero_gradient)
         assert torch.equal(setting.codes(parts.images), setting.codes(whole.images))

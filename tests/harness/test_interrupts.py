@@ -14,6 +14,7 @@ import yaml
 
 import harness.__main__ as command
 from harness import interrupts
+from harness.journal.journal import read
 from tests.harness.tiny import tiny_raw
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -39,6 +40,20 @@ def handles_signals(process: subprocess.Popen[str]) -> bool:
 
 def loads_torch(process: subprocess.Popen[str]) -> bool:
     return "libtorch_cpu" in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def processes_of(group: int) -> list[int]:
+    """Processes of a process group that still live."""
+    stats = [path for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
+    fields = [(int(path.parent.name), text_of(path).rpartition(")")[2].split()) for path in stats]
+    return [number for number, rest in fields if rest and int(rest[2]) == group and rest[0] != "Z"]
+
+
+def text_of(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # it has just ended
+        return ""
 
 
 def interrupted(
@@ -138,6 +153,35 @@ def test_an_interruption_says_in_its_line_how_to_go_on(
         )
         (tmp_path / "tiny" / "events.jsonl").unlink()
         (tmp_path / "tiny").rmdir()
+
+
+@ON_LINUX
+@pytest.mark.ray
+def test_ctrl_c_in_a_terminal_ends_a_search_on_ray(tmp_path: Path) -> None:
+    """A terminal sends it to the driver and to all that the driver started and kept with it."""
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(tiny_raw({"defense.epochs": 60, "search.scheduler": "none"})))
+    runs = ["--runs-dir", str(tmp_path / "runs")]
+    journal = tmp_path / "runs" / "tiny" / "events.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", "search", str(file), *runs],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        while not any(event["event"] == "epoch" for event in read(journal)):
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == (
+        "saat: interrupted; what was finished is on the disk; "
+        f"continue with: saat resume tiny --executor ray {' '.join(runs)}"
+    )
+    assert "Traceback" not in err
+    assert not processes_of(process.pid)
 
 
 def test_an_error_without_an_interruption_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from reports.conclusions import conclusions
 from reports.confirmed import ConfirmedConfig, confirmed_configs, gains_over_default
 from reports.explored import chance_levels, completed_trials, eligible, hypervolume_over_cost
-from reports.figures import interactive, static
+from reports.figures import static
 from reports.figures.chart import Band
 from reports.figures.examples import examples_data
 from reports.figures.frontier import FLAGS, frontier_chart
@@ -20,6 +20,7 @@ from reports.frontier import hypervolume
 from reports.html import write_report
 from reports.results import SearchResults
 from reports.tables import confirm_table, front_table, gains_table, trials_table
+from tests.reports.pictures import plots
 
 CLEAN, ROBUST = "metric.reattack/clean_map", "metric.reattack/robust_map"
 CHANCE = "metric.reattack/chance_map"
@@ -78,7 +79,7 @@ def test_above_chance_nothing_is_said(fine: SearchResults) -> None:
     assert "chance" not in spoken(fine)
     assert {s.reliability for s in confirmed_configs(fine)} == {"not checked"}
     assert set(trials_table(fine).frame["at chance"]) == {""}
-    names = {trace.name for trace in interactive.draw(frontier_chart([fine]))[0].data}
+    names = {trace.name for trace in plots(frontier_chart([fine]))[0].data}
     assert not names & LABELS
 
 
@@ -101,7 +102,7 @@ def test_marks_are_drawn_around_points_at_chance(fine: SearchResults) -> None:
         trials.loc[explored(trials)[0], CHANCE] = trials.loc[explored(trials)[0], ROBUST]
 
     chart = frontier_chart([changed(fine, change)])
-    traces = interactive.draw(chart)[0].data
+    traces = plots(chart)[0].data
     assert {trace.name for trace in traces} >= LABELS
     for symbol in ("square-open", "diamond-open"):
         drawn = [t for t in traces if t.marker.symbol == symbol and len(t.x) and t.x[0] is not None]

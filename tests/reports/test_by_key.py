@@ -9,12 +9,13 @@ import pytest
 
 from reports.by_key import tuned_table, values_table
 from reports.confirmed import confirmed_configs, gains_over_default
-from reports.figures import interactive, static
+from reports.figures import static
 from reports.figures.frontier import UNION_LABEL, frontier_chart, frontier_series
 from reports.front_groups import front_groups
 from reports.html import write_report
 from reports.results import SearchResults
 from reports.tables import front_table
+from tests.reports.pictures import plots
 from tests.reports.synthetic import SEEDS
 
 CLEAN, ROBUST = "metric.reattack/clean_map", "metric.reattack/robust_map"
@@ -91,7 +92,7 @@ def test_trials_without_the_key_have_a_front_of_their_own(results: SearchResults
 
 def test_both_renderers_draw_one_front_for_each_value(results: SearchResults) -> None:
     chart = frontier_chart([in_words(results)], "model.backbone")
-    (plot,) = interactive.draw(chart)
+    (plot,) = plots(chart)
     lines = {t.legendgroup for t in plot.data if t.mode == "lines" and t.legendgroup}
     assert lines == {"a", "b", "c", UNION_LABEL}
     legend = {t.get_text() for t in static.draw(chart).axes[0].figure.legends[0].get_texts()}
@@ -106,7 +107,7 @@ def test_series_of_one_colour_differ_in_symbol_and_line(results: SearchResults) 
     trials[[CLEAN, ROBUST]] = np.linspace(0.4, 0.8, 2 * len(trials)).reshape(-1, 2)
     space = {"space": {"model.backbone": {"choice": many}}}
     given = replace(results, trials=trials, experiment=results.experiment | space)
-    (plot,) = interactive.draw(frontier_chart([given], "model.backbone"))
+    (plot,) = plots(frontier_chart([given], "model.backbone"))
     looks = {t.name: (t.marker.color, t.marker.symbol) for t in plot.data if t.name in many}
     assert len(set(looks.values())) == len(many)
 

@@ -13,7 +13,7 @@ import yaml
 from reports.conclusions import conclusions
 from reports.csv_files import csv_text
 from reports.explored import feasible, hypervolume_over_cost, on_front
-from reports.figures import interactive, static
+from reports.figures import static
 from reports.figures.frontier import frontier_chart, frontier_series
 from reports.frontier import hypervolume
 from reports.html import write_report
@@ -21,6 +21,7 @@ from reports.results import SearchResults, load_search
 from reports.table_formats import displayed
 from reports.tables import front_table, trials_table
 from saat.errors import InputError
+from tests.reports.pictures import plots
 from tests.reports.synthetic import write_run
 
 CLEAN, ROBUST = "metric.reattack/clean_map", "metric.reattack/robust_map"
@@ -113,7 +114,7 @@ def test_infeasible_points_are_drawn_hollow_and_off_the_lines(free: SearchResult
     broken = {tuple(np.round(100 * p, 9)) for p in frame[[CLEAN, ROBUST]].to_numpy() if p[0] < 0.9}
     assert broken
     hollow, lines, legends = set(), set(), set()
-    for trace in interactive.draw(chart)[0].data:
+    for trace in plots(chart)[0].data:
         if len(trace.x) == 1 and trace.x[0] is None:
             legends.add(trace.name)
         elif trace.mode == "lines":
@@ -137,7 +138,7 @@ def test_infeasible_points_are_drawn_hollow_and_off_the_lines(free: SearchResult
 
 def test_without_constraints_nothing_is_hollow(free: SearchResults) -> None:
     assert not any(one.trials["infeasible"].any() for one in frontier_series([free]))
-    names = {trace.name for trace in interactive.draw(frontier_chart([free]))[0].data}
+    names = {trace.name for trace in plots(frontier_chart([free]))[0].data}
     assert "violates a constraint" not in names
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from reports.confirmed import confirmed_configs, letters_of
 from reports.explanation import Estimate, Explanation, write_explanation
-from reports.figures import interactive, notes, search_figures, static
+from reports.figures import notes, search_figures, static
 from reports.figures.ablation import ablation_chart, change_text, lettered_paths
 from reports.figures.chart import Area, Bound, Letters, Line, Points
 from reports.figures.dependence import dependence_chart, means_at
@@ -16,6 +16,7 @@ from reports.figures.static import STATIC_STYLE
 from reports.html import write_report
 from reports.results import SearchResults, load_search
 from tests.reports.explained import WEIGHTS, explain, explanation, path_to, step, strengthen
+from tests.reports.pictures import plots
 from tests.reports.synthetic import write_run
 
 TARGETS = ["recommended16".ljust(64, "0"), "recommended32".ljust(64, "0")]
@@ -72,7 +73,7 @@ def test_rows_say_what_changes(told: SearchResults) -> None:
 
 def test_both_forms_of_a_path_have_its_numbers(told: SearchResults) -> None:
     chart = ablation_chart(told, letters(told))
-    drawn = interactive.draw(chart)
+    drawn = plots(chart)
     assert len(drawn) == 2
     traces = [t for t in drawn[0].data if t.mode == "markers" and len(t.x) > 1]
     assert sorted(len(trace.x) for trace in traces) == [2, 2, 3, 3]
@@ -139,7 +140,7 @@ def test_letters_stand_on_both_curves(told: SearchResults) -> None:
 
 def test_both_forms_of_a_curve_have_its_area(told: SearchResults) -> None:
     chart = dependence_chart(told, letters(told))
-    areas = [t for t in interactive.draw(chart)[1].data if t.fill == "toself"]
+    areas = [t for t in plots(chart)[1].data if t.fill == "toself"]
     assert len(areas) == 2
     assert list(areas[0].x) == [*WEIGHTS, *WEIGHTS[::-1]]
     assert areas[0].legendgroup == "clean MAP"

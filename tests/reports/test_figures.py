@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from reports.confirmed import confirmed_configs, gains_over_default
-from reports.figures import interactive, overlaid_figures, search_figures, static
+from reports.figures import overlaid_figures, search_figures, static
 from reports.figures.chart import Band, Bound, Chart, Line, Points
 from reports.figures.confirmed import confirmed_chart
 from reports.figures.cost import cost_chart
@@ -25,6 +25,7 @@ from reports.figures.static import STATIC_STYLE, legend_below, new_figure
 from reports.results import SearchResults, load_search
 from saat.curves import precision_at_recall
 from saat.retrieval import DistanceHistograms, expected_average_precision
+from tests.reports.pictures import plots
 from tests.reports.synthetic import QUERIES, write_run
 
 CLEAN, ROBUST = "metric.reattack/clean_map", "metric.reattack/robust_map"
@@ -64,7 +65,7 @@ def test_renderers_draw_the_same_points_in_percent(results):
     assert expected == {tuple(np.round(100 * row, 9)) for row in stored.to_numpy()}
     drawn = {
         (round(x, 9), round(y, 9))
-        for trace in interactive.draw(frontier_chart([results]))[0].data
+        for trace in plots(frontier_chart([results]))[0].data
         if trace.mode == "markers" and trace.hovertemplate and "stopped" not in trace.hovertemplate
         for x, y in zip(trace.x, trace.y, strict=True)
     }
@@ -79,7 +80,7 @@ def test_a_code_length_of_which_only_the_default_ended_is_in_the_legend(results)
     trials = results.trials
     others = (trials["param.model.bits"] == 16) & (trials["role"] != "default")
     alone = replace(results, trials=trials[~others])
-    drawn = interactive.draw(frontier_chart([alone]))[0]
+    drawn = plots(frontier_chart([alone]))[0]
     # Plotly shows no trace without points in its legend.
     shown = [trace.name for trace in drawn.data if trace.showlegend is not False and len(trace.x)]
     for series in frontier_series([alone]):
@@ -87,7 +88,7 @@ def test_a_code_length_of_which_only_the_default_ended_is_in_the_legend(results)
 
 
 def test_front_steps_never_promise_more_than_a_trial_reached(results):
-    drawn = interactive.draw(frontier_chart([results]))[0].data
+    drawn = plots(frontier_chart([results]))[0].data
     lines = [trace for trace in drawn if trace.mode == "lines" and len(trace.x) > 1]
     assert [line.line.shape for line in lines] == ["vh"] * 3
     axes = static.draw(frontier_chart([results])).axes[0]
@@ -170,15 +171,15 @@ def test_learning_curves_leave_out_epochs_that_were_not_validated(results):
         assert curve.epochs.tolist() == [e for e in whole.epochs if e % 2 == 0]
         kept = [v for e, v in zip(whole.epochs, whole.values, strict=True) if e % 2 == 0]
         assert curve.values.tolist() == kept
-    interactive.draw(learning_curves_chart(sparse))
+    plots(learning_curves_chart(sparse))
     static.draw(learning_curves_chart(sparse))
 
 
 def test_learning_curves_draw_every_point_once_and_no_line_for_each_trial(results):
     several = replace(results, trials=pd.concat([results.trials] * 50))
     curves = learning_curves(several)
-    drawn = interactive.draw(learning_curves_chart(several))[1]
-    assert len(drawn.data) == len(interactive.draw(learning_curves_chart(results))[1].data)
+    drawn = plots(learning_curves_chart(several))[1]
+    assert len(drawn.data) == len(plots(learning_curves_chart(results))[1].data)
     lines = [trace for trace in drawn.data if trace.mode == "lines" and len(trace.x) > 1]
     dots = [trace for trace in drawn.data if trace.marker.symbol == "circle"]
     assert len(lines) == len(dots) == 4, "two code lengths, the default's and the others"
@@ -344,10 +345,7 @@ def test_every_figure_can_be_drawn_without_results(tmp_path: Path, options, coun
     assert len(figures) == count
     chart = figures["confirmed"].drawing
     assert isinstance(chart, Chart)
-    assert (
-        interactive.draw(chart)[0].layout.annotations[0].text
-        == "no completed trials on test queries yet"
-    )
+    assert plots(chart)[0].layout.annotations[0].text == "no completed trials on test queries yet"
 
 
 def test_missing_per_query_files_take_the_bands_away(tmp_path):

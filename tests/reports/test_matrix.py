@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from reports.confirmed import ConfirmedConfig, confirmed_configs
-from reports.figures import interactive, static
+from reports.figures import static
 from reports.figures.chart import Cells
 from reports.figures.heat_table import HeatCell, contrast, heat_table
 from reports.figures.matrix import matrix_chart
@@ -15,6 +15,7 @@ from reports.matrix import MatrixData, matrix_table, targeted_matrix, untargeted
 from reports.results import load_search
 from reports.table_formats import to_markdown
 from reports.tables import attacks_table
+from tests.reports.pictures import plots
 from tests.reports.synthetic import write_run
 
 
@@ -89,10 +90,7 @@ def test_targeted_attacks_stand_apart(configs):
 def test_nothing_to_show_says_so():
     empty = untargeted_matrix([])
     assert static.draw(matrix_chart(empty)).axes
-    assert (
-        "no attacked settings"
-        in interactive.draw(matrix_chart(empty))[0].layout.annotations[0].text
-    )
+    assert "no attacked settings" in plots(matrix_chart(empty))[0].layout.annotations[0].text
 
 
 def met_by(config: ConfirmedConfig, attack: str, ap: list[float]) -> ConfirmedConfig:

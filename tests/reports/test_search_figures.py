@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from reports.figures import interactive, search_figures, static
+from reports.figures import search_figures, static
 from reports.figures.chart import NO_VALUES, Axis, Bars, Bound, Chart, Line, Panel, Points, Ruler
 from reports.figures.coordinates import coordinates, coordinates_chart
 from reports.figures.early_stopping import early_stopping_chart, trials_by_epoch
@@ -18,6 +18,7 @@ from reports.figures.static import COLUMN, PAGE
 from reports.figures.timeline import stages_chart, timeline, timeline_chart
 from reports.linked import setting_key
 from reports.results import SearchResults, load_search
+from tests.reports.pictures import plots
 from tests.reports.synthetic import write_run
 
 
@@ -29,7 +30,7 @@ def test_a_setting_has_one_key_wherever_it_is_shown(results: SearchResults) -> N
     front = set(pd.concat([one.trials for one in frontier_series([results])])["key"])
     assert front < keys, "the failed trial is on no front"
     assert set(coordinates([results]).trials["key"]) == keys
-    drawn = interactive.draw(coordinates_chart([results]))[0]
+    drawn = plots(coordinates_chart([results]))[0]
     assert {k for trace in drawn.data for k in trace.customdata or ()} == keys
 
 
@@ -74,7 +75,7 @@ def test_parallel_axes_need_no_completed_trial(results: SearchResults, count: in
     chart = coordinates_chart([replace(results, trials=young)])
     assert len(chart.panels) == count
     static.draw(chart)
-    interactive.draw(chart)
+    plots(chart)
 
 
 def test_a_place_on_an_axis_of_one_value_is_its_middle() -> None:
@@ -166,7 +167,7 @@ def test_bars_are_the_same_in_print_and_on_the_page() -> None:
     bars = Bars(begin, end, y, "#0072B2", "a", texts=["<b>", "x"], hover="%{text}", keys=["k", "l"])
     empty = Bars(NO_VALUES, NO_VALUES, NO_VALUES, "#000000", "only a name")
     chart = Chart([Panel([bars, empty], Axis("x"), Axis("y"))])
-    (drawn,) = interactive.draw(chart)
+    (drawn,) = plots(chart)
     trace, named = drawn.data
     assert (list(trace.base), list(trace.x), list(trace.y)) == ([0, 2], [1, 3], [0, 1])
     assert list(trace.text) == ["&lt;b&gt;", "x"]
@@ -182,7 +183,7 @@ def test_bars_are_the_same_in_print_and_on_the_page() -> None:
 def test_long_texts_over_a_point_have_several_lines() -> None:
     text = "trial: " + ", ".join(f"defense.key{i}=<{i}>" for i in range(12))
     points = Points(np.array([1.0]), np.array([1.0]), "black", texts=[text], hover="%{text}")
-    (drawn,) = interactive.draw(Chart([Panel([points])]))
+    (drawn,) = plots(Chart([Panel([points])]))
     shown = drawn.data[-1].text[0]
     assert max(map(len, shown.replace("&lt;", "<").replace("&gt;", ">").split("<br>"))) <= 60
     assert shown.replace("<br>", " ").count("&lt;") == 12

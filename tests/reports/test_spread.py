@@ -11,7 +11,7 @@ import pytest
 
 from reports.attainment import attainment_surface, attainment_surfaces
 from reports.confirmed import confirmed_configs
-from reports.figures import interactive, notes, overlaid_figures, search_figures, static
+from reports.figures import notes, overlaid_figures, search_figures, static
 from reports.figures.attainment import attainment_chart, seed_fronts, seeds_chart
 from reports.figures.chart import Band, Bound, Chart, Letters, Line, Points
 from reports.figures.static import STATIC_STYLE
@@ -21,6 +21,7 @@ from reports.statistics import nested_interval
 from reports.strengths import strength_curves
 from saat.errors import InputError
 from tests.reports.explained import GATE_QUERIES, RADII, STEPS, strengthen
+from tests.reports.pictures import plots
 from tests.reports.synthetic import write_run
 
 # Attainment
@@ -99,7 +100,7 @@ def test_three_searches_have_surfaces_and_two_have_none(searches: list[SearchRes
     assert isinstance(named, Letters)
     assert list(named.texts) == ["A"]
     assert named.x.tolist() == [pytest.approx(100 * chosen["metric.reattack/clean_map"])]
-    drawn = interactive.draw(chart)[0]
+    drawn = plots(chart)[0]
     shown = [trace.name for trace in drawn.data if trace.showlegend is not False]
     assert len(shown) == 6
     with matplotlib.rc_context(STATIC_STYLE):
@@ -183,7 +184,7 @@ def test_curves_have_chance_and_the_radius_of_the_evaluation(attacked: SearchRes
     line = next(mark for mark in by_radius.marks if isinstance(mark, Line))
     assert line.x.tolist() == pytest.approx([0, 2, 8, 32])
     assert by_steps.x.scale == "log"
-    assert len(interactive.draw(chart)) == 2
+    assert len(plots(chart)) == 2
     with matplotlib.rc_context(STATIC_STYLE):
         static.draw(chart).draw_without_rendering()
     caption = search_figures(attacked, configs)["strengths"].caption
