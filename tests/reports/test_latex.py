@@ -1,9 +1,12 @@
 """The LaTeX tables of a report: a strict parser reads them, and every row has all its cells.
 
-No TeX is needed. Text from files is hostile here: it has every character that LaTeX reads.
+Where there is a LaTeX, it sets them too. Text from files is hostile here: it has every character
+that LaTeX reads.
 """
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,15 @@ def macros(nodes: Any) -> set[str]:
     return found
 
 
+PDFLATEX = shutil.which("pdflatex")
+DOCUMENT = r"""\documentclass{{article}}
+\usepackage{{booktabs}}
+\begin{{document}}
+{tables}
+\end{{document}}
+"""
+
+
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("latex")
@@ -67,6 +79,21 @@ def test_every_table_is_one_environment_with_known_macros(tables: list[Path]) ->
         assert table.environmentname == "table", path.name
         assert macros([table]) <= KNOWN, path.name
     assert any("textbackslash" in path.read_text(encoding="utf-8") for path in tables)
+
+
+@pytest.mark.skipif(not PDFLATEX, reason="no pdflatex")
+def test_latex_sets_every_table(tables: list[Path], tmp_path: Path) -> None:
+    # LaTeX holds back few tables at a time.
+    inputs = "\n\\clearpage\n".join(path.read_text(encoding="utf-8") for path in tables)
+    (tmp_path / "all.tex").write_text(DOCUMENT.format(tables=inputs), encoding="utf-8")
+    done = subprocess.run(
+        [str(PDFLATEX), "-interaction=nonstopmode", "-halt-on-error", "all.tex"],
+        cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False,
+    )  # fmt: skip
+    complaints = [line for line in done.stdout.splitlines() if line.startswith("!")]
+    assert done.returncode == 0, complaints or done.stdout[-500:]
+    assert not re.findall(r"Missing character.*", (tmp_path / "all.log").read_text("latin-1"))
+    assert (tmp_path / "all.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_every_row_has_a_cell_for_each_column(tables: list[Path]) -> None:
