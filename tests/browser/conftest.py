@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.chromium import CHROMIUM
+from tests.browser.devtools import CHROMIUM
 from tests.browser.pages import Look, looking_at, report_page
 
 

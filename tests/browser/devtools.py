@@ -80,6 +80,10 @@ class Tab:
         tree = self.send("Page.getFrameTree")["frameTree"]
         return next((str(one["frame"]["url"]) for one in tree.get("childFrames", ())), "")
 
+    def run(self, body: str) -> Any:
+        """What the body of an asynchronous function returns in the page."""
+        return self.value(f"(async () => {{ {body} }})()")
+
     def wait(self, expression: str, seconds: float = _SECONDS) -> Any:
         """The first value of an expression that is neither empty nor false, within some time."""
         end = time.monotonic() + seconds

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.chromium import CHROMIUM, NARROW, WIDE, ask, axe
-from tests.browser.pages import DRAWN
+from tests.browser.devtools import CHROMIUM
+from tests.browser.pages import DRAWN, NARROW, WIDE, ask, axe
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
 

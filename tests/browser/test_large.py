@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.chromium import CHROMIUM, ask, loading
-from tests.browser.pages import DRAWN, report_page
+from tests.browser.devtools import CHROMIUM
+from tests.browser.pages import DRAWN, ask, report_page, seconds_until_drawn
 from tests.reports.synthetic import write_run
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
@@ -19,11 +19,10 @@ def test_pages_open_without_faults_and_their_size_and_time_are_told(
     run = write_run(tmp_path / "run", attacks=("mainstay", "hag", "noise"), explored=1000)
     large = report_page(tmp_path, run)
     for name, page in (("demo", folder / "report" / "report.html"), ("1,000 trials", large)):
-        opened = loading(page, tmp_path)
-        assert opened.faults == []
+        seconds = seconds_until_drawn(page, tmp_path)
         with capsys.disabled():
             size = page.stat().st_size / 1e6
-            print(f"\n{name}: {size:.1f} MB, drawn after {opened.seconds:.1f} s")
+            print(f"\n{name}: {size:.1f} MB, drawn after {seconds:.1f} s")
     said = ask(large.read_text(encoding="utf-8"), tmp_path, f"""{DRAWN}
       const form = document.querySelector("form.selection");
       form.elements.status.value = "stopped";

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.chromium import CHROMIUM, ask
-from tests.browser.pages import DRAWN
+from tests.browser.devtools import CHROMIUM
+from tests.browser.pages import DRAWN, IS_DRAWN, ask, opened
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
 
@@ -27,24 +27,26 @@ def live(content: str, ended: str = "true") -> str:
     return content.replace("</body>", served)
 
 
-SCROLLED = """
-  const place = () => document.querySelector("#table-trials").getBoundingClientRect().top;
-  const said = () => document.querySelector("header [role=status]").textContent;
-  if (!sessionStorage.getItem("again")) {
-    document.querySelector("#table-trials").scrollIntoView();
-    window.scrollBy(0, 150);
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    addEventListener("pagehide", () => sessionStorage.setItem("again", place()));
-    window.scrolled = true;
-    await new Promise(() => {});
-  }
+PLACE = 'document.querySelector("#table-trials").getBoundingClientRect().top'
+SCROLL = f"""
+  document.querySelector("#table-trials").scrollIntoView();
+  window.scrollBy(0, 150);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  addEventListener("pagehide", () => sessionStorage.setItem("again", {PLACE}));
+  window.scrolled = true;
+"""
+RELOADED = f"""
   await new Promise((resolve) => setTimeout(resolve, 1000));
-  return { before: Number(sessionStorage.getItem("again")), after: place(), said: said() };
+  return {{ before: Number(sessionStorage.getItem("again")), after: {PLACE},
+           said: document.querySelector("header [role=status]").textContent }};
 """
 
 
 def test_the_page_loads_a_newer_version_where_the_reader_is(content: str, folder: Path) -> None:
-    found = ask(live(content), folder, SCROLLED)
+    with opened(live(content), folder) as tab:
+        tab.run(SCROLL)
+        tab.wait(f"sessionStorage.getItem('again') && !window.scrolled && {IS_DRAWN}")
+        found = tab.run(RELOADED)
     assert found["after"] == pytest.approx(found["before"], abs=3)
     assert found["before"] < -100
     assert found["said"] == "The search has ended; this is its last version."

@@ -26,8 +26,7 @@ from harness.tracking.saved_views import COMPARISON, FRONT, LANDING, runs_page
 from harness.tracking.store import default_uri
 from harness.tracking.tracker import Tracker
 from reports.tracked_runs import read_tracked_runs, run_page
-from tests.browser.chromium import CHROMIUM
-from tests.browser.devtools import Tab, chromium
+from tests.browser.devtools import CHROMIUM, Tab, chromium
 from tests.harness.fakes import finished
 from tests.harness.test_tracking_pages import NAME, TAGS, searched, write_network
 from tests.harness.tiny import shared_cache

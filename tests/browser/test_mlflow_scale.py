@@ -13,8 +13,7 @@ from harness.tracking.saved_views import EXPLORED, FRONT, LANDING, runs_page
 from harness.tracking.store import default_uri
 from harness.tracking.tracker import Tracker
 from reports.tracked_runs import TrackedRuns, read_tracked_runs, run_page
-from tests.browser.chromium import CHROMIUM
-from tests.browser.devtools import chromium
+from tests.browser.devtools import CHROMIUM, chromium
 from tests.browser.test_mlflow import serving
 from tests.harness.fakes import experiment, finished
 from tests.harness.test_tracking_pages import SPACE, TAGS

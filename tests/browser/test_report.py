@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.browser.chromium import CHROMIUM, NARROW
-from tests.browser.pages import DRAWN, Look
+from tests.browser.devtools import CHROMIUM
+from tests.browser.pages import DRAWN, NARROW, Look
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
 

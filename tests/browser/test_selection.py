@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from reports.results import load_search
-from tests.browser.chromium import CHROMIUM
+from tests.browser.devtools import CHROMIUM
 from tests.browser.pages import DRAWN, Look, looking_at, report_page
 from tests.reports.synthetic import write_run
 
