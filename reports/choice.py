@@ -63,8 +63,8 @@ def _keeps_preference(results: SearchResults, row: int) -> bool:
 
 def _adds(measure: str, before: Sequence[str]) -> str:
     if not before:
-        return f"dominates the largest {measure} that a single setting does"
-    return f"adds the most to the {measure} that {listed(before)} dominate{'s' * (len(before) < 2)}"
+        return f"alone it dominates the largest {measure}"
+    return f"with {listed(before)} it dominates the largest {measure}"
 
 
 def _measure(aims: Aims) -> str:

@@ -118,8 +118,8 @@ def summary_table(confirmed: Sequence[ConfirmedConfig]) -> Table:
     objectives = [column_of(name) for name in OBJECTIVES]
     return Table(
         "summary",
-        "Test queries: mean and 95 % interval over seeds and queries; cost is the mean of a "
-        "training with its evaluation",
+        "Test queries: mean and 95 % interval over seeds and queries. Gates say whether attacks "
+        "had a fair chance; cost is the mean time of a training and its evaluation",
         pd.DataFrame(columns),
         fractions=symbols(objectives),
         estimates=tuple(column.label for column in objectives),
@@ -206,7 +206,8 @@ def _gained(
         robust, clean = (points(pick.mean(n) - bare[0].mean(n)) for n in reversed(OBJECTIVES))
         parts.append(f"{robust} robust and {clean} clean over undefended")
     if parts:
-        return "; ".join(parts) + "."
+        label = f"{pick.letter}: " if pick.letter and len(configs) > 1 else ""
+        return label + "; ".join(parts) + "."
     robust, clean = (percent(pick.mean(name)) for name in reversed(OBJECTIVES))
     return f"Nothing to compare with: {robust} robust and {clean} clean MAP on test queries."
 
@@ -243,8 +244,8 @@ def _limits(pick: ConfirmedConfig, gains: Sequence[Gain]) -> list[str]:
     compared = [gain.comparison for gain in gains if gain.recommended is pick]
     worse = any(found.mean <= 0 for found in compared[:1])
     limits = {
-        f"{counted(seeds, 'seed')}, {SEEDS_FOR_SIGNIFICANCE} are needed for significance": seeds
-        < SEEDS_FOR_SIGNIFICANCE,
+        f"{counted(seeds, 'seed')}, and a claim of significance needs {SEEDS_FOR_SIGNIFICANCE}, "
+        "whatever the interval": seeds < SEEDS_FOR_SIGNIFICANCE,
         "gates not checked": pick.gates == "not checked",
         "not compared with the paper's default": not compared,
         "robust MAP is not above that of the paper's default": worse,
@@ -288,5 +289,6 @@ def _lone_trials(results: SearchResults) -> list[str]:
     counts = groups.loc[completed.index].astype(str).value_counts()
     lone = [label for label in groups.cat.categories if counts.get(label) == 1]
     return [
-        f"Only one trial completed of {label}: no setting was compared there." for label in lone
+        f"{capital(label)}: one trial alone completed, so no settings were compared there."
+        for label in lone
     ]

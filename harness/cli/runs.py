@@ -260,17 +260,15 @@ def conclude(run_dir: Path) -> None:
     """Print how a run ended; raises SearchStopped where every trial failed."""
     from harness.journal.journal import read
     from harness.journal.state import SearchState, summary
-    from harness.session.confirmed import confirmed_lines, confirmed_settings
+    from harness.session.confirmed import confirmed_lines, confirmed_settings, warnings
     from harness.session.resume_checks import read_stored
-    from harness.session.status import finished_metrics
-    from saat.sanity import warning_lines
 
     state = SearchState(read(run_dir / "events.jsonl"))
     print(f"{summary(state)}; report: {run_dir / 'report' / 'report.html'}")
     confirmed = confirmed_settings(read_stored(run_dir)[0], state)
     for line in confirmed_lines(confirmed, state.recommended):
         print(printable(line))
-    for line in warning_lines(finished_metrics(state)):
+    for line in warnings(state, confirmed):
         say(f"warning: {line}")
     failed = [record for record in state.trials.values() if record.status == "failed"]
     if failed and len(failed) == len(state.trials):

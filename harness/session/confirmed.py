@@ -1,7 +1,7 @@
 """The settings measured on test queries: a table for a terminal, and what is recommended."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
@@ -12,7 +12,7 @@ from harness.journal.state import SearchState, TrialRecord
 from harness.session.wording import compact_setting, short_label, shown_keys, value_text
 from reports.wording import MISSING, ROLES, letter_at, points
 from saat.metrics import METRICS, OBJECTIVES, Phase, Unit, final_metrics
-from saat.sanity import at_chance
+from saat.sanity import at_chance, warning_lines
 
 _ORDER = {"recommended": 0, "default": 1, "train": 2, "undefended": 3}  # as in the report
 
@@ -28,6 +28,7 @@ class Confirmed:
     point: dict[str, Any]  # the searched keys and their values
     values: dict[str, list[float]]  # plain name of a metric that all seeds have → a value a seed
     doubts: list[str]  # why the numbers cannot be taken as they are
+    seeds: dict[str, int]  # id of a trial → its seed
 
     @property
     def label(self) -> str:
@@ -94,6 +95,7 @@ def _confirmed(
         point,
         {name: values for name, values in measured.items() if not any(map(math.isnan, values))},
         [*doubts, *(f"{name} MAP not above chance" for name in low)],
+        {record.spec.trial_id: record.spec.seed for record in records},
     )
 
 
@@ -111,6 +113,27 @@ def _lettered(experiment: Experiment, found: Sequence[Confirmed]) -> Iterator[Co
         has_letter = one.role == "recommended" or len(hashes) > 1
         letter = letter_at(hashes.index(one.config_hash)) if has_letter else ""
         yield replace(one, letter=letter)
+
+
+def warnings(state: SearchState, found: Sequence[Confirmed]) -> list[str]:
+    """A line for every kind of warning, with the completed trials that it concerns.
+
+    Trials of ``found`` are called by setting and seed, as in the table. Others are called by their
+    id, and so are those whose setting another one is called like.
+    """
+    called = {
+        trial_id: f"{one.label}, {one.bits} bits, seed {seed}"
+        for one in found
+        for trial_id, seed in one.seeds.items()
+    }
+    times = Counter(called.values())
+    names = {trial_id: name for trial_id, name in called.items() if times[name] == 1}
+    ended = [record for record in state.ended() if record.status == "completed"]
+    ids = [record.spec.trial_id for record in ended]
+    measured = [final_metrics(record.metrics) for record in ended]
+    return warning_lines(
+        {names.get(trial_id, trial_id): one for trial_id, one in zip(ids, measured, strict=True)}
+    )
 
 
 def confirmed_lines(found: Sequence[Confirmed], recommended: Sequence[str] | None) -> list[str]:

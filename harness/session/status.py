@@ -13,14 +13,13 @@ from harness.journal.protocol_identity import version_note
 from harness.journal.state import SearchState, TrialRecord, config_hash, load_state, summary
 from harness.search.plan import planned_trials
 from harness.search.space_edges import space_notices
-from harness.session.confirmed import Confirmed, confirmed_lines, confirmed_settings
+from harness.session.confirmed import Confirmed, confirmed_lines, confirmed_settings, warnings
 from harness.session.front import front_of
 from harness.session.resume_checks import read_stored
 from harness.session.time_left import TimeLeft, progressed, work_of
 from harness.session.wording import setting_text, short_label, shown_keys, value_text
 from saat.errors import printable
-from saat.metrics import METRICS, Phase, final_metrics
-from saat.sanity import warning_lines
+from saat.metrics import METRICS, Phase
 from saat.wording import counted, duration
 
 
@@ -34,6 +33,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
     aims = experiment.aims
     front, volume = front_of(aims, state)
     left = None if state.finished else _left(experiment, started, state)
+    confirmed = confirmed_settings(experiment, state)
     return {
         "name": run_dir.name,
         "state": "finished" if state.finished else "unfinished",
@@ -71,11 +71,11 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         ],
         "seconds_left": None if left is None else left._asdict(),
         "recommended": state.recommended,
-        "confirmed": [asdict(one) for one in confirmed_settings(experiment, state)],
+        "confirmed": [asdict(one) for one in confirmed],
         "out_of_memory": {
             r.spec.trial_id: "; ".join(r.out_of_memory) for r in trials if r.out_of_memory
         },
-        "warnings": warning_lines(finished_metrics(state)),
+        "warnings": warnings(state, confirmed),
         "space_edges": space_notices(experiment, state),
         "failed": {r.spec.trial_id: r.stop_reason for r in trials if r.status == "failed"},
     }
@@ -98,12 +98,6 @@ def _left(experiment: Experiment, started: Event, state: SearchState) -> TimeLef
     planned = planned_trials(experiment, plan, state, defaults)
     at_once = max(1, len(state.running()))
     return progressed(state, planned, work_of(started), at_once).left
-
-
-def finished_metrics(state: SearchState) -> dict[str, dict[str, float]]:
-    """Metrics under the full protocol of every completed trial, by its id."""
-    ended = state.ended()
-    return {r.spec.trial_id: final_metrics(r.metrics) for r in ended if r.status == "completed"}
 
 
 def render(found: dict[str, Any]) -> str:

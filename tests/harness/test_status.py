@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -11,7 +12,7 @@ import yaml
 
 from harness.__main__ import main
 from harness.journal.state import SearchState, load_state
-from harness.session.confirmed import confirmed_lines, confirmed_settings
+from harness.session.confirmed import confirmed_lines, confirmed_settings, warnings
 from harness.session.result_tables import write_tables
 from harness.session.status import render, status_of
 from harness.session.wording import compact_setting, setting_text
@@ -89,6 +90,23 @@ def test_the_confirmed_table_is_that_of_the_journal_and_of_the_report(done: Any)
         (line,) = [x for x in lines if x.startswith(f"{one.label}, {one.bits} bits: robust ")]
         assert "points over the default" in line
     assert "\n".join(lines) in render(status_of(folder))
+
+
+def test_warnings_call_tested_trials_by_setting_and_seed(done: Any) -> None:
+    _, search = done
+    state = SearchState(search.journal.events)
+    tested, explored = state.of_phase("confirm")[0], state.of_phase("explore")[0]
+    for record, phase in ((tested, Phase.TEST), (explored, Phase.REATTACK)):
+        low = {"clean_map": 0.6, "robust_map": 0.2, "chance_map": 0.3}
+        record.metrics = {phase.key(name): value for name, value in low.items()}
+    settings = confirmed_settings(search.experiment, state)
+    (line,) = warnings(state, settings)
+    (one,) = [one for one in settings if tested.spec.trial_id in one.seeds]
+    assert f"{one.label}, {one.bits} bits, seed {tested.spec.seed} (20.0 %" in line
+    assert f"{explored.spec.trial_id} (20.0 %" in line
+    assert tested.spec.trial_id not in line
+    twins = [one, replace(one, seeds={"another": tested.spec.seed})]
+    assert tested.spec.trial_id in warnings(state, twins)[0]
 
 
 def test_settings_are_written_as_in_the_report(done: Any) -> None:

@@ -39,12 +39,12 @@ def test_the_headline_answers_three_questions(results):
     config = confirmed_configs(results)[0]
     comparison = gains_over_default([*confirmed_configs(results)])[0].comparison
     assert config.letter == "A"
-    assert f"+{100 * comparison.mean:.1f} [" in gain
+    assert gain.startswith(f"A: +{100 * comparison.mean:.1f} [")
     assert "over the paper's default (95 % intervals)" in gain
     assert "over undefended" in gain
     assert use.endswith(" clean against A).")
     assert level == "caution"
-    assert "3 seeds, 6 are needed" in belief
+    assert "3 seeds, and a claim of significance needs 6, whatever the interval" in belief
     above = 100 * (config.mean("robust_map") - config.mean("chance_map"))
     assert f"Robust MAP is {above:.1f} points above chance" in belief
     assert (
@@ -128,7 +128,7 @@ def test_a_lone_trial_and_notices_are_warned_of(results):
 
     changed = replace(with_trials(results, one_left), notices=["ε: at the end"])
     (_, _, belief), found, _ = spoken(changed)
-    assert "Only one trial completed of 16 bits: no setting was compared there." in found
+    assert "16 bits: one trial alone completed, so no settings were compared there." in found
     assert found[-1] == "ε: at the end"
     assert "an end of the space" in belief
 
