@@ -2,7 +2,7 @@
 
     python -m benchmarks.collapse --model MODEL --lists FOLDER --image-size 64
 
-``MODEL`` is what ``saat.load`` takes, for example the folder of a pretrained network, and
+``MODEL`` is what ``saat.load`` takes, for example the folder of an undefended trial, and
 ``FOLDER`` has training images in list format. Prints the numbers and the table of
 docs/results/photographs.md.
 
@@ -79,7 +79,7 @@ def measured(network: HashingNetwork, data: RetrievalData, eps: float, attacked:
 
 
 def agreement(features: Tensor, mainstay: Tensor) -> float:
-    """M: the mean of u·b over pre-tanh features (N, K) and mainstay codes (N, K)."""
+    """The mean m of u·b over pre-tanh features (N, K) and mainstay codes (N, K)."""
     return float((torch.tanh(features) * mainstay).mean())
 
 
@@ -108,7 +108,8 @@ def main() -> None:
     parser.add_argument("--attacked", type=int, default=512, help="images that are attacked")
     options = parser.parse_args()
     network = saat.load(options.model)
-    assert isinstance(network, HashingNetwork)
+    if not isinstance(network, HashingNetwork):
+        parser.error(f"--model {options.model}: no network of saat")
     data = RetrievalData.from_folder(options.lists, image_size=options.image_size, val_queries=300)
     eps = options.eps / 255
     print(*lines(measured(network, data, eps, options.attacked), eps, options.attacked), sep="\n")

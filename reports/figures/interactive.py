@@ -30,9 +30,6 @@ _PIXELS_OF_INCH = 108
 _SYMBOLS = {"thin-x": "x-thin", "triangle": "triangle-down"}
 _STEPS = {"": "linear", "before": "vh", "after": "hv"}
 _LINE = 60  # characters of a line over a point
-Plot = dict[str, Any]  # a figure: its ``data`` (traces) and ``layout``
-Trace = dict[str, Any]
-
 _AXIS = {
     "gridcolor": "rgba(127,127,127,0.22)",
     "zeroline": False,
@@ -42,6 +39,9 @@ _AXIS = {
     "tickcolor": "rgba(127,127,127,0.7)",
     "automargin": True,
 }
+
+Plot = dict[str, Any]  # a figure: its ``data`` (traces) and ``layout``
+Trace = dict[str, Any]
 
 
 def draw(chart: Chart) -> list[Plot]:
@@ -189,7 +189,7 @@ def _letters(mark: Letters) -> Trace:
     return {"type": "scatter", "x": mark.x, "y": mark.y, "text": texts} | look | hidden
 
 
-def _look(mark: Line | Points) -> dict[str, Any]:
+def _look(mark: Line | Points) -> Trace:
     group = escape(mark.group or mark.label)
     look: Trace = {"type": "scatter", "opacity": mark.opacity, "legendgroup": group}
     if isinstance(mark, Line):
