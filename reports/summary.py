@@ -13,7 +13,15 @@ from reports.results import SearchResults, final_metrics_of
 from reports.statistics import SEEDS_FOR_SIGNIFICANCE
 from reports.tables import Table
 from reports.tracked_runs import addressed
-from reports.wording import MISSING, ROLES, capital, duration, percent, points
+from reports.wording import (
+    MISSING,
+    ROLES,
+    capital,
+    duration,
+    percent,
+    points,
+    symbol_meanings,
+)
 from saat.metrics import OBJECTIVES
 from saat.sanity import warning_lines
 from saat.wording import counted
@@ -97,12 +105,11 @@ def summary_table(confirmed: Sequence[ConfirmedConfig]) -> Table:
     """
     lengths = {config.bits for config in confirmed if config.role == "recommended"}
     configs = [c for c in confirmed if not lengths or c.bits in lengths]
+    # The undefended model has no defense, so nothing that was searched for one.
+    settings = [MISSING if config.role == "undefended" else config.setting for config in configs]
     columns: dict[str, list[Any]] = {
         "setting": [_name(config) for config in configs],
-        # The undefended model has no defense, so nothing that was searched for one.
-        "parameters": [
-            MISSING if config.role == "undefended" else config.setting for config in configs
-        ],
+        "parameters": settings,
     }
     for name in reversed(OBJECTIVES):
         label = column_of(name).label
@@ -118,12 +125,22 @@ def summary_table(confirmed: Sequence[ConfirmedConfig]) -> Table:
     objectives = [column_of(name) for name in OBJECTIVES]
     return Table(
         "summary",
-        "Test queries: mean and 95 % interval over seeds and queries. Gates say whether attacks "
-        "had a fair chance; cost is the mean time of a training and its evaluation",
+        _caption(settings),
         pd.DataFrame(columns),
         fractions=symbols(objectives),
         estimates=tuple(column.label for column in objectives),
     )
+
+
+def _caption(settings: Sequence[str]) -> str:
+    sentences = [
+        "Test queries: mean and 95 % interval over seeds and queries",
+        "Gates say whether attacks had a fair chance; cost is the mean time of a training and its "
+        "evaluation",
+        "Gains above are taken before rounding",
+    ]
+    meanings = symbol_meanings(settings)
+    return ". ".join([*sentences, *([", ".join(meanings)] if meanings else [])])
 
 
 def _name(config: ConfirmedConfig) -> str:

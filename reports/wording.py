@@ -36,6 +36,12 @@ _SYMBOLS = {
     "defense.steps": "T",
     "model.bits": "bits",
 }
+_MEANINGS = {
+    "λ": "weight of the loss on attacked images",
+    "μ": "weight of its quantisation term",
+    "ε": "how far training changes a pixel at most",
+    "T": "steps of the attack in training",
+}
 # Beginning or end of an attack's name in a table → what it means. "…" is the rest of the name.
 _ATTACK_NOTES = {
     ".leaky": "….leaky: the attack … again, through rectifiers that pass gradients on where they "
@@ -114,6 +120,16 @@ def is_pixel_parameter(key: str) -> bool:
 def parameter_symbol(key: str) -> str:
     """Write ``defense.lambda`` as ``λ``, ``model.bits`` as ``bits``."""
     return _SYMBOLS.get(key, key)
+
+
+def symbol_meanings(settings: Iterable[str]) -> list[str]:
+    """What the symbols in described settings stand for: ``λ: weight of …``."""
+    texts = list(settings)
+    return [
+        f"{symbol}: {meaning}"
+        for symbol, meaning in _MEANINGS.items()
+        if any(f"{symbol}=" in text for text in texts)
+    ]
 
 
 def parameter_value(key: str, value: Any) -> str:

@@ -28,6 +28,7 @@ class Profile:
         backbones: the paper's backbone → the one that is trained; a setting of another one is left
             out.
         defenses: defense → its options that are not the published ones.
+        objectives: hashing objective → options of its pretraining, where not those of the others.
         iterations: attack → iterations, where not those of the protocol.
         options: attack → further options.
         bits: code lengths that are trained; all where empty.
@@ -38,6 +39,7 @@ class Profile:
     experiment: Mapping[str, Any]
     backbones: Mapping[str, str]
     defenses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    objectives: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     iterations: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     bits: tuple[int, ...] = ()
@@ -94,6 +96,8 @@ class Profile:
         }
         for key, value in self.defenses.get(setting.defense, {}).items():
             point[f"defense.{key}"] = value
+        for key, value in self.objectives.get(setting.hashing, {}).items():
+            point[f"pretrain.{key}"] = value
         if setting.weights is not None:
             point["defense.lambda"], point["defense.mu"] = setting.weights
         return point
@@ -138,6 +142,7 @@ def profile_of(
         experiment,
         own.get("backbones", content.get("backbones", {})),
         own.get("defenses", content.get("defenses", {})),
+        own.get("objectives", content.get("objectives", {})),
         merged([content.get("iterations", {}), own.get("iterations", {})]),
         merged([content.get("options", {}), own.get("options", {})]),
         tuple(sorted(set(bits))),

@@ -104,6 +104,19 @@ def test_weights_of_figure_six_are_lambda_and_mu() -> None:
     assert (1.0, 1e-4) in pairs
 
 
+def test_an_objective_has_its_own_pretraining() -> None:
+    profile = tiny_profile(objectives={"dpsh": {"epochs": 3, "lr": 0.03}})
+    experiment = profile.experiment_of(runs()["universality"])
+    found = {
+        name: (config.pretrain.epochs, config.pretrain.lr)
+        for name, point in experiment.compare.items()
+        for config in [config_at(experiment, point)]
+    }
+    own = TINY["pretrain"]
+    assert found["saat dpsh AlexNet 32 bits"] == found["none dpsh AlexNet 32 bits"] == (3, 0.03)
+    assert found["saat csq AlexNet 32 bits"] == (own["epochs"], own["lr"])
+
+
 def test_later_parts_replace_earlier_values() -> None:
     parts: list[dict[str, Any]] = [
         {"a": {"x": 1, "y": 2}, "b": 1},

@@ -166,6 +166,14 @@ def confirmed_trial(results: SearchResults) -> SearchResults:
     return with_trials(results, link)
 
 
+def test_the_caption_explains_the_symbols_that_occur(results, configs):
+    caption = summary_table(configs).caption
+    for symbol in ("λ", "μ", "ε", "T"):
+        assert f"{symbol}: " in caption
+    undefended = [config for config in configs if config.role == "undefended"]
+    assert not summary_table(undefended).caption.count("λ: ")
+
+
 def test_letters_follow_the_order_of_choice_and_mark_every_place(results):
     linked = confirmed_trial(results)
     configs = confirmed_configs(linked)
