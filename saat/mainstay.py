@@ -105,8 +105,7 @@ class MainstayCodes:
                 f"train_labels: {counted(len(train_labels), 'row')}; "
                 f"train_codes has {len(train_codes)}"
             )
-        check_labels("train_labels", train_labels)
-        self._groups = LabelGroups.of(train_labels.to(train_codes.device))
+        self._groups = LabelGroups.of(train_labels.to(train_codes.device), "train_labels")
         self._weights, self._relaxed = weights, relaxed
         self.codes = self._exact(train_codes).clone()
         self.sums = self._groups.sums(self.codes)

@@ -27,9 +27,9 @@ SAMPLED_RELEVANT = 48
 SAMPLED_IRRELEVANT = 80
 
 
-def agreement(features: Tensor, goal: Tensor, alpha: float) -> Tensor:
-    """−(1/K) goalᵀ tanh(α f) per query: (B,); features and goal (B, K)."""
-    return -(torch.tanh(alpha * features) * goal).mean(1)
+def agreement(features: Tensor, goal: Tensor, alpha: float, scale: Tensor | float = 1.0) -> Tensor:
+    """−(1/K) goalᵀ tanh(α f/scale) per query: (B,); features and goal (B, K), scale (K,)."""
+    return -(torch.tanh(alpha * features / scale) * goal).mean(1)
 
 
 def masked_agreement(relaxed: Tensor, goal: Tensor) -> Tensor:

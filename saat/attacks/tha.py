@@ -49,7 +49,7 @@ class PrototypeAttack(Attack):
         stream: str,
         knowledge: Knowledge,
         seed: int,
-        progress: Callable[[int], None],
+        progress: Callable[[int], None] | None,
     ) -> Self:
         """The attack with a network of ``kind``, trained on the database's label vectors.
 
@@ -98,11 +98,7 @@ class THA(PrototypeAttack, PGDAttack):
         progress: Progress | None = None,
     ) -> Self:
         """Train the prototype network; images are not looked at."""
-
-        def report(done: int) -> None:
-            if progress:
-                progress(done, self.prototype_steps)
-
+        report = progress and (lambda done: progress(done, self.prototype_steps))
         return self._with_prototypes(PrototypeNet, _loss, "tha", knowledge, seed, report)
 
 

@@ -8,7 +8,7 @@ distance is 2·√(D/K), D the Hamming distance, so it lies within [0, 2] like t
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,8 +27,11 @@ from saat.work import TRAINING_STEP, Work
 
 @dataclass(frozen=True)
 class TripletSettings(SaatSchedule):
-    """The margin of both papers; optimiser and schedule are SAAT's, so that all can be compared."""
+    """Margin and step of both papers; optimiser and schedule are SAAT's, to compare all of them."""
 
+    step_size: float | Literal["auto"] = option(
+        1 / 255, ge=1e-6, le=1, help="inner step η, fraction of 1, or auto = max(ε/4, 2.5·ε/T)"
+    )
     lambda_: float = option(
         1.0, ge=0, le=1e6, key="lambda", help="weight λ of the loss of attacked triplets"
     )

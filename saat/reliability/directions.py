@@ -51,7 +51,7 @@ class _Batch:
 
     def loss(self, features: Tensor, _: int = 0) -> Tensor:
         """Loss (B,) of features (B, K)."""
-        return agreement(features / self.scale, self.goal, 1.0)
+        return agreement(features, self.goal, 1.0, self.scale)
 
     def descent_direction(self, images: Tensor) -> Tensor:
         """Minus the gradient at ``images``."""
