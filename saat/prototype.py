@@ -100,13 +100,13 @@ def train_prototypes(
     steps: int,
     batch_size: int,
     seed: int,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Train ``net`` in place and freeze it: Adam 1e-4 (.5, .999), × 0.1 at ½ and ¾ of the steps.
 
     Every step draws ``batch_size`` of the label ``vectors`` (G, C), with replacement, and descends
-    ``loss`` of them. ``progress`` is called with the steps done, every :data:`REPORT_EVERY` and at
-    the end.
+    ``loss`` of them. ``progress`` is called with the steps done and in all, every
+    :data:`REPORT_EVERY` and at the end.
     """
     optimiser = Adam(net.parameters(), lr=LEARNING_RATE, betas=BETAS)
     milestones = [steps // 2, 3 * steps // 4]
@@ -120,7 +120,7 @@ def train_prototypes(
         optimiser.step()
         schedule.step()
         if progress and ((step + 1) % REPORT_EVERY == 0 or step + 1 == steps):
-            progress(step + 1)
+            progress(step + 1, steps)
     net.eval().requires_grad_(False)
 
 

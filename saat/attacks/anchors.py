@@ -9,15 +9,10 @@ from saat.blocks import rows_at_once
 
 
 class Anchors(NamedTuple):
-    """A code for each of some label vectors.
+    """A code for each of some label vectors."""
 
-    Attributes:
-        vectors: float64 0/1 (G, C), distinct.
-        codes: float ±1 (G, K).
-    """
-
-    vectors: Tensor
-    codes: Tensor
+    vectors: Tensor  # float64 0/1 (G, C), distinct
+    codes: Tensor  # float ±1 (G, K)
 
     def of(self, labels: Tensor, query_codes: Tensor) -> Tensor:
         """The codes of 0/1 ``labels`` (Q, C): float ±1 (Q, K).

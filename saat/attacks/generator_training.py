@@ -106,16 +106,10 @@ class GeneratorTraining:
         return float(total) / len(batches)
 
     def step(self, index: Tensor, goal: Tensor, both: bool, draws: torch.Generator) -> Tensor:
-        """One update of the generator, and before it of the discriminator if ``both``.
+        """One update of the generator, before it of the discriminator if ``both``; its loss.
 
-        Args:
-            index: int64 (B,) numbers of training images.
-            goal: (B, C) labels of their targets.
-            both: whether the discriminator learns too.
-            draws: random numbers of the attack.
-
-        Returns:
-            The generator's loss, a scalar.
+        ``index`` are int64 (B,) numbers of training images, ``goal`` (B, C) the labels of their
+        targets, and ``draws`` random numbers of the attack. The loss is a scalar.
         """
         attack, critic = self.attack, self.discriminator
         images = 2 * to_float(self.train.images(index), self.device) - 1

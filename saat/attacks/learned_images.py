@@ -27,11 +27,9 @@ class LearnedImages(Attack):
 
     @abstractmethod
     def generate(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The published attack: float images (B, 3, H, H) in [0, 1].
+        """The published attack, on float images (B, 3, H, H) in [0, 1] with H as in training.
 
-        Args:
-            images: float (B, 3, H, H) in [0, 1], H as in training.
-            labels: target labels, float 0/1 (B, C).
+        ``labels`` are those of the targets, float 0/1 (B, C).
 
         Raises:
             RuntimeError: before :meth:`fit`.

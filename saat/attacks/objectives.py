@@ -53,15 +53,10 @@ def capped_margin(features: Tensor, goal: Tensor) -> Tensor:
 
 
 class Sample(NamedTuple):
-    """Items of the database drawn for every query of a batch.
+    """Items of the database drawn for every query of a batch."""
 
-    Attributes:
-        codes: float ±1 (B, n, K).
-        weight: float (B, n), how many items of the database each stands for; 0 fills up rows.
-    """
-
-    codes: Tensor
-    weight: Tensor
+    codes: Tensor  # float ±1 (B, n, K)
+    weight: Tensor  # float (B, n), how many items of the database each stands for; 0 fills up rows
 
 
 class SmoothAP:
@@ -73,10 +68,6 @@ class SmoothAP:
     number that it stands for; memory is B × P × (P + N) floats.
 
     A query without relevant items scores 0.
-
-    Attributes:
-        relevant: sample of the relevant items.
-        others: sample of items that are not relevant.
     """
 
     def __init__(self, relevant: Sample, others: Sample, temperature: float = TEMPERATURE) -> None:

@@ -23,21 +23,13 @@ from saat.threat_model import ThreatModel
 
 @dataclass
 class Descent:
-    """What a variant makes its gradient of, in the descent of one batch.
+    """What a variant makes its gradient of, in the descent of one batch."""
 
-    Attributes:
-        plain: gradient of the loss at a point.
-        queries: the batch; randomness comes from its seeds.
-        threat: the ball.
-        momentum: g, as it is before the gradient is added.
-        variance: v of VMI.
-    """
-
-    plain: GradientSource
-    queries: Queries
+    plain: GradientSource  # of the loss at a point
+    queries: Queries  # randomness comes from their seeds
     threat: ThreatModel
-    momentum: Tensor | float = 0.0
-    variance: Tensor | float = 0.0
+    momentum: Tensor | float = 0.0  # g, as it is before the gradient is added
+    variance: Tensor | float = 0.0  # v of VMI
 
     def seeds(self, *parts: int | str) -> Sequence[int]:
         """One seed per query for the draws that ``parts`` name."""

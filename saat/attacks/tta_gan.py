@@ -1,7 +1,7 @@
 """TTA-GAN: a generator whose images keep their code when resized and turned (MMAsia 2023)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from saat.attacks.anchors import Anchors, group_of
 from saat.attacks.generator_attack import GeneratorAttack
 from saat.attacks.input_diversity import input_diversity
-from saat.attacks.interface import Knowledge
+from saat.attacks.interface import Knowledge, Progress
 from saat.attacks.learned_images import AnchoredImages
 from saat.attacks.pgd import alpha_at
 from saat.codes import sign
@@ -103,7 +103,7 @@ class TTAGAN(GeneratorAttack, AnchoredImages):
     fooling = FOOLING
     tells_labels = False
 
-    def aimed(self, knowledge: Knowledge, seed: int, progress: Callable[[int], None]) -> Self:
+    def aimed(self, knowledge: Knowledge, seed: int, progress: Progress) -> Self:
         """The attack with its anchor codes."""
         vectors = target_vectors(knowledge.database_labels)
         codes = self.anchor_codes(vectors, knowledge, seed)

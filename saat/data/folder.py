@@ -24,23 +24,15 @@ from saat.wording import counted
 
 @dataclass(frozen=True, eq=False)
 class Folder:
-    """A folder of image lists that was read and checked, but not decoded.
-
-    Attributes:
-        splits: int64 rows per split, the validation queries drawn.
-        fingerprint: Fingerprint of everything but the pixels.
-        key: Name of the decoded images in the store.
-        shape: (M, 3, H, W) of the decoded images, one byte each.
-        source_bytes: Bytes of all image files together.
-    """
+    """A folder of image lists that was read and checked, but not decoded."""
 
     name: str
     lists: Lists
-    splits: Mapping[str, np.ndarray]
-    fingerprint: str
-    key: str
-    shape: tuple[int, int, int, int]
-    source_bytes: int
+    splits: Mapping[str, np.ndarray]  # int64 rows per split, the validation queries drawn
+    fingerprint: str  # of everything but the pixels
+    key: str  # name of the decoded images in the store
+    shape: tuple[int, int, int, int]  # (M, 3, H, W) of the decoded images, one byte each
+    source_bytes: int  # of all image files together
 
 
 def load_folder(

@@ -92,20 +92,15 @@ class TripletTraining(MinimaxTraining):
     def mined(self, away: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
         """One positive and one negative for every anchor, int64 (A,) each.
 
-        Args:
-            away: (A, B), distances from A anchors to B images.
-            positives: bool (A, B), those that may be chosen.
-            negatives: the same for negatives. Anchors without either are dropped later.
+        ``away`` (A, B) are distances from A anchors to B images, and bool (A, B) says which ones
+        may be chosen. Anchors without either are dropped later.
         """
 
     @abstractmethod
     def triplet_term(self, images: Tensor, embedded: Tensor, triplets: Triplets) -> Tensor:
-        """Attack, and the scalar loss of the attacked triplets.
+        """Attack, and the scalar loss of the attacked triplets, of which there is at least one.
 
-        Args:
-            images: float (B, 3, H, W) in [0, 1].
-            embedded: their embeddings (B, K), with gradient.
-            triplets: at least one.
+        Images are float (B, 3, H, W) in [0, 1]; their embeddings (B, K) have a gradient.
         """
 
     def embed(self, images: Tensor) -> Tensor:
