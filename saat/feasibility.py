@@ -116,8 +116,7 @@ class Aims:
     def of(cls, content: Mapping[str, Any]) -> "Aims":
         """The aims of an experiment, from the content of its resolved file.
 
-        Raises:
-            InputError: no installed package has an objective, or its reference is not known.
+        An ``InputError`` where no installed package has an objective, or its reference is unknown.
         """
         given = content.get("objectives") or dict.fromkeys(
             map(Phase.VALIDATION.key, OBJECTIVES), "max"

@@ -83,8 +83,7 @@ def quantisation_loss(prototypes: Tensor) -> Tensor:
 def target_vectors(labels: Tensor) -> Tensor:
     """The distinct label vectors of 0/1 ``labels`` (M, C) that can be a target: float (G, C).
 
-    Raises:
-        InputError: no row has a label.
+    There is one at least, or an ``InputError``.
     """
     vectors = LabelGroups.of(labels).vectors.float()
     vectors = vectors[vectors.sum(1) > 0]

@@ -181,11 +181,7 @@ def average_precision(
 
 
 def resolved_top_k(top_k: int | None, database_size: int) -> int:
-    """The depth of a ranking: ``top_k``, or the whole database where None.
-
-    Raises:
-        InputError: outside 1…``database_size``.
-    """
+    """``top_k`` within 1…``database_size``, or an ``InputError``; the whole database where None."""
     depth = database_size if top_k is None else top_k
     if not 1 <= depth <= database_size:
         raise InputError(f"top_k {depth}: 1 to {database_size}, the size of the database")

@@ -78,11 +78,7 @@ class GeneratorAttack(LearnedImages):
         seed: int,
         progress: Progress | None = None,
     ) -> Self:
-        """Train the generator, and before it what it is aimed by.
-
-        Raises:
-            TrainingFailed: its loss is not finite.
-        """
+        """Train the generator, before it what it is aimed by; see :class:`GeneratorTraining`."""
         per_epoch = -(-len(train.labels) // self.batch_size)
         total = self.steps_before + self.epochs * per_epoch
 

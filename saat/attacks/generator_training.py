@@ -84,11 +84,7 @@ class GeneratorTraining:
         ]
 
     def run_epoch(self, epoch: int) -> float:
-        """One pass in a seeded order; the mean loss of the generator.
-
-        Raises:
-            TrainingFailed: it is not finite.
-        """
+        """One pass in a seeded order; the generator's mean loss, finite or ``TrainingFailed``."""
         name, rate = self.attack.name, LEARNING_RATE * rate_at(epoch, self.attack.epochs)
         for optimiser in self._optimisers:
             for group in optimiser.param_groups:

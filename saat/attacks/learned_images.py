@@ -29,10 +29,7 @@ class LearnedImages(Attack):
     def generate(self, images: Tensor, labels: Tensor) -> Tensor:
         """The published attack, on float images (B, 3, H, H) in [0, 1] with H as in training.
 
-        ``labels`` are those of the targets, float 0/1 (B, C).
-
-        Raises:
-            RuntimeError: before :meth:`fit`.
+        ``labels`` are float 0/1 (B, C), the targets'. A ``RuntimeError`` before :meth:`fit`.
         """
 
     def restart_passes(self, threat: ThreatModel) -> float:
@@ -55,9 +52,5 @@ class AnchoredImages(LearnedImages):
     anchors: Anchors | None = field(default=None, repr=False, compare=False)
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Anchor codes of the target labels; see :meth:`Anchors.of`.
-
-        Raises:
-            RuntimeError: before :meth:`fit`.
-        """
+        """:meth:`Anchors.of` the target labels; a ``RuntimeError`` before :meth:`fit`."""
         return self._fitted(self.anchors).of(labels, query_codes)

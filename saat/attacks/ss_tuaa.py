@@ -66,10 +66,9 @@ def anchor_codes(labels: Tensor, knowledge: Knowledge) -> Tensor:
 
 
 def _targets(train: TrainingImages, knowledge: Knowledge) -> Tensor:
-    """Label vectors to learn for, float (G, C): those asked for that the database has a label of.
+    """Label vectors to learn for, float (G, C): those asked for that share one with the database.
 
-    Raises:
-        InputError: there is none, and no row of the database has a label.
+    Where none does, all of the database; an ``InputError`` if it has none.
     """
     known = knowledge.database_labels
     if train.targets is not None:

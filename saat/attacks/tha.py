@@ -71,11 +71,7 @@ class PrototypeAttack(Attack):
         return replace(self, prototypes=net)
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Prototype codes of the target labels.
-
-        Raises:
-            RuntimeError: before :meth:`fit`.
-        """
+        """Prototype codes of the target labels; a ``RuntimeError`` before :meth:`fit`."""
         return prototype_codes(self._fitted(self.prototypes), labels)
 
 

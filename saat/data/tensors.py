@@ -42,8 +42,7 @@ def image_bytes(name: str, images: Array) -> np.ndarray:
 def label_bytes(name: str, labels: Array) -> np.ndarray:
     """Convert labels (N, C) of 0 and 1, of any dtype and on any device, to uint8.
 
-    Raises:
-        InputError: not such labels.
+    Others are an ``InputError``.
     """
     array = _on_cpu(name, labels)
     check_labels(name, array)
