@@ -32,13 +32,21 @@ _HIDDEN_SHARE = 0.02
 
 @dataclass(frozen=True)
 class ModelTraits:
-    """What an attack has to know about a network."""
+    """What an attack has to know about a network.
 
-    randomised: bool  # two passes in evaluation mode differ, or it says so (``randomised``)
-    zero_gradient: float  # fraction of exactly zero input gradients; 1 where there is no gradient
-    surrogate: bool  # it offers a differentiable stand-in
-    differentiable: bool = True  # a backward pass reaches the images, whatever it brings there
-    obstacle: str = ""  # the error that kept it from them; empty where there was none
+    Attributes:
+        randomised: two passes in evaluation mode differ, or it says so (``randomised``).
+        zero_gradient: fraction of exactly zero input gradients; 1 where there is no gradient.
+        surrogate: it offers a differentiable stand-in.
+        differentiable: a backward pass reaches the images, whatever it brings there.
+        obstacle: the error that kept it from them; empty where there was none.
+    """
+
+    randomised: bool
+    zero_gradient: float
+    surrogate: bool
+    differentiable: bool = True
+    obstacle: str = ""
 
     @property
     def no_gradients(self) -> str:

@@ -81,14 +81,8 @@ class MainstayCodes:
         codes: int8 ±1 (N, K), or float64 where they are ``relaxed``.
         sums: float64 (G, K), those of every group of equal labels.
 
-    Args:
-        train_codes: codes (N, K), any dtype; ±1 unless ``relaxed``.
-        train_labels: 0/1 labels (N, C).
-        weights: see :func:`group_coefficients`.
-        relaxed: codes may be anything in [−1, 1].
-
-    Raises:
-        InputError: not such codes or labels, or of different sizes.
+    Codes are of any dtype, and with ``relaxed`` anything in [−1, 1]. Other arguments and errors are
+    those of :func:`mainstay_codes`.
     """
 
     def __init__(

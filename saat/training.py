@@ -159,13 +159,9 @@ class Training(ABC):
             module.train()
 
     def run_epoch(self, progress: Callable[[int, int], None] | None = None) -> dict[str, float]:
-        """One pass over the training set in a seeded order.
+        """One pass over the training set in a seeded order: ``train/loss`` and ``train/lr``.
 
-        Args:
-            progress: called with (batches done, batches in all).
-
-        Returns:
-            ``train/loss``, the mean over batches, and ``train/lr``.
+        The loss is the mean over batches. ``progress`` is called with (batches done, in all).
 
         Raises:
             InputError: batches of one image, and batch norm in training mode.

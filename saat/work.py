@@ -8,12 +8,19 @@ TRAINING_STEP = 3
 
 @dataclass(frozen=True)
 class Work:
-    """F by kind; the kinds differ in what a device needs for them."""
+    """F by kind; the kinds differ in what a device needs for them.
 
-    encoding: float = 0.0  # forward passes alone
-    attack: float = 0.0  # input gradients of queries, saat.attacks.interface.GRADIENT_PASSES F each
-    inner: float = 0.0  # the same for training images, in the smaller batches of a training
-    training: float = 0.0  # steps of a training, TRAINING_STEP F an image
+    Attributes:
+        encoding: forward passes alone.
+        attack: input gradients for queries, :data:`saat.attacks.interface.GRADIENT_PASSES` F each.
+        inner: the same for training images, in the smaller batches of a training.
+        training: steps of a training, :data:`TRAINING_STEP` F an image.
+    """
+
+    encoding: float = 0.0
+    attack: float = 0.0
+    inner: float = 0.0
+    training: float = 0.0
 
     def __add__(self, other: "Work") -> "Work":
         """Both."""

@@ -39,12 +39,7 @@ def anchor_loss(anchors: Tensor, labels: Tensor, codes: Tensor, code_labels: Ten
 
     s = h·c/K over the training codes c, positive where they share a label; a_p = max(2 − s, 0) and
     a_n = max(s + 2, 0) without gradient, as in THA's circle loss. A sum without terms is left out.
-
-    Args:
-        anchors: relaxed codes h (B, K), with gradient.
-        labels: 0/1 (B, C).
-        codes: ±1 codes c (N, K), of the dtype of h.
-        code_labels: 0/1 (N, C).
+    Arguments are those of :func:`saat.prototype.circle_loss`.
     """
     similarity = anchors @ codes.T / anchors.shape[1]
     fixed = similarity.detach()
