@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.anchors import Anchors
 from saat.attacks.interface import Attack, Knowledge, Perturbed, Queries
+from saat.attacks.p2p import Anchors
 from saat.threat_model import ThreatModel
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-from saat.attacks.anchors import Anchors, group_of
 from saat.attacks.interface import Knowledge, Progress, TrainingImages
 from saat.attacks.learned_images import AnchoredImages
+from saat.attacks.p2p import Anchors, group_of
 from saat.attacks.pgd import finite_gradient
 from saat.attacks.sdha import Adam
 from saat.labels import unchecked_relevance

@@ -8,11 +8,11 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from saat.attacks.anchors import Anchors, group_of
 from saat.attacks.generator_attack import GeneratorAttack
 from saat.attacks.input_diversity import input_diversity
 from saat.attacks.interface import Knowledge, Progress
 from saat.attacks.learned_images import AnchoredImages
+from saat.attacks.p2p import Anchors, group_of
 from saat.attacks.pgd import alpha_at
 from saat.codes import sign
 from saat.labels import unchecked_relevance
