@@ -159,11 +159,7 @@ class MainstayCodes:
         return max(1, BLOCK_ELEMENTS // max(1, len(self._groups.vectors)))
 
     def of_labels(self, labels: Tensor) -> Tensor:
-        """Mainstay codes float32 (Q, K) of any 0/1 labels (Q, C).
-
-        Raises:
-            InputError: not such labels, or of another number of classes.
-        """
+        """Mainstay codes float32 (Q, K) of any 0/1 labels (Q, C); of others an ``InputError``."""
         check_labels("labels", labels)
         check_classes(labels, self._groups.vectors)
         return self._of_checked(labels.to(self.sums.device))

@@ -112,8 +112,7 @@ class LabelledImages:
 def gather(images: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
     """Copy rows (n,) of images (M, …) into ``out`` (n, …), without a buffer between them.
 
-    Raises:
-        IndexError: a row below 0 or from M on.
+    A row below 0 or from M on is an ``IndexError``.
     """
     if len(index) and not 0 <= index.min() <= index.max() < len(images):
         raise IndexError(f"rows outside 0 to {len(images) - 1}")

@@ -52,8 +52,7 @@ def label_bytes(name: str, labels: Array) -> np.ndarray:
 def joined(splits: Mapping[str, Pair]) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Join splits to all images, all labels, and the rows of every split, in order.
 
-    Raises:
-        InputError: a split is no pair of images and labels, or splits do not fit together.
+    An ``InputError`` for a split that is no pair of them, and where splits do not fit together.
     """
     images, labels = [], []
     first = next(iter(splits))
