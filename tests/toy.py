@@ -41,6 +41,7 @@ def toy_data(seed: int = 0) -> RetrievalData:
         validation=np.arange(128, 160),
         test=np.arange(160, 192),
         fingerprint="toy",
+        lists_sha256={},
     )
 
 

@@ -66,7 +66,7 @@ class RetrievalData(LabelledImages):
         images.setflags(write=False)
         arrays = {"images": images, "labels": labels, **splits}
         identity = fingerprint({"tensors": 1}, arrays)
-        return cls(name=name, fingerprint=identity, **arrays)
+        return cls(name=name, label=name, fingerprint=identity, lists_sha256={}, **arrays)
 
     @classmethod
     def from_folder(

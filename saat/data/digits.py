@@ -79,6 +79,8 @@ def load_digits(
         images=images,
         labels=labels,
         fingerprint=fingerprint(recipe, {"labels": labels, **splits}),
+        lists_sha256={},
+        label=name,
         **splits,
     )
 

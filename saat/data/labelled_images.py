@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class LabelledImages:
         test: Test queries, disjoint from all other splits.
         fingerprint: SHA-256 (hex) of everything that determines images, labels and splits; equal
             on every node.
-        lists_sha256: SHA-256 (hex) per list file, if there are any.
+        lists_sha256: SHA-256 (hex) per list file.
         label: Which lists these are, for results and reports
             (:func:`saat.data.identity.set_label`); the name if there are no lists.
 
@@ -53,7 +53,7 @@ class LabelledImages:
     validation: np.ndarray
     test: np.ndarray
     fingerprint: str
-    lists_sha256: Mapping[str, str] = field(default_factory=dict)
+    lists_sha256: Mapping[str, str]
     label: str = ""
 
     def __post_init__(self) -> None:

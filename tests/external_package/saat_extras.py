@@ -80,6 +80,7 @@ def load_channels(
         validation=validation,
         test=rows[250:],
         fingerprint=fingerprint(recipe, {"images": images, "labels": labels}),
+        lists_sha256={},
     )
 
 

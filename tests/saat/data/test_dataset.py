@@ -23,6 +23,7 @@ def data() -> RetrievalData:
         validation=np.array([4]),
         test=np.arange(5, 8),
         fingerprint="",
+        lists_sha256={},
     )
 
 
