@@ -219,7 +219,7 @@ def saat_training(sizes: Sizes, backbone: str, device: torch.device, graphed: bo
     settings = SaatSettings(epochs=SETTINGS.epochs, lr=SETTINGS.lr, batch_size=sizes.batch)
     training = SaatTraining(network, objective, data, settings, 0)
     if graphed:
-        training.use_graphs()
+        training.graphs = training.has_graphs
     return training
 
 

@@ -9,21 +9,20 @@ first used, so ``import saat`` costs nothing. Attacks, defenses and hashing obje
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from saat.attack_images import attack
-    from saat.data import RetrievalData
-    from saat.errors import InputError
-    from saat.evaluation import Evaluation
-    from saat.protocol import Protocol, evaluate
-    from saat.retrieval import (
-        average_precision,
-        chance_average_precision,
-        mean_average_precision,
-        precision_at,
-        precision_recall,
-    )
-    from saat.stages import train
-    from saat.trained_model import load
-    from saat.victim import AttackResult
+    from saat.attack_images import attack as attack
+    from saat.data import RetrievalData as RetrievalData
+    from saat.errors import InputError as InputError
+    from saat.evaluation import Evaluation as Evaluation
+    from saat.protocol import Protocol as Protocol
+    from saat.protocol import evaluate as evaluate
+    from saat.retrieval import average_precision as average_precision
+    from saat.retrieval import chance_average_precision as chance_average_precision
+    from saat.retrieval import mean_average_precision as mean_average_precision
+    from saat.retrieval import precision_at as precision_at
+    from saat.retrieval import precision_recall as precision_recall
+    from saat.stages import train as train
+    from saat.trained_model import load as load
+    from saat.victim import AttackResult as AttackResult
 
 __version__ = "0.1.0"
 
@@ -44,22 +43,7 @@ _MODULES = {
     "train": "stages",
 }
 
-__all__ = [
-    "AttackResult",
-    "Evaluation",
-    "InputError",
-    "Protocol",
-    "RetrievalData",
-    "attack",
-    "average_precision",
-    "chance_average_precision",
-    "evaluate",
-    "load",
-    "mean_average_precision",
-    "precision_at",
-    "precision_recall",
-    "train",
-]
+__all__ = list(_MODULES)
 
 
 def __dir__() -> list[str]:

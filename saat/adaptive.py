@@ -104,8 +104,7 @@ def runnable(
 ) -> Mapping[str, Attack]:
     """The attacks that a network leaves possible.
 
-    Raises:
-        InputError: none is, and no battery is run: its clean MAP would pass for robust.
+    An ``InputError`` if none is and no battery is run: its clean MAP would pass for robust.
     """
     if traits.differentiable:
         return attacks

@@ -73,14 +73,9 @@ class AttackRunner:
     ) -> AttackResult:
         """Fit an attack, run it on all queries, and measure what it leaves.
 
-        A stored attack is only its images: codes and AP are computed from them again.
-
-        Args:
-            victim: the attacked network.
-            name: enters the seeds of the random starts, as does every query's row.
-            attack: the attack.
-            threat: another ball than the runner's.
-            restart: number of the first restart, which decides its seeds.
+        A stored attack is only its images: codes and AP are computed from them again. Seeds of the
+        random starts are made of the ``name``, every query's row, and the number of the restart, of
+        which ``restart`` is the first. ``threat`` is another ball than the runner's.
         """
         ball = threat or self.threat
         if self.store is None:

@@ -133,11 +133,8 @@ def battery_forward_passes(
     stand-in costs more, as white-box attacks then average draws or run twice. Of a battery that
     prunes this is what it costs at most: what it leaves out is known only after its sample.
 
-    Args:
-        battery: what is run.
-        queries: attacked queries.
-        threat: the ball, L∞ 8/255 where None.
-        sources: models whose images are tried (``transfer``, in the result where there are any).
+    The ball is L∞ 8/255 where ``threat`` is None. Where there are ``sources``, models whose images
+    are tried, the result has ``transfer`` too.
     """
     ball = threat or ThreatModel(8 / 255)
     passes = {
@@ -171,16 +168,10 @@ def run_battery(
     A network that draws noise is measured under one fixed draw, for which its codes are computed
     anew; the gate ``deterministic`` says that its numbers vary, and they depend on the batch size.
 
-    Args:
-        victim: the model and its queries.
-        runner: the ball, seeds, and where finished attacks are kept.
-        battery: what is run.
-        sources: name → another model with the same queries, for transfer.
-
-    Returns:
-        Its ``attacks`` are those of the battery; ``noise`` and ``square`` are the controls,
-        ``transfer.NAME`` images made on a source, ``NAME.bpda`` an attack through a stand-in,
-        ``NAME.leaky`` one through rectifiers that are off.
+    ``sources`` are other models with the same queries, by name. The ``attacks`` of the result are
+    those of the battery; ``noise`` and ``square`` are the controls, ``transfer.NAME`` images made
+    on a source, ``NAME.bpda`` an attack through a stand-in, ``NAME.leaky`` one through rectifiers
+    that are off.
 
     Raises:
         InputError: a source with other queries or no input gradients.

@@ -62,8 +62,7 @@ class CheckpointWriter:
     def finish_epoch(self, training: Training, meta: dict[str, Any]) -> None:
         """Wait for the writer; the last epoch is durable then, and with 0 seconds every one.
 
-        Raises:
-            OSError: the disk is full.
+        An ``OSError`` where the disk is full.
         """
         with stage(Stage.CHECKPOINT):
             self._wait()

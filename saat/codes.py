@@ -15,8 +15,7 @@ def sign(values: Tensor) -> Tensor:
 def check_codes(name: str, codes: Tensor) -> None:
     """Refuse what is not ±1 codes (N, K) of any dtype; 0/1 codes would give wrong distances.
 
-    Raises:
-        InputError: another shape, or another value, which it names; it begins with ``name``.
+    The ``InputError`` begins with ``name``, and names the shape or a value.
     """
     if codes.ndim != 2:
         raise InputError(f"{name}: shape {tuple(codes.shape)}; must be codes (N, K)")

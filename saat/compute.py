@@ -45,11 +45,7 @@ class Compute:
     def on(
         cls, device: "torch.device", precision: AskedPrecision = "auto", compile: Compile = "none"
     ) -> "Compute":
-        """What is asked for, on a device.
-
-        Raises:
-            InputError: the device cannot do it.
-        """
+        """What is asked for, on a device; an ``InputError`` if it cannot do that."""
         chosen = default_precision(device) if precision == "auto" else precision
         found = cls(chosen, compile)
         found.check(device)
@@ -84,7 +80,7 @@ class Compute:
     def apply(self, training: "Training") -> None:
         """Let a training replay its inner maximisation where that is asked for."""
         if self.compile == "graphs":
-            training.use_graphs()
+            training.graphs = training.has_graphs
 
     def used(self, training: "Training | None") -> Compile:
         """What is compiled in a training: ``none`` where it has nothing that ``graphs`` replay."""

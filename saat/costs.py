@@ -14,13 +14,7 @@ from saat.work import Work
 
 
 def victim_work(train: int, database: int, queries: int) -> Work:
-    """Encoding the images of so many rows, and the check of the network before it.
-
-    Args:
-        train: training images.
-        database: database images that are searched.
-        queries: queries.
-    """
+    """Encoding so many images of the three kinds, and the check of the network before it."""
     tried = min(IMAGES_TRIED, queries)
     # Twice as a batch, once from its middle on, once a single image.
     checked = 2 * tried + (tried - (tried + 1) // 2 + 1) + min(1, queries)

@@ -45,15 +45,9 @@ def precision_at_recall(
 def precision_at_depth(total: ArrayLike, relevant: ArrayLike, depths: ArrayLike) -> NDArray:
     """Precision within the first n items (P@N) from distance histograms, ties in random order.
 
-    :func:`saat.retrieval.precision_at` computes the same from codes.
-
-    Args:
-        total: ``(Q, K+1)`` database items at each Hamming distance.
-        relevant: ``(Q, K+1)`` relevant ones among them.
-        depths: ``(D,)`` numbers of items, from 1 to the size of the database.
-
-    Returns:
-        ``(D,)`` float64, the mean over all queries; NaN where there is none.
+    :func:`saat.retrieval.precision_at` computes the same from codes. Histograms are those of
+    :func:`precision_at_recall`; ``depths`` ``(D,)`` are numbers of items, from 1 to the size of the
+    database. The result is ``(D,)`` float64, the mean over all queries; NaN where there is none.
     """
     counts, hits = (np.asarray(a, dtype=np.float64) for a in (total, relevant))
     wanted = np.asarray(depths, dtype=np.float64)

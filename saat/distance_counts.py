@@ -22,16 +22,10 @@ COMPILED_FROM = 1 << 25
 
 
 def count_distances(queries: Packed, database: Packed, depth: int) -> NDArray[np.int64]:
-    """Items per query, distance and relevance, as far as the nearest ``depth`` items.
+    """Items per query, distance and relevance: int64 (Q, K+1, 2), not relevant and relevant.
 
-    Args:
-        queries: Q of them.
-        database: with as many bits and classes.
-        depth: of the ranking; with N, the size of the database, all items are counted.
-
-    Returns:
-        int64 (Q, K+1, 2): not relevant, relevant. Distances at which all items are farther than
-        the nearest ``depth`` have 0.
+    Distances at which all items are farther than the nearest ``depth`` have 0. Queries and
+    database have as many bits and classes.
     """
     counts = np.zeros((queries.codes.shape[1], 2 * (queries.bits + 1)), np.int64)
     loops_for(queries, database).count(queries, database, counts, depth)

@@ -175,14 +175,9 @@ def evaluation_of_images(
 ) -> Evaluation:
     """What attacked images do to a victim, whatever made them: no attack is run.
 
-    What images do not determine (theoretical results, fractions of zero gradients) is NaN.
-
-    Args:
-        victim: the attacked network.
-        threat: the ball that the images lie in.
-        images: attack → uint8 (Q, 3, H, W).
-        target_labels: targeted attack → uint8 0/1 (Q, C).
-        query_indices: see :class:`Evaluation`.
+    What images do not determine (theoretical results, fractions of zero gradients) is NaN. By
+    attack, ``images`` are uint8 (Q, 3, H, W) and the ``target_labels`` of targeted ones uint8 0/1
+    (Q, C); for ``query_indices`` see :class:`Evaluation`.
     """
     attacks = {
         name: victim.measured(

@@ -28,17 +28,11 @@ def is_collapsed(metrics: Mapping[str, float]) -> bool:
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric that a search maximises or minimises.
+    """A metric that a search maximises or minimises."""
 
-    Attributes:
-        name: plain name in :data:`saat.metrics.METRICS`, such as ``robust_map``.
-        maximise: whether larger is better.
-        reference: value in the metric's own unit. Hypervolume counts what is better than it.
-    """
-
-    name: str
+    name: str  # plain name in :data:`saat.metrics.METRICS`, such as ``robust_map``
     maximise: bool
-    reference: float
+    reference: float  # in the metric's own unit; hypervolume counts what is better than it
 
     @property
     def best(self) -> float | None:
@@ -122,8 +116,7 @@ class Aims:
     def of(cls, content: Mapping[str, Any]) -> "Aims":
         """The aims of an experiment, from the content of its resolved file.
 
-        Raises:
-            InputError: no installed package has an objective, or its reference is not known.
+        An ``InputError`` where no installed package has an objective, or its reference is unknown.
         """
         given = content.get("objectives") or dict.fromkeys(
             map(Phase.VALIDATION.key, OBJECTIVES), "max"

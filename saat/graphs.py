@@ -49,11 +49,7 @@ class GraphedAttack:
         return self._batch[0].shape
 
     def __call__(self, *batch: Tensor) -> Tensor:
-        """Adversarial images of a batch; equal to the attack's own up to rounding.
-
-        Raises:
-            ValueError: a batch of another shape.
-        """
+        """Adversarial images of a batch of that shape; equal to the attack's own up to rounding."""
         if batch[0].shape != self.shape:
             raise ValueError(f"batch of shape {tuple(batch[0].shape)}, not {tuple(self.shape)}")
         for kept, part in zip(self._batch, batch, strict=True):

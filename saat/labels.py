@@ -69,9 +69,9 @@ class LabelGroups:
     counts: Tensor
 
     @classmethod
-    def of(cls, labels: Tensor) -> "LabelGroups":
-        """Group the rows of 0/1 ``labels`` (N, C); other labels are an ``InputError``."""
-        check_labels("labels", labels)
+    def of(cls, labels: Tensor, name: str = "labels") -> "LabelGroups":
+        """Group the rows of 0/1 ``labels`` (N, C); of others an ``InputError`` tells the name."""
+        check_labels(name, labels)
         vectors, index, counts = torch.unique(
             labels.to(torch.uint8), dim=0, return_inverse=True, return_counts=True
         )

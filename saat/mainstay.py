@@ -19,6 +19,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from saat.blocks import rows_at_once
 from saat.codes import check_codes, sign
 from saat.errors import InputError
 from saat.exact_sums import exact_mainstay_sums
@@ -28,8 +29,8 @@ from saat.wording import counted
 MainstayWeights = Literal["saat", "eq11", "cgat"]
 MAINSTAY_WEIGHTS: tuple[str, ...] = get_args(MainstayWeights)
 
-# Group coefficients are one matrix of float64 (rows, groups); larger sets go through in blocks.
-BLOCK_ELEMENTS = 1 << 20
+# Matrices (rows, groups) that group coefficients are made of at once; larger sets go in blocks.
+_MATRICES = 4
 # Coefficients of all groups are kept up to this many bytes, and computed for every batch above it:
 # they grow with the square of the groups, to gigabytes for 100,000 rows of MS-COCO.
 KEPT_BYTES = 1 << 28
@@ -81,14 +82,8 @@ class MainstayCodes:
         codes: int8 ±1 (N, K), or float64 where they are ``relaxed``.
         sums: float64 (G, K), those of every group of equal labels.
 
-    Args:
-        train_codes: codes (N, K), any dtype; ±1 unless ``relaxed``.
-        train_labels: 0/1 labels (N, C).
-        weights: see :func:`group_coefficients`.
-        relaxed: codes may be anything in [−1, 1].
-
-    Raises:
-        InputError: not such codes or labels, or of different sizes.
+    Codes are of any dtype, and with ``relaxed`` anything in [−1, 1]. Other arguments and errors are
+    those of :func:`mainstay_codes`.
     """
 
     def __init__(
@@ -105,8 +100,7 @@ class MainstayCodes:
                 f"train_labels: {counted(len(train_labels), 'row')}; "
                 f"train_codes has {len(train_codes)}"
             )
-        check_labels("train_labels", train_labels)
-        self._groups = LabelGroups.of(train_labels.to(train_codes.device))
+        self._groups = LabelGroups.of(train_labels.to(train_codes.device), "train_labels")
         self._weights, self._relaxed = weights, relaxed
         self.codes = self._exact(train_codes).clone()
         self.sums = self._groups.sums(self.codes)
@@ -156,21 +150,14 @@ class MainstayCodes:
     @cached_property
     def _coefficients(self) -> Tensor:
         """Coefficients of every group's own label, (G, G), filled block by block."""
-        vectors, rows = self._groups.vectors, self._block_rows()
+        vectors, rows = self._groups.vectors, rows_at_once(_MATRICES * len(self._groups.vectors))
         out = vectors.new_empty(len(vectors), len(vectors))
         for block, labels in zip(out.split(rows), vectors.split(rows), strict=True):
             block.copy_(group_coefficients(labels, self._groups, self._weights))
         return out
 
-    def _block_rows(self) -> int:
-        return max(1, BLOCK_ELEMENTS // max(1, len(self._groups.vectors)))
-
     def of_labels(self, labels: Tensor) -> Tensor:
-        """Mainstay codes float32 (Q, K) of any 0/1 labels (Q, C).
-
-        Raises:
-            InputError: not such labels, or of another number of classes.
-        """
+        """Mainstay codes float32 (Q, K) of any 0/1 labels (Q, C); of others an ``InputError``."""
         check_labels("labels", labels)
         check_classes(labels, self._groups.vectors)
         return self._of_checked(labels.to(self.sums.device))
@@ -178,7 +165,7 @@ class MainstayCodes:
     def _of_checked(self, labels: Tensor) -> Tensor:
         found = [
             self._signs(group_coefficients(block, self._groups, self._weights), block)
-            for block in labels.split(self._block_rows())
+            for block in labels.split(rows_at_once(_MATRICES * len(self._groups.vectors)))
         ]
         return torch.cat(found)
 

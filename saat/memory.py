@@ -38,12 +38,9 @@ def release() -> None:
 
 
 def shrinking(run: Callable[[int], T], size: int) -> tuple[T, int]:
-    """``run(size)``, with half the rows in a batch for as long as memory runs out, down to 1.
+    """``run(size)`` and the size that fitted: half of it for as long as memory runs out, down to 1.
 
-    The result of ``run`` must not depend on ``size``.
-
-    Returns:
-        What ``run`` returned, and the size that fitted.
+    The result of ``run`` must not depend on ``size``, the rows in a batch.
     """
     while True:
         try:

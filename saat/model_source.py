@@ -41,10 +41,9 @@ class BackboneLimits(NamedTuple):
     weights_package: WeightsPackage | None = None
 
     def check(self, backbone: str, weights: str, image_size: int) -> None:
-        """Refuse what cannot be built; a file of weights is not looked at.
+        """An ``InputError`` for images too small, and for weights that the backbone does not have.
 
-        Raises:
-            InputError: images too small, or weights that the backbone does not have.
+        A file of weights is not looked at.
         """
         if image_size < self.min_image_size:
             raise InputError(

@@ -28,17 +28,11 @@ _EXCHANGES = ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000
 
 @dataclass(frozen=True)
 class Packed:
-    """Codes and labels in words, one row a word: item i is column i.
+    """Codes and labels in words, one row a word: item i is column i."""
 
-    Attributes:
-        codes: uint32 (⌈K/32⌉, N).
-        labels: uint32 (⌈C/32⌉, N).
-        bits: K.
-    """
-
-    codes: Words
-    labels: Words
-    bits: int
+    codes: Words  # uint32 (⌈K/32⌉, N)
+    labels: Words  # uint32 (⌈C/32⌉, N)
+    bits: int  # K
 
     @classmethod
     def of(cls, codes: Tensor, labels: Tensor) -> "Packed":

@@ -69,11 +69,7 @@ def autocast(device: "torch.device") -> AbstractContextManager[object]:
 
 
 def check_precision(precision: Precision, device: "torch.device") -> None:
-    """Refuse a precision that the device does not have.
-
-    Raises:
-        InputError: TF32 on a CPU or an older GPU, bfloat16 on an older GPU.
-    """
+    """An ``InputError`` for TF32 on a CPU or an older GPU, and for bfloat16 on an older GPU."""
     import torch
 
     if precision == "tf32" and not _has_tf32(device):

@@ -83,8 +83,7 @@ def quantisation_loss(prototypes: Tensor) -> Tensor:
 def target_vectors(labels: Tensor) -> Tensor:
     """The distinct label vectors of 0/1 ``labels`` (M, C) that can be a target: float (G, C).
 
-    Raises:
-        InputError: no row has a label.
+    There is one at least, or an ``InputError``.
     """
     vectors = LabelGroups.of(labels).vectors.float()
     vectors = vectors[vectors.sum(1) > 0]
@@ -100,13 +99,13 @@ def train_prototypes(
     steps: int,
     batch_size: int,
     seed: int,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Train ``net`` in place and freeze it: Adam 1e-4 (.5, .999), × 0.1 at ½ and ¾ of the steps.
 
     Every step draws ``batch_size`` of the label ``vectors`` (G, C), with replacement, and descends
-    ``loss`` of them. ``progress`` is called with the steps done, every :data:`REPORT_EVERY` and at
-    the end.
+    ``loss`` of them. ``progress`` is called with the steps done and in all, every
+    :data:`REPORT_EVERY` and at the end.
     """
     optimiser = Adam(net.parameters(), lr=LEARNING_RATE, betas=BETAS)
     milestones = [steps // 2, 3 * steps // 4]
@@ -120,7 +119,7 @@ def train_prototypes(
         optimiser.step()
         schedule.step()
         if progress and ((step + 1) % REPORT_EVERY == 0 or step + 1 == steps):
-            progress(step + 1)
+            progress(step + 1, steps)
     net.eval().requires_grad_(False)
 
 

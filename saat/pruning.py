@@ -87,13 +87,8 @@ def run_pruned(
     """Attack the sample with everything, and the other queries with what lowers the worst case.
 
     Untargeted attacks have one worst case, the lowest AP; targeted ones have theirs, the highest
-    t-AP.
-
-    Args:
-        runner: the ball and the seeds.
-        runs: by the name of the result; their victims have the same queries and codes.
-        sample: sorted int64 positions.
-        pruning: see there.
+    t-AP. ``runs`` are by the name of the result, and their victims have the same queries and codes;
+    ``sample`` are sorted int64 positions.
 
     Returns:
         Results by name; positions of the queries, by the names of those that ran on the sample
@@ -145,13 +140,8 @@ def joined(
 ) -> AttackResult:
     """One result for all queries, of restarts on parts of them; the worst restart counts.
 
-    Queries that are in no part are clean, and their AP in theory is NaN.
-
-    Args:
-        runner: knows where images are kept.
-        name: of the result.
-        victim: all queries.
-        parts: positions of queries, and the results of one or more restarts on them.
+    ``parts`` are positions of queries, and the results of one or more restarts on them. Queries
+    that are in no part are clean, and their AP in theory is NaN.
     """
     # Positions among all queries and, as bools, among those of a result; its restart; the result.
     pieces: list[tuple[Tensor, Tensor, int, AttackResult]] = []

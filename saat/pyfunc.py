@@ -34,10 +34,8 @@ class HashingFunction:
     ) -> Images:
         """Features before tanh, ``(B, K)`` float32; their signs are the codes.
 
-        Args:
-            model_input: images ``(B, 3, H, W)`` float32 in [0, 1], or such an array as the entry
-                ``images`` of a mapping.
-            params: MLflow's parameters of an inference; there are none.
+        ``model_input`` are images ``(B, 3, H, W)`` float32 in [0, 1], or such an array as the entry
+        ``images`` of a mapping. There are no ``params``, MLflow's parameters of an inference.
 
         Raises:
             InputError: another shape.

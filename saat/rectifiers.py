@@ -39,10 +39,7 @@ class LeakyBackward(nn.Module):
     """A network whose rectifiers pass on gradient where they are off; its features are the same.
 
     The stand-in of an adaptive attack (BPDA, Athalye et al., ICML 2018): weights are shared, and
-    outside of its own passes the network is untouched.
-
-    Args:
-        network: float images in [0, 1] (B, 3, H, W) → features (B, K), with rectifiers as modules.
+    outside of its own passes the network is untouched. Its rectifiers have to be modules.
     """
 
     def __init__(self, network: nn.Module) -> None:

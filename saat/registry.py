@@ -82,11 +82,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._packages.get(name) or _distribution(self._foreign[name][0])
 
     def description(self, name: str) -> str:
-        """One line about an entry.
-
-        Raises:
-            InputError: see :meth:`__getitem__`.
-        """
+        """One line about an entry; errors are those of :meth:`__getitem__`."""
         if name in self._summaries and self.package(name) == OWN_PACKAGE:
             return self._summaries[name]
         return self._describe(self[name])

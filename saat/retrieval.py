@@ -44,11 +44,8 @@ class PrecisionRecall(NamedTuple):
 class Database:
     """Codes and labels that queries retrieve from, packed once for any number of queries.
 
-    Distances are counted on the CPU; results come back to the device of the query codes.
-
-    Args:
-        codes: ±1 codes (N, K).
-        labels: 0/1 labels (N, C).
+    Codes are ±1 (N, K), labels 0/1 (N, C). Distances are counted on the CPU; results come back to
+    the device of the query codes.
 
     Raises:
         InputError: not such codes or labels, or of different sizes.
@@ -129,12 +126,7 @@ def expected_average_precision(histograms: DistanceHistograms, top_k: int) -> Te
     in harmonic numbers H: with ΔH = H(N₀+m) − H(N₀) over the m items inside the cut,
     Σ 1/(N₀+i) = ΔH and Σ (i−1)/(N₀+i) = m − (N₀+1)ΔH.
 
-    Args:
-        histograms: see :meth:`Database.histograms`.
-        top_k: depth of the ranking.
-
-    Returns:
-        float64 (Q,), over E[number of relevant items within top_k]; 0 where that is 0.
+    The result is float64 (Q,), over E[number of relevant items within top_k]; 0 where that is 0.
     """
     total, relevant = (part.double() for part in histograms)
     before = total.cumsum(1) - total
@@ -189,11 +181,7 @@ def average_precision(
 
 
 def resolved_top_k(top_k: int | None, database_size: int) -> int:
-    """The depth of a ranking: ``top_k``, or the whole database where None.
-
-    Raises:
-        InputError: outside 1…``database_size``.
-    """
+    """``top_k`` within 1…``database_size``, or an ``InputError``; the whole database where None."""
     depth = database_size if top_k is None else top_k
     if not 1 <= depth <= database_size:
         raise InputError(f"top_k {depth}: 1 to {database_size}, the size of the database")

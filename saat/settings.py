@@ -68,10 +68,9 @@ def settings_from(kind: type[Settings], options: Mapping[str, Any], where: str) 
 
 
 def check_settings(settings: Any, where: str) -> None:
-    """Refuse values of another type, or out of bounds.
+    """An ``InputError`` for values of another type or out of bounds, a line per fault.
 
-    Raises:
-        InputError: a line per fault, which names key, value and what is allowed.
+    A line names key, value and what is allowed.
     """
     faults = []
     for item in option_fields(settings):

@@ -149,10 +149,7 @@ class ThreatModel:
 
         In L∞ the nearest byte within ⌊255·eps⌋ of the original. In L2 and L1 the nearest byte;
         where that leaves the ball, the perturbation is shrunk first, by just as much as it takes.
-
-        Args:
-            adversarial: float (B, 3, H, W) in [0, 1], within the ball.
-            images: uint8 (B, 3, H, W), the originals.
+        Images within the ball are float (B, 3, H, W) in [0, 1], the originals uint8 (B, 3, H, W).
         """
         original = images.to(torch.int16)
         levels = (adversarial * 255).to(original.device)

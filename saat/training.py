@@ -51,12 +51,8 @@ def split_into_batches(order: Tensor, batch_size: int) -> list[Tensor]:
 class Training(ABC):
     """Epochs over the training set.
 
-    Args:
-        network: trained in place.
-        objective: the hashing objective; its parameters, if any, are trained too.
-        data: training images and labels.
-        settings: optimiser and schedule.
-        seed: seed of order and dropout.
+    The network is trained in place, and so are the parameters of the objective, if it has any.
+    ``seed`` is that of order and dropout.
 
     Attributes:
         stage: its name, in checkpoints, seeds and messages.
@@ -66,7 +62,7 @@ class Training(ABC):
         resident: uint8 (N, 3, H, W), the training images on a GPU; None where they are read.
         physical_batch: see :meth:`split_batches`; None for whole batches.
         has_graphs: whether there is something that CUDA graphs can replay.
-        graphs: whether they are replayed; see :meth:`use_graphs`.
+        graphs: whether they are replayed; off at first.
     """
 
     stage: str
@@ -122,10 +118,6 @@ class Training(ABC):
     def conclude(self) -> None:  # noqa: B027
         """Bring :attr:`defended` to its final state, once after the last epoch."""
 
-    def use_graphs(self) -> None:
-        """From now on replay as CUDA graphs what can be."""
-        self.graphs = self.has_graphs
-
     def split_batches(self, physical_batch: int) -> None:
         """From now on at most ``physical_batch`` images pass a network at once.
 
@@ -167,13 +159,9 @@ class Training(ABC):
             module.train()
 
     def run_epoch(self, progress: Callable[[int, int], None] | None = None) -> dict[str, float]:
-        """One pass over the training set in a seeded order.
+        """One pass over the training set in a seeded order: ``train/loss`` and ``train/lr``.
 
-        Args:
-            progress: called with (batches done, batches in all).
-
-        Returns:
-            ``train/loss``, the mean over batches, and ``train/lr``.
+        The loss is the mean over batches. ``progress`` is called with (batches done, in all).
 
         Raises:
             InputError: batches of one image, and batch norm in training mode.
@@ -281,11 +269,7 @@ class Training(ABC):
         return tensors, {**meta, "stage": self.stage, "epoch": self.epoch}
 
     def restore(self, path: Path) -> dict[str, Any]:
-        """Continue from a checkpoint of this stage; returns its meta.
-
-        Raises:
-            tensor_file.CorruptFile: the file cannot be trusted.
-        """
+        """Continue from a checkpoint of this stage; its meta. A damaged one is ``CorruptFile``."""
         tensors, meta = tensor_file.load(path)
         if meta["stage"] != self.stage:
             raise tensor_file.CorruptFile(f"{path}: a checkpoint of stage {meta['stage']}")

@@ -24,11 +24,7 @@ def contrast_loss(relaxed: Tensor, goal: Tensor, codes: Tensor, labels: Tensor) 
     the others: −mean over j ∈ P of log(e^(γ c_j) / (e^(γ c_j) + Σ_{i∈N} e^(γ c_i))), and its mean
     over the batch. A row without P has 0.
 
-    Args:
-        relaxed: u (B, K), with gradient.
-        goal: target labels, float 0/1 (B, C).
-        codes: ±1 codes (N, K), of the dtype of u.
-        labels: 0/1 (N, C).
+    Arguments are those of :func:`saat.prototype.circle_loss`.
     """
     wanted = unchecked_relevance(goal, labels)
     cosines = SHARPNESS * normalize(relaxed) @ normalize(codes).T

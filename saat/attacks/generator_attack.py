@@ -1,7 +1,7 @@
 """What ProS-GAN, TTA-GAN and the all-points attack share: a generator, trained in ``fit``."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
@@ -47,10 +47,10 @@ class GeneratorAttack(LearnedImages):
         """Steps that :meth:`aimed` reports."""
         return 0
 
-    def aimed(self, knowledge: Knowledge, seed: int, progress: Callable[[int], None]) -> Self:
+    def aimed(self, knowledge: Knowledge, seed: int, progress: Progress) -> Self:
         """The attack with the codes that its generator is trained towards.
 
-        ``progress`` is called with the steps done.
+        ``progress`` is called with its steps done and in all.
         """
         return self
 
@@ -78,15 +78,11 @@ class GeneratorAttack(LearnedImages):
         seed: int,
         progress: Progress | None = None,
     ) -> Self:
-        """Train the generator, and before it what it is aimed by.
-
-        Raises:
-            TrainingFailed: its loss is not finite.
-        """
+        """Train the generator, before it what it is aimed by; see :class:`GeneratorTraining`."""
         per_epoch = -(-len(train.labels) // self.batch_size)
         total = self.steps_before + self.epochs * per_epoch
 
-        def report(done: int) -> None:
+        def report(done: int, _: int = 0) -> None:
             if progress:
                 progress(done, total)
 

@@ -84,11 +84,7 @@ class GeneratorTraining:
         ]
 
     def run_epoch(self, epoch: int) -> float:
-        """One pass in a seeded order; the mean loss of the generator.
-
-        Raises:
-            TrainingFailed: it is not finite.
-        """
+        """One pass in a seeded order; the generator's mean loss, finite or ``TrainingFailed``."""
         name, rate = self.attack.name, LEARNING_RATE * rate_at(epoch, self.attack.epochs)
         for optimiser in self._optimisers:
             for group in optimiser.param_groups:
@@ -106,16 +102,10 @@ class GeneratorTraining:
         return float(total) / len(batches)
 
     def step(self, index: Tensor, goal: Tensor, both: bool, draws: torch.Generator) -> Tensor:
-        """One update of the generator, and before it of the discriminator if ``both``.
+        """One update of the generator, before it of the discriminator if ``both``; its loss.
 
-        Args:
-            index: int64 (B,) numbers of training images.
-            goal: (B, C) labels of their targets.
-            both: whether the discriminator learns too.
-            draws: random numbers of the attack.
-
-        Returns:
-            The generator's loss, a scalar.
+        ``index`` are int64 (B,) numbers of training images, ``goal`` (B, C) the labels of their
+        targets, and ``draws`` random numbers of the attack. The loss is a scalar.
         """
         attack, critic = self.attack, self.discriminator
         images = 2 * to_float(self.train.images(index), self.device) - 1

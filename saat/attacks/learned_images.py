@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from saat.attacks.anchors import Anchors
 from saat.attacks.interface import Attack, Knowledge, Perturbed, Queries
+from saat.attacks.p2p import Anchors
 from saat.threat_model import ThreatModel
 
 
@@ -27,14 +27,9 @@ class LearnedImages(Attack):
 
     @abstractmethod
     def generate(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The published attack: float images (B, 3, H, H) in [0, 1].
+        """The published attack, on float images (B, 3, H, H) in [0, 1] with H as in training.
 
-        Args:
-            images: float (B, 3, H, H) in [0, 1], H as in training.
-            labels: target labels, float 0/1 (B, C).
-
-        Raises:
-            RuntimeError: before :meth:`fit`.
+        ``labels`` are float 0/1 (B, C), the targets'. A ``RuntimeError`` before :meth:`fit`.
         """
 
     def restart_passes(self, threat: ThreatModel) -> float:
@@ -57,9 +52,5 @@ class AnchoredImages(LearnedImages):
     anchors: Anchors | None = field(default=None, repr=False, compare=False)
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Anchor codes of the target labels; see :meth:`Anchors.of`.
-
-        Raises:
-            RuntimeError: before :meth:`fit`.
-        """
+        """:meth:`Anchors.of` the target labels; a ``RuntimeError`` before :meth:`fit`."""
         return self._fitted(self.anchors).of(labels, query_codes)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from saat.attacks.interface import Attack, Knowledge, Queries
+from saat.attacks.objectives import agreement
 from saat.attacks.pgd import QueryLoss, alpha_at
 from saat.attacks.pgd_attack import PGDAttack
 from saat.mainstay import MainstayWeights, mainstay_codes
@@ -41,15 +41,10 @@ class MainstayAttack(PGDAttack, MainstayGuided):
     random_start: ClassVar[bool] = True
 
     def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
-        """−(1/K) goalᵀ tanh(α f), minimised under the α schedule."""
+        """See :func:`saat.attacks.objectives.agreement`; α as scheduled."""
         goal = self.goal(queries.representatives)
         scale = knowledge.feature_scale.to(goal.device) if self.rescale else 1.0
-
-        def loss(features: Tensor, step: int) -> Tensor:
-            relaxed = torch.tanh(alpha_at(step, self.steps) * features / scale)
-            return -(relaxed * goal).mean(1)
-
-        return loss
+        return lambda features, step: agreement(features, goal, alpha_at(step, self.steps), scale)
 
     def gradient_network(self, network: nn.Module) -> nn.Module:
         """Without ``leaky`` the network itself."""

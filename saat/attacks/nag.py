@@ -1,17 +1,15 @@
 """NAG: towards a database code that also a noisy image has (Xiao & Wang, CVPR 2021)."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from saat.attacks.input_diversity import input_diversity
-from saat.attacks.interface import Knowledge, Perturbed, Queries
+from saat.attacks.interface import Knowledge, Queries
 from saat.attacks.p2p import P2P
-from saat.attacks.pgd import descend, input_gradient
-from saat.attacks.pgd_variants import with_momentum
-from saat.seeding import derive_seed
+from saat.attacks.pgd import QueryLoss
+from saat.attacks.pgd_variants import Descent, MomentumAttack
 from saat.settings import option
 from saat.threat_model import ThreatModel
 
@@ -20,7 +18,7 @@ NOISE = 32 / 255
 
 
 @dataclass(frozen=True)
-class NAG(P2P):
+class NAG(P2P, MomentumAttack):
     """Descent on ‖u(x′) − a‖₁/K + λ‖u(x′ + n) − a‖₁/K, a the anchor code of P2P, u = tanh f.
 
     A code that survives noise n, uniform within ±32 grey levels, is meant to survive another
@@ -42,29 +40,15 @@ class NAG(P2P):
         """Two gradients a step."""
         return 2 * super().restart_passes(threat)
 
-    def perturb(
-        self, network: nn.Module, queries: Queries, knowledge: Knowledge, threat: ThreatModel
-    ) -> Perturbed:
-        """See :meth:`Attack.perturb`."""
-        step_size = self.resolved_step_size(threat)
-        momentum: Tensor | float = 0.0
+    def loss(self, queries: Queries, knowledge: Knowledge) -> QueryLoss:
+        """‖u − a‖₁/K."""
+        return lambda features, _: (torch.tanh(features) - queries.representatives).abs().mean(1)
 
-        def loss(features: Tensor, _: int) -> Tensor:
-            return (torch.tanh(features) - queries.representatives).abs().mean(1)
-
-        at = partial(input_gradient, network, loss)
-
-        def gradient(point: Tensor, step: int) -> Tensor:
-            seeds = [derive_seed("nag", step, seed) for seed in queries.seeds]
-            rows, columns = input_diversity(seeds, point, self.probability, self.resize)
-            seen = rows @ point @ columns.mT
-            noisy = ThreatModel(NOISE).random_start(seen, seeds)
-            slope = at(seen, step) + self.noise_weight * at(noisy, step)
-            return rows.mT @ slope @ columns
-
-        def update(point: Tensor, slope: Tensor) -> Tensor:
-            nonlocal momentum
-            momentum = with_momentum(momentum, slope, self.decay)
-            return point - step_size * threat.steepest(momentum)
-
-        return descend(queries.images, gradient, update, threat, self.steps)
+    def gradient(self, descent: Descent, point: Tensor, step: int) -> Tensor:
+        """Of both losses, taken back to the image as in :class:`DI`."""
+        seeds = descent.seeds("nag", step)
+        rows, columns = input_diversity(seeds, point, self.probability, self.resize)
+        seen = rows @ point @ columns.mT
+        noisy = ThreatModel(NOISE).random_start(seen, seeds)
+        slope = descent.plain(seen, step) + self.noise_weight * descent.plain(noisy, step)
+        return rows.mT @ slope @ columns

@@ -27,9 +27,9 @@ SAMPLED_RELEVANT = 48
 SAMPLED_IRRELEVANT = 80
 
 
-def agreement(features: Tensor, goal: Tensor, alpha: float) -> Tensor:
-    """−(1/K) goalᵀ tanh(α f) per query: (B,); features and goal (B, K)."""
-    return -(torch.tanh(alpha * features) * goal).mean(1)
+def agreement(features: Tensor, goal: Tensor, alpha: float, scale: Tensor | float = 1.0) -> Tensor:
+    """−(1/K) goalᵀ tanh(α f/scale) per query: (B,); features and goal (B, K), scale (K,)."""
+    return -(torch.tanh(alpha * features / scale) * goal).mean(1)
 
 
 def masked_agreement(relaxed: Tensor, goal: Tensor) -> Tensor:
@@ -53,15 +53,10 @@ def capped_margin(features: Tensor, goal: Tensor) -> Tensor:
 
 
 class Sample(NamedTuple):
-    """Items of the database drawn for every query of a batch.
+    """Items of the database drawn for every query of a batch."""
 
-    Attributes:
-        codes: float ±1 (B, n, K).
-        weight: float (B, n), how many items of the database each stands for; 0 fills up rows.
-    """
-
-    codes: Tensor
-    weight: Tensor
+    codes: Tensor  # float ±1 (B, n, K)
+    weight: Tensor  # float (B, n), how many items of the database each stands for; 0 fills up rows
 
 
 class SmoothAP:
@@ -73,10 +68,6 @@ class SmoothAP:
     number that it stands for; memory is B × P × (P + N) floats.
 
     A query without relevant items scores 0.
-
-    Attributes:
-        relevant: sample of the relevant items.
-        others: sample of items that are not relevant.
     """
 
     def __init__(self, relevant: Sample, others: Sample, temperature: float = TEMPERATURE) -> None:

@@ -16,6 +16,7 @@ from saat.attacks.input_diversity import input_diversity
 from saat.attacks.interface import Knowledge, Perturbed, Queries
 from saat.attacks.mainstay import MainstayAttack
 from saat.attacks.pgd import GradientSource, descend, input_gradient
+from saat.attacks.pgd_attack import PGDAttack
 from saat.seeding import derive_seed
 from saat.settings import option
 from saat.threat_model import ThreatModel
@@ -23,21 +24,13 @@ from saat.threat_model import ThreatModel
 
 @dataclass
 class Descent:
-    """What a variant makes its gradient of, in the descent of one batch.
+    """What a variant makes its gradient of, in the descent of one batch."""
 
-    Attributes:
-        plain: gradient of the loss at a point.
-        queries: the batch; randomness comes from its seeds.
-        threat: the ball.
-        momentum: g, as it is before the gradient is added.
-        variance: v of VMI.
-    """
-
-    plain: GradientSource
-    queries: Queries
+    plain: GradientSource  # of the loss at a point
+    queries: Queries  # randomness comes from their seeds
     threat: ThreatModel
-    momentum: Tensor | float = 0.0
-    variance: Tensor | float = 0.0
+    momentum: Tensor | float = 0.0  # g, as it is before the gradient is added
+    variance: Tensor | float = 0.0  # v of VMI
 
     def seeds(self, *parts: int | str) -> Sequence[int]:
         """One seed per query for the draws that ``parts`` name."""
@@ -54,18 +47,10 @@ def with_momentum(momentum: Tensor | float, gradient: Tensor, decay: float) -> T
     return decay * momentum + gradient / size
 
 
-@dataclass(frozen=True)
-class BIM(MainstayAttack):
-    """Projected descent from the benign image, without a random start (Kurakin et al., 2017).
+class MomentumAttack(PGDAttack):
+    """Descent from the benign image along the momentum of gradients that a variant makes."""
 
-    ``step_size`` null is 1/255 as published, or 2.5·ε/T where that is larger. A ``decay`` of 1
-    makes MI-FGSM of it. Deterministic.
-    """
-
-    decay: float = option(0.0, ge=0, le=10, help="decay μ of the momentum")
-
-    version: ClassVar[int] = 1
-    random_start: ClassVar[bool] = False
+    decay: float
 
     def gradient(self, descent: Descent, point: Tensor, step: int) -> Tensor:
         """The gradient at ``point`` that this variant descends."""
@@ -84,6 +69,20 @@ class BIM(MainstayAttack):
             return point - step_size * threat.steepest(descent.momentum)
 
         return descend(queries.images, partial(self.gradient, descent), update, threat, self.steps)
+
+
+@dataclass(frozen=True)
+class BIM(MainstayAttack, MomentumAttack):
+    """Projected descent from the benign image, without a random start (Kurakin et al., 2017).
+
+    ``step_size`` null is 1/255 as published, or 2.5·ε/T where that is larger. A ``decay`` of 1
+    makes MI-FGSM of it. Deterministic.
+    """
+
+    decay: float = option(0.0, ge=0, le=10, help="decay μ of the momentum")
+
+    version: ClassVar[int] = 1
+    random_start: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """ProS-GAN: a generator instead of an optimisation per query (Wang et al., CVPR 2021)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss, softplus
 
 from saat.attacks.generator_attack import GeneratorAttack
-from saat.attacks.interface import Knowledge
+from saat.attacks.interface import Knowledge, Progress
 from saat.attacks.tha import PrototypeAttack
 from saat.codes import sign
 from saat.labels import unchecked_relevance
@@ -81,7 +80,7 @@ class ProsGAN(GeneratorAttack, PrototypeAttack):
         """Updates of the prototype network."""
         return self.prototype_steps
 
-    def aimed(self, knowledge: Knowledge, seed: int, progress: Callable[[int], None]) -> Self:
+    def aimed(self, knowledge: Knowledge, seed: int, progress: Progress) -> Self:
         """The attack with its prototype network."""
         net, stream = LabelledPrototypeNet, "prosgan prototypes"
         return self._with_prototypes(net, _loss, stream, knowledge, seed, progress)

@@ -34,17 +34,11 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
 
 class AttackedQueries(NamedTuple):
-    """Attacked queries; tensors on the CPU.
+    """Attacked queries; tensors on the CPU."""
 
-    Attributes:
-        images: uint8 (Q, 3, H, W), of every query's worst restart.
-        zero_gradient: (R, Q), fractions of exactly zero input gradients in each of R restarts.
-        restart: int64 (Q,), the restart that counts.
-    """
-
-    images: Tensor
-    zero_gradient: Tensor
-    restart: Tensor
+    images: Tensor  # uint8 (Q, 3, H, W), of every query's worst restart
+    zero_gradient: Tensor  # (R, Q), fractions of exactly zero input gradients in each of R restarts
+    restart: Tensor  # int64 (Q,), the restart that counts
 
 
 def attack_queries(

@@ -25,9 +25,6 @@ DISTANCE_OFFSET = 1e-8
 class Adam:
     """Adam (Kingma & Ba, 2015) pixel by pixel, so a batch changes nothing."""
 
-    decays: ClassVar[tuple[float, float]] = (0.9, 0.999)
-    epsilon: ClassVar[float] = 1e-8
-
     def __init__(self, rate: float) -> None:
         self.rate, self.count = rate, 0
         self.mean: Tensor | float = 0.0
@@ -35,13 +32,13 @@ class Adam:
 
     def step(self, gradient: Tensor) -> Tensor:
         """What to subtract after another ``gradient``."""
-        first, second = self.decays
+        first, second = 0.9, 0.999
         self.count += 1
         self.mean = first * self.mean + (1 - first) * gradient
         self.square = second * self.square + (1 - second) * gradient.square()
         mean = self.mean / (1 - first**self.count)
         square = self.square / (1 - second**self.count)
-        return self.rate * mean / (square.sqrt() + self.epsilon)
+        return self.rate * mean / (square.sqrt() + 1e-8)
 
 
 class RelevantCodes:

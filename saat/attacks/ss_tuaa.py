@@ -1,7 +1,7 @@
 """SS-TUAA: one perturbation for all queries of a target (Zhu et al., ICASSP 2024)."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-from saat.attacks.anchors import Anchors, group_of
 from saat.attacks.interface import Knowledge, Progress, TrainingImages
 from saat.attacks.learned_images import AnchoredImages
+from saat.attacks.p2p import Anchors, group_of
 from saat.attacks.pgd import finite_gradient
 from saat.attacks.sdha import Adam
 from saat.labels import unchecked_relevance
@@ -52,10 +52,7 @@ def anchor_codes(labels: Tensor, knowledge: Knowledge) -> Tensor:
 
     Candidates are the distinct codes of database items that share a label with the target. The
     best one has the highest AP over the training set; of equal ones the first in order counts.
-
-    Args:
-        labels: 0/1 (G, C), each shared by an item of the database.
-        knowledge: codes and labels of database and training set.
+    ``labels`` are 0/1 (G, C), each shared by an item of the database.
     """
     codes, known = knowledge.database_codes, knowledge.train_codes
     found = []
@@ -69,10 +66,9 @@ def anchor_codes(labels: Tensor, knowledge: Knowledge) -> Tensor:
 
 
 def _targets(train: TrainingImages, knowledge: Knowledge) -> Tensor:
-    """Label vectors to learn for, float (G, C): those asked for that the database has a label of.
+    """Label vectors to learn for, float (G, C): those asked for that share one with the database.
 
-    Raises:
-        InputError: there is none, and no row of the database has a label.
+    Where none does, all of the database; an ``InputError`` if it has none.
     """
     known = knowledge.database_labels
     if train.targets is not None:
@@ -84,23 +80,18 @@ def _targets(train: TrainingImages, knowledge: Knowledge) -> Tensor:
 
 
 @contextmanager
-def convolutions(network: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """What every convolution of ``network`` last returned, by name, in the order of calls."""
-    outputs: dict[str, Tensor] = {}
+def convolutions(network: nn.Module) -> Iterator[dict[nn.Module, Tensor]]:
+    """What every convolution of ``network`` last returned, in the order of calls."""
+    outputs: dict[nn.Module, Tensor] = {}
 
-    def kept(name: str) -> object:
-        def hook(module: nn.Module, given: object, output: Tensor) -> None:
-            outputs[name] = output
+    def keep(layer: nn.Module, _: object, output: Tensor) -> None:
+        outputs[layer] = output
 
-        return hook
-
-    layers = [item for item in network.named_modules() if isinstance(item[1], nn.Conv2d)]
-    hooks = [layer.register_forward_hook(kept(name)) for name, layer in layers]
-    try:
+    with ExitStack() as hooks:
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):
+                hooks.enter_context(layer.register_forward_hook(keep))
         yield outputs
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @dataclass(frozen=True)

@@ -49,11 +49,12 @@ class PrototypeAttack(Attack):
         stream: str,
         knowledge: Knowledge,
         seed: int,
-        progress: Callable[[int], None],
+        progress: Progress | None,
     ) -> Self:
         """The attack with a network of ``kind``, trained on the database's label vectors.
 
-        ``stream`` names the draws of its first weights; ``progress`` is called with updates done.
+        ``stream`` names the draws of its first weights; ``progress`` is called with updates done
+        and in all.
         """
         codes, labels = knowledge.train_codes.float(), knowledge.train_labels.float()
         with drawing_from(stream, seed):
@@ -70,11 +71,7 @@ class PrototypeAttack(Attack):
         return replace(self, prototypes=net)
 
     def representatives(self, knowledge: Knowledge, labels: Tensor, query_codes: Tensor) -> Tensor:
-        """Prototype codes of the target labels.
-
-        Raises:
-            RuntimeError: before :meth:`fit`.
-        """
+        """Prototype codes of the target labels; a ``RuntimeError`` before :meth:`fit`."""
         return prototype_codes(self._fitted(self.prototypes), labels)
 
 
@@ -98,12 +95,7 @@ class THA(PrototypeAttack, PGDAttack):
         progress: Progress | None = None,
     ) -> Self:
         """Train the prototype network; images are not looked at."""
-
-        def report(done: int) -> None:
-            if progress:
-                progress(done, self.prototype_steps)
-
-        return self._with_prototypes(PrototypeNet, _loss, "tha", knowledge, seed, report)
+        return self._with_prototypes(PrototypeNet, _loss, "tha", knowledge, seed, progress)
 
 
 def _loss(net: PrototypeNet, wanted: Tensor, codes: Tensor, labels: Tensor) -> Tensor:

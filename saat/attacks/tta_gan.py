@@ -1,18 +1,18 @@
 """TTA-GAN: a generator whose images keep their code when resized and turned (MMAsia 2023)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from saat.attacks.anchors import Anchors, group_of
 from saat.attacks.generator_attack import GeneratorAttack
 from saat.attacks.input_diversity import input_diversity
-from saat.attacks.interface import Knowledge
+from saat.attacks.interface import Knowledge, Progress
 from saat.attacks.learned_images import AnchoredImages
+from saat.attacks.p2p import Anchors, group_of
 from saat.attacks.pgd import alpha_at
 from saat.codes import sign
 from saat.labels import unchecked_relevance
@@ -39,12 +39,7 @@ def anchor_loss(anchors: Tensor, labels: Tensor, codes: Tensor, code_labels: Ten
 
     s = h·c/K over the training codes c, positive where they share a label; a_p = max(2 − s, 0) and
     a_n = max(s + 2, 0) without gradient, as in THA's circle loss. A sum without terms is left out.
-
-    Args:
-        anchors: relaxed codes h (B, K), with gradient.
-        labels: 0/1 (B, C).
-        codes: ±1 codes c (N, K), of the dtype of h.
-        code_labels: 0/1 (N, C).
+    Arguments are those of :func:`saat.prototype.circle_loss`.
     """
     similarity = anchors @ codes.T / anchors.shape[1]
     fixed = similarity.detach()
@@ -103,7 +98,7 @@ class TTAGAN(GeneratorAttack, AnchoredImages):
     fooling = FOOLING
     tells_labels = False
 
-    def aimed(self, knowledge: Knowledge, seed: int, progress: Callable[[int], None]) -> Self:
+    def aimed(self, knowledge: Knowledge, seed: int, progress: Progress) -> Self:
         """The attack with its anchor codes."""
         vectors = target_vectors(knowledge.database_labels)
         codes = self.anchor_codes(vectors, knowledge, seed)

@@ -66,8 +66,7 @@ def is_current(images: np.ndarray, lists: Lists, resize: str) -> bool:
 def decode_rows(lists: Lists, rows: Sequence[int], image_size: int, resize: str) -> np.ndarray:
     """Images of some rows of the lists, uint8 (n, 3, ``image_size``, ``image_size``).
 
-    Raises:
-        InputError: The first image in that order that cannot be decoded.
+    The first one in that order that cannot be decoded is an ``InputError``.
     """
     files = [lists.root / lists.paths[row] for row in rows]
     origins = [lists.origins[row] for row in rows]

@@ -17,7 +17,7 @@ from saat.data import store
 from saat.data.canvas import compose
 from saat.data.labelled_images import LabelledImages, fingerprint
 from saat.errors import InputError, one_line
-from saat.seeding import derive_seed
+from saat.seeding import derive_seed, numpy_generator
 
 # Numbers of images; the training images are the first of the database.
 SIZES = {"train": 2000, "database": 4000, "test": 500}
@@ -114,7 +114,7 @@ def _counts(val_queries: int, sizes: Mapping[str, int]) -> dict[str, int]:
 
 
 def _generator(*parts: int | str) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(derive_seed("digits", *parts)))
+    return numpy_generator(derive_seed("digits", *parts))
 
 
 @cache

@@ -24,23 +24,15 @@ from saat.wording import counted
 
 @dataclass(frozen=True, eq=False)
 class Folder:
-    """A folder of image lists that was read and checked, but not decoded.
-
-    Attributes:
-        splits: int64 rows per split, the validation queries drawn.
-        fingerprint: Fingerprint of everything but the pixels.
-        key: Name of the decoded images in the store.
-        shape: (M, 3, H, W) of the decoded images, one byte each.
-        source_bytes: Bytes of all image files together.
-    """
+    """A folder of image lists that was read and checked, but not decoded."""
 
     name: str
     lists: Lists
-    splits: Mapping[str, np.ndarray]
-    fingerprint: str
-    key: str
-    shape: tuple[int, int, int, int]
-    source_bytes: int
+    splits: Mapping[str, np.ndarray]  # int64 rows per split, the validation queries drawn
+    fingerprint: str  # of everything but the pixels
+    key: str  # name of the decoded images in the store
+    shape: tuple[int, int, int, int]  # (M, 3, H, W) of the decoded images, one byte each
+    source_bytes: int  # of all image files together
 
 
 def load_folder(
@@ -124,15 +116,12 @@ def read_named(root: Path, name: str | None, classes: int | None) -> Lists:
 
 
 def cache_key(lists: Lists, image_size: int, resize: str) -> tuple[str, int]:
-    """Compute the cache key of decoded images from files and settings; no file is opened.
+    """The cache key of decoded images, and the bytes of all files; none is opened.
 
-    It is the SHA-256 of the folder's real path and, per image in order, of path, size, ``mtime``
-    and ``ctime``. No program can set ``ctime``, so files that were replaced under an old ``mtime``
-    get another key. Inode and device numbers are left out, because they change with every mount of
-    network and user-space file systems.
-
-    Returns:
-        The key, and the bytes of all image files together.
+    The key is the SHA-256 of the folder's real path and, per image in order, of path, size,
+    ``mtime`` and ``ctime``. No program can set ``ctime``, so files that were replaced under an old
+    ``mtime`` get another key. Inode and device numbers are left out, because they change with every
+    mount of network and user-space file systems.
 
     Raises:
         InputError: An image is missing, is not a file, or is a link that leaves the folder.

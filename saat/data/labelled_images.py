@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from saat.labels import check_labels
-from saat.seeding import derive_seed
+from saat.seeding import derive_seed, numpy_generator
 
 # Part of every fingerprint and of every cache key. Raise it when the meaning of the stored pixels
 # or of the splits changes, so that old cache entries and results are not taken for new ones.
@@ -79,7 +79,7 @@ class LabelledImages:
         and a larger part contains every smaller one.
         """
         rows = self.validation_database
-        rng = np.random.Generator(np.random.PCG64(derive_seed("validation part")))
+        rng = numpy_generator(derive_seed("validation part"))
         return rows[np.sort(rng.permutation(len(rows))[:count])]
 
     @property
@@ -112,8 +112,7 @@ class LabelledImages:
 def gather(images: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
     """Copy rows (n,) of images (M, …) into ``out`` (n, …), without a buffer between them.
 
-    Raises:
-        IndexError: a row below 0 or from M on.
+    A row below 0 or from M on is an ``IndexError``.
     """
     if len(index) and not 0 <= index.min() <= index.max() < len(images):
         raise IndexError(f"rows outside 0 to {len(images) - 1}")

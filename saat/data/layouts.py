@@ -36,24 +36,15 @@ _LAYOUTS: tuple[tuple[str, tuple[str, ...], Callable[..., SplitList]], ...] = (
 
 @dataclass(frozen=True, eq=False)
 class Lists:
-    """The distinct images of a folder of lists, and the rows of every split.
-
-    Attributes:
-        paths: M distinct image paths relative to ``root``.
-        origins: First line that names each path, ``FILE:LINE`` with lines from 1.
-        labels: uint8 (M, C) of 0 and 1.
-        rows: For each of :data:`SPLITS`, int64 rows of ``paths`` in the order of its list.
-        sha256: SHA-256 (hex) of the bytes of each list file, by name.
-        content_sha256: Content hash per split (:mod:`saat.data.identity`).
-    """
+    """The distinct images of a folder of lists, and the rows of every split."""
 
     root: Path
-    paths: list[str]
-    origins: list[str]
-    labels: np.ndarray
-    rows: Mapping[str, np.ndarray]
-    sha256: Mapping[str, str]
-    content_sha256: Mapping[str, str]
+    paths: list[str]  # M distinct image paths relative to ``root``
+    origins: list[str]  # first line that names each path, ``FILE:LINE`` with lines from 1
+    labels: np.ndarray  # uint8 (M, C) of 0 and 1
+    rows: Mapping[str, np.ndarray]  # by split, int64 rows of ``paths`` in the order of its list
+    sha256: Mapping[str, str]  # SHA-256 (hex) of the bytes of each list file, by name
+    content_sha256: Mapping[str, str]  # content hash by split, see saat.data.identity
 
 
 def read_lists(root: Path) -> Lists:

@@ -149,12 +149,10 @@ def _relative_path(file: Path, line: int, text: str) -> str:
 
 
 def prefix_hint(root: Path, listed: str) -> str:
-    """A hint on how to repair lists whose paths begin with a folder of another machine.
+    """The end of an error message: how to repair paths that begin with another machine's folder.
 
-    HashNet's lists say ``/home/…/coco/val2014/x.jpg`` or ``./data/nuswide_81/images/x.jpg``.
-
-    Returns:
-        The end of an error message; empty if no end of ``listed`` is a file below ``root``.
+    HashNet's lists say ``/home/…/coco/val2014/x.jpg`` or ``./data/nuswide_81/images/x.jpg``. Empty
+    if no end of ``listed`` is a file below ``root``.
     """
     parts = PurePosixPath(listed).parts
     for start in range(1, len(parts)):

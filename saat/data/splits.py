@@ -3,7 +3,7 @@
 import numpy as np
 
 from saat.errors import InputError
-from saat.seeding import derive_seed
+from saat.seeding import derive_seed, numpy_generator
 from saat.wording import counted
 
 
@@ -38,6 +38,6 @@ def draw_validation(
             f"{counted(distinct.size, 'train image')} at most {distinct.size // 2} may be held "
             "out; lower val_queries"
         )
-    rng = np.random.Generator(np.random.PCG64(derive_seed("validation queries", seed)))
+    rng = numpy_generator(derive_seed("validation queries", seed))
     validation = rng.permutation(pool)[:val_queries]
     return train[~np.isin(train, validation)], validation

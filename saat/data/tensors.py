@@ -42,8 +42,7 @@ def image_bytes(name: str, images: Array) -> np.ndarray:
 def label_bytes(name: str, labels: Array) -> np.ndarray:
     """Convert labels (N, C) of 0 and 1, of any dtype and on any device, to uint8.
 
-    Raises:
-        InputError: not such labels.
+    Others are an ``InputError``.
     """
     array = _on_cpu(name, labels)
     check_labels(name, array)
@@ -53,8 +52,7 @@ def label_bytes(name: str, labels: Array) -> np.ndarray:
 def joined(splits: Mapping[str, Pair]) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Join splits to all images, all labels, and the rows of every split, in order.
 
-    Raises:
-        InputError: a split is no pair of images and labels, or splits do not fit together.
+    An ``InputError`` for a split that is no pair of them, and where splits do not fit together.
     """
     images, labels = [], []
     first = next(iter(splits))

@@ -6,7 +6,6 @@ formulas are those of the authors' code, since of the paper only the abstract co
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,10 +22,6 @@ class CaTrideSettings(TripletSettings):
     """The constants of the authors' code for CUB: κ = 10, PGD-16 at 8/255 with step ≤ 1/255."""
 
     steps: int = option(16, ge=1, le=1000, help="inner PGD iterations T")
-    step_size: float | Literal["auto"] = option(
-        1 / 255, ge=1e-6, le=1, help="inner step η at the end of the training, fraction of 1, or "
-        "auto = max(ε/4, 2.5·ε/T)"
-    )  # fmt: skip
     collapse: float = option(10.0, ge=0, le=1e3, help="κ: how much the largest distances count")
 
     published = ("lambda", "margin", "collapse", "eps", "steps", "step_size")

@@ -5,7 +5,6 @@ paper's final one, HM[S, g_LGA] & ICS. ``docs/defenses.md`` says what differs fr
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,9 +18,6 @@ class HmSettings(TripletSettings):
     """The paper's constants: γ = u = 0.2, ICS 0.5, and PGD-8 at 8/255 with step 1/255."""
 
     steps: int = option(8, ge=1, le=1000, help="inner PGD iterations T")
-    step_size: float | Literal["auto"] = option(
-        1 / 255, ge=1e-6, le=1, help="inner step η, fraction of 1, or auto = max(ε/4, 2.5·ε/T)"
-    )
     ics: float = option(0.5, ge=0, le=1e6, help="weight of the intra-class structure loss")
 
     published = ("lambda", "margin", "ics", "eps", "steps", "step_size")

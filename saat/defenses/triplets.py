@@ -8,7 +8,7 @@ distance is 2·√(D/K), D the Hamming distance, so it lies within [0, 2] like t
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,8 +27,11 @@ from saat.work import TRAINING_STEP, Work
 
 @dataclass(frozen=True)
 class TripletSettings(SaatSchedule):
-    """The margin of both papers; optimiser and schedule are SAAT's, so that all can be compared."""
+    """Margin and step of both papers; optimiser and schedule are SAAT's, to compare all of them."""
 
+    step_size: float | Literal["auto"] = option(
+        1 / 255, ge=1e-6, le=1, help="inner step η, fraction of 1, or auto = max(ε/4, 2.5·ε/T)"
+    )
     lambda_: float = option(
         1.0, ge=0, le=1e6, key="lambda", help="weight λ of the loss of attacked triplets"
     )
@@ -89,20 +92,15 @@ class TripletTraining(MinimaxTraining):
     def mined(self, away: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
         """One positive and one negative for every anchor, int64 (A,) each.
 
-        Args:
-            away: (A, B), distances from A anchors to B images.
-            positives: bool (A, B), those that may be chosen.
-            negatives: the same for negatives. Anchors without either are dropped later.
+        ``away`` (A, B) are distances from A anchors to B images, and bool (A, B) says which ones
+        may be chosen. Anchors without either are dropped later.
         """
 
     @abstractmethod
     def triplet_term(self, images: Tensor, embedded: Tensor, triplets: Triplets) -> Tensor:
-        """Attack, and the scalar loss of the attacked triplets.
+        """Attack, and the scalar loss of the attacked triplets, of which there is at least one.
 
-        Args:
-            images: float (B, 3, H, W) in [0, 1].
-            embedded: their embeddings (B, K), with gradient.
-            triplets: at least one.
+        Images are float (B, 3, H, W) in [0, 1]; their embeddings (B, K) have a gradient.
         """
 
     def embed(self, images: Tensor) -> Tensor:

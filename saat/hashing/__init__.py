@@ -1,10 +1,9 @@
 """Hashing objectives, one file each or each family; registry.py lists them."""
 
-from saat.hashing.dph import DPH
-from saat.hashing.dpsh import DPSH
 from saat.hashing.hashnet import HSWD, HashNet
 from saat.hashing.interface import CodeMemory, HashingObjective
 from saat.hashing.ortho import OrthoHash
+from saat.hashing.pairwise import DPH, DPSH
 from saat.hashing.registry import OBJECTIVES
 from saat.hashing.targets import CSQ, DPN
 

@@ -8,8 +8,8 @@ OBJECTIVES: Registry[type[HashingObjective]] = Registry(
     "hashing objective",
     "saat.hashing",
     {
-        "dph": "saat.hashing.dph:DPH",
-        "dpsh": "saat.hashing.dpsh:DPSH",
+        "dph": "saat.hashing.pairwise:DPH",
+        "dpsh": "saat.hashing.pairwise:DPSH",
         "hashnet": "saat.hashing.hashnet:HashNet",
         "csq": "saat.hashing.targets:CSQ",
         "dpn": "saat.hashing.targets:DPN",

@@ -26,9 +26,7 @@ def class_centres(classes: int, bits: int, seed: int) -> Tensor:
     if bits & (bits - 1) == 0 and classes <= 2 * bits:
         hadamard = torch.ones(1, 1)
         while len(hadamard) < bits:
-            hadamard = torch.cat(
-                [torch.cat([hadamard, hadamard], 1), torch.cat([hadamard, -hadamard], 1)]
-            )
+            hadamard = torch.kron(torch.tensor([[1.0, 1.0], [1.0, -1.0]]), hadamard)
         return torch.cat([hadamard, -hadamard])[:classes]
     return balanced_codes(classes, bits, seed)
 

@@ -100,13 +100,10 @@ class SameConv(nn.Conv2d):
         (kernel, _), (stride, _) = self.kernel_size, self.stride
         top, bottom = same_padding(images.shape[2], kernel, stride)
         left, right = same_padding(images.shape[3], kernel, stride)
-        if (top, left) == (bottom, right):
-            # Symmetric padding inside the convolution saves a copy of its input.
-            return F.conv2d(
-                images, self.weight, self.bias, self.stride, (top, left), groups=self.groups
-            )
-        padded = F.pad(images, [left, right, top, bottom])
-        return F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
+        inside = top, left
+        if inside != (bottom, right):  # else padding in the convolution saves a copy of its input
+            images, inside = F.pad(images, [left, right, top, bottom]), (0, 0)
+        return F.conv2d(images, self.weight, self.bias, self.stride, inside, groups=self.groups)
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

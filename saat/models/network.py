@@ -114,13 +114,10 @@ def seeded_pass(network: nn.Module, images: Tensor, *seed: int | str) -> Tensor:
 def encode(
     network: nn.Module, batches: Callable[[slice], Tensor], count: int, batch_size: int = 250
 ) -> Tensor:
-    """Pre-tanh features of ``count`` images, in evaluation mode.
+    """Pre-tanh features of images in evaluation mode: float32 (count, K) on the network's device.
 
     ``batches`` gives the uint8 images of a slice of 0…count; for a network on a GPU a thread calls
     it (:mod:`saat.reading`). If memory runs out, batches are smaller than ``batch_size``.
-
-    Returns:
-        float32 (count, K) on the network's device.
     """
     device = device_of(network)
 

@@ -128,10 +128,8 @@ def build_network(
 def blank_network(backbone: str, weights: str, bits: int, image_size: int) -> HashingNetwork:
     """Build the structure of :func:`build_network`, to load a checkpoint into it: no values yet.
 
-    A file of weights is not read, and need not exist.
-
-    Raises:
-        InputError: images too small for the backbone.
+    A file of weights is not read, and need not exist. Images too small for the backbone are an
+    ``InputError``.
     """
     BACKBONES[backbone].limits.check(backbone, "none", image_size)
     network = network_structure(backbone, weights, bits)

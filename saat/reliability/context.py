@@ -129,11 +129,8 @@ class GateContext:
     ) -> AttackResult:
         """Attack the drawn queries, always from the same starts, so that differences are paired.
 
-        Args:
-            attack: the attack.
-            threat: another ball than the battery's.
-            factor: multiplies the network's features; the attacker knows it.
-            name: enters the seeds.
+        ``threat`` is another ball than the battery's, ``factor`` multiplies the network's features,
+        which the attacker knows, and ``name`` enters the seeds.
         """
         key = (attack, threat, factor, name)
         if key not in self._finished:

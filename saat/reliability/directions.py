@@ -31,27 +31,18 @@ GATE_PASSES = {
 
 @dataclass(frozen=True)
 class _Batch:
-    """Some of the drawn queries, and a loss that is lower the nearer they are to the goal.
+    """Some of the drawn queries, and a loss that is lower the nearer they are to the goal."""
 
-    Attributes:
-        network: the network, frozen and in evaluation mode.
-        threat: the ball.
-        images: float (B, 3, H, W).
-        goal: ±1 (B, K).
-        scale: median magnitudes (K,).
-        rows: rows of the data set, for seeds.
-    """
-
-    network: nn.Module
+    network: nn.Module  # frozen and in evaluation mode
     threat: ThreatModel
-    images: Tensor
-    goal: Tensor
-    scale: Tensor
-    rows: list[int]
+    images: Tensor  # float (B, 3, H, W)
+    goal: Tensor  # ±1 (B, K)
+    scale: Tensor  # median magnitudes (K,)
+    rows: list[int]  # of the data set, for seeds
 
     def loss(self, features: Tensor, _: int = 0) -> Tensor:
         """Loss (B,) of features (B, K)."""
-        return agreement(features / self.scale, self.goal, 1.0)
+        return agreement(features, self.goal, 1.0, self.scale)
 
     def descent_direction(self, images: Tensor) -> Tensor:
         """Minus the gradient at ``images``."""

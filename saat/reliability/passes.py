@@ -30,13 +30,8 @@ def gate_passes(
     """Forward passes of one image that the gates spend on one of their queries.
 
     An input gradient counts as :data:`saat.attacks.interface.GRADIENT_PASSES`. Only the gates of
-    this package are counted. A network that draws noise costs more: see ``deterministic``.
-
-    Args:
-        gates: names.
-        attack: the gate attack; its ``steps`` are the battery's own.
-        budget: sizes.
-        threat: the ball.
+    this package are counted. A network that draws noise costs more: see ``deterministic``. The
+    ``steps`` of ``attack``, the gate attack, are the battery's own.
     """
     attack = replace(attack, restarts=1)
     own = replace(attack, steps=budget.steps)

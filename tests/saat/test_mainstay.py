@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import saat.blocks
 import saat.mainstay
 from saat.data.list_files import read_pair
 from saat.exact_sums import exact_mainstay_sums
@@ -259,7 +260,7 @@ def test_blocks_of_labels_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     labels = torch.from_numpy((rng.random((50, 4)) < 0.4).astype(np.uint8))
     codes = MainstayCodes(random_codes(rng, 50, 9), labels)
     whole = codes.of_labels(labels)
-    monkeypatch.setattr(saat.mainstay, "BLOCK_ELEMENTS", 40)
+    monkeypatch.setattr(saat.blocks, "ELEMENTS", 160)
     assert torch.equal(codes.of_labels(labels), whole)
 
 
