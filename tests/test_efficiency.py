@@ -255,18 +255,21 @@ def shares(path: Path, early: float) -> pd.DataFrame:
     return found[found["method"] == "pareto"]
 
 
+@pytest.mark.slow
 def test_stopping_early_wins_where_early_values_tell_the_end(tmp_path: Path) -> None:
     telling = shares(tmp_path / "telling.parquet", 1.0)
     assert telling["cost_share"].median() < 0.6
     assert not telling["behind"].any()
 
 
+@pytest.mark.slow
 def test_stopping_early_loses_where_early_values_mislead(tmp_path: Path) -> None:
     misleading = shares(tmp_path / "misleading.parquet", -1.0)
     assert misleading["behind"].mean() > 0.5
     assert np.isinf(misleading["cost_share"]).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_a_comparison_adds_what_is_missing(table: Path, tmp_path: Path) -> None:
     def done(seeds: range, *methods: str) -> list[dict[str, Replay]]:
         kept = KeptReplays(tmp_path / "replays.jsonl", {"trials": 20})

@@ -107,6 +107,7 @@ except InputError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_sampler_and_a_scheduler_are_one_file_and_one_line_each(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "harness", tmp_path / "harness")
     for kind, name, code in SEARCH_BLOCK.findall(PAGE):

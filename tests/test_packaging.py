@@ -117,6 +117,7 @@ def test_the_metadata_is_valid_and_says_what_each_extra_installs(published: Publ
     assert str(content).startswith("# saat-harness")
 
 
+@pytest.mark.slow
 def test_the_library_is_imported_in_a_bare_environment(bare: Path, tmp_path: Path) -> None:
     script = "import sys, saat; assert 'torch' not in sys.modules; print(saat.__version__)"
     assert run(bare, "-c", script, cwd=tmp_path).strip() == saat.__version__

@@ -82,6 +82,7 @@ def test_every_public_module_of_the_library_has_a_page(site: dict[str, Page]) ->
     assert "saat.attacks.interface.Attack.perturb" in attack.anchors
 
 
+@pytest.mark.slow
 def test_markdown_is_rendered_as_it_was_meant(site: dict[str, Page]) -> None:
     """Tables, lists and roles that the renderer did not see as such stand in a paragraph."""
     faults = [

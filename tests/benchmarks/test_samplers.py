@@ -39,6 +39,7 @@ def test_the_share_is_one_for_everything_and_less_for_a_part() -> None:
     assert TOY.share(VALUES[[12]]) == pytest.approx(4 / 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["hpobench/car", "hpolib/protein_structure", "nasbench201/cifar10"]
 )

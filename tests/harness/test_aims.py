@@ -98,6 +98,7 @@ def dominates(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return a != b and all(x >= y for x, y in zip(a, b, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_recommended_settings_are_on_the_front_of_the_aims(tmp_path: Path, case: str) -> None:
     searched = experiment(search__num_samples=14, **CASES[case])

@@ -71,6 +71,7 @@ def sampled(search: Any) -> list[Any]:
     return [r for r in search.state.of_phase("explore") if r.spec.role == "sampled"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["ehvi", "tpe", "random"])
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_every_value_gets_the_same_number_of_trials_in_turn(
@@ -90,6 +91,7 @@ def test_every_value_gets_the_same_number_of_trials_in_turn(
     assert len(search.state.trials) == search.planned_trials()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["ehvi", "tpe", "nsga2", "gp", "random"])
 def test_a_sampler_stays_inside_its_stratum(tmp_path: Path, sampler: str) -> None:
     search = finished(tmp_path, each(search__sampler=sampler, search__num_samples=5))

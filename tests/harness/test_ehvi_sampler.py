@@ -49,6 +49,7 @@ def test_the_page_runs_as_it_stands() -> None:
     assert len(names["study"].trials) >= 20
 
 
+@pytest.mark.slow
 def test_it_beats_random_search_without_being_told_the_space_or_the_scale() -> None:
     def scaled(trial: optuna.Trial) -> tuple[float, float]:
         first, second = trade_off(trial)
@@ -174,6 +175,7 @@ def test_a_bound_is_kept_more_often_than_without() -> None:
     assert kept(EhviSampler(0, objectives=(bounded, UNIT))) > kept(EhviSampler(0))
 
 
+@pytest.mark.slow
 def test_other_constraints_are_learned_from_their_violations() -> None:
     """A budget for the sum of two parameters that pull the objectives up."""
 

@@ -15,6 +15,8 @@ from saat import tensor_file
 from tests.harness.test_bad_input import check_line, tree
 from tests.harness.tiny import tiny_raw
 
+pytestmark = pytest.mark.slow
+
 
 def ended(*arguments: str) -> int:
     with pytest.raises(SystemExit) as raised:

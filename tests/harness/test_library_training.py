@@ -37,6 +37,7 @@ def trial(tmp_path: Path, method: str, reports: int | None = None) -> Path:
     return trial_folder(context, spec.trial_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", DEFENSES)
 def test_training_in_python_gives_the_weights_of_a_trial(tmp_path: Path, method: str) -> None:
     loaded = saat.load(trial(tmp_path, method))

@@ -90,6 +90,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[EpochReport | 
     return list(run_trial(spec_of(EXPERIMENT), context))
 
 
+@pytest.mark.slow
 def test_a_trial_that_runs_out_of_memory_goes_on_with_half_the_batch_at_once(
     tmp_path: Path, undisturbed: list[EpochReport | FinalReport]
 ) -> None:

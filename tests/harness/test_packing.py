@@ -163,6 +163,7 @@ def test_a_batch_of_each_kind_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
     assert measured(experiment, FakeMemory(most=1)).stage == "pretraining"
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"name": "digits", "image_size": 16, "val_queries": 40}  # enough queries for a batch
     experiment = tiny({"data": data, "defense": {"method": "none"}, "space": {}})

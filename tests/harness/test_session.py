@@ -86,6 +86,7 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, kinds: list[str]) -> None:
     monkeypatch.setattr(Path, "open", opened)
 
 
+@pytest.mark.slow
 def test_a_journal_on_a_full_disk_stops_the_search_which_is_resumed_to_the_same_end(
     tmp_path: Path, options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def pools() -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_every_pool_of_a_process_is_bounded() -> None:
     free = {key: value for key, value in os.environ.items() if key not in VARIABLES}
     ran = subprocess.run(
@@ -60,6 +61,7 @@ def test_every_pool_of_a_process_is_bounded() -> None:
     assert {after[variable] for variable in VARIABLES} == {"2"}
 
 
+@pytest.mark.slow
 def test_a_trial_bounds_its_threads(tmp_path: Path) -> None:
     experiment = tiny({"defense": {"method": "none"}, "space": {}})
     context = replace(context_of(experiment, tmp_path), threads=2)

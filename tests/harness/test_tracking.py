@@ -278,6 +278,7 @@ def test_a_server_that_fails_now_and_then_has_every_event_once_and_in_order(
     assert list(dict.fromkeys(told)) == [(e["trial_id"], e["epoch"]) for e in validated(it.events)]
 
 
+@pytest.mark.slow
 def test_a_server_that_was_down_gets_what_it_missed(
     it: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +340,7 @@ def test_everything_delivered_twice_changes_nothing(it: Delivery) -> None:
     assert contents(it.server) == it.undisturbed
 
 
+@pytest.mark.slow
 def test_another_server_gets_everything_and_the_first_one_nothing_twice(
     it: Delivery, stores: tuple[str, str]
 ) -> None:

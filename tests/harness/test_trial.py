@@ -115,6 +115,7 @@ def test_a_trial_that_dies_at_every_report_ends_the_same(
     assert costs == sorted(costs)
 
 
+@pytest.mark.slow
 def test_a_trial_with_averaged_weights_and_its_best_epoch_ends_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +151,7 @@ def test_a_trial_with_averaged_weights_and_its_best_epoch_ends_the_same(
         assert not torch.equal(last[f"network.{key}"], last[f"average.{key}"])
 
 
+@pytest.mark.slow
 def test_a_truncated_newest_checkpoint_costs_one_epoch(
     finished: Any, tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,7 @@ def test_workers_are_told_the_epochs_that_decide(tmp_path: Path) -> None:
     assert deciding_epochs(free) == ()
 
 
+@pytest.mark.slow
 def test_a_trial_validates_what_decides_and_the_same_part_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,7 @@ def test_a_published_setting_without_a_tuned_one_has_a_row(results: SearchResult
     assert rows[32]["tuned robust MAP"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_pictures")
 def test_the_page_has_the_tables_only_if_asked(results: SearchResults, tmp_path: Path) -> None:
     asked = write_report([results], tmp_path / "asked", "model.bits").read_text()

@@ -172,6 +172,7 @@ def test_hypervolume_over_cost_is_of_feasible_trials(free: SearchResults) -> Non
     assert not hypervolume_over_cost(bound(free, robust=1.0)).hypervolume.any()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_pictures")
 def test_a_search_in_which_nothing_is_feasible_has_a_report(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")

@@ -132,6 +132,7 @@ def test_three_objectives_have_their_front_marked_in_every_panel(stored: SearchR
         assert rings(panel) == {tuple(row) for row in scaled[:, columns].tolist()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_labels_are_whole_and_do_not_overlap(stored: SearchResults, name: str) -> None:
     results = searched(stored, name)
@@ -285,6 +286,7 @@ def test_seconds_have_the_unit_of_the_longest() -> None:
     assert listed(["1 % clean MAP", "code length 3"]) == "1 % clean MAP and code length 3"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_pictures")
 def test_a_report_of_three_objectives_is_written(stored: SearchResults, tmp_path: Path) -> None:
     both = [searched(stored, "three"), searched(stored, "default")]

@@ -189,6 +189,7 @@ def test_long_texts_over_a_point_have_several_lines() -> None:
     assert shown.replace("<br>", " ").count("&lt;") == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", ["none", "usual", "print"])
 def test_files_of_a_figure(tmp_path: Path, wanted: str) -> None:
     line = Line(np.array([1.0, 2.0]), np.array([1.0, 2.0]), "black", "a line")

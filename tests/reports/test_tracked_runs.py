@@ -37,6 +37,7 @@ def links(page: str) -> dict[str, str]:
     return dict(re.findall(r'<a class="run" href="([^"]*)">(.*?)</a>', page))
 
 
+@pytest.mark.slow
 def test_trials_and_settings_lead_to_their_runs_at_a_server(tmp_path: Path, report: Path) -> None:
     run = write_run(tmp_path / "run")
     runs = tracked(run, SERVER)

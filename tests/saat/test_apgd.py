@@ -63,6 +63,7 @@ class Wavy(nn.Module):
         return torch.sin(9 * inner) + 0.3 * inner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("steps", [1, 7, 40])
 def test_apgd_equals_the_plain_algorithm_query_by_query(norm: Norm, steps: int) -> None:

@@ -211,6 +211,7 @@ def test_the_discriminator_is_updated_in_every_third_step(
     assert changed == [False, True, False, False, False, False, True, False]
 
 
+@pytest.mark.slow
 def test_adam_moves_generator_and_discriminator_at_the_rate_of_the_epoch(
     network: nn.Module, knowledge: Knowledge, gan: ProsGAN
 ) -> None:

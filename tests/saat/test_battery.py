@@ -308,6 +308,7 @@ def test_memory_that_runs_out_is_no_missing_gradient(room: int) -> None:
             model_traits(Narrow(NETWORK), VICTIM.images)
 
 
+@pytest.mark.slow
 def test_a_random_network_is_measured_under_one_draw_and_attacked_through_many() -> None:
     network = Adapted(planted.NoisyInput(NETWORK), EOT_PASSES)
     images = VICTIM.images.float() / 255

@@ -172,6 +172,7 @@ def test_large_databases_use_the_compiled_loops(monkeypatch: pytest.MonkeyPatch)
     assert distance_counts.loops_for(few, packed) is distance_counts_numba
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "obstacle",
     [

@@ -357,6 +357,7 @@ def test_scale_catches_a_large_last_layer(factor: float, passed: bool) -> None:
 # Randomness
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plant", [planted.NoisyInput, planted.RandomResize])
 def test_randomised_networks_are_told_apart(plant: type[planted.Wrapped]) -> None:
     found = run_battery(

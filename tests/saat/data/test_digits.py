@@ -110,6 +110,7 @@ def test_the_seed_decides_everything(cache: Path) -> None:
     assert not np.array_equal(zero.images, one.images)
 
 
+@pytest.mark.slow
 def test_other_processes_compose_the_same_set(cache: Path, tmp_path: Path) -> None:
     data = load(cache, name="digits_mini")
     code = (
@@ -124,6 +125,7 @@ def test_other_processes_compose_the_same_set(cache: Path, tmp_path: Path) -> No
     assert done.stdout.split() == [data.fingerprint, sha(data.images)]
 
 
+@pytest.mark.slow
 def test_source_digits_are_those_of_scikit_learn_which_is_not_imported() -> None:
     code = (
         "import sys\n"

@@ -16,6 +16,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> RetrievalData:
     return RetrievalData.named("digits100", image_size=16, val_queries=40, cache_dir=cache)
 
 
+@pytest.mark.slow
 def test_labels_are_the_numbers_that_stand_in_the_two_halves(data: RetrievalData) -> None:
     assert data.labels.shape == (4540, 100)
     assert (data.name, data.label, data.classes) == ("digits100", "digits100", 100)
@@ -49,6 +50,7 @@ def test_ink_stands_in_the_half_of_its_number(data: RetrievalData) -> None:
     assert (upper[only_lower] < lower[only_lower]).mean() > 0.95
 
 
+@pytest.mark.slow
 def test_digits_stay_as_they_were(tmp_path) -> None:
     """Published numbers rest on these pixels."""
     digits = RetrievalData.named("digits", image_size=16, val_queries=40, cache_dir=tmp_path)
