@@ -11,6 +11,7 @@ from harness.experiment.section import SHOWN, Section, collecting, parsed
 from harness.experiment.sections import MOST_BITS, defense_model
 from harness.experiment.space import SEARCHABLE, Dimension
 from saat.errors import InputError, one_line
+from saat.metrics import OBJECTIVES
 
 CORNERS = 1024  # combinations of choices that are tried before a search starts
 
@@ -93,6 +94,18 @@ def corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator
             if dimension.applies({**base, **point}):
                 point[key] = values.get(key, dimension.samples()[chosen[-1]])
         yield point
+
+
+def varied_keys(experiment: Experiment) -> list[str]:
+    """The keys in which a run's settings differ, the code length first."""
+    compared = (key for point in experiment.compare.values() for key in point)
+    keys = dict.fromkeys((*experiment.space, *compared))
+    return sorted(keys, key=lambda key: key != "model.bits")
+
+
+def headline_metrics(experiment: Experiment) -> tuple[str, ...]:
+    """Plain names of clean and robust MAP, and of further objectives."""
+    return tuple(dict.fromkeys((*OBJECTIVES, *experiment.aims.names)))
 
 
 def key_limits(experiment: Experiment) -> dict[str, tuple[float, float]]:

@@ -26,8 +26,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.configs import key_limits
 from harness.experiment.space import Dimension
 from harness.journal.state import SearchState
-from harness.search.recommendation import eligible, eligible_values
-from reports.frontier import pareto_mask
+from harness.search.recommendation import front_of
 from reports.wording import is_pixel_parameter, parameter_symbol, parameter_value
 
 SHARE = 0.05  # of a range, from its end
@@ -129,10 +128,7 @@ class _End(NamedTuple):
 
 def space_notices(experiment: Experiment, state: SearchState) -> list[str]:
     """A sentence for every searched key that settings of the front have at an end of its range."""
-    aims = experiment.aims
-    done = [record for record in state.of_phase("explore") if eligible(aims, record)]
-    on_front = pareto_mask(eligible_values(aims, done))
-    front = [record.config.flat() for record, on in zip(done, on_front, strict=True) if on]
+    front = [record.config.flat() for record in front_of(experiment.aims, state)]
     crowded = crowded_keys(experiment.space, front, key_limits(experiment))
     return [found.text for found in crowded]
 

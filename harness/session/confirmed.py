@@ -8,8 +8,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from harness.experiment.config import Experiment
+from harness.experiment.configs import headline_metrics, varied_keys
 from harness.journal.state import SearchState, TrialRecord
-from harness.session.wording import compact_setting, short_label, shown_keys, value_text
+from harness.session.wording import compact_setting, short_label, value_text
 from reports.wording import MISSING, ROLES, letter_at, points
 from saat.metrics import METRICS, OBJECTIVES, Phase, Unit, final_metrics
 from saat.sanity import at_chance, warning_lines
@@ -55,11 +56,9 @@ def confirmed_settings(experiment: Experiment, state: SearchState) -> list[Confi
     for record in state.of_phase("confirm", "train"):
         if record.status == "completed" and OBJECTIVES[0] in Phase.TEST.of(record.metrics):
             groups[record.spec.role, record.config_hash].append(record)
-    names = tuple(dict.fromkeys((*OBJECTIVES, *experiment.aims.names)))
-    keys = dict.fromkeys(["model.bits", *shown_keys(experiment)])
-    found = [
-        (_place(records), _confirmed(records, names, list(keys))) for records in groups.values()
-    ]
+    names = headline_metrics(experiment)
+    keys = list(dict.fromkeys(["model.bits", *varied_keys(experiment)]))
+    found = [(_place(records), _confirmed(records, names, keys)) for records in groups.values()]
     found.sort(
         key=lambda pair: (
             _ORDER.get(pair[1].role, len(_ORDER)),

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from harness.journal.journal import Event
 from harness.journal.state import TrialRecord, metrics_of
+from harness.search.recommendation import explored_hypervolume, front_of
 from harness.search.search import Search
-from harness.session.front import front_of
 from harness.session.live_view import LiveView
 from harness.session.terminal_keys import silent_control_keys
 from harness.session.time_left import EQUAL, Progressed, TrialWork, progressed
@@ -137,7 +137,8 @@ class Progress:
         state = self._search.state
         completed = len(state.completed)
         if self._front[0] != completed:
-            self._front = (completed, *front_of(self._aims, state))
+            volume = explored_hypervolume(self._aims, state)
+            self._front = completed, front_of(self._aims, state), volume
         _, front, volume = self._front
         return LiveView(
             self._search.experiment,

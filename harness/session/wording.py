@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable
 
-from harness.experiment.config import Experiment
 from reports.wording import MISSING, parameter_symbol, parameter_value
 from saat.feasibility import Aims
 from saat.metrics import METRICS, Unit
@@ -28,13 +27,6 @@ def objectives_text(aims: Aims, values: Iterable[float]) -> str:
     """``clean 81.3 robust 40.2``."""
     pairs = zip(aims.names, values, strict=True)
     return " ".join(f"{short_label(name)} {value_text(name, value, '-')}" for name, value in pairs)
-
-
-def shown_keys(experiment: Experiment) -> list[str]:
-    """The keys in which a run's settings differ, the code length first."""
-    given = (key for point in experiment.compare.values() for key in point)
-    keys = dict.fromkeys((*experiment.space, *given))
-    return sorted(keys, key=lambda key: key != "model.bits")
 
 
 def setting_text(values: Iterable[tuple[str, object]]) -> str:

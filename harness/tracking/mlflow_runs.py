@@ -15,8 +15,9 @@ from harness.experiment.config import Experiment
 from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord, metrics_of
 from harness.redaction import public_uri
+from harness.search.recommendation import explored_hypervolume, front_of
 from harness.tracking import origin, saved_views, tracked_values
-from harness.tracking.descriptions import front_of, search_note, trial_note
+from harness.tracking.descriptions import search_note, trial_note
 from harness.tracking.logged_models import NOTE, log_network
 from harness.tracking.report_files import FRONT, letters_of, report_files
 from harness.tracking.retries import FINAL_ERRORS, GONE
@@ -119,7 +120,7 @@ class MlflowRuns:
         elif kind in ("epoch", "completed", "failed"):
             self._log_progress(event, state)
         elif kind == "recommended":
-            for record in front_of(self._experiment, state):
+            for record in front_of(self._experiment.aims, state):
                 self._client.set_tag(self._child(record), saved_views.ON_FRONT, "yes")
         elif kind == "reported":
             self._finish(state)
@@ -216,9 +217,10 @@ class MlflowRuns:
             costs = {"cost_s": record.cost_s}
             self._log_metrics(run_id, event, costs, step + (kind == "completed"))
         if kind == "completed" and record.spec.phase == "explore":
-            done, volume = tracked_values.explored_hypervolume(self._experiment.aims, state)
-            front = float(len(front_of(self._experiment, state)))
-            growth = {"hypervolume": volume, "front_size": front}
+            aims = self._experiment.aims
+            front = float(len(front_of(aims, state)))
+            growth = {"hypervolume": explored_hypervolume(aims, state), "front_size": front}
+            done = sum(r.status == "completed" for r in state.of_phase("explore"))
             self._log_metrics(self._runs[PARENT], event, growth, done)
             edges = tracked_values.space_edges_tag(self._experiment, state)
             self._client.set_tag(self._runs[PARENT], "saat.space_edges", edges)

@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.experiment.config import Experiment
+from harness.experiment.configs import headline_metrics, varied_keys
 from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord, metrics_of
-from harness.search.recommendation import eligible_values
 from harness.search.space_edges import space_notices
-from harness.tracking.saved_views import headline_metrics, searched_keys
-from reports.frontier import hypervolume
 from saat.feasibility import Aims
 from saat.metrics import OBJECTIVES, final_metrics
 from saat.sanity import at_chance, warnings_of
@@ -46,12 +44,6 @@ def best_so_far(aims: Aims, record: TrialRecord, epoch: int) -> dict[str, float]
         f"best/{aims.names[i]}": (max if aims.objectives[i].maximise else min)(columns[i])
         for i in aims.validated
     }
-
-
-def explored_hypervolume(aims: Aims, state: SearchState) -> tuple[int, float]:
-    """Number of completed explore trials, and the hypervolume of the eligible ones."""
-    done = [r for r in state.of_phase("explore") if r.status == "completed"]
-    return len(done), hypervolume(eligible_values(aims, done), aims.corner)
 
 
 def space_edges_tag(experiment: Experiment, state: SearchState) -> str:
@@ -104,7 +96,7 @@ def _range_text(distribution: dict[str, Any]) -> str:
 def trial_params(experiment: Experiment, record: TrialRecord) -> dict[str, Any]:
     """The setting of a trial; searched keys and the seed first, because MLflow keeps the order."""
     values = record.config.flat()
-    first = {key: values[key] for key in searched_keys(experiment) if key in values}
+    first = {key: values[key] for key in varied_keys(experiment) if key in values}
     return {**first, "seed": record.spec.seed, **values}
 
 
