@@ -37,18 +37,15 @@ def known_runs(runs_dir: Path) -> list[str]:
     return sorted(path.parent.name for path in runs_dir.glob("*/experiment.yaml"))
 
 
-def attacks(ctx: typer.Context) -> list[str]:
-    """Every attack that there is."""
-    from harness.catalogue import catalogue
+def catalogued(registry: str) -> Complete:
+    """An option that takes entries of a registry."""
 
-    return list(catalogue().attacks)
+    def names(ctx: typer.Context) -> list[str]:
+        from harness.catalogue import catalogue
 
+        return list(getattr(catalogue(), registry))
 
-def batteries(ctx: typer.Context) -> list[str]:
-    """Every battery that there is."""
-    from harness.catalogue import catalogue
-
-    return list(catalogue().batteries)
+    return names
 
 
 def stored_attacks(ctx: typer.Context) -> list[str]:

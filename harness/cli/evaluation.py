@@ -74,7 +74,9 @@ def evaluate(
     attack: Annotated[
         list[str] | None,
         option(
-            "Run this attack.", "those of the model's protocol", autocompletion=completion.attacks
+            "Run this attack.",
+            "those of the model's protocol",
+            autocompletion=completion.catalogued("attacks"),
         ),
     ] = None,
     steps: Annotated[
@@ -96,7 +98,7 @@ def evaluate(
         str,
         option(
             "Run the attacks and gates of this battery: none, core, full or exhaustive.",
-            autocompletion=completion.batteries,
+            autocompletion=completion.catalogued("batteries"),
         ),
     ] = "none",
     transfer_from: Annotated[

@@ -30,7 +30,7 @@ def as_text(found: DryRun) -> str:
 def _described(experiment: Experiment, size: SearchSize) -> list[str]:
     lines = ["space:"]
     for key, dimension in experiment.space.items():
-        parts = dimension.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        parts = dimension.dump()
         lines.append(f"  {key}: " + ", ".join(f"{name} {value}" for name, value in parts.items()))
     lines[-1] += "" if experiment.space else " nothing is searched"
     known = f", {size.known} known from earlier searches" if size.known else ""

@@ -100,14 +100,14 @@ class Progress:
             epochs = record.config.epochs if record else 0
             values = "not validated"
             if found := aims.validation_values(metrics_of(event)):
-                values = objectives_text(aims, found)
+                values = objectives_text(aims.names, found)
             line = f"{name} epoch {event['epoch']}/{epochs} {values}"
             reason = event.get("stop_reason")
             return f"{line}; stopped: {reason}  [{self._overall()}]" if reason else line
         if kind == "failed":
             return f"{name} failed: {event['stop_reason']}  [{self._overall()}]"
         phase = Phase.REATTACK if Phase.REATTACK.of(event["metrics"]) else Phase.TEST
-        values = f"{phase} {objectives_text(aims, aims.values(metrics_of(event), phase))}"
+        values = f"{phase} {objectives_text(aims.names, aims.values(metrics_of(event), phase))}"
         doubts = "".join(f"; UNRELIABLE, {reason}" for reason in event.get("unreliable", []))
         return f"{name} done: {values}{doubts}  [{self._overall()}]"
 

@@ -18,7 +18,7 @@ from harness.search.space_edges import space_notices
 from harness.session.confirmed import Confirmed, confirmed_lines, confirmed_settings, warnings
 from harness.session.resume_checks import read_stored
 from harness.session.time_left import TimeLeft, progressed, work_of
-from harness.session.wording import setting_text, short_label, value_text
+from harness.session.wording import objectives_text, setting_text, value_text
 from saat.errors import printable
 from saat.metrics import METRICS, Phase
 from saat.wording import counted, duration
@@ -144,11 +144,8 @@ def _running(found: dict[str, Any]) -> list[str]:
     """A line for each running trial, and the time left."""
     lines = []
     for trial in found["running"]:
-        pairs = zip(found["objectives"], trial["values"], strict=True)
-        values = " ".join(
-            f"{short_label(name)} {'-' if v is None else value_text(name, v, '-')}"
-            for name, v in pairs
-        )
+        measured = [math.nan if value is None else value for value in trial["values"]]
+        values = objectives_text(found["objectives"], measured)
         epoch = f"epoch {trial['epoch']}/{trial['epochs']}"
         setting = setting_text(trial["setting"].items())
         lines.append(f"  running: {trial['trial_id']}  {epoch}  {values}  {setting}".rstrip())

@@ -1,10 +1,9 @@
 """How settings and values of metrics are written in a terminal."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from reports.wording import MISSING, parameter_symbol, parameter_value
-from saat.feasibility import Aims
 from saat.metrics import METRICS, Unit
 
 
@@ -23,9 +22,9 @@ def value_text(name: str, value: float, missing: str) -> str:
     return f"{value:.0f}" if unit in (Unit.COUNT, Unit.SECONDS) else f"{value:.4g}"
 
 
-def objectives_text(aims: Aims, values: Iterable[float]) -> str:
+def objectives_text(names: Sequence[str], values: Iterable[float]) -> str:
     """``clean 81.3 robust 40.2``."""
-    pairs = zip(aims.names, values, strict=True)
+    pairs = zip(names, values, strict=True)
     return " ".join(f"{short_label(name)} {value_text(name, value, '-')}" for name, value in pairs)
 
 

@@ -9,9 +9,9 @@ from harness.experiment.configs import headline_metrics
 from harness.journal.state import SearchState, TrialRecord, summary
 from harness.search.recommendation import explored_hypervolume, front_of
 from harness.tracking.run_names import run_name, setting_text
+from harness.tracking.tracked_values import end_metrics, warned
 from reports.objectives import label_of, value_phrase, value_text
 from saat.metrics import Phase, final_metrics
-from saat.sanity import warnings_of
 from saat.wording import counted
 
 Link = Callable[[str], str]  # a trial's id, or "search" → address of its run
@@ -24,7 +24,7 @@ _MEASURED = {
 
 def trial_note(experiment: Experiment, record: TrialRecord, links: Mapping[str, str]) -> str:
     """What came out of a trial that has ended; ``links`` are texts with addresses."""
-    found = final_metrics(record.metrics) if record.status == "completed" else {}
+    found = end_metrics(record)
     shown = [value_phrase(n, found[n]) for n in headline_metrics(experiment) if n in found]
     if shown:
         phase = Phase.TEST if Phase.TEST.of(record.metrics) else Phase.REATTACK
@@ -32,8 +32,7 @@ def trial_note(experiment: Experiment, record: TrialRecord, links: Mapping[str, 
     else:
         reason = f": {record.stop_reason}" if record.stop_reason else ""
         lines = [f"**{record.status.capitalize()} in epoch {len(record.epochs)}**{reason}."]
-    warned = [f"{phrase}: {why}" if why else phrase for phrase, why in warnings_of(found).items()]
-    lines += [f"- ⚠ {text}" for text in (*record.unreliable, *warned)]
+    lines += [f"- ⚠ {text}" for text in (*record.unreliable, *warned(found))]
     return _paragraphs(*lines, _linked(links))
 
 

@@ -51,16 +51,25 @@ def space_edges_tag(experiment: Experiment, state: SearchState) -> str:
     return "; ".join(space_notices(experiment, state))[:_TAG_LIMIT] or "none"
 
 
+def end_metrics(record: TrialRecord) -> dict[str, float]:
+    """The final metrics of a trial that has completed, by their plain names."""
+    return final_metrics(record.metrics) if record.status == "completed" else {}
+
+
+def warned(found: Mapping[str, float]) -> list[str]:
+    """A line for every warning that final metrics give rise to."""
+    return [f"{phrase}: {why}" if why else phrase for phrase, why in warnings_of(found).items()]
+
+
 def end_tags(record: TrialRecord) -> dict[str, str]:
     """Tags that say how a trial ended, cut to the length that MLflow takes.
 
     ``saat.at_chance`` names the MAPs that are not above chance, ``saat.warnings`` every warning.
     """
-    found = final_metrics(record.metrics) if record.status == "completed" else {}
-    warned = [f"{phrase}: {why}" if why else phrase for phrase, why in warnings_of(found).items()]
+    found = end_metrics(record)
     tags = {
         "saat.at_chance": ", ".join(at_chance(found)),
-        "saat.warnings": "; ".join(warned),
+        "saat.warnings": "; ".join(warned(found)),
         "saat.status": record.status,
         "saat.stop_reason": record.stop_reason,
         "saat.unreliable": "; ".join(record.unreliable),
