@@ -79,20 +79,16 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
             driver = report_node(request, "driver")
             this = findings.Node(driver.host, driver.cpus, driver.gpus, driver, offset_s=0.0)
             nodes, departed = [this], []
-    cluster = findings.Cluster(
-        driver,
-        nodes,
-        departed=departed,
-        autoscaling=options.autoscaling,
-        tracker=tracker_problem,
-        is_cluster=bool(options.address),
-    )
+    cpus, gpus, trials = 0, 0.0, None
     if experiment is not None:
         from harness.executors.ray_slots import slots_of_node
 
         cpus, gpus = experiment.resources.cpus_per_trial, experiment.resources.gpus
         trials = sum(slots_of_node({"CPU": n.cpus, "GPU": n.gpus}, cpus, gpus) for n in nodes)
-        cluster = replace(cluster, cpus_per_trial=cpus, gpus_per_trial=gpus, trials=trials)
+    cluster = findings.Cluster(
+        driver, nodes, departed, cpus, gpus, trials, options.autoscaling, tracker_problem,
+        is_cluster=bool(options.address),
+    )  # fmt: skip
     failures = [redacted(line) for line in findings.failures(cluster)]
     return Outcome(cluster, tracker, failures, findings.warnings(cluster))
 
