@@ -1,7 +1,6 @@
 """The checks of ``saat preflight`` in their order, and their result as text and JSON."""
 
 import io
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,6 +15,7 @@ from harness.preflight.shared_folder import shared_folder_check
 from harness.preflight.tracker import ask_tracker
 from harness.redaction import redacted
 from harness.session.checks import check_folders, check_uri
+from harness.session.wording import aligned
 
 _COLUMNS = (
     "node", *findings.SAME_VERSION, "GPUs", "driver", "CPUs", "OMP", "data", "runs", "clock",
@@ -34,7 +34,7 @@ class Outcome:
 
     def text(self) -> str:
         """A table with a row for each node, then a line for everything else."""
-        lines = _aligned([_COLUMNS, *map(_row, self.cluster.nodes)])
+        lines = aligned([_COLUMNS, *map(_row, self.cluster.nodes)])
         lines += [self.tracker] if self.tracker else []
         if self.cluster.trials:
             lines.append(f"trials at once: {self.cluster.trials}")
@@ -134,12 +134,3 @@ def _row(node: findings.Node) -> tuple[str, ...]:
         "on" if report.token else "off",
         *("-" if free is None else decimal(free) for free in frees),
     )
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Pad the cells of every column to one width; a short row is a message and sets no width."""
-    full = [row for row in rows if len(row) == len(_COLUMNS)]
-    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
-    return [
-        "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=False)).rstrip() for row in rows
-    ]

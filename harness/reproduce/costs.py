@@ -10,13 +10,13 @@ from harness.experiment.config import TrialConfig
 from harness.journal.state import load_state
 from harness.options import Options
 from harness.reproduce.profile import Profile
-from harness.reproduce.reproduce import Planned, planned_runs
+from harness.reproduce.reproduce import Planned, begun_runs, planned_runs
 from harness.search.plan import fixed_trainings
 from harness.session.calibration import Rates, Spread, calibrate_all, hours
 from harness.session.checks import check_folders
 from harness.session.sizes import data_sizes
 from harness.session.trial_costs import Passed, TrialCosts
-from reports.paper.declared import Item, needed_runs, runs
+from reports.paper.declared import Item, needed_runs
 from saat.work import Work
 
 
@@ -116,12 +116,10 @@ def dry_run(
 def _done(profile: Profile, options: Options) -> set[str]:
     """Keys of what the finished trials of all runs of the profile have trained and attacked."""
     known: set[str] = set()
-    for name, run in runs().items():
-        run_dir = options.runs_dir / profile.run_name(run)
-        if (run_dir / "events.jsonl").exists():
-            _, state = load_state(run_dir)
-            for record in state.completed:
-                known.update(_keys(name, record.config, record.spec.seed))
+    for name, run_dir in begun_runs(profile, options.runs_dir).items():
+        _, state = load_state(run_dir)
+        for record in state.completed:
+            known.update(_keys(name, record.config, record.spec.seed))
     return known
 
 

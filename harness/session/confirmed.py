@@ -10,7 +10,7 @@ from typing import Any
 from harness.experiment.config import Experiment
 from harness.experiment.configs import headline_metrics, varied_keys
 from harness.journal.state import SearchState, TrialRecord
-from harness.session.wording import compact_setting, short_label, value_text
+from harness.session.wording import aligned, compact_setting, short_label, value_text
 from reports.wording import MISSING, ROLES, letter_at, points
 from saat.metrics import METRICS, OBJECTIVES, Phase, Unit, final_metrics
 from saat.sanity import at_chance, warning_lines
@@ -147,19 +147,14 @@ def confirmed_lines(found: Sequence[Confirmed], recommended: Sequence[str] | Non
     names = list(dict.fromkeys(name for one in found for name in one.values))
     head = ["", "setting", *(f"{short_label(name):>5}" for name in names)]
     rows = [[one.label, one.setting, *(_cell(name, one) for name in names)] for one in found]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [f"on test queries, MAP in %, {spread}:", _row(head, widths)]
-    for one, row in zip(found, rows, strict=True):
-        lines.append(_row(row, widths))
+    heading, *shown = (f"  {row}" for row in aligned([head, *rows]))
+    lines = [f"on test queries, MAP in %, {spread}:", heading]
+    for one, row in zip(found, shown, strict=True):
+        lines.append(row)
         lines += [f"    {one.label}: {', '.join(one.doubts)}"] if one.doubts else []
     chosen = [one for one in found if one.role == "recommended"]
     lines += [f"{one.label}, {one.bits} bits: {_gain(one, found)}" for one in chosen]
     return lines if chosen or recommended is None else [*lines, "no setting is recommended"]
-
-
-def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [f"{text:<{size}}" for text, size in zip(cells, widths, strict=True)]
-    return ("  " + "  ".join(padded)).rstrip()
 
 
 def _cell(name: str, one: Confirmed) -> str:

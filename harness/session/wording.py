@@ -7,6 +7,15 @@ from reports.wording import MISSING, parameter_symbol, parameter_value
 from saat.metrics import METRICS, Unit
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Pad the cells of every column to one width; a row of other length sets no width."""
+    full = [row for row in rows if len(row) == len(rows[0])]
+    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
+    return [
+        "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=False)).rstrip() for row in rows
+    ]
+
+
 def short_label(name: str) -> str:
     """``clean`` for ``clean_map``; the metric's label where it is not the MAP of queries."""
     return METRICS[name].label.removesuffix(" MAP")
