@@ -4,7 +4,6 @@ Every call may be repeated after a failure: runs are found again by tags of our 
 ignores what it already has.
 """
 
-import json
 import time
 from contextlib import suppress
 from math import isnan, nan
@@ -19,7 +18,7 @@ from harness.search.recommendation import explored_hypervolume, front_of
 from harness.tracking import origin, saved_views, tracked_values
 from harness.tracking.descriptions import search_note, trial_note
 from harness.tracking.logged_models import NOTE, log_network
-from harness.tracking.report_files import FRONT, letters_of, report_files
+from harness.tracking.report_files import letters_of, log_report
 from harness.tracking.retries import FINAL_ERRORS, GONE
 from harness.tracking.run_names import run_name
 from harness.tracking.store import make_tables
@@ -167,9 +166,9 @@ class MlflowRuns:
         for start in range(0, len(entries), _PARAM_BATCH):
             self._client.log_batch(run_id, params=entries[start : start + _PARAM_BATCH])
 
-    def _log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
+    def _log_file(self, run_id: str, path: Path) -> None:
         if path.exists():
-            self._client.log_artifact(run_id, str(path), folder)
+            self._client.log_artifact(run_id, str(path))
 
     def _run(self, trial_id: str, name: str, tags: dict[str, str], began: float = nan) -> str:
         """Find or make the run tagged with ``trial_id``, which is ``search`` for the parent.
@@ -282,15 +281,7 @@ class MlflowRuns:
             if letter:
                 name = run_name(self._experiment, record, letter)
                 self._client.update_run(self._child(record), name=name)
-        with report_files(self.run_dir / "report") as folder:
-            for path in sorted(folder.iterdir()):
-                if path.is_dir():
-                    self._client.log_artifacts(parent, str(path), path.name)
-                else:
-                    self._log_file(parent, path)
-            if (folder / FRONT).exists():
-                listed = json.dumps([{"path": FRONT, "type": "table"}])
-                self._client.set_tag(parent, "mlflow.loggedArtifacts", listed)
+        log_report(self._client, parent, self.run_dir / "report")
         self._reported = True
 
 
