@@ -24,11 +24,6 @@ from saat.feasibility import Aims
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 Outcome = Literal["completed", "stopped", "failed"]
-_STATES: dict[Outcome, optuna.trial.TrialState] = {
-    "completed": optuna.trial.TrialState.COMPLETE,
-    "stopped": optuna.trial.TrialState.PRUNED,
-    "failed": optuna.trial.TrialState.FAIL,
-}
 _RANDOM_FROM = 10  # attempts of the sampler before suggestions are random
 
 
@@ -177,7 +172,8 @@ class Searcher:
         if outcome == "completed":
             self.study.tell(trial, values=list(values or ()))
         else:
-            self.study.tell(trial, state=_STATES[outcome])
+            ended = optuna.trial.TrialState
+            self.study.tell(trial, state=ended.PRUNED if outcome == "stopped" else ended.FAIL)
 
     def _applies(self, key: str, point: Mapping[str, Any]) -> bool:
         dimension = self._space[key]
