@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
+from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -164,10 +165,14 @@ def instance_of(kind: type[Any]) -> Callable[[Any], str | None]:
     return problem
 
 
-def subclass_of(base: type[Any]) -> Callable[[Any], str | None]:
-    """A registry's ``problem``: entries are classes below ``base`` without abstract methods."""
+def subclass_of(named: type[Any] | str) -> Callable[[Any], str | None]:
+    """A registry's ``problem``: entries are classes below a base without abstract methods.
+
+    A base that takes long to import is ``named`` ``"module:Class"``.
+    """
 
     def problem(entry: Any) -> str | None:
+        base = resolve_name(named) if isinstance(named, str) else named
         if not (isinstance(entry, type) and issubclass(entry, base)):
             shown = one_line(repr(entry), 60)
             return f"must be a subclass of {base.__module__}.{base.__name__}, not {shown}"

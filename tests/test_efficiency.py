@@ -216,13 +216,13 @@ def test_suggestions_become_the_nearest_setting_not_yet_taken(recording: Recordi
 
 
 def test_no_setting_is_suggested_twice(recording: Recording) -> None:
-    searcher = RecordedSearcher(recording, experiment(sampler="random"))
+    searcher = RecordedSearcher.over(recording, experiment(sampler="random"))
     points = [searcher.suggest(number)[0] for number in range(len(recording.sampled))]
     assert {recording.hash_of(point) for point in points} == set(recording.sampled)
 
 
 def test_the_sampler_learns_of_the_settings_that_were_recorded(recording: Recording) -> None:
-    searcher = RecordedSearcher(recording, experiment())
+    searcher = RecordedSearcher.over(recording, experiment())
     told = {}
     for number in range(12):
         point, _ = searcher.suggest(number)

@@ -21,13 +21,10 @@ from optuna.samplers import BaseSampler
 
 from benchmarks.efficiency.recording import Recording, Run
 from harness.experiment.config import Experiment
-from harness.experiment.configs import config_at
 from harness.experiment.resolve import resolve_experiment
 from harness.journal.journal import Journal
-from harness.search.prior import guesses
 from harness.search.samplers.context import SamplerContext
 from harness.search.samplers.ehvi import EhviSampler
-from harness.search.samplers.registry import SAMPLERS
 from harness.search.search import Pause, Search
 from harness.search.searcher import Searcher
 from harness.trial.interface import EpochReport, FinalReport
@@ -45,29 +42,25 @@ class RecordedSearcher(Searcher):
     its place.
     """
 
-    def __init__(self, recording: Recording, experiment: Experiment) -> None:
-        search = experiment.search
-        super().__init__(
-            experiment.space,
-            lambda point: config_at(experiment, point).flat(),
-            SAMPLERS[search.sampler],
-            experiment.seed,
-            search.num_samples,
-            experiment.aims,
-            guesses(experiment),
-        )
-        self._recording = recording
-        self._used: set[str] = set()
-        self.distances: list[float] = []  # of every suggestion to the setting it became
+    recording: Recording
+    used: set[str]
+    distances: list[float]  # of every suggestion to the setting it became
+
+    @classmethod
+    def over(cls, recording: Recording, experiment: Experiment) -> "RecordedSearcher":
+        """The searcher of an experiment over a recording of its space."""
+        searcher = cls.of(experiment)
+        searcher.recording, searcher.used, searcher.distances = recording, set(), []
+        return searcher
 
     def suggest(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
         """See :meth:`harness.search.searcher.Searcher.suggest`."""
         suggested, notes = super().suggest(number, attempt)
         self.discard(number)
-        nearest, distance = self._recording.nearest(suggested, self._used)
-        self._used.add(nearest)
+        nearest, distance = self.recording.nearest(suggested, self.used)
+        self.used.add(nearest)
         self.distances.append(distance)
-        point = self._recording.points[nearest]
+        point = self.recording.points[nearest]
         self.include(number, point, notes)
         return point, notes
 
@@ -75,8 +68,8 @@ class RecordedSearcher(Searcher):
         """See :meth:`harness.search.searcher.Searcher.make_sampler`."""
         sampler = super().make_sampler(kind, context)
         if isinstance(sampler, EhviSampler):
-            left = (h for h in self._recording.sampled if h not in self._used)
-            sampler.candidates = [self._recording.points[full_hash] for full_hash in left]
+            left = (h for h in self.recording.sampled if h not in self.used)
+            sampler.candidates = [self.recording.points[full_hash] for full_hash in left]
         return sampler
 
 
@@ -125,7 +118,7 @@ def replay(experiment: Experiment, recording: Recording, workers: int) -> Replay
     folder = tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
     with folder as run_dir, closing(Journal(Path(run_dir))) as journal:
         journal.append("started", plan="search")
-        searcher = RecordedSearcher(recording, experiment)
+        searcher = RecordedSearcher.over(recording, experiment)
         # Hashes of the table's settings belong to the data it was recorded on.
         search = Search(experiment, journal, "", workers, searcher=searcher)
         seed = recording.seeds[experiment.seed % len(recording.seeds)]

@@ -37,18 +37,15 @@ def known_runs(runs_dir: Path) -> list[str]:
     return sorted(path.parent.name for path in runs_dir.glob("*/experiment.yaml"))
 
 
-def attacks(ctx: typer.Context) -> list[str]:
-    """Every attack that there is."""
-    from harness.catalogue import catalogue
+def catalogued(registry: str) -> Complete:
+    """An option that takes entries of a registry."""
 
-    return list(catalogue().attacks)
+    def names(ctx: typer.Context) -> list[str]:
+        from harness.catalogue import catalogue
 
+        return list(getattr(catalogue(), registry))
 
-def batteries(ctx: typer.Context) -> list[str]:
-    """Every battery that there is."""
-    from harness.catalogue import catalogue
-
-    return list(catalogue().batteries)
+    return names
 
 
 def stored_attacks(ctx: typer.Context) -> list[str]:
@@ -130,13 +127,12 @@ def _content(ctx: typer.Context) -> dict[Any, Any]:
 
 def _keys(raw: dict[Any, Any]) -> Iterator[tuple[str, Sequence[str]]]:
     """Dotted keys of an experiment with such a content, and the words that they can be."""
-    from harness.experiment.config import DEFAULT_METHOD, METHODS, Experiment
+    from harness.experiment.config import METHODS, Experiment
+    from harness.experiment.file import method_of
     from harness.experiment.section import Section
     from harness.experiment.sections import defense_model, usable_datasets
 
-    given = raw.get("defense")
-    method = given.get("method") if isinstance(given, dict) else None
-    defense = defense_model(str(method) if method in METHODS else DEFAULT_METHOD)
+    defense = defense_model(method_of(raw))
     named = {"data.name": tuple(usable_datasets()), "defense.method": METHODS}
     for name, field in Experiment.model_fields.items():
         model = defense if name == "defense" else field.annotation

@@ -74,7 +74,9 @@ def evaluate(
     attack: Annotated[
         list[str] | None,
         option(
-            "Run this attack.", "those of the model's protocol", autocompletion=completion.attacks
+            "Run this attack.",
+            "those of the model's protocol",
+            autocompletion=completion.catalogued("attacks"),
         ),
     ] = None,
     steps: Annotated[
@@ -96,7 +98,7 @@ def evaluate(
         str,
         option(
             "Run the attacks and gates of this battery: none, core, full or exhaustive.",
-            autocompletion=completion.batteries,
+            autocompletion=completion.catalogued("batteries"),
         ),
     ] = "none",
     transfer_from: Annotated[
@@ -161,14 +163,14 @@ def evaluate(
 
 
 @app.command(epilog=examples("saat verify first"))
-def verify(
-    name: RunName, runs_dir: RunsDir = RUNS, cache_dir: CacheDir = None, allow: Allow = None
-) -> None:
+@with_options("runs_dir", "cache_dir", "allow")
+def verify(name: RunName, options: Options) -> None:
     """Recompute a run's reported numbers from its stored images."""
     with importing():
         from harness.evaluation.verify import verify as recompute
 
-    found = recompute(existing_run(runs_dir, name), cache_dir, say, allow or ())
+    run_dir = existing_run(options.runs_dir, name)
+    found = recompute(run_dir, options.cache_dir, say, options.allow)
     print(found.text())
     if found.wrong:
         wrong = counted(len(found.wrong), "number is", "numbers are")
@@ -178,16 +180,15 @@ def verify(
 @app.command(
     epilog=examples("saat transfer first", "saat transfer first --attack hag -o transferred")
 )
+@with_options("runs_dir", "cache_dir", "allow")
 def transfer(
     name: RunName,
+    options: Options,
     attack: Annotated[
         str,
         option("Use the stored images of this attack.", autocompletion=completion.stored_attacks),
     ] = "mainstay",
     output: Output = None,
-    runs_dir: RunsDir = RUNS,
-    cache_dir: CacheDir = None,
-    allow: Allow = None,
 ) -> None:
     """Measure images made on each model of a run on all the others."""
     with importing():
@@ -195,8 +196,9 @@ def transfer(
 
     if output is not None:
         check_output(output, ["transfer.csv"])
-    run_dir = existing_run(runs_dir, name)
-    print(measure(run_dir, attack, output or run_dir / "transfer", cache_dir, say, allow or ()))
+    run_dir = existing_run(options.runs_dir, name)
+    out_dir = output or run_dir / "transfer"
+    print(measure(run_dir, attack, out_dir, options.cache_dir, say, options.allow))
 
 
 @app.command(

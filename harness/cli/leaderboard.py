@@ -7,20 +7,18 @@ import typer
 
 from harness.cli import completion
 from harness.cli.common import (
-    RUNS,
-    Allow,
-    CacheDir,
     RunName,
-    RunsDir,
     app,
     examples,
     existing_run,
     option,
     path_option,
     say,
+    with_options,
 )
 from harness.files import writable_parent
 from harness.interrupts import importing
+from harness.options import Options
 from saat.errors import InputError
 
 board = typer.Typer(
@@ -34,8 +32,10 @@ Into = Annotated[Path, path_option("Keep the leaderboard in this folder.", "--in
 
 
 @board.command()
+@with_options("runs_dir", "cache_dir", "allow")
 def add(
     name: RunName,
+    options: Options,
     setting: Annotated[
         str | None,
         option(
@@ -67,9 +67,6 @@ def add(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace an entry of the same setting.")
     ] = False,
-    runs_dir: RunsDir = RUNS,
-    cache_dir: CacheDir = None,
-    allow: Allow = None,
 ) -> None:
     """Check a finished run as verify does, and add its confirmed settings to a leaderboard."""
     with importing():
@@ -85,9 +82,9 @@ def add(
         None if paper is None else parse_reference(paper, year, link),
         protocol,
     )
-    run_dir = existing_run(runs_dir, name)
+    run_dir = existing_run(options.runs_dir, name)
     writable_parent(into, "--into")  # before the minutes that verification takes
-    entries = entries_of(run_dir, request, cache_dir, say, allow or ())
+    entries = entries_of(run_dir, request, options.cache_dir, say, options.allow)
     print("\n".join(add_entries(into, entries, replace)))
 
 

@@ -258,12 +258,11 @@ def ui(
 
 def conclude(run_dir: Path) -> None:
     """Print how a run ended; raises SearchStopped where every trial failed."""
-    from harness.journal.journal import read
-    from harness.journal.state import SearchState, summary
+    from harness.journal.state import load_state, summary
     from harness.session.confirmed import confirmed_lines, confirmed_settings, warnings
     from harness.session.resume_checks import read_stored
 
-    state = SearchState(read(run_dir / "events.jsonl"))
+    _, state = load_state(run_dir)
     print(f"{summary(state)}; report: {run_dir / 'report' / 'report.html'}")
     confirmed = confirmed_settings(read_stored(run_dir)[0], state)
     for line in confirmed_lines(confirmed, state.recommended):

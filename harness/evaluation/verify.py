@@ -34,35 +34,19 @@ _RESULT, _QUERY = "result.json ", "per query "
 _TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True)
-class Discrepancy:
-    """A reported number that its images do not give."""
-
-    trial_id: str
-    name: str
-    reported: float
-    recomputed: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.trial_id}: {self.name}: reported {self.reported:.6f}, "
-            f"recomputed {self.recomputed:.6f}"
-        )
-
-
 @dataclass
 class Verification:
     """What was compared."""
 
     numbers: int = 0  # reported ones that were recomputed
-    wrong: list[Discrepancy] = field(default_factory=list)  # those that differ
+    wrong: list[str] = field(default_factory=list)  # a line for each that differs
     without_images: int = 0  # trials: those that explored keep AP per query alone
     left_out: int = 0  # reported metrics of kinds that images alone do not determine
     unknown: set[str] = field(default_factory=set)  # metrics that no installed package has
 
     def text(self) -> str:
         """Lines for the terminal."""
-        lines = [str(item) for item in self.wrong[:20]]
+        lines = self.wrong[:20]
         if len(self.wrong) > len(lines):
             lines.append(f"… and {len(self.wrong) - len(lines)} more")
         lines.append(
@@ -124,7 +108,8 @@ def _compare(found: Verification, trial_id: str, reported: Numbers, again: Numbe
             found.numbers += 1
             recomputed = again.get(name, float("nan"))
             if not abs(recomputed - value) <= (metric.entry.tolerance if metric else _TOLERANCE):
-                found.wrong.append(Discrepancy(trial_id, name, value, recomputed))
+                both = f"reported {value:.6f}, recomputed {recomputed:.6f}"
+                found.wrong.append(f"{trial_id}: {name}: {both}")
 
 
 def _numbers(table: Numbers, result: Numbers, queries: Iterable[tuple[int, str, float]]) -> Numbers:

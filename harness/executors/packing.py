@@ -6,13 +6,12 @@ the longest code and the largest batch sizes of the space, for every backbone an
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from itertools import islice
 from math import ceil
 from typing import Any
 
 from harness.executors.footprint import KEY, Footprint, GpuNode, measure_here
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.configs import CORNERS, config_at, corners
+from harness.experiment.configs import config_at, corners
 from harness.options import Options
 from harness.search.plan import Plan
 from saat.errors import InputError
@@ -79,8 +78,7 @@ def settings_to_measure(experiment: Experiment, plan: Plan) -> list[TrialConfig]
     if plan == "search":
         space = experiment.space
         largest = {key: max(space[key].samples()) for key in _LARGEST if key in space}
-        base = experiment.config.flat()
-        for corner in islice(corners(space, base), CORNERS):
+        for corner in corners(experiment):
             point = {key: corner[key] for key in (*_LARGEST, *_EACH) if key in corner}
             if all(point[key] == value for key, value in largest.items() if key in point):
                 points[tuple(point.items())] = point

@@ -9,10 +9,11 @@ from harness.catalogue import catalogue
 from harness.experiment.config import METHODS, Experiment, TrialConfig
 from harness.experiment.section import SHOWN, Section, collecting, parsed
 from harness.experiment.sections import MOST_BITS, defense_model
-from harness.experiment.space import SEARCHABLE, Dimension
+from harness.experiment.space import SEARCHABLE
 from saat.errors import InputError, one_line
+from saat.metrics import OBJECTIVES
 
-CORNERS = 1024  # combinations of choices that are tried before a search starts
+_CORNERS = 1024  # combinations of choices that are tried before a search starts
 
 
 def config_at(experiment: Experiment, point: Mapping[str, Any]) -> TrialConfig:
@@ -68,11 +69,9 @@ def check_model(config: TrialConfig) -> None:
 
 def longest_training(experiment: Experiment) -> int:
     """Epochs of a sampled trial that reaches its end; the most where they differ."""
-    base = experiment.config.flat()
     keys = ("defense.method", "defense.epochs")
     points = {
-        tuple((key, point[key]) for key in keys if key in point)
-        for point in islice(corners(experiment.space, base), CORNERS)
+        tuple((key, point[key]) for key in keys if key in point) for point in corners(experiment)
     }
     configs = (config_at(experiment, dict(point)) for point in points)
     return max(config.epochs for config in configs)
@@ -83,16 +82,32 @@ def undefended(config: TrialConfig) -> TrialConfig:
     return with_sections(config, {"defense": {"method": "none"}})
 
 
-def corners(space: Mapping[str, Dimension], base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Points of every combination of choices, with all ranges at their lower, then upper ends."""
+def corners(experiment: Experiment) -> Iterator[dict[str, Any]]:
+    """Points of each combination of choices, with all ranges at their lower, then upper ends.
+
+    Of very many combinations they are the first 1024.
+    """
+    space, base = experiment.space, experiment.config.flat()
     choices = {key: d.samples() for key, d in space.items() if d.choice is not None}
-    for chosen in product(*choices.values(), (0, -1)):
+    for chosen in islice(product(*choices.values(), (0, -1)), _CORNERS):
         values = dict(zip(choices, chosen, strict=False))
         point: dict[str, Any] = {}
         for key, dimension in space.items():
             if dimension.applies({**base, **point}):
                 point[key] = values.get(key, dimension.samples()[chosen[-1]])
         yield point
+
+
+def varied_keys(experiment: Experiment) -> list[str]:
+    """The keys in which a run's settings differ, the code length first."""
+    compared = (key for point in experiment.compare.values() for key in point)
+    keys = dict.fromkeys((*experiment.space, *compared))
+    return sorted(keys, key=lambda key: key != "model.bits")
+
+
+def headline_metrics(experiment: Experiment) -> tuple[str, ...]:
+    """Plain names of clean and robust MAP, and of further objectives."""
+    return tuple(dict.fromkeys((*OBJECTIVES, *experiment.aims.names)))
 
 
 def key_limits(experiment: Experiment) -> dict[str, tuple[float, float]]:

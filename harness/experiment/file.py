@@ -41,7 +41,7 @@ def load_experiment(
         InputError: all that is wrong with the file and the overrides.
     """
     raw = read_yaml(path, "an experiment")
-    written = _method_of(raw)
+    written = method_of(raw)
     faults: list[str] = []
     notes: list[str] = []
     for pair in overrides:
@@ -154,7 +154,7 @@ def _replace(raw: dict[Any, Any], key: str, value: Any, shown: str) -> None:
         where.pop("name" if name == "path" else "path", None)
 
 
-def _method_of(raw: Mapping[Any, Any]) -> str:
+def method_of(raw: Mapping[Any, Any]) -> str:
     """The defense that a file's content names; the default where it names none that there is."""
     section = raw.get("defense")
     method = section.get("method") if isinstance(section, Mapping) else None
@@ -167,7 +167,7 @@ def _method_faults(raw: dict[Any, Any], written: str) -> list[str]:
     Those keys are removed from ``raw``, so that the rest of it can be checked; ``written`` is the
     method before all overrides.
     """
-    method = _method_of(raw)
+    method = method_of(raw)
     if method == written:
         return []
     own = {f"defense.{key}" for key in keys_of(defense_model(method))}

@@ -1,11 +1,10 @@
 """What is wrong with the points of an experiment's space, and with its compared settings."""
 
 from collections.abc import Mapping
-from itertools import islice
 from typing import Any
 
 from harness.experiment.config import Experiment, digest
-from harness.experiment.configs import CORNERS, config_at, corners
+from harness.experiment.configs import config_at, corners
 from harness.experiment.section import SHOWN, collecting, nearest
 from harness.experiment.space import SEARCHABLE, Dimension
 from harness.experiment.strata import MOST_VALUES
@@ -26,7 +25,7 @@ def space_faults(experiment: Experiment, files: bool) -> list[str]:
         return faults
     for key, dimension in space.items():
         faults += _dimension_faults(experiment, key, dimension, base, files)
-    for point in islice(corners(space, base), 0 if faults else CORNERS):
+    for point in () if faults else corners(experiment):
         # Of a combination all its parts are named: each of them alone was allowed.
         parts = " ".join(f"{key}={one_line(value, SHOWN)}" for key, value in point.items())
         if faults := _point_faults(experiment, point, f"space: {parts}: ", files):

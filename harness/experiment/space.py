@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from harness.experiment.section import SHOWN, Number, Section, parse_number
+from harness.limits import LARGEST
 from saat.errors import one_line, repeated
 
 if TYPE_CHECKING:  # takes half a second to import, and a file is checked without it
     import optuna
 
 SEARCHABLE = ("model", "pretrain", "defense")
-_LARGEST = 2**53  # above, Optuna's floats cannot hold every whole number
 _MOST_CHOICES = 256
 _MOST_STEPS = 1_000_000  # of a range
 _ROUNDING = 1e-8  # of a number of steps
@@ -57,7 +57,7 @@ class Dimension(Section):
                 raise ValueError(f"choice: {one_line(twice[0], SHOWN)} is named twice")
             return self
         if self.int_range is not None:
-            if max(map(abs, self.int_range)) > _LARGEST:
+            if max(map(abs, self.int_range)) > LARGEST:
                 raise ValueError(f"int: {one_line(self.int_range, SHOWN)}: at most 2**53")
             if self.step is not None and not self.step.is_integer():
                 raise ValueError(f"step: {self.step:g}: a whole number, as int has")

@@ -1,7 +1,6 @@
 """The checks of ``saat preflight`` in their order, and their result as text and JSON."""
 
 import io
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,6 +15,7 @@ from harness.preflight.shared_folder import shared_folder_check
 from harness.preflight.tracker import ask_tracker
 from harness.redaction import redacted
 from harness.session.checks import check_folders, check_uri
+from harness.session.wording import aligned
 
 _COLUMNS = (
     "node", *findings.SAME_VERSION, "GPUs", "driver", "CPUs", "OMP", "data", "runs", "clock",
@@ -34,7 +34,7 @@ class Outcome:
 
     def text(self) -> str:
         """A table with a row for each node, then a line for everything else."""
-        lines = _aligned([_COLUMNS, *map(_row, self.cluster.nodes)])
+        lines = aligned([_COLUMNS, *map(_row, self.cluster.nodes)])
         lines += [self.tracker] if self.tracker else []
         if self.cluster.trials:
             lines.append(f"trials at once: {self.cluster.trials}")
@@ -79,20 +79,16 @@ def preflight(experiment: Experiment | None, options: Options, timeout_s: float)
             driver = report_node(request, "driver")
             this = findings.Node(driver.host, driver.cpus, driver.gpus, driver, offset_s=0.0)
             nodes, departed = [this], []
-    cluster = findings.Cluster(
-        driver,
-        nodes,
-        departed=departed,
-        autoscaling=options.autoscaling,
-        tracker=tracker_problem,
-        is_cluster=bool(options.address),
-    )
+    cpus, gpus, trials = 0, 0.0, None
     if experiment is not None:
         from harness.executors.ray_slots import slots_of_node
 
         cpus, gpus = experiment.resources.cpus_per_trial, experiment.resources.gpus
         trials = sum(slots_of_node({"CPU": n.cpus, "GPU": n.gpus}, cpus, gpus) for n in nodes)
-        cluster = replace(cluster, cpus_per_trial=cpus, gpus_per_trial=gpus, trials=trials)
+    cluster = findings.Cluster(
+        driver, nodes, departed, cpus, gpus, trials, options.autoscaling, tracker_problem,
+        is_cluster=bool(options.address),
+    )  # fmt: skip
     failures = [redacted(line) for line in findings.failures(cluster)]
     return Outcome(cluster, tracker, failures, findings.warnings(cluster))
 
@@ -138,12 +134,3 @@ def _row(node: findings.Node) -> tuple[str, ...]:
         "on" if report.token else "off",
         *("-" if free is None else decimal(free) for free in frees),
     )
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Pad the cells of every column to one width; a short row is a message and sets no width."""
-    full = [row for row in rows if len(row) == len(_COLUMNS)]
-    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
-    return [
-        "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=False)).rstrip() for row in rows
-    ]

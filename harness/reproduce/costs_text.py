@@ -4,7 +4,7 @@ import textwrap
 from typing import Any
 
 from harness.reproduce.costs import Cost, DryRun
-from harness.session.calibration import Spread
+from harness.session.calibration import spread_content
 
 _WIDTH = 80
 
@@ -77,9 +77,5 @@ def _cost(cost: Cost, found: DryRun) -> dict[str, Any]:
         "trained": cost.trained,
         "attacks": cost.attacks,
         "forward_passes": cost.passes,
-        "device_hours": _spread(cost.hours(found.rates)),
+        "device_hours": spread_content(cost.hours(found.rates)),
     }
-
-
-def _spread(hours: Spread | None) -> dict[str, float] | None:
-    return None if hours is None else dict(zip(("low", "median", "high"), hours, strict=True))

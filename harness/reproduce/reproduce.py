@@ -126,12 +126,16 @@ def write_pages(
     return write_index(measured, out_dir)
 
 
+def begun_runs(profile: Profile, runs_dir: Path) -> dict[str, Path]:
+    """The folders of all runs of a profile that have begun, by their declared names."""
+    folders = {name: runs_dir / profile.run_name(run) for name, run in runs().items()}
+    return {name: path for name, path in folders.items() if (path / "events.jsonl").exists()}
+
+
 def measured_runs(profile: Profile, runs_dir: Path) -> Measured:
     """Results of all runs of a profile that have begun."""
     found = {}
-    for name, run in runs().items():
-        run_dir = runs_dir / profile.run_name(run)
-        if (run_dir / "events.jsonl").exists():
-            write_tables(run_dir, *load_state(run_dir))
-            found[name] = load_search(run_dir)
+    for name, run_dir in begun_runs(profile, runs_dir).items():
+        write_tables(run_dir, *load_state(run_dir))
+        found[name] = load_search(run_dir)
     return Measured(profile.data, profile.scale, profile.backbones, profile.bits, found)

@@ -1,10 +1,10 @@
 """What the model of a search says of its result, handed to the report as numbers."""
 
 from harness.experiment.config import Experiment
-from harness.journal.state import SearchState
+from harness.journal.state import SearchState, TrialRecord
 from harness.search.ablation import ablation_paths
 from harness.search.dependence import partial_dependence
-from harness.search.final_model import FEWEST_TRIALS, final_model
+from harness.search.final_model import FEWEST_TRIALS, FinalModel
 from reports.explanation import Explanation
 from saat.wording import counted
 
@@ -14,8 +14,11 @@ def learned_from(state: SearchState) -> list[str]:
 
     An explanation of the same ids would be the same.
     """
-    ended = [r.spec.trial_id for r in state.known() if r.status != "running"]
-    return [*ended, *(state.recommended or ())]
+    return [*(record.spec.trial_id for record in _ended(state)), *(state.recommended or ())]
+
+
+def _ended(state: SearchState) -> list[TrialRecord]:
+    return [record for record in state.known() if record.status != "running"]
 
 
 def search_explanation(experiment: Experiment, state: SearchState) -> Explanation:
@@ -23,7 +26,7 @@ def search_explanation(experiment: Experiment, state: SearchState) -> Explanatio
     trials = learned_from(state)
     if not any(len(set(d.samples())) > 1 for d in experiment.space.values()):
         return Explanation(trials, missing="nothing was searched")
-    model = final_model(experiment, state)
+    model = FinalModel(experiment, _ended(state))
     if (count := len(model.points)) < FEWEST_TRIALS:
         few = f"{counted(count, 'explored trial')} completed above chance, and {FEWEST_TRIALS} are"
         return Explanation(trials, missing=f"{few} needed")

@@ -6,19 +6,16 @@ and trials far below the front count for less where they contradict the others. 
 ``search.each`` one model covers all values of that key.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from harness.experiment.config import Experiment
-from harness.experiment.configs import config_at
-from harness.experiment.space import Dimension
-from harness.journal.state import SearchState, TrialRecord, metrics_of
+from harness.journal.state import TrialRecord, metrics_of
+from harness.search.recommendation import usable
 from harness.search.samplers.context import SearchedObjective
 from harness.search.samplers.ehvi.encoding import Point, SpaceEncoding
 from harness.search.samplers.ehvi.model import Fit
-from harness.search.samplers.ehvi.sampler import EhviSampler
 from harness.search.samplers.ehvi.study_trials import Scale, observation
 from harness.search.searcher import Searcher
 from reports.explanation import Estimate
@@ -45,14 +42,7 @@ class FinalModel:
         self._space, self._base = experiment.space, experiment.config.flat()
         aims = _with_maps(experiment.aims)
         self.names = aims.names
-        searcher = Searcher(
-            experiment.space,
-            lambda point: config_at(experiment, point).flat(),
-            EhviSampler,
-            experiment.seed,
-            experiment.search.num_samples,
-            aims,
-        )
+        searcher = Searcher.of(experiment, "ehvi", aims)
         self.points: dict[str, Point] = {}
         for number, record in enumerate(records):
             if _tell(searcher, aims, number, record):
@@ -82,28 +72,12 @@ class FinalModel:
 
         A key that begins to apply has no value unless ``changes`` have one.
         """
-        return changed(self._space, self._base, point, changes)
-
-
-def final_model(experiment: Experiment, state: SearchState) -> FinalModel:
-    """The model of a search; below `FEWEST_TRIALS` points it says little but its prior."""
-    ended = [record for record in state.known() if record.status != "running"]
-    return FinalModel(experiment, ended)
-
-
-def changed(
-    space: Mapping[str, Dimension],
-    base: Mapping[str, Any],
-    point: Mapping[str, Any],
-    changes: Mapping[str, Any],
-) -> Point:
-    """See :meth:`FinalModel.changed`; ``base`` is the experiment's own flat setting."""
-    new: Point = {}
-    for key, dimension in space.items():
-        given = changes if key in changes else point
-        if key in given and dimension.applies({**base, **new}):
-            new[key] = given[key]
-    return new
+        new: Point = {}
+        for key, dimension in self._space.items():
+            given = changes if key in changes else point
+            if key in given and dimension.applies({**self._base, **new}):
+                new[key] = given[key]
+        return new
 
 
 def _with_maps(aims: Aims) -> Aims:
@@ -118,14 +92,9 @@ def _tell(searcher: Searcher, aims: Aims, number: int, record: TrialRecord) -> b
     searcher.include(number, record.point, record.notes)
     for event in record.epochs:
         searcher.observe(number, aims.validation_values(metrics_of(event)))
-    values = aims.values(record.metrics)
-    completed = (
-        record.status == "completed"
-        and all(map(math.isfinite, values))
-        and not is_collapsed(record.metrics)
-    )
+    completed = usable(aims, record) and not is_collapsed(record.metrics)
     if completed:
-        searcher.tell(number, "completed", values)
+        searcher.tell(number, "completed", aims.values(record.metrics))
     else:
         searcher.tell(number, "stopped" if record.status == "stopped" else "failed")
     return completed and len(searcher.study.get_trials(deepcopy=False)) > before

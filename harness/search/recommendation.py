@@ -1,4 +1,4 @@
-"""Choose which explored settings are confirmed."""
+"""The front of the explored settings, and which of them are confirmed."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.experiment.config import Experiment
-from harness.journal.state import TrialRecord
+from harness.journal.state import SearchState, TrialRecord
+from reports.frontier import hypervolume, pareto_mask
 from reports.preference import order_of_choice
 from saat.feasibility import Aims
 
@@ -26,6 +27,19 @@ def eligible(aims: Aims, record: TrialRecord) -> bool:
 def eligible_values(aims: Aims, records: Iterable[TrialRecord]) -> Values:
     """Objectives of the eligible trials (n, m), oriented: larger is better."""
     return aims.oriented([aims.values(r.metrics) for r in records if eligible(aims, r)])
+
+
+def front_of(aims: Aims, state: SearchState, by: int = 0) -> list[TrialRecord]:
+    """The explored settings that no other one beats, best in objective number ``by`` first."""
+    done = [record for record in state.of_phase("explore") if eligible(aims, record)]
+    values = eligible_values(aims, done)
+    on_front = pareto_mask(values)
+    return [done[i] for i in np.argsort(-values[:, by], kind="stable") if on_front[i]]
+
+
+def explored_hypervolume(aims: Aims, state: SearchState) -> float:
+    """The hypervolume of all eligible explored settings."""
+    return hypervolume(eligible_values(aims, state.of_phase("explore")), aims.corner)
 
 
 def recommend(experiment: Experiment, explored: Iterable[TrialRecord]) -> list[str]:

@@ -8,23 +8,22 @@ stopped early are PRUNED in the study and failed ones FAIL; neither has results.
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import optuna
 
+from harness.experiment.config import Experiment
+from harness.experiment.configs import config_at
 from harness.experiment.space import Dimension, suggest
+from harness.search.prior import guesses
 from harness.search.samplers.context import Guess, SamplerContext, SearchedObjective
+from harness.search.samplers.registry import SAMPLERS
 from harness.search.samplers.trial_attributes import DISCARDED, PLANNED_EPOCHS, report_epoch
 from saat.feasibility import Aims
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 Outcome = Literal["completed", "stopped", "failed"]
-_STATES: dict[Outcome, optuna.trial.TrialState] = {
-    "completed": optuna.trial.TrialState.COMPLETE,
-    "stopped": optuna.trial.TrialState.PRUNED,
-    "failed": optuna.trial.TrialState.FAIL,
-}
 _RANDOM_FROM = 10  # attempts of the sampler before suggestions are random
 
 
@@ -56,6 +55,20 @@ class Searcher:
             directions=["maximize" if o.maximise else "minimize" for o in aims.objectives]
         )
         self._trials: dict[int, optuna.Trial] = {}
+
+    @classmethod
+    def of(cls, experiment: Experiment, sampler: str = "", aims: Aims | None = None) -> Self:
+        """That of an experiment, with its sampler and aims unless others are given."""
+        search = experiment.search
+        return cls(
+            experiment.space,
+            lambda point: config_at(experiment, point).flat(),
+            SAMPLERS[sampler or search.sampler],
+            experiment.seed,
+            search.num_samples,
+            aims or experiment.aims,
+            guesses(experiment),
+        )
 
     def suggest(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
         """Point of trial ``number``, and the sampler's notes on it, to be journaled.
@@ -159,7 +172,8 @@ class Searcher:
         if outcome == "completed":
             self.study.tell(trial, values=list(values or ()))
         else:
-            self.study.tell(trial, state=_STATES[outcome])
+            ended = optuna.trial.TrialState
+            self.study.tell(trial, state=ended.PRUNED if outcome == "stopped" else ended.FAIL)
 
     def _applies(self, key: str, point: Mapping[str, Any]) -> bool:
         dimension = self._space[key]

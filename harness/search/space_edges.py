@@ -26,8 +26,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.configs import key_limits
 from harness.experiment.space import Dimension
 from harness.journal.state import SearchState
-from harness.search.recommendation import eligible, eligible_values
-from reports.frontier import pareto_mask
+from harness.search.recommendation import front_of
 from reports.wording import is_pixel_parameter, parameter_symbol, parameter_value
 
 SHARE = 0.05  # of a range, from its end
@@ -36,23 +35,6 @@ _CHANCE = 0.05
 _ROUNDING = 1e-9
 _DECADES = 0.5  # by which a logarithmic range grows; another grows by half its width
 _LEAST_LOG = 1e-12  # where a logarithmic range may begin
-
-
-class CrowdedEnd(NamedTuple):
-    """An end of a range that settings of the front gather at."""
-
-    is_upper: bool
-    near: int  # settings within 5 % of it, or beyond
-    text: str  # how many settings lie at which end
-
-
-class CrowdedKey(NamedTuple):
-    """A searched key with settings of the front at its ends."""
-
-    settings: int  # of the front that have the key
-    ends: tuple[CrowdedEnd, ...]
-    override: str  # ``space.KEY={…}`` for ``--set``
-    text: str  # one sentence: which end, how many settings, and what widens the space
 
 
 class _End(NamedTuple):
@@ -106,22 +88,21 @@ class _End(NamedTuple):
         digits = 1 - math.floor(math.log10(half * scale))
         return round((self.value + self.sign * half) * scale, digits) / scale
 
-    def crowded(self, key: str, values: Sequence[float]) -> CrowdedEnd | None:
-        """The end if enough of the values lie there."""
+    def crowded(self, key: str, values: Sequence[float]) -> str:
+        """How many of the values lie there, in words; empty if too few do."""
         reach, slack = self.reach(), _ROUNDING * abs(self.value - self.other)
         near = sum((number - reach) * self.sign >= -slack for number in values)
         if near < max(_FEWEST, len(values) / 2):
-            return None
+            return ""
         if _tail(near, len(values), self.chance()) > _CHANCE:
-            return None
+            return ""
         is_beyond = any((number - self.value) * self.sign > slack for number in values)
-        text = (
+        return (
             f"{near} of {len(values)} settings of the front lie "
             f"{'at' if reach == self.value else f'within {100 * SHARE:g} % of'} the "
             f"{'upper' if self.is_upper else 'lower'} end ({parameter_value(key, self.value)})"
             f"{' or beyond it' if is_beyond else ''}"
         )
-        return CrowdedEnd(self.is_upper, near, text)
 
     def _scaled(self, value: float) -> float:
         return math.log(value) if self.log else value
@@ -129,20 +110,18 @@ class _End(NamedTuple):
 
 def space_notices(experiment: Experiment, state: SearchState) -> list[str]:
     """A sentence for every searched key that settings of the front have at an end of its range."""
-    aims = experiment.aims
-    done = [record for record in state.of_phase("explore") if eligible(aims, record)]
-    on_front = pareto_mask(eligible_values(aims, done))
-    front = [record.config.flat() for record, on in zip(done, on_front, strict=True) if on]
-    crowded = crowded_keys(experiment.space, front, key_limits(experiment))
-    return [found.text for found in crowded]
+    front = [record.config.flat() for record in front_of(experiment.aims, state)]
+    return crowded_keys(experiment.space, front, key_limits(experiment))
 
 
 def crowded_keys(
     space: Mapping[str, Dimension],
     front: Sequence[Mapping[str, Any]],
     limits: Mapping[str, tuple[float, float]],
-) -> list[CrowdedKey]:
-    """The searched keys with settings of the front at an end of their range.
+) -> list[str]:
+    """A sentence for each key that settings of the front have at an end of its range.
+
+    It says at which end, how many settings, and what widens the space.
 
     Args:
         space: of an experiment.
@@ -160,12 +139,12 @@ def _crowded(
     dimension: Dimension,
     front: Iterable[Mapping[str, Any]],
     limits: tuple[float, float],
-) -> CrowdedKey | None:
+) -> str:
     having = (setting.get(key) for setting in front if dimension.applies(setting))
     # A paper's default may have a word, such as ``step_size: auto``.
     values = [float(value) for value in having if isinstance(value, int | float)]
     scale = 255 if is_pixel_parameter(key) else 1
-    found: list[CrowdedEnd] = []
+    found: list[str] = []
     bounds = list(dimension.bounds) if dimension.choice is None else []
     for end in _ends(dimension):
         new = end.wider(limits[end.is_upper], scale)
@@ -173,11 +152,10 @@ def _crowded(
             bounds[end.is_upper] = new
             found.append(crowded)
     if not found:
-        return None
-    override = f"space.{key}={_written(dimension, bounds, scale)}"
-    told = f"{parameter_symbol(key)}: {', and '.join(end.text for end in found)}"
-    text = f"{told}; to widen the space: --set {shlex.quote(override)}"
-    return CrowdedKey(len(values), tuple(found), override, text)
+        return ""
+    override = shlex.quote(f"space.{key}={_written(dimension, bounds, scale)}")
+    told = f"{parameter_symbol(key)}: {', and '.join(found)}"
+    return f"{told}; to widen the space: --set {override}"
 
 
 def _ends(dimension: Dimension) -> list[_End]:

@@ -7,12 +7,9 @@ is ahead of it. Without ``search.each`` there is one stratum, the whole search.
 from collections.abc import Iterable
 from typing import Any
 
-from harness.experiment.configs import config_at
 from harness.experiment.strata import Stratum
 from harness.journal.state import SearchState, TrialRecord
 from harness.search.plan import scheduler_of
-from harness.search.prior import guesses
-from harness.search.samplers.registry import SAMPLERS
 from harness.search.searcher import Searcher
 from harness.search.stopping import stop_reason
 
@@ -29,17 +26,8 @@ class StratumSearch:
     def __init__(self, stratum: Stratum, key: str | None, searcher: Searcher | None) -> None:
         self.experiment, self.fixed = stratum
         self._key = key
-        experiment, search = self.experiment, self.experiment.search
-        self.searcher = searcher or Searcher(
-            experiment.space,
-            lambda point: config_at(experiment, point).flat(),
-            SAMPLERS[search.sampler],
-            experiment.seed,
-            search.num_samples,
-            experiment.aims,
-            guesses(experiment),
-        )
-        self.scheduler = scheduler_of(experiment)
+        self.searcher = searcher or Searcher.of(self.experiment)
+        self.scheduler = scheduler_of(self.experiment)
         self.is_exhausted = False  # whether no setting is left that has not been tried
 
     @property

@@ -1,7 +1,8 @@
 """Seconds that a forward pass takes on this device, in each kind of work, in a few seconds."""
 
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ from torch import Tensor
 
 from harness.experiment.config import TrialConfig
 from harness.experiment.sections import to_settings
+from harness.session.trial_costs import Passed
 from saat.attacks.interface import GRADIENT_PASSES
 from saat.attacks.query_batches import frozen
 from saat.defenses import defended_network
 from saat.models import BACKBONES, HashingNetwork, evaluating
 from saat.pretrain import PretrainSettings
+from saat.wording import counted
 from saat.work import KINDS, TRAINING_STEP, Work
 
 CALIBRATION_S = 1.0  # for each kind of work
@@ -26,6 +29,19 @@ _ON_CPU, _ENCODED, _ATTACKED = 32, 250, 128
 Spread = np.ndarray
 # Kind of work → seconds a forward pass.
 Rates = Mapping[str, Spread]
+
+
+def calibrate_all(
+    examples: Mapping[Passed, TrialConfig], device: str, threads: int, say: Callable[[str], None]
+) -> dict[Passed, Rates]:
+    """Calibrate everything that images pass, with as many ``threads`` as a trial has."""
+    say(f"calibration: some seconds on {device} for {counted(len(examples), 'network')}")
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(threads, os.cpu_count() or 1))
+    try:
+        return {passed: calibrate(config, device) for passed, config in examples.items()}
+    finally:
+        torch.set_num_threads(before)
 
 
 def calibrate(config: TrialConfig, device: str) -> Rates:
@@ -74,6 +90,19 @@ def seconds(work: Work, rates: Rates) -> Spread:
     """Seconds that work takes, with their spread."""
     each = (part * rates[kind] for kind, part in zip(KINDS, work.parts, strict=True))
     return sum(each, np.zeros(3))
+
+
+def hours(costs: Iterable[Mapping[Passed, Work]], rates: Mapping[Passed, Rates]) -> Spread | None:
+    """Device-hours of all these costs; None where nothing was calibrated."""
+    if not rates:
+        return None
+    parts = (seconds(work, rates[passed]) for part in costs for passed, work in part.items())
+    return sum(parts, np.zeros(3)) / 3600
+
+
+def spread_content(found: Spread | None) -> dict[str, float] | None:
+    """A spread, JSON-able."""
+    return None if found is None else dict(zip(("low", "median", "high"), found, strict=True))
 
 
 def _timed(step: Callable[[], Any], device: str) -> list[float]:

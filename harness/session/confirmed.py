@@ -8,8 +8,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from harness.experiment.config import Experiment
+from harness.experiment.configs import headline_metrics, varied_keys
 from harness.journal.state import SearchState, TrialRecord
-from harness.session.wording import compact_setting, short_label, shown_keys, value_text
+from harness.session.wording import aligned, compact_setting, short_label, value_text
 from reports.wording import MISSING, ROLES, letter_at, points
 from saat.metrics import METRICS, OBJECTIVES, Phase, Unit, final_metrics
 from saat.sanity import at_chance, warning_lines
@@ -55,11 +56,9 @@ def confirmed_settings(experiment: Experiment, state: SearchState) -> list[Confi
     for record in state.of_phase("confirm", "train"):
         if record.status == "completed" and OBJECTIVES[0] in Phase.TEST.of(record.metrics):
             groups[record.spec.role, record.config_hash].append(record)
-    names = tuple(dict.fromkeys((*OBJECTIVES, *experiment.aims.names)))
-    keys = dict.fromkeys(["model.bits", *shown_keys(experiment)])
-    found = [
-        (_place(records), _confirmed(records, names, list(keys))) for records in groups.values()
-    ]
+    names = headline_metrics(experiment)
+    keys = list(dict.fromkeys(["model.bits", *varied_keys(experiment)]))
+    found = [(_place(records), _confirmed(records, names, keys)) for records in groups.values()]
     found.sort(
         key=lambda pair: (
             _ORDER.get(pair[1].role, len(_ORDER)),
@@ -148,19 +147,14 @@ def confirmed_lines(found: Sequence[Confirmed], recommended: Sequence[str] | Non
     names = list(dict.fromkeys(name for one in found for name in one.values))
     head = ["", "setting", *(f"{short_label(name):>5}" for name in names)]
     rows = [[one.label, one.setting, *(_cell(name, one) for name in names)] for one in found]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [f"on test queries, MAP in %, {spread}:", _row(head, widths)]
-    for one, row in zip(found, rows, strict=True):
-        lines.append(_row(row, widths))
+    heading, *shown = (f"  {row}" for row in aligned([head, *rows]))
+    lines = [f"on test queries, MAP in %, {spread}:", heading]
+    for one, row in zip(found, shown, strict=True):
+        lines.append(row)
         lines += [f"    {one.label}: {', '.join(one.doubts)}"] if one.doubts else []
     chosen = [one for one in found if one.role == "recommended"]
     lines += [f"{one.label}, {one.bits} bits: {_gain(one, found)}" for one in chosen]
     return lines if chosen or recommended is None else [*lines, "no setting is recommended"]
-
-
-def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [f"{text:<{size}}" for text, size in zip(cells, widths, strict=True)]
-    return ("  " + "  ".join(padded)).rstrip()
 
 
 def _cell(name: str, one: Confirmed) -> str:

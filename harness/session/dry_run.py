@@ -3,13 +3,11 @@
 Nothing is written to the folder of runs; images are decoded into their cache.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-import numpy as np
 import torch
 
 from harness.experiment.config import Experiment
@@ -17,7 +15,7 @@ from harness.journal.protocol_identity import protocol_hash
 from harness.options import Options
 from harness.search.plan import Plan, fixed_trainings
 from harness.search.warm_start import warm_start
-from harness.session.calibration import Rates, Spread, calibrate, seconds
+from harness.session.calibration import Rates, Spread, calibrate_all, hours
 from harness.session.checks import check_folders, check_tracking, device_of_run, notes_of_search
 from harness.session.disk import DiskItem, disk_needs
 from harness.session.sizes import SearchSize, data_sizes, size_of_search
@@ -30,7 +28,6 @@ from harness.session.stage_costs import (
 )
 from harness.session.trial_costs import Case, Passed, TrialCosts
 from saat.errors import InputError
-from saat.wording import counted
 
 
 @dataclass(frozen=True)
@@ -50,10 +47,7 @@ class DryRun:
 
     def hours(self, *costs: Costs) -> Spread | None:
         """Device-hours of all these costs; None without a device."""
-        if not self.device:
-            return None
-        parts = (seconds(work, self.rates[p]) for part in costs for p, work in part.items())
-        return sum(parts, np.zeros(3)) / 3600
+        return hours(costs, self.rates)
 
     def total_hours(self, case: Case = "expected") -> Spread | None:
         """Device-hours of all stages."""
@@ -70,11 +64,11 @@ class DryRun:
         share, total = min(1.0, self.experiment.resources.gpus or 1.0), 0.0
         for _, phase in groupby(self.stages, lambda stage: stage.phase):
             of_phase = list(phase)
-            hours = self.hours(*(stage.costs["expected"] for stage in of_phase))
-            if hours is None:
+            spread = self.hours(*(stage.costs["expected"] for stage in of_phase))
+            if spread is None:
                 return None
             trials = max(stage.count for stage in of_phase if stage.unit == "trial")
-            total += float(hours[1]) / max(1.0, min(self.at_once, trials) * share)
+            total += float(spread[1]) / max(1.0, min(self.at_once, trials) * share)
         return total
 
 
@@ -89,8 +83,7 @@ def dry_run(
     check_folders(options)
     check_tracking(options.tracking_uri, options.runs_dir)
     sizes, known, notes = data_sizes(experiment, options.cache_dir, say), set[str](), list[str]()
-    if sizes.missing:
-        notes.append(f"{sizes.missing.split(';')[0]}; counted with the published lists")
+    notes += sizes.notes
     notes += notes_of_search(experiment) if plan == "search" else []
     if plan == "search" and experiment.search.warm_start:
         if sizes.missing:
@@ -116,7 +109,9 @@ def dry_run(
             "can use is here, so F alone, and no hours"
         )
     began = time.monotonic()
-    rates = _measured(experiment, costs, device, say) if device else {}
+    threads, rates = experiment.resources.cpus_per_trial, dict[Passed, Rates]()
+    if device:
+        rates = calibrate_all(costs.examples, device, threads, say)
     measured_s = time.monotonic() - began
     at_once, refused = _slots_here(experiment, options)
     if refused:
@@ -133,19 +128,6 @@ def dry_run(
         disk_needs(experiment, configs, stages, sizes, at_once or 1, options),
         notes,
     )
-
-
-def _measured(
-    experiment: Experiment, costs: TrialCosts, device: str, say: Callable[[str], None]
-) -> dict[Passed, Rates]:
-    """Calibrate everything that images pass, with as many threads as a trial has."""
-    say(f"calibration: some seconds on {device} for {counted(len(costs.examples), 'network')}")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(min(experiment.resources.cpus_per_trial, os.cpu_count() or 1))
-    try:
-        return {passed: calibrate(config, device) for passed, config in costs.examples.items()}
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _slots_here(experiment: Experiment, options: Options) -> tuple[int | None, str]:

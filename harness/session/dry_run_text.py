@@ -7,7 +7,7 @@ from typing import Any
 from rich.filesize import decimal
 
 from harness.experiment.config import Experiment
-from harness.session.calibration import Spread
+from harness.session.calibration import Spread, spread_content
 from harness.session.disk import spaces
 from harness.session.dry_run import DryRun
 from harness.session.sizes import SearchSize
@@ -30,7 +30,7 @@ def as_text(found: DryRun) -> str:
 def _described(experiment: Experiment, size: SearchSize) -> list[str]:
     lines = ["space:"]
     for key, dimension in experiment.space.items():
-        parts = dimension.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        parts = dimension.dump()
         lines.append(f"  {key}: " + ", ".join(f"{name} {value}" for name, value in parts.items()))
     lines[-1] += "" if experiment.space else " nothing is searched"
     known = f", {size.known} known from earlier searches" if size.known else ""
@@ -164,14 +164,14 @@ def as_json(found: DryRun) -> dict[str, Any]:
                 "count": stage.count,
                 "unit": stage.unit,
                 "forward_passes": {case: stage.passes(case) for case in CASES},
-                "device_hours": _spread(found.hours(stage.costs["expected"])),
+                "device_hours": spread_content(found.hours(stage.costs["expected"])),
             }
             for stage in found.stages
         ],
         "forward_passes": {case: sum(s.passes(case) for s in found.stages) for case in CASES},
-        "device_hours": _spread(found.total_hours()),
-        "device_hours_least": _spread(found.total_hours("least")),
-        "device_hours_most": _spread(found.total_hours("most")),
+        "device_hours": spread_content(found.total_hours()),
+        "device_hours_least": spread_content(found.total_hours("least")),
+        "device_hours_most": spread_content(found.total_hours("most")),
         "trials_at_once": found.at_once,
         "wall_hours": found.wall_hours,
         "disk": [
@@ -180,7 +180,3 @@ def as_json(found: DryRun) -> dict[str, Any]:
         "space": [{**space._asdict(), "folder": str(space.folder)} for space in spaces(found.disk)],
         "notes": list(found.notes),
     }
-
-
-def _spread(hours: Spread | None) -> dict[str, float] | None:
-    return None if hours is None else dict(zip(("low", "median", "high"), hours, strict=True))

@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.experiment.config import Experiment
+from harness.experiment.configs import varied_keys
 from harness.journal.state import SearchState, TrialRecord
 from harness.session.time_left import Progressed, TimeLeft
-from harness.session.wording import compact_setting, short_label, shown_keys, value_text
+from harness.session.wording import compact_setting, short_label, value_text
 from saat.errors import printable
 from saat.metrics import Phase
 from saat.wording import counted, duration
@@ -136,7 +137,7 @@ class _Columns:
 
     def __init__(self, experiment: Experiment, state: SearchState, width: int) -> None:
         self._aims = experiment.aims
-        self._keys = shown_keys(experiment)
+        self._keys = varied_keys(experiment)
         records = [*state.ended(), *state.running()]
         self._id = max([len("trial"), *(len(_short_id(record)) for record in records)])
         self._epoch = max([len("epoch"), *(len(_epoch(record)) for record in records)])

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from harness.journal.journal import Event
 from harness.journal.state import TrialRecord, metrics_of
+from harness.search.recommendation import explored_hypervolume, front_of
 from harness.search.search import Search
-from harness.session.front import front_of
 from harness.session.live_view import LiveView
 from harness.session.terminal_keys import silent_control_keys
 from harness.session.time_left import EQUAL, Progressed, TrialWork, progressed
@@ -100,14 +100,14 @@ class Progress:
             epochs = record.config.epochs if record else 0
             values = "not validated"
             if found := aims.validation_values(metrics_of(event)):
-                values = objectives_text(aims, found)
+                values = objectives_text(aims.names, found)
             line = f"{name} epoch {event['epoch']}/{epochs} {values}"
             reason = event.get("stop_reason")
             return f"{line}; stopped: {reason}  [{self._overall()}]" if reason else line
         if kind == "failed":
             return f"{name} failed: {event['stop_reason']}  [{self._overall()}]"
         phase = Phase.REATTACK if Phase.REATTACK.of(event["metrics"]) else Phase.TEST
-        values = f"{phase} {objectives_text(aims, aims.values(metrics_of(event), phase))}"
+        values = f"{phase} {objectives_text(aims.names, aims.values(metrics_of(event), phase))}"
         doubts = "".join(f"; UNRELIABLE, {reason}" for reason in event.get("unreliable", []))
         return f"{name} done: {values}{doubts}  [{self._overall()}]"
 
@@ -137,7 +137,8 @@ class Progress:
         state = self._search.state
         completed = len(state.completed)
         if self._front[0] != completed:
-            self._front = (completed, *front_of(self._aims, state))
+            volume = explored_hypervolume(self._aims, state)
+            self._front = completed, front_of(self._aims, state), volume
         _, front, volume = self._front
         return LiveView(
             self._search.experiment,

@@ -3,6 +3,7 @@
 import sys
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,30 +102,34 @@ def start(experiment: Experiment, options: Options, plan: Plan, say: Callable[[s
     facts = {"compute": compute_facts(experiment, device)}
     written = provenance(experiment, data, device, versions) | facts
     write_record(run_dir / "provenance.json", written)
-    journal = Journal(run_dir)
-    journal.append(
-        "started",
-        search_id=uuid.uuid4().hex,
-        plan=plan,
-        executor=options.executor,
-        tracking_uri=options.tracking_uri,
-        device=device,
-        data_fingerprint=data.fingerprint,
-        dataset=data.label,
-        protocol_hash=protocol,
-        versions=versions,
-        validation_hash=validation_hash(experiment, len(data.validation_database)),
-        **({"packing": packing} if packing else {}),
-        **({"work": dict(work)} if work else {}),
-    )
-    try:
-        leave_receipt(journal.events[0]["search_id"], paths_at_start(experiment, options.runs_dir))
-    except OSError as error:
-        say(f"the receipt of this run could not be written ({error}): saat resume needs --allow")
-    for note in notes_of_search(experiment) if plan == "search" else ():
-        say(note)
-    _warm_start(journal, warm, say)
-    return run_search(experiment, journal, options, executor, concurrent, say)
+    with closing(Journal(run_dir)) as journal:
+        journal.append(
+            "started",
+            search_id=uuid.uuid4().hex,
+            plan=plan,
+            executor=options.executor,
+            tracking_uri=options.tracking_uri,
+            device=device,
+            data_fingerprint=data.fingerprint,
+            dataset=data.label,
+            protocol_hash=protocol,
+            versions=versions,
+            validation_hash=validation_hash(experiment, len(data.validation_database)),
+            **({"packing": packing} if packing else {}),
+            **({"work": dict(work)} if work else {}),
+        )
+        try:
+            leave_receipt(
+                journal.events[0]["search_id"], paths_at_start(experiment, options.runs_dir)
+            )
+        except OSError as error:
+            say(
+                f"the receipt of this run could not be written ({error}): saat resume needs --allow"
+            )
+        for note in notes_of_search(experiment) if plan == "search" else ():
+            say(note)
+        _warm_start(journal, warm, say)
+        return run_search(experiment, journal, options, executor, concurrent, say)
 
 
 def resume(
@@ -147,8 +152,7 @@ def resume(
     experiment, missing = read_stored(run_dir)
     load_state(run_dir)  # a damaged journal shows before anything is touched
     check_whole(missing, run_dir / "experiment.yaml")
-    journal = Journal(run_dir)
-    try:
+    with closing(Journal(run_dir)) as journal:
         started = journal.events[0]
         check_carried_paths(experiment, journal.events, options, name)
         experiment, _ = load_stored(run_dir / "experiment.yaml", files=True)
@@ -180,10 +184,7 @@ def resume(
         if missing_warm_start(experiment, journal.events):
             known = started["data_fingerprint"], started["protocol_hash"]
             _warm_start(journal, warm_start(experiment, options.runs_dir, *known), say)
-    except BaseException:
-        journal.close()
-        raise
-    return run_search(experiment, journal, options, executor, concurrent, say)
+        return run_search(experiment, journal, options, executor, concurrent, say)
 
 
 def paths_to_allow(experiment: Experiment, runs_dir: Path) -> list[str]:
@@ -208,7 +209,7 @@ def run_search(
     concurrent: int,
     say: Callable[[str], None],
 ) -> Path:
-    """Run the search of an open journal to its report, and close the journal; its folder.
+    """Run the search of an open journal to its report; its folder.
 
     Raises:
         SearchStopped: it cannot go on now, and can be resumed.
@@ -233,7 +234,6 @@ def run_search(
         raise
     finally:
         left = tracker.close(timeout=60 if sys.exc_info()[0] is None else 5)
-        journal.close()
         if left:
             given = options.as_arguments("runs_dir", "tracking_uri")
             say(f"{left}; deliver them with: saat sync {experiment.name}{given}")
@@ -251,12 +251,9 @@ def sync(name: str, options: Options) -> str:
     started, _ = load_state(run_dir)
     options = replace(options, tracking_uri=tracking_uri_of(started, options, name))
     check_tracking(options.tracking_uri, options.runs_dir)
-    journal = Journal(run_dir)
-    try:
+    with closing(Journal(run_dir)) as journal:
         tracker = _started_tracker(experiment, journal, options)
         left = tracker.close(timeout=120, patient=True)
-    finally:
-        journal.close()
     if left:
         raise InputError(left)
     return f"{name}: the tracking server has all {counted(len(journal.events), 'event')}"

@@ -36,6 +36,12 @@ class DataSizes:
     missing: str = ""
     fingerprint: str = ""
 
+    @property
+    def notes(self) -> list[str]:
+        """A sentence where the data are not here."""
+        reason = self.missing.partition(";")[0]
+        return [f"{reason}; counted with the published lists"] if reason else []
+
 
 def data_sizes(
     experiment: Experiment, cache_dir: str | None, say: Callable[[str], None]

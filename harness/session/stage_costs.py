@@ -4,13 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 import optuna
 
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.configs import CORNERS, config_at, corners, undefended
+from harness.experiment.configs import config_at, corners, undefended
 from harness.experiment.published import first_published, published_configs
 from harness.experiment.space import suggest
 from harness.search.plan import Plan, fixed_trainings
@@ -127,8 +126,8 @@ def stages_of_search(experiment: Experiment, size: SearchSize, costs: TrialCosts
 
 def searched_configs(experiment: Experiment) -> list[TrialConfig]:
     """Settings at the corners of the space, the experiment's own and the published ones."""
-    points = islice(corners(experiment.space, experiment.config.flat()), CORNERS)
-    return [*_possible(experiment, points), experiment.config, *published_configs(experiment)]
+    at_corners = _possible(experiment, corners(experiment))
+    return [*at_corners, experiment.config, *published_configs(experiment)]
 
 
 def _settings(experiment: Experiment, costs: TrialCosts) -> dict[Case, list[TrialConfig]]:
@@ -145,7 +144,7 @@ def _settings(experiment: Experiment, costs: TrialCosts) -> dict[Case, list[Tria
     if space:
         points = (suggest(study.ask(), space, base) for _ in range(_DRAWN))
         drawn = _possible(experiment, points)
-    ends = _possible(experiment, islice(corners(space, base), CORNERS)) + drawn
+    ends = _possible(experiment, corners(experiment)) + drawn
     ends.sort(key=training)
     return {"least": ends[:1], "expected": drawn, "most": ends[-1:]}
 

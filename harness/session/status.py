@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from harness.experiment.config import Experiment
+from harness.experiment.configs import varied_keys
 from harness.experiment.published import published_configs
 from harness.journal.journal import Event
 from harness.journal.protocol_identity import version_note
 from harness.journal.state import SearchState, TrialRecord, config_hash, load_state, summary
 from harness.search.plan import planned_trials
+from harness.search.recommendation import explored_hypervolume, front_of
 from harness.search.space_edges import space_notices
 from harness.session.confirmed import Confirmed, confirmed_lines, confirmed_settings, warnings
-from harness.session.front import front_of
 from harness.session.resume_checks import read_stored
 from harness.session.time_left import TimeLeft, progressed, work_of
-from harness.session.wording import setting_text, short_label, shown_keys, value_text
+from harness.session.wording import objectives_text, setting_text, value_text
 from saat.errors import printable
 from saat.metrics import METRICS, Phase
 from saat.wording import counted, duration
@@ -31,7 +32,6 @@ def status_of(run_dir: Path) -> dict[str, Any]:
     exploring = "explore" if state.recommended is None else "confirm"
     trials = state.trials.values()
     aims = experiment.aims
-    front, volume = front_of(aims, state)
     left = None if state.finished else _left(experiment, started, state)
     confirmed = confirmed_settings(experiment, state)
     return {
@@ -42,7 +42,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
         "warm_started": len(state.warm),
         "versions": version_note(experiment, started),
         "trials": summary(state),
-        "hypervolume": volume,
+        "hypervolume": explored_hypervolume(aims, state),
         "objectives": aims.names,
         "front": [
             {
@@ -51,7 +51,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
                 "recommendable": aims.are_above_chance(record.metrics),
                 "setting": _setting(experiment, record),
             }
-            for record in front
+            for record in front_of(aims, state)
         ],
         "hosts": dict(Counter(r.host for r in trials if r.host)),
         "nodes_lost": sum(r.nodes_lost for r in trials),
@@ -84,7 +84,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
 def _setting(experiment: Experiment, record: TrialRecord) -> dict[str, Any]:
     """The values of the keys in which settings differ; those that do not apply are left out."""
     values = record.config.flat()
-    return {key: values[key] for key in shown_keys(experiment) if values.get(key) is not None}
+    return {key: values[key] for key in varied_keys(experiment) if values.get(key) is not None}
 
 
 def _left(experiment: Experiment, started: Event, state: SearchState) -> TimeLeft | None:
@@ -144,11 +144,8 @@ def _running(found: dict[str, Any]) -> list[str]:
     """A line for each running trial, and the time left."""
     lines = []
     for trial in found["running"]:
-        pairs = zip(found["objectives"], trial["values"], strict=True)
-        values = " ".join(
-            f"{short_label(name)} {'-' if v is None else value_text(name, v, '-')}"
-            for name, v in pairs
-        )
+        measured = [math.nan if value is None else value for value in trial["values"]]
+        values = objectives_text(found["objectives"], measured)
         epoch = f"epoch {trial['epoch']}/{trial['epochs']}"
         setting = setting_text(trial["setting"].items())
         lines.append(f"  running: {trial['trial_id']}  {epoch}  {values}  {setting}".rstrip())

@@ -1,12 +1,19 @@
 """How settings and values of metrics are written in a terminal."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from harness.experiment.config import Experiment
 from reports.wording import MISSING, parameter_symbol, parameter_value
-from saat.feasibility import Aims
 from saat.metrics import METRICS, Unit
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Pad the cells of every column to one width; a row of other length sets no width."""
+    full = [row for row in rows if len(row) == len(rows[0])]
+    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
+    return [
+        "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=False)).rstrip() for row in rows
+    ]
 
 
 def short_label(name: str) -> str:
@@ -24,17 +31,10 @@ def value_text(name: str, value: float, missing: str) -> str:
     return f"{value:.0f}" if unit in (Unit.COUNT, Unit.SECONDS) else f"{value:.4g}"
 
 
-def objectives_text(aims: Aims, values: Iterable[float]) -> str:
+def objectives_text(names: Sequence[str], values: Iterable[float]) -> str:
     """``clean 81.3 robust 40.2``."""
-    pairs = zip(aims.names, values, strict=True)
+    pairs = zip(names, values, strict=True)
     return " ".join(f"{short_label(name)} {value_text(name, value, '-')}" for name, value in pairs)
-
-
-def shown_keys(experiment: Experiment) -> list[str]:
-    """The keys in which a run's settings differ, the code length first."""
-    given = (key for point in experiment.compare.values() for key in point)
-    keys = dict.fromkeys((*experiment.space, *given))
-    return sorted(keys, key=lambda key: key != "model.bits")
 
 
 def setting_text(values: Iterable[tuple[str, object]]) -> str:

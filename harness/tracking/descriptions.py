@@ -5,15 +5,13 @@ from math import nan
 from statistics import fmean
 
 from harness.experiment.config import Experiment
+from harness.experiment.configs import headline_metrics
 from harness.journal.state import SearchState, TrialRecord, summary
-from harness.search.recommendation import eligible, eligible_values
+from harness.search.recommendation import explored_hypervolume, front_of
 from harness.tracking.run_names import run_name, setting_text
-from harness.tracking.saved_views import headline_metrics
-from harness.tracking.tracked_values import explored_hypervolume
-from reports.frontier import pareto_mask
+from harness.tracking.tracked_values import end_metrics, warned
 from reports.objectives import label_of, value_phrase, value_text
 from saat.metrics import Phase, final_metrics
-from saat.sanity import warnings_of
 from saat.wording import counted
 
 Link = Callable[[str], str]  # a trial's id, or "search" → address of its run
@@ -26,7 +24,7 @@ _MEASURED = {
 
 def trial_note(experiment: Experiment, record: TrialRecord, links: Mapping[str, str]) -> str:
     """What came out of a trial that has ended; ``links`` are texts with addresses."""
-    found = final_metrics(record.metrics) if record.status == "completed" else {}
+    found = end_metrics(record)
     shown = [value_phrase(n, found[n]) for n in headline_metrics(experiment) if n in found]
     if shown:
         phase = Phase.TEST if Phase.TEST.of(record.metrics) else Phase.REATTACK
@@ -34,8 +32,7 @@ def trial_note(experiment: Experiment, record: TrialRecord, links: Mapping[str, 
     else:
         reason = f": {record.stop_reason}" if record.stop_reason else ""
         lines = [f"**{record.status.capitalize()} in epoch {len(record.epochs)}**{reason}."]
-    warned = [f"{phrase}: {why}" if why else phrase for phrase, why in warnings_of(found).items()]
-    lines += [f"- ⚠ {text}" for text in (*record.unreliable, *warned)]
+    lines += [f"- ⚠ {text}" for text in (*record.unreliable, *warned(found))]
     return _paragraphs(*lines, _linked(links))
 
 
@@ -52,16 +49,6 @@ def search_note(
         _tested_table(experiment, tested, letters, link),
         _front_table(experiment, state, link),
     )
-
-
-def front_of(experiment: Experiment, state: SearchState) -> list[TrialRecord]:
-    """Explored trials that no other one dominates, by the second objective, best first."""
-    aims = experiment.aims
-    records = [r for r in state.of_phase("explore") if eligible(aims, r)]
-    values = eligible_values(aims, records)
-    front = [i for i, on_front in enumerate(pareto_mask(values)) if on_front]
-    front.sort(key=lambda i: -values[i][-1])
-    return [records[i] for i in front]
 
 
 def _tested(state: SearchState) -> list[list[TrialRecord]]:
@@ -122,17 +109,16 @@ def _tested_table(
 
 
 def _front_table(experiment: Experiment, state: SearchState, link: Link) -> str:
-    """A row for each explored setting of the front."""
-    names = experiment.aims.names
-    _, volume = explored_hypervolume(experiment.aims, state)
+    """A row for each explored setting of the front, best in the last objective first."""
+    aims, names = experiment.aims, experiment.aims.names
     rows = [
         [
             f"[{run_name(experiment, record)}]({link(record.spec.trial_id)})",
-            *map(value_text, names, experiment.aims.values(record.metrics)),
+            *map(value_text, names, aims.values(record.metrics)),
         ]
-        for record in front_of(experiment, state)
+        for record in front_of(aims, state, by=-1)
     ]
-    size = f"{counted(len(rows), 'setting')}, hypervolume {volume:.4f}"
+    size = f"{counted(len(rows), 'setting')}, hypervolume {explored_hypervolume(aims, state):.4f}"
     title = f"Front of the search, {size}, on validation queries"
     return _table(title, ["setting", *map(label_of, names)], rows[:_ROWS])
 

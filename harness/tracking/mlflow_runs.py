@@ -4,7 +4,6 @@ Every call may be repeated after a failure: runs are found again by tags of our 
 ignores what it already has.
 """
 
-import json
 import time
 from contextlib import suppress
 from math import isnan, nan
@@ -15,10 +14,11 @@ from harness.experiment.config import Experiment
 from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord, metrics_of
 from harness.redaction import public_uri
+from harness.search.recommendation import explored_hypervolume, front_of
 from harness.tracking import origin, saved_views, tracked_values
-from harness.tracking.descriptions import front_of, search_note, trial_note
+from harness.tracking.descriptions import search_note, trial_note
 from harness.tracking.logged_models import NOTE, log_network
-from harness.tracking.report_files import FRONT, letters_of, report_files
+from harness.tracking.report_files import letters_of, log_report
 from harness.tracking.retries import FINAL_ERRORS, GONE
 from harness.tracking.run_names import run_name
 from harness.tracking.store import make_tables
@@ -119,7 +119,7 @@ class MlflowRuns:
         elif kind in ("epoch", "completed", "failed"):
             self._log_progress(event, state)
         elif kind == "recommended":
-            for record in front_of(self._experiment, state):
+            for record in front_of(self._experiment.aims, state):
                 self._client.set_tag(self._child(record), saved_views.ON_FRONT, "yes")
         elif kind == "reported":
             self._finish(state)
@@ -166,9 +166,9 @@ class MlflowRuns:
         for start in range(0, len(entries), _PARAM_BATCH):
             self._client.log_batch(run_id, params=entries[start : start + _PARAM_BATCH])
 
-    def _log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
+    def _log_file(self, run_id: str, path: Path) -> None:
         if path.exists():
-            self._client.log_artifact(run_id, str(path), folder)
+            self._client.log_artifact(run_id, str(path))
 
     def _run(self, trial_id: str, name: str, tags: dict[str, str], began: float = nan) -> str:
         """Find or make the run tagged with ``trial_id``, which is ``search`` for the parent.
@@ -216,9 +216,10 @@ class MlflowRuns:
             costs = {"cost_s": record.cost_s}
             self._log_metrics(run_id, event, costs, step + (kind == "completed"))
         if kind == "completed" and record.spec.phase == "explore":
-            done, volume = tracked_values.explored_hypervolume(self._experiment.aims, state)
-            front = float(len(front_of(self._experiment, state)))
-            growth = {"hypervolume": volume, "front_size": front}
+            aims = self._experiment.aims
+            front = float(len(front_of(aims, state)))
+            growth = {"hypervolume": explored_hypervolume(aims, state), "front_size": front}
+            done = sum(r.status == "completed" for r in state.of_phase("explore"))
             self._log_metrics(self._runs[PARENT], event, growth, done)
             edges = tracked_values.space_edges_tag(self._experiment, state)
             self._client.set_tag(self._runs[PARENT], "saat.space_edges", edges)
@@ -280,15 +281,7 @@ class MlflowRuns:
             if letter:
                 name = run_name(self._experiment, record, letter)
                 self._client.update_run(self._child(record), name=name)
-        with report_files(self.run_dir / "report") as folder:
-            for path in sorted(folder.iterdir()):
-                if path.is_dir():
-                    self._client.log_artifacts(parent, str(path), path.name)
-                else:
-                    self._log_file(parent, path)
-            if (folder / FRONT).exists():
-                listed = json.dumps([{"path": FRONT, "type": "table"}])
-                self._client.set_tag(parent, "mlflow.loggedArtifacts", listed)
+        log_report(self._client, parent, self.run_dir / "report")
         self._reported = True
 
 

@@ -7,14 +7,15 @@ no file beside the page. So the logged page carries the files that its links nam
 import base64
 import json
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reports.csv_files import read_csv
 from saat.errors import InputError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 _LINK = re.compile(r'<a href="((?:figures|tables)/[\w.-]+)"([^>]*)>(.*?)</a>')
 _RUN = re.compile(r'<a class="run" href="[^"]*">(.*?)</a>')
@@ -31,7 +32,7 @@ addEventListener("click", (event) => {
 </script>
 </body>"""
 _FOLDERS = ("figures", "tables")
-FRONT = "frontier.json"
+_FRONT = "frontier.json"
 
 
 def letters_of(run_dir: Path) -> dict[str, str]:
@@ -46,24 +47,22 @@ def letters_of(run_dir: Path) -> dict[str, str]:
     return {}
 
 
-@contextmanager
-def report_files(report: Path) -> Iterator[Path]:
-    """A temporary folder with the files to log; empty if the report was deleted meanwhile."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        page, front = report / "report.html", report / "frontier.csv"
-        if page.exists():
-            text = page.read_text(encoding="utf-8")
-            (folder / page.name).write_text(self_contained(text, report), encoding="utf-8")
-        if front.exists():
-            shutil.copy(front, folder)
-            rows = read_csv(front).astype(object).fillna("")
-            table = rows.to_dict(orient="split", index=False)
-            (folder / FRONT).write_text(json.dumps(table), encoding="utf-8")
-        for part in _FOLDERS:
-            if (report / part).is_dir():
-                shutil.copytree(report / part, folder / part)
-        yield folder
+def log_report(client: "MlflowClient", run_id: str, report: Path) -> None:
+    """Log what a report consists of to a run; nothing if it was deleted meanwhile."""
+    page, front = report / "report.html", report / "frontier.csv"
+    if page.exists():
+        text = self_contained(page.read_text(encoding="utf-8"), report)
+        client.log_text(run_id, text, page.name)
+    if front.exists():
+        client.log_artifact(run_id, str(front))
+        rows = read_csv(front).astype(object).fillna("")
+        table = rows.to_dict(orient="split", index=False)
+        client.log_text(run_id, json.dumps(table), _FRONT)
+        listed = json.dumps([{"path": _FRONT, "type": "table"}])
+        client.set_tag(run_id, "mlflow.loggedArtifacts", listed)
+    for part in _FOLDERS:
+        if (report / part).is_dir():
+            client.log_artifacts(run_id, str(report / part), part)
 
 
 def self_contained(page: str, report: Path) -> str:

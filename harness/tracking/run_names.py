@@ -5,8 +5,8 @@ from numbers import Real
 from typing import Any
 
 from harness.experiment.config import Experiment
+from harness.experiment.configs import varied_keys
 from harness.journal.state import TrialRecord
-from harness.tracking.saved_views import searched_keys
 from reports.wording import is_pixel_parameter, parameter_symbol
 
 # What a name tells where nothing is searched or compared.
@@ -32,7 +32,7 @@ def run_name(experiment: Experiment, record: TrialRecord, letter: str = "") -> s
 def setting_text(experiment: Experiment, record: TrialRecord) -> str:
     """The values of a setting in which it differs from others: ``32 bits · λ 4.07 · T 8``."""
     values = record.config.flat()
-    keys = searched_keys(experiment) or list(_USUAL)
+    keys = varied_keys(experiment) or list(_USUAL)
     return " · ".join(_value_text(key, values[key]) for key in keys if values.get(key) is not None)
 
 

@@ -6,10 +6,11 @@ the state of the page as JSON within a string. A page leaves out keys that it do
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.experiment.config import Experiment
+from harness.experiment.configs import headline_metrics, varied_keys
 from reports.tracked_runs import TRAINING
 from saat.metrics import OBJECTIVES
 
@@ -30,18 +31,6 @@ _SECTION = "saat-trade-off"
 _ENDS = ("status", "warnings")
 # Pixels of the columns that are always there, by their ids in MLflow's table.
 _WIDTHS = {"attributes.`Run Name`": 310, "attributes.`Created`": 120}
-
-
-def searched_keys(experiment: Experiment) -> list[str]:
-    """Keys in which settings of the experiment differ; code length first."""
-    compared = (key for point in experiment.compare.values() for key in point)
-    keys = list(dict.fromkeys([*experiment.space, *compared]))
-    return sorted(keys, key=lambda key: key != "model.bits")
-
-
-def headline_metrics(experiment: Experiment) -> list[str]:
-    """Metrics that a trial's run has without a prefix: clean and robust MAP, and objectives."""
-    return list(dict.fromkeys([*OBJECTIVES, *experiment.aims.names]))
 
 
 def view_tags(experiment: Experiment) -> dict[str, str]:
@@ -84,7 +73,7 @@ def _envelope(name: str, state: dict[str, Any]) -> str:
 
 
 def _state(experiment: Experiment, only: str) -> dict[str, Any]:
-    metrics, keys = headline_metrics(experiment), searched_keys(experiment)
+    metrics, keys = headline_metrics(experiment), varied_keys(experiment)
     values = [f"metrics.`{name}`" for name in metrics]
     params = [f"params.`{key}`" for key in (*keys, "seed")]
     what, how = ([f"tags.`saat.{n}`" for n in names] for names in (("role", "phase"), _ENDS))
@@ -107,7 +96,7 @@ def _state(experiment: Experiment, only: str) -> dict[str, Any]:
     }
 
 
-def _charts(metrics: list[str], keys: list[str]) -> list[dict[str, Any]]:
+def _charts(metrics: Sequence[str], keys: list[str]) -> list[dict[str, Any]]:
     """The trade-off as a scatter, every setting as a line, and validation by epoch."""
     first, second = metrics[:2]
     scatter = {
@@ -120,7 +109,7 @@ def _charts(metrics: list[str], keys: list[str]) -> list[dict[str, Any]]:
     parallel = {
         "type": "PARALLEL",
         "selectedParams": keys,
-        "selectedMetrics": metrics,
+        "selectedMetrics": list(metrics),
         "showAllRuns": False,
         "displayName": "Settings and what they reach",
     }

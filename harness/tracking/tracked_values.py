@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.experiment.config import Experiment
+from harness.experiment.configs import headline_metrics, varied_keys
 from harness.journal.journal import Event
 from harness.journal.state import SearchState, TrialRecord, metrics_of
-from harness.search.recommendation import eligible_values
 from harness.search.space_edges import space_notices
-from harness.tracking.saved_views import headline_metrics, searched_keys
-from reports.frontier import hypervolume
 from saat.feasibility import Aims
 from saat.metrics import OBJECTIVES, final_metrics
 from saat.sanity import at_chance, warnings_of
@@ -48,15 +46,19 @@ def best_so_far(aims: Aims, record: TrialRecord, epoch: int) -> dict[str, float]
     }
 
 
-def explored_hypervolume(aims: Aims, state: SearchState) -> tuple[int, float]:
-    """Number of completed explore trials, and the hypervolume of the eligible ones."""
-    done = [r for r in state.of_phase("explore") if r.status == "completed"]
-    return len(done), hypervolume(eligible_values(aims, done), aims.corner)
-
-
 def space_edges_tag(experiment: Experiment, state: SearchState) -> str:
     """Where settings of the front gather at ends of the space; ``none`` if nowhere."""
     return "; ".join(space_notices(experiment, state))[:_TAG_LIMIT] or "none"
+
+
+def end_metrics(record: TrialRecord) -> dict[str, float]:
+    """The final metrics of a trial that has completed, by their plain names."""
+    return final_metrics(record.metrics) if record.status == "completed" else {}
+
+
+def warned(found: Mapping[str, float]) -> list[str]:
+    """A line for every warning that final metrics give rise to."""
+    return [f"{phrase}: {why}" if why else phrase for phrase, why in warnings_of(found).items()]
 
 
 def end_tags(record: TrialRecord) -> dict[str, str]:
@@ -64,11 +66,10 @@ def end_tags(record: TrialRecord) -> dict[str, str]:
 
     ``saat.at_chance`` names the MAPs that are not above chance, ``saat.warnings`` every warning.
     """
-    found = final_metrics(record.metrics) if record.status == "completed" else {}
-    warned = [f"{phrase}: {why}" if why else phrase for phrase, why in warnings_of(found).items()]
+    found = end_metrics(record)
     tags = {
         "saat.at_chance": ", ".join(at_chance(found)),
-        "saat.warnings": "; ".join(warned),
+        "saat.warnings": "; ".join(warned(found)),
         "saat.status": record.status,
         "saat.stop_reason": record.stop_reason,
         "saat.unreliable": "; ".join(record.unreliable),
@@ -104,7 +105,7 @@ def _range_text(distribution: dict[str, Any]) -> str:
 def trial_params(experiment: Experiment, record: TrialRecord) -> dict[str, Any]:
     """The setting of a trial; searched keys and the seed first, because MLflow keeps the order."""
     values = record.config.flat()
-    first = {key: values[key] for key in searched_keys(experiment) if key in values}
+    first = {key: values[key] for key in varied_keys(experiment) if key in values}
     return {**first, "seed": record.spec.seed, **values}
 
 

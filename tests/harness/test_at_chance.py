@@ -10,11 +10,11 @@ import yaml
 
 from harness.experiment.config import Experiment
 from harness.journal.state import SearchState, TrialRecord
-from harness.search.recommendation import eligible, recommend
+from harness.search.recommendation import eligible, explored_hypervolume, recommend
 from harness.search.search import Search
 from harness.search.searcher import Searcher
 from harness.session.status import render, status_of
-from harness.tracking.tracked_values import end_tags, explored_hypervolume
+from harness.tracking.tracked_values import end_tags
 from harness.trial.interface import EpochReport, FinalReport, TrialSpec
 from reports.frontier import hypervolume
 from tests.harness import fakes
@@ -101,7 +101,7 @@ def test_a_collapsed_setting_is_on_no_front_and_adds_no_hypervolume(tmp_path: Pa
     names = {r.spec.trial_id for r in collapsed}
     assert not names & {entry["trial_id"] for entry in found["front"]}
     assert found["hypervolume"] == pytest.approx(hypervolume(points))
-    assert explored_hypervolume(search.experiment.aims, search.state)[1] == found["hypervolume"]
+    assert explored_hypervolume(search.experiment.aims, search.state) == found["hypervolume"]
     allowed = {entry["trial_id"]: entry["recommendable"] for entry in found["front"]}
     for record in powerless:
         assert not allowed.get(record.spec.trial_id, False)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.search.recommendation import explored_hypervolume
 from harness.search.search import Search
 from harness.session.status import status_of
-from harness.tracking.tracked_values import explored_hypervolume
 from reports.frontier import hypervolume, pareto_mask
 from tests.harness.fakes import experiment, finished, objectives
 
@@ -41,11 +41,10 @@ def test_status_and_tracker_count_what_is_feasible(tmp_path: Path) -> None:
     }
     assert found["hypervolume"] == pytest.approx(hypervolume(list(kept.values())))
     assert found["hypervolume"] < free["hypervolume"]
-    count, volume = explored_hypervolume(whole.aims, search.state)
-    assert (count, volume) == (len(points), found["hypervolume"])
+    assert explored_hypervolume(whole.aims, search.state) == found["hypervolume"]
 
 
 def test_where_nothing_is_feasible_there_is_no_front(tmp_path: Path) -> None:
     search, found = ended(tmp_path, 1.0)
     assert (found["front"], found["hypervolume"]) == ([], 0.0)
-    assert explored_hypervolume(search.experiment.aims, search.state)[1] == 0.0
+    assert explored_hypervolume(search.experiment.aims, search.state) == 0.0

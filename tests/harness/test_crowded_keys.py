@@ -1,6 +1,7 @@
 """Ends of a space where the best settings lie: when they are told, and what widens them."""
 
 import random
+import re
 import shlex
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.experiment.space import Dimension
-from harness.search.space_edges import CrowdedKey, crowded_keys
+from harness.search.space_edges import crowded_keys
 from tests.reference_edges import grid, is_crowded, near_end
 
 ALL: dict[str, tuple[float, float]] = {"key": (-1e9, 1e9)}
@@ -18,14 +19,18 @@ ALL: dict[str, tuple[float, float]] = {"key": (-1e9, 1e9)}
 
 def crowded(
     specification: dict[str, Any], values: list[Any], limits: Any = ALL, key: str = "key"
-) -> CrowdedKey | None:
+) -> str:
     space = {key: Dimension.model_validate(specification)}
-    found = crowded_keys(space, [{key: value} for value in values], limits)
-    return found[0] if found else None
+    return "".join(crowded_keys(space, [{key: value} for value in values], limits))
 
 
-def told(found: CrowdedKey | None) -> dict[bool, int]:
-    return {end.is_upper: end.near for end in found.ends} if found else {}
+def told(sentence: str) -> dict[bool, int]:
+    ends = re.findall(r"(\d+) of \d+ settings .*? the (upper|lower) end", sentence)
+    return {end == "upper": int(near) for near, end in ends}
+
+
+def override(sentence: str) -> str:
+    return shlex.split(sentence.partition("--set ")[2])[0]
 
 
 @given(
@@ -90,7 +95,8 @@ def test_what_has_no_end_is_not_told() -> None:
 def test_words_and_missing_values_are_no_settings_that_have_the_key() -> None:
     found = crowded({"float": [0.0, 1.0]}, ["auto", None, 0.99, 1.0])
     assert found
-    assert (found.settings, told(found)) == (2, {True: 2})
+    assert "2 of 2 settings" in found
+    assert told(found) == {True: 2}
 
 
 def test_a_conditional_key_counts_where_it_applies() -> None:
@@ -101,16 +107,14 @@ def test_a_conditional_key_counts_where_it_applies() -> None:
         for method, weight in (("saat", 10.0), ("saat", 9.8), ("cgat", 1.0), ("cgat", 1.0))
     ]
     (found,) = crowded_keys(space, [*front, {"defense.lambda": 10.0}], {})
-    assert (found.settings, told(found)) == (2, {True: 2})
+    assert "2 of 2 settings" in found
+    assert told(found) == {True: 2}
 
 
 def test_a_setting_beyond_the_range_counts_at_its_end() -> None:
     found = crowded({"float": [2.0, 10.0]}, [1.0, 2.1, 5.0], key="defense.lambda")
     assert found
-    assert (
-        "2 of 3 settings of the front lie within 5 % of the lower end (2) or beyond it;"
-        in found.text
-    )
+    assert "2 of 3 settings of the front lie within 5 % of the lower end (2) or beyond it;" in found
 
 
 def test_the_sentence_names_key_end_and_override() -> None:
@@ -121,7 +125,7 @@ def test_the_sentence_names_key_end_and_override() -> None:
         "defense.lambda",
     )
     assert found
-    assert found.text == (
+    assert found == (
         "λ: 4 of 5 settings of the front lie within 5 % of the upper end (10); to widen the space: "
         "--set 'space.defense.lambda={float: [0.1, 30], log: true}'"
     )
@@ -155,10 +159,10 @@ def test_the_range_grows_as_far_as_the_key_allows(
     found = crowded(given, values, {key: limits}, key)
     kind = "int" if "int" in given else "float"
     if expected == given[kind]:
-        assert found is None
+        assert found == ""
         return
     assert found
-    name, _, text = found.override.partition("=")
+    name, _, text = override(found).partition("=")
     assert name == f"space.{key}"
     assert yaml.safe_load(text) == given | {kind: expected}
 
@@ -171,20 +175,19 @@ def test_an_end_that_is_the_limit_of_the_key_is_not_told() -> None:
         ({"float": [1e-12, 1.0], "log": True}, [1e-12] * 3, (0, 1)),
         ({"float": [0.0, 0.9], "step": 0.3}, [0.9] * 3, (0, 1.1)),
     ):
-        assert crowded(searched, values, {"key": limits}) is None
+        assert crowded(searched, values, {"key": limits}) == ""
 
 
 def test_both_ends_are_told_in_one_sentence_and_widened_together() -> None:
     found = crowded({"float": [1.0, 3.0]}, [1.0, 1.05, 3.0, 3.0], {"key": (0, 10)})
     assert found
     assert told(found) == {False: 2, True: 2}
-    assert found.override == "space.key={float: [0, 4]}"
+    assert override(found) == "space.key={float: [0, 4]}"
 
 
 def test_an_override_is_one_word_of_a_shell() -> None:
     given = {"float": [0.0, 1.0], "when": {"model.weights": "it's a $file"}}
     space = {"key": Dimension.model_validate(given)}
     (found,) = crowded_keys(space, [{"key": 1.0, "model.weights": "it's a $file"}] * 3, ALL)
-    *_, last = shlex.split(found.text.partition("--set ")[2])
-    assert last == found.override
-    assert yaml.safe_load(last.partition("=")[2])["when"] == {"model.weights": "it's a $file"}
+    (word,) = shlex.split(found.partition("--set ")[2])
+    assert yaml.safe_load(word.partition("=")[2])["when"] == {"model.weights": "it's a $file"}

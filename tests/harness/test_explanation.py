@@ -15,7 +15,7 @@ from harness.journal.state import SearchState
 from harness.search.ablation import greedy_order
 from harness.search.dependence import GRID, values_of
 from harness.search.explanation import search_explanation
-from harness.search.final_model import FEWEST_TRIALS, changed
+from harness.search.final_model import FEWEST_TRIALS, FinalModel
 from harness.search.search import Search
 from harness.session.result_tables import write_explanation
 from reports.explanation import Dependence, Explanation, read_explanation
@@ -318,14 +318,13 @@ def test_with_equal_budgets_a_path_begins_at_the_default_of_its_own_part(
 
 def test_other_values_of_a_key_decide_which_keys_apply() -> None:
     space = {
-        "defense.method": Dimension.model_validate({"choice": ["saat", "cgat"]}),
-        "defense.mu": Dimension.model_validate(
-            {"float": [0.0, 1.0], "when": {"defense.method": "saat"}}
-        ),
+        "defense.method": {"choice": ["saat", "cgat"]},
+        "defense.mu": {"float": [0.0, 1.0], "when": {"defense.method": "saat"}},
     }
+    model = FinalModel(experiment(space=space), [])
     point = {"defense.method": "saat", "defense.mu": 0.5}
-    assert changed(space, {}, point, {"defense.method": "cgat"}) == {"defense.method": "cgat"}
-    assert changed(space, {}, point, {"defense.mu": 0.1}) == {**point, "defense.mu": 0.1}
+    assert model.changed(point, {"defense.method": "cgat"}) == {"defense.method": "cgat"}
+    assert model.changed(point, {"defense.mu": 0.1}) == {**point, "defense.mu": 0.1}
 
 
 def test_what_the_search_did_not_vary_is_named(searched: Callable[..., Search]) -> None:

@@ -13,7 +13,6 @@ import saat
 from harness.__main__ import main
 from harness.experiment.configs import config_at
 from harness.options import Options
-from harness.reproduce import costs
 from harness.reproduce.costs import DryRun, dry_run
 from harness.reproduce.costs_text import as_json, as_text
 from harness.reproduce.profile import Profile, merged, profile_of
@@ -139,7 +138,7 @@ def counted_dry_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         calibrated[config.model.backbone] += 1
         return {kind: np.array([1.0, 2.0, 3.0]) for kind in KINDS}
 
-    monkeypatch.setattr(costs, "calibrate", calibration)
+    monkeypatch.setattr("harness.session.calibration.calibrate", calibration)
 
     def run(*names: str, profile: Profile | None = None) -> DryRun:
         calibrated.clear()

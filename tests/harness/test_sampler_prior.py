@@ -90,6 +90,5 @@ def test_a_guess_that_is_no_value_of_the_space_says_little(guess: Guess) -> None
 def test_without_guesses_draws_are_uniform() -> None:
     shares = np.random.default_rng(1).random((50, len(SPACE)))
     prior = Prior(SPACE, {})
-    assert not prior
     assert (prior.quantiles(shares) == shares).all()
     assert (prior.log_density(shares) == 0).all()

@@ -102,13 +102,14 @@ def test_every_proposal_is_a_valid_space_that_goes_beyond_the_old_one(
     if dimension.bounds[at] == limits[key][at]:
         assert found == []
         return
-    (crowded,) = found
+    (sentence,) = found
+    (override,) = shlex.split(sentence.partition("--set ")[2])
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(tiny_raw({"space": {key: given}})))
     with pytest.raises(SystemExit) as ended:
-        main(["validate", str(path), "--set", crowded.override])
+        main(["validate", str(path), "--set", override])
     assert ended.value.code == 0, capsys.readouterr().err
-    proposed = yaml.safe_load(crowded.override.partition("=")[2])
+    proposed = yaml.safe_load(override.partition("=")[2])
     new = [parse_number(end) for end in proposed.get("float") or proposed["int"]]
     old = dimension.bounds
     assert new[at] > old[at] if at else new[at] < old[at]

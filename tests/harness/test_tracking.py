@@ -450,7 +450,7 @@ def test_files_that_are_refused_hold_nothing_else_up(
         return {name: {**run, "files": None} for name, run in found.items()}
 
     def plan(name: str, args: Any, options: Any) -> tuple[Exception | None, None]:
-        refused = name == "log_artifact" and args[1].endswith(whose)
+        refused = name in ("log_artifact", "log_text") and args[-1].endswith(whose)
         return (PermissionError("this bucket is not yours") if refused else None), None
 
     with monkeypatch.context() as patch:

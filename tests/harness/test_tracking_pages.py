@@ -18,7 +18,7 @@ from harness import mlflow_flavor
 from harness.experiment.config import Experiment
 from harness.journal.journal import Event, read
 from harness.journal.state import SearchState
-from harness.session.front import front_of as terminal_front
+from harness.search.recommendation import explored_hypervolume, front_of
 from harness.tracking.mlflow_runs import MlflowRuns
 from harness.tracking.origin import read_origin, source_tags, version_tags
 from harness.tracking.report_files import self_contained
@@ -270,9 +270,8 @@ def test_front_and_hypervolume_of_the_parent_grow_with_every_completed_trial(
     for event in search.events:
         state.apply(event)
         if event["event"] == "completed" and state.recommended is None:
-            front, volume = terminal_front(aims, state)
-            sizes.append(float(len(front)))
-            volumes.append(volume)
+            sizes.append(float(len(front_of(aims, state))))
+            volumes.append(explored_hypervolume(aims, state))
     parent = search.runs["search"].info.run_id
     history = {
         name: [m.value for m in search.client.get_metric_history(parent, name)]
@@ -291,7 +290,7 @@ def test_the_tracker_leaves_the_runs_for_the_links_of_a_report(search: Search) -
 
 
 def test_the_runs_of_the_front_are_tagged_for_their_view(search: Search) -> None:
-    front, _ = terminal_front(searched().aims, search.state)
+    front = front_of(searched().aims, search.state)
     tagged = {t for t, run in search.runs.items() if run.data.tags.get("saat.on_front") == "yes"}
     assert tagged == {record.spec.trial_id for record in front}
     note = search.runs["search"].data.tags["mlflow.note.content"]

@@ -4,19 +4,12 @@ Each is an Optuna sampler that takes a ``seed``, and works in any Optuna study. 
 may have for a search is described in :mod:`harness.search.samplers.context`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from saat.registry import Registry, first_line, subclass_of
 
 if TYPE_CHECKING:
     import optuna
-
-
-def _problem(entry: Any) -> str | None:
-    import optuna
-
-    return subclass_of(optuna.samplers.BaseSampler)(entry)
-
 
 SAMPLERS: "Registry[type[optuna.samplers.BaseSampler]]" = Registry(
     "sampler",
@@ -28,7 +21,7 @@ SAMPLERS: "Registry[type[optuna.samplers.BaseSampler]]" = Registry(
         "gp": "harness.search.samplers.gp:GpSampler",
         "random": "optuna.samplers:RandomSampler",
     },
-    problem=_problem,
+    problem=subclass_of("optuna.samplers:BaseSampler"),
     describe=first_line,
     # Of their docstrings. Importing them imports Optuna, which `saat list` need not wait for.
     summaries={

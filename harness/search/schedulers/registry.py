@@ -1,18 +1,11 @@
 """Schedulers by their name in ``search.scheduler``; none is imported before it is asked for."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from saat.registry import Registry, first_line, subclass_of
 
 if TYPE_CHECKING:
     from harness.search.schedulers.interface import Scheduler
-
-
-def _problem(entry: Any) -> str | None:
-    from harness.search.schedulers.interface import Scheduler
-
-    return subclass_of(Scheduler)(entry)
-
 
 SCHEDULERS: "Registry[type[Scheduler]]" = Registry(
     "scheduler",
@@ -22,6 +15,6 @@ SCHEDULERS: "Registry[type[Scheduler]]" = Registry(
         "asha": "harness.search.schedulers.asha:ScalarSuccessiveHalving",
         "none": "harness.search.schedulers.none:NeverStop",
     },
-    problem=_problem,
+    problem=subclass_of("harness.search.schedulers.interface:Scheduler"),
     describe=first_line,
 )

@@ -51,10 +51,6 @@ class Prior:
         ]
         self._densities = {i: one for i, one in enumerate(densities) if one is not None}
 
-    def __bool__(self) -> bool:
-        """Whether it says anything."""
-        return bool(self._densities)
-
     def log_density(self, positions: Array) -> Array:
         """(n,) at positions (n, k): 0 where all guesses hold, else less; NaN positions add 0."""
         total = np.zeros(len(positions))
