@@ -244,15 +244,15 @@ def _peers(config: ConfirmedConfig) -> tuple[str, ...]:
     return config.role, str(config.bits), config.stratum
 
 
-Letters = Mapping[tuple[str, str], str]  # (search, hash of a setting) → letter
+SettingLetters = Mapping[tuple[str, str], str]  # (search, hash of a setting) → letter
 
 
-def letters_of(configs: Sequence[ConfirmedConfig]) -> Letters:
+def letters_of(configs: Sequence[ConfirmedConfig]) -> SettingLetters:
     """The letters of recommended settings, which mark their explore trials too."""
     return {(c.search, c.config_hash): c.letter for c in configs if c.role == "recommended"}
 
 
-def letters_on(results: SearchResults, frame: pd.DataFrame, letters: Letters) -> list[str]:
+def letters_on(results: SearchResults, frame: pd.DataFrame, letters: SettingLetters) -> list[str]:
     """The letter of every trial of a search; empty where its setting is not recommended."""
     return [letters.get((results.name, str(found)), "") for found in frame["config_hash"]]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import ConfirmedConfig, Gain, Letters, letters_on
+from reports.confirmed import ConfirmedConfig, Gain, SettingLetters, letters_on
 from reports.explored import (
     BITS,
     bit_lengths,
@@ -55,7 +55,7 @@ class Table:
     facets: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def trials_table(results: SearchResults, letters: Letters | None = None) -> Table:
+def trials_table(results: SearchResults, letters: SettingLetters | None = None) -> Table:
     """The table of all trials: end, cost, setting and MAPs; recommended ones have a letter."""
     trials = results.trials
     # Explore trials have reattack/*, confirmed and trained ones test/*, stopped ones only val/*.
@@ -128,7 +128,7 @@ def time_table(results: SearchResults) -> Table:
 
 
 def front_table(
-    searches: Sequence[SearchResults], by: str = "", letters: Letters | None = None
+    searches: Sequence[SearchResults], by: str = "", letters: SettingLetters | None = None
 ) -> Table:
     """The table of the trials on the Pareto front of their bit length, with the whole setting.
 
@@ -166,7 +166,7 @@ def front_table(
     )
 
 
-def _front_rows(results: SearchResults, by: str, letters: Letters) -> pd.DataFrame:
+def _front_rows(results: SearchResults, by: str, letters: SettingLetters) -> pd.DataFrame:
     completed = completed_trials(results)
     groups = front_groups(results, by).loc[completed.index]
     keep = pd.Series(False, index=completed.index)

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 
 from reports.attainment import FEWEST, AttainmentSurfaces, attainment_surfaces
-from reports.confirmed import ConfirmedConfig, letters_on
-from reports.confirmed import Letters as SettingLetters
+from reports.confirmed import ConfirmedConfig, SettingLetters, letters_on
 from reports.explored import completed_trials, on_front, points_of, values_of
 from reports.figures.chart import Chart, Dash, Letters, Line, Mark, Panel, Points
 from reports.figures.frontier import View
@@ -66,7 +65,7 @@ def attainment_chart(
     """
     aims, fronts = searches[0].aims, search_fronts(searches)
     if len(aims.objectives) != 2 or len(fronts) < FEWEST or not any(map(len, fronts.values())):
-        return Chart((), nothing="fewer than three fronts of two objectives")
+        return Chart(())
     panel = _panel(aims, fronts, _lettered(searches, letters or {}))
     return Chart([panel], height=5.2, legend_columns=2)
 
@@ -86,7 +85,7 @@ def seeds_chart(configs: Sequence[ConfirmedConfig]) -> Chart:
     """Draw the recommended settings under each seed, and the surfaces over seeds."""
     fronts = seed_fronts(configs)
     if len(fronts) < FEWEST:
-        return Chart((), nothing="fewer than three seeds")
+        return Chart(())
     aims = Aims.of({})
     chosen = [config for config in configs if config.role == "recommended"]
     means = {name: [config.mean(name) for config in chosen] for name in OBJECTIVES}

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import Letters as SettingLetters
-from reports.confirmed import letters_on
+from reports.confirmed import SettingLetters, letters_on
 from reports.explanation import Dependence
 from reports.explored import completed_trials
 from reports.figures.chart import (
@@ -22,6 +21,7 @@ from reports.figures.chart import (
     Symbol,
     Values,
     escape,
+    percents,
 )
 from reports.figures.key_axis import bounds_of, choice_axis, number_axis, unit_of
 from reports.figures.style import colour
@@ -99,14 +99,14 @@ def _panel(frame: pd.DataFrame, options: Any, curves: Sequence[Dependence], y: A
 
 def _curve(one: Dependence, places: Values, shade: str) -> Iterator[Mark]:
     label = label_of(one.metric)
-    mean, low, high = _percent(one)
+    mean, low, high = percents(one.estimates, "mean", "low", "high")
     yield Area(places, low, high, shade, group=label)
     hover = f"{parameter_symbol(one.key)} %{{x:.3g}}<br>%{{y:.1f}} %<extra>{escape(label)}</extra>"
     yield Line(places, mean, shade, label, width=1.8, hover=hover)
 
 
 def _points(one: Dependence, places: Values, shade: str) -> Iterator[Mark]:
-    mean, low, high = _percent(one)
+    mean, low, high = percents(one.estimates, "mean", "low", "high")
     label = label_of(one.metric)
     yield Points(
         places,
@@ -118,14 +118,6 @@ def _points(one: Dependence, places: Values, shade: str) -> Iterator[Mark]:
         y_error=np.array([mean - low, high - mean]),
         hover=f"%{{y:.1f}} %<extra>{escape(label)}</extra>",
     )
-
-
-def _percent(one: Dependence) -> tuple[Values, Values, Values]:
-    mean, low, high = (
-        100 * np.array([getattr(estimate, name) for estimate in one.estimates])
-        for name in ("mean", "low", "high")
-    )
-    return mean, low, high
 
 
 def _settings(

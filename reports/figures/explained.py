@@ -5,7 +5,7 @@ Figures are left out where there is nothing to draw. A note then says why.
 
 from collections.abc import Sequence
 
-from reports.confirmed import Letters as SettingLetters
+from reports.confirmed import SettingLetters
 from reports.explanation import Dependence
 from reports.figures.ablation import (
     LetteredPath,

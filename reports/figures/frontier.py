@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import Letters as SettingLetters
-from reports.confirmed import letters_on
+from reports.confirmed import SettingLetters, letters_on
 from reports.explored import (
     chance_levels,
     completed_trials,
@@ -19,6 +18,7 @@ from reports.explored import (
     values_of,
 )
 from reports.figures.chart import (
+    NOTHING_COMPLETED,
     Axis,
     Chart,
     Letters,
@@ -181,7 +181,7 @@ def frontier_chart(
     series = frontier_series(searches, by, letters)
     trials = pd.concat([one.trials for one in series]) if series else pd.DataFrame()
     if not len(trials):
-        return Chart(())
+        return NOTHING_COMPLETED
     aims = searches[0].aims
     scales = {name: scale_of(name, trials[name]) for name in aims.names}
     views = [

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reports.confirmed import Letters as SettingLetters
-from reports.confirmed import letters_on
+from reports.confirmed import SettingLetters, letters_on
 from reports.explored import bit_lengths, bits_label
 from reports.figures.chart import (
     NO_VALUES,

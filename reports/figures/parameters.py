@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import Letters as SettingLetters
-from reports.confirmed import letters_on
+from reports.confirmed import SettingLetters, letters_on
 from reports.explored import completed_trials, values_of
 from reports.figures.chart import (
+    NOTHING_COMPLETED,
     Axis,
     Chart,
     Letters,
@@ -52,7 +52,7 @@ def parameters_chart(results: SearchResults, letters: SettingLetters | None = No
         key=setting_keys(results.name, frame["config_hash"]),
     )
     if not len(frame):
-        return Chart(())
+        return NOTHING_COMPLETED
     keys = [key for key in results.space if f"param.{key}" in frame]
     panels = [
         _panel(frame, key, results.space[key], drawn)

@@ -62,7 +62,7 @@ def timeline(results: SearchResults) -> Timeline:
             "kind": words.where((trials["phase"] == "explore") | (words == "failed") | ~over,
                                 trials["phase"]),
             "begin": trials["started_at"] - first,
-            "trained": trials["trial_id"].map(last_epoch) - first,
+            "trained": trials["trial_id"].map(last_epoch).astype("float64") - first,
             "end": end - first,
             "row": rows,
             "text": [
@@ -79,7 +79,7 @@ def timeline_chart(results: SearchResults) -> Chart:
     """Draw a bar a trial in the colour of its end, paler where it is attacked after training."""
     found = timeline(results)
     if not len(found.trials):
-        return Chart((), nothing="no times of trials were kept")
+        return Chart(())
     scale = scale_of("device_seconds", found.trials["end"])
     marks: list[Mark] = []
     for kind, shade in _SHADES.items():
@@ -105,7 +105,7 @@ def stages_chart(results: SearchResults) -> Chart:
     order = [*STAGES, *(str(name) for name in seconds if name not in STAGES)]
     names = [name for name in reversed(order) if name in seconds and seconds[name].any()]
     if not names:
-        return Chart((), nothing="no times of stages were kept")
+        return Chart(())
     totals = seconds[names].groupby(results.trials["phase"]).sum()
     totals = totals.loc[list(dict.fromkeys(results.trials["phase"]))]
     scale = scale_of("device_seconds", totals)

@@ -50,7 +50,7 @@ def measured(
         if name == item.name and of_data == data:
             metric, factor = cell.metric
             row = found.setdefault(item.source(cell).name, {}).setdefault(cell.setting, {})
-            row[metric] = (number.value + wrong) / factor
+            row[metric] = (number + wrong) / factor
     results = {}
     for name, by_setting in found.items():
         rows = [
@@ -140,7 +140,7 @@ def test_the_cells_of_table_vi_are_of_these_iterations() -> None:
 def test_the_paper_contradicts_itself_here(
     item: str, data: str, cell: Cell, value: float, note: str
 ) -> None:
-    assert paper_numbers()[item, data, cell].value == value
+    assert paper_numbers()[item, data, cell] == value
     assert any(note in text for text in inconsistencies(item, data, cell))
 
 
@@ -154,7 +154,7 @@ def test_two_trainings_of_one_defense_differ_by_the_tolerance_at_most() -> None:
     """What the tolerance rests on: rows Original of Tables III and IV."""
     numbers = paper_numbers()
     differences = [
-        abs(number.value - numbers["table4", data, cell].value)
+        abs(number - numbers["table4", data, cell])
         for (name, data, cell), number in numbers.items()
         if name == "table3" and cell.attack == "none"
     ]
