@@ -24,7 +24,7 @@ from reports.confirmed import (
     Gain,
     confirmed_configs,
     gains_over_default,
-    letters_of,
+    with_letters,
 )
 from reports.csv_files import csv_text
 from reports.figures import GROUPS, ReportFigure, notes, overlaid_figures, search_figures
@@ -147,8 +147,8 @@ def _section(
     configs = {results.name: confirmed_configs(results) for results in searches}
     gains = {name: gains_over_default(found) for name, found in configs.items()}
     everything = [config for found in configs.values() for config in found]
-    letters = letters_of(everything)
-    front = front_table(searches, by, letters)
+    searches = [with_letters(results, everything) for results in searches]
+    front = front_table(searches, by)
     tables = [
         front,
         confirm_table(everything),
@@ -163,7 +163,7 @@ def _section(
     # Equal protocols mean equal data.
     names, datasets = " · ".join(configs), ", ".join(searches[0].datasets)
     protocol = ", ".join(sorted(searches[0].protocol_hashes))
-    trials = [trials_table(results, letters) for results in searches]
+    trials = [trials_table(results) for results in searches]
     return {
         "title": f"{names} on {datasets}" if datasets else names,
         # A comparison has no explore trials.

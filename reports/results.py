@@ -83,6 +83,8 @@ class SearchResults:
     notices: Sequence[str] = ()  # on the space
     importances: Sequence[KeyImportance] = ()  # of the searched keys
     tracked: TrackedRuns = field(default_factory=TrackedRuns)
+    # Hash of a recommended setting → its letter; see `reports.confirmed.with_letters`.
+    letters: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def aims(self) -> Aims:
@@ -123,6 +125,10 @@ class SearchResults:
     def datasets(self) -> tuple[str, ...]:
         """Labels of the data sets of the trials; empty if the tables have none."""
         return tuple(sorted({str(value) for value in self.trials["dataset"] if value}))
+
+    def letters_on(self, frame: pd.DataFrame) -> list[str]:
+        """The letter of every trial; empty where its setting is not recommended."""
+        return [self.letters.get(str(found), "") for found in frame["config_hash"]]
 
     def per_query(self, trial_id: str) -> pd.DataFrame | None:
         """AP per query, attack and restart, or None where the trial did not keep it.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import ConfirmedConfig, Gain, SettingLetters, letters_on
+from reports.confirmed import ConfirmedConfig, Gain
 from reports.explored import (
     BITS,
     bit_lengths,
@@ -55,7 +55,7 @@ class Table:
     facets: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def trials_table(results: SearchResults, letters: SettingLetters | None = None) -> Table:
+def trials_table(results: SearchResults) -> Table:
     """The table of all trials: end, cost, setting and MAPs; recommended ones have a letter."""
     trials = results.trials
     # Explore trials have reattack/*, confirmed and trained ones test/*, stopped ones only val/*.
@@ -64,7 +64,7 @@ def trials_table(results: SearchResults, letters: SettingLetters | None = None) 
     where = np.select(measured, ["validation", "test", "validation, short attack"], "")
     columns: dict[str, Any] = {
         "trial": trials["trial_id"],
-        "letter": letters_on(results, trials, letters or {}),
+        "letter": results.letters_on(trials),
         "phase": trials["phase"],
         "role": trials["role"].map(lambda role: ROLES.get(role, role)),
         "status": trials["status"],
@@ -127,16 +127,13 @@ def time_table(results: SearchResults) -> Table:
     return Table("time", caption, frame if names else frame[:0], fractions=fractions)
 
 
-def front_table(
-    searches: Sequence[SearchResults], by: str = "", letters: SettingLetters | None = None
-) -> Table:
+def front_table(searches: Sequence[SearchResults], by: str = "") -> Table:
     """The table of the trials on the Pareto front of their bit length, with the whole setting.
 
     ``searches`` have equal objectives. If the code length is one of them, there is one front. With
-    ``by`` there is one for each value of this searched key. ``letters`` name the recommended
-    settings.
+    ``by`` there is one for each value of this searched key.
     """
-    rows = [_front_rows(results, by, letters or {}) for results in searches]
+    rows = [_front_rows(results, by) for results in searches]
     frame = pd.concat(rows, ignore_index=True)
     aims = searches[0].aims
     objectives = [column_of(name) for name in aims.names]
@@ -166,7 +163,7 @@ def front_table(
     )
 
 
-def _front_rows(results: SearchResults, by: str, letters: SettingLetters) -> pd.DataFrame:
+def _front_rows(results: SearchResults, by: str) -> pd.DataFrame:
     completed = completed_trials(results)
     groups = front_groups(results, by).loc[completed.index]
     keep = pd.Series(False, index=completed.index)
@@ -177,7 +174,7 @@ def _front_rows(results: SearchResults, by: str, letters: SettingLetters) -> pd.
     columns = {
         "search": pd.Series(results.name, index=front.index, dtype="string"),
         "trial": front["trial_id"],
-        "letter": pd.Series(letters_on(results, front, letters), front.index, dtype="string"),
+        "letter": pd.Series(results.letters_on(front), front.index, dtype="string"),
         "bits": bit_lengths(front),
         "role": front["role"],
         **_cells(front, map(column_of, shown)),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reports.confirmed import ConfirmedConfig, letters_of
+from reports.confirmed import ConfirmedConfig
 from reports.figures.ap_per_query import ap_per_query_chart
 from reports.figures.chart import Chart
 from reports.figures.confirmed import confirmed_chart
@@ -45,7 +45,7 @@ def overlaid_figures(
     The searches have equal objectives, and ``configs`` are the confirmed settings of all of them.
     The values of the searched key ``by`` have fronts of their own; without it, the code lengths do.
     """
-    aims, letters = searches[0].aims, letters_of(configs)
+    aims = searches[0].aims
     grouped = f"Each value of {by} has a front of its own. " if by else ""
     untargeted, targeted = untargeted_matrix(configs), targeted_matrix(configs)
     rendered = [
@@ -57,7 +57,7 @@ def overlaid_figures(
             "were stopped early: their last values come from the short attack of the search and "
             "cannot be compared with the points. The axes fit the completed trials; stopped "
             "trials, chance and floor may lie outside.",
-            frontier_chart(searches, by, letters),
+            frontier_chart(searches, by),
         ),
         ReportFigure(
             "coordinates",
@@ -81,7 +81,7 @@ def overlaid_figures(
             "included.",
             cost_chart(searches),
         ),
-        *overlaid_spread(searches, letters),
+        *overlaid_spread(searches),
         ReportFigure(
             "matrix",
             "Every setting under every attack",
@@ -132,7 +132,6 @@ def search_figures(
     results: SearchResults, configs: Sequence[ConfirmedConfig]
 ) -> dict[str, ReportFigure]:
     """Figures of one search, by name."""
-    letters = letters_of(configs)
     rendered = [
         ReportFigure(
             "learning_curves",
@@ -141,7 +140,7 @@ def search_figures(
             "validated, in the part of the database that the protocol names. Letters name the "
             "recommended settings. At a rung the scheduler stops trials that are behind; a probe "
             "ends early whatever it reaches, because it only teaches the sampler.",
-            learning_curves_chart(results, letters),
+            learning_curves_chart(results),
         ),
         ReportFigure(
             "early_stopping",
@@ -173,9 +172,9 @@ def search_figures(
             "paper's default, and letters name the recommended settings. Dotted lines are the ends "
             "of the searched range: a front that lies there may go on outside. Trials differ in "
             "all parameters at once, so a slope is no proof of cause.",
-            parameters_chart(results, letters),
+            parameters_chart(results),
         ),
-        *explained_figures(results, letters),
+        *explained_figures(results),
         ReportFigure(
             "importance",
             "Which parameters matter",

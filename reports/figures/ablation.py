@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reports.confirmed import SettingLetters
 from reports.explanation import AblationPath, Estimate, PathStep
 from reports.figures.chart import (
     Axis,
@@ -38,14 +37,11 @@ class LetteredPath(NamedTuple):
     path: AblationPath
 
 
-def lettered_paths(
-    results: SearchResults, letters: SettingLetters | None = None
-) -> list[LetteredPath]:
+def lettered_paths(results: SearchResults) -> list[LetteredPath]:
     """The paths of a search; a setting that is not confirmed yet has the letter of its place."""
     paths = results.explanation.paths if results.explanation else ()
-    known = letters or {}
     return [
-        LetteredPath(known.get((results.name, path.config_hash), letter_at(index)), path)
+        LetteredPath(results.letters.get(path.config_hash, letter_at(index)), path)
         for index, path in enumerate(paths)
     ]
 
@@ -59,12 +55,12 @@ def change_text(step: PathStep) -> str:
     return ", ".join(changes) or START
 
 
-def ablation_chart(results: SearchResults, letters: SettingLetters | None = None) -> Chart:
+def ablation_chart(results: SearchResults) -> Chart:
     """Draw a panel for every path, its first setting on top.
 
     Filled symbols are measured, open ones with a bar are predicted; lines join the predictions.
     """
-    paths = lettered_paths(results, letters)
+    paths = lettered_paths(results)
     rows = max((len(found.path.steps) for found in paths), default=0)
     panels = [_panel(*found) for found in paths]
     return Chart(panels, width=4.9, height=1.7 + 0.42 * rows, legend_columns=2)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import SettingLetters, letters_on
 from reports.explanation import Dependence
 from reports.explored import completed_trials
 from reports.figures.chart import (
@@ -33,16 +32,16 @@ from saat.metrics import OBJECTIVES
 _SYMBOLS: Mapping[str, Symbol] = dict(zip(OBJECTIVES, ("circle", "square"), strict=True))
 
 
-def dependence_chart(results: SearchResults, letters: SettingLetters | None = None) -> Chart:
+def dependence_chart(results: SearchResults) -> Chart:
     """Draw a panel for every searched key: a curve of a range, points of a choice.
 
-    All panels have the same heights. A star is the paper's default, and ``letters`` name the
+    All panels have the same heights. A star is the paper's default, and letters name the
     recommended settings, each at its own value of the key.
     """
     found = results.explanation.dependence if results.explanation else ()
     curves = {key: [one for one in found if one.key == key] for key in results.space}
     frame = completed_trials(results)
-    frame = frame.assign(letter=letters_on(results, frame, letters or {}))
+    frame = frame.assign(letter=results.letters_on(frame))
     ends = [end for one in found for e in one.estimates for end in (e.low, e.high)]
     margin = 0.04 * (max(ends, default=1.0) - min(ends, default=0.0))
     heights = 100 * (min(ends, default=0.0) - margin), 100 * (max(ends, default=1.0) + margin)

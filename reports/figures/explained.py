@@ -5,7 +5,6 @@ Figures are left out where there is nothing to draw. A note then says why.
 
 from collections.abc import Sequence
 
-from reports.confirmed import SettingLetters
 from reports.explanation import Dependence
 from reports.figures.ablation import (
     LetteredPath,
@@ -29,10 +28,10 @@ _MODEL = (
 )
 
 
-def explained_figures(results: SearchResults, letters: SettingLetters) -> list[ReportFigure]:
+def explained_figures(results: SearchResults) -> list[ReportFigure]:
     """The path to each recommended setting, and the dependence on each key, where there are any."""
     found = []
-    if paths := lettered_paths(results, letters):
+    if paths := lettered_paths(results):
         found.append(
             ReportFigure(
                 "ablation",
@@ -42,7 +41,7 @@ def explained_figures(results: SearchResults, letters: SettingLetters) -> list[R
                 "symbols are measured on validation queries: the ends, and settings on the way "
                 "that the search happened to train. Open symbols are predicted, with 95 % "
                 f"intervals of the model for the mean of such trainings. {_MODEL}",
-                ablation_chart(results, letters),
+                ablation_chart(results),
             )
         )
     dependence = results.explanation.dependence if results.explanation else ()
@@ -56,7 +55,7 @@ def explained_figures(results: SearchResults, letters: SettingLetters) -> list[R
                 "of the search with the value on the axis in place of their own. Areas and bars "
                 "are 95 % intervals of that average. Stars are the paper's default, letters the "
                 f"recommended settings, each at its own value. {_weights(dependence)}{_MODEL}",
-                dependence_chart(results, letters),
+                dependence_chart(results),
             )
         )
     return found

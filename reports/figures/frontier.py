@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import SettingLetters, letters_on
 from reports.explored import (
     chance_levels,
     completed_trials,
@@ -78,21 +77,17 @@ class FrontierSeries(NamedTuple):
     trials: pd.DataFrame
 
 
-def frontier_series(
-    searches: Sequence[SearchResults], by: str = "", letters: SettingLetters | None = None
-) -> list[FrontierSeries]:
+def frontier_series(searches: Sequence[SearchResults], by: str = "") -> list[FrontierSeries]:
     """Completed and stopped explore trials of searches that share one protocol.
 
     ``by`` is the searched key whose values have fronts of their own; see
-    :func:`reports.front_groups.front_groups`. ``letters`` name the recommended settings.
+    :func:`reports.front_groups.front_groups`.
     """
     several = len(searches) > 1
-    return [one for results in searches for one in _series(results, by, several, letters or {})]
+    return [one for results in searches for one in _series(results, by, several)]
 
 
-def _series(
-    results: SearchResults, by: str, several: bool, letters: SettingLetters
-) -> Iterator[FrontierSeries]:
+def _series(results: SearchResults, by: str, several: bool) -> Iterator[FrontierSeries]:
     completed, stopped = completed_trials(results), stopped_trials(results)
     groups = front_groups(results, by)
     for label in groups.cat.categories:
@@ -121,7 +116,7 @@ def _series(
                     for row in both.to_dict("records")
                 ],
                 "key": setting_keys(results.name, both["config_hash"]),
-                "letter": letters_on(results, both, letters),
+                "letter": results.letters_on(both),
                 "stopped": np.arange(len(both)) >= len(mine),
                 **{name: np.concatenate([holds, none]) for name, holds in flags.items()},
             }
@@ -169,16 +164,14 @@ class View:
         return Line(*self.coordinates(ordered), shade, step=step, **look)
 
 
-def frontier_chart(
-    searches: Sequence[SearchResults], by: str = "", letters: SettingLetters | None = None
-) -> Chart:
+def frontier_chart(searches: Sequence[SearchResults], by: str = "") -> Chart:
     """Draw fronts and trials, and mark trials that are stopped, infeasible or at chance.
 
     Two objectives are the axes of one panel. Three have a panel for every two of them: there the
-    front of all three is no line, and its trials are marked. ``by`` and ``letters`` are as in
+    front of all three is no line, and its trials are marked. ``by`` is as in
     `frontier_series`. The axes show the completed trials first.
     """
-    series = frontier_series(searches, by, letters)
+    series = frontier_series(searches, by)
     trials = pd.concat([one.trials for one in series]) if series else pd.DataFrame()
     if not len(trials):
         return NOTHING_COMPLETED

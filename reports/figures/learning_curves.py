@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reports.confirmed import SettingLetters, letters_on
 from reports.explored import bit_lengths, bits_label
 from reports.figures.chart import (
     NO_VALUES,
@@ -65,15 +64,13 @@ def shown_objectives(aims: Aims) -> list[str]:
     return found or [_ROBUST]
 
 
-def learning_curves(
-    results: SearchResults, name: str = _ROBUST, letters: SettingLetters | None = None
-) -> list[Curve]:
+def learning_curves(results: SearchResults, name: str = _ROBUST) -> list[Curve]:
     """Validation curves of explore trials in a metric; epochs without a value are left out."""
     explore, column = results.explore, metric_column(Phase.VALIDATION, name)
     if column not in results.epochs:
         return []
     measured = results.epochs[results.epochs[column].notna()].sort_values("epoch")
-    named = letters_on(results, explore, letters or {})
+    named = results.letters_on(explore)
     by_trial = {str(trial_id): rows for trial_id, rows in measured.groupby("trial_id")}
     return [
         Curve(
@@ -93,12 +90,12 @@ def learning_curves(
     ]
 
 
-def learning_curves_chart(results: SearchResults, letters: SettingLetters | None = None) -> Chart:
+def learning_curves_chart(results: SearchResults) -> Chart:
     """A panel for every objective of `shown_objectives`."""
     drawn = [
         (name, curves)
         for name in shown_objectives(results.aims)
-        if (curves := learning_curves(results, name, letters))
+        if (curves := learning_curves(results, name))
     ]
     if not drawn:
         return Chart((), nothing="no finished epochs yet")

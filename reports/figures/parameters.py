@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import SettingLetters, letters_on
 from reports.explored import completed_trials, values_of
 from reports.figures.chart import (
     NOTHING_COMPLETED,
@@ -39,16 +38,16 @@ class _Drawn(NamedTuple):
     symbol: Symbol
 
 
-def parameters_chart(results: SearchResults, letters: SettingLetters | None = None) -> Chart:
+def parameters_chart(results: SearchResults) -> Chart:
     """Draw a panel for every searched parameter that trials have, in the order of the file.
 
     Percentages share a panel; an objective in another unit has panels of its own. An objective that
     is a parameter itself, such as the code length, is left out. Dotted lines are the ends of the
-    searched range, and ``letters`` name the recommended settings.
+    searched range, and letters name the recommended settings.
     """
     frame = completed_trials(results)
     frame = frame.assign(
-        letter=letters_on(results, frame, letters or {}),
+        letter=results.letters_on(frame),
         key=setting_keys(results.name, frame["config_hash"]),
     )
     if not len(frame):

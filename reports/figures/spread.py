@@ -5,7 +5,7 @@ Figures without panels are left out of a report. A note then says why.
 
 from collections.abc import Sequence
 
-from reports.confirmed import ConfirmedConfig, SettingLetters
+from reports.confirmed import ConfirmedConfig
 from reports.figures.attainment import attainment_chart, seed_fronts, seeds_chart
 from reports.figures.report_figure import ReportFigure
 from reports.figures.strengths import strengths_chart
@@ -22,9 +22,7 @@ _SURFACES = (
 )
 
 
-def overlaid_spread(
-    searches: Sequence[SearchResults], letters: SettingLetters
-) -> list[ReportFigure]:
+def overlaid_spread(searches: Sequence[SearchResults]) -> list[ReportFigure]:
     """The attainment surfaces over searches, drawn from three searches of two objectives on."""
     names = names_listed(searches[0].aims.names)
     return [
@@ -33,7 +31,7 @@ def overlaid_spread(
             "How far the searches agree",
             f"Fronts of {len(searches)} searches in {names} on validation queries. "
             + _SURFACES.format("search. Letters name the recommended settings."),
-            attainment_chart(searches, letters),
+            attainment_chart(searches),
         )
     ]
 
