@@ -19,7 +19,6 @@ from reports.explored import (
 )
 from reports.front_groups import front_groups, has_fronts_of_lengths
 from reports.frontier import pareto_mask
-from reports.linked import setting_keys
 from reports.metric_columns import (
     SCORES,
     MetricColumn,
@@ -49,7 +48,7 @@ class Table:
     estimates: tuple[str, ...] = ()
     # Searched parameters; other columns "param.…" are not shown.
     parameters: tuple[str, ...] = ()
-    # The setting of each row (:func:`reports.linked.setting_key`), and what the page filters rows
+    # The setting of each row (`SearchResults.keys_on`), and what the page filters rows
     # by: the name of a filter → its value in each row.
     keys: Sequence[str] = ()
     facets: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -93,7 +92,7 @@ def trials_table(results: SearchResults) -> Table:
         pd.DataFrame(columns).reset_index(drop=True),
         fractions=symbols(map(column_of, shown)),
         parameters=tuple(results.space),
-        keys=setting_keys(results.name, trials["config_hash"]),
+        keys=results.keys_on(trials),
         facets={
             "status": list(trials["status"]),
             "role": list(columns["role"]),

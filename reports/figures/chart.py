@@ -31,7 +31,7 @@ class _Series:
     opacity: float = 1.0
     hover: str = ""  # plotly's template of the text over a point; no text if empty
     texts: Sequence[str] = ()  # ``%{text}`` of the template, one a point
-    # The setting of each point (:func:`reports.linked.setting_key`), by which a page marks the same
+    # The setting of each point (`SearchResults.keys_on`), by which a page marks the same
     # setting in other figures and tables.
     keys: Sequence[str] = ()
 

@@ -33,7 +33,6 @@ from reports.figures.reference_lines import reference_lines
 from reports.figures.style import NEUTRAL, colour, shape
 from reports.front_groups import front_groups
 from reports.frontier import pareto_mask
-from reports.linked import setting_keys
 from reports.objectives import Scale, hover_of, objective_label, scale_of
 from reports.results import SearchResults
 from reports.wording import describe_setting
@@ -68,7 +67,7 @@ class FrontierSeries(NamedTuple):
     Attributes:
         label: of the series.
         trials: a row a trial: its objectives by their plain names in their own units, ``text``
-            (trial and setting), ``key`` (:func:`reports.linked.setting_key`), its ``letter`` if it
+            (trial and setting), ``key`` (`SearchResults.keys_on`), its ``letter`` if it
             is recommended, and whether it is ``on_front``
             and each of `FLAGS`. Of stopped trials the values are the last ones of validation.
     """
@@ -115,7 +114,7 @@ def _series(results: SearchResults, by: str, several: bool) -> Iterator[Frontier
                     f"{row['trial_id']}: {describe_setting(row, results.space)}"
                     for row in both.to_dict("records")
                 ],
-                "key": setting_keys(results.name, both["config_hash"]),
+                "key": results.keys_on(both),
                 "letter": results.letters_on(both),
                 "stopped": np.arange(len(both)) >= len(mine),
                 **{name: np.concatenate([holds, none]) for name, holds in flags.items()},

@@ -21,7 +21,6 @@ from reports.figures.chart import (
     key,
 )
 from reports.figures.style import NEUTRAL, colour
-from reports.linked import setting_key
 from reports.objectives import hover_of, is_parameter, label_of, scale_of, with_unit
 from reports.results import SearchResults, metric_column
 from reports.stopping import stop_labels
@@ -42,7 +41,7 @@ class Curve(NamedTuple):
     """The learning curve of one trial."""
 
     text: str  # trial, status and setting
-    key: str  # :func:`reports.linked.setting_key`
+    key: str  # `SearchResults.keys_on`
     bits: int
     is_default: bool
     status: str  # of the trial, or ``probe`` of one that was stopped because it was a probe
@@ -70,12 +69,12 @@ def learning_curves(results: SearchResults, name: str = _ROBUST) -> list[Curve]:
     if column not in results.epochs:
         return []
     measured = results.epochs[results.epochs[column].notna()].sort_values("epoch")
-    named = results.letters_on(explore)
+    marks = results.keys_on(explore), results.letters_on(explore)
     by_trial = {str(trial_id): rows for trial_id, rows in measured.groupby("trial_id")}
     return [
         Curve(
             f"{row['trial_id']} ({row['status']}): {describe_setting(row, results.space)}",
-            setting_key(results.name, row["config_hash"]),
+            setting,
             bits,
             row["role"] == "default",
             "probe" if is_probe(row["stop_reason"]) else row["status"],
@@ -83,8 +82,8 @@ def learning_curves(results: SearchResults, name: str = _ROBUST) -> list[Curve]:
             by_trial[row["trial_id"]]["epoch"].to_numpy(dtype=np.float64),
             by_trial[row["trial_id"]][column].to_numpy(dtype=np.float64),
         )
-        for row, bits, letter in zip(
-            explore.to_dict("records"), bit_lengths(explore), named, strict=True
+        for row, bits, setting, letter in zip(
+            explore.to_dict("records"), bit_lengths(explore), *marks, strict=True
         )
         if row["trial_id"] in by_trial
     ]

@@ -20,7 +20,6 @@ from reports.figures.chart import (
 )
 from reports.figures.key_axis import bounds_of, choice_axis, number_axis, unit_of
 from reports.figures.style import colour
-from reports.linked import setting_keys
 from reports.objectives import Scale, is_parameter, label_of, scale_of, with_unit
 from reports.results import SearchResults
 from saat.feasibility import Objective
@@ -48,7 +47,7 @@ def parameters_chart(results: SearchResults) -> Chart:
     frame = completed_trials(results)
     frame = frame.assign(
         letter=results.letters_on(frame),
-        key=setting_keys(results.name, frame["config_hash"]),
+        key=results.keys_on(frame),
     )
     if not len(frame):
         return NOTHING_COMPLETED

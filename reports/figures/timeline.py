@@ -7,7 +7,6 @@ import pandas as pd
 
 from reports.figures.chart import Axis, Bars, Chart, Mark, Panel
 from reports.figures.style import NEUTRAL, PALETTE, colour
-from reports.linked import setting_keys
 from reports.objectives import scale_of, with_unit
 from reports.results import SearchResults, stage_seconds
 from reports.wording import STAGES, describe_setting, duration
@@ -31,7 +30,7 @@ class Timeline(NamedTuple):
 
     Attributes:
         trials: a row a trial, in the order in which they began: its ``kind``, its ``row``, ``text``
-            and ``key`` (:func:`reports.linked.setting_key`), and in seconds from the beginning of
+            and ``key`` (`SearchResults.keys_on`), and in seconds from the beginning of
             the first one its ``begin``, ``trained`` (end of its last epoch; NaN without one) and
             ``end``.
         rows: the name of each row.
@@ -69,7 +68,7 @@ def timeline(results: SearchResults) -> Timeline:
                 f"{row['trial_id']} ({row['status']}): {describe_setting(row, results.space)}"
                 for row in trials.to_dict("records")
             ],
-            "key": setting_keys(results.name, trials["config_hash"]),
+            "key": results.keys_on(trials),
         }
     )  # fmt: skip
     return Timeline(frame.reset_index(drop=True), tuple(names))
