@@ -1,9 +1,10 @@
 """Settings measured on test queries, with means and intervals over seeds and queries."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -233,15 +234,13 @@ def _place(config: ConfirmedConfig) -> float:
 
 def _lettered(configs: Sequence[ConfirmedConfig]) -> list[ConfirmedConfig]:
     """Name recommended settings A, B, …, and others that have the same role, bits and stratum."""
-    peers = defaultdict(list)
-    for config in configs:
-        peers[_peers(config)].append(config.config_hash)
+    counts = Counter(map(_peers, configs))
+    numbers: dict[tuple[str, ...], Iterator[int]] = defaultdict(count)
     return [
-        replace(config, letter=letter_at(hashes.index(config.config_hash)))
-        if config.role == "recommended" or len(hashes) > 1
+        replace(config, letter=letter_at(next(numbers[_peers(config)])))
+        if config.role == "recommended" or counts[_peers(config)] > 1
         else config
         for config in configs
-        for hashes in [peers[_peers(config)]]
     ]
 
 

@@ -42,18 +42,13 @@ def seed_fronts(configs: Sequence[ConfirmedConfig]) -> Fronts:
 
     Seeds that only some of the settings have are left out.
     """
-    recommended = [config for config in configs if config.role == "recommended"]
-    by_seed: list[dict[int, list[float]]] = [
-        {
-            int(seed): list(pair)
-            for seed, *pair in zip(
-                config.trials["seed"], *(config.seeds(name) for name in OBJECTIVES), strict=True
-            )
-        }
-        for config in recommended
+    tables = [
+        pd.DataFrame({name: config.seeds(name) for name in OBJECTIVES}, config.trials["seed"])
+        for config in configs
+        if config.role == "recommended"
     ]
-    common = sorted(set.intersection(*map(set, by_seed))) if by_seed else []
-    return {f"seed {seed}": np.array([found[seed] for found in by_seed]) for seed in common}
+    common = sorted(set.intersection(*(set(table.index) for table in tables))) if tables else []
+    return {f"seed {seed}": np.array([table.loc[seed] for table in tables]) for seed in common}
 
 
 def attainment_chart(searches: Sequence[SearchResults]) -> Chart:

@@ -30,20 +30,18 @@ _MODEL = (
 
 def explained_figures(results: SearchResults) -> list[ReportFigure]:
     """The path to each recommended setting, and the dependence on each key, where there are any."""
-    found = []
-    if paths := lettered_paths(results):
-        found.append(
-            ReportFigure(
-                "ablation",
-                "From the paper's default to the recommended settings",
-                f"{' '.join(map(path_text, paths))} One key changes at a time, the one with the "
-                "largest predicted gain first, measured by what the setting was chosen by. Filled "
-                "symbols are measured on validation queries: the ends, and settings on the way "
-                "that the search happened to train. Open symbols are predicted, with 95 % "
-                f"intervals of the model for the mean of such trainings. {_MODEL}",
-                ablation_chart(results),
-            )
+    found = [
+        ReportFigure(
+            "ablation",
+            "From the paper's default to the recommended settings",
+            f"{' '.join(map(path_text, lettered_paths(results)))} One key changes at a time, the "
+            "one with the largest predicted gain first, measured by what the setting was chosen "
+            "by. Filled symbols are measured on validation queries: the ends, and settings on the "
+            "way that the search happened to train. Open symbols are predicted, with 95 % "
+            f"intervals of the model for the mean of such trainings. {_MODEL}",
+            ablation_chart(results),
         )
+    ]
     dependence = results.explanation.dependence if results.explanation else ()
     if dependence:
         found.append(

@@ -4,7 +4,7 @@ The same entries give the same bytes. A page needs no other file, and loads noth
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from reports.leaderboard.board import NOTE, Board
@@ -24,7 +24,7 @@ def index_page(boards: Sequence[Board]) -> str:
 
 
 def _rendered(template: str, **values: Any) -> str:
-    filters = {
+    filters: dict[str, Callable[..., Any]] = {
         "percent": _percent,
         "interval": _interval,
         "duration": duration,

@@ -1,6 +1,8 @@
 """The paper's curves: precision over recall (Fig. 3), of the first N (Fig. 4), λ and μ (Fig. 6)."""
 
 from collections.abc import Iterator
+from operator import itemgetter
+from statistics import mode
 from typing import Any
 
 import numpy as np
@@ -97,12 +99,9 @@ def weight_cells(item: Item, key: str, attack: str) -> list[tuple[float, Cell]]:
 
     The declared run has one value of the other key wherever this one varies.
     """
-    settings = [s for name in item.runs for s in run_named(name).settings if s.weights is not None]
+    settings = [s for name in item.runs for s in run_named(name).settings]
+    weights = {setting: setting.weights for setting in settings if setting.weights is not None}
     own = 0 if key == "lambda" else 1
-    others = [setting.weights[1 - own] for setting in settings if setting.weights is not None]
-    usual = max(set(others), key=others.count)
-    found = []
-    for setting in settings:
-        if setting.weights is not None and setting.weights[1 - own] == usual:
-            found.append((setting.weights[own], Cell(setting, attack)))
-    return sorted(found, key=lambda pair: pair[0])
+    usual = mode(pair[1 - own] for pair in weights.values())
+    found = [(pair[own], Cell(s, attack)) for s, pair in weights.items() if pair[1 - own] == usual]
+    return sorted(found, key=itemgetter(0))
