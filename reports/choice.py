@@ -7,6 +7,7 @@ import numpy as np
 from reports.confirmed import ConfirmedConfig
 from reports.explored import completed_trials, eligible, on_front, points_of, values_of
 from reports.objectives import is_default, listed, names_listed, preference_text, value_phrase
+from reports.preference import lacking
 from reports.results import SearchResults
 from saat.feasibility import Aims
 
@@ -41,24 +42,14 @@ def _why(results: SearchResults, row: int, before: Sequence[str], is_on_front: b
     aims, measure = results.aims, _measure(results.aims)
     if not is_on_front:
         return "not on the front of all trials, but first among the settings left to choose from"
-    if aims.preference and aims.preference.weights is not None:
-        return f"{'next in' if before else 'the best'} weighted sum ({_asked(aims)})"
-    if aims.preference:
-        kept = _keeps_preference(results, row)
-        begin = f"{'keeps' if kept else 'does not keep'} what is preferred ({_asked(aims)})"
-        return f"{begin}, and {_adds(measure, before)}"
-    return _adds(measure, before) + _extreme(results, row)
-
-
-def _asked(aims: Aims) -> str:
-    return preference_text(aims, aims.preference) if aims.preference else ""
-
-
-def _keeps_preference(results: SearchResults, row: int) -> bool:
-    aims = results.aims
-    bounds = aims.preference.bounds if aims.preference else ()
-    wanted = aims.oriented([np.nan if bound is None else bound for bound in bounds])
-    return not (points_of(results, completed_trials(results))[row] < wanted).any()
+    if aims.preference is None:
+        return _adds(measure, before) + _extreme(results, row)
+    asked = preference_text(aims, aims.preference)
+    if aims.preference.weights is not None:
+        return f"{'next in' if before else 'the best'} weighted sum ({asked})"
+    point = points_of(results, completed_trials(results))[[row]]
+    begin = "does not keep" if lacking(aims, point)[0] else "keeps"
+    return f"{begin} what is preferred ({asked}), and {_adds(measure, before)}"
 
 
 def _adds(measure: str, before: Sequence[str]) -> str:

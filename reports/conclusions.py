@@ -25,7 +25,7 @@ from reports.objectives import (
     preference_text,
     value_phrase,
 )
-from reports.preference import order_of_choice
+from reports.preference import lacking, order_of_choice
 from reports.results import STATUSES, SearchResults, metric_column
 from reports.wording import capital, describe_setting, duration, percent, points
 from saat.metrics import OBJECTIVES, Phase
@@ -201,12 +201,10 @@ def _preferred(results: SearchResults) -> list[str]:
     chosen = order_of_choice(aims, points, above_chance(results, done), 1)
     if not chosen:
         return [f"Preferred: {asked}. No setting of the front is above chance."]
-    wanted = [np.nan if bound is None else bound for bound in aims.preference.bounds]
-    kept = not (points[chosen[0]] < aims.oriented(wanted)).any()
     setting = _described(results, done, chosen[0])
-    if kept:
-        return [f"Preferred: {asked}. This is served best by {setting}."]
-    return [f"Preferred: {asked}. No completed trial keeps it; without it, {setting} is best."]
+    if lacking(aims, points[chosen])[0]:
+        return [f"Preferred: {asked}. No completed trial keeps it; without it, {setting} is best."]
+    return [f"Preferred: {asked}. This is served best by {setting}."]
 
 
 def _constraints(results: SearchResults, completed: pd.DataFrame) -> str:

@@ -1,9 +1,10 @@
 """Settings measured on test queries, with means and intervals over seeds and queries."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from saat.sanity import at_chance, has_dead_gradients, zero_gradients
 # Objective → name of the AP per query that it is the mean of.
 _ATTACK_OF = dict(zip(OBJECTIVES, ("clean", "worst"), strict=True))
 _TESTED = [metric_column(Phase.TEST, name) for name in OBJECTIVES]
+GATES_FAILED, _COLLAPSED = "gates failed", "clean MAP not above chance"
 _ORDER = {"recommended": 0, "default": 1, "train": 2, "undefended": 3}
 
 
@@ -99,15 +101,21 @@ class ConfirmedConfig:
         return "all gates passed" if checked else "not checked"
 
     @cached_property
-    def role_label(self) -> str:
-        """Role in words, stratum, letter, and why the numbers cannot be taken as they are."""
-        marks = {
-            "unreliable": self.gates.startswith("unreliable"),
-            "at chance": self.collapsed,
+    def doubts(self) -> list[str]:
+        """Why the numbers cannot be taken as they are."""
+        doubts = {
+            GATES_FAILED: self.gates.startswith("unreliable"),
+            _COLLAPSED: self.collapsed,
             "robust MAP not above chance": set(self.at_chance) == {"robust"},
             "dead gradients": bool(self.dead_gradients),
         }
-        doubts = ", ".join(mark for mark, holds in marks.items() if holds)
+        return [doubt for doubt, holds in doubts.items() if holds]
+
+    @cached_property
+    def role_label(self) -> str:
+        """Role in words, stratum, letter, and the doubts about the numbers."""
+        short = {GATES_FAILED: "unreliable", _COLLAPSED: "at chance"}
+        doubts = ", ".join(short.get(doubt, doubt) for doubt in self.doubts)
         words = (ROLES.get(self.role, self.role), self.stratum, self.letter)
         return " ".join(filter(None, words)) + (f" [{doubts}]" if doubts else "")
 
@@ -226,15 +234,13 @@ def _place(config: ConfirmedConfig) -> float:
 
 def _lettered(configs: Sequence[ConfirmedConfig]) -> list[ConfirmedConfig]:
     """Name recommended settings A, B, …, and others that have the same role, bits and stratum."""
-    peers = defaultdict(list)
-    for config in configs:
-        peers[_peers(config)].append(config.config_hash)
+    counts = Counter(map(_peers, configs))
+    numbers: dict[tuple[str, ...], Iterator[int]] = defaultdict(count)
     return [
-        replace(config, letter=letter_at(hashes.index(config.config_hash)))
-        if config.role == "recommended" or len(hashes) > 1
+        replace(config, letter=letter_at(next(numbers[_peers(config)])))
+        if config.role == "recommended" or counts[_peers(config)] > 1
         else config
         for config in configs
-        for hashes in [peers[_peers(config)]]
     ]
 
 
@@ -244,17 +250,14 @@ def _peers(config: ConfirmedConfig) -> tuple[str, ...]:
     return config.role, str(config.bits), config.stratum
 
 
-Letters = Mapping[tuple[str, str], str]  # (search, hash of a setting) → letter
-
-
-def letters_of(configs: Sequence[ConfirmedConfig]) -> Letters:
-    """The letters of recommended settings, which mark their explore trials too."""
-    return {(c.search, c.config_hash): c.letter for c in configs if c.role == "recommended"}
-
-
-def letters_on(results: SearchResults, frame: pd.DataFrame, letters: Letters) -> list[str]:
-    """The letter of every trial of a search; empty where its setting is not recommended."""
-    return [letters.get((results.name, str(found)), "") for found in frame["config_hash"]]
+def with_letters(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> SearchResults:
+    """The results with the letters of its recommended settings, which mark explore trials too."""
+    letters = {
+        config.config_hash: config.letter
+        for config in configs
+        if config.role == "recommended" and config.search == results.name
+    }
+    return replace(results, letters=letters)
 
 
 def _stratum(results: SearchResults, trial: pd.Series) -> str:
@@ -313,17 +316,11 @@ def gains_over_default(configs: Sequence[ConfirmedConfig]) -> list[Gain]:
 def _kept(results: SearchResults, trials: pd.DataFrame) -> dict[str, Any]:
     """Collect ``queries`` and ``query_counts`` from the stored files of the trials."""
     tables = [results.per_query(str(trial)) for trial in trials["trial_id"]]
-    kept = [
-        {str(attack): group.groupby("query")["ap"].min() for attack, group in t.groupby("attack")}
-        for t in tables
-        if t is not None
-    ]
-    if not kept or len(kept) < len(tables):
+    lowest = [t.groupby(["attack", "query"])["ap"].min() for t in tables if t is not None]
+    if not lowest or len(lowest) < len(tables):
         return {"queries": {}, "query_counts": {}}
-    having: dict[str, list[pd.Series]] = {}
-    for found in kept:
-        for attack, ap in found.items():
-            having.setdefault(attack, []).append(ap)
+    attacks = dict.fromkeys(str(name) for ap in lowest for name in ap.index.unique("attack"))
+    having = {name: [ap[name] for ap in lowest if name in ap.index] for name in attacks}
     queries = {
         attack: np.stack([ap.to_numpy(np.float64) for ap in found])
         for attack, found in having.items()

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib
 import pandas as pd
 from markupsafe import Markup
@@ -25,7 +24,7 @@ from reports.confirmed import (
     Gain,
     confirmed_configs,
     gains_over_default,
-    letters_of,
+    with_letters,
 )
 from reports.csv_files import csv_text
 from reports.figures import GROUPS, ReportFigure, notes, overlaid_figures, search_figures
@@ -46,7 +45,7 @@ from reports.tables import (
     time_table,
     trials_table,
 )
-from saat.errors import printable
+from reports.templating import rendered
 from saat.feasibility import Objective
 
 # Figures that the template places itself; any other comes at the end of its section.
@@ -91,14 +90,8 @@ def write_report(
         ]
     front = pd.concat([section["front"] for section in sections], ignore_index=True)
     (out_dir / "frontier.csv").write_text(csv_text(front), encoding="utf-8")
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports"),
-        autoescape=True,
-        finalize=shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.j2").render(
+    page = rendered(
+        "report.html.j2",
         title=" · ".join(results.name for results in named),
         sections=sections,
         protocols=len({results.protocol_hashes for results in named}),
@@ -114,13 +107,6 @@ def write_report(
 def _packed(script: str) -> str:
     """Gzip and Base64, which the page undoes: plotly takes 2 MB in place of 5."""
     return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode("ascii")
-
-
-def shown(value: object) -> object:
-    """Text without the control characters that reverse or hide the text beside them."""
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    return "\n".join(map(printable, value.split("\n")))
 
 
 def comparable_groups(searches: Sequence[SearchResults]) -> list[list[SearchResults]]:
@@ -161,8 +147,8 @@ def _section(
     configs = {results.name: confirmed_configs(results) for results in searches}
     gains = {name: gains_over_default(found) for name, found in configs.items()}
     everything = [config for found in configs.values() for config in found]
-    letters = letters_of(everything)
-    front = front_table(searches, by, letters)
+    searches = [with_letters(results, everything) for results in searches]
+    front = front_table(searches, by)
     tables = [
         front,
         confirm_table(everything),
@@ -177,7 +163,7 @@ def _section(
     # Equal protocols mean equal data.
     names, datasets = " · ".join(configs), ", ".join(searches[0].datasets)
     protocol = ", ".join(sorted(searches[0].protocol_hashes))
-    trials = [trials_table(results, letters) for results in searches]
+    trials = [trials_table(results) for results in searches]
     return {
         "title": f"{names} on {datasets}" if datasets else names,
         # A comparison has no explore trials.

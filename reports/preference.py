@@ -56,11 +56,11 @@ def score_of_choice(aims: Aims, values: Values, best: Values, chosen: Values) ->
     if aims.preference is not None and aims.preference.weights is not None:
         return (float(_weighted_sums(aims, values[None], best)[0]),)
     added = hypervolume(np.vstack([chosen, values]), aims.corner) - hypervolume(chosen, aims.corner)
-    return float(not _lacking(aims, values[None])[0]), added, hypervolume(values[None], aims.corner)
+    return float(not lacking(aims, values[None])[0]), added, hypervolume(values[None], aims.corner)
 
 
-def _lacking(aims: Aims, values: Values) -> NDArray[np.bool_]:
-    """Whether settings (n, m) do not keep the preferred bounds, ``(n,)``."""
+def lacking(aims: Aims, values: Values) -> NDArray[np.bool_]:
+    """Whether settings ``(n, m)``, oriented, do not keep the preferred bounds, ``(n,)``."""
     if aims.preference is None:
         return np.zeros(len(values), dtype=np.bool_)
     bounds = [np.nan if bound is None else bound for bound in aims.preference.bounds]
@@ -77,8 +77,8 @@ def _weighted_sums(aims: Aims, values: Values, best: Values) -> Values:
 
 def _groups(aims: Aims, values: Values, ranks: Rows) -> Iterator[Rows]:
     """Rows of ``values`` that are chosen one group after the other."""
-    lacking = _lacking(aims, values)
-    for group in (~lacking, lacking):
+    short = lacking(aims, values)
+    for group in (~short, short):
         for rank in np.unique(ranks[group]):
             yield np.flatnonzero(group & (ranks == rank))
 

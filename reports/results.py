@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2s
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,6 +84,8 @@ class SearchResults:
     notices: Sequence[str] = ()  # on the space
     importances: Sequence[KeyImportance] = ()  # of the searched keys
     tracked: TrackedRuns = field(default_factory=TrackedRuns)
+    # Hash of a recommended setting → its letter; see `reports.confirmed.with_letters`.
+    letters: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def aims(self) -> Aims:
@@ -123,6 +126,18 @@ class SearchResults:
     def datasets(self) -> tuple[str, ...]:
         """Labels of the data sets of the trials; empty if the tables have none."""
         return tuple(sorted({str(value) for value in self.trials["dataset"] if value}))
+
+    def keys_on(self, frame: pd.DataFrame) -> list[str]:
+        """A short name of the setting of every trial, equal wherever the page shows the setting.
+
+        The page links its figures and tables by them.
+        """
+        texts = (f"{self.name}/{found}" for found in frame["config_hash"])
+        return [blake2s(text.encode(), digest_size=5).hexdigest() for text in texts]
+
+    def letters_on(self, frame: pd.DataFrame) -> list[str]:
+        """The letter of every trial; empty where its setting is not recommended."""
+        return [self.letters.get(str(found), "") for found in frame["config_hash"]]
 
     def per_query(self, trial_id: str) -> pd.DataFrame | None:
         """AP per query, attack and restart, or None where the trial did not keep it.

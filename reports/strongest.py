@@ -29,13 +29,10 @@ def strongest_shares(config: ConfirmedConfig) -> dict[str, float]:
     whole = [n for n in names if n in config.queries and config.queries[n].shape == clean.shape]
     table = np.stack([clean, *(config.queries[name] for name in whole)])
     chosen = table.argmin(axis=0)  # the clean image wins a draw, then the first attack
-    shares = {name: float((chosen == index).mean()) for index, name in enumerate([NONE, *whole])}
     hidden = worst < table.min(axis=0) - 1e-9
-    if hidden.any():
-        for index, name in enumerate([NONE, *whole]):
-            shares[name] = float(((chosen == index) & ~hidden).mean())
-        shares[PARTIAL] = float(hidden.mean())
-    return shares
+    chosen[hidden] = len(table)  # an attack that has no row there
+    names = [NONE, *whole, *([PARTIAL] if hidden.any() else [])]
+    return {name: float((chosen == index).mean()) for index, name in enumerate(names)}
 
 
 def strongest_table(configs: Sequence[ConfirmedConfig]) -> Table:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from reports.confirmed import ConfirmedConfig, Gain
+from reports.confirmed import GATES_FAILED, ConfirmedConfig, Gain
 from reports.explored import bits_label, completed_trials
 from reports.front_groups import front_groups
 from reports.metric_columns import column_of, symbols
@@ -66,7 +66,7 @@ def picked(configs: Sequence[ConfirmedConfig]) -> ConfirmedConfig | None:
     trained = [config for config in configs if config.role not in ("default", "undefended")]
     trained.sort(key=lambda config: -config.mean("robust_map"))
     candidates = recommended or trained
-    sound = [config for config in candidates if not _flaws(config)]
+    sound = [config for config in candidates if not config.doubts]
     return next(iter(sound or candidates), None)
 
 
@@ -152,18 +152,9 @@ def _name(config: ConfirmedConfig) -> str:
 def _gates(config: ConfirmedConfig) -> str:
     """The gates in a word, and what needs no gate to be seen."""
     words = {"all gates passed": "passed", "not checked": "not checked"}
-    return ", ".join([words.get(config.gates, "failed"), *_flaws(config, gates=False)])
-
-
-def _flaws(config: ConfirmedConfig, gates: bool = True) -> list[str]:
-    """Why the numbers of a setting cannot be taken as they are."""
-    flaws = {
-        "gates failed": gates and config.gates.startswith("unreliable"),
-        "clean MAP not above chance": config.collapsed,
-        "robust MAP not above chance": set(config.at_chance) == {"robust"},
-        "dead gradients": bool(config.dead_gradients),
-    }
-    return [flaw for flaw, holds in flaws.items() if holds]
+    return ", ".join(
+        [words.get(config.gates, "failed"), *(d for d in config.doubts if d != GATES_FAILED)]
+    )
 
 
 def _nothing(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> str:
@@ -182,7 +173,7 @@ def _use(pick: ConfirmedConfig, configs: Sequence[ConfirmedConfig]) -> str:
     others = [
         c
         for c in configs
-        if c.role == "recommended" and c is not pick and not _flaws(c) and not _behind(c, pick)
+        if c.role == "recommended" and c is not pick and not c.doubts and not _behind(c, pick)
     ]
     text = f"Use {_described(pick)}"
     for other in others[:_ALTERNATIVES]:
@@ -239,8 +230,8 @@ def _with_interval(gain: Gain) -> str:
 def _belief(
     results: SearchResults, pick: ConfirmedConfig, gains: Sequence[Gain]
 ) -> tuple[str, str]:
-    """Level and sentence: flaws of the numbers forbid it, other limits ask for caution."""
-    flaws, limits = _flaws(pick), _limits(pick, gains)
+    """Level and sentence: doubts about the numbers forbid it, other limits ask for caution."""
+    limits = _limits(pick, gains)
     if results.notices:
         limits.append("the front lies at an end of the space")
     above = pick.mean("robust_map") - pick.mean("chance_map")
@@ -248,8 +239,8 @@ def _belief(
     robust = f"robust MAP is {points(abs(above)).lstrip('+')} points {side} chance"
     gates = "all gates passed" if pick.gates == "all gates passed" else ""
     rest = "; ".join(filter(None, (gates, robust)))
-    if flaws:
-        return "no", f"No: {'; '.join([*flaws, *limits])}."
+    if pick.doubts:
+        return "no", f"No: {'; '.join([*pick.doubts, *limits])}."
     if limits:
         return "caution", f"With caution: {'; '.join(limits)}. {capital(rest)}."
     return "yes", f"Yes, under this protocol: {rest}; the gain is significant."
@@ -288,7 +279,7 @@ def _overtaken(configs: Sequence[ConfirmedConfig]) -> list[str]:
 
     The choice is made on validation queries, so this can happen.
     """
-    sound = [config for config in configs if config.role != "undefended" and not _flaws(config)]
+    sound = [config for config in configs if config.role != "undefended" and not config.doubts]
     return [
         f"{_name(config)} is behind {_name(other)} in clean and robust MAP on test queries."
         for config in sound

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import ConfirmedConfig, Gain, Letters, letters_on
+from reports.confirmed import ConfirmedConfig, Gain
 from reports.explored import (
     BITS,
     bit_lengths,
@@ -19,7 +19,6 @@ from reports.explored import (
 )
 from reports.front_groups import front_groups, has_fronts_of_lengths
 from reports.frontier import pareto_mask
-from reports.linked import setting_keys
 from reports.metric_columns import (
     SCORES,
     MetricColumn,
@@ -49,13 +48,13 @@ class Table:
     estimates: tuple[str, ...] = ()
     # Searched parameters; other columns "param.…" are not shown.
     parameters: tuple[str, ...] = ()
-    # The setting of each row (:func:`reports.linked.setting_key`), and what the page filters rows
+    # The setting of each row (`SearchResults.keys_on`), and what the page filters rows
     # by: the name of a filter → its value in each row.
     keys: Sequence[str] = ()
     facets: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def trials_table(results: SearchResults, letters: Letters | None = None) -> Table:
+def trials_table(results: SearchResults) -> Table:
     """The table of all trials: end, cost, setting and MAPs; recommended ones have a letter."""
     trials = results.trials
     # Explore trials have reattack/*, confirmed and trained ones test/*, stopped ones only val/*.
@@ -64,7 +63,7 @@ def trials_table(results: SearchResults, letters: Letters | None = None) -> Tabl
     where = np.select(measured, ["validation", "test", "validation, short attack"], "")
     columns: dict[str, Any] = {
         "trial": trials["trial_id"],
-        "letter": letters_on(results, trials, letters or {}),
+        "letter": results.letters_on(trials),
         "phase": trials["phase"],
         "role": trials["role"].map(lambda role: ROLES.get(role, role)),
         "status": trials["status"],
@@ -93,7 +92,7 @@ def trials_table(results: SearchResults, letters: Letters | None = None) -> Tabl
         pd.DataFrame(columns).reset_index(drop=True),
         fractions=symbols(map(column_of, shown)),
         parameters=tuple(results.space),
-        keys=setting_keys(results.name, trials["config_hash"]),
+        keys=results.keys_on(trials),
         facets={
             "status": list(trials["status"]),
             "role": list(columns["role"]),
@@ -127,16 +126,13 @@ def time_table(results: SearchResults) -> Table:
     return Table("time", caption, frame if names else frame[:0], fractions=fractions)
 
 
-def front_table(
-    searches: Sequence[SearchResults], by: str = "", letters: Letters | None = None
-) -> Table:
+def front_table(searches: Sequence[SearchResults], by: str = "") -> Table:
     """The table of the trials on the Pareto front of their bit length, with the whole setting.
 
     ``searches`` have equal objectives. If the code length is one of them, there is one front. With
-    ``by`` there is one for each value of this searched key. ``letters`` name the recommended
-    settings.
+    ``by`` there is one for each value of this searched key.
     """
-    rows = [_front_rows(results, by, letters or {}) for results in searches]
+    rows = [_front_rows(results, by) for results in searches]
     frame = pd.concat(rows, ignore_index=True)
     aims = searches[0].aims
     objectives = [column_of(name) for name in aims.names]
@@ -166,7 +162,7 @@ def front_table(
     )
 
 
-def _front_rows(results: SearchResults, by: str, letters: Letters) -> pd.DataFrame:
+def _front_rows(results: SearchResults, by: str) -> pd.DataFrame:
     completed = completed_trials(results)
     groups = front_groups(results, by).loc[completed.index]
     keep = pd.Series(False, index=completed.index)
@@ -177,7 +173,7 @@ def _front_rows(results: SearchResults, by: str, letters: Letters) -> pd.DataFra
     columns = {
         "search": pd.Series(results.name, index=front.index, dtype="string"),
         "trial": front["trial_id"],
-        "letter": pd.Series(letters_on(results, front, letters), front.index, dtype="string"),
+        "letter": pd.Series(results.letters_on(front), front.index, dtype="string"),
         "bits": bit_lengths(front),
         "role": front["role"],
         **_cells(front, map(column_of, shown)),

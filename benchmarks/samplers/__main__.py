@@ -10,6 +10,7 @@ of the whole file are printed.
 import argparse
 import csv
 import statistics
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -49,14 +50,11 @@ def run_missing(given: argparse.Namespace) -> None:
         stopping = name not in OPTUNAS
         played = play(load(table), PLAYERS[name], seed, max(MARKS), at_once, stopping)
         shares = [f"{100 * played.at(mark):.4f}" for mark in MARKS]
-        row = ",".join([*map(_quoted, key), *shares, f"{statistics.median(played.seconds):.4f}"])
-        with given.output.open("a") as file:
-            file.write(row + "\n")
-        print(row, flush=True)
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"' if "," in text else text
+        with given.output.open("a", newline="") as file:
+            for target in (file, sys.stdout):
+                row = [*key, *shares, f"{statistics.median(played.seconds):.4f}"]
+                csv.writer(target, lineterminator="\n").writerow(row)
+                target.flush()
 
 
 def main() -> None:

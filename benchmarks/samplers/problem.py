@@ -12,8 +12,6 @@ from optuna.distributions import BaseDistribution
 
 from reports.frontier import hypervolume
 
-CORNER = (0.0, 0.0)  # of the hypervolume: the worst value of each objective
-
 
 @dataclass(frozen=True)
 class Problem(ABC):
@@ -38,8 +36,8 @@ class Problem(ABC):
     @cached_property
     def best(self) -> float:
         """Hypervolume of the front."""
-        return hypervolume(self.values, CORNER)
+        return hypervolume(self.values)
 
     def share(self, values: NDArray[np.float64]) -> float:
         """Hypervolume of values (n, 2), as a share of the best."""
-        return hypervolume(values, CORNER) / self.best
+        return hypervolume(values) / self.best

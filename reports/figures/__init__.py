@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from reports.confirmed import ConfirmedConfig, letters_of
+from reports.confirmed import ConfirmedConfig
 from reports.figures.ap_per_query import ap_per_query_chart
+from reports.figures.chart import Chart
 from reports.figures.confirmed import confirmed_chart
 from reports.figures.coordinates import coordinates_chart
 from reports.figures.cost import cost_chart
@@ -15,14 +16,13 @@ from reports.figures.importance import importance_chart
 from reports.figures.learning_curves import learning_curves_chart
 from reports.figures.matrix import matrix_chart
 from reports.figures.parameters import parameters_chart
-from reports.figures.precision_at import precision_at_chart
-from reports.figures.precision_recall import precision_recall_chart
-from reports.figures.report_figure import FigureGroup, ReportFigure
+from reports.figures.precision_recall import precision_at_chart, precision_recall_chart
+from reports.figures.report_figure import FigureGroup, ReportFigure, by_name
 from reports.figures.spread import overlaid_spread, search_spread, spread_notes
 from reports.figures.timeline import stages_chart, timeline_chart
 from reports.matrix import matrix_notes, targeted_matrix, untargeted_matrix
 from reports.objectives import is_default, label_of, listed, names_listed, reference_text
-from reports.results import SearchResults, stage_seconds
+from reports.results import SearchResults
 from reports.stopping import saved_sentence
 from reports.wording import capital
 from saat.feasibility import Aims
@@ -45,8 +45,9 @@ def overlaid_figures(
     The searches have equal objectives, and ``configs`` are the confirmed settings of all of them.
     The values of the searched key ``by`` have fronts of their own; without it, the code lengths do.
     """
-    aims, letters = searches[0].aims, letters_of(configs)
+    aims = searches[0].aims
     grouped = f"Each value of {by} has a front of its own. " if by else ""
+    untargeted, targeted = untargeted_matrix(configs), targeted_matrix(configs)
     rendered = [
         ReportFigure(
             "frontier",
@@ -56,7 +57,7 @@ def overlaid_figures(
             "were stopped early: their last values come from the short attack of the search and "
             "cannot be compared with the points. The axes fit the completed trials; stopped "
             "trials, chance and floor may lie outside.",
-            frontier_chart(searches, by, letters),
+            frontier_chart(searches, by),
         ),
         ReportFigure(
             "coordinates",
@@ -80,31 +81,24 @@ def overlaid_figures(
             "included.",
             cost_chart(searches),
         ),
-        *overlaid_spread(searches, letters),
+        *overlaid_spread(searches),
+        ReportFigure(
+            "matrix",
+            "Every setting under every attack",
+            "MAP on test queries in %, mean over seeds and queries. The worst case takes the "
+            "minimum over all columns for every query and seed, so it is at most any cell "
+            "that is over the same seeds" + matrix_notes(untargeted) + ".",
+            matrix_chart(untargeted) if len(untargeted.columns) > _FEW else Chart(()),
+        ),
+        ReportFigure(
+            "targeted",
+            "Every setting under every targeted attack",
+            "t-MAP on test queries in %: how well an attacked query retrieves items with the "
+            "target label. High is bad" + matrix_notes(targeted) + ".",
+            matrix_chart(targeted),
+        ),
     ]
-    untargeted, targeted = untargeted_matrix(configs), targeted_matrix(configs)
-    if len(untargeted.columns) > _FEW:
-        rendered.append(
-            ReportFigure(
-                "matrix",
-                "Every setting under every attack",
-                "MAP on test queries in %, mean over seeds and queries. The worst case takes the "
-                "minimum over all columns for every query and seed, so it is at most any cell "
-                "that is over the same seeds" + matrix_notes(untargeted) + ".",
-                matrix_chart(untargeted),
-            )
-        )
-    if targeted.columns:
-        rendered.append(
-            ReportFigure(
-                "targeted",
-                "Every setting under every targeted attack",
-                "t-MAP on test queries in %: how well an attacked query retrieves items with the "
-                "target label. High is bad" + matrix_notes(targeted) + ".",
-                matrix_chart(targeted),
-            )
-        )
-    return {figure.name: figure for figure in rendered}
+    return by_name(rendered)
 
 
 def _better(aims: Aims) -> str:
@@ -138,7 +132,6 @@ def search_figures(
     results: SearchResults, configs: Sequence[ConfirmedConfig]
 ) -> dict[str, ReportFigure]:
     """Figures of one search, by name."""
-    letters = letters_of(configs)
     rendered = [
         ReportFigure(
             "learning_curves",
@@ -147,10 +140,31 @@ def search_figures(
             "validated, in the part of the database that the protocol names. Letters name the "
             "recommended settings. At a rung the scheduler stops trials that are behind; a probe "
             "ends early whatever it reaches, because it only teaches the sampler.",
-            learning_curves_chart(results, letters),
+            learning_curves_chart(results),
         ),
-        *_early_stopping(results),
-        *_times(results),
+        ReportFigure(
+            "early_stopping",
+            "What early stopping saved",
+            f"{saved_sentence(results)}. The lines say how many explore trials trained each epoch, "
+            "and how many would have; what lies between them was saved. Failed and running trials "
+            "are left out.",
+            early_stopping_chart(results),
+        ),
+        ReportFigure(
+            "timeline",
+            "The search over the clock",
+            "Every bar is a trial, from its suggestion to its last event, in the colour of its "
+            "end. Trials that ran at the same time on a machine have rows of their own. An "
+            "interruption of the search is a gap, or lengthens the trials that ran then.",
+            timeline_chart(results),
+        ),
+        ReportFigure(
+            "stages",
+            "Time of each stage",
+            "Seconds of work of all trials of a phase, summed by stage. Stopped trials count "
+            "up to their last epoch.",
+            stages_chart(results),
+        ),
         ReportFigure(
             "parameters",
             "Searched parameters",
@@ -158,10 +172,18 @@ def search_figures(
             "paper's default, and letters name the recommended settings. Dotted lines are the ends "
             "of the searched range: a front that lies there may go on outside. Trials differ in "
             "all parameters at once, so a slope is no proof of cause.",
-            parameters_chart(results, letters),
+            parameters_chart(results),
         ),
-        *explained_figures(results, letters),
-        *_importance(results),
+        *explained_figures(results),
+        ReportFigure(
+            "importance",
+            "Which parameters matter",
+            "PED-ANOVA on completed explore trials, for each objective: how far the places of the "
+            "best trials in the range of a parameter differ from those of all trials, as a share "
+            "of all parameters. Bars are 80 % intervals over resamples of the trials. A parameter "
+            "without importance may be left at the paper's default.",
+            importance_chart(results.importances),
+        ),
         *search_spread(results, configs),
         ReportFigure(
             "precision_recall",
@@ -194,69 +216,9 @@ def search_figures(
             examples_static(examples_data(results, configs)),
         ),
     ]
-    return {figure.name: figure for figure in rendered}
+    return by_name(rendered)
 
 
 def notes(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> list[str]:
     """Which figures a search lacks, and why: a sentence each."""
     return [*explained_notes(results), *spread_notes(results, configs)]
-
-
-def _early_stopping(results: SearchResults) -> list[ReportFigure]:
-    """The figure of what stopping saved, where a search stopped any trial."""
-    if not (results.explore["status"] == "stopped").any():
-        return []
-    return [
-        ReportFigure(
-            "early_stopping",
-            "What early stopping saved",
-            f"{saved_sentence(results)}. The lines say how many explore trials trained each epoch, "
-            "and how many would have; what lies between them was saved. Failed and running trials "
-            "are left out.",
-            early_stopping_chart(results),
-        )
-    ]
-
-
-def _times(results: SearchResults) -> list[ReportFigure]:
-    """The figures of the clock and of the stages; runs of earlier versions kept no such times."""
-    figures = []
-    if results.trials["started_at"].notna().any():
-        figures.append(
-            ReportFigure(
-                "timeline",
-                "The search over the clock",
-                "Every bar is a trial, from its suggestion to its last event, in the colour of its "
-                "end. Trials that ran at the same time on a machine have rows of their own. An "
-                "interruption of the search is a gap, or lengthens the trials that ran then.",
-                timeline_chart(results),
-            )
-        )
-    if stage_seconds(results.trials).fillna(0.0).to_numpy().any():
-        figures.append(
-            ReportFigure(
-                "stages",
-                "Time of each stage",
-                "Seconds of work of all trials of a phase, summed by stage. Stopped trials count "
-                "up to their last epoch.",
-                stages_chart(results),
-            )
-        )
-    return figures
-
-
-def _importance(results: SearchResults) -> list[ReportFigure]:
-    """The figure of the importances, where the search was large enough to measure them."""
-    if not results.importances:
-        return []
-    return [
-        ReportFigure(
-            "importance",
-            "Which parameters matter",
-            "PED-ANOVA on completed explore trials, for each objective: how far the places of the "
-            "best trials in the range of a parameter differ from those of all trials, as a share "
-            "of all parameters. Bars are 80 % intervals over resamples of the trials. A parameter "
-            "without importance may be left at the paper's default.",
-            importance_chart(results.importances),
-        )
-    ]

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reports.confirmed import Letters as SettingLetters
 from reports.explanation import AblationPath, Estimate, PathStep
 from reports.figures.chart import (
     Axis,
@@ -18,6 +17,7 @@ from reports.figures.chart import (
     Symbol,
     Values,
     escape,
+    percents,
 )
 from reports.figures.style import colour
 from reports.objectives import label_of
@@ -37,14 +37,11 @@ class LetteredPath(NamedTuple):
     path: AblationPath
 
 
-def lettered_paths(
-    results: SearchResults, letters: SettingLetters | None = None
-) -> list[LetteredPath]:
+def lettered_paths(results: SearchResults) -> list[LetteredPath]:
     """The paths of a search; a setting that is not confirmed yet has the letter of its place."""
     paths = results.explanation.paths if results.explanation else ()
-    known = letters or {}
     return [
-        LetteredPath(known.get((results.name, path.config_hash), letter_at(index)), path)
+        LetteredPath(results.letters.get(path.config_hash, letter_at(index)), path)
         for index, path in enumerate(paths)
     ]
 
@@ -58,16 +55,15 @@ def change_text(step: PathStep) -> str:
     return ", ".join(changes) or START
 
 
-def ablation_chart(results: SearchResults, letters: SettingLetters | None = None) -> Chart:
+def ablation_chart(results: SearchResults) -> Chart:
     """Draw a panel for every path, its first setting on top.
 
     Filled symbols are measured, open ones with a bar are predicted; lines join the predictions.
     """
-    paths = lettered_paths(results, letters)
+    paths = lettered_paths(results)
     rows = max((len(found.path.steps) for found in paths), default=0)
     panels = [_panel(*found) for found in paths]
-    nothing = "no path: no recommended setting that differs from the paper's default"
-    return Chart(panels, width=4.9, height=1.7 + 0.42 * rows, legend_columns=2, nothing=nothing)
+    return Chart(panels, width=4.9, height=1.7 + 0.42 * rows, legend_columns=2)
 
 
 def _panel(letter: str, path: AblationPath) -> Panel:
@@ -88,10 +84,7 @@ def _marks(path: AblationPath, name: str, shade: str, beside: float) -> Iterator
     label = label_of(name)
     heights: Values = np.arange(len(path.steps), dtype=np.float64)[::-1] + beside
     predicted = [step.predicted[name] for step in path.steps]
-    mean, low, high = (
-        100 * np.array([getattr(estimate, part) for estimate in predicted])
-        for part in ("mean", "low", "high")
-    )
+    mean, low, high = percents(predicted, "mean", "low", "high")
     yield Line(mean, heights, shade, group=label, width=1.2, opacity=0.6)
     yield Points(
         mean,

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports.confirmed import ConfirmedConfig, distinct_labels
-from reports.figures.chart import Axis, Chart, Line, Panel, Values, escape
-from reports.figures.precision_recall import dash_of
-from reports.figures.style import colour
+from reports.figures.chart import Axis, Chart, Panel, Values
+from reports.figures.setting_line import setting_line
 
 _SHARES: Values = np.linspace(0.0, 1.0, 101)
+_HOVER = "%{y:.0f} % of queries have at most<br>AP %{x:.1f} %"
 
 
 def ap_spread(config: ConfirmedConfig, attack: str) -> Values:
@@ -23,17 +23,7 @@ def ap_per_query_chart(configs: Sequence[ConfirmedConfig]) -> Chart:
     panels = []
     for title, attack in (("clean queries", "clean"), ("worst case of every query", "worst")):
         marks = [
-            Line(
-                100 * ap_spread(config, attack),
-                100 * _SHARES,
-                colour(index),
-                label,
-                width=1.8,
-                dash=dash_of(index),
-                hover="%{y:.0f} % of queries have at most<br>AP %{x:.1f} %<extra>"
-                + escape(label)
-                + "</extra>",
-            )
+            setting_line(index, label, 100 * ap_spread(config, attack), 100 * _SHARES, _HOVER)
             for index, (label, config) in enumerate(zip(labels, configs, strict=True))
             if attack in config.queries
         ]

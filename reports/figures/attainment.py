@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 
 from reports.attainment import FEWEST, AttainmentSurfaces, attainment_surfaces
-from reports.confirmed import ConfirmedConfig, letters_on
-from reports.confirmed import Letters as SettingLetters
+from reports.confirmed import ConfirmedConfig
 from reports.explored import completed_trials, on_front, points_of, values_of
 from reports.figures.chart import Chart, Dash, Letters, Line, Mark, Panel, Points
 from reports.figures.frontier import View
@@ -43,41 +42,34 @@ def seed_fronts(configs: Sequence[ConfirmedConfig]) -> Fronts:
 
     Seeds that only some of the settings have are left out.
     """
-    recommended = [config for config in configs if config.role == "recommended"]
-    by_seed: list[dict[int, list[float]]] = [
-        {
-            int(seed): list(pair)
-            for seed, *pair in zip(
-                config.trials["seed"], *(config.seeds(name) for name in OBJECTIVES), strict=True
-            )
-        }
-        for config in recommended
+    tables = [
+        pd.DataFrame({name: config.seeds(name) for name in OBJECTIVES}, config.trials["seed"])
+        for config in configs
+        if config.role == "recommended"
     ]
-    common = sorted(set.intersection(*map(set, by_seed))) if by_seed else []
-    return {f"seed {seed}": np.array([found[seed] for found in by_seed]) for seed in common}
+    common = sorted(set.intersection(*(set(table.index) for table in tables))) if tables else []
+    return {f"seed {seed}": np.array([table.loc[seed] for table in tables]) for seed in common}
 
 
-def attainment_chart(
-    searches: Sequence[SearchResults], letters: SettingLetters | None = None
-) -> Chart:
+def attainment_chart(searches: Sequence[SearchResults]) -> Chart:
     """Draw the fronts of searches, and the surfaces that one, half and all of them reach.
 
-    The searches have the same two objectives. ``letters`` name the recommended settings.
+    The searches have the same two objectives. Letters name the recommended settings.
     """
     aims, fronts = searches[0].aims, search_fronts(searches)
     if len(aims.objectives) != 2 or len(fronts) < FEWEST or not any(map(len, fronts.values())):
-        return Chart((), nothing="fewer than three fronts of two objectives")
-    panel = _panel(aims, fronts, _lettered(searches, letters or {}))
+        return Chart(())
+    panel = _panel(aims, fronts, _lettered(searches))
     return Chart([panel], height=5.2, legend_columns=2)
 
 
-def _lettered(searches: Sequence[SearchResults], letters: SettingLetters) -> pd.DataFrame:
+def _lettered(searches: Sequence[SearchResults]) -> pd.DataFrame:
     """Objectives and letter of the recommended settings of searches, on validation queries."""
     rows = []
     for results in searches:
         completed = completed_trials(results)
         values = dict(zip(results.aims.names, values_of(results, completed).T, strict=True))
-        found = pd.DataFrame({**values, "letter": letters_on(results, completed, letters)})
+        found = pd.DataFrame({**values, "letter": results.letters_on(completed)})
         rows.append(found[found["letter"] != ""])
     return pd.concat(rows)
 
@@ -86,7 +78,7 @@ def seeds_chart(configs: Sequence[ConfirmedConfig]) -> Chart:
     """Draw the recommended settings under each seed, and the surfaces over seeds."""
     fronts = seed_fronts(configs)
     if len(fronts) < FEWEST:
-        return Chart((), nothing="fewer than three seeds")
+        return Chart(())
     aims = Aims.of({})
     chosen = [config for config in configs if config.role == "recommended"]
     means = {name: [config.mean(name) for config in chosen] for name in OBJECTIVES}

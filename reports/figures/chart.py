@@ -31,7 +31,7 @@ class _Series:
     opacity: float = 1.0
     hover: str = ""  # plotly's template of the text over a point; no text if empty
     texts: Sequence[str] = ()  # ``%{text}`` of the template, one a point
-    # The setting of each point (:func:`reports.linked.setting_key`), by which a page marks the same
+    # The setting of each point (`SearchResults.keys_on`), by which a page marks the same
     # setting in other figures and tables.
     keys: Sequence[str] = ()
 
@@ -187,12 +187,21 @@ class Chart:
     width: float = 7.16  # of a panel; the text of a page with two columns
     height: float = 4.6
     legend_columns: int = 3  # of the legend below all panels, in print
-    nothing: str = "no completed trials yet"  # text in place of a chart without panels
+    # Text in place of a chart without panels. A report leaves a figure out that has neither.
+    nothing: str = ""
+
+
+NOTHING_COMPLETED = Chart((), nothing="no completed trials yet")
 
 
 def key(label: str, colour: str, **look: Any) -> Points:
     """A legend entry for a symbol that marks of several colours have."""
     return Points(NO_VALUES, NO_VALUES, colour, label=label, **look)
+
+
+def percents(found: Sequence[Any], *names: str) -> list[Values]:
+    """Attributes of numbers with an interval, each times 100, ``(N,)``."""
+    return [100 * np.array([getattr(one, name) for one in found]) for name in names]
 
 
 def escape(text: str) -> str:

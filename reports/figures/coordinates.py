@@ -8,29 +8,13 @@ import numpy as np
 import pandas as pd
 
 from reports.explored import completed_trials, stopped_trials, values_of
-from reports.figures.chart import (
-    Axis,
-    Chart,
-    Line,
-    Mark,
-    Panel,
-    Points,
-    Ruler,
-    Values,
-    key,
-)
+from reports.figures.chart import Axis, Chart, Line, Mark, Panel, Points, Ruler, Values, key
+from reports.figures.key_axis import bounds_of, unit_of
 from reports.figures.style import NEUTRAL, colour, shape
 from reports.front_groups import front_groups
-from reports.linked import setting_keys
 from reports.objectives import is_parameter, label_of, scale_of
 from reports.results import SearchResults
-from reports.wording import (
-    MISSING,
-    describe_setting,
-    is_pixel_parameter,
-    parameter_symbol,
-    parameter_value,
-)
+from reports.wording import MISSING, describe_setting, parameter_symbol, parameter_value
 
 OTHERS = "stopped, failed or running: no final values"
 _LINE = 13  # characters of a line below an axis
@@ -44,7 +28,7 @@ class Coordinates(NamedTuple):
         rulers: of the axes, A many.
         places: of trial and axis, ``(N, A)``, from 0 to 1; NaN where a trial has no value.
         trials: a row a trial: the ``label`` of its front, ``text`` (trial, status and setting), its
-            ``key`` (:func:`reports.linked.setting_key`), and whether it is ``completed``.
+            ``key`` (`SearchResults.keys_on`), and whether it is ``completed``.
         labels: of the fronts, in the order of the figure of the fronts.
     """
 
@@ -111,7 +95,7 @@ def _of_search(results: SearchResults, by: str, several: bool) -> pd.DataFrame:
             f"{row['trial_id']} ({row['status']}): {describe_setting(row, results.space)}"
             for row in explore.to_dict("records")
         ],
-        key=setting_keys(results.name, explore["config_hash"]),
+        key=results.keys_on(explore),
         completed=explore.index.isin(done),
         **{f"value.{name}": values[name] for name in values},
     )
@@ -121,15 +105,14 @@ def _axis_of_key(frame: pd.DataFrame, key: str, specification: Any) -> tuple[Rul
     column = frame.get(f"param.{key}", pd.Series(None, frame.index, dtype=object))
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
     options = specification if isinstance(specification, dict) else {}
-    bounds = [v for v in options.get("float") or options.get("int") or () if _is_number(v)]
-    if "choice" in options or not len(bounds) or numbers.isna().sum() > column.isna().sum():
+    bounds = [bound.x for bound in bounds_of(key, options)]
+    if "choice" in options or not bounds or numbers.isna().sum() > column.isna().sum():
         return _axis_of_choices(key, column, options.get("choice") or [])
-    scale = 255.0 if is_pixel_parameter(key) else 1.0
-    values = np.array(scale * numbers, dtype=np.float64)
-    reached = [*(scale * v for v in bounds), *values[np.isfinite(values)]]
+    values = np.array(unit_of(key) * numbers, dtype=np.float64)
+    reached = [*bounds, *values[np.isfinite(values)]]
     low, high = float(min(reached)), float(max(reached))
     is_log = bool(options.get("log")) and low > 0
-    ruler = Ruler(parameter_symbol(key), low, high, is_log, unit="/255" if scale > 1 else "")
+    ruler = Ruler(parameter_symbol(key), low, high, is_log, unit="/255" if unit_of(key) > 1 else "")
     return ruler, ruler.places(values)
 
 
@@ -159,10 +142,6 @@ def _axes_of_objectives(
             unit = f"\N{NO-BREAK SPACE}{scale.symbol}" if scale.symbol else ""
             ruler = Ruler(label, float(finite.min()), float(finite.max()), unit=unit)
             yield ruler, ruler.places(shown)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _ends(ruler: Ruler) -> str:

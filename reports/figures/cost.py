@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from reports.explored import completed_trials, hypervolume_over_cost
-from reports.figures.chart import Axis, Chart, Line, Mark, Panel, Points
+from reports.figures.chart import NOTHING_COMPLETED, Axis, Chart, Line, Mark, Panel, Points
 from reports.figures.style import colour
 from reports.objectives import is_default
 from reports.results import SearchResults
@@ -15,7 +15,7 @@ def cost_chart(searches: Sequence[SearchResults]) -> Chart:
     """Draw a step for every trial that raised the hypervolume of its search."""
     begun = [results for results in searches if len(completed_trials(results))]
     if not begun:
-        return Chart(())
+        return NOTHING_COMPLETED
     marks: list[Mark] = []
     latest = highest = 0.0
     for index, results in enumerate(begun):

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import Letters as SettingLetters
-from reports.confirmed import letters_on
 from reports.explanation import Dependence
 from reports.explored import completed_trials
 from reports.figures.chart import (
@@ -22,6 +20,7 @@ from reports.figures.chart import (
     Symbol,
     Values,
     escape,
+    percents,
 )
 from reports.figures.key_axis import bounds_of, choice_axis, number_axis, unit_of
 from reports.figures.style import colour
@@ -33,16 +32,16 @@ from saat.metrics import OBJECTIVES
 _SYMBOLS: Mapping[str, Symbol] = dict(zip(OBJECTIVES, ("circle", "square"), strict=True))
 
 
-def dependence_chart(results: SearchResults, letters: SettingLetters | None = None) -> Chart:
+def dependence_chart(results: SearchResults) -> Chart:
     """Draw a panel for every searched key: a curve of a range, points of a choice.
 
-    All panels have the same heights. A star is the paper's default, and ``letters`` name the
+    All panels have the same heights. A star is the paper's default, and letters name the
     recommended settings, each at its own value of the key.
     """
     found = results.explanation.dependence if results.explanation else ()
     curves = {key: [one for one in found if one.key == key] for key in results.space}
     frame = completed_trials(results)
-    frame = frame.assign(letter=letters_on(results, frame, letters or {}))
+    frame = frame.assign(letter=results.letters_on(frame))
     ends = [end for one in found for e in one.estimates for end in (e.low, e.high)]
     margin = 0.04 * (max(ends, default=1.0) - min(ends, default=0.0))
     heights = 100 * (min(ends, default=0.0) - margin), 100 * (max(ends, default=1.0) + margin)
@@ -99,14 +98,14 @@ def _panel(frame: pd.DataFrame, options: Any, curves: Sequence[Dependence], y: A
 
 def _curve(one: Dependence, places: Values, shade: str) -> Iterator[Mark]:
     label = label_of(one.metric)
-    mean, low, high = _percent(one)
+    mean, low, high = percents(one.estimates, "mean", "low", "high")
     yield Area(places, low, high, shade, group=label)
     hover = f"{parameter_symbol(one.key)} %{{x:.3g}}<br>%{{y:.1f}} %<extra>{escape(label)}</extra>"
     yield Line(places, mean, shade, label, width=1.8, hover=hover)
 
 
 def _points(one: Dependence, places: Values, shade: str) -> Iterator[Mark]:
-    mean, low, high = _percent(one)
+    mean, low, high = percents(one.estimates, "mean", "low", "high")
     label = label_of(one.metric)
     yield Points(
         places,
@@ -118,14 +117,6 @@ def _points(one: Dependence, places: Values, shade: str) -> Iterator[Mark]:
         y_error=np.array([mean - low, high - mean]),
         hover=f"%{{y:.1f}} %<extra>{escape(label)}</extra>",
     )
-
-
-def _percent(one: Dependence) -> tuple[Values, Values, Values]:
-    mean, low, high = (
-        100 * np.array([getattr(estimate, name) for estimate in one.estimates])
-        for name in ("mean", "low", "high")
-    )
-    return mean, low, high
 
 
 def _settings(

@@ -37,10 +37,10 @@ def trials_by_epoch(results: SearchResults) -> TrialsByEpoch:
 
 
 def early_stopping_chart(results: SearchResults) -> Chart:
-    """Draw both counts as steps; the area between them is saved."""
+    """Draw both counts as steps; the area between them is saved. Without a stop it is empty."""
     found = trials_by_epoch(results)
-    if not len(found.epochs):
-        return Chart((), nothing="no trial has ended yet")
+    if not (results.explore["status"] == "stopped").any() or not len(found.epochs):
+        return Chart(())
     # An epoch is a step of its own: from its number less one half to its number and one half.
     x = np.append(found.epochs, found.epochs[-1] + 1) - 0.5
     trained, planned = (np.append(counts, counts[-1]) for counts in found[1:])

@@ -5,7 +5,6 @@ Figures are left out where there is nothing to draw. A note then says why.
 
 from collections.abc import Sequence
 
-from reports.confirmed import Letters as SettingLetters
 from reports.explanation import Dependence
 from reports.figures.ablation import (
     LetteredPath,
@@ -29,22 +28,20 @@ _MODEL = (
 )
 
 
-def explained_figures(results: SearchResults, letters: SettingLetters) -> list[ReportFigure]:
+def explained_figures(results: SearchResults) -> list[ReportFigure]:
     """The path to each recommended setting, and the dependence on each key, where there are any."""
-    found = []
-    if paths := lettered_paths(results, letters):
-        found.append(
-            ReportFigure(
-                "ablation",
-                "From the paper's default to the recommended settings",
-                f"{' '.join(map(path_text, paths))} One key changes at a time, the one with the "
-                "largest predicted gain first, measured by what the setting was chosen by. Filled "
-                "symbols are measured on validation queries: the ends, and settings on the way "
-                "that the search happened to train. Open symbols are predicted, with 95 % "
-                f"intervals of the model for the mean of such trainings. {_MODEL}",
-                ablation_chart(results, letters),
-            )
+    found = [
+        ReportFigure(
+            "ablation",
+            "From the paper's default to the recommended settings",
+            f"{' '.join(map(path_text, lettered_paths(results)))} One key changes at a time, the "
+            "one with the largest predicted gain first, measured by what the setting was chosen "
+            "by. Filled symbols are measured on validation queries: the ends, and settings on the "
+            "way that the search happened to train. Open symbols are predicted, with 95 % "
+            f"intervals of the model for the mean of such trainings. {_MODEL}",
+            ablation_chart(results),
         )
+    ]
     dependence = results.explanation.dependence if results.explanation else ()
     if dependence:
         found.append(
@@ -56,7 +53,7 @@ def explained_figures(results: SearchResults, letters: SettingLetters) -> list[R
                 "of the search with the value on the axis in place of their own. Areas and bars "
                 "are 95 % intervals of that average. Stars are the paper's default, letters the "
                 f"recommended settings, each at its own value. {_weights(dependence)}{_MODEL}",
-                dependence_chart(results, letters),
+                dependence_chart(results),
             )
         )
     return found

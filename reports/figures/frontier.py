@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import Letters as SettingLetters
-from reports.confirmed import letters_on
 from reports.explored import (
     chance_levels,
     completed_trials,
@@ -19,6 +17,7 @@ from reports.explored import (
     values_of,
 )
 from reports.figures.chart import (
+    NOTHING_COMPLETED,
     Axis,
     Chart,
     Letters,
@@ -34,7 +33,6 @@ from reports.figures.reference_lines import reference_lines
 from reports.figures.style import NEUTRAL, colour, shape
 from reports.front_groups import front_groups
 from reports.frontier import pareto_mask
-from reports.linked import setting_keys
 from reports.objectives import Scale, hover_of, objective_label, scale_of
 from reports.results import SearchResults
 from reports.wording import describe_setting
@@ -69,7 +67,7 @@ class FrontierSeries(NamedTuple):
     Attributes:
         label: of the series.
         trials: a row a trial: its objectives by their plain names in their own units, ``text``
-            (trial and setting), ``key`` (:func:`reports.linked.setting_key`), its ``letter`` if it
+            (trial and setting), ``key`` (`SearchResults.keys_on`), its ``letter`` if it
             is recommended, and whether it is ``on_front``
             and each of `FLAGS`. Of stopped trials the values are the last ones of validation.
     """
@@ -78,21 +76,17 @@ class FrontierSeries(NamedTuple):
     trials: pd.DataFrame
 
 
-def frontier_series(
-    searches: Sequence[SearchResults], by: str = "", letters: SettingLetters | None = None
-) -> list[FrontierSeries]:
+def frontier_series(searches: Sequence[SearchResults], by: str = "") -> list[FrontierSeries]:
     """Completed and stopped explore trials of searches that share one protocol.
 
     ``by`` is the searched key whose values have fronts of their own; see
-    :func:`reports.front_groups.front_groups`. ``letters`` name the recommended settings.
+    :func:`reports.front_groups.front_groups`.
     """
     several = len(searches) > 1
-    return [one for results in searches for one in _series(results, by, several, letters or {})]
+    return [one for results in searches for one in _series(results, by, several)]
 
 
-def _series(
-    results: SearchResults, by: str, several: bool, letters: SettingLetters
-) -> Iterator[FrontierSeries]:
+def _series(results: SearchResults, by: str, several: bool) -> Iterator[FrontierSeries]:
     completed, stopped = completed_trials(results), stopped_trials(results)
     groups = front_groups(results, by)
     for label in groups.cat.categories:
@@ -120,8 +114,8 @@ def _series(
                     f"{row['trial_id']}: {describe_setting(row, results.space)}"
                     for row in both.to_dict("records")
                 ],
-                "key": setting_keys(results.name, both["config_hash"]),
-                "letter": letters_on(results, both, letters),
+                "key": results.keys_on(both),
+                "letter": results.letters_on(both),
                 "stopped": np.arange(len(both)) >= len(mine),
                 **{name: np.concatenate([holds, none]) for name, holds in flags.items()},
             }
@@ -169,19 +163,17 @@ class View:
         return Line(*self.coordinates(ordered), shade, step=step, **look)
 
 
-def frontier_chart(
-    searches: Sequence[SearchResults], by: str = "", letters: SettingLetters | None = None
-) -> Chart:
+def frontier_chart(searches: Sequence[SearchResults], by: str = "") -> Chart:
     """Draw fronts and trials, and mark trials that are stopped, infeasible or at chance.
 
     Two objectives are the axes of one panel. Three have a panel for every two of them: there the
-    front of all three is no line, and its trials are marked. ``by`` and ``letters`` are as in
+    front of all three is no line, and its trials are marked. ``by`` is as in
     `frontier_series`. The axes show the completed trials first.
     """
-    series = frontier_series(searches, by, letters)
+    series = frontier_series(searches, by)
     trials = pd.concat([one.trials for one in series]) if series else pd.DataFrame()
     if not len(trials):
-        return Chart(())
+        return NOTHING_COMPLETED
     aims = searches[0].aims
     scales = {name: scale_of(name, trials[name]) for name in aims.names}
     views = [

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.figures.chart import Axis, Chart, Mark, Panel, Points, Symbol
+from reports.figures.chart import Axis, Chart, Mark, Panel, Points, Symbol, percents
 from reports.figures.style import colour
 from reports.importance import KeyImportance
 from reports.objectives import label_of
@@ -20,14 +20,11 @@ def importance_chart(importances: Sequence[KeyImportance]) -> Chart:
         largest[found.key] = max(found.share, largest.get(found.key, 0.0))
     keys = sorted(largest, key=largest.__getitem__)
     if not keys:
-        return Chart((), nothing="too few completed trials to rank the keys")
+        return Chart(())
     marks: list[Mark] = []
     for index, objective in enumerate(objectives):
         mine = [found for found in importances if found.objective == objective]
-        share, low, high = (
-            100 * np.array([getattr(found, name) for found in mine])
-            for name in ("share", "low", "high")
-        )
+        share, low, high = percents(mine, "share", "low", "high")
         # Objectives lie beside each other, so that their bars can be told apart.
         beside = 0.16 * (index - (len(objectives) - 1) / 2)
         marks.append(

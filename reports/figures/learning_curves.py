@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reports.confirmed import Letters as SettingLetters
-from reports.confirmed import letters_on
 from reports.explored import bit_lengths, bits_label
 from reports.figures.chart import (
     NO_VALUES,
@@ -23,7 +21,6 @@ from reports.figures.chart import (
     key,
 )
 from reports.figures.style import NEUTRAL, colour
-from reports.linked import setting_key
 from reports.objectives import hover_of, is_parameter, label_of, scale_of, with_unit
 from reports.results import SearchResults, metric_column
 from reports.stopping import stop_labels
@@ -44,7 +41,7 @@ class Curve(NamedTuple):
     """The learning curve of one trial."""
 
     text: str  # trial, status and setting
-    key: str  # :func:`reports.linked.setting_key`
+    key: str  # `SearchResults.keys_on`
     bits: int
     is_default: bool
     status: str  # of the trial, or ``probe`` of one that was stopped because it was a probe
@@ -66,20 +63,18 @@ def shown_objectives(aims: Aims) -> list[str]:
     return found or [_ROBUST]
 
 
-def learning_curves(
-    results: SearchResults, name: str = _ROBUST, letters: SettingLetters | None = None
-) -> list[Curve]:
+def learning_curves(results: SearchResults, name: str = _ROBUST) -> list[Curve]:
     """Validation curves of explore trials in a metric; epochs without a value are left out."""
     explore, column = results.explore, metric_column(Phase.VALIDATION, name)
     if column not in results.epochs:
         return []
     measured = results.epochs[results.epochs[column].notna()].sort_values("epoch")
-    named = letters_on(results, explore, letters or {})
+    marks = results.keys_on(explore), results.letters_on(explore)
     by_trial = {str(trial_id): rows for trial_id, rows in measured.groupby("trial_id")}
     return [
         Curve(
             f"{row['trial_id']} ({row['status']}): {describe_setting(row, results.space)}",
-            setting_key(results.name, row["config_hash"]),
+            setting,
             bits,
             row["role"] == "default",
             "probe" if is_probe(row["stop_reason"]) else row["status"],
@@ -87,19 +82,19 @@ def learning_curves(
             by_trial[row["trial_id"]]["epoch"].to_numpy(dtype=np.float64),
             by_trial[row["trial_id"]][column].to_numpy(dtype=np.float64),
         )
-        for row, bits, letter in zip(
-            explore.to_dict("records"), bit_lengths(explore), named, strict=True
+        for row, bits, setting, letter in zip(
+            explore.to_dict("records"), bit_lengths(explore), *marks, strict=True
         )
         if row["trial_id"] in by_trial
     ]
 
 
-def learning_curves_chart(results: SearchResults, letters: SettingLetters | None = None) -> Chart:
+def learning_curves_chart(results: SearchResults) -> Chart:
     """A panel for every objective of `shown_objectives`."""
     drawn = [
         (name, curves)
         for name in shown_objectives(results.aims)
-        if (curves := learning_curves(results, name, letters))
+        if (curves := learning_curves(results, name))
     ]
     if not drawn:
         return Chart((), nothing="no finished epochs yet")

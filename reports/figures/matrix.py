@@ -9,7 +9,7 @@ from reports.matrix import MatrixCell, MatrixData
 def matrix_chart(data: MatrixData) -> Chart:
     """Draw a row per setting; a cell with fewer seeds than its row shows their number."""
     if not data.rows or not data.columns:
-        return Chart((), nothing="no attacked settings on test queries yet")
+        return Chart(())
     cells = Cells(
         np.array([[100 * cell.mean for cell in row] for row in data.cells], dtype=np.float64),
         data.rows,

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from reports.confirmed import Letters as SettingLetters
-from reports.confirmed import letters_on
 from reports.explored import completed_trials, values_of
 from reports.figures.chart import (
+    NOTHING_COMPLETED,
     Axis,
     Chart,
     Letters,
@@ -21,7 +20,6 @@ from reports.figures.chart import (
 )
 from reports.figures.key_axis import bounds_of, choice_axis, number_axis, unit_of
 from reports.figures.style import colour
-from reports.linked import setting_keys
 from reports.objectives import Scale, is_parameter, label_of, scale_of, with_unit
 from reports.results import SearchResults
 from saat.feasibility import Objective
@@ -39,20 +37,20 @@ class _Drawn(NamedTuple):
     symbol: Symbol
 
 
-def parameters_chart(results: SearchResults, letters: SettingLetters | None = None) -> Chart:
+def parameters_chart(results: SearchResults) -> Chart:
     """Draw a panel for every searched parameter that trials have, in the order of the file.
 
     Percentages share a panel; an objective in another unit has panels of its own. An objective that
     is a parameter itself, such as the code length, is left out. Dotted lines are the ends of the
-    searched range, and ``letters`` name the recommended settings.
+    searched range, and letters name the recommended settings.
     """
     frame = completed_trials(results)
     frame = frame.assign(
-        letter=letters_on(results, frame, letters or {}),
-        key=setting_keys(results.name, frame["config_hash"]),
+        letter=results.letters_on(frame),
+        key=results.keys_on(frame),
     )
     if not len(frame):
-        return Chart(())
+        return NOTHING_COMPLETED
     keys = [key for key in results.space if f"param.{key}" in frame]
     panels = [
         _panel(frame, key, results.space[key], drawn)

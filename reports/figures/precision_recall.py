@@ -1,43 +1,31 @@
-"""Precision–recall curves of confirmed settings, clean and attacked."""
+"""Precision of confirmed settings, over recall and within the first N items (P@N)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reports.confirmed import ConfirmedConfig
-from reports.figures.chart import Axis, Chart, Dash, Line, Panel, Values, escape
-from reports.figures.style import PALETTE, colour
+from reports.figures.chart import Axis, Chart, Panel, Values
+from reports.figures.setting_line import setting_line
 from reports.results import SearchResults, metric_column
-from saat.curves import RECALL_LEVELS, precision_at_recall
+from saat.curves import RECALL_LEVELS, precision_at_depth, precision_at_recall
 from saat.metrics import Phase
 
-_DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
+_DEPTHS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000)
+_PRECISION = "<br>precision %{y:.1f} %"
 
 
-class PrecisionRecallCurve(NamedTuple):
-    """Curves averaged over queries, as fractions at `RECALL_LEVELS`."""
+class PrecisionCurve(NamedTuple):
+    """Means over queries and seeds, as fractions."""
 
+    label: str  # of the setting
+    x: Values  # (L,) levels of recall, or numbers of retrieved items
     clean: Values  # (L,)
     attacked: Values  # (L,)
-    attack: str
-
-
-def precision_recall_curves(
-    results: SearchResults, configs: Sequence[ConfirmedConfig]
-) -> list[tuple[str, PrecisionRecallCurve]]:
-    """Pairs (label, curves) of the settings with stored histograms, averaged over seeds."""
-    curves = []
-    for config in configs:
-        found = (_trial_curves(results, row) for row in config.trials.to_dict("records"))
-        kept = [curve for curve in found if curve]
-        if kept:
-            clean, attacked, attacks = zip(*kept, strict=True)
-            names = ", ".join(sorted({*attacks}))
-            means = np.mean(clean, axis=0), np.mean(attacked, axis=0)
-            curves.append((config.label, PrecisionRecallCurve(*means, names)))
-    return curves
+    attack: str  # the strongest one; those of the seeds where they differ
 
 
 class Histograms(NamedTuple):
@@ -55,9 +43,62 @@ class StrongestHistograms(NamedTuple):
     attack: str
 
 
-def strongest_histograms(
-    results: SearchResults, row: Mapping[Any, Any]
-) -> StrongestHistograms | None:
+def precision_recall_curves(
+    results: SearchResults, configs: Sequence[ConfirmedConfig]
+) -> list[PrecisionCurve]:
+    """Precision at `RECALL_LEVELS` of the settings with stored histograms."""
+    return list(_curves(results, configs, lambda _: RECALL_LEVELS, precision_at_recall))
+
+
+def precisions_at(
+    results: SearchResults, configs: Sequence[ConfirmedConfig]
+) -> list[PrecisionCurve]:
+    """P@N of the settings with stored histograms, up to the depth of the protocol's AP."""
+    return list(_curves(results, configs, partial(_depths, results), precision_at_depth))
+
+
+def precision_recall_chart(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> Chart:
+    """Draw precision over recall of clean queries beside that of attacked queries."""
+    curves = [
+        curve._replace(x=100 * curve.x) for curve in precision_recall_curves(results, configs)
+    ]
+    x, y = Axis("recall (%)", limits=(0, 100)), Axis("precision (%)", limits=(0, 100))
+    return _chart(curves, x, y, "recall %{x:.0f} %", names_attack=True)
+
+
+def precision_at_chart(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> Chart:
+    """Draw P@N of clean queries beside that of attacked queries."""
+    x, y = Axis("N, retrieved items", "log"), Axis("P@N (%)", limits=(0, 100))
+    return _chart(precisions_at(results, configs), x, y, "first %{x} items", names_attack=False)
+
+
+def _curves(
+    results: SearchResults,
+    configs: Sequence[ConfirmedConfig],
+    places: Callable[[int], Values],
+    precision: Callable[[NDArray, NDArray, Values], Values],
+) -> Iterator[PrecisionCurve]:
+    """Precisions at the places on the x axis that a database of so many items has."""
+    for config in configs:
+        rows = (_strongest(results, row) for row in config.trials.to_dict("records"))
+        kept = [row for row in rows if row]
+        if kept:
+            x = places(int(kept[0].clean.total[:1].sum()))
+            clean, attacked = (
+                np.mean([precision(*pair, x) for pair in pairs], axis=0)
+                for pairs in ([row.clean for row in kept], [row.attacked for row in kept])
+            )
+            attacks = ", ".join(sorted({row.attack for row in kept}))
+            yield PrecisionCurve(config.label, x, clean, attacked, attacks)
+
+
+def _depths(results: SearchResults, database: int) -> Values:
+    top_k = results.section("evaluation").get("top_k")
+    last = min(database, top_k) if isinstance(top_k, int) else database
+    return np.array([*(n for n in _DEPTHS if n < last), last], dtype=np.float64)
+
+
+def _strongest(results: SearchResults, row: Mapping[Any, Any]) -> StrongestHistograms | None:
     """The stored histograms of a trial; None if it kept none, or none of an attack."""
     kept = results.histograms(row["trial_id"])
     if kept is None or "clean_total" not in kept:
@@ -74,41 +115,19 @@ def strongest_histograms(
     return StrongestHistograms(clean, attacked, attack)
 
 
-def _trial_curves(results: SearchResults, row: Mapping[Any, Any]) -> PrecisionRecallCurve | None:
-    """Curves of a trial, under the attack with the lowest MAP of those with histograms."""
-    found = strongest_histograms(results, row)
-    if found is None:
-        return None
-    clean, attacked = (precision_at_recall(*part) for part in (found.clean, found.attacked))
-    return PrecisionRecallCurve(clean, attacked, found.attack)
-
-
-def dash_of(index: int) -> Dash:
-    """The line of the index-th setting, once all colours are used."""
-    return _DASHES[index // len(PALETTE) % len(_DASHES)]
-
-
-def precision_recall_chart(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> Chart:
-    """Draw the curves of clean queries beside those of attacked queries."""
-    curves = precision_recall_curves(results, configs)
+def _chart(
+    curves: Sequence[PrecisionCurve], x: Axis, y: Axis, hover: str, names_attack: bool
+) -> Chart:
+    """Clean queries beside attacked ones; the text over a point may name the attack."""
     if not curves:
         return Chart((), nothing="no distance histograms of confirmed trials yet")
     panels = []
     for title, is_clean in (("clean queries", True), ("queries under the strongest attack", False)):
-        marks = [
-            Line(
-                100 * RECALL_LEVELS,
-                100 * (curve.clean if is_clean else curve.attacked),
-                colour(index),
-                label,
-                width=1.8,
-                dash=dash_of(index),
-                hover="recall %{x:.0f} %<br>precision %{y:.1f} %<extra>"
-                + escape(f"{label} ({'clean' if is_clean else curve.attack})")
-                + "</extra>",
-            )
-            for index, (label, curve) in enumerate(curves)
-        ]
-        x, y = Axis("recall (%)", limits=(0, 100)), Axis("precision (%)", limits=(0, 100))
-        panels.append(Panel(marks, x, y, title))
+        lines = []
+        for index, curve in enumerate(curves):
+            values = 100 * (curve.clean if is_clean else curve.attacked)
+            named = f"{curve.label} ({'clean' if is_clean else curve.attack})"
+            extra = (hover + _PRECISION, named if names_attack else "")
+            lines.append(setting_line(index, curve.label, curve.x, values, *extra))
+        panels.append(Panel(lines, x, y, title))
     return Chart(panels, width=4.3, height=4.4)

@@ -1,13 +1,11 @@
 """How far results spread: over searches, over training seeds, over the strength of the attack.
 
-Figures are left out where there is nothing to draw. A note then says why.
+Figures without panels are left out of a report. A note then says why.
 """
 
 from collections.abc import Sequence
 
-from reports.attainment import FEWEST
 from reports.confirmed import ConfirmedConfig
-from reports.confirmed import Letters as SettingLetters
 from reports.figures.attainment import attainment_chart, seed_fronts, seeds_chart
 from reports.figures.report_figure import ReportFigure
 from reports.figures.strengths import strengths_chart
@@ -24,15 +22,8 @@ _SURFACES = (
 )
 
 
-def overlaid_spread(
-    searches: Sequence[SearchResults], letters: SettingLetters
-) -> list[ReportFigure]:
-    """The attainment surfaces over searches, from three searches of two objectives on."""
-    if len(searches) < FEWEST:
-        return []
-    chart = attainment_chart(searches, letters)
-    if not chart.panels:
-        return []
+def overlaid_spread(searches: Sequence[SearchResults]) -> list[ReportFigure]:
+    """The attainment surfaces over searches, drawn from three searches of two objectives on."""
     names = names_listed(searches[0].aims.names)
     return [
         ReportFigure(
@@ -40,41 +31,33 @@ def overlaid_spread(
             "How far the searches agree",
             f"Fronts of {len(searches)} searches in {names} on validation queries. "
             + _SURFACES.format("search. Letters name the recommended settings."),
-            chart,
+            attainment_chart(searches),
         )
     ]
 
 
 def search_spread(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> list[ReportFigure]:
     """The attainment surfaces over seeds, and MAP over ε and iterations, of one search."""
-    found = []
-    fronts = seed_fronts(configs)
-    if len(fronts) >= FEWEST:
-        found.append(
-            ReportFigure(
-                "seeds",
-                "How far the training seeds agree",
-                f"The recommended settings on test queries under {len(fronts)} training seeds, one "
-                "front a seed; letters stand at the means. " + _SURFACES.format("seed."),
-                seeds_chart(configs),
-            )
-        )
-    curves = strength_curves(results, configs)
-    chart = strengths_chart(results, configs, curves)
-    if chart.panels:
-        found.append(
-            ReportFigure(
-                "strengths",
-                "Robustness over the strength of the attack",
-                f"{_strength_text(curves.eps)}MAP of confirmed settings under one attack of the "
-                "battery, the one that its gates repeat, on the test queries that they draw"
-                f"{_sample([*curves.eps, *curves.steps])}: at other radii, and with other numbers "
-                "of iterations. Areas are 95 % intervals over seeds and queries. Other attacks "
-                "count in no point, so the worst case of a setting is lower.",
-                chart,
-            )
-        )
-    return found
+    fronts, curves = seed_fronts(configs), strength_curves(results, configs)
+    return [
+        ReportFigure(
+            "seeds",
+            "How far the training seeds agree",
+            f"The recommended settings on test queries under {len(fronts)} training seeds, one "
+            "front a seed; letters stand at the means. " + _SURFACES.format("seed."),
+            seeds_chart(configs),
+        ),
+        ReportFigure(
+            "strengths",
+            "Robustness over the strength of the attack",
+            f"{_strength_text(curves.eps)}MAP of confirmed settings under one attack of the "
+            "battery, the one that its gates repeat, on the test queries that they draw"
+            f"{_sample([*curves.eps, *curves.steps])}: at other radii, and with other numbers "
+            "of iterations. Areas are 95 % intervals over seeds and queries. Other attacks "
+            "count in no point, so the worst case of a setting is lower.",
+            strengths_chart(results, configs, curves),
+        ),
+    ]
 
 
 def spread_notes(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> list[str]:
@@ -105,4 +88,4 @@ def _strength_text(curves: Sequence[StrengthCurve]) -> str:
 
 
 def _sample(curves: Sequence[StrengthCurve]) -> str:
-    return f" ({counted(curves[0].queries, 'query', 'queries')} a seed)"
+    return f" ({counted(curves[0].queries, 'query', 'queries')} a seed)" if curves else ""

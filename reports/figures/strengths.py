@@ -11,14 +11,14 @@ from reports.figures.chart import (
     Bound,
     Chart,
     Letters,
-    Line,
     Mark,
     Panel,
     Points,
     escape,
+    percents,
 )
-from reports.figures.precision_recall import dash_of
 from reports.figures.reference_lines import chance_line
+from reports.figures.setting_line import setting_line
 from reports.figures.style import NEUTRAL, colour
 from reports.results import SearchResults
 from reports.strengths import StrengthCurve, StrengthCurves
@@ -48,15 +48,15 @@ def strengths_chart(
         marks = [*chance, *_marks(curves.steps, 1, "T")]
         steps = Axis("T, iterations (log scale)", "log")
         panels.append(Panel(marks, steps, _MAP, "over iterations, at the evaluation's ε"))
-    return Chart(panels, width=4.5, height=4.6, nothing="no trial kept its curves")
+    return Chart(panels, width=4.5, height=4.6)
 
 
 def _marks(curves: Sequence[StrengthCurve], unit: float, symbol: str) -> Iterator[Mark]:
     for index, curve in enumerate(curves):
         x, shade = unit * curve.strengths, colour(index)
-        mean, low, high = (100 * np.array(part) for part in zip(*curve.maps, strict=True))
+        mean, low, high = percents(curve.maps, "mean", "low", "high")
         yield Area(x, low, high, shade, group=curve.label)
-        yield Line(x, mean, shade, curve.label, width=1.8, dash=dash_of(index))
+        yield setting_line(index, curve.label, x, mean)
         hover = f"{symbol} %{{x:.3g}}<br>MAP %{{y:.1f}} %<extra>{escape(curve.label)}</extra>"
         yield Points(x, mean, shade, group=curve.label, size=4, edge="", hover=hover)
     for curve in curves:

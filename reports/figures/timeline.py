@@ -7,7 +7,6 @@ import pandas as pd
 
 from reports.figures.chart import Axis, Bars, Chart, Mark, Panel
 from reports.figures.style import NEUTRAL, PALETTE, colour
-from reports.linked import setting_keys
 from reports.objectives import scale_of, with_unit
 from reports.results import SearchResults, stage_seconds
 from reports.wording import STAGES, describe_setting, duration
@@ -31,7 +30,7 @@ class Timeline(NamedTuple):
 
     Attributes:
         trials: a row a trial, in the order in which they began: its ``kind``, its ``row``, ``text``
-            and ``key`` (:func:`reports.linked.setting_key`), and in seconds from the beginning of
+            and ``key`` (`SearchResults.keys_on`), and in seconds from the beginning of
             the first one its ``begin``, ``trained`` (end of its last epoch; NaN without one) and
             ``end``.
         rows: the name of each row.
@@ -62,14 +61,14 @@ def timeline(results: SearchResults) -> Timeline:
             "kind": words.where((trials["phase"] == "explore") | (words == "failed") | ~over,
                                 trials["phase"]),
             "begin": trials["started_at"] - first,
-            "trained": trials["trial_id"].map(last_epoch) - first,
+            "trained": trials["trial_id"].map(last_epoch).astype("float64") - first,
             "end": end - first,
             "row": rows,
             "text": [
                 f"{row['trial_id']} ({row['status']}): {describe_setting(row, results.space)}"
                 for row in trials.to_dict("records")
             ],
-            "key": setting_keys(results.name, trials["config_hash"]),
+            "key": results.keys_on(trials),
         }
     )  # fmt: skip
     return Timeline(frame.reset_index(drop=True), tuple(names))
@@ -79,7 +78,7 @@ def timeline_chart(results: SearchResults) -> Chart:
     """Draw a bar a trial in the colour of its end, paler where it is attacked after training."""
     found = timeline(results)
     if not len(found.trials):
-        return Chart((), nothing="no times of trials were kept")
+        return Chart(())
     scale = scale_of("device_seconds", found.trials["end"])
     marks: list[Mark] = []
     for kind, shade in _SHADES.items():
@@ -105,7 +104,7 @@ def stages_chart(results: SearchResults) -> Chart:
     order = [*STAGES, *(str(name) for name in seconds if name not in STAGES)]
     names = [name for name in reversed(order) if name in seconds and seconds[name].any()]
     if not names:
-        return Chart((), nothing="no times of stages were kept")
+        return Chart(())
     totals = seconds[names].groupby(results.trials["phase"]).sum()
     totals = totals.loc[list(dict.fromkeys(results.trials["phase"]))]
     scale = scale_of("device_seconds", totals)

@@ -4,16 +4,13 @@ The same entries give the same bytes. A page needs no other file, and loads noth
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from reports.leaderboard.board import NOTE, Board
+from reports.templating import rendered
 from reports.wording import MISSING, duration, points
 from saat.bootstrap import Interval
-from saat.errors import printable
 
 
 def board_page(board: Board) -> str:
@@ -27,27 +24,13 @@ def index_page(boards: Sequence[Board]) -> str:
 
 
 def _rendered(template: str, **values: Any) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports"),
-        autoescape=True,
-        finalize=_visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "percent": _percent,
         "interval": _interval,
         "duration": duration,
         "difference": _difference,
     }
-    return environment.get_template(template).render(**values)
-
-
-def _visible(value: object) -> object:
-    """Text without the control characters that reverse or hide the text beside them."""
-    is_text = isinstance(value, str) and not isinstance(value, Markup)
-    return "\n".join(map(printable, str(value).split("\n"))) if is_text else value
+    return rendered(template, filters, **values)
 
 
 def _percent(fraction: float) -> str:

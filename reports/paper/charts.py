@@ -1,18 +1,20 @@
 """The paper's curves: precision over recall (Fig. 3), of the first N (Fig. 4), λ and μ (Fig. 6)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from operator import itemgetter
+from statistics import mode
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reports.figures.chart import Axis, Band, Chart, Dash, Line, Panel, Points, Values
+from reports.figures.chart import Axis, Band, Chart, Dash, Line, Panel, Points
 from reports.figures.style import NEUTRAL, colour, shape
 from reports.paper.cells import Cell, cell_at
 from reports.paper.declared import Item, run_named
 from reports.paper.grid import label
 from reports.paper.measured import Measured
-from saat.curves import RECALL_LEVELS, precision_at_recall
+from saat.curves import RECALL_LEVELS, precision_at_depth, precision_at_recall
 
 DEPTHS = np.arange(100, 1001, 100)
 _AXES = {
@@ -21,24 +23,6 @@ _AXES = {
     "lambda": (Axis("λ", "log"), Axis("MAP (%)")),
     "mu": (Axis("μ", "log"), Axis("MAP (%)")),
 }
-
-
-def precision_of_first(total: Values, relevant: Values, depths: Sequence[int]) -> Values:
-    """Expected precision of the first N items, mean over queries, ties in random order.
-
-    Args:
-        total: ``(Q, K+1)`` database items at each Hamming distance.
-        relevant: ``(Q, K+1)`` relevant ones among them.
-        depths: D numbers of items, at most those of the database.
-
-    Returns:
-        ``(D,)`` float64.
-    """
-    counts, hits = (np.asarray(array, dtype=np.float64) for array in (total, relevant))
-    before = counts.cumsum(axis=1) - counts
-    share = np.divide(hits, counts, out=np.zeros_like(hits), where=counts > 0)
-    found = [(np.clip(n - before, 0, counts) * share).sum(axis=1) / n for n in depths]
-    return np.array([precision.mean() for precision in found])
 
 
 def curves(item: Item, measured: Measured) -> pd.DataFrame:
@@ -97,7 +81,7 @@ def _points(
         yield from zip(100 * RECALL_LEVELS, 100 * precision, strict=True)
     else:
         depths = DEPTHS[total.sum(axis=1).min() >= DEPTHS]
-        precision = precision_of_first(total, relevant, depths.tolist())
+        precision = precision_at_depth(total, relevant, depths)
         yield from zip(depths.astype(float), 100 * precision, strict=True)
 
 
@@ -115,12 +99,9 @@ def weight_cells(item: Item, key: str, attack: str) -> list[tuple[float, Cell]]:
 
     The declared run has one value of the other key wherever this one varies.
     """
-    settings = [s for name in item.runs for s in run_named(name).settings if s.weights is not None]
+    settings = [s for name in item.runs for s in run_named(name).settings]
+    weights = {setting: setting.weights for setting in settings if setting.weights is not None}
     own = 0 if key == "lambda" else 1
-    others = [setting.weights[1 - own] for setting in settings if setting.weights is not None]
-    usual = max(set(others), key=others.count)
-    found = []
-    for setting in settings:
-        if setting.weights is not None and setting.weights[1 - own] == usual:
-            found.append((setting.weights[own], Cell(setting, attack)))
-    return sorted(found, key=lambda pair: pair[0])
+    usual = mode(pair[1 - own] for pair in weights.values())
+    found = [(pair[own], Cell(s, attack)) for s, pair in weights.items() if pair[1 - own] == usual]
+    return sorted(found, key=itemgetter(0))

@@ -89,12 +89,13 @@ def run_named(name: str) -> Run:
 
 
 def _run(name: str, content: Mapping[str, Any]) -> Run:
-    found: dict[Setting, None] = {}
-    for axes in content["settings"]:
-        for point in points(axes):
-            found[cell_at({**point, "attack": NO_ATTACK, "measure": "map"}).setting] = None
+    settings = [
+        cell_at({**point, "attack": NO_ATTACK, "measure": "map"}).setting
+        for axes in content["settings"]
+        for point in points(axes)
+    ]
     iterations = content.get("iterations", {})
-    return Run(name, tuple(found), tuple(content["attacks"]), iterations)
+    return Run(name, tuple(dict.fromkeys(settings)), tuple(content["attacks"]), iterations)
 
 
 @cache

@@ -67,8 +67,7 @@ def entries(item: Item, measured: Measured) -> list[Entry]:
     beside, printed = shown_data(item, measured.data), paper_numbers()
     found = []
     for row, column, cell in item.cells():
-        number = printed.get((item.name, beside, cell))
-        paper = np.nan if number is None else number.value
+        paper = printed.get((item.name, beside, cell), np.nan)
         ours = measured.value(item, cell)
         comparable = is_comparable(item, measured)
         notes = inconsistencies(item.name, beside, cell)

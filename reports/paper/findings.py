@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from saat.wording import counted
 _OWN = ("mainstay", "mainstay_targeted")
 Groups = list[list[Entry]]
 _Number = Callable[[Entry], float]
+_NUMBERS = {"here": attrgetter("ours.number"), "in the paper": attrgetter("paper")}
 
 
 def findings(found: Sequence[Entry]) -> list[str]:
@@ -31,19 +33,11 @@ def findings(found: Sequence[Entry]) -> list[str]:
 def _sentence(what: str, groups: Groups, holds: Callable[[list[Entry], _Number], bool]) -> str:
     """``what`` in 3 of 4 cases here, and in 4 of 4 in the paper."""
     parts = []
-    for where, number in (("here", _ours), ("in the paper", _paper)):
+    for where, number in _NUMBERS.items():
         whole = [g for g in groups if not any(np.isnan(number(entry)) for entry in g)]
         count = sum(holds(group, number) for group in whole)
         parts.append(f"in {count} of {counted(len(whole), 'case')} {where}")
     return f"{what} {', '.join(parts)}."
-
-
-def _ours(entry: Entry) -> float:
-    return entry.ours.number
-
-
-def _paper(entry: Entry) -> float:
-    return entry.paper
 
 
 def _sign(entry: Entry) -> float:

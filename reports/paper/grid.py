@@ -85,7 +85,8 @@ def grid(item: Item, measured: Measured) -> Grid:
         for row, of_row in rows.items()
     ]
     for reference in references(item, measured):
-        lines.append((_reference_leading(item, reference), _reference_cells(reference), True))
+        cells = [GridCell(_number(value.number)) for value in reference.values]
+        lines.append((_reference_leading(item, reference), cells, True))
     leading = [_HEADERS[axis] for axis in item.rows]
     leading += [] if "measure" in item.rows else ["Metric"]
     return Grid(leading, list(columns), lines, list(notes))
@@ -102,10 +103,6 @@ def _reference_leading(item: Item, reference: Reference) -> list[str]:
     texts = [label("defense", reference.defense)] if "defense" in item.rows else []
     texts = ["" if reference.of_data else text for text in texts]
     return [*texts, reference.label, "t-MAP" if "t-MAP" in reference.label else "MAP"]
-
-
-def _reference_cells(reference: Reference) -> list[GridCell]:
-    return [GridCell(_number(value.number)) for value in reference.values]
 
 
 def _cell(entry: Entry, notes: dict[str, int], left_out: str) -> GridCell:

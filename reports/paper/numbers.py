@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -34,29 +33,17 @@ NO_COLUMN = "The MAPs of Table VII match no column of Table II."
 _FAR = 10.0  # points between an attack and its theory that no other attack of the paper shows
 
 
-@dataclass(frozen=True)
-class PaperNumber:
-    """A printed number: of which table and data set, where it stands, in the paper's unit."""
-
-    item: str
-    data: str
-    cell: Cell
-    value: float
-
-
-def paper_numbers() -> Mapping[tuple[str, str, Cell], PaperNumber]:
-    """Every printed number of Tables II–VIII by item, data set and cell."""
-    return _numbers()
+Place = tuple[str, str, Cell]  # name of a table, data set, and where the number stands in it
 
 
 @cache
-def _numbers() -> dict[tuple[str, str, Cell], PaperNumber]:
-    found: dict[tuple[str, str, Cell], PaperNumber] = {}
-    for number in (*_retrieval(), *_iterations(), *_perceptibility()):
-        key = (number.item, number.data, number.cell)
-        if key in found:
-            raise ValueError(f"two rows for {key}")
-        found[key] = number
+def paper_numbers() -> Mapping[Place, float]:
+    """Every printed number of Tables II–VIII by its place, in the paper's unit."""
+    found: dict[Place, float] = {}
+    for place, value in (*_retrieval(), *_iterations(), *_perceptibility()):
+        if place in found:
+            raise ValueError(f"two rows for {place}")
+        found[place] = value
     return found
 
 
@@ -65,7 +52,7 @@ def _rows(name: str) -> Iterator[dict[str, str]]:
     yield from csv.DictReader(text.splitlines())
 
 
-def _retrieval() -> Iterator[PaperNumber]:
+def _retrieval() -> Iterator[tuple[Place, float]]:
     for row in _rows("retrieval_tables.csv"):
         table = _TABLES[row["table"]]
         cell = cell_at(
@@ -78,10 +65,10 @@ def _retrieval() -> Iterator[PaperNumber]:
                 "measure": THEORY if table == "table5" else "map",
             }
         )
-        yield PaperNumber(table, _DATA[row["dataset"]], cell, float(row["percent"]))
+        yield (table, _DATA[row["dataset"]], cell), float(row["percent"])
 
 
-def _iterations() -> Iterator[PaperNumber]:
+def _iterations() -> Iterator[tuple[Place, float]]:
     for row in _rows("table_vi_iterations.csv"):
         given = row["iterations"]
         cell = cell_at(
@@ -92,14 +79,14 @@ def _iterations() -> Iterator[PaperNumber]:
                 "iterations": THEORY if given == "theory" else int(given),
             }
         )
-        yield PaperNumber("table6", _DATA[row["dataset"]], cell, float(row["map_percent"]))
+        yield ("table6", _DATA[row["dataset"]], cell), float(row["map_percent"])
 
 
-def _perceptibility() -> Iterator[PaperNumber]:
+def _perceptibility() -> Iterator[tuple[Place, float]]:
     for row in _rows("table_vii_perceptibility.csv"):
         place = {"attack": row["attack"], "measure": row["measure"]}
         cell = cell_at({**_undefended(_TOLD_BITS), **place})
-        yield PaperNumber("table7", _DATA[row["dataset"]], cell, float(row["value"]))
+        yield ("table7", _DATA[row["dataset"]], cell), float(row["value"])
 
 
 def _undefended(bits: int) -> dict[str, str | int]:
@@ -109,35 +96,33 @@ def _undefended(bits: int) -> dict[str, str | int]:
 @cache
 def inconsistencies(item: str, data: str, cell: Cell) -> tuple[str, ...]:
     """What speaks against a printed number, in sentences; empty where nothing does."""
-    number = _numbers().get((item, data, cell))
-    return () if number is None else tuple(_notes(number))
+    value = paper_numbers().get((item, data, cell))
+    return () if value is None else tuple(_notes(item, data, cell, value))
 
 
-def _notes(number: PaperNumber) -> Iterator[str]:
-    cell = number.cell
+def _notes(item: str, data: str, cell: Cell, value: float) -> Iterator[str]:
     setting = cell.setting
-    where = (number.item, setting.hashing, setting.backbone, setting.defense, cell.attack)
+    where = (item, setting.hashing, setting.backbone, setting.defense, cell.attack)
     if where == ("table8", "csq", "VGG19", "none", "none"):
         yield CORRECTED
-    if number.item == "table7" and cell.measure == "map_percent":
+    if item == "table7" and cell.measure == "map_percent":
         yield NO_COLUMN
-    for other in _numbers().values():
-        same_place = (other.data, other.cell) == (number.data, cell)
-        if same_place and other.item != number.item and other.value != number.value:
-            yield OTHER_VALUE.format(_printed(other.item), other.value)
-    yield from _against_theory(number)
+    for name in _TABLES.values():
+        other = paper_numbers().get((name, data, cell), value)
+        if other != value:
+            yield OTHER_VALUE.format(_printed(name), other)
+    yield from _against_theory(item, data, cell, value)
 
 
-def _against_theory(number: PaperNumber) -> Iterator[str]:
+def _against_theory(item: str, data: str, cell: Cell, value: float) -> Iterator[str]:
     """Attacks of Table II beyond their bounds in Table V, and the reverse."""
-    attack = number.cell.attack
-    pair = {"table2": "table5", "table5": "table2"}.get(number.item)
-    if pair is None or attack == "none":
+    pair = {"table2": "table5", "table5": "table2"}.get(item)
+    if pair is None or cell.attack == "none":
         return
     measure = THEORY if pair == "table5" else "map"
-    other = _numbers()[pair, number.data, Cell(number.cell.setting, attack, measure)].value
-    reached, bound = (number.value, other) if pair == "table5" else (other, number.value)
-    beyond = reached - bound if attack in TARGETED else bound - reached
+    other = paper_numbers()[pair, data, Cell(cell.setting, cell.attack, measure)]
+    reached, bound = (value, other) if pair == "table5" else (other, value)
+    beyond = reached - bound if cell.attack in TARGETED else bound - reached
     if beyond > 0.005:  # printed with two digits
         yield (BEYOND_THEORY if pair == "table5" else BELOW_RESULT).format(other)
     elif pair == "table5" and abs(beyond) > _FAR:

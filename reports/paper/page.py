@@ -5,7 +5,6 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 import matplotlib
 from matplotlib.figure import Figure
 
@@ -19,6 +18,7 @@ from reports.paper.grid import Grid, GridCell
 from reports.paper.measured import Measured
 from reports.paper.page_content import PAPER, Page, missing_runs, page_of
 from reports.paper.pictures import attacked_images_figure
+from reports.templating import rendered
 
 _MARKS = {"within": " =", "outside": " ≠", "": ""}
 
@@ -134,12 +134,7 @@ def _markdown_cell(cell: GridCell) -> str:
 
 
 def _html(page: Page) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports"), autoescape=True, trim_blocks=True
-    )
-    return environment.get_template("paper.html.j2").render(
-        page=page, marks=_MARKS, sections=_sections(page)
-    )
+    return rendered("paper.html.j2", page=page, marks=_MARKS, sections=_sections(page))
 
 
 def _escaped(text: str) -> str:

@@ -34,7 +34,6 @@ from reports.figures import (
     examples,
     learning_curves,
     parameters,
-    precision_at,
     precision_recall,
     strengths,
     timeline,
@@ -266,7 +265,7 @@ def without_drawing(patch: pytest.MonkeyPatch) -> None:
         timeline.stages_chart(results)
         parameters.parameters_chart(results)
         precision_recall.precision_recall_curves(results, settings)
-        precision_at.precision_at_chart(results, settings)
+        precision_recall.precision_at_chart(results, settings)
         ap_per_query.ap_per_query_chart(settings)
         examples.examples_data(results, settings)
         return dict.fromkeys(SEARCH)

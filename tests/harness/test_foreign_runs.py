@@ -18,7 +18,7 @@ from harness.journal.journal import line_of, read
 from harness.options import Options
 from harness.session.resume_checks import tracking_uri_of
 from harness.trial.interface import trial_folder
-from reports import html, run_folder
+from reports import run_folder, templating
 from reports.run_folder import check_file, check_run_folder
 from saat.data import RetrievalData
 from saat.errors import InputError, one_line, printable
@@ -274,9 +274,9 @@ def test_a_status_obeys_no_character_of_the_run(
 
 
 def test_a_page_obeys_no_character_of_the_run_either() -> None:
-    assert html.shown("a\u202eb\nc") == "a\\u202eb\nc"
-    assert html.shown(Markup("<b>\u202e</b>")) == Markup("<b>\u202e</b>")
-    assert html.shown(3) == 3
+    assert templating.shown("a\u202eb\nc") == "a\\u202eb\nc"
+    assert templating.shown(Markup("<b>\u202e</b>")) == Markup("<b>\u202e</b>")
+    assert templating.shown(3) == 3
 
 
 def test_a_data_set_is_not_called_by_characters_that_turn_a_line(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """The report's Why: what is measured and what is predicted, and what an old run lacks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 
-from reports.confirmed import confirmed_configs, letters_of
+from reports.confirmed import confirmed_configs, with_letters
 from reports.explanation import Estimate, Explanation, write_explanation
 from reports.figures import notes, search_figures, static
 from reports.figures.ablation import ablation_chart, change_text, lettered_paths
@@ -33,21 +34,21 @@ def told(run: Path) -> SearchResults:
     return load_search(run)
 
 
-def letters(results: SearchResults) -> dict[tuple[str, str], str]:
-    return dict(letters_of(confirmed_configs(results)))
+def lettered(results: SearchResults) -> SearchResults:
+    return with_letters(results, confirmed_configs(results))
 
 
 # Paths
 
 
 def test_a_path_has_the_letter_of_the_setting_that_it_leads_to(told: SearchResults) -> None:
-    assert [found.letter for found in lettered_paths(told, letters(told))] == ["A", "B"]
+    assert [found.letter for found in lettered_paths(lettered(told))] == ["A", "B"]
     # Not confirmed yet: the order of choice.
     assert [found.letter for found in lettered_paths(told)] == ["A", "B"]
 
 
 def test_filled_symbols_are_measured_and_open_ones_predicted(told: SearchResults) -> None:
-    panel = ablation_chart(told, letters(told)).panels[0]
+    panel = ablation_chart(lettered(told)).panels[0]
     points = [mark for mark in panel.marks if isinstance(mark, Points)]
     by_label = {mark.label: mark for mark in points}
     measured, predicted = by_label["clean MAP, measured"], by_label["clean MAP, predicted"]
@@ -65,14 +66,14 @@ def test_filled_symbols_are_measured_and_open_ones_predicted(told: SearchResults
 
 
 def test_rows_say_what_changes(told: SearchResults) -> None:
-    panel = ablation_chart(told, letters(told)).panels[1]
+    panel = ablation_chart(lettered(told)).panels[1]
     assert panel.y.categories == ("ε: 8/255 → 12/255 = B", "λ: 1 → 2.31", "paper's default")
     several = step(0.5, 0.5, False, bits=(None, 32), lambda_=(1.0, None))
     assert change_text(several) == "bits: – → 32, λ: 1 → –"
 
 
 def test_both_forms_of_a_path_have_its_numbers(told: SearchResults) -> None:
-    chart = ablation_chart(told, letters(told))
+    chart = ablation_chart(lettered(told))
     drawn = plots(chart)
     assert len(drawn) == 2
     traces = [t for t in drawn[0].data if t.mode == "markers" and len(t.x) > 1]
@@ -91,7 +92,7 @@ def test_both_forms_of_a_path_have_its_numbers(told: SearchResults) -> None:
 
 
 def test_a_range_is_a_curve_with_its_intervals_and_a_choice_is_points(told: SearchResults) -> None:
-    chart = dependence_chart(told, letters(told))
+    chart = dependence_chart(lettered(told))
     bits, weight = chart.panels
     assert bits.x.categories == ("16", "32")
     assert not [mark for mark in bits.marks if isinstance(mark, Line | Area)]
@@ -129,8 +130,8 @@ def test_settings_stand_on_the_curve_at_their_own_values(told: SearchResults) ->
 
 def test_letters_stand_on_both_curves(told: SearchResults) -> None:
     chosen = told.explore[told.explore["status"] == "completed"].iloc[-1]
-    named = {(told.name, chosen["config_hash"]): "A"}
-    panel = dependence_chart(told, named).panels[1]
+    named = replace(told, letters={chosen["config_hash"]: "A"})
+    panel = dependence_chart(named).panels[1]
     marks = [mark for mark in panel.marks if isinstance(mark, Letters)]
     assert [mark.texts for mark in marks] == [["A"], ["A"]]
     value = float(chosen["param.defense.lambda"])
@@ -139,7 +140,7 @@ def test_letters_stand_on_both_curves(told: SearchResults) -> None:
 
 
 def test_both_forms_of_a_curve_have_its_area(told: SearchResults) -> None:
-    chart = dependence_chart(told, letters(told))
+    chart = dependence_chart(lettered(told))
     areas = [t for t in plots(chart)[1].data if t.fill == "toself"]
     assert len(areas) == 2
     assert list(areas[0].x) == [*WEIGHTS, *WEIGHTS[::-1]]

@@ -272,7 +272,7 @@ def test_queries_without_relevant_items_stay_in_with_precision_0_as_in_map():
 
 
 def test_precision_recall_takes_the_strongest_attack(results, configs):
-    curves = [curve for _, curve in precision_recall_curves(results, configs)]
+    curves = precision_recall_curves(results, configs)
     assert [curve.attack for curve in curves] == ["mainstay"] * 6
     undefended = curves[-1]
     assert undefended.attacked.mean() < 0.5 * undefended.clean.mean()

@@ -12,7 +12,7 @@ import yaml
 from reports.csv_files import read_csv
 from reports.figures.chart import Band
 from reports.paper.cells import STEPS, Cell, Setting, cell_at
-from reports.paper.charts import curves_chart, precision_of_first, weight_cells
+from reports.paper.charts import curves_chart, weight_cells
 from reports.paper.declared import (
     SCALES,
     Item,
@@ -31,7 +31,6 @@ from reports.paper.numbers import TOLERANCE, inconsistencies, paper_numbers
 from reports.paper.page import write_index, write_page
 from reports.results import SearchResults
 from saat.errors import InputError
-from saat.retrieval import precision_at
 
 TABLES = [item for item in items().values() if item.kind == "table"]
 BACKBONES = {"AlexNet": "alexnet", "VGG11": "vgg11", "VGG16": "vgg16", "VGG19": "vgg19"}
@@ -50,7 +49,7 @@ def measured(
         if name == item.name and of_data == data:
             metric, factor = cell.metric
             row = found.setdefault(item.source(cell).name, {}).setdefault(cell.setting, {})
-            row[metric] = (number.value + wrong) / factor
+            row[metric] = (number + wrong) / factor
     results = {}
     for name, by_setting in found.items():
         rows = [
@@ -140,7 +139,7 @@ def test_the_cells_of_table_vi_are_of_these_iterations() -> None:
 def test_the_paper_contradicts_itself_here(
     item: str, data: str, cell: Cell, value: float, note: str
 ) -> None:
-    assert paper_numbers()[item, data, cell].value == value
+    assert paper_numbers()[item, data, cell] == value
     assert any(note in text for text in inconsistencies(item, data, cell))
 
 
@@ -154,7 +153,7 @@ def test_two_trainings_of_one_defense_differ_by_the_tolerance_at_most() -> None:
     """What the tolerance rests on: rows Original of Tables III and IV."""
     numbers = paper_numbers()
     differences = [
-        abs(number.value - numbers["table4", data, cell].value)
+        abs(number - numbers["table4", data, cell])
         for (name, data, cell), number in numbers.items()
         if name == "table3" and cell.attack == "none"
     ]
@@ -308,21 +307,6 @@ def test_a_stronger_attack_of_ours_is_counted() -> None:
     assert findings(found)[0].startswith(
         "The mainstay attack is the strongest untargeted one in 0 of 8 cases here, in 8 of 8"
     )
-
-
-def test_precision_of_the_first_items_is_that_of_the_library() -> None:
-    import torch
-
-    from saat.retrieval import Database
-
-    draw = np.random.default_rng(0)
-    codes = torch.from_numpy(draw.choice([-1, 1], (70, 6)).astype(np.int8))
-    labels = torch.from_numpy((draw.random((70, 4)) < 0.4).astype(np.uint8))
-    parts = (codes[:10], labels[:10], codes, labels)
-    histograms = Database(codes, labels).histograms(*parts[:2])
-    total, relevant = (counts.numpy() for counts in histograms)
-    wanted = precision_at(*parts, [5, 20, 70]).mean(0).numpy()
-    assert precision_of_first(total, relevant, [5, 20, 70]) == pytest.approx(wanted)
 
 
 def test_curves_over_a_weight_hold_the_other_at_the_papers_default() -> None:

@@ -11,7 +11,7 @@ from reports.citation import bibtex, origin_terms
 from reports.figures.ap_per_query import ap_spread
 from reports.figures.chart import Points
 from reports.figures.importance import importance_chart
-from reports.figures.precision_at import precisions_at
+from reports.figures.precision_recall import precisions_at
 from reports.importance import KeyImportance
 from reports.stopping import stopping_table
 from reports.strongest import NONE, PARTIAL, strongest_shares, strongest_table
@@ -32,7 +32,7 @@ def test_precision_of_histograms_is_that_of_codes() -> None:
 
 def test_precision_at_the_whole_database_is_the_share_of_relevant_items(results, configs) -> None:
     curve = precisions_at(results, configs)[0]
-    assert curve.depths[-1] == 400
+    assert curve.x[-1] == 400
     assert curve.clean[-1] == pytest.approx(60 / 400)
     assert curve.attacked[-1] == pytest.approx(60 / 400)
     assert (curve.clean[:5] > curve.attacked[:5]).all()

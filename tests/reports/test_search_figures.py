@@ -16,7 +16,6 @@ from reports.figures.frontier import frontier_chart, frontier_series
 from reports.figures.print_files import write_figure
 from reports.figures.static import COLUMN, PAGE
 from reports.figures.timeline import stages_chart, timeline, timeline_chart
-from reports.linked import setting_key
 from reports.results import SearchResults, load_search
 from tests.reports.pictures import plots
 from tests.reports.synthetic import write_run
@@ -24,9 +23,9 @@ from tests.reports.synthetic import write_run
 
 def test_a_setting_has_one_key_wherever_it_is_shown(results: SearchResults) -> None:
     hashes = results.explore["config_hash"]
-    keys = {setting_key(results.name, found) for found in hashes}
+    keys = set(results.keys_on(results.explore))
     assert len(keys) == hashes.nunique()
-    assert setting_key("other", hashes.iloc[0]) not in keys
+    assert not keys & set(replace(results, name="other").keys_on(results.explore))
     front = set(pd.concat([one.trials for one in frontier_series([results])])["key"])
     assert front < keys, "the failed trial is on no front"
     assert set(coordinates([results]).trials["key"]) == keys

@@ -95,8 +95,8 @@ def test_three_searches_have_surfaces_and_two_have_none(searches: list[SearchRes
     points = [mark for mark in panel.marks if isinstance(mark, Points)]
     assert [mark.label for mark in points] == ["a", "b", "c"]
     chosen = searches[1].explore[searches[1].explore["status"] == "completed"].iloc[-1]
-    letters = {("b", str(chosen["config_hash"])): "A"}
-    named = attainment_chart(searches, letters).panels[0].marks[-1]
+    lettered = replace(searches[1], letters={str(chosen["config_hash"]): "A"})
+    named = attainment_chart([searches[0], lettered, searches[2]]).panels[0].marks[-1]
     assert isinstance(named, Letters)
     assert list(named.texts) == ["A"]
     assert named.x.tolist() == [pytest.approx(100 * chosen["metric.reattack/clean_map"])]

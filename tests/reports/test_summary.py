@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from reports.choice import reasons
-from reports.confirmed import confirmed_configs, gains_over_default, letters_of
+from reports.confirmed import confirmed_configs, gains_over_default, with_letters
 from reports.figures.chart import Bound, Letters
 from reports.figures.frontier import frontier_chart
 from reports.figures.heat_table import contrast, readable_on
@@ -178,13 +178,13 @@ def test_letters_follow_the_order_of_choice_and_mark_every_place(results):
     linked = confirmed_trial(results)
     configs = confirmed_configs(linked)
     assert [(c.letter, c.bits) for c in configs[:2]] == [("A", 32), ("B", 16)]
-    letters = letters_of(configs)
-    trials = trials_table(linked, letters).frame.set_index("trial")["letter"]
+    linked = with_letters(linked, configs)
+    trials = trials_table(linked).frame.set_index("trial")["letter"]
     assert trials["0000000004-explore-0"] == "A"
     assert trials["0000000003-explore-0"] == "B"
     assert (trials != "").sum() == 2 + 6  # and three seeds of each
-    assert "letter" in front_table([linked], letters=letters).frame
-    (panel,) = frontier_chart([linked], letters=letters).panels
+    assert "letter" in front_table([linked]).frame
+    (panel,) = frontier_chart([linked]).panels
     (drawn,) = [mark for mark in panel.marks if isinstance(mark, Letters)]
     stored = linked.explore.set_index("trial_id").loc["0000000004-explore-0"]
     place = list(drawn.texts).index("A")
