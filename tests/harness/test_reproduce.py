@@ -107,13 +107,14 @@ def test_an_objective_has_its_own_pretraining() -> None:
     profile = tiny_profile(objectives={"dpsh": {"epochs": 3, "lr": 0.03}})
     experiment = profile.experiment_of(runs()["universality"])
     found = {
-        name: (config.pretrain.epochs, config.pretrain.lr)
+        name: config_at(experiment, point).dump()["pretrain"]
         for name, point in experiment.compare.items()
-        for config in [config_at(experiment, point)]
     }
-    own = TINY["pretrain"]
-    assert found["saat dpsh AlexNet 32 bits"] == found["none dpsh AlexNet 32 bits"] == (3, 0.03)
-    assert found["saat csq AlexNet 32 bits"] == (own["epochs"], own["lr"])
+    own = {"epochs": 3, "lr": 0.03}
+    for defense in ("none", "atrdh", "saat"):
+        shared = found[f"{defense} csq AlexNet 32 bits"]
+        assert found[f"{defense} dpsh AlexNet 32 bits"] == {**shared, **own}
+        assert shared["epochs"] == TINY["pretrain"]["epochs"] != 3
 
 
 def test_later_parts_replace_earlier_values() -> None:
