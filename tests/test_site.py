@@ -94,6 +94,7 @@ def test_markdown_is_rendered_as_it_was_meant(site: dict[str, Page]) -> None:
     assert faults == []
 
 
+@pytest.mark.slow
 def test_documents_that_the_code_names_are_there(site: dict[str, Page]) -> None:
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
