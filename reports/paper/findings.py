@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from operator import attrgetter
 
 import numpy as np
 
@@ -13,11 +12,18 @@ from saat.wording import counted
 _OWN = ("mainstay", "mainstay_targeted")
 Groups = list[list[Entry]]
 _Number = Callable[[Entry], float]
-_NUMBERS = {"here": attrgetter("ours.number"), "in the paper": attrgetter("paper")}
+_NUMBERS: dict[str, _Number] = {
+    "here": lambda entry: np.nan if entry.ours.collapsed else entry.ours.number,
+    "in the paper": lambda entry: entry.paper,
+}
 
 
 def findings(found: Sequence[Entry]) -> list[str]:
-    """Sentences on the strongest attack, and on SAAT beside ATRDH; empty for other tables."""
+    """Sentences on the strongest attack, and on SAAT beside ATRDH; empty for other tables.
+
+    A model of ours whose clean MAP is not above chance counts for nothing: what retrieves nothing
+    loses nothing under attack.
+    """
     sentences = []
     for own, kind in zip(_OWN, ("untargeted", "targeted"), strict=True):
         if groups := list(_attacked(found, own)):
@@ -27,6 +33,8 @@ def findings(found: Sequence[Entry]) -> list[str]:
     if pairs:
         what = "SAAT leaves attacks less than ATRDH"
         sentences.append(_sentence(what, pairs, _second_is_better))
+    if sentences and any(entry.ours.collapsed for entry in found):
+        sentences.append("Models of ours whose clean MAP is not above chance are not counted.")
     return sentences
 
 

@@ -110,6 +110,8 @@ def _cell(entry: Entry, notes: dict[str, int], left_out: str) -> GridCell:
     reasons = list(entry.notes)
     if entry.ours.missing and not left_out:  # the page says that once
         reasons.append(f"Ours: {entry.ours.missing}.")
+    if entry.ours.collapsed:
+        reasons.append("Ours: the model's clean MAP is not above chance, so this says nothing.")
     numbers = [notes.setdefault(reason, len(notes) + 1) for reason in reasons]
     difference = "" if np.isnan(entry.difference) else f"{entry.difference:+.2f}"
     return GridCell(

@@ -13,6 +13,7 @@ from reports.results import SearchResults, stored_metrics
 from reports.trial_arrays import Arrays
 from saat.errors import one_line
 from saat.metrics import Phase
+from saat.sanity import at_chance
 
 NOT_RUN = "not run yet"
 
@@ -22,6 +23,7 @@ class Value(NamedTuple):
 
     number: float
     missing: str = ""
+    collapsed: bool = False  # the model's clean MAP is not above chance
 
 
 class Trained(NamedTuple):
@@ -76,8 +78,10 @@ class Measured:
         trial = self.trained(run, setting)
         if trial.missing:
             return Value(np.nan, trial.missing)
-        found = Phase.TEST.of(stored_metrics(trial.row)).get(name)
-        return Value(np.nan, "not measured") if found is None else Value(factor * found)
+        metrics = Phase.TEST.of(stored_metrics(trial.row))
+        if name not in metrics:
+            return Value(np.nan, "not measured")
+        return Value(factor * metrics[name], collapsed="clean" in at_chance(metrics))
 
     def value(self, item: Item, cell: Cell) -> Value:
         """The number of a cell."""

@@ -26,6 +26,7 @@ from reports.paper.declared import (
 )
 from reports.paper.entries import Entry, entries, references
 from reports.paper.findings import findings
+from reports.paper.grid import grid
 from reports.paper.measured import Measured, Value
 from reports.paper.numbers import TOLERANCE, inconsistencies, paper_numbers
 from reports.paper.page import write_index, write_page
@@ -307,6 +308,28 @@ def test_a_stronger_attack_of_ours_is_counted() -> None:
     assert findings(found)[0].startswith(
         "The mainstay attack is the strongest untargeted one in 0 of 8 cases here, in 8 of 8"
     )
+
+
+def test_a_model_that_retrieves_nothing_counts_for_nothing() -> None:
+    item = items()["table3"]
+    found = measured(item)
+    trials = found.runs["defended"].trials
+    saat_of_32_bits = trials["role"] == "saat dph AlexNet 32 bits"
+    trials.loc[saat_of_32_bits, "metric.test/chance_map"] = 0.99
+    strongest, less, note = findings(entries(item, found))
+    assert " in 7 of 7 cases here, in 8 of 8 cases in the paper." in strongest
+    assert " in 6 of 9 cases here, in 9 of 12 cases in the paper." in less
+    assert note == "Models of ours whose clean MAP is not above chance are not counted."
+    table = grid(item, found)
+    (number,) = [n for n, text in enumerate(table.notes, 1) if "this says nothing" in text]
+    marked = [
+        (texts[0], column)
+        for texts, cells, _ in table.rows
+        for column, cell in zip(table.columns, cells, strict=True)
+        if number in cell.notes
+    ]
+    assert set(marked) == {("SAAT", "32 bits")}
+    assert len(marked) == 4  # without an attack, and under three
 
 
 def test_curves_over_a_weight_hold_the_other_at_the_papers_default() -> None:
