@@ -48,19 +48,24 @@ docs: install
 
 .PHONY: unit
 unit: install
-	$(TESTS) $(SHORT) -m "not (slow or ray)"
+	$(TESTS) $(SHORT) -m "not (slow or lengthy or ray)"
 
 # First the fast stage (lint, types, import contracts, unit tests), then searches on a local Ray. The
 # type check takes a minute of one process, so the unit tests run beside it.
 .PHONY: test
 test: install
 	@$(MAKE) --no-print-directory -j 2 lint unit
-	$(TESTS) $(SHORT) --ignore=tests/benchmarks -m "ray and not slow"
+	$(TESTS) $(SHORT) --ignore=tests/benchmarks -m "ray and not (slow or lengthy)"
 
 # Whole runs, and properties whose every case takes seconds.
 .PHONY: slow
 slow: install
 	$(TESTS) $(SHORT) --ignore=tests/benchmarks -m slow
+
+# The longest of them.
+.PHONY: lengthy
+lengthy: install
+	$(TESTS) $(SHORT) --ignore=tests/benchmarks -m lengthy
 
 # Measures our code beside the plain way, in some ten minutes; docs/results/performance.md has it.
 .PHONY: bench
@@ -82,7 +87,7 @@ system: install
 
 # All that `make test` leaves out. `make trained` runs more of its suite than this does.
 .PHONY: thorough
-thorough: slow system
+thorough: slow lengthy system
 	$(TESTS) tests/trained tests/benchmarks -m "not lengthy"
 
 # Checks claims about defenses and the battery on models that are trained on the digits.

@@ -52,7 +52,7 @@ def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_the_page_can_be_followed_to_the_letter(tmp_path: Path) -> None:
     for package in ("saat", "harness", "reports", "search_spaces"):
         shutil.copytree(ROOT / package, tmp_path / package)
@@ -79,7 +79,7 @@ def test_the_page_can_be_followed_to_the_letter(tmp_path: Path) -> None:
     assert "defense.eps: 2" in wrong.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_the_code_of_the_page_is_clean(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "saat", tmp_path / "saat")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

@@ -119,7 +119,7 @@ def test_every_registry_has_the_entry_of_the_package(packages: Path, tmp_path: P
     assert "saat_extras.OneStep" in found["saat.attacks"][2]
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_search_uses_what_the_package_brings(packages: Path, tmp_path: Path) -> None:
     (tmp_path / "file.yaml").write_text(yaml.safe_dump(EXPERIMENT))
     search = ["search", "file.yaml", "--executor", "inline"]

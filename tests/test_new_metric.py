@@ -45,7 +45,7 @@ def install(site: Path) -> None:
     (info / "entry_points.txt").write_text(entries)
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_metric_of_another_package_is_measured_stored_shown_and_verified(tmp_path: Path) -> None:
     install(tmp_path / "site")
     # No network of two epochs is that good.

@@ -120,7 +120,7 @@ def test_files_of_the_map_for_contributors_are_there() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_dead_links_end_the_build(tmp_path: Path) -> None:
     for path in (ROOT / "saat", ROOT / "search_spaces", *ROOT.glob("*.md")):
         (tmp_path / path.name).symlink_to(path)

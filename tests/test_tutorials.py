@@ -34,7 +34,7 @@ def shell(page: str) -> Iterator[list[str]]:
         yield from commands(block, "saat")
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_the_search_can_be_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -298,7 +298,7 @@ def interval_of_mean(values: Tensor) -> tuple[float, float]:
     return float(means.quantile(0.025)), float(means.quantile(0.975))
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @every_attack
 def test_an_attack_moves_codes_and_more_steps_are_at_least_as_strong(
     name: str, setting: Setting
@@ -396,7 +396,7 @@ def test_progress_ends_at_the_number_of_queries(name: str, setting: Setting) -> 
     assert seen == [(32, count), (64, count), (count, count)]
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @every_attack
 def test_a_wide_ball_leads_well_past_clean_retrieval_and_so_does_the_goal(
     name: str, setting: Setting

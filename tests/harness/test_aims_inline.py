@@ -46,7 +46,7 @@ def test_the_experiment_of_the_page_is_one(tmp_path: Path) -> None:
     assert aims.preference.bounds == (0.8, None, None)
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_search_for_t_map_and_seconds_from_start_to_report(
     tmp_path: Path, runs_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

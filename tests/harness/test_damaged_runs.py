@@ -41,7 +41,7 @@ from reports.figures import (
 from reports.strengths import strength_curves
 from tests.harness.tiny import tiny
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.lengthy, pytest.mark.timeout(120)]
 
 EXPERIMENT = tiny(
     {

@@ -248,7 +248,7 @@ def test_without_the_gpu_that_workers_have_passes_are_counted_alone(
     assert "About" not in out
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_cpus_that_this_machine_has_not_are_told_as_the_search_would(
     tmp_path: Path, runs_dir: Path, capsys: Any
 ) -> None:

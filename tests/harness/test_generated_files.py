@@ -21,7 +21,7 @@ from harness.session.trial_costs import Case, TrialCosts
 from saat.errors import InputError
 from tests.harness.generated_files import bases, generate, written
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lengthy
 
 FILES, PARTS = 2000, 4
 _HANGS_S = 20.0  # of the processor, which waits for no other process

@@ -7,7 +7,7 @@ import pytest
 from tests.harness.killed_driver import check_killed, undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.timeout(1800)
 def test_a_killed_and_resumed_search_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
     (tmp_path / "undisturbed").mkdir()

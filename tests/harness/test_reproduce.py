@@ -269,7 +269,7 @@ def epochs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return trained
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_two_tables_share_models_and_an_interruption_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: Counter[str]
 ) -> None:
@@ -315,7 +315,7 @@ def test_two_tables_share_models_and_an_interruption_loses_nothing(
     assert {state for state, _ in left.runs.values()} == {"finished"}
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_pictures_and_curves_are_drawn_from_one_run(tmp_path: Path) -> None:
     profile, options, out = tiny_profile(), inline(tmp_path), tmp_path / "pages"
     names = ["table7", "figure3", "figure4", "figure5", "figure7"]

@@ -251,7 +251,7 @@ def small(folder: Path, executor: str) -> Path:
     return file
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
 @on_linux

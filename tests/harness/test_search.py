@@ -221,7 +221,7 @@ CASES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("changes", CASES)
 def test_a_search_cut_after_any_event_ends_as_the_undisturbed_one(
     tmp_path: Path, changes: dict[str, Any]

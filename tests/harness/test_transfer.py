@@ -12,7 +12,7 @@ from harness.__main__ import main
 from harness.evaluation.verify import stored_images, stored_victim
 from tests.harness.tiny import tiny_raw
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lengthy
 
 
 @pytest.fixture(scope="module", autouse=True)

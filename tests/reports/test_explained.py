@@ -212,7 +212,7 @@ def test_a_comparison_needs_no_explanation(tmp_path: Path) -> None:
     assert not [line for line in notes(results, []) if "path" in line]
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_the_page_has_both_parts_and_is_the_same_twice(run: Path, tmp_path: Path) -> None:
     pages = [write_report([load_search(run)], tmp_path / name) for name in ("one", "two")]
     first, second = (page.read_bytes() for page in pages)

@@ -121,7 +121,7 @@ def test_every_part_has_an_id_of_its_own(page):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_page_is_small_and_equal_results_give_equal_bytes(report, tmp_path):
     assert report.stat().st_size < 4_000_000
     run = write_run(tmp_path / "run")

@@ -329,7 +329,7 @@ saat.evaluat  # an error
 """
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.timeout(900)  # without a cache mypy reads all of torch
 def test_a_users_script_passes_a_strict_type_check(tmp_path: Any) -> None:
     script = tmp_path / "script.py"
