@@ -11,11 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from harness.experiment.config import Experiment
+from harness.experiment.configs import config_at
 from harness.journal.state import TrialRecord, metrics_of
 from harness.search.recommendation import usable
 from harness.search.samplers.context import SearchedObjective
 from harness.search.samplers.ehvi.encoding import Point, SpaceEncoding
 from harness.search.samplers.ehvi.model import Fit
+from harness.search.samplers.ehvi.sampler import EhviSampler
 from harness.search.samplers.ehvi.study_trials import Scale, observation
 from harness.search.searcher import Searcher
 from reports.explanation import Estimate
@@ -42,7 +44,14 @@ class FinalModel:
         self._space, self._base = experiment.space, experiment.config.flat()
         aims = _with_maps(experiment.aims)
         self.names = aims.names
-        searcher = Searcher.of(experiment, "ehvi", aims)
+        searcher = Searcher(  # without a prior, for it is never asked
+            experiment.space,
+            lambda point: config_at(experiment, point).flat(),
+            EhviSampler,
+            experiment.seed,
+            experiment.search.num_samples,
+            aims,
+        )
         self.points: dict[str, Point] = {}
         for number, record in enumerate(records):
             if _tell(searcher, aims, number, record):

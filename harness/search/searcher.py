@@ -57,16 +57,16 @@ class Searcher:
         self._trials: dict[int, optuna.Trial] = {}
 
     @classmethod
-    def of(cls, experiment: Experiment, sampler: str = "", aims: Aims | None = None) -> Self:
-        """That of an experiment, with its sampler and aims unless others are given."""
+    def of(cls, experiment: Experiment) -> Self:
+        """That of an experiment, with its sampler and its guesses."""
         search = experiment.search
         return cls(
             experiment.space,
             lambda point: config_at(experiment, point).flat(),
-            SAMPLERS[sampler or search.sampler],
+            SAMPLERS[search.sampler],
             experiment.seed,
             search.num_samples,
-            aims or experiment.aims,
+            experiment.aims,
             guesses(experiment),
         )
 
