@@ -60,7 +60,7 @@ test: install
 # Whole runs, and properties whose every case takes seconds.
 .PHONY: slow
 slow: install
-	$(TESTS) $(SHORT) --ignore=tests/benchmarks -m slow
+	$(TESTS) $(SHORT) --ignore=tests/benchmarks -m "slow and not lengthy"
 
 # The longest of them.
 .PHONY: lengthy

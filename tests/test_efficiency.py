@@ -130,7 +130,7 @@ def test_a_recording_goes_on_after_a_kill(tmp_path: Path) -> None:
     assert [line["name"] for line in read_lines(path)] == ["a", "b", "c"]
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("seed", [0, 4])
 @pytest.mark.parametrize("scheduler", ["none", "pareto_asha"])
 def test_the_curve_is_the_hypervolume_of_seed_averages(
@@ -255,14 +255,14 @@ def shares(path: Path, early: float) -> pd.DataFrame:
     return found[found["method"] == "pareto"]
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_stopping_early_wins_where_early_values_tell_the_end(tmp_path: Path) -> None:
     telling = shares(tmp_path / "telling.parquet", 1.0)
     assert telling["cost_share"].median() < 0.6
     assert not telling["behind"].any()
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_stopping_early_loses_where_early_values_mislead(tmp_path: Path) -> None:
     misleading = shares(tmp_path / "misleading.parquet", -1.0)
     assert misleading["behind"].mean() > 0.5
@@ -298,7 +298,7 @@ def test_a_comparison_adds_what_is_missing(table: Path, tmp_path: Path) -> None:
         KeptReplays(tmp_path / "replays.jsonl", {"trials": 30})
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_training_is_recorded_as_it_is_replayed(tmp_path: Path) -> None:
     searched = tiny({"space": SPACE, "defense.epochs": 2, "confirm.max_configs": 0})
     raw = searched.dump()

@@ -104,7 +104,7 @@ def run(
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_every_registry_has_the_entry_of_the_package(packages: Path, tmp_path: Path) -> None:
     ended = run(tmp_path, "-c", REGISTRIES, packages=packages)
     assert ended.returncode == 0, ended.stderr

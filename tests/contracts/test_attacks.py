@@ -317,7 +317,7 @@ def test_an_attack_moves_codes_and_more_steps_are_at_least_as_strong(
     assert interval_of_mean(gained[0] - gained[1])[1] >= 0
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @every_attack
 def test_a_larger_ball_is_at_least_as_strong(name: str, setting: Setting) -> None:
     attack = prepared(name, setting, steps=10)

@@ -149,7 +149,7 @@ def test_an_epoch_at_chance_is_not_the_best_one(
     assert found == {"train/best_epoch": 1}
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @every_minimax
 def test_a_restored_run_with_all_of_them_equals_one_that_was_never_interrupted(
     name: str, trained: HashingNetwork, data: RetrievalData, tmp_path: Path

@@ -154,7 +154,7 @@ def test_dropout_is_on_while_training(
     assert not torch.equal(run.network(images), run.network(images))
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
@@ -272,7 +272,7 @@ def test_no_defense_deploys_the_network_itself(trained: HashingNetwork) -> None:
     assert defended_network("saat", trained) is trained
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @every_minimax
 def test_training_makes_the_network_harder_to_move(
     name: str, trained: HashingNetwork, data: RetrievalData

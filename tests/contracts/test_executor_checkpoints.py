@@ -36,7 +36,7 @@ class Died(BaseException):
     """The driver's end, after a report was journaled."""
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_driver_that_dies_between_checkpoints_finds_the_same_and_decides_once(
     tmp_path: Path, reference: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

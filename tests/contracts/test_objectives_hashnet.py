@@ -91,7 +91,7 @@ def test_the_scale_goes_on_growing_through_adversarial_training(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("iterations", [0, 199, 200])
 def test_hswd_adds_the_distance_to_fair_coin_flips(iterations: int) -> None:
     f = drawn().double()

@@ -53,7 +53,7 @@ def objective(trial: optuna.Trial) -> tuple[float, float]:
     return x + more, steps * rate
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_the_same_seed_gives_the_same_trials_in_a_plain_study(name: str) -> None:
     first, again, other = (study_of(name, seed) for seed in (1, 1, 2))
@@ -94,7 +94,7 @@ def searcher(name: str) -> Searcher:
     return Searcher(SPACE, lambda point: {"bits": 16, **point}, SAMPLERS[name], 0, MANY)
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_search_that_is_rebuilt_suggests_what_the_first_one_did(name: str) -> None:
     """At any time, with trials that were stopped, that failed or run, and a key with conditions."""
@@ -134,7 +134,7 @@ def test_a_search_in_which_every_trial_fails_goes_on(name: str) -> None:
     assert states == [TrialState.FAIL] * MANY
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_study_in_a_database_is_taken_up_by_another_process(name: str, tmp_path: Any) -> None:
     """As another sampler object sees it, suggestions lie within the space."""

@@ -138,7 +138,7 @@ def test_status_shows_every_objective_in_its_unit(tmp_path: Path) -> None:
     assert lines[2].startswith(f"  {100 * clean:5.1f} {100 * robust:5.1f} {bits:5.0f}  ")
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("case", CASES)
 def test_a_search_for_other_aims_cut_after_any_event_ends_as_the_undisturbed_one(
     tmp_path: Path, case: str

@@ -102,7 +102,7 @@ print(defense_model("saat").model_fields["mu"].default, "torch" in __import__("s
 """
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_changed_option_of_a_class_changes_what_files_are_checked_against(tmp_path: Path) -> None:
     for package in ("saat", "harness", "reports"):
         shutil.copytree(ROOT / package, tmp_path / package)

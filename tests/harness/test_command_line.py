@@ -218,7 +218,7 @@ def quiet(_: str) -> None:
     pass
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_search_is_resumed_without_ray_if_ray_does_not_start(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -261,7 +261,7 @@ def test_a_trial_that_began_on_another_gpu_is_refused_where_it_would_change(
         compute_of_trial(tmp_path, context)
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_resumed_trial_goes_on_in_the_precision_that_it_began_with(tmp_path: Path) -> None:
     bf16, fp32 = (tiny({"resources.precision": name}) for name in ("bf16", "fp32"))
     context = context_of(bf16, tmp_path)
@@ -294,7 +294,7 @@ def test_graphs_are_recorded_only_where_something_is_replayed() -> None:
     assert Compute("fp32", "inductor").used(None) == "inductor"
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_provenance_and_report_say_it(tmp_path: Path) -> None:
     raw = tiny_raw({"resources.precision": "bf16", "search.num_samples": 1, "space": {}})
     (tmp_path / "x.yaml").write_text(yaml.safe_dump(raw))

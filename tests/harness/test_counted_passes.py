@@ -23,7 +23,7 @@ from saat.models import HashingNetwork
 from saat.work import TRAINING_STEP
 from tests.harness.tiny import tiny
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lengthy
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -191,7 +191,7 @@ def test_where_a_run_came_from_names_its_lists(tmp_path: Path) -> None:
     assert len(found["lists_sha256"]) == 6
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_every_result_names_its_data_and_models_follow_them(tmp_path: Path, capsys: Any) -> None:
     root = cifar(tmp_path / "data")
     file, runs = tmp_path / "tiny.yaml", tmp_path / "runs"

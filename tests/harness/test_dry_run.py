@@ -169,7 +169,7 @@ def test_seconds_are_passes_times_rates() -> None:
     assert seconds(Work(1, 10, 100, 1000), rates).tolist() == [1111, 2222, 3 + 40 + 500 + 6000]
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_every_kind_of_work_is_measured() -> None:
     for method in ("none", "saat", "comdefend"):
         searched = tiny({"defense": {"method": method}, "space": {}})

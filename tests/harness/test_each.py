@@ -119,7 +119,7 @@ def test_a_scheduler_compares_trials_of_one_stratum_alone(tmp_path: Path) -> Non
     assert min(done[method] for method in ("saat", "trades")) < 3
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("sampler", ["ehvi", "tpe"])
 def test_a_resumed_search_suggests_what_the_undisturbed_one_does(
     tmp_path: Path, sampler: str

@@ -49,7 +49,7 @@ def test_the_page_runs_as_it_stands() -> None:
     assert len(names["study"].trials) >= 20
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_it_beats_random_search_without_being_told_the_space_or_the_scale() -> None:
     def scaled(trial: optuna.Trial) -> tuple[float, float]:
         first, second = trade_off(trial)

@@ -52,7 +52,7 @@ def test_the_same_set_under_the_identity_gives_the_same_numbers(root: Path) -> N
     assert first == second
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_another_set_is_measured_in_the_classes_of_the_model(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -357,7 +357,7 @@ def test_an_experiment_file_is_still_checked_with_its_files(tmp_path: Path) -> N
 # --- trained models
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_the_data_of_a_model_are_read_by_whoever_began_its_run_or_allows_them(
     state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

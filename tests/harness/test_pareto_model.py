@@ -72,7 +72,7 @@ def begun(seed: int, count: int = 6) -> tuple[Trials, list[Point]]:
     return trials, points
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_dozen_suggestions_beat_random_ones() -> None:
     ours, theirs = [], []
     for seed in range(3):
@@ -252,7 +252,7 @@ def test_a_suggestion_of_a_long_search_weighs_no_more_trials_than_that_of_a_shor
     assert abs(hypervolume(front) - hypervolume(whole)) < 0.01
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_settings_that_fail_are_kept_away_from() -> None:
     """Values rise towards a cliff beyond which every training fails."""
     unit = FloatDistribution(0.0, 1.0)
@@ -287,7 +287,7 @@ def test_where_every_ended_trial_failed_failures_decide_nothing() -> None:
     assert trials.suggest(1) == other.suggest(1)
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize(("bound", "feasible"), [(0.85, 9), (0.75, 12), (0.0, 20)])
 def test_a_front_that_lies_below_both_four_fifths_is_searched_too(
     bound: float, feasible: int

@@ -64,7 +64,7 @@ def answer(process: "subprocess.Popen[str]") -> str:
     return out.splitlines()[-1]
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_of_many_one_trains_the_model_and_the_others_wait_for_it(
     tmp_path: Path, start: Start
 ) -> None:
@@ -73,7 +73,7 @@ def test_of_many_one_trains_the_model_and_the_others_wait_for_it(
     assert answers == {name: f"{builder} {name == builder}" for name in "abc"}
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_killed_builder_is_followed_by_one_of_those_who_wait(
     tmp_path: Path, start: Start
 ) -> None:

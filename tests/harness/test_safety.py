@@ -323,7 +323,7 @@ def test_ray_on_this_machine_makes_a_token_that_is_in_no_file(tmp_path: Path) ->
     assert list(tmp_path.rglob("*")) == []
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.timeout(600)
 @on_linux
 def test_the_ui_listens_on_this_machine_only(runs_dir: Path) -> None:

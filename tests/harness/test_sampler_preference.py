@@ -9,7 +9,7 @@ from harness.search.samplers.context import Guess, SearchedObjective
 from harness.search.samplers.ehvi import EhviSampler
 from saat.feasibility import Preference
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lengthy
 
 UNIT = SearchedObjective(maximise=True, worst=0.0, best=1.0)
 SPACE: dict[str, BaseDistribution] = {

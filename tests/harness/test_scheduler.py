@@ -271,7 +271,7 @@ def test_rungs_begin_halfway_unless_told(asked: Any, epochs: int, rungs: list[in
         assert stopped is (epoch in rungs)
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.usefixtures("no_fsync")
 @pytest.mark.parametrize(
     ("scalarisation", "fails"),

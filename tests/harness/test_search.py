@@ -72,7 +72,7 @@ def test_a_small_discrete_space_is_searched_through_and_the_search_ends(
     assert search.state.finished
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("sampler", ["ehvi", "tpe", "random"])
 @pytest.mark.parametrize("seed", range(3))
 def test_no_point_of_a_grid_is_missed_or_trained_twice(

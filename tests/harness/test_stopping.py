@@ -138,7 +138,7 @@ CASES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("stop", CASES)
 def test_a_search_that_a_rule_ends_is_the_same_wherever_it_was_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: dict[str, Any]

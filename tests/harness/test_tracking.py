@@ -215,7 +215,7 @@ def it(server: str, run_dir: Path, events: list[Event], undisturbed: dict[str, A
     return Delivery(server, run_dir, events, undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_server_has_what_the_journal_has(
     undisturbed: dict[str, Any], events: list[Event]
 ) -> None:
@@ -256,7 +256,7 @@ def test_a_server_has_what_the_journal_has(
     assert parent["tags"]["saat.space_edges"] == space_edges_tag(searched(), SearchState(events))
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_server_that_fails_now_and_then_has_every_event_once_and_in_order(
     it: Delivery, seed: int, monkeypatch: pytest.MonkeyPatch
@@ -563,7 +563,7 @@ def test_a_server_that_is_down_delays_nothing_and_no_password_is_told(
     assert not (run_dir / "tracked.json").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_slow_server_is_waited_for_as_long_as_it_accepts_something(
     server: str, run_dir: Path, events: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ def attacked_elsewhere(source: torch.nn.Module, data: RetrievalData) -> torch.Te
     return AttackRunner(ThreatModel(8 / 255), seed=1).attack(victim, "source", ATTACK).images
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("battery", ["full", "exhaustive"])
 def test_a_defended_model_meets_images_of_the_model_before_its_defense(
     tmp_path: Path, battery: str
@@ -76,14 +76,14 @@ def test_a_defended_model_meets_images_of_the_model_before_its_defense(
     assert not [name for name in before.metrics if "transfer" in name]
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_neither_core_nor_a_model_without_defense_has_such_images(tmp_path: Path) -> None:
     for battery, method in (("core", "saat"), ("full", "none")):
         final, _ = trial(tmp_path / battery, battery, method)
         assert not [name for name in final.metrics if "transfer" in name]
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_other_models_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, folder = trial(tmp_path, "core")
     _, other = trial(tmp_path, "core", "none")

@@ -36,7 +36,7 @@ def tiny_defense(method: str, **changes: Any) -> Any:
     return tiny({"defense": defense, "evaluation.attacks": ["mainstay"], "space": SPACE})
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("method", DEFENSES)
 def test_a_trial_of_every_defense_gives_its_numbers_again_after_a_reload(
     method: str, tmp_path: Path
@@ -65,7 +65,7 @@ def test_every_defense_has_a_published_point_to_start_a_search_from(method: str)
     assert set(point) == {f"defense.{key}" for key in settings.published}
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_killed_trial_of_comdefend_ends_the_same(tmp_path: Path) -> None:
     """Its network is no output of its training, and its codec no part of the pretrained model."""
     experiment = tiny_defense("comdefend")

@@ -179,7 +179,7 @@ def test_a_path_does_as_well_as_a_name(tmp_path: Path, runs_dir: Path) -> None:
     assert f"warm start: {len(completed(old))} trials" in render(status)
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
 def test_a_warm_search_is_the_same_wherever_it_was_cut_without_the_old_one(
     runs_dir: Path, sampler: str

@@ -18,7 +18,7 @@ from tests.harness.fakes import experiment, finished
 from tests.harness.test_bad_input import check_line, tree
 from tests.harness.tiny import tiny_raw
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lengthy
 
 COMMANDS = 100
 LONG = "x" * 300

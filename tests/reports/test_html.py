@@ -234,7 +234,7 @@ def test_one_trained_setting_has_a_report(tmp_path):
     assert "Trained, 32 bits, reaches" in " ".join(page.text.split())
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.usefixtures("quick_pictures")
 def test_six_seeds_may_be_called_significant(tmp_path):
     run = write_run(tmp_path / "run", seeds=(100, 101, 102, 103, 104, 105))
@@ -249,7 +249,7 @@ def test_a_report_needs_a_search(tmp_path):
         write_report([], tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.usefixtures("quick_pictures")
 def test_a_new_figure_is_on_the_page_without_a_line_in_the_template(tmp_path, monkeypatch):
     axis, values = Axis("mine"), np.array([1.0, 2.0])

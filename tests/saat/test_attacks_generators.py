@@ -180,7 +180,7 @@ def test_what_is_seen_of_a_view_reaches_the_image() -> None:
 # What they learn
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("name", ["tta_gan", "all_points"])
 def test_they_move_queries_to_their_targets(
     name: str, network: nn.Module, knowledge: Knowledge

@@ -187,7 +187,7 @@ def test_at_224_pixels_the_networks_are_the_published_ones() -> None:
     assert [hasattr(m, "parametrizations") for m in layers] == [True] * 5 + [False]
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_the_discriminator_is_updated_in_every_third_step(
     network: nn.Module, knowledge: Knowledge, gan: ProsGAN
 ) -> None:

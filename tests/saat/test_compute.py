@@ -128,7 +128,7 @@ def feature_gradient(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor
     return features.detach(), gradient
 
 
-@pytest.fixture(params=["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.fixture(params=["aot_eager", pytest.param("inductor", marks=pytest.mark.lengthy)])
 def compiled(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[HashingNetwork, HashingNetwork]:
@@ -141,7 +141,7 @@ def compiled(
     return network, plain
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_compiled_network_has_the_features_gradients_and_names_of_the_plain_one(
     compiled: tuple[HashingNetwork, HashingNetwork], tmp_path: Path
 ) -> None:
@@ -178,7 +178,7 @@ def test_hooks_and_gradients_past_rectifiers_work_on_a_compiled_network(
     assert network._compiled_call_impl is call is not None  # noqa: SLF001
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_a_compiled_training_ends_near_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "BACKEND", "aot_eager")
     plain, network = toy.toy_network(), toy.toy_network()

@@ -70,7 +70,7 @@ def test_counts_are_those_of_distances_and_shared_labels(
         ).all()
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("loops", LOOPS)
 @pytest.mark.parametrize("nearest", ["first", "last", "anywhere"])
 @given(
@@ -172,7 +172,7 @@ def test_large_databases_use_the_compiled_loops(monkeypatch: pytest.MonkeyPatch)
     assert distance_counts.loops_for(few, packed) is distance_counts_numba
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     "obstacle",
     [

@@ -44,7 +44,7 @@ def gradient(net: nn.Module, images: Tensor) -> Tensor:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("name", SIDES)
 @pytest.mark.parametrize("more", [0, 5])
 def test_features_and_input_gradients_are_those_of_the_plain_network(name: str, more: int) -> None:

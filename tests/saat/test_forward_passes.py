@@ -43,7 +43,7 @@ def victim_of(network: nn.Module) -> Victim:
     return victim
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("restarts", [1, 3])
 @pytest.mark.parametrize("name", [*ATTACKS, "noise"])
 def test_an_attack_costs_what_it_says(
@@ -64,7 +64,7 @@ def test_an_attack_costs_what_it_says(
     assert network.passes == QUERIES * (attack.forward_passes(THREAT) + 1)
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.parametrize("gate", [*STANDARD_GATES, "all", "none"])
 def test_a_battery_costs_what_it_says(gate: str) -> None:
     gates = {"all": STANDARD_GATES, "none": ()}.get(gate, (gate,))

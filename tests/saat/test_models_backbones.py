@@ -50,7 +50,7 @@ def on_meta(name: str, from_scratch: bool = True) -> HashingNetwork:
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in BACKBONES],
+    params=[pytest.param(n, marks=pytest.mark.lengthy) if n in HEAVY else n for n in BACKBONES],
 )
 def network(request: pytest.FixtureRequest) -> HashingNetwork:
     size = BACKBONES[request.param].min_image_size

@@ -65,7 +65,7 @@ def features_of(net: nn.Module, name: str) -> int:
 
 @pytest.mark.parametrize(
     "layout",
-    [pytest.param(n, marks=pytest.mark.slow) if "VGG" in n else n for n in LAYOUTS],
+    [pytest.param(n, marks=pytest.mark.lengthy) if "VGG" in n else n for n in LAYOUTS],
 )
 def test_a_reference_network_gives_its_own_codes(
     layout: str, nets: dict[str, nn.Module], file: Path

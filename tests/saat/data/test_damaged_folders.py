@@ -44,7 +44,7 @@ def assert_sane(data: RetrievalData) -> None:
     assert (data.images[constant][:, 0].astype(int) * 2 == data.images[constant][:, 1]).mean() > 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("case", "layout", "damage"),

@@ -212,7 +212,7 @@ def test_a_block_is_bounded_in_bytes_too(tmp_path: Path, monkeypatch: pytest.Mon
     assert seen == [2, 4, 6, 8, 10]
 
 
-@pytest.mark.slow
+@pytest.mark.lengthy
 def test_several_processes_build_once(tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     log = tmp_path / "log"
