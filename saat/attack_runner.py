@@ -2,19 +2,18 @@
 
 import hashlib
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saat import tensor_file
 from saat.adaptive import Adapted
 from saat.atomic_files import replacing
 from saat.attacks import Attack, Queries, TrainingImages, attack_queries, frozen
@@ -81,12 +80,12 @@ class AttackRunner:
         if self.store is None:
             return victim.measured(*self._attacked(victim, name, attack, ball, restart))
         key = self._key(victim, name, attack, ball, restart)
-        path = self.store / f"{_readable(name)}-{key}.npz"
+        path = self.store / f"{_readable(name)}-{key}.safetensors"
         attacked = _read(path)
         if attacked is None:
             attacked = self._attacked(victim, name, attack, ball, restart)
             _write(path, attacked)
-            attacked = attacked._replace(images=_mapped(path))
+            attacked = _read(path) or attacked
         return victim.measured(*attacked)
 
     def placed(self, name: str, images: Tensor, changes: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
@@ -109,7 +108,8 @@ class AttackRunner:
                 array[positions.numpy()] = others.numpy()
             array.flush()
             del array
-        return _mapped(path)
+        # Copy-on-write, since no tensor may be read-only.
+        return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
 
     def _attacked(
         self, victim: Victim, name: str, attack: Attack, threat: ThreatModel, first: int
@@ -202,40 +202,19 @@ def _weights_digest(network: nn.Module) -> str:
 
 
 def _write(path: Path, attacked: _Attacked) -> None:
-    """Store an attack: its images first, then ``path``, which says that it is whole."""
-    images, crc32 = attacked.images.numpy(), _crc32(attacked.images.numpy())
-    kept = {name: value for name, value in attacked._asdict().items() if value is not None}
-    arrays: dict[str, Any] = {**kept, "images": crc32}
-    with replacing(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
-        np.save(file, images)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+    kept = attacked._asdict()
+    meta = {"zero_gradient": kept.pop("zero_gradient")}
+    tensor_file.save(path, {name: part for name, part in kept.items() if part is not None}, meta)
 
 
 def _read(path: Path) -> _Attacked | None:
-    """A stored attack; None where there is none, or none that can be read."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: torch.from_numpy(file[name]) for name in file.files}
-        images = _mapped(path)
-        if _crc32(images.numpy()) != int(arrays["images"]):
-            return None
-        labels, zero_gradient = arrays.get("target_labels"), float(arrays["zero_gradient"])
-        return _Attacked(images, arrays["goal"], labels, zero_gradient, arrays["restart"])
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
-        return None
+    """A stored attack; None where there is none, or none that can be read.
 
-
-def _mapped(path: Path) -> Tensor:
-    """The images of a stored attack, uint8 (Q, 3, H, W), on the disk until they are looked at.
-
-    Those of a whole battery on thousands of photographs would fill the memory. They are mapped
-    copy-on-write, since no tensor may be read-only.
+    Its images are on the disk until they are looked at, mapped copy-on-write: those of a whole
+    battery on thousands of photographs would fill the memory.
     """
-    images = np.load(path.with_suffix(".npy"), mmap_mode="c", allow_pickle=False)
-    return torch.from_numpy(images)
-
-
-def _crc32(images: np.ndarray) -> int:
-    """A checksum that is read image by image, for arrays larger than the memory."""
-    return reduce(lambda crc, image: zlib.crc32(image.tobytes(), crc), images, 0)
+    try:
+        tensors, meta = tensor_file.load(path)
+    except (FileNotFoundError, tensor_file.CorruptFile):
+        return None
+    return _Attacked(**{"target_labels": None, **tensors, **meta})

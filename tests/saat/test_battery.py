@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from saat.adaptive import EOT_PASSES, Adapted, gradient_networks_of, model_traits
@@ -113,9 +114,10 @@ def test_every_number_follows_from_the_stored_images(
     np.testing.assert_allclose(result.clean_ap.numpy(), worst, atol=1e-12)
     names = {name.split("-")[0] for name in (path.name for path in folder.iterdir())}
     assert names >= {"apgd_mainstay", "apgd_smoothap", "noise", "square"}
-    for path in folder.glob("*.npz"):
+    for path in folder.glob("*.safetensors"):
         name = path.name.split("-")[0]
-        images = np.load(path.with_suffix(".npy"))
+        arrays = load_file(path)
+        images = arrays["images"]
         if name in ("apgd_mainstay", "apgd_smoothap", "noise", "source.other"):
             found = ap(images, own)
             key = name.replace("source", "transfer")
@@ -127,8 +129,8 @@ def test_every_number_follows_from_the_stored_images(
         elif name == "apgd_margin_targeted":
             target = result.attacks[name].target
             assert target is not None
-            wanted = np.load(path)["target_labels"]
-            np.testing.assert_allclose(target.ap.numpy(), ap(images, wanted), atol=1e-12)
+            found = ap(images, arrays["target_labels"])
+            np.testing.assert_allclose(target.ap.numpy(), found, atol=1e-12)
         change = np.abs(images.astype(int) - DATA.images[DATA.test].astype(int)[: len(images)])
         assert name == "square" or change.max() <= 8
     np.testing.assert_allclose(result.worst_ap.numpy(), worst, atol=1e-12)
@@ -164,7 +166,7 @@ def test_a_killed_battery_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path)
 
     with pytest.raises(Killed):
         run_battery(VICTIM, replace(RUNNER, store=tmp_path, progress=kill), small())
-    assert len(list(tmp_path.glob("*.npz"))) == 2
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
     assert "apgd_mainstay" in begun
     for attacked in ({"apgd_margin_targeted", "noise", "square"}, set()):
         resumed, names = again()
@@ -193,7 +195,7 @@ def test_images_of_finished_attacks_stay_on_the_disk(tmp_path: Path) -> None:
     for _ in range(2):  # attacked, and taken from the store
         result = run_battery(VICTIM, AttackRunner(THREAT, store=tmp_path), small())
         mapped = maps.read_text()
-        names = [path.name for path in tmp_path.glob("*.npy")]
+        names = [path.name for path in tmp_path.iterdir()]
         # Square's own are put among the clean ones of the queries it did not take.
         assert [name.split("-")[0] for name in names if name not in mapped] == ["square"]
         assert equal(result, in_memory)

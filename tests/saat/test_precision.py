@@ -67,7 +67,7 @@ def test_stored_attacks_of_one_precision_are_not_taken_for_another(tmp_path: Pat
     for precision in ("fp32", "bf16"):
         protocol = Protocol(named_attacks(["hag"], 2), precision=precision)
         evaluate(network, data, protocol, limit=8, store=tmp_path)
-        kept.append({path.name for path in tmp_path.glob("*.npz")})
+        kept.append({path.name for path in tmp_path.glob("*.safetensors")})
     assert len(kept[0]) == 1
     assert len(kept[1]) == 2
 
