@@ -40,6 +40,11 @@ class PrototypeNet(nn.Module):
         """Float 0/1 labels (B, C) → codes (B, K) in (−1, 1)."""
         return torch.tanh(self.hashing(self.features(labels)))
 
+    def loss(self, labels: Tensor, codes: Tensor, code_labels: Tensor) -> Tensor:
+        """:func:`circle_loss` + :func:`quantisation_loss` of the labels' codes: scalar."""
+        found = self(labels)
+        return circle_loss(found, labels, codes, code_labels) + quantisation_loss(found)
+
 
 def circle_loss(prototypes: Tensor, labels: Tensor, codes: Tensor, code_labels: Tensor) -> Tensor:
     """Circle loss of prototypes against codes (Sun et al., CVPR 2020, m = 0, γ = 1; THA).

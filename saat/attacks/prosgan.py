@@ -30,6 +30,10 @@ class LabelledPrototypeNet(PrototypeNet):
         features = self.features(labels)
         return torch.tanh(self.hashing(features)), torch.sigmoid(self.classifier(features))
 
+    def loss(self, labels: Tensor, codes: Tensor, code_labels: Tensor) -> Tensor:
+        """See :func:`prototype_loss`."""
+        return prototype_loss(*self.codes_and_labels(labels), labels, codes, code_labels)
+
 
 def prototype_loss(
     prototypes: Tensor, predicted: Tensor, wanted: Tensor, codes: Tensor, labels: Tensor
@@ -47,10 +51,6 @@ def prototype_loss(
     similar = unchecked_relevance(wanted, labels).to(theta.dtype)
     likelihood = (softplus(theta) - similar * theta).mean()
     return likelihood + mse_loss(predicted, wanted) + quantisation_loss(prototypes)
-
-
-def _loss(net: LabelledPrototypeNet, wanted: Tensor, codes: Tensor, labels: Tensor) -> Tensor:
-    return prototype_loss(*net.codes_and_labels(wanted), wanted, codes, labels)
 
 
 def prosgan_code_loss(features: Tensor, codes: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class ProsGAN(GeneratorAttack, PrototypeAttack):
     def aimed(self, knowledge: Knowledge, seed: int, progress: Progress) -> Self:
         """The attack with its prototype network."""
         net, stream = LabelledPrototypeNet, "prosgan prototypes"
-        return self._with_prototypes(net, _loss, stream, knowledge, seed, progress)
+        return self._with_prototypes(net, stream, knowledge, seed, progress)
 
     def describe(self, labels: Tensor) -> Tensor:
         """The 512 features of the prototype network."""

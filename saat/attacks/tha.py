@@ -1,28 +1,16 @@
 """THA (Wang et al., SIGIR 2021), and the prototype network that it shares with ProS-GAN."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Self, TypeVar
+from typing import Self
 
 from torch import Tensor, nn
 
 from saat.attacks.interface import Attack, Knowledge, Progress, TrainingImages
 from saat.attacks.pgd_attack import PGDAttack
-from saat.prototype import (
-    PrototypeNet,
-    circle_loss,
-    prototype_codes,
-    quantisation_loss,
-    target_vectors,
-    train_prototypes,
-)
+from saat.prototype import PrototypeNet, prototype_codes, target_vectors, train_prototypes
 from saat.seeding import drawing_from
 from saat.settings import option
 from saat.threat_model import ThreatModel
-
-Net = TypeVar("Net", bound=PrototypeNet)
-# Network, float 0/1 labels (B, C), codes and labels of the training set → scalar.
-PrototypeLoss = Callable[[Net, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -44,8 +32,7 @@ class PrototypeAttack(Attack):
 
     def _with_prototypes(
         self,
-        kind: type[Net],
-        loss: PrototypeLoss[Net],
+        kind: type[PrototypeNet],
         stream: str,
         knowledge: Knowledge,
         seed: int,
@@ -62,7 +49,7 @@ class PrototypeAttack(Attack):
         train_prototypes(
             net,
             target_vectors(knowledge.database_labels),
-            lambda wanted: loss(net, wanted, codes, labels),
+            lambda wanted: net.loss(wanted, codes, labels),
             self.prototype_steps,
             self.prototype_batch,
             seed,
@@ -80,7 +67,7 @@ class THA(PrototypeAttack, PGDAttack):
     """PGD on −(1/K) b_pᵀ tanh(α f(x')) from the benign image, towards the prototype code b_p.
 
     b_p is drawn to and pushed from the codes of the training set, under
-    :func:`saat.prototype.circle_loss` + :func:`saat.prototype.quantisation_loss`.
+    :meth:`saat.prototype.PrototypeNet.loss`.
 
     ``step_size`` null is 1/255, or more where so few steps would not fill the ball.
     """
@@ -95,9 +82,4 @@ class THA(PrototypeAttack, PGDAttack):
         progress: Progress | None = None,
     ) -> Self:
         """Train the prototype network; images are not looked at."""
-        return self._with_prototypes(PrototypeNet, _loss, "tha", knowledge, seed, progress)
-
-
-def _loss(net: PrototypeNet, wanted: Tensor, codes: Tensor, labels: Tensor) -> Tensor:
-    found = net(wanted)
-    return circle_loss(found, wanted, codes, labels) + quantisation_loss(found)
+        return self._with_prototypes(PrototypeNet, "tha", knowledge, seed, progress)
