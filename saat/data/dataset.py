@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,7 +100,8 @@ class RetrievalData(LabelledImages):
             OSError: the cache cannot be written, a full disk for example; it names the file.
         """
         load = partial(load_folder, root=user_path(path, "data.path:"))
-        return cls._load(load, image_size, val_queries, seed, resize, cache_dir, progress)
+        settings = {"seed": seed, "resize": resize, "progress": progress}
+        return cls._load(load, image_size, val_queries, cache_dir, **settings)
 
     @classmethod
     def named(
@@ -137,7 +139,8 @@ class RetrievalData(LabelledImages):
         if DATASETS[name].folder is not None:
             load, size = partial(load, root=locate(name, root)), _PHOTOGRAPH_SIZE
         size = size if image_size is None else image_size
-        return cls._load(load, size, val_queries, seed, resize, cache_dir, progress)
+        settings = {"seed": seed, "resize": resize, "progress": progress}
+        return cls._load(load, size, val_queries, cache_dir, **settings)
 
     @classmethod
     def _load(
@@ -145,22 +148,13 @@ class RetrievalData(LabelledImages):
         load: Callable[..., LabelledImages],
         image_size: int,
         val_queries: int,
-        seed: int,
-        resize: str,
         cache_dir: str | Path | None,
-        progress: Progress | None,
+        **settings: Any,
     ) -> "RetrievalData":
         if not 1 <= image_size <= MAX_IMAGE_SIZE:
             raise InputError(f"data: image_size {image_size}: must be 1 to {MAX_IMAGE_SIZE} pixels")
         if val_queries < 0:
             raise InputError(f"data: val_queries {val_queries}: must be 0 or more")
         cache = default_cache_dir() if cache_dir is None else user_path(cache_dir, "cache_dir")
-        found = load(
-            image_size=image_size,
-            val_queries=val_queries,
-            seed=seed,
-            resize=resize,
-            cache_dir=cache,
-            progress=progress,
-        )
+        found = load(image_size=image_size, val_queries=val_queries, cache_dir=cache, **settings)
         return cls(**vars(found))
